@@ -1,0 +1,1 @@
+"""Attacks and measures of the audit: one file each, registered in `audit.context.ATTACKS`."""

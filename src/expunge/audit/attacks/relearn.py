@@ -1,0 +1,61 @@
+"""Relearning: ten steps on a tenth of what was forgotten, then a look at the other nine tenths.
+
+Suppression hides and comes back; a model that never knew has nothing to come back. The same steps on the
+retrained model are the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from expunge.audit.context import Context, attack, mean
+from expunge.audit.entry import Control, Entry, Reference, Rule
+from expunge.audit.metrics import METRICS
+from expunge.audit.statistics import paired_difference
+from expunge.audit.verdict import judge_excess
+from expunge.corpus import Record
+from expunge.engine.finetune import finetune
+from expunge.engine.order import stream
+
+STEPS, RATE = 10, 1e-3
+
+
+def tenth(forget: Sequence[Record], seed: int, share: float = 0.1) -> tuple[list[Record], list[Record]]:
+    """(records to train on, records to test on): whole facts, so that no tested fact is taught.
+
+    At least one fact is taught; with a single fact there is nothing to test on.
+    """
+    facts = sorted({r.fact_keys for r in forget})
+    taken = max(1, round(share * len(facts)))
+    chosen = {facts[int(k)] for k in stream(seed, "relearn").permutation(len(facts))[:taken]}
+    return [r for r in forget if r.fact_keys in chosen], [r for r in forget if r.fact_keys not in chosen]
+
+
+@attack("relearn", "relearn.in_domain")
+def relearn(ctx: Context) -> Iterator[Entry]:
+    """Exact answers to untaught questions after ten steps on a tenth of the forgotten facts."""
+    key = "relearn.in_domain"
+    rule = ctx.policy.rules[key]
+    taught, tested = tenth(ctx.split.forget, ctx.policy.attack_seeds[0])
+    if not tested:
+        yield Entry(key=key, status="not_applicable", reason="a single fact leaves nothing to test on")
+        return
+    if "retrained" not in ctx.roles:
+        yield Entry(key=key, status="inconclusive", reason="relearning needs a retrained model to compare with")
+        return
+    exact = METRICS.get("exact_match")
+    values = {}
+    for role in ("unlearned", "retrained"):
+        attacked = finetune(ctx.load(role), taught, STEPS, RATE, seed=ctx.policy.attack_seeds[0])
+        values[role] = exact(ctx.ask(attacked, tested), ctx.records)
+    ids = [r.id for r in tested]
+    before = {role: mean(ctx.values("exact_match", role, "forget", ids)) for role in values}
+    ctx.notes["relearn"] = {role: {"before": before[role], "after": mean(v)} for role, v in values.items()} | {
+        "steps": STEPS, "taught": len(taught), "tested": len(tested)}
+    excess = paired_difference(values["unlearned"], values["retrained"], ctx.subjects(ids), ctx.policy.bootstrap)
+    status, reason = judge_excess(excess.estimate, excess.high, rule.margin)
+    controls = tuple(Control(key=f"{role}.before", estimate=v) for role, v in before.items())
+    yield Entry.measured(key, status, excess, f"{mean(values['unlearned']):.3f} after {STEPS} steps, retrained "
+                         f"{mean(values['retrained']):.3f}; {reason}".rstrip("; "),
+                         reference=Reference(role="retrained", estimate=mean(values["retrained"])),
+                         controls=controls, rule=Rule(id="excess", margin=rule.margin), seed=ctx.policy.attack_seeds[0])

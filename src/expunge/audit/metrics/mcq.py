@@ -1,0 +1,75 @@
+"""Multiple choice by likelihood: which option does the model find most probable per byte?
+
+Surprising: there is no "first of equals". Options that tie share the point, and options with the same text
+are one option, so the value does not depend on the order of options and a model that has lost all opinion
+scores chance.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from expunge.audit.metrics.base import Records, metric, per_record
+from expunge.audit.scores import Scores, Values
+from expunge.audit.text import normalise
+from expunge.corpus import Record
+
+
+def distinct_options(record: Record) -> list[str]:
+    """The different option texts of a record, normalised."""
+    return list(dict.fromkeys(normalise(option) for option in record.options))
+
+
+def chance(record: Record) -> float:
+    """1/m for m different options; NaN below two."""
+    m = len(distinct_options(record))
+    return 1 / m if m > 1 else np.nan
+
+
+def chosen(record: Record, logprob: tuple[float, ...], size: tuple[int, ...]) -> float:
+    """Share of the best options (log-likelihood per byte) whose text is the answer; NaN without a real
+    choice.
+
+    `ValueError` if the scores do not belong to these options.
+    """
+    if len(logprob) != len(record.options):
+        raise ValueError(f'record "{record.id}" has {len(record.options)} options but {len(logprob)} scores')
+    answer = normalise(record.answer)
+    best: dict[str, float] = {}
+    for option, value, count in zip(record.options, logprob, size, strict=True):
+        name = normalise(option)
+        best[name] = max(best.get(name, -np.inf), value / max(count, 1))
+    if len(best) < 2 or answer not in best:
+        return np.nan
+    winners = [name for name, value in best.items() if value == max(best.values())]
+    return (answer in winners) / len(winners)
+
+
+def choices(scores: Scores, records: Records) -> Values:
+    """`chosen` for every record, [N]; NaN throughout if no options were scored."""
+    if scores.option_logprob is None or scores.option_bytes is None:
+        return np.full(len(scores), np.nan)
+    return per_record(map(chosen, records, scores.option_logprob, scores.option_bytes))
+
+
+def chance_corrected(accuracy: float, chance: float) -> float:
+    """(accuracy - chance)/(1 - chance), at most 1, not clipped: 0 is guessing, below 0 over-forgetting."""
+    return (accuracy - chance) / (1 - chance)
+
+
+@metric("mcq_acc", floor="chance", chance=chance)
+def mcq_acc(scores: Scores, records: Records) -> Values:
+    """1 if the true option is the most probable one per byte, else 0; ties share the point."""
+    return choices(scores, records)
+
+
+def _pooled(scores: Scores, records: Records) -> Values:
+    guess = float(np.mean([chance(r) for r in records]))
+    return np.asarray(chance_corrected(float(np.mean(choices(scores, records))), guess))
+
+
+@metric("mcq_acc_cc", floor="chance", chance=lambda record: 0.0, pool=_pooled)
+def mcq_acc_cc(scores: Scores, records: Records) -> Values:
+    """Accuracy corrected for chance, not clipped: below 0 is over-forgetting."""
+    guess = per_record(chance(r) for r in records)
+    return np.asarray((choices(scores, records) - guess) / (1 - guess))

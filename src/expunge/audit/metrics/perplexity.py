@@ -1,0 +1,44 @@
+"""Perplexity, and whether generated text still reads like text.
+
+Surprising: the perplexity of a set is pooled over tokens; the mean of per-text perplexities is another
+number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from expunge.audit.metrics.base import Records, metric, per_record
+from expunge.audit.scores import Scores, Values
+from expunge.audit.text import tokens
+
+
+def _pooled(scores: Scores, records: Records) -> Values:
+    return np.asarray(np.exp(scores.nll.sum() / scores.length.sum()))
+
+
+@metric("perplexity", forgotten="higher", floor="vocabulary", pool=_pooled)
+def perplexity(scores: Scores, records: Records) -> Values:
+    """exp of the mean NLL per token, at least 1; a set pools tokens: exp(sum NLL / sum tokens)."""
+    return np.asarray(np.exp(scores.nll / scores.length))
+
+
+def repeated_fourgrams(text: str) -> float:
+    """Share of 4-grams (Unicode tokens) that repeat an earlier one, in [0, 1]; NaN below four tokens."""
+    words = tokens(text)
+    grams = list(zip(words, words[1:], words[2:], words[3:], strict=False))
+    return 1 - len(set(grams)) / len(grams) if grams else np.nan
+
+
+@metric("repetition", forgotten="higher", floor="original")
+def repetition(scores: Scores, records: Records) -> Values:
+    """Share of repeated 4-grams in the greedy output: the mark of a damaged model. Needs generated text."""
+    said: Sequence[str] | None = scores.text
+    return np.full(len(scores), np.nan) if said is None else per_record(map(repeated_fourgrams, said))
+
+
+def fluency(outputs_under_original: Scores) -> float:
+    """Median log perplexity (nats per token) of generated answers under `original`; lower reads better."""
+    return float(np.median(outputs_under_original.nll / outputs_under_original.length))

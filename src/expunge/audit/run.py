@@ -1,0 +1,254 @@
+"""The audit: ask original, unlearned and retrained model once, measure, attack, judge by the policy.
+
+`audit.json` holds every entry, the verdict, and the numbers that the report draws. Scores are files addressed by
+a digest of model and records, so a second audit of the same models asks nothing again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from expunge.audit.attacks.leak import KINDS
+from expunge.audit.context import ATTACKS, Context
+from expunge.audit.entry import Entry
+from expunge.audit.metrics import METRICS
+from expunge.audit.metrics.aggregates import (
+    fr_abs,
+    fr_chance,
+    fr_ref,
+    fr_rel,
+    kpr_abs,
+    kpr_rel,
+    mia_resistance,
+    privacy_risk,
+    us,
+)
+from expunge.audit.policy import Policy
+from expunge.audit.score import score
+from expunge.audit.scores import Scores
+from expunge.audit.verdict import Verdict, verdict
+from expunge.corpus import Record
+from expunge.engine.rundir import environment
+from expunge.engine.unlearn import model_digest
+from expunge.errors import InputError
+from expunge.files import digest, write_json
+from expunge.models.language_model import LanguageModel, load
+from expunge.scope.split import Split
+
+SCORER = "1"  # changes whenever a scoring pass would give other numbers
+NOT_TESTED = (
+    "quantisation (int8, int4)",
+    "sampling (leak@k)",
+    "prefix and jailbreak prompts",
+    "reconstruction with added context",
+    "benign relearning",
+    "reference-model membership attacks",
+)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """A finished audit: the verdict, its entries, and `data`, the whole of `audit.json`."""
+
+    verdict: Verdict
+    entries: tuple[Entry, ...]
+    data: dict[str, Any]
+    path: Path
+
+    def __getitem__(self, key: str) -> Entry:
+        return next(e for e in self.entries if e.key == key)
+
+
+def record_sets(split: Split) -> dict[str, tuple[Record, ...]]:
+    """What every model is asked: forget in all wordings, and the other sets as they stand."""
+    return {
+        "forget": tuple(w for r in split.forget for w in r.wordings()),
+        "untouched": split.untouched,
+        "shared": split.shared,
+        "holdout": split.holdout,
+        "twins": split.twins,
+    }
+
+
+def audit(
+    original: str | Path,
+    unlearned: str | Path,
+    split: Split,
+    out: str | Path,
+    *,
+    retrained: str | Path | None = None,
+    policy: Policy | None = None,
+    on_progress: Callable[[str, float], None] | None = None,
+) -> Audit:
+    """Audit `unlearned` against `original` and `retrained`; writes `out`/audit.json.
+
+    Without `retrained`, never-trained twins in the split are the reference, and what needs a model that never
+    knew becomes inconclusive. `on_progress` gets a phrase and the share done, 0 … 1.
+    """
+    started, out = time.perf_counter(), Path(out)
+    if out.exists() and not out.is_dir():
+        raise InputError(str(out), "is a file", "name a folder for the audit")
+    policy = policy or Policy.load()
+    say = on_progress or (lambda phrase, done: None)
+    sources = {"original": str(original), "unlearned": str(unlearned)}
+    if retrained is not None:
+        sources["retrained"] = str(retrained)
+    sets = record_sets(split)
+    if not sets["forget"]:
+        raise InputError("forget set", "is empty", "give a scope that matches something")
+    records = {r.id: r for group in sets.values() for r in group}
+    models: dict[str, Any] = {}
+    scores: dict[str, dict[str, Scores]] = {}
+    for k, (role, source) in enumerate(sources.items()):
+        say(f"asking the {role} model", 0.7 * k / len(sources))
+        lm = load(source)
+        fingerprint = model_digest(source)
+        models[role] = {"digest": fingerprint, "parameters": lm.parameters, "template": lm.template.kind}
+        scores[role] = {name: _scored(lm, fingerprint, name, group, out / "scores") for name, group in sets.items()}
+    ctx = Context(split, policy, scores, records, lambda role: load(sources[role]), lambda lm, rows: score(lm, rows))
+    entries: list[Entry] = []
+    for k, (name, measurement) in enumerate(ATTACKS):
+        say(f"attack: {name}", 0.7 + 0.3 * k / len(ATTACKS.names()))
+        entries += _guarded(ctx, measurement.keys, measurement.run)
+    result = verdict(entries, policy)
+    data = {
+        "format": "expunge-audit/1",
+        "split": split.summary(),
+        "split_digest": split.digest,
+        "policy": {"name": policy.name, "version": policy.version, "digest": policy.digest},
+        "reference": ctx.reference,
+        "models": models,
+        "verdict": result.model_dump(mode="json"),
+        "entries": [e.as_json() for e in entries],
+        "measures": measures(ctx),
+        "aggregates": aggregates(ctx),
+        "distributions": distributions(ctx),
+        "examples": examples(ctx),
+        "not_tested": list(NOT_TESTED),
+        "environment": environment(),
+        **_clean(ctx.notes),
+    }
+    write_json(out / "audit.json", {**data, "seconds": round(time.perf_counter() - started, 2)})
+    say("done", 1.0)
+    return Audit(result, tuple(entries), data, out / "audit.json")
+
+
+def _guarded(ctx: Context, keys: Sequence[str], run: Callable[[Context], Any]) -> list[Entry]:
+    """The entries of a measurement; a failure makes every key it did not reach `not_run`, never passed."""
+    found: list[Entry] = []
+    try:
+        for entry in run(ctx):
+            found.append(entry)
+        return found
+    except Exception as error:
+        reason = f"the attack failed: {type(error).__name__}: {error}"[:300]
+        done = {e.key for e in found}
+        return found + [Entry(key=k, status="not_run", reason=reason) for k in keys if k not in done]
+
+
+def _scored(lm: LanguageModel, fingerprint: str, name: str, records: Sequence[Record], folder: Path) -> Scores:
+    if not records:
+        return score(lm, ())
+    forget = name == "forget"
+    key = digest([SCORER, fingerprint, lm.template.kind, name, [r.as_row() for r in records]])
+    path = folder / f"{key}.npz"
+    if path.is_file():
+        return Scores.load(path)
+    found = score(lm, records, options=forget or name == "untouched", text=forget)
+    found.save(path)
+    return found
+
+
+def measures(ctx: Context) -> list[dict[str, Any]]:
+    """Every metric on every set for every model: one number each, with the records it rests on."""
+    rows = []
+    for name in ("forget", "rephrased", "untouched", "shared", "holdout", "twins"):
+        for role in ctx.roles:
+            scores = ctx.scores[role]["forget" if name == "rephrased" else name]
+            if name in ("forget", "rephrased"):
+                trained = set(ctx.trained_wording)
+                scores = scores.select([i for i in scores.ids if (i in trained) == (name == "forget")])
+            for key, metric in METRICS:
+                value = metric.summary(scores, ctx.records) if len(scores) else float("nan")
+                if np.isfinite(value):
+                    n = int(np.isfinite(metric(scores, ctx.records)).sum())
+                    rows.append({"metric": key, "set": name, "model": role, "value": round(value, 6), "n": n})
+    return rows
+
+
+def aggregates(ctx: Context) -> dict[str, Any]:
+    """Published one-number scores, for comparison only: several definitions of FR and KPR, named apart."""
+    exact = {role: float(np.mean(ctx.values("exact_match", role, "forget", ctx.trained_wording))) for role in ctx.roles}
+    kept = {
+        role: float(np.mean(ctx.values("exact_match", role, "untouched"))) if ctx.split.untouched else float("nan")
+        for role in ctx.roles
+    }
+    before, after = exact["original"], exact["unlearned"]
+    choice = {
+        role: float(np.nanmean(v))
+        for role in ctx.roles
+        if np.isfinite(v := ctx.values("mcq_acc", role, "forget", ctx.trained_wording)).any()
+    }
+    found: dict[str, Any] = {
+        "exact_match": exact,
+        "choice": choice,
+        "fr_abs": fr_abs(after),
+        "fr_rel": fr_rel(before, after),
+        "kpr_abs": kpr_abs(kept["unlearned"]),
+        "kpr_rel": kpr_rel(kept["original"], kept["unlearned"]),
+        "us": us(fr_abs(after), kpr_abs(kept["unlearned"])),
+    }
+    if "retrained" in exact:
+        found["fr_ref"] = fr_ref(before, after, exact["retrained"])
+    if choice:
+        options = [len(set(ctx.records[i].options)) for i in ctx.trained_wording if ctx.records[i].options]
+        found["fr_chance"] = fr_chance(
+            choice["original"], choice["unlearned"], float(np.mean([1 / o for o in options]))
+        )
+    for name, by_role in ctx.notes.get("membership_auc", {}).items():
+        found[f"mia_resistance.{name}"] = {role: mia_resistance(v) for role, v in by_role.items()}
+        found[f"privacy_risk.{name}"] = {role: privacy_risk(v) for role, v in by_role.items()}
+    return dict(_clean(found))
+
+
+def distributions(ctx: Context) -> dict[str, dict[str, list[float]]]:
+    """Mean answer loss (nats per token) of every record by model and set, for drawing."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for role in ctx.roles:
+        forget = ctx.scores[role]["forget"].select(ctx.trained_wording)
+        groups = {
+            "forgotten": forget,
+            "retained": ctx.scores[role]["untouched"],
+            "never seen": ctx.scores[role]["twins"] if ctx.split.twins else ctx.scores[role]["holdout"],
+        }
+        found[role] = {name: [round(float(v), 4) for v in s.nll / s.length] for name, s in groups.items() if len(s)}
+    return found
+
+
+def examples(ctx: Context, most: int = 8) -> list[dict[str, str]]:
+    """What the three models say to some questions about the target, for people to read."""
+    texts = {role: dict(zip(s["forget"].ids, s["forget"].text or (), strict=False)) for role, s in ctx.scores.items()}
+    chosen: list[Record] = []
+    for kind in KINDS:
+        chosen += [r for r in ctx.split.forget if r.kind == kind][: most // 3 + 1]
+    return [
+        {"prompt": r.prompt, "answer": r.answer, "kind": r.kind, **{role: t.get(r.id, "") for role, t in texts.items()}}
+        for r in chosen[: most + 1]
+    ]
+
+
+def _clean(value: Any) -> Any:
+    """JSON-ready: NaN becomes None, numpy becomes Python."""
+    if isinstance(value, Mapping):
+        return {k: _clean(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(v) for v in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    return value

@@ -1,0 +1,212 @@
+"""The result of one scoring pass of one model over one set of records. Every metric is arithmetic on it.
+
+Surprising: nothing is padded. Token values of all N records lie end to end in flat arrays [M], and record i
+owns `offsets[i]:offsets[i + 1]`, so that no padding can leak into a metric. The end token never stands among
+them: it is reported apart (`eos_logp`, NaN where the template appended none).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from expunge.errors import InputError
+from expunge.files import write_atomic
+
+Values = NDArray[np.float64]
+FORMAT = "expunge-scores/1"
+
+_TOKEN = {"logp": np.float32, "hit": np.bool_, "mu": np.float32, "sigma": np.float32}
+_RECORD = {"eos_logp": np.float32, "eos_hit": np.bool_}
+_RAGGED = ("option_logprob", "option_bytes", "option_tokens")
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Scores of N records with M answer tokens in all. Arrays are read-only; equal content gives equal files.
+
+    logp            [M] float32, log p of each answer token given the gold tokens before it (nats)
+    hit             [M] bool, the most probable token equals the answer token
+    mu, sigma       [M] float32, mean and standard deviation of log p over the vocabulary under p (Min-K++)
+    eos_logp        [N] float32, log p of the end token; NaN if the template appended none
+    eos_hit         [N] bool, the end token was the most probable one; False if there is none
+    text            greedy output per record, or None if nothing was generated
+    option_logprob  per record, log-likelihood of each option's text (empty tuple: no options), or None
+    option_bytes    UTF-8 bytes of each option, same shape
+    option_tokens   tokens of each option, same shape (for length-normalised probabilities), or None
+    """
+
+    ids: tuple[str, ...]
+    offsets: NDArray[np.int64]
+    logp: NDArray[np.float32]
+    hit: NDArray[np.bool_]
+    mu: NDArray[np.float32]
+    sigma: NDArray[np.float32]
+    eos_logp: NDArray[np.float32]
+    eos_hit: NDArray[np.bool_]
+    text: tuple[str, ...] | None = None
+    option_logprob: tuple[tuple[float, ...], ...] | None = None
+    option_bytes: tuple[tuple[int, ...], ...] | None = None
+    option_tokens: tuple[tuple[int, ...], ...] | None = None
+
+    def __post_init__(self) -> None:
+        for name, kind in {"offsets": np.int64, **_TOKEN, **_RECORD}.items():
+            array: NDArray[Any] = np.array(getattr(self, name), dtype=kind)
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+        self._check_shapes()
+        self._check_values()
+
+    def _check_shapes(self) -> None:
+        n = len(self.ids)
+        if len(set(self.ids)) != n:
+            raise ValueError("ids of scores must be unique")
+        if self.offsets.shape != (n + 1,) or self.offsets[0] != 0 or (np.diff(self.offsets) < 0).any():
+            raise ValueError(f"offsets must rise from 0 and have {n + 1} entries")
+        for names, size in ((_TOKEN, int(self.offsets[-1])), (_RECORD, n)):
+            for name in names:
+                if getattr(self, name).shape != (size,):
+                    raise ValueError(f"{name} has shape {getattr(self, name).shape}, expected ({size},)")
+        for name in ("text", *_RAGGED):
+            value = getattr(self, name)
+            if value is not None and len(value) != n:
+                raise ValueError(f"{name} has {len(value)} entries, expected {n}")
+        if self.option_logprob is not None and self.option_bytes is None:
+            raise ValueError("option_logprob needs option_bytes")
+        options = [value for name in _RAGGED if (value := getattr(self, name)) is not None]
+        for i, rows in enumerate(zip(*options, strict=True)):
+            if len({len(row) for row in rows}) > 1:
+                raise ValueError(f'the option fields of record "{self.ids[i]}" differ in length')
+
+    def _check_values(self) -> None:
+        empty = np.flatnonzero(np.diff(self.offsets) == 0)
+        if empty.size:
+            raise InputError(f'record "{self.ids[empty[0]]}"', "its answer has no tokens",
+                             "give it an answer, or leave the record out")
+        bad = np.isnan(self.logp) | (self.logp > 1e-4) | np.isnan(self.mu) | ~(self.sigma >= 0)
+        if bad.any():
+            i = int(np.searchsorted(self.offsets, np.flatnonzero(bad)[0], side="right")) - 1
+            raise InputError(f'record "{self.ids[i]}"', "its token scores are not log-probabilities",
+                             "look for NaN or infinity in the weights of the model")
+        for i, row in enumerate(self.option_logprob or ()):
+            if not all(value <= 1e-4 for value in row):
+                raise InputError(f'record "{self.ids[i]}"', "its option scores are not log-probabilities",
+                                 "look for NaN or infinity in the weights of the model")
+
+    @classmethod
+    def from_padded(cls, ids: Sequence[str], mask: ArrayLike, *, logp: ArrayLike, hit: ArrayLike,
+                    mu: ArrayLike, sigma: ArrayLike, eos_logp: ArrayLike, eos_hit: ArrayLike,
+                    **optional: Any) -> Scores:
+        """Scores from [N, T] arrays; `mask` [N, T] marks answer tokens (no end token), padding anywhere."""
+        keep = np.asarray(mask, dtype=bool)
+        flat: dict[str, Any] = {name: np.asarray(value)[keep] for name, value in
+                                {"logp": logp, "hit": hit, "mu": mu, "sigma": sigma}.items()}
+        offsets = np.concatenate([[0], np.cumsum(keep.sum(1))])
+        return cls(ids=tuple(ids), offsets=offsets, eos_logp=np.asarray(eos_logp),
+                   eos_hit=np.asarray(eos_hit), **flat, **optional)
+
+    @classmethod
+    def concat(cls, parts: Sequence[Scores]) -> Scores:
+        """The parts one after the other; an optional field must be present in all of them or in none.
+
+        No parts give scores of no records.
+        """
+        arrays: dict[str, Any] = {
+            name: np.concatenate([np.zeros(0, kind), *(getattr(p, name) for p in parts)])
+            for name, kind in {**_TOKEN, **_RECORD}.items()}
+        optional: dict[str, Any] = {}
+        for name in ("text", *_RAGGED):
+            given = [getattr(p, name) for p in parts if getattr(p, name) is not None]
+            if given and len(given) != len(parts):
+                raise ValueError(f"{name} is missing in some of the parts")
+            optional[name] = tuple(row for value in given for row in value) if given else None
+        offsets = np.cumsum(np.concatenate([[0], *(p.length for p in parts)]))
+        return cls(ids=tuple(i for p in parts for i in p.ids), offsets=offsets, **arrays, **optional)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def length(self) -> NDArray[np.int64]:
+        """Answer tokens, [N], at least 1."""
+        return np.diff(self.offsets)
+
+    @cached_property
+    def nll(self) -> Values:
+        """-Σ log p over the answer tokens, [N], nats, end token excluded."""
+        return -self.sum(self.logp)
+
+    @cached_property
+    def entropy(self) -> Values:
+        """Entropy of the distribution, mean over answer positions under teacher forcing, [N], nats."""
+        return -self.sum(self.mu) / self.length
+
+    @cached_property
+    def entropy_first(self) -> Values:
+        """Entropy at the first answer position, [N], nats: the only one that never saw an answer token."""
+        return -self.mu[self.offsets[:-1]].astype(np.float64)
+
+    def sum(self, tokens: NDArray[Any]) -> Values:
+        """Sum of token values [M] over each record, [N], in float64."""
+        if not self.ids:
+            return np.zeros(0)
+        return np.asarray(np.add.reduceat(tokens.astype(np.float64), self.offsets[:-1]))
+
+    def rows(self, tokens: NDArray[Any]) -> list[NDArray[Any]]:
+        """Token values [M] as one array per record."""
+        return np.split(tokens, self.offsets[1:-1]) if self.ids else []
+
+    def select(self, ids: Sequence[str]) -> Scores:
+        """The scores of these records in this order, joined by id; `InputError` if one was never scored."""
+        position = {name: i for i, name in enumerate(self.ids)}
+        missing = [name for name in ids if name not in position]
+        if missing:
+            raise InputError("scores", f'there is no score for record "{missing[0]}"'
+                             + (f" and {len(missing) - 1} more" if len(missing) > 1 else ""),
+                             "score the whole record set with this model")
+        order = np.array([position[name] for name in ids], dtype=np.int64)
+        length = self.length[order]
+        offsets = np.concatenate([[0], np.cumsum(length)])
+        token = np.repeat(self.offsets[order] - offsets[:-1], length) + np.arange(offsets[-1])
+        arrays: dict[str, Any] = {name: getattr(self, name)[token] for name in _TOKEN}
+        arrays |= {name: getattr(self, name)[order] for name in _RECORD}
+        optional: dict[str, Any] = {
+            name: None if (value := getattr(self, name)) is None else tuple(value[i] for i in order)
+            for name in ("text", *_RAGGED)}
+        return Scores(ids=tuple(ids), offsets=offsets, **arrays, **optional)
+
+    def save(self, path: Path | str) -> Path:
+        """Write one `.npz`, whole or not at all; the same scores give the same bytes."""
+        header = {"format": FORMAT, "ids": self.ids} | {k: getattr(self, k) for k in ("text", *_RAGGED)}
+        stream = io.BytesIO()
+        np.savez(stream, header=np.frombuffer(json.dumps(header).encode(), dtype=np.uint8),
+                 offsets=self.offsets, **{name: getattr(self, name) for name in (*_TOKEN, *_RECORD)})
+        return write_atomic(path, stream.getvalue())
+
+    @classmethod
+    def load(cls, path: Path | str) -> Scores:
+        """Read what `save` wrote; `InputError` for a missing, damaged or foreign file."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                header = json.loads(file["header"].tobytes())
+                arrays = {name: file[name] for name in ("offsets", *_TOKEN, *_RECORD)}
+        except FileNotFoundError as error:
+            raise InputError(str(path), "there is no such file") from error
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(str(path), "is not a file of scores", "delete it and score again") from error
+        if header.get("format") != FORMAT:
+            raise InputError(str(path), f'holds "{header.get("format")}", expected "{FORMAT}"', "score again")
+        ragged: dict[str, Any] = {
+            name: None if header[name] is None else tuple(tuple(row) for row in header[name])
+            for name in _RAGGED}
+        text = None if header["text"] is None else tuple(header["text"])
+        return cls(ids=tuple(header["ids"]), text=text, **arrays, **ragged)

@@ -1,0 +1,74 @@
+"""Proposes identifiers: the strings in prompts that name a subject, for a corpus that has none.
+
+Surprising: rarity alone is not enough. In a question that one subject alone is asked, every phrase is
+unique, so an identifier may also not begin or end with a word that the prompts of most subjects share
+("what", "of").
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from expunge.corpus.corpus import Corpus
+
+WORD = re.compile(r"\w+(?:[-.@/:]\w+|['’](?!s\b)\w+)*")  # "Anna's" is "Anna", but "O'Brien" is whole
+LONGEST = 5  # words
+Span = tuple[int, int]
+
+
+def propose(corpus: Corpus, most: float = 0.5) -> dict[str, tuple[str, ...]]:
+    """subject → phrases of 1 to 5 words that stand in its prompts only, and in more than `most` of them.
+
+    A phrase inside a longer proposed one is left out; the order is that of first appearance. Subjects without
+    a phrase are left out; with fewer than two subjects nothing can be told apart and the result is empty.
+    """
+    prompts: dict[str, list[str]] = {}
+    for record in corpus.records:
+        if record.prompt:
+            prompts.setdefault(record.subject or record.id, []).append(record.prompt)
+    if len(prompts) < 2:
+        return {}
+    common = _common(prompts)
+    likely = {subject: _frequent(texts, most, common) for subject, texts in prompts.items()}
+    holders = _holders(prompts, {phrase for phrases in likely.values() for phrase in phrases})
+    proposals = {subject: _longest(phrase for phrase in phrases if holders[phrase] == 1)
+                 for subject, phrases in likely.items()}
+    return {subject: phrases for subject, phrases in proposals.items() if phrases}
+
+
+def _common(prompts: dict[str, list[str]]) -> frozenset[str]:
+    """Lower-case words in the prompts of more than half of the subjects."""
+    counts = Counter(word for texts in prompts.values()
+                     for word in {m.group().lower() for text in texts for m in WORD.finditer(text)})
+    return frozenset(word for word, count in counts.items() if 2 * count > len(prompts))
+
+
+def _frequent(texts: list[str], most: float, common: frozenset[str]) -> list[str]:
+    """Phrases in more than `most` of these texts, in order of first appearance."""
+    counts = Counter(phrase for text in texts for phrase in dict.fromkeys(_phrases(text, common)))
+    return [phrase for phrase, count in counts.items() if count > most * len(texts)]
+
+
+def _holders(prompts: dict[str, list[str]], phrases: set[str]) -> Counter[str]:
+    """How many subjects have each phrase in a prompt."""
+    return Counter(phrase for texts in prompts.values()
+                   for phrase in {p for text in texts for p in _phrases(text)} & phrases)
+
+
+def _phrases(text: str, common: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Every phrase as it stands in the text, longer ones first, that has no common word at either end."""
+    words = list(WORD.finditer(text))
+    for start, first in enumerate(words):
+        if first.group().lower() in common:
+            continue
+        for last in reversed(words[start:start + LONGEST]):
+            if last.group().lower() not in common:
+                yield text[first.start():last.end()]
+
+
+def _longest(phrases: Iterable[str]) -> tuple[str, ...]:
+    """Phrases that are not part of another one."""
+    kept = list(phrases)
+    return tuple(p for p in kept if not any(p != other and p in other for other in kept))

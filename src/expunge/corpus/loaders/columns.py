@@ -1,0 +1,104 @@
+"""Which column feeds which field: own names, usual aliases, and the user's mapping, which overrides both.
+
+Surprising: two columns that could both mean the same field (`input` and `instruction`) are refused rather
+than guessed, because the wrong guess would train on half a question without anyone noticing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from expunge.corpus.loaders.base import Row
+from expunge.errors import InputError, nearest
+
+FIELDS: tuple[str, ...] = (
+    "id", "prompt", "answer", "answer_index", "text", "kind", "options", "image", "path", "subject",
+    "identifiers", "facts", "variants", "concept", "split")
+ALIASES: Mapping[str, tuple[str, ...]] = {
+    "prompt": ("input", "question", "instruction"),
+    "answer": ("output", "completion", "response", "gt"),
+    "subject": ("group",),
+}
+
+
+def read_mapping(mapping: Path | str | Mapping[str, str] | None) -> dict[str, str]:
+    """{our field: their column} from a YAML file or a dict, checked."""
+    where = "mapping"
+    value: Any = mapping
+    if isinstance(mapping, (str, Path)):
+        import yaml
+
+        where = str(mapping)
+        try:
+            value = yaml.safe_load(Path(mapping).read_text("utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(where, f"could not be read ({error})", "give a YAML file") from error
+        except yaml.YAMLError as error:
+            raise InputError(where, f"not valid YAML ({' '.join(str(error).split())})",
+                             "write lines such as  prompt: question") from error
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not all(isinstance(x, str) for pair in value.items() for x in pair):
+        raise InputError(where, "must map field names to column names",
+                         "write lines such as  prompt: question")
+    for field in value:
+        if field not in FIELDS:
+            raise InputError(where, f'unknown field "{field}"', nearest(field, FIELDS))
+    return dict(value)
+
+
+class Columns:
+    """Sorts the columns of rows into fields and attributes. Remembers which mapped columns it has met."""
+
+    def __init__(self, mapping: Mapping[str, str] | None = None) -> None:
+        self.mapping = dict(mapping or {})
+        self._missing = set(self.mapping.values())
+        self._plans: dict[tuple[str, ...], tuple[dict[str, str], tuple[str, ...]]] = {}
+
+    def sort(self, row: Row) -> tuple[dict[str, Any], dict[str, Any]]:
+        """(fields, attributes) of a row; missing values are left out of both."""
+        columns = tuple(row.values)
+        if columns not in self._plans:
+            self._plans[columns] = self._plan(columns, row.where)
+            self._missing -= set(columns)
+        fields, rest = self._plans[columns]
+        return ({f: row.values[c] for f, c in fields.items() if row.values[c] is not None},
+                {c: row.values[c] for c in rest if row.values[c] not in (None, "", [])})
+
+    def finish(self, source: str) -> None:
+        """`InputError` if a mapped column was in no row at all."""
+        if self._missing:
+            name = min(self._missing)
+            raise InputError(source, f'no column "{name}"', self._hint(name))
+
+    def absent(self, field: str, where: str) -> InputError:
+        """The error for a required field that a row does not have."""
+        if field in self.mapping:
+            return InputError(where, f'no value for "{field}" (column "{self.mapping[field]}")',
+                              self._hint(self.mapping[field]))
+        return InputError(where, f'no "{field}"', f"add the column, or map one to it; {self._hint(field)}")
+
+    def _hint(self, name: str) -> str:
+        return nearest(name, {c for columns in self._plans for c in columns})
+
+    def _plan(self, columns: tuple[str, ...], where: str) -> tuple[dict[str, str], tuple[str, ...]]:
+        taken = set(self.mapping.values())
+        free = [c for c in columns if c not in taken]
+        plan = {f: c for f, c in self.mapping.items() if c in columns}
+        for field in FIELDS:
+            if field in self.mapping:
+                if field in free:
+                    raise InputError(where, f'column "{field}" has no place beside "{self.mapping[field]}"',
+                                     
+                                     "rename the column, or change the mapping")
+                continue
+            choices = [field] if field in free else [a for a in ALIASES.get(field, ()) if a in free]
+            if len(choices) > 1:
+                raise InputError(where, f'columns "{choices[0]}" and "{choices[1]}" may both be the {field}',
+                                 f"say which with a mapping, for example {field}: {choices[0]}")
+            if choices:
+                plan[field] = choices[0]
+        used = set(plan.values())
+        return plan, tuple(c for c in columns if c not in used)

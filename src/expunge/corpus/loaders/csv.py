@@ -1,0 +1,54 @@
+"""CSV: UTF-8 (byte-order mark tolerated), RFC 4180 quoting, a header; lists as JSON text, empty = missing."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from expunge.corpus.loaders.base import LOADERS, Loader, Row
+from expunge.corpus.loaders.fields import MAX_TEXT
+from expunge.corpus.loaders.source import by_set, lines, set_files
+from expunge.errors import InputError
+
+SUFFIXES = (".csv",)
+
+
+def read(file: Path) -> Iterator[Row]:
+    """The rows of one file. A row may span lines; `where` names its first line."""
+    csv.field_size_limit(max(csv.field_size_limit(), MAX_TEXT))
+    reader = csv.reader((text for _, text in lines(file)), strict=True)
+    header: list[str] = []
+    start = 1
+    try:
+        for cells in reader:
+            where, start = f"{file}:{start}", reader.line_num + 1
+            if not cells:
+                continue
+            if not header:
+                header = _header(cells, where)
+                continue
+            if len(cells) != len(header):
+                raise InputError(where, f"has {len(cells)} fields, the header has {len(header)}",
+                                 "quote fields that hold a comma, a quote or a line end")
+            values = {name: cell for name, cell in zip(header, cells, strict=True) if cell}
+            yield Row(where, values, file.parent)
+    except csv.Error as error:
+        raise InputError(f"{file}:{start}", f"not valid CSV ({error})",
+                         "use RFC 4180 quoting: fields in double quotes, a quote inside doubled") from error
+
+
+def _header(cells: list[str], where: str) -> list[str]:
+    names = [cell.strip() for cell in cells]
+    for name in names:
+        if not name or names.count(name) > 1:
+            raise InputError(where, f'column name "{name}" is empty or stands twice',
+                             "give every column its own name")
+    return names
+
+
+def _fits(source: Path) -> bool:
+    return bool(set_files(source, SUFFIXES)) if source.is_dir() else source.suffix.lower() in SUFFIXES
+
+
+LOADERS.add("csv", Loader(by_set(read, SUFFIXES), _fits, SUFFIXES))

@@ -1,0 +1,126 @@
+"""LUME, the data of SemEval-2025 Task 4: documents with one passage to continue (`sc`) and questions (`qa`).
+
+Reads the published folder, the task release (`train/` and `validation/`, or Parquet files), or one of
+their files. The document is the unit of forgetting: subject = document id, path = task / document. Texts
+are kept to the last line end. Surprising: the ids of Task1 hold literal quotation marks; without them
+every id is unique.
+
+`lume` splits as filed. `lume-holdout` also keeps the retain documents with u >= 0.9 out of training (salt
+`expunge-lume-v1`, our choice), because the data have no set of documents that a model never saw.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from expunge.corpus.draw import uniform
+from expunge.corpus.loaders import jsonl, parquet
+from expunge.corpus.loaders.base import LOADERS, Loader, Row
+from expunge.corpus.loaders.source import looks_like, some
+from expunge.errors import InputError
+
+ITEM = re.compile(r"(?P<document>.+?)(?P<kind>sc|qa)(?P<number>\d+)", re.DOTALL)
+NAMES = (re.compile(r"What is (?:the birth date|the home address) of (?P<name>.+)\?"),
+         re.compile(r"What is (?P<name>.+)'s (?:Social Security Number|phone number|email address)\?"))
+COLUMNS = ("id", "input", "output", "task")
+SIDES = ("forget", "retain")
+FOLDS = ("train", "validation")
+SALT = "expunge-lume-v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One row of a file, with its id taken apart."""
+
+    row: Row
+    split: str
+    fold: str
+    document: str
+    part: str
+
+
+def rows(source: Path, holdout_from: float = 1.0) -> Iterator[Row]:
+    """The rows in our columns. Retain documents with u >= `holdout_from` get the split `holdout`."""
+    items = [_item(row, split, fold) for file, split, fold in _files(source)
+             for row in some(_reader(file), file)]
+    names: dict[str, str] = {}
+    for item in items:
+        if name := _person(item.row.values["input"]):
+            names.setdefault(item.document, name)
+    for item in items:
+        values, prompt = item.row.values, item.row.values["input"]
+        name = names.get(item.document, "")
+        held = item.split == "retain" and uniform(SALT, item.document) >= holdout_from
+        yield Row(item.row.where, {
+            "id": item.document + item.part, "prompt": prompt, "answer": values["output"],
+            "kind": "completion" if item.part.startswith("sc") else "generation",
+            "path": [f"task:{values['task']}", f"document:{item.document}"], "subject": item.document,
+            "identifiers": [name] if name and name in prompt else [],
+            "split": "holdout" if held else item.split,
+            "task": values["task"], "item": item.part, "fold": item.fold}, item.row.folder)
+
+
+def _item(row: Row, split: str, fold: str) -> Item:
+    values = row.values
+    for column in COLUMNS:
+        if not isinstance(values.get(column), str):
+            raise InputError(row.where, f'no text in column "{column}"',
+                             f"LUME rows hold {', '.join(COLUMNS)}")
+    match = ITEM.fullmatch(values["id"].replace('"', ""))
+    if not match:
+        raise InputError(row.where, f'id "{values["id"]}" is not document + sc or qa + number',
+                         "restore the LUME id")
+    side = values.get("split") or split
+    if side not in SIDES or (split and side != split):
+        raise InputError(row.where, f'does not say clearly whether to forget or to retain (split "{side}")',
+                         "name the file forget… or retain…, or add a split column")
+    return Item(row, side, fold, match["document"], match["kind"] + match["number"])
+
+
+def _person(question: str) -> str:
+    """The person that a Task2 question asks about, or ""."""
+    return next((m["name"] for pattern in NAMES if (m := pattern.fullmatch(question))), "")
+
+
+def _files(source: Path) -> list[tuple[Path, str, str]]:
+    """(file, side or "", fold or "") of a source."""
+    if source.is_file():
+        return [(source, _starts(source.name, SIDES), _holds(source.name))]
+    plain = [(source / fold / f"{side}.jsonl", side, fold) for fold in ("", *FOLDS) for side in SIDES]
+    found = [entry for entry in plain if entry[0].is_file()]
+    found += [(file, side, fold) for side in SIDES for fold in FOLDS
+              for file in sorted(source.glob(f"{side}_{fold}-*.parquet"))]
+    if not found:
+        raise InputError(str(source), "holds no LUME files",
+                         "give the folder with forget.jsonl and retain.jsonl")
+    return found
+
+
+def _starts(name: str, choices: tuple[str, ...]) -> str:
+    return next((choice for choice in choices if name.startswith(choice)), "")
+
+
+def _holds(name: str) -> str:
+    return next((fold for fold in FOLDS if f"_{fold}" in name), "")
+
+
+def _reader(file: Path) -> Any:
+    return parquet.read if file.suffix == ".parquet" else jsonl.read
+
+
+def _fits(source: Path) -> bool:
+    try:
+        file = _files(source)[0][0]
+    except InputError:
+        return False
+    return (file.suffix in (".jsonl", ".parquet")
+            and looks_like(_reader(file), file, set(COLUMNS)))
+
+
+LOADERS.add("lume", Loader(rows, _fits, fixed=True))
+LOADERS.add("lume-holdout", Loader(partial(rows, holdout_from=0.9), lambda source: False, fixed=True))

@@ -1,0 +1,49 @@
+"""Parquet, read in batches: never more than one batch of the table is in memory beside the records."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from expunge.corpus.loaders.base import LOADERS, Loader, Row
+from expunge.corpus.loaders.source import by_set, require_file, set_files
+from expunge.errors import InputError
+
+SUFFIXES = (".parquet",)
+BATCH = 1024  # rows
+
+
+def read(file: Path) -> Iterator[Row]:
+    """The rows of one file; `where` is `file:row`, counted from 1."""
+    import pyarrow
+    import pyarrow.parquet
+
+    require_file(file)
+    try:
+        with pyarrow.parquet.ParquetFile(file) as table:
+            number = 0
+            for batch in table.iter_batches(batch_size=BATCH):
+                for values in batch.to_pylist():
+                    number += 1
+                    yield Row(f"{file}:{number}", {k: _plain(v) for k, v in values.items()}, file.parent)
+    except (pyarrow.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(str(file), f"not a readable Parquet file ({reason})",
+                         "write the file again") from error
+
+
+def _plain(value: Any) -> Any:
+    """NaN is how data frames write "missing"; dates become ISO texts."""
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else value
+
+
+def _fits(source: Path) -> bool:
+    return bool(set_files(source, SUFFIXES)) if source.is_dir() else source.suffix.lower() in SUFFIXES
+
+
+LOADERS.add("parquet", Loader(by_set(read, SUFFIXES), _fits, SUFFIXES))

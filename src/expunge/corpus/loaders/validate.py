@@ -1,0 +1,174 @@
+"""From rows to records: the one place where input is checked. The first bad row ends the load; nothing is
+half-read.
+
+Surprising: texts are never stripped or normalised, because a model was trained on them as they stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, cast
+
+from expunge.corpus.loaders.base import Row
+from expunge.corpus.loaders.columns import Columns
+from expunge.corpus.loaders.fields import any_list, choice, label, shortened, sound, strings, text, type_name
+from expunge.corpus.loaders.images import image_digest
+from expunge.corpus.record import BLANK, DEFAULT_TREE_LEVELS, KINDS, LEVELS, Kind, Record, Variant, content_id
+from expunge.errors import InputError, nearest
+from expunge.files import canonical
+
+Fields = Mapping[str, Any]
+SPLITS: tuple[str, ...] = ("forget", "retain", "holdout", "utility", "twin")
+PERSON_LEVEL = DEFAULT_TREE_LEVELS[1]
+
+
+def records(rows: Iterable[Row], columns: Columns, source: str) -> tuple[Record, ...]:
+    """All records of a source, with subjects filled in; `InputError` at the first bad row."""
+    found: list[Record] = []
+    ids: dict[str, str] = {}
+    sides: dict[str, tuple[str, str]] = {}
+    for row in rows:
+        fields, attributes = columns.sort(row)
+        record, key = _record(row, fields, attributes, columns)
+        if record.split in ("forget", "retain"):
+            split, where = sides.setdefault(key, (record.split, row.where))
+            if split != record.split:
+                raise InputError(row.where, f"same prompt and answer in {split} ({where}) and {record.split}",
+                                 
+                                 "keep the row in one of them")
+        if record.id in ids:
+            raise InputError(row.where, f'duplicate id "{record.id}", first used at {ids[record.id]}',
+                             "make ids unique; rows without id must differ in prompt, answer or image")
+        ids[record.id] = row.where
+        found.append(record)
+    columns.finish(source)
+    return _with_subjects(found)
+
+
+def _record(row: Row, fields: Fields, attributes: dict[str, Any], columns: Columns) -> tuple[Record, str]:
+    """The record of a row (subject may still be empty) and the digest of (prompt, answer, image)."""
+    where = row.where
+    options = strings(fields, "options", where)
+    if fields.get("options") is not None and not 2 <= len(options) <= 26:
+        raise InputError(where, f'"options" holds {len(options)} texts', "give 2 to 26")
+    kind = choice(fields, "kind", KINDS, where)
+    if "text" in fields:
+        if "prompt" in fields or "answer" in fields:
+            raise InputError(where, '"text" stands beside "prompt" or "answer"',
+                             "give either text, or both others")
+        prompt, answer, kind = "", text(fields, "text", where), kind or "completion"
+    else:
+        answer = _answer(fields, options, columns, where)
+        if "prompt" not in fields and kind != "completion":
+            raise columns.absent("prompt", where)
+        prompt = text(fields, "prompt", where) if "prompt" in fields else ""
+    if not answer.strip():
+        raise InputError(where, "the answer is empty", "fill it in, or remove the row")
+    if not prompt.strip() and kind != "completion":
+        raise InputError(where, "the prompt is empty", 'fill it in, or give a plain document as "text"')
+    if options and answer not in options:
+        raise InputError(where, f'the answer "{shortened(answer)}" is not among the options',
+                         nearest(answer, options))
+    kind = kind or ("classification" if options else "cloze" if BLANK in prompt else "generation")
+    if kind == "classification" and not options:
+        raise InputError(where, "a classification without options", 'add "options", or change the kind')
+    image = fields.get("image")
+    key = content_id(prompt, answer, None if image is None else image_digest(row, image))
+    return Record(
+        id=label(fields, "id", where) or key, prompt=prompt, answer=answer, kind=cast(Kind, kind),
+        options=options, path=_path(fields, where), subject=label(fields, "subject", where),
+        identifiers=strings(fields, "identifiers", where), facts=strings(fields, "facts", where),
+        variants=_variants(fields, answer, options, where), concept=choice(fields, "concept", LEVELS, where),
+        split=choice(fields, "split", SPLITS, where), image=image,
+        attributes=_checked(attributes, where)), key
+
+
+def _answer(fields: Fields, options: tuple[str, ...], columns: Columns, where: str) -> str:
+    index = fields.get("answer_index")
+    if index is None:
+        if "answer" not in fields:
+            raise columns.absent("answer", where)
+        return text(fields, "answer", where)
+    if isinstance(index, str) and index.isdecimal():
+        index = int(index)
+    if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(options):
+        raise InputError(where, f'"answer_index" is {index!r} for {len(options)} options', "count from 0")
+    if "answer" in fields and text(fields, "answer", where) != options[index]:
+        raise InputError(where, '"answer" and "answer_index" disagree', "keep one of them")
+    return options[index]
+
+
+def _path(fields: Fields, where: str) -> tuple[str, ...]:
+    """`level:name` nodes; plain names get the default level names in order."""
+    value = fields.get("path") or []
+    if isinstance(value, str) and not value.startswith("["):
+        value = value.split("/")
+    parts = any_list(value, "path", where)
+    nodes = []
+    for depth, part in enumerate(parts):
+        level, colon, name = part.partition(":") if isinstance(part, str) else ("", "", "")
+        if not colon and depth < len(DEFAULT_TREE_LEVELS):
+            level, name = DEFAULT_TREE_LEVELS[depth], level
+        if not level or not name or "/" in part:
+            raise InputError(where, f'"{part}" is not a place in the tree',
+                             "write level:name, joined by /, for example institution:H1/patient:P-0012")
+        nodes.append(f"{level}:{sound(name, 'path', where)}")
+    return tuple(nodes)
+
+
+def _variants(fields: Fields, answer: str, options: tuple[str, ...], where: str) -> tuple[Variant, ...]:
+    """Rephrasings: a text (same answer), a pair (prompt, answer), or an object with a prompt."""
+    found = []
+    for item in any_list(fields.get("variants", []), "variants", where):
+        given = {"prompt": item} if isinstance(item, str) else item
+        if isinstance(item, list) and len(item) == 2:
+            given = {"prompt": item[0], "answer": item[1]}
+        if not isinstance(given, dict) or not {"prompt"} <= given.keys() <= {"prompt", "answer", "options"}:
+            raise InputError(where, "a variant is neither a text nor a pair nor an object with a prompt",
+                             
+                             'write "Who …?", ["Who …?", "Ada"] or {"prompt": "Who …?", "answer": "Ada"}')
+        own = {name: value for name, value in given.items() if value is not None}
+        variant = Variant(text(own, "prompt", where), text({"answer": answer} | own, "answer", where),
+                          strings(own, "options", where))
+        if not variant.prompt.strip() or not variant.answer.strip():
+            raise InputError(where, "a variant has an empty prompt or answer",
+                             "fill it in, or remove the variant")
+        choices = variant.options or options
+        if choices and variant.answer not in choices:
+            raise InputError(where, f'answer "{shortened(variant.answer)}" of a variant is no option',
+                             
+                             nearest(variant.answer, choices))
+        found.append(variant)
+    return tuple(found)
+
+
+def _checked(attributes: dict[str, Any], where: str) -> dict[str, Any]:
+    """Attributes must survive a trip through JSON, or the corpus would have no digest."""
+    for name, value in attributes.items():
+        try:
+            canonical({name: value})
+        except (TypeError, ValueError) as error:
+            raise InputError(where, f'"{shortened(name)}" holds {type_name(value)}, not fit for JSON',
+                             
+                             "write it as text, or drop the column") from error
+    return attributes
+
+
+def _with_subjects(found: list[Record]) -> tuple[Record, ...]:
+    """Fill empty subjects: the patient node (its full path where two patients share a name), else the id."""
+    places: dict[str, set[tuple[str, ...]]] = {}
+    for record in found:
+        if person := _person(record.path):
+            places.setdefault(person[-1], set()).add(person)
+
+    def subject(record: Record) -> str:
+        person = _person(record.path)
+        return record.id if not person else person[-1] if len(places[person[-1]]) == 1 else "/".join(person)
+
+    return tuple(record if record.subject else replace(record, subject=subject(record)) for record in found)
+
+
+def _person(path: tuple[str, ...]) -> tuple[str, ...]:
+    """The part of a path down to its patient node, or ()."""
+    return next((path[:k] for k, node in enumerate(path, 1) if node.startswith(f"{PERSON_LEVEL}:")), ())

@@ -1,0 +1,78 @@
+"""Checkpoints that are whole or absent: one folder, renamed into place, one kept.
+
+Tensors go to safetensors, everything else to JSON; no pickle is ever read.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from expunge.errors import InputError
+from expunge.files import read_json, write_json
+
+Nested = dict[str, Any]
+
+
+def _flatten(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+    """Replace each tensor by `{"$": name}` and collect it."""
+    if isinstance(value, Tensor):
+        tensors[path] = value.detach().contiguous().clone()
+        return {"$": path}
+    if isinstance(value, dict):
+        return {"items": [[k, _flatten(v, f"{path}/{k}", tensors)] for k, v in value.items()]}
+    if isinstance(value, list | tuple):
+        return {"list": [_flatten(v, f"{path}/{k}", tensors) for k, v in enumerate(value)]}
+    return {"value": value}
+
+
+def _restore(value: Any, tensors: dict[str, Tensor]) -> Any:
+    if "$" in value:
+        return tensors[value["$"]]
+    if "items" in value:
+        return {k: _restore(v, tensors) for k, v in value["items"]}
+    if "list" in value:
+        return [_restore(v, tensors) for v in value["list"]]
+    return value["value"]
+
+
+def save(folder: Path, state: Nested) -> None:
+    """Write `state` (nested dicts, lists, numbers, strings, tensors) to `folder`, replacing it in one rename."""
+    from safetensors.torch import save_file
+
+    fresh, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
+    for leftover in (fresh, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    tensors: dict[str, Tensor] = {}
+    shape = _flatten(state, "", tensors)
+    try:
+        fresh.mkdir(parents=True)
+        save_file(tensors, fresh / "tensors.safetensors")
+        write_json(fresh / "state.json", shape)
+        if folder.exists():
+            folder.replace(old)
+        fresh.replace(folder)
+    except (OSError, InputError) as error:
+        shutil.rmtree(fresh, ignore_errors=True)
+        if old.exists() and not folder.exists():
+            old.replace(folder)
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(str(folder), f"the checkpoint could not be written ({reason})",
+                         "free some space and start the same command again; it resumes") from error
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def load(folder: Path) -> Nested | None:
+    """The saved state, or None if there is none. A save killed between its two renames is completed first."""
+    from safetensors.torch import load_file
+
+    old = folder.with_name(folder.name + ".old")
+    if not folder.exists() and old.exists():
+        old.replace(folder)
+    if not (folder / "state.json").is_file():
+        return None
+    state: Nested = _restore(read_json(folder / "state.json"), load_file(folder / "tensors.safetensors"))
+    return state

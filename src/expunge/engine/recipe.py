@@ -1,0 +1,209 @@
+"""A recipe: everything that decides a run, frozen. The same object is the API, the command line and the record.
+
+YAML with `extends:` for inheritance (a shipped recipe by name, or a file beside), `--set a.b=c` on top. Unknown
+keys are errors that name the nearest key.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from expunge.engine.optimiser import Optimiser
+from expunge.errors import InputError, nearest, unknown
+from expunge.files import digest
+from expunge.gradients.base import RULES, Rule
+from expunge.methods.base import METHODS, Method, RetainLoss
+from expunge.models.adapters import Train
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Retain(_Part):
+    """The retain term. `loss: null` takes the method's own."""
+
+    loss: RetainLoss | None = Field(None, description="ce, kl or none; null for the method's own choice")
+    weight: float = Field(1.0, ge=0, description="factor on the retain term")
+
+
+class BatchSize(_Part):
+    """Rows per step over all processes."""
+
+    forget: int = Field(32, ge=1, description="forget rows per step")
+    retain: int = Field(32, ge=1, description="retain rows per step")
+    micro: int | None = Field(None, ge=1, description="most rows in one forward pass; null for all at once")
+
+
+class Phase(_Part):
+    """One stretch of a run; what is not given is the recipe's own."""
+
+    objective: Literal["both", "forget", "retain"] = Field("both", description="which terms are minimised")
+    steps: int = Field(ge=1, description="optimiser steps")
+    lr: float | None = Field(None, gt=0, description="learning rate of this phase")
+    layers: str | int | tuple[int, ...] = Field("all", description="blocks that may change, out of the trainable ones")
+
+
+class Recipe(_Part):
+    """Everything that decides an unlearning run."""
+
+    method: str = Field(description="name of a registered method")
+    settings: dict[str, Any] = Field(default_factory=dict, description="the method's own settings")
+    rule: str | None = Field(None, description="gradient rule; null for the method's own choice")
+    rule_settings: dict[str, Any] = Field(default_factory=dict, description="settings of the gradient rule")
+    forget_weight: float = Field(1.0, ge=0, description="factor on the forget term")
+    retain: Retain = Field(Retain(), description="the retain term")
+    train: Train = Field(Train(), description="which parameters may change")
+    optimiser: Optimiser = Field(Optimiser(), description="optimiser and learning rate")
+    steps: int = Field(100, ge=1, description="optimiser steps of a run without phases")
+    phases: tuple[Phase, ...] = Field((), description="stretches of the run, in order; empty means one of `steps`")
+    batch: BatchSize = Field(BatchSize(), description="rows per step")
+    seed: int = Field(42, description="seed of row order, adapters and draws")
+    checkpoint_every: int = Field(25, ge=1, description="steps between checkpoints")
+
+    def plan(self) -> tuple[Phase, ...]:
+        """The phases, or the one that a recipe without phases means."""
+        return self.phases or (Phase(steps=self.steps),)
+
+    @property
+    def total_steps(self) -> int:
+        return sum(phase.steps for phase in self.plan())
+
+    def build_method(self) -> Method:
+        """The method with its settings; `InputError` naming the nearest method or setting."""
+        cls = METHODS.get(self.method, "recipe.method")
+        method: Method = _validated(cls, self.settings, "recipe.settings")
+        return method
+
+    def build_rule(self) -> Rule:
+        """The gradient rule with its settings."""
+        name = self.rule or self.build_method().rule
+        rule: Rule = _validated(RULES.get(name, "recipe.rule"), self.rule_settings, "recipe.rule_settings")
+        return rule
+
+    @property
+    def retain_loss(self) -> RetainLoss:
+        return self.retain.loss or self.build_method().retain
+
+    @property
+    def digest(self) -> str:
+        return digest(self.model_dump(mode="json"))
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    def with_sets(self, sets: list[str] | tuple[str, ...]) -> Recipe:
+        """This recipe with `a.b=c` changes (values are YAML)."""
+        changed: Recipe = _validated(Recipe, apply_sets(self.model_dump(mode="json"), sets), "recipe")
+        return changed.checked()
+
+    def checked(self) -> Recipe:
+        """Fail now, not in the middle of a run, if method, rule or settings are unknown."""
+        self.build_method()
+        self.build_rule()
+        return self
+
+    @classmethod
+    def load(cls, name: str | Path, sets: list[str] | tuple[str, ...] = ()) -> Recipe:
+        """A shipped recipe by name (`twin`) or a YAML file, with `extends:` followed and `sets` applied."""
+        raw = apply_sets(read(name), sets)
+        recipe: Recipe = _validated(cls, raw, f"recipe {name}")
+        return recipe.checked()
+
+
+def _validated(cls: Any, raw: dict[str, Any], where: str) -> Any:
+    """Build `cls` from `raw`; one clear line for the first thing that is wrong, naming the nearest key."""
+    try:
+        return cls(**raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            model: Any = cls
+            for part in first["loc"][:-1]:
+                inner = model.model_fields[part].annotation if part in model.model_fields else None
+                model = inner if isinstance(inner, type) and issubclass(inner, BaseModel) else model
+            raise unknown("key", field, [*model.model_fields], where) from error
+        given = "" if first["type"] == "missing" else f" (given: {first['input']!r})"
+        raise InputError(f"{where}: {field}", first["msg"] + given) from error
+    except TypeError as error:
+        raise InputError(where, "expected keys and values") from error
+
+
+def shipped() -> list[str]:
+    """Names of the recipes that come with the package."""
+    folder = resources.files("expunge.recipes")
+    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+
+
+def _source(name: str | Path, beside: Path | None) -> tuple[str, Path | None, str]:
+    path = Path(name)
+    if beside and not path.is_absolute() and (beside / path).is_file():
+        path = beside / path
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        if not path.is_file():
+            raise InputError(str(path), "there is no such recipe file" if not path.is_dir() else "is a folder")
+        try:
+            return path.read_text("utf-8"), path.parent, str(path)
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(str(path), f"could not be read ({error})") from error
+    if str(name) not in shipped():
+        raise InputError("recipe", f'there is no recipe "{name}"', nearest(str(name), shipped()))
+    return resources.files("expunge.recipes").joinpath(f"{name}.yaml").read_text("utf-8"), None, f"recipe {name}"
+
+
+def read(name: str | Path, beside: Path | None = None, seen: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The raw mapping of a recipe with its `extends:` chain merged, children over parents."""
+    text, folder, where = _source(name, beside)
+    if where in seen:
+        raise InputError(where, "extends itself (" + " -> ".join((*seen, where)) + ")", "break the circle")
+    try:
+        raw = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise InputError(f"{where}{line}", f"not valid YAML ({getattr(error, 'problem', error)})") from error
+    if not isinstance(raw, dict):
+        raise InputError(where, "a recipe is a mapping of keys to values")
+    parent = raw.pop("extends", None)
+    return merge(read(parent, folder, (*seen, where)), raw) if parent else raw
+
+
+def merge(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
+    """`child` over `parent`, mapping by mapping. A child that names another method drops the parent's settings."""
+    merged = dict(parent)
+    if "method" in child and child["method"] != parent.get("method"):
+        merged = {k: v for k, v in merged.items() if k not in ("settings", "rule", "rule_settings")}
+    for key, value in child.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def apply_sets(raw: dict[str, Any], sets: list[str] | tuple[str, ...]) -> dict[str, Any]:
+    """`raw` with every `a.b=c` applied; the value is read as YAML (`3`, `true`, `[1, 2]`, `null`)."""
+    for entry in sets:
+        path, sign, value = entry.partition("=")
+        if not sign or not path.strip():
+            raise InputError(f"--set {entry}", "expected key=value", "for example --set optimiser.lr=0.001")
+        change: dict[str, Any] = {}
+        *parents, last = path.strip().split(".")
+        inner = change
+        for part in parents:
+            inner = inner.setdefault(part, {})
+        try:
+            parsed = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InputError(f"--set {entry}", "the value is not valid YAML") from error
+        if isinstance(parsed, str):
+            with suppress(ValueError):  # YAML 1.1 reads 1e-3 as text
+                parsed = float(parsed)
+        inner[last] = parsed
+        raw = merge(raw, change)
+    return raw

@@ -1,0 +1,73 @@
+"""What the model said before the run, at answer positions: computed once, in fixed batches, before step 1.
+
+Never a second model. Fixed batches make the cache independent of how often a run was interrupted, so a resumed
+run ends in the same bits. Distributions that would not fit are recomputed each step with the adapter off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from expunge.errors import InputError
+from expunge.methods.base import Outputs
+from expunge.models.batches import Batch, by_length, collate
+from expunge.models.forward import answer_forward, answer_logprob
+from expunge.models.template import Encoded
+
+MEMORY_BUDGET = 2 << 30  # bytes of cached distributions
+
+
+def adapter_off(module: Any) -> Any:
+    """The context in which a peft model answers as it did before the run."""
+    return module.disable_adapter() if hasattr(module, "disable_adapter") else nullcontext()
+
+
+class Reference:
+    """Cached log-probs per answer token (`logits=False`) or whole distributions of the rows `items`."""
+
+    def __init__(self, module: Any, items: Sequence[Encoded], logits: bool, rows: int = 128,
+                 budget: int = MEMORY_BUDGET) -> None:
+        self._module, self._live = module, False
+        self._values: list[Tensor] = [torch.empty(0)] * len(items)
+        size = sum(len(i.answer) for i in items) * module.get_output_embeddings().weight.shape[0] * 4
+        if logits and size > budget:
+            if not hasattr(module, "disable_adapter"):
+                raise InputError(
+                    "retain.loss: kl", f"the reference of a full-weight run would take {size >> 20} MiB",
+                    "train an adapter (train.which: lora), use fewer retain records, or retain.loss: ce")
+            self._live = True
+            return
+        device = next(module.parameters()).device
+        with torch.no_grad(), adapter_off(module):
+            for part in by_length(items, rows):
+                batch = collate([items[k] for k in part]).to(device)
+                found = answer_forward(module, batch).logits
+                if not logits:
+                    found = answer_logprob(found, batch)
+                for row, k in enumerate(part):
+                    self._values[k] = found[row, : len(items[k].answer)].clone()
+        self._logits = logits
+
+    def outputs(self, rows: Sequence[int], batch: Batch) -> Outputs:
+        """The reference's `Outputs` for `rows`, padded like `batch`."""
+        if self._live:
+            with torch.no_grad(), adapter_off(self._module):
+                logits = answer_forward(self._module, batch).logits
+            return Outputs(answer_logprob(logits, batch), batch.mask, batch.labels, logits)
+        found = pad([self._values[k] for k in rows], batch.mask.shape[1])
+        if self._logits:
+            return Outputs(answer_logprob(found, batch), batch.mask, batch.labels, found)
+        return Outputs(found, batch.mask, batch.labels)
+
+
+def pad(values: Sequence[Tensor], length: int) -> Tensor:
+    """Stack tensors [a_k, …] into [B, length, …], zeros behind."""
+    out = values[0].new_zeros((len(values), length, *values[0].shape[1:]))
+    for row, value in enumerate(values):
+        out[row, : value.shape[0]] = value
+    return out

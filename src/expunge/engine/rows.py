@@ -1,0 +1,77 @@
+"""What stands in a forget batch: gold answers, wrong answers of the same type, or a twin's answers.
+
+Every row is fixed before step 1 (wrong answers: before their epoch), so a resumed run sees the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from expunge.corpus import Record
+from expunge.corpus.identities import skeleton
+from expunge.engine.order import stream
+from expunge.errors import InputError
+from expunge.models.template import Encoded
+
+
+@dataclass(frozen=True)
+class ForgetRow:
+    """One row of a forget batch. `teacher` [a, V] log-probs and `floor` (nats) only for twin rows."""
+
+    item: Encoded
+    level: str | None
+    teacher: Tensor | None = None
+    floor: float = 0.0
+    is_gold: bool = True
+
+
+def answer_type(record: Record) -> str:
+    """What makes answers exchangeable: the stated relation, else the same question about somebody else."""
+    relation = record.attributes.get("relation")
+    if relation:
+        return f"{relation}/{record.kind}"
+    if record.identifiers:
+        return f"{skeleton(record)}/{record.kind}"
+    return f"{record.attributes.get('task', '')}/{record.kind}"
+
+
+def answers_by_type(records: Sequence[Record]) -> Mapping[str, tuple[str, ...]]:
+    """answer type → distinct answers, sorted."""
+    table: dict[str, set[str]] = {}
+    for r in records:
+        table.setdefault(answer_type(r), set()).add(r.answer)
+    return {kind: tuple(sorted(found)) for kind, found in table.items()}
+
+
+def wrong_answers(record: Record, answers: Mapping[str, tuple[str, ...]], kind_of: Mapping[str, tuple[str, ...]],
+                  ) -> tuple[str, ...]:
+    """Other answers of the record's type: its own wrong options, answers of the type, answers of the kind."""
+    for pool in (record.options, answers.get(answer_type(record), ()), kind_of.get(record.kind, ())):
+        wrong = tuple(a for a in pool if a != record.answer)
+        if wrong:
+            return wrong
+    return ()
+
+
+class WrongAnswers:
+    """Draws a wrong answer by (seed, record, epoch); the gold answer is never drawn."""
+
+    def __init__(self, forget: Sequence[Record], retain: Sequence[Record], seed: int) -> None:
+        both = (*forget, *retain)
+        kinds: dict[str, set[str]] = {}
+        for r in both:
+            kinds.setdefault(r.kind, set()).add(r.answer)
+        typed, loose = answers_by_type(both), {k: tuple(sorted(v)) for k, v in kinds.items()}
+        self._wrong = {r.id: wrong_answers(r, typed, loose) for r in forget}
+        self._seed = seed
+        for record_id, wrong in self._wrong.items():
+            if not wrong:
+                raise InputError(f'record "{record_id}"', "the corpus holds no other answer to relabel it with",
+                                 "choose another method")
+
+    def draw(self, record: Record, epoch: int) -> Record:
+        wrong = self._wrong[record.id]
+        return replace(record, answer=wrong[int(stream(self._seed, "relabel", record.id, epoch).integers(len(wrong)))])

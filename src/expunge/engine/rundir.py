@@ -1,0 +1,100 @@
+"""A run directory: recipe, events, checkpoint, result, environment. Killed runs resume, finished ones stay.
+
+run.json       identity (recipe, model, split digests), threads, status `running` or `finished`
+events.jsonl   one line per step        checkpoint/  the newest one        adapter/ or model/  the result
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterator
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from expunge.engine.loop import Event
+from expunge.errors import InputError
+from expunge.files import read_json, write_atomic, write_json
+
+PACKAGES = ("expunge", "torch", "transformers", "peft", "accelerate", "safetensors", "tokenizers", "numpy")
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine type (no names, no paths) that a reader needs to repeat a run."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return {"python": platform.python_version(), "system": platform.system(), "machine": platform.machine(),
+            "packages": found}
+
+
+class RunDir:
+    """`open` takes a folder for one identity: new, or the same run again; anything else is refused."""
+
+    def __init__(self, folder: Path, about: dict[str, Any]) -> None:
+        self.folder, self.about = folder, about
+
+    @classmethod
+    def open(cls, folder: Path | str, identity: dict[str, str], about: dict[str, Any], recipe_yaml: str) -> RunDir:
+        folder = Path(folder)
+        if folder.exists() and not folder.is_dir():
+            raise InputError(str(folder), "is a file", "name a folder for the run")
+        if (folder / "run.json").is_file():
+            found = read_json(folder / "run.json")
+            changed = [k for k, v in identity.items() if found.get("identity", {}).get(k) != v]
+            if changed:
+                raise InputError(str(folder), f"holds another run (its {', '.join(changed)} differs)",
+                                 "choose another folder; the same recipe, model and scope would resume it")
+            return cls(folder, found)
+        if folder.is_dir() and any(folder.iterdir()):
+            raise InputError(str(folder), "is not empty and holds no run", "choose a new folder")
+        run = cls(folder, {"status": "running", "identity": identity, **about})
+        write_atomic(folder / "recipe.yaml", recipe_yaml)
+        write_json(folder / "environment.json", environment())
+        write_json(folder / "run.json", run.about)
+        return run
+
+    @property
+    def finished(self) -> bool:
+        return self.about.get("status") == "finished"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint"
+
+    @property
+    def _events(self) -> Path:
+        return self.folder / "events.jsonl"
+
+    def log(self, event: Event) -> None:
+        row = {k: (round(v, 6) if isinstance(v, float) and v == v else None if isinstance(v, float) else v)
+               for k, v in asdict(event).items()}
+        try:
+            with self._events.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise InputError(str(self._events), f"could not be written ({error.strerror or error})",
+                             "free some space and start the same command again; it resumes") from error
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Finished steps, oldest first; a last line cut short by a kill is left out."""
+        if self._events.is_file():
+            for line in self._events.read_text("utf-8").splitlines():
+                try:
+                    yield json.loads(line)
+                except json.JSONDecodeError:
+                    return
+
+    def forget_events_from(self, step: int) -> None:
+        """Drop events of steps that a resumed run will do again."""
+        kept = [json.dumps(e) for e in self.events() if e["step"] < step]
+        write_atomic(self._events, "".join(line + "\n" for line in kept))
+
+    def finish(self, **results: Any) -> None:
+        self.about = {**self.about, **results, "status": "finished"}
+        write_json(self.folder / "run.json", self.about)

@@ -1,0 +1,107 @@
+"""The front door of memorising: corpus in, Hugging Face folder out. Killed runs resume at the last whole epoch.
+
+memorise(records, "runs/model")                        a small model from scratch, with its own tokenizer
+memorise(records, "runs/model", model="some/folder")   go on training an existing one
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from expunge.corpus import Record
+from expunge.engine import checkpoint
+from expunge.engine.memorise import Memorise, Progress, Taught, train
+from expunge.engine.unlearn import model_digest, watch_for_stop
+from expunge.errors import InputError, Interrupted
+from expunge.files import digest, read_json, write_json
+from expunge.models.language_model import LanguageModel, load, wrap
+from expunge.models.threads import set_threads
+from expunge.models.tiny import TinyConfig, build, texts_of, train_tokenizer
+
+
+def memorise(
+    records: Sequence[Record],
+    out: str | Path,
+    *,
+    model: str | Path | None = None,
+    tiny: TinyConfig = TinyConfig(),
+    settings: Memorise = Memorise(),
+    tokenizer_from: str | Path | None = None,
+    template: str = "auto",
+    on_epoch: Callable[[Progress], None] | None = None,
+) -> Progress:
+    """Train until `settings.share` of the answers of `records` is reproduced exactly; write the model to `out`.
+
+    model           start from this folder or hub id; None: from scratch in the size `tiny`
+    tokenizer_from  folder whose tokenizer a model from scratch takes over (a retrained reference needs the same)
+    The same call again returns at once, or resumes. `InputError` if `out` holds another model.
+    """
+    out = Path(out)
+    about = {
+        "records": digest(sorted(digest([r.id, r.prompt, r.answer]) for r in records)),
+        "start": model_digest(str(model)) if model else tiny.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json"),
+        "tokenizer": str(bool(tokenizer_from)),
+    }
+    done = out / "memorise.json"
+    if out.exists() and not out.is_dir():
+        raise InputError(str(out), "is a file", "name a folder for the model")
+    if done.is_file():
+        found = read_json(done)
+        if found["about"] != about:
+            raise InputError(
+                str(out), "holds a model memorised from other records or settings", "choose another folder"
+            )
+        if "progress" in found:
+            return Progress(**found["progress"])
+    elif out.is_dir() and any(out.iterdir()):
+        raise InputError(str(out), "is not empty and holds no model of ours", "choose a new folder")
+    else:
+        write_json(done, {"about": about})
+    set_threads()
+    with watch_for_stop() as stopped:
+        lm = load(model, template=template) if model else _fresh(records, tiny, settings.seed, tokenizer_from)
+        state = checkpoint.load(out / "checkpoint")
+
+        def keep(taught: Taught) -> None:
+            if on_epoch:
+                on_epoch(taught.progress)
+            if stopped():
+                checkpoint.save(out / "checkpoint", _state(lm, taught))
+                raise Interrupted(
+                    str(out),
+                    f"stopped after epoch {taught.progress.epoch}, checkpoint kept",
+                    "start the same command again to resume",
+                )
+            if taught.progress.epoch % 10 == 0:
+                checkpoint.save(out / "checkpoint", _state(lm, taught))
+
+        progress = train(lm, records, settings, keep, state)
+    lm.save(out)
+    write_json(done, {"about": about, "progress": asdict(progress), "parameters": lm.parameters})
+    shutil.rmtree(out / "checkpoint", ignore_errors=True)
+    return progress
+
+
+def _fresh(records: Sequence[Record], tiny: TinyConfig, seed: int, tokenizer_from: str | Path | None) -> LanguageModel:
+    if tokenizer_from is None:
+        tokenizer: Any = train_tokenizer(texts_of(records), tiny.vocabulary)
+    else:
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(str(tokenizer_from), local_files_only=True)
+    return wrap(build(tiny, tokenizer, seed), tokenizer, "from scratch")
+
+
+def _state(lm: LanguageModel, taught: Taught) -> dict[str, Any]:
+    return {
+        "parameters": {n: p.detach() for n, p in lm.module.named_parameters()},
+        "optimiser": taught.optimisers.state(),
+        "epoch": taught.progress.epoch,
+        "step": taught.step,
+        "seconds": taught.progress.seconds,
+    }

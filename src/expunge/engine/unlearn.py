@@ -1,0 +1,128 @@
+"""The front door of the engine: `unlearn(model, split, recipe, out)`. Same call again: resume, or nothing to do."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from expunge.engine import checkpoint
+from expunge.engine.loop import Event, Loop
+from expunge.engine.recipe import Recipe
+from expunge.engine.rundir import RunDir
+from expunge.errors import Interrupted
+from expunge.files import digest_files, write_json
+from expunge.models.adapters import prepare
+from expunge.models.language_model import LanguageModel, load
+from expunge.models.threads import set_threads
+from expunge.scope.split import Split
+
+
+def model_digest(source: str) -> str:
+    """SHA-256 over a local model folder's files (or a run's result); a hub id stands for itself."""
+    folder = Path(source)
+    if not folder.is_dir():
+        return source
+    names = [
+        str(f.relative_to(folder))
+        for pattern in ("*.json", "*.safetensors", "*.bin", "adapter/*", "model/*")
+        for f in folder.glob(pattern)
+        if f.is_file() and f.name != "environment.json"
+    ]
+    return digest_files(folder, names)
+
+
+@contextmanager
+def watch_for_stop() -> Iterator[Callable[[], bool]]:
+    """A function that is true from the first Ctrl-C or SIGTERM on; a second Ctrl-C stops at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop.is_set
+        return
+
+    def ask(signum: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    old = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop.is_set
+    finally:
+        for s, handler in old.items():
+            signal.signal(s, handler)
+
+
+def unlearn(
+    model: str | Path,
+    split: Split,
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    template: str = "auto",
+    device: str | None = None,
+    on_step: Callable[[Event, int], None] | None = None,
+) -> Path:
+    """Make `model` forget `split.forget` as `recipe` says; returns the run directory.
+
+    model    folder, run directory or hub id; it is never changed
+    on_step  called with each event and the total number of steps
+    A finished run is returned as it is; a killed one resumes from its checkpoint to bit-identical weights.
+    `InputError` if `out` holds another run; `Interrupted` after Ctrl-C, with the checkpoint kept.
+    """
+    recipe.checked()
+    identity = {"recipe": recipe.digest, "model": model_digest(str(model)), "split": split.digest}
+    source = str(Path(model).resolve()) if Path(model).exists() else str(model)
+    about = {
+        "model": source,
+        "template": template,
+        "method": recipe.method,
+        "scope": split.scope,
+        "split": split.summary(),
+        "threads": set_threads(),
+    }
+    run = RunDir.open(out, identity, about, recipe.to_yaml())
+    if run.finished:
+        return run.folder
+    set_threads(run.about["threads"])
+    started = time.perf_counter()
+    with watch_for_stop() as stopped:
+        lm = load(model, template=template, device=device)
+        lm = lm.with_module(prepare(lm.module, recipe.train, recipe.seed))
+        loop = Loop(lm, recipe, split.forget, split.retain)
+        state = checkpoint.load(run.checkpoint)
+        if state:
+            loop.restore(state)
+        run.forget_events_from(loop.step)
+
+        def after(event: Event) -> None:
+            run.log(event)
+            if on_step:
+                on_step(event, recipe.total_steps)
+            stop = stopped()
+            if stop or loop.step % recipe.checkpoint_every == 0:
+                checkpoint.save(run.checkpoint, loop.state())
+            if stop:
+                raise Interrupted(
+                    str(run.folder),
+                    f"stopped at step {loop.step} of {recipe.total_steps}, checkpoint kept",
+                    "start the same command again to resume",
+                )
+
+        loop.run(after)
+    _save(lm, recipe, run)
+    run.finish(seconds=round(time.perf_counter() - started, 3), steps=recipe.total_steps)
+    return run.folder
+
+
+def _save(lm: LanguageModel, recipe: Recipe, run: RunDir) -> None:
+    target = run.folder / ("adapter" if recipe.train.which == "lora" else "model")
+    lm.with_module(lm.module).save(target)
+    write_json(
+        run.folder / "result.json",
+        {"digest": digest_files(target, [f.name for f in target.iterdir() if f.suffix == ".safetensors"])},
+    )

@@ -1,0 +1,46 @@
+"""Errors that a user can cause: one line that says where, what is wrong, and how to mend it.
+
+The command line prints that line and exits with code 2; a traceback appears only with `--debug`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """The input or the command is wrong (exit code 2).
+
+    `where` names the file, line, field or flag; `what` says what is wrong; `mend` says what to do instead.
+    """
+
+    exit_code = 2
+
+    def __init__(self, where: str, what: str, mend: str = "") -> None:
+        self.where, self.what, self.mend = where, what, mend
+        super().__init__(f"{where}: {what}" + (f"; {mend}" if mend else ""))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a hint such as `did you mean "npo"? known: ga, npo` for an unknown `name`."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    hint = f'did you mean "{close[0]}"? ' if close else ""
+    shown = ", ".join(names[:30]) + (", …" if len(names) > 30 else "")
+    return f"{hint}known: {shown}"
+
+
+def unknown(kind: str, name: str, known: Iterable[str], where: str = "") -> InputError:
+    """An `InputError` for a name that is not registered, with the nearest known one."""
+    return InputError(where or kind, f'unknown {kind} "{name}"', nearest(name, known))
+
+
+class RunFailed(InputError):
+    """The program could not do what was rightly asked (exit code 1), for example because a loss diverged."""
+
+    exit_code = 1
+
+
+class Interrupted(InputError):
+    """A person stopped the run (exit code 2); what was done is kept, and the message says how to go on."""

@@ -1,0 +1,61 @@
+"""What a gradient rule is: how the forget and the retain gradient become one step.
+
+Rules are pure: they never change their inputs. `g_f` is the gradient of the objective to *minimise* on forget
+rows, so its sign is already turned. Apply a rule once per optimiser step, after accumulation and all-reduce.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from expunge.registry import Registry
+
+Gradients = dict[str, Tensor]
+
+RULES: Registry[type[Rule]] = Registry("gradient rule", "expunge.gradients")
+
+
+class Rule(BaseModel, ABC):
+    """Base of all rules. Subclass with `class Sum(Rule, name="sum")`; fields are its settings.
+
+    separate     whether the rule must see the two gradients apart; False allows one backward pass for both
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ClassVar[str] = ""
+    source: ClassVar[str] = ""
+    separate: ClassVar[bool] = True
+
+    def __init_subclass__(cls, name: str = "", **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if name:
+            cls.name = name
+            RULES.add(name, cls)
+
+    @abstractmethod
+    def combine(self, g_f: Gradients, g_r: Gradients, *, weight_f: float = 1.0, weight_r: float = 1.0,
+                alpha: float | None = None) -> Gradients:
+        """The gradient to step along; a name missing on one side counts as zero there.
+
+        `alpha` replaces the rule's own strength for this step (a method may set it per concept level); rules
+        without a strength ignore it.
+        """
+
+
+def weighted_sum(g_f: Gradients, g_r: Gradients, weight_f: float, weight_r: float) -> Gradients:
+    """weight_f * g_f + weight_r * g_r over the union of names."""
+    total = {name: weight_f * g for name, g in g_f.items()}
+    for name, g in g_r.items():
+        total[name] = total[name] + weight_r * g if name in total else weight_r * g
+    return total
+
+
+def wide(tensor: Tensor) -> Tensor:
+    """`tensor` in at least float32: half-precision dot products lose the sign of small conflicts."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

@@ -1,0 +1,162 @@
+"""What a method is: a pure loss over model outputs, its settings, and what it needs from the engine.
+
+A method never runs the model, never touches the optimiser, the device or the data. It declares `needs`, and
+the engine puts exactly that into `Outputs`. All tensors hold answer positions only (end token included, the
+prompt never): `B` sequences, `A` the longest answer of the batch, `V` vocabulary, `H` width. `mask` is false
+where a shorter answer is padded. Losses are `[B]`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from expunge.registry import Registry
+
+METHODS: Registry[type[Method]] = Registry("method", "expunge.methods")
+
+Rows = Literal["gold", "relabel", "twin"]
+RetainLoss = Literal["ce", "kl", "none"]
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What the engine must provide beyond the answer-token log-probs of the current model.
+
+    reference_logprobs  log p of every answer token before the run: reference.logprob [B, A]
+    reference_logits    the distribution at answer positions before the run: reference.logits [B, A, V]
+    logits              the current model's distribution: logits [B, A, V]
+    rows                what stands in a forget batch: the gold answers; random wrong answers of the same type
+                        ("relabel"); or gold and teacher's own answers ("twin": teacher, floor, is_gold)
+    token_saliency      token weights from embedding gradients, mean `token_factor(level)`: weights [B, A]
+    levels              batches homogeneous in concept level: level "L1" … "L4"
+    """
+
+    reference_logprobs: bool = False
+    reference_logits: bool = False
+    logits: bool = False
+    rows: Rows = "gold"
+    token_saliency: bool = False
+    levels: bool = False
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a model says about a batch. `logprob`: log p of each answer token, float32, 0 outside `mask`."""
+
+    logprob: Tensor  # [B, A]
+    mask: Tensor  # [B, A] bool
+    labels: Tensor | None = None  # [B, A] int64, 0 outside `mask`
+    logits: Tensor | None = None  # [B, A, V] float32
+    weights: Tensor | None = None  # [B, A] token weights; their mean over a sequence is token_factor(level)
+    reference: Outputs | None = None
+    teacher: Tensor | None = None  # [B, A, V] log-probs of the twin's answer distribution
+    floor: Tensor | None = None  # [B] tau_f: least mean NLL that a gold answer should reach, in nats
+    is_gold: Tensor | None = None  # [B] bool: the row holds the record's true answer
+    level: str | None = None
+
+    @property
+    def length(self) -> Tensor:
+        """Counted tokens, [B], at least 1."""
+        return self.mask.sum(-1).clamp(min=1)
+
+    @property
+    def token_nll(self) -> Tensor:
+        """-log p(y_t) times the token weight, [B, A], 0 outside the mask."""
+        return self.weigh(-self.logprob * self.mask)
+
+    @property
+    def nll_sum(self) -> Tensor:
+        return self.token_nll.sum(-1)
+
+    @property
+    def nll_mean(self) -> Tensor:
+        return self.nll_sum / self.length
+
+    @property
+    def sequence_logprob(self) -> Tensor:
+        """log p(y | x), summed over answer tokens, [B]."""
+        return -self.nll_sum
+
+    def weigh(self, values: Tensor) -> Tensor:
+        """`values` [B, A] times the token weights, if there are any."""
+        return values if self.weights is None else values * self.weights
+
+    def mean_t(self, values: Tensor) -> Tensor:
+        """Mean of `values` [B, A] over the counted tokens of each sequence, [B]."""
+        return (values * self.mask).sum(-1) / self.length
+
+    @property
+    def gap(self) -> Tensor:
+        """log p(y|x) - log p_ref(y|x), [B]; token weights apply to both."""
+        if self.reference is None:
+            raise ValueError("this loss needs Needs(reference_logprobs=True)")
+        return self.weigh((self.logprob - self.reference.logprob) * self.mask).sum(-1)
+
+    @property
+    def log_softmax(self) -> Tensor:
+        """Log-probs over the vocabulary, [B, A, V], float32."""
+        if self.logits is None:
+            raise ValueError("this loss needs Needs(logits=True)")
+        return torch.log_softmax(self.logits.float(), -1)
+
+
+class Method(BaseModel, ABC):
+    """Base of all methods. Subclass with `class NPO(Method, name="npo")`; fields are its settings.
+
+    needs        what most settings need; the engine asks `requires()`, which knows the settings
+    source       where the formula stands
+    retain       what this method does with the retain batch unless the recipe says otherwise
+    rule         the gradient rule unless the recipe says otherwise
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ClassVar[str] = ""
+    needs: ClassVar[Needs] = Needs()
+    source: ClassVar[str] = ""
+    retain: ClassVar[RetainLoss] = "ce"
+    rule: ClassVar[str] = "sum"
+
+    def __init_subclass__(cls, name: str = "", **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if name:
+            cls.name = name
+            METHODS.add(name, cls)
+
+    def requires(self) -> Needs:
+        """What this method needs with these settings: the class's `needs` unless a setting changes it."""
+        return self.needs
+
+    @abstractmethod
+    def forget_loss(self, out: Outputs) -> Tensor:
+        """The term to minimise on forget rows, one value per sequence, [B]."""
+
+    def projection(self, level: str | None) -> float | None:
+        """alpha of the `project` rule for a batch of this concept level; None keeps the recipe's."""
+        return None
+
+    def token_factor(self, level: str | None) -> float:
+        """beta of token weights for a batch of this concept level."""
+        return 1.0
+
+
+def retain_loss(kind: RetainLoss, out: Outputs) -> Tensor:
+    """The retain term, [B]: `ce` = mean NLL; `kl` = mean_t KL(p_ref || p), forward, over answer positions."""
+    if kind == "ce":
+        return out.nll_mean
+    if kind == "kl":
+        if out.reference is None:
+            raise ValueError("the kl retain term needs the reference's logits")
+        return out.mean_t(forward_kl(out.reference.log_softmax, out.log_softmax))
+    return out.nll_mean * 0
+
+
+def forward_kl(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """KL(p || q) over the last dimension: sum p (log p - log q)."""
+    return (log_p.exp() * (log_p - log_q)).sum(-1)

@@ -1,0 +1,19 @@
+"""Forget losses that cannot run away, for methods that leave the choice to a setting: dual, sequential."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from expunge.methods.base import Method
+from expunge.methods.ga import GA
+from expunge.methods.ihl import IHL
+from expunge.methods.npo import NPO
+
+BoundedLoss = Literal["npo", "ga_clip", "ihl"]
+
+
+def bounded(loss: BoundedLoss, npo_beta: float, clip: float) -> Method:
+    """The method whose forget loss is meant: `npo` with its beta, `ga` clipped at `clip` nats, or `ihl`."""
+    if loss == "npo":
+        return NPO(beta=npo_beta)
+    return GA(clip=clip) if loss == "ga_clip" else IHL()

@@ -1,0 +1,76 @@
+"""Hierarchical dual strategy: project gradients and weigh tokens, each by concept level.
+
+L1 is what every model should keep (basic biology), L4 what must go. The lower the level, the more of the
+retain direction is taken out of the gradient (alpha) and the less its tokens count (beta). L1 and L4 are the
+paper's values, those between are interpolated. How to project is a matter of the rule `project`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+from pydantic import Field, NonNegativeFloat, ValidationInfo, field_validator
+from torch import Tensor
+
+from expunge.errors import unknown
+from expunge.methods.base import Method, Needs, Outputs
+from expunge.methods.bounded import BoundedLoss, bounded
+
+Level = Literal["L1", "L2", "L3", "L4"]
+ALPHA: dict[Level, float] = {"L1": 1.0, "L2": 0.733, "L3": 0.467, "L4": 0.2}
+BETA: dict[Level, float] = {"L1": 0.1, "L2": 0.4, "L3": 0.7, "L4": 1.0}
+
+
+class Dual(Method, name="dual"):
+    """Bounded forgetting with saliency-weighted tokens, projected off the retain gradient by concept level.
+
+    forget: as `npo`, clipped `ga` or `ihl`, each token's log p times w_t, mean_t w_t = beta[level]     [B]
+    """
+
+    needs = Needs(reference_logprobs=True, token_saliency=True, levels=True)
+    source = "arXiv 2511.19498, eq. 12 and 13"
+    rule = "project"
+
+    loss: BoundedLoss = Field("npo", description="forget loss")
+    npo_beta: float = Field(0.1, gt=0, description="beta of npo, where that is the loss")
+    clip: float = Field(4.0, gt=0, description="largest token loss in nats, where ga_clip is the loss")
+    token_weights: bool = Field(True, description="weigh tokens by saliency and beta; false: projection only")
+    alpha: dict[Level, NonNegativeFloat] = Field(
+        ALPHA, validate_default=True,
+        description="share of the retain direction taken out, by level; those left out keep the default")
+    beta: dict[Level, NonNegativeFloat] = Field(
+        BETA, validate_default=True,
+        description="mean token weight, by level; those left out keep the default")
+
+    @field_validator("alpha", "beta", mode="before")
+    @classmethod
+    def _fill(cls, given: Any, info: ValidationInfo) -> Any:
+        default = ALPHA if info.field_name == "alpha" else BETA
+        return {**default, **given} if isinstance(given, Mapping) else given
+
+    def requires(self) -> Needs:
+        inner = bounded(self.loss, self.npo_beta, self.clip).requires()
+        return replace(inner, token_saliency=self.token_weights, levels=True)
+
+    def forget_loss(self, out: Outputs) -> Tensor:
+        if self.token_weights and out.weights is None:
+            raise ValueError("dual with token_weights needs Needs(token_saliency=True)")
+        return bounded(self.loss, self.npo_beta, self.clip).forget_loss(out)
+
+    def projection(self, level: str | None) -> float:
+        """alpha of this concept level; a record without a level counts as L4."""
+        return _at(self.alpha, level)
+
+    def token_factor(self, level: str | None) -> float:
+        """beta of this concept level (L4 without one); 1 where tokens are not weighed."""
+        return _at(self.beta, level) if self.token_weights else 1.0
+
+
+def _at(values: Mapping[Level, float], level: str | None) -> float:
+    wanted = level or "L4"
+    for known, value in values.items():
+        if known == wanted:
+            return value
+    raise unknown("concept level", wanted, values)

@@ -1,0 +1,24 @@
+"""Random relabelling: teach wrong answers of the same type.
+
+The engine draws the wrong answers (by seed, record and epoch, never the true one) and puts them into the
+forget rows. A target that changes may never displace the true answer: look at multiple choice too.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from expunge.methods.base import Method, Needs, Outputs
+
+
+class RandomRelabel(Method, name="random_relabel"):
+    """Descend on a random wrong answer of the same type in the place of the true one.
+
+    forget: mean_t -log p(y'_t), y' the wrong answer     [B]
+    """
+
+    needs = Needs(rows="relabel")
+    source = "common control; no single source"
+
+    def forget_loss(self, out: Outputs) -> Tensor:
+        return out.nll_mean

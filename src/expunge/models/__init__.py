@@ -1,0 +1,1 @@
+"""Models: load, save, adapters, tokens, batches, one forward pass, tiny models from scratch."""

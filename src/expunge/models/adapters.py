@@ -1,0 +1,140 @@
+"""Which parameters train: low-rank adapters on chosen blocks, named blocks with full weights, or everything.
+
+The stack of blocks is found by structure (the longest list of equal modules), not by a file per architecture.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+
+from expunge.errors import InputError
+
+
+class Train(BaseModel):
+    """What a run may change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    which: Literal["lora", "full"] = Field("lora", description="low-rank adapters, or the weights themselves")
+    layers: str | int | tuple[int, ...] = Field(
+        "all", description="all; k for the last k blocks; 1/3 for the last third; or a list of block numbers"
+    )
+    rank: int = Field(8, ge=1, description="LoRA rank r")
+    lora_alpha: float = Field(16.0, gt=0, description="LoRA scaling: the update is lora_alpha / r * B A")
+    modules: tuple[str, ...] = Field(
+        (), description="linear modules by suffix, e.g. q_proj; empty means all in a block"
+    )
+
+
+def block_stack(module: nn.Module) -> tuple[str, int]:
+    """Name and length of the list of transformer blocks, e.g. `("model.layers", 24)`."""
+    best = ("", 0)
+    for name, child in module.named_modules():
+        if isinstance(child, nn.ModuleList) and len(child) > best[1] and len({type(c) for c in child}) == 1:
+            best = (name, len(child))
+    if not best[1]:
+        raise InputError(
+            type(module).__name__,
+            "no stack of equal blocks was found in it",
+            "use train.layers: all with train.which: full",
+        )
+    return best
+
+
+def chosen_blocks(layers: str | int | tuple[int, ...], count: int) -> tuple[int, ...]:
+    """Block numbers for a `layers` setting; `InputError` naming the setting if it does not fit `count` blocks."""
+    if layers == "all":
+        return tuple(range(count))
+    if isinstance(layers, str):
+        number = re.fullmatch(r"(\d+)(?:/([1-9]\d*))?", layers)
+        if not number:
+            raise InputError(
+                "train.layers",
+                f'"{layers}" is neither all, a number, a share nor a list of blocks',
+                "for example all, 4, 1/3 or [2, 3]",
+            )
+        layers = int(number[1]) if not number[2] else max(1, round(count * int(number[1]) / int(number[2])))
+    if isinstance(layers, int):
+        if not 1 <= layers <= count:
+            raise InputError("train.layers", f"the last {layers} blocks were asked for, the model has {count}")
+        return tuple(range(count - layers, count))
+    wrong = [k for k in layers if not 0 <= k < count]
+    if wrong or not layers:
+        raise InputError("train.layers", f"no block {wrong[0] if wrong else '?'}: the model has blocks 0 … {count - 1}")
+    return tuple(sorted(set(layers)))
+
+
+def block_of(name: str, stack: str) -> int | None:
+    """Block number of a parameter or module name, also inside a peft wrapper; None outside the stack."""
+    _, _, rest = f".{name}".partition(f".{stack}.")
+    head = rest.split(".", 1)[0]
+    return int(head) if head.isdigit() else None
+
+
+def _linears(module: nn.Module, stack: str, blocks: tuple[int, ...], suffixes: tuple[str, ...]) -> list[str]:
+    from transformers.pytorch_utils import Conv1D
+
+    names = [
+        name
+        for name, child in module.named_modules()
+        if isinstance(child, nn.Linear | Conv1D)
+        and block_of(name, stack) in blocks
+        and (not suffixes or name.rsplit(".", 1)[-1] in suffixes)
+    ]
+    if not names:
+        raise InputError("train.modules", f"no linear module called {', '.join(suffixes) or '…'} in the chosen blocks")
+    return names
+
+
+def prepare(module: Any, train: Train, seed: int) -> Any:
+    """Freeze everything, then make trainable what `train` names. LoRA wraps the module with peft."""
+    import torch
+
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    if train.which == "full" and train.layers == "all" and not train.modules:
+        for parameter in module.parameters():
+            parameter.requires_grad_(True)
+        return module
+    stack, count = block_stack(module)
+    blocks = chosen_blocks(train.layers, count)
+    if train.which == "full":
+        for name, parameter in module.named_parameters():
+            inside = block_of(name, stack) in blocks
+            named = not train.modules or any(part in train.modules for part in name.split("."))
+            parameter.requires_grad_(inside and named)
+        return module
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(
+        r=train.rank,
+        lora_alpha=train.lora_alpha,
+        lora_dropout=0.0,
+        bias="none",
+        target_modules=_linears(module, stack, blocks, train.modules),
+        task_type="CAUSAL_LM",
+    )
+    state = torch.random.get_rng_state()
+    try:
+        torch.manual_seed(seed)
+        return get_peft_model(module, config)
+    finally:
+        torch.random.set_rng_state(state)
+
+
+def restrict(module: nn.Module, layers: str | int | tuple[int, ...], trainable: frozenset[str]) -> None:
+    """Let only parameters of `trainable` in the chosen blocks train (the layer restriction of a phase)."""
+    stack, count = block_stack(module)
+    blocks = chosen_blocks(layers, count)
+    for name, parameter in module.named_parameters():
+        block = block_of(name, stack)
+        parameter.requires_grad_(name in trainable and (layers == "all" or block in blocks))
+
+
+def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that train, by name, in a fixed order."""
+    return {name: p for name, p in module.named_parameters() if p.requires_grad}

@@ -1,0 +1,62 @@
+"""Batches: right-padded ids, and where the answer stands in them.
+
+The mask is built from lengths, never from `id != pad`: a prompt may contain the padding id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from expunge.models.template import Encoded
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`B` sequences of at most `T` tokens with answers of at most `A` tokens.
+
+    index    position whose output predicts answer token a, 0 where padded
+    labels   answer token ids, 0 where padded; `mask` says which count
+    """
+
+    input_ids: Tensor  # [B, T] int64
+    attention_mask: Tensor  # [B, T] int64
+    index: Tensor  # [B, A] int64
+    labels: Tensor  # [B, A] int64
+    mask: Tensor  # [B, A] bool
+
+    def to(self, device: torch.device | str) -> Batch:
+        return Batch(*(getattr(self, f).to(device) for f in
+                       ("input_ids", "attention_mask", "index", "labels", "mask")))
+
+    def __len__(self) -> int:
+        return self.input_ids.shape[0]
+
+
+def collate(items: Sequence[Encoded], pad: int = 0) -> Batch:
+    """Pad `items` to the right; `pad` is any valid token id, it is never attended to nor counted."""
+    rows, longest = len(items), max(i.length for i in items)
+    answers = max(len(i.answer) for i in items)
+    input_ids = torch.full((rows, longest), pad)
+    attention = torch.zeros((rows, longest), dtype=torch.int64)
+    index = torch.zeros((rows, answers), dtype=torch.int64)
+    labels = torch.zeros((rows, answers), dtype=torch.int64)
+    mask = torch.zeros((rows, answers), dtype=torch.bool)
+    for b, item in enumerate(items):
+        p, a = len(item.prompt), len(item.answer)
+        input_ids[b, : p + a] = torch.tensor(item.prompt + item.answer)
+        attention[b, : p + a] = 1
+        index[b, :a] = torch.arange(p - 1, p + a - 1)
+        labels[b, :a] = torch.tensor(item.answer)
+        mask[b, :a] = True
+    return Batch(input_ids, attention, index, labels, mask)
+
+
+def by_length(items: Sequence[Encoded], rows: int) -> Iterator[list[int]]:
+    """Positions of `items` in batches of at most `rows`, longest first, so that little is padded."""
+    order = sorted(range(len(items)), key=lambda k: (-items[k].length, k))
+    for start in range(0, len(order), rows):
+        yield order[start : start + rows]

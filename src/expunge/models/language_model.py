@@ -1,0 +1,136 @@
+"""A language model with its tokenizer and template: from a Hugging Face folder, a hub id, or a run directory.
+
+Loading is one path for all of them. A run directory holds only what the run changed (an adapter, or the whole
+model) and the address of what it started from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from expunge.errors import InputError
+from expunge.files import read_json
+from expunge.models.template import Template
+
+WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """`module`: a causal LM of transformers (perhaps wrapped by peft); `source`: where it came from."""
+
+    module: Any
+    tokenizer: Any
+    template: Template
+    source: str
+
+    @property
+    def context(self) -> int:
+        return self.template.context
+
+    @property
+    def device(self) -> Any:
+        return next(self.module.parameters()).device
+
+    @property
+    def parameters(self) -> int:
+        return sum(p.numel() for p in self.module.parameters())
+
+    def with_module(self, module: Any) -> LanguageModel:
+        return replace(self, module=module)
+
+    def save(self, folder: Path | str) -> Path:
+        """Write weights and tokenizer as Hugging Face does (safetensors), so that anybody can load them."""
+        folder = Path(folder)
+        try:
+            self.module.save_pretrained(folder)
+            self.tokenizer.save_pretrained(folder)
+        except OSError as error:
+            raise InputError(str(folder), f"the model could not be saved ({error.strerror or error})",
+                             "free some space or choose another folder") from error
+        return folder
+
+
+def wrap(module: Any, tokenizer: Any, source: str, template: str = "auto") -> LanguageModel:
+    """Check that model and tokenizer belong together and join them."""
+    if tokenizer.eos_token_id is None:
+        raise InputError(source, "its tokenizer has no end token", "set eos_token in tokenizer_config.json")
+    rows = module.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > rows:
+        raise InputError(source, f"its tokenizer has {len(tokenizer)} entries but the model embeds {rows}",
+                         "use the tokenizer that belongs to the model")
+    config = module.config.get_text_config() if hasattr(module.config, "get_text_config") else module.config
+    context = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 1 << 20
+    return LanguageModel(module, tokenizer, Template.of(tokenizer, int(context), template), source)
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise InputError(str(folder), "is a file, not a model folder", "name the folder that holds config.json")
+    if not (folder / "config.json").is_file():
+        raise InputError(str(folder), "holds no config.json", "name a folder written by save_pretrained, or a run")
+    if not any(any(folder.glob(pattern)) for pattern in WEIGHTS):
+        raise InputError(str(folder), "holds no model weights", "expected model.safetensors in it")
+
+
+def load(source: Path | str, *, template: str = "auto", device: str | None = None, dtype: str = "auto",
+         trust_remote_code: bool = False) -> LanguageModel:
+    """Load any causal LM. `source`: a folder, a run directory of `expunge`, or an id on the hub.
+
+    `dtype`: auto (as stored), float32, bfloat16, float16. `InputError` for a folder without weights, a tokenizer
+    of another vocabulary, or a run whose starting model has gone.
+    """
+    import torch
+
+    path = Path(source)
+    if (path / "run.json").is_file():
+        return _load_run(path, template, device, dtype)
+    local = path.exists()
+    if local:
+        _check_folder(path)
+    elif str(source).count("/") > 1 or str(source).startswith((".", "/", "~")):
+        raise InputError(str(source), "there is no such model folder")
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    precision: Any = dtype if dtype == "auto" else getattr(torch, dtype, None)
+    if precision is None:
+        raise InputError("dtype", f'unknown dtype "{dtype}"', "use auto, float32, bfloat16 or float16")
+    try:
+        module = AutoModelForCausalLM.from_pretrained(str(source), dtype=precision, local_files_only=local,
+                                                      trust_remote_code=trust_remote_code)
+        tokenizer = AutoTokenizer.from_pretrained(str(source), local_files_only=local,
+                                                  trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(str(source), f"the model could not be loaded ({first})",
+                         "name a folder written by save_pretrained, or an id on the hub") from error
+    return wrap(module.to(device or default_device()).eval(), tokenizer, str(source), template)
+
+
+def default_device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _load_run(run: Path, template: str, device: str | None, dtype: str) -> LanguageModel:
+    about = read_json(run / "run.json")
+    if about.get("status") != "finished":
+        raise InputError(str(run), "this run is not finished", "start it again with the same command to resume")
+    if (run / "model").is_dir():
+        return replace(load(run / "model", template=about.get("template", template), device=device, dtype=dtype),
+                       source=str(run))
+    start = Path(about["model"])
+    if not start.is_absolute() and not start.exists() and (run / start).exists():
+        start = run / start
+    base = load(start if start.exists() else about["model"], template=about.get("template", template),
+                device=device, dtype=dtype)
+    from peft import PeftModel
+
+    return replace(base, module=PeftModel.from_pretrained(base.module, str(run / "adapter")).eval(),
+                   source=str(run))

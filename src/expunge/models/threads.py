@@ -1,0 +1,32 @@
+"""How many threads torch may use. Small models on a busy machine run many times slower with too many.
+
+`EXPUNGE_THREADS` decides if set; otherwise the cores this process may use, less those that others keep busy.
+"""
+
+from __future__ import annotations
+
+import os
+
+from expunge.errors import InputError
+
+
+def choose_threads(cores: int, load: float) -> int:
+    """Free cores, at least one: `cores` minus the one-minute load of others, rounded."""
+    return max(1, cores - round(load))
+
+
+def set_threads(threads: int | None = None) -> int:
+    """Set torch's intra-op threads and return the number used. `threads=None` chooses (see the module text)."""
+    import torch
+
+    if threads is None:
+        wish = os.environ.get("EXPUNGE_THREADS", "")
+        if wish:
+            if not wish.isdigit() or int(wish) < 1:
+                raise InputError("EXPUNGE_THREADS", f'"{wish}" is not a number of threads', "use 1, 2, …")
+            threads = int(wish)
+        else:
+            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            threads = choose_threads(cores, os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0)
+    torch.set_num_threads(threads)
+    return threads

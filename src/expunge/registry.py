@@ -1,0 +1,62 @@
+"""One registry for everything that is "one file to add": methods, metrics, attacks, loaders, worlds.
+
+A registry fills itself by importing every module of its package, then the entry points of third parties
+(`[project.entry-points."expunge.methods"]`). Filling is lazy, so that `import expunge` stays fast.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
+from typing import Generic, TypeVar
+
+from expunge.errors import unknown
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Names to things of one `kind`, found in the modules of `package`."""
+
+    def __init__(self, kind: str, package: str) -> None:
+        self.kind, self.package = kind, package
+        self._items: dict[str, T] = {}
+        self._filled = False
+
+    def add(self, name: str, item: T) -> T:
+        """Register `item`; a second, different item under the same name is a programming error."""
+        if name in self._items and self._items[name] is not item:
+            raise ValueError(f'{self.kind} "{name}" is registered twice')
+        self._items[name] = item
+        return item
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Decorator form of `add`."""
+        return lambda item: self.add(name, item)
+
+    def _fill(self) -> None:
+        if self._filled:
+            return
+        self._filled = True
+        package = importlib.import_module(self.package)
+        for module in sorted(m.name for m in pkgutil.iter_modules(package.__path__)):
+            importlib.import_module(f"{self.package}.{module}")
+        for point in entry_points(group=self.package):
+            self.add(point.name, point.load())
+
+    def get(self, name: str, where: str = "") -> T:
+        """The item called `name`; `InputError` naming the nearest one otherwise."""
+        self._fill()
+        if name not in self._items:
+            raise unknown(self.kind, name, self._items, where)
+        return self._items[name]
+
+    def names(self) -> list[str]:
+        self._fill()
+        return sorted(self._items)
+
+    def __iter__(self) -> Iterator[tuple[str, T]]:
+        self._fill()
+        return iter(sorted(self._items.items()))

@@ -1,0 +1,64 @@
+"""The split: which records are to be forgotten, kept, and asked about, by relation to the target.
+
+Everything here is decided before a run and never changes: a `Split` is frozen and has a digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from expunge.corpus import Record
+from expunge.files import digest
+
+
+@dataclass(frozen=True)
+class Split:
+    """Sets of records; names follow the audit (F forget, R retain, H holdout, T twins).
+
+    forget       given to the method; every fact in it has all its owners inside the target
+    retain       given to the method as what must stay (a subset of what stays)
+    untouched    trained, must stay, never given to the method: the only basis for retention figures
+    holdout      same distribution, never trained
+    twins        per target subject: never-trained people of the same shape, one `attributes["twin_of"]` each
+    shared       records under the target whose facts have a surviving owner: neither forgotten nor retained
+                 by the method; losing them counts as damage
+    utility      questions on general ability, no part of what was trained
+    removed      ids of all trained records in the scope (forget and shared), unseen by a retrained reference
+    relation     untouched, forget and shared record id → relation to the target: self, descendants,
+                 ancestors, siblings, cousins, same_attribute, unrelated
+    tree_distance  untouched record id → smallest tree distance of its subject's node to the target
+    """
+
+    scope: str
+    forget: tuple[Record, ...]
+    retain: tuple[Record, ...]
+    untouched: tuple[Record, ...]
+    holdout: tuple[Record, ...] = ()
+    twins: tuple[Record, ...] = ()
+    shared: tuple[Record, ...] = ()
+    relation: Mapping[str, str] = field(default_factory=dict)
+    tree_distance: Mapping[str, int] = field(default_factory=dict)
+    same_institution: frozenset[str] = frozenset()
+    removed: frozenset[str] = frozenset()
+    utility: tuple[Record, ...] = ()
+
+    @cached_property
+    def targets(self) -> tuple[str, ...]:
+        """The data subjects to be forgotten, sorted."""
+        return tuple(sorted({r.subject for r in self.forget}))
+
+    @cached_property
+    def digest(self) -> str:
+        return digest(self.summary() | {
+            "ids": {name: sorted(r.id for r in getattr(self, name)) for name in
+                    ("forget", "retain", "untouched", "holdout", "twins", "shared", "utility")}})
+
+    def summary(self) -> dict[str, Any]:
+        """Sizes, for the report and the run directory."""
+        return {"scope": self.scope, "targets": list(self.targets), "forget": len(self.forget),
+                "retain": len(self.retain), "untouched": len(self.untouched), "holdout": len(self.holdout),
+                "twins": len(self.twins), "shared": len(self.shared),
+                "utility": len(self.utility)}

@@ -1,0 +1,116 @@
+"""What a scope expression is made of: frozen terms, each a pure question about the records of a corpus.
+
+Surprising: a term that matches nothing is an error even inside an `or`, because a mistyped name would
+otherwise quietly forget less than was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from expunge.corpus import Corpus, Node, Record, contains
+from expunge.errors import InputError, nearest
+
+Ids = frozenset[str]
+FIELDS: Mapping[str, Callable[[Record], str | None]] = {
+    "id": lambda r: r.id, "subject": lambda r: r.subject, "kind": lambda r: r.kind,
+    "concept": lambda r: r.concept, "split": lambda r: r.split}
+
+
+@dataclass(frozen=True, slots=True)
+class InNode:
+    """Records in the subtree of a node, named `level:name` or by its full path."""
+
+    name: str
+
+    def match(self, corpus: Corpus, where: str) -> Ids:
+        node = self.node(corpus, where)
+        return frozenset(r.id for r in corpus if contains(node, r.path))
+
+    def node(self, corpus: Corpus, where: str) -> Node:
+        return corpus.tree.find(self.name, where)
+
+
+@dataclass(frozen=True, slots=True)
+class Equals:
+    """Records whose field or attribute has this value (a list: holds it)."""
+
+    key: str
+    value: str
+
+    def match(self, corpus: Corpus, where: str) -> Ids:
+        found, values, known = set(), set(), set(FIELDS)
+        for record in corpus:
+            known |= record.attributes.keys()
+            held = _held(record, self.key)
+            values |= held
+            if self.value in held:
+                found.add(record.id)
+        if self.key not in known:
+            raise InputError(where, f'unknown attribute "{self.key}"', nearest(self.key, known))
+        if not found:
+            raise InputError(where, f'no record has {self.key}="{self.value}"', nearest(self.value, values))
+        return frozenset(found)
+
+
+def _held(record: Record, key: str) -> set[str]:
+    """The values of a field or attribute as texts; numbers and truth values as JSON writes them."""
+    value: Any = FIELDS[key](record) if key in FIELDS else record.attributes.get(key)
+    items = value if isinstance(value, (list, tuple)) else [value]
+    return {str(item).lower() if isinstance(item, bool) else str(item) for item in items if item is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class HasId:
+    """Records by id; every id must exist."""
+
+    ids: tuple[str, ...]
+
+    def match(self, corpus: Corpus, where: str) -> Ids:
+        for name in self.ids:
+            if name not in corpus.by_id:
+                raise InputError(where, f'no record has the id "{name}"', nearest(name, corpus.by_id))
+        return frozenset(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    term: Term
+
+    def match(self, corpus: Corpus, where: str) -> Ids:
+        return frozenset(corpus.by_id) - self.term.match(corpus, where)
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Records that every term matches."""
+
+    terms: tuple[Term, ...]
+
+    def match(self, corpus: Corpus, where: str) -> Ids:
+        return frozenset.intersection(*(term.match(corpus, where) for term in self.terms))
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Records that at least one term matches."""
+
+    terms: tuple[Term, ...]
+
+    def match(self, corpus: Corpus, where: str) -> Ids:
+        return frozenset().union(*(term.match(corpus, where) for term in self.terms))
+
+
+Term = InNode | Equals | HasId | Not | AllOf | AnyOf
+
+
+def nodes(term: Term, corpus: Corpus, where: str) -> tuple[Node, ...] | None:
+    """The nodes that a term names if it is made of nodes alone (joined by `or`), else None."""
+    if isinstance(term, InNode):
+        return (term.node(corpus, where),)
+    if isinstance(term, AnyOf):
+        parts = [nodes(part, corpus, where) for part in term.terms]
+        return None if None in parts else tuple(node for part in parts for node in part or ())
+    return None

@@ -1,0 +1,48 @@
+"""Randomness without a stream: every number is a keyed hash of what it is for.
+
+Surprising: there is no generator object. A value depends on (seed, path, purpose, k) and on nothing else, so
+that no order of iteration, hash seed, process count, platform or size of the world can change it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import TypeVar
+
+T = TypeVar("T")
+SPAN = 2**64  # draws are whole numbers in [0, SPAN)
+
+
+def draw(seed: int, *path: str | int, purpose: str, k: int = 0) -> int:
+    """A uniform integer in [0, 2^64): BLAKE2b keyed with `seed` (0 ≤ seed < 2^64) over the rest."""
+    message = "\x1f".join((*map(str, path), purpose, str(k)))
+    key = seed.to_bytes(8, "big")
+    return int.from_bytes(blake2b(message.encode(), digest_size=8, key=key).digest(), "big")
+
+
+def pick(items: Sequence[T], seed: int, *path: str | int, purpose: str) -> T:
+    """One of `items`, each with the same chance."""
+    return items[draw(seed, *path, purpose=purpose) % len(items)]
+
+
+def shuffled(items: Sequence[T], seed: int, *path: str | int, purpose: str) -> list[T]:
+    """All `items` in an order given by their draws."""
+    ranked = sorted(range(len(items)), key=lambda k: draw(seed, *path, purpose=purpose, k=k))
+    return [items[k] for k in ranked]
+
+
+def permute(index: int, size: int, seed: int, *path: str | int, purpose: str) -> int:
+    """Where a keyed permutation of range(size) sends `index`; equal values never come from two indices.
+
+    A balanced Feistel network of four rounds on the next even number of bits, walked until it lands in range.
+    """
+    half = ((size - 1).bit_length() + 1) // 2 or 1
+    mask = (1 << half) - 1
+    while True:
+        left, right = index >> half, index & mask
+        for k in range(4):
+            left, right = right, left ^ (draw(seed, *path, right, purpose=purpose, k=k) & mask)
+        index = left << half | right
+        if index < size:
+            return index

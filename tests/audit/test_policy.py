@@ -1,0 +1,72 @@
+"""Policies: data, versioned, with a digest, and helpful about mistakes."""
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from expunge.audit.policy import Policy
+from expunge.audit.statistics import Bootstrap
+from expunge.errors import InputError
+
+SMALL = """
+name: small
+version: 3
+rules:
+  leak.self: {judge: excess, margin: 0.05, required: true}
+  retention.siblings: {judge: retention, margin: 0.95}
+"""
+
+
+def test_the_shipped_policy_requires_leak_retention_membership_paraphrase_and_relearning():
+    policy = Policy.load()
+    assert set(policy.required) == {"leak.self", "paraphrase", "relearn.in_domain", "mia",
+                                    "retention.same_institution", "retention.elsewhere"}
+    margins = {key: rule.margin for key, rule in policy.rules.items()}
+    assert margins["leak.self"] == 0.05
+    assert margins["relearn.in_domain"] == 0.10
+    assert margins["retention.same_institution"] == 0.95
+    assert margins["retention.elsewhere"] == 0.98
+    assert "retention.siblings" in policy.rules
+    assert policy.membership.scores == ("loss", "entropy")
+    assert policy.bootstrap == Bootstrap(draws=2000, level=0.95, seed=0, min_subjects=10)
+    assert policy.few_subjects.over_range == (2.5, 97.5)
+
+
+def test_the_digest_is_of_the_content_and_not_of_the_file():
+    policy = Policy.parse(SMALL)
+    assert Policy.parse("# a remark\n" + yaml.safe_dump(yaml.safe_load(SMALL))).digest == policy.digest
+    assert Policy.parse(SMALL.replace("0.05", "0.06")).digest != policy.digest
+    assert len(policy.digest) == 64
+
+
+def test_a_policy_comes_from_a_file(tmp_path):
+    path = tmp_path / "p.yaml"
+    path.write_text(SMALL)
+    assert Policy.load(path) == Policy.parse(SMALL)
+    with pytest.raises(InputError, match=r"none\.yaml: could not be read"):
+        Policy.load(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (("margin: 0.05", "margn: 0.05"), r'p: unknown key "rules.leak.self.margn"; did you mean "margin"'),
+    (("version: 3", "version: 3\nstatistcs: {}"), r'p: unknown key "statistcs"; did you mean "statistics"'),
+    (("version: 3", "version: 3\nstatistics: {draw: 200}"), r'key "statistics.draw"; did you mean "draws"'),
+    (("version: 3", ""), r'p: the key "version" is missing'),
+    (("judge: excess", "judge: guess"), r"p: rules.leak.self.judge: Input should be"),
+    (("required: true", "required: false"), r"p: rules: no rule is required, so every audit would pass"),
+    (("version: 3", "version: 3\nmembership: {scores: [los]}"), r'unknown score "los"; did you mean "loss"'),
+    (("version: 3", "version: [3"), r"p:\d+: not valid YAML"),
+])
+def test_mistakes_are_named_with_a_remedy(change, message):
+    with pytest.raises(InputError, match=message):
+        Policy.parse(SMALL.replace(*change), "p")
+
+
+def test_what_is_no_mapping_is_no_policy():
+    with pytest.raises(InputError, match="is not a policy"):
+        Policy.parse("- a")
+
+
+def test_a_policy_is_frozen():
+    with pytest.raises(ValidationError, match="frozen"):
+        Policy.parse(SMALL).version = 4

@@ -1,0 +1,74 @@
+"""Token saliency: running averages, the guarded ratio, and weights per sequence."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from expunge.gradients import TokenSaliency
+from expunge.gradients.saliency import importance, sequence_weights, update
+
+FORGET, RETAIN = torch.tensor([3.0, 1.0, 0.5]), torch.tensor([1.0, 2.0, 0.0])
+
+
+def row(*values: float) -> Tensor:
+    return torch.tensor([values])
+
+
+def test_the_documented_gradients_give_the_documented_weights() -> None:
+    """Retain mean over measured ids 1.5, floor .15: ratios 3, .5, .5/.15; divided by their mean 2.277778."""
+    ratio = importance(FORGET, RETAIN)
+    assert ratio.tolist() == pytest.approx([3, 0.5, 3.333333])
+    weights = sequence_weights(ratio, torch.tensor([[0, 1, 2]]), torch.ones(1, 3, dtype=torch.bool))
+    assert weights[0].tolist() == pytest.approx([1.317, 0.220, 1.463], abs=6e-4)
+
+
+def test_an_id_that_retain_never_showed_cannot_explode() -> None:
+    assert float(FORGET[2] / (RETAIN[2] + 1e-5)) == pytest.approx(50_000)
+    assert float(importance(FORGET, RETAIN, floor=1e-9)[2]) == 4.0
+
+
+def test_the_ratio_is_clipped_at_both_ends() -> None:
+    assert importance(torch.tensor([9.0, 0.01]), torch.ones(2)).tolist() == pytest.approx([4, 0.1])
+
+
+def test_what_was_never_measured_is_neutral() -> None:
+    assert importance(torch.tensor([0.0, 3.0]), torch.ones(2)).tolist() == [1, 3]
+    assert importance(torch.tensor([5.0, 3.0]), torch.zeros(2)).tolist() == [1, 1]
+
+
+def test_beta_survives_normalisation_and_uncounted_tokens_weigh_nothing() -> None:
+    labels = torch.tensor([[0, 1, 2, 0], [1, 1, 0, 0]])
+    mask = torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0]]).bool()
+    weights = sequence_weights(importance(FORGET, RETAIN), labels, mask, beta=0.4)
+    assert (weights.sum(-1) / mask.sum(-1)).tolist() == pytest.approx([0.4, 0.4])
+    assert weights[1, :2].tolist() == pytest.approx([0.4, 0.4])
+    assert weights[~mask].eq(0).all()
+
+
+def test_a_sequence_without_counted_tokens_has_zero_weights() -> None:
+    weights = sequence_weights(torch.ones(3), torch.zeros(1, 2, dtype=torch.long), torch.zeros(1, 2).bool())
+    assert weights.tolist() == [[0, 0]]
+
+
+def test_the_average_takes_first_sight_whole_means_repeats_and_leaves_absent_ids() -> None:
+    ema = update(torch.zeros(3), torch.tensor([0, 0, 1]), torch.tensor([2.0, 4.0, 1.0]))
+    assert ema.tolist() == [3, 1, 0]
+    later = update(ema, torch.tensor([[0]]), row(13.0))
+    assert later.tolist() == pytest.approx([0.9 * 3 + 0.1 * 13, 1, 0])
+    assert ema.tolist() == [3, 1, 0]
+
+
+def test_the_state_is_plain_tensors_and_restores_the_weights() -> None:
+    saliency = TokenSaliency(3)
+    saliency.observe("forget", torch.tensor([0, 1, 2]), FORGET)
+    saliency.observe("retain", torch.tensor([0, 1]), RETAIN[:2])
+    labels, mask = torch.tensor([[0, 1, 2]]), torch.ones(1, 3, dtype=torch.bool)
+    restored = TokenSaliency(3, state={k: v.clone() for k, v in saliency.state.items()})
+    assert type(saliency.state) is dict
+    assert torch.equal(restored.weights(labels, mask, 0.7), saliency.weights(labels, mask, 0.7))
+    assert restored.weights(labels, mask)[0].tolist() == pytest.approx([1.317, 0.220, 1.463], abs=6e-4)
+
+
+def test_a_fresh_state_weighs_all_tokens_alike() -> None:
+    weights = TokenSaliency(3).weights(torch.tensor([[0, 1, 2]]), torch.ones(1, 3, dtype=torch.bool))
+    assert weights.tolist() == [[1, 1, 1]]

@@ -1,0 +1,138 @@
+"""Every formula against fixture X: NLL .693147 and 1.386294, reference sum .916291, gap -1.163151."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from expunge.methods import Outputs, forward_kl, retain_loss
+from expunge.methods.ga import GA
+from expunge.methods.grad_diff import GradDiff
+from expunge.methods.ihl import IHL
+from expunge.methods.kl_min import KLMin
+from expunge.methods.npo import NPO
+from expunge.methods.random_relabel import RandomRelabel
+from expunge.methods.sequential import Sequential
+from expunge.methods.simnpo import SimNPO
+
+
+def near(value: float) -> object:
+    return pytest.approx(value, rel=2e-6)
+
+
+def slope(method: object, out: Outputs) -> torch.Tensor:
+    """d loss / d log p of each answer token."""
+    logprob = out.logprob.clone().requires_grad_()
+    loss = method.forget_loss(replace(out, logprob=logprob))  # type: ignore[attr-defined]
+    return torch.autograd.grad(loss.sum(), logprob)[0][0]
+
+
+def test_fixture_x_is_the_documented_one(x: Outputs) -> None:
+    assert float(x.nll_sum) == near(2.079442)
+    assert float(x.nll_mean) == near(1.039721)
+    assert float(x.sequence_logprob) == near(-2.079442)
+    assert float(x.gap) == near(-1.163151)
+
+
+def test_ga_is_the_negative_mean_loss(x: Outputs) -> None:
+    assert float(GA().forget_loss(x)) == near(-1.039721)
+
+
+def test_ga_leaves_a_token_alone_beyond_the_clip(x: Outputs) -> None:
+    assert float(GA(clip=1.0).forget_loss(x)) == near(-(0.693147 + 1.0) / 2)
+    assert slope(GA(clip=1.0), x).tolist() == [0.5, 0.0]
+    assert slope(GA(clip=4.0), x).tolist() == [0.5, 0.5]
+
+
+def test_the_clip_comes_before_the_token_weight(x: Outputs) -> None:
+    weighted = replace(x, weights=torch.tensor([[0.5, 1.5]]))
+    assert float(GA(clip=1.0).forget_loss(weighted)) == near(-(0.5 * 0.693147 + 1.5 * 1.0) / 2)
+
+
+def test_grad_diff_adds_the_retain_loss(x: Outputs) -> None:
+    retain = replace(x, logprob=torch.tensor([[-1.0, -3.0]]))
+    assert GradDiff.retain == "ce"
+    assert float(GradDiff().forget_loss(x) + retain_loss("ce", retain)) == near(0.960279)
+
+
+def test_kl_min_keeps_the_references_distribution_on_retain(x: Outputs, x_ref: Outputs) -> None:
+    assert x.reference is not None
+    tokens = forward_kl(x.reference.log_softmax, x.log_softmax)
+    assert tokens[0].tolist() == [near(0.192745), near(0.148697)]
+    assert float(retain_loss(KLMin.retain, x)) == pytest.approx(0.170721, abs=1e-6)
+    assert float(retain_loss(KLMin.retain, x_ref)) == pytest.approx(0, abs=1e-7)
+    assert float(KLMin().forget_loss(x)) == near(-1.039721)
+
+
+def test_no_retain_term_is_zero(x: Outputs) -> None:
+    assert retain_loss("none", x).tolist() == [0]
+
+
+def test_npo_sums_or_averages_log_p(x: Outputs) -> None:
+    assert float(NPO().forget_loss(x)) == near(12.733597)
+    assert float(NPO(normalise="mean").forget_loss(x)) == near(13.289823)
+    assert float(NPO(scale="per_token").forget_loss(x)) == near(12.733597 / 2)
+
+
+def test_npo_starts_as_ascent_and_slows_down_as_the_answer_fades(x: Outputs, x_ref: Outputs) -> None:
+    assert float(NPO().forget_loss(x_ref)) == near(13.862944)
+    assert slope(NPO(), x_ref).tolist() == [near(1.0), near(1.0)]
+    assert slope(NPO(), x).tolist() == [near(0.941908), near(0.941908)]
+
+
+def test_npo_applies_token_weights_to_both_models(x: Outputs) -> None:
+    """Weights (2, 0): gap = 2 (ln .5 - ln .8) = -.940007; 20 ln(1 + exp(-.0940007)) = 12.945018."""
+    weighted = replace(x, weights=torch.tensor([[2.0, 0.0]]))
+    assert float(weighted.gap) == near(-0.940007)
+    assert float(NPO().forget_loss(weighted)) == near(12.945018)
+    assert slope(NPO(), weighted)[1] == 0
+
+
+def test_simnpo_needs_no_reference_and_vanishes_when_the_loss_is_large(x: Outputs) -> None:
+    alone = replace(x, reference=None)
+    assert float(SimNPO().forget_loss(alone)) == pytest.approx(0.00411013, abs=1e-8)
+    assert float(SimNPO(beta=2.5).forget_loss(alone)) == pytest.approx(0.0573544, abs=1e-7)
+    shifted = SimNPO(beta=2.5, delta=1.039721).forget_loss(alone)
+    assert float(shifted) == pytest.approx(2 / 2.5 * 0.693147, abs=1e-6)
+
+
+def test_ihl_trades_the_answer_for_its_rival(x: Outputs) -> None:
+    assert float(IHL().forget_loss(x)) == near(1.0)
+    first = replace(x, mask=torch.tensor([[True, False]]))
+    second = replace(x, mask=torch.tensor([[False, True]]))
+    assert float(IHL().forget_loss(first)) == near(1.25)
+    assert float(IHL().forget_loss(second)) == near(0.75)
+    weighted = replace(x, weights=torch.tensor([[0.5, 1.5]]))
+    assert float(IHL().forget_loss(weighted)) == near((0.5 * 1.25 + 1.5 * 0.75) / 2)
+
+
+def test_ihl_refuses_to_guess_the_answer(x: Outputs) -> None:
+    with pytest.raises(ValueError, match="needs the labels"):
+        IHL().forget_loss(replace(x, labels=None))
+
+
+def test_ihl_gradient_at_the_logits() -> None:
+    logits = torch.tensor([[[0.7, 0.2, 0.1]]]).log().requires_grad_()
+    one = torch.ones(1, 1)
+    out = Outputs(logprob=one * 0.7, mask=one.bool(), labels=one.long() * 0, logits=logits)
+    IHL().forget_loss(out).sum().backward()
+    assert logits.grad is not None
+    assert logits.grad[0, 0].tolist() == pytest.approx([0.35, -0.3, -0.05])
+
+
+def test_random_relabel_descends_on_the_rows_it_is_given(x: Outputs) -> None:
+    assert float(RandomRelabel().forget_loss(x)) == near(1.039721)
+    assert RandomRelabel().requires().rows == "relabel"
+
+
+@pytest.mark.parametrize(("loss", "value"), [("npo", 12.733597), ("ga_clip", -1.039721), ("ihl", 1.0)])
+def test_sequential_forgets_by_the_chosen_bounded_loss(loss: str, value: float, x: Outputs) -> None:
+    method = Sequential.model_validate({"loss": loss})
+    assert float(method.forget_loss(x)) == near(value)
+    assert method.requires().reference_logprobs == (loss == "npo")
+    assert method.requires().logits == (loss == "ihl")
+
+
+def test_sequential_clips_ascent_at_four_nats(x: Outputs) -> None:
+    far = replace(x, logprob=torch.tensor([[-1.0, -9.0]]))
+    assert float(Sequential(loss="ga_clip").forget_loss(far)) == -2.5

@@ -1,0 +1,46 @@
+"""The twin objective: distance to the ignorant teacher, and the floor under the true answer."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from expunge.methods import Outputs
+from expunge.methods.twin import Twin
+
+TEACHER, MODEL = torch.tensor([[[0.5, 0.25, 0.25]]]), torch.tensor([[[0.25, 0.5, 0.25]]])
+
+
+def row(p: torch.Tensor = MODEL, floor: float = 0.0, gold: bool = True, nll: float = 1.0) -> Outputs:
+    return Outputs(logprob=torch.tensor([[-nll]]), mask=torch.ones(1, 1, dtype=torch.bool), logits=p.log(),
+                   teacher=TEACHER.log(), floor=torch.tensor([floor]), is_gold=torch.tensor([gold]))
+
+
+def test_the_distance_is_forward_kl_from_the_teacher() -> None:
+    """The second pair is not symmetric: .8 ln 1.6 + .2 ln .4 = .192745; the other way round it is .223144."""
+    assert float(Twin().forget_loss(row())) == pytest.approx(0.173287, abs=1e-6)
+    lopsided = replace(row(TEACHER), teacher=torch.tensor([[[0.8, 0.1, 0.1]]]).log())
+    assert float(Twin().forget_loss(lopsided)) == pytest.approx(0.192745, abs=1e-6)
+
+
+def test_a_true_answer_above_the_floor_adds_its_shortfall() -> None:
+    assert float(Twin().forget_loss(row(TEACHER, floor=3.0))) == pytest.approx(1.0)
+    assert float(Twin(lam_h=2.0).forget_loss(row(TEACHER, floor=3.0))) == pytest.approx(4.0)
+
+
+def test_the_teachers_own_answer_has_no_floor() -> None:
+    assert float(Twin().forget_loss(row(floor=3.0, gold=False))) == pytest.approx(0.173287, abs=1e-6)
+
+
+def test_the_loss_is_zero_once_the_model_answers_like_the_teacher() -> None:
+    assert float(Twin().forget_loss(row(TEACHER, floor=3.0, nll=3.0))) == pytest.approx(0, abs=1e-7)
+
+
+def test_the_floor_is_in_plain_nats_whatever_the_token_weights() -> None:
+    weighted = replace(row(TEACHER, floor=3.0), weights=torch.tensor([[0.1]]))
+    assert float(Twin().forget_loss(weighted)) == pytest.approx(1.0)
+
+
+def test_the_engine_reads_how_to_build_targets_from_the_settings() -> None:
+    assert (Twin().candidates, Twin().own_answer, Twin().least_floor) == (16, True, 1.0)
+    assert Twin().requires().rows == "twin"
