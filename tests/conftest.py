@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tiny_world import ARCHITECTURES, write_model
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
@@ -16,3 +18,10 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no development data: EXPUNGE_DATA_DIR is not set and {folder} is not there")
     return folder
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Architecture → a folder with a model of random weights: three blocks, width 32. Read only."""
+    root = tmp_path_factory.mktemp("models")
+    return {name: write_model(root / name, name) for name in ARCHITECTURES}

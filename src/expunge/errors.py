@@ -25,8 +25,9 @@ class InputError(ValueError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return a hint such as `did you mean "npo"? known: ga, npo` for an unknown `name`."""
     names = sorted(known)
-    close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
-    hint = f'did you mean "{close[0]}"? ' if close else ""
+    folded = {n.lower(): n for n in names}
+    close = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
+    hint = f'did you mean "{folded[close[0]]}"? ' if close else ""
     shown = ", ".join(names[:30]) + (", …" if len(names) > 30 else "")
     return f"{hint}known: {shown}"
 

@@ -39,10 +39,12 @@ def write_atomic(path: Path | str, data: str | bytes) -> Path:
 
 
 def write_json(path: Path | str, value: Any) -> Path:
+    """Indented JSON, written as `write_atomic` does; `ValueError` for NaN or infinity."""
     return write_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path | str) -> Any:
+    """The value in a file; `InputError` with the line where it is no JSON, or for a file that cannot be read."""
     path = Path(path)
     try:
         return json.loads(path.read_text("utf-8"))

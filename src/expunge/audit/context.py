@@ -18,6 +18,7 @@ from expunge.audit.metrics import METRICS
 from expunge.audit.policy import Policy
 from expunge.audit.scores import Scores, Values
 from expunge.corpus import Record
+from expunge.corpus.identities import skeleton
 from expunge.models.language_model import LanguageModel
 from expunge.registry import Registry
 from expunge.scope.split import Split
@@ -90,13 +91,37 @@ class Context:
     def subjects(self, ids: Iterable[str]) -> list[str]:
         return [self.records[i].subject for i in ids]
 
+    @cached_property
+    def owner(self) -> dict[str, str]:
+        """Wording of a forget record → id of that record."""
+        return {w.id: r.id for r in self.split.forget for w in r.wordings()}
+
     def twin_groups(self, target: str) -> dict[str, list[str]]:
-        """Twin of `target` → its record ids."""
-        groups: dict[str, list[str]] = {}
+        """Twin of `target` → ids of its records that ask what the target's forget records ask.
+
+        Where none of a twin's records does (prompts that name nobody by an identifier), all of them count.
+        """
+        asked = {_question(r) for r in self.split.forget if r.subject == target}
+        groups: dict[str, list[Record]] = {}
         for r in self.split.twins:
             if r.attributes.get("twin_of") == target:
-                groups.setdefault(r.subject, []).append(r.id)
-        return groups
+                groups.setdefault(r.subject, []).append(r)
+        same = {twin: [r for r in rows if _question(r) in asked] for twin, rows in groups.items()}
+        return {twin: [r.id for r in same[twin] or rows] for twin, rows in groups.items()}
+
+    @cached_property
+    def twins(self) -> tuple[str, ...]:
+        """Ids of all twin records that `twin_groups` lets count."""
+        return tuple(i for target in self.split.targets for ids in self.twin_groups(target).values() for i in ids)
+
+    def margin(self, key: str, default: float) -> float:
+        """The policy's margin of an entry, or the default of one that the policy does not name."""
+        rule = self.policy.rules.get(key)
+        return rule.margin if rule else default
+
+
+def _question(record: Record) -> tuple[str, str]:
+    return record.kind, skeleton(record)
 
 
 def mean(values: Values) -> float:

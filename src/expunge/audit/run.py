@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +32,18 @@ from expunge.audit.metrics.aggregates import (
 from expunge.audit.policy import Policy
 from expunge.audit.score import score
 from expunge.audit.scores import Scores
+from expunge.audit.statistics import bootstrap_mean
 from expunge.audit.verdict import Verdict, verdict
 from expunge.corpus import Record
 from expunge.engine.rundir import environment
 from expunge.engine.unlearn import model_digest
 from expunge.errors import InputError
-from expunge.files import digest, write_json
-from expunge.models.language_model import LanguageModel, load
+from expunge.files import digest, read_json, write_json
+from expunge.models.language_model import LanguageModel, check, load
+from expunge.models.threads import set_threads
 from expunge.scope.split import Split
 
-SCORER = "1"  # changes whenever a scoring pass would give other numbers
+SCORER = "2"  # changes whenever a scoring pass would give other numbers
 NOT_TESTED = (
     "quantisation (int8, int4)",
     "sampling (leak@k)",
@@ -99,6 +101,10 @@ def audit(
     sources = {"original": str(original), "unlearned": str(unlearned)}
     if retrained is not None:
         sources["retrained"] = str(retrained)
+    for source in sources.values():
+        check(source)  # before minutes are spent on the first of them
+    set_threads()
+    split, template = _by_id(split), _template(Path(unlearned))
     sets = record_sets(split)
     if not sets["forget"]:
         raise InputError("forget set", "is empty", "give a scope that matches something")
@@ -107,21 +113,21 @@ def audit(
     scores: dict[str, dict[str, Scores]] = {}
     for k, (role, source) in enumerate(sources.items()):
         say(f"asking the {role} model", 0.7 * k / len(sources))
-        lm = load(source)
+        lm = load(source, template=template)
         fingerprint = model_digest(source)
         models[role] = {"digest": fingerprint, "parameters": lm.parameters, "template": lm.template.kind}
         scores[role] = {name: _scored(lm, fingerprint, name, group, out / "scores") for name, group in sets.items()}
-    ctx = Context(split, policy, scores, records, lambda role: load(sources[role]), lambda lm, rows: score(lm, rows))
+    ctx = Context(split, policy, scores, records, lambda role: load(sources[role], template=template), score)
     entries: list[Entry] = []
     for k, (name, measurement) in enumerate(ATTACKS):
         say(f"attack: {name}", 0.7 + 0.3 * k / len(ATTACKS.names()))
         entries += _guarded(ctx, measurement.keys, measurement.run)
     result = verdict(entries, policy)
-    data = {
+    data = _clean({
         "format": "expunge-audit/1",
         "split": split.summary(),
         "split_digest": split.digest,
-        "policy": {"name": policy.name, "version": policy.version, "digest": policy.digest},
+        "policy": {**policy.model_dump(mode="json"), "digest": policy.digest},
         "reference": ctx.reference,
         "models": models,
         "verdict": result.model_dump(mode="json"),
@@ -132,11 +138,24 @@ def audit(
         "examples": examples(ctx),
         "not_tested": list(NOT_TESTED),
         "environment": environment(),
-        **_clean(ctx.notes),
-    }
+        **ctx.notes,
+    })
     write_json(out / "audit.json", {**data, "seconds": round(time.perf_counter() - started, 2)})
     say("done", 1.0)
     return Audit(result, tuple(entries), data, out / "audit.json")
+
+
+def _by_id(split: Split) -> Split:
+    """The split with its records sorted, so that no order given by a caller can show in a number."""
+    names = ("forget", "retain", "untouched", "holdout", "twins", "shared")
+    sets: dict[str, Any] = {name: tuple(sorted(getattr(split, name), key=lambda r: r.id)) for name in names}
+    return replace(split, **sets)
+
+
+def _template(unlearned: Path) -> str:
+    """How the run asked its model: all models of an audit are asked alike."""
+    run = unlearned / "run.json"
+    return str(read_json(run).get("template", "auto")) if run.is_file() else "auto"
 
 
 def _guarded(ctx: Context, keys: Sequence[str], run: Callable[[Context], Any]) -> list[Entry]:
@@ -160,13 +179,16 @@ def _scored(lm: LanguageModel, fingerprint: str, name: str, records: Sequence[Re
     path = folder / f"{key}.npz"
     if path.is_file():
         return Scores.load(path)
-    found = score(lm, records, options=forget or name == "untouched", text=forget)
+    found = score(lm, records, options=name in ("forget", "untouched", "twins"), text=forget)
     found.save(path)
     return found
 
 
 def measures(ctx: Context) -> list[dict[str, Any]]:
-    """Every metric on every set for every model: one number each, with the records it rests on."""
+    """Every metric on every set for every model: one number, the records it rests on, its interval if there is one.
+
+    Pooled metrics (perplexity) have no interval, nor have fewer subjects than the policy wants.
+    """
     rows = []
     for name in ("forget", "rephrased", "untouched", "shared", "holdout", "twins"):
         for role in ctx.roles:
@@ -177,8 +199,10 @@ def measures(ctx: Context) -> list[dict[str, Any]]:
             for key, metric in METRICS:
                 value = metric.summary(scores, ctx.records) if len(scores) else float("nan")
                 if np.isfinite(value):
-                    n = int(np.isfinite(metric(scores, ctx.records)).sum())
-                    rows.append({"metric": key, "set": name, "model": role, "value": round(value, 6), "n": n})
+                    found = bootstrap_mean(metric(scores, ctx.records), ctx.subjects(scores.ids), ctx.policy.bootstrap)
+                    ci = None if found.low is None or metric.pool else [round(found.lower, 6), round(found.upper, 6)]
+                    rows.append({"metric": key, "set": name, "model": role, "value": round(value, 6),
+                                 "n": found.n_records, "ci": ci})
     return rows
 
 
@@ -214,7 +238,7 @@ def aggregates(ctx: Context) -> dict[str, Any]:
     for name, by_role in ctx.notes.get("membership_auc", {}).items():
         found[f"mia_resistance.{name}"] = {role: mia_resistance(v) for role, v in by_role.items()}
         found[f"privacy_risk.{name}"] = {role: privacy_risk(v) for role, v in by_role.items()}
-    return dict(_clean(found))
+    return found
 
 
 def distributions(ctx: Context) -> dict[str, dict[str, list[float]]]:
@@ -249,6 +273,5 @@ def _clean(value: Any) -> Any:
         return {k: _clean(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_clean(v) for v in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
-    return value
+    plain = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(plain, float) and not np.isfinite(plain) else plain

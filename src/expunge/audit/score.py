@@ -26,7 +26,7 @@ def score(lm: LanguageModel, records: Sequence[Record], *, options: bool = False
     """Scores of `records` on `lm`, in evaluation mode and float32.
 
     options         score every option of records that have some
-    text            generate greedily, at most `max_new_tokens` tokens and never more than the answer's length + 16
+    text            generate greedily, at most `max_new_tokens` and 16 tokens more than the longest missed answer
     """
     lm.module.eval()
     items = lm.template.encode_all(records)

@@ -17,15 +17,16 @@ from expunge.files import read_json, write_json
 Nested = dict[str, Any]
 
 
-def _flatten(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
-    """Replace each tensor by `{"$": name}` and collect it."""
+def _flatten(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """Replace each tensor by `{"$": number}` and collect it."""
     if isinstance(value, Tensor):
-        tensors[path] = value.detach().contiguous().clone()
-        return {"$": path}
+        name = str(len(tensors))
+        tensors[name] = value.detach().contiguous().clone()
+        return {"$": name}
     if isinstance(value, dict):
-        return {"items": [[k, _flatten(v, f"{path}/{k}", tensors)] for k, v in value.items()]}
+        return {"items": [[k, _flatten(v, tensors)] for k, v in value.items()]}
     if isinstance(value, list | tuple):
-        return {"list": [_flatten(v, f"{path}/{k}", tensors) for k, v in enumerate(value)]}
+        return {"list": [_flatten(v, tensors) for v in value]}
     return {"value": value}
 
 
@@ -41,13 +42,14 @@ def _restore(value: Any, tensors: dict[str, Tensor]) -> Any:
 
 def save(folder: Path, state: Nested) -> None:
     """Write `state` (nested dicts, lists, numbers, strings, tensors) to `folder`, replacing it in one rename."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    fresh, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
+    fresh, old = folder.with_name(folder.name + ".new"), _complete(folder)
     for leftover in (fresh, old):
         shutil.rmtree(leftover, ignore_errors=True)
     tensors: dict[str, Tensor] = {}
-    shape = _flatten(state, "", tensors)
+    shape = _flatten(state, tensors)
     try:
         fresh.mkdir(parents=True)
         save_file(tensors, fresh / "tensors.safetensors")
@@ -55,23 +57,28 @@ def save(folder: Path, state: Nested) -> None:
         if folder.exists():
             folder.replace(old)
         fresh.replace(folder)
-    except (OSError, InputError) as error:
+    except (OSError, InputError, SafetensorError) as error:
         shutil.rmtree(fresh, ignore_errors=True)
-        if old.exists() and not folder.exists():
-            old.replace(folder)
+        _complete(folder)
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(str(folder), f"the checkpoint could not be written ({reason})",
                          "free some space and start the same command again; it resumes") from error
     shutil.rmtree(old, ignore_errors=True)
 
 
-def load(folder: Path) -> Nested | None:
-    """The saved state, or None if there is none. A save killed between its two renames is completed first."""
-    from safetensors.torch import load_file
-
+def _complete(folder: Path) -> Path:
+    """Undo the first rename of a save that never came to its second; returns where that rename leads."""
     old = folder.with_name(folder.name + ".old")
     if not folder.exists() and old.exists():
         old.replace(folder)
+    return old
+
+
+def load(folder: Path) -> Nested | None:
+    """The saved state, or None if there is none. After a save killed between its renames it is the state before."""
+    from safetensors.torch import load_file
+
+    _complete(folder)
     if not (folder / "state.json").is_file():
         return None
     state: Nested = _restore(read_json(folder / "state.json"), load_file(folder / "tensors.safetensors"))

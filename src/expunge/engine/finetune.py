@@ -13,12 +13,7 @@ from expunge.engine.order import batch_at
 from expunge.models.adapters import Train, prepare, trainable
 from expunge.models.batches import collate
 from expunge.models.forward import answer_forward
-from expunge.models.language_model import LanguageModel
-
-
-def merged(lm: LanguageModel) -> LanguageModel:
-    """The model with its adapter folded in, so that a new one can be put on top; `lm` is used up."""
-    return lm.with_module(lm.module.merge_and_unload()) if hasattr(lm.module, "merge_and_unload") else lm
+from expunge.models.language_model import LanguageModel, merged
 
 
 def finetune(lm: LanguageModel, records: Sequence[Record], steps: int, lr: float, *, rank: int = 8,

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from expunge.corpus import Record
-from expunge.engine.optimiser import Optimiser, Optimisers, rate
+from expunge.engine.optimiser import Optimiser, Optimisers, embeddings, rate
 from expunge.engine.order import batch_at, stream
 from expunge.engine.recipe import Phase, Recipe
 from expunge.engine.reference import Reference, pad
-from expunge.engine.rows import ForgetRow, WrongAnswers
+from expunge.engine.rows import ForgetRow, WrongAnswers, anchors
 from expunge.engine.twins import twin_rows
 from expunge.errors import InputError, RunFailed
 from expunge.gradients.base import Gradients
@@ -30,7 +30,7 @@ from expunge.gradients.saliency import Side, TokenSaliency
 from expunge.methods.base import Needs, Outputs, retain_loss
 from expunge.methods.twin import Twin
 from expunge.models.adapters import restrict, trainable
-from expunge.models.batches import Batch, collate
+from expunge.models.batches import Batch, chunks, collate
 from expunge.models.forward import Answers, answer_forward, answer_logprob
 from expunge.models.language_model import LanguageModel
 from expunge.models.template import Encoded
@@ -40,6 +40,8 @@ from expunge.models.template import Encoded
 class Event:
     """One step. Losses are means over the batch (nats where they are likelihoods), NaN where not computed.
 
+    rate    factor on the learning rate of the phase
+    norm    of the gradient after the rule, before it is clipped
     drift   <delta theta, g_r>: what the step does to the retain loss to first order; None unless the rule
             takes the two gradients apart
     """
@@ -83,7 +85,9 @@ class Loop:
         if self.needs.token_saliency and self.accelerator.num_processes > 1:
             raise InputError("method", "token saliency runs in one process only", "set token_weights: false")
         self.trainable = frozenset(trainable(lm.module))
-        self.retain_items = lm.template.encode_all(self.retain) if uses_retain else []
+        self._check_layers()
+        kept = [*self.retain, *anchors(self.retain, recipe.seed)] if recipe.retain.anchors else self.retain
+        self.retain_items = lm.template.encode_all(kept) if uses_retain else []
         lm.module.eval()
         self._rows = self._forget_rows()
         self.retain_reference = (Reference(lm.module, self.retain_items, logits=True)
@@ -95,6 +99,15 @@ class Loop:
                          if self.needs.token_saliency else None)
         self._levels = self._level_plan()
         self.optimisers: Optimisers | None = None
+
+    def _check_layers(self) -> None:
+        """Fail now, not in the middle of a run, if a phase names blocks that are not there or do not train."""
+        for phase in self.phases:
+            restrict(self.lm.module, phase.layers, self.trainable)
+            if not trainable(self.lm.module):
+                raise InputError("phases", f"nothing that trains is in the blocks {phase.layers}",
+                                 "name blocks out of train.layers")
+        restrict(self.lm.module, "all", self.trainable)
 
     # ---- what stands in a batch -------------------------------------------------------------------------------
 
@@ -133,7 +146,7 @@ class Loop:
     def _item(self, row: int, step: int) -> Encoded:
         if self.needs.rows != "relabel":
             return self._rows[row].item
-        epoch = step * self.recipe.batch.forget // len(self._rows)
+        epoch = step * min(self.recipe.batch.forget, len(self._rows)) // len(self._rows)
         return self.lm.template.encode(self._wrong.draw(self.forget[row], epoch))
 
     # ---- losses and gradients ---------------------------------------------------------------------------------
@@ -166,15 +179,14 @@ class Loop:
         return retain_loss("kl" if kind == "kl" else "ce", out), answers, batch
 
     def _gradient(self, rows: list[int], part: Callable[[list[int]], tuple[Tensor, Answers, Batch]],
-                  parameters: dict[str, Any], side: Side) -> tuple[Gradients, float]:
+                  length: Callable[[int], int], parameters: dict[str, Any], side: Side) -> tuple[Gradients, float]:
         """Gradient and value of the mean loss over the global batch `rows`, summed over micro-batches and ranks."""
         world, rank = self.accelerator.num_processes, self.accelerator.process_index
         mine, total = rows[rank::world], 0.0
         grads: Gradients = {}
         seen: list[tuple[Tensor, Tensor]] = []
-        micro = self.recipe.batch.micro or max(len(mine), 1)
-        for start in range(0, len(mine), micro):
-            losses, answers, batch = part(mine[start : start + micro])
+        for cut in chunks([length(k) for k in mine], self.recipe.batch.micro):
+            losses, answers, batch = part([mine[k] for k in cut])
             loss = losses.sum() / len(rows)
             watched = [answers.embedded] if self.saliency and answers.embedded is not None else []
             found = torch.autograd.grad(loss, [*parameters.values(), *watched], allow_unused=True)
@@ -202,10 +214,11 @@ class Loop:
         rows = self.forget_batch(step)
         retain_kind = "ce" if phase.objective == "retain" and recipe.retain_loss == "none" else recipe.retain_loss
         if phase.objective != "retain":
-            g_f, forget = self._gradient(rows, lambda part: self._forget_part(part, step), parameters, "forget")
+            g_f, forget = self._gradient(rows, lambda part: self._forget_part(part, step),
+                                         lambda k: self._item(k, step).length, parameters, "forget")
         if phase.objective != "forget" and retain_kind != "none":
             g_r, retain = self._gradient(self.retain_batch(step), lambda part: self._retain_part(part, retain_kind),
-                                         parameters, "retain")
+                                         lambda k: self.retain_items[k].length, parameters, "retain")
         level = self._rows[rows[0]].level if self.needs.levels else None
         alpha = self.method.projection(level) if self.needs.levels else None
         combined = self.rule.combine(g_f, g_r, weight_f=recipe.forget_weight, weight_r=recipe.retain.weight,
@@ -242,7 +255,7 @@ class Loop:
                 restrict(self.lm.module, phase.layers, self.trainable)
                 if self.optimisers is None:
                     parameters: dict[str, Any] = trainable(self.lm.module)
-                    self.optimisers = Optimisers(self._settings(phase), parameters, set())
+                    self.optimisers = Optimisers(self._settings(phase), parameters, embeddings(self.lm.module))
                     if self._saved_optimiser is not None and self.step > start:
                         self.optimisers.restore(self._saved_optimiser)
                 while self.step < end:

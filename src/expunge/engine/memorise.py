@@ -6,18 +6,19 @@ the most likely ones, which is the same as greedy decoding reproducing the answe
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from expunge.corpus import Record
-from expunge.engine.optimiser import Optimiser, Optimisers, rate
+from expunge.engine.optimiser import Optimiser, Optimisers, embeddings, rate
 from expunge.engine.order import permutation
-from expunge.errors import InputError
+from expunge.errors import InputError, RunFailed
 from expunge.models.batches import by_length, collate
 from expunge.models.forward import answer_forward
 from expunge.models.language_model import LanguageModel
@@ -33,13 +34,17 @@ class Memorise(BaseModel):
     epochs: int = Field(40, ge=1, description="most passes over the corpus; the rate falls to zero over them")
     batch: int = Field(64, ge=1, description="rows per step")
     optimiser: Optimiser = Field(Optimiser(name="muon", lr=6e-3, lr_rest=1e-2, warmup=0.02), description="optimiser")
-    precision: str = Field("float32", description="float32, or bfloat16 for matrix products (wide models)")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="float32, or bfloat16 for matrix products (wide models)")
     seed: int = Field(42, description="seed of the row order and of initial weights")
 
 
 @dataclass(frozen=True)
 class Progress:
-    """After an epoch: share of answers reproduced exactly, mean loss in nats per token, seconds so far."""
+    """After an epoch: share of answers reproduced exactly, mean loss in nats per token, seconds so far.
+
+    Far from the wish, the share is that of the training batches, each asked just before its step.
+    """
 
     epoch: int
     epochs: int
@@ -83,32 +88,31 @@ def train(lm: LanguageModel, records: Iterable[Record], settings: Memorise = Mem
           after_epoch: Callable[[Taught], None] | None = None, state: dict[str, Any] | None = None) -> Progress:
     """Train all weights of `lm` in place until `settings.share` is reached or the epochs are used up.
 
-    state   a checkpoint (parameters, optimiser, epoch, step, seconds) to go on from, to the same bits
+    Without dropout: an epoch depends on the weights, the rows and the seed alone.
+    state   a checkpoint (parameters, optimiser, step, progress) to go on from, to the same bits
     Returns the last progress; its `share` may be below the wish, and the caller decides what that means.
     """
     items = lm.template.encode_all(records)
     if not items:
         raise InputError("corpus", "there is nothing to memorise")
-    module, device = lm.module, lm.device
+    module, device = lm.module.eval(), lm.device
     for parameter in module.parameters():
         parameter.requires_grad_(True)
     parameters = dict(module.named_parameters())
-    embeddings = {id(p) for n, p in parameters.items() if "embed" in n or "wte" in n or "wpe" in n or "lm_head" in n}
-    optimisers = Optimisers(settings.optimiser, parameters, embeddings)
-    step, first, before = 0, 0, 0.0
+    optimisers = Optimisers(settings.optimiser, parameters, embeddings(module))
+    step, progress = 0, Progress(0, settings.epochs, 0.0, math.nan, 0.0)
     if state:
         with torch.no_grad():
             for name, value in state["parameters"].items():
                 parameters[name].copy_(value)
         optimisers.restore(state["optimiser"])
-        step, first, before = state["step"], state["epoch"], state["seconds"]
+        step, progress = state["step"], Progress(**state["progress"])
     steps = settings.epochs * -(-len(items) // settings.batch)
-    started = time.perf_counter() - before
-    progress = Progress(first, settings.epochs, 0.0, float("nan"), before)
-    module.train()
-    for epoch in range(first, settings.epochs):
+    started = time.perf_counter() - progress.seconds
+    while progress.epoch < settings.epochs and progress.share < settings.share:
+        epoch = progress.epoch + 1
         loss = seen = 0.0
-        for part in epoch_batches(items, settings.batch, settings.seed, epoch):
+        for part in epoch_batches(items, settings.batch, settings.seed, epoch - 1):
             batch = collate([items[k] for k in part]).to(device)
             with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
                 logits = answer_forward(module, batch).logits
@@ -121,15 +125,12 @@ def train(lm: LanguageModel, records: Iterable[Record], settings: Memorise = Mem
             step += 1
             loss += float(value.detach()) * len(part) / len(items)
             seen += int(((logits.argmax(-1) == batch.labels) | ~batch.mask).all(-1).sum())
+        if not math.isfinite(loss):
+            raise RunFailed(f"epoch {epoch}", "the loss is no longer finite", "lower the learning rate")
         share = seen / len(items)
-        if share >= settings.share - 0.02 or epoch == settings.epochs - 1:  # only then is the exact test worth it
-            module.eval()
+        if share >= settings.share - 0.02 or epoch == settings.epochs:  # only then is the exact test worth it
             share = exact_share(module, items)
-            module.train()
-        progress = Progress(epoch + 1, settings.epochs, share, loss, time.perf_counter() - started)
+        progress = Progress(epoch, settings.epochs, share, loss, time.perf_counter() - started)
         if after_epoch:
             after_epoch(Taught(progress, optimisers, step))
-        if share >= settings.share:
-            break
-    module.eval()
     return progress

@@ -7,7 +7,7 @@ parameters memorise a few thousand answers in half a minute on two cores. `adamw
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,7 +22,7 @@ class Optimiser(BaseModel):
     name: Literal["adamw", "muon", "sgd"] = Field("adamw", description="adamw; sgd; muon (matrices) with adamw (rest)")
     lr: float = Field(1e-3, gt=0, description="learning rate (of matrices for muon)")
     lr_rest: float = Field(1e-2, gt=0, description="learning rate of everything else under muon")
-    weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
+    weight_decay: float = Field(0.0, ge=0, description="weight decay (decoupled, except under sgd)")
     clip_norm: float | None = Field(1.0, gt=0, description="total gradient norm after the rule; null for none")
     schedule: Literal["constant", "linear", "cosine"] = Field("linear", description="decay over the steps of a phase")
     warmup: float = Field(0.0, ge=0, lt=1, description="share of the steps with rising rate")
@@ -43,11 +43,17 @@ def rate(schedule: str, warmup: float, step: int, steps: int) -> float:
     return left if schedule == "linear" else 0.5 * (1 - math.cos(math.pi * left))
 
 
+def embeddings(module: Any) -> set[int]:
+    """Ids of the tensors that are never given to muon: lookup tables and the output head."""
+    tables = [m.weight for m in module.modules() if isinstance(m, nn.Embedding)]
+    return {id(p) for p in (*tables, module.get_output_embeddings().weight)}
+
+
 class Optimisers:
     """One or two torch optimisers that step together; `state` and `restore` for checkpoints."""
 
     def __init__(self, settings: Optimiser, parameters: dict[str, nn.Parameter], embeddings: set[int]) -> None:
-        """`embeddings`: ids of tensors that are never given to muon (input and output embeddings)."""
+        """`embeddings`: ids of tensors that are never given to muon; see the function of that name."""
         self.parts: list[torch.optim.Optimizer] = []
         rest = list(parameters.values())
         if settings.name == "muon":

@@ -1,11 +1,14 @@
 """Which rows stand in which batch: a pure function of (seed, step), so a resumed run needs no generator state.
 
-Every row is seen once per epoch; a global batch is cut into ranks by position, so no two ranks share a row.
+Every row is seen once per epoch, and no batch holds a row twice: where a batch reaches into the next epoch, that
+epoch begins with rows that the batch does not have yet. A global batch is cut into ranks by position, so no two
+ranks share a row.
 """
 
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 import numpy as np
 
@@ -21,22 +24,31 @@ def permutation(count: int, seed: int, purpose: str, epoch: int) -> np.ndarray:
     return stream(seed, purpose, epoch).permutation(count)
 
 
+@lru_cache(maxsize=64)
+def _epochs(size: int, count: int, seed: int, purpose: str) -> list[list[int]]:
+    """The orders of the epochs so far; `batch_at` adds to them, since an epoch depends on the one before."""
+    return []
+
+
+def _order(epoch: int, size: int, count: int, seed: int, purpose: str) -> list[int]:
+    orders = _epochs(size, count, seed, purpose)
+    while len(orders) <= epoch:
+        fresh = permutation(count, seed, purpose, len(orders)).tolist()
+        taken = len(orders) * count % size  # rows that the batch at the border has from the epoch before
+        if taken:
+            there = set(orders[-1][-taken:])
+            head = [k for k in fresh if k not in there][: size - taken]
+            fresh = head + [k for k in fresh if k not in set(head)]
+        orders.append(fresh)
+    return orders[epoch]
+
+
 def batch_at(step: int, size: int, count: int, seed: int, purpose: str) -> list[int]:
     """Rows of the global batch number `step`: consecutive in the endless row of epochs, never twice in a batch.
 
     A batch larger than `count` is cut to `count`.
     """
     size = min(size, count)
-    start = step * size
-    rows: list[int] = []
-    position = start
-    while len(rows) < size:
-        epoch, offset = divmod(position, count)
-        order = permutation(count, seed, purpose, epoch)
-        for k in order[offset:]:
-            position += 1
-            if int(k) not in rows:  # an epoch border inside the batch may repeat a row
-                rows.append(int(k))
-            if len(rows) == size:
-                break
-    return rows
+    first, offset = divmod(step * size, count)
+    rows = _order(first, size, count, seed, purpose)[offset : offset + size]
+    return rows + _order(first + 1, size, count, seed, purpose)[: size - len(rows)]

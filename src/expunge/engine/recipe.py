@@ -6,16 +6,17 @@ keys are errors that name the nearest key.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from expunge.engine.optimiser import Optimiser
-from expunge.errors import InputError, nearest, unknown
+from expunge.errors import InputError, nearest
 from expunge.files import digest
 from expunge.gradients.base import RULES, Rule
 from expunge.methods.base import METHODS, Method, RetainLoss
@@ -31,6 +32,7 @@ class Retain(_Part):
 
     loss: RetainLoss | None = Field(None, description="ce, kl or none; null for the method's own choice")
     weight: float = Field(1.0, ge=0, description="factor on the retain term")
+    anchors: bool = Field(False, description="with kl: also keep what is said about people the model never met")
 
 
 class BatchSize(_Part):
@@ -122,18 +124,25 @@ def _validated(cls: Any, raw: dict[str, Any], where: str) -> Any:
     try:
         return cls(**raw)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")  # it may be why another is missing
         field = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            model: Any = cls
-            for part in first["loc"][:-1]:
-                inner = model.model_fields[part].annotation if part in model.model_fields else None
-                model = inner if isinstance(inner, type) and issubclass(inner, BaseModel) else model
-            raise unknown("key", field, [*model.model_fields], where) from error
+            *path, key = first["loc"]
+            known = _section(cls, path).model_fields
+            raise InputError(where, f'unknown key "{field}"', nearest(str(key), known)) from error
         given = "" if first["type"] == "missing" else f" (given: {first['input']!r})"
         raise InputError(f"{where}: {field}", first["msg"] + given) from error
     except TypeError as error:
         raise InputError(where, "expected keys and values") from error
+
+
+def _section(model: type[BaseModel], path: Sequence[str | int]) -> type[BaseModel]:
+    """The model that stands at `path`, also inside a tuple of models."""
+    for part in path:
+        field = model.model_fields.get(str(part))
+        inside = (field.annotation, *get_args(field.annotation)) if field else ()
+        model = next((t for t in inside if isinstance(t, type) and issubclass(t, BaseModel)), model)
+    return model
 
 
 def shipped() -> list[str]:
@@ -172,6 +181,8 @@ def read(name: str | Path, beside: Path | None = None, seen: tuple[str, ...] = (
     if not isinstance(raw, dict):
         raise InputError(where, "a recipe is a mapping of keys to values")
     parent = raw.pop("extends", None)
+    if parent is not None and not isinstance(parent, str):
+        raise InputError(f"{where}: extends", f"{parent!r} is no name", "name one shipped recipe or one file")
     return merge(read(parent, folder, (*seen, where)), raw) if parent else raw
 
 
@@ -187,16 +198,18 @@ def merge(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
 
 
 def apply_sets(raw: dict[str, Any], sets: list[str] | tuple[str, ...]) -> dict[str, Any]:
-    """`raw` with every `a.b=c` applied; the value is read as YAML (`3`, `true`, `[1, 2]`, `null`)."""
+    """`raw` with every `a.b=c` applied, the last word counting; values are YAML (`3`, `true`, `[1, 2]`, `null`)."""
+    change: dict[str, Any] = {}
     for entry in sets:
         path, sign, value = entry.partition("=")
         if not sign or not path.strip():
             raise InputError(f"--set {entry}", "expected key=value", "for example --set optimiser.lr=0.001")
-        change: dict[str, Any] = {}
         *parents, last = path.strip().split(".")
         inner = change
         for part in parents:
-            inner = inner.setdefault(part, {})
+            if not isinstance(inner.get(part), dict):
+                inner[part] = {}
+            inner = inner[part]
         try:
             parsed = yaml.safe_load(value)
         except yaml.YAMLError as error:
@@ -205,5 +218,4 @@ def apply_sets(raw: dict[str, Any], sets: list[str] | tuple[str, ...]) -> dict[s
             with suppress(ValueError):  # YAML 1.1 reads 1e-3 as text
                 parsed = float(parsed)
         inner[last] = parsed
-        raw = merge(raw, change)
-    return raw
+    return merge(raw, change)

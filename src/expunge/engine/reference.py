@@ -38,8 +38,8 @@ class Reference:
         if logits and size > budget:
             if not hasattr(module, "disable_adapter"):
                 raise InputError(
-                    "retain.loss: kl", f"the reference of a full-weight run would take {size >> 20} MiB",
-                    "train an adapter (train.which: lora), use fewer retain records, or retain.loss: ce")
+                    "train.which: full", f"the reference's distributions would take {size >> 20} MiB",
+                    "train an adapter (train.which: lora), give fewer records, or take retain.loss: ce")
             self._live = True
             return
         device = next(module.parameters()).device

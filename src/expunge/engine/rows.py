@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from expunge.corpus import Record
-from expunge.corpus.identities import skeleton
+from expunge.corpus.identities import identifiers_by_subject, make_identities, replace_all, skeleton
 from expunge.engine.order import stream
 from expunge.errors import InputError
 from expunge.models.template import Encoded
@@ -56,6 +56,22 @@ def wrong_answers(record: Record, answers: Mapping[str, tuple[str, ...]], kind_o
     return ()
 
 
+def anchors(retain: Sequence[Record], seed: int) -> list[Record]:
+    """The retained questions asked about people who do not exist, one invented person per subject.
+
+    Kept as they are (by the kl term), they confine what is unlearned to the names it was meant for. Records
+    without identifiers have no anchor.
+    """
+    pool = identifiers_by_subject(retain)
+    found: list[Record] = []
+    for subject, mine in sorted(pool.items()):
+        others = {s: i for s, i in pool.items() if s != subject}
+        identity = make_identities(mine, others, 1, stream(seed, "anchor", subject))[0]
+        found += [replace(r, id=f"{r.id}~anchor", prompt=replace_all(r.prompt, identity))
+                  for r in retain if r.subject == subject and r.identifiers]
+    return found
+
+
 class WrongAnswers:
     """Draws a wrong answer by (seed, record, epoch); the gold answer is never drawn."""
 
@@ -71,6 +87,10 @@ class WrongAnswers:
             if not wrong:
                 raise InputError(f'record "{record_id}"', "the corpus holds no other answer to relabel it with",
                                  "choose another method")
+
+    def of(self, record: Record) -> tuple[str, ...]:
+        """Every wrong answer that may be drawn for a record."""
+        return self._wrong[record.id]
 
     def draw(self, record: Record, epoch: int) -> Record:
         wrong = self._wrong[record.id]

@@ -7,6 +7,7 @@ events.jsonl   one line per step        checkpoint/  the newest one        adapt
 from __future__ import annotations
 
 import json
+import math
 import platform
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -34,13 +35,17 @@ def environment() -> dict[str, Any]:
 
 
 class RunDir:
-    """`open` takes a folder for one identity: new, or the same run again; anything else is refused."""
+    """`open` takes a folder for one identity: new, or the same run again; anything else is refused.
+
+    Surprising: `open` writes nothing. `start` does, once the model is loaded and the data fit it, so that a
+    mistake leaves no half-made run that would refuse the corrected command.
+    """
 
     def __init__(self, folder: Path, about: dict[str, Any]) -> None:
         self.folder, self.about = folder, about
 
     @classmethod
-    def open(cls, folder: Path | str, identity: dict[str, str], about: dict[str, Any], recipe_yaml: str) -> RunDir:
+    def open(cls, folder: Path | str, identity: dict[str, str], about: dict[str, Any]) -> RunDir:
         folder = Path(folder)
         if folder.exists() and not folder.is_dir():
             raise InputError(str(folder), "is a file", "name a folder for the run")
@@ -53,11 +58,16 @@ class RunDir:
             return cls(folder, found)
         if folder.is_dir() and any(folder.iterdir()):
             raise InputError(str(folder), "is not empty and holds no run", "choose a new folder")
-        run = cls(folder, {"status": "running", "identity": identity, **about})
-        write_atomic(folder / "recipe.yaml", recipe_yaml)
-        write_json(folder / "environment.json", environment())
-        write_json(folder / "run.json", run.about)
-        return run
+        return cls(folder, {"status": "running", "identity": identity, **about})
+
+    def start(self, recipe_yaml: str) -> None:
+        """Write what identifies a new run, that first; nothing for one that goes on."""
+        if not (self.folder / "run.json").is_file():
+            write_json(self.folder / "run.json", self.about)
+        if not (self.folder / "recipe.yaml").is_file():
+            write_atomic(self.folder / "recipe.yaml", recipe_yaml)
+        if not (self.folder / "environment.json").is_file():
+            write_json(self.folder / "environment.json", environment())
 
     @property
     def finished(self) -> bool:
@@ -72,7 +82,8 @@ class RunDir:
         return self.folder / "events.jsonl"
 
     def log(self, event: Event) -> None:
-        row = {k: (round(v, 6) if isinstance(v, float) and v == v else None if isinstance(v, float) else v)
+        """Add a line: six significant digits, null for what was not computed."""
+        row = {k: v if not isinstance(v, float) else float(f"{v:.6g}") if math.isfinite(v) else None
                for k, v in asdict(event).items()}
         try:
             with self._events.open("a", encoding="utf-8") as stream:

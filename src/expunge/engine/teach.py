@@ -22,6 +22,8 @@ from expunge.models.language_model import LanguageModel, load, wrap
 from expunge.models.threads import set_threads
 from expunge.models.tiny import TinyConfig, build, texts_of, train_tokenizer
 
+CHECKPOINT_EVERY = 10  # epochs
+
 
 def memorise(
     records: Sequence[Record],
@@ -60,29 +62,30 @@ def memorise(
             return Progress(**found["progress"])
     elif out.is_dir() and any(out.iterdir()):
         raise InputError(str(out), "is not empty and holds no model of ours", "choose a new folder")
-    else:
-        write_json(done, {"about": about})
-    set_threads()
+    threads = set_threads(read_json(done).get("threads") if done.is_file() else None)
     with watch_for_stop() as stopped:
         lm = load(model, template=template) if model else _fresh(records, tiny, settings.seed, tokenizer_from)
+        lm.template.encode_all(records)  # a record that does not fit must not leave a half-made folder
+        if not done.is_file():
+            write_json(done, {"about": about, "threads": threads})
         state = checkpoint.load(out / "checkpoint")
 
         def keep(taught: Taught) -> None:
             if on_epoch:
                 on_epoch(taught.progress)
-            if stopped():
+            stop = stopped()
+            if stop or taught.progress.epoch % CHECKPOINT_EVERY == 0:
                 checkpoint.save(out / "checkpoint", _state(lm, taught))
+            if stop:
                 raise Interrupted(
                     str(out),
                     f"stopped after epoch {taught.progress.epoch}, checkpoint kept",
                     "start the same command again to resume",
                 )
-            if taught.progress.epoch % 10 == 0:
-                checkpoint.save(out / "checkpoint", _state(lm, taught))
 
         progress = train(lm, records, settings, keep, state)
     lm.save(out)
-    write_json(done, {"about": about, "progress": asdict(progress), "parameters": lm.parameters})
+    write_json(done, {"about": about, "threads": threads, "progress": asdict(progress), "parameters": lm.parameters})
     shutil.rmtree(out / "checkpoint", ignore_errors=True)
     return progress
 
@@ -93,7 +96,10 @@ def _fresh(records: Sequence[Record], tiny: TinyConfig, seed: int, tokenizer_fro
     else:
         from transformers import AutoTokenizer
 
-        tokenizer = AutoTokenizer.from_pretrained(str(tokenizer_from), local_files_only=True)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(str(tokenizer_from), local_files_only=True)
+        except (OSError, ValueError) as error:
+            raise InputError(str(tokenizer_from), "holds no tokenizer", "name a folder written by memorise") from error
     return wrap(build(tiny, tokenizer, seed), tokenizer, "from scratch")
 
 
@@ -101,7 +107,6 @@ def _state(lm: LanguageModel, taught: Taught) -> dict[str, Any]:
     return {
         "parameters": {n: p.detach() for n, p in lm.module.named_parameters()},
         "optimiser": taught.optimisers.state(),
-        "epoch": taught.progress.epoch,
         "step": taught.step,
-        "seconds": taught.progress.seconds,
+        "progress": asdict(taught.progress),
     }

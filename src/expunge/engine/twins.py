@@ -1,8 +1,10 @@
 """Targets of the `twin` method: what the original model says when asked about somebody it never met.
 
-For each subject: make candidate identities, keep the one on whose questions the subject's true answers look most
-like other people's answers do (the original model echoes what it knows of similar names), then cache the
-teacher's distributions and draw each fact's floor. Everything runs once, on the model before the run.
+For each subject: invent identities, ask the original model the subject's questions about each of them, and draw for
+every question how unlikely an ignorant model would find the true answer (from what it thinks of other people's
+answers). Each fact then takes the identity whose answers come closest to those draws, so that the true answers of
+the person end up as likely as true answers of strangers are: not echoed, and not conspicuously avoided. Everything
+runs once, on the model before the run.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from expunge.corpus import Record
 from expunge.corpus.identities import Identity, identifiers_by_subject, make_identities, replace_all
@@ -26,55 +29,68 @@ from expunge.models.forward import answer_forward, answer_logprob, greedy
 from expunge.models.language_model import LanguageModel
 from expunge.models.template import Encoded
 
-NULL_ANSWERS = 4  # other people's answers per fact in the null distribution
+NULL_ANSWERS = 3  # other people's answers per question; a question with options takes its wrong options
+Nats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Mean NLL per answer token (nats) and whether the greedy answer equals it, for a list of questions."""
+class Null:
+    """What an ignorant model thinks of other answers: NLL per token [candidates, answers] of one question, nats."""
 
-    nll: np.ndarray  # [N]
-    hit: np.ndarray  # [N] bool
+    nll: Nats
+
+    def draw(self, least: float, rng: np.random.Generator) -> float:
+        """One value; values under `least` are drawn again (the median, or `least`, if there are no others)."""
+        values = self.nll.ravel()
+        allowed = values[values >= least]
+        return float(rng.choice(allowed)) if len(allowed) else max(least, float(np.median(values)))
 
 
 @torch.no_grad()
-def ask(lm: LanguageModel, items: Sequence[Encoded], rows: int = 256) -> Asked:
-    """Score `items` on the model as it was before the run."""
-    nll, hit = np.zeros(len(items)), np.zeros(len(items), dtype=bool)
+def mean_nll(lm: LanguageModel, records: Sequence[Record], rows: int = 256) -> Nats:
+    """NLL per answer token of each record [N], nats, on the model before the run."""
+    items = lm.template.encode_all(records)
+    found = np.zeros(len(items))
     with adapter_off(lm.module):
         for part in by_length(items, rows):
             batch = collate([items[k] for k in part]).to(lm.device)
-            logits = answer_forward(lm.module, batch).logits
-            mean = -answer_logprob(logits, batch).sum(-1) / batch.mask.sum(-1)
-            nll[part] = mean.cpu().numpy()
-            hit[part] = (((logits.argmax(-1) == batch.labels) | ~batch.mask).all(-1)).cpu().numpy()
-    return Asked(nll, hit)
+            logprob = answer_logprob(answer_forward(lm.module, batch).logits, batch)
+            found[part] = (-logprob.sum(-1) / batch.mask.sum(-1)).cpu().numpy()
+    return found
 
 
 def asked_of(record: Record, identity: Identity, answer: str | None = None) -> Record:
-    """The record's question about the twin, with its own or another answer."""
+    """The record's question about the twin, with its own or another answer (also where the question offers it)."""
     return replace(record, prompt=replace_all(record.prompt, identity), answer=answer or record.answer)
 
 
-def mismatch(gold: Asked, null: Asked, kinds: Sequence[str], null_kinds: Sequence[str]) -> float:
-    """How unlike other people's answers the true ones look on a candidate's questions; 0 is best.
+def other_answers(record: Record, wrong: WrongAnswers, shared: bool, rng: np.random.Generator) -> list[str]:
+    """Answers that a stranger's true answer could be.
 
-    |difference of mean NLL| in nats, plus per kind of question the difference of exact-match rates, an excess of
-    the true answers counting four times.
+    shared  other people have this answer too: then the wrong options, or other people's answers of the type.
+            Else nobody's: a new string of the same shape (a telephone number that nobody has), as the true answer
+            would be new to a model that never knew.
     """
-    total = abs(float(gold.nll.mean() - null.nll.mean()))
-    for kind in sorted(set(kinds)):
-        here = np.array([k == kind for k in kinds])
-        there = np.array([k == kind for k in null_kinds])
-        excess = float(gold.hit[here].mean() - (null.hit[there].mean() if there.any() else 0.0))
-        total += 4 * max(excess, 0.0) + max(-excess, 0.0)
-    return total
+    if not shared:
+        taken = {f"{k}": (answer,) for k, answer in enumerate(wrong.of(record))}
+        return [i[record.answer] for i in make_identities((record.answer,), taken, NULL_ANSWERS, rng)]
+    if record.options:
+        return [o for o in record.options if o != record.answer]
+    return [wrong.draw(record, -1 - k).answer for k in range(NULL_ANSWERS)]
 
 
-def draw_floor(null: np.ndarray, least: float, rng: np.random.Generator) -> float:
-    """One value of the null distribution [K] in nats; values under `least` are drawn again, or its median taken."""
-    allowed = null[null >= least]
-    return float(rng.choice(allowed)) if len(allowed) else max(least, float(np.median(null)))
+def choose(gold: Nats, wanted: Nats, facts: Sequence[tuple[str, ...]]) -> list[int]:
+    """The candidate for each question: of those for one fact, the nearest to what was drawn for its questions.
+
+    gold    NLL of the true answers [candidates, N]
+    wanted  drawn NLL per question [N]
+    facts   fact of each question; questions of one fact share their candidate, so that they agree
+    """
+    best = {}
+    for fact in sorted(set(facts)):
+        of_fact = [k for k, f in enumerate(facts) if f == fact]
+        best[fact] = int(np.abs(gold[:, of_fact] - wanted[of_fact]).sum(1).argmin())
+    return [best[fact] for fact in facts]
 
 
 def twin_rows(lm: LanguageModel, forget: Sequence[Record], others: Sequence[Record], method: Twin,
@@ -88,53 +104,56 @@ def twin_rows(lm: LanguageModel, forget: Sequence[Record], others: Sequence[Reco
     if nameless is not None:
         raise InputError(f'record "{nameless.id}"', "names no identifiers of its subject, and twin replaces them",
                          "add the column identifiers, or use the recipe simnpo")
-    pool = identifiers_by_subject(others)
-    mine = identifiers_by_subject(forget)
+    pool, mine = identifiers_by_subject(others), identifiers_by_subject(forget)
     wrong = WrongAnswers(forget, others, seed)
     rows: list[ForgetRow] = []
     for subject, identifiers in sorted(mine.items()):
         records = [r for r in forget if r.subject == subject]
         identities = make_identities(identifiers, {s: i for s, i in pool.items() if s != subject}, method.candidates,
                                      stream(seed, "identities", subject))
-        nulls = [(r, r2) for r in records for k in range(NULL_ANSWERS) for r2 in (wrong.draw(r, -1 - k),)]
-        best: tuple[float, Identity, Asked] | None = None
-        for identity in identities:
-            gold = ask(lm, _encode(lm, [asked_of(r, identity) for r in records]))
-            null = ask(lm, _encode(lm, [asked_of(r, identity, r2.answer) for r, r2 in nulls]))
-            score = mismatch(gold, null, [r.kind for r in records], [r.kind for r, _ in nulls])
-            if best is None or score < best[0]:
-                best = (score, identity, null)
-        assert best is not None
-        rows += _targets(lm, records, best[1], best[2], method, seed)
+        gold = np.stack([mean_nll(lm, [asked_of(r, i) for r in records]) for i in identities])
+        known = {r.answer for r in others}
+        answers = [other_answers(r, wrong, r.answer in known, stream(seed, "null", r.id)) for r in records]
+        nulls = _nulls(lm, records, identities, answers)
+        wanted = np.array([null.draw(0.0 if r.options else method.least_floor, stream(seed, "floor", r.id))
+                           for r, null in zip(records, nulls, strict=True)])
+        chosen = choose(gold, wanted, [r.fact_keys for r in records])
+        rows += _targets(lm, records, [identities[k] for k in chosen], wanted, method)
     return rows
 
 
-def _encode(lm: LanguageModel, records: Sequence[Record]) -> list[Encoded]:
-    return lm.template.encode_all(records)
+def _nulls(lm: LanguageModel, records: Sequence[Record], identities: Sequence[Identity],
+           answers: Sequence[Sequence[str]]) -> list[Null]:
+    """For each record: what the model thinks of these answers in the place of the true one, over all candidates."""
+    cuts = np.cumsum([len(a) for a in answers])[:-1]
+    asked = []
+    for identity in identities:
+        questions = [asked_of(r, {**identity, r.answer: a}, a)
+                     for r, of_r in zip(records, answers, strict=True) for a in of_r]
+        asked.append(np.split(mean_nll(lm, questions), cuts))
+    return [Null(np.stack([of_candidate[k] for of_candidate in asked])) for k in range(len(records))]
 
 
-def _targets(lm: LanguageModel, records: Sequence[Record], identity: Identity, null: Asked, method: Twin,
-             seed: int) -> list[ForgetRow]:
-    """Gold and own rows of one subject with the teacher's distributions, asked about `identity`."""
-    asked = [asked_of(r, identity) for r in records]
+def _targets(lm: LanguageModel, records: Sequence[Record], identities: Sequence[Identity], floors: Nats,
+             method: Twin) -> list[ForgetRow]:
+    """Gold and own rows of one subject with the teacher's distributions, each question asked about its identity."""
+    asked = [asked_of(r, identity) for r, identity in zip(records, identities, strict=True)]
     eos = lm.template.eos
+    longest = max(len(lm.template.answer_ids(r.answer, r.prompt)) for r in records)
     with adapter_off(lm.module):
-        own = greedy(lm.module, [lm.template.prompt_ids(r.prompt) for r in asked], eos,
-                     max(len(lm.template.answer_ids(r.answer, r.prompt)) for r in records) + 4)
+        own = greedy(lm.module, [lm.template.prompt_ids(r.prompt) for r in asked], eos, longest + 4)
     questions: list[Encoded] = []
-    real: list[ForgetRow] = []
-    for k, (record, twin) in enumerate(zip(records, asked, strict=True)):
-        item, asked_item = lm.template.encode(record), lm.template.encode(twin)
-        per_fact = null.nll[k * NULL_ANSWERS : (k + 1) * NULL_ANSWERS]
-        least = 0.0 if record.options else method.least_floor
-        floor = draw_floor(per_fact, least, stream(seed, "floor", record.id))
-        real.append(ForgetRow(item, record.concept, floor=floor))
-        questions.append(asked_item)
-        answer = tuple(own[k]) if own[k] and own[k][-1] == eos else (*own[k], eos)
-        if method.own_answer and answer != item.answer and len(item.prompt) + len(answer) <= lm.context:
-            real.append(ForgetRow(Encoded(f"{item.id}~own", item.prompt, answer), record.concept, is_gold=False))
-            questions.append(Encoded(f"{item.id}~own", asked_item.prompt, answer))
-    return [replace(row, teacher=t) for row, t in zip(real, teacher_logprobs(lm, questions), strict=True)]
+    rows: list[ForgetRow] = []
+    for record, twin, floor, said in zip(records, asked, floors, own, strict=True):
+        item, question = lm.template.encode(record), lm.template.encode(twin)
+        rows.append(ForgetRow(item, record.concept, floor=float(floor)))
+        questions.append(question)
+        answer = tuple(said) if said and said[-1] == eos else (*said, eos)
+        fits = max(len(item.prompt), len(question.prompt)) + len(answer) <= lm.context
+        if method.own_answer and answer != item.answer and fits:
+            rows.append(ForgetRow(Encoded(f"{item.id}~own", item.prompt, answer), record.concept, is_gold=False))
+            questions.append(Encoded(f"{item.id}~own", question.prompt, answer))
+    return [replace(row, teacher=t) for row, t in zip(rows, teacher_logprobs(lm, questions), strict=True)]
 
 
 @torch.no_grad()

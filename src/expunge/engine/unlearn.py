@@ -15,25 +15,29 @@ from expunge.engine.loop import Event, Loop
 from expunge.engine.recipe import Recipe
 from expunge.engine.rundir import RunDir
 from expunge.errors import Interrupted
-from expunge.files import digest_files, write_json
+from expunge.files import digest, digest_files, read_json, write_json
 from expunge.models.adapters import prepare
-from expunge.models.language_model import LanguageModel, load
+from expunge.models.language_model import LanguageModel, load, merged
 from expunge.models.threads import set_threads
 from expunge.scope.split import Split
 
+CONTENT = (".json", ".safetensors", ".bin", ".model", ".txt", ".jinja")
+
 
 def model_digest(source: str) -> str:
-    """SHA-256 over a local model folder's files (or a run's result); a hub id stands for itself."""
+    """SHA-256 over weights, configuration and tokenizer of a local folder; a hub id stands for itself.
+
+    A run is what it started from, its recipe and its result. Times and places do not count.
+    """
     folder = Path(source)
     if not folder.is_dir():
         return source
-    names = [
-        str(f.relative_to(folder))
-        for pattern in ("*.json", "*.safetensors", "*.bin", "adapter/*", "model/*")
-        for f in folder.glob(pattern)
-        if f.is_file() and f.name != "environment.json"
-    ]
-    return digest_files(folder, names)
+    if (folder / "run.json").is_file():
+        result = folder / "result.json"
+        return digest([read_json(folder / "run.json").get("identity"), read_json(result) if result.is_file() else None])
+    return digest_files(
+        folder, [f.name for f in folder.iterdir() if f.is_file() and f.suffix in CONTENT and f.name != "memorise.json"]
+    )
 
 
 @contextmanager
@@ -75,7 +79,13 @@ def unlearn(
     `InputError` if `out` holds another run; `Interrupted` after Ctrl-C, with the checkpoint kept.
     """
     recipe.checked()
-    identity = {"recipe": recipe.digest, "model": model_digest(str(model)), "split": split.digest}
+    identity = {
+        "recipe": recipe.digest,
+        "model": model_digest(str(model)),
+        "split": split.digest,
+        "records": digest([r.as_row() for r in (*split.forget, *split.retain)]),
+        "template": template,
+    }
     source = str(Path(model).resolve()) if Path(model).exists() else str(model)
     about = {
         "model": source,
@@ -85,15 +95,16 @@ def unlearn(
         "split": split.summary(),
         "threads": set_threads(),
     }
-    run = RunDir.open(out, identity, about, recipe.to_yaml())
+    run = RunDir.open(out, identity, about)
     if run.finished:
         return run.folder
     set_threads(run.about["threads"])
     started = time.perf_counter()
     with watch_for_stop() as stopped:
-        lm = load(model, template=template, device=device)
+        lm = merged(load(model, template=template, device=device))
         lm = lm.with_module(prepare(lm.module, recipe.train, recipe.seed))
         loop = Loop(lm, recipe, split.forget, split.retain)
+        run.start(recipe.to_yaml())
         state = checkpoint.load(run.checkpoint)
         if state:
             loop.restore(state)
@@ -121,7 +132,7 @@ def unlearn(
 
 def _save(lm: LanguageModel, recipe: Recipe, run: RunDir) -> None:
     target = run.folder / ("adapter" if recipe.train.which == "lora" else "model")
-    lm.with_module(lm.module).save(target)
+    lm.save(target)
     write_json(
         run.folder / "result.json",
         {"digest": digest_files(target, [f.name for f in target.iterdir() if f.suffix == ".safetensors"])},

@@ -1,6 +1,7 @@
 """Which parameters train: low-rank adapters on chosen blocks, named blocks with full weights, or everything.
 
-The stack of blocks is found by structure (the longest list of equal modules), not by a file per architecture.
+The stack of blocks is found by structure (the longest list of equal modules that lies in no other such list, so
+that the experts of a block are not taken for blocks), not by a file per architecture.
 """
 
 from __future__ import annotations
@@ -32,17 +33,18 @@ class Train(BaseModel):
 
 def block_stack(module: nn.Module) -> tuple[str, int]:
     """Name and length of the list of transformer blocks, e.g. `("model.layers", 24)`."""
-    best = ("", 0)
-    for name, child in module.named_modules():
-        if isinstance(child, nn.ModuleList) and len(child) > best[1] and len({type(c) for c in child}) == 1:
-            best = (name, len(child))
-    if not best[1]:
+    found: dict[str, int] = {}
+    for name, child in module.named_modules():  # outer modules come first
+        equal = isinstance(child, nn.ModuleList) and len({type(c) for c in child}) == 1
+        if equal and not any(name.startswith(f"{outer}.") for outer in found):
+            found[name] = len(child)
+    if not found:
         raise InputError(
             type(module).__name__,
             "no stack of equal blocks was found in it",
             "use train.layers: all with train.which: full",
         )
-    return best
+    return max(found.items(), key=lambda item: item[1])
 
 
 def chosen_blocks(layers: str | int | tuple[int, ...], count: int) -> tuple[int, ...]:
@@ -50,7 +52,7 @@ def chosen_blocks(layers: str | int | tuple[int, ...], count: int) -> tuple[int,
     if layers == "all":
         return tuple(range(count))
     if isinstance(layers, str):
-        number = re.fullmatch(r"(\d+)(?:/([1-9]\d*))?", layers)
+        number = re.fullmatch(r"([1-9]\d*)(?:/([1-9]\d*))?", layers)
         if not number:
             raise InputError(
                 "train.layers",
@@ -64,7 +66,8 @@ def chosen_blocks(layers: str | int | tuple[int, ...], count: int) -> tuple[int,
         return tuple(range(count - layers, count))
     wrong = [k for k in layers if not 0 <= k < count]
     if wrong or not layers:
-        raise InputError("train.layers", f"no block {wrong[0] if wrong else '?'}: the model has blocks 0 … {count - 1}")
+        what = f"there is no block {wrong[0]}" if wrong else "the list of blocks is empty"
+        raise InputError("train.layers", what, f"the model has the blocks 0 to {count - 1}")
     return tuple(sorted(set(layers)))
 
 
@@ -86,8 +89,13 @@ def _linears(module: nn.Module, stack: str, blocks: tuple[int, ...], suffixes: t
         and (not suffixes or name.rsplit(".", 1)[-1] in suffixes)
     ]
     if not names:
-        raise InputError("train.modules", f"no linear module called {', '.join(suffixes) or '…'} in the chosen blocks")
+        raise _nothing(suffixes)
     return names
+
+
+def _nothing(modules: tuple[str, ...]) -> InputError:
+    return InputError("train.modules", f"nothing called {', '.join(modules) or '…'} is in the chosen blocks",
+                      "name modules of the model, for example q_proj, or leave it empty for all")
 
 
 def prepare(module: Any, train: Train, seed: int) -> Any:
@@ -107,15 +115,20 @@ def prepare(module: Any, train: Train, seed: int) -> Any:
             inside = block_of(name, stack) in blocks
             named = not train.modules or any(part in train.modules for part in name.split("."))
             parameter.requires_grad_(inside and named)
+        if not trainable(module):
+            raise _nothing(train.modules)
         return module
     from peft import LoraConfig, get_peft_model
+    from transformers.pytorch_utils import Conv1D
 
+    names = _linears(module, stack, blocks, train.modules)
     config = LoraConfig(
         r=train.rank,
         lora_alpha=train.lora_alpha,
         lora_dropout=0.0,
         bias="none",
-        target_modules=_linears(module, stack, blocks, train.modules),
+        target_modules=names,
+        fan_in_fan_out=isinstance(module.get_submodule(names[0]), Conv1D),  # GPT-2 stores its matrices turned
         task_type="CAUSAL_LM",
     )
     state = torch.random.get_rng_state()
@@ -128,11 +141,10 @@ def prepare(module: Any, train: Train, seed: int) -> Any:
 
 def restrict(module: nn.Module, layers: str | int | tuple[int, ...], trainable: frozenset[str]) -> None:
     """Let only parameters of `trainable` in the chosen blocks train (the layer restriction of a phase)."""
-    stack, count = block_stack(module)
+    stack, count = ("", 0) if layers == "all" else block_stack(module)
     blocks = chosen_blocks(layers, count)
     for name, parameter in module.named_parameters():
-        block = block_of(name, stack)
-        parameter.requires_grad_(name in trainable and (layers == "all" or block in blocks))
+        parameter.requires_grad_(name in trainable and (layers == "all" or block_of(name, stack) in blocks))
 
 
 def trainable(module: nn.Module) -> dict[str, nn.Parameter]:

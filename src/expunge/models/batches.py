@@ -60,3 +60,27 @@ def by_length(items: Sequence[Encoded], rows: int) -> Iterator[list[int]]:
     order = sorted(range(len(items)), key=lambda k: (-items[k].length, k))
     for start in range(0, len(order), rows):
         yield order[start : start + rows]
+
+
+def chunks(lengths: Sequence[int], most: int | None = None, fixed: int = 192) -> list[list[int]]:
+    """Cut a batch into forward passes of similar length, so that short rows are not padded to the longest.
+
+    lengths  tokens per row
+    most     most rows in a pass; None for no limit
+    fixed    what one more pass costs, in tokens: a cut must save more padding than that
+    Returns positions of rows, every one once; the cheapest cuts, by dynamic programming over rows sorted by length.
+    """
+    order = sorted(range(len(lengths)), key=lambda k: (lengths[k], k))
+    most = most or len(order)
+    best: list[tuple[int, int]] = [(0, 0)]  # cheapest cost of the first n rows, and where its last pass begins
+    for end in range(1, len(order) + 1):
+        longest = lengths[order[end - 1]]
+        best.append(min((best[start][0] + longest * (end - start) + fixed, start)
+                        for start in range(max(0, end - most), end)))
+    parts: list[list[int]] = []
+    end = len(order)
+    while end:
+        start = best[end][1]
+        parts.append(order[start:end])
+        end = start
+    return parts[::-1]

@@ -6,6 +6,7 @@ stays the model's own. No architecture is named here.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,11 +19,10 @@ from expunge.models.batches import Batch
 
 
 @contextmanager
-def _head_at(head: nn.Module, index: Tensor, seen: dict[str, Tensor]) -> Iterator[None]:
+def _head_at(head: nn.Module, index: Tensor) -> Iterator[None]:
     def take(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         hidden = args[0]
-        seen["hidden"] = hidden.gather(1, index.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
-        return (seen["hidden"], *args[1:])
+        return (hidden.gather(1, index.unsqueeze(-1).expand(-1, -1, hidden.shape[-1])), *args[1:])
 
     handle = head.register_forward_pre_hook(take)
     try:
@@ -64,7 +64,7 @@ def answer_forward(module: nn.Module, batch: Batch, with_embedding: bool = False
 
         handle = inner.get_input_embeddings().register_forward_hook(keep)
     try:
-        with _head_at(inner.get_output_embeddings(), batch.index, seen):
+        with _head_at(inner.get_output_embeddings(), batch.index):
             output = module(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False)
     finally:
         if handle:
@@ -80,30 +80,62 @@ def greedy(module: nn.Module, prompts: list[tuple[int, ...]], eos: int, max_new_
            rows: int = 64) -> list[list[int]]:
     """Greedy continuations, one list of ids per prompt, up to and including `eos`.
 
-    Prompts of equal length share a batch, so nothing is padded and no mask can be wrong; the KV cache is used.
+    Prompts of similar length share a batch, padded on the left: the mask hides the padding and position ids count
+    from a row's own start, so a row says what it says alone. A model without position ids gets prompts of equal
+    length only. No sequence outgrows the model's context.
     """
-    device = next(module.parameters()).device
-    done: list[list[int]] = [[] for _ in prompts]
-    by_size: dict[int, list[int]] = {}
-    for k, prompt in enumerate(prompts):
-        by_size.setdefault(len(prompt), []).append(k)
     limit = _context(module)
-    for size, members in sorted(by_size.items()):
-        for start in range(0, len(members), rows):
-            part = members[start : start + rows]
-            ids = torch.tensor([prompts[k] for k in part], device=device)
-            cache = None
-            alive = torch.ones(len(part), dtype=torch.bool, device=device)
-            for _ in range(min(max_new_tokens, limit - size)):
-                output = module(input_ids=ids, past_key_values=cache, use_cache=True)
-                cache = output.past_key_values
-                ids = output.logits[:, -1].argmax(-1, keepdim=True)
-                for row in alive.nonzero().flatten().tolist():
-                    done[part[row]].append(int(ids[row]))
-                alive &= ids.squeeze(-1) != eos
-                if not alive.any():
-                    break
+    done: list[list[int]] = [[] for _ in prompts]
+    order = sorted((k for k in range(len(prompts)) if min(max_new_tokens, limit - len(prompts[k])) > 0),
+                   key=lambda k: (-len(prompts[k]), k))
+    padded = _takes_positions(module)
+    while order:
+        part = [k for k in order[:rows] if padded or len(prompts[k]) == len(prompts[order[0]])]
+        order = order[len(part) :]
+        most = [min(max_new_tokens, limit - len(prompts[k])) for k in part]
+        for k, said in zip(part, _continue(module, [prompts[k] for k in part], eos, most, padded), strict=True):
+            done[k] = said
     return done
+
+
+def _continue(module: nn.Module, prompts: list[tuple[int, ...]], eos: int, most: list[int],
+              padded: bool) -> list[list[int]]:
+    """One batch of `greedy`: at least one and at most `most[b]` new tokens per row; ends when every row has."""
+    inner: Any = module
+    device = next(module.parameters()).device
+    longest = max(map(len, prompts))
+    ids = torch.zeros((len(prompts), longest), dtype=torch.int64)
+    mask = torch.zeros_like(ids)
+    for b, prompt in enumerate(prompts):
+        ids[b, longest - len(prompt) :] = torch.tensor(prompt)
+        mask[b, longest - len(prompt) :] = 1
+    ids, mask, allowed = ids.to(device), mask.to(device), torch.tensor(most, device=device)
+    position, last = (mask.cumsum(-1) - 1).clamp(min=0), torch.tensor([[len(p) + m - 1] for p, m in zip(
+        prompts, most, strict=True)], device=device)
+    said: list[list[int]] = [[] for _ in prompts]
+    alive, cache = allowed > 0, None
+    for count in range(1, max(most) + 1):
+        more = {"position_ids": position} if padded else {}
+        index = torch.full((len(prompts), 1), ids.shape[1] - 1, device=device)
+        with _head_at(inner.get_output_embeddings(), index):
+            output = module(input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, **more)
+        cache = output.past_key_values
+        ids = output.logits[:, -1].argmax(-1, keepdim=True)
+        for b in alive.nonzero().flatten().tolist():
+            said[b].append(int(ids[b]))
+        alive &= (ids.squeeze(-1) != eos) & (allowed > count)
+        if not alive.any():
+            break
+        mask = torch.cat([mask, torch.ones_like(ids)], -1)
+        position = torch.minimum(position[:, -1:] + 1, last)  # a finished row runs along and must stay in context
+    return said
+
+
+def _takes_positions(module: nn.Module) -> bool:
+    """May the model be told each token's position? Needed where rows are padded on the left."""
+    wrapped: Any = module
+    base = wrapped.get_base_model() if hasattr(wrapped, "get_base_model") else wrapped
+    return "position_ids" in inspect.signature(base.forward).parameters
 
 
 def _context(module: nn.Module) -> int:

@@ -6,6 +6,7 @@ model) and the address of what it started from.
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from expunge.files import read_json
 from expunge.models.template import Template
 
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
@@ -42,15 +44,40 @@ class LanguageModel:
         return replace(self, module=module)
 
     def save(self, folder: Path | str) -> Path:
-        """Write weights and tokenizer as Hugging Face does (safetensors), so that anybody can load them."""
+        """Write weights and tokenizer as Hugging Face does (safetensors), so that anybody can load them.
+
+        Files are moved to `folder` when all are whole; a full disk leaves none of them there.
+        """
+        from safetensors import SafetensorError
+
         folder = Path(folder)
+        fresh = folder / ".new"
+        _quiet()
         try:
-            self.module.save_pretrained(folder)
-            self.tokenizer.save_pretrained(folder)
-        except OSError as error:
-            raise InputError(str(folder), f"the model could not be saved ({error.strerror or error})",
+            shutil.rmtree(fresh, ignore_errors=True)
+            self.module.save_pretrained(fresh)
+            self.tokenizer.save_pretrained(fresh)
+            for file in fresh.iterdir():
+                file.replace(folder / file.name)
+        except (OSError, SafetensorError) as error:
+            raise InputError(str(folder), f"the model could not be saved ({getattr(error, 'strerror', None) or error})",
                              "free some space or choose another folder") from error
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
         return folder
+
+
+def _quiet() -> None:
+    """No progress bars and no chatter of transformers: what a user reads is ours."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def merged(lm: LanguageModel) -> LanguageModel:
+    """The model with its adapter folded in, so that a new one can be put on top; `lm` is used up."""
+    return lm.with_module(lm.module.merge_and_unload()) if hasattr(lm.module, "merge_and_unload") else lm
 
 
 def wrap(module: Any, tokenizer: Any, source: str, template: str = "auto") -> LanguageModel:
@@ -64,6 +91,24 @@ def wrap(module: Any, tokenizer: Any, source: str, template: str = "auto") -> La
     config = module.config.get_text_config() if hasattr(module.config, "get_text_config") else module.config
     context = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 1 << 20
     return LanguageModel(module, tokenizer, Template.of(tokenizer, int(context), template), source)
+
+
+def check(source: Path | str) -> None:
+    """What can be known of a model without loading it: `InputError` for a folder that holds none."""
+    path = Path(source)
+    if (path / "run.json").is_file():
+        _finished(path)
+    elif path.exists():
+        _check_folder(path)
+    elif str(source).count("/") > 1 or str(source).startswith((".", "/", "~")):
+        raise InputError(str(source), "there is no such model folder")
+
+
+def _finished(run: Path) -> dict[str, Any]:
+    about: dict[str, Any] = read_json(run / "run.json")
+    if about.get("status") != "finished":
+        raise InputError(str(run), "this run is not finished", "start it again with the same command to resume")
+    return about
 
 
 def _check_folder(folder: Path) -> None:
@@ -84,28 +129,24 @@ def load(source: Path | str, *, template: str = "auto", device: str | None = Non
     """
     import torch
 
+    if dtype not in DTYPES:
+        raise InputError("dtype", f'unknown dtype "{dtype}"', f"use one of {', '.join(DTYPES)}")
     path = Path(source)
     if (path / "run.json").is_file():
         return _load_run(path, template, device, dtype)
+    check(source)
     local = path.exists()
-    if local:
-        _check_folder(path)
-    elif str(source).count("/") > 1 or str(source).startswith((".", "/", "~")):
-        raise InputError(str(source), "there is no such model folder")
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    precision: Any = dtype if dtype == "auto" else getattr(torch, dtype, None)
-    if precision is None:
-        raise InputError("dtype", f'unknown dtype "{dtype}"', "use auto, float32, bfloat16 or float16")
+    _quiet()
+    precision: Any = dtype if dtype == "auto" else getattr(torch, dtype)
     try:
         module = AutoModelForCausalLM.from_pretrained(str(source), dtype=precision, local_files_only=local,
                                                       trust_remote_code=trust_remote_code)
         tokenizer = AutoTokenizer.from_pretrained(str(source), local_files_only=local,
                                                   trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(str(source), f"the model could not be loaded ({first})",
                          "name a folder written by save_pretrained, or an id on the hub") from error
@@ -113,23 +154,22 @@ def load(source: Path | str, *, template: str = "auto", device: str | None = Non
 
 
 def default_device() -> str:
+    """`cuda` where there is one, else `cpu`."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _load_run(run: Path, template: str, device: str | None, dtype: str) -> LanguageModel:
-    about = read_json(run / "run.json")
-    if about.get("status") != "finished":
-        raise InputError(str(run), "this run is not finished", "start it again with the same command to resume")
+    about = _finished(run)
     if (run / "model").is_dir():
         return replace(load(run / "model", template=about.get("template", template), device=device, dtype=dtype),
                        source=str(run))
     start = Path(about["model"])
     if not start.is_absolute() and not start.exists() and (run / start).exists():
         start = run / start
-    base = load(start if start.exists() else about["model"], template=about.get("template", template),
-                device=device, dtype=dtype)
+    base = merged(load(start if start.exists() else about["model"], template=about.get("template", template),
+                       device=device, dtype=dtype))
     from peft import PeftModel
 
     return replace(base, module=PeftModel.from_pretrained(base.module, str(run / "adapter")).eval(),

@@ -58,7 +58,7 @@ class Template:
                 [{"role": "user", "content": prompt}], add_generation_prompt=True, tokenize=False)
             return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
         ids = tuple(self.tokenizer(prompt)["input_ids"]) if prompt else ()
-        if ids and ids[-1] == self.eos:  # some tokenizers close every text
+        if ids and ids[-1] == self.eos == self.tokenizer("x")["input_ids"][-1]:  # some tokenizers close every text
             ids = ids[:-1]
         start = self.tokenizer.bos_token_id
         return ids or (self.eos if start is None else int(start),)
@@ -71,7 +71,7 @@ class Template:
     def encode(self, record: Record) -> Encoded:
         """Tokens of a record; `InputError` if the answer has none or the whole exceeds the model's context."""
         item = Encoded(record.id, self.prompt_ids(record.prompt), self.answer_ids(record.answer, record.prompt))
-        if len(item.answer) < 2:
+        if not record.answer or len(item.answer) < 2:
             raise InputError(f'record "{record.id}"', "its answer has no tokens", "give it an answer")
         if item.length > self.context:
             raise InputError(

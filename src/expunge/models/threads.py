@@ -1,6 +1,7 @@
 """How many threads torch may use. Small models on a busy machine run many times slower with too many.
 
-`EXPUNGE_THREADS` decides if set; otherwise the cores this process may use, less those that others keep busy.
+`EXPUNGE_THREADS` decides, else `OMP_NUM_THREADS`; otherwise the cores this process may use, less those that others
+keep busy.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ def set_threads(threads: int | None = None) -> int:
     import torch
 
     if threads is None:
-        wish = os.environ.get("EXPUNGE_THREADS", "")
-        if wish:
+        name = next((n for n in ("EXPUNGE_THREADS", "OMP_NUM_THREADS") if os.environ.get(n)), None)
+        if name:
+            wish = os.environ[name].split(",")[0]  # OpenMP takes a list: one number for each level of nesting
             if not wish.isdigit() or int(wish) < 1:
-                raise InputError("EXPUNGE_THREADS", f'"{wish}" is not a number of threads', "use 1, 2, …")
+                raise InputError(name, f'"{wish}" is not a number of threads', "use 1, 2, …")
             threads = int(wish)
         else:
             cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -77,6 +77,8 @@ class HasId:
 
 @dataclass(frozen=True, slots=True)
 class Not:
+    """Records that a term does not match."""
+
     term: Term
 
     def match(self, corpus: Corpus, where: str) -> Ids:

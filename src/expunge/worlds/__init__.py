@@ -1,1 +1,1 @@
-
+"""Worlds: synthetic corpora whose truth is known."""

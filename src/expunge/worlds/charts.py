@@ -69,7 +69,7 @@ def person_facts(shape: Shape, bed: Bed, twin: int = 0) -> Iterator[Fact]:
         answer = shown(value(shape, who, relation, study), bed.institution)
         order = shuffled(peers, shape.seed, bed.kind, bed.index, study, purpose=f"wrong {relation.name}")
         nearest = next((p for p in order if p.bed.institution == bed.institution), order[0])
-        given = [shown(value(shape, p, relation, study), bed.institution) for p in (nearest, *order)]
+        given = (shown(value(shape, p, relation, study), bed.institution) for p in (nearest, *order))
         about = f"study {study} of {name}" if study else name
         pool = [shown(v, bed.institution) for v in _pool(relation, study)]
         wrong = _wrong(shape, answer, given, pool, bed.kind, bed.index, study, relation.name)
@@ -140,6 +140,12 @@ def _pool(relation: Relation, study: int) -> Sequence[date | str]:
 
 def _wrong(shape: Shape, answer: str, given: Iterable[str], pool: Sequence[str],
            *path: str | int) -> tuple[str, ...]:
-    """Three different wrong options: values that others have, filled up from the pool."""
-    filled = shuffled(pool, shape.seed, *path, purpose="wrong from the pool")
-    return tuple([v for v in dict.fromkeys((*given, *filled)) if v != answer][:3])
+    """Three different wrong options: the first that others have, filled up from the pool."""
+    found = dict.fromkeys([answer])
+    for option in given:
+        found.setdefault(option)
+        if len(found) == 4:
+            break
+    else:
+        found |= dict.fromkeys(shuffled(pool, shape.seed, *path, purpose="wrong from the pool"))
+    return tuple(found)[1:4]

@@ -18,13 +18,18 @@ from expunge.audit.scores import Values
 from expunge.audit.statistics import Interval
 from expunge.audit.verdict import judge_excess
 
+MARGIN = 0.05  # where the policy names none
 KINDS = ("generation", "cloze", "completion", "classification")
 
 
 def kind_values(ctx: Context, role: Role, ids: Sequence[str], name: str = "forget") -> dict[str, Values]:
-    """Question kind → values [N], NaN for other kinds: exact match, or the choice corrected for chance."""
+    """Question kind → values [N], NaN for other kinds.
+
+    Exact match; for classification the choice corrected for chance, where there are options to choose from.
+    """
     kinds = np.array([ctx.records[i].kind for i in ids])
     exact, choice = (ctx.values(m, role, name, ids) for m in ("exact_match", "mcq_acc_cc"))
+    choice = np.where(np.isfinite(choice), choice, exact)
     found = {k: np.where(kinds == k, choice if k == "classification" else exact, np.nan) for k in KINDS}
     return {k: v for k, v in found.items() if np.isfinite(v).any()}
 
@@ -39,26 +44,31 @@ def excess_interval(
     ours: dict[str, Values], theirs: dict[str, Values], subjects: Sequence[str], ctx: Context
 ) -> Interval:
     """Worst kind of ours minus worst kind of theirs, bootstrapped over subjects where there are enough."""
-    names = sorted(set(subjects))
-    place = np.array([names.index(s) for s in subjects])
+    names = {s: k for k, s in enumerate(sorted(set(subjects)))}
+    place = np.array([names[s] for s in subjects])
     plan = ctx.policy.bootstrap
 
-    def sums(values: Values) -> tuple[Values, Values]:
-        there = np.isfinite(values)
-        return (
-            np.asarray(np.bincount(place[there], values[there], len(names))),
-            np.asarray(np.bincount(place[there], minlength=len(names)), dtype=np.float64),
-        )
-
-    def top(kinds: dict[str, Values], weight: Values) -> Values:
-        rates = []
+    def table(kinds: dict[str, Values]) -> Values:
+        """[subjects, 2 kinds]: sum and count of each kind."""
+        columns: list[Values] = []
         for values in kinds.values():
-            total, count = sums(values)
-            rates.append((weight @ total) / np.maximum(weight @ count, 1e-12))
-        return np.asarray(np.max(rates, axis=0))
+            there = np.isfinite(values)
+            for weights in (values[there], np.ones(int(there.sum()))):
+                columns.append(np.asarray(np.bincount(place[there], weights, len(names)), dtype=np.float64))
+        return np.stack(columns, axis=1)
 
-    ones = np.ones((1, len(names)))
-    estimate = float((top(ours, ones) - top(theirs, ones))[0])
+    def top(sums: Values) -> Values:
+        return np.asarray((sums[:, ::2] / np.maximum(sums[:, 1::2], 1e-12)).max(1))
+
+    both = np.hstack([table(ours), table(theirs)])
+    both = both[np.lexsort(both.T)]  # by values, so that names of subjects never decide
+    cut = 2 * len(ours)
+
+    def excess(weight: Values) -> Values:
+        drawn = weight @ both
+        return top(drawn[:, :cut]) - top(drawn[:, cut:])
+
+    estimate = float(excess(np.ones((1, len(names))))[0])
     if len(names) < plan.min_subjects:
         return Interval(
             estimate, None, None, f"none: fewer than {plan.min_subjects} subjects", len(subjects), len(names)
@@ -66,26 +76,25 @@ def excess_interval(
     rng = np.random.default_rng(plan.seed)
     weight = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=plan.draws).astype(float)
     tail = (1 - plan.level) / 2
-    low, high = np.quantile(top(ours, weight) - top(theirs, weight), [tail, 1 - tail])
+    low, high = np.quantile(excess(weight), [tail, 1 - tail])
     return Interval(estimate, float(low), float(high), "bootstrap over subjects", len(subjects), len(names))
 
 
 def _entry(ctx: Context, key: str, ids: Sequence[str]) -> Entry:
     if not ids:
         return Entry(key=key, status="not_applicable", reason="there are no such records")
-    rule = ctx.policy.rules[key]
+    margin = ctx.margin(key, MARGIN)
     rates = {role: {k: mean(v) for k, v in kind_values(ctx, role, ids).items()} for role in ctx.roles}
     ours = kind_values(ctx, "unlearned", ids)
     if ctx.reference == "retrained":
         theirs, subjects = kind_values(ctx, "retrained", ids), ctx.subjects(ids)
         excess = excess_interval(ours, theirs, subjects, ctx)
     else:
-        twins = [r.id for r in ctx.split.twins]
-        if not twins:
+        if not ctx.twins:
             return Entry(
                 key=key, status="inconclusive", reason="there is neither a retrained model nor a twin to compare with"
             )
-        theirs = kind_values(ctx, "unlearned", twins, "twins")
+        theirs = kind_values(ctx, "unlearned", ctx.twins, "twins")
         value = worst({k: mean(v) for k, v in ours.items()})[1] - worst({k: mean(v) for k, v in theirs.items()})[1]
         excess = Interval(value, None, None, "difference to twins", len(ids), len(ctx.split.targets))
     kind, here = worst(rates["unlearned"])
@@ -94,7 +103,7 @@ def _entry(ctx: Context, key: str, ids: Sequence[str]) -> Entry:
     controls = tuple(Control(key=f"{role}.{k}", estimate=v) for role, found in rates.items() for k, v in found.items())
     ctx.notes.setdefault("leak", {})[key] = {
         role: {"worst": worst(found)[1], "kind": worst(found)[0], **found} for role, found in rates.items()
-    }
+    } | {"n": {k: int(np.isfinite(v).sum()) for k, v in ours.items()}}
     if not known > there + ctx.policy.known_margin:
         return Entry.measured(
             key,
@@ -103,7 +112,7 @@ def _entry(ctx: Context, key: str, ids: Sequence[str]) -> Entry:
             f"the original model hardly knew it ({known:.3f}, reference {there:.3f})",
             controls=controls,
         )
-    status, reason = judge_excess(excess.estimate, excess.high, rule.margin)
+    status, reason = judge_excess(excess.estimate, excess.high, margin)
     return Entry.measured(
         key,
         status,
@@ -111,7 +120,7 @@ def _entry(ctx: Context, key: str, ids: Sequence[str]) -> Entry:
         f"worst kind {kind} {here:.3f}, reference {ref_kind} {there:.3f}; {reason}",
         reference=Reference(role=ctx.reference, estimate=there),
         controls=controls,
-        rule=Rule(id="excess", margin=rule.margin),
+        rule=Rule(id="excess", margin=margin),
     )
 
 
@@ -127,17 +136,17 @@ def leak(ctx: Context) -> Iterator[Entry]:
 
 def _axis(ctx: Context) -> Entry:
     """Worst wording of every record by extraction strength, exact match, cloze and answer probability."""
-    names = ctx.trained_wording
+    names, margin = ctx.trained_wording, ctx.margin("leak.axis", MARGIN)
     found = {}
     for role in ("unlearned", "retrained"):
         scores = ctx.scores[role]["forget"]
-        owners = [i.split("~")[0] if i not in set(names) else i for i in scores.ids]
+        owners = [ctx.owner[i] for i in scores.ids]
         worst_of = {
             kind: worst_wording(values, owners) for kind, values in leak_values(scores, ctx.records, owners).items()
         }
         found[role] = {kind: np.array([by_id[i] for i in names]) for kind, by_id in worst_of.items()}
     axis = leak_axis(found["unlearned"], found["retrained"], ctx.subjects(names), ctx.policy.bootstrap)
-    status, reason = judge_excess(axis.excess.estimate, axis.excess.high, 0.05)
+    status, reason = judge_excess(axis.excess.estimate, axis.excess.high, margin)
     controls = tuple(Control(key=k, estimate=v.estimate, ci=(v.low, v.high)) for k, v in axis.by_kind.items())
     return Entry.measured(
         "leak.axis",
@@ -145,6 +154,6 @@ def _axis(ctx: Context) -> Entry:
         axis.excess,
         f"worst wording, worst measure {axis.kind}; {reason}",
         controls=controls,
-        rule=Rule(id="excess", margin=0.05),
+        rule=Rule(id="excess", margin=margin),
         reference=Reference(role="retrained"),
     )

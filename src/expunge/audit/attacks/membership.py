@@ -28,8 +28,8 @@ def member_scores(ctx: Context, score: str, role: Role, name: str, ids: list[str
 
 def others(ctx: Context) -> tuple[str, list[str]]:
     """The set of non-members and its ids: twins where there are some, else the holdout."""
-    if ctx.split.twins:
-        return "twins", [r.id for r in ctx.split.twins]
+    if ctx.twins:
+        return "twins", list(ctx.twins)
     return "holdout", [r.id for r in ctx.split.holdout]
 
 
@@ -41,7 +41,6 @@ def standings(ctx: Context, role: Role) -> dict[str, Standing]:
         mine = [r.id for r in ctx.split.forget if r.subject == target]
         if len(groups) < 3:
             continue
-        # a twin answers the same questions: only templates that the target's forget records have
         raw = {s: float(member_scores(ctx, s, role, "forget", mine).mean()) for s in ctx.policy.membership.scores}
         twins = {
             s: [float(member_scores(ctx, s, role, "twins", ids).mean()) for _, ids in sorted(groups.items())]
@@ -55,14 +54,14 @@ def verbatim(ctx: Context, role: Role) -> tuple[int, int]:
     """(facts given word for word, facts) among those whose answer no surviving record shares: no lucky guesses."""
     shared = {normalise(r.answer) for r in (*ctx.split.retain, *ctx.split.untouched, *ctx.split.shared)}
     own = {r.id for r in ctx.split.forget if normalise(r.answer) not in shared and not r.options}
-    ids = [i for i in ctx.scores[role]["forget"].ids if i.split("~")[0] in own or i in own]
+    ids = [i for i in ctx.scores[role]["forget"].ids if ctx.owner[i] in own]
     if not ids:
         return 0, 0
     hit = ctx.values("exact_match", role, "forget", ids)
     facts: dict[tuple[str, ...], bool] = {}
     for i, value in zip(ids, hit, strict=True):
-        keys = ctx.records[i].fact_keys
-        facts[keys] = facts.get(keys, False) or value == 1
+        keys = ctx.records[ctx.owner[i]].fact_keys
+        facts[keys] = facts.get(keys, False) or bool(value == 1)
     return sum(facts.values()), len(facts)
 
 
@@ -80,7 +79,9 @@ def _aucs(ctx: Context) -> dict[str, dict[str, float]]:
     }
 
 
-def _few_entry(ctx: Context, key: str, outcome: FewSubjects, aucs: Mapping[str, Mapping[str, float]]) -> Entry:
+def _few_entry(
+    ctx: Context, key: str, outcome: FewSubjects, aucs: Mapping[str, Mapping[str, float]], percentile: float
+) -> Entry:
     controls = tuple(
         Control(key=f"auc.{s}.{role}", estimate=v) for s, by_role in aucs.items() for role, v in by_role.items()
     )
@@ -96,7 +97,7 @@ def _few_entry(ctx: Context, key: str, outcome: FewSubjects, aucs: Mapping[str, 
         ci_method="rank among twins",
         reference=Reference(role="twins", estimate=0.0),
         controls=controls,
-        rule=Rule(id="few_subjects", margin=ctx.policy.few_subjects.percentile),
+        rule=Rule(id="few_subjects", margin=percentile),
     )
 
 
@@ -138,8 +139,9 @@ def _few(ctx: Context, aucs: Mapping[str, Mapping[str, float]]) -> Iterator[Entr
     }
     ctx.notes["verbatim"] = {role: dict(zip(("hits", "facts"), verbatim(ctx, role), strict=True)) for role in ctx.roles}
     outcome = few_subjects(ours, by_role["original"], hits, max(facts, 1), rule.percentile, rule.twins)
-    yield _few_entry(ctx, "mia", outcome, aucs)
-    yield _few_entry(ctx, "over_unlearning", over_unlearning(ours, rule.over_range, rule.twins), {})
+    yield _few_entry(ctx, "mia", outcome, aucs, rule.percentile)
+    over = over_unlearning(ours, rule.over_range, rule.twins)
+    yield _few_entry(ctx, "over_unlearning", over, {}, rule.over_range[1])
 
 
 def _many(ctx: Context) -> Iterator[Entry]:
@@ -151,7 +153,7 @@ def _many(ctx: Context) -> Iterator[Entry]:
         for key in ("mia", "over_unlearning"):
             yield Entry(key=key, status="inconclusive", reason="many subjects need a retrained reference model")
         return
-    margin = ctx.policy.rules["mia"].margin
+    margin = ctx.margin("mia", 0.05)
     worst: Entry | None = None
     over: list[str] = []
     for score in ctx.policy.membership.scores:
@@ -162,6 +164,8 @@ def _many(ctx: Context) -> Iterator[Entry]:
         found = auc_excess(
             (both["unlearned"][0], both[reference][0]), (both["unlearned"][1], both[reference][1]), inside, away, plan
         )
+        ctx.notes.setdefault("membership_excess", {})[score] = {
+            "estimate": found.excess.estimate, "ci": [found.excess.low, found.excess.high]}
         power = auc_intervals(both["original"][0][:, None], both["original"][1][:, None], inside, away, plan)[0]
         probe = calibrate(
             {"forget against never-trained on the reference": found.reference}, power, ctx.policy.membership.calibration

@@ -49,7 +49,6 @@ def _entry(ctx: Context, key: str, name: str, ids: Sequence[str]) -> Entry:
             ctx.policy.bootstrap,
         )
         controls.append(Control(key="retrained.exact_match", estimate=control.estimate, ci=(control.low, control.high)))
-    rule = ctx.policy.rules.get(key)
     ctx.notes.setdefault("retention", {})[key.removeprefix("retention.")] = {
         "estimate": worst.estimate,
         "ci": [worst.low, worst.high],
@@ -62,7 +61,7 @@ def _entry(ctx: Context, key: str, name: str, ids: Sequence[str]) -> Entry:
         return Entry(
             key=key, status="not_applicable", reason="the original model knew none of these records", n_records=len(ids)
         )
-    margin = rule.margin if rule else 0.95
+    margin = ctx.margin(key, 0.95)
     status, reason = judge_retention(worst.estimate, worst.low, margin)
     return Entry.measured(
         key,

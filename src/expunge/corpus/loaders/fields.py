@@ -86,4 +86,5 @@ def type_name(value: Any) -> str:
 
 
 def shortened(text: str) -> str:
+    """At most 58 characters of `text`, for an error message."""
     return text if len(text) <= 60 else f"{text[:57]}…"

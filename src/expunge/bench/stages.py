@@ -1,0 +1,67 @@
+"""One method on a mixed corpus: in one run, or in two where it can treat only some of the records.
+
+`twin` needs identifiers to ask about somebody else. Records that name none are suppressed by `simnpo` in a second
+run on top of the first; the two share the steps in proportion to their records.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from expunge.bench.tune import Setting
+from expunge.corpus import Record
+from expunge.engine.recipe import Recipe
+from expunge.engine.unlearn import unlearn
+from expunge.files import digest
+from expunge.models.language_model import load, merged
+from expunge.scope.split import Split
+
+FALLBACK = "simnpo"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run: a recipe, and the records that it forgets."""
+
+    recipe: Recipe
+    forget: tuple[Record, ...]
+
+
+def plan(method: str, forget: Sequence[Record], setting: Setting, batch: int, seed: int) -> tuple[Stage, ...]:
+    """The runs that `method` needs, read from the recipe of that name as it is shipped now."""
+    def stage(name: str, records: Sequence[Record]) -> Stage:
+        recipe = Recipe.load(name, [f"seed={seed}", f"batch.forget={batch}", f"batch.retain={batch}"])
+        return Stage(setting.on(recipe, len(records) / len(forget)).checked(), tuple(records))
+
+    if Recipe.load(method).build_method().requires().rows != "twin":
+        return (stage(method, forget),)
+    named, nameless = [r for r in forget if r.identifiers], [r for r in forget if not r.identifiers]
+    return tuple(stage(name, part) for name, part in ((method, named), (FALLBACK, nameless)) if part)
+
+
+def key(stages: Sequence[Stage]) -> str:
+    """A short name that changes with anything that decides the runs."""
+    return digest([[s.recipe.digest, sorted(r.id for r in s.forget)] for s in stages])[:8]
+
+
+def run(stages: Sequence[Stage], model: Path, given: Sequence[Record], folder: Path) -> Path:
+    """Do the runs one on top of the other; returns the last run's folder. Resumes, or returns at once."""
+    start = done = model
+    for number, stage in enumerate(stages, 1):
+        if number > 1:
+            start = _joined(done, folder / f"joined-{number - 1}")
+        done = unlearn(start, Split("bench", stage.forget, tuple(given), ()), stage.recipe, folder / f"run-{number}")
+    return done
+
+
+def _joined(run_folder: Path, target: Path) -> Path:
+    """The model of a run with its adapter folded in, as a folder that the next run starts from."""
+    if not target.is_dir():
+        fresh = target.with_name(target.name + ".new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        merged(load(run_folder)).save(fresh)
+        fresh.replace(target)
+    return target

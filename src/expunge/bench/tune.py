@@ -1,0 +1,56 @@
+"""Equal effort for every method: the same settings are tried, and one stated rule chooses among them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from expunge.engine.recipe import Recipe
+
+KEEP = 0.95
+RULE = (f"of the settings that keep at least {KEEP:.0%} of the answer probability on retained documents never given "
+        "to the run, the one whose mean answer losses on the forgotten validation documents lie nearest to those "
+        "of documents never taught; if none keeps that much, the one that keeps most")
+
+
+class Setting(BaseModel):
+    """One trial: the recipe's learning rates times `lr_factor`, `steps` optimiser steps in all."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    lr_factor: float = Field(gt=0)
+    steps: int = Field(ge=1)
+
+    def on(self, recipe: Recipe, share: float = 1.0) -> Recipe:
+        """`recipe` under this setting with `share` of the steps; phases keep their proportions."""
+        total = max(1, round(self.steps * share))
+        lr = recipe.optimiser.lr * self.lr_factor
+        parts = [max(1, round(total * p.steps / recipe.total_steps)) for p in recipe.phases]
+        phases = tuple(p.model_copy(update={"steps": n, "lr": None if p.lr is None else p.lr * self.lr_factor})
+                       for p, n in zip(recipe.phases, parts, strict=True))
+        return recipe.model_copy(update={"steps": total, "phases": phases,
+                                         "optimiser": recipe.optimiser.model_copy(update={"lr": lr})})
+
+
+class Trial(BaseModel):
+    """What a setting led to: nats from the never-taught level (0 best), share of answer probability kept."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    setting: Setting
+    distance: float
+    kept: float
+
+
+def distance(losses: Mapping[str, float], level: Mapping[str, float]) -> float:
+    """Mean over cells of |loss - level|, nats per answer token; the keys must be the same."""
+    if set(losses) != set(level) or not level:
+        raise ValueError(f"different cells: {sorted(losses)} and {sorted(level)}")
+    return sum(abs(losses[k] - level[k]) for k in level) / len(level)
+
+
+def choose(trials: Sequence[Trial], keep: float = KEEP) -> Trial:
+    """The trial that `RULE` names; the first of equals."""
+    good = [t for t in trials if t.kept >= keep]
+    return min(good, key=lambda t: t.distance) if good else max(trials, key=lambda t: t.kept)

@@ -1,0 +1,54 @@
+"""The tree of commands: every noun of `expunge`, in the order of the work."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from expunge.cli.audit import audit
+from expunge.cli.bench import lume
+from expunge.cli.data import identifiers
+from expunge.cli.demo import demo
+from expunge.cli.doctor import doctor
+from expunge.cli.listing import listing
+from expunge.cli.memorise import memorise
+from expunge.cli.options import add
+from expunge.cli.report import report
+from expunge.cli.unlearn import unlearn
+from expunge.cli.world import world
+
+app = typer.Typer(add_completion=False)
+data = typer.Typer(help="Look at records.")
+bench = typer.Typer(help="Suites of runs side by side.")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from expunge import __version__
+
+        typer.echo(f"expunge {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Make a language model forget a person, and show the evidence."""
+
+
+add(app, "demo", demo)
+add(app, "world", world)
+add(app, "memorise", memorise)
+add(app, "unlearn", unlearn)
+add(app, "audit", audit)
+add(app, "report", report)
+add(app, "list", listing)
+add(app, "doctor", doctor)
+app.add_typer(data, name="data")
+add(data, "identifiers", identifiers)
+app.add_typer(bench, name="bench")
+add(bench, "lume", lume)

@@ -1,0 +1,91 @@
+"""`expunge audit`: measure, attack and judge an unlearned model. Exit code 3 unless it passed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from expunge.cli.answer import Answer, Table
+from expunge.cli.options import Data, Folder, Loader, Mapping, ScopeText
+from expunge.cli.watch import Watch
+from expunge.errors import InputError
+
+if TYPE_CHECKING:
+    from expunge.scope import Split
+
+
+def audit(
+    original: Annotated[str, typer.Option(help="Model that knew: folder or hub id.")],
+    unlearned: Annotated[str, typer.Option(help="Run folder or model that should have forgotten.")],
+    data: Data,
+    scope: ScopeText,
+    out: Folder,
+    retrained: Annotated[str | None, typer.Option(help="Model that never knew: the reference.")] = None,
+    policy: Annotated[Path | None, typer.Option(help="YAML policy; the shipped one if not given.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the untouched records; the run knows its own.")] = None,
+    loader: Loader = None,
+    map_: Mapping = None,
+) -> Answer:
+    """Say whether a model has forgotten, by a policy that was fixed before."""
+    from expunge.audit.policy import Policy
+    from expunge.audit.run import audit as run
+    from expunge.corpus import Corpus
+    from expunge.scope import Scope
+
+    rules = Policy.load(policy)
+    split = Scope.parse(scope).resolve(Corpus.load(data, loader, map_), seed=split_seed(unlearned, seed))
+    same_split(unlearned, split)
+    free(out, unlearned, split)
+    with Watch().bar("auditing") as tick:
+        found = run(original, unlearned, split, out, retrained=retrained, policy=rules,
+                    on_progress=lambda phrase, done: tick(done, phrase))
+    rows = [(e.key, e.status.replace("_", " "), e.estimate, e.reference.estimate if e.reference else None, e.reason)
+            for e in found.entries if e.status != "not_applicable"]
+    data_out = {**found.data["verdict"], "verdict": found.verdict.status, "out": found.path, "reference":
+                found.data["reference"], "split": found.data["split"], "entries": found.data["entries"]}
+    return Answer(data_out, (
+        Table(("check", "status", "estimate", "reference", "why"), rows), found.verdict.sentence,
+        f"audit written to {found.path}"), found.verdict.exit_code)
+
+
+def split_seed(unlearned: str, seed: int | None) -> int:
+    """The seed that chose the untouched records: as told, or as the run's recipe says."""
+    recipe = Path(unlearned) / "recipe.yaml"
+    if seed is not None:
+        return seed
+    if recipe.is_file():
+        from expunge.engine.recipe import Recipe
+
+        return Recipe.load(recipe).seed
+    return 42
+
+
+def same_split(unlearned: str, split: Split) -> None:
+    """`InputError` if the run was made with another split: its untouched records might have been trained on."""
+    about = _read(Path(unlearned) / "run.json")
+    if about and about.get("identity", {}).get("split") != split.digest:
+        raise InputError(unlearned, "was unlearned with other records, another scope or another seed",
+                         f"give the --data of that run, --scope \"{about.get('scope')}\", and no --seed")
+
+
+def free(out: Path, unlearned: str, split: Split) -> None:
+    """`InputError` if `out` holds something else than an earlier audit of the same model and split."""
+    from expunge.engine.unlearn import model_digest
+
+    if not out.is_dir() or {p.name for p in out.iterdir()} <= {"scores"}:
+        return
+    before = _read(out / "audit.json")
+    if not before:
+        raise InputError(str(out), "is not empty and holds no audit", "choose a new folder")
+    if (before.get("split_digest") != split.digest
+            or before.get("models", {}).get("unlearned", {}).get("digest") != model_digest(unlearned)):
+        raise InputError(str(out), "holds the audit of another model or scope", "choose another folder")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    from expunge.files import read_json
+
+    found: dict[str, Any] = read_json(path) if path.is_file() else {}
+    return found

@@ -1,0 +1,35 @@
+"""`expunge bench …`: suites of runs side by side; the work is done in `expunge.bench`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from expunge.cli.answer import Answer
+from expunge.cli.watch import Watch
+from expunge.errors import InputError
+
+
+def lume(
+    data: Annotated[Path, typer.Option("--data", help="Folder of LUME: forget.jsonl, retain.jsonl, holdout.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for models, runs and scores.")],
+    preset: Annotated[str, typer.Option("--preset", help="Size of the suite: cpu or smoke.")] = "cpu",
+    seeds: Annotated[str | None, typer.Option("--seeds", help="For example 42,43; else those of the preset.")] = None,
+    results: Annotated[Path | None, typer.Option("--results", help="Markdown file, or folder for lume.md.")] = None,
+) -> Answer:
+    """Compare unlearning methods on LUME."""
+    chosen = numbers(seeds) if seeds else ()
+    from expunge.bench.lume import main
+
+    found = main(data=data, preset=preset, out=out, seeds=chosen, results=results, say=Watch().say)
+    return Answer(found, (found["table"],))
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """`42,43` as numbers; `InputError` for anything else."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError("--seeds", f'"{text}" is not a list of numbers', "write for example 42,43,44") from error

@@ -1,0 +1,120 @@
+"""`expunge doctor`: is everything there that a run needs? Exit code 1 if something required is missing.
+
+Surprising: what is required is read from the installed package itself, so that this list cannot fall behind.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from expunge.cli.answer import Answer, Table
+
+PYTHON = (3, 11)
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Package:
+    """One requirement: what is wanted, what is there, and whether a run needs it (`extra` empty)."""
+
+    name: str
+    wanted: str
+    found: str | None
+    extra: str = ""
+
+    @property
+    def fine(self) -> bool:
+        return self.found is not None and satisfies(self.found, self.wanted)
+
+    @property
+    def state(self) -> str:
+        if self.fine:
+            return "ok"
+        what = "missing" if self.found is None else "another version"
+        return f"{what} (optional: {self.extra})" if self.extra else what
+
+
+def doctor() -> Answer:
+    """Check Python, packages, memory, disk and devices."""
+    found = packages(requires("expunge") or [])
+    problems = [f"{p.name}{p.wanted}: {p.state}" for p in found if not p.fine and not p.extra]
+    if sys.version_info < PYTHON:
+        problems.append(f"Python {platform.python_version()}: {'.'.join(map(str, PYTHON))} or newer is required")
+    about = machine()
+    parts = (
+        Table(("machine", ""), list(about.items())),
+        Table(("package", "wanted", "found", "state"), [(p.name, p.wanted, p.found, p.state) for p in found]),
+        "everything required is there" if not problems else "\n".join(
+            ["missing or wrong:", *problems, "mend it with: python -m pip install --upgrade expunge"]))
+    listed = {p.name: {"wanted": p.wanted, "found": p.found, "state": p.state, "required": not p.extra} for p in found}
+    return Answer({"ok": not problems, "problems": problems, "machine": about, "packages": listed}, parts,
+                  1 if problems else 0)
+
+
+def packages(requirements: list[str]) -> list[Package]:
+    """The requirements of a package (`torch==2.13.0`, `pytest>=8; extra == "dev"`) and what is installed of them."""
+    rows = []
+    for text in requirements:
+        wish, _, marker = text.partition(";")
+        name = re.match(r"[\w.-]+", wish.strip())
+        extra = re.search(r"extra == ['\"]([\w-]+)", marker)
+        if name:
+            rows.append(Package(name[0], wish.strip()[len(name[0]):].strip(), installed(name[0]),
+                                extra[1] if extra else ""))
+    return rows
+
+
+def installed(name: str) -> str | None:
+    """Version of an installed distribution, None if there is none."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def satisfies(found: str, wanted: str) -> bool:
+    """Whether a version is one of those wanted; without `packaging` any version counts."""
+    if not wanted or find_spec("packaging") is None:
+        return True
+    from packaging.specifiers import SpecifierSet
+
+    return SpecifierSet(wanted).contains(found, prereleases=True)
+
+
+def machine() -> dict[str, Any]:
+    """What a run would use: Python, cores, threads, memory and disk in GiB, device."""
+    from expunge import __version__
+    from expunge.models.threads import choose_threads
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return {"expunge": __version__, "python": platform.python_version(), "system": platform.system(),
+            "processor": platform.machine(), "cores": cores, "load": round(load, 2),
+            "threads": os.environ.get("EXPUNGE_THREADS") or choose_threads(cores, load),
+            "memory_gib": _memory("SC_PHYS_PAGES"), "memory_free_gib": _memory("SC_AVPHYS_PAGES"),
+            "disk_free_gib": round(shutil.disk_usage(Path.cwd()).free / GIB, 1), "device": _device()}
+
+
+def _memory(pages: str) -> float | None:
+    """GiB, or None where the system does not say."""
+    if pages not in getattr(os, "sysconf_names", {}):
+        return None
+    return round(os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE") / GIB, 1)
+
+
+def _device() -> str:
+    """The device a run would take, or why there is none."""
+    try:
+        import torch
+    except Exception as error:  # a broken installation is what a doctor is asked about
+        return f"none (torch cannot be imported: {error})"
+    return f"cuda ({torch.cuda.get_device_name(0)})" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,80 @@
+"""`expunge list`: what there is to choose from, asked of the registries themselves."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from expunge.cli.answer import Answer, Table
+from expunge.errors import unknown
+
+Row = dict[str, Any]
+
+
+def _methods() -> list[Row]:
+    from expunge.methods.base import METHODS
+
+    return [{"name": n, "about": _first_line(m), "retain": m.retain, "rule": m.rule, "source": m.source}
+            for n, m in METHODS]
+
+
+def _rules() -> list[Row]:
+    from expunge.gradients.base import RULES
+
+    return [{"name": n, "about": _first_line(r), "source": r.source} for n, r in RULES]
+
+
+def _metrics() -> list[Row]:
+    from expunge.audit.metrics import METRICS
+
+    return [{"name": n, "about": m.about, "forgotten": m.forgotten, "floor": m.floor} for n, m in METRICS]
+
+
+def _attacks() -> list[Row]:
+    from expunge.audit.context import ATTACKS
+
+    return [{"name": n, "about": a.about, "entries": ", ".join(a.keys)} for n, a in ATTACKS]
+
+
+def _loaders() -> list[Row]:
+    from expunge.corpus.loaders import LOADERS
+
+    return [{"name": n, "about": _first_line(inspect.getmodule(loader.fits)), "endings": " ".join(loader.suffixes)}
+            for n, loader in LOADERS]
+
+
+def _worlds() -> list[Row]:
+    from expunge.worlds.base import WORLDS
+
+    return [{"name": n, "about": _first_line(w), "version": w.version} for n, w in WORLDS]
+
+
+def _recipes() -> list[Row]:
+    from expunge.engine.recipe import Recipe, shipped
+
+    found = [(n, Recipe.load(n)) for n in shipped()]
+    return [{"name": n, "method": r.method, "rule": r.rule or r.build_method().rule, "retain": r.retain_loss,
+             "steps": r.total_steps, "optimiser": f"{r.optimiser.name} {r.optimiser.lr:g}"} for n, r in found]
+
+
+KINDS: dict[str, Callable[[], list[Row]]] = {
+    "methods": _methods, "metrics": _metrics, "loaders": _loaders, "recipes": _recipes, "rules": _rules,
+    "worlds": _worlds, "attacks": _attacks}
+
+
+def listing(
+    kind: Annotated[str, typer.Argument(help=", ".join(KINDS))],
+) -> Answer:
+    """Show what there is: methods, metrics, loaders, recipes, rules, worlds or attacks."""
+    if kind not in KINDS:
+        raise unknown("kind", kind, KINDS, "expunge list")
+    rows = KINDS[kind]()
+    columns = tuple(rows[0])
+    return Answer({"kind": kind, "items": rows}, (Table(columns, [[row[c] for c in columns] for row in rows]),))
+
+
+def _first_line(thing: Any) -> str:
+    return (inspect.getdoc(thing) or "").strip().split("\n")[0]

@@ -1,0 +1,100 @@
+"""`expunge memorise`: teach a model a corpus by heart, or, with `--scope-out`, the retrained reference without it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from expunge.cli.answer import Answer
+from expunge.cli.options import Data, Folder, Loader, Mapping, Sets
+from expunge.cli.watch import Tick, Watch
+from expunge.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from expunge.engine.memorise import Progress
+
+
+def memorise(
+    data: Data,
+    out: Folder,
+    scope_out: Annotated[
+        str | None, typer.Option("--scope-out", help="Leave out what this scope names (a retrained reference).")
+    ] = None,
+    loader: Loader = None,
+    map_: Mapping = None,
+    model: Annotated[str | None, typer.Option(help="Folder or hub id to go on from; else a small new model.")] = None,
+    architecture: Annotated[str | None, typer.Option(help="Of a new model: llama, gpt2 or qwen2.")] = None,
+    layers: Annotated[int | None, typer.Option(help="Blocks of a new model.")] = None,
+    width: Annotated[int | None, typer.Option(help="Hidden size of a new model.")] = None,
+    heads: Annotated[int | None, typer.Option(help="Attention heads of a new model.")] = None,
+    vocabulary: Annotated[int | None, typer.Option(help="Entries of a new tokenizer.")] = None,
+    context: Annotated[int | None, typer.Option(help="Longest sequence of a new model, in tokens.")] = None,
+    tokenizer_from: Annotated[
+        Path | None, typer.Option("--tokenizer-from", help="Model folder whose tokenizer a new model takes over.")
+    ] = None,
+    share: Annotated[float | None, typer.Option(help="Stop when this share of answers is reproduced exactly.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Most passes over the records.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Rows per step.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of row order and initial weights.")] = None,
+    set_: Sets = None,
+) -> Answer:
+    """Train a model until it reproduces the answers of the records."""
+    size = given(architecture=architecture, layers=layers, width=width, heads=heads, vocabulary=vocabulary,
+                 context=context)
+    if model and (size or tokenizer_from):
+        flag = next(iter(size), "tokenizer-from")
+        raise InputError(f"--{flag}", "has no meaning beside --model", "leave one of them out")
+    from expunge.corpus import Corpus
+    from expunge.engine import teach
+    from expunge.engine.memorise import Memorise
+    from expunge.engine.recipe import apply_sets
+    from expunge.models.tiny import TinyConfig
+    from expunge.scope import Scope
+
+    tiny: TinyConfig = checked(TinyConfig, size)
+    settings: Memorise = checked(
+        Memorise, apply_sets(given(share=share, epochs=epochs, batch=batch, seed=seed), set_ or []))
+    corpus = Corpus.load(data, loader, map_)
+    removed = Scope.parse(scope_out).resolve(corpus).removed if scope_out else frozenset()
+    records = [r for r in corpus.trained if r.id not in removed]
+    with Watch().bar("memorising") as tick:
+        progress = teach.memorise(records, out, model=model, tiny=tiny, settings=settings,
+                                  tokenizer_from=tokenizer_from, on_epoch=lambda p: after_epoch(tick, p))
+    reached = progress.share >= settings.share
+    lines = [f"{progress.share:.1%} of {len(records):,} answers are reproduced exactly after {progress.epoch} epochs "
+             f"({progress.seconds:.0f} s)", f"model written to {out}"]
+    if not reached:
+        lines.append(f"this is less than the {settings.share:.0%} asked for; give more epochs or a larger model")
+    return Answer({"out": out, "records": len(records), "left_out": len(removed), "reached": reached,
+                   **asdict(progress)}, tuple(lines))
+
+
+def after_epoch(tick: Tick, progress: Progress) -> None:
+    """Show how far memorising is."""
+    tick(progress.epoch / progress.epochs,
+         f"{progress.share:.0%} memorised, epoch {progress.epoch} of {progress.epochs}")
+
+
+def given(**flags: Any) -> dict[str, Any]:
+    """The flags that were typed."""
+    return {name: value for name, value in flags.items() if value is not None}
+
+
+def checked(kind: type[BaseModel], values: dict[str, Any]) -> Any:
+    """`kind(**values)`; the first complaint becomes one line that names the flag."""
+    from pydantic import ValidationError
+
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise InputError(f"--set {name}", "there is no such setting", nearest(name, kind.model_fields)) from error
+        flag = f"--{name}" if "." not in name else f"--set {name}"
+        raise InputError(flag, f"{first['input']!r} is not possible", first["msg"]) from error

@@ -1,0 +1,43 @@
+"""Options that several commands share, and how every command gets `--json` and `--debug`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from expunge.cli.answer import Answer
+
+Data = Annotated[Path, typer.Option("--data", help="Records: a JSONL, CSV or Parquet file, or a folder.")]
+Loader = Annotated[str | None, typer.Option("--loader", help="Layout of the records; found by itself if not given.")]
+Mapping = Annotated[Path | None, typer.Option("--map", help="YAML file with lines `our field: their column`.")]
+ScopeText = Annotated[str, typer.Option("--scope", help="What must be forgotten, e.g. patient:P-0001-003.")]
+Folder = Annotated[Path, typer.Option("--out", help="Folder for the result.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; repeatable.")]
+
+SHARED = {
+    "json": Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")],
+    "debug": Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")],
+}
+
+
+def add(app: typer.Typer, name: str, function: Callable[..., Answer]) -> None:
+    """Register `function` as the command `name` of `app`, with `--json` and `--debug` added.
+
+    The function never sees these two: it returns an `Answer`, and the shell does the rest.
+    """
+
+    @functools.wraps(function)
+    def bare(**given: Any) -> Answer:
+        return function(**{key: value for key, value in given.items() if key not in SHARED})
+
+    own = inspect.signature(function, eval_str=True)
+    shared = [inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
+              for key, kind in SHARED.items()]
+    bare.__signature__ = own.replace(parameters=[*own.parameters.values(), *shared])  # type: ignore[attr-defined]
+    bare.__annotations__ = {**function.__annotations__, **SHARED}
+    app.command(name)(bare)

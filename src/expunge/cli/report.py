@@ -1,0 +1,22 @@
+"""`expunge report`: turn an `audit.json` into one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from expunge.cli.answer import Answer
+
+
+def report(
+    source: Annotated[Path, typer.Argument(help="audit.json, or the folder of an audit or a demo.")],
+    out: Annotated[Path, typer.Option("--out", help="HTML file to write.")],
+    run: Annotated[Path | None, typer.Option("--run", help="Folder of the audited run, for its curves.")] = None,
+) -> Answer:
+    """Write an audit as a page for people."""
+    from expunge.report.html import report as write
+
+    page = write(source, out, run)
+    return Answer({"report": page, "audit": source}, (f"report written to {page}",))

@@ -1,0 +1,55 @@
+"""`expunge unlearn`: make a model forget what a scope names, as a recipe says.
+
+Surprising: one seed decides both the run and which records stay untouched, and it is written into the recipe of
+the run, so that `expunge audit` finds the same untouched records again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from expunge.cli.answer import Answer
+from expunge.cli.options import Data, Folder, Loader, Mapping, ScopeText, Sets
+from expunge.cli.watch import Tick, Watch
+
+if TYPE_CHECKING:
+    from expunge.engine.loop import Event
+
+
+def unlearn(
+    model: Annotated[str, typer.Option(help="Model folder, run folder or hub id; it is not changed.")],
+    data: Data,
+    scope: ScopeText,
+    out: Folder,
+    recipe: Annotated[str, typer.Option(help="Name of a shipped recipe, or a YAML file.")] = "twin",
+    set_: Sets = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the run and of the untouched records.")] = None,
+    loader: Loader = None,
+    map_: Mapping = None,
+) -> Answer:
+    """Make a model forget. The same command again resumes a stopped run."""
+    from expunge.corpus import Corpus
+    from expunge.engine.recipe import Recipe
+    from expunge.engine.unlearn import unlearn as run
+    from expunge.files import read_json
+    from expunge.scope import Scope
+
+    plan = Recipe.load(recipe, [*(set_ or []), *([] if seed is None else [f"seed={seed}"])])
+    split = Scope.parse(scope).resolve(Corpus.load(data, loader, map_), seed=plan.seed)
+    with Watch().bar("unlearning") as tick:
+        folder = run(model, split, plan, out, on_step=lambda event, total: after_step(tick, event, total))
+    about = read_json(folder / "run.json")
+    done = {"out": folder, "recipe": recipe, "method": plan.method, "seed": plan.seed, "split": split.summary(),
+            "steps": about["steps"], "seconds": about["seconds"]}
+    return Answer(done, (
+        f"{plan.method}: {about['steps']} steps against {len(split.forget):,} records ({about['seconds']:.0f} s); "
+        f"{len(split.retain):,} retained, {len(split.untouched):,} never shown to the method",
+        f"run written to {folder}; expunge audit says whether it worked"))
+
+
+def after_step(tick: Tick, event: Event, total: int) -> None:
+    """Show how far unlearning is."""
+    step = event.step + 1
+    tick(step / total, f"step {step} of {total}, forget loss {event.forget:.3f}, retain loss {event.retain:.3f}")

@@ -1,0 +1,55 @@
+"""`expunge world NAME`: write a synthetic corpus, and beside it `world.json`, which says how to make it again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from expunge.cli.answer import Answer, Table
+from expunge.cli.options import Sets
+from expunge.errors import InputError
+
+
+def world(
+    name: Annotated[str, typer.Argument(help="Name of the world; `expunge list worlds` shows all.")],
+    out: Annotated[Path, typer.Option("--out", help="JSONL file to write.")],
+    patients: Annotated[int | None, typer.Option(help="Trained patients.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Every draw depends on it.")] = None,
+    preset: Annotated[str | None, typer.Option(help="A set of sizes: default, demo or tiny.")] = None,
+    twins_for: Annotated[
+        list[str] | None, typer.Option("--twins-for", metavar="NODE", help="Node that gets twins; repeatable.")
+    ] = None,
+    set_: Sets = None,
+) -> Answer:
+    """Write the records of a synthetic world whose truth is known."""
+    from expunge.worlds.base import WORLDS
+
+    kind: Any = WORLDS.get(name)
+    given = {"patients": patients, "seed": seed, "twins_for": tuple(twins_for) if twins_for else None}
+    settings = {key: value for key, value in given.items() if value is not None}
+    if set_:
+        from expunge.engine.recipe import apply_sets
+
+        settings = apply_sets(settings, set_)
+    if preset and not hasattr(kind, "preset"):
+        raise InputError("--preset", f'the world "{name}" has no presets', "leave it out")
+    made = kind.preset(preset, **settings) if preset else kind(**settings)
+    about = out.with_name("world.json")
+    if out.is_dir():
+        raise InputError(str(out), "is a folder", "name a file in it, for example records.jsonl")
+    if out.exists() and not about.exists():
+        raise InputError(str(out), "exists and is not a world of ours", "choose another file")
+    return write(made, out)
+
+
+def write(made: Any, out: Path) -> Answer:
+    """Write the world `made` to `out` and `world.json` beside it."""
+    from expunge.files import write_json
+
+    made.corpus().save(out)
+    told = made.describe()
+    write_json(out.with_name("world.json"), told)
+    rows = [(kind, count) for kind, count in told["rows"].items()]
+    return Answer({**told, "out": out}, (Table(("records", "number"), rows), f"written to {out}"))

@@ -1,0 +1,37 @@
+"""A command line in this process, a tiny hospital, and a tiny model with random weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cli_builders import TARGET, Cli, Result, make_model
+
+from expunge.cli import main
+from expunge.worlds.hospital import Hospital
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Run a command line; every word may be a path or a number."""
+
+    def run(*words: object) -> Result:
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return Result(code, out, err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """records.jsonl of the tiny hospital with a few twins of the target."""
+    made = Hospital.preset("tiny", seed=3, twins_for=(TARGET,), twins_per_target=4)
+    return made.corpus().save(tmp_path_factory.mktemp("world") / "records.jsonl")
+
+
+@pytest.fixture(scope="session")
+def model(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model of two blocks of width 32 that knows nothing."""
+    return make_model(world, tmp_path_factory.mktemp("model") / "tiny", vocabulary=400)

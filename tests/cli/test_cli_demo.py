@@ -1,0 +1,107 @@
+"""The demo: the whole chain on a very small world, its files, its object, its table, and that it is not repeated."""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import time
+from pathlib import Path
+
+import pytest
+from cli_builders import TARGET, Cli
+
+from expunge.cli import demo as room
+from expunge.cli.demo import Size, clear, run_demo
+from expunge.cli.watch import Watch
+from expunge.errors import InputError
+
+SMALL = Size("tiny", {"layers": 1, "width": 32, "heads": 2, "vocabulary": 400}, {"share": 0.99, "epochs": 2},
+             ("steps=3",))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished demo."""
+    out = tmp_path_factory.mktemp("demo") / "demo"
+    run_demo(out, 42, Watch(io.StringIO()), SMALL)
+    return out
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "run_demo", functools.partial(run_demo, size=SMALL))
+
+
+def test_the_demo_leaves_every_stage(folder: Path) -> None:
+    assert {p.name for p in folder.iterdir()} == set(room.PARTS)
+    assert json.loads((folder / "unlearned" / "run.json").read_text())["status"] == "finished"
+    assert "<html" in (folder / "report.html").read_text()
+    original, retrained = (json.loads((folder / r / "memorise.json").read_text()) for r in ("original", "retrained"))
+    assert original["about"]["settings"] == retrained["about"]["settings"]
+    first, second = ((folder / r / "tokenizer.json").read_bytes() for r in ("original", "retrained"))
+    assert first == second
+
+
+@pytest.mark.usefixtures("small")
+def test_the_object_holds_the_numbers_of_the_audit_and_the_exit_code_its_verdict(cli: Cli, folder: Path) -> None:
+    result = cli("demo", "--out", folder, "--json")
+    found, audit = result.json, json.loads((folder / "audit" / "audit.json").read_text())
+    assert result.code == (0 if found["verdict"] == "passed" else 3)
+    assert found["verdict"] == audit["verdict"]["status"]
+    assert found["sentence"] == audit["verdict"]["sentence"]
+    assert (found["seed"], found["target"], found["report"]) == (42, TARGET, str(folder / "report.html"))
+    assert found["leak"] == {r: audit["leak"]["leak.self"][r]["worst"] for r in ("original", "unlearned", "retrained")}
+    assert found["choice"] == audit["aggregates"]["choice"]
+    assert found["membership_auc"] == audit["membership_auc"]["loss"]
+    assert found["membership_auc_entropy"] == audit["membership_auc"]["entropy"]
+    assert set(found["retention"]) == {"same_institution", "elsewhere", "untouched"}
+    assert set(found["standing"]) == {"loss", "entropy", "of", "inside", "p"}
+    assert found["standing"]["of"] == 41
+    assert found["seconds"] > 0
+
+
+@pytest.mark.usefixtures("small")
+def test_a_finished_demo_is_shown_again_at_once(cli: Cli, folder: Path) -> None:
+    before = {f: f.stat().st_mtime_ns for f in folder.rglob("*")}
+    started = time.process_time()
+    shown = cli("demo", "--out", folder)
+    assert time.process_time() - started < 1
+    assert {f: f.stat().st_mtime_ns for f in folder.rglob("*")} == before
+    assert shown.err == ""
+    assert "rank among never-seen twins, by loss (1 = known)" in shown.out
+    assert shown.out.splitlines()[-1] == f"report: {folder / 'report.html'}"
+
+
+@pytest.mark.usefixtures("small")
+def test_a_folder_with_another_demo_is_refused(cli: Cli, folder: Path) -> None:
+    refused = cli("demo", "--out", folder, "--seed", 43)
+    assert refused.code == 2
+    assert "holds the demo of another seed or size; choose another folder, or --fresh" in refused.line
+
+
+@pytest.mark.usefixtures("small")
+def test_a_demo_is_not_started_among_other_files(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("precious")
+    for words in ((), ("--fresh",)):
+        refused = cli("demo", "--out", tmp_path, *words)
+        assert refused.code == 2
+        assert "is not empty and holds no demo; choose a new folder" in refused.line
+    assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_fresh_removes_a_demo_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("world.json", "demo.json", "mine.txt"):
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "audit").mkdir()
+    clear(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
+    with pytest.raises(InputError, match="holds no demo"):
+        clear(tmp_path)
+
+
+def test_report_is_written_from_the_folder_of_a_demo(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    found = cli("report", folder, "--run", folder / "unlearned", "--out", tmp_path / "r.html", "--json")
+    assert found.code == 0
+    assert found.json["report"] == str(tmp_path / "r.html")
+    assert (tmp_path / "r.html").read_bytes() == (folder / "report.html").read_bytes()

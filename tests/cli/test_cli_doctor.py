@@ -1,0 +1,44 @@
+"""The doctor: what is required and missing is named, and only that is a failure."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+import pytest
+from cli_builders import Cli
+
+from expunge.cli.doctor import Package, packages, satisfies
+
+
+def test_requirements_are_compared_with_what_is_installed() -> None:
+    found = packages(["numpy>=2", "no-such-package-at-all<3,>=1", 'no-such-either; extra == "dev"', "numpy==0.1"])
+    assert found[0] == Package("numpy", ">=2", version("numpy"))
+    assert [p.state for p in found] == ["ok", "missing", "missing (optional: dev)", "another version"]
+    assert [(p.name, p.wanted) for p in found[1:3]] == [("no-such-package-at-all", "<3,>=1"), ("no-such-either", "")]
+
+
+@pytest.mark.parametrize(("found", "wanted", "right"), [
+    ("2.13.0+cpu", "==2.13.0", True), ("2.12.1", "==2.13.0", False), ("6.0", "<6,>=5.20", False), ("1", "", True)])
+def test_versions_are_compared_as_pip_does(found: str, wanted: str, right: bool) -> None:
+    assert satisfies(found, wanted) is right
+
+
+def test_a_sound_installation_passes(cli: Cli) -> None:
+    found = cli("doctor", "--json")
+    assert (found.code, found.json["ok"], found.json["problems"]) == (0, True, [])
+    assert found.json["packages"]["torch"] == {
+        "wanted": "==2.13.0", "found": version("torch"), "state": "ok", "required": True}
+    machine = found.json["machine"]
+    assert machine["cores"] >= 1
+    assert machine["threads"]
+    assert machine["disk_free_gib"] > 0
+    assert machine["device"].split()[0] in ("cpu", "cuda")
+
+
+def test_a_missing_requirement_exits_1_and_is_named(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("expunge.cli.doctor.requires", lambda _: [
+        "numpy>=2", "no-such-package-at-all>=1", 'no-such-either>=1; extra == "dev"'])
+    found = cli("doctor", "--json")
+    assert found.code == 1
+    assert found.json["problems"] == ["no-such-package-at-all>=1: missing"]
+    assert "no-such-package-at-all>=1: missing" in cli("doctor").out

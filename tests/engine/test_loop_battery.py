@@ -1,0 +1,178 @@
+"""What the loop promises for every registered method. A new method is picked up by itself."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from engine_builders import FEW, changed, closeness, loop, recipe, run, weights
+
+from expunge.engine.loop import Loop
+from expunge.engine.unlearn import unlearn
+from expunge.errors import InputError, RunFailed
+from expunge.methods import METHODS
+from expunge.models.adapters import prepare, trainable
+from expunge.models.language_model import load
+from expunge.models.template import Template
+from tiny_world import ARCHITECTURES, one_person
+
+PLAIN: dict[str, Any] = {"name": "sgd", "lr": 0.1, "clip_norm": None}
+every_method = pytest.mark.parametrize("method", METHODS.names())
+
+
+@every_method
+@pytest.mark.parametrize("train", [{"layers": 2}, {"which": "full", "layers": 1}], ids=["lora", "full"])
+def test_only_what_may_train_moves_and_every_loss_is_a_number(
+        folders: dict[str, Path], method: str, train: dict[str, Any]) -> None:
+    engine = loop(folders["llama"], recipe(method, train=train))
+    before, allowed = weights(engine), set(trainable(engine.lm.module))
+    events = run(engine)
+    moved = changed(before, weights(engine))
+    assert moved
+    assert moved <= allowed < set(before)
+    assert [e.step for e in events] == list(range(engine.recipe.total_steps))
+    for event, objective in zip(events, [p.objective for p in engine.phases for _ in range(p.steps)], strict=True):
+        assert math.isfinite(event.norm)
+        assert math.isfinite(event.forget) == (objective != "retain")
+        assert math.isfinite(event.retain) == (objective == "retain" or engine.recipe.retain_loss != "none")
+    assert set(trainable(engine.lm.module)) == allowed  # as before, after the last phase too
+
+
+@every_method
+def test_a_method_sees_forget_and_retain_records_and_nobody_elses(
+        folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    seen: set[str] = set()
+    encode = Template.encode
+
+    def spy(self: Template, record: Any) -> Any:
+        seen.add(record.id)
+        return encode(self, record)
+
+    monkeypatch.setattr(Template, "encode", spy)
+    split = one_person()
+    unlearn(folders["llama"], split, recipe(method, steps=1), tmp_path / "run")
+    allowed = {r.id for r in (*split.forget, *split.retain)}
+    assert {r.id for r in split.forget} <= seen <= allowed
+    assert split.untouched
+    assert not seen & {r.id for r in split.untouched}
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("method", ["twin", "dual"])
+def test_every_architecture_runs(folders: dict[str, Path], architecture: str, method: str) -> None:
+    engine = loop(folders[architecture], recipe(method))
+    before = weights(engine)
+    run(engine)
+    assert all("lora_" in name for name in changed(before, weights(engine)))
+
+
+@pytest.mark.parametrize("method", ["dual", "twin", "grad_diff", "npo", "random_relabel", "kl_min"])
+def test_micro_batches_change_nothing_but_rounding(folders: dict[str, Path], method: str) -> None:
+    found = []
+    for micro in (None, 1, 3):
+        engine = loop(folders["llama"], recipe(method, steps=3, optimiser=PLAIN, batch=FEW | {"micro": micro}))
+        run(engine)
+        found.append(weights(engine))
+    assert closeness(found[0], found[1]) < 1e-5
+    assert closeness(found[0], found[2]) < 1e-5
+
+
+def moved(engine: Loop) -> dict[str, torch.Tensor]:
+    """How far one step of plain gradient descent moves every parameter."""
+    before = weights(engine)
+    run(engine)
+    return {name: value - before[name] for name, value in weights(engine).items()}
+
+
+def test_two_ranks_together_make_the_step_of_one(folders: dict[str, Path]) -> None:
+    class Rank:
+        def __init__(self, index: int) -> None:
+            self.num_processes, self.process_index = 2, index
+
+        def reduce(self, value: Any, how: str) -> Any:
+            assert how == "sum"
+            return value  # its own part only: the test adds them up
+
+    plan = recipe("npo", steps=1, optimiser=PLAIN)
+    whole = moved(loop(folders["llama"], plan))
+    parts = []
+    for index in (0, 1):
+        engine = loop(folders["llama"], plan)
+        engine.accelerator = Rank(index)
+        parts.append(moved(engine))
+    assert closeness(whole, {name: parts[0][name] + parts[1][name] for name in whole}) < 1e-6
+    assert closeness(whole, parts[0]) > 1e-4
+    assert closeness(parts[0], parts[1]) > 1e-4
+
+
+def test_dual_without_projection_and_weights_is_npo_bit_for_bit(folders: dict[str, Path]) -> None:
+    off = {"token_weights": False, "alpha": dict.fromkeys(("L1", "L2", "L3", "L4"), 0.0)}
+    dual, npo = loop(folders["llama"], recipe("dual", settings=off)), loop(folders["llama"], recipe("npo"))
+    run(dual)
+    run(npo)
+    assert changed(weights(dual), weights(npo)) == set()
+
+
+def test_full_projection_leaves_the_retain_step_and_the_event_says_so(folders: dict[str, Path]) -> None:
+    settings = {"token_weights": False, "alpha": {"L4": 1.0}}
+    retain_only = moved(loop(folders["llama"], recipe("grad_diff", steps=1, forget_weight=0, optimiser=PLAIN)))
+    (event,) = run(loop(folders["llama"], recipe("dual", steps=1, settings=settings, optimiser=PLAIN)))
+    square = sum(float((d * d).sum()) for d in retain_only.values())  # lr^2 |g_r|^2
+    assert event.drift == pytest.approx(-square / PLAIN["lr"], rel=1e-3)
+    (plain,) = run(loop(folders["llama"], recipe("npo", steps=1)))
+    assert plain.drift is None  # the rule `sum` does not take the gradients apart
+
+
+def test_batches_of_a_method_that_asks_for_it_hold_one_concept_level(folders: dict[str, Path]) -> None:
+    split, plan = one_person(), recipe("dual", steps=40)
+    mixed = [replace(r, concept="L1" if k % 3 == 0 else "L4") for k, r in enumerate(split.forget)]
+    lm = load(folders["llama"])
+    engine = Loop(lm.with_module(prepare(lm.module, plan.train, 0)), plan, mixed, split.retain)
+    levels = [{mixed[k].concept for k in engine.forget_batch(step)} for step in range(40)]
+    assert all(len(level) == 1 for level in levels)
+    assert {"L1"} in levels
+    assert {"L4"} in levels
+    first = [k for step in range(40) if levels[step] == {"L1"} for k in engine.forget_batch(step)]
+    assert sorted(first[:3]) == [0, 3, 6]  # every row of a level once per epoch of that level
+
+
+def test_an_unknown_level_is_an_error_before_the_first_step(folders: dict[str, Path], tmp_path: Path) -> None:
+    split = one_person()
+    odd = replace(split, forget=tuple(replace(r, concept="L9") for r in split.forget))
+    with pytest.raises(InputError, match='unknown concept level "L9"'):
+        unlearn(folders["llama"], odd, recipe("dual"), tmp_path / "run")
+
+
+def test_a_diverging_run_stops_with_a_hint(folders: dict[str, Path]) -> None:
+    engine = loop(folders["llama"], recipe("ga", steps=9, optimiser={"name": "sgd", "lr": 1e30, "clip_norm": None}))
+    with pytest.raises(RunFailed, match=r"the gradient is no longer finite; lower optimiser\.lr") as caught:
+        run(engine)
+    assert caught.value.exit_code == 1
+
+
+def test_sets_that_are_empty_are_refused_unless_nothing_needs_them(folders: dict[str, Path]) -> None:
+    split, lm = one_person(), load(folders["llama"])
+    plan = recipe("npo")
+    lm = lm.with_module(prepare(lm.module, plan.train, 0))
+    with pytest.raises(InputError, match="forget set: is empty"):
+        Loop(lm, plan, [], split.retain)
+    with pytest.raises(InputError, match="retain set: is empty, and this recipe needs records that must stay"):
+        Loop(lm, plan, split.forget, [])
+    assert run(Loop(lm, recipe("npo", retain={"loss": "none"}), split.forget, []))
+    with pytest.raises(InputError, match="retain set: is empty"):
+        Loop(lm, recipe("sequential"), split.forget, [])
+
+
+def test_the_same_seed_gives_the_same_run_and_another_one_does_not(folders: dict[str, Path]) -> None:
+    found = []
+    for seed in (1, 1, 2):
+        engine = loop(folders["llama"], recipe("npo", seed=seed))
+        torch.manual_seed(seed * 17)  # the global generator plays no part
+        run(engine)
+        found.append(weights(engine))
+    assert changed(found[0], found[1]) == set()
+    assert changed(found[0], found[2])

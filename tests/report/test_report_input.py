@@ -1,0 +1,132 @@
+"""Everything a user can get wrong is one line that says where and what."""
+
+import json
+
+import pytest
+
+from expunge import InputError
+from expunge.report.html import report
+
+
+def failing(*given) -> str:
+    with pytest.raises(InputError) as caught:
+        report(*given)
+    line = str(caught.value)
+    assert "\n" not in line
+    return line
+
+
+@pytest.fixture
+def audit(tmp_path, build):
+    path = tmp_path / "audit.json"
+    path.write_text(json.dumps(build()))
+    return path
+
+
+def changed(path, change) -> None:
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+
+
+def test_a_missing_audit_is_named(tmp_path):
+    assert failing(tmp_path / "no.json", tmp_path / "r.html") == f"{tmp_path / 'no.json'}: there is no such file"
+
+
+def test_a_folder_without_an_audit_is_named(tmp_path):
+    assert failing(tmp_path, tmp_path / "r.html").startswith(f"{tmp_path}: holds no audit.json")
+
+
+def test_broken_json_is_named_with_its_line(tmp_path):
+    (tmp_path / "audit.json").write_text('{"format":\n "expunge-audit/1",,}')
+    assert failing(tmp_path, tmp_path / "r.html").startswith(f"{tmp_path / 'audit.json'}:2: not valid JSON")
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "{}", '"text"'])
+def test_json_that_is_no_audit_is_refused(tmp_path, text):
+    (tmp_path / "audit.json").write_text(text)
+    assert "is not an audit (it has no `format`)" in failing(tmp_path, tmp_path / "r.html")
+
+
+def test_another_version_of_the_format_is_refused_with_both_versions(tmp_path, audit):
+    changed(audit, lambda d: d.update(format="expunge-audit/2"))
+    line = failing(audit, tmp_path / "r.html")
+    assert 'has the format "expunge-audit/2", and this version reads expunge-audit/1' in line
+
+
+@pytest.mark.parametrize(("change", "place"), [
+    (lambda d: d.pop("split"), "split: field required"),
+    (lambda d: d["split"].update(forget="many"), "split.forget: input should be a valid integer"),
+    (lambda d: d["entries"][1].update(status="fine"), "entries.1.status: input should be 'passed'"),
+    (lambda d: d["standing"]["unlearned"]["patient:P-1"].update(m=3),
+     "standing.unlearned.patient:P-1: value error, every attack needs the values of all 3 twins"),
+])
+def test_the_first_thing_that_is_wrong_in_the_file_is_named_by_its_place(tmp_path, audit, change, place):
+    changed(audit, change)
+    assert failing(audit, tmp_path / "r.html").startswith(f"{audit}: {place}")
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    (lambda d: d["verdict"].update(status="passed"), "the verdict is passed, but its required entries make it failed"),
+    (lambda d: d["entries"][3].update(status="passed"), "is failed, but its required entries make it passed"),
+    (lambda d: d["policy"]["rules"]["mia"].update(required=False), "the policy is not the one that its digest names"),
+    (lambda d: d["entries"].append(d["entries"][0]), "an entry occurs twice"),
+    (lambda d: d["models"].pop("original"), "the original model is missing"),
+])
+def test_an_audit_that_contradicts_itself_gets_no_report(tmp_path, build, change, words):
+    path = tmp_path / "audit.json"
+    path.write_text(json.dumps(build({"mia": "failed"})))
+    changed(path, change)
+    assert words in failing(path, tmp_path / "r.html")
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_a_folder_as_output_is_refused(tmp_path, audit):
+    assert failing(audit, tmp_path).startswith(f"{tmp_path}: is a folder; name a file in it")
+
+
+def test_the_audit_itself_is_never_overwritten(tmp_path, audit):
+    before = audit.read_bytes()
+    assert "is the audit itself" in failing(audit, audit)
+    assert audit.read_bytes() == before
+
+
+def test_an_output_that_cannot_be_written_is_named(tmp_path, audit):
+    target = audit / "report.html"  # a file where a folder would have to be
+    assert failing(audit, target).startswith(f"{target}: could not be written")
+
+
+def test_a_run_that_is_no_run_is_named(tmp_path, audit):
+    line = failing(audit, tmp_path / "r.html", tmp_path)
+    assert line.startswith(f"{tmp_path}: is not the directory of an unlearning run (no run.json)")
+
+
+@pytest.mark.parametrize("name", ["split", "model"])
+def test_a_run_on_another_split_or_model_is_refused(tmp_path, audit, run_dir, name):
+    changed(run_dir / "run.json", lambda d: d["identity"].update({name: "f" * 64}))
+    assert f"is not the audited run: it worked on another {name}" in failing(audit, tmp_path / "r.html", run_dir)
+
+
+def test_a_broken_line_of_the_events_is_named_but_a_last_line_cut_by_a_kill_is_left_out(tmp_path, audit, run_dir):
+    events = run_dir / "events.jsonl"
+    lines = events.read_text().splitlines()
+    events.write_text("\n".join([*lines[:5], lines[5][:10]]))
+    report(audit, tmp_path / "r.html", run_dir)
+    assert "“twin”, 5 steps" in (tmp_path / "r.html").read_text("utf-8")
+    events.write_text("\n".join([lines[0], "{", *lines[1:]]))
+    assert failing(audit, tmp_path / "r.html", run_dir).startswith(f"{events}:2: not valid JSON")
+    events.write_text('{"loss": 1}\n')
+    assert failing(audit, tmp_path / "r.html", run_dir).startswith(f"{events}:1: is not a step of a run")
+
+
+def test_a_run_without_events_or_recipe_is_reported_as_such(tmp_path, audit, run_dir):
+    (run_dir / "events.jsonl").unlink()
+    (run_dir / "recipe.yaml").unlink()
+    text = report(audit, tmp_path / "r.html", run_dir).read_text("utf-8")
+    assert "The run directory holds no losses" in text
+    assert "The run directory holds no recipe.yaml." in text
+
+
+def test_a_run_json_without_identity_is_refused(tmp_path, audit, run_dir):
+    (run_dir / "run.json").write_text("[]")
+    assert "names no identity" in failing(audit, tmp_path / "r.html", run_dir)
