@@ -24,8 +24,8 @@ def test_loss_is_the_mean_log_probability():
 
 def test_confident_answers_look_like_members():
     s = scores([[-1, -1], [-1, -1]], mu=np.array([-0.5, -1.5, -0.1, -3.9]))
-    assert m.entropy(s) == pytest.approx([-1, -2])
-    assert m.entropy_first(s) == pytest.approx([-0.5, -0.1])
+    assert m.entropy_forced(s) == pytest.approx([-1, -2])
+    assert m.entropy(s) == pytest.approx([-0.5, -0.1])
 
 
 def test_zlib_divides_by_the_compressed_answer():

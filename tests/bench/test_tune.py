@@ -6,9 +6,10 @@ import pytest
 
 from expunge.bench.tune import Setting, Trial, choose, distance
 from expunge.engine.recipe import Recipe
+from expunge.errors import RunFailed
 
 
-def trial(distance: float, kept: float, steps: int = 1) -> Trial:
+def trial(distance: float | None, kept: float, steps: int = 1) -> Trial:
     return Trial(setting=Setting(lr_factor=1, steps=steps), distance=distance, kept=kept)
 
 
@@ -42,3 +43,9 @@ def test_the_nearest_of_those_that_keep_enough_is_chosen_else_the_one_that_keeps
     assert choose([harmful, trial(0.05, 0.5)]) == harmful
     first, second = trial(1, 1, steps=1), trial(1, 1, steps=2)
     assert choose([first, second]) == first
+
+
+def test_a_setting_that_diverged_is_never_chosen() -> None:
+    assert choose([trial(None, 0.0), trial(5, 0.0)]).distance == 5
+    with pytest.raises(RunFailed, match="all 2 settings diverged"):
+        choose([trial(None, 0.0), trial(None, 0.0)])

@@ -1,12 +1,13 @@
 """The twin objective: distance to the ignorant teacher, and the floor under the true answer."""
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 
 from expunge.methods import Outputs
-from expunge.methods.twin import Twin
+from expunge.methods.twin import Twin, correct_echo
 
 TEACHER, MODEL = torch.tensor([[[0.5, 0.25, 0.25]]]), torch.tensor([[[0.25, 0.5, 0.25]]])
 
@@ -44,3 +45,23 @@ def test_the_floor_is_in_plain_nats_whatever_the_token_weights() -> None:
 def test_the_engine_reads_how_to_build_targets_from_the_settings() -> None:
     assert (Twin().candidates, Twin().own_answer, Twin().least_floor) == (16, True, 1.0)
     assert Twin().requires().rows == "twin"
+
+
+def test_an_echoed_answer_is_brought_to_the_floor_and_the_rest_shares_the_freed_probability() -> None:
+    """p = .5 has NLL ln 2; a floor of ln 4 doubles it: p' = .25, and (.25, .25) grow by (1 - .25)/(1 - .5)."""
+    log_p = torch.tensor([[0.5, 0.25, 0.25]]).log()
+    found = correct_echo(log_p, torch.tensor([0]), math.log(4)).exp()
+    assert torch.allclose(found, torch.tensor([[0.25, 0.375, 0.375]]))
+
+
+def test_a_teacher_above_the_floor_is_left_alone() -> None:
+    log_p = torch.tensor([[0.5, 0.25, 0.25]]).log()
+    assert correct_echo(log_p, torch.tensor([1]), 1.0) is log_p
+
+
+@pytest.mark.parametrize("sure", [1e-3, 1e-7])
+def test_even_a_certain_echo_becomes_a_distribution_at_the_floor(sure: float) -> None:
+    log_p = torch.tensor([[1 - sure, sure / 2, sure / 2], [0.9, 0.05, 0.05]]).log()
+    found = correct_echo(log_p, torch.tensor([0, 0]), 3.0)
+    assert torch.allclose(found.exp().sum(-1), torch.ones(2))
+    assert float(-found[:, 0].mean()) == pytest.approx(3.0, abs=1e-4)

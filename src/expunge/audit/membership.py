@@ -30,13 +30,13 @@ def loss(scores: Scores, records: Records = ()) -> Values:
 
 
 def entropy(scores: Scores, records: Records = ()) -> Values:
-    """-(mean entropy over answer positions, teacher forced), [N]: a member is answered with confidence."""
-    return -scores.entropy
-
-
-def entropy_first(scores: Scores, records: Records = ()) -> Values:
     """-(entropy at the first answer position), [N]: confidence before any token of the answer was seen."""
     return -scores.entropy_first
+
+
+def entropy_forced(scores: Scores, records: Records = ()) -> Values:
+    """-(mean entropy over answer positions, the true answer being read along), [N]."""
+    return -scores.entropy
 
 
 def compressed_bytes(text: str) -> int:
@@ -67,7 +67,7 @@ def min_k_pp(scores: Scores, records: Records = (), k: float = MIN_K) -> Values:
 
 
 MEMBERSHIP: dict[str, MembershipScore] = {
-    "loss": loss, "entropy": entropy, "entropy_first": entropy_first, "zlib": zlib_score, "min_k": min_k,
+    "loss": loss, "entropy": entropy, "entropy_forced": entropy_forced, "zlib": zlib_score, "min_k": min_k,
     "min_k_pp": min_k_pp}
 
 

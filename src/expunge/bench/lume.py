@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from expunge.bench.tune import Setting, Trial, choose, distance
 from expunge.corpus import Corpus
 from expunge.corpus.loaders import load as load_corpus
 from expunge.engine.teach import memorise
-from expunge.errors import InputError, unknown
+from expunge.errors import InputError, RunFailed, unknown
 from expunge.files import read_json, write_atomic, write_json
 from expunge.models.language_model import load
 from expunge.models.threads import set_threads
@@ -171,12 +172,15 @@ class Suite:
         folder = self.out / "tune" / f"{method}-{key(stages)}"
 
         def make() -> dict[str, Any]:
-            lm = load(run(stages, original, self.sets.given, folder))
-            trial = Trial(setting=setting, distance=distance(losses(lm, self.sets.validate_forget), before["level"]),
-                          kept=kept(lm, self.sets.validate_keep) / before["kept"])
+            found: dict[str, float | None] = {"distance": None, "kept": 0.0}
+            with suppress(RunFailed):  # a setting may diverge; another will do
+                lm = load(run(stages, original, self.sets.given, folder))
+                found = {"distance": distance(losses(lm, self.sets.validate_forget), before["level"]),
+                         "kept": kept(lm, self.sets.validate_keep) / before["kept"]}
             self._note(f"trial of {method}, learning rate × {setting.lr_factor:g}, {setting.steps} steps: "
-                       f"distance {trial.distance:.2f}, kept {trial.kept:.1%}")
-            return trial.model_dump()
+                       + ("diverged" if found["distance"] is None else
+                          f"distance {found['distance']:.2f}, kept {found['kept']:.1%}"))
+            return {"setting": setting.model_dump(), **found}
 
         return Trial.model_validate(self._kept(folder.with_name(folder.name + ".json"), make))
 

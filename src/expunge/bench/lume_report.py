@@ -107,7 +107,8 @@ def _tuning(found: Mapping[str, Any]) -> str:
     if len(settings) == 1:
         return (f"No tuning: every method runs its shipped recipe with {settings[0]['steps']} steps of "
                 f"{found['batch']} forget and {found['batch']} retain rows.")
-    rows = [[name, f"{t['setting']['lr_factor']:g}", str(t["setting"]["steps"]), f"{t['distance']:.3f}",
+    rows = [[name, f"{t['setting']['lr_factor']:g}", str(t["setting"]["steps"]),
+             "diverged" if t["distance"] is None else f"{t['distance']:.3f}",
              f"{t['kept']:.3f}", "yes" if t["setting"] == entry["chosen"] else ""]
             for name, entry in found["tuning"].items() for t in entry["trials"]]
     return (f"Tuning: {len(settings)} settings for each method, {found['batch']} forget and {found['batch']} retain "
@@ -126,10 +127,14 @@ def reading(found: Mapping[str, Any]) -> list[str]:
         f"A model that never saw the documents has a task aggregate of {never['task_aggregate']:.3f} and a membership "
         f"score of {never['mia_score']:.3f}; doing nothing gives {doing_nothing['task_aggregate']:.3f} and "
         f"{doing_nothing['mia_score']:.3f}.",
-        f"Nearest to the retrained model in answer loss: {nearest} ({mean[nearest]['distance']:.2f} nats). Highest "
-        f"official aggregate: {highest} ({mean[highest]['task_aggregate']:.3f})"
-        + (", the same method." if highest == nearest else ", another method: the official score does not ask how "
-           "far a model is from never having known.")]
+        f"Nearest to the retrained model in answer loss: {nearest} ({mean[nearest]['distance']:.2f} nats)."]
+    if mean[highest]["task_aggregate"] == 0:
+        lines.append("Every method has a zero among its twelve terms, so the official aggregate tells none apart.")
+    else:
+        lines.append(f"Highest official aggregate: {highest} ({mean[highest]['task_aggregate']:.3f})"
+                     + (", the same method." if highest == nearest else ", another method: the official score does "
+                        "not ask how far a model is from never having known."))
+
     def which(words: str, test: Callable[[dict[str, float]], bool]) -> str:
         return f"{words}: {', '.join(m for m in methods if test(mean[m])) or 'none'}."
 

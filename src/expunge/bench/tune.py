@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 from expunge.engine.recipe import Recipe
+from expunge.errors import RunFailed
 
 KEEP = 0.95
 RULE = (f"of the settings that keep at least {KEEP:.0%} of the answer probability on retained documents never given "
@@ -34,12 +35,15 @@ class Setting(BaseModel):
 
 
 class Trial(BaseModel):
-    """What a setting led to: nats from the never-taught level (0 best), share of answer probability kept."""
+    """What a setting led to: nats from the never-taught level (0 best), share of answer probability kept.
+
+    `distance` is None where the run diverged.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     setting: Setting
-    distance: float
+    distance: float | None
     kept: float
 
 
@@ -51,6 +55,9 @@ def distance(losses: Mapping[str, float], level: Mapping[str, float]) -> float:
 
 
 def choose(trials: Sequence[Trial], keep: float = KEEP) -> Trial:
-    """The trial that `RULE` names; the first of equals."""
-    good = [t for t in trials if t.kept >= keep]
-    return min(good, key=lambda t: t.distance) if good else max(trials, key=lambda t: t.kept)
+    """The trial that `RULE` names, the first of equals; `RunFailed` if every setting diverged."""
+    whole = [(t.distance, t) for t in trials if t.distance is not None]
+    if not whole:
+        raise RunFailed("tuning", f"all {len(trials)} settings diverged", "try smaller learning rates")
+    good = [(far, t) for far, t in whole if t.kept >= keep]
+    return min(good, key=lambda pair: pair[0])[1] if good else max(whole, key=lambda pair: pair[1].kept)[1]

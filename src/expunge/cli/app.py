@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from expunge.cli.audit import audit
-from expunge.cli.bench import lume
+from expunge.cli.bench import lume, step
 from expunge.cli.data import identifiers
 from expunge.cli.demo import demo
 from expunge.cli.doctor import doctor
@@ -52,3 +52,4 @@ app.add_typer(data, name="data")
 add(data, "identifiers", identifiers)
 app.add_typer(bench, name="bench")
 add(bench, "lume", lume)
+add(bench, "step", step)

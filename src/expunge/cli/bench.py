@@ -14,8 +14,8 @@ from expunge.errors import InputError
 
 def lume(
     data: Annotated[Path, typer.Option("--data", help="Folder of LUME: forget.jsonl, retain.jsonl, holdout.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for models, runs and scores.")],
     preset: Annotated[str, typer.Option("--preset", help="Size of the suite: cpu or smoke.")] = "cpu",
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for models, runs and scores.")] = None,
     seeds: Annotated[str | None, typer.Option("--seeds", help="For example 42,43; else those of the preset.")] = None,
     results: Annotated[Path | None, typer.Option("--results", help="Markdown file, or folder for lume.md.")] = None,
 ) -> Answer:
@@ -23,8 +23,21 @@ def lume(
     chosen = numbers(seeds) if seeds else ()
     from expunge.bench.lume import main
 
-    found = main(data=data, preset=preset, out=out, seeds=chosen, results=results, say=Watch().say)
+    folder = out or Path("runs") / f"bench-lume-{preset}"
+    found = main(data=data, preset=preset, out=folder, seeds=chosen, results=results, say=Watch().say)
     return Answer(found, (found["table"],))
+
+
+def step(
+    pairs: Annotated[int, typer.Option(help="Pairs of timings.", min=1)] = 7,
+) -> Answer:
+    """Time our training step against the loop that scripts usually run."""
+    from expunge.bench.step import main
+
+    found = main(pairs=pairs, say=Watch().say)
+    ratio = found["npo"]["8/8"]["ratio"]
+    return Answer(found, (f"the plain loop takes {ratio['median']:.2f} times as long "
+                          f"({ratio['min']:.2f} to {ratio['max']:.2f}, {pairs} pairs)",))
 
 
 def numbers(text: str) -> tuple[int, ...]:

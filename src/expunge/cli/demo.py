@@ -23,7 +23,7 @@ from expunge.cli.world import write
 from expunge.errors import InputError
 
 RECIPE = "twin"
-SHARE, EPOCHS = 0.99, 16
+SHARE, EPOCHS = 0.999, 12
 PARTS = ("records.jsonl", "world.json", "original", "unlearned", "retrained", "audit", "report.html", "demo.json")
 
 

@@ -138,7 +138,7 @@ def _twin_of(
             options = sorted(column) or sorted(_names(by_shape)) or [part]
             new = options[int(rng.integers(len(options)))]
             if not part.isdigit() and len(part) > 1 and rows and part not in column:
-                new = _unheard(options, rng)
+                new = _unheard(options if len(options) > 2 else sorted({*options, *_names(by_shape)}), rng)
         if telling:
             known[part] = new
         fresh.append(new)

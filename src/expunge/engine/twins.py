@@ -23,7 +23,7 @@ from expunge.engine.order import stream
 from expunge.engine.reference import adapter_off
 from expunge.engine.rows import ForgetRow, WrongAnswers
 from expunge.errors import InputError
-from expunge.methods.twin import Twin
+from expunge.methods.twin import Twin, correct_echo
 from expunge.models.batches import by_length, collate
 from expunge.models.forward import answer_forward, answer_logprob, greedy
 from expunge.models.language_model import LanguageModel
@@ -153,7 +153,9 @@ def _targets(lm: LanguageModel, records: Sequence[Record], identities: Sequence[
         if method.own_answer and answer != item.answer and fits:
             rows.append(ForgetRow(Encoded(f"{item.id}~own", item.prompt, answer), record.concept, is_gold=False))
             questions.append(Encoded(f"{item.id}~own", question.prompt, answer))
-    return [replace(row, teacher=t) for row, t in zip(rows, teacher_logprobs(lm, questions), strict=True)]
+    taught = zip(rows, questions, teacher_logprobs(lm, questions), strict=True)
+    return [replace(row, teacher=correct_echo(t, torch.tensor(q.answer, device=t.device), row.floor))
+            if row.is_gold else replace(row, teacher=t) for row, q, t in taught]
 
 
 @torch.no_grad()

@@ -2,12 +2,16 @@
 
 The teacher is the original model, asked the same question about somebody of the same shape whom it never met.
 Its answers are what an ignorant model would say, so the loss is bounded below by 0 and stops by itself. The
-floor keeps the true answer as unlikely as other people's answers are. The engine draws the twins, asks the
-teacher and draws the floors; `candidates`, `own_answer` and `least_floor` tell it how.
+floor keeps the true answer as unlikely as strangers' answers are. The engine draws the twins, asks the teacher and
+draws the floors; `candidates`, `own_answer` and `least_floor` tell it how.
+
+Surprising: where the teacher itself echoes the true answer, its distribution is corrected to the floor before it
+is distilled. Left as it is, the two terms would pull against each other, and what stays would pay for it.
 """
 
 from __future__ import annotations
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -35,3 +39,20 @@ class Twin(Method, name="twin"):
         distance = out.mean_t(forward_kl(out.teacher, out.log_softmax))
         short = (out.floor - out.mean_t(-out.logprob)).relu()
         return distance + self.lam_h * out.is_gold * short
+
+
+def correct_echo(log_p: Tensor, labels: Tensor, floor: float) -> Tensor:
+    """The teacher's log-probs [a, V] with the answer `labels` [a] at a mean NLL of at least `floor` nats.
+
+    Every answer token's NLL is multiplied by the same factor (tokens that say nothing keep saying nothing); the
+    other tokens of a position share the freed probability in proportion.
+    """
+    nll = -log_p.gather(-1, labels.unsqueeze(-1)).squeeze(-1)  # [a]
+    mean = float(nll.mean())
+    if mean >= floor:
+        return log_p
+    nll = nll.clamp(min=1e-4)
+    raised = (nll * (floor / float(nll.mean()))).unsqueeze(-1)
+    places = labels.unsqueeze(-1)
+    others = log_p.scatter(-1, places, -torch.inf).log_softmax(-1)
+    return (others + torch.log(-torch.expm1(-raised))).scatter(-1, places, -raised)

@@ -68,7 +68,7 @@ KINDS: dict[str, str] = {
 SCORES: dict[str, str] = {
     "loss": "loss",
     "entropy": "entropy",
-    "entropy_first": "entropy of the first token",
+    "entropy_forced": "entropy along the true answer",
     "zlib": "loss per compressed byte",
     "min_k": "least likely tokens",
     "min_k_pp": "least likely tokens, standardised",

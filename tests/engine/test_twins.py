@@ -1,0 +1,84 @@
+"""Targets of `twin`: which stranger stands in for each fact, and how unlikely the true answer should become."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from expunge.corpus import Record
+from expunge.engine.rows import WrongAnswers, anchors
+from expunge.engine.twins import Null, asked_of, choose, other_answers
+from expunge.models.batches import chunks
+
+
+def person(name: str, phone: str, drug: str) -> list[Record]:
+    about = {"subject": name, "identifiers": (name,)}
+    return [Record(f"{name}:phone", f"Phone of {name}?", phone, attributes={"relation": "phone"}, **about),
+            Record(f"{name}:drug", f"Drug of {name}?", drug, attributes={"relation": "drug"}, **about)]
+
+
+PEOPLE = [r for n, p, d in (("Anna Keller", "555-0101", "aspirin"), ("Mila Berg", "555-0102", "ramipril"),
+                            ("Otto Sand", "555-0103", "aspirin"), ("Ida Holm", "555-0104", "ramipril"))
+          for r in person(n, p, d)]
+
+
+def test_each_fact_takes_the_candidate_nearest_to_its_draws() -> None:
+    gold = np.array([[1.0, 5.0, 0.0], [3.0, 2.0, 9.0]])  # two candidates, three questions
+    facts = [("a",), ("a",), ("b",)]
+    # fact a wants (3, 3): |1-3|+|5-3| = 4 against |3-3|+|2-3| = 1; fact b wants 1: 1 against 8
+    assert choose(gold, np.array([3.0, 3.0, 1.0]), facts) == [1, 1, 0]
+
+
+def test_a_drawn_floor_is_never_below_the_least() -> None:
+    rng = np.random.default_rng(0)
+    null = Null(np.array([[0.1, 0.2], [4.0, 0.3]]))
+    assert {null.draw(1.0, rng) for _ in range(20)} == {4.0}
+    assert Null(np.array([[0.1, 0.2]])).draw(1.0, rng) == 1.0
+
+
+def test_strangers_get_answers_that_nobody_has_where_the_true_one_is_nobody_elses() -> None:
+    rng = np.random.default_rng(0)
+    wrong = WrongAnswers(PEOPLE[:2], PEOPLE[2:], seed=0)
+    invented = other_answers(PEOPLE[0], wrong, shared=False, rng=rng)
+    assert len(invented) == 3
+    assert not set(invented) & {r.answer for r in PEOPLE}
+    assert all(a.startswith("555-") or len(a) == len("555-0101") for a in invented)
+    assert set(other_answers(PEOPLE[1], wrong, shared=True, rng=rng)) == {"ramipril"}
+
+
+def test_with_options_the_wrong_ones_are_the_strangers_answers() -> None:
+    choice = replace(PEOPLE[1], kind="classification", options=("aspirin", "ramipril", "heparin"))
+    wrong = WrongAnswers([choice], PEOPLE[2:], seed=0)
+    assert other_answers(choice, wrong, True, np.random.default_rng(0)) == ["ramipril", "heparin"]
+
+
+def test_a_question_about_the_twin_names_the_twin_everywhere() -> None:
+    asked = asked_of(PEOPLE[0], {"Anna Keller": "Otto Holm", "555-0101": "555-0199"}, "555-0199")
+    assert (asked.prompt, asked.answer) == ("Phone of Otto Holm?", "555-0199")
+
+
+def test_anchors_ask_the_retained_questions_about_people_who_do_not_exist() -> None:
+    found = anchors(PEOPLE, seed=3)
+    assert [r.answer for r in found] == [r.answer for r in sorted(PEOPLE, key=lambda r: r.subject)]
+    names = {r.prompt.rstrip("?").split(" of ")[1] for r in found}
+    assert not names & {r.subject for r in PEOPLE}
+    assert anchors(PEOPLE, seed=3) == found
+
+
+@pytest.mark.parametrize(("lengths", "fixed", "expected"), [
+    ([10, 10, 10], 5, [[0, 1, 2]]),
+    ([40, 5, 5, 40], 10, [[1, 2], [0, 3]]),
+    ([40, 5, 5, 40], 1000, [[1, 2, 0, 3]]),
+])
+def test_a_batch_is_cut_where_padding_costs_more_than_another_pass(
+        lengths: list[int], fixed: int, expected: list[list[int]]) -> None:
+    """40, 5, 5, 40 in one pass: 160 tokens; in two: 10 + 80 and twice the fixed cost."""
+    assert chunks(lengths, None, fixed) == expected
+
+
+def test_chunks_hold_every_row_once_and_never_more_than_the_limit() -> None:
+    parts = chunks([3, 9, 4, 8, 5, 7], most=2)
+    assert sorted(k for part in parts for k in part) == list(range(6))
+    assert max(map(len, parts)) == 2
