@@ -48,6 +48,12 @@ def test_strangers_get_answers_that_nobody_has_where_the_true_one_is_nobody_else
     assert set(other_answers(PEOPLE[1], wrong, shared=True, rng=rng)) == {"ramipril"}
 
 
+def test_an_answer_of_a_shape_that_nobody_shares_falls_back_to_other_peoples_answers() -> None:
+    odd = replace(PEOPLE[1], answer="night sweats (mild)")
+    wrong = WrongAnswers([odd], PEOPLE[2:], seed=0)
+    assert set(other_answers(odd, wrong, False, np.random.default_rng(0))) <= {"aspirin", "ramipril"}
+
+
 def test_with_options_the_wrong_ones_are_the_strangers_answers() -> None:
     choice = replace(PEOPLE[1], kind="classification", options=("aspirin", "ramipril", "heparin"))
     wrong = WrongAnswers([choice], PEOPLE[2:], seed=0)
@@ -60,11 +66,18 @@ def test_a_question_about_the_twin_names_the_twin_everywhere() -> None:
 
 
 def test_anchors_ask_the_retained_questions_about_people_who_do_not_exist() -> None:
-    found = anchors(PEOPLE, seed=3)
+    found = anchors(PEOPLE, [], seed=3)
     assert [r.answer for r in found] == [r.answer for r in sorted(PEOPLE, key=lambda r: r.subject)]
     names = {r.prompt.rstrip("?").split(" of ")[1] for r in found}
     assert not names & {r.subject for r in PEOPLE}
-    assert anchors(PEOPLE, seed=3) == found
+    assert anchors(PEOPLE, [], seed=3) == found
+
+
+def test_every_second_anchor_is_a_namesake_of_the_target_but_never_the_target() -> None:
+    target = person("Petra Lindqvist", "555-0105", "aspirin")
+    prompts = [r.prompt for r in anchors(PEOPLE, target, seed=3)]
+    assert sum("Petra" in p or "Lindqvist" in p for p in prompts) == len(prompts) / 2
+    assert not any("Petra Lindqvist" in p for p in prompts)
 
 
 @pytest.mark.parametrize(("lengths", "fixed", "expected"), [

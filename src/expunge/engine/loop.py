@@ -86,7 +86,7 @@ class Loop:
             raise InputError("method", "token saliency runs in one process only", "set token_weights: false")
         self.trainable = frozenset(trainable(lm.module))
         self._check_layers()
-        kept = [*self.retain, *anchors(self.retain, recipe.seed)] if recipe.retain.anchors else self.retain
+        kept = [*self.retain, *anchors(self.retain, self.forget, recipe.seed)] if recipe.retain.anchors else self.retain
         self.retain_items = lm.template.encode_all(kept) if uses_retain else []
         lm.module.eval()
         self._rows = self._forget_rows()

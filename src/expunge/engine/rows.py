@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 from torch import Tensor
 
 from expunge.corpus import Record
-from expunge.corpus.identities import identifiers_by_subject, make_identities, replace_all, skeleton
+from expunge.corpus.identities import identifiers_by_subject, make_identities, replace_all, shape, skeleton, words
 from expunge.engine.order import stream
 from expunge.errors import InputError
 from expunge.models.template import Encoded
@@ -56,20 +57,36 @@ def wrong_answers(record: Record, answers: Mapping[str, tuple[str, ...]], kind_o
     return ()
 
 
-def anchors(retain: Sequence[Record], seed: int) -> list[Record]:
+def anchors(retain: Sequence[Record], forget: Sequence[Record], seed: int) -> list[Record]:
     """The retained questions asked about people who do not exist, one invented person per subject.
 
-    Kept as they are (by the kl term), they confine what is unlearned to the names it was meant for. Records
+    Kept as they are (by the kl term), they confine what is unlearned to the names it was meant for. Every second
+    one shares a word with a name that is to be forgotten: without them namesakes are forgotten too. Records
     without identifiers have no anchor.
     """
     pool = identifiers_by_subject(retain)
+    targets = [i for found in identifiers_by_subject(forget).values() for i in found if len(words(i)) > 1]
     found: list[Record] = []
-    for subject, mine in sorted(pool.items()):
-        others = {s: i for s, i in pool.items() if s != subject}
-        identity = make_identities(mine, others, 1, stream(seed, "anchor", subject))[0]
+    for number, (subject, mine) in enumerate(sorted(pool.items())):
+        rng = stream(seed, "anchor", subject)
+        identity = dict(make_identities(mine, {s: i for s, i in pool.items() if s != subject}, 1, rng)[0])
+        if number % 2 == 0:
+            identity = {old: namesake(new, targets, rng) for old, new in identity.items()}
         found += [replace(r, id=f"{r.id}~anchor", prompt=replace_all(r.prompt, identity))
                   for r in retain if r.subject == subject and r.identifiers]
     return found
+
+
+def namesake(identifier: str, targets: Sequence[str], rng: np.random.Generator) -> str:
+    """`identifier` with one word of a target of the same shape in its place; unchanged if there is none."""
+    alike = [t for t in targets if shape(t) == shape(identifier) and not any(w.isdigit() for w in words(t))]
+    if not alike:
+        return identifier
+    chosen = words(alike[int(rng.integers(len(alike)))])
+    place = int(rng.integers(len(chosen)))
+    mine = words(identifier)
+    new = identifier.replace(mine[place], chosen[place], 1) if mine[place] not in mine[:place] else identifier
+    return identifier if new in targets else new
 
 
 class WrongAnswers:

@@ -10,6 +10,7 @@ runs once, on the model before the run.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from expunge.corpus import Record
-from expunge.corpus.identities import Identity, identifiers_by_subject, make_identities, replace_all
+from expunge.corpus.identities import Identity, identifiers_by_subject, make_identities, replace_all, shape
 from expunge.engine.order import stream
 from expunge.engine.reference import adapter_off
 from expunge.engine.rows import ForgetRow, WrongAnswers
@@ -71,9 +72,11 @@ def other_answers(record: Record, wrong: WrongAnswers, shared: bool, rng: np.ran
             Else nobody's: a new string of the same shape (a telephone number that nobody has), as the true answer
             would be new to a model that never knew.
     """
-    if not shared:
-        taken = {f"{k}": (answer,) for k, answer in enumerate(wrong.of(record))}
-        return [i[record.answer] for i in make_identities((record.answer,), taken, NULL_ANSWERS, rng)]
+    alike = [answer for answer in wrong.of(record) if shape(answer) == shape(record.answer)]
+    if not shared and len(alike) > 1:
+        taken = {str(k): (answer,) for k, answer in enumerate(alike)}
+        with suppress(InputError):  # too few words to build a new one from: then others' answers, as they are
+            return [i[record.answer] for i in make_identities((record.answer,), taken, NULL_ANSWERS, rng)]
     if record.options:
         return [o for o in record.options if o != record.answer]
     return [wrong.draw(record, -1 - k).answer for k in range(NULL_ANSWERS)]
