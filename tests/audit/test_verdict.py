@@ -85,3 +85,15 @@ def test_the_sentence_names_failures_first():
 def test_a_key_that_occurs_twice_is_refused():
     with pytest.raises(InputError, match=r'entry "leak\.self" occurs twice'):
         verdict(entries(leak_self="failed") + entries(leak_self="passed"), POLICY)
+
+
+def test_what_is_required_where_applicable_does_not_block_a_scope_without_such_records() -> None:
+    policy = Policy.parse("name: t\nversion: 1\nrules:\n  a: {judge: excess, margin: 0.1, required: true}\n"
+                          "  b: {judge: retention, margin: 0.9, required: where_applicable}\n")
+    good = Entry(key="a", status="passed")
+    absent = Entry(key="b", status="not_applicable", reason="there are no such records")
+    assert verdict([good, absent], policy).status == "passed"
+    assert verdict([good, Entry(key="b", status="failed", reason="lost")], policy).status == "failed"
+    assert verdict([good], policy).status == "inconclusive"
+    blocked = Entry(key="a", status="not_applicable", reason="never known")
+    assert verdict([blocked, absent], policy).status == "inconclusive"

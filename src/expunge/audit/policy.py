@@ -6,6 +6,7 @@ result.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -24,11 +25,14 @@ class _Frozen(BaseModel):
 
 
 class PolicyRule(_Frozen):
-    """How one entry is judged, and whether the audit needs it. See `policies/default.yaml` for the judges."""
+    """How one entry is judged, and whether the audit needs it. See `policies/default.yaml` for the judges.
+
+    required  true; false; or `where_applicable`: needed unless the scope has no such records at all
+    """
 
     judge: Literal["excess", "retention", "twins"]
     margin: float = Field(ge=0, le=1)
-    required: bool = False
+    required: bool | Literal["where_applicable"] = False
 
 
 class Membership(_Frozen):
@@ -125,6 +129,12 @@ class Policy(_Frozen):
             return cls.model_validate(data)
         except ValidationError as error:
             raise _as_input_error(error, where) from error
+
+
+def needed(rules: Mapping[str, PolicyRule], status: Mapping[str, str]) -> tuple[str, ...]:
+    """The keys that must pass in an audit with these statuses by key: without those that do not apply to its scope."""
+    return tuple(key for key, rule in rules.items() if rule.required is True
+                 or (rule.required == "where_applicable" and status.get(key) != "not_applicable"))
 
 
 _SECTIONS: dict[str, type[BaseModel]] = {

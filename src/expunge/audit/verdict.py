@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from expunge.audit.entry import Entry
-from expunge.audit.policy import Policy
+from expunge.audit.policy import Policy, needed
 from expunge.errors import InputError
 
 EPSILON = 1e-9  # float rounding must not decide at the margin itself
@@ -81,7 +81,7 @@ def verdict(entries: Iterable[Entry], policy: Policy) -> Verdict:
             raise InputError("audit", f'entry "{entry.key}" occurs twice', "keep one entry for each key")
         by_key[entry.key] = entry
     required = [by_key.get(key) or Entry(key=key, status="not_run", reason="no such entry in the audit")
-                for key in policy.required]
+                for key in needed(policy.rules, {key: entry.status for key, entry in by_key.items()})]
     short = [entry for entry in required if entry.status != "passed"]
     count = Counter(entry.status for entry in short)
     status: Literal["passed", "failed", "inconclusive"] = (

@@ -22,7 +22,7 @@ from expunge.engine.order import batch_at, stream
 from expunge.engine.recipe import Phase, Recipe
 from expunge.engine.reference import Reference, pad
 from expunge.engine.rows import ForgetRow, WrongAnswers, anchors
-from expunge.engine.twins import twin_rows
+from expunge.engine.twins import twin_rows, without_echo
 from expunge.errors import InputError, RunFailed
 from expunge.gradients.base import Gradients
 from expunge.gradients.clip import clip_total_norm
@@ -86,7 +86,9 @@ class Loop:
             raise InputError("method", "token saliency runs in one process only", "set token_weights: false")
         self.trainable = frozenset(trainable(lm.module))
         self._check_layers()
-        kept = [*self.retain, *anchors(self.retain, self.forget, recipe.seed)] if recipe.retain.anchors else self.retain
+        kept = list(self.retain)
+        if recipe.retain.anchors and uses_retain:
+            kept += without_echo(lm, anchors(self.retain, self.forget, recipe.seed), self.forget)
         self.retain_items = lm.template.encode_all(kept) if uses_retain else []
         lm.module.eval()
         self._rows = self._forget_rows()

@@ -22,7 +22,7 @@ from expunge.corpus import Record
 from expunge.corpus.identities import Identity, identifiers_by_subject, make_identities, replace_all, shape
 from expunge.engine.order import stream
 from expunge.engine.reference import adapter_off
-from expunge.engine.rows import ForgetRow, WrongAnswers
+from expunge.engine.rows import ForgetRow, WrongAnswers, answer_type
 from expunge.errors import InputError
 from expunge.methods.twin import Twin, correct_echo
 from expunge.models.batches import by_length, collate
@@ -31,6 +31,7 @@ from expunge.models.language_model import LanguageModel
 from expunge.models.template import Encoded
 
 NULL_ANSWERS = 3  # other people's answers per question; a question with options takes its wrong options
+ECHO = 2.0  # nats per token
 Nats = NDArray[np.float64]
 
 
@@ -80,6 +81,23 @@ def other_answers(record: Record, wrong: WrongAnswers, shared: bool, rng: np.ran
     if record.options:
         return [o for o in record.options if o != record.answer]
     return [wrong.draw(record, -1 - k).answer for k in range(NULL_ANSWERS)]
+
+
+def without_echo(lm: LanguageModel, anchors: Sequence[Record], forget: Sequence[Record],
+                 least: float = ECHO) -> list[Record]:
+    """The anchors on which the model does not give the person's answers to that type of question.
+
+    Keeping what the model says about a namesake must not keep what it knows of the person. least: NLL per token
+    in nats below which an answer counts as given.
+    """
+    answers: dict[str, set[str]] = {}
+    for r in forget:
+        answers.setdefault(answer_type(r), set()).add(r.answer)
+    asked = [(k, replace(r, answer=a)) for k, r in enumerate(anchors) if not r.options
+             for a in sorted(answers.get(answer_type(r), ()))]
+    given = mean_nll(lm, [r for _, r in asked]) < least
+    echoes = {k for (k, _), hit in zip(asked, given, strict=True) if hit}
+    return [r for k, r in enumerate(anchors) if k not in echoes]
 
 
 def choose(gold: Nats, wanted: Nats, facts: Sequence[tuple[str, ...]]) -> list[int]:

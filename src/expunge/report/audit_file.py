@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError, model_validator
 
 from expunge.audit.entry import Bounds, Entry, Number
-from expunge.audit.policy import FewSubjectsRule, PolicyRule, Resampling
+from expunge.audit.policy import FewSubjectsRule, PolicyRule, Resampling, needed
 from expunge.audit.verdict import Verdict
 from expunge.errors import InputError
 from expunge.files import digest, read_json
@@ -141,7 +141,7 @@ class AuditFile(_Read):
     @property
     def required(self) -> tuple[str, ...]:
         """Keys that had to pass, in the order of the policy."""
-        return tuple(key for key, rule in self.policy.rules.items() if rule.required)
+        return needed(self.policy.rules, {entry.key: entry.status for entry in self.entries})
 
     def entry(self, key: str) -> Entry | None:
         return next((e for e in self.entries if e.key == key), None)
