@@ -20,7 +20,7 @@ from expunge.engine.memorise import Memorise, train
 from expunge.models.language_model import LanguageModel, wrap
 from expunge.models.tiny import TinyConfig, build, texts_of, train_tokenizer
 
-MODEL = TinyConfig(architecture="gpt2", layers=1, width=64, vocabulary=400, context=96)
+MODEL = TinyConfig(architecture="gpt2", layers=1, width=64, vocabulary=400, context=64)
 
 
 @pytest.fixture(scope="module")

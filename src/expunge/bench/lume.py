@@ -19,7 +19,7 @@ from expunge.bench.lume_preset import PRESETS, Preset
 from expunge.bench.lume_report import page, text_table
 from expunge.bench.lume_scores import kept, losses, measure
 from expunge.bench.lume_sets import Sets, draw
-from expunge.bench.stages import key, plan, run
+from expunge.bench.stages import key, plan, recipes, run
 from expunge.bench.table import over_seeds
 from expunge.bench.tune import Setting, Trial, choose, distance
 from expunge.corpus import Corpus
@@ -27,7 +27,7 @@ from expunge.corpus.loaders import load as load_corpus
 from expunge.engine.teach import memorise
 from expunge.errors import InputError, RunFailed, unknown
 from expunge.files import read_json, write_atomic, write_json
-from expunge.models.language_model import load
+from expunge.models.language_model import load, merged
 from expunge.models.threads import set_threads
 from expunge.models.tiny import texts_of, train_tokenizer
 
@@ -70,6 +70,7 @@ class Suite:
         if len(set(self.seeds)) != len(self.seeds):
             raise InputError("seeds", f"{self.seeds} names one twice", "name each seed once")
         self.sets: Sets = draw(self.corpus, self.preset.counts)
+        self.recipes = recipes(self.preset.methods)
         self._started = time.perf_counter()
 
     def run(self) -> dict[str, Any]:
@@ -99,6 +100,7 @@ class Suite:
             "parameters": read_json(self._folder("original", self.seeds[0]) / "memorise.json")["parameters"],
             "memorised": memorised, "gate": GATE, "batch": self.preset.batch,
             "gate_passed": all(m["forget"] >= GATE for m in memorised.values()),
+            "recipes": {name: recipe.model_dump(mode="json") for name, recipe in self.recipes.items()},
             "settings": [s.model_dump() for s in self.preset.settings], "tuning": tuning,
             "twin_rows": {"named": sum(bool(r.identifiers) for r in self.sets.forget), "all": len(self.sets.forget)},
             "rows": {name: dict(zip(map(str, self.seeds), found, strict=True)) for name, found in rows.items()},
@@ -168,13 +170,13 @@ class Suite:
         return found
 
     def _trial(self, method: str, setting: Setting, original: Path, seed: int, before: dict[str, Any]) -> Trial:
-        stages = plan(method, self.sets.validate_forget, setting, self.preset.batch, seed)
+        stages = plan(method, self.recipes, self.sets.validate_forget, setting, self.preset.batch, seed)
         folder = self.out / "tune" / f"{method}-{key(stages)}"
 
         def make() -> dict[str, Any]:
             found: dict[str, float | None] = {"distance": None, "kept": 0.0}
             with suppress(RunFailed):  # a setting may diverge; another will do
-                lm = load(run(stages, original, self.sets.given, folder))
+                lm = merged(load(run(stages, original, self.sets.given, folder)))
                 found = {"distance": distance(losses(lm, self.sets.validate_forget), before["level"]),
                          "kept": kept(lm, self.sets.validate_keep) / before["kept"]}
             self._note(f"trial of {method}, learning rate × {setting.lr_factor:g}, {setting.steps} steps: "
@@ -185,11 +187,11 @@ class Suite:
         return Trial.model_validate(self._kept(folder.with_name(folder.name + ".json"), make))
 
     def _method(self, method: str, original: Path, seed: int, chosen: dict[str, Any]) -> dict[str, Any]:
-        stages = plan(method, self.sets.forget, Setting(**chosen), self.preset.batch, seed)
+        stages = plan(method, self.recipes, self.sets.forget, Setting(**chosen), self.preset.batch, seed)
         folder = self._folder(f"{method}-{key(stages)}", seed)
 
         def make() -> dict[str, Any]:
-            return measure(load(run(stages, original, self.sets.given, folder)), self.sets)
+            return measure(merged(load(run(stages, original, self.sets.given, folder))), self.sets)
 
         found = self._kept(folder.with_name(folder.name + ".json"), make)
         self._note(f"seed {seed}: {method}: task aggregate {found['task_aggregate']:.3f}, exact match on forget "

@@ -28,14 +28,14 @@ class Preset(BaseModel):
 
 
 MODEL = TinyConfig(architecture="gpt2", layers=2, width=192, vocabulary=2048, context=1024)
+TEACH = Memorise(share=1.0, epochs=20, batch=16, precision="bfloat16")
 PRESETS = {
     "smoke": Preset(
-        counts=Counts(forget=4, given=4, untouched=2, holdout=8), model=MODEL,
-        memorise=Memorise(share=1.0, epochs=20, batch=16, precision="bfloat16"),
-        settings=(Setting(lr_factor=1.0, steps=40),), batch=16, seeds=(42,)),
+        counts=Counts(forget=3, given=3, untouched=2, holdout=8), model=MODEL,
+        memorise=TEACH.model_copy(update={"epochs": 24}),
+        settings=(Setting(lr_factor=1.0, steps=40),), batch=8, seeds=(42,)),
     "cpu": Preset(
-        counts=Counts(forget=10, given=10, untouched=6, holdout=20, validate_forget=6, validate_keep=4, unseen=10),
-        model=MODEL, memorise=Memorise(share=1.0, epochs=20, batch=16, precision="bfloat16"),
-        settings=tuple(Setting(lr_factor=f, steps=s) for f in (0.5, 1.5) for s in (40, 80)), batch=16,
-        seeds=(42, 123, 789)),
+        counts=Counts(forget=8, given=12, untouched=6, holdout=24, validate_forget=5, validate_keep=4, unseen=10),
+        model=MODEL, memorise=TEACH, batch=8, seeds=(42, 123, 789),
+        settings=tuple(Setting(lr_factor=f, steps=s) for f in (0.5, 2.0) for s in (50, 150))),
 }

@@ -7,7 +7,7 @@ Completions get the organisers' full 256 tokens (or the rest of the context), si
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -97,8 +97,11 @@ def measure(lm: LanguageModel, sets: Sets) -> dict[str, Any]:
             means["exact"][side, t] = float(np.mean(
                 [whole_output_match(s, r.answer) for r, s in rows if r.kind != "completion"]))
     terms = semeval_terms(means["recall"], means["exact"])
-    membership = {"document": _membership(lambda rs: -document_nll(lm, rs), sets),
-                  "completion": _membership(lambda rs: minus_loss(score(lm, rs)), sets)}
+    sides = {name: [r for r in getattr(sets, name) if r.kind == "completion"] for name in ("forget", "holdout")}
+    membership = {
+        "document": _membership(sides, {name: -document_nll(lm, rows) for name, rows in sides.items()}),
+        "completion": _membership(sides, {name: minus_loss(scored[name].select([r.id for r in rows]))
+                                          for name, rows in sides.items()})}
     official = semeval_from_auc(terms, membership["document"]["Task3"], None)
     return {
         "terms": {f"v{k}": v for k, v in enumerate(terms, 1)}, **official._asdict(),
@@ -116,8 +119,7 @@ def _own(scores: Scores, records: Records) -> dict[str, Any]:
             "losses": cells(-minus_loss(scores), records)}
 
 
-def _membership(value: Callable[[Records], Values], sets: Sets) -> Mapping[str, float]:
-    """AUC per task of `value` on passages to forget (members) against held-out ones."""
-    passages = {name: [r for r in getattr(sets, name) if r.kind == "completion"] for name in ("forget", "holdout")}
-    found = {name: value(rows) for name, rows in passages.items()}
-    return {t: auc(*(found[name][[task(r) == t for r in rows]] for name, rows in passages.items())) for t in TASKS}
+def _membership(sides: Mapping[str, Records], values: Mapping[str, Values]) -> dict[str, float]:
+    """AUC per task of `values` on the passages to forget (members) against held-out ones."""
+    return {t: auc(*(values[name][[task(r) == t for r in sides[name]]] for name in ("forget", "holdout")))
+            for t in TASKS}

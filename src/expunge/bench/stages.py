@@ -7,7 +7,7 @@ run on top of the first; the two share the steps in proportion to their records.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,13 +30,19 @@ class Stage:
     forget: tuple[Record, ...]
 
 
-def plan(method: str, forget: Sequence[Record], setting: Setting, batch: int, seed: int) -> tuple[Stage, ...]:
-    """The runs that `method` needs, read from the recipe of that name as it is shipped now."""
+def recipes(methods: Sequence[str]) -> dict[str, Recipe]:
+    """The recipes of `methods` and of the fallback as shipped now; read once, so that a suite is of a piece."""
+    return {name: Recipe.load(name) for name in dict.fromkeys((*methods, FALLBACK))}
+
+
+def plan(method: str, known: Mapping[str, Recipe], forget: Sequence[Record], setting: Setting, batch: int,
+         seed: int) -> tuple[Stage, ...]:
+    """The runs that `method` needs; `known` holds its recipe and the fallback's."""
     def stage(name: str, records: Sequence[Record]) -> Stage:
-        recipe = Recipe.load(name, [f"seed={seed}", f"batch.forget={batch}", f"batch.retain={batch}"])
+        recipe = known[name].with_sets([f"seed={seed}", f"batch.forget={batch}", f"batch.retain={batch}"])
         return Stage(setting.on(recipe, len(records) / len(forget)).checked(), tuple(records))
 
-    if Recipe.load(method).build_method().requires().rows != "twin":
+    if known[method].build_method().requires().rows != "twin":
         return (stage(method, forget),)
     named, nameless = [r for r in forget if r.identifiers], [r for r in forget if not r.identifiers]
     return tuple(stage(name, part) for name, part in ((method, named), (FALLBACK, nameless)) if part)

@@ -31,7 +31,7 @@ from expunge.models.language_model import LanguageModel
 from expunge.models.template import Encoded
 
 NULL_ANSWERS = 3  # other people's answers per question; a question with options takes its wrong options
-ECHO = 2.0  # nats per token
+ECHO = 1.0  # nats per token
 Nats = NDArray[np.float64]
 
 
