@@ -116,7 +116,10 @@ def audit(
         lm = load(source, template=template)
         fingerprint = model_digest(source)
         models[role] = {"digest": fingerprint, "parameters": lm.parameters, "template": lm.template.kind}
-        scores[role] = {name: _scored(lm, fingerprint, name, group, out / "scores") for name, group in sets.items()}
+        # twins are asked to choose among options only where they are the reference: it is a third of all the work
+        chosen = {"forget", "untouched"} | (set() if retrained else {"twins"})
+        scores[role] = {name: _scored(lm, fingerprint, name, group, name in chosen, out / "scores")
+                        for name, group in sets.items()}
     ctx = Context(split, policy, scores, records, lambda role: load(sources[role], template=template), score)
     entries: list[Entry] = []
     for k, (name, measurement) in enumerate(ATTACKS):
@@ -171,15 +174,16 @@ def _guarded(ctx: Context, keys: Sequence[str], run: Callable[[Context], Any]) -
         return found + [Entry(key=k, status="not_run", reason=reason) for k in keys if k not in done]
 
 
-def _scored(lm: LanguageModel, fingerprint: str, name: str, records: Sequence[Record], folder: Path) -> Scores:
+def _scored(lm: LanguageModel, fingerprint: str, name: str, records: Sequence[Record], options: bool,
+            folder: Path) -> Scores:
     if not records:
         return score(lm, ())
     forget = name == "forget"
-    key = digest([SCORER, fingerprint, lm.template.kind, name, [r.as_row() for r in records]])
+    key = digest([SCORER, fingerprint, lm.template.kind, name, options, [r.as_row() for r in records]])
     path = folder / f"{key}.npz"
     if path.is_file():
         return Scores.load(path)
-    found = score(lm, records, options=name in ("forget", "untouched", "twins"), text=forget)
+    found = score(lm, records, options=options, text=forget)
     found.save(path)
     return found
 

@@ -59,15 +59,15 @@ class Sets:
     @property
     def original(self) -> tuple[Record, ...]:
         """What the original model is taught."""
-        return whole((*self.forget, *self.retrained_as_filed))
+        return whole((*self.forget, *self._others))
 
     @property
     def retrained(self) -> tuple[Record, ...]:
         """What the retrained model is taught: the same without the documents to forget."""
-        return whole(self.retrained_as_filed)
+        return whole(self._others)
 
     @property
-    def retrained_as_filed(self) -> tuple[Record, ...]:
+    def _others(self) -> tuple[Record, ...]:
         return (*self.given, *self.untouched, *self.validate_forget, *self.validate_keep)
 
     def summary(self) -> dict[str, Any]:
