@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from expunge.corpus import Corpus, Record
+from expunge.corpus import records as room
+from expunge.corpus.records import Records
 from expunge.errors import InputError
 from expunge.scope import Scope, Split
 from expunge.scope.relations import RELATIONS, people, subject_nodes, subject_of
@@ -34,7 +38,7 @@ def cases(draw: st.DrawFn) -> tuple[list[Record], str, int, float]:
     return records, text, draw(st.integers(0, 5)), draw(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9]))
 
 
-def attempt(records: list[Record], text: str, seed: int, share: float) -> Split | None:
+def attempt(records: Iterable[Record], text: str, seed: int, share: float) -> Split | None:
     try:
         return Scope.parse(text).resolve(Corpus.of(records), seed=seed, untouched_share=share)
     except InputError:
@@ -82,3 +86,19 @@ def test_a_split_depends_on_no_order(case: tuple[list[Record], str, int, float],
     mixed = list(records)
     dice.shuffle(mixed)
     assert attempt(records, text, seed, share) == attempt(mixed, text, seed, share)
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases())
+def test_a_split_of_records_on_disk_is_that_of_records_in_memory(
+        case: tuple[list[Record], str, int, float]) -> None:
+    records, text, seed, share = case
+    few = attempt(tuple(records), text, seed, share)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(room, "IN_MEMORY", 0)
+        many = attempt(iter(records), text, seed, share)
+    assert many == few
+    if few and many:
+        assert isinstance(many.retain, Records)
+        assert many.digest == few.digest
+        assert [r.id for r in many.retain] == [r.id for r in few.retain]

@@ -67,7 +67,7 @@ class Audit:
         return next(e for e in self.entries if e.key == key)
 
 
-def record_sets(split: Split) -> dict[str, tuple[Record, ...]]:
+def record_sets(split: Split) -> dict[str, Sequence[Record]]:
     """What every model is asked: forget in all wordings, and the other sets as they stand."""
     return {
         "forget": tuple(w for r in split.forget for w in r.wordings()),

@@ -1,37 +1,45 @@
-"""A corpus: records and their tree, frozen, with a digest of the content."""
+"""A corpus: records and their tree, frozen, with a digest of the content.
+
+Surprising: the records of a corpus larger than memory lie on disk (see `records.py`), so `records` and what is taken
+from it are sequences, not always tuples.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from expunge.corpus.record import Record
+from expunge.corpus.records import ById, digest_each, ids, keep, paths, pick
 from expunge.corpus.tree import Tree
 from expunge.errors import InputError
 from expunge.files import canonical, digest
+
+UNTRAINED = ("holdout", "twin", "utility")
 
 
 @dataclass(frozen=True)
 class Corpus:
     """What the model learnt (and, marked `split: holdout` or `twin`, what it never saw)."""
 
-    records: tuple[Record, ...]
+    records: Sequence[Record]
     name: str = "corpus"
 
     @classmethod
     def of(cls, records: Iterable[Record], name: str = "corpus") -> Corpus:
         """A checked corpus: at least one record, ids unique."""
-        rows = tuple(records)
+        rows = keep(records)
         if not rows:
             raise InputError(name, "holds no records", "give at least one")
         seen: set[str] = set()
-        for r in rows:
-            if r.id in seen:
-                raise InputError(name, f'duplicate id "{r.id}"', "make ids unique, or leave them out")
-            seen.add(r.id)
+        for id_ in ids(rows):
+            if id_ in seen:
+                raise InputError(name, f'duplicate id "{id_}"', "make ids unique, or leave them out")
+            seen.add(id_)
         return cls(rows, name)
 
     @classmethod
@@ -50,33 +58,48 @@ class Corpus:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over every record; independent of the order of records."""
-        return digest(sorted(digest(r.as_row()) for r in self.records))
+        return digest_each(sorted(digest(r.as_row()) for r in self.records))
 
     @cached_property
     def tree(self) -> Tree:
-        return Tree.from_paths(r.path for r in self.records)
+        return Tree.from_paths(paths(self.records))
 
     @cached_property
-    def by_id(self) -> dict[str, Record]:
-        return {r.id: r for r in self.records}
+    def by_id(self) -> Mapping[str, Record]:
+        return ById(self.records)
 
     @cached_property
-    def trained(self) -> tuple[Record, ...]:
-        """Records the original model is trained on: all but `holdout` and `twin`."""
-        return tuple(r for r in self.records if r.split not in ("holdout", "twin", "utility"))
+    def parts(self) -> Mapping[str, Sequence[Record]]:
+        """Every record, once: `trained`, `holdout`, `twin` or `utility`."""
+        found = {name: array("Q") for name in ("trained", *UNTRAINED)}
+        for k, r in enumerate(self.records):
+            found[r.split if r.split in UNTRAINED else "trained"].append(k)
+        return {name: pick(self.records, which) for name, which in found.items()}
+
+    @property
+    def trained(self) -> Sequence[Record]:
+        """Records the original model is trained on: all but `holdout`, `twin` and `utility`."""
+        return self.parts["trained"]
 
     @cached_property
     def owners(self) -> dict[str, frozenset[tuple[str, ...]]]:
-        """fact key → paths of all trained records that state it."""
-        table: dict[str, set[tuple[str, ...]]] = {}
+        """fact key → paths of all trained records that state it. Facts of the same owners share one set."""
+        table: dict[str, tuple[str, ...] | set[tuple[str, ...]]] = {}
         for r in self.trained:
+            path = r.path or (f"subject:{r.subject}",)
             for fact in r.fact_keys:
-                table.setdefault(fact, set()).add(r.path or (f"subject:{r.subject}",))
-        return {fact: frozenset(paths) for fact, paths in table.items()}
+                known = table.setdefault(fact, path)
+                if isinstance(known, set):
+                    known.add(path)
+                elif known != path:
+                    table[fact] = {known, path}
+        same: dict[frozenset[tuple[str, ...]], frozenset[tuple[str, ...]]] = {}
+        found = ((fact, frozenset(p if isinstance(p, set) else (p,))) for fact, p in table.items())
+        return {fact: same.setdefault(owners, owners) for fact, owners in found}
 
-    def where(self, keep: Callable[[Record], Any]) -> Corpus:
-        """A smaller corpus with the records for which `keep` is true."""
-        return Corpus.of((r for r in self.records if keep(r)), self.name)
+    def where(self, wanted: Callable[[Record], Any]) -> Corpus:
+        """A smaller corpus with the records for which `wanted` is true."""
+        return Corpus.of(pick(self.records, (k for k, r in enumerate(self.records) if wanted(r))), self.name)
 
     def __len__(self) -> int:
         return len(self.records)

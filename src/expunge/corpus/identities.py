@@ -20,17 +20,17 @@ from expunge.errors import InputError
 
 Identity = Mapping[str, str]  # identifier of the subject → identifier of the twin
 
-_WORD = re.compile(r"[^\W\d_]+|\d+", re.UNICODE)
+WORD = re.compile(r"[^\W\d_]+|\d+", re.UNICODE)
 
 
 def words(identifier: str) -> list[str]:
     """Its runs of letters and runs of digits."""
-    return _WORD.findall(identifier)
+    return WORD.findall(identifier)
 
 
 def shape(identifier: str) -> str:
     """What it looks like: runs of letters become `a`, runs of digits `9` (one per digit), the rest stays."""
-    return _WORD.sub(lambda m: "9" * len(m[0]) if m[0].isdigit() else "a", identifier)
+    return WORD.sub(lambda m: "9" * len(m[0]) if m[0].isdigit() else "a", identifier)
 
 
 def identifiers_by_subject(records: Iterable[Record]) -> dict[str, tuple[str, ...]]:
@@ -143,4 +143,4 @@ def _twin_of(
             known[part] = new
         fresh.append(new)
     remaining = iter(fresh)
-    return _WORD.sub(lambda _: next(remaining), identifier)
+    return WORD.sub(lambda _: next(remaining), identifier)

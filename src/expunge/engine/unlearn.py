@@ -7,9 +7,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from types import FrameType
 
+from expunge.corpus.records import digest_each
 from expunge.engine import checkpoint
 from expunge.engine.loop import Event, Loop
 from expunge.engine.recipe import Recipe
@@ -83,7 +85,7 @@ def unlearn(
         "recipe": recipe.digest,
         "model": model_digest(str(model)),
         "split": split.digest,
-        "records": digest([r.as_row() for r in (*split.forget, *split.retain)]),
+        "records": digest_each(r.as_row() for r in chain(split.forget, split.retain)),
         "template": template,
     }
     source = str(Path(model).resolve()) if Path(model).exists() else str(model)

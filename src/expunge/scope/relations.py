@@ -40,20 +40,20 @@ def subject_of(record: Record) -> str:
 
 def subject_nodes(records: Iterable[Record]) -> dict[str, Node]:
     """subject → its node: the part of its paths that ends in its name, else what its paths have in common."""
-    paths: dict[str, set[Node]] = {}
+    common: dict[str, Node] = {}
     for record in records:
-        paths.setdefault(subject_of(record), set()).add(record.path)
-    return {subject: _node(subject, sorted(found)) for subject, found in paths.items()}
+        subject = subject_of(record)
+        known = common.setdefault(subject, record.path)
+        if not contains(known, record.path):
+            common[subject] = lowest_common_ancestor(known, record.path)
+    return {subject: _node(subject, path) for subject, path in common.items()}
 
 
-def _node(subject: str, paths: list[Node]) -> Node:
-    for k in range(1, len(paths[0]) + 1):
-        named = subject in (paths[0][k - 1], paths[0][k - 1].split(":", 1)[-1], "/".join(paths[0][:k]))
-        if named and all(contains(paths[0][:k], path) for path in paths):
-            return paths[0][:k]
-    common = paths[0]
-    for path in paths[1:]:
-        common = lowest_common_ancestor(common, path)
+def _node(subject: str, common: Node) -> Node:
+    """The part of a path that ends in a subject's name, else all of it."""
+    for k in range(1, len(common) + 1):
+        if subject in (common[k - 1], common[k - 1].split(":", 1)[-1], "/".join(common[:k])):
+            return common[:k]
     return common
 
 

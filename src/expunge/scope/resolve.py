@@ -4,13 +4,17 @@ Surprising: a record in the scope is not always forgotten. A fact survives if a 
 scope states it; a record whose facts all survive is `shared`, and losing it counts as damage. Asking which
 *nodes* own a fact gives the same answer for tree scopes, since a node lies in the target if and only if
 all its records do.
+
+A corpus may be larger than memory: passes over all its records go in file order, and only ids and places are sorted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence, Set
+from itertools import chain
 
 from expunge.corpus import Corpus, Node, Record
+from expunge.corpus.records import by_id, ids, keep, pick
 from expunge.errors import InputError
 from expunge.scope.relations import Kinship, subject_nodes, subject_of
 from expunge.scope.split import Split
@@ -26,50 +30,52 @@ def resolve(corpus: Corpus, matched: frozenset[str], named: tuple[Node, ...] | N
     where = f'scope "{text}"'
     if not 0 <= untouched_share < 1:
         raise InputError("untouched_share", f"is {untouched_share}", "give a share from 0 to below 1")
-    trained = _by_id(corpus.trained)
-    inside = [r for r in trained if r.id in matched]
-    outside = [r for r in trained if r.id not in matched]
+    trained = corpus.trained
+    inside, outside = by_id(_named(trained, matched, True)), _named(trained, matched, False)
     if not inside:
         raise InputError(where, "names only records that were never trained", "name trained records")
     if not outside:
         raise InputError(where, f"names all {len(inside)} trained records", "leave something to retain")
-    surviving = {fact for r in outside for fact in r.fact_keys}
-    forget = [r for r in inside if not surviving.issuperset(r.fact_keys)]
-    shared = [r for r in inside if surviving.issuperset(r.fact_keys)]
+    facts = {fact for r in inside for fact in r.fact_keys}
+    surviving = {fact for r in outside for fact in r.fact_keys if fact in facts}
+    lost = frozenset(r.id for r in inside if not surviving.issuperset(r.fact_keys))
+    forget = _named(inside, lost, True)
     if not forget:
         raise InputError(where, "every fact in it is also stated by records outside it",
                          "widen the scope to all owners of the facts")
     subjects = subject_nodes(trained)
     targets = {subjects[subject_of(r)] for r in inside} if named is None else set(named)
     hidden = untouched_ids(outside, inside, subjects, targets, seed, untouched_share)
-    untouched = [r for r in outside if r.id in hidden]
+    untouched = by_id(_named(outside, hidden, True))
     kin = Kinship.to(targets, subjects, forget)
-    far = {r.id: kin.distance(r) for r in untouched}
+    relation = {r.id: kin.relation(r, inside=True) for r in inside}
+    far: dict[str, int] = {}
+    near: list[str] = []
+    for r in untouched:
+        relation[r.id] = kin.relation(r, inside=False)
+        if (distance := kin.distance(r)) is not None:
+            far[r.id] = distance
+        if kin.same_institution(r):
+            near.append(r.id)
     people = {subject_of(r) for r in forget}
+    twins = by_id(corpus.parts["twin"])
     return Split(
-        scope=text, forget=tuple(forget), shared=tuple(shared), untouched=tuple(untouched),
-        retain=tuple(r for r in outside if r.id not in hidden),
-        holdout=_never_trained(corpus, holdout),
-        twins=tuple(r for r in _of(corpus, "twin") if r.attributes.get("twin_of") in people),
-        utility=tuple(_of(corpus, "utility")),
-        relation={r.id: kin.relation(r, inside=True) for r in inside}
-        | {r.id: kin.relation(r, inside=False) for r in untouched},
-        tree_distance={name: distance for name, distance in far.items() if distance is not None},
-        same_institution=frozenset(r.id for r in untouched if kin.same_institution(r)),
-        removed=frozenset(r.id for r in inside))
+        scope=text, forget=forget, shared=_named(inside, lost, False), untouched=untouched,
+        retain=by_id(_named(outside, hidden, False)), holdout=_never_trained(corpus, holdout),
+        twins=pick(twins, [k for k, r in enumerate(twins) if r.attributes.get("twin_of") in people]),
+        utility=by_id(corpus.parts["utility"]), relation=relation, tree_distance=far,
+        same_institution=frozenset(near), removed=frozenset(ids(inside)))
 
 
-def _never_trained(corpus: Corpus, more: Corpus | None) -> tuple[Record, ...]:
-    for record in more or ():
-        if record.id in corpus.by_id:
-            raise InputError("holdout", f'the id "{record.id}" is also in the corpus {corpus.name}',
+def _named(records: Sequence[Record], names: Set[str], inside: bool) -> Sequence[Record]:
+    """Those records whose ids are (or are not) in `names`, in the same order."""
+    return pick(records, (k for k, name in enumerate(ids(records)) if (name in names) == inside))
+
+
+def _never_trained(corpus: Corpus, more: Corpus | None) -> Sequence[Record]:
+    for name in ids(more.records) if more else ():
+        if name in corpus.by_id:
+            raise InputError("holdout", f'the id "{name}" is also in the corpus {corpus.name}',
                              "give records that were never trained")
-    return tuple(_by_id([*_of(corpus, "holdout"), *(more or ())]))
-
-
-def _of(corpus: Corpus, split: str) -> list[Record]:
-    return _by_id(r for r in corpus if r.split == split)
-
-
-def _by_id(records: Iterable[Record]) -> list[Record]:
-    return sorted(records, key=lambda r: r.id)
+    marked = corpus.parts["holdout"]
+    return by_id(keep(chain(marked, more)) if more else marked)

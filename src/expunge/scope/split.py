@@ -1,16 +1,18 @@
 """The split: which records are to be forgotten, kept, and asked about, by relation to the target.
 
-Everything here is decided before a run and never changes: a `Split` is frozen and has a digest.
+Everything here is decided before a run and never changes: a `Split` is frozen and has a digest. Surprising: of a
+corpus larger than memory a set is a view that reads its records when they are asked for (`corpus/records.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from expunge.corpus import Record
+from expunge.corpus.records import ids
 from expunge.files import digest
 
 
@@ -33,17 +35,17 @@ class Split:
     """
 
     scope: str
-    forget: tuple[Record, ...]
-    retain: tuple[Record, ...]
-    untouched: tuple[Record, ...]
-    holdout: tuple[Record, ...] = ()
-    twins: tuple[Record, ...] = ()
-    shared: tuple[Record, ...] = ()
+    forget: Sequence[Record]
+    retain: Sequence[Record]
+    untouched: Sequence[Record]
+    holdout: Sequence[Record] = ()
+    twins: Sequence[Record] = ()
+    shared: Sequence[Record] = ()
     relation: Mapping[str, str] = field(default_factory=dict)
     tree_distance: Mapping[str, int] = field(default_factory=dict)
     same_institution: frozenset[str] = frozenset()
     removed: frozenset[str] = frozenset()
-    utility: tuple[Record, ...] = ()
+    utility: Sequence[Record] = ()
 
     @cached_property
     def targets(self) -> tuple[str, ...]:
@@ -53,7 +55,7 @@ class Split:
     @cached_property
     def digest(self) -> str:
         return digest(self.summary() | {
-            "ids": {name: sorted(r.id for r in getattr(self, name)) for name in
+            "ids": {name: sorted(ids(getattr(self, name))) for name in
                     ("forget", "retain", "untouched", "holdout", "twins", "shared", "utility")}})
 
     def summary(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from expunge.corpus import Corpus, Node, Record, contains
+from expunge.corpus.records import ids, paths
 from expunge.errors import InputError, nearest
 
 Ids = frozenset[str]
@@ -27,7 +28,8 @@ class InNode:
 
     def match(self, corpus: Corpus, where: str) -> Ids:
         node = self.node(corpus, where)
-        return frozenset(r.id for r in corpus if contains(node, r.path))
+        return frozenset(name for name, path in zip(ids(corpus.records), paths(corpus.records), strict=True)
+                         if contains(node, path))
 
     def node(self, corpus: Corpus, where: str) -> Node:
         return corpus.tree.find(self.name, where)
@@ -41,18 +43,14 @@ class Equals:
     value: str
 
     def match(self, corpus: Corpus, where: str) -> Ids:
-        found, values, known = set(), set(), set(FIELDS)
-        for record in corpus:
-            known |= record.attributes.keys()
-            held = _held(record, self.key)
-            values |= held
-            if self.value in held:
-                found.add(record.id)
+        found = frozenset(r.id for r in corpus if self.value in _held(r, self.key))
+        if found:
+            return found
+        known = set(FIELDS).union(*(r.attributes for r in corpus))
         if self.key not in known:
             raise InputError(where, f'unknown attribute "{self.key}"', nearest(self.key, known))
-        if not found:
-            raise InputError(where, f'no record has {self.key}="{self.value}"', nearest(self.value, values))
-        return frozenset(found)
+        values = set().union(*(_held(r, self.key) for r in corpus))
+        raise InputError(where, f'no record has {self.key}="{self.value}"', nearest(self.value, values))
 
 
 def _held(record: Record, key: str) -> set[str]:
@@ -82,7 +80,7 @@ class Not:
     term: Term
 
     def match(self, corpus: Corpus, where: str) -> Ids:
-        return frozenset(corpus.by_id) - self.term.match(corpus, where)
+        return frozenset(ids(corpus.records)) - self.term.match(corpus, where)
 
 
 @dataclass(frozen=True, slots=True)

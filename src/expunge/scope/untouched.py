@@ -31,11 +31,11 @@ def untouched_ids(outside: Iterable[Record], inside: Iterable[Record], nodes: Ma
     if share == 0:
         return frozenset()
     persons = people(nodes)
-    units: dict[tuple[bool, str], list[Record]] = {}
+    units: dict[tuple[bool, str], list[str]] = {}
     for record in outside:
         subject = subject_of(record)
         person = subject in persons
-        units.setdefault((person, subject if person else min(record.fact_keys)), []).append(record)
+        units.setdefault((person, subject if person else min(record.fact_keys)), []).append(record.id)
     draws = {unit: uniform(f"{SALT}:{seed}", unit[1]) for unit in units}
     order = sorted(units, key=lambda unit: (draws[unit], unit))
     chosen = {unit for unit in order if draws[unit] < share}
@@ -59,4 +59,4 @@ def untouched_ids(outside: Iterable[Record], inside: Iterable[Record], nodes: Ma
         chosen = {order[0]}
     if len(chosen) == len(order):
         chosen.discard(order[-1])
-    return frozenset(record.id for unit in chosen for record in units[unit])
+    return frozenset(name for unit in chosen for name in units[unit])

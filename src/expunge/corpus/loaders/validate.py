@@ -6,44 +6,39 @@ Surprising: texts are never stripped or normalised, because a model was trained 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from expunge.corpus.loaders.base import Row
 from expunge.corpus.loaders.columns import Columns
 from expunge.corpus.loaders.fields import any_list, choice, label, shortened, sound, strings, text, type_name
 from expunge.corpus.loaders.images import image_digest
+from expunge.corpus.loaders.seen import Once, Subjects
 from expunge.corpus.record import BLANK, DEFAULT_TREE_LEVELS, KINDS, LEVELS, Kind, Record, Variant, content_id
+from expunge.corpus.records import keep
 from expunge.errors import InputError, nearest
 from expunge.files import canonical
 
 Fields = Mapping[str, Any]
 SPLITS: tuple[str, ...] = ("forget", "retain", "holdout", "utility", "twin")
-PERSON_LEVEL = DEFAULT_TREE_LEVELS[1]
 
 
-def records(rows: Iterable[Row], columns: Columns, source: str) -> tuple[Record, ...]:
+def records(rows: Iterable[Row], columns: Columns, source: str) -> Sequence[Record]:
     """All records of a source, with subjects filled in; `InputError` at the first bad row."""
-    found: list[Record] = []
-    ids: dict[str, str] = {}
-    sides: dict[str, tuple[str, str]] = {}
+    subjects = Subjects()
+    found = keep(_checked_rows(rows, columns, subjects))
+    columns.finish(source)
+    return subjects.fill(found)
+
+
+def _checked_rows(rows: Iterable[Row], columns: Columns, subjects: Subjects) -> Iterator[Record]:
+    once = Once()
     for row in rows:
         fields, attributes = columns.sort(row)
         record, key = _record(row, fields, attributes, columns)
-        if record.split in ("forget", "retain"):
-            split, where = sides.setdefault(key, (record.split, row.where))
-            if split != record.split:
-                raise InputError(row.where, f"same prompt and answer in {split} ({where}) and {record.split}",
-                                 
-                                 "keep the row in one of them")
-        if record.id in ids:
-            raise InputError(row.where, f'duplicate id "{record.id}", first used at {ids[record.id]}',
-                             "make ids unique; rows without id must differ in prompt, answer or image")
-        ids[record.id] = row.where
-        found.append(record)
-    columns.finish(source)
-    return _with_subjects(found)
+        once.check(record, key, row.where)
+        subjects.see(record)
+        yield record
 
 
 def _record(row: Row, fields: Fields, attributes: dict[str, Any], columns: Columns) -> tuple[Record, str]:
@@ -153,22 +148,3 @@ def _checked(attributes: dict[str, Any], where: str) -> dict[str, Any]:
                              
                              "write it as text, or drop the column") from error
     return attributes
-
-
-def _with_subjects(found: list[Record]) -> tuple[Record, ...]:
-    """Fill empty subjects: the patient node (its full path where two patients share a name), else the id."""
-    places: dict[str, set[tuple[str, ...]]] = {}
-    for record in found:
-        if person := _person(record.path):
-            places.setdefault(person[-1], set()).add(person)
-
-    def subject(record: Record) -> str:
-        person = _person(record.path)
-        return record.id if not person else person[-1] if len(places[person[-1]]) == 1 else "/".join(person)
-
-    return tuple(record if record.subject else replace(record, subject=subject(record)) for record in found)
-
-
-def _person(path: tuple[str, ...]) -> tuple[str, ...]:
-    """The part of a path down to its patient node, or ()."""
-    return next((path[:k] for k, node in enumerate(path, 1) if node.startswith(f"{PERSON_LEVEL}:")), ())
