@@ -78,6 +78,49 @@ def test_options_are_scored_as_answers_without_their_end_token(lm: LanguageModel
         score(lm, [replace(record, options=("cat", ""))], options=True)
 
 
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_options_beside_an_answer_change_none_of_its_numbers(folders: dict[str, Path], architecture: str) -> None:
+    lm = load(folders[architecture])
+    asked = [replace(r, options=(*(q.answer for q in ROWS[k % 3 : k % 3 + 3] if q.answer != r.answer), r.answer))
+             for k, r in enumerate(ROWS)]
+    plain, found = score(lm, asked), score(lm, asked, options=True)
+    for name in ("logp", "mu", "sigma", "eos_logp"):
+        np.testing.assert_allclose(getattr(found, name), getattr(plain, name), atol=2e-5)
+    for name in ("offsets", "hit", "eos_hit"):
+        assert np.array_equal(getattr(found, name), getattr(plain, name))
+    assert found.option_logprob is not None
+    np.testing.assert_allclose([values[-1] for values in found.option_logprob], -found.nll)
+    by_itself = [score(lm, [replace(r, answer=o, options=())]).nll[0] for r in asked for o in r.options]
+    np.testing.assert_allclose([-v for values in found.option_logprob for v in values], by_itself, atol=1e-4)
+
+
+def test_the_answer_among_the_options_is_not_asked_again(lm: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = Record("c", "Pet of Zoë?", "cat", kind="classification", options=("Katze", "cat", "ö"))
+    asked: list[tuple[int, ...]] = []
+    plain = module.continuations
+    monkeypatch.setattr(module, "continuations", lambda m, items, *more: (
+        asked.extend(i.answer for i in items) or plain(m, items, *more)))
+    score(lm, [record], options=True)
+    cat, katze, o = (lm.template.answer_ids(text, record.prompt) for text in ("cat", "Katze", "ö"))
+    assert asked == [cat, katze[:-1], o[:-1]]
+
+
+def test_large_vocabularies_get_fewer_rows_and_the_same_scores(
+        lm: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, seen = score(lm, ROWS, options=True), []
+    most = 12 * len(lm.tokenizer)  # logits of twelve tokens
+    small_budget = module.Budget
+    monkeypatch.setattr(module, "Budget", lambda rows: small_budget(rows, logits=most))
+    plain = torch.Tensor.log_softmax
+    monkeypatch.setattr(torch.Tensor, "log_softmax", lambda x, d: (seen.append(x.numel()), plain(x, d))[1])
+    found = score(lm, ROWS, options=True)
+    np.testing.assert_allclose(found.logp, whole.logp, atol=1e-5)
+    assert found.option_tokens == whole.option_tokens
+    longest = max(len(lm.template.encode(r).answer) for r in ROWS)
+    assert max(seen) <= max(most, longest * len(lm.tokenizer))
+    assert len(seen) > 1
+
+
 def test_text_is_generated_only_where_a_token_was_missed(
         tmp_path: Path, lm: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     memorise(ROWS[:6], tmp_path / "m", tiny=small(layers=1), settings=Memorise(epochs=60, batch=6, share=1.0))

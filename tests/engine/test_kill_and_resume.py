@@ -36,7 +36,7 @@ def plan(name: str) -> dict[str, Any]:
 
 def events(run: Path) -> list[dict[str, Any]]:
     rows = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+    return [{k: v for k, v in row.items() if k not in ("seconds", "memory")} for row in rows]
 
 
 def result(run: Path) -> dict[str, bytes]:

@@ -108,12 +108,14 @@ def test_two_ranks_together_make_the_step_of_one(folders: dict[str, Path]) -> No
     assert closeness(parts[0], parts[1]) > 1e-4
 
 
-def test_dual_without_projection_and_weights_is_npo_bit_for_bit(folders: dict[str, Path]) -> None:
+def test_dual_without_projection_and_weights_is_npo_to_rounding(folders: dict[str, Path]) -> None:
     off = {"token_weights": False, "alpha": dict.fromkeys(("L1", "L2", "L3", "L4"), 0.0)}
-    dual, npo = loop(folders["llama"], recipe("dual", settings=off)), loop(folders["llama"], recipe("npo"))
+    dual = loop(folders["llama"], recipe("dual", settings=off, optimiser=PLAIN))
+    npo = loop(folders["llama"], recipe("npo", optimiser=PLAIN))
+    before = weights(npo)
     run(dual)
     run(npo)
-    assert changed(weights(dual), weights(npo)) == set()
+    assert closeness(weights(dual), weights(npo)) < 1e-3 * closeness(before, weights(npo))
 
 
 def test_full_projection_leaves_the_retain_step_and_the_event_says_so(folders: dict[str, Path]) -> None:
@@ -131,11 +133,11 @@ def test_batches_of_a_method_that_asks_for_it_hold_one_concept_level(folders: di
     mixed = [replace(r, concept="L1" if k % 3 == 0 else "L4") for k, r in enumerate(split.forget)]
     lm = load(folders["llama"])
     engine = Loop(lm.with_module(prepare(lm.module, plan.train, 0)), plan, mixed, split.retain)
-    levels = [{mixed[k].concept for k in engine.forget_batch(step)} for step in range(40)]
+    levels = [{mixed[k].concept for k in engine.table.forget_batch(step)} for step in range(40)]
     assert all(len(level) == 1 for level in levels)
     assert {"L1"} in levels
     assert {"L4"} in levels
-    first = [k for step in range(40) if levels[step] == {"L1"} for k in engine.forget_batch(step)]
+    first = [k for step in range(40) if levels[step] == {"L1"} for k in engine.table.forget_batch(step)]
     assert sorted(first[:3]) == [0, 3, 6]  # every row of a level once per epoch of that level
 
 

@@ -27,8 +27,8 @@ def lm(folders: dict[str, Path]) -> LanguageModel:
 
 
 @pytest.fixture
-def items(lm: LanguageModel) -> list[Encoded]:
-    return lm.template.encode_all(one_person().forget)
+def items(lm: LanguageModel) -> dict[int, Encoded]:
+    return dict(enumerate(lm.template.encode_all(one_person().forget)))
 
 
 def disturb(lm: LanguageModel) -> None:
@@ -37,7 +37,8 @@ def disturb(lm: LanguageModel) -> None:
             parameter.add_(0.05)
 
 
-def test_the_cache_says_what_the_model_without_its_adapter_says_live(lm: LanguageModel, items: list[Encoded]) -> None:
+def test_the_cache_says_what_the_model_without_its_adapter_says_live(
+        lm: LanguageModel, items: dict[int, Encoded]) -> None:
     cached, live = Reference(lm.module, items, logits=True, rows=2), Reference(lm.module, items, logits=True, budget=0)
     log_probs = Reference(lm.module, items, logits=False)
     disturb(lm)
@@ -55,11 +56,11 @@ def test_the_cache_says_what_the_model_without_its_adapter_says_live(lm: Languag
 
 
 def test_a_cache_that_does_not_fit_is_refused_where_the_old_weights_will_be_gone(
-        folders: dict[str, Path], items: list[Encoded]) -> None:
+        folders: dict[str, Path], items: dict[int, Encoded]) -> None:
     plain = load(folders["llama"]).module
     with pytest.raises(InputError, match=r"train\.which: full: the reference's distributions would take"):
         Reference(plain, items, logits=True, budget=1000)
-    assert Reference(plain, items, logits=False, budget=0).outputs([0], collate(items[:1])).logprob.shape[0] == 1
+    assert Reference(plain, items, logits=False, budget=0).outputs([0], collate([items[0]])).logprob.shape[0] == 1
 
 
 def test_the_kl_term_of_an_unchanged_model_is_zero_and_grows_as_it_changes(folders: dict[str, Path]) -> None:

@@ -57,23 +57,23 @@ def test_a_type_without_another_answer_falls_back_to_its_kind_and_then_is_refuse
 
 def test_relabelled_rows_hold_the_question_with_a_wrong_answer_renewed_each_epoch(folders: dict[str, Path]) -> None:
     engine = loop(folders["llama"], recipe("random_relabel", steps=12))
-    gold = [engine.lm.template.encode(r) for r in engine.forget]
-    seen: dict[int, set[tuple[int, ...]]] = {}
+    gold = {r.id: engine.lm.template.encode(r) for r in engine.forget}
+    seen: dict[str, set[tuple[int, ...]]] = {}
     for step in range(12):
-        for k in engine.forget_batch(step):
-            item = engine._item(k, step)
-            assert item.prompt == gold[k].prompt
-            assert item.answer != gold[k].answer
-            seen.setdefault(k, set()).add(item.answer)
-    assert set(seen) == set(range(9))
+        for k in engine.table.forget_batch(step):
+            item = engine.table.items[k]
+            assert item.prompt == gold[item.id].prompt
+            assert item.answer != gold[item.id].answer
+            seen.setdefault(item.id, set()).add(item.answer)
+    assert set(seen) == set(gold)
     assert any(len(answers) > 1 for answers in seen.values())
 
 
 def test_a_twin_run_has_one_gold_row_for_each_record_with_the_teachers_distribution(folders: dict[str, Path]) -> None:
     engine = loop(folders["llama"], recipe("twin"))
-    gold = [row for row in engine._rows if row.is_gold]
+    gold = [row for row in engine.table.rows if row.is_gold]
     assert sorted(row.item.id for row in gold) == sorted(r.id for r in engine.forget)
-    for row in engine._rows:
+    for row in engine.table.rows:
         assert row.teacher is not None
         assert row.teacher.shape == (len(row.item.answer), 400)
         assert row.teacher.exp().sum(-1).sub(1).abs().max() < 1e-4

@@ -42,8 +42,17 @@ def test_the_floor_is_in_plain_nats_whatever_the_token_weights() -> None:
     assert float(Twin().forget_loss(weighted)) == pytest.approx(1.0)
 
 
+def test_the_end_token_does_not_count_towards_the_floor() -> None:
+    """Answer tokens of 1 and 2 nats and a certain end: 1.5 nats per token of the answer, not 1."""
+    out = Outputs(torch.tensor([[-1.0, -2.0, 0.0]]), torch.ones(1, 3, dtype=torch.bool))
+    assert out.answer_nll.tolist() == [1.5]
+    padded = Outputs(torch.tensor([[-1.0, 0.0, 0.0], [-1.0, -2.0, 0.0]]),
+                     torch.tensor([[True, True, False], [True, True, True]]))
+    assert padded.answer_nll.tolist() == [1.0, 1.5]
+
+
 def test_the_engine_reads_how_to_build_targets_from_the_settings() -> None:
-    assert (Twin().candidates, Twin().own_answer, Twin().least_floor) == (16, True, 1.0)
+    assert (Twin().candidates, Twin().own_answer, Twin().least_floor) == (16, True, 1.5)
     assert Twin().requires().rows == "twin"
 
 

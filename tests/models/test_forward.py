@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from expunge.models.adapters import Train, prepare
+from expunge.models.adapters import Train, block_stack, prepare
 from expunge.models.batches import by_length, collate
 from expunge.models.forward import answer_forward, answer_logprob, greedy
 from expunge.models.language_model import LanguageModel, load
@@ -54,24 +55,29 @@ def test_log_probs_do_not_change_with_the_company_in_a_batch(lm: LanguageModel) 
         torch.testing.assert_close(alone, expected, rtol=0, atol=1e-5)
 
 
+def first_block(lm: LanguageModel) -> Any:
+    stack, _ = block_stack(lm.module)
+    return lm.module.get_submodule(stack)[0]
+
+
 def test_the_hook_is_gone_after_the_pass_and_after_a_failure(lm: LanguageModel) -> None:
     head = lm.module.get_output_embeddings()
-    answer_forward(lm.module, collate(RAGGED), with_embedding=True)
+    answer_forward(lm.module, collate(RAGGED), watch=first_block(lm))
     assert not head._forward_pre_hooks
     broken = collate([Encoded("x", (5,), (400,))])  # an id that the model does not embed
     with pytest.raises(IndexError):
         answer_forward(lm.module, broken)
     assert not head._forward_pre_hooks
-    assert not lm.module.get_input_embeddings()._forward_hooks
+    assert not first_block(lm)._forward_pre_hooks
 
 
-def test_the_embedding_output_carries_the_gradient_of_what_was_read_only(lm: LanguageModel) -> None:
+def test_what_enters_a_watched_block_carries_the_gradient_of_what_was_read_only(lm: LanguageModel) -> None:
     for parameter in lm.module.parameters():
         parameter.requires_grad_(False)
     batch = collate(RAGGED)
-    answers = answer_forward(lm.module, batch, with_embedding=True)
-    assert answers.embedded is not None
-    (slope,) = torch.autograd.grad(answer_logprob(answers.logits, batch).sum(), [answers.embedded])
+    answers = answer_forward(lm.module, batch, watch=first_block(lm))
+    assert answers.watched is not None
+    (slope,) = torch.autograd.grad(answer_logprob(answers.logits, batch).sum(), [answers.watched])
     felt = slope.norm(dim=-1) > 0
     read = torch.arange(batch.input_ids.shape[1]) < torch.tensor([i.length - 1 for i in RAGGED]).unsqueeze(-1)
     assert torch.equal(felt, read)  # the last token of a sequence, its end token, is predicted and never read

@@ -1,7 +1,8 @@
 """The scoring pass: one model asked one set of records, once. Everything the audit says is arithmetic on this.
 
-Surprising: greedy text is generated only for answers whose tokens were not all the most likely ones. For the
-others greedy decoding reproduces the answer by definition, so nothing has to be run.
+Surprising: a prompt is read once for its answer and all its options. And greedy text is generated only for answers
+whose tokens were not all the most likely ones: for the others greedy decoding reproduces the answer by definition,
+so nothing has to be run.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from expunge.audit.scores import Scores
+from expunge.audit.scores import Scores, Values
 from expunge.corpus import Record
-from expunge.models.batches import by_length, collate
-from expunge.models.forward import answer_forward, greedy
+from expunge.models.budget import Budget
+from expunge.models.continuations import Measure, continuations
+from expunge.models.forward import greedy
 from expunge.models.language_model import LanguageModel
 from expunge.models.template import Encoded
 
@@ -27,49 +30,80 @@ def score(lm: LanguageModel, records: Sequence[Record], *, options: bool = False
 
     options         score every option of records that have some
     text            generate greedily, at most `max_new_tokens` and 16 tokens more than the longest missed answer
+    rows            most rows in a pass; long rows and large vocabularies get fewer (see `Budget`)
     """
     lm.module.eval()
     items = lm.template.encode_all(records)
-    joined = Scores.concat([_answers(lm, items, part) for part in by_length(items, rows)]).select([i.id for i in items])
+    asked = list(items)
+    offered = [_offer(lm, record, k, asked) for k, record in enumerate(records)] if options else []
+    found = continuations(lm.module, asked, _measure(len(items)), Budget(rows))
+    scores = _of_answers(items, [f.numpy() for f in found[: len(items)]])
     if options:
-        joined = _with_options(lm, joined, records, rows)
-    return _with_text(lm, joined, records, items, max_new_tokens) if text else joined
+        scores = _with_options(scores, records, offered, [f[:, 0].double() for f in found], asked)
+    return _with_text(lm, scores, records, items, max_new_tokens) if text else scores
 
 
-def _answers(lm: LanguageModel, items: Sequence[Encoded], part: list[int]) -> Scores:
-    batch = collate([items[k] for k in part]).to(lm.device)
-    log_p = answer_forward(lm.module, batch).logits.log_softmax(-1)
-    p = log_p.exp()
-    mu = (p * log_p).sum(-1)
-    sigma = ((p * (log_p - mu.unsqueeze(-1)).square()).sum(-1)).sqrt()
-    taken = log_p.gather(-1, batch.labels.unsqueeze(-1)).squeeze(-1)
-    hit = log_p.argmax(-1) == batch.labels
-    last = batch.mask.sum(-1, keepdim=True) - 1  # the end token's place
-    inner = batch.mask.clone().scatter_(1, last, False)
-    return Scores.from_padded(
-        [items[k].id for k in part], inner.cpu().numpy(), logp=taken.clamp(max=0).cpu().numpy(),
-        hit=hit.cpu().numpy(), mu=mu.cpu().numpy(), sigma=sigma.cpu().numpy(),
-        eos_logp=taken.gather(1, last).squeeze(1).cpu().numpy(), eos_hit=hit.gather(1, last).squeeze(1).cpu().numpy())
+def _offer(lm: LanguageModel, record: Record, k: int, asked: list[Encoded]) -> list[int]:
+    """Places of a record's options in `asked`, added there without end token; its own answer stands there already."""
+    places = []
+    for option in record.options:
+        item = lm.template.encode(replace(record, answer=option, options=()))
+        if item.answer == asked[k].answer:
+            places.append(k)
+        else:
+            places.append(len(asked))
+            asked.append(replace(item, answer=item.answer[:-1]))
+    return places
 
 
-def _with_options(lm: LanguageModel, scores: Scores, records: Sequence[Record], rows: int) -> Scores:
+def _measure(own: int) -> Measure:
+    """Columns log p, hit, mu, sigma of each token; of items from `own` on (options) log p only, the rest 0."""
+    def measure(logits: Tensor, at: Tensor, label: Tensor, owner: Tensor) -> Tensor:
+        out = logits.new_zeros((len(at), 4))
+        full = owner < own
+        if full.any():
+            rows, place = _needed(logits, at[full])
+            log_p = rows.log_softmax(-1)
+            taken, hit = log_p[place, label[full]], log_p.argmax(-1)[place] == label[full]
+            p = log_p.exp()
+            mu = (p * log_p).sum(-1)
+            sigma = log_p.sub_(mu.unsqueeze(-1)).square_().mul_(p).sum(-1).sqrt()
+            out[full] = torch.stack([taken, hit.to(taken.dtype), mu[place], sigma[place]], 1)
+        if not full.all():
+            rows, place = _needed(logits, at[~full])
+            out[~full, 0] = rows[place, label[~full]] - rows.logsumexp(-1)[place]
+        out[:, 0].clamp_(max=0)
+        return out
+
+    return measure
+
+
+def _needed(logits: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows of `logits` that stand in `at`, each once, and where each of `at` is among them."""
+    there = torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
+    there[at] = True
+    return logits if bool(there.all()) else logits[there], (there.cumsum(0) - 1)[at]
+
+
+def _of_answers(items: Sequence[Encoded], found: Sequence[Values]) -> Scores:
+    """Scores from the measured columns [a, 4] of each answer; the end token is the last row."""
+    empty = np.zeros((0, 4), dtype=np.float32)
+    inner = np.concatenate([empty, *(f[:-1] for f in found)])
+    last = np.concatenate([empty, *(f[-1:] for f in found)])
+    return Scores(ids=tuple(i.id for i in items), offsets=np.cumsum([0, *(len(f) - 1 for f in found)]),
+                  logp=inner[:, 0], hit=inner[:, 1] == 1, mu=inner[:, 2], sigma=inner[:, 3],
+                  eos_logp=last[:, 0], eos_hit=last[:, 1] == 1)
+
+
+def _with_options(scores: Scores, records: Sequence[Record], offered: Sequence[Sequence[int]],
+                  logp: Sequence[Tensor], asked: Sequence[Encoded]) -> Scores:
     """Add the log-likelihood of each option (end token excluded) and its size."""
-    asked = [(k, o) for k, r in enumerate(records) for o in range(len(r.options))]
-    items = [lm.template.encode(replace(records[k], id=f"{k}/{o}", answer=records[k].options[o], options=()))
-             for k, o in asked]
-    value = np.zeros(len(items))
-    for part in by_length(items, rows):
-        of_part = _answers(lm, items, part)
-        value[part] = -of_part.nll
-    logprob: list[list[float]] = [[] for _ in records]
-    size: list[list[int]] = [[] for _ in records]
-    tokens: list[list[int]] = [[] for _ in records]
-    for (k, o), found, item in zip(asked, value, items, strict=True):
-        logprob[k].append(float(found))
-        size[k].append(len(records[k].options[o].encode()))
-        tokens[k].append(len(item.answer) - 1)
-    return replace(scores, option_logprob=tuple(map(tuple, logprob)), option_bytes=tuple(map(tuple, size)),
-                   option_tokens=tuple(map(tuple, tokens)))
+    own = len(records)
+    tokens = [len(item.answer) - (k < own) for k, item in enumerate(asked)]
+    value = [float(found[:n].sum()) for found, n in zip(logp, tokens, strict=True)]
+    return replace(scores, option_logprob=tuple(tuple(value[k] for k in places) for places in offered),
+                   option_bytes=tuple(tuple(len(o.encode()) for o in r.options) for r in records),
+                   option_tokens=tuple(tuple(tokens[k] for k in places) for places in offered))
 
 
 def _with_text(lm: LanguageModel, scores: Scores, records: Sequence[Record], items: Sequence[Encoded],

@@ -35,9 +35,9 @@ PRESETS = {
         memorise=TEACH.model_copy(update={"epochs": 24}),
         settings=(Setting(lr_factor=1.0, steps=40),), batch=8, seeds=(42,)),
     "cpu": Preset(
-        counts=Counts(forget=4, given=5, untouched=3, holdout=8, validate_forget=3, validate_keep=2, unseen=4),
+        counts=Counts(forget=4, given=12, untouched=3, holdout=8, validate_forget=3, validate_keep=2, unseen=4),
         model=MODEL, memorise=TEACH.model_copy(update={"epochs": 24}), batch=8, seeds=(42, 123, 789),
-        settings=tuple(Setting(lr_factor=f, steps=100) for f in (0.3, 1.0))),
+        settings=tuple(Setting(lr_factor=f, steps=s) for f in (0.3, 1.0) for s in (100, 300))),
     "large": Preset(
         counts=Counts(forget=8, given=12, untouched=6, holdout=24, validate_forget=5, validate_keep=4, unseen=10),
         model=MODEL, memorise=TEACH, batch=8, seeds=(42, 123, 789),

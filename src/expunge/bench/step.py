@@ -68,7 +68,6 @@ def main(*, pairs: int = 7, steps: int = 4, say: Callable[[str], None] = print) 
     loop, theirs, reference = Loop(adapted(), recipe, forget, retain), adapted().module, copy.deepcopy(base.module)
     optimiser = torch.optim.AdamW([p for p in theirs.parameters() if p.requires_grad], lr=recipe.optimiser.lr,
                                   weight_decay=0.0)
-    items = base.template.encode_all(forget)
     ours: list[Event] = []
     plain: list[float] = []
     ratios: list[float] = []
@@ -79,8 +78,8 @@ def main(*, pairs: int = 7, steps: int = 4, say: Callable[[str], None] = print) 
             return
         began = time.perf_counter()
         for done in ours[-steps:]:
-            rows = collate([items[k] for k in loop.forget_batch(done.step)])
-            kept = collate([loop.retain_items[k] for k in loop.retain_batch(done.step)])
+            rows = collate([loop.table.items[k] for k in loop.table.forget_batch(done.step)])
+            kept = collate([loop.table.items[k] for k in loop.table.retain_batch(done.step)])
             plain.append(plain_step(theirs, reference, optimiser, rows, kept))
         ratios.append((time.perf_counter() - began) / sum(done.seconds for done in ours[-steps:]))
         say(f"pair {len(ratios)} of {pairs}: the plain loop takes {ratios[-1]:.2f} times as long")

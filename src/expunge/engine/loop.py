@@ -1,8 +1,8 @@
 """The one loop: batches, forward, losses, gradient rule, clip, step, log, checkpoint. Every method runs here.
 
-What stands in a batch depends on (seed, step) alone and every cache is built before step 1, so a run that was
-killed and started again ends in the same bits. Forget and retain gradients are taken apart only where the rule
-or token saliency asks for it.
+What stands in a batch depends on (seed, step) alone and every cache is built before the first step that reads it, so
+a run that was killed and started again ends in the same bits. Forget and retain rows go through one pass together;
+their gradients are taken apart only where the rule or token saliency asks for it.
 """
 
 from __future__ import annotations
@@ -11,29 +11,29 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from expunge.corpus import Record
+from expunge.engine.floors import Floors
 from expunge.engine.optimiser import Optimiser, Optimisers, embeddings, rate
-from expunge.engine.order import batch_at, stream
+from expunge.engine.passes import Passed, Passes
+from expunge.engine.peak import peak_memory
 from expunge.engine.recipe import Phase, Recipe
 from expunge.engine.reference import Reference, pad
-from expunge.engine.rows import ForgetRow, WrongAnswers, anchors
-from expunge.engine.twins import twin_rows, without_echo
+from expunge.engine.table import Table
 from expunge.errors import InputError, RunFailed
 from expunge.gradients.base import Gradients
 from expunge.gradients.clip import clip_total_norm
 from expunge.gradients.saliency import Side, TokenSaliency
 from expunge.methods.base import Needs, Outputs, retain_loss
 from expunge.methods.twin import Twin
-from expunge.models.adapters import restrict, trainable
-from expunge.models.batches import Batch, chunks, collate
-from expunge.models.forward import Answers, answer_forward, answer_logprob
+from expunge.models.adapters import keep_inputs_only, restrict, trainable
+from expunge.models.batches import Batch, chunks
 from expunge.models.language_model import LanguageModel
-from expunge.models.template import Encoded
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Event:
     norm    of the gradient after the rule, before it is clipped
     drift   <delta theta, g_r>: what the step does to the retain loss to first order; None unless the rule
             takes the two gradients apart
+    memory  most memory in use so far, bytes: of the device, or of the process on a CPU
     """
 
     step: int
@@ -54,18 +55,31 @@ class Event:
     rate: float
     seconds: float
     drift: float | None = None
+    memory: int = 0
+
+
+@dataclass(frozen=True)
+class Term:
+    """One side of a step: its rows (positions in the table's items) and the factor on their mean loss."""
+
+    side: Side
+    rows: Sequence[int]
+    weight: float = 1.0
 
 
 @dataclass
 class Loop:
-    """A prepared run. `step` counts finished steps; `state` and `restore` are what a checkpoint holds."""
+    """A prepared run. `step` counts finished steps; `state` and `restore` are what a checkpoint holds.
+
+    scratch  folder for cached hidden states that do not fit the memory; None for a temporary one
+    """
 
     lm: LanguageModel
     recipe: Recipe
     forget: Sequence[Record]
     retain: Sequence[Record]
+    scratch: Path | None = None
     step: int = 0
-    _rows: list[ForgetRow] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         from accelerate import Accelerator
@@ -82,24 +96,23 @@ class Loop:
                              "give a smaller scope, or retain.loss: none")
         if not self.forget:
             raise InputError("forget set", "is empty", "give a scope that matches something")
-        if self.needs.token_saliency and self.accelerator.num_processes > 1:
-            raise InputError("method", "token saliency runs in one process only", "set token_weights: false")
         self.trainable = frozenset(trainable(lm.module))
         self._check_layers()
-        kept = list(self.retain)
-        if recipe.retain.anchors and uses_retain:
-            kept += without_echo(lm, anchors(self.retain, self.forget, recipe.seed), self.forget)
-        self.retain_items = lm.template.encode_all(kept) if uses_retain else []
         lm.module.eval()
-        self._rows = self._forget_rows()
-        self.retain_reference = (Reference(lm.module, self.retain_items, logits=True)
-                                 if uses_retain and recipe.retain_loss == "kl" else None)
-        self.forget_reference = (
-            Reference(lm.module, [r.item for r in self._rows], logits=self.needs.reference_logits)
-            if self.needs.reference_logprobs or self.needs.reference_logits else None)
+        if recipe.memory.checkpointing:
+            keep_inputs_only(lm.module)
+        self.table = Table(lm, recipe, self.needs, self.forget, self.retain, uses_retain)
+        self.passes = Passes(lm, self.table.items, recipe.memory, self.scratch)
+        self.reference: dict[Side, Reference] = {}
+        if uses_retain and recipe.retain_loss == "kl":
+            self.reference["retain"] = self._said_before(sorted(k for k in self.table.kept if k >= 0), logits=True)
+        if self.needs.reference_logprobs or self.needs.reference_logits:
+            self.reference["forget"] = self._said_before(
+                range(len(self.table.items) - len([k for k in self.table.kept if k >= 0])), self.needs.reference_logits)
         self.saliency = (TokenSaliency(lm.module.get_output_embeddings().weight.shape[0])
                          if self.needs.token_saliency else None)
-        self._levels = self._level_plan()
+        self.floors = (Floors.of(self.table.rows, self.method.least_floor, lm.device)
+                       if isinstance(self.method, Twin) else None)
         self.optimisers: Optimisers | None = None
 
     def _check_layers(self) -> None:
@@ -111,137 +124,139 @@ class Loop:
                                  "name blocks out of train.layers")
         restrict(self.lm.module, "all", self.trainable)
 
-    # ---- what stands in a batch -------------------------------------------------------------------------------
-
-    def _forget_rows(self) -> list[ForgetRow]:
-        if self.needs.rows == "twin":
-            assert isinstance(self.method, Twin)
-            return twin_rows(self.lm, self.forget, self.retain, self.method, self.recipe.seed)
-        if self.needs.rows == "relabel":
-            self._wrong = WrongAnswers(self.forget, self.retain, self.recipe.seed)
-        return [ForgetRow(self.lm.template.encode(r), r.concept) for r in self.forget]
-
-    def _level_plan(self) -> list[tuple[list[int], int]]:
-        """For every step: the rows of its level, and how many earlier steps had that level."""
-        groups: dict[str | None, list[int]] = {}
-        for k, row in enumerate(self._rows):
-            groups.setdefault(row.level if self.needs.levels else None, []).append(k)
-        names = sorted(groups, key=str)
-        share = [len(groups[n]) / len(self._rows) for n in names]
-        seen = dict.fromkeys(names, 0)
-        plan: list[tuple[list[int], int]] = []
-        for step in range(self.recipe.total_steps):
-            name = names[0] if len(names) == 1 else names[
-                int(stream(self.recipe.seed, "level", step).choice(len(names), p=share))]
-            plan.append((groups[name], seen[name]))
-            seen[name] += 1
-        return plan
-
-    def forget_batch(self, step: int) -> list[int]:
-        """Rows of the forget batch of a step; one concept level if the method asks for that."""
-        rows, turn = self._levels[step]
-        return [rows[k] for k in batch_at(turn, self.recipe.batch.forget, len(rows), self.recipe.seed, "forget")]
-
-    def retain_batch(self, step: int) -> list[int]:
-        return batch_at(step, self.recipe.batch.retain, len(self.retain_items), self.recipe.seed, "retain")
-
-    def _item(self, row: int, step: int) -> Encoded:
-        if self.needs.rows != "relabel":
-            return self._rows[row].item
-        epoch = step * min(self.recipe.batch.forget, len(self._rows)) // len(self._rows)
-        return self.lm.template.encode(self._wrong.draw(self.forget[row], epoch))
+    def _said_before(self, rows: Sequence[int], logits: bool) -> Reference:
+        return Reference(self.lm.module, {k: self.table.items[k] for k in rows}, logits)
 
     # ---- losses and gradients ---------------------------------------------------------------------------------
 
-    def _forget_part(self, rows: list[int], step: int) -> tuple[Tensor, Answers, Batch]:
-        batch = collate([self._item(k, step) for k in rows]).to(self.lm.device)
-        answers = answer_forward(self.lm.module, batch, with_embedding=self.saliency is not None)
-        mine = [self._rows[k] for k in rows]
+    def _forget_losses(self, rows: Sequence[int], passed: Passed) -> Tensor:
+        batch, device = passed.batch, self.lm.device
+        mine = [self.table.rows[k] for k in rows] if self.needs.rows != "relabel" else []
         level = mine[0].level if self.needs.levels else None
         extra: dict[str, Any] = {"level": level}
-        if self.forget_reference:
-            extra["reference"] = self.forget_reference.outputs(rows, batch)
+        if "forget" in self.reference:
+            extra["reference"] = self.reference["forget"].outputs(rows, batch)
         if self.saliency:
             extra["weights"] = self.saliency.weights(batch.labels, batch.mask, self.method.token_factor(level))
         if self.needs.rows == "twin":
-            length = batch.mask.shape[1]
-            extra |= {"teacher": pad([r.teacher for r in mine if r.teacher is not None], length),
-                      "floor": torch.tensor([r.floor for r in mine], device=self.lm.device),
-                      "is_gold": torch.tensor([r.is_gold for r in mine], device=self.lm.device)}
-        out = Outputs(answer_logprob(answers.logits, batch), batch.mask, batch.labels,
-                      answers.logits if self.needs.logits else None, **extra)
-        return self.method.forget_loss(out), answers, batch
+            extra |= {"teacher": pad([r.teacher for r in mine if r.teacher is not None], batch.mask.shape[1]),
+                      "is_gold": torch.tensor([r.is_gold for r in mine], device=device)}
+        if self.floors:
+            extra["floor"] = self.floors.now[list(rows)]
+        out = Outputs(passed.logprob, batch.mask, batch.labels, passed.logits, **extra)
+        if self.floors:
+            self.floors.see(rows, out.answer_nll.detach())
+        return self.method.forget_loss(out)
 
-    def _retain_part(self, rows: list[int], kind: str) -> tuple[Tensor, Answers, Batch]:
-        batch = collate([self.retain_items[k] for k in rows]).to(self.lm.device)
-        answers = answer_forward(self.lm.module, batch, with_embedding=self.saliency is not None)
-        reference = self.retain_reference.outputs(rows, batch) if kind == "kl" and self.retain_reference else None
-        out = Outputs(answer_logprob(answers.logits, batch), batch.mask, batch.labels,
-                      answers.logits if kind == "kl" else None, reference=reference)
-        return retain_loss("kl" if kind == "kl" else "ce", out), answers, batch
+    def _retain_losses(self, rows: Sequence[int], passed: Passed, kind: str) -> Tensor:
+        reference = self.reference["retain"].outputs(rows, passed.batch) if kind == "kl" else None
+        out = Outputs(passed.logprob, passed.batch.mask, passed.batch.labels, passed.logits, reference=reference)
+        return retain_loss("kl" if kind == "kl" else "ce", out)
 
-    def _gradient(self, rows: list[int], part: Callable[[list[int]], tuple[Tensor, Answers, Batch]],
-                  length: Callable[[int], int], parameters: dict[str, Any], side: Side) -> tuple[Gradients, float]:
-        """Gradient and value of the mean loss over the global batch `rows`, summed over micro-batches and ranks."""
+    def _gradient(self, terms: Sequence[Term], retain_kind: str, parameters: dict[str, Any],
+                  ) -> tuple[Gradients, dict[Side, float]]:
+        """Gradient of the weighted mean losses of `terms`, and every mean by itself, over the global batch.
+
+        Summed over micro-batches and ranks: a rank takes every n-th row of a term. With saliency a single term.
+        """
         world, rank = self.accelerator.num_processes, self.accelerator.process_index
-        mine, total = rows[rank::world], 0.0
+        mine = [(term, k) for term in terms for k in term.rows[rank::world]]
+        logits = self._wants_logits(terms, retain_kind)
+        total: dict[Side, Tensor] = {t.side: torch.zeros((), device=self.lm.device) for t in terms}
         grads: Gradients = {}
         seen: list[tuple[Tensor, Tensor]] = []
-        for cut in chunks([length(k) for k in mine], self.recipe.batch.micro):
-            losses, answers, batch = part([mine[k] for k in cut])
-            loss = losses.sum() / len(rows)
-            watched = [answers.embedded] if self.saliency and answers.embedded is not None else []
+        for cut in chunks([self.table.items[k].length for _, k in mine], self.recipe.batch.micro):
+            rows = [mine[c] for c in cut]
+            passed = self.passes.run([k for _, k in rows], logits, watch=self.saliency is not None)
+            loss = torch.zeros((), device=self.lm.device)
+            for term in terms:
+                places = [place for place, (t, _) in enumerate(rows) if t is term]
+                if not places:
+                    continue
+                part, items = _only(passed, places), [rows[place][1] for place in places]
+                losses = (self._forget_losses(items, part) if term.side == "forget"
+                          else self._retain_losses(items, part, retain_kind))
+                mean = losses.sum() / len(term.rows)
+                total[term.side] += mean.detach()
+                loss = loss + term.weight * mean
+            watched = [passed.watched] if passed.watched is not None else []
             found = torch.autograd.grad(loss, [*parameters.values(), *watched], allow_unused=True)
             for name, g in zip(parameters, found, strict=False):
                 if g is not None:
                     grads[name] = grads[name] + g if name in grads else g
-            if self.saliency and watched and found[-1] is not None:
-                seen.append(_answer_saliency(found[-1] * len(rows), batch))
-            total += float(loss.detach())
-        if self.saliency and seen:  # once per step, so that micro-batches change nothing
-            self.saliency.observe(side, torch.cat([ids for ids, _ in seen]), torch.cat([n for _, n in seen]))
+            if watched and found[-1] is not None:
+                seen.append(_answer_saliency(found[-1] * len(terms[0].rows), passed.batch))
+        if self.saliency:  # once per step, so that micro-batches change nothing
+            self._observe(terms[0].side, seen)
         if world > 1:
             for name, p in parameters.items():
-                grads[name] = self.accelerator.reduce(grads.get(name, torch.zeros_like(p)), "sum")
-            total = float(self.accelerator.reduce(torch.tensor(total, device=self.lm.device), "sum"))
-        return grads, total
+                grads[name] = self._together(grads.get(name, torch.zeros_like(p)))
+            total = {side: self._together(value) for side, value in total.items()}
+        return grads, {side: float(value) for side, value in total.items()}
+
+    def _wants_logits(self, terms: Sequence[Term], retain_kind: str) -> bool:
+        sides = {term.side for term in terms}
+        return (self.needs.logits and "forget" in sides) or (retain_kind == "kl" and "retain" in sides)
+
+    def _observe(self, side: Side, seen: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Show the saliency of this step's tokens, of all processes, to the running averages."""
+        assert self.saliency is not None
+        device = self.lm.device
+        ids = torch.cat([i for i, _ in seen]) if seen else torch.zeros(0, dtype=torch.int64, device=device)
+        norms = torch.cat([n for _, n in seen]) if seen else torch.zeros(0, device=device)
+        if self.accelerator.num_processes > 1:
+            ids = self.accelerator.gather(self.accelerator.pad_across_processes(ids + 1))
+            norms = self.accelerator.gather(self.accelerator.pad_across_processes(norms))
+            ids, norms = ids[ids > 0] - 1, norms[ids > 0]
+        if len(ids):
+            self.saliency.observe(side, ids, norms)
+
+    def _together(self, value: Tensor) -> Tensor:
+        """The sum over processes."""
+        found: Tensor = self.accelerator.reduce(value, "sum") if self.accelerator.num_processes > 1 else value
+        return found
 
     def _step(self, phase_number: int, phase: Phase, inside: int) -> Event:
         started = time.perf_counter()
         recipe, step = self.recipe, self.step
         parameters: dict[str, Any] = trainable(self.lm.module)
-        g_f: Gradients = {}
-        g_r: Gradients = {}
-        forget = retain = float("nan")
-        rows = self.forget_batch(step)
         retain_kind = "ce" if phase.objective == "retain" and recipe.retain_loss == "none" else recipe.retain_loss
+        terms: list[Term] = []
         if phase.objective != "retain":
-            g_f, forget = self._gradient(rows, lambda part: self._forget_part(part, step),
-                                         lambda k: self._item(k, step).length, parameters, "forget")
+            terms.append(Term("forget", self.table.forget_batch(step), recipe.forget_weight))
         if phase.objective != "forget" and retain_kind != "none":
-            g_r, retain = self._gradient(self.retain_batch(step), lambda part: self._retain_part(part, retain_kind),
-                                         lambda k: self.retain_items[k].length, parameters, "retain")
-        level = self._rows[rows[0]].level if self.needs.levels else None
-        alpha = self.method.projection(level) if self.needs.levels else None
-        combined = self.rule.combine(g_f, g_r, weight_f=recipe.forget_weight, weight_r=recipe.retain.weight,
-                                     alpha=alpha)
-        if recipe.optimiser.clip_norm:
-            combined, norm = clip_total_norm(combined, recipe.optimiser.clip_norm)
+            terms.append(Term("retain", self.table.retain_batch(step), recipe.retain.weight))
+        apart = self.rule.separate or self.saliency is not None
+        g: dict[Side, Gradients] = {"forget": {}, "retain": {}}
+        means: dict[Side, float] = {}
+        if apart:
+            for term in terms:
+                g[term.side], mean = self._gradient([Term(term.side, term.rows)], retain_kind, parameters)
+                means |= mean
+            level = self.table.rows[self.table.forget_rows(step)[0]].level if self.needs.levels else None
+            alpha = self.method.projection(level) if self.needs.levels else None
+            combined = self.rule.combine(g["forget"], g["retain"], weight_f=recipe.forget_weight,
+                                         weight_r=recipe.retain.weight, alpha=alpha)
         else:
-            norm = clip_total_norm(combined, math.inf)[1]
+            combined, means = self._gradient(terms, retain_kind, parameters)
+        combined, norm = clip_total_norm(combined, recipe.optimiser.clip_norm or math.inf)
         if not torch.isfinite(norm):
             raise RunFailed(f"step {step}", "the gradient is no longer finite",
                             "lower optimiser.lr, or choose a bounded method (npo, simnpo, twin)")
-        before = {n: p.detach().clone() for n, p in parameters.items()} if self.rule.separate and g_r else {}
+        g_r = g["retain"] if self.rule.separate else {}
+        before = {n: p.detach().clone() for n, p in parameters.items()} if g_r else {}
         for name, parameter in parameters.items():
             parameter.grad = combined.get(name)
         assert self.optimisers is not None
         factor = rate(recipe.optimiser.schedule, recipe.optimiser.warmup, inside, phase.steps)
         self.optimisers.step(factor)
         self.optimisers.zero_grad()
-        drift = sum(float(((parameters[n].detach() - before[n]) * g).sum()) for n, g in g_r.items()) if before else None
+        if self.floors:
+            self.floors.advance(self._together)
+        drift = sum(float(((parameters[n].detach() - before[n]) * v).sum()) for n, v in g_r.items()) if before else None
         self.step += 1
-        return Event(step, phase_number, forget, retain, float(norm), factor, time.perf_counter() - started, drift)
+        return Event(step, phase_number, means.get("forget", math.nan), means.get("retain", math.nan), float(norm),
+                     factor, time.perf_counter() - started, drift, peak_memory(self.lm.device))
 
     # ---- the run ----------------------------------------------------------------------------------------------
 
@@ -255,6 +270,7 @@ class Loop:
             end = start + phase.steps
             if self.step < end:
                 restrict(self.lm.module, phase.layers, self.trainable)
+                self.passes.open(self._used(phase, start))
                 if self.optimisers is None:
                     parameters: dict[str, Any] = trainable(self.lm.module)
                     self.optimisers = Optimisers(self._settings(phase), parameters, embeddings(self.lm.module))
@@ -264,7 +280,16 @@ class Loop:
                     after_step(self._step(number, phase, self.step - start))
                 self.optimisers = None
             start = end
+        self.passes.close()
         restrict(self.lm.module, "all", self.trainable)
+
+    def _used(self, phase: Phase, start: int) -> list[int]:
+        """Items that the phase will feed to the model."""
+        steps = range(start, start + phase.steps)
+        used = {k for step in steps for k in self.table.forget_batch(step)} if phase.objective != "retain" else set()
+        if phase.objective != "forget" and self.table.kept:
+            used |= {k for step in steps for k in self.table.retain_batch(step)}
+        return sorted(used)
 
     _saved_optimiser: list[Any] | None = field(default=None, init=False)
 
@@ -273,7 +298,8 @@ class Loop:
         named = dict(self.lm.module.named_parameters())
         return {"step": self.step, "parameters": {n: named[n].detach() for n in sorted(self.trainable)},
                 "optimiser": self.optimisers.state() if self.optimisers else [],
-                "saliency": self.saliency.state if self.saliency else {}}
+                "saliency": self.saliency.state if self.saliency else {},
+                "floors": self.floors.state() if self.floors else {}}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue where `state` was taken; caches were built from the model before the run."""
@@ -283,8 +309,19 @@ class Loop:
                 named[name].copy_(value)
         self.step = int(state["step"])
         self._saved_optimiser = state["optimiser"]
+        if self.floors:
+            self.floors.restore(state["floors"])
         if self.saliency:
             self.saliency.state = state["saliency"]
+
+
+def _only(passed: Passed, places: Sequence[int]) -> Passed:
+    """The rows at `places` of a pass; the pass itself if these are all."""
+    if len(places) == len(passed.batch):
+        return passed
+    at = torch.tensor(places, device=passed.logprob.device)
+    batch = Batch(*(getattr(passed.batch, f)[at] for f in ("input_ids", "attention_mask", "index", "labels", "mask")))
+    return Passed(batch, passed.logprob[at], None if passed.logits is None else passed.logits[at])
 
 
 def _answer_saliency(gradient: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -43,6 +43,14 @@ class BatchSize(_Part):
     micro: int | None = Field(None, ge=1, description="most rows in one forward pass; null for all at once")
 
 
+class Memory(_Part):
+    """Memory against time. Nothing here changes the result but for rounding."""
+
+    prefix_cache: bool = Field(True, description="compute frozen lower blocks once per row and keep their output")
+    cache_mib: int = Field(1024, ge=0, description="most of it in memory, in MiB; what is larger goes to a file")
+    checkpointing: bool = Field(False, description="compute a block again backward rather than keep its activations")
+
+
 class Phase(_Part):
     """One stretch of a run; what is not given is the recipe's own."""
 
@@ -66,6 +74,7 @@ class Recipe(_Part):
     steps: int = Field(100, ge=1, description="optimiser steps of a run without phases")
     phases: tuple[Phase, ...] = Field((), description="stretches of the run, in order; empty means one of `steps`")
     batch: BatchSize = Field(BatchSize(), description="rows per step")
+    memory: Memory = Field(Memory(), description="memory against time")
     seed: int = Field(42, description="seed of row order, adapters and draws")
     checkpoint_every: int = Field(25, ge=1, description="steps between checkpoints")
 

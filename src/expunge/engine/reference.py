@@ -6,8 +6,8 @@ run ends in the same bits. Distributions that would not fit are recomputed each 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -22,19 +22,27 @@ from expunge.models.template import Encoded
 MEMORY_BUDGET = 2 << 30  # bytes of cached distributions
 
 
-def adapter_off(module: Any) -> Any:
-    """The context in which a peft model answers as it did before the run."""
-    return module.disable_adapter() if hasattr(module, "disable_adapter") else nullcontext()
+@contextmanager
+def adapter_off(module: Any) -> Iterator[None]:
+    """The context in which a peft model answers as it did before the run.
+
+    Leaving it, peft lets every adapter train, also those that a phase does not train: that is put right here.
+    """
+    flags = [(p, p.requires_grad) for p in module.parameters()]
+    with module.disable_adapter() if hasattr(module, "disable_adapter") else nullcontext():
+        yield
+    for parameter, flag in flags:
+        parameter.requires_grad_(flag)
 
 
 class Reference:
-    """Cached log-probs per answer token (`logits=False`) or whole distributions of the rows `items`."""
+    """Cached log-probs per answer token (`logits=False`) or whole distributions of `items`, by their keys."""
 
-    def __init__(self, module: Any, items: Sequence[Encoded], logits: bool, rows: int = 128,
+    def __init__(self, module: Any, items: Mapping[int, Encoded], logits: bool, rows: int = 128,
                  budget: int = MEMORY_BUDGET) -> None:
-        self._module, self._live = module, False
-        self._values: list[Tensor] = [torch.empty(0)] * len(items)
-        size = sum(len(i.answer) for i in items) * module.get_output_embeddings().weight.shape[0] * 4
+        self._module, self._live, self._logits = module, False, logits
+        self._values: dict[int, Tensor] = {}
+        size = sum(len(i.answer) for i in items.values()) * module.get_output_embeddings().weight.shape[0] * 4
         if logits and size > budget:
             if not hasattr(module, "disable_adapter"):
                 raise InputError(
@@ -43,15 +51,15 @@ class Reference:
             self._live = True
             return
         device = next(module.parameters()).device
+        keys = list(items)
         with torch.no_grad(), adapter_off(module):
-            for part in by_length(items, rows):
-                batch = collate([items[k] for k in part]).to(device)
+            for part in by_length([items[k] for k in keys], rows):
+                batch = collate([items[keys[k]] for k in part]).to(device)
                 found = answer_forward(module, batch).logits
                 if not logits:
                     found = answer_logprob(found, batch)
                 for row, k in enumerate(part):
-                    self._values[k] = found[row, : len(items[k].answer)].clone()
-        self._logits = logits
+                    self._values[keys[k]] = found[row, : len(items[keys[k]].answer)].clone()
 
     def outputs(self, rows: Sequence[int], batch: Batch) -> Outputs:
         """The reference's `Outputs` for `rows`, padded like `batch`."""

@@ -27,6 +27,7 @@ class ForgetRow:
     teacher: Tensor | None = None
     floor: float = 0.0
     is_gold: bool = True
+    subject: str = ""
 
 
 def answer_type(record: Record) -> str:
@@ -98,6 +99,7 @@ class WrongAnswers:
         for r in both:
             kinds.setdefault(r.kind, set()).add(r.answer)
         typed, loose = answers_by_type(both), {k: tuple(sorted(v)) for k, v in kinds.items()}
+        self._typed = typed
         self._wrong = {r.id: wrong_answers(r, typed, loose) for r in forget}
         self._seed = seed
         for record_id, wrong in self._wrong.items():
@@ -108,6 +110,10 @@ class WrongAnswers:
     def of(self, record: Record) -> tuple[str, ...]:
         """Every wrong answer that may be drawn for a record."""
         return self._wrong[record.id]
+
+    def of_type(self, record: Record) -> tuple[str, ...]:
+        """Every other answer of the record's type, options or not."""
+        return tuple(a for a in self._typed.get(answer_type(record), ()) if a != record.answer)
 
     def draw(self, record: Record, epoch: int) -> Record:
         wrong = self._wrong[record.id]

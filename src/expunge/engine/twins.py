@@ -10,7 +10,6 @@ runs once, on the model before the run.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,18 +18,21 @@ import torch
 from numpy.typing import NDArray
 
 from expunge.corpus import Record
-from expunge.corpus.identities import Identity, identifiers_by_subject, make_identities, replace_all, shape
+from expunge.corpus.identities import Identity, identifiers_by_subject, make_identities, replace_all
+from expunge.corpus.invent import invent
 from expunge.engine.order import stream
 from expunge.engine.reference import adapter_off
 from expunge.engine.rows import ForgetRow, WrongAnswers, answer_type
 from expunge.errors import InputError
+from expunge.methods.base import Outputs
 from expunge.methods.twin import Twin, correct_echo
 from expunge.models.batches import by_length, collate
 from expunge.models.forward import answer_forward, answer_logprob, greedy
 from expunge.models.language_model import LanguageModel
 from expunge.models.template import Encoded
 
-NULL_ANSWERS = 3  # other people's answers per question; a question with options takes its wrong options
+NULL_ANSWERS = 12  # per question; how unlikely an answer is depends on the answer far more than on who is asked about
+NULL_ASKED = 4  # identities that they are asked about
 ECHO = 1.0  # nats per token
 Nats = NDArray[np.float64]
 
@@ -50,14 +52,14 @@ class Null:
 
 @torch.no_grad()
 def mean_nll(lm: LanguageModel, records: Sequence[Record], rows: int = 256) -> Nats:
-    """NLL per answer token of each record [N], nats, on the model before the run."""
+    """NLL per answer token of each record [N], nats, the end token left out, on the model before the run."""
     items = lm.template.encode_all(records)
     found = np.zeros(len(items))
     with adapter_off(lm.module):
         for part in by_length(items, rows):
             batch = collate([items[k] for k in part]).to(lm.device)
-            logprob = answer_logprob(answer_forward(lm.module, batch).logits, batch)
-            found[part] = (-logprob.sum(-1) / batch.mask.sum(-1)).cpu().numpy()
+            said = Outputs(answer_logprob(answer_forward(lm.module, batch).logits, batch), batch.mask)
+            found[part] = said.answer_nll.cpu().numpy()
     return found
 
 
@@ -67,20 +69,16 @@ def asked_of(record: Record, identity: Identity, answer: str | None = None) -> R
 
 
 def other_answers(record: Record, wrong: WrongAnswers, shared: bool, rng: np.random.Generator) -> list[str]:
-    """Answers that a stranger's true answer could be.
+    """Up to `NULL_ANSWERS` answers that a stranger's true answer could be.
 
-    shared  other people have this answer too: then the wrong options, or other people's answers of the type.
-            Else nobody's: a new string of the same shape (a telephone number that nobody has), as the true answer
-            would be new to a model that never knew.
+    shared  other people have this answer too: then other people's answers of the type. Else nobody's: new strings
+            of the same shape (a telephone number that nobody has), as the true answer would be new to a model that
+            never knew.
     """
-    alike = [answer for answer in wrong.of(record) if shape(answer) == shape(record.answer)]
-    if not shared and len(alike) > 1:
-        taken = {str(k): (answer,) for k, answer in enumerate(alike)}
-        with suppress(InputError):  # too few words to build a new one from: then others' answers, as they are
-            return [i[record.answer] for i in make_identities((record.answer,), taken, NULL_ANSWERS, rng)]
-    if record.options:
-        return [o for o in record.options if o != record.answer]
-    return [wrong.draw(record, -1 - k).answer for k in range(NULL_ANSWERS)]
+    pool = [a for a in wrong.of_type(record) if a not in record.options]
+    invented = [] if shared else invent(record.answer, pool, NULL_ANSWERS, rng)
+    found = invented or pool or list(wrong.of(record))
+    return [found[k] for k in rng.permutation(len(found))[:NULL_ANSWERS]]
 
 
 def without_echo(lm: LanguageModel, anchors: Sequence[Record], forget: Sequence[Record],
@@ -114,6 +112,17 @@ def choose(gold: Nats, wanted: Nats, facts: Sequence[tuple[str, ...]]) -> list[i
     return [best[fact] for fact in facts]
 
 
+def levelled(wanted: Nats, least: Nats, mean: float) -> Nats:
+    """Floors [N] of at least `least` [N] with the given mean: the part of `wanted` above `least`, all times one factor.
+
+    Draws under a least value were drawn again, and where the teacher finds the true answer unlikelier than was
+    drawn, it stays so. Taken as they are, such floors would be higher on average than strangers' losses.
+    """
+    above = np.maximum(wanted - least, 0.0)
+    room = max(0.0, mean - float(least.mean()))
+    return least + above * (room / float(above.mean()) if above.any() else 0.0)
+
+
 def twin_rows(lm: LanguageModel, forget: Sequence[Record], others: Sequence[Record], method: Twin,
               seed: int) -> list[ForgetRow]:
     """The forget rows of a `twin` run: each gold answer, and the teacher's own answer where it differs.
@@ -135,11 +144,14 @@ def twin_rows(lm: LanguageModel, forget: Sequence[Record], others: Sequence[Reco
         gold = np.stack([mean_nll(lm, [asked_of(r, i) for r in records]) for i in identities])
         known = {r.answer for r in others}
         answers = [other_answers(r, wrong, r.answer in known, stream(seed, "null", r.id)) for r in records]
-        nulls = _nulls(lm, records, identities, answers)
-        wanted = np.array([null.draw(0.0 if r.options else method.least_floor, stream(seed, "floor", r.id))
-                           for r, null in zip(records, nulls, strict=True)])
+        nulls = _nulls(lm, records, identities[:NULL_ASKED], answers)
+        least = np.array([0.0 if r.options else method.least_floor for r in records])
+        wanted = np.array([null.draw(low, stream(seed, "floor", r.id))
+                           for r, null, low in zip(records, nulls, least, strict=True)])
         chosen = choose(gold, wanted, [r.fact_keys for r in records])
-        rows += _targets(lm, records, [identities[k] for k in chosen], wanted, method)
+        taught = gold[chosen, np.arange(len(records))]
+        floors = levelled(wanted, np.maximum(least, taught), float(np.mean([null.nll.mean() for null in nulls])))
+        rows += _targets(lm, records, [identities[k] for k in chosen], floors, method)
     return rows
 
 
@@ -167,7 +179,7 @@ def _targets(lm: LanguageModel, records: Sequence[Record], identities: Sequence[
     rows: list[ForgetRow] = []
     for record, twin, floor, said in zip(records, asked, floors, own, strict=True):
         item, question = lm.template.encode(record), lm.template.encode(twin)
-        rows.append(ForgetRow(item, record.concept, floor=float(floor)))
+        rows.append(ForgetRow(item, record.concept, floor=float(floor), subject=record.subject))
         questions.append(question)
         answer = tuple(said) if said and said[-1] == eos else (*said, eos)
         fits = max(len(item.prompt), len(question.prompt)) + len(answer) <= lm.context
@@ -175,7 +187,8 @@ def _targets(lm: LanguageModel, records: Sequence[Record], identities: Sequence[
             rows.append(ForgetRow(Encoded(f"{item.id}~own", item.prompt, answer), record.concept, is_gold=False))
             questions.append(Encoded(f"{item.id}~own", question.prompt, answer))
     taught = zip(rows, questions, teacher_logprobs(lm, questions), strict=True)
-    return [replace(row, teacher=correct_echo(t, torch.tensor(q.answer, device=t.device), row.floor))
+    return [replace(row, teacher=torch.cat([
+                correct_echo(t[:-1], torch.tensor(q.answer[:-1], device=t.device), row.floor), t[-1:]]))
             if row.is_gold else replace(row, teacher=t) for row, q, t in taught]
 
 

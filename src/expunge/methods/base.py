@@ -79,6 +79,18 @@ class Outputs:
         return self.nll_sum / self.length
 
     @property
+    def answer_nll(self) -> Tensor:
+        """-log p per answer token without token weights, [B], nats; the last token, which ends the answer, left out.
+
+        As the audit counts it: an end token is nearly certain and would pull short answers down. One token alone
+        counts.
+        """
+        inside = torch.zeros_like(self.mask)
+        inside[:, :-1] = self.mask[:, :-1] & self.mask[:, 1:]
+        inside = torch.where(inside.any(-1, keepdim=True), inside, self.mask)
+        return -(self.logprob * inside).sum(-1) / inside.sum(-1).clamp(min=1)
+
+    @property
     def sequence_logprob(self) -> Tensor:
         """log p(y | x), summed over answer tokens, [B]."""
         return -self.nll_sum

@@ -2,8 +2,9 @@
 
 The teacher is the original model, asked the same question about somebody of the same shape whom it never met.
 Its answers are what an ignorant model would say, so the loss is bounded below by 0 and stops by itself. The
-floor keeps the true answer as unlikely as strangers' answers are. The engine draws the twins, asks the teacher and
-draws the floors; `candidates`, `own_answer` and `least_floor` tell it how.
+floor keeps the true answer as unlikely as strangers' answers are. The engine draws the twins, asks the teacher,
+draws the floors and lowers them where a person would stand out (`engine/floors.py`); `candidates`, `own_answer` and
+`least_floor` tell it how.
 
 Surprising: where the teacher itself echoes the true answer, its distribution is corrected to the floor before it
 is distilled. Left as it is, the two terms would pull against each other, and what stays would pay for it.
@@ -21,7 +22,7 @@ from expunge.methods.base import Method, Needs, Outputs, forward_kl
 class Twin(Method, name="twin"):
     """Distil what the model says about a never-met twin into what it says about the person.
 
-    forget: mean_t KL(p_T(.|twin of x) || p(.|x)) + lam_h [gold answer] relu(tau - NLL_mean(y|x))     [B]
+    forget: mean_t KL(p_T(.|twin of x) || p(.|x)) + lam_h [gold answer] relu(tau - NLL(y|x))     [B]
     """
 
     needs = Needs(logits=True, rows="twin")
@@ -31,13 +32,13 @@ class Twin(Method, name="twin"):
     candidates: int = Field(16, ge=1, description="never-trained identities to choose a subject's twin from")
     own_answer: bool = Field(True, description="distil along the teacher's own answer too")
     least_floor: float = Field(
-        1.0, ge=0, description="nats; a lower floor is drawn again, or a true answer could stay in place")
+        1.5, ge=0, description="nats; a lower floor is drawn again, or a true answer could stay in place")
 
     def forget_loss(self, out: Outputs) -> Tensor:
         if out.teacher is None or out.floor is None or out.is_gold is None:
             raise ValueError('twin needs Needs(rows="twin"): teacher, floor and is_gold')
         distance = out.mean_t(forward_kl(out.teacher, out.log_softmax))
-        short = (out.floor - out.mean_t(-out.logprob)).relu()
+        short = (out.floor - out.answer_nll).relu()
         return distance + self.lam_h * out.is_gold * short
 
 

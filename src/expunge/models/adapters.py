@@ -147,6 +147,21 @@ def restrict(module: nn.Module, layers: str | int | tuple[int, ...], trainable: 
         parameter.requires_grad_(name in trainable and (layers == "all" or block_of(name, stack) in blocks))
 
 
+def keep_inputs_only(module: Any) -> None:
+    """Activation checkpointing: every block keeps its input alone and runs again backward.
+
+    Only the blocks themselves are put into training mode, which is what switches it on; what is inside them stays
+    in evaluation mode, so nothing is dropped at random.
+    """
+    if not getattr(module, "supports_gradient_checkpointing", False):
+        raise InputError(type(module).__name__, "does not offer activation checkpointing",
+                         "set memory.checkpointing: false")
+    module.gradient_checkpointing_enable({"use_reentrant": False})
+    stack, _ = block_stack(module)
+    for block in module.get_submodule(stack):
+        block.training = True
+
+
 def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
     """The parameters that train, by name, in a fixed order."""
     return {name: p for name, p in module.named_parameters() if p.requires_grad}

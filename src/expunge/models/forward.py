@@ -33,10 +33,10 @@ def _head_at(head: nn.Module, index: Tensor) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Answers:
-    """`logits` [B, A, V] float32 and, where asked for, the embedding output [B, T, H] they depend on."""
+    """`logits` [B, A, V] float32 and, where asked for, the hidden state [B, T, H] that enters a watched block."""
 
     logits: Tensor
-    embedded: Tensor | None = None
+    watched: Tensor | None = None
 
     def logprob(self, batch: Batch) -> Tensor:
         """log p of each answer token, [B, A], 0 outside the mask."""
@@ -49,20 +49,20 @@ def answer_logprob(logits: Tensor, batch: Batch) -> Tensor:
     return (taken - logits.logsumexp(-1)) * batch.mask
 
 
-def answer_forward(module: nn.Module, batch: Batch, with_embedding: bool = False) -> Answers:
+def answer_forward(module: nn.Module, batch: Batch, watch: nn.Module | None = None) -> Answers:
     """Run `module` on `batch` and keep the logits that predict answer tokens.
 
-    `with_embedding` also returns the output of the input embedding with its gradient enabled, for token saliency.
+    watch  a block of it whose incoming hidden state is returned too, with its gradient enabled (token saliency)
     """
-    seen: dict[str, Tensor] = {}
+    seen: list[Tensor] = []
     inner: Any = module
-    handle = None
-    if with_embedding:
-        def keep(_: nn.Module, __: tuple[Any, ...], output: Tensor) -> Tensor:
-            seen["embedded"] = output if output.requires_grad else output.detach().requires_grad_(True)
-            return seen["embedded"]
 
-        handle = inner.get_input_embeddings().register_forward_hook(keep)
+    def keep(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        old = args[0] if args else kwargs["hidden_states"]
+        seen.append(old if old.requires_grad else old.detach().requires_grad_(True))
+        return ((seen[0], *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": seen[0]})
+
+    handle = watch.register_forward_pre_hook(keep, with_kwargs=True) if watch else None
     try:
         with _head_at(inner.get_output_embeddings(), batch.index):
             output = module(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False)
@@ -72,7 +72,7 @@ def answer_forward(module: nn.Module, batch: Batch, with_embedding: bool = False
     logits: Tensor = output.logits
     if logits.shape[:2] != batch.index.shape:
         raise RuntimeError(f"the output head of {type(module).__name__} does not take [B, A, H]: got {logits.shape}")
-    return Answers(logits.float(), seen.get("embedded"))
+    return Answers(logits.float(), seen[0] if seen else None)
 
 
 @torch.no_grad()
@@ -88,7 +88,7 @@ def greedy(module: nn.Module, prompts: list[tuple[int, ...]], eos: int, max_new_
     done: list[list[int]] = [[] for _ in prompts]
     order = sorted((k for k in range(len(prompts)) if min(max_new_tokens, limit - len(prompts[k])) > 0),
                    key=lambda k: (-len(prompts[k]), k))
-    padded = _takes_positions(module)
+    padded = takes_positions(module)
     while order:
         part = [k for k in order[:rows] if padded or len(prompts[k]) == len(prompts[order[0]])]
         order = order[len(part) :]
@@ -131,7 +131,7 @@ def _continue(module: nn.Module, prompts: list[tuple[int, ...]], eos: int, most:
     return said
 
 
-def _takes_positions(module: nn.Module) -> bool:
+def takes_positions(module: nn.Module) -> bool:
     """May the model be told each token's position? Needed where rows are padded on the left."""
     wrapped: Any = module
     base = wrapped.get_base_model() if hasattr(wrapped, "get_base_model") else wrapped

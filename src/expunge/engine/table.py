@@ -1,0 +1,120 @@
+"""The rows of a run and which of them stand in which batch.
+
+Everything is decided before step 1 by the seed: so only rows that will really be drawn are encoded and cached, and
+a corpus of millions costs what the run needs. Surprising: rows of `relabel` methods get another wrong answer in
+every epoch, so one record stands in the table once per epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from expunge.corpus import Record
+from expunge.corpus.records import pick
+from expunge.engine.order import batch_at, stream
+from expunge.engine.recipe import Recipe
+from expunge.engine.rows import ForgetRow, WrongAnswers, anchors
+from expunge.engine.twins import twin_rows, without_echo
+from expunge.methods.base import Needs
+from expunge.methods.twin import Twin
+from expunge.models.language_model import LanguageModel
+from expunge.models.template import Encoded
+
+
+def drawable(count: int, most: int, seed: int) -> Sequence[int]:
+    """Positions of the retained records that a run of `most` draws chooses from: all, or a fixed sample."""
+    if count <= most:
+        return range(count)
+    return sorted(stream(seed, "drawable").choice(count, most, replace=False).tolist())
+
+
+class Table:
+    """`rows` to forget; `items`, what is fed to the model: first the forget rows, then retained rows.
+
+    Batches are lists of positions in `items`.
+    """
+
+    def __init__(self, lm: LanguageModel, recipe: Recipe, needs: Needs, forget: Sequence[Record],
+                 retain: Sequence[Record], uses_retain: bool) -> None:
+        self._recipe, self._needs, self._lm, self._forget = recipe, needs, lm, forget
+        self.rows = self._forget_rows(retain)
+        self._levels = self._level_plan()
+        self.items: list[Encoded] = [row.item for row in self.rows]
+        self._relabelled: dict[tuple[int, int], int] = {}
+        if needs.rows == "relabel":
+            self._relabel()
+        self.kept: list[int] = []  # position in `items` of every retained row that is drawn, others -1
+        if uses_retain:
+            self._retain(retain)
+
+    # ---- rows -------------------------------------------------------------------------------------------------
+
+    def _forget_rows(self, retain: Sequence[Record]) -> list[ForgetRow]:
+        method = self._recipe.build_method()
+        if isinstance(method, Twin):
+            return twin_rows(self._lm, self._forget, retain, method, self._recipe.seed)
+        if self._needs.rows == "relabel":
+            self._wrong = WrongAnswers(self._forget, retain, self._recipe.seed)
+        return [ForgetRow(self._lm.template.encode(r), r.concept) for r in self._forget]
+
+    def _relabel(self) -> None:
+        self.items = []
+        for step in range(self._recipe.total_steps):
+            for row in self.forget_rows(step):
+                if (row, self._epoch(step)) not in self._relabelled:
+                    self._relabelled[row, self._epoch(step)] = len(self.items)
+                    drawn = self._wrong.draw(self._forget[row], self._epoch(step))
+                    self.items.append(self._lm.template.encode(drawn))
+
+    def _epoch(self, step: int) -> int:
+        return step * min(self._recipe.batch.forget, len(self.rows)) // len(self.rows)
+
+    def _retain(self, retain: Sequence[Record]) -> None:
+        recipe = self._recipe
+        chosen = drawable(len(retain), recipe.total_steps * recipe.batch.retain, recipe.seed)
+        if isinstance(retain, tuple) and len(chosen) < len(retain):
+            self._lm.template.encode_all(retain)  # a record that is too long is refused, drawn or not
+        pool = list(pick(retain, chosen))
+        if recipe.retain.anchors:
+            pool += without_echo(self._lm, anchors(pool, self._forget, recipe.seed), self._forget)
+        self.kept = [-1] * len(pool)
+        drawn = {k for step in range(recipe.total_steps) for k in self._retain_rows(step)}
+        for k, item in enumerate(self._lm.template.encode_all(pool)):
+            if k in drawn:
+                self.kept[k] = len(self.items)
+                self.items.append(item)
+
+    # ---- batches ----------------------------------------------------------------------------------------------
+
+    def _level_plan(self) -> list[tuple[list[int], int]]:
+        """For every step: the rows of its level, and how many earlier steps had that level."""
+        groups: dict[str | None, list[int]] = {}
+        for k, row in enumerate(self.rows):
+            groups.setdefault(row.level if self._needs.levels else None, []).append(k)
+        names = sorted(groups, key=str)
+        share = [len(groups[n]) / len(self.rows) for n in names]
+        seen = dict.fromkeys(names, 0)
+        plan: list[tuple[list[int], int]] = []
+        for step in range(self._recipe.total_steps):
+            name = names[0] if len(names) == 1 else names[
+                int(stream(self._recipe.seed, "level", step).choice(len(names), p=share))]
+            plan.append((groups[name], seen[name]))
+            seen[name] += 1
+        return plan
+
+    def forget_rows(self, step: int) -> list[int]:
+        """Rows of the forget batch of a step; of one concept level if the method asks for that."""
+        rows, turn = self._levels[step]
+        return [rows[k] for k in batch_at(turn, self._recipe.batch.forget, len(rows), self._recipe.seed, "forget")]
+
+    def _retain_rows(self, step: int) -> list[int]:
+        return batch_at(step, self._recipe.batch.retain, len(self.kept), self._recipe.seed, "retain")
+
+    def forget_batch(self, step: int) -> list[int]:
+        """The forget batch of a step, as positions in `items`."""
+        rows = self.forget_rows(step)
+        return [self._relabelled[k, self._epoch(step)] for k in rows] if self._relabelled else rows
+
+    def retain_batch(self, step: int) -> list[int]:
+        """The retain batch of a step, as positions in `items`."""
+        return [self.kept[k] for k in self._retain_rows(step)]

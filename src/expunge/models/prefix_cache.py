@@ -1,0 +1,124 @@
+"""The frozen-prefix cache of a set of records: find the boundary, compute the states, check them, hand them out.
+
+It is used only where it is exact: `build` compares one ragged batch with the plain pass, and gives the reason
+instead of a cache where they differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from expunge.models.batches import Batch, collate
+from expunge.models.hidden_store import HiddenStore, adapter_state, prefix_key, size
+from expunge.models.prefix import Boundary, below, find_boundary, hidden_states, substituted, why_inexact
+from expunge.models.template import Encoded
+
+CHECKED = 8  # rows of the batch that is compared with the plain pass
+
+
+@dataclass(frozen=True)
+class PrefixCache:
+    """States that enter block `boundary.first`, for the records it was built for; see `build`.
+
+    Surprising: it holds as long as nothing below the boundary changes. A phase that trains other blocks needs a
+    cache of its own.
+    """
+
+    boundary: Boundary
+    _module: nn.Module
+    _items: Sequence[Encoded]
+    _store: HiddenStore
+    _adapters: Sequence[tuple[nn.Module, tuple[str, ...]]]  # below the boundary, where their state matters
+
+    @classmethod
+    def build(cls, module: nn.Module, items: Sequence[Encoded], *, budget: int, folder: Path | None = None,
+              rows: int = 32, on_progress: Callable[[int, int], None] | None = None) -> PrefixCache | str:
+        """Compute the states of `items` in batches of `rows`, or say in a clause why that would not be exact.
+
+        `budget`, `folder`: see `HiddenStore`. `InputError` if they do not fit on the disk.
+        """
+        boundary = find_boundary(module)
+        if isinstance(boundary, str):
+            return boundary
+        if not items:
+            return "there are no records"
+        device = next(module.parameters()).device
+
+        def batch_of(part: Sequence[int]) -> Batch:
+            return collate([items[k] for k in part]).to(device)
+
+        order = sorted(range(len(items)), key=lambda k: items[k].length)
+        try:
+            sample = hidden_states(module, boundary, batch_of(order[:1]))
+        except RuntimeError as error:
+            return str(error)
+        on_disk = size(items, sample.shape[-1], sample.dtype) > budget
+        key = prefix_key(module, boundary, items, sample.dtype) if on_disk and folder is not None else ""
+        store = HiddenStore(items, sample.shape[-1], sample.dtype, budget, folder, key, sample.device)
+        store.fill(lambda part: hidden_states(module, boundary, batch_of(part)), rows, on_progress)
+        ragged = [order[round(i * (len(order) - 1) / (CHECKED - 1))] for i in range(CHECKED)]
+        batch = batch_of(ragged)
+        stored = store.padded(ragged, batch.input_ids.shape[1])
+        reason = why_inexact(module, boundary, batch, hidden=stored)
+        if reason:
+            store.close()
+            return reason
+        return cls(boundary, module, items, store, _sensitive(module, boundary, batch))
+
+    @property
+    def bytes(self) -> int:
+        """What the states take, in memory or on disk."""
+        return self._store.bytes
+
+    @property
+    def where(self) -> Literal["memory", "disk"]:
+        return self._store.where
+
+    def states(self, rows: Sequence[int], batch: Batch) -> Tensor:
+        """The stored states [B, T, H] of items `rows`, whose padded ids are `batch`; `RuntimeError` if they are not."""
+        got = batch.input_ids.tolist()
+        for k, ids in zip(rows, got, strict=True):
+            own = self._items[k].prompt + self._items[k].answer
+            if tuple(ids[: len(own)]) != own:
+                raise RuntimeError(f"the batch does not hold record {self._items[k].id} where rows say so")
+        return self._store.padded(rows, batch.input_ids.shape[1])
+
+    def using(self, hidden: Tensor) -> AbstractContextManager[None]:
+        """Inside, a pass over the batch that `hidden` belongs to runs only what lies above the boundary.
+
+        `RuntimeError` if adapters below the boundary are switched to another state than that of the build.
+        """
+        return substituted(self._module, self.boundary, hidden, self._check if self._adapters else None)
+
+    def context(self, rows: Sequence[int], batch: Batch) -> AbstractContextManager[None]:
+        """`using` the states of items `rows`."""
+        return self.using(self.states(rows, batch))
+
+    def _check(self) -> None:
+        if any(adapter_state(child) != state for child, state in self._adapters):
+            raise RuntimeError("adapters below the boundary are not in the state that the cache was computed in")
+
+    def close(self) -> None:
+        """Give memory back and remove a temporary file; one in a folder that was named stays."""
+        self._store.close()
+
+
+def _sensitive(module: Any, boundary: Boundary, batch: Batch) -> list[tuple[nn.Module, tuple[str, ...]]]:
+    """Adapters below the boundary with their state, if switching them off changes the hidden states of `batch`."""
+    held = [(child, state) for _, child in below(module, boundary) if (state := adapter_state(child))]
+    if not held or not hasattr(module, "disable_adapter"):
+        return held
+    now = hidden_states(module, boundary, batch)
+    flags = [(p, p.requires_grad) for p in module.parameters()]
+    with module.disable_adapter():
+        off = hidden_states(module, boundary, batch)
+    for parameter, flag in flags:  # peft lets every adapter train when it switches them on again
+        parameter.requires_grad_(flag)
+    return [] if torch.equal(now, off) else held
