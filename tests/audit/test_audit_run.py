@@ -124,7 +124,7 @@ def test_without_a_retrained_model_twins_are_the_reference_and_relearning_claims
     assert found["leak.self"].reference.role == "twins"
     assert found["relearn.in_domain"].status == "inconclusive"
     assert "leak.axis" not in {e.key for e in found.entries}
-    assert found["mia"].estimate == nothing_forgotten["mia"].estimate
+    assert found["mia"].estimate == pytest.approx(nothing_forgotten["mia"].estimate, rel=1e-6)  # with options: rounding
     ignorant = case.run("retrained", retrained=None)
     assert ignorant["leak.self"].status == "passed"
     assert ignorant.verdict.status != "passed"
