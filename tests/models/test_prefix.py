@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from expunge.engine.reference import adapter_off
-from expunge.models.adapters import Train, prepare, trainable
+from expunge.models.adapters import Train, block_stack, prepare, trainable
 from expunge.models.batches import Batch
 from expunge.models.forward import answer_forward
 from expunge.models.prefix import Boundary, find_boundary, hidden_states, substituted, why_inexact
@@ -274,5 +274,11 @@ def test_the_check_notices_states_that_are_not_those_of_the_batch() -> None:
 
 def test_a_stack_that_text_does_not_pass_through_is_an_error_that_says_so() -> None:
     module = prepare(llava(vision_blocks=6), Train(layers=2), seed=0)
+    tower = Boundary("base_model.model.model.vision_tower.encoder.layers", 4, 6)
     with pytest.raises(RuntimeError, match=r"a pass over text does not reach block 4 of .*vision_tower"):
-        hidden_states(module, boundary_of(module), batch())
+        hidden_states(module, tower, batch())
+
+
+def test_the_blocks_are_those_of_the_language_tower_however_deep_the_other_is() -> None:
+    assert "language_model" in block_stack(llava(vision_blocks=6))[0]
+    assert "language_model" in boundary_of(prepare(llava(vision_blocks=6), Train(layers=2), seed=0)).stack

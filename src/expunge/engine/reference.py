@@ -11,10 +11,11 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from expunge.errors import InputError
 from expunge.methods.base import Outputs
+from expunge.models.answer_loss import answer_hidden, plain_head
 from expunge.models.batches import Batch, by_length, collate
 from expunge.models.forward import answer_forward, answer_logprob
 from expunge.models.template import Encoded
@@ -36,13 +37,20 @@ def adapter_off(module: Any) -> Iterator[None]:
 
 
 class Reference:
-    """Cached log-probs per answer token (`logits=False`) or whole distributions of `items`, by their keys."""
+    """Cached log-probs per answer token (`logits=False`) or whole distributions of `items`, by their keys.
+
+    Where the head is a frozen matrix and nothing more, a distribution is kept as the final hidden state it is made
+    from, [a, H] instead of [a, V], and made again when it is asked for.
+    """
 
     def __init__(self, module: Any, items: Mapping[int, Encoded], logits: bool, rows: int = 128,
                  budget: int = MEMORY_BUDGET) -> None:
         self._module, self._live, self._logits = module, False, logits
         self._values: dict[int, Tensor] = {}
-        size = sum(len(i.answer) for i in items.values()) * module.get_output_embeddings().weight.shape[0] * 4
+        head = module.get_output_embeddings()
+        self._head = head if logits and not head.weight.requires_grad and plain_head(module) else None
+        width = head.weight.shape[1 if self._head else 0]
+        size = sum(len(i.answer) for i in items.values()) * width * 4
         if logits and size > budget:
             if not hasattr(module, "disable_adapter"):
                 raise InputError(
@@ -55,11 +63,16 @@ class Reference:
         with torch.no_grad(), adapter_off(module):
             for part in by_length([items[k] for k in keys], rows):
                 batch = collate([items[keys[k]] for k in part]).to(device)
-                found = answer_forward(module, batch).logits
-                if not logits:
-                    found = answer_logprob(found, batch)
+                found = self._ask(batch)
                 for row, k in enumerate(part):
                     self._values[keys[k]] = found[row, : len(items[keys[k]].answer)].clone()
+
+    def _ask(self, batch: Batch) -> Tensor:
+        """What is kept of a batch: [B, A], [B, A, V] or [B, A, H]."""
+        if self._head:
+            return answer_hidden(self._module, batch)
+        found = answer_forward(self._module, batch).logits
+        return found if self._logits else answer_logprob(found, batch)
 
     def outputs(self, rows: Sequence[int], batch: Batch) -> Outputs:
         """The reference's `Outputs` for `rows`, padded like `batch`."""
@@ -68,9 +81,12 @@ class Reference:
                 logits = answer_forward(self._module, batch).logits
             return Outputs(answer_logprob(logits, batch), batch.mask, batch.labels, logits)
         found = pad([self._values[k] for k in rows], batch.mask.shape[1])
-        if self._logits:
-            return Outputs(answer_logprob(found, batch), batch.mask, batch.labels, found)
-        return Outputs(found, batch.mask, batch.labels)
+        if not self._logits:
+            return Outputs(found, batch.mask, batch.labels)
+        if self._head:
+            with torch.no_grad():
+                found = nn.functional.linear(found, self._head.weight, getattr(self._head, "bias", None)).float()
+        return Outputs(answer_logprob(found, batch), batch.mask, batch.labels, found)
 
 
 def pad(values: Sequence[Tensor], length: int) -> Tensor:

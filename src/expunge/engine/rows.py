@@ -5,8 +5,9 @@ Every row is fixed before step 1 (wrong answers: before their epoch), so a resum
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 from torch import Tensor
@@ -20,7 +21,7 @@ from expunge.models.template import Encoded
 
 @dataclass(frozen=True)
 class ForgetRow:
-    """One row of a forget batch. `teacher` [a, V] log-probs and `floor` (nats) only for twin rows."""
+    """One row of a forget batch. `teacher` [a, V] log-probs, what it was `asked`, `floor` (nats): twin rows only."""
 
     item: Encoded
     level: str | None
@@ -28,6 +29,7 @@ class ForgetRow:
     floor: float = 0.0
     is_gold: bool = True
     subject: str = ""
+    asked: Encoded | None = None
 
 
 def answer_type(record: Record) -> str:
@@ -40,7 +42,7 @@ def answer_type(record: Record) -> str:
     return f"{record.attributes.get('task', '')}/{record.kind}"
 
 
-def answers_by_type(records: Sequence[Record]) -> Mapping[str, tuple[str, ...]]:
+def answers_by_type(records: Iterable[Record]) -> Mapping[str, tuple[str, ...]]:
     """answer type → distinct answers, sorted."""
     table: dict[str, set[str]] = {}
     for r in records:
@@ -68,13 +70,17 @@ def anchors(retain: Sequence[Record], forget: Sequence[Record], seed: int) -> li
     pool = identifiers_by_subject(retain)
     targets = [i for found in identifiers_by_subject(forget).values() for i in found if len(words(i)) > 1]
     found: list[Record] = []
+    of_subject: dict[str, list[Record]] = {}
+    for r in retain:
+        if r.identifiers:
+            of_subject.setdefault(r.subject, []).append(r)
     for number, (subject, mine) in enumerate(sorted(pool.items())):
         rng = stream(seed, "anchor", subject)
         identity = dict(make_identities(mine, {s: i for s, i in pool.items() if s != subject}, 1, rng)[0])
         if number % 2 == 0:
             identity = {old: namesake(new, targets, rng) for old, new in identity.items()}
         found += [replace(r, id=f"{r.id}~anchor", prompt=replace_all(r.prompt, identity))
-                  for r in retain if r.subject == subject and r.identifiers]
+                  for r in of_subject[subject]]
     return found
 
 
@@ -94,11 +100,10 @@ class WrongAnswers:
     """Draws a wrong answer by (seed, record, epoch); the gold answer is never drawn."""
 
     def __init__(self, forget: Sequence[Record], retain: Sequence[Record], seed: int) -> None:
-        both = (*forget, *retain)
         kinds: dict[str, set[str]] = {}
-        for r in both:
+        for r in chain(forget, retain):
             kinds.setdefault(r.kind, set()).add(r.answer)
-        typed, loose = answers_by_type(both), {k: tuple(sorted(v)) for k, v in kinds.items()}
+        typed, loose = answers_by_type(chain(forget, retain)), {k: tuple(sorted(v)) for k, v in kinds.items()}
         self._typed = typed
         self._wrong = {r.id: wrong_answers(r, typed, loose) for r in forget}
         self._seed = seed

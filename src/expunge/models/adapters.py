@@ -32,19 +32,31 @@ class Train(BaseModel):
 
 
 def block_stack(module: nn.Module) -> tuple[str, int]:
-    """Name and length of the list of transformer blocks, e.g. `("model.layers", 24)`."""
+    """Name and length of the list of transformer blocks, e.g. `("model.layers", 24)`.
+
+    In a model that also sees pictures, the blocks of its language tower.
+    """
     found: dict[str, int] = {}
     for name, child in module.named_modules():  # outer modules come first
         equal = isinstance(child, nn.ModuleList) and len({type(c) for c in child}) == 1
         if equal and not any(name.startswith(f"{outer}.") for outer in found):
             found[name] = len(child)
+    tower = _language_tower(module)
+    inside = {name: count for name, count in found.items() if f"{name}.".startswith(tower)}
     if not found:
         raise InputError(
             type(module).__name__,
             "no stack of equal blocks was found in it",
             "use train.layers: all with train.which: full",
         )
-    return max(found.items(), key=lambda item: item[1])
+    return max((inside or found).items(), key=lambda item: item[1])
+
+
+def _language_tower(module: Any) -> str:
+    """Name of the decoder with a dot behind; empty where the model does not say which of its parts that is."""
+    base = module.get_base_model() if hasattr(module, "get_base_model") else module
+    decoder = base.get_decoder() if hasattr(base, "get_decoder") else None
+    return next((f"{name}." for name, child in module.named_modules() if child is decoder and name), "")
 
 
 def chosen_blocks(layers: str | int | tuple[int, ...], count: int) -> tuple[int, ...]:
