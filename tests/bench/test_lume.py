@@ -139,7 +139,7 @@ def test_one_setting_means_no_tuning_and_a_model_that_learnt_nothing_is_called_v
                                    "methods": ("npo",), "seeds": (1,)})
     monkeypatch.setitem(PRESETS, "lazy", lazy)
     found = go(data, tmp_path / "out", preset="lazy", results=tmp_path)
-    assert found["tuning"] == {"npo": {"trials": [], "chosen": {"lr_factor": 1.0, "steps": 2}}}
+    assert found["tuning"] == {"npo": {"trials": [], "chosen": {"lr_factor": 1.0, "steps": 2, "retain_factor": 1.0}}}
     assert not found["gate_passed"]
     page = (tmp_path / "lume.md").read_text("utf-8")
     assert "**vacuous**" in page

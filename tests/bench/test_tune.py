@@ -18,6 +18,8 @@ def test_a_setting_scales_the_rate_and_sets_the_steps() -> None:
     found = Setting(lr_factor=0.5, steps=80).on(recipe)
     assert (found.optimiser.lr, found.total_steps) == (recipe.optimiser.lr * 0.5, 80)
     assert found.settings == recipe.settings
+    assert found.retain == recipe.retain
+    assert Setting(lr_factor=1, steps=8, retain_factor=4).on(recipe).retain.weight == 4 * recipe.retain.weight
     assert Setting(lr_factor=1, steps=80).on(recipe, share=0.25).total_steps == 20
     assert Setting(lr_factor=1, steps=80).on(recipe, share=0.001).total_steps == 1
 

@@ -165,7 +165,7 @@ class Suite:
         for method in self.preset.methods:
             trials = [self._trial(method, setting, original, seed, before) for setting in settings]
             best = choose(trials)
-            self._note(f"{method}: chosen learning rate × {best.setting.lr_factor:g}, {best.setting.steps} steps")
+            self._note(f"{method}: chosen {best.setting}")
             found[method] = {"trials": [t.model_dump() for t in trials], "chosen": best.setting.model_dump()}
         return found
 
@@ -179,7 +179,7 @@ class Suite:
                 lm = merged(load(run(stages, original, self.sets.given, folder)))
                 found = {"distance": distance(losses(lm, self.sets.validate_forget), before["level"]),
                          "kept": kept(lm, self.sets.validate_keep) / before["kept"]}
-            self._note(f"trial of {method}, learning rate × {setting.lr_factor:g}, {setting.steps} steps: "
+            self._note(f"trial of {method}, {setting}: "
                        + ("diverged" if found["distance"] is None else
                           f"distance {found['distance']:.2f}, kept {found['kept']:.1%}"))
             return {"setting": setting.model_dump(), **found}

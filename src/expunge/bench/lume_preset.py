@@ -37,7 +37,7 @@ PRESETS = {
     "cpu": Preset(
         counts=Counts(forget=4, given=12, untouched=3, holdout=8, validate_forget=3, validate_keep=2, unseen=4),
         model=MODEL, memorise=TEACH.model_copy(update={"epochs": 24}), batch=8, seeds=(42, 123, 789),
-        settings=tuple(Setting(lr_factor=f, steps=s) for f in (0.3, 1.0) for s in (100, 300))),
+        settings=tuple(Setting(lr_factor=0.3, steps=s, retain_factor=r) for r in (1, 8) for s in (100, 300))),
     "large": Preset(
         counts=Counts(forget=8, given=12, untouched=6, holdout=24, validate_forget=5, validate_keep=4, unseen=10),
         model=MODEL, memorise=TEACH, batch=8, seeds=(42, 123, 789),

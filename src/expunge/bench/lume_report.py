@@ -107,13 +107,13 @@ def _tuning(found: Mapping[str, Any]) -> str:
     if len(settings) == 1:
         return (f"No tuning: every method runs its shipped recipe with {settings[0]['steps']} steps of "
                 f"{found['batch']} forget and {found['batch']} retain rows.")
-    rows = [[name, f"{t['setting']['lr_factor']:g}", str(t["setting"]["steps"]),
+    rows = [[name, f"{t['setting']['lr_factor']:g}", f"{t['setting']['retain_factor']:g}", str(t["setting"]["steps"]),
              "diverged" if t["distance"] is None else f"{t['distance']:.3f}",
              f"{t['kept']:.3f}", "yes" if t["setting"] == entry["chosen"] else ""]
             for name, entry in found["tuning"].items() for t in entry["trials"]]
     return (f"Tuning: {len(settings)} settings for each method, {found['batch']} forget and {found['batch']} retain "
             f"rows per step, on other documents of the forget file and with seed {found['seeds'][0]}. Rule: {RULE}.\n\n"
-            + markdown(["method", "learning rate ×", "steps", "distance (nats)", "kept", "chosen"], rows))
+            + markdown(["method", "learning rate ×", "retain weight ×", "steps", "distance (nats)", "kept", "chosen"], rows))
 
 
 def reading(found: Mapping[str, Any]) -> list[str]:

@@ -16,12 +16,19 @@ RULE = (f"of the settings that keep at least {KEEP:.0%} of the answer probabilit
 
 
 class Setting(BaseModel):
-    """One trial: the recipe's learning rates times `lr_factor`, `steps` optimiser steps in all."""
+    """One trial: the recipe's learning rates times `lr_factor`, its retain weight times `retain_factor`, `steps` in all.
+
+    Where a recipe keeps nothing beside forgetting (`sequential`), the retain factor changes nothing.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     lr_factor: float = Field(gt=0)
     steps: int = Field(ge=1)
+    retain_factor: float = Field(1.0, gt=0)
+
+    def __str__(self) -> str:
+        return f"learning rate × {self.lr_factor:g}, retain weight × {self.retain_factor:g}, {self.steps} steps"
 
     def on(self, recipe: Recipe, share: float = 1.0) -> Recipe:
         """`recipe` under this setting with `share` of the steps; phases keep their proportions."""
@@ -31,6 +38,8 @@ class Setting(BaseModel):
         phases = tuple(p.model_copy(update={"steps": n, "lr": None if p.lr is None else p.lr * self.lr_factor})
                        for p, n in zip(recipe.phases, parts, strict=True))
         return recipe.model_copy(update={"steps": total, "phases": phases,
+                                         "retain": recipe.retain.model_copy(
+                                             update={"weight": recipe.retain.weight * self.retain_factor}),
                                          "optimiser": recipe.optimiser.model_copy(update={"lr": lr})})
 
 
