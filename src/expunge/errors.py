@@ -16,6 +16,7 @@ class InputError(ValueError):
     """
 
     exit_code = 2
+    told = False  # another process of the same command says it
 
     def __init__(self, where: str, what: str, mend: str = "") -> None:
         self.where, self.what, self.mend = where, what, mend

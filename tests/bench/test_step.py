@@ -2,16 +2,121 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+import torch
 
-from expunge.bench.step import main
+from expunge.bench.step import CASES, HEADS, Case, chosen, main, model, table
+from expunge.bench.step_ceiling import disagreement, work
+from expunge.bench.step_rows import LUME, LUME_PEOPLE, made, word_tokenizer
+from expunge.bench.whole_job import Job
+from expunge.errors import InputError, RunFailed
+from expunge.models.batches import Batch, collate
+from expunge.models.template import Encoded, Template
+
+ROWS = ((6, 3), (4, 5), (9, 2), (5, 4), (7, 3), (5, 3))
+TOY = tuple(Case(group, method, model(2, 300, width=32), top, rows=3, forget=ROWS, retain=ROWS)
+            for group, method, top in (("npo", "npo", 1), ("npo", "npo", 2), ("grad_diff", "grad_diff", 1),
+                                       ("dual", "dual", 1), ("twin", "twin", 2)))
+JOB = Job(model(2, 400, width=32), 1, "tiny", ("steps=3", "batch={forget: 4, retain: 4}"))
 
 
-def test_the_plain_loop_and_ours_take_the_same_steps() -> None:
+@pytest.fixture(autouse=True)
+def threads() -> Any:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_every_plain_loop_and_ours_compute_the_same_losses() -> None:
     lines: list[str] = []
-    found = main(pairs=2, steps=2, say=lines.append)
-    assert found["losses"]["ours"] == pytest.approx(found["losses"]["plain"], rel=1e-3)
-    assert len(found["losses"]["ours"]) == 4
-    assert len(lines) == 2
-    ratio = found["npo"]["8/8"]["ratio"]
-    assert 0 < ratio["min"] <= ratio["median"] <= ratio["max"]
+    found = main(pairs=2, cases=TOY, job=JOB, say=lines.append)
+    assert {group: list(sizes) for group, sizes in found.items()} == {
+        "npo": ["2/1", "2/2"], "grad_diff": ["2/1"], "dual": ["2/1"], "twin": ["2/2"], "end_to_end": ["2/1"]}
+    for sizes in found.values():
+        for of in sizes.values():
+            assert 0 <= of["loss_difference"] < 1e-4
+            assert 0 < of["ratio"]["min"] <= of["ratio"]["median"] <= of["ratio"]["max"]
+            assert of["ceiling"] > 0
+            assert of["batch"]
+    assert len(lines) == 2 * len(TOY) + 1
+    assert [len(row) for row in table(found)] == [len(HEADS)] * 6
+
+
+def test_the_suite_holds_the_cases_that_are_promised() -> None:
+    assert [case.name for case in (*CASES, Job())] == [
+        "npo:24/4", "npo:28/4", "npo:36/4", "npo:28/28", "grad_diff:28/4", "dual:28/4", "twin:28/28", "vocab32k:28/4",
+        "end_to_end:24/4"]
+    assert CASES[1].batch == ("16 forget rows of 64 tokens (16 of them answer) and 16 retain rows of 64 tokens (16 of "
+                              "them answer), vocabulary 2,048, width 256, float32")
+
+
+def test_cases_are_chosen_by_name() -> None:
+    assert chosen("", ["a", "b"]) == ("a", "b")
+    assert chosen(" b ", ["a", "b"]) == ("b",)
+    with pytest.raises(InputError, match="npo:24/4"):
+        chosen("npo:24/5", [case.name for case in CASES])
+
+
+def test_losses_that_differ_end_the_bench() -> None:
+    assert disagreement("x", [(1.0, 2.0)], [(1.0, 2.0002)]) == pytest.approx(1e-4, rel=1e-2)
+    with pytest.raises(RunFailed, match="bench x: the two loops disagree"):
+        disagreement("x", [(1.0, 2.0)], [(1.0, 2.1)])
+    with pytest.raises(RunFailed):
+        disagreement("x", [(1.0, float("nan"))], [(1.0, float("nan"))])
+
+
+def batch(*lengths: tuple[int, int]) -> Batch:
+    return collate([Encoded("x", (5,) * p, (6,) * a) for p, a in lengths])
+
+
+@pytest.mark.parametrize(("method", "layers", "top", "wanted"), [
+    ("grad_diff", 28, 4, (28 + 4) / 8), ("npo", 28, 4, (3 * 28 + 8) / 16), ("dual", 28, 4, (3 * 28 + 8) / 16),
+    ("npo", 28, 28, 1.25), ("twin", 28, 28, 1.5), ("twin", 24, 4, (2 * 24 + 4) / 8)])
+def test_the_ceiling_of_equal_rows_is_the_formula(method: str, layers: int, top: int, wanted: float) -> None:
+    rows = batch((48, 16), (48, 16))
+    asked = rows if method == "twin" else None
+    assert work(method, model(layers), top, rows, rows, asked).ceiling == pytest.approx(wanted)
+
+
+def test_padding_counts_for_those_who_pad() -> None:
+    even, ragged = batch((6, 2), (6, 2)), batch((6, 2), (2, 2))
+    assert work("grad_diff", model(4), 4, even, even).ceiling == 1.0
+    assert work("grad_diff", model(4), 4, ragged, ragged).ceiling == pytest.approx(16 / 12)
+
+
+def test_operations_count_the_head_and_the_last_feed_forward_part() -> None:
+    rows, config = batch((6, 2)), with_vocabulary(13 * 256)  # so the head costs as much as a block
+    found = work("grad_diff", config, 1, rows, rows)
+    assert found.operations == pytest.approx((16 + 16 + 32) / (2 * 16 + 2 * (4 - 9 / 13 * 12)))
+
+
+def with_vocabulary(vocabulary: int) -> Any:
+    return model(1).model_copy(update={"vocabulary": vocabulary})
+
+
+def test_made_rows_have_exactly_the_wanted_lengths() -> None:
+    template = Template.of(word_tokenizer(300), 512)
+    for lengths in (LUME, LUME_PEOPLE):
+        records = made(lengths, 300, "forget")
+        assert [(len(e.prompt), len(e.answer)) for e in template.encode_all(records)] == list(lengths)
+        assert all(r.identifiers[0] in r.prompt for r in records)
+    assert made(LUME, 300, "forget") != made(LUME, 300, "retain")
+
+
+def test_the_lengths_are_those_of_lume(shared_data: Any) -> None:
+    """Every n-th part of the rows, in the order of their length, by its middle row."""
+    folder = shared_data / "lume"
+    if not folder.is_dir():
+        pytest.skip("no LUME in the development data")
+    from expunge.corpus.loaders import load
+    from expunge.models.tiny import texts_of, train_tokenizer
+
+    corpus = load(folder, "lume-holdout")
+    template = Template.of(train_tokenizer(texts_of(corpus), 2048), 4096)
+    people = [r for r in corpus if r.attributes["task"] == "Task2"]
+    for lengths, rows in ((LUME, corpus.records), (LUME_PEOPLE, people)):
+        found = sorted((e.length, len(e.prompt), len(e.answer)) for e in template.encode_all(rows))
+        middle = [found[int((k + 0.5) * len(found) / len(lengths))][1:] for k in range(len(lengths))]
+        assert middle == list(lengths)

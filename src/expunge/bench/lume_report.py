@@ -113,7 +113,8 @@ def _tuning(found: Mapping[str, Any]) -> str:
             for name, entry in found["tuning"].items() for t in entry["trials"]]
     return (f"Tuning: {len(settings)} settings for each method, {found['batch']} forget and {found['batch']} retain "
             f"rows per step, on other documents of the forget file and with seed {found['seeds'][0]}. Rule: {RULE}.\n\n"
-            + markdown(["method", "learning rate ×", "retain weight ×", "steps", "distance (nats)", "kept", "chosen"], rows))
+            + markdown(["method", "learning rate ×", "retain weight ×", "steps", "distance (nats)", "kept", "chosen"],
+                       rows))
 
 
 def reading(found: Mapping[str, Any]) -> list[str]:

@@ -1,7 +1,9 @@
-"""`expunge bench step`: our step against the loop that the field's scripts run, in one process, in alternation.
+"""`expunge bench step`: our training step against the loop that the field's scripts run, in one process.
 
-The baseline is written plainly here: a deep copy of the model as the reference, run again at every step, logits at
-all positions, every row padded to the longest. Both compute the same NPO step with a retain term on the same rows.
+The peers' loops stand in `peers.py`; a pair is one step of ours and one of theirs, from equal models on the same
+rows, and their losses must agree. One thread; seconds are the processor's, so neighbours do not count. Beside every
+ratio stands what counting operations allows (`step_ceiling.py`). Our caches are built before the first step and not
+counted, except in `end_to_end` (`whole_job.py`).
 """
 
 from __future__ import annotations
@@ -9,81 +11,194 @@ from __future__ import annotations
 import copy
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from expunge.bench.peers import NPO, Dual, GradDiff, Peer, Twin
+from expunge.bench.step_ceiling import Work, disagreement, spread, work
+from expunge.bench.step_rows import LUME, LUME_PEOPLE, Lengths, made, word_tokenizer
+from expunge.bench.whole_job import Job
+from expunge.engine.floors import Floors
 from expunge.engine.loop import Event, Loop
 from expunge.engine.optimiser import Optimiser
-from expunge.engine.recipe import BatchSize, Recipe
-from expunge.models.adapters import prepare
-from expunge.models.batches import Batch, collate
+from expunge.engine.recipe import BatchSize, Recipe, Retain
+from expunge.errors import unknown
+from expunge.methods.twin import Twin as TwinMethod
+from expunge.models.adapters import Train, prepare
+from expunge.models.batches import collate
 from expunge.models.language_model import LanguageModel, wrap
 from expunge.models.threads import set_threads
-from expunge.models.tiny import TinyConfig, build, texts_of, train_tokenizer
-from expunge.worlds.hospital import Hospital
+from expunge.models.tiny import TinyConfig, build
 
-SUBJECT = "patient:P-0001-001"
-
-
-def all_positions(module: Any, batch: Batch) -> torch.Tensor:
-    """log p of the answer tokens [B, A] from logits at every position of the padded batch."""
-    log_p: torch.Tensor = module(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits.log_softmax(-1)
-    rows = torch.arange(len(batch)).unsqueeze(-1)
-    return log_p[rows, batch.index, batch.labels] * batch.mask
+LR = 3e-4
+HEADS = ("case", "min", "median", "max", "ceiling", "operations", "plain, s", "ours, s")
+EVEN: Lengths = ((48, 16),) * 48
+SHORT: Lengths = ((56, 8),) * 48
 
 
-def plain_step(module: Any, reference: Any, optimiser: torch.optim.Optimizer, forget: Batch, retain: Batch) -> float:
-    """One NPO step with a retain term, as the field's scripts write it; returns the forget loss."""
-    now = all_positions(module, forget).sum(-1)
-    with torch.no_grad():
-        before = all_positions(reference, forget).sum(-1)
-    loss = (-20 * torch.nn.functional.logsigmoid(-0.1 * (now - before))).mean()
-    keep = (-all_positions(module, retain).sum(-1) / retain.mask.sum(-1)).mean()
-    optimiser.zero_grad()
-    (loss + keep).backward()  # type: ignore[no-untyped-call]
-    optimiser.step()
-    return float(loss.detach())
+@dataclass(frozen=True)
+class Case:
+    """One thing to time: `method` with LoRA (r = 8) on the last `top` of the model's blocks.
 
-
-def main(*, pairs: int = 7, steps: int = 4, say: Callable[[str], None] = print) -> dict[str, Any]:
-    """Time of the plain loop over ours, in `pairs` pairs of `steps` steps each: min, median, max.
-
-    `losses` holds the forget losses of both, which agree: it is the same computation. Building the reference cache
-    stands before the first step and is not counted.
+    rows            forget rows in a step, and as many retain rows
+    forget, retain  (prompt, answer) tokens of the rows that the batches are drawn from
     """
-    threads = set_threads()
-    corpus = Hospital.preset("tiny", seed=1).corpus()
-    forget = tuple(r for r in corpus.trained if r.subject == SUBJECT and r.identifiers)
-    retain = tuple(r for r in corpus.trained if r.subject != SUBJECT)
-    tokenizer = train_tokenizer(texts_of(corpus.trained))
-    base = wrap(build(TinyConfig(layers=8, width=256), tokenizer, 1), tokenizer, "bench")
-    recipe = Recipe(method="npo", optimiser=Optimiser(clip_norm=None, schedule="constant"), steps=pairs * steps,
-                    batch=BatchSize(forget=16, retain=16))
 
-    def adapted() -> LanguageModel:
-        return base.with_module(prepare(copy.deepcopy(base.module), recipe.train, 1))
+    group: str
+    method: str
+    model: TinyConfig
+    top: int
+    rows: int = 16
+    forget: Lengths = EVEN
+    retain: Lengths = EVEN
 
-    loop, theirs, reference = Loop(adapted(), recipe, forget, retain), adapted().module, copy.deepcopy(base.module)
-    optimiser = torch.optim.AdamW([p for p in theirs.parameters() if p.requires_grad], lr=recipe.optimiser.lr,
-                                  weight_decay=0.0)
-    ours: list[Event] = []
-    plain: list[float] = []
-    ratios: list[float] = []
+    @property
+    def size(self) -> str:
+        return f"{self.model.layers}/{self.top}"
 
-    def after(event: Event) -> None:
-        ours.append(event)
-        if len(ours) % steps:
-            return
-        began = time.perf_counter()
-        for done in ours[-steps:]:
-            rows = collate([loop.table.items[k] for k in loop.table.forget_batch(done.step)])
-            kept = collate([loop.table.items[k] for k in loop.table.retain_batch(done.step)])
-            plain.append(plain_step(theirs, reference, optimiser, rows, kept))
-        ratios.append((time.perf_counter() - began) / sum(done.seconds for done in ours[-steps:]))
-        say(f"pair {len(ratios)} of {pairs}: the plain loop takes {ratios[-1]:.2f} times as long")
+    @property
+    def name(self) -> str:
+        return f"{self.group}:{self.size}"
 
-    loop.run(after)
-    return {"npo": {"8/8": {"ratio": {"min": min(ratios), "median": statistics.median(ratios), "max": max(ratios)}}},
-            "pairs": pairs, "threads": threads, "losses": {"ours": [e.forget for e in ours], "plain": plain}}
+    @property
+    def batch(self) -> str:
+        """What a step works on, in words."""
+        def tokens(lengths: Lengths) -> str:
+            sums = [p + a for p, a in lengths]
+            answers = statistics.mean(a for _, a in lengths)
+            if len(set(lengths)) == 1:
+                return f"{sums[0]} tokens ({answers:.0f} of them answer)"
+            return f"{min(sums)} to {max(sums)} tokens (mean {statistics.mean(sums):.0f}, {answers:.0f} of them answer)"
+
+        return (f"{self.rows} forget rows of {tokens(self.forget)} and {self.rows} retain rows of "
+                f"{tokens(self.retain)}, vocabulary {self.model.vocabulary:,}, width {self.model.width}, float32")
+
+
+def model(layers: int, vocabulary: int = 2048, width: int = 256) -> TinyConfig:
+    return TinyConfig(layers=layers, width=width, vocabulary=vocabulary, context=512)
+
+
+CASES = (
+    *(Case("npo", "npo", model(n), 4) for n in (24, 28, 36)),
+    Case("npo", "npo", model(28), 28, rows=8, forget=LUME, retain=LUME),
+    Case("grad_diff", "grad_diff", model(28), 4),
+    Case("dual", "dual", model(28), 4),
+    Case("twin", "twin", model(28), 28, rows=8, forget=LUME_PEOPLE, retain=LUME),
+    Case("vocab32k", "grad_diff", model(28, 32_000), 4, forget=SHORT, retain=SHORT),
+)
+
+
+def recipe_of(case: Case, steps: int) -> Recipe:
+    """Twin with the retain term of its shipped recipe, but asked about nobody who is not there (anchors)."""
+    twin = case.method == "twin"
+    return Recipe(
+        method=case.method, steps=steps, batch=BatchSize(forget=case.rows, retain=case.rows),
+        settings={"candidates": 1, "own_answer": False} if twin else {},
+        retain=Retain(loss="kl", weight=12.0) if twin else Retain(),
+        train=Train(layers=case.top), optimiser=Optimiser(lr=LR, clip_norm=None, schedule="constant"))
+
+
+def peer_of(case: Case, recipe: Recipe, module: Any, original: Any, loop: Loop) -> Peer:
+    """The plain loop for a case, on a model of its own."""
+    if case.method == "npo":
+        return NPO.of(module, original, LR)
+    if case.method == "grad_diff":
+        return GradDiff.of(module, original, LR)
+    if case.method == "dual":
+        return Dual.of(module, original, LR, watched=case.model.layers - case.top)
+    method = recipe.build_method()
+    assert isinstance(method, TwinMethod)
+    return Twin.of(module, original, LR, retain_weight=recipe.retain.weight, lam_h=method.lam_h,
+                   table=loop.table.rows, floors=Floors.of(loop.table.rows, method.least_floor, torch.device("cpu")))
+
+
+class Pairs:
+    """Steps of ours and theirs in alternation; the first pair, which builds caches and warms up, is not counted."""
+
+    def __init__(self, case: Case, pairs: int) -> None:
+        self.case, recipe = case, recipe_of(case, pairs + 1)
+        tokenizer = word_tokenizer(case.model.vocabulary)
+        base: LanguageModel = wrap(build(case.model, tokenizer, 1), tokenizer, "bench")
+
+        def adapted() -> LanguageModel:
+            return base.with_module(prepare(copy.deepcopy(base.module), recipe.train, 1))
+
+        self.loop = Loop(adapted(), recipe, made(case.forget, case.model.vocabulary, "forget"),
+                         made(case.retain, case.model.vocabulary, "retain"))
+        self.peer = peer_of(case, recipe, adapted().module, base.module, self.loop)
+        self.ours: list[float] = []
+        self.plain: list[float] = []
+        self.mine: list[tuple[float, float]] = []
+        self.theirs: list[tuple[float, float]] = []
+        self.work = Work()
+
+    def run(self, say: Callable[[str], None]) -> dict[str, Any]:
+        self._mark = time.process_time()
+        self.loop.run(lambda event: self._pair(event, say))
+        ratios = [a / b for a, b in zip(self.plain[1:], self.ours[1:], strict=True)]
+        return {"ratio": spread(ratios), "ceiling": self.work.ceiling, "operations": self.work.operations,
+                "seconds": {"plain": statistics.median(self.plain[1:]), "ours": statistics.median(self.ours[1:])},
+                "loss_difference": disagreement(self.case.name, self.mine, self.theirs),
+                "batch": self.case.batch, "pairs": len(ratios)}
+
+    def _pair(self, event: Event, say: Callable[[str], None]) -> None:
+        """After a step of ours: the peers' step on the same rows."""
+        self.ours.append(time.process_time() - self._mark)
+        table, step = self.loop.table, event.step
+        began = time.process_time()
+        rows = table.forget_batch(step)
+        forget, retain = (collate([table.items[k] for k in part]) for part in (rows, table.retain_batch(step)))
+        self.theirs.append(self.peer.step(rows, forget, retain))
+        self.plain.append(time.process_time() - began)
+        self.mine.append((event.forget, event.retain))
+        asked = [item for k in rows if (item := table.rows[k].asked) is not None]
+        self.work += work(self.case.method, self.case.model, self.case.top, forget, retain,
+                          collate(asked) if asked else None)
+        if step:
+            say(f"{self.case.name}, pair {step}: the plain step takes {self.plain[-1] / self.ours[-1]:.2f} times as "
+                "long")
+        self._mark = time.process_time()
+
+
+def chosen(names: str, known: Sequence[str]) -> tuple[str, ...]:
+    """`npo:28/4,dual:28/4` → those names; all for an empty text. `InputError` naming the nearest."""
+    wanted = tuple(name.strip() for name in names.split(",") if name.strip())
+    for name in wanted:
+        if name not in known:
+            raise unknown("case", name, known, "--cases")
+    return wanted or tuple(known)
+
+
+def main(*, pairs: int = 5, names: str = "", cases: Sequence[Case] = CASES, job: Job = Job(), jobs: int = 1,
+         say: Callable[[str], None] = print) -> dict[str, Any]:
+    """group → N/k → `ratio` (min, median, max over `pairs` pairs), `ceiling`, and what was measured.
+
+    ceiling     passes of tokens through blocks, theirs over ours; `operations`: with all that is counted
+    seconds     of one thread, medians: of a step, or for `end_to_end` of the whole job
+    names       cases to run, separated by commas; empty means all
+    jobs        pairs of whole jobs
+    `RunFailed` if the losses of both differ by more than rounding.
+    """
+    wanted = chosen(names, [*(case.name for case in cases), job.name])
+    set_threads(1)
+    found: dict[str, Any] = {}
+    for case in cases:
+        if case.name in wanted:
+            found.setdefault(case.group, {})[case.size] = Pairs(case, pairs).run(say)
+    if job.name in wanted:
+        found[job.group] = {job.size: job.run(jobs, say)}
+    return found
+
+
+def table(found: dict[str, Any]) -> list[list[str | float]]:
+    """Rows under `HEADS`, one per case."""
+    rows: list[list[str | float]] = []
+    for group, sizes in found.items():
+        for size, of in sizes.items():
+            numbers = (*(of["ratio"][k] for k in ("min", "median", "max")), of["ceiling"], of["operations"])
+            rows.append([f"{group} {size}", *(round(n, 2) for n in numbers),
+                         *(round(of["seconds"][k], 3) for k in ("plain", "ours"))])
+    return rows

@@ -16,8 +16,9 @@ RULE = (f"of the settings that keep at least {KEEP:.0%} of the answer probabilit
 
 
 class Setting(BaseModel):
-    """One trial: the recipe's learning rates times `lr_factor`, its retain weight times `retain_factor`, `steps` in all.
+    """One trial: the recipe's learning rates times `lr_factor`, its retain weight times `retain_factor`.
 
+    steps   of the optimiser, in all
     Where a recipe keeps nothing beside forgetting (`sequential`), the retain factor changes nothing.
     """
 

@@ -7,13 +7,14 @@ from typing import Annotated
 import typer
 
 from expunge.cli.audit import audit
-from expunge.cli.bench import lume, step
+from expunge.cli.bench import evaluation, growth, lume, memory, step
 from expunge.cli.data import identifiers
 from expunge.cli.demo import demo
 from expunge.cli.doctor import doctor
 from expunge.cli.listing import listing
 from expunge.cli.memorise import memorise
 from expunge.cli.options import add
+from expunge.cli.plan import plan
 from expunge.cli.report import report
 from expunge.cli.unlearn import unlearn
 from expunge.cli.world import world
@@ -43,6 +44,7 @@ def root(
 add(app, "demo", demo)
 add(app, "world", world)
 add(app, "memorise", memorise)
+add(app, "plan", plan)
 add(app, "unlearn", unlearn)
 add(app, "audit", audit)
 add(app, "report", report)
@@ -53,3 +55,6 @@ add(data, "identifiers", identifiers)
 app.add_typer(bench, name="bench")
 add(bench, "lume", lume)
 add(bench, "step", step)
+add(bench, "growth", growth)
+add(bench, "evaluation", evaluation)
+add(bench, "memory", memory)

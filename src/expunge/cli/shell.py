@@ -31,7 +31,8 @@ def run(app: typer.Typer, words: list[str]) -> int:
         try:
             answer = _invoke(app, words or ["--help"])
             if isinstance(answer, Answer):
-                _print(answer, out, as_json)
+                if not _beside():
+                    _print(answer, out, as_json)
                 return answer.exit_code
             return 0
         except typer.Exit as end:
@@ -45,6 +46,11 @@ def run(app: typer.Typer, words: list[str]) -> int:
             return _fail(error, out, as_json, debug)
         except Exception as error:
             return _fail(_told(error), out, as_json, debug)
+
+
+def _beside() -> bool:
+    """Is this one of several processes of one command (torchrun, accelerate launch), and not the one that speaks?"""
+    return os.environ.get("WORLD_SIZE", "1") != "1" and os.environ.get("RANK", "0") != "0"
 
 
 def _invoke(app: typer.Typer, words: list[str]) -> object:
@@ -70,13 +76,17 @@ def _told(error: Exception) -> InputError:
         return failure
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "expunge"
-    return InputError(path, told().rstrip("."), f"see {path} --help")
+    wrong = InputError(path, told().rstrip("."), f"see {path} --help")
+    wrong.told = _beside()  # all of them were given the same words
+    return wrong
 
 
 def _fail(error: InputError, out: TextIO, as_json: bool, debug: bool) -> int:
     """One line on stderr (with `--debug` the traceback before it), and the same as an object for `--json`."""
     if debug:
         traceback.print_exc(file=sys.stderr)
+    if error.told:
+        return error.exit_code
     print("error: " + " ".join(str(error).split()), file=sys.stderr)
     if as_json:
         told = {"where": error.where, "what": error.what, "mend": error.mend}

@@ -31,15 +31,19 @@ def unlearn(
 ) -> Answer:
     """Make a model forget. The same command again resumes a stopped run."""
     from expunge.corpus import Corpus
+    from expunge.engine.ranks import Ranks
     from expunge.engine.recipe import Recipe
     from expunge.engine.unlearn import unlearn as run
     from expunge.files import read_json
     from expunge.scope import Scope
 
-    plan = Recipe.load(recipe, [*(set_ or []), *([] if seed is None else [f"seed={seed}"])])
-    split = Scope.parse(scope).resolve(Corpus.load(data, loader, map_), seed=plan.seed)
+    ranks = Ranks.join()
+    with ranks.stage():
+        plan = Recipe.load(recipe, [*(set_ or []), *([] if seed is None else [f"seed={seed}"])])
+        split = Scope.parse(scope).resolve(Corpus.load(data, loader, map_), seed=plan.seed)
     with Watch().bar("unlearning") as tick:
-        folder = run(model, split, plan, out, on_step=lambda event, total: after_step(tick, event, total))
+        show = (lambda event, total: after_step(tick, event, total)) if ranks.first else None
+        folder = run(model, split, plan, out, on_step=show)
     about = read_json(folder / "run.json")
     done = {"out": folder, "recipe": recipe, "method": plan.method, "seed": plan.seed, "split": split.summary(),
             "steps": about["steps"], "seconds": about["seconds"]}

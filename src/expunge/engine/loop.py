@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from expunge.engine.floors import Floors
 from expunge.engine.optimiser import Optimiser, Optimisers, embeddings, rate
 from expunge.engine.passes import Passed, Passes
 from expunge.engine.peak import peak_memory
+from expunge.engine.ranks import Ranks
 from expunge.engine.recipe import Phase, Recipe
 from expunge.engine.reference import Reference, pad
 from expunge.engine.table import Table
@@ -105,10 +107,9 @@ class Loop:
         self.passes = Passes(lm, self.table.items, recipe.memory, self.scratch)
         self.reference: dict[Side, Reference] = {}
         if uses_retain and recipe.retain_loss == "kl":
-            self.reference["retain"] = self._said_before(sorted(k for k in self.table.kept if k >= 0), logits=True)
+            self.reference["retain"] = self._said_before("retain", logits=True)
         if self.needs.reference_logprobs or self.needs.reference_logits:
-            self.reference["forget"] = self._said_before(
-                range(len(self.table.items) - len([k for k in self.table.kept if k >= 0])), self.needs.reference_logits)
+            self.reference["forget"] = self._said_before("forget", self.needs.reference_logits)
         self.saliency = (TokenSaliency(lm.module.get_output_embeddings().weight.shape[0])
                          if self.needs.token_saliency else None)
         self.floors = (Floors.of(self.table.rows, self.method.least_floor, lm.device)
@@ -124,8 +125,29 @@ class Loop:
                                  "name blocks out of train.layers")
         restrict(self.lm.module, "all", self.trainable)
 
-    def _said_before(self, rows: Sequence[int], logits: bool) -> Reference:
-        return Reference(self.lm.module, {k: self.table.items[k] for k in rows}, logits)
+    @property
+    def ranks(self) -> Ranks:
+        return Ranks(self.accelerator)
+
+    @property
+    def _sharded(self) -> bool:
+        """Is every pass one of all processes together, so that each must make as many as the others?"""
+        return self.recipe.parallel.shard and self.ranks.count > 1
+
+    def _batches(self, side: Side, phase: Phase, start: int) -> Iterator[Sequence[int]]:
+        """The batches of one side in a phase that begins at step `start`."""
+        steps = range(start, start + phase.steps)
+        if side == "forget" and phase.objective != "retain":
+            yield from (self.table.forget_batch(step) for step in steps)
+        if side == "retain" and phase.objective != "forget" and self.table.kept:
+            yield from (self.table.retain_batch(step) for step in steps)
+
+    def _said_before(self, side: Side, logits: bool) -> Reference:
+        starts = accumulate((phase.steps for phase in self.phases), initial=0)
+        batches = [batch for phase, start in zip(self.phases, starts, strict=False)
+                   for batch in self._batches(side, phase, start)]
+        rows = sorted(set().union(*batches)) if self._sharded else self.ranks.feeds(batches)
+        return Reference(self.lm.module, {k: self.table.items[k] for k in rows}, logits, live=not self._sharded)
 
     # ---- losses and gradients ---------------------------------------------------------------------------------
 
@@ -159,13 +181,15 @@ class Loop:
 
         Summed over micro-batches and ranks: a rank takes every n-th row of a term. With saliency a single term.
         """
-        world, rank = self.accelerator.num_processes, self.accelerator.process_index
-        mine = [(term, k) for term in terms for k in term.rows[rank::world]]
+        ranks = self.ranks
+        mine = [(term, k) for term in terms for k in ranks.mine(term.rows)]
         logits = self._wants_logits(terms, retain_kind)
         total: dict[Side, Tensor] = {t.side: torch.zeros((), device=self.lm.device) for t in terms}
         grads: Gradients = {}
         seen: list[tuple[Tensor, Tensor]] = []
-        for cut in chunks([self.table.items[k].length for _, k in mine], self.recipe.batch.micro):
+        cuts = chunks([self.table.items[k].length for _, k in mine], self.recipe.batch.micro)
+        missing = ranks.most(len(cuts)) - len(cuts) if self._sharded else 0
+        for cut in cuts:
             rows = [mine[c] for c in cut]
             passed = self.passes.run([k for _, k in rows], logits, watch=self.saliency is not None)
             loss = torch.zeros((), device=self.lm.device)
@@ -186,12 +210,18 @@ class Loop:
                     grads[name] = grads[name] + g if name in grads else g
             if watched and found[-1] is not None:
                 seen.append(_answer_saliency(found[-1] * len(terms[0].rows), passed.batch))
+        for _ in range(missing):
+            passed = self.passes.run([self._spare], logits=False)  # for others, who cannot do theirs alone
+            torch.autograd.grad(passed.logprob.sum(), list(parameters.values()), allow_unused=True)
         if self.saliency:  # once per step, so that micro-batches change nothing
             self._observe(terms[0].side, seen)
-        if world > 1:
-            for name, p in parameters.items():
-                grads[name] = self._together(grads.get(name, torch.zeros_like(p)))
-            total = {side: self._together(value) for side, value in total.items()}
+        if ranks.count > 1:
+            here = torch.tensor([float(name in grads) for name in parameters], device=self.lm.device)
+            found_in, *sums = ranks.total(
+                [here, *total.values(), *(grads.get(n, torch.zeros_like(p)) for n, p in parameters.items())])
+            total = dict(zip(total, sums, strict=False))
+            grads = {name: g for name, g, count in zip(parameters, sums[len(total):], found_in.tolist(), strict=True)
+                     if count}
         return grads, {side: float(value) for side, value in total.items()}
 
     def _wants_logits(self, terms: Sequence[Term], retain_kind: str) -> bool:
@@ -203,18 +233,10 @@ class Loop:
         assert self.saliency is not None
         device = self.lm.device
         ids = torch.cat([i for i, _ in seen]) if seen else torch.zeros(0, dtype=torch.int64, device=device)
-        norms = torch.cat([n for _, n in seen]) if seen else torch.zeros(0, device=device)
-        if self.accelerator.num_processes > 1:
-            ids = self.accelerator.gather(self.accelerator.pad_across_processes(ids + 1))
-            norms = self.accelerator.gather(self.accelerator.pad_across_processes(norms))
-            ids, norms = ids[ids > 0] - 1, norms[ids > 0]
+        norms = torch.cat([n.float() for _, n in seen]) if seen else torch.zeros(0, device=device)
+        ids, norms = self.ranks.joined(ids), self.ranks.joined(norms)
         if len(ids):
             self.saliency.observe(side, ids, norms)
-
-    def _together(self, value: Tensor) -> Tensor:
-        """The sum over processes."""
-        found: Tensor = self.accelerator.reduce(value, "sum") if self.accelerator.num_processes > 1 else value
-        return found
 
     def _step(self, phase_number: int, phase: Phase, inside: int) -> Event:
         started = time.perf_counter()
@@ -252,7 +274,7 @@ class Loop:
         self.optimisers.step(factor)
         self.optimisers.zero_grad()
         if self.floors:
-            self.floors.advance(self._together)
+            self.floors.advance(lambda seen: self.ranks.total([seen])[0])
         drift = sum(float(((parameters[n].detach() - before[n]) * v).sum()) for n, v in g_r.items()) if before else None
         self.step += 1
         return Event(step, phase_number, means.get("forget", math.nan), means.get("retain", math.nan), float(norm),
@@ -270,7 +292,10 @@ class Loop:
             end = start + phase.steps
             if self.step < end:
                 restrict(self.lm.module, phase.layers, self.trainable)
-                self.passes.open(self._used(phase, start))
+                used = self._used(phase, start)
+                with self.ranks.stage():
+                    self.passes.open(used)
+                self._spare = used[0] if used else -1
                 if self.optimisers is None:
                     parameters: dict[str, Any] = trainable(self.lm.module)
                     self.optimisers = Optimisers(self._settings(phase), parameters, embeddings(self.lm.module))
@@ -284,13 +309,11 @@ class Loop:
         restrict(self.lm.module, "all", self.trainable)
 
     def _used(self, phase: Phase, start: int) -> list[int]:
-        """Items that the phase will feed to the model."""
-        steps = range(start, start + phase.steps)
-        used = {k for step in steps for k in self.table.forget_batch(step)} if phase.objective != "retain" else set()
-        if phase.objective != "forget" and self.table.kept:
-            used |= {k for step in steps for k in self.table.retain_batch(step)}
-        return sorted(used)
+        """Items that this process will feed to the model in the phase."""
+        sides: tuple[Side, ...] = ("forget", "retain")
+        return self.ranks.feeds([b for side in sides for b in self._batches(side, phase, start)], equal=self._sharded)
 
+    _spare: int = field(default=-1, init=False)  # any of them
     _saved_optimiser: list[Any] | None = field(default=None, init=False)
 
     def state(self) -> dict[str, Any]:

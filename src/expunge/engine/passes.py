@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from expunge.engine.recipe import Memory
 from expunge.models.adapters import block_stack
@@ -21,8 +21,10 @@ from expunge.models.answer_loss import answer_hidden, answer_logprob_chunked, pl
 from expunge.models.batches import Batch, collate
 from expunge.models.forward import answer_forward, answer_logprob
 from expunge.models.language_model import LanguageModel
+from expunge.models.last_feed_forward import at_answers, find_part
+from expunge.models.low_rank import fuse, unfuse
 from expunge.models.prefix import Boundary, find_boundary
-from expunge.models.prefix_cache import PrefixCache
+from expunge.models.prefix_cache import CHECKED, PrefixCache
 from expunge.models.template import Encoded
 
 LARGE = 16_384  # tokens of a vocabulary from which on logits are taken in slices
@@ -48,6 +50,7 @@ class Passes:
                  scratch: Path | None = None) -> None:
         self._lm, self._items, self._memory, self._scratch = lm, items, memory, scratch
         self._cache: PrefixCache | None = None
+        self._last: nn.Module | None = None  # what of the last block runs at answer positions only
         self._first = 0  # block whose input is watched: where the gradient of the run ends
         head = lm.module.get_output_embeddings().weight
         self._sliced = head.shape[0] >= LARGE and plain_head(lm.module)
@@ -56,6 +59,9 @@ class Passes:
     def open(self, used: Sequence[int]) -> None:
         """Find what is frozen now and compute it for the items `used` in the phase."""
         self.close()
+        fuse(self._lm.module)
+        if used and not self._memory.checkpointing:  # a block that runs again backward must run as it did
+            self._last = find_part(self._lm.module, self._batch(used[:CHECKED]))
         boundary = find_boundary(self._lm.module)
         self._first = boundary.first if isinstance(boundary, Boundary) else 0
         if not self._memory.prefix_cache:
@@ -73,11 +79,12 @@ class Passes:
     def close(self) -> None:
         if self._cache:
             self._cache.close()
-        self._cache = None
+        self._cache = self._last = None
+        unfuse(self._lm.module)
 
     def run(self, rows: Sequence[int], logits: bool, watch: bool = False) -> Passed:
         """One pass over items `rows`. logits: their distribution is needed; watch: so is the hidden state."""
-        batch = collate([self._items[k] for k in rows]).to(self._lm.device)
+        batch = self._batch(rows)
         module = self._lm.module
         hidden = None
         if self._cache:
@@ -85,7 +92,7 @@ class Passes:
             context = self._cache.using(hidden.requires_grad_(watch))
         else:
             context = nullcontext()
-        with context:
+        with context, at_answers(self._last, batch):
             if self._sliced and not logits and not watch:
                 return Passed(batch, self._from_slices(batch))
             block = None
@@ -95,6 +102,9 @@ class Passes:
             answers = answer_forward(module, batch, watch=block)
         return Passed(batch, answer_logprob(answers.logits, batch), answers.logits if logits else None,
                       hidden if watch and hidden is not None else answers.watched)
+
+    def _batch(self, rows: Sequence[int]) -> Batch:
+        return collate([self._items[k] for k in rows]).to(self._lm.device)
 
     def _from_slices(self, batch: Batch) -> Tensor:
         head = self._lm.module.get_output_embeddings()

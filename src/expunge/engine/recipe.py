@@ -51,6 +51,12 @@ class Memory(_Part):
     checkpointing: bool = Field(False, description="compute a block again backward rather than keep its activations")
 
 
+class Parallel(_Part):
+    """What several processes share (see docs/guides/scale.md); a process alone ignores it."""
+
+    shard: bool = Field(False, description="cut the frozen blocks over the processes; adapters stay whole everywhere")
+
+
 class Phase(_Part):
     """One stretch of a run; what is not given is the recipe's own."""
 
@@ -75,6 +81,7 @@ class Recipe(_Part):
     phases: tuple[Phase, ...] = Field((), description="stretches of the run, in order; empty means one of `steps`")
     batch: BatchSize = Field(BatchSize(), description="rows per step")
     memory: Memory = Field(Memory(), description="memory against time")
+    parallel: Parallel = Field(Parallel(), description="what several processes share")
     seed: int = Field(42, description="seed of row order, adapters and draws")
     checkpoint_every: int = Field(25, ge=1, description="steps between checkpoints")
 
@@ -118,6 +125,9 @@ class Recipe(_Part):
         """Fail now, not in the middle of a run, if method, rule or settings are unknown."""
         self.build_method()
         self.build_rule()
+        if self.parallel.shard and self.train.which == "full":
+            raise InputError("recipe: parallel.shard", "cuts frozen weights, and train.which: full lets them train",
+                             "train an adapter (train.which: lora), or set parallel.shard: false")
         return self
 
     @classmethod

@@ -44,7 +44,8 @@ class Reference:
     """
 
     def __init__(self, module: Any, items: Mapping[int, Encoded], logits: bool, rows: int = 128,
-                 budget: int = MEMORY_BUDGET) -> None:
+                 budget: int = MEMORY_BUDGET, live: bool = True) -> None:
+        """live: where distributions are larger than `budget` bytes they may be recomputed; else `InputError`."""
         self._module, self._live, self._logits = module, False, logits
         self._values: dict[int, Tensor] = {}
         head = module.get_output_embeddings()
@@ -52,6 +53,10 @@ class Reference:
         width = head.weight.shape[1 if self._head else 0]
         size = sum(len(i.answer) for i in items.values()) * width * 4
         if logits and size > budget:
+            if not live:
+                raise InputError(
+                    "recipe: parallel.shard", f"the reference's distributions would take {size >> 20} MiB",
+                    "give fewer records, take retain.loss: ce, or set parallel.shard: false")
             if not hasattr(module, "disable_adapter"):
                 raise InputError(
                     "train.which: full", f"the reference's distributions would take {size >> 20} MiB",

@@ -187,9 +187,9 @@ def _targets(lm: LanguageModel, records: Sequence[Record], identities: Sequence[
             rows.append(ForgetRow(Encoded(f"{item.id}~own", item.prompt, answer), record.concept, is_gold=False))
             questions.append(Encoded(f"{item.id}~own", question.prompt, answer))
     taught = zip(rows, questions, teacher_logprobs(lm, questions), strict=True)
-    return [replace(row, teacher=torch.cat([
+    return [replace(row, asked=q, teacher=torch.cat([
                 correct_echo(t[:-1], torch.tensor(q.answer[:-1], device=t.device), row.floor), t[-1:]]))
-            if row.is_gold else replace(row, teacher=t) for row, q, t in taught]
+            if row.is_gold else replace(row, asked=q, teacher=t) for row, q, t in taught]
 
 
 @torch.no_grad()

@@ -14,12 +14,14 @@ from types import FrameType
 from expunge.corpus.records import digest_each
 from expunge.engine import checkpoint
 from expunge.engine.loop import Event, Loop
+from expunge.engine.ranks import Ranks
 from expunge.engine.recipe import Recipe
 from expunge.engine.rundir import RunDir
-from expunge.errors import Interrupted
+from expunge.errors import InputError, Interrupted, RunFailed
 from expunge.files import digest, digest_files, read_json, write_json
 from expunge.models.adapters import prepare
 from expunge.models.language_model import LanguageModel, load, merged
+from expunge.models.shard import shard
 from expunge.models.threads import set_threads
 from expunge.scope.split import Split
 
@@ -76,10 +78,27 @@ def unlearn(
     """Make `model` forget `split.forget` as `recipe` says; returns the run directory.
 
     model    folder, run directory or hub id; it is never changed
-    on_step  called with each event and the total number of steps
+    on_step  called with each event and the total number of steps, in every process
     A finished run is returned as it is; a killed one resumes from its checkpoint to bit-identical weights.
+    Called in every process of `torchrun` or `accelerate launch`, they share the work and the first writes `out`,
+    which all must see; another number of processes gives the same weights to rounding.
     `InputError` if `out` holds another run; `Interrupted` after Ctrl-C, with the checkpoint kept.
     """
+    ranks = Ranks.join(device)
+    with ranks.alike():
+        return _unlearn(ranks, model, split, recipe, Path(out), template, device, on_step)
+
+
+def _unlearn(
+    ranks: Ranks,
+    model: str | Path,
+    split: Split,
+    recipe: Recipe,
+    out: Path,
+    template: str,
+    device: str | None,
+    on_step: Callable[[Event, int], None] | None,
+) -> Path:
     recipe.checked()
     identity = {
         "recipe": recipe.digest,
@@ -97,28 +116,37 @@ def unlearn(
         "split": split.summary(),
         "threads": set_threads(),
     }
-    run = RunDir.open(out, identity, about)
+    run = RunDir(out, ranks.from_first(lambda: RunDir.open(out, identity, about).about))
+    with ranks.stage():
+        _same_run(ranks, run, identity)
     if run.finished:
         return run.folder
     set_threads(run.about["threads"])
     started = time.perf_counter()
     with watch_for_stop() as stopped:
-        lm = merged(load(model, template=template, device=device))
-        lm = lm.with_module(prepare(lm.module, recipe.train, recipe.seed))
-        loop = Loop(lm, recipe, split.forget, split.retain)
-        run.start(recipe.to_yaml())
-        state = checkpoint.load(run.checkpoint)
+        with ranks.stage():
+            lm = merged(load(model, template=template, device=_where(recipe, ranks, device)))
+            lm = lm.with_module(prepare(lm.module, recipe.train, recipe.seed))
+        if recipe.parallel.shard and ranks.count > 1:
+            shard(lm.module, ranks.device, ranks.count)
+        with ranks.stage():
+            loop = Loop(lm, recipe, split.forget, split.retain)
+        _same_rows(ranks, loop)
+        ranks.from_first(lambda: run.start(recipe.to_yaml()))
+        state = ranks.first_before_others(lambda: checkpoint.load(run.checkpoint))
         if state:
             loop.restore(state)
-        run.forget_events_from(loop.step)
+        ranks.from_first(lambda: run.forget_events_from(loop.step))
 
         def after(event: Event) -> None:
-            run.log(event)
-            if on_step:
-                on_step(event, recipe.total_steps)
-            stop = stopped()
+            with ranks.stage():
+                if ranks.first:
+                    run.log(event)
+                if on_step:
+                    on_step(event, recipe.total_steps)
+            stop = ranks.any(stopped())
             if stop or loop.step % recipe.checkpoint_every == 0:
-                checkpoint.save(run.checkpoint, loop.state())
+                ranks.from_first(lambda: checkpoint.save(run.checkpoint, loop.state()))
             if stop:
                 raise Interrupted(
                     str(run.folder),
@@ -127,9 +155,36 @@ def unlearn(
                 )
 
         loop.run(after)
-    _save(lm, recipe, run)
-    run.finish(seconds=round(time.perf_counter() - started, 3), steps=recipe.total_steps)
+
+    def finish() -> None:
+        _save(lm, recipe, run)
+        run.finish(seconds=round(time.perf_counter() - started, 3), steps=recipe.total_steps)
+
+    ranks.from_first(finish)
     return run.folder
+
+
+def _same_run(ranks: Ranks, run: RunDir, identity: dict[str, str]) -> None:
+    """`InputError` if this process was given something else than the first."""
+    differs = [k for k, v in identity.items() if run.about["identity"][k] != v]
+    if differs:
+        raise InputError(f"process {ranks.index}", f"was given another {', '.join(differs)} than the first process",
+                         "start all of them with the same command on the same files")
+
+
+def _same_rows(ranks: Ranks, loop: Loop) -> None:
+    """`RunFailed` if rounding (twins are chosen by likelihood) gave this process other rows than the first."""
+    mine = digest([(i.prompt, i.answer) for i in loop.table.items]) if ranks.count > 1 else ""
+    first = ranks.from_first(lambda: mine)
+    with ranks.stage():
+        if mine != first:
+            raise RunFailed(f"process {ranks.index}", "drew other rows than the first process",
+                            "use the same kind of device and the same packages in all of them")
+
+
+def _where(recipe: Recipe, ranks: Ranks, device: str | None) -> str | None:
+    """Where the model is loaded: what is to be cut into parts need not fit the device."""
+    return "cpu" if recipe.parallel.shard and ranks.count > 1 else device
 
 
 def _save(lm: LanguageModel, recipe: Recipe, run: RunDir) -> None:
