@@ -68,3 +68,8 @@ def test_memory_refuses_a_corpus_too_small_to_measure(cli: Cli) -> None:
     found = cli("bench", "memory", "--records", 10)
     assert found.code == 2
     assert "--records" in found.line
+
+
+def test_planning_shows_its_table(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("expunge.bench.planning.main", lambda say: {"within": True, "table": "| case |"})
+    assert cli("bench", "planning").out == "| case |\n"

@@ -246,3 +246,14 @@ def test_the_state_of_a_loop_is_plain_and_restores_the_step(folders: dict[str, P
     later.restore(states[-1])
     assert later.step == 3
     later.run(lambda event: pytest.fail("there was no step left"))
+
+
+def test_a_run_says_which_passes_it_made_and_leaves_no_cache_behind(folders: dict[str, Path], tmp_path: Path) -> None:
+    last = recipe("npo", train={"layers": 1}, memory={"cache_mib": 0})
+    unlearn(folders["llama"], one_person(), last, tmp_path / "last")
+    unlearn(folders["llama"], one_person(), recipe("npo"), tmp_path / "all")
+    said = {name: json.loads((tmp_path / name / "run.json").read_text())["passes"] for name in ("last", "all")}
+    assert "blocks cached" in said["last"]
+    assert "on disk" in said["last"]
+    assert said["all"] == "plain: block 0 trains, so no block below it is frozen"
+    assert not (tmp_path / "last" / "cache").exists()

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from expunge.cli.audit import audit
-from expunge.cli.bench import evaluation, growth, lume, memory, step
+from expunge.cli.bench import evaluation, growth, lume, memory, planning, step
 from expunge.cli.data import identifiers
 from expunge.cli.demo import demo
 from expunge.cli.doctor import doctor
@@ -58,3 +58,4 @@ add(bench, "step", step)
 add(bench, "growth", growth)
 add(bench, "evaluation", evaluation)
 add(bench, "memory", memory)
+add(bench, "planning", planning)

@@ -78,6 +78,14 @@ def memory(
     return Answer(found, (Table(("phase", "records", "seconds", "most so far (MiB)", "at its end (MiB)"), rows),))
 
 
+def planning() -> Answer:
+    """Compare what `expunge plan` says before a run with what the run then takes."""
+    from expunge.bench.planning import main
+
+    found = main(say=Watch().say)
+    return Answer(found, (found["table"],))
+
+
 def numbers(text: str) -> tuple[int, ...]:
     """`42,43` as numbers; `InputError` for anything else."""
     try:

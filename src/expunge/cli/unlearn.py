@@ -46,10 +46,11 @@ def unlearn(
         folder = run(model, split, plan, out, on_step=show)
     about = read_json(folder / "run.json")
     done = {"out": folder, "recipe": recipe, "method": plan.method, "seed": plan.seed, "split": split.summary(),
-            "steps": about["steps"], "seconds": about["seconds"]}
+            "steps": about["steps"], "seconds": about["seconds"], "passes": about.get("passes")}
     return Answer(done, (
         f"{plan.method}: {about['steps']} steps against {len(split.forget):,} records ({about['seconds']:.0f} s); "
         f"{len(split.retain):,} retained, {len(split.untouched):,} never shown to the method",
+        f"passes: {about.get('passes')}",
         f"run written to {folder}; expunge audit says whether it worked"))
 
 

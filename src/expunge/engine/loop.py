@@ -20,18 +20,19 @@ from torch import Tensor
 
 from expunge.corpus import Record
 from expunge.engine.floors import Floors
+from expunge.engine.losses import Losses
 from expunge.engine.optimiser import Optimiser, Optimisers, embeddings, rate
-from expunge.engine.passes import Passed, Passes
+from expunge.engine.passes import Passes
 from expunge.engine.peak import peak_memory
 from expunge.engine.ranks import Ranks
 from expunge.engine.recipe import Phase, Recipe
-from expunge.engine.reference import Reference, pad
+from expunge.engine.reference import Reference
 from expunge.engine.table import Table
 from expunge.errors import InputError, RunFailed
 from expunge.gradients.base import Gradients
 from expunge.gradients.clip import clip_total_norm
 from expunge.gradients.saliency import Side, TokenSaliency
-from expunge.methods.base import Needs, Outputs, retain_loss
+from expunge.methods.base import Needs
 from expunge.methods.twin import Twin
 from expunge.models.adapters import keep_inputs_only, restrict, trainable
 from expunge.models.batches import Batch, chunks
@@ -105,15 +106,16 @@ class Loop:
             keep_inputs_only(lm.module)
         self.table = Table(lm, recipe, self.needs, self.forget, self.retain, uses_retain)
         self.passes = Passes(lm, self.table.items, recipe.memory, self.scratch)
-        self.reference: dict[Side, Reference] = {}
+        reference: dict[Side, Reference] = {}
         if uses_retain and recipe.retain_loss == "kl":
-            self.reference["retain"] = self._said_before("retain", logits=True)
+            reference["retain"] = self._said_before("retain", logits=True)
         if self.needs.reference_logprobs or self.needs.reference_logits:
-            self.reference["forget"] = self._said_before("forget", self.needs.reference_logits)
+            reference["forget"] = self._said_before("forget", self.needs.reference_logits)
         self.saliency = (TokenSaliency(lm.module.get_output_embeddings().weight.shape[0])
                          if self.needs.token_saliency else None)
         self.floors = (Floors.of(self.table.rows, self.method.least_floor, lm.device)
                        if isinstance(self.method, Twin) else None)
+        self.losses = Losses(self.method, self.table.rows, reference, self.saliency, self.floors)
         self.optimisers: Optimisers | None = None
 
     def _check_layers(self) -> None:
@@ -151,30 +153,6 @@ class Loop:
 
     # ---- losses and gradients ---------------------------------------------------------------------------------
 
-    def _forget_losses(self, rows: Sequence[int], passed: Passed) -> Tensor:
-        batch, device = passed.batch, self.lm.device
-        mine = [self.table.rows[k] for k in rows] if self.needs.rows != "relabel" else []
-        level = mine[0].level if self.needs.levels else None
-        extra: dict[str, Any] = {"level": level}
-        if "forget" in self.reference:
-            extra["reference"] = self.reference["forget"].outputs(rows, batch)
-        if self.saliency:
-            extra["weights"] = self.saliency.weights(batch.labels, batch.mask, self.method.token_factor(level))
-        if self.needs.rows == "twin":
-            extra |= {"teacher": pad([r.teacher for r in mine if r.teacher is not None], batch.mask.shape[1]),
-                      "is_gold": torch.tensor([r.is_gold for r in mine], device=device)}
-        if self.floors:
-            extra["floor"] = self.floors.now[list(rows)]
-        out = Outputs(passed.logprob, batch.mask, batch.labels, passed.logits, **extra)
-        if self.floors:
-            self.floors.see(rows, out.answer_nll.detach())
-        return self.method.forget_loss(out)
-
-    def _retain_losses(self, rows: Sequence[int], passed: Passed, kind: str) -> Tensor:
-        reference = self.reference["retain"].outputs(rows, passed.batch) if kind == "kl" else None
-        out = Outputs(passed.logprob, passed.batch.mask, passed.batch.labels, passed.logits, reference=reference)
-        return retain_loss("kl" if kind == "kl" else "ce", out)
-
     def _gradient(self, terms: Sequence[Term], retain_kind: str, parameters: dict[str, Any],
                   ) -> tuple[Gradients, dict[Side, float]]:
         """Gradient of the weighted mean losses of `terms`, and every mean by itself, over the global batch.
@@ -183,7 +161,7 @@ class Loop:
         """
         ranks = self.ranks
         mine = [(term, k) for term in terms for k in ranks.mine(term.rows)]
-        logits = self._wants_logits(terms, retain_kind)
+        logits = any(self.losses.wants_logits(term.side, retain_kind) for term in terms)
         total: dict[Side, Tensor] = {t.side: torch.zeros((), device=self.lm.device) for t in terms}
         grads: Gradients = {}
         seen: list[tuple[Tensor, Tensor]] = []
@@ -197,9 +175,8 @@ class Loop:
                 places = [place for place, (t, _) in enumerate(rows) if t is term]
                 if not places:
                     continue
-                part, items = _only(passed, places), [rows[place][1] for place in places]
-                losses = (self._forget_losses(items, part) if term.side == "forget"
-                          else self._retain_losses(items, part, retain_kind))
+                items = [rows[place][1] for place in places]
+                losses = self.losses.of(term.side, items, passed.only(places), retain_kind)
                 mean = losses.sum() / len(term.rows)
                 total[term.side] += mean.detach()
                 loss = loss + term.weight * mean
@@ -223,10 +200,6 @@ class Loop:
             grads = {name: g for name, g, count in zip(parameters, sums[len(total):], found_in.tolist(), strict=True)
                      if count}
         return grads, {side: float(value) for side, value in total.items()}
-
-    def _wants_logits(self, terms: Sequence[Term], retain_kind: str) -> bool:
-        sides = {term.side for term in terms}
-        return (self.needs.logits and "forget" in sides) or (retain_kind == "kl" and "retain" in sides)
 
     def _observe(self, side: Side, seen: Sequence[tuple[Tensor, Tensor]]) -> None:
         """Show the saliency of this step's tokens, of all processes, to the running averages."""
@@ -336,15 +309,6 @@ class Loop:
             self.floors.restore(state["floors"])
         if self.saliency:
             self.saliency.state = state["saliency"]
-
-
-def _only(passed: Passed, places: Sequence[int]) -> Passed:
-    """The rows at `places` of a pass; the pass itself if these are all."""
-    if len(places) == len(passed.batch):
-        return passed
-    at = torch.tensor(places, device=passed.logprob.device)
-    batch = Batch(*(getattr(passed.batch, f)[at] for f in ("input_ids", "attention_mask", "index", "labels", "mask")))
-    return Passed(batch, passed.logprob[at], None if passed.logits is None else passed.logits[at])
 
 
 def _answer_saliency(gradient: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -42,6 +42,14 @@ class Passed:
     logits: Tensor | None = None
     watched: Tensor | None = None
 
+    def only(self, places: Sequence[int]) -> Passed:
+        """The rows at `places`; the pass itself if these are all."""
+        if len(places) == len(self.batch):
+            return self
+        at = torch.tensor(places, device=self.logprob.device)
+        batch = Batch(*(getattr(self.batch, f)[at] for f in ("input_ids", "attention_mask", "index", "labels", "mask")))
+        return Passed(batch, self.logprob[at], None if self.logits is None else self.logits[at])
+
 
 class Passes:
     """Passes over `items`. `open` at the start of each phase, before which everything runs on the plain path."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import threading
 import time
@@ -25,6 +26,7 @@ from expunge.models.shard import shard
 from expunge.models.threads import set_threads
 from expunge.scope.split import Split
 
+SCRATCH = "cache"  # hidden states that did not fit the memory; a resumed run finds them there
 CONTENT = (".json", ".safetensors", ".bin", ".model", ".txt", ".jinja")
 
 
@@ -130,7 +132,7 @@ def _unlearn(
         if recipe.parallel.shard and ranks.count > 1:
             shard(lm.module, ranks.device, ranks.count)
         with ranks.stage():
-            loop = Loop(lm, recipe, split.forget, split.retain)
+            loop = Loop(lm, recipe, split.forget, split.retain, run.folder / SCRATCH)
         _same_rows(ranks, loop)
         ranks.from_first(lambda: run.start(recipe.to_yaml()))
         state = ranks.first_before_others(lambda: checkpoint.load(run.checkpoint))
@@ -158,7 +160,8 @@ def _unlearn(
 
     def finish() -> None:
         _save(lm, recipe, run)
-        run.finish(seconds=round(time.perf_counter() - started, 3), steps=recipe.total_steps)
+        shutil.rmtree(run.folder / SCRATCH, ignore_errors=True)
+        run.finish(passes=loop.passes.about, seconds=round(time.perf_counter() - started, 3), steps=recipe.total_steps)
 
     ranks.from_first(finish)
     return run.folder

@@ -1,0 +1,63 @@
+"""From what a pass gave to the losses of its rows: everything that a method may look at is put together here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from expunge.engine.floors import Floors
+from expunge.engine.passes import Passed
+from expunge.engine.reference import Reference, pad
+from expunge.engine.rows import ForgetRow
+from expunge.gradients.saliency import Side, TokenSaliency
+from expunge.methods.base import Method, Outputs, retain_loss
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Losses [B] of either side of a step; `rows` are the table's positions.
+
+    Surprising: asking for forget losses also shows them to the floors of the run.
+    """
+
+    method: Method
+    rows: Sequence[ForgetRow]
+    reference: Mapping[Side, Reference]
+    saliency: TokenSaliency | None
+    floors: Floors | None
+
+    def wants_logits(self, side: Side, retain_kind: str) -> bool:
+        """Does this side need whole distributions?"""
+        return self.method.requires().logits if side == "forget" else retain_kind == "kl"
+
+    def of(self, side: Side, rows: Sequence[int], passed: Passed, retain_kind: str) -> Tensor:
+        """The losses of `rows`, which `passed` holds in this order."""
+        return self._forget(rows, passed) if side == "forget" else self._retain(rows, passed, retain_kind)
+
+    def _forget(self, rows: Sequence[int], passed: Passed) -> Tensor:
+        batch, needs = passed.batch, self.method.requires()
+        mine = [self.rows[k] for k in rows] if needs.rows != "relabel" else []
+        level = mine[0].level if needs.levels else None
+        extra: dict[str, Any] = {"level": level}
+        if "forget" in self.reference:
+            extra["reference"] = self.reference["forget"].outputs(rows, batch)
+        if self.saliency:
+            extra["weights"] = self.saliency.weights(batch.labels, batch.mask, self.method.token_factor(level))
+        if needs.rows == "twin":
+            extra |= {"teacher": pad([r.teacher for r in mine if r.teacher is not None], batch.mask.shape[1]),
+                      "is_gold": torch.tensor([r.is_gold for r in mine], device=passed.logprob.device)}
+        if self.floors:
+            extra["floor"] = self.floors.now[list(rows)]
+        out = Outputs(passed.logprob, batch.mask, batch.labels, passed.logits, **extra)
+        if self.floors:
+            self.floors.see(rows, out.answer_nll.detach())
+        return self.method.forget_loss(out)
+
+    def _retain(self, rows: Sequence[int], passed: Passed, kind: str) -> Tensor:
+        reference = self.reference["retain"].outputs(rows, passed.batch) if kind == "kl" else None
+        out = Outputs(passed.logprob, passed.batch.mask, passed.batch.labels, passed.logits, reference=reference)
+        return retain_loss("kl" if kind == "kl" else "ce", out)
