@@ -16,9 +16,10 @@ from expunge.models.batches import Batch, collate
 from expunge.models.template import Encoded, Template
 
 ROWS = ((6, 3), (4, 5), (9, 2), (5, 4), (7, 3), (5, 3))
-TOY = tuple(Case(group, method, model(2, 300, width=32), top, rows=3, forget=ROWS, retain=ROWS)
-            for group, method, top in (("npo", "npo", 1), ("npo", "npo", 2), ("grad_diff", "grad_diff", 1),
-                                       ("dual", "dual", 1), ("twin", "twin", 2)))
+TOY = (*(Case(group, method, model(2, 300, width=32), top, 3, ROWS, ROWS)
+         for group, method, top in (("npo", "npo", 1), ("npo", "npo", 2), ("grad_diff", "grad_diff", 1),
+                                    ("dual", "dual", 1), ("twin", "twin", 2))),
+       Case("npo_alone", "npo", model(2, 300, width=32), 1, 3, ROWS, None))
 JOB = Job(model(2, 400, width=32), 1, "tiny", ("steps=3", "batch={forget: 4, retain: 4}"))
 
 
@@ -33,7 +34,8 @@ def test_every_plain_loop_and_ours_compute_the_same_losses() -> None:
     lines: list[str] = []
     found = main(pairs=2, cases=TOY, job=JOB, say=lines.append)
     assert {group: list(sizes) for group, sizes in found.items()} == {
-        "npo": ["2/1", "2/2"], "grad_diff": ["2/1"], "dual": ["2/1"], "twin": ["2/2"], "end_to_end": ["2/1"]}
+        "npo": ["2/1", "2/2"], "grad_diff": ["2/1"], "dual": ["2/1"], "twin": ["2/2"], "npo_alone": ["2/1"],
+        "end_to_end": ["2/1"]}
     for sizes in found.values():
         for of in sizes.values():
             assert 0 <= of["loss_difference"] < 1e-4
@@ -41,13 +43,13 @@ def test_every_plain_loop_and_ours_compute_the_same_losses() -> None:
             assert of["ceiling"] > 0
             assert of["batch"]
     assert len(lines) == 2 * len(TOY) + 1
-    assert [len(row) for row in table(found)] == [len(HEADS)] * 6
+    assert [len(row) for row in table(found)] == [len(HEADS)] * 7
 
 
 def test_the_suite_holds_the_cases_that_are_promised() -> None:
     assert [case.name for case in (*CASES, Job())] == [
-        "npo:24/4", "npo:28/4", "npo:36/4", "npo:28/28", "grad_diff:28/4", "dual:28/4", "twin:28/28", "vocab32k:28/4",
-        "end_to_end:24/4"]
+        "npo:24/4", "npo:28/4", "npo:36/4", "npo:28/28", "npo_alone:28/4", "npo_alone:36/4", "grad_diff:28/4",
+        "dual:28/4", "twin:28/28", "vocab32k:28/4", "end_to_end:24/4"]
     assert CASES[1].batch == ("16 forget rows of 64 tokens (16 of them answer) and 16 retain rows of 64 tokens (16 of "
                               "them answer), vocabulary 2,048, width 256, float32")
 

@@ -81,7 +81,7 @@ class Peer(ABC):
         return cls(module, copy.deepcopy(original), optimiser, **more)
 
     @abstractmethod
-    def step(self, rows: Sequence[int], forget: Batch, retain: Batch) -> tuple[float, float]:
+    def step(self, rows: Sequence[int], forget: Batch, retain: Batch | None) -> tuple[float, float]:
         """Take a step; returns the forget and the retain loss. rows: numbers of the forget rows, for `Twin`."""
 
     def now(self, batch: Batch) -> Tensor:
@@ -95,7 +95,7 @@ class Peer(ABC):
 class Summed(Peer):
     """Two losses, added, one backward pass."""
 
-    def step(self, rows: Sequence[int], forget: Batch, retain: Batch) -> tuple[float, float]:
+    def step(self, rows: Sequence[int], forget: Batch, retain: Batch | None) -> tuple[float, float]:
         self.optimiser.zero_grad()
         losses = self.losses(rows, forget, retain)
         (losses[0] + self.retain_weight * losses[1]).backward()  # type: ignore[no-untyped-call]
@@ -105,23 +105,36 @@ class Summed(Peer):
         return float(losses[0].detach()), float(losses[1].detach())
 
     @abstractmethod
-    def losses(self, rows: Sequence[int], forget: Batch, retain: Batch) -> tuple[Tensor, Tensor]:
+    def losses(self, rows: Sequence[int], forget: Batch, retain: Batch | None) -> tuple[Tensor, Tensor]:
         """Means over the rows."""
 
 
 class GradDiff(Summed):
     """Gradient difference (arXiv 2401.06121)."""
 
-    def losses(self, rows: Sequence[int], forget: Batch, retain: Batch) -> tuple[Tensor, Tensor]:
+    def losses(self, rows: Sequence[int], forget: Batch, retain: Batch | None) -> tuple[Tensor, Tensor]:
+        assert retain is not None
         return -mean_nll(self.now(forget), forget), mean_nll(self.now(retain), retain)
 
 
 class NPO(Summed):
     """Negative preference optimisation with a retain term (arXiv 2404.05868)."""
 
-    def losses(self, rows: Sequence[int], forget: Batch, retain: Batch) -> tuple[Tensor, Tensor]:
+    def losses(self, rows: Sequence[int], forget: Batch, retain: Batch | None) -> tuple[Tensor, Tensor]:
+        assert retain is not None
+        return self.preference(forget), mean_nll(self.now(retain), retain)
+
+    def preference(self, forget: Batch) -> Tensor:
+        """The forget loss."""
         gap = self.now(forget).sum(-1) - self.before(forget).sum(-1)
-        return (-2 / BETA * logsigmoid(-BETA * gap)).mean(), mean_nll(self.now(retain), retain)
+        return (-2 / BETA * logsigmoid(-BETA * gap)).mean()
+
+
+class NPOAlone(NPO):
+    """Negative preference optimisation as first published, with nothing to keep."""
+
+    def losses(self, rows: Sequence[int], forget: Batch, retain: Batch | None) -> tuple[Tensor, Tensor]:
+        return self.preference(forget), torch.zeros(())
 
 
 @dataclass
@@ -131,7 +144,7 @@ class Dual(Peer):
     watched: int = 0  # block whose input the saliency is taken at
     saliency: TokenSaliency | None = None
 
-    def step(self, rows: Sequence[int], forget: Batch, retain: Batch) -> tuple[float, float]:
+    def step(self, rows: Sequence[int], forget: Batch, retain: Batch | None) -> tuple[float, float]:
         if self.saliency is None:
             self.saliency = TokenSaliency(self.module.get_output_embeddings().weight.shape[0])
         weights = self.saliency.weights(forget.labels, forget.mask)
@@ -142,6 +155,7 @@ class Dual(Peer):
             return (-2 / BETA * logsigmoid(-BETA * gap)).mean()
 
         g_f, loss = self._gradient("forget", forget, npo)
+        assert retain is not None
         g_r, kept = self._gradient("retain", retain, lambda logprob: mean_nll(logprob, retain))
         combined = Project().combine(g_f, g_r, alpha=ALPHA)
         for name, parameter in trainable(self.module).items():
@@ -180,13 +194,13 @@ class Twin(Summed):
     lam_h: float = 0.5
     floors: Floors | None = None
 
-    def step(self, rows: Sequence[int], forget: Batch, retain: Batch) -> tuple[float, float]:
+    def step(self, rows: Sequence[int], forget: Batch, retain: Batch | None) -> tuple[float, float]:
         found = super().step(rows, forget, retain)
         assert self.floors is not None
         self.floors.advance()
         return found
 
-    def losses(self, rows: Sequence[int], forget: Batch, retain: Batch) -> tuple[Tensor, Tensor]:
+    def losses(self, rows: Sequence[int], forget: Batch, retain: Batch | None) -> tuple[Tensor, Tensor]:
         assert self.floors is not None
         logits = logits_everywhere(self.module, forget)
         distance = mean_kl(self._taught(rows), distributions(logits, forget), forget)
@@ -194,6 +208,7 @@ class Twin(Summed):
         nll = -(token_logprob(logits, forget) * inner).sum(-1) / inner.sum(-1)
         short = (self.floors.now[list(rows)] - nll).relu()
         self.floors.see(rows, nll.detach())
+        assert retain is not None
         with torch.no_grad():
             before = distributions(logits_everywhere(self.reference, retain), retain)
         kept = mean_kl(before, distributions(logits_everywhere(self.module, retain), retain), retain)

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from expunge.bench.peers import NPO, Dual, GradDiff, Peer, Twin
+from expunge.bench.peers import NPO, Dual, GradDiff, NPOAlone, Peer, Twin
 from expunge.bench.step_ceiling import Work, disagreement, spread, work
 from expunge.bench.step_rows import LUME, LUME_PEOPLE, Lengths, made, word_tokenizer
 from expunge.bench.whole_job import Job
@@ -44,7 +44,8 @@ class Case:
     """One thing to time: `method` with LoRA (r = 8) on the last `top` of the model's blocks.
 
     rows            forget rows in a step, and as many retain rows
-    forget, retain  (prompt, answer) tokens of the rows that the batches are drawn from
+    forget, retain  (prompt, answer) tokens of the rows that the batches are drawn from; without the latter no retain
+                    term
     """
 
     group: str
@@ -53,7 +54,7 @@ class Case:
     top: int
     rows: int = 16
     forget: Lengths = EVEN
-    retain: Lengths = EVEN
+    retain: Lengths | None = EVEN
 
     @property
     def size(self) -> str:
@@ -73,8 +74,9 @@ class Case:
                 return f"{sums[0]} tokens ({answers:.0f} of them answer)"
             return f"{min(sums)} to {max(sums)} tokens (mean {statistics.mean(sums):.0f}, {answers:.0f} of them answer)"
 
-        return (f"{self.rows} forget rows of {tokens(self.forget)} and {self.rows} retain rows of "
-                f"{tokens(self.retain)}, vocabulary {self.model.vocabulary:,}, width {self.model.width}, float32")
+        kept = f" and {self.rows} retain rows of {tokens(self.retain)}" if self.retain else ""
+        return (f"{self.rows} forget rows of {tokens(self.forget)}{kept}, vocabulary {self.model.vocabulary:,}, width "
+                f"{self.model.width}, float32")
 
 
 def model(layers: int, vocabulary: int = 2048, width: int = 256) -> TinyConfig:
@@ -84,6 +86,7 @@ def model(layers: int, vocabulary: int = 2048, width: int = 256) -> TinyConfig:
 CASES = (
     *(Case("npo", "npo", model(n), 4) for n in (24, 28, 36)),
     Case("npo", "npo", model(28), 28, rows=8, forget=LUME, retain=LUME),
+    *(Case("npo_alone", "npo", model(n), 4, retain=None) for n in (28, 36)),
     Case("grad_diff", "grad_diff", model(28), 4),
     Case("dual", "dual", model(28), 4),
     Case("twin", "twin", model(28), 28, rows=8, forget=LUME_PEOPLE, retain=LUME),
@@ -97,13 +100,15 @@ def recipe_of(case: Case, steps: int) -> Recipe:
     return Recipe(
         method=case.method, steps=steps, batch=BatchSize(forget=case.rows, retain=case.rows),
         settings={"candidates": 1, "own_answer": False} if twin else {},
-        retain=Retain(loss="kl", weight=12.0) if twin else Retain(),
+        retain=(Retain(loss="kl", weight=12.0) if twin else Retain()) if case.retain else Retain(loss="none"),
         train=Train(layers=case.top), optimiser=Optimiser(lr=LR, clip_norm=None, schedule="constant"))
 
 
 def peer_of(case: Case, recipe: Recipe, module: Any, original: Any, loop: Loop) -> Peer:
     """The plain loop for a case, on a model of its own."""
     if case.method == "npo":
+        if case.retain is None:
+            return NPOAlone.of(module, original, LR)
         return NPO.of(module, original, LR)
     if case.method == "grad_diff":
         return GradDiff.of(module, original, LR)
@@ -127,7 +132,7 @@ class Pairs:
             return base.with_module(prepare(copy.deepcopy(base.module), recipe.train, 1))
 
         self.loop = Loop(adapted(), recipe, made(case.forget, case.model.vocabulary, "forget"),
-                         made(case.retain, case.model.vocabulary, "retain"))
+                         made(case.retain, case.model.vocabulary, "retain") if case.retain else ())
         self.peer = peer_of(case, recipe, adapted().module, base.module, self.loop)
         self.ours: list[float] = []
         self.plain: list[float] = []
@@ -150,10 +155,11 @@ class Pairs:
         table, step = self.loop.table, event.step
         began = time.process_time()
         rows = table.forget_batch(step)
-        forget, retain = (collate([table.items[k] for k in part]) for part in (rows, table.retain_batch(step)))
+        forget = collate([table.items[k] for k in rows])
+        retain = collate([table.items[k] for k in table.retain_batch(step)]) if self.case.retain else None
         self.theirs.append(self.peer.step(rows, forget, retain))
         self.plain.append(time.process_time() - began)
-        self.mine.append((event.forget, event.retain))
+        self.mine.append((event.forget, event.retain if self.case.retain else 0.0))
         asked = [item for k in rows if (item := table.rows[k].asked) is not None]
         self.work += work(self.case.method, self.case.model, self.case.top, forget, retain,
                           collate(asked) if asked else None)

@@ -54,14 +54,17 @@ class Work:
         return (self.plain + self.plain_more) / (self.ours + self.ours_more)
 
 
-def work(method: str, config: TinyConfig, top: int, forget: Batch, retain: Batch, asked: Batch | None = None) -> Work:
+def work(method: str, config: TinyConfig, top: int, forget: Batch, retain: Batch | None,
+         asked: Batch | None = None) -> Work:
     """Of one step. asked: the twins' questions; None where the reference reads the forget rows themselves."""
     blocks, head = config.layers, config.vocabulary / (13 * config.width)  # of a block: 4 H² attention and FEED_FORWARD
     on_forget, on_retain = REFERENCE[method]
-    trained = forget.input_ids.numel() + retain.input_ids.numel()
-    referred = on_forget * (asked or forget).input_ids.numel() + on_retain * retain.input_ids.numel()
-    tokens = int(forget.attention_mask.sum() + retain.attention_mask.sum())
-    answers = int(forget.mask.sum() + retain.mask.sum())
+    both = [batch for batch in (forget, retain) if batch]
+    trained = sum(batch.input_ids.numel() for batch in both)
+    referred = (on_forget * (asked or forget).input_ids.numel()
+                + (on_retain * retain.input_ids.numel() if retain else 0))
+    tokens = sum(int(batch.attention_mask.sum()) for batch in both)
+    answers = sum(int(batch.mask.sum()) for batch in both)
     return Work((blocks + top) * trained + blocks * referred, 2 * top * tokens,
                 head * (2 * trained + referred), 2 * (head * answers - FEED_FORWARD * (tokens - answers)))
 
