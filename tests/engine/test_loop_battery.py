@@ -177,3 +177,15 @@ def test_the_same_seed_gives_the_same_run_and_another_one_does_not(folders: dict
         found.append(weights(engine))
     assert changed(found[0], found[1]) == set()
     assert changed(found[0], found[2])
+
+
+def test_activation_checkpointing_and_the_prefix_cache_change_nothing_but_rounding(folders: dict[str, Path]) -> None:
+    plain = {"prefix_cache": False}
+    fields: dict[str, Any] = {"train": {"layers": 2}, "optimiser": PLAIN, "steps": 3}
+    reference = loop(folders["llama"], recipe("npo", memory=plain, **fields))
+    before = weights(reference)
+    run(reference)
+    for memory in ({**plain, "checkpointing": True}, {"checkpointing": True}, {"prefix_cache": True}):
+        other = loop(folders["llama"], recipe("npo", memory=memory, **fields))
+        run(other)
+        assert closeness(weights(other), weights(reference)) < 1e-3 * closeness(before, weights(reference))
