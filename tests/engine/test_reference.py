@@ -10,7 +10,7 @@ import torch
 from engine_builders import loop, recipe, run
 from torch import Tensor
 
-from expunge.engine.reference import Reference, pad
+from expunge.engine.reference import Reference, kept_bytes, pad
 from expunge.errors import InputError
 from expunge.models.adapters import Train, prepare, trainable
 from expunge.models.batches import collate
@@ -61,6 +61,14 @@ def test_a_cache_that_does_not_fit_is_refused_where_the_old_weights_will_be_gone
     with pytest.raises(InputError, match=r"train\.which: full: the reference's distributions would take"):
         Reference(plain, items, logits=True, budget=1000)
     assert Reference(plain, items, logits=False, budget=0).outputs([0], collate([items[0]])).logprob.shape[0] == 1
+
+
+def test_distributions_are_counted_as_they_are_kept(lm: LanguageModel, folders: dict[str, Path]) -> None:
+    """Final hidden states (width) where the head is frozen, whole distributions (vocabulary) where it trains."""
+    head = lm.module.get_output_embeddings().weight
+    assert kept_bytes(lm.module, 10) == 10 * head.shape[1] * 4
+    full = prepare(load(folders["llama"]).module, Train(which="full"), seed=0)
+    assert kept_bytes(full, 10) == 10 * head.shape[0] * 4
 
 
 def test_the_kl_term_of_an_unchanged_model_is_zero_and_grows_as_it_changes(folders: dict[str, Path]) -> None:

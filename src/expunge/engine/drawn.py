@@ -65,20 +65,14 @@ class Asked:
 def draw(lm: LanguageModel, recipe: Recipe, forget: Sequence[Record], retain: Sequence[Record],
          ) -> tuple[Drawn, list[Record]]:
     """The table, and the anchors in it. `InputError` wherever the run would refuse these records."""
-    phases = recipe.plan()
-    uses_retain = any(p.objective != "forget" for p in phases) and (
-        recipe.retain_loss != "none" or any(p.objective == "retain" for p in phases))
-    if uses_retain and not retain:
-        raise InputError("retain set", "is empty, and this recipe needs records that must stay",
-                         "give a smaller scope, or retain.loss: none")
     invented: list[Record] = []
     pool: Sequence[Record] = retain
-    if uses_retain and recipe.retain.anchors:
+    if recipe.uses_retain and recipe.retain.anchors:
         known = list(pick(retain, drawable(len(retain), recipe.total_steps * recipe.batch.retain, recipe.seed)))
         invented = anchors(known, forget, recipe.seed)
         pool = [*known, *invented]
     plain = recipe.model_copy(update={"retain": recipe.retain.model_copy(update={"anchors": False})})
-    return Drawn(lm, plain, recipe.build_method().requires(), forget, pool, uses_retain), invented
+    return Drawn(lm, plain, recipe.build_method().requires(), forget, pool), invented
 
 
 def twin_targets(lm: LanguageModel, shape: Shape, method: Twin, forget: Sequence[Record], others: Sequence[Record],

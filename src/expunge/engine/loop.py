@@ -25,10 +25,11 @@ from expunge.engine.optimiser import Optimiser, Optimisers, embeddings, rate
 from expunge.engine.passes import Passes
 from expunge.engine.peak import peak_memory
 from expunge.engine.ranks import Ranks
+from expunge.engine.ready import check
 from expunge.engine.recipe import Phase, Recipe
 from expunge.engine.reference import Reference
 from expunge.engine.table import Table
-from expunge.errors import InputError, RunFailed
+from expunge.errors import RunFailed
 from expunge.gradients.base import Gradients
 from expunge.gradients.clip import clip_total_norm
 from expunge.gradients.saliency import Side, TokenSaliency
@@ -92,22 +93,14 @@ class Loop:
         self.method, self.rule = recipe.build_method(), recipe.build_rule()
         self.needs: Needs = self.method.requires()
         self.phases = recipe.plan()
-        uses_retain = any(p.objective != "forget" for p in self.phases) and (
-            recipe.retain_loss != "none" or any(p.objective == "retain" for p in self.phases))
-        if uses_retain and not self.retain:
-            raise InputError("retain set", "is empty, and this recipe needs records that must stay",
-                             "give a smaller scope, or retain.loss: none")
-        if not self.forget:
-            raise InputError("forget set", "is empty", "give a scope that matches something")
-        self.trainable = frozenset(trainable(lm.module))
-        self._check_layers()
+        self.trainable = check(lm.module, recipe, self.forget, self.retain)
         lm.module.eval()
         if recipe.memory.checkpointing:
             keep_inputs_only(lm.module)
-        self.table = Table(lm, recipe, self.needs, self.forget, self.retain, uses_retain)
+        self.table = Table(lm, recipe, self.needs, self.forget, self.retain)
         self.passes = Passes(lm, self.table.items, recipe.memory, self.scratch)
         reference: dict[Side, Reference] = {}
-        if uses_retain and recipe.retain_loss == "kl":
+        if recipe.uses_retain and recipe.retain_loss == "kl":
             reference["retain"] = self._said_before("retain", logits=True)
         if self.needs.reference_logprobs or self.needs.reference_logits:
             reference["forget"] = self._said_before("forget", self.needs.reference_logits)
@@ -117,15 +110,6 @@ class Loop:
                        if isinstance(self.method, Twin) else None)
         self.losses = Losses(self.method, self.table.rows, reference, self.saliency, self.floors)
         self.optimisers: Optimisers | None = None
-
-    def _check_layers(self) -> None:
-        """Fail now, not in the middle of a run, if a phase names blocks that are not there or do not train."""
-        for phase in self.phases:
-            restrict(self.lm.module, phase.layers, self.trainable)
-            if not trainable(self.lm.module):
-                raise InputError("phases", f"nothing that trains is in the blocks {phase.layers}",
-                                 "name blocks out of train.layers")
-        restrict(self.lm.module, "all", self.trainable)
 
     @property
     def ranks(self) -> Ranks:

@@ -29,8 +29,9 @@ from expunge.engine.plan import (
     size_of,
     training,
 )
+from expunge.engine.ready import check
 from expunge.engine.recipe import Phase, Recipe
-from expunge.engine.reference import MEMORY_BUDGET
+from expunge.engine.reference import kept_bytes, too_large
 from expunge.errors import InputError
 from expunge.methods.twin import Twin
 from expunge.models.adapters import block_of, block_stack, keep_inputs_only, restrict, trainable
@@ -98,14 +99,8 @@ class Outlook:
         self.lm, self.recipe, self.split = lm, recipe, split
         self.shape, self.method, self.rule = Shape.of(lm.module), recipe.build_method(), recipe.build_rule()
         self.needs = self.method.requires()
-        self.trainable = frozenset(trainable(lm.module))
+        self.trainable = check(lm.module, recipe, split.forget, split.retain)
         self.phases = recipe.plan()
-        for phase in self.phases:
-            restrict(lm.module, phase.layers, self.trainable)
-            if not trainable(lm.module):
-                raise InputError("phases", f"nothing that trains is in the blocks {phase.layers}",
-                                 "name blocks out of train.layers")
-        restrict(lm.module, "all", self.trainable)
         if recipe.memory.checkpointing and not getattr(lm.module, "supports_gradient_checkpointing", False):
             keep_inputs_only(lm.module)  # says so
         targets = Asked()
@@ -125,15 +120,11 @@ class Outlook:
         if isinstance(self.method, Twin):
             kept += distribution_bytes(self.shape, own)
         for sizes, wanted in ((retained, self.recipe.retain_loss == "kl"), (own, self.needs.reference_logits)):
-            needed = distribution_bytes(self.shape, sizes) if wanted else 0
-            if needed > MEMORY_BUDGET and self.recipe.train.which == "full":
-                raise InputError(
-                    "train.which: full", f"the reference's distributions would take {needed >> 20} MiB",
-                    "train an adapter (train.which: lora), give fewer records, or take retain.loss: ce")
-            if needed > MEMORY_BUDGET:
+            tokens = sum(size.answer for size in sizes)
+            if wanted and too_large(self.lm.module, tokens):
                 self.live = True
             elif wanted and sizes:
-                kept += needed
+                kept += kept_bytes(self.lm.module, tokens)
                 self.asked += Asked.of(self.shape, sizes, SAID)
         if self.needs.reference_logprobs and not self.needs.reference_logits:
             self.asked += Asked.of(self.shape, own, SAID)

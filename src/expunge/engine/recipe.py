@@ -110,6 +110,12 @@ class Recipe(_Part):
         return self.retain.loss or self.build_method().retain
 
     @property
+    def uses_retain(self) -> bool:
+        """Does any phase look at retained records?"""
+        return any(p.objective == "retain" or (p.objective == "both" and self.retain_loss != "none")
+                   for p in self.plan())
+
+    @property
     def digest(self) -> str:
         return digest(self.model_dump(mode="json"))
 

@@ -36,6 +36,36 @@ def adapter_off(module: Any) -> Iterator[None]:
         parameter.requires_grad_(flag)
 
 
+def matrix_head(module: Any) -> Any:
+    """The output head, if distributions can be made again from final hidden states: a frozen matrix, nothing more."""
+    head = module.get_output_embeddings()
+    return head if not head.weight.requires_grad and plain_head(module) else None
+
+
+def kept_bytes(module: Any, tokens: int) -> int:
+    """What the distributions at `tokens` answer positions take while they are kept."""
+    head = module.get_output_embeddings().weight
+    return tokens * int(head.shape[1 if matrix_head(module) else 0]) * 4
+
+
+def too_large(module: Any, tokens: int, budget: int = MEMORY_BUDGET, live: bool = True) -> bool:
+    """Would the distributions at `tokens` answer positions not fit, so that they are asked for again at every step?
+
+    `InputError` where they cannot be: the old weights will be gone, or (`live` false) processes hold parts of them.
+    """
+    size = kept_bytes(module, tokens)
+    if size <= budget:
+        return False
+    what = f"the reference's distributions would take {size >> 20} MiB"
+    if not live:
+        raise InputError("recipe: parallel.shard", what,
+                         "give fewer records, take retain.loss: ce, or set parallel.shard: false")
+    if not hasattr(module, "disable_adapter"):
+        raise InputError("train.which: full", what,
+                         "train an adapter (train.which: lora), give fewer records, or take retain.loss: ce")
+    return True
+
+
 class Reference:
     """Cached log-probs per answer token (`logits=False`) or whole distributions of `items`, by their keys.
 
@@ -46,22 +76,11 @@ class Reference:
     def __init__(self, module: Any, items: Mapping[int, Encoded], logits: bool, rows: int = 128,
                  budget: int = MEMORY_BUDGET, live: bool = True) -> None:
         """live: where distributions are larger than `budget` bytes they may be recomputed; else `InputError`."""
-        self._module, self._live, self._logits = module, False, logits
+        self._module, self._logits = module, logits
         self._values: dict[int, Tensor] = {}
-        head = module.get_output_embeddings()
-        self._head = head if logits and not head.weight.requires_grad and plain_head(module) else None
-        width = head.weight.shape[1 if self._head else 0]
-        size = sum(len(i.answer) for i in items.values()) * width * 4
-        if logits and size > budget:
-            if not live:
-                raise InputError(
-                    "recipe: parallel.shard", f"the reference's distributions would take {size >> 20} MiB",
-                    "give fewer records, take retain.loss: ce, or set parallel.shard: false")
-            if not hasattr(module, "disable_adapter"):
-                raise InputError(
-                    "train.which: full", f"the reference's distributions would take {size >> 20} MiB",
-                    "train an adapter (train.which: lora), give fewer records, or take retain.loss: ce")
-            self._live = True
+        self._head = matrix_head(module) if logits else None
+        self._live = logits and too_large(module, sum(len(i.answer) for i in items.values()), budget, live)
+        if self._live:
             return
         device = next(module.parameters()).device
         keys = list(items)

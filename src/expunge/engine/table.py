@@ -35,7 +35,7 @@ class Table:
     """
 
     def __init__(self, lm: LanguageModel, recipe: Recipe, needs: Needs, forget: Sequence[Record],
-                 retain: Sequence[Record], uses_retain: bool) -> None:
+                 retain: Sequence[Record]) -> None:
         self._recipe, self._needs, self._lm, self._forget = recipe, needs, lm, forget
         self.rows = self._forget_rows(retain)
         self._levels = self._level_plan()
@@ -44,7 +44,7 @@ class Table:
         if needs.rows == "relabel":
             self._relabel()
         self.kept: list[int] = []  # position in `items` of every retained row that is drawn, others -1
-        if uses_retain:
+        if recipe.uses_retain:
             self._retain(retain)
 
     # ---- rows -------------------------------------------------------------------------------------------------
