@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from expunge.bench.case import Named
 from expunge.bench.peers import NPO, Dual, GradDiff, NPOAlone, Peer, Twin
 from expunge.bench.step_ceiling import Work, disagreement, spread, work
 from expunge.bench.step_rows import LUME, LUME_PEOPLE, Lengths, made, word_tokenizer
@@ -40,7 +41,7 @@ SHORT: Lengths = ((56, 8),) * 48
 
 
 @dataclass(frozen=True)
-class Case:
+class Case(Named):
     """One thing to time: `method` with LoRA (r = 8) on the last `top` of the model's blocks.
 
     rows            forget rows in a step, and as many retain rows
@@ -55,14 +56,6 @@ class Case:
     rows: int = 16
     forget: Lengths = EVEN
     retain: Lengths | None = EVEN
-
-    @property
-    def size(self) -> str:
-        return f"{self.model.layers}/{self.top}"
-
-    @property
-    def name(self) -> str:
-        return f"{self.group}:{self.size}"
 
     @property
     def batch(self) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from expunge.bench.case import Named
 from expunge.bench.peers import NPO
 from expunge.bench.step_ceiling import Work, disagreement, spread, work
 from expunge.corpus import Record
@@ -33,7 +34,7 @@ DEEP = TinyConfig(layers=24)  # otherwise the model of the demo
 
 
 @dataclass
-class Job:
+class Job(Named):
     """One patient of a synthetic hospital is to be forgotten with the shipped recipe `npo` on the last `top` blocks."""
 
     model: TinyConfig = DEEP
@@ -42,14 +43,6 @@ class Job:
     sets: tuple[str, ...] = ()
     group = "end_to_end"
     method = "npo"
-
-    @property
-    def size(self) -> str:
-        return f"{self.model.layers}/{self.top}"
-
-    @property
-    def name(self) -> str:
-        return f"{self.group}:{self.size}"
 
     @cached_property
     def recipe(self) -> Recipe:
