@@ -22,6 +22,7 @@ PLANS: dict[str, dict[str, Any]] = {
     "dual": {"method": "dual"},
     "sequential": {"method": "sequential", "phases": PHASES},
     "full": {"method": "npo", "retain": {"loss": "kl"}, "train": {"which": "full", "layers": 2}},
+    "cache in a file": {"method": "npo", "train": {"layers": 1}, "memory": {"cache_mib": 0}},
 }
 
 
@@ -44,7 +45,8 @@ def result(run: Path) -> dict[str, bytes]:
     return {name: value.numpy().tobytes() for name, value in load_file(next(folder.glob("*.safetensors"))).items()}
 
 
-@pytest.mark.parametrize(("name", "at"), [("twin", 5), ("dual", 8), ("sequential", 4), ("sequential", 7), ("full", 4)])
+@pytest.mark.parametrize(("name", "at"), [("twin", 5), ("dual", 8), ("sequential", 4), ("sequential", 7), ("full", 4),
+                                            ("cache in a file", 5)])
 def test_a_killed_run_ends_in_the_bits_of_one_that_was_left_alone(
         folders: dict[str, Path], tmp_path: Path, name: str, at: int) -> None:
     killed, alone = tmp_path / "killed", tmp_path / "alone"
