@@ -257,3 +257,19 @@ def test_a_run_says_which_passes_it_made_and_leaves_no_cache_behind(folders: dic
     assert "on disk" in said["last"]
     assert said["all"] == "plain: block 0 trains, so no block below it is frozen"
     assert not (tmp_path / "last" / "cache").exists()
+
+
+def test_a_second_process_in_the_same_folder_is_refused_and_disturbs_nothing(
+        folders: dict[str, Path], tmp_path: Path) -> None:
+    plan, refused = recipe("npo", steps=3), []
+
+    def again(event: Event, total: int) -> None:
+        if event.step == 0:
+            with pytest.raises(InputError, match="another process is writing this run; wait") as caught:
+                unlearn(folders["llama"], one_person(), plan, tmp_path / "run")
+            refused.append(caught.value.exit_code)
+
+    unlearn(folders["llama"], one_person(), plan, tmp_path / "run", on_step=again)
+    assert refused == [2]
+    assert len((tmp_path / "run" / "events.jsonl").read_text().splitlines()) == 3
+    assert not (tmp_path / "run" / "lock").exists()

@@ -6,6 +6,7 @@ events.jsonl   one line per step        checkpoint/  the newest one        adapt
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 import platform
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from expunge.engine.loop import Event
 from expunge.errors import InputError
@@ -43,6 +44,7 @@ class RunDir:
 
     def __init__(self, folder: Path, about: dict[str, Any]) -> None:
         self.folder, self.about = folder, about
+        self._lock: IO[str] | None = None
 
     @classmethod
     def open(cls, folder: Path | str, identity: dict[str, str], about: dict[str, Any]) -> RunDir:
@@ -61,13 +63,31 @@ class RunDir:
         return cls(folder, {"status": "running", "identity": identity, **about})
 
     def start(self, recipe_yaml: str) -> None:
-        """Write what identifies a new run, that first; nothing for one that goes on."""
+        """Write what identifies a new run, that first; nothing for one that goes on. Call `release` in the end.
+
+        `InputError` if another process is at work here.
+        """
         if not (self.folder / "run.json").is_file():
             write_json(self.folder / "run.json", self.about)
+        lock = (self.folder / "lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when a process dies
+        except OSError as error:
+            lock.close()
+            raise InputError(str(self.folder), "another process is writing this run",
+                             "wait for it to end, or choose another folder") from error
+        self._lock = lock
         if not (self.folder / "recipe.yaml").is_file():
             write_atomic(self.folder / "recipe.yaml", recipe_yaml)
         if not (self.folder / "environment.json").is_file():
             write_json(self.folder / "environment.json", environment())
+
+    def release(self) -> None:
+        """Let other processes write here."""
+        if self._lock:
+            (self.folder / "lock").unlink(missing_ok=True)
+            self._lock.close()
+            self._lock = None
 
     @property
     def finished(self) -> bool:

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import chain
 from pathlib import Path
 from types import FrameType
@@ -87,12 +87,13 @@ def unlearn(
     `InputError` if `out` holds another run; `Interrupted` after Ctrl-C, with the checkpoint kept.
     """
     ranks = Ranks.join(device)
-    with ranks.alike():
-        return _unlearn(ranks, model, split, recipe, Path(out), template, device, on_step)
+    with ranks.alike(), ExitStack() as at_the_end:
+        return _unlearn(ranks, at_the_end, model, split, recipe, Path(out), template, device, on_step)
 
 
 def _unlearn(
     ranks: Ranks,
+    at_the_end: ExitStack,
     model: str | Path,
     split: Split,
     recipe: Recipe,
@@ -119,6 +120,7 @@ def _unlearn(
         "threads": set_threads(),
     }
     run = RunDir(out, ranks.from_first(lambda: RunDir.open(out, identity, about).about))
+    at_the_end.callback(run.release)
     with ranks.stage():
         _same_run(ranks, run, identity)
     if run.finished:
