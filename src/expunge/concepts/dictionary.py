@@ -1,0 +1,79 @@
+"""A dictionary: names of concepts with their ids and levels, from whatever ontology, in one plain form.
+
+Readers make dictionaries, the annotator reads them. Surprising: a name may stand for several concepts and a concept
+may have several names; both are plain repetitions here, and the annotator sorts it out.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from expunge.corpus.record import LEVELS
+from expunge.errors import InputError
+from expunge.files import write_atomic
+
+COLUMNS = ("name", "concept", "level")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One name of one concept: `appendectomy`, `UMLS:C0003611`, `L4`; no level where no rule gives one."""
+
+    name: str
+    concept: str
+    level: str | None = None
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """Entries in a fixed order, without repetitions."""
+
+    entries: tuple[Entry, ...]
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> Dictionary:
+        return cls(tuple(dict.fromkeys(entries)))
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __or__(self, other: Dictionary) -> Dictionary:
+        return Dictionary.of((*self.entries, *other.entries))
+
+    def save(self, path: Path) -> None:
+        """Tab-separated text with a header; whole or not at all."""
+        text = io.StringIO()
+        writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows((e.name, e.concept, e.level or "") for e in self.entries)
+        write_atomic(path, text.getvalue())
+
+    @classmethod
+    def load(cls, path: Path) -> Dictionary:
+        """The entries of a file as `save` writes it; `InputError` naming the first bad line."""
+        if not path.is_file():
+            raise InputError(str(path), "is a folder" if path.is_dir() else "there is no such dictionary",
+                             "make one with `expunge concepts build`")
+        try:
+            rows = list(csv.reader(io.StringIO(path.read_text("utf-8-sig")), delimiter="\t"))
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise InputError(str(path), f"could not be read ({error})", "give a UTF-8 text of tabs") from error
+        if not rows or tuple(rows[0]) != COLUMNS:
+            raise InputError(f"{path}:1", "is not the header of a dictionary", "expected " + ", ".join(COLUMNS))
+        return cls.of(_entry(f"{path}:{number}", row) for number, row in enumerate(rows[1:], 2) if row)
+
+
+def _entry(where: str, row: list[str]) -> Entry:
+    if len(row) != len(COLUMNS) or not row[0].strip() or not row[1].strip():
+        raise InputError(where, f"has {len(row)} columns or an empty one", "expected " + ", ".join(COLUMNS))
+    name, concept, level = (cell.strip() for cell in row)
+    if level and level not in LEVELS:
+        raise InputError(where, f'"{level}" is no level', "expected L1, L2, L3, L4 or nothing")
+    return Entry(name, concept, level or None)
