@@ -46,3 +46,7 @@ class RunFailed(InputError):
 
 class Interrupted(InputError):
     """A person stopped the run (exit code 2); what was done is kept, and the message says how to go on."""
+
+
+class InputWarning(UserWarning):
+    """Part of the input was left out, the rest can be used; the command line prints it as one line on stderr."""

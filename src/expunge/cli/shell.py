@@ -18,7 +18,7 @@ from typing import TextIO
 import typer
 
 from expunge.cli.answer import Answer
-from expunge.errors import InputError, Interrupted
+from expunge.errors import InputError, InputWarning, Interrupted
 
 STOPPED = Interrupted("stopped", "by Ctrl-C", "start the same command again; whatever is finished is not repeated")
 
@@ -97,7 +97,10 @@ def _fail(error: InputError, out: TextIO, as_json: bool, debug: bool) -> int:
 
 @contextlib.contextmanager
 def _quiet(debug: bool) -> Iterator[None]:
-    """Keep the warnings and progress bars of libraries away from people; `--debug` lets them through."""
+    """Keep the warnings and progress bars of libraries away from people; `--debug` lets them through.
+
+    Our own warnings about the input are one line each.
+    """
     if debug:
         yield
         return
@@ -106,4 +109,11 @@ def _quiet(debug: bool) -> Iterator[None]:
         os.environ.setdefault(name, value)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        warnings.simplefilter("always", InputWarning)
+        warnings.showwarning = _warn
         yield
+
+
+def _warn(message: Warning | str, *place: object, **more: object) -> None:
+    if not _beside():
+        print("warning: " + " ".join(str(message).split()), file=sys.stderr)
