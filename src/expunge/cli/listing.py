@@ -60,15 +60,23 @@ def _recipes() -> list[Row]:
              "steps": r.total_steps, "optimiser": f"{r.optimiser.name} {r.optimiser.lr:g}"} for n, r in found]
 
 
+def _hierarchies() -> list[Row]:
+    from expunge.concepts.hierarchy import Hierarchy, shipped
+
+    found = [(n, Hierarchy.load(n)) for n in shipped()]
+    return [{"name": n, "about": h.title, "L4": h.levels.L4.name, "rules": len(h.rules), "source": h.source}
+            for n, h in found]
+
+
 KINDS: dict[str, Callable[[], list[Row]]] = {
     "methods": _methods, "metrics": _metrics, "loaders": _loaders, "recipes": _recipes, "rules": _rules,
-    "worlds": _worlds, "attacks": _attacks}
+    "worlds": _worlds, "attacks": _attacks, "hierarchies": _hierarchies}
 
 
 def listing(
     kind: Annotated[str, typer.Argument(help=", ".join(KINDS))],
 ) -> Answer:
-    """Show what there is: methods, metrics, loaders, recipes, rules, worlds or attacks."""
+    """Show what there is: methods, metrics, loaders, recipes, rules, worlds, attacks or hierarchies."""
     if kind not in KINDS:
         raise unknown("kind", kind, KINDS, "expunge list")
     rows = KINDS[kind]()

@@ -1,0 +1,180 @@
+"""`expunge concepts …`: make a dictionary of ontologies and tables, and give records their level."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from expunge.cli.answer import Answer, Table
+from expunge.cli.options import Data, Loader, Mapping
+from expunge.corpus.record import LEVELS
+from expunge.errors import InputError
+
+if TYPE_CHECKING:
+    from expunge.concepts.dictionary import Dictionary
+    from expunge.concepts.hierarchy import Hierarchy
+
+HierarchyName = Annotated[str, typer.Option("--hierarchy", help="Name or YAML file; see `expunge list hierarchies`.")]
+
+
+def build(
+    out: Annotated[Path, typer.Option("--out", help="Dictionary to write: tab-separated name, concept, level.")],
+    hierarchy: HierarchyName = "medical",
+    mesh_terms: Annotated[Path | None, typer.Option(help="MeSH terms: mesh_id, mesh_name.")] = None,
+    mesh_trees: Annotated[Path | None, typer.Option(help="MeSH tree numbers of the same year.")] = None,
+    sssom: Annotated[Path | None, typer.Option(help="Mapping to UMLS concept ids in SSSOM.")] = None,
+    obo: Annotated[Path | None, typer.Option(help="An ontology as an OBO flat file.")] = None,
+    umls_dir: Annotated[Path | None, typer.Option(help="Folder with MRCONSO.RRF and MRSTY.RRF.")] = None,
+    umls_vocabulary: Annotated[
+        list[str] | None, typer.Option(metavar="SAB", help="Only names from it, for example MSH; repeatable.")
+    ] = None,
+    medquad: Annotated[Path | None, typer.Option(help="MedQuAD as JSON lines: focus, cui.")] = None,
+    medquad_synonyms: Annotated[bool, typer.Option(help="Take MedQuAD's synonyms as names, too.")] = False,
+    columns: Annotated[
+        list[Path] | None, typer.Option(help="A CSV, TSV or JSONL table of own terms; repeatable.")
+    ] = None,
+    name_column: Annotated[str, typer.Option(help="Their column of names.")] = "name",
+    concept_column: Annotated[str | None, typer.Option(help="Their column of concept ids.")] = None,
+    category_column: Annotated[str | None, typer.Option(help="Their column that decides the level.")] = None,
+) -> Answer:
+    """Join ontologies and tables into one dictionary with levels, for `expunge concepts annotate`."""
+    from expunge.concepts.hierarchy import Hierarchy
+    from expunge.concepts.merge import besides, merge
+
+    if (mesh_terms is None) != (mesh_trees is None):
+        missing = "--mesh-terms" if mesh_terms is None else "--mesh-trees"
+        raise InputError(missing, "is missing", "MeSH needs both tables, terms and tree numbers")
+    for option, given, needed in (("--umls-vocabulary", umls_vocabulary, umls_dir),
+                                  ("--medquad-synonyms", medquad_synonyms, medquad),
+                                  ("--concept-column", concept_column, columns),
+                                  ("--category-column", category_column, columns)):
+        if given and not needed:
+            raise InputError(option, "has nothing to read", "name the file or folder that it is for")
+    if out.is_dir():
+        raise InputError(str(out), "is a folder", "name a file in it, for example dictionary.tsv")
+    rules = Hierarchy.load(hierarchy)
+    sources = _Sources(mesh_terms, mesh_trees, sssom, obo, umls_dir, tuple(umls_vocabulary or ()), medquad,
+                       medquad_synonyms, tuple(columns or ()), (name_column, concept_column, category_column))
+    found = list(sources.read(rules))
+    own = besides(rules.dictionary(), (each for _, each in found))
+    found = [("hierarchy", own), *found] if own else found
+    if not found:
+        raise InputError("expunge concepts build", f'nothing to read, and the hierarchy "{rules.name}" has no names',
+                         "give --mesh-terms and --mesh-trees, --sssom, --obo, --umls-dir, --medquad or --columns")
+    whole = merge(each for _, each in found)
+    whole.save(out)
+    return _built(rules, whole, found, out)
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """What was named on the command line, and the order that lets one source help the next."""
+
+    mesh_terms: Path | None
+    mesh_trees: Path | None
+    sssom: Path | None
+    obo: Path | None
+    umls: Path | None
+    vocabularies: tuple[str, ...]
+    medquad: Path | None
+    synonyms: bool
+    columns: tuple[Path, ...]
+    named: tuple[str, str | None, str | None]
+
+    def read(self, rules: Hierarchy) -> Iterator[tuple[str, Dictionary]]:
+        """(source, its dictionary). MeSH first: its levels help those who refer to it, as SSSOM's ids help OBO."""
+        known: dict[str, str] = {}
+        cuis = None
+        if self.mesh_terms and self.mesh_trees:
+            from expunge.concepts.merge import levels_of
+            from expunge.concepts.mesh import read_mesh
+
+            found = read_mesh(self.mesh_terms, self.mesh_trees, rules).dictionary
+            known = levels_of(found)
+            yield "mesh", found
+        if self.sssom:
+            from expunge.concepts.sssom import read_sssom
+
+            mapped = read_sssom(self.sssom, rules)
+            cuis = mapped.cuis
+            yield "sssom", mapped.dictionary
+        if self.obo:
+            from expunge.concepts.obo import read_obo
+
+            yield "obo", read_obo(self.obo, rules, cuis=cuis, known=known).dictionary
+        if self.umls:
+            from expunge.concepts.umls import read_umls
+
+            yield "umls", read_umls(self.umls, rules, vocabularies=self.vocabularies, known=known).dictionary
+        if self.medquad:
+            from expunge.concepts.medquad import read_medquad
+
+            yield "medquad", read_medquad(self.medquad, rules, synonyms=self.synonyms)
+        for path in self.columns:
+            from expunge.concepts.columns import read_columns
+
+            name, concept, category = self.named
+            yield str(path), read_columns(path, rules, name=name, concept=concept, category=category)
+
+
+def _built(rules: Hierarchy, whole: Dictionary, found: list[tuple[str, Dictionary]], out: Path) -> Answer:
+    names = Counter(entry.level for entry in whole)
+    concepts = Counter({entry.concept: entry.level for entry in whole}.values())
+    rows = [(level, _called(rules, level), names[level], concepts[level]) for level in (*LEVELS, None)]
+    return Answer(
+        {"hierarchy": rules.name, "out": out, "names": len(whole), "concepts": concepts.total(),
+         "levels": {level or "none": {"names": n, "concepts": c} for level, _, n, c in rows},
+         "sources": {name: len(each) for name, each in found}},
+        (Table(("level", "which is", "names", "concepts"), rows),
+         f"{len(whole):,} names of {concepts.total():,} concepts from {', '.join(name for name, _ in found)}, "
+         f"written to {out}"))
+
+
+def levels(
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", help="JSONL file for the records with their levels.")],
+    hierarchy: HierarchyName = "medical",
+    loader: Loader = None,
+    map_: Mapping = None,
+) -> Answer:
+    """Give every record the level that its attributes have by a hierarchy; a level that is there already stays."""
+    from expunge.concepts.hierarchy import Hierarchy
+    from expunge.corpus import Corpus
+
+    if out.is_dir() or out.resolve() == data.resolve():
+        raise InputError(str(out), "is a folder" if out.is_dir() else "is the file of the records itself",
+                         "name another file, for example levels.jsonl")
+    rules = Hierarchy.load(hierarchy)
+    corpus = Corpus.load(data, loader, map_)
+    had = sum(r.concept is not None for r in corpus)
+    assigned = rules.assign(corpus)
+    counts = Counter(r.concept for r in assigned)
+    if not counts.total() - counts[None]:
+        raise InputError(str(data), f'no record meets a rule of the hierarchy "{rules.name}"',
+                         "its rules look at " + ", ".join(_looked_at(rules)))
+    assigned.save(out)
+    rows = [(level, _called(rules, level), counts[level]) for level in (*LEVELS, None)]
+    without = f"; {counts[None]:,} have none" if counts[None] else ""
+    return Answer(
+        {"hierarchy": rules.name, "out": out, "records": len(assigned), "had_one": had, "none": counts[None],
+         "levels": {level: counts[level] for level in LEVELS}},
+        (Table(("level", "which is", "records"), rows),
+         f"{len(assigned) - had - counts[None]:,} records got a level, {had:,} had one{without}; written to {out}"))
+
+
+def _called(rules: Hierarchy, level: str | None) -> str | None:
+    return getattr(rules.levels, level).name if level else "no level"
+
+
+def _looked_at(rules: Hierarchy) -> list[str]:
+    """The attributes that the rules of a hierarchy look at."""
+    from expunge.concepts.hierarchy import COLUMNS
+
+    used = {kind for rule in rules.rules for kind in COLUMNS.values() if getattr(rule, kind)}
+    columns = [column for rule in rules.rules for column in rule.categories]
+    return list(dict.fromkeys((*columns, *(column for column, kind in COLUMNS.items() if kind in used))))
