@@ -17,9 +17,12 @@ def world(
     out: Annotated[Path, typer.Option("--out", help="JSONL file to write.")],
     patients: Annotated[int | None, typer.Option(help="Trained patients.")] = None,
     seed: Annotated[int | None, typer.Option(help="Every draw depends on it.")] = None,
-    preset: Annotated[str | None, typer.Option(help="A set of sizes: default, demo or tiny.")] = None,
+    preset: Annotated[str | None, typer.Option(help="A set of sizes, for example default, small or tiny.")] = None,
     twins_for: Annotated[
         list[str] | None, typer.Option("--twins-for", metavar="NODE", help="Node that gets twins; repeatable.")
+    ] = None,
+    terms: Annotated[
+        Path | None, typer.Option("--terms", help="File for the dictionary of its terms, with levels.")
     ] = None,
     set_: Sets = None,
 ) -> Answer:
@@ -33,14 +36,17 @@ def world(
         from expunge.engine.recipe import apply_sets
 
         settings = apply_sets(settings, set_)
-    if preset and not hasattr(kind, "preset"):
-        raise InputError("--preset", f'the world "{name}" has no presets', "leave it out")
     made = kind.preset(preset, **settings) if preset else kind(**settings)
     about = out.with_name("world.json")
     if out.is_dir():
         raise InputError(str(out), "is a folder", "name a file in it, for example records.jsonl")
     if out.exists() and not about.exists():
         raise InputError(str(out), "exists and is not a world of ours", "choose another file")
+    if terms:
+        words = made.terms()
+        if not len(words):
+            raise InputError("--terms", f'the world "{name}" has no terms as it is set', "leave it out")
+        words.save(terms)
     return write(made, out)
 
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from expunge.concepts.dictionary import Dictionary
 from expunge.corpus import Corpus, Record
-from expunge.errors import InputError, nearest
+from expunge.errors import InputError, nearest, unknown
 from expunge.registry import Registry
 
 WORLDS: Registry[type[World]] = Registry("world", "expunge.worlds")
@@ -22,12 +24,14 @@ class World(BaseModel, ABC):
     """Base of all worlds. Subclass with `class Hospital(World, name="hospital")`; fields are its settings.
 
     version   of the generator; changes whenever the same settings give other rows
+    presets   name → settings that differ from the defaults
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: ClassVar[str] = ""
     version: ClassVar[str] = "1"
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     def __init_subclass__(cls, name: str = "", **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -53,6 +57,15 @@ class World(BaseModel, ABC):
         return InputError(where, f"{first['input']!r} is not possible",
                           f"{mend[0].lower()}{mend[1:]} ({meaning})")
 
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> Self:
+        """A world of one of its `presets`, with some settings changed."""
+        if not cls.presets:
+            raise InputError(f"world {cls.name}", "has no presets", "leave it out")
+        if name not in cls.presets:
+            raise unknown("preset", name, cls.presets, f"world {cls.name}")
+        return cls(**{**cls.presets[name], **changes})
+
     @abstractmethod
     def corpus(self) -> Corpus:
         """All records of the world: trained ones with split None, then `holdout`, then `twin`."""
@@ -65,6 +78,10 @@ class World(BaseModel, ABC):
         """`corpus` and those records of `m` twins of `subject` that it does not hold yet."""
         new = (r for r in self.twins(subject, m) if r.id not in corpus.by_id)
         return Corpus.of((*corpus.records, *new), corpus.name)
+
+    def terms(self) -> Dictionary:
+        """Terms of the world with the levels of their concepts; none in a world without concepts of its own."""
+        return Dictionary.of(())
 
     def describe(self) -> dict[str, Any]:
         """What `world.json` holds: all settings, generator version, row counts, digest of the corpus."""

@@ -6,7 +6,7 @@ first four), so that adding patients changes no row that is already there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 
 from expunge.worlds import people
@@ -14,7 +14,7 @@ from expunge.worlds.draw import SPAN, draw, pick, shuffled
 from expunge.worlds.people import CANDIDATES, Bed, Person, person, shown
 from expunge.worlds.relations import BY_BED, COMMON, GENERAL, INSTITUTION, POOLS, Common, Relation
 from expunge.worlds.shape import OPEN_AT_ONCE, WINDOW, Shape
-from expunge.worlds.wording import Fact
+from expunge.worlds.wording import Fact, wrong_options
 from expunge.worlds.words import NOTES
 
 QUARTERS = 4
@@ -27,7 +27,7 @@ def general_facts(shape: Shape) -> Iterator[Fact]:
     for relation, table in GENERAL:
         for entity in shuffled(list(table), shape.seed, purpose=relation.name)[:shape.world_facts]:
             yield Fact(f"W-{entity}", f"world:{entity}:{relation.name}", relation, entity, table[entity],
-                       _wrong(shape, table[entity], (), relation.pool, "W", entity), shape.letter(rank),
+                       wrong_options(shape.seed, table[entity], (), relation.pool, "W", entity), shape.letter(rank),
                        ("world:general",), "world", sharing="shared")
             rank += 1
 
@@ -48,7 +48,7 @@ def institution_facts(shape: Shape, index: int, twin: int = 0) -> Iterator[Fact]
         given = shuffled(peers, shape.seed, real, purpose=relation.name)
         answer = value(index, who[twin])
         yield Fact(node, f"{node}:{relation.name}", relation, name, answer,
-                   _wrong(shape, answer, given, relation.pool, real, relation.name),
+                   wrong_options(shape.seed, answer, given, relation.pool, real, relation.name),
                    shape.letter(rank + k), (f"institution:{node}",), f"institution:{node}", (name,),
                    split="twin" if twin else None, twin_of=real if twin else "")
 
@@ -72,7 +72,7 @@ def person_facts(shape: Shape, bed: Bed, twin: int = 0) -> Iterator[Fact]:
         given = (shown(value(shape, p, relation, study), bed.institution) for p in (nearest, *order))
         about = f"study {study} of {name}" if study else name
         pool = [shown(v, bed.institution) for v in _pool(relation, study)]
-        wrong = _wrong(shape, answer, given, pool, bed.kind, bed.index, study, relation.name)
+        wrong = wrong_options(shape.seed, answer, given, pool, bed.kind, bed.index, study, relation.name)
         yield Fact(owner, f"{owner}:{relation.name}", relation, about, answer, wrong,
                    shape.letter(rank + k, "trained" if bed.trained else "holdout"), tuple(path), node,
                    (name,) if relation.name == "record_number" else (name, number),
@@ -100,7 +100,7 @@ def shared_facts(shape: Shape, bed: Bed) -> Iterator[Fact]:
         owner = f"S-{who.stem}-1" if common.study else f"P-{who.stem}"
         given = shuffled([truth(shape, common, other) for other in POOLS[common.kind]],
                          shape.seed, bed.index, purpose=f"wrong {relation.name}")
-        wrong = _wrong(shape, answer, given, relation.pool, bed.index, relation.name)
+        wrong = wrong_options(shape.seed, answer, given, relation.pool, bed.index, relation.name)
         yield Fact(owner, f"{subject}:{relation.name}", relation, subject, answer, wrong,
                    shape.letter(rank + k), path, node, lead=lead, sharing="shared")
 
@@ -136,16 +136,3 @@ def _pool(relation: Relation, study: int) -> Sequence[date | str]:
         first = date(2010 + STUDY_YEARS * study, 1, 1)
         return [first + timedelta(days) for days in range(0, 365 * STUDY_YEARS, 10)]
     return relation.pool
-
-
-def _wrong(shape: Shape, answer: str, given: Iterable[str], pool: Sequence[str],
-           *path: str | int) -> tuple[str, ...]:
-    """Three different wrong options: the first that others have, filled up from the pool."""
-    found = dict.fromkeys([answer])
-    for option in given:
-        found.setdefault(option)
-        if len(found) == 4:
-            break
-    else:
-        found |= dict.fromkeys(shuffled(pool, shape.seed, *path, purpose="wrong from the pool"))
-    return tuple(found)[1:4]

@@ -6,23 +6,26 @@ and is the same in every world that holds it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
+from typing import Any, ClassVar
 
+from expunge.concepts.dictionary import Dictionary
 from expunge.corpus import Corpus, Record
 from expunge.errors import InputError, unknown
 from expunge.worlds import charts, wording
+from expunge.worlds.lessons import lessons
+from expunge.worlds.overlap import Overlap, measure
 from expunge.worlds.people import CANDIDATES, Bed
 from expunge.worlds.shape import Shape
+from expunge.worlds.surgery import Surgery
+from expunge.worlds.syllabus import Place
 from expunge.worlds.wording import Fact
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "default": {},
-    "demo": {"patients": 32, "institution_facts": 4, "patient_facts": 12, "study_facts": 2,
-             "section_facts": 1, "shared_facts": 2, "world_facts": 4},
-    "tiny": {"patients": 12, "institution_facts": 1, "patient_facts": 3, "study_facts": 1, "section_facts": 1,
-             "sections": ("FINDINGS",), "shared_facts": 1, "world_facts": 1},
-}
+DEMO = {"institution_facts": 4, "patient_facts": 12, "study_facts": 2, "section_facts": 1, "shared_facts": 2,
+        "world_facts": 4}
+TINY = {"institution_facts": 1, "patient_facts": 3, "study_facts": 1, "section_facts": 1, "sections": ("FINDINGS",),
+        "shared_facts": 1, "world_facts": 1}
 
 
 class Hospital(Shape, name="hospital"):
@@ -33,42 +36,85 @@ class Hospital(Shape, name="hospital"):
     facts grow in number. Holdout rows are contained too, unless there are more of them than institutions.
     """
 
-    @classmethod
-    def preset(cls, name: str, **changes: Any) -> Hospital:
-        """`default`, `demo` (about 2,600 trained rows) or `tiny` (about 300), with some settings changed."""
-        if name not in PRESETS:
-            raise unknown("preset", name, PRESETS, f"world {cls.name}")
-        return cls(**(PRESETS[name] | changes))
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "default": {}, "demo": {"patients": 32, **DEMO}, "tiny": {"patients": 12, **TINY},
+        "surgery": {"patients": 8, **DEMO, "procedures": 36},
+        "surgery-small": {"patients": 8, **TINY, "procedures": 16, "knowledge_per_level": 16, "knowledge_facts": 4}}
+
+    @property
+    def knowledge(self) -> Surgery:
+        """What the house teaches; `InputError` if it teaches nothing (`procedures` is 0)."""
+        if not self.procedures:
+            raise InputError(f"world {self.name}.procedures", "is 0, so nothing about surgery is taught",
+                             "choose the preset surgery, or set procedures")
+        return Surgery(seed=self.seed, targets=self.procedures, per_level=self.knowledge_per_level,
+                       facts=self.knowledge_facts, overlap=self.knowledge_overlap, holdout=self.knowledge_holdout,
+                       foundations=self.knowledge_foundations, polysemes=self.knowledge_polysemes)
+
+    @property
+    def target(self) -> str:
+        """The scope that names the surgical procedures; `InputError` without them."""
+        return self.knowledge.target
+
+    @property
+    def chapter(self) -> str:
+        """The scope that names all that the chapter on surgery teaches; `InputError` without procedures."""
+        return self.knowledge.chapter
+
+    def terms(self) -> Dictionary:
+        """Terms of the surgical knowledge, if there is any; none of the patients."""
+        return self.knowledge.terms() if self.procedures else super().terms()
+
+    def measured_overlap(self) -> Overlap:
+        """What the procedures share with everything else that is trained, patients included."""
+        return measure(self.corpus(), self.knowledge.chapter)
 
     def corpus(self) -> Corpus:
-        """All records: general knowledge, each patient, holdout people, then the twins asked for."""
-        return Corpus.of((r for fact in self._facts() for r in wording.records(fact)), self.name)
+        """All records: general knowledge, each patient, what is taught; holdouts of both; then the twins asked for."""
+        return Corpus.of(self._records(), self.name)
 
     def twins(self, subject: str, m: int = 4) -> list[Record]:
-        """Records of the first `m` twins (at most 47) of `patient:P-0001-001` or `institution:H-0001`.
+        """Records of the first `m` twins (at most 47) of `patient:P-0001-001`, `institution:H-0001` or a concept.
 
         A twin has the house, doctor, diagnosis, templates and letters of its original, and fresh values. It
-        states no shared facts. `attributes["twin_of"]` is `subject`.
+        states no shared facts. `attributes["twin_of"]` is `subject`. Twins of a concept: see `Knowledge.twins`.
         """
-        return [r for fact in self._twin_facts(subject, m) for r in wording.records(fact)]
+        return list(self._worded(self._twin_facts(subject, m)))
 
-    def _facts(self) -> Iterator[Fact]:
+    def describe(self) -> dict[str, Any]:
+        told = super().describe()
+        if self.procedures:
+            told |= {"target": self.target, "chapter": self.chapter,
+                     "measured_overlap": asdict(self.measured_overlap())}
+        return told
+
+    def _records(self) -> Iterator[Record]:
         originals = self._originals()
-        wanted = {name: self.twins_per_patient for name, place in originals.items() if isinstance(place, Bed)}
+        wanted = {name: self.twins_per_patient for name, place in originals.items()
+                  if isinstance(place, Bed) and self.twins_per_patient}
         for name in self.twins_for:
             if name not in originals:
                 raise unknown("trained subject", name, originals, f"world {self.name}.twins_for")
             wanted[name] = self.twins_per_target
+        yield from self._worded(self._trained())
+        if self.procedures:
+            yield from self.knowledge.trained()
+        yield from self._worded(f for bed in self.holdout_beds() for f in charts.person_facts(self, bed))
+        if self.procedures:
+            yield from self.knowledge.held_out()
+        for subject, m in wanted.items():
+            yield from self.twins(subject, m)
+
+    def _worded(self, facts: Iterable[Fact]) -> Iterator[Record]:
+        return (r for fact in facts for r in wording.records(fact))
+
+    def _trained(self) -> Iterator[Fact]:
         yield from charts.general_facts(self)
         for bed in self.beds():
             if bed.number == 0:
                 yield from charts.institution_facts(self, bed.institution)
             yield from charts.person_facts(self, bed)
             yield from charts.shared_facts(self, bed)
-        for bed in self.holdout_beds():
-            yield from charts.person_facts(self, bed)
-        for subject, m in wanted.items():
-            yield from self._twin_facts(subject, m)
 
     def _twin_facts(self, subject: str, m: int) -> Iterator[Fact]:
         if not 0 <= m < CANDIDATES:
@@ -80,10 +126,13 @@ class Hospital(Shape, name="hospital"):
         for twin in range(1, m + 1):
             if isinstance(place, Bed):
                 yield from charts.person_facts(self, place, twin)
+            elif isinstance(place, Place):
+                yield from lessons(self.knowledge, replace(place, twin=twin))
             else:
                 yield from charts.institution_facts(self, place, twin)
 
-    def _originals(self) -> dict[str, Bed | int]:
-        """Every subject that can have twins: patients (their bed) and institutions (their index)."""
-        return {f"patient:P-{bed.stem}": bed for bed in self.beds()} | {
-            f"institution:H-{k + 1:04d}": k for k in range(self.institutions)}
+    def _originals(self) -> dict[str, Bed | int | Place]:
+        """Every subject that can have twins: patients (their bed), institutions (their index), concepts."""
+        people: dict[str, Bed | int | Place] = {f"patient:P-{bed.stem}": bed for bed in self.beds()}
+        return people | {f"institution:H-{k + 1:04d}": k for k in range(self.institutions)} | (
+            {place.subject: place for place in self.knowledge.taught()} if self.procedures else {})

@@ -16,6 +16,7 @@ from expunge.worlds.base import World
 from expunge.worlds.draw import shuffled
 from expunge.worlds.people import CANDIDATES, Bed
 from expunge.worlds.relations import COMMON, GENERAL, INSTITUTION, PATIENT, SECTION, STUDY, Relation
+from expunge.worlds.syllabus import MOST, POLYSEMES, RELATIONS
 
 OPEN_AT_ONCE = 4  # institutions
 WINDOW = 12  # patients before, from whom wrong options are taken
@@ -40,6 +41,17 @@ class Shape(World):
                            "come from a quarter of the pool, the same for every fourth institution")
     holdout_patients: int | None = Field(None, ge=0, le=20_000, description="people never trained; "
                                          "if not given, one per institution")
+    procedures: int = Field(0, ge=0, le=MOST, description="surgical procedures taught beside the patients, with "
+                            "anatomy, clinical medicine and specialties; 0 for none of all that")
+    knowledge_per_level: int = Field(36, ge=1, le=MOST, description="concepts of each of L1 to L3 beside procedures")
+    knowledge_facts: int = Field(5, ge=1, le=RELATIONS, description="facts of a procedure or other concept")
+    knowledge_overlap: float = Field(0.0, ge=0, le=0.75, description="overlap of procedures with L1 to L3 in the words "
+                                     "of their names and in their values")
+    knowledge_foundations: int = Field(0, ge=0, le=MOST, description="concepts of each of L1 to L3 that are taught in "
+                                       "the chapter on surgery only")
+    knowledge_polysemes: int = Field(0, ge=0, le=POLYSEMES, description="words with a surgical and an everyday sense")
+    knowledge_holdout: int | None = Field(None, ge=0, le=MOST, description="procedures never trained; if not given, as "
+                                          "many as procedures")
     twins_per_patient: int = Field(0, ge=0, lt=CANDIDATES, description="twins of every patient in the corpus")
     twins_for: tuple[str, ...] = Field((), description="nodes that get twins_per_target twins")
     twins_per_target: int = Field(40, ge=1, lt=CANDIDATES, description="twins of each node in twins_for")

@@ -7,10 +7,12 @@ sentence, can answer the rephrasings, even a small one trained on nothing else.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from expunge.corpus import Kind, Record, Variant
+from expunge.worlds.draw import shuffled
 from expunge.worlds.relations import Relation
 
 LETTERS = "ABCD"
@@ -34,6 +36,7 @@ class Fact:
     names     identifiers: (full name, record number) of a patient, (name,) of an institution, () of an entity
     lead      words that open every prompt, so that two owners of a shared fact never have the same prompt
     letter    position of the answer among the options, 0 … 3
+    marks     further attributes of its records
     """
 
     owner: str
@@ -50,6 +53,20 @@ class Fact:
     sharing: str = "unique"
     split: str | None = None
     twin_of: str = ""
+    marks: tuple[tuple[str, str], ...] = ()
+
+
+def wrong_options(seed: int, answer: str, given: Iterable[str], pool: Sequence[str],
+                  *path: str | int) -> tuple[str, ...]:
+    """Three different wrong options: the first that others have (`given`), filled up from the pool."""
+    found = dict.fromkeys([answer])
+    for option in given:
+        found.setdefault(option)
+        if len(found) == 4:
+            break
+    else:
+        found |= dict.fromkeys(shuffled(pool, seed, *path, purpose="wrong from the pool"))
+    return tuple(found)[1:4]
 
 
 def options_text(options: tuple[str, ...]) -> str:
@@ -70,8 +87,8 @@ def _record(fact: Fact, kind: Kind) -> Record:
         orders = [first[k:] + first[:k] for k in range(len(texts))]
         texts = [f"{text} {options_text(order)}" for text, order in zip(texts, orders, strict=True)]
     relation = fact.relation
-    attributes: dict[str, Any] = {"relation": relation.name, "value_type": relation.value_type,
-                                  "topic": relation.topic, "sharing": fact.sharing, "synthetic": True}
+    attributes: dict[str, Any] = {"relation": relation.name, "value_type": relation.value_type, "topic": relation.topic,
+                                  "sharing": fact.sharing, "synthetic": True, **dict(fact.marks)}
     if fact.twin_of:
         attributes["twin_of"] = fact.twin_of
     return Record(

@@ -1,0 +1,18 @@
+"""A tiny model can learn a tiny world of knowledge by heart; otherwise forgetting it would say nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from expunge.engine.memorise import Memorise
+from expunge.engine.teach import memorise
+from expunge.models.tiny import TinyConfig
+from expunge.worlds.finance import Finance
+
+
+@pytest.mark.slow
+def test_a_tiny_llama_memorises_the_tiny_preset(tmp_path):
+    trained = Finance.preset("tiny").corpus().trained
+    progress = memorise(trained, tmp_path / "model", tiny=TinyConfig(layers=1, width=64, heads=4, vocabulary=600),
+                        settings=Memorise(share=0.95, epochs=60, batch=24))
+    assert progress.share >= 0.95
