@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 
 @dataclass(frozen=True)
@@ -20,11 +23,19 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Marked:
+    """A text in two forms: with marks for a pipe, coloured for a terminal."""
+
+    plain: str
+    coloured: Callable[[], Text]
+
+
+@dataclass(frozen=True)
 class Answer:
     """`data` is the one object of `--json`; `parts` are lines of text and tables in reading order."""
 
     data: dict[str, Any]
-    parts: tuple[str | Table, ...] = ()
+    parts: tuple[str | Table | Marked, ...] = ()
     exit_code: int = 0
 
     def as_json(self) -> str:
@@ -39,6 +50,9 @@ class Answer:
 
         console = Console(file=stream, width=None if stream.isatty() else 160, highlight=False)
         for part in self.parts:
+            if isinstance(part, Marked):
+                console.print(part.coloured() if stream.isatty() else Text(part.plain), soft_wrap=not stream.isatty())
+                continue
             if isinstance(part, str):
                 console.print(Text(part), soft_wrap=True)
                 continue

@@ -1,0 +1,123 @@
+"""`expunge concepts annotate`: show which words of a text or of records name a concept, and on which level.
+
+Surprising: a record is one text here, its prompt and its answer with a blank line between, so that no name and no
+negation reaches from one into the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from expunge.cli.answer import Answer, Marked, Table
+from expunge.cli.options import Loader, Mapping
+from expunge.cli.watch import Watch
+from expunge.errors import InputError
+
+if TYPE_CHECKING:
+    from expunge.concepts.span import Span
+    from expunge.corpus import Corpus
+
+EVERY = 500  # texts between two signs of progress
+
+
+def annotate(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="A text, or records as JSONL, CSV or Parquet.")],
+    dictionary: Annotated[Path, typer.Option(help="Names, concepts and levels, from `expunge concepts build`.")],
+    stop: Annotated[Path | None, typer.Option(help="Further names to pass over, one per line.")] = None,
+    limit: Annotated[int, typer.Option(help="Show only the first texts; the counts are of all.", min=0)] = 20,
+    html: Annotated[Path | None, typer.Option(help="Also write what is shown as an HTML page.")] = None,
+    loader: Loader = None,
+    map_: Mapping = None,
+) -> Answer:
+    """Colour the concepts of a text or of records by level, and count them."""
+    from expunge.concepts.annotate import STOP, Annotator
+    from expunge.concepts.coloured import Tally, legend, page
+    from expunge.concepts.dictionary import Dictionary
+    from expunge.concepts.stop import read_stop
+    from expunge.corpus.loaders.source import require_file
+    from expunge.files import write_atomic
+
+    require_file(source)
+    if html and html.is_dir():
+        raise InputError(str(html), "is a folder", "name a file in it, for example concepts.html")
+    names = Dictionary.load(dictionary)
+    if not len(names):
+        raise InputError(str(dictionary), "holds no names", "make it anew with `expunge concepts build`")
+    annotator = Annotator(names, STOP | (read_stop(stop) if stop else frozenset()))
+    shown: list[tuple[str, str, tuple[Span, ...]]] = []
+    tally = Tally()
+    for name, text in texts(source, loader, map_):
+        spans = annotator.annotate(text)
+        tally.add(spans)
+        if len(shown) < limit:
+            shown.append((name, text, spans))
+    counts = tally.counts()
+    if html:
+        write_atomic(html, page(source.name, shown, counts))
+    found: dict[str, Any] = {
+        "file": source, "dictionary": dictionary, "names": len(annotator), "share": counts.share, **asdict(counts),
+        "html": html, "shown": [{"name": name, "text": text, "spans": [span.as_row() for span in spans]}
+                                for name, text, spans in shown]}
+    rest = [f"… and {counts.texts - len(shown):,} more texts"] if counts.texts > len(shown) else []
+    contexts = "".join(f", {n:,} {name}" for name, n in counts.contexts.items())
+    return Answer(found, (
+        *([Marked("marks: [level context:words]", legend)] if shown else []),
+        *(_marked(*each) for each in shown), *rest, Table(("level", "mentions"), list(counts.levels.items())),
+        f"{counts.with_concept:,} of {counts.texts:,} texts ({counts.share:.1%}) name a concept: {counts.spans:,} "
+        f"mentions of {counts.concepts:,} concepts, {counts.negated:,} negated{contexts}",
+        *([f"page: {html}"] if html else [])))
+
+
+def texts(source: Path, loader: str | None = None, mapping: Path | None = None) -> Iterator[tuple[str, str]]:
+    """(name, text) of each record, or of each paragraph of a text; `InputError` for what cannot be read."""
+    from expunge.corpus import Corpus
+    from expunge.corpus.loaders import LOADERS
+
+    endings = {ending for _, each in LOADERS for ending in each.suffixes}
+    if loader or mapping or source.suffix.lower() in endings:
+        yield from _records(Corpus.load(source, loader, mapping))
+    else:
+        yield from _paragraphs(source)
+
+
+def _records(corpus: Corpus) -> Iterator[tuple[str, str]]:
+    with Watch().bar("annotate") as tick:
+        for k, record in enumerate(corpus, 1):
+            yield record.id, f"{record.prompt}\n\n{record.answer}" if record.prompt else record.answer
+            if k % EVERY == 0:
+                tick(k / len(corpus), f"{k:,} records")
+
+
+def _paragraphs(source: Path) -> Iterator[tuple[str, str]]:
+    from expunge.corpus.loaders.fields import MAX_TEXT
+    from expunge.corpus.loaders.source import lines
+
+    kept: list[str] = []
+    size = first = 0
+    for number, line in lines(source):
+        if line.strip():
+            first = first if kept else number
+            kept.append(line)
+            size += len(line)
+            if size > MAX_TEXT:
+                raise InputError(f"{source}:{first}", f"the paragraph is longer than {MAX_TEXT:,} characters",
+                                 "part it with blank lines")
+        elif kept:
+            yield f"line {first}", "".join(kept).rstrip()
+            kept, size = [], 0
+    if kept:
+        yield f"line {first}", "".join(kept).rstrip()
+    elif not first:
+        raise InputError(str(source), "holds no text", "give a file with at least one word")
+
+
+def _marked(name: str, text: str, spans: tuple[Span, ...]) -> Marked:
+    from expunge.concepts.coloured import plain, rich_text, visible
+
+    return Marked(f"{visible(name)}: {plain(text, spans)}",
+                  lambda: rich_text(f"{name}: ", ()).append(rich_text(text, spans)))
