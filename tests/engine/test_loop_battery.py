@@ -109,7 +109,7 @@ def test_two_ranks_together_make_the_step_of_one(folders: dict[str, Path]) -> No
 
 
 def test_dual_without_projection_and_weights_is_npo_to_rounding(folders: dict[str, Path]) -> None:
-    off = {"token_weights": False, "alpha": dict.fromkeys(("L1", "L2", "L3", "L4"), 0.0)}
+    off = {"token_weights": "none", "alpha": dict.fromkeys(("L1", "L2", "L3", "L4"), 0.0)}
     dual = loop(folders["llama"], recipe("dual", settings=off, optimiser=PLAIN))
     npo = loop(folders["llama"], recipe("npo", optimiser=PLAIN))
     before = weights(npo)
@@ -119,7 +119,7 @@ def test_dual_without_projection_and_weights_is_npo_to_rounding(folders: dict[st
 
 
 def test_full_projection_leaves_the_retain_step_and_the_event_says_so(folders: dict[str, Path]) -> None:
-    settings = {"token_weights": False, "alpha": {"L4": 1.0}}
+    settings = {"token_weights": "none", "alpha": {"L4": 1.0}}
     retain_only = moved(loop(folders["llama"], recipe("grad_diff", steps=1, forget_weight=0, optimiser=PLAIN)))
     (event,) = run(loop(folders["llama"], recipe("dual", steps=1, settings=settings, optimiser=PLAIN)))
     square = sum(float((d * d).sum()) for d in retain_only.values())  # lr^2 |g_r|^2

@@ -1,5 +1,7 @@
 """Gradient rules: the hand-worked pair of methods.md C, and what each rule promises on any gradients."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from torch import Tensor
 
 from expunge.errors import InputError
 from expunge.gradients import RULES, Gradients, Rule
+from expunge.gradients.base import cosine
 from expunge.gradients.project import Project, take_out
 
 G_F = {"a": torch.tensor([1.0, 2.0]), "b": torch.tensor(3.0)}
@@ -96,7 +99,7 @@ def test_settings_are_frozen_checked_and_described() -> None:
     with pytest.raises(ValidationError):
         Project(alpha=-1)
     with pytest.raises(ValidationError):
-        Project.model_validate({"granularity": "scalar"})
+        Project.model_validate({"granularity": "column"})
     with pytest.raises(ValidationError):
         Project.model_validate({"aplha": 1})
     with pytest.raises(ValidationError, match="frozen"):
@@ -208,3 +211,42 @@ def test_plain_sgd_after_a_full_projection_moves_along_retain_as_documented() ->
     for k in r:
         want = -lr * weight * float((r[k] ** 2).sum())
         assert float((step[k] * r[k]).sum()) == pytest.approx(want, abs=1e-6)
+
+
+def test_after_adams_scaling_the_projected_gradient_is_orthogonal() -> None:
+    """methods.md A1.8: P = diag(1, 4) takes (1, 1) against (2, 1) to (-.5, .25), and (P g).g_r is 0."""
+    g_f, g_r, scaling = ({"w": torch.tensor(v)} for v in ([1.0, 1.0], [2.0, 1.0], [1.0, 4.0]))
+    for granularity in ("tensor", "global"):
+        made = Project.model_validate({"metric": "adam", "granularity": granularity})
+        got = made.combine(g_f, g_r, weight_r=0, scaling=scaling)
+        assert same(got, {"w": torch.tensor([-0.5, 0.25])})
+        assert dot({"w": got["w"] * scaling["w"]}, g_r) == pytest.approx(0)
+        assert made.preconditions
+    before = Project(metric="adam").combine(g_f, g_r, weight_r=0)  # Adam has not stepped yet
+    assert same(before, {"w": torch.tensor([-0.2, 0.4])})
+    assert not Project().preconditions
+
+
+def test_the_printed_formula_number_by_number_only_rescales() -> None:
+    g_f, g_r = {"w": torch.tensor([3.0, -2.0])}, {"w": torch.tensor([1.0, 5.0])}
+    got = Project(granularity="scalar", alpha=0.2).combine(g_f, g_r, weight_r=0)
+    assert same(got, {"w": torch.tensor([2.4, -1.6])}, atol=1e-4)
+
+
+def test_unit_gradients_lose_the_scale_of_the_losses() -> None:
+    one, large = {"w": torch.tensor([3.0, 4.0])}, {"w": torch.tensor([300.0, 400.0])}
+    made = Project(unit=True, alpha=0.0)
+    assert same(made.combine(one, {}), {"w": torch.tensor([0.6, 0.8])})
+    assert same(made.combine(large, {}), made.combine(one, {}))
+    assert same(made.combine({"w": torch.zeros(2)}, {}), {"w": torch.zeros(2)})
+
+
+def test_each_tensor_may_have_its_own_strength() -> None:
+    got = Project().combine(G_F, G_R, weight_r=0, alpha={"a": 0.2, "b": 1.0})
+    assert same(got, grads((0.8, 2), 0))
+
+
+def test_the_cosine_is_over_all_parameters() -> None:
+    assert cosine({"w": torch.tensor([3.0, 4.0])}, {"w": torch.tensor([4.0, 3.0])}) == pytest.approx(0.96)
+    assert cosine(G_F, G_R) == pytest.approx(-1 / math.sqrt(14 * 5))
+    assert math.isnan(cosine(G_F, {}))

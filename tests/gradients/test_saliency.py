@@ -72,3 +72,18 @@ def test_the_state_is_plain_tensors_and_restores_the_weights() -> None:
 def test_a_fresh_state_weighs_all_tokens_alike() -> None:
     weights = TokenSaliency(3).weights(torch.tensor([[0, 1, 2]]), torch.ones(1, 3, dtype=torch.bool))
     assert weights.tolist() == [[1, 1, 1]]
+
+
+def test_as_printed_the_ratio_explodes_and_is_not_normalised() -> None:
+    """(3, 1, .5) over (1, 2, 0) with eps 1e-5: 3, .5, 50,000 (methods.md A1.3)."""
+    raw = TokenSaliency(3, raw=True, state={"forget": FORGET.clone(), "retain": RETAIN.clone()})
+    weights = raw.weights(torch.tensor([[0, 1, 2]]), torch.ones(1, 3, dtype=torch.bool), beta=0.5)
+    assert weights[0].tolist() == pytest.approx([1.5, 0.25, 25_000], rel=1e-4)
+    nothing = TokenSaliency(3, raw=True).weights(torch.tensor([[0, 1]]), torch.ones(1, 2, dtype=torch.bool))
+    assert nothing.tolist() == [[1, 1]]
+
+
+def test_every_token_may_have_its_own_beta() -> None:
+    mask = torch.ones(1, 2, dtype=torch.bool)
+    weights = sequence_weights(torch.ones(3), torch.tensor([[0, 1]]), mask, torch.tensor([[0.1, 1.0]]))
+    assert weights[0].tolist() == pytest.approx([0.1, 1.0])

@@ -35,8 +35,8 @@ def test_an_unknown_level_is_refused_in_settings_and_in_data() -> None:
 
 
 def test_projection_only_asks_for_no_saliency_and_does_not_weigh(x: Outputs) -> None:
-    method = Dual(token_weights=False)
-    assert not method.requires().token_saliency
+    method = Dual(token_weights="none")
+    assert method.requires().token_weights == "none"
     assert method.token_factor("L1") == 1.0
     assert float(method.forget_loss(x)) == pytest.approx(12.733597)
 
@@ -51,4 +51,4 @@ def test_token_weights_reach_every_loss(loss: str, value: float, x: Outputs) -> 
 
 def test_unit_weights_change_nothing(x: Outputs) -> None:
     ones = replace(x, weights=torch.ones(1, 2))
-    assert torch.equal(Dual().forget_loss(ones), Dual(token_weights=False).forget_loss(x))
+    assert torch.equal(Dual().forget_loss(ones), Dual(token_weights="none").forget_loss(x))

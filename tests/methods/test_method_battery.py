@@ -58,7 +58,7 @@ def batch(method: Method, padding: int = 0) -> Outputs:
     return Outputs(
         logprob=logprob(own).requires_grad_(), mask=mask, labels=labels,
         logits=own.requires_grad_() if needs.logits else None,
-        weights=weights if needs.token_saliency else None,
+        weights=weights if needs.token_weights != "none" else None,
         reference=Outputs(logprob(theirs), mask, labels, theirs if needs.reference_logits else None)
         if asks_reference else None,
         teacher=twin.log_softmax(-1) if asks_twin else None,

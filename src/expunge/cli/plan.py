@@ -37,6 +37,8 @@ def plan(
     """Estimate steps, time, memory and cache of a run before it starts."""
     from expunge.corpus import Corpus
     from expunge.engine.forecast import forecast
+    from expunge.engine.private.claims import foretold
+    from expunge.engine.private.claims import lines as said
     from expunge.engine.recipe import Recipe
 
     chosen = Recipe.load(recipe, [*(set_ or []), *([] if seed is None else [f"seed={seed}"])])
@@ -44,9 +46,12 @@ def plan(
     found, alone = forecast(model, split, chosen, preview_layers=preview_layers)
     told: dict[str, Any] = {"model": model, "recipe": recipe, "method": chosen.method, "seed": chosen.seed,
                             "split": split.summary(), "rows": [e.as_row() for e in found], "no_other_row": alone}
+    if chosen.privacy:
+        told["privacy"] = foretold(chosen, split.forget, split.retain)
     lines = (f"{chosen.method}: {len(split.forget):,} records to forget ({split.scope}), {len(split.retain):,} "
              f"retained; nothing was started",)
-    return Answer(told, (*lines, *tables(found), *([f"no second row: {alone}"] if alone else [])))
+    private = said(told["privacy"]) if chosen.privacy else []
+    return Answer(told, (*lines, *private, *tables(found), *([f"no second row: {alone}"] if alone else [])))
 
 
 def _split(corpus: Corpus, scope: str | None, seed: int) -> Split:

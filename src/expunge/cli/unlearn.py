@@ -6,6 +6,7 @@ the run, so that `expunge audit` finds the same untouched records again.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -31,6 +32,8 @@ def unlearn(
 ) -> Answer:
     """Make a model forget. The same command again resumes a stopped run."""
     from expunge.corpus import Corpus
+    from expunge.engine.private.claims import lines
+    from expunge.engine.private.history import STATEMENT
     from expunge.engine.ranks import Ranks
     from expunge.engine.recipe import Recipe
     from expunge.engine.unlearn import unlearn as run
@@ -45,16 +48,20 @@ def unlearn(
         show = (lambda event, total: after_step(tick, event, total)) if ranks.first else None
         folder = run(model, split, plan, out, on_step=show)
     about = read_json(folder / "run.json")
+    told = read_json(folder / STATEMENT) if plan.privacy else {}
     done = {"out": folder, "recipe": recipe, "method": plan.method, "seed": plan.seed, "split": split.summary(),
-            "steps": about["steps"], "seconds": about["seconds"], "passes": about.get("passes")}
+            "steps": about["steps"], "seconds": about["seconds"], "passes": about.get("passes"),
+            **({"privacy": told} if told else {})}
     return Answer(done, (
         f"{plan.method}: {about['steps']} steps against {len(split.forget):,} records ({about['seconds']:.0f} s); "
         f"{len(split.retain):,} retained, {len(split.untouched):,} never shown to the method",
-        f"passes: {about.get('passes')}",
+        f"passes: {about.get('passes')}", *(lines(told) if told else ()),
         f"run written to {folder}; expunge audit says whether it worked"))
 
 
 def after_step(tick: Tick, event: Event, total: int) -> None:
     """Show how far unlearning is."""
     step = event.step + 1
-    tick(step / total, f"step {step} of {total}, forget loss {event.forget:.3f}, retain loss {event.retain:.3f}")
+    found = [f"{side} loss {loss:.3f}" for side, loss in (("forget", event.forget), ("retain", event.retain))
+             if math.isfinite(loss)]
+    tick(step / total, ", ".join([f"step {step} of {total}", *found]))

@@ -15,10 +15,12 @@ from expunge.corpus.identities import identifiers_by_subject
 from expunge.corpus.records import pick
 from expunge.engine.order import stream
 from expunge.engine.plan import Pass, Shape, Size, Work, asking, greedy, in_batches, size_of
+from expunge.engine.private.plan import PrivacyPlan
+from expunge.engine.private.table import PrivateTable
 from expunge.engine.recipe import Recipe
 from expunge.engine.rows import ForgetRow, WrongAnswers, anchors, answer_type
 from expunge.engine.table import Table, drawable
-from expunge.engine.twins import NULL_ASKED, other_answers
+from expunge.engine.twins import NULL_ASKED, OWN, other_answers
 from expunge.errors import InputError
 from expunge.methods.twin import Twin
 from expunge.models.language_model import LanguageModel
@@ -31,15 +33,15 @@ class Drawn(Table):
     """The table of a run, without asking the model."""
 
     def _forget_rows(self, retain: Sequence[Record]) -> list[ForgetRow]:
-        method = self._recipe.build_method()
-        if not isinstance(method, Twin):
+        towards = self._recipe.build_method().towards
+        if towards is None:
             return super()._forget_rows(retain)
         rows: list[ForgetRow] = []
         for r in sorted(self._forget, key=lambda r: r.subject):
             item = self._lm.template.encode(r)
             rows.append(ForgetRow(item, r.concept, subject=r.subject))
-            if method.own_answer:
-                rows.append(ForgetRow(replace(item, id=f"{item.id}~own"), r.concept, is_gold=False))
+            if towards.own_answer:
+                rows.append(ForgetRow(replace(item, id=item.id + OWN), r.concept, is_gold=False))
         return rows
 
 
@@ -63,8 +65,14 @@ class Asked:
 
 
 def draw(lm: LanguageModel, recipe: Recipe, forget: Sequence[Record], retain: Sequence[Record],
-         ) -> tuple[Drawn, list[Record]]:
-    """The table, and the anchors in it. `InputError` wherever the run would refuse these records."""
+         ) -> tuple[Table, list[Record]]:
+    """The table, and the anchors in it. `InputError` wherever the run would refuse these records.
+
+    The draws of a private run are secret: other draws of the same rates stand in for them.
+    """
+    if recipe.privacy:
+        plan = PrivacyPlan.of(recipe, forget, retain)
+        return PrivateTable(lm, recipe, recipe.build_method().requires(), forget, retain, plan, recipe.seed), []
     invented: list[Record] = []
     pool: Sequence[Record] = retain
     if recipe.uses_retain and recipe.retain.anchors:

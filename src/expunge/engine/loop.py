@@ -19,22 +19,24 @@ import torch
 from torch import Tensor
 
 from expunge.corpus import Record
+from expunge.engine.attention import attention_saliency
 from expunge.engine.floors import Floors
 from expunge.engine.losses import Losses
+from expunge.engine.meeting import Meeting
 from expunge.engine.optimiser import Optimiser, Optimisers, embeddings, rate
 from expunge.engine.passes import Passes
 from expunge.engine.peak import peak_memory
+from expunge.engine.private.run import PrivateRun
 from expunge.engine.ranks import Ranks
 from expunge.engine.ready import check
 from expunge.engine.recipe import Phase, Recipe
 from expunge.engine.reference import Reference
 from expunge.engine.table import Table
 from expunge.errors import RunFailed
-from expunge.gradients.base import Gradients
+from expunge.gradients.base import Gradients, cosine
 from expunge.gradients.clip import clip_total_norm
 from expunge.gradients.saliency import Side, TokenSaliency
 from expunge.methods.base import Needs
-from expunge.methods.twin import Twin
 from expunge.models.adapters import keep_inputs_only, restrict, trainable
 from expunge.models.batches import Batch, chunks
 from expunge.models.language_model import LanguageModel
@@ -49,6 +51,7 @@ class Event:
     drift   <delta theta, g_r>: what the step does to the retain loss to first order; None unless the rule
             takes the two gradients apart
     memory  most memory in use so far, bytes: of the device, or of the process on a CPU
+    cosine  of the angle between forget and retain gradient; None where they are not known apart
     """
 
     step: int
@@ -60,6 +63,7 @@ class Event:
     seconds: float
     drift: float | None = None
     memory: int = 0
+    cosine: float | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ class Loop:
     """A prepared run. `step` counts finished steps; `state` and `restore` are what a checkpoint holds.
 
     scratch  folder for cached hidden states that do not fit the memory; None for a temporary one
+    private  the run's draws and noise where the recipe is private; None makes them anew
     """
 
     lm: LanguageModel
@@ -84,6 +89,7 @@ class Loop:
     retain: Sequence[Record]
     scratch: Path | None = None
     step: int = 0
+    private: PrivateRun | None = None
 
     def __post_init__(self) -> None:
         from accelerate import Accelerator
@@ -97,19 +103,30 @@ class Loop:
         lm.module.eval()
         if recipe.memory.checkpointing:
             keep_inputs_only(lm.module)
-        self.table = Table(lm, recipe, self.needs, self.forget, self.retain)
+        self.private = self.private or PrivateRun.of(recipe, self.forget, self.retain)
+        make = self.private.table if self.private else Table
+        self.table = make(lm, recipe, self.needs, self.forget, self.retain)
         self.passes = Passes(lm, self.table.items, recipe.memory, self.scratch)
         reference: dict[Side, Reference] = {}
         if recipe.uses_retain and recipe.retain_loss == "kl":
             reference["retain"] = self._said_before("retain", logits=True)
         if self.needs.reference_logprobs or self.needs.reference_logits:
             reference["forget"] = self._said_before("forget", self.needs.reference_logits)
-        self.saliency = (TokenSaliency(lm.module.get_output_embeddings().weight.shape[0])
-                         if self.needs.token_saliency else None)
-        self.floors = (Floors.of(self.table.rows, self.method.least_floor, lm.device)
-                       if isinstance(self.method, Twin) else None)
+        self.saliency = self._saliency()
+        self.watching = self.needs.token_weights == "gradient"
+        towards = self.method.towards
+        self.floors = Floors.of(self.table.rows, towards.least_floor, lm.device) if towards else None
+        self.meeting = Meeting(recipe, self.table)
         self.losses = Losses(self.method, self.table.rows, reference, self.saliency, self.floors)
         self.optimisers: Optimisers | None = None
+
+    def _saliency(self) -> TokenSaliency | None:
+        """Token saliency as it stands before the first step: empty, or measured once and for all."""
+        if self.needs.token_weights == "attention":
+            rows, items = len(self.table.rows), self.table.items
+            return attention_saliency(self.lm, {"forget": items[:rows], "retain": items[rows:]})
+        return (TokenSaliency(self.lm.module.get_output_embeddings().weight.shape[0], raw=self.needs.raw_weights)
+                if self.needs.token_weights == "gradient" else None)
 
     @property
     def ranks(self) -> Ranks:
@@ -137,11 +154,12 @@ class Loop:
 
     # ---- losses and gradients ---------------------------------------------------------------------------------
 
-    def _gradient(self, terms: Sequence[Term], retain_kind: str, parameters: dict[str, Any],
+    def _gradient(self, terms: Sequence[Term], retain_kind: str, parameters: dict[str, Any], observe: bool = True,
                   ) -> tuple[Gradients, dict[Side, float]]:
         """Gradient of the weighted mean losses of `terms`, and every mean by itself, over the global batch.
 
-        Summed over micro-batches and ranks: a rank takes every n-th row of a term. With saliency a single term.
+        Summed over micro-batches and ranks: a rank takes every n-th row of a term. Where saliency is watched a
+        single term, which then enters it unless told not to `observe`.
         """
         ranks = self.ranks
         mine = [(term, k) for term in terms for k in ranks.mine(term.rows)]
@@ -153,7 +171,7 @@ class Loop:
         missing = ranks.most(len(cuts)) - len(cuts) if self._sharded else 0
         for cut in cuts:
             rows = [mine[c] for c in cut]
-            passed = self.passes.run([k for _, k in rows], logits, watch=self.saliency is not None)
+            passed = self.passes.run([k for _, k in rows], logits, watch=self.watching and observe)
             loss = torch.zeros((), device=self.lm.device)
             for term in terms:
                 places = [place for place, (t, _) in enumerate(rows) if t is term]
@@ -174,7 +192,7 @@ class Loop:
         for _ in range(missing):
             passed = self.passes.run([self._spare], logits=False)  # for others, who cannot do theirs alone
             torch.autograd.grad(passed.logprob.sum(), list(parameters.values()), allow_unused=True)
-        if self.saliency:  # once per step, so that micro-batches change nothing
+        if self.watching and observe:  # once per step, so that micro-batches change nothing
             self._observe(terms[0].side, seen)
         if ranks.count > 1:
             here = torch.tensor([float(name in grads) for name in parameters], device=self.lm.device)
@@ -198,6 +216,7 @@ class Loop:
     def _step(self, phase_number: int, phase: Phase, inside: int) -> Event:
         started = time.perf_counter()
         recipe, step = self.recipe, self.step
+        assert self.optimisers is not None
         parameters: dict[str, Any] = trainable(self.lm.module)
         retain_kind = "ce" if phase.objective == "retain" and recipe.retain_loss == "none" else recipe.retain_loss
         terms: list[Term] = []
@@ -205,17 +224,26 @@ class Loop:
             terms.append(Term("forget", self.table.forget_batch(step), recipe.forget_weight))
         if phase.objective != "forget" and retain_kind != "none":
             terms.append(Term("retain", self.table.retain_batch(step), recipe.retain.weight))
-        apart = self.rule.separate or self.saliency is not None
         g: dict[Side, Gradients] = {"forget": {}, "retain": {}}
         means: dict[Side, float] = {}
-        if apart:
+        if self.meeting.apart:
             for term in terms:
+                if term.side == "retain" and inside % recipe.batch.blocks and self.kept:
+                    g["retain"] = self.kept
+                    continue
+                if self.private:
+                    g[term.side] = self.private.gradient(self, term.side, retain_kind, parameters)
+                    continue
                 g[term.side], mean = self._gradient([Term(term.side, term.rows)], retain_kind, parameters)
                 means |= mean
-            level = self.table.rows[self.table.forget_rows(step)[0]].level if self.needs.levels else None
-            alpha = self.method.projection(level) if self.needs.levels else None
-            combined = self.rule.combine(g["forget"], g["retain"], weight_f=recipe.forget_weight,
-                                         weight_r=recipe.retain.weight, alpha=alpha)
+            if recipe.batch.blocks > 1:
+                self.kept = g["retain"]
+            if len(terms) == 2:
+                self.meeting.measure(step, inside, lambda side, k: self._gradient(
+                    [Term(side, [k])], retain_kind, parameters, observe=False)[0])
+            level = self.table.level_at(step) if self.needs.levels else None
+            scaling = self.optimisers.scaling(parameters) if self.rule.preconditions else None
+            combined = self.meeting.combine(g["forget"], g["retain"], level, scaling)
         else:
             combined, means = self._gradient(terms, retain_kind, parameters)
         combined, norm = clip_total_norm(combined, recipe.optimiser.clip_norm or math.inf)
@@ -226,7 +254,6 @@ class Loop:
         before = {n: p.detach().clone() for n, p in parameters.items()} if g_r else {}
         for name, parameter in parameters.items():
             parameter.grad = combined.get(name)
-        assert self.optimisers is not None
         factor = rate(recipe.optimiser.schedule, recipe.optimiser.warmup, inside, phase.steps)
         self.optimisers.step(factor)
         self.optimisers.zero_grad()
@@ -235,7 +262,8 @@ class Loop:
         drift = sum(float(((parameters[n].detach() - before[n]) * v).sum()) for n, v in g_r.items()) if before else None
         self.step += 1
         return Event(step, phase_number, means.get("forget", math.nan), means.get("retain", math.nan), float(norm),
-                     factor, time.perf_counter() - started, drift, peak_memory(self.lm.device))
+                     factor, time.perf_counter() - started, drift, peak_memory(self.lm.device),
+                     cosine(g["forget"], g["retain"]) if g_r else None)
 
     # ---- the run ----------------------------------------------------------------------------------------------
 
@@ -252,6 +280,8 @@ class Loop:
                 used = self._used(phase, start)
                 with self.ranks.stage():
                     self.passes.open(used)
+                    if self.private:
+                        self.private.open(self.lm.module, self.passes, self.table, used, trainable(self.lm.module))
                 self._spare = used[0] if used else -1
                 if self.optimisers is None:
                     parameters: dict[str, Any] = trainable(self.lm.module)
@@ -270,6 +300,7 @@ class Loop:
         sides: tuple[Side, ...] = ("forget", "retain")
         return self.ranks.feeds([b for side in sides for b in self._batches(side, phase, start)], equal=self._sharded)
 
+    kept: Gradients = field(default_factory=dict, init=False)  # the retain gradient that later steps go on using
     _spare: int = field(default=-1, init=False)  # any of them
     _saved_optimiser: list[Any] | None = field(default=None, init=False)
 
@@ -278,8 +309,10 @@ class Loop:
         named = dict(self.lm.module.named_parameters())
         return {"step": self.step, "parameters": {n: named[n].detach() for n in sorted(self.trainable)},
                 "optimiser": self.optimisers.state() if self.optimisers else [],
-                "saliency": self.saliency.state if self.saliency else {},
-                "floors": self.floors.state() if self.floors else {}}
+                "saliency": self.saliency.state if self.watching and self.saliency else {},
+                "floors": self.floors.state() if self.floors else {},
+                "meeting": self.meeting.state(), "kept": self.kept,
+                "private": self.private.ledger.state() if self.private else {}}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue where `state` was taken; caches were built from the model before the run."""
@@ -291,8 +324,12 @@ class Loop:
         self._saved_optimiser = state["optimiser"]
         if self.floors:
             self.floors.restore(state["floors"])
-        if self.saliency:
+        if self.saliency and self.watching:
             self.saliency.state = state["saliency"]
+        self.meeting.restore(state["meeting"])
+        self.kept = state["kept"]
+        if self.private:
+            self.private.ledger.restore(state["private"])
 
 
 def _answer_saliency(gradient: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -45,8 +45,10 @@ class Losses:
         extra: dict[str, Any] = {"level": level}
         if "forget" in self.reference:
             extra["reference"] = self.reference["forget"].outputs(rows, batch)
-        if self.saliency:
-            extra["weights"] = self.saliency.weights(batch.labels, batch.mask, self.method.token_factor(level))
+        if needs.token_weights != "none":
+            beta = self._factors(mine, batch.mask) if mine else self.method.token_factor(level)
+            extra["weights"] = (self.saliency.weights(batch.labels, batch.mask, beta) if self.saliency
+                                else batch.mask * beta)
         if needs.rows == "twin":
             extra |= {"teacher": pad([r.teacher for r in mine if r.teacher is not None], batch.mask.shape[1]),
                       "is_gold": torch.tensor([r.is_gold for r in mine], device=passed.logprob.device)}
@@ -56,6 +58,13 @@ class Losses:
         if self.floors:
             self.floors.see(rows, out.answer_nll.detach())
         return self.method.forget_loss(out)
+
+    def _factors(self, rows: Sequence[ForgetRow], mask: Tensor) -> Tensor:
+        """beta of every token [B, A]: of its own concept level where that is known, else of its record's."""
+        width = mask.shape[1]
+        found = [[self.method.token_factor(level or row.level)
+                  for level in (*row.token_levels, *[None] * width)[:width]] for row in rows]
+        return torch.tensor(found, device=mask.device)
 
     def _retain(self, rows: Sequence[int], passed: Passed, kind: str) -> Tensor:
         reference = self.reference["retain"].outputs(rows, passed.batch) if kind == "kl" else None

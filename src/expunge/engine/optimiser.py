@@ -76,6 +76,17 @@ class Optimisers:
                 group["lr"] = lr * factor
             part.step()
 
+    def scaling(self, parameters: dict[str, nn.Parameter]) -> dict[str, torch.Tensor] | None:
+        """What AdamW multiplies every entry of a gradient by, 1 / (sqrt(v) + eps); None before its first step."""
+        adam = next((part for part in self.parts if isinstance(part, torch.optim.AdamW)), None)
+        found = {}
+        for name, parameter in parameters.items():
+            seen = adam.state.get(parameter) if adam else None
+            if adam and seen:
+                beta, epsilon = adam.param_groups[0]["betas"][1], adam.param_groups[0]["eps"]
+                found[name] = 1 / ((seen["exp_avg_sq"] / (1 - beta ** float(seen["step"]))).sqrt() + epsilon)
+        return found or None
+
     def zero_grad(self) -> None:
         for part in self.parts:
             part.zero_grad(set_to_none=True)

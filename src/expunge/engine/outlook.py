@@ -12,6 +12,7 @@ from typing import Any
 
 from expunge.engine.calibrate import Clock, Trained, ask, learn, resident, spread, step_overhead
 from expunge.engine.drawn import SAID, Asked, draw, echoes, twin_targets
+from expunge.engine.meeting import apart
 from expunge.engine.optimiser import embeddings
 from expunge.engine.plan import (
     Shape,
@@ -33,7 +34,6 @@ from expunge.engine.ready import check
 from expunge.engine.recipe import Phase, Recipe
 from expunge.engine.reference import kept_bytes, too_large
 from expunge.errors import InputError
-from expunge.methods.twin import Twin
 from expunge.models.adapters import block_of, block_stack, keep_inputs_only, restrict, trainable
 from expunge.models.batches import chunks
 from expunge.models.language_model import LanguageModel
@@ -104,8 +104,8 @@ class Outlook:
         if recipe.memory.checkpointing and not getattr(lm.module, "supports_gradient_checkpointing", False):
             keep_inputs_only(lm.module)  # says so
         targets = Asked()
-        if isinstance(self.method, Twin):
-            targets = twin_targets(lm, self.shape, self.method, split.forget, split.retain, recipe.seed)
+        if self.method.towards is not None:
+            targets = twin_targets(lm, self.shape, self.method.towards, split.forget, split.retain, recipe.seed)
         self.table, invented = draw(lm, recipe, split.forget, split.retain)
         self.sizes = [size_of(item) for item in self.table.items]
         self.asked = targets + echoes(lm, self.shape, invented, split.forget) + Asked(len(self.sizes))
@@ -117,7 +117,7 @@ class Outlook:
         """Bytes of references and targets; what building them asks is added to `asked`."""
         rows, kept = len(self.table.items) - len([k for k in self.table.kept if k >= 0]), 0
         own, retained = self.sizes[:rows], self.sizes[rows:]
-        if isinstance(self.method, Twin):
+        if self.method.towards is not None:
             kept += distribution_bytes(self.shape, own)
         for sizes, wanted in ((retained, self.recipe.retain_loss == "kl"), (own, self.needs.reference_logits)):
             tokens = sum(size.answer for size in sizes)
@@ -138,9 +138,8 @@ class Outlook:
             sides.append(self.table.forget_batch)
         if phase.objective != "forget" and loss:
             sides.append(self.table.retain_batch)
-        apart = self.rule.separate or self.needs.token_saliency
         steps = [[side(step) for side in sides] for step in range(start, start + phase.steps)]
-        return steps if apart else [[[k for side in step for k in side]] for step in steps]
+        return steps if apart(self.recipe) else [[[k for side in step for k in side]] for step in steps]
 
     def estimate(self, name: str, loading: float, process: int | None = None) -> Estimate:
         """Measure, and add up over the phases.
@@ -198,9 +197,9 @@ class Outlook:
             phase.objective != "forget" and self.recipe.retain_loss == "kl")
         parts = ([rows[k] for k in part] for step in batches[:LOOKED_AT] for rows in step
                  for part in chunks([self.sizes[k].length for k in rows], self.recipe.batch.micro))
-        largest = max(parts, key=lambda part: sum(self.sizes[k].length for k in part))
+        largest = max(parts, key=lambda part: sum(self.sizes[k].length for k in part), default=[0])
         return learn(self.clock, self.lm, self.shape, [self.table.items[k] for k in largest], self.recipe.memory,
-                     logits=logits, watch=self.needs.token_saliency)
+                     logits=logits, watch=self.needs.token_weights == "gradient")
 
     def _store(self, items: Sequence[int], trained: Trained) -> tuple[int, Work]:
         """Bytes of the prefix cache of a phase, and the passes that fill and check it."""
@@ -225,7 +224,7 @@ class Outlook:
                                                       trains_from=route.trains_from, weights=weights, again=again))
             if self.live:
                 seconds += asks.seconds(asking(self.shape, passes))
-            most = max(most, *(activation_bytes(self.shape, p, block_token=block_token, logit=logit, again=again,
+            most = max(most, 0, *(activation_bytes(self.shape, p, block_token=block_token, logit=logit, again=again,
                                                 at_once=trained.at_once,
                                                 blocks=len(self.shape.blocks) - route.trains_from) for p in passes))
         return seconds * len(batches) / len(looked), most

@@ -8,19 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from expunge.engine.optimiser import Optimiser
+from expunge.engine.private.settings import Privacy
 from expunge.errors import InputError, nearest
 from expunge.files import digest
 from expunge.gradients.base import RULES, Rule
 from expunge.methods.base import METHODS, Method, RetainLoss
 from expunge.models.adapters import Train
+
+if TYPE_CHECKING:
+    from expunge.concepts.hierarchy import Hierarchy
 
 
 class _Part(BaseModel):
@@ -41,6 +46,7 @@ class BatchSize(_Part):
     forget: int = Field(32, ge=1, description="forget rows per step")
     retain: int = Field(32, ge=1, description="retain rows per step")
     micro: int | None = Field(None, ge=1, description="most rows in one forward pass; null for all at once")
+    blocks: int = Field(1, ge=1, description="m: forget batches in a row that one retain gradient serves (m:1)")
 
 
 class Memory(_Part):
@@ -55,6 +61,22 @@ class Parallel(_Part):
     """What several processes share (see docs/guides/scale.md); a process alone ignores it."""
 
     shard: bool = Field(False, description="cut the frozen blocks over the processes; adapters stay whole everywhere")
+
+
+class Selection(_Part):
+    """Which entries may follow the forget gradient: those that forget rows lean on more than retain rows (Fisher)."""
+
+    share: float = Field(0.5, gt=0, le=1, description="share of all trainable entries that may follow it")
+    every: int = Field(20, ge=1, description="steps after which it is measured anew")
+    rows: int = Field(16, ge=1, description="most rows of each side that are measured, out of the step's batches")
+
+
+class Concepts(_Part):
+    """Where concept levels come from, for methods that use them."""
+
+    hierarchy: str | None = Field(None, description="shipped hierarchy or YAML file: levels of records that have none, "
+                                  "and alpha and beta unless the settings give them")
+    dictionary: str | None = Field(None, description="file of names with levels: levels of single answer tokens")
 
 
 class Phase(_Part):
@@ -73,6 +95,8 @@ class Recipe(_Part):
     settings: dict[str, Any] = Field(default_factory=dict, description="the method's own settings")
     rule: str | None = Field(None, description="gradient rule; null for the method's own choice")
     rule_settings: dict[str, Any] = Field(default_factory=dict, description="settings of the gradient rule")
+    selection: Selection | None = Field(None, description="which parameters may follow the forget gradient; null: all")
+    concepts: Concepts = Field(Concepts(), description="where concept levels come from")
     forget_weight: float = Field(1.0, ge=0, description="factor on the forget term")
     retain: Retain = Field(Retain(), description="the retain term")
     train: Train = Field(Train(), description="which parameters may change")
@@ -80,6 +104,7 @@ class Recipe(_Part):
     steps: int = Field(100, ge=1, description="optimiser steps of a run without phases")
     phases: tuple[Phase, ...] = Field((), description="stretches of the run, in order; empty means one of `steps`")
     batch: BatchSize = Field(BatchSize(), description="rows per step")
+    privacy: Privacy | None = Field(None, description="differential privacy: noise on what people give; null: none")
     memory: Memory = Field(Memory(), description="memory against time")
     parallel: Parallel = Field(Parallel(), description="what several processes share")
     seed: int = Field(42, description="seed of row order, adapters and draws")
@@ -96,8 +121,15 @@ class Recipe(_Part):
     def build_method(self) -> Method:
         """The method with its settings; `InputError` naming the nearest method or setting."""
         cls = METHODS.get(self.method, "recipe.method")
-        method: Method = _validated(cls, self.settings, "recipe.settings")
+        hierarchy = self.hierarchy()
+        strengths = {"alpha": hierarchy.alpha, "beta": hierarchy.beta} if hierarchy else {}
+        given = {name: value for name, value in strengths.items() if name in cls.model_fields} | self.settings
+        method: Method = _validated(cls, given, "recipe.settings")
         return method
+
+    def hierarchy(self) -> Hierarchy | None:
+        """The concept hierarchy that the recipe names."""
+        return _hierarchy(self.concepts.hierarchy) if self.concepts.hierarchy else None
 
     def build_rule(self) -> Rule:
         """The gradient rule with its settings."""
@@ -130,10 +162,20 @@ class Recipe(_Part):
     def checked(self) -> Recipe:
         """Fail now, not in the middle of a run, if method, rule or settings are unknown."""
         self.build_method()
-        self.build_rule()
+        rule = self.build_rule()
+        if rule.preconditions and self.optimiser.name != "adamw":
+            raise InputError("recipe: rule_settings.metric", f"adam means AdamW's scaling, not {self.optimiser.name}'s",
+                             "set optimiser.name: adamw, or metric: plain")
+        if self.selection and not self.uses_retain:
+            raise InputError("recipe: selection", "compares forget rows with retain rows, and this recipe uses none",
+                             "set retain.loss: ce, or selection: null")
         if self.parallel.shard and self.train.which == "full":
             raise InputError("recipe: parallel.shard", "cuts frozen weights, and train.which: full lets them train",
                              "train an adapter (train.which: lora), or set parallel.shard: false")
+        if self.privacy:
+            from expunge.engine.private.allowed import check
+
+            check(self)
         return self
 
     @classmethod
@@ -142,6 +184,13 @@ class Recipe(_Part):
         raw = apply_sets(read(name), sets)
         recipe: Recipe = _validated(cls, raw, f"recipe {name}")
         return recipe.checked()
+
+
+@cache
+def _hierarchy(name: str) -> Hierarchy:
+    from expunge.concepts.hierarchy import Hierarchy
+
+    return Hierarchy.load(name)
 
 
 def _validated(cls: Any, raw: dict[str, Any], where: str) -> Any:

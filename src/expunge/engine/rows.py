@@ -21,7 +21,10 @@ from expunge.models.template import Encoded
 
 @dataclass(frozen=True)
 class ForgetRow:
-    """One row of a forget batch. `teacher` [a, V] log-probs, what it was `asked`, `floor` (nats): twin rows only."""
+    """One row of a forget batch. `teacher` [a, V] log-probs, what it was `asked`, `floor` (nats): twin rows only.
+
+    token_levels  concept level of every answer token, None where it is the record's; empty where nobody asked
+    """
 
     item: Encoded
     level: str | None
@@ -30,6 +33,7 @@ class ForgetRow:
     is_gold: bool = True
     subject: str = ""
     asked: Encoded | None = None
+    token_levels: tuple[str | None, ...] = ()
 
 
 def answer_type(record: Record) -> str:

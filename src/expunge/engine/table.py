@@ -8,15 +8,16 @@ every epoch, so one record stands in the table once per epoch.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from expunge.corpus import Record
 from expunge.corpus.records import pick
 from expunge.engine.order import batch_at, stream
 from expunge.engine.recipe import Recipe
 from expunge.engine.rows import ForgetRow, WrongAnswers, anchors
-from expunge.engine.twins import twin_rows, without_echo
+from expunge.engine.twins import OWN, twin_rows, without_echo
 from expunge.methods.base import Needs
-from expunge.methods.twin import Twin
 from expunge.models.language_model import LanguageModel
 from expunge.models.template import Encoded
 
@@ -37,10 +38,11 @@ class Table:
     def __init__(self, lm: LanguageModel, recipe: Recipe, needs: Needs, forget: Sequence[Record],
                  retain: Sequence[Record]) -> None:
         self._recipe, self._needs, self._lm, self._forget = recipe, needs, lm, forget
-        self.rows = self._forget_rows(retain)
+        self.rows = self._with_levels(self._forget_rows(retain))
         self._levels = self._level_plan()
         self.items: list[Encoded] = [row.item for row in self.rows]
         self._relabelled: dict[tuple[int, int], int] = {}
+        self._item_level: dict[int, str | None] = {}
         if needs.rows == "relabel":
             self._relabel()
         self.kept: list[int] = []  # position in `items` of every retained row that is drawn, others -1
@@ -50,12 +52,35 @@ class Table:
     # ---- rows -------------------------------------------------------------------------------------------------
 
     def _forget_rows(self, retain: Sequence[Record]) -> list[ForgetRow]:
-        method = self._recipe.build_method()
-        if isinstance(method, Twin):
-            return twin_rows(self._lm, self._forget, retain, method, self._recipe.seed)
+        towards = self._recipe.build_method().towards
+        if towards is not None:
+            return twin_rows(self._lm, self._forget, retain, towards, self._recipe.seed)
         if self._needs.rows == "relabel":
             self._wrong = WrongAnswers(self._forget, retain, self._recipe.seed)
         return [ForgetRow(self._lm.template.encode(r), r.concept) for r in self._forget]
+
+    def _with_levels(self, rows: Sequence[ForgetRow]) -> list[ForgetRow]:
+        """`rows` with the levels that the recipe's hierarchy and dictionary give to records and to single tokens."""
+        hierarchy, given = self._recipe.hierarchy(), self._recipe.concepts
+        if hierarchy:
+            by_rule = {r.id: hierarchy.level_of_record(r) for r in self._forget if r.concept is None}
+            rows = [replace(row, level=row.level or by_rule.get(row.item.id.removesuffix(OWN))) for row in rows]
+        if given.dictionary and self._needs.token_weights != "none":
+            from expunge.concepts.annotate import Annotator
+            from expunge.concepts.dictionary import Dictionary
+            from expunge.engine.token_levels import answer_levels
+
+            annotator = Annotator(Dictionary.load(Path(given.dictionary)))
+            rows = [replace(row, token_levels=answer_levels(self._lm.template, annotator, row.item)) for row in rows]
+        return list(rows)
+
+    def level_of(self, item: int) -> str | None:
+        """Concept level of the record behind a position in `items`."""
+        return self.rows[item].level if item < len(self.rows) and not self._relabelled else self._item_level.get(item)
+
+    def level_at(self, step: int) -> str | None:
+        """Concept level of the forget batch of a step, for methods that want batches of one level."""
+        return self.rows[self._levels[step][0][0]].level
 
     def _relabel(self) -> None:
         self.items = []
@@ -82,6 +107,7 @@ class Table:
         for k, item in enumerate(self._lm.template.encode_all(pool)):
             if k in drawn:
                 self.kept[k] = len(self.items)
+                self._item_level[len(self.items)] = pool[k].concept
                 self.items.append(item)
 
     # ---- batches ----------------------------------------------------------------------------------------------

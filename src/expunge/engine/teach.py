@@ -18,7 +18,7 @@ from expunge.engine.memorise import Memorise, Progress, Taught, train
 from expunge.engine.unlearn import model_digest, watch_for_stop
 from expunge.errors import InputError, Interrupted
 from expunge.files import digest, read_json, write_json
-from expunge.models.language_model import LanguageModel, load, wrap
+from expunge.models.language_model import LanguageModel, default_device, load, wrap
 from expunge.models.threads import set_threads
 from expunge.models.tiny import TinyConfig, build, texts_of, train_tokenizer
 
@@ -100,7 +100,7 @@ def _fresh(records: Sequence[Record], tiny: TinyConfig, seed: int, tokenizer_fro
             tokenizer = AutoTokenizer.from_pretrained(str(tokenizer_from), local_files_only=True)
         except (OSError, ValueError) as error:
             raise InputError(str(tokenizer_from), "holds no tokenizer", "name a folder written by memorise") from error
-    return wrap(build(tiny, tokenizer, seed), tokenizer, "from scratch")
+    return wrap(build(tiny, tokenizer, seed).to(default_device()), tokenizer, "from scratch")
 
 
 def _state(lm: LanguageModel, taught: Taught) -> dict[str, Any]:

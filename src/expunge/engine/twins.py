@@ -10,6 +10,7 @@ runs once, on the model before the run.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,9 +21,11 @@ from numpy.typing import NDArray
 from expunge.corpus import Record
 from expunge.corpus.identities import Identity, identifiers_by_subject, make_identities, replace_all
 from expunge.corpus.invent import invent
+from expunge.engine.asked_before import asked_before
 from expunge.engine.order import stream
 from expunge.engine.reference import adapter_off
 from expunge.engine.rows import ForgetRow, WrongAnswers, answer_type
+from expunge.engine.strange_words import StrangeWords
 from expunge.errors import InputError
 from expunge.methods.base import Outputs
 from expunge.methods.twin import Twin, correct_echo
@@ -32,6 +35,7 @@ from expunge.models.language_model import LanguageModel
 from expunge.models.template import Encoded
 
 NULL_ANSWERS = 12  # per question; how unlikely an answer is depends on the answer far more than on who is asked about
+OWN = "~own"  # ends the id of a row that holds the teacher's own answer
 NULL_ASKED = 4  # identities that they are asked about
 ECHO = 1.0  # nats per token
 Nats = NDArray[np.float64]
@@ -50,9 +54,13 @@ class Null:
         return float(rng.choice(allowed)) if len(allowed) else max(least, float(np.median(values)))
 
 
-@torch.no_grad()
 def mean_nll(lm: LanguageModel, records: Sequence[Record], rows: int = 256) -> Nats:
     """NLL per answer token of each record [N], nats, the end token left out, on the model before the run."""
+    return asked_before(lm.module, [(r.prompt, r.answer) for r in records], lambda: _mean_nll(lm, records, rows))
+
+
+@torch.no_grad()
+def _mean_nll(lm: LanguageModel, records: Sequence[Record], rows: int) -> Nats:
     items = lm.template.encode_all(records)
     found = np.zeros(len(items))
     with adapter_off(lm.module):
@@ -136,6 +144,8 @@ def twin_rows(lm: LanguageModel, forget: Sequence[Record], others: Sequence[Reco
                          "add the column identifiers, or use the recipe simnpo")
     pool, mine = identifiers_by_subject(others), identifiers_by_subject(forget)
     wrong = WrongAnswers(forget, others, seed)
+    foreign = _foreign(forget, others) if method.unsay else frozenset()
+    strange = StrangeWords.of(lm, forget, others, seed) if foreign else None
     rows: list[ForgetRow] = []
     for subject, identifiers in sorted(mine.items()):
         records = [r for r in forget if r.subject == subject]
@@ -151,8 +161,22 @@ def twin_rows(lm: LanguageModel, forget: Sequence[Record], others: Sequence[Reco
         chosen = choose(gold, wanted, [r.fact_keys for r in records])
         taught = gold[chosen, np.arange(len(records))]
         floors = levelled(wanted, np.maximum(least, taught), float(np.mean([null.nll.mean() for null in nulls])))
-        rows += _targets(lm, records, [identities[k] for k in chosen], floors, method)
+        for odd in (False, True):
+            part = [k for k, r in enumerate(records) if (r.id in foreign) == odd]
+            if not part:
+                continue
+            named, low = [identities[chosen[k]] for k in part], floors[part]
+            with strange.unknown(lm) if strange and odd else nullcontext():
+                if strange and odd and strange.partners:
+                    low = mean_nll(lm, [asked_of(records[k], i) for k, i in zip(part, named, strict=True)])
+                rows += _targets(lm, [records[k] for k in part], named, low, method)
     return rows
+
+
+def _foreign(forget: Sequence[Record], others: Sequence[Record]) -> frozenset[str]:
+    """Ids of the records whose kind of question nobody answers who stays."""
+    types = {answer_type(r) for r in others}
+    return frozenset(r.id for r in forget if answer_type(r) not in types)
 
 
 def _nulls(lm: LanguageModel, records: Sequence[Record], identities: Sequence[Identity],
@@ -184,8 +208,8 @@ def _targets(lm: LanguageModel, records: Sequence[Record], identities: Sequence[
         answer = tuple(said) if said and said[-1] == eos else (*said, eos)
         fits = max(len(item.prompt), len(question.prompt)) + len(answer) <= lm.context
         if method.own_answer and answer != item.answer and fits:
-            rows.append(ForgetRow(Encoded(f"{item.id}~own", item.prompt, answer), record.concept, is_gold=False))
-            questions.append(Encoded(f"{item.id}~own", question.prompt, answer))
+            rows.append(ForgetRow(Encoded(item.id + OWN, item.prompt, answer), record.concept, is_gold=False))
+            questions.append(Encoded(item.id + OWN, question.prompt, answer))
     taught = zip(rows, questions, teacher_logprobs(lm, questions), strict=True)
     return [replace(row, asked=q, teacher=torch.cat([
                 correct_echo(t[:-1], torch.tensor(q.answer[:-1], device=t.device), row.floor), t[-1:]]))

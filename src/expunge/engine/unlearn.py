@@ -15,6 +15,8 @@ from types import FrameType
 from expunge.corpus.records import digest_each
 from expunge.engine import checkpoint
 from expunge.engine.loop import Event, Loop
+from expunge.engine.private.history import drop_seed
+from expunge.engine.private.run import PrivateRun
 from expunge.engine.ranks import Ranks
 from expunge.engine.recipe import Recipe
 from expunge.engine.rundir import RunDir
@@ -109,6 +111,7 @@ def _unlearn(
         "split": split.digest,
         "records": digest_each(r.as_row() for r in chain(split.forget, split.retain)),
         "template": template,
+        **_concepts(recipe),
     }
     source = str(Path(model).resolve()) if Path(model).exists() else str(model)
     about = {
@@ -124,6 +127,7 @@ def _unlearn(
     with ranks.stage():
         _same_run(ranks, run, identity)
     if run.finished:
+        drop_seed(run.folder)
         return run.folder
     set_threads(run.about["threads"])
     started = time.perf_counter()
@@ -134,9 +138,12 @@ def _unlearn(
         if recipe.parallel.shard and ranks.count > 1:
             shard(lm.module, ranks.device, ranks.count)
         with ranks.stage():
-            loop = Loop(lm, recipe, split.forget, split.retain, run.folder / SCRATCH)
+            private = PrivateRun.of(recipe, split.forget, split.retain, run.folder)
+            loop = Loop(lm, recipe, split.forget, split.retain, run.folder / SCRATCH, private=private)
         _same_rows(ranks, loop)
         ranks.from_first(lambda: run.start(recipe.to_yaml()))
+        if private:
+            private.begin(run.folder)
         state = ranks.first_before_others(lambda: checkpoint.load(run.checkpoint))
         if state:
             loop.restore(state)
@@ -151,6 +158,8 @@ def _unlearn(
             stop = ranks.any(stopped())
             if stop or loop.step % recipe.checkpoint_every == 0:
                 ranks.from_first(lambda: checkpoint.save(run.checkpoint, loop.state()))
+                if private:
+                    private.write(run.folder)
             if stop:
                 raise Interrupted(
                     str(run.folder),
@@ -163,10 +172,21 @@ def _unlearn(
     def finish() -> None:
         _save(lm, recipe, run)
         shutil.rmtree(run.folder / SCRATCH, ignore_errors=True)
+        if private:
+            private.write(run.folder, "finished")
         run.finish(passes=loop.passes.about, seconds=round(time.perf_counter() - started, 3), steps=recipe.total_steps)
 
     ranks.from_first(finish)
+    drop_seed(run.folder)
     return run.folder
+
+
+def _concepts(recipe: Recipe) -> dict[str, str]:
+    """What stands in the concept files that the recipe names; nothing where it names none."""
+    hierarchy, dictionary = recipe.hierarchy(), recipe.concepts.dictionary
+    held = [hierarchy.model_dump(mode="json") if hierarchy else None,
+            digest_files(Path(dictionary).parent, [Path(dictionary).name]) if dictionary else None]
+    return {"concepts": digest(held)} if any(held) else {}
 
 
 def _same_run(ranks: Ranks, run: RunDir, identity: dict[str, str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from expunge.gradients.base import Gradients, Rule, weighted_sum
+from expunge.gradients.base import Gradients, Rule, Strength, weighted_sum
 from expunge.gradients.project import take_out
 
 
@@ -15,5 +15,5 @@ class AGEM(Rule, name="agem"):
     source = "arXiv 1812.00420"
 
     def combine(self, g_f: Gradients, g_r: Gradients, *, weight_f: float = 1.0, weight_r: float = 1.0,
-                alpha: float | None = None) -> Gradients:
+                alpha: Strength | None = None, scaling: Gradients | None = None) -> Gradients:
         return weighted_sum(take_out(g_f, g_r, granularity="global", when="conflict"), {}, weight_f, 0.0)

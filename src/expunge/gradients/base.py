@@ -6,7 +6,9 @@ rows, so its sign is already turned. Apply a rule once per optimiser step, after
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -16,6 +18,7 @@ from torch import Tensor
 from expunge.registry import Registry
 
 Gradients = dict[str, Tensor]
+Strength = float | Mapping[str, float]
 
 RULES: Registry[type[Rule]] = Registry("gradient rule", "expunge.gradients")
 
@@ -23,7 +26,8 @@ RULES: Registry[type[Rule]] = Registry("gradient rule", "expunge.gradients")
 class Rule(BaseModel, ABC):
     """Base of all rules. Subclass with `class Sum(Rule, name="sum")`; fields are its settings.
 
-    separate     whether the rule must see the two gradients apart; False allows one backward pass for both
+    separate       whether the rule must see the two gradients apart; False allows one backward pass for both
+    preconditions  whether `combine` wants the optimiser's own scaling of every parameter
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,13 +42,18 @@ class Rule(BaseModel, ABC):
             cls.name = name
             RULES.add(name, cls)
 
+    @property
+    def preconditions(self) -> bool:
+        return False
+
     @abstractmethod
     def combine(self, g_f: Gradients, g_r: Gradients, *, weight_f: float = 1.0, weight_r: float = 1.0,
-                alpha: float | None = None) -> Gradients:
+                alpha: Strength | None = None, scaling: Gradients | None = None) -> Gradients:
         """The gradient to step along; a name missing on one side counts as zero there.
 
-        `alpha` replaces the rule's own strength for this step (a method may set it per concept level); rules
-        without a strength ignore it.
+        alpha    replaces the rule's own strength for this step, for all parameters or for each by name (a method may
+                 set it per concept level); rules without a strength ignore it
+        scaling  what the optimiser will multiply every entry by, positive; None before its first step
         """
 
 
@@ -59,3 +68,12 @@ def weighted_sum(g_f: Gradients, g_r: Gradients, weight_f: float, weight_r: floa
 def wide(tensor: Tensor) -> Tensor:
     """`tensor` in at least float32: half-precision dot products lose the sign of small conflicts."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def cosine(x: Gradients, y: Gradients) -> float:
+    """Cosine of the angle between two gradients over all parameters, in float64; NaN where one is zero."""
+    def dot(a: Gradients, b: Gradients) -> float:
+        return sum(float((a[name].double() * b[name].double()).sum()) for name in a.keys() & b.keys())
+
+    lengths = math.sqrt(dot(x, x) * dot(y, y))
+    return dot(x, y) / lengths if lengths else math.nan

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from expunge.gradients.base import Gradients, Rule, weighted_sum
+from expunge.gradients.base import Gradients, Rule, Strength, weighted_sum
 from expunge.gradients.project import take_out
 
 
@@ -15,7 +15,7 @@ class PCGrad(Rule, name="pcgrad"):
     source = "arXiv 2001.06782"
 
     def combine(self, g_f: Gradients, g_r: Gradients, *, weight_f: float = 1.0, weight_r: float = 1.0,
-                alpha: float | None = None) -> Gradients:
+                alpha: Strength | None = None, scaling: Gradients | None = None) -> Gradients:
         forget = take_out(g_f, g_r, granularity="global", when="conflict")
         retain = take_out(g_r, g_f, granularity="global", when="conflict")
         return weighted_sum(forget, retain, weight_f, weight_r)

@@ -42,13 +42,19 @@ def importance(ema_f: Tensor, ema_r: Tensor, floor: float = 0.1, low: float = 0.
     return torch.where((ema_f > 0) & measured.any(), ratio, 1.0)
 
 
-def sequence_weights(importance: Tensor, labels: Tensor, mask: Tensor, beta: float = 1.0) -> Tensor:
+def plain_ratio(ema_f: Tensor, ema_r: Tensor, epsilon: float = 1e-5) -> Tensor:
+    """The ratio as printed, without floor or limits, `[V]`: what retain never showed gets |g_f| / epsilon."""
+    return ema_f / (ema_r + epsilon)
+
+
+def sequence_weights(importance: Tensor, labels: Tensor, mask: Tensor, beta: float | Tensor = 1.0,
+                     normalise: bool = True) -> Tensor:
     """Token weights `[B, A]`: mean 1 over the counted tokens of a sequence, then times `beta`; 0 elsewhere.
 
-    beta comes last: normalising after it would cancel it.
+    beta (one number, or one per token `[B, A]`) comes last: normalising after it would cancel it.
     """
     raw = importance[labels] * mask
-    mean = raw.sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1)
+    mean = raw.sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1) if normalise else 1.0
     return torch.where(mask, beta * raw / mean, 0.0)
 
 
@@ -61,6 +67,7 @@ class TokenSaliency:
     floor: float = 0.1
     low: float = 0.1
     high: float = 4.0
+    raw: bool = False  # the ratio as printed, and no normalisation
     state: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -71,8 +78,11 @@ class TokenSaliency:
         ema = self.state[side].to(norms.device)
         self.state[side] = update(ema, ids, norms, self.decay)
 
-    def weights(self, labels: Tensor, mask: Tensor, beta: float = 1.0) -> Tensor:
+    def weights(self, labels: Tensor, mask: Tensor, beta: float | Tensor = 1.0) -> Tensor:
         """Weights for a forget batch, `[B, A]`; see `sequence_weights`."""
         forget, retain = (self.state[side].to(labels.device) for side in ("forget", "retain"))
+        if self.raw:
+            seen = (forget > 0) & (retain > 0).any()  # before the first step there is nothing to divide
+            return sequence_weights(torch.where(seen, plain_ratio(forget, retain), 1.0), labels, mask, beta, False)
         ratio = importance(forget, retain, self.floor, self.low, self.high)
         return sequence_weights(ratio, labels, mask, beta)

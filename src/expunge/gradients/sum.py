@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from expunge.gradients.base import Gradients, Rule, weighted_sum
+from expunge.gradients.base import Gradients, Rule, Strength, weighted_sum
 
 
 class Sum(Rule, name="sum"):
@@ -15,5 +15,5 @@ class Sum(Rule, name="sum"):
     separate = False
 
     def combine(self, g_f: Gradients, g_r: Gradients, *, weight_f: float = 1.0, weight_r: float = 1.0,
-                alpha: float | None = None) -> Gradients:
+                alpha: Strength | None = None, scaling: Gradients | None = None) -> Gradients:
         return weighted_sum(g_f, g_r, weight_f, weight_r)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -18,9 +18,13 @@ from torch import Tensor
 
 from expunge.registry import Registry
 
+if TYPE_CHECKING:
+    from expunge.methods.twin import Twin
+
 METHODS: Registry[type[Method]] = Registry("method", "expunge.methods")
 
 Rows = Literal["gold", "relabel", "twin"]
+TokenWeights = Literal["none", "level", "gradient", "attention"]
 RetainLoss = Literal["ce", "kl", "none"]
 
 
@@ -33,16 +37,21 @@ class Needs:
     logits              the current model's distribution: logits [B, A, V]
     rows                what stands in a forget batch: the gold answers; random wrong answers of the same type
                         ("relabel"); or gold and teacher's own answers ("twin": teacher, floor, is_gold)
-    token_saliency      token weights from embedding gradients, mean `token_factor(level)`: weights [B, A]
+    token_weights       weights [B, A]: `level` = the `token_factor` of each token's concept level alone; `gradient`
+                        and `attention` = that times the token's saliency, whose mean over a sequence is 1
+    raw_weights         the saliency ratio as printed in the paper, without floor, limits and normalisation
     levels              batches homogeneous in concept level: level "L1" … "L4"
+    levels_by_parameter  every tensor has the level whose records lean on it most, rather than the batch's
     """
 
     reference_logprobs: bool = False
     reference_logits: bool = False
     logits: bool = False
     rows: Rows = "gold"
-    token_saliency: bool = False
+    token_weights: TokenWeights = "none"
+    raw_weights: bool = False
     levels: bool = False
+    levels_by_parameter: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ class Outputs:
     mask: Tensor  # [B, A] bool
     labels: Tensor | None = None  # [B, A] int64, 0 outside `mask`
     logits: Tensor | None = None  # [B, A, V] float32
-    weights: Tensor | None = None  # [B, A] token weights; their mean over a sequence is token_factor(level)
+    weights: Tensor | None = None  # [B, A] token weights; see `Needs.token_weights`
     reference: Outputs | None = None
     teacher: Tensor | None = None  # [B, A, V] log-probs of the twin's answer distribution
     floor: Tensor | None = None  # [B] tau_f: least mean NLL that a gold answer should reach, in nats
@@ -149,12 +158,17 @@ class Method(BaseModel, ABC):
     def forget_loss(self, out: Outputs) -> Tensor:
         """The term to minimise on forget rows, one value per sequence, [B]."""
 
+    @property
+    def towards(self) -> Twin | None:
+        """The `twin` objective whose rows, teacher and floors this method uses; None for all others."""
+        return None
+
     def projection(self, level: str | None) -> float | None:
         """alpha of the `project` rule for a batch of this concept level; None keeps the recipe's."""
         return None
 
     def token_factor(self, level: str | None) -> float:
-        """beta of token weights for a batch of this concept level."""
+        """beta of token weights for a token of this concept level."""
         return 1.0
 
 

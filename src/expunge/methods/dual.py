@@ -2,7 +2,8 @@
 
 L1 is what every model should keep (basic biology), L4 what must go. The lower the level, the more of the
 retain direction is taken out of the gradient (alpha) and the less its tokens count (beta). L1 and L4 are the
-paper's values, those between are interpolated. How to project is a matter of the rule `project`.
+paper's values, those between are interpolated; a concept hierarchy named in the recipe brings its own. How to
+project is a matter of the rule `project`, which parameters may follow the forget gradient one of `selection`.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from pydantic import Field, NonNegativeFloat, ValidationInfo, field_validator
 from torch import Tensor
 
 from expunge.errors import unknown
-from expunge.methods.base import Method, Needs, Outputs
+from expunge.methods.base import Method, Needs, Outputs, TokenWeights
 from expunge.methods.bounded import BoundedLoss, bounded
+from expunge.methods.ga import GA
+from expunge.methods.twin import Twin
 
 Level = Literal["L1", "L2", "L3", "L4"]
 ALPHA: dict[Level, float] = {"L1": 1.0, "L2": 0.733, "L3": 0.467, "L4": 0.2}
@@ -24,19 +27,24 @@ BETA: dict[Level, float] = {"L1": 0.1, "L2": 0.4, "L3": 0.7, "L4": 1.0}
 
 
 class Dual(Method, name="dual"):
-    """Bounded forgetting with saliency-weighted tokens, projected off the retain gradient by concept level.
+    """Forgetting with weighted tokens, projected off the retain gradient by concept level.
 
-    forget: as `npo`, clipped `ga` or `ihl`, each token's log p times w_t, mean_t w_t = beta[level]     [B]
+    forget: as `npo`, clipped `ga`, `ihl`, `twin` or plain `ga`, each token's term times w_t     [B]
     """
 
-    needs = Needs(reference_logprobs=True, token_saliency=True, levels=True)
+    needs = Needs(reference_logprobs=True, token_weights="gradient", levels=True)
     source = "arXiv 2511.19498, eq. 12 and 13"
     rule = "project"
 
-    loss: BoundedLoss = Field("npo", description="forget loss")
+    loss: BoundedLoss | Literal["twin", "ga"] = Field("npo", description="forget loss; ga is not bounded")
     npo_beta: float = Field(0.1, gt=0, description="beta of npo, where that is the loss")
     clip: float = Field(4.0, gt=0, description="largest token loss in nats, where ga_clip is the loss")
-    token_weights: bool = Field(True, description="weigh tokens by saliency and beta; false: projection only")
+    twin: Twin = Field(Twin(), description="settings of twin, where that is the loss")
+    token_weights: TokenWeights = Field(
+        "gradient", description="saliency of tokens by gradient or attention, times beta; level: beta alone; or none")
+    raw_weights: bool = Field(False, description="saliency as printed: no floor, no limits, no normalisation")
+    level_by: Literal["record", "parameter"] = Field(
+        "record", description="whose level sets alpha: the records of the batch, or of each tensor by Fisher")
     alpha: dict[Level, NonNegativeFloat] = Field(
         ALPHA, validate_default=True,
         description="share of the retain direction taken out, by level; those left out keep the default")
@@ -50,14 +58,24 @@ class Dual(Method, name="dual"):
         default = ALPHA if info.field_name == "alpha" else BETA
         return {**default, **given} if isinstance(given, Mapping) else given
 
+    @property
+    def _inner(self) -> Method:
+        if self.loss == "twin":
+            return self.twin
+        return GA() if self.loss == "ga" else bounded(self.loss, self.npo_beta, self.clip)
+
+    @property
+    def towards(self) -> Twin | None:
+        return self._inner.towards
+
     def requires(self) -> Needs:
-        inner = bounded(self.loss, self.npo_beta, self.clip).requires()
-        return replace(inner, token_saliency=self.token_weights, levels=True)
+        return replace(self._inner.requires(), token_weights=self.token_weights, raw_weights=self.raw_weights,
+                       levels=True, levels_by_parameter=self.level_by == "parameter")
 
     def forget_loss(self, out: Outputs) -> Tensor:
-        if self.token_weights and out.weights is None:
-            raise ValueError("dual with token_weights needs Needs(token_saliency=True)")
-        return bounded(self.loss, self.npo_beta, self.clip).forget_loss(out)
+        if self.token_weights != "none" and out.weights is None:
+            raise ValueError(f'dual with these settings needs Needs(token_weights="{self.token_weights}")')
+        return self._inner.forget_loss(out)
 
     def projection(self, level: str | None) -> float:
         """alpha of this concept level; a record without a level counts as L4."""
@@ -65,7 +83,7 @@ class Dual(Method, name="dual"):
 
     def token_factor(self, level: str | None) -> float:
         """beta of this concept level (L4 without one); 1 where tokens are not weighed."""
-        return _at(self.beta, level) if self.token_weights else 1.0
+        return _at(self.beta, level) if self.token_weights != "none" else 1.0
 
 
 def _at(values: Mapping[Level, float], level: str | None) -> float:

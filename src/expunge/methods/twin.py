@@ -23,6 +23,9 @@ class Twin(Method, name="twin"):
     """Distil what the model says about a never-met twin into what it says about the person.
 
     forget: mean_t KL(p_T(.|twin of x) || p(.|x)) + lam_h [gold answer] relu(tau - NLL(y|x))     [B]
+
+    Token weights, where there are any, weigh the distances; the floor is a matter of the whole answer, so it stays
+    in plain nats and its term counts as much as the tokens do on average.
     """
 
     needs = Needs(logits=True, rows="twin")
@@ -31,15 +34,21 @@ class Twin(Method, name="twin"):
     lam_h: float = Field(0.5, ge=0, description="weight of the floor under the true answer's loss")
     candidates: int = Field(16, ge=1, description="never-trained identities to choose a subject's twin from")
     own_answer: bool = Field(True, description="distil along the teacher's own answer too")
+    unsay: bool = Field(True, description="where nobody who stays answers such a question: a teacher that does not "
+                        "know the words which only such answers use")
     least_floor: float = Field(
         1.5, ge=0, description="nats; a lower floor is drawn again, or a true answer could stay in place")
+
+    @property
+    def towards(self) -> Twin:
+        return self
 
     def forget_loss(self, out: Outputs) -> Tensor:
         if out.teacher is None or out.floor is None or out.is_gold is None:
             raise ValueError('twin needs Needs(rows="twin"): teacher, floor and is_gold')
-        distance = out.mean_t(forward_kl(out.teacher, out.log_softmax))
+        distance = out.mean_t(out.weigh(forward_kl(out.teacher, out.log_softmax)))
         short = (out.floor - out.answer_nll).relu()
-        return distance + self.lam_h * out.is_gold * short
+        return distance + self.lam_h * out.is_gold * short * out.mean_t(out.weigh(torch.ones_like(out.logprob)))
 
 
 def correct_echo(log_p: Tensor, labels: Tensor, floor: float) -> Tensor:

@@ -55,7 +55,7 @@ def unfuse(module: nn.Module) -> None:
 
 
 def _forward(layer: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    name = None if args or kwargs else _lone(layer)
+    name = None if args or kwargs else lone_adapter(layer)
     if name is not None:
         base, a, b = layer.base_layer, layer.lora_A[name], layer.lora_B[name]
         weight = base.weight.T if layer.fan_in_fan_out else base.weight
@@ -65,7 +65,7 @@ def _forward(layer: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     return cast(Tensor, type(layer).forward(layer, x, *args, **kwargs))
 
 
-def _lone(layer: Any) -> str | None:
+def lone_adapter(layer: Any) -> str | None:
     """The adapter, if exactly one acts and does nothing but x A' B' times a number."""
     if layer.disable_adapters or layer.merged:
         return None
