@@ -22,6 +22,10 @@ class InputError(ValueError):
         self.where, self.what, self.mend = where, what, mend
         super().__init__(f"{where}: {what}" + (f"; {mend}" if mend else ""))
 
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
+        """From one process to another it stays what it is."""
+        return type(self), (self.where, self.what, self.mend)
+
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return a hint such as `did you mean "npo"? known: ga, npo` for an unknown `name`."""

@@ -213,6 +213,28 @@ class Loop:
         if len(ids):
             self.saliency.observe(side, ids, norms)
 
+    def _met(self, terms: Sequence[Term], g: dict[Side, Gradients], inside: int, retain_kind: str,
+             parameters: dict[str, Any]) -> tuple[Gradients, dict[Side, float]]:
+        """The gradient of a step whose sides are known apart, and the means that are known; `g` takes both sides."""
+        assert self.optimisers is not None
+        means: dict[Side, float] = {}
+        for term in terms:
+            if term.side == "retain" and inside % self.recipe.batch.blocks and self.kept:
+                g["retain"] = self.kept
+            elif self.private:
+                g[term.side] = self.private.gradient(self, term.side, retain_kind, parameters)
+            else:
+                g[term.side], mean = self._gradient([Term(term.side, term.rows)], retain_kind, parameters)
+                means |= mean
+        if self.recipe.batch.blocks > 1:
+            self.kept = g["retain"]
+        if len(terms) == 2:
+            self.meeting.measure(self.step, inside, lambda side, k: self._gradient(
+                [Term(side, [k])], retain_kind, parameters, observe=False)[0])
+        level = self.table.level_at(self.step) if self.needs.levels else None
+        scaling = self.optimisers.scaling(parameters) if self.rule.preconditions else None
+        return self.meeting.combine(g["forget"], g["retain"], level, scaling), means
+
     def _step(self, phase_number: int, phase: Phase, inside: int) -> Event:
         started = time.perf_counter()
         recipe, step = self.recipe, self.step
@@ -225,25 +247,8 @@ class Loop:
         if phase.objective != "forget" and retain_kind != "none":
             terms.append(Term("retain", self.table.retain_batch(step), recipe.retain.weight))
         g: dict[Side, Gradients] = {"forget": {}, "retain": {}}
-        means: dict[Side, float] = {}
         if self.meeting.apart:
-            for term in terms:
-                if term.side == "retain" and inside % recipe.batch.blocks and self.kept:
-                    g["retain"] = self.kept
-                    continue
-                if self.private:
-                    g[term.side] = self.private.gradient(self, term.side, retain_kind, parameters)
-                    continue
-                g[term.side], mean = self._gradient([Term(term.side, term.rows)], retain_kind, parameters)
-                means |= mean
-            if recipe.batch.blocks > 1:
-                self.kept = g["retain"]
-            if len(terms) == 2:
-                self.meeting.measure(step, inside, lambda side, k: self._gradient(
-                    [Term(side, [k])], retain_kind, parameters, observe=False)[0])
-            level = self.table.level_at(step) if self.needs.levels else None
-            scaling = self.optimisers.scaling(parameters) if self.rule.preconditions else None
-            combined = self.meeting.combine(g["forget"], g["retain"], level, scaling)
+            combined, means = self._met(terms, g, inside, retain_kind, parameters)
         else:
             combined, means = self._gradient(terms, retain_kind, parameters)
         combined, norm = clip_total_norm(combined, recipe.optimiser.clip_norm or math.inf)
