@@ -6,8 +6,11 @@ from typing import Annotated
 
 import typer
 
+from expunge.cli.annotate import annotate
 from expunge.cli.audit import audit
-from expunge.cli.bench import evaluation, growth, lume, memory, planning, step
+from expunge.cli.bench import annotator, evaluation, growth, lume, memory, planning, private_step, step
+from expunge.cli.bench_concepts import SUITES, suite
+from expunge.cli.concepts import build, levels
 from expunge.cli.data import identifiers
 from expunge.cli.demo import demo
 from expunge.cli.doctor import doctor
@@ -21,6 +24,7 @@ from expunge.cli.world import world
 
 app = typer.Typer(add_completion=False)
 data = typer.Typer(help="Look at records.")
+concepts = typer.Typer(help="Say which words mean what, on four levels.")
 bench = typer.Typer(help="Suites of runs side by side.")
 
 
@@ -52,10 +56,18 @@ add(app, "list", listing)
 add(app, "doctor", doctor)
 app.add_typer(data, name="data")
 add(data, "identifiers", identifiers)
+app.add_typer(concepts, name="concepts")
+add(concepts, "build", build)
+add(concepts, "levels", levels)
+add(concepts, "annotate", annotate)
 app.add_typer(bench, name="bench")
 add(bench, "lume", lume)
 add(bench, "step", step)
+add(bench, "private-step", private_step)
 add(bench, "growth", growth)
 add(bench, "evaluation", evaluation)
 add(bench, "memory", memory)
 add(bench, "planning", planning)
+add(bench, "annotator", annotator)
+for _name, _about in SUITES.items():
+    add(bench, _name, suite(_name, _about))

@@ -41,6 +41,18 @@ def step(
                           "what counting passes through blocks, and all matrix products, would give"))
 
 
+def private_step(
+    pairs: Annotated[int, typer.Option(help="Pairs of timings of each case.", min=1)] = 5,
+    cases: Annotated[str, typer.Option("--cases", help="For example npo:8/4,npo:28/4; else all.")] = "",
+) -> Answer:
+    """Time a differentially private step against our plain one."""
+    from expunge.bench.private_step import HEADS, main, table
+
+    found = main(pairs=pairs, names=cases, say=Watch().say)
+    return Answer(found, (Table(HEADS, table(found)), "how many times as long the private step takes (N/k: N blocks, "
+                          "adapters on the last k), on the same rows, every record a unit"))
+
+
 def growth(
     out: Annotated[Path, typer.Option("--out", help="Markdown page; its pictures are put beside it.")],
     work: Annotated[Path, typer.Option("--work", help="Folder for measurements; the same one goes on.")] = (
@@ -83,6 +95,16 @@ def planning() -> Answer:
     from expunge.bench.planning import main
 
     found = main(say=Watch().say)
+    return Answer(found, (found["table"],))
+
+
+def annotator(
+    data: Annotated[Path, typer.Option("--data", help="Folder with medquad/ and ontology/.")],
+) -> Answer:
+    """Measure what the annotator finds in MedQuAD, and its speed."""
+    from expunge.bench.annotator import main
+
+    found = main(data, Watch().say)
     return Answer(found, (found["table"],))
 
 

@@ -16,19 +16,22 @@ def choose_threads(cores: int, load: float) -> int:
     return max(1, cores - round(load))
 
 
+def allowed() -> int:
+    """What the environment asks for, else the free cores; `InputError` for a variable that holds no number."""
+    name = next((n for n in ("EXPUNGE_THREADS", "OMP_NUM_THREADS") if os.environ.get(n)), None)
+    if name:
+        wish = os.environ[name].split(",")[0]  # OpenMP takes a list: one number for each level of nesting
+        if not wish.isdigit() or int(wish) < 1:
+            raise InputError(name, f'"{wish}" is not a number of threads', "use 1, 2, …")
+        return int(wish)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return choose_threads(cores, os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0)
+
+
 def set_threads(threads: int | None = None) -> int:
-    """Set torch's intra-op threads and return the number used. `threads=None` chooses (see the module text)."""
+    """Set torch's intra-op threads and return the number used. `threads=None` takes what is allowed."""
     import torch
 
-    if threads is None:
-        name = next((n for n in ("EXPUNGE_THREADS", "OMP_NUM_THREADS") if os.environ.get(n)), None)
-        if name:
-            wish = os.environ[name].split(",")[0]  # OpenMP takes a list: one number for each level of nesting
-            if not wish.isdigit() or int(wish) < 1:
-                raise InputError(name, f'"{wish}" is not a number of threads', "use 1, 2, …")
-            threads = int(wish)
-        else:
-            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-            threads = choose_threads(cores, os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0)
+    threads = allowed() if threads is None else threads
     torch.set_num_threads(threads)
     return threads

@@ -1,0 +1,44 @@
+"""The rows of the concept suites, in one place: the name in the table, the recipe behind it, what is changed in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from expunge.bench.stages import FALLBACK
+from expunge.engine.recipe import Recipe
+from expunge.errors import InputError, unknown
+
+REFERENCES = ("original", "retrained", "retrained-2")  # models, not runs
+STRATEGY = {  # the strategy of the paper and its parts
+    "full": "dual", "dual-geometric": "dual-geometric", "dual-token": "dual-token", "dual-flat": "dual-flat",
+    "dual-swapped": "dual-swapped", "dual-attention": "dual-attention", "dual-paper": "dual-paper",
+    "dual-small": "dual-small", "dual-private": "dual-private"}
+BASELINES = {"default": "twin"} | {name: name for name in (
+    "ga", "grad_diff", "kl_min", "npo", "simnpo", "ihl", "random_relabel", "sequential")}
+RECIPES = STRATEGY | BASELINES
+
+
+class Row(BaseModel):
+    """One line of a table: a recipe (shipped, or a file) and `a.b=c` changes on top."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    recipe: str
+    sets: tuple[str, ...] = Field((), description="as in --set")
+
+    def known(self) -> dict[str, Recipe]:
+        """The recipe under the row's name, and what treats records that `twin` cannot; see `bench.stages`."""
+        return {FALLBACK: Recipe.load(FALLBACK), self.name: Recipe.load(self.recipe, self.sets)}
+
+
+def rows(names: Sequence[str], wanted: Sequence[str] = ()) -> tuple[Row, ...]:
+    """The rows called `names`, or those of them that are `wanted`. `InputError` for an unknown one, or one twice."""
+    for name in (*names, *wanted):
+        if name not in RECIPES:
+            raise unknown("row", name, RECIPES, "--rows")
+    if len(set(wanted)) != len(wanted):
+        raise InputError("--rows", f'"{",".join(wanted)}" names one twice', "name each row once")
+    return tuple(Row(name=name, recipe=RECIPES[name]) for name in names if not wanted or name in wanted)

@@ -1,0 +1,46 @@
+"""`expunge bench dual-ablation` and its sisters: suites on worlds with a concept hierarchy, all called alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from expunge.cli.answer import Answer
+from expunge.cli.bench import numbers
+from expunge.cli.watch import Watch
+
+SUITES = {  # name of the command (and, with underscores, of its module) → first line of its help
+    "dual-ablation": "Compare the dual strategy, its parts and the baselines.",
+    "cross-domain": "Apply settings chosen in one domain in the others.",
+    "alignment-stress": "Project where target and rest conflict more and more.",
+    "hierarchy-validation": "Give a whole chapter and let the levels decide what of it goes.",
+    "polysemy": "Ask words that mean something else outside the target.",
+}
+
+
+def suite(name: str, about: str) -> Callable[..., Answer]:
+    """The command of one suite; its module's `main` does the work."""
+    def command(
+        preset: Annotated[str, typer.Option("--preset", help="Size of the suite: smoke, cpu or gpu.")] = "cpu",
+        out: Annotated[Path | None, typer.Option("--out", help="Folder for models, runs and scores; suites may share "
+                                                                "one.")] = None,
+        seeds: Annotated[str | None, typer.Option("--seeds", help="For example 42,43; else those of the "
+                                                                    "preset.")] = None,
+        only: Annotated[str, typer.Option("--rows", help="Only these rows, for example full,npo.")] = "",
+        workers: Annotated[int | None, typer.Option("--workers", help="Processes; else as many as cores are "
+                                                                      "free.")] = None,
+        results: Annotated[Path | None, typer.Option("--results", help="Page to write the section into, or folder "
+                                                                       "for dual.md.")] = None,
+    ) -> Answer:
+        main = import_module(f"expunge.bench.concepts.{name.replace('-', '_')}").main
+        found = main(preset=preset, out=out or Path("runs") / f"bench-concepts-{preset}",
+                     seeds=numbers(seeds) if seeds else (), only=tuple(filter(None, only.split(","))),
+                     results=results, workers=workers, say=Watch().say)
+        return Answer(found, (found["table"],))
+
+    command.__doc__ = about
+    return command

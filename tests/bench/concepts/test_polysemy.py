@@ -1,0 +1,161 @@
+"""Words with two senses: pairs, what is kept of them, weights, and the suite from nothing to page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from made_cells import BENCH, asked
+
+from expunge.bench.concepts import polysemy as suite
+from expunge.bench.concepts.cell import Cell
+from expunge.bench.concepts.chapters import with_words
+from expunge.bench.concepts.polysemy_kept import kept
+from expunge.bench.concepts.polysemy_section import text_table
+from expunge.bench.concepts.polysemy_weights import lengths, limited
+from expunge.bench.concepts.polysemy_words import Word, by_side, words
+from expunge.bench.concepts.suite import Preset
+from expunge.bench.tune import Setting
+from expunge.corpus import Record
+from expunge.engine.recipe import Recipe
+from expunge.errors import InputError
+from expunge.files import read_json
+from expunge.models.language_model import load
+from tiny_world import people
+
+TINY = Preset(domains=(with_words("finance", spared=2, targets=2, per_level=4, facts=1, polysemes=8),),
+              bench=BENCH.model_copy(update={"model": BENCH.model.model_copy(update={"context": 192})}), rows=("full",),
+              seeds=(1,), settings=(Setting(lr_factor=1, steps=25),))
+
+
+def record(name: str, answer: str, concept: str = "L1", sense: str = "", fact: str = "") -> Record:
+    marks = {"polyseme": answer, "sense": sense} if sense else {}
+    return Record(name, "p", answer, concept=concept, facts=(fact or name,), attributes=marks)
+
+
+TARGET = [record("t1", "graft", "L4", "target"), record("t2", "port", "L4", "target"), record("t3", "rose", "L4")]
+GIVEN = [record("g1", "graft", sense="other"), record("g2", "bone"), record("g3", "bone"),
+         record("g4", "skin", fact="skin"), record("g5", "skin", fact="skin")]
+HIDDEN = [record("h1", "port", sense="other"), record("h2", "nerve"), record("h3", "lung", "L4")]
+
+
+def sets(**changed: list[Record]) -> Any:
+    of = {"forget": TARGET, "given": GIVEN, "untouched": HIDDEN} | changed
+    return SimpleNamespace(forget=of["forget"], untouched=of["untouched"], split=SimpleNamespace(retain=of["given"]),
+                           corpus=SimpleNamespace(trained=[r for part in of.values() for r in part]))
+
+
+def test_a_word_stands_beside_a_term_as_frequent_from_the_same_side() -> None:
+    graft, port = words(sets())
+    assert (graft.word, graft.given, port.word, port.given) == ("graft", True, "port", False)
+    assert [[r.id for r in graft.sides[side]] for side in ("target", "other")] == [["t1"], ["g1"]]
+    assert graft.sides["control"][0].answer in ("bone", "skin")  # taught twice, as the word is
+    assert [r.id for r in port.sides["control"]] == ["h2"]  # taught once: the only fact of a level that stays
+
+
+def test_a_word_whose_target_sense_stays_is_spared_and_has_no_control() -> None:
+    graft, port = words(sets(forget=TARGET[:1], untouched=[*HIDDEN, TARGET[1]]))
+    assert graft.forgotten
+    assert not port.forgotten
+    assert {side: [r.id for r in of] for side, of in port.sides.items()} == {"spared": ["h1"]}
+
+
+def test_no_fact_is_a_control_twice() -> None:
+    many = [record(f"t{k}", f"word{k}", "L4", "target") for k in range(3)]
+    stay = [record(f"o{k}", f"word{k}", sense="other") for k in range(3)]
+    found = words(sets(forget=many, given=[*stay, *GIVEN[1:]], untouched=[]))
+    assert sorted(r.id for w in found for r in w.sides["control"]) == ["g2", "g3", "g4", "g5"]
+    with pytest.raises(InputError, match="fewer terms than words"):
+        words(sets(forget=many, given=[*stay, *GIVEN[1:3]], untouched=[]))
+
+
+def test_a_target_without_such_words_is_refused() -> None:
+    with pytest.raises(InputError, match="no word with two senses"):
+        words(sets(forget=TARGET[2:]))
+
+
+def test_some_target_senses_are_spared_and_the_rest_of_the_target_is_not() -> None:
+    of = Cell(domain=with_words("hospital", spared=3, targets=2, per_level=4, facts=1, polysemes=12), seed=3).sets()
+    found = words(of)
+    assert (sum(w.forgotten for w in found), len(found)) == (9, 12)
+    assert len({r.subject for r in of.forget}) == 9 + 2
+
+
+WORDS = [f"w{k}" for k in range(20)]
+PLACE = ("world", "1")
+GIVEN_WORDS = {PLACE: frozenset(WORDS[10:])}
+
+
+def said(target: float, other: float, control: float, exact: float = 0.0) -> Any:
+    of = {side: dict.fromkeys(WORDS, v) for side, v in (("target", target), ("other", other), ("control", control))}
+    of["spared"] = {f"s{k}": 0.5 + control / 2 for k in range(4)}
+    return {PLACE: {"probability": of, "exact": {side: dict.fromkeys(values, exact) for side, values in of.items()}}}
+
+
+def test_what_is_left_of_each_sense_and_both_rules() -> None:
+    before, retrained = said(1.0, 1.0, 1.0, exact=1.0), said(0.1, 1.0, 1.0)
+    found = kept(said(0.2, 0.97, 0.99), before, retrained, GIVEN_WORDS)
+    assert found["left"]["other"]["mean"] == pytest.approx(0.97)
+    assert (found["left"]["other"]["words"], found["left"]["other given"]["words"]) == (10, 10)
+    assert found["left"]["target"]["words"] == 20
+    assert found["drops"]["other - control"]["mean"] == pytest.approx(0.02)
+    assert found["drops"]["target - other"]["mean"] == pytest.approx(0.77)
+    assert found["drops"]["spared"]["mean"] == pytest.approx(0.005)
+    assert found["drops"]["other - spared"]["mean"] == pytest.approx(0.025)
+    assert found["drops"]["target - other"]["units"] == 10  # those whose other sense no run is given
+    assert found["leak"] == {"mean": 0.0, "low": 0.0, "high": 0.0, "words": 20}
+    assert (found["keeps"], found["forgets"], found["passes"]) == (True, True, True)
+
+
+def test_a_model_that_loses_the_word_and_one_that_forgets_nothing_fail_one_rule_each() -> None:
+    before, retrained = said(1.0, 1.0, 1.0, exact=1.0), said(0.1, 1.0, 1.0)
+    lost = kept(said(0.2, 0.9, 0.99), before, retrained, GIVEN_WORDS)
+    assert (lost["keeps"], lost["forgets"], lost["passes"]) == (False, True, False)
+    same = kept(before, before, retrained, GIVEN_WORDS)
+    assert (same["keeps"], same["forgets"], same["passes"]) == (True, False, False)
+
+
+def test_the_weight_of_a_word_is_the_mean_over_its_records() -> None:
+    word = Word("w", {"target": (record("a", "w"), record("b", "w")), "other": (record("c", "w"),)}, True)
+    spared = Word("v", {"spared": (record("d", "v"),)}, True)
+    found = by_side([word, spared], {"a": 1.0, "b": 3.0, "c": 0.5}, ("target", "other"))
+    assert found == {"target": {"w": 2.0}, "other": {"w": 0.5}}
+
+
+def test_long_gradients_are_limited_as_the_engine_limits_them() -> None:
+    assert limited({"a": 1.0, "b": 2.0, "c": 0.0, "d": 17.0}) == {"a": 0.2, "b": 0.4, "c": 0.1, "d": 3.4}
+    assert limited({"a": 9.0, **dict.fromkeys("bcdefghij", 0.1)})["a"] == 4.0
+
+
+def test_the_gradient_of_a_row_does_not_depend_on_the_rows_beside_it(folders: dict[str, Path]) -> None:
+    lm = load(folders["llama"])
+    recipe = Recipe.load("dual-npo")
+    records = people().records
+    mine, others = records[:3], records[9:]
+    together, alone = lengths(lm, recipe, mine, others), lengths(lm, recipe, mine[:1], others)
+    assert set(together) == {r.id for r in mine}
+    assert all(v > 0 for v in together.values())
+    assert together[mine[0].id] == pytest.approx(alone[mine[0].id], rel=1e-4)
+
+
+def test_the_suite_asks_every_model_and_weighs_every_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(suite.PRESETS, "tiny", TINY)
+    found: dict[str, Any] = suite.main(out=tmp_path / "bench", results=tmp_path / "docs", **asked())
+    assert found["words"]["all"] == 6
+    assert list(found["kept"]) == ["original", "retrained", "full"]
+    assert found["kept"]["original"]["left"]["target"]["mean"] == 1.0
+    assert found["kept"]["retrained"]["left"]["target"]["mean"] < found["kept"]["retrained"]["left"]["other"]["mean"]
+    assert found["weights"]["id"]["difference"]["mean"] == 0.0  # the same tokens: nothing to tell them apart
+    assert not found["weights"]["id"]["above_zero"]
+    assert found["weights"]["record"]["above_zero"]
+    weights = read_json(next((tmp_path / "bench").glob("cells/*/runs/*.weights.json")))
+    assert all(0.1 <= value <= 4 for value in weights["before"].values())
+    assert "follows context" in text_table(found)
+    page = (tmp_path / "docs" / "dual.md").read_text()
+    assert "## Words with two senses" in page
+    assert "(dual/polysemy.svg)" in page
+    lines: list[str] = []
+    assert suite.main(out=tmp_path / "bench", **asked(say=lines.append)) == found  # nothing is made twice
+    assert not lines

@@ -1,0 +1,46 @@
+"""The concept suites are called alike: each hands over what was typed and shows what comes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_builders import Cli
+
+from expunge.bench.concepts.page import ORDER
+from expunge.cli.bench_concepts import SUITES
+
+FREE: dict[str, Any] = {"seeds": (), "only": (), "results": None, "workers": None}
+
+
+@pytest.mark.parametrize("name", sorted(SUITES))
+@pytest.mark.parametrize(("words", "changed"), [
+    ((), {}),
+    (("--seeds", "42,9", "--rows", "full,npo", "--workers", "3", "--results", "docs"),
+     {"seeds": (42, 9), "only": ("full", "npo"), "workers": 3, "results": Path("docs")})])
+def test_a_suite_gets_what_was_typed(cli: Cli, monkeypatch: pytest.MonkeyPatch, name: str, words: tuple[str, ...],
+                                     changed: dict[str, Any]) -> None:
+    def suite(**given: Any) -> dict[str, Any]:
+        given.pop("say")("working")
+        assert given == {"preset": "smoke", "out": Path("runs") / "bench-concepts-smoke"} | FREE | changed
+        return {"methods": {"npo": {"leak": float("nan")}}, "table": "row  leak\nnpo     –"}
+
+    monkeypatch.setattr(f"expunge.bench.concepts.{name.replace('-', '_')}.main", suite)
+    found = cli("bench", name, "--preset", "smoke", *words)
+    assert (found.code, found.out, found.line) == (0, "row  leak\nnpo     –\n", "working")
+    assert cli("bench", name, "--preset", "smoke", *words, "--json").json["methods"] == {"npo": {"leak": None}}
+
+
+def test_every_suite_has_its_place_on_the_page() -> None:
+    assert set(SUITES) <= set(ORDER)
+
+
+@pytest.mark.parametrize(("words", "line"), [
+    (("--preset", "smok"), 'unknown preset "smok"; did you mean "smoke"?'),
+    (("--seeds", "4,x"), '--seeds: "4,x" is not a list of numbers'),
+    (("--preset", "smoke", "--rows", "npx"), 'unknown row "npx"; did you mean "npo"?')])
+def test_a_wrong_word_is_told_in_one_line(cli: Cli, words: tuple[str, ...], line: str) -> None:
+    found = cli("bench", "dual-ablation", *words)
+    assert found.code == 2
+    assert line in found.line
