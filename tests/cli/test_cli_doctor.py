@@ -17,6 +17,11 @@ def test_requirements_are_compared_with_what_is_installed() -> None:
     assert [(p.name, p.wanted) for p in found[1:3]] == [("no-such-package-at-all", "<3,>=1"), ("no-such-either", "")]
 
 
+def test_an_extra_of_ours_and_extras_of_others_are_no_packages() -> None:
+    found = packages(['expunge[privacy]; extra == "dev"', "numpy[fast]>=2"])
+    assert [(p.name, p.wanted, p.state) for p in found] == [("numpy", ">=2", "ok")]
+
+
 @pytest.mark.parametrize(("found", "wanted", "right"), [
     ("2.13.0+cpu", "==2.13.0", True), ("2.12.1", "==2.13.0", False), ("6.0", "<6,>=5.20", False), ("1", "", True)])
 def test_versions_are_compared_as_pip_does(found: str, wanted: str, right: bool) -> None:

@@ -92,7 +92,7 @@ def recipe_of(case: Case, steps: int) -> Recipe:
     twin = case.method == "twin"
     return Recipe(
         method=case.method, steps=steps, batch=BatchSize(forget=case.rows, retain=case.rows),
-        settings={"candidates": 1, "own_answer": False} if twin else {},
+        settings={"candidates": 1, "own_answer": False, "unsay": False} if twin else {},
         retain=(Retain(loss="kl", weight=12.0) if twin else Retain()) if case.retain else Retain(loss="none"),
         train=Train(layers=case.top), optimiser=Optimiser(lr=LR, clip_norm=None, schedule="constant"))
 

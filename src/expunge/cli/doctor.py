@@ -65,11 +65,11 @@ def packages(requirements: list[str]) -> list[Package]:
     rows = []
     for text in requirements:
         wish, _, marker = text.partition(";")
-        name = re.match(r"[\w.-]+", wish.strip())
+        wish = re.sub(r"\[.*?\]", "", wish).strip()
+        name = re.match(r"[\w.-]+", wish)
         extra = re.search(r"extra == ['\"]([\w-]+)", marker)
-        if name:
-            rows.append(Package(name[0], wish.strip()[len(name[0]):].strip(), installed(name[0]),
-                                extra[1] if extra else ""))
+        if name and name[0] != "expunge":  # an extra that asks for another one
+            rows.append(Package(name[0], wish[len(name[0]):].strip(), installed(name[0]), extra[1] if extra else ""))
     return rows
 
 
