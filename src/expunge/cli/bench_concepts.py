@@ -18,6 +18,7 @@ SUITES = {  # name of the command (and, with underscores, of its module) → fir
     "cross-domain": "Apply settings chosen in one domain in the others.",
     "alignment-stress": "Project where target and rest conflict more and more.",
     "hierarchy-validation": "Give a whole chapter and let the levels decide what of it goes.",
+    "privacy-frontier": "Forget under differential privacy, epsilon by epsilon.",
     "polysemy": "Ask words that mean something else outside the target.",
 }
 
