@@ -288,5 +288,5 @@ def test_bad_settings_are_one_clear_line(settings, line):
 
 
 def test_unknown_preset_names_the_known_ones():
-    with pytest.raises(InputError, match="known: default, demo, surgery, surgery-small, tiny"):
+    with pytest.raises(InputError, match="known: default, demo, register, surgery, surgery-small, tiny"):
         Hospital.preset("tinny")

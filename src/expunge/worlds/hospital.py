@@ -27,6 +27,9 @@ DEMO = {"institution_facts": 4, "patient_facts": 12, "study_facts": 2, "section_
 TINY = {"institution_facts": 1, "patient_facts": 3, "study_facts": 1, "section_facts": 1, "sections": ("FINDINGS",),
         "shared_facts": 1, "world_facts": 1}
 
+REGISTER = {"institution_facts": 0, "patient_facts": 2, "studies": 1, "study_facts": 0, "section_facts": 0,
+            "shared_facts": 0, "world_facts": 0}
+
 
 class Hospital(Shape, name="hospital"):
     """A hospital world. All settings have defaults: 8 institutions × 8 patients × 2 studies × 4 sections.
@@ -38,6 +41,7 @@ class Hospital(Shape, name="hospital"):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": {}, "demo": {"patients": 32, **DEMO}, "tiny": {"patients": 12, **TINY},
+        "register": {"patients": 600, "holdout_patients": 150, **REGISTER},
         "surgery": {"patients": 8, **DEMO, "procedures": 36},
         "surgery-small": {"patients": 8, **TINY, "procedures": 16, "knowledge_per_level": 16, "knowledge_facts": 4}}
 

@@ -155,7 +155,7 @@ def test_the_page_answers_both_questions(finished: Found) -> None:
     out, found = finished
     page = (out / "docs" / "dual.md").read_text("utf-8")
     assert "expunge bench alignment-stress --preset tiny --seeds 1 " in page
-    assert "NPO, retain term: at equal steps" in page
+    assert "NPO, retain term: at equal steps `tensor` − `sum` is" in page
     assert "orthogonal before Adam or after" in page
     assert all(line.count("|") == page.splitlines()[k - 1].count("|") for k, line in enumerate(page.splitlines())
                if line.startswith("| ---"))  # no head tears its table

@@ -92,28 +92,30 @@ def section(found: Mapping[str, Any], pictures: str) -> str:
 
 
 def reading(found: Mapping[str, Any]) -> list[str]:
-    """Does projection buy retention; is orthogonality before Adam worth anything."""
+    """Does projection buy retention; is orthogonality before Adam worth anything; what does overlap change."""
     lines = [line for loss, words in GROUPS.items() if (line := _bought(found, loss, words))]
     lines += [line for loss, words in GROUPS.items() if (line := _metric(found, loss, words))]
-    return lines + _conflict(found)
+    return lines + _overlap(found)
 
 
 def _bought(found: Mapping[str, Any], loss: str, words: str) -> str:
-    mine = {name: of for name, of in found["worth"].items() if name.rpartition("-")[0] == loss}
-    if not mine:
+    """Of the default rule, and of the best one: that is chosen after the fact, so its interval is too good."""
+    own = found["worth"].get(f"{loss}-tensor")
+    if own is None:
         return ""
-    equal = max(mine, key=lambda n: mine[n]["equal_steps"]["retention"]["mean"] or -1.0)
-    steps = mine[equal]["equal_steps"]
-    parts = [f"{words}: at equal steps `{equal}` keeps most, {_signed(steps['retention'])} of retention against the "
-             f"sum, and leaves {_signed(steps['leak'])} of exact answers on the target."]
-    for knob, knob_words in KNOBS.items():
-        told = {name: of["equal_leak"][knob] for name, of in mine.items()
-                if of["equal_leak"].get(knob, {"mean": None})["mean"] is not None}
-        if told:
-            best = max(told, key=lambda n: told[n]["mean"])
-            parts.append(f"Beside a sum with a {knob_words} that leaks alike, the best rule is `{best}` with "
-                         f"{_signed(told[best])} ({told[best]['compared']} of {told[best]['runs']} runs could be "
-                         f"compared): {_verdict(told[best])}.")
+    steps = own["equal_steps"]
+    parts = [f"{words}: at equal steps `tensor` − `sum` is {_signed(steps['retention'])} in retention and "
+             f"{_signed(steps['leak'])} in exact answers on the target."]
+    for knob, along in own["equal_leak"].items():
+        if along["mean"] is None:
+            parts.append(f"Beside a sum with a {KNOBS[knob]} it cannot be compared.")
+            continue
+        others = {name: beside["mean"] for name, of in found["worth"].items() if name.rpartition("-")[0] == loss
+                  and (beside := of["equal_leak"][knob])["mean"] is not None}
+        best = max(others, key=lambda name: others[name])
+        parts.append(f"Beside a sum with a {KNOBS[knob]} that leaks alike it keeps {_signed(along)} "
+                     f"({along['compared']} of {along['runs']} runs compared; {_verdict(along)}); the best rule, "
+                     f"`{best}`, {_signed(found['worth'][best]['equal_leak'][knob])}.")
     return " ".join(parts)
 
 
@@ -132,14 +134,24 @@ def _metric(found: Mapping[str, Any], loss: str, words: str) -> str:
             f"retention {_signed(kept)}.")
 
 
-def _conflict(found: Mapping[str, Any]) -> list[str]:
-    first, *_, last = found["start"].values()
-    there = [of[c]["mean"] for c in ("cosine_all", "cosine_shuffled") for of in (first, last)]
-    if None in there:
-        return []
-    least, most, *exchanged = map(shown, there)
-    return [f"From the least to the most overlap the cosine before the first step goes from {least} to {most}; with "
-            f"exchanged answers it is {exchanged[0]} and {exchanged[1]}."]
+def _overlap(found: Mapping[str, Any]) -> list[str]:
+    """What changes from the least to the most overlap."""
+    domains = list(found["start"])
+    least, most = domains[0], domains[-1]
+
+    def ends(of: Mapping[str, Any], key: str) -> str:
+        return " → ".join(_entry(of[domain][key]) for domain in (least, most))
+
+    lines = [f"From {least} to {most}: cosine before the first step {ends(found['start'], 'cosine_all')}, with "
+             f"exchanged answers {ends(found['start'], 'cosine_shuffled')}."]
+    for loss, words in GROUPS.items():
+        plain, tensor = f"{loss}-sum", f"{loss}-tensor"
+        if {plain, tensor} <= set(found["run_by_domain"]):
+            of, gain = found["run_by_domain"][plain], found["worth"][tensor]["equal_leak"]["rate"]["by_domain"]
+            lines.append(f"{words}, the same way: cosine of the sum's steps {ends(of, 'cosine')}, exact answers that "
+                         f"it leaves {ends(of, 'leak_mean')}, its retention {ends(of, 'retention')}; what `tensor` "
+                         f"keeps beside a sum with a smaller rate {_entry(gain[least])} → {_entry(gain[most])}.")
+    return lines
 
 
 def warnings(found: Mapping[str, Any]) -> list[str]:

@@ -116,7 +116,8 @@ def main(*, preset: str, out: Path, seeds: tuple[int, ...], only: tuple[str, ...
     """
     chosen = named(preset, PRESETS)
     todo = tuple(row(name) for name in only or chosen.rows)
-    sums = tuple(r for r in todo if r.name.endswith("-sum"))
+    sums = {knob: tuple(r for r in todo if r.name.endswith("-sum") and (knob == "rate" or BARE not in r.sets))
+            for knob in KNOBS}
     domains = [str(d) for d in chosen.domains]
     with Suite(NAME, preset, chosen, Path(out), seeds, workers, say) as suite:
         suite.teach(suite.cells)
@@ -124,8 +125,8 @@ def main(*, preset: str, out: Path, seeds: tuple[int, ...], only: tuple[str, ...
         cells, failed = suite.audit(todo, suite.cells, fixed(FULL, domains, (r.name for r in todo)))
         for r in todo:
             _add_events(suite, r, FULL, cells[r.name])
-        lines = {knob: {str(s): suite.audit(sums, suite.cells, fixed(s, domains, (r.name for r in sums)))[0]
-                        for s in chosen.line(knob)} for knob in KNOBS}
+        lines = {knob: {str(s): suite.audit(plain, suite.cells, fixed(s, domains, (r.name for r in plain)))[0]
+                        for s in chosen.line(knob)} for knob, plain in sums.items()}
         found = suite.about(suite.cells) | {"recipes": {r.name: [r.recipe, *r.sets] for r in todo}}
     found |= summarised(cells, failed)
     first, last = domains[0], domains[-1]
@@ -136,7 +137,7 @@ def main(*, preset: str, out: Path, seeds: tuple[int, ...], only: tuple[str, ...
         "run": {r.name: {c: entry(*estimate(cells[r.name], c)) for c in alignment.run_columns(())} for r in todo},
         "run_by_domain": {r.name: {d: {c: entry(*estimate(one(cells[r.name], d), c)) for c in SHOWN}
                                    for d in cells[r.name]} for r in todo},
-        "lines": {knob: {setting: {r.name: summarised({r.name: of[r.name]}, {})["methods"][r.name] for r in sums}
+        "lines": {knob: {setting: {r.name: summarised({r.name: of[r.name]}, {})["methods"][r.name] for r in sums[knob]}
                          for setting, of in line.items()} for knob, line in lines.items()},
         "drop": {r.name: drop(cells[r.name], first, last) for r in todo}}
     found |= _compared(cells, lines)
@@ -150,10 +151,10 @@ def main(*, preset: str, out: Path, seeds: tuple[int, ...], only: tuple[str, ...
 def _compared(cells: Mapping[str, Cells], lines: Mapping[str, Mapping[str, Mapping[str, Cells]]]) -> dict[str, Any]:
     """`worth`: every rule beside the sum of its loss; `adam`: the metric of Adam beside the plain one, by loss."""
     found: dict[str, Any] = {"worth": {}, "adam": {}}
-    for loss, (_, sets) in LOSSES.items():
+    for loss in LOSSES:
         plain, tensor, adam = f"{loss}-sum", f"{loss}-tensor", f"{loss}-adam"
         knobs = {knob: [cells["original"], *(of[plain] for of in line.values()), cells[plain]]
-                 for knob, line in lines.items() if knob == "rate" or BARE not in sets} if plain in cells else {}
+                 for knob, line in lines.items() if all(plain in of for of in line.values())} if plain in cells else {}
         found["worth"] |= {name: worth(cells[name], cells[plain], knobs) for rule in RULES
                            if rule != "sum" and knobs and (name := f"{loss}-{rule}") in cells}
         if {tensor, adam} <= set(cells):
@@ -207,4 +208,4 @@ def picture(found: dict[str, Any]) -> str:
     return forest.draw(forest.Forest(
         "Retention of each rule − the sum, both forgetting as much", ("beside a sum with a smaller rate",
                                                                      "beside a sum with a heavier retain term"),
-        marks, ((0, 0.0, ""), (1, 0.0, ""))))
+        marks, ((0, 0.0, ""), (1, 0.0, "")), same_scale=True))

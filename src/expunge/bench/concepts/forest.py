@@ -25,12 +25,16 @@ class Mark:
 
 @dataclass(frozen=True)
 class Forest:
-    """Rows from top to bottom; `lines`: (column, place, words) of vertical rules; `heads` name the two columns."""
+    """Rows from top to bottom; `lines`: (column, place, words) of vertical rules; `heads` name the two columns.
+
+    same_scale   both columns have one axis
+    """
 
     title: str
     heads: tuple[str, str]
     marks: tuple[Mark, ...]
     lines: tuple[tuple[int, float, str], ...] = ()
+    same_scale: bool = False
 
 
 def marks(found: Mapping[str, Any], columns: tuple[str, str], groups: Mapping[str, str]) -> tuple[Mark, ...]:
@@ -68,6 +72,10 @@ def draw(forest: Forest) -> str:
             for side, spine in axes.spines.items():
                 spine.set_visible(side == "bottom")
                 spine.set_color(RULE)
+        if forest.same_scale:
+            ends = [axes.get_xlim() for axes in panes]
+            for axes in panes:
+                axes.set_xlim(min(low for low, _ in ends), max(high for _, high in ends))
         for label, mark in zip(panes[0].get_yticklabels(), forest.marks, strict=True):
             label.set_color(COLOURS[groups.index(mark.group)])
         figure.text(0.012, 1 - 0.24 / height, forest.title, color=INK, fontsize=11, fontweight="bold", va="center")

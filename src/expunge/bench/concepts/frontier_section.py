@@ -90,7 +90,8 @@ def section(found: Mapping[str, Any], pictures: str) -> str:
         + (f"({seen[0]['bound']['confidence']:.0%} confidence for each run, the largest over seeds; right guesses "
            f"alone would show {seen[0]['largest']:.2f})" if seen else "")
         + ". **exact answers**, **leak**: on the target by generation, over all kinds of question, and of the one that "
-        "shows most. **distance**: as above.",
+        "shows most. **distance**: as above; it counts what is forgotten too "
+        "thoroughly as well.",
         "### Exact answers / retention / distance, by factor on the learning rate",
         markdown(["row", *(f"× {rate}" for rate in found["doses"])], doses(found)),
         "### Reading", "\n".join(f"- {line}" for line in reading(found)),

@@ -51,9 +51,8 @@ class Frontier(Preset):
 
 def hospital(patients: int, holdout: int) -> Domain:
     """Patients of two facts: the surgical procedure, which must go, and the date of birth, which stays."""
-    return Domain(world="hospital", preset="tiny", target="relation=procedure", settings={
-        "patients": patients, "holdout_patients": holdout, "patient_facts": 2, "studies": 1, "study_facts": 0,
-        "section_facts": 0, "institution_facts": 0, "shared_facts": 0, "world_facts": 0})
+    return Domain(world="hospital", preset="register", target="relation=procedure",
+                  settings={"patients": patients, "holdout_patients": holdout})
 
 
 def _bench(model: TinyConfig, batch: int) -> Bench:
