@@ -62,8 +62,8 @@ def _names(losses: Sequence[str], rules: Sequence[str] = tuple(RULES)) -> tuple[
     return tuple(f"{loss}-{rule}" for loss in losses for rule in rules)
 
 
-SOME = ("sum", "level", "tensor", "global", "adam")
-RATES, WEIGHTS = (0.125, 0.25, 0.5), (2.0, 4.0, 8.0)
+SOME = ("sum", "tensor", "adam")
+RATES, WEIGHTS = (0.25, 0.5), (2.0, 8.0)
 WANTED = (*_names(("npo",)), *_names(("npo-bare", "twin"), SOME))
 FULL = Setting(lr_factor=1.0, steps=60)
 
