@@ -74,8 +74,9 @@ def section(found: Mapping[str, Any], pictures: str) -> str:
         "**cosine**, **steps below 0**: of the forget and retain gradient of the run's own steps (on the adapter). "
         "**drift**: sum over steps of ⟨Δθ, g_r⟩, nats of retain loss to first order; **steps that harm**: share of "
         "steps that raise it. **exact answers**: on the target by generation. **smaller rate**, **heavier retain "
-        "term**: retention above that of a sum which gives as many exact answers on the target by that means (straight "
-        "lines between its settings and the original).",
+        "term**: retention above that of a sum which gives as many exact answers on the target by that means, on "
+        "straight lines between its settings and the original. Where what the sum keeps bends above such a line, the "
+        "figure is too large.",
         f"![What every rule keeps beside the sum]({pictures}/alignment-stress.svg)",
         "### Retention / exact answers on the target, by overlap",
         markdown(["row", *domains, "retention, last − first"],

@@ -37,7 +37,7 @@ RECIPE = "dual-private"
 EPSILONS = {"eps-1": 1.0, "eps-2": 2.0, "eps-4": 4.0, "eps-8": 8.0}
 DELTA = 1e-5
 COSTS = ("leak_mean", "retention", "distance_to_retrained")
-RATES = (1.0, 0.5, 0.75, 1.5)  # factors on the learning rate; the first one is the recipe's own
+RATES = (1.0, 0.5)  # factors on the learning rate; the first one is the recipe's own
 ROWS = {name: (f"privacy.epsilon={epsilon:g}", f"privacy.delta={DELTA:g}") for name, epsilon in EPSILONS.items()} | {
     FREE: ("privacy=null",),
     PAPER: ("privacy.epsilon=4", f"privacy.delta={DELTA:g}", "privacy.paper_formula=true")}
