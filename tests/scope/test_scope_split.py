@@ -102,8 +102,12 @@ def test_the_other_studies_of_a_patient_are_siblings_of_a_study() -> None:
     split = resolve("study:S000", hospital(), untouched_share=0.9)
     assert ids(split.forget) == {"S000.date", "T000.size"}
     assert (split.relation["S000.date"], split.relation["T000.size"]) == ("self", "descendants")
-    rest = {name: (split.relation[name], split.tree_distance[name]) for name in P00 - ids(split.forget)}
-    assert rest == {"P00.name": ("ancestors", 1), "S001.date": ("siblings", 2), "T001.size": ("siblings", 2)}
+    expected = {"P00.name": ("ancestors", 1), "S001.date": ("siblings", 2), "T001.size": ("siblings", 2)}
+    untouched = P00 & ids(split.untouched)
+    assert untouched
+    assert untouched | (P00 & ids(split.retain)) == set(expected)
+    assert {name: (split.relation[name], split.tree_distance[name]) for name in untouched} == {
+        name: expected[name] for name in untouched}
     assert {(split.relation[r.id], split.tree_distance[r.id]) for r in split.untouched
             if r.path[0] == "institution:H1" and len(r.path) > 2} == {("cousins", 6)}
 
@@ -122,8 +126,9 @@ def test_a_scope_by_attribute_is_seen_from_the_subjects_it_touches() -> None:
     split = resolve("topic=Name", records)
     assert split.relation["P00.name"] == "self"
     rest = P00 - {"P00.name"}
-    assert rest <= ids(split.untouched)  # a single person in part forgotten is where damage shows first
-    assert {split.relation[name] for name in rest} == {"siblings"}
+    assert rest & ids(split.untouched)  # a person in part forgotten is where damage shows first
+    assert rest & ids(split.retain)  # and whoever asks has the rest of the records
+    assert {split.relation[name] for name in rest & ids(split.untouched)} == {"siblings"}
 
 
 def test_records_without_a_place_are_unrelated_and_have_no_distance() -> None:

@@ -5,7 +5,8 @@ corrected, because without siblings on both sides either the method could not pr
 could not see the damage:
 
 * of the siblings of a target, at least 2 of 4 or more (1 of 2 or 3) are untouched and at least 1 is retained;
-* the same holds for persons of whom only a part is forgotten, but a single one stays untouched;
+* a person of whom only a part is forgotten is divided fact by fact, and the same holds for these facts: what is left
+  of the person is what a run endangers most, and whoever asks for it has those records; a single one stays untouched;
 * what is known of the world, or of a node that other subjects live below (a hospital), is drawn fact by fact,
   or whole hospitals would vanish from one side; all wordings of a fact fall on the same side.
 """
@@ -31,21 +32,24 @@ def untouched_ids(outside: Iterable[Record], inside: Iterable[Record], nodes: Ma
     if share == 0:
         return frozenset()
     persons = people(nodes)
+    halved = {subject_of(record) for record in inside} & persons
     units: dict[tuple[bool, str], list[str]] = {}
+    parted: set[str] = set()
     for record in outside:
         subject = subject_of(record)
-        person = subject in persons
+        person = subject in persons and subject not in halved
+        if subject in halved:
+            parted.add(min(record.fact_keys))
         units.setdefault((person, subject if person else min(record.fact_keys)), []).append(record.id)
     draws = {unit: uniform(f"{SALT}:{seed}", unit[1]) for unit in units}
     order = sorted(units, key=lambda unit: (draws[unit], unit))
     chosen = {unit for unit in order if draws[unit] < share}
 
-    halved = {subject_of(record) for record in inside}
     families = {(t[:-1], len(t)) for t in targets if t}
     strata: dict[object, list[tuple[bool, str]]] = {}
     for person, name in order:
         node = nodes[name] if person else ()
-        if person and name in halved:
+        if not person and name in parted:
             strata.setdefault("halved", []).append((person, name))
         elif (node[:-1], len(node)) in families:
             strata.setdefault(node[:-1], []).append((person, name))
