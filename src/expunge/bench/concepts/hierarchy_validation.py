@@ -62,7 +62,7 @@ PRESETS = {
     "smoke": Preset(domains=(whole("mental-health", targets=8, per_level=16, facts=3, foundations=8),),
                     bench=sizes.SMALL, rows=MAIN, settings=(SHIPPED,), seeds=(42,)),
     "cpu": Preset(domains=tuple(whole(w, targets=12, per_level=16, facts=3, foundations=8) for w in WORLDS),
-                  bench=sizes.LLAMA, rows=tuple(CONDITIONS), settings=(SHIPPED,)),
+                  bench=sizes.SMALL, rows=tuple(CONDITIONS), settings=(SHIPPED,)),
     "gpu": Preset(domains=tuple(whole(w, targets=36, per_level=36, facts=5, foundations=24) for w in WORLDS),
                   bench=sizes.GPT2, rows=tuple(CONDITIONS), settings=(SHIPPED,), workers=1),
 }

@@ -42,7 +42,7 @@ PRESETS = {
     "smoke": Preset(domains=(with_words("mental-health", targets=8, per_level=16, facts=2, **SIZE),),
                     bench=sizes.SMALL, rows=ROWS, settings=(SHIPPED,), seeds=(42,)),
     "cpu": Preset(domains=tuple(with_words(w, targets=8, per_level=16, facts=2, **SIZE) for w in WORLDS),
-                  bench=sizes.LLAMA, rows=ROWS, settings=(SHIPPED,)),
+                  bench=sizes.SMALL, rows=ROWS, settings=(SHIPPED,)),
     "gpu": Preset(domains=tuple(with_words(w, targets=36, per_level=36, facts=5, **SIZE) for w in WORLDS),
                   bench=sizes.GPT2, rows=ROWS, settings=(SHIPPED,), workers=1),
 }
