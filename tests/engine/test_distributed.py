@@ -30,6 +30,7 @@ PLANS: dict[str, dict[str, Any]] = {
     "dual": SHORT | {"method": "dual"},
     "twin": SHORT | TWIN,
     "kl on cached blocks": SHORT | CACHED | {"retain": {"loss": "kl"}},
+    "logits on cached blocks": SHORT | CACHED | {"retain": {"loss": "logit"}},
     "fewer rows than processes": SHORT | {"method": "dual", "batch": {"forget": 1, "retain": 1}},
 }
 MICRO = {f"{name} by {micro}": PLANS[name] | {"batch": {"forget": 5, "retain": 4, "micro": micro}}

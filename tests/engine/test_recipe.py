@@ -31,7 +31,7 @@ def test_every_shipped_recipe_loads_builds_and_survives_its_own_yaml(name: str, 
     recipe = Recipe.load(name)
     assert recipe.build_method().name == recipe.method
     assert recipe.build_rule().name == (recipe.rule or METHODS.get(recipe.method).rule)
-    assert recipe.retain_loss in ("ce", "kl", "none")
+    assert recipe.retain_loss in ("ce", "kl", "logit", "none")
     assert recipe.total_steps == sum(p.steps for p in recipe.plan()) > 0
     copy = tmp_path / "copy.yaml"
     copy.write_text(recipe.to_yaml())

@@ -140,7 +140,7 @@ def test_a_method_documents_itself(name: str) -> None:
 def test_a_methods_defaults_name_things_that_exist(name: str) -> None:
     cls = METHODS.get(name)
     assert cls.rule in RULES.names()
-    assert cls.retain in ("ce", "kl", "none")
+    assert cls.retain in ("ce", "kl", "logit", "none")
 
 
 @pytest.mark.parametrize("name", METHODS.names())
@@ -158,7 +158,7 @@ def test_the_promised_methods_are_there() -> None:
     assert promised <= set(METHODS.names())
 
 
-@pytest.mark.parametrize("kind", ["ce", "kl"])
+@pytest.mark.parametrize("kind", ["ce", "kl", "logit"])
 def test_the_retain_term_keeps_to_the_mask_and_refuses_what_is_missing(kind: Any) -> None:
     class Everything(Method):
         def forget_loss(self, out: Outputs) -> Tensor:
@@ -174,7 +174,7 @@ def test_the_retain_term_keeps_to_the_mask_and_refuses_what_is_missing(kind: Any
     loss.sum().backward()
     slope = (out.logprob if kind == "ce" else out.logits).grad  # type: ignore[union-attr]
     assert slope[~out.mask].eq(0).all()  # type: ignore[index]
-    if kind == "kl":
+    if kind != "ce":
         for poorer in (replace(out, reference=None), replace(out, logits=None)):
             with pytest.raises(ValueError, match="needs"):
                 retain_loss(kind, poorer)

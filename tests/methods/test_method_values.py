@@ -64,6 +64,24 @@ def test_kl_min_keeps_the_references_distribution_on_retain(x: Outputs, x_ref: O
     assert float(KLMin().forget_loss(x)) == near(-1.039721)
 
 
+def test_the_logit_term_is_the_mean_square_of_centred_logits(x: Outputs, x_ref: Outputs) -> None:
+    # token 1: differences (-1.039721, .346574 three times), mean square .360340; token 2: (-.759139, .444834,
+    # .157152 twice), mean square .205891
+    assert float(retain_loss("logit", x)) == pytest.approx((0.360340 + 0.205891) / 2, abs=2e-6)
+    assert float(retain_loss("logit", x_ref)) == pytest.approx(0, abs=1e-7)
+    shifted = replace(x, logits=x.logits + 3.0)  # type: ignore[operator]
+    assert float(retain_loss("logit", shifted)) == pytest.approx(float(retain_loss("logit", x)), abs=1e-6)
+
+
+def test_the_logit_term_does_not_fade_where_the_model_is_sure() -> None:
+    """10 against 6 nats ahead: the answer is as good as certain in both, and kl hardly sees what was lost."""
+    mask, sure = torch.ones(1, 1, dtype=torch.bool), torch.tensor([[[10.0, 0.0]]])
+    before = Outputs(torch.zeros(1, 1), mask, logits=sure)
+    after = Outputs(torch.zeros(1, 1), mask, logits=sure - torch.tensor([4.0, 0.0]), reference=before)
+    assert float(retain_loss("kl", after)) < 0.003
+    assert float(retain_loss("logit", after)) == near(4.0)  # centred: 2 nats off on either side
+
+
 def test_no_retain_term_is_zero(x: Outputs) -> None:
     assert retain_loss("none", x).tolist() == [0]
 

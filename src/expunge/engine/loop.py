@@ -36,7 +36,7 @@ from expunge.errors import RunFailed
 from expunge.gradients.base import Gradients, cosine
 from expunge.gradients.clip import clip_total_norm
 from expunge.gradients.saliency import Side, TokenSaliency
-from expunge.methods.base import Needs
+from expunge.methods.base import COMPARING, Needs, RetainLoss
 from expunge.models.adapters import keep_inputs_only, restrict, trainable
 from expunge.models.batches import Batch, chunks
 from expunge.models.language_model import LanguageModel
@@ -108,7 +108,7 @@ class Loop:
         self.table = make(lm, recipe, self.needs, self.forget, self.retain)
         self.passes = Passes(lm, self.table.items, recipe.memory, self.scratch)
         reference: dict[Side, Reference] = {}
-        if recipe.uses_retain and recipe.retain_loss == "kl":
+        if recipe.uses_retain and recipe.retain_loss in COMPARING:
             reference["retain"] = self._said_before("retain", logits=True)
         if self.needs.reference_logprobs or self.needs.reference_logits:
             reference["forget"] = self._said_before("forget", self.needs.reference_logits)
@@ -154,8 +154,8 @@ class Loop:
 
     # ---- losses and gradients ---------------------------------------------------------------------------------
 
-    def _gradient(self, terms: Sequence[Term], retain_kind: str, parameters: dict[str, Any], observe: bool = True,
-                  ) -> tuple[Gradients, dict[Side, float]]:
+    def _gradient(self, terms: Sequence[Term], retain_kind: RetainLoss, parameters: dict[str, Any],
+                  observe: bool = True) -> tuple[Gradients, dict[Side, float]]:
         """Gradient of the weighted mean losses of `terms`, and every mean by itself, over the global batch.
 
         Summed over micro-batches and ranks: a rank takes every n-th row of a term. Where saliency is watched a
@@ -213,7 +213,7 @@ class Loop:
         if len(ids):
             self.saliency.observe(side, ids, norms)
 
-    def _met(self, terms: Sequence[Term], g: dict[Side, Gradients], inside: int, retain_kind: str,
+    def _met(self, terms: Sequence[Term], g: dict[Side, Gradients], inside: int, retain_kind: RetainLoss,
              parameters: dict[str, Any]) -> tuple[Gradients, dict[Side, float]]:
         """The gradient of a step whose sides are known apart, and the means that are known; `g` takes both sides."""
         assert self.optimisers is not None
@@ -240,7 +240,9 @@ class Loop:
         recipe, step = self.recipe, self.step
         assert self.optimisers is not None
         parameters: dict[str, Any] = trainable(self.lm.module)
-        retain_kind = "ce" if phase.objective == "retain" and recipe.retain_loss == "none" else recipe.retain_loss
+        retain_kind: RetainLoss = recipe.retain_loss
+        if phase.objective == "retain" and retain_kind == "none":
+            retain_kind = "ce"
         terms: list[Term] = []
         if phase.objective != "retain":
             terms.append(Term("forget", self.table.forget_batch(step), recipe.forget_weight))

@@ -14,7 +14,7 @@ from expunge.engine.passes import Passed
 from expunge.engine.reference import Reference, pad
 from expunge.engine.rows import ForgetRow
 from expunge.gradients.saliency import Side, TokenSaliency
-from expunge.methods.base import Method, Outputs, retain_loss
+from expunge.methods.base import COMPARING, Method, Outputs, RetainLoss, retain_loss
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Losses:
     saliency: TokenSaliency | None
     floors: Floors | None
 
-    def wants_logits(self, side: Side, retain_kind: str) -> bool:
+    def wants_logits(self, side: Side, retain_kind: RetainLoss) -> bool:
         """Does this side need whole distributions?"""
-        return self.method.requires().logits if side == "forget" else retain_kind == "kl"
+        return self.method.requires().logits if side == "forget" else retain_kind in COMPARING
 
-    def of(self, side: Side, rows: Sequence[int], passed: Passed, retain_kind: str) -> Tensor:
+    def of(self, side: Side, rows: Sequence[int], passed: Passed, retain_kind: RetainLoss) -> Tensor:
         """The losses of `rows`, which `passed` holds in this order."""
         return self._forget(rows, passed) if side == "forget" else self._retain(rows, passed, retain_kind)
 
@@ -66,7 +66,7 @@ class Losses:
                   for level in (*row.token_levels, *[None] * width)[:width]] for row in rows]
         return torch.tensor(found, device=mask.device)
 
-    def _retain(self, rows: Sequence[int], passed: Passed, kind: str) -> Tensor:
-        reference = self.reference["retain"].outputs(rows, passed.batch) if kind == "kl" else None
+    def _retain(self, rows: Sequence[int], passed: Passed, kind: RetainLoss) -> Tensor:
+        reference = self.reference["retain"].outputs(rows, passed.batch) if kind in COMPARING else None
         out = Outputs(passed.logprob, passed.batch.mask, passed.batch.labels, passed.logits, reference=reference)
-        return retain_loss("kl" if kind == "kl" else "ce", out)
+        return retain_loss(kind, out)

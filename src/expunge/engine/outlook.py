@@ -34,6 +34,7 @@ from expunge.engine.ready import check
 from expunge.engine.recipe import Phase, Recipe
 from expunge.engine.reference import kept_bytes, too_large
 from expunge.errors import InputError
+from expunge.methods.base import COMPARING
 from expunge.models.adapters import block_of, block_stack, keep_inputs_only, restrict, trainable
 from expunge.models.batches import chunks
 from expunge.models.language_model import LanguageModel
@@ -119,7 +120,7 @@ class Outlook:
         own, retained = self.sizes[:rows], self.sizes[rows:]
         if self.method.towards is not None:
             kept += distribution_bytes(self.shape, own)
-        for sizes, wanted in ((retained, self.recipe.retain_loss == "kl"), (own, self.needs.reference_logits)):
+        for sizes, wanted in ((retained, self.recipe.retain_loss in COMPARING), (own, self.needs.reference_logits)):
             tokens = sum(size.answer for size in sizes)
             if wanted and too_large(self.lm.module, tokens):
                 self.live = True
@@ -194,7 +195,7 @@ class Outlook:
     def _learn(self, phase: Phase, batches: Sequence[Sequence[Sequence[int]]]) -> Trained:
         """Try the largest pass of the first steps of a phase."""
         logits = (phase.objective != "retain" and self.needs.logits) or (
-            phase.objective != "forget" and self.recipe.retain_loss == "kl")
+            phase.objective != "forget" and self.recipe.retain_loss in COMPARING)
         parts = ([rows[k] for k in part] for step in batches[:LOOKED_AT] for rows in step
                  for part in chunks([self.sizes[k].length for k in rows], self.recipe.batch.micro))
         largest = max(parts, key=lambda part: sum(self.sizes[k].length for k in part), default=[0])

@@ -35,9 +35,9 @@ class _Part(BaseModel):
 class Retain(_Part):
     """The retain term. `loss: null` takes the method's own."""
 
-    loss: RetainLoss | None = Field(None, description="ce, kl or none; null for the method's own choice")
+    loss: RetainLoss | None = Field(None, description="ce, kl, logit or none; null for the method's own choice")
     weight: float = Field(1.0, ge=0, description="factor on the retain term")
-    anchors: bool = Field(False, description="with kl: also keep what is said about people the model never met")
+    anchors: bool = Field(False, description="also keep what is said about people the model never met (kl, logit)")
 
 
 class BatchSize(_Part):

@@ -25,7 +25,8 @@ METHODS: Registry[type[Method]] = Registry("method", "expunge.methods")
 
 Rows = Literal["gold", "relabel", "twin"]
 TokenWeights = Literal["none", "level", "gradient", "attention"]
-RetainLoss = Literal["ce", "kl", "none"]
+RetainLoss = Literal["ce", "kl", "logit", "none"]
+COMPARING = ("kl", "logit")  # retain terms that need what the model said before the run
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,13 @@ class Outputs:
             raise ValueError("this loss needs Needs(logits=True)")
         return torch.log_softmax(self.logits.float(), -1)
 
+    @property
+    def centred_logits(self) -> Tensor:
+        """Logits minus their mean over the vocabulary, which no probability depends on, [B, A, V], float32."""
+        if self.logits is None:
+            raise ValueError("this loss needs Needs(logits=True)")
+        return self.logits.float() - self.logits.float().mean(-1, keepdim=True)
+
 
 class Method(BaseModel, ABC):
     """Base of all methods. Subclass with `class NPO(Method, name="npo")`; fields are its settings.
@@ -173,13 +181,21 @@ class Method(BaseModel, ABC):
 
 
 def retain_loss(kind: RetainLoss, out: Outputs) -> Tensor:
-    """The retain term, [B]: `ce` = mean NLL; `kl` = mean_t KL(p_ref || p), forward, over answer positions."""
+    """The retain term, [B], over answer positions.
+
+    ce     mean NLL
+    kl     mean_t KL(p_ref || p), forward
+    logit  mean_t mean_v (c - c_ref)^2, c = z - mean_v z: as kl, but it does not fade where the model is sure of its
+           answer. What an answer is ahead by wears off unseen under kl, and records that a run never sees flip first.
+    """
     if kind == "ce":
         return out.nll_mean
-    if kind == "kl":
+    if kind in COMPARING:
         if out.reference is None:
-            raise ValueError("the kl retain term needs the reference's logits")
-        return out.mean_t(forward_kl(out.reference.log_softmax, out.log_softmax))
+            raise ValueError(f"the {kind} retain term needs the reference's logits")
+        if kind == "kl":
+            return out.mean_t(forward_kl(out.reference.log_softmax, out.log_softmax))
+        return out.mean_t((out.centred_logits - out.reference.centred_logits).square().mean(-1))
     return out.nll_mean * 0
 
 

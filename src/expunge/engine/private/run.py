@@ -28,7 +28,7 @@ from expunge.engine.table import Table
 from expunge.errors import RunFailed
 from expunge.gradients.base import Gradients
 from expunge.gradients.saliency import Side
-from expunge.methods.base import Needs
+from expunge.methods.base import Needs, RetainLoss
 from expunge.models.language_model import LanguageModel
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class PrivateRun:
             raise RunFailed("privacy self-test", found.reason,
                             "set privacy.on_failure: withhold to train without a stated epsilon, or privacy: null")
 
-    def gradient(self, loop: Loop, side: Side, kind: str, parameters: dict[str, nn.Parameter]) -> Gradients:
+    def gradient(self, loop: Loop, side: Side, kind: RetainLoss, parameters: dict[str, nn.Parameter]) -> Gradients:
         """The noised gradient of one side of the loop's step; one release, which is charged."""
         table = loop.table
         assert isinstance(table, PrivateTable)

@@ -21,12 +21,13 @@ from expunge.engine.private.unit_gradients import Layer, by_unit, watched
 from expunge.gradients.base import Gradients
 from expunge.gradients.private import clipped_sum, noised_mean
 from expunge.gradients.saliency import Side
+from expunge.methods.base import RetainLoss
 from expunge.models.batches import chunks
 
 HELD = 256 << 20  # bytes of gradients per unit that are held at once; one unit's always
 
 
-def sum_of(draw: Draw, side: Side, kind: str, *, layers: Sequence[Layer], passes: Passes, losses: Losses,
+def sum_of(draw: Draw, side: Side, kind: RetainLoss, *, layers: Sequence[Layer], passes: Passes, losses: Losses,
            lengths: Sequence[int], parameters: Mapping[str, nn.Parameter], limit: float,
            micro: int | None) -> Gradients:
     """The sum over drawn units of the gradient of a unit's summed losses, clipped to `limit`.
