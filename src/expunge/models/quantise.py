@@ -23,7 +23,7 @@ def rounded(weight: Tensor, bits: int, group: int = GROUP) -> Tensor:
     """
     most = 2 ** (bits - 1) - 1
     parts = []
-    for part in weight.detach().float().split(group, dim=-1):
+    for part in torch.split(weight.detach().float(), group, dim=-1):
         peak = part.abs().amax(-1, keepdim=True).clamp(min=1e-12)
         parts.append((part * (most / peak)).round() * (peak / most))
     return torch.cat(parts, -1).to(weight.dtype)

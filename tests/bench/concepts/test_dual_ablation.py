@@ -125,10 +125,12 @@ def test_processes_give_the_same_bits_as_one(finished: Found, tmp_path: Path) ->
     for name in REFERENCES[:2]:
         alone.each(work.teach, [(here, CELL, name)], lambda k, found: None)
     alone.each(work.perform, [(here, CELL, row, setting)], lambda k, found: None)
-    files = [Path(name) / "model.safetensors" for name in REFERENCES[:2]]
+    for name in REFERENCES[:2]:
+        mine, theirs = (lab.model(CELL, name) / "model.safetensors" for lab in (here, there))
+        assert mine.read_bytes() == theirs.read_bytes(), name
     run = there.run_folder(CELL, row, setting).relative_to(there.folder(CELL))
-    files += [run / "run-1" / "adapter" / "adapter_model.safetensors",
-              run.with_name(run.name + ".scores") / "forget.npz"]
+    files = [run / "run-1" / "adapter" / "adapter_model.safetensors",
+             run.with_name(run.name + ".scores") / "forget.npz"]
     for file in files:
         assert (here.folder(CELL) / file).read_bytes() == (there.folder(CELL) / file).read_bytes(), file
 

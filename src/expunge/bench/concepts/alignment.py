@@ -90,7 +90,7 @@ def start(lab: Lab, cell: Cell) -> dict[str, Any]:
     if started(lab, cell):
         found: dict[str, Any] = read_json(_note(lab, cell))
         return found
-    sets, lm = cell.sets(), load(lab.folder(cell) / "original")
+    sets, lm = cell.sets(), load(lab.model(cell, "original"))
     kept = sets.split.retain
     away = {name: -g for name, g in gradient(lm, sets.forget).items()}
     exchanged = {name: -g for name, g in gradient(lm, shuffled(sets.forget, cell.seed)).items()}

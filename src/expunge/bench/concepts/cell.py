@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -33,6 +33,8 @@ class Domain(BaseModel):
     preset: str = Field("small", description="preset of that world")
     settings: Mapping[str, Any] = Field({}, description="settings on top of the preset")
     target: str | None = Field(None, description="scope to be forgotten; the world's own if not given")
+    division: Literal["levels", "relations"] = Field(
+        "levels", description="what no run is given is drawn within each concept level, or by relation to the target")
     label: str = Field("", description="name in tables, where settings would crowd them; decides nothing else")
 
     def __str__(self) -> str:
@@ -107,10 +109,12 @@ def _sets(cell: Cell) -> Sets:
     if not target:
         raise InputError(f"world {domain.world}", "names no target on L4", "give a scope to be forgotten")
     corpus = world.corpus()
-    split = Scope.parse(target).resolve(corpus, seed=cell.seed, untouched_share=0)
-    hidden = untouched(split.retain, subject_nodes(corpus.trained), cell.seed, UNTOUCHED)
-    split = replace(split, retain=[r for r in split.retain if r.id not in hidden],
-                    untouched=[r for r in split.retain if r.id in hidden])
+    by_level = domain.division == "levels"
+    split = Scope.parse(target).resolve(corpus, seed=cell.seed, untouched_share=0 if by_level else UNTOUCHED)
+    if by_level:
+        hidden = untouched(split.retain, subject_nodes(corpus.trained), cell.seed, UNTOUCHED)
+        split = replace(split, retain=[r for r in split.retain if r.id not in hidden],
+                        untouched=[r for r in split.retain if r.id in hidden])
     asked = {(r.concept, answer_type(r)) for r in split.forget}
     holdout = [r for r in split.holdout if (r.concept, answer_type(r)) in asked]
     wanted = {"never-trained records of the target's kind": holdout, "untouched records": split.untouched,

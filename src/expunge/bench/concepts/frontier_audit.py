@@ -54,7 +54,7 @@ def watched(lab: Lab, cell: Cell, row: Row, setting: Setting, count: int) -> dic
     if note.is_file():
         found: dict[str, Any] = read_json(note)
         return found
-    (stage,), sets, original = lab.stages(cell, row, setting), cell.sets(), lab.folder(cell) / "original"
+    (stage,), sets, original = lab.stages(cell, row, setting), cell.sets(), lab.model(cell, "original")
     canaries = make(sets.split.retain, count, cell.seed + COINS)
     split = canaries.plant(Split("bench", stage.forget, tuple(sets.split.retain), ()))
     try:

@@ -3,7 +3,8 @@
 `teach` and `perform` do one piece of work from its description alone, so they can stand in any process. A killed
 command goes on where it stopped; what another recipe, world or size would have made has another name.
 
-    cells/<world>-<seed>-<digest>/tokenizer, original, retrained, retrained-2, and …/<model>.scores
+    worlds/<world>-<seed>-<digest>/tokenizer, original      shared by all cells of a world, whatever their target
+    cells/<world>-<seed>-<digest>/retrained, retrained-2, and …/<model>.scores
     cells/<…>/runs/<row>-<digest>/, …/<row>-<digest>.json (what became of it), …/<row>-<digest>.scores
 """
 
@@ -57,6 +58,14 @@ class Lab:
     def folder(self, cell: Cell) -> Path:
         return self.out / "cells" / f"{cell.domain.world}-{cell.seed}-{_digest(cell, self.bench)}"
 
+    def world(self, cell: Cell) -> Path:
+        """What does not depend on the target: the tokenizer and the original."""
+        return self.out / "worlds" / f"{cell.domain.world}-{cell.seed}-{_world_digest(cell, self.bench)}"
+
+    def model(self, cell: Cell, name: str) -> Path:
+        """Where the original or a retrained model lies."""
+        return (self.world(cell) if name == REFERENCES[0] else self.folder(cell)) / name
+
     def scores(self, cell: Cell, name: str) -> Path:
         return self.folder(cell) / f"{name}.scores"
 
@@ -74,7 +83,7 @@ class Lab:
 
     def taught(self, cell: Cell, name: str) -> dict[str, Any]:
         """What `teach` left behind: share of its answers that the model gives exactly, seconds, parameters."""
-        found = read_json(self.folder(cell) / name / "memorise.json")
+        found = read_json(self.model(cell, name) / "memorise.json")
         return {"share": found["progress"]["share"], "seconds": found["progress"]["seconds"],
                 "epochs": found["progress"]["epoch"], "parameters": found["parameters"]}
 
@@ -104,6 +113,12 @@ def _digest(cell: Cell, bench: Bench) -> str:
                    bench.memorise.model_dump(mode="json")])[:8]
 
 
+@lru_cache(maxsize=64)
+def _world_digest(cell: Cell, bench: Bench) -> str:
+    return digest([cell.sets().corpus.digest, bench.model.model_dump(mode="json"),
+                   bench.memorise.model_dump(mode="json")])[:8]
+
+
 @lru_cache(maxsize=8)
 def _scored(folder: Path) -> Scored:
     return Scored.load(folder)
@@ -111,7 +126,7 @@ def _scored(folder: Path) -> Scored:
 
 def teach(lab: Lab, cell: Cell, name: str) -> dict[str, Any]:
     """Make and score the model `name` of a cell: `original`, `retrained`, or `retrained-2` (the next seed)."""
-    folder = lab.folder(cell) / name
+    folder = lab.model(cell, name)
     memorise(cell.sets().taught(name), folder, tiny=lab.bench.model, tokenizer_from=_tokenizer(lab, cell),
              settings=lab.bench.memorise.model_copy(update={"seed": cell.seed + (name == REFERENCES[2])}))
     if not Scored.kept(lab.scores(cell, name)):
@@ -120,8 +135,8 @@ def teach(lab: Lab, cell: Cell, name: str) -> dict[str, Any]:
 
 
 def _tokenizer(lab: Lab, cell: Cell) -> Path:
-    """One tokenizer for all models of a cell, trained on every text so that it favours no set."""
-    folder = lab.folder(cell) / "tokenizer"
+    """One tokenizer for all models of a world, trained on every text so that it favours no set."""
+    folder = lab.world(cell) / "tokenizer"
     if not folder.is_dir():
         fresh = folder.with_name(f"tokenizer.{os.getpid()}")
         train_tokenizer(texts_of(cell.sets().corpus), lab.bench.model.vocabulary).save_pretrained(fresh)
@@ -144,7 +159,7 @@ def perform(lab: Lab, cell: Cell, row: Row, setting: Setting) -> dict[str, Any]:
     if note.is_file():
         found: dict[str, Any] = read_json(note)
         return found
-    original, stages, sets = lab.folder(cell) / "original", lab.stages(cell, row, setting), cell.sets()
+    original, stages, sets = lab.model(cell, REFERENCES[0]), lab.stages(cell, row, setting), cell.sets()
     found = {"failed": None, "setting": setting.model_dump(), "model": f"run-{len(stages)}"}
     try:
         with remember(_ASKED):

@@ -67,7 +67,7 @@ def main(*, preset: str, out: Path, seeds: tuple[int, ...], only: tuple[str, ...
         suite.perform([(cell, row, setting) for cell in cells for row in todo])
         failed = {row.name: lines for row in todo
                   if (lines := [f"{c}: {r}" for c in cells if isinstance(r := lab.result(c, row, setting), str)])}
-        models = {(name, cell): (lab.folder(cell) / name, lab.scores(cell, name)) for cell in cells for name in MODELS}
+        models = {(name, cell): (lab.model(cell, name), lab.scores(cell, name)) for cell in cells for name in MODELS}
         for cell in cells:
             for row in todo:
                 if (model := lab.model_of(cell, row, setting)) is not None:

@@ -58,7 +58,7 @@ def weigh(lab: Lab, cell: Cell, row: Row, setting: Setting) -> Weights:
     records = [r for w in forgotten for side in ("target", "other") for r in w.sides[side]]
     mine = {r.id for r in records}
     stage = lab.stages(cell, row, setting)[0]
-    lm = load(lab.folder(cell) / "original")
+    lm = load(lab.model(cell, "original"))
     found = _by_id(lm, records, stage.recipe.build_method(), made(cell.domain, cell.seed).terms(),
                    _saliency(lab.run_folder(cell, row, setting) / "run-1", lm))
     others = [r for r in sets.split.retain if r.id not in mine]

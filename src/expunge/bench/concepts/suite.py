@@ -151,7 +151,12 @@ class Suite:
             _, cell, name = todo[k]
             return f"{cell}: {name} knows {found['share']:.1%} of its rows after {found['epochs']} epochs"
 
-        self._each(work.teach, todo, told)
+        first: dict[Path, tuple[Lab, Cell, str]] = {}
+        for job in todo:
+            first.setdefault(self.lab.model(*job[1:]), job)
+        later = [job for job in todo if job not in first.values()]  # cells that share an original that is taught once
+        for todo in (list(first.values()), later):
+            self._each(work.teach, todo, told)
 
     def perform(self, todo: Sequence[tuple[Cell, Row, Setting]]) -> None:
         """These runs, each once."""
