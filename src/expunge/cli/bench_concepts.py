@@ -19,6 +19,7 @@ SUITES = {  # name of the command (and, with underscores, of its module) → fir
     "alignment-stress": "Project where target and rest conflict more and more.",
     "hierarchy-validation": "Give a whole chapter and let the levels decide what of it goes.",
     "privacy-frontier": "Forget under differential privacy, epsilon by epsilon.",
+    "which-objective": "Find the way of forgetting that comes closest to the model that never knew.",
     "polysemy": "Ask words that mean something else outside the target.",
 }
 
@@ -35,7 +36,7 @@ def suite(name: str, about: str) -> Callable[..., Answer]:
         workers: Annotated[int | None, typer.Option("--workers", help="Processes; else as many as cores are "
                                                                       "free.")] = None,
         results: Annotated[Path | None, typer.Option("--results", help="Page to write the section into, or folder "
-                                                                       "for dual.md.")] = None,
+                                                                       "for the page.")] = None,
     ) -> Answer:
         main = import_module(f"expunge.bench.concepts.{name.replace('-', '_')}").main
         found = main(preset=preset, out=out or Path("runs") / f"bench-concepts-{preset}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from expunge.bench.concepts.tuning import RULE
+from expunge.bench.concepts.tuning import rule
 from expunge.bench.table import markdown
 from expunge.bench.tune import Setting
 
@@ -42,6 +42,6 @@ def tuned(found: Mapping[str, Any]) -> str:
              for row, entry in of.items() for t in entry["trials"]]
     also = f"; what is chosen for {source[served[0]]} serves {' and '.join(served)}, too" if served else ""
     return (f"Tuning: {len(settings)} settings for every row, on a world of seed {found['validation']}, which is not "
-            f"audited{also}. Rule: {RULE}."
+            f"audited{also}. Rule: {rule(found['keep'])}."
             "\n\n<details><summary>All trials</summary>\n\n"
             + markdown(["world", "row", "setting", "distance", "kept", "chosen"], lines) + "\n\n</details>")

@@ -27,7 +27,7 @@ from expunge.bench.concepts.lab import Bench, Lab
 from expunge.bench.concepts.rows import REFERENCES, Row
 from expunge.bench.concepts.tuning import chosen, trial
 from expunge.bench.concepts.workers import Workers
-from expunge.bench.tune import Setting
+from expunge.bench.tune import KEEP, Setting
 from expunge.errors import InputError, unknown
 from expunge.files import read_json, write_json
 
@@ -48,6 +48,7 @@ class Preset(BaseModel):
     validation: int = Field(7, description="seed of the worlds that settings are chosen on")
     tune_on: int | None = Field(None, ge=1, description="so many domains, the first of which serves those beyond; "
                                 "all if not given")
+    keep: float = Field(KEEP, gt=0, le=1, description="retention on validation records that a chosen setting must have")
     workers: int | None = Field(None, description="used when the command names none; else the free cores")
 
 
@@ -190,8 +191,8 @@ class Suite:
         places = list(dict.fromkeys(cells.values()))
         self.teach(places, REFERENCES[:2])
         self.perform([(cell, row, setting) for cell in places for row in rows for setting in settings])
-        found = {cell: {row.name: chosen([trial(s, self.lab.result(cell, row, s)) for s in settings]) for row in rows}
-                 for cell in places}
+        found = {cell: {row.name: chosen([trial(s, self.lab.result(cell, row, s)) for s in settings], self.preset.keep)
+                        for row in rows} for cell in places}
         for cell, of_rows in found.items():
             for name, entry in of_rows.items():
                 self.note(f"{cell}: {name}: " + ("every setting diverged" if entry["chosen"] is None
@@ -234,7 +235,8 @@ class Suite:
             "domains": {str(d): Cell(domain=d, seed=self.seeds[0]).sets().summary() for d in self.preset.domains},
             "model": self.preset.bench.model.model_dump(mode="json"), "batch": self.preset.bench.batch,
             "parameters": self.lab.taught(cells[0], REFERENCES[0])["parameters"], "memorised": self.gate(cells, names),
-            "validation": self.preset.validation, "settings": [s.model_dump() for s in self.preset.settings]}
+            "validation": self.preset.validation, "keep": self.preset.keep,
+            "settings": [s.model_dump() for s in self.preset.settings]}
 
 
 def _place(table: Cells, cell: Cell, found: dict[str, float | None]) -> None:

@@ -14,8 +14,9 @@ COLUMNS = ("leak", "leak_mean", "fr", "kpr", "us", "choice", "choice_cc", "auc",
 PLACES = {"trainable_share": 4, "seconds": 0}  # decimals; three elsewhere
 
 
-def summarised(found: Mapping[str, Cells], failed: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """Ready for JSON.
+def summarised(found: Mapping[str, Cells], failed: Mapping[str, Sequence[str]],
+               columns: Sequence[str] = COLUMNS) -> dict[str, Any]:
+    """Ready for JSON, with these columns.
 
     methods    row → column → mean over domains and seeds
     intervals  row → column → [low, high], 95 %, over seeds
@@ -24,9 +25,9 @@ def summarised(found: Mapping[str, Cells], failed: Mapping[str, Sequence[str]]) 
     failed     row → what gave no figures; such a row's means are over the cells that are left
     """
     return {
-        "methods": {row: {c: rounded(estimate(cells, c)[0]) for c in COLUMNS} for row, cells in found.items()},
-        "intervals": {row: {c: ends(estimate(cells, c)[1]) for c in COLUMNS} for row, cells in found.items()},
-        "by_domain": {row: {domain: {c: rounded(estimate({domain: of_seeds}, c)[0]) for c in COLUMNS}
+        "methods": {row: {c: rounded(estimate(cells, c)[0]) for c in columns} for row, cells in found.items()},
+        "intervals": {row: {c: ends(estimate(cells, c)[1]) for c in columns} for row, cells in found.items()},
+        "by_domain": {row: {domain: {c: rounded(estimate({domain: of_seeds}, c)[0]) for c in columns}
                             for domain, of_seeds in cells.items()} for row, cells in found.items()},
         "cells": dict(found), "failed": {row: list(lines) for row, lines in failed.items()}}
 

@@ -12,9 +12,12 @@ from typing import Any
 from expunge.bench.tune import KEEP, Setting, Trial, choose
 from expunge.errors import RunFailed
 
-RULE = (f"of the settings with a retention of at least {KEEP:.0%} on validation records never given to the run, the "
-        "one nearest to the validation world's retrained model (`distance_to_retrained`); if none keeps that much, "
-        "the one that keeps most")
+
+def rule(keep: float = KEEP) -> str:
+    """How a setting is chosen, in words."""
+    return (f"of the settings with a retention of at least {keep:.0%} on validation records never given to the "
+            "run, the one nearest to the validation world's retrained model (`distance_to_retrained`); if none keeps "
+            "that much, the one that keeps most")
 
 
 def trial(setting: Setting, found: dict[str, float | None] | str) -> Trial:
@@ -24,10 +27,10 @@ def trial(setting: Setting, found: dict[str, float | None] | str) -> Trial:
     return Trial(setting=setting, distance=found["distance_to_retrained"], kept=found["retention"] or 0.0)
 
 
-def chosen(trials: Sequence[Trial]) -> dict[str, Any]:
+def chosen(trials: Sequence[Trial], keep: float = KEEP) -> dict[str, Any]:
     """The trials of one row and the setting chosen, or None where every one diverged."""
     try:
-        best: Setting | None = choose(trials).setting
+        best: Setting | None = choose(trials, keep).setting
     except RunFailed:
         best = None
     return {"trials": [t.model_dump() for t in trials], "chosen": None if best is None else best.model_dump()}
