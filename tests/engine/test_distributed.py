@@ -31,6 +31,7 @@ PLANS: dict[str, dict[str, Any]] = {
     "twin": SHORT | TWIN,
     "kl on cached blocks": SHORT | CACHED | {"retain": {"loss": "kl"}},
     "logits on cached blocks": SHORT | CACHED | {"retain": {"loss": "logit"}},
+    "blocks left out": SHORT | {"method": "npo", "train": {"drop_blocks": 0.5}},
     "fewer rows than processes": SHORT | {"method": "dual", "batch": {"forget": 1, "retain": 1}},
 }
 MICRO = {f"{name} by {micro}": PLANS[name] | {"batch": {"forget": 5, "retain": 4, "micro": micro}}

@@ -19,6 +19,8 @@ FEW = {"forget": 4, "retain": 4}
 PHASES = [{"objective": "retain", "steps": 5}, {"objective": "forget", "steps": 5, "layers": "1/3"}]
 PLANS: dict[str, dict[str, Any]] = {
     "twin": {"method": "twin", "settings": {"candidates": 2}},
+    "twin with blocks left out": {"method": "twin", "settings": {"candidates": 2}, "train": {"drop_blocks": 0.5},
+                                  "retain": {"loss": "logit"}},
     "dual": {"method": "dual"},
     "sequential": {"method": "sequential", "phases": PHASES},
     "full": {"method": "npo", "retain": {"loss": "kl"}, "train": {"which": "full", "layers": 2}},
@@ -45,8 +47,8 @@ def result(run: Path) -> dict[str, bytes]:
     return {name: value.numpy().tobytes() for name, value in load_file(next(folder.glob("*.safetensors"))).items()}
 
 
-@pytest.mark.parametrize(("name", "at"), [("twin", 5), ("dual", 8), ("sequential", 4), ("sequential", 7), ("full", 4),
-                                            ("cache in a file", 5)])
+@pytest.mark.parametrize(("name", "at"), [("twin", 5), ("twin with blocks left out", 5), ("dual", 8), ("sequential", 4),
+                                            ("sequential", 7), ("full", 4), ("cache in a file", 5)])
 def test_a_killed_run_ends_in_the_bits_of_one_that_was_left_alone(
         folders: dict[str, Path], tmp_path: Path, name: str, at: int) -> None:
     killed, alone = tmp_path / "killed", tmp_path / "alone"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
@@ -24,6 +24,7 @@ from expunge.engine.floors import Floors
 from expunge.engine.losses import Losses
 from expunge.engine.meeting import Meeting
 from expunge.engine.optimiser import Optimiser, Optimisers, embeddings, rate
+from expunge.engine.order import stream
 from expunge.engine.passes import Passes
 from expunge.engine.peak import peak_memory
 from expunge.engine.private.run import PrivateRun
@@ -37,7 +38,7 @@ from expunge.gradients.base import Gradients, cosine
 from expunge.gradients.clip import clip_total_norm
 from expunge.gradients.saliency import Side, TokenSaliency
 from expunge.methods.base import COMPARING, Needs, RetainLoss
-from expunge.models.adapters import keep_inputs_only, restrict, trainable
+from expunge.models.adapters import block_of, block_stack, keep_inputs_only, restrict, trainable, without_blocks
 from expunge.models.batches import Batch, chunks
 from expunge.models.language_model import LanguageModel
 
@@ -249,10 +250,11 @@ class Loop:
         if phase.objective != "forget" and retain_kind != "none":
             terms.append(Term("retain", self.table.retain_batch(step), recipe.retain.weight))
         g: dict[Side, Gradients] = {"forget": {}, "retain": {}}
-        if self.meeting.apart:
-            combined, means = self._met(terms, g, inside, retain_kind, parameters)
-        else:
-            combined, means = self._gradient(terms, retain_kind, parameters)
+        with without_blocks(self.lm.module, self._resting(parameters)):
+            if self.meeting.apart:
+                combined, means = self._met(terms, g, inside, retain_kind, parameters)
+            else:
+                combined, means = self._gradient(terms, retain_kind, parameters)
         combined, norm = clip_total_norm(combined, recipe.optimiser.clip_norm or math.inf)
         if not torch.isfinite(norm):
             raise RunFailed(f"step {step}", "the gradient is no longer finite",
@@ -271,6 +273,24 @@ class Loop:
         return Event(step, phase_number, means.get("forget", math.nan), means.get("retain", math.nan), float(norm),
                      factor, time.perf_counter() - started, drift, peak_memory(self.lm.device),
                      cosine(g["forget"], g["retain"]) if g_r else None)
+
+    def _resting(self, parameters: Collection[str]) -> list[int]:
+        """The blocks whose adapter is left out of this step; one that trains stays always.
+
+        What is forgotten by a single block comes back as soon as that block is undone. With others missing at random
+        every block has to forget by itself, and ten steps of relearning no longer undo them all (after the stochastic
+        depth of arXiv 1603.09382).
+        """
+        chance = self.recipe.train.drop_blocks
+        if not chance:
+            return []
+        stack, _ = block_stack(self.lm.module)
+        blocks = sorted({block for name in parameters if (block := block_of(name, stack)) is not None})
+        draws = stream(self.recipe.seed, "blocks", self.step)
+        resting = [block for block in blocks if draws.random() < chance]
+        if len(resting) == len(blocks):
+            resting.pop(int(draws.integers(len(resting))))
+        return resting
 
     # ---- the run ----------------------------------------------------------------------------------------------
 

@@ -172,6 +172,9 @@ class Recipe(_Part):
         if self.parallel.shard and self.train.which == "full":
             raise InputError("recipe: parallel.shard", "cuts frozen weights, and train.which: full lets them train",
                              "train an adapter (train.which: lora), or set parallel.shard: false")
+        if self.train.drop_blocks and self.train.which == "full":
+            raise InputError("recipe: train.drop_blocks", "leaves adapters out, and train.which: full has none",
+                             "train an adapter (train.which: lora), or set train.drop_blocks: 0")
         if self.privacy:
             from expunge.engine.private.allowed import check
 

@@ -7,6 +7,8 @@ that the experts of a block are not taken for blocks), not by a file per archite
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -26,6 +28,9 @@ class Train(BaseModel):
     )
     rank: int = Field(8, ge=1, description="LoRA rank r")
     lora_alpha: float = Field(16.0, gt=0, description="LoRA scaling: the update is lora_alpha / r * B A")
+    drop_blocks: float = Field(
+        0.0, ge=0, lt=1, description="chance of a block's adapter to be left out of a step, drawn anew for each"
+    )
     modules: tuple[str, ...] = Field(
         (), description="linear modules by suffix, e.g. q_proj; empty means all in a block"
     )
@@ -149,6 +154,23 @@ def prepare(module: Any, train: Train, seed: int) -> Any:
         return get_peft_model(module, config)
     finally:
         torch.random.set_rng_state(state)
+
+
+@contextmanager
+def without_blocks(module: nn.Module, blocks: Collection[int]) -> Iterator[None]:
+    """Inside, the adapters of these blocks add nothing (and get gradients of 0)."""
+    stack, _ = block_stack(module) if blocks else ("", 0)
+    resting: list[tuple[Any, dict[str, float]]] = []
+    for name, child in module.named_modules() if blocks else ():
+        if hasattr(child, "lora_A") and block_of(name, stack) in blocks:
+            layer: Any = child
+            resting.append((layer, dict(layer.scaling)))
+            layer.scaling.update(dict.fromkeys(layer.scaling, 0.0))
+    try:
+        yield
+    finally:
+        for layer, scaling in resting:
+            layer.scaling.update(scaling)
 
 
 def restrict(module: nn.Module, layers: str | int | tuple[int, ...], trainable: frozenset[str]) -> None:

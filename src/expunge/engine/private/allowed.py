@@ -20,6 +20,8 @@ def check(recipe: Recipe) -> None:
     needs = recipe.build_method().requires()
     found = [
         (recipe.train.which != "lora", "train.which", "full weights have no gradients per unit here", "set it to lora"),
+        (recipe.train.drop_blocks > 0, "train.drop_blocks", "gradients per unit were not checked with adapters left "
+         "out", "set it to 0"),
         (needs.rows == "twin", "method", f"{recipe.method} makes its targets (identities, strangers' answers, floors) "
          "out of other people's records, and its floors follow the losses of the run",
          "take npo, simnpo or grad_diff; dual with settings.loss: npo"),
