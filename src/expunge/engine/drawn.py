@@ -20,7 +20,7 @@ from expunge.engine.private.table import PrivateTable
 from expunge.engine.recipe import Recipe
 from expunge.engine.rows import ForgetRow, WrongAnswers, anchors, answer_type
 from expunge.engine.table import Table, drawable
-from expunge.engine.twins import NULL_ASKED, OWN, other_answers
+from expunge.engine.twins import OWN, other_answers
 from expunge.errors import InputError
 from expunge.methods.twin import Twin
 from expunge.models.language_model import LanguageModel
@@ -99,7 +99,7 @@ def twin_targets(lm: LanguageModel, shape: Shape, method: Twin, forget: Sequence
                     for _ in other_answers(r, wrong, r.answer in known, stream(seed, "null", r.id))]
         taught = sizes * (2 if method.own_answer else 1)
         found += Asked.of(shape, sizes, LIKELIHOODS, method.candidates)
-        found += Asked.of(shape, invented, LIKELIHOODS, min(NULL_ASKED, method.candidates))
+        found += Asked.of(shape, invented, LIKELIHOODS, min(method.strangers, method.candidates))
         found += Asked.of(shape, taught, SAID)
         found += Asked(len(sizes), (), greedy(shape, sizes, max(s.answer for s in sizes) + 4))
     return found

@@ -36,7 +36,6 @@ from expunge.models.template import Encoded
 
 NULL_ANSWERS = 12  # per question; how unlikely an answer is depends on the answer far more than on who is asked about
 OWN = "~own"  # ends the id of a row that holds the teacher's own answer
-NULL_ASKED = 4  # identities that they are asked about
 ECHO = 1.0  # nats per token
 Nats = NDArray[np.float64]
 
@@ -154,7 +153,7 @@ def twin_rows(lm: LanguageModel, forget: Sequence[Record], others: Sequence[Reco
         gold = np.stack([mean_nll(lm, [asked_of(r, i) for r in records]) for i in identities])
         known = {r.answer for r in others}
         answers = [other_answers(r, wrong, r.answer in known, stream(seed, "null", r.id)) for r in records]
-        nulls = _nulls(lm, records, identities[:NULL_ASKED], answers)
+        nulls = _nulls(lm, records, identities[: method.strangers], answers)
         least = np.array([0.0 if r.options else method.least_floor for r in records])
         wanted = np.array([null.draw(low, stream(seed, "floor", r.id))
                            for r, null, low in zip(records, nulls, least, strict=True)])

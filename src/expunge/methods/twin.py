@@ -33,6 +33,7 @@ class Twin(Method, name="twin"):
 
     lam_h: float = Field(0.5, ge=0, description="weight of the floor under the true answer's loss")
     candidates: int = Field(16, ge=1, description="never-trained identities to choose a subject's twin from")
+    strangers: int = Field(4, ge=1, description="of these candidates, how many other people's answers are asked about")
     own_answer: bool = Field(True, description="distil along the teacher's own answer too")
     unsay: bool = Field(True, description="where nobody who stays answers such a question: a teacher that does not "
                         "know the words which only such answers use")
