@@ -37,6 +37,8 @@ class Retain(_Part):
 
     loss: RetainLoss | None = Field(None, description="ce, kl, logit or none; null for the method's own choice")
     weight: float = Field(1.0, ge=0, description="factor on the retain term")
+    balance: bool = Field(False, description="as many rows of a batch from each group: rest of a person, near, far, "
+                          "general knowledge, anchors")
     anchors: bool = Field(False, description="also keep what is said about people the model never met (kl, logit)")
 
 

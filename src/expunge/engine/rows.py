@@ -18,6 +18,8 @@ from expunge.engine.order import stream
 from expunge.errors import InputError
 from expunge.models.template import Encoded
 
+ANCHOR = "~anchor"  # ends the id of a question about somebody who does not exist
+
 
 @dataclass(frozen=True)
 class ForgetRow:
@@ -83,7 +85,7 @@ def anchors(retain: Sequence[Record], forget: Sequence[Record], seed: int) -> li
         identity = dict(make_identities(mine, {s: i for s, i in pool.items() if s != subject}, 1, rng)[0])
         if number % 2 == 0:
             identity = {old: namesake(new, targets, rng) for old, new in identity.items()}
-        found += [replace(r, id=f"{r.id}~anchor", prompt=replace_all(r.prompt, identity))
+        found += [replace(r, id=f"{r.id}{ANCHOR}", prompt=replace_all(r.prompt, identity))
                   for r in of_subject[subject]]
     return found
 

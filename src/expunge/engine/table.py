@@ -16,6 +16,7 @@ from expunge.corpus.records import pick
 from expunge.engine.order import batch_at, stream
 from expunge.engine.recipe import Recipe
 from expunge.engine.rows import ForgetRow, WrongAnswers, anchors
+from expunge.engine.strata import quotas, strata
 from expunge.engine.twins import OWN, twin_rows, without_echo
 from expunge.methods.base import Needs
 from expunge.models.language_model import LanguageModel
@@ -45,6 +46,7 @@ class Table:
         self._item_level: dict[int, str | None] = {}
         if needs.rows == "relabel":
             self._relabel()
+        self._groups: list[tuple[str, list[int], int]] = []  # of retained rows: name, positions, rows in a batch
         self.kept: list[int] = []  # position in `items` of every retained row that is drawn, others -1
         if recipe.uses_retain:
             self._retain(retain)
@@ -103,6 +105,10 @@ class Table:
         if recipe.retain.anchors:
             pool += without_echo(self._lm, anchors(pool, self._forget, recipe.seed), self._forget)
         self.kept = [-1] * len(pool)
+        if recipe.retain.balance:
+            groups = strata(pool, self._forget)
+            asked = quotas([len(places) for _, places in groups], recipe.batch.retain)
+            self._groups = [(name, places, rows) for (name, places), rows in zip(groups, asked, strict=True) if rows]
         drawn = {k for step in range(recipe.total_steps) for k in self._retain_rows(step)}
         for k, item in enumerate(self._lm.template.encode_all(pool)):
             if k in drawn:
@@ -134,6 +140,9 @@ class Table:
         return [rows[k] for k in batch_at(turn, self._recipe.batch.forget, len(rows), self._recipe.seed, "forget")]
 
     def _retain_rows(self, step: int) -> list[int]:
+        if self._groups:
+            return [places[k] for name, places, rows in self._groups
+                    for k in batch_at(step, rows, len(places), self._recipe.seed, f"retain {name}")]
         return batch_at(step, self._recipe.batch.retain, len(self.kept), self._recipe.seed, "retain")
 
     def forget_batch(self, step: int) -> list[int]:

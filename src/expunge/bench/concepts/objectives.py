@@ -17,7 +17,9 @@ from expunge.bench.concepts.measure import Scored
 from expunge.bench.concepts.rows import Row
 
 Columns = dict[str, float | None]
-KEPT_LOGITS = ("retain.loss=logit", "retain.weight=16")
+KEPT_LOGITS = ("retain.loss=logit", "retain.weight=4", "retain.balance=true", "train.drop_blocks=0.25")
+AROUND = ("method=dual", "settings.loss=twin", "settings.twin.lam_h=1.5", "settings.twin.candidates=8",
+          "settings.twin.strangers=1")  # `twin-logit` inside the dual strategy
 BARE = ("settings.token_weights=none", "settings.alpha={L1: 0, L2: 0, L3: 0, L4: 0}")  # of `dual`: the loss alone
 PROJECTED = ("settings.token_weights=none", "settings.alpha={L1: 1, L2: 1, L3: 1, L4: 1}")
 ROWS = {row.name: row for row in (
@@ -32,9 +34,10 @@ ROWS = {row.name: row for row in (
     Row(name="twin", recipe="twin"),
     Row(name="twin-logit", recipe="twin-logit"),
     Row(name="dual", recipe="dual"),
-    Row(name="dual-logit", recipe="dual", sets=("retain.loss=logit", "retain.weight=16", "optimiser.lr=0.003")),
-    Row(name="twin-logit-projected", recipe="dual", sets=(
-        "retain.loss=logit", "retain.weight=16", "optimiser.lr=0.003", *PROJECTED)))}
+    Row(name="dual-logit", recipe="twin-logit", sets=AROUND),
+    Row(name="twin-logit-projected", recipe="twin-logit", sets=(*AROUND, *PROJECTED)),
+    Row(name="twin-logit-whole", recipe="twin-logit", sets=("train.drop_blocks=0",)),
+    Row(name="twin-logit-plain", recipe="twin-logit", sets=("retain.balance=false",)))}
 TARGETS = {"patient": "patient:P-0001-002", "study": "study:S-0002-002-1", "institution": "institution:H-0003"}
 
 EXCESS = {"exact_excess": "leak_mean", "choice_excess": "choice_cc", "relearn_excess": "relearned",

@@ -40,14 +40,13 @@ CLASS = {"targets": 12, "per_level": 12, "facts": 4}
 LITTLE = HOUSE | {"patients": 8, "per_institution": 2, "study_facts": 1, "holdout_patients": 4}
 TEACH = Memorise(share=0.99, epochs=60)
 LLAMA = Bench(model=TinyConfig(layers=4, width=96, heads=4, vocabulary=2048), memorise=TEACH, batch=32)
-SETTINGS = grid((1.0, 3.0), (140,), (1.0, 4.0))
+SETTINGS = grid((1.0, 3.0), (280,), (1.0, 4.0))
 PRESETS = {
     "smoke": Preset(domains=(hospital("patient", 0.5, **LITTLE),), bench=sizes.SMALL, seeds=(42,), keep=0.98,
                     rows=("npo", "simnpo", "simnpo-logit", "twin", "twin-logit"),
                     settings=(Setting(lr_factor=1, steps=140),)),
-    "cpu": Preset(domains=(hospital("patient", 0.5, **HOUSE), hospital("patient", 0.0, **HOUSE),
-                           hospital("study", 0.5, **HOUSE), hospital("institution", 0.5, **HOUSE),
-                           concepts("mental-health", 0.5, **CLASS)),
+    "cpu": Preset(domains=(hospital("patient", 0.5, **HOUSE), hospital("study", 0.5, **HOUSE),
+                           hospital("institution", 0.5, **HOUSE), concepts("mental-health", 0.5, **CLASS)),
                   bench=LLAMA, rows=tuple(ROWS), settings=SETTINGS, tune_on=1, keep=0.98),
     "gpu": Preset(domains=tuple(hospital(request, overlap, patients=64, per_institution=16)
                                 for request in ("patient", "study", "institution") for overlap in (0.0, 0.5))

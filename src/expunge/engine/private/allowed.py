@@ -29,6 +29,8 @@ def check(recipe: Recipe) -> None:
          "take npo, simnpo or grad_diff"),
         (recipe.uses_retain and recipe.retain.anchors, "retain.anchors", "are made out of several people's records",
          "set it to false"),
+        (recipe.retain.balance, "retain.balance", "draws by group what a private run draws by independent coins",
+         "set it to false"),
         (needs.token_weights in ("gradient", "attention"), "settings.token_weights",
          "saliency is measured on raw records", "set it to level (weights from a dictionary) or none"),
         (needs.levels_by_parameter, "settings.level_by", "the level of a tensor follows from raw Fisher information",
