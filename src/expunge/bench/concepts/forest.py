@@ -80,8 +80,10 @@ def draw(forest: Forest) -> str:
             label.set_color(COLOURS[groups.index(mark.group)])
         figure.text(0.012, 1 - 0.24 / height, forest.title, color=INK, fontsize=11, fontweight="bold", va="center")
         x = 0.98
+        crowded = 0.0125 * len(forest.title) + sum(0.012 * len(group) + 0.02 for group in groups) > 0.96
         for k, group in reversed(list(enumerate(groups))):
-            figure.text(x, 1 - 0.24 / height, group, color=COLOURS[k], fontsize=9, ha="right", va="center")
+            figure.text(x, 1 - (0.5 if crowded else 0.24) / height, group, color=COLOURS[k], fontsize=9, ha="right",
+                        va="center")
             x -= 0.012 * len(group) + 0.02
         stream = io.StringIO()
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Title": forest.title})
