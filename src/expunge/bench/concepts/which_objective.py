@@ -135,6 +135,6 @@ def picture(found: Mapping[str, Any]) -> str:
         name: "towards the twin" for name in ROWS if name.startswith(("twin", "dual"))})
     noise = found["methods"]["retrained-2"]["distance_to_retrained"]
     return forest.draw(forest.Forest(
-        "Distance to the retrained model, and what was kept", ("distance to retrained (0 best)",
+        "How close, and what was kept", ("distance to retrained (0 best)",
                                                                "retention on untouched records"), marks,
         ((0, noise, "a second retrained seed"), (1, 0.99, "0.99"))))
