@@ -23,7 +23,8 @@ AGAINST = {"distance_to_retrained": "distance", "retention": "kept", "ks": "KS",
            "relearned": "relearned"}
 GOALS = (  # column, words, limit, direction (1: at least, -1: at most)
     ("exact_excess", "exact answers − retrained", 0.02, -1), ("choice_excess", "choice (cc) − retrained", 0.10, -1),
-    ("auc_gap", "AUC by loss, off the retrained one", 0.05, -1), ("entropy_gap", "AUC by entropy, off the retrained one", 0.05, -1),
+    ("auc_gap", "AUC by loss, off the retrained one", 0.05, -1),
+    ("entropy_gap", "AUC by entropy, off the retrained one", 0.05, -1),
     ("relearn_excess", "relearned − retrained", 0.10, -1), ("int4_excess", "int4 − retrained", 0.02, -1),
     ("retention", "kept, all untouched", 0.99, 1), ("retention_L12", "kept, L1 and L2", 0.99, 1),
     ("retention_siblings", "kept, siblings", 0.97, 1), ("cost", "time over SimNPO's", 1.5, -1))
