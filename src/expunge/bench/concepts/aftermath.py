@@ -30,17 +30,20 @@ def look(cell: Cell, model: Path, scores: Path) -> dict[str, float]:
 
     relearned         ten steps on a tenth of the target's facts; the other nine tenths are asked
     relearned_benign  ten steps on retained rows
-    Kept beside the scores of the model; made once.
+    A target of a single fact leaves nothing to ask after relearning and has no `relearned`: nothing asked is not
+    nothing given. Kept beside the scores of the model; made once.
     """
     place = scores / FILE
     if place.is_file():
         kept: dict[str, float] = read_json(place)
         return kept
     sets, lm = cell.sets(), merged(load(model))
-    found = {"relearned": 0.0, "relearned_benign": 0.0}
+    found = {"relearned_benign": 0.0}
     for draw in range(DRAWS):
         taught, asked = tenth(sets.forget, cell.seed + draw)
-        found["relearned"] += _exact(_after(lm, taught, cell.seed + draw), asked) / DRAWS
+        if asked:
+            again = _exact(_after(lm, taught, cell.seed + draw), asked)
+            found["relearned"] = found.get("relearned", 0.0) + again / DRAWS
         rows = stream(cell.seed + draw, "benign").permutation(len(sets.split.retain))[:BENIGN]
         found["relearned_benign"] += _exact(_after(lm, [sets.split.retain[int(k)] for k in rows],
                                                    cell.seed + draw), sets.forget) / DRAWS

@@ -113,8 +113,8 @@ def _look_again(suite: Suite, rows: Sequence[Row], tuning: Mapping[str, Mapping[
                 folder = lab.run_folder(cell, row, Setting(**entry))
                 places[row.name, cell] = model, folder.with_name(folder.name + ".scores")
     todo = [(cell, *place) for (_, cell), place in places.items() if not looked(place[1])]
-    suite._each(look, todo, lambda k, found: f"{todo[k][0]}: {todo[k][1].parent.name}: after relearning "
-                                             f"{found['relearned']:.0%}, at four bits {found['int4']:.0%}")
+    suite._each(look, todo, lambda k, found: f"{todo[k][0]}: {todo[k][1].parent.name}: "
+                                             f"{found['int4']:.0%} at four bits")
     for cell in suite.cells:
         original = Scored.load(lab.scores(cell, REFERENCES[0]))
         columns = {name: cells[name][str(cell.domain)][str(cell.seed)] for name in cells}
@@ -135,6 +135,5 @@ def picture(found: Mapping[str, Any]) -> str:
         name: "towards the twin" for name in ROWS if name.startswith(("twin", "dual"))})
     noise = found["methods"]["retrained-2"]["distance_to_retrained"]
     return forest.draw(forest.Forest(
-        "How close, and what was kept", ("distance to retrained (0 best)",
-                                                               "retention on untouched records"), marks,
+        "How close, and what was kept", ("distance to retrained (0 best)", "retention on untouched records"), marks,
         ((0, noise, "a second retrained seed"), (1, 0.99, "0.99"))))
