@@ -95,6 +95,8 @@ def test_an_unknown_key_names_the_nearest() -> None:
     ("twin", [], "out of other people's records, and its floors follow the losses of the run"),
     ("random_relabel", [], "other people's answers"),
     ("npo", ["retain.loss=kl", "retain.anchors=true"], "several people's records"),
+    ("npo", ["retain.balance=true"], "independent coins"),
+    ("npo", ["train.drop_blocks=0.5"], "adapters left out"),
     ("dual-npo", [], "saliency is measured on raw records"),
     ("dual-npo", ["settings.token_weights=attention"], "saliency is measured on raw records"),
     ("dual-npo", ["settings.token_weights=none", "selection.share=0.5"], "Fisher information is measured on raw"),
