@@ -34,6 +34,12 @@ def test_twin_leaves_records_without_identifiers_to_simnpo_and_shares_the_steps(
     assert (alone.recipe.method, alone.recipe.total_steps) == ("twin", 8)
 
 
+def test_a_method_may_follow_on_another_that_has_half_of_the_steps() -> None:
+    before, after = plan("twin", KNOWN, NAMED, Setting(lr_factor=1, steps=8), batch=5, seed=7, first="npo")
+    assert (before.recipe.method, before.forget, before.recipe.total_steps) == ("npo", NAMED, 4)
+    assert (after.recipe.method, after.forget, after.recipe.total_steps) == ("twin", NAMED, 4)
+
+
 def test_the_key_changes_with_recipe_and_records_only() -> None:
     def of(**changed: object) -> str:
         setting = Setting(lr_factor=1, steps=8)

@@ -69,6 +69,16 @@ def test_relabelled_rows_hold_the_question_with_a_wrong_answer_renewed_each_epoc
     assert any(len(answers) > 1 for answers in seen.values())
 
 
+def test_relabelled_rows_keep_their_first_wrong_answer_where_they_are_not_renewed(folders: dict[str, Path]) -> None:
+    engine = loop(folders["llama"], recipe("random_relabel", steps=12, settings={"renew": False}))
+    seen: dict[str, set[tuple[int, ...]]] = {}
+    for step in range(12):
+        for k in engine.table.forget_batch(step):
+            seen.setdefault(engine.table.items[k].id, set()).add(engine.table.items[k].answer)
+    assert set(seen) == {r.id for r in engine.forget}
+    assert all(len(answers) == 1 for answers in seen.values())
+
+
 def test_a_twin_run_has_one_gold_row_for_each_record_with_the_teachers_distribution(folders: dict[str, Path]) -> None:
     engine = loop(folders["llama"], recipe("twin"))
     gold = [row for row in engine.table.rows if row.is_gold]

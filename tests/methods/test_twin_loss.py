@@ -33,6 +33,18 @@ def test_the_teachers_own_answer_has_no_floor() -> None:
     assert float(Twin().forget_loss(row(floor=3.0, gold=False))) == pytest.approx(0.173287, abs=1e-6)
 
 
+def test_a_row_nearer_to_its_teacher_than_the_slack_is_let_be() -> None:
+    """.173287 nats away: a slack of .1 leaves .073287, one of .2 nothing; the floor is not touched by it."""
+    assert float(Twin(slack=0.1).forget_loss(row())) == pytest.approx(0.073287, abs=1e-6)
+    assert float(Twin(slack=0.2).forget_loss(row())) == 0
+    assert float(Twin(slack=0.2).forget_loss(row(floor=3.0))) == pytest.approx(1.0)
+
+
+def test_without_distance_only_the_floor_is_left() -> None:
+    assert float(Twin(distil=0).forget_loss(row(floor=3.0))) == pytest.approx(1.0)
+    assert float(Twin(distil=0).forget_loss(row(floor=0.5))) == 0
+
+
 def test_the_loss_is_zero_once_the_model_answers_like_the_teacher() -> None:
     assert float(Twin().forget_loss(row(TEACHER, floor=3.0, nll=3.0))) == pytest.approx(0, abs=1e-7)
 

@@ -1,6 +1,6 @@
 """One method on a mixed corpus: in one run, or in two where it can treat only some of the records.
 
-`twin` needs identifiers to ask about somebody else. Records that name none are suppressed by `simnpo` in a second
+A method may also follow on another, which has done half of the steps. `twin` needs identifiers to ask about somebody else. Records that name none are suppressed by `simnpo` in a second
 run on top of the first; the two share the steps in proportion to their records.
 """
 
@@ -36,16 +36,22 @@ def recipes(methods: Sequence[str]) -> dict[str, Recipe]:
 
 
 def plan(method: str, known: Mapping[str, Recipe], forget: Sequence[Record], setting: Setting, batch: int,
-         seed: int) -> tuple[Stage, ...]:
-    """The runs that `method` needs; `known` holds its recipe and the fallback's."""
+         seed: int, first: str = "") -> tuple[Stage, ...]:
+    """The runs that `method` needs; `known` holds its recipe and the fallback's.
+
+    first  a recipe in `known` that all of `forget` is given to before, for half of the steps
+    """
+    share = 0.5 if first else 1.0
+
     def stage(name: str, records: Sequence[Record]) -> Stage:
         recipe = known[name].with_sets([f"seed={seed}", f"batch.forget={batch}", f"batch.retain={batch}"])
-        return Stage(setting.on(recipe, len(records) / len(forget)).checked(), tuple(records))
+        return Stage(setting.on(recipe, share * len(records) / len(forget)).checked(), tuple(records))
 
+    before = (stage(first, forget),) if first else ()
     if known[method].build_method().requires().rows != "twin":
-        return (stage(method, forget),)
+        return (*before, stage(method, forget))
     named, nameless = [r for r in forget if r.identifiers], [r for r in forget if not r.identifiers]
-    return tuple(stage(name, part) for name, part in ((method, named), (FALLBACK, nameless)) if part)
+    return (*before, *(stage(name, part) for name, part in ((method, named), (FALLBACK, nameless)) if part))
 
 
 def key(stages: Sequence[Stage]) -> str:

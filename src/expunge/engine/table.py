@@ -94,7 +94,8 @@ class Table:
                     self.items.append(self._lm.template.encode(drawn))
 
     def _epoch(self, step: int) -> int:
-        return step * min(self._recipe.batch.forget, len(self.rows)) // len(self.rows)
+        """How often every forget row has been drawn before `step`; always 0 where wrong answers are not renewed."""
+        return 0 if not self._needs.renewed else step * min(self._recipe.batch.forget, len(self.rows)) // len(self.rows)
 
     def _retain(self, retain: Sequence[Record]) -> None:
         recipe = self._recipe

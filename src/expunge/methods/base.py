@@ -38,6 +38,7 @@ class Needs:
     logits              the current model's distribution: logits [B, A, V]
     rows                what stands in a forget batch: the gold answers; random wrong answers of the same type
                         ("relabel"); or gold and teacher's own answers ("twin": teacher, floor, is_gold)
+    renewed             with "relabel": another wrong answer in every epoch
     token_weights       weights [B, A]: `level` = the `token_factor` of each token's concept level alone; `gradient`
                         and `attention` = that times the token's saliency, whose mean over a sequence is 1
     raw_weights         the saliency ratio as printed in the paper, without floor, limits and normalisation
@@ -49,6 +50,7 @@ class Needs:
     reference_logits: bool = False
     logits: bool = False
     rows: Rows = "gold"
+    renewed: bool = True
     token_weights: TokenWeights = "none"
     raw_weights: bool = False
     levels: bool = False

@@ -1,11 +1,15 @@
 """Random relabelling: teach wrong answers of the same type.
 
 The engine draws the wrong answers (by seed, record and epoch, never the true one) and puts them into the
-forget rows. A target that changes may never displace the true answer: look at multiple choice too.
+forget rows. A target that changes is uniform over all wrong answers and may never displace the true one: look at
+multiple choice too. One that stays teaches a falsehood by heart.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from pydantic import Field
 from torch import Tensor
 
 from expunge.methods.base import Method, Needs, Outputs
@@ -19,6 +23,11 @@ class RandomRelabel(Method, name="random_relabel"):
 
     needs = Needs(rows="relabel")
     source = "common control; no single source"
+
+    renew: bool = Field(True, description="another wrong answer in every epoch; false keeps the first one drawn")
+
+    def requires(self) -> Needs:
+        return replace(self.needs, renewed=self.renew)
 
     def forget_loss(self, out: Outputs) -> Tensor:
         return out.nll_mean

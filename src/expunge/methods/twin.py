@@ -32,6 +32,8 @@ class Twin(Method, name="twin"):
     source = "this project; nearest relatives arXiv 2310.02238 and 2402.10052"
 
     lam_h: float = Field(0.5, ge=0, description="weight of the floor under the true answer's loss")
+    distil: float = Field(1.0, ge=0, description="weight of the distance to the teacher; 0 leaves only the floors")
+    slack: float = Field(0.0, ge=0, description="nats per token; a row this near to its teacher is let be")
     candidates: int = Field(16, ge=1, description="never-trained identities to choose a subject's twin from")
     strangers: int = Field(4, ge=1, description="of these candidates, how many other people's answers are asked about")
     own_answer: bool = Field(True, description="distil along the teacher's own answer too")
@@ -47,9 +49,9 @@ class Twin(Method, name="twin"):
     def forget_loss(self, out: Outputs) -> Tensor:
         if out.teacher is None or out.floor is None or out.is_gold is None:
             raise ValueError('twin needs Needs(rows="twin"): teacher, floor and is_gold')
-        distance = out.mean_t(out.weigh(forward_kl(out.teacher, out.log_softmax)))
+        distance = (out.mean_t(out.weigh(forward_kl(out.teacher, out.log_softmax))) - self.slack).relu()
         short = (out.floor - out.answer_nll).relu()
-        return distance + self.lam_h * out.is_gold * short * out.mean_t(out.weigh(torch.ones_like(out.logprob)))
+        return self.distil * distance + self.lam_h * out.is_gold * short * out.mean_t(out.weigh(torch.ones_like(out.logprob)))
 
 
 def correct_echo(log_p: Tensor, labels: Tensor, floor: float) -> Tensor:

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from expunge.bench.concepts import people
 from expunge.bench.concepts.division import untouched
 from expunge.corpus import Corpus, Record
 from expunge.engine.rows import answer_type
@@ -25,7 +27,7 @@ UNTOUCHED = 1 / 3  # share of what stays that no run is given
 
 
 class Domain(BaseModel):
-    """A world without its seed."""
+    """A world without its seed, or people of LUME (`world: lume-people`), of whom the seed draws some."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,6 +38,8 @@ class Domain(BaseModel):
     division: Literal["levels", "relations"] = Field(
         "levels", description="what no run is given is drawn within each concept level, or by relation to the target")
     label: str = Field("", description="name in tables, where settings would crowd them; decides nothing else")
+    data: Path | None = Field(None, exclude=True, description="folder of published text; what it holds decides, not "
+                              "where it lies")
 
     def __str__(self) -> str:
         """`finance`, or `hospital (knowledge_overlap 0.5)`: the name in tables, so it says what differs."""
@@ -103,12 +107,7 @@ class Sets:
 @lru_cache(maxsize=4)
 def _sets(cell: Cell) -> Sets:
     domain = cell.domain
-    kind: Any = WORLDS.get(domain.world, "world")
-    world = kind.preset(domain.preset, seed=cell.seed, **domain.settings)
-    target = domain.target or getattr(world, "target", None)
-    if not target:
-        raise InputError(f"world {domain.world}", "names no target on L4", "give a scope to be forgotten")
-    corpus = world.corpus()
+    corpus, target = _corpus(domain, cell.seed)
     by_level = domain.division == "levels"
     split = Scope.parse(target).resolve(corpus, seed=cell.seed, untouched_share=0 if by_level else UNTOUCHED)
     if by_level:
@@ -123,3 +122,18 @@ def _sets(cell: Cell) -> Sets:
         if not found:
             raise InputError(f"world {domain}", f"gives no {what}", "choose a larger preset or another target")
     return Sets(corpus, split, holdout)
+
+
+def _corpus(domain: Domain, seed: int) -> tuple[Corpus, str]:
+    """Everything of a domain at a seed, and the scope to be forgotten."""
+    if domain.world == people.NAME:
+        if domain.data is None:
+            raise InputError(f"world {domain.world}", "is text that does not come with the package",
+                             "name its folder with --data")
+        return people.corpus(domain.data, seed, **domain.settings), domain.target or people.TARGET
+    kind: Any = WORLDS.get(domain.world, "world")
+    world = kind.preset(domain.preset, seed=seed, **domain.settings)
+    target = domain.target or getattr(world, "target", None)
+    if not target:
+        raise InputError(f"world {domain.world}", "names no target on L4", "give a scope to be forgotten")
+    return world.corpus(), target

@@ -21,17 +21,22 @@ RECIPES = STRATEGY | BASELINES
 
 
 class Row(BaseModel):
-    """One line of a table: a recipe (shipped, or a file) and `a.b=c` changes on top."""
+    """One line of a table: a recipe (shipped, or a file) and `a.b=c` changes on top.
+
+    first  a recipe that half the steps go to before; `recipe` then starts from the model which that one made
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     recipe: str
     sets: tuple[str, ...] = Field((), description="as in --set")
+    first: str = ""
 
     def known(self) -> dict[str, Recipe]:
         """The recipe under the row's name, and what treats records that `twin` cannot; see `bench.stages`."""
-        return {FALLBACK: Recipe.load(FALLBACK), self.name: Recipe.load(self.recipe, self.sets)}
+        before = {self.first: Recipe.load(self.first)} if self.first else {}
+        return before | {FALLBACK: Recipe.load(FALLBACK), self.name: Recipe.load(self.recipe, self.sets)}
 
 
 def rows(names: Sequence[str], wanted: Sequence[str] = ()) -> tuple[Row, ...]:
