@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from expunge.corpus import Record
-from expunge.engine.rows import WrongAnswers, anchors
-from expunge.engine.twins import Null, asked_of, choose, levelled, other_answers
+from expunge.engine.rows import anchors
+from expunge.engine.twins import asked_of, choose, levelled
 from expunge.models.batches import chunks
 
 
@@ -30,13 +27,8 @@ def test_each_fact_takes_the_candidate_nearest_to_its_draws() -> None:
     facts = [("a",), ("a",), ("b",)]
     # fact a wants (3, 3): |1-3|+|5-3| = 4 against |3-3|+|2-3| = 1; fact b wants 1: 1 against 8
     assert choose(gold, np.array([3.0, 3.0, 1.0]), facts) == [1, 1, 0]
-
-
-def test_a_drawn_floor_is_never_below_the_least() -> None:
-    rng = np.random.default_rng(0)
-    null = Null(np.array([[0.1, 0.2], [4.0, 0.3]]))
-    assert {null.draw(1.0, rng) for _ in range(20)} == {4.0}
-    assert Null(np.array([[0.1, 0.2]])).draw(1.0, rng) == 1.0
+    # one for all: 4 + 1 against 1 + 8
+    assert choose(gold, np.array([3.0, 3.0, 1.0]), [()] * 3) == [0, 0, 0]
 
 
 def test_floors_are_levelled_to_the_mean_and_never_sink_under_the_least() -> None:
@@ -44,33 +36,6 @@ def test_floors_are_levelled_to_the_mean_and_never_sink_under_the_least() -> Non
     assert levelled(np.array([4.0, 2.0]), np.array([1.0, 4.0]), 3.0).tolist() == [2.0, 4.0]
     assert levelled(np.array([4.0, 2.0]), np.array([1.0, 4.0]), 2.0).tolist() == [1.0, 4.0]
     assert levelled(np.array([1.0]), np.array([2.0]), 9.0).tolist() == [2.0]
-
-
-def test_strangers_get_answers_that_nobody_has_where_the_true_one_is_nobody_elses() -> None:
-    rng = np.random.default_rng(0)
-    records = [Record(f"p{k}", f"Phone of P{k}?", f"{k}55-{k + 3}{k}7{k}", subject=f"P{k}", identifiers=(f"P{k}",),
-                      attributes={"relation": "phone"}) for k in range(1, 7)]
-    wrong = WrongAnswers(records[:1], records[1:], seed=0)
-    invented = other_answers(records[0], wrong, shared=False, rng=rng)
-    assert 1 < len(invented) <= 12
-    assert not set(invented) & {r.answer for r in records}
-    assert all(re.fullmatch(r"\d{3}-\d{4}", a) for a in invented)
-    assert set(other_answers(PEOPLE[1], WrongAnswers(PEOPLE[:2], PEOPLE[2:], 0), shared=True, rng=rng)) == {"ramipril"}
-
-
-def test_an_answer_of_a_shape_that_nobody_shares_falls_back_to_other_peoples_answers() -> None:
-    odd = replace(PEOPLE[1], answer="night sweats (mild)")
-    wrong = WrongAnswers([odd], PEOPLE[2:], seed=0)
-    assert set(other_answers(odd, wrong, False, np.random.default_rng(0))) == {"aspirin", "ramipril"}
-
-
-def test_with_options_strangers_have_what_is_no_option_or_else_a_wrong_one() -> None:
-    choice = replace(PEOPLE[1], kind="classification", options=("aspirin", "ramipril", "heparin"))
-    others = [replace(r, kind="classification", answer="digoxin") for r in PEOPLE[3:4]]
-    rng = np.random.default_rng(0)
-    assert other_answers(choice, WrongAnswers([choice], others, seed=0), True, rng) == ["digoxin"]
-    only = other_answers(choice, WrongAnswers([choice], PEOPLE[2:3], seed=0), True, rng)
-    assert sorted(only) == ["heparin", "ramipril"]
 
 
 def test_a_question_about_the_twin_names_the_twin_everywhere() -> None:

@@ -33,11 +33,21 @@ def test_the_teachers_own_answer_has_no_floor() -> None:
     assert float(Twin().forget_loss(row(floor=3.0, gold=False))) == pytest.approx(0.173287, abs=1e-6)
 
 
-def test_a_row_nearer_to_its_teacher_than_the_slack_is_let_be() -> None:
-    """.173287 nats away: a slack of .1 leaves .073287, one of .2 nothing; the floor is not touched by it."""
-    assert float(Twin(slack=0.1).forget_loss(row())) == pytest.approx(0.073287, abs=1e-6)
-    assert float(Twin(slack=0.2).forget_loss(row())) == 0
-    assert float(Twin(slack=0.2).forget_loss(row(floor=3.0))) == pytest.approx(1.0)
+def test_the_divergence_the_other_way_round_has_a_weight_of_its_own() -> None:
+    """(.25, .5, .25) from (.8, .1, .1): .25 ln .3125 + .5 ln 5 + .25 ln 2.5 = .743004, on top of .677948."""
+    lopsided = replace(row(), teacher=torch.tensor([[[0.8, 0.1, 0.1]]]).log())
+    one = float(Twin().forget_loss(lopsided))
+    assert one == pytest.approx(0.8 * math.log(3.2) + 0.1 * math.log(0.2) + 0.1 * math.log(0.4), abs=1e-6)
+    assert float(Twin(reverse=0.5).forget_loss(lopsided)) - one == pytest.approx(0.5 * 0.743004, abs=1e-6)
+
+
+def test_a_true_answer_above_its_target_is_drawn_down_where_that_has_a_weight() -> None:
+    """3 nats against a target of 1: 2 too many; below the target only the floor counts."""
+    assert float(Twin().forget_loss(row(TEACHER, floor=1.0, nll=3.0))) == pytest.approx(0, abs=1e-7)
+    assert float(Twin(lam_over=0.25).forget_loss(row(TEACHER, floor=1.0, nll=3.0))) == pytest.approx(0.5)
+    assert float(Twin(lam_over=0.25).forget_loss(row(TEACHER, floor=3.0))) == pytest.approx(1.0)
+    assert float(Twin(lam_over=0.25).forget_loss(row(TEACHER, floor=1.0, gold=False, nll=3.0))) == pytest.approx(
+        0, abs=1e-7)
 
 
 def test_without_distance_only_the_floor_is_left() -> None:
@@ -78,6 +88,13 @@ def test_an_echoed_answer_is_brought_to_the_floor_and_the_rest_shares_the_freed_
 def test_a_teacher_above_the_floor_is_left_alone() -> None:
     log_p = torch.tensor([[0.5, 0.25, 0.25]]).log()
     assert correct_echo(log_p, torch.tensor([1]), 1.0) is log_p
+
+
+def test_a_teacher_above_its_target_is_brought_down_to_it() -> None:
+    """p = .25 has NLL ln 4; a target of ln 2 halves it: p' = .5, and (.5, .25) share the other half as before."""
+    log_p = torch.tensor([[0.5, 0.25, 0.25]]).log()
+    found = correct_echo(log_p, torch.tensor([1]), math.log(2), exact=True).exp()
+    assert torch.allclose(found, torch.tensor([[1 / 3, 0.5, 1 / 6]]))
 
 
 @pytest.mark.parametrize("sure", [1e-3, 1e-7])

@@ -1,7 +1,8 @@
-"""One method on a mixed corpus: in one run, or in two where it can treat only some of the records.
+"""One method on a mixed corpus: in one run, or in several, each on the model that the one before made.
 
-A method may also follow on another, which has done half of the steps. `twin` needs identifiers to ask about somebody else. Records that name none are suppressed by `simnpo` in a second
-run on top of the first; the two share the steps in proportion to their records.
+`twin` needs identifiers to ask about somebody else. Records that name none are suppressed by `simnpo` in a second
+run on top of the first; the two share the steps in proportion to their records. A method may also follow on another,
+which has half of the steps.
 """
 
 from __future__ import annotations

@@ -23,26 +23,36 @@ SUITES = {  # name of the command (and, with underscores, of its module) → fir
     "polysemy": "Ask words that mean something else outside the target.",
 }
 
+WITH_DATA = ("which-objective",)
+Size = Annotated[str, typer.Option("--preset", help="Size of the suite: smoke, cpu or gpu.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Folder for models, runs and scores; suites may share one.")]
+Seeds = Annotated[str | None, typer.Option("--seeds", help="For example 42,43; else those of the preset.")]
+Only = Annotated[str, typer.Option("--rows", help="Only these rows, for example full,npo.")]
+Processes = Annotated[int | None, typer.Option("--workers", help="Processes; else as many as cores are free.")]
+Results = Annotated[Path | None, typer.Option("--results", help="Page to write the section into, or folder for the "
+                                                                "page.")]
+Data = Annotated[Path | None, typer.Option("--data", help="Folder of LUME as published, for its part of the page.")]
+
 
 def suite(name: str, about: str) -> Callable[..., Answer]:
     """The command of one suite; its module's `main` does the work."""
-    def command(
-        preset: Annotated[str, typer.Option("--preset", help="Size of the suite: smoke, cpu or gpu.")] = "cpu",
-        out: Annotated[Path | None, typer.Option("--out", help="Folder for models, runs and scores; suites may share "
-                                                                "one.")] = None,
-        seeds: Annotated[str | None, typer.Option("--seeds", help="For example 42,43; else those of the "
-                                                                    "preset.")] = None,
-        only: Annotated[str, typer.Option("--rows", help="Only these rows, for example full,npo.")] = "",
-        workers: Annotated[int | None, typer.Option("--workers", help="Processes; else as many as cores are "
-                                                                      "free.")] = None,
-        results: Annotated[Path | None, typer.Option("--results", help="Page to write the section into, or folder "
-                                                                       "for the page.")] = None,
-    ) -> Answer:
-        main = import_module(f"expunge.bench.concepts.{name.replace('-', '_')}").main
-        found = main(preset=preset, out=out or Path("runs") / f"bench-concepts-{preset}",
-                     seeds=numbers(seeds) if seeds else (), only=tuple(filter(None, only.split(","))),
-                     results=results, workers=workers, say=Watch().say)
-        return Answer(found, (found["table"],))
+    def command(preset: Size = "cpu", out: Out = None, seeds: Seeds = None, only: Only = "", workers: Processes = None,
+                results: Results = None) -> Answer:
+        return _answer(name, preset, out, seeds, only, workers, results)
 
-    command.__doc__ = about
-    return command
+    def with_data(preset: Size = "cpu", out: Out = None, seeds: Seeds = None, only: Only = "",
+                  workers: Processes = None, results: Results = None, data: Data = None) -> Answer:
+        return _answer(name, preset, out, seeds, only, workers, results, data=data)
+
+    chosen = with_data if name in WITH_DATA else command
+    chosen.__doc__ = about
+    return chosen
+
+
+def _answer(name: str, preset: str, out: Path | None, seeds: str | None, only: str, workers: int | None,
+            results: Path | None, **more: Path | None) -> Answer:
+    main = import_module(f"expunge.bench.concepts.{name.replace('-', '_')}").main
+    found = main(preset=preset, out=out or Path("runs") / f"bench-concepts-{preset}",
+                 seeds=numbers(seeds) if seeds else (), only=tuple(filter(None, only.split(","))), results=results,
+                 workers=workers, say=Watch().say, **more)
+    return Answer(found, (found["table"],))

@@ -13,14 +13,15 @@ from dataclasses import dataclass, field, replace
 from expunge.corpus import Record
 from expunge.corpus.identities import identifiers_by_subject
 from expunge.corpus.records import pick
+from expunge.engine.null import Strangers
 from expunge.engine.order import stream
 from expunge.engine.plan import Pass, Shape, Size, Work, asking, greedy, in_batches, size_of
 from expunge.engine.private.plan import PrivacyPlan
 from expunge.engine.private.table import PrivateTable
 from expunge.engine.recipe import Recipe
-from expunge.engine.rows import ForgetRow, WrongAnswers, anchors, answer_type
+from expunge.engine.rows import ForgetRow, anchors, answer_type
 from expunge.engine.table import Table, drawable
-from expunge.engine.twins import OWN, other_answers
+from expunge.engine.twins import OWN
 from expunge.errors import InputError
 from expunge.methods.twin import Twin
 from expunge.models.language_model import LanguageModel
@@ -90,13 +91,13 @@ def twin_targets(lm: LanguageModel, shape: Shape, method: Twin, forget: Sequence
     if nameless is not None:
         raise InputError(f'record "{nameless.id}"', "names no identifiers of its subject, and twin replaces them",
                          "add the column identifiers, or use the recipe simnpo")
-    wrong, known = WrongAnswers(forget, others, seed), {r.answer for r in others}
+    strangers = Strangers(forget, others, seed)
     found = Asked()
     for subject in sorted(identifiers_by_subject(forget)):
         records = [r for r in forget if r.subject == subject]
         sizes = [size_of(lm.template.encode(r)) for r in records]
         invented = [size for r, size in zip(records, sizes, strict=True)
-                    for _ in other_answers(r, wrong, r.answer in known, stream(seed, "null", r.id))]
+                    for _ in strangers.of(r, method.floors, stream(seed, "null", r.id))]
         taught = sizes * (2 if method.own_answer else 1)
         found += Asked.of(shape, sizes, LIKELIHOODS, method.candidates)
         found += Asked.of(shape, invented, LIKELIHOODS, min(method.strangers, method.candidates))

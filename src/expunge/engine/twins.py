@@ -2,29 +2,28 @@
 
 For each subject: invent identities, ask the original model the subject's questions about each of them, and draw for
 every question how unlikely an ignorant model would find the true answer (from what it thinks of other people's
-answers). Each fact then takes the identity whose answers come closest to those draws, so that the true answers of
-the person end up as likely as true answers of strangers are: not echoed, and not conspicuously avoided. Everything
-runs once, on the model before the run.
+answers, `engine/null.py`). A person, or each fact, then takes the identity whose answers come closest to those draws,
+so that the true answers of the person end up as likely as true answers of strangers are: not echoed, and not
+conspicuously avoided. Everything runs once, on the model before the run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from expunge.corpus import Record
 from expunge.corpus.identities import Identity, identifiers_by_subject, make_identities, replace_all
-from expunge.corpus.invent import invent
 from expunge.engine.asked_before import asked_before
+from expunge.engine.null import Nats, Null, Strangers
 from expunge.engine.order import stream
 from expunge.engine.reference import adapter_off
-from expunge.engine.rows import ForgetRow, WrongAnswers, answer_type
+from expunge.engine.rows import ForgetRow, answer_type
 from expunge.engine.strange_words import StrangeWords
 from expunge.errors import InputError
 from expunge.methods.base import Outputs
@@ -34,23 +33,8 @@ from expunge.models.forward import answer_forward, answer_logprob, greedy
 from expunge.models.language_model import LanguageModel
 from expunge.models.template import Encoded
 
-NULL_ANSWERS = 12  # per question; how unlikely an answer is depends on the answer far more than on who is asked about
 OWN = "~own"  # ends the id of a row that holds the teacher's own answer
 ECHO = 1.0  # nats per token
-Nats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Null:
-    """What an ignorant model thinks of other answers: NLL per token [candidates, answers] of one question, nats."""
-
-    nll: Nats
-
-    def draw(self, least: float, rng: np.random.Generator) -> float:
-        """One value; values under `least` are drawn again (the median, or `least`, if there are no others)."""
-        values = self.nll.ravel()
-        allowed = values[values >= least]
-        return float(rng.choice(allowed)) if len(allowed) else max(least, float(np.median(values)))
 
 
 def mean_nll(lm: LanguageModel, records: Sequence[Record], rows: int = 256) -> Nats:
@@ -75,19 +59,6 @@ def asked_of(record: Record, identity: Identity, answer: str | None = None) -> R
     return replace(record, prompt=replace_all(record.prompt, identity), answer=answer or record.answer)
 
 
-def other_answers(record: Record, wrong: WrongAnswers, shared: bool, rng: np.random.Generator) -> list[str]:
-    """Up to `NULL_ANSWERS` answers that a stranger's true answer could be.
-
-    shared  other people have this answer too: then other people's answers of the type. Else nobody's: new strings
-            of the same shape (a telephone number that nobody has), as the true answer would be new to a model that
-            never knew.
-    """
-    pool = [a for a in wrong.of_type(record) if a not in record.options]
-    invented = [] if shared else invent(record.answer, pool, NULL_ANSWERS, rng)
-    found = invented or pool or list(wrong.of(record))
-    return [found[k] for k in rng.permutation(len(found))[:NULL_ANSWERS]]
-
-
 def without_echo(lm: LanguageModel, anchors: Sequence[Record], forget: Sequence[Record],
                  least: float = ECHO) -> list[Record]:
     """The anchors on which the model does not give the person's answers to that type of question.
@@ -110,7 +81,8 @@ def choose(gold: Nats, wanted: Nats, facts: Sequence[tuple[str, ...]]) -> list[i
 
     gold    NLL of the true answers [candidates, N]
     wanted  drawn NLL per question [N]
-    facts   fact of each question; questions of one fact share their candidate, so that they agree
+    facts   fact of each question; questions of one fact share their candidate, so that they agree. The same for all:
+            one candidate
     """
     best = {}
     for fact in sorted(set(facts)):
@@ -142,7 +114,7 @@ def twin_rows(lm: LanguageModel, forget: Sequence[Record], others: Sequence[Reco
         raise InputError(f'record "{nameless.id}"', "names no identifiers of its subject, and twin replaces them",
                          "add the column identifiers, or use the recipe simnpo")
     pool, mine = identifiers_by_subject(others), identifiers_by_subject(forget)
-    wrong = WrongAnswers(forget, others, seed)
+    strangers = Strangers(forget, others, seed)
     foreign = _foreign(forget, others) if method.unsay else frozenset()
     strange = StrangeWords.of(lm, forget, others, seed) if foreign else None
     rows: list[ForgetRow] = []
@@ -151,15 +123,16 @@ def twin_rows(lm: LanguageModel, forget: Sequence[Record], others: Sequence[Reco
         identities = make_identities(identifiers, {s: i for s, i in pool.items() if s != subject}, method.candidates,
                                      stream(seed, "identities", subject))
         gold = np.stack([mean_nll(lm, [asked_of(r, i) for r in records]) for i in identities])
-        known = {r.answer for r in others}
-        answers = [other_answers(r, wrong, r.answer in known, stream(seed, "null", r.id)) for r in records]
+        answers = [strangers.of(r, method.floors, stream(seed, "null", r.id)) for r in records]
         nulls = _nulls(lm, records, identities[: method.strangers], answers)
         least = np.array([0.0 if r.options else method.least_floor for r in records])
         wanted = np.array([null.draw(low, stream(seed, "floor", r.id))
                            for r, null, low in zip(records, nulls, least, strict=True)])
-        chosen = choose(gold, wanted, [r.fact_keys for r in records])
-        taught = gold[chosen, np.arange(len(records))]
-        floors = levelled(wanted, np.maximum(least, taught), float(np.mean([null.nll.mean() for null in nulls])))
+        facts = [r.fact_keys if method.identity == "fact" else () for r in records]
+        chosen = choose(gold, wanted, facts)
+        if not method.lam_over:  # what the teacher finds unlikelier than was drawn stays so
+            least = np.maximum(least, gold[chosen, np.arange(len(records))])
+        floors = levelled(wanted, least, float(np.mean([null.nll.mean() for null in nulls])))
         for odd in (False, True):
             part = [k for k, r in enumerate(records) if (r.id in foreign) == odd]
             if not part:
@@ -210,8 +183,9 @@ def _targets(lm: LanguageModel, records: Sequence[Record], identities: Sequence[
             rows.append(ForgetRow(Encoded(item.id + OWN, item.prompt, answer), record.concept, is_gold=False))
             questions.append(Encoded(item.id + OWN, question.prompt, answer))
     taught = zip(rows, questions, teacher_logprobs(lm, questions), strict=True)
+    exact = method.lam_over > 0
     return [replace(row, asked=q, teacher=torch.cat([
-                correct_echo(t[:-1], torch.tensor(q.answer[:-1], device=t.device), row.floor), t[-1:]]))
+                correct_echo(t[:-1], torch.tensor(q.answer[:-1], device=t.device), row.floor, exact), t[-1:]]))
             if row.is_gold else replace(row, asked=q, teacher=t) for row, q, t in taught]
 
 

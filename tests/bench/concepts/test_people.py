@@ -20,7 +20,8 @@ def lume(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for k in range(first, first + 10):
             asked = [(f"What is Ada{k} Berg's phone number?", f"55500{k:03d}"),
                      (f"What is the birth date of Ada{k} Berg?", f"19{k + 60}-01-02")]
-            rows += [{"id": f"{k:08x}qa{n}", "input": q, "output": a, "task": "Task2"} for n, (q, a) in enumerate(asked)]
+            rows += [{"id": f"{k:08x}qa{n}", "input": q, "output": a, "task": "Task2"}
+                     for n, (q, a) in enumerate(asked)]
             rows.append({"id": f"{k:08x}sc1", "input": f"Ada{k} Berg was", "output": "born.", "task": "Task2"})
         (folder / f"{side}.jsonl").write_text("\n".join(map(json.dumps, rows)))
     return folder
@@ -55,7 +56,7 @@ def test_the_seed_draws_who_is_forgotten(lume: Path) -> None:
 
 def test_a_cell_has_all_its_sets_and_does_not_depend_on_where_the_files_lie(lume: Path, tmp_path: Path) -> None:
     sets = Cell(domain=domain(lume), seed=1).sets()
-    assert sets.forget and sets.split.retain and sets.untouched and sets.holdout
+    assert all((sets.forget, sets.split.retain, sets.untouched, sets.holdout))
     assert not {r.subject for r in sets.holdout} & {r.subject for r in sets.corpus.trained}
     other = tmp_path / "copy"
     other.mkdir()

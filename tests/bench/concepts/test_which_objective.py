@@ -12,15 +12,18 @@ from expunge.bench.concepts import which_objective
 from expunge.bench.concepts.objective_page import CANDIDATE, judged, reading
 from expunge.bench.concepts.objectives import EXCESS, GAPS, MORE, ROWS, beside, hospital
 from expunge.bench.concepts.rows import REFERENCES
-from expunge.bench.concepts.suite import Preset
+from expunge.bench.concepts.which_objective import Objectives, Side
 from expunge.bench.tune import Setting
 from expunge.errors import InputError
 
 SMALL = {"patients": 8, "per_institution": 2, "institution_facts": 1, "patient_facts": 1, "study_facts": 3,
          "section_facts": 0, "shared_facts": 0, "world_facts": 3, "holdout_patients": 4}
-DOMAINS = (hospital("patient", 1.0, **SMALL), hospital("study", 1.0, **SMALL))
-TINY = Preset(domains=DOMAINS, bench=BENCH, rows=("simnpo", CANDIDATE), seeds=(1,), keep=0.9,
-              settings=(Setting(lr_factor=1, steps=3),))
+PATIENT = hospital("patient", 1.0, **SMALL)
+STUDY = PATIENT.model_copy(update={"target": "study:S-0002-002-1", "label": "study"})
+DOMAINS = (PATIENT, STUDY)
+SIDE = Side(title="Parts", about="One change each.", rows=("twin", "twin-by-fact"), domains=(STUDY,))
+TINY = Objectives(domains=DOMAINS, bench=BENCH, rows=("simnpo", CANDIDATE), seeds=(1,), keep=0.9,
+                  settings=(Setting(lr_factor=1, steps=3),), sides=(SIDE,))
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +56,9 @@ def test_the_page_says_which_goals_are_missed(finished: tuple[Path, dict[str, An
     out, found = finished
     page = (out / "docs" / "which-objective.md").read_text()
     assert (out / "docs" / "which-objective" / "which-objective.svg").is_file()
+    assert (out / "docs" / "which-objective" / "pareto.svg").is_file()
+    assert "## Parts" in page
+    assert "twin-by-fact" in page
     for domain in map(str, DOMAINS):
         missed = [words for words, _, _, reached in judged(found, domain) if reached is False]
         assert "exact answers − retrained" in missed  # three steps forget nothing
@@ -73,6 +79,13 @@ def _nothing(todo: Any) -> None:
     assert not list(todo)
 
 
+def test_a_change_of_a_row_takes_its_setting(finished: tuple[Path, dict[str, Any]]) -> None:
+    _, found = finished
+    (side,) = found["sides"]
+    assert list(side["methods"]) == [*REFERENCES, "twin", "twin-by-fact"]
+    assert side["by_domain"]["twin"][str(STUDY)]["ks"] == found["by_domain"]["twin"][str(STUDY)]["ks"]
+
+
 def test_columns_beside_the_retrained_model() -> None:
     own = {"leak_mean": 0.10, "choice_cc": -0.1, "relearned": 0.4, "relearned_benign": None, "int4": 0.2, "auc": 0.4,
            "auc_entropy": 0.7}
@@ -87,6 +100,15 @@ def test_columns_beside_the_retrained_model() -> None:
 def test_rows_are_recipes_that_exist() -> None:
     for row in ROWS.values():
         assert row.known()[row.name].build_method()
+    for preset in which_objective.PRESETS.values():
+        assert {*preset.rows, *(name for side in preset.sides for name in side.rows)} <= set(ROWS)
+
+
+def test_adapters_on_fewer_blocks_train_as_many_numbers() -> None:
+    """Numbers of an adapter grow with blocks and rank: four blocks at 16, two at 32, one at 64."""
+    sizes = {name: ROWS[name].known()[name].train for name in ("twin", "twin-last-half", "twin-last-quarter")}
+    assert [(t.layers, t.rank) for t in sizes.values()] == [("all", 16), (2, 32), (1, 64)]
+    assert {t.lora_alpha / t.rank for t in sizes.values()} == {2.0}
 
 
 @pytest.mark.parametrize(("changed", "words"), [

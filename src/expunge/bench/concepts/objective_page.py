@@ -13,7 +13,7 @@ from expunge.bench.table import markdown, plain
 from expunge.files import write_atomic, write_json
 
 NAME = "which-objective.md"
-CANDIDATE = "twin-logit"  # the row that the goals are read off
+CANDIDATE = "twin"  # the row that the goals are read off
 MAIN = {"distance_to_retrained": "distance", "retention": "kept", "leak_mean": "exact", "choice_cc": "choice, cc",
         "ks": "KS", "auc_gap": "ΔAUC loss", "entropy_gap": "ΔAUC entropy", "relearned": "relearned", "int4": "int4",
         "cost": "cost"}
@@ -28,6 +28,8 @@ GOALS = (  # column, words, limit, direction (1: at least, -1: at most)
     ("relearn_excess", "relearned − retrained", 0.10, -1), ("int4_excess", "int4 − retrained", 0.02, -1),
     ("retention", "kept, all untouched", 0.99, 1), ("retention_L12", "kept, L1 and L2", 0.99, 1),
     ("retention_siblings", "kept, siblings", 0.97, 1), ("cost", "time over SimNPO's", 1.5, -1))
+SIDE = {"distance_to_retrained": "distance", "retention": "kept", "leak_mean": "exact", "choice_cc": "choice, cc",
+        "ks": "KS", "auc_gap": "ΔAUC loss", "entropy_gap": "ΔAUC entropy", "relearned": "relearned"}
 KS_LIMIT = 1.5  # times the distance between two retrained seeds
 INTRODUCTION = """# Which objective comes closest to the model that never knew
 
@@ -40,7 +42,8 @@ THREATS = """## Threats to validity
 - Models are small and made from scratch on invented records; nothing here shows that a setting is right for a large
   pretrained model. Audit yours.
 - Method and score have the same authors. `distance` is a plain sum of ours; every part of it stands beside it.
-- Settings were chosen for one kind of request (that of the trials) and serve all, as a default must.
+- One setting per row serves all requests, as a default must; it was chosen by means over the requests of the trials.
+- `twin` and its fixed numbers were worked out on worlds of seeds 7, 8 and 9; of the rows beside it only rate was tried.
 - Three seeds: a seed is a world, its original and its run at once, so intervals are wide and hold for such worlds.
 - Retention is read off a third of what stays, which no run is given. Whoever gives all records keeps more.
 - Relearning is one attack with fixed steps and rate. Longer training brings more back, from the retrained model too."""
@@ -68,13 +71,15 @@ def page(found: Mapping[str, Any], pictures: str) -> str:
           for row, of in found["by_domain"].items()]
     parts = [
         INTRODUCTION,
-        f"    expunge bench which-objective --preset {found['preset']} --seeds {','.join(map(str, found['seeds']))} "
-        f"--rows {','.join(found['recipes'])} \\\n        --out DIR --results docs/results/which-objective.md",
+        f"    expunge bench which-objective --preset {found['preset']} --seeds {','.join(map(str, found['seeds']))}"
+        + "".join(f" {option}" for option in found["options"])
+        + " \\\n        --out DIR --results docs/results/which-objective.md",
         *method(found), tuned(found),
         "Rows: " + "; ".join(f"`{name}` = recipe `{recipe}`" + (f" with {', '.join(f'`{s}`' for s in sets)}"
                                                                   if sets else "")
                              for name, (recipe, *sets) in found["recipes"].items()) + ".",
         f"![Distance to the retrained model and retention of every row]({pictures}/which-objective.svg)",
+        f"![Retention against distance by request; a line joins the rows that none beats]({pictures}/pareto.svg)",
         "## All rows, means over requests and seeds", markdown(["row", *MAIN.values()], table(found, MAIN)),
         "**distance**: |Δ choice| + |Δ AUC by loss| + |Δ AUC by entropy| + KS + |Δ exact answers| on the target, "
         "against the retrained model; 0 to 5, ours. **kept**: untouched records, after over before, the smaller of "
@@ -85,14 +90,15 @@ def page(found: Mapping[str, Any], pictures: str) -> str:
         "bits. **cost**: seconds over those of SimNPO in the same cell, building of targets included.",
         "## Distance / kept, by request", markdown(["row", *domains], by),
         "## What is kept of whom, and what comes back", markdown(["row", *KEPT.values()], table(found, KEPT)),
-        *_goals(found), *_against(found), "## Reading", "\n".join(f"- {line}" for line in reading(found)),
-        THREATS]
+        *_goals(found), *_against(found), *_sides(found),
+        "## Reading", "\n".join(f"- {line}" for line in reading(found)), THREATS]
     return "\n\n".join(parts) + "\n"
 
 
-def judged(found: Mapping[str, Any], domain: str) -> list[tuple[str, float | None, float | None, bool | None]]:
-    """(goal, limit, value, reached) of the candidate in one kind of request, means over seeds; None: no value."""
-    of = found["by_domain"][CANDIDATE][domain]
+def judged(found: Mapping[str, Any], domain: str, row: str = CANDIDATE,
+           ) -> list[tuple[str, float | None, float | None, bool | None]]:
+    """(goal, limit, value, reached) of a row in one kind of request, means over seeds; None: no value."""
+    of = found["by_domain"][row][domain]
     floor = found["by_domain"]["retrained-2"][domain]["ks"]
     limits = [("ks", f"KS (at most {KS_LIMIT} × two seeds)", None if floor is None else KS_LIMIT * floor, -1), *GOALS]
     return [(words, limit, of[column], None if of[column] is None or limit is None
@@ -104,19 +110,40 @@ def _goals(found: Mapping[str, Any]) -> list[str]:
         return []
     domains = list(found["domains"])
     tables = {d: judged(found, d) for d in domains}
+    second = {d: judged(found, d, "retrained-2") for d in domains}
     rows = [[goal[0] + ("" if "×" in goal[0] else f" ({goal[1]:g})"), *(
-        "–" if (t := tables[d][k])[2] is None else f"{shown(t[2])} {'✓' if t[3] else '✗'}" for d in domains)]
+        "–" if (t := tables[d][k])[2] is None
+        else f"{shown(t[2])} {'✓' if t[3] else '✗'} ({shown(second[d][k][2])})" for d in domains)]
         for k, goal in enumerate(tables[domains[0]])]
     return [f"## The goals of a default, `{CANDIDATE}`", markdown(["goal (limit)", *domains], rows),
-            "Means over seeds; ✗ is not reached. The limit of KS is a multiple of what two retrained seeds lie apart "
-            "in the same cells."]
+            "Means over seeds; ✗ is not reached. In brackets: a second retrained seed, which never met the target. The "
+            "limit of KS is a multiple of its value. Its time is that of teaching."]
+
+
+def _sides(found: Mapping[str, Any]) -> list[str]:
+    """The smaller comparisons: a table for every request of each."""
+    parts: list[str] = []
+    for side in found["sides"]:
+        parts += [f"## {side['title']}", side["about"]]
+        least = min(share for of_cell in side["memorised"]["taught"].values() for share in of_cell.values())
+        for domain, sizes in side["domains"].items():
+            rows = [[row, *(shown(of[domain][c]) for c in SIDE)] for row, of in side["by_domain"].items()
+                    if row != REFERENCES[0] and of.get(domain)]
+            parts += [markdown([domain, *SIDE.values()], rows)]
+            if domain not in found["domains"]:
+                parts += [", ".join(f"{words} {count}" for words, count in sizes.items()) + " records."]
+        parts += [] if least >= side["memorised"]["gate"] else [
+            f"**Gate not passed**: a model gives only {least:.1%} of its answers."]
+        parts += ["\n".join(f"- Failed: {row}: {line}." for row, lines in side["failed"].items() for line in lines)
+                  ] if side["failed"] else []
+    return parts
 
 
 def _against(found: Mapping[str, Any]) -> list[str]:
     if not found["against_candidate"]:
         return []
     rows = [[f"{row}, {d}", *(shown(of[c]["mean"], of[c]["interval"]) for c in AGAINST)]
-            for row, by in found["against_candidate"].items() if row.startswith(("twin", "dual", "simnpo"))
+            for row, by in found["against_candidate"].items() if row.startswith(("twin", "simnpo", "two"))
             for d, of in by.items()]
     return [f"## Against `{CANDIDATE}`, paired by seed", markdown([f"row − {CANDIDATE}", *AGAINST.values()], rows)]
 

@@ -1,44 +1,67 @@
 """What `which-objective` compares and asks: its rows, its requests, and columns beside the retrained model.
 
-Surprising: two baselines stand there twice, with their own retain term and with that of `twin-logit`. Otherwise what is
-owed to the way of keeping would be credited to the way of forgetting.
+Surprising: `simnpo` stands there twice, with its own retain term and with that of `twin`. Otherwise what is owed to the
+way of keeping would be credited to the way of forgetting. "One study" is four, each of another patient: the facts of a
+single one are too few to tell anything by.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from expunge.audit.metrics.answer_prob import probability
 from expunge.audit.metrics.exact_match import matches
+from expunge.bench.concepts import people as lume
 from expunge.bench.concepts.cell import Domain, Sets
 from expunge.bench.concepts.measure import Scored
 from expunge.bench.concepts.rows import Row
 
 Columns = dict[str, float | None]
-KEPT_LOGITS = ("retain.loss=logit", "retain.weight=4", "retain.balance=true", "train.drop_blocks=0.25")
-AROUND = ("method=dual", "settings.loss=twin", "settings.twin.lam_h=1.5", "settings.twin.candidates=8",
-          "settings.twin.strangers=1")  # `twin-logit` inside the dual strategy
+WIDE = ("train.rank=16", "train.lora_alpha=32")  # as many trained numbers for every row as `twin` has
+KEPT = ("retain.loss=logit", "retain.weight=4", "retain.anchors=true", "retain.balance=true")
 BARE = ("settings.token_weights=none", "settings.alpha={L1: 0, L2: 0, L3: 0, L4: 0}")  # of `dual`: the loss alone
+INSIDE = ("method=dual", "settings.loss=twin", "settings.twin.lam_h=1.5", "settings.twin.lam_over=1.5",
+          "settings.twin.reverse=1", "settings.twin.candidates=8", "settings.twin.strangers=1")  # `twin` in `dual`
 PROJECTED = ("settings.token_weights=none", "settings.alpha={L1: 1, L2: 1, L3: 1, L4: 1}")
+LAST = {"half": ("train.layers=2", "train.rank=32", "train.lora_alpha=64"),
+        "quarter": ("train.layers=1", "train.rank=64", "train.lora_alpha=128")}  # of four blocks, with equal numbers
+
+
+def _row(name: str, recipe: str, *sets: str, first: str = "") -> Row:
+    return Row(name=name, recipe=recipe, sets=(*WIDE, *sets), first=first)
+
+
 ROWS = {row.name: row for row in (
-    Row(name="grad_diff-clipped", recipe="dual-npo", sets=("settings.loss=ga_clip", *BARE)),
-    Row(name="npo", recipe="npo"),
-    Row(name="simnpo", recipe="simnpo"),
-    Row(name="ihl", recipe="ihl"),
-    Row(name="kl_min", recipe="kl_min"),
-    Row(name="random_relabel", recipe="random_relabel"),
-    Row(name="npo-logit", recipe="npo", sets=KEPT_LOGITS),
-    Row(name="simnpo-logit", recipe="simnpo", sets=KEPT_LOGITS),
-    Row(name="twin", recipe="twin"),
-    Row(name="twin-logit", recipe="twin-logit"),
-    Row(name="dual", recipe="dual"),
-    Row(name="dual-logit", recipe="twin-logit", sets=AROUND),
-    Row(name="twin-logit-projected", recipe="twin-logit", sets=(*AROUND, *PROJECTED)),
-    Row(name="twin-logit-whole", recipe="twin-logit", sets=("train.drop_blocks=0",)),
-    Row(name="twin-logit-plain", recipe="twin-logit", sets=("retain.balance=false",)))}
-TARGETS = {"patient": "patient:P-0001-002", "study": "study:S-0002-002-1", "institution": "institution:H-0003"}
+    _row("grad_diff-clipped", "dual-npo", "settings.loss=ga_clip", *BARE),
+    _row("npo", "npo"),
+    _row("simnpo", "simnpo"),
+    _row("ihl", "ihl"),
+    _row("kl_min", "kl_min"),
+    _row("relabel-uniform", "random_relabel"),
+    _row("relabel-sampled", "random_relabel", "settings.renew=false"),
+    _row("simnpo-kept", "simnpo", *KEPT),
+    _row("dual-npo", "dual-npo"),
+    _row("record-stop", "twin", "settings.distil=0", "settings.lam_over=0"),
+    _row("two-stage", "twin", first="simnpo"),
+    _row("twin-kl", "twin-kl"),
+    _row("twin", "twin"),
+    _row("twin-dual", "twin", *INSIDE),
+    _row("twin-projected", "twin", *INSIDE, *PROJECTED),
+    _row("twin-by-fact", "twin", "settings.identity=fact"),
+    _row("twin-any-answer", "twin", "settings.floors=type"),
+    _row("twin-floor-only", "twin", "settings.lam_over=0"),
+    _row("twin-one-way", "twin", "settings.reverse=0"),
+    _row("twin-kl-kept", "twin", "retain.loss=kl", "retain.weight=16"),
+    _row("twin-logit", "twin-logit"),
+    *(_row(f"{name}-last-{part}", name, *sets) for part, sets in LAST.items() for name in ("simnpo", "twin")))}
+AS = {f"{name}-last-{part}": name for part in LAST for name in ("simnpo", "twin")} | dict.fromkeys((
+    "twin-projected", "twin-by-fact", "twin-any-answer", "twin-floor-only", "twin-one-way", "twin-kl-kept"),
+    "twin")  # whose setting a row takes
+TARGETS = {"patient": "patient:P-0001-002", "institution": "institution:H-0003",
+           "studies": "study:S-0001-001-1 or study:S-0002-002-1 or study:S-0003-003-2 or study:S-0004-004-2"}
 
 EXCESS = {"exact_excess": "leak_mean", "choice_excess": "choice_cc", "relearn_excess": "relearned",
           "benign_excess": "relearned_benign", "int4_excess": "int4"}  # value - that of the retrained model
@@ -57,6 +80,11 @@ def concepts(world: str, overlap: float, **settings: int) -> Domain:
     """A class of concepts; `overlap`: of its names and values with those of what stays."""
     return Domain(world=world, preset="small", settings={**settings, "overlap": overlap},
                   label=f"{world}, overlap {overlap:g}")
+
+
+def people(data: Path | None, **settings: int) -> Domain:
+    """Some people of LUME's second task, in the folder `data`."""
+    return Domain(world=lume.NAME, settings=settings, division="relations", label="people of LUME", data=data)
 
 
 def beside(own: Mapping[str, float | None], retrained: Mapping[str, float | None]) -> Columns:

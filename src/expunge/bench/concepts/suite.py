@@ -25,7 +25,7 @@ from expunge.bench.concepts import lab as work
 from expunge.bench.concepts.cell import Cell, Domain
 from expunge.bench.concepts.lab import Bench, Lab
 from expunge.bench.concepts.rows import REFERENCES, Row
-from expunge.bench.concepts.tuning import chosen, trial
+from expunge.bench.concepts.tuning import chosen, joined, trial
 from expunge.bench.concepts.workers import Workers
 from expunge.bench.tune import KEEP, Setting
 from expunge.errors import InputError, unknown
@@ -48,6 +48,7 @@ class Preset(BaseModel):
     validation: int = Field(7, description="seed of the worlds that settings are chosen on")
     tune_on: int | None = Field(None, ge=1, description="so many domains, the first of which serves those beyond; "
                                 "all if not given")
+    together: bool = Field(False, description="one setting for all domains, by the means over those tuned on")
     keep: float = Field(KEEP, gt=0, le=1, description="retention on validation records that a chosen setting must have")
     workers: int | None = Field(None, description="used when the command names none; else the free cores")
 
@@ -103,7 +104,8 @@ class Suite:
 
     def _claim(self) -> None:
         """Take the folder, or go on in it; refuse another's, and one that is being written."""
-        settled = self.preset.model_dump(mode="json", exclude={"seeds", "rows", "workers"})  # the rest may grow
+        grows = {"seeds", "rows", "workers", "sides"}
+        settled = self.preset.model_dump(mode="json", exclude=grows)
         about = {"suite": self.name, "preset": settled}
         mark = self.out / f"{self.name}.run.json"
         if self.out.exists() and not self.out.is_dir():
@@ -191,9 +193,14 @@ class Suite:
         places = list(dict.fromkeys(cells.values()))
         self.teach(places, REFERENCES[:2])
         self.perform([(cell, row, setting) for cell in places for row in rows for setting in settings])
-        found = {cell: {row.name: chosen([trial(s, self.lab.result(cell, row, s)) for s in settings], self.preset.keep)
-                        for row in rows} for cell in places}
-        for cell, of_rows in found.items():
+        trials = {cell: {row.name: [trial(s, self.lab.result(cell, row, s)) for s in settings] for row in rows}
+                  for cell in places}
+        if self.preset.together:
+            common = {row.name: joined([trials[cell][row.name] for cell in places]) for row in rows}
+            trials = dict.fromkeys(places, common)
+        found = {cell: {name: chosen(of_row, self.preset.keep) for name, of_row in of_rows.items()}
+                 for cell, of_rows in trials.items()}
+        for cell, of_rows in list(found.items())[: 1 if self.preset.together else None]:
             for name, entry in of_rows.items():
                 self.note(f"{cell}: {name}: " + ("every setting diverged" if entry["chosen"] is None
                                                  else f"chosen {Setting(**entry['chosen'])}"))

@@ -27,6 +27,16 @@ def trial(setting: Setting, found: dict[str, float | None] | str) -> Trial:
     return Trial(setting=setting, distance=found["distance_to_retrained"], kept=found["retention"] or 0.0)
 
 
+def joined(parts: Sequence[Sequence[Trial]]) -> list[Trial]:
+    """The trials of several worlds as one: means for every setting; one that diverged anywhere has no distance."""
+    found = []
+    for of_setting in zip(*parts, strict=True):
+        far = [t.distance for t in of_setting if t.distance is not None]
+        found.append(Trial(setting=of_setting[0].setting, kept=sum(t.kept for t in of_setting) / len(of_setting),
+                           distance=sum(far) / len(far) if len(far) == len(of_setting) else None))
+    return found
+
+
 def chosen(trials: Sequence[Trial], keep: float = KEEP) -> dict[str, Any]:
     """The trials of one row and the setting chosen, or None where every one diverged."""
     try:
