@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from expunge.corpus import Record
 from expunge.engine.rows import anchors
-from expunge.engine.twins import asked_of, choose, levelled
+from expunge.engine.twins import asked_of, choose, levelled, together
 from expunge.models.batches import chunks
 
 
@@ -29,6 +31,17 @@ def test_each_fact_takes_the_candidate_nearest_to_its_draws() -> None:
     assert choose(gold, np.array([3.0, 3.0, 1.0]), facts) == [1, 1, 0]
     # one for all: 4 + 1 against 1 + 8
     assert choose(gold, np.array([3.0, 3.0, 1.0]), [()] * 3) == [0, 0, 0]
+
+
+def test_a_person_has_one_twin_but_for_facts_that_it_would_give_away() -> None:
+    """Candidate 1 for all; it gives the phone number away (.2 nats), which then takes candidate 0, its two questions
+    alike. Where options are offered the true answer is likely anyway."""
+    phone, drug = person("Anna Keller", "555-0101", "aspirin")
+    chosen = replace(drug, id="c", options=("aspirin", "ramipril"))
+    rows = [replace(phone, facts=("p",)), replace(phone, id="again", facts=("p",)), replace(drug, facts=("d",)),
+            replace(chosen, facts=("d",))]
+    gold = np.array([[4.0, 4.0, 9.0, 9.0], [0.2, 3.0, 2.0, 0.1]])
+    assert together(gold, [0, 0, 0, 0], [1, 1, 1, 1], rows, 1.5) == [0, 0, 1, 1]
 
 
 def test_floors_are_levelled_to_the_mean_and_never_sink_under_the_least() -> None:

@@ -91,6 +91,17 @@ def choose(gold: Nats, wanted: Nats, facts: Sequence[tuple[str, ...]]) -> list[i
     return [best[fact] for fact in facts]
 
 
+def together(gold: Nats, apart: Sequence[int], one: Sequence[int], records: Sequence[Record],
+             least: float) -> list[int]:
+    """`one` candidate for every question of a subject, but for the facts that it would give away.
+
+    gold   NLL of the true answers [candidates, N]
+    apart  the candidate that each fact would take by itself, for those with a true answer under `least` nats
+    """
+    given = {r.fact_keys for k, r in enumerate(records) if not r.options and gold[one[k], k] < least}
+    return [apart[k] if r.fact_keys in given else one[k] for k, r in enumerate(records)]
+
+
 def levelled(wanted: Nats, least: Nats, mean: float) -> Nats:
     """Floors [N] of at least `least` [N] with the given mean: the part of `wanted` above `least`, all times one factor.
 
@@ -128,8 +139,9 @@ def twin_rows(lm: LanguageModel, forget: Sequence[Record], others: Sequence[Reco
         least = np.array([0.0 if r.options else method.least_floor for r in records])
         wanted = np.array([null.draw(low, stream(seed, "floor", r.id))
                            for r, null, low in zip(records, nulls, least, strict=True)])
-        facts = [r.fact_keys if method.identity == "fact" else () for r in records]
-        chosen = choose(gold, wanted, facts)
+        chosen = choose(gold, wanted, [r.fact_keys for r in records])
+        if method.identity == "subject":
+            chosen = together(gold, chosen, choose(gold, wanted, [()] * len(records)), records, method.least_floor)
         if not method.lam_over:  # what the teacher finds unlikelier than was drawn stays so
             least = np.maximum(least, gold[chosen, np.arange(len(records))])
         floors = levelled(wanted, least, float(np.mean([null.nll.mean() for null in nulls])))
