@@ -147,7 +147,7 @@ def test_one_setting_means_no_tuning_and_a_model_that_learnt_nothing_is_called_v
 
 
 def test_the_shipped_presets_compare_the_same_six_methods() -> None:
-    assert set(METHODS) == {"grad_diff", "npo", "simnpo", "sequential", "dual-npo", "twin"}
+    assert set(METHODS) == {"grad_diff", "npo", "simnpo", "sequential", "dual-npo", "twin-kl", "twin"}
     assert all(PRESETS[name].methods == METHODS for name in ("smoke", "cpu"))
     assert PRESETS["cpu"].seeds == (42, 123, 789)
     assert len(PRESETS["smoke"].settings) == 1

@@ -10,7 +10,7 @@ from expunge.bench.tune import Setting
 from expunge.engine.memorise import Memorise
 from expunge.models.tiny import TinyConfig
 
-METHODS = ("grad_diff", "npo", "simnpo", "sequential", "dual-npo", "twin")
+METHODS = ("grad_diff", "npo", "simnpo", "sequential", "dual-npo", "twin-kl", "twin")
 
 
 class Preset(BaseModel):

@@ -55,9 +55,9 @@ def page(found: Mapping[str, Any]) -> str:
            "differences of a few points mean nothing."),
         _gate(found),
         _tuning(found),
-        "`twin` asks about somebody else in the subject's place and so needs identifiers. Rows that name a person "
-        f"(Task2: {found['twin_rows']['named']} of {found['twin_rows']['all']} forget rows) go through `twin`; the "
-        "rest go through `simnpo` in a second run on top, the steps shared in proportion to the rows. Strings that "
+        "`twin` and `twin-kl` ask about somebody else in the subject's place and so need identifiers. Rows that name a "
+        f"person (Task2: {found['twin_rows']['named']} of {found['twin_rows']['all']} forget rows) go through them; "
+        "the rest go through `simnpo` in a second run on top, the steps shared in proportion to the rows. Strings that "
         "merely occur with one document of Task1 or Task3 were not taken for identifiers: most are no names.",
         "## Ours",
         markdown(["model", *OWN.values()], filled(summary, list(OWN))),

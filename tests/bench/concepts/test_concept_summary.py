@@ -80,7 +80,7 @@ def test_every_setting_of_the_grid_is_tried_and_the_nearest_that_keeps_is_chosen
 
 
 def test_rows_have_recipes_and_an_unknown_one_is_named_with_its_nearest() -> None:
-    assert {"full", "default", "ga", "grad_diff", "kl_min", "npo", "simnpo", "ihl", "random_relabel",
+    assert {"full", "twin-kl", "ga", "grad_diff", "kl_min", "npo", "simnpo", "ihl", "random_relabel",
             "sequential"} <= set(RECIPES)
     assert [r.name for r in rows(("full", "npo", "ga"), ("ga", "full"))] == ["full", "ga"]
     with pytest.raises(InputError, match='unknown row "nppo"; did you mean "npo"'):

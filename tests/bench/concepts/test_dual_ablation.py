@@ -182,7 +182,7 @@ def test_two_commands_do_not_work_in_one_folder(finished: Found) -> None:
 
 
 def test_the_shipped_presets_hold_what_was_promised() -> None:
-    baselines = {"default", "ga", "grad_diff", "kl_min", "npo", "simnpo", "ihl", "random_relabel", "sequential"}
+    baselines = {"twin-kl", "ga", "grad_diff", "kl_min", "npo", "simnpo", "ihl", "random_relabel", "sequential"}
     assert {"full", *baselines} <= set(dual_ablation.PRESETS["smoke"].rows)
     cpu = dual_ablation.PRESETS["cpu"]
     assert cpu.seeds == (42, 123, 789)

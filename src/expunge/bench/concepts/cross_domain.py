@@ -23,7 +23,7 @@ from expunge.bench.table import markdown, plain
 from expunge.files import write_json
 
 NAME = "cross-domain"
-ROWS = ("full", "default", "npo", "simnpo")
+ROWS = ("full", "twin-kl", "npo", "simnpo")
 PRESETS = {
     "smoke": Preset(domains=sizes.LITTLE[1:], bench=sizes.SMALL, rows=("full", "npo"), seeds=(42,),
                     settings=sizes.SETTINGS[1:3]),

@@ -13,7 +13,7 @@ from typing import Any
 from expunge.bench.concepts import forest, sizes
 from expunge.bench.concepts.ablation_section import section, text_table
 from expunge.bench.concepts.page import publish
-from expunge.bench.concepts.rows import BASELINES, RECIPES, REFERENCES, STRATEGY, rows
+from expunge.bench.concepts.rows import BASELINES, REFERENCES, STRATEGY, rows
 from expunge.bench.concepts.suite import Preset, Suite
 from expunge.bench.concepts.suite import preset as named
 from expunge.bench.concepts.summary import differences, summarised
@@ -23,11 +23,12 @@ from expunge.files import write_json
 NAME = "dual-ablation"
 PARTS = tuple(name for name in STRATEGY if name != "full")
 COMPARED = ("distance_to_retrained", "retention", "choice_cc", "leak_mean")
+ALL = (*STRATEGY, *BASELINES)
 PRESETS = {
     "smoke": Preset(domains=sizes.LITTLE[2:], bench=sizes.SMALL, rows=("full", *BASELINES), seeds=(42,),
                     settings=(Setting(lr_factor=3, steps=60, retain_factor=2),)),
-    "cpu": Preset(domains=sizes.DOMAINS, bench=sizes.LLAMA, rows=tuple(RECIPES), settings=sizes.SETTINGS, tune_on=1),
-    "gpu": Preset(domains=sizes.LARGE, bench=sizes.GPT2, rows=tuple(RECIPES), settings=sizes.SETTINGS, workers=1),
+    "cpu": Preset(domains=sizes.DOMAINS, bench=sizes.LLAMA, rows=ALL, settings=sizes.SETTINGS, tune_on=1),
+    "gpu": Preset(domains=sizes.LARGE, bench=sizes.GPT2, rows=ALL, settings=sizes.SETTINGS, workers=1),
 }
 
 

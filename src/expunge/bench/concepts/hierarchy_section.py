@@ -64,7 +64,7 @@ def section(found: Mapping[str, Any], pictures: str) -> str:
         "else. Retained records never mention them, so only alpha and beta of their level can spare "
         "them. **L4-swapped**: L4 gets alpha and beta of L1; **L1-swapped**: L1 gets those of L4; **both-swapped**: "
         "both; **flat**: the mean of all four everywhere; **L4-alpha**, **L4-beta**, …: only one of the two is "
-        "exchanged; `default` (twin) and `npo` know no levels. `retrained` never met the chapter.",
+        "exchanged; `twin-kl` and `npo` know no levels. `retrained` never met the chapter.",
         f"![Exact answers on L4 and L1 of the chapter]({pictures}/hierarchy-validation.svg)",
         "### Exact answers", markdown(["row", *HEADS], _levels(found, "exact")),
         "### Answer probability", markdown(["row", *HEADS], _levels(found, "probability")),
@@ -109,9 +109,9 @@ def lines(found: Mapping[str, Any]) -> list[str]:
                             for name, level in (("full", "L4"), ("full", "L1"), ("retrained", "L4")))
         told.append(f"`full` gives {four:.0%} of the target's answers exactly and {one:.0%} of those on L1; the "
                     f"retrained model, which met neither, {never:.0%} of the target's.")
-    if (four := of.get("default", {}).get(column("chapter", "exact", "L4"), {}).get("mean")) is not None:
-        told.append(f"`default`, the same loss without levels and weights, gives {four:.0%} of the target's and "
-                    f"{of['default'][column('chapter', 'exact', 'L1')]['mean']:.0%} of those on L1.")
+    if (four := of.get("twin-kl", {}).get(column("chapter", "exact", "L4"), {}).get("mean")) is not None:
+        told.append(f"`twin-kl`, the same loss without levels and weights, gives {four:.0%} of the target's and "
+                    f"{of['twin-kl'][column('chapter', 'exact', 'L1')]['mean']:.0%} of those on L1.")
     if "flat" in effects:
         told.append("Without levels (`flat`) L1 of the chapter moves by "
                     f"{_cell(effects['flat']['exact']['L1'])} and L4 by {_cell(effects['flat']['exact']['L4'])}.")

@@ -52,7 +52,7 @@ CONDITIONS = {row.name: row for row in (
     Row(name="L4-beta", recipe="dual", sets=_swap("L4", "L1", "beta")),
     Row(name="L1-alpha", recipe="dual", sets=_swap("L1", "L4", "alpha")),
     Row(name="L1-beta", recipe="dual", sets=_swap("L1", "L4", "beta")),
-    Row(name="default", recipe="twin"),
+    Row(name="twin-kl", recipe="twin-kl"),
     Row(name="npo", recipe="npo"))}
 HALVES = ("L4-alpha", "L4-beta", "L1-alpha", "L1-beta")
 MAIN = tuple(name for name in CONDITIONS if name not in HALVES)
@@ -182,7 +182,7 @@ def picture(found: Mapping[str, Any]) -> str:
     """What should go beside what should stay, condition by condition."""
     of = found["levels"]
     columns = [column("chapter", "exact", level) for level in ("L4", "L1")]
-    groups = dict.fromkeys(MODELS, "models") | dict.fromkeys(("default", "npo"), "no hierarchy")
+    groups = dict.fromkeys(MODELS, "models") | dict.fromkeys(("twin-kl", "npo"), "no hierarchy")
     marks = tuple(forest.Mark(name, (of[name][columns[0]]["mean"], of[name][columns[1]]["mean"]),
                               (of[name][columns[0]]["interval"], of[name][columns[1]]["interval"]),
                               groups.get(name, "dual")) for name in of if of[name][columns[0]]["mean"] is not None)

@@ -37,6 +37,26 @@ Written by the command itself. Every cell is a request to a world whose truth is
 target, a retrained model that never met it, and a second retrained seed, which is the noise floor. Worlds that
 settings were chosen on are not audited."""
 
+TRIED = """## What the tuning worlds taught
+
+Worlds of seeds 7, 8 and 9, whose figures stand in no table. What helped is in `twin`:
+
+- **An answer is as unlikely as it is rare.** A retrained model finds what many others say likely and what nobody else
+  says far-fetched; floors drawn from all answers of the type make every fact as likely as the next. Drawn from answers
+  that as many others give, they follow the retrained model's losses fact by fact.
+- **Floors as targets.** A floor alone lets true answers sink far below what strangers' answers have.
+- **One twin for a person.** A twin for every fact has to be learnt fact by fact, and what stays pays for it; one for
+  all is a change of what the name means. It makes relearning easier, though: what was one change is undone as one.
+- **Both divergences.** KL from the teacher alone leaves a model that hedges where it cannot follow, and its
+  entropy marks the person.
+
+What did not help, or only moved along the trade of forgetting against keeping: a tolerance on the distance to the
+teacher; ranks 2, 4 and 32; the lower or the upper half of the blocks alone; full weights; longer runs; larger batches;
+a pull on hidden states; a last phase that only keeps; adapters that start along forget-against-retain directions; other
+people's questions asked about what is left of a person; a group of a batch, or a penalty on logits, for answers that
+the target shares with others. What is lost outside the target is mostly just that: untouched records whose answer the
+target has, too. Twins of a study by another number rather than another name give the truth away."""
+
 THREATS = """## Threats to validity
 
 - Models are small and made from scratch on invented records; nothing here shows that a setting is right for a large
@@ -91,7 +111,7 @@ def page(found: Mapping[str, Any], pictures: str) -> str:
         "## Distance / kept, by request", markdown(["row", *domains], by),
         "## What is kept of whom, and what comes back", markdown(["row", *KEPT.values()], table(found, KEPT)),
         *_goals(found), *_against(found), *_sides(found),
-        "## Reading", "\n".join(f"- {line}" for line in reading(found)), THREATS]
+        "## Reading", "\n".join(f"- {line}" for line in reading(found)), TRIED, THREATS]
     return "\n\n".join(parts) + "\n"
 
 

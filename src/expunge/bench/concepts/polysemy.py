@@ -34,7 +34,7 @@ from expunge.models.language_model import load, merged
 NAME = "polysemy"
 MODELS = REFERENCES[:2]
 FILE = "polysemy.npz"  # beside the other scores of a model
-ROWS = ("full", "dual-geometric", "dual-token", "npo", "default")
+ROWS = ("full", "dual-geometric", "dual-token", "npo", "twin-kl")
 WEIGHED = "full"  # the row whose token weights are looked at
 SIZE = {"polysemes": 40, "spared": 10}  # words with two senses per world and seed; so many keep their target sense
 WORLDS = ("hospital", "mental-health", "finance")
@@ -133,7 +133,7 @@ def weights(found: Sequence[tuple[Cell, Sequence[Word], Mapping[str, Mapping[str
 
 def picture(found: Mapping[str, Any]) -> str:
     """What is left of either sense, row by row."""
-    groups = dict.fromkeys(MODELS, "models") | dict.fromkeys(("default", "npo"), "baselines")
+    groups = dict.fromkeys(MODELS, "models") | dict.fromkeys(("twin-kl", "npo"), "baselines")
 
     def mark(name: str, left: Mapping[str, Any]) -> forest.Mark:
         ends = [None if of["low"] is None else (of["low"], of["high"]) for of in (left["target"], left["other"])]
