@@ -1,7 +1,7 @@
 """What is kept against how near the retrained model a row comes, one pane per request, as SVG.
 
-The rows that no other beats in both are joined by a line. Surprising: the axes are cut, so that rows which keep nearly
-all can be told apart; a row outside stands at the edge, hollow.
+The rows that no other beats in both are joined by a line; thin lines show where their seeds lie. Surprising: the axes
+are cut, so that rows which keep nearly all can be told apart; a row outside stands at the edge, hollow.
 """
 
 from __future__ import annotations
@@ -36,24 +36,33 @@ def draw(found: Mapping[str, Any]) -> str:
         for k, domain in enumerate(domains):
             points = {row: (of["distance_to_retrained"], of["retention"]) for row in (*rows, "retrained-2")
                       if (of := found["by_domain"][row][domain])["distance_to_retrained"] is not None}
+            spread = {row: list(found["cells"][row][domain].values()) for row in points}
             axes = figure.add_subplot(-(-len(domains) // 2), min(2, len(domains)), k + 1)
-            _pane(axes, domain, points)
+            _pane(axes, domain, points, spread)
         figure.tight_layout()
         stream = io.StringIO()
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Title": "Near and kept"})
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
 
 
-def _pane(axes: Any, domain: str, points: Mapping[str, Point]) -> None:
+def _pane(axes: Any, domain: str, points: Mapping[str, Point], spread: Mapping[str, Sequence[Any]]) -> None:
     best = front({name: p for name, p in points.items() if name not in REFERENCES})
     inside = {name: (min(far, MOST), max(kept, LEAST)) for name, (far, kept) in points.items()}
+    named = 0
     axes.plot(*_steps([inside[name] for name in best]), color=COLOURS[0], linewidth=1, zorder=1)
     for name, (x, y) in inside.items():
         colour = INK if name in REFERENCES else COLOURS[0] if name in best else SOFT
         hollow = (x, y) != points[name]
         axes.plot(x, y, "o", color=colour, markersize=5, markerfacecolor="white" if hollow else colour, zorder=2)
+        if name in best or name in REFERENCES:
+            seeds = [(min(s["distance_to_retrained"], MOST), max(s["retention"], LEAST)) for s in spread[name]
+                     if s.get("distance_to_retrained") is not None]
+            axes.plot((min(x for x, _ in seeds), max(x for x, _ in seeds)), (y, y), color=colour, linewidth=0.6)
+            axes.plot((x, x), (min(y for _, y in seeds), max(y for _, y in seeds)), color=colour, linewidth=0.6)
         if name in best or name in REFERENCES or hollow:
-            axes.annotate(name, (x, y), (4, 4), textcoords="offset points", fontsize=7, color=colour)
+            named += 1
+            axes.annotate(name, (x, y), (5, 5 if named % 2 else -11), textcoords="offset points", fontsize=7,
+                          color=colour)
     axes.axhline(0.99, color=RULE, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
     axes.set_xlim(0, MOST * 1.12)
     axes.set_ylim(LEAST - 0.005, 1.015)
