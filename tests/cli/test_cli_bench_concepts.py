@@ -23,6 +23,7 @@ def test_a_suite_gets_what_was_typed(cli: Cli, monkeypatch: pytest.MonkeyPatch, 
                                      changed: dict[str, Any]) -> None:
     def suite(**given: Any) -> dict[str, Any]:
         given.pop("say")("working")
+        assert given.pop("data", None) is None
         assert given == {"preset": "smoke", "out": Path("runs") / "bench-concepts-smoke"} | FREE | changed
         return {"methods": {"npo": {"leak": float("nan")}}, "table": "row  leak\nnpo     –"}
 
@@ -30,6 +31,16 @@ def test_a_suite_gets_what_was_typed(cli: Cli, monkeypatch: pytest.MonkeyPatch, 
     found = cli("bench", name, "--preset", "smoke", *words)
     assert (found.code, found.out, found.line) == (0, "row  leak\nnpo     –\n", "working")
     assert cli("bench", name, "--preset", "smoke", *words, "--json").json["methods"] == {"npo": {"leak": None}}
+
+
+def test_only_the_suite_with_a_part_on_published_text_takes_its_folder(cli: Cli, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    found = cli("bench", "which-objective", "--preset", "cpu", "--data", str(empty), "--out", str(tmp_path / "out"))
+    assert found.code == 2
+    assert "holds no LUME files" in found.line
+    assert not (tmp_path / "out").exists()
+    assert cli("bench", "polysemy", "--data", str(empty)).code == 2
 
 
 def test_every_suite_has_its_place_on_the_page() -> None:

@@ -20,13 +20,13 @@ def check(recipe: Recipe) -> None:
     needs = recipe.build_method().requires()
     found = [
         (recipe.train.which != "lora", "train.which", "full weights have no gradients per unit here", "set it to lora"),
-        (recipe.train.drop_blocks > 0, "train.drop_blocks", "gradients per unit were not checked with adapters left "
-         "out", "set it to 0"),
         (needs.rows == "twin", "method", f"{recipe.method} makes its targets (identities, strangers' answers, floors) "
          "out of other people's records, and its floors follow the losses of the run",
          "take npo, simnpo or grad_diff; dual with settings.loss: npo"),
         (needs.rows == "relabel", "method", f"{recipe.method} answers with other people's answers",
          "take npo, simnpo or grad_diff"),
+        (recipe.train.drop_blocks > 0, "train.drop_blocks", "gradients per unit were not checked with adapters left "
+         "out", "set it to 0"),
         (recipe.uses_retain and recipe.retain.anchors, "retain.anchors", "are made out of several people's records",
          "set it to false"),
         (recipe.retain.balance, "retain.balance", "draws by group what a private run draws by independent coins",
