@@ -64,6 +64,8 @@ THREATS = """## Threats to validity
 - Method and score have the same authors. `distance` is a plain sum of ours; every part of it stands beside it.
 - One setting per row serves all requests, as a default must; it was chosen by means over the requests of the trials.
 - `twin` and its fixed numbers were worked out on worlds of seeds 7, 8 and 9; of the rows beside it only rate was tried.
+  Its `drop_blocks` was raised from 0 after the demo of seed 42, another hospital than this one, failed on relearning.
+- Worlds of seeds 42, 123 and 789 were audited once before, with earlier forms of `twin`.
 - Three seeds: a seed is a world, its original and its run at once, so intervals are wide and hold for such worlds.
 - Retention is read off a third of what stays, which no run is given. Whoever gives all records keeps more.
 - Relearning is one attack with fixed steps and rate. Longer training brings more back, from the retrained model too."""
