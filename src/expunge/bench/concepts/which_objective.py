@@ -86,7 +86,7 @@ BLOCKS = Side(
     title="Fewer blocks, as many numbers",
     about="Adapters on the last half and the last quarter of the blocks, their rank raised so that as many numbers "
     "train.",
-    rows=("simnpo", "simnpo-last-quarter", "twin", "twin-last-half", "twin-last-quarter"),
+    rows=("simnpo", "simnpo-last-half", "simnpo-last-quarter", "twin", "twin-last-half", "twin-last-quarter"),
     domains=(_house("institution"),))
 APART = Side(
     title="Worlds without overlap", about="Every institution has values of its own, so more can be guessed.",
