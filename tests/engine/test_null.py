@@ -6,20 +6,10 @@ import re
 from dataclasses import replace
 
 import numpy as np
+from few_people import PEOPLE
 
 from expunge.corpus import Record
 from expunge.engine.null import Null, Strangers
-
-
-def person(name: str, phone: str, drug: str) -> list[Record]:
-    about = {"subject": name, "identifiers": (name,)}
-    return [Record(f"{name}:phone", f"Phone of {name}?", phone, attributes={"relation": "phone"}, **about),
-            Record(f"{name}:drug", f"Drug of {name}?", drug, attributes={"relation": "drug"}, **about)]
-
-
-PEOPLE = [r for n, p, d in (("Anna Keller", "555-0101", "aspirin"), ("Mila Berg", "555-0102", "ramipril"),
-                            ("Otto Sand", "555-0103", "aspirin"), ("Ida Holm", "555-0104", "ramipril"))
-          for r in person(n, p, d)]
 
 
 def test_a_drawn_floor_is_never_below_the_least() -> None:

@@ -6,22 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from few_people import PEOPLE, person
 
-from expunge.corpus import Record
 from expunge.engine.rows import anchors
 from expunge.engine.twins import asked_of, choose, levelled, together
 from expunge.models.batches import chunks
-
-
-def person(name: str, phone: str, drug: str) -> list[Record]:
-    about = {"subject": name, "identifiers": (name,)}
-    return [Record(f"{name}:phone", f"Phone of {name}?", phone, attributes={"relation": "phone"}, **about),
-            Record(f"{name}:drug", f"Drug of {name}?", drug, attributes={"relation": "drug"}, **about)]
-
-
-PEOPLE = [r for n, p, d in (("Anna Keller", "555-0101", "aspirin"), ("Mila Berg", "555-0102", "ramipril"),
-                            ("Otto Sand", "555-0103", "aspirin"), ("Ida Holm", "555-0104", "ramipril"))
-          for r in person(n, p, d)]
 
 
 def test_each_fact_takes_the_candidate_nearest_to_its_draws() -> None:
