@@ -70,8 +70,7 @@ class Lab:
         return self.folder(cell) / f"{name}.scores"
 
     def stages(self, cell: Cell, row: Row, setting: Setting) -> tuple[Stage, ...]:
-        return plan(row.name, row.known(), cell.sets().forget, setting, self.bench.batch, cell.seed,
-                    row.first)
+        return plan(row.name, row.known(), cell.sets().forget, setting, self.bench.batch, cell.seed, row.first)
 
     def run_folder(self, cell: Cell, row: Row, setting: Setting) -> Path:
         return self.folder(cell) / "runs" / f"{row.name}-{key(self.stages(cell, row, setting))}"

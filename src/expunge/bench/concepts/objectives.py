@@ -1,8 +1,7 @@
 """What `which-objective` compares and asks: its rows, its requests, and columns beside the retrained model.
 
-Surprising: `simnpo` stands there twice, with its own retain term and with that of `twin`. Otherwise what is owed to the
-way of keeping would be credited to the way of forgetting. "One study" is four, each of another patient: the facts of a
-single one are too few to tell anything by.
+Rows that no preset has can be asked for with `--rows`: `simnpo-kept` is SimNPO with the retain term of `twin`.
+Surprising: "studies" are four, each of another patient: the facts of a single one are too few to tell anything by.
 """
 
 from __future__ import annotations
@@ -82,7 +81,7 @@ def concepts(world: str, overlap: float, **settings: int) -> Domain:
                   label=f"{world}, overlap {overlap:g}")
 
 
-def people(data: Path | None, **settings: int) -> Domain:
+def people(data: Path, **settings: int) -> Domain:
     """Some people of LUME's second task, in the folder `data`."""
     return Domain(world=lume.NAME, settings=settings, division="relations", label="people of LUME", data=data)
 

@@ -89,7 +89,7 @@ BLOCKS = Side(
     rows=("simnpo", "simnpo-last-half", "simnpo-last-quarter", "twin", "twin-last-half", "twin-last-quarter"),
     domains=(_house("institution"),))
 APART = Side(
-    title="Worlds without overlap", about="Every institution has values of its own, so more can be guessed.",
+    title="Worlds without overlap", about="Every institution has values of its own, which nobody who stays shares.",
     rows=("simnpo", "twin-kl", "twin"), domains=(_house("institution", 0.0),))
 PRESETS = {
     "smoke": Objectives(domains=(hospital("patient", 0.5, **LITTLE),), bench=sizes.SMALL, seeds=(42,), keep=0.98,
@@ -121,18 +121,21 @@ def main(*, preset: str, out: Path, seeds: tuple[int, ...], only: tuple[str, ...
     """Run the suite and return everything it found, ready for JSON (`table` is its text form).
 
     seeds    one world, one original and one run of every row for each; empty means the preset's own
-    only     rows to run, beside the references, without the smaller comparisons; empty means all of the preset
+    only     rows to run, beside the references, without the preset's smaller comparisons; empty means all
     results  the page to write, or a folder for `which-objective.md`
     data     folder of LUME as published; without it nothing is said about published text
-    InputError for an unknown preset or row, a seed twice, a folder that holds another run, or one without LUME.
+    InputError for an unknown preset or row, a seed twice, a folder that holds another run or no LUME, or `data` for a
+    preset that has no part on it.
     """
     chosen = named(preset, PRESETS)
     todo, sides = objectives(chosen.rows, only), () if only else chosen.sides
-    if data and chosen.people:
+    if data:
+        if chosen.people is None:
+            raise InputError("--data", f"preset {preset} has no part on published text", "choose cpu, or leave it out")
         text = people(data, **chosen.people)
         Cell(domain=text, seed=chosen.validation).sets()  # a folder without LUME is found now
         about = "Published text: people of its second task, drawn by the seed; settings are those chosen on hospitals."
-        sides = (*sides, Side(title="People of LUME", about=about, rows=FEW, domains=(text,)))
+        sides = (*sides, Side(title="People of LUME", about=about, rows=only or FEW, domains=(text,)))
     for row in todo:
         row.known()  # a recipe that does not exist is found before the first model is taught
     with Suite(NAME, preset, chosen, Path(out), seeds, workers, say) as suite:
