@@ -41,6 +41,9 @@ def test_only_the_suite_with_a_part_on_published_text_takes_its_folder(cli: Cli,
     assert "holds no LUME files" in found.line
     assert not (tmp_path / "out").exists()
     assert cli("bench", "polysemy", "--data", str(empty)).code == 2
+    small = cli("bench", "which-objective", "--preset", "smoke", "--data", str(empty), "--out", str(tmp_path / "out"))
+    assert small.code == 2
+    assert "preset smoke has no part on published text" in small.line
 
 
 def test_every_suite_has_its_place_on_the_page() -> None:
