@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from engine_builders import loop, recipe
 
 from expunge.corpus import Record
@@ -77,6 +78,20 @@ def test_relabelled_rows_keep_their_first_wrong_answer_where_they_are_not_renewe
             seen.setdefault(engine.table.items[k].id, set()).add(engine.table.items[k].answer)
     assert set(seen) == {r.id for r in engine.forget}
     assert all(len(answers) == 1 for answers in seen.values())
+
+
+def test_with_targets_teachers_find_true_answers_exactly_as_unlikely_as_was_drawn(folders: dict[str, Path]) -> None:
+    def apart(lam_over: float) -> list[float]:
+        engine = loop(folders["llama"], recipe("twin", settings={"candidates": 2, "lam_over": lam_over}))
+        found = []
+        for row in engine.table.rows:
+            if row.is_gold and row.teacher is not None:
+                answer = torch.tensor(row.item.answer[:-1])
+                found.append(float(-row.teacher[:-1].gather(-1, answer.unsqueeze(-1)).mean()) - row.floor)
+        return found
+
+    assert apart(1.0) == pytest.approx([0.0] * 9, abs=1e-3)
+    assert all(gap > -1e-3 for gap in apart(0.0))
 
 
 def test_a_twin_run_has_one_gold_row_for_each_record_with_the_teachers_distribution(folders: dict[str, Path]) -> None:

@@ -42,12 +42,18 @@ def test_the_divergence_the_other_way_round_has_a_weight_of_its_own() -> None:
 
 
 def test_a_true_answer_above_its_target_is_drawn_down_where_that_has_a_weight() -> None:
-    """3 nats against a target of 1: 2 too many; below the target only the floor counts."""
-    assert float(Twin().forget_loss(row(TEACHER, floor=1.0, nll=3.0))) == pytest.approx(0, abs=1e-7)
-    assert float(Twin(lam_over=0.25).forget_loss(row(TEACHER, floor=1.0, nll=3.0))) == pytest.approx(0.5)
+    """4 nats against a target of 2: 2 too many; below the target only the floor counts."""
+    assert float(Twin().forget_loss(row(TEACHER, floor=2.0, nll=4.0))) == pytest.approx(0, abs=1e-7)
+    assert float(Twin(lam_over=0.25).forget_loss(row(TEACHER, floor=2.0, nll=4.0))) == pytest.approx(0.5)
     assert float(Twin(lam_over=0.25).forget_loss(row(TEACHER, floor=3.0))) == pytest.approx(1.0)
-    assert float(Twin(lam_over=0.25).forget_loss(row(TEACHER, floor=1.0, gold=False, nll=3.0))) == pytest.approx(
+    assert float(Twin(lam_over=0.25).forget_loss(row(TEACHER, floor=2.0, gold=False, nll=4.0))) == pytest.approx(
         0, abs=1e-7)
+
+
+def test_a_true_answer_is_never_drawn_down_to_where_it_would_be_known() -> None:
+    """A floor of .1, which a question with options may draw, asks for nothing; 2 nats count from the least floor."""
+    assert float(Twin(lam_over=1.0).forget_loss(row(TEACHER, floor=0.1, nll=1.0))) == pytest.approx(0, abs=1e-7)
+    assert float(Twin(lam_over=1.0).forget_loss(row(TEACHER, floor=0.1, nll=2.0))) == pytest.approx(0.5)
 
 
 def test_without_distance_only_the_floor_is_left() -> None:

@@ -195,9 +195,9 @@ def _targets(lm: LanguageModel, records: Sequence[Record], identities: Sequence[
             rows.append(ForgetRow(Encoded(item.id + OWN, item.prompt, answer), record.concept, is_gold=False))
             questions.append(Encoded(item.id + OWN, question.prompt, answer))
     taught = zip(rows, questions, teacher_logprobs(lm, questions), strict=True)
-    exact = method.lam_over > 0
     return [replace(row, asked=q, teacher=torch.cat([
-                correct_echo(t[:-1], torch.tensor(q.answer[:-1], device=t.device), row.floor, exact), t[-1:]]))
+                correct_echo(t[:-1], torch.tensor(q.answer[:-1], device=t.device), row.floor,
+                             exact=method.lam_over > 0 and row.floor >= method.least_floor), t[-1:]]))
             if row.is_gold else replace(row, asked=q, teacher=t) for row, q, t in taught]
 
 

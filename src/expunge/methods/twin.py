@@ -29,7 +29,7 @@ class Twin(Method, name="twin"):
     """Distil what the model says about a never-met twin into what it says about the person.
 
     forget: distil * mean_t (KL(p_T || p) + reverse * KL(p || p_T)), p_T = p_T(.|twin of x), p = p(.|x)
-            + [gold answer] (lam_h relu(tau - NLL(y|x)) + lam_over relu(NLL(y|x) - tau))     [B]
+            + [gold answer] (lam_h relu(tau - NLL(y|x)) + lam_over relu(NLL(y|x) - max(tau, least_floor)))     [B]
 
     Token weights, where there are any, weigh the distances; the floor is a matter of the whole answer, so it stays
     in plain nats and its term counts as much as the tokens do on average.
@@ -43,7 +43,7 @@ class Twin(Method, name="twin"):
                            "that cannot be like its teacher hedges, and whoever it is less sure about stands out")
     lam_h: float = Field(0.5, ge=0, description="weight of what the true answer's loss is short of its floor")
     lam_over: float = Field(0.0, ge=0, description="weight of what it lies above: not 0 makes the floor a target, and "
-                            "the teacher is corrected to it")
+                            "the teacher is corrected to it; never to less than least_floor")
     identity: Literal["subject", "fact"] = Field(
         "subject", description="what has a twin of its own: a subject as a whole, or every fact of it")
     floors: Literal["count", "type"] = Field(
@@ -68,8 +68,9 @@ class Twin(Method, name="twin"):
         if self.reverse:
             apart = apart + self.reverse * forward_kl(said, out.teacher.clamp(min=LEAST))
         distance = out.mean_t(out.weigh(apart))
-        short = out.floor - out.answer_nll
-        off = self.lam_h * short.relu() + self.lam_over * (-short).relu()
+        short = (out.floor - out.answer_nll).relu()
+        over = (out.answer_nll - out.floor.clamp(min=self.least_floor)).relu()
+        off = self.lam_h * short + self.lam_over * over
         return self.distil * distance + out.is_gold * off * out.mean_t(out.weigh(torch.ones_like(out.logprob)))
 
 
