@@ -68,6 +68,7 @@ THREATS = """## Threats to validity
 - Worlds of seeds 42, 123 and 789 were audited once before, with earlier forms of `twin`.
 - Three seeds: a seed is a world, its original and its run at once, so intervals are wide and hold for such worlds.
 - Retention is read off a third of what stays, which no run is given. Whoever gives all records keeps more.
+- Times were taken on a shared machine, rows at different moments, so `cost` is rough; `expunge bench step` is exact.
 - Relearning is one attack with fixed steps and rate. Longer training brings more back, from the retrained model too."""
 
 
