@@ -170,7 +170,9 @@ def test_an_image_is_a_file_beside_the_data_and_part_of_the_default_id(tmp_path:
     source = jsonl(tmp_path / "i.jsonl", *({"prompt": "What?", "answer": "A", "image": f"images/{k}.png"}
                                            for k in (1, 2)))
     first, second = load(source).records
-    assert first.image == "images/1.png"
+    assert first.image
+    assert (first.image.name, first.image.data()) == ("images/1.png", b"pixels")
+    assert first == load(Corpus.of([first, second]).save(tmp_path / "elsewhere" / "j.jsonl")).records[0]
     assert len({first.id, second.id, content_id("What?", "A")}) == 3
 
 

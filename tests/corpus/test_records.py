@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from expunge.corpus import Corpus, Record, Variant
+from expunge.corpus import Corpus, Picture, Record, Variant
 from expunge.corpus import records as room
 from expunge.corpus import store as disk
 from expunge.corpus.records import ById, Records, by_id, digest_each, ids, keep, paths, pick
@@ -27,7 +27,7 @@ a_record = st.builds(
     path=st.lists(st.sampled_from(["a:1", "b:2", "c:ü"]), max_size=3).map(tuple), subject=text, identifiers=texts,
     facts=texts, variants=st.lists(st.builds(Variant, text, text, texts), max_size=2).map(tuple),
     concept=st.sampled_from([None, "L1"]), split=st.sampled_from([None, "holdout", "twin", "retain"]),
-    image=st.none() | text,
+    image=st.none() | st.builds(Picture.of, text, st.binary(max_size=4)),
     attributes=st.dictionaries(text, st.none() | st.booleans() | st.integers() | text | st.lists(text, max_size=2)))
 
 

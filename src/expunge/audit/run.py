@@ -179,7 +179,7 @@ def _scored(lm: LanguageModel, fingerprint: str, name: str, records: Sequence[Re
     if not records:
         return score(lm, ())
     forget = name == "forget"
-    key = digest([SCORER, fingerprint, lm.template.kind, name, options, [r.as_row() for r in records]])
+    key = digest([SCORER, fingerprint, lm.template.kind, name, options, [r.content() for r in records]])
     path = folder / f"{key}.npz"
     if path.is_file():
         return Scores.load(path)

@@ -1,8 +1,9 @@
 """Corpus: what the model learnt. Records, the provenance tree, loaders."""
 
 from expunge.corpus.corpus import Corpus
+from expunge.corpus.picture import Picture
 from expunge.corpus.record import BLANK, DEFAULT_TREE_LEVELS, KINDS, LEVELS, Kind, Record, Variant, content_id
 from expunge.corpus.tree import Node, Tree, contains, distance, lowest_common_ancestor
 
-__all__ = ["BLANK", "DEFAULT_TREE_LEVELS", "KINDS", "LEVELS", "Corpus", "Kind", "Node", "Record", "Tree", "Variant",
+__all__ = ["BLANK", "DEFAULT_TREE_LEVELS", "KINDS", "LEVELS", "Corpus", "Kind", "Node", "Picture", "Record", "Tree", "Variant",
            "contains", "content_id", "distance", "lowest_common_ancestor"]

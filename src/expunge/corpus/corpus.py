@@ -6,6 +6,7 @@ from it are sequences, not always tuples.
 
 from __future__ import annotations
 
+import hashlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,15 +51,20 @@ class Corpus:
         return load(source, loader=loader, mapping=mapping)
 
     def save(self, path: Path | str) -> Path:
-        """Write JSON lines that `load` reads back to an equal corpus."""
+        """Write JSON lines that `load` reads back to an equal corpus; pictures go beside them under their names."""
         from expunge.files import write_atomic
 
+        path = Path(path)
+        for picture in {r.image.name: r.image for r in self.records if r.image}.values():
+            target = path.parent / picture.name
+            if not (target.is_file() and hashlib.sha256(target.read_bytes()).hexdigest() == picture.digest):
+                write_atomic(target, picture.data())
         return write_atomic(path, b"".join(canonical(r.as_row()) + b"\n" for r in self.records))
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 over every record; independent of the order of records."""
-        return digest_each(sorted(digest(r.as_row()) for r in self.records))
+        return digest_each(sorted(digest(r.content()) for r in self.records))
 
     @cached_property
     def tree(self) -> Tree:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
+from expunge.corpus.picture import Picture
+
 Kind = Literal["completion", "generation", "classification", "cloze"]
 KINDS: tuple[str, ...] = get_args(Kind)
 LEVELS: tuple[str, ...] = ("L1", "L2", "L3", "L4")
@@ -35,6 +37,7 @@ class Record:
     subject      the data subject: the unit of splits, bootstrap and audit rows
     identifiers  strings in the prompt that name the subject, one slot each, same order for every subject
     facts        keys of the facts that this record states; empty means "a fact of its own"
+    image        what the record shows beside its prompt; its variants show it too
     concept      concept level L1 (fundamental) … L4 (to be forgotten), or None
     """
 
@@ -50,7 +53,7 @@ class Record:
     variants: tuple[Variant, ...] = ()
     concept: str | None = None
     split: str | None = None
-    image: str | None = None
+    image: Picture | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -78,8 +81,12 @@ class Record:
             "identifiers": list(self.identifiers), "facts": list(self.facts),
             "variants": [{"prompt": v.prompt, "answer": v.answer}
                          | ({"options": list(v.options)} if v.options else {}) for v in self.variants],
-            "concept": self.concept, "split": self.split, "image": self.image, **self.attributes}
+            "concept": self.concept, "split": self.split, "image": self.image and self.image.name, **self.attributes}
         return {k: v for k, v in row.items() if v not in (None, [], "") or k in ("prompt", "answer")}
+
+    def content(self) -> dict[str, Any]:
+        """`as_row` with the digest of the picture in place of its name: what digests are taken of."""
+        return self.as_row() | ({"image": self.image.digest} if self.image else {})
 
 
 def content_id(prompt: str, answer: str, image: str | None = None) -> str:

@@ -44,7 +44,7 @@ def memorise(
     """
     out = Path(out)
     about = {
-        "records": digest(sorted(digest([r.id, r.prompt, r.answer]) for r in records)),
+        "records": digest(sorted(digest([r.id, r.prompt, r.answer, *([r.image.digest] if r.image else [])]) for r in records)),
         "start": model_digest(str(model)) if model else tiny.model_dump(mode="json"),
         "settings": settings.model_dump(mode="json"),
         "tokenizer": str(bool(tokenizer_from)),

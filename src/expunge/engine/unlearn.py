@@ -109,7 +109,7 @@ def _unlearn(
         "recipe": recipe.digest,
         "model": model_digest(str(model)),
         "split": split.digest,
-        "records": digest_each(r.as_row() for r in chain(split.forget, split.retain)),
+        "records": digest_each(r.content() for r in chain(split.forget, split.retain)),
         "template": template,
         **_concepts(recipe),
     }

@@ -12,7 +12,7 @@ from typing import Any, cast
 from expunge.corpus.loaders.base import Row
 from expunge.corpus.loaders.columns import Columns
 from expunge.corpus.loaders.fields import any_list, choice, label, shortened, sound, strings, text, type_name
-from expunge.corpus.loaders.images import image_digest
+from expunge.corpus.loaders.images import picture
 from expunge.corpus.loaders.seen import Once, Subjects
 from expunge.corpus.record import BLANK, DEFAULT_TREE_LEVELS, KINDS, LEVELS, Kind, Record, Variant, content_id
 from expunge.corpus.records import keep
@@ -68,8 +68,8 @@ def _record(row: Row, fields: Fields, attributes: dict[str, Any], columns: Colum
     kind = kind or ("classification" if options else "cloze" if BLANK in prompt else "generation")
     if kind == "classification" and not options:
         raise InputError(where, "a classification without options", 'add "options", or change the kind')
-    image = fields.get("image")
-    key = content_id(prompt, answer, None if image is None else image_digest(row, image))
+    image = picture(row, fields["image"]) if fields.get("image") else None
+    key = content_id(prompt, answer, image.digest if image else None)
     return Record(
         id=label(fields, "id", where) or key, prompt=prompt, answer=answer, kind=cast(Kind, kind),
         options=options, path=_path(fields, where), subject=label(fields, "subject", where),
