@@ -45,8 +45,7 @@ def _paid(lm: LanguageModel, items: Sequence[Encoded]) -> tuple[Tensor, Tensor]:
     """Ids of all answer tokens of a batch and the attention paid to their prompts, both [n]."""
     batch = collate(list(items)).to(lm.device)
     module: Any = lm.module
-    maps = module(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False,
-                  output_attentions=True).attentions
+    maps = module(**batch.inputs, use_cache=False, output_attentions=True).attentions
     mean = torch.stack([m.float().mean(1) for m in maps]).mean(0)  # [B, T, T]
     inside = torch.zeros(mean.shape[0], mean.shape[2], device=mean.device)
     for row, item in enumerate(items):

@@ -47,8 +47,7 @@ class Passed:
         if len(places) == len(self.batch):
             return self
         at = torch.tensor(places, device=self.logprob.device)
-        batch = Batch(*(getattr(self.batch, f)[at] for f in ("input_ids", "attention_mask", "index", "labels", "mask")))
-        return Passed(batch, self.logprob[at], None if self.logits is None else self.logits[at])
+        return Passed(self.batch.only(at), self.logprob[at], None if self.logits is None else self.logits[at])
 
 
 class Passes:

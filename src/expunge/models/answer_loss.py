@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from expunge.models.batches import Batch
+from expunge.models.looking import looking
 
 CHUNK = 256  # rows of logits at a time
 
@@ -82,7 +83,8 @@ def answer_hidden(module: nn.Module, batch: Batch) -> Tensor:
 
     handle = _head(module).register_forward_pre_hook(take)
     try:
-        module(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False)
+        with looking(module, batch.seen):
+            module(**batch.inputs, use_cache=False)
     finally:
         handle.remove()
     return found[0]

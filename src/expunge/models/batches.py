@@ -11,7 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from expunge.models.sight import NOTHING, Seen
 from expunge.models.template import Encoded
+
+
+TENSORS = ("input_ids", "attention_mask", "index", "labels", "mask")
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,7 @@ class Batch:
 
     index    position whose output predicts answer token a, 0 where padded
     labels   answer token ids, 0 where padded; `mask` says which count
+    seen     the pictures of its prompts
     """
 
     input_ids: Tensor  # [B, T] int64
@@ -27,10 +32,19 @@ class Batch:
     index: Tensor  # [B, A] int64
     labels: Tensor  # [B, A] int64
     mask: Tensor  # [B, A] bool
+    seen: Seen = NOTHING
 
     def to(self, device: torch.device | str) -> Batch:
-        return Batch(*(getattr(self, f).to(device) for f in
-                       ("input_ids", "attention_mask", "index", "labels", "mask")))
+        return Batch(*(getattr(self, f).to(device) for f in TENSORS), self.seen.to(device))
+
+    def only(self, at: Tensor) -> Batch:
+        """The rows `at` of a batch that was passed already: without their pictures."""
+        return Batch(*(getattr(self, f)[at] for f in TENSORS))
+
+    @property
+    def inputs(self) -> dict[str, Tensor]:
+        """What a model is called with."""
+        return {"input_ids": self.input_ids, "attention_mask": self.attention_mask, **self.seen.inputs}
 
     def __len__(self) -> int:
         return self.input_ids.shape[0]
@@ -52,7 +66,7 @@ def collate(items: Sequence[Encoded], pad: int = 0) -> Batch:
         index[b, :a] = torch.arange(p - 1, p + a - 1)
         labels[b, :a] = torch.tensor(item.answer)
         mask[b, :a] = True
-    return Batch(input_ids, attention, index, labels, mask)
+    return Batch(input_ids, attention, index, labels, mask, Seen.of([i.sight for i in items]))
 
 
 def by_length(items: Sequence[Encoded], rows: int) -> Iterator[list[int]]:

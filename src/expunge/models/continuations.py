@@ -20,7 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from expunge.models.budget import Budget
-from expunge.models.forward import takes_positions
+from expunge.models.forward import continuing, takes_positions
+from expunge.models.looking import looking
+from expunge.models.sight import NOTHING, Seen
 from expunge.models.template import Encoded
 
 Measure = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -36,12 +38,12 @@ def continuations(module: nn.Module, items: Sequence[Encoded], measure: Measure,
                   budget: Budget | None = None) -> list[Tensor]:
     """`measure` of every answer token, one [a, F] tensor per item, on the CPU.
 
-    Items of equal prompts share it. Equal to a pass over each item alone, up to rounding; memory as `budget` says.
+    Items of equal prompts (and pictures) share it. Equal to a pass over each item alone, up to rounding; memory as `budget` says.
     """
     budget = budget or Budget()
-    by_prompt: dict[tuple[int, ...], list[int]] = {}
+    by_prompt: dict[tuple[Any, ...], list[int]] = {}
     for k, item in enumerate(items):
-        by_prompt.setdefault(item.prompt, []).append(k)
+        by_prompt.setdefault((item.prompt, item.sight.digest if item.sight else None), []).append(k)
     groups = [group for group in by_prompt.values() if len(group) > 1]
     if groups and why_not_shared(module, items, groups, budget):
         groups = []
@@ -105,8 +107,8 @@ def _plain(module: nn.Module, items: Sequence[Encoded], chosen: Sequence[int], m
         mine = [chosen[n] for n in part]
         ids, seen = _padded([items[k].prompt + items[k].answer[:-1] for k in mine], device)
         first = torch.tensor([[len(items[k].prompt)] for k in mine], device=device)
-        logits, _ = _run(module, seen.bool() & (seen.cumsum(-1) >= first), input_ids=ids, attention_mask=seen,
-                         use_cache=False)
+        logits, _ = _run(module, seen.bool() & (seen.cumsum(-1) >= first), _pictures(items, mine, device),
+                         input_ids=ids, attention_mask=seen, use_cache=False)
         yield _measured(measure, logits, list(range(len(logits))),
                         [(k, t) for k in mine for t in range(len(items[k].answer))], items)
 
@@ -119,8 +121,8 @@ def _shared(module: nn.Module, items: Sequence[Encoded], groups: Sequence[Sequen
         ids, mask = _padded([items[groups[g][0]].prompt for g in part], device, left=True)
         last = torch.zeros_like(mask, dtype=torch.bool)
         last[:, -1] = True
-        logits, cache = _run(module, last, input_ids=ids, attention_mask=mask, use_cache=True,
-                             position_ids=(mask.cumsum(-1) - 1).clamp(min=0))
+        logits, cache = _run(module, last, _pictures(items, [groups[g][0] for g in part], device), input_ids=ids,
+                             attention_mask=mask, use_cache=True, position_ids=(mask.cumsum(-1) - 1).clamp(min=0))
         _check(cache)
         asked = [(row, k) for row, g in enumerate(part) for k in groups[g]]
         yield _measured(measure, logits, [row for row, _ in asked], [(k, 0) for _, k in asked], items)
@@ -131,9 +133,9 @@ def _shared(module: nn.Module, items: Sequence[Encoded], groups: Sequence[Sequen
             mine = [longer[n][1] for n in turn]
             ids, seen = _padded([items[k].answer[:-1] for k in mine], device)
             before = mask[rows]
-            logits, _ = _run(module, seen.bool(), input_ids=ids, attention_mask=torch.cat([before, seen], 1),
+            logits, _ = _run(module, seen.bool(), NOTHING, input_ids=ids, attention_mask=torch.cat([before, seen], 1),
                              position_ids=before.sum(-1, keepdim=True) + seen.cumsum(-1) - 1,
-                             past_key_values=_rows_of(cache, rows), use_cache=True)
+                             use_cache=True, **continuing(module, _rows_of(cache, rows)))
             yield _measured(measure, logits, list(range(len(logits))),
                             [(k, t) for k in mine for t in range(1, len(items[k].answer))], items)
 
@@ -147,11 +149,15 @@ def _measured(measure: Measure, logits: Tensor, at: list[int], tokens: list[tupl
     return owner, place, measure(logits, *where).cpu()
 
 
-def _run(module: nn.Module, where: Tensor, **inputs: Any) -> tuple[Tensor, Any]:
+def _pictures(items: Sequence[Encoded], chosen: Sequence[int], device: torch.device) -> Seen:
+    return Seen.of([items[k].sight for k in chosen]).to(device)
+
+
+def _run(module: nn.Module, where: Tensor, pictures: Seen, **inputs: Any) -> tuple[Tensor, Any]:
     """Logits [N, V] in float32 at the N places that `where` [B, T] marks, row by row, and the cache."""
     inner: Any = module
-    with _head_on(inner.get_output_embeddings(), where):
-        output = module(**inputs)
+    with _head_on(inner.get_output_embeddings(), where), looking(module, pictures):
+        output = module(**inputs, **pictures.inputs)
     logits: Tensor = output.logits
     if logits.shape[:2] != (1, int(where.sum())):
         raise RuntimeError(f"the output head of {type(module).__name__} does not take [1, N, H]: got {logits.shape}")

@@ -7,7 +7,7 @@ stays the model's own. No architecture is named here.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from expunge.models.batches import Batch
+from expunge.models.looking import looking
+from expunge.models.sight import NOTHING, Seen, Sight
 
 
 @contextmanager
@@ -64,8 +66,8 @@ def answer_forward(module: nn.Module, batch: Batch, watch: nn.Module | None = No
 
     handle = watch.register_forward_pre_hook(keep, with_kwargs=True) if watch else None
     try:
-        with _head_at(inner.get_output_embeddings(), batch.index):
-            output = module(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False)
+        with _head_at(inner.get_output_embeddings(), batch.index), looking(module, batch.seen):
+            output = module(**batch.inputs, use_cache=False)
     finally:
         if handle:
             handle.remove()
@@ -76,13 +78,13 @@ def answer_forward(module: nn.Module, batch: Batch, watch: nn.Module | None = No
 
 
 @torch.no_grad()
-def greedy(module: nn.Module, prompts: list[tuple[int, ...]], eos: int, max_new_tokens: int,
-           rows: int = 64) -> list[list[int]]:
+def greedy(module: nn.Module, prompts: Sequence[tuple[int, ...]], eos: int, max_new_tokens: int,
+           rows: int = 64, sights: Sequence[Sight | None] = ()) -> list[list[int]]:
     """Greedy continuations, one list of ids per prompt, up to and including `eos`.
 
     Prompts of similar length share a batch, padded on the left: the mask hides the padding and position ids count
     from a row's own start, so a row says what it says alone. A model without position ids gets prompts of equal
-    length only. No sequence outgrows the model's context.
+    length only. No sequence outgrows the model's context. sights: the picture of each prompt, where there are any.
     """
     limit = _context(module)
     done: list[list[int]] = [[] for _ in prompts]
@@ -93,13 +95,14 @@ def greedy(module: nn.Module, prompts: list[tuple[int, ...]], eos: int, max_new_
         part = [k for k in order[:rows] if padded or len(prompts[k]) == len(prompts[order[0]])]
         order = order[len(part) :]
         most = [min(max_new_tokens, limit - len(prompts[k])) for k in part]
-        for k, said in zip(part, _continue(module, [prompts[k] for k in part], eos, most, padded), strict=True):
+        seen = Seen.of([sights[k] for k in part]) if sights else NOTHING
+        for k, said in zip(part, _continue(module, [prompts[k] for k in part], eos, most, padded, seen), strict=True):
             done[k] = said
     return done
 
 
 def _continue(module: nn.Module, prompts: list[tuple[int, ...]], eos: int, most: list[int],
-              padded: bool) -> list[list[int]]:
+              padded: bool, seen: Seen) -> list[list[int]]:
     """One batch of `greedy`: at least one and at most `most[b]` new tokens per row; ends when every row has."""
     inner: Any = module
     device = next(module.parameters()).device
@@ -113,12 +116,14 @@ def _continue(module: nn.Module, prompts: list[tuple[int, ...]], eos: int, most:
     position, last = (mask.cumsum(-1) - 1).clamp(min=0), torch.tensor([[len(p) + m - 1] for p, m in zip(
         prompts, most, strict=True)], device=device)
     said: list[list[int]] = [[] for _ in prompts]
-    alive, cache = allowed > 0, None
+    alive, cache, seen = allowed > 0, None, seen.to(device)
     for count in range(1, max(most) + 1):
         more = {"position_ids": position} if padded else {}
         index = torch.full((len(prompts), 1), ids.shape[1] - 1, device=device)
-        with _head_at(inner.get_output_embeddings(), index):
-            output = module(input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, **more)
+        with _head_at(inner.get_output_embeddings(), index), looking(module, seen):
+            output = module(input_ids=ids, attention_mask=mask, use_cache=True, **more, **seen.inputs,
+                            **continuing(module, cache))
+        seen = NOTHING  # what follows the prompts is text
         cache = output.past_key_values
         ids = output.logits[:, -1].argmax(-1, keepdim=True)
         for b in alive.nonzero().flatten().tolist():
@@ -131,13 +136,23 @@ def _continue(module: nn.Module, prompts: list[tuple[int, ...]], eos: int, most:
     return said
 
 
+def continuing(module: nn.Module, cache: Any) -> dict[str, Any]:
+    """The argument that hands a cache of keys and values to a model; newer versions of transformers call it `cache`."""
+    return {"cache" if _takes(module, "cache") else "past_key_values": cache}
+
+
 def takes_positions(module: nn.Module) -> bool:
     """May the model be told each token's position? Needed where rows are padded on the left."""
+    return _takes(module, "position_ids")
+
+
+def _takes(module: nn.Module, name: str) -> bool:
     wrapped: Any = module
     base = wrapped.get_base_model() if hasattr(wrapped, "get_base_model") else wrapped
-    return "position_ids" in inspect.signature(base.forward).parameters
+    return name in inspect.signature(base.forward).parameters
 
 
 def _context(module: nn.Module) -> int:
     config: Any = getattr(module, "config", None)
+    config = config.get_text_config() if hasattr(config, "get_text_config") else config
     return int(getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 1 << 30)

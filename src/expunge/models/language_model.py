@@ -14,6 +14,7 @@ from typing import Any
 
 from expunge.errors import InputError
 from expunge.files import read_json
+from expunge.models.eyes import Eyes
 from expunge.models.template import Template
 
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
@@ -22,7 +23,8 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """`module`: a causal LM of transformers (perhaps wrapped by peft); `source`: where it came from."""
+    """`module`: a causal LM or image-text model of transformers (perhaps wrapped by peft); `source`: where it came
+    from."""
 
     module: Any
     tokenizer: Any
@@ -58,6 +60,8 @@ class LanguageModel:
             shutil.rmtree(fresh, ignore_errors=True)
             self.module.save_pretrained(fresh)
             self.tokenizer.save_pretrained(fresh)
+            if isinstance(self.template.eyes, Eyes):
+                self.template.eyes.processor.save_pretrained(fresh)
             for file in fresh.iterdir():
                 file.replace(folder / file.name)
         except (OSError, SafetensorError) as error:
@@ -82,8 +86,11 @@ def merged(lm: LanguageModel) -> LanguageModel:
     return lm.with_module(lm.module.merge_and_unload()) if hasattr(lm.module, "merge_and_unload") else lm
 
 
-def wrap(module: Any, tokenizer: Any, source: str, template: str = "auto") -> LanguageModel:
-    """Check that model and tokenizer belong together and join them."""
+def wrap(module: Any, tokenizer: Any, source: str, template: str = "auto", processor: Any = None) -> LanguageModel:
+    """Check that model and tokenizer belong together and join them.
+
+    processor  what prepares pictures for an image-text model, or the reason (a clause) why there is none
+    """
     if tokenizer.eos_token_id is None:
         raise InputError(source, "its tokenizer has no end token", "set eos_token in tokenizer_config.json")
     rows = module.get_input_embeddings().weight.shape[0]
@@ -92,7 +99,10 @@ def wrap(module: Any, tokenizer: Any, source: str, template: str = "auto") -> La
                          "use the tokenizer that belongs to the model")
     config = module.config.get_text_config() if hasattr(module.config, "get_text_config") else module.config
     context = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 1 << 20
-    return LanguageModel(module, tokenizer, Template.of(tokenizer, int(context), template), source)
+    eyes: Eyes | str = processor if isinstance(processor, str) else "the model reads text only"
+    if processor is not None and not isinstance(processor, str):
+        eyes = Eyes(processor, tokenizer, source)
+    return LanguageModel(module, tokenizer, Template.of(tokenizer, int(context), template, eyes), source)
 
 
 def check(source: Path | str) -> None:
@@ -124,7 +134,7 @@ def _check_folder(folder: Path) -> None:
 
 def load(source: Path | str, *, template: str = "auto", device: str | None = None, dtype: str = "auto",
          trust_remote_code: bool = False) -> LanguageModel:
-    """Load any causal LM. `source`: a folder, a run directory of `expunge`, or an id on the hub.
+    """Load any causal LM or image-text model. `source`: a folder, a run directory of `expunge`, or an id on the hub.
 
     `dtype`: auto (as stored), float32, bfloat16, float16. `InputError` for a folder without weights, a tokenizer
     of another vocabulary, or a run whose starting model has gone.
@@ -139,20 +149,41 @@ def load(source: Path | str, *, template: str = "auto", device: str | None = Non
     check(source)
     local = path.exists()
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
 
     _quiet()
     precision: Any = dtype if dtype == "auto" else getattr(torch, dtype)
     try:
-        module = AutoModelForCausalLM.from_pretrained(str(source), dtype=precision, local_files_only=local,
-                                                      trust_remote_code=trust_remote_code)
-        tokenizer = AutoTokenizer.from_pretrained(str(source), local_files_only=local,
-                                                  trust_remote_code=trust_remote_code)
+        given: dict[str, Any] = {"local_files_only": local, "trust_remote_code": trust_remote_code}
+        sees = _sees(AutoConfig.from_pretrained(str(source), **given))
+        kind = AutoModelForImageTextToText if sees else AutoModelForCausalLM
+        module = kind.from_pretrained(str(source), dtype=precision, **given)
+        tokenizer = AutoTokenizer.from_pretrained(str(source), **given)
+        processor = _processor(str(source), given) if sees else None
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(str(source), f"the model could not be loaded ({first})",
                          "name a folder written by save_pretrained, or an id on the hub") from error
-    return wrap(module.to(device or default_device()).eval(), tokenizer, str(source), template)
+    return wrap(module.to(device or default_device()).eval(), tokenizer, str(source), template, processor)
+
+
+def _sees(config: Any) -> bool:
+    """Is this the configuration of a model of texts and pictures?"""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+    return hasattr(config, "vision_config") and config.model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+
+def _processor(source: str, given: dict[str, Any]) -> Any:
+    """What prepares pictures, or the reason why there is none: such a model still reads texts."""
+    from transformers import AutoProcessor
+
+    try:
+        found = AutoProcessor.from_pretrained(source, **given)
+    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError) as error:
+        first = next((line for line in str(error).strip().splitlines() if line.strip()), type(error).__name__)
+        return f"its processor could not be loaded ({first.strip()})"
+    return found if hasattr(found, "image_processor") else "it has no processor of pictures"
 
 
 def default_device() -> str:

@@ -21,6 +21,8 @@ from expunge.errors import InputError
 from expunge.models.adapters import block_of, block_stack, trainable
 from expunge.models.batches import Batch
 from expunge.models.forward import answer_forward
+from expunge.models.looking import looking
+from expunge.models.sight import NOTHING, Seen
 
 _NOISE = re.compile("drop|jitter|noise")
 _FORMS: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()  # stack → 0 for a tensor, n for a tuple of n
@@ -142,10 +144,10 @@ def hidden_states(module: nn.Module, boundary: Boundary, batch: Batch) -> Tensor
 
     `RuntimeError` where the pass does not reach the block or the state is not [B, T, H].
     """
-    return _reach(module, boundary, {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask})
+    return _reach(module, boundary, batch.inputs, batch.seen)
 
 
-def _reach(module: nn.Module, boundary: Boundary, inputs: dict[str, Tensor]) -> Tensor:
+def _reach(module: nn.Module, boundary: Boundary, inputs: dict[str, Tensor], seen: Seen = NOTHING) -> Tensor:
     blocks = _blocks(module, boundary)
     found: list[Any] = []
 
@@ -164,7 +166,7 @@ def _reach(module: nn.Module, boundary: Boundary, inputs: dict[str, Tensor]) -> 
     handles = [blocks[boundary.first - 1].register_forward_hook(learn),
                blocks[boundary.first].register_forward_pre_hook(stop, with_kwargs=True)]
     try:
-        with torch.no_grad():
+        with torch.no_grad(), looking(module, seen):
             module(**inputs, use_cache=False)
     except _Reached:
         pass
@@ -266,9 +268,10 @@ def why_inexact(module: nn.Module, boundary: Boundary, batch: Batch, tolerance: 
 
 def _one_by_one(module: nn.Module, boundary: Boundary, batch: Batch) -> Tensor:
     rows = []
-    for ids, mask in zip(batch.input_ids, batch.attention_mask, strict=True):
-        length = int(mask.sum())
-        found = _reach(module, boundary, {"input_ids": ids[None, :length], "attention_mask": mask[None, :length]})
+    for b, (ids, mask) in enumerate(zip(batch.input_ids, batch.attention_mask, strict=True)):
+        length, seen = int(mask.sum()), batch.seen.of_row(b)
+        alone = {"input_ids": ids[None, :length], "attention_mask": mask[None, :length], **seen.inputs}
+        found = _reach(module, boundary, alone, seen)
         rows.append(nn.functional.pad(found[0], (0, 0, 0, len(ids) - length)))
     return torch.stack(rows)
 

@@ -6,22 +6,25 @@ The answer always ends with the end token, known by construction and never searc
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from expunge.corpus import Record
 from expunge.errors import InputError
+from expunge.models.eyes import Eyes
+from expunge.models.sight import Sight
 
 TemplateKind = Literal["plain", "chat"]
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Token ids of one wording. `answer` includes the end token as its last id."""
+    """Token ids of one wording. `answer` includes the end token as its last id; `sight`: the picture of its prompt."""
 
     id: str
     prompt: tuple[int, ...]
     answer: tuple[int, ...]
+    sight: Sight | None = None
 
     @property
     def length(self) -> int:
@@ -30,14 +33,19 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Template:
-    """`plain`: prompt, a space, answer. `chat`: the tokenizer's own chat template with one user turn."""
+    """`plain`: prompt, a space, answer. `chat`: the tokenizer's own chat template with one user turn.
+
+    A picture stands in front of its prompt. `eyes`: what reads pictures; a reason (a clause) where nothing does.
+    """
 
     tokenizer: Any
     context: int
     kind: TemplateKind = "plain"
+    eyes: Eyes | str = "the model reads text only"
 
     @classmethod
-    def of(cls, tokenizer: Any, context: int, kind: str = "auto") -> Template:
+    def of(cls, tokenizer: Any, context: int, kind: str = "auto",
+           eyes: Eyes | str = "the model reads text only") -> Template:
         """Choose `chat` where the tokenizer brings a chat template, unless told otherwise."""
         if kind not in ("auto", "plain", "chat"):
             raise InputError("template", f'unknown template "{kind}"', "use auto, plain or chat")
@@ -45,18 +53,23 @@ class Template:
         if kind == "chat" and not has_chat:
             raise InputError("template", "this tokenizer has no chat template", "use plain")
         chat = has_chat if kind == "auto" else kind == "chat"
-        return cls(tokenizer, context, "chat" if chat else "plain")
+        return cls(tokenizer, context, "chat" if chat else "plain", eyes)
 
     @property
     def eos(self) -> int:
         return int(self.tokenizer.eos_token_id)
 
-    def prompt_ids(self, prompt: str) -> tuple[int, ...]:
-        """Ids of a prompt; an empty one becomes the start (or end) token, so that there is a first position."""
+    def prompt_ids(self, prompt: str, shown: str = "") -> tuple[int, ...]:
+        """Ids of a prompt; an empty one becomes the start (or end) token, so that there is a first position.
+
+        shown  the placeholder of a picture, which stands in the ids where the picture does
+        """
         if self.kind == "chat":
+            content: Any = [{"type": "image"}, {"type": "text", "text": prompt}] if shown else prompt
             text = self.tokenizer.apply_chat_template(
-                [{"role": "user", "content": prompt}], add_generation_prompt=True, tokenize=False)
+                [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False)
             return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        prompt = shown + prompt
         ids = tuple(self.tokenizer(prompt)["input_ids"]) if prompt else ()
         if ids and ids[-1] == self.eos == self.tokenizer("x")["input_ids"][-1]:  # some tokenizers close every text
             ids = ids[:-1]
@@ -68,9 +81,19 @@ class Template:
         joined = answer if self.kind == "chat" or not prompt or prompt[-1].isspace() else f" {answer}"
         return (*self.tokenizer(joined, add_special_tokens=False)["input_ids"], self.eos)
 
+    def question(self, record: Record) -> Encoded:
+        """The prompt of a record with its picture, without an answer; `InputError` if the model reads no pictures."""
+        if record.image is None:
+            return Encoded(record.id, self.prompt_ids(record.prompt), ())
+        if isinstance(self.eyes, str):
+            raise InputError(f'record "{record.id}"', f"shows a picture, but {self.eyes}",
+                             "use an image-text model, or records without pictures")
+        place, sight = self.eyes.look(record.image)
+        return Encoded(record.id, self.eyes.placed(self.prompt_ids(record.prompt, self.eyes.token), place), (), sight)
+
     def encode(self, record: Record) -> Encoded:
         """Tokens of a record; `InputError` if the answer has none or the whole exceeds the model's context."""
-        item = Encoded(record.id, self.prompt_ids(record.prompt), self.answer_ids(record.answer, record.prompt))
+        item = replace(self.question(record), answer=self.answer_ids(record.answer, record.prompt))
         if not record.answer or len(item.answer) < 2:
             raise InputError(f'record "{record.id}"', "its answer has no tokens", "give it an answer")
         if item.length > self.context:
