@@ -21,6 +21,7 @@ from expunge.files import digest, read_json, write_json
 from expunge.models.language_model import LanguageModel, default_device, load, wrap
 from expunge.models.threads import set_threads
 from expunge.models.tiny import TinyConfig, build, texts_of, train_tokenizer
+from expunge.models.tiny_vision import TinyVision, build_vision
 
 CHECKPOINT_EVERY = 10  # epochs
 
@@ -31,6 +32,7 @@ def memorise(
     *,
     model: str | Path | None = None,
     tiny: TinyConfig = TinyConfig(),
+    vision: TinyVision = TinyVision(),
     settings: Memorise = Memorise(),
     tokenizer_from: str | Path | None = None,
     template: str = "auto",
@@ -38,14 +40,16 @@ def memorise(
 ) -> Progress:
     """Train until `settings.share` of the answers of `records` is reproduced exactly; write the model to `out`.
 
-    model           start from this folder or hub id; None: from scratch in the size `tiny`
+    model           start from this folder or hub id; None: from scratch in the size `tiny`, and where a record shows a
+                    picture with a vision tower of the size `vision`
     tokenizer_from  folder whose tokenizer a model from scratch takes over (a retrained reference needs the same)
     The same call again returns at once, or resumes. `InputError` if `out` holds another model.
     """
     out = Path(out)
+    pictures = any(r.image for r in records)
     about = {
         "records": digest(sorted(digest([r.id, r.prompt, r.answer, *([r.image.digest] if r.image else [])]) for r in records)),
-        "start": model_digest(str(model)) if model else tiny.model_dump(mode="json"),
+        "start": model_digest(str(model)) if model else _size(tiny, vision if pictures else None),
         "settings": settings.model_dump(mode="json"),
         "tokenizer": str(bool(tokenizer_from)),
     }
@@ -64,7 +68,8 @@ def memorise(
         raise InputError(str(out), "is not empty and holds no model of ours", "choose a new folder")
     threads = set_threads(read_json(done).get("threads") if done.is_file() else None)
     with watch_for_stop() as stopped:
-        lm = load(model, template=template) if model else _fresh(records, tiny, settings.seed, tokenizer_from)
+        lm = load(model, template=template) if model else _fresh(
+            records, tiny, vision if pictures else None, settings.seed, tokenizer_from)
         lm.template.encode_all(records)  # a record that does not fit must not leave a half-made folder
         if not done.is_file():
             write_json(done, {"about": about, "threads": threads})
@@ -90,7 +95,12 @@ def memorise(
     return progress
 
 
-def _fresh(records: Sequence[Record], tiny: TinyConfig, seed: int, tokenizer_from: str | Path | None) -> LanguageModel:
+def _size(tiny: TinyConfig, vision: TinyVision | None) -> dict[str, Any]:
+    return tiny.model_dump(mode="json") | ({"vision": vision.model_dump(mode="json")} if vision else {})
+
+
+def _fresh(records: Sequence[Record], tiny: TinyConfig, vision: TinyVision | None, seed: int,
+           tokenizer_from: str | Path | None) -> LanguageModel:
     if tokenizer_from is None:
         tokenizer: Any = train_tokenizer(texts_of(records), tiny.vocabulary)
     else:
@@ -100,7 +110,10 @@ def _fresh(records: Sequence[Record], tiny: TinyConfig, seed: int, tokenizer_fro
             tokenizer = AutoTokenizer.from_pretrained(str(tokenizer_from), local_files_only=True)
         except (OSError, ValueError) as error:
             raise InputError(str(tokenizer_from), "holds no tokenizer", "name a folder written by memorise") from error
-    return wrap(build(tiny, tokenizer, seed).to(default_device()), tokenizer, "from scratch")
+    if vision is None:
+        return wrap(build(tiny, tokenizer, seed).to(default_device()), tokenizer, "from scratch")
+    module, processor = build_vision(vision, tiny, tokenizer, seed)
+    return wrap(module.to(default_device()), tokenizer, "from scratch", processor=processor)
 
 
 def _state(lm: LanguageModel, taught: Taught) -> dict[str, Any]:

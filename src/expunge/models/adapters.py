@@ -15,6 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from expunge.errors import InputError
+from expunge.models.looking import owner_of, vision_side
+
+
+Tower = Literal["language", "vision", "connector"]
 
 
 class Train(BaseModel):
@@ -33,6 +37,10 @@ class Train(BaseModel):
     )
     modules: tuple[str, ...] = Field(
         (), description="linear modules by suffix, e.g. q_proj; empty means all in a block"
+    )
+    towers: tuple[Tower, ...] = Field(
+        ("language",), min_length=1, description="where adapters go: language (its blocks), and in an image-text model "
+        "vision (the same share of its tower's blocks) and connector (what joins them)"
     )
 
 
@@ -110,6 +118,39 @@ def _linears(module: nn.Module, stack: str, blocks: tuple[int, ...], suffixes: t
     return names
 
 
+def picture_linears(module: nn.Module, tower: Tower, layers: str | int | tuple[int, ...] = "all") -> list[str]:
+    """Names of linear modules of the vision tower (in its last blocks, as `layers` says) or of the connector.
+
+    The tower is what holds a stack of blocks; the rest of the vision side is the connector.
+    """
+    owner = owner_of(module)
+    if owner is None:
+        raise InputError("train.towers", f"this model reads text only, so it has no {tower}", "leave it out")
+    side = {id(p) for p in vision_side(owner)}
+    names = {name: child for name, child in module.named_modules()
+             if name and any(id(p) in side for p in child.parameters())}
+    stacks = {name: len(child) for name, child in names.items() if isinstance(child, nn.ModuleList) and len(child) > 1
+              and len({type(c) for c in child}) == 1}
+    stack = max(stacks, key=lambda name: stacks[name], default="")
+    if not stack:
+        raise InputError("train.towers", "no stack of equal blocks was found on its vision side", "leave vision out")
+    count = stacks[stack]
+    blocks = chosen_blocks(min(layers, count) if isinstance(layers, int) else layers, count)
+    root = next(n for n, c in module.named_modules() if c is owner)
+    inner = stack.removeprefix(f"{root}.").split(".")[0]
+    tower_root = f"{root}.{inner}" if root else inner
+    found = []
+    for name, child in names.items():
+        if not isinstance(child, nn.Linear):
+            continue
+        inside = f"{name}.".startswith(f"{tower_root}.")
+        if (block_of(name, stack) in blocks) if tower == "vision" else not inside:
+            found.append(name)
+    if not found:
+        raise InputError("train.towers", f"nothing linear was found in its {tower}", "leave it out")
+    return found
+
+
 def _nothing(modules: tuple[str, ...]) -> InputError:
     return InputError("train.modules", f"nothing called {', '.join(modules) or '…'} is in the chosen blocks",
                       "name modules of the model, for example q_proj, or leave it empty for all")
@@ -138,7 +179,10 @@ def prepare(module: Any, train: Train, seed: int) -> Any:
     from peft import LoraConfig, get_peft_model
     from transformers.pytorch_utils import Conv1D
 
-    names = _linears(module, stack, blocks, train.modules)
+    names = _linears(module, stack, blocks, train.modules) if "language" in train.towers else []
+    for tower in train.towers:
+        if tower != "language":
+            names += picture_linears(module, tower, train.layers)
     config = LoraConfig(
         r=train.rank,
         lora_alpha=train.lora_alpha,

@@ -28,7 +28,7 @@ _stacked: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()  # does it gi
 @contextmanager
 def looking(module: nn.Module, seen: Seen) -> Iterator[None]:
     """Inside, a pass of `module` over a batch with the pictures `seen` looks at each of them once."""
-    owner = _owner(module) if seen.digests else None
+    owner = owner_of(module) if seen.digests else None
     if owner is None:
         yield
         return
@@ -41,7 +41,7 @@ def looking(module: nn.Module, seen: Seen) -> Iterator[None]:
         del own["get_image_features"]
 
 
-def _owner(module: nn.Module) -> nn.Module | None:
+def owner_of(module: nn.Module) -> nn.Module | None:
     """The innermost module that gives features of pictures."""
     if module not in _owners:
         found = [m for m in module.modules() if hasattr(type(m), "get_image_features")]
