@@ -15,10 +15,10 @@ Row = dict[str, Any]
 
 
 def _methods() -> list[Row]:
-    from expunge.methods.base import METHODS
+    from expunge.methods.base import METHODS, Method
 
-    return [{"name": n, "about": _first_line(m), "retain": m.retain, "rule": m.rule, "source": m.source}
-            for n, m in METHODS]
+    return [{"name": n, "about": _first_line(m), "retain": m.retain if issubclass(m, Method) else "none",
+             "rule": m.rule if issubclass(m, Method) else "none", "source": m.source} for n, m in METHODS]
 
 
 def _rules() -> list[Row]:
@@ -56,8 +56,9 @@ def _recipes() -> list[Row]:
     from expunge.engine.recipe import Recipe, shipped
 
     found = [(n, Recipe.load(n)) for n in shipped()]
-    return [{"name": n, "method": r.method, "rule": r.rule or r.build_method().rule, "retain": r.retain_loss,
-             "steps": r.total_steps, "optimiser": f"{r.optimiser.name} {r.optimiser.lr:g}"} for n, r in found]
+    return [{"name": n, "method": r.method, "rule": "none" if r.build_edit() else r.rule or r.build_method().rule,
+             "retain": r.retain_loss, "steps": r.total_steps,
+             "optimiser": "none" if r.build_edit() else f"{r.optimiser.name} {r.optimiser.lr:g}"} for n, r in found]
 
 
 def _hierarchies() -> list[Row]:

@@ -88,7 +88,7 @@ def what_runs(e: Estimate) -> str:
     whole = e.blocks == tuple(range(first, last + 1))
     named = (f"{first}-{last}" if last > first else str(first)) if whole or not e.blocks else ", ".join(
         map(str, e.blocks))
-    train = f"block{'s' if last > first else ''} {named} of {e.of} train"
+    train = f"block{'s' if last > first else ''} {named} of {e.of} {e.verb}"
     if e.frozen:
         return f"{train}, the first {e.frozen} cached"
     return f"{train}, no cache: {e.why_plain}"

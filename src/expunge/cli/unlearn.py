@@ -51,9 +51,12 @@ def unlearn(
     told = read_json(folder / STATEMENT) if plan.privacy else {}
     done = {"out": folder, "recipe": recipe, "method": plan.method, "seed": plan.seed, "split": split.summary(),
             "steps": about["steps"], "seconds": about["seconds"], "passes": about.get("passes"),
-            **({"privacy": told} if told else {})}
+            **({"privacy": told} if told else {}), **({"edited": about["edited"]} if "edited" in about else {})}
+    edited = about.get("edited")
+    what = f"{edited['neurons']:,} neurons of {edited['matrices']} matrices edited" if edited else (
+        f"{about['steps']} steps")
     return Answer(done, (
-        f"{plan.method}: {about['steps']} steps against {len(split.forget):,} records ({about['seconds']:.0f} s); "
+        f"{plan.method}: {what} against {len(split.forget):,} records ({about['seconds']:.0f} s); "
         f"{len(split.retain):,} retained, {len(split.untouched):,} never shown to the method",
         f"passes: {about.get('passes')}", *(lines(told) if told else ()),
         f"run written to {folder}; expunge audit says whether it worked"))

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from expunge.engine.edit_outlook import edit_outlook
 from expunge.engine.outlook import Estimate, Outlook
 from expunge.engine.recipe import Recipe
 from expunge.errors import InputError
@@ -34,6 +35,11 @@ def forecast(model: str | Path, split: Split, recipe: Recipe, *, template: str =
     loading = time.perf_counter() - began
     import accelerate  # noqa: F401  # the run holds it, too
 
+    if edit := recipe.build_edit():
+        if preview_layers is not None:
+            raise InputError("--preview-layers", f"{recipe.method} edits weights at once, so there is no preview of it",
+                             "leave it out")
+        return [edit_outlook(lm, edit, recipe, split, loading)], f"{recipe.method} edits weights at once"
     if not split.forget:
         raise InputError("forget set", "is empty", "give a scope that matches something")
     found = [_on(lm, recipe, split, "as given", loading)]

@@ -64,6 +64,7 @@ class Estimate:
 
     blocks    numbers of those that train       frozen   blocks below that run from the cache in the last phase, 0 if
     none; `why_plain` is then the reason        drawn    rows over all steps, `rows` of them different
+    verb      what is done to the blocks: "train", or "edited"
     slowdown  by other programs, now: seconds of the wall per second of work; the other seconds hold it already
     """
 
@@ -84,6 +85,7 @@ class Estimate:
     memory: Bytes
     cache: int
     where: str
+    verb: str = "train"
 
     @property
     def seconds(self) -> float:

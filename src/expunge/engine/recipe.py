@@ -16,16 +16,23 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from expunge.engine.cues import Cues
 from expunge.engine.optimiser import Optimiser
 from expunge.engine.private.settings import Privacy
+from expunge.engine.ranks import launched
 from expunge.errors import InputError, nearest
 from expunge.files import digest
 from expunge.gradients.base import RULES, Rule
-from expunge.methods.base import METHODS, Method, RetainLoss
+from expunge.methods.base import METHODS, Approach, Method, RetainLoss
+from expunge.methods.edit import Edit
 from expunge.models.adapters import Train
 
 if TYPE_CHECKING:
     from expunge.concepts.hierarchy import Hierarchy
+
+
+EDIT_TAKES = ("method", "settings", "batch", "seed")  # keys that mean something where weights are edited at once
+HARMLESS = ("memory", "checkpoint_every")  # they change no result, so they may stand beside
 
 
 class _Part(BaseModel):
@@ -106,6 +113,8 @@ class Recipe(_Part):
     steps: int = Field(100, ge=1, description="optimiser steps of a run without phases")
     phases: tuple[Phase, ...] = Field((), description="stretches of the run, in order; empty means one of `steps`")
     batch: BatchSize = Field(BatchSize(), description="rows per step")
+    cues: Cues = Field("each", description="how a record with picture and name is forgotten: as trained, or each: also "
+                       "by its words alone and by its picture alone")
     privacy: Privacy | None = Field(None, description="differential privacy: noise on what people give; null: none")
     memory: Memory = Field(Memory(), description="memory against time")
     parallel: Parallel = Field(Parallel(), description="what several processes share")
@@ -118,16 +127,29 @@ class Recipe(_Part):
 
     @property
     def total_steps(self) -> int:
-        return sum(phase.steps for phase in self.plan())
+        """Steps of all phases; an edit is one."""
+        return 1 if self.build_edit() else sum(phase.steps for phase in self.plan())
 
-    def build_method(self) -> Method:
-        """The method with its settings; `InputError` naming the nearest method or setting."""
+    def _build(self) -> Approach:
         cls = METHODS.get(self.method, "recipe.method")
         hierarchy = self.hierarchy()
         strengths = {"alpha": hierarchy.alpha, "beta": hierarchy.beta} if hierarchy else {}
         given = {name: value for name, value in strengths.items() if name in cls.model_fields} | self.settings
-        method: Method = _validated(cls, given, "recipe.settings")
-        return method
+        found: Approach = _validated(cls, given, "recipe.settings")
+        return found
+
+    def build_method(self) -> Method:
+        """The method with its settings; `InputError` naming the nearest method or setting, or for an edit."""
+        found = self._build()
+        if not isinstance(found, Method):
+            raise InputError("recipe.method", f"{self.method} edits weights at once and has no loss to minimise",
+                             "use a method that trains")
+        return found
+
+    def build_edit(self) -> Edit | None:
+        """The edit with its settings, where the method is one."""
+        found = self._build()
+        return found if isinstance(found, Edit) else None
 
     def hierarchy(self) -> Hierarchy | None:
         """The concept hierarchy that the recipe names."""
@@ -141,6 +163,8 @@ class Recipe(_Part):
 
     @property
     def retain_loss(self) -> RetainLoss:
+        if self.build_edit():
+            return "none"
         return self.retain.loss or self.build_method().retain
 
     @property
@@ -154,7 +178,17 @@ class Recipe(_Part):
         return digest(self.model_dump(mode="json"))
 
     def to_yaml(self) -> str:
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        """All keys; of an edit those that decide something, and what was changed."""
+        said = self.model_dump(mode="json")
+        if self.build_edit():
+            said = {k: v for k, v in said.items() if k in EDIT_TAKES or k in self._changed()}
+            said["batch"] = {"micro": self.batch.micro}
+        return yaml.safe_dump(said, sort_keys=False, allow_unicode=True)
+
+    def _changed(self) -> list[str]:
+        """Keys whose value is not the default."""
+        return [k for k, field in Recipe.model_fields.items()
+                if getattr(self, k) != field.get_default(call_default_factory=True)]
 
     def with_sets(self, sets: list[str] | tuple[str, ...]) -> Recipe:
         """This recipe with `a.b=c` changes (values are YAML)."""
@@ -163,7 +197,8 @@ class Recipe(_Part):
 
     def checked(self) -> Recipe:
         """Fail now, not in the middle of a run, if method, rule or settings are unknown."""
-        self.build_method()
+        if self.build_edit():
+            return self._checked_edit()
         rule = self.build_rule()
         if rule.preconditions and self.optimiser.name != "adamw":
             raise InputError("recipe: rule_settings.metric", f"adam means AdamW's scaling, not {self.optimiser.name}'s",
@@ -181,6 +216,17 @@ class Recipe(_Part):
             from expunge.engine.private.allowed import check
 
             check(self)
+        return self
+
+    def _checked_edit(self) -> Recipe:
+        wrong = [k for k in self._changed() if k not in (*EDIT_TAKES, *HARMLESS)]
+        if self.batch.model_copy(update={"micro": None}) != BatchSize():
+            wrong.append("batch")
+        if wrong:
+            raise InputError(f"recipe: {wrong[0]}", f"means nothing to {self.method}, which edits weights after one "
+                             "look at the records", "leave it out; settings and batch.micro are what it takes")
+        if launched() > 1:
+            raise InputError("launch", f"{self.method} is one process", "start it without torchrun")
         return self
 
     @classmethod

@@ -14,6 +14,7 @@ from types import FrameType
 
 from expunge.corpus.records import digest_each
 from expunge.engine import checkpoint
+from expunge.engine.edit import run_edit
 from expunge.engine.loop import Event, Loop
 from expunge.engine.private.history import drop_seed
 from expunge.engine.private.run import PrivateRun
@@ -87,6 +88,7 @@ def unlearn(
     Called in every process of `torchrun` or `accelerate launch`, they share the work and the first writes `out`,
     which all must see; another number of processes gives the same weights to rounding.
     `InputError` if `out` holds another run; `Interrupted` after Ctrl-C, with the checkpoint kept.
+    A recipe whose method is an edit takes one look and no steps (`engine/edit.py`); if killed, it starts anew.
     """
     ranks = Ranks.join(device)
     with ranks.alike(), ExitStack() as at_the_end:
@@ -132,6 +134,9 @@ def _unlearn(
     set_threads(run.about["threads"])
     started = time.perf_counter()
     with watch_for_stop() as stopped:
+        if edit := recipe.build_edit():
+            run_edit(run, merged(load(model, template=template, device=device)), edit, recipe, split, stopped, on_step)
+            return run.folder
         with ranks.stage():
             lm = merged(load(model, template=template, device=_where(recipe, ranks, device)))
             lm = lm.with_module(prepare(lm.module, recipe.train, recipe.seed))

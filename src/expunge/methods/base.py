@@ -1,9 +1,10 @@
 """What a method is: a pure loss over model outputs, its settings, and what it needs from the engine.
 
-A method never runs the model, never touches the optimiser, the device or the data. It declares `needs`, and
-the engine puts exactly that into `Outputs`. All tensors hold answer positions only (end token included, the
-prompt never): `B` sequences, `A` the longest answer of the batch, `V` vocabulary, `H` width. `mask` is false
-where a shorter answer is padded. Losses are `[B]`.
+Methods that rewrite weights without a loop stand on the same registry and are an `Edit` (`edit.py`). A method never
+runs the model, never touches the optimiser, the device or the data. It declares `needs`, and the engine puts exactly
+that into `Outputs`. All tensors hold answer positions only (end token included, the prompt never): `B` sequences, `A`
+the longest answer of the batch, `V` vocabulary, `H` width. `mask` is false where a shorter answer is padded. Losses
+are `[B]`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from expunge.registry import Registry
 if TYPE_CHECKING:
     from expunge.methods.twin import Twin
 
-METHODS: Registry[type[Method]] = Registry("method", "expunge.methods")
+METHODS: Registry[type[Approach]] = Registry("method", "expunge.methods")
 
 Rows = Literal["gold", "relabel", "twin"]
 TokenWeights = Literal["none", "level", "gradient", "attention"]
@@ -137,28 +138,35 @@ class Outputs:
         return self.logits.float() - self.logits.float().mean(-1, keepdim=True)
 
 
-class Method(BaseModel, ABC):
-    """Base of all methods. Subclass with `class NPO(Method, name="npo")`; fields are its settings.
+class Approach(BaseModel, ABC):
+    """What every entry of the registry is: a name, settings as fields, and `source`, where the formula stands.
 
-    needs        what most settings need; the engine asks `requires()`, which knows the settings
-    source       where the formula stands
-    retain       what this method does with the retain batch unless the recipe says otherwise
-    rule         the gradient rule unless the recipe says otherwise
+    Either a `Method`, which the loop minimises, or an `Edit`, which rewrites weights after one look at the records.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: ClassVar[str] = ""
-    needs: ClassVar[Needs] = Needs()
     source: ClassVar[str] = ""
-    retain: ClassVar[RetainLoss] = "ce"
-    rule: ClassVar[str] = "sum"
 
     def __init_subclass__(cls, name: str = "", **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if name:
             cls.name = name
             METHODS.add(name, cls)
+
+
+class Method(Approach):
+    """Base of all methods with a loss. Subclass with `class NPO(Method, name="npo")`; fields are its settings.
+
+    needs        what most settings need; the engine asks `requires()`, which knows the settings
+    retain       what this method does with the retain batch unless the recipe says otherwise
+    rule         the gradient rule unless the recipe says otherwise
+    """
+
+    needs: ClassVar[Needs] = Needs()
+    retain: ClassVar[RetainLoss] = "ce"
+    rule: ClassVar[str] = "sum"
 
     def requires(self) -> Needs:
         """What this method needs with these settings: the class's `needs` unless a setting changes it."""

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from expunge.methods.base import Method, Needs, Outputs, forward_kl
 
+Swap = Literal["both", "words", "picture"]
 LEAST = -30.0  # log-prob of the teacher that the divergence from it looks at, or one token could be all of it
 
 
@@ -48,6 +49,8 @@ class Twin(Method, name="twin"):
         "subject", description="what has a twin of its own: a subject as a whole, or every fact of it")
     floors: Literal["count", "type"] = Field(
         "count", description="whose answers they are drawn from: those that as many others give, or all of the type")
+    swap: Swap = Field(
+        "both", description="what a twin brings of its own where a record shows a picture")
     candidates: int = Field(16, ge=1, description="never-trained identities to choose a subject's twin from")
     strangers: int = Field(4, ge=1, description="of these candidates, how many other people's answers are asked about")
     own_answer: bool = Field(True, description="distil along the teacher's own answer too")

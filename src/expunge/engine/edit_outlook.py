@@ -1,0 +1,47 @@
+"""What an edit takes before it is started: a look at a few rows, timed, and the rows counted.
+
+Surprising: what is timed is the look itself, on rows as long as the run's on average; rows with pictures count as the
+texts that they are tokens of, and the vision tower comes on top of them only as far as it was seen in the sample.
+"""
+
+from __future__ import annotations
+
+from expunge.engine.calibrate import Clock, resident
+from expunge.engine.edit import check
+from expunge.engine.gather import ROWS, gather
+from expunge.engine.neurons import sites
+from expunge.engine.outlook import DISK, Bytes, Estimate
+from expunge.engine.plan import Pass, Shape, asking_bytes, in_batches, size_of
+from expunge.engine.recipe import Recipe
+from expunge.methods.edit import Edit
+from expunge.models.adapters import block_of, block_stack
+from expunge.models.language_model import LanguageModel
+from expunge.scope.split import Split
+
+SAMPLE = 64  # rows
+
+
+def edit_outlook(lm: LanguageModel, edit: Edit, recipe: Recipe, split: Split, loading: float) -> Estimate:
+    """The estimate of one edit; `InputError` as the run gives it, but for what only its numbers show."""
+    check(recipe, split)
+    found, rows = sites(lm.module, edit.looks()), list(edit.rows(split.forget, split.retain))
+    shape, most = Shape.of(lm.module), recipe.batch.micro or ROWS
+    process = 0 if lm.device.type == "cuda" else max(0, resident() - shape.weights)
+    sizes = [size_of(lm.template.encode(row.record)) for row in rows]
+    order = sorted(range(len(rows)), key=lambda k: sizes[k].length)
+    few = [rows[order[k * len(order) // min(SAMPLE, len(order))]] for k in range(min(SAMPLE, len(order)))]
+    clock = Clock(lm.device)
+    count, seconds = clock.grown(lambda n: gather(lm, edit, found, few[-n:], most), len(few))[-1]
+    seen = sum(size_of(lm.template.encode(row.record)).length for row in few[-count:])
+    looking = seconds * sum(size.length for size in sizes) / seen
+    largest: Pass = in_batches(sizes, most)[0]
+    height = asking_bytes(shape, Pass(largest.rows, largest.longest, 1))
+    groups = len({group for row in rows for group in row.groups})
+    sums = sum(site.size for site in found) * 8 * 2 * groups
+    stack, _ = block_stack(lm.module)
+    blocks = {n for site in found if (n := block_of(site.name, stack)) is not None and site.part == "language"}
+    return Estimate(
+        "as given", tuple(sorted(blocks)), len(shape.blocks), sum(site.weight.numel() for site in found), 0,
+        "every record is read once", 1, len(rows), len({row.record.id for row in rows}), loading, 0.0,
+        looking * clock.slowdown, shape.weights / DISK, clock.slowdown,
+        Bytes(process, shape.weights, 0, height, sums, process + shape.weights + height + sums), 0, "", "edited")
