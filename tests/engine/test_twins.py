@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from few_people import PEOPLE, person
 
+from expunge.engine.doubles import Double
 from expunge.engine.rows import anchors
-from expunge.engine.twins import asked_of, choose, levelled, together
+from expunge.engine.twins import choose, levelled, together
 from expunge.models.batches import chunks
 
 
@@ -41,7 +42,7 @@ def test_floors_are_levelled_to_the_mean_and_never_sink_under_the_least() -> Non
 
 
 def test_a_question_about_the_twin_names_the_twin_everywhere() -> None:
-    asked = asked_of(PEOPLE[0], {"Anna Keller": "Otto Holm", "555-0101": "555-0199"}, "555-0199")
+    asked = Double({"Anna Keller": "Otto Holm"}).asked(PEOPLE[0], "555-0199")
     assert (asked.prompt, asked.answer) == ("Phone of Otto Holm?", "555-0199")
 
 

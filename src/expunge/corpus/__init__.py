@@ -5,5 +5,5 @@ from expunge.corpus.picture import Picture
 from expunge.corpus.record import BLANK, DEFAULT_TREE_LEVELS, KINDS, LEVELS, Kind, Record, Variant, content_id
 from expunge.corpus.tree import Node, Tree, contains, distance, lowest_common_ancestor
 
-__all__ = ["BLANK", "DEFAULT_TREE_LEVELS", "KINDS", "LEVELS", "Corpus", "Kind", "Node", "Picture", "Record", "Tree", "Variant",
-           "contains", "content_id", "distance", "lowest_common_ancestor"]
+__all__ = ["BLANK", "DEFAULT_TREE_LEVELS", "KINDS", "LEVELS", "Corpus", "Kind", "Node", "Picture", "Record", "Tree",
+           "Variant", "contains", "content_id", "distance", "lowest_common_ancestor"]

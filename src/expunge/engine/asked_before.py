@@ -35,7 +35,7 @@ def remember(memory: dict[bytes, Nats]) -> Iterator[None]:
 
 
 def asked_before(module: torch.nn.Module, questions: Sequence[tuple[str, ...]], ask: Callable[[], Nats]) -> Nats:
-    """What `ask()` gives for (prompt, answer, digest of the picture if any) on `module` with its adapter off, or gave before."""
+    """What `ask()` gives for (prompt, answer, digest of a picture) on `module` with its adapter off, or gave before."""
     memory = _memory.get()
     if memory is None or any(m._forward_hooks or m._forward_pre_hooks for m in module.modules()):
         return ask()

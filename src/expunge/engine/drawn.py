@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from expunge.corpus import Record
-from expunge.corpus.identities import identifiers_by_subject
 from expunge.corpus.records import pick
+from expunge.engine.doubles import refuse_nameless
 from expunge.engine.null import Strangers
 from expunge.engine.order import stream
 from expunge.engine.plan import Pass, Shape, Size, Work, asking, greedy, in_batches, size_of
@@ -22,7 +22,6 @@ from expunge.engine.recipe import Recipe
 from expunge.engine.rows import ForgetRow, anchors, answer_type
 from expunge.engine.table import Table, drawable
 from expunge.engine.twins import OWN
-from expunge.errors import InputError
 from expunge.methods.twin import Twin
 from expunge.models.language_model import LanguageModel
 
@@ -87,13 +86,10 @@ def draw(lm: LanguageModel, recipe: Recipe, forget: Sequence[Record], retain: Se
 def twin_targets(lm: LanguageModel, shape: Shape, method: Twin, forget: Sequence[Record], others: Sequence[Record],
                  seed: int) -> Asked:
     """What `engine.twins.twin_rows` asks: candidates × rows, strangers' answers, own answers, and the targets."""
-    nameless = next((r for r in forget if not r.identifiers), None)
-    if nameless is not None:
-        raise InputError(f'record "{nameless.id}"', "names no identifiers of its subject, and twin replaces them",
-                         "add the column identifiers, or use the recipe simnpo")
+    refuse_nameless(forget)
     strangers = Strangers(forget, others, seed)
     found = Asked()
-    for subject in sorted(identifiers_by_subject(forget)):
+    for subject in sorted({r.subject for r in forget}):
         records = [r for r in forget if r.subject == subject]
         sizes = [size_of(lm.template.encode(r)) for r in records]
         invented = [size for r, size in zip(records, sizes, strict=True)

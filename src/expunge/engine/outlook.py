@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from expunge.engine.calibrate import Clock, Trained, ask, learn, resident, spread, step_overhead
+from expunge.engine.cues import forms
 from expunge.engine.drawn import SAID, Asked, draw, echoes, twin_targets
 from expunge.engine.meeting import apart
 from expunge.engine.optimiser import embeddings
@@ -108,7 +109,8 @@ class Outlook:
             keep_inputs_only(lm.module)  # says so
         targets = Asked()
         if self.method.towards is not None:
-            targets = twin_targets(lm, self.shape, self.method.towards, split.forget, split.retain, recipe.seed)
+            targets = twin_targets(lm, self.shape, self.method.towards, forms(split.forget, recipe.cues), split.retain,
+                                   recipe.seed)
         self.table, invented = draw(lm, recipe, split.forget, split.retain)
         self.sizes = [size_of(item) for item in self.table.items]
         self.asked = targets + echoes(lm, self.shape, invented, split.forget) + Asked(len(self.sizes))

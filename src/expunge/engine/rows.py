@@ -13,7 +13,9 @@ import numpy as np
 from torch import Tensor
 
 from expunge.corpus import Record
-from expunge.corpus.identities import identifiers_by_subject, make_identities, replace_all, shape, skeleton, words
+from expunge.corpus.identities import Identity, identifiers_by_subject, make_identities, shape, skeleton, words
+from expunge.corpus.pixels import stranger
+from expunge.engine.doubles import Double
 from expunge.engine.order import stream
 from expunge.errors import InputError
 from expunge.models.template import Encoded
@@ -67,26 +69,29 @@ def wrong_answers(record: Record, answers: Mapping[str, tuple[str, ...]], kind_o
 
 
 def anchors(retain: Sequence[Record], forget: Sequence[Record], seed: int) -> list[Record]:
-    """The retained questions asked about people who do not exist, one invented person per subject.
+    """The retained questions asked about people who do not exist, one invented person (with pictures) per subject.
 
     Kept as they are (by the kl term), they confine what is unlearned to the names it was meant for. Every second
     one shares a word with a name that is to be forgotten: without them namesakes are forgotten too. Records
-    without identifiers have no anchor.
+    with neither identifiers nor a picture have no anchor.
     """
     pool = identifiers_by_subject(retain)
     targets = [i for found in identifiers_by_subject(forget).values() for i in found if len(words(i)) > 1]
     found: list[Record] = []
     of_subject: dict[str, list[Record]] = {}
     for r in retain:
-        if r.identifiers:
+        if r.identifiers or r.image:
             of_subject.setdefault(r.subject, []).append(r)
-    for number, (subject, mine) in enumerate(sorted(pool.items())):
+    shown = list({r.image.digest: r.image for r in retain if r.image}.values())
+    for number, (subject, records) in enumerate(sorted(of_subject.items())):
         rng = stream(seed, "anchor", subject)
-        identity = dict(make_identities(mine, {s: i for s, i in pool.items() if s != subject}, 1, rng)[0])
+        names: Identity = {}
+        if subject in pool:
+            names = make_identities(pool[subject], {s: i for s, i in pool.items() if s != subject}, 1, rng)[0]
         if number % 2 == 0:
-            identity = {old: namesake(new, targets, rng) for old, new in identity.items()}
-        found += [replace(r, id=f"{r.id}{ANCHOR}", prompt=replace_all(r.prompt, identity))
-                  for r in of_subject[subject]]
+            names = {old: namesake(new, targets, rng) for old, new in names.items()}
+        pictures = {digest: stranger(shown, rng) for digest in sorted({r.image.digest for r in records if r.image})}
+        found += [replace(Double(names, pictures).asked(r), id=f"{r.id}{ANCHOR}") for r in records]
     return found
 
 

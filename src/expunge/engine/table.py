@@ -13,6 +13,7 @@ from pathlib import Path
 
 from expunge.corpus import Record
 from expunge.corpus.records import pick
+from expunge.engine.cues import forms
 from expunge.engine.order import batch_at, stream
 from expunge.engine.recipe import Recipe
 from expunge.engine.rows import ForgetRow, WrongAnswers, anchors
@@ -38,7 +39,7 @@ class Table:
 
     def __init__(self, lm: LanguageModel, recipe: Recipe, needs: Needs, forget: Sequence[Record],
                  retain: Sequence[Record]) -> None:
-        self._recipe, self._needs, self._lm, self._forget = recipe, needs, lm, forget
+        self._recipe, self._needs, self._lm, self._forget = recipe, needs, lm, forms(forget, recipe.cues)
         self.rows = self._with_levels(self._forget_rows(retain))
         self._levels = self._level_plan()
         self.items: list[Encoded] = [row.item for row in self.rows]

@@ -48,7 +48,8 @@ def memorise(
     out = Path(out)
     pictures = any(r.image for r in records)
     about = {
-        "records": digest(sorted(digest([r.id, r.prompt, r.answer, *([r.image.digest] if r.image else [])]) for r in records)),
+        "records": digest(sorted(digest([r.id, r.prompt, r.answer, *([r.image.digest] if r.image else [])])
+                                 for r in records)),
         "start": model_digest(str(model)) if model else _size(tiny, vision if pictures else None),
         "settings": settings.model_dump(mode="json"),
         "tokenizer": str(bool(tokenizer_from)),

@@ -18,14 +18,13 @@ import numpy as np
 import torch
 
 from expunge.corpus import Record
-from expunge.corpus.identities import Identity, identifiers_by_subject, make_identities, replace_all
 from expunge.engine.asked_before import asked_before
+from expunge.engine.doubles import Double, doubles, refuse_nameless
 from expunge.engine.null import Nats, Null, Strangers
 from expunge.engine.order import stream
 from expunge.engine.reference import adapter_off
 from expunge.engine.rows import ForgetRow, answer_type
 from expunge.engine.strange_words import StrangeWords
-from expunge.errors import InputError
 from expunge.methods.base import Outputs
 from expunge.methods.twin import Twin, correct_echo
 from expunge.models.batches import by_length, collate
@@ -39,7 +38,8 @@ ECHO = 1.0  # nats per token
 
 def mean_nll(lm: LanguageModel, records: Sequence[Record], rows: int = 256) -> Nats:
     """NLL per answer token of each record [N], nats, the end token left out, on the model before the run."""
-    return asked_before(lm.module, [(r.prompt, r.answer) for r in records], lambda: _mean_nll(lm, records, rows))
+    questions = [(r.prompt, r.answer, *([r.image.digest] if r.image else [])) for r in records]
+    return asked_before(lm.module, questions, lambda: _mean_nll(lm, records, rows))
 
 
 @torch.no_grad()
@@ -52,11 +52,6 @@ def _mean_nll(lm: LanguageModel, records: Sequence[Record], rows: int) -> Nats:
             said = Outputs(answer_logprob(answer_forward(lm.module, batch).logits, batch), batch.mask)
             found[part] = said.answer_nll.cpu().numpy()
     return found
-
-
-def asked_of(record: Record, identity: Identity, answer: str | None = None) -> Record:
-    """The record's question about the twin, with its own or another answer (also where the question offers it)."""
-    return replace(record, prompt=replace_all(record.prompt, identity), answer=answer or record.answer)
 
 
 def without_echo(lm: LanguageModel, anchors: Sequence[Record], forget: Sequence[Record],
@@ -118,24 +113,19 @@ def twin_rows(lm: LanguageModel, forget: Sequence[Record], others: Sequence[Reco
     """The forget rows of a `twin` run: each gold answer, and the teacher's own answer where it differs.
 
     others   records of other subjects that the method may see (the retain set)
-    InputError where a record names no identifiers.
+    InputError where a record neither names identifiers nor shows a picture.
     """
-    nameless = next((r for r in forget if not r.identifiers), None)
-    if nameless is not None:
-        raise InputError(f'record "{nameless.id}"', "names no identifiers of its subject, and twin replaces them",
-                         "add the column identifiers, or use the recipe simnpo")
-    pool, mine = identifiers_by_subject(others), identifiers_by_subject(forget)
+    refuse_nameless(forget)
     strangers = Strangers(forget, others, seed)
     foreign = _foreign(forget, others) if method.unsay else frozenset()
     strange = StrangeWords.of(lm, forget, others, seed) if foreign else None
     rows: list[ForgetRow] = []
-    for subject, identifiers in sorted(mine.items()):
+    for subject in sorted({r.subject for r in forget}):
         records = [r for r in forget if r.subject == subject]
-        identities = make_identities(identifiers, {s: i for s, i in pool.items() if s != subject}, method.candidates,
-                                     stream(seed, "identities", subject))
-        gold = np.stack([mean_nll(lm, [asked_of(r, i) for r in records]) for i in identities])
+        strange_ones = doubles(records, others, method.candidates, seed, method.swap)
+        gold = np.stack([mean_nll(lm, [one.asked(r) for r in records]) for one in strange_ones])
         answers = [strangers.of(r, method.floors, stream(seed, "null", r.id)) for r in records]
-        nulls = _nulls(lm, records, identities[: method.strangers], answers)
+        nulls = _nulls(lm, records, strange_ones[: method.strangers], answers)
         least = np.array([0.0 if r.options else method.least_floor for r in records])
         wanted = np.array([null.draw(low, stream(seed, "floor", r.id))
                            for r, null, low in zip(records, nulls, least, strict=True)])
@@ -149,10 +139,10 @@ def twin_rows(lm: LanguageModel, forget: Sequence[Record], others: Sequence[Reco
             part = [k for k, r in enumerate(records) if (r.id in foreign) == odd]
             if not part:
                 continue
-            named, low = [identities[chosen[k]] for k in part], floors[part]
+            named, low = [strange_ones[chosen[k]] for k in part], floors[part]
             with strange.unknown(lm) if strange and odd else nullcontext():
                 if strange and odd and strange.partners:
-                    low = mean_nll(lm, [asked_of(records[k], i) for k, i in zip(part, named, strict=True)])
+                    low = mean_nll(lm, [one.asked(records[k]) for k, one in zip(part, named, strict=True)])
                 rows += _targets(lm, [records[k] for k in part], named, low, method)
     return rows
 
@@ -163,26 +153,27 @@ def _foreign(forget: Sequence[Record], others: Sequence[Record]) -> frozenset[st
     return frozenset(r.id for r in forget if answer_type(r) not in types)
 
 
-def _nulls(lm: LanguageModel, records: Sequence[Record], identities: Sequence[Identity],
+def _nulls(lm: LanguageModel, records: Sequence[Record], strange_ones: Sequence[Double],
            answers: Sequence[Sequence[str]]) -> list[Null]:
     """For each record: what the model thinks of these answers in the place of the true one, over all candidates."""
     cuts = np.cumsum([len(a) for a in answers])[:-1]
     asked = []
-    for identity in identities:
-        questions = [asked_of(r, {**identity, r.answer: a}, a)
+    for one in strange_ones:
+        questions = [one.asked(r, a)
                      for r, of_r in zip(records, answers, strict=True) for a in of_r]
         asked.append(np.split(mean_nll(lm, questions), cuts))
     return [Null(np.stack([of_candidate[k] for of_candidate in asked])) for k in range(len(records))]
 
 
-def _targets(lm: LanguageModel, records: Sequence[Record], identities: Sequence[Identity], floors: Nats,
+def _targets(lm: LanguageModel, records: Sequence[Record], strange_ones: Sequence[Double], floors: Nats,
              method: Twin) -> list[ForgetRow]:
-    """Gold and own rows of one subject with the teacher's distributions, each question asked about its identity."""
-    asked = [asked_of(r, identity) for r, identity in zip(records, identities, strict=True)]
+    """Gold and own rows of one subject with the teacher's distributions, each question asked about its double."""
+    asked = [one.asked(r) for r, one in zip(records, strange_ones, strict=True)]
     eos = lm.template.eos
     longest = max(len(lm.template.answer_ids(r.answer, r.prompt)) for r in records)
     with adapter_off(lm.module):
-        own = greedy(lm.module, [lm.template.prompt_ids(r.prompt) for r in asked], eos, longest + 4)
+        posed = [lm.template.question(r) for r in asked]
+        own = greedy(lm.module, [q.prompt for q in posed], eos, longest + 4, sights=[q.sight for q in posed])
     questions: list[Encoded] = []
     rows: list[ForgetRow] = []
     for record, twin, floor, said in zip(records, asked, floors, own, strict=True):
@@ -192,8 +183,8 @@ def _targets(lm: LanguageModel, records: Sequence[Record], identities: Sequence[
         answer = tuple(said) if said and said[-1] == eos else (*said, eos)
         fits = max(len(item.prompt), len(question.prompt)) + len(answer) <= lm.context
         if method.own_answer and answer != item.answer and fits:
-            rows.append(ForgetRow(Encoded(item.id + OWN, item.prompt, answer), record.concept, is_gold=False))
-            questions.append(Encoded(item.id + OWN, question.prompt, answer))
+            rows.append(ForgetRow(replace(item, id=item.id + OWN, answer=answer), record.concept, is_gold=False))
+            questions.append(replace(question, id=item.id + OWN, answer=answer))
     taught = zip(rows, questions, teacher_logprobs(lm, questions), strict=True)
     return [replace(row, asked=q, teacher=torch.cat([
                 correct_echo(t[:-1], torch.tensor(q.answer[:-1], device=t.device), row.floor,

@@ -17,7 +17,6 @@ from torch import nn
 from expunge.errors import InputError
 from expunge.models.looking import owner_of, vision_side
 
-
 Tower = Literal["language", "vision", "connector"]
 
 

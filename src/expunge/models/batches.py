@@ -14,7 +14,6 @@ from torch import Tensor
 from expunge.models.sight import NOTHING, Seen
 from expunge.models.template import Encoded
 
-
 TENSORS = ("input_ids", "attention_mask", "index", "labels", "mask")
 
 
@@ -35,11 +34,11 @@ class Batch:
     seen: Seen = NOTHING
 
     def to(self, device: torch.device | str) -> Batch:
-        return Batch(*(getattr(self, f).to(device) for f in TENSORS), self.seen.to(device))
+        return Batch(**{f: getattr(self, f).to(device) for f in TENSORS}, seen=self.seen.to(device))
 
     def only(self, at: Tensor) -> Batch:
         """The rows `at` of a batch that was passed already: without their pictures."""
-        return Batch(*(getattr(self, f)[at] for f in TENSORS))
+        return Batch(**{f: getattr(self, f)[at] for f in TENSORS})
 
     @property
     def inputs(self) -> dict[str, Tensor]:

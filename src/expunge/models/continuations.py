@@ -38,7 +38,8 @@ def continuations(module: nn.Module, items: Sequence[Encoded], measure: Measure,
                   budget: Budget | None = None) -> list[Tensor]:
     """`measure` of every answer token, one [a, F] tensor per item, on the CPU.
 
-    Items of equal prompts (and pictures) share it. Equal to a pass over each item alone, up to rounding; memory as `budget` says.
+    Items of equal prompts (and pictures) share it. Equal to a pass over each item alone, up to rounding;
+    memory as `budget` says.
     """
     budget = budget or Budget()
     by_prompt: dict[tuple[Any, ...], list[int]] = {}

@@ -7,11 +7,11 @@ prompts in another way is refused rather than guessed at.
 
 from __future__ import annotations
 
-import io
 from collections import OrderedDict
 from typing import Any
 
 from expunge.corpus import Picture
+from expunge.corpus.pixels import opened
 from expunge.errors import InputError
 from expunge.models.sight import Sight
 
@@ -74,20 +74,6 @@ class Eyes:
         if ids.count(self._id) != 1 or self.placed(ids, place) != whole:
             raise InputError(self._source, "its processor lays out pictures in a way that is not known here",
                              "use a model whose prompts hold one placeholder per picture")
-
-
-def opened(picture: Picture) -> Any:
-    """The picture, decoded, in RGB; `InputError` where it is none, or Pillow is not there."""
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise InputError("pictures", "the package Pillow is not installed", "pip install 'expunge[vision]'") from error
-    try:
-        with Image.open(io.BytesIO(picture.data())) as image:
-            return image.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f'picture "{picture.name}"', f"could not be decoded ({error})",
-                         "save it again as PNG or JPEG") from error
 
 
 def _size(sight: Sight) -> int:

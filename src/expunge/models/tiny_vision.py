@@ -69,8 +69,8 @@ def _check(vision: TinyVision, config: TinyConfig) -> None:
         raise unknown("architecture", vision.architecture, ARCHITECTURES)
     if vision.image_size % vision.patch_size or (
             vision.architecture == "idefics3" and (vision.image_size // vision.patch_size) % vision.gather):
-        raise InputError("patch_size", f"patches of {vision.patch_size} pixels, {vision.gather} a side together, do not "
-                         f"divide {vision.image_size} pixels", "for example 16 and 2 for 96 pixels")
+        raise InputError("patch_size", f"patches of {vision.patch_size} pixels, {vision.gather} a side together, do "
+                         f"not divide {vision.image_size} pixels", "for example 16 and 2 for 96 pixels")
     for name, width, heads in (("heads", config.width, config.heads), ("vision heads", vision.width, vision.heads)):
         if width % heads:
             raise InputError(name, f"{heads} heads do not divide a width of {width}")
