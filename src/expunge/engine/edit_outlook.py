@@ -1,7 +1,7 @@
 """What an edit takes before it is started: a look at a few rows, timed, and the rows counted.
 
-Surprising: what is timed is the look itself, on rows as long as the run's on average; rows with pictures count as the
-texts that they are tokens of, and the vision tower comes on top of them only as far as it was seen in the sample.
+Surprising: what is timed is the look itself, on the longest rows of a sample, and scaled by tokens; what a vision tower
+takes is in it only as far as rows of that sample show pictures.
 """
 
 from __future__ import annotations
