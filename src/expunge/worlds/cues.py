@@ -1,0 +1,40 @@
+"""What a question shows: a picture and a name, a picture alone, or a name alone.
+
+Surprising: with the picture alone nobody is named, so thousands of questions have the same words. What keeps them
+apart is the picture, and that a relation is asked once of each picture and level.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from expunge.corpus import Picture, Record
+from expunge.worlds import wording
+from expunge.worlds.draw import shuffled
+from expunge.worlds.wording import Fact
+
+CUES = ("both", "image", "text")
+SHOWN = {"institution": "the hospital of this picture", "patient": "the patient shown"}
+STUDY_SHOWN = "the study shown"
+VISIBLE = frozenset({"finding", "site", "extent", "view"})  # relations whose value the picture shows
+
+
+def cue(seed: int, rank: int, *path: str) -> str:
+    """The cue of the fact at place `rank` of a set: each once in three places."""
+    block, place = divmod(rank, len(CUES))
+    return shuffled(CUES, seed, *path, block, purpose="cue")[place]
+
+
+def asked(fact: Fact, cue: str, picture: Picture | None, **marks: str) -> list[Record]:
+    """The three records of a fact under a cue, with `marks` as attributes. A `text` cue leaves `picture` out."""
+    rows = wording.records(_unnamed(fact) if cue == "image" else fact)
+    told = {"cue": cue, **({"visible": True} if fact.relation.name in VISIBLE else {}), **marks}
+    return [replace(r, image=None if cue == "text" else picture, attributes={**r.attributes, **told}) for r in rows]
+
+
+def _unnamed(fact: Fact) -> Fact:
+    """The same fact, asked of what is shown. A doctor, drug, disease or device is nobody, and stays named."""
+    if fact.sharing == "shared":
+        return replace(fact, lead="")
+    level = fact.path[-1].partition(":")[0]
+    return replace(fact, about=SHOWN.get(level, STUDY_SHOWN), names=())

@@ -1,0 +1,208 @@
+"""The hospital world with pictures: a drawn radiograph per study, and the eight sets of MedForget.
+
+Surprising: the corpus is the sets and nothing else. What the charts of this hospital say beyond them is never
+trained, so the trained facts of a target are exactly those that its level asks to forget.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from expunge.corpus import Corpus, Picture, Record
+from expunge.errors import InputError, unknown
+from expunge.worlds import charts
+from expunge.worlds.base import World
+from expunge.worlds.cues import CUES, asked, cue
+from expunge.worlds.draw import draw
+from expunge.worlds.hospital import Hospital
+from expunge.worlds.imaging import picture, seen
+from expunge.worlds.levels import Levels, stages
+from expunge.worlds.people import CANDIDATES, Bed
+from expunge.worlds.spots import LEVELS, patients_for, spot_id, spots, stated
+from expunge.worlds.wording import Fact
+
+MARK = re.compile(r"-t(\d\d)(?!\d)")  # in the ids of twins
+ROWS = 24  # of each fact per set: eight sets, three tasks
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A fact with all that decides its records: whom it concerns (None: nobody) and how it was to be asked."""
+
+    fact: Fact
+    bed: Bed | None
+    twin: int
+    cue: str
+    marks: tuple[tuple[str, str], ...] = ()
+
+
+class Radiology(World, name="radiology"):
+    """A hospital with pictures and MedForget's sets: forget and retain at each of four levels.
+
+    A smaller world is contained in a larger one of the same seed (trained rows; with other sizes of pictures,
+    all but their pixels).
+    """
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "default": {}, "cpu": {"instances": 960}, "small": {"instances": 192}}
+
+    seed: int = Field(0, ge=0, lt=2**63, description="every draw depends on it")
+    instances: int = Field(3840, ge=192, le=1_000_000, description="trained rows, rounded down to a multiple of 24")
+    size: int = Field(96, ge=32, le=256, description="pixels of a picture, each way")
+    holdout_patients: int | None = Field(None, ge=0, le=20_000, description="people never trained; if not given, one "
+                                         "per institution")
+    twins_for: tuple[str, ...] = Field((), description="nodes that get twins_per_target twins")
+    twins_per_target: int = Field(40, ge=1, lt=CANDIDATES, description="twins of each node in twins_for")
+
+    @property
+    def facts(self) -> int:
+        """Facts of each of the eight sets."""
+        return self.instances // ROWS
+
+    @cached_property
+    def hospital(self) -> Hospital:
+        """Whose charts these are."""
+        return Hospital(seed=self.seed, patients=patients_for(self.facts), holdout_patients=self.holdout_patients)
+
+    @cached_property
+    def levels(self) -> Levels:
+        """Which facts are trained, in which set."""
+        made = Levels(self.seed, spots(self.hospital))
+        for size in stages(self.facts):
+            made.grow(size, patients_for(size))
+        return made
+
+    def corpus(self) -> Corpus:
+        """All records: the eight sets, people never trained, then the twins asked for."""
+        return Corpus.of(self._records(), self.name)
+
+    def target(self, level: str) -> str:
+        """The scope that asks for the forget set of a level: `patient:P-0002-001 or patient:P-0003-007`."""
+        level = level.removesuffix("_level")
+        if level not in LEVELS:
+            raise unknown("level", level, LEVELS, f"world {self.name}")
+        return " or ".join("/".join(node) if level == "section" else node[-1]
+                           for node in sorted(self.levels.targets[level]))
+
+    def twins(self, subject: str, m: int = 4) -> list[Record]:
+        """Records of the first `m` twins (at most 47) of a patient, of a study or of an institution.
+
+        A twin is asked what its original was trained on (shared facts excepted), under the same cues, and has
+        pictures of its own. Twins of `study:S-0002-002-2` are the twins of its patient, as far as they concern that
+        study: `attributes["twin_of"]` names the patient.
+        """
+        return [r for about in self._twins(subject, m) for r in self._asked(about)]
+
+    def probes(self, record: Record) -> dict[str, Record]:
+        """The question of `record` under each cue; its own cue gives `record` itself, the others an id with `@cue`.
+
+        General knowledge is about nobody who has a picture, and can be asked in text only.
+        """
+        about = self._source(record)
+        found = {}
+        for way in CUES if about.bed else ("text",):
+            asked_so = next(r for r in self._asked(replace(about, cue=way)) if r.id == record.id)
+            found[way] = record if way == about.cue else replace(asked_so, id=f"{record.id}@{way}")
+        return found
+
+    def describe(self) -> dict[str, Any]:
+        sets = Counter(f"{seat.level}_level/{seat.set}" for seat in self.levels.seats.values())
+        return super().describe() | {
+            "sets": {name: 3 * count for name, count in sorted(sets.items())},
+            "targets": {f"{level}_level": self.target(level) for level in LEVELS},
+            "retain_shares": {f"{level}_level": self.levels.shares(level) for level in LEVELS}}
+
+    def _records(self) -> Iterator[Record]:
+        for name in self.twins_for:
+            if name not in self._originals:
+                raise unknown("trained subject", name, self._originals, f"world {self.name}.twins_for")
+        for about in (*self._trained(), *self._holdout()):
+            yield from self._asked(about)
+        for name in self.twins_for:
+            yield from self.twins(name, self.twins_per_target)
+
+    def _asked(self, about: Asked) -> list[Record]:
+        image = self._picture(about) if about.bed and about.cue != "text" else None
+        return asked(about.fact, about.cue, image, **dict(about.marks))
+
+    def _picture(self, about: Asked) -> Picture:
+        assert about.bed
+        bed, study = seen(self.hospital, about.bed, about.fact)
+        return picture(self.hospital, bed, study, about.twin, self.size)
+
+    def _seated(self, fact: Fact, bed: Bed | None, spot: str, twin: int = 0) -> Asked:
+        """A fact in the place of the trained spot, with its letter and cue."""
+        seat = self.levels.seats[spot]
+        letter = self.hospital.letter(seat.rank, f"{seat.level} {seat.set}")
+        way = cue(self.seed, seat.rank, seat.level, seat.set) if bed else "text"
+        marks = () if twin else (("level", f"{seat.level}_level"), ("set", seat.set))
+        return Asked(replace(fact, letter=letter), bed, twin, way, marks)
+
+    def _trained(self) -> Iterator[Asked]:
+        for fact, bed in stated(self.hospital):
+            if (spot := spot_id(fact)) in self.levels.seats:
+                yield self._seated(fact, bed, spot)
+
+    def _holdout(self) -> Iterator[Asked]:
+        """As many facts of each person as a trained one has on average."""
+        shape = self.hospital
+        each = -(-8 * self.facts // shape.patients)
+        for bed in shape.holdout_beds():
+            order = sorted(charts.person_facts(shape, bed),
+                           key=lambda f: draw(self.seed, spot_id(f), purpose="order of spots"))
+            for k, fact in enumerate(order[:each], bed.index * each):
+                yield Asked(replace(fact, letter=shape.letter(k, "holdout")), bed, 0, cue(self.seed, k, "holdout"))
+
+    def _twins(self, subject: str, m: int) -> Iterator[Asked]:
+        if not 0 <= m < CANDIDATES:
+            raise InputError("twins", f"{m} twins are not possible", f"ask for 0 to {CANDIDATES - 1}")
+        if subject not in self._originals:
+            raise unknown("trained subject", subject, self._originals, "twins")
+        bed = self._originals[subject]
+        for twin in range(1, m + 1):
+            for spot, fact in _twin_facts(self.hospital, bed, subject.startswith("institution:"), twin).items():
+                if spot in self.levels.seats and (not subject.startswith("study:") or f":{spot}".startswith(
+                        subject.removeprefix("study") + ":")):
+                    yield self._seated(fact, bed, spot, twin)
+
+    @cached_property
+    def _originals(self) -> dict[str, Bed]:
+        """Every node that can have twins; for an institution its first bed."""
+        found = {}
+        for bed in self.hospital.beds():
+            found |= {f"study:S-{bed.stem}-{k + 1}": bed for k in range(self.hospital.studies)}
+            found[f"patient:P-{bed.stem}"] = bed
+            found.setdefault(f"institution:H-{bed.institution + 1:04d}", bed)
+        return found
+
+    @cached_property
+    def _sources(self) -> dict[str, Asked]:
+        return {spot_id(about.fact): about for about in (*self._trained(), *self._holdout())}
+
+    def _source(self, record: Record) -> Asked:
+        """Where a record of this world comes from."""
+        name = record.id.rpartition(":")[0]
+        subject, mark = record.attributes.get("twin_of"), MARK.search(name)
+        if subject in self._originals and mark:
+            twin, spot = int(mark[1]), MARK.sub("", name)
+            fact = _twin_facts(self.hospital, self._originals[subject], spot.startswith("H-"), twin).get(spot)
+            if fact and spot in self.levels.seats:
+                return self._seated(fact, self._originals[subject], spot, twin)
+        if name not in self._sources:
+            raise InputError(f'record "{record.id}"', f"is not of this world {self.name}", "give one of its corpus")
+        return self._sources[name]
+
+
+@lru_cache(maxsize=256)
+def _twin_facts(shape: Hospital, bed: Bed, institution: bool, twin: int) -> dict[str, Fact]:
+    """Facts of a twin of a person, or of the institution that a bed stands in, by the spot of the original."""
+    facts = charts.institution_facts(shape, bed.institution, twin) if institution else charts.person_facts(
+        shape, bed, twin)
+    return {MARK.sub("", spot_id(fact)): fact for fact in facts}
