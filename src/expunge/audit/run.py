@@ -48,7 +48,6 @@ NOT_TESTED = (
     "quantisation (int8, int4)",
     "sampling (leak@k)",
     "prefix and jailbreak prompts",
-    "reconstruction with added context",
     "benign relearning",
     "reference-model membership attacks",
 )
@@ -104,7 +103,7 @@ def audit(
     for source in sources.values():
         check(source)  # before minutes are spent on the first of them
     set_threads()
-    split, template = _by_id(split), _template(Path(unlearned))
+    split, template = _by_id(split), template_of(Path(unlearned))
     sets = record_sets(split)
     if not sets["forget"]:
         raise InputError("forget set", "is empty", "give a scope that matches something")
@@ -155,7 +154,7 @@ def _by_id(split: Split) -> Split:
     return replace(split, **sets)
 
 
-def _template(unlearned: Path) -> str:
+def template_of(unlearned: Path) -> str:
     """How the run asked its model: all models of an audit are asked alike."""
     run = unlearned / "run.json"
     return str(read_json(run).get("template", "auto")) if run.is_file() else "auto"

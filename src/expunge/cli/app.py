@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from expunge.cli.annotate import annotate
+from expunge.cli.attack import reconstruct
 from expunge.cli.audit import audit
 from expunge.cli.bench import annotator, evaluation, growth, lume, memory, planning, private_step, step
 from expunge.cli.bench_concepts import SUITES, suite
@@ -25,6 +26,7 @@ from expunge.cli.world import world
 app = typer.Typer(add_completion=False)
 data = typer.Typer(help="Look at records.")
 concepts = typer.Typer(help="Say which words mean what, on four levels.")
+attack = typer.Typer(help="Run one attack of the audit by itself.")
 bench = typer.Typer(help="Suites of runs side by side.")
 
 
@@ -51,6 +53,8 @@ add(app, "memorise", memorise)
 add(app, "plan", plan)
 add(app, "unlearn", unlearn)
 add(app, "audit", audit)
+app.add_typer(attack, name="attack")
+add(attack, "reconstruct", reconstruct)
 add(app, "report", report)
 add(app, "list", listing)
 add(app, "doctor", doctor)

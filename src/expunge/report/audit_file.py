@@ -16,6 +16,7 @@ from expunge.audit.policy import FewSubjectsRule, PolicyRule, Resampling, needed
 from expunge.audit.verdict import Verdict
 from expunge.errors import InputError
 from expunge.files import digest, read_json
+from expunge.report.told import Told
 
 FORMAT = "expunge-audit/1"
 ROLES = ("original", "unlearned", "retrained")
@@ -131,6 +132,7 @@ class AuditFile(_Read):
     verbatim: dict[str, Hits] = {}
     retention_curve: tuple[CurvePoint, ...] = ()
     retention_area: Number = None
+    reconstruction: Told | None = None
     seconds: Number = None
 
     @property

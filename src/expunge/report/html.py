@@ -24,6 +24,7 @@ from expunge.report import figures, text, words
 from expunge.report.audit_file import AuditFile, find, read_audit
 from expunge.report.losses import losses
 from expunge.report.opinion import opinion
+from expunge.report.reconstruction import told
 from expunge.report.retention import curve, relations
 from expunge.report.run_dir import Run, read_run
 from expunge.report.standing import standing
@@ -75,7 +76,8 @@ def _content(audit: AuditFile, run: Run | None) -> Mapping[str, Any]:
         "columns": figures.columns(audit), "gone": gone, "kept": kept,
         "explained": figures.explained([*gone, *kept]),
         "yardstick": words.REFERENCES.get(audit.reference, audit.reference),
-        "losses": losses(audit), "standing": standing(audit), "curve": curve(audit), "relations": relations(audit),
+        "losses": losses(audit), "standing": standing(audit), "told": told(audit),
+        "curve": curve(audit), "relations": relations(audit),
         "training": training(run) if run else [], "entries": [(e, rule(e)) for e in audit.entries],
         "open": [e for e in audit.entries if e.status in ("not_run", "inconclusive")],
         "idle": [e for e in audit.entries if e.status == "not_applicable"],

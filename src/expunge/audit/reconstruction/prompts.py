@@ -1,0 +1,127 @@
+"""Prompts of the attack: a question that names nobody, then its place in the tree told level by level.
+
+Level 0 is the question alone, its names replaced ("the patient"); level k adds node k of the path, from the root down,
+and what survives there; from the subject's own level on the question is the trained prompt, unchanged, at the end.
+The last level of a place below the subject (a section of a study) adds what its siblings say.
+
+Surprising: both controls replace all that tells who is meant, names in the question too. The wrong branch tells a
+stranger's place and asks about the stranger; irrelevant context is a question that names nobody after neutral words,
+as many tokens long. A prompt that holds the answer is never asked.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from expunge.audit.reconstruction.survivors import Survivors
+from expunge.audit.text import normalise, tokens
+from expunge.corpus import Node, Picture, Record
+from expunge.corpus.identities import replace_all
+
+TRUE, WRONG, IRRELEVANT = "true", "wrong branch", "irrelevant"
+CONTROLS = (WRONG, IRRELEVANT)
+NOTHING = "nothing"  # the name of level 0
+NEUTRAL = ("the morning was mild and a light wind moved the leaves along the road while people waited for the bus and "
+           "talked about the weather of the week before and")
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A record that must be forgotten. `depth`: the level that names its subject; `pictures`: other things to show."""
+
+    record: Record
+    depth: int
+    pictures: Mapping[str, Picture | None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One prompt: `record` carries it with the true answer, and as options the true answer and its candidates."""
+
+    fact: int
+    level: int
+    vector: str
+    record: Record
+
+
+def level_names(facts: list[Fact]) -> tuple[str, ...]:
+    """The name of each level: `nothing`, then those of the nodes; several at one depth are joined by `/`."""
+    deepest = max((len(f.record.path) for f in facts), default=0)
+    named = [sorted({f.record.path[k].split(":", 1)[0] for f in facts if len(f.record.path) > k})
+             for k in range(deepest)]
+    return (NOTHING, *("/".join(names) for names in named))
+
+
+def ask(number: int, fact: Fact, known: Survivors, length: Callable[[str], int]) -> Iterator[Asked]:
+    """Every prompt of a fact, in the order of levels.
+
+    length  tokens of a prompt, so that irrelevant context can be as long
+    """
+    record, stranger = fact.record, known.strangers.get(fact.record.id)
+    options = (record.answer, *known.candidates[record.id])
+    anonymous = neutral(record, fact.depth)
+
+    def asked(level: int, vector: str, prompt: str, image: Picture | None) -> Asked:
+        return Asked(number, level, vector, replace(
+            record, id=f"{record.id}@{vector}:{level}", prompt=prompt, options=options, variants=(), image=image))
+
+    for level in range(len(record.path) + 1):
+        own = record.prompt if level >= fact.depth else anonymous
+        text = _joined(*context(record, record.path, level, fact.depth, known), own)
+        yield asked(level, TRUE, text, record.image)
+        for name, picture in fact.pictures.items():
+            yield asked(level, name, text, picture)
+        if not level:
+            continue
+        yield asked(level, IRRELEVANT, padded(anonymous, length(text), length), None)
+        if stranger:
+            other = as_if(record, stranger) if level >= fact.depth else anonymous
+            yield asked(level, WRONG, _joined(*context(stranger, stranger.path, level, fact.depth, known), other),
+                        record.image and stranger.image)
+
+
+def context(record: Record, path: Node, level: int, depth: int, known: Survivors) -> Iterator[str]:
+    """The sentences that tell nodes 1 … `level` of a path; at `depth` the identifiers of the subject too."""
+    for k in range(1, level + 1):
+        told = " ".join(path[k - 1].split(":", 1))
+        yield ", ".join((told, *(record.identifiers if k == depth else ()))) + "."
+        yield from known.owned.get(path[:k], ())
+        if depth < k == len(path):
+            yield from known.beside.get(path, ())
+
+
+def neutral(record: Record, depth: int) -> str:
+    """The prompt with every identifier replaced by "the" and the level of its subject ("the patient")."""
+    level = record.path[depth - 1].split(":", 1)[0] if record.path else "subject"
+    text = replace_all(record.prompt, dict.fromkeys(record.identifiers, f"the {level}"))
+    return text if text == record.prompt else text[:1].upper() + text[1:]
+
+
+def as_if(record: Record, stranger: Record) -> str:
+    """The prompt of `record` about the stranger: identifiers replaced slot by slot."""
+    return replace_all(record.prompt, dict(zip(record.identifiers, stranger.identifiers, strict=False)))
+
+
+def padded(question: str, wanted: int, length: Callable[[str], int]) -> str:
+    """`question` after so many neutral words that it takes at least `wanted` tokens, and hardly more."""
+    neutral_words = NEUTRAL.split()
+
+    def text(words: int) -> str:
+        told = " ".join(neutral_words[k % len(neutral_words)] for k in range(words))
+        return _joined(f"{told[0].upper()}{told[1:]}.", question) if told else question
+
+    return text(bisect_left(range(wanted + 1), wanted, key=lambda words: length(text(words))))
+
+
+def gives_away(prompt: str, answer: str) -> bool:
+    """True if the words of the answer stand in the prompt, one after the other."""
+    words, sought = tokens(prompt), tokens(answer)
+    if not sought:
+        return normalise(answer) in normalise(prompt)
+    return any(words[k : k + len(sought)] == sought for k in range(len(words) - len(sought) + 1))
+
+
+def _joined(*parts: str) -> str:
+    return " ".join(parts)

@@ -1,0 +1,88 @@
+"""What the attack found on one model: a number per fact, context level and vector, NaN where nothing was asked.
+
+Surprising: it knows nothing of other models, so that those of the original and of the retrained model are made once
+and compared with many (`compare.py`); facts are joined by id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from expunge.audit.reconstruction.prompts import CONTROLS
+from expunge.audit.scores import Values
+from expunge.errors import InputError
+from expunge.files import read_json, write_json
+
+FORMAT = "expunge-reconstruction/1"
+SCORES = ("top1", "rank", "exact")
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """Arrays [N facts, levels] by vector.
+
+    top1      1 where the true answer came first among the candidates (ties share it)
+    rank      (m - rank)/(m - 1): 1 is first, 0 last, chance .5
+    exact     1 where greedy decoding gives the answer, token for token
+    chance    [N] 1/m
+    left_out  reason → facts or prompts that were not asked
+    """
+
+    facts: tuple[str, ...]
+    subjects: tuple[str, ...]
+    levels: tuple[str, ...]
+    chance: Values
+    top1: Mapping[str, Values]
+    rank: Mapping[str, Values]
+    exact: Mapping[str, Values]
+    left_out: Mapping[str, int]
+
+    @property
+    def vectors(self) -> tuple[str, ...]:
+        """`true` and its controls, then one for every other picture that was shown."""
+        return tuple(self.top1)
+
+    @property
+    def attacks(self) -> tuple[str, ...]:
+        """The vectors that are no controls: each of them must pass."""
+        return tuple(v for v in self.top1 if v not in CONTROLS)
+
+    def of(self, score: str, vector: str, facts: Sequence[str] | None = None) -> Values:
+        """[N, levels] of a score, for these facts in this order; NaN for a vector or fact that was not asked."""
+        table: Mapping[str, Values] = getattr(self, score)
+        values = table.get(vector, np.full((len(self.facts), len(self.levels)), np.nan))
+        if facts is None:
+            return values
+        place = {name: k for k, name in enumerate(self.facts)}
+        rows = [values[place[f]] if f in place else np.full(len(self.levels), np.nan) for f in facts]
+        return np.array(rows).reshape(len(facts), len(self.levels))
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON-ready; NaN is None."""
+        tables = {score: {v: _plain(values) for v, values in getattr(self, score).items()} for score in SCORES}
+        return {"format": FORMAT, "facts": list(self.facts), "subjects": list(self.subjects),
+                "levels": list(self.levels), "chance": self.chance.tolist(), **tables, "left_out": dict(self.left_out)}
+
+    def save(self, path: Path | str) -> Path:
+        return write_json(path, self.as_json())
+
+    @classmethod
+    def load(cls, path: Path | str) -> Reconstruction:
+        """Read what `save` wrote; `InputError` for anything else."""
+        data = read_json(Path(path))
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise InputError(str(path), "is no result of the reconstruction attack", "run the attack again")
+        size = (len(data["facts"]), len(data["levels"]))
+        tables = {score: {v: np.array(rows, dtype=np.float64).reshape(size) for v, rows in data[score].items()}
+                  for score in SCORES}
+        return cls(facts=tuple(data["facts"]), subjects=tuple(data["subjects"]), levels=tuple(data["levels"]),
+                   chance=np.array(data["chance"], dtype=np.float64), left_out=data["left_out"], **tables)
+
+
+def _plain(values: Values) -> list[list[float | None]]:
+    return [[None if np.isnan(x) else round(float(x), 6) for x in row] for row in values]
