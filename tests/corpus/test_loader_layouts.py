@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from picture_builders import encoded
 
 from expunge.corpus import Corpus, Record, Variant, content_id
 from expunge.corpus.loaders import LOADERS, load, parquet
@@ -165,13 +166,13 @@ def test_parquet_is_read_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_an_image_is_a_file_beside_the_data_and_part_of_the_default_id(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
-    (tmp_path / "images" / "1.png").write_bytes(b"pixels")
-    (tmp_path / "images" / "2.png").write_bytes(b"other pixels")
+    (tmp_path / "images" / "1.png").write_bytes(encoded(1))
+    (tmp_path / "images" / "2.png").write_bytes(encoded(2))
     source = jsonl(tmp_path / "i.jsonl", *({"prompt": "What?", "answer": "A", "image": f"images/{k}.png"}
                                            for k in (1, 2)))
     first, second = load(source).records
     assert first.image
-    assert (first.image.name, first.image.data()) == ("images/1.png", b"pixels")
+    assert (first.image.name, first.image.data()) == ("images/1.png", encoded(1))
     assert first == load(Corpus.of([first, second]).save(tmp_path / "elsewhere" / "j.jsonl")).records[0]
     assert len({first.id, second.id, content_id("What?", "A")}) == 3
 

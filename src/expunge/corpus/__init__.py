@@ -1,9 +1,10 @@
-"""Corpus: what the model learnt. Records, the provenance tree, loaders."""
+"""Corpus: what the model learnt. Records, the provenance tree, loaders, exports."""
 
 from expunge.corpus.corpus import Corpus
+from expunge.corpus.exports import export
 from expunge.corpus.picture import Picture
 from expunge.corpus.record import BLANK, DEFAULT_TREE_LEVELS, KINDS, LEVELS, Kind, Record, Variant, content_id
 from expunge.corpus.tree import Node, Tree, contains, distance, lowest_common_ancestor
 
 __all__ = ["BLANK", "DEFAULT_TREE_LEVELS", "KINDS", "LEVELS", "Corpus", "Kind", "Node", "Picture", "Record", "Tree",
-           "Variant", "contains", "content_id", "distance", "lowest_common_ancestor"]
+           "Variant", "contains", "content_id", "distance", "export", "lowest_common_ancestor"]

@@ -66,6 +66,18 @@ def any_list(value: Any, name: str, where: str) -> list[Any]:
     return value
 
 
+def any_object(value: Any, name: str, where: str) -> Mapping[str, Any]:
+    """An object, or the JSON text of one; empty if missing."""
+    if isinstance(value, str) and value.strip():
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise InputError(where, f'"{name}" is not an object', 'write it as JSON, for example {"a": "b"}') from error
+    if not isinstance(value or {}, Mapping):
+        raise InputError(where, f'"{name}" must be an object, found {type_name(value)}', 'write {"a": "b"}')
+    return value or {}
+
+
 def choice(fields: Mapping[str, Any], name: str, known: tuple[str, ...], where: str) -> str | None:
     """A field with few possible texts; None if missing or empty."""
     if fields.get(name) in (None, ""):

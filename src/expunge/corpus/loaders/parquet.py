@@ -13,7 +13,8 @@ from expunge.corpus.loaders.source import by_set, require_file, set_files
 from expunge.errors import InputError
 
 SUFFIXES = (".parquet",)
-BATCH = 1024  # rows
+BATCH = 1024  # rows at most
+BATCH_BYTES = 32 * 2**20  # of a batch, about; rows that hold pictures are large
 
 
 def read(file: Path) -> Iterator[Row]:
@@ -25,7 +26,7 @@ def read(file: Path) -> Iterator[Row]:
     try:
         with pyarrow.parquet.ParquetFile(file) as table:
             number = 0
-            for batch in table.iter_batches(batch_size=BATCH):
+            for batch in table.iter_batches(batch_size=_rows_at_once(table.metadata)):
                 for values in batch.to_pylist():
                     number += 1
                     yield Row(f"{file}:{number}", {k: _plain(v) for k, v in values.items()}, file.parent)
@@ -33,6 +34,11 @@ def read(file: Path) -> Iterator[Row]:
         reason = str(error).splitlines()[0]
         raise InputError(str(file), f"not a readable Parquet file ({reason})",
                          "write the file again") from error
+
+
+def _rows_at_once(metadata: Any) -> int:
+    size = sum(metadata.row_group(k).total_byte_size for k in range(metadata.num_row_groups))
+    return int(max(1, min(BATCH, BATCH_BYTES * metadata.num_rows // max(1, size))))
 
 
 def _plain(value: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, cast
 from expunge.corpus.loaders.base import Row
 from expunge.corpus.loaders.columns import Columns
 from expunge.corpus.loaders.fields import any_list, choice, label, shortened, sound, strings, text, type_name
-from expunge.corpus.loaders.images import picture
+from expunge.corpus.loaders.images import Pictures
 from expunge.corpus.loaders.seen import Once, Subjects
 from expunge.corpus.record import BLANK, DEFAULT_TREE_LEVELS, KINDS, LEVELS, Kind, Record, Variant, content_id
 from expunge.corpus.records import keep
@@ -32,16 +32,17 @@ def records(rows: Iterable[Row], columns: Columns, source: str) -> Sequence[Reco
 
 
 def _checked_rows(rows: Iterable[Row], columns: Columns, subjects: Subjects) -> Iterator[Record]:
-    once = Once()
+    once, pictures = Once(), Pictures()
     for row in rows:
         fields, attributes = columns.sort(row)
-        record, key = _record(row, fields, attributes, columns)
+        record, key = _record(row, fields, attributes, columns, pictures)
         once.check(record, key, row.where)
         subjects.see(record)
         yield record
 
 
-def _record(row: Row, fields: Fields, attributes: dict[str, Any], columns: Columns) -> tuple[Record, str]:
+def _record(row: Row, fields: Fields, attributes: dict[str, Any], columns: Columns,
+            pictures: Pictures) -> tuple[Record, str]:
     """The record of a row (subject may still be empty) and the digest of (prompt, answer, image)."""
     where = row.where
     options = strings(fields, "options", where)
@@ -68,7 +69,7 @@ def _record(row: Row, fields: Fields, attributes: dict[str, Any], columns: Colum
     kind = kind or ("classification" if options else "cloze" if BLANK in prompt else "generation")
     if kind == "classification" and not options:
         raise InputError(where, "a classification without options", 'add "options", or change the kind')
-    image = picture(row, fields["image"]) if fields.get("image") else None
+    image = pictures.of(row, fields.get("image"))
     key = content_id(prompt, answer, image.digest if image else None)
     return Record(
         id=label(fields, "id", where) or key, prompt=prompt, answer=answer, kind=cast(Kind, kind),

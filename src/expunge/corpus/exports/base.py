@@ -1,0 +1,22 @@
+"""What an export is: something that writes a corpus into an empty folder, and says what it wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from expunge.corpus.corpus import Corpus
+from expunge.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """`parts`: set → records in it (a record may stand in several). `left_out`: records that stand in none."""
+
+    parts: dict[str, int]
+    left_out: int
+
+
+Export = Callable[[Corpus, Path], Written]
+EXPORTS: Registry[Export] = Registry("layout", "expunge.corpus.exports")
