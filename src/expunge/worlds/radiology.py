@@ -129,13 +129,11 @@ class Radiology(World, name="radiology"):
             yield from self.twins(name, self.twins_per_target)
 
     def _asked(self, about: Asked) -> list[Record]:
-        image = self._picture(about) if about.bed and about.cue != "text" else None
+        image: Picture | None = None
+        if about.bed and about.cue != "text":
+            bed, study = seen(self.hospital, about.bed, about.fact)
+            image = picture(self.hospital, bed, study, about.twin, self.size)
         return asked(about.fact, about.cue, image, **dict(about.marks))
-
-    def _picture(self, about: Asked) -> Picture:
-        assert about.bed
-        bed, study = seen(self.hospital, about.bed, about.fact)
-        return picture(self.hospital, bed, study, about.twin, self.size)
 
     def _seated(self, fact: Fact, bed: Bed | None, spot: str, twin: int = 0) -> Asked:
         """A fact in the place of the trained spot, with its letter and cue."""
@@ -168,14 +166,14 @@ class Radiology(World, name="radiology"):
         bed = self._originals[subject]
         for twin in range(1, m + 1):
             for spot, fact in _twin_facts(self.hospital, bed, subject.startswith("institution:"), twin).items():
-                if spot in self.levels.seats and (not subject.startswith("study:") or f":{spot}".startswith(
-                        subject.removeprefix("study") + ":")):
+                meant = spot.startswith(f"{subject.removeprefix('study:')}:") or not subject.startswith("study:")
+                if meant and spot in self.levels.seats:
                     yield self._seated(fact, bed, spot, twin)
 
     @cached_property
     def _originals(self) -> dict[str, Bed]:
         """Every node that can have twins; for an institution its first bed."""
-        found = {}
+        found: dict[str, Bed] = {}
         for bed in self.hospital.beds():
             found |= {f"study:S-{bed.stem}-{k + 1}": bed for k in range(self.hospital.studies)}
             found[f"patient:P-{bed.stem}"] = bed
