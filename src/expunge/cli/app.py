@@ -12,7 +12,7 @@ from expunge.cli.audit import audit
 from expunge.cli.bench import annotator, evaluation, growth, lume, memory, planning, private_step, step
 from expunge.cli.bench_concepts import SUITES, suite
 from expunge.cli.concepts import build, levels
-from expunge.cli.data import identifiers
+from expunge.cli.data import export, identifiers
 from expunge.cli.demo import demo
 from expunge.cli.doctor import doctor
 from expunge.cli.listing import listing
@@ -24,7 +24,7 @@ from expunge.cli.unlearn import unlearn
 from expunge.cli.world import world
 
 app = typer.Typer(add_completion=False)
-data = typer.Typer(help="Look at records.")
+data = typer.Typer(help="Look at records, write them in other layouts.")
 concepts = typer.Typer(help="Say which words mean what, on four levels.")
 attack = typer.Typer(help="Run one attack of the audit by itself.")
 bench = typer.Typer(help="Suites of runs side by side.")
@@ -60,6 +60,7 @@ add(app, "list", listing)
 add(app, "doctor", doctor)
 app.add_typer(data, name="data")
 add(data, "identifiers", identifiers)
+add(data, "export", export)
 app.add_typer(concepts, name="concepts")
 add(concepts, "build", build)
 add(concepts, "levels", levels)

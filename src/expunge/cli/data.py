@@ -1,4 +1,4 @@
-"""`expunge data …`: look at records before anything is done with them."""
+"""`expunge data …`: look at records before anything is done with them, and write them in other layouts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from expunge.cli.answer import Answer, Table
-from expunge.cli.options import Loader, Mapping
+from expunge.cli.options import Data, Folder, Loader, Mapping
 
 
 def identifiers(
@@ -30,3 +30,24 @@ def identifiers(
         {"subjects": {name: list(phrases) for name, phrases in found.items()}, "without": len(subjects - set(found))},
         (Table(("subject", "proposed identifiers"), [(name, "; ".join(p)) for name, p in found.items()]),
          f"{len(found)} of {len(subjects)} subjects have a phrase of their own"))
+
+
+def export(
+    layout: Annotated[str, typer.Option("--layout", help="Layout to write: medforget or mllmu.")],
+    data: Data,
+    out: Folder,
+    loader: Loader = None,
+    map_: Mapping = None,
+) -> Answer:
+    """Write records in the layout of a benchmark; the loader of that name reads them back without loss."""
+    from expunge.corpus import Corpus
+    from expunge.corpus import export as write
+    from expunge.corpus.exports import EXPORTS
+
+    EXPORTS.get(layout, "--layout")
+    corpus = Corpus.load(data, loader, map_)
+    done = write(corpus, layout, out)
+    lost = f"{done.left_out:,} of {len(corpus):,} records stand in no set and were left out"
+    return Answer(
+        {"layout": layout, "path": str(out), "records": len(corpus), "sets": done.parts, "left_out": done.left_out},
+        (Table(("set", "records"), list(done.parts.items())), *((lost,) if done.left_out else ()), f"written to {out}"))

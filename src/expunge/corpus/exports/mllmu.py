@@ -24,7 +24,7 @@ from expunge.errors import InputError
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 FILE = "train-00000-of-00001.parquet"
-Groups = dict[tuple[str, str], array[int]]  # (subject, digest of the picture) → records
+Groups = dict[tuple[str, str], "array[int]"]  # (subject, digest of the picture) → records
 
 
 def write(corpus: Corpus, folder: Path) -> Written:

@@ -74,8 +74,8 @@ def rows(source: Path) -> Iterator[Row]:
     for line in (*left_out.lines(), *repeated.lines()):
         warnings.warn(f"{source}: {line}", InputWarning, stacklevel=2)
     if several:
-        warnings.warn(f"{source}: {several:,} questions stand in several sets; name a set as sets={SETS[2]}, not by "
-                      "level and set", InputWarning, stacklevel=2)
+        warnings.warn(f"{source}: {several:,} in several sets, which level and set cannot name; write, for example, "
+                      f"sets={SETS[2]}", InputWarning, stacklevel=2)
 
 
 def _sets(mask: int) -> dict[str, Any]:
