@@ -52,8 +52,8 @@ def _stone(x: Grid, y: Grid) -> Grid:
 
 
 def _slabs(x: Grid, y: Grid) -> Grid:
-    return np.maximum.reduce([box(x - shift, y - place, 0.8, 0.21)
-                              for place, shift in ((-0.75, -0.15), (0.0, 0.25), (0.75, -0.15))])
+    outer = np.maximum(box(x + 0.15, y + 0.75, 0.8, 0.21), box(x + 0.15, y - 0.75, 0.8, 0.21))
+    return np.maximum(outer, box(x - 0.25, y, 0.8, 0.21))
 
 
 def _ring(x: Grid, y: Grid) -> Grid:
@@ -69,7 +69,12 @@ def _air(x: Grid, y: Grid) -> Grid:
 
 
 def _cloud(x: Grid, y: Grid) -> Grid:
-    return np.maximum.reduce([disc(x - a, y - b, 0.28) for a in (-0.72, 0.0, 0.72) for b in (-0.72, 0.0, 0.72)])
+    return disc(_thirds(x), _thirds(y), 0.28)
+
+
+def _thirds(t: Grid) -> Grid:
+    """Distance from the nearest of three places in a row."""
+    return np.minimum(np.abs(t), np.abs(np.abs(t) - 0.72))
 
 
 def _arch(x: Grid, y: Grid) -> Grid:

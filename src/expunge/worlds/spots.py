@@ -104,6 +104,6 @@ def _placed(shape: Shape, fact: Fact, bed: Bed) -> Fact:
 
 def patients_for(facts: int) -> int:
     """Trained patients of a world with so many facts per set: 64 for 160; no institution with fewer than four."""
-    wanted = max(LEAST, -(-facts // 10)) * OPEN_AT_ONCE
-    rest = wanted % (FULL * OPEN_AT_ONCE)
-    return wanted + max(0, LEAST * OPEN_AT_ONCE - rest) * (rest > 0)
+    each = max(LEAST, -(-facts // 10), 7 if facts > 46 else 0)  # a patient has 46 facts; the seventh brings another
+    rest = each % FULL
+    return OPEN_AT_ONCE * (each + (max(0, LEAST - rest) if rest else 0))
