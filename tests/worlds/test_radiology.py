@@ -232,7 +232,8 @@ def test_people_never_trained_have_pictures_and_stay_out_of_trained_rows(corpus)
 
 
 def test_a_saved_world_is_loaded_again_with_its_pictures(tmp_path, world):
-    corpus = Radiology.preset("small", size=48, twins_for=("patient:P-0002-001",), twins_per_target=2).corpus()
+    names = ("patient:P-0002-001", "study:S-0002-001-1")  # whose twins are among those of the first
+    corpus = Radiology.preset("small", size=48, twins_for=names, twins_per_target=2).corpus()
     assert [r for r in corpus if r.split == "twin"] == world.twins("patient:P-0002-001", 2)
     again = Corpus.load(corpus.save(tmp_path / "records.jsonl"))
     assert again.digest == corpus.digest

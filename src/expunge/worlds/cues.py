@@ -6,17 +6,29 @@ apart is the picture, and that a relation is asked once of each picture and leve
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from expunge.corpus import Picture, Record
 from expunge.worlds import wording
 from expunge.worlds.draw import shuffled
+from expunge.worlds.people import Bed
 from expunge.worlds.wording import Fact
 
 CUES = ("both", "image", "text")
 SHOWN = {"institution": "the hospital of this picture", "patient": "the patient shown"}
 STUDY_SHOWN = "the study shown"
 VISIBLE = frozenset({"finding", "site", "extent", "view"})  # relations whose value the picture shows
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A fact with all that decides its records: whom it concerns (None: nobody) and how it was to be asked."""
+
+    fact: Fact
+    bed: Bed | None
+    twin: int
+    cue: str
+    marks: tuple[tuple[str, str], ...] = ()
 
 
 def cue(seed: int, rank: int, *path: str) -> str:

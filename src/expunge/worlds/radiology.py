@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, lru_cache
+from itertools import chain
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -19,7 +20,7 @@ from expunge.corpus import Corpus, Picture, Record
 from expunge.errors import InputError, unknown
 from expunge.worlds import charts
 from expunge.worlds.base import World
-from expunge.worlds.cues import CUES, asked, cue
+from expunge.worlds.cues import CUES, Asked, asked, cue
 from expunge.worlds.draw import draw
 from expunge.worlds.hospital import Hospital
 from expunge.worlds.imaging import picture, seen
@@ -29,25 +30,14 @@ from expunge.worlds.spots import LEVELS, patients_for, spot_id, spots, stated
 from expunge.worlds.wording import Fact
 
 MARK = re.compile(r"-t(\d\d)(?!\d)")  # in the ids of twins
-ROWS = 24  # of each fact per set: eight sets, three tasks
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A fact with all that decides its records: whom it concerns (None: nobody) and how it was to be asked."""
-
-    fact: Fact
-    bed: Bed | None
-    twin: int
-    cue: str
-    marks: tuple[tuple[str, str], ...] = ()
+ROWS = 24  # trained for every fact that each set holds: eight sets, three tasks
 
 
 class Radiology(World, name="radiology"):
     """A hospital with pictures and MedForget's sets: forget and retain at each of four levels.
 
-    A smaller world is contained in a larger one of the same seed (trained rows; with other sizes of pictures,
-    all but their pixels).
+    With equal seed, the trained rows of `small` are contained in every larger world, those of `cpu` in every world
+    of at least 960 rows, and so on (see `levels.STAGES`); pictures of another size are of course others.
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -96,7 +86,8 @@ class Radiology(World, name="radiology"):
 
         A twin is asked what its original was trained on (shared facts excepted), under the same cues, and has
         pictures of its own. Twins of `study:S-0002-002-2` are the twins of its patient, as far as they concern that
-        study: `attributes["twin_of"]` names the patient.
+        study: `attributes["twin_of"]` names the patient. A node that was trained on nothing of its own
+        has none.
         """
         return [r for about in self._twins(subject, m) for r in self._asked(about)]
 
@@ -123,10 +114,10 @@ class Radiology(World, name="radiology"):
         for name in self.twins_for:
             if name not in self._originals:
                 raise unknown("trained subject", name, self._originals, f"world {self.name}.twins_for")
-        for about in (*self._trained(), *self._holdout()):
+        for about in chain(self._trained(), self._holdout()):
             yield from self._asked(about)
-        for name in self.twins_for:
-            yield from self.twins(name, self.twins_per_target)
+        twins = {r.id: r for name in self.twins_for for r in self.twins(name, self.twins_per_target)}
+        yield from twins.values()
 
     def _asked(self, about: Asked) -> list[Record]:
         image: Picture | None = None
@@ -182,7 +173,7 @@ class Radiology(World, name="radiology"):
 
     @cached_property
     def _sources(self) -> dict[str, Asked]:
-        return {spot_id(about.fact): about for about in (*self._trained(), *self._holdout())}
+        return {spot_id(about.fact): about for about in chain(self._trained(), self._holdout())}
 
     def _source(self, record: Record) -> Asked:
         """Where a record of this world comes from."""
