@@ -1,6 +1,6 @@
 """One method on a mixed corpus: in one run, or in several, each on the model that the one before made.
 
-`twin` needs identifiers to ask about somebody else. Records that name none are suppressed by `simnpo` in a second
+`twin` needs identifiers or pictures to ask about somebody else. Records that have neither are suppressed by `simnpo` in a second
 run on top of the first; the two share the steps in proportion to their records. A method may also follow on another,
 which has half of the steps.
 """
@@ -45,13 +45,16 @@ def plan(method: str, known: Mapping[str, Recipe], forget: Sequence[Record], set
     share = 0.5 if first else 1.0
 
     def stage(name: str, records: Sequence[Record]) -> Stage:
-        recipe = known[name].with_sets([f"seed={seed}", f"batch.forget={batch}", f"batch.retain={batch}"])
+        recipe = known[name].with_sets([f"seed={seed}"])
+        if recipe.build_edit() is None:
+            recipe = recipe.with_sets([f"batch.forget={batch}", f"batch.retain={batch}"])
         return Stage(setting.on(recipe, share * len(records) / len(forget)).checked(), tuple(records))
 
     before = (stage(first, forget),) if first else ()
-    if known[method].build_method().requires().rows != "twin":
+    if known[method].build_edit() or known[method].build_method().requires().rows != "twin":
         return (*before, stage(method, forget))
-    named, nameless = [r for r in forget if r.identifiers], [r for r in forget if not r.identifiers]
+    named = [r for r in forget if r.identifiers or r.image]
+    nameless = [r for r in forget if not (r.identifiers or r.image)]
     return (*before, *(stage(name, part) for name, part in ((method, named), (FALLBACK, nameless)) if part))
 
 

@@ -32,7 +32,14 @@ class Setting(BaseModel):
         return f"learning rate × {self.lr_factor:g}, retain weight × {self.retain_factor:g}, {self.steps} steps"
 
     def on(self, recipe: Recipe, share: float = 1.0) -> Recipe:
-        """`recipe` under this setting with `share` of the steps; phases keep their proportions."""
+        """`recipe` under this setting with `share` of the steps; phases keep their proportions.
+
+        An edit has neither rate nor steps: its `share` of neurons takes the factor of the rate.
+        """
+        edit = recipe.build_edit()
+        if edit is not None:
+            strength = min(1.0, getattr(edit, "share", 1.0) * self.lr_factor)
+            return recipe.with_sets([f"settings.share={strength:g}"]) if hasattr(edit, "share") else recipe
         total = max(1, round(self.steps * share))
         lr = recipe.optimiser.lr * self.lr_factor
         parts = [max(1, round(total * p.steps / recipe.total_steps)) for p in recipe.phases]

@@ -21,7 +21,9 @@ SUITES = {  # name of the command (and, with underscores, of its module) → fir
     "privacy-frontier": "Forget under differential privacy, epsilon by epsilon.",
     "which-objective": "Find the way of forgetting that comes closest to the model that never knew.",
     "polysemy": "Ask words that mean something else outside the target.",
+    "medforget": "Forget at four levels of a tree of pictures and texts.",
 }
+ELSEWHERE = {"medforget": "expunge.bench.medforget.suite"}  # other suites stand in `bench.concepts`
 
 WITH_DATA = ("which-objective",)
 Size = Annotated[str, typer.Option("--preset", help="Size of the suite: smoke, cpu or gpu.")]
@@ -51,8 +53,8 @@ def suite(name: str, about: str) -> Callable[..., Answer]:
 
 def _answer(name: str, preset: str, out: Path | None, seeds: str | None, only: str, workers: int | None,
             results: Path | None, **more: Path | None) -> Answer:
-    main = import_module(f"expunge.bench.concepts.{name.replace('-', '_')}").main
-    found = main(preset=preset, out=out or Path("runs") / f"bench-concepts-{preset}",
+    main = import_module(ELSEWHERE.get(name) or f"expunge.bench.concepts.{name.replace('-', '_')}").main
+    found = main(preset=preset, out=out or Path("runs") / f"bench-{'medforget' if name in ELSEWHERE else 'concepts'}-{preset}",
                  seeds=numbers(seeds) if seeds else (), only=tuple(filter(None, only.split(","))), results=results,
                  workers=workers, say=Watch().say, **more)
     return Answer(found, (found["table"],))

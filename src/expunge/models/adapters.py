@@ -128,7 +128,7 @@ def picture_linears(module: nn.Module, tower: Tower, layers: str | int | tuple[i
     side = {id(p) for p in vision_side(owner)}
     names = {name: child for name, child in module.named_modules()
              if name and any(id(p) in side for p in child.parameters())}
-    stacks = {name: len(child) for name, child in names.items() if isinstance(child, nn.ModuleList) and len(child) > 1
+    stacks = {name: len(child) for name, child in names.items() if isinstance(child, nn.ModuleList) and len(child)
               and len({type(c) for c in child}) == 1}
     stack = max(stacks, key=lambda name: stacks[name], default="")
     if not stack:

@@ -1,7 +1,7 @@
 """Small image-text models from scratch: a vision tower, a connector and a small Llama, saved as Hugging Face.
 
-Surprising: patches are large against the picture (16 of 96 pixels), so that a picture takes a handful of tokens; a
-model that learns from a few thousand rows reads nine better than thirty-six.
+Surprising: patches are large against the picture (16 of 96 pixels) and nine become one token, so a picture takes four.
+A model that learns from a thousand rows told people apart by four tokens after 24 epochs, by nine after more than 40.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class TinyVision(BaseModel):
     heads: int = Field(4, ge=1, description="attention heads of the vision tower")
     image_size: int = Field(96, ge=16, description="pixels of a side that the tower sees")
     patch_size: int = Field(16, ge=4, description="pixels of a side of a patch")
-    gather: int = Field(2, ge=1, description="idefics3: patches of a side that become one token")
+    gather: int = Field(3, ge=1, description="idefics3: patches of a side that become one token")
 
     @property
     def tokens(self) -> int:
@@ -70,7 +70,7 @@ def _check(vision: TinyVision, config: TinyConfig) -> None:
     if vision.image_size % vision.patch_size or (
             vision.architecture == "idefics3" and (vision.image_size // vision.patch_size) % vision.gather):
         raise InputError("patch_size", f"patches of {vision.patch_size} pixels, {vision.gather} a side together, do "
-                         f"not divide {vision.image_size} pixels", "for example 16 and 2 for 96 pixels")
+                         f"not divide {vision.image_size} pixels", "for example 16 and 3 for 96 pixels")
     for name, width, heads in (("heads", config.width, config.heads), ("vision heads", vision.width, vision.heads)):
         if width % heads:
             raise InputError(name, f"{heads} heads do not divide a width of {width}")

@@ -34,7 +34,8 @@ class Domain(BaseModel):
     world: str = Field(description="name of a registered world")
     preset: str = Field("small", description="preset of that world")
     settings: Mapping[str, Any] = Field({}, description="settings on top of the preset")
-    target: str | None = Field(None, description="scope to be forgotten; the world's own if not given")
+    target: str | None = Field(None, description="scope to be forgotten, or its name where a world names several; "
+                               "the world's own if not given")
     division: Literal["levels", "relations"] = Field(
         "levels", description="what no run is given is drawn within each concept level, or by relation to the target")
     label: str = Field("", description="name in tables, where settings would crowd them; decides nothing else")
@@ -133,7 +134,8 @@ def _corpus(domain: Domain, seed: int) -> tuple[Corpus, str]:
         return people.corpus(domain.data, seed, **domain.settings), domain.target or people.TARGET
     kind: Any = WORLDS.get(domain.world, "world")
     world = kind.preset(domain.preset, seed=seed, **domain.settings)
-    target = domain.target or getattr(world, "target", None)
+    target = getattr(world, "target", None)
+    target = target(domain.target) if callable(target) else domain.target or target
     if not target:
         raise InputError(f"world {domain.world}", "names no target on L4", "give a scope to be forgotten")
     return world.corpus(), target

@@ -33,6 +33,7 @@ from expunge.files import digest, read_json, write_json
 from expunge.models.adapters import prepare, trainable
 from expunge.models.language_model import load, merged
 from expunge.models.tiny import TinyConfig, texts_of, train_tokenizer
+from expunge.models.tiny_vision import TinyVision
 
 Columns = dict[str, float | None]
 _ASKED: dict[bytes, Any] = {}  # what originals said before, to runs of this process
@@ -44,6 +45,7 @@ class Bench(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: TinyConfig
+    vision: TinyVision = Field(TinyVision(), description="vision tower, where the cells show pictures")
     memorise: Memorise = Field(description="its seed is replaced by the cell's")
     batch: int = Field(ge=1, description="forget rows and retain rows per step")
 
@@ -127,7 +129,8 @@ def _scored(folder: Path) -> Scored:
 def teach(lab: Lab, cell: Cell, name: str) -> dict[str, Any]:
     """Make and score the model `name` of a cell: `original`, `retrained`, or `retrained-2` (the next seed)."""
     folder = lab.model(cell, name)
-    memorise(cell.sets().taught(name), folder, tiny=lab.bench.model, tokenizer_from=_tokenizer(lab, cell),
+    memorise(cell.sets().taught(name), folder, tiny=lab.bench.model, vision=lab.bench.vision,
+             tokenizer_from=_tokenizer(lab, cell),
              settings=lab.bench.memorise.model_copy(update={"seed": cell.seed + (name == REFERENCES[2])}))
     if not Scored.kept(lab.scores(cell, name)):
         Scored.of(load(folder), cell.sets()).save(lab.scores(cell, name))
@@ -185,9 +188,11 @@ def performed(lab: Lab, cell: Cell, row: Row, setting: Setting) -> bool:
 
 
 def share(original: Path, stages: tuple[Stage, ...]) -> float:
-    """Trainable parameters over those of the model; the largest where there are several runs."""
-    found = []
+    """Trainable parameters over those of the model; the largest where there are several runs. An edit trains none."""
+    found = [0.0]
     for stage in stages:
+        if stage.recipe.build_edit():
+            continue
         lm = load(original, device="cpu")
         whole = lm.parameters
         found.append(sum(p.numel() for p in trainable(prepare(lm.module, stage.recipe.train, 0)).values()) / whole)

@@ -1,0 +1,1 @@
+"""`expunge bench medforget`: forgetting at four levels of a tree of pictures and texts."""
