@@ -1,8 +1,8 @@
 """One method on a mixed corpus: in one run, or in several, each on the model that the one before made.
 
-`twin` needs identifiers or pictures to ask about somebody else. Records that have neither are suppressed by `simnpo` in a second
-run on top of the first; the two share the steps in proportion to their records. A method may also follow on another,
-which has half of the steps.
+`twin` needs identifiers or pictures to ask about somebody else. Records that have neither are suppressed by `simnpo`
+in a second run on top of the first; the two share the steps in proportion to their records. A method may also follow
+on another, which has half of the steps.
 """
 
 from __future__ import annotations

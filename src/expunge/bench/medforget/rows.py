@@ -19,7 +19,8 @@ CUES = {  # changes of `twin`, for a comparison of their own
     "twin-words": ("settings.swap=words",), "twin-picture": ("settings.swap=picture",),
     "twin-as-taught": ("cues=trained",)}
 ROWS = {row.name: row for row in (
-    *(Row(name=name, recipe=name, sets=WIDE) for name in TRAINED), *(Row(name=name, recipe=name, sets=sets) for name, sets in EDITS.items()),
+    *(Row(name=name, recipe=name, sets=WIDE) for name in TRAINED),
+    *(Row(name=name, recipe=name, sets=sets) for name, sets in EDITS.items()),
     *(Row(name=name, recipe="twin", sets=(*WIDE, *sets)) for name, sets in CUES.items()))}
 MAIN = (*TRAINED, *EDITS)
 LEVELS = ("institution", "patient", "study", "section")
