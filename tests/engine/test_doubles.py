@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from picture_models import picture, rows, seeing
 
 from expunge.corpus.pixels import opened, stranger
 from expunge.engine.cues import by_picture, by_words, forms
@@ -18,6 +17,7 @@ from expunge.engine.twins import twin_rows
 from expunge.errors import InputError
 from expunge.methods.twin import Twin
 from expunge.models.adapters import prepare
+from picture_models import picture, rows, seeing
 
 ROWS = rows(24)
 FORGET = [r for r in ROWS if r.subject == "patient:0"]

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from picture_models import ARCHITECTURES, picture, rows, seeing
 
 from expunge.audit.score import score
 from expunge.corpus import Picture, Record
@@ -21,6 +20,7 @@ from expunge.models.language_model import LanguageModel, load
 from expunge.models.looking import owner_of
 from expunge.models.prefix_cache import PrefixCache
 from expunge.models.sight import Seen, Sight
+from picture_models import ARCHITECTURES, picture, rows, seeing
 
 
 @pytest.fixture(params=ARCHITECTURES)
