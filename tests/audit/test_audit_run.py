@@ -98,6 +98,9 @@ def test_a_model_that_never_knew_has_no_excess_and_keeps_what_must_stay(never_kn
     for key in ("retention.same_institution", "retention.elsewhere"):
         assert (never_knew[key].estimate or 0) > 0.95, key
     assert never_knew["mia"].power is True
+    assert never_knew["reconstruction"].estimate == 0.0
+    assert never_knew["reconstruction"].reference is not None
+    assert never_knew.data["reconstruction"]["levels"] == ["nothing", "institution", "patient"]
     assert "no verbatim hit" in never_knew["mia"].reason or "above the" in never_knew["mia"].reason
     assert never_knew.data["verbatim"]["unlearned"]["hits"] == 0
     assert never_knew.data["reference"] == "retrained"

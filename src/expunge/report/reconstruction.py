@@ -39,7 +39,6 @@ def told(audit: AuditFile) -> Markup | None:
         pen.text(x, FLOOR + 18, name if k == 0 else f"+ {name}", "middle", INK, size=12 if step > 70 else 10)
         n = max((r.top1.n for r in found.rows if (r.level, r.vector) == (k, TRUE)), default=0)
         pen.text(x, FLOOR + 34, f"n {n}", "middle")
-    pen.text(RIGHT, up(found.chance) - 4, "guessing", "end")
     pen.text((LEFT + RIGHT) / 2, FLOOR + 56, "what is told of the place in the tree, level by level", "middle")
     for k, (model, colour, mark, shift) in enumerate(series):
         wrong = [(places[n] + shift, up(b.estimate)) for n, b in _line(found, model, WRONG) if b.estimate is not None]

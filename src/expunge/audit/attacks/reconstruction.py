@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from expunge.audit.context import Context, attack
 from expunge.audit.entry import Control, Entry, Reference, Rule, bounds
-from expunge.audit.reconstruction import Comparison, Reconstruction, compare, prepare, reconstruct
+from expunge.audit.reconstruction import Comparison, Reconstruction, TooFew, compare, prepare, reconstruct
 from expunge.corpus import Record
 from expunge.scope.split import Split
 
@@ -25,7 +25,11 @@ def reconstruction(ctx: Context) -> Iterator[Entry]:
         yield Entry(key=KEY, status="not_applicable", reason="the records stand in no tree of two levels or more")
         return
     seed = ctx.policy.attack_seeds[0]
-    setup = prepare(ctx.split, seed=seed)
+    try:
+        setup = prepare(ctx.split, seed=seed)
+    except TooFew as short:
+        yield Entry(key=KEY, status="inconclusive", reason=short.what)
+        return
     results: dict[str, Reconstruction] = {}
     for role in ctx.roles:
         lm = ctx.load(role)

@@ -5,8 +5,8 @@
 Our own protocol: the one of MedForget, in whose abstract such an attack is named, is unpublished.
 """
 
-from expunge.audit.reconstruction.ask import Setup, prepare, reconstruct
+from expunge.audit.reconstruction.ask import Setup, TooFew, prepare, reconstruct
 from expunge.audit.reconstruction.compare import Comparison, compare
 from expunge.audit.reconstruction.result import Reconstruction
 
-__all__ = ["Comparison", "Reconstruction", "Setup", "compare", "prepare", "reconstruct"]
+__all__ = ["Comparison", "Reconstruction", "Setup", "TooFew", "compare", "prepare", "reconstruct"]

@@ -29,8 +29,13 @@ from expunge.scope.relations import subject_nodes, subject_of
 from expunge.scope.split import Split
 
 FEWEST, CANDIDATES = 7, 19  # other answers: the least with which a fact is asked, and how many are taken
+STATEMENTS = 2
 MOST = 200  # facts that are asked, drawn where there are more
 TURN = 256  # prompts between two reports of progress
+
+
+class TooFew(InputError):
+    """The corpus asks too few others the same, so that no fact can be ranked."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +46,17 @@ class Setup:
     known: Survivors
     levels: tuple[str, ...]
     wanted: frozenset[int]
+    statements: int
     left_out: dict[str, int] = field(default_factory=dict)
 
 
 def prepare(split: Split, records: Sequence[Record] | None = None, *, seed: int = 0, candidates: int = CANDIDATES,
-            most: int = MOST, levels: Sequence[str] = ()) -> Setup:
+            statements: int = STATEMENTS, most: int = MOST, levels: Sequence[str] = ()) -> Setup:
     """Facts, candidates and contexts for `records` (default: all that must be forgotten), drawn by `seed`.
 
-    most    facts at most; levels: names of those that are asked besides level 0, default all
-    `InputError` without a tree of two levels, without a fact that has seven other answers, for an unknown level.
+    statements  surviving ones that are told of each node
+    most        facts at most; levels: names of those that are asked besides level 0, default all
+    `InputError` without a tree of two levels, for an unknown level; `TooFew` if no fact has seven other answers.
     """
     if candidates < FEWEST:
         raise InputError("candidates", f"{candidates} are too few", f"give {FEWEST} or more")
@@ -64,11 +71,11 @@ def prepare(split: Split, records: Sequence[Record] | None = None, *, seed: int 
                          "give records a path such as institution:H1/patient:P-0012")
     surviving = _Surviving(split)
     chosen = sorted(open_[:most], key=lambda r: r.id)
-    known = gather(chosen, surviving, seed=seed, candidates=candidates)
+    known = gather(chosen, surviving, seed=seed, candidates=candidates, statements=statements)
     asked = [r for r in chosen if len(known.candidates[r.id]) >= FEWEST]
     if not asked:
-        raise InputError(f'scope "{split.scope}"', f"no fact in it has {FEWEST} other answers of its type and a "
-                         "question without its answer", "the attack needs a corpus in which others are asked the same")
+        raise TooFew(f'scope "{split.scope}"', f"no fact in it has {FEWEST} other answers of its type and a question "
+                     "without its answer", "the attack needs a corpus in which others are asked the same")
     left_out = Counter({"facts beyond the most that are asked": max(0, len(open_) - most),
                         "facts whose own question holds the answer": len(placed) - len(open_),
                         "facts without a place in the tree": len(given) - len(placed),
@@ -79,7 +86,8 @@ def prepare(split: Split, records: Sequence[Record] | None = None, *, seed: int 
     facts = [Fact(r, min(len(nodes[subject_of(r)]) or len(r.path), len(r.path)),
                   shown_instead(r, shown, seed)) for r in asked]
     names = level_names(facts)
-    return Setup(tuple(facts), known, names, _wanted(names, levels), {k: n for k, n in left_out.items() if n})
+    return Setup(tuple(facts), known, names, _wanted(names, levels), statements,
+                 {k: n for k, n in left_out.items() if n})
 
 
 @dataclass(frozen=True)
@@ -102,7 +110,8 @@ def _wanted(names: Sequence[str], levels: Sequence[str]) -> frozenset[int]:
 def reconstruct(lm: LanguageModel, setup: Setup, on_progress: Callable[[float], None] | None = None) -> Reconstruction:
     """Ask a model all prompts. Those that hold the answer or are too long for it are left out and counted.
 
-    A model that reads no pictures is asked only what shows none. `on_progress` gets the share done.
+    Where a prompt of a fact is too long, fewer survivors are told in all of the fact's prompts. A model that reads no
+    pictures is asked only what shows none. `on_progress` gets the share done.
     """
     prompts, left_out = _prompts(lm, setup)
     size = (len(setup.facts), len(setup.levels))
@@ -139,12 +148,15 @@ def _prompts(lm: LanguageModel, setup: Setup) -> tuple[list[Asked], dict[str, in
         if blind and fact.record.image:
             left_out["facts with a picture, of which the model reads none"] += 1
             continue
-        for p in ask(number, fact, setup.known, length):
-            if p.level not in setup.wanted:
-                continue
+        for statements in range(setup.statements, -1, -1):  # fewer where the model reads no longer prompts
+            asked = [p for p in ask(number, fact, setup.known, length, statements) if p.level in setup.wanted]
+            fit = [_fits(lm, p.record) for p in asked]
+            if all(fit):
+                break
+        for p, fits in zip(asked, fit, strict=True):
             if gives_away(p.record.prompt, p.record.answer):
                 left_out["prompts that hold the answer"] += 1
-            elif not _fits(lm, p.record):
+            elif not fits:
                 left_out["prompts too long for the model"] += 1
             else:
                 kept.append(p)

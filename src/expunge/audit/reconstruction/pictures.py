@@ -5,18 +5,13 @@ Pillow is loaded only where a picture has to be changed.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from expunge.corpus import Picture, Record
 from expunge.corpus.draw import uniform
-from expunge.errors import InputError
-
-if TYPE_CHECKING:
-    from PIL import Image
+from expunge.corpus.pixels import encoded, opened
 
 KEPT = 0.7  # of width and height, when cropped
 NOISE = 40.0  # standard deviation of noise, of 255 grey levels
@@ -45,33 +40,17 @@ def shown_instead(record: Record, shown: Sequence[Record], seed: int) -> Mapping
 
 def cropped(picture: Picture, kept: float = KEPT) -> Picture:
     """The middle of a picture, `kept` of its width and height."""
-    image = _open(picture)
+    image = opened(picture)
     width, height = (max(1, round(kept * side)) for side in image.size)
     left, top = (image.width - width) // 2, (image.height - height) // 2
-    return _made(picture, "cropped", image.crop((left, top, left + width, top + height)))
+    return encoded(image.crop((left, top, left + width, top + height)), f"{picture.name}.cropped.png")
 
 
 def noised(picture: Picture, seed: int, deviation: float = NOISE) -> Picture:
     """The picture with normal noise on every value, the same for the same picture and seed."""
     from PIL import Image
 
-    image = _open(picture)
-    pixels = np.asarray(image, dtype=np.float64)
+    pixels = np.asarray(opened(picture), dtype=np.float64)
     rng = np.random.default_rng([seed, int(picture.digest[:8], 16)])
     noisy = np.clip(pixels + rng.normal(0, deviation, pixels.shape), 0, 255).round().astype(np.uint8)
-    return _made(picture, f"noised-{seed}", Image.fromarray(noisy))
-
-
-def _open(picture: Picture) -> Image.Image:
-    from PIL import Image
-
-    try:
-        return Image.open(io.BytesIO(picture.data())).convert("RGB")
-    except (OSError, ValueError) as error:
-        raise InputError(picture.name, f"is not a picture ({error})", "give PNG or JPEG files") from error
-
-
-def _made(picture: Picture, how: str, image: Image.Image) -> Picture:
-    stream = io.BytesIO()
-    image.save(stream, "PNG")
-    return Picture.of(f"{picture.name}.{how}.png", stream.getvalue())
+    return encoded(Image.fromarray(noisy), f"{picture.name}.noised-{seed}.png")

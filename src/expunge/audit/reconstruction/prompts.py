@@ -54,10 +54,12 @@ def level_names(facts: list[Fact]) -> tuple[str, ...]:
     return (NOTHING, *("/".join(names) for names in named))
 
 
-def ask(number: int, fact: Fact, known: Survivors, length: Callable[[str], int]) -> Iterator[Asked]:
+def ask(number: int, fact: Fact, known: Survivors, length: Callable[[str], int],
+        statements: int = 2) -> Iterator[Asked]:
     """Every prompt of a fact, in the order of levels.
 
-    length  tokens of a prompt, so that irrelevant context can be as long
+    length      tokens of a prompt, so that irrelevant context can be as long
+    statements  told of each node at most
     """
     record, stranger = fact.record, known.strangers.get(fact.record.id)
     options = (record.answer, *known.candidates[record.id])
@@ -69,7 +71,7 @@ def ask(number: int, fact: Fact, known: Survivors, length: Callable[[str], int])
 
     for level in range(len(record.path) + 1):
         own = record.prompt if level >= fact.depth else anonymous
-        text = _joined(*context(record, record.path, level, fact.depth, known), own)
+        text = _joined(*context(record, record.path, level, fact.depth, known, statements), own)
         yield asked(level, TRUE, text, record.image)
         for name, picture in fact.pictures.items():
             yield asked(level, name, text, picture)
@@ -78,18 +80,18 @@ def ask(number: int, fact: Fact, known: Survivors, length: Callable[[str], int])
         yield asked(level, IRRELEVANT, padded(anonymous, length(text), length), None)
         if stranger:
             other = as_if(record, stranger) if level >= fact.depth else anonymous
-            yield asked(level, WRONG, _joined(*context(stranger, stranger.path, level, fact.depth, known), other),
-                        record.image and stranger.image)
+            text = _joined(*context(stranger, stranger.path, level, fact.depth, known, statements), other)
+            yield asked(level, WRONG, text, record.image and stranger.image)
 
 
-def context(record: Record, path: Node, level: int, depth: int, known: Survivors) -> Iterator[str]:
+def context(record: Record, path: Node, level: int, depth: int, known: Survivors, statements: int) -> Iterator[str]:
     """The sentences that tell nodes 1 … `level` of a path; at `depth` the identifiers of the subject too."""
     for k in range(1, level + 1):
         told = " ".join(path[k - 1].split(":", 1))
         yield ", ".join((told, *(record.identifiers if k == depth else ()))) + "."
-        yield from known.owned.get(path[:k], ())
+        yield from known.owned.get(path[:k], ())[:statements]
         if depth < k == len(path):
-            yield from known.beside.get(path, ())
+            yield from known.beside.get(path, ())[:statements]
 
 
 def neutral(record: Record, depth: int) -> str:
