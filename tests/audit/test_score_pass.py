@@ -127,7 +127,8 @@ def test_text_is_generated_only_where_a_token_was_missed(
     knows = load(tmp_path / "m")
     asked: list[tuple[int, ...]] = []
     greedy = module.greedy
-    monkeypatch.setattr(module, "greedy", lambda m, prompts, *more, **kw: asked.extend(prompts) or greedy(m, prompts, *more))
+    monkeypatch.setattr(module, "greedy", lambda m, prompts, *more, **named: (
+        asked.extend(prompts) or greedy(m, prompts, *more, **named)))
     found = score(knows, ROWS, text=True)
     assert found.text is not None
     assert found.text[:6] == tuple(r.answer for r in ROWS[:6])

@@ -54,7 +54,8 @@ def suite(name: str, about: str) -> Callable[..., Answer]:
 def _answer(name: str, preset: str, out: Path | None, seeds: str | None, only: str, workers: int | None,
             results: Path | None, **more: Path | None) -> Answer:
     main = import_module(ELSEWHERE.get(name) or f"expunge.bench.concepts.{name.replace('-', '_')}").main
-    found = main(preset=preset, out=out or Path("runs") / f"bench-{'medforget' if name in ELSEWHERE else 'concepts'}-{preset}",
+    kind = name if name in ELSEWHERE else "concepts"
+    found = main(preset=preset, out=out or Path("runs") / f"bench-{kind}-{preset}",
                  seeds=numbers(seeds) if seeds else (), only=tuple(filter(None, only.split(","))), results=results,
                  workers=workers, say=Watch().say, **more)
     return Answer(found, (found["table"],))

@@ -34,6 +34,12 @@ def memorise(
     heads: Annotated[int | None, typer.Option(help="Attention heads of a new model.")] = None,
     vocabulary: Annotated[int | None, typer.Option(help="Entries of a new tokenizer.")] = None,
     context: Annotated[int | None, typer.Option(help="Longest sequence of a new model, in tokens.")] = None,
+    vision: Annotated[
+        str | None, typer.Option(help="Of a new model whose records show pictures: idefics3 or llava.")
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option("--image-size", help="Pixels of a side that its vision tower sees.")
+    ] = None,
     tokenizer_from: Annotated[
         Path | None, typer.Option("--tokenizer-from", help="Model folder whose tokenizer a new model takes over.")
     ] = None,
@@ -46,14 +52,16 @@ def memorise(
     """Train a model until it reproduces the answers of the records."""
     size = given(architecture=architecture, layers=layers, width=width, heads=heads, vocabulary=vocabulary,
                  context=context)
-    if model and (size or tokenizer_from):
-        flag = next(iter(size), "tokenizer-from")
+    eyes = given(architecture=vision, image_size=image_size)
+    if model and (size or tokenizer_from or eyes):
+        flag = next(iter(size), "tokenizer-from" if tokenizer_from else "vision" if vision else "image-size")
         raise InputError(f"--{flag}", "has no meaning beside --model", "leave one of them out")
     from expunge.corpus import Corpus
     from expunge.engine import teach
     from expunge.engine.memorise import Memorise
     from expunge.engine.recipe import apply_sets
     from expunge.models.tiny import TinyConfig
+    from expunge.models.tiny_vision import TinyVision
     from expunge.scope import Scope
 
     tiny: TinyConfig = checked(TinyConfig, size)
@@ -62,9 +70,11 @@ def memorise(
     corpus = Corpus.load(data, loader, map_)
     removed = Scope.parse(scope_out).resolve(corpus).removed if scope_out else frozenset()
     records = [r for r in corpus.trained if r.id not in removed]
+    if eyes and not any(r.image for r in records):
+        raise InputError(f"--{'vision' if vision else 'image-size'}", "no record shows a picture", "leave it out")
     with Watch().bar("memorising") as tick:
-        progress = teach.memorise(records, out, model=model, tiny=tiny, settings=settings,
-                                  tokenizer_from=tokenizer_from, on_epoch=lambda p: after_epoch(tick, p))
+        progress = teach.memorise(records, out, model=model, tiny=tiny, vision=checked(TinyVision, eyes),
+                                  settings=settings, tokenizer_from=tokenizer_from, on_epoch=lambda p: after_epoch(tick, p))
     reached = progress.share >= settings.share
     lines = [f"{progress.share:.1%} of {len(records):,} answers are reproduced exactly after {progress.epoch} epochs "
              f"({progress.seconds:.0f} s)", f"model written to {out}"]
