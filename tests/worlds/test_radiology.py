@@ -64,7 +64,7 @@ def test_same_seed_gives_the_same_world_in_another_process(corpus):
 
 
 def test_smaller_worlds_are_contained_in_larger_ones(rows):
-    middle = Radiology.preset("cpu", size=32).corpus()
+    middle = Radiology(seed=0, instances=960, size=32).corpus()
     small = Radiology.preset("small", size=32).corpus()
     assert (len(small.trained), len(middle.trained), len(rows.trained)) == (192, 960, 3840)
     assert all(middle.by_id[r.id] == r for r in small.trained)

@@ -41,7 +41,7 @@ class Radiology(World, name="radiology"):
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "default": {}, "cpu": {"instances": 960}, "small": {"instances": 192}}
+        "default": {}, "cpu": {"instances": 1920}, "small": {"instances": 192}}
 
     seed: int = Field(0, ge=0, lt=2**63, description="every draw depends on it")
     instances: int = Field(3840, ge=192, le=1_000_000, description="trained rows, rounded down to a multiple of 24")

@@ -31,6 +31,7 @@ from expunge.scope.split import Split
 FEWEST, CANDIDATES = 7, 19  # other answers: the least with which a fact is asked, and how many are taken
 STATEMENTS = 2
 MOST = 200  # facts that are asked, drawn where there are more
+SPARE = 8  # times as many facts are looked at, since some have too few candidates
 TURN = 256  # prompts between two reports of progress
 
 
@@ -70,16 +71,17 @@ def prepare(split: Split, records: Sequence[Record] | None = None, *, seed: int 
         raise InputError(f'scope "{split.scope}"', "its records stand in no tree of two levels or more",
                          "give records a path such as institution:H1/patient:P-0012")
     surviving = _Surviving(split)
-    chosen = sorted(open_[:most], key=lambda r: r.id)
-    known = gather(chosen, surviving, seed=seed, candidates=candidates, statements=statements)
-    asked = [r for r in chosen if len(known.candidates[r.id]) >= FEWEST]
+    looked = open_[: SPARE * most]
+    known = gather(looked, surviving, seed=seed, candidates=candidates, statements=statements)
+    able = [r for r in looked if len(known.candidates[r.id]) >= FEWEST]
+    asked = sorted(able[:most], key=lambda r: r.id)
     if not asked:
         raise TooFew(f'scope "{split.scope}"', f"no fact in it has {FEWEST} other answers of its type and a question "
                      "without its answer", "the attack needs a corpus in which others are asked the same")
-    left_out = Counter({"facts beyond the most that are asked": max(0, len(open_) - most),
+    left_out = Counter({"facts beyond the most that are asked": len(open_) - len(looked) + len(able) - len(asked),
                         "facts whose own question holds the answer": len(placed) - len(open_),
                         "facts without a place in the tree": len(given) - len(placed),
-                        "facts with too few candidates": len(chosen) - len(asked)})
+                        "facts with too few candidates": len(looked) - len(able)})
     mine = {subject_of(r) for r in asked}
     nodes = subject_nodes(r for r in chain(given, surviving) if subject_of(r) in mine)
     shown = [r for r in chain(split.forget, surviving) if r.image] if any(r.image for r in asked) else []
