@@ -54,7 +54,9 @@ def by_distance(found: Scored, original: Scored, sets: Sets) -> dict[str, Any]:
     for d in sorted(set(place.tolist()) - {-1}):
         mine = place == d
         kept = retention(after[mine], before[mine], people[mine].tolist())
-        curve[str(d)] = {"kept": kept.estimate, "low": kept.low, "high": kept.high, "n": int(mine.sum())}
+        ends = {"kept": kept.estimate, "low": kept.low, "high": kept.high}
+        curve[str(d)] = {k: v if v is not None and math.isfinite(v) else None for k, v in ends.items()} | {
+            "n": int(mine.sum())}
     return curve
 
 

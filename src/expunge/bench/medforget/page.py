@@ -174,10 +174,7 @@ def _cues(found: Mapping[str, Any]) -> list[str]:
                 "top1_excess": "rebuilt"}
         lines = [[row, *(shown(of[level].get(c)) for c in kept), *(
             shown(by["matrices"][row].get(t, {}).get(p), None, 2) for t, p in (("both", "image"), ("both", "text")))]
-            for row, of in ({CANDIDATE: found["by_domain"][CANDIDATE]} | {
-                r: v for r, v in by["by_domain"].items() if r not in REFERENCES}).items()]
-        for line in lines[:1]:
-            line[-2:] = ["–", "–"]
+            for row, of in by["by_domain"].items() if row not in REFERENCES]
         parts += [f"Parts of `{CANDIDATE}` at {level} level: a twin that swaps words only or the picture only, and "
                   "records forgotten only as they were taught (not by each cue). Last columns: taught by both, asked "
                   "by the picture alone, by the name alone.",

@@ -25,7 +25,7 @@ from expunge.bench.medforget import columns as read
 from expunge.bench.medforget import gallery, page, pictures
 from expunge.bench.medforget.probe import CUES as WAYS
 from expunge.bench.medforget.probe import attacked, examine, examined
-from expunge.bench.medforget.rows import CUES, LEVELS, MAIN, level, rows
+from expunge.bench.medforget.rows import CANDIDATE, CUES, LEVELS, MAIN, level, rows
 from expunge.bench.tune import Setting
 from expunge.engine.memorise import Memorise
 from expunge.files import write_json
@@ -70,7 +70,7 @@ def main(*, preset: str, out: Path, seeds: tuple[int, ...], only: tuple[str, ...
     InputError for an unknown preset or row, a seed twice, or a folder that holds another run.
     """
     chosen = named(preset, PRESETS)
-    todo, extra = rows(chosen.rows, only), () if only else rows(chosen.cue_rows) if chosen.cue_rows else ()
+    todo, extra = rows(chosen.rows, only), () if only or not chosen.cue_rows else rows((CANDIDATE, *chosen.cue_rows))
     with Suite(NAME, preset, chosen, Path(out), seeds, workers, say) as suite:
         suite.teach(suite.cells)
         tuning = suite.tune(todo)
@@ -79,7 +79,7 @@ def main(*, preset: str, out: Path, seeds: tuple[int, ...], only: tuple[str, ...
         if extra:
             cells = [c for c in suite.cells if str(c.domain) == chosen.cue_level]
             for of in tuning.values():
-                of |= {row.name: of["twin"] for row in extra}
+                of |= {row.name: of[CANDIDATE] for row in extra}
             found["by_cue"] = _compared(suite, extra, cells, tuning) | {"level": chosen.cue_level}
         found["gallery"] = gallery.gather(suite, tuning, todo)
         found["worlds"] = {str(s): _world(suite.cells, s) for s in suite.seeds}
