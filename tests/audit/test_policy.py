@@ -20,12 +20,13 @@ rules:
 def test_the_shipped_policy_requires_leak_retention_membership_paraphrase_and_relearning():
     policy = Policy.load()
     assert set(policy.required) == {"leak.self", "paraphrase", "relearn.in_domain", "mia",
-                                    "retention.same_institution", "retention.elsewhere"}
+                                    "retention.same_institution", "retention.elsewhere", "cross_modal"}
     margins = {key: rule.margin for key, rule in policy.rules.items()}
     assert margins["leak.self"] == 0.05
     assert margins["relearn.in_domain"] == 0.10
     assert margins["retention.same_institution"] == 0.95
     assert margins["retention.elsewhere"] == 0.98
+    assert policy.rules["cross_modal"].required == "where_applicable"  # scopes without pictures do without it
     assert "retention.siblings" in policy.rules
     assert policy.membership.scores == ("loss", "entropy")
     assert policy.bootstrap == Bootstrap(draws=2000, level=0.95, seed=0, min_subjects=10)

@@ -39,6 +39,8 @@ def entries(statuses: Mapping[str, str]) -> list[Entry]:
         entry("retention.elsewhere", 0.99, "original", 1.0, retention, controls=kept),
         entry("retention.untouched", 0.97, "original", 1.0, retention, controls=kept),
         Entry(key="retention.unrelated", status="not_applicable", reason="there are no such records"),
+        Entry(key="cross_modal", status=(seen := statuses.get("cross_modal", "not_applicable")),
+              reason="no forgotten record shows a picture" if seen == "not_applicable" else "reason of cross_modal"),
     ]
 
 

@@ -33,6 +33,7 @@ CHECKS: dict[str, str] = {  # what holds if the check passes
     "mia": "An outsider cannot tell that these records were in the training data",
     "over_unlearning": "The forgotten do not stand out among people whom the model never saw",
     "reconstruction": "Told where the forgotten stood, the model does not give the answers back",
+    "cross_modal": "Neither the words alone nor the picture alone bring the answers back",
     "relearn.in_domain": "A little training does not bring the rest back",
     "retention.untouched": "All others are still known",
     "retention.same_institution": "Others in the same institution are still known",
