@@ -43,7 +43,8 @@ class Batch:
     @property
     def inputs(self) -> dict[str, Tensor]:
         """What a model is called with."""
-        return {"input_ids": self.input_ids, "attention_mask": self.attention_mask, **self.seen.inputs}
+        return {"input_ids": self.input_ids, "attention_mask": self.attention_mask,
+                **self.seen.given(self.input_ids)}
 
     def __len__(self) -> int:
         return self.input_ids.shape[0]

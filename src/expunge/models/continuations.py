@@ -158,7 +158,7 @@ def _run(module: nn.Module, where: Tensor, pictures: Seen, **inputs: Any) -> tup
     """Logits [N, V] in float32 at the N places that `where` [B, T] marks, row by row, and the cache."""
     inner: Any = module
     with _head_on(inner.get_output_embeddings(), where), looking(module, pictures):
-        output = module(**inputs, **pictures.inputs)
+        output = module(**inputs, **pictures.given(inputs["input_ids"]))
     logits: Tensor = output.logits
     if logits.shape[:2] != (1, int(where.sum())):
         raise RuntimeError(f"the output head of {type(module).__name__} does not take [1, N, H]: got {logits.shape}")

@@ -8,6 +8,7 @@ prompts in another way is refused rather than guessed at.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Collection
 from typing import Any
 
 from expunge.corpus import Picture
@@ -17,14 +18,19 @@ from expunge.models.sight import Sight
 
 TEXT = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
 KEPT = 512 << 20  # bytes of tensors that are held ready
+MARKS = ("mm_token_type_ids", "token_type_ids")  # 1 where a token holds the place of a picture
 TRIED = "What is shown here?"
 
 
 class Eyes:
-    """The processor of an image-text model. `tokens`: the placeholder that stands for a picture in a text."""
+    """The processor of an image-text model.
 
-    def __init__(self, processor: Any, tokenizer: Any, source: str) -> None:
-        self.processor, self._tokenizer, self._source = processor, tokenizer, source
+    token  the placeholder that stands for a picture in a text
+    takes  names in `MARKS` that the model's forward pass has
+    """
+
+    def __init__(self, processor: Any, tokenizer: Any, source: str, takes: Collection[str] = ()) -> None:
+        self.processor, self._tokenizer, self._source, self._takes = processor, tokenizer, source, takes
         self.token = str(getattr(processor, "image_token", "<image>"))
         self._id = int(tokenizer.convert_tokens_to_ids(self.token))
         self._ready: OrderedDict[str, tuple[tuple[int, ...], Sight]] = OrderedDict()
@@ -37,7 +43,10 @@ class Eyes:
             self._ready.move_to_end(picture.digest)
             return self._ready[picture.digest]
         given = self._process(self.token, picture)
-        sight = Sight(picture.digest, {name: t for name, t in given.items() if name not in TEXT})
+        there = given["input_ids"] == self._id
+        said = [n for n in self._takes if n == MARKS[0] or (n in given and bool((given[n] == there).all()))]
+        sight = Sight(picture.digest, {name: t for name, t in given.items() if name not in TEXT},
+                      (self._id, tuple(said)))
         found = tuple(given["input_ids"][0].tolist()), sight
         if not self._checked:
             self._check(picture, found[0])

@@ -117,36 +117,38 @@ def _continue(module: nn.Module, prompts: list[tuple[int, ...]], eos: int, most:
         prompts, most, strict=True)], device=device)
     said: list[list[int]] = [[] for _ in prompts]
     alive, cache, seen = allowed > 0, None, seen.to(device)
+    whole = bool(seen.marks[1])  # such a model counts positions by its pictures, so every pass is over all that is there
     for count in range(1, max(most) + 1):
-        more = {"position_ids": position} if padded else {}
+        more = {} if whole else {**continuing(module, cache), **({"position_ids": position} if padded else {})}
         index = torch.full((len(prompts), 1), ids.shape[1] - 1, device=device)
         with _head_at(inner.get_output_embeddings(), index), looking(module, seen):
-            output = module(input_ids=ids, attention_mask=mask, use_cache=True, **more, **seen.inputs,
-                            **continuing(module, cache))
-        seen = NOTHING  # what follows the prompts is text
-        cache = output.past_key_values
-        ids = output.logits[:, -1].argmax(-1, keepdim=True)
+            output = module(input_ids=ids, attention_mask=mask, use_cache=not whole, **seen.given(ids), **more)
+        new = output.logits[:, -1].argmax(-1, keepdim=True)
         for b in alive.nonzero().flatten().tolist():
-            said[b].append(int(ids[b]))
-        alive &= (ids.squeeze(-1) != eos) & (allowed > count)
+            said[b].append(int(new[b]))
+        alive &= (new.squeeze(-1) != eos) & (allowed > count)
         if not alive.any():
             break
-        mask = torch.cat([mask, torch.ones_like(ids)], -1)
+        ids = torch.cat([ids, new], -1) if whole else new
+        seen = seen if whole else NOTHING  # what follows the prompts is text
+        cache = None if whole else output.past_key_values
+        mask = torch.cat([mask, torch.ones_like(new)], -1)
         position = torch.minimum(position[:, -1:] + 1, last)  # a finished row runs along and must stay in context
     return said
 
 
 def continuing(module: nn.Module, cache: Any) -> dict[str, Any]:
     """The argument that hands a cache of keys and values to a model; newer versions of transformers call it `cache`."""
-    return {"cache" if _takes(module, "cache") else "past_key_values": cache}
+    return {"cache" if takes(module, "cache") else "past_key_values": cache}
 
 
 def takes_positions(module: nn.Module) -> bool:
     """May the model be told each token's position? Needed where rows are padded on the left."""
-    return _takes(module, "position_ids")
+    return takes(module, "position_ids")
 
 
-def _takes(module: nn.Module, name: str) -> bool:
+def takes(module: nn.Module, name: str) -> bool:
+    """Does the forward pass of the model, adapters aside, have an argument of this name?"""
     wrapped: Any = module
     base = wrapped.get_base_model() if hasattr(wrapped, "get_base_model") else wrapped
     return name in inspect.signature(base.forward).parameters

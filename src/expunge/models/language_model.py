@@ -14,7 +14,8 @@ from typing import Any
 
 from expunge.errors import InputError
 from expunge.files import read_json
-from expunge.models.eyes import Eyes
+from expunge.models.eyes import MARKS, Eyes
+from expunge.models.forward import takes
 from expunge.models.template import Template
 
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
@@ -101,7 +102,7 @@ def wrap(module: Any, tokenizer: Any, source: str, template: str = "auto", proce
     context = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 1 << 20
     eyes: Eyes | str = processor if isinstance(processor, str) else "the model reads text only"
     if processor is not None and not isinstance(processor, str):
-        eyes = Eyes(processor, tokenizer, source)
+        eyes = Eyes(processor, tokenizer, source, [name for name in MARKS if takes(module, name)])
     return LanguageModel(module, tokenizer, Template.of(tokenizer, int(context), template, eyes), source)
 
 

@@ -270,7 +270,8 @@ def _one_by_one(module: nn.Module, boundary: Boundary, batch: Batch) -> Tensor:
     rows = []
     for b, (ids, mask) in enumerate(zip(batch.input_ids, batch.attention_mask, strict=True)):
         length, seen = int(mask.sum()), batch.seen.of_row(b)
-        alone = {"input_ids": ids[None, :length], "attention_mask": mask[None, :length], **seen.inputs}
+        alone = {"input_ids": ids[None, :length], "attention_mask": mask[None, :length],
+                 **seen.given(ids[None, :length])}
         found = _reach(module, boundary, alone, seen)
         rows.append(nn.functional.pad(found[0], (0, 0, 0, len(ids) - length)))
     return torch.stack(rows)

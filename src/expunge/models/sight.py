@@ -7,7 +7,7 @@ have one entry per picture, in the order of their rows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -18,10 +18,12 @@ class Sight:
     """One picture as its model's processor gives it; equal to another by `digest` of the encoded picture.
 
     inputs  name → tensor with a leading dimension of this one picture (`pixel_values` and what goes with it)
+    marks   (token id, names): inputs by these names tell a model which tokens hold a picture's place
     """
 
     digest: str
     inputs: Mapping[str, Tensor] = field(compare=False, repr=False)
+    marks: tuple[int, tuple[str, ...]] = (-1, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,12 @@ class Seen:
     inputs: Mapping[str, Tensor] = field(default_factory=dict)
     digests: tuple[str, ...] = ()
     rows: tuple[int, ...] = ()
+    marks: tuple[int, tuple[str, ...]] = (-1, ())
+
+    def given(self, ids: Tensor) -> dict[str, Tensor]:
+        """Inputs of a pass over the token ids [B, T]."""
+        token, names = self.marks
+        return {**self.inputs, **{name: (ids == token).long() for name in names}}
 
     @classmethod
     def of(cls, sights: Sequence[Sight | None]) -> Seen:
@@ -39,10 +47,11 @@ class Seen:
         if not there:
             return NOTHING
         return cls({name: _joined([s.inputs[name] for s in there]) for name in there[0].inputs},
-                   tuple(s.digest for s in there), tuple(k for k, s in enumerate(sights) if s is not None))
+                   tuple(s.digest for s in there), tuple(k for k, s in enumerate(sights) if s is not None),
+                   there[0].marks)
 
     def to(self, device: torch.device | str) -> Seen:
-        return Seen({n: t.to(device) for n, t in self.inputs.items()}, self.digests, self.rows) if self.inputs else self
+        return replace(self, inputs={n: t.to(device) for n, t in self.inputs.items()}) if self.inputs else self
 
     def of_row(self, row: int) -> Seen:
         """The picture of one row alone; `RuntimeError` for a model whose tensors are not one per picture."""
@@ -51,7 +60,7 @@ class Seen:
         if any(len(t) != len(self.rows) for t in self.inputs.values()):
             raise RuntimeError("the tensors of this batch cannot be told apart by picture")
         k = self.rows.index(row)
-        return Seen({name: t[k : k + 1] for name, t in self.inputs.items()}, (self.digests[k],), (0,))
+        return Seen({name: t[k : k + 1] for name, t in self.inputs.items()}, (self.digests[k],), (0,), self.marks)
 
 
 NOTHING = Seen()
