@@ -1,4 +1,4 @@
-"""The suite of four levels, small: one level, three rows, three steps. What it finds is not looked at, only its form."""
+"""The suite of four levels, small: one level, three rows, three steps. Only the form of what it finds is looked at."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from expunge.models.language_model import LanguageModel, load
 from expunge.models.looking import owner_of
 from expunge.models.prefix_cache import PrefixCache
 from expunge.models.sight import Seen, Sight
+from expunge.models.template import Encoded
 from picture_models import ARCHITECTURES, picture, rows, seeing
 
 
@@ -168,3 +169,43 @@ def test_smaller_pictures_are_filled_up_and_found_by_row() -> None:
     assert (seen.digests, seen.rows) == (("a", "b"), (0, 2))
     assert seen.of_row(2).inputs["pixel_values"].tolist() == [[[1, 1], [1, 1]]]
     assert not seen.of_row(1).digests
+
+
+def qwen() -> Any:
+    """A tiny Qwen2.5-VL, whose positions follow its pictures; its processor needs torchvision, so inputs are made."""
+    import transformers as tf
+
+    ids = {"image_token_id": 60, "video_token_id": 61, "vision_start_token_id": 62, "vision_end_token_id": 63}
+    text = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
+            "num_key_value_heads": 2, "vocab_size": 64, "max_position_embeddings": 64, "pad_token_id": 0,
+            "bos_token_id": 1, "eos_token_id": 2,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 3, 3]}}
+    sight = {"depth": 2, "hidden_size": 32, "num_heads": 2, "intermediate_size": 32, "out_hidden_size": 32,
+             "patch_size": 14, "fullatt_block_indexes": [1]}
+    torch.manual_seed(0)
+    return tf.Qwen2_5_VLForConditionalGeneration(tf.Qwen2_5_VLConfig(
+        vision_config=sight, text_config=text, **ids)).eval()
+
+
+def patches(name: str, rows: int, columns: int) -> Sight:
+    pixels = torch.randn(rows * columns, 3 * 2 * 14 * 14, generator=torch.Generator().manual_seed(rows * columns))
+    return Sight(name, {"pixel_values": pixels, "image_grid_thw": torch.tensor([[1, rows, columns]])},
+                 (60, ("mm_token_type_ids",)))
+
+
+def test_a_model_that_counts_positions_by_its_pictures_is_told_where_they_are() -> None:
+    """Two sizes of picture and texts in one batch: logits and greedy text are those of each row alone."""
+    module = qwen()
+    shown = {"a": patches("a", 4, 4), "b": patches("b", 6, 4)}
+    items = [Encoded(f"r{k}", (62, *(60,) * n, 63, 20 + k, 21) if n else (20 + k, 21, 22), (30 + k, 31, 2),
+                     shown.get(name)) for k, (name, n) in enumerate([("a", 4), ("", 0), ("b", 6), ("a", 4)])]
+    batch = collate(items)
+    found = answer_forward(module, batch).logits
+    for k, item in enumerate(items):
+        one = collate([item])
+        torch.testing.assert_close(found[k, :3], module(**one.inputs).logits[0, one.index[0]], rtol=1e-4, atol=1e-4)
+    blind = {name: t for name, t in batch.inputs.items() if name != "mm_token_type_ids"}
+    assert not torch.equal(module(**blind).logits, module(**batch.inputs).logits)
+    prompts, sights = [i.prompt for i in items], [i.sight for i in items]
+    assert greedy(module, prompts, -1, 3, sights=sights) == [
+        greedy(module, [p], -1, 3, sights=[s])[0] for p, s in zip(prompts, sights, strict=True)]
