@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
-VOID = {"meta", "link", "br", "line", "rect", "circle", "path"}
+VOID = {"meta", "link", "br", "img", "line", "rect", "circle", "path"}
 
 
 class Page(HTMLParser):

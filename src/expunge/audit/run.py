@@ -17,6 +17,7 @@ import numpy as np
 from expunge.audit.attacks.leak import KINDS
 from expunge.audit.context import ATTACKS, Context
 from expunge.audit.entry import Entry
+from expunge.audit.gallery import gallery
 from expunge.audit.metrics import METRICS
 from expunge.audit.metrics.aggregates import (
     fr_abs,
@@ -125,6 +126,7 @@ def audit(
         say(f"attack: {name}", 0.7 + 0.3 * k / len(ATTACKS.names()))
         entries += _guarded(ctx, measurement.keys, measurement.run)
     result = verdict(entries, policy)
+    more = {"gallery": gallery(ctx)}
     data = _clean({
         "format": "expunge-audit/1",
         "split": split.summary(),
@@ -141,6 +143,7 @@ def audit(
         "not_tested": list(NOT_TESTED),
         "environment": environment(),
         **ctx.notes,
+        **{name: found for name, found in more.items() if found},
     })
     write_json(out / "audit.json", {**data, "seconds": round(time.perf_counter() - started, 2)})
     say("done", 1.0)

@@ -16,6 +16,7 @@ from expunge.audit.policy import FewSubjectsRule, PolicyRule, Resampling, needed
 from expunge.audit.verdict import Verdict
 from expunge.errors import InputError
 from expunge.files import digest, read_json
+from expunge.report.pictured import Crossed, Seen
 from expunge.report.told import Told
 
 FORMAT = "expunge-audit/1"
@@ -133,6 +134,8 @@ class AuditFile(_Read):
     retention_curve: tuple[CurvePoint, ...] = ()
     retention_area: Number = None
     reconstruction: Told | None = None
+    cross_modal: Crossed | None = None
+    gallery: tuple[Seen, ...] = ()
     seconds: Number = None
 
     @property

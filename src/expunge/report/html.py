@@ -65,7 +65,7 @@ def _page() -> Template:
     environment.filters |= {
         "number": text.number, "count": text.count, "interval": text.interval, "plural": text.plural,
         "foreign": text.foreign, "basis": text.basis, "check": words.check, "role": words.role,
-        "kind": words.kind, "aggregate": words.aggregate}
+        "kind": words.kind, "cue": words.cue, "aggregate": words.aggregate}
     return environment.get_template("report.html")
 
 

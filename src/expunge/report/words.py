@@ -67,6 +67,14 @@ KINDS: dict[str, str] = {
     "classification": "Multiple choice, corrected for chance",
 }
 
+CUES: dict[str, str] = {
+    "both": "picture and name",
+    "words": "words alone",
+    "picture": "picture alone",
+    "swapped": "picture of somebody else",
+    "noise": "noise for a picture",
+}
+
 SCORES: dict[str, str] = {
     "loss": "loss",
     "entropy": "entropy",
@@ -117,6 +125,11 @@ def relation(key: str) -> str:
 def kind(key: str) -> str:
     """A kind of question, in short."""
     return KINDS.get(key, key).partition(",")[0]
+
+
+def cue(key: str) -> str:
+    """What a question shows."""
+    return CUES.get(key, key)
 
 
 def score(key: str) -> str:
