@@ -216,6 +216,8 @@ def test_the_file_holds_the_whole_result_with_progress_told_on_the_way(case: Cas
     assert all({"prompt", "answer", "original", "unlearned", "retrained"} <= set(e) for e in data["examples"])
     assert {r["set"] for r in data["measures"]} == {"forget", "rephrased", "untouched", "shared", "twins"}
     assert data["retention_curve"]
+    assert [step["name"] for step in data["tree"]["way"]] == ["H-0001", "P-0001-001"]
+    assert {"siblings", "cousins"} <= {place["relation"] for place in data["tree"]["places"]}
 
 
 def test_wrong_input_is_refused_before_any_model_is_asked(case: Case, tmp_path: Path) -> None:

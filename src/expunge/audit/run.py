@@ -34,6 +34,7 @@ from expunge.audit.policy import Policy
 from expunge.audit.score import score
 from expunge.audit.scores import Scores
 from expunge.audit.statistics import bootstrap_mean
+from expunge.audit.tree import tree
 from expunge.audit.verdict import Verdict, verdict
 from expunge.corpus import Record
 from expunge.engine.rundir import environment
@@ -126,7 +127,7 @@ def audit(
         say(f"attack: {name}", 0.7 + 0.3 * k / len(ATTACKS.names()))
         entries += _guarded(ctx, measurement.keys, measurement.run)
     result = verdict(entries, policy)
-    more = {"gallery": gallery(ctx)}
+    more = {"gallery": gallery(ctx), "tree": tree(ctx)}
     data = _clean({
         "format": "expunge-audit/1",
         "split": split.summary(),

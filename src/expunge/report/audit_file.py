@@ -17,6 +17,7 @@ from expunge.audit.verdict import Verdict
 from expunge.errors import InputError
 from expunge.files import digest, read_json
 from expunge.report.pictured import Crossed, Seen
+from expunge.report.places import Places
 from expunge.report.told import Told
 
 FORMAT = "expunge-audit/1"
@@ -136,6 +137,7 @@ class AuditFile(_Read):
     reconstruction: Told | None = None
     cross_modal: Crossed | None = None
     gallery: tuple[Seen, ...] = ()
+    tree: Places | None = None
     seconds: Number = None
 
     @property

@@ -29,6 +29,7 @@ from expunge.report.retention import curve, relations
 from expunge.report.run_dir import Run, read_run
 from expunge.report.standing import standing
 from expunge.report.training import training
+from expunge.report.tree import tree
 
 
 def report(audit_json: Path | str, out: Path | str, run: Path | str | None = None) -> Path:
@@ -77,7 +78,7 @@ def _content(audit: AuditFile, run: Run | None) -> Mapping[str, Any]:
         "explained": figures.explained([*gone, *kept]),
         "yardstick": words.REFERENCES.get(audit.reference, audit.reference),
         "losses": losses(audit), "standing": standing(audit), "told": told(audit),
-        "curve": curve(audit), "relations": relations(audit),
+        "curve": curve(audit), "relations": relations(audit), "tree": tree(audit),
         "training": training(run) if run else [], "entries": [(e, rule(e)) for e in audit.entries],
         "open": [e for e in audit.entries if e.status in ("not_run", "inconclusive")],
         "idle": [e for e in audit.entries if e.status == "not_applicable"],

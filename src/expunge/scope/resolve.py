@@ -64,7 +64,8 @@ def resolve(corpus: Corpus, matched: frozenset[str], named: tuple[Node, ...] | N
         retain=by_id(_named(outside, hidden, False)), holdout=_never_trained(corpus, holdout),
         twins=pick(twins, [k for k, r in enumerate(twins) if r.attributes.get("twin_of") in people]),
         utility=by_id(corpus.parts["utility"]), relation=relation, tree_distance=far,
-        same_institution=frozenset(near), removed=frozenset(ids(inside)))
+        same_institution=frozenset(near), removed=frozenset(ids(inside)),
+        nodes=tuple(sorted(kin.targets)))
 
 
 def _named(records: Sequence[Record], names: Set[str], inside: bool) -> Sequence[Record]:

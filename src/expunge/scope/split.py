@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from expunge.corpus import Record
+from expunge.corpus import Node, Record
 from expunge.corpus.records import ids
 from expunge.files import digest
 
@@ -28,6 +28,7 @@ class Split:
     shared       records under the target whose facts have a surviving owner: neither forgotten nor retained
                  by the method; losing them counts as damage
     utility      questions on general ability, no part of what was trained
+    nodes        the nodes of the provenance tree that are to be forgotten; none where nothing stands in a tree
     removed      ids of all trained records in the scope (forget and shared), unseen by a retrained reference
     relation     untouched, forget and shared record id → relation to the target: self, descendants,
                  ancestors, siblings, cousins, same_attribute, unrelated
@@ -46,6 +47,7 @@ class Split:
     same_institution: frozenset[str] = frozenset()
     removed: frozenset[str] = frozenset()
     utility: Sequence[Record] = ()
+    nodes: tuple[Node, ...] = ()
 
     @cached_property
     def targets(self) -> tuple[str, ...]:

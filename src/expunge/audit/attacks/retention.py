@@ -6,7 +6,7 @@ counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,8 @@ RELATIONS = ("siblings", "cousins", "same_attribute", "unrelated", "ancestors", 
 KEYS = tuple(f"retention.{name}" for name in ("untouched", "same_institution", "elsewhere", "shared", *RELATIONS))
 
 
-def _measure(ctx: Context, name: str, ids: Sequence[str]) -> dict[str, Interval]:
+def measured(ctx: Context, name: str, ids: Sequence[str]) -> dict[str, Interval]:
+    """Retention of these records of a set, by exact answers and by answer probability."""
     return {
         metric: ratio(
             ctx.values(metric, "unlearned", name, ids),
@@ -34,11 +35,16 @@ def _measure(ctx: Context, name: str, ids: Sequence[str]) -> dict[str, Interval]
     }
 
 
+def smaller(found: Mapping[str, Interval]) -> str:
+    """The measure that counts: the one whose lower bound is smaller."""
+    return min(found, key=lambda m: found[m].lower)
+
+
 def _entry(ctx: Context, key: str, name: str, ids: Sequence[str]) -> Entry:
     if not ids:
         return Entry(key=key, status="not_applicable", reason="there are no such records")
-    found = _measure(ctx, name, ids)
-    metric = min(found, key=lambda m: found[m].lower)
+    found = measured(ctx, name, ids)
+    metric = smaller(found)
     worst = found[metric]
     controls = [Control(key=m, estimate=v.estimate, ci=(v.low, v.high)) for m, v in found.items()]
     if "retrained" in ctx.roles:
@@ -97,7 +103,7 @@ def _curve(ctx: Context, untouched: Sequence[str]) -> None:
     rows: list[dict[str, Any]] = []
     for d in distances:
         ids = [i for i in untouched if ctx.split.tree_distance.get(i) == d]
-        found = _measure(ctx, "untouched", ids)
+        found = measured(ctx, "untouched", ids)
         rows.append(
             {
                 "distance": d,
