@@ -47,6 +47,7 @@ class Spot:
 
 
 def spot_id(fact: Fact) -> str:
+    """What a fact is called whoever its person is: owner and relation."""
     return f"{fact.owner}:{fact.relation.name}"
 
 
