@@ -54,7 +54,8 @@ def memorise(
                  context=context)
     eyes = given(architecture=vision, image_size=image_size)
     if model and (size or tokenizer_from or eyes):
-        flag = next(iter(size), "tokenizer-from" if tokenizer_from else "vision" if vision else "image-size")
+        other = "tokenizer-from" if tokenizer_from else "vision" if vision else "image-size"
+        flag = next(iter(size), other)
         raise InputError(f"--{flag}", "has no meaning beside --model", "leave one of them out")
     from expunge.corpus import Corpus
     from expunge.engine import teach
@@ -74,7 +75,8 @@ def memorise(
         raise InputError(f"--{'vision' if vision else 'image-size'}", "no record shows a picture", "leave it out")
     with Watch().bar("memorising") as tick:
         progress = teach.memorise(records, out, model=model, tiny=tiny, vision=checked(TinyVision, eyes),
-                                  settings=settings, tokenizer_from=tokenizer_from, on_epoch=lambda p: after_epoch(tick, p))
+                                  settings=settings, tokenizer_from=tokenizer_from,
+                                  on_epoch=lambda p: after_epoch(tick, p))
     reached = progress.share >= settings.share
     lines = [f"{progress.share:.1%} of {len(records):,} answers are reproduced exactly after {progress.epoch} epochs "
              f"({progress.seconds:.0f} s)", f"model written to {out}"]
@@ -106,5 +108,5 @@ def checked(kind: type[BaseModel], values: dict[str, Any]) -> Any:
         name = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             raise InputError(f"--set {name}", "there is no such setting", nearest(name, kind.model_fields)) from error
-        flag = f"--{name}" if "." not in name else f"--set {name}"
+        flag = f"--{name.replace('_', '-')}" if "." not in name else f"--set {name}"
         raise InputError(flag, f"{first['input']!r} is not possible", first["msg"]) from error

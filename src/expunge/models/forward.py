@@ -117,7 +117,7 @@ def _continue(module: nn.Module, prompts: list[tuple[int, ...]], eos: int, most:
         prompts, most, strict=True)], device=device)
     said: list[list[int]] = [[] for _ in prompts]
     alive, cache, seen = allowed > 0, None, seen.to(device)
-    whole = bool(seen.marks[1])  # such a model counts positions by its pictures, so every pass is over all that is there
+    whole = bool(seen.marks[1])  # it counts positions by its pictures: every pass is over all that is there
     for count in range(1, max(most) + 1):
         more = {} if whole else {**continuing(module, cache), **({"position_ids": position} if padded else {})}
         index = torch.full((len(prompts), 1), ids.shape[1] - 1, device=device)

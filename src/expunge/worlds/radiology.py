@@ -36,8 +36,8 @@ ROWS = 24  # trained for every fact that each set holds: eight sets, three tasks
 class Radiology(World, name="radiology"):
     """A hospital with pictures and MedForget's sets: forget and retain at each of four levels.
 
-    With equal seed, the trained rows of a world of 192, 960, 3,840 or four times as many rows and so on are contained in
-    every larger world (see `levels.STAGES`); pictures of another size are of course others.
+    With equal seed, the trained rows of a world of 192, 960, 3,840 or four times as many rows and so on are contained
+    in every larger world (see `levels.STAGES`); pictures of another size are of course others.
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
