@@ -134,8 +134,8 @@ def _corpus(domain: Domain, seed: int) -> tuple[Corpus, str]:
         return people.corpus(domain.data, seed, **domain.settings), domain.target or people.TARGET
     kind: Any = WORLDS.get(domain.world, "world")
     world = kind.preset(domain.preset, seed=seed, **domain.settings)
-    target = getattr(world, "target", None)
-    target = target(domain.target) if callable(target) else domain.target or target
+    several = callable(getattr(kind, "target", None))  # it has a target for each of several names
+    target = world.target(domain.target) if several else domain.target or getattr(world, "target", None)
     if not target:
         raise InputError(f"world {domain.world}", "names no target on L4", "give a scope to be forgotten")
     return world.corpus(), target

@@ -87,7 +87,7 @@ def _node(axes: Any, x: float, name: str, value: float | None, wrong: float | No
     share = 0.0 if wrong is None else min(1.0, max(0.0, wrong) / 0.15)
     axes.scatter([x], [0.5], s=620, c=[_mixed(share)], edgecolors=INK if wrong is not None else RULE, zorder=2)
     axes.text(x, 0.5, "–" if value is None else f"{value:.2f}".replace("-", "−"), ha="center", va="center", fontsize=7,
-              color=INK, zorder=3)
+              color="white" if share > 0.6 else INK, zorder=3)
     axes.text(x, 0.08, name, ha="center", va="center", fontsize=7.5, color=INK)
 
 

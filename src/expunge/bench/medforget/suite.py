@@ -54,9 +54,9 @@ PRESETS = {
     "smoke": MedForget(domains=tuple(level(n, "small") for n in LEVELS), bench=SMALL, seeds=(42,), keep=0.98,
                        rows=("grad_diff", "npo", "simnpo", "twin", "chip", "manu"),
                        settings=(Setting(lr_factor=1, steps=100),)),
-    "cpu": MedForget(domains=tuple(level(n, "cpu") for n in LEVELS), bench=MODEL, rows=MAIN, keep=0.98,
+    "cpu": MedForget(domains=tuple(level(n, "cpu") for n in LEVELS), bench=MODEL, rows=MAIN, keep=0.95,
                      settings=grid((0.3, 1.0, 3.0), (280,)), tune_on=2, together=True, cue_rows=tuple(CUES)),
-    "gpu": MedForget(domains=tuple(level(n, "default") for n in LEVELS), bench=LARGE, rows=MAIN, keep=0.98,
+    "gpu": MedForget(domains=tuple(level(n, "default") for n in LEVELS), bench=LARGE, rows=MAIN, keep=0.95,
                      settings=grid((0.3, 1.0, 3.0), (400,)), tune_on=2, together=True, cue_rows=tuple(CUES), workers=1),
 }
 
