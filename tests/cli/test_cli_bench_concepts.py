@@ -9,7 +9,7 @@ import pytest
 from cli_builders import Cli
 
 from expunge.bench.concepts.page import ORDER
-from expunge.cli.bench_concepts import SUITES
+from expunge.cli.bench_concepts import ELSEWHERE, SUITES, module_of
 
 FREE: dict[str, Any] = {"seeds": (), "only": (), "results": None, "workers": None}
 
@@ -21,13 +21,15 @@ FREE: dict[str, Any] = {"seeds": (), "only": (), "results": None, "workers": Non
      {"seeds": (42, 9), "only": ("full", "npo"), "workers": 3, "results": Path("docs")})])
 def test_a_suite_gets_what_was_typed(cli: Cli, monkeypatch: pytest.MonkeyPatch, name: str, words: tuple[str, ...],
                                      changed: dict[str, Any]) -> None:
+    kind = name if name in ELSEWHERE else "concepts"
+
     def suite(**given: Any) -> dict[str, Any]:
         given.pop("say")("working")
         assert given.pop("data", None) is None
-        assert given == {"preset": "smoke", "out": Path("runs") / "bench-concepts-smoke"} | FREE | changed
+        assert given == {"preset": "smoke", "out": Path("runs") / f"bench-{kind}-smoke"} | FREE | changed
         return {"methods": {"npo": {"leak": float("nan")}}, "table": "row  leak\nnpo     –"}
 
-    monkeypatch.setattr(f"expunge.bench.concepts.{name.replace('-', '_')}.main", suite)
+    monkeypatch.setattr(f"{module_of(name)}.main", suite)
     found = cli("bench", name, "--preset", "smoke", *words)
     assert (found.code, found.out, found.line) == (0, "row  leak\nnpo     –\n", "working")
     assert cli("bench", name, "--preset", "smoke", *words, "--json").json["methods"] == {"npo": {"leak": None}}
@@ -47,7 +49,7 @@ def test_only_the_suite_with_a_part_on_published_text_takes_its_folder(cli: Cli,
 
 
 def test_every_suite_has_its_place_on_the_page() -> None:
-    assert set(SUITES) - {"which-objective"} <= set(ORDER)  # that one has a page of its own
+    assert set(SUITES) - {"which-objective", "medforget"} <= set(ORDER)  # those have pages of their own
 
 
 @pytest.mark.parametrize(("words", "line"), [

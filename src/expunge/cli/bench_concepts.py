@@ -36,6 +36,11 @@ Results = Annotated[Path | None, typer.Option("--results", help="Page to write t
 Data = Annotated[Path | None, typer.Option("--data", help="Folder of LUME as published, for its part of the page.")]
 
 
+def module_of(name: str) -> str:
+    """The module whose `main` is the suite."""
+    return ELSEWHERE.get(name) or f"expunge.bench.concepts.{name.replace('-', '_')}"
+
+
 def suite(name: str, about: str) -> Callable[..., Answer]:
     """The command of one suite; its module's `main` does the work."""
     def command(preset: Size = "cpu", out: Out = None, seeds: Seeds = None, only: Only = "", workers: Processes = None,
@@ -53,7 +58,7 @@ def suite(name: str, about: str) -> Callable[..., Answer]:
 
 def _answer(name: str, preset: str, out: Path | None, seeds: str | None, only: str, workers: int | None,
             results: Path | None, **more: Path | None) -> Answer:
-    main = import_module(ELSEWHERE.get(name) or f"expunge.bench.concepts.{name.replace('-', '_')}").main
+    main = import_module(module_of(name)).main
     kind = name if name in ELSEWHERE else "concepts"
     found = main(preset=preset, out=out or Path("runs") / f"bench-{kind}-{preset}",
                  seeds=numbers(seeds) if seeds else (), only=tuple(filter(None, only.split(","))), results=results,
