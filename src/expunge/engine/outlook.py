@@ -109,8 +109,8 @@ class Outlook:
             keep_inputs_only(lm.module)  # says so
         targets = Asked()
         if self.method.towards is not None:
-            targets = twin_targets(lm, self.shape, self.method.towards, forms(split.forget, recipe.cues), split.retain,
-                                   recipe.seed)
+            targets = twin_targets(lm, self.shape, self.method.towards, forms(split.forget, recipe.forgets_by),
+                                   split.retain, recipe.seed)
         self.table, invented = draw(lm, recipe, split.forget, split.retain)
         self.sizes = [size_of(item) for item in self.table.items]
         self.asked = targets + echoes(lm, self.shape, invented, split.forget) + Asked(len(self.sizes))

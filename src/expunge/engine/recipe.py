@@ -114,7 +114,7 @@ class Recipe(_Part):
     phases: tuple[Phase, ...] = Field((), description="stretches of the run, in order; empty means one of `steps`")
     batch: BatchSize = Field(BatchSize(), description="rows per step")
     cues: Cues = Field("each", description="how a record with picture and name is forgotten: as trained, or each: also "
-                       "by its words alone and by its picture alone")
+                       "by its words alone and by its picture alone. A private run draws records as they were trained")
     privacy: Privacy | None = Field(None, description="differential privacy: noise on what people give; null: none")
     memory: Memory = Field(Memory(), description="memory against time")
     parallel: Parallel = Field(Parallel(), description="what several processes share")
@@ -124,6 +124,11 @@ class Recipe(_Part):
     def plan(self) -> tuple[Phase, ...]:
         """The phases, or the one that a recipe without phases means."""
         return self.phases or (Phase(steps=self.steps),)
+
+    @property
+    def forgets_by(self) -> Cues:
+        """`cues`, but as trained in a private run, whose accountant counts records; a form is no record of its own."""
+        return "trained" if self.privacy else self.cues
 
     @property
     def total_steps(self) -> int:

@@ -39,7 +39,7 @@ class Table:
 
     def __init__(self, lm: LanguageModel, recipe: Recipe, needs: Needs, forget: Sequence[Record],
                  retain: Sequence[Record]) -> None:
-        self._recipe, self._needs, self._lm, self._forget = recipe, needs, lm, forms(forget, recipe.cues)
+        self._recipe, self._needs, self._lm, self._forget = recipe, needs, lm, forms(forget, recipe.forgets_by)
         self.rows = self._with_levels(self._forget_rows(retain))
         self._levels = self._level_plan()
         self.items: list[Encoded] = [row.item for row in self.rows]
