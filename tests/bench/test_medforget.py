@@ -10,9 +10,10 @@ import pytest
 
 from expunge.audit.reconstruction import Reconstruction
 from expunge.bench.concepts.lab import Bench
+from expunge.bench.concepts.rows import chosen
 from expunge.bench.medforget import columns, suite
 from expunge.bench.medforget.page import page
-from expunge.bench.medforget.rows import ROWS, level, rows
+from expunge.bench.medforget.rows import ROWS, level
 from expunge.bench.medforget.suite import MedForget, main
 from expunge.bench.tune import Setting
 from expunge.engine.memorise import Memorise
@@ -77,7 +78,7 @@ def test_rows_that_train_have_as_many_numbers_and_edits_none() -> None:
 @pytest.mark.parametrize(("wanted", "what"), [(("twn",), 'unknown row "twn"'), (("npo", "npo"), "names one twice")])
 def test_unknown_rows_and_doubles_are_refused(wanted: tuple[str, ...], what: str) -> None:
     with pytest.raises(InputError, match=what):
-        rows((), wanted)
+        chosen(ROWS, (), wanted)
 
 
 def test_a_setting_of_an_edit_is_its_share() -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from picture_models import rows, seeing
 from private_builders import UNFELT, private
 
 from expunge.engine.loop import Loop
 from expunge.engine.private.table import PrivateTable
 from expunge.models.adapters import prepare
+from picture_models import rows, seeing
 
 ROWS = rows(24)
 FORGET = [r for r in ROWS if r.subject in ("patient:0", "patient:1")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -39,11 +39,22 @@ class Row(BaseModel):
         return before | {FALLBACK: Recipe.load(FALLBACK), self.name: Recipe.load(self.recipe, self.sets)}
 
 
-def rows(names: Sequence[str], wanted: Sequence[str] = ()) -> tuple[Row, ...]:
-    """The rows called `names`, or those of them that are `wanted`. `InputError` for an unknown one, or one twice."""
+def checked(names: Sequence[str], wanted: Sequence[str], known: Iterable[str]) -> None:
+    """`InputError` for a row that is not `known`, or one that is wanted twice."""
     for name in (*names, *wanted):
-        if name not in RECIPES:
-            raise unknown("row", name, RECIPES, "--rows")
+        if name not in known:
+            raise unknown("row", name, known, "--rows")
     if len(set(wanted)) != len(wanted):
         raise InputError("--rows", f'"{",".join(wanted)}" names one twice', "name each row once")
+
+
+def rows(names: Sequence[str], wanted: Sequence[str] = ()) -> tuple[Row, ...]:
+    """The rows called `names`, or those of them that are `wanted`. `InputError` for an unknown one, or one twice."""
+    checked(names, wanted, RECIPES)
     return tuple(Row(name=name, recipe=RECIPES[name]) for name in names if not wanted or name in wanted)
+
+
+def chosen(known: Mapping[str, Row], names: Sequence[str], wanted: Sequence[str] = ()) -> tuple[Row, ...]:
+    """The rows `wanted`, of any that are known, or if none is those called `names`. `InputError` as in `rows`."""
+    checked(names, wanted, known)
+    return tuple(known[name] for name in wanted or names)

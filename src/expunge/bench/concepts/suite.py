@@ -229,6 +229,20 @@ class Suite:
                     failed.setdefault(row.name, []).append(f"{cell}: {result}")
         return found, failed
 
+    def places(self, rows: Sequence[Row], cells: Sequence[Cell], tuning: Mapping[str, Mapping[str, Any]],
+               ) -> dict[tuple[str, Cell], tuple[Path, Path]]:
+        """(row or reference, cell) → where its model lies and where its scores do; runs that failed are left out."""
+        found = {(name, cell): (self.lab.model(cell, name), self.lab.scores(cell, name))
+                 for cell in cells for name in REFERENCES}
+        for cell in cells:
+            for row in rows:
+                entry = tuning[str(cell.domain)][row.name]["chosen"]
+                model = self.lab.model_of(cell, row, Setting(**entry)) if entry else None
+                if model is not None:
+                    folder = self.lab.run_folder(cell, row, Setting(**entry))
+                    found[row.name, cell] = model, folder.with_name(folder.name + ".scores")
+        return found
+
     def gate(self, cells: Sequence[Cell], names: Sequence[str] = REFERENCES) -> dict[str, Any]:
         """Did every model learn what it was taught? `taught`: cell → model → share of its answers given exactly."""
         taught = {str(c): {n: self.lab.taught(c, n)["share"] for n in names} for c in cells}

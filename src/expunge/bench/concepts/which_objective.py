@@ -24,13 +24,14 @@ from expunge.bench.concepts.measure import Scored
 from expunge.bench.concepts.objective_page import CANDIDATE, publish, text_table
 from expunge.bench.concepts.objectives import AS, MORE, ROWS, beside, by_kinship, concepts, hospital, people
 from expunge.bench.concepts.rows import REFERENCES, Row
+from expunge.bench.concepts.rows import chosen as selected
 from expunge.bench.concepts.suite import Cells, Preset, Suite
 from expunge.bench.concepts.suite import preset as named
 from expunge.bench.concepts.summary import COLUMNS, ends, rounded, summarised
 from expunge.bench.concepts.tuning import grid
 from expunge.bench.tune import Setting
 from expunge.engine.memorise import Memorise
-from expunge.errors import InputError, unknown
+from expunge.errors import InputError
 from expunge.files import write_json
 from expunge.models.tiny import TinyConfig
 
@@ -106,16 +107,6 @@ PRESETS = {
 }
 
 
-def objectives(names: Sequence[str], wanted: Sequence[str] = ()) -> tuple[Row, ...]:
-    """The rows called `names`, or those of them that are `wanted`. `InputError` for an unknown one, or one twice."""
-    for name in (*names, *wanted):
-        if name not in ROWS:
-            raise unknown("row", name, ROWS, "--rows")
-    if len(set(wanted)) != len(wanted):
-        raise InputError("--rows", f'"{",".join(wanted)}" names one twice', "name each row once")
-    return tuple(ROWS[name] for name in wanted or names)
-
-
 def main(*, preset: str, out: Path, seeds: tuple[int, ...], only: tuple[str, ...] = (), results: Path | None = None,
          workers: int | None = None, data: Path | None = None, say: Callable[[str], None]) -> dict[str, Any]:
     """Run the suite and return everything it found, ready for JSON (`table` is its text form).
@@ -128,7 +119,7 @@ def main(*, preset: str, out: Path, seeds: tuple[int, ...], only: tuple[str, ...
     preset that has no part on it.
     """
     chosen = named(preset, PRESETS)
-    todo, sides = objectives(chosen.rows, only), () if only else chosen.sides
+    todo, sides = selected(ROWS, chosen.rows, only), () if only else chosen.sides
     if data:
         if chosen.people is None:
             raise InputError("--data", f"preset {preset} has no part on published text", "choose cpu, or leave it out")
@@ -185,7 +176,7 @@ def _compared(suite: Suite, rows: Sequence[Row], cells: Sequence[Cell], tuning: 
 
 def _side(suite: Suite, side: Side, tuning: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     cells = [Cell(domain=d, seed=s) for d in side.domains for s in suite.seeds]
-    found, _ = _compared(suite, objectives(side.rows), cells, tuning)
+    found, _ = _compared(suite, selected(ROWS, side.rows), cells, tuning)
     sizes_of = {str(d): Cell(domain=d, seed=suite.seeds[0]).sets().summary() for d in side.domains}
     return found | {"title": side.title, "about": side.about, "domains": sizes_of, "memorised": suite.gate(cells)}
 
@@ -193,16 +184,7 @@ def _side(suite: Suite, side: Side, tuning: Mapping[str, Mapping[str, Any]]) -> 
 def _look_again(suite: Suite, rows: Sequence[Row], cells: Sequence[Cell], tuning: Mapping[str, Mapping[str, Any]],
                 found: dict[str, Cells]) -> None:
     """Attacks on every model, and the columns that come from them and from kinship, into `found`."""
-    lab = suite.lab
-    places: dict[tuple[str, Cell], tuple[Path, Path]] = {
-        (name, cell): (lab.model(cell, name), lab.scores(cell, name)) for cell in cells for name in REFERENCES}
-    for cell in cells:
-        for row in rows:
-            entry = tuning[str(cell.domain)][row.name]["chosen"]
-            model = lab.model_of(cell, row, Setting(**entry)) if entry else None
-            if model is not None and entry:
-                folder = lab.run_folder(cell, row, Setting(**entry))
-                places[row.name, cell] = model, folder.with_name(folder.name + ".scores")
+    lab, places = suite.lab, suite.places(rows, cells, tuning)
     todo = [(cell, *place) for (_, cell), place in places.items() if not looked(place[1])]
     suite._each(look, todo, lambda k, attacks: f"{todo[k][0]}: {todo[k][1].parent.name}: "
                                                f"{attacks['int4']:.0%} at four bits")

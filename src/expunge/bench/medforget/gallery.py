@@ -19,7 +19,6 @@ from expunge.bench.concepts.rows import REFERENCES, Row
 from expunge.bench.concepts.suite import Suite
 from expunge.bench.medforget.rows import CANDIDATE
 from expunge.bench.panel import COLOURS, INK, SOFT, STYLE
-from expunge.bench.tune import Setting
 from expunge.corpus import Record
 from expunge.corpus.draw import uniform
 
@@ -30,14 +29,12 @@ WIDE = 46  # characters of a line
 def gather(suite: Suite, tuning: Mapping[str, Mapping[str, Any]], rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Entries of the first seed, level by level: picture, question, truth, and what each model says."""
     row = next((r for r in rows if r.name == CANDIDATE), rows[-1])
+    cells = [c for c in suite.cells if c.seed == suite.seeds[0]]
+    places = suite.places([row], cells, tuning)
     found: list[dict[str, Any]] = []
-    for cell in (c for c in suite.cells if c.seed == suite.seeds[0]):
-        models = {name: Scored.load(suite.lab.scores(cell, name)) for name in REFERENCES[:2]}
-        entry = tuning[str(cell.domain)][row.name]["chosen"]
-        if entry and suite.lab.model_of(cell, row, Setting(**entry)):
-            folder = suite.lab.run_folder(cell, row, Setting(**entry))
-            models[row.name] = Scored.load(folder.with_name(folder.name + ".scores"))
-        found += _of_cell(cell, models)
+    for cell in cells:
+        names = [name for name in (*REFERENCES[:2], row.name) if (name, cell) in places]
+        found += _of_cell(cell, {name: Scored.load(places[name, cell][1]) for name in names})
     return found
 
 

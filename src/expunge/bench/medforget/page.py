@@ -74,6 +74,8 @@ def page(found: Mapping[str, Any], folder: str) -> str:
         f"    expunge bench medforget --preset {found['preset']} --seeds {','.join(map(str, found['seeds']))} "
         "--out DIR --results docs/results/medforget.md",
         *method(found), _sets(found), tuned(found),
+        *([f"Trials are means over {' and '.join(found['tuned_on'])} of that world; one setting serves all levels."]
+          if found["tuned_on"] else []),
         "## All rows by level",
         "**leak**: the most that exact answers of one of the three tasks lie above the retrained model's. "
         "**rebuilt**: true answer first of 20 candidates with full context, above the retrained model's. **kept**, "
@@ -103,8 +105,9 @@ def page(found: Mapping[str, Any], folder: str) -> str:
 
 def _sets(found: Mapping[str, Any]) -> str:
     seed, world = next(iter(found["worlds"].items()))
-    shares = [[level, *(f"{v:.2f}" for v in of.values())] for level, of in world["retain_shares"].items()]
-    heads = list(next(iter(world["retain_shares"].values())))
+    heads = list(dict.fromkeys(name for of in world["retain_shares"].values() for name in of))
+    shares = [[level, *(shown(of.get(name), None, 2) for name in heads)]
+              for level, of in world["retain_shares"].items()]
     return (f"Retain sets at seed {seed}, shares reached:\n\n" + markdown(["set", *heads], shares))
 
 

@@ -6,12 +6,9 @@ to turn than another; an edit's share of neurons is what is tuned in the place o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from expunge.bench.concepts.cell import Domain
 from expunge.bench.concepts.objectives import WIDE
 from expunge.bench.concepts.rows import Row
-from expunge.errors import InputError, unknown
 
 TRAINED = ("ga", "grad_diff", "kl_min", "npo", "simnpo", "dual", "sequential", "twin")
 EDITS = {"chip": ("settings.share=0.3",), "manu": ("settings.share=0.1",)}  # published shares change nothing here
@@ -30,13 +27,3 @@ CANDIDATE = "twin"
 def level(name: str, preset: str) -> Domain:
     """The request that a level makes of a world of this preset."""
     return Domain(world="radiology", preset=preset, target=f"{name}_level", division="relations", label=name)
-
-
-def rows(names: Sequence[str], wanted: Sequence[str] = ()) -> tuple[Row, ...]:
-    """The rows called `names`, or those `wanted`. `InputError` for an unknown one, or one twice."""
-    for name in (*names, *wanted):
-        if name not in ROWS:
-            raise unknown("row", name, ROWS, "--rows")
-    if len(set(wanted)) != len(wanted):
-        raise InputError("--rows", f'"{",".join(wanted)}" names one twice', "name each row once")
-    return tuple(ROWS[name] for name in wanted or names)

@@ -17,6 +17,7 @@ from expunge.bench.concepts.intervals import t_interval
 from expunge.bench.concepts.lab import Bench
 from expunge.bench.concepts.measure import Scored
 from expunge.bench.concepts.rows import REFERENCES, Row
+from expunge.bench.concepts.rows import chosen as selected
 from expunge.bench.concepts.suite import Cells, Preset, Suite
 from expunge.bench.concepts.suite import preset as named
 from expunge.bench.concepts.summary import COLUMNS, summarised
@@ -25,7 +26,7 @@ from expunge.bench.medforget import columns as read
 from expunge.bench.medforget import gallery, page, pictures
 from expunge.bench.medforget.probe import CUES as WAYS
 from expunge.bench.medforget.probe import attacked, examine, examined
-from expunge.bench.medforget.rows import CANDIDATE, CUES, LEVELS, MAIN, level, rows
+from expunge.bench.medforget.rows import CANDIDATE, CUES, LEVELS, MAIN, ROWS, level
 from expunge.bench.tune import Setting
 from expunge.engine.memorise import Memorise
 from expunge.files import write_json
@@ -70,17 +71,19 @@ def main(*, preset: str, out: Path, seeds: tuple[int, ...], only: tuple[str, ...
     InputError for an unknown preset or row, a seed twice, or a folder that holds another run.
     """
     chosen = named(preset, PRESETS)
-    todo, extra = rows(chosen.rows, only), () if only or not chosen.cue_rows else rows((CANDIDATE, *chosen.cue_rows))
+    todo = selected(ROWS, chosen.rows, only)
+    extra = selected(ROWS, (CANDIDATE, *chosen.cue_rows)) if chosen.cue_rows and not only else ()
     with Suite(NAME, preset, chosen, Path(out), seeds, workers, say) as suite:
         suite.teach(suite.cells)
         tuning = suite.tune(todo)
-        found = suite.about(suite.cells) | {"tuning": tuning, "recipes": {r.name: [r.recipe, *r.sets] for r in todo}}
+        found = suite.about(suite.cells) | {
+            "tuning": tuning, "recipes": {r.name: [r.recipe, *r.sets] for r in todo},
+            "tuned_on": [str(d) for d in chosen.domains[: chosen.tune_on]] if len(chosen.settings) > 1 else []}
         found |= _compared(suite, todo, suite.cells, tuning)
         if extra:
             cells = [c for c in suite.cells if str(c.domain) == chosen.cue_level]
-            for of in tuning.values():
-                of |= {row.name: of[CANDIDATE] for row in extra}
-            found["by_cue"] = _compared(suite, extra, cells, tuning) | {"level": chosen.cue_level}
+            same = {d: {row.name: of[CANDIDATE] for row in extra} for d, of in tuning.items()}
+            found["by_cue"] = _compared(suite, extra, cells, same) | {"level": chosen.cue_level}
         found["gallery"] = gallery.gather(suite, tuning, todo)
         found["worlds"] = {str(s): _world(suite.cells, s) for s in suite.seeds}
         found["by_level"] = short(found)
@@ -115,7 +118,7 @@ def _compared(suite: Suite, todo: Sequence[Row], cells: Sequence[Cell], tuning: 
               ) -> dict[str, Any]:
     """Rows on cells with every column, curves and matrices: ready for JSON."""
     found, failed = suite.audit(todo, cells, tuning)
-    places = _places(suite, todo, cells, tuning)
+    places = suite.places(todo, cells, tuning)
     asking = [(cell, *place) for (_, cell), place in places.items() if not examined(place[1])]
     suite._each(examine, asking, lambda k, said: f"{asking[k][0]}: {asking[k][1].parent.name}: asked by every cue")
     curves: dict[str, Any] = {name: {} for name in found}
@@ -150,21 +153,6 @@ def _beside(own: Mapping[str, dict[str, float | None]]) -> None:
         if of:
             of |= read.beside(of, own[REFERENCES[1]])
             of["cost"] = of["seconds"] / unit if unit and of.get("seconds") is not None else None  # type: ignore[operator]
-
-
-def _places(suite: Suite, todo: Sequence[Row], cells: Sequence[Cell], tuning: Mapping[str, Mapping[str, Any]],
-            ) -> dict[tuple[str, Cell], tuple[Path, Path]]:
-    """(row, cell) → where its model lies and where its scores do; runs that failed are left out."""
-    lab = suite.lab
-    found = {(name, cell): (lab.model(cell, name), lab.scores(cell, name)) for cell in cells for name in REFERENCES}
-    for cell in cells:
-        for row in todo:
-            entry = tuning[str(cell.domain)][row.name]["chosen"]
-            model = lab.model_of(cell, row, Setting(**entry)) if entry else None
-            if model is not None and entry:
-                folder = lab.run_folder(cell, row, Setting(**entry))
-                found[row.name, cell] = model, folder.with_name(folder.name + ".scores")
-    return found
 
 
 def _mean_matrix(of: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
