@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from engine_builders import FEW, loop, recipe
-from torch import nn
 
-from expunge.engine.calibrate import Clock, resident, spread
+from expunge.engine.calibrate import Clock, spread
 from expunge.engine.drawn import Asked, twin_targets
 from expunge.engine.forecast import forecast
 from expunge.engine.outlook import Estimate
@@ -137,7 +138,12 @@ def test_a_sample_runs_from_the_shortest_to_the_longest() -> None:
 
 
 def test_resident_memory_grows_with_what_is_held() -> None:
-    before = resident()
-    held = nn.Parameter(torch.ones(1 << 24))  # more than 32 MiB never comes from memory that was freed before
-    assert resident() - before > held.numel() * 3
+    """In a process of its own: an allocator may hand out again what other tests have freed, and then nothing grows."""
+    code = ("import torch; from expunge.engine.calibrate import resident; before = resident(); "
+            "held = torch.ones(1 << 23); print((resident() - before) / held.numel())")
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 3 < float(found.stdout) < 8
+
+
+def test_nothing_asked_takes_no_passes() -> None:
     assert Asked().work.passes == 0
