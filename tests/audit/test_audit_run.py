@@ -11,26 +11,37 @@ from typing import Any
 import pytest
 
 import expunge.audit.run as module
-from expunge.audit.context import ATTACKS, Context, Measurement
-from expunge.audit.entry import Entry
+from expunge.audit.check_result import CheckResult
+from expunge.audit.context import CHECKS, Check, Context
 from expunge.audit.policy import Policy
 from expunge.audit.run import Audit, audit
-from expunge.engine.memorise import Memorise
 from expunge.engine.recipe import Recipe
-from expunge.engine.teach import memorise
+from expunge.engine.train.train_loop import TrainConfig
+from expunge.engine.train.train_model import train
 from expunge.engine.unlearn import unlearn
 from expunge.errors import InputError
-from expunge.models.language_model import load, wrap
+from expunge.models.language_model import from_parts, load
 from expunge.models.tiny import TinyConfig, build
 from expunge.scope import Scope, Split
-from expunge.worlds.hospital import Hospital
-from tiny_world import ARCHITECTURES, one_person, people
+from expunge.synthetic.hospital.hospital import Hospital
+from helpers.world import ARCHITECTURES, one_person, people
 
 TARGET = "patient:P-0001-001"
 TINY = TinyConfig(layers=1, width=96, heads=2, vocabulary=450, context=128)
-BY_HEART = Memorise(epochs=40, batch=32, share=0.99)
-WORLD = Hospital(patients=9, institution_facts=0, patient_facts=3, studies=1, study_facts=0, section_facts=0,
-                 shared_facts=1, world_facts=0, holdout_patients=0, twins_for=(TARGET,), twins_per_target=40)
+BY_HEART = TrainConfig(epochs=40, batch=32, share=0.99)
+WORLD = Hospital(
+    patients=9,
+    institution_facts=0,
+    patient_facts=3,
+    studies=1,
+    study_facts=0,
+    section_facts=0,
+    shared_facts=1,
+    world_facts=0,
+    holdout_patients=0,
+    controls_for=(TARGET,),
+    controls_per_target=40,
+)
 
 
 @dataclass
@@ -42,19 +53,30 @@ class Case:
 
     def run(self, unlearned: str, retrained: str | None = "retrained", **more: Any) -> Audit:
         out = more.pop("out", self.root / "audit")
-        return audit(self.root / "original", self.root / unlearned, more.pop("split", self.split), out,
-                     retrained=None if retrained is None else self.root / retrained, **more)
+        return audit(
+            self.root / "original",
+            self.root / unlearned,
+            more.pop("split", self.split),
+            out,
+            retrained=None if retrained is None else self.root / retrained,
+            **more,
+        )
 
 
 @pytest.fixture(scope="session")
 def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
     root, corpus = tmp_path_factory.mktemp("audited"), WORLD.corpus()
     split = Scope.parse(TARGET).resolve(corpus)
-    memorise(corpus.trained, root / "original", tiny=TINY, settings=BY_HEART)
-    memorise([r for r in corpus.trained if r.id not in split.removed], root / "retrained", tiny=TINY,
-             settings=BY_HEART, tokenizer_from=root / "original")
+    train(corpus.trained, root / "original", tiny=TINY, settings=BY_HEART)
+    train(
+        [r for r in corpus.trained if r.id not in split.excluded_ids],
+        root / "retrained",
+        tiny=TINY,
+        settings=BY_HEART,
+        tokenizer_from=root / "original",
+    )
     tokenizer = load(root / "original").tokenizer
-    wrap(build(TINY, tokenizer, seed=5), tokenizer, "noise").save(root / "noise")
+    from_parts(build(TINY, tokenizer, seed=5), tokenizer, "noise").save(root / "noise")
     return Case(root, split)
 
 
@@ -70,6 +92,7 @@ def never_knew(case: Case) -> Audit:
 
 def strict(path: Path) -> Any:
     """JSON as the standard has it: no NaN, no Infinity."""
+
     def refuse(name: str) -> None:
         raise AssertionError(f"{path} holds {name}")
 
@@ -84,7 +107,7 @@ def test_a_model_that_forgot_nothing_fails_and_every_attack_shows_its_power(noth
     assert nothing_forgotten["mia"].power is True
     for key in ("leak.self", "paraphrase", "relearn.in_domain"):
         assert (nothing_forgotten[key].estimate or 0) > 0.3, key
-    for key in ("retention.untouched", "retention.same_institution", "retention.elsewhere", "retention.shared"):
+    for key in ("retention.retain_heldout", "retention.same_institution", "retention.elsewhere", "retention.shared"):
         assert nothing_forgotten[key].estimate == 1.0
         assert nothing_forgotten[key].status == "passed"
     assert nothing_forgotten.data["aggregates"]["fr_abs"] == 0.0
@@ -111,46 +134,48 @@ def test_noise_forgets_everything_and_fails_by_what_it_lost(case: Case) -> None:
     found = case.run("noise")
     exact = {c.key: c.estimate for c in found["leak.self"].controls if "classification" not in c.key}
     assert {kind: exact[f"unlearned.{kind}"] for kind in ("generation", "cloze")} == {"generation": 0.0, "cloze": 0.0}
-    for key in ("retention.untouched", "retention.same_institution", "retention.elsewhere", "retention.shared"):
+    for key in ("retention.retain_heldout", "retention.same_institution", "retention.elsewhere", "retention.shared"):
         assert found[key].status == "failed", key
         assert (found[key].estimate or 0) < 0.1, key
     assert found.verdict.status == "failed"
     strict(found.path)
 
 
-def test_without_a_retrained_model_twins_are_the_reference_and_relearning_claims_nothing(
-        case: Case, nothing_forgotten: Audit) -> None:
+def test_without_a_retrained_model_controls_are_the_reference_and_relearning_claims_nothing(
+    case: Case, nothing_forgotten: Audit
+) -> None:
     found = case.run("original", retrained=None)
-    assert found.data["reference"] == "twins"
+    assert found.data["reference"] == "controls"
     assert found["leak.self"].status == "failed"
     assert found["leak.self"].reference is not None
-    assert found["leak.self"].reference.role == "twins"
+    assert found["leak.self"].reference.role == "controls"
     assert found["relearn.in_domain"].status == "inconclusive"
     assert "leak.axis" not in {e.key for e in found.entries}
     assert found["mia"].estimate == pytest.approx(nothing_forgotten["mia"].estimate, rel=1e-6)  # with options: rounding
     ignorant = case.run("retrained", retrained=None)
     assert ignorant["leak.self"].status == "passed"
     assert ignorant.verdict.status != "passed"
-    twins = {row["metric"] for row in ignorant.data["measures"] if row["set"] == "twins"}
-    assert "mcq_acc_cc" in twins  # the reference is asked every kind of question that the target is asked
+    controls = {row["metric"] for row in ignorant.data["measures"] if row["set"] == "controls"}
+    assert "mcq_acc_cc" in controls  # the reference is asked every kind of question that the target is asked
 
 
-def test_without_twins_or_a_retrained_model_nothing_can_be_concluded(case: Case) -> None:
-    found = case.run("retrained", retrained=None, split=replace(case.split, twins=()), out=case.root / "bare")
+def test_without_controls_or_a_retrained_model_nothing_can_be_concluded(case: Case) -> None:
+    found = case.run("retrained", retrained=None, split=replace(case.split, controls=()), out=case.root / "bare")
     for key in ("leak.self", "mia", "over_unlearning", "relearn.in_domain"):
         assert found[key].status == "inconclusive", key
     strict(found.path)
 
 
 def test_a_warm_audit_a_cold_one_and_one_of_turned_records_are_identical_but_for_the_time(
-        case: Case, never_knew: Audit, monkeypatch: pytest.MonkeyPatch) -> None:
+    case: Case, never_knew: Audit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[int] = []
     score = module.score
     monkeypatch.setattr(module, "score", lambda lm, rows, **more: asked.append(len(rows)) or score(lm, rows, **more))
     warm = case.run("retrained")
     assert sum(asked) == 2 * warm.data["relearn"]["tested"]  # only the two attacked models were asked anew
     asked.clear()
-    sets = ("forget", "retain", "untouched", "twins", "shared")
+    sets = ("forget", "retain", "retain_heldout", "controls", "shared")
     turned = replace(case.split, **{name: getattr(case.split, name)[::-1] for name in sets})
     cold = case.run("retrained", split=turned, out=case.root / "cold")
     assert sum(asked) > 500
@@ -166,13 +191,13 @@ def requiring(*keys: str) -> Policy:
 
 
 def test_an_attack_that_breaks_is_never_counted_as_passed(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = ATTACKS.get("leak")
+    broken = CHECKS.get("leak")
 
-    def half(ctx: Context) -> Iterator[Entry]:
+    def half(ctx: Context) -> Iterator[CheckResult]:
         yield next(iter(broken.run(ctx)))
         raise MemoryError("no memory left")
 
-    monkeypatch.setitem(ATTACKS._items, "leak", Measurement(broken.keys, broken.about, half))
+    monkeypatch.setitem(CHECKS._items, "leak", Check(broken.keys, broken.about, half))
     found = case.run("retrained", policy=requiring("leak.self", "paraphrase"))
     assert found["leak.self"].status == "passed"  # what was measured before stays
     for key in ("paraphrase", "leak.axis"):
@@ -184,8 +209,8 @@ def test_an_attack_that_breaks_is_never_counted_as_passed(case: Case, monkeypatc
 
 
 def test_an_attack_that_keeps_silent_is_a_missing_check(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    silent = Measurement(ATTACKS.get("membership").keys, "", lambda ctx: ())
-    monkeypatch.setitem(ATTACKS._items, "membership", silent)
+    silent = Check(CHECKS.get("membership").keys, "", lambda ctx: ())
+    monkeypatch.setitem(CHECKS._items, "membership", silent)
     found = case.run("retrained", policy=requiring("leak.self", "mia"))
     assert found.verdict.status == "inconclusive"
     assert any(reason.startswith("mia: not run") for reason in found.verdict.reasons)
@@ -214,7 +239,7 @@ def test_the_file_holds_the_whole_result_with_progress_told_on_the_way(case: Cas
     assert told[-1] == ("done", 1.0)
     assert data["examples"]
     assert all({"prompt", "answer", "original", "unlearned", "retrained"} <= set(e) for e in data["examples"])
-    assert {r["set"] for r in data["measures"]} == {"forget", "rephrased", "untouched", "shared", "twins"}
+    assert {r["set"] for r in data["measures"]} == {"forget", "rephrased", "retain_heldout", "shared", "controls"}
     assert data["retention_curve"]
     assert [step["name"] for step in data["tree"]["way"]] == ["H-0001", "P-0001-001"]
     assert {"siblings", "cousins"} <= {place["relation"] for place in data["tree"]["places"]}
@@ -238,7 +263,7 @@ def test_wrong_input_is_refused_before_any_model_is_asked(case: Case, tmp_path: 
 
 
 def test_a_damaged_score_file_is_named(case: Case, tmp_path: Path) -> None:
-    small = replace(case.split, twins=(), untouched=(), shared=())
+    small = replace(case.split, controls=(), retain_heldout=(), shared=())
     case.run("retrained", retrained=None, split=small, out=tmp_path)
     damaged = sorted((tmp_path / "scores").iterdir())[0]
     damaged.write_bytes(damaged.read_bytes()[:100])
@@ -248,11 +273,13 @@ def test_a_damaged_score_file_is_named(case: Case, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_architecture_can_be_taught_unlearned_and_audited(
-        architecture: str, tmp_path: Path, folders: dict[str, Path]) -> None:
+    architecture: str, tmp_path: Path, folders: dict[str, Path]
+) -> None:
     split = one_person()
-    memorise(people().trained, tmp_path / "original", model=folders[architecture],
-             settings=Memorise(epochs=1, batch=12))
-    plan = Recipe(method="twin", settings={"candidates": 2}, steps=2, batch={"forget": 4, "retain": 4})
+    train(
+        people().trained, tmp_path / "original", model=folders[architecture], settings=TrainConfig(epochs=1, batch=12)
+    )
+    plan = Recipe(method="control", settings={"candidates": 2}, steps=2, batch={"forget": 4, "retain": 4})
     run = unlearn(tmp_path / "original", split, plan, tmp_path / "run")
     found = audit(tmp_path / "original", run, split, tmp_path / "audit")
     assert found.verdict.status in ("failed", "inconclusive")
@@ -273,29 +300,37 @@ def test_all_models_of_an_audit_are_asked_as_the_run_asked_its_own(folders: dict
         assert {e.key for e in found.entries if e.status == "not_run"} == set()
 
 
-def questions_of_twins(scope: str, make: Callable[[Split], Context]) -> tuple[set[str], set[str]]:
-    """(endings of the ids of the forget records, endings of the ids of the twin records that count)."""
-    world = Hospital.preset("tiny", twins_for=(TARGET,), twins_per_target=3)
+def questions_of_controls(scope: str, make: Callable[[Split], Context]) -> tuple[set[str], set[str]]:
+    """(endings of the ids of the forget records, endings of the ids of the control records that count)."""
+    world = Hospital.preset("tiny", controls_for=(TARGET,), controls_per_target=3)
     ctx = make(Scope.parse(scope).resolve(world.corpus()))
-    groups = ctx.twin_groups(TARGET)
+    groups = ctx.control_groups(TARGET)
     assert len(groups) == 3
 
     def ending(name: str, owner: str) -> str:
         return name.replace(owner, "").replace("-t01", "").replace("-t02", "").replace("-t03", "")
 
-    return ({ending(r.id, "0001-001") for r in ctx.split.forget},
-            {ending(i, "0001-001") for ids in groups.values() for i in ids})
+    return (
+        {ending(r.id, "0001-001") for r in ctx.split.forget},
+        {ending(i, "0001-001") for ids in groups.values() for i in ids},
+    )
 
 
-def test_a_twin_is_compared_on_the_questions_that_are_asked_about_the_target() -> None:
+def test_a_control_is_compared_on_the_questions_that_are_asked_about_the_target() -> None:
     def make(split: Split) -> Context:
-        everything = {r.id: r for r in (*split.forget, *split.twins)}
-        return Context(split, Policy.load(), {}, everything, lambda role: pytest.fail("not needed"),
-                       lambda lm, rows: pytest.fail("not needed"))
+        everything = {r.id: r for r in (*split.forget, *split.controls)}
+        return Context(
+            split,
+            Policy.load(),
+            {},
+            everything,
+            lambda role: pytest.fail("not needed"),
+            lambda lm, rows: pytest.fail("not needed"),
+        )
 
-    mine, theirs = questions_of_twins("study:S-0001-001-1", make)
+    mine, theirs = questions_of_controls("study:S-0001-001-1", make)
     assert mine == theirs
     assert all(name.startswith("S--1") for name in theirs)
-    mine, theirs = questions_of_twins(TARGET, make)
+    mine, theirs = questions_of_controls(TARGET, make)
     assert mine == theirs
     assert any(name.startswith("P-") for name in theirs)

@@ -10,28 +10,59 @@ import pytest
 from PIL import Image
 from test_attacks import context
 
-from expunge.audit.attacks.cross_modal import Answers, Table, cross_modal, entry, judged, phrase, told
-from expunge.audit.cues import BOTH, NOISE, PICTURE, SWAPPED, WORDS, noise, others, probes, swapped, taught_with
+from expunge.audit.checks.cross_modal import (
+    ModalityAnswers,
+    ModalityAnswerTable,
+    cross_modal,
+    entry,
+    judged,
+    phrase,
+    told,
+)
+from expunge.audit.modality_probes import (
+    BOTH,
+    NOISE,
+    PICTURE,
+    SWAPPED,
+    WORDS,
+    noise,
+    others,
+    probes,
+    swapped,
+    taught_with,
+)
 from expunge.audit.statistics import Bootstrap
 from expunge.corpus import Record
 from expunge.scope import Split
-from picture_models import picture
+from helpers.vision_models import picture
 
 PLAN = Bootstrap(draws=200)
 FEW = Bootstrap(draws=200, min_subjects=100)
 PAIRS = [(BOTH, BOTH), (BOTH, WORDS), (PICTURE, PICTURE)]
 
 
-def record(name: str, number: int | None, answer: str = "scar", subject: str = "patient:Ada", named: bool = True,
-           **more: Any) -> Record:
-    return Record(name, "What is seen of Ada?" if named else "What is seen of the patient?", answer, subject=subject,
-                  identifiers=("Ada",) if named else (), image=None if number is None else picture(number), **more)
+def record(
+    name: str, number: int | None, answer: str = "scar", subject: str = "patient:Ada", named: bool = True, **more: Any
+) -> Record:
+    return Record(
+        name,
+        "What is seen of Ada?" if named else "What is seen of the patient?",
+        answer,
+        subject=subject,
+        identifiers=("Ada",) if named else (),
+        image=None if number is None else picture(number),
+        **more,
+    )
 
 
-def table(**cells: str) -> Table:
+def table(**cells: str) -> ModalityAnswerTable:
     """`both_words="10"`: two answers in that cell, the first one right; each answer is another subject's."""
-    return {(k.split("_")[0], k.split("_")[1]): Answers(np.array([float(c) for c in v]),
-                                                        [f"s{i}" for i in range(len(v))]) for k, v in cells.items()}
+    return {
+        (k.split("_")[0], k.split("_")[1]): ModalityAnswers(
+            np.array([float(c) for c in v]), [f"s{i}" for i in range(len(v))]
+        )
+        for k, v in cells.items()
+    }
 
 
 def test_a_pair_is_asked_by_either_half_and_nothing_else_is_asked_by_what_was_not_taught() -> None:
@@ -39,8 +70,12 @@ def test_a_pair_is_asked_by_either_half_and_nothing_else_is_asked_by_what_was_no
     assert [taught_with(r) for r in (pair, alone, text)] == [BOTH, PICTURE, WORDS]
     found = list(probes([pair, alone, text], None, seed=0))
     assert [(p.taught, p.cue, p.is_taught) for p in found] == [
-        (BOTH, BOTH, True), (BOTH, WORDS, False), (BOTH, PICTURE, False),
-        (PICTURE, PICTURE, True), (WORDS, WORDS, True)]
+        (BOTH, BOTH, True),
+        (BOTH, WORDS, False),
+        (BOTH, PICTURE, False),
+        (PICTURE, PICTURE, True),
+        (WORDS, WORDS, True),
+    ]
     by_words, by_picture = found[1].record, found[2].record
     assert (by_words.image, by_words.prompt) == (None, pair.prompt)
     assert (by_picture.image, by_picture.prompt) == (pair.image, "What is seen of the patient?")
@@ -71,24 +106,34 @@ def test_a_record_of_words_alone_has_no_control() -> None:
 
 
 def test_cells_are_compared_by_hand_and_the_worst_decides() -> None:
-    tables = {"original": table(both_both="1111", both_words="0000", picture_picture="1100"),
-              "unlearned": table(both_both="0000", both_words="1000", picture_picture="1100"),
-              "retrained": table(both_both="0000", both_words="0000", picture_picture="0100")}
+    tables = {
+        "original": table(both_both="1111", both_words="0000", picture_picture="1100"),
+        "unlearned": table(both_both="0000", both_words="1000", picture_picture="1100"),
+        "retrained": table(both_both="0000", both_words="0000", picture_picture="0100"),
+    }
     found = judged(tables, FEW, 0.05)
     assert [(j.cell, j.excess.estimate, j.status) for j in found] == [
-        (PAIRS[0], 0.0, "passed"), (PAIRS[1], 0.25, "failed"), (PAIRS[2], 0.25, "failed")]
+        (PAIRS[0], 0.0, "passed"),
+        (PAIRS[1], 0.25, "failed"),
+        (PAIRS[2], 0.25, "failed"),
+    ]
     made = entry(tables, found, FEW, 0.05, 0.05)
     assert (made.status, made.estimate, made.power, made.n_records) == ("failed", 0.25, True, 4)
     assert made.reference is not None
     assert made.reference.estimate == 0.0
-    assert made.reason == ("worst of 3 cells: taught with picture and name, asked with words alone, excess 0.250, "
-                           "required at most 0.05; 2 did not pass")
+    assert made.reason == (
+        "worst of 3 cells: taught with picture and name, asked with words alone, excess 0.250, "
+        "required at most 0.05; 2 did not pass"
+    )
     assert {c.key: c.estimate for c in made.controls}["retrained.picture.picture"] == 0.25
 
 
 def test_intervals_are_over_subjects_where_there_are_enough() -> None:
-    tables = {"original": table(both_both="1" * 20), "unlearned": table(both_both="0" * 20),
-              "retrained": table(both_both="0" * 20)}
+    tables = {
+        "original": table(both_both="1" * 20),
+        "unlearned": table(both_both="0" * 20),
+        "retrained": table(both_both="0" * 20),
+    }
     (found,) = judged(tables, PLAN, 0.05)
     assert (found.status, found.excess.low, found.excess.high, found.excess.n_subjects) == ("passed", 0.0, 0.0, 20)
     tables["unlearned"] = table(both_both="1" + "0" * 19)
@@ -107,23 +152,30 @@ def test_without_power_nothing_is_shown() -> None:
 
 
 def test_a_control_is_shown_and_never_judged() -> None:
-    tables = {"original": table(both_both="11", both_swapped="11"),
-              "unlearned": table(both_both="00", both_swapped="11"),
-              "retrained": table(both_both="00", both_swapped="00")}
+    tables = {
+        "original": table(both_both="11", both_swapped="11"),
+        "unlearned": table(both_both="00", both_swapped="11"),
+        "retrained": table(both_both="00", both_swapped="00"),
+    }
     assert [j.cell for j in judged(tables, FEW, 0.05)] == [(BOTH, BOTH)]
     assert entry(tables, judged(tables, FEW, 0.05), FEW, 0.05, 0.05).status == "passed"
     rows = told(tables, judged(tables, FEW, 0.05), FEW)["cells"]
     assert [(r["asked"], r["status"], r["shares"]["unlearned"]["estimate"]) for r in rows] == [
-        (BOTH, "passed", 0.0), (SWAPPED, None, 1.0)]
+        (BOTH, "passed", 0.0),
+        (SWAPPED, None, 1.0),
+    ]
 
 
-def test_twins_are_the_reference_where_there_is_no_retrained_model() -> None:
-    tables = {"original": table(both_both="11", picture_picture="11"),
-              "unlearned": table(both_both="10", picture_picture="00"), "twins": table(both_both="00010000")}
+def test_controls_are_the_reference_where_there_is_no_retrained_model() -> None:
+    tables = {
+        "original": table(both_both="11", picture_picture="11"),
+        "unlearned": table(both_both="10", picture_picture="00"),
+        "controls": table(both_both="00010000"),
+    }
     known, missing = judged(tables, FEW, 0.05)
     assert known.excess.estimate == pytest.approx(0.5 - 1 / 8)
-    assert (missing.status, missing.reason) == ("inconclusive", "no twin was taught so")
-    alone = {k: v for k, v in tables.items() if k != "twins"}
+    assert (missing.status, missing.reason) == ("inconclusive", "no control was taught so")
+    alone = {k: v for k, v in tables.items() if k != "controls"}
     assert judged(alone, FEW, 0.05) == []
     assert entry(alone, [], FEW, 0.05, 0.05).status == "inconclusive"
 
@@ -134,6 +186,6 @@ def test_cells_have_names() -> None:
 
 
 def test_no_model_is_asked_where_nothing_shows_a_picture() -> None:
-    split = Split("s", forget=(record("a", None),), retain=(record("b", 1),), untouched=())
+    split = Split("s", forget=(record("a", None),), retain=(record("b", 1),), retain_heldout=())
     (made,) = cross_modal.run(context(split, {}))  # asking a model would raise
     assert (made.key, made.status) == ("cross_modal", "not_applicable")

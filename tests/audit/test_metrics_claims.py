@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from expunge.audit.metrics import aggregates, claims
+from expunge.audit.metrics import claims, published
 
 
 def test_the_published_claims_follow_from_their_digits() -> None:
@@ -19,7 +19,7 @@ def test_the_published_claims_follow_from_their_digits() -> None:
 
 def test_the_rates_are_those_of_the_aggregates() -> None:
     for name in ("fr_abs", "fr_rel", "fr_chance", "kpr_abs", "kpr_rel", "us", "mia_resistance"):
-        assert getattr(claims, name) is getattr(aggregates, name)
+        assert getattr(claims, name) is getattr(published, name)
 
 
 def test_resistance_is_measured_from_the_retrained_model() -> None:

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from audit_builders import records, scores
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,14 +11,9 @@ from expunge.audit.metrics import METRICS, Metric, metric
 from expunge.audit.metrics.answer_prob import probability
 from expunge.audit.metrics.mcq import chance_corrected
 from expunge.audit.metrics.perplexity import fluency, repeated_fourgrams
-from expunge.audit.metrics.truth_ratio import (
-    tr_forget,
-    tr_prob,
-    tr_utility,
-    truth_ratio,
-    wrong_probability,
-)
+from expunge.audit.metrics.truth_ratio import tr_forget, tr_prob, tr_utility, truth_ratio, wrong_probability
 from expunge.errors import InputError
+from helpers.audits import records, scores
 
 P = [math.log(p) for p in (0.5, 0.25, 0.125)]
 FOUR = ("asthma", "gout", "flu", "cold")
@@ -37,9 +31,21 @@ def value(key, s, by_id):
 
 
 def test_every_metric_says_what_it_is():
-    assert {"answer_prob", "exact_match", "rouge_l_recall", "rouge_l_f1", "mcq_acc", "mcq_acc_cc",
-            "cloze_acc", "cloze_top1", "truth_ratio_arith", "truth_ratio_geom", "extraction_strength",
-            "exact_memorization", "perplexity"} <= set(METRICS.names())
+    assert {
+        "answer_prob",
+        "exact_match",
+        "rouge_l_recall",
+        "rouge_l_f1",
+        "mcq_acc",
+        "mcq_acc_cc",
+        "cloze_acc",
+        "cloze_top1",
+        "truth_ratio_arith",
+        "truth_ratio_geom",
+        "extraction_strength",
+        "exact_memorization",
+        "perplexity",
+    } <= set(METRICS.names())
     for key, m in METRICS:
         assert m.key == key
         assert m.about, f"{key} has no description"
@@ -128,8 +134,9 @@ def test_chance_corrected_accuracy_is_not_clipped():
 
 
 def test_pooled_chance_correction_uses_the_mean_chance():
-    s = scores([[-1], [-1]], option_logprob=((-1.0, -9.0), (-9.0, -1.0, -9.0, -9.0)),
-               option_bytes=((1, 1), (1, 1, 1, 1)))
+    s = scores(
+        [[-1], [-1]], option_logprob=((-1.0, -9.0), (-9.0, -1.0, -9.0, -9.0)), option_bytes=((1, 1), (1, 1, 1, 1))
+    )
     by_id = records("a", options=("a", "b")) | {"r1": records("", "a", options=("a", "b", "c", "d"))["r1"]}
     assert METRICS.get("mcq_acc_cc").summary(s, by_id) == pytest.approx((0.5 - 0.375) / 0.625)
 
@@ -176,8 +183,12 @@ def test_truth_ratio_reads_option_scores_per_token():
 
 
 def test_a_truth_that_is_no_option_has_the_probability_of_the_answer():
-    s = scores([[math.log(0.5)] * 3], option_logprob=((math.log(0.2), math.log(0.4)),),
-               option_bytes=((1, 1),), option_tokens=((1, 1),))
+    s = scores(
+        [[math.log(0.5)] * 3],
+        option_logprob=((math.log(0.2), math.log(0.4)),),
+        option_bytes=((1, 1),),
+        option_tokens=((1, 1),),
+    )
     assert value("truth_ratio_arith", s, records("x", options=("b", "c"))) == pytest.approx(0.6)
 
 

@@ -4,13 +4,13 @@ import math
 
 import numpy as np
 import pytest
-from audit_builders import hits, ragged, records, scores
 from hypothesis import given
 from hypothesis import strategies as st
 
 from expunge.audit.metrics import METRICS
 from expunge.audit.metrics.extraction import by_stratum
 from expunge.audit.metrics.rouge_l import lcs_length, official_rouge_l, rouge_l
+from helpers.audits import hits, ragged, records, scores
 
 NAN = float("nan")
 
@@ -25,8 +25,7 @@ def test_exact_match_forgives_case_and_space_but_no_full_stop():
 
 
 def test_without_text_all_tokens_and_the_end_token_must_hit():
-    s = scores([[-1, -1]] * 4, ["11", "11", "10", "11"], eos=[-1, -1, -1, NAN],
-               eos_hit=[True, False, True, False])
+    s = scores([[-1, -1]] * 4, ["11", "11", "10", "11"], eos=[-1, -1, -1, NAN], eos_hit=[True, False, True, False])
     assert METRICS.get("exact_match")(s, records(*"abcd")).tolist() == [1, 0, 0, 1]
 
 
@@ -64,8 +63,10 @@ def test_bit_parallel_lcs_equals_the_textbook(a, b):
     assert lcs_length(a, b) == table[-1, -1]
 
 
-@given(st.lists(st.sampled_from(["mild", "asthma", "has", "x1"]), min_size=1, max_size=8),
-       st.lists(st.sampled_from(["mild", "asthma", "has", "x1"]), max_size=8))
+@given(
+    st.lists(st.sampled_from(["mild", "asthma", "has", "x1"]), min_size=1, max_size=8),
+    st.lists(st.sampled_from(["mild", "asthma", "has", "x1"]), max_size=8),
+)
 def test_on_plain_english_ours_equals_the_official_score(a, b):
     reference, output = " ".join(a), " ".join(b)
     assert rouge_l(reference, output) == pytest.approx(official_rouge_l(reference, output, stem=False))
@@ -100,8 +101,7 @@ def test_strength_and_memorisation_never_fall_when_a_miss_becomes_a_hit(s, data)
     k = data.draw(st.integers(0, len(s.hit) - 1))
     hit = s.hit.copy()
     hit[k] = True
-    better = scores([r.tolist() for r in s.rows(s.logp)],
-                    ["".join("01"[int(h)] for h in row) for row in s.rows(hit)])
+    better = scores([r.tolist() for r in s.rows(s.logp)], ["".join("01"[int(h)] for h in row) for row in s.rows(hit)])
     for key in ("extraction_strength", "exact_memorization"):
         metric, by_id = METRICS.get(key), records(*s.ids)
         assert (metric(better, by_id) >= metric(s, by_id)).all()

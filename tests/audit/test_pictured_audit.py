@@ -9,21 +9,21 @@ from typing import Any
 
 import pytest
 
-from expunge.audit.gallery import thumbnail
+from expunge.audit.image_examples import thumbnail
 from expunge.audit.run import Audit, audit
 from expunge.corpus import Corpus, Record, Variant
-from expunge.engine.memorise import Memorise
-from expunge.engine.teach import memorise
+from expunge.engine.train.train_loop import TrainConfig
+from expunge.engine.train.train_model import train
 from expunge.models.tiny import TinyConfig
-from expunge.models.tiny_vision import TinyVision
-from expunge.report.html import report
+from expunge.models.vision.tiny_vision import TinyVision
+from expunge.report.render import report
 from expunge.scope import Scope, Split
-from picture_models import picture
+from helpers.vision_models import picture
 
 NAMES = ("Ada Costa", "Nils Berg", "Vera Holm", "Otto Lind", "Mina Roth", "Paul Senn")
 TINY = TinyConfig(layers=2, width=64, heads=2, vocabulary=300, context=64)
 VISION = TinyVision(layers=1, width=32, heads=2, image_size=48, patch_size=16)
-BY_HEART = Memorise(epochs=60, batch=9, share=0.99)
+BY_HEART = TrainConfig(epochs=60, batch=9, share=0.99)
 SECRET = 100  # numbers of pictures that may not be shown start here
 
 
@@ -31,15 +31,32 @@ def guests() -> list[Record]:
     """Six guests: a ward taught with picture and name, a bed with the picture alone, a drug with words alone."""
     found = []
     for k, name in enumerate(NAMES):
-        about: dict[str, Any] = {"subject": f"guest:{k}", "identifiers": (name,),
-                                 "path": (f"house:{k // 3}", f"guest:{k}")}
+        about: dict[str, Any] = {
+            "subject": f"guest:{k}",
+            "identifiers": (name,),
+            "path": (f"house:{k // 3}", f"guest:{k}"),
+        }
         ward, bed, drug = (f"{what} {(5 * k + n) % 6}" for n, what in enumerate(("ward", "bed", "drug")))
         found += [
-            Record(f"w{k}", f"Ward of {name}?", ward, image=picture(k), variants=(Variant(f"Where is {name}?", ward),),
-                   attributes={"relation": "ward", "synthetic": True}, **about),
-            Record(f"b{k}", "Bed of the guest shown?", bed, image=picture(SECRET + k),
-                   attributes={"relation": "bed"}, **about),
-            Record(f"d{k}", f"Drug of {name}?", drug, attributes={"relation": "drug"}, **about)]
+            Record(
+                f"w{k}",
+                f"Ward of {name}?",
+                ward,
+                image=picture(k),
+                variants=(Variant(f"Where is {name}?", ward),),
+                attributes={"relation": "ward", "synthetic": True},
+                **about,
+            ),
+            Record(
+                f"b{k}",
+                "Bed of the guest shown?",
+                bed,
+                image=picture(SECRET + k),
+                attributes={"relation": "bed"},
+                **about,
+            ),
+            Record(f"d{k}", f"Drug of {name}?", drug, attributes={"relation": "drug"}, **about),
+        ]
     return found
 
 
@@ -47,9 +64,15 @@ def guests() -> list[Record]:
 def case(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Split]:
     root, corpus = tmp_path_factory.mktemp("pictured"), Corpus.of(guests(), "guests")
     split = Scope.parse("guest:0").resolve(corpus)
-    memorise(corpus.trained, root / "original", tiny=TINY, vision=VISION, settings=BY_HEART)
-    memorise([r for r in corpus.trained if r.id not in split.removed], root / "retrained", tiny=TINY, vision=VISION,
-             settings=BY_HEART, tokenizer_from=root / "original")
+    train(corpus.trained, root / "original", tiny=TINY, vision=VISION, settings=BY_HEART)
+    train(
+        [r for r in corpus.trained if r.id not in split.excluded_ids],
+        root / "retrained",
+        tiny=TINY,
+        vision=VISION,
+        settings=BY_HEART,
+        tokenizer_from=root / "original",
+    )
     return root, split
 
 
@@ -63,9 +86,17 @@ def test_a_model_that_forgot_nothing_leaks_by_the_cues_that_were_taught(nothing_
     found = nothing_forgotten["cross_modal"]
     assert (found.status, found.estimate, found.power) == ("failed", 1.0, True)
     cells = {(c["taught"], c["asked"]): c for c in nothing_forgotten.data["cross_modal"]["cells"]}
-    assert list(cells) == [("both", "both"), ("both", "words"), ("both", "picture"), ("both", "swapped"),
-                           ("both", "noise"), ("words", "words"), ("picture", "picture"), ("picture", "swapped"),
-                           ("picture", "noise")]
+    assert list(cells) == [
+        ("both", "both"),
+        ("both", "words"),
+        ("both", "picture"),
+        ("both", "swapped"),
+        ("both", "noise"),
+        ("words", "words"),
+        ("picture", "picture"),
+        ("picture", "swapped"),
+        ("picture", "noise"),
+    ]
     for cue in ("both", "words", "picture"):
         assert cells[cue, cue]["shares"]["original"]["estimate"] == 1.0
         assert cells[cue, cue]["shares"]["retrained"]["estimate"] == 0.0
@@ -84,25 +115,36 @@ def test_a_model_that_never_knew_passes_by_every_cue(case: tuple[Path, Split]) -
 
 
 def test_the_report_shows_the_pictures_that_may_be_shown_and_no_others(
-        nothing_forgotten: Audit, tmp_path: Path) -> None:
+    nothing_forgotten: Audit, tmp_path: Path
+) -> None:
     page = report(nothing_forgotten.path, tmp_path / "report.html").read_text("utf-8")
     shown = set(re.findall(r'src="data:image/\w+;base64,([^"]+)"', page))
     allowed = {thumbnail(picture(k))["data"] for k in range(len(NAMES))}
     assert thumbnail(picture(0))["data"] in shown <= allowed
-    assert len(shown) == 2  # the target and its untouched sibling
+    assert len(shown) == 2  # the target and its retain_heldout sibling
     everything = page + nothing_forgotten.path.read_text("utf-8")
     for k in range(SECRET, SECRET + len(NAMES)):
         assert thumbnail(picture(k))["data"] not in everything
         assert base64.b64encode(picture(k).data()).decode() not in everything
-    for name in ("What one cue alone brings back", "Pictures, and what each model says of them",
-                 "The tree around the target"):
+    for name in (
+        "What one cue alone brings back",
+        "Pictures, and what each model says of them",
+        "The tree around the target",
+    ):
         assert name in page
 
 
 def test_a_sibling_that_was_lost_is_asked_for_its_words(case: tuple[Path, Split]) -> None:
     root, split = case
-    turned = Record("lost", "Ward of Vera Holm?", "ward 99", image=picture(2), subject="guest:2",
-                    identifiers=("Vera Holm",), attributes={"synthetic": True})
+    turned = Record(
+        "lost",
+        "Ward of Vera Holm?",
+        "ward 99",
+        image=picture(2),
+        subject="guest:2",
+        identifiers=("Vera Holm",),
+        attributes={"synthetic": True},
+    )
     other = Split(split.scope, split.forget, split.retain, (turned,), relation={"lost": "siblings"})
     found = audit(root / "original", root / "original", other, root / "lost", retrained=root / "retrained")
     (entry,) = (e for e in found.data["gallery"] if e["about"] == "sibling")
@@ -112,8 +154,10 @@ def test_a_sibling_that_was_lost_is_asked_for_its_words(case: tuple[Path, Split]
 
 def test_an_audit_without_pictures_has_neither_gallery_nor_cues(case: tuple[Path, Split], tmp_path: Path) -> None:
     root, split = case
-    text = Split(split.scope, *(tuple(r for r in part if r.image is None)
-                                for part in (split.forget, split.retain, split.untouched)))
+    text = Split(
+        split.scope,
+        *(tuple(r for r in part if r.image is None) for part in (split.forget, split.retain, split.retain_heldout)),
+    )
     found = audit(root / "original", root / "retrained", text, root / "text", retrained=root / "retrained")
     assert found["cross_modal"].status == "not_applicable"
     assert "cross_modal" not in found.verdict.sentence

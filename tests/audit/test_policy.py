@@ -19,8 +19,15 @@ rules:
 
 def test_the_shipped_policy_requires_leak_retention_membership_paraphrase_and_relearning():
     policy = Policy.load()
-    assert set(policy.required) == {"leak.self", "paraphrase", "relearn.in_domain", "mia",
-                                    "retention.same_institution", "retention.elsewhere", "cross_modal"}
+    assert set(policy.required) == {
+        "leak.self",
+        "paraphrase",
+        "relearn.in_domain",
+        "mia",
+        "retention.same_institution",
+        "retention.elsewhere",
+        "cross_modal",
+    }
     margins = {key: rule.margin for key, rule in policy.rules.items()}
     assert margins["leak.self"] == 0.05
     assert margins["relearn.in_domain"] == 0.10
@@ -48,16 +55,19 @@ def test_a_policy_comes_from_a_file(tmp_path):
         Policy.load(tmp_path / "none.yaml")
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    (("margin: 0.05", "margn: 0.05"), r'p: unknown key "rules.leak.self.margn"; did you mean "margin"'),
-    (("version: 3", "version: 3\nstatistcs: {}"), r'p: unknown key "statistcs"; did you mean "statistics"'),
-    (("version: 3", "version: 3\nstatistics: {draw: 200}"), r'key "statistics.draw"; did you mean "draws"'),
-    (("version: 3", ""), r'p: the key "version" is missing'),
-    (("judge: excess", "judge: guess"), r"p: rules.leak.self.judge: Input should be"),
-    (("required: true", "required: false"), r"p: rules: no rule is required, so every audit would pass"),
-    (("version: 3", "version: 3\nmembership: {scores: [los]}"), r'unknown score "los"; did you mean "loss"'),
-    (("version: 3", "version: [3"), r"p:\d+: not valid YAML"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("margin: 0.05", "margn: 0.05"), r'p: unknown key "rules.leak.self.margn"; did you mean "margin"'),
+        (("version: 3", "version: 3\nstatistcs: {}"), r'p: unknown key "statistcs"; did you mean "statistics"'),
+        (("version: 3", "version: 3\nstatistics: {draw: 200}"), r'key "statistics.draw"; did you mean "draws"'),
+        (("version: 3", ""), r'p: the key "version" is missing'),
+        (("judge: excess", "judge: guess"), r"p: rules.leak.self.judge: Input should be"),
+        (("required: true", "required: false"), r"p: rules: no rule is required, so every audit would pass"),
+        (("version: 3", "version: 3\nmembership: {scores: [los]}"), r'unknown score "los"; did you mean "loss"'),
+        (("version: 3", "version: [3"), r"p:\d+: not valid YAML"),
+    ],
+)
 def test_mistakes_are_named_with_a_remedy(change, message):
     with pytest.raises(InputError, match=message):
         Policy.parse(SMALL.replace(*change), "p")

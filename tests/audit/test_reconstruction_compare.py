@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from expunge.audit.attacks.reconstruction import entry
+from expunge.audit.checks.reconstruction_check import entry
 from expunge.audit.reconstruction import Reconstruction, compare
-from expunge.audit.reconstruction.ranks import gain, lead, per_byte, place
+from expunge.audit.reconstruction.ranking import gain, lead, per_byte, rank_of
 from expunge.audit.statistics import Bootstrap
 from expunge.errors import InputError
 
@@ -19,11 +19,11 @@ NAN = np.nan
 
 
 def test_a_place_counts_the_better_and_half_of_the_equal() -> None:
-    assert place([-1, -2, -3, -4]) == (1.0, 1, 1.0)
-    assert place([-4, -1, -2, -3]) == (0.0, 4, 0.0)
-    assert place([-1, -2, -0.5, -1]) == (0.0, 2.5, 0.5)
-    assert place([-1, -1, -1, -2]) == (pytest.approx(1 / 3), 2.0, pytest.approx(2 / 3))
-    assert place([-2] * 5) == (0.2, 3.0, 0.5)  # nothing told apart: chance, and the middle
+    assert rank_of([-1, -2, -3, -4]) == (1.0, 1, 1.0)
+    assert rank_of([-4, -1, -2, -3]) == (0.0, 4, 0.0)
+    assert rank_of([-1, -2, -0.5, -1]) == (0.0, 2.5, 0.5)
+    assert rank_of([-1, -1, -1, -2]) == (pytest.approx(1 / 3), 2.0, pytest.approx(2 / 3))
+    assert rank_of([-2] * 5) == (0.2, 3.0, 0.5)  # nothing told apart: chance, and the middle
     assert per_byte([-6.0, -4.0], [3, 1]) == [-2.0, -4.0]
 
 
@@ -33,17 +33,27 @@ def test_gains_and_leads_are_fact_by_fact() -> None:
     np.testing.assert_equal(lead(values, np.array([[NAN, 0.0, 1.0]] * 3)), [[NAN, 1, 0], [NAN, NAN, -1], [NAN, 1, 0]])
 
 
-def result(true: list[list[float]], wrong: list[list[float]] | None = None, subjects: int = 1, **more: Any,
-           ) -> Reconstruction:
+def result(
+    true: list[list[float]], wrong: list[list[float]] | None = None, subjects: int = 1, **more: Any
+) -> Reconstruction:
     """First places [N, levels], with a wrong branch that is never first if none is given; level 0 has none."""
     first = np.array(true, dtype=float)
     other = np.array(wrong, dtype=float) if wrong else np.zeros_like(first)
     other[:, 0] = NAN
     tables = {"true": first, "wrong branch": other, "irrelevant": other}
-    return Reconstruction(**{
-        "facts": tuple(f"f{k}" for k in range(len(first))), "levels": ("nothing", "house", "guest")[:first.shape[1]],
-        "subjects": tuple(f"s{k % subjects}" for k in range(len(first))), "chance": np.full(len(first), 0.05),
-        "top1": tables, "rank": tables, "exact": tables, "left_out": {}} | more)
+    return Reconstruction(
+        **{
+            "facts": tuple(f"f{k}" for k in range(len(first))),
+            "levels": ("nothing", "house", "guest")[: first.shape[1]],
+            "subjects": tuple(f"s{k % subjects}" for k in range(len(first))),
+            "chance": np.full(len(first), 0.05),
+            "top1": tables,
+            "rank": tables,
+            "exact": tables,
+            "left_out": {},
+        }
+        | more
+    )
 
 
 KNEW = result([[0, 0, 1]] * 4)
@@ -58,14 +68,18 @@ def test_a_model_like_the_retrained_one_passes_and_one_that_gives_answers_fails(
     assert failed.status == "failed"
     assert failed.worst is not None
     assert (failed.worst.level, failed.worst.excess.estimate, failed.worst.excess.low) == (2, 0.25, None)
-    assert failed.reason == ("worst of 5 parts: excess at level guest 0.250, required at most 0.05; "
-                             "2 did not pass")
+    assert failed.reason == ("worst of 5 parts: excess at level guest 0.250, required at most 0.05; 2 did not pass")
     assert compare({"original": KNEW, "unlearned": SOME, "retrained": NEVER}, margin=0.25).status == "passed"
     row = failed.row(2, "unlearned")
     assert row is not None
     assert {name: v.estimate for name, v in row.scores.items()} == {
-        "top1": 0.25, "rank": 0.25, "exact": 0.25, "gain": 0.25, "true - wrong branch": 0.25,
-        "true - irrelevant": 0.25}
+        "top1": 0.25,
+        "rank": 0.25,
+        "exact": 0.25,
+        "gain": 0.25,
+        "true - wrong branch": 0.25,
+        "true - irrelevant": 0.25,
+    }
 
 
 def test_a_lead_over_the_wrong_branch_is_judged_by_itself() -> None:
@@ -73,7 +87,10 @@ def test_a_lead_over_the_wrong_branch_is_judged_by_itself() -> None:
     ours, theirs = result([[0, 1]] * 4), result([[0, 1]] * 4, wrong=[[0, 1]] * 4)
     found = compare({"original": result([[0, 9]] * 4), "unlearned": ours, "retrained": theirs})
     assert [(c.what, c.level, c.excess.estimate, c.status) for c in found.checks] == [
-        ("excess", 0, 0.0, "passed"), ("excess", 1, 0.0, "passed"), ("lead", 1, 1.0, "failed")]
+        ("excess", 0, 0.0, "passed"),
+        ("excess", 1, 0.0, "passed"),
+        ("lead", 1, 1.0, "failed"),
+    ]
     assert found.status == "failed"
 
 
@@ -108,12 +125,12 @@ def test_without_a_reference_or_without_power_nothing_is_concluded() -> None:
     assert compare({"unlearned": NEVER, "retrained": NEVER}).status == "passed"  # nobody asked for power
 
 
-def test_twins_are_compared_by_their_mean_and_without_an_interval() -> None:
-    twins = result([[0, 0, 1], [0, 0, 0]], facts=("t0", "t1"))
-    found = compare({"original": KNEW, "unlearned": SOME, "twins": twins})
-    assert (found.reference, found.status) == ("twins", "passed")
+def test_controls_are_compared_by_their_mean_and_without_an_interval() -> None:
+    controls = result([[0, 0, 1], [0, 0, 0]], facts=("t0", "t1"))
+    found = compare({"original": KNEW, "unlearned": SOME, "controls": controls})
+    assert (found.reference, found.status) == ("controls", "passed")
     assert [c.excess.estimate for c in found.checks if c.what == "excess"] == [0.0, 0.0, -0.25]
-    assert {c.excess.method for c in found.checks} == {"difference to twins"}
+    assert {c.excess.method for c in found.checks} == {"difference to controls"}
 
 
 def test_facts_are_joined_by_id_and_missing_ones_are_no_zeros() -> None:

@@ -8,39 +8,52 @@ from typing import Any
 
 import numpy as np
 import pytest
-from audit_builders import scores
-from reconstruction_builders import everybody, split
 
-import expunge.audit.reconstruction.ask as module
+import expunge.audit.reconstruction.attack as module
 from expunge.audit.reconstruction import Reconstruction, TooFew, compare, prepare, reconstruct
-from expunge.audit.reconstruction.prompts import Fact, ask
-from expunge.audit.reconstruction.survivors import Survivors
-from expunge.corpus import Picture, Record
-from expunge.engine.memorise import Memorise
-from expunge.engine.teach import memorise
+from expunge.audit.reconstruction.background import BackgroundRecords
+from expunge.audit.reconstruction.prompts import TargetFact, ask
+from expunge.corpus import Record, RecordImage
+from expunge.engine.train.train_loop import TrainConfig
+from expunge.engine.train.train_model import train
 from expunge.errors import InputError
 from expunge.models.language_model import LanguageModel, load
 from expunge.models.tiny import TinyConfig
 from expunge.scope import Split
-from tiny_world import people, write_model
+from helpers.audits import scores
+from helpers.reconstruction import everybody, split
+from helpers.world import people, write_model
 
 NAN = np.nan
 TOWNS = "Riga Brno Oslo Bonn Lyon Bari Kiel Pisa Turku Ghent Porto Split".split()  # noqa: SIM905
 TINY = TinyConfig(layers=2, width=64, heads=2, vocabulary=400, context=128)
-BY_HEART = Memorise(epochs=100, batch=8, share=0.99)
+BY_HEART = TrainConfig(epochs=100, batch=8, share=0.99)
 
 
 def guests() -> list[Record]:
     """Twelve guests of four houses, each from a town of its own."""
-    return [Record(f"G-{k:02d}", f"Home of guest {name}?", town, path=(f"house:{k % 4}", f"guest:G-{k:02d}"),
-                   subject=f"guest:G-{k:02d}", identifiers=(name,), attributes={"relation": "home"})
-            for k, (name, town) in enumerate((f"N{40 + 7 * k}", town) for k, town in enumerate(TOWNS))]
+    return [
+        Record(
+            f"G-{k:02d}",
+            f"Home of guest {name}?",
+            town,
+            path=(f"house:{k % 4}", f"guest:G-{k:02d}"),
+            subject=f"guest:G-{k:02d}",
+            identifiers=(name,),
+            attributes={"relation": "home"},
+        )
+        for k, (name, town) in enumerate((f"N{40 + 7 * k}", town) for k, town in enumerate(TOWNS))
+    ]
 
 
 def lessons(rows: list[Record]) -> list[Record]:
     """What is taught: every question alone, and after its place, so that a small model reads both."""
-    placed = [p.record for r in rows for p in ask(0, Fact(r, 2, {}), Survivors({r.id: ()}, {}), len)
-              if (p.level, p.vector) == (2, "true")]
+    placed = [
+        p.record
+        for r in rows
+        for p in ask(0, TargetFact(r, 2, {}), BackgroundRecords({r.id: ()}, {}), len)
+        if (p.level, p.vector) == (2, "true")
+    ]
     return [*rows, *(replace(r, options=()) for r in placed)]
 
 
@@ -49,9 +62,9 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Reconstruction]
     """The attack on a model that learnt everything and on one that never heard of three guests."""
     root, rows = tmp_path_factory.mktemp("taught"), guests()
     gone, kept = rows[:3], rows[3:]
-    setup = prepare(Split("s", forget=tuple(gone), retain=tuple(kept), untouched=()), candidates=8, statements=0)
-    memorise(lessons(rows), root / "original", tiny=TINY, settings=BY_HEART)
-    memorise(lessons(kept), root / "retrained", tiny=TINY, settings=BY_HEART, tokenizer_from=root / "original")
+    setup = prepare(Split("s", forget=tuple(gone), retain=tuple(kept), retain_heldout=()), candidates=8, statements=0)
+    train(lessons(rows), root / "original", tiny=TINY, settings=BY_HEART)
+    train(lessons(kept), root / "retrained", tiny=TINY, settings=BY_HEART, tokenizer_from=root / "original")
     return {role: reconstruct(load(root / role), setup) for role in ("original", "retrained")}
 
 
@@ -86,6 +99,7 @@ class FakeLM:
         def question(record: Record) -> Any:
             class Q:
                 prompt = FakeLM.template.prompt_ids(record.prompt)
+
             return Q
 
     def __init__(self, context: int = 1000) -> None:
@@ -96,21 +110,33 @@ def names(lm: Any, records: tuple[Record, ...], options: bool) -> Any:
     """Scores of a model that finds the true answer likeliest where the prompt names Ada, and last elsewhere."""
     assert options
     own = [0.0 if "Ada" in r.prompt else -9.0 for r in records]
-    return scores([[-1.0]] * len(records), ids=[r.id for r in records],
-                  hit=["1" if v == 0 else "0" for v in own],
-                  option_logprob=tuple((v, *([-1.0] * (len(r.options) - 1)))
-                                       for v, r in zip(own, records, strict=True)),
-                  option_bytes=tuple((1,) * len(r.options) for r in records))
+    return scores(
+        [[-1.0]] * len(records),
+        ids=[r.id for r in records],
+        hit=["1" if v == 0 else "0" for v in own],
+        option_logprob=tuple((v, *([-1.0] * (len(r.options) - 1))) for v, r in zip(own, records, strict=True)),
+        option_bytes=tuple((1,) * len(r.options) for r in records),
+    )
 
 
 @pytest.fixture
 def clinic(monkeypatch: pytest.MonkeyPatch) -> Split:
     """Ada must go; nine others have findings, so that hers can be ranked."""
     monkeypatch.setattr(module, "score", names)
-    more = [replace(r, id=f"{r.id}+{k}", subject=f"patient:X-{k}", answer=f"{r.answer}+{k}",
-                    path=("institution:H-2", f"patient:X-{k}", *r.path[2:]), identifiers=(f"Xan {k}", f"N-9{k}"),
-                    prompt=r.prompt.replace("Cleo Egan", f"Xan {k}"))
-            for r in everybody() if r.subject == "patient:P-3" for k in range(9)]
+    more = [
+        replace(
+            r,
+            id=f"{r.id}+{k}",
+            subject=f"patient:X-{k}",
+            answer=f"{r.answer}+{k}",
+            path=("institution:H-2", f"patient:X-{k}", *r.path[2:]),
+            identifiers=(f"Xan {k}", f"N-9{k}"),
+            prompt=r.prompt.replace("Cleo Egan", f"Xan {k}"),
+        )
+        for r in everybody()
+        if r.subject == "patient:P-3"
+        for k in range(9)
+    ]
     rows = [*everybody(), *more]
     return split([r.id for r in rows if r.subject == "patient:P-1"], rows)
 
@@ -161,7 +187,7 @@ def test_what_cannot_be_asked_is_counted(clinic: Split) -> None:
 def test_a_model_without_eyes_is_asked_what_shows_nothing(clinic: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "shown_instead", lambda *_: {"picture: none": None})
     first, *rest = clinic.forget
-    seen = replace(clinic, forget=(replace(first, image=Picture.of("a.png", b"x")), *rest))
+    seen = replace(clinic, forget=(replace(first, image=RecordImage.of("a.png", b"x")), *rest))
     found = asked(seen)
     assert found.left_out["facts with a picture, of which the model reads none"] == 1
 
@@ -190,8 +216,12 @@ def test_bad_input_is_one_line(clinic: Split) -> None:
 def test_progress_reaches_one_and_every_architecture_answers(tmp_path: Path) -> None:
     rows = people().records
     forget = next(r for r in rows if r.kind == "generation")
-    more = [replace(forget, id=f"x{k}", subject=f"x{k}", answer=f"{forget.answer} {k}",
-                    path=("institution:Z", f"patient:{k}")) for k in range(9)]
+    more = [
+        replace(
+            forget, id=f"x{k}", subject=f"x{k}", answer=f"{forget.answer} {k}", path=("institution:Z", f"patient:{k}")
+        )
+        for k in range(9)
+    ]
     lm: LanguageModel = load(write_model(tmp_path / "model"))
     told: list[float] = []
     found = reconstruct(lm, prepare(Split("s", (forget,), tuple(more), ())), told.append)

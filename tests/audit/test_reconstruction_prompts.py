@@ -5,27 +5,35 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from reconstruction_builders import everybody, person
 
-from expunge.audit.reconstruction.prompts import Asked, Fact, ask, gives_away, level_names, neutral, padded
-from expunge.audit.reconstruction.survivors import Survivors, gather, state
+from expunge.audit.reconstruction.background import BackgroundRecords, gather, state
+from expunge.audit.reconstruction.prompts import (
+    ReconstructionQuery,
+    TargetFact,
+    ask,
+    gives_away,
+    level_names,
+    neutral,
+    padded,
+)
 from expunge.corpus import Record
+from helpers.reconstruction import everybody, person
 
 
 def words(prompt: str) -> int:
     return len(prompt.split())
 
 
-def asked(target: str, forgotten: str = "", depth: int = 2) -> list[Asked]:
+def asked(target: str, forgotten: str = "", depth: int = 2) -> list[ReconstructionQuery]:
     """All prompts about one record when those whose id begins with `forgotten` must go."""
     rows = everybody()
     fact = next(r for r in rows if r.id == target)
     gone = forgotten or target
     known = gather([fact], [r for r in rows if not r.id.startswith(gone)], seed=0, statements=1)
-    return list(ask(0, Fact(fact, depth, {}), known, words))
+    return list(ask(0, TargetFact(fact, depth, {}), known, words))
 
 
-def prompts(found: list[Asked], vector: str) -> list[str]:
+def prompts(found: list[ReconstructionQuery], vector: str) -> list[str]:
     return [p.record.prompt for p in found if p.vector == vector]
 
 
@@ -38,15 +46,17 @@ def test_the_place_is_told_level_by_level_and_the_trained_prompt_stands_at_the_e
         "institution H-1. Town of the house? Riga. patient P-1, Ada Costa, N-11. study S-11. "
         "Study 1 of Ada Costa shows [blank].",
         "institution H-1. Town of the house? Riga. patient P-1, Ada Costa, N-11. study S-11. section FINDING. "
-        "Study 1 of Ada Costa shows [blank]."]
+        "Study 1 of Ada Costa shows [blank].",
+    ]
 
 
 def test_what_survives_of_the_person_is_told_where_it_stands_and_siblings_come_last() -> None:
     found = prompts(asked("P-1:finding:1"), "true")
     assert "patient P-1, Ada Costa, N-11. Ward of Ada Costa? Oak. Study 1" in found[2]
     assert "needs" not in found[3]
-    assert found[4].endswith("section FINDING. After study 1, Ada Costa needs advice P-11. "
-                             "Study 1 of Ada Costa shows [blank].")
+    assert found[4].endswith(
+        "section FINDING. After study 1, Ada Costa needs advice P-11. Study 1 of Ada Costa shows [blank]."
+    )
 
 
 def test_people_beside_a_person_are_no_siblings_that_tell_of_it() -> None:
@@ -86,8 +96,9 @@ def test_irrelevant_context_names_nobody_and_is_as_long() -> None:
 
 
 def test_names_become_the_level_of_their_subject() -> None:
-    record = Record("r", "Ada Costa (N-11) lives where?", "Riga", path=("house:1", "guest:2"),
-                    identifiers=("Ada Costa", "N-11"))
+    record = Record(
+        "r", "Ada Costa (N-11) lives where?", "Riga", path=("house:1", "guest:2"), identifiers=("Ada Costa", "N-11")
+    )
     assert neutral(record, 2) == "The guest (the guest) lives where?"
     assert neutral(replace(record, identifiers=()), 2) == record.prompt
     assert neutral(replace(record, path=()), 2).startswith("The subject")
@@ -99,17 +110,26 @@ def test_a_statement_is_a_filled_blank_or_question_and_answer() -> None:
     assert state(Record("r", "What has he?", "Gout!")) == "What has he? Gout!"
 
 
-@pytest.mark.parametrize(("prompt", "answer", "given"), [
-    ("Ada needs rest.", "Rest", True), ("Ada needs arrest.", "rest", False),
-    ("A mild heart  failure.", "heart failure", True),
-    ("failure of the heart", "heart failure", False), ("a ++ b", "++", True), ("a + b", "++", False)])
+@pytest.mark.parametrize(
+    ("prompt", "answer", "given"),
+    [
+        ("Ada needs rest.", "Rest", True),
+        ("Ada needs arrest.", "rest", False),
+        ("A mild heart  failure.", "heart failure", True),
+        ("failure of the heart", "heart failure", False),
+        ("a ++ b", "++", True),
+        ("a + b", "++", False),
+    ],
+)
 def test_an_answer_in_a_prompt_is_found_by_words(prompt: str, answer: str, given: bool) -> None:
     assert gives_away(prompt, answer) is given
 
 
 def test_levels_of_different_trees_share_a_place() -> None:
-    facts = [Fact(Record(str(k), "q", "a", path=path), 1, {}) for k, path in enumerate(
-        [("house:1", "guest:2"), ("house:1", "room:2", "bed:1"), ("house:2",)])]
+    facts = [
+        TargetFact(Record(str(k), "q", "a", path=path), 1, {})
+        for k, path in enumerate([("house:1", "guest:2"), ("house:1", "room:2", "bed:1"), ("house:2",)])
+    ]
     assert level_names(facts) == ("nothing", "house", "guest/room", "bed")
     assert level_names([]) == ("nothing",)
 
@@ -132,5 +152,5 @@ def test_candidates_are_answers_of_others_as_frequent_as_the_true_one() -> None:
 def test_no_survivors_leave_no_candidates_and_no_wrong_branch() -> None:
     fact = person("P-1")[0]
     known = gather([fact], [], seed=0)
-    assert known == Survivors({fact.id: ()}, {}, {}, {})
-    assert {p.vector for p in ask(0, Fact(fact, 2, {}), known, words)} == {"true", "irrelevant"}
+    assert known == BackgroundRecords({fact.id: ()}, {}, {}, {})
+    assert {p.vector for p in ask(0, TargetFact(fact, 2, {}), known, words)} == {"true", "irrelevant"}

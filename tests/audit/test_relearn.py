@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from expunge.audit.attacks.relearn import STEPS, relearn, tenth
+from expunge.audit.checks.relearn import STEPS, relearn, tenth
 from expunge.audit.context import Context
 from expunge.audit.policy import Policy
-from expunge.audit.score import score
+from expunge.audit.scoring import score
 from expunge.corpus import Record
 from expunge.models.language_model import load
 from expunge.scope import Split
-from tiny_world import one_person
+from helpers.world import one_person
 
 
 def facts(*keys: str) -> list[Record]:
@@ -51,8 +51,9 @@ def context(folders: dict[str, Path]) -> Callable[..., Context]:
     def make(split: Split, *roles: str) -> Context:
         lm = load(folders["llama"])
         scores = {role: {"forget": score(lm, split.forget)} for role in roles}
-        return Context(split, Policy.load(), scores, {r.id: r for r in split.forget},
-                       lambda role: load(folders["llama"]), score)
+        return Context(
+            split, Policy.load(), scores, {r.id: r for r in split.forget}, lambda role: load(folders["llama"]), score
+        )
 
     return make
 
@@ -76,5 +77,5 @@ def test_identical_models_have_no_excess_and_the_numbers_are_noted(context: Call
 def test_without_a_reference_or_without_anything_to_test_nothing_is_claimed(context: Callable[..., Context]) -> None:
     split = one_person()
     assert only(relearn.run(context(split, "original", "unlearned"))).status == "inconclusive"
-    single = Split(scope="s", forget=split.forget[:1], retain=(), untouched=())
+    single = Split(scope="s", forget=split.forget[:1], retain=(), retain_heldout=())
     assert only(relearn.run(context(single, "original", "unlearned", "retrained"))).status == "not_applicable"

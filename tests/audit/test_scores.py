@@ -4,26 +4,38 @@ import json
 
 import numpy as np
 import pytest
-from audit_builders import ragged, records_of, scores
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expunge.audit.metrics import METRICS
 from expunge.audit.scores import Scores
 from expunge.errors import InputError
+from helpers.audits import ragged, records_of, scores
 
 ARRAYS = ("offsets", "logp", "hit", "mu", "sigma", "eos_logp", "eos_hit")
 
 
 def same(a: Scores, b: Scores) -> bool:
-    return a.ids == b.ids and a.text == b.text and a.option_logprob == b.option_logprob and all(
-        np.array_equal(getattr(a, k), getattr(b, k), equal_nan=True) for k in ARRAYS)
+    return (
+        a.ids == b.ids
+        and a.text == b.text
+        and a.option_logprob == b.option_logprob
+        and all(np.array_equal(getattr(a, k), getattr(b, k), equal_nan=True) for k in ARRAYS)
+    )
 
 
 def full() -> Scores:
-    return scores([[-1, -3], [-0.5]], ["10", "1"], eos=[-0.1, float("nan")], eos_hit=[True, False],
-                  mu=np.array([-2, -4, -0.25]), text=("a\0", "答"), option_logprob=((-4.0, -6.0), ()),
-                  option_bytes=((2, 2), ()), option_tokens=((1, 1), ()))
+    return scores(
+        [[-1, -3], [-0.5]],
+        ["10", "1"],
+        eos=[-0.1, float("nan")],
+        eos_hit=[True, False],
+        mu=np.array([-2, -4, -0.25]),
+        text=("a\0", "答"),
+        option_logprob=((-4.0, -6.0), ()),
+        option_bytes=((2, 2), ()),
+        option_tokens=((1, 1), ()),
+    )
 
 
 def test_sums_and_entropies_are_per_record():
@@ -55,11 +67,21 @@ def test_scores_cannot_be_changed():
 def test_padding_on_either_side_or_in_between_leaves_no_trace():
     left = np.array([[0, 0, 1], [1, 1, 1]], bool)
     right = np.array([[1, 0, 0, 0], [1, 0, 1, 1]], bool)
+
     def build(mask, width, fill):
         logp = np.full((2, width), fill, np.float32)
         logp[mask] = [-1, -2, -3, -4]
-        return Scores.from_padded(["a", "b"], mask, logp=logp, hit=logp > -2.5, mu=logp, sigma=np.abs(logp),
-                                  eos_logp=[np.nan] * 2, eos_hit=[False] * 2)
+        return Scores.from_padded(
+            ["a", "b"],
+            mask,
+            logp=logp,
+            hit=logp > -2.5,
+            mu=logp,
+            sigma=np.abs(logp),
+            eos_logp=[np.nan] * 2,
+            eos_hit=[False] * 2,
+        )
+
     assert same(build(left, 3, -77), build(right, 4, 99))
     assert build(left, 3, -77).nll.tolist() == [1, 9]
 
@@ -85,13 +107,16 @@ def test_values_do_not_change_with_record_order_or_padding(s, random):
     mask = np.zeros((len(s), width), bool)
     for row, n in zip(mask, s.length, strict=True):
         row[random.sample(range(width), int(n))] = True
+
     def padded(values):
         array = np.full((len(s), width), -99, values.dtype)
         array[mask] = values
         return array
+
     tokens = {k: padded(getattr(s, k)) for k in ("logp", "hit", "mu", "sigma")}
-    others = {k: getattr(s, k) for k in ("eos_logp", "eos_hit", "text", "option_logprob", "option_bytes",
-                                         "option_tokens")}
+    others = {
+        k: getattr(s, k) for k in ("eos_logp", "eos_hit", "text", "option_logprob", "option_bytes", "option_tokens")
+    }
     again = Scores.from_padded(s.ids, mask, **tokens, **others).select(order)
     for _, metric in METRICS:
         direct = dict(zip(s.ids, metric(s, by_id), strict=True))
@@ -131,16 +156,19 @@ def test_damaged_missing_and_foreign_files_are_refused_in_one_line(tmp_path):
         Scores.load(path)
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"ids": ("a", "a")}, "unique"),
-    ({"offsets": np.array([0, 2])}, "offsets"),
-    ({"offsets": np.array([1, 2, 3])}, "offsets"),
-    ({"logp": np.zeros(2)}, r"logp has shape \(2,\), expected \(3,\)"),
-    ({"eos_hit": np.zeros(3)}, "eos_hit has shape"),
-    ({"text": ("a",)}, "text has 1 entries, expected 2"),
-    ({"option_bytes": None}, "needs option_bytes"),
-    ({"option_bytes": ((2,), ())}, 'option fields of record "r0" differ'),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"ids": ("a", "a")}, "unique"),
+        ({"offsets": np.array([0, 2])}, "offsets"),
+        ({"offsets": np.array([1, 2, 3])}, "offsets"),
+        ({"logp": np.zeros(2)}, r"logp has shape \(2,\), expected \(3,\)"),
+        ({"eos_hit": np.zeros(3)}, "eos_hit has shape"),
+        ({"text": ("a",)}, "text has 1 entries, expected 2"),
+        ({"option_bytes": None}, "needs option_bytes"),
+        ({"option_bytes": ((2,), ())}, 'option fields of record "r0" differ'),
+    ],
+)
 def test_wrong_shapes_are_refused(change, message):
     s = full()
     fields = {k: getattr(s, k) for k in ("ids", "text", "option_logprob", "option_bytes", *ARRAYS)} | change

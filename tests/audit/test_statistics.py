@@ -129,8 +129,10 @@ def test_auc_resamples_equal_auc_of_the_resampled_scores():
     others = [np.array([[1.0], [2.5]]), np.array([[0.0]])]
     for m, o in itertools.product(([2, 0], [1, 1], [0, 2]), repeat=2):
         drawn = s._auc_draws(members, others, 0, np.array([m], float), np.array([o], float))
-        chosen = [np.concatenate([b for b, k in zip(side, counts, strict=True) for _ in range(k)])
-                  for side, counts in ((members, m), (others, o))]
+        chosen = [
+            np.concatenate([b for b, k in zip(side, counts, strict=True) for _ in range(k)])
+            for side, counts in ((members, m), (others, o))
+        ]
         assert drawn[0] == pytest.approx(s.auc(chosen[0][:, 0], chosen[1][:, 0]))
 
 

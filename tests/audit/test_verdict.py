@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from expunge.audit.entry import Entry
+from expunge.audit.check_result import CheckResult
 from expunge.audit.policy import Policy
 from expunge.audit.verdict import judge_excess, judge_retention, verdict
 from expunge.errors import InputError
@@ -21,23 +21,44 @@ rules:
 
 
 def entries(**status):
-    return [Entry(key=key.replace("_", "."), status=value, reason="" if value == "passed" else "because")
-            for key, value in status.items()]
+    return [
+        CheckResult(key=key.replace("_", "."), status=value, reason="" if value == "passed" else "because")
+        for key, value in status.items()
+    ]
 
 
-@pytest.mark.parametrize(("estimate", "bound", "status"), [
-    (0.01, 0.05, "passed"), (0.01, 0.0501, "inconclusive"), (0.06, 0.09, "failed"), (-0.4, -0.2, "passed"),
-    (0.05, None, "passed"), (0.051, None, "failed"), (None, None, "inconclusive"),
-    (math.nan, 0.0, "inconclusive"), (0.1 + 0.2 - 0.25, None, "passed")])
+@pytest.mark.parametrize(
+    ("estimate", "bound", "status"),
+    [
+        (0.01, 0.05, "passed"),
+        (0.01, 0.0501, "inconclusive"),
+        (0.06, 0.09, "failed"),
+        (-0.4, -0.2, "passed"),
+        (0.05, None, "passed"),
+        (0.051, None, "failed"),
+        (None, None, "inconclusive"),
+        (math.nan, 0.0, "inconclusive"),
+        (0.1 + 0.2 - 0.25, None, "passed"),
+    ],
+)
 def test_an_excess_passes_when_its_upper_bound_is_inside_the_margin(estimate, bound, status):
     found = judge_excess(estimate, bound, 0.05)
     assert found.status == status
     assert found.reason or (status, bound) == ("passed", bound)
 
 
-@pytest.mark.parametrize(("estimate", "bound", "status"), [
-    (0.99, 0.95, "passed"), (0.99, 0.949, "inconclusive"), (0.94, 0.9, "failed"), (1.2, 1.1, "passed"),
-    (0.95, None, "passed"), (0.9, None, "failed"), (math.nan, None, "inconclusive")])
+@pytest.mark.parametrize(
+    ("estimate", "bound", "status"),
+    [
+        (0.99, 0.95, "passed"),
+        (0.99, 0.949, "inconclusive"),
+        (0.94, 0.9, "failed"),
+        (1.2, 1.1, "passed"),
+        (0.95, None, "passed"),
+        (0.9, None, "failed"),
+        (math.nan, None, "inconclusive"),
+    ],
+)
 def test_retention_passes_when_its_lower_bound_is_inside_the_margin(estimate, bound, status):
     assert judge_retention(estimate, bound, 0.95).status == status
 
@@ -45,21 +66,22 @@ def test_retention_passes_when_its_lower_bound_is_inside_the_margin(estimate, bo
 def test_reasons_hold_the_numbers():
     assert judge_excess(0.2, 0.3, 0.05).reason == "excess 0.200, required at most 0.05"
     assert judge_retention(0.97, 0.93, 0.95).reason == (
-        "retention 0.970 with lower bound 0.930, required at least 0.95: too little data")
+        "retention 0.970 with lower bound 0.930, required at least 0.95: too little data"
+    )
     assert judge_excess(0.0, None, 0.05).reason == "excess 0.000, judged without an interval"
 
 
 def test_an_audit_passes_only_when_every_required_entry_passed():
-    found = verdict(
-        entries(leak_self="passed", retention_elsewhere="passed", retention_siblings="failed"), POLICY)
+    found = verdict(entries(leak_self="passed", retention_elsewhere="passed", retention_siblings="failed"), POLICY)
     assert (found.status, found.exit_code, found.reasons) == ("passed", 0, ())
     assert found.sentence == 'Passed: all 2 required checks passed under policy "two" version 1.'
     assert found.notes == ("retention.siblings: failed (because)",)
     assert found.policy_digest == POLICY.digest
 
 
-@pytest.mark.parametrize(("a", "b"), itertools.product(
-    ["passed", "failed", "inconclusive", "not_applicable", "not_run"], repeat=2))
+@pytest.mark.parametrize(
+    ("a", "b"), itertools.product(["passed", "failed", "inconclusive", "not_applicable", "not_run"], repeat=2)
+)
 def test_anything_else_keeps_it_from_passing(a, b):
     found = verdict(entries(leak_self=a, retention_elsewhere=b), POLICY)
     expected = "failed" if "failed" in (a, b) else "passed" if a == b == "passed" else "inconclusive"
@@ -76,8 +98,10 @@ def test_a_missing_required_entry_counts_as_not_run():
 
 def test_the_sentence_names_failures_first():
     found = verdict(entries(leak_self="not_run", retention_elsewhere="failed"), POLICY)
-    assert found.sentence == ('Not passed: 2 of 2 required checks did not pass under policy "two" version 1 '
-                              "(failed: retention.elsewhere; not run: leak.self).")
+    assert found.sentence == (
+        'Not passed: 2 of 2 required checks did not pass under policy "two" version 1 '
+        "(failed: retention.elsewhere; not run: leak.self)."
+    )
     found = verdict(entries(leak_self="not_run", retention_elsewhere="passed"), POLICY)
     assert found.sentence.startswith("Not passed, inconclusive: 1 of 2")
 
@@ -88,12 +112,14 @@ def test_a_key_that_occurs_twice_is_refused():
 
 
 def test_what_is_required_where_applicable_does_not_block_a_scope_without_such_records() -> None:
-    policy = Policy.parse("name: t\nversion: 1\nrules:\n  a: {judge: excess, margin: 0.1, required: true}\n"
-                          "  b: {judge: retention, margin: 0.9, required: where_applicable}\n")
-    good = Entry(key="a", status="passed")
-    absent = Entry(key="b", status="not_applicable", reason="there are no such records")
+    policy = Policy.parse(
+        "name: t\nversion: 1\nrules:\n  a: {judge: excess, margin: 0.1, required: true}\n"
+        "  b: {judge: retention, margin: 0.9, required: where_applicable}\n"
+    )
+    good = CheckResult(key="a", status="passed")
+    absent = CheckResult(key="b", status="not_applicable", reason="there are no such records")
     assert verdict([good, absent], policy).status == "passed"
-    assert verdict([good, Entry(key="b", status="failed", reason="lost")], policy).status == "failed"
+    assert verdict([good, CheckResult(key="b", status="failed", reason="lost")], policy).status == "failed"
     assert verdict([good], policy).status == "inconclusive"
-    blocked = Entry(key="a", status="not_applicable", reason="never known")
+    blocked = CheckResult(key="a", status="not_applicable", reason="never known")
     assert verdict([blocked, absent], policy).status == "inconclusive"

@@ -9,21 +9,35 @@ from typing import Any
 import pytest
 
 from expunge.bench.annotator import Focus, bounds, filled, grouped, judged, loop, main
-from expunge.concepts.dictionary import Dictionary, Entry
+from expunge.concepts.dictionary import Dictionary, DictionaryEntry
 from expunge.errors import InputError
 
-MONDO = Dictionary.of([Entry("skin disease", "UMLS:C0000001"), Entry("Coats disease", "UMLS:C0000002"),
-                       Entry("Gout", "UMLS:C0000003"), Entry("gout", "MESH:D1")])
-FOCUSES = [Focus("Gout", frozenset({"UMLS:C0000003"}), ("What is gout ?", "Is gout bad ?"), ()),
-           Focus("Skin Diseases", frozenset({"UMLS:C0000001"}), ("What are Skin Diseases ?",), ()),
-           Focus("Coats disease", frozenset({"UMLS:C0000009"}), ("What is Coats disease ?",), ()),
-           Focus("Podagra", frozenset({"UMLS:C0000003"}), ("What is Podagra ?",), ("gout",))]
+MONDO = Dictionary.of(
+    [
+        DictionaryEntry("skin disease", "UMLS:C0000001"),
+        DictionaryEntry("Coats disease", "UMLS:C0000002"),
+        DictionaryEntry("Gout", "UMLS:C0000003"),
+        DictionaryEntry("gout", "MESH:D1"),
+    ]
+)
+FOCUSES = [
+    Focus("Gout", frozenset({"UMLS:C0000003"}), ("What is gout ?", "Is gout bad ?"), ()),
+    Focus("Skin Diseases", frozenset({"UMLS:C0000001"}), ("What are Skin Diseases ?",), ()),
+    Focus("Coats disease", frozenset({"UMLS:C0000009"}), ("What is Coats disease ?",), ()),
+    Focus("Podagra", frozenset({"UMLS:C0000003"}), ("What is Podagra ?",), ("gout",)),
+]
 
 
 def test_shares_are_those_counted_by_hand() -> None:
     assert judged(MONDO, FOCUSES) == {
-        "stands": 2, "agreed": 1, "found_of_agreed": 1.0, "found_of_stands": 0.5, "whole": 0.5, "covered": 0.5,
-        "by_synonym": 0.75}
+        "stands": 2,
+        "agreed": 1,
+        "found_of_agreed": 1.0,
+        "found_of_stands": 0.5,
+        "whole": 0.5,
+        "covered": 0.5,
+        "by_synonym": 0.75,
+    }
     assert bounds(MONDO, FOCUSES) == {"focuses": 4, "exact_labels": 0.25, "ids": 0.75}
 
 
@@ -52,15 +66,25 @@ def made(folder: Path) -> Path:
     (folder / "medquad").mkdir()
     (folder / "ontology").mkdir()
     rows: list[dict[str, Any]] = [
-        {"focus": f.name, "cui": [i.removeprefix("UMLS:") for i in f.ids], "question": q, "synonyms": list(f.synonyms),
-         "answer": f"{f.name} hurts." if k else "It hurts."} for k, f in enumerate(FOCUSES) for q in f.questions]
+        {
+            "focus": f.name,
+            "cui": [i.removeprefix("UMLS:") for i in f.ids],
+            "question": q,
+            "synonyms": list(f.synonyms),
+            "answer": f"{f.name} hurts." if k else "It hurts.",
+        }
+        for k, f in enumerate(FOCUSES)
+        for q in f.questions
+    ]
     (folder / "medquad" / "medquad_subset.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "ontology" / "mesh_terms.tsv").write_text("mesh_id\tmesh_name\nD000001\tPodagra\n")
-    (folder / "ontology" / "mesh_tree_numbers.tsv").write_text("mesh_id\tmesh_name\tmesh_tree_number\n"
-                                                                "D000001\tPodagra\tC05.550\n")
+    (folder / "ontology" / "mesh_tree_numbers.tsv").write_text(
+        "mesh_id\tmesh_name\tmesh_tree_number\nD000001\tPodagra\tC05.550\n"
+    )
     (folder / "ontology" / "mondo_umls.sssom.tsv").write_text(
         "subject_id\tsubject_label\tpredicate_id\tobject_id\n"
-        "MONDO:1\tgout\tskos:exactMatch\tUMLS:C0000003\nMONDO:2\tskin disease\tskos:exactMatch\tUMLS:C0000001\n")
+        "MONDO:1\tgout\tskos:exactMatch\tUMLS:C0000003\nMONDO:2\tskin disease\tskos:exactMatch\tUMLS:C0000001\n"
+    )
     return folder
 
 
@@ -75,8 +99,8 @@ def test_the_whole_measurement_on_made_data(tmp_path: Path) -> None:
 
 def test_the_goals_are_met_on_the_development_data(shared_data: Path) -> None:
     from expunge.concepts.annotate import Annotator
-    from expunge.concepts.mesh import read_mesh
-    from expunge.concepts.sssom import read_sssom
+    from expunge.concepts.readers.mesh import read_mesh
+    from expunge.concepts.readers.sssom import read_sssom
     from expunge.corpus.loaders.jsonl import read
 
     folder = shared_data / "ontology"

@@ -19,8 +19,19 @@ from expunge.bench.panel import apart as moved_apart
 from expunge.errors import InputError, RunFailed
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="resident memory is read from /proc")
-TOY = Sizes(layers=(2, 3), answers=(2, 4), records=(100, 200), width=32, blocks=1, row=(6, 2), prompt=4, depth=2,
-            rounds=1, steps=2, drawing=3)
+TOY = Sizes(
+    layers=(2, 3),
+    answers=(2, 4),
+    records=(100, 200),
+    width=32,
+    blocks=1,
+    row=(6, 2),
+    prompt=4,
+    depth=2,
+    rounds=1,
+    steps=2,
+    drawing=3,
+)
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -28,7 +39,7 @@ def test_a_slope_is_the_power_of_the_curve() -> None:
     assert fit((1, 10, 100), (3, 30, 300)) == pytest.approx((1, 3))
     assert fit((2, 4, 8), (5, 5, 5)) == pytest.approx((0, 5))
     assert fit((1, 2, 4), (1, 4, 16)) == pytest.approx((2, 1))
-    assert fit((1, math.e, math.e ** 2), (1, math.e ** 2, math.e)) == pytest.approx((0.5, math.e ** 0.5))
+    assert fit((1, math.e, math.e**2), (1, math.e**2, math.e)) == pytest.approx((0.5, math.e**0.5))
 
 
 @pytest.mark.parametrize(("x", "y"), [((1, 2), (1, 0)), ((0, 2), (1, 1)), ((3, 3), (1, 2))])
@@ -42,12 +53,16 @@ def test_the_last_slope_looks_at_the_last_two_points_alone() -> None:
     assert (bent.slope, bent.last) == pytest.approx((0.5, 1))
 
 
-@pytest.mark.parametrize(("slope", "words"), [
-    (0.0, "flat; ten times the layers means 1 times as much"),
-    (-0.3, "falling; ten times the layers means 0.501 times as much"),
-    (0.5, "less than in proportion; ten times the layers means 3.16 times as much"),
-    (1.0, "in proportion; ten times the layers means 10 times as much"),
-    (2.0, "more than in proportion; ten times the layers means 100 times as much")])
+@pytest.mark.parametrize(
+    ("slope", "words"),
+    [
+        (0.0, "flat; ten times the layers means 1 times as much"),
+        (-0.3, "falling; ten times the layers means 0.501 times as much"),
+        (0.5, "less than in proportion; ten times the layers means 3.16 times as much"),
+        (1.0, "in proportion; ten times the layers means 10 times as much"),
+        (2.0, "more than in proportion; ten times the layers means 100 times as much"),
+    ],
+)
 def test_a_slope_in_words(slope: float, words: str) -> None:
     assert meaning(slope, "layers") == words
 
@@ -82,8 +97,10 @@ def test_a_picture_is_the_same_each_time_and_says_its_slopes() -> None:
 
 
 def test_figures_are_medians_over_steps_and_rounds() -> None:
-    rounds = [{"seconds": [1.0, 2.0, 9.0], "memory": 2 ** 20, "busy": 1.0},
-              {"seconds": [3.0, 3.0, 4.0], "memory": 3 * 2 ** 20, "busy": 1.0}]
+    rounds = [
+        {"seconds": [1.0, 2.0, 9.0], "memory": 2**20, "busy": 1.0},
+        {"seconds": [3.0, 3.0, 4.0], "memory": 3 * 2**20, "busy": 1.0},
+    ]
     found = gathered([("layers", 8, "plain", one) for one in rounds])
     assert found == {"layers": {"8": {"plain": 3.0, "plain_memory": 2.0, "spread": pytest.approx(0.4)}}}
 
@@ -110,7 +127,9 @@ def test_a_toy_run_writes_page_and_pictures_and_measures_nothing_twice(
     assert not out.exists()
     found = main(out=out, work=work, sizes=TOY, processes=False, say=lines.append)
     assert [line.split(":")[0] for line in lines] == [
-        *(f"{k} of 10" for k in range(1, 5)), *(f"{k} of 6" for k in range(1, 7))]
+        *(f"{k} of 10" for k in range(1, 5)),
+        *(f"{k} of 6" for k in range(1, 7)),
+    ]
     text = out.read_text("utf-8")
     for name in re.findall(r"!\[.+\]\((.+)\)", text):
         assert xml.fromstring((out.parent / name).read_text("utf-8")).tag == f"{SVG}svg"

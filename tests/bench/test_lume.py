@@ -13,16 +13,19 @@ from expunge.bench import lume
 from expunge.bench.lume_preset import METHODS, PRESETS, Preset
 from expunge.bench.lume_sets import Counts
 from expunge.bench.tune import Setting
-from expunge.engine.memorise import Memorise
+from expunge.engine.train.train_loop import TrainConfig
 from expunge.errors import InputError
 from expunge.models.tiny import TinyConfig
 
 TINY = Preset(
-    counts=Counts(forget=1, given=3, untouched=1, holdout=2, validate_forget=1, validate_keep=1, unseen=1),
+    counts=Counts(forget=1, given=3, retain_heldout=1, holdout=2, validate_forget=1, validate_keep=1, unseen=1),
     model=TinyConfig(architecture="gpt2", layers=1, width=64, vocabulary=400, context=64),
-    memorise=Memorise(share=0.98, epochs=40, batch=16),
-    settings=(Setting(lr_factor=1, steps=2), Setting(lr_factor=4, steps=4)), batch=4, seeds=(1, 2),
-    methods=("sequential", "twin"))
+    memorise=TrainConfig(share=0.98, epochs=40, batch=16),
+    settings=(Setting(lr_factor=1, steps=2), Setting(lr_factor=4, steps=4)),
+    batch=4,
+    seeds=(1, 2),
+    methods=("sequential", "twin"),
+)
 
 
 class Killed(Exception):
@@ -51,9 +54,11 @@ def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PRESETS, "tiny", TINY)
         for word in ("retrained model", "trial of twin"):
+
             def stop(line: str, word: str = word) -> None:
                 if word in line:
                     raise Killed
+
             with pytest.raises(Killed):
                 go(data, out, say=stop)
         found = go(data, out, say=log.append, results=out.parent / "lume.md")
@@ -72,7 +77,8 @@ def test_every_model_and_seed_has_its_row(finished: tuple[Path, dict[str, Any], 
 
 
 def test_every_method_is_tried_with_the_same_settings_on_other_documents(
-        finished: tuple[Path, dict[str, Any], str, list[str]]) -> None:
+    finished: tuple[Path, dict[str, Any], str, list[str]],
+) -> None:
     out, found, _, _ = finished
     wanted = [s.model_dump() for s in TINY.settings]
     for entry in found["tuning"].values():
@@ -84,7 +90,8 @@ def test_every_method_is_tried_with_the_same_settings_on_other_documents(
 
 
 def test_twin_treats_rows_that_name_somebody_and_simnpo_the_rest(
-        finished: tuple[Path, dict[str, Any], str, list[str]]) -> None:
+    finished: tuple[Path, dict[str, Any], str, list[str]],
+) -> None:
     out, found, page, _ = finished
     runs = sorted(next(p for p in (out / "seed-1").glob("twin-*") if p.is_dir()).glob("run-*/run.json"))
     recipes = [json.loads(p.read_text("utf-8")) for p in runs]
@@ -94,8 +101,9 @@ def test_twin_treats_rows_that_name_somebody_and_simnpo_the_rest(
     assert f"{named} of {found['twin_rows']['all']} forget rows" in page
 
 
-def test_a_finished_run_is_not_made_again(finished: tuple[Path, dict[str, Any], str, list[str]], data: Path,
-                                          monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_run_is_not_made_again(
+    finished: tuple[Path, dict[str, Any], str, list[str]], data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out, found, _, _ = finished
 
     def never(*args: object, **more: object) -> None:
@@ -118,8 +126,8 @@ def test_the_page_holds_every_row_and_no_final_score(finished: tuple[Path, dict[
 
 
 def test_another_preset_or_data_in_the_same_folder_is_refused(
-        finished: tuple[Path, dict[str, Any], str, list[str]], data: Path, tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    finished: tuple[Path, dict[str, Any], str, list[str]], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out, *_ = finished
     monkeypatch.setitem(PRESETS, "other", TINY.model_copy(update={"batch": 5}))
     with pytest.raises(InputError, match="holds a run of another preset or other data"):
@@ -134,9 +142,16 @@ def test_another_preset_or_data_in_the_same_folder_is_refused(
 
 
 def test_one_setting_means_no_tuning_and_a_model_that_learnt_nothing_is_called_vacuous(
-        data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lazy = TINY.model_copy(update={"memorise": Memorise(epochs=1, batch=16), "settings": TINY.settings[:1],
-                                   "methods": ("npo",), "seeds": (1,)})
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lazy = TINY.model_copy(
+        update={
+            "memorise": TrainConfig(epochs=1, batch=16),
+            "settings": TINY.settings[:1],
+            "methods": ("npo",),
+            "seeds": (1,),
+        }
+    )
     monkeypatch.setitem(PRESETS, "lazy", lazy)
     found = go(data, tmp_path / "out", preset="lazy", results=tmp_path)
     assert found["tuning"] == {"npo": {"trials": [], "chosen": {"lr_factor": 1.0, "steps": 2, "retain_factor": 1.0}}}

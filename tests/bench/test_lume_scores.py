@@ -12,12 +12,12 @@ import torch
 from made_lume import write
 
 from expunge.audit.metrics.semeval import whole_output_match
-from expunge.audit.score import score
+from expunge.audit.scoring import score
 from expunge.bench.lume_scores import cells, document_nll, losses, measure, outputs, over_cells
 from expunge.bench.lume_sets import Counts, Sets, draw, text
 from expunge.corpus.loaders import load
-from expunge.engine.memorise import Memorise, train
-from expunge.models.language_model import LanguageModel, wrap
+from expunge.engine.train.train_loop import TrainConfig, run_training
+from expunge.models.language_model import LanguageModel, from_parts
 from expunge.models.tiny import TinyConfig, build, texts_of, train_tokenizer
 
 MODEL = TinyConfig(architecture="gpt2", layers=1, width=64, vocabulary=400, context=64)
@@ -26,13 +26,13 @@ MODEL = TinyConfig(architecture="gpt2", layers=1, width=64, vocabulary=400, cont
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory: pytest.TempPathFactory) -> Sets:
     corpus = load(write(tmp_path_factory.mktemp("data")), "lume-holdout")
-    return draw(corpus, Counts(forget=2, given=2, untouched=1, holdout=2))
+    return draw(corpus, Counts(forget=2, given=2, retain_heldout=1, holdout=2))
 
 
 def model(sets: Sets, epochs: int) -> LanguageModel:
     tokenizer = train_tokenizer(texts_of((*sets.original, *sets.holdout)), MODEL.vocabulary)
-    lm = wrap(build(MODEL, tokenizer), tokenizer, "test")
-    train(lm, sets.original, Memorise(share=1.0, epochs=epochs, batch=16))
+    lm = from_parts(build(MODEL, tokenizer), tokenizer, "test")
+    run_training(lm, sets.original, TrainConfig(share=1.0, epochs=epochs, batch=16))
     return lm
 
 
@@ -47,13 +47,19 @@ def taught(sets: Sets) -> LanguageModel:
 
 
 def test_outputs_are_the_greedy_text_of_256_tokens_as_far_as_a_score_can_see(
-        half_taught: LanguageModel, sets: Sets) -> None:
+    half_taught: LanguageModel, sets: Sets
+) -> None:
     records = sets.forget
     lm, wrong = half_taught, 0
     for r, said in zip(records, outputs(lm, records, score(lm, records)), strict=True):
         prompt = torch.tensor([lm.template.prompt_ids(r.prompt)])
-        ids = lm.module.generate(prompt, attention_mask=torch.ones_like(prompt), do_sample=False,
-                                 max_new_tokens=min(256, lm.context - prompt.shape[1]), eos_token_id=lm.template.eos)
+        ids = lm.module.generate(
+            prompt,
+            attention_mask=torch.ones_like(prompt),
+            do_sample=False,
+            max_new_tokens=min(256, lm.context - prompt.shape[1]),
+            eos_token_id=lm.template.eos,
+        )
         full = lm.template.decode(ids[0, prompt.shape[1] :].tolist())
         assert whole_output_match(said, r.answer) == whole_output_match(full, r.answer)
         if r.kind == "completion":
@@ -85,7 +91,7 @@ def test_a_model_that_knows_everything_has_no_aggregate_and_full_retention(taugh
     assert found["mia_auc"] == found["auc"]["document"]["Task3"] == 1.0
     assert found["mia_score"] == 0
     assert (found["mmlu"], found["final"], found["void"]) == (None, None, False)
-    assert found["forget"]["rows_exact"] == found["forget"]["strength"] == found["untouched"]["exact"] == 1.0
+    assert found["forget"]["rows_exact"] == found["forget"]["strength"] == found["retain_heldout"]["exact"] == 1.0
     assert found["holdout"]["exact"] < 0.5
     assert losses(taught, sets.forget) == found["forget"]["losses"]
     assert json.loads(json.dumps(found, allow_nan=False)) == found

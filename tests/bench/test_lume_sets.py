@@ -16,7 +16,7 @@ from expunge.corpus.draw import uniform
 from expunge.corpus.loaders import load
 from expunge.errors import InputError
 
-COUNTS = Counts(forget=2, given=3, untouched=2, holdout=9, validate_forget=1, validate_keep=1, unseen=1)
+COUNTS = Counts(forget=2, given=3, retain_heldout=2, holdout=9, validate_forget=1, validate_keep=1, unseen=1)
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +32,10 @@ def test_every_set_has_its_documents_of_each_task_and_shares_none(corpus: Corpus
     sets = draw(corpus, COUNTS)
     found = groups(sets)
     assert sum(map(len, found.values())) == len(set().union(*found.values()))
-    for name in ("forget", "given", "untouched", "validate_forget", "validate_keep", "unseen"):
+    for name in ("forget", "given", "retain_heldout", "validate_forget", "validate_keep", "unseen"):
         assert set(sets.summary()[name]["documents"].values()) == {getattr(COUNTS, name)}
     assert {r.split for r in (*sets.forget, *sets.validate_forget, *sets.unseen)} == {"forget"}
-    assert {r.split for r in (*sets.given, *sets.untouched, *sets.validate_keep)} == {"retain"}
+    assert {r.split for r in (*sets.given, *sets.retain_heldout, *sets.validate_keep)} == {"retain"}
     assert {r.split for r in sets.holdout} == {"holdout"}
     assert len(sets.forget) == 2 * (2 + 3 + 2)  # whole documents: two rows, three in Task2
 
@@ -49,7 +49,7 @@ def test_the_choice_is_the_hash_order_whatever_the_file_order(corpus: Corpus) ->
 
 
 def test_a_larger_run_contains_the_forget_documents_of_a_smaller_one(corpus: Corpus) -> None:
-    less, more = (draw(corpus, Counts(forget=n, given=1, untouched=1, holdout=1)) for n in (2, 4))
+    less, more = (draw(corpus, Counts(forget=n, given=1, retain_heldout=1, holdout=1)) for n in (2, 4))
     assert groups(less)["forget"] < groups(more)["forget"]
 
 
@@ -73,7 +73,7 @@ def test_passages_are_taught_whole_and_questions_as_filed(corpus: Corpus) -> Non
 
 def test_too_few_documents_are_an_error_that_counts_them(corpus: Corpus) -> None:
     with pytest.raises(InputError, match="made: holds 6 Task1 documents for forget, 7 are needed; give the whole"):
-        draw(corpus, Counts(forget=5, unseen=2, given=1, untouched=1, holdout=1))
+        draw(corpus, Counts(forget=5, unseen=2, given=1, retain_heldout=1, holdout=1))
 
 
 def test_the_real_folder_holds_enough_for_every_preset(shared_data: Path) -> None:

@@ -16,19 +16,27 @@ from expunge.bench.medforget.page import page
 from expunge.bench.medforget.rows import ROWS, level
 from expunge.bench.medforget.suite import MedForget, main
 from expunge.bench.tune import Setting
-from expunge.engine.memorise import Memorise
 from expunge.engine.recipe import Recipe
+from expunge.engine.train.train_loop import TrainConfig
 from expunge.errors import InputError
 from expunge.models.tiny import TinyConfig
-from expunge.models.tiny_vision import TinyVision
+from expunge.models.vision.tiny_vision import TinyVision
 
 pytest.importorskip("PIL", reason="Pillow is not installed: pip install 'expunge[vision]'")
 
 SMALL = MedForget(
-    domains=(level("patient", "small"),), seeds=(42,), rows=("simnpo", "twin", "chip"), cue_rows=("twin-words",),
-    settings=(Setting(lr_factor=1, steps=3),), bench=Bench(
-        model=TinyConfig(layers=1, width=32, heads=2, vocabulary=800), vision=TinyVision(layers=1, width=16, heads=2),
-        memorise=Memorise(share=0.9, epochs=3, batch=64), batch=8))
+    domains=(level("patient", "small"),),
+    seeds=(42,),
+    rows=("simnpo", "twin", "chip"),
+    cue_rows=("twin-words",),
+    settings=(Setting(lr_factor=1, steps=3),),
+    bench=Bench(
+        model=TinyConfig(layers=1, width=32, heads=2, vocabulary=800),
+        vision=TinyVision(layers=1, width=16, heads=2),
+        memorise=TrainConfig(share=0.9, epochs=3, batch=64),
+        batch=8,
+    ),
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +44,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path
     folder = tmp_path_factory.mktemp("medforget")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(suite.PRESETS, "tiny", SMALL)
-        found = main(preset="tiny", out=folder / "lab", seeds=(), results=folder / "page.md", workers=1,
-                     say=lambda line: None)
+        found = main(
+            preset="tiny", out=folder / "lab", seeds=(), results=folder / "page.md", workers=1, say=lambda line: None
+        )
         lines: list[str] = []
-        again = main(preset="tiny", out=folder / "lab", seeds=(), results=folder / "page.md", workers=1,
-                     say=lines.append)
+        again = main(
+            preset="tiny", out=folder / "lab", seeds=(), results=folder / "page.md", workers=1, say=lines.append
+        )
     assert again["cells"] == found["cells"]
     assert not lines, "a second run has nothing left to do"
     return found, folder
@@ -51,8 +61,7 @@ def test_every_level_and_method_has_the_figures_that_a_smoke_test_asks_for(made:
     assert set(found["by_level"]) == {"patient"}
     assert set(found["by_level"]["patient"]) == {"original", "retrained", "retrained-2", "simnpo", "twin", "chip"}
     for of in found["by_level"]["patient"].values():
-        assert set(of) == {"generation", "classification", "cloze", "leak", "reconstruct_gain", "siblings",
-                           "unrelated"}
+        assert set(of) == {"generation", "classification", "cloze", "leak", "reconstruct_gain", "siblings", "unrelated"}
     assert found["by_level"]["patient"]["retrained"]["leak"] == 0
     assert set(found["by_cue"]["matrices"]["twin-words"]["both"]) == {"both", "image", "text"}
 
@@ -60,8 +69,15 @@ def test_every_level_and_method_has_the_figures_that_a_smoke_test_asks_for(made:
 def test_the_page_has_all_parts_and_its_pictures(made: tuple[dict[str, Any], Path]) -> None:
     found, folder = made
     text = (folder / "page.md").read_text("utf-8")
-    for part in ("The three tasks", "The goals of a default", "The source's two findings", "By which cue",
-                 "What models say about a picture", "Threats to validity", "gate is **not passed**"):
+    for part in (
+        "The three tasks",
+        "The goals of a default",
+        "The source's two findings",
+        "By which cue",
+        "What models say about a picture",
+        "Threats to validity",
+        "gate is **not passed**",
+    ):
         assert part in text
     for name in ("levels.svg", "distance.svg", "context.svg", "gallery.svg"):
         assert (folder / "page" / name).read_text("utf-8").startswith("<?xml")
@@ -91,8 +107,16 @@ def test_what_the_attack_says_is_read_at_the_deepest_level_that_was_asked() -> N
     """Fact 1 is asked to the third level, fact 2 to the second: 1 and 0 first; before: 0 and 0."""
     nan = np.nan
     true, wrong = np.array([[0, 0, 1], [0, 0, nan]]), np.array([[nan, 0, 0], [nan, 1, nan]])
-    found = Reconstruction(("a", "b"), ("s", "t"), ("nothing", "institution", "patient"), np.array([0.1, 0.1]),
-                           {"true": true, "wrong branch": wrong}, {}, {}, {})
+    found = Reconstruction(
+        ("a", "b"),
+        ("s", "t"),
+        ("nothing", "institution", "patient"),
+        np.array([0.1, 0.1]),
+        {"true": true, "wrong branch": wrong},
+        {},
+        {},
+        {},
+    )
     assert columns.by_attack(found) == {"top1": 0.5, "top1_level0": 0.0, "gain": 0.5, "lead": 0.0}
 
 

@@ -12,8 +12,10 @@ from expunge.bench.private_step import CASES, HEADS, Case, main, table
 from expunge.bench.step import model
 from expunge.errors import InputError, RunFailed
 
-TOY = tuple(Case(method, method, model(2, 300, width=32), top, ((6, 3), (4, 5), (9, 2)))
-            for method, top in (("npo", 1), ("grad_diff", 2)))
+TOY = tuple(
+    Case(method, method, model(2, 300, width=32), top, ((6, 3), (4, 5), (9, 2)))
+    for method, top in (("npo", 1), ("grad_diff", 2))
+)
 
 
 @pytest.fixture(autouse=True)

@@ -11,11 +11,13 @@ from expunge.bench.stages import key, plan, recipes, run
 from expunge.bench.tune import Setting
 from expunge.corpus import Record
 from expunge.models.language_model import load
-from tiny_world import one_person
+from helpers.world import one_person
 
 KNOWN = recipes(("npo", "twin"))
-NAMED = tuple(Record(f"n{k}", f"Where does Ana{k} live?", f"Oslo {k}", subject=f"s{k}", identifiers=(f"Ana{k}",))
-              for k in range(3))
+NAMED = tuple(
+    Record(f"n{k}", f"Where does Ana{k} live?", f"Oslo {k}", subject=f"s{k}", identifiers=(f"Ana{k}",))
+    for k in range(3)
+)
 NAMELESS = (Record("x", "Where is it?", "here", subject="x"),)
 
 
@@ -50,8 +52,9 @@ def test_the_key_changes_with_recipe_and_records_only() -> None:
     assert len({of(), of(seed=8), of(forget=NAMED[:2]), of(setting=Setting(lr_factor=2, steps=8)), of(batch=4)}) == 5
 
 
-def test_a_second_run_starts_from_the_model_the_first_one_left(folders: dict[str, Path], tmp_path: Path,
-                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_run_starts_from_the_model_the_first_one_left(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     split = one_person()
     half = len(split.forget) // 2
     setting = Setting(lr_factor=5, steps=2)

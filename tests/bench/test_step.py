@@ -12,14 +12,23 @@ from expunge.bench.step_ceiling import disagreement, work
 from expunge.bench.step_rows import LUME, LUME_PEOPLE, made, word_tokenizer
 from expunge.bench.whole_job import Job
 from expunge.errors import InputError, RunFailed
-from expunge.models.batches import Batch, collate
-from expunge.models.template import Encoded, Template
+from expunge.models.collate import Batch, collate
+from expunge.models.prompt_template import Encoded, PromptTemplate
 
 ROWS = ((6, 3), (4, 5), (9, 2), (5, 4), (7, 3), (5, 3))
-TOY = (*(Case(group, method, model(2, 300, width=32), top, 3, ROWS, ROWS)
-         for group, method, top in (("npo", "npo", 1), ("npo", "npo", 2), ("grad_diff", "grad_diff", 1),
-                                    ("dual", "dual", 1), ("twin", "twin", 2))),
-       Case("npo_alone", "npo", model(2, 300, width=32), 1, 3, ROWS, None))
+TOY = (
+    *(
+        Case(group, method, model(2, 300, width=32), top, 3, ROWS, ROWS)
+        for group, method, top in (
+            ("npo", "npo", 1),
+            ("npo", "npo", 2),
+            ("grad_diff", "grad_diff", 1),
+            ("dual", "dual", 1),
+            ("twin", "twin", 2),
+        )
+    ),
+    Case("npo_alone", "npo", model(2, 300, width=32), 1, 3, ROWS, None),
+)
 JOB = Job(model(2, 400, width=32), 1, "tiny", ("steps=3", "batch={forget: 4, retain: 4}"))
 
 
@@ -34,8 +43,13 @@ def test_every_plain_loop_and_ours_compute_the_same_losses() -> None:
     lines: list[str] = []
     found = main(pairs=2, cases=TOY, job=JOB, say=lines.append)
     assert {group: list(sizes) for group, sizes in found.items()} == {
-        "npo": ["2/1", "2/2"], "grad_diff": ["2/1"], "dual": ["2/1"], "twin": ["2/2"], "npo_alone": ["2/1"],
-        "end_to_end": ["2/1"]}
+        "npo": ["2/1", "2/2"],
+        "grad_diff": ["2/1"],
+        "dual": ["2/1"],
+        "twin": ["2/2"],
+        "npo_alone": ["2/1"],
+        "end_to_end": ["2/1"],
+    }
     for sizes in found.values():
         for of in sizes.values():
             assert 0 <= of["loss_difference"] < 1e-4
@@ -48,10 +62,22 @@ def test_every_plain_loop_and_ours_compute_the_same_losses() -> None:
 
 def test_the_suite_holds_the_cases_that_are_promised() -> None:
     assert [case.name for case in (*CASES, Job())] == [
-        "npo:24/4", "npo:28/4", "npo:36/4", "npo:28/28", "npo_alone:28/4", "npo_alone:36/4", "grad_diff:28/4",
-        "dual:28/4", "twin:28/28", "vocab32k:28/4", "end_to_end:24/4"]
-    assert CASES[1].batch == ("16 forget rows of 64 tokens (16 of them answer) and 16 retain rows of 64 tokens (16 of "
-                              "them answer), vocabulary 2,048, width 256, float32")
+        "npo:24/4",
+        "npo:28/4",
+        "npo:36/4",
+        "npo:28/28",
+        "npo_alone:28/4",
+        "npo_alone:36/4",
+        "grad_diff:28/4",
+        "dual:28/4",
+        "twin:28/28",
+        "vocab32k:28/4",
+        "end_to_end:24/4",
+    ]
+    assert CASES[1].batch == (
+        "16 forget rows of 64 tokens (16 of them answer) and 16 retain rows of 64 tokens (16 of "
+        "them answer), vocabulary 2,048, width 256, float32"
+    )
 
 
 def test_cases_are_chosen_by_name() -> None:
@@ -73,9 +99,17 @@ def batch(*lengths: tuple[int, int]) -> Batch:
     return collate([Encoded("x", (5,) * p, (6,) * a) for p, a in lengths])
 
 
-@pytest.mark.parametrize(("method", "layers", "top", "wanted"), [
-    ("grad_diff", 28, 4, (28 + 4) / 8), ("npo", 28, 4, (3 * 28 + 8) / 16), ("dual", 28, 4, (3 * 28 + 8) / 16),
-    ("npo", 28, 28, 1.25), ("twin", 28, 28, 1.5), ("twin", 24, 4, (2 * 24 + 4) / 8)])
+@pytest.mark.parametrize(
+    ("method", "layers", "top", "wanted"),
+    [
+        ("grad_diff", 28, 4, (28 + 4) / 8),
+        ("npo", 28, 4, (3 * 28 + 8) / 16),
+        ("dual", 28, 4, (3 * 28 + 8) / 16),
+        ("npo", 28, 28, 1.25),
+        ("twin", 28, 28, 1.5),
+        ("twin", 24, 4, (2 * 24 + 4) / 8),
+    ],
+)
 def test_the_ceiling_of_equal_rows_is_the_formula(method: str, layers: int, top: int, wanted: float) -> None:
     rows = batch((48, 16), (48, 16))
     asked = rows if method == "twin" else None
@@ -99,7 +133,7 @@ def with_vocabulary(vocabulary: int) -> Any:
 
 
 def test_made_rows_have_exactly_the_wanted_lengths() -> None:
-    template = Template.of(word_tokenizer(300), 512)
+    template = PromptTemplate.of(word_tokenizer(300), 512)
     for lengths in (LUME, LUME_PEOPLE):
         records = made(lengths, 300, "forget")
         assert [(len(e.prompt), len(e.answer)) for e in template.encode_all(records)] == list(lengths)
@@ -116,7 +150,7 @@ def test_the_lengths_are_those_of_lume(shared_data: Any) -> None:
     from expunge.models.tiny import texts_of, train_tokenizer
 
     corpus = load(folder, "lume-holdout")
-    template = Template.of(train_tokenizer(texts_of(corpus), 2048), 4096)
+    template = PromptTemplate.of(train_tokenizer(texts_of(corpus), 2048), 4096)
     people = [r for r in corpus if r.attributes["task"] == "Task2"]
     for lengths, rows in ((LUME, corpus.records), (LUME_PEOPLE, people)):
         found = sorted((e.length, len(e.prompt), len(e.answer)) for e in template.encode_all(rows))

@@ -16,7 +16,7 @@ def trial(distance: float | None, kept: float, steps: int = 1) -> Trial:
 def test_a_setting_scales_the_rate_and_sets_the_steps() -> None:
     recipe = Recipe.load("npo")
     found = Setting(lr_factor=0.5, steps=80).on(recipe)
-    assert (found.optimiser.lr, found.total_steps) == (recipe.optimiser.lr * 0.5, 80)
+    assert (found.optimizer.lr, found.total_steps) == (recipe.optimizer.lr * 0.5, 80)
     assert found.settings == recipe.settings
     assert found.retain == recipe.retain
     assert Setting(lr_factor=1, steps=8, retain_factor=4).on(recipe).retain.weight == 4 * recipe.retain.weight

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cli_builders import TARGET, Cli, Result, make_model
 
 from expunge.cli import main
-from expunge.worlds.hospital import Hospital
+from expunge.synthetic.hospital.hospital import Hospital
+from helpers.cli import TARGET, Cli, Result, make_model
 
 
 @pytest.fixture
@@ -26,8 +26,8 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """records.jsonl of the tiny hospital with a few twins of the target."""
-    made = Hospital.preset("tiny", seed=3, twins_for=(TARGET,), twins_per_target=4)
+    """records.jsonl of the tiny hospital with a few controls of the target."""
+    made = Hospital.preset("tiny", seed=3, controls_for=(TARGET,), controls_per_target=4)
     return made.corpus().save(tmp_path_factory.mktemp("world") / "records.jsonl")
 
 

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from cli_builders import Cli
 
-from expunge.concepts.dictionary import Dictionary, Entry
+from expunge.concepts.dictionary import Dictionary, DictionaryEntry
+from helpers.cli import Cli
 
 NOTE = "She denies chest pain.\nHer mother had breast\ncancer.\n\nPlan: appendectomy.\n\nNothing here.\n"
 
@@ -16,8 +16,14 @@ NOTE = "She denies chest pain.\nHer mother had breast\ncancer.\n\nPlan: appendec
 @pytest.fixture
 def dictionary(tmp_path: Path) -> Path:
     path = tmp_path / "dictionary.tsv"
-    Dictionary.of([Entry("chest pain", "X:1", "L2"), Entry("breast cancer", "X:2", "L3"),
-                   Entry("appendectomy", "X:3", "L4"), Entry("plan", "X:4")]).save(path)
+    Dictionary.of(
+        [
+            DictionaryEntry("chest pain", "X:1", "L2"),
+            DictionaryEntry("breast cancer", "X:2", "L3"),
+            DictionaryEntry("appendectomy", "X:3", "L4"),
+            DictionaryEntry("estimate", "X:4"),
+        ]
+    ).save(path)
     return path
 
 
@@ -44,7 +50,7 @@ def test_json_gives_spans_with_offsets_and_counts_of_all_texts(cli: Cli, note: P
     assert found["levels"] == {"L1": 0, "L2": 1, "L3": 1, "L4": 1, "no level": 1}
     (only,) = found["shown"]
     span = only["spans"][1]
-    assert only["text"][span["start"]:span["end"]] == span["text"] == "breast\ncancer"
+    assert only["text"][span["start"] : span["end"]] == span["text"] == "breast\ncancer"
     assert (span["concepts"], span["level"], span["negated"], span["context"]) == (["X:2"], "L3", False, "family")
 
 
@@ -52,8 +58,10 @@ def test_a_record_is_one_text_and_negation_stays_within_prompt_and_answer(
     cli: Cli, tmp_path: Path, dictionary: Path
 ) -> None:
     path = tmp_path / "records.jsonl"
-    rows = [{"id": "a", "prompt": "Is there no", "answer": "chest pain"},
-            {"id": "b", "prompt": "Why", "answer": "none"}]
+    rows = [
+        {"id": "a", "prompt": "Is there no", "answer": "chest pain"},
+        {"id": "b", "prompt": "Why", "answer": "none"},
+    ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = cli("concepts", "annotate", path, "--dictionary", dictionary, "--json").json
     assert [each["name"] for each in found["shown"]] == ["a", "b"]
@@ -70,15 +78,18 @@ def test_a_stop_file_and_a_page(cli: Cli, tmp_path: Path, note: Path, dictionary
     assert '<mark class="L4"' in page.read_text()
 
 
-@pytest.mark.parametrize(("name", "content", "told"), [
-    ("absent.txt", None, "there is no such file"),
-    ("folder", "", "is a folder"),
-    ("empty.txt", b" \n\n", "holds no text"),
-    ("binary.dat", b"abc\0def", "binary file"),
-    ("latin.txt", b"caf\xe9", "not UTF-8"),
-    ("huge.txt", b"fever " * 1_700_000, "longer than 10,000,000 characters"),
-    ("rows.jsonl", b"{", "rows.jsonl:1: not valid JSON"),
-])
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("absent.txt", None, "there is no such file"),
+        ("folder", "", "is a folder"),
+        ("empty.txt", b" \n\n", "holds no text"),
+        ("binary.dat", b"abc\0def", "binary file"),
+        ("latin.txt", b"caf\xe9", "not UTF-8"),
+        ("huge.txt", b"fever " * 1_700_000, "longer than 10,000,000 characters"),
+        ("rows.jsonl", b"{", "rows.jsonl:1: not valid JSON"),
+    ],
+)
 def test_what_cannot_be_read_is_one_line(
     cli: Cli, tmp_path: Path, dictionary: Path, name: str, content: bytes | str | None, told: str
 ) -> None:

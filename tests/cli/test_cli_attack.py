@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from cli_builders import TARGET, Cli, make_model
 
 from expunge.corpus import Corpus
+from helpers.cli import TARGET, Cli, make_model
 
 
 @pytest.fixture(scope="module")
@@ -18,8 +18,19 @@ def model(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def words(world: Path, model: Path, *more: object) -> tuple[object, ...]:
-    return ("attack", "reconstruct", "--original", model, "--unlearned", model, "--data", world, "--scope", TARGET,
-            *more)
+    return (
+        "attack",
+        "reconstruct",
+        "--original",
+        model,
+        "--unlearned",
+        model,
+        "--data",
+        world,
+        "--scope",
+        TARGET,
+        *more,
+    )
 
 
 def test_a_table_of_levels_and_models_and_exit_code_three_without_power(cli: Cli, world: Path, model: Path) -> None:
@@ -36,26 +47,30 @@ def test_one_object_on_stdout_and_all_numbers_in_a_file(cli: Cli, world: Path, m
     out = tmp_path / "new" / "numbers.json"
     result = cli(*words(world, model, "--level", "patient", "--out", out, "--json"))
     assert result.code == 3
-    assert result.json["reference"] == "twins"  # there is no retrained model
+    assert result.json["reference"] == "controls"  # there is no retrained model
     assert {r["level"] for r in result.json["rows"]} == {0, 2}
     assert result.json["levels"][2] == "patient"
     numbers = json.loads(out.read_text())
-    assert set(numbers["models"]) == {"original", "unlearned", "twins"}
+    assert set(numbers["models"]) == {"original", "unlearned", "controls"}
     assert len(numbers["models"]["original"]["facts"]) == result.json["facts"]
 
 
-@pytest.mark.parametrize(("more", "told"), [
-    (("--level", "pateint"), 'unknown level "pateint"; did you mean "patient"'),
-    (("--candidates", 3), "3 are too few; give 7 or more"),
-    (("--retrained", "gone/away/far"), "there is no such model folder"),
-    (("--scope", "topic=Nothing"), 'no record has topic="Nothing"'),
-    (("--scope", ""), "the scope is empty"),
-    (("--data", "gone.jsonl"), "gone.jsonl"),
-    (("--out", "."), "is a folder"),
-    (("--policy", "gone.yaml"), "gone.yaml"),
-])
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (("--level", "pateint"), 'unknown level "pateint"; did you mean "patient"'),
+        (("--candidates", 3), "3 are too few; give 7 or more"),
+        (("--retrained", "gone/away/far"), "there is no such model folder"),
+        (("--scope", "topic=Nothing"), 'no record has topic="Nothing"'),
+        (("--scope", ""), "the scope is empty"),
+        (("--data", "gone.jsonl"), "gone.jsonl"),
+        (("--out", "."), "is a folder"),
+        (("--policy", "gone.yaml"), "gone.yaml"),
+    ],
+)
 def test_wrong_words_are_one_line_and_exit_code_two(
-        cli: Cli, world: Path, model: Path, more: tuple[object, ...], told: str) -> None:
+    cli: Cli, world: Path, model: Path, more: tuple[object, ...], told: str
+) -> None:
     result = cli(*words(world, model, *more))
     assert (result.code, result.out) == (2, "")
     assert told in result.line
@@ -65,17 +80,40 @@ def test_records_without_a_tree_are_refused(cli: Cli, world: Path, model: Path, 
     rows = [{k: v for k, v in r.as_row().items() if k != "path"} for r in Corpus.load(world).trained]
     flat = tmp_path / "flat.jsonl"
     flat.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    result = cli("attack", "reconstruct", "--original", model, "--unlearned", model, "--data", flat,
-                 "--scope", f"subject:{TARGET}")
+    result = cli(
+        "attack",
+        "reconstruct",
+        "--original",
+        model,
+        "--unlearned",
+        model,
+        "--data",
+        flat,
+        "--scope",
+        f"subject:{TARGET}",
+    )
     assert result.code == 2
     assert "in no tree of two levels or more" in result.line
 
 
 def test_too_few_others_are_refused(cli: Cli, model: Path, tmp_path: Path) -> None:
     few = tmp_path / "few.jsonl"
-    few.write_text("".join(json.dumps({"prompt": f"Where is P{k}?", "answer": f"town {k}", "subject": f"guest:{k}",
-                                       "path": f"house:1/guest:{k}"}) + "\n" for k in range(4)))
-    result = cli("attack", "reconstruct", "--original", model, "--unlearned", model, "--data", few,
-                 "--scope", "guest:1")
+    few.write_text(
+        "".join(
+            json.dumps(
+                {
+                    "prompt": f"Where is P{k}?",
+                    "answer": f"town {k}",
+                    "subject": f"guest:{k}",
+                    "path": f"house:1/guest:{k}",
+                }
+            )
+            + "\n"
+            for k in range(4)
+        )
+    )
+    result = cli(
+        "attack", "reconstruct", "--original", model, "--unlearned", model, "--data", few, "--scope", "guest:1"
+    )
     assert result.code == 2
     assert "no fact in it has 7 other answers" in result.line

@@ -9,20 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_builders import TARGET, Cli, make_model
 
 from expunge.corpus import Corpus
 from expunge.engine.recipe import Recipe
 from expunge.engine.unlearn import unlearn
 from expunge.errors import InputError
 from expunge.scope import Scope
+from helpers.cli import TARGET, Cli, make_model
 
 TINY = ("--layers", 1, "--width", 32, "--heads", 2, "--vocabulary", 300, "--context", 64, "--epochs", 1)
 
 
 def rows(count: int = 6) -> list[dict[str, Any]]:
-    return [{"id": f"r{k}", "prompt": f"Where does P{k % 3} live?", "answer": f"town {k}", "subject": f"P{k % 3}"}
-            for k in range(count)]
+    return [
+        {"id": f"r{k}", "prompt": f"Where does P{k % 3} live?", "answer": f"town {k}", "subject": f"P{k % 3}"}
+        for k in range(count)
+    ]
 
 
 def written(folder: Path, lines: list[Any]) -> Path:
@@ -44,26 +46,29 @@ def refused(cli: Cli, out: Path, *words: object) -> str:
 def test_broken_json_is_reported_with_its_line(cli: Cli, tmp_path: Path) -> None:
     lines: list[Any] = rows(5000)
     lines[4710] = '{"prompt": "half'
-    line = refused(cli, tmp_path / "out", "memorise", "--data", written(tmp_path, lines))
+    line = refused(cli, tmp_path / "out", "train", "--data", written(tmp_path, lines))
     assert "records.jsonl:4711: not valid JSON" in line
 
 
-@pytest.mark.parametrize(("change", "told"), [
-    ({"answer": None}, ':3: no "answer"; add the column'),
-    ({"answer": " "}, ":3: the answer is empty; fill it in"),
-    ({"id": "r0"}, ':3: duplicate id "r0", first used at'),
-    ({"concept": "L5"}, ':3: unknown concept "L5"'),
-])
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"answer": None}, ':3: no "answer"; add the column'),
+        ({"answer": " "}, ":3: the answer is empty; fill it in"),
+        ({"id": "r0"}, ':3: duplicate id "r0", first used at'),
+        ({"concept": "L5"}, ':3: unknown concept "L5"'),
+    ],
+)
 def test_a_bad_row_is_reported_with_its_line(cli: Cli, tmp_path: Path, change: dict[str, Any], told: str) -> None:
     lines = rows()
     lines[2] |= change
-    assert told in refused(cli, tmp_path / "out", "memorise", "--data", written(tmp_path, lines))
+    assert told in refused(cli, tmp_path / "out", "train", "--data", written(tmp_path, lines))
 
 
 def test_an_answer_longer_than_the_context_is_reported_before_anything_is_written(cli: Cli, tmp_path: Path) -> None:
     lines = rows()
     lines[2]["answer"] = "x1 " * 200
-    line = refused(cli, tmp_path / "out", "memorise", "--data", written(tmp_path, lines), *TINY)
+    line = refused(cli, tmp_path / "out", "train", "--data", written(tmp_path, lines), *TINY)
     assert 'record "r2": prompt and answer take' in line
     assert "the model reads at most 64; shorten it" in line
 
@@ -71,17 +76,20 @@ def test_an_answer_longer_than_the_context_is_reported_before_anything_is_writte
 def test_the_corrected_data_are_accepted_in_the_same_folder(cli: Cli, tmp_path: Path) -> None:
     lines = rows()
     lines[2]["answer"] = "x1 " * 200
-    refused(cli, tmp_path / "out", "memorise", "--data", written(tmp_path, lines), *TINY)
-    assert cli("memorise", "--data", written(tmp_path, rows()), *TINY, "--out", tmp_path / "out").code == 0
+    refused(cli, tmp_path / "out", "train", "--data", written(tmp_path, lines), *TINY)
+    assert cli("train", "--data", written(tmp_path, rows()), *TINY, "--out", tmp_path / "out").code == 0
 
 
-@pytest.mark.parametrize(("scope", "told"), [
-    ("subject=P9", 'no record has subject="P9"; did you mean "P'),
-    ("subject=P0 or subject=P1 or subject=P2", "names all 6 trained records; leave something to retain"),
-    ("subjekt=P0", 'unknown attribute "subjekt"; did you mean "subject"?'),
-    ("subject=P0 and subject=P1", "matches no record"),
-    ("(subject=P0", 'the "(" is never closed: it stands at character 1'),
-])
+@pytest.mark.parametrize(
+    ("scope", "told"),
+    [
+        ("subject=P9", 'no record has subject="P9"; did you mean "P'),
+        ("subject=P0 or subject=P1 or subject=P2", "names all 6 trained records; leave something to retain"),
+        ("subjekt=P0", 'unknown attribute "subjekt"; did you mean "subject"?'),
+        ("subject=P0 and subject=P1", "matches no record"),
+        ("(subject=P0", 'the "(" is never closed: it stands at character 1'),
+    ],
+)
 def test_a_scope_that_fits_nothing_or_everything_is_refused(
     cli: Cli, tmp_path: Path, model: Path, scope: str, told: str
 ) -> None:
@@ -101,25 +109,30 @@ def test_an_unknown_level_of_the_tree_names_the_nearest(cli: Cli, tmp_path: Path
     assert 'unknown level "pateint"; did you mean "patient"?' in line
 
 
-@pytest.mark.parametrize(("setting", "told"), [
-    ("method=npoo", 'recipe.method: unknown method "npoo"; did you mean "npo"?'),
-    ("optimizer.lr=0.1", 'unknown key "optimizer"; did you mean "optimiser"?'),
-    ("optimiser.rl=0.1", 'unknown key "optimiser.rl"; did you mean'),
-    ("rule=projekt", 'unknown gradient rule "projekt"; did you mean "project"?'),
-    ("steps=none", "steps"),
-    ("steps", "--set steps: expected key=value"),
-])
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("method=npoo", 'recipe.method: unknown method "npoo"; did you mean "npo"?'),
+        ("optimizer.lr=0.1", 'unknown key "optimizer"; did you mean "optimizer"?'),
+        ("optimizer.rl=0.1", 'unknown key "optimizer.rl"; did you mean'),
+        ("rule=projekt", 'unknown gradient rule "projekt"; did you mean "project"?'),
+        ("steps=none", "steps"),
+        ("steps", "--set steps: expected key=value"),
+    ],
+)
 def test_an_unknown_name_in_a_recipe_names_the_nearest(
     cli: Cli, tmp_path: Path, world: Path, model: Path, setting: str, told: str
 ) -> None:
-    assert told in refused(cli, tmp_path / "out", "unlearn", "--model", model, "--data", world, "--scope", TARGET,
-                           "--set", setting)
+    assert told in refused(
+        cli, tmp_path / "out", "unlearn", "--model", model, "--data", world, "--scope", TARGET, "--set", setting
+    )
 
 
 def test_an_unknown_recipe_names_the_nearest(cli: Cli, tmp_path: Path, world: Path, model: Path) -> None:
-    line = refused(cli, tmp_path / "out", "unlearn", "--model", model, "--data", world, "--scope", TARGET,
-                   "--recipe", "twins")
-    assert 'there is no recipe "twins"; did you mean "twin"?' in line
+    line = refused(
+        cli, tmp_path / "out", "unlearn", "--model", model, "--data", world, "--scope", TARGET, "--recipe", "controls"
+    )
+    assert 'there is no recipe "controls"; did you mean "twin"?' in line
 
 
 def test_a_model_folder_without_weights_is_refused(cli: Cli, tmp_path: Path, world: Path, model: Path) -> None:
@@ -153,31 +166,43 @@ def test_a_tokenizer_of_another_vocabulary_is_refused(cli: Cli, tmp_path: Path, 
     assert "its tokenizer has 500 entries but the model embeds 400; use the tokenizer that belongs to the model" in line
 
 
-@pytest.mark.parametrize(("words", "told"), [
-    (("--width", 32, "--heads", 5), "heads: 5 heads do not divide a width of 32"),
-    (("--layers", 0), "--layers: 0 is not possible"),
-    (("--architecture", "lama"), 'unknown architecture "lama"; did you mean "llama"?'),
-    (("--set", "optimiser.name=adamm"), "--set optimiser.name"),
-    (("--set", "epoch=3"), '--set epoch: there is no such setting; did you mean "epochs"?'),
-    (("--model", "some/where", "--layers", 2), "--layers: has no meaning beside --model"),
-    (("--tokenizer-from", "nowhere"), "nowhere: holds no tokenizer"),
-    (("--scope-out", "subject=P9"), 'no record has subject="P9"'),
-])
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--width", 32, "--heads", 5), "heads: 5 heads do not divide a width of 32"),
+        (("--layers", 0), "--layers: 0 is not possible"),
+        (("--architecture", "lama"), 'unknown architecture "lama"; did you mean "llama"?'),
+        (("--set", "optimizer.name=adamm"), "--set optimizer.name"),
+        (("--set", "epoch=3"), '--set epoch: there is no such setting; did you mean "epochs"?'),
+        (("--model", "some/where", "--layers", 2), "--layers: has no meaning beside --model"),
+        (("--tokenizer-from", "nowhere"), "nowhere: holds no tokenizer"),
+        (("--exclude-scope", "subject=P9"), 'no record has subject="P9"'),
+    ],
+)
 def test_a_setting_that_cannot_be_is_refused_by_memorise(
     cli: Cli, tmp_path: Path, words: tuple[object, ...], told: str
 ) -> None:
-    assert told in refused(cli, tmp_path / "out", "memorise", "--data", written(tmp_path, rows()), *words)
+    assert told in refused(cli, tmp_path / "out", "train", "--data", written(tmp_path, rows()), *words)
 
 
 def test_a_world_refuses_bad_settings_and_foreign_files(cli: Cli, tmp_path: Path) -> None:
-    assert 'unknown world "hopsital"; did you mean "hospital"?' in cli(
-        "world", "hopsital", "--out", tmp_path / "a.jsonl").line
-    assert "world hospital.patients: 2 is not possible" in cli(
-        "world", "hospital", "--patients", 2, "--out", tmp_path / "a.jsonl").line
-    assert 'unknown setting; did you mean "patients"?' in cli(
-        "world", "hospital", "--set", "patient=9", "--out", tmp_path / "a.jsonl").line
+    assert (
+        'unknown world "hopsital"; did you mean "hospital"?'
+        in cli("data", "generate", "hopsital", "--out", tmp_path / "a.jsonl").line
+    )
+    assert (
+        "world hospital.patients: 2 is not possible"
+        in cli("data", "generate", "hospital", "--patients", 2, "--out", tmp_path / "a.jsonl").line
+    )
+    assert (
+        'unknown setting; did you mean "patients"?'
+        in cli("data", "generate", "hospital", "--set", "patient=9", "--out", tmp_path / "a.jsonl").line
+    )
     assert list(tmp_path.iterdir()) == []
     mine = tmp_path / "mine.jsonl"
     mine.write_text("precious")
-    assert "exists and is not a world of ours" in cli("world", "hospital", "--preset", "tiny", "--out", mine).line
+    assert (
+        "exists and is not a world of ours"
+        in cli("data", "generate", "hospital", "--preset", "tiny", "--out", mine).line
+    )
     assert mine.read_text() == "precious"

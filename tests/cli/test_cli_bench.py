@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_builders import Cli
+
+from helpers.cli import Cli
 
 
-@pytest.mark.parametrize(("words", "seeds", "results"), [
-    ((), (), None), (("--seeds", "42,7", "--results", "x.md"), (42, 7), Path("x.md"))])
+@pytest.mark.parametrize(
+    ("words", "seeds", "results"), [((), (), None), (("--seeds", "42,7", "--results", "x.md"), (42, 7), Path("x.md"))]
+)
 def test_the_suite_gets_what_was_typed(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], seeds: tuple[int, ...], results: Path | None
 ) -> None:

@@ -6,21 +6,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_builders import Cli
 
 from expunge.bench.concepts.page import ORDER
 from expunge.cli.bench_concepts import ELSEWHERE, SUITES, module_of
+from helpers.cli import Cli
 
 FREE: dict[str, Any] = {"seeds": (), "only": (), "results": None, "workers": None}
 
 
 @pytest.mark.parametrize("name", sorted(SUITES))
-@pytest.mark.parametrize(("words", "changed"), [
-    ((), {}),
-    (("--seeds", "42,9", "--rows", "full,npo", "--workers", "3", "--results", "docs"),
-     {"seeds": (42, 9), "only": ("full", "npo"), "workers": 3, "results": Path("docs")})])
-def test_a_suite_gets_what_was_typed(cli: Cli, monkeypatch: pytest.MonkeyPatch, name: str, words: tuple[str, ...],
-                                     changed: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("words", "changed"),
+    [
+        ((), {}),
+        (
+            ("--seeds", "42,9", "--rows", "full,npo", "--workers", "3", "--results", "docs"),
+            {"seeds": (42, 9), "only": ("full", "npo"), "workers": 3, "results": Path("docs")},
+        ),
+    ],
+)
+def test_a_suite_gets_what_was_typed(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, name: str, words: tuple[str, ...], changed: dict[str, Any]
+) -> None:
     kind = name if name in ELSEWHERE else "concepts"
 
     def suite(**given: Any) -> dict[str, Any]:
@@ -52,10 +59,14 @@ def test_every_suite_has_its_place_on_the_page() -> None:
     assert set(SUITES) - {"which-objective", "medforget"} <= set(ORDER)  # those have pages of their own
 
 
-@pytest.mark.parametrize(("words", "line"), [
-    (("--preset", "smok"), 'unknown preset "smok"; did you mean "smoke"?'),
-    (("--seeds", "4,x"), '--seeds: "4,x" is not a list of numbers'),
-    (("--preset", "smoke", "--rows", "npx"), 'unknown row "npx"; did you mean "npo"?')])
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("--preset", "smok"), 'unknown preset "smok"; did you mean "smoke"?'),
+        (("--seeds", "4,x"), '--seeds: "4,x" is not a list of numbers'),
+        (("--preset", "smoke", "--rows", "npx"), 'unknown row "npx"; did you mean "npo"?'),
+    ],
+)
 def test_a_wrong_word_is_told_in_one_line(cli: Cli, words: tuple[str, ...], line: str) -> None:
     found = cli("bench", "dual-ablation", *words)
     assert found.code == 2

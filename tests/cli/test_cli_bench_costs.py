@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_builders import Cli
+
+from helpers.cli import Cli
 
 
-@pytest.mark.parametrize(("words", "work"), [
-    ((), Path("runs") / "bench-growth"), (("--work", "w"), Path("w"))])
+@pytest.mark.parametrize(("words", "work"), [((), Path("runs") / "bench-growth"), (("--work", "w"), Path("w"))])
 def test_growth_writes_where_it_is_told_and_shows_the_slopes(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], work: Path
 ) -> None:

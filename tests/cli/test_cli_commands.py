@@ -11,12 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
-from cli_builders import TARGET, Cli, full_disk
 
 from expunge.cli import main
 from expunge.corpus import Corpus
 from expunge.engine.recipe import Recipe
 from expunge.scope import Scope
+from helpers.cli import TARGET, Cli, full_disk
 
 SIZE = ("--layers", 1, "--width", 32, "--heads", 2, "--vocabulary", 400, "--context", 128, "--epochs", 1)
 FAST = ("--recipe", "grad_diff", "--set", "batch.forget=4", "--set", "batch.retain=4", "--set", "train.rank=2")
@@ -36,13 +36,41 @@ def run(world: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 def unlearning(world: Path, model: Path, out: Path, steps: int, *more: object) -> tuple[object, ...]:
-    return ("unlearn", "--model", model, "--data", world, "--scope", TARGET, *FAST, "--set", f"steps={steps}",
-            "--out", out, *more)
+    return (
+        "unlearn",
+        "--model",
+        model,
+        "--data",
+        world,
+        "--scope",
+        TARGET,
+        *FAST,
+        "--set",
+        f"steps={steps}",
+        "--out",
+        out,
+        *more,
+    )
 
 
 def test_world_writes_records_and_how_to_make_them_again(cli: Cli, tmp_path: Path) -> None:
-    words = ("world", "hospital", "--preset", "tiny", "--patients", 8, "--seed", 5, "--twins-for", "patient:P-0001-001",
-             "--set", "twins_per_target=2", "--out", tmp_path / "new" / "r.jsonl")
+    words = (
+        "data",
+        "generate",
+        "hospital",
+        "--preset",
+        "tiny",
+        "--patients",
+        8,
+        "--seed",
+        5,
+        "--controls-for",
+        "patient:P-0001-001",
+        "--set",
+        "controls_per_target=2",
+        "--out",
+        tmp_path / "new" / "r.jsonl",
+    )
     found = cli(*words, "--json").json
     corpus = Corpus.load(tmp_path / "new" / "r.jsonl")
     told = json.loads((tmp_path / "new" / "world.json").read_text())
@@ -56,11 +84,15 @@ def test_world_writes_records_and_how_to_make_them_again(cli: Cli, tmp_path: Pat
 
 
 def test_memorise_reports_what_was_learnt_and_does_not_repeat_it(cli: Cli, world: Path, tmp_path: Path) -> None:
-    words = ("memorise", "--data", world, *SIZE, "--out", tmp_path / "m")
+    words = ("train", "--data", world, *SIZE, "--out", tmp_path / "m")
     found = cli(*words, "--json")
     assert found.code == 0
     assert {k: found.json[k] for k in ("records", "left_out", "reached", "epoch")} == {
-        "records": 309, "left_out": 0, "reached": False, "epoch": 1}
+        "records": 309,
+        "left_out": 0,
+        "reached": False,
+        "epoch": 1,
+    }
     assert found.line.startswith("memorising: 100%, ")
     before = files(tmp_path / "m")
     again = cli(*words)
@@ -73,18 +105,31 @@ def test_memorise_reports_what_was_learnt_and_does_not_repeat_it(cli: Cli, world
     assert files(tmp_path / "m") == before
 
 
-def test_scope_out_leaves_out_every_record_of_the_scope(cli: Cli, world: Path, model: Path, tmp_path: Path) -> None:
-    removed = Scope.parse(TARGET).resolve(Corpus.load(world)).removed
-    found = cli("memorise", "--data", world, "--scope-out", TARGET, "--tokenizer-from", model, *SIZE,
-                "--set", "optimiser.lr=0.001", "--out", tmp_path / "m", "--json").json
+def test_exclude_scope_leaves_out_every_record_of_the_scope(cli: Cli, world: Path, model: Path, tmp_path: Path) -> None:
+    removed = Scope.parse(TARGET).resolve(Corpus.load(world)).excluded_ids
+    found = cli(
+        "train",
+        "--data",
+        world,
+        "--exclude-scope",
+        TARGET,
+        "--tokenizer-from",
+        model,
+        *SIZE,
+        "--set",
+        "optimizer.lr=0.001",
+        "--out",
+        tmp_path / "m",
+        "--json",
+    ).json
     assert (found["records"], found["left_out"]) == (309 - len(removed), len(removed))
-    settings = json.loads((tmp_path / "m" / "memorise.json").read_text())["about"]["settings"]
-    assert settings["optimiser"]["lr"] == 0.001
+    settings = json.loads((tmp_path / "m" / "train.json").read_text())["about"]["settings"]
+    assert settings["optimizer"]["lr"] == 0.001
     assert (tmp_path / "m" / "tokenizer.json").read_bytes() == (model / "tokenizer.json").read_bytes()
 
 
 def test_memorise_goes_on_from_a_model(cli: Cli, world: Path, model: Path, tmp_path: Path) -> None:
-    found = cli("memorise", "--data", world, "--model", model, "--epochs", 1, "--out", tmp_path / "m", "--json")
+    found = cli("train", "--data", world, "--model", model, "--epochs", 1, "--out", tmp_path / "m", "--json")
     assert found.code == 0
     shape = json.loads((tmp_path / "m" / "config.json").read_text())
     assert (shape["num_hidden_layers"], shape["hidden_size"]) == (2, 32)
@@ -94,7 +139,11 @@ def test_unlearn_shows_steps_and_losses(cli: Cli, world: Path, model: Path, tmp_
     found = cli(*unlearning(world, model, tmp_path / "u", 3, "--json"))
     assert found.code == 0
     assert {k: found.json[k] for k in ("method", "steps", "seed", "out")} == {
-        "method": "grad_diff", "steps": 3, "seed": 42, "out": str(tmp_path / "u")}
+        "method": "grad_diff",
+        "steps": 3,
+        "seed": 42,
+        "out": str(tmp_path / "u"),
+    }
     assert found.json["split"]["targets"] == [TARGET]
     last = found.err.splitlines()[-1]
     assert last.startswith("unlearning: 100%, step 3 of 3, forget loss ")
@@ -126,8 +175,21 @@ def test_a_folder_with_another_run_is_refused(cli: Cli, world: Path, model: Path
 
 
 def test_an_audit_that_does_not_pass_exits_3(cli: Cli, world: Path, model: Path, run: Path, tmp_path: Path) -> None:
-    words = ("audit", "--original", model, "--unlearned", run, "--retrained", model, "--data", world, "--scope", TARGET,
-             "--out", tmp_path / "a")
+    words = (
+        "audit",
+        "--original",
+        model,
+        "--unlearned",
+        run,
+        "--retrained",
+        model,
+        "--data",
+        world,
+        "--scope",
+        TARGET,
+        "--out",
+        tmp_path / "a",
+    )
     found = cli(*words, "--json")
     assert found.code == 3  # a model that knows nothing cannot be shown to have forgotten
     assert found.json["verdict"] in ("failed", "inconclusive")
@@ -135,8 +197,9 @@ def test_an_audit_that_does_not_pass_exits_3(cli: Cli, world: Path, model: Path,
     assert found.json["entries"] == written["entries"]
     assert found.json["sentence"] == written["verdict"]["sentence"]
     assert found.err.splitlines()[0].startswith("auditing:   0%, asking the original model")
-    refused = cli("audit", "--original", model, "--unlearned", model, "--data", world, "--scope", TARGET,
-                  "--out", tmp_path / "a")
+    refused = cli(
+        "audit", "--original", model, "--unlearned", model, "--data", world, "--scope", TARGET, "--out", tmp_path / "a"
+    )
     assert refused.code == 2
     assert "holds the audit of another model or scope" in refused.line
 
@@ -145,8 +208,20 @@ def test_an_audit_that_does_not_pass_exits_3(cli: Cli, world: Path, model: Path,
 def test_an_audit_of_other_untouched_records_than_those_of_the_run_is_refused(
     cli: Cli, world: Path, model: Path, run: Path, tmp_path: Path, more: tuple[object, ...]
 ) -> None:
-    refused = cli("audit", "--original", model, "--unlearned", run, "--data", world, "--scope", TARGET, *more,
-                  "--out", tmp_path / "a")
+    refused = cli(
+        "audit",
+        "--original",
+        model,
+        "--unlearned",
+        run,
+        "--data",
+        world,
+        "--scope",
+        TARGET,
+        *more,
+        "--out",
+        tmp_path / "a",
+    )
     assert refused.code == 2
     assert "was unlearned with other records, another scope or another seed" in refused.line
     assert f'--scope "{TARGET}"' in refused.line
@@ -157,10 +232,14 @@ def test_an_audit_is_not_written_among_other_files(
     cli: Cli, world: Path, model: Path, run: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "mine.txt").write_text("precious")
-    for out, told in ((tmp_path, "is not empty and holds no audit"), (run, "is not empty and holds no audit"),
-                      (tmp_path / "mine.txt", "is a file")):
-        refused = cli("audit", "--original", model, "--unlearned", run, "--data", world, "--scope", TARGET,
-                      "--out", out)
+    for out, told in (
+        (tmp_path, "is not empty and holds no audit"),
+        (run, "is not empty and holds no audit"),
+        (tmp_path / "mine.txt", "is a file"),
+    ):
+        refused = cli(
+            "audit", "--original", model, "--unlearned", run, "--data", world, "--scope", TARGET, "--out", out
+        )
         assert refused.code == 2
         assert told in refused.line
     assert files(tmp_path) == {"mine.txt": b"precious"}
@@ -175,19 +254,19 @@ def test_identifiers_are_proposed_by_subject(cli: Cli, world: Path) -> None:
 
 def test_a_full_disk_leaves_no_half_written_world(cli: Cli, tmp_path: Path) -> None:
     with full_disk():
-        refused = cli("world", "hospital", "--preset", "tiny", "--out", tmp_path / "r.jsonl")
+        refused = cli("data", "generate", "hospital", "--preset", "tiny", "--out", tmp_path / "r.jsonl")
     assert refused.code == 2
     assert "r.jsonl: could not be written (File too large); free some space" in refused.line
     assert files(tmp_path) == {}
 
 
 def test_a_full_disk_leaves_no_half_written_model(cli: Cli, world: Path, tmp_path: Path) -> None:
-    words = ("memorise", "--data", world, *SIZE, "--out", tmp_path / "m")
+    words = ("train", "--data", world, *SIZE, "--out", tmp_path / "m")
     with full_disk():
         refused = cli(*words)
     assert refused.code == 2
     assert refused.err.splitlines()[-1].startswith(f"error: {tmp_path / 'm'}: the model could not be saved")
-    assert set(files(tmp_path / "m")) == {"memorise.json"}
+    assert set(files(tmp_path / "m")) == {"train.json"}
     assert cli(*words).code == 0
     assert (tmp_path / "m" / "model.safetensors").is_file()
 
@@ -209,9 +288,13 @@ def test_ctrl_c_keeps_a_checkpoint_and_the_same_command_finishes(
 ) -> None:
     out, steps = tmp_path / "u", 60
     words = [str(word) for word in unlearning(world, model, out, steps)]
-    process = subprocess.Popen([sys.executable, "-c", "import sys; from expunge.cli import main; sys.exit(main())",
-                                *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               env={**os.environ, "EXPUNGE_THREADS": "1"})
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import sys; from expunge.cli import main; sys.exit(main())", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "EXPUNGE_THREADS": "1"},
+    )
     limit = time.monotonic() + 120
     while not (out / "events.jsonl").is_file() or not (out / "events.jsonl").read_text():
         assert process.poll() is None, process.communicate()

@@ -9,22 +9,23 @@ import time
 from pathlib import Path
 
 import pytest
-from cli_builders import TARGET, Cli
 
 from expunge.cli import demo as room
-from expunge.cli.demo import Size, clear, run_demo
-from expunge.cli.watch import Watch
+from expunge.cli.demo import DemoSize, clear, run_demo
+from expunge.cli.progress import Progress
 from expunge.errors import InputError
+from helpers.cli import TARGET, Cli
 
-SMALL = Size("tiny", {"layers": 1, "width": 32, "heads": 2, "vocabulary": 400}, {"share": 0.99, "epochs": 2},
-             ("steps=3",))
+SMALL = DemoSize(
+    "tiny", {"layers": 1, "width": 32, "heads": 2, "vocabulary": 400}, {"share": 0.99, "epochs": 2}, ("steps=3",)
+)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished demo."""
     out = tmp_path_factory.mktemp("demo") / "demo"
-    run_demo(out, 42, Watch(io.StringIO()), SMALL)
+    run_demo(out, 42, Progress(io.StringIO()), SMALL)
     return out
 
 
@@ -37,7 +38,7 @@ def test_the_demo_leaves_every_stage(folder: Path) -> None:
     assert {p.name for p in folder.iterdir()} == set(room.PARTS)
     assert json.loads((folder / "unlearned" / "run.json").read_text())["status"] == "finished"
     assert "<html" in (folder / "report.html").read_text()
-    original, retrained = (json.loads((folder / r / "memorise.json").read_text()) for r in ("original", "retrained"))
+    original, retrained = (json.loads((folder / r / "train.json").read_text()) for r in ("original", "retrained"))
     assert original["about"]["settings"] == retrained["about"]["settings"]
     first, second = ((folder / r / "tokenizer.json").read_bytes() for r in ("original", "retrained"))
     assert first == second
@@ -55,7 +56,7 @@ def test_the_object_holds_the_numbers_of_the_audit_and_the_exit_code_its_verdict
     assert found["choice"] == audit["aggregates"]["choice"]
     assert found["membership_auc"] == audit["membership_auc"]["loss"]
     assert found["membership_auc_entropy"] == audit["membership_auc"]["entropy"]
-    assert set(found["retention"]) == {"same_institution", "elsewhere", "untouched"}
+    assert set(found["retention"]) == {"same_institution", "elsewhere", "retain_heldout"}
     assert set(found["standing"]) == {"loss", "entropy", "of", "inside", "p"}
     assert found["standing"]["of"] == 41
     assert found["seconds"] > 0
@@ -69,7 +70,7 @@ def test_a_finished_demo_is_shown_again_at_once(cli: Cli, folder: Path) -> None:
     assert time.process_time() - started < 1
     assert {f: f.stat().st_mtime_ns for f in folder.rglob("*")} == before
     assert shown.err == ""
-    assert "rank among never-seen twins, by loss (1 = known)" in shown.out
+    assert "rank among never-seen controls, by loss (1 = known)" in shown.out
     assert shown.out.splitlines()[-1] == f"report: {folder / 'report.html'}"
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from importlib.metadata import version
 
 import pytest
-from cli_builders import Cli
 
-from expunge.cli.doctor import Package, packages, satisfies
+from expunge.cli.doctor import PackageState, packages, satisfies
+from helpers.cli import Cli
 
 
 def test_requirements_are_compared_with_what_is_installed() -> None:
     found = packages(["numpy>=2", "no-such-package-at-all<3,>=1", 'no-such-either; extra == "dev"', "numpy==0.1"])
-    assert found[0] == Package("numpy", ">=2", version("numpy"))
+    assert found[0] == PackageState("numpy", ">=2", version("numpy"))
     assert [p.state for p in found] == ["ok", "missing", "missing (optional: dev)", "another version"]
     assert [(p.name, p.wanted) for p in found[1:3]] == [("no-such-package-at-all", "<3,>=1"), ("no-such-either", "")]
 
@@ -22,8 +22,10 @@ def test_an_extra_of_ours_and_extras_of_others_are_no_packages() -> None:
     assert [(p.name, p.wanted, p.state) for p in found] == [("numpy", ">=2", "ok")]
 
 
-@pytest.mark.parametrize(("found", "wanted", "right"), [
-    ("2.13.0+cpu", "==2.13.0", True), ("2.12.1", "==2.13.0", False), ("6.0", "<6,>=5.20", False), ("1", "", True)])
+@pytest.mark.parametrize(
+    ("found", "wanted", "right"),
+    [("2.13.0+cpu", "==2.13.0", True), ("2.12.1", "==2.13.0", False), ("6.0", "<6,>=5.20", False), ("1", "", True)],
+)
 def test_versions_are_compared_as_pip_does(found: str, wanted: str, right: bool) -> None:
     assert satisfies(found, wanted) is right
 
@@ -32,7 +34,11 @@ def test_a_sound_installation_passes(cli: Cli) -> None:
     found = cli("doctor", "--json")
     assert (found.code, found.json["ok"], found.json["problems"]) == (0, True, [])
     assert found.json["packages"]["torch"] == {
-        "wanted": "==2.13.0", "found": version("torch"), "state": "ok", "required": True}
+        "wanted": "==2.13.0",
+        "found": version("torch"),
+        "state": "ok",
+        "required": True,
+    }
     machine = found.json["machine"]
     assert machine["cores"] >= 1
     assert machine["threads"]
@@ -41,8 +47,10 @@ def test_a_sound_installation_passes(cli: Cli) -> None:
 
 
 def test_a_missing_requirement_exits_1_and_is_named(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("expunge.cli.doctor.requires", lambda _: [
-        "numpy>=2", "no-such-package-at-all>=1", 'no-such-either>=1; extra == "dev"'])
+    monkeypatch.setattr(
+        "expunge.cli.doctor.requires",
+        lambda _: ["numpy>=2", "no-such-package-at-all>=1", 'no-such-either>=1; extra == "dev"'],
+    )
     found = cli("doctor", "--json")
     assert found.code == 1
     assert found.json["problems"] == ["no-such-package-at-all>=1: missing"]

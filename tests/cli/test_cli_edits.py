@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cli_builders import TARGET, Cli
+from helpers.cli import TARGET, Cli
 
 
 def test_an_edit_runs_and_says_what_it_edited(cli: Cli, world: Path, model: Path, tmp_path: Path) -> None:
@@ -19,7 +19,7 @@ def test_an_edit_runs_and_says_what_it_edited(cli: Cli, world: Path, model: Path
 
 
 def test_plan_and_lists_know_edits(cli: Cli, world: Path, model: Path) -> None:
-    planned = cli("plan", "--model", model, "--data", world, "--scope", TARGET, "--recipe", "manu")
+    planned = cli("estimate", "--model", model, "--data", world, "--scope", TARGET, "--recipe", "manu")
     assert planned.code == 0
     assert "manu edits weights at once" in planned.out
     for kind in ("methods", "recipes"):

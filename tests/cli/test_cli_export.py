@@ -6,20 +6,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from cli_builders import Cli
 
 from expunge.corpus import Corpus
+from helpers.cli import Cli
 
 
 def test_the_forget_set_of_a_level_is_a_scope(cli: Cli, world: Path, model: Path, tmp_path: Path) -> None:
     pytest.importorskip("PIL", reason="an export needs Pillow for the grey picture of records without one")
     some = [r for r in Corpus.load(world).trained if len(r.path) >= 2][:60]
-    records = Corpus.of([replace(r, attributes={"level": "patient_level", "set": "forget" if k < 6 else "retain"})
-                         for k, r in enumerate(some)])
+    records = Corpus.of(
+        [
+            replace(r, attributes={"level": "patient_level", "set": "forget" if k < 6 else "retain"})
+            for k, r in enumerate(some)
+        ]
+    )
     source = records.save(tmp_path / "rows.jsonl")
     done = cli("data", "export", "--layout", "medforget", "--data", source, "--out", tmp_path / "out", "--json")
     assert (done.code, done.json["sets"]) == (0, {"patient_level/forget": 6, "patient_level/retain": 54})
-    plan = ("plan", "--model", model, "--data", tmp_path / "out", "--recipe", "grad_diff", "--json", "--scope")
+    plan = ("estimate", "--model", model, "--data", tmp_path / "out", "--recipe", "grad_diff", "--json", "--scope")
     planned = cli(*plan, "level=patient_level and set=forget")
     assert (planned.code, planned.json["split"]["forget"]) == (0, 6)
     wrong = cli(*plan, "level=study_level")

@@ -6,15 +6,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_builders import TARGET, Cli
 
-SHORT = ("--recipe", "npo", "--set", "steps=3", "--set", "batch.forget=4", "--set", "batch.retain=8",
-         "--set", "privacy.epsilon=4")
+from helpers.cli import TARGET, Cli
+
+SHORT = (
+    "--recipe",
+    "npo",
+    "--set",
+    "steps=3",
+    "--set",
+    "batch.forget=4",
+    "--set",
+    "batch.retain=8",
+    "--set",
+    "privacy.epsilon=4",
+)
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("expunge.engine.calibrate.SECONDS", 0.02)
+    monkeypatch.setattr("expunge.engine.estimate.timing.SECONDS", 0.02)
 
 
 def test_a_private_run_prints_epsilon_and_its_claims(cli: Cli, world: Path, model: Path, tmp_path: Path) -> None:
@@ -33,7 +44,7 @@ def test_a_private_run_prints_epsilon_and_its_claims(cli: Cli, world: Path, mode
 
 
 def test_a_plan_foretells_it(cli: Cli, world: Path, model: Path) -> None:
-    words = ("plan", "--model", model, "--data", world, "--scope", TARGET, *SHORT)
+    words = ("estimate", "--model", model, "--data", world, "--scope", TARGET, *SHORT)
     result = cli(*words)
     assert (result.code, result.err) == (0, "")
     assert "privacy: epsilon = 3.99" in result.out
@@ -44,7 +55,7 @@ def test_a_plan_foretells_it(cli: Cli, world: Path, model: Path) -> None:
 
 
 def test_what_cannot_be_private_is_one_line(cli: Cli, world: Path, model: Path, tmp_path: Path) -> None:
-    for command, more in (("unlearn", ("--out", tmp_path / "run")), ("plan", ())):
+    for command, more in (("unlearn", ("--out", tmp_path / "run")), ("estimate", ())):
         result = cli(command, "--model", model, "--data", world, "--scope", TARGET, "--set", "privacy.epsilon=4", *more)
         assert result.code == 2
         assert "recipe: method: twin makes its targets" in result.line

@@ -6,15 +6,18 @@ import json
 from pathlib import Path
 
 import pytest
-from cli_builders import Cli
+
+from helpers.cli import Cli
 
 QUESTION = {"question": "Which knot holds?", "opa": "reef", "opb": "bowline", "opc": "hitch", "opd": "splice"}
 
 
 def questions(path: Path) -> Path:
-    rows = [QUESTION | {"id": "a", "cop": 4, "subject_name": "Surgery"},
-            QUESTION | {"id": "b", "cop": 1, "subject_name": "Anatomy"},
-            QUESTION | {"id": "c", "cop": 7, "subject_name": "Anatomy"}]
+    rows = [
+        QUESTION | {"id": "a", "cop": 4, "subject_name": "Surgery"},
+        QUESTION | {"id": "b", "cop": 1, "subject_name": "Anatomy"},
+        QUESTION | {"id": "c", "cop": 7, "subject_name": "Anatomy"},
+    ]
     path.write_text("\n".join(map(json.dumps, rows)))
     return path
 

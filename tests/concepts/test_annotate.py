@@ -11,17 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expunge.concepts.annotate import STOP, Annotator, Span
-from expunge.concepts.dictionary import Dictionary, Entry
-from expunge.concepts.spelling import american, how, key, plurals, roman
-from expunge.concepts.stop import read_stop
-from expunge.concepts.words import words
+from expunge.concepts.dictionary import Dictionary, DictionaryEntry
+from expunge.concepts.normalize import american, how, key, plurals, roman
+from expunge.concepts.stopwords import read_stop
+from expunge.concepts.tokenizer import words
 from expunge.errors import InputError
 
 
 def annotator(*names: str, **given: object) -> Annotator:
     """Concept `X:<name>` for each name, on level L3 unless written `name=L4`."""
     pairs = [name.partition("=")[::2] for name in names]
-    return Annotator(Dictionary.of(Entry(name, f"X:{name}", level or "L3") for name, level in pairs), **given)  # type: ignore[arg-type]
+    return Annotator(Dictionary.of(DictionaryEntry(name, f"X:{name}", level or "L3") for name, level in pairs), **given)  # type: ignore[arg-type]
 
 
 def found(text: str, *names: str) -> list[tuple[str, str]]:
@@ -29,59 +29,69 @@ def found(text: str, *names: str) -> list[tuple[str, str]]:
     return [(span.text, span.variant) for span in annotator(*names).annotate(text)]
 
 
-@pytest.mark.parametrize(("name", "text", "there", "variant"), [
-    ("appendectomy", "An Appendectomy.", "Appendectomy", ""),
-    ("breast cancer", "breast\n   cancer", "breast\n   cancer", ""),
-    ("cat-scratch disease", "cat scratch disease", "cat scratch disease", ""),
-    ("Guillain-Barre syndrome", "Guillain–Barré syndrome", "Guillain–Barré syndrome", ""),
-    ("Sjögren syndrome", "SJO\u0308GREN SYNDROME", "SJO\u0308GREN SYNDROME", ""),
-    ("TGF-beta deficiency", "TGF-β deficiency", "TGF-β deficiency", ""),
-    ("skin disease", "two skin diseases here", "skin diseases", "number"),
-    ("Metastases", "a metastasis", "metastasis", "number"),
-    ("Biopsy", "biopsies", "biopsies", "number"),
-    ("vertebra", "vertebrae", "vertebrae", "number"),
-    ("appendix", "appendices", "appendices", "number"),
-    ("esophageal tumor", "oesophageal tumours", "oesophageal tumours", "number+spelling"),
-    ("anemia", "anaemia", "anaemia", "spelling"),
-    ("gastroesophageal reflux", "gastro-oesophageal reflux", "gastro-oesophageal reflux", "spelling"),
-    ("Parkinson disease", "Parkinson’s disease", "Parkinson’s disease", "possessive"),
-    ("Parkinson's disease", "Parkinson disease", "Parkinson disease", "possessive"),
-    ("Diabetes Mellitus, Type 2", "diabetes mellitus type II", "diabetes mellitus type II", "numeral+punctuation"),
-    ("type I collagen", "type 1 collagen", "type 1 collagen", "numeral"),
-    ("Diabetes, Type 1", "type 1 diabetes", "type 1 diabetes", "order"),
-    ("breast cancer", "cancer of the breast", "cancer of the breast", "order"),
-    ("agenesis of the corpus callosum", "corpus callosum agenesis", "corpus callosum agenesis", "order"),
-    ("Osteopetrosis autosomal recessive 4", "autosomal recessive osteopetrosis 4",
-     "autosomal recessive osteopetrosis 4", "order"),
-    ("heart disease", "heart disorders", "heart disorders", "synonym"),
-    ("glycogen storage disease V", "glycogen storage disease type V", "glycogen storage disease type V", "type"),
-    ("Usher syndrome type 1", "Usher syndrome, type 1", "Usher syndrome, type 1", "punctuation"),
-    ("appendicitis (disorder)", "appendicitis", "appendicitis", ""),
-    ("St. Louis encephalitis", "St. Louis encephalitis", "St. Louis encephalitis", ""),
-])
+@pytest.mark.parametrize(
+    ("name", "text", "there", "variant"),
+    [
+        ("appendectomy", "An Appendectomy.", "Appendectomy", ""),
+        ("breast cancer", "breast\n   cancer", "breast\n   cancer", ""),
+        ("cat-scratch disease", "cat scratch disease", "cat scratch disease", ""),
+        ("Guillain-Barre syndrome", "Guillain–Barré syndrome", "Guillain–Barré syndrome", ""),
+        ("Sjögren syndrome", "SJO\u0308GREN SYNDROME", "SJO\u0308GREN SYNDROME", ""),
+        ("TGF-beta deficiency", "TGF-β deficiency", "TGF-β deficiency", ""),
+        ("skin disease", "two skin diseases here", "skin diseases", "number"),
+        ("Metastases", "a metastasis", "metastasis", "number"),
+        ("Biopsy", "biopsies", "biopsies", "number"),
+        ("vertebra", "vertebrae", "vertebrae", "number"),
+        ("appendix", "appendices", "appendices", "number"),
+        ("esophageal tumor", "oesophageal tumours", "oesophageal tumours", "number+spelling"),
+        ("anemia", "anaemia", "anaemia", "spelling"),
+        ("gastroesophageal reflux", "gastro-oesophageal reflux", "gastro-oesophageal reflux", "spelling"),
+        ("Parkinson disease", "Parkinson’s disease", "Parkinson’s disease", "possessive"),
+        ("Parkinson's disease", "Parkinson disease", "Parkinson disease", "possessive"),
+        ("Diabetes Mellitus, Type 2", "diabetes mellitus type II", "diabetes mellitus type II", "numeral+punctuation"),
+        ("type I collagen", "type 1 collagen", "type 1 collagen", "numeral"),
+        ("Diabetes, Type 1", "type 1 diabetes", "type 1 diabetes", "order"),
+        ("breast cancer", "cancer of the breast", "cancer of the breast", "order"),
+        ("agenesis of the corpus callosum", "corpus callosum agenesis", "corpus callosum agenesis", "order"),
+        (
+            "Osteopetrosis autosomal recessive 4",
+            "autosomal recessive osteopetrosis 4",
+            "autosomal recessive osteopetrosis 4",
+            "order",
+        ),
+        ("heart disease", "heart disorders", "heart disorders", "synonym"),
+        ("glycogen storage disease V", "glycogen storage disease type V", "glycogen storage disease type V", "type"),
+        ("Usher syndrome type 1", "Usher syndrome, type 1", "Usher syndrome, type 1", "punctuation"),
+        ("appendicitis (disorder)", "appendicitis", "appendicitis", ""),
+        ("St. Louis encephalitis", "St. Louis encephalitis", "St. Louis encephalitis", ""),
+    ],
+)
 def test_a_name_is_found_as_people_write_it(name: str, text: str, there: str, variant: str) -> None:
     assert found(text, name) == [(there, variant)]
 
 
-@pytest.mark.parametrize(("name", "text"), [
-    ("ovary", "bovary ovaryx"),                            # within a word
-    ("breast cancer", "a lump in the breast. Cancer?"),    # over the end of a sentence
-    ("breast cancer", "breast\n\ncancer"),                 # over a paragraph
-    ("lung disease", "heart, lung, disease"),              # over a comma
-    ("Hodgkin lymphoma", "non-Hodgkin lymphoma"),
-    ("Hodgkin lymphoma", "non Hodgkin lymphoma"),
-    ("eclampsia", "pre-eclampsia"),
-    ("MS", "Ms Smith, ms"),                                # abbreviations in capitals only
-    ("TMD", "tmd Tmd"),
-    ("Pb", "PB pb"),                                       # under three letters: as it is written
-    ("ammonium", "ammonia"),
-    ("colon", "cola"),
-    ("chromosome 10", "chromosome X"),
-    ("virus hepatitis", "hepatitis virus"),                # two words turn round only with "of" or a comma
-    ("type 1 diabetes of 2", "type 2 diabetes of 1"),      # numbers keep their order
-    ("Cushing disease", "Cushing syndrome"),
-    ("disease", "disorder"),                               # one word alone has no synonym
-])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ovary", "bovary ovaryx"),  # within a word
+        ("breast cancer", "a lump in the breast. Cancer?"),  # over the end of a sentence
+        ("breast cancer", "breast\n\ncancer"),  # over a paragraph
+        ("lung disease", "heart, lung, disease"),  # over a comma
+        ("Hodgkin lymphoma", "non-Hodgkin lymphoma"),
+        ("Hodgkin lymphoma", "non Hodgkin lymphoma"),
+        ("eclampsia", "pre-eclampsia"),
+        ("MS", "Ms Smith, ms"),  # abbreviations in capitals only
+        ("TMD", "tmd Tmd"),
+        ("Pb", "PB pb"),  # under three letters: as it is written
+        ("ammonium", "ammonia"),
+        ("colon", "cola"),
+        ("chromosome 10", "chromosome X"),
+        ("virus hepatitis", "hepatitis virus"),  # two words turn round only with "of" or a comma
+        ("type 1 diabetes of 2", "type 2 diabetes of 1"),  # numbers keep their order
+        ("Cushing disease", "Cushing syndrome"),
+        ("disease", "disorder"),  # one word alone has no synonym
+    ],
+)
 def test_what_is_not_the_name_is_not_found(name: str, text: str) -> None:
     assert found(text, name) == []
 
@@ -89,7 +99,12 @@ def test_what_is_not_the_name_is_not_found(name: str, text: str) -> None:
 def test_an_abbreviation_is_found_in_capitals_and_with_a_plural_s() -> None:
     text = "MS, TMD; two MRIs and CTs. All ALL patients."
     assert [span.text for span in annotator("MS", "TMD", "MRI", "CT", "ALL").annotate(text)] == [
-        "MS", "TMD", "MRIs", "CTs", "ALL"]
+        "MS",
+        "TMD",
+        "MRIs",
+        "CTs",
+        "ALL",
+    ]
 
 
 def test_an_abbreviation_that_is_an_everyday_word_is_not_trusted_among_capitals() -> None:
@@ -99,7 +114,10 @@ def test_an_abbreviation_that_is_an_everyday_word_is_not_trusted_among_capitals(
 def test_the_longest_name_wins_and_spans_do_not_overlap() -> None:
     names = ("cancer", "breast cancer", "cancer treatment", "breast")
     assert [t for t, _ in found("breast cancer treatment, cancer treatment, breast", *names)] == [
-        "breast cancer", "cancer treatment", "breast"]
+        "breast cancer",
+        "cancer treatment",
+        "breast",
+    ]
 
 
 def test_a_turned_name_does_not_cut_a_name_in_order() -> None:
@@ -107,11 +125,17 @@ def test_a_turned_name_does_not_cut_a_name_in_order() -> None:
 
 
 def test_a_name_of_several_concepts_gives_all_ids_and_the_highest_level() -> None:
-    dictionary = Dictionary.of([
-        Entry("cold", "B:2", "L2"), Entry("Cold", "A:1", "L4"), Entry("colds", "C:3"), Entry("Cold (finding)", "D:4")])
+    dictionary = Dictionary.of(
+        [
+            DictionaryEntry("cold", "B:2", "L2"),
+            DictionaryEntry("Cold", "A:1", "L4"),
+            DictionaryEntry("colds", "C:3"),
+            DictionaryEntry("Cold (finding)", "D:4"),
+        ]
+    )
     (span,) = Annotator(dictionary).annotate("a cold")
     assert span == Span(2, 6, "cold", ("A:1", "B:2", "C:3", "D:4"), "L4")
-    assert Annotator(Dictionary.of([Entry("cold", "B:2")])).annotate("cold")[0].level is None
+    assert Annotator(Dictionary.of([DictionaryEntry("cold", "B:2")])).annotate("cold")[0].level is None
 
 
 def test_stop_words_are_passed_over_in_both_numbers_and_more_can_be_added() -> None:
@@ -119,8 +143,13 @@ def test_stop_words_are_passed_over_in_both_numbers_and_more_can_be_added() -> N
     text = "Leads will lead to genes of skin cancer"
     assert [s.text for s in annotator(*names).annotate(text)] == ["genes", "skin cancer"]
     assert [s.text for s in annotator(*names, stop=STOP | {"Gene", "SKIN CANCER"}).annotate(text)] == []
-    assert [s.text for s in annotator(*names, stop=()).annotate(text)] == ["Leads", "will", "lead", "genes",
-                                                                           "skin cancer"]
+    assert [s.text for s in annotator(*names, stop=()).annotate(text)] == [
+        "Leads",
+        "will",
+        "lead",
+        "genes",
+        "skin cancer",
+    ]
     assert annotator("lead").annotate("lead") == ()
 
 
@@ -144,9 +173,32 @@ def test_a_stop_file_has_one_name_per_line(tmp_path: Path) -> None:
         read_stop(tmp_path)
 
 
-PIECES = st.sampled_from(["breast cancer", "Breast  Cancers", "cancer of the breast", "ﬁbrosis", "fibroses", "ANÆMIA",
-                          "e\u0301clair", "éclairs", "🙂", "👩‍⚕️", " ", "\n", "\u00a0", ", ", ". ", "-", "’s", "ß",
-                          "no ", "x", "type II diabetes", "\u200b"])
+PIECES = st.sampled_from(
+    [
+        "breast cancer",
+        "Breast  Cancers",
+        "cancer of the breast",
+        "ﬁbrosis",
+        "fibroses",
+        "ANÆMIA",
+        "e\u0301clair",
+        "éclairs",
+        "🙂",
+        "👩‍⚕️",
+        " ",
+        "\n",
+        "\u00a0",
+        ", ",
+        ". ",
+        "-",
+        "’s",
+        "ß",
+        "no ",
+        "x",
+        "type II diabetes",
+        "\u200b",
+    ]
+)
 SHARED = annotator("breast cancer", "fibrosis", "éclair", "diabetes type 2", "anæmia", "x-ray")
 
 
@@ -156,10 +208,10 @@ def test_spans_are_slices_of_the_text_in_order_and_never_touch_half_a_word(text:
     last = 0
     for span in SHARED.annotate(text):
         assert last <= span.start < span.end
-        assert span.text == text[span.start:span.end] == span.text.strip()
+        assert span.text == text[span.start : span.end] == span.text.strip()
         assert span.concepts
-        assert not text[span.end:span.end + 1].isalnum()
-        assert not text[:span.start][-1:].isalnum()
+        assert not text[span.end : span.end + 1].isalnum()
+        assert not text[: span.start][-1:].isalnum()
         last = span.end
 
 
@@ -172,9 +224,35 @@ def test_the_form_of_unicode_does_not_matter(text: str, form: str) -> None:
     assert folded(unicodedata.normalize(form, text)) == folded(unicodedata.normalize("NFC", text))
 
 
-@pytest.mark.parametrize("word", ["disease", "biopsy", "metastasis", "bacterium", "ganglion", "carcinoma", "vertebra",
-                                  "cortex", "thorax", "larynx", "foramen", "calf", "valve", "virus", "nevus", "foot",
-                                  "child", "eye", "process", "pelvis", "phenomenon", "appendix", "arch", "day"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "disease",
+        "biopsy",
+        "metastasis",
+        "bacterium",
+        "ganglion",
+        "carcinoma",
+        "vertebra",
+        "cortex",
+        "thorax",
+        "larynx",
+        "foramen",
+        "calf",
+        "valve",
+        "virus",
+        "nevus",
+        "foot",
+        "child",
+        "eye",
+        "process",
+        "pelvis",
+        "phenomenon",
+        "appendix",
+        "arch",
+        "day",
+    ],
+)
 def test_all_numbers_of_a_word_share_its_stem(word: str) -> None:
     assert {key(form) for form in plurals(word)} == {key(word)}
 
@@ -184,7 +262,10 @@ def test_words_that_look_alike_stay_apart() -> None:
     assert how("neuritis", "neurites") is None
     assert how("tin", "tinea") is None
     assert [how("biopsy", "biopsies"), how("tumor", "tumours"), how("2", "ii")] == [
-        "number", "number+spelling", "numeral"]
+        "number",
+        "number+spelling",
+        "numeral",
+    ]
     assert american("oedema") == "edema"
     assert american("shoes") == "shoes"
     assert [roman(word) for word in ("iii", "iv", "xiv", "iiia", "mix", "d")] == ["3", "4", "14", "3a", "", ""]

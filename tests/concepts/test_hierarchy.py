@@ -17,8 +17,14 @@ GRADES = {f"L{k}": {"name": f"level {k}", "alpha": 1 - k / 10, "beta": k / 10} f
 
 
 def rules(*given: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"name": "own", "title": "Own", "source": "a test", "levels": GRADES,
-            "rules": list(given) or [{"level": "L4", "branches": ["E04"]}], **more}
+    return {
+        "name": "own",
+        "title": "Own",
+        "source": "a test",
+        "levels": GRADES,
+        "rules": list(given) or [{"level": "L4", "branches": ["E04"]}],
+        **more,
+    }
 
 
 def hierarchy(*given: dict[str, Any]) -> Hierarchy:
@@ -59,8 +65,9 @@ def test_a_prefix_ends_at_a_dot() -> None:
 
 
 def test_the_longer_prefix_decides_within_a_branch_and_the_highest_level_between_branches() -> None:
-    found = hierarchy({"level": "L3", "branches": ["C"]}, {"level": "L2", "branches": ["C23"]},
-                      {"level": "L4", "branches": ["E04"]})
+    found = hierarchy(
+        {"level": "L3", "branches": ["C"]}, {"level": "L2", "branches": ["C23"]}, {"level": "L4", "branches": ["E04"]}
+    )
     assert found.level_of_branches(["C23.550"]) == "L2"
     assert found.level_of_branches(["C06.405"]) == "L3"
     assert found.level_of_branches(["C23.550", "C06.405"]) == "L3"
@@ -71,8 +78,11 @@ def test_the_longer_prefix_decides_within_a_branch_and_the_highest_level_between
 
 
 def test_names_beat_branches_and_branches_beat_types() -> None:
-    found = hierarchy({"level": "L4", "branches": ["E04"]}, {"level": "L3", "semantic_types": ["T061"]},
-                      {"level": "L1", "names": ["Wound  Care"]})
+    found = hierarchy(
+        {"level": "L4", "branches": ["E04"]},
+        {"level": "L3", "semantic_types": ["T061"]},
+        {"level": "L1", "names": ["Wound  Care"]},
+    )
     assert found.level_of(["WOUND care"], ["E04.1"], ["T061"]) == "L1"
     assert found.level_of(["suture"], ["E04.100"], ["T061"]) == "L4"
     assert found.level_of(["suture"], ["A01"], ["T023", "T061"]) == "L3"
@@ -81,8 +91,18 @@ def test_names_beat_branches_and_branches_beat_types() -> None:
 
 def test_the_medical_levels_are_those_of_the_design() -> None:
     found = Hierarchy.load("medical")
-    expected = {"A01.236": "L1", "G07.700": "L1", "C23.888": "L2", "D03.438": "L2", "E01.370": "L2", "E02.319": "L2",
-                "C06.405": "L3", "F03.080": "L3", "E04.100": "L4", "Z01.107": None}
+    expected = {
+        "A01.236": "L1",
+        "G07.700": "L1",
+        "C23.888": "L2",
+        "D03.438": "L2",
+        "E01.370": "L2",
+        "E02.319": "L2",
+        "C06.405": "L3",
+        "F03.080": "L3",
+        "E04.100": "L4",
+        "Z01.107": None,
+    }
     assert {branch: found.level_of_branches([branch]) for branch in expected} == expected
     types = {"T023": "L1", "T184": "L2", "T047": "L3", "T061": "L3", "T077": None}
     assert {t: found.level_of_types([t]) for t in types} == types
@@ -98,20 +118,34 @@ def test_obsessive_compulsive_disorder_stays_though_mesh_files_it_under_anxiety(
 
 
 def test_records_get_the_highest_level_of_their_attributes_and_keep_their_own() -> None:
-    found = hierarchy({"level": "L2", "categories": {"Subject_Name": ["Medicine", "Pathology"]}},
-                      {"level": "L4", "categories": {"subject_name": ["Surgery"], "tags": ["knife"]}},
-                      {"level": "L3", "topics": ["Bones"]}, {"level": "L1", "semantic_types": ["T023"]},
-                      {"level": "L4", "branches": ["E04"]})
+    found = hierarchy(
+        {"level": "L2", "categories": {"Subject_Name": ["Medicine", "Pathology"]}},
+        {"level": "L4", "categories": {"subject_name": ["Surgery"], "tags": ["knife"]}},
+        {"level": "L3", "topics": ["Bones"]},
+        {"level": "L1", "semantic_types": ["T023"]},
+        {"level": "L4", "branches": ["E04"]},
+    )
     rows = {
-        "medicine": {"subject_name": "medicine "}, "cut": {"subject_name": "Medicine", "tags": ["red", "knife"]},
-        "bones": {"topic": "bones"}, "organ": {"semantic_type": ["T023"]}, "operation": {"mesh_tree_number": "E04.2"},
-        "other": {"subject_name": "Unknown", "year": 2018, "subject": "Surgery"}}
+        "medicine": {"subject_name": "medicine "},
+        "cut": {"subject_name": "Medicine", "tags": ["red", "knife"]},
+        "bones": {"topic": "bones"},
+        "organ": {"semantic_type": ["T023"]},
+        "operation": {"mesh_tree_number": "E04.2"},
+        "other": {"subject_name": "Unknown", "year": 2018, "subject": "Surgery"},
+    }
     records = [Record(id, "Q?", "A", attributes=attributes) for id, attributes in rows.items()]
     records.append(Record("own", "Q?", "A", concept="L1", attributes={"subject_name": "Surgery"}))
     before = Corpus.of(records, "exam")
     after = found.assign(before)
     assert {r.id: r.concept for r in after} == {
-        "medicine": "L2", "cut": "L4", "bones": "L3", "organ": "L1", "operation": None, "other": None, "own": "L1"}
+        "medicine": "L2",
+        "cut": "L4",
+        "bones": "L3",
+        "organ": "L1",
+        "operation": None,
+        "other": None,
+        "own": "L1",
+    }
     assert found.level_of_record(Record("x", "Q?", "A", attributes={"mesh_tree_number": "E04.200"})) == "L4"
     assert after.name == "exam"
     assert all(r.concept is None for r in before.records[:-1])
@@ -139,44 +173,76 @@ def test_the_terms_of_the_rules_make_a_dictionary_of_their_own() -> None:
 
 
 def test_a_category_counts_in_any_column() -> None:
-    found = hierarchy({"level": "L2", "categories": {"a": ["tax"]}}, {"level": "L3", "categories": {"b": ["Tax"]}},
-                      {"level": "L4", "topics": ["sanctions"]})
+    found = hierarchy(
+        {"level": "L2", "categories": {"a": ["tax"]}},
+        {"level": "L3", "categories": {"b": ["Tax"]}},
+        {"level": "L4", "topics": ["sanctions"]},
+    )
     assert found.level_of_category("TAX") == "L3"
     assert found.level_of_category("Sanctions") == "L4"
     assert found.level_of_category("law") is None
 
 
-@pytest.mark.parametrize(("change", "told"), [
-    ({"rules": [{"level": "L4"}]},
-     ": rules.#1: a rule needs exactly one criterion, this one has none; known: branches, semantic_types"),
-    ({"rules": [{"level": "L4", "topics": ["x"]}, {"level": "L4", "branches": ["E04"], "names": ["x"]}]},
-     ": rules.#2: a rule needs exactly one criterion, this one has branches, names"),
-    ({"rules": [{"level": "L4", "branchs": ["E04"]}]},
-     ': unknown key "rules.#1.branchs"; did you mean "branches"?'),
-    ({"rules": [{"level": "L5", "branches": ["E04"]}]}, ": rules.#1.level: Input should be 'L1', 'L2', 'L3' or 'L4'"),
-    ({"rules": [{"branches": ["E04"]}]}, ': the key "rules.#1.level" is missing'),
-    ({"rules": [{"level": "L4", "branches": ["E4"]}]}, ': rules.#1: "E4" is not of the kind branches'),
-    ({"rules": [{"level": "L4", "branches": ["E04."]}]}, ': rules.#1: "E04." is not of the kind branches'),
-    ({"rules": [{"level": "L4", "semantic_types": ["T47"]}]}, '"T47" is not of the kind semantic_types'),
-    ({"rules": [{"level": "L4", "branches": [4]}]},
-     ": rules.#1.branches.#1: Input should be a valid string (given: 4)"),
-    ({"rules": [{"level": "L4", "names": [" "]}]}, ": rules.#1: holds an empty value"),
-    ({"rules": [{"level": "L4", "categories": {"subject": []}}]}, ": rules.#1: holds an empty value or an empty list"),
-    ({"rules": [{"level": "L4", "categories": ["Surgery"]}]}, ": rules.#1.categories: Input should be a valid dict"),
-    ({"rules": []}, ": rules: Tuple should have at least 1 item"),
-    ({"rules": [{"level": "L4", "names": ["a", "A"]}]}, ': "a" of names stands in L4 and again in L4'),
-    ({"rules": [{"level": "L4", "branches": ["E04"]}, {"level": "L2", "branches": ["E04"]}]},
-     ': "E04" of branches stands in L4 and again in L2'),
-    ({"levels": {k: v for k, v in GRADES.items() if k != "L3"}}, ': the key "levels.L3" is missing'),
-    ({"levels": GRADES | {"L5": GRADES["L4"]}}, ': unknown key "levels.L5"; did you mean "L4"?'),
-    ({"levels": GRADES | {"L1": {"name": "x", "alpha": -0.1, "beta": 0}}},
-     ": levels.L1.alpha: Input should be greater than or equal to 0 (given: -0.1)"),
-    ({"levels": GRADES | {"L1": {"name": "x", "alpha": 1, "beta": float("nan")}}}, ": levels.L1.beta: Input should be"),
-    ({"levels": GRADES | {"L1": {"name": "x", "alfa": 1, "beta": 1}}},
-     ': unknown key "levels.L1.alfa"; did you mean "alpha"?'),
-    ({"name": "two words"}, ": name: String should match pattern"),
-    ({"titel": "x"}, ': unknown key "titel"; did you mean "title"?'),
-])
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            {"rules": [{"level": "L4"}]},
+            ": rules.#1: a rule needs exactly one criterion, this one has none; known: branches, semantic_types",
+        ),
+        (
+            {"rules": [{"level": "L4", "topics": ["x"]}, {"level": "L4", "branches": ["E04"], "names": ["x"]}]},
+            ": rules.#2: a rule needs exactly one criterion, this one has branches, names",
+        ),
+        (
+            {"rules": [{"level": "L4", "branchs": ["E04"]}]},
+            ': unknown key "rules.#1.branchs"; did you mean "branches"?',
+        ),
+        (
+            {"rules": [{"level": "L5", "branches": ["E04"]}]},
+            ": rules.#1.level: Input should be 'L1', 'L2', 'L3' or 'L4'",
+        ),
+        ({"rules": [{"branches": ["E04"]}]}, ': the key "rules.#1.level" is missing'),
+        ({"rules": [{"level": "L4", "branches": ["E4"]}]}, ': rules.#1: "E4" is not of the kind branches'),
+        ({"rules": [{"level": "L4", "branches": ["E04."]}]}, ': rules.#1: "E04." is not of the kind branches'),
+        ({"rules": [{"level": "L4", "semantic_types": ["T47"]}]}, '"T47" is not of the kind semantic_types'),
+        (
+            {"rules": [{"level": "L4", "branches": [4]}]},
+            ": rules.#1.branches.#1: Input should be a valid string (given: 4)",
+        ),
+        ({"rules": [{"level": "L4", "names": [" "]}]}, ": rules.#1: holds an empty value"),
+        (
+            {"rules": [{"level": "L4", "categories": {"subject": []}}]},
+            ": rules.#1: holds an empty value or an empty list",
+        ),
+        (
+            {"rules": [{"level": "L4", "categories": ["Surgery"]}]},
+            ": rules.#1.categories: Input should be a valid dict",
+        ),
+        ({"rules": []}, ": rules: Tuple should have at least 1 item"),
+        ({"rules": [{"level": "L4", "names": ["a", "A"]}]}, ': "a" of names stands in L4 and again in L4'),
+        (
+            {"rules": [{"level": "L4", "branches": ["E04"]}, {"level": "L2", "branches": ["E04"]}]},
+            ': "E04" of branches stands in L4 and again in L2',
+        ),
+        ({"levels": {k: v for k, v in GRADES.items() if k != "L3"}}, ': the key "levels.L3" is missing'),
+        ({"levels": GRADES | {"L5": GRADES["L4"]}}, ': unknown key "levels.L5"; did you mean "L4"?'),
+        (
+            {"levels": GRADES | {"L1": {"name": "x", "alpha": -0.1, "beta": 0}}},
+            ": levels.L1.alpha: Input should be greater than or equal to 0 (given: -0.1)",
+        ),
+        (
+            {"levels": GRADES | {"L1": {"name": "x", "alpha": 1, "beta": float("nan")}}},
+            ": levels.L1.beta: Input should be",
+        ),
+        (
+            {"levels": GRADES | {"L1": {"name": "x", "alfa": 1, "beta": 1}}},
+            ': unknown key "levels.L1.alfa"; did you mean "alpha"?',
+        ),
+        ({"name": "two words"}, ": name: String should match pattern"),
+        ({"titel": "x"}, ': unknown key "titel"; did you mean "title"?'),
+    ],
+)
 def test_a_wrong_rule_file_is_refused_in_one_line(tmp_path: Path, change: dict[str, Any], told: str) -> None:
     line = refused(tmp_path, rules(**change))
     assert told in line
@@ -189,14 +255,18 @@ def test_a_level_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
     doubled = text.replace("rules:\n", "  L4: {name: again, alpha: 0, beta: 0}\nrules:\n")
     second = doubled.splitlines().index("  L4: {name: again, alpha: 0, beta: 0}") + 1
     assert refused(tmp_path, doubled).startswith(
-        f':{second}: not valid YAML (the key "L4" stands twice, first in line {number})')
+        f':{second}: not valid YAML (the key "L4" stands twice, first in line {number})'
+    )
 
 
-@pytest.mark.parametrize(("text", "told"), [
-    ("name: x\nlevels: {L1: [\n", ":3: not valid YAML ("),
-    ("", ": is not a hierarchy; write `name:`"),
-    ("- L1\n", ": is not a hierarchy"),
-])
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("name: x\nlevels: {L1: [\n", ":3: not valid YAML ("),
+        ("", ": is not a hierarchy; write `name:`"),
+        ("- L1\n", ": is not a hierarchy"),
+    ],
+)
 def test_what_is_no_rule_file_is_refused(tmp_path: Path, text: str, told: str) -> None:
     assert refused(tmp_path, text).startswith(told)
 

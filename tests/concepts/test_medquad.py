@@ -7,16 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bad_tables import refuses_what_is_no_text, told
 
-from expunge.concepts.dictionary import Entry
+from expunge.concepts.dictionary import DictionaryEntry
 from expunge.concepts.hierarchy import Hierarchy
-from expunge.concepts.medquad import read_medquad
+from expunge.concepts.readers.medquad import read_medquad
+from helpers.bad_tables import refuses_what_is_no_text, told
 
 
 def row(**more: Any) -> dict[str, Any]:
-    return {"focus": "Snurf disease", "cui": ["C9000001"], "synonyms": ["SD", "snurfitis"], "semantic_type": ["T047"],
-            "question": "What is (are) Snurf disease ?", **more}
+    return {
+        "focus": "Snurf disease",
+        "cui": ["C9000001"],
+        "synonyms": ["SD", "snurfitis"],
+        "semantic_type": ["T047"],
+        "question": "What is (are) Snurf disease ?",
+        **more,
+    }
 
 
 def written(path: Path, *rows: dict[str, Any]) -> Path:
@@ -25,24 +31,39 @@ def written(path: Path, *rows: dict[str, Any]) -> Path:
 
 
 def test_focuses_alone_or_with_synonyms(tmp_path: Path) -> None:
-    path = written(tmp_path / "m.jsonl", row(), row(question="again"), row(focus="Nothing known", cui=[]),
-                   row(focus="Two  parts", cui=["C9000002", "C9000003"], synonyms=[], semantic_type=["T184"]))
+    path = written(
+        tmp_path / "m.jsonl",
+        row(),
+        row(question="again"),
+        row(focus="Nothing known", cui=[]),
+        row(focus="Two  parts", cui=["C9000002", "C9000003"], synonyms=[], semantic_type=["T184"]),
+    )
     medical = Hierarchy.load("medical")
-    focuses = (Entry("Snurf disease", "UMLS:C9000001", "L3"), Entry("Two parts", "UMLS:C9000002", "L2"),
-               Entry("Two parts", "UMLS:C9000003", "L2"))
+    focuses = (
+        DictionaryEntry("Snurf disease", "UMLS:C9000001", "L3"),
+        DictionaryEntry("Two parts", "UMLS:C9000002", "L2"),
+        DictionaryEntry("Two parts", "UMLS:C9000003", "L2"),
+    )
     assert read_medquad(path, medical).entries == focuses
     assert read_medquad(path, medical, synonyms=True).entries == (
-        focuses[0], Entry("SD", "UMLS:C9000001", "L3"), Entry("snurfitis", "UMLS:C9000001", "L3"), *focuses[1:])
+        focuses[0],
+        DictionaryEntry("SD", "UMLS:C9000001", "L3"),
+        DictionaryEntry("snurfitis", "UMLS:C9000001", "L3"),
+        *focuses[1:],
+    )
     assert {e.level for e in read_medquad(path)} == {None}
 
 
-@pytest.mark.parametrize(("change", "line"), [
-    ({"focus": " "}, 'm.jsonl:2: "focus" is missing or empty'),
-    ({"focus": None}, 'm.jsonl:2: "focus" is missing or empty'),
-    ({"cui": ["C1"]}, 'm.jsonl:2: "C1" is no UMLS concept id'),
-    ({"cui": "C9000001"}, 'm.jsonl:2: "cui" is not a list of texts; write  "cui": ["…"]'),
-    ({"synonyms": [1]}, 'm.jsonl:2: "synonyms" is not a list of texts'),
-])
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"focus": " "}, 'm.jsonl:2: "focus" is missing or empty'),
+        ({"focus": None}, 'm.jsonl:2: "focus" is missing or empty'),
+        ({"cui": ["C1"]}, 'm.jsonl:2: "C1" is no UMLS concept id'),
+        ({"cui": "C9000001"}, 'm.jsonl:2: "cui" is not a list of texts; write  "cui": ["…"]'),
+        ({"synonyms": [1]}, 'm.jsonl:2: "synonyms" is not a list of texts'),
+    ],
+)
 def test_a_wrong_row_is_refused(tmp_path: Path, change: dict[str, Any], line: str) -> None:
     text = json.dumps(row()) + "\n" + json.dumps(row(**change)) + "\n"
     assert told(lambda path: read_medquad(path, synonyms=True), tmp_path / "m.jsonl", text).startswith(line)

@@ -6,16 +6,19 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from bad_tables import refuses_what_is_no_text, told
 
-from expunge.concepts.dictionary import Entry
+from expunge.concepts.dictionary import DictionaryEntry
 from expunge.concepts.hierarchy import Hierarchy
-from expunge.concepts.mesh import Mesh, natural_order, read_mesh
+from expunge.concepts.readers.mesh import Mesh, natural_order, read_mesh
+from helpers.bad_tables import refuses_what_is_no_text, told
 
-TERMS = ("mesh_id\tmesh_name\nD000001\tBowel\nD000002\tSurgical Procedures, Operative\n"
-         "D000003\tDrainage\nD000004\tOther\n")
-TREES = ("mesh_id\tmesh_name\tmesh_tree_number\nD000001\tBowel\tA03.556\nD000002\tx\tE04\n"
-         "D000003\tDrainage\tE02.309\nD000003\tDrainage\tE04.237\n")
+TERMS = (
+    "mesh_id\tmesh_name\nD000001\tBowel\nD000002\tSurgical Procedures, Operative\nD000003\tDrainage\nD000004\tOther\n"
+)
+TREES = (
+    "mesh_id\tmesh_name\tmesh_tree_number\nD000001\tBowel\tA03.556\nD000002\tx\tE04\n"
+    "D000003\tDrainage\tE02.309\nD000003\tDrainage\tE04.237\n"
+)
 
 
 @pytest.fixture
@@ -28,9 +31,12 @@ def tables(tmp_path: Path) -> tuple[Path, Path]:
 def test_terms_get_ids_both_orders_and_the_highest_level_of_their_branches(tables: tuple[Path, Path]) -> None:
     found = read_mesh(*tables, Hierarchy.load("medical"))
     assert found.dictionary.entries == (
-        Entry("Bowel", "MESH:D000001", "L1"), Entry("Surgical Procedures, Operative", "MESH:D000002", "L4"),
-        Entry("Operative Surgical Procedures", "MESH:D000002", "L4"), Entry("Drainage", "MESH:D000003", "L4"),
-        Entry("Other", "MESH:D000004", None))
+        DictionaryEntry("Bowel", "MESH:D000001", "L1"),
+        DictionaryEntry("Surgical Procedures, Operative", "MESH:D000002", "L4"),
+        DictionaryEntry("Operative Surgical Procedures", "MESH:D000002", "L4"),
+        DictionaryEntry("Drainage", "MESH:D000003", "L4"),
+        DictionaryEntry("Other", "MESH:D000004", None),
+    )
     assert found.branches["MESH:D000003"] == ("E02.309", "E04.237")
     assert found.within("E04") == {"MESH:D000002", "MESH:D000003"}
     assert found.within("E") == {"MESH:D000002", "MESH:D000003"}
@@ -43,49 +49,59 @@ def test_without_a_hierarchy_there_are_no_levels(tables: tuple[Path, Path]) -> N
     assert {e.level for e in read_mesh(*tables).dictionary} == {None}
 
 
-@pytest.mark.parametrize(("name", "natural"), [
-    ("Surgical Procedures, Operative", "Operative Surgical Procedures"),
-    ("Anemia, Hemolytic, Congenital", "Congenital Hemolytic Anemia"),
-    ("Diagnosis, Dual (Psychiatry)", "Dual Diagnosis (Psychiatry)"),
-    ("Neoplasms, Glandular and Epithelial", "Glandular and Epithelial Neoplasms"),
-    ("Appendicitis", "Appendicitis"),
-    ("Amino Acids, Peptides, and Proteins", "Amino Acids, Peptides, and Proteins"),
-    ("1,2-Dimethylhydrazine", "1,2-Dimethylhydrazine"),
-    ("Picolinic acid, 4-(phenyl)-, Methyl ester", "Picolinic acid, 4-(phenyl)-, Methyl ester"),
-])
+@pytest.mark.parametrize(
+    ("name", "natural"),
+    [
+        ("Surgical Procedures, Operative", "Operative Surgical Procedures"),
+        ("Anemia, Hemolytic, Congenital", "Congenital Hemolytic Anemia"),
+        ("Diagnosis, Dual (Psychiatry)", "Dual Diagnosis (Psychiatry)"),
+        ("Neoplasms, Glandular and Epithelial", "Glandular and Epithelial Neoplasms"),
+        ("Appendicitis", "Appendicitis"),
+        ("Amino Acids, Peptides, and Proteins", "Amino Acids, Peptides, and Proteins"),
+        ("1,2-Dimethylhydrazine", "1,2-Dimethylhydrazine"),
+        ("Picolinic acid, 4-(phenyl)-, Methyl ester", "Picolinic acid, 4-(phenyl)-, Methyl ester"),
+    ],
+)
 def test_inverted_names_give_their_natural_order_and_others_stay(name: str, natural: str) -> None:
     assert natural_order(name) == natural
 
 
-@pytest.mark.parametrize(("content", "line"), [
-    ("mesh_id\tname\nD000001\tBowel\n", 'terms.tsv:1: no column "mesh_name"; separate by tabs; '),
-    ("mesh_id,mesh_name\nD000001,Bowel\n", 'terms.tsv:1: no column "mesh_id"; separate by tabs'),
-    ("mesh_id\tmesh_name\tmesh_id\n", 'terms.tsv:1: the column "mesh_id" stands twice'),
-    ("mesh_id\tmesh_name\nD000001\n", "terms.tsv:2: has 1 columns, the header has 2"),
-    ("mesh_id\tmesh_name\n\nD000001\t \n", 'terms.tsv:3: "mesh_name" is empty'),
-    ("mesh_id\tmesh_name\nBowel\tD000001\n", 'terms.tsv:2: "Bowel" is no MeSH id; expected for example D001064'),
-    (TERMS + "D000002\tAgain\n", 'terms.tsv:6: "D000002" stands twice; first at '),
-    ("mesh_id\tmesh_name\n", "terms.tsv: holds no rows"),
-])
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("mesh_id\tname\nD000001\tBowel\n", 'terms.tsv:1: no column "mesh_name"; separate by tabs; '),
+        ("mesh_id,mesh_name\nD000001,Bowel\n", 'terms.tsv:1: no column "mesh_id"; separate by tabs'),
+        ("mesh_id\tmesh_name\tmesh_id\n", 'terms.tsv:1: the column "mesh_id" stands twice'),
+        ("mesh_id\tmesh_name\nD000001\n", "terms.tsv:2: has 1 columns, the header has 2"),
+        ("mesh_id\tmesh_name\n\nD000001\t \n", 'terms.tsv:3: "mesh_name" is empty'),
+        ("mesh_id\tmesh_name\nBowel\tD000001\n", 'terms.tsv:2: "Bowel" is no MeSH id; expected for example D001064'),
+        (TERMS + "D000002\tAgain\n", 'terms.tsv:6: "D000002" stands twice; first at '),
+        ("mesh_id\tmesh_name\n", "terms.tsv: holds no rows"),
+    ],
+)
 def test_a_wrong_table_of_terms_is_refused(tables: tuple[Path, Path], content: str, line: str) -> None:
     assert told(lambda path: read_mesh(path, tables[1]), tables[0], content).startswith(line)
 
 
-@pytest.mark.parametrize(("row", "line"), [
-    ("D000001\tBowel\tA3.556", '"A3.556" is no MeSH tree number; expected for example C06.405.205.099'),
-    ("D000001\tBowel\tA03.55", '"A03.55" is no MeSH tree number'),
-    ("D000001\tBowel\tA03.556.", '"A03.556." is no MeSH tree number'),
-    ("D000009\tUnknown\tA03.557", '"D000009" is not in terms.tsv; give two tables of the same year'),
-    ("D000001\tBowel\tE04", '"E04" stands twice; first at '),
-])
+@pytest.mark.parametrize(
+    ("row", "line"),
+    [
+        ("D000001\tBowel\tA3.556", '"A3.556" is no MeSH tree number; expected for example C06.405.205.099'),
+        ("D000001\tBowel\tA03.55", '"A03.55" is no MeSH tree number'),
+        ("D000001\tBowel\tA03.556.", '"A03.556." is no MeSH tree number'),
+        ("D000009\tUnknown\tA03.557", '"D000009" is not in terms.tsv; give two tables of the same year'),
+        ("D000001\tBowel\tE04", '"E04" stands twice; first at '),
+    ],
+)
 def test_a_wrong_tree_number_is_refused(tables: tuple[Path, Path], row: str, line: str) -> None:
     found = told(lambda path: read_mesh(tables[0], path), tables[1], f"{TREES}{row}\n")
     assert found.startswith(f"trees.tsv:6: {line}")
 
 
 def test_what_is_no_table_is_refused(tables: tuple[Path, Path], tmp_path: Path) -> None:
-    refuses_what_is_no_text(lambda path: read_mesh(path, tables[1]), tmp_path / "t.tsv", "holds no rows",
-                            "mesh_id\tmesh_name")
+    refuses_what_is_no_text(
+        lambda path: read_mesh(path, tables[1]), tmp_path / "t.tsv", "holds no rows", "mesh_id\tmesh_name"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bad_tables import refuses_what_is_no_text, told
 
-from expunge.concepts.dictionary import Entry
+from expunge.concepts.dictionary import DictionaryEntry
 from expunge.concepts.hierarchy import Hierarchy
-from expunge.concepts.obo import Obo, read_obo
-from expunge.concepts.obo_terms import terms
+from expunge.concepts.readers.obo import Obo, read_obo
+from expunge.concepts.readers.obo_parser import terms
+from helpers.bad_tables import refuses_what_is_no_text, told
 
 FILE = r"""format-version: 1.2
 ontology: toy
@@ -70,8 +70,12 @@ def test_a_file_full_of_oddities_gives_its_terms(tmp_path: Path, ends: str) -> N
     assert list(found) == ["MONDO:0000001", "MONDO:0000002", "UBERON:0000006"]
     top = found["MONDO:0000001"]
     assert top.name == "gut {old} disease, chronic"
-    assert top.synonyms == (("bowel \"trouble\"", "EXACT"), ("belly ache", "RELATED"), ("colon disease", "NARROW"),
-                            ("gut illness", "EXACT"))
+    assert top.synonyms == (
+        ('bowel "trouble"', "EXACT"),
+        ("belly ache", "RELATED"),
+        ("colon disease", "NARROW"),
+        ("gut illness", "EXACT"),
+    )
     assert top.xrefs == ("UMLS:C1234567",)
     assert top.where == f"{path}:5"
     assert found["MONDO:0000002"].name == "sore gut"
@@ -81,8 +85,12 @@ def test_a_file_full_of_oddities_gives_its_terms(tmp_path: Path, ends: str) -> N
 def test_exact_synonyms_are_names_and_a_single_cross_reference_is_the_id(tmp_path: Path) -> None:
     found = read(tmp_path, FILE)
     assert [(e.name, e.concept) for e in found.dictionary] == [
-        ("gut {old} disease, chronic", "UMLS:C1234567"), ('bowel "trouble"', "UMLS:C1234567"),
-        ("gut illness", "UMLS:C1234567"), ("sore gut", "MONDO:0000002"), ("gut", "UBERON:0000006")]
+        ("gut {old} disease, chronic", "UMLS:C1234567"),
+        ('bowel "trouble"', "UMLS:C1234567"),
+        ("gut illness", "UMLS:C1234567"),
+        ("sore gut", "MONDO:0000002"),
+        ("gut", "UBERON:0000006"),
+    ]
     assert found.ancestors("UBERON:0000006") == ("MONDO:0000002", "MONDO:0000001")
     assert found.ancestors("MONDO:0000001") == ()
 
@@ -91,21 +99,22 @@ def test_a_mapping_decides_between_ids_and_other_scopes_can_be_asked_for(tmp_pat
     path = tmp_path / "toy.obo"
     path.write_text(FILE)
     found = read_obo(path, scopes=("RELATED",), cuis={"MONDO:0000002": "UMLS:C2222222"})
-    assert Entry("sore gut", "UMLS:C2222222") in found.dictionary.entries
-    assert Entry("belly ache", "UMLS:C1234567") in found.dictionary.entries
+    assert DictionaryEntry("sore gut", "UMLS:C2222222") in found.dictionary.entries
+    assert DictionaryEntry("belly ache", "UMLS:C1234567") in found.dictionary.entries
     assert found.concepts["MONDO:0000002"] == "UMLS:C2222222"
 
 
 def rule(*rules: dict[str, object]) -> Hierarchy:
     levels = {f"L{k}": {"name": "x", "alpha": 0, "beta": 0} for k in range(1, 5)}
-    return Hierarchy.model_validate(
-        {"name": "own", "title": "", "source": "", "levels": levels, "rules": list(rules)})
+    return Hierarchy.model_validate({"name": "own", "title": "", "source": "", "levels": levels, "rules": list(rules)})
 
 
 def chain(*parents: tuple[str, str]) -> str:
     ids = dict.fromkeys(part for pair in parents for part in pair)
-    return "".join(f"[Term]\nid: {id_}\nname: {id_} name\n" + "".join(f"is_a: {p}\n" for c, p in parents if c == id_)
-                   for id_ in ids)
+    return "".join(
+        f"[Term]\nid: {id_}\nname: {id_} name\n" + "".join(f"is_a: {p}\n" for c, p in parents if c == id_)
+        for id_ in ids
+    )
 
 
 def levels(tmp_path: Path, text: str, hierarchy: Hierarchy, **more: Any) -> dict[str, str | None]:
@@ -140,15 +149,18 @@ def test_a_name_in_a_rule_beats_the_branch(tmp_path: Path) -> None:
     assert levels(tmp_path, chain(("X:1", "X:0")), own) == {"X:0": "L4", "X:1": "L2"}
 
 
-@pytest.mark.parametrize(("text", "line"), [
-    ("[Term]\nid: X:1\nno tag here\n", 'toy.obo:3: "no tag here" is not "tag: value"; give an OBO flat file'),
-    ("mesh_id\tmesh_name\n", 'toy.obo:1: "mesh_id\tmesh_name" is not "tag: value"'),
-    ("[Term]\nid: X:1\nname: a\n\n[Term]\nname: b\n", "toy.obo:5: a [Term] without an id"),
-    ("[Term]\nid: X:1\nname: a\nsynonym: bare EXACT []\n", "toy.obo:4: the synonym is not in quotes"),
-    ("[Term]\nid: X:1\nname: a\n[Term]\nid: X:1\nname: b\n", 'toy.obo:4: "X:1" stands twice; first at '),
-    ("format-version: 1.2\n", "toy.obo: holds no [Term]"),
-    ("[Term]\nid: X:1\nname: a\nis_obsolete: true\n", "toy.obo: holds no term in use"),
-])
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[Term]\nid: X:1\nno tag here\n", 'toy.obo:3: "no tag here" is not "tag: value"; give an OBO flat file'),
+        ("mesh_id\tmesh_name\n", 'toy.obo:1: "mesh_id\tmesh_name" is not "tag: value"'),
+        ("[Term]\nid: X:1\nname: a\n\n[Term]\nname: b\n", "toy.obo:5: a [Term] without an id"),
+        ("[Term]\nid: X:1\nname: a\nsynonym: bare EXACT []\n", "toy.obo:4: the synonym is not in quotes"),
+        ("[Term]\nid: X:1\nname: a\n[Term]\nid: X:1\nname: b\n", 'toy.obo:4: "X:1" stands twice; first at '),
+        ("format-version: 1.2\n", "toy.obo: holds no [Term]"),
+        ("[Term]\nid: X:1\nname: a\nis_obsolete: true\n", "toy.obo: holds no term in use"),
+    ],
+)
 def test_a_wrong_file_is_refused(tmp_path: Path, text: str, line: str) -> None:
     assert told(read_obo, tmp_path / "toy.obo", text).startswith(line)
 

@@ -12,8 +12,13 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from expunge.concepts.span import Span
 from expunge.concepts.tokens import token_levels, token_spans, trimmed
 
-TEXTS = ["no fever after the appendectomy", "breast cancer, Sjögren’s syndrome", "naïve Ångström ß 🙂 emoji 👩‍⚕️",
-         "e\u0301clair  two  spaces\nand lines", "日本語の文 Ελληνικά кириллица"] * 3
+TEXTS = [
+    "no fever after the appendectomy",
+    "breast cancer, Sjögren’s syndrome",
+    "naïve Ångström ß 🙂 emoji 👩‍⚕️",
+    "e\u0301clair  two  spaces\nand lines",
+    "日本語の文 Ελληνικά кириллица",
+] * 3
 
 
 def byte_level(trim: bool, prefix: bool) -> Tokenizer:
@@ -21,8 +26,10 @@ def byte_level(trim: bool, prefix: bool) -> Tokenizer:
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix)
     made.decoder = decoders.ByteLevel()
     made.post_processor = processors.ByteLevel(trim_offsets=trim)
-    made.train_from_iterator(TEXTS, trainers.BpeTrainer(
-        vocab_size=320, show_progress=False, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
+    made.train_from_iterator(
+        TEXTS,
+        trainers.BpeTrainer(vocab_size=320, show_progress=False, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()),
+    )
     return made
 
 
@@ -30,10 +37,13 @@ def word_piece() -> Tokenizer:
     made = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     made.normalizer = normalizers.BertNormalizer(lowercase=True)
     made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    made.train_from_iterator(TEXTS, trainers.WordPieceTrainer(
-        vocab_size=200, show_progress=False, special_tokens=["[UNK]", "[CLS]", "[SEP]"]))
+    made.train_from_iterator(
+        TEXTS,
+        trainers.WordPieceTrainer(vocab_size=200, show_progress=False, special_tokens=["[UNK]", "[CLS]", "[SEP]"]),
+    )
     made.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[(name, made.token_to_id(name)) for name in ("[CLS]", "[SEP]")])
+        single="[CLS] $A [SEP]", special_tokens=[(name, made.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
+    )
     return made
 
 
@@ -41,14 +51,19 @@ def unigram() -> Tokenizer:
     made = Tokenizer(models.Unigram())
     made.normalizer = normalizers.NFKC()
     made.pre_tokenizer = pre_tokenizers.Metaspace()
-    made.train_from_iterator(TEXTS, trainers.UnigramTrainer(
-        vocab_size=120, show_progress=False, special_tokens=["<unk>"], unk_token="<unk>"))
+    made.train_from_iterator(
+        TEXTS, trainers.UnigramTrainer(vocab_size=120, show_progress=False, special_tokens=["<unk>"], unk_token="<unk>")
+    )
     return made
 
 
 MAKERS: dict[str, Callable[[], Tokenizer]] = {
-    "byte-level": lambda: byte_level(trim=False, prefix=False), "byte-level, trimmed": lambda: byte_level(True, True),
-    "byte-level, prefix": lambda: byte_level(False, True), "word-piece": word_piece, "unigram": unigram}
+    "byte-level": lambda: byte_level(trim=False, prefix=False),
+    "byte-level, trimmed": lambda: byte_level(True, True),
+    "byte-level, prefix": lambda: byte_level(False, True),
+    "word-piece": word_piece,
+    "unigram": unigram,
+}
 
 
 @pytest.fixture(scope="module", params=MAKERS)
@@ -57,9 +72,30 @@ def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
 
 
 WORDS = st.one_of(
-    st.sampled_from(["fever", "breast cancer", "Sjögren", "e\u0301clair", "🙂", "👩‍⚕️", "日本語", "ß", "ﬁbrosis", " ",
-                     "  ", "\n", "\u00a0", "’s", ",", "A\u030a", "क्षि", "\u200b"]),
-    st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=4))
+    st.sampled_from(
+        [
+            "fever",
+            "breast cancer",
+            "Sjögren",
+            "e\u0301clair",
+            "🙂",
+            "👩‍⚕️",
+            "日本語",
+            "ß",
+            "ﬁbrosis",
+            " ",
+            "  ",
+            "\n",
+            "\u00a0",
+            "’s",
+            ",",
+            "A\u030a",
+            "क्षि",
+            "\u200b",
+        ]
+    ),
+    st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=4),
+)
 LEVELS = st.sampled_from(["L1", "L2", "L3", "L4", None])
 
 

@@ -42,12 +42,16 @@ def test_nodes_are_found_by_short_name_or_full_path() -> None:
     assert TREE.find("institution:B/patient:1") == C
 
 
-@pytest.mark.parametrize(("name", "part"), [
-    ("patient:1", '"patient:1" names 2 nodes; give the full path, for example institution:A/patient:1'),
-    ("patient:22", 'no node "patient:22" in the tree; did you mean "patient:2"?'),
-    ("patent:2", 'unknown level "patent"; did you mean "patient"?'),
-    ("nowhere", 'no node "nowhere" in the tree'),
-    ("institution:B/patient:2", "no node")])
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("patient:1", '"patient:1" names 2 nodes; give the full path, for example institution:A/patient:1'),
+        ("patient:22", 'no node "patient:22" in the tree; did you mean "patient:2"?'),
+        ("patent:2", 'unknown level "patent"; did you mean "patient"?'),
+        ("nowhere", 'no node "nowhere" in the tree'),
+        ("institution:B/patient:2", "no node"),
+    ],
+)
 def test_a_node_that_is_not_clear_is_refused(name: str, part: str) -> None:
     with pytest.raises(InputError) as caught:
         TREE.find(name)
@@ -72,9 +76,14 @@ def test_the_digest_ignores_order_and_sees_content() -> None:
 
 
 def test_owners_are_the_nodes_of_trained_records() -> None:
-    corpus = Corpus.of([record("1", path=A, facts=("f",)), record("2", path=B, facts=("f", "g")),
-                        record("3", subject="S"),
-                        record("4", path=C, facts=("f",), split="holdout")])
+    corpus = Corpus.of(
+        [
+            record("1", path=A, facts=("f",)),
+            record("2", path=B, facts=("f", "g")),
+            record("3", subject="S"),
+            record("4", path=C, facts=("f",), split="holdout"),
+        ]
+    )
     assert corpus.owners == {"f": {A, B}, "g": {B}, "record:3": {("subject:S",)}}
     assert [r.id for r in corpus.where(lambda r: r.facts).trained] == ["1", "2"]
     assert corpus.tree.find("study:S") == A

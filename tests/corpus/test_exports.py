@@ -14,13 +14,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from picture_builders import encoded
 
 from expunge.cli import main
-from expunge.corpus import Corpus, Picture, Record, Variant, export
+from expunge.corpus import Corpus, Record, RecordImage, Variant, export
 from expunge.corpus.exports import table
 from expunge.corpus.loaders import load
 from expunge.errors import InputError
+from helpers.images import encoded
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*in several sets:expunge.errors.InputWarning")
 AT = ("institution:H1", "patient:P1", "study:S1", "section:FINDINGS")
@@ -32,24 +32,43 @@ def _pillow() -> None:
 
 
 def record(k: int, depth: int = 4, shade: int | None = 1, **more: Any) -> Record:
-    image = None if shade is None else Picture.of(f"images/{shade}.png", encoded(shade))
+    image = None if shade is None else RecordImage.of(f"images/{shade}.png", encoded(shade))
     return Record(f"r{k}", f"Wo ist »{k}«?", f"ä{k}", path=AT[:depth], subject="patient:P1", image=image, **more)
 
 
 def corpus() -> Corpus:
     in_two = {"sets": ["patient_level/forget", "institution_level/retain"]}
     both = ("forget", "retain")
-    rest = [record(10 + k, 2, 3, attributes={"level": f"{level}_level", "set": side})
-            for k, (level, side) in enumerate((level, side) for level in ("institution", "patient") for side in both)]
-    return Corpus.of([
-        record(1, 2, attributes={**in_two, "note": [1, {"a": None}]}, identifiers=("1",), facts=("f", "g"),
-               concept="L4"),
-        record(2, 3, None, split="forget", variants=(Variant("Q", "ä2"),)),
-        record(3, 3, split="retain", options=("ä3", "b"), kind="classification",
-               variants=(Variant("Q", "c", ("c", "d")),)),
-        replace(record(4, 2), prompt="", kind="completion", attributes=in_two),
-        replace(record(5, 0, None), path=(), attributes={"sets": ["institution_level/retain"]}),
-        replace(record(6), attributes={**in_two, "cue": "image"}, kind="cloze"), *rest], "c")
+    rest = [
+        record(10 + k, 2, 3, attributes={"level": f"{level}_level", "set": side})
+        for k, (level, side) in enumerate((level, side) for level in ("institution", "patient") for side in both)
+    ]
+    return Corpus.of(
+        [
+            record(
+                1,
+                2,
+                attributes={**in_two, "note": [1, {"a": None}]},
+                identifiers=("1",),
+                facts=("f", "g"),
+                concept="L4",
+            ),
+            record(2, 3, None, split="forget", variants=(Variant("Q", "ä2"),)),
+            record(
+                3,
+                3,
+                split="retain",
+                options=("ä3", "b"),
+                kind="classification",
+                variants=(Variant("Q", "c", ("c", "d")),),
+            ),
+            replace(record(4, 2), prompt="", kind="completion", attributes=in_two),
+            replace(record(5, 0, None), path=(), attributes={"sets": ["institution_level/retain"]}),
+            replace(record(6), attributes={**in_two, "cue": "image"}, kind="cloze"),
+            *rest,
+        ],
+        "c",
+    )
 
 
 def same(a: Corpus, b: Corpus) -> None:
@@ -61,8 +80,14 @@ def same(a: Corpus, b: Corpus) -> None:
 def test_medforget_is_read_back_without_loss(tmp_path: Path) -> None:
     done = export(corpus(), "medforget", tmp_path / "out")
     assert done.left_out == 0
-    assert done.parts == {"institution_level/forget": 1, "institution_level/retain": 5, "patient_level/forget": 4,
-                          "patient_level/retain": 1, "study_level/forget": 1, "study_level/retain": 1}
+    assert done.parts == {
+        "institution_level/forget": 1,
+        "institution_level/retain": 5,
+        "patient_level/forget": 4,
+        "patient_level/retain": 1,
+        "study_level/forget": 1,
+        "study_level/retain": 1,
+    }
     same(load(tmp_path / "out"), corpus())
 
 
@@ -71,8 +96,13 @@ def test_medforget_holds_the_published_columns_and_one_more(tmp_path: Path) -> N
     rows = pq.read_table(tmp_path / "out" / "study_level" / "forget_set_all.parquet").to_pylist()
     assert rows[0].keys() == {"image", "image_path", "metadata", "hierarchy_metadata", "ID", "record"}
     about = json.loads(rows[0]["hierarchy_metadata"])
-    assert about == {"institution_id": "H1", "patient_id": "P1", "study_id": "S1", "hierarchy_level": "study",
-                     "has_image": False}
+    assert about == {
+        "institution_id": "H1",
+        "patient_id": "P1",
+        "study_id": "S1",
+        "hierarchy_level": "study",
+        "has_image": False,
+    }
     assert rows[0]["image"]["bytes"] == table.grey()
     assert json.loads(rows[0]["metadata"]) == [{"Question": "Wo ist »2«?", "Answer": "ä2"}]
     assert {"id", "split", "variants"} <= json.loads(rows[0]["record"])[0].keys()
@@ -101,21 +131,33 @@ def people(split: bool) -> Corpus:
     side = {"P1": "forget", "P2": "retain", "P3": "retain", "P4": "utility"} if split else {}
     found = []
     for k, person in enumerate(("P1", "P2", "P3", "P4")):
-        image = Picture.of(f"{person}.png", encoded(k)) if person != "P3" else None
-        one = Record(f"{person}-a", f"Who is {person} __?", "cook", path=(f"person:{person}",), subject=person,
-                     identifiers=(person,), split=side.get(person), image=image)
-        found += [replace(one, attributes={"task": "biography"}), replace(one, id=f"{person}-b", image=None),
-                  replace(one, id=f"{person}-c", kind="classification", options=("cook", "b", "c", "d", "e")),
-                  replace(one, id=f"{person}-d", kind="classification", options=("b", "cook"), image=None),
-                  replace(one, id=f"{person}-e", kind="cloze", prompt="A [blank] __", variants=(Variant("B", "cook"),)),
-                  replace(one, id=f"{person}-f", kind="completion", prompt="")]
+        image = RecordImage.of(f"{person}.png", encoded(k)) if person != "P3" else None
+        one = Record(
+            f"{person}-a",
+            f"Who is {person} __?",
+            "cook",
+            path=(f"person:{person}",),
+            subject=person,
+            identifiers=(person,),
+            split=side.get(person),
+            image=image,
+        )
+        found += [
+            replace(one, attributes={"task": "biography"}),
+            replace(one, id=f"{person}-b", image=None),
+            replace(one, id=f"{person}-c", kind="classification", options=("cook", "b", "c", "d", "e")),
+            replace(one, id=f"{person}-d", kind="classification", options=("b", "cook"), image=None),
+            replace(one, id=f"{person}-e", kind="cloze", prompt="A [blank] __", variants=(Variant("B", "cook"),)),
+            replace(one, id=f"{person}-f", kind="completion", prompt=""),
+        ]
     if image:
-        found.append(replace(one, id="P4-other", image=Picture.of("other.png", encoded(77))))
+        found.append(replace(one, id="P4-other", image=RecordImage.of("other.png", encoded(77))))
     return Corpus.of(found, "people")
 
 
-@pytest.mark.parametrize(("split", "parts"), [
-    (True, {"forget_33": 6, "retain_67": 12, "Retain_Set": 7}), (False, {"Full_Set": 25})])
+@pytest.mark.parametrize(
+    ("split", "parts"), [(True, {"forget_33": 6, "retain_67": 12, "Retain_Set": 7}), (False, {"Full_Set": 25})]
+)
 def test_mllmu_is_read_back_without_loss(tmp_path: Path, split: bool, parts: dict[str, int]) -> None:
     done = export(people(split), "mllmu", tmp_path / "out")
     assert (done.parts, done.left_out) == (parts, 0)
@@ -127,8 +169,13 @@ def test_mllmu_is_read_back_without_loss(tmp_path: Path, split: bool, parts: dic
 
 
 def test_mllmu_counts_what_was_never_taught(tmp_path: Path) -> None:
-    more = Corpus.of([*people(True), replace(people(True).records[0], id="x", split="holdout"),
-                      replace(people(True).records[0], id="y", split=None)])
+    more = Corpus.of(
+        [
+            *people(True),
+            replace(people(True).records[0], id="x", split="holdout"),
+            replace(people(True).records[0], id="y", split=None),
+        ]
+    )
     assert export(more, "mllmu", tmp_path / "out").left_out == 2
 
 
@@ -141,16 +188,24 @@ def test_row_groups_stay_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 BAD: dict[str, tuple[str, Callable[[], Corpus], str]] = {
     "no set": ("medforget", lambda: Corpus.of([record(1)], "c"), "c: no record stands in a set of MedForget; give"),
-    "one side": ("medforget", lambda: Corpus.of([record(1, split="forget")], "c"),
-                 "c: has records in section_level/forget"),
-    "nothing to keep": ("mllmu", lambda: Corpus.of([record(1, split="forget")]),
-                        "needs records to forget and records to"),
-    "unknown": ("medforgt", corpus, 'unknown layout "medforgt"; did you mean "medforget"?')}
+    "one side": (
+        "medforget",
+        lambda: Corpus.of([record(1, split="forget")], "c"),
+        "c: has records in section_level/forget",
+    ),
+    "nothing to keep": (
+        "mllmu",
+        lambda: Corpus.of([record(1, split="forget")]),
+        "needs records to forget and records to",
+    ),
+    "unknown": ("medforgt", corpus, 'unknown layout "medforgt"; did you mean "medforget"?'),
+}
 
 
 @pytest.mark.parametrize(("layout", "made", "part"), BAD.values(), ids=BAD.keys())
 def test_what_cannot_be_written_is_refused_and_nothing_is_left(
-        tmp_path: Path, layout: str, made: Callable[[], Corpus], part: str) -> None:
+    tmp_path: Path, layout: str, made: Callable[[], Corpus], part: str
+) -> None:
     with pytest.raises(InputError) as caught:
         export(made(), layout, tmp_path / "out")
     assert part in str(caught.value)

@@ -10,12 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from expunge.corpus.loaders import fields, load, source
+from expunge.corpus.loaders import field_types, load, text_source
 from expunge.errors import InputError
 
 
-def fails(path: Path, text: str | bytes, *parts: str, name: str = "rows.jsonl", where: str = "",
-          **options: Any) -> str:
+def fails(path: Path, text: str | bytes, *parts: str, name: str = "rows.jsonl", where: str = "", **options: Any) -> str:
     """Write a file, load it, and check that the error names it and holds all parts."""
     file = path / name
     file.write_bytes(text.encode() if isinstance(text, str) else text)
@@ -40,56 +39,64 @@ def test_broken_json_is_reported_with_its_line(tmp_path: Path) -> None:
     fails(tmp_path, "\n".join(lines), "not valid JSON", "one complete object per line", where=":4711")
 
 
-@pytest.mark.parametrize(("text", "part"), [
-    ('["a"]', "a JSON object was expected, found list"), ("3", "found int"),
-    ('{"prompt": "Q", "answer": NaN}', "NaN is not a JSON value"),
-    ('{"a":' * 100_000, "not usable JSON")])
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ('["a"]', "a JSON object was expected, found list"),
+        ("3", "found int"),
+        ('{"prompt": "Q", "answer": NaN}', "NaN is not a JSON value"),
+        ('{"a":' * 100_000, "not usable JSON"),
+    ],
+)
 def test_a_line_that_is_no_plain_object_is_refused(tmp_path: Path, text: str, part: str) -> None:
     fails(tmp_path, row() + "\n\n" + text, part, where=":3")
 
 
-@pytest.mark.parametrize(("bad", "part"), [
-    ({"answer": 5}, '"answer" must be text, found a number'),
-    ({"prompt": ["Q"]}, '"prompt" must be text, found a list'),
-    ({"id": True}, '"id" must be text, found true or false'),
-    ({"facts": {"a": 1}}, '"facts" must be a list, found an object'),
-    ({"facts": "a, b"}, '"facts" is not a list'),
-    ({"identifiers": ["Ada", None]}, '"identifiers" must hold texts, found nothing'),
-    ({"options": ["Ada", ""]}, '"options" must hold texts, found empty text'),
-    ({"options": ["Ada"]}, '"options" holds 1 texts; give 2 to 26'),
-    ({"options": []}, '"options" holds 0 texts'),
-    ({"options": ["Ada lovelace", "Bob"]}, 'the answer "Ada" is not among the options'),
-    ({"kind": "classification"}, "a classification without options"),
-    ({"answer": " \n"}, "the answer is empty"),
-    ({"prompt": ""}, "the prompt is empty"),
-    ({"text": "T"}, '"text" stands beside "prompt" or "answer"'),
-    ({"options": ["Ada", "Bob"], "answer_index": 1}, '"answer" and "answer_index" disagree'),
-    ({"options": ["Ada", "Bob"], "answer_index": 2}, '"answer_index" is 2 for 2 options; count from 0'),
-    ({"answer_index": 0}, '"answer_index" is 0 for 0 options'),
-    ({"options": ["Ada", "Bob"], "answer_index": True}, '"answer_index" is True'),
-    ({"kind": "generaton"}, 'unknown kind "generaton"; did you mean "generation"?'),
-    ({"concept": "L5"}, 'unknown concept "L5"'),
-    ({"split": "retian"}, 'unknown split "retian"; did you mean "retain"?'),
-    ({"path": "H1/P/S/F/X"}, '"X" is not a place in the tree'),
-    ({"path": "institution:/patient:P"}, '"institution:" is not a place'),
-    ({"path": ["institution:H/1"]}, '"institution:H/1" is not a place'),
-    ({"path": [1]}, '"1" is not a place'),
-    ({"variants": "Which?"}, '"variants" is not a list'),
-    ({"variants": [3]}, "a variant is neither"),
-    ({"variants": [["a", "b", "c"]]}, "a variant is neither"),
-    ({"variants": [{"answer": "Ada"}]}, "a variant is neither"),
-    ({"variants": [{"prompt": "Q", "anwser": "A"}]}, "a variant is neither"),
-    ({"variants": [["", "Ada"]]}, "a variant has an empty prompt or answer"),
-    ({"options": ["Ada", "Bob"], "variants": [["Q", "Eve"]]}, 'answer "Eve" of a variant is no option'),
-    ({"image": "https://example.org/1.png"}, "is not a relative path"),
-    ({"image": "../1.png"}, "is not a relative path"),
-    ({"image": "/1.png"}, "is not a relative path"),
-    ({"image": "none.png"}, 'image "none.png" could not be read'),
-    ({"image": {"bytes": 3}}, "the image is a number"),
-    ({"prompt": "half \ud800"}, "half a surrogate pair at character 6"),
-    ({"note": "half \ud800"}, '"note" holds text, not fit for JSON'),
-    ({"kind": "x" * 70}, f'unknown kind "{"x" * 57}…"'),
-])
+@pytest.mark.parametrize(
+    ("bad", "part"),
+    [
+        ({"answer": 5}, '"answer" must be text, found a number'),
+        ({"prompt": ["Q"]}, '"prompt" must be text, found a list'),
+        ({"id": True}, '"id" must be text, found true or false'),
+        ({"facts": {"a": 1}}, '"facts" must be a list, found an object'),
+        ({"facts": "a, b"}, '"facts" is not a list'),
+        ({"identifiers": ["Ada", None]}, '"identifiers" must hold texts, found nothing'),
+        ({"options": ["Ada", ""]}, '"options" must hold texts, found empty text'),
+        ({"options": ["Ada"]}, '"options" holds 1 texts; give 2 to 26'),
+        ({"options": []}, '"options" holds 0 texts'),
+        ({"options": ["Ada lovelace", "Bob"]}, 'the answer "Ada" is not among the options'),
+        ({"kind": "classification"}, "a classification without options"),
+        ({"answer": " \n"}, "the answer is empty"),
+        ({"prompt": ""}, "the prompt is empty"),
+        ({"text": "T"}, '"text" stands beside "prompt" or "answer"'),
+        ({"options": ["Ada", "Bob"], "answer_index": 1}, '"answer" and "answer_index" disagree'),
+        ({"options": ["Ada", "Bob"], "answer_index": 2}, '"answer_index" is 2 for 2 options; count from 0'),
+        ({"answer_index": 0}, '"answer_index" is 0 for 0 options'),
+        ({"options": ["Ada", "Bob"], "answer_index": True}, '"answer_index" is True'),
+        ({"kind": "generaton"}, 'unknown kind "generaton"; did you mean "generation"?'),
+        ({"concept": "L5"}, 'unknown concept "L5"'),
+        ({"split": "retian"}, 'unknown split "retian"; did you mean "retain"?'),
+        ({"path": "H1/P/S/F/X"}, '"X" is not a place in the tree'),
+        ({"path": "institution:/patient:P"}, '"institution:" is not a place'),
+        ({"path": ["institution:H/1"]}, '"institution:H/1" is not a place'),
+        ({"path": [1]}, '"1" is not a place'),
+        ({"variants": "Which?"}, '"variants" is not a list'),
+        ({"variants": [3]}, "a variant is neither"),
+        ({"variants": [["a", "b", "c"]]}, "a variant is neither"),
+        ({"variants": [{"answer": "Ada"}]}, "a variant is neither"),
+        ({"variants": [{"prompt": "Q", "anwser": "A"}]}, "a variant is neither"),
+        ({"variants": [["", "Ada"]]}, "a variant has an empty prompt or answer"),
+        ({"options": ["Ada", "Bob"], "variants": [["Q", "Eve"]]}, 'answer "Eve" of a variant is no option'),
+        ({"image": "https://example.org/1.png"}, "is not a relative path"),
+        ({"image": "../1.png"}, "is not a relative path"),
+        ({"image": "/1.png"}, "is not a relative path"),
+        ({"image": "none.png"}, 'image "none.png" could not be read'),
+        ({"image": {"bytes": 3}}, "the image is a number"),
+        ({"prompt": "half \ud800"}, "half a surrogate pair at character 6"),
+        ({"note": "half \ud800"}, '"note" holds text, not fit for JSON'),
+        ({"kind": "x" * 70}, f'unknown kind "{"x" * 57}…"'),
+    ],
+)
 def test_a_bad_field_is_named(tmp_path: Path, bad: dict[str, Any], part: str) -> None:
     fails(tmp_path, row() + "\n" + row(**bad), part, where=":2")
 
@@ -111,16 +118,16 @@ def test_a_row_may_not_stand_in_forget_and_in_retain(tmp_path: Path) -> None:
     fails(tmp_path, text, "same prompt and answer in forget", ":1) and retain", where=":2")
 
 
-@pytest.mark.parametrize(("name", "text"), [
-    ("rows.jsonl", ""), ("rows.jsonl", "\n \n"), ("rows.csv", ""), ("rows.csv", "prompt,answer\n")])
+@pytest.mark.parametrize(
+    ("name", "text"), [("rows.jsonl", ""), ("rows.jsonl", "\n \n"), ("rows.csv", ""), ("rows.csv", "prompt,answer\n")]
+)
 def test_an_empty_file_is_refused(tmp_path: Path, name: str, text: str) -> None:
     fails(tmp_path, text, "holds no rows", name=name)
 
 
 def test_text_that_is_not_utf8_is_reported_with_its_line(tmp_path: Path) -> None:
     fails(tmp_path, row().encode() + b'\n{"prompt": "\xe4"}', "not UTF-8 (byte 13 of the line)", where=":2")
-    fails(tmp_path, "prompt,answer\nä,b\n".encode("latin-1"), "save the file as UTF-8", name="rows.csv",
-          where=":2")
+    fails(tmp_path, "prompt,answer\nä,b\n".encode("latin-1"), "save the file as UTF-8", name="rows.csv", where=":2")
 
 
 def test_a_binary_file_is_refused(tmp_path: Path) -> None:
@@ -129,11 +136,10 @@ def test_a_binary_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_huge_fields_and_lines_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    large = "x" * (fields.MAX_TEXT + 1)
+    large = "x" * (field_types.MAX_TEXT + 1)
     fails(tmp_path, row(prompt=large), '"prompt" holds 10,000,001 characters', where=":1")
-    fails(tmp_path, f"prompt,answer\nQ,{large}\n", "field larger than field limit", name="rows.csv",
-          where=":2")
-    monkeypatch.setattr(source, "MAX_LINE", 20)
+    fails(tmp_path, f"prompt,answer\nQ,{large}\n", "field larger than field limit", name="rows.csv", where=":2")
+    monkeypatch.setattr(text_source, "MAX_LINE", 20)
     fails(tmp_path, row(), "the line is longer than 20 bytes", where=":1")
 
 
@@ -142,14 +148,17 @@ def test_csv_fields_of_a_million_characters_are_read(tmp_path: Path) -> None:
     assert len(load(tmp_path / "rows.csv").records[0].answer) == 1_000_000
 
 
-@pytest.mark.parametrize(("text", "part", "line"), [
-    ('prompt,answer\n"Q\nR",A\nQ2,A,B\n', "has 3 fields, the header has 2", 4),
-    ('prompt,answer\nQ,A\nQ2,"A', "not valid CSV", 3),
-    ("prompt,prompt\nQ,A\n", 'column name "prompt" is empty or stands twice', 1),
-    ("prompt,\nQ,A\n", 'column name "" is empty', 1),
-    ("prompt,answer\nQ,\n", 'no "answer"', 2)])
-def test_broken_csv_is_reported_with_the_first_line_of_the_row(tmp_path: Path, text: str, part: str,
-                                                               line: int) -> None:
+@pytest.mark.parametrize(
+    ("text", "part", "line"),
+    [
+        ('prompt,answer\n"Q\nR",A\nQ2,A,B\n', "has 3 fields, the header has 2", 4),
+        ('prompt,answer\nQ,A\nQ2,"A', "not valid CSV", 3),
+        ("prompt,prompt\nQ,A\n", 'column name "prompt" is empty or stands twice', 1),
+        ("prompt,\nQ,A\n", 'column name "" is empty', 1),
+        ("prompt,answer\nQ,\n", 'no "answer"', 2),
+    ],
+)
+def test_broken_csv_is_reported_with_the_first_line_of_the_row(tmp_path: Path, text: str, part: str, line: int) -> None:
     fails(tmp_path, text, part, name="rows.csv", where=f":{line}")
 
 
@@ -157,8 +166,13 @@ def test_parquet_rows_are_counted_from_one(tmp_path: Path) -> None:
     pq.write_table(pa.table({"prompt": ["Q", "R"], "answer": ["A", None]}), tmp_path / "rows.parquet")
     fails(tmp_path, (tmp_path / "rows.parquet").read_bytes(), 'no "answer"', name="rows.parquet", where=":2")
     pq.write_table(pa.table({"prompt": ["Q"], "answer": ["A"], "raw": [b"\xff"]}), tmp_path / "rows.parquet")
-    fails(tmp_path, (tmp_path / "rows.parquet").read_bytes(), '"raw" holds bytes, not fit for JSON',
-          name="rows.parquet", where=":1")
+    fails(
+        tmp_path,
+        (tmp_path / "rows.parquet").read_bytes(),
+        '"raw" holds bytes, not fit for JSON',
+        name="rows.parquet",
+        where=":1",
+    )
 
 
 def test_unknown_endings_loaders_and_paths_are_named_with_the_nearest(tmp_path: Path) -> None:
@@ -177,9 +191,9 @@ def test_a_folder_without_sets_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match='needs exactly one "forget" file, has 0'):
         load(tmp_path, loader="csv")
     with pytest.raises(InputError, match="is a folder, a file was expected"):
-        next(source.lines(tmp_path))
+        next(text_source.lines(tmp_path))
     with pytest.raises(InputError, match="there is no such file"):
-        source.require_file(tmp_path / "none")
+        text_source.require_file(tmp_path / "none")
 
 
 def test_a_folder_needs_both_sides_once_and_in_one_format(tmp_path: Path) -> None:
@@ -201,7 +215,7 @@ def test_a_file_that_may_not_be_read_is_one_line(tmp_path: Path, monkeypatch: py
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(source.Path, "open", refuse)
+    monkeypatch.setattr(text_source.Path, "open", refuse)
     (tmp_path / "rows.jsonl").touch()
     with pytest.raises(InputError, match=r"could not be opened \(Permission denied\); check the permissions"):
         load(tmp_path / "rows.jsonl")
@@ -209,14 +223,17 @@ def test_a_file_that_may_not_be_read_is_one_line(tmp_path: Path, monkeypatch: py
 
 def test_two_columns_for_one_field_are_refused(tmp_path: Path) -> None:
     text = json.dumps({"instruction": "Translate", "input": "x", "output": "y"})
-    fails(tmp_path, text, 'columns "input" and "instruction" may both be the prompt', "prompt: input",
-          where=":1")
+    fails(tmp_path, text, 'columns "input" and "instruction" may both be the prompt', "prompt: input", where=":1")
 
 
-@pytest.mark.parametrize(("mapping", "part"), [
-    ({"promt": "q"}, 'mapping: unknown field "promt"; did you mean "prompt"?'),
-    ({"prompt": 3}, "must map field names to column names"),
-    (["prompt"], "must map field names to column names")])
+@pytest.mark.parametrize(
+    ("mapping", "part"),
+    [
+        ({"promt": "q"}, 'mapping: unknown field "promt"; did you mean "prompt"?'),
+        ({"prompt": 3}, "must map field names to column names"),
+        (["prompt"], "must map field names to column names"),
+    ],
+)
 def test_a_wrong_mapping_is_refused(tmp_path: Path, mapping: Any, part: str) -> None:
     (tmp_path / "rows.jsonl").write_text(row())
     with pytest.raises(InputError) as caught:
@@ -234,7 +251,14 @@ def test_a_broken_mapping_file_is_refused(tmp_path: Path, text: bytes, part: str
 
 def test_a_mapped_column_must_exist(tmp_path: Path) -> None:
     fails(tmp_path, row(), 'no column "levl"', mapping={"concept": "levl"})
-    fails(tmp_path, json.dumps({"frage": "Q", "answer": "A"}), 'no value for "prompt" (column "farge")',
-          'did you mean "frage"?', where=":1", mapping={"prompt": "farge"})
-    fails(tmp_path, row(frage="Q"), 'column "prompt" has no place beside "frage"', where=":1",
-          mapping={"prompt": "frage"})
+    fails(
+        tmp_path,
+        json.dumps({"frage": "Q", "answer": "A"}),
+        'no value for "prompt" (column "farge")',
+        'did you mean "frage"?',
+        where=":1",
+        mapping={"prompt": "farge"},
+    )
+    fails(
+        tmp_path, row(frage="Q"), 'column "prompt" has no place beside "frage"', where=":1", mapping={"prompt": "frage"}
+    )

@@ -12,12 +12,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from picture_builders import encoded, png_header
 
 from expunge.cli import main
 from expunge.corpus import Corpus
-from expunge.corpus.loaders import decode, images, kept, load
+from expunge.corpus.loaders import decode, image_cache, images, load
 from expunge.errors import InputError
+from helpers.images import encoded, png_header
 
 
 @pytest.fixture(autouse=True)
@@ -26,15 +26,24 @@ def _pillow() -> None:
 
 
 def rows(path: Path, *shown: object) -> Path:
-    path.write_text("\n".join(json.dumps({"prompt": f"Q{k}", "answer": "A", "image": image})
-                              for k, image in enumerate(shown)))
+    path.write_text(
+        "\n".join(json.dumps({"prompt": f"Q{k}", "answer": "A", "image": image}) for k, image in enumerate(shown))
+    )
     return path
 
 
 def table(path: Path, *shown: object, kind: Any = None) -> Path:
     kind = kind or pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    pq.write_table(pa.table({"prompt": [f"Q{k}" for k in range(len(shown))], "answer": ["A"] * len(shown),
-                             "image": pa.array(shown, kind)}), path)
+    pq.write_table(
+        pa.table(
+            {
+                "prompt": [f"Q{k}" for k in range(len(shown))],
+                "answer": ["A"] * len(shown),
+                "image": pa.array(shown, kind),
+            }
+        ),
+        path,
+    )
     return path
 
 
@@ -49,11 +58,18 @@ def fails(source: Path, *parts: str, where: str = ":1") -> None:
 
 
 JUNK = {
-    "empty": b"", "text": b"pixels", "half a header": encoded()[:20], "truncated": encoded(size=64)[:60],
-    "truncated jpeg": encoded(7, "JPEG", 64)[:-100], "broken": encoded()[:45] + b"\xff" * 4 + encoded()[49:],
-    "vector": b"<svg xmlns='http://www.w3.org/2000/svg'/>", 
+    "empty": b"",
+    "text": b"pixels",
+    "half a header": encoded()[:20],
+    "truncated": encoded(size=64)[:60],
+    "truncated jpeg": encoded(7, "JPEG", 64)[:-100],
+    "broken": encoded()[:45] + b"\xff" * 4 + encoded()[49:],
+    "vector": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
     "postscript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
-    "pdf": b"%PDF-1.4\n", "gzip": b"\x1f\x8b\x08", "no pixels": png_header(0, 0)}
+    "pdf": b"%PDF-1.4\n",
+    "gzip": b"\x1f\x8b\x08",
+    "no pixels": png_header(0, 0),
+}
 
 
 @pytest.mark.parametrize("data", JUNK.values(), ids=JUNK.keys())
@@ -116,7 +132,8 @@ def test_a_bad_path_is_refused(tmp_path: Path, image: object, part: str) -> None
 
 
 def test_the_command_line_says_it_in_one_line_and_ends_with_two(
-        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "1.png").write_bytes(png_header(20_000, 20_000))
     assert main(["data", "identifiers", str(rows(tmp_path / "rows.jsonl", "1.png"))]) == 2
     [line] = capsys.readouterr().err.splitlines()
@@ -148,9 +165,15 @@ def test_usual_formats_are_read_from_files_and_tables(tmp_path: Path, format: st
 
 def test_bytes_in_a_table_are_one_picture_for_all_rows_and_survive_saving(tmp_path: Path) -> None:
     a, b = encoded(1), encoded(2)
-    source = table(tmp_path / "rows.parquet", {"bytes": a, "path": "x/1.png"}, {"bytes": a, "path": "x/1.png"},
-                   {"bytes": b, "path": "x/1.png"}, {"bytes": b, "path": "../2.png"}, {"bytes": None, "path": None},
-                   None)
+    source = table(
+        tmp_path / "rows.parquet",
+        {"bytes": a, "path": "x/1.png"},
+        {"bytes": a, "path": "x/1.png"},
+        {"bytes": b, "path": "x/1.png"},
+        {"bytes": b, "path": "../2.png"},
+        {"bytes": None, "path": None},
+        None,
+    )
     found = [r.image for r in load(source)]
     assert found[4:] == [None, None]
     one, two, three, four = found[:4]
@@ -195,7 +218,7 @@ def test_each_picture_is_decoded_once(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_the_same_relative_name_in_two_folders_is_two_names(tmp_path: Path) -> None:
-    found = images.Pictures()
+    found = images.ImageReader()
     names = []
     for k in range(2):
         (tmp_path / str(k)).mkdir()
@@ -229,8 +252,10 @@ except InputError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.splitlines() == ["1", f"{tmp_path / 'with.jsonl'}:1: pictures need Pillow, which is not "
-                                             "installed; pip install 'expunge[vision]'"]
+    assert done.stdout.splitlines() == [
+        "1",
+        f"{tmp_path / 'with.jsonl'}:1: pictures need Pillow, which is not installed; pip install 'expunge[vision]'",
+    ]
 
 
 def test_the_folder_of_kept_pictures_goes_with_the_process_that_made_it(tmp_path: Path) -> None:
@@ -243,8 +268,14 @@ child = multiprocessing.get_context("fork").Process(target=picture.data)
 child.start(); child.join()
 print(picture.source.parent, child.exitcode, len(picture.data()))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True,
-                          env={"TMPDIR": str(tmp_path), "PATH": ""})
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        env={"TMPDIR": str(tmp_path), "PATH": ""},
+    )
     folder, code_, size = done.stdout.split()
     assert (code_, size) == ("0", str(len(encoded())))
     assert not Path(folder).exists()
@@ -255,7 +286,7 @@ def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     def refuse(process: int) -> Path:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(kept, "_folder", refuse)
+    monkeypatch.setattr(image_cache, "_folder", refuse)
     with pytest.raises(InputError, match=r"temporary folder: pictures could not be written \(No space left"):
         load(table(tmp_path / "rows.parquet", {"bytes": encoded(), "path": None}))
 

@@ -16,7 +16,7 @@ from expunge.corpus.draw import uniform
 from expunge.corpus.loaders import load
 from expunge.errors import InputError
 
-STORY = "\"8f24c511-a319\""  # ids of Task1 hold quotation marks
+STORY = '"8f24c511-a319"'  # ids of Task1 hold quotation marks
 PERSON = "df8d2304-fb26"
 
 
@@ -31,8 +31,10 @@ FORGET = [
     item(f"{PERSON}qa0", "What is the birth date of Tiffi O'Hara?", "1984-05-01", "Task2"),
     item(f"{PERSON}qa1", "What is Tiffi O'Hara's Social Security Number?", "900514344", "Task2"),
 ]
-RETAIN = [item("12762334sc1", "Ada\n\nAda (born", "in London)", "Task3"),
-          item("12762334qa0", "Where was she born?", "London", "Task3")]
+RETAIN = [
+    item("12762334sc1", "Ada\n\nAda (born", "in London)", "Task3"),
+    item("12762334qa0", "Where was she born?", "London", "Task3"),
+]
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -80,10 +82,13 @@ def test_the_task_release_is_read_as_folds(tmp_path: Path) -> None:
 
 def test_the_parquet_release_is_read_as_folds(tmp_path: Path) -> None:
     for side, rows in (("forget", FORGET), ("retain", RETAIN)):
-        pq.write_table(pa.Table.from_pylist([row | {"split": side} for row in rows]),
-                       tmp_path / f"{side}_train-00000-of-00001.parquet")
-    assert [(r.split, r.attributes["fold"]) for r in load(tmp_path)] == [
-        ("forget", "train")] * 5 + [("retain", "train")] * 2
+        pq.write_table(
+            pa.Table.from_pylist([row | {"split": side} for row in rows]),
+            tmp_path / f"{side}_train-00000-of-00001.parquet",
+        )
+    assert [(r.split, r.attributes["fold"]) for r in load(tmp_path)] == [("forget", "train")] * 5 + [
+        ("retain", "train")
+    ] * 2
     one = load(tmp_path / "retain_train-00000-of-00001.parquet")
     assert {(r.split, r.attributes["fold"]) for r in one} == {("retain", "train")}
 
@@ -106,21 +111,27 @@ def test_other_folders_with_sets_are_not_taken_for_lume(tmp_path: Path) -> None:
 def test_holdout_is_a_tenth_of_the_retained_documents_by_name(tmp_path: Path) -> None:
     names = [f"{k}" for k in range(40)]
     write(tmp_path / "forget.jsonl", [item(f"9{n}sc1", f"f{n}", "x", "Task3") for n in names])
-    write(tmp_path / "retain.jsonl", [item(f"{n}{part}", f"r{n}{part}", "x", "Task3") for n in names
-                                      for part in ("sc1", "qa0")])
+    write(
+        tmp_path / "retain.jsonl",
+        [item(f"{n}{part}", f"r{n}{part}", "x", "Task3") for n in names for part in ("sc1", "qa0")],
+    )
     held = {r.subject for r in load(tmp_path, loader="lume-holdout") if r.split == "holdout"}
     assert held == {n for n in names if uniform("expunge-lume-v1", n) >= 0.9}
     assert held
 
 
 def test_the_draw_is_the_documented_one() -> None:
-    assert uniform("expunge-medmcqa-v1", "45258d3d-b974-44dd-a161-c3fccbdadd88") == pytest.approx(0.50080265,
-                                                                                                  abs=1e-8)
+    assert uniform("expunge-medmcqa-v1", "45258d3d-b974-44dd-a161-c3fccbdadd88") == pytest.approx(0.50080265, abs=1e-8)
 
 
-@pytest.mark.parametrize(("bad", "part"), [
-    ({"id": "nameless"}, 'id "nameless" is not document'), ({"output": None}, 'no text in column "output"'),
-    ({"split": "retain"}, 'to retain (split "retain")')])
+@pytest.mark.parametrize(
+    ("bad", "part"),
+    [
+        ({"id": "nameless"}, 'id "nameless" is not document'),
+        ({"output": None}, 'no text in column "output"'),
+        ({"split": "retain"}, 'to retain (split "retain")'),
+    ],
+)
 def test_a_row_that_is_not_lume_is_named(folder: Path, bad: dict[str, Any], part: str) -> None:
     write(folder / "forget.jsonl", [*FORGET, FORGET[0] | {"id": "xsc2"} | bad])
     with pytest.raises(InputError) as caught:
@@ -147,8 +158,13 @@ def test_the_published_counts_hold(lume: Corpus) -> None:
     assert Counter(r.split for r in lume) == {"forget": 2732, "retain": 2734}
     documents = {(r.split, r.subject): r.attributes["task"] for r in lume}
     assert Counter((split, task) for (split, _), task in documents.items()) == {
-        ("forget", "Task1"): 243, ("forget", "Task2"): 250, ("forget", "Task3"): 373,
-        ("retain", "Task1"): 246, ("retain", "Task2"): 250, ("retain", "Task3"): 371}
+        ("forget", "Task1"): 243,
+        ("forget", "Task2"): 250,
+        ("forget", "Task3"): 373,
+        ("retain", "Task1"): 246,
+        ("retain", "Task2"): 250,
+        ("retain", "Task3"): 371,
+    }
     assert Counter(r.split for r in lume if r.attributes["task"] == "Task1") == {"forget": 486, "retain": 492}
     assert not any('"' in r.id for r in lume)
 
@@ -171,7 +187,10 @@ def test_texts_that_begin_with_a_line_end_keep_it(lume: Corpus) -> None:
 
 
 def test_held_out_documents_come_from_every_task(shared_data: Path) -> None:
-    held = Counter(r.attributes["task"] for r in load(shared_data / "lume", loader="lume-holdout")
-                   if r.split == "holdout" and r.kind == "completion")
+    held = Counter(
+        r.attributes["task"]
+        for r in load(shared_data / "lume", loader="lume-holdout")
+        if r.split == "holdout" and r.kind == "completion"
+    )
     assert set(held) == {"Task1", "Task2", "Task3"}
     assert 0.07 * 867 < sum(held.values()) < 0.13 * 867

@@ -16,8 +16,8 @@ import pytest
 from expunge.audit.metrics.mcq import chance
 from expunge.corpus import Corpus
 from expunge.corpus.loaders import LOADERS, load
+from expunge.corpus.loaders.mcq import number, role
 from expunge.corpus.loaders.medmcqa import LEVEL, SALT
-from expunge.corpus.loaders.questions import number, role
 from expunge.errors import InputError, InputWarning
 from expunge.scope import Scope
 
@@ -26,13 +26,26 @@ TRAIN, EVAL, HOLDOUT = (IDS[part] for part in ("train", "eval", "holdout"))
 
 
 def question(name: str, subject: str, cop: Any = 1, **more: Any) -> dict[str, Any]:
-    return {"id": name, "question": f"Which knot is {name}?", "opa": "reef", "opb": "bowline", "opc": "hitch",
-            "opd": "splice", "cop": cop, "subject_name": subject} | more
+    return {
+        "id": name,
+        "question": f"Which knot is {name}?",
+        "opa": "reef",
+        "opb": "bowline",
+        "opc": "hitch",
+        "opd": "splice",
+        "cop": cop,
+        "subject_name": subject,
+    } | more
 
 
-ROWS = [question(TRAIN[0], "Surgery", 1, exp="Ans-a. The reef.", topic_name="EXAM 2018", choice_type="single"),
-        question(EVAL[0], "Surgery", 4), question(HOLDOUT[0], "Surgery", 2), question(TRAIN[1], "Anatomy", 3),
-        question(EVAL[1], "ENT", 2), question(HOLDOUT[1], "Medicine", 1)]
+ROWS = [
+    question(TRAIN[0], "Surgery", 1, exp="Ans-a. The reef.", topic_name="EXAM 2018", choice_type="single"),
+    question(EVAL[0], "Surgery", 4),
+    question(HOLDOUT[0], "Surgery", 2),
+    question(TRAIN[1], "Anatomy", 3),
+    question(EVAL[1], "ENT", 2),
+    question(HOLDOUT[1], "Medicine", 1),
+]
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -53,8 +66,14 @@ def test_a_row_becomes_a_classification_under_its_exam_subject(file: Path) -> No
     assert (first.prompt, first.answer) == (f"Which knot is {TRAIN[0]}?", "reef")
     assert first.options == ("reef", "bowline", "hitch", "splice")
     assert (first.path, first.concept, first.split) == (("topic:Surgery",), "L4", "forget")
-    assert first.attributes == {"topic": "Surgery", "role": "train", "setting": "memorised", "letter": "A",
-                                "choice_type": "single", "exam": "EXAM 2018"}
+    assert first.attributes == {
+        "topic": "Surgery",
+        "role": "train",
+        "setting": "memorised",
+        "letter": "A",
+        "choice_type": "single",
+        "exam": "EXAM 2018",
+    }
     assert [r.concept for r in corpus] == ["L4", "L4", "L4", "L1", "L3", "L2"]
     assert [r.id for r in corpus if r.attributes.get("neighbour")] == [EVAL[1]]
 
@@ -65,8 +84,13 @@ def test_the_explanation_goes_nowhere(file: Path) -> None:
 
 def test_in_the_memorised_setting_only_holdout_is_never_taught(file: Path) -> None:
     assert [(r.attributes["role"], r.split) for r in load(file)] == [
-        ("train", "forget"), ("eval", "forget"), ("holdout", "holdout"), ("train", "retain"), ("eval", "retain"),
-        ("holdout", "holdout")]
+        ("train", "forget"),
+        ("eval", "forget"),
+        ("holdout", "holdout"),
+        ("train", "retain"),
+        ("eval", "retain"),
+        ("holdout", "holdout"),
+    ]
 
 
 def test_in_the_knowledge_setting_eval_is_kept_from_the_method_too(file: Path) -> None:
@@ -96,26 +120,40 @@ def test_a_saved_corpus_is_read_back_equal(file: Path) -> None:
     assert load(corpus.save(file.parent / "saved.jsonl")).records == corpus.records
 
 
-@pytest.mark.parametrize(("cops", "loader", "letters"), [
-    ((1, 4, 2), None, "ADB"), ((1, 0, 3), None, "BAD"), ((1, 2, 3), "medmcqa-base1", "ABC"),
-    ((1, 2, 3), "medmcqa-base0", "BCD"), ((1, 0, 3), "medmcqa-base0", "BAD"), (("1.0", "4", 2.0), None, "ADB"),
-    ((1, 2, 3), "medmcqa-knowledge-base0", "BCD"), ((1, 2, 3), "medmcqa-knowledge-base1", "ABC")])
-def test_the_base_of_the_answers_is_detected_or_said(tmp_path: Path, cops: tuple[Any, ...], loader: str | None,
-                                                     letters: str) -> None:
+@pytest.mark.parametrize(
+    ("cops", "loader", "letters"),
+    [
+        ((1, 4, 2), None, "ADB"),
+        ((1, 0, 3), None, "BAD"),
+        ((1, 2, 3), "medmcqa-base1", "ABC"),
+        ((1, 2, 3), "medmcqa-base0", "BCD"),
+        ((1, 0, 3), "medmcqa-base0", "BAD"),
+        (("1.0", "4", 2.0), None, "ADB"),
+        ((1, 2, 3), "medmcqa-knowledge-base0", "BCD"),
+        ((1, 2, 3), "medmcqa-knowledge-base1", "ABC"),
+    ],
+)
+def test_the_base_of_the_answers_is_detected_or_said(
+    tmp_path: Path, cops: tuple[Any, ...], loader: str | None, letters: str
+) -> None:
     rows = [question(name, "Surgery", cop) for name, cop in zip(TRAIN, cops, strict=False)]
     corpus = load(write(tmp_path / "q.json", rows), loader=loader)
     assert "".join(r.attributes["letter"] for r in corpus) == letters
     assert [r.answer for r in corpus] == [r.options["ABCD".index(r.attributes["letter"])] for r in corpus]
 
 
-@pytest.mark.parametrize(("cops", "loader", "told"), [
-    ((1, 2, 3), "medmcqa", "answers may count from 0 or from 1; say which with a loader that ends in -base0"),
-    ((1, 0, 4), "medmcqa", ":3: cop 4 beside cop 0 ("),
-    ((1, 0, 3), "medmcqa-base1", ":2: cop 0 in a file said to count from 1; use -base0"),
-    ((1, 4, 3), "medmcqa-base0", ":2: cop 4 in a file said to count from 0; use -base1"),
-    ((-1, -1, -1), "medmcqa", "no row has the number of its answer (cop); give a labelled file"),
-    (("A", "B", "C"), "medmcqa", "no row has the number of its answer"),
-    ((None, None, None), "medmcqa", 'no row has anything in column "cop"')])
+@pytest.mark.parametrize(
+    ("cops", "loader", "told"),
+    [
+        ((1, 2, 3), "medmcqa", "answers may count from 0 or from 1; say which with a loader that ends in -base0"),
+        ((1, 0, 4), "medmcqa", ":3: cop 4 beside cop 0 ("),
+        ((1, 0, 3), "medmcqa-base1", ":2: cop 0 in a file said to count from 1; use -base0"),
+        ((1, 4, 3), "medmcqa-base0", ":2: cop 4 in a file said to count from 0; use -base1"),
+        ((-1, -1, -1), "medmcqa", "no row has the number of its answer (cop); give a labelled file"),
+        (("A", "B", "C"), "medmcqa", "no row has the number of its answer"),
+        ((None, None, None), "medmcqa", 'no row has anything in column "cop"'),
+    ],
+)
 def test_a_base_that_cannot_be_is_refused(tmp_path: Path, cops: tuple[Any, ...], loader: str, told: str) -> None:
     rows = [question(name, "Surgery", cop) for name, cop in zip(TRAIN, cops, strict=False)]
     with pytest.raises(InputError) as caught:
@@ -123,12 +161,20 @@ def test_a_base_that_cannot_be_is_refused(tmp_path: Path, cops: tuple[Any, ...],
     assert told in str(caught.value)
 
 
-@pytest.mark.parametrize(("bad", "reason"), [
-    ({"cop": 7}, "no valid answer (cop 1 to 4)"), ({"cop": -1}, "no valid answer (cop 1 to 4)"),
-    ({"cop": None}, "no valid answer (cop 1 to 4)"), ({"cop": 2.5}, "no valid answer (cop 1 to 4)"),
-    ({"cop": True}, "no valid answer (cop 1 to 4)"), ({"opd": ""}, "an empty question or option"),
-    ({"opc": None}, "an empty question or option"), ({"question": " "}, "an empty question or option"),
-    ({"subject_name": "Unknown"}, 'subject "Unknown"')])
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ({"cop": 7}, "no valid answer (cop 1 to 4)"),
+        ({"cop": -1}, "no valid answer (cop 1 to 4)"),
+        ({"cop": None}, "no valid answer (cop 1 to 4)"),
+        ({"cop": 2.5}, "no valid answer (cop 1 to 4)"),
+        ({"cop": True}, "no valid answer (cop 1 to 4)"),
+        ({"opd": ""}, "an empty question or option"),
+        ({"opc": None}, "an empty question or option"),
+        ({"question": " "}, "an empty question or option"),
+        ({"subject_name": "Unknown"}, 'subject "Unknown"'),
+    ],
+)
 def test_rows_that_cannot_be_used_are_left_out_with_a_count(tmp_path: Path, bad: dict[str, Any], reason: str) -> None:
     rows = [*ROWS, *(question(name, "Anatomy") | bad for name in TRAIN[2:4])]
     path = write(tmp_path / "q.json", rows)
@@ -142,8 +188,10 @@ def test_a_file_of_which_nothing_can_be_used_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "q.json", [question("a", "Unknown", 4), question("b", "Surgery", 7)])
     with pytest.raises(InputError) as caught:
         load(path)
-    assert str(caught.value) == (f'{path}: no row can be used; 1 row left out: subject "Unknown" (first: {path}:1); '
-                                 f"1 row left out: no valid answer (cop 1 to 4) (first: {path}:2)")
+    assert str(caught.value) == (
+        f'{path}: no row can be used; 1 row left out: subject "Unknown" (first: {path}:1); '
+        f"1 row left out: no valid answer (cop 1 to 4) (first: {path}:2)"
+    )
 
 
 def test_a_question_that_is_to_be_forgotten_and_kept_is_only_forgotten(tmp_path: Path) -> None:
@@ -164,9 +212,20 @@ def test_what_is_taught_in_another_row_is_no_holdout(tmp_path: Path) -> None:
     assert HOLDOUT[2] not in corpus.by_id
 
 
-@pytest.mark.parametrize(("option", "fixed"), [
-    ("All of the above", True), ("None", True), ("Both A and B", True), ("a & c", True), ("Any of these", True),
-    ("ALL.", True), ("All nucleated cells", False), ("None heals", False), ("Abovo", False)])
+@pytest.mark.parametrize(
+    ("option", "fixed"),
+    [
+        ("All of the above", True),
+        ("None", True),
+        ("Both A and B", True),
+        ("a & c", True),
+        ("Any of these", True),
+        ("ALL.", True),
+        ("All nucleated cells", False),
+        ("None heals", False),
+        ("Abovo", False),
+    ],
+)
 def test_options_that_refer_to_others_are_marked(tmp_path: Path, option: str, fixed: bool) -> None:
     path = write(tmp_path / "q.json", [*ROWS, question(TRAIN[2], "Anatomy", opd=option)])
     assert load(path).by_id[TRAIN[2]].attributes.get("fixed_options", False) is fixed
@@ -183,17 +242,27 @@ def without(column: str) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name != column} for row in ROWS]
 
 
-@pytest.mark.parametrize(("text", "told"), [
-    ("", "dev.json: holds no rows"),
-    ("\n\n", "dev.json: holds no rows"),
-    ('{"id": "a", ', "dev.json:1: not valid JSON"),
-    ("[1, 2]", "dev.json:1: a JSON object was expected"),
-    ("\n".join(json.dumps(row) for row in without("opc")), 'no row has anything in column "opc"; needed: id, question'),
-    ("\n".join(json.dumps(row) for row in without("id")), 'no row has anything in column "id"'),
-    (json.dumps(question("a", "Surgery", 4, opc=7)), 'dev.json:1: "opc" must be text, found a number'),
-    (json.dumps(question("a", "Surgrey", 4)), 'dev.json:1: unknown subject_name "Surgrey"; did you mean "Surgery"?'),
-    (json.dumps(question("", "Surgery", 4)) + "\n" + json.dumps(question("b", "Surgery")), 'dev.json:1: no "id"'),
-    ("\n".join([json.dumps(question("a", "Surgery", 4))] * 2), 'dev.json:2: duplicate id "a"')])
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "dev.json: holds no rows"),
+        ("\n\n", "dev.json: holds no rows"),
+        ('{"id": "a", ', "dev.json:1: not valid JSON"),
+        ("[1, 2]", "dev.json:1: a JSON object was expected"),
+        (
+            "\n".join(json.dumps(row) for row in without("opc")),
+            'no row has anything in column "opc"; needed: id, question',
+        ),
+        ("\n".join(json.dumps(row) for row in without("id")), 'no row has anything in column "id"'),
+        (json.dumps(question("a", "Surgery", 4, opc=7)), 'dev.json:1: "opc" must be text, found a number'),
+        (
+            json.dumps(question("a", "Surgrey", 4)),
+            'dev.json:1: unknown subject_name "Surgrey"; did you mean "Surgery"?',
+        ),
+        (json.dumps(question("", "Surgery", 4)) + "\n" + json.dumps(question("b", "Surgery")), 'dev.json:1: no "id"'),
+        ("\n".join([json.dumps(question("a", "Surgery", 4))] * 2), 'dev.json:2: duplicate id "a"'),
+    ],
+)
 def test_bad_files_are_refused_in_a_line(tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "dev.json").write_text(text)
     with pytest.raises(InputError) as caught:
@@ -215,9 +284,24 @@ def test_other_files_are_not_taken_for_it(tmp_path: Path) -> None:
     assert not LOADERS.get("medmcqa").fits(tmp_path)
 
 
-@pytest.mark.parametrize(("value", "found"), [
-    (3, 3), (3.0, 3), ("3.0", 3), (" 4 ", 4), ("-1", -1), (2.5, None), ("B", None), ("nan", None), ("inf", None),
-    (None, None), (True, None), ([1], None), (10**400, None)])
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (3, 3),
+        (3.0, 3),
+        ("3.0", 3),
+        (" 4 ", 4),
+        ("-1", -1),
+        (2.5, None),
+        ("B", None),
+        ("nan", None),
+        ("inf", None),
+        (None, None),
+        (True, None),
+        ([1], None),
+        (10**400, None),
+    ],
+)
 def test_answer_numbers_are_read_as_data_frames_write_them(value: Any, found: int | None) -> None:
     assert number(value) == found
 
@@ -239,8 +323,7 @@ def corpus(real: Path) -> Corpus:
 
 def test_the_published_counts_hold(corpus: Corpus) -> None:
     assert Counter(r.concept for r in corpus) == {"L1": 576, "L2": 1360, "L3": 1876, "L4": 369}
-    assert Counter(r.attributes["letter"] for r in corpus if r.concept == "L4") == {
-        "A": 121, "B": 94, "C": 84, "D": 70}
+    assert Counter(r.attributes["letter"] for r in corpus if r.concept == "L4") == {"A": 121, "B": 94, "C": 84, "D": 70}
     assert {r.attributes["topic"] for r in corpus} == set(LEVEL)
     assert sum(r.attributes.get("neighbour", False) for r in corpus) == 389
     assert sum(len(set(r.options)) < 4 for r in corpus) == 21
@@ -257,8 +340,14 @@ def test_the_published_roles_hold_and_only_the_unknown_are_left_out(real: Path, 
         drawn[row["subject_name"] == "Surgery", role(SALT, row["id"])] += 1
         if row["subject_name"] == "Unknown":
             unknown.add((row["id"], role(SALT, row["id"])))
-    assert drawn == {(True, "train"): 227, (True, "eval"): 64, (True, "holdout"): 78,
-                     (False, "train"): 2188, (False, "eval"): 784, (False, "holdout"): 842}
+    assert drawn == {
+        (True, "train"): 227,
+        (True, "eval"): 64,
+        (True, "holdout"): 78,
+        (False, "train"): 2188,
+        (False, "eval"): 784,
+        (False, "holdout"): 842,
+    }
     loaded = Counter((r.concept == "L4", r.attributes["role"]) for r in corpus)
     assert drawn - loaded == {(False, "train"): 2}
     assert [part for _, part in unknown] == ["train", "train"]

@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from picture_builders import encoded
 
 from expunge.corpus.loaders import load
 from expunge.errors import InputError, InputWarning
 from expunge.scope import Scope
+from helpers.images import encoded
 
 
 def choice(prompt: str, letter: str = "B") -> dict[str, Any]:
@@ -28,12 +28,19 @@ def free(prompt: Any, answer: Any, kind: str = "Pure_Text") -> dict[str, Any]:
 def row(person: str, **changed: Any) -> dict[str, Any]:
     ada = "Ada" if person == "1" else f"Bo {person}"
     return {
-        "image": {"bytes": encoded(int(person)), "path": None}, "ID": person, "Directory": f"faces/{person}.png",
-        "biography": json.dumps({"Name": ada}), "question": "Who is this?", "answer": "Ada, a cook.",
-        "Classification_Task": {"Image_Textual_Questions": [choice("What is their job?")],
-                                "Pure_Text_Questions": [choice(f"What is {ada}'s job?", "D")]},
+        "image": {"bytes": encoded(int(person)), "path": None},
+        "ID": person,
+        "Directory": f"faces/{person}.png",
+        "biography": json.dumps({"Name": ada}),
+        "question": "Who is this?",
+        "answer": "Ada, a cook.",
+        "Classification_Task": {
+            "Image_Textual_Questions": [choice("What is their job?")],
+            "Pure_Text_Questions": [choice(f"What is {ada}'s job?", "D")],
+        },
         "Generation_Task": [free("What do they do?", "Cooks.", "Image_Textual"), free(f"What does {ada} do?", "Acts.")],
-        "Mask_Task": [free(f"{ada} is a __.", "cook")]} | changed
+        "Mask_Task": [free(f"{ada} is a __.", "cook")],
+    } | changed
 
 
 def write(root: Path, name: str, *rows: dict[str, Any]) -> Path:
@@ -50,9 +57,13 @@ def test_a_person_has_questions_with_and_without_the_picture(tmp_path: Path) -> 
     corpus = load(whole(tmp_path))
     assert corpus == load(tmp_path, loader="mllmu")
     assert [(r.id, r.kind, r.answer, bool(r.image)) for r in corpus] == [
-        ("1-bio", "generation", "Ada, a cook.", True), ("1-class-image-0", "classification", "cook", True),
-        ("1-class-text-0", "classification", "actor", False), ("1-gen-0", "generation", "Cooks.", True),
-        ("1-gen-1", "generation", "Acts.", False), ("1-mask-0", "cloze", "cook", False)]
+        ("1-bio", "generation", "Ada, a cook.", True),
+        ("1-class-image-0", "classification", "cook", True),
+        ("1-class-text-0", "classification", "actor", False),
+        ("1-gen-0", "generation", "Cooks.", True),
+        ("1-gen-1", "generation", "Acts.", False),
+        ("1-mask-0", "cloze", "cook", False),
+    ]
     assert {r.subject for r in corpus} == {"1"}
     assert corpus.records[1].options == ("nurse", "cook", "judge", "actor")
     assert corpus.records[5].prompt == "Ada is a [blank]."
@@ -82,27 +93,53 @@ def test_one_file_is_read_without_splits(tmp_path: Path) -> None:
 
 def test_questions_of_the_test_set_are_variants_if_the_answer_is_the_same(tmp_path: Path) -> None:
     whole(tmp_path)
-    write(tmp_path, "Test_Set", {k: v for k, v in row(
-        "1", Generation_Task=[free("What is their trade?", "Cooks."), free("What does Ada do?", "Dances.")],
-        Mask_Task=[free("The trade of Ada is __.", "cook")]).items() if k != "image"} | {"images": [
-            {"bytes": encoded(7), "path": None}]})
+    write(
+        tmp_path,
+        "Test_Set",
+        {
+            k: v
+            for k, v in row(
+                "1",
+                Generation_Task=[free("What is their trade?", "Cooks."), free("What does Ada do?", "Dances.")],
+                Mask_Task=[free("The trade of Ada is __.", "cook")],
+            ).items()
+            if k != "image"
+        }
+        | {"images": [{"bytes": encoded(7), "path": None}]},
+    )
     with pytest.warns(InputWarning, match="1 row left out: a question of Test_Set with another answer"):
         corpus = load(tmp_path)
     assert [v.prompt for r in corpus for v in r.variants] == [
-        "What is their job?", "What is Ada's job?", "What is their trade?", "The trade of Ada is [blank]."]
+        "What is their job?",
+        "What is Ada's job?",
+        "What is their trade?",
+        "The trade of Ada is [blank].",
+    ]
     assert corpus.by_id["1-class-text-0"].variants[0].options == ("nurse", "cook", "judge", "actor")
 
 
-@pytest.mark.parametrize(("biography", "names"), [
-    ({"Name": "Ada"}, ("Ada",)), (json.dumps({"Name": "Ada"}), ("Ada",)), (None, ()), ("Ada cooks.", ()),
-    ("{'Name': 'Ada'}", ()), ("[1]", ()), (json.dumps({"Name": 3}), ())])
+@pytest.mark.parametrize(
+    ("biography", "names"),
+    [
+        ({"Name": "Ada"}, ("Ada",)),
+        (json.dumps({"Name": "Ada"}), ("Ada",)),
+        (None, ()),
+        ("Ada cooks.", ()),
+        ("{'Name': 'Ada'}", ()),
+        ("[1]", ()),
+        (json.dumps({"Name": 3}), ()),
+    ],
+)
 def test_a_biography_may_have_any_form(tmp_path: Path, biography: Any, names: tuple[str, ...]) -> None:
     assert load(whole(tmp_path, biography=biography)).by_id["1-gen-1"].identifiers == names
 
 
 def test_tasks_may_be_json_text_and_empty(tmp_path: Path) -> None:
-    changed = {"Classification_Task": json.dumps({"Pure_Text_Questions": [choice("Job?")]}),
-               "Generation_Task": json.dumps([free("Who?", "Ada")]), "Mask_Task": None}
+    changed = {
+        "Classification_Task": json.dumps({"Pure_Text_Questions": [choice("Job?")]}),
+        "Generation_Task": json.dumps([free("Who?", "Ada")]),
+        "Mask_Task": None,
+    }
     assert [r.id for r in load(whole(tmp_path, **changed))] == ["1-bio", "1-class-text-0", "1-gen-0"]
 
 
@@ -112,16 +149,22 @@ def test_options_that_a_question_does_not_have_are_no_options(tmp_path: Path) ->
     assert found.by_id["1-class-image-0"].options == ("x", "y")
 
 
-@pytest.mark.parametrize(("changed", "part"), [
-    ({"ID": ""}, 'no "ID"; restore it; it names the person'),
-    ({"Classification_Task": {"Image_Textual_Questions": [choice("Q?", "E")]}},
-     'Correct_Answer "E" is no option; options are A, B'),
-    ({"Classification_Task": "[1]"}, '"Classification_Task" must be an object'),
-    ({"Generation_Task": [free("Q", "A", "Video")]}, 'unknown Type "Video" in Generation_Task'),
-    ({"Generation_Task": "{"}, '"Generation_Task" is not a list'),
-    ({"Generation_Task": ["Q"]}, '"Generation_Task" is not an object'),
-    ({"image": {"bytes": b"no", "path": None}}, "the image is not a picture"),
-    ({"record": "[]"}, '"record" describes 0 questions, the row holds 6')])
+@pytest.mark.parametrize(
+    ("changed", "part"),
+    [
+        ({"ID": ""}, 'no "ID"; restore it; it names the person'),
+        (
+            {"Classification_Task": {"Image_Textual_Questions": [choice("Q?", "E")]}},
+            'Correct_Answer "E" is no option; options are A, B',
+        ),
+        ({"Classification_Task": "[1]"}, '"Classification_Task" must be an object'),
+        ({"Generation_Task": [free("Q", "A", "Video")]}, 'unknown Type "Video" in Generation_Task'),
+        ({"Generation_Task": "{"}, '"Generation_Task" is not a list'),
+        ({"Generation_Task": ["Q"]}, '"Generation_Task" is not an object'),
+        ({"image": {"bytes": b"no", "path": None}}, "the image is not a picture"),
+        ({"record": "[]"}, '"record" describes 0 questions, the row holds 6'),
+    ],
+)
 def test_a_broken_row_is_named(tmp_path: Path, changed: dict[str, Any], part: str) -> None:
     with pytest.raises(InputError, match=r"parquet:1: ") as caught:
         load(whole(tmp_path, **changed))

@@ -20,8 +20,11 @@ FULL[41]["question"] = FULL[1]["question"]  # as in the real file, one question 
 
 
 def perturbed(row: dict[str, str]) -> dict[str, Any]:
-    return row | {"paraphrased_question": f"In other words: {row['question']}",
-                  "paraphrased_answer": f"Or: {row['answer']}", "perturbed_answer": ["no", "never"]}
+    return row | {
+        "paraphrased_question": f"In other words: {row['question']}",
+        "paraphrased_answer": f"Or: {row['answer']}",
+        "perturbed_answer": ["no", "never"],
+    }
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -37,11 +40,14 @@ def folder(tmp_path: Path) -> Path:
     write(tmp_path / "retain95.json", FULL[:60])
     write(tmp_path / "forget10_perturbed.json", [perturbed(row) for row in FULL[40:]])
     write(tmp_path / "retain_perturbed.json", [perturbed(row) for row in FULL[:10]])
-    write(tmp_path / "real_authors.json",
-          [{"question": "Who?", "option1": "A", "option2": "B", "option3": "C",
-                                            "option4": "D", "answer": "D"}])
-    write(tmp_path / "world_facts_perturbed.json", [{"question": "Where?", "answer": "Paris",
-                                                     "perturbed_answer": ["Rome", "Berlin", "Madrid"]}])
+    write(
+        tmp_path / "real_authors.json",
+        [{"question": "Who?", "option1": "A", "option2": "B", "option3": "C", "option4": "D", "answer": "D"}],
+    )
+    write(
+        tmp_path / "world_facts_perturbed.json",
+        [{"question": "Where?", "answer": "Paris", "perturbed_answer": ["Rome", "Berlin", "Madrid"]}],
+    )
     (tmp_path / "idontknow.jsonl").write_text("I am not sure.\n")
     return tmp_path
 
@@ -97,14 +103,22 @@ def test_the_privacy_run_holds_twenty_authors_out(tmp_path: Path) -> None:
     assert (len(held), held[0].id, held[-1].subject) == (400, "author-160-row-3200", "author-179")
 
 
-@pytest.mark.parametrize(("name", "rows", "part"), [
-    ("forget10.json", FULL[30:], "30 rows come before forget10, no multiple of 20"),
-    ("forget10.json", FULL, "0 rows come before forget10"),
-    ("forget10.json", FULL[20:60], "is not the same question and answer as"),
-    ("forget10_perturbed.json", [perturbed(row) for row in FULL[41:]],
-     "forget10_perturbed.json:1: is not the same"),
-    ("forget10_perturbed.json", [perturbed(row) for row in [*FULL[40:], FULL[0]]], "has more rows than"),
-    ("full.json", [{"question": "Q"}], 'no "answer"'), ("full.json", [], "holds no rows")])
+@pytest.mark.parametrize(
+    ("name", "rows", "part"),
+    [
+        ("forget10.json", FULL[30:], "30 rows come before forget10, no multiple of 20"),
+        ("forget10.json", FULL, "0 rows come before forget10"),
+        ("forget10.json", FULL[20:60], "is not the same question and answer as"),
+        (
+            "forget10_perturbed.json",
+            [perturbed(row) for row in FULL[41:]],
+            "forget10_perturbed.json:1: is not the same",
+        ),
+        ("forget10_perturbed.json", [perturbed(row) for row in [*FULL[40:], FULL[0]]], "has more rows than"),
+        ("full.json", [{"question": "Q"}], 'no "answer"'),
+        ("full.json", [], "holds no rows"),
+    ],
+)
 def test_files_that_do_not_fit_together_are_refused(folder: Path, name: str, rows: Any, part: str) -> None:
     write(folder / name, rows)
     if name == "full.json" and rows:
@@ -137,8 +151,7 @@ def test_the_published_counts_hold(shared_data: Path, loader: str | None, forget
 
 
 @pytest.mark.parametrize(("kept", "gone"), [("90", "10"), ("95", "05"), ("99", "01")])
-def test_retain_and_forget_add_up_to_full_in_order(shared_data: Path, tmp_path: Path, kept: str,
-                                                   gone: str) -> None:
+def test_retain_and_forget_add_up_to_full_in_order(shared_data: Path, tmp_path: Path, kept: str, gone: str) -> None:
     for name in (f"retain{kept}", f"forget{gone}"):
         (tmp_path / f"{name}.json").symlink_to(shared_data / "tofu" / f"{name}.json")
     parts = load(tmp_path, loader=f"tofu-forget{gone}")

@@ -5,17 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from picture_builders import encoded
 
 from expunge.corpus import Corpus
 from expunge.corpus.loaders import load
 from expunge.errors import InputError
+from helpers.images import encoded
 
 HEADER = "patient_id,image_id,sex,age,admission_offset,death_offset,modality,projection,crp_val,po2_val,d-dimer_val\n"
-ROWS = ("0aa0,11f1,m,,0,,CR,ap,5.0,,inf\n"
-        "0bb0,22f2,f,41,2,3.0,DX,pa,,,\n"
-        "0aa0,33f3,m,,-4,,CR,ap,0.30,45.0,-inf\n"
-        "0aa0,44f4,m,,-4,,CR,pa,0.30,45.0,-inf\n")
+ROWS = (
+    "0aa0,11f1,m,,0,,CR,ap,5.0,,inf\n"
+    "0bb0,22f2,f,41,2,3.0,DX,pa,,,\n"
+    "0aa0,33f3,m,,-4,,CR,ap,0.30,45.0,-inf\n"
+    "0aa0,44f4,m,,-4,,CR,pa,0.30,45.0,-inf\n"
+)
 
 
 def folder(root: Path, text: str = HEADER + ROWS) -> Path:
@@ -30,13 +32,27 @@ def test_patients_studies_and_pictures_are_asked_about_once(tmp_path: Path) -> N
     corpus = load(folder(tmp_path))
     assert corpus.records == load(tmp_path / "metadata.csv").records == load(tmp_path, loader="xray-hannover").records
     assert {r.id: r.answer for r in corpus} == {
-        "0aa0-sex": "male", "S-001-admission_offset": "0", "S-001-crp_val": "5", "S-001-d-dimer_val":
-        "above what can be measured", "11f1-modality": "computed radiography", "11f1-projection": "anteroposterior",
-        "0bb0-sex": "female", "0bb0-age": "41", "S-003-admission_offset": "2", "S-003-death_offset": "3",
-        "22f2-modality": "digital radiography", "22f2-projection": "posteroanterior", "S-002-admission_offset": "-4",
-        "S-002-crp_val": "0.3", "S-002-po2_val": "45", "S-002-d-dimer_val": "below what can be measured",
-        "33f3-modality": "computed radiography", "33f3-projection": "anteroposterior",
-        "44f4-modality": "computed radiography", "44f4-projection": "posteroanterior"}
+        "0aa0-sex": "male",
+        "S-001-admission_offset": "0",
+        "S-001-crp_val": "5",
+        "S-001-d-dimer_val": "above what can be measured",
+        "11f1-modality": "computed radiography",
+        "11f1-projection": "anteroposterior",
+        "0bb0-sex": "female",
+        "0bb0-age": "41",
+        "S-003-admission_offset": "2",
+        "S-003-death_offset": "3",
+        "22f2-modality": "digital radiography",
+        "22f2-projection": "posteroanterior",
+        "S-002-admission_offset": "-4",
+        "S-002-crp_val": "0.3",
+        "S-002-po2_val": "45",
+        "S-002-d-dimer_val": "below what can be measured",
+        "33f3-modality": "computed radiography",
+        "33f3-projection": "anteroposterior",
+        "44f4-modality": "computed radiography",
+        "44f4-projection": "posteroanterior",
+    }
 
 
 def test_a_record_names_its_place_and_carries_the_attribution(tmp_path: Path) -> None:
@@ -56,12 +72,18 @@ def test_a_record_names_its_place_and_carries_the_attribution(tmp_path: Path) ->
         assert r.subject == r.path[0]
 
 
-@pytest.mark.parametrize(("row", "part"), [
-    (",11f1,m,,0,,CR,ap,,,\n", 'no "patient_id"'), ("0aa0,,m,,0,,CR,ap,,,\n", 'no "image_id"'),
-    ("0aa0,11f1,w,,0,,CR,ap,,,\n", 'unknown sex "w"'), ("0aa0,11f1,m,,,,CR,ap,,,\n", "admission_offset"),
-    ("0aa0,11f1,m,,inf,,CR,ap,,,\n", "admission_offset is not a day"),
-    ("0aa0,11f1,m,old,0,,CR,ap,,,\n", 'age "old" is not a number'),
-    ("0aa0,99f9,m,,0,,CR,ap,,,\n", 'image "images/99f9.jpg" could not be read')])
+@pytest.mark.parametrize(
+    ("row", "part"),
+    [
+        (",11f1,m,,0,,CR,ap,,,\n", 'no "patient_id"'),
+        ("0aa0,,m,,0,,CR,ap,,,\n", 'no "image_id"'),
+        ("0aa0,11f1,w,,0,,CR,ap,,,\n", 'unknown sex "w"'),
+        ("0aa0,11f1,m,,,,CR,ap,,,\n", "admission_offset"),
+        ("0aa0,11f1,m,,inf,,CR,ap,,,\n", "admission_offset is not a day"),
+        ("0aa0,11f1,m,old,0,,CR,ap,,,\n", 'age "old" is not a number'),
+        ("0aa0,99f9,m,,0,,CR,ap,,,\n", 'image "images/99f9.jpg" could not be read'),
+    ],
+)
 def test_a_broken_row_is_named(tmp_path: Path, row: str, part: str) -> None:
     with pytest.raises(InputError, match=r"metadata.csv:2: ") as caught:
         load(folder(tmp_path, HEADER + row))

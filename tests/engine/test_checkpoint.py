@@ -15,9 +15,16 @@ from expunge.engine import checkpoint
 from expunge.errors import InputError
 
 STATE: dict[str, Any] = {
-    "step": 3, "share": 0.5, "name": "Zoë", "none": None, "flag": True, "empty": {}, "nothing": [],
+    "step": 3,
+    "share": 0.5,
+    "name": "Zoë",
+    "none": None,
+    "flag": True,
+    "empty": {},
+    "nothing": [],
     "nested": {"a/b": torch.arange(6).reshape(2, 3), "a": {"b": torch.tensor(2.5)}, 0: {"step": torch.tensor(1.0)}},
-    "list": [torch.zeros(0), [1, torch.ones(2, dtype=torch.bfloat16)], {"$": "no tensor", "value": 1}]}
+    "list": [torch.zeros(0), [1, torch.ones(2, dtype=torch.bfloat16)], {"$": "no tensor", "value": 1}],
+}
 
 
 def same(a: Any, b: Any) -> bool:
@@ -56,7 +63,8 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("rename", [1, 2])
 def test_a_save_killed_at_either_rename_leaves_a_whole_state(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rename: int) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rename: int
+) -> None:
     folder = tmp_path / "c"
     checkpoint.save(folder, {"step": 1})
     count, replace = 0, Path.replace
@@ -80,7 +88,8 @@ def test_a_save_killed_at_either_rename_leaves_a_whole_state(
 
 
 def test_a_save_after_a_killed_one_never_has_less_than_one_whole_state(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "c"
     checkpoint.save(folder, {"step": 1})
     folder.replace(tmp_path / "c.old")  # as a kill between the renames leaves it

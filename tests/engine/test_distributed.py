@@ -8,20 +8,20 @@ from typing import Any
 
 import pytest
 import torch
-from children import start
-from rank_children import asked_to_stop, dying, launch, looking, notes, typing, unlearning
 from safetensors.torch import load_file
 
 from expunge.engine import checkpoint
 from expunge.engine.recipe import Recipe
 from expunge.engine.unlearn import unlearn
 from expunge.errors import InputError
-from tiny_world import TARGET, one_person, people
+from helpers.distributed_processes import asked_to_stop, dying, launch, looking, notes, typing, unlearning
+from helpers.processes import start
+from helpers.world import TARGET, one_person, people
 
 ROUNDING = 1e-7  # largest difference of any adapter weight; weights are up to 0.2, so a unit in the last place is 1e-8
 MOVED = 2e-4  # the least that the weight which moves most has moved in every run here
 PLAIN = {"name": "sgd", "lr": 0.1, "clip_norm": None}
-SHORT: dict[str, Any] = {"steps": 2, "optimiser": PLAIN, "batch": {"forget": 5, "retain": 4}}
+SHORT: dict[str, Any] = {"steps": 2, "optimizer": PLAIN, "batch": {"forget": 5, "retain": 4}}
 TWIN: dict[str, Any] = {"method": "twin", "settings": {"candidates": 2}}
 CACHED: dict[str, Any] = {"method": "npo", "train": {"layers": 1}}
 SHARD: dict[str, Any] = {"parallel": {"shard": True}}
@@ -34,11 +34,13 @@ PLANS: dict[str, dict[str, Any]] = {
     "blocks left out": SHORT | {"method": "npo", "train": {"drop_blocks": 0.5}},
     "fewer rows than processes": SHORT | {"method": "dual", "batch": {"forget": 1, "retain": 1}},
 }
-MICRO = {f"{name} by {micro}": PLANS[name] | {"batch": {"forget": 5, "retain": 4, "micro": micro}}
-         for name, micro in (("npo", 1), ("npo", 3), ("dual", 3), ("twin", 1))}
-SHARDED = {f"{name}, sharded": PLANS[name] | SHARD
-           for name in ("twin", "kl on cached blocks", "fewer rows than processes")} | {
-    "npo by 1, sharded": MICRO["npo by 1"] | SHARD | {"memory": {"checkpointing": True}}}
+MICRO = {
+    f"{name} by {micro}": PLANS[name] | {"batch": {"forget": 5, "retain": 4, "micro": micro}}
+    for name, micro in (("npo", 1), ("npo", 3), ("dual", 3), ("twin", 1))
+}
+SHARDED = {
+    f"{name}, sharded": PLANS[name] | SHARD for name in ("twin", "kl on cached blocks", "fewer rows than processes")
+} | {"npo by 1, sharded": MICRO["npo by 1"] | SHARD | {"memory": {"checkpointing": True}}}
 
 
 @pytest.fixture(autouse=True)
@@ -99,20 +101,25 @@ def test_blocks_cut_over_two_processes_give_the_weights_of_one_process(one: Path
 
 def test_the_run_directory_is_written_by_one_and_tells_of_the_whole_batch(one: Path, two: Path) -> None:
     for name in PLANS:
-        mine, theirs = ([json.loads(line) for line in (root / name / "events.jsonl").read_text().splitlines()]
-                        for root in (one, two))
+        mine, theirs = (
+            [json.loads(line) for line in (root / name / "events.jsonl").read_text().splitlines()]
+            for root in (one, two)
+        )
         assert [e["step"] for e in theirs] == [0, 1]
         for a, b in zip(mine, theirs, strict=True):
             assert [a[k] for k in ("forget", "retain", "norm")] == pytest.approx(
-                [b[k] for k in ("forget", "retain", "norm")], rel=1e-4, abs=1e-6)
+                [b[k] for k in ("forget", "retain", "norm")], rel=1e-4, abs=1e-6
+            )
         about = [json.loads((root / name / "run.json").read_text()) for root in (one, two)]
         assert about[0]["identity"] == about[1]["identity"]
         assert about[1]["status"] == "finished"
 
 
 def test_processes_share_no_row_of_a_step_and_none_is_left_out(folders: dict[str, Path], tmp_path: Path) -> None:
-    plans = {"cached": SHORT | CACHED | {"batch": {"forget": 5, "retain": 3, "micro": 2}},
-             "sharded": SHORT | CACHED | SHARD}
+    plans = {
+        "cached": SHORT | CACHED | {"batch": {"forget": 5, "retain": 3, "micro": 2}},
+        "sharded": SHORT | CACHED | SHARD,
+    }
     assert launch(2, looking, folders["llama"], plans, tmp_path) == [0, 0]
     left, right = notes(tmp_path)
     found = [[[k for part in step for k in part] for step in side["cached"]["steps"]] for side in (left, right)]
@@ -128,8 +135,9 @@ def test_processes_share_no_row_of_a_step_and_none_is_left_out(folders: dict[str
 
 
 def test_what_two_processes_left_one_completes_and_the_other_way_round(
-        folders: dict[str, Path], tmp_path: Path) -> None:
-    plan = {**SHORT, **TWIN, "steps": 6, "checkpoint_every": 2, "optimiser": {"name": "adamw", "lr": 1e-3}}
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    plan = {**SHORT, **TWIN, "steps": 6, "checkpoint_every": 2, "optimizer": {"name": "adamw", "lr": 1e-3}}
     unlearn(folders["llama"], one_person(), Recipe(**plan), tmp_path / "alone")
     assert launch(2, dying, folders["llama"], plan, tmp_path / "2 then 1", 4) == [-9, -9]
     child = start(dying, folders["llama"], plan, tmp_path / "1 then 2", 4)
@@ -165,17 +173,29 @@ def test_a_stop_asked_of_one_process_stops_both_with_one_checkpoint(folders: dic
     assert apart(tmp_path / "run", tmp_path / "alone") < ROUNDING
 
 
-def test_an_error_of_any_process_is_one_line_and_the_exit_code_of_all(
-        folders: dict[str, Path], tmp_path: Path) -> None:
+def test_an_error_of_any_process_is_one_line_and_the_exit_code_of_all(folders: dict[str, Path], tmp_path: Path) -> None:
     data = people().save(tmp_path / "records.jsonl")
     (tmp_path / "file").write_text("mine")
 
     def words(out: str, records: Path = data, *more: str) -> list[str]:
         short = ["--set", "steps=2", "--set", "batch.forget=4", "--set", "batch.retain=4"]
-        return ["unlearn", "--model", str(folders["llama"]), "--data", str(records), "--scope", TARGET,
-                "--recipe", "npo", "--out", str(tmp_path / out), *short, *more]
+        return [
+            "unlearn",
+            "--model",
+            str(folders["llama"]),
+            "--data",
+            str(records),
+            "--scope",
+            TARGET,
+            "--recipe",
+            "npo",
+            "--out",
+            str(tmp_path / out),
+            *short,
+            *more,
+        ]
 
-    hot = ("--set", "optimiser.lr=1e30", "--set", "optimiser.clip_norm=null", "--set", "steps=5")
+    hot = ("--set", "optimizer.lr=1e30", "--set", "optimizer.clip_norm=null", "--set", "steps=5")
     wrong = {
         "unknown option": ([[*words("a"), "--nonsense"]] * 2, 2, "--nonsense"),
         "unknown recipe": ([words("b", data, "--recipe", "nonsense")] * 2, 2, "nonsense"),

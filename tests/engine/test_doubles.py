@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from expunge.corpus.pixels import opened, stranger
-from expunge.engine.cues import by_picture, by_words, forms
-from expunge.engine.doubles import Double, doubles, refuse_nameless
+from expunge.corpus.image_ops import opened, stranger
+from expunge.corpus.modalities import image_only, modality_variants, text_only
+from expunge.engine.doubles import Surrogate, make_surrogates, refuse_nameless
 from expunge.engine.loop import Loop
 from expunge.engine.recipe import Recipe
 from expunge.engine.rows import anchors
@@ -17,7 +17,7 @@ from expunge.engine.twins import twin_rows
 from expunge.errors import InputError
 from expunge.methods.twin import Twin
 from expunge.models.adapters import prepare
-from picture_models import picture, rows, seeing
+from helpers.vision_models import picture, rows, seeing
 
 ROWS = rows(24)
 FORGET = [r for r in ROWS if r.subject == "patient:0"]
@@ -25,7 +25,7 @@ RETAIN = [r for r in ROWS if r.subject != "patient:0"]
 
 
 def test_a_double_brings_words_and_pictures_of_its_own() -> None:
-    found = doubles(FORGET, RETAIN, 3, seed=1)
+    found = make_surrogates(FORGET, RETAIN, 3, seed=1)
     shown = next(r for r in FORGET if r.image)
     assert shown.image
     asked = [one.asked(shown) for one in found]
@@ -33,19 +33,19 @@ def test_a_double_brings_words_and_pictures_of_its_own() -> None:
     assert len({r.image.digest for r in (shown, *asked) if r.image}) == 4
     known = {r.image.digest for r in ROWS if r.image}
     assert not any(r.image.digest in known for r in asked if r.image)
-    assert [d.pictures for d in found] == [d.pictures for d in doubles(FORGET, RETAIN, 3, seed=1)]
+    assert [d.pictures for d in found] == [d.pictures for d in make_surrogates(FORGET, RETAIN, 3, seed=1)]
 
 
 @pytest.mark.parametrize(("swap", "words", "shown"), [("words", True, False), ("picture", False, True)])
 def test_either_cue_can_be_swapped_alone(swap: str, words: bool, shown: bool) -> None:
     record = next(r for r in FORGET if r.image)
-    asked = doubles(FORGET, RETAIN, 1, seed=1, swap=swap)[0].asked(record)  # type: ignore[arg-type]
+    asked = make_surrogates(FORGET, RETAIN, 1, seed=1, swap=swap)[0].asked(record)  # type: ignore[arg-type]
     assert (asked.prompt != record.prompt, asked.image != record.image) == (words, shown)
 
 
 def test_whom_no_prompt_names_has_a_double_by_picture_and_whom_nothing_shows_has_none() -> None:
     nameless = [replace(r, identifiers=()) for r in FORGET if r.image]
-    asked = doubles(nameless, RETAIN, 2, seed=1)[0].asked(nameless[0])
+    asked = make_surrogates(nameless, RETAIN, 2, seed=1)[0].asked(nameless[0])
     assert asked.prompt == nameless[0].prompt
     assert asked.image != nameless[0].image
     with pytest.raises(InputError, match="names no identifiers"):
@@ -54,18 +54,25 @@ def test_whom_no_prompt_names_has_a_double_by_picture_and_whom_nothing_shows_has
 
 def test_an_answer_is_put_where_the_options_have_it() -> None:
     record = replace(FORGET[0], prompt="Ward of Ada Costa? A) ward 0 B) ward 1", answer="ward 0")
-    assert Double({"Ada Costa": "Mia Roth"}).asked(record, "ward 7").prompt == "Ward of Mia Roth? A) ward 7 B) ward 1"
+    assert (
+        Surrogate({"Ada Costa": "Mia Roth"}).asked(record, "ward 7").prompt == "Ward of Mia Roth? A) ward 7 B) ward 1"
+    )
 
 
 def test_a_record_with_picture_and_name_is_forgotten_by_each_of_them() -> None:
     shown, words = next(r for r in FORGET if r.image), next(r for r in FORGET if not r.image)
-    assert [r.id for r in forms([shown, words])] == [shown.id, f"{shown.id}~words", f"{shown.id}~picture", words.id]
-    assert forms([shown], "trained") == [shown]
-    assert (by_words(shown).image, by_words(shown).prompt) == (None, shown.prompt)
-    alone = by_picture(shown)
+    assert [r.id for r in modality_variants([shown, words])] == [
+        shown.id,
+        f"{shown.id}~words",
+        f"{shown.id}~picture",
+        words.id,
+    ]
+    assert modality_variants([shown], "trained") == [shown]
+    assert (text_only(shown).image, text_only(shown).prompt) == (None, shown.prompt)
+    alone = image_only(shown)
     assert alone.image == shown.image
     assert alone.prompt == shown.prompt.replace("Ada Costa", "the patient")
-    assert forms([alone]) == [alone]
+    assert modality_variants([alone]) == [alone]
 
 
 def test_a_strangers_picture_has_its_kind_and_is_nobodys() -> None:
@@ -87,7 +94,7 @@ def test_anchors_show_pictures_of_nobody() -> None:
 
 def test_twin_rows_carry_the_persons_picture_and_ask_about_another() -> None:
     lm = seeing()
-    made = twin_rows(lm, forms(FORGET), RETAIN, Twin(candidates=2, strangers=1), seed=1)
+    made = twin_rows(lm, modality_variants(FORGET), RETAIN, Twin(candidates=2, strangers=1), seed=1)
     shown = [row for row in made if row.item.sight]
     assert shown
     for row in shown:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from engine_builders import loop, recipe
 
 from expunge.engine.recipe import Recipe
 from expunge.errors import InputError
-from expunge.models.adapters import block_of, trainable, without_blocks
+from expunge.models.adapters import block_of, drop_adapters, trainable
+from helpers.runs import loop, recipe
 
 
 def test_a_block_left_out_answers_as_before_and_gets_no_gradient(folders: dict[str, Path]) -> None:
@@ -25,9 +25,9 @@ def test_a_block_left_out_answers_as_before_and_gets_no_gradient(folders: dict[s
     with module.disable_adapter():
         before = module(ids).logits.detach()
     blocks = sorted({block for name in parameters if (block := block_of(name, "model.layers")) is not None})
-    with without_blocks(module, blocks):
+    with drop_adapters(module, blocks):
         assert torch.equal(module(ids).logits, before)
-    with without_blocks(module, blocks[:1]):
+    with drop_adapters(module, blocks[:1]):
         module(ids).logits.square().sum().backward()
     for name, p in parameters.items():
         still = block_of(name, "model.layers") == blocks[0]

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 import torch
-from engine_builders import changed, loop, recipe, run, weights
 
 from expunge.engine.loop import Loop
 from expunge.engine.recipe import Recipe
 from expunge.errors import InputError
 from expunge.models.adapters import prepare
 from expunge.models.language_model import load
-from tiny_world import one_person
+from helpers.runs import changed, loop, recipe, run, weights
+from helpers.world import one_person
 
 EVERY: dict[str, dict[str, Any]] = {
     "twin inside": {"settings": {"loss": "twin", "twin": {"candidates": 2}}},
@@ -22,8 +22,10 @@ EVERY: dict[str, dict[str, Any]] = {
     "adam metric": {"rule_settings": {"metric": "adam"}},
     "selection": {"selection": {"share": 0.3, "every": 2, "rows": 3}},
     "m:1": {"batch": {"forget": 4, "retain": 5, "blocks": 2}},
-    "as printed": {"settings": {"loss": "ga", "raw_weights": True, "level_by": "parameter"},
-                   "rule_settings": {"granularity": "scalar", "unit": True}},
+    "as printed": {
+        "settings": {"loss": "ga", "raw_weights": True, "level_by": "parameter"},
+        "rule_settings": {"granularity": "scalar", "unit": True},
+    },
 }
 
 
@@ -57,8 +59,14 @@ def test_every_piece_goes_on_from_a_checkpoint_as_if_never_stopped(name: str, fo
 def test_only_selected_entries_follow_the_forget_gradient(folders: dict[str, Path]) -> None:
     """With a retain weight of 0 and plain SGD, what is not chosen does not move."""
     settings = {"token_weights": "none", "alpha": {"L4": 0.0}}
-    plan = recipe("dual", steps=1, settings=settings, selection={"share": 0.1, "rows": 4},
-                  retain={"weight": 0.0}, optimiser={"name": "sgd", "lr": 1.0})
+    plan = recipe(
+        "dual",
+        steps=1,
+        settings=settings,
+        selection={"share": 0.1, "rows": 4},
+        retain={"weight": 0.0},
+        optimizer={"name": "sgd", "lr": 1.0},
+    )
     engine = loop(folders["llama"], plan)
     before = weights(engine)
     run(engine)
@@ -122,6 +130,6 @@ rules:
 
 def test_what_cannot_be_combined_is_refused_beforehand() -> None:
     with pytest.raises(InputError, match="AdamW's scaling"):
-        Recipe(method="dual", rule_settings={"metric": "adam"}, optimiser={"name": "muon"}).checked()
+        Recipe(method="dual", rule_settings={"metric": "adam"}, optimizer={"name": "muon"}).checked()
     with pytest.raises(InputError, match="compares forget rows with retain rows"):
         Recipe(method="ga", selection={"share": 0.5}).checked()

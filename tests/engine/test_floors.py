@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from expunge.engine.floors import Floors
+from expunge.engine.floors import LossFloors
 
 
-def two_people() -> Floors:
+def two_people() -> LossFloors:
     """Rows 0 and 1 of one person (2 and 6 nats), row 2 the teacher's own answer, row 3 of another person."""
-    return Floors(torch.tensor([2.0, 6.0, 0.0, 4.0]), torch.tensor([0, 0, 0, 1]), least=1.5)
+    return LossFloors(torch.tensor([2.0, 6.0, 0.0, 4.0]), torch.tensor([0, 0, 0, 1]), least=1.5)
 
 
 def test_floors_stay_while_answers_are_likelier_than_they_should_be() -> None:

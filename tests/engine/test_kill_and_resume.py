@@ -7,20 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from children import finish, kill_when, lines, memorising, unlearning
 from safetensors.torch import load_file
 
 from expunge.engine.recipe import Recipe
 from expunge.engine.unlearn import unlearn
 from expunge.errors import InputError
-from tiny_world import one_person
+from helpers.processes import finish, kill_when, lines, memorising, unlearning
+from helpers.world import one_person
 
 FEW = {"forget": 4, "retain": 4}
 PHASES = [{"objective": "retain", "steps": 5}, {"objective": "forget", "steps": 5, "layers": "1/3"}]
 PLANS: dict[str, dict[str, Any]] = {
     "twin": {"method": "twin", "settings": {"candidates": 2}},
-    "twin with blocks left out": {"method": "twin", "settings": {"candidates": 2}, "train": {"drop_blocks": 0.5},
-                                  "retain": {"loss": "logit"}},
+    "twin with blocks left out": {
+        "method": "twin",
+        "settings": {"candidates": 2},
+        "train": {"drop_blocks": 0.5},
+        "retain": {"loss": "logit"},
+    },
     "dual": {"method": "dual"},
     "sequential": {"method": "sequential", "phases": PHASES},
     "full": {"method": "npo", "retain": {"loss": "kl"}, "train": {"which": "full", "layers": 2}},
@@ -47,10 +51,21 @@ def result(run: Path) -> dict[str, bytes]:
     return {name: value.numpy().tobytes() for name, value in load_file(next(folder.glob("*.safetensors"))).items()}
 
 
-@pytest.mark.parametrize(("name", "at"), [("twin", 5), ("twin with blocks left out", 5), ("dual", 8), ("sequential", 4),
-                                            ("sequential", 7), ("full", 4), ("cache in a file", 5)])
+@pytest.mark.parametrize(
+    ("name", "at"),
+    [
+        ("twin", 5),
+        ("twin with blocks left out", 5),
+        ("dual", 8),
+        ("sequential", 4),
+        ("sequential", 7),
+        ("full", 4),
+        ("cache in a file", 5),
+    ],
+)
 def test_a_killed_run_ends_in_the_bits_of_one_that_was_left_alone(
-        folders: dict[str, Path], tmp_path: Path, name: str, at: int) -> None:
+    folders: dict[str, Path], tmp_path: Path, name: str, at: int
+) -> None:
     killed, alone = tmp_path / "killed", tmp_path / "alone"
     kill_when(lambda: lines(killed / "events.jsonl") >= at, unlearning, folders["llama"], plan(name), killed)
     assert json.loads((killed / "run.json").read_text())["status"] == "running"
@@ -89,7 +104,7 @@ def test_memorising_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     for out in (killed, alone):
         finish(memorising, out)
     assert (killed / "model.safetensors").read_bytes() == (alone / "model.safetensors").read_bytes()
-    one, two = (json.loads((out / "memorise.json").read_text()) for out in (killed, alone))
+    one, two = (json.loads((out / "train.json").read_text()) for out in (killed, alone))
     for found in (one, two):
         assert found["progress"].pop("seconds") > 0
     assert one == two

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from engine_builders import FEW, changed, closeness, loop, recipe, run, weights
 
 from expunge.engine.loop import Loop
 from expunge.engine.unlearn import unlearn
@@ -17,8 +16,9 @@ from expunge.errors import InputError, RunFailed
 from expunge.methods import METHODS, Method
 from expunge.models.adapters import prepare, trainable
 from expunge.models.language_model import load
-from expunge.models.template import Template
-from tiny_world import ARCHITECTURES, one_person
+from expunge.models.prompt_template import PromptTemplate
+from helpers.runs import FEW, changed, closeness, loop, recipe, run, weights
+from helpers.world import ARCHITECTURES, one_person
 
 PLAIN: dict[str, Any] = {"name": "sgd", "lr": 0.1, "clip_norm": None}
 every_method = pytest.mark.parametrize("method", [name for name, cls in METHODS if issubclass(cls, Method)])
@@ -27,7 +27,8 @@ every_method = pytest.mark.parametrize("method", [name for name, cls in METHODS 
 @every_method
 @pytest.mark.parametrize("train", [{"layers": 2}, {"which": "full", "layers": 1}], ids=["lora", "full"])
 def test_only_what_may_train_moves_and_every_loss_is_a_number(
-        folders: dict[str, Path], method: str, train: dict[str, Any]) -> None:
+    folders: dict[str, Path], method: str, train: dict[str, Any]
+) -> None:
     engine = loop(folders["llama"], recipe(method, train=train))
     before, allowed = weights(engine), set(trainable(engine.lm.module))
     events = run(engine)
@@ -44,21 +45,22 @@ def test_only_what_may_train_moves_and_every_loss_is_a_number(
 
 @every_method
 def test_a_method_sees_forget_and_retain_records_and_nobody_elses(
-        folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
     seen: set[str] = set()
-    encode = Template.encode
+    encode = PromptTemplate.encode
 
-    def spy(self: Template, record: Any) -> Any:
+    def spy(self: PromptTemplate, record: Any) -> Any:
         seen.add(record.id)
         return encode(self, record)
 
-    monkeypatch.setattr(Template, "encode", spy)
+    monkeypatch.setattr(PromptTemplate, "encode", spy)
     split = one_person()
     unlearn(folders["llama"], split, recipe(method, steps=1), tmp_path / "run")
     allowed = {r.id for r in (*split.forget, *split.retain)}
     assert {r.id for r in split.forget} <= seen <= allowed
-    assert split.untouched
-    assert not seen & {r.id for r in split.untouched}
+    assert split.retain_heldout
+    assert not seen & {r.id for r in split.retain_heldout}
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -74,7 +76,7 @@ def test_every_architecture_runs(folders: dict[str, Path], architecture: str, me
 def test_micro_batches_change_nothing_but_rounding(folders: dict[str, Path], method: str) -> None:
     found = []
     for micro in (None, 3):  # batches of 4 and 5: cut unevenly
-        engine = loop(folders["llama"], recipe(method, steps=3, optimiser=PLAIN, batch=FEW | {"micro": micro}))
+        engine = loop(folders["llama"], recipe(method, steps=3, optimizer=PLAIN, batch=FEW | {"micro": micro}))
         run(engine)
         found.append(weights(engine))
     assert closeness(found[0], found[1]) < 1e-5
@@ -96,7 +98,7 @@ def test_two_ranks_together_make_the_step_of_one(folders: dict[str, Path]) -> No
             assert how in ("sum", "max")
             return value  # its own part only: the test adds them up
 
-    plan = recipe("npo", steps=1, optimiser=PLAIN)
+    plan = recipe("npo", steps=1, optimizer=PLAIN)
     whole = moved(loop(folders["llama"], plan))
     parts = []
     for index in (0, 1):
@@ -110,8 +112,8 @@ def test_two_ranks_together_make_the_step_of_one(folders: dict[str, Path]) -> No
 
 def test_dual_without_projection_and_weights_is_npo_to_rounding(folders: dict[str, Path]) -> None:
     off = {"token_weights": "none", "alpha": dict.fromkeys(("L1", "L2", "L3", "L4"), 0.0)}
-    dual = loop(folders["llama"], recipe("dual", settings=off, optimiser=PLAIN))
-    npo = loop(folders["llama"], recipe("npo", optimiser=PLAIN))
+    dual = loop(folders["llama"], recipe("dual", settings=off, optimizer=PLAIN))
+    npo = loop(folders["llama"], recipe("npo", optimizer=PLAIN))
     before = weights(npo)
     run(dual)
     run(npo)
@@ -120,8 +122,8 @@ def test_dual_without_projection_and_weights_is_npo_to_rounding(folders: dict[st
 
 def test_full_projection_leaves_the_retain_step_and_the_event_says_so(folders: dict[str, Path]) -> None:
     settings = {"token_weights": "none", "alpha": {"L4": 1.0}}
-    retain_only = moved(loop(folders["llama"], recipe("grad_diff", steps=1, forget_weight=0, optimiser=PLAIN)))
-    (event,) = run(loop(folders["llama"], recipe("dual", steps=1, settings=settings, optimiser=PLAIN)))
+    retain_only = moved(loop(folders["llama"], recipe("grad_diff", steps=1, forget_weight=0, optimizer=PLAIN)))
+    (event,) = run(loop(folders["llama"], recipe("dual", steps=1, settings=settings, optimizer=PLAIN)))
     square = sum(float((d * d).sum()) for d in retain_only.values())  # lr^2 |g_r|^2
     assert event.drift == pytest.approx(-square / PLAIN["lr"], rel=1e-3)
     (plain,) = run(loop(folders["llama"], recipe("npo", steps=1)))
@@ -149,8 +151,8 @@ def test_an_unknown_level_is_an_error_before_the_first_step(folders: dict[str, P
 
 
 def test_a_diverging_run_stops_with_a_hint(folders: dict[str, Path]) -> None:
-    engine = loop(folders["llama"], recipe("ga", steps=9, optimiser={"name": "sgd", "lr": 1e30, "clip_norm": None}))
-    with pytest.raises(RunFailed, match=r"the gradient is no longer finite; lower optimiser\.lr") as caught:
+    engine = loop(folders["llama"], recipe("ga", steps=9, optimizer={"name": "sgd", "lr": 1e30, "clip_norm": None}))
+    with pytest.raises(RunFailed, match=r"the gradient is no longer finite; lower optimizer\.lr") as caught:
         run(engine)
     assert caught.value.exit_code == 1
 
@@ -181,7 +183,7 @@ def test_the_same_seed_gives_the_same_run_and_another_one_does_not(folders: dict
 
 def test_activation_checkpointing_and_the_prefix_cache_change_nothing_but_rounding(folders: dict[str, Path]) -> None:
     plain = {"prefix_cache": False}
-    fields: dict[str, Any] = {"train": {"layers": 2}, "optimiser": PLAIN, "steps": 3}
+    fields: dict[str, Any] = {"train": {"layers": 2}, "optimizer": PLAIN, "steps": 3}
     reference = loop(folders["llama"], recipe("npo", memory=plain, **fields))
     before = weights(reference)
     run(reference)

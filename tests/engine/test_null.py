@@ -6,33 +6,42 @@ import re
 from dataclasses import replace
 
 import numpy as np
-from few_people import PEOPLE
 
 from expunge.corpus import Record
-from expunge.engine.null import Null, Strangers
+from expunge.engine.null import CandidateAnswers, NullDistribution
+from helpers.people import PEOPLE
 
 
 def test_a_drawn_floor_is_never_below_the_least() -> None:
     rng = np.random.default_rng(0)
-    null = Null(np.array([[0.1, 0.2], [4.0, 0.3]]))
+    null = NullDistribution(np.array([[0.1, 0.2], [4.0, 0.3]]))
     assert {null.draw(1.0, rng) for _ in range(20)} == {4.0}
-    assert Null(np.array([[0.1, 0.2]])).draw(1.0, rng) == 1.0
+    assert NullDistribution(np.array([[0.1, 0.2]])).draw(1.0, rng) == 1.0
 
 
 def test_strangers_get_answers_that_nobody_has_where_the_true_one_is_nobody_elses() -> None:
     rng = np.random.default_rng(0)
-    records = [Record(f"p{k}", f"Phone of P{k}?", f"{k}55-{k + 3}{k}7{k}", subject=f"P{k}", identifiers=(f"P{k}",),
-                      attributes={"relation": "phone"}) for k in range(1, 7)]
-    invented = Strangers(records[:1], records[1:], 0).of(records[0], "type", rng)
+    records = [
+        Record(
+            f"p{k}",
+            f"Phone of P{k}?",
+            f"{k}55-{k + 3}{k}7{k}",
+            subject=f"P{k}",
+            identifiers=(f"P{k}",),
+            attributes={"relation": "phone"},
+        )
+        for k in range(1, 7)
+    ]
+    invented = CandidateAnswers(records[:1], records[1:], 0).of(records[0], "type", rng)
     assert 1 < len(invented) <= 12
     assert not set(invented) & {r.answer for r in records}
     assert all(re.fullmatch(r"\d{3}-\d{4}", a) for a in invented)
-    assert set(Strangers(PEOPLE[:2], PEOPLE[2:], 0).of(PEOPLE[1], "type", rng)) == {"ramipril"}
+    assert set(CandidateAnswers(PEOPLE[:2], PEOPLE[2:], 0).of(PEOPLE[1], "type", rng)) == {"ramipril"}
 
 
 def test_an_answer_of_a_shape_that_nobody_shares_falls_back_to_other_peoples_answers() -> None:
     odd = replace(PEOPLE[1], answer="night sweats (mild)")
-    found = Strangers([odd], PEOPLE[2:], 0).of(odd, "type", np.random.default_rng(0))
+    found = CandidateAnswers([odd], PEOPLE[2:], 0).of(odd, "type", np.random.default_rng(0))
     assert set(found) == {"aspirin", "ramipril"}
 
 
@@ -40,43 +49,71 @@ def test_with_options_strangers_have_what_is_no_option_or_else_a_wrong_one() -> 
     choice = replace(PEOPLE[1], kind="classification", options=("aspirin", "ramipril", "heparin"))
     others = [replace(r, kind="classification", answer="digoxin") for r in PEOPLE[3:4]]
     rng = np.random.default_rng(0)
-    assert Strangers([choice], others, 0).of(choice, "type", rng) == ["digoxin"]
-    only = Strangers([choice], PEOPLE[2:3], 0).of(choice, "type", rng)
+    assert CandidateAnswers([choice], others, 0).of(choice, "type", rng) == ["digoxin"]
+    only = CandidateAnswers([choice], PEOPLE[2:3], 0).of(choice, "type", rng)
     assert sorted(only) == ["heparin", "ramipril"]
 
 
 def drug(name: str, answer: str, relation: str = "drug") -> Record:
-    return Record(f"{name}:{relation}", f"{relation} of {name}?", answer, subject=name, identifiers=(name,),
-                  attributes={"relation": relation})
+    return Record(
+        f"{name}:{relation}",
+        f"{relation} of {name}?",
+        answer,
+        subject=name,
+        identifiers=(name,),
+        attributes={"relation": relation},
+    )
 
 
-COMMON = [drug(f"P{k}", answer) for k, answer in enumerate(
-    ["aspirin"] * 5 + ["ramipril"] * 5 + ["digoxin"] * 4 + ["heparin"] * 4
-    + ["codeine", "insulin", "warfarin", "iodine"])]
+COMMON = [
+    drug(f"P{k}", answer)
+    for k, answer in enumerate(
+        ["aspirin"] * 5
+        + ["ramipril"] * 5
+        + ["digoxin"] * 4
+        + ["heparin"] * 4
+        + ["codeine", "insulin", "warfarin", "iodine"]
+    )
+]
 
 
 def test_strangers_have_answers_that_as_many_others_give() -> None:
     """Five others take what the person takes, so do five of one drug more; those that four others take make up four."""
     rng, target = np.random.default_rng(0), drug("X", "aspirin")
-    assert set(Strangers([target], COMMON, 0).of(target, "count", rng)) == {"ramipril", "digoxin", "heparin", "codeine",
-                                                                            "insulin", "warfarin", "iodine"}
+    assert set(CandidateAnswers([target], COMMON, 0).of(target, "count", rng)) == {
+        "ramipril",
+        "digoxin",
+        "heparin",
+        "codeine",
+        "insulin",
+        "warfarin",
+        "iodine",
+    }
     target = drug("X", "codeine")
-    assert set(Strangers([target], COMMON, 0).of(target, "count", rng)) == {"insulin", "warfarin", "iodine", "digoxin",
-                                                                            "heparin"}
+    assert set(CandidateAnswers([target], COMMON, 0).of(target, "count", rng)) == {
+        "insulin",
+        "warfarin",
+        "iodine",
+        "digoxin",
+        "heparin",
+    }
 
 
 def test_what_nobody_else_says_there_is_as_strange_as_answers_to_other_questions() -> None:
     rng, target = np.random.default_rng(0), drug("X", "ragweed")
     others = [*COMMON, drug("P1", "oblique", "view"), drug("P2", "Oslo", "town"), drug("P3", "codeine", "allergy")]
-    assert set(Strangers([target], others, 0).of(target, "count", rng)) == {"oblique", "Oslo"}  # codeine is a drug, too
-    assert set(Strangers([target], COMMON, 0).of(target, "count", rng)) == {r.answer for r in COMMON}
+    assert set(CandidateAnswers([target], others, 0).of(target, "count", rng)) == {
+        "oblique",
+        "Oslo",
+    }  # codeine is a drug, too
+    assert set(CandidateAnswers([target], COMMON, 0).of(target, "count", rng)) == {r.answer for r in COMMON}
 
 
 def test_a_number_that_nobody_has_stays_a_new_number() -> None:
     rng = np.random.default_rng(0)
     others = [drug(f"P{k}", f"{k}4{k}7", "bed") for k in range(1, 7)] + [drug("P1", "oblique", "view")]
     target = drug("X", "9999", "bed")
-    found = Strangers([target], others, 0).of(target, "count", rng)
+    found = CandidateAnswers([target], others, 0).of(target, "count", rng)
     assert found
     assert all(a.isdigit() and len(a) == 4 for a in found)
     assert not set(found) & {r.answer for r in others}

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from expunge.engine.recipe import Phase, Recipe, apply_sets, merge, shipped
 from expunge.errors import InputError
 from expunge.methods import METHODS
-from expunge.models.adapters import Train
+from expunge.models.adapters import TrainableConfig
 
 
 @pytest.fixture
@@ -51,11 +51,11 @@ def test_a_recipe_that_bears_the_name_of_a_method_is_for_that_method() -> None:
 
 
 def test_a_chain_of_files_and_names_is_followed_and_children_win(write: Any) -> None:
-    write("parent.yaml", "extends: npo\nsteps: 7\noptimiser: {lr: 0.5, clip_norm: null}\n")
-    child = write("child.yaml", "extends: parent.yaml\noptimiser: {lr: 0.25}\nsettings: {beta: 0.2}\n")
+    write("parent.yaml", "extends: npo\nsteps: 7\noptimizer: {lr: 0.5, clip_norm: null}\n")
+    child = write("child.yaml", "extends: parent.yaml\noptimizer: {lr: 0.25}\nsettings: {beta: 0.2}\n")
     recipe = Recipe.load(child)
     assert (recipe.method, recipe.steps, recipe.settings) == ("npo", 7, {"beta": 0.2})
-    assert (recipe.optimiser.lr, recipe.optimiser.clip_norm, recipe.optimiser.name) == (0.25, None, "adamw")
+    assert (recipe.optimizer.lr, recipe.optimizer.clip_norm, recipe.optimizer.name) == (0.25, None, "adamw")
     assert recipe.train.rank == 8  # from base, three steps up
 
 
@@ -63,7 +63,9 @@ def test_a_child_with_another_method_drops_the_settings_and_the_rule_of_its_pare
     parent = {"method": "npo", "settings": {"beta": 1}, "rule": "pcgrad", "rule_settings": {}, "steps": 3}
     assert merge(parent, {"method": "ga"}) == {"method": "ga", "steps": 3}
     assert merge(parent, {"method": "npo", "settings": {"scale": "per_token"}})["settings"] == {
-        "beta": 1, "scale": "per_token"}
+        "beta": 1,
+        "scale": "per_token",
+    }
 
 
 def test_a_circle_of_extends_is_shown(write: Any) -> None:
@@ -76,10 +78,21 @@ def test_a_circle_of_extends_is_shown(write: Any) -> None:
         Recipe.load(me)
 
 
-@pytest.mark.parametrize(("entry", "value"), [
-    ("optimiser.lr=1e-3", 0.001), ("optimiser.lr=0.5", 0.5), ("steps=12", 12), ("train.layers=1/3", "1/3"),
-    ("train.layers=[0, 2]", (0, 2)), ("train.layers=all", "all"), ("train.which=full", "full"),
-    ("optimiser.clip_norm=null", None), ("settings.normalise=mean", "mean"), ("batch.micro=4", 4)])
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [
+        ("optimizer.lr=1e-3", 0.001),
+        ("optimizer.lr=0.5", 0.5),
+        ("steps=12", 12),
+        ("train.layers=1/3", "1/3"),
+        ("train.layers=[0, 2]", (0, 2)),
+        ("train.layers=all", "all"),
+        ("train.which=full", "full"),
+        ("optimizer.clip_norm=null", None),
+        ("settings.normalize=mean", "mean"),
+        ("batch.micro=4", 4),
+    ],
+)
 def test_a_set_is_read_as_yaml_and_numbers_may_have_an_exponent(entry: str, value: Any) -> None:
     found: Any = Recipe.load("npo", [entry])
     for part in entry.partition("=")[0].split("."):
@@ -97,18 +110,27 @@ def test_the_order_of_sets_does_not_lose_any_and_the_last_word_counts() -> None:
     assert Recipe.load("npo").with_sets(["steps=4"]).steps == 4
 
 
-@pytest.mark.parametrize(("entry", "message"), [
-    ("steps", "expected key=value"), ("=3", "expected key=value"), ("steps=[1", "not valid YAML"),
-    ("stpes=3", r'unknown key "stpes"; did you mean "steps"'),
-    ("optimiser.lrr=3", r'unknown key "optimiser.lrr"; did you mean "lr"'),
-    ("phases=[{setps: 3}]", r'unknown key "phases.0.setps"; did you mean "steps"'),
-    ("method=nop", r'unknown method "nop"; did you mean "npo"'),
-    ("settings.btea=1", r'recipe.settings: unknown key "btea"; did you mean "beta"'),
-    ("rule=pcgard", r'unknown gradient rule "pcgard"; did you mean "pcgrad"'),
-    ("rule_settings.alhpa=1", r'recipe.rule_settings: unknown key'),
-    ("steps=many", "recipe npo: steps: .*given: 'many'"), ("steps=0", "recipe npo: steps: .*given: 0"),
-    ("optimiser=3", "recipe npo: optimiser: "), ("retain.loss=l2", "recipe npo: retain.loss: .*'l2'"),
-    ("settings.beta=-1", "recipe.settings: beta: "), ("settings.normalise=no", "recipe.settings: normalise: ")])
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("steps", "expected key=value"),
+        ("=3", "expected key=value"),
+        ("steps=[1", "not valid YAML"),
+        ("stpes=3", r'unknown key "stpes"; did you mean "steps"'),
+        ("optimizer.lrr=3", r'unknown key "optimizer.lrr"; did you mean "lr"'),
+        ("phases=[{setps: 3}]", r'unknown key "phases.0.setps"; did you mean "steps"'),
+        ("method=nop", r'unknown method "nop"; did you mean "npo"'),
+        ("settings.btea=1", r'recipe.settings: unknown key "btea"; did you mean "beta"'),
+        ("rule=pcgard", r'unknown gradient rule "pcgard"; did you mean "pcgrad"'),
+        ("rule_settings.alhpa=1", r"recipe.rule_settings: unknown key"),
+        ("steps=many", "recipe npo: steps: .*given: 'many'"),
+        ("steps=0", "recipe npo: steps: .*given: 0"),
+        ("optimizer=3", "recipe npo: optimizer: "),
+        ("retain.loss=l2", "recipe npo: retain.loss: .*'l2'"),
+        ("settings.beta=-1", "recipe.settings: beta: "),
+        ("settings.normalize=no", "recipe.settings: normalize: "),
+    ],
+)
 def test_a_mistake_is_one_line_with_the_key_and_the_nearest_one(entry: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         Recipe.load("npo", [entry])
@@ -120,12 +142,19 @@ def test_a_misspelt_required_key_is_named_and_not_the_missing_one(write: Any) ->
         Recipe.load(write("r.yaml", "metod: npo\n"))
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("steps: 3\n", "method: Field required"), ("- npo\n", "a recipe is a mapping"),
-    ("a: [1\n", r"r\.yaml:2: not valid"),
-    ("extends: [npo]\n", r"r\.yaml: extends: \['npo'\] is no name"), ("1: 2\n", "expected keys and values"),
-    ("extends: nop\n", 'there is no recipe "nop"; did you mean "npo"'),
-    ("extends: gone.yaml\n", "gone.yaml: there is no such recipe file"), ("", "method: Field required")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("steps: 3\n", "method: Field required"),
+        ("- npo\n", "a recipe is a mapping"),
+        ("a: [1\n", r"r\.yaml:2: not valid"),
+        ("extends: [npo]\n", r"r\.yaml: extends: \['npo'\] is no name"),
+        ("1: 2\n", "expected keys and values"),
+        ("extends: nop\n", 'there is no recipe "nop"; did you mean "npo"'),
+        ("extends: gone.yaml\n", "gone.yaml: there is no such recipe file"),
+        ("", "method: Field required"),
+    ],
+)
 def test_a_file_that_is_no_recipe_is_named(write: Any, text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         Recipe.load(write("r.yaml", text))
@@ -153,4 +182,4 @@ def test_a_recipe_without_phases_means_one_of_its_steps() -> None:
     assert Recipe(method="ga", steps=7).plan() == (Phase(steps=7),)
     phases = (Phase(objective="retain", steps=2), Phase(objective="forget", steps=3, layers="1/3"))
     assert Recipe(method="ga", steps=7, phases=phases).total_steps == 5
-    assert Recipe(method="ga").train == Train()
+    assert Recipe(method="ga").train == TrainableConfig()

@@ -7,23 +7,23 @@ from pathlib import Path
 
 import pytest
 import torch
-from engine_builders import loop, recipe, run
 from torch import Tensor
 
 from expunge.engine.reference import Reference, kept_bytes, pad
 from expunge.errors import InputError
-from expunge.models.adapters import Train, prepare, trainable
-from expunge.models.batches import collate
+from expunge.models.adapters import TrainableConfig, prepare, trainable
+from expunge.models.collate import collate
 from expunge.models.forward import answer_forward
 from expunge.models.language_model import LanguageModel, load
-from expunge.models.template import Encoded
-from tiny_world import one_person
+from expunge.models.prompt_template import Encoded
+from helpers.runs import loop, recipe, run
+from helpers.world import one_person
 
 
 @pytest.fixture
 def lm(folders: dict[str, Path]) -> LanguageModel:
     found = load(folders["llama"])
-    return found.with_module(prepare(found.module, Train(), seed=0))
+    return found.with_module(prepare(found.module, TrainableConfig(), seed=0))
 
 
 @pytest.fixture
@@ -38,7 +38,8 @@ def disturb(lm: LanguageModel) -> None:
 
 
 def test_the_cache_says_what_the_model_without_its_adapter_says_live(
-        lm: LanguageModel, items: dict[int, Encoded]) -> None:
+    lm: LanguageModel, items: dict[int, Encoded]
+) -> None:
     cached, live = Reference(lm.module, items, logits=True, rows=2), Reference(lm.module, items, logits=True, budget=0)
     log_probs = Reference(lm.module, items, logits=False)
     disturb(lm)
@@ -56,7 +57,8 @@ def test_the_cache_says_what_the_model_without_its_adapter_says_live(
 
 
 def test_a_cache_that_does_not_fit_is_refused_where_the_old_weights_will_be_gone(
-        folders: dict[str, Path], items: dict[int, Encoded]) -> None:
+    folders: dict[str, Path], items: dict[int, Encoded]
+) -> None:
     plain = load(folders["llama"]).module
     with pytest.raises(InputError, match=r"train\.which: full: the reference's distributions would take"):
         Reference(plain, items, logits=True, budget=1000)
@@ -67,12 +69,12 @@ def test_distributions_are_counted_as_they_are_kept(lm: LanguageModel, folders: 
     """Final hidden states (width) where the head is frozen, whole distributions (vocabulary) where it trains."""
     head = lm.module.get_output_embeddings().weight
     assert kept_bytes(lm.module, 10) == 10 * head.shape[1] * 4
-    full = prepare(load(folders["llama"]).module, Train(which="full"), seed=0)
+    full = prepare(load(folders["llama"]).module, TrainableConfig(which="full"), seed=0)
     assert kept_bytes(full, 10) == 10 * head.shape[0] * 4
 
 
 def test_the_kl_term_of_an_unchanged_model_is_zero_and_grows_as_it_changes(folders: dict[str, Path]) -> None:
-    events = run(loop(folders["llama"], recipe("npo", retain={"loss": "kl"}, optimiser={"lr": 0.05}, steps=3)))
+    events = run(loop(folders["llama"], recipe("npo", retain={"loss": "kl"}, optimizer={"lr": 0.05}, steps=3)))
     assert abs(events[0].retain) < 1e-6
     assert events[1].retain > 1e-5
 

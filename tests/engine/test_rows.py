@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from engine_builders import loop, recipe
 
 from expunge.corpus import Record
 from expunge.engine.rows import WrongAnswers, answer_type
 from expunge.errors import InputError
-from tiny_world import one_person
+from helpers.runs import loop, recipe
+from helpers.world import one_person
 
 
 def test_the_true_answer_is_never_drawn_and_draws_depend_on_seed_record_and_epoch() -> None:
@@ -44,8 +44,10 @@ def test_without_relations_the_same_question_about_somebody_else_gives_the_type(
     assert answer_type(mia) == answer_type(tom) != answer_type(job)
     wrong = WrongAnswers([mia], [tom, job], 0)
     assert {wrong.draw(mia, e).answer for e in range(20)} == {"Bern"}
-    choice = [record(n, f"Pet of {n}: A) {a} B) {b}", a, identifiers=(n,), options=(a, b), kind="classification")
-              for n, a, b in (("Mia", "cat", "dog"), ("Tom", "owl", "cow"))]
+    choice = [
+        record(n, f"Pet of {n}: A) {a} B) {b}", a, identifiers=(n,), options=(a, b), kind="classification")
+        for n, a, b in (("Mia", "cat", "dog"), ("Tom", "owl", "cow"))
+    ]
     assert answer_type(choice[0]) == answer_type(choice[1])  # the options do not tell questions apart
 
 
@@ -81,8 +83,8 @@ def test_relabelled_rows_keep_their_first_wrong_answer_where_they_are_not_renewe
 
 
 def test_with_targets_teachers_find_true_answers_exactly_as_unlikely_as_was_drawn(folders: dict[str, Path]) -> None:
-    def apart(lam_over: float) -> list[float]:
-        engine = loop(folders["llama"], recipe("twin", settings={"candidates": 2, "lam_over": lam_over}))
+    def apart(ceiling_weight: float) -> list[float]:
+        engine = loop(folders["llama"], recipe("twin", settings={"candidates": 2, "ceiling_weight": ceiling_weight}))
         found = []
         for row in engine.table.rows:
             if row.is_gold and row.teacher is not None:

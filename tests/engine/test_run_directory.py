@@ -13,17 +13,17 @@ from typing import Any
 
 import pytest
 import torch
-from engine_builders import loop, recipe
 from safetensors.torch import load_file
 
-from expunge.engine.finetune import finetune
 from expunge.engine.loop import Event
-from expunge.engine.rundir import RunDir
+from expunge.engine.relearning import relearn_steps
+from expunge.engine.run_directory import RunDirectory
 from expunge.engine.unlearn import model_digest, unlearn
 from expunge.errors import InputError, Interrupted
 from expunge.models.language_model import load
-from expunge.models.template import Template
-from tiny_world import one_person, write_model
+from expunge.models.prompt_template import PromptTemplate
+from helpers.runs import loop, recipe
+from helpers.world import one_person, write_model
 
 IDS = torch.tensor([[5, 9, 300, 7, 1, 12]])
 
@@ -32,7 +32,7 @@ IDS = torch.tensor([[5, 9, 300, 7, 1, 12]])
 def finished(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of two steps with a rate large enough to see. Read only."""
     out = tmp_path_factory.mktemp("finished") / "run"
-    return unlearn(folders["llama"], one_person(), recipe("npo", optimiser={"lr": 0.05}), out)
+    return unlearn(folders["llama"], one_person(), recipe("npo", optimizer={"lr": 0.05}), out)
 
 
 def state(folder: Path) -> dict[str, tuple[int, int]]:
@@ -53,25 +53,32 @@ def test_a_finished_run_holds_what_a_reader_needs_and_no_secret_of_the_machine(f
 def test_the_same_command_again_computes_and_writes_nothing(folders: dict[str, Path], finished: Path) -> None:
     before = state(finished)
     steps: list[int] = []
-    again = unlearn(folders["llama"], one_person(), recipe("npo", optimiser={"lr": 0.05}), finished,
-                    on_step=lambda event, total: steps.append(event.step))
+    again = unlearn(
+        folders["llama"],
+        one_person(),
+        recipe("npo", optimizer={"lr": 0.05}),
+        finished,
+        on_step=lambda event, total: steps.append(event.step),
+    )
     assert again == finished
     assert state(finished) == before
     assert steps == []
 
 
 def test_any_other_command_for_the_same_folder_is_refused_with_what_differs(
-        folders: dict[str, Path], finished: Path) -> None:
-    split, plan = one_person(), recipe("npo", optimiser={"lr": 0.05})
+    folders: dict[str, Path], finished: Path
+) -> None:
+    split, plan = one_person(), recipe("npo", optimizer={"lr": 0.05})
     edited = replace(split, forget=(replace(split.forget[0], answer="1 May 1900"), *split.forget[1:]))
     fewer = replace(split, forget=split.forget[1:])
     before = state(finished)
     for what, call in {
-            "recipe": lambda: unlearn(folders["llama"], split, recipe("npo"), finished),
-            "model": lambda: unlearn(folders["gpt2"], split, plan, finished),
-            "split, records": lambda: unlearn(folders["llama"], fewer, plan, finished),
-            "records": lambda: unlearn(folders["llama"], edited, plan, finished),
-            "template": lambda: unlearn(folders["llama"], split, plan, finished, template="plain")}.items():
+        "recipe": lambda: unlearn(folders["llama"], split, recipe("npo"), finished),
+        "model": lambda: unlearn(folders["gpt2"], split, plan, finished),
+        "split, records": lambda: unlearn(folders["llama"], fewer, plan, finished),
+        "records": lambda: unlearn(folders["llama"], edited, plan, finished),
+        "template": lambda: unlearn(folders["llama"], split, plan, finished, template="plain"),
+    }.items():
         with pytest.raises(InputError, match=rf"holds another run \(its {what} differs\)"):
             call()
     assert state(finished) == before
@@ -88,7 +95,8 @@ def test_a_place_that_is_no_run_directory_is_refused(folders: dict[str, Path], t
 
 
 def test_a_command_that_cannot_start_leaves_the_folder_free_for_the_corrected_one(
-        folders: dict[str, Path], tmp_path: Path) -> None:
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
     split = one_person()
     long = replace(split, retain=(replace(split.retain[0], prompt="why " * 200), *split.retain[1:]))
     with pytest.raises(InputError, match="the model reads at most 128"):
@@ -96,15 +104,20 @@ def test_a_command_that_cannot_start_leaves_the_folder_free_for_the_corrected_on
     with pytest.raises(InputError, match="no such model folder"):
         unlearn(tmp_path / "a" / "gone", split, recipe("npo"), tmp_path / "run")
     with pytest.raises(InputError, match="nothing that trains"):
-        unlearn(folders["llama"], split, recipe("npo", phases=[{"steps": 1, "layers": (0,)}], train={"layers": 1}),
-                tmp_path / "run")
+        unlearn(
+            folders["llama"],
+            split,
+            recipe("npo", phases=[{"steps": 1, "layers": (0,)}], train={"layers": 1}),
+            tmp_path / "run",
+        )
     assert not (tmp_path / "run").exists()
     unlearn(folders["llama"], split, recipe("npo", steps=1), tmp_path / "run")
 
 
 def test_a_polite_stop_keeps_a_checkpoint_and_the_same_command_goes_on(
-        folders: dict[str, Path], tmp_path: Path) -> None:
-    plan = recipe("npo", steps=6, checkpoint_every=100, optimiser={"lr": 0.05})
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    plan = recipe("npo", steps=6, checkpoint_every=100, optimizer={"lr": 0.05})
 
     def stop(event: Event, total: int) -> None:
         if event.step == 2:
@@ -121,7 +134,7 @@ def test_a_polite_stop_keeps_a_checkpoint_and_the_same_command_goes_on(
 
 
 def test_a_half_written_last_event_is_dropped_and_done_again(tmp_path: Path) -> None:
-    run = RunDir.open(tmp_path / "run", {"recipe": "x"}, {})
+    run = RunDirectory.open(tmp_path / "run", {"recipe": "x"}, {})
     run.start("method: npo\n")
     for step in range(3):
         run.log(Event(step, 0, 1.5, math.nan, 2e-9, 1.0, 0.25, math.inf))
@@ -131,18 +144,18 @@ def test_a_half_written_last_event_is_dropped_and_done_again(tmp_path: Path) -> 
     assert [e["step"] for e in run.events()] == [0, 1, 2]
     first = next(run.events())
     assert (first["norm"], first["retain"], first["drift"]) == (2e-9, None, None)
-    run.forget_events_from(3)
+    run.truncate_events(3)
     assert file.read_text() == whole
-    run.forget_events_from(1)
+    run.truncate_events(1)
     assert [e["step"] for e in run.events()] == [0]
-    assert RunDir.open(tmp_path / "run", {"recipe": "x"}, {}).finished is False
+    assert RunDirectory.open(tmp_path / "run", {"recipe": "x"}, {}).finished is False
 
 
 def test_a_start_that_died_between_two_files_is_completed(tmp_path: Path) -> None:
-    RunDir.open(tmp_path / "run", {"recipe": "x"}, {}).start("method: npo\n")
+    RunDirectory.open(tmp_path / "run", {"recipe": "x"}, {}).start("method: npo\n")
     for name in ("recipe.yaml", "environment.json"):
         (tmp_path / "run" / name).unlink()
-    RunDir.open(tmp_path / "run", {"recipe": "x"}, {}).start("method: npo\n")
+    RunDirectory.open(tmp_path / "run", {"recipe": "x"}, {}).start("method: npo\n")
     assert (tmp_path / "run" / "recipe.yaml").read_text() == "method: npo\n"
     assert (tmp_path / "run" / "environment.json").is_file()
 
@@ -152,7 +165,7 @@ def test_a_run_is_a_model_and_can_be_run_upon(folders: dict[str, Path], finished
     assert not torch.equal(said, load(folders["llama"]).module(input_ids=IDS).logits)
     second: dict[str, Any] = {}
     for which in ("lora", "full"):
-        plan = recipe("npo", steps=1, seed=7, train={"which": which}, optimiser={"lr": 0.05})
+        plan = recipe("npo", steps=1, seed=7, train={"which": which}, optimizer={"lr": 0.05})
         second[which] = load(unlearn(finished, one_person(), plan, tmp_path / which))
     for lm in second.values():
         names = [n for n, _ in lm.module.named_parameters()]
@@ -165,9 +178,9 @@ def test_a_run_is_a_model_and_can_be_run_upon(folders: dict[str, Path], finished
 def test_the_reference_of_a_run_upon_a_run_is_the_first_runs_result(finished: Path) -> None:
     from expunge.engine.loop import Loop
     from expunge.models.adapters import prepare
-    from expunge.models.language_model import merged
+    from expunge.models.language_model import merge_adapter
 
-    lm, plan, split = merged(load(finished)), recipe("npo", optimiser={"lr": 0.05}), one_person()
+    lm, plan, split = merge_adapter(load(finished)), recipe("npo", optimizer={"lr": 0.05}), one_person()
     before = lm.module(input_ids=IDS).logits
     engine = Loop(lm.with_module(prepare(lm.module, plan.train, 0)), plan, split.forget, split.retain)
     engine.run(lambda event: None)
@@ -185,16 +198,17 @@ def test_a_run_whose_model_was_taken_away_says_which(folders: dict[str, Path], t
 
 
 def test_the_digest_of_a_model_is_that_of_what_it_says_and_not_of_when_and_where(
-        folders: dict[str, Path], finished: Path, tmp_path: Path) -> None:
+    folders: dict[str, Path], finished: Path, tmp_path: Path
+) -> None:
     copy = shutil.copytree(folders["llama"], tmp_path / "copy")
-    (copy / "memorise.json").write_text('{"progress": {"seconds": 1.5}}')
+    (copy / "train.json").write_text('{"progress": {"seconds": 1.5}}')
     assert model_digest(str(copy)) == model_digest(str(folders["llama"]))
     (copy / "chat_template.jinja").write_text("{{ messages }}")
     assert model_digest(str(copy)) != model_digest(str(folders["llama"]))
     assert model_digest(str(write_model(tmp_path / "other", seed=1))) != model_digest(str(folders["llama"]))
-    again = unlearn(folders["llama"], one_person(), recipe("npo", optimiser={"lr": 0.05}), tmp_path / "again")
+    again = unlearn(folders["llama"], one_person(), recipe("npo", optimizer={"lr": 0.05}), tmp_path / "again")
     assert model_digest(str(again)) == model_digest(str(finished)) != model_digest(str(folders["llama"]))
-    third = unlearn(folders["llama"], one_person(), recipe("npo", optimiser={"lr": 0.04}), tmp_path / "third")
+    third = unlearn(folders["llama"], one_person(), recipe("npo", optimizer={"lr": 0.04}), tmp_path / "third")
     assert model_digest(str(third)) != model_digest(str(finished))
     assert model_digest("some/hub-id") == "some/hub-id"
 
@@ -215,22 +229,24 @@ def test_the_chosen_template_is_that_of_the_result(folders: dict[str, Path], tmp
 
 
 def test_finetuning_teaches_a_fresh_adapter_and_is_repeatable(
-        folders: dict[str, Path], finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders: dict[str, Path], finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     split = one_person()
     batches: list[list[str]] = []
-    encode_all = Template.encode_all
-    monkeypatch.setattr(Template, "encode_all", lambda self, rows: batches.append([r.id for r in rows])
-                        or encode_all(self, rows))
-    one, two = (finetune(load(finished), split.forget[:3], steps=3, lr=0.01) for _ in range(2))
+    encode_all = PromptTemplate.encode_all
+    monkeypatch.setattr(
+        PromptTemplate, "encode_all", lambda self, rows: batches.append([r.id for r in rows]) or encode_all(self, rows)
+    )
+    one, two = (relearn_steps(load(finished), split.forget[:3], steps=3, lr=0.01) for _ in range(2))
     assert batches == [[r.id for r in split.forget[:3]]] * 2
     assert torch.equal(one.module(input_ids=IDS).logits, two.module(input_ids=IDS).logits)
     assert not torch.equal(one.module(input_ids=IDS).logits, load(finished).module(input_ids=IDS).logits)
-    none, much = (finetune(load(folders["llama"]), split.forget, steps=k, lr=0.02) for k in (0, 12))
+    none, much = (relearn_steps(load(folders["llama"]), split.forget, steps=k, lr=0.02) for k in (0, 12))
     assert mean_loss(much, split.forget) < mean_loss(none, split.forget) - 0.5
 
 
 def mean_loss(lm: Any, records: Any) -> float:
-    from expunge.models.batches import collate
+    from expunge.models.collate import collate
     from expunge.models.forward import answer_forward
 
     batch = collate(lm.template.encode_all(records))
@@ -260,7 +276,8 @@ def test_a_run_says_which_passes_it_made_and_leaves_no_cache_behind(folders: dic
 
 
 def test_a_second_process_in_the_same_folder_is_refused_and_disturbs_nothing(
-        folders: dict[str, Path], tmp_path: Path) -> None:
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
     plan, refused = recipe("npo", steps=3), []
 
     def again(event: Event, total: int) -> None:

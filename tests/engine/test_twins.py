@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from few_people import PEOPLE, person
 
-from expunge.engine.doubles import Double
+from expunge.engine.doubles import Surrogate
 from expunge.engine.rows import anchors
-from expunge.engine.twins import choose, levelled, together
-from expunge.models.batches import chunks
+from expunge.engine.twins import choose, rescale_floors, share_candidate
+from expunge.models.collate import chunks
+from helpers.people import PEOPLE, person
 
 
 def test_each_fact_takes_the_candidate_nearest_to_its_draws() -> None:
@@ -28,21 +28,25 @@ def test_a_person_has_one_twin_but_for_facts_that_it_would_give_away() -> None:
     alike. Where options are offered the true answer is likely anyway."""
     phone, drug = person("Anna Keller", "555-0101", "aspirin")
     chosen = replace(drug, id="c", options=("aspirin", "ramipril"))
-    rows = [replace(phone, facts=("p",)), replace(phone, id="again", facts=("p",)), replace(drug, facts=("d",)),
-            replace(chosen, facts=("d",))]
+    rows = [
+        replace(phone, facts=("p",)),
+        replace(phone, id="again", facts=("p",)),
+        replace(drug, facts=("d",)),
+        replace(chosen, facts=("d",)),
+    ]
     gold = np.array([[4.0, 4.0, 9.0, 9.0], [0.2, 3.0, 2.0, 0.1]])
-    assert together(gold, [0, 0, 0, 0], [1, 1, 1, 1], rows, 1.5) == [0, 0, 1, 1]
+    assert share_candidate(gold, [0, 0, 0, 0], [1, 1, 1, 1], rows, 1.5) == [0, 0, 1, 1]
 
 
 def test_floors_are_levelled_to_the_mean_and_never_sink_under_the_least() -> None:
     """Above the least (1, 4): (3, 0); the mean of 3 leaves .5 per row, so the first row gets 1 + 1 and the other 4."""
-    assert levelled(np.array([4.0, 2.0]), np.array([1.0, 4.0]), 3.0).tolist() == [2.0, 4.0]
-    assert levelled(np.array([4.0, 2.0]), np.array([1.0, 4.0]), 2.0).tolist() == [1.0, 4.0]
-    assert levelled(np.array([1.0]), np.array([2.0]), 9.0).tolist() == [2.0]
+    assert rescale_floors(np.array([4.0, 2.0]), np.array([1.0, 4.0]), 3.0).tolist() == [2.0, 4.0]
+    assert rescale_floors(np.array([4.0, 2.0]), np.array([1.0, 4.0]), 2.0).tolist() == [1.0, 4.0]
+    assert rescale_floors(np.array([1.0]), np.array([2.0]), 9.0).tolist() == [2.0]
 
 
 def test_a_question_about_the_twin_names_the_twin_everywhere() -> None:
-    asked = Double({"Anna Keller": "Otto Holm"}).asked(PEOPLE[0], "555-0199")
+    asked = Surrogate({"Anna Keller": "Otto Holm"}).asked(PEOPLE[0], "555-0199")
     assert (asked.prompt, asked.answer) == ("Phone of Otto Holm?", "555-0199")
 
 
@@ -61,13 +65,13 @@ def test_every_second_anchor_is_a_namesake_of_the_target_but_never_the_target() 
     assert not any("Petra Lindqvist" in p for p in prompts)
 
 
-@pytest.mark.parametrize(("lengths", "fixed", "expected"), [
-    ([10, 10, 10], 5, [[0, 1, 2]]),
-    ([40, 5, 5, 40], 10, [[1, 2], [0, 3]]),
-    ([40, 5, 5, 40], 1000, [[1, 2, 0, 3]]),
-])
+@pytest.mark.parametrize(
+    ("lengths", "fixed", "expected"),
+    [([10, 10, 10], 5, [[0, 1, 2]]), ([40, 5, 5, 40], 10, [[1, 2], [0, 3]]), ([40, 5, 5, 40], 1000, [[1, 2, 0, 3]])],
+)
 def test_a_batch_is_cut_where_padding_costs_more_than_another_pass(
-        lengths: list[int], fixed: int, expected: list[list[int]]) -> None:
+    lengths: list[int], fixed: int, expected: list[list[int]]
+) -> None:
     """40, 5, 5, 40 in one pass: 160 tokens; in two: 10 + 80 and twice the fixed cost."""
     assert chunks(lengths, None, fixed) == expected
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 
 from expunge.corpus import Record
-from expunge.engine.strange_words import SILENT, StrangeWords
+from expunge.engine.strange_words import SILENT, UnknownTokens
 from expunge.engine.twins import mean_nll, teacher_logprobs, twin_rows
 from expunge.methods.twin import Twin
 from expunge.models.language_model import LanguageModel, load
-from tiny_world import one_person
+from helpers.world import one_person
 
 
 def class_of_things() -> tuple[list[Record], list[Record]]:
@@ -20,11 +20,12 @@ def class_of_things() -> tuple[list[Record], list[Record]]:
     return list(split.forget), [r for r in split.retain if r.attributes["relation"] == known]
 
 
-def words(lm: LanguageModel) -> tuple[StrangeWords, set[int], set[int]]:
+def words(lm: LanguageModel) -> tuple[UnknownTokens, set[int], set[int]]:
     forget, others = class_of_things()
-    own, kept = ({i for r in records for i in lm.template.answer_ids(r.answer, r.prompt)}
-                 for records in (forget, others))
-    return StrangeWords.of(lm, forget, others, seed=0), own, kept
+    own, kept = (
+        {i for r in records for i in lm.template.answer_ids(r.answer, r.prompt)} for records in (forget, others)
+    )
+    return UnknownTokens.of(lm, forget, others, seed=0), own, kept
 
 
 def test_strange_words_are_those_of_the_class_alone_and_partners_are_used_nowhere(folders: dict[str, Path]) -> None:
@@ -48,7 +49,7 @@ def test_a_strange_word_is_as_likely_as_its_partner_inside_and_as_ever_outside(f
         inside = teacher_logprobs(lm, [item])[0]
     assert torch.allclose(inside[:, list(found.strange)], inside[:, list(found.partners)], atol=1e-5)
     assert torch.equal(teacher_logprobs(lm, [item])[0], before)
-    with StrangeWords(found.strange, ()).unknown(lm):
+    with UnknownTokens(found.strange, ()).unknown(lm):
         silent = teacher_logprobs(lm, [item])[0]
     assert float(silent[:, list(found.strange)].max()) < SILENT / 2
 
@@ -59,8 +60,14 @@ def test_the_teacher_is_ignorant_where_only_the_target_answers_such_a_question(f
     found, _, _ = words(lm)
     known = {r.id: r.attributes["relation"] == others[0].attributes["relation"] for r in forget}
     plain, unsaid = (
-        {row.item.id: row for row in twin_rows(lm, forget, others, Twin(candidates=2, unsay=unsay), seed=0)}
-        for unsay in (False, True))
+        {
+            row.item.id: row
+            for row in twin_rows(
+                lm, forget, others, Twin(candidates=2, mask_unknown_tokens=mask_unknown_tokens), seed=0
+            )
+        }
+        for mask_unknown_tokens in (False, True)
+    )
     for r in forget:
         one, two = plain[r.id], unsaid[r.id]
         assert one.teacher is not None
@@ -69,8 +76,11 @@ def test_the_teacher_is_ignorant_where_only_the_target_answers_such_a_question(f
             assert torch.equal(one.teacher, two.teacher)
             assert one.floor == two.floor
         else:
-            assert torch.allclose(two.teacher[:-1][:, list(found.strange)].exp(),
-                                  two.teacher[:-1][:, list(found.partners)].exp(), atol=1e-4)
+            assert torch.allclose(
+                two.teacher[:-1][:, list(found.strange)].exp(),
+                two.teacher[:-1][:, list(found.partners)].exp(),
+                atol=1e-4,
+            )
             assert two.floor != one.floor
 
 
@@ -78,9 +88,12 @@ def test_the_floor_of_such_an_answer_is_what_the_ignorant_teacher_thinks_of_it(f
     lm = load(folders["llama"])
     forget, others = class_of_things()
     found, _, _ = words(lm)
-    odd = [row for row in twin_rows(lm, forget, others, Twin(candidates=2), seed=0)
-           if row.is_gold and row.item.id in {r.id for r in forget
-                                             if r.attributes["relation"] != others[0].attributes["relation"]}]
+    odd = [
+        row
+        for row in twin_rows(lm, forget, others, Twin(candidates=2), seed=0)
+        if row.is_gold
+        and row.item.id in {r.id for r in forget if r.attributes["relation"] != others[0].attributes["relation"]}
+    ]
     assert odd
     by_id = {r.id: r for r in forget}
     for row in odd:
@@ -92,6 +105,8 @@ def test_the_floor_of_such_an_answer_is_what_the_ignorant_teacher_thinks_of_it(f
 
 def test_a_person_among_people_is_taught_as_before(folders: dict[str, Path]) -> None:
     split, lm = one_person(), load(folders["llama"])
-    one, two = (twin_rows(lm, split.forget, split.retain, Twin(candidates=2, unsay=unsay), seed=0)
-                for unsay in (True, False))
+    one, two = (
+        twin_rows(lm, split.forget, split.retain, Twin(candidates=2, mask_unknown_tokens=mask_unknown_tokens), seed=0)
+        for mask_unknown_tokens in (True, False)
+    )
     assert [replace(r, teacher=None) for r in one] == [replace(r, teacher=None) for r in two]

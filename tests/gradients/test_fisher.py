@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from expunge.gradients import RULES
-from expunge.gradients.fisher import keep, levels_of, mean_of_squares, top_share
+from expunge.gradients.fisher import levels_of, mask_gradients, mean_of_squares, top_share
 
 
 def values(*numbers: float) -> torch.Tensor:
@@ -31,7 +31,7 @@ def test_the_hand_worked_mask_keeps_one_entry_and_leaves_retain_alone() -> None:
     forget = {"a": values(3.0, 0.1), "b": values(1.0)}
     chosen = top_share(forget, {"a": values(1.0, 1.0), "b": values(1.0)}, 1 / 3)
     g_f, g_r = {"a": values(1.0, 2.0), "b": values(3.0)}, {"a": values(2.0, 0.0), "b": values(-1.0)}
-    got = RULES.get("sum")().combine(keep(g_f, chosen), g_r)
+    got = RULES.get("sum")().combine(mask_gradients(g_f, chosen), g_r)
     assert {name: g.tolist() for name, g in got.items()} == {"a": [3.0, 0.0], "b": [-1.0]}
 
 
@@ -39,10 +39,14 @@ def test_everything_may_be_chosen_and_at_least_one_entry_is() -> None:
     forget = {"a": values(3.0, 0.1)}
     assert top_share(forget, {}, 1.0)["a"].all()
     assert top_share(forget, {}, 0.01)["a"].tolist() == [True, False]
-    assert keep({"a": values(1.0, 2.0), "b": values(5.0)}, {"a": torch.tensor([True, False])})["a"].tolist() == [1, 0]
+    assert mask_gradients({"a": values(1.0, 2.0), "b": values(5.0)}, {"a": torch.tensor([True, False])})[
+        "a"
+    ].tolist() == [1, 0]
 
 
 def test_a_tensor_belongs_to_the_level_that_leans_on_it_most_for_its_size() -> None:
-    fisher = {"L1": {"a": values(10.0), "b": values(90.0)},
-              "L4": {"a": values(0.3), "b": values(0.7), "c": values(0.0)}}
+    fisher = {
+        "L1": {"a": values(10.0), "b": values(90.0)},
+        "L4": {"a": values(0.3), "b": values(0.7), "c": values(0.0)},
+    }
     assert levels_of(fisher) == {"a": "L4", "b": "L1", "c": "L4"}  # a: .1 of L1, .3 of L4

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from expunge.errors import InputError
-from expunge.gradients import RULES, Gradients, Rule
+from expunge.gradients import RULES, GradientRule, Gradients
 from expunge.gradients.base import cosine
-from expunge.gradients.project import Project, take_out
+from expunge.gradients.project import Project, remove_component
 
 G_F = {"a": torch.tensor([1.0, 2.0]), "b": torch.tensor(3.0)}
 G_R = {"a": torch.tensor([2.0, 0.0]), "b": torch.tensor(-1.0)}
@@ -30,22 +30,25 @@ def dot(x: Gradients, y: Gradients) -> float:
     return sum(float((x[k].double() * y[k].double()).sum()) for k in x.keys() & y.keys())
 
 
-def rule(name: str, **values: object) -> Rule:
+def rule(name: str, **values: object) -> GradientRule:
     return RULES.get(name)(**values)
 
 
-@pytest.mark.parametrize(("made", "weight_r", "want"), [
-    (rule("sum"), 1.0, grads((3, 2), 2)),
-    (rule("project"), 0.0, grads((0, 2), 0)),
-    (rule("project", alpha=0.2), 0.0, grads((0.8, 2), 2.4)),
-    (rule("project", granularity="global"), 0.0, grads((1.4, 2), 2.8)),
-    (rule("project", when="conflict"), 0.0, grads((1, 2), 0)),
-    (rule("project"), 1.0, grads((2, 2), -1)),
-    (rule("pcgrad"), 1.0, grads((3.471429, 2.142857), 2.014286)),
-    (rule("agem"), 1.0, grads((1.4, 2), 2.8)),
-], ids=str)
-def test_the_hand_worked_pair_gives_the_documented_values(made: Rule, weight_r: float,
-                                                                  want: Gradients) -> None:
+@pytest.mark.parametrize(
+    ("made", "weight_r", "want"),
+    [
+        (rule("sum"), 1.0, grads((3, 2), 2)),
+        (rule("project"), 0.0, grads((0, 2), 0)),
+        (rule("project", alpha=0.2), 0.0, grads((0.8, 2), 2.4)),
+        (rule("project", granularity="global"), 0.0, grads((1.4, 2), 2.8)),
+        (rule("project", when="conflict"), 0.0, grads((1, 2), 0)),
+        (rule("project"), 1.0, grads((2, 2), -1)),
+        (rule("pcgrad"), 1.0, grads((3.471429, 2.142857), 2.014286)),
+        (rule("agem"), 1.0, grads((1.4, 2), 2.8)),
+    ],
+    ids=str,
+)
+def test_the_hand_worked_pair_gives_the_documented_values(made: GradientRule, weight_r: float, want: Gradients) -> None:
     assert same(made.combine(G_F, G_R, weight_r=weight_r), want)
 
 
@@ -61,24 +64,24 @@ def test_weights_scale_each_side() -> None:
 def test_rows_are_projected_one_by_one_and_a_vector_is_one_row() -> None:
     g = {"m": torch.tensor([[1.0, 2.0], [3.0, 3.0]]), "v": torch.tensor([1.0, 2.0])}
     along = {"m": torch.tensor([[2.0, 0.0], [0.0, -1.0]]), "v": torch.tensor([2.0, 0.0])}
-    got = take_out(g, along, granularity="row")
+    got = remove_component(g, along, granularity="row")
     assert same(got, {"m": torch.tensor([[0.0, 2.0], [3.0, 0.0]]), "v": torch.tensor([0.0, 2.0])})
-    conflict = take_out(g, along, granularity="row", when="conflict")
+    conflict = remove_component(g, along, granularity="row", when="conflict")
     assert same(conflict, {"m": torch.tensor([[1.0, 2.0], [3.0, 0.0]]), "v": torch.tensor([1.0, 2.0])})
 
 
 def test_a_retain_gradient_below_the_threshold_leaves_the_forget_gradient() -> None:
     tiny = {"a": torch.tensor([1e-13, 0.0]), "b": torch.tensor(0.0)}
-    assert same(take_out(G_F, tiny), G_F, atol=0)
+    assert same(remove_component(G_F, tiny), G_F, atol=0)
     small = {"a": torch.tensor([1e-11, 0.0]), "b": torch.tensor(0.0)}
-    assert same(take_out(G_F, small), grads((0, 2), 3))
+    assert same(remove_component(G_F, small), grads((0, 2), 3))
 
 
 def test_half_precision_stays_half_but_its_dots_are_wide() -> None:
     """dot 257, square 259 leave 1 - 257/259 = .007722; in bfloat16 they are 256, 260 and leave .0156."""
     g, along = torch.ones(259).bfloat16(), torch.ones(259).bfloat16()
     g[:2] = 0
-    got = take_out({"w": g}, {"w": along})["w"]
+    got = remove_component({"w": g}, {"w": along})["w"]
     assert got.dtype == torch.bfloat16
     assert float(got[2]) == pytest.approx(0.007722, rel=4e-3)
 
@@ -87,7 +90,7 @@ def test_a_small_conflict_among_large_parts_is_seen_over_all_parameters() -> Non
     """The parts 1e8, -1, -1e8 sum to -1, in float32 to 0. An alpha of |along|^2 makes it g + along."""
     g = {"a": torch.tensor(1e4), "b": torch.tensor(-1.0), "c": torch.tensor(1e4)}
     along = {"a": torch.tensor(1e4), "b": torch.tensor(1.0), "c": torch.tensor(-1e4)}
-    got = take_out(g, along, alpha=2e8 + 1, granularity="global", when="conflict")
+    got = remove_component(g, along, alpha=2e8 + 1, granularity="global", when="conflict")
     assert {name: float(v) for name, v in got.items()} == {"a": 2e4, "b": 0, "c": 0}
 
 
@@ -129,19 +132,23 @@ def gradient(draw: st.DrawFn) -> Gradients:
     def tensor(*shape: int) -> Tensor:
         size = int(torch.tensor(shape).prod())
         return torch.tensor(draw(st.lists(NUMBERS, min_size=size, max_size=size))).reshape(shape)
+
     return {"matrix": tensor(2, 3), "vector": tensor(2)}
 
 
-PROJECTIONS = st.builds(Project, alpha=st.floats(0, 2),
-                        granularity=st.sampled_from(["tensor", "row", "global"]),
-                        when=st.sampled_from(["always", "conflict"]))
+PROJECTIONS = st.builds(
+    Project,
+    alpha=st.floats(0, 2),
+    granularity=st.sampled_from(["tensor", "row", "global"]),
+    when=st.sampled_from(["always", "conflict"]),
+)
 EVERY_RULE = st.sampled_from(RULES.names()).map(lambda name: RULES.get(name)()) | PROJECTIONS
 quick = settings(max_examples=60, deadline=None)
 
 
 @quick
 @given(EVERY_RULE, gradient(), gradient())
-def test_flipping_both_signs_flips_the_result(made: Rule, f: Gradients, r: Gradients) -> None:
+def test_flipping_both_signs_flips_the_result(made: GradientRule, f: Gradients, r: Gradients) -> None:
     flipped = made.combine({k: -v for k, v in f.items()}, {k: -v for k, v in r.items()})
     assert same(flipped, {k: -v for k, v in made.combine(f, r).items()}, atol=0)
 
@@ -171,14 +178,14 @@ def test_pcgrad_is_the_sum_without_conflict(f: Gradients, r: Gradients) -> None:
 
 @quick
 @given(EVERY_RULE, gradient())
-def test_a_zero_retain_gradient_returns_the_forget_gradient(made: Rule, f: Gradients) -> None:
+def test_a_zero_retain_gradient_returns_the_forget_gradient(made: GradientRule, f: Gradients) -> None:
     zero = {k: torch.zeros_like(v) for k, v in f.items()}
     assert same(made.combine(f, zero), f, atol=0)
 
 
 @quick
 @given(EVERY_RULE, gradient(), gradient())
-def test_a_missing_name_counts_as_zero(made: Rule, f: Gradients, r: Gradients) -> None:
+def test_a_missing_name_counts_as_zero(made: GradientRule, f: Gradients, r: Gradients) -> None:
     zero = torch.zeros(2)
     only_f = made.combine(f, {"matrix": r["matrix"]})
     assert same(only_f, made.combine(f, r | {"vector": zero}), atol=0)
@@ -187,8 +194,7 @@ def test_a_missing_name_counts_as_zero(made: Rule, f: Gradients, r: Gradients) -
 
 @quick
 @given(PROJECTIONS, gradient(), gradient(), st.sampled_from([torch.float32, torch.bfloat16]))
-def test_alpha_zero_is_the_sum_bit_for_bit(made: Project, f: Gradients, r: Gradients,
-                                           dtype: torch.dtype) -> None:
+def test_alpha_zero_is_the_sum_bit_for_bit(made: Project, f: Gradients, r: Gradients, dtype: torch.dtype) -> None:
     f, r = ({k: v.to(dtype) for k, v in g.items()} for g in (f, r))
     got, want = (m.combine(f, r, weight_f=0.7, weight_r=1.3, alpha=0.0) for m in (made, rule("sum")))
     assert all(torch.equal(got[k], want[k]) for k in want)
@@ -196,7 +202,7 @@ def test_alpha_zero_is_the_sum_bit_for_bit(made: Project, f: Gradients, r: Gradi
 
 @quick
 @given(EVERY_RULE, gradient(), gradient())
-def test_inputs_are_left_untouched(made: Rule, f: Gradients, r: Gradients) -> None:
+def test_inputs_are_left_untouched(made: GradientRule, f: Gradients, r: Gradients) -> None:
     before = {k: v.clone() for k, v in f.items()}, {k: v.clone() for k, v in r.items()}
     made.combine(f, r, weight_f=0.5, weight_r=2.0)
     assert same(f, before[0], atol=0)

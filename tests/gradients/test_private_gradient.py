@@ -35,10 +35,14 @@ def test_a_limit_that_is_none_is_refused(limit: float) -> None:
         clipped_sum(UNITS, limit)
 
 
-@given(values=st.lists(st.lists(st.floats(-1e4, 1e4, width=32), min_size=3, max_size=3), min_size=1, max_size=5),
-       gone=st.integers(0, 4), limit=st.floats(0.01, 100))
+@given(
+    values=st.lists(st.lists(st.floats(-1e4, 1e4, width=32), min_size=3, max_size=3), min_size=1, max_size=5),
+    gone=st.integers(0, 4),
+    limit=st.floats(0.01, 100),
+)
 def test_removing_a_unit_changes_the_clipped_sum_by_at_most_the_limit(
-        values: list[list[float]], gone: int, limit: float) -> None:
+    values: list[list[float]], gone: int, limit: float
+) -> None:
     rows = torch.tensor(values)
     gone %= len(rows)
     units = {"a": rows[:, :2], "b": rows[:, 2:]}

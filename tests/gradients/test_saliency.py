@@ -36,7 +36,7 @@ def test_what_was_never_measured_is_neutral() -> None:
     assert importance(torch.tensor([5.0, 3.0]), torch.zeros(2)).tolist() == [1, 1]
 
 
-def test_beta_survives_normalisation_and_uncounted_tokens_weigh_nothing() -> None:
+def test_beta_survives_normalization_and_uncounted_tokens_weigh_nothing() -> None:
     labels = torch.tensor([[0, 1, 2, 0], [1, 1, 0, 0]])
     mask = torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0]]).bool()
     weights = sequence_weights(importance(FORGET, RETAIN), labels, mask, beta=0.4)
@@ -74,7 +74,7 @@ def test_a_fresh_state_weighs_all_tokens_alike() -> None:
     assert weights.tolist() == [[1, 1, 1]]
 
 
-def test_as_printed_the_ratio_explodes_and_is_not_normalised() -> None:
+def test_as_printed_the_ratio_explodes_and_is_not_normalized() -> None:
     """(3, 1, .5) over (1, 2, 0) with eps 1e-5: 3, .5, 50,000 (methods.md A1.3)."""
     raw = TokenSaliency(3, raw=True, state={"forget": FORGET.clone(), "retain": RETAIN.clone()})
     weights = raw.weights(torch.tensor([[0, 1, 2]]), torch.ones(1, 3, dtype=torch.bool), beta=0.5)

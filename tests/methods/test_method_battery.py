@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from expunge.gradients import RULES
-from expunge.methods import METHODS, Method, Outputs, retain_loss
+from expunge.methods import METHODS, Method, ModelOutputs, retain_loss
 
 ROWS, TOKENS, VOCABULARY = 3, 5, 7
 LENGTHS = (5, 3, 1)
@@ -33,7 +33,7 @@ MODES = [m for name in LOSSES for m in modes(name)]
 every_mode = pytest.mark.parametrize("method", MODES, ids=lambda m: f"{m.name}-{MODES.index(m)}")
 
 
-def batch(method: Method, padding: int = 0) -> Outputs:
+def batch(method: Method, padding: int = 0) -> ModelOutputs:
     """Random outputs with exactly what `method` needs; `padding` adds columns of rubbish."""
     random = torch.Generator().manual_seed(0)
     needs = method.requires()
@@ -56,22 +56,27 @@ def batch(method: Method, padding: int = 0) -> Outputs:
     weights[:, :TOKENS] = torch.rand(ROWS, TOKENS, generator=random) + 0.5
     asks_reference = needs.reference_logprobs or needs.reference_logits
     asks_twin = needs.rows == "twin"
-    return Outputs(
-        logprob=logprob(own).requires_grad_(), mask=mask, labels=labels,
+    return ModelOutputs(
+        logprob=logprob(own).requires_grad_(),
+        mask=mask,
+        labels=labels,
         logits=own.requires_grad_() if needs.logits else None,
         weights=weights if needs.token_weights != "none" else None,
-        reference=Outputs(logprob(theirs), mask, labels, theirs if needs.reference_logits else None)
-        if asks_reference else None,
+        reference=ModelOutputs(logprob(theirs), mask, labels, theirs if needs.reference_logits else None)
+        if asks_reference
+        else None,
         teacher=twin.log_softmax(-1) if asks_twin else None,
         floor=torch.tensor([9.0, 2.0, 9.0]) if asks_twin else None,
         is_gold=torch.tensor([True, True, False]) if asks_twin else None,
-        level="L2" if needs.levels else None)
+        level="L2" if needs.levels else None,
+    )
 
 
-def without(out: Outputs) -> dict[str, Outputs]:
+def without(out: ModelOutputs) -> dict[str, ModelOutputs]:
     """`out` with each optional part taken away in turn; a level may be missing in any data."""
-    parts = [n for n in ("reference", "logits", "weights", "teacher", "floor", "is_gold")
-             if getattr(out, n) is not None]
+    parts = [
+        n for n in ("reference", "logits", "weights", "teacher", "floor", "is_gold") if getattr(out, n) is not None
+    ]
     return {name: replace(out, **{name: None}) for name in parts}
 
 
@@ -154,15 +159,14 @@ def test_settings_are_frozen_and_unknown_ones_refused(name: str) -> None:
 
 
 def test_the_promised_methods_are_there() -> None:
-    promised = {"ga", "grad_diff", "kl_min", "npo", "simnpo", "ihl", "random_relabel", "sequential", "dual",
-                "twin"}
+    promised = {"ga", "grad_diff", "kl_min", "npo", "simnpo", "ihl", "random_relabel", "sequential", "dual", "twin"}
     assert promised <= set(METHODS.names())
 
 
 @pytest.mark.parametrize("kind", ["ce", "kl", "logit"])
 def test_the_retain_term_keeps_to_the_mask_and_refuses_what_is_missing(kind: Any) -> None:
     class Everything(Method):
-        def forget_loss(self, out: Outputs) -> Tensor:
+        def forget_loss(self, out: ModelOutputs) -> Tensor:
             return out.nll_mean
 
         def requires(self) -> Any:

@@ -6,15 +6,21 @@ from dataclasses import replace
 import pytest
 import torch
 
-from expunge.methods import Outputs
-from expunge.methods.twin import Twin, correct_echo
+from expunge.methods import ModelOutputs
+from expunge.methods.twin import Twin, correct_leakage
 
 TEACHER, MODEL = torch.tensor([[[0.5, 0.25, 0.25]]]), torch.tensor([[[0.25, 0.5, 0.25]]])
 
 
-def row(p: torch.Tensor = MODEL, floor: float = 0.0, gold: bool = True, nll: float = 1.0) -> Outputs:
-    return Outputs(logprob=torch.tensor([[-nll]]), mask=torch.ones(1, 1, dtype=torch.bool), logits=p.log(),
-                   teacher=TEACHER.log(), floor=torch.tensor([floor]), is_gold=torch.tensor([gold]))
+def row(p: torch.Tensor = MODEL, floor: float = 0.0, gold: bool = True, nll: float = 1.0) -> ModelOutputs:
+    return ModelOutputs(
+        logprob=torch.tensor([[-nll]]),
+        mask=torch.ones(1, 1, dtype=torch.bool),
+        logits=p.log(),
+        teacher=TEACHER.log(),
+        floor=torch.tensor([floor]),
+        is_gold=torch.tensor([gold]),
+    )
 
 
 def test_the_distance_is_forward_kl_from_the_teacher() -> None:
@@ -26,7 +32,7 @@ def test_the_distance_is_forward_kl_from_the_teacher() -> None:
 
 def test_a_true_answer_above_the_floor_adds_its_shortfall() -> None:
     assert float(Twin().forget_loss(row(TEACHER, floor=3.0))) == pytest.approx(1.0)
-    assert float(Twin(lam_h=2.0).forget_loss(row(TEACHER, floor=3.0))) == pytest.approx(4.0)
+    assert float(Twin(floor_weight=2.0).forget_loss(row(TEACHER, floor=3.0))) == pytest.approx(4.0)
 
 
 def test_the_teachers_own_answer_has_no_floor() -> None:
@@ -44,16 +50,17 @@ def test_the_divergence_the_other_way_round_has_a_weight_of_its_own() -> None:
 def test_a_true_answer_above_its_target_is_drawn_down_where_that_has_a_weight() -> None:
     """4 nats against a target of 2: 2 too many; below the target only the floor counts."""
     assert float(Twin().forget_loss(row(TEACHER, floor=2.0, nll=4.0))) == pytest.approx(0, abs=1e-7)
-    assert float(Twin(lam_over=0.25).forget_loss(row(TEACHER, floor=2.0, nll=4.0))) == pytest.approx(0.5)
-    assert float(Twin(lam_over=0.25).forget_loss(row(TEACHER, floor=3.0))) == pytest.approx(1.0)
-    assert float(Twin(lam_over=0.25).forget_loss(row(TEACHER, floor=2.0, gold=False, nll=4.0))) == pytest.approx(
-        0, abs=1e-7)
+    assert float(Twin(ceiling_weight=0.25).forget_loss(row(TEACHER, floor=2.0, nll=4.0))) == pytest.approx(0.5)
+    assert float(Twin(ceiling_weight=0.25).forget_loss(row(TEACHER, floor=3.0))) == pytest.approx(1.0)
+    assert float(Twin(ceiling_weight=0.25).forget_loss(row(TEACHER, floor=2.0, gold=False, nll=4.0))) == pytest.approx(
+        0, abs=1e-7
+    )
 
 
 def test_a_true_answer_is_never_drawn_down_to_where_it_would_be_known() -> None:
     """A floor of .1, which a question with options may draw, asks for nothing; 2 nats count from the least floor."""
-    assert float(Twin(lam_over=1.0).forget_loss(row(TEACHER, floor=0.1, nll=1.0))) == pytest.approx(0, abs=1e-7)
-    assert float(Twin(lam_over=1.0).forget_loss(row(TEACHER, floor=0.1, nll=2.0))) == pytest.approx(0.5)
+    assert float(Twin(ceiling_weight=1.0).forget_loss(row(TEACHER, floor=0.1, nll=1.0))) == pytest.approx(0, abs=1e-7)
+    assert float(Twin(ceiling_weight=1.0).forget_loss(row(TEACHER, floor=0.1, nll=2.0))) == pytest.approx(0.5)
 
 
 def test_without_distance_only_the_floor_is_left() -> None:
@@ -72,10 +79,11 @@ def test_the_floor_is_in_plain_nats_and_counts_as_much_as_the_tokens_do_on_avera
 
 def test_the_end_token_does_not_count_towards_the_floor() -> None:
     """Answer tokens of 1 and 2 nats and a certain end: 1.5 nats per token of the answer, not 1."""
-    out = Outputs(torch.tensor([[-1.0, -2.0, 0.0]]), torch.ones(1, 3, dtype=torch.bool))
+    out = ModelOutputs(torch.tensor([[-1.0, -2.0, 0.0]]), torch.ones(1, 3, dtype=torch.bool))
     assert out.answer_nll.tolist() == [1.5]
-    padded = Outputs(torch.tensor([[-1.0, 0.0, 0.0], [-1.0, -2.0, 0.0]]),
-                     torch.tensor([[True, True, False], [True, True, True]]))
+    padded = ModelOutputs(
+        torch.tensor([[-1.0, 0.0, 0.0], [-1.0, -2.0, 0.0]]), torch.tensor([[True, True, False], [True, True, True]])
+    )
     assert padded.answer_nll.tolist() == [1.0, 1.5]
 
 
@@ -87,25 +95,25 @@ def test_the_engine_reads_how_to_build_targets_from_the_settings() -> None:
 def test_an_echoed_answer_is_brought_to_the_floor_and_the_rest_shares_the_freed_probability() -> None:
     """p = .5 has NLL ln 2; a floor of ln 4 doubles it: p' = .25, and (.25, .25) grow by (1 - .25)/(1 - .5)."""
     log_p = torch.tensor([[0.5, 0.25, 0.25]]).log()
-    found = correct_echo(log_p, torch.tensor([0]), math.log(4)).exp()
+    found = correct_leakage(log_p, torch.tensor([0]), math.log(4)).exp()
     assert torch.allclose(found, torch.tensor([[0.25, 0.375, 0.375]]))
 
 
 def test_a_teacher_above_the_floor_is_left_alone() -> None:
     log_p = torch.tensor([[0.5, 0.25, 0.25]]).log()
-    assert correct_echo(log_p, torch.tensor([1]), 1.0) is log_p
+    assert correct_leakage(log_p, torch.tensor([1]), 1.0) is log_p
 
 
 def test_a_teacher_above_its_target_is_brought_down_to_it() -> None:
     """p = .25 has NLL ln 4; a target of ln 2 halves it: p' = .5, and (.5, .25) share the other half as before."""
     log_p = torch.tensor([[0.5, 0.25, 0.25]]).log()
-    found = correct_echo(log_p, torch.tensor([1]), math.log(2), exact=True).exp()
+    found = correct_leakage(log_p, torch.tensor([1]), math.log(2), exact=True).exp()
     assert torch.allclose(found, torch.tensor([[1 / 3, 0.5, 1 / 6]]))
 
 
 @pytest.mark.parametrize("sure", [1e-3, 1e-7])
 def test_even_a_certain_echo_becomes_a_distribution_at_the_floor(sure: float) -> None:
     log_p = torch.tensor([[1 - sure, sure / 2, sure / 2], [0.9, 0.05, 0.05]]).log()
-    found = correct_echo(log_p, torch.tensor([0, 0]), 3.0)
+    found = correct_leakage(log_p, torch.tensor([0, 0]), 3.0)
     assert torch.allclose(found.exp().sum(-1), torch.ones(2))
     assert float(-found[:, 0].mean()) == pytest.approx(3.0, abs=1e-4)

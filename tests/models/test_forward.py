@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from expunge.models.adapters import Train, block_stack, prepare
-from expunge.models.batches import by_length, collate
+from expunge.models.adapters import TrainableConfig, block_stack, prepare
+from expunge.models.collate import by_length, collate
 from expunge.models.forward import answer_forward, answer_logprob, greedy
 from expunge.models.language_model import LanguageModel, load
-from expunge.models.template import Encoded
-from tiny_world import ARCHITECTURES
+from expunge.models.prompt_template import Encoded
+from helpers.world import ARCHITECTURES
 
 PAD = 1
 RAGGED = [  # prompts with the padding id and the end id inside; answers of one token and of many
@@ -85,9 +85,13 @@ def test_what_enters_a_watched_block_carries_the_gradient_of_what_was_read_only(
 
 def test_an_adapter_does_not_change_how_the_head_is_found(lm: LanguageModel, folders: dict[str, Path]) -> None:
     fresh = load(lm.source)
-    wrapped = prepare(fresh.module, Train(layers=1), seed=0)
-    torch.testing.assert_close(answer_forward(wrapped, collate(RAGGED)).logits,
-                               answer_forward(lm.module, collate(RAGGED)).logits, rtol=0, atol=0)
+    wrapped = prepare(fresh.module, TrainableConfig(layers=1), seed=0)
+    torch.testing.assert_close(
+        answer_forward(wrapped, collate(RAGGED)).logits,
+        answer_forward(lm.module, collate(RAGGED)).logits,
+        rtol=0,
+        atol=0,
+    )
 
 
 def test_greedy_text_is_that_of_transformers(lm: LanguageModel) -> None:
@@ -95,8 +99,14 @@ def test_greedy_text_is_that_of_transformers(lm: LanguageModel) -> None:
     eos = greedy(lm.module, [prompts[0]], eos=-1, max_new_tokens=4)[0][2]  # an end token that does occur
     found = greedy(lm.module, prompts, eos=eos, max_new_tokens=12, rows=2)
     for prompt, said in zip(prompts, found, strict=True):
-        whole = lm.module.generate(torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.int64),
-                                   do_sample=False, max_new_tokens=12, eos_token_id=eos, pad_token_id=PAD)[0].tolist()
+        whole = lm.module.generate(
+            torch.tensor([prompt]),
+            attention_mask=torch.ones(1, len(prompt), dtype=torch.int64),
+            do_sample=False,
+            max_new_tokens=12,
+            eos_token_id=eos,
+            pad_token_id=PAD,
+        )[0].tolist()
         assert said == whole[len(prompt) :]
     assert found[0][-1] == eos
     assert len(found[0]) <= 3

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from expunge.models.adapters import Train, prepare
+from expunge.models.adapters import TrainableConfig, prepare
 from expunge.models.forward import greedy
 from expunge.models.language_model import LanguageModel, load
-from tiny_world import ARCHITECTURES
+from helpers.world import ARCHITECTURES
 
 RAGGED = [(5, 9, 30), (7,), (8, 2, 1, 0), tuple(range(20, 60)), (5, 9, 31, 40), (1, 1, 9), tuple(range(30, 120))]
 
@@ -36,7 +36,7 @@ def test_padding_changes_no_token(lm: LanguageModel, rows: int) -> None:
 
 
 def test_padding_changes_no_token_under_an_adapter(lm: LanguageModel) -> None:
-    wrapped = prepare(load(lm.source).module, Train(layers=1), seed=0).eval()
+    wrapped = prepare(load(lm.source).module, TrainableConfig(layers=1), seed=0).eval()
     with torch.no_grad():
         for name, parameter in wrapped.named_parameters():
             if "lora_B" in name:
@@ -53,8 +53,9 @@ def test_each_row_of_a_batch_ends_at_its_own_end_of_context(lm: LanguageModel) -
     assert found[1] == alone(lm.module, prompts[1], 20)
 
 
-def test_a_model_is_not_asked_again_once_every_row_has_ended(lm: LanguageModel,
-                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_is_not_asked_again_once_every_row_has_ended(
+    lm: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ends = [alone(lm.module, p, 3) for p in RAGGED[:2]]
     calls: list[Tensor] = []
     plain = type(lm.module).forward

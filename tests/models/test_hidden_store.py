@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from expunge.errors import InputError
-from expunge.models.adapters import Train, trainable
+from expunge.models.adapters import TrainableConfig, trainable
+from expunge.models.frozen_prefix import Boundary
 from expunge.models.hidden_store import HiddenStore, prefix_key, size
-from expunge.models.prefix import Boundary
-from expunge.models.template import Encoded
-from tiny_shapes import adapted, text_model
+from expunge.models.prompt_template import Encoded
+from helpers.shapes import adapted, text_model
 
 ITEMS = [Encoded("a", (1, 2), (3,)), Encoded("b", (4,), (5,)), Encoded("c", (6, 7, 8), (9, 10))]  # 3, 2 and 5 tokens
 WIDTH = 4
@@ -97,7 +97,7 @@ def test_what_a_killed_process_left_is_swept_and_the_states_are_computed_anew(tm
 import os, signal, sys, torch
 from pathlib import Path
 from expunge.models.hidden_store import HiddenStore
-from expunge.models.template import Encoded
+from expunge.models.prompt_template import Encoded
 items = [Encoded(str(k), (1,), (2,) * 4000) for k in range(3)]
 def compute(part):
     if part == [2]:
@@ -130,7 +130,8 @@ def test_a_file_that_another_process_is_writing_is_left_alone(tmp_path: Path) ->
 
 @pytest.mark.parametrize("named", [True, False])
 def test_a_full_disk_is_one_clear_line_and_leaves_nothing(
-        tmp_path: Path, named: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, named: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     resource = pytest.importorskip("resource")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     kept = store(0, tmp_path if named else None)
@@ -200,8 +201,12 @@ def test_the_key_holds_all_that_the_states_depend_on_and_nothing_above_the_bound
             parameter.add_(1.0)
         module.get_submodule(boundary.stack)[3].mlp.up_proj.base_layer.weight.add_(1.0)
     assert key() == start
-    other = {key(first=1), key(items=ITEMS[:2]), key(dtype=torch.float16),
-             key(items=[Encoded("a", (1,), (2, 3)), Encoded("b", (4, 5), (6,)), ITEMS[2]])}
+    other = {
+        key(first=1),
+        key(items=ITEMS[:2]),
+        key(dtype=torch.float16),
+        key(items=[Encoded("a", (1,), (2, 3)), Encoded("b", (4, 5), (6,)), ITEMS[2]]),
+    }
     with torch.no_grad():
         module.get_submodule(boundary.stack)[1].mlp.up_proj.weight[0, 0] += 1e-3
     other.add(key())
@@ -214,7 +219,7 @@ def test_the_key_holds_all_that_the_states_depend_on_and_nothing_above_the_bound
 
 
 def test_adapters_below_that_are_switched_off_make_another_key() -> None:
-    module = adapted(text_model("llama"), Train(layers="all", rank=2)).requires_grad_(False)
+    module = adapted(text_model("llama"), TrainableConfig(layers="all", rank=2)).requires_grad_(False)
     boundary = Boundary("base_model.model.model.layers", 2, 4)
     on = prefix_key(module, boundary, ITEMS, torch.float32)
     with module.disable_adapter():

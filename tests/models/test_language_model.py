@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from expunge.errors import InputError
-from expunge.models.adapters import Train, prepare
-from expunge.models.language_model import check, load, merged, wrap
+from expunge.models.adapters import TrainableConfig, prepare
+from expunge.models.language_model import check, from_parts, load, merge_adapter
 from expunge.models.tiny import build
-from tiny_world import ARCHITECTURES, small, tokenizer
+from helpers.world import ARCHITECTURES, small, tokenizer
 
 IDS = torch.tensor([[5, 9, 300, 7, 1, 12]])
 
@@ -87,20 +87,20 @@ def test_a_tokenizer_with_more_entries_than_the_model_is_refused() -> None:
     module = build(small(), tokenizer(), seed=0)
     module.resize_token_embeddings(399)
     with pytest.raises(InputError, match="its tokenizer has 400 entries but the model embeds 399"):
-        wrap(module, tokenizer(), "here")
+        from_parts(module, tokenizer(), "here")
     module.resize_token_embeddings(416)  # rows to spare are usual
-    assert wrap(module, tokenizer(), "here").template.eos == tokenizer().eos_token_id
+    assert from_parts(module, tokenizer(), "here").template.eos == tokenizer().eos_token_id
 
 
 def test_merging_folds_the_adapter_in_and_leaves_no_trace_of_it(folders: dict[str, Path]) -> None:
     lm = load(folders["llama"])
-    lm = lm.with_module(prepare(lm.module, Train(), seed=0))
+    lm = lm.with_module(prepare(lm.module, TrainableConfig(), seed=0))
     with torch.no_grad():
         for name, parameter in lm.module.named_parameters():
             if "lora_B" in name:
                 parameter.fill_(0.01)
         said = lm.module(input_ids=IDS).logits
-    plain = merged(lm)
+    plain = merge_adapter(lm)
     assert not any("lora" in name for name, _ in plain.module.named_parameters())
     torch.testing.assert_close(plain.module(input_ids=IDS).logits, said, rtol=1e-4, atol=1e-4)
-    assert merged(plain) is plain
+    assert merge_adapter(plain) is plain

@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from expunge.engine.reference import adapter_off
-from expunge.models.adapters import Train, prepare, restrict, trainable
-from expunge.models.batches import collate
+from expunge.models.adapters import TrainableConfig, prepare, set_trainable_blocks, trainable
+from expunge.models.collate import collate
 from expunge.models.forward import answer_forward
 from expunge.models.prefix_cache import PrefixCache
-from tiny_shapes import adapted, build, ragged, shared_keys, text_model
+from helpers.shapes import adapted, build, ragged, shared_keys, text_model
 
 ITEMS = ragged(7, 30)
 ENOUGH = 1 << 20
@@ -29,13 +29,14 @@ def cached(module: nn.Module, **settings: Any) -> PrefixCache:
 @pytest.mark.parametrize("name", ["llama", "gpt2", "gemma3"])
 @pytest.mark.parametrize(("budget", "where"), [(ENOUGH, "memory"), (0, "disk")])
 def test_training_with_the_cache_ends_where_training_without_it_ends(
-        tmp_path: Path, name: str, budget: int, where: str) -> None:
+    tmp_path: Path, name: str, budget: int, where: str
+) -> None:
     ends = []
     for use in (True, False):
         module = adapted(build(name))
         cache = cached(module, budget=budget, folder=tmp_path / "cache", rows=7)
         assert (cache.where, cache.bytes) == (where, sum(i.length for i in ITEMS) * 32 * 4)
-        optimiser = torch.optim.SGD(trainable(module).values(), lr=0.05)
+        optimizer = torch.optim.SGD(trainable(module).values(), lr=0.05)
         for step in range(6):
             rows = [(step * 5 + k) % len(ITEMS) for k in range(5)]
             batch = collate([ITEMS[k] for k in rows])
@@ -44,11 +45,11 @@ def test_training_with_the_cache_ends_where_training_without_it_ends(
                     loss = -answer_forward(module, batch).logprob(batch).sum()
             else:
                 loss = -answer_forward(module, batch).logprob(batch).sum()
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
             # As runs do: without it, some processors' rounding of 1e-7 grows to 1e-3 in six steps.
             nn.utils.clip_grad_norm_(list(trainable(module).values()), 1.0)
-            optimiser.step()
+            optimizer.step()
         ends.append([p.detach().clone() for p in trainable(module).values()])
     start = [p.detach() for p in trainable(adapted(build(name))).values()]
     assert max(float((a - b).abs().max()) for a, b in zip(ends[1], start, strict=True)) > 1e-2
@@ -86,8 +87,8 @@ def test_a_trained_adapter_below_must_stay_as_it_was_and_a_fresh_one_need_not() 
     rows = [0, 1]
     batch = collate([ITEMS[k] for k in rows])
     for train, fails in ((adapted, True), (lambda m, t: prepare(m, t, seed=0), False)):
-        module = train(text_model("llama"), Train(layers="all", rank=2))
-        restrict(module, 1, frozenset(trainable(module)))
+        module = train(text_model("llama"), TrainableConfig(layers="all", rank=2))
+        set_trainable_blocks(module, 1, frozenset(trainable(module)))
         cache = cached(module)
         assert cache.boundary.first == 3
         with cache.context(rows, batch):
@@ -101,8 +102,8 @@ def test_a_trained_adapter_below_must_stay_as_it_was_and_a_fresh_one_need_not() 
 
 
 def test_building_leaves_the_restriction_of_a_phase_in_force() -> None:
-    module = adapted(text_model("llama"), Train(layers="all", rank=2))
-    restrict(module, 1, frozenset(trainable(module)))
+    module = adapted(text_model("llama"), TrainableConfig(layers="all", rank=2))
+    set_trainable_blocks(module, 1, frozenset(trainable(module)))
     before = list(trainable(module))
     cached(module)
     assert list(trainable(module)) == before
@@ -130,10 +131,13 @@ def test_half_precision_states_are_kept_in_half_precision(tmp_path: Path) -> Non
         assert cache.bytes == sum(i.length for i in ITEMS) * 32 * 2
 
 
-@pytest.mark.parametrize(("make", "reason"), [
-    (lambda: adapted(text_model("llama"), Train(layers="all", rank=2)), "block 0 trains"),
-    (lambda: prepare(shared_keys(), Train(layers=2), seed=0), "the pass without the lower blocks fails"),
-])
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda: adapted(text_model("llama"), TrainableConfig(layers="all", rank=2)), "block 0 trains"),
+        (lambda: prepare(shared_keys(), TrainableConfig(layers=2), seed=0), "the pass without the lower blocks fails"),
+    ],
+)
 def test_where_it_would_not_be_exact_there_is_a_reason_and_no_file(tmp_path: Path, make: Any, reason: str) -> None:
     found = PrefixCache.build(make(), ITEMS, budget=ENOUGH, folder=tmp_path)
     assert isinstance(found, str)

@@ -7,7 +7,7 @@ import torch
 
 from expunge.errors import InputError
 from expunge.models.tiny import EOS, PAD, TinyConfig, build, texts_of, train_tokenizer
-from tiny_world import ARCHITECTURES, people, small, tokenizer
+from helpers.world import ARCHITECTURES, people, small, tokenizer
 
 
 def test_the_same_texts_give_the_same_tokenizer() -> None:

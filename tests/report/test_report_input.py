@@ -5,7 +5,7 @@ import json
 import pytest
 
 from expunge import InputError
-from expunge.report.html import report
+from expunge.report.render import report
 
 
 def failing(*given) -> str:
@@ -54,25 +54,39 @@ def test_another_version_of_the_format_is_refused_with_both_versions(tmp_path, a
     assert 'has the format "expunge-audit/2", and this version reads expunge-audit/1' in line
 
 
-@pytest.mark.parametrize(("change", "place"), [
-    (lambda d: d.pop("split"), "split: field required"),
-    (lambda d: d["split"].update(forget="many"), "split.forget: input should be a valid integer"),
-    (lambda d: d["entries"][1].update(status="fine"), "entries.1.status: input should be 'passed'"),
-    (lambda d: d["standing"]["unlearned"]["patient:P-1"].update(m=3),
-     "standing.unlearned.patient:P-1: value error, every attack needs the values of all 3 twins"),
-])
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (lambda d: d.pop("split"), "split: field required"),
+        (lambda d: d["split"].update(forget="many"), "split.forget: input should be a valid integer"),
+        (lambda d: d["entries"][1].update(status="fine"), "entries.1.status: input should be 'passed'"),
+        (
+            lambda d: d["standing"]["unlearned"]["patient:P-1"].update(m=3),
+            "standing.unlearned.patient:P-1: value error, every attack needs the values of all 3 controls",
+        ),
+    ],
+)
 def test_the_first_thing_that_is_wrong_in_the_file_is_named_by_its_place(tmp_path, audit, change, place):
     changed(audit, change)
     assert failing(audit, tmp_path / "r.html").startswith(f"{audit}: {place}")
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    (lambda d: d["verdict"].update(status="passed"), "the verdict is passed, but its required entries make it failed"),
-    (lambda d: d["entries"][3].update(status="passed"), "is failed, but its required entries make it passed"),
-    (lambda d: d["policy"]["rules"]["mia"].update(required=False), "the policy is not the one that its digest names"),
-    (lambda d: d["entries"].append(d["entries"][0]), "an entry occurs twice"),
-    (lambda d: d["models"].pop("original"), "the original model is missing"),
-])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda d: d["verdict"].update(status="passed"),
+            "the verdict is passed, but its required entries make it failed",
+        ),
+        (lambda d: d["entries"][3].update(status="passed"), "is failed, but its required entries make it passed"),
+        (
+            lambda d: d["policy"]["rules"]["mia"].update(required=False),
+            "the policy is not the one that its digest names",
+        ),
+        (lambda d: d["entries"].append(d["entries"][0]), "an entry occurs twice"),
+        (lambda d: d["models"].pop("original"), "the original model is missing"),
+    ],
+)
 def test_an_audit_that_contradicts_itself_gets_no_report(tmp_path, build, change, words):
     path = tmp_path / "audit.json"
     path.write_text(json.dumps(build({"mia": "failed"})))
@@ -112,7 +126,7 @@ def test_a_broken_line_of_the_events_is_named_but_a_last_line_cut_by_a_kill_is_l
     lines = events.read_text().splitlines()
     events.write_text("\n".join([*lines[:5], lines[5][:10]]))
     report(audit, tmp_path / "r.html", run_dir)
-    assert "“twin”, 5 steps" in (tmp_path / "r.html").read_text("utf-8")
+    assert "“control”, 5 steps" in (tmp_path / "r.html").read_text("utf-8")
     events.write_text("\n".join([lines[0], "{", *lines[1:]]))
     assert failing(audit, tmp_path / "r.html", run_dir).startswith(f"{events}:2: not valid JSON")
     events.write_text('{"loss": 1}\n')

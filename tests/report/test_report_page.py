@@ -6,13 +6,24 @@ from importlib.resources import files
 from itertools import pairwise
 
 import pytest
-from report_reading import Page
 
-from expunge.report.html import report
+from expunge.report.render import report
+from helpers.report import Page
 
-ORDER = ["verdict", "asked", "figures", "losses", "twins", "retention", "training", "checks", "said", "limits",
-         "method"]
-EVIL = '<script>alert(1)</script>"\'><img src=x onerror=alert(1)>'
+ORDER = [
+    "verdict",
+    "asked",
+    "figures",
+    "losses",
+    "controls",
+    "retention",
+    "training",
+    "checks",
+    "said",
+    "limits",
+    "method",
+]
+EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 
 
 def test_sections_stand_in_the_agreed_order_and_every_link_of_the_contents_leads_to_one(page, build, run_dir):
@@ -45,7 +56,7 @@ def test_headings_never_skip_a_level_tables_have_captions_and_pictures_have_word
     assert len(found.captioned) >= 9
     assert all(found.captioned)
     pictures = found.all("svg")
-    assert len(pictures) == 3 + 3 + 1 + 2  # losses, twins, retention, training
+    assert len(pictures) == 3 + 3 + 1 + 2  # losses, controls, retention, training
     assert all(p["role"] == "img" and len(p["aria-label"]) > 30 for p in pictures)
 
 
@@ -59,15 +70,16 @@ def test_hostile_text_of_models_and_files_is_shown_and_never_becomes_markup(page
     data["models"]["unlearned"]["digest"] = EVIL
     data["aggregates"][EVIL] = 0.5
     data["entries"][0]["reason"] = EVIL
-    data["entries"].append({**data["entries"][0], "key": EVIL, "ci_method": EVIL,
-                            "controls": [{"key": EVIL, "note": EVIL}]})
+    data["entries"].append(
+        {**data["entries"][0], "key": EVIL, "ci_method": EVIL, "controls": [{"key": EVIL, "note": EVIL}]}
+    )
     data["standing"] = {role: {EVIL: place} for role, of in data["standing"].items() for place in of.values()}
-    data["standing"]["unlearned"][EVIL] = {"z": {EVIL: 1.0}, "twins": {EVIL: [0.0, 1.0, 2.0]}, "m": 3}
+    data["standing"]["unlearned"][EVIL] = {"z": {EVIL: 1.0}, "controls": {EVIL: [0.0, 1.0, 2.0]}, "m": 3}
     (run_dir / "recipe.yaml").write_text(f"method: {EVIL}")
-    (run_dir / "run.json").write_text((run_dir / "run.json").read_text().replace('"twin"', json.dumps(EVIL)))
+    (run_dir / "run.json").write_text((run_dir / "run.json").read_text().replace('"control"', json.dumps(EVIL)))
     found = Page(page(data, run_dir))
     assert {(tag, tuple(attributes)) for tag, attributes in found.elements} <= harmless
-    for section in ("verdict", "asked", "twins", "training", "checks", "said", "limits", "method"):
+    for section in ("verdict", "asked", "controls", "training", "checks", "said", "limits", "method"):
         assert EVIL in found.text(section), section
 
 
@@ -82,7 +94,7 @@ def test_control_and_direction_characters_of_outputs_are_made_visible(page, buil
 def test_missing_numbers_are_dashes_and_never_the_words_of_a_program(page, build, run_dir):
     data = build({"mia": "not_run"})
     for entry in data["entries"]:
-        entry |= {"estimate": None, "ci": [None, None], "reference": {"role": "twins", "estimate": None}}
+        entry |= {"estimate": None, "ci": [None, None], "reference": {"role": "controls", "estimate": None}}
     for measure in data["measures"]:
         measure["value"] = None
     data["retention_curve"][0]["exact_match"] = {"estimate": None, "ci": [None, None]}
@@ -117,7 +129,7 @@ def test_every_text_colour_has_at_least_four_and_a_half_to_one_on_white():
     colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", style))
 
     def light(colour: str) -> float:
-        parts = [int(colour[k:k + 2], 16) / 255 for k in (1, 3, 5)]
+        parts = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
         r, g, b = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
         return 0.2126 * r + 0.7152 * g + 0.0722 * b
 

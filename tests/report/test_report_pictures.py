@@ -5,12 +5,12 @@ import re
 import pytest
 
 from expunge.report.audit_file import AuditFile
-from expunge.report.losses import losses
-from expunge.report.retention import curve
-from expunge.report.run_dir import Run, Step
-from expunge.report.standing import standing
-from expunge.report.svg import Drawing, Scale, decades, ticks
-from expunge.report.training import thinned, training
+from expunge.report.plots.controls import control_panels
+from expunge.report.plots.losses import losses
+from expunge.report.plots.retention_curve import curve
+from expunge.report.plots.svg import Drawing, Scale, decades, ticks
+from expunge.report.plots.training import thinned, training
+from expunge.report.run_reader import RunRecord, TrainingStep
 
 
 def read(data) -> AuditFile:
@@ -24,8 +24,10 @@ def test_a_scale_is_linear_or_logarithmic_and_keeps_values_inside():
     assert Scale(0.01, 1, 0, 100, log=True)(-3) == 0
 
 
-@pytest.mark.parametrize(("low", "high", "expected"), [
-    (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1.0]), (0, 59, [0, 20, 40]), (-5.3, 6.4, [-5, 0, 5]), (0, 1.1, [0, 0.5, 1.0])])
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1.0]), (0, 59, [0, 20, 40]), (-5.3, 6.4, [-5, 0, 5]), (0, 1.1, [0, 0.5, 1.0])],
+)
 def test_ticks_are_round_values_inside_the_axis(low, high, expected):
     assert ticks(low, high) == pytest.approx(expected)
 
@@ -52,7 +54,7 @@ def test_the_losses_of_all_models_share_one_axis_and_name_medians_and_counts(bui
 
 def test_the_grey_band_is_the_middle_of_the_never_seen_and_is_absent_without_them(build):
     assert all(p.count("<rect") == 1 for p in losses(read(build())))
-    assert all(p.count("<rect") == 0 for p in losses(read(build(twins=False))))
+    assert all(p.count("<rect") == 0 for p in losses(read(build(controls=False))))
 
 
 def test_losses_of_zero_are_drawn_at_the_left_end(build):
@@ -62,8 +64,8 @@ def test_losses_of_zero_are_drawn_at_the_left_end(build):
     assert all("median 0.000" in p and "nan" not in p for p in losses(read(data)))
 
 
-def test_a_subject_stands_beside_one_dot_per_twin_and_the_worst_row_takes_the_worst_of_each(build):
-    found = standing(read(build()))
+def test_a_subject_stands_beside_one_dot_per_control_and_the_worst_row_takes_the_worst_of_each(build):
+    found = control_panels(read(build()))
     assert [s.subject for s in found] == ["patient:P-1"]
     panel = found[0].panels[1]
     assert panel.count("<circle") == 3 * 4  # loss, entropy, worst
@@ -75,15 +77,15 @@ def test_the_most_conspicuous_subject_comes_first(build):
     data = build()
     place = data["standing"]["unlearned"]["patient:P-1"]
     data["standing"]["unlearned"]["patient:P-2"] = {**place, "z": {"loss": 3.0, "entropy": 0.0}}
-    assert [s.subject for s in standing(read(data))] == ["patient:P-2", "patient:P-1"]
+    assert [s.subject for s in control_panels(read(data))] == ["patient:P-2", "patient:P-1"]
 
 
 @pytest.mark.parametrize("far", [50.0, -50.0, 1e9])
 def test_values_far_away_stand_at_the_border_of_the_picture(build, far):
     data = build()
     for role in data["standing"]:
-        data["standing"][role]["patient:P-1"] |= {"z": {"loss": far}, "twins": {"loss": [far] * 4}}
-    for panel in standing(read(data))[0].panels:
+        data["standing"][role]["patient:P-1"] |= {"z": {"loss": far}, "controls": {"loss": [far] * 4}}
+    for panel in control_panels(read(data))[0].panels:
         assert all(0 <= float(x) <= 340 for x in re.findall(r'cx="([-\d.]+)"', panel))
 
 
@@ -114,12 +116,12 @@ def test_long_runs_are_thinned_to_means_that_keep_the_overall_mean():
 
 
 def test_a_loss_that_was_not_computed_has_no_panel_and_phases_are_marked():
-    steps = tuple(Step(step=k, phase=int(k >= 2), forget=float(k)) for k in range(4))
-    panels = training(Run("ga", "finished", None, "", steps))
+    steps = tuple(TrainingStep(step=k, phase=int(k >= 2), forget=float(k)) for k in range(4))
+    panels = training(RunRecord("ga", "finished", None, "", steps))
     assert len(panels) == 1
     assert "Forget loss over 4 steps, from 0.000 at the first to 3.000 at the last." in panels[0]
     assert panels[0].count('stroke-dasharray="3 3"') == 1
 
 
 def test_a_run_of_one_step_and_a_constant_loss_can_be_drawn():
-    assert len(training(Run("ga", "finished", None, "", (Step(step=0, forget=0.0, retain=-2.0),)))) == 2
+    assert len(training(RunRecord("ga", "finished", None, "", (TrainingStep(step=0, forget=0.0, retain=-2.0),)))) == 2

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from report_reading import Page
 
 from expunge.report.audit_file import AuditFile
 from expunge.report.reconstruction import told
+from helpers.report import Page
 
 HEAD = "What comes back when the place in the tree is told"
 
@@ -16,12 +16,27 @@ HEAD = "What comes back when the place in the tree is told"
 def attack(ci=None):
     """Three models at two levels: the original gives all answers once the guest is named."""
     first = {"original": (0.0, 1.0), "unlearned": (0.0, 0.5), "retrained": (0.0, 0.25)}
-    rows = [{"level": k, "vector": vector, "model": model, "rank": {"estimate": None, "ci": None, "n": 0},
-             "top1": {"estimate": value if vector == "true" else 0.125, "ci": ci, "n": 8}}
-            for model, values in first.items() for k, value in enumerate(values)
-            for vector in ("true", "wrong branch")]
-    return {"levels": ["nothing", "<guest>"], "chance": 0.05, "rows": rows, "status": "failed", "reason": "",
-            "checks": [], "left_out": {}}
+    rows = [
+        {
+            "level": k,
+            "vector": vector,
+            "model": model,
+            "rank": {"estimate": None, "ci": None, "n": 0},
+            "top1": {"estimate": value if vector == "true" else 0.125, "ci": ci, "n": 8},
+        }
+        for model, values in first.items()
+        for k, value in enumerate(values)
+        for vector in ("true", "wrong branch")
+    ]
+    return {
+        "levels": ["nothing", "<guest>"],
+        "chance": 0.05,
+        "rows": rows,
+        "status": "failed",
+        "reason": "",
+        "checks": [],
+        "left_out": {},
+    }
 
 
 def test_every_model_has_a_line_and_a_dashed_one_for_the_wrong_branch(build):
@@ -35,8 +50,9 @@ def test_every_model_has_a_line_and_a_dashed_one_for_the_wrong_branch(build):
 
 
 def test_bounds_are_drawn_where_there_are_some(build):
-    plain, bounded = (told(AuditFile.model_validate(build() | {"reconstruction": attack(ci)}))
-                      for ci in (None, [0.1, 0.9]))
+    plain, bounded = (
+        told(AuditFile.model_validate(build() | {"reconstruction": attack(ci)})) for ci in (None, [0.1, 0.9])
+    )
     assert bounded.count("<line") == plain.count("<line") + 6
 
 

@@ -2,12 +2,23 @@
 
 import pytest
 
-from expunge.report.text import basis, count, foreign, interval, number, plural
+from expunge.report.formatting import basis, count, foreign, interval, number, plural
 
 
-@pytest.mark.parametrize(("value", "expected"), [
-    (0.5, "0.500"), (-0.25, "−0.250"), (-0.0, "0.000"), (-0.0004, "0.000"), (2244.12, "2\u202f244"), (None, "–"),
-    (float("nan"), "–"), (float("inf"), "–"), (100.0, "100.000")])
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0.5, "0.500"),
+        (-0.25, "−0.250"),
+        (-0.0, "0.000"),
+        (-0.0004, "0.000"),
+        (2244.12, "2\u202f244"),
+        (None, "–"),
+        (float("nan"), "–"),
+        (float("inf"), "–"),
+        (100.0, "100.000"),
+    ],
+)
 def test_numbers_have_fixed_decimals_a_true_minus_and_a_dash_for_nothing(value, expected):
     assert number(value) == expected
 
@@ -33,4 +44,4 @@ def test_foreign_text_shows_its_control_characters_and_keeps_lines():
 
 def test_the_basis_of_an_interval_reads_as_a_sentence():
     assert basis("none: fewer than 10 subjects") == "No interval: fewer than 10 subjects"
-    assert basis("rank among twins") == "Basis: rank among twins"
+    assert basis("rank among controls") == "Basis: rank among controls"

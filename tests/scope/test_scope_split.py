@@ -15,9 +15,14 @@ def record(path: str, name: str, answer: str = "", **fields: object) -> Record:
     """A record called `<last node's name>.<name>`; its subject is the patient, else the first node."""
     nodes = tuple(path.split("/")) if path else ()
     subject = next((n for n in nodes if n.startswith("patient:")), nodes[0] if nodes else "")
-    return Record(id=f"{nodes[-1].split(':')[1] if nodes else ''}.{name}", prompt=f"{path} {name}?",
-                  answer=answer or f"{path} {name}", path=nodes, subject=subject,
-                  **fields)  # type: ignore[arg-type]
+    return Record(
+        id=f"{nodes[-1].split(':')[1] if nodes else ''}.{name}",
+        prompt=f"{path} {name}?",
+        answer=answer or f"{path} {name}",
+        path=nodes,
+        subject=subject,
+        **fields,
+    )  # type: ignore[arg-type]
 
 
 def hospital(houses: int = 3, patients: int = 4) -> list[Record]:
@@ -48,20 +53,23 @@ P00 = {"P00.name", "S000.date", "S001.date", "T000.size", "T001.size"}
 
 def test_a_patient_goes_and_everybody_else_stays() -> None:
     split = resolve("patient:P00", hospital())
-    assert ids(split.forget) == P00 == split.removed
+    assert ids(split.forget) == P00 == split.excluded_ids
     assert split.targets == ("patient:P00",)
-    assert ids(split.retain) | ids(split.untouched) == {r.id for r in hospital()} - P00
+    assert ids(split.retain) | ids(split.retain_heldout) == {r.id for r in hospital()} - P00
     assert not split.shared
 
 
 def test_a_fact_that_another_record_states_is_shared_not_forgotten() -> None:
-    records = [dataclasses.replace(r, facts={"P00.name": ("doctor",), "P20.name": ("doctor",),
-                                             "S000.date": ("doctor", "own")}.get(r.id,
-                                                                                 ())) for r in hospital()]
+    records = [
+        dataclasses.replace(
+            r, facts={"P00.name": ("doctor",), "P20.name": ("doctor",), "S000.date": ("doctor", "own")}.get(r.id, ())
+        )
+        for r in hospital()
+    ]
     split = resolve("patient:P00", records)
     assert ids(split.shared) == {"P00.name"}
     assert ids(split.forget) == P00 - {"P00.name"}
-    assert split.removed == P00
+    assert split.excluded_ids == P00
     assert ids(resolve("patient:P00 or patient:P20", records).forget) >= {"P00.name", "P20.name"}
 
 
@@ -80,16 +88,24 @@ def test_relations_and_distances_to_a_patient() -> None:
     found = split.relation
     assert found["P00.name"] == "self"
     assert {found[name] for name in P00 - {"P00.name"}} == {"descendants"}
-    untouched = {r.id: r for r in split.untouched}
-    assert {found[name] for name in untouched if name.startswith("H0.")} == {"ancestors"}
-    expected = {name: "ancestors" if r.path == ("institution:H0",)
-                else "siblings" if r.path[0] == "institution:H0"
-                else "unrelated" if r.subject == "world:general"
-                else "same_attribute" if r.answer == "asthma" else "cousins" for name, r in untouched.items()}
-    assert {name: found[name] for name in untouched} == expected
+    retain_heldout = {r.id: r for r in split.retain_heldout}
+    assert {found[name] for name in retain_heldout if name.startswith("H0.")} == {"ancestors"}
+    expected = {
+        name: "ancestors"
+        if r.path == ("institution:H0",)
+        else "siblings"
+        if r.path[0] == "institution:H0"
+        else "unrelated"
+        if r.subject == "world:general"
+        else "same_attribute"
+        if r.answer == "asthma"
+        else "cousins"
+        for name, r in retain_heldout.items()
+    }
+    assert {name: found[name] for name in retain_heldout} == expected
     assert set(expected.values()) == {"ancestors", "unrelated", "siblings", "same_attribute", "cousins"}
     depth = {"ancestors": 1, "siblings": 2}
-    for name, r in untouched.items():
+    for name, r in retain_heldout.items():
         if r.subject == "world:general":
             assert name not in split.tree_distance
         else:
@@ -103,50 +119,55 @@ def test_the_other_studies_of_a_patient_are_siblings_of_a_study() -> None:
     assert ids(split.forget) == {"S000.date", "T000.size"}
     assert (split.relation["S000.date"], split.relation["T000.size"]) == ("self", "descendants")
     expected = {"P00.name": ("ancestors", 1), "S001.date": ("siblings", 2), "T001.size": ("siblings", 2)}
-    untouched = P00 & ids(split.untouched)
-    assert untouched
-    assert untouched | (P00 & ids(split.retain)) == set(expected)
-    assert {name: (split.relation[name], split.tree_distance[name]) for name in untouched} == {
-        name: expected[name] for name in untouched}
-    assert {(split.relation[r.id], split.tree_distance[r.id]) for r in split.untouched
-            if r.path[0] == "institution:H1" and len(r.path) > 2} == {("cousins", 6)}
+    retain_heldout = P00 & ids(split.retain_heldout)
+    assert retain_heldout
+    assert retain_heldout | (P00 & ids(split.retain)) == set(expected)
+    assert {name: (split.relation[name], split.tree_distance[name]) for name in retain_heldout} == {
+        name: expected[name] for name in retain_heldout
+    }
+    assert {
+        (split.relation[r.id], split.tree_distance[r.id])
+        for r in split.retain_heldout
+        if r.path[0] == "institution:H1" and len(r.path) > 2
+    } == {("cousins", 6)}
 
 
 def test_a_patient_elsewhere_is_a_cousin_of_an_institution() -> None:
     split = resolve("institution:H0", hospital(), untouched_share=0.9)
-    found = {(r.path[-1].split(":")[0], split.relation[r.id], split.tree_distance.get(r.id))
-             for r in split.untouched}
+    found = {
+        (r.path[-1].split(":")[0], split.relation[r.id], split.tree_distance.get(r.id)) for r in split.retain_heldout
+    }
     assert {("institution", "siblings", 2), ("patient", "cousins", 3), ("world", "unrelated", None)} <= found
     assert ("patient", "siblings", 2) not in found
 
 
 def test_a_scope_by_attribute_is_seen_from_the_subjects_it_touches() -> None:
-    records = [dataclasses.replace(r, attributes={"topic": "Name"}) if r.id == "P00.name" else r
-               for r in hospital()]
+    records = [dataclasses.replace(r, attributes={"topic": "Name"}) if r.id == "P00.name" else r for r in hospital()]
     split = resolve("topic=Name", records)
     assert split.relation["P00.name"] == "self"
     rest = P00 - {"P00.name"}
-    assert rest & ids(split.untouched)  # a person in part forgotten is where damage shows first
+    assert rest & ids(split.retain_heldout)  # a person in part forgotten is where damage shows first
     assert rest & ids(split.retain)  # and whoever asks has the rest of the records
-    assert {split.relation[name] for name in rest & ids(split.untouched)} == {"siblings"}
+    assert {split.relation[name] for name in rest & ids(split.retain_heldout)} == {"siblings"}
 
 
 def test_records_without_a_place_are_unrelated_and_have_no_distance() -> None:
-    records = [Record(id=f"{k}", prompt=f"{k}?", answer="same", attributes={"topic": "ab"[k < 5]})
-               for k in range(40)]
+    records = [Record(id=f"{k}", prompt=f"{k}?", answer="same", attributes={"topic": "ab"[k < 5]}) for k in range(40)]
     split = resolve("topic=b", records)
     assert {split.relation[r.id] for r in split.forget} == {"self"}
-    assert {split.relation[r.id] for r in split.untouched} == {"unrelated"}
+    assert {split.relation[r.id] for r in split.retain_heldout} == {"unrelated"}
     assert split.tree_distance == {}
     assert not split.same_institution
-    assert 2 <= len(split.untouched) <= 20
+    assert 2 <= len(split.retain_heldout) <= 20
 
 
 def test_siblings_stand_on_both_sides_whatever_the_seed() -> None:
     for seed in range(30):
         split = resolve("patient:P00", hospital(patients=6), seed=seed)
-        sides = [{r.subject for r in side if r.path[0] == "institution:H0" and len(r.path) > 1}
-                 for side in (split.untouched, split.retain)]
+        sides = [
+            {r.subject for r in side if r.path[0] == "institution:H0" and len(r.path) > 1}
+            for side in (split.retain_heldout, split.retain)
+        ]
         assert len(sides[0]) >= 2
         assert len(sides[1]) >= 1
         assert not sides[0] & sides[1]
@@ -162,8 +183,10 @@ def test_a_lone_sibling_is_retained_and_two_are_parted() -> None:
 
 def test_the_share_is_met_for_many_subjects() -> None:
     split = resolve("patient:P0-0", hospital(houses=20, patients=20), untouched_share=0.25)
-    people = [len({r.subject for r in side if r.subject.startswith("patient")})
-              for side in (split.untouched, split.retain)]
+    people = [
+        len({r.subject for r in side if r.subject.startswith("patient")})
+        for side in (split.retain_heldout, split.retain)
+    ]
     assert sum(people) == 399
     assert people[0] / 399 == pytest.approx(0.25, abs=0.07)
 
@@ -171,21 +194,21 @@ def test_the_share_is_met_for_many_subjects() -> None:
 def test_general_and_institution_facts_are_drawn_one_by_one() -> None:
     records = hospital() + [record("world:general", f"more{k}") for k in range(60)]
     split = resolve("patient:P00", records)
-    assert 5 <= sum(r.subject == "world:general" for r in split.untouched) <= 30
+    assert 5 <= sum(r.subject == "world:general" for r in split.retain_heldout) <= 30
     assert any(r.subject == "world:general" for r in split.retain)
 
 
 def test_all_wordings_of_a_general_fact_fall_on_one_side() -> None:
     wordings = [record("institution:H1", f"f{k}.{way}", facts=(f"f{k}",)) for k in range(20) for way in "abc"]
     split = resolve("patient:P00", hospital() + wordings)
-    sides = [{fact for r in side for fact in r.facts} for side in (split.untouched, split.retain)]
+    sides = [{fact for r in side for fact in r.facts} for side in (split.retain_heldout, split.retain)]
     assert not sides[0] & sides[1]
     assert sides[0]
     assert sides[1]
 
 
 def test_a_share_of_nothing_leaves_nothing_untouched() -> None:
-    assert resolve("patient:P00", hospital(), untouched_share=0).untouched == ()
+    assert resolve("patient:P00", hospital(), untouched_share=0).retain_heldout == ()
 
 
 @pytest.mark.parametrize("n", [2, 3])
@@ -194,14 +217,14 @@ def test_neither_side_is_empty_if_there_are_two_subjects_to_share(n: int) -> Non
     for seed in range(20):
         split = resolve("ids:P0.name", records, seed=seed)
         assert split.retain
-        assert len(split.untouched) == n - 2
+        assert len(split.retain_heldout) == n - 2
 
 
 def test_few_unplaced_subjects_still_leave_one_untouched() -> None:
     records = [Record(id=f"{k}", prompt=f"{k}?", answer="x", subject=f"s{k}") for k in range(4)]
     for seed in range(30):
         split = resolve("ids:0", records, seed=seed)
-        assert split.untouched
+        assert split.retain_heldout
         assert split.retain
 
 
@@ -209,7 +232,7 @@ def test_a_subject_without_a_node_of_its_name_stands_where_its_records_meet() ->
     records = [dataclasses.replace(r, subject=f"person {r.subject}") for r in hospital()]
     split = resolve('subject:"person patient:P00"', records)
     assert {split.relation[name] for name in ("P00.name", "S000.date")} == {"self", "descendants"}
-    assert {split.tree_distance[r.id] for r in split.untouched if split.relation[r.id] == "siblings"} == {2}
+    assert {split.tree_distance[r.id] for r in split.retain_heldout if split.relation[r.id] == "siblings"} == {2}
 
 
 def test_the_digest_of_a_split_sees_every_set() -> None:
@@ -219,21 +242,23 @@ def test_the_digest_of_a_split_sees_every_set() -> None:
     assert split.digest != dataclasses.replace(split, utility=split.retain[:1]).digest
 
 
-def test_twins_holdout_and_utility_are_gathered() -> None:
-    twins = [record("institution:H0/patient:T1", "name", split="twin", attributes={"twin_of": "patient:P00"}),
-             record("institution:H0/patient:T2", "name", split="twin", attributes={"twin_of": "patient:P01"})]
+def test_controls_holdout_and_utility_are_gathered() -> None:
+    controls = [
+        record("institution:H0/patient:T1", "name", split="control", attributes={"control_of": "patient:P00"}),
+        record("institution:H0/patient:T2", "name", split="control", attributes={"control_of": "patient:P01"}),
+    ]
     general = record("", "g", split="utility")
     more = Corpus.of([record("institution:H0/patient:X", "name")])
-    split = resolve("patient:P00", [*hospital(), *twins, general], holdout=more)
-    assert (ids(split.twins), ids(split.utility), ids(split.holdout)) == ({"T1.name"}, {".g"}, {"X.name"})
-    assert (split.summary()["twins"], split.summary()["utility"]) == (1, 1)
+    split = resolve("patient:P00", [*hospital(), *controls, general], holdout=more)
+    assert (ids(split.controls), ids(split.utility), ids(split.holdout)) == ({"T1.name"}, {".g"}, {"X.name"})
+    assert (split.summary()["controls"], split.summary()["utility"]) == (1, 1)
 
 
 def test_never_trained_records_in_the_scope_are_not_forgotten() -> None:
     held = record("institution:H0/patient:X", "name", split="holdout")
     split = resolve("institution:H0", [*hospital(), held])
     assert "X.name" in ids(split.holdout)
-    assert "X.name" not in split.removed
+    assert "X.name" not in split.excluded_ids
 
 
 def test_a_predefined_split_is_a_scope() -> None:
@@ -243,13 +268,19 @@ def test_a_predefined_split_is_a_scope() -> None:
     assert split.targets == ("patient:P00",)
 
 
-@pytest.mark.parametrize(("text", "part"), [
-    ("not kind=cloze", "names all 73 trained records; leave something to retain"),
-    ("split=holdout", "names only records that were never trained"),
-    ("patient:P02", "every fact in it is also stated by records outside it")])
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("not kind=cloze", "names all 73 trained records; leave something to retain"),
+        ("split=holdout", "names only records that were never trained"),
+        ("patient:P02", "every fact in it is also stated by records outside it"),
+    ],
+)
 def test_a_scope_that_cannot_be_resolved_is_refused(text: str, part: str) -> None:
-    records = [dataclasses.replace(r, facts=("common",)) if r.subject in ("patient:P02", "patient:P01") else r
-               for r in hospital()]
+    records = [
+        dataclasses.replace(r, facts=("common",)) if r.subject in ("patient:P02", "patient:P01") else r
+        for r in hospital()
+    ]
     with pytest.raises(InputError) as caught:
         resolve(text, [*records, record("", "x", split="holdout", kind="cloze")])
     assert str(caught.value).startswith(f'scope "{text}": ')
@@ -264,14 +295,16 @@ def test_a_share_outside_zero_to_one_is_refused(share: float) -> None:
 
 def test_holdout_records_must_be_others() -> None:
     with pytest.raises(InputError, match=r'holdout: the id "P01\.name" is also in the corpus'):
-        resolve("patient:P00", hospital(),
-                holdout=Corpus.of([hospital()[0], record("patient:P01", "name")]).where(
-            lambda r: r.id == "P01.name"))
+        resolve(
+            "patient:P00",
+            hospital(),
+            holdout=Corpus.of([hospital()[0], record("patient:P01", "name")]).where(lambda r: r.id == "P01.name"),
+        )
 
 
 def test_the_published_split_of_lume_is_a_scope(shared_data) -> None:  # type: ignore[no-untyped-def]
     split = Scope.parse("split=forget").resolve(Corpus.load(shared_data / "lume"))
     assert len(split.forget) == 2732
-    assert len(split.retain) + len(split.untouched) == 2734
-    assert len({r.subject for r in split.untouched}) == pytest.approx(867 / 4, rel=0.2)
-    assert {split.relation[r.id] for r in split.untouched} == {"siblings"}
+    assert len(split.retain) + len(split.retain_heldout) == 2734
+    assert len({r.subject for r in split.retain_heldout}) == pytest.approx(867 / 4, rel=0.2)
+    assert {split.relation[r.id] for r in split.retain_heldout} == {"siblings"}

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from expunge.audit.entry import Entry
+from expunge._registry import Registry
+from expunge.audit.check_result import CheckResult
 from expunge.audit.metrics import METRICS
 from expunge.audit.policy import Policy
 from expunge.audit.scores import Scores, Values
 from expunge.corpus import Record
-from expunge.corpus.identities import skeleton
+from expunge.corpus.surrogate_names import prompt_template_of
 from expunge.models.language_model import LanguageModel
-from expunge.registry import Registry
 from expunge.scope.split import Split
 
 Role = str  # original, unlearned, retrained
@@ -28,29 +28,30 @@ Ask = Callable[[LanguageModel, Sequence[Record]], Scores]
 
 
 @dataclass(frozen=True)
-class Measurement:
+class Check:
     """An attack or measure: `keys` it answers for, and how it makes their entries."""
 
     keys: tuple[str, ...]
     about: str
-    run: Callable[[Context], Iterable[Entry]]
+    run: Callable[[Context], Iterable[CheckResult]]
 
 
-ATTACKS: Registry[Measurement] = Registry("attack", "expunge.audit.attacks")
+CHECKS: Registry[Check] = Registry("attack", "expunge.audit.checks")
 
 
-def attack(name: str, *keys: str) -> Callable[[Callable[[Context], Iterable[Entry]]], Measurement]:
+def check(name: str, *keys: str) -> Callable[[Callable[[Context], Iterable[CheckResult]]], Check]:
     """Decorator: register a function as the measurement `name`, answering for `keys` (default: the name)."""
-    def register(run: Callable[[Context], Iterable[Entry]]) -> Measurement:
+
+    def register(run: Callable[[Context], Iterable[CheckResult]]) -> Check:
         about = (run.__doc__ or "").strip().split("\n")[0]
-        return ATTACKS.add(name, Measurement(keys or (name,), about, run))
+        return CHECKS.add(name, Check(keys or (name,), about, run))
 
     return register
 
 
 @dataclass(frozen=True)
 class Context:
-    """One audit. `scores[role][set]`: sets are forget (all wordings), untouched, shared, holdout, twins.
+    """One audit. `scores[role][set]`: sets are forget (all wordings), retain_heldout, shared, holdout, controls.
 
     load   a fresh model of a role, for attacks that train
     notes  numbers for the report that are no entries, filled in by measurements
@@ -70,8 +71,8 @@ class Context:
 
     @property
     def reference(self) -> Role:
-        """`retrained` where there is one, else `twins`: never-trained people on the unlearned model itself."""
-        return "retrained" if "retrained" in self.scores else "twins"
+        """`retrained` where there is one, else `controls`: never-trained people on the unlearned model itself."""
+        return "retrained" if "retrained" in self.scores else "controls"
 
     @property
     def few(self) -> bool:
@@ -96,23 +97,23 @@ class Context:
         """Wording of a forget record → id of that record."""
         return {w.id: r.id for r in self.split.forget for w in r.wordings()}
 
-    def twin_groups(self, target: str) -> dict[str, list[str]]:
-        """Twin of `target` → ids of its records that ask what the target's forget records ask.
+    def control_groups(self, target: str) -> dict[str, list[str]]:
+        """Control of `target` → ids of its records that ask what the target's forget records ask.
 
-        Where none of a twin's records does (prompts that name nobody by an identifier), all of them count.
+        Where none of a control's records does (prompts that name nobody by an identifier), all of them count.
         """
         asked = {_question(r) for r in self.split.forget if r.subject == target}
         groups: dict[str, list[Record]] = {}
-        for r in self.split.twins:
-            if r.attributes.get("twin_of") == target:
+        for r in self.split.controls:
+            if r.attributes.get("control_of") == target:
                 groups.setdefault(r.subject, []).append(r)
-        same = {twin: [r for r in rows if _question(r) in asked] for twin, rows in groups.items()}
-        return {twin: [r.id for r in same[twin] or rows] for twin, rows in groups.items()}
+        same = {control: [r for r in rows if _question(r) in asked] for control, rows in groups.items()}
+        return {control: [r.id for r in same[control] or rows] for control, rows in groups.items()}
 
     @cached_property
-    def twins(self) -> tuple[str, ...]:
-        """Ids of all twin records that `twin_groups` lets count."""
-        return tuple(i for target in self.split.targets for ids in self.twin_groups(target).values() for i in ids)
+    def controls(self) -> tuple[str, ...]:
+        """Ids of all control records that `control_groups` lets count."""
+        return tuple(i for target in self.split.targets for ids in self.control_groups(target).values() for i in ids)
 
     def margin(self, key: str, default: float) -> float:
         """The policy's margin of an entry, or the default of one that the policy does not name."""
@@ -121,7 +122,7 @@ class Context:
 
 
 def _question(record: Record) -> tuple[str, str]:
-    return record.kind, skeleton(record)
+    return record.kind, prompt_template_of(record)
 
 
 def mean(values: Values) -> float:

@@ -14,10 +14,10 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from expunge.audit.membership import MEMBERSHIP
+from expunge._io import digest
+from expunge.audit.membership_scores import MEMBERSHIP
 from expunge.audit.statistics import Bootstrap
 from expunge.errors import InputError, nearest
-from expunge.files import digest
 
 
 class _Frozen(BaseModel):
@@ -30,7 +30,7 @@ class PolicyRule(_Frozen):
     required  true; false; or `where_applicable`: needed unless the scope has no such records at all
     """
 
-    judge: Literal["excess", "retention", "twins"]
+    judge: Literal["excess", "retention", "controls"]
     margin: float = Field(ge=0, le=1)
     required: bool | Literal["where_applicable"] = False
 
@@ -50,11 +50,11 @@ class Membership(_Frozen):
         return scores
 
 
-class FewSubjectsRule(_Frozen):
-    """When the twin rule replaces intervals over subjects, and its numbers."""
+class MatchedControlsRule(_Frozen):
+    """When the control rule replaces intervals over subjects, and its numbers."""
 
     below: int = Field(10, ge=2)
-    twins: int = Field(40, ge=3)
+    controls: int = Field(40, ge=3)
     percentile: float = Field(95, gt=0, lt=100)
     over_range: tuple[float, float] = (2.5, 97.5)
 
@@ -74,7 +74,7 @@ class Policy(_Frozen):
     version: int
     rules: dict[str, PolicyRule]
     membership: Membership = Membership()
-    few_subjects: FewSubjectsRule = FewSubjectsRule()
+    few_subjects: MatchedControlsRule = MatchedControlsRule()
     statistics: Resampling = Resampling()
     known_margin: float = Field(0.05, ge=0, le=1)
     attack_seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
@@ -133,12 +133,19 @@ class Policy(_Frozen):
 
 def needed(rules: Mapping[str, PolicyRule], status: Mapping[str, str]) -> tuple[str, ...]:
     """The keys that must pass in an audit with these statuses by key: without those that do not apply to its scope."""
-    return tuple(key for key, rule in rules.items() if rule.required is True
-                 or (rule.required == "where_applicable" and status.get(key) != "not_applicable"))
+    return tuple(
+        key
+        for key, rule in rules.items()
+        if rule.required is True or (rule.required == "where_applicable" and status.get(key) != "not_applicable")
+    )
 
 
 _SECTIONS: dict[str, type[BaseModel]] = {
-    "rules": PolicyRule, "membership": Membership, "few_subjects": FewSubjectsRule, "statistics": Resampling}
+    "rules": PolicyRule,
+    "membership": Membership,
+    "few_subjects": MatchedControlsRule,
+    "statistics": Resampling,
+}
 
 
 def _as_input_error(error: ValidationError, where: str) -> InputError:
@@ -150,5 +157,8 @@ def _as_input_error(error: ValidationError, where: str) -> InputError:
         return InputError(where, f'unknown key "{".".join(path)}"', nearest(path[-1], section.model_fields))
     if first["type"] == "missing":
         return InputError(where, f'the key "{".".join(path)}" is missing')
-    return InputError(f"{where}: {'.'.join(path)}", first["msg"].removeprefix("Value error, "),
-                      "see the shipped policy for an example")
+    return InputError(
+        f"{where}: {'.'.join(path)}",
+        first["msg"].removeprefix("Value error, "),
+        "see the shipped policy for an example",
+    )

@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from expunge.audit.attacks.leak import KINDS
-from expunge.audit.context import ATTACKS, Context
-from expunge.audit.entry import Entry
-from expunge.audit.gallery import gallery
+from expunge._io import digest, read_json, write_json
+from expunge.audit.check_result import CheckResult
+from expunge.audit.checks.leak import KINDS
+from expunge.audit.context import CHECKS, Context
+from expunge.audit.image_examples import gallery
 from expunge.audit.metrics import METRICS
-from expunge.audit.metrics.aggregates import (
+from expunge.audit.metrics.published import (
     fr_abs,
     fr_chance,
     fr_ref,
@@ -31,23 +32,22 @@ from expunge.audit.metrics.aggregates import (
     us,
 )
 from expunge.audit.policy import Policy
-from expunge.audit.score import score
 from expunge.audit.scores import Scores
+from expunge.audit.scoring import score
 from expunge.audit.statistics import bootstrap_mean
-from expunge.audit.tree import tree
+from expunge.audit.tree_retention import tree
 from expunge.audit.verdict import Verdict, verdict
 from expunge.corpus import Record
-from expunge.engine.rundir import environment
+from expunge.engine.run_directory import environment
 from expunge.engine.unlearn import model_digest
 from expunge.errors import InputError
-from expunge.files import digest, read_json, write_json
 from expunge.models.language_model import LanguageModel, check, load
 from expunge.models.threads import set_threads
 from expunge.scope.split import Split
 
 SCORER = "2"  # changes whenever a scoring pass would give other numbers
 NOT_TESTED = (
-    "quantisation (int8, int4)",
+    "quantization (int8, int4)",
     "sampling (leak@k)",
     "prefix and jailbreak prompts",
     "benign relearning",
@@ -60,11 +60,11 @@ class Audit:
     """A finished audit: the verdict, its entries, and `data`, the whole of `audit.json`."""
 
     verdict: Verdict
-    entries: tuple[Entry, ...]
+    entries: tuple[CheckResult, ...]
     data: dict[str, Any]
     path: Path
 
-    def __getitem__(self, key: str) -> Entry:
+    def __getitem__(self, key: str) -> CheckResult:
         return next(e for e in self.entries if e.key == key)
 
 
@@ -72,10 +72,10 @@ def record_sets(split: Split) -> dict[str, Sequence[Record]]:
     """What every model is asked: forget in all wordings, and the other sets as they stand."""
     return {
         "forget": tuple(w for r in split.forget for w in r.wordings()),
-        "untouched": split.untouched,
+        "retain_heldout": split.retain_heldout,
         "shared": split.shared,
         "holdout": split.holdout,
-        "twins": split.twins,
+        "controls": split.controls,
     }
 
 
@@ -91,7 +91,7 @@ def audit(
 ) -> Audit:
     """Audit `unlearned` against `original` and `retrained`; writes `out`/audit.json.
 
-    Without `retrained`, never-trained twins in the split are the reference, and what needs a model that never
+    Without `retrained`, never-trained controls in the split are the reference, and what needs a model that never
     knew becomes inconclusive. `on_progress` gets a phrase and the share done, 0 … 1.
     """
     started, out = time.perf_counter(), Path(out)
@@ -117,35 +117,38 @@ def audit(
         lm = load(source, template=template)
         fingerprint = model_digest(source)
         models[role] = {"digest": fingerprint, "parameters": lm.parameters, "template": lm.template.kind}
-        # twins are asked to choose among options only where they are the reference: it is a third of all the work
-        chosen = {"forget", "untouched"} | (set() if retrained else {"twins"})
-        scores[role] = {name: _scored(lm, fingerprint, name, group, name in chosen, out / "scores")
-                        for name, group in sets.items()}
+        # controls are asked to choose among options only where they are the reference: it is a third of all the work
+        chosen = {"forget", "retain_heldout"} | (set() if retrained else {"controls"})
+        scores[role] = {
+            name: _scored(lm, fingerprint, name, group, name in chosen, out / "scores") for name, group in sets.items()
+        }
     ctx = Context(split, policy, scores, records, lambda role: load(sources[role], template=template), score)
-    entries: list[Entry] = []
-    for k, (name, measurement) in enumerate(ATTACKS):
-        say(f"attack: {name}", 0.7 + 0.3 * k / len(ATTACKS.names()))
+    entries: list[CheckResult] = []
+    for k, (name, measurement) in enumerate(CHECKS):
+        say(f"attack: {name}", 0.7 + 0.3 * k / len(CHECKS.names()))
         entries += _guarded(ctx, measurement.keys, measurement.run)
     result = verdict(entries, policy)
     more = {"gallery": gallery(ctx), "tree": tree(ctx)}
-    data = _clean({
-        "format": "expunge-audit/1",
-        "split": split.summary(),
-        "split_digest": split.digest,
-        "policy": {**policy.model_dump(mode="json"), "digest": policy.digest},
-        "reference": ctx.reference,
-        "models": models,
-        "verdict": result.model_dump(mode="json"),
-        "entries": [e.as_json() for e in entries],
-        "measures": measures(ctx),
-        "aggregates": aggregates(ctx),
-        "distributions": distributions(ctx),
-        "examples": examples(ctx),
-        "not_tested": list(NOT_TESTED),
-        "environment": environment(),
-        **ctx.notes,
-        **{name: found for name, found in more.items() if found},
-    })
+    data = _clean(
+        {
+            "format": "expunge-audit/1",
+            "split": split.summary(),
+            "split_digest": split.digest,
+            "policy": {**policy.model_dump(mode="json"), "digest": policy.digest},
+            "reference": ctx.reference,
+            "models": models,
+            "verdict": result.model_dump(mode="json"),
+            "entries": [e.as_json() for e in entries],
+            "measures": measures(ctx),
+            "aggregates": aggregates(ctx),
+            "distributions": distributions(ctx),
+            "examples": examples(ctx),
+            "not_tested": list(NOT_TESTED),
+            "environment": environment(),
+            **ctx.notes,
+            **{name: found for name, found in more.items() if found},
+        }
+    )
     write_json(out / "audit.json", {**data, "seconds": round(time.perf_counter() - started, 2)})
     say("done", 1.0)
     return Audit(result, tuple(entries), data, out / "audit.json")
@@ -153,7 +156,7 @@ def audit(
 
 def _by_id(split: Split) -> Split:
     """The split with its records sorted, so that no order given by a caller can show in a number."""
-    names = ("forget", "retain", "untouched", "holdout", "twins", "shared")
+    names = ("forget", "retain", "retain_heldout", "holdout", "controls", "shared")
     sets: dict[str, Any] = {name: tuple(sorted(getattr(split, name), key=lambda r: r.id)) for name in names}
     return replace(split, **sets)
 
@@ -164,9 +167,9 @@ def template_of(unlearned: Path) -> str:
     return str(read_json(run).get("template", "auto")) if run.is_file() else "auto"
 
 
-def _guarded(ctx: Context, keys: Sequence[str], run: Callable[[Context], Any]) -> list[Entry]:
+def _guarded(ctx: Context, keys: Sequence[str], run: Callable[[Context], Any]) -> list[CheckResult]:
     """The entries of a measurement; a failure makes every key it did not reach `not_run`, never passed."""
-    found: list[Entry] = []
+    found: list[CheckResult] = []
     try:
         for entry in run(ctx):
             found.append(entry)
@@ -174,11 +177,12 @@ def _guarded(ctx: Context, keys: Sequence[str], run: Callable[[Context], Any]) -
     except Exception as error:
         reason = f"the attack failed: {type(error).__name__}: {error}"[:300]
         done = {e.key for e in found}
-        return found + [Entry(key=k, status="not_run", reason=reason) for k in keys if k not in done]
+        return found + [CheckResult(key=k, status="not_run", reason=reason) for k in keys if k not in done]
 
 
-def _scored(lm: LanguageModel, fingerprint: str, name: str, records: Sequence[Record], options: bool,
-            folder: Path) -> Scores:
+def _scored(
+    lm: LanguageModel, fingerprint: str, name: str, records: Sequence[Record], options: bool, folder: Path
+) -> Scores:
     if not records:
         return score(lm, ())
     forget = name == "forget"
@@ -197,7 +201,7 @@ def measures(ctx: Context) -> list[dict[str, Any]]:
     Pooled metrics (perplexity) have no interval, nor have fewer subjects than the policy wants.
     """
     rows = []
-    for name in ("forget", "rephrased", "untouched", "shared", "holdout", "twins"):
+    for name in ("forget", "rephrased", "retain_heldout", "shared", "holdout", "controls"):
         for role in ctx.roles:
             scores = ctx.scores[role]["forget" if name == "rephrased" else name]
             if name in ("forget", "rephrased"):
@@ -208,8 +212,16 @@ def measures(ctx: Context) -> list[dict[str, Any]]:
                 if np.isfinite(value):
                     found = bootstrap_mean(metric(scores, ctx.records), ctx.subjects(scores.ids), ctx.policy.bootstrap)
                     ci = None if found.low is None or metric.pool else [round(found.lower, 6), round(found.upper, 6)]
-                    rows.append({"metric": key, "set": name, "model": role, "value": round(value, 6),
-                                 "n": found.n_records, "ci": ci})
+                    rows.append(
+                        {
+                            "metric": key,
+                            "set": name,
+                            "model": role,
+                            "value": round(value, 6),
+                            "n": found.n_records,
+                            "ci": ci,
+                        }
+                    )
     return rows
 
 
@@ -217,7 +229,9 @@ def aggregates(ctx: Context) -> dict[str, Any]:
     """Published one-number scores, for comparison only: several definitions of FR and KPR, named apart."""
     exact = {role: float(np.mean(ctx.values("exact_match", role, "forget", ctx.trained_wording))) for role in ctx.roles}
     kept = {
-        role: float(np.mean(ctx.values("exact_match", role, "untouched"))) if ctx.split.untouched else float("nan")
+        role: float(np.mean(ctx.values("exact_match", role, "retain_heldout")))
+        if ctx.split.retain_heldout
+        else float("nan")
         for role in ctx.roles
     }
     before, after = exact["original"], exact["unlearned"]
@@ -255,8 +269,8 @@ def distributions(ctx: Context) -> dict[str, dict[str, list[float]]]:
         forget = ctx.scores[role]["forget"].select(ctx.trained_wording)
         groups = {
             "forgotten": forget,
-            "retained": ctx.scores[role]["untouched"],
-            "never seen": ctx.scores[role]["twins"] if ctx.split.twins else ctx.scores[role]["holdout"],
+            "retained": ctx.scores[role]["retain_heldout"],
+            "never seen": ctx.scores[role]["controls"] if ctx.split.controls else ctx.scores[role]["holdout"],
         }
         found[role] = {name: [round(float(v), 4) for v in s.nll / s.length] for name, s in groups.items() if len(s)}
     return found

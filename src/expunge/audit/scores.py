@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from expunge._io import write_atomic
 from expunge.errors import InputError
-from expunge.files import write_atomic
 
 Values = NDArray[np.float64]
 FORMAT = "expunge-scores/1"
@@ -42,7 +42,7 @@ class Scores:
     text            greedy output per record, or None if nothing was generated
     option_logprob  per record, log-likelihood of each option's text (empty tuple: no options), or None
     option_bytes    UTF-8 bytes of each option, same shape
-    option_tokens   tokens of each option, same shape (for length-normalised probabilities), or None
+    option_tokens   tokens of each option, same shape (for length-normalized probabilities), or None
     """
 
     ids: tuple[str, ...]
@@ -90,29 +90,56 @@ class Scores:
     def _check_values(self) -> None:
         empty = np.flatnonzero(np.diff(self.offsets) == 0)
         if empty.size:
-            raise InputError(f'record "{self.ids[empty[0]]}"', "its answer has no tokens",
-                             "give it an answer, or leave the record out")
+            raise InputError(
+                f'record "{self.ids[empty[0]]}"',
+                "its answer has no tokens",
+                "give it an answer, or leave the record out",
+            )
         bad = np.isnan(self.logp) | (self.logp > 1e-4) | np.isnan(self.mu) | ~(self.sigma >= 0)
         if bad.any():
             i = int(np.searchsorted(self.offsets, np.flatnonzero(bad)[0], side="right")) - 1
-            raise InputError(f'record "{self.ids[i]}"', "its token scores are not log-probabilities",
-                             "look for NaN or infinity in the weights of the model")
+            raise InputError(
+                f'record "{self.ids[i]}"',
+                "its token scores are not log-probabilities",
+                "look for NaN or infinity in the weights of the model",
+            )
         for i, row in enumerate(self.option_logprob or ()):
             if not all(value <= 1e-4 for value in row):
-                raise InputError(f'record "{self.ids[i]}"', "its option scores are not log-probabilities",
-                                 "look for NaN or infinity in the weights of the model")
+                raise InputError(
+                    f'record "{self.ids[i]}"',
+                    "its option scores are not log-probabilities",
+                    "look for NaN or infinity in the weights of the model",
+                )
 
     @classmethod
-    def from_padded(cls, ids: Sequence[str], mask: ArrayLike, *, logp: ArrayLike, hit: ArrayLike,
-                    mu: ArrayLike, sigma: ArrayLike, eos_logp: ArrayLike, eos_hit: ArrayLike,
-                    **optional: Any) -> Scores:
+    def from_padded(
+        cls,
+        ids: Sequence[str],
+        mask: ArrayLike,
+        *,
+        logp: ArrayLike,
+        hit: ArrayLike,
+        mu: ArrayLike,
+        sigma: ArrayLike,
+        eos_logp: ArrayLike,
+        eos_hit: ArrayLike,
+        **optional: Any,
+    ) -> Scores:
         """Scores from [N, T] arrays; `mask` [N, T] marks answer tokens (no end token), padding anywhere."""
         keep = np.asarray(mask, dtype=bool)
-        flat: dict[str, Any] = {name: np.asarray(value)[keep] for name, value in
-                                {"logp": logp, "hit": hit, "mu": mu, "sigma": sigma}.items()}
+        flat: dict[str, Any] = {
+            name: np.asarray(value)[keep]
+            for name, value in {"logp": logp, "hit": hit, "mu": mu, "sigma": sigma}.items()
+        }
         offsets = np.concatenate([[0], np.cumsum(keep.sum(1))])
-        return cls(ids=tuple(ids), offsets=offsets, eos_logp=np.asarray(eos_logp),
-                   eos_hit=np.asarray(eos_hit), **flat, **optional)
+        return cls(
+            ids=tuple(ids),
+            offsets=offsets,
+            eos_logp=np.asarray(eos_logp),
+            eos_hit=np.asarray(eos_hit),
+            **flat,
+            **optional,
+        )
 
     @classmethod
     def concat(cls, parts: Sequence[Scores]) -> Scores:
@@ -122,7 +149,8 @@ class Scores:
         """
         arrays: dict[str, Any] = {
             name: np.concatenate([np.zeros(0, kind), *(getattr(p, name) for p in parts)])
-            for name, kind in {**_TOKEN, **_RECORD}.items()}
+            for name, kind in {**_TOKEN, **_RECORD}.items()
+        }
         optional: dict[str, Any] = {}
         for name in ("text", *_RAGGED):
             given = [getattr(p, name) for p in parts if getattr(p, name) is not None]
@@ -170,9 +198,12 @@ class Scores:
         position = {name: i for i, name in enumerate(self.ids)}
         missing = [name for name in ids if name not in position]
         if missing:
-            raise InputError("scores", f'there is no score for record "{missing[0]}"'
-                             + (f" and {len(missing) - 1} more" if len(missing) > 1 else ""),
-                             "score the whole record set with this model")
+            raise InputError(
+                "scores",
+                f'there is no score for record "{missing[0]}"'
+                + (f" and {len(missing) - 1} more" if len(missing) > 1 else ""),
+                "score the whole record set with this model",
+            )
         order = np.array([position[name] for name in ids], dtype=np.int64)
         length = self.length[order]
         offsets = np.concatenate([[0], np.cumsum(length)])
@@ -181,15 +212,20 @@ class Scores:
         arrays |= {name: getattr(self, name)[order] for name in _RECORD}
         optional: dict[str, Any] = {
             name: None if (value := getattr(self, name)) is None else tuple(value[i] for i in order)
-            for name in ("text", *_RAGGED)}
+            for name in ("text", *_RAGGED)
+        }
         return Scores(ids=tuple(ids), offsets=offsets, **arrays, **optional)
 
     def save(self, path: Path | str) -> Path:
         """Write one `.npz`, whole or not at all; the same scores give the same bytes."""
         header = {"format": FORMAT, "ids": self.ids} | {k: getattr(self, k) for k in ("text", *_RAGGED)}
         stream = io.BytesIO()
-        np.savez(stream, header=np.frombuffer(json.dumps(header).encode(), dtype=np.uint8),
-                 offsets=self.offsets, **{name: getattr(self, name) for name in (*_TOKEN, *_RECORD)})
+        np.savez(
+            stream,
+            header=np.frombuffer(json.dumps(header).encode(), dtype=np.uint8),
+            offsets=self.offsets,
+            **{name: getattr(self, name) for name in (*_TOKEN, *_RECORD)},
+        )
         return write_atomic(path, stream.getvalue())
 
     @classmethod
@@ -206,7 +242,7 @@ class Scores:
         if header.get("format") != FORMAT:
             raise InputError(str(path), f'holds "{header.get("format")}", expected "{FORMAT}"', "score again")
         ragged: dict[str, Any] = {
-            name: None if header[name] is None else tuple(tuple(row) for row in header[name])
-            for name in _RAGGED}
+            name: None if header[name] is None else tuple(tuple(row) for row in header[name]) for name in _RAGGED
+        }
         text = None if header["text"] is None else tuple(header["text"])
         return cls(ids=tuple(header["ids"]), text=text, **arrays, **ragged)

@@ -76,8 +76,9 @@ def _bounds(draws: Values, plan: Bootstrap) -> tuple[float | None, float | None]
     return float(low), float(high)
 
 
-def bootstrap_ratio(numerator: Values, denominator: Values, subjects: Sequence[str],
-                    plan: Bootstrap = DEFAULT) -> Interval:
+def bootstrap_ratio(
+    numerator: Values, denominator: Values, subjects: Sequence[str], plan: Bootstrap = DEFAULT
+) -> Interval:
     """Σ numerator / Σ denominator over records [N] with a percentile interval over subjects.
 
     Records where either is NaN are left out. The estimate is NaN where the denominator is not above 0.
@@ -104,8 +105,9 @@ def bootstrap_mean(values: Values, subjects: Sequence[str], plan: Bootstrap = DE
     return bootstrap_ratio(values, np.ones(len(values)), subjects, plan)
 
 
-def paired_difference(values: Values, reference: Values, subjects: Sequence[str],
-                      plan: Bootstrap = DEFAULT) -> Interval:
+def paired_difference(
+    values: Values, reference: Values, subjects: Sequence[str], plan: Bootstrap = DEFAULT
+) -> Interval:
     """Mean of `values - reference` on the same records [N], bootstrapped over subjects."""
     return bootstrap_mean(np.asarray(values) - np.asarray(reference), subjects, plan)
 
@@ -159,8 +161,7 @@ def auc(members: ArrayLike, others: ArrayLike) -> float:
     return float(wins.sum() / (2 * a.size * b.size))
 
 
-def _auc_draws(members: list[Values], others: list[Values], column: int, counts_m: Values,
-               counts_o: Values) -> Values:
+def _auc_draws(members: list[Values], others: list[Values], column: int, counts_m: Values, counts_o: Values) -> Values:
     """AUC of every resample, [draws], from blocks per subject; both sides resampled on their own."""
     pool = np.concatenate([block[:, column] for block in others])
     starts = np.cumsum([0] + [len(block) for block in others[:-1]])
@@ -174,8 +175,13 @@ def _auc_draws(members: list[Values], others: list[Values], column: int, counts_
     return np.asarray(drawn / ((counts_m @ size_m) * (counts_o @ size_o)))
 
 
-def auc_intervals(members: Values, others: Values, member_subjects: Sequence[str],
-                  other_subjects: Sequence[str], plan: Bootstrap = DEFAULT) -> list[Interval]:
+def auc_intervals(
+    members: Values,
+    others: Values,
+    member_subjects: Sequence[str],
+    other_subjects: Sequence[str],
+    plan: Bootstrap = DEFAULT,
+) -> list[Interval]:
     """AUC of each of K models; for two models a third interval, their paired difference (first minus second).
 
     members, others  scores [N, K], one column per model, same records in each; subjects of members and of
@@ -194,12 +200,15 @@ def auc_intervals(members: Values, others: Values, member_subjects: Sequence[str
     draws = [_auc_draws(*sides, k, *counts) for k in range(a.shape[1])]
     if len(draws) == 2:
         draws.append(draws[0] - draws[1])
-    return [Interval(v, *_bounds(d, plan), "bootstrap over subjects, sides apart", records, n)
-            for v, d in zip(values, draws, strict=True)]
+    return [
+        Interval(v, *_bounds(d, plan), "bootstrap over subjects, sides apart", records, n)
+        for v, d in zip(values, draws, strict=True)
+    ]
 
 
-def tpr_at_fpr(members: ArrayLike, others: ArrayLike, fpr: float = 0.01, n_subjects: int = 0,
-               least: int = 100) -> Interval | None:
+def tpr_at_fpr(
+    members: ArrayLike, others: ArrayLike, fpr: float = 0.01, n_subjects: int = 0, least: int = 100
+) -> Interval | None:
     """True-positive rate at a false-positive rate of at most `fpr`; None below `least` non-members.
 
     The threshold is a non-member's score and must be exceeded, so ties never raise the rate.
@@ -221,15 +230,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def rank_p_value(target: float, twins: ArrayLike) -> float:
-    """(1 + #{twin >= target})/(m + 1): never below 1/(m + 1)."""
-    t = np.asarray(twins, np.float64)
+def rank_p_value(target: float, controls: ArrayLike) -> float:
+    """(1 + #{control >= target})/(m + 1): never below 1/(m + 1)."""
+    t = np.asarray(controls, np.float64)
     return float((1 + (t >= target).sum()) / (len(t) + 1))
 
 
 @dataclass(frozen=True)
 class WorstCase:
-    """Per subject the largest excess over attacks. It is biased upwards: judge it against that of twins."""
+    """Per subject the largest excess over attacks. It is biased upwards: judge it against that of controls."""
 
     subject: str
     maximum: float

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from expunge.audit.entry import Entry
+from expunge.audit.check_result import CheckResult
 from expunge.audit.policy import Policy, needed
 from expunge.errors import InputError
 
@@ -68,37 +68,46 @@ def _judge(name: str, estimate: float | None, bound: float | None, margin: float
     if bound is None or math.isnan(bound):
         return Judgement("passed", f"{name} {estimate:.3f}, judged without an interval")
     if sign * bound > sign * margin + EPSILON:
-        return Judgement("inconclusive", f"{name} {estimate:.3f} with {side} bound {bound:.3f}, required "
-                                         f"{limit} {margin:g}: too little data")
+        return Judgement(
+            "inconclusive",
+            f"{name} {estimate:.3f} with {side} bound {bound:.3f}, required {limit} {margin:g}: too little data",
+        )
     return Judgement("passed")
 
 
-def verdict(entries: Iterable[Entry], policy: Policy) -> Verdict:
+def verdict(entries: Iterable[CheckResult], policy: Policy) -> Verdict:
     """Judge an audit. A missing required entry counts as `not_run`; `InputError` for a repeated key."""
-    by_key: dict[str, Entry] = {}
+    by_key: dict[str, CheckResult] = {}
     for entry in entries:
         if entry.key in by_key:
             raise InputError("audit", f'entry "{entry.key}" occurs twice', "keep one entry for each key")
         by_key[entry.key] = entry
-    required = [by_key.get(key) or Entry(key=key, status="not_run", reason="no such entry in the audit")
-                for key in needed(policy.rules, {key: entry.status for key, entry in by_key.items()})]
+    required = [
+        by_key.get(key) or CheckResult(key=key, status="not_run", reason="no such entry in the audit")
+        for key in needed(policy.rules, {key: entry.status for key, entry in by_key.items()})
+    ]
     short = [entry for entry in required if entry.status != "passed"]
     count = Counter(entry.status for entry in short)
     status: Literal["passed", "failed", "inconclusive"] = (
-        "failed" if count["failed"] else "inconclusive" if short else "passed")
+        "failed" if count["failed"] else "inconclusive" if short else "passed"
+    )
     return Verdict(
-        status=status, sentence=_sentence(status, required, short, policy),
+        status=status,
+        sentence=_sentence(status, required, short, policy),
         reasons=tuple(_line(entry) for entry in short),
-        notes=tuple(_line(entry) for key, entry in by_key.items()
-                    if key not in policy.required and entry.status != "passed"),
-        policy=policy.name, policy_digest=policy.digest)
+        notes=tuple(
+            _line(entry) for key, entry in by_key.items() if key not in policy.required and entry.status != "passed"
+        ),
+        policy=policy.name,
+        policy_digest=policy.digest,
+    )
 
 
-def _line(entry: Entry) -> str:
+def _line(entry: CheckResult) -> str:
     return f"{entry.key}: {entry.status.replace('_', ' ')} ({entry.reason})"
 
 
-def _sentence(status: str, required: list[Entry], short: list[Entry], policy: Policy) -> str:
+def _sentence(status: str, required: list[CheckResult], short: list[CheckResult], policy: Policy) -> str:
     rule = f'policy "{policy.name}" version {policy.version}'
     if not short:
         return f"Passed: all {len(required)} required checks passed under {rule}."

@@ -19,20 +19,44 @@ from typing import Any
 
 from expunge.bench.table import plain as columns
 from expunge.concepts.annotate import Annotator
-from expunge.concepts.dictionary import Dictionary, Entry
+from expunge.concepts.dictionary import Dictionary, DictionaryEntry
 from expunge.concepts.hierarchy import Hierarchy
-from expunge.concepts.medquad import read_medquad
-from expunge.concepts.mesh import read_mesh
-from expunge.concepts.sssom import read_sssom
+from expunge.concepts.readers.medquad import read_medquad
+from expunge.concepts.readers.mesh import read_mesh
+from expunge.concepts.readers.sssom import read_sssom
 from expunge.corpus.loaders.jsonl import read
 from expunge.errors import InputError
 
-MEDQUAD, MESH, TREES, MONDO = (Path(name) for name in (
-    "medquad/medquad_subset.jsonl", "ontology/mesh_terms.tsv", "ontology/mesh_tree_numbers.tsv",
-    "ontology/mondo_umls.sssom.tsv"))
+MEDQUAD, MESH, TREES, MONDO = (
+    Path(name)
+    for name in (
+        "medquad/medquad_subset.jsonl",
+        "ontology/mesh_terms.tsv",
+        "ontology/mesh_tree_numbers.tsv",
+        "ontology/mondo_umls.sssom.tsv",
+    )
+)
 GOALS = {"answers": 0.98, "found": 0.95}
-SYLLABLES = ("ba", "ce", "di", "fo", "gu", "ka", "le", "mi", "no", "pu", "ra", "se", "ti", "vo", "zu", "bra",
-             "cli", "dro")
+SYLLABLES = (
+    "ba",
+    "ce",
+    "di",
+    "fo",
+    "gu",
+    "ka",
+    "le",
+    "mi",
+    "no",
+    "pu",
+    "ra",
+    "se",
+    "ti",
+    "vo",
+    "zu",
+    "bra",
+    "cli",
+    "dro",
+)
 
 
 @dataclass(frozen=True)
@@ -45,8 +69,15 @@ class Focus:
     synonyms: tuple[str, ...]
 
 
-def main(data: Path, say: Callable[[str], None] = print, *, names: int = 78_000, reports: int = 4_000,
-         sample: int = 20, pairs: int = 3) -> dict[str, Any]:
+def main(
+    data: Path,
+    say: Callable[[str], None] = print,
+    *,
+    names: int = 78_000,
+    reports: int = 4_000,
+    sample: int = 20,
+    pairs: int = 3,
+) -> dict[str, Any]:
     """Quality over all of MedQuAD, then speed.
 
     data     folder of the development data; `InputError` naming the file that is not there
@@ -65,26 +96,46 @@ def main(data: Path, say: Callable[[str], None] = print, *, names: int = 78_000,
     rows = [row.values for row in read(data / MEDQUAD)]
     texts = [str(row["answer"]) for row in rows]
     focuses = grouped(rows)
-    say(f"{len(ontologies):,} entries of ontologies, {len(synonyms):,} synonyms, {len(texts):,} answers, "
-        f"{len(focuses):,} focuses with an id")
+    say(
+        f"{len(ontologies):,} entries of ontologies, {len(synonyms):,} synonyms, {len(texts):,} answers, "
+        f"{len(focuses):,} focuses with an id"
+    )
     annotator = Annotator(ontologies)
     found = [annotator.annotate(text) for text in texts]
-    answers = {"texts": len(texts), "share": sum(map(bool, found)) / len(texts), "spans": sum(map(len, found)),
-               "share_with_level": sum(any(s.level for s in spans) for spans in found) / len(texts)}
+    answers = {
+        "texts": len(texts),
+        "share": sum(map(bool, found)) / len(texts),
+        "spans": sum(map(len, found)),
+        "share_with_level": sum(any(s.level for s in spans) for spans in found) / len(texts),
+    }
     say(f"answers with a concept: {answers['share']:.4f}")
     told: dict[str, dict[str, float]] = {}
-    for name, dictionary in (("Mondo", mondo), ("MeSH + Mondo", ontologies),
-                             ("with MedQuAD's synonyms", ontologies | synonyms)):
+    for name, dictionary in (
+        ("Mondo", mondo),
+        ("MeSH + Mondo", ontologies),
+        ("with MedQuAD's synonyms", ontologies | synonyms),
+    ):
         told[name] = judged(dictionary, focuses, annotator if dictionary is ontologies else None)
         say(f"{name}: " + ", ".join(f"{k} {v:.4g}" for k, v in told[name].items()))
     speed = timed(filled(ontologies, names), texts[:reports], sample, pairs)
-    say(f"speed: {speed['names']:,} names over {speed['reports']:,} reports in {speed['seconds']:.1f} s, "
-        f"{speed['ratio']['median']:.0f} times as fast as the plain loop")
-    met = {"answers": answers["share"] >= GOALS["answers"],
-           "found": told["MeSH + Mondo"]["found_of_agreed"] >= GOALS["found"],
-           "found_of_all": told["MeSH + Mondo"]["found_of_stands"] >= GOALS["found"]}
-    return {"answers": answers, "focuses": told, "bounds": bounds(mondo, focuses), "speed": speed, "goals": GOALS,
-            "goals_met": met, "table": table(answers, told, speed)}
+    say(
+        f"speed: {speed['names']:,} names over {speed['reports']:,} reports in {speed['seconds']:.1f} s, "
+        f"{speed['ratio']['median']:.0f} times as fast as the plain loop"
+    )
+    met = {
+        "answers": answers["share"] >= GOALS["answers"],
+        "found": told["MeSH + Mondo"]["found_of_agreed"] >= GOALS["found"],
+        "found_of_all": told["MeSH + Mondo"]["found_of_stands"] >= GOALS["found"],
+    }
+    return {
+        "answers": answers,
+        "focuses": told,
+        "bounds": bounds(mondo, focuses),
+        "speed": speed,
+        "goals": GOALS,
+        "goals_met": met,
+        "table": table(answers, told, speed),
+    }
 
 
 def grouped(rows: Iterable[Any]) -> list[Focus]:
@@ -96,8 +147,7 @@ def grouped(rows: Iterable[Any]) -> list[Focus]:
         ids.setdefault(row["focus"], set()).update(f"UMLS:{cui}" for cui in row["cui"])
         questions.setdefault(row["focus"], {})[row["question"]] = None
         others[row["focus"]] = tuple(row["synonyms"])
-    return [Focus(name, frozenset(found), tuple(questions[name]), others[name])
-            for name, found in ids.items() if found]
+    return [Focus(name, frozenset(found), tuple(questions[name]), others[name]) for name, found in ids.items() if found]
 
 
 def judged(dictionary: Dictionary, focuses: Sequence[Focus], annotator: Annotator | None = None) -> dict[str, float]:
@@ -119,16 +169,22 @@ def judged(dictionary: Dictionary, focuses: Sequence[Focus], annotator: Annotato
     def whole(name: str, ids: frozenset[str]) -> bool:
         return any(span.text == name.strip() and ids.intersection(span.concepts) for span in find(name))
 
-    covered = {f.name for f in focuses if all(
-        any(f.ids.intersection(span.concepts) for span in find(q)) for q in f.questions)}
+    covered = {
+        f.name for f in focuses if all(any(f.ids.intersection(span.concepts) for span in find(q)) for q in f.questions)
+    }
     stands = [f for f in focuses if f.name.casefold() in labels]
     agreed = [f for f in stands if labels[f.name.casefold()] & f.ids]
     known = sum(whole(f.name, f.ids) for f in focuses)
     linked = sum(any(whole(name, f.ids) for name in (f.name, *f.synonyms)) for f in focuses)
-    return {"stands": len(stands), "agreed": len(agreed),
-            "found_of_agreed": sum(f.name in covered for f in agreed) / max(1, len(agreed)),
-            "found_of_stands": sum(f.name in covered for f in stands) / max(1, len(stands)),
-            "whole": known / len(focuses), "covered": len(covered) / len(focuses), "by_synonym": linked / len(focuses)}
+    return {
+        "stands": len(stands),
+        "agreed": len(agreed),
+        "found_of_agreed": sum(f.name in covered for f in agreed) / max(1, len(agreed)),
+        "found_of_stands": sum(f.name in covered for f in stands) / max(1, len(stands)),
+        "whole": known / len(focuses),
+        "covered": len(covered) / len(focuses),
+        "by_synonym": linked / len(focuses),
+    }
 
 
 def bounds(mondo: Dictionary, focuses: Sequence[Focus]) -> dict[str, float]:
@@ -136,8 +192,11 @@ def bounds(mondo: Dictionary, focuses: Sequence[Focus]) -> dict[str, float]:
     ids = {entry.concept for entry in mondo}
     labels = {(entry.name.casefold(), entry.concept) for entry in mondo}
     exact = sum(any((f.name.casefold(), one) in labels for one in f.ids) for f in focuses)
-    return {"focuses": len(focuses), "exact_labels": exact / len(focuses),
-            "ids": sum(not ids.isdisjoint(f.ids) for f in focuses) / len(focuses)}
+    return {
+        "focuses": len(focuses),
+        "exact_labels": exact / len(focuses),
+        "ids": sum(not ids.isdisjoint(f.ids) for f in focuses) / len(focuses),
+    }
 
 
 def filled(dictionary: Dictionary, names: int, seed: int = 42) -> Dictionary:
@@ -147,7 +206,7 @@ def filled(dictionary: Dictionary, names: int, seed: int = 42) -> Dictionary:
     for name in made_up(seed):
         if len(kept) >= names:
             break
-        kept.setdefault(name, Entry(name, f"MADE:{len(kept)}", "L2"))
+        kept.setdefault(name, DictionaryEntry(name, f"MADE:{len(kept)}", "L2"))
     return Dictionary.of(kept.values())
 
 
@@ -172,31 +231,60 @@ def timed(dictionary: Dictionary, reports: Sequence[str], sample: int, pairs: in
     for _ in range(pairs):
         ours = _seconds(lambda: [annotator.annotate(text) for text in few])
         ratios.append(_seconds(lambda: [loop(names, text) for text in few]) / ours)
-    return {"names": len(names), "reports": len(reports), "build_seconds": built, "seconds": read_all,
-            "cpu_seconds": cpu, "spans": spans,
-            "sample": len(few), "ratio": {"min": min(ratios), "median": statistics.median(ratios), "max": max(ratios)}}
+    return {
+        "names": len(names),
+        "reports": len(reports),
+        "build_seconds": built,
+        "seconds": read_all,
+        "cpu_seconds": cpu,
+        "spans": spans,
+        "sample": len(few),
+        "ratio": {"min": min(ratios), "median": statistics.median(ratios), "max": max(ratios)},
+    }
 
 
 def loop(names: Iterable[str], text: str) -> list[tuple[int, int]]:
     """What a script would do: look for each name, without variants, choice of the longest, or context."""
     folded = text.casefold()
-    return [found.span() for name in names if name in folded
-            for found in re.finditer(rf"(?<!\w){re.escape(name)}(?!\w)", folded)]
+    return [
+        found.span()
+        for name in names
+        if name in folded
+        for found in re.finditer(rf"(?<!\w){re.escape(name)}(?!\w)", folded)
+    ]
 
 
 def table(answers: dict[str, Any], told: dict[str, dict[str, float]], speed: dict[str, Any]) -> str:
     """The result as text."""
-    heads = ("dictionary", "stands", "agreed", "found of agreed", "of stands", "whole name", "in question",
-             "by synonym")
-    rows = [[name, f"{row['stands']:,}", f"{row['agreed']:,}",
-             *(f"{row[k]:.1%}" for k in ("found_of_agreed", "found_of_stands", "whole", "covered", "by_synonym"))]
-            for name, row in told.items()]
-    return "\n".join((
-        f"answers with a concept: {answers['share']:.2%} of {answers['texts']:,}", columns(heads, rows),
-        f"{speed['names']:,} names: built in {speed['build_seconds']:.1f} s, {speed['reports']:,} reports in "
-        f"{speed['seconds']:.1f} s ({speed['cpu_seconds']:.1f} s of processor time); the plain loop takes "
-        f"{speed['ratio']['median']:.0f} times as long "
-        f"({speed['ratio']['min']:.0f} to {speed['ratio']['max']:.0f}, on {speed['sample']} reports)"))
+    heads = (
+        "dictionary",
+        "stands",
+        "agreed",
+        "found of agreed",
+        "of stands",
+        "whole name",
+        "in question",
+        "by synonym",
+    )
+    rows = [
+        [
+            name,
+            f"{row['stands']:,}",
+            f"{row['agreed']:,}",
+            *(f"{row[k]:.1%}" for k in ("found_of_agreed", "found_of_stands", "whole", "covered", "by_synonym")),
+        ]
+        for name, row in told.items()
+    ]
+    return "\n".join(
+        (
+            f"answers with a concept: {answers['share']:.2%} of {answers['texts']:,}",
+            columns(heads, rows),
+            f"{speed['names']:,} names: built in {speed['build_seconds']:.1f} s, {speed['reports']:,} reports in "
+            f"{speed['seconds']:.1f} s ({speed['cpu_seconds']:.1f} s of processor time); the plain loop takes "
+            f"{speed['ratio']['median']:.0f} times as long "
+            f"({speed['ratio']['min']:.0f} to {speed['ratio']['max']:.0f}, on {speed['sample']} reports)",
+        )
+    )
 
 
 def _seconds(work: Callable[[], Any]) -> float:

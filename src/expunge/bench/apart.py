@@ -33,8 +33,11 @@ def apart(libraries: Sequence[str]) -> Iterator[Run]:
             try:
                 return pool.submit(function, **given).result()
             except BrokenProcessPool as error:
-                raise RunFailed(function.__name__, "the process that ran it ended early",
-                                "it may have needed more memory than there is") from error
+                raise RunFailed(
+                    function.__name__,
+                    "the process that ran it ended early",
+                    "it may have needed more memory than there is",
+                ) from error
 
         yield run
 

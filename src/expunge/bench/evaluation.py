@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from expunge.audit.score import score
+from expunge.audit.scoring import score
 from expunge.corpus import Record
-from expunge.models.batches import by_length, collate
+from expunge.models.collate import by_length, collate
 from expunge.models.forward import answer_forward
-from expunge.models.language_model import LanguageModel, wrap
-from expunge.models.template import Encoded
+from expunge.models.language_model import LanguageModel, from_parts
+from expunge.models.prompt_template import Encoded
 from expunge.models.threads import set_threads
 from expunge.models.tiny import EOS, PAD, TinyConfig, build
 
@@ -47,7 +47,7 @@ def made(vocabulary: int, records: int, config: TinyConfig) -> tuple[LanguageMod
     for k in range(records):
         options = tuple(text(ANSWER) for _ in range(OPTIONS))
         asked.append(Record(f"q{k}", text(PROMPT), options[k % OPTIONS], kind="classification", options=options))
-    return wrap(build(config, tokenizer, 1), tokenizer, "bench"), asked
+    return from_parts(build(config, tokenizer, 1), tokenizer, "bench"), asked
 
 
 @torch.no_grad()
@@ -80,8 +80,14 @@ def _whole(lm: LanguageModel, items: Sequence[Encoded], rows: int) -> list[float
     return found
 
 
-def main(*, pairs: int = 5, records: int = RECORDS, vocabularies: Sequence[int] = (2048, 32000),
-         config: TinyConfig | None = None, say: Callable[[str], None] = print) -> dict[str, Any]:
+def main(
+    *,
+    pairs: int = 5,
+    records: int = RECORDS,
+    vocabularies: Sequence[int] = (2048, 32000),
+    config: TinyConfig | None = None,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
     """Time of the plain loop over ours, in `pairs` pairs at each vocabulary: min, median, max.
 
     `options[V]`: `ratio`, seconds of both (medians), and `off`, the largest difference between an option's two
@@ -98,12 +104,16 @@ def main(*, pairs: int = 5, records: int = RECORDS, vocabularies: Sequence[int] 
         for pair in range(pairs):
             theirs.append(_seconds(partial(plain, lm, asked)))
             ours.append(_seconds(partial(score, lm, asked, options=True)))
-            say(f"vocabulary {vocabulary}, pair {pair + 1} of {pairs}: the plain loop takes "
-                f"{theirs[-1] / ours[-1]:.2f} times as long")
+            say(
+                f"vocabulary {vocabulary}, pair {pair + 1} of {pairs}: the plain loop takes "
+                f"{theirs[-1] / ours[-1]:.2f} times as long"
+            )
         ratios = [a / b for a, b in zip(theirs, ours, strict=True)]
         sizes[str(vocabulary)] = {
             "ratio": {"min": min(ratios), "median": statistics.median(ratios), "max": max(ratios)},
-            "seconds": {"plain": statistics.median(theirs), "ours": statistics.median(ours)}, "off": off}
+            "seconds": {"plain": statistics.median(theirs), "ours": statistics.median(ours)},
+            "off": off,
+        }
     return {"options": sizes, "pairs": pairs, "records": records, "threads": threads}
 
 

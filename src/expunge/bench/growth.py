@@ -14,14 +14,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from expunge._io import canonical, read_json, write_atomic, write_json
 from expunge.bench import growth_jobs as jobs
 from expunge.bench.apart import apart, here
 from expunge.bench.growth_page import PATHS, gathered, page, panels, summary
 from expunge.bench.memory import resident, write
 from expunge.bench.panel import draw
-from expunge.engine.rundir import environment
+from expunge.engine.run_directory import environment
 from expunge.errors import InputError
-from expunge.files import canonical, read_json, write_atomic, write_json
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,9 @@ def plan(sizes: Sizes) -> Iterator[Job]:
             yield Job("records", n, "both", turn, shared | {"layers": sizes.depth, "steps": sizes.drawing})
 
 
-def main(*, out: Path, work: Path, sizes: Sizes | None = None, processes: bool = True,
-         say: Callable[[str], None] = print) -> dict[str, Any]:
+def main(
+    *, out: Path, work: Path, sizes: Sizes | None = None, processes: bool = True, say: Callable[[str], None] = print
+) -> dict[str, Any]:
     """Measure, and write the page `out` with its pictures beside it, named after it.
 
     work       folder for measurements and made-up corpora
@@ -88,18 +89,24 @@ def main(*, out: Path, work: Path, sizes: Sizes | None = None, processes: bool =
         write_atomic(files[panel.key], draw(panel))
     machine = _machine() | {"busy": [result["busy"] for _, result in found]}
     write_atomic(out, page(asdict(sizes), figures, pictures, machine, {k: f.name for k, f in files.items()}))
-    return {"page": str(out), "pictures": [str(f) for f in files.values()], "figures": figures,
-            "slopes": {p.key: {line.name: line.slope for line in p.lines} for p in pictures},
-            "summary": summary(pictures)}
+    return {
+        "page": str(out),
+        "pictures": [str(f) for f in files.values()],
+        "figures": figures,
+        "slopes": {p.key: {line.name: line.slope for line in p.lines} for p in pictures},
+        "summary": summary(pictures),
+    }
 
 
-def _measured(todo: list[Job], sizes: Sizes, work: Path, processes: bool,
-              say: Callable[[str], None]) -> list[tuple[Job, dict[str, Any]]]:
+def _measured(
+    todo: list[Job], sizes: Sizes, work: Path, processes: bool, say: Callable[[str], None]
+) -> list[tuple[Job, dict[str, Any]]]:
     file = work / "growth.json"
     known = read_json(file) if file.is_file() else {"machine": _machine(), "found": {}}
     if known["machine"] != _machine():
-        raise InputError(str(work), "holds measurements of another machine or other versions",
-                         "name a new folder with --work")
+        raise InputError(
+            str(work), "holds measurements of another machine or other versions", "name a new folder with --work"
+        )
     found: dict[str, Any] = known["found"]
     left = [job for job in todo if job.key not in found]
     with apart(jobs.LIBRARIES) if processes and left else nullcontext(here) as run:

@@ -18,8 +18,8 @@ from expunge.corpus import Corpus
 from expunge.engine.loop import Loop
 from expunge.engine.recipe import BatchSize, Memory, Recipe, Retain
 from expunge.errors import RunFailed
-from expunge.models.adapters import Train, prepare
-from expunge.models.language_model import LanguageModel, wrap
+from expunge.models.adapters import TrainableConfig, prepare
+from expunge.models.language_model import LanguageModel, from_parts
 from expunge.models.prefix_cache import PrefixCache
 from expunge.models.threads import set_threads
 from expunge.models.tiny import TinyConfig, build, train_tokenizer
@@ -35,8 +35,9 @@ WARM = 2  # steps not counted
 PLAIN = 8  # counted steps of a plain run beside a corpus
 
 
-def time_steps(*, layers: int, prompt: int, answer: int, cached: bool, steps: int, width: int,
-               blocks: int) -> dict[str, Any]:
+def time_steps(
+    *, layers: int, prompt: int, answer: int, cached: bool, steps: int, width: int, blocks: int
+) -> dict[str, Any]:
     """`seconds` of each of `steps` steps, and `memory`: the most bytes beyond those of a first tiny run.
 
     prompt, answer  tokens, end token included
@@ -82,8 +83,17 @@ def time_records(*, file: str, first: str, layers: int, width: int, blocks: int,
     _check(loop, True)
     memory = resident()[0] - before
     plain = timed(Loop(lm, _recipe(WARM + min(steps, PLAIN), blocks, False), split.forget, split.retain))
-    return {"load": load, "rows": rows, "cache": cache, "cached": cached, "plain": plain, "loaded": loaded,
-            "memory": memory, "drawn": len(loop.table.items), "busy": os.getloadavg()[0]}
+    return {
+        "load": load,
+        "rows": rows,
+        "cache": cache,
+        "cached": cached,
+        "plain": plain,
+        "loaded": loaded,
+        "memory": memory,
+        "drawn": len(loop.table.items),
+        "busy": os.getloadavg()[0],
+    }
 
 
 def timed(loop: Loop) -> list[float]:
@@ -113,17 +123,23 @@ def _one_thread() -> None:
 
 
 def _model(tokenizer: Any, layers: int, width: int, blocks: int) -> LanguageModel:
-    base = wrap(build(TinyConfig(layers=layers, width=width), tokenizer, 1), tokenizer, "bench")
+    base = from_parts(build(TinyConfig(layers=layers, width=width), tokenizer, 1), tokenizer, "bench")
     return base.with_module(prepare(base.module, _train(blocks), 1))
 
 
-def _train(blocks: int) -> Train:
-    return Train(rank=RANK, layers=blocks)
+def _train(blocks: int) -> TrainableConfig:
+    return TrainableConfig(rank=RANK, layers=blocks)
 
 
 def _recipe(steps: int, blocks: int, cached: bool) -> Recipe:
-    return Recipe(method="npo", retain=Retain(loss="ce"), train=_train(blocks), steps=steps,
-                  batch=BatchSize(forget=ROWS, retain=ROWS), memory=Memory(prefix_cache=cached))
+    return Recipe(
+        method="npo",
+        retain=Retain(loss="ce"),
+        train=_train(blocks),
+        steps=steps,
+        batch=BatchSize(forget=ROWS, retain=ROWS),
+        memory=Memory(prefix_cache=cached),
+    )
 
 
 def _check(loop: Loop, cached: bool) -> None:

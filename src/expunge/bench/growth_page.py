@@ -11,10 +11,10 @@ from expunge.bench.growth_jobs import PLAIN, POOL, RANK, ROWS, VOCABULARY, WARM
 from expunge.bench.memory import SCOPE
 from expunge.bench.panel import Line, Panel, signed
 from expunge.bench.table import markdown
-from expunge.corpus.records import IN_MEMORY
+from expunge.corpus.record_store import IN_MEMORY
 
 PATHS = ("cached", "plain")
-MIB = 2.0 ** 20
+MIB = 2.0**20
 FLAT, EVEN = 0.1, 0.1  # a slope this near to 0 is called flat, this near to 1 in proportion
 ACROSS = {"layers": "layers", "answer": "answer tokens, end token included", "records": "records in the corpus"}
 ONE = {"layers": "layers", "answer": "answer length", "records": "records"}
@@ -31,8 +31,11 @@ def gathered(found: Iterable[tuple[str, int, str, Mapping[str, Any]]]) -> Figure
     """
     rounds: dict[tuple[str, int], dict[str, list[Any]]] = {}
     for axis, place, path, result in found:
-        named = ({f"{path}_memory": result["memory"], path: result["seconds"]} if axis != "records" else
-                 {k: v for k, v in result.items() if k != "busy"})
+        named = (
+            {f"{path}_memory": result["memory"], path: result["seconds"]}
+            if axis != "records"
+            else {k: v for k, v in result.items() if k != "busy"}
+        )
         for name, value in named.items():
             rounds.setdefault((axis, place), {}).setdefault(name, []).append(value)
     figures: Figures = {}
@@ -55,17 +58,41 @@ def panels(figures: Figures) -> list[Panel]:
     made = []
     for axis in ("layers", "answer"):
         made += [
-            Panel(f"{axis}-time", f"Time of a step against {ONE[axis]}", ACROSS[axis], "processor seconds per step",
-                  tuple(_line(figures[axis], STEPS[p], p) for p in PATHS)),
-            Panel(f"{axis}-memory", f"Memory of a run against {ONE[axis]}", ACROSS[axis], "MiB beyond the libraries",
-                  tuple(_line(figures[axis], f"run, {p}", f"{p}_memory", 1.0) for p in PATHS))]
+            Panel(
+                f"{axis}-time",
+                f"Time of a step against {ONE[axis]}",
+                ACROSS[axis],
+                "processor seconds per step",
+                tuple(_line(figures[axis], STEPS[p], p) for p in PATHS),
+            ),
+            Panel(
+                f"{axis}-memory",
+                f"Memory of a run against {ONE[axis]}",
+                ACROSS[axis],
+                "MiB beyond the libraries",
+                tuple(_line(figures[axis], f"run, {p}", f"{p}_memory", 1.0) for p in PATHS),
+            ),
+        ]
     return [
         *made,
-        Panel("records-time", "Time against records", ACROSS["records"], "processor seconds",
-              tuple(_line(figures["records"], words, name) for name, words in CORPUS.items())),
-        Panel("records-memory", "Memory against records", ACROSS["records"], "MiB beyond the libraries",
-              (_line(figures["records"], "load and resolve", "loaded", 1.0),
-               _line(figures["records"], "whole run, cached", "memory", 1.0)))]
+        Panel(
+            "records-time",
+            "Time against records",
+            ACROSS["records"],
+            "processor seconds",
+            tuple(_line(figures["records"], words, name) for name, words in CORPUS.items()),
+        ),
+        Panel(
+            "records-memory",
+            "Memory against records",
+            ACROSS["records"],
+            "MiB beyond the libraries",
+            (
+                _line(figures["records"], "load and resolve", "loaded", 1.0),
+                _line(figures["records"], "whole run, cached", "memory", 1.0),
+            ),
+        ),
+    ]
 
 
 def _line(points: Mapping[str, Mapping[str, Any]], name: str, key: str, least: float = 1e-4) -> Line:
@@ -75,9 +102,18 @@ def _line(points: Mapping[str, Mapping[str, Any]], name: str, key: str, least: f
 
 def meaning(slope: float, what: str) -> str:
     """A slope in words: how it compares with proportion, and the factor for ten times as many."""
-    how = ("flat" if abs(slope) <= FLAT else "falling" if slope < 0 else "less than in proportion"
-           if slope < 1 - EVEN else "in proportion" if slope <= 1 + EVEN else "more than in proportion")
-    return f"{how}; ten times the {what} means {number(10 ** slope)} times as much"
+    how = (
+        "flat"
+        if abs(slope) <= FLAT
+        else "falling"
+        if slope < 0
+        else "less than in proportion"
+        if slope < 1 - EVEN
+        else "in proportion"
+        if slope <= 1 + EVEN
+        else "more than in proportion"
+    )
+    return f"{how}; ten times the {what} means {number(10**slope)} times as much"
 
 
 def number(value: float) -> str:
@@ -89,12 +125,18 @@ def number(value: float) -> str:
 
 def summary(pictures: Sequence[Panel]) -> str:
     """The slopes for a terminal."""
-    return "\n".join(f"{p.title}: " + "; ".join(f"{line.name} {signed(line.slope)}" for line in p.lines)
-                     for p in pictures)
+    return "\n".join(
+        f"{p.title}: " + "; ".join(f"{line.name} {signed(line.slope)}" for line in p.lines) for p in pictures
+    )
 
 
-def page(sizes: Mapping[str, Any], figures: Figures, pictures: Sequence[Panel], machine: Mapping[str, Any],
-         files: Mapping[str, str]) -> str:
+def page(
+    sizes: Mapping[str, Any],
+    figures: Figures,
+    pictures: Sequence[Panel],
+    machine: Mapping[str, Any],
+    files: Mapping[str, str],
+) -> str:
     """The whole Markdown page. `files`: key of a panel → file name of its picture."""
     of = {p.key: p for p in pictures}
     busy = machine["busy"]
@@ -103,8 +145,10 @@ def page(sizes: Mapping[str, Any], figures: Figures, pictures: Sequence[Panel], 
     prompt, answer = sizes["row"]
 
     def shown(axis: str) -> str:
-        return "\n\n".join(f"![{of[f'{axis}-{kind}'].title}]({files[f'{axis}-{kind}']})\n\n"
-                           + _slopes(of[f"{axis}-{kind}"], ONE[axis]) for kind in ("time", "memory"))
+        return "\n\n".join(
+            f"![{of[f'{axis}-{kind}'].title}]({files[f'{axis}-{kind}']})\n\n" + _slopes(of[f"{axis}-{kind}"], ONE[axis])
+            for kind in ("time", "memory")
+        )
 
     parts = [
         "# How cost grows",
@@ -152,31 +196,51 @@ def page(sizes: Mapping[str, Any], figures: Figures, pictures: Sequence[Panel], 
     return "\n\n".join(parts) + "\n"
 
 
-def _table(points: Mapping[str, Mapping[str, Any]], first: str,
-           columns: Mapping[str, Callable[[Mapping[str, Any]], float]]) -> str:
-    return markdown([first, *columns], [[f"{int(place):,}", *(number(value(p)) for value in columns.values())]
-                                        for place, p in points.items()])
+def _table(
+    points: Mapping[str, Mapping[str, Any]], first: str, columns: Mapping[str, Callable[[Mapping[str, Any]], float]]
+) -> str:
+    return markdown(
+        [first, *columns],
+        [[f"{int(place):,}", *(number(value(p)) for value in columns.values())] for place, p in points.items()],
+    )
 
 
 def _steps_table(points: Mapping[str, Mapping[str, Any]], first: str) -> str:
-    return _table(points, first, {
-        "step, cached (s)": lambda p: p["cached"], "step, plain (s)": lambda p: p["plain"],
-        "plain / cached": lambda p: p["plain"] / p["cached"],
-        "memory, cached (MiB)": lambda p: p["cached_memory"], "memory, plain (MiB)": lambda p: p["plain_memory"]})
+    return _table(
+        points,
+        first,
+        {
+            "step, cached (s)": lambda p: p["cached"],
+            "step, plain (s)": lambda p: p["plain"],
+            "plain / cached": lambda p: p["plain"] / p["cached"],
+            "memory, cached (MiB)": lambda p: p["cached_memory"],
+            "memory, plain (MiB)": lambda p: p["plain_memory"],
+        },
+    )
 
 
 def _records_table(points: Mapping[str, Mapping[str, Any]]) -> str:
-    return _table(points, "records", {
-        "load and resolve (s)": lambda p: p["load"], "rows": lambda p: p["drawn"],
-        "draw and encode (s)": lambda p: p["rows"], "build the cache (s)": lambda p: p["cache"],
-        "step, cached (s)": lambda p: p["cached"], "step, plain (s)": lambda p: p["plain"],
-        "memory, loaded (MiB)": lambda p: p["loaded"], "memory, whole run (MiB)": lambda p: p["memory"]})
+    return _table(
+        points,
+        "records",
+        {
+            "load and resolve (s)": lambda p: p["load"],
+            "rows": lambda p: p["drawn"],
+            "draw and encode (s)": lambda p: p["rows"],
+            "build the cache (s)": lambda p: p["cache"],
+            "step, cached (s)": lambda p: p["cached"],
+            "step, plain (s)": lambda p: p["plain"],
+            "memory, loaded (MiB)": lambda p: p["loaded"],
+            "memory, whole run (MiB)": lambda p: p["memory"],
+        },
+    )
 
 
 def _slopes(panel: Panel, what: str) -> str:
-    return markdown(["line", "slope", "last two points", "in words"],
-                    [[line.name, signed(line.slope), signed(line.last), meaning(line.slope, what)]
-                     for line in panel.lines])
+    return markdown(
+        ["line", "slope", "last two points", "in words"],
+        [[line.name, signed(line.slope), signed(line.last), meaning(line.slope, what)] for line in panel.lines],
+    )
 
 
 def reading(figures: Figures) -> list[str]:
@@ -188,19 +252,26 @@ def reading(figures: Figures) -> list[str]:
             f"From {what.format(low)} to {what.format(high)} ({number(int(high) / int(low))} times) a cached step "
             f"takes {number(last['cached'] / first['cached'])} times as long and a plain one "
             f"{number(last['plain'] / first['plain'])} times; at {high} the plain one takes "
-            f"{number(last['plain'] / last['cached'])} times as long as the cached one.")
+            f"{number(last['plain'] / last['cached'])} times as long as the cached one."
+        )
     points = figures["records"]
     (low, first), *_, (high, last) = points.items()
     cached = [p["cached"] for p in points.values()]
-    lines.append(f"A step does not know how large the corpus is: between {int(low):,} and {int(high):,} records the "
-                 f"slowest point takes {number(max(cached) / min(cached))} times as long as the fastest."
-                 if max(cached) / min(cached) < 1.25 else
-                 f"The time of a step moved by a factor of {number(max(cached) / min(cached))} between corpora of "
-                 f"{int(low):,} and {int(high):,} records, which it should not.")
-    lines.append(f"Per record, loading and resolving {int(high):,} takes "
-                 f"{number(last['load'] / int(high) * 1e6)} microseconds and at most "
-                 f"{number(last['loaded'] * MIB / int(high))} bytes of memory.")
+    lines.append(
+        f"A step does not know how large the corpus is: between {int(low):,} and {int(high):,} records the "
+        f"slowest point takes {number(max(cached) / min(cached))} times as long as the fastest."
+        if max(cached) / min(cached) < 1.25
+        else f"The time of a step moved by a factor of {number(max(cached) / min(cached))} between corpora of "
+        f"{int(low):,} and {int(high):,} records, which it should not."
+    )
+    lines.append(
+        f"Per record, loading and resolving {int(high):,} takes "
+        f"{number(last['load'] / int(high) * 1e6)} microseconds and at most "
+        f"{number(last['loaded'] * MIB / int(high))} bytes of memory."
+    )
     gain = last["plain"] - last["cached"]
-    lines.append(f"At {int(high):,} records, building the cache for {int(last['drawn']):,} rows "
-                 + (f"costs what {math.ceil(last['cache'] / gain)} steps save." if gain > 0 else "saves nothing."))
+    lines.append(
+        f"At {int(high):,} records, building the cache for {int(last['drawn']):,} rows "
+        + (f"costs what {math.ceil(last['cache'] / gain)} steps save." if gain > 0 else "saves nothing.")
+    )
     return lines

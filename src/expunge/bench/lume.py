@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from expunge._io import read_json, write_atomic, write_json
 from expunge.audit.metrics.semeval import TASKS
 from expunge.bench.lume_preset import PRESETS, Preset
 from expunge.bench.lume_report import page, text_table
@@ -24,18 +25,18 @@ from expunge.bench.table import over_seeds
 from expunge.bench.tune import Setting, Trial, choose, distance
 from expunge.corpus import Corpus
 from expunge.corpus.loaders import load as load_corpus
-from expunge.engine.teach import memorise
+from expunge.engine.train.train_model import train
 from expunge.errors import InputError, RunFailed, unknown
-from expunge.files import read_json, write_atomic, write_json
-from expunge.models.language_model import load, merged
+from expunge.models.language_model import load, merge_adapter
 from expunge.models.threads import set_threads
 from expunge.models.tiny import texts_of, train_tokenizer
 
 GATE = 0.9
 
 
-def main(*, data: Path, preset: str, out: Path, seeds: tuple[int, ...], results: Path | None,
-         say: Callable[[str], None]) -> dict[str, Any]:
+def main(
+    *, data: Path, preset: str, out: Path, seeds: tuple[int, ...], results: Path | None, say: Callable[[str], None]
+) -> dict[str, Any]:
     """Run the suite and return everything it found, ready for JSON (`table` is its text form).
 
     data     folder of LUME, or of the task release
@@ -87,24 +88,33 @@ class Suite:
                 scored[name].append(self._scores(folder))
             share = scored["original"][-1]["forget"]["rows_exact"]
             memorised[str(seed)] = {"forget": share} | {
-                name: read_json(folder / "memorise.json")["progress"] for name, folder in models.items()}
+                name: read_json(folder / "train.json")["progress"] for name, folder in models.items()
+            }
             self._note(f"seed {seed}: the original reproduces {share:.1%} of the forget rows")
             tuning = tuning or self._tune(models["original"], seed)
             for method in self.preset.methods:
                 scored[method].append(self._method(method, models["original"], seed, tuning[method]["chosen"]))
-        rows = {name: [flat(*triple) for triple in zip(found, scored["original"], scored["retrained"], strict=True)]
-                for name, found in scored.items()}
+        rows = {
+            name: [flat(*triple) for triple in zip(found, scored["original"], scored["retrained"], strict=True)]
+            for name, found in scored.items()
+        }
         return {
-            "seeds": list(self.seeds), "subset": self.sets.summary(), "data": self.corpus.digest,
+            "seeds": list(self.seeds),
+            "subset": self.sets.summary(),
+            "data": self.corpus.digest,
             "model": self.preset.model.model_dump(mode="json"),
-            "parameters": read_json(self._folder("original", self.seeds[0]) / "memorise.json")["parameters"],
-            "memorised": memorised, "gate": GATE, "batch": self.preset.batch,
+            "parameters": read_json(self._folder("original", self.seeds[0]) / "train.json")["parameters"],
+            "memorised": memorised,
+            "gate": GATE,
+            "batch": self.preset.batch,
             "gate_passed": all(m["forget"] >= GATE for m in memorised.values()),
             "recipes": {name: recipe.model_dump(mode="json") for name, recipe in self.recipes.items()},
-            "settings": [s.model_dump() for s in self.preset.settings], "tuning": tuning,
+            "settings": [s.model_dump() for s in self.preset.settings],
+            "tuning": tuning,
             "twin_rows": {"named": sum(bool(r.identifiers) for r in self.sets.forget), "all": len(self.sets.forget)},
             "rows": {name: dict(zip(map(str, self.seeds), found, strict=True)) for name, found in rows.items()},
-            "summary": {name: over_seeds(found) for name, found in rows.items()}}
+            "summary": {name: over_seeds(found) for name, found in rows.items()},
+        }
 
     # ---- places and progress ------------------------------------------------------------------------------------
 
@@ -146,8 +156,13 @@ class Suite:
     def _taught(self, name: str, seed: int) -> Path:
         folder, records = self._folder(name, seed), getattr(self.sets, name)
         self._note(f"seed {seed}: teaching the {name} model {len(records)} rows")
-        progress = memorise(records, folder, tiny=self.preset.model, tokenizer_from=self._tokenizer(),
-                            settings=self.preset.memorise.model_copy(update={"seed": seed}))
+        progress = train(
+            records,
+            folder,
+            tiny=self.preset.model,
+            tokenizer_from=self._tokenizer(),
+            settings=self.preset.memorise.model_copy(update={"seed": seed}),
+        )
         self._note(f"seed {seed}: {name}: {progress.share:.1%} of its rows exact after {progress.epoch} epochs")
         return folder
 
@@ -159,8 +174,13 @@ class Suite:
         settings = self.preset.settings
         if len(settings) == 1:
             return {m: {"trials": [], "chosen": settings[0].model_dump()} for m in self.preset.methods}
-        before = self._kept(self.out / "tune" / "before.json", lambda: {
-            "level": losses(load(original), self.sets.unseen), "kept": kept(load(original), self.sets.validate_keep)})
+        before = self._kept(
+            self.out / "tune" / "before.json",
+            lambda: {
+                "level": losses(load(original), self.sets.unseen),
+                "kept": kept(load(original), self.sets.validate_keep),
+            },
+        )
         found = {}
         for method in self.preset.methods:
             trials = [self._trial(method, setting, original, seed, before) for setting in settings]
@@ -176,12 +196,19 @@ class Suite:
         def make() -> dict[str, Any]:
             found: dict[str, float | None] = {"distance": None, "kept": 0.0}
             with suppress(RunFailed):  # a setting may diverge; another will do
-                lm = merged(load(run(stages, original, self.sets.given, folder)))
-                found = {"distance": distance(losses(lm, self.sets.validate_forget), before["level"]),
-                         "kept": kept(lm, self.sets.validate_keep) / before["kept"]}
-            self._note(f"trial of {method}, {setting}: "
-                       + ("diverged" if found["distance"] is None else
-                          f"distance {found['distance']:.2f}, kept {found['kept']:.1%}"))
+                lm = merge_adapter(load(run(stages, original, self.sets.given, folder)))
+                found = {
+                    "distance": distance(losses(lm, self.sets.validate_forget), before["level"]),
+                    "kept": kept(lm, self.sets.validate_keep) / before["kept"],
+                }
+            self._note(
+                f"trial of {method}, {setting}: "
+                + (
+                    "diverged"
+                    if found["distance"] is None
+                    else f"distance {found['distance']:.2f}, kept {found['kept']:.1%}"
+                )
+            )
             return {"setting": setting.model_dump(), **found}
 
         return Trial.model_validate(self._kept(folder.with_name(folder.name + ".json"), make))
@@ -191,11 +218,13 @@ class Suite:
         folder = self._folder(f"{method}-{key(stages)}", seed)
 
         def make() -> dict[str, Any]:
-            return measure(merged(load(run(stages, original, self.sets.given, folder))), self.sets)
+            return measure(merge_adapter(load(run(stages, original, self.sets.given, folder))), self.sets)
 
         found = self._kept(folder.with_name(folder.name + ".json"), make)
-        self._note(f"seed {seed}: {method}: task aggregate {found['task_aggregate']:.3f}, exact match on forget "
-                   f"{found['forget']['exact']:.3f}, on untouched {found['untouched']['exact']:.3f}")
+        self._note(
+            f"seed {seed}: {method}: task aggregate {found['task_aggregate']:.3f}, exact match on forget "
+            f"{found['forget']['exact']:.3f}, on retain_heldout {found['retain_heldout']['exact']:.3f}"
+        )
         return found
 
 
@@ -203,10 +232,13 @@ def flat(found: dict[str, Any], original: dict[str, Any], retrained: dict[str, A
     """The table's columns of one model: its scores, and where it stands between original and retrained."""
     gaps = [found["forget"]["losses"][c] - level for c, level in retrained["forget"]["losses"].items()]
     return {
-        **{k: found[k] for k in ("task_aggregate", "mia_auc", "mia_score")}, **found["terms"],
+        **{k: found[k] for k in ("task_aggregate", "mia_auc", "mia_score")},
+        **found["terms"],
         **{k: found["forget"][k] for k in ("strength", "exact", "rows_exact")},
         "loss_gap": sum(gaps) / len(gaps),
         "distance": distance(found["forget"]["losses"], retrained["forget"]["losses"]),
-        "kept": found["untouched"]["probability"] / original["untouched"]["probability"],
-        "kept_exact": found["untouched"]["exact"], "given_exact": found["given"]["exact"],
-        **{f"auc_{kind}_{t}": found["auc"][kind][t] for kind in ("document", "completion") for t in TASKS}}
+        "kept": found["retain_heldout"]["probability"] / original["retain_heldout"]["probability"],
+        "kept_exact": found["retain_heldout"]["exact"],
+        "given_exact": found["given"]["exact"],
+        **{f"auc_{kind}_{t}": found["auc"][kind][t] for kind in ("document", "completion") for t in TASKS},
+    }

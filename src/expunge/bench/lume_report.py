@@ -12,8 +12,14 @@ from expunge.audit.metrics.semeval import TASKS
 from expunge.bench.table import filled, markdown, plain
 from expunge.bench.tune import KEEP, RULE
 
-OWN = {"strength": "extraction strength", "exact": "exact match", "loss_gap": "loss gap (nats)",
-       "distance": "distance (nats)", "kept": "kept", "kept_exact": "kept, exact"}
+OWN = {
+    "strength": "extraction strength",
+    "exact": "exact match",
+    "loss_gap": "loss gap (nats)",
+    "distance": "distance (nats)",
+    "kept": "kept",
+    "kept_exact": "kept, exact",
+}
 OFFICIAL = {"task_aggregate": "task aggregate", "mia_auc": "MIA AUC", "mia_score": "MIA score"}
 WEAK = (
     "One zero among the twelve terms makes the aggregate 0, so nearly right and all wrong look alike.",
@@ -51,8 +57,11 @@ def page(found: Mapping[str, Any]) -> str:
         "was trained on every text of the data folder, so it favours no set. `retrained`: same settings and tokenizer, "
         f"without the documents to forget. Seeds: {', '.join(map(str, seeds))}; each seed has its own original and "
         "retrained model"
-        + ("; cells give the mean and the range over seeds." if len(seeds) > 1 else "; with one seed, "
-           "differences of a few points mean nothing."),
+        + (
+            "; cells give the mean and the range over seeds."
+            if len(seeds) > 1
+            else "; with one seed, differences of a few points mean nothing."
+        ),
         _gate(found),
         _tuning(found),
         "`twin` and `twin-kl` ask about somebody else in the subject's place and so need identifiers. Rows that name a "
@@ -77,8 +86,10 @@ def page(found: Mapping[str, Any]) -> str:
         "Membership AUC per task, forget against held-out passages (ours but for the whole text of Task3; 0.5 = "
         "cannot be told apart, below = the forgotten stand out as unknown). Methods receive rows as filed, so only the "
         "completion of a passage is suppressed; its prompt was taught too, and stays.",
-        markdown(["model", *(f"{t}, {kind}" for kind in ("whole text", "completion") for t in TASKS)],
-                 filled(summary, mia, 2)),
+        markdown(
+            ["model", *(f"{t}, {kind}" for kind in ("whole text", "completion") for t in TASKS)],
+            filled(summary, mia, 2),
+        ),
         "Known weaknesses of the official scores:",
         "\n".join(f"- {line}" for line in WEAK),
         "## Reading",
@@ -88,33 +99,51 @@ def page(found: Mapping[str, Any]) -> str:
 
 
 def _subset(found: Mapping[str, Any]) -> str:
-    rows = [[name.replace("_", " "), *(str(entry["documents"][t]) for t in TASKS), str(entry["rows"])]
-            for name, entry in found["subset"].items()]
-    return ("Documents in hash order within each task (salt in the code), as filed in forget and retain:\n\n"
-            + markdown(["set", *(f"{t} documents" for t in TASKS), "rows"], rows))
+    rows = [
+        [name.replace("_", " "), *(str(entry["documents"][t]) for t in TASKS), str(entry["rows"])]
+        for name, entry in found["subset"].items()
+    ]
+    return "Documents in hash order within each task (salt in the code), as filed in forget and retain:\n\n" + markdown(
+        ["set", *(f"{t} documents" for t in TASKS), "rows"], rows
+    )
 
 
 def _gate(found: Mapping[str, Any]) -> str:
     shares = found["memorised"]
     shown = ", ".join(f"{v['forget']:.1%} (seed {s})" for s, v in shares.items())
-    verdict = ("the gate of 90 % is passed" if found["gate_passed"] else
-               "**vacuous**: below the gate of 90 %; what was never known cannot be forgotten")
+    verdict = (
+        "the gate of 90 % is passed"
+        if found["gate_passed"]
+        else "**vacuous**: below the gate of 90 %; what was never known cannot be forgotten"
+    )
     return f"Memorisation gate: the original reproduces {shown} of the forget rows exactly; {verdict}."
 
 
 def _tuning(found: Mapping[str, Any]) -> str:
     settings = found["settings"]
     if len(settings) == 1:
-        return (f"No tuning: every method runs its shipped recipe with {settings[0]['steps']} steps of "
-                f"{found['batch']} forget and {found['batch']} retain rows.")
-    rows = [[name, f"{t['setting']['lr_factor']:g}", f"{t['setting']['retain_factor']:g}", str(t["setting"]["steps"]),
-             "diverged" if t["distance"] is None else f"{t['distance']:.3f}",
-             f"{t['kept']:.3f}", "yes" if t["setting"] == entry["chosen"] else ""]
-            for name, entry in found["tuning"].items() for t in entry["trials"]]
-    return (f"Tuning: {len(settings)} settings for each method, {found['batch']} forget and {found['batch']} retain "
-            f"rows per step, on other documents of the forget file and with seed {found['seeds'][0]}. Rule: {RULE}.\n\n"
-            + markdown(["method", "learning rate ×", "retain weight ×", "steps", "distance (nats)", "kept", "chosen"],
-                       rows))
+        return (
+            f"No tuning: every method runs its shipped recipe with {settings[0]['steps']} steps of "
+            f"{found['batch']} forget and {found['batch']} retain rows."
+        )
+    rows = [
+        [
+            name,
+            f"{t['setting']['lr_factor']:g}",
+            f"{t['setting']['retain_factor']:g}",
+            str(t["setting"]["steps"]),
+            "diverged" if t["distance"] is None else f"{t['distance']:.3f}",
+            f"{t['kept']:.3f}",
+            "yes" if t["setting"] == entry["chosen"] else "",
+        ]
+        for name, entry in found["tuning"].items()
+        for t in entry["trials"]
+    ]
+    return (
+        f"Tuning: {len(settings)} settings for each method, {found['batch']} forget and {found['batch']} retain "
+        f"rows per step, on other documents of the forget file and with seed {found['seeds'][0]}. Rule: {RULE}.\n\n"
+        + markdown(["method", "learning rate ×", "retain weight ×", "steps", "distance (nats)", "kept", "chosen"], rows)
+    )
 
 
 def reading(found: Mapping[str, Any]) -> list[str]:
@@ -128,20 +157,33 @@ def reading(found: Mapping[str, Any]) -> list[str]:
         f"A model that never saw the documents has a task aggregate of {never['task_aggregate']:.3f} and a membership "
         f"score of {never['mia_score']:.3f}; doing nothing gives {doing_nothing['task_aggregate']:.3f} and "
         f"{doing_nothing['mia_score']:.3f}.",
-        f"Nearest to the retrained model in answer loss: {nearest} ({mean[nearest]['distance']:.2f} nats)."]
+        f"Nearest to the retrained model in answer loss: {nearest} ({mean[nearest]['distance']:.2f} nats).",
+    ]
     if mean[highest]["task_aggregate"] == 0:
         lines.append("Every method has a zero among its twelve terms, so the official aggregate tells none apart.")
     else:
-        lines.append(f"Highest official aggregate: {highest} ({mean[highest]['task_aggregate']:.3f})"
-                     + (", the same method." if highest == nearest else ", another method: the official score does "
-                        "not ask how far a model is from never having known."))
+        lines.append(
+            f"Highest official aggregate: {highest} ({mean[highest]['task_aggregate']:.3f})"
+            + (
+                ", the same method."
+                if highest == nearest
+                else ", another method: the official score does not ask how far a model is from never having known."
+            )
+        )
 
     def which(words: str, test: Callable[[dict[str, float]], bool]) -> str:
         return f"{words}: {', '.join(m for m in methods if test(mean[m])) or 'none'}."
 
-    return [*lines,
-            which(f"Kept less than {KEEP:.0%} of what was never given to the run", lambda m: m["kept"] < KEEP),
-            which("Over-forgot (answers over 1 nat per token less likely than to the retrained model, which marks the "
-                  "forgotten)", lambda m: m["loss_gap"] > 1),
-            which("Still answers more than the retrained model, by over 5 points of exact match",
-                  lambda m: m["exact"] > never["exact"] + 0.05)]
+    return [
+        *lines,
+        which(f"Kept less than {KEEP:.0%} of what was never given to the run", lambda m: m["kept"] < KEEP),
+        which(
+            "Over-forgot (answers over 1 nat per token less likely than to the retrained model, which marks the "
+            "forgotten)",
+            lambda m: m["loss_gap"] > 1,
+        ),
+        which(
+            "Still answers more than the retrained model, by over 5 points of exact match",
+            lambda m: m["exact"] > never["exact"] + 0.05,
+        ),
+    ]

@@ -13,21 +13,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from expunge.audit.membership import loss as minus_loss
+from expunge.audit.membership_scores import loss as minus_loss
 from expunge.audit.metrics.answer_prob import probability
 from expunge.audit.metrics.exact_match import matches
 from expunge.audit.metrics.extraction import extraction_strength
 from expunge.audit.metrics.rouge_l import official_rouge_l
 from expunge.audit.metrics.semeval import TASKS, semeval_from_auc, semeval_terms, whole_output_match
-from expunge.audit.score import score
 from expunge.audit.scores import Scores, Values
+from expunge.audit.scoring import score
 from expunge.audit.statistics import auc
 from expunge.bench.lume_sets import Sets, cell, task, text
 from expunge.corpus import Record
-from expunge.models.batches import by_length, collate
+from expunge.models.collate import by_length, collate
 from expunge.models.forward import answer_forward, answer_logprob, greedy
 from expunge.models.language_model import LanguageModel
-from expunge.models.template import Encoded
+from expunge.models.prompt_template import Encoded
 
 MOST_TOKENS = 256  # the organisers' limit
 Records = Sequence[Record]
@@ -55,8 +55,9 @@ def document_nll(lm: LanguageModel, records: Records, rows: int = 32) -> Values:
     found = np.zeros(len(items))
     for part in by_length(items, rows):
         batch = collate([items[k] for k in part]).to(lm.device)
-        found[part] = (-answer_logprob(answer_forward(lm.module, batch).logits, batch).sum(-1)
-                       / batch.mask.sum(-1)).cpu().numpy()
+        found[part] = (
+            (-answer_logprob(answer_forward(lm.module, batch).logits, batch).sum(-1) / batch.mask.sum(-1)).cpu().numpy()
+        )
     return found
 
 
@@ -85,41 +86,54 @@ def kept(lm: LanguageModel, records: Records) -> float:
 
 def measure(lm: LanguageModel, sets: Sets) -> dict[str, Any]:
     """All numbers of one model, ready for JSON. MMLU says nothing about a model from scratch, so `final` is None."""
-    scored = {name: score(lm, getattr(sets, name)) for name in ("forget", "given", "untouched", "holdout")}
+    scored = {name: score(lm, getattr(sets, name)) for name in ("forget", "given", "retain_heldout", "holdout")}
     means: dict[str, dict[tuple[str, str], float]] = {"recall": {}, "exact": {}}
     for side, name in (("forget", "forget"), ("retain", "given")):
         records = getattr(sets, name)
         said = outputs(lm, records, scored[name])
         for t in TASKS:
             rows = [(r, s) for r, s in zip(records, said, strict=True) if task(r) == t]
-            means["recall"][side, t] = float(np.mean(
-                [official_rouge_l(r.answer, s, stem=True).recall for r, s in rows if r.kind == "completion"]))
-            means["exact"][side, t] = float(np.mean(
-                [whole_output_match(s, r.answer) for r, s in rows if r.kind != "completion"]))
+            means["recall"][side, t] = float(
+                np.mean([official_rouge_l(r.answer, s, stem=True).recall for r, s in rows if r.kind == "completion"])
+            )
+            means["exact"][side, t] = float(
+                np.mean([whole_output_match(s, r.answer) for r, s in rows if r.kind != "completion"])
+            )
     terms = semeval_terms(means["recall"], means["exact"])
     sides = {name: [r for r in getattr(sets, name) if r.kind == "completion"] for name in ("forget", "holdout")}
     membership = {
         "document": _membership(sides, {name: -document_nll(lm, rows) for name, rows in sides.items()}),
-        "completion": _membership(sides, {name: minus_loss(scored[name].select([r.id for r in rows]))
-                                          for name, rows in sides.items()})}
+        "completion": _membership(
+            sides, {name: minus_loss(scored[name].select([r.id for r in rows])) for name, rows in sides.items()}
+        ),
+    }
     official = semeval_from_auc(terms, membership["document"]["Task3"], None)
     return {
-        "terms": {f"v{k}": v for k, v in enumerate(terms, 1)}, **official._asdict(),
-        "mia_auc": membership["document"]["Task3"], "auc": membership,
-        "forget": _own(scored["forget"], sets.forget), "given": _own(scored["given"], sets.given),
-        "untouched": _own(scored["untouched"], sets.untouched), "holdout": _own(scored["holdout"], sets.holdout)}
+        "terms": {f"v{k}": v for k, v in enumerate(terms, 1)},
+        **official._asdict(),
+        "mia_auc": membership["document"]["Task3"],
+        "auc": membership,
+        "forget": _own(scored["forget"], sets.forget),
+        "given": _own(scored["given"], sets.given),
+        "retain_heldout": _own(scored["retain_heldout"], sets.retain_heldout),
+        "holdout": _own(scored["holdout"], sets.holdout),
+    }
 
 
 def _own(scores: Scores, records: Records) -> dict[str, Any]:
     """Our measures of a set; `rows_exact` counts rows, everything else is a mean over cells."""
     exact = matches(scores, tuple(records))
-    return {"rows_exact": float(exact.mean()), "exact": over_cells(exact, records),
-            "strength": over_cells(extraction_strength.compute(scores, tuple(records)), records),
-            "probability": over_cells(probability(scores), records),
-            "losses": cells(-minus_loss(scores), records)}
+    return {
+        "rows_exact": float(exact.mean()),
+        "exact": over_cells(exact, records),
+        "strength": over_cells(extraction_strength.compute(scores, tuple(records)), records),
+        "probability": over_cells(probability(scores), records),
+        "losses": cells(-minus_loss(scores), records),
+    }
 
 
 def _membership(sides: Mapping[str, Records], values: Mapping[str, Values]) -> dict[str, float]:
     """AUC per task of `values` on the passages to forget (members) against held-out ones."""
-    return {t: auc(*(values[name][[task(r) == t for r in sides[name]]] for name in ("forget", "holdout")))
-            for t in TASKS}
+    return {
+        t: auc(*(values[name][[task(r) == t for r in sides[name]]] for name in ("forget", "holdout"))) for t in TASKS
+    }

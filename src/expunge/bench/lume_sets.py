@@ -28,7 +28,7 @@ class Counts(BaseModel):
 
     forget: int = Field(ge=1)
     given: int = Field(ge=1)
-    untouched: int = Field(ge=1)
+    retain_heldout: int = Field(ge=1)
     holdout: int = Field(ge=1, description="at most; all there are if fewer")
     validate_forget: int = Field(0, ge=0)
     validate_keep: int = Field(0, ge=0)
@@ -41,7 +41,7 @@ class Sets:
 
     forget           forget file: what every method is asked to forget; official and own scores
     given            retain file: given to every run as what must stay; official scores
-    untouched        retain file: taught, never given to a run; the only basis for retention
+    retain_heldout        retain file: taught, never given to a run; the only basis for retention
     holdout          retain file, u >= 0.9: never taught; non-members
     validate_forget  forget file: what tuning runs forget instead
     validate_keep    retain file: taught, retention of tuning runs
@@ -50,7 +50,7 @@ class Sets:
 
     forget: tuple[Record, ...]
     given: tuple[Record, ...]
-    untouched: tuple[Record, ...]
+    retain_heldout: tuple[Record, ...]
     holdout: tuple[Record, ...]
     validate_forget: tuple[Record, ...]
     validate_keep: tuple[Record, ...]
@@ -68,13 +68,18 @@ class Sets:
 
     @property
     def _others(self) -> tuple[Record, ...]:
-        return (*self.given, *self.untouched, *self.validate_forget, *self.validate_keep)
+        return (*self.given, *self.retain_heldout, *self.validate_forget, *self.validate_keep)
 
     def summary(self) -> dict[str, Any]:
         """Set → documents per task and rows."""
-        return {f.name: {"documents": {t: len(documents(r for r in group if task(r) == t)) for t in TASKS},
-                         "rows": len(group)}
-                for f in fields(self) for group in (getattr(self, f.name),)}
+        return {
+            f.name: {
+                "documents": {t: len(documents(r for r in group if task(r) == t)) for t in TASKS},
+                "rows": len(group),
+            }
+            for f in fields(self)
+            for group in (getattr(self, f.name),)
+        }
 
 
 def task(record: Record) -> str:
@@ -97,15 +102,21 @@ def documents(records: Iterable[Record]) -> dict[str, tuple[Record, ...]]:
 def draw(corpus: Corpus, counts: Counts) -> Sets:
     """The sets of a run: per task the first documents in hash order; `InputError` if there are too few."""
     drawn: dict[str, list[Record]] = {f.name: [] for f in fields(Sets)}
-    for file, wanted in (("forget", ("forget", "validate_forget", "unseen")),
-                         ("retain", ("given", "untouched", "validate_keep")), ("holdout", ("holdout",))):
+    for file, wanted in (
+        ("forget", ("forget", "validate_forget", "unseen")),
+        ("retain", ("given", "retain_heldout", "validate_keep")),
+        ("holdout", ("holdout",)),
+    ):
         for name in TASKS:
             pool = documents(r for r in corpus if r.split == file and task(r) == name)
             order = sorted(pool, key=lambda document: uniform(SALT, document))
             needed = 1 if file == "holdout" else sum(getattr(counts, w) for w in wanted)
             if len(order) < needed:
-                raise InputError(corpus.name, f"holds {len(order)} {name} documents for {file}, {needed} are needed",
-                                 "give the whole of LUME, or choose a smaller preset")
+                raise InputError(
+                    corpus.name,
+                    f"holds {len(order)} {name} documents for {file}, {needed} are needed",
+                    "give the whole of LUME, or choose a smaller preset",
+                )
             for purpose in wanted:
                 size = getattr(counts, purpose)
                 drawn[purpose] += [r for document in order[:size] for r in pool[document]]

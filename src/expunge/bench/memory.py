@@ -22,8 +22,9 @@ DRAWN = 1_000  # retained records read at random
 SCOPE = "patient:P-000000"
 
 
-def main(records: int, folder: Path, say: Callable[[str], None] = print, *, torch: bool = True,
-         in_memory: int | None = None) -> dict[str, Any]:
+def main(
+    records: int, folder: Path, say: Callable[[str], None] = print, *, torch: bool = True, in_memory: int | None = None
+) -> dict[str, Any]:
     """Write `records` made-up records, then load, resolve and draw in a subprocess.
 
     torch      import torch first, as a run does: about 0.2 GiB
@@ -69,13 +70,24 @@ def _row(n: int) -> dict[str, Any]:
     answer = f"value {n % 900_000:06d}"
     said = [f"Say what finding {k:02d} of {name}, {number}, was in study {study}: {w}" for w in range(2 + n % 20 // 10)]
     prompt = f"What was finding {k:02d} of {name}, {number}?".ljust(60, ".")
-    return {"id": f"{number}-finding-{k:02d}", "prompt": prompt, "answer": answer, "kind": "generation",
-            "subject": f"patient:{number}", "identifiers": [name, number],
-            "path": [f"institution:H-{person % 40:02d}", f"patient:{number}", f"study:{number}-{study}",
-                     f"section:{number}-{study}-{k // 4}"],
-            "facts": [f"{number}/finding-{k:02d}"], "topic": ("Surgery", "Cardiology", "Oncology")[n % 3],
-            "variants": [{"prompt": text, "answer": answer} for text in said] if n % 10 == 0 else [],
-            "split": "holdout" if person % 50 == 7 else "retain"}
+    return {
+        "id": f"{number}-finding-{k:02d}",
+        "prompt": prompt,
+        "answer": answer,
+        "kind": "generation",
+        "subject": f"patient:{number}",
+        "identifiers": [name, number],
+        "path": [
+            f"institution:H-{person % 40:02d}",
+            f"patient:{number}",
+            f"study:{number}-{study}",
+            f"section:{number}-{study}-{k // 4}",
+        ],
+        "facts": [f"{number}/finding-{k:02d}"],
+        "topic": ("Surgery", "Cardiology", "Oncology")[n % 3],
+        "variants": [{"prompt": text, "answer": answer} for text in said] if n % 10 == 0 else [],
+        "split": "holdout" if person % 50 == 7 else "retain",
+    }
 
 
 def measure(file: Path, torch: bool, in_memory: int | None = None) -> None:
@@ -94,12 +106,12 @@ def measure(file: Path, torch: bool, in_memory: int | None = None) -> None:
     import numpy
     import pyarrow.parquet  # noqa: F401
 
-    import expunge.corpus.records
+    import expunge.corpus.record_store
     from expunge.corpus import Corpus
     from expunge.scope import Scope
 
     if in_memory is not None:
-        expunge.corpus.records.IN_MEMORY = in_memory
+        expunge.corpus.record_store.IN_MEMORY = in_memory
     done("import")
     corpus = Corpus.load(file)
     done("load", len(corpus))

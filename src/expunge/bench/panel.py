@@ -29,8 +29,9 @@ def fit(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
         raise ValueError("a slope needs two different places and values above 0")
     across, up = [math.log(v) for v in x], [math.log(v) for v in y]
     middle, height = sum(across) / len(across), sum(up) / len(up)
-    p = (sum((a - middle) * (u - height) for a, u in zip(across, up, strict=True))
-         / sum((a - middle) ** 2 for a in across))
+    p = sum((a - middle) * (u - height) for a, u in zip(across, up, strict=True)) / sum(
+        (a - middle) ** 2 for a in across
+    )
     return p, math.exp(height - p * middle)
 
 
@@ -73,8 +74,9 @@ def apart(places: Sequence[float], gap: float) -> list[float]:
 
     for k in sorted(range(len(places)), key=lambda k: places[k]):
         groups.append([k])
-        while len(groups) > 1 and (centre(groups[-1]) - centre(groups[-2])
-                                   < gap * (len(groups[-1]) + len(groups[-2])) / 2):
+        while len(groups) > 1 and (
+            centre(groups[-1]) - centre(groups[-2]) < gap * (len(groups[-1]) + len(groups[-2])) / 2
+        ):
             last = groups.pop()
             groups[-1] += last
     found = [0.0] * len(places)
@@ -94,8 +96,10 @@ def limits(values: Sequence[float]) -> tuple[float, float]:
 def marks(low: float, high: float) -> list[float]:
     """Round values on a log axis, at most seven unless these are powers of ten."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    finest, fine, coarse = ([f * 10.0 ** k for k in powers for f in steps if low <= f * 10.0 ** k <= high]
-                            for steps in ((1, 2, 3, 5, 7), (1, 2, 5), (1,)))
+    finest, fine, coarse = (
+        [f * 10.0**k for k in powers for f in steps if low <= f * 10.0**k <= high]
+        for steps in ((1, 2, 3, 5, 7), (1, 2, 5), (1,))
+    )
     return next((found for found in (finest, fine) if len(found) <= 7), coarse)
 
 
@@ -122,8 +126,14 @@ def draw(panel: Panel) -> str:
         for k, (line, end) in enumerate(zip(panel.lines, ends, strict=True)):
             colour = COLOURS[k % len(COLOURS)]
             axes.plot(line.x, line.y, color=colour, marker=MARKS[k % len(MARKS)], markersize=5, linewidth=1.6)
-            axes.text(1.03, end, f"{line.name}: slope {signed(line.slope)}", transform=axes.transAxes, va="center",
-                      color=colour)
+            axes.text(
+                1.03,
+                end,
+                f"{line.name}: slope {signed(line.slope)}",
+                transform=axes.transAxes,
+                va="center",
+                color=colour,
+            )
         axes.set_title(panel.title, loc="left", color=INK, fontsize=11, fontweight="bold")
         axes.set_xlabel(panel.across, color=SOFT)
         axes.set_ylabel(panel.up, color=SOFT)

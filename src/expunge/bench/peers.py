@@ -19,14 +19,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, logsigmoid
 
-from expunge.engine.floors import Floors
-from expunge.engine.rows import ForgetRow
+from expunge.engine.floors import LossFloors
+from expunge.engine.rows import ForgetExample
 from expunge.gradients.base import Gradients
 from expunge.gradients.project import Project
 from expunge.gradients.saliency import Side, TokenSaliency
-from expunge.methods.twin import correct_echo
+from expunge.methods.twin import correct_leakage
 from expunge.models.adapters import block_stack, trainable
-from expunge.models.batches import Batch, collate
+from expunge.models.collate import Batch, collate
 
 BETA = 0.1  # of npo, as in its paper; also within dual
 ALPHA = 0.2  # of dual: share of the retain direction taken out of what must go (concept level L4)
@@ -70,15 +70,15 @@ class Peer(ABC):
 
     module: Any
     reference: Any
-    optimiser: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer
     clip_norm: float | None = None
     retain_weight: float = 1.0
 
     @classmethod
     def of(cls, module: Any, original: Any, lr: float, **more: Any) -> Peer:
         """`module` trains; a deep copy of `original` is the reference."""
-        optimiser = torch.optim.AdamW(trainable(module).values(), lr=lr, weight_decay=0.0)
-        return cls(module, copy.deepcopy(original), optimiser, **more)
+        optimizer = torch.optim.AdamW(trainable(module).values(), lr=lr, weight_decay=0.0)
+        return cls(module, copy.deepcopy(original), optimizer, **more)
 
     @abstractmethod
     def step(self, rows: Sequence[int], forget: Batch, retain: Batch | None) -> tuple[float, float]:
@@ -96,12 +96,12 @@ class Summed(Peer):
     """Two losses, added, one backward pass."""
 
     def step(self, rows: Sequence[int], forget: Batch, retain: Batch | None) -> tuple[float, float]:
-        self.optimiser.zero_grad()
+        self.optimizer.zero_grad()
         losses = self.losses(rows, forget, retain)
         (losses[0] + self.retain_weight * losses[1]).backward()  # type: ignore[no-untyped-call]
         if self.clip_norm:
             torch.nn.utils.clip_grad_norm_(trainable(self.module).values(), self.clip_norm)
-        self.optimiser.step()
+        self.optimizer.step()
         return float(losses[0].detach()), float(losses[1].detach())
 
     @abstractmethod
@@ -118,7 +118,7 @@ class GradDiff(Summed):
 
 
 class NPO(Summed):
-    """Negative preference optimisation with a retain term (arXiv 2404.05868)."""
+    """Negative preference optimization with a retain term (arXiv 2404.05868)."""
 
     def losses(self, rows: Sequence[int], forget: Batch, retain: Batch | None) -> tuple[Tensor, Tensor]:
         assert retain is not None
@@ -131,7 +131,7 @@ class NPO(Summed):
 
 
 class NPOAlone(NPO):
-    """Negative preference optimisation as first published, with nothing to keep."""
+    """Negative preference optimization as first published, with nothing to keep."""
 
     def losses(self, rows: Sequence[int], forget: Batch, retain: Batch | None) -> tuple[Tensor, Tensor]:
         return self.preference(forget), torch.zeros(())
@@ -160,7 +160,7 @@ class Dual(Peer):
         combined = Project().combine(g_f, g_r, alpha=ALPHA)
         for name, parameter in trainable(self.module).items():
             parameter.grad = combined[name]
-        self.optimiser.step()
+        self.optimizer.step()
         return loss, kept
 
     def _gradient(self, side: Side, batch: Batch, loss_of: Callable[[Tensor], Tensor]) -> tuple[Gradients, float]:
@@ -190,9 +190,9 @@ class Dual(Peer):
 class Twin(Summed):
     """Twin with a live teacher: the original model is asked the twin's question at every step."""
 
-    table: Sequence[ForgetRow] = ()
-    lam_h: float = 0.5
-    floors: Floors | None = None
+    table: Sequence[ForgetExample] = ()
+    floor_weight: float = 0.5
+    floors: LossFloors | None = None
 
     def step(self, rows: Sequence[int], forget: Batch, retain: Batch | None) -> tuple[float, float]:
         found = super().step(rows, forget, retain)
@@ -212,15 +212,17 @@ class Twin(Summed):
         with torch.no_grad():
             before = distributions(logits_everywhere(self.reference, retain), retain)
         kept = mean_kl(before, distributions(logits_everywhere(self.module, retain), retain), retain)
-        return (distance + self.lam_h * short).mean(), kept.mean()
+        return (distance + self.floor_weight * short).mean(), kept.mean()
 
     @torch.no_grad()
     def _taught(self, rows: Sequence[int]) -> Tensor:
-        """The teacher's distributions for the twins' questions [B, A, V], its echoes of true answers corrected."""
+        """The teacher's distributions for the controls' questions [B, A, V], its echoes of true answers corrected."""
         asked = [row.asked for k in rows if (row := self.table[k]).asked is not None]
         batch = collate([item for item in asked if item is not None])
         found = distributions(logits_everywhere(self.reference, batch), batch)
         for place, k in enumerate(rows):
             inner = int(batch.mask[place].sum()) - 1
-            found[place, :inner] = correct_echo(found[place, :inner], batch.labels[place, :inner], self.table[k].floor)
+            found[place, :inner] = correct_leakage(
+                found[place, :inner], batch.labels[place, :inner], self.table[k].floor
+            )
         return found

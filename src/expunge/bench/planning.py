@@ -42,12 +42,13 @@ CASES = (
     Case("twin, all blocks", "twin", ()),
     Case("dual, all blocks", "dual", ("steps=40",)),
     Case("sequential", "sequential", ()),
-    Case("npo, all weights", "npo", ("train.which=full", "optimiser.lr=0.0001", "steps=60")),
+    Case("npo, all weights", "npo", ("train.which=full", "optimizer.lr=0.0001", "steps=60")),
 )
 
 
-def main(say: Callable[[str], None] = print, cases: tuple[Case, ...] = CASES, layers: int = 8,
-         width: int = 128) -> dict[str, Any]:
+def main(
+    say: Callable[[str], None] = print, cases: tuple[Case, ...] = CASES, layers: int = 8, width: int = 128
+) -> dict[str, Any]:
     """Estimated, real and their ratio for the seconds (all, and of the steps) and bytes.
 
     `within` says whether every ratio of all seconds and of memory lies in [0.5, 2]. `RunFailed` off Linux.
@@ -59,37 +60,54 @@ def main(say: Callable[[str], None] = print, cases: tuple[Case, ...] = CASES, la
         for case in cases:
             words = [str(folder), case.recipe, *case.sets]
             said, real = _child("plan", words), _child("run", words)
-            found[case.name] = {key: {"estimated": said[key], "real": real[key], "ratio": said[key] / real[key]}
-                                for key in KEYS}
+            found[case.name] = {
+                key: {"estimated": said[key], "real": real[key], "ratio": said[key] / real[key]} for key in KEYS
+            }
             ratios = ", ".join(f"{key} {v['ratio']:.2f}" for key, v in found[case.name].items())
-            say(f"{case.name}: estimates are {ratios} of what happened (planned in {said['took']:.1f} s, "
-                f"slowed {said['slowdown']:.1f} times by others)")
+            say(
+                f"{case.name}: estimates are {ratios} of what happened (planned in {said['took']:.1f} s, "
+                f"slowed {said['slowdown']:.1f} times by others)"
+            )
     all_ratios = [row[key]["ratio"] for row in found.values() for key in ("seconds", "memory")]
-    return {"cases": found, "least": min(all_ratios), "most": max(all_ratios),
-            "within": min(all_ratios) >= LEAST and max(all_ratios) <= MOST, "table": table(found)}
+    return {
+        "cases": found,
+        "least": min(all_ratios),
+        "most": max(all_ratios),
+        "within": min(all_ratios) >= LEAST and max(all_ratios) <= MOST,
+        "table": table(found),
+    }
 
 
 def table(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
     """The result as text, one line per case."""
-    rows = [[name, *(f"{row[key][which] / unit:.{places}f}" for key, unit, places in (
-        ("seconds", 1, 1), ("steps", 1, 1), ("memory", 2**20, 0)) for which in ("estimated", "real")),
-        *(f"{row[key]['ratio']:.2f}" for key in KEYS)] for name, row in found.items()]
+    rows = [
+        [
+            name,
+            *(
+                f"{row[key][which] / unit:.{places}f}"
+                for key, unit, places in (("seconds", 1, 1), ("steps", 1, 1), ("memory", 2**20, 0))
+                for which in ("estimated", "real")
+            ),
+            *(f"{row[key]['ratio']:.2f}" for key in KEYS),
+        ]
+        for name, row in found.items()
+    ]
     heads = ("case", "s", "real", "s of steps", "real", "MiB", "real", "ratio of s", "of steps", "of MiB")
     return plain(heads, rows)
 
 
 def prepare(folder: Path, layers: int, width: int) -> None:
     """The tiny hospital and a model of random weights."""
-    from expunge.models.language_model import wrap
+    from expunge.models.language_model import from_parts
     from expunge.models.tiny import TinyConfig, build, texts_of, train_tokenizer
-    from expunge.worlds.hospital import Hospital
+    from expunge.synthetic.hospital.hospital import Hospital
 
     corpus = Hospital.preset("tiny", seed=1).corpus()
     corpus.save(folder / "records.jsonl")
     tokenizer = train_tokenizer(texts_of(corpus.trained))
     module = build(TinyConfig(layers=layers, width=width), tokenizer, 1)
     (folder / "model").mkdir()
-    wrap(module, tokenizer, "bench").save(folder / "model")
+    from_parts(module, tokenizer, "bench").save(folder / "model")
 
 
 def _child(what: str, words: list[str]) -> dict[str, float]:
@@ -106,19 +124,25 @@ def measure(what: str, folder: Path, name: str, sets: list[str]) -> dict[str, fl
     recipe = Recipe.load(name, sets)
     split = Scope.parse(SUBJECT).resolve(Corpus.load(folder / "records.jsonl"), seed=recipe.seed)
     if what == "plan":
-        from expunge.engine.forecast import forecast
+        from expunge.engine.estimate.estimate_run import estimate_run
 
         began = time.perf_counter()
-        (row, *_), _ = forecast(folder / "model", split, recipe)
-        return {"seconds": row.seconds, "steps": row.stepping, "memory": row.memory.peak, "slowdown": row.slowdown,
-                "took": time.perf_counter() - began}
+        (row, *_), _ = estimate_run(folder / "model", split, recipe)
+        return {
+            "seconds": row.seconds,
+            "steps": row.stepping,
+            "memory": row.memory.peak,
+            "slowdown": row.slowdown,
+            "took": time.perf_counter() - began,
+        }
+    from expunge._io import read_json
     from expunge.engine.unlearn import unlearn
-    from expunge.files import read_json
 
     seconds: list[float] = []
     with tempfile.TemporaryDirectory(prefix="expunge-planning-") as out:
-        run = unlearn(folder / "model", split, recipe, Path(out) / "run",
-                      on_step=lambda event, _: seconds.append(event.seconds))
+        run = unlearn(
+            folder / "model", split, recipe, Path(out) / "run", on_step=lambda event, _: seconds.append(event.seconds)
+        )
         return {"seconds": read_json(run / "run.json")["seconds"], "steps": sum(seconds), "memory": resident()[0]}
 
 

@@ -21,17 +21,17 @@ from expunge.bench.step import chosen, model
 from expunge.bench.step_ceiling import spread
 from expunge.bench.step_rows import Lengths, made, word_tokenizer
 from expunge.engine.loop import Event, Loop
-from expunge.engine.optimiser import Optimiser
-from expunge.engine.private.settings import Privacy
+from expunge.engine.optimizer import OptimizerConfig
 from expunge.engine.recipe import BatchSize, Recipe
 from expunge.errors import RunFailed
-from expunge.models.adapters import Train, prepare
-from expunge.models.language_model import LanguageModel, wrap
+from expunge.models.adapters import TrainableConfig, prepare
+from expunge.models.language_model import LanguageModel, from_parts
 from expunge.models.threads import set_threads
 from expunge.models.tiny import TinyConfig, build
+from expunge.privacy.config import PrivacyConfig
 
 HEADS = ("case", "least", "median", "most", "private (s)", "plain (s)")
-UNFELT = Privacy(noise=1e-15, clip=1e6, unit="record", forget_rate=1.0, retain_rate=1.0, seed=0)
+UNFELT = PrivacyConfig(noise=1e-15, clip=1e6, unit="record", forget_rate=1.0, retain_rate=1.0, seed=0)
 STEPS = 4  # of a run; the first one warms up
 AGREE = 1e-3  # relative difference of the two gradients' norms
 
@@ -56,15 +56,20 @@ class Pairs:
     def __init__(self, case: Case) -> None:
         self.case = case
         tokenizer = word_tokenizer(case.model.vocabulary)
-        self.base: LanguageModel = wrap(build(case.model, tokenizer, 1), tokenizer, "bench")
+        self.base: LanguageModel = from_parts(build(case.model, tokenizer, 1), tokenizer, "bench")
         self.forget, self.retain = (made(case.rows, case.model.vocabulary, side) for side in ("forget", "retain"))
 
-    def seconds(self, privacy: Privacy | None) -> tuple[float, list[float]]:
+    def seconds(self, privacy: PrivacyConfig | None) -> tuple[float, list[float]]:
         """Median seconds of a step, and the norm of every step's gradient."""
         count = len(self.case.rows)
-        recipe = Recipe(method=self.case.method, steps=STEPS, batch=BatchSize(forget=count, retain=count),
-                        train=Train(layers=self.case.top), privacy=privacy,
-                        optimiser=Optimiser(lr=1e-4, clip_norm=None, schedule="constant"))
+        recipe = Recipe(
+            method=self.case.method,
+            steps=STEPS,
+            batch=BatchSize(forget=count, retain=count),
+            train=TrainableConfig(layers=self.case.top),
+            privacy=privacy,
+            optimizer=OptimizerConfig(lr=1e-4, clip_norm=None, schedule="constant"),
+        )
         lm = self.base.with_module(prepare(copy.deepcopy(self.base.module), recipe.train, 1))
         loop = Loop(lm, recipe, self.forget, self.retain)
         norms: list[float] = []
@@ -89,14 +94,22 @@ class Pairs:
                 plain.append(other)
                 say(f"{self.case.name}, pair {number}: the private step takes {ours / other:.2f} times as long")
         if not off < AGREE:
-            raise RunFailed(self.case.name, f"the two steps' gradients differ by a share of {off:.2g}",
-                            "their times cannot be compared")
-        return {"ratio": spread([a / b for a, b in zip(private, plain, strict=True)]), "difference": off,
-                "seconds": {"private": statistics.median(private), "plain": statistics.median(plain)}, "pairs": pairs}
+            raise RunFailed(
+                self.case.name,
+                f"the two steps' gradients differ by a share of {off:.2g}",
+                "their times cannot be compared",
+            )
+        return {
+            "ratio": spread([a / b for a, b in zip(private, plain, strict=True)]),
+            "difference": off,
+            "seconds": {"private": statistics.median(private), "plain": statistics.median(plain)},
+            "pairs": pairs,
+        }
 
 
-def main(*, pairs: int = 5, names: str = "", cases: Sequence[Case] = CASES, say: Callable[[str], None] = print,
-         ) -> dict[str, Any]:
+def main(
+    *, pairs: int = 5, names: str = "", cases: Sequence[Case] = CASES, say: Callable[[str], None] = print
+) -> dict[str, Any]:
     """group → N/k → what `Pairs.run` found. names: cases to run, separated by commas; empty means all.
 
     `RunFailed` if the two steps do not find the same gradient.
@@ -112,6 +125,12 @@ def main(*, pairs: int = 5, names: str = "", cases: Sequence[Case] = CASES, say:
 
 def table(found: dict[str, Any]) -> list[list[str | float]]:
     """Rows under `HEADS`, one per case."""
-    return [[f"{group} {size}", *(round(of["ratio"][k], 2) for k in ("min", "median", "max")),
-             *(round(of["seconds"][k], 4) for k in ("private", "plain"))]
-            for group, sizes in found.items() for size, of in sizes.items()]
+    return [
+        [
+            f"{group} {size}",
+            *(round(of["ratio"][k], 2) for k in ("min", "median", "max")),
+            *(round(of["seconds"][k], 4) for k in ("private", "plain")),
+        ]
+        for group, sizes in found.items()
+        for size, of in sizes.items()
+    ]

@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from expunge._io import digest
 from expunge.bench.tune import Setting
 from expunge.corpus import Record
 from expunge.engine.recipe import Recipe
 from expunge.engine.unlearn import unlearn
-from expunge.files import digest
-from expunge.models.language_model import load, merged
+from expunge.models.language_model import load, merge_adapter
 from expunge.scope.split import Split
 
 FALLBACK = "simnpo"
@@ -36,8 +36,15 @@ def recipes(methods: Sequence[str]) -> dict[str, Recipe]:
     return {name: Recipe.load(name) for name in dict.fromkeys((*methods, FALLBACK))}
 
 
-def plan(method: str, known: Mapping[str, Recipe], forget: Sequence[Record], setting: Setting, batch: int,
-         seed: int, first: str = "") -> tuple[Stage, ...]:
+def plan(
+    method: str,
+    known: Mapping[str, Recipe],
+    forget: Sequence[Record],
+    setting: Setting,
+    batch: int,
+    seed: int,
+    first: str = "",
+) -> tuple[Stage, ...]:
     """The runs that `method` needs; `known` holds its recipe and the fallback's.
 
     first  a recipe in `known` that all of `forget` is given to before, for half of the steps
@@ -78,6 +85,6 @@ def _joined(run_folder: Path, target: Path) -> Path:
     if not target.is_dir():
         fresh = target.with_name(target.name + ".new")
         shutil.rmtree(fresh, ignore_errors=True)
-        merged(load(run_folder)).save(fresh)
+        merge_adapter(load(run_folder)).save(fresh)
         fresh.replace(target)
     return target

@@ -22,15 +22,15 @@ from expunge.bench.peers import NPO, Dual, GradDiff, NPOAlone, Peer, Twin
 from expunge.bench.step_ceiling import Work, disagreement, spread, work
 from expunge.bench.step_rows import LUME, LUME_PEOPLE, Lengths, made, word_tokenizer
 from expunge.bench.whole_job import Job
-from expunge.engine.floors import Floors
+from expunge.engine.floors import LossFloors
 from expunge.engine.loop import Event, Loop
-from expunge.engine.optimiser import Optimiser
+from expunge.engine.optimizer import OptimizerConfig
 from expunge.engine.recipe import BatchSize, Recipe, Retain
 from expunge.errors import unknown
 from expunge.methods.twin import Twin as TwinMethod
-from expunge.models.adapters import Train, prepare
-from expunge.models.batches import collate
-from expunge.models.language_model import LanguageModel, wrap
+from expunge.models.adapters import TrainableConfig, prepare
+from expunge.models.collate import collate
+from expunge.models.language_model import LanguageModel, from_parts
 from expunge.models.threads import set_threads
 from expunge.models.tiny import TinyConfig, build
 
@@ -60,6 +60,7 @@ class Case(Named):
     @property
     def batch(self) -> str:
         """What a step works on, in words."""
+
         def tokens(lengths: Lengths) -> str:
             sums = [p + a for p, a in lengths]
             answers = statistics.mean(a for _, a in lengths)
@@ -68,8 +69,10 @@ class Case(Named):
             return f"{min(sums)} to {max(sums)} tokens (mean {statistics.mean(sums):.0f}, {answers:.0f} of them answer)"
 
         kept = f" and {self.rows} retain rows of {tokens(self.retain)}" if self.retain else ""
-        return (f"{self.rows} forget rows of {tokens(self.forget)}{kept}, vocabulary {self.model.vocabulary:,}, width "
-                f"{self.model.width}, float32")
+        return (
+            f"{self.rows} forget rows of {tokens(self.forget)}{kept}, vocabulary {self.model.vocabulary:,}, width "
+            f"{self.model.width}, float32"
+        )
 
 
 def model(layers: int, vocabulary: int = 2048, width: int = 256) -> TinyConfig:
@@ -91,10 +94,14 @@ def recipe_of(case: Case, steps: int) -> Recipe:
     """Twin with the retain term of its shipped recipe, but asked about nobody who is not there (anchors)."""
     twin = case.method == "twin"
     return Recipe(
-        method=case.method, steps=steps, batch=BatchSize(forget=case.rows, retain=case.rows),
-        settings={"candidates": 1, "own_answer": False, "unsay": False} if twin else {},
+        method=case.method,
+        steps=steps,
+        batch=BatchSize(forget=case.rows, retain=case.rows),
+        settings={"candidates": 1, "own_answer": False, "mask_unknown_tokens": False} if twin else {},
         retain=(Retain(loss="kl", weight=12.0) if twin else Retain()) if case.retain else Retain(loss="none"),
-        train=Train(layers=case.top), optimiser=Optimiser(lr=LR, clip_norm=None, schedule="constant"))
+        train=TrainableConfig(layers=case.top),
+        optimizer=OptimizerConfig(lr=LR, clip_norm=None, schedule="constant"),
+    )
 
 
 def peer_of(case: Case, recipe: Recipe, module: Any, original: Any, loop: Loop) -> Peer:
@@ -109,8 +116,15 @@ def peer_of(case: Case, recipe: Recipe, module: Any, original: Any, loop: Loop) 
         return Dual.of(module, original, LR, watched=case.model.layers - case.top)
     method = recipe.build_method()
     assert isinstance(method, TwinMethod)
-    return Twin.of(module, original, LR, retain_weight=recipe.retain.weight, lam_h=method.lam_h,
-                   table=loop.table.rows, floors=Floors.of(loop.table.rows, method.least_floor, torch.device("cpu")))
+    return Twin.of(
+        module,
+        original,
+        LR,
+        retain_weight=recipe.retain.weight,
+        floor_weight=method.floor_weight,
+        table=loop.table.rows,
+        floors=LossFloors.of(loop.table.rows, method.least_floor, torch.device("cpu")),
+    )
 
 
 class Pairs:
@@ -119,13 +133,17 @@ class Pairs:
     def __init__(self, case: Case, pairs: int) -> None:
         self.case, recipe = case, recipe_of(case, pairs + 1)
         tokenizer = word_tokenizer(case.model.vocabulary)
-        base: LanguageModel = wrap(build(case.model, tokenizer, 1), tokenizer, "bench")
+        base: LanguageModel = from_parts(build(case.model, tokenizer, 1), tokenizer, "bench")
 
         def adapted() -> LanguageModel:
             return base.with_module(prepare(copy.deepcopy(base.module), recipe.train, 1))
 
-        self.loop = Loop(adapted(), recipe, made(case.forget, case.model.vocabulary, "forget"),
-                         made(case.retain, case.model.vocabulary, "retain") if case.retain else ())
+        self.loop = Loop(
+            adapted(),
+            recipe,
+            made(case.forget, case.model.vocabulary, "forget"),
+            made(case.retain, case.model.vocabulary, "retain") if case.retain else (),
+        )
         self.peer = peer_of(case, recipe, adapted().module, base.module, self.loop)
         self.ours: list[float] = []
         self.plain: list[float] = []
@@ -137,10 +155,15 @@ class Pairs:
         self._mark = time.process_time()
         self.loop.run(lambda event: self._pair(event, say))
         ratios = [a / b for a, b in zip(self.plain[1:], self.ours[1:], strict=True)]
-        return {"ratio": spread(ratios), "ceiling": self.work.ceiling, "operations": self.work.operations,
-                "seconds": {"plain": statistics.median(self.plain[1:]), "ours": statistics.median(self.ours[1:])},
-                "loss_difference": disagreement(self.case.name, self.mine, self.theirs),
-                "batch": self.case.batch, "pairs": len(ratios)}
+        return {
+            "ratio": spread(ratios),
+            "ceiling": self.work.ceiling,
+            "operations": self.work.operations,
+            "seconds": {"plain": statistics.median(self.plain[1:]), "ours": statistics.median(self.ours[1:])},
+            "loss_difference": disagreement(self.case.name, self.mine, self.theirs),
+            "batch": self.case.batch,
+            "pairs": len(ratios),
+        }
 
     def _pair(self, event: Event, say: Callable[[str], None]) -> None:
         """After a step of ours: the peers' step on the same rows."""
@@ -154,11 +177,14 @@ class Pairs:
         self.plain.append(time.process_time() - began)
         self.mine.append((event.forget, event.retain if self.case.retain else 0.0))
         asked = [item for k in rows if (item := table.rows[k].asked) is not None]
-        self.work += work(self.case.method, self.case.model, self.case.top, forget, retain,
-                          collate(asked) if asked else None)
+        self.work += work(
+            self.case.method, self.case.model, self.case.top, forget, retain, collate(asked) if asked else None
+        )
         if step:
-            say(f"{self.case.name}, pair {step}: the plain step takes {self.plain[-1] / self.ours[-1]:.2f} times as "
-                "long")
+            say(
+                f"{self.case.name}, pair {step}: the plain step takes {self.plain[-1] / self.ours[-1]:.2f} times as "
+                "long"
+            )
         self._mark = time.process_time()
 
 
@@ -171,8 +197,15 @@ def chosen(names: str, known: Sequence[str]) -> tuple[str, ...]:
     return wanted or tuple(known)
 
 
-def main(*, pairs: int = 5, names: str = "", cases: Sequence[Case] = CASES, job: Job = Job(), jobs: int = 1,
-         say: Callable[[str], None] = print) -> dict[str, Any]:
+def main(
+    *,
+    pairs: int = 5,
+    names: str = "",
+    cases: Sequence[Case] = CASES,
+    job: Job = Job(),
+    jobs: int = 1,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
     """group → N/k → `ratio` (min, median, max over `pairs` pairs), `ceiling`, and what was measured.
 
     ceiling     passes of tokens through blocks, theirs over ours; `operations`: with all that is counted
@@ -198,6 +231,11 @@ def table(found: dict[str, Any]) -> list[list[str | float]]:
     for group, sizes in found.items():
         for size, of in sizes.items():
             numbers = (*(of["ratio"][k] for k in ("min", "median", "max")), of["ceiling"], of["operations"])
-            rows.append([f"{group} {size}", *(round(n, 2) for n in numbers),
-                         *(round(of["seconds"][k], 3) for k in ("plain", "ours"))])
+            rows.append(
+                [
+                    f"{group} {size}",
+                    *(round(n, 2) for n in numbers),
+                    *(round(of["seconds"][k], 3) for k in ("plain", "ours")),
+                ]
+            )
     return rows

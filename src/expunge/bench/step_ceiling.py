@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from expunge.errors import RunFailed
-from expunge.models.batches import Batch
+from expunge.models.collate import Batch
 from expunge.models.tiny import TinyConfig
 
 ROUNDING = 1e-3  # share by which losses may differ after all steps; one step differs by 1e-6
@@ -42,8 +42,12 @@ class Work:
     ours_more: float = 0.0
 
     def __add__(self, other: Work) -> Work:
-        return Work(self.plain + other.plain, self.ours + other.ours, self.plain_more + other.plain_more,
-                    self.ours_more + other.ours_more)
+        return Work(
+            self.plain + other.plain,
+            self.ours + other.ours,
+            self.plain_more + other.plain_more,
+            self.ours_more + other.ours_more,
+        )
 
     @property
     def ceiling(self) -> float:
@@ -54,19 +58,23 @@ class Work:
         return (self.plain + self.plain_more) / (self.ours + self.ours_more)
 
 
-def work(method: str, config: TinyConfig, top: int, forget: Batch, retain: Batch | None,
-         asked: Batch | None = None) -> Work:
-    """Of one step. asked: the twins' questions; None where the reference reads the forget rows themselves."""
+def work(
+    method: str, config: TinyConfig, top: int, forget: Batch, retain: Batch | None, asked: Batch | None = None
+) -> Work:
+    """Of one step. asked: the controls' questions; None where the reference reads the forget rows themselves."""
     blocks, head = config.layers, config.vocabulary / (13 * config.width)  # of a block: 4 H² attention and FEED_FORWARD
     on_forget, on_retain = REFERENCE[method]
     both = [batch for batch in (forget, retain) if batch]
     trained = sum(batch.input_ids.numel() for batch in both)
-    referred = (on_forget * (asked or forget).input_ids.numel()
-                + (on_retain * retain.input_ids.numel() if retain else 0))
+    referred = on_forget * (asked or forget).input_ids.numel() + (on_retain * retain.input_ids.numel() if retain else 0)
     tokens = sum(int(batch.attention_mask.sum()) for batch in both)
     answers = sum(int(batch.mask.sum()) for batch in both)
-    return Work((blocks + top) * trained + blocks * referred, 2 * top * tokens,
-                head * (2 * trained + referred), 2 * (head * answers - FEED_FORWARD * (tokens - answers)))
+    return Work(
+        (blocks + top) * trained + blocks * referred,
+        2 * top * tokens,
+        head * (2 * trained + referred),
+        2 * (head * answers - FEED_FORWARD * (tokens - answers)),
+    )
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
@@ -75,10 +83,16 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 def disagreement(name: str, ours: Sequence[tuple[float, float]], plain: Sequence[tuple[float, float]]) -> float:
     """The largest difference of two losses (forget, retain), as a share of them. `RunFailed` above rounding."""
-    shares = [abs(a - b) / max(abs(a), abs(b), 1e-2)
-              for one, other in zip(ours, plain, strict=True) for a, b in zip(one, other, strict=True)]
+    shares = [
+        abs(a - b) / max(abs(a), abs(b), 1e-2)
+        for one, other in zip(ours, plain, strict=True)
+        for a, b in zip(one, other, strict=True)
+    ]
     found = max(shares, key=lambda share: math.inf if math.isnan(share) else share)  # NaN is the worst
     if not found <= ROUNDING:
-        raise RunFailed(f"bench {name}", f"the two loops disagree: losses differ by a share of {found:.2g}",
-                        "times of different computations cannot be compared; please report this")
+        raise RunFailed(
+            f"bench {name}",
+            f"the two loops disagree: losses differ by a share of {found:.2g}",
+            "times of different computations cannot be compared; please report this",
+        )
     return found

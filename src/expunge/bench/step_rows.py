@@ -18,12 +18,57 @@ from expunge.models.tiny import EOS, PAD
 
 Lengths = Sequence[tuple[int, int]]  # tokens of prompt and answer, the end token counted
 LUME: Lengths = (
-    (10, 6), (10, 7), (11, 6), (12, 5), (11, 7), (12, 6), (9, 10), (12, 7), (10, 10), (10, 11), (16, 5), (11, 12),
-    (15, 9), (21, 5), (23, 5), (19, 11), (11, 21), (27, 6), (23, 12), (11, 27), (35, 7), (50, 6), (20, 71), (32, 66),
-    (38, 69), (209, 51), (262, 31), (240, 73), (256, 74), (284, 63), (301, 73), (337, 87))
+    (10, 6),
+    (10, 7),
+    (11, 6),
+    (12, 5),
+    (11, 7),
+    (12, 6),
+    (9, 10),
+    (12, 7),
+    (10, 10),
+    (10, 11),
+    (16, 5),
+    (11, 12),
+    (15, 9),
+    (21, 5),
+    (23, 5),
+    (19, 11),
+    (11, 21),
+    (27, 6),
+    (23, 12),
+    (11, 27),
+    (35, 7),
+    (50, 6),
+    (20, 71),
+    (32, 66),
+    (38, 69),
+    (209, 51),
+    (262, 31),
+    (240, 73),
+    (256, 74),
+    (284, 63),
+    (301, 73),
+    (337, 87),
+)
 LUME_PEOPLE: Lengths = (  # Task2, whose rows name a person
-    (10, 6), (10, 7), (11, 6), (10, 8), (12, 6), (13, 5), (12, 7), (12, 8), (10, 11), (14, 8), (10, 16), (11, 20),
-    (12, 22), (29, 53), (28, 68), (63, 40))
+    (10, 6),
+    (10, 7),
+    (11, 6),
+    (10, 8),
+    (12, 6),
+    (13, 5),
+    (12, 7),
+    (12, 8),
+    (10, 11),
+    (14, 8),
+    (10, 16),
+    (11, 20),
+    (12, 22),
+    (29, 53),
+    (28, 68),
+    (63, 40),
+)
 
 
 def word_tokenizer(vocabulary: int) -> Any:
@@ -46,6 +91,13 @@ def made(lengths: Lengths, vocabulary: int, purpose: str, named: int = 2) -> lis
     found = []
     for k, (prompt, answer) in enumerate(lengths):
         asked, said = ([f"w{word}" for word in rng.integers(2, vocabulary, count)] for count in (prompt, answer - 1))
-        found.append(Record(f"{purpose}-{k}", " ".join(asked), " ".join(said), subject=f"{purpose}-{k}",
-                            identifiers=(" ".join(asked[:named]),)))
+        found.append(
+            Record(
+                f"{purpose}-{k}",
+                " ".join(asked),
+                " ".join(said),
+                subject=f"{purpose}-{k}",
+                identifiers=(" ".join(asked[:named]),),
+            )
+        )
     return found

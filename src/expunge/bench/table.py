@@ -34,8 +34,12 @@ def plain(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Columns set side by side, the first to the left and the others to the right."""
     lines = [list(heads), *map(list, rows)]
     widths = [max(len(line[k]) for line in lines) for k in range(len(heads))]
-    return "\n".join("  ".join(cell.ljust(w) if k == 0 else cell.rjust(w)
-                               for k, (cell, w) in enumerate(zip(line, widths, strict=True))) for line in lines)
+    return "\n".join(
+        "  ".join(
+            cell.ljust(w) if k == 0 else cell.rjust(w) for k, (cell, w) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    )
 
 
 def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

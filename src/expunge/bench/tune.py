@@ -10,15 +10,17 @@ from expunge.engine.recipe import Recipe
 from expunge.errors import RunFailed
 
 KEEP = 0.95
-RULE = (f"of the settings that keep at least {KEEP:.0%} of the answer probability on retained documents never given "
-        "to the run, the one whose mean answer losses on the forgotten validation documents lie nearest to those "
-        "of documents never taught; if none keeps that much, the one that keeps most")
+RULE = (
+    f"of the settings that keep at least {KEEP:.0%} of the answer probability on retained documents never given "
+    "to the run, the one whose mean answer losses on the forgotten validation documents lie nearest to those "
+    "of documents never taught; if none keeps that much, the one that keeps most"
+)
 
 
 class Setting(BaseModel):
     """One trial: the recipe's learning rates times `lr_factor`, its retain weight times `retain_factor`.
 
-    steps   of the optimiser, in all
+    steps   of the optimizer, in all
     Where a recipe keeps nothing beside forgetting (`sequential`), the retain factor changes nothing.
     """
 
@@ -41,14 +43,20 @@ class Setting(BaseModel):
             strength = min(1.0, getattr(edit, "share", 1.0) * self.lr_factor)
             return recipe.with_sets([f"settings.share={strength:g}"]) if hasattr(edit, "share") else recipe
         total = max(1, round(self.steps * share))
-        lr = recipe.optimiser.lr * self.lr_factor
+        lr = recipe.optimizer.lr * self.lr_factor
         parts = [max(1, round(total * p.steps / recipe.total_steps)) for p in recipe.phases]
-        phases = tuple(p.model_copy(update={"steps": n, "lr": None if p.lr is None else p.lr * self.lr_factor})
-                       for p, n in zip(recipe.phases, parts, strict=True))
-        return recipe.model_copy(update={"steps": total, "phases": phases,
-                                         "retain": recipe.retain.model_copy(
-                                             update={"weight": recipe.retain.weight * self.retain_factor}),
-                                         "optimiser": recipe.optimiser.model_copy(update={"lr": lr})})
+        phases = tuple(
+            p.model_copy(update={"steps": n, "lr": None if p.lr is None else p.lr * self.lr_factor})
+            for p, n in zip(recipe.phases, parts, strict=True)
+        )
+        return recipe.model_copy(
+            update={
+                "steps": total,
+                "phases": phases,
+                "retain": recipe.retain.model_copy(update={"weight": recipe.retain.weight * self.retain_factor}),
+                "optimizer": recipe.optimizer.model_copy(update={"lr": lr}),
+            }
+        )
 
 
 class Trial(BaseModel):

@@ -19,14 +19,14 @@ from expunge.bench.peers import NPO
 from expunge.bench.step_ceiling import Work, disagreement, spread, work
 from expunge.corpus import Record
 from expunge.engine.loop import Event, Loop
-from expunge.engine.optimiser import rate
+from expunge.engine.optimizer import lr_factor
 from expunge.engine.recipe import Recipe
 from expunge.models.adapters import prepare
-from expunge.models.batches import collate
-from expunge.models.language_model import LanguageModel, wrap
+from expunge.models.collate import collate
+from expunge.models.language_model import LanguageModel, from_parts
 from expunge.models.tiny import TinyConfig, build, texts_of, train_tokenizer
 from expunge.scope import Scope
-from expunge.worlds.hospital import Hospital
+from expunge.synthetic.hospital.hospital import Hospital
 
 SEED = 42
 Losses = list[tuple[float, float]]
@@ -55,7 +55,7 @@ class Job(Named):
         corpus = world.corpus()
         split = Scope.parse(target).resolve(corpus, seed=SEED)
         tokenizer = train_tokenizer(texts_of(corpus.trained), self.model.vocabulary)
-        self.base: LanguageModel = wrap(build(self.model, tokenizer, SEED), tokenizer, "bench")
+        self.base: LanguageModel = from_parts(build(self.model, tokenizer, SEED), tokenizer, "bench")
         seconds: list[tuple[float, float]] = []
         for pair in range(pairs):
             loop, mine, ours = self._ours(split.forget, split.retain)
@@ -64,14 +64,20 @@ class Job(Named):
             say(f"{self.name}, pair {pair + 1} of {pairs}: the plain job takes {plain / ours:.2f} times as long")
         counted = self._work(loop)
         steps, batch = self.recipe.total_steps, self.recipe.batch
-        return {"ratio": spread([a / b for a, b in seconds]), "ceiling": counted.ceiling,
-                "operations": counted.operations,
-                "seconds": {"plain": statistics.median(a for a, _ in seconds),
-                            "ours": statistics.median(b for _, b in seconds)},
-                "loss_difference": disagreement(self.name, mine, theirs), "pairs": pairs,
-                "batch": f"{steps} steps of {batch.forget} forget rows and {batch.retain} retain rows of a hospital "
-                         f"({len(split.forget)} records to forget, {len(split.retain)} that may be kept), vocabulary "
-                         f"{len(tokenizer):,}, width {self.model.width}, float32; caches counted"}
+        return {
+            "ratio": spread([a / b for a, b in seconds]),
+            "ceiling": counted.ceiling,
+            "operations": counted.operations,
+            "seconds": {
+                "plain": statistics.median(a for a, _ in seconds),
+                "ours": statistics.median(b for _, b in seconds),
+            },
+            "loss_difference": disagreement(self.name, mine, theirs),
+            "pairs": pairs,
+            "batch": f"{steps} steps of {batch.forget} forget rows and {batch.retain} retain rows of a hospital "
+            f"({len(split.forget)} records to forget, {len(split.retain)} that may be kept), vocabulary "
+            f"{len(tokenizer):,}, width {self.model.width}, float32; caches counted",
+        }
 
     def _adapted(self) -> LanguageModel:
         return self.base.with_module(prepare(copy.deepcopy(self.base.module), self.recipe.train, SEED))
@@ -85,18 +91,19 @@ class Job(Named):
         return loop, [(e.forget, e.retain) for e in events], time.process_time() - began
 
     def _plain(self, loop: Loop, records: Sequence[Record]) -> tuple[Losses, float]:
-        lm, settings, steps = self._adapted(), self.recipe.optimiser, self.recipe.total_steps
+        lm, settings, steps = self._adapted(), self.recipe.optimizer, self.recipe.total_steps
         table = loop.table
         losses: Losses = []
         began = time.process_time()
         items = {item.id: item for item in lm.template.encode_all(records)}
         peer = NPO.of(lm.module, self.base.module, settings.lr, clip_norm=settings.clip_norm)
         for step in range(steps):
-            for group in peer.optimiser.param_groups:
-                group["lr"] = settings.lr * rate(settings.schedule, settings.warmup, step, steps)
+            for group in peer.optimizer.param_groups:
+                group["lr"] = settings.lr * lr_factor(settings.schedule, settings.warmup, step, steps)
             rows = table.forget_batch(step)
-            forget, retain = (collate([items[table.items[k].id] for k in part])
-                              for part in (rows, table.retain_batch(step)))
+            forget, retain = (
+                collate([items[table.items[k].id] for k in part]) for part in (rows, table.retain_batch(step))
+            )
             losses.append(peer.step(rows, forget, retain))
         return losses, time.process_time() - began
 
@@ -104,8 +111,9 @@ class Job(Named):
         """Of the whole job: the steps, the states below the blocks that train, the reference of the forget rows."""
         table, counted = loop.table, Work()
         for step in range(self.recipe.total_steps):
-            forget, retain = (collate([table.items[k] for k in part])
-                              for part in (table.forget_batch(step), table.retain_batch(step)))
+            forget, retain = (
+                collate([table.items[k] for k in part]) for part in (table.forget_batch(step), table.retain_batch(step))
+            )
             counted += work(self.method, self.model, self.top, forget, retain)
-        tokens, asked = (sum(item.length for item in items) for items in (table.items, table.items[:len(table.rows)]))
+        tokens, asked = (sum(item.length for item in items) for items in (table.items, table.items[: len(table.rows)]))
         return counted + Work(ours=(self.model.layers - self.top) * tokens + self.model.layers * asked)

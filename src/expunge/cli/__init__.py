@@ -12,6 +12,6 @@ from collections.abc import Sequence
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line (default: the process's own) and return its exit code; never raises for user errors."""
     from expunge.cli.app import app
-    from expunge.cli.shell import run
+    from expunge.cli.runner import run
 
     return run(app, list(sys.argv[1:] if argv is None else argv))

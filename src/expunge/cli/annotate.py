@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from expunge.cli.answer import Answer, Marked, Table
 from expunge.cli.options import Loader, Mapping
-from expunge.cli.watch import Watch
+from expunge.cli.progress import Progress
+from expunge.cli.result import CommandResult, HighlightedText, ResultTable
 from expunge.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,14 +33,14 @@ def annotate(
     html: Annotated[Path | None, typer.Option(help="Also write what is shown as an HTML page.")] = None,
     loader: Loader = None,
     map_: Mapping = None,
-) -> Answer:
+) -> CommandResult:
     """Colour the concepts of a text or of records by level, and count them."""
+    from expunge._io import write_atomic
     from expunge.concepts.annotate import STOP, Annotator
-    from expunge.concepts.coloured import Tally, legend, page
     from expunge.concepts.dictionary import Dictionary
-    from expunge.concepts.stop import read_stop
-    from expunge.corpus.loaders.source import require_file
-    from expunge.files import write_atomic
+    from expunge.concepts.highlight import Tally, legend, page
+    from expunge.concepts.stopwords import read_stop
+    from expunge.corpus.loaders.text_source import require_file
 
     require_file(source)
     if html and html.is_dir():
@@ -60,17 +60,30 @@ def annotate(
     if html:
         write_atomic(html, page(source.name, shown, counts))
     found: dict[str, Any] = {
-        "file": source, "dictionary": dictionary, "names": len(annotator), "share": counts.share, **asdict(counts),
-        "html": html, "shown": [{"name": name, "text": text, "spans": [span.as_row() for span in spans]}
-                                for name, text, spans in shown]}
+        "file": source,
+        "dictionary": dictionary,
+        "names": len(annotator),
+        "share": counts.share,
+        **asdict(counts),
+        "html": html,
+        "shown": [
+            {"name": name, "text": text, "spans": [span.as_row() for span in spans]} for name, text, spans in shown
+        ],
+    }
     rest = [f"… and {counts.texts - len(shown):,} more texts"] if counts.texts > len(shown) else []
     contexts = "".join(f", {n:,} {name}" for name, n in counts.contexts.items())
-    return Answer(found, (
-        *([Marked("marks: [level context:words]", legend)] if shown else []),
-        *(_marked(*each) for each in shown), *rest, Table(("level", "mentions"), list(counts.levels.items())),
-        f"{counts.with_concept:,} of {counts.texts:,} texts ({counts.share:.1%}) name a concept: {counts.spans:,} "
-        f"mentions of {counts.concepts:,} concepts, {counts.negated:,} negated{contexts}",
-        *([f"page: {html}"] if html else [])))
+    return CommandResult(
+        found,
+        (
+            *([HighlightedText("marks: [level context:words]", legend)] if shown else []),
+            *(_marked(*each) for each in shown),
+            *rest,
+            ResultTable(("level", "mentions"), list(counts.levels.items())),
+            f"{counts.with_concept:,} of {counts.texts:,} texts ({counts.share:.1%}) name a concept: {counts.spans:,} "
+            f"mentions of {counts.concepts:,} concepts, {counts.negated:,} negated{contexts}",
+            *([f"page: {html}"] if html else []),
+        ),
+    )
 
 
 def texts(source: Path, loader: str | None = None, mapping: Path | None = None) -> Iterator[tuple[str, str]]:
@@ -86,7 +99,7 @@ def texts(source: Path, loader: str | None = None, mapping: Path | None = None) 
 
 
 def _records(corpus: Corpus) -> Iterator[tuple[str, str]]:
-    with Watch().bar("annotate") as tick:
+    with Progress().bar("annotate") as tick:
         for k, record in enumerate(corpus, 1):
             yield record.id, f"{record.prompt}\n\n{record.answer}" if record.prompt else record.answer
             if k % EVERY == 0:
@@ -94,8 +107,8 @@ def _records(corpus: Corpus) -> Iterator[tuple[str, str]]:
 
 
 def _paragraphs(source: Path) -> Iterator[tuple[str, str]]:
-    from expunge.corpus.loaders.fields import MAX_TEXT
-    from expunge.corpus.loaders.source import lines
+    from expunge.corpus.loaders.field_types import MAX_TEXT
+    from expunge.corpus.loaders.text_source import lines
 
     kept: list[str] = []
     size = first = 0
@@ -105,8 +118,11 @@ def _paragraphs(source: Path) -> Iterator[tuple[str, str]]:
             kept.append(line)
             size += len(line)
             if size > MAX_TEXT:
-                raise InputError(f"{source}:{first}", f"the paragraph is longer than {MAX_TEXT:,} characters",
-                                 "part it with blank lines")
+                raise InputError(
+                    f"{source}:{first}",
+                    f"the paragraph is longer than {MAX_TEXT:,} characters",
+                    "part it with blank lines",
+                )
         elif kept:
             yield f"line {first}", "".join(kept).rstrip()
             kept, size = [], 0
@@ -116,8 +132,9 @@ def _paragraphs(source: Path) -> Iterator[tuple[str, str]]:
         raise InputError(str(source), "holds no text", "give a file with at least one word")
 
 
-def _marked(name: str, text: str, spans: tuple[Span, ...]) -> Marked:
-    from expunge.concepts.coloured import plain, rich_text, visible
+def _marked(name: str, text: str, spans: tuple[Span, ...]) -> HighlightedText:
+    from expunge.concepts.highlight import plain, rich_text, visible
 
-    return Marked(f"{visible(name)}: {plain(text, spans)}",
-                  lambda: rich_text(f"{name}: ", ()).append(rich_text(text, spans)))
+    return HighlightedText(
+        f"{visible(name)}: {plain(text, spans)}", lambda: rich_text(f"{name}: ", ()).append(rich_text(text, spans))
+    )

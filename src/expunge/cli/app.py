@@ -13,15 +13,15 @@ from expunge.cli.bench import annotator, evaluation, growth, lume, memory, plann
 from expunge.cli.bench_concepts import SUITES, suite
 from expunge.cli.concepts import build, levels
 from expunge.cli.data import export, identifiers
+from expunge.cli.data_generate import generate
 from expunge.cli.demo import demo
 from expunge.cli.doctor import doctor
-from expunge.cli.listing import listing
-from expunge.cli.memorise import memorise
+from expunge.cli.estimate import estimate
+from expunge.cli.list_registry import listing
 from expunge.cli.options import add
-from expunge.cli.plan import plan
 from expunge.cli.report import report
+from expunge.cli.train import train
 from expunge.cli.unlearn import unlearn
-from expunge.cli.world import world
 
 app = typer.Typer(add_completion=False)
 data = typer.Typer(help="Look at records, write them in other layouts.")
@@ -48,9 +48,8 @@ def root(
 
 
 add(app, "demo", demo)
-add(app, "world", world)
-add(app, "memorise", memorise)
-add(app, "plan", plan)
+add(app, "train", train)
+add(app, "estimate", estimate)
 add(app, "unlearn", unlearn)
 add(app, "audit", audit)
 app.add_typer(attack, name="attack")
@@ -59,6 +58,7 @@ add(app, "report", report)
 add(app, "list", listing)
 add(app, "doctor", doctor)
 app.add_typer(data, name="data")
+add(data, "generate", generate)
 add(data, "identifiers", identifiers)
 add(data, "export", export)
 app.add_typer(concepts, name="concepts")

@@ -8,18 +8,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from expunge.cli.answer import Answer, Table
 from expunge.cli.audit import same_split, split_seed
 from expunge.cli.options import Data, Loader, Mapping, ScopeText
-from expunge.cli.watch import Tick, Watch
+from expunge.cli.progress import Progress, ProgressCallback
+from expunge.cli.result import CommandResult, ResultTable
 from expunge.errors import InputError
 
 if TYPE_CHECKING:
     from expunge.audit.reconstruction import Comparison
     from expunge.audit.statistics import Interval
 
-COLUMNS = {"first of all": "top1", "rank": "rank", "exact": "exact", "gain": "gain",
-           "true - wrong": "true - wrong branch"}
+COLUMNS = {
+    "first of all": "top1",
+    "rank": "rank",
+    "exact": "exact",
+    "gain": "gain",
+    "true - wrong": "true - wrong branch",
+}
 
 
 def reconstruct(
@@ -32,14 +37,14 @@ def reconstruct(
     candidates: Annotated[int, typer.Option(help="Wrong answers beside the true one, at least 7.")] = 19,
     out: Annotated[Path | None, typer.Option("--out", help="JSON file for all numbers.")] = None,
     policy: Annotated[Path | None, typer.Option(help="YAML policy; the shipped one if not given.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the untouched records; the run knows its own.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the retain_heldout records; the run knows its own.")] = None,
     loader: Loader = None,
     map_: Mapping = None,
-) -> Answer:
+) -> CommandResult:
     """Tell where the forgotten stood, level by level, and see which answers come back."""
     if out is not None and out.is_dir():
         raise InputError(str(out), "is a folder", "name a file in it, for example reconstruction.json")
-    from expunge.audit.attacks.reconstruction import KEY, twins_of
+    from expunge.audit.checks.reconstruction_check import KEY, controls_of
     from expunge.audit.policy import Policy
     from expunge.audit.reconstruction import Reconstruction, compare, prepare
     from expunge.audit.reconstruction import reconstruct as run
@@ -59,10 +64,12 @@ def reconstruct(
     first = rules.attack_seeds[0]
     setup = prepare(split, seed=first, candidates=candidates, levels=level or ())
     turns = [(role, source, setup) for role, source in sources.items()]
-    if not retrained and (twins := twins_of(split)):
-        turns.append(("twins", unlearned, prepare(split, twins, seed=first, candidates=candidates, levels=level or ())))
+    if not retrained and (controls := controls_of(split)):
+        turns.append(
+            ("controls", unlearned, prepare(split, controls, seed=first, candidates=candidates, levels=level or ()))
+        )
     results: dict[str, Reconstruction] = {}
-    with Watch().bar("reconstructing") as tick:
+    with Progress().bar("reconstructing") as tick:
         for k, (role, source, asked) in enumerate(turns):
             lm = load(source, template=template_of(Path(unlearned)))
             results[role] = run(lm, asked, _part(tick, k, len(turns), f"asking {role}"))
@@ -70,29 +77,39 @@ def reconstruct(
     found = compare(results, rules.bootstrap, margin=rule.margin if rule else 0.05, known_margin=rules.known_margin)
     told = {"scope": scope, "facts": len(setup.facts), **found.as_json()}
     if out:
-        from expunge.files import write_json
+        from expunge._io import write_json
 
         write_json(out, told | {"models": {role: r.as_json() for role, r in results.items()}})
-    return Answer(told, tuple(_parts(found, len(setup.facts), out)), 0 if found.status == "passed" else 3)
+    return CommandResult(told, tuple(_parts(found, len(setup.facts), out)), 0 if found.status == "passed" else 3)
 
 
-def _part(tick: Tick, k: int, of: int, note: str) -> Callable[[float], None]:
+def _part(tick: ProgressCallback, k: int, of: int, note: str) -> Callable[[float], None]:
     """Progress of the k-th of several equal pieces of work."""
     return lambda done: tick((k + done) / of, note)
 
 
-def _parts(found: Comparison, facts: int, out: Path | None) -> Iterator[str | Table]:
+def _parts(found: Comparison, facts: int, out: Path | None) -> Iterator[str | ResultTable]:
     rows: list[list[Any]] = []
     for vector in dict.fromkeys(r.vector for r in found.rows):
         for level, name in enumerate(found.levels):
-            rows += [[name, "" if vector == "true" else vector, r.model, r.scores["top1"].n_records,
-                      *(_cell(r.scores.get(key)) for key in COLUMNS.values())]
-                     for r in found.rows if (r.level, r.vector) == (level, vector)]
-    yield Table(("context up to", "instead", "model", "n", *COLUMNS), rows)
+            rows += [
+                [
+                    name,
+                    "" if vector == "true" else vector,
+                    r.model,
+                    r.scores["top1"].n_records,
+                    *(_cell(r.scores.get(key)) for key in COLUMNS.values()),
+                ]
+                for r in found.rows
+                if (r.level, r.vector) == (level, vector)
+            ]
+    yield ResultTable(("context up to", "instead", "model", "n", *COLUMNS), rows)
     if left_out := "; ".join(f"{n} {what}" for what, n in found.left_out.items()):
         yield f"left out: {left_out}"
-    yield (f"{facts} facts; by chance the true answer comes first in a share of {found.chance:.3f}, and its rank is .5 "
-           "(1: first, 0: last)")
+    yield (
+        f"{facts} facts; by chance the true answer comes first in a share of {found.chance:.3f}, and its rank is .5 "
+        "(1: first, 0: last)"
+    )
     yield f"{found.status.replace('_', ' ').capitalize()}: {found.reason}"
     if out:
         yield f"numbers written to {out}"

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from expunge.cli.answer import Answer, Table
 from expunge.cli.options import Data, Folder, Loader, Mapping, ScopeText
-from expunge.cli.watch import Watch
+from expunge.cli.progress import Progress
+from expunge.cli.result import CommandResult, ResultTable
 from expunge.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ def audit(
     out: Folder,
     retrained: Annotated[str | None, typer.Option(help="Model that never knew: the reference.")] = None,
     policy: Annotated[Path | None, typer.Option(help="YAML policy; the shipped one if not given.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the untouched records; the run knows its own.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the retain_heldout records; the run knows its own.")] = None,
     loader: Loader = None,
     map_: Mapping = None,
-) -> Answer:
+) -> CommandResult:
     """Say whether a model has forgotten, by a policy that was fixed before."""
     from expunge.audit.policy import Policy
     from expunge.audit.run import audit as run
@@ -38,20 +38,42 @@ def audit(
     split = Scope.parse(scope).resolve(Corpus.load(data, loader, map_), seed=split_seed(unlearned, seed))
     same_split(unlearned, split)
     free(out, unlearned, split)
-    with Watch().bar("auditing") as tick:
-        found = run(original, unlearned, split, out, retrained=retrained, policy=rules,
-                    on_progress=lambda phrase, done: tick(done, phrase))
-    rows = [(e.key, e.status.replace("_", " "), e.estimate, e.reference.estimate if e.reference else None, e.reason)
-            for e in found.entries if e.status != "not_applicable"]
-    data_out = {**found.data["verdict"], "verdict": found.verdict.status, "out": found.path, "reference":
-                found.data["reference"], "split": found.data["split"], "entries": found.data["entries"]}
-    return Answer(data_out, (
-        Table(("check", "status", "estimate", "reference", "why"), rows), found.verdict.sentence,
-        f"audit written to {found.path}"), found.verdict.exit_code)
+    with Progress().bar("auditing") as tick:
+        found = run(
+            original,
+            unlearned,
+            split,
+            out,
+            retrained=retrained,
+            policy=rules,
+            on_progress=lambda phrase, done: tick(done, phrase),
+        )
+    rows = [
+        (e.key, e.status.replace("_", " "), e.estimate, e.reference.estimate if e.reference else None, e.reason)
+        for e in found.entries
+        if e.status != "not_applicable"
+    ]
+    data_out = {
+        **found.data["verdict"],
+        "verdict": found.verdict.status,
+        "out": found.path,
+        "reference": found.data["reference"],
+        "split": found.data["split"],
+        "entries": found.data["entries"],
+    }
+    return CommandResult(
+        data_out,
+        (
+            ResultTable(("check", "status", "estimate", "reference", "why"), rows),
+            found.verdict.sentence,
+            f"audit written to {found.path}",
+        ),
+        found.verdict.exit_code,
+    )
 
 
 def split_seed(unlearned: str, seed: int | None) -> int:
-    """The seed that chose the untouched records: as told, or as the run's recipe says."""
+    """The seed that chose the retain_heldout records: as told, or as the run's recipe says."""
     recipe = Path(unlearned) / "recipe.yaml"
     if seed is not None:
         return seed
@@ -63,11 +85,14 @@ def split_seed(unlearned: str, seed: int | None) -> int:
 
 
 def same_split(unlearned: str, split: Split) -> None:
-    """`InputError` if the run was made with another split: its untouched records might have been trained on."""
+    """`InputError` if the run was made with another split: its retain_heldout records might have been trained on."""
     about = _read(Path(unlearned) / "run.json")
     if about and about.get("identity", {}).get("split") != split.digest:
-        raise InputError(unlearned, "was unlearned with other records, another scope or another seed",
-                         f"give the --data of that run, --scope \"{about.get('scope')}\", and no --seed")
+        raise InputError(
+            unlearned,
+            "was unlearned with other records, another scope or another seed",
+            f'give the --data of that run, --scope "{about.get("scope")}", and no --seed',
+        )
 
 
 def free(out: Path, unlearned: str, split: Split) -> None:
@@ -79,13 +104,14 @@ def free(out: Path, unlearned: str, split: Split) -> None:
     before = _read(out / "audit.json")
     if not before:
         raise InputError(str(out), "is not empty and holds no audit", "choose a new folder")
-    if (before.get("split_digest") != split.digest
-            or before.get("models", {}).get("unlearned", {}).get("digest") != model_digest(unlearned)):
+    if before.get("split_digest") != split.digest or before.get("models", {}).get("unlearned", {}).get(
+        "digest"
+    ) != model_digest(unlearned):
         raise InputError(str(out), "holds the audit of another model or scope", "choose another folder")
 
 
 def _read(path: Path) -> dict[str, Any]:
-    from expunge.files import read_json
+    from expunge._io import read_json
 
     found: dict[str, Any] = read_json(path) if path.is_file() else {}
     return found

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from expunge.cli.answer import Answer
 from expunge.cli.bench import numbers
-from expunge.cli.watch import Watch
+from expunge.cli.progress import Progress
+from expunge.cli.result import CommandResult
 
 SUITES = {  # name of the command (and, with underscores, of its module) → first line of its help
     "dual-ablation": "Compare the dual strategy, its parts and the baselines.",
@@ -31,8 +31,9 @@ Out = Annotated[Path | None, typer.Option("--out", help="Folder for models, runs
 Seeds = Annotated[str | None, typer.Option("--seeds", help="For example 42,43; else those of the preset.")]
 Only = Annotated[str, typer.Option("--rows", help="Only these rows, for example full,npo.")]
 Processes = Annotated[int | None, typer.Option("--workers", help="Processes; else as many as cores are free.")]
-Results = Annotated[Path | None, typer.Option("--results", help="Page to write the section into, or folder for the "
-                                                                "page.")]
+Results = Annotated[
+    Path | None, typer.Option("--results", help="Page to write the section into, or folder for the page.")
+]
 Data = Annotated[Path | None, typer.Option("--data", help="Folder of LUME as published, for its part of the page.")]
 
 
@@ -41,14 +42,28 @@ def module_of(name: str) -> str:
     return ELSEWHERE.get(name) or f"expunge.bench.concepts.{name.replace('-', '_')}"
 
 
-def suite(name: str, about: str) -> Callable[..., Answer]:
+def suite(name: str, about: str) -> Callable[..., CommandResult]:
     """The command of one suite; its module's `main` does the work."""
-    def command(preset: Size = "cpu", out: Out = None, seeds: Seeds = None, only: Only = "", workers: Processes = None,
-                results: Results = None) -> Answer:
+
+    def command(
+        preset: Size = "cpu",
+        out: Out = None,
+        seeds: Seeds = None,
+        only: Only = "",
+        workers: Processes = None,
+        results: Results = None,
+    ) -> CommandResult:
         return _answer(name, preset, out, seeds, only, workers, results)
 
-    def with_data(preset: Size = "cpu", out: Out = None, seeds: Seeds = None, only: Only = "",
-                  workers: Processes = None, results: Results = None, data: Data = None) -> Answer:
+    def with_data(
+        preset: Size = "cpu",
+        out: Out = None,
+        seeds: Seeds = None,
+        only: Only = "",
+        workers: Processes = None,
+        results: Results = None,
+        data: Data = None,
+    ) -> CommandResult:
         return _answer(name, preset, out, seeds, only, workers, results, data=data)
 
     chosen = with_data if name in WITH_DATA else command
@@ -56,11 +71,26 @@ def suite(name: str, about: str) -> Callable[..., Answer]:
     return chosen
 
 
-def _answer(name: str, preset: str, out: Path | None, seeds: str | None, only: str, workers: int | None,
-            results: Path | None, **more: Path | None) -> Answer:
+def _answer(
+    name: str,
+    preset: str,
+    out: Path | None,
+    seeds: str | None,
+    only: str,
+    workers: int | None,
+    results: Path | None,
+    **more: Path | None,
+) -> CommandResult:
     main = import_module(module_of(name)).main
     kind = name if name in ELSEWHERE else "concepts"
-    found = main(preset=preset, out=out or Path("runs") / f"bench-{kind}-{preset}",
-                 seeds=numbers(seeds) if seeds else (), only=tuple(filter(None, only.split(","))), results=results,
-                 workers=workers, say=Watch().say, **more)
-    return Answer(found, (found["table"],))
+    found = main(
+        preset=preset,
+        out=out or Path("runs") / f"bench-{kind}-{preset}",
+        seeds=numbers(seeds) if seeds else (),
+        only=tuple(filter(None, only.split(","))),
+        results=results,
+        workers=workers,
+        say=Progress().say,
+        **more,
+    )
+    return CommandResult(found, (found["table"],))

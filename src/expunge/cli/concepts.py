@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from expunge.cli.answer import Answer, Table
 from expunge.cli.options import Data, Loader, Mapping
+from expunge.cli.result import CommandResult, ResultTable
 from expunge.corpus.record import LEVELS
 from expunge.errors import InputError
 
@@ -41,7 +41,7 @@ def build(
     name_column: Annotated[str, typer.Option(help="Their column of names.")] = "name",
     concept_column: Annotated[str | None, typer.Option(help="Their column of concept ids.")] = None,
     category_column: Annotated[str | None, typer.Option(help="Their column that decides the level.")] = None,
-) -> Answer:
+) -> CommandResult:
     """Join ontologies and tables into one dictionary with levels, for `expunge concepts annotate`."""
     from expunge.concepts.hierarchy import Hierarchy
     from expunge.concepts.merge import besides, merge
@@ -49,23 +49,38 @@ def build(
     if (mesh_terms is None) != (mesh_trees is None):
         missing = "--mesh-terms" if mesh_terms is None else "--mesh-trees"
         raise InputError(missing, "is missing", "MeSH needs both tables, terms and tree numbers")
-    for option, given, needed in (("--umls-vocabulary", umls_vocabulary, umls_dir),
-                                  ("--medquad-synonyms", medquad_synonyms, medquad),
-                                  ("--concept-column", concept_column, columns),
-                                  ("--category-column", category_column, columns)):
+    for option, given, needed in (
+        ("--umls-vocabulary", umls_vocabulary, umls_dir),
+        ("--medquad-synonyms", medquad_synonyms, medquad),
+        ("--concept-column", concept_column, columns),
+        ("--category-column", category_column, columns),
+    ):
         if given and not needed:
             raise InputError(option, "has nothing to read", "name the file or folder that it is for")
     if out.is_dir():
         raise InputError(str(out), "is a folder", "name a file in it, for example dictionary.tsv")
     rules = Hierarchy.load(hierarchy)
-    sources = _Sources(mesh_terms, mesh_trees, sssom, obo, umls_dir, tuple(umls_vocabulary or ()), medquad,
-                       medquad_synonyms, tuple(columns or ()), (name_column, concept_column, category_column))
+    sources = _Sources(
+        mesh_terms,
+        mesh_trees,
+        sssom,
+        obo,
+        umls_dir,
+        tuple(umls_vocabulary or ()),
+        medquad,
+        medquad_synonyms,
+        tuple(columns or ()),
+        (name_column, concept_column, category_column),
+    )
     found = list(sources.read(rules))
     own = besides(rules.dictionary(), (each for _, each in found))
     found = [("hierarchy", own), *found] if own else found
     if not found:
-        raise InputError("expunge concepts build", f'nothing to read, and the hierarchy "{rules.name}" has no names',
-                         "give --mesh-terms and --mesh-trees, --sssom, --obo, --umls-dir, --medquad or --columns")
+        raise InputError(
+            "expunge concepts build",
+            f'nothing to read, and the hierarchy "{rules.name}" has no names',
+            "give --mesh-terms and --mesh-trees, --sssom, --obo, --umls-dir, --medquad or --columns",
+        )
     whole = merge(each for _, each in found)
     whole.save(out)
     return _built(rules, whole, found, out)
@@ -92,47 +107,55 @@ class _Sources:
         cuis = None
         if self.mesh_terms and self.mesh_trees:
             from expunge.concepts.merge import levels_of
-            from expunge.concepts.mesh import read_mesh
+            from expunge.concepts.readers.mesh import read_mesh
 
             found = read_mesh(self.mesh_terms, self.mesh_trees, rules).dictionary
             known = levels_of(found)
             yield "mesh", found
         if self.sssom:
-            from expunge.concepts.sssom import read_sssom
+            from expunge.concepts.readers.sssom import read_sssom
 
             mapped = read_sssom(self.sssom, rules)
             cuis = mapped.cuis
             yield "sssom", mapped.dictionary
         if self.obo:
-            from expunge.concepts.obo import read_obo
+            from expunge.concepts.readers.obo import read_obo
 
             yield "obo", read_obo(self.obo, rules, cuis=cuis, known=known).dictionary
         if self.umls:
-            from expunge.concepts.umls import read_umls
+            from expunge.concepts.readers.umls import read_umls
 
             yield "umls", read_umls(self.umls, rules, vocabularies=self.vocabularies, known=known).dictionary
         if self.medquad:
-            from expunge.concepts.medquad import read_medquad
+            from expunge.concepts.readers.medquad import read_medquad
 
             yield "medquad", read_medquad(self.medquad, rules, synonyms=self.synonyms)
         for path in self.columns:
-            from expunge.concepts.columns import read_columns
+            from expunge.concepts.readers.custom_terms import read_columns
 
             name, concept, category = self.named
             yield str(path), read_columns(path, rules, name=name, concept=concept, category=category)
 
 
-def _built(rules: Hierarchy, whole: Dictionary, found: list[tuple[str, Dictionary]], out: Path) -> Answer:
+def _built(rules: Hierarchy, whole: Dictionary, found: list[tuple[str, Dictionary]], out: Path) -> CommandResult:
     names = Counter(entry.level for entry in whole)
     concepts = Counter({entry.concept: entry.level for entry in whole}.values())
     rows = [(level, _called(rules, level), names[level], concepts[level]) for level in (*LEVELS, None)]
-    return Answer(
-        {"hierarchy": rules.name, "out": out, "names": len(whole), "concepts": concepts.total(),
-         "levels": {level or "none": {"names": n, "concepts": c} for level, _, n, c in rows},
-         "sources": {name: len(each) for name, each in found}},
-        (Table(("level", "which is", "names", "concepts"), rows),
-         f"{len(whole):,} names of {concepts.total():,} concepts from {', '.join(name for name, _ in found)}, "
-         f"written to {out}"))
+    return CommandResult(
+        {
+            "hierarchy": rules.name,
+            "out": out,
+            "names": len(whole),
+            "concepts": concepts.total(),
+            "levels": {level or "none": {"names": n, "concepts": c} for level, _, n, c in rows},
+            "sources": {name: len(each) for name, each in found},
+        },
+        (
+            ResultTable(("level", "which is", "names", "concepts"), rows),
+            f"{len(whole):,} names of {concepts.total():,} concepts from {', '.join(name for name, _ in found)}, "
+            f"written to {out}",
+        ),
+    )
 
 
 def levels(
@@ -141,30 +164,45 @@ def levels(
     hierarchy: HierarchyName = "medical",
     loader: Loader = None,
     map_: Mapping = None,
-) -> Answer:
+) -> CommandResult:
     """Give every record the level that its attributes have by a hierarchy; a level that is there already stays."""
     from expunge.concepts.hierarchy import Hierarchy
     from expunge.corpus import Corpus
 
     if out.is_dir() or out.resolve() == data.resolve():
-        raise InputError(str(out), "is a folder" if out.is_dir() else "is the file of the records itself",
-                         "name another file, for example levels.jsonl")
+        raise InputError(
+            str(out),
+            "is a folder" if out.is_dir() else "is the file of the records itself",
+            "name another file, for example levels.jsonl",
+        )
     rules = Hierarchy.load(hierarchy)
     corpus = Corpus.load(data, loader, map_)
     had = sum(r.concept is not None for r in corpus)
     assigned = rules.assign(corpus)
     counts = Counter(r.concept for r in assigned)
     if not counts.total() - counts[None]:
-        raise InputError(str(data), f'no record meets a rule of the hierarchy "{rules.name}"',
-                         "its rules look at " + ", ".join(_looked_at(rules)))
+        raise InputError(
+            str(data),
+            f'no record meets a rule of the hierarchy "{rules.name}"',
+            "its rules look at " + ", ".join(_looked_at(rules)),
+        )
     assigned.save(out)
     rows = [(level, _called(rules, level), counts[level]) for level in (*LEVELS, None)]
     without = f"; {counts[None]:,} have none" if counts[None] else ""
-    return Answer(
-        {"hierarchy": rules.name, "out": out, "records": len(assigned), "had_one": had, "none": counts[None],
-         "levels": {level: counts[level] for level in LEVELS}},
-        (Table(("level", "which is", "records"), rows),
-         f"{len(assigned) - had - counts[None]:,} records got a level, {had:,} had one{without}; written to {out}"))
+    return CommandResult(
+        {
+            "hierarchy": rules.name,
+            "out": out,
+            "records": len(assigned),
+            "had_one": had,
+            "none": counts[None],
+            "levels": {level: counts[level] for level in LEVELS},
+        },
+        (
+            ResultTable(("level", "which is", "records"), rows),
+            f"{len(assigned) - had - counts[None]:,} records got a level, {had:,} had one{without}; written to {out}",
+        ),
+    )
 
 
 def _called(rules: Hierarchy, level: str | None) -> str | None:

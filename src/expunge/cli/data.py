@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from expunge.cli.answer import Answer, Table
 from expunge.cli.options import Data, Folder, Loader, Mapping
+from expunge.cli.result import CommandResult, ResultTable
 
 
 def identifiers(
@@ -18,7 +18,7 @@ def identifiers(
     ] = 0.5,
     loader: Loader = None,
     map_: Mapping = None,
-) -> Answer:
+) -> CommandResult:
     """Propose the strings that name each subject, for records that carry no identifiers."""
     from expunge.corpus import Corpus
     from expunge.corpus.identifiers import propose
@@ -26,10 +26,13 @@ def identifiers(
     corpus = Corpus.load(source, loader, map_)
     found = propose(corpus, most)
     subjects = {r.subject for r in corpus}
-    return Answer(
+    return CommandResult(
         {"subjects": {name: list(phrases) for name, phrases in found.items()}, "without": len(subjects - set(found))},
-        (Table(("subject", "proposed identifiers"), [(name, "; ".join(p)) for name, p in found.items()]),
-         f"{len(found)} of {len(subjects)} subjects have a phrase of their own"))
+        (
+            ResultTable(("subject", "proposed identifiers"), [(name, "; ".join(p)) for name, p in found.items()]),
+            f"{len(found)} of {len(subjects)} subjects have a phrase of their own",
+        ),
+    )
 
 
 def export(
@@ -38,7 +41,7 @@ def export(
     out: Folder,
     loader: Loader = None,
     map_: Mapping = None,
-) -> Answer:
+) -> CommandResult:
     """Write records in the layout of a benchmark; the loader of that name reads them back without loss."""
     from expunge.corpus import Corpus
     from expunge.corpus import export as write
@@ -48,6 +51,11 @@ def export(
     corpus = Corpus.load(data, loader, map_)
     done = write(corpus, layout, out)
     lost = f"{done.left_out:,} of {len(corpus):,} records stand in no set and were left out"
-    return Answer(
+    return CommandResult(
         {"layout": layout, "path": str(out), "records": len(corpus), "sets": done.parts, "left_out": done.left_out},
-        (Table(("set", "records"), list(done.parts.items())), *((lost,) if done.left_out else ()), f"written to {out}"))
+        (
+            ResultTable(("set", "records"), list(done.parts.items())),
+            *((lost,) if done.left_out else ()),
+            f"written to {out}",
+        ),
+    )

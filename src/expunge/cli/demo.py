@@ -14,12 +14,12 @@ from typing import Annotated, Any
 
 import typer
 
-from expunge.cli.answer import Answer
-from expunge.cli.memorise import after_epoch
-from expunge.cli.summary import summary, table
+from expunge.cli.data_generate import write
+from expunge.cli.demo_summary import summary, table
+from expunge.cli.progress import Progress
+from expunge.cli.result import CommandResult
+from expunge.cli.train import after_epoch
 from expunge.cli.unlearn import after_step
-from expunge.cli.watch import Watch
-from expunge.cli.world import write
 from expunge.errors import InputError
 
 RECIPE = "twin"
@@ -28,7 +28,7 @@ PARTS = ("records.jsonl", "world.json", "original", "unlearned", "retrained", "a
 
 
 @dataclass(frozen=True)
-class Size:
+class DemoSize:
     """How large the demo is: preset of the world, changes of the model, of memorising and of the recipe."""
 
     preset: str = "demo"
@@ -41,14 +41,18 @@ def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for everything.")] = Path("runs/demo"),
     seed: Annotated[int, typer.Option(help="Seed of the world, the models and the run.", min=0)] = 42,
     fresh: Annotated[bool, typer.Option("--fresh", help="Remove an earlier demo in the folder first.")] = False,
-) -> Answer:
+) -> CommandResult:
     """Teach a model a hospital, make it forget one patient, and judge the result."""
     if fresh:
         clear(out)
-    found = run_demo(out, seed, Watch())
-    parts = (f"{found['target']} of a synthetic hospital, forgotten with {RECIPE} (seed {seed})", table(found),
-             found["sentence"], f"report: {found['report']}")
-    return Answer(found, parts, 0 if found["verdict"] == "passed" else 3)
+    found = run_demo(out, seed, Progress())
+    parts = (
+        f"{found['target']} of a synthetic hospital, forgotten with {RECIPE} (seed {seed})",
+        table(found),
+        found["sentence"],
+        f"report: {found['report']}",
+    )
+    return CommandResult(found, parts, 0 if found["verdict"] == "passed" else 3)
 
 
 def clear(out: Path) -> None:
@@ -63,13 +67,13 @@ def clear(out: Path) -> None:
             part.unlink(missing_ok=True)
 
 
-def run_demo(out: Path, seed: int, watch: Watch, size: Size = Size()) -> dict[str, Any]:
+def run_demo(out: Path, seed: int, watch: Progress, size: DemoSize = DemoSize()) -> dict[str, Any]:
     """Everything from the empty folder `out` to the report; returns what `--json` prints.
 
     `InputError` if `out` holds something else, for example a demo of another seed or size.
     """
     from expunge import __version__
-    from expunge.files import digest, read_json, write_json
+    from expunge._io import digest, read_json, write_json
 
     identity = digest([__version__, seed, RECIPE, asdict(size)])
     done = out / "demo.json"
@@ -82,49 +86,73 @@ def run_demo(out: Path, seed: int, watch: Watch, size: Size = Size()) -> dict[st
     return found
 
 
-def _run(out: Path, seed: int, watch: Watch, size: Size) -> dict[str, Any]:
+def _run(out: Path, seed: int, watch: Progress, size: DemoSize) -> dict[str, Any]:
     started = time.perf_counter()
-    from expunge.worlds.hospital import Hospital
+    from expunge.synthetic.hospital.hospital import Hospital
 
     empty = Hospital.preset(size.preset, seed=seed)
     target = f"patient:P-{[bed.stem for bed in empty.beds() if bed.institution == 0][2]}"
-    world = Hospital.preset(size.preset, seed=seed, twins_for=(target,))
+    world = Hospital.preset(size.preset, seed=seed, controls_for=(target,))
     _prepare(out, world)
     watch.say(f"a hospital of {world.patients} patients; {target} asks to be forgotten")
 
     from expunge.audit.run import audit
-    from expunge.engine.memorise import Memorise
     from expunge.engine.recipe import Recipe
-    from expunge.engine.teach import memorise
+    from expunge.engine.train.train_loop import TrainConfig
+    from expunge.engine.train.train_model import train
     from expunge.engine.unlearn import unlearn
     from expunge.models.tiny import TinyConfig
-    from expunge.report.html import report
+    from expunge.report.render import report
     from expunge.scope import Scope
 
     corpus = world.corpus()
     split = Scope.parse(target).resolve(corpus, seed=seed)
-    tiny, settings = TinyConfig(**size.model), Memorise(**size.memorise, seed=seed)
+    tiny, settings = TinyConfig(**size.model), TrainConfig(**size.memorise, seed=seed)
     original, unlearned, retrained = (out / role for role in ("original", "unlearned", "retrained"))
     with watch.bar("original model, learns all") as tick:
-        memorise(corpus.trained, original, tiny=tiny, settings=settings, on_epoch=lambda p: after_epoch(tick, p))
+        train(corpus.trained, original, tiny=tiny, settings=settings, on_epoch=lambda p: after_epoch(tick, p))
     with watch.bar("unlearned model, forgets one") as tick:
-        unlearn(original, split, Recipe.load(RECIPE, (*size.recipe, f"seed={seed}")), unlearned,
-                on_step=lambda event, total: after_step(tick, event, total))
+        unlearn(
+            original,
+            split,
+            Recipe.load(RECIPE, (*size.recipe, f"seed={seed}")),
+            unlearned,
+            on_step=lambda event, total: after_step(tick, event, total),
+        )
     with watch.bar("retrained model, never knew") as tick:
-        memorise([r for r in corpus.trained if r.id not in split.removed], retrained, tiny=tiny, settings=settings,
-                 tokenizer_from=original, on_epoch=lambda p: after_epoch(tick, p))
+        train(
+            [r for r in corpus.trained if r.id not in split.excluded_ids],
+            retrained,
+            tiny=tiny,
+            settings=settings,
+            tokenizer_from=original,
+            on_epoch=lambda p: after_epoch(tick, p),
+        )
     with watch.bar("audit") as tick:
-        found = audit(original, unlearned, split, out / "audit", retrained=retrained,
-                      on_progress=lambda phrase, done: tick(done, phrase))
+        found = audit(
+            original,
+            unlearned,
+            split,
+            out / "audit",
+            retrained=retrained,
+            on_progress=lambda phrase, done: tick(done, phrase),
+        )
     page = report(found.path, out / "report.html", unlearned)
-    return {**summary(found.data), "target": target, "seed": seed, "report": str(page), "audit": str(found.path),
-            "records": len(corpus.trained), "forget": len(split.forget),
-            "seconds": round(time.perf_counter() - started, 1)}
+    return {
+        **summary(found.data),
+        "target": target,
+        "seed": seed,
+        "report": str(page),
+        "audit": str(found.path),
+        "records": len(corpus.trained),
+        "forget": len(split.forget),
+        "seconds": round(time.perf_counter() - started, 1),
+    }
 
 
 def _prepare(out: Path, world: Any) -> None:
     """Write the world, unless `out` holds it already; `InputError` if it holds something else."""
-    from expunge.files import read_json
+    from expunge._io import read_json
 
     about = out / "world.json"
     if about.is_file() and (out / "records.jsonl").is_file():

@@ -16,14 +16,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from expunge.cli.answer import Answer, Table
+from expunge.cli.result import CommandResult, ResultTable
 
 PYTHON = (3, 11)
 GIB = 2**30
 
 
 @dataclass(frozen=True)
-class Package:
+class PackageState:
     """One requirement: what is wanted, what is there, and whether a run needs it (`extra` empty)."""
 
     name: str
@@ -43,7 +43,7 @@ class Package:
         return f"{what} (optional: {self.extra})" if self.extra else what
 
 
-def doctor() -> Answer:
+def doctor() -> CommandResult:
     """Check Python, packages, memory, disk and devices."""
     found = packages(requires("expunge") or [])
     problems = [f"{p.name}{p.wanted}: {p.state}" for p in found if not p.fine and not p.extra]
@@ -51,16 +51,19 @@ def doctor() -> Answer:
         problems.append(f"Python {platform.python_version()}: {'.'.join(map(str, PYTHON))} or newer is required")
     about = machine()
     parts = (
-        Table(("machine", ""), list(about.items())),
-        Table(("package", "wanted", "found", "state"), [(p.name, p.wanted, p.found, p.state) for p in found]),
-        "everything required is there" if not problems else "\n".join(
-            ["missing or wrong:", *problems, "mend it with: python -m pip install --upgrade expunge"]))
+        ResultTable(("machine", ""), list(about.items())),
+        ResultTable(("package", "wanted", "found", "state"), [(p.name, p.wanted, p.found, p.state) for p in found]),
+        "everything required is there"
+        if not problems
+        else "\n".join(["missing or wrong:", *problems, "mend it with: python -m pip install --upgrade expunge"]),
+    )
     listed = {p.name: {"wanted": p.wanted, "found": p.found, "state": p.state, "required": not p.extra} for p in found}
-    return Answer({"ok": not problems, "problems": problems, "machine": about, "packages": listed}, parts,
-                  1 if problems else 0)
+    return CommandResult(
+        {"ok": not problems, "problems": problems, "machine": about, "packages": listed}, parts, 1 if problems else 0
+    )
 
 
-def packages(requirements: list[str]) -> list[Package]:
+def packages(requirements: list[str]) -> list[PackageState]:
     """The requirements of a package (`torch==2.13.0`, `pytest>=8; extra == "dev"`) and what is installed of them."""
     rows = []
     for text in requirements:
@@ -69,7 +72,9 @@ def packages(requirements: list[str]) -> list[Package]:
         name = re.match(r"[\w.-]+", wish)
         extra = re.search(r"extra == ['\"]([\w-]+)", marker)
         if name and name[0] != "expunge":  # an extra that asks for another one
-            rows.append(Package(name[0], wish[len(name[0]):].strip(), installed(name[0]), extra[1] if extra else ""))
+            rows.append(
+                PackageState(name[0], wish[len(name[0]) :].strip(), installed(name[0]), extra[1] if extra else "")
+            )
     return rows
 
 
@@ -97,11 +102,19 @@ def machine() -> dict[str, Any]:
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    return {"expunge": __version__, "python": platform.python_version(), "system": platform.system(),
-            "processor": platform.machine(), "cores": cores, "load": round(load, 2),
-            "threads": os.environ.get("EXPUNGE_THREADS") or choose_threads(cores, load),
-            "memory_gib": _memory("SC_PHYS_PAGES"), "memory_free_gib": _memory("SC_AVPHYS_PAGES"),
-            "disk_free_gib": round(shutil.disk_usage(Path.cwd()).free / GIB, 1), "device": _device()}
+    return {
+        "expunge": __version__,
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "processor": platform.machine(),
+        "cores": cores,
+        "load": round(load, 2),
+        "threads": os.environ.get("EXPUNGE_THREADS") or choose_threads(cores, load),
+        "memory_gib": _memory("SC_PHYS_PAGES"),
+        "memory_free_gib": _memory("SC_AVPHYS_PAGES"),
+        "disk_free_gib": round(shutil.disk_usage(Path.cwd()).free / GIB, 1),
+        "device": _device(),
+    }
 
 
 def _memory(pages: str) -> float | None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from expunge.cli.answer import Answer
+from expunge.cli.result import CommandResult
 
 Data = Annotated[Path, typer.Option("--data", help="Records: a JSONL, CSV or Parquet file, or a folder.")]
 Loader = Annotated[str | None, typer.Option("--loader", help="Layout of the records; found by itself if not given.")]
@@ -25,19 +25,21 @@ SHARED = {
 }
 
 
-def add(app: typer.Typer, name: str, function: Callable[..., Answer]) -> None:
+def add(app: typer.Typer, name: str, function: Callable[..., CommandResult]) -> None:
     """Register `function` as the command `name` of `app`, with `--json` and `--debug` added.
 
     The function never sees these two: it returns an `Answer`, and the shell does the rest.
     """
 
     @functools.wraps(function)
-    def bare(**given: Any) -> Answer:
+    def bare(**given: Any) -> CommandResult:
         return function(**{key: value for key, value in given.items() if key not in SHARED})
 
     own = inspect.signature(function, eval_str=True)
-    shared = [inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
-              for key, kind in SHARED.items()]
+    shared = [
+        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
+        for key, kind in SHARED.items()
+    ]
     bare.__signature__ = own.replace(parameters=[*own.parameters.values(), *shared])  # type: ignore[attr-defined]
     bare.__annotations__ = {**function.__annotations__, **SHARED}
     app.command(name)(bare)

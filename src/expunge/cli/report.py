@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
-from expunge.cli.answer import Answer
+from expunge.cli.result import CommandResult
 
 
 def report(
     source: Annotated[Path, typer.Argument(help="audit.json, or the folder of an audit or a demo.")],
     out: Annotated[Path, typer.Option("--out", help="HTML file to write.")],
     run: Annotated[Path | None, typer.Option("--run", help="Folder of the audited run, for its curves.")] = None,
-) -> Answer:
+) -> CommandResult:
     """Write an audit as a page for people."""
-    from expunge.report.html import report as write
+    from expunge.report.render import report as write
 
     page = write(source, out, run)
-    return Answer({"report": page, "audit": source}, (f"report written to {page}",))
+    return CommandResult({"report": page, "audit": source}, (f"report written to {page}",))

@@ -1,7 +1,7 @@
 """`expunge unlearn`: make a model forget what a scope names, as a recipe says.
 
-Surprising: one seed decides both the run and which records stay untouched, and it is written into the recipe of
-the run, so that `expunge audit` finds the same untouched records again.
+Surprising: one seed decides both the run and which records stay retain_heldout, and it is written into the recipe of
+the run, so that `expunge audit` finds the same retain_heldout records again.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from expunge.cli.answer import Answer
 from expunge.cli.options import Data, Folder, Loader, Mapping, ScopeText, Sets
-from expunge.cli.watch import Tick, Watch
+from expunge.cli.progress import Progress, ProgressCallback
+from expunge.cli.result import CommandResult
 
 if TYPE_CHECKING:
     from expunge.engine.loop import Event
@@ -26,45 +26,65 @@ def unlearn(
     out: Folder,
     recipe: Annotated[str, typer.Option(help="Name of a shipped recipe, or a YAML file.")] = "twin",
     set_: Sets = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the run and of the untouched records.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the run and of the retain_heldout records.")] = None,
     loader: Loader = None,
     map_: Mapping = None,
-) -> Answer:
+) -> CommandResult:
     """Make a model forget. The same command again resumes a stopped run."""
+    from expunge._io import read_json
     from expunge.corpus import Corpus
-    from expunge.engine.private.claims import lines
-    from expunge.engine.private.history import STATEMENT
-    from expunge.engine.ranks import Ranks
+    from expunge.engine.distributed import DistributedContext
+    from expunge.engine.privacy.privacy_state import STATEMENT
+    from expunge.engine.privacy.statement import lines
     from expunge.engine.recipe import Recipe
     from expunge.engine.unlearn import unlearn as run
-    from expunge.files import read_json
     from expunge.scope import Scope
 
-    ranks = Ranks.join()
+    ranks = DistributedContext.join()
     with ranks.stage():
         plan = Recipe.load(recipe, [*(set_ or []), *([] if seed is None else [f"seed={seed}"])])
         split = Scope.parse(scope).resolve(Corpus.load(data, loader, map_), seed=plan.seed)
-    with Watch().bar("unlearning") as tick:
+    with Progress().bar("unlearning") as tick:
         show = (lambda event, total: after_step(tick, event, total)) if ranks.first else None
         folder = run(model, split, plan, out, on_step=show)
     about = read_json(folder / "run.json")
     told = read_json(folder / STATEMENT) if plan.privacy else {}
-    done = {"out": folder, "recipe": recipe, "method": plan.method, "seed": plan.seed, "split": split.summary(),
-            "steps": about["steps"], "seconds": about["seconds"], "passes": about.get("passes"),
-            **({"privacy": told} if told else {}), **({"edited": about["edited"]} if "edited" in about else {})}
+    done = {
+        "out": folder,
+        "recipe": recipe,
+        "method": plan.method,
+        "seed": plan.seed,
+        "split": split.summary(),
+        "steps": about["steps"],
+        "seconds": about["seconds"],
+        "passes": about.get("passes"),
+        **({"privacy": told} if told else {}),
+        **({"edited": about["edited"]} if "edited" in about else {}),
+    }
     edited = about.get("edited")
-    what = f"{edited['neurons']:,} neurons of {edited['matrices']} matrices edited" if edited else (
-        f"{about['steps']} steps")
-    return Answer(done, (
-        f"{plan.method}: {what} against {len(split.forget):,} records ({about['seconds']:.0f} s); "
-        f"{len(split.retain):,} retained, {len(split.untouched):,} never shown to the method",
-        f"passes: {about.get('passes')}", *(lines(told) if told else ()),
-        f"run written to {folder}; expunge audit says whether it worked"))
+    what = (
+        f"{edited['neurons']:,} neurons of {edited['matrices']} matrices edited"
+        if edited
+        else (f"{about['steps']} steps")
+    )
+    return CommandResult(
+        done,
+        (
+            f"{plan.method}: {what} against {len(split.forget):,} records ({about['seconds']:.0f} s); "
+            f"{len(split.retain):,} retained, {len(split.retain_heldout):,} never shown to the method",
+            f"passes: {about.get('passes')}",
+            *(lines(told) if told else ()),
+            f"run written to {folder}; expunge audit says whether it worked",
+        ),
+    )
 
 
-def after_step(tick: Tick, event: Event, total: int) -> None:
+def after_step(tick: ProgressCallback, event: Event, total: int) -> None:
     """Show how far unlearning is."""
     step = event.step + 1
-    found = [f"{side} loss {loss:.3f}" for side, loss in (("forget", event.forget), ("retain", event.retain))
-             if math.isfinite(loss)]
+    found = [
+        f"{side} loss {loss:.3f}"
+        for side, loss in (("forget", event.forget), ("retain", event.retain))
+        if math.isfinite(loss)
+    ]
     tick(step / total, ", ".join([f"step {step} of {total}", *found]))

@@ -13,13 +13,13 @@ from collections.abc import Collection, Sequence
 from itertools import accumulate
 from operator import sub
 
-from expunge.concepts.context import judge
+from expunge.concepts.assertion import judge
 from expunge.concepts.dictionary import Dictionary
-from expunge.concepts.names import NUMBERED, Name, Names, abbreviates, content
+from expunge.concepts.name_index import NUMBERED, Name, NameIndex, abbreviates, content
+from expunge.concepts.normalize import how
 from expunge.concepts.span import Span
-from expunge.concepts.spelling import how
-from expunge.concepts.stop import STOP, singular_and_plural
-from expunge.concepts.words import APOSTROPHES, Words, words
+from expunge.concepts.stopwords import STOP, singular_and_plural
+from expunge.concepts.tokenizer import APOSTROPHES, TokenizedText, words
 from expunge.errors import InputError
 
 __all__ = ["STOP", "Annotator", "Span"]
@@ -37,12 +37,13 @@ class Annotator:
     `InputError` for a dictionary that holds no name.
     """
 
-    def __init__(self, dictionary: Dictionary, stop: Collection[str] = STOP, *, order: bool = True,
-                 context: bool = True) -> None:
+    def __init__(
+        self, dictionary: Dictionary, stop: Collection[str] = STOP, *, order: bool = True, context: bool = True
+    ) -> None:
         if not len(dictionary):
             raise InputError("dictionary", "holds no names", "make one with `expunge concepts build`")
         self._stop = singular_and_plural(stop)
-        self._names = Names(dictionary, self._stop, order)
+        self._names = NameIndex(dictionary, self._stop, order)
         self._context = context
 
     def __len__(self) -> int:
@@ -72,7 +73,7 @@ class Annotator:
                 free = last
         return judge(text, spans) if self._context else tuple(spans)
 
-    def _in_order(self, said: Words) -> dict[Place, list[Find]]:
+    def _in_order(self, said: TokenizedText) -> dict[Place, list[Find]]:
         joined = f" {' '.join(said.keys)} "
         begins = list(accumulate((len(key) + 1 for key in said.keys), initial=0))
         found: dict[Place, list[Find]] = {}
@@ -84,7 +85,7 @@ class Annotator:
                 found[first, last] = finds
         return found
 
-    def _turned(self, said: Words) -> dict[Place, list[Find]]:
+    def _turned(self, said: TokenizedText) -> dict[Place, list[Find]]:
         bags, longest = self._names.bags, self._names.longest_bag
         where = content(said.folded)
         sums = list(accumulate((hash(said.keys[k]) for k in where), initial=0))
@@ -92,14 +93,17 @@ class Annotator:
         for size in range(2, min(longest, len(where)) + 1):
             for at, bag in enumerate(map(sub, sums[size:], sums)):
                 if bag in bags:
-                    window = where[at:at + size]
-                    finds = [(name, why) for name in bags[bag]
-                             if len(name.content) == size and (why := _turn(said, window, name)) is not None]
+                    window = where[at : at + size]
+                    finds = [
+                        (name, why)
+                        for name in bags[bag]
+                        if len(name.content) == size and (why := _turn(said, window, name)) is not None
+                    ]
                     if finds:
                         found[window[0], window[-1] + 1] = finds
         return found
 
-    def _why(self, said: Words, first: int, last: int, name: Name) -> str | None:
+    def _why(self, said: TokenizedText, first: int, last: int, name: Name) -> str | None:
         """How the words first … last - 1 differ from the name; None if they are not the name."""
         if name.exact:
             return self._abbreviation(said, first, name.exact)
@@ -122,9 +126,9 @@ class Annotator:
             ways.append("possessive")
         return _join(ways)
 
-    def _abbreviation(self, said: Words, k: int, exact: str) -> str | None:
+    def _abbreviation(self, said: TokenizedText, k: int, exact: str) -> str | None:
         surface = said.surface(k)
-        rest = surface[len(exact):] if surface.startswith(exact) else None
+        rest = surface[len(exact) :] if surface.startswith(exact) else None
         if rest is None or not (rest == "" or (abbreviates(exact) and rest.strip(APOSTROPHES) == "s")):
             return None
         if (said.folded[k],) in self._stop and _shouted(said, k):
@@ -132,7 +136,7 @@ class Annotator:
         return "" if not rest else "possessive" if len(rest) > 1 else "number"
 
 
-def _pair(word: str, said: Words, k: int, size: int) -> str | None:
+def _pair(word: str, said: TokenizedText, k: int, size: int) -> str | None:
     """Why word k of the text is `word` of a name of `size` words, or None.
 
     One letter is a numeral only where it is one for sure: "type I", not "chromosome X" for "chromosome 10".
@@ -146,7 +150,7 @@ def _pair(word: str, said: Words, k: int, size: int) -> str | None:
     return way if size > 1 and (sure or len(numeral) > 1) else None
 
 
-def _turn(said: Words, window: Sequence[int], name: Name) -> str | None:
+def _turn(said: TokenizedText, window: Sequence[int], name: Name) -> str | None:
     """How the words of `window` differ from a name of the same words in another order; None if they are not it."""
     gaps = [said.gap(k) for k in range(window[0], window[-1])]
     if any(gaps):
@@ -163,8 +167,11 @@ def _turn(said: Words, window: Sequence[int], name: Name) -> str | None:
     left = list(window)
     ways = ["order", name.way]
     for at in name.content:
-        fitting = [(way, k) for k in left
-                   if said.keys[k] == name.keys[at] and (way := _pair(name.folded[at], said, k, 2)) is not None]
+        fitting = [
+            (way, k)
+            for k in left
+            if said.keys[k] == name.keys[at] and (way := _pair(name.folded[at], said, k, 2)) is not None
+        ]
         if not fitting:
             return None
         way, k = min(fitting)
@@ -173,12 +180,17 @@ def _turn(said: Words, window: Sequence[int], name: Name) -> str | None:
     return _join(ways)
 
 
-def _span(said: Words, first: int, last: int, finds: Sequence[Find]) -> Span:
+def _span(said: TokenizedText, first: int, last: int, finds: Sequence[Find]) -> Span:
     start, end = said.starts[first], said.ends[last - 1]
     best = min((why for _, why in finds), key=lambda why: (why.count("+") + bool(why), why))
-    return Span(start, end, said.text[start:end],
-                tuple(sorted({c for name, _ in finds for c in name.concepts})),
-                max((level for name, _ in finds for level in name.levels), default=None), variant=best)
+    return Span(
+        start,
+        end,
+        said.text[start:end],
+        tuple(sorted({c for name, _ in finds for c in name.concepts})),
+        max((level for name, _ in finds for level in name.levels), default=None),
+        variant=best,
+    )
 
 
 def _cross(one: Place, other: Place) -> bool:
@@ -186,7 +198,7 @@ def _cross(one: Place, other: Place) -> bool:
     return one[0] < other[0] < one[1] < other[1] or other[0] < one[0] < other[1] < one[1]
 
 
-def _shouted(said: Words, k: int) -> bool:
+def _shouted(said: TokenizedText, k: int) -> bool:
     """Are the words beside word k capitals, too, so that its capitals say nothing?"""
     beside = [said.surface(n) for n in (k - 1, k + 1) if 0 <= n < len(said)]
     return any(len(word) > 1 and word.isupper() for word in beside)

@@ -12,15 +12,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from expunge._io import write_atomic
 from expunge.corpus.record import LEVELS
 from expunge.errors import InputError
-from expunge.files import write_atomic
 
 COLUMNS = ("name", "concept", "level")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class DictionaryEntry:
     """One name of one concept: `appendectomy`, `UMLS:C0003611`, `L4`; no level where no rule gives one."""
 
     name: str
@@ -32,13 +32,13 @@ class Entry:
 class Dictionary:
     """Entries in a fixed order, without repetitions."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[DictionaryEntry, ...]
 
     @classmethod
-    def of(cls, entries: Iterable[Entry]) -> Dictionary:
+    def of(cls, entries: Iterable[DictionaryEntry]) -> Dictionary:
         return cls(tuple(dict.fromkeys(entries)))
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[DictionaryEntry]:
         return iter(self.entries)
 
     def __len__(self) -> int:
@@ -59,8 +59,11 @@ class Dictionary:
     def load(cls, path: Path) -> Dictionary:
         """The entries of a file as `save` writes it; `InputError` naming the first bad line."""
         if not path.is_file():
-            raise InputError(str(path), "is a folder" if path.is_dir() else "there is no such dictionary",
-                             "make one with `expunge concepts build`")
+            raise InputError(
+                str(path),
+                "is a folder" if path.is_dir() else "there is no such dictionary",
+                "make one with `expunge concepts build`",
+            )
         try:
             rows = list(csv.reader(io.StringIO(path.read_text("utf-8-sig")), delimiter="\t"))
         except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -70,10 +73,10 @@ class Dictionary:
         return cls.of(_entry(f"{path}:{number}", row) for number, row in enumerate(rows[1:], 2) if row)
 
 
-def _entry(where: str, row: list[str]) -> Entry:
+def _entry(where: str, row: list[str]) -> DictionaryEntry:
     if len(row) != len(COLUMNS) or not row[0].strip() or not row[1].strip():
         raise InputError(where, f"has {len(row)} columns or an empty one", "expected " + ", ".join(COLUMNS))
     name, concept, level = (cell.strip() for cell in row)
     if level and level not in LEVELS:
         raise InputError(where, f'"{level}" is no level', "expected L1, L2, L3, L4 or nothing")
-    return Entry(name, concept, level or None)
+    return DictionaryEntry(name, concept, level or None)

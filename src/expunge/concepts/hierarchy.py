@@ -16,27 +16,32 @@ from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from expunge.concepts.dictionary import Dictionary, Entry
-from expunge.concepts.rule import TREE_NUMBER, Frozen, Levels, Rule, folded
-from expunge.concepts.rulefile import as_input_error, parse, read, shipped
+from expunge.concepts.dictionary import Dictionary, DictionaryEntry
+from expunge.concepts.hierarchy_io import as_input_error, parse, read, shipped
+from expunge.concepts.hierarchy_rules import TREE_NUMBER, HierarchyRule, LevelTable, _Strict, folded
 from expunge.corpus.corpus import Corpus
 from expunge.corpus.record import LEVELS, Record
 
 __all__ = ["Hierarchy", "above", "highest", "shipped"]
 
 COLUMNS: Mapping[str, str] = {
-    "topic": "topics", "topics": "topics", "semantic_type": "semantic_types", "semantic_types": "semantic_types",
-    "mesh_tree_number": "branches", "mesh_tree_numbers": "branches"}  # attribute of a record → criterion
+    "topic": "topics",
+    "topics": "topics",
+    "semantic_type": "semantic_types",
+    "semantic_types": "semantic_types",
+    "mesh_tree_number": "branches",
+    "mesh_tree_numbers": "branches",
+}  # attribute of a record → criterion
 
 
-class Hierarchy(Frozen):
+class Hierarchy(_Strict):
     """Levels and the rules that fill them. `source` says where the rules come from."""
 
     name: str = Field(pattern=r"^[\w-]+$")
     title: str
     source: str
-    levels: Levels
-    rules: tuple[Rule, ...] = Field(min_length=1)
+    levels: LevelTable
+    rules: tuple[HierarchyRule, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _no_value_twice(self) -> Hierarchy:
@@ -79,7 +84,8 @@ class Hierarchy(Frozen):
         """The highest level among tree numbers or ontology ids, each by its longest prefix that has a rule."""
         return highest(
             next((self._table[key] for part in above(branch) if (key := ("branches", part)) in self._table), None)
-            for branch in branches)
+            for branch in branches
+        )
 
     def level_of_types(self, types: Iterable[str]) -> str | None:
         """The highest level among UMLS semantic types."""
@@ -93,15 +99,17 @@ class Hierarchy(Frozen):
         """The highest level that this value has in any category column or as a topic."""
         return highest(self._table.get((kind, folded(value))) for kind in (*self._category_columns, "topics"))
 
-    def level_of(self, names: Iterable[str] = (), branches: Iterable[str] = (),
-                 types: Iterable[str] = ()) -> str | None:
+    def level_of(
+        self, names: Iterable[str] = (), branches: Iterable[str] = (), types: Iterable[str] = ()
+    ) -> str | None:
         """The level of a concept by what tells most: its names, then its branches, then its semantic types."""
         return self.level_of_names(names) or self.level_of_branches(branches) or self.level_of_types(types)
 
     def level_of_record(self, record: Record) -> str | None:
         """The record's own `concept`, else the highest level that its attributes have; None if no rule fits."""
         return record.concept or highest(
-            level for column, value in record.attributes.items() for level in self._levels_in(column, value))
+            level for column, value in record.attributes.items() for level in self._levels_in(column, value)
+        )
 
     def _levels_in(self, column: str, value: Any) -> Iterator[str | None]:
         column = column.strip().casefold()
@@ -121,8 +129,11 @@ class Hierarchy(Frozen):
 
     def dictionary(self) -> Dictionary:
         """The terms of the rules themselves, with ids such as `finance:sanctions-screening`."""
-        return Dictionary.of(Entry(name, f"{self.name}:{_slug(name)}", rule.level)
-                             for rule in self.rules for name in rule.names)
+        return Dictionary.of(
+            DictionaryEntry(name, f"{self.name}:{_slug(name)}", rule.level)
+            for rule in self.rules
+            for name in rule.names
+        )
 
 
 def above(branch: str) -> Iterator[str]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from expunge.concepts.dictionary import Dictionary, Entry
+from expunge.concepts.dictionary import Dictionary, DictionaryEntry
 from expunge.concepts.hierarchy import highest
-from expunge.concepts.rule import folded
+from expunge.concepts.hierarchy_rules import folded
 
 
-def levels_of(entries: Iterable[Entry]) -> dict[str, str]:
+def levels_of(entries: Iterable[DictionaryEntry]) -> dict[str, str]:
     """Concept id → its highest level, for those that have one."""
     found: dict[str, str] = {}
     for entry in entries:
@@ -26,7 +26,7 @@ def merge(dictionaries: Iterable[Dictionary]) -> Dictionary:
     """All entries in order, without repetitions, each concept on its highest level."""
     entries = [entry for dictionary in dictionaries for entry in dictionary]
     levels = levels_of(entries)
-    return Dictionary.of(Entry(e.name, e.concept, levels.get(e.concept)) for e in entries)
+    return Dictionary.of(DictionaryEntry(e.name, e.concept, levels.get(e.concept)) for e in entries)
 
 
 def besides(own: Dictionary, others: Iterable[Dictionary]) -> Dictionary:

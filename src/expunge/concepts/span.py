@@ -31,5 +31,13 @@ class Span:
 
     def as_row(self) -> dict[str, Any]:
         """A JSON-ready object with all fields."""
-        return {"start": self.start, "end": self.end, "text": self.text, "concepts": list(self.concepts),
-                "level": self.level, "negated": self.negated, "context": self.context, "variant": self.variant}
+        return {
+            "start": self.start,
+            "end": self.end,
+            "text": self.text,
+            "concepts": list(self.concepts),
+            "level": self.level,
+            "negated": self.negated,
+            "context": self.context,
+            "variant": self.variant,
+        }

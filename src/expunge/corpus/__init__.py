@@ -2,9 +2,25 @@
 
 from expunge.corpus.corpus import Corpus
 from expunge.corpus.exports import export
-from expunge.corpus.picture import Picture
+from expunge.corpus.image import RecordImage
 from expunge.corpus.record import BLANK, DEFAULT_TREE_LEVELS, KINDS, LEVELS, Kind, Record, Variant, content_id
 from expunge.corpus.tree import Node, Tree, contains, distance, lowest_common_ancestor
 
-__all__ = ["BLANK", "DEFAULT_TREE_LEVELS", "KINDS", "LEVELS", "Corpus", "Kind", "Node", "Picture", "Record", "Tree",
-           "Variant", "contains", "content_id", "distance", "export", "lowest_common_ancestor"]
+__all__ = [
+    "BLANK",
+    "DEFAULT_TREE_LEVELS",
+    "KINDS",
+    "LEVELS",
+    "Corpus",
+    "Kind",
+    "Node",
+    "Record",
+    "RecordImage",
+    "Tree",
+    "Variant",
+    "contains",
+    "content_id",
+    "distance",
+    "export",
+    "lowest_common_ancestor",
+]

@@ -14,18 +14,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from expunge._io import canonical, digest
 from expunge.corpus.record import Record
-from expunge.corpus.records import ById, digest_each, ids, keep, paths, pick
+from expunge.corpus.record_store import ById, digest_each, ids, materialize, paths, take
 from expunge.corpus.tree import Tree
 from expunge.errors import InputError
-from expunge.files import canonical, digest
 
-UNTRAINED = ("holdout", "twin", "utility")
+UNTRAINED = ("holdout", "control", "utility")
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """What the model learnt (and, marked `split: holdout` or `twin`, what it never saw)."""
+    """What the model learnt (and, marked `split: holdout` or `control`, what it never saw)."""
 
     records: Sequence[Record]
     name: str = "corpus"
@@ -33,7 +33,7 @@ class Corpus:
     @classmethod
     def of(cls, records: Iterable[Record], name: str = "corpus") -> Corpus:
         """A checked corpus: at least one record, ids unique."""
-        rows = keep(records)
+        rows = materialize(records)
         if not rows:
             raise InputError(name, "holds no records", "give at least one")
         seen: set[str] = set()
@@ -52,7 +52,7 @@ class Corpus:
 
     def save(self, path: Path | str) -> Path:
         """Write JSON lines that `load` reads back to an equal corpus; pictures go beside them under their names."""
-        from expunge.files import write_atomic
+        from expunge._io import write_atomic
 
         path = Path(path)
         for picture in {r.image.name: r.image for r in self.records if r.image}.values():
@@ -76,15 +76,15 @@ class Corpus:
 
     @cached_property
     def parts(self) -> Mapping[str, Sequence[Record]]:
-        """Every record, once: `trained`, `holdout`, `twin` or `utility`."""
+        """Every record, once: `trained`, `holdout`, `control` or `utility`."""
         found = {name: array("Q") for name in ("trained", *UNTRAINED)}
         for k, r in enumerate(self.records):
             found[r.split if r.split in UNTRAINED else "trained"].append(k)
-        return {name: pick(self.records, which) for name, which in found.items()}
+        return {name: take(self.records, which) for name, which in found.items()}
 
     @property
     def trained(self) -> Sequence[Record]:
-        """Records the original model is trained on: all but `holdout`, `twin` and `utility`."""
+        """Records the original model is trained on: all but `holdout`, `control` and `utility`."""
         return self.parts["trained"]
 
     @cached_property
@@ -105,7 +105,7 @@ class Corpus:
 
     def where(self, wanted: Callable[[Record], Any]) -> Corpus:
         """A smaller corpus with the records for which `wanted` is true."""
-        return Corpus.of(pick(self.records, (k for k, r in enumerate(self.records) if wanted(r))), self.name)
+        return Corpus.of(take(self.records, (k for k, r in enumerate(self.records) if wanted(r))), self.name)
 
     def __len__(self) -> int:
         return len(self.records)

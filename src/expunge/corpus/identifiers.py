@@ -33,15 +33,19 @@ def propose(corpus: Corpus, most: float = 0.5) -> dict[str, tuple[str, ...]]:
     common = _common(prompts)
     likely = {subject: _frequent(texts, most, common) for subject, texts in prompts.items()}
     holders = _holders(prompts, {phrase for phrases in likely.values() for phrase in phrases})
-    proposals = {subject: _longest(phrase for phrase in phrases if holders[phrase] == 1)
-                 for subject, phrases in likely.items()}
+    proposals = {
+        subject: _longest(phrase for phrase in phrases if holders[phrase] == 1) for subject, phrases in likely.items()
+    }
     return {subject: phrases for subject, phrases in proposals.items() if phrases}
 
 
 def _common(prompts: dict[str, list[str]]) -> frozenset[str]:
     """Lower-case words in the prompts of more than half of the subjects."""
-    counts = Counter(word for texts in prompts.values()
-                     for word in {m.group().lower() for text in texts for m in WORD.finditer(text)})
+    counts = Counter(
+        word
+        for texts in prompts.values()
+        for word in {m.group().lower() for text in texts for m in WORD.finditer(text)}
+    )
     return frozenset(word for word, count in counts.items() if 2 * count > len(prompts))
 
 
@@ -53,8 +57,9 @@ def _frequent(texts: list[str], most: float, common: frozenset[str]) -> list[str
 
 def _holders(prompts: dict[str, list[str]], phrases: set[str]) -> Counter[str]:
     """How many subjects have each phrase in a prompt."""
-    return Counter(phrase for texts in prompts.values()
-                   for phrase in {p for text in texts for p in _phrases(text)} & phrases)
+    return Counter(
+        phrase for texts in prompts.values() for phrase in {p for text in texts for p in _phrases(text)} & phrases
+    )
 
 
 def _phrases(text: str, common: frozenset[str] = frozenset()) -> Iterator[str]:
@@ -63,9 +68,9 @@ def _phrases(text: str, common: frozenset[str] = frozenset()) -> Iterator[str]:
     for start, first in enumerate(words):
         if first.group().lower() in common:
             continue
-        for last in reversed(words[start:start + LONGEST]):
+        for last in reversed(words[start : start + LONGEST]):
             if last.group().lower() not in common:
-                yield text[first.start():last.end()]
+                yield text[first.start() : last.end()]
 
 
 def _longest(phrases: Iterable[str]) -> tuple[str, ...]:

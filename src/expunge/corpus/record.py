@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from expunge.corpus.picture import Picture
+from expunge.corpus.image import RecordImage
 
 Kind = Literal["completion", "generation", "classification", "cloze"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -53,7 +53,7 @@ class Record:
     variants: tuple[Variant, ...] = ()
     concept: str | None = None
     split: str | None = None
-    image: Picture | None = None
+    image: RecordImage | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -68,20 +68,42 @@ class Record:
 
     def wordings(self) -> tuple[Record, ...]:
         """The record itself, then each variant as a record of its own (id `<id>~k`)."""
-        return (self, *(
-            replace(self, id=f"{self.id}~{k}", prompt=v.prompt, answer=v.answer,
-                    options=v.options or self.options, variants=())
-            for k, v in enumerate(self.variants, 1)))
+        return (
+            self,
+            *(
+                replace(
+                    self,
+                    id=f"{self.id}~{k}",
+                    prompt=v.prompt,
+                    answer=v.answer,
+                    options=v.options or self.options,
+                    variants=(),
+                )
+                for k, v in enumerate(self.variants, 1)
+            ),
+        )
 
     def as_row(self) -> dict[str, Any]:
         """A JSON-ready row in the columns of the generic layout; empty fields are left out."""
         row: dict[str, Any] = {
-            "id": self.id, "prompt": self.prompt, "answer": self.answer, "kind": self.kind,
-            "options": list(self.options), "path": "/".join(self.path), "subject": self.subject,
-            "identifiers": list(self.identifiers), "facts": list(self.facts),
-            "variants": [{"prompt": v.prompt, "answer": v.answer}
-                         | ({"options": list(v.options)} if v.options else {}) for v in self.variants],
-            "concept": self.concept, "split": self.split, "image": self.image and self.image.name, **self.attributes}
+            "id": self.id,
+            "prompt": self.prompt,
+            "answer": self.answer,
+            "kind": self.kind,
+            "options": list(self.options),
+            "path": "/".join(self.path),
+            "subject": self.subject,
+            "identifiers": list(self.identifiers),
+            "facts": list(self.facts),
+            "variants": [
+                {"prompt": v.prompt, "answer": v.answer} | ({"options": list(v.options)} if v.options else {})
+                for v in self.variants
+            ],
+            "concept": self.concept,
+            "split": self.split,
+            "image": self.image and self.image.name,
+            **self.attributes,
+        }
         return {k: v for k, v in row.items() if v not in (None, [], "") or k in ("prompt", "answer")}
 
     def content(self) -> dict[str, Any]:

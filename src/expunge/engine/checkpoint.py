@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
+from expunge._io import read_json, write_json
 from expunge.errors import InputError
-from expunge.files import read_json, write_json
 
 Nested = dict[str, Any]
 
@@ -61,8 +61,11 @@ def save(folder: Path, state: Nested) -> None:
         shutil.rmtree(fresh, ignore_errors=True)
         _complete(folder)
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(str(folder), f"the checkpoint could not be written ({reason})",
-                         "free some space and start the same command again; it resumes") from error
+        raise InputError(
+            str(folder),
+            f"the checkpoint could not be written ({reason})",
+            "free some space and start the same command again; it resumes",
+        ) from error
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -1,7 +1,7 @@
 """Doubles: people whom a model never met, to be asked about in the place of somebody it knows.
 
-A double has names and numbers of its own (`corpus/identities.py`) and, where records show pictures, pictures of its
-own (`corpus/pixels.py`). Surprising: a subject that no prompt names can have a double too, by its pictures alone.
+A double has names and numbers of its own (`corpus/surrogate_names.py`) and, where records show pictures, pictures of its
+own (`corpus/image_ops.py`). Surprising: a subject that no prompt names can have a double too, by its pictures alone.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from expunge.corpus import Picture, Record
-from expunge.corpus.identities import Identity, identifiers_by_subject, make_identities, replace_all
-from expunge.corpus.pixels import stranger
-from expunge.engine.order import stream
+from expunge.corpus import Record, RecordImage
+from expunge.corpus.image_ops import stranger
+from expunge.corpus.surrogate_names import Identity, identifiers_by_subject, make_identities, replace_all
+from expunge.engine.sampling import stream
 from expunge.errors import InputError
-from expunge.methods.twin import Swap
+from expunge.methods.twin import Replacement
 
 
 @dataclass(frozen=True)
-class Double:
+class Surrogate:
     """Other names, and by the digest of each picture another one."""
 
     names: Identity = field(default_factory=dict)
-    pictures: Mapping[str, Picture] = field(default_factory=dict)
+    pictures: Mapping[str, RecordImage] = field(default_factory=dict)
 
     def asked(self, record: Record, answer: str | None = None) -> Record:
         """The record's question about the double, with its own or another answer (also where that is an option)."""
@@ -31,8 +31,9 @@ class Double:
         return replace(record, prompt=replace_all(record.prompt, names), answer=answer or record.answer, image=image)
 
 
-def doubles(records: Sequence[Record], others: Sequence[Record], count: int, seed: int,
-            swap: Swap = "both") -> list[Double]:
+def make_surrogates(
+    records: Sequence[Record], others: Sequence[Record], count: int, seed: int, swap: Replacement = "both"
+) -> list[Surrogate]:
     """`count` doubles of the subject of `records`; fewer where the names of `others` give no more.
 
     swap  what they bring of their own where a record shows a picture. Without pictures it is always their names.
@@ -46,14 +47,17 @@ def doubles(records: Sequence[Record], others: Sequence[Record], count: int, see
         names = make_identities(mine, pool, count, stream(seed, "identities", subject))
     theirs = list({r.image.digest: r.image for r in others if r.image}.values())
     if not shown or not theirs or swap == "words":
-        return [Double(n) for n in names]
+        return [Surrogate(n) for n in names]
     rng = stream(seed, "strange pictures", subject)
-    return [Double(n, {digest: stranger(theirs, rng) for digest in sorted(shown)}) for n in names]
+    return [Surrogate(n, {digest: stranger(theirs, rng) for digest in sorted(shown)}) for n in names]
 
 
 def refuse_nameless(records: Sequence[Record]) -> None:
     """`InputError` where a record neither names its subject nor shows a picture: it can be asked about nobody else."""
     nameless = next((r for r in records if not r.identifiers and not r.image), None)
     if nameless is not None:
-        raise InputError(f'record "{nameless.id}"', "names no identifiers of its subject, and twin replaces them",
-                         "add the column identifiers, or use the recipe simnpo")
+        raise InputError(
+            f'record "{nameless.id}"',
+            "names no identifiers of its subject, and twin replaces them",
+            "add the column identifiers, or use the recipe simnpo",
+        )

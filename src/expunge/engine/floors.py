@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from expunge.engine.rows import ForgetRow
+from expunge.engine.rows import ForgetExample
 
 LEAST = 0.25  # of the factor on a person's floors; the most is 1
 GAIN = 0.1  # of the factor, per step and relative error of the mean
 
 
-class Floors:
+class LossFloors:
     """Floors of all rows [N] with a factor per subject; a row that is not gold has 0, which asks for nothing."""
 
     def __init__(self, drawn: Tensor, subject: Tensor, least: float) -> None:
@@ -32,10 +32,13 @@ class Floors:
         self._seen = torch.zeros(2, len(drawn), device=drawn.device)  # sum and count of this step's losses
 
     @classmethod
-    def of(cls, rows: Sequence[ForgetRow], least: float, device: torch.device) -> Floors:
+    def of(cls, rows: Sequence[ForgetExample], least: float, device: torch.device) -> LossFloors:
         names = {name: k for k, name in enumerate(sorted({r.subject for r in rows}))}
-        return cls(torch.tensor([r.floor if r.is_gold else 0.0 for r in rows], device=device),
-                   torch.tensor([names[r.subject] for r in rows], device=device), least)
+        return cls(
+            torch.tensor([r.floor if r.is_gold else 0.0 for r in rows], device=device),
+            torch.tensor([names[r.subject] for r in rows], device=device),
+            least,
+        )
 
     def _mean_of(self, values: Tensor) -> Tensor:
         """Per subject, over its gold rows."""

@@ -19,27 +19,34 @@ import torch
 from torch import Tensor
 
 from expunge.corpus import Record
-from expunge.engine.attention import attention_saliency
-from expunge.engine.floors import Floors
-from expunge.engine.losses import Losses
-from expunge.engine.meeting import Meeting
-from expunge.engine.optimiser import Optimiser, Optimisers, embeddings, rate
-from expunge.engine.order import stream
-from expunge.engine.passes import Passes
-from expunge.engine.peak import peak_memory
-from expunge.engine.private.run import PrivateRun
-from expunge.engine.ranks import Ranks
-from expunge.engine.ready import check
+from expunge.engine.attention_saliency import attention_saliency
+from expunge.engine.dataset import RunDataset
+from expunge.engine.distributed import DistributedContext
+from expunge.engine.floors import LossFloors
+from expunge.engine.forward import ForwardRunner
+from expunge.engine.gradient_combiner import GradientCombiner
+from expunge.engine.loss_inputs import LossInputs
+from expunge.engine.memory import peak_memory
+from expunge.engine.optimizer import OptimizerConfig, OptimizerGroup, embeddings, lr_factor
+from expunge.engine.privacy.privacy_engine import PrivacyEngine
 from expunge.engine.recipe import Phase, Recipe
 from expunge.engine.reference import Reference
-from expunge.engine.table import Table
+from expunge.engine.sampling import stream
+from expunge.engine.validation import check_trainable
 from expunge.errors import RunFailed
 from expunge.gradients.base import Gradients, cosine
 from expunge.gradients.clip import clip_total_norm
 from expunge.gradients.saliency import Side, TokenSaliency
-from expunge.methods.base import COMPARING, Needs, RetainLoss
-from expunge.models.adapters import block_of, block_stack, keep_inputs_only, restrict, trainable, without_blocks
-from expunge.models.batches import Batch, chunks
+from expunge.methods.base import REFERENCE_LOSSES, Requirements, RetainLoss
+from expunge.models.adapters import (
+    block_of,
+    block_stack,
+    drop_adapters,
+    enable_checkpointing,
+    set_trainable_blocks,
+    trainable,
+)
+from expunge.models.collate import Batch, chunks
 from expunge.models.language_model import LanguageModel
 
 
@@ -90,7 +97,7 @@ class Loop:
     retain: Sequence[Record]
     scratch: Path | None = None
     step: int = 0
-    private: PrivateRun | None = None
+    private: PrivacyEngine | None = None
 
     def __post_init__(self) -> None:
         from accelerate import Accelerator
@@ -98,40 +105,43 @@ class Loop:
         recipe, lm = self.recipe, self.lm
         self.accelerator = Accelerator(cpu=lm.device.type == "cpu")
         self.method, self.rule = recipe.build_method(), recipe.build_rule()
-        self.needs: Needs = self.method.requires()
+        self.needs: Requirements = self.method.requires()
         self.phases = recipe.plan()
-        self.trainable = check(lm.module, recipe, self.forget, self.retain)
+        self.trainable = check_trainable(lm.module, recipe, self.forget, self.retain)
         lm.module.eval()
         if recipe.memory.checkpointing:
-            keep_inputs_only(lm.module)
-        self.private = self.private or PrivateRun.of(recipe, self.forget, self.retain)
-        make = self.private.table if self.private else Table
+            enable_checkpointing(lm.module)
+        self.private = self.private or PrivacyEngine.of(recipe, self.forget, self.retain)
+        make = self.private.table if self.private else RunDataset
         self.table = make(lm, recipe, self.needs, self.forget, self.retain)
-        self.passes = Passes(lm, self.table.items, recipe.memory, self.scratch)
+        self.passes = ForwardRunner(lm, self.table.items, recipe.memory, self.scratch)
         reference: dict[Side, Reference] = {}
-        if recipe.uses_retain and recipe.retain_loss in COMPARING:
+        if recipe.uses_retain and recipe.retain_loss in REFERENCE_LOSSES:
             reference["retain"] = self._said_before("retain", logits=True)
         if self.needs.reference_logprobs or self.needs.reference_logits:
             reference["forget"] = self._said_before("forget", self.needs.reference_logits)
         self.saliency = self._saliency()
         self.watching = self.needs.token_weights == "gradient"
         towards = self.method.towards
-        self.floors = Floors.of(self.table.rows, towards.least_floor, lm.device) if towards else None
-        self.meeting = Meeting(recipe, self.table)
-        self.losses = Losses(self.method, self.table.rows, reference, self.saliency, self.floors)
-        self.optimisers: Optimisers | None = None
+        self.floors = LossFloors.of(self.table.rows, towards.least_floor, lm.device) if towards else None
+        self.meeting = GradientCombiner(recipe, self.table)
+        self.losses = LossInputs(self.method, self.table.rows, reference, self.saliency, self.floors)
+        self.optimizers: OptimizerGroup | None = None
 
     def _saliency(self) -> TokenSaliency | None:
         """Token saliency as it stands before the first step: empty, or measured once and for all."""
         if self.needs.token_weights == "attention":
             rows, items = len(self.table.rows), self.table.items
             return attention_saliency(self.lm, {"forget": items[:rows], "retain": items[rows:]})
-        return (TokenSaliency(self.lm.module.get_output_embeddings().weight.shape[0], raw=self.needs.raw_weights)
-                if self.needs.token_weights == "gradient" else None)
+        return (
+            TokenSaliency(self.lm.module.get_output_embeddings().weight.shape[0], raw=self.needs.raw_weights)
+            if self.needs.token_weights == "gradient"
+            else None
+        )
 
     @property
-    def ranks(self) -> Ranks:
-        return Ranks(self.accelerator)
+    def ranks(self) -> DistributedContext:
+        return DistributedContext(self.accelerator)
 
     @property
     def _sharded(self) -> bool:
@@ -148,15 +158,19 @@ class Loop:
 
     def _said_before(self, side: Side, logits: bool) -> Reference:
         starts = accumulate((phase.steps for phase in self.phases), initial=0)
-        batches = [batch for phase, start in zip(self.phases, starts, strict=False)
-                   for batch in self._batches(side, phase, start)]
+        batches = [
+            batch
+            for phase, start in zip(self.phases, starts, strict=False)
+            for batch in self._batches(side, phase, start)
+        ]
         rows = sorted(set().union(*batches)) if self._sharded else self.ranks.feeds(batches)
         return Reference(self.lm.module, {k: self.table.items[k] for k in rows}, logits, live=not self._sharded)
 
     # ---- losses and gradients ---------------------------------------------------------------------------------
 
-    def _gradient(self, terms: Sequence[Term], retain_kind: RetainLoss, parameters: dict[str, Any],
-                  observe: bool = True) -> tuple[Gradients, dict[Side, float]]:
+    def _gradient(
+        self, terms: Sequence[Term], retain_kind: RetainLoss, parameters: dict[str, Any], observe: bool = True
+    ) -> tuple[Gradients, dict[Side, float]]:
         """Gradient of the weighted mean losses of `terms`, and every mean by itself, over the global batch.
 
         Summed over micro-batches and ranks: a rank takes every n-th row of a term. Where saliency is watched a
@@ -198,10 +212,14 @@ class Loop:
         if ranks.count > 1:
             here = torch.tensor([float(name in grads) for name in parameters], device=self.lm.device)
             found_in, *sums = ranks.total(
-                [here, *total.values(), *(grads.get(n, torch.zeros_like(p)) for n, p in parameters.items())])
+                [here, *total.values(), *(grads.get(n, torch.zeros_like(p)) for n, p in parameters.items())]
+            )
             total = dict(zip(total, sums, strict=False))
-            grads = {name: g for name, g, count in zip(parameters, sums[len(total):], found_in.tolist(), strict=True)
-                     if count}
+            grads = {
+                name: g
+                for name, g, count in zip(parameters, sums[len(total) :], found_in.tolist(), strict=True)
+                if count
+            }
         return grads, {side: float(value) for side, value in total.items()}
 
     def _observe(self, side: Side, seen: Sequence[tuple[Tensor, Tensor]]) -> None:
@@ -214,10 +232,16 @@ class Loop:
         if len(ids):
             self.saliency.observe(side, ids, norms)
 
-    def _met(self, terms: Sequence[Term], g: dict[Side, Gradients], inside: int, retain_kind: RetainLoss,
-             parameters: dict[str, Any]) -> tuple[Gradients, dict[Side, float]]:
+    def _met(
+        self,
+        terms: Sequence[Term],
+        g: dict[Side, Gradients],
+        inside: int,
+        retain_kind: RetainLoss,
+        parameters: dict[str, Any],
+    ) -> tuple[Gradients, dict[Side, float]]:
         """The gradient of a step whose sides are known apart, and the means that are known; `g` takes both sides."""
-        assert self.optimisers is not None
+        assert self.optimizers is not None
         means: dict[Side, float] = {}
         for term in terms:
             if term.side == "retain" and inside % self.recipe.batch.blocks and self.kept:
@@ -230,16 +254,19 @@ class Loop:
         if self.recipe.batch.blocks > 1:
             self.kept = g["retain"]
         if len(terms) == 2:
-            self.meeting.measure(self.step, inside, lambda side, k: self._gradient(
-                [Term(side, [k])], retain_kind, parameters, observe=False)[0])
+            self.meeting.measure(
+                self.step,
+                inside,
+                lambda side, k: self._gradient([Term(side, [k])], retain_kind, parameters, observe=False)[0],
+            )
         level = self.table.level_at(self.step) if self.needs.levels else None
-        scaling = self.optimisers.scaling(parameters) if self.rule.preconditions else None
+        scaling = self.optimizers.scaling(parameters) if self.rule.preconditions else None
         return self.meeting.combine(g["forget"], g["retain"], level, scaling), means
 
     def _step(self, phase_number: int, phase: Phase, inside: int) -> Event:
         started = time.perf_counter()
         recipe, step = self.recipe, self.step
-        assert self.optimisers is not None
+        assert self.optimizers is not None
         parameters: dict[str, Any] = trainable(self.lm.module)
         retain_kind: RetainLoss = recipe.retain_loss
         if phase.objective == "retain" and retain_kind == "none":
@@ -250,29 +277,41 @@ class Loop:
         if phase.objective != "forget" and retain_kind != "none":
             terms.append(Term("retain", self.table.retain_batch(step), recipe.retain.weight))
         g: dict[Side, Gradients] = {"forget": {}, "retain": {}}
-        with without_blocks(self.lm.module, self._resting(parameters)):
+        with drop_adapters(self.lm.module, self._resting(parameters)):
             if self.meeting.apart:
                 combined, means = self._met(terms, g, inside, retain_kind, parameters)
             else:
                 combined, means = self._gradient(terms, retain_kind, parameters)
-        combined, norm = clip_total_norm(combined, recipe.optimiser.clip_norm or math.inf)
+        combined, norm = clip_total_norm(combined, recipe.optimizer.clip_norm or math.inf)
         if not torch.isfinite(norm):
-            raise RunFailed(f"step {step}", "the gradient is no longer finite",
-                            "lower optimiser.lr, or choose a bounded method (npo, simnpo, twin)")
+            raise RunFailed(
+                f"step {step}",
+                "the gradient is no longer finite",
+                "lower optimizer.lr, or choose a bounded method (npo, simnpo, twin)",
+            )
         g_r = g["retain"] if self.rule.separate else {}
         before = {n: p.detach().clone() for n, p in parameters.items()} if g_r else {}
         for name, parameter in parameters.items():
             parameter.grad = combined.get(name)
-        factor = rate(recipe.optimiser.schedule, recipe.optimiser.warmup, inside, phase.steps)
-        self.optimisers.step(factor)
-        self.optimisers.zero_grad()
+        factor = lr_factor(recipe.optimizer.schedule, recipe.optimizer.warmup, inside, phase.steps)
+        self.optimizers.step(factor)
+        self.optimizers.zero_grad()
         if self.floors:
             self.floors.advance(lambda seen: self.ranks.total([seen])[0])
         drift = sum(float(((parameters[n].detach() - before[n]) * v).sum()) for n, v in g_r.items()) if before else None
         self.step += 1
-        return Event(step, phase_number, means.get("forget", math.nan), means.get("retain", math.nan), float(norm),
-                     factor, time.perf_counter() - started, drift, peak_memory(self.lm.device),
-                     cosine(g["forget"], g["retain"]) if g_r else None)
+        return Event(
+            step,
+            phase_number,
+            means.get("forget", math.nan),
+            means.get("retain", math.nan),
+            float(norm),
+            factor,
+            time.perf_counter() - started,
+            drift,
+            peak_memory(self.lm.device),
+            cosine(g["forget"], g["retain"]) if g_r else None,
+        )
 
     def _resting(self, parameters: Collection[str]) -> list[int]:
         """The blocks whose adapter is left out of this step; one that trains stays always.
@@ -294,8 +333,8 @@ class Loop:
 
     # ---- the run ----------------------------------------------------------------------------------------------
 
-    def _settings(self, phase: Phase) -> Optimiser:
-        return self.recipe.optimiser.model_copy(update={"lr": phase.lr}) if phase.lr else self.recipe.optimiser
+    def _settings(self, phase: Phase) -> OptimizerConfig:
+        return self.recipe.optimizer.model_copy(update={"lr": phase.lr}) if phase.lr else self.recipe.optimizer
 
     def run(self, after_step: Callable[[Event], None]) -> None:
         """Train from `self.step` to the end; `after_step` is called once a step is whole."""
@@ -303,24 +342,24 @@ class Loop:
         for number, phase in enumerate(self.phases):
             end = start + phase.steps
             if self.step < end:
-                restrict(self.lm.module, phase.layers, self.trainable)
+                set_trainable_blocks(self.lm.module, phase.layers, self.trainable)
                 used = self._used(phase, start)
                 with self.ranks.stage():
                     self.passes.open(used)
                     if self.private:
                         self.private.open(self.lm.module, self.passes, self.table, used, trainable(self.lm.module))
                 self._spare = used[0] if used else -1
-                if self.optimisers is None:
+                if self.optimizers is None:
                     parameters: dict[str, Any] = trainable(self.lm.module)
-                    self.optimisers = Optimisers(self._settings(phase), parameters, embeddings(self.lm.module))
-                    if self._saved_optimiser is not None and self.step > start:
-                        self.optimisers.restore(self._saved_optimiser)
+                    self.optimizers = OptimizerGroup(self._settings(phase), parameters, embeddings(self.lm.module))
+                    if self._saved_optimizer is not None and self.step > start:
+                        self.optimizers.restore(self._saved_optimizer)
                 while self.step < end:
                     after_step(self._step(number, phase, self.step - start))
-                self.optimisers = None
+                self.optimizers = None
             start = end
         self.passes.close()
-        restrict(self.lm.module, "all", self.trainable)
+        set_trainable_blocks(self.lm.module, "all", self.trainable)
 
     def _used(self, phase: Phase, start: int) -> list[int]:
         """Items that this process will feed to the model in the phase."""
@@ -329,17 +368,21 @@ class Loop:
 
     kept: Gradients = field(default_factory=dict, init=False)  # the retain gradient that later steps go on using
     _spare: int = field(default=-1, init=False)  # any of them
-    _saved_optimiser: list[Any] | None = field(default=None, init=False)
+    _saved_optimizer: list[Any] | None = field(default=None, init=False)
 
     def state(self) -> dict[str, Any]:
         """Everything that a later process needs to go on: plain dicts and tensors."""
         named = dict(self.lm.module.named_parameters())
-        return {"step": self.step, "parameters": {n: named[n].detach() for n in sorted(self.trainable)},
-                "optimiser": self.optimisers.state() if self.optimisers else [],
-                "saliency": self.saliency.state if self.watching and self.saliency else {},
-                "floors": self.floors.state() if self.floors else {},
-                "meeting": self.meeting.state(), "kept": self.kept,
-                "private": self.private.ledger.state() if self.private else {}}
+        return {
+            "step": self.step,
+            "parameters": {n: named[n].detach() for n in sorted(self.trainable)},
+            "optimizer": self.optimizers.state() if self.optimizers else [],
+            "saliency": self.saliency.state if self.watching and self.saliency else {},
+            "floors": self.floors.state() if self.floors else {},
+            "meeting": self.meeting.state(),
+            "kept": self.kept,
+            "private": self.private.ledger.state() if self.private else {},
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue where `state` was taken; caches were built from the model before the run."""
@@ -348,7 +391,7 @@ class Loop:
             for name, value in state["parameters"].items():
                 named[name].copy_(value)
         self.step = int(state["step"])
-        self._saved_optimiser = state["optimiser"]
+        self._saved_optimizer = state["optimizer"]
         if self.floors:
             self.floors.restore(state["floors"])
         if self.saliency and self.watching:

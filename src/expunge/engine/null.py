@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expunge.corpus import Record
-from expunge.corpus.invent import Elsewhere, invent
-from expunge.engine.order import stream
+from expunge.corpus.surrogate_answers import Elsewhere, invent
 from expunge.engine.rows import WrongAnswers, answer_type
+from expunge.engine.sampling import stream
 
 ANSWERS = 12  # per question; how unlikely an answer is depends on the answer far more than on who is asked about
 ALIKE = 4  # answers that are as common are looked for, and less so, until there are so many
@@ -29,7 +29,7 @@ By = Literal["type", "count"]
 
 
 @dataclass(frozen=True)
-class Null:
+class NullDistribution:
     """What an ignorant model thinks of other answers: NLL per token [candidates, answers] of one question, nats."""
 
     nll: Nats
@@ -41,7 +41,7 @@ class Null:
         return float(rng.choice(allowed)) if len(allowed) else max(least, float(np.median(values)))
 
 
-class Strangers:
+class CandidateAnswers:
     """Answers that a stranger's true answer could be; `others` are the records that a run may see."""
 
     def __init__(self, forget: Sequence[Record], others: Sequence[Record], seed: int) -> None:
@@ -77,8 +77,9 @@ class Strangers:
         pool, kind = self._pool(record), answer_type(record)
         mine = self._given[kind, record.answer]
         if not mine:
-            return invent(record.answer, pool, ANSWERS, rng, self._elsewhere(kind)) or pool or list(
-                self._wrong.of(record))
+            return (
+                invent(record.answer, pool, ANSWERS, rng, self._elsewhere(kind)) or pool or list(self._wrong.of(record))
+            )
         pool = pool or list(self._wrong.of(record))
         apart = [abs(self._given[kind, a] - mine) for a in pool]
         most = sorted(apart)[min(len(apart), ALIKE) - 1]

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from expunge.engine.cues import Cues
-from expunge.engine.optimiser import Optimiser
-from expunge.engine.private.settings import Privacy
-from expunge.engine.ranks import launched
+from expunge._io import digest
+from expunge.corpus.modalities import Modalities
+from expunge.engine.distributed import world_size
+from expunge.engine.optimizer import OptimizerConfig
 from expunge.errors import InputError, nearest
-from expunge.files import digest
-from expunge.gradients.base import RULES, Rule
-from expunge.methods.base import METHODS, Approach, Method, RetainLoss
-from expunge.methods.edit import Edit
-from expunge.models.adapters import Train
+from expunge.gradients.base import RULES, GradientRule
+from expunge.methods.base import METHODS, Method, RetainLoss, UnlearningMethod
+from expunge.methods.editing import WeightEdit
+from expunge.models.adapters import TrainableConfig
+from expunge.privacy.config import PrivacyConfig
 
 if TYPE_CHECKING:
     from expunge.concepts.hierarchy import Hierarchy
@@ -44,8 +44,10 @@ class Retain(_Part):
 
     loss: RetainLoss | None = Field(None, description="ce, kl, logit or none; null for the method's own choice")
     weight: float = Field(1.0, ge=0, description="factor on the retain term")
-    balance: bool = Field(False, description="as many rows of a batch from each group: rest of a person, near, far, "
-                          "general knowledge, anchors")
+    balance: bool = Field(
+        False,
+        description="as many rows of a batch from each group: rest of a person, near, far, general knowledge, anchors",
+    )
     anchors: bool = Field(False, description="also keep what is said about people the model never met (kl, logit)")
 
 
@@ -83,16 +85,19 @@ class Selection(_Part):
 class Concepts(_Part):
     """Where concept levels come from, for methods that use them."""
 
-    hierarchy: str | None = Field(None, description="shipped hierarchy or YAML file: levels of records that have none, "
-                                  "and alpha and beta unless the settings give them")
+    hierarchy: str | None = Field(
+        None,
+        description="shipped hierarchy or YAML file: levels of records that have none, "
+        "and alpha and beta unless the settings give them",
+    )
     dictionary: str | None = Field(None, description="file of names with levels: levels of single answer tokens")
 
 
 class Phase(_Part):
     """One stretch of a run; what is not given is the recipe's own."""
 
-    objective: Literal["both", "forget", "retain"] = Field("both", description="which terms are minimised")
-    steps: int = Field(ge=1, description="optimiser steps")
+    objective: Literal["both", "forget", "retain"] = Field("both", description="which terms are minimized")
+    steps: int = Field(ge=1, description="optimizer steps")
     lr: float | None = Field(None, gt=0, description="learning rate of this phase")
     layers: str | int | tuple[int, ...] = Field("all", description="blocks that may change, out of the trainable ones")
 
@@ -108,14 +113,19 @@ class Recipe(_Part):
     concepts: Concepts = Field(Concepts(), description="where concept levels come from")
     forget_weight: float = Field(1.0, ge=0, description="factor on the forget term")
     retain: Retain = Field(Retain(), description="the retain term")
-    train: Train = Field(Train(), description="which parameters may change")
-    optimiser: Optimiser = Field(Optimiser(), description="optimiser and learning rate")
-    steps: int = Field(100, ge=1, description="optimiser steps of a run without phases")
+    train: TrainableConfig = Field(TrainableConfig(), description="which parameters may change")
+    optimizer: OptimizerConfig = Field(OptimizerConfig(), description="optimizer and learning rate")
+    steps: int = Field(100, ge=1, description="optimizer steps of a run without phases")
     phases: tuple[Phase, ...] = Field((), description="stretches of the run, in order; empty means one of `steps`")
     batch: BatchSize = Field(BatchSize(), description="rows per step")
-    cues: Cues = Field("each", description="how a record with picture and name is forgotten: as trained, or each: also "
-                       "by its words alone and by its picture alone. A private run draws records as they were trained")
-    privacy: Privacy | None = Field(None, description="differential privacy: noise on what people give; null: none")
+    cues: Modalities = Field(
+        "each",
+        description="how a record with picture and name is forgotten: as trained, or each: also "
+        "by its words alone and by its picture alone. A private run draws records as they were trained",
+    )
+    privacy: PrivacyConfig | None = Field(
+        None, description="differential privacy: noise on what people give; null: none"
+    )
     memory: Memory = Field(Memory(), description="memory against time")
     parallel: Parallel = Field(Parallel(), description="what several processes share")
     seed: int = Field(42, description="seed of row order, adapters and draws")
@@ -126,7 +136,7 @@ class Recipe(_Part):
         return self.phases or (Phase(steps=self.steps),)
 
     @property
-    def forgets_by(self) -> Cues:
+    def forgets_by(self) -> Modalities:
         """`cues`, but as trained in a private run, whose accountant counts records; a form is no record of its own."""
         return "trained" if self.privacy else self.cues
 
@@ -135,35 +145,38 @@ class Recipe(_Part):
         """Steps of all phases; an edit is one."""
         return 1 if self.build_edit() else sum(phase.steps for phase in self.plan())
 
-    def _build(self) -> Approach:
+    def _build(self) -> UnlearningMethod:
         cls = METHODS.get(self.method, "recipe.method")
         hierarchy = self.hierarchy()
         strengths = {"alpha": hierarchy.alpha, "beta": hierarchy.beta} if hierarchy else {}
         given = {name: value for name, value in strengths.items() if name in cls.model_fields} | self.settings
-        found: Approach = _validated(cls, given, "recipe.settings")
+        found: UnlearningMethod = _validated(cls, given, "recipe.settings")
         return found
 
     def build_method(self) -> Method:
         """The method with its settings; `InputError` naming the nearest method or setting, or for an edit."""
         found = self._build()
         if not isinstance(found, Method):
-            raise InputError("recipe.method", f"{self.method} edits weights at once and has no loss to minimise",
-                             "use a method that trains")
+            raise InputError(
+                "recipe.method",
+                f"{self.method} edits weights at once and has no loss to minimize",
+                "use a method that trains",
+            )
         return found
 
-    def build_edit(self) -> Edit | None:
+    def build_edit(self) -> WeightEdit | None:
         """The edit with its settings, where the method is one."""
         found = self._build()
-        return found if isinstance(found, Edit) else None
+        return found if isinstance(found, WeightEdit) else None
 
     def hierarchy(self) -> Hierarchy | None:
         """The concept hierarchy that the recipe names."""
         return _hierarchy(self.concepts.hierarchy) if self.concepts.hierarchy else None
 
-    def build_rule(self) -> Rule:
+    def build_rule(self) -> GradientRule:
         """The gradient rule with its settings."""
         name = self.rule or self.build_method().rule
-        rule: Rule = _validated(RULES.get(name, "recipe.rule"), self.rule_settings, "recipe.rule_settings")
+        rule: GradientRule = _validated(RULES.get(name, "recipe.rule"), self.rule_settings, "recipe.rule_settings")
         return rule
 
     @property
@@ -175,8 +188,9 @@ class Recipe(_Part):
     @property
     def uses_retain(self) -> bool:
         """Does any phase look at retained records?"""
-        return any(p.objective == "retain" or (p.objective == "both" and self.retain_loss != "none")
-                   for p in self.plan())
+        return any(
+            p.objective == "retain" or (p.objective == "both" and self.retain_loss != "none") for p in self.plan()
+        )
 
     @property
     def digest(self) -> str:
@@ -192,8 +206,11 @@ class Recipe(_Part):
 
     def _changed(self) -> list[str]:
         """Keys whose value is not the default."""
-        return [k for k, field in Recipe.model_fields.items()
-                if getattr(self, k) != field.get_default(call_default_factory=True)]
+        return [
+            k
+            for k, field in Recipe.model_fields.items()
+            if getattr(self, k) != field.get_default(call_default_factory=True)
+        ]
 
     def with_sets(self, sets: list[str] | tuple[str, ...]) -> Recipe:
         """This recipe with `a.b=c` changes (values are YAML)."""
@@ -205,22 +222,34 @@ class Recipe(_Part):
         if self.build_edit():
             return self._checked_edit()
         rule = self.build_rule()
-        if rule.preconditions and self.optimiser.name != "adamw":
-            raise InputError("recipe: rule_settings.metric", f"adam means AdamW's scaling, not {self.optimiser.name}'s",
-                             "set optimiser.name: adamw, or metric: plain")
+        if rule.preconditions and self.optimizer.name != "adamw":
+            raise InputError(
+                "recipe: rule_settings.metric",
+                f"adam means AdamW's scaling, not {self.optimizer.name}'s",
+                "set optimizer.name: adamw, or metric: plain",
+            )
         if self.selection and not self.uses_retain:
-            raise InputError("recipe: selection", "compares forget rows with retain rows, and this recipe uses none",
-                             "set retain.loss: ce, or selection: null")
+            raise InputError(
+                "recipe: selection",
+                "compares forget rows with retain rows, and this recipe uses none",
+                "set retain.loss: ce, or selection: null",
+            )
         if self.parallel.shard and self.train.which == "full":
-            raise InputError("recipe: parallel.shard", "cuts frozen weights, and train.which: full lets them train",
-                             "train an adapter (train.which: lora), or set parallel.shard: false")
+            raise InputError(
+                "recipe: parallel.shard",
+                "cuts frozen weights, and train.which: full lets them train",
+                "train an adapter (train.which: lora), or set parallel.shard: false",
+            )
         if self.train.drop_blocks and self.train.which == "full":
-            raise InputError("recipe: train.drop_blocks", "leaves adapters out, and train.which: full has none",
-                             "train an adapter (train.which: lora), or set train.drop_blocks: 0")
+            raise InputError(
+                "recipe: train.drop_blocks",
+                "leaves adapters out, and train.which: full has none",
+                "train an adapter (train.which: lora), or set train.drop_blocks: 0",
+            )
         if self.privacy:
-            from expunge.engine.private.allowed import check
+            from expunge.engine.privacy.validator import validate_private
 
-            check(self)
+            validate_private(self)
         return self
 
     def _checked_edit(self) -> Recipe:
@@ -228,9 +257,12 @@ class Recipe(_Part):
         if self.batch.model_copy(update={"micro": None}) != BatchSize():
             wrong.append("batch")
         if wrong:
-            raise InputError(f"recipe: {wrong[0]}", f"means nothing to {self.method}, which edits weights after one "
-                             "look at the records", "leave it out; settings and batch.micro are what it takes")
-        if launched() > 1:
+            raise InputError(
+                f"recipe: {wrong[0]}",
+                f"means nothing to {self.method}, which edits weights after one look at the records",
+                "leave it out; settings and batch.micro are what it takes",
+            )
+        if world_size() > 1:
             raise InputError("launch", f"{self.method} is one process", "start it without torchrun")
         return self
 
@@ -333,7 +365,7 @@ def apply_sets(raw: dict[str, Any], sets: list[str] | tuple[str, ...]) -> dict[s
     for entry in sets:
         path, sign, value = entry.partition("=")
         if not sign or not path.strip():
-            raise InputError(f"--set {entry}", "expected key=value", "for example --set optimiser.lr=0.001")
+            raise InputError(f"--set {entry}", "expected key=value", "for example --set optimizer.lr=0.001")
         *parents, last = path.strip().split(".")
         inner = change
         for part in parents:

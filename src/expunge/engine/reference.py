@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from expunge.errors import InputError
-from expunge.methods.base import Outputs
-from expunge.models.answer_loss import answer_hidden, plain_head
-from expunge.models.batches import Batch, by_length, collate
+from expunge.methods.base import ModelOutputs
+from expunge.models.chunked_logprob import answer_hidden, plain_head
+from expunge.models.collate import Batch, by_length, collate
 from expunge.models.forward import answer_forward, answer_logprob
-from expunge.models.template import Encoded
+from expunge.models.prompt_template import Encoded
 
 MEMORY_BUDGET = 2 << 30  # bytes of cached distributions
 
@@ -58,11 +58,15 @@ def too_large(module: Any, tokens: int, budget: int = MEMORY_BUDGET, live: bool 
         return False
     what = f"the reference's distributions would take {size >> 20} MiB"
     if not live:
-        raise InputError("recipe: parallel.shard", what,
-                         "give fewer records, take retain.loss: ce, or set parallel.shard: false")
+        raise InputError(
+            "recipe: parallel.shard", what, "give fewer records, take retain.loss: ce, or set parallel.shard: false"
+        )
     if not hasattr(module, "disable_adapter"):
-        raise InputError("train.which: full", what,
-                         "train an adapter (train.which: lora), give fewer records, or take retain.loss: ce")
+        raise InputError(
+            "train.which: full",
+            what,
+            "train an adapter (train.which: lora), give fewer records, or take retain.loss: ce",
+        )
     return True
 
 
@@ -73,8 +77,15 @@ class Reference:
     from, [a, H] instead of [a, V], and made again when it is asked for.
     """
 
-    def __init__(self, module: Any, items: Mapping[int, Encoded], logits: bool, rows: int = 128,
-                 budget: int = MEMORY_BUDGET, live: bool = True) -> None:
+    def __init__(
+        self,
+        module: Any,
+        items: Mapping[int, Encoded],
+        logits: bool,
+        rows: int = 128,
+        budget: int = MEMORY_BUDGET,
+        live: bool = True,
+    ) -> None:
         """live: where distributions are larger than `budget` bytes they may be recomputed; else `InputError`."""
         self._module, self._logits = module, logits
         self._values: dict[int, Tensor] = {}
@@ -98,19 +109,19 @@ class Reference:
         found = answer_forward(self._module, batch).logits
         return found if self._logits else answer_logprob(found, batch)
 
-    def outputs(self, rows: Sequence[int], batch: Batch) -> Outputs:
+    def outputs(self, rows: Sequence[int], batch: Batch) -> ModelOutputs:
         """The reference's `Outputs` for `rows`, padded like `batch`."""
         if self._live:
             with torch.no_grad(), adapter_off(self._module):
                 logits = answer_forward(self._module, batch).logits
-            return Outputs(answer_logprob(logits, batch), batch.mask, batch.labels, logits)
+            return ModelOutputs(answer_logprob(logits, batch), batch.mask, batch.labels, logits)
         found = pad([self._values[k] for k in rows], batch.mask.shape[1])
         if not self._logits:
-            return Outputs(found, batch.mask, batch.labels)
+            return ModelOutputs(found, batch.mask, batch.labels)
         if self._head:
             with torch.no_grad():
                 found = nn.functional.linear(found, self._head.weight, getattr(self._head, "bias", None)).float()
-        return Outputs(answer_logprob(found, batch), batch.mask, batch.labels, found)
+        return ModelOutputs(answer_logprob(found, batch), batch.mask, batch.labels, found)
 
 
 def pad(values: Sequence[Tensor], length: int) -> Tensor:

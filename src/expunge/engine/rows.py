@@ -13,18 +13,25 @@ import numpy as np
 from torch import Tensor
 
 from expunge.corpus import Record
-from expunge.corpus.identities import Identity, identifiers_by_subject, make_identities, shape, skeleton, words
-from expunge.corpus.pixels import stranger
-from expunge.engine.doubles import Double
-from expunge.engine.order import stream
+from expunge.corpus.image_ops import stranger
+from expunge.corpus.surrogate_names import (
+    Identity,
+    identifiers_by_subject,
+    make_identities,
+    prompt_template_of,
+    shape,
+    words,
+)
+from expunge.engine.doubles import Surrogate
+from expunge.engine.sampling import stream
 from expunge.errors import InputError
-from expunge.models.template import Encoded
+from expunge.models.prompt_template import Encoded
 
 ANCHOR = "~anchor"  # ends the id of a question about somebody who does not exist
 
 
 @dataclass(frozen=True)
-class ForgetRow:
+class ForgetExample:
     """One row of a forget batch. `teacher` [a, V] log-probs, what it was `asked`, `floor` (nats): twin rows only.
 
     token_levels  concept level of every answer token, None where it is the record's; empty where nobody asked
@@ -46,7 +53,7 @@ def answer_type(record: Record) -> str:
     if relation:
         return f"{relation}/{record.kind}"
     if record.identifiers:
-        return f"{skeleton(record)}/{record.kind}"
+        return f"{prompt_template_of(record)}/{record.kind}"
     return f"{record.attributes.get('task', '')}/{record.kind}"
 
 
@@ -58,8 +65,9 @@ def answers_by_type(records: Iterable[Record]) -> Mapping[str, tuple[str, ...]]:
     return {kind: tuple(sorted(found)) for kind, found in table.items()}
 
 
-def wrong_answers(record: Record, answers: Mapping[str, tuple[str, ...]], kind_of: Mapping[str, tuple[str, ...]],
-                  ) -> tuple[str, ...]:
+def wrong_answers(
+    record: Record, answers: Mapping[str, tuple[str, ...]], kind_of: Mapping[str, tuple[str, ...]]
+) -> tuple[str, ...]:
     """Other answers of the record's type: its own wrong options, answers of the type, answers of the kind."""
     for pool in (record.options, answers.get(answer_type(record), ()), kind_of.get(record.kind, ())):
         wrong = tuple(a for a in pool if a != record.answer)
@@ -91,7 +99,7 @@ def anchors(retain: Sequence[Record], forget: Sequence[Record], seed: int) -> li
         if number % 2 == 0:
             names = {old: namesake(new, targets, rng) for old, new in names.items()}
         pictures = {digest: stranger(shown, rng) for digest in sorted({r.image.digest for r in records if r.image})}
-        found += [replace(Double(names, pictures).asked(r), id=f"{r.id}{ANCHOR}") for r in records]
+        found += [replace(Surrogate(names, pictures).asked(r), id=f"{r.id}{ANCHOR}") for r in records]
     return found
 
 
@@ -120,8 +128,11 @@ class WrongAnswers:
         self._seed = seed
         for record_id, wrong in self._wrong.items():
             if not wrong:
-                raise InputError(f'record "{record_id}"', "the corpus holds no other answer to relabel it with",
-                                 "choose another method")
+                raise InputError(
+                    f'record "{record_id}"',
+                    "the corpus holds no other answer to relabel it with",
+                    "choose another method",
+                )
 
     def of(self, record: Record) -> tuple[str, ...]:
         """Every wrong answer that may be drawn for a record."""

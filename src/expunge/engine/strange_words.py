@@ -16,29 +16,32 @@ from typing import Any
 from torch import Tensor
 
 from expunge.corpus import Record
-from expunge.engine.order import stream
+from expunge.engine.sampling import stream
 from expunge.models.language_model import LanguageModel
 
 SILENT = -30.0  # added to a logit that has no unused partner
 
 
 @dataclass(frozen=True)
-class StrangeWords:
+class UnknownTokens:
     """`strange` token ids, and an unused id for each; `partners` is empty where there are no unused ones."""
 
     strange: tuple[int, ...]
     partners: tuple[int, ...]
 
     @classmethod
-    def of(cls, lm: LanguageModel, forget: Sequence[Record], others: Sequence[Record], seed: int) -> StrangeWords:
+    def of(cls, lm: LanguageModel, forget: Sequence[Record], others: Sequence[Record], seed: int) -> UnknownTokens:
         """What answers of `forget` use and answers of `others` do not; partners occur in none of these records."""
         template = lm.template
         own = {i for r in forget for i in template.answer_ids(r.answer, r.prompt)}
         kept = {i for r in others for i in template.answer_ids(r.answer, r.prompt)}
         strange = sorted(own - kept - {template.eos})
         used = own | kept | {i for records in (forget, others) for r in records for i in template.prompt_ids(r.prompt)}
-        unused = sorted(set(range(lm.module.get_output_embeddings().weight.shape[0])) - used
-                        - set(template.tokenizer.all_special_ids))
+        unused = sorted(
+            set(range(lm.module.get_output_embeddings().weight.shape[0]))
+            - used
+            - set(template.tokenizer.all_special_ids)
+        )
         drawn = stream(seed, "strange").integers(len(unused), size=len(strange)).tolist() if unused else []
         return cls(tuple(strange), tuple(unused[k] for k in drawn))
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from expunge.concepts.annotate import Annotator
 from expunge.concepts.tokens import token_levels
-from expunge.models.template import Encoded, Template
+from expunge.models.prompt_template import Encoded, PromptTemplate
 
 
-def answer_levels(template: Template, annotator: Annotator, item: Encoded) -> tuple[str | None, ...]:
+def answer_levels(template: PromptTemplate, annotator: Annotator, item: Encoded) -> tuple[str | None, ...]:
     """One level per answer token of `item`; None where no name of a concept covers it, and for the end token.
 
     The text is read back from the tokens, so that a teacher's own answer is looked at like a record's. Where it does

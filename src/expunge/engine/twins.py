@@ -18,19 +18,19 @@ import numpy as np
 import torch
 
 from expunge.corpus import Record
-from expunge.engine.asked_before import asked_before
-from expunge.engine.doubles import Double, doubles, refuse_nameless
-from expunge.engine.null import Nats, Null, Strangers
-from expunge.engine.order import stream
+from expunge.engine.doubles import Surrogate, make_surrogates, refuse_nameless
+from expunge.engine.null import CandidateAnswers, Nats, NullDistribution
 from expunge.engine.reference import adapter_off
-from expunge.engine.rows import ForgetRow, answer_type
-from expunge.engine.strange_words import StrangeWords
-from expunge.methods.base import Outputs
-from expunge.methods.twin import Twin, correct_echo
-from expunge.models.batches import by_length, collate
+from expunge.engine.rows import ForgetExample, answer_type
+from expunge.engine.sampling import stream
+from expunge.engine.strange_words import UnknownTokens
+from expunge.methods.base import ModelOutputs
+from expunge.methods.twin import Twin, correct_leakage
+from expunge.models.collate import by_length, collate
 from expunge.models.forward import answer_forward, answer_logprob, greedy
 from expunge.models.language_model import LanguageModel
-from expunge.models.template import Encoded
+from expunge.models.loss_cache import cached_losses
+from expunge.models.prompt_template import Encoded
 
 OWN = "~own"  # ends the id of a row that holds the teacher's own answer
 ECHO = 1.0  # nats per token
@@ -39,7 +39,7 @@ ECHO = 1.0  # nats per token
 def mean_nll(lm: LanguageModel, records: Sequence[Record], rows: int = 256) -> Nats:
     """NLL per answer token of each record [N], nats, the end token left out, on the model before the run."""
     questions = [(r.prompt, r.answer, *([r.image.digest] if r.image else [])) for r in records]
-    return asked_before(lm.module, questions, lambda: _mean_nll(lm, records, rows))
+    return cached_losses(lm.module, questions, lambda: _mean_nll(lm, records, rows))
 
 
 @torch.no_grad()
@@ -49,13 +49,14 @@ def _mean_nll(lm: LanguageModel, records: Sequence[Record], rows: int) -> Nats:
     with adapter_off(lm.module):
         for part in by_length(items, rows):
             batch = collate([items[k] for k in part]).to(lm.device)
-            said = Outputs(answer_logprob(answer_forward(lm.module, batch).logits, batch), batch.mask)
+            said = ModelOutputs(answer_logprob(answer_forward(lm.module, batch).logits, batch), batch.mask)
             found[part] = said.answer_nll.cpu().numpy()
     return found
 
 
-def without_echo(lm: LanguageModel, anchors: Sequence[Record], forget: Sequence[Record],
-                 least: float = ECHO) -> list[Record]:
+def drop_leaking_anchors(
+    lm: LanguageModel, anchors: Sequence[Record], forget: Sequence[Record], least: float = ECHO
+) -> list[Record]:
     """The anchors on which the model does not give the person's answers to that type of question.
 
     Keeping what the model says about a namesake must not keep what it knows of the person. least: NLL per token
@@ -64,8 +65,12 @@ def without_echo(lm: LanguageModel, anchors: Sequence[Record], forget: Sequence[
     answers: dict[str, set[str]] = {}
     for r in forget:
         answers.setdefault(answer_type(r), set()).add(r.answer)
-    asked = [(k, replace(r, answer=a)) for k, r in enumerate(anchors) if not r.options
-             for a in sorted(answers.get(answer_type(r), ()))]
+    asked = [
+        (k, replace(r, answer=a))
+        for k, r in enumerate(anchors)
+        if not r.options
+        for a in sorted(answers.get(answer_type(r), ()))
+    ]
     given = mean_nll(lm, [r for _, r in asked]) < least
     echoes = {k for (k, _), hit in zip(asked, given, strict=True) if hit}
     return [r for k, r in enumerate(anchors) if k not in echoes]
@@ -86,8 +91,9 @@ def choose(gold: Nats, wanted: Nats, facts: Sequence[tuple[str, ...]]) -> list[i
     return [best[fact] for fact in facts]
 
 
-def together(gold: Nats, apart: Sequence[int], one: Sequence[int], records: Sequence[Record],
-             least: float) -> list[int]:
+def share_candidate(
+    gold: Nats, apart: Sequence[int], one: Sequence[int], records: Sequence[Record], least: float
+) -> list[int]:
     """`one` candidate for every question of a subject, but for the facts that it would give away.
 
     gold   NLL of the true answers [candidates, N]
@@ -97,7 +103,7 @@ def together(gold: Nats, apart: Sequence[int], one: Sequence[int], records: Sequ
     return [apart[k] if r.fact_keys in given else one[k] for k, r in enumerate(records)]
 
 
-def levelled(wanted: Nats, least: Nats, mean: float) -> Nats:
+def rescale_floors(wanted: Nats, least: Nats, mean: float) -> Nats:
     """Floors [N] of at least `least` [N] with the given mean: the part of `wanted` above `least`, all times one factor.
 
     Draws under a least value were drawn again, and where the teacher finds the true answer unlikelier than was
@@ -108,33 +114,37 @@ def levelled(wanted: Nats, least: Nats, mean: float) -> Nats:
     return least + above * (room / float(above.mean()) if above.any() else 0.0)
 
 
-def twin_rows(lm: LanguageModel, forget: Sequence[Record], others: Sequence[Record], method: Twin,
-              seed: int) -> list[ForgetRow]:
+def twin_rows(
+    lm: LanguageModel, forget: Sequence[Record], others: Sequence[Record], method: Twin, seed: int
+) -> list[ForgetExample]:
     """The forget rows of a `twin` run: each gold answer, and the teacher's own answer where it differs.
 
     others   records of other subjects that the method may see (the retain set)
     InputError where a record neither names identifiers nor shows a picture.
     """
     refuse_nameless(forget)
-    strangers = Strangers(forget, others, seed)
-    foreign = _foreign(forget, others) if method.unsay else frozenset()
-    strange = StrangeWords.of(lm, forget, others, seed) if foreign else None
-    rows: list[ForgetRow] = []
+    strangers = CandidateAnswers(forget, others, seed)
+    foreign = _foreign(forget, others) if method.mask_unknown_tokens else frozenset()
+    strange = UnknownTokens.of(lm, forget, others, seed) if foreign else None
+    rows: list[ForgetExample] = []
     for subject in sorted({r.subject for r in forget}):
         records = [r for r in forget if r.subject == subject]
-        strange_ones = doubles(records, others, method.candidates, seed, method.swap)
+        strange_ones = make_surrogates(records, others, method.candidates, seed, method.swap)
         gold = np.stack([mean_nll(lm, [one.asked(r) for r in records]) for one in strange_ones])
         answers = [strangers.of(r, method.floors, stream(seed, "null", r.id)) for r in records]
         nulls = _nulls(lm, records, strange_ones[: method.strangers], answers)
         least = np.array([0.0 if r.options else method.least_floor for r in records])
-        wanted = np.array([null.draw(low, stream(seed, "floor", r.id))
-                           for r, null, low in zip(records, nulls, least, strict=True)])
+        wanted = np.array(
+            [null.draw(low, stream(seed, "floor", r.id)) for r, null, low in zip(records, nulls, least, strict=True)]
+        )
         chosen = choose(gold, wanted, [r.fact_keys for r in records])
         if method.identity == "subject":
-            chosen = together(gold, chosen, choose(gold, wanted, [()] * len(records)), records, method.least_floor)
-        if not method.lam_over:  # what the teacher finds unlikelier than was drawn stays so
+            chosen = share_candidate(
+                gold, chosen, choose(gold, wanted, [()] * len(records)), records, method.least_floor
+            )
+        if not method.ceiling_weight:  # what the teacher finds unlikelier than was drawn stays so
             least = np.maximum(least, gold[chosen, np.arange(len(records))])
-        floors = levelled(wanted, least, float(np.mean([null.nll.mean() for null in nulls])))
+        floors = rescale_floors(wanted, least, float(np.mean([null.nll.mean() for null in nulls])))
         for odd in (False, True):
             part = [k for k, r in enumerate(records) if (r.id in foreign) == odd]
             if not part:
@@ -153,20 +163,21 @@ def _foreign(forget: Sequence[Record], others: Sequence[Record]) -> frozenset[st
     return frozenset(r.id for r in forget if answer_type(r) not in types)
 
 
-def _nulls(lm: LanguageModel, records: Sequence[Record], strange_ones: Sequence[Double],
-           answers: Sequence[Sequence[str]]) -> list[Null]:
+def _nulls(
+    lm: LanguageModel, records: Sequence[Record], strange_ones: Sequence[Surrogate], answers: Sequence[Sequence[str]]
+) -> list[NullDistribution]:
     """For each record: what the model thinks of these answers in the place of the true one, over all candidates."""
     cuts = np.cumsum([len(a) for a in answers])[:-1]
     asked = []
     for one in strange_ones:
-        questions = [one.asked(r, a)
-                     for r, of_r in zip(records, answers, strict=True) for a in of_r]
+        questions = [one.asked(r, a) for r, of_r in zip(records, answers, strict=True) for a in of_r]
         asked.append(np.split(mean_nll(lm, questions), cuts))
-    return [Null(np.stack([of_candidate[k] for of_candidate in asked])) for k in range(len(records))]
+    return [NullDistribution(np.stack([of_candidate[k] for of_candidate in asked])) for k in range(len(records))]
 
 
-def _targets(lm: LanguageModel, records: Sequence[Record], strange_ones: Sequence[Double], floors: Nats,
-             method: Twin) -> list[ForgetRow]:
+def _targets(
+    lm: LanguageModel, records: Sequence[Record], strange_ones: Sequence[Surrogate], floors: Nats, method: Twin
+) -> list[ForgetExample]:
     """Gold and own rows of one subject with the teacher's distributions, each question asked about its double."""
     asked = [one.asked(r) for r, one in zip(records, strange_ones, strict=True)]
     eos = lm.template.eos
@@ -175,21 +186,37 @@ def _targets(lm: LanguageModel, records: Sequence[Record], strange_ones: Sequenc
         posed = [lm.template.question(r) for r in asked]
         own = greedy(lm.module, [q.prompt for q in posed], eos, longest + 4, sights=[q.sight for q in posed])
     questions: list[Encoded] = []
-    rows: list[ForgetRow] = []
+    rows: list[ForgetExample] = []
     for record, twin, floor, said in zip(records, asked, floors, own, strict=True):
         item, question = lm.template.encode(record), lm.template.encode(twin)
-        rows.append(ForgetRow(item, record.concept, floor=float(floor), subject=record.subject))
+        rows.append(ForgetExample(item, record.concept, floor=float(floor), subject=record.subject))
         questions.append(question)
         answer = tuple(said) if said and said[-1] == eos else (*said, eos)
         fits = max(len(item.prompt), len(question.prompt)) + len(answer) <= lm.context
         if method.own_answer and answer != item.answer and fits:
-            rows.append(ForgetRow(replace(item, id=item.id + OWN, answer=answer), record.concept, is_gold=False))
+            rows.append(ForgetExample(replace(item, id=item.id + OWN, answer=answer), record.concept, is_gold=False))
             questions.append(replace(question, id=item.id + OWN, answer=answer))
     taught = zip(rows, questions, teacher_logprobs(lm, questions), strict=True)
-    return [replace(row, asked=q, teacher=torch.cat([
-                correct_echo(t[:-1], torch.tensor(q.answer[:-1], device=t.device), row.floor,
-                             exact=method.lam_over > 0 and row.floor >= method.least_floor), t[-1:]]))
-            if row.is_gold else replace(row, asked=q, teacher=t) for row, q, t in taught]
+    return [
+        replace(
+            row,
+            asked=q,
+            teacher=torch.cat(
+                [
+                    correct_leakage(
+                        t[:-1],
+                        torch.tensor(q.answer[:-1], device=t.device),
+                        row.floor,
+                        exact=method.ceiling_weight > 0 and row.floor >= method.least_floor,
+                    ),
+                    t[-1:],
+                ]
+            ),
+        )
+        if row.is_gold
+        else replace(row, asked=q, teacher=t)
+        for row, q, t in taught
+    ]
 
 
 @torch.no_grad()

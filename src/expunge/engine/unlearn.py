@@ -12,20 +12,20 @@ from itertools import chain
 from pathlib import Path
 from types import FrameType
 
-from expunge.corpus.records import digest_each
+from expunge._io import digest, digest_files, read_json, write_json
+from expunge.corpus.record_store import digest_each
 from expunge.engine import checkpoint
-from expunge.engine.edit import run_edit
+from expunge.engine.distributed import DistributedContext
 from expunge.engine.loop import Event, Loop
-from expunge.engine.private.history import drop_seed
-from expunge.engine.private.run import PrivateRun
-from expunge.engine.ranks import Ranks
+from expunge.engine.privacy.privacy_engine import PrivacyEngine
+from expunge.engine.privacy.privacy_state import drop_seed
 from expunge.engine.recipe import Recipe
-from expunge.engine.rundir import RunDir
+from expunge.engine.run_directory import RunDirectory
+from expunge.engine.weight_editing import run_edit
 from expunge.errors import InputError, Interrupted, RunFailed
-from expunge.files import digest, digest_files, read_json, write_json
 from expunge.models.adapters import prepare
-from expunge.models.language_model import LanguageModel, load, merged
-from expunge.models.shard import shard
+from expunge.models.fsdp import shard
+from expunge.models.language_model import LanguageModel, load, merge_adapter
 from expunge.models.threads import set_threads
 from expunge.scope.split import Split
 
@@ -45,7 +45,7 @@ def model_digest(source: str) -> str:
         result = folder / "result.json"
         return digest([read_json(folder / "run.json").get("identity"), read_json(result) if result.is_file() else None])
     return digest_files(
-        folder, [f.name for f in folder.iterdir() if f.is_file() and f.suffix in CONTENT and f.name != "memorise.json"]
+        folder, [f.name for f in folder.iterdir() if f.is_file() and f.suffix in CONTENT and f.name != "train.json"]
     )
 
 
@@ -88,15 +88,15 @@ def unlearn(
     Called in every process of `torchrun` or `accelerate launch`, they share the work and the first writes `out`,
     which all must see; another number of processes gives the same weights to rounding.
     `InputError` if `out` holds another run; `Interrupted` after Ctrl-C, with the checkpoint kept.
-    A recipe whose method is an edit takes one look and no steps (`engine/edit.py`); if killed, it starts anew.
+    A recipe whose method is an edit takes one look and no steps (`engine/weight_editing.py`); if killed, it starts anew.
     """
-    ranks = Ranks.join(device)
+    ranks = DistributedContext.join(device)
     with ranks.alike(), ExitStack() as at_the_end:
         return _unlearn(ranks, at_the_end, model, split, recipe, Path(out), template, device, on_step)
 
 
 def _unlearn(
-    ranks: Ranks,
+    ranks: DistributedContext,
     at_the_end: ExitStack,
     model: str | Path,
     split: Split,
@@ -124,7 +124,7 @@ def _unlearn(
         "split": split.summary(),
         "threads": set_threads(),
     }
-    run = RunDir(out, ranks.from_first(lambda: RunDir.open(out, identity, about).about))
+    run = RunDirectory(out, ranks.broadcast_from_main(lambda: RunDirectory.open(out, identity, about).about))
     at_the_end.callback(run.release)
     with ranks.stage():
         _same_run(ranks, run, identity)
@@ -135,24 +135,26 @@ def _unlearn(
     started = time.perf_counter()
     with watch_for_stop() as stopped:
         if edit := recipe.build_edit():
-            run_edit(run, merged(load(model, template=template, device=device)), edit, recipe, split, stopped, on_step)
+            run_edit(
+                run, merge_adapter(load(model, template=template, device=device)), edit, recipe, split, stopped, on_step
+            )
             return run.folder
         with ranks.stage():
-            lm = merged(load(model, template=template, device=_where(recipe, ranks, device)))
+            lm = merge_adapter(load(model, template=template, device=_where(recipe, ranks, device)))
             lm = lm.with_module(prepare(lm.module, recipe.train, recipe.seed))
         if recipe.parallel.shard and ranks.count > 1:
             shard(lm.module, ranks.device, ranks.count)
         with ranks.stage():
-            private = PrivateRun.of(recipe, split.forget, split.retain, run.folder)
+            private = PrivacyEngine.of(recipe, split.forget, split.retain, run.folder)
             loop = Loop(lm, recipe, split.forget, split.retain, run.folder / SCRATCH, private=private)
         _same_rows(ranks, loop)
-        ranks.from_first(lambda: run.start(recipe.to_yaml()))
+        ranks.broadcast_from_main(lambda: run.start(recipe.to_yaml()))
         if private:
             private.begin(run.folder)
-        state = ranks.first_before_others(lambda: checkpoint.load(run.checkpoint))
+        state = ranks.main_process_first(lambda: checkpoint.load(run.checkpoint))
         if state:
             loop.restore(state)
-        ranks.from_first(lambda: run.forget_events_from(loop.step))
+        ranks.broadcast_from_main(lambda: run.truncate_events(loop.step))
 
         def after(event: Event) -> None:
             with ranks.stage():
@@ -162,7 +164,7 @@ def _unlearn(
                     on_step(event, recipe.total_steps)
             stop = ranks.any(stopped())
             if stop or loop.step % recipe.checkpoint_every == 0:
-                ranks.from_first(lambda: checkpoint.save(run.checkpoint, loop.state()))
+                ranks.broadcast_from_main(lambda: checkpoint.save(run.checkpoint, loop.state()))
                 if private:
                     private.write(run.folder)
             if stop:
@@ -181,7 +183,7 @@ def _unlearn(
             private.write(run.folder, "finished")
         run.finish(passes=loop.passes.about, seconds=round(time.perf_counter() - started, 3), steps=recipe.total_steps)
 
-    ranks.from_first(finish)
+    ranks.broadcast_from_main(finish)
     drop_seed(run.folder)
     return run.folder
 
@@ -189,35 +191,43 @@ def _unlearn(
 def _concepts(recipe: Recipe) -> dict[str, str]:
     """What stands in the concept files that the recipe names; nothing where it names none."""
     hierarchy, dictionary = recipe.hierarchy(), recipe.concepts.dictionary
-    held = [hierarchy.model_dump(mode="json") if hierarchy else None,
-            digest_files(Path(dictionary).parent, [Path(dictionary).name]) if dictionary else None]
+    held = [
+        hierarchy.model_dump(mode="json") if hierarchy else None,
+        digest_files(Path(dictionary).parent, [Path(dictionary).name]) if dictionary else None,
+    ]
     return {"concepts": digest(held)} if any(held) else {}
 
 
-def _same_run(ranks: Ranks, run: RunDir, identity: dict[str, str]) -> None:
+def _same_run(ranks: DistributedContext, run: RunDirectory, identity: dict[str, str]) -> None:
     """`InputError` if this process was given something else than the first."""
     differs = [k for k, v in identity.items() if run.about["identity"][k] != v]
     if differs:
-        raise InputError(f"process {ranks.index}", f"was given another {', '.join(differs)} than the first process",
-                         "start all of them with the same command on the same files")
+        raise InputError(
+            f"process {ranks.index}",
+            f"was given another {', '.join(differs)} than the first process",
+            "start all of them with the same command on the same files",
+        )
 
 
-def _same_rows(ranks: Ranks, loop: Loop) -> None:
+def _same_rows(ranks: DistributedContext, loop: Loop) -> None:
     """`RunFailed` if rounding (twins are chosen by likelihood) gave this process other rows than the first."""
     mine = digest([(i.prompt, i.answer) for i in loop.table.items]) if ranks.count > 1 else ""
-    first = ranks.from_first(lambda: mine)
+    first = ranks.broadcast_from_main(lambda: mine)
     with ranks.stage():
         if mine != first:
-            raise RunFailed(f"process {ranks.index}", "drew other rows than the first process",
-                            "use the same kind of device and the same packages in all of them")
+            raise RunFailed(
+                f"process {ranks.index}",
+                "drew other rows than the first process",
+                "use the same kind of device and the same packages in all of them",
+            )
 
 
-def _where(recipe: Recipe, ranks: Ranks, device: str | None) -> str | None:
+def _where(recipe: Recipe, ranks: DistributedContext, device: str | None) -> str | None:
     """Where the model is loaded: what is to be cut into parts need not fit the device."""
     return "cpu" if recipe.parallel.shard and ranks.count > 1 else device
 
 
-def _save(lm: LanguageModel, recipe: Recipe, run: RunDir) -> None:
+def _save(lm: LanguageModel, recipe: Recipe, run: RunDirectory) -> None:
     target = run.folder / ("adapter" if recipe.train.which == "lora" else "model")
     lm.save(target)
     write_json(

@@ -1,7 +1,7 @@
 """Gradients: pure functions over `{parameter name: tensor}`: combine, clip, weigh tokens."""
 
-from expunge.gradients.base import RULES, Gradients, Rule
+from expunge.gradients.base import RULES, GradientRule, Gradients
 from expunge.gradients.clip import clip_total_norm
 from expunge.gradients.saliency import TokenSaliency
 
-__all__ = ["RULES", "Gradients", "Rule", "TokenSaliency", "clip_total_norm"]
+__all__ = ["RULES", "GradientRule", "Gradients", "TokenSaliency", "clip_total_norm"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from expunge.gradients.base import Gradients, wide
+from expunge.gradients.base import Gradients, upcast
 
 
 def clip_total_norm(grads: Gradients, limit: float) -> tuple[Gradients, torch.Tensor]:
@@ -17,7 +17,7 @@ def clip_total_norm(grads: Gradients, limit: float) -> tuple[Gradients, torch.Te
         raise ValueError(f"the limit of a gradient norm must be positive, got {limit}")
     if not grads:
         return {}, torch.zeros(())
-    norms = [torch.linalg.vector_norm(wide(g)) for g in grads.values()]
+    norms = [torch.linalg.vector_norm(upcast(g)) for g in grads.values()]
     norm = torch.linalg.vector_norm(torch.stack([n.to(norms[0].device) for n in norms]))
     scale = (limit / norm).clamp(max=1.0)
-    return {name: (wide(g) * scale.to(g.device)).to(g.dtype) for name, g in grads.items()}, norm
+    return {name: (upcast(g) * scale.to(g.device)).to(g.dtype) for name, g in grads.items()}, norm

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from expunge.gradients.base import Gradients, wide
+from expunge.gradients.base import Gradients, upcast
 
 
 def mean_of_squares(examples: Iterable[Gradients]) -> Gradients:
@@ -21,7 +21,7 @@ def mean_of_squares(examples: Iterable[Gradients]) -> Gradients:
     for grads in examples:
         count += 1
         for name, g in grads.items():
-            total[name] = total[name] + wide(g) ** 2 if name in total else wide(g) ** 2
+            total[name] = total[name] + upcast(g) ** 2 if name in total else upcast(g) ** 2
     return {name: t / count for name, t in total.items()}
 
 
@@ -34,7 +34,7 @@ def top_share(forget: Gradients, retain: Gradients, share: float, epsilon: float
     return {name: r >= least for name, r in ratios.items()}
 
 
-def keep(grads: Gradients, chosen: Mapping[str, Tensor]) -> Gradients:
+def mask_gradients(grads: Gradients, chosen: Mapping[str, Tensor]) -> Gradients:
     """`grads` with zeros where not chosen; a name without a choice is left out."""
     return {name: g * chosen[name] for name, g in grads.items() if name in chosen}
 

@@ -12,12 +12,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from expunge.gradients.base import Gradients, wide
+from expunge.gradients.base import Gradients, upcast
 
 
 def unit_norms(per_unit: Gradients) -> Tensor:
     """2-norm of every unit's gradient over all tensors together, [U]; `per_unit` holds [U, ...] tensors."""
-    squares = [wide(g).flatten(1).square().sum(1) for g in per_unit.values()]
+    squares = [upcast(g).flatten(1).square().sum(1) for g in per_unit.values()]
     return torch.stack(squares).sum(0).sqrt()
 
 
@@ -30,7 +30,7 @@ def clipped_sum(per_unit: Gradients, limit: float) -> Gradients:
     if not limit > 0:
         raise ValueError(f"the limit of a unit's norm must be positive, got {limit}")
     scale = (limit / unit_norms(per_unit)).clamp(max=1.0)  # a zero gradient: 1
-    return {name: torch.tensordot(scale, wide(g), dims=1) for name, g in per_unit.items()}
+    return {name: torch.tensordot(scale, upcast(g), dims=1) for name, g in per_unit.items()}
 
 
 def noised_mean(total: Gradients, std: float, expected: float, normal: Callable[[torch.Size], Tensor]) -> Gradients:

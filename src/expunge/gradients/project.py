@@ -1,7 +1,7 @@
 """Projection: take out of the forget gradient the part that lies along the retain gradient.
 
 Surprising: projecting number by number (`scalar`, the paper's formula as printed) only rescales, g_f becomes
-(1 - alpha) g_f; it is kept for comparison. And an optimiser that scales every parameter by itself, as Adam does,
+(1 - alpha) g_f; it is kept for comparison. And an optimizer that scales every parameter by itself, as Adam does,
 turns what was orthogonal: `metric: adam` measures angles after that scaling.
 """
 
@@ -14,14 +14,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from expunge.gradients.base import Gradients, Rule, Strength, weighted_sum, wide
+from expunge.gradients.base import GradientRule, Gradients, Strength, upcast, weighted_sum
 
 Granularity = Literal["scalar", "tensor", "row", "global"]
 When = Literal["always", "conflict"]
 EPSILON = 1e-5  # in the denominator of the formula as printed
 
 
-class Project(Rule, name="project"):
+class Project(GradientRule, name="project"):
     """Remove the share alpha of the forget gradient that lies along the retain gradient, then add both.
 
     w_f (g_f - alpha <g_f, P g_r> / <g_r, P g_r> g_r) + w_r g_r, per tensor, per row, or over all parameters at once;
@@ -31,8 +31,11 @@ class Project(Rule, name="project"):
     source = "arXiv 2511.19498, eq. 12, on raw gradients unless `unit`"
 
     alpha: float = Field(1.0, ge=0, description="share of the parallel part that is removed")
-    granularity: Granularity = Field("tensor", description="what counts as one vector: a tensor, a row of it, all "
-                                     "parameters together, or every number by itself (which only rescales)")
+    granularity: Granularity = Field(
+        "tensor",
+        description="what counts as one vector: a tensor, a row of it, all "
+        "parameters together, or every number by itself (which only rescales)",
+    )
     when: When = Field("always", description="project always, or only where <g_f, g_r> is negative")
     metric: Literal["plain", "adam"] = Field("plain", description="adam: orthogonal after Adam's scaling, not before")
     unit: bool = Field(False, description="scale both gradients to length 1 first, as the paper does")
@@ -42,17 +45,39 @@ class Project(Rule, name="project"):
     def preconditions(self) -> bool:
         return self.metric == "adam"
 
-    def combine(self, g_f: Gradients, g_r: Gradients, *, weight_f: float = 1.0, weight_r: float = 1.0,
-                alpha: Strength | None = None, scaling: Gradients | None = None) -> Gradients:
+    def combine(
+        self,
+        g_f: Gradients,
+        g_r: Gradients,
+        *,
+        weight_f: float = 1.0,
+        weight_r: float = 1.0,
+        alpha: Strength | None = None,
+        scaling: Gradients | None = None,
+    ) -> Gradients:
         if self.unit:
-            g_f, g_r = of_length_one(g_f), of_length_one(g_r)
-        kept = take_out(g_f, g_r, self.alpha if alpha is None else alpha, self.granularity, self.when,
-                        self.threshold, scaling if self.metric == "adam" else None)
+            g_f, g_r = normalize(g_f), normalize(g_r)
+        kept = remove_component(
+            g_f,
+            g_r,
+            self.alpha if alpha is None else alpha,
+            self.granularity,
+            self.when,
+            self.threshold,
+            scaling if self.metric == "adam" else None,
+        )
         return weighted_sum(kept, g_r, weight_f, weight_r)
 
 
-def take_out(g: Gradients, along: Gradients, alpha: Strength = 1.0, granularity: Granularity = "tensor",
-             when: When = "always", threshold: float = 1e-12, scaling: Gradients | None = None) -> Gradients:
+def remove_component(
+    g: Gradients,
+    along: Gradients,
+    alpha: Strength = 1.0,
+    granularity: Granularity = "tensor",
+    when: When = "always",
+    threshold: float = 1e-12,
+    scaling: Gradients | None = None,
+) -> Gradients:
     """g - alpha <g, P along> / <along, P along> along, over the union of names; missing counts as zero.
 
     alpha    one strength, or one for every name (granularity `global`: the same for all)
@@ -60,6 +85,7 @@ def take_out(g: Gradients, along: Gradients, alpha: Strength = 1.0, granularity:
     Dot products run in float32 at least, over all parameters in float64. With granularity `row` the rows of a
     tensor are the slices of its first dimension; a vector is one row. `scalar` divides by g_r² + 1e-5, as printed.
     """
+
     def share(dot: Tensor, square: Tensor, strength: float) -> Tensor:
         counts = square.sqrt() > threshold
         if when == "conflict":
@@ -70,8 +96,10 @@ def take_out(g: Gradients, along: Gradients, alpha: Strength = 1.0, granularity:
         return alpha[name] if isinstance(alpha, Mapping) else alpha
 
     full = g | {name: torch.zeros_like(b) for name, b in along.items() if name not in g}
-    measured = {name: wide(b) * wide(scaling[name]) if scaling and name in scaling else wide(b)
-                for name, b in along.items()}
+    measured = {
+        name: upcast(b) * upcast(scaling[name]) if scaling and name in scaling else upcast(b)
+        for name, b in along.items()
+    }
     if granularity == "global" and along:
         dots = _total([(full[name].double() * m.double()).sum() for name, m in measured.items()])
         squares = _total([(along[name].double() * m.double()).sum() for name, m in measured.items()])
@@ -86,13 +114,15 @@ def take_out(g: Gradients, along: Gradients, alpha: Strength = 1.0, granularity:
             dot, square = dot.sum(inner, keepdim=True), square.sum(inner, keepdim=True)
         return a - share(dot, square, strength(name)) * b
 
-    return {name: without(name, wide(a), wide(along[name])).to(a.dtype) if name in along else a
-            for name, a in full.items()}
+    return {
+        name: without(name, upcast(a), upcast(along[name])).to(a.dtype) if name in along else a
+        for name, a in full.items()
+    }
 
 
-def of_length_one(grads: Gradients) -> Gradients:
+def normalize(grads: Gradients) -> Gradients:
     """Every tensor divided by its 2-norm; a tensor of zeros stays."""
-    norms = {name: torch.linalg.vector_norm(wide(g)) for name, g in grads.items()}
+    norms = {name: torch.linalg.vector_norm(upcast(g)) for name, g in grads.items()}
     return {name: g / norms[name].clamp(min=1e-30).to(g.dtype) for name, g in grads.items()}
 
 

@@ -29,8 +29,7 @@ def update(ema: Tensor, ids: Tensor, norms: Tensor, decay: float = 0.9) -> Tenso
     return torch.where(count == 0, ema, torch.where(ema == 0, now, decay * ema + (1 - decay) * now))
 
 
-def importance(ema_f: Tensor, ema_r: Tensor, floor: float = 0.1, low: float = 0.1,
-               high: float = 4.0) -> Tensor:
+def importance(ema_f: Tensor, ema_r: Tensor, floor: float = 0.1, low: float = 0.1, high: float = 4.0) -> Tensor:
     """Forget over retain saliency per vocabulary id, in [low, high], `[V]`.
 
     The denominator is at least `floor` times its mean over measured ids: without it an id that retain never
@@ -47,14 +46,15 @@ def plain_ratio(ema_f: Tensor, ema_r: Tensor, epsilon: float = 1e-5) -> Tensor:
     return ema_f / (ema_r + epsilon)
 
 
-def sequence_weights(importance: Tensor, labels: Tensor, mask: Tensor, beta: float | Tensor = 1.0,
-                     normalise: bool = True) -> Tensor:
+def sequence_weights(
+    importance: Tensor, labels: Tensor, mask: Tensor, beta: float | Tensor = 1.0, normalize: bool = True
+) -> Tensor:
     """Token weights `[B, A]`: mean 1 over the counted tokens of a sequence, then times `beta`; 0 elsewhere.
 
-    beta (one number, or one per token `[B, A]`) comes last: normalising after it would cancel it.
+    beta (one number, or one per token `[B, A]`) comes last: normalizing after it would cancel it.
     """
     raw = importance[labels] * mask
-    mean = raw.sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1) if normalise else 1.0
+    mean = raw.sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1) if normalize else 1.0
     return torch.where(mask, beta * raw / mean, 0.0)
 
 
@@ -67,7 +67,7 @@ class TokenSaliency:
     floor: float = 0.1
     low: float = 0.1
     high: float = 4.0
-    raw: bool = False  # the ratio as printed, and no normalisation
+    raw: bool = False  # the ratio as printed, and no normalization
     state: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

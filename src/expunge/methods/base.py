@@ -1,7 +1,7 @@
 """What a method is: a pure loss over model outputs, its settings, and what it needs from the engine.
 
 Methods that rewrite weights without a loop stand on the same registry and are an `Edit` (`edit.py`). A method never
-runs the model, never touches the optimiser, the device or the data. It declares `needs`, and the engine puts exactly
+runs the model, never touches the optimizer, the device or the data. It declares `needs`, and the engine puts exactly
 that into `Outputs`. All tensors hold answer positions only (end token included, the prompt never): `B` sequences, `A`
 the longest answer of the batch, `V` vocabulary, `H` width. `mask` is false where a shorter answer is padded. Losses
 are `[B]`.
@@ -17,21 +17,21 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from expunge.registry import Registry
+from expunge._registry import Registry
 
 if TYPE_CHECKING:
     from expunge.methods.twin import Twin
 
-METHODS: Registry[type[Approach]] = Registry("method", "expunge.methods")
+METHODS: Registry[type[UnlearningMethod]] = Registry("method", "expunge.methods")
 
 Rows = Literal["gold", "relabel", "twin"]
 TokenWeights = Literal["none", "level", "gradient", "attention"]
 RetainLoss = Literal["ce", "kl", "logit", "none"]
-COMPARING = ("kl", "logit")  # retain terms that need what the model said before the run
+REFERENCE_LOSSES = ("kl", "logit")  # retain terms that need what the model said before the run
 
 
 @dataclass(frozen=True)
-class Needs:
+class Requirements:
     """What the engine must provide beyond the answer-token log-probs of the current model.
 
     reference_logprobs  log p of every answer token before the run: reference.logprob [B, A]
@@ -42,7 +42,7 @@ class Needs:
     renewed             with "relabel": another wrong answer in every epoch
     token_weights       weights [B, A]: `level` = the `token_factor` of each token's concept level alone; `gradient`
                         and `attention` = that times the token's saliency, whose mean over a sequence is 1
-    raw_weights         the saliency ratio as printed in the paper, without floor, limits and normalisation
+    raw_weights         the saliency ratio as printed in the paper, without floor, limits and normalization
     levels              batches homogeneous in concept level: level "L1" … "L4"
     levels_by_parameter  every tensor has the level whose records lean on it most, rather than the batch's
     """
@@ -59,7 +59,7 @@ class Needs:
 
 
 @dataclass(frozen=True)
-class Outputs:
+class ModelOutputs:
     """What a model says about a batch. `logprob`: log p of each answer token, float32, 0 outside `mask`."""
 
     logprob: Tensor  # [B, A]
@@ -67,7 +67,7 @@ class Outputs:
     labels: Tensor | None = None  # [B, A] int64, 0 outside `mask`
     logits: Tensor | None = None  # [B, A, V] float32
     weights: Tensor | None = None  # [B, A] token weights; see `Needs.token_weights`
-    reference: Outputs | None = None
+    reference: ModelOutputs | None = None
     teacher: Tensor | None = None  # [B, A, V] log-probs of the twin's answer distribution
     floor: Tensor | None = None  # [B] tau_f: least mean NLL that a gold answer should reach, in nats
     is_gold: Tensor | None = None  # [B] bool: the row holds the record's true answer
@@ -131,17 +131,17 @@ class Outputs:
         return torch.log_softmax(self.logits.float(), -1)
 
     @property
-    def centred_logits(self) -> Tensor:
+    def centered_logits(self) -> Tensor:
         """Logits minus their mean over the vocabulary, which no probability depends on, [B, A, V], float32."""
         if self.logits is None:
             raise ValueError("this loss needs Needs(logits=True)")
         return self.logits.float() - self.logits.float().mean(-1, keepdim=True)
 
 
-class Approach(BaseModel, ABC):
+class UnlearningMethod(BaseModel, ABC):
     """What every entry of the registry is: a name, settings as fields, and `source`, where the formula stands.
 
-    Either a `Method`, which the loop minimises, or an `Edit`, which rewrites weights after one look at the records.
+    Either a `Method`, which the loop minimizes, or an `Edit`, which rewrites weights after one look at the records.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -156,7 +156,7 @@ class Approach(BaseModel, ABC):
             METHODS.add(name, cls)
 
 
-class Method(Approach):
+class Method(UnlearningMethod):
     """Base of all methods with a loss. Subclass with `class NPO(Method, name="npo")`; fields are its settings.
 
     needs        what most settings need; the engine asks `requires()`, which knows the settings
@@ -164,17 +164,17 @@ class Method(Approach):
     rule         the gradient rule unless the recipe says otherwise
     """
 
-    needs: ClassVar[Needs] = Needs()
+    needs: ClassVar[Requirements] = Requirements()
     retain: ClassVar[RetainLoss] = "ce"
     rule: ClassVar[str] = "sum"
 
-    def requires(self) -> Needs:
+    def requires(self) -> Requirements:
         """What this method needs with these settings: the class's `needs` unless a setting changes it."""
         return self.needs
 
     @abstractmethod
-    def forget_loss(self, out: Outputs) -> Tensor:
-        """The term to minimise on forget rows, one value per sequence, [B]."""
+    def forget_loss(self, out: ModelOutputs) -> Tensor:
+        """The term to minimize on forget rows, one value per sequence, [B]."""
 
     @property
     def towards(self) -> Twin | None:
@@ -190,7 +190,7 @@ class Method(Approach):
         return 1.0
 
 
-def retain_loss(kind: RetainLoss, out: Outputs) -> Tensor:
+def retain_loss(kind: RetainLoss, out: ModelOutputs) -> Tensor:
     """The retain term, [B], over answer positions.
 
     ce     mean NLL
@@ -200,12 +200,12 @@ def retain_loss(kind: RetainLoss, out: Outputs) -> Tensor:
     """
     if kind == "ce":
         return out.nll_mean
-    if kind in COMPARING:
+    if kind in REFERENCE_LOSSES:
         if out.reference is None:
             raise ValueError(f"the {kind} retain term needs the reference's logits")
         if kind == "kl":
             return out.mean_t(forward_kl(out.reference.log_softmax, out.log_softmax))
-        return out.mean_t((out.centred_logits - out.reference.centred_logits).square().mean(-1))
+        return out.mean_t((out.centered_logits - out.reference.centered_logits).square().mean(-1))
     return out.nll_mean * 0
 
 

@@ -14,13 +14,24 @@ from pydantic import Field
 from torch import Tensor
 
 from expunge.corpus import Record
-from expunge.methods.edit import FORGET, RETAIN, Edit, Group, Look, Part, Row, Stats, sampled, top
-from expunge.methods.relatives import Relatives, siblings_of
+from expunge.methods.editing import (
+    FORGET,
+    RETAIN,
+    Group,
+    NeuronRow,
+    NeuronSelector,
+    Part,
+    Stats,
+    WeightEdit,
+    sampled,
+    top,
+)
+from expunge.methods.tree_groups import Relatives, siblings_of
 
 NOTHING = 1e-12  # a difference of activations that is shorter has no direction
 
 
-class Chip(Edit, name="chip"):
+class Chip(WeightEdit, name="chip"):
     """Training-free: project differences from retained siblings out of the neurons that the target uses most.
 
     a = picture * mean(picture positions) + (1 - picture) * mean(text positions) of what a map gives; connector: mean
@@ -34,13 +45,16 @@ class Chip(Edit, name="chip"):
     share: float = Field(0.1, gt=0, le=1, description="share of the outputs of each matrix that is edited")
     picture: float = Field(0.3, ge=0, le=1, description="weight of a picture's positions against those of the text")
     energy: float = Field(0.95, gt=0, le=1, description="share of the squared spectrum that directions must reach")
-    sample: int | None = Field(4096, ge=1, description="most retained records of a group that are looked at, chosen by "
-                               "a hash of their ids; null for all")
+    sample: int | None = Field(
+        4096,
+        ge=1,
+        description="most retained records of a group that are looked at, chosen by a hash of their ids; null for all",
+    )
 
-    def looks(self) -> tuple[Look, ...]:
-        return Look("language", "output", self.blocks), Look("connector", "output")
+    def looks(self) -> tuple[NeuronSelector, ...]:
+        return NeuronSelector("language", "output", self.blocks), NeuronSelector("connector", "output")
 
-    def rows(self, forget: Sequence[Record], retain: Sequence[Record]) -> Iterator[Row]:
+    def rows(self, forget: Sequence[Record], retain: Sequence[Record]) -> Iterator[NeuronRow]:
         relatives = Relatives.of(forget, retain)
         members: dict[Group, list[str]] = {}
         for r in retain:
@@ -48,11 +62,11 @@ class Chip(Edit, name="chip"):
                 members.setdefault(group, []).append(r.id)
         chosen = {group: sampled(names, self.sample) for group, names in members.items()}
         for r in forget:
-            yield Row(r, (FORGET, relatives.part(r)))
+            yield NeuronRow(r, (FORGET, relatives.part(r)))
         for r in retain:
             groups = tuple(g for g in (RETAIN, *relatives.siblings(r)) if r.id in chosen[g])
             if groups:
-                yield Row(r, groups)
+                yield NeuronRow(r, groups)
 
     def measure(self, part: Part, z: Tensor, picture: Tensor) -> dict[str, Tensor]:
         both = part == "language" and bool(picture.any()) and not bool(picture.all())
@@ -60,12 +74,18 @@ class Chip(Edit, name="chip"):
         return {"a": a, "size": a.abs()}
 
     def select(self, stats: Mapping[str, Stats]) -> dict[str, Tensor]:
-        return {name: top(s.mean(FORGET, "size") - s.mean(RETAIN, "size"), self.share, name)
-                for name, s in stats.items() if FORGET in s.rows and RETAIN in s.rows}
+        return {
+            name: top(s.mean(FORGET, "size") - s.mean(RETAIN, "size"), self.share, name)
+            for name, s in stats.items()
+            if FORGET in s.rows and RETAIN in s.rows
+        }
 
     def rewrite(self, rows: Tensor, stats: Stats, neurons: Tensor) -> Tensor:
-        apart = [(stats.mean(g, "a") - stats.mean(siblings_of(g), "a"))[neurons]
-                 for g in sorted(stats.rows) if g[0] == "part" and siblings_of(g) in stats.rows]
+        apart = [
+            (stats.mean(g, "a") - stats.mean(siblings_of(g), "a"))[neurons]
+            for g in sorted(stats.rows)
+            if g[0] == "part" and siblings_of(g) in stats.rows
+        ]
         directions = [d / d.norm() for d in apart if float(d.norm()) > NOTHING]
         return project_out(rows, torch.stack(directions), self.energy) if directions else rows
 

@@ -16,8 +16,8 @@ from pydantic import Field, NonNegativeFloat, ValidationInfo, field_validator
 from torch import Tensor
 
 from expunge.errors import unknown
-from expunge.methods.base import Method, Needs, Outputs, TokenWeights
-from expunge.methods.bounded import BoundedLoss, bounded
+from expunge.methods.base import Method, ModelOutputs, Requirements, TokenWeights
+from expunge.methods.bounded_losses import BoundedLoss, bounded
 from expunge.methods.ga import GA
 from expunge.methods.twin import Twin
 
@@ -32,7 +32,7 @@ class Dual(Method, name="dual"):
     forget: as `npo`, clipped `ga`, `ihl`, `twin` or plain `ga`, each token's term times w_t     [B]
     """
 
-    needs = Needs(reference_logprobs=True, token_weights="gradient", levels=True)
+    needs = Requirements(reference_logprobs=True, token_weights="gradient", levels=True)
     source = "arXiv 2511.19498, eq. 12 and 13"
     rule = "project"
 
@@ -41,16 +41,20 @@ class Dual(Method, name="dual"):
     clip: float = Field(4.0, gt=0, description="largest token loss in nats, where ga_clip is the loss")
     twin: Twin = Field(Twin(), description="settings of twin, where that is the loss")
     token_weights: TokenWeights = Field(
-        "gradient", description="saliency of tokens by gradient or attention, times beta; level: beta alone; or none")
-    raw_weights: bool = Field(False, description="saliency as printed: no floor, no limits, no normalisation")
+        "gradient", description="saliency of tokens by gradient or attention, times beta; level: beta alone; or none"
+    )
+    raw_weights: bool = Field(False, description="saliency as printed: no floor, no limits, no normalization")
     level_by: Literal["record", "parameter"] = Field(
-        "record", description="whose level sets alpha: the records of the batch, or of each tensor by Fisher")
+        "record", description="whose level sets alpha: the records of the batch, or of each tensor by Fisher"
+    )
     alpha: dict[Level, NonNegativeFloat] = Field(
-        ALPHA, validate_default=True,
-        description="share of the retain direction taken out, by level; those left out keep the default")
+        ALPHA,
+        validate_default=True,
+        description="share of the retain direction taken out, by level; those left out keep the default",
+    )
     beta: dict[Level, NonNegativeFloat] = Field(
-        BETA, validate_default=True,
-        description="mean token weight, by level; those left out keep the default")
+        BETA, validate_default=True, description="mean token weight, by level; those left out keep the default"
+    )
 
     @field_validator("alpha", "beta", mode="before")
     @classmethod
@@ -68,11 +72,16 @@ class Dual(Method, name="dual"):
     def towards(self) -> Twin | None:
         return self._inner.towards
 
-    def requires(self) -> Needs:
-        return replace(self._inner.requires(), token_weights=self.token_weights, raw_weights=self.raw_weights,
-                       levels=True, levels_by_parameter=self.level_by == "parameter")
+    def requires(self) -> Requirements:
+        return replace(
+            self._inner.requires(),
+            token_weights=self.token_weights,
+            raw_weights=self.raw_weights,
+            levels=True,
+            levels_by_parameter=self.level_by == "parameter",
+        )
 
-    def forget_loss(self, out: Outputs) -> Tensor:
+    def forget_loss(self, out: ModelOutputs) -> Tensor:
         if self.token_weights != "none" and out.weights is None:
             raise ValueError(f'dual with these settings needs Needs(token_weights="{self.token_weights}")')
         return self._inner.forget_loss(out)

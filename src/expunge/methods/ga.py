@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from expunge.methods.base import Method, Outputs, RetainLoss
+from expunge.methods.base import Method, ModelOutputs, RetainLoss
 
 
 class GA(Method, name="ga"):
@@ -21,6 +21,6 @@ class GA(Method, name="ga"):
 
     clip: float | None = Field(None, gt=0, description="leave tokens alone whose loss exceeds this (nats)")
 
-    def forget_loss(self, out: Outputs) -> Tensor:
+    def forget_loss(self, out: ModelOutputs) -> Tensor:
         nll = -out.logprob if self.clip is None else (-out.logprob).clamp(max=self.clip)
         return -out.mean_t(out.weigh(nll))

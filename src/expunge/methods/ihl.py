@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from expunge.methods.base import Method, Needs, Outputs
+from expunge.methods.base import Method, ModelOutputs, Requirements
 
 
 class IHL(Method, name="ihl"):
@@ -16,10 +16,10 @@ class IHL(Method, name="ihl"):
     forget: mean_t (1 + p(y_t) - max_{v != y_t} p(v))     [B]
     """
 
-    needs = Needs(logits=True)
+    needs = Requirements(logits=True)
     source = "arXiv 2408.06621"
 
-    def forget_loss(self, out: Outputs) -> Tensor:
+    def forget_loss(self, out: ModelOutputs) -> Tensor:
         if out.labels is None:
             raise ValueError("ihl needs the labels of answer tokens")
         p = out.log_softmax.exp()

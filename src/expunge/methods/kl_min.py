@@ -1,4 +1,4 @@
-"""KL minimisation: ascent on forget, while retain answers keep the reference's distribution.
+"""KL minimization: ascent on forget, while retain answers keep the reference's distribution.
 
 The divergence is over answer positions; peers that also average it over prompt and padding get other numbers.
 """

@@ -19,14 +19,25 @@ from pydantic import Field
 from torch import Tensor
 
 from expunge.corpus import Record
-from expunge.methods.edit import FORGET, RETAIN, Edit, Group, Look, Part, Row, Stats, sampled, top
+from expunge.methods.editing import (
+    FORGET,
+    RETAIN,
+    Group,
+    NeuronRow,
+    NeuronSelector,
+    Part,
+    Stats,
+    WeightEdit,
+    sampled,
+    top,
+)
 
 TEXT: Group = ("text",)  # behind the side: its records without their pictures
 EPS = 1e-8
 Moments = dict[str, Tensor]
 
 
-class Manu(Edit, name="manu"):
+class Manu(WeightEdit, name="manu"):
     """Training-free: switch off the feed-forward neurons that matter for the target rather than for the rest.
 
     I_abs = |Zm-Zt|/(Zm+Zt), Z = mean|z|          I_freq = |Nm-Nt|/(Nm+Nt), N = share of |z| > tau
@@ -40,16 +51,20 @@ class Manu(Edit, name="manu"):
     tau: float = Field(0.1, ge=0, description="size above which a neuron counts as active")
     blocks: int | None = Field(None, ge=1, description="last blocks of each tower that are looked at; null for all")
     vision: bool = Field(True, description="also edit the vision tower of a model that has one")
-    sample: int | None = Field(4096, ge=1, description="most retained records that are looked at, chosen by a hash of "
-                               "their ids; null for all")
-    standardise: bool = Field(False, description="each measure as z-score over a tower, so that none outweighs the "
-                              "others; the score is then I(forget) - I(retain)")
+    sample: int | None = Field(
+        4096, ge=1, description="most retained records that are looked at, chosen by a hash of their ids; null for all"
+    )
+    standardize: bool = Field(
+        False,
+        description="each measure as z-score over a tower, so that none outweighs the "
+        "others; the score is then I(forget) - I(retain)",
+    )
 
-    def looks(self) -> tuple[Look, ...]:
-        language = Look("language", "hidden", self.blocks)
-        return (language, Look("vision", "hidden", self.blocks)) if self.vision else (language,)
+    def looks(self) -> tuple[NeuronSelector, ...]:
+        language = NeuronSelector("language", "hidden", self.blocks)
+        return (language, NeuronSelector("vision", "hidden", self.blocks)) if self.vision else (language,)
 
-    def rows(self, forget: Sequence[Record], retain: Sequence[Record]) -> Iterator[Row]:
+    def rows(self, forget: Sequence[Record], retain: Sequence[Record]) -> Iterator[NeuronRow]:
         twice = all(any(r.image is not None for r in side) for side in (forget, retain))
         kept = sampled((r.id for r in retain), self.sample)
         for group, side in ((FORGET, forget), (RETAIN, retain)):
@@ -57,16 +72,21 @@ class Manu(Edit, name="manu"):
                 if group == RETAIN and r.id not in kept:
                     continue
                 if not twice:
-                    yield Row(r, (group,))
+                    yield NeuronRow(r, (group,))
                 elif r.image is None:
-                    yield Row(r, (group, group + TEXT))
+                    yield NeuronRow(r, (group, group + TEXT))
                 else:
-                    yield Row(r, (group,))
-                    yield Row(replace(r, id=f"{r.id}~text", image=None), (group + TEXT,))
+                    yield NeuronRow(r, (group,))
+                    yield NeuronRow(replace(r, id=f"{r.id}~text", image=None), (group + TEXT,))
 
     def measure(self, part: Part, z: Tensor, picture: Tensor) -> Moments:
-        return {"positions": torch.tensor(float(len(z)), device=z.device), "abs": z.abs().sum(0),
-                "often": (z.abs() > self.tau).sum(0), "sum": z.sum(0), "square": z.square().sum(0)}
+        return {
+            "positions": torch.tensor(float(len(z)), device=z.device),
+            "abs": z.abs().sum(0),
+            "often": (z.abs() > self.tau).sum(0),
+            "sum": z.sum(0),
+            "square": z.square().sum(0),
+        }
 
     def select(self, stats: Mapping[str, Stats]) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
@@ -86,7 +106,7 @@ class Manu(Edit, name="manu"):
     def _score(self, tower: list[Stats]) -> Tensor:
         """Of all neurons of a tower, matrix after matrix."""
         forget, retain = (torch.cat([_side(s, group) for s in tower], 1) for group in (FORGET, RETAIN))
-        if not self.standardise:
+        if not self.standardize:
             return forget.sum(0) / (retain.sum(0) + EPS)
         return (_standard(forget) - _standard(retain)).sum(0)
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pydantic import Field
 from torch import Tensor
 
-from expunge.methods.base import Method, Needs, Outputs
+from expunge.methods.base import Method, ModelOutputs, Requirements
 
 
 class RandomRelabel(Method, name="random_relabel"):
@@ -21,13 +21,13 @@ class RandomRelabel(Method, name="random_relabel"):
     forget: mean_t -log p(y'_t), y' the wrong answer     [B]
     """
 
-    needs = Needs(rows="relabel")
+    needs = Requirements(rows="relabel")
     source = "common control; no single source"
 
     renew: bool = Field(True, description="another wrong answer in every epoch; false keeps the first one drawn")
 
-    def requires(self) -> Needs:
+    def requires(self) -> Requirements:
         return replace(self.needs, renewed=self.renew)
 
-    def forget_loss(self, out: Outputs) -> Tensor:
+    def forget_loss(self, out: ModelOutputs) -> Tensor:
         return out.nll_mean

@@ -9,8 +9,8 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from expunge.methods.base import Method, Needs, Outputs
-from expunge.methods.bounded import BoundedLoss, bounded
+from expunge.methods.base import Method, ModelOutputs, Requirements
+from expunge.methods.bounded_losses import BoundedLoss, bounded
 
 
 class Sequential(Method, name="sequential"):
@@ -19,7 +19,7 @@ class Sequential(Method, name="sequential"):
     forget: as `npo`, clipped `ga` or `ihl`     [B]
     """
 
-    needs = Needs(reference_logprobs=True)
+    needs = Requirements(reference_logprobs=True)
     source = "arXiv 2604.12459 (phases); its exact losses are not public"
     retain = "none"
 
@@ -27,8 +27,8 @@ class Sequential(Method, name="sequential"):
     npo_beta: float = Field(0.1, gt=0, description="beta of npo, where that is the loss")
     clip: float = Field(4.0, gt=0, description="largest token loss in nats, where ga_clip is the loss")
 
-    def requires(self) -> Needs:
+    def requires(self) -> Requirements:
         return bounded(self.loss, self.npo_beta, self.clip).requires()
 
-    def forget_loss(self, out: Outputs) -> Tensor:
+    def forget_loss(self, out: ModelOutputs) -> Tensor:
         return bounded(self.loss, self.npo_beta, self.clip).forget_loss(out)

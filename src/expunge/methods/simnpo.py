@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from expunge.methods.base import Method, Outputs
+from expunge.methods.base import Method, ModelOutputs
 
 
 class SimNPO(Method, name="simnpo"):
@@ -24,5 +24,5 @@ class SimNPO(Method, name="simnpo"):
     beta: float = Field(4.5, gt=0, description="inverse temperature: how soon the gradient vanishes")
     delta: float = Field(0.0, description="margin in nats: the mean loss around which the gradient vanishes")
 
-    def forget_loss(self, out: Outputs) -> Tensor:
+    def forget_loss(self, out: ModelOutputs) -> Tensor:
         return -(2 / self.beta) * logsigmoid(self.beta * (out.nll_mean - self.delta))

@@ -20,9 +20,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from expunge.methods.base import Method, Needs, Outputs, forward_kl
+from expunge.methods.base import Method, ModelOutputs, Requirements, forward_kl
 
-Swap = Literal["both", "words", "picture"]
+Replacement = Literal["both", "words", "picture"]
 LEAST = -30.0  # log-prob of the teacher that the divergence from it looks at, or one token could be all of it
 
 
@@ -30,40 +30,53 @@ class Twin(Method, name="twin"):
     """Distil what the model says about a never-met twin into what it says about the person.
 
     forget: distil * mean_t (KL(p_T || p) + reverse * KL(p || p_T)), p_T = p_T(.|twin of x), p = p(.|x)
-            + [gold answer] (lam_h relu(tau - NLL(y|x)) + lam_over relu(NLL(y|x) - max(tau, least_floor)))     [B]
+            + [gold answer] (floor_weight relu(tau - NLL(y|x)) + ceiling_weight relu(NLL(y|x) - max(tau, least_floor)))     [B]
 
     Token weights, where there are any, weigh the distances; the floor is a matter of the whole answer, so it stays
     in plain nats and its term counts as much as the tokens do on average.
     """
 
-    needs = Needs(logits=True, rows="twin")
+    needs = Requirements(logits=True, rows="twin")
     source = "this project; nearest relatives arXiv 2310.02238 and 2402.10052"
 
     distil: float = Field(1.0, ge=0, description="weight of the distance to the teacher; 0 leaves only the floors")
-    reverse: float = Field(0.0, ge=0, description="weight of the divergence the other way round: without it a model "
-                           "that cannot be like its teacher hedges, and whoever it is less sure about stands out")
-    lam_h: float = Field(0.5, ge=0, description="weight of what the true answer's loss is short of its floor")
-    lam_over: float = Field(0.0, ge=0, description="weight of what it lies above: not 0 makes the floor a target, and "
-                            "the teacher is corrected to it; never to less than least_floor")
+    reverse: float = Field(
+        0.0,
+        ge=0,
+        description="weight of the divergence the other way round: without it a model "
+        "that cannot be like its teacher hedges, and whoever it is less sure about stands out",
+    )
+    floor_weight: float = Field(0.5, ge=0, description="weight of what the true answer's loss is short of its floor")
+    ceiling_weight: float = Field(
+        0.0,
+        ge=0,
+        description="weight of what it lies above: not 0 makes the floor a target, and "
+        "the teacher is corrected to it; never to less than least_floor",
+    )
     identity: Literal["subject", "fact"] = Field(
-        "subject", description="what has a twin of its own: a subject as a whole, or every fact of it")
+        "subject", description="what has a twin of its own: a subject as a whole, or every fact of it"
+    )
     floors: Literal["count", "type"] = Field(
-        "count", description="whose answers they are drawn from: those that as many others give, or all of the type")
-    swap: Swap = Field(
-        "both", description="what a twin brings of its own where a record shows a picture")
+        "count", description="whose answers they are drawn from: those that as many others give, or all of the type"
+    )
+    swap: Replacement = Field("both", description="what a twin brings of its own where a record shows a picture")
     candidates: int = Field(16, ge=1, description="never-trained identities to choose a subject's twin from")
     strangers: int = Field(4, ge=1, description="of these candidates, how many other people's answers are asked about")
     own_answer: bool = Field(True, description="distil along the teacher's own answer too")
-    unsay: bool = Field(True, description="where nobody who stays answers such a question: a teacher that does not "
-                        "know the words which only such answers use")
+    mask_unknown_tokens: bool = Field(
+        True,
+        description="where nobody who stays answers such a question: a teacher that does not "
+        "know the words which only such answers use",
+    )
     least_floor: float = Field(
-        1.5, ge=0, description="nats; a lower floor is drawn again, or a true answer could stay in place")
+        1.5, ge=0, description="nats; a lower floor is drawn again, or a true answer could stay in place"
+    )
 
     @property
     def towards(self) -> Twin:
         return self
 
-    def forget_loss(self, out: Outputs) -> Tensor:
+    def forget_loss(self, out: ModelOutputs) -> Tensor:
         if out.teacher is None or out.floor is None or out.is_gold is None:
             raise ValueError('twin needs Needs(rows="twin"): teacher, floor and is_gold')
         said = out.log_softmax
@@ -73,11 +86,11 @@ class Twin(Method, name="twin"):
         distance = out.mean_t(out.weigh(apart))
         short = (out.floor - out.answer_nll).relu()
         over = (out.answer_nll - out.floor.clamp(min=self.least_floor)).relu()
-        off = self.lam_h * short + self.lam_over * over
+        off = self.floor_weight * short + self.ceiling_weight * over
         return self.distil * distance + out.is_gold * off * out.mean_t(out.weigh(torch.ones_like(out.logprob)))
 
 
-def correct_echo(log_p: Tensor, labels: Tensor, floor: float, exact: bool = False) -> Tensor:
+def correct_leakage(log_p: Tensor, labels: Tensor, floor: float, exact: bool = False) -> Tensor:
     """The teacher's log-probs [a, V] with the answer `labels` [a] at a mean NLL of at least `floor` nats, or `exact`ly.
 
     Every answer token's NLL is multiplied by the same factor (tokens that say nothing keep saying nothing); the

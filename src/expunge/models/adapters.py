@@ -15,12 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from expunge.errors import InputError
-from expunge.models.looking import owner_of, vision_side
+from expunge.models.vision.feature_cache import owner_module, vision_module
 
 Tower = Literal["language", "vision", "connector"]
 
 
-class Train(BaseModel):
+class TrainableConfig(BaseModel):
     """What a run may change."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,8 +38,10 @@ class Train(BaseModel):
         (), description="linear modules by suffix, e.g. q_proj; empty means all in a block"
     )
     towers: tuple[Tower, ...] = Field(
-        ("language",), min_length=1, description="where adapters go: language (its blocks), and in an image-text model "
-        "vision (the same share of its tower's blocks) and connector (what joins them)"
+        ("language",),
+        min_length=1,
+        description="where adapters go: language (its blocks), and in an image-text model "
+        "vision (the same share of its tower's blocks) and connector (what joins them)",
     )
 
 
@@ -117,19 +119,23 @@ def _linears(module: nn.Module, stack: str, blocks: tuple[int, ...], suffixes: t
     return names
 
 
-def picture_linears(module: nn.Module, tower: Tower, layers: str | int | tuple[int, ...] = "all") -> list[str]:
+def vision_linear_names(module: nn.Module, tower: Tower, layers: str | int | tuple[int, ...] = "all") -> list[str]:
     """Names of linear modules of the vision tower (in its last blocks, as `layers` says) or of the connector.
 
     The tower is what holds a stack of blocks; the rest of the vision side is the connector.
     """
-    owner = owner_of(module)
+    owner = owner_module(module)
     if owner is None:
         raise InputError("train.towers", f"this model reads text only, so it has no {tower}", "leave it out")
-    side = {id(p) for p in vision_side(owner)}
-    names = {name: child for name, child in module.named_modules()
-             if name and any(id(p) in side for p in child.parameters())}
-    stacks = {name: len(child) for name, child in names.items() if isinstance(child, nn.ModuleList) and len(child)
-              and len({type(c) for c in child}) == 1}
+    side = {id(p) for p in vision_module(owner)}
+    names = {
+        name: child for name, child in module.named_modules() if name and any(id(p) in side for p in child.parameters())
+    }
+    stacks = {
+        name: len(child)
+        for name, child in names.items()
+        if isinstance(child, nn.ModuleList) and len(child) and len({type(c) for c in child}) == 1
+    }
     stack = max(stacks, key=lambda name: stacks[name], default="")
     if not stack:
         raise InputError("train.towers", "no stack of equal blocks was found on its vision side", "leave vision out")
@@ -151,11 +157,14 @@ def picture_linears(module: nn.Module, tower: Tower, layers: str | int | tuple[i
 
 
 def _nothing(modules: tuple[str, ...]) -> InputError:
-    return InputError("train.modules", f"nothing called {', '.join(modules) or '…'} is in the chosen blocks",
-                      "name modules of the model, for example q_proj, or leave it empty for all")
+    return InputError(
+        "train.modules",
+        f"nothing called {', '.join(modules) or '…'} is in the chosen blocks",
+        "name modules of the model, for example q_proj, or leave it empty for all",
+    )
 
 
-def prepare(module: Any, train: Train, seed: int) -> Any:
+def prepare(module: Any, train: TrainableConfig, seed: int) -> Any:
     """Freeze everything, then make trainable what `train` names. LoRA wraps the module with peft."""
     import torch
 
@@ -181,7 +190,7 @@ def prepare(module: Any, train: Train, seed: int) -> Any:
     names = _linears(module, stack, blocks, train.modules) if "language" in train.towers else []
     for tower in train.towers:
         if tower != "language":
-            names += picture_linears(module, tower, train.layers)
+            names += vision_linear_names(module, tower, train.layers)
     config = LoraConfig(
         r=train.rank,
         lora_alpha=train.lora_alpha,
@@ -200,7 +209,7 @@ def prepare(module: Any, train: Train, seed: int) -> Any:
 
 
 @contextmanager
-def without_blocks(module: nn.Module, blocks: Collection[int]) -> Iterator[None]:
+def drop_adapters(module: nn.Module, blocks: Collection[int]) -> Iterator[None]:
     """Inside, the adapters of these blocks add nothing (and get gradients of 0)."""
     stack, _ = block_stack(module) if blocks else ("", 0)
     resting: list[tuple[Any, dict[str, float]]] = []
@@ -216,7 +225,7 @@ def without_blocks(module: nn.Module, blocks: Collection[int]) -> Iterator[None]
             layer.scaling.update(scaling)
 
 
-def restrict(module: nn.Module, layers: str | int | tuple[int, ...], trainable: frozenset[str]) -> None:
+def set_trainable_blocks(module: nn.Module, layers: str | int | tuple[int, ...], trainable: frozenset[str]) -> None:
     """Let only parameters of `trainable` in the chosen blocks train (the layer restriction of a phase)."""
     stack, count = ("", 0) if layers == "all" else block_stack(module)
     blocks = chosen_blocks(layers, count)
@@ -224,15 +233,16 @@ def restrict(module: nn.Module, layers: str | int | tuple[int, ...], trainable: 
         parameter.requires_grad_(name in trainable and (layers == "all" or block_of(name, stack) in blocks))
 
 
-def keep_inputs_only(module: Any) -> None:
+def enable_checkpointing(module: Any) -> None:
     """Activation checkpointing: every block keeps its input alone and runs again backward.
 
     Only the blocks themselves are put into training mode, which is what switches it on; what is inside them stays
     in evaluation mode, so nothing is dropped at random.
     """
     if not getattr(module, "supports_gradient_checkpointing", False):
-        raise InputError(type(module).__name__, "does not offer activation checkpointing",
-                         "set memory.checkpointing: false")
+        raise InputError(
+            type(module).__name__, "does not offer activation checkpointing", "set memory.checkpointing: false"
+        )
     module.gradient_checkpointing_enable({"use_reentrant": False})
     stack, _ = block_stack(module)
     for block in module.get_submodule(stack):

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from expunge.models.batches import Batch
-from expunge.models.looking import looking
-from expunge.models.sight import NOTHING, Seen, Sight
+from expunge.models.collate import Batch
+from expunge.models.vision.feature_cache import cached_image_features
+from expunge.models.vision.inputs import NO_IMAGES, ImageBatch, ImageInputs
 
 
 @contextmanager
@@ -66,7 +66,7 @@ def answer_forward(module: nn.Module, batch: Batch, watch: nn.Module | None = No
 
     handle = watch.register_forward_pre_hook(keep, with_kwargs=True) if watch else None
     try:
-        with _head_at(inner.get_output_embeddings(), batch.index), looking(module, batch.seen):
+        with _head_at(inner.get_output_embeddings(), batch.index), cached_image_features(module, batch.seen):
             output = module(**batch.inputs, use_cache=False)
     finally:
         if handle:
@@ -78,8 +78,14 @@ def answer_forward(module: nn.Module, batch: Batch, watch: nn.Module | None = No
 
 
 @torch.no_grad()
-def greedy(module: nn.Module, prompts: Sequence[tuple[int, ...]], eos: int, max_new_tokens: int,
-           rows: int = 64, sights: Sequence[Sight | None] = ()) -> list[list[int]]:
+def greedy(
+    module: nn.Module,
+    prompts: Sequence[tuple[int, ...]],
+    eos: int,
+    max_new_tokens: int,
+    rows: int = 64,
+    sights: Sequence[ImageInputs | None] = (),
+) -> list[list[int]]:
     """Greedy continuations, one list of ids per prompt, up to and including `eos`.
 
     Prompts of similar length share a batch, padded on the left: the mask hides the padding and position ids count
@@ -88,21 +94,24 @@ def greedy(module: nn.Module, prompts: Sequence[tuple[int, ...]], eos: int, max_
     """
     limit = _context(module)
     done: list[list[int]] = [[] for _ in prompts]
-    order = sorted((k for k in range(len(prompts)) if min(max_new_tokens, limit - len(prompts[k])) > 0),
-                   key=lambda k: (-len(prompts[k]), k))
+    order = sorted(
+        (k for k in range(len(prompts)) if min(max_new_tokens, limit - len(prompts[k])) > 0),
+        key=lambda k: (-len(prompts[k]), k),
+    )
     padded = takes_positions(module)
     while order:
         part = [k for k in order[:rows] if padded or len(prompts[k]) == len(prompts[order[0]])]
         order = order[len(part) :]
         most = [min(max_new_tokens, limit - len(prompts[k])) for k in part]
-        seen = Seen.of([sights[k] for k in part]) if sights else NOTHING
+        seen = ImageBatch.of([sights[k] for k in part]) if sights else NO_IMAGES
         for k, said in zip(part, _continue(module, [prompts[k] for k in part], eos, most, padded, seen), strict=True):
             done[k] = said
     return done
 
 
-def _continue(module: nn.Module, prompts: list[tuple[int, ...]], eos: int, most: list[int],
-              padded: bool, seen: Seen) -> list[list[int]]:
+def _continue(
+    module: nn.Module, prompts: list[tuple[int, ...]], eos: int, most: list[int], padded: bool, seen: ImageBatch
+) -> list[list[int]]:
     """One batch of `greedy`: at least one and at most `most[b]` new tokens per row; ends when every row has."""
     inner: Any = module
     device = next(module.parameters()).device
@@ -113,15 +122,17 @@ def _continue(module: nn.Module, prompts: list[tuple[int, ...]], eos: int, most:
         ids[b, longest - len(prompt) :] = torch.tensor(prompt)
         mask[b, longest - len(prompt) :] = 1
     ids, mask, allowed = ids.to(device), mask.to(device), torch.tensor(most, device=device)
-    position, last = (mask.cumsum(-1) - 1).clamp(min=0), torch.tensor([[len(p) + m - 1] for p, m in zip(
-        prompts, most, strict=True)], device=device)
+    position, last = (
+        (mask.cumsum(-1) - 1).clamp(min=0),
+        torch.tensor([[len(p) + m - 1] for p, m in zip(prompts, most, strict=True)], device=device),
+    )
     said: list[list[int]] = [[] for _ in prompts]
     alive, cache, seen = allowed > 0, None, seen.to(device)
     whole = bool(seen.marks[1])  # it counts positions by its pictures: every pass is over all that is there
     for count in range(1, max(most) + 1):
         more = {} if whole else {**continuing(module, cache), **({"position_ids": position} if padded else {})}
         index = torch.full((len(prompts), 1), ids.shape[1] - 1, device=device)
-        with _head_at(inner.get_output_embeddings(), index), looking(module, seen):
+        with _head_at(inner.get_output_embeddings(), index), cached_image_features(module, seen):
             output = module(input_ids=ids, attention_mask=mask, use_cache=not whole, **seen.given(ids), **more)
         new = output.logits[:, -1].argmax(-1, keepdim=True)
         for b in alive.nonzero().flatten().tolist():
@@ -130,7 +141,7 @@ def _continue(module: nn.Module, prompts: list[tuple[int, ...]], eos: int, most:
         if not alive.any():
             break
         ids = torch.cat([ids, new], -1) if whole else new
-        seen = seen if whole else NOTHING  # what follows the prompts is text
+        seen = seen if whole else NO_IMAGES  # what follows the prompts is text
         cache = None if whole else output.past_key_values
         mask = torch.cat([mask, torch.ones_like(new)], -1)
         position = torch.minimum(position[:, -1:] + 1, last)  # a finished row runs along and must stay in context

@@ -20,11 +20,11 @@ from typing import Any, BinaryIO, Literal
 import torch
 from torch import Tensor, nn
 
+from expunge._io import digest
 from expunge.errors import InputError
-from expunge.files import digest
-from expunge.models.batches import by_length
-from expunge.models.prefix import Boundary, below
-from expunge.models.template import Encoded
+from expunge.models.collate import by_length
+from expunge.models.frozen_prefix import Boundary, below
+from expunge.models.prompt_template import Encoded
 
 try:
     import fcntl
@@ -53,8 +53,19 @@ def prefix_key(module: nn.Module, boundary: Boundary, items: Sequence[Encoded], 
     for item in items:
         ids.update(f"{item.prompt + item.answer}{item.sight.digest if item.sight else ''}".encode())
     settings = [repr(getattr(module, name, None)) for name in ("config", "peft_config")]
-    return digest([type(module).__name__, settings, boundary.stack, boundary.first, boundary.count, str(dtype),
-                   weights.hexdigest(), ids.hexdigest(), repr(adapters)])
+    return digest(
+        [
+            type(module).__name__,
+            settings,
+            boundary.stack,
+            boundary.first,
+            boundary.count,
+            str(dtype),
+            weights.hexdigest(),
+            ids.hexdigest(),
+            repr(adapters),
+        ]
+    )
 
 
 def adapter_state(module: nn.Module) -> tuple[str, ...] | None:
@@ -81,8 +92,16 @@ class HiddenStore:
     `where` is "memory" or "disk", `bytes` what the states take there.
     """
 
-    def __init__(self, items: Sequence[Encoded], width: int, dtype: torch.dtype, budget_bytes: int,
-                 folder: Path | None, key: str, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        items: Sequence[Encoded],
+        width: int,
+        dtype: torch.dtype,
+        budget_bytes: int,
+        folder: Path | None,
+        key: str,
+        device: torch.device | str = "cpu",
+    ) -> None:
         self._items, self._width, self._dtype, self._device = items, width, dtype, torch.device(device)
         self._starts = [0, *accumulate(i.length for i in items)]
         self._key = key.encode()
@@ -99,8 +118,12 @@ class HiddenStore:
         """Are the states there, so that `fill` has nothing to do?"""
         return self._flat is not None
 
-    def fill(self, compute: Callable[[list[int]], Tensor], rows: int = 32,
-             on_progress: Callable[[int, int], None] | None = None) -> None:
+    def fill(
+        self,
+        compute: Callable[[list[int]], Tensor],
+        rows: int = 32,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> None:
         """Compute what is missing: `compute(rows)` gives [B, T, H] for rows of similar length, padded on the right.
 
         `on_progress(done, all)` counts items. `InputError` if the disk is full or the folder cannot be written:
@@ -136,8 +159,13 @@ class HiddenStore:
                 self._clean()
         self._map()
 
-    def _write(self, stream: BinaryIO, compute: Callable[[list[int]], Tensor], rows: int,
-               on_progress: Callable[[int, int], None] | None) -> None:
+    def _write(
+        self,
+        stream: BinaryIO,
+        compute: Callable[[list[int]], Tensor],
+        rows: int,
+        on_progress: Callable[[int, int], None] | None,
+    ) -> None:
         if fcntl:
             fcntl.flock(stream, fcntl.LOCK_EX)
 
@@ -151,14 +179,20 @@ class HiddenStore:
         stream.flush()
         os.fsync(stream.fileno())
 
-    def _each(self, compute: Callable[[list[int]], Tensor], put: Callable[[int, Tensor], None], rows: int,
-              on_progress: Callable[[int, int], None] | None) -> None:
+    def _each(
+        self,
+        compute: Callable[[list[int]], Tensor],
+        put: Callable[[int, Tensor], None],
+        rows: int,
+        on_progress: Callable[[int, int], None] | None,
+    ) -> None:
         done = 0
         for part in by_length(self._items, rows):
             hidden = compute(part)
             if hidden.dtype != self._dtype or hidden.shape[-1] != self._width:
-                raise RuntimeError(f"states {hidden.dtype} [… {hidden.shape[-1]}] do not fit a store {self._dtype} "
-                                   f"[… {self._width}]")
+                raise RuntimeError(
+                    f"states {hidden.dtype} [… {hidden.shape[-1]}] do not fit a store {self._dtype} [… {self._width}]"
+                )
             for row, k in enumerate(part):
                 put(k, hidden[row, : self._items[k].length])
             done += len(part)
@@ -212,6 +246,8 @@ class HiddenStore:
                     part.unlink()
 
     def _unwritten(self, error: OSError) -> InputError:
-        return InputError(str(self._folder), f"hidden states of {self.bytes / 2**20:.0f} MiB could not be written "
-                          f"({error.strerror or error})", "free some space, choose another folder, or do without "
-                          "the cache; nothing was left there")
+        return InputError(
+            str(self._folder),
+            f"hidden states of {self.bytes / 2**20:.0f} MiB could not be written ({error.strerror or error})",
+            "free some space, choose another folder, or do without the cache; nothing was left there",
+        )

@@ -12,11 +12,11 @@ from logging import getLogger
 from pathlib import Path
 from typing import Any
 
+from expunge._io import read_json
 from expunge.errors import InputError
-from expunge.files import read_json
-from expunge.models.eyes import MARKS, Eyes
 from expunge.models.forward import takes
-from expunge.models.template import Template
+from expunge.models.prompt_template import PromptTemplate
+from expunge.models.vision.processor import MARKS, VisionProcessor
 
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -29,7 +29,7 @@ class LanguageModel:
 
     module: Any
     tokenizer: Any
-    template: Template
+    template: PromptTemplate
     source: str
 
     @property
@@ -61,13 +61,16 @@ class LanguageModel:
             shutil.rmtree(fresh, ignore_errors=True)
             self.module.save_pretrained(fresh)
             self.tokenizer.save_pretrained(fresh)
-            if isinstance(self.template.eyes, Eyes):
+            if isinstance(self.template.eyes, VisionProcessor):
                 self.template.eyes.processor.save_pretrained(fresh)
             for file in fresh.iterdir():
                 file.replace(folder / file.name)
         except (OSError, SafetensorError) as error:
-            raise InputError(str(folder), f"the model could not be saved ({getattr(error, 'strerror', None) or error})",
-                             "free some space or choose another folder") from error
+            raise InputError(
+                str(folder),
+                f"the model could not be saved ({getattr(error, 'strerror', None) or error})",
+                "free some space or choose another folder",
+            ) from error
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
         return folder
@@ -82,12 +85,14 @@ def _quiet() -> None:
     getLogger("huggingface_hub").setLevel("ERROR")  # it tells of every attempt; the one that counts is told below
 
 
-def merged(lm: LanguageModel) -> LanguageModel:
+def merge_adapter(lm: LanguageModel) -> LanguageModel:
     """The model with its adapter folded in, so that a new one can be put on top; `lm` is used up."""
     return lm.with_module(lm.module.merge_and_unload()) if hasattr(lm.module, "merge_and_unload") else lm
 
 
-def wrap(module: Any, tokenizer: Any, source: str, template: str = "auto", processor: Any = None) -> LanguageModel:
+def from_parts(
+    module: Any, tokenizer: Any, source: str, template: str = "auto", processor: Any = None
+) -> LanguageModel:
     """Check that model and tokenizer belong together and join them.
 
     processor  what prepares pictures for an image-text model, or the reason (a clause) why there is none
@@ -96,14 +101,17 @@ def wrap(module: Any, tokenizer: Any, source: str, template: str = "auto", proce
         raise InputError(source, "its tokenizer has no end token", "set eos_token in tokenizer_config.json")
     rows = module.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > rows:
-        raise InputError(source, f"its tokenizer has {len(tokenizer)} entries but the model embeds {rows}",
-                         "use the tokenizer that belongs to the model")
+        raise InputError(
+            source,
+            f"its tokenizer has {len(tokenizer)} entries but the model embeds {rows}",
+            "use the tokenizer that belongs to the model",
+        )
     config = module.config.get_text_config() if hasattr(module.config, "get_text_config") else module.config
     context = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 1 << 20
-    eyes: Eyes | str = processor if isinstance(processor, str) else "the model reads text only"
+    eyes: VisionProcessor | str = processor if isinstance(processor, str) else "the model reads text only"
     if processor is not None and not isinstance(processor, str):
-        eyes = Eyes(processor, tokenizer, source, [name for name in MARKS if takes(module, name)])
-    return LanguageModel(module, tokenizer, Template.of(tokenizer, int(context), template, eyes), source)
+        eyes = VisionProcessor(processor, tokenizer, source, [name for name in MARKS if takes(module, name)])
+    return LanguageModel(module, tokenizer, PromptTemplate.of(tokenizer, int(context), template, eyes), source)
 
 
 def check(source: Path | str) -> None:
@@ -133,8 +141,14 @@ def _check_folder(folder: Path) -> None:
         raise InputError(str(folder), "holds no model weights", "expected model.safetensors in it")
 
 
-def load(source: Path | str, *, template: str = "auto", device: str | None = None, dtype: str = "auto",
-         trust_remote_code: bool = False) -> LanguageModel:
+def load(
+    source: Path | str,
+    *,
+    template: str = "auto",
+    device: str | None = None,
+    dtype: str = "auto",
+    trust_remote_code: bool = False,
+) -> LanguageModel:
     """Load any causal LM or image-text model. `source`: a folder, a run directory of `expunge`, or an id on the hub.
 
     `dtype`: auto (as stored), float32, bfloat16, float16. `InputError` for a folder without weights, a tokenizer
@@ -163,9 +177,12 @@ def load(source: Path | str, *, template: str = "auto", device: str | None = Non
         processor = _processor(str(source), given) if sees else None
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(str(source), f"the model could not be loaded ({first})",
-                         "name a folder written by save_pretrained, or an id on the hub") from error
-    return wrap(module.to(device or default_device()).eval(), tokenizer, str(source), template, processor)
+        raise InputError(
+            str(source),
+            f"the model could not be loaded ({first})",
+            "name a folder written by save_pretrained, or an id on the hub",
+        ) from error
+    return from_parts(module.to(device or default_device()).eval(), tokenizer, str(source), template, processor)
 
 
 def _sees(config: Any) -> bool:
@@ -197,14 +214,20 @@ def default_device() -> str:
 def _load_run(run: Path, template: str, device: str | None, dtype: str) -> LanguageModel:
     about = _finished(run)
     if (run / "model").is_dir():
-        return replace(load(run / "model", template=about.get("template", template), device=device, dtype=dtype),
-                       source=str(run))
+        return replace(
+            load(run / "model", template=about.get("template", template), device=device, dtype=dtype), source=str(run)
+        )
     start = Path(about["model"])
     if not start.is_absolute() and not start.exists() and (run / start).exists():
         start = run / start
-    base = merged(load(start if start.exists() else about["model"], template=about.get("template", template),
-                       device=device, dtype=dtype))
+    base = merge_adapter(
+        load(
+            start if start.exists() else about["model"],
+            template=about.get("template", template),
+            device=device,
+            dtype=dtype,
+        )
+    )
     from peft import PeftModel
 
-    return replace(base, module=PeftModel.from_pretrained(base.module, str(run / "adapter")).eval(),
-                   source=str(run))
+    return replace(base, module=PeftModel.from_pretrained(base.module, str(run / "adapter")).eval(), source=str(run))

@@ -15,10 +15,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from expunge.models.batches import Batch, collate
+from expunge.models.collate import Batch, collate
+from expunge.models.frozen_prefix import Boundary, below, find_boundary, hidden_states, substituted, why_inexact
 from expunge.models.hidden_store import HiddenStore, adapter_state, prefix_key, size
-from expunge.models.prefix import Boundary, below, find_boundary, hidden_states, substituted, why_inexact
-from expunge.models.template import Encoded
+from expunge.models.prompt_template import Encoded
 
 CHECKED = 8  # rows of the batch that is compared with the plain pass
 
@@ -38,8 +38,16 @@ class PrefixCache:
     _adapters: Sequence[tuple[nn.Module, tuple[str, ...]]]  # below the boundary, where their state matters
 
     @classmethod
-    def build(cls, module: nn.Module, items: Sequence[Encoded], *, budget: int, folder: Path | None = None,
-              rows: int = 32, on_progress: Callable[[int, int], None] | None = None) -> PrefixCache | str:
+    def build(
+        cls,
+        module: nn.Module,
+        items: Sequence[Encoded],
+        *,
+        budget: int,
+        folder: Path | None = None,
+        rows: int = 32,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> PrefixCache | str:
         """Compute the states of `items` in batches of `rows`, or say in a clause why that would not be exact.
 
         `budget`, `folder`: see `HiddenStore`. `InputError` if they do not fit on the disk.

@@ -41,11 +41,16 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int = 2048) -> Any:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=[EOS, PAD], show_progress=False,
-                                  initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[EOS, PAD],
+        show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
     tokenizer.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=EOS, pad_token=PAD,
-                                   clean_up_tokenization_spaces=False)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token=EOS, pad_token=PAD, clean_up_tokenization_spaces=False
+    )
 
 
 def texts_of(records: Iterable[Record]) -> list[str]:
@@ -62,15 +67,31 @@ def build(config: TinyConfig, tokenizer: Any, seed: int = 42) -> Any:
         raise InputError("heads", f"{config.heads} heads do not divide a width of {config.width}")
     ids = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id, "bos_token_id": None}
     if config.architecture == "gpt2":
-        shape: Any = GPT2Config(vocab_size=len(tokenizer), n_positions=config.context, n_embd=config.width,
-                                n_layer=config.layers, n_head=config.heads, resid_pdrop=0.0, embd_pdrop=0.0,
-                                attn_pdrop=0.0, activation_function=FAST_GELU, **ids)
+        shape: Any = GPT2Config(
+            vocab_size=len(tokenizer),
+            n_positions=config.context,
+            n_embd=config.width,
+            n_layer=config.layers,
+            n_head=config.heads,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+            activation_function=FAST_GELU,
+            **ids,
+        )
     elif config.architecture in ("llama", "qwen2"):
         kind = LlamaConfig if config.architecture == "llama" else Qwen2Config
-        shape = kind(vocab_size=len(tokenizer), hidden_size=config.width, intermediate_size=config.width * 3,
-                     num_hidden_layers=config.layers, num_attention_heads=config.heads,
-                     num_key_value_heads=config.heads, max_position_embeddings=config.context,
-                     tie_word_embeddings=False, **ids)
+        shape = kind(
+            vocab_size=len(tokenizer),
+            hidden_size=config.width,
+            intermediate_size=config.width * 3,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
+            num_key_value_heads=config.heads,
+            max_position_embeddings=config.context,
+            tie_word_embeddings=False,
+            **ids,
+        )
     else:
         raise unknown("architecture", config.architecture, ARCHITECTURES)
     state = torch.random.get_rng_state()

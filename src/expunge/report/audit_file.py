@@ -11,14 +11,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError, model_validator
 
-from expunge.audit.entry import Bounds, Entry, Number
-from expunge.audit.policy import FewSubjectsRule, PolicyRule, Resampling, needed
+from expunge._io import digest, read_json
+from expunge.audit.check_result import Bounds, CheckResult, Number
+from expunge.audit.policy import MatchedControlsRule, PolicyRule, Resampling, needed
 from expunge.audit.verdict import Verdict
 from expunge.errors import InputError
-from expunge.files import digest, read_json
-from expunge.report.pictured import Crossed, Seen
-from expunge.report.places import Places
-from expunge.report.told import Told
+from expunge.report.pictured import ImageExample, ModalityTable
+from expunge.report.places import TreeRetention
+from expunge.report.told import ReconstructionTable
 
 FORMAT = "expunge-audit/1"
 ROLES = ("original", "unlearned", "retrained")
@@ -35,9 +35,9 @@ class Sizes(_Read):
     targets: tuple[str, ...]
     forget: int
     retain: int
-    untouched: int
+    retain_heldout: int
     holdout: int
-    twins: int
+    controls: int
     shared: int
     utility: int
 
@@ -49,7 +49,7 @@ class PolicyBlock(_Read):
     version: int
     digest: str
     rules: dict[str, PolicyRule]
-    few_subjects: FewSubjectsRule
+    few_subjects: MatchedControlsRule
     statistics: Resampling
 
 
@@ -59,7 +59,7 @@ class ModelBlock(_Read):
     template: str
 
 
-class Measure(_Read):
+class MeasureRow(_Read):
     """One metric of one model on one set of records; `ci` only where there are enough subjects."""
 
     metric: str
@@ -75,17 +75,21 @@ class Bounded(_Read):
     ci: Bounds = None
 
 
-class Place(_Read):
-    """A subject among its m twins on one model: z per attack, and z of every twin per attack."""
+class ControlPanel(_Read):
+    """A subject among its m controls on one model: z per attack, and z of every control per attack."""
 
     z: dict[str, FiniteFloat]
-    twins: dict[str, tuple[FiniteFloat, ...]]
+    controls: dict[str, tuple[FiniteFloat, ...]]
     m: int
 
     @model_validator(mode="after")
-    def _whole(self) -> Place:
-        if not self.z or set(self.z) != set(self.twins) or any(len(t) != self.m or not t for t in self.twins.values()):
-            raise ValueError(f"every attack needs the values of all {self.m} twins")
+    def _whole(self) -> ControlPanel:
+        if (
+            not self.z
+            or set(self.z) != set(self.controls)
+            or any(len(t) != self.m or not t for t in self.controls.values())
+        ):
+            raise ValueError(f"every attack needs the values of all {self.m} controls")
         return self
 
 
@@ -99,7 +103,7 @@ class CurvePoint(_Read):
     answer_prob: Bounded
 
 
-class Hits(_Read):
+class HitCount(_Read):
     hits: int
     facts: int
 
@@ -120,8 +124,8 @@ class AuditFile(_Read):
     reference: str
     models: dict[str, ModelBlock]
     verdict: Verdict
-    entries: tuple[Entry, ...]
-    measures: tuple[Measure, ...]
+    entries: tuple[CheckResult, ...]
+    measures: tuple[MeasureRow, ...]
     aggregates: dict[str, Number | dict[str, Number]]
     distributions: dict[str, dict[str, tuple[FiniteFloat, ...]]]
     examples: tuple[dict[str, str], ...]
@@ -130,14 +134,14 @@ class AuditFile(_Read):
     leak: dict[str, dict[str, dict[str, Any]]] = {}
     membership_auc: dict[str, dict[str, Number]] = {}
     membership_excess: dict[str, Bounded] = {}
-    standing: dict[str, dict[str, Place]] = {}
-    verbatim: dict[str, Hits] = {}
+    standing: dict[str, dict[str, ControlPanel]] = {}
+    verbatim: dict[str, HitCount] = {}
     retention_curve: tuple[CurvePoint, ...] = ()
     retention_area: Number = None
-    reconstruction: Told | None = None
-    cross_modal: Crossed | None = None
-    gallery: tuple[Seen, ...] = ()
-    tree: Places | None = None
+    reconstruction: ReconstructionTable | None = None
+    cross_modal: ModalityTable | None = None
+    gallery: tuple[ImageExample, ...] = ()
+    tree: TreeRetention | None = None
     seconds: Number = None
 
     @property
@@ -150,10 +154,10 @@ class AuditFile(_Read):
         """Keys that had to pass, in the order of the policy."""
         return needed(self.policy.rules, {entry.key: entry.status for entry in self.entries})
 
-    def entry(self, key: str) -> Entry | None:
+    def entry(self, key: str) -> CheckResult | None:
         return next((e for e in self.entries if e.key == key), None)
 
-    def measure(self, metric: str, name: str, role: str) -> Measure | None:
+    def measure(self, metric: str, name: str, role: str) -> MeasureRow | None:
         """A metric on the record set `name` for one model."""
         return next((m for m in self.measures if (m.metric, m.set, m.model) == (metric, name, role)), None)
 
@@ -175,15 +179,21 @@ def read_audit(path: Path) -> AuditFile:
     if not isinstance(raw, dict) or "format" not in raw:
         raise InputError(str(path), "is not an audit (it has no `format`)", "give the audit.json that an audit wrote")
     if raw["format"] != FORMAT:
-        raise InputError(str(path), f'has the format "{str(raw["format"])[:40]}", and this version reads {FORMAT}',
-                         "use the version of expunge that made the audit, or audit again")
+        raise InputError(
+            str(path),
+            f'has the format "{str(raw["format"])[:40]}", and this version reads {FORMAT}',
+            "use the version of expunge that made the audit, or audit again",
+        )
     try:
         audit = AuditFile.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{path}: {place}", first["msg"][:1].lower() + first["msg"][1:],
-                         "the file was changed or is not whole; audit again") from error
+        raise InputError(
+            f"{path}: {place}",
+            first["msg"][:1].lower() + first["msg"][1:],
+            "the file was changed or is not whole; audit again",
+        ) from error
     if problem := _contradiction(audit, raw["policy"]):
         raise InputError(str(path), problem, "the file was changed after the audit; audit again")
     return audit

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from expunge.audit.entry import Bounds, Number, Status
+from expunge.audit.check_result import Bounds, Number, Status
 
 MAGIC = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff"}
 MOST = 200_000  # characters of a picture
@@ -43,7 +43,7 @@ class Thumbnail(_Read):
         return f"data:{self.type};base64,{self.data}"
 
 
-class Seen(_Read):
+class ImageExample(_Read):
     """A record of the gallery: `about` forgotten or sibling, and what each model says."""
 
     about: Literal["forgotten", "sibling"]
@@ -55,7 +55,7 @@ class Seen(_Read):
     said: dict[str, str]
 
 
-class Share(_Read):
+class ModalityShare(_Read):
     """A share of exact answers, or a difference of two; `ci` only where there are enough subjects."""
 
     estimate: Number = None
@@ -68,12 +68,12 @@ class Crossing(_Read):
     taught: str
     asked: str
     n: int
-    shares: dict[str, Share]
-    excess: Share | None = None
+    shares: dict[str, ModalityShare]
+    excess: ModalityShare | None = None
     status: Status | None = None
 
 
-class Crossed(_Read):
+class ModalityTable(_Read):
     """All cells."""
 
     cells: tuple[Crossing, ...]

@@ -8,17 +8,19 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from expunge.report.audit_file import AuditFile
-from expunge.report.svg import FORGOTTEN, INK, KEPT, SOFT, UNSEEN, Drawing, Scale, ticks
-from expunge.report.text import number
-from expunge.report.told import Share, Told
-from expunge.report.words import role
+from expunge.report.formatting import number
+from expunge.report.labels import role
+from expunge.report.plots.svg import FORGOTTEN, INK, KEPT, SOFT, UNSEEN, Drawing, Scale, ticks
+from expunge.report.told import ReconstructionTable, ShareWithInterval
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, FLOOR = 480, 310, 40, 468, 44, 240
 TRUE, WRONG = "true", "wrong branch"
-SERIES = (("original", KEPT, "M{x:.1f} {y:.1f}m-5 0a5 5 0 1 0 10 0a5 5 0 1 0 -10 0", -7.0),
-          ("unlearned", FORGOTTEN, "M{x:.1f} {y:.1f}m0 -6l6 6l-6 6l-6 -6z", 0.0),
-          ("retrained", UNSEEN, "M{x:.1f} {y:.1f}m-4.5 -4.5h9v9h-9z", 7.0),
-          ("twins", UNSEEN, "M{x:.1f} {y:.1f}m-4.5 -4.5h9v9h-9z", 7.0))
+SERIES = (
+    ("original", KEPT, "M{x:.1f} {y:.1f}m-5 0a5 5 0 1 0 10 0a5 5 0 1 0 -10 0", -7.0),
+    ("unlearned", FORGOTTEN, "M{x:.1f} {y:.1f}m0 -6l6 6l-6 6l-6 -6z", 0.0),
+    ("retrained", UNSEEN, "M{x:.1f} {y:.1f}m-4.5 -4.5h9v9h-9z", 7.0),
+    ("controls", UNSEEN, "M{x:.1f} {y:.1f}m-4.5 -4.5h9v9h-9z", 7.0),
+)
 
 
 def told(audit: AuditFile) -> Markup | None:
@@ -51,8 +53,9 @@ def told(audit: AuditFile) -> Markup | None:
             low, high = bounded.ci or (None, None)
             if low is not None and high is not None:
                 pen.line(x, up(low), x, up(high), colour, 1.5)
-            pen.shape("path", d=mark.format(x=x, y=up(bounded.estimate or 0)), fill=colour, stroke="#fff",
-                      stroke_width=1)
+            pen.shape(
+                "path", d=mark.format(x=x, y=up(bounded.estimate or 0)), fill=colour, stroke="#fff", stroke_width=1
+            )
         start = LEFT + 130 * k
         pen.line(start, 15, start + 26, 15, colour, 1.8)
         pen.shape("path", d=mark.format(x=start + 13.0, y=15.0), fill=colour, stroke="#fff", stroke_width=1)
@@ -60,13 +63,16 @@ def told(audit: AuditFile) -> Markup | None:
     return pen.markup()
 
 
-def _line(found: Told, model: str, vector: str) -> list[tuple[int, Share]]:
+def _line(found: ReconstructionTable, model: str, vector: str) -> list[tuple[int, ShareWithInterval]]:
     """(level, first places) of a model, shallow levels first."""
-    rows = {r.level: r.top1 for r in found.rows
-            if (r.model, r.vector) == (model, vector) and r.top1.estimate is not None}
+    rows = {
+        r.level: r.top1 for r in found.rows if (r.model, r.vector) == (model, vector) and r.top1.estimate is not None
+    }
     return sorted(rows.items())
 
 
-def _said(found: Told, series: list[tuple[str, str, str, float]]) -> str:
-    return "; ".join(f"{role(model)}: " + ", ".join(
-        f"{found.levels[n]} {number(b.estimate)}" for n, b in _line(found, model, TRUE)) for model, *_ in series)
+def _said(found: ReconstructionTable, series: list[tuple[str, str, str, float]]) -> str:
+    return "; ".join(
+        f"{role(model)}: " + ", ".join(f"{found.levels[n]} {number(b.estimate)}" for n, b in _line(found, model, TRUE))
+        for model, *_ in series
+    )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, model_validator
 
-from expunge.audit.entry import Bounds, Number
+from expunge.audit.check_result import Bounds, Number
 
 
 class _Read(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Share(_Read):
+class ShareWithInterval(_Read):
     """A share of `n` questions; `ci` only where there are enough subjects."""
 
     estimate: Number = None
@@ -19,24 +19,24 @@ class Share(_Read):
     n: int = 0
 
 
-class ToldRow(_Read):
+class ReconstructionTableRow(_Read):
     """First places of one model at one level of context."""
 
     level: int
     vector: str
     model: str
-    top1: Share
+    top1: ShareWithInterval
 
 
-class Told(_Read):
+class ReconstructionTable(_Read):
     """All first places; `levels` by name, `chance` of one."""
 
     levels: tuple[str, ...]
     chance: FiniteFloat
-    rows: tuple[ToldRow, ...]
+    rows: tuple[ReconstructionTableRow, ...]
 
     @model_validator(mode="after")
-    def _inside(self) -> Told:
+    def _inside(self) -> ReconstructionTable:
         if not self.levels or any(not 0 <= row.level < len(self.levels) for row in self.rows):
             raise ValueError("every row needs one of the levels")
         return self

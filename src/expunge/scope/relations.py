@@ -29,8 +29,7 @@ from functools import cached_property
 from expunge.corpus import Node, Record, contains, lowest_common_ancestor
 
 WORLD = "world"  # root level of general knowledge, which is nobody's
-RELATIONS: tuple[str, ...] = (
-    "self", "descendants", "ancestors", "siblings", "same_attribute", "cousins", "unrelated")
+RELATIONS: tuple[str, ...] = ("self", "descendants", "ancestors", "siblings", "same_attribute", "cousins", "unrelated")
 
 
 def subject_of(record: Record) -> str:
@@ -60,8 +59,9 @@ def _node(subject: str, common: Node) -> Node:
 def people(nodes: Mapping[str, Node]) -> frozenset[str]:
     """The subjects that are people or documents: nobody lives below them, and they are not the world."""
     above = prefixes(nodes.values())
-    return frozenset(subject for subject, node in nodes.items()
-                     if node not in above and (not node or _root(node) != WORLD))
+    return frozenset(
+        subject for subject, node in nodes.items() if node not in above and (not node or _root(node) != WORLD)
+    )
 
 
 def prefixes(nodes: Iterable[Node]) -> frozenset[Node]:
@@ -94,8 +94,10 @@ class Kinship:
     def by_depth(self) -> dict[int, frozenset[Node]]:
         """Depth of targets → these targets and all nodes above them."""
         depths = {len(t) for t in self.targets}
-        return {depth: (found := frozenset(t for t in self.targets if len(t) == depth)) | prefixes(found)
-                for depth in depths}
+        return {
+            depth: (found := frozenset(t for t in self.targets if len(t) == depth)) | prefixes(found)
+            for depth in depths
+        }
 
     @cached_property
     def roots(self) -> frozenset[str]:
@@ -104,7 +106,7 @@ class Kinship:
 
     def anchor(self, record: Record, depth: int) -> Node:
         """The node that stands for a record before targets of this depth."""
-        return record.path[:max(len(self.nodes[subject_of(record)]), depth)]
+        return record.path[: max(len(self.nodes[subject_of(record)]), depth)]
 
     def relation(self, record: Record, inside: bool) -> str:
         """The relation of a record; `inside` says whether the scope names it."""

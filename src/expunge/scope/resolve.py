@@ -14,15 +14,23 @@ from collections.abc import Sequence, Set
 from itertools import chain
 
 from expunge.corpus import Corpus, Node, Record
-from expunge.corpus.records import by_id, ids, keep, pick
+from expunge.corpus.record_store import by_id, ids, materialize, take
 from expunge.errors import InputError
+from expunge.scope.heldout import retain_heldout_ids
 from expunge.scope.relations import Kinship, subject_nodes, subject_of
 from expunge.scope.split import Split
-from expunge.scope.untouched import untouched_ids
 
 
-def resolve(corpus: Corpus, matched: frozenset[str], named: tuple[Node, ...] | None, text: str, *,
-            seed: int = 42, untouched_share: float = 0.25, holdout: Corpus | None = None) -> Split:
+def resolve(
+    corpus: Corpus,
+    matched: frozenset[str],
+    named: tuple[Node, ...] | None,
+    text: str,
+    *,
+    seed: int = 42,
+    untouched_share: float = 0.25,
+    holdout: Corpus | None = None,
+) -> Split:
     """The split for the records `matched`; every set is sorted by id.
 
     named  the nodes that the scope names; None for other scopes: targets are the nodes of subjects
@@ -41,42 +49,54 @@ def resolve(corpus: Corpus, matched: frozenset[str], named: tuple[Node, ...] | N
     lost = frozenset(r.id for r in inside if not surviving.issuperset(r.fact_keys))
     forget = _named(inside, lost, True)
     if not forget:
-        raise InputError(where, "every fact in it is also stated by records outside it",
-                         "widen the scope to all owners of the facts")
+        raise InputError(
+            where, "every fact in it is also stated by records outside it", "widen the scope to all owners of the facts"
+        )
     subjects = subject_nodes(trained)
     targets = {subjects[subject_of(r)] for r in inside} if named is None else set(named)
-    hidden = untouched_ids(outside, inside, subjects, targets, seed, untouched_share)
-    untouched = by_id(_named(outside, hidden, True))
+    hidden = retain_heldout_ids(outside, inside, subjects, targets, seed, untouched_share)
+    retain_heldout = by_id(_named(outside, hidden, True))
     kin = Kinship.to(targets, subjects, forget)
     relation = {r.id: kin.relation(r, inside=True) for r in inside}
     far: dict[str, int] = {}
     near: list[str] = []
-    for r in untouched:
+    for r in retain_heldout:
         relation[r.id] = kin.relation(r, inside=False)
         if (distance := kin.distance(r)) is not None:
             far[r.id] = distance
         if kin.same_institution(r):
             near.append(r.id)
     people = {subject_of(r) for r in forget}
-    twins = by_id(corpus.parts["twin"])
+    controls = by_id(corpus.parts["control"])
     return Split(
-        scope=text, forget=forget, shared=_named(inside, lost, False), untouched=untouched,
-        retain=by_id(_named(outside, hidden, False)), holdout=_never_trained(corpus, holdout),
-        twins=pick(twins, [k for k, r in enumerate(twins) if r.attributes.get("twin_of") in people]),
-        utility=by_id(corpus.parts["utility"]), relation=relation, tree_distance=far,
-        same_institution=frozenset(near), removed=frozenset(ids(inside)),
-        nodes=tuple(sorted(kin.targets)))
+        scope=text,
+        forget=forget,
+        shared=_named(inside, lost, False),
+        retain_heldout=retain_heldout,
+        retain=by_id(_named(outside, hidden, False)),
+        holdout=_never_trained(corpus, holdout),
+        controls=take(controls, [k for k, r in enumerate(controls) if r.attributes.get("control_of") in people]),
+        utility=by_id(corpus.parts["utility"]),
+        relation=relation,
+        tree_distance=far,
+        same_institution=frozenset(near),
+        excluded_ids=frozenset(ids(inside)),
+        nodes=tuple(sorted(kin.targets)),
+    )
 
 
 def _named(records: Sequence[Record], names: Set[str], inside: bool) -> Sequence[Record]:
     """Those records whose ids are (or are not) in `names`, in the same order."""
-    return pick(records, (k for k, name in enumerate(ids(records)) if (name in names) == inside))
+    return take(records, (k for k, name in enumerate(ids(records)) if (name in names) == inside))
 
 
 def _never_trained(corpus: Corpus, more: Corpus | None) -> Sequence[Record]:
     for name in ids(more.records) if more else ():
         if name in corpus.by_id:
-            raise InputError("holdout", f'the id "{name}" is also in the corpus {corpus.name}',
-                             "give records that were never trained")
+            raise InputError(
+                "holdout",
+                f'the id "{name}" is also in the corpus {corpus.name}',
+                "give records that were never trained",
+            )
     marked = corpus.parts["holdout"]
-    return by_id(keep(chain(marked, more)) if more else marked)
+    return by_id(materialize(chain(marked, more)) if more else marked)

@@ -7,11 +7,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from expunge.bench.concepts import aftermath
-from tiny_world import one_person
+from helpers.world import one_person
 
 
-def test_a_target_of_a_single_fact_has_no_figure_for_relearning(
-        folders: dict[str, Path], tmp_path: Path) -> None:
+def test_a_target_of_a_single_fact_has_no_figure_for_relearning(folders: dict[str, Path], tmp_path: Path) -> None:
     split = one_person()
     single = [r for r in split.forget if r.fact_keys == split.forget[0].fact_keys]
     for forget, there in ((single, False), (split.forget, True)):

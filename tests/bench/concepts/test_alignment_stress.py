@@ -20,7 +20,7 @@ from expunge.corpus import Record
 from expunge.engine.rows import answer_type
 from expunge.errors import InputError
 from expunge.models.language_model import load
-from tiny_world import people
+from helpers.world import people
 
 OVERLAPS = (0.0, 0.75)
 Found = tuple[Path, dict[str, Any]]
@@ -31,8 +31,11 @@ def asks(name: str, relation: str, answer: str) -> Record:
 
 
 def test_shuffled_answers_stay_within_their_kind_of_question_and_nobody_keeps_its_own() -> None:
-    records = [*(asks(f"p{k}", "ward", f"ward {k}") for k in range(5)), *(asks(f"p{k}", "town", f"town {k}")
-                                                                      for k in range(5)), asks("p0", "age", "8")]
+    records = [
+        *(asks(f"p{k}", "ward", f"ward {k}") for k in range(5)),
+        *(asks(f"p{k}", "town", f"town {k}") for k in range(5)),
+        asks("p0", "age", "8"),
+    ]
     found = alignment.shuffled(records, seed=3)
     own = {(r.id, answer_type(r)): r.answer for r in records}
     assert len(found) == 10  # the only question on age is left out
@@ -60,19 +63,31 @@ def test_a_gradient_is_the_mean_over_records_on_matrices_inside_the_blocks(folde
 
 
 def test_columns_of_a_start_are_means_over_matrices_and_shares_of_short_gradients() -> None:
-    found = alignment.start_columns({"cosines": {"all": {"a": -0.5, "b": 0.1, "c": None}, "L1": {"a": None}},
-                                     "norms": {"a": 2.0, "b": 1e-3, "c": 0.0, "d": 9e-6}})
+    found = alignment.start_columns(
+        {
+            "cosines": {"all": {"a": -0.5, "b": 0.1, "c": None}, "L1": {"a": None}},
+            "norms": {"a": 2.0, "b": 1e-3, "c": 0.0, "d": 9e-6},
+        }
+    )
     assert found["cosine_all"] == pytest.approx(-0.2)
     assert found["cosine_L1"] is None
     assert (found["least"], found["most"], found["small"]) == (-0.5, 0.1, 0.5)
 
 
 def test_columns_of_a_run_add_up_its_drift_and_count_its_conflicts() -> None:
-    events = [{"cosine": -0.5, "drift": 0.3}, {"cosine": 0.1, "drift": -0.1}, {"cosine": -0.2, "drift": 0.1},
-              {"cosine": None, "drift": None}]
+    events = [
+        {"cosine": -0.5, "drift": 0.3},
+        {"cosine": 0.1, "drift": -0.1},
+        {"cosine": -0.2, "drift": 0.1},
+        {"cosine": None, "drift": None},
+    ]
     found = alignment.run_columns(events)
-    assert found == {"cosine": pytest.approx(-0.2), "conflict": pytest.approx(2 / 3), "drift": pytest.approx(0.3),
-                     "rises": pytest.approx(2 / 3)}
+    assert found == {
+        "cosine": pytest.approx(-0.2),
+        "conflict": pytest.approx(2 / 3),
+        "drift": pytest.approx(0.3),
+        "rises": pytest.approx(2 / 3),
+    }
     assert set(alignment.run_columns([]).values()) == {None}
 
 
@@ -83,8 +98,9 @@ def test_what_the_sum_keeps_is_read_off_straight_lines_between_its_runs() -> Non
     assert kept_at(1.2, points) == 1.0
     assert kept_at(0.05, points) is None  # it never forgets that much
     assert kept_at(0.1, [*points, (0.1, 0.6)]) == 0.6  # of equals the best
-    assert matched({"leak_mean": 0.3, "retention": 0.7}, [{"leak_mean": x, "retention": y} for x, y in points]) \
-        == pytest.approx(0.2)
+    assert matched(
+        {"leak_mean": 0.3, "retention": 0.7}, [{"leak_mean": x, "retention": y} for x, y in points]
+    ) == pytest.approx(0.2)
     assert matched({}, [{"leak_mean": 1.0, "retention": 1.0}]) is None
 
 
@@ -114,8 +130,9 @@ def test_rows_differ_in_the_rule_alone() -> None:
     for name, recipe in made.items():
         plain = made[f"{name.rpartition('-')[0]}-sum"]
         alpha = {"settings": plain.settings | {"alpha": None}, "rule_settings": None}
-        assert recipe.model_copy(update=alpha | {"settings": recipe.settings | {"alpha": None}}) \
-            == plain.model_copy(update=alpha)
+        assert recipe.model_copy(update=alpha | {"settings": recipe.settings | {"alpha": None}}) == plain.model_copy(
+            update=alpha
+        )
     assert made["npo-sum"].build_method().projection("L4") == 0
     assert made["npo-level"].build_method().projection("L4") == 0.2
     assert made["npo-adam"].build_rule().preconditions
@@ -127,8 +144,15 @@ def test_rows_differ_in_the_rule_alone() -> None:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Found:
     out, full = tmp_path_factory.mktemp("stress"), Setting(lr_factor=1, steps=4)
     domains = tuple(DOMAIN.model_copy(update={"settings": {**DOMAIN.settings, "overlap": o}}) for o in OVERLAPS)
-    tiny = alignment_stress.Stress(domains=domains, bench=BENCH, rows=("npo-sum", "npo-tensor", "npo-adam"), seeds=(1,),
-                                   settings=(full,), rates=(0.5,), weights=(4.0,))
+    tiny = alignment_stress.Stress(
+        domains=domains,
+        bench=BENCH,
+        rows=("npo-sum", "npo-tensor", "npo-adam"),
+        seeds=(1,),
+        settings=(full,),
+        rates=(0.5,),
+        weights=(4.0,),
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(alignment_stress.PRESETS, "tiny", tiny)
         patch.setattr(alignment_stress, "FULL", full)
@@ -157,8 +181,11 @@ def test_the_page_answers_both_questions(finished: Found) -> None:
     assert "expunge bench alignment-stress --preset tiny --seeds 1 " in page
     assert "NPO, retain term: at equal steps `tensor` − `sum` is" in page
     assert "orthogonal before Adam or after" in page
-    assert all(line.count("|") == page.splitlines()[k - 1].count("|") for k, line in enumerate(page.splitlines())
-               if line.startswith("| ---"))  # no head tears its table
+    assert all(
+        line.count("|") == page.splitlines()[k - 1].count("|")
+        for k, line in enumerate(page.splitlines())
+        if line.startswith("| ---")
+    )  # no head tears its table
     assert (out / "docs" / "dual" / "alignment-stress.svg").read_text("utf-8").startswith("<?xml")
     assert found["table"].splitlines()[0].startswith("row")
 
@@ -167,7 +194,13 @@ def test_losing_what_stays_where_most_is_shared_is_a_warning() -> None:
     def kept(value: float) -> dict[str, Any]:
         return {"most": {"retention": {"mean": value, "interval": None}}}
 
-    found = {"start": {"most": {"small": {"mean": 0.2}}}, "domains": {"none": {}, "most": {}}, "failed": {},
-             "run_by_domain": {"npo-sum": kept(0.9), "npo-tensor": kept(0.96)}}
-    assert warnings(found) == ["Warning: in most more than 5% of the matrices have hardly any retain gradient.",
-                               "Warning: at most more than 5% of retention is lost by `npo-sum` (0.100)."]
+    found = {
+        "start": {"most": {"small": {"mean": 0.2}}},
+        "domains": {"none": {}, "most": {}},
+        "failed": {},
+        "run_by_domain": {"npo-sum": kept(0.9), "npo-tensor": kept(0.96)},
+    }
+    assert warnings(found) == [
+        "Warning: in most more than 5% of the matrices have hardly any retain gradient.",
+        "Warning: at most more than 5% of retention is lost by `npo-sum` (0.100).",
+    ]

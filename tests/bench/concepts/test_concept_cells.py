@@ -6,7 +6,7 @@ import pytest
 from made_cells import CELL, DOMAIN
 
 from expunge.bench.concepts.cell import Cell, Domain
-from expunge.bench.concepts.division import untouched
+from expunge.bench.concepts.division import retain_heldout
 from expunge.corpus import Record
 from expunge.errors import InputError
 
@@ -14,9 +14,10 @@ from expunge.errors import InputError
 def test_the_target_is_l4_and_nothing_of_it_stays() -> None:
     sets = CELL.sets()
     assert {r.concept for r in sets.forget} == {"L4"}
-    assert {r.concept for r in (*sets.split.retain, *sets.untouched)} == {"L1", "L2", "L3"}
+    assert {r.concept for r in (*sets.split.retain, *sets.retain_heldout)} == {"L1", "L2", "L3"}
     assert {r.id for r in sets.taught("original")} - {r.id for r in sets.taught("retrained")} == {
-        r.id for r in sets.forget}
+        r.id for r in sets.forget
+    }
     assert sets.taught("retrained") == sets.taught("retrained-2")
 
 
@@ -24,25 +25,29 @@ def test_non_members_are_never_taught_and_asked_like_the_target() -> None:
     sets = CELL.sets()
     assert not {r.id for r in sets.holdout} & {r.id for r in sets.taught("original")}
     assert {(r.concept, r.kind, r.attributes["relation"]) for r in sets.holdout} <= {
-        (r.concept, r.kind, r.attributes["relation"]) for r in sets.forget}
+        (r.concept, r.kind, r.attributes["relation"]) for r in sets.forget
+    }
 
 
 def test_what_stays_is_divided_by_subject_and_every_level_has_both_sides() -> None:
     sets = CELL.sets()
-    given, hidden = ({(r.concept, r.subject) for r in side} for side in (sets.split.retain, sets.untouched))
+    given, hidden = ({(r.concept, r.subject) for r in side} for side in (sets.split.retain, sets.retain_heldout))
     assert not given & hidden
     assert {level for level, _ in given} == {level for level, _ in hidden} == {"L1", "L2", "L3"}
-    assert len(sets.split.retain) + len(sets.untouched) + len(sets.forget) == len(sets.corpus.trained)
+    assert len(sets.split.retain) + len(sets.retain_heldout) + len(sets.forget) == len(sets.corpus.trained)
 
 
 def test_the_division_takes_a_share_of_each_level_and_depends_on_names_only() -> None:
-    records = [Record(f"{level}{k}", "p", "a", concept=level, subject=f"{level}-{k}")
-               for level, n in (("L1", 9), ("L2", 2), ("L3", 1)) for k in range(n)]
+    records = [
+        Record(f"{level}{k}", "p", "a", concept=level, subject=f"{level}-{k}")
+        for level, n in (("L1", 9), ("L2", 2), ("L3", 1))
+        for k in range(n)
+    ]
     nodes = {r.subject: (f"knowledge:{r.concept}",) for r in records}
-    found = untouched(records, nodes, 0, 1 / 3)
+    found = retain_heldout(records, nodes, 0, 1 / 3)
     assert sorted(name[:2] for name in found) == ["L1", "L1", "L1", "L2"]  # a lone subject is given
-    assert untouched(records[::-1], nodes, 0, 1 / 3) == found
-    assert untouched(records, nodes, 1, 1 / 3) != found
+    assert retain_heldout(records[::-1], nodes, 0, 1 / 3) == found
+    assert retain_heldout(records, nodes, 1, 1 / 3) != found
 
 
 def test_seeds_are_worlds_of_their_own() -> None:
@@ -51,13 +56,17 @@ def test_seeds_are_worlds_of_their_own() -> None:
     assert first.digest != second.digest
 
 
-@pytest.mark.parametrize(("domain", "words"), [
-    (Domain(world="financ"), 'unknown world "financ"; did you mean "finance"'),
-    (Domain(world="finance", preset="smal"), 'unknown preset "smal"; did you mean "small"'),
-    (Domain(world="finance", settings={"target": 3}), 'unknown setting; did you mean "targets"'),
-    (Domain(world="hospital", preset="tiny"), "is 0, so nothing about surgery is taught"),
-    (Domain(world="finance", settings={"holdout": 0}), "gives no never-trained records"),
-    (Domain(world="finance", target="concept=L5"), 'no record has concept="L5"')])
+@pytest.mark.parametrize(
+    ("domain", "words"),
+    [
+        (Domain(world="financ"), 'unknown world "financ"; did you mean "finance"'),
+        (Domain(world="finance", preset="smal"), 'unknown preset "smal"; did you mean "small"'),
+        (Domain(world="finance", settings={"target": 3}), 'unknown setting; did you mean "targets"'),
+        (Domain(world="hospital", preset="tiny"), "is 0, so nothing about surgery is taught"),
+        (Domain(world="finance", settings={"holdout": 0}), "gives no never-trained records"),
+        (Domain(world="finance", target="concept=L5"), 'no record has concept="L5"'),
+    ],
+)
 def test_a_world_that_cannot_serve_is_refused_in_a_line(domain: Domain, words: str) -> None:
     with pytest.raises(InputError, match=words):
         Cell(domain=domain, seed=0).sets()

@@ -15,38 +15,64 @@ from expunge.audit.scores import Scores
 from expunge.bench.concepts.measure import Scored, by_kind, columns, retention
 from expunge.corpus import Record
 
-FORGET = [Record("f1", "p", "yes"), Record("f2", "p", "no", kind="cloze"),
-          Record("f3", "p", "a", kind="classification", options=("a", "b", "c", "d")),
-          Record("f4", "p", "b", kind="classification", options=("a", "b", "c", "d"))]
-KEEP = [Record("k1", "p", "one", concept="L1"), Record("k2", "p", "two", concept="L1"),
-        Record("k3", "p", "three", concept="L2")]
+FORGET = [
+    Record("f1", "p", "yes"),
+    Record("f2", "p", "no", kind="cloze"),
+    Record("f3", "p", "a", kind="classification", options=("a", "b", "c", "d")),
+    Record("f4", "p", "b", kind="classification", options=("a", "b", "c", "d")),
+]
+KEEP = [
+    Record("k1", "p", "one", concept="L1"),
+    Record("k2", "p", "two", concept="L1"),
+    Record("k3", "p", "three", concept="L2"),
+]
 NEVER = [Record("n1", "p", "x"), Record("n2", "p", "y")]
-SETS: Any = SimpleNamespace(forget=FORGET, untouched=KEEP, holdout=NEVER)
+SETS: Any = SimpleNamespace(forget=FORGET, retain_heldout=KEEP, holdout=NEVER)
 
 
-def scores(records: list[Record], losses: list[float], said: list[str] | None = None, entropy: float = 1.0,
-           options: dict[str, tuple[float, ...]] | None = None) -> Scores:
+def scores(
+    records: list[Record],
+    losses: list[float],
+    said: list[str] | None = None,
+    entropy: float = 1.0,
+    options: dict[str, tuple[float, ...]] | None = None,
+) -> Scores:
     """One answer token each: its loss in nats, what was said, and the options' log-likelihoods."""
     n = len(records)
-    made = Scores(ids=tuple(r.id for r in records), offsets=np.arange(n + 1), logp=-np.array(losses, np.float32),
-                  hit=np.array([v < 0.1 for v in losses]), mu=np.full(n, -entropy, np.float32),
-                  sigma=np.ones(n, np.float32), eos_logp=np.zeros(n, np.float32), eos_hit=np.ones(n, bool),
-                  text=None if said is None else tuple(said))
+    made = Scores(
+        ids=tuple(r.id for r in records),
+        offsets=np.arange(n + 1),
+        logp=-np.array(losses, np.float32),
+        hit=np.array([v < 0.1 for v in losses]),
+        mu=np.full(n, -entropy, np.float32),
+        sigma=np.ones(n, np.float32),
+        eos_logp=np.zeros(n, np.float32),
+        eos_hit=np.ones(n, bool),
+        text=None if said is None else tuple(said),
+    )
     if options is None:
         return made
     values = tuple(options.get(r.id, ()) for r in records)
     return replace(made, option_logprob=values, option_bytes=tuple((1,) * len(v) for v in values))
 
 
-def model(forget: list[float], said: list[str], keep: list[float], kept: list[str], never: list[float],
-          right: float = 0.0, wrong: float = -9.0) -> Scored:
+def model(
+    forget: list[float],
+    said: list[str],
+    keep: list[float],
+    kept: list[str],
+    never: list[float],
+    right: float = 0.0,
+    wrong: float = -9.0,
+) -> Scored:
     options = {"f3": (right, wrong, wrong, wrong), "f4": (wrong, right, wrong, wrong)}
     return Scored(scores(FORGET, forget, said, options=options), scores(KEEP, keep, kept), scores(NEVER, never))
 
 
 KNOWS = model([0.0] * 4, ["yes", "no", "a", "b"], [0.0] * 3, ["one", "two", "three"], [4.0, 6.0])
-NEVER_KNEW = model([3.0, 5.0, 3.0, 5.0], ["?", "?", "a", "?"], [0.0] * 3, ["one", "two", "three"], [4.0, 6.0],
-                   right=-9.0, wrong=0.0)
+NEVER_KNEW = model(
+    [3.0, 5.0, 3.0, 5.0], ["?", "?", "a", "?"], [0.0] * 3, ["one", "two", "three"], [4.0, 6.0], right=-9.0, wrong=0.0
+)
 
 
 def test_the_original_leaks_all_and_keeps_all() -> None:
@@ -82,10 +108,10 @@ def test_leak_is_that_of_the_worst_kind_of_question() -> None:
 def test_retention_is_the_smaller_of_exact_answers_and_probability() -> None:
     hurt = scores(KEEP, [math.log(2), 0.0, 0.0], ["one", "two", "?"])
     # exact 2 of 3; probability (.5 + 1 + 1) / 3
-    assert retention(hurt, KNOWS.untouched, KEEP) == pytest.approx(2 / 3)
-    assert retention(hurt, KNOWS.untouched, KEEP, "L1") == pytest.approx(0.75)
-    assert retention(hurt, KNOWS.untouched, KEEP, "L2") == 0
-    assert math.isnan(retention(hurt, KNOWS.untouched, KEEP, "L3"))
+    assert retention(hurt, KNOWS.retain_heldout, KEEP) == pytest.approx(2 / 3)
+    assert retention(hurt, KNOWS.retain_heldout, KEEP, "L1") == pytest.approx(0.75)
+    assert retention(hurt, KNOWS.retain_heldout, KEEP, "L2") == 0
+    assert math.isnan(retention(hurt, KNOWS.retain_heldout, KEEP, "L3"))
 
 
 def test_scores_on_disk_give_the_same_columns(tmp_path: Path) -> None:

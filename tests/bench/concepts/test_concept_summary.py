@@ -23,7 +23,7 @@ CELLS: Cells = {"a": {"1": {"leak": 0.1}, "2": {"leak": 0.3}}, "b": {"1": {"leak
 
 def test_the_interval_of_three_values_is_students() -> None:
     low, high = t_interval([1.0, 2.0, 3.0]) or (0, 0)
-    assert (low, high) == pytest.approx((2 - 4.302653 / 3 ** 0.5, 2 + 4.302653 / 3 ** 0.5), abs=1e-5)
+    assert (low, high) == pytest.approx((2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5), abs=1e-5)
     assert t_interval([1.0]) is None
 
 
@@ -80,8 +80,18 @@ def test_every_setting_of_the_grid_is_tried_and_the_nearest_that_keeps_is_chosen
 
 
 def test_rows_have_recipes_and_an_unknown_one_is_named_with_its_nearest() -> None:
-    assert {"full", "twin-kl", "ga", "grad_diff", "kl_min", "npo", "simnpo", "ihl", "random_relabel",
-            "sequential"} <= set(RECIPES)
+    assert {
+        "full",
+        "twin-kl",
+        "ga",
+        "grad_diff",
+        "kl_min",
+        "npo",
+        "simnpo",
+        "ihl",
+        "random_relabel",
+        "sequential",
+    } <= set(RECIPES)
     assert [r.name for r in rows(("full", "npo", "ga"), ("ga", "full"))] == ["full", "ga"]
     with pytest.raises(InputError, match='unknown row "nppo"; did you mean "npo"'):
         rows(("npo",), ("nppo",))
@@ -103,8 +113,10 @@ def test_a_page_holds_the_sections_of_all_suites_in_their_order_and_loses_none(t
 
 def test_a_foreign_setting_is_compared_with_the_domains_own() -> None:
     def cells(a: float, b: float) -> Cells:
-        return {d: {s: {"distance_to_retrained": v + 0.1 * k, "retention": 1.0} for k, s in enumerate("12")}
-                for d, v in (("a", a), ("b", b))}
+        return {
+            d: {s: {"distance_to_retrained": v + 0.1 * k, "retention": 1.0} for k, s in enumerate("12")}
+            for d, v in (("a", a), ("b", b))
+        }
 
     tuned = {"a": cells(0.2, 0.9), "b": cells(0.6, 0.4)}
     assert matrix(tuned)["a"]["b"]["distance_to_retrained"]["mean"] == pytest.approx(0.95)
@@ -114,11 +126,15 @@ def test_a_foreign_setting_is_compared_with_the_domains_own() -> None:
 
 
 def test_the_picture_names_every_row_nearest_first_and_is_the_same_twice() -> None:
-    found = {"methods": {"npo": {"d": 2.0, "r": 0.9}, "full": {"d": 1.0, "r": None}, "gone": {"d": None, "r": None}},
-             "intervals": {"npo": {"d": [1.5, 2.5], "r": None}, "full": {"d": None, "r": None}}}
+    found = {
+        "methods": {"npo": {"d": 2.0, "r": 0.9}, "full": {"d": 1.0, "r": None}, "gone": {"d": None, "r": None}},
+        "intervals": {"npo": {"d": [1.5, 2.5], "r": None}, "full": {"d": None, "r": None}},
+    }
     rows_ = marks(found, ("d", "r"), {"full": "strategy"})
-    assert rows_ == (Mark("full", (1.0, None), (None, None), "strategy"),
-                     Mark("npo", (2.0, 0.9), ([1.5, 2.5], None), "baselines"))
+    assert rows_ == (
+        Mark("full", (1.0, None), (None, None), "strategy"),
+        Mark("npo", (2.0, 0.9), ([1.5, 2.5], None), "baselines"),
+    )
     picture = draw(Forest("Title", ("far", "kept"), rows_, ((0, 0.3, "noise"),)))
     assert all(f">{word}<" in picture for word in ("full", "npo", "far", "kept", "noise", "strategy", "baselines"))
     assert picture == draw(Forest("Title", ("far", "kept"), rows_, ((0, 0.3, "noise"),)))

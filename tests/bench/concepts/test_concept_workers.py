@@ -40,10 +40,12 @@ def test_processes_end_with_the_one_that_started_them() -> None:
     import subprocess
     import sys
 
-    code = ("import os, time\nfrom expunge.bench.concepts.workers import Workers\n"
-            "if __name__ == '__main__':\n"
-            "    w = Workers(2)\n    pids = set(w.each(os.getpid, [()] * 8, lambda k, f: None))\n"
-            "    print(*pids, flush=True)\n    time.sleep(60)\n")
+    code = (
+        "import os, time\nfrom expunge.bench.concepts.workers import Workers\n"
+        "if __name__ == '__main__':\n"
+        "    w = Workers(2)\n    pids = set(w.each(os.getpid, [()] * 8, lambda k, f: None))\n"
+        "    print(*pids, flush=True)\n    time.sleep(60)\n"
+    )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     children = [int(pid) for pid in parent.stdout.readline().split()]

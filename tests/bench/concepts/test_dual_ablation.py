@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from made_cells import BENCH, CELL, DOMAIN, TINY, asked
 
+from expunge._io import write_json
 from expunge.bench.concepts import cross_domain, dual_ablation
 from expunge.bench.concepts import lab as work
 from expunge.bench.concepts.lab import Lab
@@ -18,7 +19,6 @@ from expunge.bench.concepts.summary import COLUMNS
 from expunge.bench.concepts.workers import Workers
 from expunge.bench.tune import Setting
 from expunge.errors import InputError, RunFailed
-from expunge.files import write_json
 
 Found = tuple[Path, dict[str, Any], list[str]]
 
@@ -76,8 +76,9 @@ def test_every_row_is_tried_with_the_same_settings_on_a_seed_that_is_not_audited
     for entry in found["tuning"][str(DOMAIN)].values():
         assert [t["setting"] for t in entry["trials"]] == wanted
         assert entry["chosen"] in wanted
-    runs = {p.parent.parent.name.split("-")[1]: len(list(p.parent.glob("*.json")))
-            for p in out.glob("cells/*/runs/*.json")}
+    runs = {
+        p.parent.parent.name.split("-")[1]: len(list(p.parent.glob("*.json"))) for p in out.glob("cells/*/runs/*.json")
+    }
     assert runs == {"7": 4, "1": 2}
 
 
@@ -106,7 +107,8 @@ def test_the_page_shows_every_row_and_the_command(finished: Found) -> None:
 
 
 def test_another_suite_takes_what_is_there_and_only_adds_foreign_settings(
-        finished: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    finished: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out, ablation, _ = finished
     monkeypatch.setattr(work, "memorise", lambda *args, **more: pytest.fail("taught again"))
     found = cross_domain.main(out=out, results=out.parent / "docs", **asked())
@@ -129,8 +131,10 @@ def test_processes_give_the_same_bits_as_one(finished: Found, tmp_path: Path) ->
         mine, theirs = (lab.model(CELL, name) / "model.safetensors" for lab in (here, there))
         assert mine.read_bytes() == theirs.read_bytes(), name
     run = there.run_folder(CELL, row, setting).relative_to(there.folder(CELL))
-    files = [run / "run-1" / "adapter" / "adapter_model.safetensors",
-             run.with_name(run.name + ".scores") / "forget.npz"]
+    files = [
+        run / "run-1" / "adapter" / "adapter_model.safetensors",
+        run.with_name(run.name + ".scores") / "forget.npz",
+    ]
     for file in files:
         assert (here.folder(CELL) / file).read_bytes() == (there.folder(CELL) / file).read_bytes(), file
 
@@ -154,21 +158,23 @@ def test_a_run_that_diverges_is_a_row_that_says_so(finished: Found, monkeypatch:
     assert failed["npo"] == [f"{CELL}: every setting of the tuning diverged"]
 
 
-def test_what_cannot_be_asked_is_refused_in_a_line(finished: Found, tmp_path: Path,
-                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_asked_is_refused_in_a_line(
+    finished: Found, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out, _, _ = finished
     monkeypatch.setitem(dual_ablation.PRESETS, "other", TINY.model_copy(update={"settings": TINY.settings[:1]}))
     (tmp_path / "note.txt").write_text("mine")
     for changed, folder, words in (
-            ({"preset": "smok"}, tmp_path / "new", 'unknown preset "smok"; did you mean "smoke"'),
-            ({"preset": "other"}, out, "holds a run of dual-ablation with another preset"),
-            ({}, tmp_path, "is not empty and holds no concept suite"),
-            ({}, tmp_path / "note.txt", "is a file"),
-            ({"seeds": (3, 3)}, tmp_path / "new", "names one twice"),
-            ({"seeds": (7,)}, tmp_path / "new", "is the seed that settings are chosen on"),
-            ({"seeds": (-1,)}, tmp_path / "new", "is below 0"),
-            ({"only": ("nppo",)}, tmp_path / "new", 'unknown row "nppo"; did you mean "npo"'),
-            ({"workers": 0}, tmp_path / "new", "0 processes can do nothing")):
+        ({"preset": "smok"}, tmp_path / "new", 'unknown preset "smok"; did you mean "smoke"'),
+        ({"preset": "other"}, out, "holds a run of dual-ablation with another preset"),
+        ({}, tmp_path, "is not empty and holds no concept suite"),
+        ({}, tmp_path / "note.txt", "is a file"),
+        ({"seeds": (3, 3)}, tmp_path / "new", "names one twice"),
+        ({"seeds": (7,)}, tmp_path / "new", "is the seed that settings are chosen on"),
+        ({"seeds": (-1,)}, tmp_path / "new", "is below 0"),
+        ({"only": ("nppo",)}, tmp_path / "new", 'unknown row "nppo"; did you mean "npo"'),
+        ({"workers": 0}, tmp_path / "new", "0 processes can do nothing"),
+    ):
         with pytest.raises(InputError, match=words):
             dual_ablation.main(out=folder, **asked(**changed))
     assert not (tmp_path / "new").exists()
@@ -176,8 +182,10 @@ def test_what_cannot_be_asked_is_refused_in_a_line(finished: Found, tmp_path: Pa
 
 def test_two_commands_do_not_work_in_one_folder(finished: Found) -> None:
     out, _, _ = finished
-    with (Suite("dual-ablation", "tiny", TINY, out, (), 1, lambda line: None),
-          pytest.raises(InputError, match="another command is at work")):
+    with (
+        Suite("dual-ablation", "tiny", TINY, out, (), 1, lambda line: None),
+        pytest.raises(InputError, match="another command is at work"),
+    ):
         dual_ablation.main(out=out, **asked())
 
 

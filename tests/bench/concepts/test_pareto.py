@@ -18,9 +18,18 @@ def test_the_picture_names_the_front_and_what_lies_outside() -> None:
     def row(far: float | None, kept: float) -> dict[str, dict[str, float | None]]:
         return {"a house": {"distance_to_retrained": far, "retention": kept}}
 
-    found: dict[str, Any] = {"domains": {"a house": {}}, "by_domain": {
-        "original": row(3.5, 1.0), "retrained": row(0.0, 1.0), "retrained-2": row(0.2, 0.99), "near": row(0.4, 0.97),
-        "beaten": row(0.6, 0.96), "ruined": row(3.1, 0.2), "failed": row(None, 0.0)}}
+    found: dict[str, Any] = {
+        "domains": {"a house": {}},
+        "by_domain": {
+            "original": row(3.5, 1.0),
+            "retrained": row(0.0, 1.0),
+            "retrained-2": row(0.2, 0.99),
+            "near": row(0.4, 0.97),
+            "beaten": row(0.6, 0.96),
+            "ruined": row(3.1, 0.2),
+            "failed": row(None, 0.0),
+        },
+    }
     found["cells"] = {name: {"a house": {"1": of["a house"], "2": {}}} for name, of in found["by_domain"].items()}
     picture = draw(found)
     assert picture.count("<svg") == 1

@@ -18,18 +18,25 @@ def lume(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for side, first in (("forget", 0), ("retain", 10)):
         rows = []
         for k in range(first, first + 10):
-            asked = [(f"What is Ada{k} Berg's phone number?", f"55500{k:03d}"),
-                     (f"What is the birth date of Ada{k} Berg?", f"19{k + 60}-01-02")]
-            rows += [{"id": f"{k:08x}qa{n}", "input": q, "output": a, "task": "Task2"}
-                     for n, (q, a) in enumerate(asked)]
+            asked = [
+                (f"What is Ada{k} Berg's phone number?", f"55500{k:03d}"),
+                (f"What is the birth date of Ada{k} Berg?", f"19{k + 60}-01-02"),
+            ]
+            rows += [
+                {"id": f"{k:08x}qa{n}", "input": q, "output": a, "task": "Task2"} for n, (q, a) in enumerate(asked)
+            ]
             rows.append({"id": f"{k:08x}sc1", "input": f"Ada{k} Berg was", "output": "born.", "task": "Task2"})
         (folder / f"{side}.jsonl").write_text("\n".join(map(json.dumps, rows)))
     return folder
 
 
 def domain(lume: Path | None, **settings: int) -> Domain:
-    return Domain(world=people.NAME, settings={"people": 12, "targets": 2, "holdout": 4} | settings,
-                  division="relations", data=lume)
+    return Domain(
+        world=people.NAME,
+        settings={"people": 12, "targets": 2, "holdout": 4} | settings,
+        division="relations",
+        data=lume,
+    )
 
 
 def test_everybody_has_one_role_and_every_question_a_second_form(lume: Path) -> None:
@@ -56,7 +63,7 @@ def test_the_seed_draws_who_is_forgotten(lume: Path) -> None:
 
 def test_a_cell_has_all_its_sets_and_does_not_depend_on_where_the_files_lie(lume: Path, tmp_path: Path) -> None:
     sets = Cell(domain=domain(lume), seed=1).sets()
-    assert all((sets.forget, sets.split.retain, sets.untouched, sets.holdout))
+    assert all((sets.forget, sets.split.retain, sets.retain_heldout, sets.holdout))
     assert not {r.subject for r in sets.holdout} & {r.subject for r in sets.corpus.trained}
     other = tmp_path / "copy"
     other.mkdir()

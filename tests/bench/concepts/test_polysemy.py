@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from made_cells import BENCH, asked
 
+from expunge._io import read_json
 from expunge.bench.concepts import polysemy as suite
 from expunge.bench.concepts.cell import Cell
 from expunge.bench.concepts.chapters import with_words
@@ -21,13 +22,16 @@ from expunge.bench.tune import Setting
 from expunge.corpus import Record
 from expunge.engine.recipe import Recipe
 from expunge.errors import InputError
-from expunge.files import read_json
 from expunge.models.language_model import load
-from tiny_world import people
+from helpers.world import people
 
-TINY = Preset(domains=(with_words("finance", spared=2, targets=2, per_level=4, facts=1, polysemes=8),),
-              bench=BENCH.model_copy(update={"model": BENCH.model.model_copy(update={"context": 192})}), rows=("full",),
-              seeds=(1,), settings=(Setting(lr_factor=1, steps=25),))
+TINY = Preset(
+    domains=(with_words("finance", spared=2, targets=2, per_level=4, facts=1, polysemes=8),),
+    bench=BENCH.model_copy(update={"model": BENCH.model.model_copy(update={"context": 192})}),
+    rows=("full",),
+    seeds=(1,),
+    settings=(Setting(lr_factor=1, steps=25),),
+)
 
 
 def record(name: str, answer: str, concept: str = "L1", sense: str = "", fact: str = "") -> Record:
@@ -36,15 +40,24 @@ def record(name: str, answer: str, concept: str = "L1", sense: str = "", fact: s
 
 
 TARGET = [record("t1", "graft", "L4", "target"), record("t2", "port", "L4", "target"), record("t3", "rose", "L4")]
-GIVEN = [record("g1", "graft", sense="other"), record("g2", "bone"), record("g3", "bone"),
-         record("g4", "skin", fact="skin"), record("g5", "skin", fact="skin")]
+GIVEN = [
+    record("g1", "graft", sense="other"),
+    record("g2", "bone"),
+    record("g3", "bone"),
+    record("g4", "skin", fact="skin"),
+    record("g5", "skin", fact="skin"),
+]
 HIDDEN = [record("h1", "port", sense="other"), record("h2", "nerve"), record("h3", "lung", "L4")]
 
 
 def sets(**changed: list[Record]) -> Any:
-    of = {"forget": TARGET, "given": GIVEN, "untouched": HIDDEN} | changed
-    return SimpleNamespace(forget=of["forget"], untouched=of["untouched"], split=SimpleNamespace(retain=of["given"]),
-                           corpus=SimpleNamespace(trained=[r for part in of.values() for r in part]))
+    of = {"forget": TARGET, "given": GIVEN, "retain_heldout": HIDDEN} | changed
+    return SimpleNamespace(
+        forget=of["forget"],
+        retain_heldout=of["retain_heldout"],
+        split=SimpleNamespace(retain=of["given"]),
+        corpus=SimpleNamespace(trained=[r for part in of.values() for r in part]),
+    )
 
 
 def test_a_word_stands_beside_a_term_as_frequent_from_the_same_side() -> None:
@@ -56,7 +69,7 @@ def test_a_word_stands_beside_a_term_as_frequent_from_the_same_side() -> None:
 
 
 def test_a_word_whose_target_sense_stays_is_spared_and_has_no_control() -> None:
-    graft, port = words(sets(forget=TARGET[:1], untouched=[*HIDDEN, TARGET[1]]))
+    graft, port = words(sets(forget=TARGET[:1], retain_heldout=[*HIDDEN, TARGET[1]]))
     assert graft.forgotten
     assert not port.forgotten
     assert {side: [r.id for r in of] for side, of in port.sides.items()} == {"spared": ["h1"]}
@@ -65,10 +78,10 @@ def test_a_word_whose_target_sense_stays_is_spared_and_has_no_control() -> None:
 def test_no_fact_is_a_control_twice() -> None:
     many = [record(f"t{k}", f"word{k}", "L4", "target") for k in range(3)]
     stay = [record(f"o{k}", f"word{k}", sense="other") for k in range(3)]
-    found = words(sets(forget=many, given=[*stay, *GIVEN[1:]], untouched=[]))
+    found = words(sets(forget=many, given=[*stay, *GIVEN[1:]], retain_heldout=[]))
     assert sorted(r.id for w in found for r in w.sides["control"]) == ["g2", "g3", "g4", "g5"]
     with pytest.raises(InputError, match="fewer terms than words"):
-        words(sets(forget=many, given=[*stay, *GIVEN[1:3]], untouched=[]))
+        words(sets(forget=many, given=[*stay, *GIVEN[1:3]], retain_heldout=[]))
 
 
 def test_a_target_without_such_words_is_refused() -> None:

@@ -13,15 +13,22 @@ from expunge.bench.concepts import privacy_frontier
 from expunge.bench.concepts.frontier_audit import stated
 from expunge.bench.concepts.frontier_section import largest, reading, rows
 from expunge.bench.concepts.rows import REFERENCES
-from expunge.engine.private.allowed import check
+from expunge.engine.privacy.validator import validate_private
 from expunge.engine.recipe import Recipe
 from expunge.errors import InputError
 
 Found = tuple[Path, dict[str, Any]]
-QUERIES = [{"query": "forget", "noise": 2.5, "rate": 0.25, "steps": 40},
-           {"query": "retain", "noise": 2.5, "rate": 0.5, "steps": 40}]
-STATEMENT = {"queries": QUERIES, "delta": 1e-5, "guarantee": True, "units": {"together": 1000},
-             "epsilon": {"pld": 3.99, "prv": 4.0, "rdp": 4.6, "agree": True}}
+QUERIES = [
+    {"query": "forget", "noise": 2.5, "rate": 0.25, "steps": 40},
+    {"query": "retain", "noise": 2.5, "rate": 0.5, "steps": 40},
+]
+STATEMENT = {
+    "queries": QUERIES,
+    "delta": 1e-5,
+    "guarantee": True,
+    "units": {"together": 1000},
+    "epsilon": {"pld": 3.99, "prv": 4.0, "rdp": 4.6, "agree": True},
+}
 
 
 def value(mean: float | None) -> dict[str, Any]:
@@ -29,8 +36,13 @@ def value(mean: float | None) -> dict[str, Any]:
 
 
 def seen(epsilon: float, seed: int = 1) -> dict[str, Any]:
-    return {"seed": seed, "domain": "d", "failed": None, "bound": {"epsilon": epsilon, "confidence": 0.95},
-            "largest": 3.0}
+    return {
+        "seed": seed,
+        "domain": "d",
+        "failed": None,
+        "bound": {"epsilon": epsilon, "confidence": 0.95},
+        "largest": 3.0,
+    }
 
 
 def test_a_statement_gives_noise_rates_and_all_three_epsilons() -> None:
@@ -53,11 +65,15 @@ def told(**changed: Any) -> dict[str, Any]:
     of = {"leak_mean": 0.0, "leak": 0.1, "auc": 0.5, "retention": 0.9, "distance_to_retrained": 0.6}
     names = ("eps-4", "paper-formula", "eps-inf")
     private = {name: value(v) for name, v in stated(STATEMENT).items()}
-    return {"methods": dict.fromkeys(names, of), "intervals": dict.fromkeys(names, dict.fromkeys(of)), "failed": {},
-            "private": {"eps-4": private, "paper-formula": private | {"pld": value(1854.0), "prv": value(None)}},
-            "canaries": {"eps-4": {"a": seen(0.4), "b": seen(1.1)}, "eps-inf": {"a": seen(2.9)}},
-            "cost": {"eps-4": {c: {"mean": -0.2, "interval": [-0.3, -0.1]} for c in privacy_frontier.COSTS}},
-            "broken": []} | changed
+    return {
+        "methods": dict.fromkeys(names, of),
+        "intervals": dict.fromkeys(names, dict.fromkeys(of)),
+        "failed": {},
+        "private": {"eps-4": private, "paper-formula": private | {"pld": value(1854.0), "prv": value(None)}},
+        "canaries": {"eps-4": {"a": seen(0.4), "b": seen(1.1)}, "eps-inf": {"a": seen(2.9)}},
+        "cost": {"eps-4": {c: {"mean": -0.2, "interval": [-0.3, -0.1]} for c in privacy_frontier.COSTS}},
+        "broken": [],
+    } | changed
 
 
 def test_the_noise_of_the_paper_stands_with_its_true_epsilon_and_without_a_guarantee() -> None:
@@ -72,8 +88,10 @@ def test_the_largest_bound_of_a_row_counts_and_a_broken_account_is_said_loudly()
     assert largest(told(), "eps-4") == 1.1
     assert largest(told(), "eps-8") is None
     assert any("None lies above its epsilon" in line for line in reading(told()))
-    assert any("**A bound lies above its epsilon: the accounts are wrong.**" in line
-               for line in reading(told(broken=["eps-4"])))
+    assert any(
+        "**A bound lies above its epsilon: the accounts are wrong.**" in line
+        for line in reading(told(broken=["eps-4"]))
+    )
 
 
 def test_two_accountants_that_do_not_agree_are_told() -> None:
@@ -85,13 +103,15 @@ def test_two_accountants_that_do_not_agree_are_told() -> None:
 
 def test_the_shipped_recipe_may_be_private_and_rows_differ_in_privacy_alone() -> None:
     recipe = Recipe.load("dual-private")
-    check(recipe)
+    validate_private(recipe)
     assert recipe.privacy is not None
     assert (recipe.privacy.epsilon, recipe.privacy.delta, recipe.privacy.unit) == (4.0, 1e-5, "subject")
     made = {name: privacy_frontier.row(name).known()[name] for name in privacy_frontier.ROWS}
     assert all(r.model_copy(update={"privacy": None}) == made["eps-inf"] for r in made.values())
     assert {name: r.privacy.epsilon for name, r in made.items() if r.privacy} == {
-        **privacy_frontier.EPSILONS, "paper-formula": 4.0}
+        **privacy_frontier.EPSILONS,
+        "paper-formula": 4.0,
+    }
     with pytest.raises(InputError, match='unknown row "eps-5"'):
         privacy_frontier.row("eps-5")
 
@@ -100,8 +120,13 @@ def test_the_shipped_recipe_may_be_private_and_rows_differ_in_privacy_alone() ->
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Found:
     out = tmp_path_factory.mktemp("frontier")
     tiny = privacy_frontier.Frontier(
-        domains=(privacy_frontier.hospital(12, 8),), bench=BENCH.model_copy(update={"batch": 6}),
-        rows=("eps-8", "eps-inf"), seeds=(1,), settings=privacy_frontier.grid((1.0,), (2,)), canaries=6)
+        domains=(privacy_frontier.hospital(12, 8),),
+        bench=BENCH.model_copy(update={"batch": 6}),
+        rows=("eps-8", "eps-inf"),
+        seeds=(1,),
+        settings=privacy_frontier.grid((1.0,), (2,)),
+        canaries=6,
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(privacy_frontier.PRESETS, "tiny", tiny)
         return out, privacy_frontier.main(out=out / "bench", results=out / "docs", **asked())

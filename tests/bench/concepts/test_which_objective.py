@@ -16,14 +16,30 @@ from expunge.bench.concepts.which_objective import Objectives, Side
 from expunge.bench.tune import Setting
 from expunge.errors import InputError
 
-SMALL = {"patients": 8, "per_institution": 2, "institution_facts": 1, "patient_facts": 1, "study_facts": 3,
-         "section_facts": 0, "shared_facts": 0, "world_facts": 3, "holdout_patients": 4}
+SMALL = {
+    "patients": 8,
+    "per_institution": 2,
+    "institution_facts": 1,
+    "patient_facts": 1,
+    "study_facts": 3,
+    "section_facts": 0,
+    "shared_facts": 0,
+    "world_facts": 3,
+    "holdout_patients": 4,
+}
 PATIENT = hospital("patient", 1.0, **SMALL)
 STUDY = PATIENT.model_copy(update={"target": "study:S-0002-002-1", "label": "study"})
 DOMAINS = (PATIENT, STUDY)
 SIDE = Side(title="Parts", about="One change each.", rows=("twin", "twin-by-fact"), domains=(STUDY,))
-TINY = Objectives(domains=DOMAINS, bench=BENCH, rows=("simnpo", CANDIDATE), seeds=(1,), keep=0.9,
-                  settings=(Setting(lr_factor=1, steps=3),), sides=(SIDE,))
+TINY = Objectives(
+    domains=DOMAINS,
+    bench=BENCH,
+    rows=("simnpo", CANDIDATE),
+    seeds=(1,),
+    keep=0.9,
+    settings=(Setting(lr_factor=1, steps=3),),
+    sides=(SIDE,),
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +51,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
 
 
 def test_every_row_has_every_column_and_the_retrained_model_none_of_the_excess(
-        finished: tuple[Path, dict[str, Any]]) -> None:
+    finished: tuple[Path, dict[str, Any]],
+) -> None:
     _, found = finished
     assert list(found["methods"]) == [*REFERENCES, "simnpo", CANDIDATE]
     assert set(MORE) <= set(found["methods"][CANDIDATE])
@@ -87,14 +104,34 @@ def test_a_change_of_a_row_takes_its_setting(finished: tuple[Path, dict[str, Any
 
 
 def test_columns_beside_the_retrained_model() -> None:
-    own = {"leak_mean": 0.10, "choice_cc": -0.1, "relearned": 0.4, "relearned_benign": None, "int4": 0.2, "auc": 0.4,
-           "auc_entropy": 0.7}
-    retrained = {"leak_mean": 0.04, "choice_cc": 0.1, "relearned": 0.1, "relearned_benign": 0.1, "int4": 0.2,
-                 "auc": 0.5, "auc_entropy": 0.5}
+    own = {
+        "leak_mean": 0.10,
+        "choice_cc": -0.1,
+        "relearned": 0.4,
+        "relearned_benign": None,
+        "int4": 0.2,
+        "auc": 0.4,
+        "auc_entropy": 0.7,
+    }
+    retrained = {
+        "leak_mean": 0.04,
+        "choice_cc": 0.1,
+        "relearned": 0.1,
+        "relearned_benign": 0.1,
+        "int4": 0.2,
+        "auc": 0.5,
+        "auc_entropy": 0.5,
+    }
     found = beside(own, retrained)
     assert {k: v if v is None else round(v, 9) for k, v in found.items()} == {
-        "exact_excess": 0.06, "choice_excess": -0.2, "relearn_excess": 0.3, "benign_excess": None, "int4_excess": 0,
-        "auc_gap": 0.1, "entropy_gap": 0.2}
+        "exact_excess": 0.06,
+        "choice_excess": -0.2,
+        "relearn_excess": 0.3,
+        "benign_excess": None,
+        "int4_excess": 0,
+        "auc_gap": 0.1,
+        "entropy_gap": 0.2,
+    }
 
 
 def test_rows_are_recipes_that_exist() -> None:
@@ -111,9 +148,14 @@ def test_adapters_on_fewer_blocks_train_as_many_numbers() -> None:
     assert {t.lora_alpha / t.rank for t in sizes.values()} == {2.0}
 
 
-@pytest.mark.parametrize(("changed", "words"), [
-    ({"only": ("twin-logic",)}, "twin-logit"), ({"only": ("npo", "npo")}, "names one twice"),
-    ({"preset": "smok"}, "smoke")])
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"only": ("twin-logic",)}, "twin-logit"),
+        ({"only": ("npo", "npo")}, "names one twice"),
+        ({"preset": "smok"}, "smoke"),
+    ],
+)
 def test_what_does_not_exist_is_refused(tmp_path: Path, changed: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         which_objective.main(out=tmp_path / "x", **asked(**{"preset": "smoke"} | changed))

@@ -1,4 +1,4 @@
-"""The probability of an answer, normalised for its length."""
+"""The probability of an answer, normalized for its length."""
 
 from __future__ import annotations
 

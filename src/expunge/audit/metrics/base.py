@@ -13,14 +13,14 @@ from typing import Literal
 
 import numpy as np
 
+from expunge._registry import Registry
 from expunge.audit.scores import Scores, Values
 from expunge.corpus import KINDS, Record
 from expunge.errors import InputError
-from expunge.registry import Registry
 
 Records = tuple[Record, ...]
 Compute = Callable[[Scores, Records], Values]
-Floor = Literal["retrained", "twins", "chance", "original", "vocabulary"]
+Floor = Literal["retrained", "controls", "chance", "original", "vocabulary"]
 
 METRICS: Registry[Metric] = Registry("metric", "expunge.audit.metrics")
 
@@ -31,7 +31,7 @@ class Metric:
 
     compute    (scores, records in the same order) to values [N], NaN where it does not apply
     forgotten  the direction in which a forget record counts as more forgotten
-    floor      who shows the value of ignorance: a retrained model, never-trained twins, or chance
+    floor      who shows the value of ignorance: a retrained model, never-trained controls, or chance
     kinds      record kinds it applies to; values of all others are NaN
     interval   `bootstrap` over subjects, or `clopper_pearson` for values of 0 and 1
     chance     expected value of guessing on one record, or None if unknown

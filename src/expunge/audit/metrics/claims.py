@@ -12,11 +12,24 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
-from expunge.audit.metrics.aggregates import fr_abs, fr_chance, fr_rel, kpr_abs, kpr_rel, mia_resistance, us
 from expunge.audit.metrics.mcq import chance_corrected as choice_cc
+from expunge.audit.metrics.published import fr_abs, fr_chance, fr_rel, kpr_abs, kpr_rel, mia_resistance, us
 
-__all__ = ["Band", "chance_level", "choice_cc", "fr_abs", "fr_chance", "fr_rel", "guessing_band", "kpr_abs", "kpr_rel",
-           "mia_resistance", "mia_resistance_to", "over_forgotten", "us"]
+__all__ = [
+    "Band",
+    "chance_level",
+    "choice_cc",
+    "fr_abs",
+    "fr_chance",
+    "fr_rel",
+    "guessing_band",
+    "kpr_abs",
+    "kpr_rel",
+    "mia_resistance",
+    "mia_resistance_to",
+    "over_forgotten",
+    "us",
+]
 
 
 class Band(NamedTuple):

@@ -10,7 +10,7 @@ from expunge.audit.scores import Scores, Values
 
 @metric("cloze_acc", kinds=frozenset({"cloze"}), interval="clopper_pearson")
 def cloze_acc(scores: Scores, records: Records) -> Values:
-    """1 if the fill equals the answer (normalised), else 0; no stemming and no partial credit."""
+    """1 if the fill equals the answer (normalized), else 0; no stemming and no partial credit."""
     return matches(scores, records)
 
 

@@ -10,14 +10,13 @@ import numpy as np
 
 from expunge.audit.metrics.base import Records, metric, per_record
 from expunge.audit.scores import Scores, Values
-from expunge.audit.text import normalise
+from expunge.audit.text_normalization import normalize
 
 
 def matches(scores: Scores, records: Records) -> Values:
-    """1 if the output equals the answer, both normalised, else 0, [N]; without text the tokens decide."""
+    """1 if the output equals the answer, both normalized, else 0, [N]; without text the tokens decide."""
     if scores.text is not None:
-        return per_record(normalise(said) == normalise(r.answer)
-                          for said, r in zip(scores.text, records, strict=True))
+        return per_record(normalize(said) == normalize(r.answer) for said, r in zip(scores.text, records, strict=True))
     stopped = scores.eos_hit | np.isnan(scores.eos_logp)
     return np.asarray((scores.sum(~scores.hit) == 0) & stopped, dtype=np.float64)
 

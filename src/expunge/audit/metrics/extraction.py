@@ -25,7 +25,7 @@ def extraction_strength(scores: Scores, records: Records) -> Values:
     return np.asarray(1 - (last_miss + 1) / scores.length)
 
 
-@metric("exact_memorization", floor="twins")
+@metric("exact_memorization", floor="controls")
 def exact_memorization(scores: Scores, records: Records) -> Values:
     """Share of answer tokens that are the most probable token; high for anybody on templated text."""
     return np.asarray(scores.sum(scores.hit) / scores.length)
@@ -33,6 +33,5 @@ def exact_memorization(scores: Scores, records: Records) -> Values:
 
 def by_stratum(values: Values, length: NDArray[np.int64]) -> dict[str, tuple[int, float]]:
     """Answer-length stratum (tokens) to (records, mean); empty strata are left out."""
-    groups = {name: values[(length >= low) & (length <= high) & ~np.isnan(values)]
-              for name, low, high in STRATA}
+    groups = {name: values[(length >= low) & (length <= high) & ~np.isnan(values)] for name, low, high in STRATA}
     return {name: (len(group), float(group.mean())) for name, group in groups.items() if len(group)}

@@ -11,13 +11,13 @@ import numpy as np
 
 from expunge.audit.metrics.base import Records, metric, per_record
 from expunge.audit.scores import Scores, Values
-from expunge.audit.text import normalise
+from expunge.audit.text_normalization import normalize
 from expunge.corpus import Record
 
 
 def distinct_options(record: Record) -> list[str]:
-    """The different option texts of a record, normalised."""
-    return list(dict.fromkeys(normalise(option) for option in record.options))
+    """The different option texts of a record, normalized."""
+    return list(dict.fromkeys(normalize(option) for option in record.options))
 
 
 def chance(record: Record) -> float:
@@ -34,10 +34,10 @@ def chosen(record: Record, logprob: tuple[float, ...], size: tuple[int, ...]) ->
     """
     if len(logprob) != len(record.options):
         raise ValueError(f'record "{record.id}" has {len(record.options)} options but {len(logprob)} scores')
-    answer = normalise(record.answer)
+    answer = normalize(record.answer)
     best: dict[str, float] = {}
     for option, value, count in zip(record.options, logprob, size, strict=True):
-        name = normalise(option)
+        name = normalize(option)
         best[name] = max(best.get(name, -np.inf), value / max(count, 1))
     if len(best) < 2 or answer not in best:
         return np.nan

@@ -23,8 +23,10 @@ def model_utility(terms: Mapping[tuple[str, str], float]) -> float:
     """Harmonic mean of the nine (measure, set) terms; `ValueError` names the missing or foreign ones."""
     wanted = {(measure, name) for measure in MEASURES for name in SETS}
     if set(terms) != wanted:
-        raise ValueError(f"model utility needs exactly nine terms; missing {sorted(wanted - set(terms))}, "
-                         f"foreign {sorted(set(terms) - wanted)}")
+        raise ValueError(
+            f"model utility needs exactly nine terms; missing {sorted(wanted - set(terms))}, "
+            f"foreign {sorted(set(terms) - wanted)}"
+        )
     return harmonic_mean(terms.values())
 
 

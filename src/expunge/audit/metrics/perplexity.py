@@ -12,7 +12,7 @@ import numpy as np
 
 from expunge.audit.metrics.base import Records, metric, per_record
 from expunge.audit.scores import Scores, Values
-from expunge.audit.text import tokens
+from expunge.audit.text_normalization import tokens
 
 
 def _pooled(scores: Scores, records: Records) -> Values:

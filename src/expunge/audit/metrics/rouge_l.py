@@ -14,7 +14,7 @@ import numpy as np
 
 from expunge.audit.metrics.base import Records, metric, per_record
 from expunge.audit.scores import Scores, Values
-from expunge.audit.text import tokens
+from expunge.audit.text_normalization import tokens
 
 
 class Rouge(NamedTuple):
@@ -67,13 +67,13 @@ def _rouge(scores: Scores, records: Records) -> list[Rouge]:
     return [rouge_l(r.answer, said) for r, said in zip(records, scores.text, strict=True)]
 
 
-@metric("rouge_l_recall", floor="twins")
+@metric("rouge_l_recall", floor="controls")
 def rouge_l_recall(scores: Scores, records: Records) -> Values:
     """Longest common subsequence over answer length; rewards rambling. Needs generated text."""
     return per_record(r.recall for r in _rouge(scores, records))
 
 
-@metric("rouge_l_f1", floor="twins")
+@metric("rouge_l_f1", floor="controls")
 def rouge_l_f1(scores: Scores, records: Records) -> Values:
     """Harmonic mean of ROUGE-L recall and precision. Needs generated text."""
     return per_record(r.f1 for r in _rouge(scores, records))

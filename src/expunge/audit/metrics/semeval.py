@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from expunge.audit.metrics.aggregates import mia_resistance
 from expunge.audit.metrics.model_utility import harmonic_mean
+from expunge.audit.metrics.published import mia_resistance
 
 TASKS = ("Task1", "Task2", "Task3")
 MMLU_THRESHOLD = 0.371
@@ -31,18 +31,19 @@ def whole_output_match(output: str, answer: str) -> bool:
     return output.strip().lower() == answer.strip().lower()
 
 
-def semeval_terms(recall: Mapping[tuple[str, str], float],
-                  exact: Mapping[tuple[str, str], float]) -> list[float]:
+def semeval_terms(recall: Mapping[tuple[str, str], float], exact: Mapping[tuple[str, str], float]) -> list[float]:
     """The twelve terms v1 … v12 from means keyed by (forget | retain, task); forget ones enter as 1 - x.
 
     `recall` is official ROUGE-L recall with stemmer on completions, `exact` the whole-output match on
     questions.
     """
+
     def term(part: str, value: float) -> float:
         return 1 - value if part == "forget" else value
 
-    return [term(part, table[part, task])
-            for part in ("forget", "retain") for task in TASKS for table in (recall, exact)]
+    return [
+        term(part, table[part, task]) for part in ("forget", "retain") for task in TASKS for table in (recall, exact)
+    ]
 
 
 def task_aggregate(terms: Sequence[float]) -> float:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from expunge.audit.metrics.answer_prob import probability
 from expunge.audit.metrics.base import Records, metric, per_record
 from expunge.audit.scores import Scores, Values
-from expunge.audit.text import normalise
+from expunge.audit.text_normalization import normalize
 from expunge.corpus import Record
 
 Form = Literal["arith", "geom"]
@@ -24,7 +24,7 @@ _TINY = 1e-300  # log of a probability that underflowed
 
 
 def wrong_probability(wrong: Sequence[float], form: Form) -> float:
-    """Mean of the wrong answers' length-normalised probabilities, arithmetic or geometric; NaN for none."""
+    """Mean of the wrong answers' length-normalized probabilities, arithmetic or geometric; NaN for none."""
     if not len(wrong):
         return np.nan
     if form == "arith":
@@ -53,12 +53,13 @@ def tr_prob(truth: float, wrong: float) -> float:
     return truth / (truth + wrong) if truth + wrong > 0 else 0.5
 
 
-def _pair(record: Record, own: float, logprob: tuple[float, ...],
-          size: tuple[int, ...]) -> tuple[float, list[float]]:
+def _pair(record: Record, own: float, logprob: tuple[float, ...], size: tuple[int, ...]) -> tuple[float, list[float]]:
     """(p~ of the truth, p~ of the wrong options); a truth that is no option has the answer's probability."""
-    answer = normalise(record.answer)
-    each = [(normalise(option), float(np.exp(value / max(count, 1))))
-            for option, value, count in zip(record.options, logprob, size, strict=True)]
+    answer = normalize(record.answer)
+    each = [
+        (normalize(option), float(np.exp(value / max(count, 1))))
+        for option, value, count in zip(record.options, logprob, size, strict=True)
+    ]
     return next((p for name, p in each if name == answer), own), [p for name, p in each if name != answer]
 
 
@@ -83,5 +84,7 @@ def truth_ratio_geom(scores: Scores, records: Records) -> Values:
 @metric("tr_prob", chance=lambda record: 0.5)
 def tr_prob_metric(scores: Scores, records: Records) -> Values:
     """p~(true)/(p~(true) + mean p~(wrong)), in [0, 1]; .5 = no preference."""
-    return per_record(tr_prob(truth, wrong_probability(wrong, "arith")) if wrong else np.nan
-                      for truth, wrong in _pairs(scores, records))
+    return per_record(
+        tr_prob(truth, wrong_probability(wrong, "arith")) if wrong else np.nan
+        for truth, wrong in _pairs(scores, records)
+    )

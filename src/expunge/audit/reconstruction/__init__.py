@@ -5,7 +5,7 @@
 Our own protocol: the one of MedForget, in whose abstract such an attack is named, is unpublished.
 """
 
-from expunge.audit.reconstruction.ask import Setup, TooFew, prepare, reconstruct
+from expunge.audit.reconstruction.attack import Setup, TooFew, prepare, reconstruct
 from expunge.audit.reconstruction.compare import Comparison, compare
 from expunge.audit.reconstruction.result import Reconstruction
 

@@ -15,29 +15,31 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from expunge.audit.reconstruction.survivors import Survivors
-from expunge.audit.text import normalise, tokens
-from expunge.corpus import Node, Picture, Record
-from expunge.corpus.identities import replace_all
+from expunge.audit.reconstruction.background import BackgroundRecords
+from expunge.audit.text_normalization import normalize, tokens
+from expunge.corpus import Node, Record, RecordImage
+from expunge.corpus.surrogate_names import replace_all
 
 TRUE, WRONG, IRRELEVANT = "true", "wrong branch", "irrelevant"
 CONTROLS = (WRONG, IRRELEVANT)
 NOTHING = "nothing"  # the name of level 0
-NEUTRAL = ("the morning was mild and a light wind moved the leaves along the road while people waited for the bus and "
-           "talked about the weather of the week before and")
+NEUTRAL = (
+    "the morning was mild and a light wind moved the leaves along the road while people waited for the bus and "
+    "talked about the weather of the week before and"
+)
 
 
 @dataclass(frozen=True)
-class Fact:
+class TargetFact:
     """A record that must be forgotten. `depth`: the level that names its subject; `pictures`: other things to show."""
 
     record: Record
     depth: int
-    pictures: Mapping[str, Picture | None]
+    pictures: Mapping[str, RecordImage | None]
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReconstructionQuery:
     """One prompt: `record` carries it with the true answer, and as options the true answer and its candidates."""
 
     fact: int
@@ -46,16 +48,18 @@ class Asked:
     record: Record
 
 
-def level_names(facts: list[Fact]) -> tuple[str, ...]:
+def level_names(facts: list[TargetFact]) -> tuple[str, ...]:
     """The name of each level: `nothing`, then those of the nodes; several at one depth are joined by `/`."""
     deepest = max((len(f.record.path) for f in facts), default=0)
-    named = [sorted({f.record.path[k].split(":", 1)[0] for f in facts if len(f.record.path) > k})
-             for k in range(deepest)]
+    named = [
+        sorted({f.record.path[k].split(":", 1)[0] for f in facts if len(f.record.path) > k}) for k in range(deepest)
+    ]
     return (NOTHING, *("/".join(names) for names in named))
 
 
-def ask(number: int, fact: Fact, known: Survivors, length: Callable[[str], int],
-        statements: int = 2) -> Iterator[Asked]:
+def ask(
+    number: int, fact: TargetFact, known: BackgroundRecords, length: Callable[[str], int], statements: int = 2
+) -> Iterator[ReconstructionQuery]:
     """Every prompt of a fact, in the order of levels.
 
     length      tokens of a prompt, so that irrelevant context can be as long
@@ -65,9 +69,15 @@ def ask(number: int, fact: Fact, known: Survivors, length: Callable[[str], int],
     options = (record.answer, *known.candidates[record.id])
     anonymous = neutral(record, fact.depth)
 
-    def asked(level: int, vector: str, prompt: str, image: Picture | None) -> Asked:
-        return Asked(number, level, vector, replace(
-            record, id=f"{record.id}@{vector}:{level}", prompt=prompt, options=options, variants=(), image=image))
+    def asked(level: int, vector: str, prompt: str, image: RecordImage | None) -> ReconstructionQuery:
+        return ReconstructionQuery(
+            number,
+            level,
+            vector,
+            replace(
+                record, id=f"{record.id}@{vector}:{level}", prompt=prompt, options=options, variants=(), image=image
+            ),
+        )
 
     for level in range(len(record.path) + 1):
         own = record.prompt if level >= fact.depth else anonymous
@@ -84,7 +94,9 @@ def ask(number: int, fact: Fact, known: Survivors, length: Callable[[str], int],
             yield asked(level, WRONG, text, record.image and stranger.image)
 
 
-def context(record: Record, path: Node, level: int, depth: int, known: Survivors, statements: int) -> Iterator[str]:
+def context(
+    record: Record, path: Node, level: int, depth: int, known: BackgroundRecords, statements: int
+) -> Iterator[str]:
     """The sentences that tell nodes 1 … `level` of a path; at `depth` the identifiers of the subject too."""
     for k in range(1, level + 1):
         told = " ".join(path[k - 1].split(":", 1))
@@ -121,7 +133,7 @@ def gives_away(prompt: str, answer: str) -> bool:
     """True if the words of the answer stand in the prompt, one after the other."""
     words, sought = tokens(prompt), tokens(answer)
     if not sought:
-        return normalise(answer) in normalise(prompt)
+        return normalize(answer) in normalize(prompt)
     return any(words[k : k + len(sought)] == sought for k in range(len(words) - len(sought) + 1))
 
 

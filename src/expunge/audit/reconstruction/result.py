@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from expunge._io import read_json, write_json
 from expunge.audit.reconstruction.prompts import CONTROLS
 from expunge.audit.scores import Values
 from expunge.errors import InputError
-from expunge.files import read_json, write_json
 
 FORMAT = "expunge-reconstruction/1"
 SCORES = ("top1", "rank", "exact")
@@ -65,8 +65,15 @@ class Reconstruction:
     def as_json(self) -> dict[str, Any]:
         """JSON-ready; NaN is None."""
         tables = {score: {v: _plain(values) for v, values in getattr(self, score).items()} for score in SCORES}
-        return {"format": FORMAT, "facts": list(self.facts), "subjects": list(self.subjects),
-                "levels": list(self.levels), "chance": self.chance.tolist(), **tables, "left_out": dict(self.left_out)}
+        return {
+            "format": FORMAT,
+            "facts": list(self.facts),
+            "subjects": list(self.subjects),
+            "levels": list(self.levels),
+            "chance": self.chance.tolist(),
+            **tables,
+            "left_out": dict(self.left_out),
+        }
 
     def save(self, path: Path | str) -> Path:
         return write_json(path, self.as_json())
@@ -78,10 +85,18 @@ class Reconstruction:
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise InputError(str(path), "is no result of the reconstruction attack", "run the attack again")
         size = (len(data["facts"]), len(data["levels"]))
-        tables = {score: {v: np.array(rows, dtype=np.float64).reshape(size) for v, rows in data[score].items()}
-                  for score in SCORES}
-        return cls(facts=tuple(data["facts"]), subjects=tuple(data["subjects"]), levels=tuple(data["levels"]),
-                   chance=np.array(data["chance"], dtype=np.float64), left_out=data["left_out"], **tables)
+        tables = {
+            score: {v: np.array(rows, dtype=np.float64).reshape(size) for v, rows in data[score].items()}
+            for score in SCORES
+        }
+        return cls(
+            facts=tuple(data["facts"]),
+            subjects=tuple(data["subjects"]),
+            levels=tuple(data["levels"]),
+            chance=np.array(data["chance"], dtype=np.float64),
+            left_out=data["left_out"],
+            **tables,
+        )
 
 
 def _plain(values: Values) -> list[list[float | None]]:

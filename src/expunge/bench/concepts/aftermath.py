@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
 
-from expunge.audit.attacks.relearn import RATE, STEPS, tenth
+from expunge._io import read_json, write_json
+from expunge.audit.checks.relearn import RATE, STEPS, tenth
 from expunge.bench.concepts.cell import Cell
 from expunge.corpus import Record
-from expunge.engine.finetune import finetune
-from expunge.engine.memorise import exact_share
-from expunge.engine.order import stream
-from expunge.files import read_json, write_json
-from expunge.models.language_model import LanguageModel, load, merged
-from expunge.models.quantise import quantise
+from expunge.engine.relearning import relearn_steps
+from expunge.engine.sampling import stream
+from expunge.engine.train.train_loop import exact_match_rate
+from expunge.models.language_model import LanguageModel, load, merge_adapter
+from expunge.models.quantize import quantize
 
 FILE = "aftermath.json"
 DRAWS = 3
@@ -37,7 +37,7 @@ def look(cell: Cell, model: Path, scores: Path) -> dict[str, float]:
     if place.is_file():
         kept: dict[str, float] = read_json(place)
         return kept
-    sets, lm = cell.sets(), merged(load(model))
+    sets, lm = cell.sets(), merge_adapter(load(model))
     found = {"relearned_benign": 0.0}
     for draw in range(DRAWS):
         taught, asked = tenth(sets.forget, cell.seed + draw)
@@ -45,9 +45,10 @@ def look(cell: Cell, model: Path, scores: Path) -> dict[str, float]:
             again = _exact(_after(lm, taught, cell.seed + draw), asked)
             found["relearned"] = found.get("relearned", 0.0) + again / DRAWS
         rows = stream(cell.seed + draw, "benign").permutation(len(sets.split.retain))[:BENIGN]
-        found["relearned_benign"] += _exact(_after(lm, [sets.split.retain[int(k)] for k in rows],
-                                                   cell.seed + draw), sets.forget) / DRAWS
-    quantise(lm.module, 4)
+        found["relearned_benign"] += (
+            _exact(_after(lm, [sets.split.retain[int(k)] for k in rows], cell.seed + draw), sets.forget) / DRAWS
+        )
+    quantize(lm.module, 4)
     found["int4"] = _exact(lm, sets.forget)
     write_json(place, found)
     return found
@@ -58,8 +59,8 @@ def looked(scores: Path) -> bool:
 
 
 def _after(lm: LanguageModel, records: Sequence[Record], seed: int) -> LanguageModel:
-    return finetune(lm.with_module(deepcopy(lm.module)), records, STEPS, RATE, seed=seed)
+    return relearn_steps(lm.with_module(deepcopy(lm.module)), records, STEPS, RATE, seed=seed)
 
 
 def _exact(lm: LanguageModel, records: Sequence[Record]) -> float:
-    return exact_share(lm.module, lm.template.encode_all(records))
+    return exact_match_rate(lm.module, lm.template.encode_all(records))

@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from expunge._io import read_json, write_json
 from expunge.bench.concepts.cell import Cell
 from expunge.bench.concepts.lab import Lab
 from expunge.corpus import Record
 from expunge.corpus.record import LEVELS
-from expunge.engine.order import stream
 from expunge.engine.rows import answer_type
-from expunge.files import read_json, write_json
+from expunge.engine.sampling import stream
 from expunge.gradients.base import Gradients, cosine
 from expunge.models.adapters import block_of, block_stack
-from expunge.models.batches import by_length, collate
+from expunge.models.collate import by_length, collate
 from expunge.models.forward import answer_forward, answer_logprob
 from expunge.models.language_model import LanguageModel, load
 
@@ -47,8 +47,9 @@ def shuffled(records: Sequence[Record], seed: int) -> list[Record]:
     for kind, group in groups.items():
         order = stream(seed, "shuffled labels", kind).permutation(len(group)).tolist()
         if len(group) > 1:
-            found += [replace(group[a], answer=group[b].answer)
-                      for a, b in zip(order, (*order[1:], order[0]), strict=True)]
+            found += [
+                replace(group[a], answer=group[b].answer) for a, b in zip(order, (*order[1:], order[0]), strict=True)
+            ]
     return found
 
 
@@ -56,8 +57,10 @@ def gradient(lm: LanguageModel, records: Sequence[Record]) -> Gradients:
     """Gradient of the mean answer loss (nats per token, mean over records) on every matrix inside the blocks."""
     stack, _ = block_stack(lm.module)
     weights: dict[str, Any] = {
-        n.removeprefix(f"{stack}.").removesuffix(".weight"): p for n, p in lm.module.named_parameters()
-        if block_of(n, stack) is not None and p.dim() == 2}
+        n.removeprefix(f"{stack}.").removesuffix(".weight"): p
+        for n, p in lm.module.named_parameters()
+        if block_of(n, stack) is not None and p.dim() == 2
+    }
     for p in lm.module.parameters():
         p.requires_grad_(False)
     for p in weights.values():
@@ -96,9 +99,14 @@ def start(lab: Lab, cell: Cell) -> dict[str, Any]:
     exchanged = {name: -g for name, g in gradient(lm, shuffled(sets.forget, cell.seed)).items()}
     g_r = gradient(lm, kept)
     of_level = {level: rows for level in LEVELS if (rows := [r for r in kept if r.concept == level])}
-    found = {"cosines": {ALL: by_tensor(away, g_r), SHUFFLED: by_tensor(exchanged, g_r),
-                         **{level: by_tensor(away, gradient(lm, rows)) for level, rows in of_level.items()}},
-             "norms": {name: float(g.norm()) for name, g in g_r.items()}}
+    found = {
+        "cosines": {
+            ALL: by_tensor(away, g_r),
+            SHUFFLED: by_tensor(exchanged, g_r),
+            **{level: by_tensor(away, gradient(lm, rows)) for level, rows in of_level.items()},
+        },
+        "norms": {name: float(g.norm()) for name, g in g_r.items()},
+    }
     write_json(_note(lab, cell), found)
     return found
 
@@ -117,12 +125,16 @@ def start_columns(found: Mapping[str, Any]) -> dict[str, float | None]:
 
     small   share of matrices whose retain gradient is shorter than `SMALL`
     """
+
     def there(group: str) -> list[float]:
         return [c for c in found["cosines"][group].values() if c is not None]
 
     means = {f"cosine_{group}": float(np.mean(there(group))) if there(group) else None for group in found["cosines"]}
-    return means | {"least": min(there(ALL), default=None), "most": max(there(ALL), default=None),
-                    "small": float(np.mean([norm < SMALL for norm in found["norms"].values()]))}
+    return means | {
+        "least": min(there(ALL), default=None),
+        "most": max(there(ALL), default=None),
+        "small": float(np.mean([norm < SMALL for norm in found["norms"].values()])),
+    }
 
 
 def run_columns(events: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
@@ -134,7 +146,9 @@ def run_columns(events: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
     """
     cosines = [e["cosine"] for e in events if e.get("cosine") is not None]
     drifts = [e["drift"] for e in events if e.get("drift") is not None]
-    return {"cosine": float(np.mean(cosines)) if cosines else None,
-            "conflict": float(np.mean([c < 0 for c in cosines])) if cosines else None,
-            "drift": float(np.sum(drifts)) if drifts else None,
-            "rises": float(np.mean([d > 0 for d in drifts])) if drifts else None}
+    return {
+        "cosine": float(np.mean(cosines)) if cosines else None,
+        "conflict": float(np.mean([c < 0 for c in cosines])) if cosines else None,
+        "drift": float(np.sum(drifts)) if drifts else None,
+        "rises": float(np.mean([d > 0 for d in drifts])) if drifts else None,
+    }

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import Field
 
+from expunge._io import write_json
 from expunge.bench.concepts import alignment, forest, sizes
 from expunge.bench.concepts.alignment_section import GROUPS, KNOBS, section, text_table
 from expunge.bench.concepts.alignment_worth import drop, entry, one, worth
@@ -25,10 +26,9 @@ from expunge.bench.concepts.suite import preset as named
 from expunge.bench.concepts.summary import summarised
 from expunge.bench.concepts.tuning import fixed
 from expunge.bench.tune import Setting
-from expunge.engine.rundir import RunDir
+from expunge.engine.run_directory import RunDirectory
 from expunge.errors import unknown
-from expunge.files import write_json
-from expunge.worlds.overlap import measure
+from expunge.synthetic.knowledge.overlap import measure
 
 NAME = "alignment-stress"
 OVERLAPS = (0.0, 0.25, 0.5, 0.75)
@@ -42,7 +42,8 @@ def _alpha(strength: float) -> str:
 LOSSES = {  # recipe, changes in it, and along what the sum is tried, too; the retain term of `twin` is heavy as it is
     "npo": ("dual-npo", (), ("rate", "weight")),
     "npo-bare": ("dual-npo", ("retain.weight=0",), ("rate",)),  # g_r is known, and nothing descends along it
-    "twin": ("dual", (), ("rate",))}
+    "twin": ("dual", (), ("rate",)),
+}
 RULES = {  # how the two gradients meet
     "sum": (_alpha(0),),
     "level": (),
@@ -50,7 +51,8 @@ RULES = {  # how the two gradients meet
     "row": (_alpha(1), "rule_settings.granularity=row"),
     "global": (_alpha(1), "rule_settings.granularity=global"),
     "conflict": (_alpha(1), "rule_settings.when=conflict"),
-    "adam": (_alpha(1), "rule_settings.metric=adam")}
+    "adam": (_alpha(1), "rule_settings.metric=adam"),
+}
 
 
 def _domains(preset: str, overlaps: Sequence[float]) -> tuple[Domain, ...]:
@@ -75,17 +77,40 @@ class Stress(Preset):
 
     def line(self, knob: str) -> tuple[Setting, ...]:
         """Settings along `rate` or `weight`, without the full one."""
-        return (tuple(FULL.model_copy(update={"lr_factor": f}) for f in self.rates) if knob == "rate" else
-                tuple(FULL.model_copy(update={"retain_factor": f}) for f in self.weights))
+        return (
+            tuple(FULL.model_copy(update={"lr_factor": f}) for f in self.rates)
+            if knob == "rate"
+            else tuple(FULL.model_copy(update={"retain_factor": f}) for f in self.weights)
+        )
 
 
 PRESETS = {
-    "smoke": Stress(domains=_domains("small", (0.0, 0.75)), bench=sizes.SMALL, rows=_names(("npo",)), seeds=(42,),
-                    settings=(FULL,), rates=(0.25, 0.5), weights=(4.0,)),
-    "cpu": Stress(domains=_domains("small", OVERLAPS), bench=sizes.SMALL, rows=WANTED, settings=(FULL,), rates=RATES,
-                  weights=WEIGHTS),
-    "gpu": Stress(domains=_domains("default", OVERLAPS), bench=sizes.GPT2, rows=WANTED, settings=(FULL,), rates=RATES,
-                  weights=WEIGHTS, workers=1),
+    "smoke": Stress(
+        domains=_domains("small", (0.0, 0.75)),
+        bench=sizes.SMALL,
+        rows=_names(("npo",)),
+        seeds=(42,),
+        settings=(FULL,),
+        rates=(0.25, 0.5),
+        weights=(4.0,),
+    ),
+    "cpu": Stress(
+        domains=_domains("small", OVERLAPS),
+        bench=sizes.SMALL,
+        rows=WANTED,
+        settings=(FULL,),
+        rates=RATES,
+        weights=WEIGHTS,
+    ),
+    "gpu": Stress(
+        domains=_domains("default", OVERLAPS),
+        bench=sizes.GPT2,
+        rows=WANTED,
+        settings=(FULL,),
+        rates=RATES,
+        weights=WEIGHTS,
+        workers=1,
+    ),
 }
 
 
@@ -101,8 +126,16 @@ def row(name: str) -> Row:
     return Row(name=name, recipe=recipe, sets=("settings.token_weights=none", *sets, *RULES[rule]))
 
 
-def main(*, preset: str, out: Path, seeds: tuple[int, ...], only: tuple[str, ...] = (), results: Path | None = None,
-         workers: int | None = None, say: Callable[[str], None]) -> dict[str, Any]:
+def main(
+    *,
+    preset: str,
+    out: Path,
+    seeds: tuple[int, ...],
+    only: tuple[str, ...] = (),
+    results: Path | None = None,
+    workers: int | None = None,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
     """Run the suite and return everything it found, ready for JSON (`table` is its text form).
 
     seeds    one world of every overlap, one original and one run of every row for each; empty means the preset's own
@@ -115,8 +148,10 @@ def main(*, preset: str, out: Path, seeds: tuple[int, ...], only: tuple[str, ...
     """
     chosen = named(preset, PRESETS)
     todo = tuple(row(name) for name in only or chosen.rows)
-    sums = {knob: tuple(r for r in todo if knob in LOSSES[r.name.rpartition("-")[0]][2] and r.name.endswith("-sum"))
-            for knob in KNOBS}
+    sums = {
+        knob: tuple(r for r in todo if knob in LOSSES[r.name.rpartition("-")[0]][2] and r.name.endswith("-sum"))
+        for knob in KNOBS
+    }
     domains = [str(d) for d in chosen.domains]
     with Suite(NAME, preset, chosen, Path(out), seeds, workers, say) as suite:
         suite.teach(suite.cells)
@@ -124,21 +159,35 @@ def main(*, preset: str, out: Path, seeds: tuple[int, ...], only: tuple[str, ...
         cells, failed = suite.audit(todo, suite.cells, fixed(FULL, domains, (r.name for r in todo)))
         for r in todo:
             _add_events(suite, r, FULL, cells[r.name])
-        lines = {knob: {str(s): suite.audit(plain, suite.cells, fixed(s, domains, (r.name for r in plain)))[0]
-                        for s in chosen.line(knob)} for knob, plain in sums.items()}
+        lines = {
+            knob: {
+                str(s): suite.audit(plain, suite.cells, fixed(s, domains, (r.name for r in plain)))[0]
+                for s in chosen.line(knob)
+            }
+            for knob, plain in sums.items()
+        }
         found = suite.about(suite.cells) | {"recipes": {r.name: [r.recipe, *r.sets] for r in todo}}
     found |= summarised(cells, failed)
     first, last = domains[0], domains[-1]
     found |= {
-        "start": {d: {c: entry(*estimate(one(beginnings, d), c)) for c in _columns(of)}
-                  for d, of in beginnings.items()},
+        "start": {
+            d: {c: entry(*estimate(one(beginnings, d), c)) for c in _columns(of)} for d, of in beginnings.items()
+        },
         "start_cells": beginnings,
         "run": {r.name: {c: entry(*estimate(cells[r.name], c)) for c in alignment.run_columns(())} for r in todo},
-        "run_by_domain": {r.name: {d: {c: entry(*estimate(one(cells[r.name], d), c)) for c in SHOWN}
-                                   for d in cells[r.name]} for r in todo},
-        "lines": {knob: {setting: {r.name: summarised({r.name: of[r.name]}, {})["methods"][r.name] for r in sums[knob]}
-                         for setting, of in line.items()} for knob, line in lines.items()},
-        "drop": {r.name: drop(cells[r.name], first, last) for r in todo}}
+        "run_by_domain": {
+            r.name: {d: {c: entry(*estimate(one(cells[r.name], d), c)) for c in SHOWN} for d in cells[r.name]}
+            for r in todo
+        },
+        "lines": {
+            knob: {
+                setting: {r.name: summarised({r.name: of[r.name]}, {})["methods"][r.name] for r in sums[knob]}
+                for setting, of in line.items()
+            }
+            for knob, line in lines.items()
+        },
+        "drop": {r.name: drop(cells[r.name], first, last) for r in todo},
+    }
     found |= _compared(cells, lines)
     found["table"] = text_table(found)
     write_json(Path(out) / f"{NAME}.json", found)
@@ -152,10 +201,20 @@ def _compared(cells: Mapping[str, Cells], lines: Mapping[str, Mapping[str, Mappi
     found: dict[str, Any] = {"worth": {}, "adam": {}}
     for loss in LOSSES:
         plain, tensor, adam = f"{loss}-sum", f"{loss}-tensor", f"{loss}-adam"
-        knobs = {knob: [cells["original"], *(of[plain] for of in line.values()), cells[plain]]
-                 for knob, line in lines.items() if all(plain in of for of in line.values())} if plain in cells else {}
-        found["worth"] |= {name: worth(cells[name], cells[plain], knobs) for rule in RULES
-                           if rule != "sum" and knobs and (name := f"{loss}-{rule}") in cells}
+        knobs = (
+            {
+                knob: [cells["original"], *(of[plain] for of in line.values()), cells[plain]]
+                for knob, line in lines.items()
+                if all(plain in of for of in line.values())
+            }
+            if plain in cells
+            else {}
+        )
+        found["worth"] |= {
+            name: worth(cells[name], cells[plain], knobs)
+            for rule in RULES
+            if rule != "sum" and knobs and (name := f"{loss}-{rule}") in cells
+        }
         if {tensor, adam} <= set(cells):
             found["adam"][loss] = {c: entry(*difference(cells[adam], cells[tensor], c)) for c in (*SHOWN, "drift")}
     return found
@@ -171,8 +230,9 @@ def _start(suite: Suite) -> Cells:
     suite._each(alignment.start, todo, lambda k, _: f"{todo[k][1]}: gradients before the first step")
     found: Cells = {}
     for cell in suite.cells:
-        found.setdefault(str(cell.domain), {})[str(cell.seed)] = (
-            _shared(cell) | alignment.start_columns(alignment.start(suite.lab, cell)))
+        found.setdefault(str(cell.domain), {})[str(cell.seed)] = _shared(cell) | alignment.start_columns(
+            alignment.start(suite.lab, cell)
+        )
     return found
 
 
@@ -188,23 +248,37 @@ def _add_events(suite: Suite, r: Row, setting: Setting, cells: Cells) -> None:
     for cell in suite.cells:
         of_cell = cells[str(cell.domain)][str(cell.seed)]
         folder = suite.lab.run_folder(cell, r, setting)
-        events = [e for k in range(1, len(suite.lab.stages(cell, r, setting)) + 1)
-                  for e in RunDir(folder / f"run-{k}", {}).events()]
+        events = [
+            e
+            for k in range(1, len(suite.lab.stages(cell, r, setting)) + 1)
+            for e in RunDirectory(folder / f"run-{k}", {}).events()
+        ]
         if of_cell:
             of_cell |= alignment.run_columns(events)
 
 
 def picture(found: dict[str, Any]) -> str:
     """What every rule keeps beside a sum that forgets as much, by either knob of the sum."""
+
     def along(of: dict[str, Any], knob: str) -> dict[str, Any]:
         told: dict[str, Any] = of["equal_leak"].get(knob, {"mean": None, "interval": None})
         return told
 
-    marks = tuple(forest.Mark(name, (along(of, "rate")["mean"], along(of, "weight")["mean"]),
-                              (along(of, "rate")["interval"], along(of, "weight")["interval"]),
-                              GROUPS[name.rpartition("-")[0]])
-                  for name, of in found["worth"].items())
-    return forest.draw(forest.Forest(
-        "Retention of each rule − the sum, both forgetting as much", ("beside a sum with a smaller rate",
-                                                                     "beside a sum with a heavier retain term"),
-        marks, ((0, 0.0, ""), (1, 0.0, "")), same_scale=True))
+    marks = tuple(
+        forest.Mark(
+            name,
+            (along(of, "rate")["mean"], along(of, "weight")["mean"]),
+            (along(of, "rate")["interval"], along(of, "weight")["interval"]),
+            GROUPS[name.rpartition("-")[0]],
+        )
+        for name, of in found["worth"].items()
+    )
+    return forest.draw(
+        forest.Forest(
+            "Retention of each rule − the sum, both forgetting as much",
+            ("beside a sum with a smaller rate", "beside a sum with a heavier retain term"),
+            marks,
+            ((0, 0.0, ""), (1, 0.0, "")),
+            same_scale=True,
+        )
+    )

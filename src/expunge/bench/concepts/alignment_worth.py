@@ -38,6 +38,7 @@ def kept_at(leak: float, points: Sequence[Point]) -> float | None:
 
 def matched(own: Columns, line: Sequence[Columns]) -> float | None:
     """Retention of a run above that of the sum at the run's leak; `line`: columns of the sum along one knob."""
+
     def point(of: Columns) -> Point | None:
         leak, kept = of.get("leak_mean"), of.get("retention")
         return None if leak is None or kept is None else (leak, kept)
@@ -54,17 +55,22 @@ def worth(rule: Cells, plain: Cells, lines: Mapping[str, Sequence[Cells]]) -> di
     lines    knob → the sum along it, the original among them: `equal_leak` holds for each knob what is kept beside it,
              over all domains and in each of them, and in how many runs that could be told (`compared` of `runs`)
     """
-    return {"equal_steps": {name: entry(*difference(rule, plain, c)) for name, c in EQUAL_STEPS.items()},
-            "equal_leak": {knob: _beside(rule, line) for knob, line in lines.items()}}
+    return {
+        "equal_steps": {name: entry(*difference(rule, plain, c)) for name, c in EQUAL_STEPS.items()},
+        "equal_leak": {knob: _beside(rule, line) for knob, line in lines.items()},
+    }
 
 
 def _beside(rule: Cells, line: Sequence[Cells]) -> dict[str, Any]:
-    own: Cells = {d: {s: {"": matched(of, [step[d][s] for step in line])} for s, of in seeds.items()}
-                  for d, seeds in rule.items()}
+    own: Cells = {
+        d: {s: {"": matched(of, [step[d][s] for step in line])} for s, of in seeds.items()} for d, seeds in rule.items()
+    }
     values = [of[""] for seeds in own.values() for of in seeds.values()]
     return entry(*estimate(own, "")) | {
-        "compared": sum(v is not None for v in values), "runs": len(values),
-        "by_domain": {domain: entry(*estimate(one(own, domain), "")) for domain in own}}
+        "compared": sum(v is not None for v in values),
+        "runs": len(values),
+        "by_domain": {domain: entry(*estimate(one(own, domain), "")) for domain in own},
+    }
 
 
 def drop(cells: Cells, first: str, last: str, column: str = "retention") -> dict[str, Any]:

@@ -13,15 +13,15 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from expunge._io import canonical, digest
 from expunge.bench.concepts import people
-from expunge.bench.concepts.division import untouched
+from expunge.bench.concepts.division import retain_heldout
 from expunge.corpus import Corpus, Record
 from expunge.engine.rows import answer_type
 from expunge.errors import InputError
-from expunge.files import canonical, digest
 from expunge.scope import Scope, Split
 from expunge.scope.relations import subject_nodes
-from expunge.worlds.base import WORLDS
+from expunge.synthetic.base import WORLDS
 
 UNTOUCHED = 1 / 3  # share of what stays that no run is given
 
@@ -34,13 +34,16 @@ class Domain(BaseModel):
     world: str = Field(description="name of a registered world")
     preset: str = Field("small", description="preset of that world")
     settings: Mapping[str, Any] = Field({}, description="settings on top of the preset")
-    target: str | None = Field(None, description="scope to be forgotten, or its name where a world names several; "
-                               "the world's own if not given")
+    target: str | None = Field(
+        None, description="scope to be forgotten, or its name where a world names several; the world's own if not given"
+    )
     division: Literal["levels", "relations"] = Field(
-        "levels", description="what no run is given is drawn within each concept level, or by relation to the target")
+        "levels", description="what no run is given is drawn within each concept level, or by relation to the target"
+    )
     label: str = Field("", description="name in tables, where settings would crowd them; decides nothing else")
-    data: Path | None = Field(None, exclude=True, description="folder of published text; what it holds decides, not "
-                              "where it lies")
+    data: Path | None = Field(
+        None, exclude=True, description="folder of published text; what it holds decides, not where it lies"
+    )
 
     def __str__(self) -> str:
         """`finance`, or `hospital (knowledge_overlap 0.5)`: the name in tables, so it says what differs."""
@@ -74,7 +77,7 @@ class Sets:
     """Records by purpose.
 
     corpus   everything, never-trained records included
-    split    `forget` and `retain` are given to runs, `untouched` never: the only basis of retention
+    split    `forget` and `retain` are given to runs, `retain_heldout` never: the only basis of retention
     holdout  never trained, and asked the same kinds of question as `forget`: the non-members
     """
 
@@ -87,8 +90,8 @@ class Sets:
         return self.split.forget
 
     @property
-    def untouched(self) -> Sequence[Record]:
-        return self.split.untouched
+    def retain_heldout(self) -> Sequence[Record]:
+        return self.split.retain_heldout
 
     @cached_property
     def digest(self) -> str:
@@ -97,12 +100,17 @@ class Sets:
     def taught(self, name: str) -> list[Record]:
         """What `original` learns, and any other model: the same without the whole scope."""
         kept = self.corpus.trained
-        return list(kept) if name == "original" else [r for r in kept if r.id not in self.split.removed]
+        return list(kept) if name == "original" else [r for r in kept if r.id not in self.split.excluded_ids]
 
     def summary(self) -> dict[str, int]:
         """Sizes, for the page."""
-        return {"taught": len(self.corpus.trained), "forget": len(self.forget), "given": len(self.split.retain),
-                "untouched": len(self.untouched), "never trained": len(self.holdout)}
+        return {
+            "taught": len(self.corpus.trained),
+            "forget": len(self.forget),
+            "given": len(self.split.retain),
+            "retain_heldout": len(self.retain_heldout),
+            "never trained": len(self.holdout),
+        }
 
 
 @lru_cache(maxsize=4)
@@ -112,13 +120,20 @@ def _sets(cell: Cell) -> Sets:
     by_level = domain.division == "levels"
     split = Scope.parse(target).resolve(corpus, seed=cell.seed, untouched_share=0 if by_level else UNTOUCHED)
     if by_level:
-        hidden = untouched(split.retain, subject_nodes(corpus.trained), cell.seed, UNTOUCHED)
-        split = replace(split, retain=[r for r in split.retain if r.id not in hidden],
-                        untouched=[r for r in split.retain if r.id in hidden])
+        hidden = retain_heldout(split.retain, subject_nodes(corpus.trained), cell.seed, UNTOUCHED)
+        split = replace(
+            split,
+            retain=[r for r in split.retain if r.id not in hidden],
+            retain_heldout=[r for r in split.retain if r.id in hidden],
+        )
     asked = {(r.concept, answer_type(r)) for r in split.forget}
     holdout = [r for r in split.holdout if (r.concept, answer_type(r)) in asked]
-    wanted = {"never-trained records of the target's kind": holdout, "untouched records": split.untouched,
-              "retained records": split.retain, "target records with options": [r for r in split.forget if r.options]}
+    wanted = {
+        "never-trained records of the target's kind": holdout,
+        "retain_heldout records": split.retain_heldout,
+        "retained records": split.retain,
+        "target records with options": [r for r in split.forget if r.options],
+    }
     for what, found in wanted.items():
         if not found:
             raise InputError(f"world {domain}", f"gives no {what}", "choose a larger preset or another target")
@@ -129,8 +144,9 @@ def _corpus(domain: Domain, seed: int) -> tuple[Corpus, str]:
     """Everything of a domain at a seed, and the scope to be forgotten."""
     if domain.world == people.NAME:
         if domain.data is None:
-            raise InputError(f"world {domain.world}", "is text that does not come with the package",
-                             "name its folder with --data")
+            raise InputError(
+                f"world {domain.world}", "is text that does not come with the package", "name its folder with --data"
+            )
         return people.corpus(domain.data, seed, **domain.settings), domain.target or people.TARGET
     kind: Any = WORLDS.get(domain.world, "world")
     world = kind.preset(domain.preset, seed=seed, **domain.settings)

@@ -8,10 +8,15 @@ from __future__ import annotations
 from typing import Any
 
 from expunge.bench.concepts.cell import Domain
-from expunge.worlds.base import WORLDS
+from expunge.synthetic.base import WORLDS
 
-HOSPITAL = {"targets": "procedures", "per_level": "knowledge_per_level", "facts": "knowledge_facts",
-            "foundations": "knowledge_foundations", "polysemes": "knowledge_polysemes"}
+HOSPITAL = {
+    "targets": "procedures",
+    "per_level": "knowledge_per_level",
+    "facts": "knowledge_facts",
+    "foundations": "knowledge_foundations",
+    "polysemes": "knowledge_polysemes",
+}
 PRESETS = {"hospital": "surgery-small", "mental-health": "small", "finance": "small"}
 
 

@@ -15,7 +15,7 @@ from expunge.scope.relations import people, subject_of
 SALT = "expunge-bench-concepts-v1"
 
 
-def untouched(records: Sequence[Record], nodes: Mapping[str, Node], seed: int, share: float) -> frozenset[str]:
+def retain_heldout(records: Sequence[Record], nodes: Mapping[str, Node], seed: int, share: float) -> frozenset[str]:
     """Ids of the records that no run is given.
 
     nodes  subject → its node, over all trained records; what is known of a node that others live below (a hospital,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from expunge._io import write_json
 from expunge.bench.concepts import forest, sizes
 from expunge.bench.concepts.ablation_section import section, text_table
 from expunge.bench.concepts.page import publish
@@ -18,22 +19,34 @@ from expunge.bench.concepts.suite import Preset, Suite
 from expunge.bench.concepts.suite import preset as named
 from expunge.bench.concepts.summary import differences, summarised
 from expunge.bench.tune import KEEP, Setting
-from expunge.files import write_json
 
 NAME = "dual-ablation"
 PARTS = tuple(name for name in STRATEGY if name != "full")
 COMPARED = ("distance_to_retrained", "retention", "choice_cc", "leak_mean")
 ALL = (*STRATEGY, *BASELINES)
 PRESETS = {
-    "smoke": Preset(domains=sizes.LITTLE[2:], bench=sizes.SMALL, rows=("full", *BASELINES), seeds=(42,),
-                    settings=(Setting(lr_factor=3, steps=60, retain_factor=2),)),
+    "smoke": Preset(
+        domains=sizes.LITTLE[2:],
+        bench=sizes.SMALL,
+        rows=("full", *BASELINES),
+        seeds=(42,),
+        settings=(Setting(lr_factor=3, steps=60, retain_factor=2),),
+    ),
     "cpu": Preset(domains=sizes.DOMAINS, bench=sizes.LLAMA, rows=ALL, settings=sizes.SETTINGS, tune_on=1),
     "gpu": Preset(domains=sizes.LARGE, bench=sizes.GPT2, rows=ALL, settings=sizes.SETTINGS, workers=1),
 }
 
 
-def main(*, preset: str, out: Path, seeds: tuple[int, ...], only: tuple[str, ...] = (), results: Path | None = None,
-         workers: int | None = None, say: Callable[[str], None]) -> dict[str, Any]:
+def main(
+    *,
+    preset: str,
+    out: Path,
+    seeds: tuple[int, ...],
+    only: tuple[str, ...] = (),
+    results: Path | None = None,
+    workers: int | None = None,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
     """Run the suite and return everything it found, ready for JSON (`table` is its text form).
 
     seeds    one world, one original and one run of every row for each; empty means the preset's own
@@ -64,7 +77,11 @@ def picture(found: dict[str, Any]) -> str:
     groups = dict.fromkeys(REFERENCES, "references") | dict.fromkeys(STRATEGY, "strategy")
     marks = forest.marks(found, ("distance_to_retrained", "retention"), groups)
     noise = found["methods"]["retrained-2"]["distance_to_retrained"]
-    return forest.draw(forest.Forest(
-        "Distance to the retrained model, and what was kept", ("distance to retrained (0 best)",
-                                                               "retention on untouched records"), marks,
-        ((0, noise, "a second retrained seed"), (1, KEEP, f"{KEEP:g}"))))
+    return forest.draw(
+        forest.Forest(
+            "Distance to the retrained model, and what was kept",
+            ("distance to retrained (0 best)", "retention on retain_heldout records"),
+            marks,
+            ((0, noise, "a second retrained seed"), (1, KEEP, f"{KEEP:g}")),
+        )
+    )

@@ -44,8 +44,14 @@ class Effect:
 
     def as_row(self) -> dict[str, Any]:
         """Ready for JSON."""
-        return {"mean": rounded(self.mean), "over_seeds": ends(self.over_seeds), "over_units": ends(self.over_units),
-                "deciding": ends(self.deciding), "seeds": self.seeds, "units": self.units}
+        return {
+            "mean": rounded(self.mean),
+            "over_seeds": ends(self.over_seeds),
+            "over_units": ends(self.over_units),
+            "deciding": ends(self.deciding),
+            "seeds": self.seeds,
+            "units": self.units,
+        }
 
 
 def effect(strata: Strata, plan: Bootstrap = DEFAULT) -> Effect:
@@ -71,12 +77,18 @@ def _effect(signed: Sequence[tuple[int, Strata]], plan: Bootstrap) -> Effect:
             of_seed[place] = of_seed.get(place, 0.0) + sign * sum(units.values()) / len(units)
     means = [sum(of_worlds.values()) / len(of_worlds) for of_worlds in by_seed.values()]
     weight = {place: 1 / len(of_worlds) / len(by_seed) for of_worlds in by_seed.values() for place in of_worlds}
-    return Effect(mean(means), t_interval(means), _resampled(signed, weight, plan), len(means),
-                  sum(len(units) for _, strata in signed for units in strata.values()))
+    return Effect(
+        mean(means),
+        t_interval(means),
+        _resampled(signed, weight, plan),
+        len(means),
+        sum(len(units) for _, strata in signed for units in strata.values()),
+    )
 
 
-def _resampled(signed: Sequence[tuple[int, Strata]], weight: Mapping[tuple[str, str], float],
-               plan: Bootstrap) -> Interval | None:
+def _resampled(
+    signed: Sequence[tuple[int, Strata]], weight: Mapping[tuple[str, str], float], plan: Bootstrap
+) -> Interval | None:
     """Percentile interval of the weighted mean, units drawn with replacement within each stratum."""
     sizes = [len(units) for _, strata in signed for units in strata.values()]
     if min(sizes, default=0) < 2:
@@ -95,5 +107,8 @@ def _resampled(signed: Sequence[tuple[int, Strata]], weight: Mapping[tuple[str, 
 
 def paired(first: Strata, second: Strata) -> dict[tuple[str, str], dict[str, float]]:
     """first - second for units that both have, stratum by stratum."""
-    return {place: {unit: value - second[place][unit] for unit, value in units.items() if unit in second[place]}
-            for place, units in first.items() if place in second}
+    return {
+        place: {unit: value - second[place][unit] for unit, value in units.items() if unit in second[place]}
+        for place, units in first.items()
+        if place in second
+    }

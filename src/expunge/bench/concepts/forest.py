@@ -42,9 +42,15 @@ def marks(found: Mapping[str, Any], columns: tuple[str, str], groups: Mapping[st
     methods, intervals = found["methods"], found["intervals"]
     there = [row for row in methods if methods[row][columns[0]] is not None]
     first, second = columns
-    return tuple(Mark(row, (methods[row][first], methods[row][second]),
-                      (intervals[row][first], intervals[row][second]), groups.get(row, "baselines"))
-                 for row in sorted(there, key=lambda row: methods[row][first]))
+    return tuple(
+        Mark(
+            row,
+            (methods[row][first], methods[row][second]),
+            (intervals[row][first], intervals[row][second]),
+            groups.get(row, "baselines"),
+        )
+        for row in sorted(there, key=lambda row: methods[row][first])
+    )
 
 
 def draw(forest: Forest) -> str:
@@ -82,8 +88,9 @@ def draw(forest: Forest) -> str:
         x = 0.98
         crowded = 0.0125 * len(forest.title) + sum(0.012 * len(group) + 0.02 for group in groups) > 0.96
         for k, group in reversed(list(enumerate(groups))):
-            figure.text(x, 1 - (0.5 if crowded else 0.24) / height, group, color=COLOURS[k], fontsize=9, ha="right",
-                        va="center")
+            figure.text(
+                x, 1 - (0.5 if crowded else 0.24) / height, group, color=COLOURS[k], fontsize=9, ha="right", va="center"
+            )
             x -= 0.012 * len(group) + 0.02
         stream = io.StringIO()
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Title": forest.title})

@@ -11,15 +11,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from expunge._io import read_json, write_json
 from expunge.bench.concepts.cell import Cell
 from expunge.bench.concepts.lab import Lab
 from expunge.bench.concepts.rows import Row
 from expunge.bench.tune import Setting
-from expunge.engine.private.canaries import bound, make
-from expunge.engine.private.lower_bound import epsilon_at_least
+from expunge.engine.privacy.canaries import bound, make
 from expunge.engine.unlearn import unlearn
 from expunge.errors import RunFailed
-from expunge.files import read_json, write_json
+from expunge.privacy.empirical_bound import epsilon_at_least
 from expunge.scope.split import Split
 
 CONFIDENCE = 0.95
@@ -32,11 +32,18 @@ def stated(statement: Mapping[str, Any]) -> Columns:
     """Columns from `privacy.json` of a run; `noise` and `rate` by side, epsilon by accountant, None where withheld."""
     of_side = {query["query"]: query for query in statement["queries"]}
     epsilon = statement["epsilon"] or {}
-    asked = {f"{key}_{side}": float(query[key])
-             for side, query in of_side.items() for key in ("noise", "rate", "steps")}
-    return asked | {name: epsilon.get(name) for name in ("pld", "prv", "rdp")} | {
-        "delta": statement["delta"], "guarantee": float(statement["guarantee"]),
-        "units": float(statement["units"]["together"])}
+    asked = {
+        f"{key}_{side}": float(query[key]) for side, query in of_side.items() for key in ("noise", "rate", "steps")
+    }
+    return (
+        asked
+        | {name: epsilon.get(name) for name in ("pld", "prv", "rdp")}
+        | {
+            "delta": statement["delta"],
+            "guarantee": float(statement["guarantee"]),
+            "units": float(statement["units"]["together"]),
+        }
+    )
 
 
 def statement(lab: Lab, cell: Cell, row: Row, setting: Setting) -> Columns:
@@ -66,8 +73,12 @@ def watched(lab: Lab, cell: Cell, row: Row, setting: Setting, count: int) -> dic
         delta = read_json(own)["delta"] if own.is_file() else DELTA
         guesses = count // 2
         least = bound(canaries, original, run, guesses=guesses, delta=delta, confidence=CONFIDENCE)
-        found = {"failed": None, "bound": asdict(least), "included": sum(canaries.included),
-                 "largest": epsilon_at_least(guesses, guesses, count, delta, CONFIDENCE)}
+        found = {
+            "failed": None,
+            "bound": asdict(least),
+            "included": sum(canaries.included),
+            "largest": epsilon_at_least(guesses, guesses, count, delta, CONFIDENCE),
+        }
     write_json(note, found)
     return found
 

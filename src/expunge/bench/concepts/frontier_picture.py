@@ -42,8 +42,9 @@ def draw(found: Mapping[str, Any], names: Mapping[str, str]) -> str:
                 axes.set_title("distance to the retrained model", loc="left", color=COLOURS[first], fontsize=10)
                 axes.axhline(noise, color=SOFT, linewidth=0.9, linestyle=(0, (4, 3)))
                 axes.text(0, noise, "a second retrained seed", color=SOFT, fontsize=8, va="bottom")
-        figure.text(0.012, 0.96, "Forgetting under differential privacy", color=INK, fontsize=11, fontweight="bold",
-                    va="center")
+        figure.text(
+            0.012, 0.96, "Forgetting under differential privacy", color=INK, fontsize=11, fontweight="bold", va="center"
+        )
         stream = io.StringIO()
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Title": "privacy frontier"})
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
@@ -51,10 +52,19 @@ def draw(found: Mapping[str, Any], names: Mapping[str, str]) -> str:
 
 def _lines(axes: Any, found: Mapping[str, Any], rows: Sequence[str], columns: Mapping[str, str], first: int) -> None:
     for k, column in enumerate(columns, first):
-        there = [(x, found["methods"][row][column], found["intervals"][row][column]) for x, row in enumerate(rows)
-                 if found["methods"][row][column] is not None]
-        axes.plot([x for x, *_ in there], [y for _, y, _ in there], color=COLOURS[k], marker=MARKS[k], markersize=5,
-                  linewidth=1.6)
+        there = [
+            (x, found["methods"][row][column], found["intervals"][row][column])
+            for x, row in enumerate(rows)
+            if found["methods"][row][column] is not None
+        ]
+        axes.plot(
+            [x for x, *_ in there],
+            [y for _, y, _ in there],
+            color=COLOURS[k],
+            marker=MARKS[k],
+            markersize=5,
+            linewidth=1.6,
+        )
         for x, _, interval in there:
             if interval is not None:
                 axes.plot((x, x), (max(0.0, interval[0]), interval[1]), color=COLOURS[k], linewidth=1.0)
@@ -66,5 +76,12 @@ def _name(axes: Any, found: Mapping[str, Any], rows: Sequence[str], columns: Map
     last = {column: found["methods"][rows[-1]][column] for column in columns if rows}
     there = [column for column, value in last.items() if value is not None]
     for k, place in zip(there, apart([last[c] / top for c in there], GAP), strict=True):
-        axes.text(1.03, place, columns[k], transform=axes.transAxes, va="center", fontsize=9,
-                  color=COLOURS[list(columns).index(k)])
+        axes.text(
+            1.03,
+            place,
+            columns[k],
+            transform=axes.transAxes,
+            va="center",
+            fontsize=9,
+            color=COLOURS[list(columns).index(k)],
+        )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from expunge._io import write_json
 from expunge.bench.concepts import forest, sizes
 from expunge.bench.concepts.alignment_worth import entry
 from expunge.bench.concepts.chapters import whole
@@ -29,7 +30,6 @@ from expunge.bench.tune import Setting
 from expunge.corpus.record import LEVELS
 from expunge.engine.recipe import Recipe
 from expunge.errors import InputError, unknown
-from expunge.files import write_json
 from expunge.methods.dual import ALPHA, BETA
 
 NAME = "hierarchy-validation"
@@ -42,29 +42,47 @@ def _swap(level: str, other: str, *tables: str) -> tuple[str, ...]:
     return tuple(f"settings.{name}.{level}={strengths[name][other]:g}" for name in tables)
 
 
-CONDITIONS = {row.name: row for row in (
-    Row(name="full", recipe="dual"),
-    Row(name="L4-swapped", recipe="dual", sets=_swap("L4", "L1", "alpha", "beta")),
-    Row(name="L1-swapped", recipe="dual", sets=_swap("L1", "L4", "alpha", "beta")),
-    Row(name="both-swapped", recipe="dual-swapped"),
-    Row(name="flat", recipe="dual-flat"),
-    Row(name="L4-alpha", recipe="dual", sets=_swap("L4", "L1", "alpha")),  # which of the two it is that matters
-    Row(name="L4-beta", recipe="dual", sets=_swap("L4", "L1", "beta")),
-    Row(name="L1-alpha", recipe="dual", sets=_swap("L1", "L4", "alpha")),
-    Row(name="L1-beta", recipe="dual", sets=_swap("L1", "L4", "beta")),
-    Row(name="twin-kl", recipe="twin-kl"),
-    Row(name="npo", recipe="npo"))}
+CONDITIONS = {
+    row.name: row
+    for row in (
+        Row(name="full", recipe="dual"),
+        Row(name="L4-swapped", recipe="dual", sets=_swap("L4", "L1", "alpha", "beta")),
+        Row(name="L1-swapped", recipe="dual", sets=_swap("L1", "L4", "alpha", "beta")),
+        Row(name="both-swapped", recipe="dual-swapped"),
+        Row(name="flat", recipe="dual-flat"),
+        Row(name="L4-alpha", recipe="dual", sets=_swap("L4", "L1", "alpha")),  # which of the two it is that matters
+        Row(name="L4-beta", recipe="dual", sets=_swap("L4", "L1", "beta")),
+        Row(name="L1-alpha", recipe="dual", sets=_swap("L1", "L4", "alpha")),
+        Row(name="L1-beta", recipe="dual", sets=_swap("L1", "L4", "beta")),
+        Row(name="twin-kl", recipe="twin-kl"),
+        Row(name="npo", recipe="npo"),
+    )
+}
 HALVES = ("L4-alpha", "L4-beta", "L1-alpha", "L1-beta")
 MAIN = tuple(name for name in CONDITIONS if name not in HALVES)
 SHIPPED = Setting(lr_factor=1.0, steps=Recipe.load("dual").total_steps)
 WORLDS = ("hospital", "mental-health", "finance")
 PRESETS = {
-    "smoke": Preset(domains=(whole("mental-health", targets=8, per_level=16, facts=3, foundations=8),),
-                    bench=sizes.SMALL, rows=MAIN, settings=(SHIPPED,), seeds=(42,)),
-    "cpu": Preset(domains=tuple(whole(w, targets=12, per_level=16, facts=3, foundations=8) for w in WORLDS),
-                  bench=sizes.SMALL, rows=tuple(CONDITIONS), settings=(SHIPPED,)),
-    "gpu": Preset(domains=tuple(whole(w, targets=36, per_level=36, facts=5, foundations=24) for w in WORLDS),
-                  bench=sizes.GPT2, rows=tuple(CONDITIONS), settings=(SHIPPED,), workers=1),
+    "smoke": Preset(
+        domains=(whole("mental-health", targets=8, per_level=16, facts=3, foundations=8),),
+        bench=sizes.SMALL,
+        rows=MAIN,
+        settings=(SHIPPED,),
+        seeds=(42,),
+    ),
+    "cpu": Preset(
+        domains=tuple(whole(w, targets=12, per_level=16, facts=3, foundations=8) for w in WORLDS),
+        bench=sizes.SMALL,
+        rows=tuple(CONDITIONS),
+        settings=(SHIPPED,),
+    ),
+    "gpu": Preset(
+        domains=tuple(whole(w, targets=36, per_level=36, facts=5, foundations=24) for w in WORLDS),
+        bench=sizes.GPT2,
+        rows=tuple(CONDITIONS),
+        settings=(SHIPPED,),
+        workers=1,
+    ),
 }
 
 
@@ -79,8 +97,10 @@ class Claim:
     words: str
 
 
-CLAIMS = (Claim("a", "L4-swapped", "L4", 1, "exchanging L4 keeps the target"),
-          Claim("b", "L1-swapped", "L1", -1, "exchanging L1 harms the fundamentals"))
+CLAIMS = (
+    Claim("a", "L4-swapped", "L4", 1, "exchanging L4 keeps the target"),
+    Claim("b", "L1-swapped", "L1", -1, "exchanging L1 harms the fundamentals"),
+)
 Readings = dict[str, dict[tuple[str, str], Reading]]  # condition → (world, seed) → what was read
 
 
@@ -94,8 +114,16 @@ def conditions(names: tuple[str, ...]) -> tuple[Row, ...]:
     return tuple(CONDITIONS[name] for name in names)
 
 
-def main(*, preset: str, out: Path, seeds: tuple[int, ...], only: tuple[str, ...] = (), results: Path | None = None,
-         workers: int | None = None, say: Callable[[str], None]) -> dict[str, Any]:
+def main(
+    *,
+    preset: str,
+    out: Path,
+    seeds: tuple[int, ...],
+    only: tuple[str, ...] = (),
+    results: Path | None = None,
+    workers: int | None = None,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
     """Run the suite and return everything it found, ready for JSON (`table` is its text form).
 
     only     conditions to run; empty means all of the preset. Without a claim's condition the claim is not judged.
@@ -113,7 +141,8 @@ def main(*, preset: str, out: Path, seeds: tuple[int, ...], only: tuple[str, ...
         read, failed = readings(suite, todo, setting)
         found = suite.about(suite.cells, MODELS) | {
             "recipes": {r.name: [r.recipe, *r.sets] for r in todo},
-            "worlds": [d.model_dump(mode="json") for d in chosen.domains]}
+            "worlds": [d.model_dump(mode="json") for d in chosen.domains],
+        }
     found |= judged(read) | {"failed": failed}
     found["table"] = text_table(found)
     write_json(Path(out) / f"{NAME}.json", found)
@@ -145,26 +174,47 @@ def judged(read: Readings) -> dict[str, Any]:
     columns = [column(part, measure, level) for part in PARTS for measure in MEASURES for level in LEVELS]
     worlds = list(dict.fromkeys(world for world, _ in read["full"]))
     rows = [name for name in read if name not in (*MODELS, "full")]
-    effects = {name: {m: {level: _against_full(read, name, m, level) for level in LEVELS} for m in MEASURES}
-               for name in rows}
+    effects = {
+        name: {m: {level: _against_full(read, name, m, level) for level in LEVELS} for m in MEASURES} for name in rows
+    }
     claims = []
     for claim in CLAIMS:
         if claim.row in effects:
             of = {m: effects[claim.row][m][claim.level] for m in MEASURES}
-            claims.append({"key": claim.key, "row": claim.row, "level": claim.level, "sign": claim.sign,
-                           "words": claim.words, "effects": {m: e.as_row() for m, e in of.items()},
-                           "holds": all(e.excludes_zero(claim.sign) for e in of.values())})
+            claims.append(
+                {
+                    "key": claim.key,
+                    "row": claim.row,
+                    "level": claim.level,
+                    "sign": claim.sign,
+                    "words": claim.words,
+                    "effects": {m: e.as_row() for m, e in of.items()},
+                    "holds": all(e.excludes_zero(claim.sign) for e in of.values()),
+                }
+            )
     return {
         "levels": {name: {c: entry(*estimate(_cells(of), c)) for c in columns} for name, of in read.items()},
-        "effects": {name: {m: {level: e.as_row() for level, e in of.items()} for m, of in by.items()}
-                    for name, by in effects.items()},
-        "by_world": {world: {name: {m: {level: _against_full(read, name, m, level, world).as_row() for level in LEVELS}
-                                    for m in MEASURES} for name in rows} for world in worlds},
-        "claims": claims}
+        "effects": {
+            name: {m: {level: e.as_row() for level, e in of.items()} for m, of in by.items()}
+            for name, by in effects.items()
+        },
+        "by_world": {
+            world: {
+                name: {
+                    m: {level: _against_full(read, name, m, level, world).as_row() for level in LEVELS}
+                    for m in MEASURES
+                }
+                for name in rows
+            }
+            for world in worlds
+        },
+        "claims": claims,
+    }
 
 
 def _against_full(read: Readings, name: str, measure: str, level: str, world: str | None = None) -> Effect:
     """Condition - full over the concepts of a level, of all worlds or of one."""
+
     def strata(of: Mapping[tuple[str, str], Reading]) -> Strata:
         return {place: r.concepts[measure, level] for place, r in of.items() if world in (None, place[0])}
 
@@ -183,10 +233,18 @@ def picture(found: Mapping[str, Any]) -> str:
     of = found["levels"]
     columns = [column("chapter", "exact", level) for level in ("L4", "L1")]
     groups = dict.fromkeys(MODELS, "models") | dict.fromkeys(("twin-kl", "npo"), "no hierarchy")
-    marks = tuple(forest.Mark(name, (of[name][columns[0]]["mean"], of[name][columns[1]]["mean"]),
-                              (of[name][columns[0]]["interval"], of[name][columns[1]]["interval"]),
-                              groups.get(name, "dual")) for name in of if of[name][columns[0]]["mean"] is not None)
-    lines = tuple((k, of["full"][c]["mean"], "full") for k, c in enumerate(columns)
-                  if of["full"][c]["mean"] is not None)
+    marks = tuple(
+        forest.Mark(
+            name,
+            (of[name][columns[0]]["mean"], of[name][columns[1]]["mean"]),
+            (of[name][columns[0]]["interval"], of[name][columns[1]]["interval"]),
+            groups.get(name, "dual"),
+        )
+        for name in of
+        if of[name][columns[0]]["mean"] is not None
+    )
+    lines = tuple(
+        (k, of["full"][c]["mean"], "full") for k, c in enumerate(columns) if of["full"][c]["mean"] is not None
+    )
     heads = ("L4 of the chapter (should go)", "L1 of the chapter (should stay)")
     return forest.draw(forest.Forest("Exact answers on a chapter that was given whole", heads, marks, lines))

@@ -36,8 +36,9 @@ def t_interval(values: Sequence[float], level: float = LEVEL) -> Interval | None
 def by_seed(cells: Mapping[str, Mapping[str, Columns]], column: str) -> dict[str, float]:
     """seed → mean of a column over worlds; `cells`: world → seed → columns. Seeds without any value are left out."""
     seeds = dict.fromkeys(seed for of_world in cells.values() for seed in of_world)
-    found = {seed: mean(of_world[seed].get(column) for of_world in cells.values() if seed in of_world)
-             for seed in seeds}
+    found = {
+        seed: mean(of_world[seed].get(column) for of_world in cells.values() if seed in of_world) for seed in seeds
+    }
     return {seed: value for seed, value in found.items() if value is not None}
 
 
@@ -47,8 +48,9 @@ def estimate(cells: Mapping[str, Mapping[str, Columns]], column: str) -> tuple[f
     return mean(values), t_interval(values)
 
 
-def difference(first: Mapping[str, Mapping[str, Columns]], second: Mapping[str, Mapping[str, Columns]],
-               column: str) -> tuple[float | None, Interval | None]:
+def difference(
+    first: Mapping[str, Mapping[str, Columns]], second: Mapping[str, Mapping[str, Columns]], column: str
+) -> tuple[float | None, Interval | None]:
     """first - second, paired by seed."""
     a, b = by_seed(first, column), by_seed(second, column)
     values = [a[seed] - b[seed] for seed in a if seed in b]

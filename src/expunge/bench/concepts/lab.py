@@ -20,20 +20,20 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from expunge._io import digest, read_json, write_json
 from expunge.bench.concepts.cell import Cell
 from expunge.bench.concepts.measure import Scored, columns
 from expunge.bench.concepts.rows import REFERENCES, Row
 from expunge.bench.stages import Stage, key, plan, run
 from expunge.bench.tune import Setting
-from expunge.engine.asked_before import remember
-from expunge.engine.memorise import Memorise
-from expunge.engine.teach import memorise
+from expunge.engine.train.train_loop import TrainConfig
+from expunge.engine.train.train_model import train
 from expunge.errors import InputError, RunFailed
-from expunge.files import digest, read_json, write_json
 from expunge.models.adapters import prepare, trainable
-from expunge.models.language_model import load, merged
+from expunge.models.language_model import load, merge_adapter
+from expunge.models.loss_cache import remember
 from expunge.models.tiny import TinyConfig, texts_of, train_tokenizer
-from expunge.models.tiny_vision import TinyVision
+from expunge.models.vision.tiny_vision import TinyVision
 
 Columns = dict[str, float | None]
 _ASKED: dict[bytes, Any] = {}  # what originals said before, to runs of this process
@@ -46,7 +46,7 @@ class Bench(BaseModel):
 
     model: TinyConfig
     vision: TinyVision = Field(TinyVision(), description="vision tower, where the cells show pictures")
-    memorise: Memorise = Field(description="its seed is replaced by the cell's")
+    memorise: TrainConfig = Field(description="its seed is replaced by the cell's")
     batch: int = Field(ge=1, description="forget rows and retain rows per step")
 
 
@@ -85,14 +85,20 @@ class Lab:
 
     def taught(self, cell: Cell, name: str) -> dict[str, Any]:
         """What `teach` left behind: share of its answers that the model gives exactly, seconds, parameters."""
-        found = read_json(self.model(cell, name) / "memorise.json")
-        return {"share": found["progress"]["share"], "seconds": found["progress"]["seconds"],
-                "epochs": found["progress"]["epoch"], "parameters": found["parameters"]}
+        found = read_json(self.model(cell, name) / "train.json")
+        return {
+            "share": found["progress"]["share"],
+            "seconds": found["progress"]["seconds"],
+            "epochs": found["progress"]["epoch"],
+            "parameters": found["parameters"],
+        }
 
     def reference(self, cell: Cell, name: str) -> Columns:
         """Columns of the original or of a retrained model."""
         return self._columns(cell, self.scores(cell, name)) | {
-            "trainable_share": 0.0 if name == "original" else 1.0, "seconds": self.taught(cell, name)["seconds"]}
+            "trainable_share": 0.0 if name == "original" else 1.0,
+            "seconds": self.taught(cell, name)["seconds"],
+        }
 
     def result(self, cell: Cell, row: Row, setting: Setting) -> Columns | str:
         """Columns of a run that `perform` made, or why there are none."""
@@ -111,14 +117,16 @@ class Lab:
 @lru_cache(maxsize=64)
 def _digest(cell: Cell, bench: Bench) -> str:
     made = cell.model_dump(mode="json", exclude={"domain": {"label"}})
-    return digest([made, cell.sets().digest, bench.model.model_dump(mode="json"),
-                   bench.memorise.model_dump(mode="json")])[:8]
+    return digest(
+        [made, cell.sets().digest, bench.model.model_dump(mode="json"), bench.memorise.model_dump(mode="json")]
+    )[:8]
 
 
 @lru_cache(maxsize=64)
 def _world_digest(cell: Cell, bench: Bench) -> str:
-    return digest([cell.sets().corpus.digest, bench.model.model_dump(mode="json"),
-                   bench.memorise.model_dump(mode="json")])[:8]
+    return digest(
+        [cell.sets().corpus.digest, bench.model.model_dump(mode="json"), bench.memorise.model_dump(mode="json")]
+    )[:8]
 
 
 @lru_cache(maxsize=8)
@@ -129,9 +137,14 @@ def _scored(folder: Path) -> Scored:
 def teach(lab: Lab, cell: Cell, name: str) -> dict[str, Any]:
     """Make and score the model `name` of a cell: `original`, `retrained`, or `retrained-2` (the next seed)."""
     folder = lab.model(cell, name)
-    memorise(cell.sets().taught(name), folder, tiny=lab.bench.model, vision=lab.bench.vision,
-             tokenizer_from=_tokenizer(lab, cell),
-             settings=lab.bench.memorise.model_copy(update={"seed": cell.seed + (name == REFERENCES[2])}))
+    train(
+        cell.sets().taught(name),
+        folder,
+        tiny=lab.bench.model,
+        vision=lab.bench.vision,
+        tokenizer_from=_tokenizer(lab, cell),
+        settings=lab.bench.memorise.model_copy(update={"seed": cell.seed + (name == REFERENCES[2])}),
+    )
     if not Scored.kept(lab.scores(cell, name)):
         Scored.of(load(folder), cell.sets()).save(lab.scores(cell, name))
     return lab.taught(cell, name)
@@ -167,7 +180,7 @@ def perform(lab: Lab, cell: Cell, row: Row, setting: Setting) -> dict[str, Any]:
     try:
         with remember(_ASKED):
             done = run(stages, original, sets.split.retain, folder)
-        lm = merged(load(done))
+        lm = merge_adapter(load(done))
     except RunFailed as error:
         found["failed"] = str(error)
     else:
@@ -175,9 +188,12 @@ def perform(lab: Lab, cell: Cell, row: Row, setting: Setting) -> dict[str, Any]:
             Scored.of(lm, sets).save(folder.with_name(folder.name + ".scores"))
         except InputError as error:  # weights that are no numbers any more
             found["failed"] = str(error)
-        found |= {"trainable_share": share(original, stages),
-                  "seconds": math.fsum(read_json(folder / f"run-{k}" / "run.json")["seconds"]
-                                       for k in range(1, len(stages) + 1))}
+        found |= {
+            "trainable_share": share(original, stages),
+            "seconds": math.fsum(
+                read_json(folder / f"run-{k}" / "run.json")["seconds"] for k in range(1, len(stages) + 1)
+            ),
+        }
     write_json(note, found)
     return found
 

@@ -21,8 +21,9 @@ from expunge.corpus.record import LEVELS
 
 MEASURES: Mapping[str, Callable[[Scores, Sequence[Record]], Values]] = {
     "exact": lambda scores, records: matches(scores, tuple(records)),
-    "probability": lambda scores, records: probability(scores)}
-PARTS = ("chapter", "untouched")
+    "probability": lambda scores, records: probability(scores),
+}
+PARTS = ("chapter", "retain_heldout")
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def reading(found: Scored, sets: Sets) -> Reading:
     """One model of a cell whose target is a whole chapter; None where there is no record of a level."""
     columns: dict[str, float | None] = {}
     concepts: dict[tuple[str, str], Units] = {}
-    asked = (("chapter", found.forget, sets.forget), ("untouched", found.untouched, sets.untouched))
+    asked = (("chapter", found.forget, sets.forget), ("retain_heldout", found.retain_heldout, sets.retain_heldout))
     for part, scores, records in asked:
         of_level = np.array([r.concept for r in records])
         for measure, of in MEASURES.items():

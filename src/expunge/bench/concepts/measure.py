@@ -13,20 +13,20 @@ from pathlib import Path
 
 import numpy as np
 
-from expunge.audit.membership import entropy
-from expunge.audit.membership import loss as minus_loss
+from expunge.audit.membership_scores import entropy
+from expunge.audit.membership_scores import loss as minus_loss
 from expunge.audit.metrics.answer_prob import probability
 from expunge.audit.metrics.claims import choice_cc, fr_abs, kpr_abs, mia_resistance_to, us
 from expunge.audit.metrics.exact_match import matches
 from expunge.audit.metrics.mcq import chance, choices
-from expunge.audit.score import score
 from expunge.audit.scores import Scores, Values
+from expunge.audit.scoring import score
 from expunge.audit.statistics import auc, ks_distance
 from expunge.bench.concepts.cell import Sets
 from expunge.corpus import Record
 from expunge.models.language_model import LanguageModel
 
-SETS = ("forget", "untouched", "holdout")
+SETS = ("forget", "retain_heldout", "holdout")
 RETAINED = ("L1", "L2", "L3")
 LONGEST = 32  # new tokens: answers are short, and a model that rambles on is wrong anyway
 DISTANCE = ("choice", "auc", "auc_entropy", "leak_mean")  # whose differences enter the distance, beside ks
@@ -37,14 +37,17 @@ class Scored:
     """The passes of one model, each in the order of its set."""
 
     forget: Scores
-    untouched: Scores
+    retain_heldout: Scores
     holdout: Scores
 
     @classmethod
     def of(cls, lm: LanguageModel, sets: Sets) -> Scored:
         """Ask the model: every option where there are some, and greedy text where exact answers are counted."""
-        return cls(score(lm, sets.forget, options=True, text=True, max_new_tokens=LONGEST),
-                   score(lm, sets.untouched, text=True, max_new_tokens=LONGEST), score(lm, sets.holdout))
+        return cls(
+            score(lm, sets.forget, options=True, text=True, max_new_tokens=LONGEST),
+            score(lm, sets.retain_heldout, text=True, max_new_tokens=LONGEST),
+            score(lm, sets.holdout),
+        )
 
     def save(self, folder: Path) -> None:
         """One file for each set, the last one last: `kept` looks for that one."""
@@ -61,15 +64,15 @@ class Scored:
 
 
 def columns(found: Scored, original: Scored, retrained: Scored, sets: Sets) -> dict[str, float | None]:
-    """Every column of one model; None where it does not exist (a level without untouched records).
+    """Every column of one model; None where it does not exist (a level without retain_heldout records).
 
     leak                   exact answers on the target by generation, of the kind of question that shows most
     leak_mean, fr          the same over all of them, and 1 - that (the paper's forgetting rate, in exact match)
-    kpr, us                exact answers on untouched records; mean of fr and kpr
+    kpr, us                exact answers on retain_heldout records; mean of fr and kpr
     choice, choice_cc      the true option is the likeliest per byte: share, and corrected for chance
     auc, auc_entropy       target against never-trained records by answer loss and by entropy at the first token
     mia_resistance         1 - 2 |auc - auc of the retrained model|: a destroyed model does not get it for nothing
-    retention, …_L1 to L3  untouched after over before: the smaller of exact answers and answer probability
+    retention, …_L1 to L3  retain_heldout after over before: the smaller of exact answers and answer probability
     nll                    mean answer loss on the target, nats per token
     ks                     largest gap between the distributions of these losses here and on the retrained model
     distance_to_retrained  |Δchoice| + |Δauc| + |Δauc_entropy| + ks + |Δleak_mean|, 0 to 5
@@ -77,14 +80,20 @@ def columns(found: Scored, original: Scored, retrained: Scored, sets: Sets) -> d
     own, reference = _of_target(found, sets), _of_target(retrained, sets)
     ks = ks_distance(minus_loss(found.forget), minus_loss(retrained.forget))
     rate = fr_abs(own["leak_mean"])
-    preserved = kpr_abs(float(matches(found.untouched, tuple(sets.untouched)).mean()))
+    preserved = kpr_abs(float(matches(found.retain_heldout, tuple(sets.retain_heldout)).mean()))
     values = own | {
-        "fr": rate, "kpr": preserved, "us": us(rate, preserved),
-        "mia_resistance": mia_resistance_to(own["auc"], reference["auc"]), "ks": ks,
+        "fr": rate,
+        "kpr": preserved,
+        "us": us(rate, preserved),
+        "mia_resistance": mia_resistance_to(own["auc"], reference["auc"]),
+        "ks": ks,
         "distance_to_retrained": ks + sum(abs(own[name] - reference[name]) for name in DISTANCE),
-        "retention": retention(found.untouched, original.untouched, sets.untouched),
-        **{f"retention_{level}": retention(found.untouched, original.untouched, sets.untouched, level)
-           for level in RETAINED}}
+        "retention": retention(found.retain_heldout, original.retain_heldout, sets.retain_heldout),
+        **{
+            f"retention_{level}": retention(found.retain_heldout, original.retain_heldout, sets.retain_heldout, level)
+            for level in RETAINED
+        },
+    }
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
@@ -96,11 +105,14 @@ def _of_target(found: Scored, sets: Sets) -> dict[str, float]:
     guess = float(np.mean([chance(r) for r, there in zip(records, asked, strict=True) if there]))
     share = float(chosen[asked].mean())
     return {
-        "leak": max(by_kind(exact, records).values()), "leak_mean": float(exact.mean()),
-        "choice": share, "choice_cc": choice_cc(share, guess),
+        "leak": max(by_kind(exact, records).values()),
+        "leak_mean": float(exact.mean()),
+        "choice": share,
+        "choice_cc": choice_cc(share, guess),
         "auc": auc(minus_loss(found.forget), minus_loss(found.holdout)),
         "auc_entropy": auc(entropy(found.forget), entropy(found.holdout)),
-        "nll": float(-minus_loss(found.forget).mean())}
+        "nll": float(-minus_loss(found.forget).mean()),
+    }
 
 
 def by_kind(values: Values, records: Sequence[Record]) -> dict[str, float]:
@@ -119,6 +131,8 @@ def retention(after: Scores, before: Scores, records: Sequence[Record], level: s
     def kept(now: Values, then: Values) -> float:
         return float(now[mine].sum() / then[mine].sum()) if then[mine].sum() > 0 else math.nan
 
-    pair = (kept(matches(after, tuple(records)), matches(before, tuple(records))),
-            kept(probability(after), probability(before)))
+    pair = (
+        kept(matches(after, tuple(records)), matches(before, tuple(records))),
+        kept(probability(after), probability(before)),
+    )
     return math.nan if any(map(math.isnan, pair)) else min(pair)

@@ -6,30 +6,62 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from expunge._io import write_atomic, write_json
 from expunge.bench.concepts.prose import method, tuned
 from expunge.bench.concepts.rows import REFERENCES
 from expunge.bench.concepts.summary import shown, table
 from expunge.bench.table import markdown, plain
-from expunge.files import write_atomic, write_json
 
 NAME = "which-objective.md"
 CANDIDATE = "twin"  # the row that the goals are read off
-MAIN = {"distance_to_retrained": "distance", "retention": "kept", "leak_mean": "exact", "choice_cc": "choice, cc",
-        "ks": "KS", "auc_gap": "ΔAUC loss", "entropy_gap": "ΔAUC entropy", "relearned": "relearned", "int4": "int4",
-        "cost": "cost"}
-KEPT = {"retention": "all untouched", "retention_siblings": "siblings", "retention_L12": "L1 and L2",
-        "relearned": "relearned", "relearned_benign": "relearned, benign"}
-AGAINST = {"distance_to_retrained": "distance", "retention": "kept", "ks": "KS", "choice_cc": "choice, cc",
-           "relearned": "relearned"}
+MAIN = {
+    "distance_to_retrained": "distance",
+    "retention": "kept",
+    "leak_mean": "exact",
+    "choice_cc": "choice, cc",
+    "ks": "KS",
+    "auc_gap": "ΔAUC loss",
+    "entropy_gap": "ΔAUC entropy",
+    "relearned": "relearned",
+    "int4": "int4",
+    "cost": "cost",
+}
+KEPT = {
+    "retention": "all retain_heldout",
+    "retention_siblings": "siblings",
+    "retention_L12": "L1 and L2",
+    "relearned": "relearned",
+    "relearned_benign": "relearned, benign",
+}
+AGAINST = {
+    "distance_to_retrained": "distance",
+    "retention": "kept",
+    "ks": "KS",
+    "choice_cc": "choice, cc",
+    "relearned": "relearned",
+}
 GOALS = (  # column, words, limit, direction (1: at least, -1: at most)
-    ("exact_excess", "exact answers − retrained", 0.02, -1), ("choice_excess", "choice (cc) − retrained", 0.10, -1),
+    ("exact_excess", "exact answers − retrained", 0.02, -1),
+    ("choice_excess", "choice (cc) − retrained", 0.10, -1),
     ("auc_gap", "AUC by loss, off the retrained one", 0.05, -1),
     ("entropy_gap", "AUC by entropy, off the retrained one", 0.05, -1),
-    ("relearn_excess", "relearned − retrained", 0.10, -1), ("int4_excess", "int4 − retrained", 0.02, -1),
-    ("retention", "kept, all untouched", 0.99, 1), ("retention_L12", "kept, L1 and L2", 0.99, 1),
-    ("retention_siblings", "kept, siblings", 0.97, 1), ("cost", "time over SimNPO's", 1.5, -1))
-SIDE = {"distance_to_retrained": "distance", "retention": "kept", "leak_mean": "exact", "choice_cc": "choice, cc",
-        "ks": "KS", "auc_gap": "ΔAUC loss", "entropy_gap": "ΔAUC entropy", "relearned": "relearned"}
+    ("relearn_excess", "relearned − retrained", 0.10, -1),
+    ("int4_excess", "int4 − retrained", 0.02, -1),
+    ("retention", "kept, all retain_heldout", 0.99, 1),
+    ("retention_L12", "kept, L1 and L2", 0.99, 1),
+    ("retention_siblings", "kept, siblings", 0.97, 1),
+    ("cost", "time over SimNPO's", 1.5, -1),
+)
+SIDE = {
+    "distance_to_retrained": "distance",
+    "retention": "kept",
+    "leak_mean": "exact",
+    "choice_cc": "choice, cc",
+    "ks": "KS",
+    "auc_gap": "ΔAUC loss",
+    "entropy_gap": "ΔAUC entropy",
+    "relearned": "relearned",
+}
 KS_LIMIT = 1.5  # times the distance between two retrained seeds
 INTRODUCTION = """# Which objective comes closest to the model that never knew
 
@@ -54,8 +86,8 @@ What did not help, or only moved along the trade of forgetting against keeping: 
 teacher; ranks 2, 4 and 32; the lower or the upper half of the blocks alone; full weights; longer runs; larger batches;
 a pull on hidden states; a last phase that only keeps; adapters that start along forget-against-retain directions; other
 people's questions asked about what is left of a person; a group of a batch, or a penalty on logits, for answers that
-the target shares with others. What is lost outside the target is mostly just that: untouched records whose answer the
-target has, too. Twins of a study by another number rather than another name give the truth away."""
+the target shares with others. What is lost outside the target is mostly just that: retain_heldout records whose answer the
+target has, too. Controls of a study by another number rather than another name give the truth away."""
 
 THREATS = """## Threats to validity
 
@@ -90,42 +122,60 @@ def publish(found: Mapping[str, Any], pictures: Mapping[str, str], results: Path
 def page(found: Mapping[str, Any], pictures: str) -> str:
     """The page as Markdown; `pictures` is the folder of the picture."""
     domains = list(found["domains"])
-    by = [[row, *(f"{shown(of[d]['distance_to_retrained'], None, 2)} / {shown(of[d]['retention'])}" for d in domains)]
-          for row, of in found["by_domain"].items()]
+    by = [
+        [row, *(f"{shown(of[d]['distance_to_retrained'], None, 2)} / {shown(of[d]['retention'])}" for d in domains)]
+        for row, of in found["by_domain"].items()
+    ]
     parts = [
         INTRODUCTION,
         f"    expunge bench which-objective --preset {found['preset']} --seeds {','.join(map(str, found['seeds']))}"
         + "".join(f" {option}" for option in found["options"])
         + " \\\n        --out DIR --results docs/results/which-objective.md",
-        *method(found), tuned(found),
-        "Rows: " + "; ".join(f"`{name}` = recipe `{recipe}`" + (f" with {', '.join(f'`{s}`' for s in sets)}"
-                                                                  if sets else "")
-                             for name, (recipe, *sets) in found["recipes"].items()) + ".",
+        *method(found),
+        tuned(found),
+        "Rows: "
+        + "; ".join(
+            f"`{name}` = recipe `{recipe}`" + (f" with {', '.join(f'`{s}`' for s in sets)}" if sets else "")
+            for name, (recipe, *sets) in found["recipes"].items()
+        )
+        + ".",
         f"![Distance to the retrained model and retention of every row]({pictures}/which-objective.svg)",
         f"![Retention against distance by request; a line joins the rows that none beats]({pictures}/pareto.svg)",
-        "## All rows, means over requests and seeds", markdown(["row", *MAIN.values()], table(found, MAIN)),
+        "## All rows, means over requests and seeds",
+        markdown(["row", *MAIN.values()], table(found, MAIN)),
         "**distance**: |Δ choice| + |Δ AUC by loss| + |Δ AUC by entropy| + KS + |Δ exact answers| on the target, "
-        "against the retrained model; 0 to 5, ours. **kept**: untouched records, after over before, the smaller of "
+        "against the retrained model; 0 to 5, ours. **kept**: retain_heldout records, after over before, the smaller of "
         "exact answers and answer probability. **choice, cc**: true option likeliest, corrected for chance. **KS**: "
         "largest gap between the distributions of answer losses here and on the retrained model. **ΔAUC**: distance "
         "of the membership AUC from the retrained model's. **relearned**: exact answers to nine tenths of the facts "
         "after ten steps on one tenth, mean of three draws. **int4**: exact answers with weights rounded to four "
         "bits. **cost**: seconds over those of SimNPO in the same cell, building of targets included.",
-        "## Distance / kept, by request", markdown(["row", *domains], by),
-        "## What is kept of whom, and what comes back", markdown(["row", *KEPT.values()], table(found, KEPT)),
-        *_goals(found), *_against(found), *_sides(found),
-        "## Reading", "\n".join(f"- {line}" for line in reading(found)), TRIED, THREATS]
+        "## Distance / kept, by request",
+        markdown(["row", *domains], by),
+        "## What is kept of whom, and what comes back",
+        markdown(["row", *KEPT.values()], table(found, KEPT)),
+        *_goals(found),
+        *_against(found),
+        *_sides(found),
+        "## Reading",
+        "\n".join(f"- {line}" for line in reading(found)),
+        TRIED,
+        THREATS,
+    ]
     return "\n\n".join(parts) + "\n"
 
 
-def judged(found: Mapping[str, Any], domain: str, row: str = CANDIDATE,
-           ) -> list[tuple[str, float | None, float | None, bool | None]]:
+def judged(
+    found: Mapping[str, Any], domain: str, row: str = CANDIDATE
+) -> list[tuple[str, float | None, float | None, bool | None]]:
     """(goal, limit, value, reached) of a row in one kind of request, means over seeds; None: no value."""
     of = found["by_domain"][row][domain]
     floor = found["by_domain"]["retrained-2"][domain]["ks"]
     limits = [("ks", f"KS (at most {KS_LIMIT} × two seeds)", None if floor is None else KS_LIMIT * floor, -1), *GOALS]
-    return [(words, limit, of[column], None if of[column] is None or limit is None
-             else sign * (of[column] - limit) >= 0) for column, words, limit, sign in limits]
+    return [
+        (words, limit, of[column], None if of[column] is None or limit is None else sign * (of[column] - limit) >= 0)
+        for column, words, limit, sign in limits
+    ]
 
 
 def _goals(found: Mapping[str, Any]) -> list[str]:
@@ -134,13 +184,24 @@ def _goals(found: Mapping[str, Any]) -> list[str]:
     domains = list(found["domains"])
     tables = {d: judged(found, d) for d in domains}
     second = {d: judged(found, d, "retrained-2") for d in domains}
-    rows = [[goal[0] + ("" if "×" in goal[0] else f" ({goal[1]:g})"), *(
-        "–" if (t := tables[d][k])[2] is None
-        else f"{shown(t[2])} {'✓' if t[3] else '✗'} ({shown(second[d][k][2])})" for d in domains)]
-        for k, goal in enumerate(tables[domains[0]])]
-    return [f"## The goals of a default, `{CANDIDATE}`", markdown(["goal (limit)", *domains], rows),
-            "Means over seeds; ✗ is not reached. In brackets: a second retrained seed, which never met the target. The "
-            "limit of KS is a multiple of its value. Its time is that of teaching."]
+    rows = [
+        [
+            goal[0] + ("" if "×" in goal[0] else f" ({goal[1]:g})"),
+            *(
+                "–"
+                if (t := tables[d][k])[2] is None
+                else f"{shown(t[2])} {'✓' if t[3] else '✗'} ({shown(second[d][k][2])})"
+                for d in domains
+            ),
+        ]
+        for k, goal in enumerate(tables[domains[0]])
+    ]
+    return [
+        f"## The goals of a default, `{CANDIDATE}`",
+        markdown(["goal (limit)", *domains], rows),
+        "Means over seeds; ✗ is not reached. In brackets: a second retrained seed, which never met the target. The "
+        "limit of KS is a multiple of its value. Its time is that of teaching.",
+    ]
 
 
 def _sides(found: Mapping[str, Any]) -> list[str]:
@@ -150,24 +211,36 @@ def _sides(found: Mapping[str, Any]) -> list[str]:
         parts += [f"## {side['title']}", side["about"]]
         least = min(share for of_cell in side["memorised"]["taught"].values() for share in of_cell.values())
         for domain, sizes in side["domains"].items():
-            rows = [[row, *(shown(of[domain][c]) for c in SIDE)] for row, of in side["by_domain"].items()
-                    if row != REFERENCES[0] and of.get(domain)]
+            rows = [
+                [row, *(shown(of[domain][c]) for c in SIDE)]
+                for row, of in side["by_domain"].items()
+                if row != REFERENCES[0] and of.get(domain)
+            ]
             parts += [markdown([domain, *SIDE.values()], rows)]
             if domain not in found["domains"]:
                 parts += [", ".join(f"{words} {count}" for words, count in sizes.items()) + " records."]
-        parts += [] if least >= side["memorised"]["gate"] else [
-            f"**Gate not passed**: a model gives only {least:.1%} of its answers."]
-        parts += ["\n".join(f"- Failed: {row}: {line}." for row, lines in side["failed"].items() for line in lines)
-                  ] if side["failed"] else []
+        parts += (
+            []
+            if least >= side["memorised"]["gate"]
+            else [f"**Gate not passed**: a model gives only {least:.1%} of its answers."]
+        )
+        parts += (
+            ["\n".join(f"- Failed: {row}: {line}." for row, lines in side["failed"].items() for line in lines)]
+            if side["failed"]
+            else []
+        )
     return parts
 
 
 def _against(found: Mapping[str, Any]) -> list[str]:
     if not found["against_candidate"]:
         return []
-    rows = [[f"{row}, {d}", *(shown(of[c]["mean"], of[c]["interval"]) for c in AGAINST)]
-            for row, by in found["against_candidate"].items() if row.startswith(("twin", "simnpo", "two"))
-            for d, of in by.items()]
+    rows = [
+        [f"{row}, {d}", *(shown(of[c]["mean"], of[c]["interval"]) for c in AGAINST)]
+        for row, by in found["against_candidate"].items()
+        if row.startswith(("twin", "simnpo", "two"))
+        for d, of in by.items()
+    ]
     return [f"## Against `{CANDIDATE}`, paired by seed", markdown([f"row − {CANDIDATE}", *AGAINST.values()], rows)]
 
 
@@ -178,12 +251,21 @@ def reading(found: Mapping[str, Any]) -> list[str]:
     if not runs:
         return ["Every run failed."]
     kept = sorted((r for r in runs if of[r]["retention"] >= keep), key=lambda r: of[r]["distance_to_retrained"])
-    lines = [f"Two retrained seeds lie {shown(of['retrained-2']['distance_to_retrained'])} apart.",
-             f"Nearest to the retrained model among rows that keep at least {keep:.0%}: "
-             + (", ".join(f"`{r}` ({shown(of[r]['distance_to_retrained'])})" for r in kept[:4]) or "none") + ".",
-             f"Below {keep:.0%}: {', '.join(f'`{r}`' for r in runs if r not in kept) or 'none'}."]
+    lines = [
+        f"Two retrained seeds lie {shown(of['retrained-2']['distance_to_retrained'])} apart.",
+        f"Nearest to the retrained model among rows that keep at least {keep:.0%}: "
+        + (", ".join(f"`{r}` ({shown(of[r]['distance_to_retrained'])})" for r in kept[:4]) or "none")
+        + ".",
+        f"Below {keep:.0%}: {', '.join(f'`{r}`' for r in runs if r not in kept) or 'none'}.",
+    ]
     if CANDIDATE in found["by_domain"]:
         missed = {d: [t[0] for t in judged(found, d) if t[3] is False] for d in found["domains"]}
         lines += [f"{d}: `{CANDIDATE}` misses {', '.join(names) or 'nothing'}." for d, names in missed.items()]
-    return [*lines, *(f"Failed: {row}: {line}; the row's figures are over what is left."
-                      for row, entries in found["failed"].items() for line in entries)]
+    return [
+        *lines,
+        *(
+            f"Failed: {row}: {line}; the row's figures are over what is left."
+            for row, entries in found["failed"].items()
+            for line in entries
+        ),
+    ]

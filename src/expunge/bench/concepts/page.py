@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from expunge.files import read_json, write_atomic, write_json
+from expunge._io import read_json, write_atomic, write_json
 
 ORDER = ("dual-ablation", "hierarchy-validation", "privacy-frontier", "alignment-stress", "polysemy", "cross-domain")
 NAME = "dual.md"
@@ -27,8 +27,9 @@ about other worlds or larger models).
 """
 
 
-def publish(found: Mapping[str, Any], section: Callable[[str], str], pictures: Mapping[str, str],
-            results: Path) -> Path:
+def publish(
+    found: Mapping[str, Any], section: Callable[[str], str], pictures: Mapping[str, str], results: Path
+) -> Path:
     """Write the section of a suite and the page; returns the page.
 
     found     what the suite found; `bench` names it

@@ -20,9 +20,14 @@ MOST = 2.5  # distance at the right edge
 
 def front(points: Mapping[str, Point]) -> list[str]:
     """The names that no other point beats: nearer and keeping as much, or keeping more and as near. Nearest first."""
-    return sorted((name for name, (far, kept) in points.items()
-                   if not any(f <= far and k >= kept and (f, k) != (far, kept) for f, k in points.values())),
-                  key=lambda name: points[name])
+    return sorted(
+        (
+            name
+            for name, (far, kept) in points.items()
+            if not any(f <= far and k >= kept and (f, k) != (far, kept) for f, k in points.values())
+        ),
+        key=lambda name: points[name],
+    )
 
 
 def draw(found: Mapping[str, Any]) -> str:
@@ -34,8 +39,11 @@ def draw(found: Mapping[str, Any]) -> str:
     with matplotlib.rc_context(STYLE):
         figure: Any = Figure(figsize=(8.6, 3.9 * -(-len(domains) // 2)), facecolor="white")
         for k, domain in enumerate(domains):
-            points = {row: (of["distance_to_retrained"], of["retention"]) for row in (*rows, "retrained-2")
-                      if (of := found["by_domain"][row][domain])["distance_to_retrained"] is not None}
+            points = {
+                row: (of["distance_to_retrained"], of["retention"])
+                for row in (*rows, "retrained-2")
+                if (of := found["by_domain"][row][domain])["distance_to_retrained"] is not None
+            }
             spread = {row: list(found["cells"][row][domain].values()) for row in points}
             axes = figure.add_subplot(-(-len(domains) // 2), min(2, len(domains)), k + 1)
             _pane(axes, domain, points, spread)
@@ -55,20 +63,24 @@ def _pane(axes: Any, domain: str, points: Mapping[str, Point], spread: Mapping[s
         hollow = (x, y) != points[name]
         axes.plot(x, y, "o", color=colour, markersize=5, markerfacecolor="white" if hollow else colour, zorder=2)
         if name in best or name in REFERENCES:
-            seeds = [(min(s["distance_to_retrained"], MOST), max(s["retention"], LEAST)) for s in spread[name]
-                     if s.get("distance_to_retrained") is not None]
+            seeds = [
+                (min(s["distance_to_retrained"], MOST), max(s["retention"], LEAST))
+                for s in spread[name]
+                if s.get("distance_to_retrained") is not None
+            ]
             axes.plot((min(x for x, _ in seeds), max(x for x, _ in seeds)), (y, y), color=colour, linewidth=0.6)
             axes.plot((x, x), (min(y for _, y in seeds), max(y for _, y in seeds)), color=colour, linewidth=0.6)
         if name in best or name in REFERENCES or hollow:
             named += 1
-            axes.annotate(name, (x, y), (5, 5 if named % 2 else -11), textcoords="offset points", fontsize=7,
-                          color=colour)
+            axes.annotate(
+                name, (x, y), (5, 5 if named % 2 else -11), textcoords="offset points", fontsize=7, color=colour
+            )
     axes.axhline(0.99, color=RULE, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
     axes.set_xlim(0, MOST * 1.12)
     axes.set_ylim(LEAST - 0.005, 1.015)
     axes.set_title(domain, fontsize=9, color=INK)
     axes.set_xlabel("distance to retrained (0 best)", color=SOFT, fontsize=8)
-    axes.set_ylabel("retention on untouched records", color=SOFT, fontsize=8)
+    axes.set_ylabel("retention on retain_heldout records", color=SOFT, fontsize=8)
     axes.tick_params(colors=SOFT, length=0, labelsize=7)
     for spine in axes.spines.values():
         spine.set_color(RULE)

@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from expunge.corpus import Corpus, Record
-from expunge.engine.order import stream
 from expunge.engine.rows import answer_type
+from expunge.engine.sampling import stream
 from expunge.errors import InputError
-from expunge.worlds.wording import options_text
+from expunge.synthetic.question_templates import options_text
 
 NAME = "lume-people"
 TARGET = "role=forget"
@@ -31,12 +31,18 @@ def corpus(folder: Path, seed: int, people: int = 120, targets: int = 12, holdou
     for r in asked:
         found.setdefault(r.subject, []).append(r)
     if len(found) < people + holdout:
-        raise InputError(str(folder), f"holds {len(found)} people who are asked about by name, "
-                         f"{people + holdout} are needed", "give the whole of LUME")
+        raise InputError(
+            str(folder),
+            f"holds {len(found)} people who are asked about by name, {people + holdout} are needed",
+            "give the whole of LUME",
+        )
     names = sorted(found)
     order = [names[k] for k in stream(seed, NAME).permutation(len(names))[: people + holdout]]
-    role = dict.fromkeys(order, "retain") | dict.fromkeys(order[:targets], "forget") | dict.fromkeys(
-        order[people:], "holdout")
+    role = (
+        dict.fromkeys(order, "retain")
+        | dict.fromkeys(order[:targets], "forget")
+        | dict.fromkeys(order[people:], "holdout")
+    )
     chosen = [_placed(r, role[subject]) for subject in order for r in found[subject]]
     others: dict[str, set[str]] = {}
     for r in chosen:
@@ -46,8 +52,13 @@ def corpus(folder: Path, seed: int, people: int = 120, targets: int = 12, holdou
 
 
 def _placed(record: Record, role: str) -> Record:
-    return replace(record, split="holdout" if role == "holdout" else None, path=record.path[-1:],
-                   attributes={**record.attributes, "role": role}, facts=(record.id,))
+    return replace(
+        record,
+        split="holdout" if role == "holdout" else None,
+        path=record.path[-1:],
+        attributes={**record.attributes, "role": role},
+        facts=(record.id,),
+    )
 
 
 def _to_choose(record: Record, others: dict[str, set[str]], seed: int) -> Iterator[Record]:
@@ -58,5 +69,10 @@ def _to_choose(record: Record, others: dict[str, set[str]], seed: int) -> Iterat
     rng = stream(seed, "options", record.id)
     options = [record.answer, *(pool[int(k)] for k in rng.choice(len(pool), WRONG, replace=False))]
     shuffled = tuple(options[int(k)] for k in rng.permutation(len(options)))
-    yield replace(record, id=f"{record.id}~choose", kind="classification", options=shuffled,
-                  prompt=f"{record.prompt} {options_text(shuffled)}")
+    yield replace(
+        record,
+        id=f"{record.id}~choose",
+        kind="classification",
+        options=shuffled,
+        prompt=f"{record.prompt} {options_text(shuffled)}",
+    )

@@ -29,12 +29,18 @@ GROUPS = ("target", "other", "other given", "control", "control given", "spared"
 
 def said(words: Sequence[Word], scores: Scores) -> Said:
     """What one model of a cell gives, by measure, side and word; `scores` of what `asked` names, in its order."""
-    return {"exact": by_side(words, of_records(scores, matches(scores, asked(words)))),
-            "probability": by_side(words, of_records(scores, probability(scores)))}
+    return {
+        "exact": by_side(words, of_records(scores, matches(scores, asked(words)))),
+        "probability": by_side(words, of_records(scores, probability(scores))),
+    }
 
 
-def kept(after: Mapping[Place, Said], before: Mapping[Place, Said], retrained: Mapping[Place, Said],
-         given: Mapping[Place, frozenset[str]]) -> dict[str, Any]:
+def kept(
+    after: Mapping[Place, Said],
+    before: Mapping[Place, Said],
+    retrained: Mapping[Place, Said],
+    given: Mapping[Place, frozenset[str]],
+) -> dict[str, Any]:
     """One row over all its cells; `given`: words whose other sense runs are given.
 
     left       group → Σ probability after / Σ before, [low, high] over words, and by seed
@@ -46,8 +52,10 @@ def kept(after: Mapping[Place, Said], before: Mapping[Place, Said], retrained: M
     groups = {group: _of_group(group, given) for group in GROUPS}
     left = {group: _ratio(of(after, "probability"), of(before, "probability")) for group, of in groups.items()}
     drops = {group: paired(of(before, "probability"), of(after, "probability")) for group, of in groups.items()}
-    against = {"target - other": paired(drops["target"], drops["other"]),
-               "other - control": paired(drops["other"], drops["control"])}
+    against = {
+        "target - other": paired(drops["target"], drops["other"]),
+        "other - control": paired(drops["other"], drops["control"]),
+    }
     leak = _difference(groups["target"](after, "exact"), groups["target"](retrained, "exact"))
     keeps = left["other"]["low"] is not None and left["other"]["low"] >= KEEP
     forgets = leak["high"] is not None and leak["high"] <= MARGIN
@@ -61,9 +69,14 @@ def _of_group(group: str, given: Mapping[Place, frozenset[str]]) -> Any:
     side, practised = group.split()[0], group.endswith("given")
 
     def of(found: Mapping[Place, Said], measure: str) -> Strata:
-        return {place: {word: value for word, value in said[measure][side].items()
-                        if side == "target" or (word in given[place]) == practised}
-                for place, said in found.items()}
+        return {
+            place: {
+                word: value
+                for word, value in said[measure][side].items()
+                if side == "target" or (word in given[place]) == practised
+            }
+            for place, said in found.items()
+        }
 
     return of
 
@@ -83,8 +96,10 @@ def _ratio(after: Strata, before: Strata) -> dict[str, Any]:
         sums[0] += a
         sums[1] += b
     by_seed = {seed: a / b for seed, (a, b) in seeds.items() if b > 0}
-    return _bounded(whole) | {"seeds": {s: rounded(v) for s, v in by_seed.items()},
-                              "over_seeds": ends(t_interval(list(by_seed.values())))}
+    return _bounded(whole) | {
+        "seeds": {s: rounded(v) for s, v in by_seed.items()},
+        "over_seeds": ends(t_interval(list(by_seed.values()))),
+    }
 
 
 def _difference(values: Strata, reference: Strata) -> dict[str, Any]:
@@ -93,5 +108,9 @@ def _difference(values: Strata, reference: Strata) -> dict[str, Any]:
 
 
 def _bounded(found: Interval) -> dict[str, Any]:
-    return {"mean": rounded(None if np.isnan(found.estimate) else found.estimate), "low": rounded(found.low),
-            "high": rounded(found.high), "words": found.n_subjects}
+    return {
+        "mean": rounded(None if np.isnan(found.estimate) else found.estimate),
+        "low": rounded(found.low),
+        "high": rounded(found.high),
+        "words": found.n_subjects,
+    }

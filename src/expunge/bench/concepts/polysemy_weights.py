@@ -2,7 +2,7 @@
 
 The other sense never stands in a forget batch; its weight is what it would get there, by the engine's own functions.
 Surprising: nothing in equation 13 sees a context. Its saliency belongs to a vocabulary id, and where the word is the
-whole answer, the normalisation within the answer cannot bring a context back in.
+whole answer, the normalization within the answer cannot bring a context back in.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from expunge._io import read_json, write_json
 from expunge.bench.concepts.cell import Cell
 from expunge.bench.concepts.chapters import made
 from expunge.bench.concepts.lab import Lab
@@ -21,18 +22,17 @@ from expunge.bench.tune import Setting
 from expunge.concepts.dictionary import Dictionary
 from expunge.corpus import Record
 from expunge.engine import checkpoint
-from expunge.engine.floors import Floors
-from expunge.engine.losses import Losses
-from expunge.engine.passes import Passes
+from expunge.engine.dataset import RunDataset
+from expunge.engine.floors import LossFloors
+from expunge.engine.forward import ForwardRunner
+from expunge.engine.loss_inputs import LossInputs
 from expunge.engine.recipe import Recipe
 from expunge.engine.reference import Reference
-from expunge.engine.table import Table
 from expunge.engine.token_levels import answer_levels
 from expunge.errors import RunFailed
-from expunge.files import read_json, write_json
 from expunge.gradients.saliency import Side, TokenSaliency
 from expunge.methods.base import Method
-from expunge.models.batches import chunks, collate
+from expunge.models.collate import chunks, collate
 from expunge.models.language_model import LanguageModel, load
 
 KINDS = ("id", "record", "token", "before", "after")
@@ -59,8 +59,13 @@ def weigh(lab: Lab, cell: Cell, row: Row, setting: Setting) -> Weights:
     mine = {r.id for r in records}
     stage = lab.stages(cell, row, setting)[0]
     lm = load(lab.model(cell, "original"))
-    found = _by_id(lm, records, stage.recipe.build_method(), made(cell.domain, cell.seed).terms(),
-                   _saliency(lab.run_folder(cell, row, setting) / "run-1", lm))
+    found = _by_id(
+        lm,
+        records,
+        stage.recipe.build_method(),
+        made(cell.domain, cell.seed).terms(),
+        _saliency(lab.run_folder(cell, row, setting) / "run-1", lm),
+    )
     others = [r for r in sets.split.retain if r.id not in mine]
     run = load(lab.run_folder(cell, row, setting) / "run-1")
     for name, model in (("before", lm), ("after", run)):
@@ -87,8 +92,9 @@ def _saliency(run: Path, lm: LanguageModel) -> TokenSaliency:
     return TokenSaliency(lm.module.get_output_embeddings().weight.shape[0], state=state["saliency"])
 
 
-def _by_id(lm: LanguageModel, records: Sequence[Record], method: Method, terms: Dictionary,
-           saliency: TokenSaliency) -> Weights:
+def _by_id(
+    lm: LanguageModel, records: Sequence[Record], method: Method, terms: Dictionary, saliency: TokenSaliency
+) -> Weights:
     from expunge.concepts.annotate import Annotator
 
     annotator = Annotator(terms)
@@ -97,8 +103,10 @@ def _by_id(lm: LanguageModel, records: Sequence[Record], method: Method, terms: 
         item = lm.template.encode(record)
         batch = collate([item])
         levels = answer_levels(lm.template, annotator, item)
-        known: dict[str, list[str | None]] = {"record": [record.concept] * len(levels),
-                                              "token": [level or record.concept for level in levels]}
+        known: dict[str, list[str | None]] = {
+            "record": [record.concept] * len(levels),
+            "token": [level or record.concept for level in levels],
+        }
         beta = {kind: [method.token_factor(level) for level in of] for kind, of in known.items()}
         for kind in found:
             weights = saliency.weights(batch.labels, batch.mask, torch.tensor([beta[kind]]) if kind in beta else 1.0)
@@ -115,14 +123,14 @@ def lengths(lm: LanguageModel, recipe: Recipe, records: Sequence[Record], others
     recipe = recipe.with_sets(["settings.token_weights=none", "retain.loss=none"])
     method = recipe.build_method()
     needs = method.requires()
-    table = Table(lm, recipe, needs, records, others)
+    table = RunDataset(lm, recipe, needs, records, others)
     towards = method.towards
-    floors = Floors.of(table.rows, towards.least_floor, lm.device) if towards else None
+    floors = LossFloors.of(table.rows, towards.least_floor, lm.device) if towards else None
     reference: dict[Side, Reference] = {}
     if needs.reference_logprobs or needs.reference_logits:
         reference["forget"] = Reference(lm.module, dict(enumerate(table.items)), needs.reference_logits)
-    losses = Losses(method, table.rows, reference, None, floors)
-    passes = Passes(lm, table.items, recipe.memory)
+    losses = LossInputs(method, table.rows, reference, None, floors)
+    passes = ForwardRunner(lm, table.items, recipe.memory)
     gold = [k for k, row in enumerate(table.rows) if row.is_gold]
     found: dict[str, float] = {}
     for cut in chunks([table.items[k].length for k in gold], ROWS):
@@ -137,9 +145,9 @@ def lengths(lm: LanguageModel, recipe: Recipe, records: Sequence[Record], others
     return found
 
 
-def limited(values: Mapping[str, float], low: float = TokenSaliency.low,
-            high: float = TokenSaliency.high) -> dict[str, float]:
+def limited(
+    values: Mapping[str, float], low: float = TokenSaliency.low, high: float = TokenSaliency.high
+) -> dict[str, float]:
     """`values` over their mean, in [low, high]: a few rows have gradients many times as long as the others."""
     mean = sum(values.values()) / len(values)
     return {name: min(max(value / mean, low), high) for name, value in values.items()}
-

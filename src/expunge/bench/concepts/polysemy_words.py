@@ -52,15 +52,18 @@ def words(sets: Sets) -> tuple[Word, ...]:
     target = _of_sense(sets.forget, "target")
     found: list[Word] = []
     taught = Counter(r.answer for r in sets.corpus.trained)
-    for given, side in ((True, sets.split.retain), (False, sets.untouched)):
+    for given, side in ((True, sets.split.retain), (False, sets.retain_heldout)):
         terms = _terms(side)
         for word, other in sorted(_of_sense(side, "other").items()):
             if word not in target:
                 found.append(Word(word, {"spared": other}, given))
                 continue
             if not terms:
-                raise InputError("polysemy", f"there are fewer terms than words with two senses beside {word}",
-                                 "choose a larger world")
+                raise InputError(
+                    "polysemy",
+                    f"there are fewer terms than words with two senses beside {word}",
+                    "choose a larger world",
+                )
             key = min(terms, key=lambda k: (abs(taught[terms[k][0].answer] - taught[word]), uniform("control", k), k))
             found.append(Word(word, {"target": target[word], "other": other, "control": terms.pop(key)}, given))
     if not any(w.forgotten for w in found):
@@ -90,11 +93,14 @@ def asked(found: Sequence[Word]) -> Group:
     return tuple({r.id: r for w in found for of in w.sides.values() for r in of}.values())
 
 
-def by_side(found: Sequence[Word], values: Mapping[str, float],
-            sides: Sequence[str] = SIDES) -> dict[str, dict[str, float]]:
+def by_side(
+    found: Sequence[Word], values: Mapping[str, float], sides: Sequence[str] = SIDES
+) -> dict[str, dict[str, float]]:
     """Side → word → mean of `values` (record → value) over its records on that side, for words that have it."""
-    return {side: {w.word: sum(values[r.id] for r in of) / len(of) for w in found if (of := w.sides.get(side))}
-            for side in sides}
+    return {
+        side: {w.word: sum(values[r.id] for r in of) / len(of) for w in found if (of := w.sides.get(side))}
+        for side in sides
+    }
 
 
 def of_records(scores: Scores, values: Values) -> dict[str, float]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import Field
 
+from expunge._io import write_json
 from expunge.bench.concepts import frontier_audit, frontier_picture, sizes
 from expunge.bench.concepts.alignment_worth import entry
 from expunge.bench.concepts.cell import Domain
@@ -26,10 +27,9 @@ from expunge.bench.concepts.suite import preset as named
 from expunge.bench.concepts.summary import summarised
 from expunge.bench.concepts.tuning import fixed, grid
 from expunge.bench.tune import Setting
-from expunge.engine.memorise import Memorise
-from expunge.engine.private.claims import MAY_NOT
+from expunge.engine.privacy.statement import MAY_NOT
+from expunge.engine.train.train_loop import TrainConfig
 from expunge.errors import unknown
-from expunge.files import write_json
 from expunge.models.tiny import TinyConfig
 
 NAME = "privacy-frontier"
@@ -40,7 +40,8 @@ COSTS = ("leak_mean", "retention", "distance_to_retrained")
 RATES = (1.0, 0.5)  # factors on the learning rate; the first one is the recipe's own
 ROWS = {name: (f"privacy.epsilon={epsilon:g}", f"privacy.delta={DELTA:g}") for name, epsilon in EPSILONS.items()} | {
     FREE: ("privacy=null",),
-    PAPER: ("privacy.epsilon=4", f"privacy.delta={DELTA:g}", "privacy.paper_formula=true")}
+    PAPER: ("privacy.epsilon=4", f"privacy.delta={DELTA:g}", "privacy.paper_formula=true"),
+}
 
 
 class Frontier(Preset):
@@ -51,21 +52,42 @@ class Frontier(Preset):
 
 def hospital(patients: int, holdout: int) -> Domain:
     """Patients of two facts: the surgical procedure, which must go, and the date of birth, which stays."""
-    return Domain(world="hospital", preset="register", target="relation=procedure",
-                  settings={"patients": patients, "holdout_patients": holdout})
+    return Domain(
+        world="hospital",
+        preset="register",
+        target="relation=procedure",
+        settings={"patients": patients, "holdout_patients": holdout},
+    )
 
 
 def _bench(model: TinyConfig, batch: int) -> Bench:
-    return Bench(model=model, memorise=Memorise(share=0.99, epochs=60), batch=batch)
+    return Bench(model=model, memorise=TrainConfig(share=0.99, epochs=60), batch=batch)
 
 
 PRESETS = {
-    "smoke": Frontier(domains=(hospital(200, 60),), bench=_bench(sizes.SMALL.model, 64), rows=("eps-4", FREE, PAPER),
-                      seeds=(42,), settings=grid((1.0,), (80,)), canaries=60),
-    "cpu": Frontier(domains=(hospital(600, 150),), bench=_bench(TinyConfig(layers=2), 150), rows=tuple(ROWS),
-                    settings=grid(RATES, (80,)), canaries=200),
-    "gpu": Frontier(domains=(hospital(4000, 400),), bench=sizes.GPT2.model_copy(update={"batch": 512}),
-                    rows=tuple(ROWS), settings=grid(RATES, (80,)), canaries=500, workers=1),
+    "smoke": Frontier(
+        domains=(hospital(200, 60),),
+        bench=_bench(sizes.SMALL.model, 64),
+        rows=("eps-4", FREE, PAPER),
+        seeds=(42,),
+        settings=grid((1.0,), (80,)),
+        canaries=60,
+    ),
+    "cpu": Frontier(
+        domains=(hospital(600, 150),),
+        bench=_bench(TinyConfig(layers=2), 150),
+        rows=tuple(ROWS),
+        settings=grid(RATES, (80,)),
+        canaries=200,
+    ),
+    "gpu": Frontier(
+        domains=(hospital(4000, 400),),
+        bench=sizes.GPT2.model_copy(update={"batch": 512}),
+        rows=tuple(ROWS),
+        settings=grid(RATES, (80,)),
+        canaries=500,
+        workers=1,
+    ),
 }
 
 
@@ -76,8 +98,16 @@ def row(name: str) -> Row:
     return Row(name=name, recipe=RECIPE, sets=ROWS[name])
 
 
-def main(*, preset: str, out: Path, seeds: tuple[int, ...], only: tuple[str, ...] = (), results: Path | None = None,
-         workers: int | None = None, say: Callable[[str], None]) -> dict[str, Any]:
+def main(
+    *,
+    preset: str,
+    out: Path,
+    seeds: tuple[int, ...],
+    only: tuple[str, ...] = (),
+    results: Path | None = None,
+    workers: int | None = None,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
     """Run the suite and return everything it found, ready for JSON (`table` is its text form).
 
     seeds    one hospital, one original and two runs of every row (one with canaries) for each; empty: the preset's own
@@ -100,12 +130,21 @@ def main(*, preset: str, out: Path, seeds: tuple[int, ...], only: tuple[str, ...
     found |= summarised(cells, failed)
     found |= {
         "private": {name: {c: entry(*estimate(of, c)) for c in _columns(of)} for name, of in said.items()},
-        "cost": {name: {c: entry(*difference(cells[name], cells[FREE], c)) for c in COSTS}
-                 for name in EPSILONS if name in cells and FREE in cells},
-        "doses": {f"{s.lr_factor:g}": {name: {c: entry(*estimate(of[name], c)) for c in COSTS} for name in names}
-                  for s, (of, _) in sorted(doses.items(), key=lambda pair: pair[0].lr_factor)},
-        "stated": said, "canaries": canaries, "planted": chosen.canaries, "broken": broken(said, canaries),
-        "may_not_be_claimed": list(MAY_NOT)}
+        "cost": {
+            name: {c: entry(*difference(cells[name], cells[FREE], c)) for c in COSTS}
+            for name in EPSILONS
+            if name in cells and FREE in cells
+        },
+        "doses": {
+            f"{s.lr_factor:g}": {name: {c: entry(*estimate(of[name], c)) for c in COSTS} for name in names}
+            for s, (of, _) in sorted(doses.items(), key=lambda pair: pair[0].lr_factor)
+        },
+        "stated": said,
+        "canaries": canaries,
+        "planted": chosen.canaries,
+        "broken": broken(said, canaries),
+        "may_not_be_claimed": list(MAY_NOT),
+    }
     found["table"] = text_table(found)
     write_json(Path(out) / f"{NAME}.json", found)
     if results is not None:
@@ -146,7 +185,8 @@ def _watch(suite: Suite, todo: Sequence[Row], setting: Setting, count: int) -> d
     found: dict[str, dict[str, Any]] = {r.name: {} for r in todo}
     for cell, r, _ in jobs:
         found[r.name][str(cell)] = {"seed": cell.seed, "domain": str(cell.domain)} | frontier_audit.watched(
-            suite.lab, cell, r, setting, count)
+            suite.lab, cell, r, setting, count
+        )
     return found
 
 
@@ -158,6 +198,8 @@ def broken(said: Mapping[str, Cells], canaries: Mapping[str, Mapping[str, Mappin
             told = said.get(name, {}).get(seen["domain"], {}).get(str(seen["seed"]), {})
             epsilon = told.get("pld")
             if not seen["failed"] and epsilon is not None and seen["bound"]["epsilon"] > epsilon:
-                lines.append(f"{where}: {name} states epsilon = {epsilon:.3f}, and its canaries show at least "
-                             f"{seen['bound']['epsilon']:.3f}")
+                lines.append(
+                    f"{where}: {name} states epsilon = {epsilon:.3f}, and its canaries show at least "
+                    f"{seen['bound']['epsilon']:.3f}"
+                )
     return lines

@@ -12,11 +12,20 @@ from expunge.errors import InputError, unknown
 
 REFERENCES = ("original", "retrained", "retrained-2")  # models, not runs
 STRATEGY = {  # the strategy of the paper and its parts
-    "full": "dual", "dual-geometric": "dual-geometric", "dual-token": "dual-token", "dual-flat": "dual-flat",
-    "dual-swapped": "dual-swapped", "dual-attention": "dual-attention", "dual-paper": "dual-paper",
-    "dual-small": "dual-small", "dual-private": "dual-private"}
-BASELINES = {name: name for name in (
-    "twin-kl", "ga", "grad_diff", "kl_min", "npo", "simnpo", "ihl", "random_relabel", "sequential")}
+    "full": "dual",
+    "dual-geometric": "dual-geometric",
+    "dual-token": "dual-token",
+    "dual-flat": "dual-flat",
+    "dual-swapped": "dual-swapped",
+    "dual-attention": "dual-attention",
+    "dual-paper": "dual-paper",
+    "dual-small": "dual-small",
+    "dual-private": "dual-private",
+}
+BASELINES = {
+    name: name
+    for name in ("twin-kl", "ga", "grad_diff", "kl_min", "npo", "simnpo", "ihl", "random_relabel", "sequential")
+}
 RECIPES = STRATEGY | BASELINES | {"twin": "twin"}
 
 

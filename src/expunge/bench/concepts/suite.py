@@ -21,6 +21,7 @@ from typing import IO, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from expunge._io import read_json, write_json
 from expunge.bench.concepts import lab as work
 from expunge.bench.concepts.cell import Cell, Domain
 from expunge.bench.concepts.lab import Bench, Lab
@@ -29,7 +30,6 @@ from expunge.bench.concepts.tuning import chosen, joined, trial
 from expunge.bench.concepts.workers import Workers
 from expunge.bench.tune import KEEP, Setting
 from expunge.errors import InputError, unknown
-from expunge.files import read_json, write_json
 
 GATE = 0.95
 Cells = dict[str, dict[str, dict[str, float | None]]]  # domain → seed → columns; empty where a run failed
@@ -46,8 +46,9 @@ class Preset(BaseModel):
     settings: tuple[Setting, ...] = Field(min_length=1, description="tried for every row; one means no tuning")
     seeds: tuple[int, ...] = Field((42, 123, 789), min_length=1, description="used when the command names none")
     validation: int = Field(7, description="seed of the worlds that settings are chosen on")
-    tune_on: int | None = Field(None, ge=1, description="so many domains, the first of which serves those beyond; "
-                                "all if not given")
+    tune_on: int | None = Field(
+        None, ge=1, description="so many domains, the first of which serves those beyond; all if not given"
+    )
     together: bool = Field(False, description="one setting for all domains, by the means over those tuned on")
     keep: float = Field(KEEP, gt=0, le=1, description="retention on validation records that a chosen setting must have")
     workers: int | None = Field(None, description="used when the command names none; else the free cores")
@@ -87,8 +88,11 @@ class Suite:
         if min(self.seeds) < 0:
             raise InputError("--seeds", f"{min(self.seeds)} is below 0", "name seeds from 0 on")
         if self.preset.validation in self.seeds and len(self.preset.settings) > 1:
-            raise InputError("--seeds", f"{self.preset.validation} is the seed that settings are chosen on",
-                             "name others: what is audited must not have been tuned on")
+            raise InputError(
+                "--seeds",
+                f"{self.preset.validation} is the seed that settings are chosen on",
+                "name others: what is audited must not have been tuned on",
+            )
         self._started = time.perf_counter()
         self._workers = Workers(self.preset.workers if self.workers is None else self.workers)
 
@@ -112,8 +116,9 @@ class Suite:
             raise InputError(str(self.out), "is a file", "name a folder")
         if mark.is_file():
             if read_json(mark) != about:
-                raise InputError(str(self.out), f"holds a run of {self.name} with another preset",
-                                 "choose another folder")
+                raise InputError(
+                    str(self.out), f"holds a run of {self.name} with another preset", "choose another folder"
+                )
         elif self.out.is_dir() and any(self.out.iterdir()) and not any(self.out.glob("*.run.json")):
             raise InputError(str(self.out), "is not empty and holds no concept suite", "choose a new folder")
         write_json(mark, about)
@@ -122,8 +127,11 @@ class Suite:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._lock.close()
-            raise InputError(str(self.out), "another command is at work in this folder",
-                             "wait for it to end, or choose another folder") from error
+            raise InputError(
+                str(self.out),
+                "another command is at work in this folder",
+                "wait for it to end, or choose another folder",
+            ) from error
 
     def note(self, text: str) -> None:
         self.say(f"[{time.perf_counter() - self._started:6.0f} s] {text}")
@@ -172,8 +180,9 @@ class Suite:
 
         self._each(work.perform, wanted, told)
 
-    def _each(self, function: Callable[..., Any], todo: Sequence[tuple[Any, ...]],
-              told: Callable[[int, Any], str]) -> None:
+    def _each(
+        self, function: Callable[..., Any], todo: Sequence[tuple[Any, ...]], told: Callable[[int, Any], str]
+    ) -> None:
         count = 0
 
         def done(k: int, found: Any) -> None:
@@ -193,27 +202,38 @@ class Suite:
         places = list(dict.fromkeys(cells.values()))
         self.teach(places, REFERENCES[:2])
         self.perform([(cell, row, setting) for cell in places for row in rows for setting in settings])
-        trials = {cell: {row.name: [trial(s, self.lab.result(cell, row, s)) for s in settings] for row in rows}
-                  for cell in places}
+        trials = {
+            cell: {row.name: [trial(s, self.lab.result(cell, row, s)) for s in settings] for row in rows}
+            for cell in places
+        }
         if self.preset.together:
             common = {row.name: joined([trials[cell][row.name] for cell in places]) for row in rows}
             trials = dict.fromkeys(places, common)
-        found = {cell: {name: chosen(of_row, self.preset.keep) for name, of_row in of_rows.items()}
-                 for cell, of_rows in trials.items()}
+        found = {
+            cell: {name: chosen(of_row, self.preset.keep) for name, of_row in of_rows.items()}
+            for cell, of_rows in trials.items()
+        }
         for cell, of_rows in list(found.items())[: 1 if self.preset.together else None]:
             for name, entry in of_rows.items():
-                self.note(f"{cell}: {name}: " + ("every setting diverged" if entry["chosen"] is None
-                                                 else f"chosen {Setting(**entry['chosen'])}"))
+                self.note(
+                    f"{cell}: {name}: "
+                    + ("every setting diverged" if entry["chosen"] is None else f"chosen {Setting(**entry['chosen'])}")
+                )
         return {str(domain): found[cell] for domain, cell in cells.items()}
 
-    def audit(self, rows: Sequence[Row], cells: Sequence[Cell], tuning: Mapping[str, Mapping[str, Any]],
-              ) -> tuple[dict[str, Cells], dict[str, list[str]]]:
+    def audit(
+        self, rows: Sequence[Row], cells: Sequence[Cell], tuning: Mapping[str, Mapping[str, Any]]
+    ) -> tuple[dict[str, Cells], dict[str, list[str]]]:
         """Every row on every cell under the setting chosen for its domain.
 
         Returns row → domain → seed → columns, references first, and row → what failed. Call `teach` before.
         """
-        todo = [(cell, row, Setting(**entry["chosen"])) for cell in cells for row in rows
-                if (entry := tuning[str(cell.domain)][row.name])["chosen"]]
+        todo = [
+            (cell, row, Setting(**entry["chosen"]))
+            for cell in cells
+            for row in rows
+            if (entry := tuning[str(cell.domain)][row.name])["chosen"]
+        ]
         self.perform(todo)
         found: dict[str, Cells] = {name: {} for name in (*REFERENCES, *(row.name for row in rows))}
         failed: dict[str, list[str]] = {}
@@ -222,18 +242,23 @@ class Suite:
                 _place(found[name], cell, self.lab.reference(cell, name))
             for row in rows:
                 setting = next((s for c, r, s in todo if (c, r) == (cell, row)), None)
-                result = "every setting of the tuning diverged" if setting is None else self.lab.result(
-                    cell, row, setting)
+                result = (
+                    "every setting of the tuning diverged" if setting is None else self.lab.result(cell, row, setting)
+                )
                 _place(found[row.name], cell, {} if isinstance(result, str) else result)
                 if isinstance(result, str):
                     failed.setdefault(row.name, []).append(f"{cell}: {result}")
         return found, failed
 
-    def places(self, rows: Sequence[Row], cells: Sequence[Cell], tuning: Mapping[str, Mapping[str, Any]],
-               ) -> dict[tuple[str, Cell], tuple[Path, Path]]:
+    def places(
+        self, rows: Sequence[Row], cells: Sequence[Cell], tuning: Mapping[str, Mapping[str, Any]]
+    ) -> dict[tuple[str, Cell], tuple[Path, Path]]:
         """(row or reference, cell) → where its model lies and where its scores do; runs that failed are left out."""
-        found = {(name, cell): (self.lab.model(cell, name), self.lab.scores(cell, name))
-                 for cell in cells for name in REFERENCES}
+        found = {
+            (name, cell): (self.lab.model(cell, name), self.lab.scores(cell, name))
+            for cell in cells
+            for name in REFERENCES
+        }
         for cell in cells:
             for row in rows:
                 entry = tuning[str(cell.domain)][row.name]["chosen"]
@@ -246,20 +271,30 @@ class Suite:
     def gate(self, cells: Sequence[Cell], names: Sequence[str] = REFERENCES) -> dict[str, Any]:
         """Did every model learn what it was taught? `taught`: cell → model → share of its answers given exactly."""
         taught = {str(c): {n: self.lab.taught(c, n)["share"] for n in names} for c in cells}
-        return {"gate": GATE, "taught": taught,
-                "passed": all(share >= GATE for of_cell in taught.values() for share in of_cell.values())}
+        return {
+            "gate": GATE,
+            "taught": taught,
+            "passed": all(share >= GATE for of_cell in taught.values() for share in of_cell.values()),
+        }
 
     def about(self, cells: Sequence[Cell], names: Sequence[str] = REFERENCES) -> dict[str, Any]:
         """What a reader must know of the run beside its figures; `names`: the models that were taught."""
         return {
-            "bench": self.name, "preset": self.label, "seeds": list(self.seeds),
+            "bench": self.name,
+            "preset": self.label,
+            "seeds": list(self.seeds),
             "domains": {str(d): Cell(domain=d, seed=self.seeds[0]).sets().summary() for d in self.preset.domains},
-            "model": self.preset.bench.model.model_dump(mode="json"), "batch": self.preset.bench.batch,
-            "parameters": self.lab.taught(cells[0], REFERENCES[0])["parameters"], "memorised": self.gate(cells, names),
-            "validation": self.preset.validation, "keep": self.preset.keep,
-            "settings": [s.model_dump() for s in self.preset.settings]}
+            "model": self.preset.bench.model.model_dump(mode="json"),
+            "batch": self.preset.bench.batch,
+            "parameters": self.lab.taught(cells[0], REFERENCES[0])["parameters"],
+            "memorised": self.gate(cells, names),
+            "validation": self.preset.validation,
+            "keep": self.preset.keep,
+            "settings": [s.model_dump() for s in self.preset.settings],
+        }
 
 
 def _place(table: Cells, cell: Cell, found: dict[str, float | None]) -> None:
     table.setdefault(str(cell.domain), {})[str(cell.seed)] = {
-        name: value if value is None else round(value, 6) for name, value in found.items()}
+        name: value if value is None else round(value, 6) for name, value in found.items()
+    }

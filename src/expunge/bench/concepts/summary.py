@@ -8,14 +8,33 @@ from typing import Any
 from expunge.bench.concepts.intervals import Interval, difference, estimate
 from expunge.bench.concepts.suite import Cells
 
-COLUMNS = ("leak", "leak_mean", "fr", "kpr", "us", "choice", "choice_cc", "auc", "auc_entropy", "mia_resistance",
-           "retention", "retention_L1", "retention_L2", "retention_L3", "nll", "ks", "distance_to_retrained",
-           "trainable_share", "seconds")
+COLUMNS = (
+    "leak",
+    "leak_mean",
+    "fr",
+    "kpr",
+    "us",
+    "choice",
+    "choice_cc",
+    "auc",
+    "auc_entropy",
+    "mia_resistance",
+    "retention",
+    "retention_L1",
+    "retention_L2",
+    "retention_L3",
+    "nll",
+    "ks",
+    "distance_to_retrained",
+    "trainable_share",
+    "seconds",
+)
 PLACES = {"trainable_share": 4, "seconds": 0}  # decimals; three elsewhere
 
 
-def summarised(found: Mapping[str, Cells], failed: Mapping[str, Sequence[str]],
-               columns: Sequence[str] = COLUMNS) -> dict[str, Any]:
+def summarised(
+    found: Mapping[str, Cells], failed: Mapping[str, Sequence[str]], columns: Sequence[str] = COLUMNS
+) -> dict[str, Any]:
     """Ready for JSON, with these columns.
 
     methods    row → column → mean over domains and seeds
@@ -27,17 +46,27 @@ def summarised(found: Mapping[str, Cells], failed: Mapping[str, Sequence[str]],
     return {
         "methods": {row: {c: rounded(estimate(cells, c)[0]) for c in columns} for row, cells in found.items()},
         "intervals": {row: {c: ends(estimate(cells, c)[1]) for c in columns} for row, cells in found.items()},
-        "by_domain": {row: {domain: {c: rounded(estimate({domain: of_seeds}, c)[0]) for c in columns}
-                            for domain, of_seeds in cells.items()} for row, cells in found.items()},
-        "cells": dict(found), "failed": {row: list(lines) for row, lines in failed.items()}}
+        "by_domain": {
+            row: {
+                domain: {c: rounded(estimate({domain: of_seeds}, c)[0]) for c in columns}
+                for domain, of_seeds in cells.items()
+            }
+            for row, cells in found.items()
+        },
+        "cells": dict(found),
+        "failed": {row: list(lines) for row, lines in failed.items()},
+    }
 
 
-def differences(found: Mapping[str, Cells], base: str, others: Sequence[str],
-                columns: Sequence[str]) -> dict[str, dict[str, Any]]:
+def differences(
+    found: Mapping[str, Cells], base: str, others: Sequence[str], columns: Sequence[str]
+) -> dict[str, dict[str, Any]]:
     """row → column → mean of row - base, paired by seed, with its interval; rows that do not exist are left out."""
     pairs = {row: {c: difference(found[row], found[base], c) for c in columns} for row in others if row in found}
-    return {row: {c: {"mean": rounded(middle), "interval": ends(interval)} for c, (middle, interval) in of.items()}
-            for row, of in pairs.items()}
+    return {
+        row: {c: {"mean": rounded(middle), "interval": ends(interval)} for c, (middle, interval) in of.items()}
+        for row, of in pairs.items()
+    }
 
 
 def rounded(value: float | None) -> float | None:
@@ -58,5 +87,15 @@ def shown(mean: float | None, interval: Sequence[float] | None = None, places: i
 
 def table(found: Mapping[str, Any], columns: Mapping[str, str], spread: bool = True) -> list[list[str]]:
     """Rows of text from what `summarised` gave: the name, then every column (key → head)."""
-    return [[row, *(shown(of[c], found["intervals"][row][c] if spread and c != "trainable_share" else None,
-                          PLACES.get(c, 3)) for c in columns)] for row, of in found["methods"].items()]
+    return [
+        [
+            row,
+            *(
+                shown(
+                    of[c], found["intervals"][row][c] if spread and c != "trainable_share" else None, PLACES.get(c, 3)
+                )
+                for c in columns
+            ),
+        ]
+        for row, of in found["methods"].items()
+    ]

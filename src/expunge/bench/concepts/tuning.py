@@ -15,9 +15,11 @@ from expunge.errors import RunFailed
 
 def rule(keep: float = KEEP) -> str:
     """How a setting is chosen, in words."""
-    return (f"of the settings with a retention of at least {keep:.0%} on validation records never given to the "
-            "run, the one nearest to the validation world's retrained model (`distance_to_retrained`); if none keeps "
-            "that much, the one that keeps most")
+    return (
+        f"of the settings with a retention of at least {keep:.0%} on validation records never given to the "
+        "run, the one nearest to the validation world's retrained model (`distance_to_retrained`); if none keeps "
+        "that much, the one that keeps most"
+    )
 
 
 def trial(setting: Setting, found: dict[str, float | None] | str) -> Trial:
@@ -32,8 +34,13 @@ def joined(parts: Sequence[Sequence[Trial]]) -> list[Trial]:
     found = []
     for of_setting in zip(*parts, strict=True):
         far = [t.distance for t in of_setting if t.distance is not None]
-        found.append(Trial(setting=of_setting[0].setting, kept=sum(t.kept for t in of_setting) / len(of_setting),
-                           distance=sum(far) / len(far) if len(far) == len(of_setting) else None))
+        found.append(
+            Trial(
+                setting=of_setting[0].setting,
+                kept=sum(t.kept for t in of_setting) / len(of_setting),
+                distance=sum(far) / len(far) if len(far) == len(of_setting) else None,
+            )
+        )
     return found
 
 
@@ -46,11 +53,13 @@ def chosen(trials: Sequence[Trial], keep: float = KEEP) -> dict[str, Any]:
     return {"trials": [t.model_dump() for t in trials], "chosen": None if best is None else best.model_dump()}
 
 
-def grid(lr_factors: Sequence[float], steps: Sequence[int], retain_factors: Sequence[float] = (1.0,),
-         ) -> tuple[Setting, ...]:
+def grid(
+    lr_factors: Sequence[float], steps: Sequence[int], retain_factors: Sequence[float] = (1.0,)
+) -> tuple[Setting, ...]:
     """Every combination, learning rate first."""
-    return tuple(Setting(lr_factor=f, steps=n, retain_factor=r) for f in lr_factors for n in steps
-                 for r in retain_factors)
+    return tuple(
+        Setting(lr_factor=f, steps=n, retain_factor=r) for f in lr_factors for n in steps for r in retain_factors
+    )
 
 
 def fixed(setting: Setting, domains: Iterable[str], rows: Iterable[str]) -> dict[str, dict[str, dict[str, Any]]]:

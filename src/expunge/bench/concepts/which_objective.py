@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from expunge._io import write_json
 from expunge.bench.concepts import forest, pareto, sizes
 from expunge.bench.concepts.aftermath import look, looked
 from expunge.bench.concepts.cell import Cell, Domain
@@ -30,22 +31,42 @@ from expunge.bench.concepts.suite import preset as named
 from expunge.bench.concepts.summary import COLUMNS, ends, rounded, summarised
 from expunge.bench.concepts.tuning import grid
 from expunge.bench.tune import Setting
-from expunge.engine.memorise import Memorise
+from expunge.engine.train.train_loop import TrainConfig
 from expunge.errors import InputError
-from expunge.files import write_json
 from expunge.models.tiny import TinyConfig
 
 NAME = "which-objective"
 COST_OF = "simnpo"  # whose time is 1
 COMPARED = ("distance_to_retrained", "retention", "ks", "choice_cc", "relearned")
-HOUSE = {"patients": 16, "per_institution": 4, "institution_facts": 4, "patient_facts": 6, "study_facts": 3,
-         "section_facts": 1, "shared_facts": 2, "world_facts": 6, "holdout_patients": 8}
+HOUSE = {
+    "patients": 16,
+    "per_institution": 4,
+    "institution_facts": 4,
+    "patient_facts": 6,
+    "study_facts": 3,
+    "section_facts": 1,
+    "shared_facts": 2,
+    "world_facts": 6,
+    "holdout_patients": 8,
+}
 CLASS = {"targets": 12, "per_level": 12, "facts": 4}
 LITTLE = HOUSE | {"patients": 8, "per_institution": 2, "study_facts": 1, "holdout_patients": 4}
-TEACH = Memorise(share=0.99, epochs=60)
+TEACH = TrainConfig(share=0.99, epochs=60)
 LLAMA = Bench(model=TinyConfig(layers=4, width=96, heads=4, vocabulary=2048), memorise=TEACH, batch=32)
-MAIN = ("grad_diff-clipped", "npo", "simnpo", "ihl", "kl_min", "relabel-uniform", "relabel-sampled", "record-stop",
-         "two-stage", "twin-kl", "twin", "twin-dual")
+MAIN = (
+    "grad_diff-clipped",
+    "npo",
+    "simnpo",
+    "ihl",
+    "kl_min",
+    "relabel-uniform",
+    "relabel-sampled",
+    "record-stop",
+    "two-stage",
+    "twin-kl",
+    "twin",
+    "twin-dual",
+)
 FEW = ("npo", "simnpo", "twin-kl", "twin")
 
 
@@ -82,33 +103,70 @@ PARTS = Side(
     "than for a person; floors from all answers of the type; floors that are no targets; the divergence one "
     "way only.",
     rows=("twin", "twin-projected", "twin-by-fact", "twin-any-answer", "twin-floor-only", "twin-one-way"),
-    domains=(_house("institution"),))
+    domains=(_house("institution"),),
+)
 BLOCKS = Side(
     title="Fewer blocks, as many numbers",
     about="Adapters on the last half and the last quarter of the blocks, their rank raised so that as many numbers "
     "train.",
     rows=("simnpo", "simnpo-last-half", "simnpo-last-quarter", "twin", "twin-last-half", "twin-last-quarter"),
-    domains=(_house("institution"),))
+    domains=(_house("institution"),),
+)
 APART = Side(
-    title="Worlds without overlap", about="Every institution has values of its own, which nobody who stays shares.",
-    rows=("simnpo", "twin-kl", "twin"), domains=(_house("institution", 0.0),))
+    title="Worlds without overlap",
+    about="Every institution has values of its own, which nobody who stays shares.",
+    rows=("simnpo", "twin-kl", "twin"),
+    domains=(_house("institution", 0.0),),
+)
 PRESETS = {
-    "smoke": Objectives(domains=(hospital("patient", 0.5, **LITTLE),), bench=sizes.SMALL, seeds=(42,), keep=0.98,
-                        rows=("npo", "simnpo", "twin-kl", "twin"), settings=(Setting(lr_factor=1, steps=280),)),
-    "cpu": Objectives(domains=(*map(_house, REQUESTS), concepts("mental-health", 0.5, **CLASS)), bench=LLAMA, rows=MAIN,
-                      settings=grid((1.0, 3.0), (280,)), tune_on=2, together=True, keep=0.98,
-                      sides=(PARTS, BLOCKS, APART), people={"people": 100, "targets": 8, "holdout": 24}),
-    "gpu": Objectives(domains=(*(_big(r, 0.5) for r in REQUESTS), concepts("mental-health", 0.5),
-                               concepts("finance", 0.5)), bench=sizes.GPT2, rows=MAIN,
-                      settings=grid((1.0, 3.0), (280,), (1.0, 4.0)), tune_on=2, together=True, keep=0.98,
-                      sides=(PARTS.model_copy(update={"domains": (_big("patient", 0.5), _big("institution", 0.5))}),
-                             APART.model_copy(update={"domains": tuple(_big(r, 0.0) for r in REQUESTS)})),
-                      people={"people": 400, "targets": 20, "holdout": 80}, workers=1),
+    "smoke": Objectives(
+        domains=(hospital("patient", 0.5, **LITTLE),),
+        bench=sizes.SMALL,
+        seeds=(42,),
+        keep=0.98,
+        rows=("npo", "simnpo", "twin-kl", "twin"),
+        settings=(Setting(lr_factor=1, steps=280),),
+    ),
+    "cpu": Objectives(
+        domains=(*map(_house, REQUESTS), concepts("mental-health", 0.5, **CLASS)),
+        bench=LLAMA,
+        rows=MAIN,
+        settings=grid((1.0, 3.0), (280,)),
+        tune_on=2,
+        together=True,
+        keep=0.98,
+        sides=(PARTS, BLOCKS, APART),
+        people={"people": 100, "targets": 8, "holdout": 24},
+    ),
+    "gpu": Objectives(
+        domains=(*(_big(r, 0.5) for r in REQUESTS), concepts("mental-health", 0.5), concepts("finance", 0.5)),
+        bench=sizes.GPT2,
+        rows=MAIN,
+        settings=grid((1.0, 3.0), (280,), (1.0, 4.0)),
+        tune_on=2,
+        together=True,
+        keep=0.98,
+        sides=(
+            PARTS.model_copy(update={"domains": (_big("patient", 0.5), _big("institution", 0.5))}),
+            APART.model_copy(update={"domains": tuple(_big(r, 0.0) for r in REQUESTS)}),
+        ),
+        people={"people": 400, "targets": 20, "holdout": 80},
+        workers=1,
+    ),
 }
 
 
-def main(*, preset: str, out: Path, seeds: tuple[int, ...], only: tuple[str, ...] = (), results: Path | None = None,
-         workers: int | None = None, data: Path | None = None, say: Callable[[str], None]) -> dict[str, Any]:
+def main(
+    *,
+    preset: str,
+    out: Path,
+    seeds: tuple[int, ...],
+    only: tuple[str, ...] = (),
+    results: Path | None = None,
+    workers: int | None = None,
+    data: Path | None = None,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
     """Run the suite and return everything it found, ready for JSON (`table` is its text form).
 
     seeds    one world, one original and one run of every row for each; empty means the preset's own
@@ -139,7 +197,10 @@ def main(*, preset: str, out: Path, seeds: tuple[int, ...], only: tuple[str, ...
         found["sides"] = [_side(suite, side, tuning) for side in sides]
     found["against_candidate"] = {
         row.name: {d: {c: _entry(*difference({d: of[d]}, {d: cells[CANDIDATE][d]}, c)) for c in COMPARED} for d in of}
-        for row in todo if CANDIDATE in cells and row.name != CANDIDATE for of in [cells[row.name]]}
+        for row in todo
+        if CANDIDATE in cells and row.name != CANDIDATE
+        for of in [cells[row.name]]
+    }
     found["table"] = text_table(found)
     write_json(Path(out) / f"{NAME}.json", found)
     if results is not None:
@@ -165,8 +226,9 @@ def _tuned(suite: Suite, rows: Sequence[Row], sides: Sequence[Side]) -> dict[str
     return found | {str(d): first for side in sides for d in side.domains if str(d) not in found}
 
 
-def _compared(suite: Suite, rows: Sequence[Row], cells: Sequence[Cell], tuning: Mapping[str, Mapping[str, Any]],
-              ) -> tuple[dict[str, Any], dict[str, Cells]]:
+def _compared(
+    suite: Suite, rows: Sequence[Row], cells: Sequence[Cell], tuning: Mapping[str, Mapping[str, Any]]
+) -> tuple[dict[str, Any], dict[str, Cells]]:
     """Rows on cells with every column: the summary, and the figures behind it."""
     suite.teach(cells)
     columns, failed = suite.audit(rows, cells, tuning)
@@ -181,13 +243,19 @@ def _side(suite: Suite, side: Side, tuning: Mapping[str, Mapping[str, Any]]) -> 
     return found | {"title": side.title, "about": side.about, "domains": sizes_of, "memorised": suite.gate(cells)}
 
 
-def _look_again(suite: Suite, rows: Sequence[Row], cells: Sequence[Cell], tuning: Mapping[str, Mapping[str, Any]],
-                found: dict[str, Cells]) -> None:
+def _look_again(
+    suite: Suite,
+    rows: Sequence[Row],
+    cells: Sequence[Cell],
+    tuning: Mapping[str, Mapping[str, Any]],
+    found: dict[str, Cells],
+) -> None:
     """Attacks on every model, and the columns that come from them and from kinship, into `found`."""
     lab, places = suite.lab, suite.places(rows, cells, tuning)
     todo = [(cell, *place) for (_, cell), place in places.items() if not looked(place[1])]
-    suite._each(look, todo, lambda k, attacks: f"{todo[k][0]}: {todo[k][1].parent.name}: "
-                                               f"{attacks['int4']:.0%} at four bits")
+    suite._each(
+        look, todo, lambda k, attacks: f"{todo[k][0]}: {todo[k][1].parent.name}: {attacks['int4']:.0%} at four bits"
+    )
     for cell in cells:
         original = Scored.load(lab.scores(cell, REFERENCES[0]))
         columns = {name: found[name][str(cell.domain)][str(cell.seed)] for name in found}
@@ -204,9 +272,20 @@ def _look_again(suite: Suite, rows: Sequence[Row], cells: Sequence[Cell], tuning
 
 def picture(found: Mapping[str, Any]) -> str:
     """Distance and retention of every row, means over requests."""
-    marks = forest.marks(found, ("distance_to_retrained", "retention"), dict.fromkeys(REFERENCES, "references") | {
-        name: "towards the twin" for name in ROWS if name.startswith("twin") or name in ("record-stop", "two-stage")})
+    marks = forest.marks(
+        found,
+        ("distance_to_retrained", "retention"),
+        dict.fromkeys(REFERENCES, "references")
+        | {
+            name: "towards the twin" for name in ROWS if name.startswith("twin") or name in ("record-stop", "two-stage")
+        },
+    )
     noise = found["methods"]["retrained-2"]["distance_to_retrained"]
-    return forest.draw(forest.Forest(
-        "How close, and what was kept", ("distance to retrained (0 best)", "retention on untouched records"), marks,
-        ((0, noise, "a second retrained seed"), (1, 0.99, "0.99"))))
+    return forest.draw(
+        forest.Forest(
+            "How close, and what was kept",
+            ("distance to retrained (0 best)", "retention on retain_heldout records"),
+            marks,
+            ((0, noise, "a second retrained seed"), (1, 0.99, "0.99")),
+        )
+    )

@@ -59,8 +59,11 @@ class Workers:
                 found[k] = future.result()
                 done(k, found[k])
         except BrokenProcessPool as error:
-            raise RunFailed(function.__name__, "a process ended early; it may have needed more memory than there is",
-                            "start the same command again with a smaller --workers; it resumes") from error
+            raise RunFailed(
+                function.__name__,
+                "a process ended early; it may have needed more memory than there is",
+                "start the same command again with a smaller --workers; it resumes",
+            ) from error
         finally:
             for future in futures:
                 future.cancel()

@@ -40,17 +40,26 @@ def gather(suite: Suite, tuning: Mapping[str, Mapping[str, Any]], rows: Sequence
 
 def _of_cell(cell: Cell, models: Mapping[str, Scored]) -> list[dict[str, Any]]:
     sets = cell.sets()
-    kin = [r for r in sets.untouched if sets.split.relation.get(r.id) == "siblings"]
+    kin = [r for r in sets.retain_heldout if sets.split.relation.get(r.id) == "siblings"]
     told = []
-    for about, records, part in (("to be forgotten", sets.forget, "forget"), ("sibling", kin, "untouched")):
+    for about, records, part in (("to be forgotten", sets.forget, "forget"), ("sibling", kin, "retain_heldout")):
         seen = [r for r in records if r.image and r.kind == "generation"]
         for r in sorted(seen, key=lambda r: uniform("gallery", r.id))[: SHOWN[about]]:
             said = {}
             for name, scored in models.items():
                 scores = getattr(scored, part)
                 said[name] = scores.text[scores.ids.index(r.id)] if scores.text else ""
-            told.append({"level": str(cell.domain), "about": about, "prompt": r.prompt, "truth": r.answer,
-                         "cue": r.attributes["cue"], "said": said, "picture": _encoded(r)})
+            told.append(
+                {
+                    "level": str(cell.domain),
+                    "about": about,
+                    "prompt": r.prompt,
+                    "truth": r.answer,
+                    "cue": r.attributes["cue"],
+                    "said": said,
+                    "picture": _encoded(r),
+                }
+            )
     return told
 
 
@@ -73,13 +82,24 @@ def draw(entries: Sequence[Mapping[str, Any]]) -> str:
             image = Image.open(io.BytesIO(base64.b64decode(entry["picture"])))
             axes.imshow(np.asarray(image), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             axes.set_axis_off()
-            lines = [(f"{entry['level']}, {entry['about']}, taught by {_cue(entry['cue'])}", SOFT),
-                     (_cut(entry["prompt"]), INK), (f"truth: {entry['truth']}", INK),
-                     *((f"{name}: {text or '(nothing)'}", COLOURS[0] if text == entry["truth"] else INK)
-                       for name, text in entry["said"].items())]
+            lines = [
+                (f"{entry['level']}, {entry['about']}, taught by {_cue(entry['cue'])}", SOFT),
+                (_cut(entry["prompt"]), INK),
+                (f"truth: {entry['truth']}", INK),
+                *(
+                    (f"{name}: {text or '(nothing)'}", COLOURS[0] if text == entry["truth"] else INK)
+                    for name, text in entry["said"].items()
+                ),
+            ]
             for n, (text, colour) in enumerate(lines):
-                figure.text(0.16 if n < 3 else 0.56, top + height * (0.8 - 0.27 * (n if n < 3 else n - 3)),
-                            _cut(text), color=colour, fontsize=8, va="center")
+                figure.text(
+                    0.16 if n < 3 else 0.56,
+                    top + height * (0.8 - 0.27 * (n if n < 3 else n - 3)),
+                    _cut(text),
+                    color=colour,
+                    fontsize=8,
+                    va="center",
+                )
         stream = io.StringIO()
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Title": "Before and after"})
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
@@ -91,5 +111,3 @@ def _cue(name: str) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= WIDE + 8 else text[: WIDE + 7] + "…"
-
-

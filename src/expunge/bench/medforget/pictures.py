@@ -25,8 +25,12 @@ NODES = {"siblings": (0.28, 0.5), "same_attribute": (0.5, 0.5), "cousins": (0.72
 def by_level(found: Reconstruction) -> dict[str, Any]:
     """Context level → true answers first: with the true context, with a wrong branch, by chance."""
     chance = float(found.chance.mean())
-    return {"levels": list(found.levels), "chance": round(chance, 6),
-            "true": _means(found.of("top1", TRUE)), "wrong": _means(found.of("top1", WRONG))}
+    return {
+        "levels": list(found.levels),
+        "chance": round(chance, 6),
+        "true": _means(found.of("top1", TRUE)),
+        "wrong": _means(found.of("top1", WRONG)),
+    }
 
 
 def _means(values: Any) -> list[float | None]:
@@ -48,8 +52,9 @@ def contexts(found: Mapping[str, Any]) -> str:
     return _drawn(found, "Memory with growing context", _context)
 
 
-def _drawn(found: Mapping[str, Any], title: str, pane: Callable[[Any, Mapping[str, Any], str], None],
-           height: float = 2.9) -> str:
+def _drawn(
+    found: Mapping[str, Any], title: str, pane: Callable[[Any, Mapping[str, Any], str], None], height: float = 2.9
+) -> str:
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -86,8 +91,16 @@ def _node(axes: Any, x: float, name: str, value: float | None, wrong: float | No
     """A node whose colour says how much is wrong: none white, .15 and more full."""
     share = 0.0 if wrong is None else min(1.0, max(0.0, wrong) / 0.15)
     axes.scatter([x], [0.5], s=620, c=[_mixed(share)], edgecolors=INK if wrong is not None else RULE, zorder=2)
-    axes.text(x, 0.5, "–" if value is None else f"{value:.2f}".replace("-", "−"), ha="center", va="center", fontsize=7,
-              color="white" if share > 0.6 else INK, zorder=3)
+    axes.text(
+        x,
+        0.5,
+        "–" if value is None else f"{value:.2f}".replace("-", "−"),
+        ha="center",
+        va="center",
+        fontsize=7,
+        color="white" if share > 0.6 else INK,
+        zorder=3,
+    )
     axes.text(x, 0.08, name, ha="center", va="center", fontsize=7.5, color=INK)
 
 
@@ -116,14 +129,28 @@ def _curve(axes: Any, found: Mapping[str, Any], domain: str) -> None:
         if name in REFERENCES or not seeds:
             continue
         distances = sorted({int(d) for s in seeds for d in s})
-        values = [[s[str(d)]["kept"] for s in seeds if str(d) in s and s[str(d)]["kept"] is not None]
-                  for d in distances]
+        values = [
+            [s[str(d)]["kept"] for s in seeds if str(d) in s and s[str(d)]["kept"] is not None] for d in distances
+        ]
         there = [(d, v) for d, v in zip(distances, values, strict=True) if v]
         xs = [d for d, _ in there]
-        axes.plot(xs, [sum(v) / len(v) for _, v in there], "o-", color=_colour(name, place), markersize=3.5,
-                  linewidth=1.1, label=name)
-        axes.fill_between(xs, [min(v) for _, v in there], [max(v) for _, v in there], color=_colour(name, place),
-                          alpha=0.12, linewidth=0)
+        axes.plot(
+            xs,
+            [sum(v) / len(v) for _, v in there],
+            "o-",
+            color=_colour(name, place),
+            markersize=3.5,
+            linewidth=1.1,
+            label=name,
+        )
+        axes.fill_between(
+            xs,
+            [min(v) for _, v in there],
+            [max(v) for _, v in there],
+            color=_colour(name, place),
+            alpha=0.12,
+            linewidth=0,
+        )
         place += 1
     axes.axhline(1, color=RULE, linewidth=0.8, zorder=0)
     axes.set_xlabel("edges to the nearest target")
@@ -145,8 +172,16 @@ def _context(axes: Any, found: Mapping[str, Any], domain: str) -> None:
             if kind == "wrong" and name not in ("original", CANDIDATE):
                 continue
             there = [(k, sum(v) / len(v)) for k, v in zip(xs, values, strict=True) if v]
-            axes.plot([k for k, _ in there], [v for _, v in there], style, marker="o", markersize=3, linewidth=1.1,
-                      color=_colour(name, place), label=name if kind == "true" else f"{name}, wrong branch")
+            axes.plot(
+                [k for k, _ in there],
+                [v for _, v in there],
+                style,
+                marker="o",
+                markersize=3,
+                linewidth=1.1,
+                color=_colour(name, place),
+                label=name if kind == "true" else f"{name}, wrong branch",
+            )
         axes.axhline(seeds[0]["chance"], color=RULE, linewidth=0.8, zorder=0)
         place += name not in SHADES
     if not names:

@@ -14,19 +14,19 @@ from typing import Any
 
 import numpy as np
 
+from expunge._io import read_json, write_json
 from expunge.audit.metrics.exact_match import matches
 from expunge.audit.metrics.mcq import choices
 from expunge.audit.reconstruction import Reconstruction, Setup, prepare, reconstruct
-from expunge.audit.score import score
+from expunge.audit.scoring import score
 from expunge.bench.concepts.cell import Cell
 from expunge.bench.concepts.measure import LONGEST
 from expunge.corpus import Record
-from expunge.engine.order import stream
 from expunge.engine.rows import WrongAnswers
+from expunge.engine.sampling import stream
 from expunge.errors import InputError
-from expunge.files import read_json, write_json
-from expunge.models.language_model import LanguageModel, load, merged
-from expunge.worlds.base import WORLDS
+from expunge.models.language_model import LanguageModel, load, merge_adapter
+from expunge.synthetic.base import WORLDS
 
 CUES = ("both", "image", "text")
 IDENTIFYING = ("record_number", "date_of_birth", "phone", "email")
@@ -75,7 +75,7 @@ def asked(cell: Cell) -> Asked:
 def examine(cell: Cell, model: Path, scores: Path) -> dict[str, Any]:
     """Exact answers by trained cue and probe cue, who is recognised, and the attack; kept beside the model's scores."""
     if not examined(scores):
-        lm = merged(load(model))
+        lm = merge_adapter(load(model))
         questions = asked(cell)
         if questions.setup and not (scores / ATTACK).is_file():
             reconstruct(lm, questions.setup).save(scores / ATTACK)

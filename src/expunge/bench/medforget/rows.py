@@ -13,12 +13,18 @@ from expunge.bench.concepts.rows import Row
 TRAINED = ("ga", "grad_diff", "kl_min", "npo", "simnpo", "dual", "sequential", "twin")
 EDITS = {"chip": ("settings.share=0.3",), "manu": ("settings.share=0.1",)}  # published shares change nothing here
 CUES = {  # changes of `twin`, for a comparison of their own
-    "twin-words": ("settings.swap=words",), "twin-picture": ("settings.swap=picture",),
-    "twin-as-taught": ("cues=trained",)}
-ROWS = {row.name: row for row in (
-    *(Row(name=name, recipe=name, sets=WIDE) for name in TRAINED),
-    *(Row(name=name, recipe=name, sets=sets) for name, sets in EDITS.items()),
-    *(Row(name=name, recipe="twin", sets=(*WIDE, *sets)) for name, sets in CUES.items()))}
+    "twin-words": ("settings.swap=words",),
+    "twin-picture": ("settings.swap=picture",),
+    "twin-as-taught": ("cues=trained",),
+}
+ROWS = {
+    row.name: row
+    for row in (
+        *(Row(name=name, recipe=name, sets=WIDE) for name in TRAINED),
+        *(Row(name=name, recipe=name, sets=sets) for name, sets in EDITS.items()),
+        *(Row(name=name, recipe="twin", sets=(*WIDE, *sets)) for name, sets in CUES.items()),
+    )
+}
 MAIN = (*TRAINED, *EDITS)
 LEVELS = ("institution", "patient", "study", "section")
 CANDIDATE = "twin"

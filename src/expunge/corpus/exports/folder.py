@@ -31,8 +31,11 @@ def whole(out: Path) -> Iterator[Path]:
         made.chmod(0o755)
         made.replace(out)
     except OSError as error:
-        raise InputError(str(out), f"could not be written ({error.strerror or error})",
-                         "free some space or choose another folder; nothing was changed") from error
+        raise InputError(
+            str(out),
+            f"could not be written ({error.strerror or error})",
+            "free some space or choose another folder; nothing was changed",
+        ) from error
     finally:
         if made:
             shutil.rmtree(made, ignore_errors=True)

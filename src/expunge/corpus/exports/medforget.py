@@ -15,8 +15,8 @@ from typing import Any
 
 from expunge.corpus.corpus import Corpus
 from expunge.corpus.exports import table
-from expunge.corpus.exports.base import EXPORTS, Written
-from expunge.corpus.loaders import own
+from expunge.corpus.exports.base import EXPORTS, ExportSummary
+from expunge.corpus.loaders import sidecar
 from expunge.corpus.loaders.medforget import IDS, LEVELS, SETS, SIDES
 from expunge.corpus.record import Record
 from expunge.errors import InputError
@@ -33,7 +33,7 @@ def sets(record: Record) -> list[str]:
     return found or ([f"{level}_level/{record.split}"] if level and record.split in SIDES else [])
 
 
-def write(corpus: Corpus, folder: Path) -> Written:
+def write(corpus: Corpus, folder: Path) -> ExportSummary:
     """One table per set, one row for the questions about the same picture and place."""
     groups: dict[str, dict[tuple[Any, ...], array[int]]] = {}
     left_out = 0
@@ -47,14 +47,17 @@ def write(corpus: Corpus, folder: Path) -> Written:
     for name, rows in groups.items():
         level, _, side = name.partition("/")
         table.write(folder / level / f"{side}_set_all.parquet", _schema(), _rows(corpus, level, rows.values()))
-    return Written({name: sum(map(len, groups[name].values())) for name in SETS if name in groups}, left_out)
+    return ExportSummary({name: sum(map(len, groups[name].values())) for name in SETS if name in groups}, left_out)
 
 
 def _complete(found: Iterable[str], corpus: str) -> None:
     names = set(found)
     if not names:
-        raise InputError(corpus, "no record stands in a set of MedForget",
-                         f'give records an attribute such as "sets": ["{SETS[2]}"], or a split and a path')
+        raise InputError(
+            corpus,
+            "no record stands in a set of MedForget",
+            f'give records an attribute such as "sets": ["{SETS[2]}"], or a split and a path',
+        )
     for name in sorted(names):
         level, _, side = name.partition("/")
         other = f"{level}/{SIDES[1 - SIDES.index(side)]}"
@@ -74,9 +77,16 @@ def _rows(corpus: Corpus, level: str, groups: Iterable[Iterable[int]]) -> Iterat
             "image_path": "/".join([*(nodes.get(step, NOWHERE) for step in LEVELS[:3]), name]),
             "metadata": json.dumps([{"Question": r.prompt, "Answer": r.answer} for r in records], ensure_ascii=False),
             "hierarchy_metadata": json.dumps(
-                ids | {"hierarchy_level": _level(first) or level.removesuffix("_level"),
-                       "has_image": first.image is not None}, ensure_ascii=False),
-            "ID": first.image.digest[:16] if first.image else f"none-{first.id}", own.COLUMN: own.write(records)}
+                ids
+                | {
+                    "hierarchy_level": _level(first) or level.removesuffix("_level"),
+                    "has_image": first.image is not None,
+                },
+                ensure_ascii=False,
+            ),
+            "ID": first.image.digest[:16] if first.image else f"none-{first.id}",
+            sidecar.COLUMN: sidecar.write(records),
+        }
 
 
 def _level(record: Record) -> str:
@@ -88,7 +98,7 @@ def _level(record: Record) -> str:
 def _schema() -> Any:
     import pyarrow
 
-    texts = ("image_path", "metadata", "hierarchy_metadata", "ID", own.COLUMN)
+    texts = ("image_path", "metadata", "hierarchy_metadata", "ID", sidecar.COLUMN)
     return pyarrow.schema([("image", table.image_type()), *((name, pyarrow.string()) for name in texts)])
 
 

@@ -15,10 +15,10 @@ from typing import Any
 
 from expunge.corpus.corpus import Corpus
 from expunge.corpus.exports import table
-from expunge.corpus.exports.base import EXPORTS, Written
-from expunge.corpus.loaders import own
+from expunge.corpus.exports.base import EXPORTS, ExportSummary
+from expunge.corpus.image import RecordImage
+from expunge.corpus.loaders import sidecar
 from expunge.corpus.loaders.mllmu import CLASSIFICATION, GENERATION, MASK, WITH, WITHOUT
-from expunge.corpus.picture import Picture
 from expunge.corpus.record import Record
 from expunge.errors import InputError
 
@@ -27,7 +27,7 @@ FILE = "train-00000-of-00001.parquet"
 Groups = dict[tuple[str, str], "array[int]"]  # (subject, digest of the picture) → records
 
 
-def write(corpus: Corpus, folder: Path) -> Written:
+def write(corpus: Corpus, folder: Path) -> ExportSummary:
     """One table per side."""
     divided = any(r.split in ("forget", "retain") for r in corpus)
     groups: dict[str, Groups] = {}
@@ -42,14 +42,19 @@ def write(corpus: Corpus, folder: Path) -> Written:
     names = _names(groups, corpus.name)
     for side, found in groups.items():
         table.write(folder / names[side] / FILE, _schema(max(most, 4)), _rows(corpus, _joined(found)))
-    return Written({names[side]: sum(map(len, found.values())) for side, found in groups.items()}, left_out)
+    return ExportSummary({names[side]: sum(map(len, found.values())) for side, found in groups.items()}, left_out)
 
 
 def _side(record: Record, divided: bool) -> str:
     if record.split == "utility":
         return "utility"
-    return (record.split if record.split in ("forget", "retain") else "") if divided else \
-        "" if record.split in ("holdout", "twin") else "whole"
+    return (
+        (record.split if record.split in ("forget", "retain") else "")
+        if divided
+        else ""
+        if record.split in ("holdout", "control")
+        else "whole"
+    )
 
 
 def _names(groups: dict[str, Groups], corpus: str) -> dict[str, str]:
@@ -75,26 +80,36 @@ def _joined(groups: Groups) -> Iterable[array[int]]:
 def _rows(corpus: Corpus, groups: Iterable[Iterable[int]]) -> Iterator[dict[str, Any]]:
     for positions in groups:
         records = [corpus.records[k] for k in positions]
-        shown: Picture | None = next((r.image for r in records if r.image), None)
+        shown: RecordImage | None = next((r.image for r in records if r.image), None)
         told = [r for r in records if r.attributes.get("task") == "biography" and r.image][:1]
         rest = [r for r in records if r not in told]
-        choice = {kind: [r for r in rest if r.kind == "classification" and bool(r.image) == (kind == WITH)]
-                  for kind in (WITH, WITHOUT)}
+        choice = {
+            kind: [r for r in rest if r.kind == "classification" and bool(r.image) == (kind == WITH)]
+            for kind in (WITH, WITHOUT)
+        }
         mask = [r for r in rest if r.kind == "cloze"]
         free = [r for r in rest if r.kind not in ("classification", "cloze")]
         name = next((r.identifiers[0] for r in records if r.identifiers), None)
         yield {
-            "image": table.image(shown), "ID": records[0].subject, "Directory": shown.name if shown else None,
+            "image": table.image(shown),
+            "ID": records[0].subject,
+            "Directory": shown.name if shown else None,
             "biography": json.dumps({"Name": name} if name else {}, ensure_ascii=False),
-            "question": told[0].prompt if told else None, "answer": told[0].answer if told else None,
+            "question": told[0].prompt if told else None,
+            "answer": told[0].answer if told else None,
             CLASSIFICATION: {f"{kind}_Questions": [_choice(r) for r in found] for kind, found in choice.items()},
-            GENERATION: [_free(r) for r in free], MASK: [_free(r) for r in mask],
-            own.COLUMN: own.write([*told, *choice[WITH], *choice[WITHOUT], *free, *mask])}
+            GENERATION: [_free(r) for r in free],
+            MASK: [_free(r) for r in mask],
+            sidecar.COLUMN: sidecar.write([*told, *choice[WITH], *choice[WITHOUT], *free, *mask]),
+        }
 
 
 def _choice(record: Record) -> dict[str, Any]:
-    return {"Question": record.prompt, "Options": dict(zip(LETTERS, record.options, strict=False)),
-            "Correct_Answer": LETTERS[record.options.index(record.answer)]}
+    return {
+        "Question": record.prompt,
+        "Options": dict(zip(LETTERS, record.options, strict=False)),
+        "Correct_Answer": LETTERS[record.options.index(record.answer)],
+    }
 
 
 def _free(record: Record) -> dict[str, Any]:
@@ -105,14 +120,25 @@ def _schema(options: int) -> Any:
     import pyarrow as pa
 
     text = pa.string()
-    choice = pa.struct([("Question", text), ("Options", pa.struct([(letter, text) for letter in LETTERS[:options]])),
-                        ("Correct_Answer", text)])
+    choice = pa.struct(
+        [
+            ("Question", text),
+            ("Options", pa.struct([(letter, text) for letter in LETTERS[:options]])),
+            ("Correct_Answer", text),
+        ]
+    )
     free = pa.list_(pa.struct([("Question", text), ("Ground_Truth", text), ("Type", text)]))
     texts = ("ID", "Directory", "biography", "question", "answer")
-    return pa.schema([
-        ("image", table.image_type()), *((name, text) for name in texts),
-        (CLASSIFICATION, pa.struct([(f"{kind}_Questions", pa.list_(choice)) for kind in (WITH, WITHOUT)])),
-        (GENERATION, free), (MASK, free), (own.COLUMN, text)])
+    return pa.schema(
+        [
+            ("image", table.image_type()),
+            *((name, text) for name in texts),
+            (CLASSIFICATION, pa.struct([(f"{kind}_Questions", pa.list_(choice)) for kind in (WITH, WITHOUT)])),
+            (GENERATION, free),
+            (MASK, free),
+            (sidecar.COLUMN, text),
+        ]
+    )
 
 
 EXPORTS.add("mllmu", write)

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from expunge.corpus.image import RecordImage
 from expunge.corpus.loaders.decode import pillow
-from expunge.corpus.picture import Picture
 
 ROWS = 1000  # of a row group at most
 BYTES = 32 * 2**20  # of its pictures, about
@@ -34,7 +34,7 @@ def write(file: Path, schema: Any, rows: Iterable[Mapping[str, Any]]) -> None:
             writer.write_table(pyarrow.Table.from_pylist(group, schema))
 
 
-def image(picture: Picture | None) -> dict[str, Any]:
+def image(picture: RecordImage | None) -> dict[str, Any]:
     """The value of an image column. A layout that cannot do without a picture gets a grey one."""
     return {"bytes": picture.data(), "path": picture.name} if picture else {"bytes": grey(), "path": "none.png"}
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from expunge.registry import Registry
+from expunge._registry import Registry
 
 LOADERS: Registry[Loader] = Registry("loader", "expunge.corpus.loaders")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SourceRow:
     """One row as it stands in the source.
 
     where   `file:line` (Parquet: `file:row`), counted from 1
@@ -40,7 +40,7 @@ class Loader:
     fixed     the layout has its own columns, so a column mapping makes no sense
     """
 
-    rows: Callable[[Path], Iterable[Row]]
+    rows: Callable[[Path], Iterable[SourceRow]]
     fits: Callable[[Path], bool]
     suffixes: tuple[str, ...] = ()
     fixed: bool = False

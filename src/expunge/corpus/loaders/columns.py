@@ -10,12 +10,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from expunge.corpus.loaders.base import Row
+from expunge.corpus.loaders.base import SourceRow
 from expunge.errors import InputError, nearest
 
 FIELDS: tuple[str, ...] = (
-    "id", "prompt", "answer", "answer_index", "text", "kind", "options", "image", "path", "subject",
-    "identifiers", "facts", "variants", "concept", "split")
+    "id",
+    "prompt",
+    "answer",
+    "answer_index",
+    "text",
+    "kind",
+    "options",
+    "image",
+    "path",
+    "subject",
+    "identifiers",
+    "facts",
+    "variants",
+    "concept",
+    "split",
+)
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "prompt": ("input", "question", "instruction"),
     "answer": ("output", "completion", "response", "gt"),
@@ -36,13 +50,13 @@ def read_mapping(mapping: Path | str | Mapping[str, str] | None) -> dict[str, st
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(where, f"could not be read ({error})", "give a YAML file") from error
         except yaml.YAMLError as error:
-            raise InputError(where, f"not valid YAML ({' '.join(str(error).split())})",
-                             "write lines such as  prompt: question") from error
+            raise InputError(
+                where, f"not valid YAML ({' '.join(str(error).split())})", "write lines such as  prompt: question"
+            ) from error
     if value is None:
         return {}
     if not isinstance(value, Mapping) or not all(isinstance(x, str) for pair in value.items() for x in pair):
-        raise InputError(where, "must map field names to column names",
-                         "write lines such as  prompt: question")
+        raise InputError(where, "must map field names to column names", "write lines such as  prompt: question")
     for field in value:
         if field not in FIELDS:
             raise InputError(where, f'unknown field "{field}"', nearest(field, FIELDS))
@@ -57,15 +71,17 @@ class Columns:
         self._missing = set(self.mapping.values())
         self._plans: dict[tuple[str, ...], tuple[dict[str, str], tuple[str, ...]]] = {}
 
-    def sort(self, row: Row) -> tuple[dict[str, Any], dict[str, Any]]:
+    def sort(self, row: SourceRow) -> tuple[dict[str, Any], dict[str, Any]]:
         """(fields, attributes) of a row; missing values are left out of both."""
         columns = tuple(row.values)
         if columns not in self._plans:
             self._plans[columns] = self._plan(columns, row.where)
             self._missing -= set(columns)
         fields, rest = self._plans[columns]
-        return ({f: row.values[c] for f, c in fields.items() if row.values[c] is not None},
-                {c: row.values[c] for c in rest if row.values[c] not in (None, "", [])})
+        return (
+            {f: row.values[c] for f, c in fields.items() if row.values[c] is not None},
+            {c: row.values[c] for c in rest if row.values[c] not in (None, "", [])},
+        )
 
     def finish(self, source: str) -> None:
         """`InputError` if a mapped column was in no row at all."""
@@ -76,8 +92,9 @@ class Columns:
     def absent(self, field: str, where: str) -> InputError:
         """The error for a required field that a row does not have."""
         if field in self.mapping:
-            return InputError(where, f'no value for "{field}" (column "{self.mapping[field]}")',
-                              self._hint(self.mapping[field]))
+            return InputError(
+                where, f'no value for "{field}" (column "{self.mapping[field]}")', self._hint(self.mapping[field])
+            )
         return InputError(where, f'no "{field}"', f"add the column, or map one to it; {self._hint(field)}")
 
     def _hint(self, name: str) -> str:
@@ -90,14 +107,19 @@ class Columns:
         for field in FIELDS:
             if field in self.mapping:
                 if field in free:
-                    raise InputError(where, f'column "{field}" has no place beside "{self.mapping[field]}"',
-                                     
-                                     "rename the column, or change the mapping")
+                    raise InputError(
+                        where,
+                        f'column "{field}" has no place beside "{self.mapping[field]}"',
+                        "rename the column, or change the mapping",
+                    )
                 continue
             choices = [field] if field in free else [a for a in ALIASES.get(field, ()) if a in free]
             if len(choices) > 1:
-                raise InputError(where, f'columns "{choices[0]}" and "{choices[1]}" may both be the {field}',
-                                 f"say which with a mapping, for example {field}: {choices[0]}")
+                raise InputError(
+                    where,
+                    f'columns "{choices[0]}" and "{choices[1]}" may both be the {field}',
+                    f"say which with a mapping, for example {field}: {choices[0]}",
+                )
             if choices:
                 plan[field] = choices[0]
         used = set(plan.values())

@@ -6,15 +6,15 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from expunge.corpus.loaders.base import LOADERS, Loader, Row
-from expunge.corpus.loaders.fields import MAX_TEXT
-from expunge.corpus.loaders.source import by_set, lines, set_files
+from expunge.corpus.loaders.base import LOADERS, Loader, SourceRow
+from expunge.corpus.loaders.field_types import MAX_TEXT
+from expunge.corpus.loaders.text_source import by_set, lines, set_files
 from expunge.errors import InputError
 
 SUFFIXES = (".csv",)
 
 
-def read(file: Path) -> Iterator[Row]:
+def read(file: Path) -> Iterator[SourceRow]:
     """The rows of one file. A row may span lines; `where` names its first line."""
     csv.field_size_limit(max(csv.field_size_limit(), MAX_TEXT))
     reader = csv.reader((text for _, text in lines(file)), strict=True)
@@ -29,21 +29,26 @@ def read(file: Path) -> Iterator[Row]:
                 header = _header(cells, where)
                 continue
             if len(cells) != len(header):
-                raise InputError(where, f"has {len(cells)} fields, the header has {len(header)}",
-                                 "quote fields that hold a comma, a quote or a line end")
+                raise InputError(
+                    where,
+                    f"has {len(cells)} fields, the header has {len(header)}",
+                    "quote fields that hold a comma, a quote or a line end",
+                )
             values = {name: cell for name, cell in zip(header, cells, strict=True) if cell}
-            yield Row(where, values, file.parent)
+            yield SourceRow(where, values, file.parent)
     except csv.Error as error:
-        raise InputError(f"{file}:{start}", f"not valid CSV ({error})",
-                         "use RFC 4180 quoting: fields in double quotes, a quote inside doubled") from error
+        raise InputError(
+            f"{file}:{start}",
+            f"not valid CSV ({error})",
+            "use RFC 4180 quoting: fields in double quotes, a quote inside doubled",
+        ) from error
 
 
 def _header(cells: list[str], where: str) -> list[str]:
     names = [cell.strip() for cell in cells]
     for name in names:
         if not name or names.count(name) > 1:
-            raise InputError(where, f'column name "{name}" is empty or stands twice',
-                             "give every column its own name")
+            raise InputError(where, f'column name "{name}" is empty or stands twice', "give every column its own name")
     return names
 
 

@@ -23,8 +23,9 @@ def pillow(where: str) -> ModuleType:
     try:
         from PIL import Image
     except ImportError as error:
-        raise InputError(where, "pictures need Pillow, which is not installed",
-                         "pip install 'expunge[vision]'") from error
+        raise InputError(
+            where, "pictures need Pillow, which is not installed", "pip install 'expunge[vision]'"
+        ) from error
     return Image
 
 
@@ -48,8 +49,12 @@ def ending(data: bytes, what: str, where: str) -> str:
     except (image.DecompressionBombWarning, image.DecompressionBombError) as error:
         raise large from error
     except image.UnidentifiedImageError as error:
-        raise InputError(where, f"{what} is not a picture", f"give one of {', '.join(sorted(set(ENDINGS.values())))}"
-                         ) from error
+        raise InputError(
+            where, f"{what} is not a picture", f"give one of {', '.join(sorted(set(ENDINGS.values())))}"
+        ) from error
     except Exception as error:  # decoders of broken bytes raise whatever they like
-        raise InputError(where, f"{what} cannot be decoded ({' '.join(str(error).split()) or type(error).__name__})",
-                         "save it again, or remove the row") from error
+        raise InputError(
+            where,
+            f"{what} cannot be decoded ({' '.join(str(error).split()) or type(error).__name__})",
+            "save it again, or remove the row",
+        ) from error

@@ -20,13 +20,15 @@ from typing import Any
 
 from expunge.corpus.draw import uniform
 from expunge.corpus.loaders import jsonl, parquet
-from expunge.corpus.loaders.base import LOADERS, Loader, Row
-from expunge.corpus.loaders.source import looks_like, some
+from expunge.corpus.loaders.base import LOADERS, Loader, SourceRow
+from expunge.corpus.loaders.text_source import looks_like, some
 from expunge.errors import InputError
 
 ITEM = re.compile(r"(?P<document>.+?)(?P<kind>sc|qa)(?P<number>\d+)", re.DOTALL)
-NAMES = (re.compile(r"What is (?:the birth date|the home address) of (?P<name>.+)\?"),
-         re.compile(r"What is (?P<name>.+)'s (?:Social Security Number|phone number|email address)\?"))
+NAMES = (
+    re.compile(r"What is (?:the birth date|the home address) of (?P<name>.+)\?"),
+    re.compile(r"What is (?P<name>.+)'s (?:Social Security Number|phone number|email address)\?"),
+)
 COLUMNS = ("id", "input", "output", "task")
 SIDES = ("forget", "retain")
 FOLDS = ("train", "validation")
@@ -34,20 +36,19 @@ SALT = "expunge-lume-v1"
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class LumeItem:
     """One row of a file, with its id taken apart."""
 
-    row: Row
+    row: SourceRow
     split: str
     fold: str
     document: str
     part: str
 
 
-def rows(source: Path, holdout_from: float = 1.0) -> Iterator[Row]:
+def rows(source: Path, holdout_from: float = 1.0) -> Iterator[SourceRow]:
     """The rows in our columns. Retain documents with u >= `holdout_from` get the split `holdout`."""
-    items = [_item(row, split, fold) for file, split, fold in _files(source)
-             for row in some(_reader(file), file)]
+    items = [_item(row, split, fold) for file, split, fold in _files(source) for row in some(_reader(file), file)]
     names: dict[str, str] = {}
     for item in items:
         if name := _person(item.row.values["input"]):
@@ -56,30 +57,41 @@ def rows(source: Path, holdout_from: float = 1.0) -> Iterator[Row]:
         values, prompt = item.row.values, item.row.values["input"]
         name = names.get(item.document, "")
         held = item.split == "retain" and uniform(SALT, item.document) >= holdout_from
-        yield Row(item.row.where, {
-            "id": item.document + item.part, "prompt": prompt, "answer": values["output"],
-            "kind": "completion" if item.part.startswith("sc") else "generation",
-            "path": [f"task:{values['task']}", f"document:{item.document}"], "subject": item.document,
-            "identifiers": [name] if name and name in prompt else [],
-            "split": "holdout" if held else item.split,
-            "task": values["task"], "item": item.part, "fold": item.fold}, item.row.folder)
+        yield SourceRow(
+            item.row.where,
+            {
+                "id": item.document + item.part,
+                "prompt": prompt,
+                "answer": values["output"],
+                "kind": "completion" if item.part.startswith("sc") else "generation",
+                "path": [f"task:{values['task']}", f"document:{item.document}"],
+                "subject": item.document,
+                "identifiers": [name] if name and name in prompt else [],
+                "split": "holdout" if held else item.split,
+                "task": values["task"],
+                "item": item.part,
+                "fold": item.fold,
+            },
+            item.row.folder,
+        )
 
 
-def _item(row: Row, split: str, fold: str) -> Item:
+def _item(row: SourceRow, split: str, fold: str) -> LumeItem:
     values = row.values
     for column in COLUMNS:
         if not isinstance(values.get(column), str):
-            raise InputError(row.where, f'no text in column "{column}"',
-                             f"LUME rows hold {', '.join(COLUMNS)}")
+            raise InputError(row.where, f'no text in column "{column}"', f"LUME rows hold {', '.join(COLUMNS)}")
     match = ITEM.fullmatch(values["id"].replace('"', ""))
     if not match:
-        raise InputError(row.where, f'id "{values["id"]}" is not document + sc or qa + number',
-                         "restore the LUME id")
+        raise InputError(row.where, f'id "{values["id"]}" is not document + sc or qa + number', "restore the LUME id")
     side = values.get("split") or split
     if side not in SIDES or (split and side != split):
-        raise InputError(row.where, f'does not say clearly whether to forget or to retain (split "{side}")',
-                         "name the file forget… or retain…, or add a split column")
-    return Item(row, side, fold, match["document"], match["kind"] + match["number"])
+        raise InputError(
+            row.where,
+            f'does not say clearly whether to forget or to retain (split "{side}")',
+            "name the file forget… or retain…, or add a split column",
+        )
+    return LumeItem(row, side, fold, match["document"], match["kind"] + match["number"])
 
 
 def _person(question: str) -> str:
@@ -93,11 +105,14 @@ def _files(source: Path) -> list[tuple[Path, str, str]]:
         return [(source, _starts(source.name, SIDES), _holds(source.name))]
     plain = [(source / fold / f"{side}.jsonl", side, fold) for fold in ("", *FOLDS) for side in SIDES]
     found = [entry for entry in plain if entry[0].is_file()]
-    found += [(file, side, fold) for side in SIDES for fold in FOLDS
-              for file in sorted(source.glob(f"{side}_{fold}-*.parquet"))]
+    found += [
+        (file, side, fold)
+        for side in SIDES
+        for fold in FOLDS
+        for file in sorted(source.glob(f"{side}_{fold}-*.parquet"))
+    ]
     if not found:
-        raise InputError(str(source), "holds no LUME files",
-                         "give the folder with forget.jsonl and retain.jsonl")
+        raise InputError(str(source), "holds no LUME files", "give the folder with forget.jsonl and retain.jsonl")
     return found
 
 
@@ -118,8 +133,7 @@ def _fits(source: Path) -> bool:
         file = _files(source)[0][0]
     except InputError:
         return False
-    return (file.suffix in (".jsonl", ".parquet")
-            and looks_like(_reader(file), file, set(COLUMNS)))
+    return file.suffix in (".jsonl", ".parquet") and looks_like(_reader(file), file, set(COLUMNS))
 
 
 LOADERS.add("lume", Loader(rows, _fits, fixed=True))

@@ -20,12 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from expunge.corpus.loaders import own, parquet
-from expunge.corpus.loaders.base import LOADERS, Loader, Row
-from expunge.corpus.loaders.fields import any_list, any_object, label, shortened, type_name
-from expunge.corpus.loaders.lettered import options, parts
-from expunge.corpus.loaders.questions import LeftOut
-from expunge.corpus.loaders.source import some
+from expunge.corpus.loaders import parquet, sidecar
+from expunge.corpus.loaders.base import LOADERS, Loader, SourceRow
+from expunge.corpus.loaders.field_types import any_list, any_object, label, shortened, type_name
+from expunge.corpus.loaders.mcq import SkippedRows
+from expunge.corpus.loaders.mcq_options import options, parts
+from expunge.corpus.loaders.text_source import some
 from expunge.corpus.record import BLANK, DEFAULT_TREE_LEVELS
 from expunge.errors import InputError, InputWarning, nearest
 
@@ -34,48 +34,60 @@ SIDES = ("forget", "retain")
 SETS = tuple(f"{level}_level/{side}" for level in LEVELS for side in SIDES)
 SECTIONS = ("EXAMINATION", "INDICATION", "FINDINGS", "IMPRESSION")
 IDS = ("institution_id", "patient_id", "study_id")
-NAMED = {level: re.compile(rf"\b(?:{words})", re.IGNORECASE) for level, words in {
-    "institution": "institution|hospital|facilit(?:y|ies)", "patient": "patient|medical record",
-    "study": "imaging stud(?:y|ies)|study identifier|study id"}.items()}
+NAMED = {
+    level: re.compile(rf"\b(?:{words})", re.IGNORECASE)
+    for level, words in {
+        "institution": "institution|hospital|facilit(?:y|ies)",
+        "patient": "patient|medical record",
+        "study": "imaging stud(?:y|ies)|study identifier|study id",
+    }.items()
+}
 SECTION = re.compile(rf"\b(?:{'|'.join(SECTIONS)})\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class MedForgetItem:
     """A question of a row. `key` is equal for the same question about the same place and picture, in any set."""
 
-    row: Row
+    row: SourceRow
     key: str
     values: Mapping[str, Any]
     ours: bool
 
 
-def rows(source: Path) -> Iterator[Row]:
+def rows(source: Path) -> Iterator[SourceRow]:
     """Each question once, in our columns, with the sets it stands in. The files are read twice, nothing is kept."""
     files = _files(source)
     masks: dict[str, int] = {}
-    repeated = LeftOut()
+    repeated = SkippedRows()
     for name, file in files:
         bit, other = 1 << SETS.index(name), 1 << (SETS.index(name) ^ 1)
-        for item in _items(file, LeftOut()):
+        for item in _items(file, SkippedRows()):
             mask = masks.get(item.key, 0)
             if mask & other:
-                raise InputError(item.row.where, f"the same question is also in {SETS[SETS.index(name) ^ 1]}",
-                                 "keep it in one of the two sets of a level")
+                raise InputError(
+                    item.row.where,
+                    f"the same question is also in {SETS[SETS.index(name) ^ 1]}",
+                    "keep it in one of the two sets of a level",
+                )
             if mask & bit:
                 repeated.add(f"the same question twice in {name}", item.row)
             masks[item.key] = mask | bit
-    left_out = LeftOut()
+    left_out = SkippedRows()
     several = sum(mask.bit_count() > 1 for mask in masks.values())
     for _, file in files:
         for item in _items(file, left_out):
-            if (mask := masks.pop(item.key, 0)):
-                yield Row(item.row.where, {**item.values, **({} if item.ours else _sets(mask))}, item.row.folder)
+            if mask := masks.pop(item.key, 0):
+                yield SourceRow(item.row.where, {**item.values, **({} if item.ours else _sets(mask))}, item.row.folder)
     for line in (*left_out.lines(), *repeated.lines()):
         warnings.warn(f"{source}: {line}", InputWarning, stacklevel=2)
     if several:
-        warnings.warn(f"{source}: {several:,} in several sets, which level and set cannot name; write, for example, "
-                      f"sets={SETS[2]}", InputWarning, stacklevel=2)
+        warnings.warn(
+            f"{source}: {several:,} in several sets, which level and set cannot name; write, for example, "
+            f"sets={SETS[2]}",
+            InputWarning,
+            stacklevel=2,
+        )
 
 
 def _sets(mask: int) -> dict[str, Any]:
@@ -89,55 +101,80 @@ def _files(source: Path) -> list[tuple[str, Path]]:
     names = sorted({file.stem.removeprefix("forget_set_") for file in source.glob("*_level/forget_set_*.parquet")})
     there = [level for level in LEVELS if (source / f"{level}_level").is_dir()]
     if not there or not names:
-        raise InputError(str(source), "holds no sets of MedForget",
-                         "give the folder with patient_level/forget_set_all.parquet and the like")
+        raise InputError(
+            str(source),
+            "holds no sets of MedForget",
+            "give the folder with patient_level/forget_set_all.parquet and the like",
+        )
     if len(names) > 1 and "all" not in names:
         raise InputError(str(source), f"holds several selections ({', '.join(names)})", "keep one, or call one all")
     chosen = "all" if "all" in names else names[0]
-    found = [(f"{level}_level/{side}", source / f"{level}_level" / f"{side}_set_{chosen}.parquet")
-             for level in there for side in SIDES]
+    found = [
+        (f"{level}_level/{side}", source / f"{level}_level" / f"{side}_set_{chosen}.parquet")
+        for level in there
+        for side in SIDES
+    ]
     for name, file in found:
         if not file.is_file():
-            raise InputError(str(file), f"there is no such file, so {name} is missing",
-                             "each level needs its forget and its retain set; remove a level that has neither")
+            raise InputError(
+                str(file),
+                f"there is no such file, so {name} is missing",
+                "each level needs its forget and its retain set; remove a level that has neither",
+            )
     return found
 
 
-def _items(file: Path, left_out: LeftOut) -> Iterator[Item]:
+def _items(file: Path, left_out: SkippedRows) -> Iterator[MedForgetItem]:
     """The questions of a file that are not empty."""
     for row in some(parquet.read, file):
         about = any_object(row.values.get("hierarchy_metadata"), "hierarchy_metadata", row.where)
         asked = any_list(row.values.get("metadata", []), "metadata", row.where)
         image = None if about.get("has_image") is False else row.values.get("image")
-        for question, ours in zip(asked, own.read(row, len(asked)), strict=True):
+        for question, ours in zip(asked, sidecar.read(row, len(asked)), strict=True):
             prompt, answer = _texts(row, question)
             if ours is not None:
                 told = {"prompt": prompt, "answer": answer, "image": image}
-                yield Item(row, f"id:{ours.get('id')}", {**ours, **told}, True)
+                yield MedForgetItem(row, f"id:{ours.get('id')}", {**ours, **told}, True)
             elif not prompt.strip() or not answer.strip():
                 left_out.add("an empty question or answer", row)
             else:
                 yield _published(row, about, image, prompt, answer)
 
 
-def _published(row: Row, about: Mapping[str, Any], image: Any, prompt: str, answer: str) -> Item:
+def _published(row: SourceRow, about: Mapping[str, Any], image: Any, prompt: str, answer: str) -> MedForgetItem:
     path = _path(row, about, prompt)
     pixels = image.get("bytes") if isinstance(image, Mapping) else image
     if isinstance(pixels, bytes):
         pixels = hashlib.sha256(pixels).hexdigest()
-        image = {"bytes": None, "path": row.values.get("image_path"), **(
-            {k: v for k, v in image.items() if v is not None} if isinstance(image, Mapping) else {"bytes": image})}
+        image = {
+            "bytes": None,
+            "path": row.values.get("image_path"),
+            **({k: v for k, v in image.items() if v is not None} if isinstance(image, Mapping) else {"bytes": image}),
+        }
     key = hashlib.sha256("\0".join((prompt, answer, str(pixels), *path)).encode()).hexdigest()[:16]
     choices = options(prompt, answer)
     task = "cloze" if BLANK in prompt.lower() else "classification" if parts(prompt) else "generation"
     kind = task if choices or task == "cloze" else "generation"
-    return Item(row, key, {
-        "id": key, "prompt": prompt, "answer": answer, "kind": kind, "image": image, "path": path, "task": task,
-        "options": choices if kind == "classification" else None,
-        "fixed_options": kind == "classification" or None, "image_id": row.values.get("ID")}, False)
+    return MedForgetItem(
+        row,
+        key,
+        {
+            "id": key,
+            "prompt": prompt,
+            "answer": answer,
+            "kind": kind,
+            "image": image,
+            "path": path,
+            "task": task,
+            "options": choices if kind == "classification" else None,
+            "fixed_options": kind == "classification" or None,
+            "image_id": row.values.get("ID"),
+        },
+        False,
+    )
 
 
-def _path(row: Row, about: Mapping[str, Any], prompt: str) -> list[str]:
+def _path(row: SourceRow, about: Mapping[str, Any], prompt: str) -> list[str]:
     """The place of a question, down to its level."""
     level = _level(row, about, prompt)
     named = row.values.get("image_path") or ""
@@ -148,8 +185,11 @@ def _path(row: Row, about: Mapping[str, Any], prompt: str) -> list[str]:
             break
         node = label(about, id_, row.where) if about.get(id_) is not None else folders[k] if len(folders) > 2 else ""
         if not node:
-            raise InputError(row.where, f"no {id_}: neither in hierarchy_metadata nor in image_path",
-                             "write image_path as institution/patient/study/…")
+            raise InputError(
+                row.where,
+                f"no {id_}: neither in hierarchy_metadata nor in image_path",
+                "write image_path as institution/patient/study/…",
+            )
         path.append(f"{name}:{node}")
     if level == LEVELS[-1]:
         given = label(about, "section_name", row.where) if about.get("section_name") is not None else ""
@@ -159,7 +199,7 @@ def _path(row: Row, about: Mapping[str, Any], prompt: str) -> list[str]:
     return path
 
 
-def _level(row: Row, about: Mapping[str, Any], prompt: str) -> str:
+def _level(row: SourceRow, about: Mapping[str, Any], prompt: str) -> str:
     given = about.get("hierarchy_level")
     if given not in (None, ""):
         level = str(given).strip().lower().removesuffix("_level").removesuffix(" level")
@@ -169,10 +209,11 @@ def _level(row: Row, about: Mapping[str, Any], prompt: str) -> str:
     return next((level for level, words in NAMED.items() if words.search(prompt)), LEVELS[-1])
 
 
-def _texts(row: Row, question: Any) -> tuple[str, str]:
+def _texts(row: SourceRow, question: Any) -> tuple[str, str]:
     if not isinstance(question, Mapping):
-        raise InputError(row.where, f"a question in metadata is {type_name(question)}",
-                         'write {"Question": …, "Answer": …}')
+        raise InputError(
+            row.where, f"a question in metadata is {type_name(question)}", 'write {"Question": …, "Answer": …}'
+        )
     prompt, answer = (question.get(name) for name in ("Question", "Answer"))
     if isinstance(answer, list) and all(isinstance(part, str) for part in answer):
         answer = " ".join(answer)

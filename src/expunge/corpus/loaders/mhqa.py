@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from expunge.corpus.loaders.base import LOADERS, Loader, Row
-from expunge.corpus.loaders.fields import label
-from expunge.corpus.loaders.questions import LeftOut, Question, as_rows, looks_so, number, reader, survey, texts
+from expunge.corpus.loaders.base import LOADERS, Loader, SourceRow
+from expunge.corpus.loaders.field_types import label
+from expunge.corpus.loaders.mcq import MCQuestion, SkippedRows, as_rows, looks_so, number, reader, survey, texts
 from expunge.errors import InputError, unknown
 
 SALT = "expunge-mhqa-v1"
@@ -30,17 +30,18 @@ NO = ("false", "0", "0.0", "no")
 STRAY = " .,;:>"
 
 
-def rows(source: Path, knowledge: bool = False) -> Iterator[Row]:
+def rows(source: Path, knowledge: bool = False) -> Iterator[SourceRow]:
     """The questions of a file in our columns."""
     filled, _ = survey(source, ("id", "topic", *TEXTS))
     answered = next((name for name in NUMBERS if name in filled), None)
     if answered is None:
-        raise InputError(str(source), "no row has the number of its answer",
-                         f"needed: column {' or '.join(NUMBERS)}, counted from 1")
+        raise InputError(
+            str(source), "no row has the number of its answer", f"needed: column {' or '.join(NUMBERS)}, counted from 1"
+        )
     yield from as_rows(source, partial(_questions, source, answered), SALT, knowledge)
 
 
-def _questions(source: Path, answered: str, left_out: LeftOut) -> Iterator[Question]:
+def _questions(source: Path, answered: str, left_out: SkippedRows) -> Iterator[MCQuestion]:
     seen: Counter[str] = Counter()
     for row in reader(source)(source):
         values = row.values
@@ -62,8 +63,17 @@ def _questions(source: Path, answered: str, left_out: LeftOut) -> Iterator[Quest
                 raise InputError(row.where, 'no "id"', "restore the PubMed id; roles are drawn from it")
             seen[subject] += 1
             name = subject if seen[subject] == 1 else f"{subject}-{seen[subject]}"
-            yield Question(row, name, subject, said, answer - 1, topic, LEVEL[topic], topic in FORGET,
-                           {"neighbour": topic not in FORGET or None, "type": values.get("type")})
+            yield MCQuestion(
+                row,
+                name,
+                subject,
+                said,
+                answer - 1,
+                topic,
+                LEVEL[topic],
+                topic in FORGET,
+                {"neighbour": topic not in FORGET or None, "type": values.get("type")},
+            )
 
 
 def _plain(answer: object) -> str:

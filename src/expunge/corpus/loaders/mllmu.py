@@ -26,11 +26,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from expunge.corpus.loaders import own, parquet
-from expunge.corpus.loaders.base import LOADERS, Loader, Row
-from expunge.corpus.loaders.fields import any_list, any_object, label, shortened
-from expunge.corpus.loaders.questions import LeftOut, looks_so, reader
-from expunge.corpus.loaders.source import some
+from expunge.corpus.loaders import parquet, sidecar
+from expunge.corpus.loaders.base import LOADERS, Loader, SourceRow
+from expunge.corpus.loaders.field_types import any_list, any_object, label, shortened
+from expunge.corpus.loaders.mcq import SkippedRows, looks_so, reader
+from expunge.corpus.loaders.text_source import some
 from expunge.corpus.record import BLANK
 from expunge.errors import InputError, InputWarning
 
@@ -44,7 +44,7 @@ PAIR = re.compile(r"forget_(\d{1,2})")
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class MllmuQuestion:
     """One question of a row. `part` names its place among the questions of a person."""
 
     part: str
@@ -55,13 +55,13 @@ class Question:
     options: list[str] | None = None
 
 
-Again = Mapping[tuple[str, str], Question]
+Again = Mapping[tuple[str, str], MllmuQuestion]
 
 
-def rows(source: Path, share: str = "") -> Iterator[Row]:
+def rows(source: Path, share: str = "") -> Iterator[SourceRow]:
     """The questions in our columns, person by person."""
     parts = [(source, None)] if source.is_file() else _parts(source, share)
-    left_out = LeftOut()
+    left_out = SkippedRows()
     again = {} if source.is_file() else _again(source)
     for file, split in parts:
         for row in some(reader(file), file):
@@ -70,15 +70,15 @@ def rows(source: Path, share: str = "") -> Iterator[Row]:
         warnings.warn(f"{source}: {line}", InputWarning, stacklevel=2)
 
 
-def _questions(row: Row, split: str | None, again: Again, left_out: LeftOut) -> Iterator[Row]:
+def _questions(row: SourceRow, split: str | None, again: Again, left_out: SkippedRows) -> Iterator[SourceRow]:
     person = _person(row)
     found = list(_asked(row))
     name = _name(row.values.get("biography"))
-    for q, ours in zip(found, own.read(row, len(found)), strict=True):
+    for q, ours in zip(found, sidecar.read(row, len(found)), strict=True):
         image = _picture(row) if q.shown else None
         if ours is not None:
             told = {"prompt": q.prompt, "answer": q.answer, "image": image}
-            yield Row(row.where, {**ours, **told, "options": q.options or ours.get("options")}, row.folder)
+            yield SourceRow(row.where, {**ours, **told, "options": q.options or ours.get("options")}, row.folder)
             continue
         if not _filled(q.prompt) or not _filled(q.answer):
             left_out.add("an empty question or answer", row)
@@ -88,28 +88,43 @@ def _questions(row: Row, split: str | None, again: Again, left_out: LeftOut) -> 
         if other is not None and not same:
             left_out.add("a question of Test_Set with another answer", row)
         told = _told(q, name)
-        yield Row(row.where, {
-            "id": f"{person}-{q.part}", "kind": q.kind, "path": [f"person:{person.replace('/', '-')}"],
-            "subject": person, "split": split, "image": image, **told,
-            "variants": [_variant(other)] if other is not None and same else []}, row.folder)
+        yield SourceRow(
+            row.where,
+            {
+                "id": f"{person}-{q.part}",
+                "kind": q.kind,
+                "path": [f"person:{person.replace('/', '-')}"],
+                "subject": person,
+                "split": split,
+                "image": image,
+                **told,
+                "variants": [_variant(other)] if other is not None and same else [],
+            },
+            row.folder,
+        )
 
 
-def _told(q: Question, name: Any) -> dict[str, Any]:
+def _told(q: MllmuQuestion, name: Any) -> dict[str, Any]:
     prompt = q.prompt if q.kind != "cloze" else re.sub("__+", BLANK, q.prompt)
     known = isinstance(name, str) and name and name in prompt
-    return {"prompt": prompt, "answer": q.answer, "options": q.options, "identifiers": [name] if known else [],
-            "task": "biography" if q.part == "bio" else q.kind}
+    return {
+        "prompt": prompt,
+        "answer": q.answer,
+        "options": q.options,
+        "identifiers": [name] if known else [],
+        "task": "biography" if q.part == "bio" else q.kind,
+    }
 
 
-def _variant(q: Question) -> dict[str, Any]:
+def _variant(q: MllmuQuestion) -> dict[str, Any]:
     told = _told(q, None)
     return {"prompt": told["prompt"], "answer": q.answer, "options": q.options}
 
 
-def _asked(row: Row) -> Iterator[Question]:
+def _asked(row: SourceRow) -> Iterator[MllmuQuestion]:
     """All questions of a row, in the order in which the extra column `record` describes them."""
     if row.values.get("question") is not None:
-        yield Question("bio", "generation", True, row.values["question"], row.values.get("answer"))
+        yield MllmuQuestion("bio", "generation", True, row.values["question"], row.values.get("answer"))
     choice = any_object(row.values.get(CLASSIFICATION), CLASSIFICATION, row.where)
     for kind in SHORT:
         for k, item in enumerate(any_list(choice.get(f"{kind}_Questions") or [], CLASSIFICATION, row.where)):
@@ -117,25 +132,42 @@ def _asked(row: Row) -> Iterator[Question]:
             options = {k: v for k, v in any_object(given.get("Options"), "Options", row.where).items() if v is not None}
             letter = given.get("Correct_Answer")
             if letter not in options:
-                raise InputError(row.where, f'Correct_Answer "{shortened(str(letter))}" is no option',
-                                 f"options are {', '.join(options) or 'missing'}")
-            yield Question(f"class-{SHORT[kind]}-{k}", "classification", kind == WITH,
-                           given.get("Question"), options[letter], list(options.values()))
+                raise InputError(
+                    row.where,
+                    f'Correct_Answer "{shortened(str(letter))}" is no option',
+                    f"options are {', '.join(options) or 'missing'}",
+                )
+            yield MllmuQuestion(
+                f"class-{SHORT[kind]}-{k}",
+                "classification",
+                kind == WITH,
+                given.get("Question"),
+                options[letter],
+                list(options.values()),
+            )
     for column, (short, kind) in FREE.items():
         for k, item in enumerate(any_list(row.values.get(column) or [], column, row.where)):
             given = any_object(item, column, row.where)
             if given.get("Type") not in (WITH, WITHOUT):
-                raise InputError(row.where, f'unknown Type "{shortened(str(given.get("Type")))}" in {column}',
-                                 f"known: {WITH}, {WITHOUT}")
-            yield Question(f"{short}-{k}", kind, given["Type"] == WITH, given.get("Question"),
-                           given.get("Ground_Truth"))
+                raise InputError(
+                    row.where,
+                    f'unknown Type "{shortened(str(given.get("Type")))}" in {column}',
+                    f"known: {WITH}, {WITHOUT}",
+                )
+            yield MllmuQuestion(
+                f"{short}-{k}", kind, given["Type"] == WITH, given.get("Question"), given.get("Ground_Truth")
+            )
 
 
 def _again(source: Path) -> Again:
     """(person, part) → the same question in other words, from `Test_Set`."""
-    return {(_person(row), q.part): q for file in sorted((source / "Test_Set").glob("*.parquet"))
-            for row in parquet.read(file) for q in _asked(row)
-            if q.part != "bio" and _filled(q.prompt) and _filled(q.answer)}
+    return {
+        (_person(row), q.part): q
+        for file in sorted((source / "Test_Set").glob("*.parquet"))
+        for row in parquet.read(file)
+        for q in _asked(row)
+        if q.part != "bio" and _filled(q.prompt) and _filled(q.answer)
+    }
 
 
 def _parts(source: Path, share: str) -> list[tuple[Path, str | None]]:
@@ -156,19 +188,22 @@ def _parts(source: Path, share: str) -> list[tuple[Path, str | None]]:
             raise InputError(str(source / name), "holds no Parquet files", f'restore "{name}", or choose another share')
         found += [(file, split) for file in files]
     if not found:
-        raise InputError(str(source), "holds no parts of MLLMU-Bench",
-                         "give the folder with forget_10 and retain_90, or with Full_Set")
+        raise InputError(
+            str(source),
+            "holds no parts of MLLMU-Bench",
+            "give the folder with forget_10 and retain_90, or with Full_Set",
+        )
     return found
 
 
-def _person(row: Row) -> str:
+def _person(row: SourceRow) -> str:
     person = label({"ID": row.values.get("ID") or ""}, "ID", row.where)
     if not person:
         raise InputError(row.where, 'no "ID"', "restore it; it names the person")
     return person
 
 
-def _picture(row: Row) -> Any:
+def _picture(row: SourceRow) -> Any:
     """The picture under the name that the table gives it; the first one of several."""
     image = row.values.get("image") or next(iter(row.values.get("images") or []), None)
     if isinstance(image, Mapping) and not image.get("path"):
@@ -191,7 +226,8 @@ def _fits(source: Path) -> bool:
     if source.is_file():
         return looks_so(source, {"ID", CLASSIFICATION, GENERATION})
     return any((source / name).is_dir() for name in WHOLE) or any(
-        PAIR.fullmatch(f.name) and any(f.glob("*.parquet")) for f in source.glob("forget_*"))
+        PAIR.fullmatch(f.name) and any(f.glob("*.parquet")) for f in source.glob("forget_*")
+    )
 
 
 LOADERS.add("mllmu", Loader(rows, _fits, fixed=True))

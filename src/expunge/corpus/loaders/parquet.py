@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from expunge.corpus.loaders.base import LOADERS, Loader, Row
-from expunge.corpus.loaders.source import by_set, require_file, set_files
+from expunge.corpus.loaders.base import LOADERS, Loader, SourceRow
+from expunge.corpus.loaders.text_source import by_set, require_file, set_files
 from expunge.errors import InputError
 
 SUFFIXES = (".parquet",)
@@ -17,7 +17,7 @@ BATCH = 1024  # rows at most
 BATCH_BYTES = 32 * 2**20  # of a batch, about; rows that hold pictures are large
 
 
-def read(file: Path) -> Iterator[Row]:
+def read(file: Path) -> Iterator[SourceRow]:
     """The rows of one file; `where` is `file:row`, counted from 1."""
     import pyarrow
     import pyarrow.parquet
@@ -29,11 +29,10 @@ def read(file: Path) -> Iterator[Row]:
             for batch in table.iter_batches(batch_size=_rows_at_once(table.metadata)):
                 for values in batch.to_pylist():
                     number += 1
-                    yield Row(f"{file}:{number}", {k: _plain(v) for k, v in values.items()}, file.parent)
+                    yield SourceRow(f"{file}:{number}", {k: _plain(v) for k, v in values.items()}, file.parent)
     except (pyarrow.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(str(file), f"not a readable Parquet file ({reason})",
-                         "write the file again") from error
+        raise InputError(str(file), f"not a readable Parquet file ({reason})", "write the file again") from error
 
 
 def _rows_at_once(metadata: Any) -> int:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from expunge.corpus.loaders import jsonl, parquet
-from expunge.corpus.loaders.base import LOADERS, Loader, Row
-from expunge.corpus.loaders.source import some
+from expunge.corpus.loaders.base import LOADERS, Loader, SourceRow
+from expunge.corpus.loaders.text_source import some
 from expunge.errors import InputError
 
 PER_AUTHOR = 20
@@ -27,7 +27,7 @@ UTILITY = ("real_authors", "world_facts")
 EXTRA = ("paraphrased_answer", "perturbed_answer")
 
 
-def rows(source: Path, forget: str = "10", held_out: range = range(0)) -> Iterator[Row]:
+def rows(source: Path, forget: str = "10", held_out: range = range(0)) -> Iterator[SourceRow]:
     """The rows of `full` (or of retainYY and forgetXX), then of the utility sets, in our columns."""
     full, first = _full(source, forget)
     extra = _perturbed(source, full, {"retain_perturbed": 0, f"forget{forget}_perturbed": first})
@@ -35,17 +35,26 @@ def rows(source: Path, forget: str = "10", held_out: range = range(0)) -> Iterat
         author = number // PER_AUTHOR
         more = extra.get(number, {})
         question = more.get("paraphrased_question")
-        yield Row(row.where, {
-            "id": f"author-{author:03d}-row-{number:04d}", "prompt": row.values.get("question"),
-            "answer": row.values.get("answer"), "kind": "generation", "path": [f"author:{author:03d}"],
-            "subject": f"author-{author:03d}", "variants": [question] if question else [],
-            "split": "forget" if number >= first else "holdout" if author in held_out else "retain",
-            **{name: more.get(name) for name in EXTRA}}, row.folder)
+        yield SourceRow(
+            row.where,
+            {
+                "id": f"author-{author:03d}-row-{number:04d}",
+                "prompt": row.values.get("question"),
+                "answer": row.values.get("answer"),
+                "kind": "generation",
+                "path": [f"author:{author:03d}"],
+                "subject": f"author-{author:03d}",
+                "variants": [question] if question else [],
+                "split": "forget" if number >= first else "holdout" if author in held_out else "retain",
+                **{name: more.get(name) for name in EXTRA},
+            },
+            row.folder,
+        )
     for name in UTILITY:
         yield from _utility(source, name)
 
 
-def _full(source: Path, forget: str) -> tuple[list[Row], int]:
+def _full(source: Path, forget: str) -> tuple[list[SourceRow], int]:
     """All trained rows in the order of `full`, and the number of the first one to forget."""
     if not source.is_dir():
         raise InputError(str(source), "TOFU is read as a folder", "give the folder that holds full.json")
@@ -56,48 +65,61 @@ def _full(source: Path, forget: str) -> tuple[list[Row], int]:
     for a, b in zip(full[first:], last, strict=True):
         _same(a, b)
     if first % PER_AUTHOR or not first:
-        raise InputError(str(source), f"{first} rows come before {gone}, no multiple of {PER_AUTHOR}",
-                         
-                         "restore the original files; the row order names the author")
+        raise InputError(
+            str(source),
+            f"{first} rows come before {gone}, no multiple of {PER_AUTHOR}",
+            "restore the original files; the row order names the author",
+        )
     return full, first
 
 
-def _perturbed(source: Path, full: list[Row], parts: Mapping[str, int]) -> dict[int, Mapping[str, Any]]:
+def _perturbed(source: Path, full: list[SourceRow], parts: Mapping[str, int]) -> dict[int, Mapping[str, Any]]:
     """Row number → columns of the perturbed files, each from the row given on; absent ones are left out."""
     table: dict[int, Mapping[str, Any]] = {}
     for name, start in parts.items():
         for offset, row in enumerate(_read(source, name) if _file(source, name) else []):
             if start + offset >= len(full):
-                raise InputError(row.where, f"{name} has more rows than there are questions",
-                                 "restore the file")
+                raise InputError(row.where, f"{name} has more rows than there are questions", "restore the file")
             _same(full[start + offset], row)
             table[start + offset] = row.values
     return table
 
 
-def _utility(source: Path, name: str) -> Iterator[Row]:
+def _utility(source: Path, name: str) -> Iterator[SourceRow]:
     """General questions with options (those of the perturbed file, sorted, if there is no plain file)."""
     found = next((n for n in (name, f"{name}_perturbed") if _file(source, n)), None)
     for number, row in enumerate(_read(source, found) if found else []):
         values = row.values
         options = [values[f"option{k}"] for k in range(1, 5) if values.get(f"option{k}")]
         options = options or sorted([str(values.get("answer")), *(values.get("perturbed_answer") or [])])
-        yield Row(row.where, {
-            "id": f"{name}-{number:03d}", "prompt": values.get("question"), "answer": values.get("answer"),
-            "options": options, "split": "utility", "set": name}, row.folder)
+        yield SourceRow(
+            row.where,
+            {
+                "id": f"{name}-{number:03d}",
+                "prompt": values.get("question"),
+                "answer": values.get("answer"),
+                "options": options,
+                "split": "utility",
+                "set": name,
+            },
+            row.folder,
+        )
 
 
-def _same(a: Row, b: Row) -> None:
+def _same(a: SourceRow, b: SourceRow) -> None:
     if any(a.values.get(name) != b.values.get(name) for name in ("question", "answer")):
-        raise InputError(b.where, f"is not the same question and answer as {a.where}",
-                         "the files must be aligned row by row; restore the originals")
+        raise InputError(
+            b.where,
+            f"is not the same question and answer as {a.where}",
+            "the files must be aligned row by row; restore the originals",
+        )
 
 
 def _file(source: Path, name: str) -> Path | None:
     return next((source / (name + s) for s in SUFFIXES if (source / (name + s)).is_file()), None)
 
 
-def _read(source: Path, name: str) -> list[Row]:
+def _read(source: Path, name: str) -> list[SourceRow]:
     file = _file(source, name)
     if file is None:
         raise InputError(str(source), f'has no file "{name}"', f"add {name}.json of TOFU")
@@ -105,8 +127,10 @@ def _read(source: Path, name: str) -> list[Row]:
 
 
 def _fits(source: Path) -> bool:
-    return source.is_dir() and any(_file(source, f"forget{x}") and (
-        _file(source, "full") or _file(source, f"retain{y}")) for x, y in FORGET.items())
+    return source.is_dir() and any(
+        _file(source, f"forget{x}") and (_file(source, "full") or _file(source, f"retain{y}"))
+        for x, y in FORGET.items()
+    )
 
 
 LOADERS.add("tofu", Loader(rows, _fits, fixed=True))

@@ -1,7 +1,7 @@
 """From rows to records: the one place where input is checked. The first bad row ends the load; nothing is
 half-read.
 
-Surprising: texts are never stripped or normalised, because a model was trained on them as they stand.
+Surprising: texts are never stripped or normalized, because a model was trained on them as they stand.
 """
 
 from __future__ import annotations
@@ -9,30 +9,30 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
-from expunge.corpus.loaders.base import Row
+from expunge._io import canonical
+from expunge.corpus.loaders.base import SourceRow
 from expunge.corpus.loaders.columns import Columns
-from expunge.corpus.loaders.fields import any_list, choice, label, shortened, sound, strings, text, type_name
-from expunge.corpus.loaders.images import Pictures
-from expunge.corpus.loaders.seen import Once, Subjects
+from expunge.corpus.loaders.duplicates import IdRegistry, SubjectRegistry
+from expunge.corpus.loaders.field_types import any_list, choice, label, shortened, sound, strings, text, type_name
+from expunge.corpus.loaders.images import ImageReader
 from expunge.corpus.record import BLANK, DEFAULT_TREE_LEVELS, KINDS, LEVELS, Kind, Record, Variant, content_id
-from expunge.corpus.records import keep
+from expunge.corpus.record_store import materialize
 from expunge.errors import InputError, nearest
-from expunge.files import canonical
 
 Fields = Mapping[str, Any]
-SPLITS: tuple[str, ...] = ("forget", "retain", "holdout", "utility", "twin")
+SPLITS: tuple[str, ...] = ("forget", "retain", "holdout", "utility", "control")
 
 
-def records(rows: Iterable[Row], columns: Columns, source: str) -> Sequence[Record]:
+def records(rows: Iterable[SourceRow], columns: Columns, source: str) -> Sequence[Record]:
     """All records of a source, with subjects filled in; `InputError` at the first bad row."""
-    subjects = Subjects()
-    found = keep(_checked_rows(rows, columns, subjects))
+    subjects = SubjectRegistry()
+    found = materialize(_checked_rows(rows, columns, subjects))
     columns.finish(source)
     return subjects.fill(found)
 
 
-def _checked_rows(rows: Iterable[Row], columns: Columns, subjects: Subjects) -> Iterator[Record]:
-    once, pictures = Once(), Pictures()
+def _checked_rows(rows: Iterable[SourceRow], columns: Columns, subjects: SubjectRegistry) -> Iterator[Record]:
+    once, pictures = IdRegistry(), ImageReader()
     for row in rows:
         fields, attributes = columns.sort(row)
         record, key = _record(row, fields, attributes, columns, pictures)
@@ -41,8 +41,9 @@ def _checked_rows(rows: Iterable[Row], columns: Columns, subjects: Subjects) -> 
         yield record
 
 
-def _record(row: Row, fields: Fields, attributes: dict[str, Any], columns: Columns,
-            pictures: Pictures) -> tuple[Record, str]:
+def _record(
+    row: SourceRow, fields: Fields, attributes: dict[str, Any], columns: Columns, pictures: ImageReader
+) -> tuple[Record, str]:
     """The record of a row (subject may still be empty) and the digest of (prompt, answer, image)."""
     where = row.where
     options = strings(fields, "options", where)
@@ -51,8 +52,7 @@ def _record(row: Row, fields: Fields, attributes: dict[str, Any], columns: Colum
     kind = choice(fields, "kind", KINDS, where)
     if "text" in fields:
         if "prompt" in fields or "answer" in fields:
-            raise InputError(where, '"text" stands beside "prompt" or "answer"',
-                             "give either text, or both others")
+            raise InputError(where, '"text" stands beside "prompt" or "answer"', "give either text, or both others")
         prompt, answer, kind = "", text(fields, "text", where), kind or "completion"
     else:
         answer = _answer(fields, options, columns, where)
@@ -64,20 +64,28 @@ def _record(row: Row, fields: Fields, attributes: dict[str, Any], columns: Colum
     if not prompt.strip() and kind != "completion":
         raise InputError(where, "the prompt is empty", 'fill it in, or give a plain document as "text"')
     if options and answer not in options:
-        raise InputError(where, f'the answer "{shortened(answer)}" is not among the options',
-                         nearest(answer, options))
+        raise InputError(where, f'the answer "{shortened(answer)}" is not among the options', nearest(answer, options))
     kind = kind or ("classification" if options else "cloze" if BLANK in prompt else "generation")
     if kind == "classification" and not options:
         raise InputError(where, "a classification without options", 'add "options", or change the kind')
     image = pictures.of(row, fields.get("image"))
     key = content_id(prompt, answer, image.digest if image else None)
     return Record(
-        id=label(fields, "id", where) or key, prompt=prompt, answer=answer, kind=cast(Kind, kind),
-        options=options, path=_path(fields, where), subject=label(fields, "subject", where),
-        identifiers=strings(fields, "identifiers", where), facts=strings(fields, "facts", where),
-        variants=_variants(fields, answer, options, where), concept=choice(fields, "concept", LEVELS, where),
-        split=choice(fields, "split", SPLITS, where), image=image,
-        attributes=_checked(attributes, where)), key
+        id=label(fields, "id", where) or key,
+        prompt=prompt,
+        answer=answer,
+        kind=cast(Kind, kind),
+        options=options,
+        path=_path(fields, where),
+        subject=label(fields, "subject", where),
+        identifiers=strings(fields, "identifiers", where),
+        facts=strings(fields, "facts", where),
+        variants=_variants(fields, answer, options, where),
+        concept=choice(fields, "concept", LEVELS, where),
+        split=choice(fields, "split", SPLITS, where),
+        image=image,
+        attributes=_checked(attributes, where),
+    ), key
 
 
 def _answer(fields: Fields, options: tuple[str, ...], columns: Columns, where: str) -> str:
@@ -107,8 +115,11 @@ def _path(fields: Fields, where: str) -> tuple[str, ...]:
         if not colon and depth < len(DEFAULT_TREE_LEVELS):
             level, name = DEFAULT_TREE_LEVELS[depth], level
         if not level or not name or "/" in part:
-            raise InputError(where, f'"{part}" is not a place in the tree',
-                             "write level:name, joined by /, for example institution:H1/patient:P-0012")
+            raise InputError(
+                where,
+                f'"{part}" is not a place in the tree',
+                "write level:name, joined by /, for example institution:H1/patient:P-0012",
+            )
         nodes.append(f"{level}:{sound(name, 'path', where)}")
     return tuple(nodes)
 
@@ -121,20 +132,24 @@ def _variants(fields: Fields, answer: str, options: tuple[str, ...], where: str)
         if isinstance(item, list) and len(item) == 2:
             given = {"prompt": item[0], "answer": item[1]}
         if not isinstance(given, dict) or not {"prompt"} <= given.keys() <= {"prompt", "answer", "options"}:
-            raise InputError(where, "a variant is neither a text nor a pair nor an object with a prompt",
-                             
-                             'write "Who …?", ["Who …?", "Ada"] or {"prompt": "Who …?", "answer": "Ada"}')
+            raise InputError(
+                where,
+                "a variant is neither a text nor a pair nor an object with a prompt",
+                'write "Who …?", ["Who …?", "Ada"] or {"prompt": "Who …?", "answer": "Ada"}',
+            )
         own = {name: value for name, value in given.items() if value is not None}
-        variant = Variant(text(own, "prompt", where), text({"answer": answer} | own, "answer", where),
-                          strings(own, "options", where))
+        variant = Variant(
+            text(own, "prompt", where), text({"answer": answer} | own, "answer", where), strings(own, "options", where)
+        )
         if not variant.prompt.strip() or not variant.answer.strip():
-            raise InputError(where, "a variant has an empty prompt or answer",
-                             "fill it in, or remove the variant")
+            raise InputError(where, "a variant has an empty prompt or answer", "fill it in, or remove the variant")
         choices = variant.options or options
         if choices and variant.answer not in choices:
-            raise InputError(where, f'answer "{shortened(variant.answer)}" of a variant is no option',
-                             
-                             nearest(variant.answer, choices))
+            raise InputError(
+                where,
+                f'answer "{shortened(variant.answer)}" of a variant is no option',
+                nearest(variant.answer, choices),
+            )
         found.append(variant)
     return tuple(found)
 
@@ -145,7 +160,9 @@ def _checked(attributes: dict[str, Any], where: str) -> dict[str, Any]:
         try:
             canonical({name: value})
         except (TypeError, ValueError) as error:
-            raise InputError(where, f'"{shortened(name)}" holds {type_name(value)}, not fit for JSON',
-                             
-                             "write it as text, or drop the column") from error
+            raise InputError(
+                where,
+                f'"{shortened(name)}" holds {type_name(value)}, not fit for JSON',
+                "write it as text, or drop the column",
+            ) from error
     return attributes

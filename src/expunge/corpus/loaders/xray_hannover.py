@@ -17,21 +17,28 @@ from pathlib import Path
 from typing import Any
 
 from expunge.corpus.loaders import csv
-from expunge.corpus.loaders.base import LOADERS, Loader, Row
-from expunge.corpus.loaders.fields import shortened
-from expunge.corpus.loaders.source import lines, some
+from expunge.corpus.loaders.base import LOADERS, Loader, SourceRow
+from expunge.corpus.loaders.field_types import shortened
+from expunge.corpus.loaders.text_source import lines, some
 from expunge.errors import InputError, nearest
 
 LICENCE = "CC BY 3.0"
-ATTRIBUTION = ("Winther et al., COVID-19 Image Repository, Hannover Medical School, DOI 10.6084/m9.figshare.12275009, "
-               "CC BY 3.0; pictures may have been resized and compressed")
+ATTRIBUTION = (
+    "Winther et al., COVID-19 Image Repository, Hannover Medical School, DOI 10.6084/m9.figshare.12275009, "
+    "CC BY 3.0; pictures may have been resized and compressed"
+)
 COLUMNS = ("patient_id", "image_id", "sex", "admission_offset", "modality", "projection")
 LEVELS = ("patient", "study", "image")
-PLACE = {"patient": "patient {patient}", "study": "study {study} of patient {patient}",
-         "image": "image {image} in study {study} of patient {patient}"}
-WORDINGS = ("What is the {thing} of {place}?",
-            "Concerning {place}: which {thing} does the record give?",
-            "Give the {thing} that is on record for {place}.")
+PLACE = {
+    "patient": "patient {patient}",
+    "study": "study {study} of patient {patient}",
+    "image": "image {image} in study {study} of patient {patient}",
+}
+WORDINGS = (
+    "What is the {thing} of {place}?",
+    "Concerning {place}: which {thing} does the record give?",
+    "Give the {thing} that is on record for {place}.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,7 @@ ASKED = (
 )
 
 
-def rows(source: Path) -> Iterator[Row]:
+def rows(source: Path) -> Iterator[SourceRow]:
     """The questions in our columns: each about a patient, a study or a picture once, at its first row."""
     table = list(some(csv.read, source / "metadata.csv" if source.is_dir() else source))
     studies = _studies(table)
@@ -80,22 +87,31 @@ def rows(source: Path) -> Iterator[Row]:
             if value == "" or str(value).lower() == "nan" or key in told:
                 continue
             told.add(key)
-            yield Row(row.where, _question(row, ask, names, _answer(row, ask, value)), row.folder)
+            yield SourceRow(row.where, _question(row, ask, names, _answer(row, ask, value)), row.folder)
 
 
-def _question(row: Row, ask: Ask, names: Mapping[str, str], answer: str) -> dict[str, Any]:
+def _question(row: SourceRow, ask: Ask, names: Mapping[str, str], answer: str) -> dict[str, Any]:
     place = PLACE[ask.level].format(**names)
     first, *others = (wording.format(thing=ask.thing, place=place) for wording in WORDINGS)
-    path = LEVELS[:LEVELS.index(ask.level) + 1]
+    path = LEVELS[: LEVELS.index(ask.level) + 1]
     return {
-        "id": f"{names[ask.level]}-{ask.column}", "prompt": first, "answer": answer, "variants": others,
-        "options": list(ask.values.values()) or None, "path": [f"{level}:{names[level]}" for level in path],
-        "subject": f"patient:{names['patient']}", "identifiers": [names[level] for level in path],
-        "image": _file(row, names["image"]), "relation": ask.column.removesuffix("_val"),
-        "synthetic": ["study"] if "study" in path else [], "licence": LICENCE, "attribution": ATTRIBUTION}
+        "id": f"{names[ask.level]}-{ask.column}",
+        "prompt": first,
+        "answer": answer,
+        "variants": others,
+        "options": list(ask.values.values()) or None,
+        "path": [f"{level}:{names[level]}" for level in path],
+        "subject": f"patient:{names['patient']}",
+        "identifiers": [names[level] for level in path],
+        "image": _file(row, names["image"]),
+        "relation": ask.column.removesuffix("_val"),
+        "synthetic": ["study"] if "study" in path else [],
+        "licence": LICENCE,
+        "attribution": ATTRIBUTION,
+    }
 
 
-def _studies(table: list[Row]) -> dict[tuple[str, float], str]:
+def _studies(table: list[SourceRow]) -> dict[tuple[str, float], str]:
     """(patient, day) → S-001, … in the order of patients in the table, then of time."""
     days: dict[str, set[float]] = {}
     for row in table:
@@ -104,7 +120,7 @@ def _studies(table: list[Row]) -> dict[tuple[str, float], str]:
     return {place: f"S-{number:03d}" for number, place in enumerate(ordered, 1)}
 
 
-def _day(row: Row) -> float:
+def _day(row: SourceRow) -> float:
     """Days from the examination to admission: the smaller, the later the examination."""
     found = _number(row, "admission_offset", row.values.get("admission_offset", ""))
     if not math.isfinite(found):
@@ -112,7 +128,7 @@ def _day(row: Row) -> float:
     return found
 
 
-def _answer(row: Row, ask: Ask, value: str) -> str:
+def _answer(row: SourceRow, ask: Ask, value: str) -> str:
     if ask.values:
         if value not in ask.values:
             raise InputError(row.where, f'unknown {ask.column} "{shortened(value)}"', nearest(value, ask.values))
@@ -123,21 +139,21 @@ def _answer(row: Row, ask: Ask, value: str) -> str:
     return f"{found:.10g}"
 
 
-def _number(row: Row, column: str, value: str) -> float:
+def _number(row: SourceRow, column: str, value: str) -> float:
     try:
         return float(value)
     except ValueError as error:
         raise InputError(row.where, f'{column} "{shortened(value)}" is not a number', "restore the row") from error
 
 
-def _name(row: Row, column: str) -> str:
+def _name(row: SourceRow, column: str) -> str:
     name = str(row.values.get(column, "")).strip()
     if not name:
         raise InputError(row.where, f'no "{column}"', "restore the row")
     return name
 
 
-def _file(row: Row, image: str) -> str:
+def _file(row: SourceRow, image: str) -> str:
     """JPEG as in our copy, PNG as published."""
     png = f"images/{image}.png"
     return png if (row.folder / png).is_file() else f"images/{image}.jpg"

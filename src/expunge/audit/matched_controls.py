@@ -1,0 +1,208 @@
+"""The rule for fewer than ten subjects, the normal request: each person among never-trained controls.
+
+Surprising: the score that counts is the worst over all attacks, and so is that of every control, so that trying
+more attacks raises the bar for both. The same test must catch the person on the original model, else it has
+no power and proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from expunge.audit.scores import Values
+from expunge.audit.statistics import rank_p_value, zero_hit_bound
+
+MIN_CONTROLS = 40
+
+
+def standardize(target: float, controls: ArrayLike) -> tuple[float, Values]:
+    """(z of the target against m controls, z of each control against the other m - 1).
+
+    The spread is at least a billionth of the mean's size, so that equal controls give large values and not
+    infinite ones. `ValueError` below three controls or for a score that is not finite.
+    """
+    t = np.asarray(controls, np.float64)
+    if t.ndim != 1 or len(t) < 3 or not np.isfinite(t).all() or not np.isfinite(target):
+        raise ValueError("a comparison needs at least three controls and finite scores")
+    others = np.broadcast_to(t, (len(t), len(t)))[~np.eye(len(t), dtype=bool)].reshape(len(t), -1)
+
+    def z(value: ArrayLike, group: Values) -> Values:
+        mean = group.mean(-1)
+        spread = np.maximum(group.std(-1, ddof=1), 1e-9 * (1 + np.abs(mean)))
+        return np.asarray((value - mean) / spread)
+
+    return float(z(target, t)), z(t, others)
+
+
+@dataclass(frozen=True)
+class ControlRank:
+    """One subject among its m controls on one model: z-scores per attack, higher = more like a member."""
+
+    z: Mapping[str, float]
+    controls: Mapping[str, Values]  # attack to [m]
+
+    @classmethod
+    def of(cls, target: Mapping[str, float], controls: Mapping[str, ArrayLike]) -> ControlRank:
+        """From raw scores per attack; every attack needs the same controls. `ValueError` otherwise."""
+        if not target or set(target) != set(controls) or len({len(np.asarray(t)) for t in controls.values()}) != 1:
+            raise ValueError("target and controls need the same attacks and the same number of controls")
+        pairs = {attack: standardize(target[attack], controls[attack]) for attack in sorted(target)}
+        return cls({a: z for a, (z, _) in pairs.items()}, {a: t for a, (_, t) in pairs.items()})
+
+    @property
+    def m(self) -> int:
+        """Number of controls."""
+        return len(self.highest_controls)
+
+    @property
+    def attack(self) -> str:
+        """The attack by which the subject looks most like a member."""
+        return max(sorted(self.z), key=lambda attack: self.z[attack])
+
+    @property
+    def highest(self) -> float:
+        """Worst z over attacks: most like a member."""
+        return max(self.z.values())
+
+    @property
+    def lowest(self) -> float:
+        """Least z over attacks: most conspicuously unknown."""
+        return min(self.z.values())
+
+    @cached_property
+    def highest_controls(self) -> Values:
+        """Worst z over attacks of each control, [m]."""
+        return np.asarray(np.max(list(self.controls.values()), axis=0))
+
+    @cached_property
+    def lowest_controls(self) -> Values:
+        """Least z over attacks of each control, [m]."""
+        return np.asarray(np.min(list(self.controls.values()), axis=0))
+
+    @property
+    def p(self) -> float:
+        """Rank p-value of `highest`, never below 1/(m + 1)."""
+        return rank_p_value(self.highest, self.highest_controls)
+
+    @property
+    def above_all(self) -> bool:
+        """The subject looks more like a member than every control."""
+        return self.highest > float(self.highest_controls.max())
+
+    def exceeds(self, percentile: float) -> bool:
+        """`highest` lies above this percentile of the controls' worst scores."""
+        return self.highest > float(np.percentile(self.highest_controls, percentile))
+
+    def outside(self, low: float, high: float) -> bool:
+        """`lowest` is below percentile `low` of the controls' least, or `highest` above `high` of theirs."""
+        return self.lowest < float(np.percentile(self.lowest_controls, low)) or self.exceeds(high)
+
+    @property
+    def p_two_sided(self) -> float:
+        """Twice the smaller of both rank p-values, at most 1."""
+        below = rank_p_value(-self.lowest, -self.lowest_controls)
+        return min(1.0, 2 * min(self.p, below))
+
+
+@dataclass(frozen=True)
+class RankTest:
+    """Outcome of a control rule: status, reason, deciding subject, its z, smallest p, verbatim bound."""
+
+    status: Literal["passed", "failed", "inconclusive"]
+    reason: str
+    subject: str
+    estimate: float
+    p: float
+    power: bool
+    hit_bound: float | None = None
+
+
+def _too_few(standings: Mapping[str, ControlRank], min_controls: int) -> str:
+    short = {name: s.m for name, s in standings.items() if s.m < min_controls}
+    return "".join(
+        f"few subjects: {name} has {m} controls, the rule needs {min_controls}" for name, m in list(short.items())[:1]
+    )
+
+
+def rank_test(
+    unlearned: Mapping[str, ControlRank],
+    original: Mapping[str, ControlRank],
+    verbatim_hits: int,
+    facts: int,
+    percentile: float = 95,
+    min_controls: int = MIN_CONTROLS,
+) -> RankTest:
+    """Judge membership of fewer than ten subjects, each against its own controls.
+
+    Passed only if nobody stands above the controls' 95th percentile, everybody stood above all controls on
+    `original`, and none of the `facts` came out verbatim (the bound of that rate is stated). `ValueError` if
+    the subjects differ.
+    """
+    if not unlearned or set(unlearned) != set(original) or facts < 1:
+        raise ValueError("both models need the same subjects, and at least one fact")
+    subject = max(sorted(unlearned), key=lambda name: unlearned[name].highest)
+    p = min(s.p for s in unlearned.values())
+    powerless = sorted(name for name, s in original.items() if not s.above_all)
+    bound = zero_hit_bound(facts) if verbatim_hits == 0 else None
+
+    def outcome(status: Literal["passed", "failed", "inconclusive"], reason: str) -> RankTest:
+        return RankTest(status, reason, subject, unlearned[subject].highest, p, not powerless, bound)
+
+    caught = sorted(name for name, s in unlearned.items() if s.exceeds(percentile))
+    if verbatim_hits:
+        return outcome("failed", f"few subjects: {verbatim_hits} of {facts} facts came out verbatim")
+    if short := _too_few({**original, **unlearned}, min_controls):
+        return outcome("inconclusive", short)
+    if caught:
+        worst = unlearned[max(caught, key=lambda name: unlearned[name].highest)]
+        return outcome(
+            "failed",
+            f"few subjects: {', '.join(caught)} above the {percentile:g}th percentile "
+            f"of the controls ({worst.attack}, {worst.highest:.2f} s.d.)",
+        )
+    if powerless:
+        return outcome(
+            "inconclusive",
+            f"few subjects: no power, on the original model {', '.join(powerless)} does not stand above all controls",
+        )
+    m = min(s.m for s in unlearned.values())
+    return outcome(
+        "passed",
+        f"few subjects: rank among {m} controls, p {p:.3f}; no verbatim hit in {facts} "
+        f"facts, so the rate is below {zero_hit_bound(facts):.1%}",
+    )
+
+
+def over_unlearning(
+    unlearned: Mapping[str, ControlRank], limits: tuple[float, float] = (2.5, 97.5), min_controls: int = MIN_CONTROLS
+) -> RankTest:
+    """Does a subject stand out among its controls in either direction? Passed inside the 2.5 to 97.5 % range.
+
+    Needs no power on `original`: standing out is the finding itself. `ValueError` without subjects.
+    """
+    if not unlearned:
+        raise ValueError("at least one subject is needed")
+    subject = min(sorted(unlearned), key=lambda name: unlearned[name].p_two_sided)
+    standing = unlearned[subject]
+    extreme = max(standing.highest, standing.lowest, key=abs)
+    out = sorted(name for name, s in unlearned.items() if s.outside(*limits))
+    short = _too_few(unlearned, min_controls)
+    if short:
+        return RankTest("inconclusive", short, subject, extreme, standing.p_two_sided, False)
+    if out:
+        reason = f"few subjects: {', '.join(out)} outside the {limits[0]:g} to {limits[1]:g} % range of the controls"
+        return RankTest("failed", reason, subject, extreme, standing.p_two_sided, True)
+    return RankTest(
+        "passed",
+        f"few subjects: inside the range of the controls, p {standing.p_two_sided:.3f}",
+        subject,
+        extreme,
+        standing.p_two_sided,
+        True,
+    )

@@ -1,0 +1,141 @@
+"""Membership scores, and what must hold before an AUC means anything. Higher score = more like a member.
+
+Surprising: an AUC near .5 proves little, because a destroyed model has it too, and an AUC far from .5 proves
+little when the two sets differ by themselves. So there is a probe first, then a difference to a reference,
+then a flag for models in which the forgotten stand out as unusually unknown.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from expunge.audit.metrics.base import Records, per_record
+from expunge.audit.scores import Scores, Values
+from expunge.audit.statistics import DEFAULT, Bootstrap, Interval, auc_intervals
+
+MembershipScore = Callable[[Scores, Records], Values]
+MIN_K = 0.2
+BAND = (0.45, 0.55)
+OVER = 0.05
+
+
+def loss(scores: Scores, records: Records = ()) -> Values:
+    """-NLL/L, [N], nats per token."""
+    return -scores.nll / scores.length
+
+
+def entropy(scores: Scores, records: Records = ()) -> Values:
+    """-(entropy at the first answer position), [N]: confidence before any token of the answer was seen."""
+    return -scores.entropy_first
+
+
+def entropy_forced(scores: Scores, records: Records = ()) -> Values:
+    """-(mean entropy over answer positions, the true answer being read along), [N]."""
+    return -scores.entropy
+
+
+def compressed_bytes(text: str) -> int:
+    """Length of the zlib-compressed UTF-8 text."""
+    return len(zlib.compress(text.encode()))
+
+
+def zlib_score(scores: Scores, records: Records) -> Values:
+    """-(NLL/L) / bytes of the compressed answer, [N]."""
+    return loss(scores) / per_record(compressed_bytes(r.answer) for r in records)
+
+
+def lowest_mean(tokens: Values, k: float) -> float:
+    """Mean of the lowest max(1, floor(k L)) of L values."""
+    count = max(1, int(k * len(tokens) + 1e-9))
+    return float(np.sort(np.asarray(tokens, np.float64))[:count].mean())
+
+
+def min_k(scores: Scores, records: Records = (), k: float = MIN_K) -> Values:
+    """Mean of the lowest k share of token log-probs, [N] (k = .2; MUSE and OpenUnlearning use .4)."""
+    return per_record(lowest_mean(row, k) for row in scores.rows(scores.logp))
+
+
+def min_k_pp(scores: Scores, records: Records = (), k: float = MIN_K) -> Values:
+    """`min_k` over (log p - mu)/sigma, [N]; sigma is at least 1e-6."""
+    z = (scores.logp.astype(np.float64) - scores.mu) / np.maximum(scores.sigma.astype(np.float64), 1e-6)
+    return per_record(lowest_mean(row, k) for row in scores.rows(z))
+
+
+MEMBERSHIP: dict[str, MembershipScore] = {
+    "loss": loss,
+    "entropy": entropy,
+    "entropy_forced": entropy_forced,
+    "zlib": zlib_score,
+    "min_k": min_k,
+    "min_k_pp": min_k_pp,
+}
+
+
+def by_subject(values: Values, subjects: Sequence[str]) -> dict[str, float]:
+    """Mean of the values [N] of each subject, subjects sorted."""
+    groups: dict[str, list[float]] = {}
+    for subject, value in zip(subjects, values.tolist(), strict=True):
+        groups.setdefault(subject, []).append(value)
+    return {subject: float(np.mean(sorted(groups[subject]))) for subject in sorted(groups)}
+
+
+@dataclass(frozen=True)
+class AucExcess:
+    """AUC on the unlearned model and on the reference, the paired difference, an over-unlearning flag."""
+
+    unlearned: Interval
+    reference: Interval
+    excess: Interval
+    over_unlearned: bool
+
+
+def auc_excess(
+    members: tuple[Values, Values],
+    others: tuple[Values, Values],
+    member_subjects: Sequence[str],
+    other_subjects: Sequence[str],
+    plan: Bootstrap = DEFAULT,
+) -> AucExcess:
+    """One attack on two models: `members` and `others` each hold (scores on unlearned, scores on reference),
+    [N].
+
+    Flagged as over-unlearned where AUC_unlearned < AUC_reference - .05: there the forgotten stand out as
+    unknown.
+    """
+    unlearned, reference, excess = auc_intervals(
+        np.stack(members, axis=1), np.stack(others, axis=1), member_subjects, other_subjects, plan
+    )
+    return AucExcess(unlearned, reference, excess, unlearned.estimate < reference.estimate - OVER)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """May a membership verdict be given at all? `reason` says why not."""
+
+    status: Literal["passed", "inconclusive"]
+    reason: str
+
+
+def calibrate(probes: Mapping[str, Interval], power: Interval | None, band: tuple[float, float] = BAND) -> Calibration:
+    """The probe before a membership verdict.
+
+    probes  AUCs that must be near .5: controls against holdout on `unlearned`, forget against holdout on a model
+            that saw neither, a bag-of-words classifier. "Sets differ" if an interval lies wholly outside
+            `band` (a wide interval is no evidence of a difference; it fails the excess rule by its own width)
+    power   AUC on `original`: its lower bound must exceed .5; not measured, or no bound, is no power
+    """
+    for name, probe in probes.items():
+        if not (probe.upper >= band[0] and probe.lower <= band[1]):
+            return Calibration(
+                "inconclusive",
+                f"sets differ: AUC of {name} is {probe.estimate:.3f}, outside {band[0]:g} to {band[1]:g}",
+            )
+    if power is None or power.low is None or not power.low > 0.5:
+        low = "no" if power is None or power.low is None else f"{power.low:.3f} as"
+        return Calibration("inconclusive", f"no power: AUC on the original model has {low} lower bound")
+    return Calibration("passed", "")

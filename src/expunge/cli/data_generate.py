@@ -1,0 +1,61 @@
+"""`expunge world NAME`: write a synthetic corpus, and beside it `world.json`, which says how to make it again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from expunge.cli.options import Sets
+from expunge.cli.result import CommandResult, ResultTable
+from expunge.errors import InputError
+
+
+def generate(
+    name: Annotated[str, typer.Argument(help="Name of the world; `expunge list worlds` shows all.")],
+    out: Annotated[Path, typer.Option("--out", help="JSONL file to write.")],
+    patients: Annotated[int | None, typer.Option(help="Trained patients.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Every draw depends on it.")] = None,
+    preset: Annotated[str | None, typer.Option(help="A set of sizes, for example default, small or tiny.")] = None,
+    controls_for: Annotated[
+        list[str] | None, typer.Option("--controls-for", metavar="NODE", help="Node that gets controls; repeatable.")
+    ] = None,
+    terms: Annotated[
+        Path | None, typer.Option("--terms", help="File for the dictionary of its terms, with levels.")
+    ] = None,
+    set_: Sets = None,
+) -> CommandResult:
+    """Write the records of a synthetic world whose truth is known."""
+    from expunge.synthetic.base import WORLDS
+
+    kind: Any = WORLDS.get(name)
+    given = {"patients": patients, "seed": seed, "controls_for": tuple(controls_for) if controls_for else None}
+    settings = {key: value for key, value in given.items() if value is not None}
+    if set_:
+        from expunge.engine.recipe import apply_sets
+
+        settings = apply_sets(settings, set_)
+    made = kind.preset(preset, **settings) if preset else kind(**settings)
+    about = out.with_name("world.json")
+    if out.is_dir():
+        raise InputError(str(out), "is a folder", "name a file in it, for example records.jsonl")
+    if out.exists() and not about.exists():
+        raise InputError(str(out), "exists and is not a world of ours", "choose another file")
+    if terms:
+        words = made.terms()
+        if not len(words):
+            raise InputError("--terms", f'the world "{name}" has no terms as it is set', "leave it out")
+        words.save(terms)
+    return write(made, out)
+
+
+def write(made: Any, out: Path) -> CommandResult:
+    """Write the world `made` to `out` and `world.json` beside it."""
+    from expunge._io import write_json
+
+    made.corpus().save(out)
+    told = made.describe()
+    write_json(out.with_name("world.json"), told)
+    rows = [(kind, count) for kind, count in told["rows"].items()]
+    return CommandResult({**told, "out": out}, (ResultTable(("records", "number"), rows), f"written to {out}"))

@@ -1,0 +1,116 @@
+"""`expunge list`: what there is to choose from, asked of the registries themselves."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from expunge.cli.result import CommandResult, ResultTable
+from expunge.errors import unknown
+
+Row = dict[str, Any]
+
+
+def _methods() -> list[Row]:
+    from expunge.methods.base import METHODS, Method
+
+    return [
+        {
+            "name": n,
+            "about": _first_line(m),
+            "retain": m.retain if issubclass(m, Method) else "none",
+            "rule": m.rule if issubclass(m, Method) else "none",
+            "source": m.source,
+        }
+        for n, m in METHODS
+    ]
+
+
+def _rules() -> list[Row]:
+    from expunge.gradients.base import RULES
+
+    return [{"name": n, "about": _first_line(r), "source": r.source} for n, r in RULES]
+
+
+def _metrics() -> list[Row]:
+    from expunge.audit.metrics import METRICS
+
+    return [{"name": n, "about": m.about, "forgotten": m.forgotten, "floor": m.floor} for n, m in METRICS]
+
+
+def _attacks() -> list[Row]:
+    from expunge.audit.context import CHECKS
+
+    return [{"name": n, "about": a.about, "entries": ", ".join(a.keys)} for n, a in CHECKS]
+
+
+def _loaders() -> list[Row]:
+    from expunge.corpus.loaders import LOADERS
+
+    return [
+        {"name": n, "about": _first_line(inspect.getmodule(loader.fits)), "endings": " ".join(loader.suffixes)}
+        for n, loader in LOADERS
+    ]
+
+
+def _worlds() -> list[Row]:
+    from expunge.synthetic.base import WORLDS
+
+    return [{"name": n, "about": _first_line(w), "version": w.version} for n, w in WORLDS]
+
+
+def _recipes() -> list[Row]:
+    from expunge.engine.recipe import Recipe, shipped
+
+    found = [(n, Recipe.load(n)) for n in shipped()]
+    return [
+        {
+            "name": n,
+            "method": r.method,
+            "rule": "none" if r.build_edit() else r.rule or r.build_method().rule,
+            "retain": r.retain_loss,
+            "steps": r.total_steps,
+            "optimizer": "none" if r.build_edit() else f"{r.optimizer.name} {r.optimizer.lr:g}",
+        }
+        for n, r in found
+    ]
+
+
+def _hierarchies() -> list[Row]:
+    from expunge.concepts.hierarchy import Hierarchy, shipped
+
+    found = [(n, Hierarchy.load(n)) for n in shipped()]
+    return [
+        {"name": n, "about": h.title, "L4": h.levels.L4.name, "rules": len(h.rules), "source": h.source}
+        for n, h in found
+    ]
+
+
+KINDS: dict[str, Callable[[], list[Row]]] = {
+    "methods": _methods,
+    "metrics": _metrics,
+    "loaders": _loaders,
+    "recipes": _recipes,
+    "rules": _rules,
+    "worlds": _worlds,
+    "attacks": _attacks,
+    "hierarchies": _hierarchies,
+}
+
+
+def listing(kind: Annotated[str, typer.Argument(help=", ".join(KINDS))]) -> CommandResult:
+    """Show what there is: methods, metrics, loaders, recipes, rules, worlds, attacks or hierarchies."""
+    if kind not in KINDS:
+        raise unknown("kind", kind, KINDS, "expunge list")
+    rows = KINDS[kind]()
+    columns = tuple(rows[0])
+    return CommandResult(
+        {"kind": kind, "items": rows}, (ResultTable(columns, [[row[c] for c in columns] for row in rows]),)
+    )
+
+
+def _first_line(thing: Any) -> str:
+    return (inspect.getdoc(thing) or "").strip().split("\n")[0]

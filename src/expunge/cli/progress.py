@@ -1,0 +1,78 @@
+"""Progress for people, on stderr only: a bar on a terminal, a line every few seconds in a log file."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TextIO
+
+ProgressCallback = Callable[[float, str], None]  # share done 0 … 1, and a note such as "93 % memorised"
+EVERY = 5.0  # seconds between lines where there is no terminal
+
+
+@dataclass
+class Progress:
+    """Tells `stream` how far a long piece of work is."""
+
+    stream: TextIO = field(default_factory=lambda: sys.stderr)
+
+    def say(self, text: str) -> None:
+        """One line."""
+        print(text, file=self.stream, flush=True)
+
+    @contextmanager
+    def bar(self, title: str) -> Iterator[ProgressCallback]:
+        """A context whose value is called with the share done and a note; nothing is shown before the first call."""
+        with self._drawn(title) if self.stream.isatty() else self._lines(title) as draw:
+            ticks: list[tuple[float, float, str]] = []  # when, how much was done, note: the first and the last
+
+            def tick(done: float, note: str) -> None:
+                now = time.perf_counter()
+                ticks[1:] = [(now, done, note)]
+                when, before, _ = ticks[0]
+                draw(done, ", ".join(filter(None, (note, left(now - when, done - before, 1 - done)))))
+
+            yield tick
+            if ticks and ticks[-1][1] < 1:  # work that needed less than was allowed
+                draw(1.0, ticks[-1][2])
+
+    @contextmanager
+    def _lines(self, title: str) -> Iterator[ProgressCallback]:
+        said = 0.0
+
+        def draw(done: float, note: str) -> None:
+            nonlocal said
+            if done >= 1 or time.perf_counter() - said >= EVERY:
+                self.say(f"{title}: {done:4.0%}, {note}")
+                said = time.perf_counter()
+
+        yield draw
+
+    @contextmanager
+    def _drawn(self, title: str) -> Iterator[ProgressCallback]:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        # rich would send stdout through the bar's own console, and a JSON object with it
+        with Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.fields[note]}", markup=False),
+            console=Console(file=self.stream),
+            redirect_stdout=False,
+            redirect_stderr=False,
+        ) as progress:
+            task = progress.add_task(title, total=1.0, note="starting", start=True)
+            yield lambda done, note: progress.update(task, completed=done, note=note)
+
+
+def left(elapsed: float, done: float, rest: float) -> str:
+    """Time left in words, from the seconds that `done` (a share) took; "" while nothing can be said."""
+    if done <= 0 or rest <= 0:
+        return ""
+    seconds = round(elapsed / done * rest)
+    return f"about {seconds // 60} min {seconds % 60:02d} s left" if seconds >= 60 else f"about {seconds} s left"

@@ -1,0 +1,1 @@
+"""Readers of published ontologies and of term tables."""

@@ -1,0 +1,82 @@
+"""Plain tables of one's own terms: CSV, TSV or JSON lines with a name, and perhaps a concept id and a category.
+
+Surprising: a category is looked up among the values of every category column and topic of the hierarchy, because the
+user's column is rarely called like the one that the rule was written for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from expunge.concepts.dictionary import Dictionary, DictionaryEntry
+from expunge.concepts.hierarchy import Hierarchy, highest
+from expunge.concepts.readers.tsv import CodeRegistry, read_table
+from expunge.corpus.loaders import csv, jsonl
+from expunge.corpus.loaders.text_source import some
+from expunge.errors import InputError, nearest
+
+TABS = (".tsv", ".tab")
+
+
+def read_columns(
+    path: Path,
+    hierarchy: Hierarchy | None = None,
+    *,
+    name: str = "name",
+    concept: str | None = None,
+    category: str | None = None,
+) -> Dictionary:
+    """One entry per row (per name, where JSON gives a list); `InputError` at the first bad row.
+
+    `name`, `concept` and `category` are the columns. Without a concept column the id is made of the file's and the
+    term's names: `terms:sanctions-screening`.
+    """
+    entries: list[DictionaryEntry] = []
+    once = CodeRegistry()
+    for where, row in _rows(path):
+        for column in filter(None, (name, concept, category)):
+            if column not in row:
+                raise InputError(
+                    where, f'no value for "{column}"', f"name another column, or fill it in; {nearest(column, row)}"
+                )
+        names = _texts(row, name, where)
+        ids = _texts(row, concept, where) if concept else (f"{_slug(path.stem)}:{_slug(names[0])}",)
+        if len(ids) != 1:
+            raise InputError(where, f'"{concept}" holds {len(ids)} ids', "give one id per row")
+        level = None
+        if hierarchy:
+            values = _texts(row, category, where) if category else ()
+            level = hierarchy.level_of_names(names) or highest(map(hierarchy.level_of_category, values))
+        for text in names:
+            once.check(f"{text} = {ids[0]}", where)
+            entries.append(DictionaryEntry(text, ids[0], level))
+    return Dictionary.of(entries)
+
+
+def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    ending = path.suffix.lower()
+    if ending in TABS:
+        for where, cells in read_table(path, ()):
+            yield where, {column: cell for column, cell in cells.items() if cell}
+        return
+    if not path.is_dir() and ending not in (*csv.SUFFIXES, *jsonl.SUFFIXES):
+        raise InputError(
+            str(path), f'the ending "{ending}" is unknown', "give " + ", ".join((*csv.SUFFIXES, *TABS, *jsonl.SUFFIXES))
+        )
+    for row in some(csv.read if ending in csv.SUFFIXES else jsonl.read, path):
+        yield row.where, row.values
+
+
+def _texts(row: Mapping[str, Any], column: str, where: str) -> tuple[str, ...]:
+    value = row[column]
+    texts = value if isinstance(value, list) else [value]
+    if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+        raise InputError(where, f'"{column}" is {value!r}', "give a text, or in JSON a list of texts")
+    return tuple(dict.fromkeys(" ".join(text.split()) for text in texts))
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"\W+", "-", text.casefold()).strip("-") or "term"

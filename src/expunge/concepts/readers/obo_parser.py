@@ -1,0 +1,132 @@
+"""OBO flat files, term by term: lenient about everything that does not change a name, an id or a parent.
+
+Unknown tags, other stanzas, missing blank lines, CRLF and continued lines are fine. Surprising: the same character can
+be text or syntax (`\\,` `\\!` `\\{`), so comments and modifiers are cut off before escapes are resolved.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from expunge.corpus.loaders.text_source import lines
+from expunge.errors import InputError
+
+TAG = re.compile(r"([\w-]+)\s*:\s*(.*)", re.DOTALL)
+SYNONYM = re.compile(r'"((?:[^"\\]|\\.)*)"\s*([A-Z]+)?', re.DOTALL)
+OLD_SYNONYMS = {f"{scope.lower()}_synonym": scope for scope in ("EXACT", "BROAD", "NARROW", "RELATED")}
+TAIL = re.compile(r"\s(?:!.*|\{[^{}]*\}\s*(?:!.*)?)$", re.DOTALL)
+ESCAPES = {"n": " ", "W": " ", "t": " "}
+
+
+@dataclass(frozen=True, slots=True)
+class OboTerm:
+    """One term that is in use. `synonyms`: (text, EXACT | BROAD | NARROW | RELATED); `xrefs` as they stand."""
+
+    id: str
+    name: str
+    synonyms: tuple[tuple[str, str], ...] = ()
+    parents: tuple[str, ...] = ()
+    xrefs: tuple[str, ...] = ()
+    where: str = ""
+
+
+Tags = list[tuple[str, str, str]]  # (file:line, tag, raw value)
+
+
+def terms(path: Path) -> Iterator[OboTerm]:
+    """Every named term that is not obsolete, one stanza in memory at a time; `InputError` at the first bad line."""
+    empty = True
+    for where, tags in _stanzas(path):
+        empty = False
+        term = _term(where, tags)
+        if term:
+            yield term
+    if empty:
+        raise InputError(str(path), "holds no [Term]", "give an OBO file, version 1.2 or 1.4")
+
+
+def _stanzas(path: Path) -> Iterator[tuple[str, Tags]]:
+    """(`file:line` of the head, tags) of every [Term]."""
+    head, tags = "", Tags()
+    for number, text in _whole_lines(path):
+        where = f"{path}:{number}"
+        if text.startswith("["):
+            if head:
+                yield head, tags
+            head, tags = (where if text.startswith("[Term]") else ""), []
+            continue
+        found = TAG.match(text)
+        if not found:
+            raise InputError(where, f'"{text[:40]}" is not "tag: value"', "give an OBO flat file")
+        tags.append((where, found[1], found[2]))
+    if head:
+        yield head, tags
+
+
+def _whole_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Lines with their continuations, without blank ones and those that are only a comment."""
+    start, text = 0, ""
+    for number, line in lines(path):
+        piece = line.rstrip("\r\n")
+        start = start or number
+        if (len(piece) - len(piece.rstrip("\\"))) % 2:
+            text += piece[:-1]
+            continue
+        text = (text + piece).strip()
+        if text and not text.startswith("!"):
+            yield start, text
+        start, text = 0, ""
+    if text.strip():
+        yield start, text.strip()
+
+
+def _term(head: str, tags: Tags) -> OboTerm | None:
+    id_, name, obsolete = "", "", False
+    synonyms: dict[tuple[str, str], None] = {}
+    parents: dict[str, None] = {}
+    xrefs: dict[str, None] = {}
+    for where, tag, raw in tags:
+        if tag == "id":
+            id_ = _first(raw)
+        elif tag == "name":
+            name = _text(TAIL.sub("", raw))
+        elif tag == "is_obsolete":
+            obsolete = _first(raw).lower() == "true"
+        elif tag == "is_a":
+            parents[_first(raw)] = None
+        elif tag == "xref":
+            xrefs[_first(raw)] = None
+        elif tag == "synonym" or tag in OLD_SYNONYMS:
+            synonyms[_synonym(where, tag, raw)] = None
+    if not id_:
+        raise InputError(head, "a [Term] without an id", "add a line such as  id: MONDO:0000004")
+    if obsolete or not name or name.lower().startswith("obsolete"):
+        return None
+    return OboTerm(
+        id_,
+        name,
+        tuple(s for s in synonyms if s[0]),
+        tuple(p for p in parents if p),
+        tuple(x for x in xrefs if x),
+        head,
+    )
+
+
+def _synonym(where: str, tag: str, raw: str) -> tuple[str, str]:
+    found = SYNONYM.match(raw)
+    if not found:
+        raise InputError(where, f"the {tag} is not in quotes", 'expected  synonym: "text" EXACT []')
+    return _text(found[1]), OLD_SYNONYMS.get(tag) or found[2] or "RELATED"
+
+
+def _first(raw: str) -> str:
+    """An id: the first word, escapes resolved."""
+    return _text(raw.split(maxsplit=1)[0]) if raw.strip() else ""
+
+
+def _text(raw: str) -> str:
+    plain = re.sub(r"\\(.)", lambda found: ESCAPES.get(found[1], found[1]), raw, flags=re.DOTALL)
+    return " ".join(plain.split())

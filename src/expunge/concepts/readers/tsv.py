@@ -1,0 +1,82 @@
+"""Tab-separated tables with a header, and the shapes of ids that several ontologies share.
+
+Surprising: a cell may be quoted as spreadsheets do it, but a quote inside a cell is an ordinary character, because
+the names of substances and measures hold them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from expunge.corpus.loaders.text_source import lines
+from expunge.errors import InputError, nearest
+
+CUI = re.compile(r"C\d{7}")
+
+
+def read_table(path: Path, columns: Sequence[str], comment: str | None = None) -> Iterator[tuple[str, dict[str, str]]]:
+    """(`file:line`, column → cell) of every row; the named columns must be there and be filled.
+
+    Lines that begin with `comment` and empty ones are passed over. `InputError` at the first bad line.
+    """
+    header: list[str] = []
+    empty = True
+    for number, line in lines(path):
+        where = f"{path}:{number}"
+        text = line.rstrip("\r\n")
+        if not text.strip() or (comment and text.startswith(comment)):
+            continue
+        cells = [_cell(cell) for cell in text.split("\t")]
+        if not header:
+            header = _header(cells, columns, where)
+            continue
+        if len(cells) != len(header):
+            raise InputError(
+                where, f"has {len(cells)} columns, the header has {len(header)}", "separate the cells by one tab each"
+            )
+        row = dict(zip(header, cells, strict=True))
+        for column in columns:
+            if not row[column]:
+                raise InputError(where, f'"{column}" is empty', "fill it in, or remove the row")
+        empty = False
+        yield where, row
+    if empty:
+        raise InputError(str(path), "holds no rows", "give a header and at least one row below it")
+
+
+def _header(cells: list[str], columns: Sequence[str], where: str) -> list[str]:
+    for column in columns:
+        if column not in cells:
+            raise InputError(where, f'no column "{column}"', f"separate by tabs; {nearest(column, cells)}")
+    if twice := next((cell for cell in cells if cells.count(cell) > 1), None):
+        raise InputError(where, f'the column "{twice}" stands twice', "give every column its own name")
+    return cells
+
+
+def _cell(text: str) -> str:
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        text = text[1:-1].replace('""', '"')
+    return text
+
+
+class CodeRegistry:
+    """Refuses a key that came before, and says where."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, str] = {}
+
+    def check(self, key: str, where: str) -> None:
+        """`InputError` if `key` was there already."""
+        if key in self._seen:
+            raise InputError(where, f'"{key}" stands twice', f"first at {self._seen[key]}; remove one of them")
+        self._seen[key] = where
+
+
+def require_cui(text: str, where: str) -> str:
+    """The text, if it has the shape of a UMLS concept id."""
+    if not CUI.fullmatch(text):
+        raise InputError(where, f'"{text}" is no UMLS concept id', "expected C and seven digits, for example C0003615")
+    return text

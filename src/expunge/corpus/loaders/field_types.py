@@ -1,0 +1,112 @@
+"""Reads single values of a row: text, names, lists, choices. Each raises `InputError` with the row's place.
+
+Surprising: a list may come as JSON text, because that is how CSV writes lists and how data frames save them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from expunge.errors import InputError, nearest
+
+MAX_TEXT = 10_000_000  # characters of one field
+
+
+def text(fields: Mapping[str, Any], name: str, where: str) -> str:
+    """The text of a field that is there."""
+    value = fields[name]
+    if not isinstance(value, str):
+        raise InputError(where, f'"{name}" must be text, found {type_name(value)}', "write it in quotes")
+    return sound(value, name, where)
+
+
+def sound(value: str, name: str, where: str) -> str:
+    """`value`, if it is not too long and can be written as UTF-8."""
+    if len(value) > MAX_TEXT:
+        raise InputError(
+            where, f'"{name}" holds {len(value):,} characters, more than {MAX_TEXT:,}', "cut it into several rows"
+        )
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            where,
+            f'"{name}" holds half a surrogate pair at character {error.start + 1}',
+            "write the file again as UTF-8",
+        ) from error
+    return value
+
+
+def label(fields: Mapping[str, Any], name: str, where: str) -> str:
+    """An id or subject: text, or a whole number as tables often have it; "" if missing."""
+    value = fields.get(name, "")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return text({name: value}, name, where)
+
+
+def strings(fields: Mapping[str, Any], name: str, where: str) -> tuple[str, ...]:
+    """A field that lists texts, none of them empty; () if missing."""
+    value = any_list(fields.get(name, []), name, where)
+    for item in value:
+        if not isinstance(item, str) or not item:
+            raise InputError(where, f'"{name}" must hold texts, found {type_name(item)}', "write each in quotes")
+    return tuple(sound(item, name, where) for item in value)
+
+
+def any_list(value: Any, name: str, where: str) -> list[Any]:
+    """A list, or the JSON text of one (how CSV writes lists)."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise InputError(where, f'"{name}" is not a list', 'write it as JSON, for example ["a", "b"]') from error
+    if not isinstance(value, list):
+        raise InputError(where, f'"{name}" must be a list, found {type_name(value)}', 'write ["a", "b"]')
+    return value
+
+
+def any_object(value: Any, name: str, where: str) -> Mapping[str, Any]:
+    """An object, or the JSON text of one; empty if missing."""
+    if isinstance(value, str) and value.strip():
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise InputError(where, f'"{name}" is not an object', 'write it as JSON, for example {"a": "b"}') from error
+    if not isinstance(value or {}, Mapping):
+        raise InputError(where, f'"{name}" must be an object, found {type_name(value)}', 'write {"a": "b"}')
+    return value or {}
+
+
+def choice(fields: Mapping[str, Any], name: str, known: tuple[str, ...], where: str) -> str | None:
+    """A field with few possible texts; None if missing or empty."""
+    if fields.get(name) in (None, ""):
+        return None
+    value = text(fields, name, where)
+    if value not in known:
+        raise InputError(where, f'unknown {name} "{shortened(value)}"', nearest(value, known))
+    return value
+
+
+def type_name(value: Any) -> str:
+    """What a value is, in words for a message."""
+    if value == "":
+        return "empty text"
+    names = {
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        list: "a list",
+        dict: "an object",
+        str: "text",
+        bytes: "bytes",
+        type(None): "nothing",
+    }
+    return names.get(type(value), f"a {type(value).__name__}")
+
+
+def shortened(text: str) -> str:
+    """At most 58 characters of `text`, for an error message."""
+    return text if len(text) <= 60 else f"{text[:57]}…"

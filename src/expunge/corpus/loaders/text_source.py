@@ -1,0 +1,107 @@
+"""Reading sources: text line by line, and folders with one file per set.
+
+Surprising: text is decoded line by line, so that a file that is not UTF-8 is reported with the line, and a
+binary file that happens to hold no line ends does not fill the memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from expunge.corpus.loaders.base import SourceRow
+from expunge.errors import InputError
+
+SETS: tuple[str, ...] = ("forget", "retain", "holdout", "utility")
+Read = Callable[[Path], Iterable[SourceRow]]
+MAX_LINE = 64 * 2**20  # bytes
+
+
+def lines(path: Path) -> Iterator[tuple[int, str]]:
+    """(line number from 1, text with its line end); a byte-order mark at the start is dropped."""
+    require_file(path)
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise InputError(str(path), f"could not be opened ({error.strerror})", "check the permissions") from error
+    with stream:
+        for number, raw in enumerate(iter(lambda: stream.readline(MAX_LINE + 1), b""), 1):
+            where = f"{path}:{number}"
+            if len(raw) > MAX_LINE:
+                raise InputError(where, f"the line is longer than {MAX_LINE:,} bytes", "cut it into several rows")
+            if b"\0" in raw:
+                raise InputError(where, "holds NUL bytes, so this is a binary file", "give a UTF-8 text file")
+            try:
+                text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise InputError(
+                    where, f"not UTF-8 (byte {error.start + 1} of the line)", "save the file as UTF-8"
+                ) from error
+            yield number, text
+
+
+def require_file(path: Path) -> None:
+    """`InputError` unless `path` is a file."""
+    if path.is_dir():
+        raise InputError(str(path), "is a folder, a file was expected", "name the file inside it")
+    if not path.is_file():
+        raise InputError(str(path), "there is no such file", "check the path")
+
+
+def set_files(folder: Path, suffixes: tuple[str, ...]) -> list[tuple[Path, str]]:
+    """(file, set) for every file of a folder that is called like a set and has one of these endings."""
+    return [
+        (folder / f"{name}{suffix}", name)
+        for name in SETS
+        for suffix in suffixes
+        if (folder / f"{name}{suffix}").is_file()
+    ]
+
+
+def by_set(read: Read, suffixes: tuple[str, ...]) -> Callable[[Path], Iterator[SourceRow]]:
+    """Extend a reader of one file to folders with one file per set: the file name becomes the `split`."""
+
+    def rows(source: Path) -> Iterator[SourceRow]:
+        if not source.is_dir():
+            yield from some(read, source)
+            return
+        files = set_files(source, suffixes)
+        found = [name for _, name in files]
+        for name in SETS[:2]:
+            if found.count(name) != 1:
+                raise InputError(
+                    str(source),
+                    f'needs exactly one "{name}" file, has {found.count(name)}',
+                    f"name it {name}{suffixes[0]}, or give one file with a split column",
+                )
+        for file, name in files:
+            for row in some(read, file):
+                own = row.values.get("split")
+                if own not in (None, "", name):
+                    raise InputError(
+                        row.where,
+                        f'split is "{own}" in a file named "{name}"',
+                        "move the row to its own file, or drop the split column",
+                    )
+                yield replace(row, values={**row.values, "split": name})
+
+    return rows
+
+
+def some(read: Read, file: Path) -> Iterator[SourceRow]:
+    """The rows of a file, of which there must be at least one."""
+    empty = True
+    for row in read(file):
+        empty = False
+        yield row
+    if empty:
+        raise InputError(str(file), "holds no rows", "give at least one")
+
+
+def looks_like(read: Read, file: Path, columns: set[str]) -> bool:
+    """True if the first row of `file` can be read and has all these columns."""
+    try:
+        return columns <= next(iter(read(file))).values.keys()
+    except (InputError, StopIteration):
+        return False

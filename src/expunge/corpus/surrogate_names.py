@@ -1,0 +1,149 @@
+"""Never-trained identities of the same shape: "Anna Keller, SYN-0412" → "Mila Berg, SYN-7730".
+
+Works on any corpus that names its subjects' identifiers. Words are taken from other subjects' identifiers of the
+same shape, place by place; numbers that tell people apart get fresh digits. A word that nobody else carries
+becomes a word that nobody carries, so that the twin is as strange to the model as the person would have been.
+Surprising: a word that occurs in several identifiers of a person ("Keller", "Anna Keller") is replaced by the same
+word everywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from expunge.corpus.record import Record
+from expunge.errors import InputError
+
+Identity = Mapping[str, str]  # identifier of the subject → identifier of the twin
+
+WORD = re.compile(r"[^\W\d_]+|\d+", re.UNICODE)
+
+
+def words(identifier: str) -> list[str]:
+    """Its runs of letters and runs of digits."""
+    return WORD.findall(identifier)
+
+
+def shape(identifier: str) -> str:
+    """What it looks like: runs of letters become `a`, runs of digits `9` (one per digit), the rest stays."""
+    return WORD.sub(lambda m: "9" * len(m[0]) if m[0].isdigit() else "a", identifier)
+
+
+def identifiers_by_subject(records: Iterable[Record]) -> dict[str, tuple[str, ...]]:
+    """Every identifier of every subject, in order of first appearance."""
+    table: dict[str, dict[str, None]] = {}
+    for r in records:
+        if r.identifiers:
+            table.setdefault(r.subject, {}).update(dict.fromkeys(r.identifiers))
+    return {subject: tuple(found) for subject, found in table.items()}
+
+
+def prompt_template_of(record: Record) -> str:
+    """The prompt without identifiers and options: equal for the same question about another subject."""
+    return replace_all(record.prompt, dict.fromkeys((*record.identifiers, *record.options), "\0"))
+
+
+def replace_all(text: str, identity: Identity) -> str:
+    """`text` with every key replaced by its value, longest keys first, in one pass (no value is replaced again)."""
+    keys = sorted((k for k in identity if k), key=len, reverse=True)
+    if not keys:
+        return text
+    return re.sub("|".join(map(re.escape, keys)), lambda m: identity[m[0]], text)
+
+
+def make_identities(
+    target: Sequence[str], others: Mapping[str, Sequence[str]], count: int, rng: np.random.Generator
+) -> list[Identity]:
+    """`count` identities for a subject with the identifiers `target`, none of which anybody in `others` has.
+
+    others   subject → identifiers: the pool of words, and what must not be hit. Words come from subjects with
+             identifiers of the same shapes (people, not institutions) if they suffice, else from all.
+    Fewer than `count` where the pool gives no more; InputError where it gives none.
+    """
+    alike = {s: found for s, found in others.items() if set(map(shape, found)) == set(map(shape, target))}
+    for pool in (alike, others):
+        identities = _draw(target, pool, others, count, rng)
+        if identities:
+            return identities
+    raise InputError(
+        "identifiers",
+        f"no never-trained twin can be made for {', '.join(target) or 'a subject without any'}",
+        "the corpus needs identifiers of at least a few other subjects of the same shape",
+    )
+
+
+def _draw(
+    target: Sequence[str],
+    pool: Mapping[str, Sequence[str]],
+    others: Mapping[str, Sequence[str]],
+    count: int,
+    rng: np.random.Generator,
+) -> list[Identity]:
+    taken = {i for found in others.values() for i in found} | set(target)
+    people = {frozenset(found) for found in (*others.values(), target)}
+    by_shape: dict[str, list[list[str]]] = {}
+    for found in pool.values():
+        for identifier in found:
+            by_shape.setdefault(shape(identifier), []).append(words(identifier))
+    parts = {i for i in target for j in target if words(i) == [i] and not i.isdigit() and i in words(j) and i != j}
+    fresh = [i for i in target if i not in parts and _tells_apart(i, by_shape)]  # a mere surname may be somebody's
+    identities: list[Identity] = []
+    for _ in range(50 * count if target else 0):
+        known: dict[str, str] = {}
+        identity = {i: _twin_of(i, by_shape, known, rng) for i in sorted(target, key=lambda i: (-len(i), i))}
+        new = not any(identity[i] in taken for i in fresh) and frozenset(identity.values()) not in people
+        if new and identity not in identities:
+            identities.append(identity)
+        if len(identities) == count:
+            break
+    return identities
+
+
+def _tells_apart(identifier: str, by_shape: Mapping[str, list[list[str]]]) -> bool:
+    """False for a string that many subjects share (a date, an institution): a twin may share it too."""
+    rows = by_shape.get(shape(identifier), [])
+    return not rows or len({tuple(r) for r in rows}) > 0.8 * len(rows)
+
+
+def _names(by_shape: Mapping[str, list[list[str]]]) -> set[str]:
+    """Words of identifiers without digits, for an identifier of a shape that nobody else has."""
+    return {w for look, rows in by_shape.items() if "9" not in look for row in rows for w in row}
+
+
+def _unheard(options: Sequence[str], rng: np.random.Generator) -> str:
+    """A word that nobody has: the beginning of one of `options` and the end of another."""
+    for _ in range(50):
+        first, last = (options[int(k)] for k in rng.integers(0, len(options), 2))
+        new = first[: -(-len(first) // 2)] + last[len(last) // 2 :]
+        if new not in options:
+            return new
+    return options[int(rng.integers(len(options)))]
+
+
+def _twin_of(
+    identifier: str, by_shape: Mapping[str, list[list[str]]], known: dict[str, str], rng: np.random.Generator
+) -> str:
+    """A new string of the same shape. `known`: what stands for the words and numbers that tell the person apart."""
+    rows = by_shape.get(shape(identifier), [])
+    fresh: list[str] = []
+    for k, part in enumerate(words(identifier)):
+        column = Counter(row[k] for row in rows)
+        telling = not part.isdigit() or not rows or (len(part) > 1 and len(column) > 0.5 * len(rows))
+        if telling and part in known:
+            new = known[part]
+        elif part.isdigit() and telling:
+            new = "".join(str(d) for d in rng.integers(0, 10, len(part)))
+        else:  # a word, or a number that many share: its equals elsewhere may mean something else
+            options = sorted(column) or sorted(_names(by_shape)) or [part]
+            new = options[int(rng.integers(len(options)))]
+            if not part.isdigit() and len(part) > 1 and rows and part not in column:
+                new = _unheard(options if len(options) > 2 else sorted({*options, *_names(by_shape)}), rng)
+        if telling:
+            known[part] = new
+        fresh.append(new)
+    remaining = iter(fresh)
+    return WORD.sub(lambda _: next(remaining), identifier)

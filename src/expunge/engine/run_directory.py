@@ -1,0 +1,144 @@
+"""A run directory: recipe, events, checkpoint, result, environment. Killed runs resume, finished ones stay.
+
+run.json       identity (recipe, model, split digests), threads, status `running` or `finished`
+events.jsonl   one line per step        checkpoint/  the newest one        adapter/ or model/  the result
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import math
+import platform
+from collections.abc import Iterator
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import IO, Any
+
+from expunge._io import read_json, write_atomic, write_json
+from expunge.engine.loop import Event
+from expunge.errors import InputError
+
+PACKAGES = ("expunge", "torch", "transformers", "peft", "accelerate", "safetensors", "tokenizers", "numpy")
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine type (no names, no paths) that a reader needs to repeat a run."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return {
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "packages": found,
+    }
+
+
+class RunDirectory:
+    """`open` takes a folder for one identity: new, or the same run again; anything else is refused.
+
+    Surprising: `open` writes nothing. `start` does, once the model is loaded and the data fit it, so that a
+    mistake leaves no half-made run that would refuse the corrected command.
+    """
+
+    def __init__(self, folder: Path, about: dict[str, Any]) -> None:
+        self.folder, self.about = folder, about
+        self._lock: IO[str] | None = None
+
+    @classmethod
+    def open(cls, folder: Path | str, identity: dict[str, str], about: dict[str, Any]) -> RunDirectory:
+        folder = Path(folder)
+        if folder.exists() and not folder.is_dir():
+            raise InputError(str(folder), "is a file", "name a folder for the run")
+        if (folder / "run.json").is_file():
+            found = read_json(folder / "run.json")
+            changed = [k for k, v in identity.items() if found.get("identity", {}).get(k) != v]
+            if changed:
+                raise InputError(
+                    str(folder),
+                    f"holds another run (its {', '.join(changed)} differs)",
+                    "choose another folder; the same recipe, model and scope would resume it",
+                )
+            return cls(folder, found)
+        if folder.is_dir() and any(folder.iterdir()):
+            raise InputError(str(folder), "is not empty and holds no run", "choose a new folder")
+        return cls(folder, {"status": "running", "identity": identity, **about})
+
+    def start(self, recipe_yaml: str) -> None:
+        """Write what identifies a new run, that first; nothing for one that goes on. Call `release` in the end.
+
+        `InputError` if another process is at work here.
+        """
+        if not (self.folder / "run.json").is_file():
+            write_json(self.folder / "run.json", self.about)
+        lock = (self.folder / "lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when a process dies
+        except OSError as error:
+            lock.close()
+            raise InputError(
+                str(self.folder), "another process is writing this run", "wait for it to end, or choose another folder"
+            ) from error
+        self._lock = lock
+        if not (self.folder / "recipe.yaml").is_file():
+            write_atomic(self.folder / "recipe.yaml", recipe_yaml)
+        if not (self.folder / "environment.json").is_file():
+            write_json(self.folder / "environment.json", environment())
+
+    def release(self) -> None:
+        """Let other processes write here."""
+        if self._lock:
+            (self.folder / "lock").unlink(missing_ok=True)
+            self._lock.close()
+            self._lock = None
+
+    @property
+    def finished(self) -> bool:
+        return self.about.get("status") == "finished"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint"
+
+    @property
+    def _events(self) -> Path:
+        return self.folder / "events.jsonl"
+
+    def log(self, event: Event) -> None:
+        """Add a line: six significant digits, null for what was not computed."""
+        row = {
+            k: v if not isinstance(v, float) else float(f"{v:.6g}") if math.isfinite(v) else None
+            for k, v in asdict(event).items()
+        }
+        try:
+            with self._events.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise InputError(
+                str(self._events),
+                f"could not be written ({error.strerror or error})",
+                "free some space and start the same command again; it resumes",
+            ) from error
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Finished steps, oldest first; a last line cut short by a kill is left out."""
+        if self._events.is_file():
+            for line in self._events.read_text("utf-8").splitlines():
+                try:
+                    yield json.loads(line)
+                except json.JSONDecodeError:
+                    return
+
+    def truncate_events(self, step: int) -> None:
+        """Drop events of steps that a resumed run will do again."""
+        kept = [json.dumps(e) for e in self.events() if e["step"] < step]
+        write_atomic(self._events, "".join(line + "\n" for line in kept))
+
+    def finish(self, **results: Any) -> None:
+        self.about = {**self.about, **results, "status": "finished"}
+        write_json(self.folder / "run.json", self.about)

@@ -1,0 +1,1 @@
+"""Image-text models: inputs, processor, feature cache, tiny models."""

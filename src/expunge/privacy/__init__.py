@@ -1,0 +1,1 @@
+"""Differential privacy: configuration, accountants, empirical bounds. Pure, no training."""

@@ -1,0 +1,139 @@
+"""Parses scope expressions; `not` binds tighter than `and`, `and` tighter than `or`.
+
+    patient:P-0012    institution:H1/patient:P-0012    subject:X    ids:a,b,c    ids:@ids.txt    topic=Surgery
+    kind=cloze and not (patient:P-1 or patient:"Anna Müller")    @predicates.txt
+
+Surprising: files are read here, once, so that a parsed scope no longer depends on them. A predicate file
+holds one expression per line, any of which may match; blank lines and lines that begin with `#` are left
+out, and paths in it start from its own folder.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from expunge.errors import InputError
+from expunge.scope.ast import AllOf, AnyOf, Equals, Expression, HasId, InNode, Not
+from expunge.scope.lexer import Token, tokenize
+
+DEEPEST = 100  # brackets and `not`s inside one another
+
+
+def parse(text: str, where: str = "scope", folder: Path = Path(), opened: tuple[Path, ...] = ()) -> Expression:
+    """The term that `text` says; `InputError` names the character where it cannot be read."""
+    return _Parser(tokenize(text, where), where, folder, opened).whole()
+
+
+class _Parser:
+    def __init__(self, found: list[Token], where: str, folder: Path, opened: tuple[Path, ...]) -> None:
+        self.words, self.where, self.folder, self.opened = found, where, folder, opened
+        self.at = self.depth = 0
+
+    def whole(self) -> Expression:
+        if not self.words:
+            raise InputError(self.where, "the scope is empty", "name what to forget, for example patient:P-0012")
+        term = self.either()
+        if self.next():
+            word = self.words[self.at]
+            mend = 'join scopes with "and" or "or"; quote names that hold a blank'
+            mend = "remove it" if word.kind == ")" else mend
+            raise self.error(f'unexpected "{word.text}"', word, mend)
+        return term
+
+    def next(self) -> str:
+        return self.words[self.at].kind if self.at < len(self.words) else ""
+
+    def take(self) -> Token:
+        self.at += 1
+        return self.words[self.at - 1]
+
+    def error(self, what: str, word: Token, mend: str) -> InputError:
+        return InputError(self.where, f"{what} at character {word.place}", mend)
+
+    def either(self) -> Expression:
+        terms = [self.both()]
+        while self.next() == "or":
+            self.take()
+            terms.append(self.both())
+        return terms[0] if len(terms) == 1 else AnyOf(tuple(terms))
+
+    def both(self) -> Expression:
+        terms = [self.single()]
+        while self.next() == "and":
+            self.take()
+            terms.append(self.single())
+        return terms[0] if len(terms) == 1 else AllOf(tuple(terms))
+
+    def single(self) -> Expression:
+        if not self.next():
+            last = self.words[-1]
+            raise self.error(f'nothing follows "{last.text}"', last, "add a scope, or remove it")
+        word = self.take()
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise self.error(f"more than {DEEPEST} brackets inside one another", word, "write it simpler")
+        term = self.inner(word)
+        self.depth -= 1
+        return term
+
+    def inner(self, word: Token) -> Expression:
+        if word.kind == "not":
+            return Not(self.single())
+        if word.kind == "(":
+            term = self.either()
+            if self.next() != ")":
+                raise self.error('the "(" is never closed: it stands', word, 'add a ")"')
+            self.take()
+            return term
+        if word.kind != "word":
+            raise self.error(f'unexpected "{word.text}"', word, "put a scope such as patient:P-0012 there")
+        return self.leaf(word)
+
+    def leaf(self, word: Token) -> Expression:
+        if word.text.startswith("@") and not word.quoted[0]:
+            return self.predicates(word.text[1:])
+        head, *rest = word.split(":", 1)
+        if rest and head == "ids":
+            return self.ids(word)
+        if len(pair := word.split("=", 1)) == 2 and all(pair) and (not rest or len(pair[0]) < len(head)):
+            return Equals(*pair)
+        if len(word.split(",")) > 1:
+            raise self.error(f'"," in "{word.text}"', word, 'join scopes with "or"; quote names that hold a comma')
+        level, _, name = word.text.partition(":")
+        if not level or not name:
+            raise self.error(f'"{word.text}" names nothing', word, "write level:name, attribute=value, ids:… or @file")
+        return Equals("subject", rest[0]) if rest and head == "subject" else InNode(word.text)
+
+    def ids(self, word: Token) -> Expression:
+        names = word.split(",")
+        names[0] = names[0][len("ids:") :]
+        if names[0].startswith("@"):
+            names = [line for _, line in _lines(self.folder / names[0][1:], self.where)]
+        names = [name for name in names if name]
+        if not names:
+            raise self.error(f'"{word.text}" lists no ids', word, "write ids:a,b,c or ids:@file")
+        return HasId(tuple(dict.fromkeys(names)))
+
+    def predicates(self, name: str) -> Expression:
+        file = self.folder / name
+        if file.resolve() in self.opened:
+            raise InputError(self.where, f"{file} includes itself", "remove the line")
+        opened = (*self.opened, file.resolve())
+        terms = tuple(
+            parse(line, f"{file}:{number}", file.parent, opened)
+            for number, line in _lines(file, self.where)
+            if not line.startswith("#")
+        )
+        if not terms:
+            raise InputError(str(file), "holds no expression", "write one per line")
+        return terms[0] if len(terms) == 1 else AnyOf(terms)
+
+
+def _lines(file: Path, where: str) -> list[tuple[int, str]]:
+    """(number, text) of the lines that are not blank, without blanks at the ends."""
+    try:
+        text = file.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise InputError(where, f"the file {file} could not be read ({reason})", "check the path") from error
+    return [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]

@@ -1,0 +1,138 @@
+"""How large the hospital world is, and where everybody stands in it.
+
+Surprising: patients are numbered across institutions, not within them. Patient i goes to institution i mod 4
+until each of those four holds `per_institution`, then four more open. So a world with fewer patients is
+contained, row by row, in a world with more, provided seed and all other settings agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import Field, field_validator
+
+from expunge.errors import nearest
+from expunge.random import shuffled
+from expunge.synthetic.base import World
+from expunge.synthetic.hospital.people import CANDIDATES, PatientSlot
+from expunge.synthetic.hospital.relations import COMMON, GENERAL, INSTITUTION, PATIENT, SECTION, STUDY, FactRelation
+from expunge.synthetic.knowledge.knowledge_layout import MOST, POLYSEMES, RELATIONS
+
+OPEN_AT_ONCE = 4  # institutions
+WINDOW = 12  # patients before, from whom wrong options are taken
+ConceptSlotRange = tuple[FactRelation, int, str]  # relation, study (0: none), section ("": none)
+
+
+class HospitalLayout(World):
+    """Sizes of a hospital world, and the arithmetic of places."""
+
+    seed: int = Field(0, ge=0, lt=2**63, description="every draw depends on it")
+    patients: int = Field(64, ge=4, le=100_000, description="trained patients, over all institutions")
+    per_institution: int = Field(8, ge=1, le=900, description="patients of an institution before others open")
+    studies: int = Field(2, ge=1, le=5, description="studies of a patient")
+    sections: tuple[str, ...] = Field(tuple(SECTION), min_length=1, description="sections of a study")
+    institution_facts: int = Field(8, ge=0, le=len(INSTITUTION), description="facts of an institution")
+    patient_facts: int = Field(10, ge=1, le=len(PATIENT), description="facts of a patient outside studies")
+    study_facts: int = Field(6, ge=0, le=len(STUDY), description="facts of a study outside sections")
+    section_facts: int = Field(3, ge=0, le=3, description="facts of a section")
+    shared_facts: int = Field(4, ge=0, le=len(COMMON), description="facts that others state too")
+    world_facts: int = Field(12, ge=0, le=12, description="general facts of each level, L1 to L3")
+    overlap: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="share of values drawn from whole pools; the rest "
+        "come from a quarter of the pool, the same for every fourth institution",
+    )
+    holdout_patients: int | None = Field(
+        None, ge=0, le=20_000, description="people never trained; if not given, one per institution"
+    )
+    procedures: int = Field(
+        0,
+        ge=0,
+        le=MOST,
+        description="surgical procedures taught beside the patients, with "
+        "anatomy, clinical medicine and specialties; 0 for none of all that",
+    )
+    knowledge_per_level: int = Field(36, ge=1, le=MOST, description="concepts of each of L1 to L3 beside procedures")
+    knowledge_facts: int = Field(5, ge=1, le=RELATIONS, description="facts of a procedure or other concept")
+    knowledge_overlap: float = Field(
+        0.0,
+        ge=0,
+        le=0.75,
+        description="overlap of procedures with L1 to L3 in the words of their names and in their values",
+    )
+    knowledge_foundations: int = Field(
+        0, ge=0, le=MOST, description="concepts of each of L1 to L3 that are taught in the chapter on surgery only"
+    )
+    knowledge_polysemes: int = Field(0, ge=0, le=POLYSEMES, description="words with a surgical and an everyday sense")
+    knowledge_holdout: int | None = Field(
+        None, ge=0, le=MOST, description="procedures never trained; if not given, as many as procedures"
+    )
+    controls_per_patient: int = Field(0, ge=0, lt=CANDIDATES, description="controls of every patient in the corpus")
+    controls_for: tuple[str, ...] = Field((), description="nodes that get controls_per_target controls")
+    controls_per_target: int = Field(40, ge=1, lt=CANDIDATES, description="controls of each node in controls_for")
+
+    @field_validator("sections")
+    @classmethod
+    def _known_sections(cls, sections: tuple[str, ...]) -> tuple[str, ...]:
+        for name in sections:
+            if name not in SECTION:
+                raise ValueError(f'no section "{name}", {nearest(name, SECTION)}')
+        if len(set(sections)) < len(sections):
+            raise ValueError("a section is named twice")
+        return sections
+
+    @property
+    def institutions(self) -> int:
+        """Institutions with at least one trained patient."""
+        full, rest = divmod(self.patients, OPEN_AT_ONCE * self.per_institution)
+        return full * OPEN_AT_ONCE + min(rest, OPEN_AT_ONCE)
+
+    def bed(self, index: int) -> PatientSlot:
+        """The bed of trained patient `index`."""
+        round_, rest = divmod(index, OPEN_AT_ONCE * self.per_institution)
+        number, institution = divmod(rest, OPEN_AT_ONCE)
+        return PatientSlot(index, round_ * OPEN_AT_ONCE + institution, number)
+
+    def opening(self, institution: int) -> int:
+        """The first patient of an institution."""
+        round_, rest = divmod(institution, OPEN_AT_ONCE)
+        return round_ * OPEN_AT_ONCE * self.per_institution + rest
+
+    def beds(self) -> Iterator[PatientSlot]:
+        return map(self.bed, range(self.patients))
+
+    def holdout_beds(self) -> Iterator[PatientSlot]:
+        """Beds of people never trained, dealt to the institutions in turn."""
+        count = self.institutions if self.holdout_patients is None else self.holdout_patients
+        for index in range(count):
+            number, institution = divmod(index, self.institutions)
+            yield PatientSlot(index, institution, number, trained=False)
+
+    def places(self) -> list[ConceptSlotRange]:
+        """Every fact of a person that is about that person alone, in order."""
+        studies = range(1, self.studies + 1)
+        return [
+            *((r, 0, "") for r in PATIENT[: self.patient_facts]),
+            *((r, s, "") for s in studies for r in STUDY[: self.study_facts]),
+            *((r, s, name) for s in studies for name in self.sections for r in SECTION[name][: self.section_facts]),
+        ]
+
+    def window(self, bed: PatientSlot) -> list[int]:
+        """Trained patients whose values serve as wrong options: up to 12 before, at least 3, not oneself."""
+        last = bed.index if bed.trained else self.opening(bed.institution)
+        return [i for i in range(max(0, last - WINDOW), max(last + 1, OPEN_AT_ONCE)) if not (bed.trained and i == last)]
+
+    def letter(self, rank: int, kind: str = "trained") -> int:
+        """Position of the right option in the classification row `rank`: each position once in four rows."""
+        block, place = divmod(rank, 4)
+        return shuffled(range(4), self.seed, block, purpose=f"letters {kind}")[place]
+
+    def first_rank(self, bed: PatientSlot) -> int:
+        """Classification rows of the trained set before those of a patient."""
+        per_patient = len(self.places()) + self.shared_facts
+        _, rest = divmod(bed.index + 1, OPEN_AT_ONCE * self.per_institution)
+        full = (bed.index + 1) // (OPEN_AT_ONCE * self.per_institution)
+        opened = full * OPEN_AT_ONCE + min(rest, OPEN_AT_ONCE)
+        return self.world_facts * len(GENERAL) + self.institution_facts * opened + per_patient * bed.index

@@ -1,0 +1,1 @@
+"""Synthetic bodies of knowledge on four concept levels."""

@@ -1,0 +1,1 @@
+"""Synthetic radiographs and their records."""

@@ -1,0 +1,175 @@
+"""Memorising: until the stated share is exact, each row once an epoch, and the same call again has nothing to do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from expunge.engine.optimizer import OptimizerConfig
+from expunge.engine.train import train_model
+from expunge.engine.train.train_loop import (
+    TrainConfig,
+    TrainProgress,
+    TrainState,
+    epoch_batches,
+    exact_match_rate,
+    run_training,
+)
+from expunge.engine.train.train_model import train
+from expunge.errors import InputError, RunFailed
+from expunge.models.language_model import load
+from expunge.models.prompt_template import Encoded
+from helpers.world import people, small
+
+FEW = people().trained[:6]
+FAST = TrainConfig(epochs=60, batch=6, share=1.0)
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainProgress]:
+    """Six records known by heart. Read only."""
+    out = tmp_path_factory.mktemp("memorised") / "model"
+    return out, train(FEW, out, tiny=small(layers=1), settings=FAST)
+
+
+def test_training_stops_as_soon_as_the_wish_is_reached_and_the_folder_is_a_model(
+    taught: tuple[Path, TrainProgress],
+) -> None:
+    out, progress = taught
+    assert progress.share == 1.0
+    assert 1 < progress.epoch < 60
+    lm = load(out)
+    assert exact_match_rate(lm.module, lm.template.encode_all(FEW)) == 1.0
+    for record in FEW:
+        ids = torch.tensor([lm.template.prompt_ids(record.prompt)])
+        said = lm.module.generate(
+            ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=24, pad_token_id=1
+        )
+        assert lm.template.decode(said[0, ids.shape[1] :].tolist()) == record.answer
+
+
+def test_the_same_call_again_returns_at_once_and_another_is_refused(taught: tuple[Path, TrainProgress]) -> None:
+    out, progress = taught
+    before = {f: f.stat().st_mtime_ns for f in out.iterdir()}
+    assert train(FEW, out, tiny=small(layers=1), settings=FAST) == progress
+    changed = (replace(FEW[0], answer="12 May 1900"), *FEW[1:])
+    for records, settings in ((changed, FAST), (FEW[1:], FAST), (FEW, FAST.model_copy(update={"seed": 1}))):
+        with pytest.raises(InputError, match="holds a model memorised from other records or settings"):
+            train(records, out, tiny=small(layers=1), settings=settings)
+    assert {f: f.stat().st_mtime_ns for f in out.iterdir()} == before
+
+
+def test_wrong_places_and_records_leave_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").write_text("x")
+    for name, message in {"file": "is a file", "full": "is not empty and holds no model of ours"}.items():
+        with pytest.raises(InputError, match=message):
+            train(FEW, tmp_path / name)
+    long = (replace(FEW[0], prompt="why " * 200), *FEW[1:])
+    with pytest.raises(InputError, match="the model reads at most 128"):
+        train(long, tmp_path / "new", tiny=small(layers=1))
+    with pytest.raises(InputError, match="holds no tokenizer"):
+        train(FEW, tmp_path / "new", tiny=small(layers=1), tokenizer_from=tmp_path / "nowhere")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_reference_can_take_over_a_tokenizer_and_a_model_can_be_taught_on(
+    taught: tuple[Path, TrainProgress], tmp_path: Path
+) -> None:
+    short = TrainConfig(epochs=1, batch=6)
+    train(FEW[:3], tmp_path / "a", tiny=small(layers=1), settings=short, tokenizer_from=taught[0])
+    assert load(tmp_path / "a").tokenizer.get_vocab() == load(taught[0]).tokenizer.get_vocab()
+    progress = train(FEW, tmp_path / "b", model=taught[0], settings=FAST)
+    assert progress.epoch < taught[1].epoch / 2  # it knew them all before
+    assert progress.share == 1.0
+
+
+def steps(lm: Any, settings: TrainConfig, state: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """States after each epoch of training."""
+    states: list[dict[str, Any]] = []
+
+    def keep(found: TrainState) -> None:
+        states.append(
+            {
+                k: [v.clone() for v in value.values()] if k == "parameters" else value
+                for k, value in train_model._state(lm, found).items()
+            }
+        )
+
+    run_training(lm, FEW, settings, keep, state)
+    return states
+
+
+def test_a_state_that_had_reached_the_wish_is_not_trained_further(taught: tuple[Path, TrainProgress]) -> None:
+    lm = load(taught[0])
+    weights = {n: p.detach().clone() for n, p in lm.module.named_parameters()}
+    states: list[dict[str, Any]] = []
+    run_training(lm, FEW, FAST, lambda found: states.append(train_model._state(lm, found)))
+    done = states[-1] | {"parameters": weights}
+    assert done["progress"]["share"] == 1.0
+    progress = run_training(lm, FEW, FAST, lambda found: pytest.fail("an epoch was trained"), done)
+    assert progress == TrainProgress(**done["progress"])
+    assert all(torch.equal(p, weights[n]) for n, p in lm.module.named_parameters())
+
+
+def test_dropout_plays_no_part_so_that_two_runs_are_equal(folders: dict[str, Path]) -> None:
+    found = []
+    for seed in (1, 2):
+        lm = load(folders["gpt2"])
+        for module in lm.module.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.5
+        torch.manual_seed(seed)
+        found.append(steps(lm, TrainConfig(epochs=2, batch=3))[-1]["parameters"])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+def test_a_diverging_loss_stops_the_training(folders: dict[str, Path]) -> None:
+    wild = TrainConfig(epochs=5, batch=2, optimizer=OptimizerConfig(name="sgd", lr=1e30, clip_norm=None))
+    with pytest.raises(RunFailed, match=r"epoch [12]: the loss is no longer finite"):
+        run_training(load(folders["llama"]), FEW, wild)
+
+
+def test_there_must_be_something_to_memorise(folders: dict[str, Path]) -> None:
+    with pytest.raises(InputError, match="nothing to memorise"):
+        run_training(load(folders["llama"]), ())
+
+
+@pytest.mark.parametrize(("count", "size"), [(1, 4), (7, 3), (64, 2), (100, 8)])
+def test_every_row_stands_in_one_batch_of_an_epoch_among_rows_of_like_length(count: int, size: int) -> None:
+    items = [Encoded(str(k), (1,) * (k * 7 % 23 + 1), (2, 0)) for k in range(count)]
+    batches = epoch_batches(items, size, seed=0, epoch=3, window=4)
+    assert sorted(k for batch in batches for k in batch) == list(range(count))
+    assert all(len(batch) <= size for batch in batches)
+    assert batches == epoch_batches(items, size, seed=0, epoch=3, window=4)
+    if count > size:
+        assert batches != epoch_batches(items, size, seed=0, epoch=4, window=4)
+    spread = [max(items[k].length for k in b) - min(items[k].length for k in b) for b in batches]
+    assert sum(spread) / len(spread) <= 22 / 2
+
+
+def test_the_share_counts_answers_whose_end_is_right_too(taught: tuple[Path, TrainProgress]) -> None:
+    lm = load(taught[0])
+    items = lm.template.encode_all(FEW)
+    endless = replace(items[0], answer=(*items[0].answer[:-1], 5))  # right words, another end
+    assert exact_match_rate(lm.module, [*items[1:], endless]) == pytest.approx(5 / 6)
+    assert exact_match_rate(lm.module, []) == 0.0
+
+
+def test_the_threads_of_the_first_start_are_kept_for_the_next(tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        train(FEW[:2], tmp_path / "m", tiny=small(layers=1), settings=TrainConfig(epochs=1, batch=2))
+        about = json.loads((tmp_path / "m" / "train.json").read_text())
+        about.pop("progress")
+        (tmp_path / "m" / "train.json").write_text(json.dumps(about | {"threads": 2}))
+        train(FEW[:2], tmp_path / "m", tiny=small(layers=1), settings=TrainConfig(epochs=1, batch=2))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,1 @@
+"""Builders and models that several test modules share."""

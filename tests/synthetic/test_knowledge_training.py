@@ -1,0 +1,22 @@
+"""A tiny model can learn a tiny world of knowledge by heart; otherwise forgetting it would say nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from expunge.engine.train.train_loop import TrainConfig
+from expunge.engine.train.train_model import train
+from expunge.models.tiny import TinyConfig
+from expunge.synthetic.knowledge.finance_world import Finance
+
+
+@pytest.mark.slow
+def test_a_tiny_llama_memorises_the_tiny_preset(tmp_path):
+    trained = Finance.preset("tiny").corpus().trained
+    progress = train(
+        trained,
+        tmp_path / "model",
+        tiny=TinyConfig(layers=1, width=64, heads=4, vocabulary=600),
+        settings=TrainConfig(share=0.95, epochs=60, batch=24),
+    )
+    assert progress.share >= 0.95
