@@ -41,8 +41,8 @@ class Registry(Generic[T]):
             return
         self._filled = True
         package = importlib.import_module(self.package)
-        for module in sorted(m.name for m in pkgutil.iter_modules(package.__path__)):
-            importlib.import_module(f"{self.package}.{module}")
+        for module in sorted(m.name for m in pkgutil.walk_packages(package.__path__, f"{self.package}.")):
+            importlib.import_module(module)
         for point in entry_points(group=self.package):
             self.add(point.name, point.load())
 

@@ -279,7 +279,7 @@ def test_every_architecture_can_be_taught_unlearned_and_audited(
     train(
         people().trained, tmp_path / "original", model=folders[architecture], settings=TrainConfig(epochs=1, batch=12)
     )
-    plan = Recipe(method="control", settings={"candidates": 2}, steps=2, batch={"forget": 4, "retain": 4})
+    plan = Recipe(method="twin", settings={"candidates": 2}, steps=2, batch={"forget": 4, "retain": 4})
     run = unlearn(tmp_path / "original", split, plan, tmp_path / "run")
     found = audit(tmp_path / "original", run, split, tmp_path / "audit")
     assert found.verdict.status in ("failed", "inconclusive")

@@ -12,45 +12,16 @@ from expunge.audit.checks.leak import excess_interval, kind_values, leak, worst
 from expunge.audit.checks.membership import membership, verbatim
 from expunge.audit.checks.retention import retention
 from expunge.audit.context import Context
-from expunge.audit.policy import Policy
 from expunge.audit.scores import Scores
 from expunge.corpus import Record, Variant
 from expunge.scope import Split
-from helpers.audits import scores
+from helpers.audits import context, one_token_scores
 
 PEOPLE = 12
 
 
 def person(k: int, name: str = "p", **more: Any) -> Record:
     return Record(f"{name}{k:02d}", f"Who is {name}{k:02d}?", f"answer {name}{k}", subject=f"{name}{k:02d}", **more)
-
-
-def never(*_: Any) -> Any:
-    raise AssertionError("no model is asked")
-
-
-def context(split: Split, by_role: dict[str, dict[str, Scores]], policy: Policy = Policy.load()) -> Context:
-    records = {
-        w.id: w
-        for rows in (split.forget, split.retain_heldout, split.holdout, split.controls)
-        for r in rows
-        for w in r.wordings()
-    }
-    return Context(split, policy, by_role, records, never, never)
-
-
-def told(ids: list[str], loss: list[float], hit: str, text: list[str] | None = None, **more: Any) -> Scores:
-    """One token per record with this loss, hit or not, its end token right."""
-    return scores(
-        [[-v] for v in loss],
-        hit=list(hit),
-        ids=ids,
-        eos=[-0.1] * len(ids),
-        eos_hit=[True] * len(ids),
-        text=None if text is None else tuple(text),
-        mu=-np.array(loss),
-        **more,
-    )
 
 
 def only(entries: Any, key: str) -> CheckResult:
@@ -92,7 +63,9 @@ def test_the_worst_kind_is_named() -> None:
 def test_a_classification_without_options_is_judged_by_its_words() -> None:
     rows = (person(0, kind="classification"), person(1, kind="classification", options=("answer p1", "x")))
     split = Split("s", forget=rows, retain=(), retain_heldout=())
-    found = told([r.id for r in rows], [1.0, 1.0], "10", option_logprob=((), (-1.0, -9.0)), option_bytes=((), (9, 1)))
+    found = one_token_scores(
+        [r.id for r in rows], [1.0, 1.0], "10", option_logprob=((), (-1.0, -9.0)), option_bytes=((), (9, 1))
+    )
     values = kind_values(context(split, {"unlearned": {"forget": found}}), "unlearned", [r.id for r in rows])
     assert values["classification"].tolist() == [1.0, 1.0]  # said exactly; chosen, 1 corrected for chance
 
@@ -108,14 +81,14 @@ def wordings() -> tuple[Split, list[str]]:
 def test_a_fact_is_out_as_soon_as_one_wording_gives_it_whatever_its_id_looks_like() -> None:
     split, ids = wordings()
     assert ids == ["r~1", "r~1~1", "r~2", "r~2~1", "r~3", "r~3~1"]
-    said = told(ids, [1.0] * 6, "000000", ["no", "Secret 1", "no", "no", "secret 3", "no"])
+    said = one_token_scores(ids, [1.0] * 6, "000000", ["no", "Secret 1", "no", "no", "secret 3", "no"])
     assert verbatim(context(split, {"unlearned": {"forget": said}}), "unlearned") == (2, 3)
 
 
 def test_the_leak_axis_takes_the_worst_wording_of_each_record() -> None:
     split, ids = wordings()
-    said = told(ids, [0.01, 9, 9, 0.01, 9, 9], "100100", ["secret 1", "no", "no", "secret 2", "no", "no"])
-    silent = told(ids, [9.0] * 6, "000000", ["no"] * 6)
+    said = one_token_scores(ids, [0.01, 9, 9, 0.01, 9, 9], "100100", ["secret 1", "no", "no", "secret 2", "no", "no"])
+    silent = one_token_scores(ids, [9.0] * 6, "000000", ["no"] * 6)
     ctx = context(split, {"original": {"forget": said}, "unlearned": {"forget": said}, "retrained": {"forget": silent}})
     found = list(leak.run(ctx))
     assert only(found, "leak.axis").estimate == pytest.approx(2 / 3)
@@ -126,7 +99,7 @@ def test_the_leak_axis_takes_the_worst_wording_of_each_record() -> None:
 
 def test_what_the_original_never_knew_cannot_be_forgotten() -> None:
     split, ids = wordings()
-    silent = told(ids, [9.0] * 6, "000000", ["no"] * 6)
+    silent = one_token_scores(ids, [9.0] * 6, "000000", ["no"] * 6)
     ctx = context(split, {role: {"forget": silent} for role in ("original", "unlearned", "retrained")})
     entry = only(leak.run(ctx), "leak.self")
     assert entry.status == "not_applicable"
@@ -140,7 +113,7 @@ def crowd(losses: dict[str, tuple[float, float]]) -> Context:
 
     def row(rows: list[Record], mean: float) -> Scores:
         spread = np.linspace(-0.5, 0.5, PEOPLE)
-        return told([r.id for r in rows], (mean + spread).tolist(), "0" * PEOPLE)
+        return one_token_scores([r.id for r in rows], (mean + spread).tolist(), "0" * PEOPLE)
 
     return context(
         split, {role: {"forget": row(members, m), "holdout": row(strangers, s)} for role, (m, s) in losses.items()}
@@ -183,8 +156,8 @@ def test_retention_is_by_the_worse_of_both_measures_and_silent_where_nothing_was
         relation={r.id: "siblings" if k < 2 else "cousins" for k, r in enumerate(rows)},
     )
     ids = [r.id for r in rows]
-    before, after = told(ids, [0.1] * 4, "1110"), told(ids, [0.1, 0.1, 3.0, 0.1], "1000")
-    shared = {"shared": told([], [], "")}
+    before, after = one_token_scores(ids, [0.1] * 4, "1110"), one_token_scores(ids, [0.1, 0.1, 3.0, 0.1], "1000")
+    shared = {"shared": one_token_scores([], [], "")}
     ctx = context(
         split, {"original": {"retain_heldout": before} | shared, "unlearned": {"retain_heldout": after} | shared}
     )
@@ -195,6 +168,10 @@ def test_retention_is_by_the_worse_of_both_measures_and_silent_where_nothing_was
     assert found["retention.cousins"].estimate == 0.0
     assert found["retention.unrelated"].status == "not_applicable"
     nothing = context(
-        split, {role: {"retain_heldout": told(ids, [9.0] * 4, "0000")} | shared for role in ("original", "unlearned")}
+        split,
+        {
+            role: {"retain_heldout": one_token_scores(ids, [9.0] * 4, "0000")} | shared
+            for role in ("original", "unlearned")
+        },
     )
     assert {e.status for e in retention.run(nothing)} == {"not_applicable"}

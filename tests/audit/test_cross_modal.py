@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from test_attacks import context
 
 from expunge.audit.checks.cross_modal import (
     ModalityAnswers,
@@ -34,6 +33,7 @@ from expunge.audit.modality_probes import (
 from expunge.audit.statistics import Bootstrap
 from expunge.corpus import Record
 from expunge.scope import Split
+from helpers.audits import context
 from helpers.vision_models import picture
 
 PLAN = Bootstrap(draws=200)

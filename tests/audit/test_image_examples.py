@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
-from test_attacks import context, told
 
 from expunge.audit.image_examples import chosen, credit, gallery, may_be_shown, thumbnail
 from expunge.corpus import Record, RecordImage
 from expunge.corpus.draw import uniform
 from expunge.scope import Split
+from helpers.audits import context, one_token_scores
 from helpers.vision_models import picture
 
 
@@ -84,8 +84,8 @@ def test_entries_carry_what_each_model_says_and_nothing_is_asked_again_where_all
     split = Split("s", forget=(target, hidden), retain=(), retain_heldout=(near,), relation={"n": "siblings"})
     asked = {
         role: {
-            "forget": told(["t", "h"], [0.1, 0.1], "11", [f"{role} says", "secret"]),
-            "retain_heldout": told(["n"], [0.1], "1"),
+            "forget": one_token_scores(["t", "h"], [0.1, 0.1], "11", [f"{role} says", "secret"]),
+            "retain_heldout": one_token_scores(["n"], [0.1], "1"),
         }
         for role in ("original", "unlearned")
     }

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from test_attacks import context
 
 from expunge.audit.context import Context
 from expunge.audit.tree_retention import TreePosition, place_of, tree, way
 from expunge.corpus import Corpus, Record
 from expunge.scope import Scope, Split
-from helpers.audits import scores
+from helpers.audits import context, scores
 
 STUDY = (("house:1", "guest:A", "stay:1"),)
 
@@ -58,10 +57,12 @@ def asked(split: Split, after: dict[str, str]) -> Context:
     """Untouched records of which the original model knew all; `after`: id → hit of the unlearned model."""
     ids = [r.id for r in split.retain_heldout]
 
-    def told(hits: list[str]) -> dict[str, object]:
+    def one_token_scores(hits: list[str]) -> dict[str, object]:
         return {"retain_heldout": scores([[0.0] if h == "1" else [-0.7] for h in hits], hits, ids=ids)}
 
-    return context(split, {"original": told(["1"] * len(ids)), "unlearned": told([after[i] for i in ids])})  # type: ignore[dict-item]
+    return context(
+        split, {"original": one_token_scores(["1"] * len(ids)), "unlearned": one_token_scores([after[i] for i in ids])}
+    )  # type: ignore[dict-item]
 
 
 def test_retention_stands_at_its_place_nearest_first() -> None:

@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from expunge.audit.context import Context
+from expunge.audit.policy import Policy
 from expunge.audit.scores import Scores
 from expunge.corpus import Record
+from expunge.scope import Split
 
 OPTIONS = ("a0", "a1", "b b")
 
@@ -81,3 +84,31 @@ def records_of(s: Scores) -> dict[str, Record]:
         name: Record(name, "question", OPTIONS[i % 2], kind=kinds[i % 2], options=OPTIONS)
         for i, name in enumerate(s.ids)
     }
+
+
+def never(*_: Any) -> Any:
+    raise AssertionError("no model is asked")
+
+
+def context(split: Split, by_role: dict[str, dict[str, Scores]], policy: Policy = Policy.load()) -> Context:
+    records = {
+        w.id: w
+        for rows in (split.forget, split.retain_heldout, split.holdout, split.controls)
+        for r in rows
+        for w in r.wordings()
+    }
+    return Context(split, policy, by_role, records, never, never)
+
+
+def one_token_scores(ids: list[str], loss: list[float], hit: str, text: list[str] | None = None, **more: Any) -> Scores:
+    """One token per record with this loss, hit or not, its end token right."""
+    return scores(
+        [[-v] for v in loss],
+        hit=list(hit),
+        ids=ids,
+        eos=[-0.1] * len(ids),
+        eos_hit=[True] * len(ids),
+        text=None if text is None else tuple(text),
+        mu=-np.array(loss),
+        **more,
+    )

@@ -171,7 +171,7 @@ def run_dir(tmp_path: Path) -> Path:
             {
                 "status": "finished",
                 "identity": {"split": "a" * 64, "model": DIGESTS["original"], "recipe": "b" * 64},
-                "method": "control",
+                "method": "twin",
                 "seconds": 12.0,
             }
         )

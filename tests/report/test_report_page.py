@@ -76,7 +76,7 @@ def test_hostile_text_of_models_and_files_is_shown_and_never_becomes_markup(page
     data["standing"] = {role: {EVIL: place} for role, of in data["standing"].items() for place in of.values()}
     data["standing"]["unlearned"][EVIL] = {"z": {EVIL: 1.0}, "controls": {EVIL: [0.0, 1.0, 2.0]}, "m": 3}
     (run_dir / "recipe.yaml").write_text(f"method: {EVIL}")
-    (run_dir / "run.json").write_text((run_dir / "run.json").read_text().replace('"control"', json.dumps(EVIL)))
+    (run_dir / "run.json").write_text((run_dir / "run.json").read_text().replace('"twin"', json.dumps(EVIL)))
     found = Page(page(data, run_dir))
     assert {(tag, tuple(attributes)) for tag, attributes in found.elements} <= harmless
     for section in ("verdict", "asked", "controls", "training", "checks", "said", "limits", "method"):

@@ -26,7 +26,8 @@ def row(found: Page, section: str, name: str, cells: int) -> list[str]:
         (
             {"mia": "failed", "retention.elsewhere": "failed", "paraphrase": "not_run"},
             "Not passed",
-            "2 of 6 required checks failed: traces of the named records are left, and knowledge that had to stay was damaged",
+            "2 of 6 required checks failed: traces of the named records are left, "
+            "and knowledge that had to stay was damaged",
         ),
         (
             {"paraphrase": "not_run", "mia": "inconclusive"},

@@ -57,7 +57,10 @@ def test_the_world_is_found_by_name():
 
 
 def test_same_seed_gives_the_same_world_in_another_process(corpus):
-    code = "from expunge.synthetic.radiology.radiology import Radiology; print(Radiology.preset('small', size=48).corpus().digest)"
+    code = (
+        "from expunge.synthetic.radiology.radiology import Radiology; "
+        "print(Radiology.preset('small', size=48).corpus().digest)"
+    )
     there = subprocess.check_output([sys.executable, "-c", code], text=True, env=os.environ | {"PYTHONHASHSEED": "1"})
     assert there.strip() == corpus.digest
     assert Radiology.preset("small", size=48, seed=1).corpus().digest != corpus.digest

@@ -1,6 +1,7 @@
 """Doubles: people whom a model never met, to be asked about in the place of somebody it knows.
 
-A double has names and numbers of its own (`corpus/surrogate_names.py`) and, where records show pictures, pictures of its
+A double has names and numbers of its own (`corpus/surrogate_names.py`) and, where records show pictures, pictures of
+its
 own (`corpus/image_ops.py`). Surprising: a subject that no prompt names can have a double too, by its pictures alone.
 """
 

@@ -88,7 +88,7 @@ def unlearn(
     Called in every process of `torchrun` or `accelerate launch`, they share the work and the first writes `out`,
     which all must see; another number of processes gives the same weights to rounding.
     `InputError` if `out` holds another run; `Interrupted` after Ctrl-C, with the checkpoint kept.
-    A recipe whose method is an edit takes one look and no steps (`engine/weight_editing.py`); if killed, it starts anew.
+    A recipe whose method edits weights takes no steps (`engine/weight_editing.py`); if killed, it starts anew.
     """
     ranks = DistributedContext.join(device)
     with ranks.alike(), ExitStack() as at_the_end:

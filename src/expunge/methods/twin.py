@@ -30,7 +30,8 @@ class Twin(Method, name="twin"):
     """Distil what the model says about a never-met twin into what it says about the person.
 
     forget: distil * mean_t (KL(p_T || p) + reverse * KL(p || p_T)), p_T = p_T(.|twin of x), p = p(.|x)
-            + [gold answer] (floor_weight relu(tau - NLL(y|x)) + ceiling_weight relu(NLL(y|x) - max(tau, least_floor)))     [B]
+            + [gold answer] (floor_weight relu(tau - NLL(y|x))
+                             + ceiling_weight relu(NLL(y|x) - max(tau, least_floor)))     [B]
 
     Token weights, where there are any, weigh the distances; the floor is a matter of the whole answer, so it stays
     in plain nats and its term counts as much as the tokens do on average.

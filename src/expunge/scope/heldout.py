@@ -6,7 +6,7 @@ could not see the damage:
 
 * of the siblings of a target, at least 2 of 4 or more (1 of 2 or 3) are retain_heldout and at least 1 is retained;
 * a person of whom only a part is forgotten is divided fact by fact, and the same holds for these facts: what is left
-  of the person is what a run endangers most, and whoever asks for it has those records; a single one stays retain_heldout;
+  of the person is what a run endangers most, and whoever asks for it has those records; a single one stays held out;
 * what is known of the world, or of a node that other subjects live below (a hospital), is drawn fact by fact,
   or whole hospitals would vanish from one side; all wordings of a fact fall on the same side.
 """

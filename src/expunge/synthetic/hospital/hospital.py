@@ -108,14 +108,14 @@ class Hospital(HospitalLayout, name="hospital"):
         return measure(self.corpus(), self.knowledge.chapter)
 
     def corpus(self) -> Corpus:
-        """All records: general knowledge, each patient, what is taught; holdouts of both; then the controls asked for."""
+        """All records: general knowledge, each patient, what is taught; holdouts; then controls."""
         return Corpus.of(self._records(), self.name)
 
     def controls(self, subject: str, m: int = 4) -> list[Record]:
         """Records of the first `m` controls (at most 47) of `patient:P-0001-001`, `institution:H-0001` or a concept.
 
         A control has the house, doctor, diagnosis, templates and letters of its original, and fresh values. It
-        states no shared facts. `attributes["control_of"]` is `subject`. Controls of a concept: see `Knowledge.controls`.
+        states no shared facts. `attributes["control_of"]` is `subject`. For a concept: see `Knowledge.controls`.
         """
         return list(self._worded(self._control_facts(subject, m)))
 

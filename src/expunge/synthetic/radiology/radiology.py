@@ -90,7 +90,7 @@ class Radiology(World, name="radiology"):
         """Records of the first `m` controls (at most 47) of a patient, of a study or of an institution.
 
         A control is asked what its original was trained on (shared facts excepted), under the same cues, and has
-        pictures of its own. Controls of `study:S-0002-002-2` are the controls of its patient, as far as they concern that
+        pictures of its own. Controls of `study:S-0002-002-2` are those of its patient, as far as they concern that
         study: `attributes["control_of"]` names the patient. A node that was trained on nothing of its own
         has none.
         """
