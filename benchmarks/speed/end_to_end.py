@@ -1,0 +1,151 @@
+"""Time a whole NPO run of the demo's size against the same run as a script, from records to the trained adapter.
+
+Everything that a run does is counted: rows are encoded, our caches are built, the baseline copies its reference. Only
+making the model and its adapter, the same work on both sides, is left out. One thread; processor seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from benchmarks.speed.baseline_steps import NPOStep, padded_batches
+from benchmarks.speed.program import Say, parser, positive, run, say, spread
+from benchmarks.speed.step_roofline import StepWork, loss_difference, step_work
+from expunge.cli.answer import Answer, Table
+from expunge.corpus import Record
+from expunge.engine.loop import Event, Loop
+from expunge.engine.optimiser import rate
+from expunge.engine.recipe import Recipe
+from expunge.models.adapters import prepare
+from expunge.models.batches import collate
+from expunge.models.language_model import LanguageModel, wrap
+from expunge.models.threads import set_threads
+from expunge.models.tiny import TinyConfig, build, texts_of, train_tokenizer
+from expunge.scope import Scope
+from expunge.worlds.hospital import Hospital
+
+SEED = 42
+COLUMNS = ("case", "min", "median", "max", "ceiling", "operations", "plain, s", "ours, s")
+Losses = list[tuple[float, float]]
+DEEP = TinyConfig(layers=24)  # otherwise the model of the demo
+
+
+@dataclass
+class WholeRun:
+    """Forget one patient of a synthetic hospital with the shipped recipe `npo` on the last `trained_blocks` blocks."""
+
+    model: TinyConfig = DEEP
+    trained_blocks: int = 4
+    preset: str = "demo"
+    overrides: tuple[str, ...] = ()
+    group = "end_to_end"
+    method = "npo"
+
+    @property
+    def size(self) -> str:
+        """`24/4`."""
+        return f"{self.model.layers}/{self.trained_blocks}"
+
+    @property
+    def name(self) -> str:
+        """`end_to_end:24/4`."""
+        return f"{self.group}:{self.size}"
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        return Recipe.load(self.method, (*self.overrides, f"train.layers={self.trained_blocks}"))
+
+    def run(self, pairs: int, say: Say) -> dict[str, Any]:
+        """What `step.measure` reports of a case, of whole runs; `RunFailed` if the losses of both sides differ."""
+        world = Hospital.preset(self.preset, seed=SEED)
+        target = f"patient:P-{[bed.stem for bed in world.beds() if bed.institution == 0][-1]}"
+        corpus = world.corpus()
+        split = Scope.parse(target).resolve(corpus, seed=SEED)
+        tokenizer = train_tokenizer(texts_of(corpus.trained), self.model.vocabulary)
+        self.base: LanguageModel = wrap(build(self.model, tokenizer, SEED), tokenizer, "bench")
+        plain, ours = [], []
+        for pair in range(pairs):
+            loop, our_losses, seconds = self._ours(split.forget, split.retain)
+            ours.append(seconds)
+            plain_losses, seconds = self._plain(loop, (*split.forget, *split.retain))
+            plain.append(seconds)
+            ratio = plain[-1] / ours[-1]
+            say(f"{self.name}, pair {pair + 1} of {pairs}: the plain run takes {ratio:.2f} times as long")
+        work = self._work(loop)
+        batch = self.recipe.batch
+        return {
+            "ratio": spread([a / b for a, b in zip(plain, ours, strict=True)]),
+            "ceiling": work.ceiling,
+            "operations": work.operations,
+            "seconds": {"plain": statistics.median(plain), "ours": statistics.median(ours)},
+            "loss_difference": loss_difference(self.name, our_losses, plain_losses),
+            "pairs": pairs,
+            "batch": f"{self.recipe.total_steps} steps of {batch.forget} forget rows and {batch.retain} retain rows "
+            f"of a hospital ({len(split.forget)} records to forget, {len(split.retain)} that may be kept), vocabulary "
+            f"{len(tokenizer):,}, width {self.model.width}, float32; caches counted",
+        }
+
+    def _adapted(self) -> LanguageModel:
+        return self.base.with_module(prepare(copy.deepcopy(self.base.module), self.recipe.train, SEED))
+
+    def _ours(self, forget: Sequence[Record], retain: Sequence[Record]) -> tuple[Loop, Losses, float]:
+        events: list[Event] = []
+        lm = self._adapted()
+        began = time.process_time()
+        loop = Loop(lm, self.recipe, forget, retain)
+        loop.run(events.append)
+        return loop, [(e.forget, e.retain) for e in events], time.process_time() - began
+
+    def _plain(self, loop: Loop, records: Sequence[Record]) -> tuple[Losses, float]:
+        lm, settings, steps = self._adapted(), self.recipe.optimiser, self.recipe.total_steps
+        table = loop.table
+        losses: Losses = []
+        began = time.process_time()
+        items = {item.id: item for item in lm.template.encode_all(records)}
+        baseline = NPOStep.of(lm.module, self.base.module, settings.lr, clip_norm=settings.clip_norm)
+        for step in range(steps):
+            for group in baseline.optimizer.param_groups:
+                group["lr"] = settings.lr * rate(settings.schedule, settings.warmup, step, steps)
+            rows = table.forget_batch(step)
+            forget, retain = (
+                collate([items[table.items[k].id] for k in part]) for part in (rows, table.retain_batch(step))
+            )
+            losses.append(baseline.step(rows, forget, retain))
+        return losses, time.process_time() - began
+
+    def _work(self, loop: Loop) -> StepWork:
+        """Of the whole run: its steps, the frozen prefix of every row, the reference pass over the forget rows."""
+        table, work = loop.table, StepWork()
+        for step in range(self.recipe.total_steps):
+            _, forget, retain = padded_batches(loop, step)
+            work += step_work(self.method, self.model, self.trained_blocks, forget, retain)
+        forget_items = table.items[: len(table.rows)]
+        tokens, forget_tokens = (sum(item.length for item in items) for items in (table.items, forget_items))
+        frozen = self.model.layers - self.trained_blocks
+        return work + StepWork(ours=frozen * tokens + self.model.layers * forget_tokens)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = parser(__doc__)
+    options.add_argument("--pairs", type=positive, default=1, help="pairs of whole runs (default: 1)")
+
+    def answer(args: argparse.Namespace) -> Answer:
+        set_threads(1)
+        case = WholeRun()
+        result = case.run(args.pairs, say)
+        numbers = (*result["ratio"].values(), result["ceiling"], result["operations"], *result["seconds"].values())
+        return Answer(result, (Table(COLUMNS, [[case.name, *numbers]]), result["batch"]))
+
+    return run(options, answer, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
