@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import statistics
 import sys
 import time
 from collections.abc import Sequence
@@ -17,9 +16,9 @@ from functools import cached_property
 from typing import Any
 
 from benchmarks.speed.baseline_steps import NPOStep, padded_batches
-from benchmarks.speed.program import Say, parser, positive, run, say, spread
-from benchmarks.speed.step_roofline import StepWork, loss_difference, step_work
-from expunge.cli.answer import Answer, Table
+from benchmarks.speed.program import NamedCase, Say, parser, positive, run, say
+from benchmarks.speed.step_roofline import Losses, StepWork, comparison, step_work, table
+from expunge.cli.answer import Answer
 from expunge.corpus import Record
 from expunge.engine.loop import Event, Loop
 from expunge.engine.optimiser import rate
@@ -33,13 +32,11 @@ from expunge.scope import Scope
 from expunge.worlds.hospital import Hospital
 
 SEED = 42
-COLUMNS = ("case", "min", "median", "max", "ceiling", "operations", "plain, s", "ours, s")
-Losses = list[tuple[float, float]]
 DEEP = TinyConfig(layers=24)  # otherwise the model of the demo
 
 
 @dataclass
-class WholeRun:
+class WholeRun(NamedCase):
     """Forget one patient of a synthetic hospital with the shipped recipe `npo` on the last `trained_blocks` blocks."""
 
     model: TinyConfig = DEEP
@@ -48,16 +45,6 @@ class WholeRun:
     overrides: tuple[str, ...] = ()
     group = "end_to_end"
     method = "npo"
-
-    @property
-    def size(self) -> str:
-        """`24/4`."""
-        return f"{self.model.layers}/{self.trained_blocks}"
-
-    @property
-    def name(self) -> str:
-        """`end_to_end:24/4`."""
-        return f"{self.group}:{self.size}"
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -71,27 +58,21 @@ class WholeRun:
         split = Scope.parse(target).resolve(corpus, seed=SEED)
         tokenizer = train_tokenizer(texts_of(corpus.trained), self.model.vocabulary)
         self.base: LanguageModel = wrap(build(self.model, tokenizer, SEED), tokenizer, "bench")
-        plain, ours = [], []
+        seconds: dict[str, list[float]] = {"plain": [], "ours": []}
+        losses: dict[str, Losses] = {}
         for pair in range(pairs):
-            loop, our_losses, seconds = self._ours(split.forget, split.retain)
-            ours.append(seconds)
-            plain_losses, seconds = self._plain(loop, (*split.forget, *split.retain))
-            plain.append(seconds)
-            ratio = plain[-1] / ours[-1]
-            say(f"{self.name}, pair {pair + 1} of {pairs}: the plain run takes {ratio:.2f} times as long")
-        work = self._work(loop)
-        batch = self.recipe.batch
-        return {
-            "ratio": spread([a / b for a, b in zip(plain, ours, strict=True)]),
-            "ceiling": work.ceiling,
-            "operations": work.operations,
-            "seconds": {"plain": statistics.median(plain), "ours": statistics.median(ours)},
-            "loss_difference": loss_difference(self.name, our_losses, plain_losses),
-            "pairs": pairs,
-            "batch": f"{self.recipe.total_steps} steps of {batch.forget} forget rows and {batch.retain} retain rows "
-            f"of a hospital ({len(split.forget)} records to forget, {len(split.retain)} that may be kept), vocabulary "
-            f"{len(tokenizer):,}, width {self.model.width}, float32; caches counted",
-        }
+            loop, losses["ours"], ours = self._ours(split.forget, split.retain)
+            losses["plain"], plain = self._plain(loop, (*split.forget, *split.retain))
+            seconds["ours"].append(ours)
+            seconds["plain"].append(plain)
+            say(f"{self.name}, pair {pair + 1} of {pairs}: the plain run takes {plain / ours:.2f} times as long")
+        size = self.recipe.batch
+        batch = (
+            f"{self.recipe.total_steps} steps of {size.forget} forget rows and {size.retain} retain rows of a hospital "
+            f"({len(split.forget)} records to forget, {len(split.retain)} that may be kept), vocabulary "
+            f"{len(tokenizer):,}, width {self.model.width}, float32; caches counted"
+        )
+        return comparison(self.name, seconds, losses, self._work(loop), batch)
 
     def _adapted(self) -> LanguageModel:
         return self.base.with_module(prepare(copy.deepcopy(self.base.module), self.recipe.train, SEED))
@@ -107,7 +88,7 @@ class WholeRun:
     def _plain(self, loop: Loop, records: Sequence[Record]) -> tuple[Losses, float]:
         lm, settings, steps = self._adapted(), self.recipe.optimiser, self.recipe.total_steps
         table = loop.table
-        losses: Losses = []
+        losses: list[tuple[float, float]] = []
         began = time.process_time()
         items = {item.id: item for item in lm.template.encode_all(records)}
         baseline = NPOStep.of(lm.module, self.base.module, settings.lr, clip_norm=settings.clip_norm)
@@ -141,8 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         set_threads(1)
         case = WholeRun()
         result = case.run(args.pairs, say)
-        numbers = (*result["ratio"].values(), result["ceiling"], result["operations"], *result["seconds"].values())
-        return Answer(result, (Table(COLUMNS, [[case.name, *numbers]]), result["batch"]))
+        return Answer(result, (table({case.group: {case.size: result}}), result["batch"]))
 
     return run(options, answer, argv)
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from benchmarks.speed.program import Say, parser, positive, run, say, select_cases, spread
+from benchmarks.speed.program import NamedCase, Say, parser, positive, run, say, select_cases, spread
 from benchmarks.speed.step import model_config
 from benchmarks.speed.synthetic_rows import Lengths, synthetic_records, word_tokenizer
 from expunge.cli.answer import Answer, Table
@@ -40,23 +40,13 @@ TOLERANCE = 1e-3  # relative difference of the two gradients' norms
 
 
 @dataclass(frozen=True)
-class PrivateStepCase:
-    """`method` with LoRA (r = 8) on the last `trained_blocks` blocks; as many retain rows as forget rows."""
+class PrivateStepCase(NamedCase):
+    """A method with LoRA (r = 8) on the last `trained_blocks` blocks; as many retain rows as forget rows."""
 
-    method: str
+    group: str  # the method
     model: TinyConfig
     trained_blocks: int
     rows: Lengths = ((24, 8),) * 16
-
-    @property
-    def size(self) -> str:
-        """`28/4`."""
-        return f"{self.model.layers}/{self.trained_blocks}"
-
-    @property
-    def name(self) -> str:
-        """`npo:28/4`."""
-        return f"{self.method}:{self.size}"
 
 
 CASES = tuple(PrivateStepCase("npo", model_config(n), blocks) for n, blocks in ((8, 4), (8, 8), (28, 4)))
@@ -66,7 +56,7 @@ def time_steps(case: PrivateStepCase, base: LanguageModel, privacy: Privacy | No
     """Median seconds of a step of a short run, and the gradient norm of every step."""
     rows = len(case.rows)
     recipe = Recipe(
-        method=case.method,
+        method=case.group,
         steps=STEPS,
         batch=BatchSize(forget=rows, retain=rows),
         train=Train(layers=case.trained_blocks),
@@ -125,7 +115,7 @@ def measure(
     results: dict[str, Any] = {}
     for case in cases:
         if case.name in selected:
-            results.setdefault(case.method, {})[case.size] = run_case(case, pairs, say)
+            results.setdefault(case.group, {})[case.size] = run_case(case, pairs, say)
     return results
 
 

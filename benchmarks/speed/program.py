@@ -9,11 +9,33 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from expunge.cli.answer import Answer
 from expunge.errors import InputError, unknown
 
+if TYPE_CHECKING:
+    from expunge.models.tiny import TinyConfig
+
 Say = Callable[[str], None]
+
+
+class NamedCase:
+    """A timed case: adapters on the last `trained_blocks` blocks of `model`, in a `group` of cases."""
+
+    group: str
+    model: TinyConfig
+    trained_blocks: int
+
+    @property
+    def size(self) -> str:
+        """`28/4` for adapters on the last 4 of 28 blocks."""
+        return f"{self.model.layers}/{self.trained_blocks}"
+
+    @property
+    def name(self) -> str:
+        """`npo:28/4`."""
+        return f"{self.group}:{self.size}"
 
 
 def say(text: str) -> None:

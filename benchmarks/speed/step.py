@@ -22,10 +22,10 @@ import torch
 
 from benchmarks.speed.baseline_steps import BaselineStep, DualStep, GradDiffStep, NPOStep, TwinStep, padded_batches
 from benchmarks.speed.end_to_end import WholeRun
-from benchmarks.speed.program import Say, parser, positive, provenance, run, say, select_cases, spread
-from benchmarks.speed.step_roofline import StepWork, loss_difference, step_work
+from benchmarks.speed.program import NamedCase, Say, parser, positive, provenance, run, say, select_cases
+from benchmarks.speed.step_roofline import StepWork, comparison, step_work, table
 from benchmarks.speed.synthetic_rows import LUME, LUME_PEOPLE, Lengths, synthetic_records, word_tokenizer
-from expunge.cli.answer import Answer, Table
+from expunge.cli.answer import Answer
 from expunge.engine.floors import Floors
 from expunge.engine.loop import Event, Loop
 from expunge.engine.optimiser import Optimiser
@@ -39,7 +39,6 @@ from expunge.models.threads import set_threads
 from expunge.models.tiny import TinyConfig, build
 
 LR = 3e-4
-COLUMNS = ("case", "min", "median", "max", "ceiling", "operations", "plain, s", "ours, s")
 NOTE = (
     "how many times as long the plain step takes (N/k: N blocks, adapters on the last k), beside what counting "
     "passes through blocks, and all matrix products, would give"
@@ -49,7 +48,7 @@ SHORT: Lengths = ((56, 8),) * 48
 
 
 @dataclass(frozen=True)
-class StepCase:
+class StepCase(NamedCase):
     """`method` with LoRA (r = 8) on the last `trained_blocks` blocks of the model.
 
     Attributes:
@@ -65,16 +64,6 @@ class StepCase:
     rows: int = 16
     forget: Lengths = EVEN
     retain: Lengths | None = EVEN
-
-    @property
-    def size(self) -> str:
-        """`28/4` for adapters on the last 4 of 28 blocks."""
-        return f"{self.model.layers}/{self.trained_blocks}"
-
-    @property
-    def name(self) -> str:
-        """`npo:28/4`."""
-        return f"{self.group}:{self.size}"
 
     @property
     def batch(self) -> str:
@@ -161,16 +150,8 @@ class StepPairs:
     def run(self, say: Say) -> dict[str, Any]:
         self._mark = time.process_time()
         self.loop.run(lambda event: self._pair(event, say))
-        plain, ours = self.seconds["plain"][1:], self.seconds["ours"][1:]
-        return {
-            "ratio": spread([a / b for a, b in zip(plain, ours, strict=True)]),
-            "ceiling": self.work.ceiling,
-            "operations": self.work.operations,
-            "seconds": {"plain": statistics.median(plain), "ours": statistics.median(ours)},
-            "loss_difference": loss_difference(self.case.name, self.losses["ours"], self.losses["plain"]),
-            "batch": self.case.batch,
-            "pairs": len(ours),
-        }
+        counted = {side: seconds[1:] for side, seconds in self.seconds.items()}
+        return comparison(self.case.name, counted, self.losses, self.work, self.case.batch)
 
     def _pair(self, event: Event, say: Say) -> None:
         """After a step of ours: the baseline's step on the same rows."""
@@ -231,17 +212,6 @@ def measure(
     if whole_run.name in selected:
         results[whole_run.group] = {whole_run.size: whole_run.run(whole_runs, say)}
     return results
-
-
-def table(results: dict[str, Any]) -> Table:
-    """One row per case."""
-    rows = []
-    for group, sizes in results.items():
-        for size, case in sizes.items():
-            ratios = (*case["ratio"].values(), case["ceiling"], case["operations"])
-            seconds = (round(case["seconds"][side], 3) for side in ("plain", "ours"))
-            rows.append([f"{group} {size}", *(round(value, 2) for value in ratios), *seconds])
-    return Table(COLUMNS, rows)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -19,13 +19,18 @@ not a matrix product, so a measured ratio can exceed both.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from benchmarks.speed.program import spread
+from expunge.cli.answer import Table
 from expunge.errors import RunFailed
 from expunge.models.batches import Batch
 from expunge.models.tiny import TinyConfig
 
+Losses = Sequence[tuple[float, float]]  # forget and retain loss of every step
 TOLERANCE = 1e-3  # relative difference of losses after all steps; one step differs by 1e-6
 MLP_SHARE = 9 / 13  # of a Llama block with inner width 3 H; attention is 4 H²
 REFERENCE = {"grad_diff": (0, 0), "npo": (1, 0), "dual": (1, 0), "twin": (1, 1)}  # reads forget, retain tokens
@@ -82,7 +87,34 @@ def step_work(
     )
 
 
-def loss_difference(name: str, ours: Sequence[tuple[float, float]], plain: Sequence[tuple[float, float]]) -> float:
+def comparison(
+    name: str, seconds: Mapping[str, list[float]], losses: Mapping[str, Losses], work: StepWork, batch: str
+) -> dict[str, Any]:
+    """Result of a case from the seconds of each pair and the losses of each step, by side (`plain`, `ours`)."""
+    plain, ours = seconds["plain"], seconds["ours"]
+    return {
+        "ratio": spread([a / b for a, b in zip(plain, ours, strict=True)]),
+        "ceiling": work.ceiling,
+        "operations": work.operations,
+        "seconds": {"plain": statistics.median(plain), "ours": statistics.median(ours)},
+        "loss_difference": loss_difference(name, losses["ours"], losses["plain"]),
+        "batch": batch,
+        "pairs": len(ours),
+    }
+
+
+def table(results: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
+    """One row per case of group → N/k → `comparison`."""
+    rows = []
+    for group, sizes in results.items():
+        for size, case in sizes.items():
+            ratios = (*case["ratio"].values(), case["ceiling"], case["operations"])
+            seconds = (round(value, 3) for value in case["seconds"].values())
+            rows.append([f"{group} {size}", *(round(value, 2) for value in ratios), *seconds])
+    return Table(("case", "min", "median", "max", "ceiling", "operations", "plain, s", "ours, s"), rows)
+
+
+def loss_difference(name: str, ours: Losses, plain: Losses) -> float:
     """Largest relative difference of two series of (forget, retain) losses; `RunFailed` above `TOLERANCE` or NaN."""
     differences = [
         abs(a - b) / max(abs(a), abs(b), 1e-2)

@@ -142,7 +142,7 @@ def test_a_whole_run_and_the_slopes_are_printed(
     result = {"ratio": RATIO, "ceiling": 5, "operations": 4, "seconds": {"plain": 2, "ours": 1}, "batch": "40 steps"}
     monkeypatch.setattr(end_to_end.WholeRun, "run", lambda self, pairs, say: result)
     assert end_to_end.main(["--pairs", "2"]) == 0
-    assert "end_to_end:24/4 1.000 1.500 2.000 5 4 2 1 40 steps" in " ".join(capsys.readouterr().out.split())
+    assert "end_to_end 24/4 1.000 1.500 2.000 5 4 2 1 40 steps" in " ".join(capsys.readouterr().out.split())
 
     figures = {axis: {"1": dict.fromkeys(FIGURES, 2.0), "10": dict.fromkeys(FIGURES, 20.0)} for axis in AXES}
     monkeypatch.setattr(scaling, "measure", lambda work: {"figures": figures})
