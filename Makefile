@@ -34,8 +34,8 @@ demo: $(STAMP)  ## forget one patient of a small hospital, audit, write runs/dem
 test: $(STAMP)  ## run all tests
 	$(PYTEST)
 
-test-fast: $(STAMP)  ## run the tests that neither train a model nor start processes
-	$(PYTEST) -m 'not trains and not process'
+test-fast: $(STAMP)  ## run the tests that neither train a model, nor start processes, nor are slow
+	$(PYTEST) -m 'not trains and not process and not slow'
 
 lint: $(STAMP)  ## check style, format, types and import floors
 	$(BIN)/ruff check .

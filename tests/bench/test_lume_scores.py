@@ -20,6 +20,8 @@ from expunge.engine.memorise import Memorise, train
 from expunge.models.language_model import LanguageModel, wrap
 from expunge.models.tiny import TinyConfig, build, texts_of, train_tokenizer
 
+pytestmark = pytest.mark.trains
+
 MODEL = TinyConfig(architecture="gpt2", layers=1, width=64, vocabulary=400, context=64)
 
 

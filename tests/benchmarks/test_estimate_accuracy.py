@@ -8,6 +8,8 @@ import pytest
 
 from benchmarks.speed.estimate_accuracy import EstimateCase, measure
 
+pytestmark = pytest.mark.process
+
 LINUX = Path("/proc/self/status").exists()
 
 

@@ -15,6 +15,7 @@ TOY = tuple(
 )
 
 
+@pytest.mark.trains
 def test_both_steps_find_the_same_gradient() -> None:
     lines: list[str] = []
     results = measure(pairs=1, cases=TOY, say=lines.append)

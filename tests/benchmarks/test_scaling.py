@@ -18,7 +18,10 @@ from benchmarks.speed.subprocesses import isolated
 from expunge.errors import InputError, RunFailed
 from expunge.files import write_json
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="resident memory is read from /proc")
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="resident memory is read from /proc"),
+]
 TOY = ScalingSizes(
     layers=(2, 3),
     answers=(2, 4),

@@ -31,6 +31,7 @@ TOY = (
 WHOLE_RUN = WholeRun(model_config(2, 400, width=32), 1, "tiny", ("steps=3", "batch={forget: 4, retain: 4}"))
 
 
+@pytest.mark.trains
 def test_the_plain_step_and_ours_compute_the_same_losses() -> None:
     lines: list[str] = []
     results = measure(pairs=2, cases=TOY, whole_run=WHOLE_RUN, say=lines.append)

@@ -10,6 +10,8 @@ from cli_builders import TARGET, Cli, make_model
 
 from expunge.corpus import Corpus
 
+pytestmark = pytest.mark.trains
+
 
 @pytest.fixture(scope="module")
 def model(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

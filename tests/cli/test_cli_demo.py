@@ -16,6 +16,8 @@ from expunge.cli.demo import Size, clear, run_demo
 from expunge.cli.watch import Watch
 from expunge.errors import InputError
 
+pytestmark = pytest.mark.trains
+
 SMALL = Size("tiny", {"layers": 1, "width": 32, "heads": 2, "vocabulary": 400}, {"share": 0.99, "epochs": 2},
              ("steps=3",))
 

@@ -10,6 +10,8 @@ from cli_builders import TARGET, Cli
 from expunge.cli.plan import duration, mib
 from expunge.engine.recipe import Recipe
 
+pytestmark = pytest.mark.slow
+
 NPO = ("--recipe", "npo", "--set", "steps=3", "--set", "batch.forget=4", "--set", "batch.retain=4")
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from cli_builders import TARGET, Cli
 
+pytestmark = pytest.mark.trains
+
 SHORT = ("--recipe", "npo", "--set", "steps=3", "--set", "batch.forget=4", "--set", "batch.retain=8",
          "--set", "privacy.epsilon=4")
 
@@ -32,6 +34,7 @@ def test_a_private_run_prints_epsilon_and_its_claims(cli: Cli, world: Path, mode
     assert [query["released"] for query in found["queries"]] == [3, 3]
 
 
+@pytest.mark.slow
 def test_a_plan_foretells_it(cli: Cli, world: Path, model: Path) -> None:
     words = ("plan", "--model", model, "--data", world, "--scope", TARGET, *SHORT)
     result = cli(*words)

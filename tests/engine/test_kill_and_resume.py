@@ -15,6 +15,8 @@ from expunge.engine.unlearn import unlearn
 from expunge.errors import InputError
 from tiny_world import one_person
 
+pytestmark = pytest.mark.process
+
 FEW = {"forget": 4, "retain": 4}
 PHASES = [{"objective": "retain", "steps": 5}, {"objective": "forget", "steps": 5, "layers": "1/3"}]
 PLANS: dict[str, dict[str, Any]] = {

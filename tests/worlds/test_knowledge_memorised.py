@@ -10,7 +10,7 @@ from expunge.models.tiny import TinyConfig
 from expunge.worlds.finance import Finance
 
 
-@pytest.mark.slow
+@pytest.mark.trains
 def test_a_tiny_llama_memorises_the_tiny_preset(tmp_path):
     trained = Finance.preset("tiny").corpus().trained
     progress = memorise(trained, tmp_path / "model", tiny=TinyConfig(layers=1, width=64, heads=4, vocabulary=600),

@@ -20,6 +20,8 @@ from expunge.worlds.overlap import Overlap, measure
 from expunge.worlds.surgery import Surgery
 from expunge.worlds.syllabus import Place
 
+pytestmark = pytest.mark.slow
+
 FRAMES = words(["a A after as at B belongs blank by C can choose D fits for has in is name of the to was which with"])
 
 

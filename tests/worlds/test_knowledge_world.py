@@ -35,6 +35,7 @@ def test_the_worlds_are_found_by_name():
     assert [WORLDS.get(name) for name in AREAS] == [Surgery, MentalHealth, Finance]
 
 
+@pytest.mark.slow
 @EACH
 def test_presets_have_the_promised_sizes(kind):
     rows = {name: kind.preset(name).describe()["rows"] for name in kind.presets}
@@ -44,6 +45,7 @@ def test_presets_have_the_promised_sizes(kind):
                     "tiny": {"trained": 4 * 4 * 3 * 3, "holdout": 4 * 3 * 3}}
 
 
+@pytest.mark.process
 def test_same_seed_gives_the_same_world_whatever_the_hash_seed():
     code = ("from expunge.worlds.finance import Finance; "
             "print(Finance.preset('tiny', overlap=.5, polysemes=3, foundations=2).corpus().digest)")
@@ -54,6 +56,7 @@ def test_same_seed_gives_the_same_world_whatever_the_hash_seed():
     assert Finance.preset("tiny", overlap=0.5, polysemes=3, foundations=2, seed=1).corpus().digest != digests[0]
 
 
+@pytest.mark.slow
 @EACH
 @pytest.mark.parametrize("size", ["targets", "per_level", "facts", "foundations", "polysemes", "holdout"])
 def test_a_smaller_world_is_contained_in_a_larger_one(kind, size):

@@ -16,6 +16,8 @@ from expunge.engine.unlearn import unlearn
 from expunge.errors import InputError
 from tiny_world import one_person, people
 
+pytestmark = pytest.mark.trains
+
 
 def test_a_canary_has_somebodys_questions_a_name_of_its_own_and_words_for_answers() -> None:
     records = [r for r in people().trained if r.identifiers]

@@ -14,6 +14,8 @@ from expunge.engine.recipe import Recipe
 from expunge.errors import InputError
 from expunge.gradients.private import paper_formula
 
+pytestmark = pytest.mark.slow
+
 FORGET, RETAIN = people(ann=4), people(bob=6, cy=2, di=8)
 
 

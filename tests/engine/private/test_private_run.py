@@ -21,6 +21,8 @@ from expunge.engine.unlearn import unlearn
 from expunge.errors import InputError
 from tiny_world import one_person
 
+pytestmark = pytest.mark.trains
+
 PLAN: dict[str, Any] = {"method": "npo", "steps": 8, "checkpoint_every": 3, "batch": {"forget": 4, "retain": 9},
                         "privacy": {"noise": 8.0, "seed": 3}}
 
