@@ -101,6 +101,7 @@ def test_each_candidate_is_as_likely_to_be_the_trained_one():
     assert sum((real[k] - 50) ** 2 / 50 for k in range(CANDIDATES)) < 82.7
 
 
+@pytest.mark.slow
 def test_who_saw_neither_cannot_tell_patient_from_control():
     """20 worlds x 12 patients against 10 controls each, by 8 fixed random scores of their texts: mean AUC 1/2.
 
