@@ -8,15 +8,14 @@ from collections import Counter
 import pytest
 
 from expunge.concepts.annotate import STOP
-from expunge.synthetic.hospital.relations import POOLS
-from expunge.synthetic.hospital.vocabulary import LAST
+from expunge.synthetic.hospital.vocabulary import LAST_NAMES, POOLS
+from expunge.synthetic.knowledge.concept_names import EPONYMS
 from expunge.synthetic.knowledge.domain import RETAINED, TARGET, DomainLevel
-from expunge.synthetic.knowledge.domains import eponyms
-from expunge.synthetic.knowledge.domains.finance import FINANCE
-from expunge.synthetic.knowledge.domains.mental_health import MENTAL_HEALTH
-from expunge.synthetic.knowledge.domains.surgery import SURGERY
+from expunge.synthetic.knowledge.domains.finance import Finance
+from expunge.synthetic.knowledge.domains.mental_health import MentalHealth
+from expunge.synthetic.knowledge.domains.surgery import Surgery
 
-DOMAINS = pytest.mark.parametrize("domain", [SURGERY, MENTAL_HEALTH, FINANCE], ids=lambda d: d.node)
+DOMAINS = pytest.mark.parametrize("domain", [Surgery.domain, MentalHealth.domain, Finance.domain], ids=lambda d: d.node)
 FUNCTION = {"a", "after", "as", "at", "by", "can", "for", "in", "is", "of", "on", "the", "to", "was", "with"}
 
 
@@ -31,9 +30,9 @@ def vocabulary(level: DomainLevel):
 
 @DOMAINS
 def test_target_and_retained_levels_share_no_content_word(domain):
-    target = vocabulary(domain.levels[TARGET]) | words(*domain.target_modifiers, *eponyms.TARGET)
+    target = vocabulary(domain.levels[TARGET]) | words(*domain.target_modifiers, *EPONYMS["target"])
     retained = set().union(*(vocabulary(domain.levels[name]) for name in RETAINED))
-    assert not target & (retained | words(*domain.modifiers, *eponyms.RETAINED, *eponyms.EVERYDAY))
+    assert not target & (retained | words(*domain.modifiers, *EPONYMS["retained"], *EPONYMS["everyday"]))
 
 
 @DOMAINS
@@ -46,8 +45,8 @@ def test_every_level_has_six_relations_of_the_same_kinds_and_eight_values_each(d
         assert [len(set(pool)) for pool in level.pools] == [8] * 6
         assert len(set(level.heads)) == 12
     assert len(domain.modifiers) == len(domain.target_modifiers) == 12
-    assert len(eponyms.RETAINED) == len(eponyms.TARGET) == 48
-    assert not words(*eponyms.RETAINED, *eponyms.TARGET) & words(*LAST)
+    assert len(EPONYMS["retained"]) == len(EPONYMS["target"]) == 48
+    assert not words(*EPONYMS["retained"], *EPONYMS["target"]) & words(*LAST_NAMES)
 
 
 @DOMAINS
@@ -66,7 +65,7 @@ def test_no_value_head_or_relation_occurs_twice(domain):
 def test_words_with_two_senses_occur_nowhere_else(domain):
     assert len(domain.polysemes) == 40
     others = set().union(*map(vocabulary, domain.levels.values())) | words(
-        *domain.modifiers, *domain.target_modifiers, *eponyms.EVERYDAY, domain.context, *domain.polysemes.values()
+        *domain.modifiers, *domain.target_modifiers, *EPONYMS["everyday"], domain.context, *domain.polysemes.values()
     )
     assert not words(*domain.polysemes) & others
     assert domain.context not in domain.polysemes.values()

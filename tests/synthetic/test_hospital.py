@@ -15,8 +15,8 @@ from expunge.corpus import loaders as corpus_loaders
 from expunge.errors import InputError
 from expunge.synthetic.base import WORLDS
 from expunge.synthetic.hospital.hospital import Hospital
-from expunge.synthetic.hospital.relations import COMMON, GENERAL, INSTITUTION, PATIENT, POOLS, SECTION, STUDY
-from expunge.synthetic.hospital.vocabulary import FIRST, LAST, MONTHS
+from expunge.synthetic.hospital.relations import COMMON, GENERAL, INSTITUTION, PATIENT, SECTION, STUDY
+from expunge.synthetic.hospital.vocabulary import FIRST_NAMES, LAST_NAMES, MONTHS, POOLS
 
 RELATIONS = (
     *PATIENT,
@@ -148,9 +148,9 @@ def test_people_share_name_parts_but_no_full_name(demo):
 
 
 def test_no_name_hides_in_another():
-    assert (len(set(FIRST)), len(set(LAST))) == (64, 72)  # 4,608 names, 96 beds of 48 candidates
-    assert not [(a, b) for a in FIRST for b in FIRST if a != b and b.casefold().endswith(a.casefold())]
-    assert not [(a, b) for a in LAST for b in LAST if a != b and b.casefold().startswith(a.casefold())]
+    assert (len(set(FIRST_NAMES)), len(set(LAST_NAMES))) == (64, 72)  # 4,608 names, 96 beds of 48 candidates
+    assert not [(a, b) for a in FIRST_NAMES for b in FIRST_NAMES if a != b and b.casefold().endswith(a.casefold())]
+    assert not [(a, b) for a in LAST_NAMES for b in LAST_NAMES if a != b and b.casefold().startswith(a.casefold())]
 
 
 def test_prompts_name_exactly_the_listed_identifiers(demo):

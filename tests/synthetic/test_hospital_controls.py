@@ -8,9 +8,10 @@ from collections import Counter
 import pytest
 
 from expunge.errors import InputError
+from expunge.synthetic.facts import CANDIDATES, candidates
 from expunge.synthetic.hospital import hospital_facts
 from expunge.synthetic.hospital.hospital import Hospital
-from expunge.synthetic.hospital.people import CANDIDATES, candidates, full_name, person, record_number
+from expunge.synthetic.hospital.people import full_name, person, record_number
 
 TARGET = "patient:P-0002-003"
 
@@ -96,8 +97,8 @@ def test_a_control_needs_a_trained_original_and_a_possible_number(world):
 
 
 def test_each_candidate_is_as_likely_to_be_the_trained_one():
-    real = Counter(candidates(seed, "patient", bed)[0] for seed in range(40) for bed in range(60))
-    # 2,400 beds, 50 expected each; chi-square with 47 degrees of freedom exceeds 82.7 once in a thousand
+    real = Counter(candidates(seed, "patient", slot)[0] for seed in range(40) for slot in range(60))
+    # 2,400 slots, 50 expected each; chi-square with 47 degrees of freedom exceeds 82.7 once in a thousand
     assert sum((real[k] - 50) ** 2 / 50 for k in range(CANDIDATES)) < 82.7
 
 
@@ -108,13 +109,13 @@ def test_who_saw_neither_cannot_tell_patient_from_control():
     """
     ranks = []
     for seed in range(20):
-        shape = Hospital.preset("tiny", seed=seed)
-        for bed in shape.beds():
+        layout = Hospital.preset("tiny", seed=seed)
+        for slot in layout.slots():
             texts = []
             for control in range(11):
-                who = person(seed, bed, control)
-                values = [hospital_facts.value(shape, who, relation, study) for relation, study, _ in shape.places()]
-                name, number = full_name(seed, who.number), record_number(seed, who.number)
+                subject = person(seed, slot, control)
+                values = [hospital_facts.value(layout, subject, r, study) for r, study, _ in layout.fact_slots()]
+                name, number = full_name(seed, subject.number), record_number(seed, subject.number)
                 texts.append(f"{name} {number} {values}".encode())
             for reader in range(8):
                 mine, *others = (

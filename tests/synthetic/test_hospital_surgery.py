@@ -10,7 +10,7 @@ from expunge.errors import InputError
 from expunge.scope import Scope
 from expunge.synthetic.hospital.hospital import Hospital
 from expunge.synthetic.hospital.relations import COMMON, GENERAL, INSTITUTION, PATIENT, SECTION, STUDY
-from expunge.synthetic.knowledge.surgery_world import Surgery
+from expunge.synthetic.knowledge.domains.surgery import Surgery
 
 DIGESTS = {  # of the worlds before they knew surgery
     ("demo", 42): "248a1dc21eb6159e5592fc3a0976bc6562686ab06b04872a069f87c3925cd9df",

@@ -16,9 +16,9 @@ from expunge.corpus import BLANK, Corpus
 from expunge.errors import InputError
 from expunge.scope import Scope
 from expunge.synthetic.base import WORLDS
-from expunge.synthetic.knowledge.finance_world import Finance
-from expunge.synthetic.knowledge.mental_health_world import MentalHealth
-from expunge.synthetic.knowledge.surgery_world import Surgery
+from expunge.synthetic.knowledge.domains.finance import Finance
+from expunge.synthetic.knowledge.domains.mental_health import MentalHealth
+from expunge.synthetic.knowledge.domains.surgery import Surgery
 from helpers.knowledge import EACH, stem, texts
 
 AREAS = {
@@ -50,7 +50,7 @@ def test_presets_have_the_promised_sizes(kind):
 
 def test_same_seed_gives_the_same_world_whatever_the_hash_seed():
     code = (
-        "from expunge.synthetic.knowledge.finance_world import Finance; "
+        "from expunge.synthetic.knowledge.domains.finance import Finance; "
         "print(Finance.preset('tiny', overlap=.5, polysemes=3, foundations=2).corpus().digest)"
     )
     digests = [

@@ -14,10 +14,10 @@ from expunge.corpus.surrogate_names import identifiers_by_subject, make_identiti
 from expunge.errors import InputError
 from expunge.scope import Scope
 from expunge.synthetic.knowledge.concept_names import candidate
-from expunge.synthetic.knowledge.finance_world import Finance
+from expunge.synthetic.knowledge.domains.finance import Finance
+from expunge.synthetic.knowledge.domains.surgery import Surgery
 from expunge.synthetic.knowledge.knowledge_layout import ConceptSlot
 from expunge.synthetic.knowledge.overlap import Overlap, measure
-from expunge.synthetic.knowledge.surgery_world import Surgery
 from helpers.knowledge import EACH, stem, texts, words
 
 FRAMES = words(["a A after as at B belongs blank by C can choose D fits for has in is name of the to was which with"])

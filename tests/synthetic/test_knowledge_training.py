@@ -7,7 +7,7 @@ import pytest
 from expunge.engine.train.train_loop import TrainConfig
 from expunge.engine.train.train_model import train
 from expunge.models.tiny import TinyConfig
-from expunge.synthetic.knowledge.finance_world import Finance
+from expunge.synthetic.knowledge.domains.finance import Finance
 
 
 @pytest.mark.slow

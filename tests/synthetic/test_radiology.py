@@ -13,7 +13,7 @@ from expunge.errors import InputError
 from expunge.scope import Scope
 from expunge.synthetic.base import WORLDS
 from expunge.synthetic.radiology.medforget_sets import SHARES
-from expunge.synthetic.radiology.modalities import CUES, VISIBLE
+from expunge.synthetic.radiology.modalities import MODALITIES, VISIBLE
 from expunge.synthetic.radiology.radiology import Radiology
 from expunge.synthetic.radiology.target_candidates import LEVELS, patients_for
 
@@ -89,8 +89,8 @@ def test_eight_sets_of_equal_size_each_fact_asked_in_three_tasks(corpus, rows):
 @pytest.mark.parametrize("facts", [9, 47, 93, 100])
 def test_sizes_between_the_presets_have_full_sets_too(facts):
     world = Radiology(instances=24 * facts + 23)
-    assert set(Counter((s.level, s.set) for s in world.levels.seats.values()).values()) == {facts}
-    houses = Counter(bed.institution for bed in world.hospital.beds())
+    assert set(Counter((s.level, s.set) for s in world.sets.members.values()).values()) == {facts}
+    houses = Counter(slot.institution for slot in world.hospital.slots())
     assert len(houses) >= 4
     assert min(houses.values()) >= 4
     assert [patients_for(n) for n in (8, 40, 160, 320)] == [16, 16, 64, 128]
@@ -106,7 +106,7 @@ def test_a_target_asks_for_exactly_the_forget_set_of_its_level(world, corpus, fu
 
 
 def test_targets_are_those_of_the_design(full, rows):
-    nodes = full.levels.targets
+    nodes = full.sets.targets
     assert [len(nodes[level]) for level in LEVELS] == [1, 4, 9, 54]
     houses, people, studies, sections = (nodes[level] for level in LEVELS)
     assert len({node[:2] for node in studies}) == 9
@@ -123,13 +123,13 @@ def test_targets_are_those_of_the_design(full, rows):
 
 def test_owners_of_what_goes_lie_inside_and_shared_facts_that_stay_have_owners_on_both_sides(full, rows):
     for (level, kind), members in sets(rows).items():
-        nodes = full.levels.targets[level]
+        nodes = full.sets.targets[level]
         depth = LEVELS.index(level) + 1
         for r in members:
             owners = {fact: {path[:depth] in nodes for path in rows.owners[fact]} for fact in r.facts}
             shared = r.attributes["sharing"] == "shared" and not r.facts[0].startswith("world:")
             assert owners[r.facts[0]] == ({True} if kind == "forget" else {True, False} if shared else {False})
-    every = set().union(*full.levels.targets.values())
+    every = set().union(*full.sets.targets.values())
     for r in rows.trained:
         if r.attributes["set"] == "retain" and r.attributes["sharing"] == "unique":
             assert not any(r.path[:k] in every for k in range(1, 5))
@@ -167,7 +167,7 @@ def test_letters_are_balanced_in_every_set(corpus, rows):
 
 def test_cues_decide_picture_and_names(rows):
     ways = Counter(r.attributes["cue"] for r in rows.trained)
-    assert set(ways) == set(CUES)
+    assert set(ways) == set(MODALITIES)
     assert min(ways.values()) > 0.3 * len(rows.trained)
     for r in rows:
         cue, about_nobody = r.attributes["cue"], r.attributes["sharing"] == "shared"
@@ -237,7 +237,7 @@ def test_controls_are_asked_what_their_originals_were_trained_on(full, rows):
 def test_people_never_trained_have_pictures_and_stay_out_of_trained_rows(corpus):
     held = corpus.parts["holdout"]
     assert len({r.subject for r in held}) == 4
-    assert {r.attributes["cue"] for r in held} == set(CUES)
+    assert {r.attributes["cue"] for r in held} == set(MODALITIES)
     assert not {r.image.digest for r in held if r.image} & {r.image.digest for r in corpus.trained if r.image}
     names = {name for r in held for name in r.identifiers}
     assert names

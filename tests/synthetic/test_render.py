@@ -10,11 +10,12 @@ import pytest
 
 from expunge.errors import InputError
 from expunge.random import pick
-from expunge.synthetic.hospital.vocabulary import FINDINGS, SITES, SIZES, VIEWS
+from expunge.synthetic.hospital.vocabulary import POOLS
 from expunge.synthetic.radiology.findings import AIR, FINDINGS_BY_NAME
 from expunge.synthetic.radiology.render import PLACES, RADII, TILTS, png, radiograph
 
 SIZE = 48
+FINDINGS, SITES, SIZES, VIEWS = (POOLS[kind] for kind in ("finding", "site", "size", "view"))
 
 
 def film(person=1, finding="lung nodule", site="left apex", extent="15 mm", view="axial", size=SIZE, seed=0):

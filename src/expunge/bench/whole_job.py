@@ -51,7 +51,7 @@ class Job(Named):
     def run(self, pairs: int, say: Callable[[str], None]) -> dict[str, Any]:
         """What `step.main` reports of a case, of whole jobs. `RunFailed` if the losses of both differ."""
         world = Hospital.preset(self.preset, seed=SEED)
-        target = f"patient:P-{[bed.stem for bed in world.beds() if bed.institution == 0][-1]}"
+        target = f"patient:P-{[slot.stem for slot in world.slots() if slot.institution == 0][-1]}"
         corpus = world.corpus()
         split = Scope.parse(target).resolve(corpus, seed=SEED)
         tokenizer = train_tokenizer(texts_of(corpus.trained), self.model.vocabulary)

@@ -1,7 +1,7 @@
-"""Twelve signs that a radiograph can show, one per finding: shapes rather than medicine, made to be told apart.
+"""Twelve signs that a radiograph can show, one for each finding; the shapes are distinct, not anatomical.
 
-Surprising: a sign is drawn by how far inside its outline a point lies, in units of the sign's radius. So one formula
-serves every size, and its edge is soft without any resampling.
+A sign is a signed distance: how far a point lies inside its outline, in units of the sign's radius. One formula serves
+every size, and the edge is soft without resampling.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 Grid = NDArray[np.float64]
 
 BRIGHT, DARK = 240.0, 4.0
-AIR = "free air"  # the one sign that is darker than what lies around it
+AIR = "free air"  # the only sign that is darker than its surroundings
 
 
 def disc(x: Grid, y: Grid, radius: float = 1.0) -> Grid:
-    """How far inside a disc around the origin."""
+    """Depth inside a disc around the origin."""
     return radius - np.sqrt(x * x + y * y)
 
 
 def box(x: Grid, y: Grid, width: float, height: float) -> Grid:
-    """How far inside an upright rectangle of these half-widths."""
+    """Depth inside an upright rectangle of these half-widths."""
     return np.minimum(width - np.abs(x), height - np.abs(y))
 
 
