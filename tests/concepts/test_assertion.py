@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from expunge.concepts.annotate import Annotator
-from expunge.concepts.assertion import judge, sentences
+from expunge.concepts.assertion import assign_assertions, sentences
 from expunge.concepts.dictionary import Dictionary, DictionaryEntry
 from expunge.concepts.span import Span
 
@@ -34,7 +34,7 @@ ANNOTATOR = Annotator(Dictionary.of(DictionaryEntry(name, f"X:{name}", "L2") for
 def judged(text: str) -> dict[str, str]:
     """Mention → `not`, `family`, `history`, `hypothetical`, joined by a space; "" for a plain one."""
     return {
-        s.text.lower(): " ".join(filter(None, ("not" if s.negated else "", s.context or "")))
+        s.text.lower(): " ".join(filter(None, ("not" if s.negated else "", s.assertion or "")))
         for s in ANNOTATOR.annotate(text)
     }
 
@@ -130,5 +130,7 @@ def test_a_sentence_that_does_not_end_is_cut_at_a_space() -> None:
 
 def test_judging_changes_nothing_but_negation_and_context() -> None:
     span = Span(3, 8, "fever", ("X:1",), "L4", variant="number")
-    assert judge("no fever", [span]) == (Span(3, 8, "fever", ("X:1",), "L4", negated=True, variant="number"),)
-    assert judge("no fever", []) == ()
+    assert assign_assertions("no fever", [span]) == (
+        Span(3, 8, "fever", ("X:1",), "L4", negated=True, variant="number"),
+    )
+    assert assign_assertions("no fever", []) == ()

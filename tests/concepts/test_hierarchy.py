@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from expunge.concepts.hierarchy import Hierarchy, above, highest, shipped
+from expunge.concepts.hierarchy import Hierarchy, ancestors, highest_level, shipped
 from expunge.corpus import Corpus
 from expunge.corpus.record import Record
 from expunge.errors import InputError
@@ -55,8 +55,8 @@ def test_three_hierarchies_are_shipped() -> None:
 
 
 def test_a_prefix_ends_at_a_dot() -> None:
-    assert list(above("E04.100.376")) == ["E04.100.376", "E04.100", "E04", "E"]
-    assert list(above("MONDO:0000001")) == ["MONDO:0000001"]
+    assert list(ancestors("E04.100.376")) == ["E04.100.376", "E04.100", "E04", "E"]
+    assert list(ancestors("MONDO:0000001")) == ["MONDO:0000001"]
     found = hierarchy({"level": "L4", "branches": ["C06.405"]})
     assert found.level_of_branches(["C06.405"]) == "L4"
     assert found.level_of_branches(["C06.405.205.099"]) == "L4"
@@ -73,8 +73,8 @@ def test_the_longer_prefix_decides_within_a_branch_and_the_highest_level_between
     assert found.level_of_branches(["C23.550", "C06.405"]) == "L3"
     assert found.level_of_branches(["C23.550", "E04.237", "C06.405"]) == "L4"
     assert found.level_of_branches([]) is None
-    assert highest(["L2", None, "L3", "L1"]) == "L3"
-    assert highest([None]) is None
+    assert highest_level(["L2", None, "L3", "L1"]) == "L3"
+    assert highest_level([None]) is None
 
 
 def test_names_beat_branches_and_branches_beat_types() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from expunge.concepts.highlight import NONE, Tally, about, legend, page, plain, rich_text, visible
+from expunge.concepts.highlight import NO_LEVEL, Tally, legend, page, plain, rich_text, status, visible
 from expunge.concepts.span import Span
 
 TEXT = "No <b>fever</b>, breast cancer \x1b[31m"
@@ -33,14 +33,14 @@ def test_colours_differ_by_level_and_negated_words_are_struck() -> None:
     assert styles["fever"] == "green underline strike"
     assert styles["breast cancer"] == "bold red underline"
     assert shown.plain == visible(TEXT).replace("fever", "fever (not)").replace("cancer", "cancer (family)")
-    assert all(level in legend().plain for level in ("L1", "L2", "L3", "L4", NONE))
+    assert all(level in legend().plain for level in ("L1", "L2", "L3", "L4", NO_LEVEL))
 
 
 def test_counts_are_of_texts_and_mentions() -> None:
     found = counts(SPANS, (), SPANS[:1])
     assert (found.texts, found.with_concept, found.spans, found.negated, found.concepts) == (3, 2, 4, 2, 4)
-    assert found.levels == {"L1": 0, "L2": 2, "L3": 0, "L4": 1, NONE: 1}
-    assert found.contexts == {"family": 1}
+    assert found.levels == {"L1": 0, "L2": 2, "L3": 0, "L4": 1, NO_LEVEL: 1}
+    assert found.assertions == {"family": 1}
     assert found.share == 2 / 3
     assert math.isnan(counts().share)
 
@@ -62,5 +62,5 @@ def test_a_page_needs_nothing_else_and_escapes_what_it_shows() -> None:
 
 
 def test_about_names_negation_before_context() -> None:
-    assert about(Span(0, 1, "a", ("X:1",), negated=True, context="history")) == "not, history"
-    assert about(Span(0, 1, "a", ("X:1",))) == ""
+    assert status(Span(0, 1, "a", ("X:1",), negated=True, assertion="history")) == "not, history"
+    assert status(Span(0, 1, "a", ("X:1",))) == ""

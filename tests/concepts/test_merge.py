@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from expunge.concepts.dictionary import Dictionary, DictionaryEntry
-from expunge.concepts.merge import besides, levels_of, merge
+from expunge.concepts.merge import levels_of, merge, without_names_of
 
 
 def test_a_concept_takes_its_highest_level_in_all_sources() -> None:
@@ -23,5 +23,5 @@ def test_a_concept_takes_its_highest_level_in_all_sources() -> None:
 def test_a_term_of_a_rule_gives_way_to_the_same_term_of_an_ontology() -> None:
     own = Dictionary.of([DictionaryEntry("panic  disorder", "own:a", "L4"), DictionaryEntry("dread", "own:b", "L4")])
     other = Dictionary.of([DictionaryEntry("Panic Disorder", "U:1", "L4")])
-    assert besides(own, [other]).entries == (DictionaryEntry("dread", "own:b", "L4"),)
-    assert besides(own, []) == own
+    assert without_names_of(own, [other]).entries == (DictionaryEntry("dread", "own:b", "L4"),)
+    assert without_names_of(own, []) == own

@@ -10,7 +10,7 @@ import pytest
 from expunge.concepts.dictionary import DictionaryEntry
 from expunge.concepts.hierarchy import Hierarchy
 from expunge.concepts.readers.mesh import Mesh, natural_order, read_mesh
-from helpers.bad_tables import refuses_what_is_no_text, told
+from helpers.bad_tables import check_unreadable, error_text
 
 TERMS = (
     "mesh_id\tmesh_name\nD000001\tBowel\nD000002\tSurgical Procedures, Operative\nD000003\tDrainage\nD000004\tOther\n"
@@ -80,7 +80,7 @@ def test_inverted_names_give_their_natural_order_and_others_stay(name: str, natu
     ],
 )
 def test_a_wrong_table_of_terms_is_refused(tables: tuple[Path, Path], content: str, line: str) -> None:
-    assert told(lambda path: read_mesh(path, tables[1]), tables[0], content).startswith(line)
+    assert error_text(lambda path: read_mesh(path, tables[1]), tables[0], content).startswith(line)
 
 
 @pytest.mark.parametrize(
@@ -94,14 +94,12 @@ def test_a_wrong_table_of_terms_is_refused(tables: tuple[Path, Path], content: s
     ],
 )
 def test_a_wrong_tree_number_is_refused(tables: tuple[Path, Path], row: str, line: str) -> None:
-    found = told(lambda path: read_mesh(tables[0], path), tables[1], f"{TREES}{row}\n")
+    found = error_text(lambda path: read_mesh(tables[0], path), tables[1], f"{TREES}{row}\n")
     assert found.startswith(f"trees.tsv:6: {line}")
 
 
 def test_what_is_no_table_is_refused(tables: tuple[Path, Path], tmp_path: Path) -> None:
-    refuses_what_is_no_text(
-        lambda path: read_mesh(path, tables[1]), tmp_path / "t.tsv", "holds no rows", "mesh_id\tmesh_name"
-    )
+    check_unreadable(lambda path: read_mesh(path, tables[1]), tmp_path / "t.tsv", "holds no rows", "mesh_id\tmesh_name")
 
 
 @pytest.fixture(scope="module")

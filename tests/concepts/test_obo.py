@@ -10,8 +10,8 @@ import pytest
 from expunge.concepts.dictionary import DictionaryEntry
 from expunge.concepts.hierarchy import Hierarchy
 from expunge.concepts.readers.obo import Obo, read_obo
-from expunge.concepts.readers.obo_parser import terms
-from helpers.bad_tables import refuses_what_is_no_text, told
+from expunge.concepts.readers.obo_parser import parse_terms
+from helpers.bad_tables import check_unreadable, error_text
 
 FILE = r"""format-version: 1.2
 ontology: toy
@@ -66,7 +66,7 @@ def read(tmp_path: Path, text: str, **more: Any) -> Obo:
 def test_a_file_full_of_oddities_gives_its_terms(tmp_path: Path, ends: str) -> None:
     path = tmp_path / "toy.obo"
     path.write_bytes(("\ufeff" + FILE.replace("\n", ends)).encode())
-    found = {t.id: t for t in terms(path)}
+    found = {t.id: t for t in parse_terms(path)}
     assert list(found) == ["MONDO:0000001", "MONDO:0000002", "UBERON:0000006"]
     top = found["MONDO:0000001"]
     assert top.name == "gut {old} disease, chronic"
@@ -162,11 +162,11 @@ def test_a_name_in_a_rule_beats_the_branch(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_file_is_refused(tmp_path: Path, text: str, line: str) -> None:
-    assert told(read_obo, tmp_path / "toy.obo", text).startswith(line)
+    assert error_text(read_obo, tmp_path / "toy.obo", text).startswith(line)
 
 
 def test_what_is_no_obo_file_is_refused(tmp_path: Path) -> None:
-    refuses_what_is_no_text(read_obo, tmp_path / "toy.obo", "holds no [Term]", "format-version: 1.2")
+    check_unreadable(read_obo, tmp_path / "toy.obo", "holds no [Term]", "format-version: 1.2")
 
 
 def test_a_line_that_is_continued_at_the_end_of_the_file_still_counts(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from expunge.concepts.dictionary import DictionaryEntry
 from expunge.concepts.hierarchy import Hierarchy
 from expunge.concepts.readers.sssom import read_sssom
-from helpers.bad_tables import refuses_what_is_no_text, told
+from helpers.bad_tables import check_unreadable, error_text
 
 HEAD = "# curie_map:\n#   UMLS: somewhere\nsubject_id\tsubject_label\tpredicate_id\tobject_id\tmapping_justification\n"
 
@@ -80,11 +80,11 @@ def test_a_subject_or_a_label_in_a_rule_decides_the_level(tmp_path: Path) -> Non
     ],
 )
 def test_a_wrong_file_is_refused(tmp_path: Path, text: str, line: str) -> None:
-    assert told(read_sssom, tmp_path / "m.tsv", text).startswith(line)
+    assert error_text(read_sssom, tmp_path / "m.tsv", text).startswith(line)
 
 
 def test_what_is_no_mapping_is_refused(tmp_path: Path) -> None:
-    refuses_what_is_no_text(read_sssom, tmp_path / "m.tsv", "holds no rows", "# a comment")
+    check_unreadable(read_sssom, tmp_path / "m.tsv", "holds no rows", "# a comment")
 
 
 def test_the_mondo_mappings_have_the_counts_of_their_description(shared_data: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from expunge.concepts.span import Span
-from expunge.concepts.tokens import token_levels, token_spans, trimmed
+from expunge.concepts.tokens import token_levels, token_spans, trimmed_range
 
 TEXTS = [
     "no fever after the appendectomy",
@@ -59,7 +59,7 @@ def unigram() -> Tokenizer:
 
 MAKERS: dict[str, Callable[[], Tokenizer]] = {
     "byte-level": lambda: byte_level(trim=False, prefix=False),
-    "byte-level, trimmed": lambda: byte_level(True, True),
+    "byte-level, trimmed_range": lambda: byte_level(True, True),
     "byte-level, prefix": lambda: byte_level(False, True),
     "word-piece": word_piece,
     "unigram": unigram,
@@ -122,14 +122,14 @@ def test_every_character_of_a_span_is_covered_and_no_other_token_is_marked(
     groups = token_spans(spans, offsets)
     assert len(levels) == len(offsets)
     for span, group in zip(spans, groups, strict=True):
-        start, end = trimmed(span)
+        start, end = trimmed_range(span)
         somewhere = {c for s, e in offsets for c in range(s, e) if start <= c < end}
         assert {c for k in group for c in range(*offsets[k]) if start <= c < end} == somewhere
         assert all(max(start, offsets[k][0]) < min(end, offsets[k][1]) for k in group)
         if span.level:
             assert all((levels[k] or "") >= span.level for k in group)
     for k, (start, end) in enumerate(offsets):
-        over = [s.level for s in spans if max(start, trimmed(s)[0]) < min(end, trimmed(s)[1]) and s.level]
+        over = [s.level for s in spans if max(start, trimmed_range(s)[0]) < min(end, trimmed_range(s)[1]) and s.level]
         assert levels[k] == max(over, default=None)
 
 

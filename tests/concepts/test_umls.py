@@ -10,7 +10,7 @@ from expunge.concepts.dictionary import DictionaryEntry
 from expunge.concepts.hierarchy import Hierarchy
 from expunge.concepts.readers.umls import NAMES, TYPES, read_umls
 from expunge.errors import InputError
-from helpers.bad_tables import refuses_what_is_no_text, told
+from helpers.bad_tables import check_unreadable, error_text
 
 
 def name(cui: str, text: str, *, lang: str = "ENG", source: str = "TOY", code: str = "1", suppress: str = "N") -> str:
@@ -93,7 +93,7 @@ def test_language_and_vocabularies_can_be_chosen(umls: Path) -> None:
     ],
 )
 def test_a_wrong_row_of_names_is_refused(umls: Path, line: str, wrong: str) -> None:
-    assert told(lambda path: read_umls(path.parent), umls / NAMES, CONSO + line).startswith(NAMES + wrong)
+    assert error_text(lambda path: read_umls(path.parent), umls / NAMES, CONSO + line).startswith(NAMES + wrong)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_wrong_row_of_names_is_refused(umls: Path, line: str, wrong: str) -> N
     ],
 )
 def test_a_wrong_row_of_types_is_refused(umls: Path, line: str, wrong: str) -> None:
-    assert told(lambda path: read_umls(path.parent), umls / TYPES, STY + line).startswith(TYPES + wrong)
+    assert error_text(lambda path: read_umls(path.parent), umls / TYPES, STY + line).startswith(TYPES + wrong)
 
 
 def test_what_is_no_release_is_refused(umls: Path) -> None:
@@ -115,6 +115,6 @@ def test_what_is_no_release_is_refused(umls: Path) -> None:
     with pytest.raises(InputError, match="nowhere: there is no such folder"):
         read_umls(umls / "nowhere")
     (umls / NAMES).unlink()
-    refuses_what_is_no_text(
+    check_unreadable(
         lambda path: read_umls(path.parent), umls / NAMES, "holds no rows", name("C9000001", "glomp").rstrip()
     )

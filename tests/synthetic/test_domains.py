@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from expunge.concepts.annotate import STOP
+from expunge.concepts.stopwords import STOPWORDS
 from expunge.synthetic.hospital.vocabulary import LAST_NAMES, POOLS
 from expunge.synthetic.knowledge.concept_names import EPONYMS
 from expunge.synthetic.knowledge.domain import RETAINED, TARGET, DomainLevel
@@ -74,4 +74,4 @@ def test_words_with_two_senses_occur_nowhere_else(domain):
 @DOMAINS
 def test_the_annotator_passes_over_no_value(domain):
     values = {v.casefold() for level in domain.levels.values() for pool in level.pools for v in pool}
-    assert not (values | set(domain.polysemes)) & set(STOP)
+    assert not (values | set(domain.polysemes)) & STOPWORDS

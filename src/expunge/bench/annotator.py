@@ -164,7 +164,7 @@ def judged(dictionary: Dictionary, focuses: Sequence[Focus], annotator: Annotato
     for entry in dictionary:
         if entry.concept.startswith("UMLS:"):
             labels.setdefault(entry.name.casefold(), set()).add(entry.concept)
-    find = (annotator or Annotator(dictionary, context=False)).annotate
+    find = (annotator or Annotator(dictionary, assertions=False)).annotate
 
     def whole(name: str, ids: frozenset[str]) -> bool:
         return any(span.text == name.strip() and ids.intersection(span.concepts) for span in find(name))

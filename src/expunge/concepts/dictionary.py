@@ -1,7 +1,6 @@
-"""A dictionary: names of concepts with their ids and levels, from whatever ontology, in one plain form.
+"""Dictionaries: names of concepts with their ids and levels, from any ontology, as tab-separated text.
 
-Readers make dictionaries, the annotator reads them. Surprising: a name may stand for several concepts and a concept
-may have several names; both are plain repetitions here, and the annotator sorts it out.
+A name may stand for several concepts and a concept may have several names; each pair is one entry.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ COLUMNS = ("name", "concept", "level")
 
 @dataclass(frozen=True, slots=True)
 class DictionaryEntry:
-    """One name of one concept: `appendectomy`, `UMLS:C0003611`, `L4`; no level where no rule gives one."""
+    """One name of one concept: `appendectomy`, `UMLS:C0003611`, `L4`; level None where no rule fits."""
 
     name: str
     concept: str
@@ -48,7 +47,7 @@ class Dictionary:
         return Dictionary.of((*self.entries, *other.entries))
 
     def save(self, path: Path) -> None:
-        """Tab-separated text with a header; whole or not at all."""
+        """Write tab-separated text with a header, atomically."""
         text = io.StringIO()
         writer = csv.writer(text, delimiter="\t", lineterminator="\n")
         writer.writerow(COLUMNS)
@@ -57,7 +56,7 @@ class Dictionary:
 
     @classmethod
     def load(cls, path: Path) -> Dictionary:
-        """The entries of a file as `save` writes it; `InputError` naming the first bad line."""
+        """The entries of a file that `save` wrote; `InputError` names the first bad line."""
         if not path.is_file():
             raise InputError(
                 str(path),

@@ -1,7 +1,6 @@
-"""Dictionaries of several sources in one: a concept has one level, the highest that any source gives it.
+"""Merges dictionaries of several sources: a concept gets the highest level that any source gives it.
 
-Surprising: that is how a name without a type of its own (a MedQuAD focus, say) gets its level, from the ontology
-that knows the same concept id.
+A name without a type of its own (a MedQuAD focus) so gets its level from an ontology with the same concept id.
 """
 
 from __future__ import annotations
@@ -9,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from expunge.concepts.dictionary import Dictionary, DictionaryEntry
-from expunge.concepts.hierarchy import highest
-from expunge.concepts.hierarchy_rules import folded
+from expunge.concepts.hierarchy import highest_level
+from expunge.concepts.hierarchy_rules import normalize_name
 
 
 def levels_of(entries: Iterable[DictionaryEntry]) -> dict[str, str]:
-    """Concept id → its highest level, for those that have one."""
-    found: dict[str, str] = {}
+    """Concept id -> its highest level, for concepts with a level."""
+    levels: dict[str, str] = {}
     for entry in entries:
-        if level := highest((found.get(entry.concept), entry.level)):
-            found[entry.concept] = level
-    return found
+        if level := highest_level((levels.get(entry.concept), entry.level)):
+            levels[entry.concept] = level
+    return levels
 
 
 def merge(dictionaries: Iterable[Dictionary]) -> Dictionary:
@@ -29,7 +28,7 @@ def merge(dictionaries: Iterable[Dictionary]) -> Dictionary:
     return Dictionary.of(DictionaryEntry(e.name, e.concept, levels.get(e.concept)) for e in entries)
 
 
-def besides(own: Dictionary, others: Iterable[Dictionary]) -> Dictionary:
-    """The entries whose name no other dictionary has: a term of a rule keeps the id that an ontology gives it."""
-    taken = {folded(entry.name) for other in others for entry in other}
-    return Dictionary.of(entry for entry in own if folded(entry.name) not in taken)
+def without_names_of(dictionary: Dictionary, others: Iterable[Dictionary]) -> Dictionary:
+    """The entries whose name no other dictionary has, so that a rule's term keeps its id from an ontology."""
+    names = {normalize_name(entry.name) for other in others for entry in other}
+    return Dictionary.of(entry for entry in dictionary if normalize_name(entry.name) not in names)

@@ -1,7 +1,7 @@
-"""Tab-separated tables with a header, and the shapes of ids that several ontologies share.
+"""Tab-separated tables with a header, duplicate keys, and UMLS concept ids.
 
-Surprising: a cell may be quoted as spreadsheets do it, but a quote inside a cell is an ordinary character, because
-the names of substances and measures hold them.
+A cell may be quoted as spreadsheets do it. A quote inside a cell is an ordinary character, because names of substances
+and measures contain them.
 """
 
 from __future__ import annotations
@@ -17,9 +17,13 @@ CUI = re.compile(r"C\d{7}")
 
 
 def read_table(path: Path, columns: Sequence[str], comment: str | None = None) -> Iterator[tuple[str, dict[str, str]]]:
-    """(`file:line`, column → cell) of every row; the named columns must be there and be filled.
+    """Rows of a table, without empty lines and those that begin with `comment`.
 
-    Lines that begin with `comment` and empty ones are passed over. `InputError` at the first bad line.
+    Yields:
+        (`file:line`, column -> cell)
+
+    Raises:
+        InputError: at the first bad line, or where one of `columns` is missing or empty.
     """
     header: list[str] = []
     empty = True
@@ -62,21 +66,21 @@ def _cell(text: str) -> str:
     return text
 
 
-class CodeRegistry:
-    """Refuses a key that came before, and says where."""
+class UniqueKeys:
+    """Refuses a repeated key."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, str] = {}
+        self._places: dict[str, str] = {}
 
     def check(self, key: str, where: str) -> None:
-        """`InputError` if `key` was there already."""
-        if key in self._seen:
-            raise InputError(where, f'"{key}" stands twice', f"first at {self._seen[key]}; remove one of them")
-        self._seen[key] = where
+        """`InputError` with the first place if `key` is repeated."""
+        if key in self._places:
+            raise InputError(where, f'"{key}" stands twice', f"first at {self._places[key]}; remove one of them")
+        self._places[key] = where
 
 
 def require_cui(text: str, where: str) -> str:
-    """The text, if it has the shape of a UMLS concept id."""
+    """The text, if it is a UMLS concept id; else `InputError`."""
     if not CUI.fullmatch(text):
         raise InputError(where, f'"{text}" is no UMLS concept id', "expected C and seven digits, for example C0003615")
     return text
