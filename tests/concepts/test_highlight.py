@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from expunge.concepts.highlight import NO_LEVEL, Tally, legend, page, plain, rich_text, status, visible
+from expunge.concepts.highlight import NO_LEVEL, AssertionCounts, legend, page, plain, rich_text, status, visible
 from expunge.concepts.span import Span
 
 TEXT = "No <b>fever</b>, breast cancer \x1b[31m"
@@ -16,10 +16,10 @@ SPANS = (
 
 
 def counts(*texts: tuple[Span, ...]):  # type: ignore[no-untyped-def]
-    tally = Tally()
+    total = AssertionCounts()
     for spans in texts:
-        tally.add(spans)
-    return tally.counts()
+        total.add(spans)
+    return total
 
 
 def test_plain_marks_carry_level_and_context_and_keep_every_other_character() -> None:
@@ -38,8 +38,10 @@ def test_colours_differ_by_level_and_negated_words_are_struck() -> None:
 
 def test_counts_are_of_texts_and_mentions() -> None:
     found = counts(SPANS, (), SPANS[:1])
-    assert (found.texts, found.with_concept, found.spans, found.negated, found.concepts) == (3, 2, 4, 2, 4)
-    assert found.levels == {"L1": 0, "L2": 2, "L3": 0, "L4": 1, NO_LEVEL: 1}
+    assert (found.texts, found.with_concept, found.negated) == (3, 2, 2)
+    assert found.concepts == {"X:1", "A&B", "C:2", "X:9"}
+    assert found.as_row()["spans"] == 4
+    assert found.as_row()["levels"] == {"L1": 0, "L2": 2, "L3": 0, "L4": 1, NO_LEVEL: 1}
     assert found.assertions == {"family": 1}
     assert found.share == 2 / 3
     assert math.isnan(counts().share)

@@ -35,7 +35,6 @@ def test_labels_get_the_ids_and_levels_of_their_concepts(tmp_path: Path) -> None
         DictionaryEntry('a "quoted" sign', "UMLS:C0000009", "L2"),
     )
     assert found.cuis == {"MONDO:0000004": "UMLS:C0405580", "MONDO:5": "UMLS:C0000005", "HP:9": "UMLS:C0000009"}
-    assert (found.rows, found.obsolete) == (6, 1)
     assert {e.level for e in read_sssom(path).dictionary} == {None}
 
 
@@ -92,7 +91,7 @@ def test_the_mondo_mappings_have_the_counts_of_their_description(shared_data: Pa
     if not path.is_file():
         pytest.skip("no Mondo mappings")
     found = read_sssom(path, Hierarchy.load("medical"))
-    assert (found.rows, found.obsolete, len(found.cuis)) == (21_660, 2, 21_658)
+    assert len(found.cuis) == 21_658  # of 21,660 rows, two with an obsolete subject
     assert len(set(found.cuis.values())) == 21_658
     assert len(found.dictionary) == 21_658
     assert found.cuis["MONDO:0000004"] == "UMLS:C0405580"

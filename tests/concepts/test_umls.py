@@ -51,7 +51,7 @@ def umls(tmp_path: Path) -> Path:
 
 def test_names_of_one_language_in_use_get_the_highest_level_of_their_types(umls: Path) -> None:
     found = read_umls(umls, Hierarchy.load("medical"))
-    assert found.dictionary.entries == (
+    assert found.entries == (
         DictionaryEntry("glomping", "UMLS:C9000001", "L3"),
         DictionaryEntry("Glomp repair", "UMLS:C9000001", "L3"),
         DictionaryEntry("snurf disease", "UMLS:C9000002", "L3"),
@@ -59,21 +59,23 @@ def test_names_of_one_language_in_use_get_the_highest_level_of_their_types(umls:
         DictionaryEntry("cutting of snurfs", "UMLS:C9000004", "L3"),
         DictionaryEntry("no type", "UMLS:C9000005", None),
     )
-    assert found.types["UMLS:C9000002"] == ("T047", "T184")
-    assert found.mesh == {"UMLS:C9000002": ("MESH:D900002",), "UMLS:C9000004": ("MESH:D900004",)}
 
 
 def test_mesh_decides_what_is_surgery_because_no_type_does(umls: Path) -> None:
     found = read_umls(umls, Hierarchy.load("medical"), known={"MESH:D900004": "L4", "MESH:D900002": "L2"})
-    assert {e.name: e.level for e in found.dictionary if e.concept in found.mesh} == {
+    assert {e.name: e.level for e in found} == {
+        "glomping": "L3",
+        "Glomp repair": "L3",
         "snurf disease": "L2",
+        "snurf bone": "L1",
         "cutting of snurfs": "L4",
+        "no type": None,
     }
 
 
 def test_language_and_vocabularies_can_be_chosen(umls: Path) -> None:
-    assert [e.name for e in read_umls(umls, language="GER").dictionary] == ["Glompung"]
-    assert [e.name for e in read_umls(umls, vocabularies=["MSH"]).dictionary] == ["snurf disease", "cutting of snurfs"]
+    assert [e.name for e in read_umls(umls, language="GER")] == ["Glompung"]
+    assert [e.name for e in read_umls(umls, vocabularies=["MSH"])] == ["snurf disease", "cutting of snurfs"]
     with pytest.raises(InputError, match=r"holds no name for language FRE; it has ENG, GER and MSH, OTHER, TOY"):
         read_umls(umls, language="FRE")
     with pytest.raises(InputError, match="holds no name for language ENG and vocabularies XYZ; it has"):

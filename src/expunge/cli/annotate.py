@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,7 +33,7 @@ def annotate(
     from expunge._io import write_atomic
     from expunge.concepts.annotate import Annotator
     from expunge.concepts.dictionary import Dictionary
-    from expunge.concepts.highlight import Tally, legend, page
+    from expunge.concepts.highlight import AssertionCounts, legend, page
     from expunge.concepts.stopwords import STOPWORDS, read_stopwords
     from expunge.corpus.loaders.text_source import require_file
 
@@ -46,13 +45,12 @@ def annotate(
         raise InputError(str(dictionary), "holds no names", "make it anew with `expunge concepts build`")
     annotator = Annotator(names, STOPWORDS | (read_stopwords(stop) if stop else frozenset()))
     shown: list[tuple[str, str, tuple[Span, ...]]] = []
-    tally = Tally()
+    counts = AssertionCounts()
     for name, text in texts(source, loader, map_):
         spans = annotator.annotate(text)
-        tally.add(spans)
+        counts.add(spans)
         if len(shown) < limit:
             shown.append((name, text, spans))
-    counts = tally.counts()
     if html:
         write_atomic(html, page(source.name, shown, counts))
     data: dict[str, Any] = {
@@ -60,14 +58,14 @@ def annotate(
         "dictionary": dictionary,
         "names": len(annotator),
         "share": counts.share,
-        **asdict(counts),
+        **counts.as_row(),
         "html": html,
         "shown": [
             {"name": name, "text": text, "spans": [span.as_row() for span in spans]} for name, text, spans in shown
         ],
     }
     rest = [f"… and {counts.texts - len(shown):,} more texts"] if counts.texts > len(shown) else []
-    assertions = "".join(f", {n:,} {name}" for name, n in counts.assertions.items())
+    assertions = "".join(f", {n:,} {name}" for name, n in sorted(counts.assertions.items()))
     return CommandResult(
         data,
         (
@@ -75,8 +73,8 @@ def annotate(
             *(_highlighted(*each) for each in shown),
             *rest,
             ResultTable(("level", "mentions"), list(counts.levels.items())),
-            f"{counts.with_concept:,} of {counts.texts:,} texts ({counts.share:.1%}) name a concept: {counts.spans:,} "
-            f"mentions of {counts.concepts:,} concepts, {counts.negated:,} negated{assertions}",
+            f"{counts.with_concept:,} of {counts.texts:,} texts ({counts.share:.1%}) name a concept: "
+            f"{counts.levels.total():,} mentions of {len(counts.concepts):,} concepts, {counts.negated:,} negated{assertions}",
             *([f"page: {html}"] if html else []),
         ),
     )

@@ -121,11 +121,11 @@ class _Sources:
         if self.obo:
             from expunge.concepts.readers.obo import read_obo
 
-            yield "obo", read_obo(self.obo, rules, cuis=cuis, known=known).dictionary
+            yield "obo", read_obo(self.obo, rules, cuis=cuis, known=known)
         if self.umls:
             from expunge.concepts.readers.umls import read_umls
 
-            yield "umls", read_umls(self.umls, rules, vocabularies=self.vocabularies, known=known).dictionary
+            yield "umls", read_umls(self.umls, rules, vocabularies=self.vocabularies, known=known)
         if self.medquad:
             from expunge.concepts.readers.medquad import read_medquad
 

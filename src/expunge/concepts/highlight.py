@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from string import Template
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from expunge._data import package_text
 from expunge.concepts.span import Span
@@ -36,61 +36,51 @@ _VISIBLE = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass
 class AssertionCounts:
-    """Counts over some texts.
+    """Counts of spans, text by text.
 
     Attributes:
+        texts: number of texts
         with_concept: texts with at least one span
         levels: level, or "no level" -> spans
         negated: negated spans
         assertions: `family`, `history`, `hypothetical` -> spans
-        concepts: different concept ids
+        concepts: concept ids
     """
 
-    texts: int
-    with_concept: int
-    spans: int
-    levels: Mapping[str, int]
-    negated: int
-    assertions: Mapping[str, int]
-    concepts: int
+    texts: int = 0
+    with_concept: int = 0
+    levels: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys((*LEVELS, NO_LEVEL), 0)))
+    negated: int = 0
+    assertions: Counter[str] = field(default_factory=Counter)
+    concepts: set[str] = field(default_factory=set)
+
+    def add(self, spans: Sequence[Span]) -> None:
+        """Count the spans of one more text."""
+        self.texts += 1
+        self.with_concept += bool(spans)
+        self.levels.update(s.level or NO_LEVEL for s in spans)
+        self.negated += sum(s.negated for s in spans)
+        self.assertions.update(s.assertion for s in spans if s.assertion)
+        self.concepts.update(c for s in spans for c in s.concepts)
 
     @property
     def share(self) -> float:
         """Share of texts with at least one concept; NaN without texts."""
         return self.with_concept / self.texts if self.texts else float("nan")
 
-
-class Tally:
-    """Counts spans text by text, without storing the texts."""
-
-    def __init__(self) -> None:
-        self._texts = self._with = self._negated = 0
-        self._levels: Counter[str] = Counter()
-        self._assertions: Counter[str] = Counter()
-        self._concepts: set[str] = set()
-
-    def add(self, spans: Sequence[Span]) -> None:
-        """Count the spans of one more text."""
-        self._texts += 1
-        self._with += bool(spans)
-        self._negated += sum(s.negated for s in spans)
-        self._levels.update(s.level or NO_LEVEL for s in spans)
-        self._assertions.update(s.assertion for s in spans if s.assertion)
-        self._concepts.update(c for s in spans for c in s.concepts)
-
-    def counts(self) -> AssertionCounts:
-        """The counts of all texts so far."""
-        return AssertionCounts(
-            self._texts,
-            self._with,
-            self._levels.total(),
-            {k: self._levels[k] for k in (*LEVELS, NO_LEVEL)},
-            self._negated,
-            dict(sorted(self._assertions.items())),
-            len(self._concepts),
-        )
+    def as_row(self) -> dict[str, Any]:
+        """A JSON-ready object."""
+        return {
+            "texts": self.texts,
+            "with_concept": self.with_concept,
+            "spans": self.levels.total(),
+            "levels": dict(self.levels),
+            "negated": self.negated,
+            "assertions": dict(sorted(self.assertions.items())),
+            "concepts": len(self.concepts),
+        }
 
 
 def visible(text: str) -> str:
@@ -139,9 +129,9 @@ def page(title: str, texts: Sequence[tuple[str, str, Sequence[Span]]], counts: A
     """
     summary = [
         f"{counts.with_concept:,} of {counts.texts:,} texts name a concept",
-        f"{counts.spans:,} mentions",
+        f"{counts.levels.total():,} mentions",
         f"{counts.negated:,} of them negated (struck through)",
-        *(f"{count:,} {name}" for name, count in counts.assertions.items()),
+        *(f"{count:,} {name}" for name, count in sorted(counts.assertions.items())),
         *([f"only the first {len(texts):,} texts are shown"] if len(texts) < counts.texts else []),
     ]
     return Template(package_text("expunge.concepts", "highlight.html")).substitute(

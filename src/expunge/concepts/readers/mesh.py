@@ -9,11 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from expunge.concepts.dictionary import Dictionary, DictionaryEntry
-from expunge.concepts.hierarchy import Hierarchy, ancestors
+from expunge.concepts.hierarchy import Hierarchy
 from expunge.concepts.hierarchy_rules import TREE_NUMBER
 from expunge.concepts.readers.tsv import UniqueKeys, read_table
 from expunge.errors import InputError
@@ -27,25 +26,6 @@ class Mesh:
 
     dictionary: Dictionary
     branches: Mapping[str, tuple[str, ...]]
-
-    def within(self, branch: str) -> frozenset[str]:
-        """Concepts in a branch: `E04`, or the category `E`."""
-        return frozenset(c for c, numbers in self.branches.items() if any(branch in ancestors(n) for n in numbers))
-
-    @cached_property
-    def numbers(self) -> frozenset[str]:
-        """Every tree number."""
-        return frozenset(n for numbers in self.branches.values() for n in numbers)
-
-    @property
-    def roots(self) -> tuple[str, ...]:
-        """Tree numbers without ancestors but the category letter."""
-        return tuple(sorted(n for n in self.numbers if "." not in n))
-
-    @property
-    def orphans(self) -> tuple[str, ...]:
-        """Tree numbers whose parent has no row; an extract has many, a complete year none."""
-        return tuple(sorted(n for n in self.numbers if "." in n and n.rpartition(".")[0] not in self.numbers))
 
 
 def read_mesh(terms: Path, trees: Path, hierarchy: Hierarchy | None = None) -> Mesh:

@@ -8,7 +8,6 @@ RELATED one would mark text of another meaning.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from expunge.concepts.dictionary import Dictionary, DictionaryEntry
@@ -18,33 +17,7 @@ from expunge.concepts.readers.tsv import CUI, UniqueKeys
 from expunge.concepts.semantic_types import types_of
 from expunge.errors import InputError
 
-PREFIXES: Mapping[str, str] = {
-    "UMLS": "UMLS",
-    "UMLS_CUI": "UMLS",
-    "UMLSCUI": "UMLS",
-    "MESH": "MESH",
-    "MSH": "MESH",
-    "MSHD": "MESH",
-}
-
-
-@dataclass(frozen=True)
-class Obo:
-    """`terms`: own id -> term, without obsolete ones; `concepts`: own id -> id in the dictionary."""
-
-    dictionary: Dictionary
-    terms: Mapping[str, OboTerm]
-    concepts: Mapping[str, str]
-
-    def ancestors(self, id_: str) -> tuple[str, ...]:
-        """Every ancestor of `id_` by is_a, nearest first."""
-        ancestors: dict[str, None] = {}
-        ring = [id_]
-        while ring:
-            parents = (p for t in ring if t in self.terms for p in self.terms[t].parents)
-            ring = [p for p in parents if p not in ancestors and p != id_]
-            ancestors |= dict.fromkeys(ring)
-        return tuple(ancestors)
+PREFIXES = dict.fromkeys(("UMLS", "UMLS_CUI", "UMLSCUI"), "UMLS") | dict.fromkeys(("MESH", "MSH", "MSHD"), "MESH")
 
 
 def read_obo(
@@ -54,7 +27,7 @@ def read_obo(
     scopes: Collection[str] = ("EXACT",),
     cuis: Mapping[str, str] | None = None,
     known: Mapping[str, str] | None = None,
-) -> Obo:
+) -> Dictionary:
     """All names of a file; `InputError` at the first bad line.
 
     Args:
@@ -71,22 +44,22 @@ def read_obo(
         terms[term.id] = term
     if not terms:
         raise InputError(str(path), "holds no term in use", "give an OBO file with named terms")
-    concepts = {id_: (cuis or {}).get(id_) or _own_cui(term) or id_ for id_, term in terms.items()}
     branch_levels = _branch_levels(terms, hierarchy) if hierarchy else {}
     entries: list[DictionaryEntry] = []
     for id_, term in terms.items():
+        concept = (cuis or {}).get(id_) or _own_cui(term) or id_
         names = (term.name, *(text for text, scope in term.synonyms if scope in scopes))
         level = None
         if hierarchy:
-            refers = highest_level((known or {}).get(c) for c in (concepts[id_], *references(term)))
+            refers = highest_level((known or {}).get(c) for c in (concept, *references(term)))
             level = (
                 hierarchy.level_of_names(names)
                 or branch_levels[id_]
                 or refers
                 or hierarchy.level_of_types(types_of(id_))
             )
-        entries += (DictionaryEntry(name, concepts[id_], level) for name in names)
-    return Obo(Dictionary.of(entries), terms, concepts)
+        entries += (DictionaryEntry(name, concept, level) for name in names)
+    return Dictionary.of(entries)
 
 
 def references(term: OboTerm) -> tuple[str, ...]:

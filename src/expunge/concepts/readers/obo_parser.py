@@ -84,35 +84,20 @@ def _whole_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _term(head: str, tags: Tags) -> OboTerm | None:
-    id_, name, obsolete = "", "", False
-    synonyms: dict[tuple[str, str], None] = {}
-    parents: dict[str, None] = {}
-    xrefs: dict[str, None] = {}
-    for where, tag, raw in tags:
-        if tag == "id":
-            id_ = _first(raw)
-        elif tag == "name":
-            name = _text(TAIL.sub("", raw))
-        elif tag == "is_obsolete":
-            obsolete = _first(raw).lower() == "true"
-        elif tag == "is_a":
-            parents[_first(raw)] = None
-        elif tag == "xref":
-            xrefs[_first(raw)] = None
-        elif tag == "synonym" or tag in OLD_SYNONYMS:
-            synonyms[_synonym(where, tag, raw)] = None
+    last = {tag: raw for _, tag, raw in tags}
+    synonyms = dict.fromkeys(
+        _synonym(where, tag, raw) for where, tag, raw in tags if tag == "synonym" or tag in OLD_SYNONYMS
+    )
+    id_, name = _first(last.get("id", "")), _text(TAIL.sub("", last.get("name", "")))
     if not id_:
         raise InputError(head, "a [Term] without an id", "add a line such as  id: MONDO:0000004")
-    if obsolete or not name or name.lower().startswith("obsolete"):
+    if _first(last.get("is_obsolete", "")).lower() == "true" or not name or name.lower().startswith("obsolete"):
         return None
-    return OboTerm(
-        id_,
-        name,
-        tuple(s for s in synonyms if s[0]),
-        tuple(p for p in parents if p),
-        tuple(x for x in xrefs if x),
-        head,
+    parents, xrefs = (
+        tuple(dict.fromkeys(filter(None, (_first(raw) for _, tag, raw in tags if tag == wanted))))
+        for wanted in ("is_a", "xref")
     )
+    return OboTerm(id_, name, tuple(s for s in synonyms if s[0]), parents, xrefs, head)
 
 
 def _synonym(where: str, tag: str, raw: str) -> tuple[str, str]:

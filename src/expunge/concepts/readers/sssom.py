@@ -22,28 +22,18 @@ COLUMNS = ("subject_id", "predicate_id", "object_id")
 
 @dataclass(frozen=True)
 class Sssom:
-    """Mappings of a file.
-
-    Attributes:
-        cuis: subject id (`MONDO:0000004`) -> concept id (`UMLS:C0405580`), without obsolete subjects
-        rows: number of mappings in the file
-        obsolete: number of mappings with an obsolete subject
-    """
+    """`cuis`: subject id (`MONDO:0000004`) -> concept id (`UMLS:C0405580`), without obsolete subjects."""
 
     dictionary: Dictionary
     cuis: Mapping[str, str]
-    rows: int
-    obsolete: int
 
 
 def read_sssom(path: Path, hierarchy: Hierarchy | None = None) -> Sssom:
     """Labels with `UMLS:` ids; the level by label, subject id, or semantic type of the subject's ontology."""
     entries: list[DictionaryEntry] = []
     cuis: dict[str, str] = {}
-    rows = obsolete = 0
     unique = UniqueKeys()
     for where, row in read_table(path, COLUMNS, comment="#"):
-        rows += 1
         subject, (prefix, _, cui) = row["subject_id"], row["object_id"].partition(":")
         same = row["predicate_id"] in SAME and row.get("predicate_modifier", "").lower() != "not"
         if not same or prefix.upper() != "UMLS":
@@ -51,7 +41,6 @@ def read_sssom(path: Path, hierarchy: Hierarchy | None = None) -> Sssom:
         unique.check(subject, where)
         concept, label = f"UMLS:{require_cui(cui, where)}", row.get("subject_label", "")
         if label.lower().startswith("obsolete"):
-            obsolete += 1
             continue
         cuis[subject] = concept
         if label:
@@ -61,4 +50,4 @@ def read_sssom(path: Path, hierarchy: Hierarchy | None = None) -> Sssom:
         raise InputError(
             str(path), "maps nothing to UMLS", f"expected rows such as  MONDO:0000004, {SAME[0]}, UMLS:C0405580"
         )
-    return Sssom(Dictionary.of(entries), cuis, rows, obsolete)
+    return Sssom(Dictionary.of(entries), cuis)

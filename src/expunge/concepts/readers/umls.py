@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from expunge.concepts.dictionary import Dictionary, DictionaryEntry
@@ -24,15 +23,6 @@ COLUMNS: Mapping[str, int] = {NAMES: 18, TYPES: 6}
 LANGUAGE = re.compile(r"[A-Z]{3}")
 
 
-@dataclass(frozen=True)
-class Umls:
-    """`types`: concept id (`UMLS:C...`) -> semantic types; `mesh`: concept id -> MeSH ids of the same concept."""
-
-    dictionary: Dictionary
-    types: Mapping[str, tuple[str, ...]]
-    mesh: Mapping[str, tuple[str, ...]]
-
-
 def read_umls(
     folder: Path,
     hierarchy: Hierarchy | None = None,
@@ -40,7 +30,7 @@ def read_umls(
     language: str = "ENG",
     vocabularies: Collection[str] = (),
     known: Mapping[str, str] | None = None,
-) -> Umls:
+) -> Dictionary:
     """Names of one language that are not suppressed; `InputError` at the first bad line.
 
     Args:
@@ -60,7 +50,7 @@ def read_umls(
         raise InputError("language", f'"{language}" is no language of UMLS', "three letters, for example ENG")
     types = _types(folder / TYPES)
     names: dict[str, dict[str, None]] = {}
-    mesh: dict[str, dict[str, None]] = {}
+    mesh: dict[str, set[str]] = {}
     languages, sources = set[str](), set[str]()
     for where, cells in _rows(folder / NAMES):
         (cui, lang), (source, _, code, text), suppressed = cells[:2], cells[11:15], cells[16]
@@ -70,7 +60,7 @@ def read_umls(
         languages.add(lang)
         sources.add(source)
         if source == "MSH" and code.startswith("D"):
-            mesh.setdefault(concept, {})[f"MESH:{code}"] = None
+            mesh.setdefault(concept, set()).add(f"MESH:{code}")
         if lang == language and suppressed == "N" and (not vocabularies or source in vocabularies):
             names.setdefault(concept, {})[" ".join(text.split())] = None
     if not names:
@@ -87,7 +77,7 @@ def read_umls(
             refers = highest_level((known or {}).get(c) for c in (concept, *mesh.get(concept, ())))
             level = hierarchy.level_of_names(texts) or refers or hierarchy.level_of_types(types.get(concept, ()))
         entries += (DictionaryEntry(text, concept, level) for text in texts)
-    return Umls(Dictionary.of(entries), types, {c: tuple(ids) for c, ids in mesh.items()})
+    return Dictionary.of(entries)
 
 
 def _types(path: Path) -> dict[str, tuple[str, ...]]:

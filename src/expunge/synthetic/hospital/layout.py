@@ -37,37 +37,16 @@ class HospitalLayout(World):
     section_facts: int = Field(3, ge=0, le=3, description="facts of a section")
     shared_facts: int = Field(4, ge=0, le=len(COMMON), description="facts that others state too")
     world_facts: int = Field(12, ge=0, le=12, description="general facts of each level, L1 to L3")
-    overlap: float = Field(
-        1.0,
-        ge=0,
-        le=1,
-        description="share of values drawn from whole pools; the rest "
-        "come from a quarter of the pool, the same for every fourth institution",
-    )
-    holdout_patients: int | None = Field(
-        None, ge=0, le=20_000, description="people never trained; if not given, one per institution"
-    )
-    procedures: int = Field(
-        0,
-        ge=0,
-        le=MOST,
-        description="surgical procedures taught beside the patients, with "
-        "anatomy, clinical medicine and specialties; 0 for none of all that",
-    )
+    overlap: float = Field(1.0, ge=0, le=1, description="share of values from whole pools, the rest from one quarter")
+    holdout_patients: int | None = Field(None, ge=0, le=20_000, description="people never trained; one per institution")
+    procedures: int = Field(0, ge=0, le=MOST, description="surgical procedures taught; 0 for no surgical knowledge")
     knowledge_per_level: int = Field(36, ge=1, le=MOST, description="concepts of each of L1 to L3 beside procedures")
     knowledge_facts: int = Field(5, ge=1, le=RELATIONS, description="facts of a procedure or other concept")
-    knowledge_overlap: float = Field(
-        0.0,
-        ge=0,
-        le=0.75,
-        description="overlap of procedures with L1 to L3 in the words of their names and in their values",
-    )
-    knowledge_foundations: int = Field(
-        0, ge=0, le=MOST, description="concepts of each of L1 to L3 that are taught in the chapter on surgery only"
-    )
+    knowledge_overlap: float = Field(0.0, ge=0, le=0.75, description="overlap of procedures with L1 to L3")
+    knowledge_foundations: int = Field(0, ge=0, le=MOST, description="concepts of each of L1 to L3 in the chapter only")
     knowledge_polysemes: int = Field(0, ge=0, le=POLYSEMES, description="words with a surgical and an everyday sense")
     knowledge_holdout: int | None = Field(
-        None, ge=0, le=MOST, description="procedures never trained; if not given, as many as procedures"
+        None, ge=0, le=MOST, description="procedures never trained; as many as trained"
     )
     controls_per_patient: int = Field(0, ge=0, lt=CANDIDATES, description="controls of every patient in the corpus")
     controls_for: tuple[str, ...] = Field((), description="nodes that get controls_per_target controls")

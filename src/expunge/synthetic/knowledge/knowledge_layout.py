@@ -69,25 +69,10 @@ class KnowledgeLayout(World):
     targets: int = Field(36, ge=1, le=MOST, description="concepts of the target class, L4")
     per_level: int = Field(36, ge=1, le=MOST, description="concepts of each of L1, L2 and L3")
     facts: int = Field(5, ge=1, le=RELATIONS, description="facts of a concept")
-    overlap: float = Field(
-        0.0,
-        ge=0,
-        le=0.75,
-        description="chance that a target concept takes a word of its name, and "
-        "a target fact its value, from what L1 to L3 use; what is shared stays so as it grows",
-    )
-    foundations: int = Field(
-        0, ge=0, le=MOST, description="more concepts of each of L1, L2 and L3, taught inside the target's chapter only"
-    )
-    polysemes: int = Field(
-        0,
-        ge=0,
-        le=POLYSEMES,
-        description="words that answer a target question in one sense and an everyday question in another",
-    )
-    holdout: int | None = Field(
-        None, ge=0, le=MOST, description="L4 concepts never trained; if not given, as many as targets"
-    )
+    overlap: float = Field(0.0, ge=0, le=0.75, description="chance that an L4 name or value is taken from L1 to L3")
+    foundations: int = Field(0, ge=0, le=MOST, description="concepts of each of L1 to L3 in the target's chapter only")
+    polysemes: int = Field(0, ge=0, le=POLYSEMES, description="words with a sense of the target and an everyday sense")
+    holdout: int | None = Field(None, ge=0, le=MOST, description="L4 concepts never trained; as many as targets")
     controls_for: tuple[str, ...] = Field((), description="concepts that get controls_per_target controls")
     controls_per_target: int = Field(40, ge=1, lt=CANDIDATES, description="controls of each concept in controls_for")
 

@@ -54,10 +54,8 @@ class Radiology(World, name="radiology"):
 
     seed: int = Field(0, ge=0, lt=2**63, description="every draw depends on it")
     instances: int = Field(3840, ge=192, le=1_000_000, description="trained rows, rounded down to a multiple of 24")
-    size: int = Field(96, ge=32, le=256, description="pixels of a picture, each way")
-    holdout_patients: int | None = Field(
-        None, ge=0, le=20_000, description="people never trained; if not given, one per institution"
-    )
+    size: int = Field(96, ge=32, le=256, description="pixels of an image, each way")
+    holdout_patients: int | None = Field(None, ge=0, le=20_000, description="people never trained; one per institution")
     controls_for: tuple[str, ...] = Field((), description="nodes that get controls_per_target controls")
     controls_per_target: int = Field(40, ge=1, lt=CANDIDATES, description="controls of each node in controls_for")
 
