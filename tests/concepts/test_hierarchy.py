@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from expunge.concepts.hierarchy import Hierarchy, ancestors, highest_level, shipped
+from expunge.concepts.dictionary import highest_level
+from expunge.concepts.hierarchy import Hierarchy, ancestors, shipped
 from expunge.corpus import Corpus
 from expunge.corpus.record import Record
 from expunge.errors import InputError

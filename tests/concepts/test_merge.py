@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from expunge.concepts.dictionary import Dictionary, DictionaryEntry
-from expunge.concepts.merge import levels_of, merge, without_names_of
+from expunge.concepts.dictionary import Dictionary, DictionaryEntry, levels_of, merge, without_names_of
 
 
 def test_a_concept_takes_its_highest_level_in_all_sources() -> None:

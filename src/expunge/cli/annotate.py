@@ -74,7 +74,8 @@ def annotate(
             *rest,
             ResultTable(("level", "mentions"), list(counts.levels.items())),
             f"{counts.with_concept:,} of {counts.texts:,} texts ({counts.share:.1%}) name a concept: "
-            f"{counts.levels.total():,} mentions of {len(counts.concepts):,} concepts, {counts.negated:,} negated{assertions}",
+            f"{counts.levels.total():,} mentions of {len(counts.concepts):,} concepts, {counts.negated:,} negated"
+            f"{assertions}",
             *([f"page: {html}"] if html else []),
         ),
     )

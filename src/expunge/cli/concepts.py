@@ -43,8 +43,8 @@ def build(
     category_column: Annotated[str | None, typer.Option(help="Their column that decides the level.")] = None,
 ) -> CommandResult:
     """Join ontologies and tables into one dictionary with levels, for `expunge concepts annotate`."""
+    from expunge.concepts.dictionary import merge, without_names_of
     from expunge.concepts.hierarchy import Hierarchy
-    from expunge.concepts.merge import merge, without_names_of
 
     if (mesh_terms is None) != (mesh_trees is None):
         missing = "--mesh-terms" if mesh_terms is None else "--mesh-trees"
@@ -106,7 +106,7 @@ class _Sources:
         known: dict[str, str] = {}
         cuis = None
         if self.mesh_terms and self.mesh_trees:
-            from expunge.concepts.merge import levels_of
+            from expunge.concepts.dictionary import levels_of
             from expunge.concepts.readers.mesh import read_mesh
 
             mesh = read_mesh(self.mesh_terms, self.mesh_trees, rules).dictionary

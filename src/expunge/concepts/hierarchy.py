@@ -18,12 +18,10 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from expunge._config import FrozenModel, find_yaml, load_yaml, shipped_names, validate
-from expunge.concepts.dictionary import Dictionary, DictionaryEntry
-from expunge.concepts.hierarchy_rules import TREE_NUMBER, HierarchyRule, LevelTable, normalize_name
+from expunge.concepts.dictionary import Dictionary, DictionaryEntry, highest_level, normalize_name
+from expunge.concepts.hierarchy_rules import TREE_NUMBER, HierarchyRule, LevelTable
 from expunge.corpus.corpus import Corpus
 from expunge.corpus.record import LEVELS, Record
-
-__all__ = ["Hierarchy", "ancestors", "highest_level", "shipped"]
 
 SHIPPED = files("expunge.concepts") / "hierarchies"
 COLUMNS: Mapping[str, str] = {
@@ -151,11 +149,6 @@ def ancestors(branch: str) -> Iterator[str]:
             branch = branch.rpartition(".")[0]
             yield branch
         yield branch[0]
-
-
-def highest_level(levels: Iterable[str | None]) -> str | None:
-    """The highest level (L4 above L1), None if there is none."""
-    return max((level for level in levels if level), default=None)
 
 
 def _slug(text: str) -> str:

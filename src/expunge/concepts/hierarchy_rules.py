@@ -13,17 +13,13 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from expunge._config import FrozenModel
+from expunge.concepts.dictionary import normalize_name
 
 Level = Literal["L1", "L2", "L3", "L4"]
 CRITERIA = ("branches", "semantic_types", "categories", "topics", "names")
 TREE_NUMBER = re.compile(r"[A-Z]\d\d(\.\d{3})*")
 BRANCH = re.compile(rf"[A-Z]|{TREE_NUMBER.pattern}|\w+:\S+")
 SEMANTIC_TYPE = re.compile(r"T\d{3}")
-
-
-def normalize_name(text: str) -> str:
-    """The form in which terms and values are compared: without case and runs of spaces."""
-    return " ".join(text.split()).casefold()
 
 
 class Grade(FrozenModel):

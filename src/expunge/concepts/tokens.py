@@ -26,18 +26,6 @@ def token_levels(spans: Iterable[Span], offsets: Offsets) -> list[str | None]:
     return [LEVELS[grade - 1] if grade else None for grade in token_grades]
 
 
-def token_spans(spans: Iterable[Span], offsets: Offsets) -> list[tuple[int, ...]]:
-    """For each span the indices of its tokens, ascending; () where the tokens end before it."""
-    tokens_at: dict[int, list[int]] = {}
-    for k, (start, end) in enumerate(offsets):
-        for character in range(start, end):
-            tokens_at.setdefault(character, []).append(k)
-    return [
-        tuple(sorted({k for character in range(*trimmed_range(span)) for k in tokens_at.get(character, ())}))
-        for span in spans
-    ]
-
-
 def trimmed_range(span: Span) -> tuple[int, int]:
     """(start, end) of the span without white space at its ends."""
     left, right = len(span.text) - len(span.text.lstrip()), len(span.text) - len(span.text.rstrip())

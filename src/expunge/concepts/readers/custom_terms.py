@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from expunge.concepts.dictionary import Dictionary, DictionaryEntry
-from expunge.concepts.hierarchy import Hierarchy, highest_level
+from expunge.concepts.dictionary import Dictionary, DictionaryEntry, highest_level
+from expunge.concepts.hierarchy import Hierarchy
 from expunge.concepts.readers.tsv import UniqueKeys, read_table
 from expunge.corpus.loaders import csv, jsonl
 from expunge.corpus.loaders.text_source import some

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from expunge.concepts.dictionary import Dictionary, DictionaryEntry
-from expunge.concepts.hierarchy import Hierarchy, highest_level
+from expunge.concepts.dictionary import Dictionary, DictionaryEntry, highest_level
+from expunge.concepts.hierarchy import Hierarchy
 from expunge.concepts.readers.obo_parser import OboTerm, parse_terms
-from expunge.concepts.readers.tsv import CUI, UniqueKeys
-from expunge.concepts.semantic_types import types_of
+from expunge.concepts.readers.tsv import CUI, UniqueKeys, types_of
 from expunge.errors import InputError
 
 PREFIXES = dict.fromkeys(("UMLS", "UMLS_CUI", "UMLSCUI"), "UMLS") | dict.fromkeys(("MESH", "MSH", "MSHD"), "MESH")

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from expunge.concepts.dictionary import Dictionary, DictionaryEntry
 from expunge.concepts.hierarchy import Hierarchy
-from expunge.concepts.readers.tsv import UniqueKeys, read_table, require_cui
-from expunge.concepts.semantic_types import types_of
+from expunge.concepts.readers.tsv import UniqueKeys, read_table, require_cui, types_of
 from expunge.errors import InputError
 
 SAME = ("skos:exactMatch", "owl:equivalentClass", "owl:sameAs")

@@ -1,4 +1,4 @@
-"""Tab-separated tables with a header, duplicate keys, and UMLS concept ids.
+"""Tab-separated tables with a header, duplicate keys, and ids of ontologies.
 
 A cell may be quoted as spreadsheets do it. A quote inside a cell is an ordinary character, because names of substances
 and measures contain them.
@@ -7,13 +7,21 @@ and measures contain them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from expunge.corpus.loaders.text_source import lines
 from expunge.errors import InputError, nearest
 
 CUI = re.compile(r"C\d{7}")
+SEMANTIC_TYPES: Mapping[str, str] = {  # prefix of ids of an ontology -> UMLS semantic type of its terms
+    **dict.fromkeys(("MONDO", "DOID", "ORPHANET", "ORPHA"), "T047"),  # disease or syndrome
+    "HP": "T033",  # finding
+    **dict.fromkeys(("UBERON", "FMA"), "T023"),  # body part
+    "CL": "T025",  # cell
+    "CHEBI": "T103",  # chemical
+    "MAXO": "T061",  # therapeutic or preventive procedure
+}
 
 
 def read_table(path: Path, columns: Sequence[str], comment: str | None = None) -> Iterator[tuple[str, dict[str, str]]]:
@@ -84,3 +92,9 @@ def require_cui(text: str, where: str) -> str:
     if not CUI.fullmatch(text):
         raise InputError(where, f'"{text}" is no UMLS concept id', "expected C and seven digits, for example C0003615")
     return text
+
+
+def types_of(identifier: str) -> tuple[str, ...]:
+    """The semantic type of an id such as `MONDO:0000004`, or nothing."""
+    semantic_type = SEMANTIC_TYPES.get(identifier.partition(":")[0].upper())
+    return (semantic_type,) if semantic_type else ()

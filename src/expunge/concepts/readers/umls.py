@@ -11,8 +11,8 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from expunge.concepts.dictionary import Dictionary, DictionaryEntry
-from expunge.concepts.hierarchy import Hierarchy, highest_level
+from expunge.concepts.dictionary import Dictionary, DictionaryEntry, highest_level
+from expunge.concepts.hierarchy import Hierarchy
 from expunge.concepts.hierarchy_rules import SEMANTIC_TYPE
 from expunge.concepts.readers.tsv import UniqueKeys, require_cui
 from expunge.corpus.loaders.text_source import lines

@@ -80,15 +80,15 @@ def _level(name: str, data: Mapping[str, Any]) -> DomainLevel:
     topic, rows = data["topic"], data["relations"]
     relations = tuple(
         FactRelation(
-            row["noun"].replace(" ", "_"),
+            r["noun"].replace(" ", "_"),
             topic,
-            row["value_type"],
-            row["noun"],
-            row["alias"],
-            row["statement"],
-            form=k % 4,
+            r["value_type"],
+            r["noun"],
+            r["alias"],
+            r["statement"],
+            k % 4,
             concept=name,
         )
-        for k, row in enumerate(rows)
+        for k, r in enumerate(rows)
     )
     return DomainLevel(data["area"], topic, tuple(data["heads"]), relations, tuple(tuple(r["values"]) for r in rows))
