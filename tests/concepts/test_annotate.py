@@ -1,4 +1,4 @@
-"""The annotator finds names as people write them, says where to the character, and finds nothing else."""
+"""The annotator: variants of a name match, with exact offsets; other words do not."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def matches(text: str, *names: str) -> list[tuple[str, str]]:
         ("St. Louis encephalitis", "St. Louis encephalitis", "St. Louis encephalitis", ""),
     ],
 )
-def test_a_name_is_found_as_people_write_it(name: str, text: str, match: str, difference: str) -> None:
+def test_variants_of_a_name_match(name: str, text: str, match: str, difference: str) -> None:
     assert matches(text, name) == [(match, difference)]
 
 
@@ -95,7 +95,7 @@ def test_a_name_is_found_as_people_write_it(name: str, text: str, match: str, di
         ("disease", "disorder"),  # one word alone has no synonym
     ],
 )
-def test_what_is_not_the_name_is_not_matches(name: str, text: str) -> None:
+def test_other_words_do_not_match(name: str, text: str) -> None:
     assert matches(text, name) == []
 
 
@@ -110,7 +110,7 @@ def test_an_abbreviation_is_found_in_capitals_and_with_a_plural_s() -> None:
     ]
 
 
-def test_an_abbreviation_that_is_an_everyday_word_is_not_trusted_among_capitals() -> None:
+def test_a_stopword_abbreviation_is_ignored_among_capitals() -> None:
     assert matches("ALL PATIENTS WERE SEEN; CT HEAD", "ALL", "CT") == [("CT", "")]
 
 
@@ -123,7 +123,7 @@ def test_the_longest_name_wins_and_spans_do_not_overlap() -> None:
     ]
 
 
-def test_a_turned_name_does_not_cut_a_name_in_order() -> None:
+def test_a_reordered_name_does_not_cut_a_name_in_order() -> None:
     assert [t for t, _ in matches("disease of kidney failure", "kidney disease", "kidney failure")] == [
         "kidney failure"
     ]
@@ -158,7 +158,7 @@ def test_stop_words_are_passed_over_in_both_numbers_and_more_can_be_added() -> N
     assert annotator("lead").annotate("lead") == ()
 
 
-def test_order_can_be_switched_off() -> None:
+def test_reordering_can_be_switched_off() -> None:
     assert annotator("breast cancer", reorder=False).annotate("cancer of the breast") == ()
 
 
@@ -222,7 +222,7 @@ def test_spans_are_slices_of_the_text_in_order_and_never_touch_half_a_word(text:
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(PIECES, max_size=8).map("".join), st.sampled_from(["NFC", "NFD"]))
-def test_the_form_of_unicode_does_not_matter(text: str, form: str) -> None:
+def test_unicode_normal_forms_give_equal_spans(text: str, form: str) -> None:
     def folded(value: str) -> list[tuple[str, tuple[str, ...]]]:
         return [(unicodedata.normalize("NFC", s.text), s.concepts) for s in SHARED.annotate(value)]
 
@@ -262,7 +262,7 @@ def test_all_numbers_of_a_word_share_its_stem(word: str) -> None:
     assert {stem(form) for form in plurals(word)} == {stem(word)}
 
 
-def test_words_that_look_alike_stay_apart() -> None:
+def test_similar_words_do_not_match() -> None:
     assert variant("ammonium", "ammonia") is None
     assert variant("neuritis", "neurites") is None
     assert variant("tin", "tinea") is None
@@ -283,14 +283,14 @@ def test_words_that_look_alike_stay_apart() -> None:
     ]
 
 
-def test_words_keep_their_places() -> None:
+def test_words_keep_their_positions() -> None:
     tokens = tokenize("Non-Hodgkin’s lymphoma (2.5 mg) of the b")
     assert [tokens.surface(k) for k in range(len(tokens))] == ["Non-Hodgkin’s", "lymphoma", "2.5", "mg", "of", "b"]
     assert list(tokens.folded) == ["nonhodgkin", "lymphoma", "2.5", "mg", "of", "b"]
     assert [tokens.gap(k) for k in range(5)] == ["", "(", "", ")", ""]
 
 
-def test_a_long_text_without_an_end_takes_no_time_that_grows_with_its_square() -> None:
+def test_time_grows_linearly_without_sentence_ends() -> None:
     def seconds(times: int) -> float:
         began = time.process_time()
         spans = SHARED.annotate("no fibrosis, " * times)

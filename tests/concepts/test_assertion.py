@@ -1,4 +1,4 @@
-"""Negation and context of mentions; every sentence was judged by hand."""
+"""Negation and assertion status of mentions; every sentence is judged by hand."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NAMES = (
 ANNOTATOR = Annotator(Dictionary.of(DictionaryEntry(name, f"X:{name}", "L2") for name in NAMES))
 
 
-def judged(text: str) -> dict[str, str]:
+def statuses(text: str) -> dict[str, str]:
     """Mention → `not`, `family`, `history`, `hypothetical`, joined by a space; "" for a plain one."""
     return {
         s.text.lower(): " ".join(filter(None, ("not" if s.negated else "", s.assertion or "")))
@@ -64,7 +64,7 @@ def judged(text: str) -> dict[str, str]:
     ],
 )
 def test_negation_reaches_to_the_end_of_its_clause(text: str, expected: dict[str, str]) -> None:
-    assert judged(text) == expected
+    assert statuses(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_negation_reaches_to_the_end_of_its_clause(text: str, expected: dict[str
     ],
 )
 def test_what_sounds_like_negation_is_none(text: str, expected: dict[str, str]) -> None:
-    assert judged(text) == expected
+    assert statuses(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -106,10 +106,10 @@ def test_what_sounds_like_negation_is_none(text: str, expected: dict[str, str]) 
     ],
 )
 def test_context_says_whose_and_when(text: str, expected: dict[str, str]) -> None:
-    assert judged(text) == expected
+    assert statuses(text) == expected
 
 
-def test_sentences_end_at_stops_but_not_at_abbreviations_numbers_or_wrapped_lines() -> None:
+def test_sentences_do_not_end_at_abbreviations_or_wrapped_lines() -> None:
     text = "Dr. Smith saw 2.5 cm, e.g. here.\nIt wraps\nand ends. PLAN: rest\n- one\n- two; three"
     assert [text[a:b].strip() for a, b in sentences(text)] == [
         "Dr. Smith saw 2.5 cm, e.g. here.",

@@ -1,4 +1,4 @@
-"""Own tables as dictionaries: three formats, mapped columns, levels by category, and what is refused."""
+"""Reader of custom terms: three formats, columns, levels by category, bad tables."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def read(tmp_path: Path, file: str, text: str, **more: str) -> Dictionary:
     ],
 )
 def test_every_format_gives_names_ids_and_levels(tmp_path: Path, name: str, text: str) -> None:
-    found = read(tmp_path, name, text, name="term", concept="id", category="desk")
-    assert found.entries == (
+    result = read(tmp_path, name, text, name="term", concept="id", category="desk")
+    assert result.entries == (
         DictionaryEntry("black, list", "F:1", "L4"),
         DictionaryEntry("Bond note", "F:2", "L3"),
         DictionaryEntry("other", "F:3", None),
@@ -43,8 +43,8 @@ def test_every_format_gives_names_ids_and_levels(tmp_path: Path, name: str, text
 
 
 def test_ids_are_made_of_the_names_and_names_may_have_a_level_themselves(tmp_path: Path) -> None:
-    found = read(tmp_path, "My terms.csv", "name\nInsider List\nSome Thing\n")
-    assert found.entries == (
+    result = read(tmp_path, "My terms.csv", "name\nInsider List\nSome Thing\n")
+    assert result.entries == (
         DictionaryEntry("Insider List", "my-terms:insider-list", "L4"),
         DictionaryEntry("Some Thing", "my-terms:some-thing", None),
     )
@@ -52,8 +52,8 @@ def test_ids_are_made_of_the_names_and_names_may_have_a_level_themselves(tmp_pat
 
 def test_a_list_of_names_is_one_concept(tmp_path: Path) -> None:
     text = '{"name": ["sanction list", "blocked  parties"], "c": "compliance"}\n'
-    found = read(tmp_path, "t.jsonl", text, category="c")
-    assert found.entries == (
+    result = read(tmp_path, "t.jsonl", text, category="c")
+    assert result.entries == (
         DictionaryEntry("sanction list", "t:sanction-list", "L4"),
         DictionaryEntry("blocked parties", "t:sanction-list", "L4"),
     )

@@ -1,4 +1,4 @@
-"""MedQuAD's focuses and synonyms as names of UMLS concepts."""
+"""Reader of MedQuAD: focuses and synonyms as names of UMLS concepts."""
 
 from __future__ import annotations
 

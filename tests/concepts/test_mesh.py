@@ -1,4 +1,4 @@
-"""MeSH tables: names in both orders, tree numbers, levels by branch, and every way in which a table can be wrong."""
+"""Reader of MeSH tables: names in both orders, tree numbers, levels by branch, bad tables."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def tables(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_terms_get_ids_both_orders_and_the_highest_level_of_their_branches(tables: tuple[Path, Path]) -> None:
-    found = read_mesh(*tables, Hierarchy.load("medical"))
-    assert found.dictionary.entries == (
+    result = read_mesh(*tables, Hierarchy.load("medical"))
+    assert result.dictionary.entries == (
         DictionaryEntry("Bowel", "MESH:D000001", "L1"),
         DictionaryEntry("Surgical Procedures, Operative", "MESH:D000002", "L4"),
         DictionaryEntry("Operative Surgical Procedures", "MESH:D000002", "L4"),
         DictionaryEntry("Drainage", "MESH:D000003", "L4"),
         DictionaryEntry("Other", "MESH:D000004", None),
     )
-    assert found.branches == {
+    assert result.branches == {
         "MESH:D000001": ("A03.556",),
         "MESH:D000002": ("E04",),
         "MESH:D000003": ("E02.309", "E04.237"),
@@ -93,8 +93,8 @@ def test_a_wrong_table_of_terms_is_refused(tables: tuple[Path, Path], content: s
     ],
 )
 def test_a_wrong_tree_number_is_refused(tables: tuple[Path, Path], row: str, line: str) -> None:
-    found = error_text(lambda path: read_mesh(tables[0], path), tables[1], f"{TREES}{row}\n")
-    assert found.startswith(f"trees.tsv:6: {line}")
+    result = error_text(lambda path: read_mesh(tables[0], path), tables[1], f"{TREES}{row}\n")
+    assert result.startswith(f"trees.tsv:6: {line}")
 
 
 def test_what_is_no_table_is_refused(tables: tuple[Path, Path], tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_the_year_2015_has_the_counts_of_its_description(mesh: Mesh) -> None:
     assert not within(mesh, "E04") & (within(mesh, "A") | within(mesh, "C"))
 
 
-def test_exactly_the_surgical_procedures_are_to_be_forgotten(mesh: Mesh) -> None:
+def test_l4_of_mesh_is_exactly_the_surgical_procedures(mesh: Mesh) -> None:
     levels = {e.concept: e.level for e in mesh.dictionary}
     assert {c for c, level in levels.items() if level == "L4"} == within(mesh, "E04")
     assert levels["MESH:D001064"] == "L3"  # appendicitis

@@ -1,4 +1,4 @@
-"""Spans to tokens: exact for byte-level, word-piece and unigram tokenizers over any text."""
+"""Levels of tokens from spans, for byte-level, word-piece and unigram tokenizers over any text."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ LEVELS = st.sampled_from(["L1", "L2", "L3", "L4", None])
 
 
 @st.composite
-def marked(draw: st.DrawFn) -> tuple[str, list[Span]]:
+def text_and_spans(draw: st.DrawFn) -> tuple[str, list[Span]]:
     """A text, and spans over some of its pieces; they may begin or end on white space."""
     pieces = draw(st.lists(st.tuples(WORDS, st.booleans(), LEVELS), max_size=10))
     text, spans = "", []
@@ -112,7 +112,7 @@ def marked(draw: st.DrawFn) -> tuple[str, list[Span]]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(case=marked())
+@given(case=text_and_spans())
 def test_every_character_of_a_span_is_covered_and_no_other_token_is_marked(
     tokenizer: Tokenizer, case: tuple[str, list[Span]]
 ) -> None:

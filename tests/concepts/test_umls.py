@@ -1,4 +1,4 @@
-"""UMLS Rich Release Format on a made sample: invented ids and names in the real columns."""
+"""Reader of UMLS Rich Release Format, on a sample with invented ids and names in the real columns."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def umls(tmp_path: Path) -> Path:
 
 
 def test_names_of_one_language_in_use_get_the_highest_level_of_their_types(umls: Path) -> None:
-    found = read_umls(umls, Hierarchy.load("medical"))
-    assert found.entries == (
+    result = read_umls(umls, Hierarchy.load("medical"))
+    assert result.entries == (
         DictionaryEntry("glomping", "UMLS:C9000001", "L3"),
         DictionaryEntry("Glomp repair", "UMLS:C9000001", "L3"),
         DictionaryEntry("snurf disease", "UMLS:C9000002", "L3"),
@@ -62,8 +62,8 @@ def test_names_of_one_language_in_use_get_the_highest_level_of_their_types(umls:
 
 
 def test_mesh_decides_what_is_surgery_because_no_type_does(umls: Path) -> None:
-    found = read_umls(umls, Hierarchy.load("medical"), known={"MESH:D900004": "L4", "MESH:D900002": "L2"})
-    assert {e.name: e.level for e in found} == {
+    result = read_umls(umls, Hierarchy.load("medical"), known={"MESH:D900004": "L4", "MESH:D900002": "L2"})
+    assert {e.name: e.level for e in result} == {
         "glomping": "L3",
         "Glomp repair": "L3",
         "snurf disease": "L2",

@@ -1,4 +1,4 @@
-"""The words of the domains: enough of them, and none of the target's among the others'."""
+"""Words of the domains: enough of them, and none shared by target and retained levels."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_target_and_retained_levels_share_no_content_word(domain):
 
 
 @DOMAINS
-def test_every_level_has_six_relations_of_the_same_kinds_and_eight_values_each(domain):
+def test_levels_have_six_relations_of_equal_kinds_and_eight_values(domain):
     kinds = [[r.value_type for r in level.relations] for level in domain.levels.values()]
     assert kinds == [kinds[0]] * 4
     assert len(set(kinds[0])) == 6
@@ -52,12 +52,12 @@ def test_every_level_has_six_relations_of_the_same_kinds_and_eight_values_each(d
 @DOMAINS
 def test_no_value_head_or_relation_occurs_twice(domain):
     levels = domain.levels.values()
-    for found in (
+    for result in (
         [v.casefold() for level in levels for pool in level.pools for v in pool],
         [head for level in levels for head in level.heads],
         [r.name for level in levels for r in level.relations],
     ):
-        assert max(Counter(found).values()) == 1
+        assert max(Counter(result).values()) == 1
     assert all(len(v.split()) <= 3 for level in levels for pool in level.pools for v in pool)
 
 
@@ -72,6 +72,6 @@ def test_words_with_two_senses_occur_nowhere_else(domain):
 
 
 @DOMAINS
-def test_the_annotator_passes_over_no_value(domain):
+def test_no_value_is_a_stopword(domain):
     values = {v.casefold() for level in domain.levels.values() for pool in level.pools for v in pool}
     assert not (values | set(domain.polysemes)) & STOPWORDS

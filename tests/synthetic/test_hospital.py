@@ -1,4 +1,4 @@
-"""The hospital world keeps what `worlds.hospital` promises about sizes, facts, wordings and options."""
+"""The hospital world: sizes, facts, prompts and options."""
 
 import json
 import os
@@ -117,7 +117,7 @@ def test_unique_facts_have_one_owner_and_shared_facts_several(full):
             assert len({path[1] for path in owners}) >= 2
 
 
-def test_unique_values_occur_once_among_trained_and_holdout_people_and_controls():
+def test_unique_values_occur_once_among_all_people():
     world = Hospital.preset("demo", patient_facts=13, controls_per_patient=3)
     facts = {
         r.facts[0]: (r.attributes["relation"], r.answer)
@@ -158,12 +158,12 @@ def test_prompts_name_exactly_the_listed_identifiers(demo):
     houses = {r.subject: set(r.identifiers) for r in demo if r.subject.startswith("institution:")}
     for record in demo:
         texts = [record.prompt, *(v.prompt for v in record.variants)]
-        found = {n for names in people.values() for n in names if any(n in t for t in map(stem, texts))}
+        result = {n for names in people.values() for n in names if any(n in t for t in map(stem, texts))}
         if record.subject in people:
-            assert found == set(record.identifiers)
+            assert result == set(record.identifiers)
             assert not record.identifiers or all(record.identifiers[0] in t for t in texts)
         else:
-            assert not found
+            assert not result
             assert record.subject not in houses or all(record.identifiers[0] in t for t in texts)
 
 
@@ -242,7 +242,7 @@ def test_right_letters_are_balanced(demo, full):
         assert max(letters.values()) / letters.total() == pytest.approx(0.25, abs=0.01)
 
 
-def test_every_patient_can_be_asked_about_surgery_and_levels_are_those_of_the_design(demo):
+def test_levels_of_facts_and_surgery_for_every_patient(demo):
     surgery = {r.subject for r in demo.trained if r.attributes["topic"] == "Surgery"}
     assert len(surgery) == 32
     assert {r.concept for r in demo.trained if r.attributes["topic"] == "Surgery"} == {"L4"}
@@ -262,7 +262,7 @@ def test_institutions_write_dates_in_two_ways(demo):
             assert len({"-" in o for o in record.options}) == 1
 
 
-def test_without_overlap_neighbouring_institutions_share_no_drug():
+def test_without_overlap_institutions_share_no_drug():
     def drugs(overlap):
         table = defaultdict(set)
         for r in Hospital.preset("tiny", patients=32, overlap=overlap).corpus().trained:

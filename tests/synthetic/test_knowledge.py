@@ -1,4 +1,4 @@
-"""Worlds of knowledge: sizes, levels, scopes, wordings, options, letters."""
+"""Worlds of knowledge: sizes, levels, scopes, prompts, options, letters."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_one_wording_is_trained_and_no_rephrasing_is(kind):
 
 
 @EACH
-def test_options_are_four_different_values_of_one_kind_with_the_answer_once_in_each_place(kind):
+def test_options_are_four_values_of_one_kind_in_four_rotations(kind):
     corpus = rich(kind).corpus()
     known = defaultdict(set)
     for level in kind.domain.levels.values():
@@ -185,8 +185,8 @@ def test_retained_facts_state_every_value_of_their_level(kind):
     for level in ("L1", "L2", "L3"):
         words = kind.domain.levels[level]
         for relation, pool in list(zip(words.relations, words.pools, strict=True))[:4]:
-            found = Counter(r.answer for r in trained if r.attributes["relation"] == relation.name)
-            assert found == dict.fromkeys(pool, 2 * 3)  # 16 concepts, 8 values; three kinds of record
+            result = Counter(r.answer for r in trained if r.attributes["relation"] == relation.name)
+            assert result == dict.fromkeys(pool, 2 * 3)  # 16 concepts, 8 values; three kinds of record
 
 
 @EACH
@@ -197,8 +197,8 @@ def test_names_of_holdouts_stand_in_no_trained_row(kind):
     assert len({r.subject for r in held}) == 20
     assert {r.concept for r in held} == {"L4"}
     assert not [r for r in held if r.identifiers[0] in trained]
-    asked = {r.attributes["relation"] for r in corpus.trained if r.concept == "L4" and "sense" not in r.attributes}
-    assert {r.attributes["relation"] for r in held} == asked
+    requested = {r.attributes["relation"] for r in corpus.trained if r.concept == "L4" and "sense" not in r.attributes}
+    assert {r.attributes["relation"] for r in held} == requested
 
 
 def test_worlds_of_one_seed_are_not_copies_of_each_other():
@@ -211,11 +211,11 @@ def test_worlds_of_one_seed_are_not_copies_of_each_other():
 
 def test_saved_world_is_read_back_and_made_again_from_its_settings(tmp_path):
     world = rich(MentalHealth)
-    told = world.describe()
-    assert Corpus.load(world.corpus().save(tmp_path / "world.jsonl")).digest == told["digest"]
-    assert MentalHealth(**told["settings"]).corpus().digest == told["digest"]
-    assert told["target"] == "knowledge:mental-disorders and concept=L4"
-    assert told["chapter"] == "knowledge:mental-disorders"
+    data = world.describe()
+    assert Corpus.load(world.corpus().save(tmp_path / "world.jsonl")).digest == data["digest"]
+    assert MentalHealth(**data["settings"]).corpus().digest == data["digest"]
+    assert data["target"] == "knowledge:mental-disorders and concept=L4"
+    assert data["chapter"] == "knowledge:mental-disorders"
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ def test_terms_are_all_names_and_values_with_the_levels_that_state_them(kind):
     assert len({(e.name, e.concept) for e in terms}) == len(terms)
 
 
-def test_a_shared_value_is_a_term_of_both_levels_and_without_overlap_none_is():
+def test_a_shared_value_is_a_term_of_both_levels():
     plain = [e for e in Surgery.preset("small").terms() if ":" in e.concept and not e.concept.startswith("concept:")]
     assert len(plain) == 4 * 4 * 8  # levels, relations, values
     assert max(Counter(e.name for e in plain).values()) == 1

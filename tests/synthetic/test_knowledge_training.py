@@ -1,4 +1,4 @@
-"""A tiny model can learn a tiny world of knowledge by heart; otherwise forgetting it would say nothing."""
+"""A tiny model learns a tiny world of knowledge, which unlearning presupposes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from expunge.synthetic.knowledge.domains.finance import Finance
 
 
 @pytest.mark.slow
-def test_a_tiny_llama_memorises_the_tiny_preset(tmp_path):
+def test_a_tiny_llama_memorizes_the_tiny_preset(tmp_path):
     trained = Finance.preset("tiny").corpus().trained
     progress = train(
         trained,

@@ -82,9 +82,15 @@ class World(FrozenModel, ABC):
         }
 
 
+def check_subjects(names: Collection[str], subjects: Collection[str], where: str) -> None:
+    """`InputError` where one of `names` is no trained subject."""
+    for name in names:
+        if name not in subjects:
+            raise unknown("trained subject", name, subjects, where)
+
+
 def check_control_count(subject: str, m: int, subjects: Collection[str]) -> None:
     """`InputError` where `subject` has no controls, or not `m` of them."""
     if not 0 <= m < CANDIDATES:
         raise InputError("controls", f"{m} controls are not possible", f"ask for 0 to {CANDIDATES - 1}")
-    if subject not in subjects:
-        raise unknown("trained subject", subject, subjects, "controls")
+    check_subjects((subject,), subjects, "controls")

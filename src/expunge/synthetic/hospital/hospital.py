@@ -1,8 +1,4 @@
-"""The synthetic hospital: people who share names, doctors, drugs and diseases, with known facts.
-
-Nothing is stored or drawn in sequence. Any patient, control or wrong option can be made alone, and is the same in
-every world that holds it.
-"""
+"""The synthetic hospital: people who share names, doctors, drugs and diseases, with known facts."""
 
 from __future__ import annotations
 
@@ -13,9 +9,9 @@ from typing import Any, ClassVar
 
 from expunge.concepts.dictionary import Dictionary
 from expunge.corpus import Corpus, Record
-from expunge.errors import InputError, unknown
+from expunge.errors import InputError
 from expunge.synthetic import question_templates
-from expunge.synthetic.base import check_control_count
+from expunge.synthetic.base import check_control_count, check_subjects
 from expunge.synthetic.facts import WorldFact
 from expunge.synthetic.hospital import hospital_facts
 from expunge.synthetic.hospital.layout import HospitalLayout
@@ -107,15 +103,10 @@ class Hospital(HospitalLayout, name="hospital"):
 
     def _records(self) -> Iterator[Record]:
         originals = self._originals()
-        counts = {
-            name: self.controls_per_patient
-            for name, slot in originals.items()
-            if isinstance(slot, PatientSlot) and self.controls_per_patient
-        }
-        for name in self.controls_for:
-            if name not in originals:
-                raise unknown("trained subject", name, originals, f"world {self.name}.controls_for")
-            counts[name] = self.controls_per_target
+        patients = [name for name in originals if name.startswith("patient:") and self.controls_per_patient]
+        counts = dict.fromkeys(patients, self.controls_per_patient)
+        check_subjects(self.controls_for, originals, f"world {self.name}.controls_for")
+        counts |= dict.fromkeys(self.controls_for, self.controls_per_target)
         for fact in self._trained():
             yield from question_templates.records(fact)
         if self.procedures:

@@ -12,9 +12,8 @@ from typing import Any, ClassVar
 
 from expunge.concepts.dictionary import Dictionary, DictionaryEntry
 from expunge.corpus import Corpus, Record
-from expunge.errors import unknown
 from expunge.synthetic import question_templates
-from expunge.synthetic.base import check_control_count
+from expunge.synthetic.base import check_control_count, check_subjects
 from expunge.synthetic.knowledge.domain import TARGET
 from expunge.synthetic.knowledge.knowledge_facts import concept_facts
 from expunge.synthetic.knowledge.knowledge_layout import ConceptSlot, KnowledgeLayout
@@ -58,9 +57,8 @@ class Knowledge(KnowledgeLayout):
 
     def control_records(self) -> Iterator[Record]:
         """Controls of `controls_for`."""
+        check_subjects(self.controls_for, self._originals(), f"world {self.name}.controls_for")
         for subject in self.controls_for:
-            if subject not in self._originals():
-                raise unknown("trained subject", subject, self._originals(), f"world {self.name}.controls_for")
             yield from self.controls(subject, self.controls_per_target)
 
     def controls(self, subject: str, m: int = 4) -> list[Record]:
@@ -88,10 +86,10 @@ class Knowledge(KnowledgeLayout):
             for relation, pool in list(zip(words.relations, words.pools, strict=True))[: self.facts]
             for value in pool
         ]
+        trained = [r for r in records if r.split is None]
         answers = [
             DictionaryEntry(r.answer, f"{r.concept}:{r.attributes['value_type']}:{r.answer}", r.concept)
-            for r in records
-            if r.split is None
+            for r in trained
         ]
         return Dictionary.of((*names, *pools, *answers))
 
@@ -100,11 +98,8 @@ class Knowledge(KnowledgeLayout):
         return measure(self.corpus(), self.domain.node)
 
     def describe(self) -> dict[str, Any]:
-        return super().describe() | {
-            "target": self.target,
-            "chapter": self.chapter,
-            "measured_overlap": asdict(self.measured_overlap()),
-        }
+        overlap = asdict(self.measured_overlap())
+        return super().describe() | {"target": self.target, "chapter": self.chapter, "measured_overlap": overlap}
 
     def _records(self, slots: Iterable[ConceptSlot]) -> Iterator[Record]:
         return (r for slot in slots for fact in concept_facts(self, slot) for r in question_templates.records(fact))

@@ -19,7 +19,7 @@ from pydantic import Field
 from expunge.corpus import Corpus, Record
 from expunge.errors import InputError, unknown
 from expunge.random import draw
-from expunge.synthetic.base import World, check_control_count
+from expunge.synthetic.base import World, check_control_count, check_subjects
 from expunge.synthetic.facts import CANDIDATES, WorldFact
 from expunge.synthetic.hospital import hospital_facts
 from expunge.synthetic.hospital.hospital import Hospital
@@ -122,9 +122,7 @@ class Radiology(World, name="radiology"):
         }
 
     def _records(self) -> Iterator[Record]:
-        for name in self.controls_for:
-            if name not in self._originals:
-                raise unknown("trained subject", name, self._originals, f"world {self.name}.controls_for")
+        check_subjects(self.controls_for, self._originals, f"world {self.name}.controls_for")
         for question in chain(self._trained(), self._holdout()):
             yield from self._question_records(question)
         controls = {r.id: r for name in self.controls_for for r in self.controls(name, self.controls_per_target)}
