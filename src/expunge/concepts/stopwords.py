@@ -20,8 +20,6 @@ STOPWORDS = frozenset(package_text("expunge.concepts", "stopwords.txt").split())
 
 def read_stopwords(path: Path) -> frozenset[str]:
     """Names from a UTF-8 text, one per line; blank lines and text after `#` are ignored."""
-    if path.is_dir():
-        raise InputError(str(path), "is a folder", "give a text file with one name per line")
     names = frozenset(name for _, line in lines(path) if (name := line.partition("#")[0].strip()))
     if not names:
         raise InputError(str(path), "holds no names", "write one name per line")

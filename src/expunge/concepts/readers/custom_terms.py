@@ -13,7 +13,7 @@ from typing import Any
 
 from expunge.concepts.dictionary import Dictionary, DictionaryEntry, highest_level
 from expunge.concepts.hierarchy import Hierarchy
-from expunge.concepts.readers.tsv import UniqueKeys, read_table
+from expunge.concepts.readers.tsv import check_unique, read_table
 from expunge.corpus.loaders import csv, jsonl
 from expunge.corpus.loaders.text_source import some
 from expunge.errors import InputError, nearest
@@ -40,7 +40,7 @@ def read_custom_terms(
         category: column that decides the level.
     """
     entries: list[DictionaryEntry] = []
-    unique = UniqueKeys()
+    places: dict[str, str] = {}
     for where, row in _rows(path):
         for column in filter(None, (name, concept, category)):
             if column not in row:
@@ -56,7 +56,7 @@ def read_custom_terms(
             values = _texts(row, category, where) if category else ()
             level = hierarchy.level_of_names(names) or highest_level(map(hierarchy.level_of_category, values))
         for text in names:
-            unique.check(f"{text} = {ids[0]}", where)
+            check_unique(places, f"{text} = {ids[0]}", where)
             entries.append(DictionaryEntry(text, ids[0], level))
     return Dictionary.of(entries)
 

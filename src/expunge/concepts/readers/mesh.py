@@ -14,7 +14,7 @@ from pathlib import Path
 from expunge.concepts.dictionary import Dictionary, DictionaryEntry
 from expunge.concepts.hierarchy import Hierarchy
 from expunge.concepts.hierarchy_rules import TREE_NUMBER
-from expunge.concepts.readers.tsv import UniqueKeys, read_table
+from expunge.concepts.readers.tsv import check_unique, read_table
 from expunge.errors import InputError
 
 MESH_ID = re.compile(r"[CD]\d{6,9}")
@@ -31,21 +31,21 @@ class Mesh:
 def read_mesh(terms: Path, trees: Path, hierarchy: Hierarchy | None = None) -> Mesh:
     """Every term with its names, branches and level; `InputError` at the first bad line."""
     names: dict[str, str] = {}
-    unique = UniqueKeys()
+    places: dict[str, str] = {}
     for where, row in read_table(terms, ("mesh_id", "mesh_name")):
         if not MESH_ID.fullmatch(row["mesh_id"]):
             raise InputError(where, f'"{row["mesh_id"]}" is no MeSH id', "expected for example D001064")
-        unique.check(row["mesh_id"], where)
+        check_unique(places, row["mesh_id"], where)
         names[f"MESH:{row['mesh_id']}"] = row["mesh_name"]
     branches: dict[str, list[str]] = {}
-    unique = UniqueKeys()
+    places = {}
     for where, row in read_table(trees, ("mesh_id", "mesh_tree_number")):
         concept, number = f"MESH:{row['mesh_id']}", row["mesh_tree_number"]
         if not TREE_NUMBER.fullmatch(number):
             raise InputError(where, f'"{number}" is no MeSH tree number', "expected for example C06.405.205.099")
         if concept not in names:
             raise InputError(where, f'"{row["mesh_id"]}" is not in {terms.name}', "give two tables of the same year")
-        unique.check(number, where)
+        check_unique(places, number, where)
         branches.setdefault(concept, []).append(number)
     entries: list[DictionaryEntry] = []
     for concept, name in names.items():

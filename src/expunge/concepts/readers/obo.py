@@ -13,7 +13,7 @@ from pathlib import Path
 from expunge.concepts.dictionary import Dictionary, DictionaryEntry, highest_level
 from expunge.concepts.hierarchy import Hierarchy
 from expunge.concepts.readers.obo_parser import OboTerm, parse_terms
-from expunge.concepts.readers.tsv import CUI, UniqueKeys, types_of
+from expunge.concepts.readers.tsv import CUI, check_unique, types_of
 from expunge.errors import InputError
 
 PREFIXES = dict.fromkeys(("UMLS", "UMLS_CUI", "UMLSCUI"), "UMLS") | dict.fromkeys(("MESH", "MSH", "MSHD"), "MESH")
@@ -37,9 +37,9 @@ def read_obo(
         known: concept id (`MESH:D001064`) -> level, for terms that refer to it.
     """
     terms: dict[str, OboTerm] = {}
-    unique = UniqueKeys()
+    places: dict[str, str] = {}
     for term in parse_terms(path):
-        unique.check(term.id, term.where)
+        check_unique(places, term.id, term.where)
         terms[term.id] = term
     if not terms:
         raise InputError(str(path), "holds no term in use", "give an OBO file with named terms")

@@ -94,8 +94,8 @@ def _term(head: str, tags: Tags) -> OboTerm | None:
     if _first(last.get("is_obsolete", "")).lower() == "true" or not name or name.lower().startswith("obsolete"):
         return None
     parents, xrefs = (
-        tuple(dict.fromkeys(filter(None, (_first(raw) for _, tag, raw in tags if tag == wanted))))
-        for wanted in ("is_a", "xref")
+        tuple(dict.fromkeys(filter(None, (_first(raw) for _, tag, raw in tags if tag == key))))
+        for key in ("is_a", "xref")
     )
     return OboTerm(id_, name, tuple(s for s in synonyms if s[0]), parents, xrefs, head)
 

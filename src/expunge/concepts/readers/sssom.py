@@ -12,7 +12,7 @@ from pathlib import Path
 
 from expunge.concepts.dictionary import Dictionary, DictionaryEntry
 from expunge.concepts.hierarchy import Hierarchy
-from expunge.concepts.readers.tsv import UniqueKeys, read_table, require_cui, types_of
+from expunge.concepts.readers.tsv import check_unique, read_table, require_cui, types_of
 from expunge.errors import InputError
 
 SAME = ("skos:exactMatch", "owl:equivalentClass", "owl:sameAs")
@@ -31,13 +31,13 @@ def read_sssom(path: Path, hierarchy: Hierarchy | None = None) -> Sssom:
     """Labels with `UMLS:` ids; the level by label, subject id, or semantic type of the subject's ontology."""
     entries: list[DictionaryEntry] = []
     cuis: dict[str, str] = {}
-    unique = UniqueKeys()
+    places: dict[str, str] = {}
     for where, row in read_table(path, COLUMNS, comment="#"):
         subject, (prefix, _, cui) = row["subject_id"], row["object_id"].partition(":")
         same = row["predicate_id"] in SAME and row.get("predicate_modifier", "").lower() != "not"
         if not same or prefix.upper() != "UMLS":
             continue
-        unique.check(subject, where)
+        check_unique(places, subject, where)
         concept, label = f"UMLS:{require_cui(cui, where)}", row.get("subject_label", "")
         if label.lower().startswith("obsolete"):
             continue

@@ -74,17 +74,11 @@ def _cell(text: str) -> str:
     return text
 
 
-class UniqueKeys:
-    """Refuses a repeated key."""
-
-    def __init__(self) -> None:
-        self._places: dict[str, str] = {}
-
-    def check(self, key: str, where: str) -> None:
-        """`InputError` with the first place if `key` is repeated."""
-        if key in self._places:
-            raise InputError(where, f'"{key}" stands twice', f"first at {self._places[key]}; remove one of them")
-        self._places[key] = where
+def check_unique(places: dict[str, str], key: str, where: str) -> None:
+    """Add `key` to `places`; `InputError` with the first place if it is repeated."""
+    if key in places:
+        raise InputError(where, f'"{key}" stands twice', f"first at {places[key]}; remove one of them")
+    places[key] = where
 
 
 def require_cui(text: str, where: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from expunge.concepts.dictionary import Dictionary, DictionaryEntry, highest_level
 from expunge.concepts.hierarchy import Hierarchy
 from expunge.concepts.hierarchy_rules import SEMANTIC_TYPE
-from expunge.concepts.readers.tsv import UniqueKeys, require_cui
+from expunge.concepts.readers.tsv import check_unique, require_cui
 from expunge.corpus.loaders.text_source import lines
 from expunge.errors import InputError
 
@@ -82,11 +82,11 @@ def read_umls(
 
 def _types(path: Path) -> dict[str, tuple[str, ...]]:
     types: dict[str, tuple[str, ...]] = {}
-    unique = UniqueKeys()
+    places: dict[str, str] = {}
     for where, (cui, tui, *_) in _rows(path):
         if not SEMANTIC_TYPE.fullmatch(tui):
             raise InputError(where, f'"{tui}" is no semantic type', "expected T and three digits, for example T047")
-        unique.check(f"{require_cui(cui, where)}|{tui}", where)
+        check_unique(places, f"{require_cui(cui, where)}|{tui}", where)
         types[f"UMLS:{cui}"] = (*types.get(f"UMLS:{cui}", ()), tui)
     return types
 

@@ -15,8 +15,8 @@ from expunge.synthetic.facts import WorldFact
 from expunge.synthetic.hospital.people import PatientSlot
 
 MODALITIES = ("both", "image", "text")
-SHOWN = {"institution": "the hospital of this picture", "patient": "the patient shown"}
-STUDY_SHOWN = "the study shown"
+SUBJECT_PHRASES = {"institution": "the hospital of this picture", "patient": "the patient shown"}
+STUDY_PHRASE = "the study shown"
 VISIBLE = frozenset({"finding", "site", "extent", "view"})  # relations whose value the image shows
 
 
@@ -53,4 +53,4 @@ def _anonymous(fact: WorldFact) -> WorldFact:
     if fact.sharing == "shared":
         return replace(fact, lead="")
     level = fact.path[-1].partition(":")[0]
-    return replace(fact, about=SHOWN.get(level, STUDY_SHOWN), names=())
+    return replace(fact, about=SUBJECT_PHRASES.get(level, STUDY_PHRASE), names=())
