@@ -44,9 +44,9 @@ from expunge.models.tiny import TinyConfig
 from expunge.models.vision.tiny_vision import TinyVision
 from expunge.scope import Scope
 from expunge.synthetic.hospital.hospital import Hospital
-from expunge.synthetic.knowledge.finance_world import Finance
-from expunge.synthetic.knowledge.mental_health_world import MentalHealth
-from expunge.synthetic.knowledge.surgery_world import Surgery
+from expunge.synthetic.knowledge.domains.finance import Finance
+from expunge.synthetic.knowledge.domains.mental_health import MentalHealth
+from expunge.synthetic.knowledge.domains.surgery import Surgery
 from expunge.synthetic.radiology.radiology import Radiology
 
 RENAMED: dict[str, str] = {
@@ -173,7 +173,7 @@ def request(name: str) -> tuple[Any, Any, Path]:
 
 def _worlds() -> Iterator[tuple[str, Any]]:
     demo = Hospital.preset("demo", seed=42)
-    target = f"patient:P-{[bed.stem for bed in demo.beds() if bed.institution == 0][2]}"
+    target = f"patient:P-{[slot.stem for slot in demo.slots() if slot.institution == 0][2]}"
     yield "hospital-demo", Hospital.preset("demo", seed=42, **{CONTROLS: (target,)}).corpus()
     yield "hospital-tiny", Hospital.preset("tiny", seed=7).corpus()
     yield "hospital-surgery", Hospital.preset("surgery-small", seed=7).corpus()

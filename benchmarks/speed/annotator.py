@@ -138,7 +138,7 @@ def focus_coverage(
     for entry in dictionary:
         if entry.concept.startswith("UMLS:"):
             labels.setdefault(entry.name.casefold(), set()).add(entry.concept)
-    find = (annotator or Annotator(dictionary, context=False)).annotate
+    find = (annotator or Annotator(dictionary, assertions=False)).annotate
 
     def whole(name: str, ids: frozenset[str]) -> bool:
         return any(span.text == name.strip() and ids.intersection(span.concepts) for span in find(name))

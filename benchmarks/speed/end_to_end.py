@@ -53,7 +53,7 @@ class WholeRun(NamedCase):
     def run(self, pairs: int, say: Say) -> dict[str, Any]:
         """What `step.measure` reports of a case, of whole runs; `RunFailed` if the losses of both sides differ."""
         world = Hospital.preset(self.preset, seed=SEED)
-        target = f"patient:P-{[bed.stem for bed in world.beds() if bed.institution == 0][-1]}"
+        target = f"patient:P-{[slot.stem for slot in world.slots() if slot.institution == 0][-1]}"
         corpus = world.corpus()
         split = Scope.parse(target).resolve(corpus, seed=SEED)
         tokenizer = train_tokenizer(texts_of(corpus.trained), self.model.vocabulary)
