@@ -1,4 +1,4 @@
-"""Bad input: each kind is one line that names the place, what is wrong and how to mend it."""
+"""Bad input: each kind is one line that names the place, what is wrong and how to correct it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def fails(path: Path, text: str | bytes, *parts: str, name: str = "rows.jsonl", 
         load(file, **options)
     message = str(caught.value)
     assert message.startswith(f"{file}{where}: ")
-    assert caught.value.mend
+    assert caught.value.hint
     assert "\n" not in message
     for part in parts:
         assert part in message

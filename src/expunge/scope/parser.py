@@ -35,9 +35,9 @@ class _Parser:
         term = self.either()
         if self.next():
             word = self.words[self.at]
-            mend = 'join scopes with "and" or "or"; quote names that hold a blank'
-            mend = "remove it" if word.kind == ")" else mend
-            raise self.error(f'unexpected "{word.text}"', word, mend)
+            hint = 'join scopes with "and" or "or"; quote names that hold a blank'
+            hint = "remove it" if word.kind == ")" else hint
+            raise self.error(f'unexpected "{word.text}"', word, hint)
         return term
 
     def next(self) -> str:
@@ -47,8 +47,8 @@ class _Parser:
         self.at += 1
         return self.words[self.at - 1]
 
-    def error(self, what: str, word: Token, mend: str) -> InputError:
-        return InputError(self.where, f"{what} at character {word.place}", mend)
+    def error(self, what: str, word: Token, hint: str) -> InputError:
+        return InputError(self.where, f"{what} at character {word.place}", hint)
 
     def either(self) -> Expression:
         terms = [self.both()]

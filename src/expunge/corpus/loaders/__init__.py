@@ -17,7 +17,7 @@ __all__ = ["LOADERS", "Loader", "SourceRow", "load"]
 def load(
     source: Path | str, loader: str | None = None, mapping: Path | str | Mapping[str, str] | None = None
 ) -> Corpus:
-    """Read a file or folder completely, or raise the first `InputError` (`file:line: what; mend`).
+    """Read a file or folder completely, or raise the first `InputError` (`file:line: what; hint`).
 
     `loader` names the layout; without it, it is found from the name and the first row. `mapping` is
     {our field: their column}, or a YAML file that holds it.
