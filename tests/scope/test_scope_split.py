@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from expunge.corpus import Corpus, Record
+from expunge.corpus import Corpus, Record, load_corpus
 from expunge.errors import InputError
 from expunge.scope import Scope, Split
 
@@ -303,7 +303,7 @@ def test_holdout_records_must_be_others() -> None:
 
 
 def test_the_published_split_of_lume_is_a_scope(shared_data) -> None:  # type: ignore[no-untyped-def]
-    split = Scope.parse("split=forget").resolve(Corpus.load(shared_data / "lume"))
+    split = Scope.parse("split=forget").resolve(load_corpus(shared_data / "lume"))
     assert len(split.forget) == 2732
     assert len(split.retain) + len(split.retain_heldout) == 2734
     assert len({r.subject for r in split.retain_heldout}) == pytest.approx(867 / 4, rel=0.2)

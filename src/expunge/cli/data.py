@@ -20,10 +20,10 @@ def identifiers(
     map_: Mapping = None,
 ) -> CommandResult:
     """Propose the strings that name each subject, for records that carry no identifiers."""
-    from expunge.corpus import Corpus
+    from expunge.corpus import load_corpus
     from expunge.corpus.identifiers import propose
 
-    corpus = Corpus.load(source, loader, map_)
+    corpus = load_corpus(source, loader, map_)
     found = propose(corpus, most)
     subjects = {r.subject for r in corpus}
     return CommandResult(
@@ -43,18 +43,18 @@ def export(
     map_: Mapping = None,
 ) -> CommandResult:
     """Write records in the layout of a benchmark; the loader of that name reads them back without loss."""
-    from expunge.corpus import Corpus
     from expunge.corpus import export as write
+    from expunge.corpus import load_corpus
     from expunge.corpus.exports import EXPORTS
 
     EXPORTS.get(layout, "--layout")
-    corpus = Corpus.load(data, loader, map_)
+    corpus = load_corpus(data, loader, map_)
     done = write(corpus, layout, out)
     lost = f"{done.left_out:,} of {len(corpus):,} records stand in no set and were left out"
     return CommandResult(
-        {"layout": layout, "path": str(out), "records": len(corpus), "sets": done.parts, "left_out": done.left_out},
+        {"layout": layout, "path": str(out), "records": len(corpus), "sets": done.sets, "left_out": done.left_out},
         (
-            ResultTable(("set", "records"), list(done.parts.items())),
+            ResultTable(("set", "records"), list(done.sets.items())),
             *((lost,) if done.left_out else ()),
             f"written to {out}",
         ),
