@@ -52,7 +52,7 @@ def load_source(
     if not path.exists():
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise InputError(str(path), "there is no such file or folder", nearest(path.name, beside) if beside else "")
-    name, reason = loader or "", "named on the command"
+    name, reason = loader or "", "as requested"
     if layout is None:
         name, layout = _detect(path)
         reason = "the layout of its files and columns" if layout.fixed else f"the file ending of {path.name}"
