@@ -55,7 +55,7 @@ def cases(draw: st.DrawFn) -> tuple[list[Record], str, int, float]:
 
 def attempt(records: Iterable[Record], text: str, seed: int, share: float) -> Split | None:
     try:
-        return Scope.parse(text).resolve(Corpus.of(records), seed=seed, untouched_share=share)
+        return Scope.parse(text).resolve(Corpus.of(records), seed=seed, heldout_share=share)
     except InputError:
         return None
 
