@@ -64,7 +64,7 @@ def by_set(read: Read, suffixes: tuple[str, ...]) -> Callable[[Path], Iterator[S
 
     def rows(source: Path) -> Iterator[SourceRow]:
         if not source.is_dir():
-            yield from some(read, source)
+            yield from nonempty(read, source)
             return
         files = set_files(source, suffixes)
         found = [name for _, name in files]
@@ -76,7 +76,7 @@ def by_set(read: Read, suffixes: tuple[str, ...]) -> Callable[[Path], Iterator[S
                     f"name it {name}{suffixes[0]}, or give one file with a split column",
                 )
         for file, name in files:
-            for row in some(read, file):
+            for row in nonempty(read, file):
                 own = row.values.get("split")
                 if own not in (None, "", name):
                     raise InputError(
@@ -89,7 +89,7 @@ def by_set(read: Read, suffixes: tuple[str, ...]) -> Callable[[Path], Iterator[S
     return rows
 
 
-def some(read: Read, file: Path) -> Iterator[SourceRow]:
+def nonempty(read: Read, file: Path) -> Iterator[SourceRow]:
     """The rows of a file, of which there must be at least one."""
     empty = True
     for row in read(file):

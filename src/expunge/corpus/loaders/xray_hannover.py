@@ -19,7 +19,7 @@ from typing import Any
 from expunge.corpus.loaders import csv
 from expunge.corpus.loaders.base import LOADERS, Loader, SourceRow
 from expunge.corpus.loaders.field_types import shortened
-from expunge.corpus.loaders.text_source import lines, some
+from expunge.corpus.loaders.text_source import lines, nonempty
 from expunge.errors import InputError, nearest
 
 LICENCE = "CC BY 3.0"
@@ -75,7 +75,7 @@ ASKED = (
 
 def rows(source: Path) -> Iterator[SourceRow]:
     """The questions in our columns: each about a patient, a study or a picture once, at its first row."""
-    table = list(some(csv.read, source / "metadata.csv" if source.is_dir() else source))
+    table = list(nonempty(csv.read, source / "metadata.csv" if source.is_dir() else source))
     studies = _studies(table)
     told: set[tuple[str, str]] = set()
     for row in table:
