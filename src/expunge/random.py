@@ -1,17 +1,22 @@
-"""Randomness without a stream: every number is a keyed hash of what it is for.
+"""Randomness without a generator: every number is a keyed hash of its purpose.
 
-Surprising: there is no generator object. A value depends on (seed, path, purpose, k) and on nothing else, so
-that no order of iteration, hash seed, process count, platform or size of the world can change it.
+A value depends on its arguments only: no order of iteration, hash seed, process count, platform or size of the corpus
+changes it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from typing import TypeVar
 
 T = TypeVar("T")
 SPAN = 2**64  # draws are whole numbers in [0, SPAN)
+
+
+def uniform(salt: str, name: str) -> float:
+    """A number in [0, 1): the first 8 bytes of SHA-256 of `salt:name`. Splits and roles are drawn with it."""
+    return int.from_bytes(sha256(f"{salt}:{name}".encode()).digest()[:8], "big") / 2**64
 
 
 def draw(seed: int, *path: str | int, purpose: str, k: int = 0) -> int:

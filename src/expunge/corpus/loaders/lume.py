@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from expunge.corpus.draw import uniform
 from expunge.corpus.loaders.base import LOADERS, Loader, SourceRow
 from expunge.corpus.loaders.tables import has_columns, read_table
 from expunge.corpus.loaders.text_source import nonempty
 from expunge.errors import InputError
+from expunge.random import uniform
 
 ITEM = re.compile(r"(?P<document>.+?)(?P<kind>sc|qa)(?P<number>\d+)", re.DOTALL)
 NAMES = (

@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from expunge.corpus.draw import uniform
 from expunge.corpus.loaders.base import SkippedRows, SourceRow
 from expunge.corpus.loaders.field_types import text
 from expunge.corpus.loaders.tables import read_table
 from expunge.corpus.loaders.text_source import nonempty
 from expunge.corpus.record import content_id
 from expunge.errors import InputError
+from expunge.random import uniform
 
 ROLES = (("train", 0.6), ("eval", 0.8), ("holdout", 1.0))  # each up to this draw
 REFERS_TO_OPTIONS = re.compile(
