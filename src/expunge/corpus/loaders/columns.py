@@ -15,23 +15,8 @@ from typing import Any
 from expunge.corpus.loaders.base import SourceRow
 from expunge.errors import InputError, nearest
 
-FIELDS: tuple[str, ...] = (
-    "id",
-    "prompt",
-    "answer",
-    "answer_index",
-    "text",
-    "kind",
-    "options",
-    "image",
-    "path",
-    "subject",
-    "identifiers",
-    "facts",
-    "variants",
-    "concept",
-    "split",
-)
+CONTENT = ("id", "prompt", "answer", "answer_index", "text", "kind", "options", "image")
+FIELDS: tuple[str, ...] = (*CONTENT, "path", "subject", "identifiers", "facts", "variants", "concept", "split")
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "prompt": ("input", "question", "instruction"),
     "answer": ("output", "completion", "response", "gt"),
@@ -52,9 +37,8 @@ def read_mapping(mapping: Path | str | Mapping[str, str] | None) -> dict[str, st
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(where, f"could not be read ({error})", "give a YAML file") from error
         except yaml.YAMLError as error:
-            raise InputError(
-                where, f"not valid YAML ({' '.join(str(error).split())})", "write lines such as  prompt: question"
-            ) from error
+            reason = " ".join(str(error).split())
+            raise InputError(where, f"not valid YAML ({reason})", "write lines such as  prompt: question") from error
     if value is None:
         return {}
     if not isinstance(value, Mapping) or not all(isinstance(x, str) for pair in value.items() for x in pair):
@@ -128,34 +112,27 @@ class Columns:
     def absent(self, field: str, where: str) -> InputError:
         """The error for a required field that a row does not have."""
         if field in self.mapping:
-            return InputError(
-                where, f'no value for "{field}" (column "{self.mapping[field]}")', self._hint(self.mapping[field])
-            )
+            column = self.mapping[field]
+            return InputError(where, f'no value for "{field}" (column "{column}")', self._hint(column))
         return InputError(where, f'no "{field}"', f"add the column, or map one to it; {self._hint(field)}")
 
     def _hint(self, name: str) -> str:
         return nearest(name, {c for columns in self._plans for c in columns})
 
     def _plan(self, columns: tuple[str, ...], where: str) -> tuple[dict[str, str], tuple[str, ...]]:
-        taken = set(self.mapping.values())
-        free = [c for c in columns if c not in taken]
+        mapped = set(self.mapping.values())
+        free = [c for c in columns if c not in mapped]
         plan = {f: c for f, c in self.mapping.items() if c in columns}
         for field in FIELDS:
             if field in self.mapping:
                 if field in free:
-                    raise InputError(
-                        where,
-                        f'column "{field}" has no place beside "{self.mapping[field]}"',
-                        "rename the column, or change the mapping",
-                    )
+                    what = f'column "{field}" has no place beside "{self.mapping[field]}"'
+                    raise InputError(where, what, "rename the column, or change the mapping")
                 continue
             choices = [field] if field in free else [a for a in ALIASES.get(field, ()) if a in free]
             if len(choices) > 1:
-                raise InputError(
-                    where,
-                    f'columns "{choices[0]}" and "{choices[1]}" may both be the {field}',
-                    f"say which with a mapping, for example {field}: {choices[0]}",
-                )
+                what = f'columns "{choices[0]}" and "{choices[1]}" may both be the {field}'
+                raise InputError(where, what, f"say which with a mapping, for example {field}: {choices[0]}")
             if choices:
                 plan[field] = choices[0]
         used = set(plan.values())

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from expunge.corpus.loaders import csv, jsonl, parquet
 from expunge.corpus.loaders.base import SourceRow
-from expunge.corpus.loaders.text_source import looks_like
+from expunge.corpus.loaders.text_source import Read, looks_like
 
-READERS = {suffix: module.read for module in (jsonl, parquet, csv) for suffix in module.SUFFIXES}
+READERS: dict[str, Read] = {
+    **dict.fromkeys(jsonl.SUFFIXES, jsonl.read),
+    **dict.fromkeys(parquet.SUFFIXES, parquet.read),
+    **dict.fromkeys(csv.SUFFIXES, csv.read),
+}
 
 
-def read_table(file: Path) -> Iterator[SourceRow]:
+def read_table(file: Path) -> Iterable[SourceRow]:
     """The rows of a file."""
     return READERS.get(file.suffix.lower(), jsonl.read)(file)
 

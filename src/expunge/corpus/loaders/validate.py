@@ -144,11 +144,8 @@ def _path(fields: Fields, where: str) -> tuple[str, ...]:
         if not colon and depth < len(DEFAULT_TREE_LEVELS):
             level, name = DEFAULT_TREE_LEVELS[depth], level
         if not level or not name or "/" in part:
-            raise InputError(
-                where,
-                f'"{part}" is not a place in the tree',
-                "write level:name, joined by /, for example institution:H1/patient:P-0012",
-            )
+            hint = "write level:name, joined by /, for example institution:H1/patient:P-0012"
+            raise InputError(where, f'"{part}" is not a place in the tree', hint)
         nodes.append(f"{level}:{sound(name, 'path', where)}")
     return tuple(nodes)
 
@@ -161,11 +158,9 @@ def _variants(fields: Fields, answer: str, options: tuple[str, ...], where: str)
         if isinstance(item, list) and len(item) == 2:
             row = {"prompt": item[0], "answer": item[1]}
         if not isinstance(row, dict) or not {"prompt"} <= row.keys() <= {"prompt", "answer", "options"}:
-            raise InputError(
-                where,
-                "a variant is neither a text nor a pair nor an object with a prompt",
-                'write "Who …?", ["Who …?", "Ada"] or {"prompt": "Who …?", "answer": "Ada"}',
-            )
+            what = "a variant is neither a text nor a pair nor an object with a prompt"
+            hint = 'write "Who …?", ["Who …?", "Ada"] or {"prompt": "Who …?", "answer": "Ada"}'
+            raise InputError(where, what, hint)
         own = {name: value for name, value in row.items() if value is not None}
         variant = Variant(
             text(own, "prompt", where), text({"answer": answer} | own, "answer", where), strings(own, "options", where)
@@ -174,11 +169,8 @@ def _variants(fields: Fields, answer: str, options: tuple[str, ...], where: str)
             raise InputError(where, "a variant has an empty prompt or answer", "fill it in, or remove the variant")
         choices = variant.options or options
         if choices and variant.answer not in choices:
-            raise InputError(
-                where,
-                f'answer "{shortened(variant.answer)}" of a variant is no option',
-                nearest(variant.answer, choices),
-            )
+            what = f'answer "{shortened(variant.answer)}" of a variant is no option'
+            raise InputError(where, what, nearest(variant.answer, choices))
         variants.append(variant)
     return tuple(variants)
 
@@ -189,9 +181,6 @@ def _checked(attributes: dict[str, Any], where: str) -> dict[str, Any]:
         try:
             canonical({name: value})
         except (TypeError, ValueError) as error:
-            raise InputError(
-                where,
-                f'"{shortened(name)}" holds {type_name(value)}, not fit for JSON',
-                "write it as text, or drop the column",
-            ) from error
+            what = f'"{shortened(name)}" holds {type_name(value)}, not fit for JSON'
+            raise InputError(where, what, "write it as text, or drop the column") from error
     return attributes
