@@ -12,18 +12,22 @@ from collections.abc import Iterable
 class InputError(ValueError):
     """The input or the command is wrong (exit code 2).
 
-    `where` names the file, line, field or flag; `what` says what is wrong; `hint` says what to do instead.
+    Attributes:
+        where: The file, line, field or flag.
+        what: What is wrong.
+        hint: What to do instead; may be empty.
+        silent: Another process of the same command prints the line.
     """
 
     exit_code = 2
-    silent = False  # true where another process of the same command prints the line
+    silent = False
 
     def __init__(self, where: str, what: str, hint: str = "") -> None:
         self.where, self.what, self.hint = where, what, hint
         super().__init__(f"{where}: {what}" + (f"; {hint}" if hint else ""))
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
-        """From one process to another it stays what it is."""
+        """Pickles to the same error in another process."""
         return type(self), (self.where, self.what, self.hint)
 
 
@@ -43,13 +47,13 @@ def unknown(kind: str, name: str, known: Iterable[str], where: str = "") -> Inpu
 
 
 class RunFailed(InputError):
-    """The program could not do what was rightly asked (exit code 1), for example because a loss diverged."""
+    """The program could not do a valid request (exit code 1), for example because a loss diverged."""
 
     exit_code = 1
 
 
 class Interrupted(InputError):
-    """A person stopped the run (exit code 2); what was done is kept, and the message says how to go on."""
+    """A person stopped the run (exit code 2); finished work stays on disk, and the message says how to go on."""
 
 
 class InputWarning(UserWarning):

@@ -93,7 +93,7 @@ def test_memorise_reports_what_was_learnt_and_does_not_repeat_it(cli: Cli, world
         "reached": False,
         "epoch": 1,
     }
-    assert found.line.startswith("memorising: 100%, ")
+    assert found.line.startswith("training: 100%, ")
     before = files(tmp_path / "m")
     again = cli(*words)
     assert again.err == ""

@@ -154,7 +154,7 @@ def test_csv_fields_of_a_million_characters_are_read(tmp_path: Path) -> None:
     [
         ('prompt,answer\n"Q\nR",A\nQ2,A,B\n', "has 3 fields, the header has 2", 4),
         ('prompt,answer\nQ,A\nQ2,"A', "not valid CSV", 3),
-        ("prompt,prompt\nQ,A\n", 'column name "prompt" is empty or stands twice', 1),
+        ("prompt,prompt\nQ,A\n", 'column name "prompt" is empty or occurs twice', 1),
         ("prompt,\nQ,A\n", 'column name "" is empty', 1),
         ("prompt,answer\nQ,\n", 'no "answer"', 2),
     ],

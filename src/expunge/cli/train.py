@@ -1,4 +1,4 @@
-"""`expunge train`: teach a model a corpus by heart, or, with `--exclude-scope`, the retrained reference without it."""
+"""`expunge train`: train a model until it reproduces a corpus, or, with `--exclude-scope`, a retrained reference."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def train(
     set_: Sets = None,
 ) -> CommandResult:
     """Train a model until it reproduces the answers of the records."""
-    size = given(
+    size = typed_options(
         architecture=architecture, layers=layers, width=width, heads=heads, vocabulary=vocabulary, context=context
     )
-    eyes = given(architecture=vision, image_size=image_size)
-    if model and (size or tokenizer_from or eyes):
+    vision_options = typed_options(architecture=vision, image_size=image_size)
+    if model and (size or tokenizer_from or vision_options):
         other = "tokenizer-from" if tokenizer_from else "vision" if vision else "image-size"
         flag = next(iter(size), other)
         raise InputError(f"--{flag}", "has no meaning beside --model", "leave one of them out")
@@ -66,22 +66,22 @@ def train(
     from expunge.models.vision.tiny_vision import TinyVision
     from expunge.scope import Scope
 
-    tiny: TinyConfig = checked(TinyConfig, size)
-    settings: TrainConfig = checked(
-        TrainConfig, apply_sets(given(share=share, epochs=epochs, batch=batch, seed=seed), set_ or [])
+    tiny: TinyConfig = build_config(TinyConfig, size)
+    settings: TrainConfig = build_config(
+        TrainConfig, apply_sets(typed_options(share=share, epochs=epochs, batch=batch, seed=seed), set_ or [])
     )
     corpus = load_corpus(data, loader, map_)
     excluded_ids = Scope.parse(exclude_scope).resolve(corpus).excluded_ids if exclude_scope else frozenset()
     records = [r for r in corpus.trained if r.id not in excluded_ids]
-    if eyes and not any(r.image for r in records):
+    if vision_options and not any(r.image for r in records):
         raise InputError(f"--{'vision' if vision else 'image-size'}", "no record shows a picture", "leave it out")
-    with Progress().bar("memorising") as tick:
+    with Progress().bar("training") as tick:
         progress = train_model.train(
             records,
             out,
             model=model,
             tiny=tiny,
-            vision=checked(TinyVision, eyes),
+            vision=build_config(TinyVision, vision_options),
             settings=settings,
             tokenizer_from=tokenizer_from,
             on_epoch=lambda p: after_epoch(tick, p),
@@ -101,19 +101,17 @@ def train(
 
 
 def after_epoch(tick: ProgressCallback, progress: TrainProgress) -> None:
-    """Show how far memorising is."""
-    tick(
-        progress.epoch / progress.epochs, f"{progress.share:.0%} memorised, epoch {progress.epoch} of {progress.epochs}"
-    )
+    """Show the progress of training."""
+    tick(progress.epoch / progress.epochs, f"{progress.share:.0%} exact, epoch {progress.epoch} of {progress.epochs}")
 
 
-def given(**flags: Any) -> dict[str, Any]:
-    """The flags that were typed."""
-    return {name: value for name, value in flags.items() if value is not None}
+def typed_options(**options: Any) -> dict[str, Any]:
+    """The options on the command line: all that are not None."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
-def checked(kind: type[BaseModel], values: dict[str, Any]) -> Any:
-    """`kind(**values)`; the first complaint becomes one line that names the flag."""
+def build_config(kind: type[BaseModel], values: dict[str, Any]) -> Any:
+    """`kind(**values)`; the first error becomes one line that names the flag."""
     from pydantic import ValidationError
 
     try:
