@@ -179,7 +179,7 @@ def test_mllmu_counts_what_was_never_taught(tmp_path: Path) -> None:
 
 
 def test_row_groups_stay_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "ROWS", 2)
+    monkeypatch.setattr(table, "MAX_ROWS", 2)
     export(people(False), "mllmu", tmp_path / "out")
     [file] = (tmp_path / "out").rglob("*.parquet")
     assert pq.ParquetFile(file).num_row_groups == 3

@@ -65,7 +65,7 @@ def test_trained_text_is_not_stripped(folder: Path) -> None:
     assert (first.prompt, first.answer) == ("Madera, a city, ", "\nand so on.")
 
 
-def test_the_name_of_a_person_is_found_and_given_to_every_prompt_that_holds_it(folder: Path) -> None:
+def test_the_name_of_a_person_identifies_every_prompt_that_holds_it(folder: Path) -> None:
     names = {r.id: r.identifiers for r in load_corpus(folder)}
     assert {names[f"{PERSON}{part}"] for part in ("sc1", "qa0", "qa1")} == {("Tiffi O'Hara",)}
     assert names["12762334sc1"] == ()

@@ -228,7 +228,7 @@ def test_few_unplaced_subjects_still_hold_one_out() -> None:
         assert split.retain
 
 
-def test_a_subject_without_a_node_of_its_name_stands_where_its_records_meet() -> None:
+def test_a_subject_without_its_own_node_stands_where_its_records_meet() -> None:
     records = [dataclasses.replace(r, subject=f"person {r.subject}") for r in hospital()]
     split = resolve('subject:"person patient:P00"', records)
     assert {split.relation[name] for name in ("P00.name", "S000.date")} == {"self", "descendants"}

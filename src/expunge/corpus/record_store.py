@@ -102,11 +102,8 @@ class RecordStore:
 
 
 def _disk_error(error: OSError) -> InputError:
-    return InputError(
-        "temporary folder",
-        f"records could not be written ({error.strerror})",
-        "free some space, or name another folder in TMPDIR",
-    )
+    what = f"records could not be written ({error.strerror})"
+    return InputError("temporary folder", what, "free some space, or name another folder in TMPDIR")
 
 
 def _close_quietly(file: IO[bytes]) -> None:

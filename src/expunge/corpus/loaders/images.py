@@ -53,20 +53,14 @@ class ImageReader:
             return self._from_table(row, image, name if isinstance(name, str) else "")
         if isinstance(image, str):
             return self._files.get((row.folder, image)) or self._from_file(row, image)
-        raise InputError(
-            row.where,
-            f"the image is {type_name(image)}",
-            "give a relative path, or the bytes of the picture in a Parquet table",
-        )
+        hint = "give a relative path, or the bytes of the picture in a Parquet table"
+        raise InputError(row.where, f"the image is {type_name(image)}", hint)
 
     def _from_file(self, row: SourceRow, image: str) -> RecordImage:
         label = f'image "{shortened(image)}"'
         if not is_relative(image):
-            raise InputError(
-                row.where,
-                f"{label} is not a relative path below the data file",
-                "put images beside the data file and write, for example, images/1.png",
-            )
+            hint = "put images beside the data file and write, for example, images/1.png"
+            raise InputError(row.where, f"{label} is not a relative path below the data file", hint)
         path = row.folder / image
         data = _read(row, path, label)
         digest = hashlib.sha256(data).hexdigest()
@@ -103,11 +97,8 @@ def _read(row: SourceRow, path: Path, label: str) -> bytes:
     try:
         real = path.resolve(strict=True)
         if not real.is_relative_to(row.folder.resolve()):
-            raise InputError(
-                row.where,
-                f"{label} leads outside the folder of the data, through a symbolic link",
-                "put the picture itself beside the data file",
-            )
+            what = f"{label} leads outside the folder of the data, through a symbolic link"
+            raise InputError(row.where, what, "put the picture itself beside the data file")
         if not real.is_file():
             kind = "a folder" if real.is_dir() else "no ordinary file"
             raise InputError(row.where, f"{label} is {kind}", "name a picture file")
@@ -127,9 +118,8 @@ def pillow(where: str) -> ModuleType:
     try:
         from PIL import Image
     except ImportError as error:
-        raise InputError(
-            where, "pictures need Pillow, which is not installed", "pip install 'expunge[vision]'"
-        ) from error
+        what = "pictures need Pillow, which is not installed"
+        raise InputError(where, what, "pip install 'expunge[vision]'") from error
     return Image
 
 
@@ -169,11 +159,8 @@ def cache_image(data: bytes, digest: str, suffix: str) -> Path:
             part.write_bytes(data)
             part.replace(file)
     except OSError as error:
-        raise InputError(
-            "temporary folder",
-            f"pictures could not be written ({error.strerror})",
-            "free some space, or name another folder in TMPDIR",
-        ) from error
+        what = f"pictures could not be written ({error.strerror})"
+        raise InputError("temporary folder", what, "free some space, or name another folder in TMPDIR") from error
     return file
 
 
