@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from expunge.corpus.image_ops import opened, stranger
+from expunge.corpus.image_ops import open_image, surrogate_image
 from expunge.corpus.modalities import image_only, modality_variants, text_only
 from expunge.engine.doubles import Surrogate, make_surrogates, refuse_nameless
 from expunge.engine.loop import Loop
@@ -77,11 +77,11 @@ def test_a_record_with_picture_and_name_is_forgotten_by_each_of_them() -> None:
 
 def test_a_strangers_picture_has_its_kind_and_is_nobodys() -> None:
     known = [picture(k) for k in range(4)]
-    made = stranger(known, np.random.default_rng(0))
+    made = surrogate_image(known, np.random.default_rng(0))
     assert made.digest not in {p.digest for p in known}
-    assert opened(made).size == opened(known[0]).size
-    assert made.digest == stranger(known, np.random.default_rng(0)).digest
-    assert opened(stranger(known[:1], np.random.default_rng(0))).size == (48, 48)
+    assert open_image(made).size == open_image(known[0]).size
+    assert made.digest == surrogate_image(known, np.random.default_rng(0)).digest
+    assert open_image(surrogate_image(known[:1], np.random.default_rng(0))).size == (48, 48)
 
 
 def test_anchors_show_pictures_of_nobody() -> None:

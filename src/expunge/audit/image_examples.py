@@ -16,7 +16,7 @@ from typing import Any
 from expunge.audit.context import Context, Role
 from expunge.audit.scoring import score
 from expunge.corpus import Record, RecordImage
-from expunge.corpus.image_ops import opened
+from expunge.corpus.image_ops import open_image
 from expunge.random import uniform
 
 FORGOTTEN, SIBLINGS = 6, 3  # entries at most
@@ -79,7 +79,7 @@ def thumbnail(picture: RecordImage, side: int = SIDE) -> dict[str, str]:
     """`{type, data}`: at most `side` pixels a side, never enlarged, PNG or JPEG (the smaller one), base64."""
     from PIL import Image
 
-    image = opened(picture)
+    image = open_image(picture)
     image.thumbnail((side, side))
     bare = Image.frombytes("RGB", image.size, image.tobytes())  # nothing that the file carried goes along
     made = []

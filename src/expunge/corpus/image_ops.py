@@ -22,7 +22,7 @@ MAX_SHIFT = 0.06  # of a side
 SHARE = (0.35, 0.65)  # of the first of two pictures
 
 
-def opened(picture: RecordImage) -> Image.Image:
+def open_image(picture: RecordImage) -> Image.Image:
     """The picture, decoded, in RGB; `InputError` if it cannot be decoded, or Pillow is not installed."""
     try:
         from PIL import Image
@@ -36,23 +36,23 @@ def opened(picture: RecordImage) -> Image.Image:
         raise InputError(where, f"could not be decoded ({error})", "save it again as PNG or JPEG") from error
 
 
-def encoded(image: Image.Image, name: str) -> RecordImage:
+def to_png(image: Image.Image, name: str) -> RecordImage:
     """A picture without a file: its PNG in memory."""
     stream = io.BytesIO()
     image.save(stream, "PNG")
     return RecordImage.of(name, stream.getvalue())
 
 
-def stranger(pictures: Sequence[RecordImage], rng: np.random.Generator) -> RecordImage:
+def surrogate_image(pictures: Sequence[RecordImage], rng: np.random.Generator) -> RecordImage:
     """A picture mixed from two of `pictures` (from one if there is no other), of the size of the first."""
     from PIL import Image, ImageOps
 
     first, second = (pictures[int(k)] for k in rng.choice(len(pictures), 2, replace=len(pictures) < 2))
-    images = [_shifted(opened(p), rng) for p in (first, second)]
+    images = [_shifted(open_image(p), rng) for p in (first, second)]
     if rng.random() < 0.5:
         images[1] = ImageOps.mirror(images[1])
     mixed = Image.blend(images[1].resize(images[0].size), images[0], float(rng.uniform(*SHARE)))
-    return encoded(mixed, "images/stranger.png")
+    return to_png(mixed, "images/stranger.png")
 
 
 def _shifted(image: Image.Image, rng: np.random.Generator) -> Image.Image:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from expunge.corpus import Record, RecordImage
-from expunge.corpus.image_ops import stranger
+from expunge.corpus.image_ops import surrogate_image
 from expunge.corpus.surrogate_names import Identity, identifiers_by_subject, make_identities, replace_all
 from expunge.engine.sampling import stream
 from expunge.errors import InputError
@@ -50,7 +50,7 @@ def make_surrogates(
     if not shown or not theirs or swap == "words":
         return [Surrogate(n) for n in names]
     rng = stream(seed, "strange pictures", subject)
-    return [Surrogate(n, {digest: stranger(theirs, rng) for digest in sorted(shown)}) for n in names]
+    return [Surrogate(n, {digest: surrogate_image(theirs, rng) for digest in sorted(shown)}) for n in names]
 
 
 def refuse_nameless(records: Sequence[Record]) -> None:

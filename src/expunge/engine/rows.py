@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from expunge.corpus import Record
-from expunge.corpus.image_ops import stranger
+from expunge.corpus.image_ops import surrogate_image
 from expunge.corpus.surrogate_names import (
     Identity,
     identifiers_by_subject,
@@ -98,7 +98,9 @@ def anchors(retain: Sequence[Record], forget: Sequence[Record], seed: int) -> li
             names = make_identities(pool[subject], {s: i for s, i in pool.items() if s != subject}, 1, rng)[0]
         if number % 2 == 0:
             names = {old: namesake(new, targets, rng) for old, new in names.items()}
-        pictures = {digest: stranger(shown, rng) for digest in sorted({r.image.digest for r in records if r.image})}
+        pictures = {
+            digest: surrogate_image(shown, rng) for digest in sorted({r.image.digest for r in records if r.image})
+        }
         found += [replace(Surrogate(names, pictures).asked(r), id=f"{r.id}{ANCHOR}") for r in records]
     return found
 
