@@ -57,19 +57,13 @@ class DuplicateCheck:
             key = content_id(record.prompt, record.answer, record.image.digest if record.image else None)
             if (first := self._sides[other].get(key)) is not None:
                 place = f" ({self._places[first]})" if self._places else ""
-                raise InputError(
-                    self._where(number),
-                    f"same prompt and answer in {other}{place} and {record.split}",
-                    "keep the row in one of them",
-                )
+                what = f"same prompt and answer in {other}{place} and {record.split}"
+                raise InputError(self._where(number), what, "keep the row in one of them")
             self._sides[record.split].setdefault(key, number)
         if (first := self._ids.setdefault(record.id, number)) != number:
             place = f", first used at {self._places[first]}" if self._places else ""
-            raise InputError(
-                self._where(number),
-                f'duplicate id "{record.id}"{place}',
-                "make ids unique; rows without id must differ in prompt, answer or image",
-            )
+            hint = "make ids unique; rows without id must differ in prompt, answer or image"
+            raise InputError(self._where(number), f'duplicate id "{record.id}"{place}', hint)
         return record
 
     def _where(self, number: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from expunge.corpus.corpus import Corpus
@@ -35,6 +35,10 @@ class Repeats:
 
     count: int
     examples: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, pairs: Sequence[tuple[str, str]]) -> Repeats:
+        return cls(len(pairs), tuple(pairs[:MAX_EXAMPLES]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +77,6 @@ class CorpusSummary:
     images: int
 
 
-class _RepeatCounter:
-    def __init__(self) -> None:
-        self.count = 0
-        self.examples: list[tuple[str, str]] = []
-
-    def add(self, earlier: str, later: str) -> None:
-        self.count += 1
-        if len(self.examples) < MAX_EXAMPLES:
-            self.examples.append((earlier, later))
-
-    def result(self) -> Repeats:
-        return Repeats(self.count, tuple(self.examples))
-
-
 def summarize(corpus: Corpus) -> CorpusSummary:
     """The counts of `corpus`, read once and in order."""
     subjects: Counter[str] = Counter()
@@ -96,7 +86,8 @@ def summarize(corpus: Corpus) -> CorpusSummary:
     images: set[str] = set()
     full: dict[str, str] = {}  # digest of prompt, answer and picture -> first id
     asked: dict[str, str] = {}  # digest of prompt and picture -> first id
-    duplicates, conflicts = _RepeatCounter(), _RepeatCounter()
+    duplicates: list[tuple[str, str]] = []
+    conflicts: list[tuple[str, str]] = []
     for r in corpus:
         subjects[r.subject] += 1
         for name, counter in by_field.items():
@@ -113,9 +104,9 @@ def summarize(corpus: Corpus) -> CorpusSummary:
         totals["with_image"] += image is not None
         first = full.setdefault(content_id(r.prompt, r.answer, image), r.id)
         if first != r.id:
-            duplicates.add(first, r.id)
+            duplicates.append((first, r.id))
         elif r.prompt and (other := asked.setdefault(content_id(r.prompt, "", image), r.id)) != r.id:
-            conflicts.add(other, r.id)
+            conflicts.append((other, r.id))
     nodes = Counter(node[-1].partition(":")[0] for node in corpus.tree.nodes if node)
     return CorpusSummary(
         records=len(corpus),
@@ -125,8 +116,8 @@ def summarize(corpus: Corpus) -> CorpusSummary:
         kinds=dict(by_field["kind"]),
         concepts=dict(sorted(by_field["concept"].items())),
         splits=dict(by_field["split"]),
-        duplicates=duplicates.result(),
-        conflicts=conflicts.result(),
+        duplicates=Repeats.of(duplicates),
+        conflicts=Repeats.of(conflicts),
         prompt_length=Spread.of(prompt_length),
         answer_length=Spread.of(answer_length),
         images=len(images),

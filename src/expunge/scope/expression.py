@@ -32,9 +32,8 @@ class Scope:
         """Ids of all records that the scope names, trained or not; `InputError` if there are none."""
         ids = self.term.match(corpus, self.where)
         if not ids:
-            raise InputError(
-                self.where, "matches no record", "no record meets all its conditions; ask for less at once"
-            )
+            hint = "no record meets all its conditions; ask for less at once"
+            raise InputError(self.where, "matches no record", hint)
         return ids
 
     def resolve(

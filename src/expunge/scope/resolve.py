@@ -49,9 +49,8 @@ def resolve(
     lost = frozenset(r.id for r in inside if not surviving.issuperset(r.fact_keys))
     forget = _select(inside, lost, True)
     if not forget:
-        raise InputError(
-            where, "every fact in it is also stated by records outside it", "widen the scope to all owners of the facts"
-        )
+        hint = "widen the scope to all owners of the facts"
+        raise InputError(where, "every fact in it is also stated by records outside it", hint)
     subjects = subject_nodes(trained)
     targets = {subjects[subject_of(r)] for r in inside} if nodes is None else set(nodes)
     heldout_ids = retain_heldout_ids(outside, inside, subjects, targets, seed, heldout_share)
@@ -95,10 +94,7 @@ def _select(records: Sequence[Record], names: Set[str], inside: bool) -> Sequenc
 def _never_trained(corpus: Corpus, more: Corpus | None) -> Sequence[Record]:
     for name in ids(more.records) if more else ():
         if name in corpus.by_id:
-            raise InputError(
-                "holdout",
-                f'the id "{name}" is also in the corpus {corpus.name}',
-                "give records that were never trained",
-            )
+            hint = "give records that were never trained"
+            raise InputError("holdout", f'the id "{name}" is also in the corpus {corpus.name}', hint)
     marked = corpus.parts["holdout"]
     return by_id(materialize(chain(marked, more)) if more else marked)

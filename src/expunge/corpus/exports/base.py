@@ -46,11 +46,8 @@ def atomic_folder(out: Path) -> Iterator[Path]:
         draft.chmod(0o755)
         draft.replace(out)
     except OSError as error:
-        raise InputError(
-            str(out),
-            f"could not be written ({error.strerror or error})",
-            "free some space or choose another folder; nothing was changed",
-        ) from error
+        hint = "free some space or choose another folder; nothing was changed"
+        raise InputError(str(out), f"could not be written ({error.strerror or error})", hint) from error
     finally:
         if draft:
             shutil.rmtree(draft, ignore_errors=True)

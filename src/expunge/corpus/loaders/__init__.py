@@ -73,16 +73,12 @@ def _detect(path: Path) -> tuple[str, Loader]:
     )
     if not fitting:
         if path.is_dir():
-            raise InputError(
-                str(path),
-                "is a folder without forget and retain files",
-                "give a file inside it, or name a loader: " + ", ".join(LOADERS.names()),
-            )
+            hint = "give a file inside it, or name a loader: " + ", ".join(LOADERS.names())
+            raise InputError(str(path), "is a folder without forget and retain files", hint)
         suffixes = [suffix for _, item in LOADERS for suffix in item.suffixes]
         raise unknown("file ending", path.suffix, suffixes, str(path))
     (generic, name, item), *others = fitting
     if generic and others:
-        raise InputError(
-            str(path), f"holds sets in several formats ({name}, {others[0][1]})", "keep one, or name a loader"
-        )
+        hint = "keep one, or name a loader"
+        raise InputError(str(path), f"holds sets in several formats ({name}, {others[0][1]})", hint)
     return name, item

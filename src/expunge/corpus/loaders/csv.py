@@ -6,9 +6,9 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from expunge.corpus.loaders.base import LOADERS, Loader, SourceRow
+from expunge.corpus.loaders.base import LOADERS, SourceRow
 from expunge.corpus.loaders.field_types import MAX_TEXT
-from expunge.corpus.loaders.text_source import by_set, fits_suffix, lines
+from expunge.corpus.loaders.text_source import generic_loader, lines
 from expunge.errors import InputError
 
 SUFFIXES = (".csv",)
@@ -46,4 +46,4 @@ def _header(cells: list[str], where: str) -> list[str]:
     return names
 
 
-LOADERS.add("csv", Loader(by_set(read, SUFFIXES), fits_suffix(SUFFIXES), SUFFIXES))
+LOADERS.add("csv", generic_loader(read, SUFFIXES))

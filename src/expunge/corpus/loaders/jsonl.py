@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from expunge.corpus.loaders.base import LOADERS, Loader, SourceRow
-from expunge.corpus.loaders.text_source import by_set, fits_suffix, lines
+from expunge.corpus.loaders.base import LOADERS, SourceRow
+from expunge.corpus.loaders.text_source import generic_loader, lines
 from expunge.errors import InputError
 
 SUFFIXES = (".jsonl", ".ndjson", ".json")
@@ -38,4 +38,4 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON value")
 
 
-LOADERS.add("jsonl", Loader(by_set(read, SUFFIXES), fits_suffix(SUFFIXES), SUFFIXES))
+LOADERS.add("jsonl", generic_loader(read, SUFFIXES))

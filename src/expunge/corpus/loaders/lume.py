@@ -82,11 +82,8 @@ def _item(row: SourceRow, split: str, fold: str) -> LumeItem:
         raise InputError(row.where, f'id "{values["id"]}" is not document + sc or qa + number', "restore the LUME id")
     side = values.get("split") or split
     if side not in SIDES or (split and side != split):
-        raise InputError(
-            row.where,
-            f'does not say clearly whether to forget or to retain (split "{side}")',
-            "name the file forget… or retain…, or add a split column",
-        )
+        hint = "name the file forget… or retain…, or add a split column"
+        raise InputError(row.where, f'does not say clearly whether to forget or to retain (split "{side}")', hint)
     return LumeItem(row, side, fold, match["document"], match["kind"] + match["number"])
 
 

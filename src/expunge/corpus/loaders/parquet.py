@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from expunge.corpus.loaders.base import LOADERS, Loader, SourceRow
-from expunge.corpus.loaders.text_source import by_set, fits_suffix, require_file
+from expunge.corpus.loaders.base import LOADERS, SourceRow
+from expunge.corpus.loaders.text_source import generic_loader, require_file
 from expunge.errors import InputError
 
 SUFFIXES = (".parquet",)
@@ -47,4 +47,4 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else value
 
 
-LOADERS.add("parquet", Loader(by_set(read, SUFFIXES), fits_suffix(SUFFIXES), SUFFIXES))
+LOADERS.add("parquet", generic_loader(read, SUFFIXES))

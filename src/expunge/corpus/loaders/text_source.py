@@ -6,10 +6,11 @@ does not fill the memory.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from expunge.corpus.loaders.base import SourceRow
+from expunge.corpus.loaders.base import Loader, SourceRow
 from expunge.errors import InputError
 
 SETS: tuple[str, ...] = ("forget", "retain", "holdout", "utility")
@@ -47,30 +48,27 @@ def require_file(path: Path) -> None:
         raise InputError(str(path), "there is no such file", "check the path")
 
 
-def set_files(folder: Path, suffixes: tuple[str, ...]) -> list[tuple[Path, str]]:
-    """(file, set) for every file of a folder that is called like a set and has one of these endings."""
-    files = [(folder / f"{name}{suffix}", name) for name in SETS for suffix in suffixes]
-    return [(file, name) for file, name in files if file.is_file()]
+def generic_loader(read: Read, suffixes: tuple[str, ...]) -> Loader:
+    """A loader of files with these endings, and of folders with one file per set, whose name becomes the `split`."""
 
+    def sets(folder: Path) -> list[tuple[Path, str]]:
+        files = [(folder / f"{name}{suffix}", name) for name in SETS for suffix in suffixes]
+        return [(file, name) for file, name in files if file.is_file()]
 
-def fits_suffix(suffixes: tuple[str, ...]) -> Callable[[Path], bool]:
-    """True for a file with one of these endings, and for a folder with a set in such a file."""
-    return lambda source: bool(set_files(source, suffixes)) if source.is_dir() else source.suffix.lower() in suffixes
+    @functools.wraps(read)
+    def fits(source: Path) -> bool:
+        return bool(sets(source)) if source.is_dir() else source.suffix.lower() in suffixes
 
-
-def by_set(read: Read, suffixes: tuple[str, ...]) -> Callable[[Path], Iterator[SourceRow]]:
-    """Extend a reader of one file to folders with one file per set: the file name becomes the `split`."""
-
+    @functools.wraps(read)
     def rows(source: Path) -> Iterator[SourceRow]:
         if not source.is_dir():
             yield from nonempty(read, source)
             return
-        files = set_files(source, suffixes)
         for name in SETS[:2]:
-            if (count := [of for _, of in files].count(name)) != 1:
+            if (count := [of for _, of in sets(source)].count(name)) != 1:
                 hint = f"name it {name}{suffixes[0]}, or give one file with a split column"
                 raise InputError(str(source), f'needs exactly one "{name}" file, has {count}', hint)
-        for file, name in files:
+        for file, name in sets(source):
             for row in nonempty(read, file):
                 split = row.values.get("split")
                 if split not in (None, "", name):
@@ -78,7 +76,7 @@ def by_set(read: Read, suffixes: tuple[str, ...]) -> Callable[[Path], Iterator[S
                     raise InputError(row.where, f'split is "{split}" in a file named "{name}"', hint)
                 yield row.with_values({**row.values, "split": name})
 
-    return rows
+    return Loader(rows, fits, suffixes)
 
 
 def nonempty(read: Read, file: Path) -> Iterator[SourceRow]:

@@ -63,11 +63,8 @@ def _full(source: Path, forget: str) -> tuple[list[SourceRow], int]:
     for a, b in zip(full[first:], last, strict=True):
         _same(a, b)
     if first % PER_AUTHOR or not first:
-        raise InputError(
-            str(source),
-            f"{first} rows come before {name}, no multiple of {PER_AUTHOR}",
-            "restore the original files; the row order names the author",
-        )
+        hint = "restore the original files; the row order names the author"
+        raise InputError(str(source), f"{first} rows come before {name}, no multiple of {PER_AUTHOR}", hint)
     return full, first
 
 
@@ -96,11 +93,8 @@ def _utility(source: Path, name: str) -> Iterator[SourceRow]:
 
 def _same(a: SourceRow, b: SourceRow) -> None:
     if any(a.values.get(name) != b.values.get(name) for name in ("question", "answer")):
-        raise InputError(
-            b.where,
-            f"is not the same question and answer as {a.where}",
-            "the files must be aligned row by row; restore the originals",
-        )
+        hint = "the files must be aligned row by row; restore the originals"
+        raise InputError(b.where, f"is not the same question and answer as {a.where}", hint)
 
 
 def _file(source: Path, name: str) -> Path | None:

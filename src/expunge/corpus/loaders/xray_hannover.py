@@ -131,9 +131,8 @@ def _day(row: SourceRow) -> float:
 def _answer(row: SourceRow, question: ColumnQuestion, value: str) -> str:
     if question.values:
         if value not in question.values:
-            raise InputError(
-                row.where, f'unknown {question.column} "{shortened(value)}"', nearest(value, question.values)
-            )
+            hint = nearest(value, question.values)
+            raise InputError(row.where, f'unknown {question.column} "{shortened(value)}"', hint)
         return question.values[value]
     number = _number(row, question.column, value)
     if math.isinf(number):
