@@ -192,7 +192,7 @@ def test_empty_questions_are_counted(tmp_path: Path) -> None:
         ({"hierarchy_level": "pateint"}, 'unknown hierarchy_level "pateint"; did you mean "patient"?'),
     ],
 )
-def test_a_place_that_nobody_knows_is_an_error(tmp_path: Path, bad: dict[str, Any], part: str) -> None:
+def test_a_missing_or_unknown_place_is_an_error(tmp_path: Path, bad: dict[str, Any], part: str) -> None:
     with pytest.raises(InputError, match=r"forget_set_all.parquet:1: ") as caught:
         load_corpus(pair(tmp_path, row(("Who is the patient?", "Ada"), **bad)))
     assert part in str(caught.value)

@@ -147,7 +147,7 @@ def test_a_scope_by_attribute_is_seen_from_the_subjects_it_touches() -> None:
     assert split.relation["P00.name"] == "self"
     rest = P00 - {"P00.name"}
     assert rest & ids(split.retain_heldout)  # a person in part forgotten is where damage shows first
-    assert rest & ids(split.retain)  # and whoever asks has the rest of the records
+    assert rest & ids(split.retain)  # the rest of the subject is partly retained
     assert {split.relation[name] for name in rest & ids(split.retain_heldout)} == {"siblings"}
 
 

@@ -85,7 +85,7 @@ def summarize(corpus: Corpus) -> CorpusSummary:
     prompt_length, answer_length = array("q"), array("q")
     images: set[str] = set()
     full: dict[str, str] = {}  # digest of prompt, answer and picture -> first id
-    asked: dict[str, str] = {}  # digest of prompt and picture -> first id
+    prompts: dict[str, str] = {}  # digest of prompt and picture -> first id
     duplicates: list[tuple[str, str]] = []
     conflicts: list[tuple[str, str]] = []
     for r in corpus:
@@ -105,7 +105,7 @@ def summarize(corpus: Corpus) -> CorpusSummary:
         first = full.setdefault(content_id(r.prompt, r.answer, image), r.id)
         if first != r.id:
             duplicates.append((first, r.id))
-        elif r.prompt and (other := asked.setdefault(content_id(r.prompt, "", image), r.id)) != r.id:
+        elif r.prompt and (other := prompts.setdefault(content_id(r.prompt, "", image), r.id)) != r.id:
             conflicts.append((other, r.id))
     nodes = Counter(node[-1].partition(":")[0] for node in corpus.tree.nodes if node)
     return CorpusSummary(

@@ -51,7 +51,7 @@ def retain_heldout_ids(
         units.setdefault((person, subject if person else min(record.fact_keys)), []).append(record.id)
     draws = {unit: uniform(f"{SALT}:{seed}", unit[1]) for unit in units}
     order = sorted(units, key=lambda unit: (draws[unit], unit))
-    chosen = {unit for unit in order if draws[unit] < share}
+    heldout = {unit for unit in order if draws[unit] < share}
 
     families = {(t[:-1], len(t)) for t in targets if t}
     strata: dict[object, list[tuple[bool, str]]] = {}
@@ -65,10 +65,10 @@ def retain_heldout_ids(
         lone = 1 if key == "partial" else 0
         n = len(members)
         least = 2 if n >= 4 else 1 if n >= 2 else lone
-        count = min(max(sum(unit in chosen for unit in members), least), max(n - 1, lone))
-        chosen = (chosen - set(members)) | set(members[:count])
-    if not chosen and len(order) > 1:
-        chosen = {order[0]}
-    if len(chosen) == len(order):
-        chosen.discard(order[-1])
-    return frozenset(name for unit in chosen for name in units[unit])
+        count = min(max(sum(unit in heldout for unit in members), least), max(n - 1, lone))
+        heldout = (heldout - set(members)) | set(members[:count])
+    if not heldout and len(order) > 1:
+        heldout = {order[0]}
+    if len(heldout) == len(order):
+        heldout.discard(order[-1])
+    return frozenset(name for unit in heldout for name in units[unit])

@@ -96,5 +96,5 @@ def _never_trained(corpus: Corpus, more: Corpus | None) -> Sequence[Record]:
         if name in corpus.by_id:
             hint = "give records that were never trained"
             raise InputError("holdout", f'the id "{name}" is also in the corpus {corpus.name}', hint)
-    marked = corpus.parts["holdout"]
-    return by_id(materialize(chain(marked, more)) if more else marked)
+    holdout = corpus.parts["holdout"]
+    return by_id(materialize(chain(holdout, more)) if more else holdout)

@@ -1,4 +1,4 @@
-"""A loader turns a file or folder into rows, and knows which sources it can read.
+"""A loader turns a file or folder into rows.
 
 A loader never makes records: it yields `SourceRow`s, and `validate.py` alone turns them into records, so every format
 meets the same checks and every error names a place in a file.

@@ -54,7 +54,7 @@ def rows(source: Path, holdout_from: float = 1.0) -> Iterator[SourceRow]:
     for item in items:
         values, prompt = item.row.values, item.row.values["input"]
         name = names.get(item.document, "")
-        held = item.split == "retain" and uniform(SALT, item.document) >= holdout_from
+        is_holdout = item.split == "retain" and uniform(SALT, item.document) >= holdout_from
         yield item.row.with_values(
             {
                 "id": item.document + item.part,
@@ -64,7 +64,7 @@ def rows(source: Path, holdout_from: float = 1.0) -> Iterator[SourceRow]:
                 "path": [f"task:{values['task']}", f"document:{item.document}"],
                 "subject": item.document,
                 "identifiers": [name] if name and name in prompt else [],
-                "split": "holdout" if held else item.split,
+                "split": "holdout" if is_holdout else item.split,
                 "task": values["task"],
                 "item": item.part,
                 "fold": item.fold,

@@ -51,14 +51,14 @@ def _first(source: Path, numbers: dict[int, str], stated: int | None) -> int:
     if 0 in numbers and 4 in numbers:
         both = f"cop 4 beside cop 0 ({numbers[0]}): answers count from 0 and from 1"
         raise InputError(numbers[4], both, "correct one of the rows")
-    shown = 0 if 0 in numbers else 1 if 4 in numbers else None
-    if stated is None and shown is None:
+    counted = 0 if 0 in numbers else 1 if 4 in numbers else None
+    if stated is None and counted is None:
         either = "neither cop 0 nor cop 4 occurs, so answers may count from 0 or from 1"
         raise InputError(str(source), either, "say which with a loader that ends in -base0 or -base1")
-    if stated is not None and shown == 1 - stated:
-        sign = 4 * shown
-        raise InputError(numbers[sign], f"cop {sign} in a file said to count from {stated}", f"use -base{shown}")
-    return 1 if 1 in (stated, shown) else 0
+    if stated is not None and counted == 1 - stated:
+        sign = 4 * counted
+        raise InputError(numbers[sign], f"cop {sign} in a file said to count from {stated}", f"use -base{counted}")
+    return 1 if 1 in (stated, counted) else 0
 
 
 def _questions(source: Path, first: int, skipped: SkippedRows) -> Iterator[MCQuestion]:

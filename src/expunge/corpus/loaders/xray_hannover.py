@@ -5,7 +5,7 @@ none is invented here. It holds no studies either: a study is one patient on one
 `synthetic` of every record below the patient states. Empty fields mean "unknown" and get no question; laboratory values
 may be `inf` or `-inf`, beyond the range of the measurement, and are asked about in words.
 
-License CC BY 3.0: whoever shows or passes on a picture must pass on `attribution`, which every record carries.
+License CC BY 3.0: `attribution`, which every record carries, must accompany every picture that is shown or passed on.
 """
 
 from __future__ import annotations
