@@ -25,7 +25,7 @@ def rows(tmp_path: Path) -> Path:
 
 def test_the_object_holds_what_was_read(cli: Cli, rows: Path) -> None:
     found = cli("data", "check", str(rows), "--json").json
-    assert found["loader"] == {"name": "jsonl", "reason": "the file ending of rows.jsonl"}
+    assert found["loader"] == {"name": "jsonl", "reason": "the file ending of rows.jsonl", "fixed_columns": False}
     assert found["files"] == {str(rows): 4}
     assert {"column": "question", "field": "prompt", "by": "alias", "filled": 4} in found["columns"]
     assert {"column": "note", "field": None, "by": "", "filled": 0} in found["columns"]
@@ -52,6 +52,21 @@ def test_the_table_is_for_people(cli: Cli, rows: Path) -> None:
     ):
         assert line in lines
     assert any(line.endswith("Is it\\nlate? No<end>") for line in lines)
+
+
+def test_a_long_record_is_cut_in_the_middle(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"id": "1", "prompt": "%s", "answer": "end"}' % ("a" * 700))
+    assert cli("data", "check", str(file)).out.splitlines()[-1] == f"  1: {'a' * 300} … {'a' * 291} end<end>"
+    assert len(cli("data", "check", str(file), "--json").json["examples"][0]["text"]) == 709
+
+
+def test_a_layout_of_its_own_shows_the_fields_that_its_loader_makes(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "forget.jsonl"
+    file.write_text('{"id": "d1sc1", "input": "Q", "output": "A", "task": "Task1"}\n')
+    assert "the layout has columns of its own" in cli("data", "check", str(file), "--loader", "lume").out
+    found = cli("data", "check", str(file), "--loader", "lume", "--json").json
+    assert found["loader"] == {"name": "lume", "reason": "as requested", "fixed_columns": True}
 
 
 def test_a_model_shows_its_own_template_and_counts_tokens(cli: Cli, rows: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from expunge.corpus.summary import CorpusSummary, Repeats, Spread
 
 Source = Annotated[Path, typer.Argument(help="Records: a JSONL, CSV or Parquet file, or a folder.")]
-MAX_SHOWN = 1000  # characters of a record in the terminal
+MAX_SHOWN = 600  # characters of a record in the terminal
 SUBJECT_ORIGINS = {"column": "from a column", "tree": "patient node of the path", "id": "id of the record"}
 
 
@@ -40,7 +40,7 @@ def check(
     files, columns = loaded.places.files(), loaded.columns.uses()
     data = {
         "source": source,
-        "loader": {"name": loaded.loader, "reason": loaded.reason},
+        "loader": {"name": loaded.loader, "reason": loaded.reason, "fixed_columns": loaded.fixed},
         "files": files,
         "columns": [asdict(use) for use in columns],
         "subject_origins": dict(loaded.subjects.origins),
@@ -56,6 +56,11 @@ def check(
         (
             f"{source}: {len(loaded.corpus):,} records, read by the loader {loaded.loader} ({loaded.reason})",
             ResultTable(("file", "rows"), list(files.items())),
+            *(
+                ("the layout has columns of its own; these are the fields that its loader makes:",)
+                if loaded.fixed
+                else ()
+            ),
             ResultTable(("column", "becomes", "by", "filled"), table),
             ResultTable(("count", "value"), _counts(summary, loaded)),
             *lines,
@@ -102,7 +107,9 @@ def _repeats(repeats: Repeats) -> str:
 
 
 def _one_line(text: str) -> str:
-    return text[:MAX_SHOWN].replace("\n", "\\n") + "…" * (len(text) > MAX_SHOWN)
+    if len(text) > MAX_SHOWN:
+        text = f"{text[: MAX_SHOWN // 2]} … {text[-MAX_SHOWN // 2 :]}"
+    return text.replace("\n", "\\n")
 
 
 def _through_plain_template(records: Any) -> tuple[dict[str, Any], list[str]]:

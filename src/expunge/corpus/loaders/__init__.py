@@ -18,11 +18,19 @@ __all__ = ["LOADERS", "LoadedSource", "Loader", "SourceRow", "load_corpus", "loa
 
 @dataclass(frozen=True)
 class LoadedSource:
-    """A corpus with how it was read: the loader and why, the columns, the place of each row, origins of subjects."""
+    """A corpus with how it was read.
+
+    Attributes:
+        loader: Name of the layout; `reason` says why it was taken.
+        fixed: The layout has columns of its own; `columns` then are the fields that its loader makes.
+        places: The place of each record.
+        subjects: Where subjects come from.
+    """
 
     corpus: Corpus
     loader: str
     reason: str
+    fixed: bool
     columns: Columns
     places: PlaceList
     subjects: SubjectRegistry
@@ -63,7 +71,8 @@ def load_source(
     rows = validated_records(layout.rows(path), columns, places, subjects)
     corpus = Corpus.of(rows, path.name if path.is_dir() else path.stem, places)
     columns.finish(str(path))
-    return LoadedSource(Corpus(subjects.fill(corpus.records), corpus.name), name, reason, columns, places, subjects)
+    corpus = Corpus(subjects.fill(corpus.records), corpus.name)
+    return LoadedSource(corpus, name, reason, layout.fixed, columns, places, subjects)
 
 
 def _detect(path: Path) -> tuple[str, Loader]:
