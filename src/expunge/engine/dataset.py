@@ -16,12 +16,13 @@ from expunge.corpus.modalities import modality_variants
 from expunge.corpus.record_store import take
 from expunge.engine.recipe import Recipe
 from expunge.engine.rows import ForgetExample, WrongAnswers, anchors
-from expunge.engine.sampling import batch_at, stream
+from expunge.engine.sampling import batch_at
 from expunge.engine.stratified_sampling import quotas, strata
 from expunge.engine.twins import OWN, drop_leaking_anchors, twin_rows
 from expunge.methods.base import Requirements
 from expunge.models.language_model import LanguageModel
 from expunge.models.prompt_template import Encoded
+from expunge.random import stream
 
 
 def drawable(count: int, most: int, seed: int) -> Sequence[int]:

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from expunge.corpus import Record, RecordImage
 from expunge.corpus.image_ops import stranger
 from expunge.corpus.surrogate_names import Identity, identifiers_by_subject, make_identities, replace_all
-from expunge.engine.sampling import stream
 from expunge.errors import InputError
 from expunge.methods.twin import Replacement
+from expunge.random import stream
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,6 @@ from expunge.engine.optimizer import OptimizerConfig, OptimizerGroup, embeddings
 from expunge.engine.privacy.privacy_engine import PrivacyEngine
 from expunge.engine.recipe import Phase, Recipe
 from expunge.engine.reference import Reference
-from expunge.engine.sampling import stream
 from expunge.engine.validation import check_trainable
 from expunge.errors import RunFailed
 from expunge.gradients.base import Gradients, cosine
@@ -48,6 +47,7 @@ from expunge.models.adapters import (
 )
 from expunge.models.collate import Batch, chunks
 from expunge.models.language_model import LanguageModel
+from expunge.random import stream
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from expunge.corpus import Record
 from expunge.corpus.surrogate_answers import Elsewhere, invent
 from expunge.engine.rows import WrongAnswers, answer_type
-from expunge.engine.sampling import stream
+from expunge.random import stream
 
 ANSWERS = 12  # per question; how unlikely an answer is depends on the answer far more than on who is asked about
 ALIKE = 4  # answers that are as common are looked for, and less so, until there are so many

@@ -23,9 +23,9 @@ from expunge.corpus.surrogate_names import (
     words,
 )
 from expunge.engine.doubles import Surrogate
-from expunge.engine.sampling import stream
 from expunge.errors import InputError
 from expunge.models.prompt_template import Encoded
+from expunge.random import stream
 
 ANCHOR = "~anchor"  # ends the id of a question about somebody who does not exist
 

@@ -16,8 +16,8 @@ from typing import Any
 from torch import Tensor
 
 from expunge.corpus import Record
-from expunge.engine.sampling import stream
 from expunge.models.language_model import LanguageModel
+from expunge.random import stream
 
 SILENT = -30.0  # added to a logit that has no unused partner
 

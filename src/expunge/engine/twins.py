@@ -22,7 +22,6 @@ from expunge.engine.doubles import Surrogate, make_surrogates, refuse_nameless
 from expunge.engine.null import CandidateAnswers, Nats, NullDistribution
 from expunge.engine.reference import adapter_off
 from expunge.engine.rows import ForgetExample, answer_type
-from expunge.engine.sampling import stream
 from expunge.engine.strange_words import UnknownTokens
 from expunge.methods.base import ModelOutputs
 from expunge.methods.twin import Twin, correct_leakage
@@ -31,6 +30,7 @@ from expunge.models.forward import answer_forward, answer_logprob, greedy
 from expunge.models.language_model import LanguageModel
 from expunge.models.loss_cache import cached_losses
 from expunge.models.prompt_template import Encoded
+from expunge.random import stream
 
 OWN = "~own"  # ends the id of a row that holds the teacher's own answer
 ECHO = 1.0  # nats per token

@@ -29,10 +29,10 @@ from expunge.engine.privacy.budget import PrivacyBudget
 from expunge.engine.privacy.private_dataset import PrivateDataset
 from expunge.engine.recipe import Recipe
 from expunge.engine.rows import ForgetExample, anchors, answer_type
-from expunge.engine.sampling import stream
 from expunge.engine.twins import OWN
 from expunge.methods.twin import Twin
 from expunge.models.language_model import LanguageModel
+from expunge.random import stream
 
 LIKELIHOODS = 256  # rows in a pass of engine.twins.mean_nll
 SAID = 128  # rows in a pass of engine.twins.teacher_logprobs and of engine.reference
