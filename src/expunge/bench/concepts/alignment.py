@@ -19,8 +19,8 @@ from expunge._io import read_json, write_json
 from expunge.bench.concepts.cell import Cell
 from expunge.bench.concepts.lab import Lab
 from expunge.corpus import Record
+from expunge.corpus.answer_types import answer_type
 from expunge.corpus.record import LEVELS
-from expunge.engine.rows import answer_type
 from expunge.gradients.base import Gradients, cosine
 from expunge.models.adapters import block_of, block_stack
 from expunge.models.collate import by_length, collate
