@@ -23,8 +23,7 @@ def validate_private(recipe: Recipe) -> None:
         (
             needs.targets is not None,
             "method",
-            f"{recipe.method} makes its targets itself (out of other people's records, or drawn anew, or with a state "
-            "that follows the losses of the run)",
+            f"{recipe.method} makes its targets itself, and other people's records or losses of the run may reach them",
             "take npo, simnpo or grad_diff; dual with settings.loss: npo",
         ),
         (
