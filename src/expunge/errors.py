@@ -1,4 +1,4 @@
-"""Errors that a user can cause: one line that says where, what is wrong, and how to mend it.
+"""Errors that a user can cause: one line that says where, what is wrong, and how to correct it.
 
 The command line prints that line and exits with code 2; a traceback appears only with `--debug`.
 """
@@ -12,19 +12,19 @@ from collections.abc import Iterable
 class InputError(ValueError):
     """The input or the command is wrong (exit code 2).
 
-    `where` names the file, line, field or flag; `what` says what is wrong; `mend` says what to do instead.
+    `where` names the file, line, field or flag; `what` says what is wrong; `hint` says what to do instead.
     """
 
     exit_code = 2
-    told = False  # another process of the same command says it
+    silent = False  # true where another process of the same command prints the line
 
-    def __init__(self, where: str, what: str, mend: str = "") -> None:
-        self.where, self.what, self.mend = where, what, mend
-        super().__init__(f"{where}: {what}" + (f"; {mend}" if mend else ""))
+    def __init__(self, where: str, what: str, hint: str = "") -> None:
+        self.where, self.what, self.hint = where, what, hint
+        super().__init__(f"{where}: {what}" + (f"; {hint}" if hint else ""))
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
         """From one process to another it stays what it is."""
-        return type(self), (self.where, self.what, self.mend)
+        return type(self), (self.where, self.what, self.hint)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

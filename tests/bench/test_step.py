@@ -11,6 +11,7 @@ from expunge.bench.step import CASES, HEADS, Case, chosen, main, model, table
 from expunge.bench.step_ceiling import disagreement, work
 from expunge.bench.step_rows import LUME, LUME_PEOPLE, made, word_tokenizer
 from expunge.bench.whole_job import Job
+from expunge.corpus import load_corpus
 from expunge.errors import InputError, RunFailed
 from expunge.models.collate import Batch, collate
 from expunge.models.prompt_template import Encoded, PromptTemplate
@@ -146,10 +147,9 @@ def test_the_lengths_are_those_of_lume(shared_data: Any) -> None:
     folder = shared_data / "lume"
     if not folder.is_dir():
         pytest.skip("no LUME in the development data")
-    from expunge.corpus.loaders import load
     from expunge.models.tiny import texts_of, train_tokenizer
 
-    corpus = load(folder, "lume-holdout")
+    corpus = load_corpus(folder, "lume-holdout")
     template = PromptTemplate.of(train_tokenizer(texts_of(corpus), 2048), 4096)
     people = [r for r in corpus if r.attributes["task"] == "Task2"]
     for lengths, rows in ((LUME, corpus.records), (LUME_PEOPLE, people)):

@@ -166,7 +166,7 @@ def test_a_stop_asked_of_one_process_stops_both_with_one_checkpoint(folders: dic
     assert left["type"] == right["type"] == "Interrupted"
     assert left["line"] == right["line"]
     assert "stopped at step 2 of 6, checkpoint kept" in left["line"]
-    assert (left["told"], right["told"]) == (False, True)
+    assert (left["silent"], right["silent"]) == (False, True)
     assert (tmp_path / "run" / "checkpoint" / "state.json").is_file()
     unlearn(folders["llama"], one_person(), Recipe(**plan), tmp_path / "run")
     unlearn(folders["llama"], one_person(), Recipe(**plan), tmp_path / "alone")

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import pytest
 
-from expunge.corpus import BLANK, Corpus
+from expunge.corpus import BLANK, Corpus, load_corpus
 from expunge.errors import InputError
 from expunge.scope import Scope
 from expunge.synthetic.base import WORLDS
@@ -212,7 +212,7 @@ def test_worlds_of_one_seed_are_not_copies_of_each_other():
 def test_saved_world_is_read_back_and_made_again_from_its_settings(tmp_path):
     world = rich(MentalHealth)
     told = world.describe()
-    assert Corpus.load(world.corpus().save(tmp_path / "world.jsonl")).digest == told["digest"]
+    assert load_corpus(world.corpus().save(tmp_path / "world.jsonl")).digest == told["digest"]
     assert MentalHealth(**told["settings"]).corpus().digest == told["digest"]
     assert told["target"] == "knowledge:mental-disorders and concept=L4"
     assert told["chapter"] == "knowledge:mental-disorders"

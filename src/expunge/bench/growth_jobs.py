@@ -14,7 +14,7 @@ from typing import Any
 
 from expunge.bench.memory import SCOPE, resident
 from expunge.bench.step_rows import made, word_tokenizer
-from expunge.corpus import Corpus
+from expunge.corpus import load_corpus
 from expunge.engine.loop import Loop
 from expunge.engine.recipe import BatchSize, Memory, Recipe, Retain
 from expunge.errors import RunFailed
@@ -64,12 +64,12 @@ def time_records(*, file: str, first: str, layers: int, width: int, blocks: int,
     """
     _one_thread()
     tokenizer = train_tokenizer((), LETTERS)
-    small = Scope.parse(SCOPE).resolve(Corpus.load(Path(first)))
+    small = Scope.parse(SCOPE).resolve(load_corpus(Path(first)))
     timed(Loop(_model(tokenizer, 2, 32, 1), _recipe(1, 1, True), small.forget, small.retain))
     before = resident()[1]
 
     clock = _Clock()
-    split = Scope.parse(SCOPE).resolve(Corpus.load(Path(file)))
+    split = Scope.parse(SCOPE).resolve(load_corpus(Path(file)))
     load, loaded = clock.seconds(), resident()[0] - before
     lm = _model(tokenizer, layers, width, blocks)
     clock.seconds()

@@ -107,13 +107,13 @@ def measure(file: Path, torch: bool, in_memory: int | None = None) -> None:
     import pyarrow.parquet  # noqa: F401
 
     import expunge.corpus.record_store
-    from expunge.corpus import Corpus
+    from expunge.corpus import load_corpus
     from expunge.scope import Scope
 
     if in_memory is not None:
         expunge.corpus.record_store.IN_MEMORY = in_memory
     done("import")
-    corpus = Corpus.load(file)
+    corpus = load_corpus(file)
     done("load", len(corpus))
     split = Scope.parse(SCOPE).resolve(corpus)
     done("resolve", len(split.retain))

@@ -18,7 +18,7 @@ from typing import Any
 
 from expunge.bench.memory import resident
 from expunge.bench.table import plain
-from expunge.corpus import Corpus
+from expunge.corpus import load_corpus
 from expunge.engine.recipe import Recipe
 from expunge.errors import RunFailed
 from expunge.scope import Scope
@@ -122,7 +122,7 @@ def _child(what: str, words: list[str]) -> dict[str, float]:
 def measure(what: str, folder: Path, name: str, sets: list[str]) -> dict[str, float]:
     """The child: seconds from loading to saving, of the steps alone, and the most memory."""
     recipe = Recipe.load(name, sets)
-    split = Scope.parse(SUBJECT).resolve(Corpus.load(folder / "records.jsonl"), seed=recipe.seed)
+    split = Scope.parse(SUBJECT).resolve(load_corpus(folder / "records.jsonl"), seed=recipe.seed)
     if what == "plan":
         from expunge.engine.estimate.estimate_run import estimate_run
 

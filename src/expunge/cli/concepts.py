@@ -167,7 +167,7 @@ def levels(
 ) -> CommandResult:
     """Give every record the level that its attributes have by a hierarchy; a level that is there already stays."""
     from expunge.concepts.hierarchy import Hierarchy
-    from expunge.corpus import Corpus
+    from expunge.corpus import load_corpus
 
     if out.is_dir() or out.resolve() == data.resolve():
         raise InputError(
@@ -176,7 +176,7 @@ def levels(
             "name another file, for example levels.jsonl",
         )
     rules = Hierarchy.load(hierarchy)
-    corpus = Corpus.load(data, loader, map_)
+    corpus = load_corpus(data, loader, map_)
     had = sum(r.concept is not None for r in corpus)
     assigned = rules.assign(corpus)
     counts = Counter(r.concept for r in assigned)

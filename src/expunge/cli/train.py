@@ -58,7 +58,7 @@ def train(
         other = "tokenizer-from" if tokenizer_from else "vision" if vision else "image-size"
         flag = next(iter(size), other)
         raise InputError(f"--{flag}", "has no meaning beside --model", "leave one of them out")
-    from expunge.corpus import Corpus
+    from expunge.corpus import load_corpus
     from expunge.engine.recipe import apply_sets
     from expunge.engine.train import train_model
     from expunge.engine.train.train_loop import TrainConfig
@@ -70,7 +70,7 @@ def train(
     settings: TrainConfig = checked(
         TrainConfig, apply_sets(given(share=share, epochs=epochs, batch=batch, seed=seed), set_ or [])
     )
-    corpus = Corpus.load(data, loader, map_)
+    corpus = load_corpus(data, loader, map_)
     excluded_ids = Scope.parse(exclude_scope).resolve(corpus).excluded_ids if exclude_scope else frozenset()
     records = [r for r in corpus.trained if r.id not in excluded_ids]
     if eyes and not any(r.image for r in records):

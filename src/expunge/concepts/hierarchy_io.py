@@ -69,7 +69,7 @@ def parse(text: str, where: str) -> dict[str, Any]:
         raise InputError(
             f"{where}:{mark.line + 1}" if mark else where,
             f"not valid YAML ({problem})",
-            "mend the line; `levels:` and `rules:` stand at the margin",
+            "correct the line; `levels:` and `rules:` stand at the margin",
         ) from error
     if not isinstance(found, dict):
         raise InputError(where, "is not a hierarchy", "write `name:`, `levels:` and `rules:`")

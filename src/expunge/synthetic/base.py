@@ -47,14 +47,14 @@ class World(BaseModel, ABC):
 
     @classmethod
     def _input_error(cls, error: ValidationError) -> InputError:
-        """The first complaint, as one line that names the setting and how to mend it."""
+        """The first complaint, as one line that names the setting and how to correct it."""
         first = error.errors()[0]
         where = ".".join(map(str, (f"world {cls.name}", *first["loc"])))
         if first["type"] == "extra_forbidden":
             return InputError(where, "unknown setting", nearest(str(first["loc"][0]), cls.model_fields))
         meaning = cls.model_fields[str(first["loc"][0])].description
-        mend = first["msg"].removeprefix("Value error, ")
-        return InputError(where, f"{first['input']!r} is not possible", f"{mend[0].lower()}{mend[1:]} ({meaning})")
+        hint = first["msg"].removeprefix("Value error, ")
+        return InputError(where, f"{first['input']!r} is not possible", f"{hint[0].lower()}{hint[1:]} ({meaning})")
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> Self:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from expunge.corpus.image import RecordImage
-from expunge.corpus.loaders.decode import pillow
+from expunge.corpus.loaders.images import pillow
 
 ROWS = 1000  # of a row group at most
 BYTES = 32 * 2**20  # of its pictures, about

@@ -62,7 +62,7 @@ def _first(source: Path, numbers: dict[int, str], said: int | None) -> int:
         )
     if 0 in numbers and 4 in numbers:
         raise InputError(
-            numbers[4], f"cop 4 beside cop 0 ({numbers[0]}): answers count from 0 and from 1", "mend one of the rows"
+            numbers[4], f"cop 4 beside cop 0 ({numbers[0]}): answers count from 0 and from 1", "correct one of the rows"
         )
     shown = 0 if 0 in numbers else 1 if 4 in numbers else None
     if said is None and shown is None:

@@ -70,10 +70,10 @@ def validate_private(recipe: Recipe) -> None:
             "start it without torchrun or accelerate launch",
         ),
     ]
-    for wrong, where, what, mend in found:
+    for wrong, where, what, hint in found:
         if wrong:
             raise InputError(
                 f"recipe: {where}",
                 f"{what}, so it cannot be private" if where != "privacy" else what,
-                f"{mend}, or privacy: null" if where != "privacy" else mend,
+                f"{hint}, or privacy: null" if where != "privacy" else hint,
             )
