@@ -58,11 +58,11 @@ def test_an_answer_is_put_where_the_options_have_it() -> None:
 
 def test_a_record_with_picture_and_name_is_forgotten_by_each_of_them() -> None:
     shown, words = next(r for r in FORGET if r.image), next(r for r in FORGET if not r.image)
-    assert [r.id for r in modality_variants([shown, words])] == [
-        shown.id,
-        f"{shown.id}~words",
-        f"{shown.id}~picture",
-        words.id,
+    assert [(r.id, r.modality) for r in modality_variants([shown, words])] == [
+        (shown.id, "trained"),
+        (shown.id, "text"),
+        (shown.id, "image"),
+        (words.id, "trained"),
     ]
     assert modality_variants([shown], "trained") == [shown]
     assert (text_only(shown).image, text_only(shown).prompt) == (None, shown.prompt)

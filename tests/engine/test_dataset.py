@@ -9,10 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from expunge.corpus import Record, Variant
+from expunge.corpus.modalities import text_only
 from expunge.engine.loop import Loop
 from expunge.errors import InputError
 from expunge.methods.twin.targets import TwinRow, TwinTargets
+from expunge.models.adapters import prepare
+from expunge.models.language_model import load
 from helpers.runs import loop, recipe
+from helpers.world import one_person
 
 
 def twin_rows(engine: Loop) -> Sequence[TwinRow]:
@@ -73,3 +78,50 @@ def test_a_twin_run_refuses_records_that_name_nobody(folders: dict[str, Path]) -
     nameless = [replace(r, identifiers=()) for r in engine.forget]
     with pytest.raises(InputError, match=f'record "{nameless[0].id}": names no identifiers'):
         type(engine)(engine.lm, recipe("twin"), nameless, engine.retain)
+
+
+def test_ids_may_end_like_the_names_of_derived_rows(folders: dict[str, Path]) -> None:
+    """What an example is stands in its fields: neither an anchor nor a teacher's answer is told by an id."""
+    split = one_person()
+    forget = [replace(split.forget[0], id="a~own"), replace(split.forget[1], id="a")]
+    retain = [replace(r, id=f"{r.id}~anchor") for r in split.retain]
+    plan = recipe("twin", steps=6, retain={"loss": "logit", "anchors": True, "balance": True})
+    lm = load(folders["llama"])
+    table = Loop(lm.with_module(prepare(lm.module, plan.train, 0)), plan, forget, retain).table
+    gold = [e for e in table.examples if e.kind == "gold"]
+    assert {(e.record_id, e.subject, e.level) for e in gold} == {(r.id, r.subject, r.concept) for r in forget}
+    own = [e for e in table.examples if e.kind == "own"]
+    assert {e.record_id for e in own} <= {"a~own", "a"}
+    kinds = {kind: [e for e in table.examples if e.kind == kind] for kind in ("retain", "anchor")}
+    assert all(e.record_id.endswith("~anchor") for found in kinds.values() for e in found)
+    names = {i for r in split.retain for i in r.identifiers}
+    texts = {kind: [lm.template.decode(e.encoded.prompt) for e in found] for kind, found in kinds.items()}
+    assert all(any(name in text for name in names) for text in texts["retain"])
+    assert not any(name in text for name in names if " " in name for text in texts["anchor"])
+
+
+def test_a_record_beside_one_named_like_its_variant_stays_apart() -> None:
+    """Record `a` with one variant beside a record `a~1`: three wordings, three row ids, and two gold examples."""
+    one = Record("a", "P?", "x", variants=(Variant("Q?", "x"),))
+    two = Record("a~1", "R?", "y")
+    wordings = [*one.wordings(), *two.wordings()]
+    assert len({r.row_id for r in wordings}) == len({r.key for r in wordings}) == 3
+    shown = replace(one, id="b~words", facts=())
+    assert text_only(replace(one, id="b")).row_id != shown.row_id
+    assert text_only(replace(one, id="b")).fact_keys != shown.fact_keys
+
+
+def test_asking_for_losses_leaves_targets_as_they_are(folders: dict[str, Path]) -> None:
+    """Only `record` hands losses to the targets: two batches without it, then one with it and a step."""
+    engine = loop(folders["llama"], recipe("twin"))
+    targets, rows = engine.table.targets, engine.table.forget_batch(0)
+    before = {name: value.clone() for name, value in targets.state().items()}
+    output = engine.passes.run(rows, logits=True)
+    for _ in range(2):
+        engine.losses.of("forget", rows, output, "none")
+    targets.after_step(lambda tensor: tensor)
+    assert targets.state()["losses"].eq(0).all()
+    assert torch.equal(targets.state()["factor"], before["factor"])
+    engine.losses.record(rows, output)
+    targets.after_step(lambda tensor: tensor)
+    assert targets.state()["losses"].gt(0).sum() == len(rows)

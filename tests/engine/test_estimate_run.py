@@ -53,7 +53,7 @@ def test_a_recipe_for_the_last_blocks_gets_the_release_on_all(folders: dict[str,
     assert (release.name, release.blocks) == ("release: all layers", (0, 1, 2))
 
 
-@pytest.mark.parametrize("method", ["npo", "kl_min", "random_relabel", "dual", "sequential"])
+@pytest.mark.parametrize("method", ["npo", "kl_min", "random_relabel", "idk", "dual", "sequential"])
 def test_rows_and_cache_are_those_of_the_run(folders: dict[str, Path], method: str) -> None:
     plan = recipe(method, **LAST) if method != "sequential" else recipe(method)
     estimate = said(folders["llama"], plan)[0]

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from expunge.corpus import Record
+from expunge.corpus.record import Modality
 from expunge.models.prompt_template import Encoded, PromptTemplate
 
 ExampleKind = Literal["gold", "own", "relabel", "refusal", "retain", "anchor"]
@@ -26,6 +27,7 @@ class Example:
     kind: Whose answer it holds: the record's (`gold`; `retain` on the other side), the teacher's (`own`), a wrong one
         (`relabel`), a refusal. `anchor`: a retained question about somebody who does not exist.
     record_id: The record whose question it asks.
+    modality: By what the question identifies its subject: as trained, or by text or image alone.
     row: Position on its side: in `Targets.examples`, or in the pool of retained records and anchors.
     epoch: Of a redrawn answer, the epoch it belongs to.
     level: Concept level of the record.
@@ -39,12 +41,13 @@ class Example:
     epoch: int = 0
     subject: str = ""
     level: str | None = None
+    modality: Modality = "trained"
     token_levels: tuple[str | None, ...] = ()
 
     @classmethod
     def of(cls, record: Record, encoded: Encoded, kind: ExampleKind, row: int, epoch: int = 0) -> Example:
         """An example for a record's question."""
-        return cls(encoded, kind, record.id, row, epoch, record.subject, record.concept)
+        return cls(encoded, kind, record.id, row, epoch, record.subject, record.concept, record.modality)
 
 
 class Targets:

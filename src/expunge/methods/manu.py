@@ -77,7 +77,7 @@ class Manu(WeightEdit, name="manu"):
                     yield NeuronRow(r, (group, group + TEXT))
                 else:
                     yield NeuronRow(r, (group,))
-                    yield NeuronRow(replace(r, id=f"{r.id}~text", image=None), (group + TEXT,))
+                    yield NeuronRow(replace(r, image=None), (group + TEXT,))
 
     def measure(self, part: Part, z: Tensor, picture: Tensor) -> Moments:
         return {
