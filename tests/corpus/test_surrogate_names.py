@@ -169,5 +169,5 @@ def test_what_many_subjects_share_may_be_shared_by_a_twin_but_not_all_of_it() ->
     ],
 )
 def test_a_pool_that_gives_nobody_new_is_an_error(target: tuple[str, ...], others: dict[str, tuple[str, ...]]) -> None:
-    with pytest.raises(InputError, match="no never-trained twin can be made"):
+    with pytest.raises(InputError, match="no surrogate can be made"):
         make_identities(target, others, 3, rng())

@@ -298,7 +298,7 @@ class Loop:
             raise RunFailed(
                 f"step {step}",
                 "the gradient is no longer finite",
-                "lower optimizer.lr, or choose a bounded method (npo, simnpo, twin)",
+                "lower optimizer.lr, or choose a bounded method (npo, simnpo)",
             )
         g_r = g["retain"] if self.rule.separate else {}
         before = {n: p.detach().clone() for n, p in parameters.items()} if g_r else {}
