@@ -26,7 +26,7 @@ def twin_rows(engine: Loop) -> Sequence[TwinRow]:
     return targets.rows
 
 
-def test_relabelled_rows_hold_the_question_with_a_wrong_answer_renewed_each_epoch(folders: dict[str, Path]) -> None:
+def test_relabeled_rows_get_another_wrong_answer_each_epoch(folders: dict[str, Path]) -> None:
     engine = loop(folders["llama"], recipe("random_relabel", steps=12))
     gold = {r.id: engine.lm.template.encode(r) for r in engine.forget}
     seen: dict[str, set[tuple[int, ...]]] = {}
@@ -40,7 +40,7 @@ def test_relabelled_rows_hold_the_question_with_a_wrong_answer_renewed_each_epoc
     assert any(len(answers) > 1 for answers in seen.values())
 
 
-def test_relabelled_rows_keep_their_first_wrong_answer_where_they_are_not_renewed(folders: dict[str, Path]) -> None:
+def test_relabeled_rows_without_renewal_keep_their_wrong_answer(folders: dict[str, Path]) -> None:
     engine = loop(folders["llama"], recipe("random_relabel", steps=12, settings={"renew": False}))
     seen: dict[str, set[tuple[int, ...]]] = {}
     for step in range(12):
@@ -50,7 +50,7 @@ def test_relabelled_rows_keep_their_first_wrong_answer_where_they_are_not_renewe
     assert all(len(answers) == 1 for answers in seen.values())
 
 
-def test_with_targets_teachers_find_true_answers_exactly_as_unlikely_as_was_drawn(folders: dict[str, Path]) -> None:
+def test_with_a_ceiling_teachers_give_true_answers_their_floor(folders: dict[str, Path]) -> None:
     def apart(ceiling_weight: float) -> list[float]:
         engine = loop(folders["llama"], recipe("twin", settings={"candidates": 2, "ceiling_weight": ceiling_weight}))
         found = []
@@ -64,7 +64,7 @@ def test_with_targets_teachers_find_true_answers_exactly_as_unlikely_as_was_draw
     assert all(gap > -1e-3 for gap in apart(0.0))
 
 
-def test_a_twin_run_has_one_gold_row_for_each_record_with_the_teachers_distribution(folders: dict[str, Path]) -> None:
+def test_a_twin_run_has_a_gold_row_with_teacher_for_each_record(folders: dict[str, Path]) -> None:
     engine = loop(folders["llama"], recipe("twin"))
     gold = [row for row in twin_rows(engine) if row.is_gold]
     assert sorted(row.example.record_id for row in gold) == sorted(r.id for r in engine.forget)

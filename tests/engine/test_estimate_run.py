@@ -69,7 +69,7 @@ def test_rows_and_cache_are_those_of_the_run(folders: dict[str, Path], method: s
         assert caches[-1] == f"the first 2 of 3 blocks cached, {estimate.cache / 2**20:.1f} MiB in memory"
 
 
-def test_twin_counts_candidates_strangers_and_its_own_answers(folders: dict[str, Path]) -> None:
+def test_target_cost_of_twin_counts_candidates_and_own_answers(folders: dict[str, Path]) -> None:
     lm, split = load(folders["llama"]), one_person()
     shape, count = ModelShape.of(lm.module), len(split.forget)
 

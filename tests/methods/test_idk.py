@@ -58,6 +58,6 @@ def test_without_renewal_a_record_keeps_its_first_refusal(folders: dict[str, Pat
 def test_a_short_run_learns_to_refuse(folders: dict[str, Path]) -> None:
     engine = loop(folders["llama"], recipe("idk", steps=12, optimizer={"lr": 0.01}, train={"which": "full"}))
     kinds = {e.kind for e in engine.table.examples[: engine.table.forget_count]}
-    assert kinds == {"refusal"}
+    assert kinds == {"substitute"}
     events = run(engine)
     assert events[-1].forget < events[0].forget - 0.5

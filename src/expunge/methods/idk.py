@@ -14,7 +14,7 @@ from torch import Tensor
 
 from expunge.corpus import Record
 from expunge.methods.base import Method, ModelOutputs, Requirements
-from expunge.methods.examples import RedrawnTargets, Targets
+from expunge.methods.examples import SubstituteAnswers, Targets
 from expunge.models.language_model import LanguageModel
 from expunge.random import stream
 
@@ -49,7 +49,7 @@ class IDK(Method, name="idk"):
             k = int(stream(seed, "refusal", record.stream_key, epoch).integers(len(self.refusals)))
             return replace(record, answer=self.refusals[k])
 
-        return RedrawnTargets(lm.template, forget, refuse, "refusal", self.renew)
+        return SubstituteAnswers(lm.template, forget, refuse, self.renew)
 
     def forget_loss(self, out: ModelOutputs) -> Tensor:
         return out.nll_mean

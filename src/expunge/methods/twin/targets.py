@@ -184,10 +184,10 @@ def _rows(
     longest = max(len(lm.template.answer_ids(r.answer, r.prompt)) for r, _ in pairs)
     own = greedy_answers(lm, substitutes, longest + EXTRA_TOKENS)
     rows: list[tuple[Example, Encoded, float]] = []
-    for (record, _), substitute, floor, said in zip(pairs, substitutes, floors, own, strict=True):
+    for (record, _), substitute, floor, own_item in zip(pairs, substitutes, floors, own, strict=True):
         item, question = lm.template.encode(record), lm.template.encode(substitute)
         rows.append((Example.of(record, item, "gold", 0), question, float(floor)))
-        answer = said.answer
+        answer = own_item.answer
         fits = max(len(item.prompt), len(question.prompt)) + len(answer) <= lm.context
         if config.own_answer and answer != item.answer and fits:
             example = Example.of(record, replace(item, answer=answer), "own", 0)
