@@ -15,9 +15,9 @@ import numpy as np
 
 from expunge.audit.text_normalization import normalize
 from expunge.corpus import Record, RecordImage
+from expunge.corpus.answer_types import answer_type
 from expunge.corpus.image_ops import open_image, to_png
 from expunge.corpus.modalities import image_only, names_subject, text_only
-from expunge.engine.rows import answer_type
 from expunge.random import uniform
 
 BOTH, WORDS, PICTURE = "both", "words", "picture"

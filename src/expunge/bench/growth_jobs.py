@@ -75,7 +75,7 @@ def time_records(*, file: str, first: str, layers: int, width: int, blocks: int,
     clock.seconds()
     loop = Loop(lm, _recipe(WARM + steps, blocks, True), split.forget, split.retain)
     rows = clock.seconds()
-    kept = PrefixCache.build(lm.module, loop.table.items, budget=loop.recipe.memory.cache_mib << 20)
+    kept = PrefixCache.build(lm.module, loop.table.encoded, budget=loop.recipe.memory.cache_mib << 20)
     cache = clock.seconds()
     if not isinstance(kept, str):
         kept.close()
@@ -91,7 +91,7 @@ def time_records(*, file: str, first: str, layers: int, width: int, blocks: int,
         "plain": plain,
         "loaded": loaded,
         "memory": memory,
-        "drawn": len(loop.table.items),
+        "drawn": len(loop.table.encoded),
         "busy": os.getloadavg()[0],
     }
 

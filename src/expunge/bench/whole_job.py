@@ -102,7 +102,7 @@ class Job(Named):
                 group["lr"] = settings.lr * lr_factor(settings.schedule, settings.warmup, step, steps)
             rows = table.forget_batch(step)
             forget, retain = (
-                collate([items[table.items[k].id] for k in part]) for part in (rows, table.retain_batch(step))
+                collate([items[table.encoded[k].id] for k in part]) for part in (rows, table.retain_batch(step))
             )
             losses.append(peer.step(rows, forget, retain))
         return losses, time.process_time() - began
@@ -112,8 +112,10 @@ class Job(Named):
         table, counted = loop.table, Work()
         for step in range(self.recipe.total_steps):
             forget, retain = (
-                collate([table.items[k] for k in part]) for part in (table.forget_batch(step), table.retain_batch(step))
+                collate([table.encoded[k] for k in part])
+                for part in (table.forget_batch(step), table.retain_batch(step))
             )
             counted += work(self.method, self.model, self.top, forget, retain)
-        tokens, asked = (sum(item.length for item in items) for items in (table.items, table.items[: len(table.rows)]))
+        lengths = [item.length for item in table.encoded]
+        tokens, asked = sum(lengths), sum(lengths[: table.forget_count])
         return counted + Work(ours=(self.model.layers - self.top) * tokens + self.model.layers * asked)

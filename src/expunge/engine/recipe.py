@@ -268,7 +268,7 @@ class Recipe(_Part):
 
     @classmethod
     def load(cls, name: str | Path, sets: list[str] | tuple[str, ...] = ()) -> Recipe:
-        """A shipped recipe by name (`twin`) or a YAML file, with `extends:` followed and `sets` applied."""
+        """A shipped recipe by name (`npo`) or a YAML file, with `extends:` followed and `sets` applied."""
         raw = apply_sets(read(name), sets)
         recipe: Recipe = _validated(cls, raw, f"recipe {name}")
         return recipe.checked()
