@@ -19,13 +19,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, logsigmoid
 
-from expunge.engine.floors import LossFloors
-from expunge.engine.loop import Loop
-from expunge.engine.rows import ForgetExample
 from expunge.gradients.base import Gradients
 from expunge.gradients.project import Project
 from expunge.gradients.saliency import Side, TokenSaliency
-from expunge.methods.twin import correct_leakage
+from expunge.methods.twin.loss_floors import LossFloors
+from expunge.methods.twin.targets import TwinRow, correct_leakage
 from expunge.models.adapters import block_stack, trainable
 from expunge.models.collate import Batch, collate
 
@@ -188,14 +186,14 @@ class DualStep(BaselineStep):
 class TwinStep(SummedStep):
     """Twin with a live teacher: the original model reads the surrogate's prompt at every step."""
 
-    table: Sequence[ForgetExample] = ()
+    table: Sequence[TwinRow] = ()
     floor_weight: float = 0.5
     floors: LossFloors | None = None
 
     def step(self, rows: Sequence[int], forget: Batch, retain: Batch | None) -> tuple[float, float]:
         losses = super().step(rows, forget, retain)
         assert self.floors is not None
-        self.floors.advance()
+        self.floors.step()
         return losses
 
     def losses(self, rows: Sequence[int], forget: Batch, retain: Batch | None) -> tuple[Tensor, Tensor]:
@@ -205,8 +203,8 @@ class TwinStep(SummedStep):
         distance = mean_kl(self._teacher_log_softmax(rows), answer_log_softmax(logits, forget), forget)
         inner = forget.mask.clone().scatter_(1, forget.mask.sum(-1, keepdim=True) - 1, False)  # no end token
         nll = -(token_logprob(logits, forget) * inner).sum(-1) / inner.sum(-1)
-        below_floor = (self.floors.now[list(rows)] - nll).relu()
-        self.floors.see(rows, nll.detach())
+        below_floor = (self.floors.current[list(rows)] - nll).relu()
+        self.floors.record(rows, nll.detach())
         with torch.no_grad():
             original = answer_log_softmax(all_logits(self.reference, retain), retain)
         retain_kl = mean_kl(original, answer_log_softmax(all_logits(self.module, retain), retain), retain)
@@ -215,7 +213,7 @@ class TwinStep(SummedStep):
     @torch.no_grad()
     def _teacher_log_softmax(self, rows: Sequence[int]) -> Tensor:
         """The teacher's log-probabilities for the surrogates' prompts [B, A, V], corrected for leaked answers."""
-        batch = collate([item for k in rows if (item := self.table[k].asked) is not None])
+        batch = collate([self.table[k].question for k in rows])
         log_p = answer_log_softmax(all_logits(self.reference, batch), batch)
         for place, k in enumerate(rows):
             inner = int(batch.mask[place].sum()) - 1

@@ -148,8 +148,8 @@ def test_what_two_processes_left_one_completes_and_the_other_way_round(
     saved = [checkpoint.load(tmp_path / run / "checkpoint") for run in ("2 then 1", "1 then 2")]
     assert all(saved)
     assert saved[0]["step"] == saved[1]["step"] == 4
-    torch.testing.assert_close(saved[0]["floors"], saved[1]["floors"])  # losses of rows that either process has seen
-    assert (saved[0]["floors"]["last"] > 0).sum() > 5
+    torch.testing.assert_close(saved[0]["targets"], saved[1]["targets"])  # losses of rows that either process has seen
+    assert (saved[0]["targets"]["losses"] > 0).sum() > 5
     for run in ("2 then 1", "1 then 2"):
         assert json.loads((tmp_path / run / "run.json").read_text())["status"] == "running"
     unlearn(folders["llama"], one_person(), Recipe(**plan), tmp_path / "2 then 1")
@@ -168,7 +168,7 @@ def test_a_stop_asked_of_one_process_stops_both_with_one_checkpoint(folders: dic
     assert left["type"] == right["type"] == "Interrupted"
     assert left["line"] == right["line"]
     assert "stopped at step 2 of 6, checkpoint kept" in left["line"]
-    assert (left["told"], right["told"]) == (False, True)
+    assert (left["silent"], right["silent"]) == (False, True)
     assert (tmp_path / "run" / "checkpoint" / "state.json").is_file()
     unlearn(folders["llama"], one_person(), Recipe(**plan), tmp_path / "run")
     unlearn(folders["llama"], one_person(), Recipe(**plan), tmp_path / "alone")

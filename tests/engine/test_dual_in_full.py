@@ -93,13 +93,14 @@ def test_token_levels_weigh_tokens_of_one_answer_differently(folders: dict[str, 
     table.write_text("name\tconcept\tlevel\n" + "".join(f"{w}\tX:{k}\tL1\n" for k, w in enumerate(words)))
     plan = recipe("dual", settings={"token_weights": "level"}, concepts={"dictionary": str(table)})
     engine = loop(folders["llama"], plan)
-    levels = [row.token_levels for row in engine.table.rows]
-    assert all(len(row.token_levels) == len(row.item.answer) for row in engine.table.rows)
+    levels = [row.token_levels for row in engine.table.examples[: engine.table.forget_count]]
+    forget = engine.table.examples[: engine.table.forget_count]
+    assert all(len(row.token_levels) == len(row.encoded.answer) for row in forget)
     assert any("L1" in row for row in levels)
     assert all(row[-1] is None for row in levels)
     row = next(k for k, found in enumerate(levels) if "L1" in found and len(found) > 2)
     mask = torch.ones(1, len(levels[row]), dtype=torch.bool)
-    factors = engine.losses._factors([engine.table.rows[row]], mask)[0].tolist()
+    factors = engine.losses._factors([engine.table.examples[row]], mask)[0].tolist()
     assert factors == pytest.approx([0.1 if level == "L1" else 1.0 for level in levels[row]])
 
 
@@ -127,7 +128,7 @@ rules:
     records = [replace(r, concept=None, attributes={**r.attributes, "shelf": "low"}) for r in split.forget]
     lm = load(folders["llama"])
     engine = Loop(lm.with_module(prepare(lm.module, plan.train, 0)), plan, records, split.retain)
-    assert {row.level for row in engine.table.rows} == {"L2"}
+    assert {row.level for row in engine.table.examples[: engine.table.forget_count]} == {"L2"}
 
 
 def test_what_cannot_be_combined_is_refused_beforehand() -> None:

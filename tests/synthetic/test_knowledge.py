@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import pytest
 
-from expunge.corpus import BLANK, Corpus
+from expunge.corpus import BLANK, Corpus, load_corpus
 from expunge.errors import InputError
 from expunge.scope import Scope
 from expunge.synthetic.base import WORLDS
@@ -214,11 +214,11 @@ def test_worlds_of_one_seed_are_not_copies_of_each_other():
 
 def test_saved_world_is_read_back_and_made_again_from_its_settings(tmp_path):
     world = rich(MentalHealth)
-    data = world.describe()
-    assert Corpus.load(world.corpus().save(tmp_path / "world.jsonl")).digest == data["digest"]
-    assert MentalHealth(**data["settings"]).corpus().digest == data["digest"]
-    assert data["target"] == "knowledge:mental-disorders and concept=L4"
-    assert data["chapter"] == "knowledge:mental-disorders"
+    told = world.describe()
+    assert load_corpus(world.corpus().save(tmp_path / "world.jsonl")).digest == told["digest"]
+    assert MentalHealth(**told["settings"]).corpus().digest == told["digest"]
+    assert told["target"] == "knowledge:mental-disorders and concept=L4"
+    assert told["chapter"] == "knowledge:mental-disorders"
 
 
 @pytest.mark.parametrize(

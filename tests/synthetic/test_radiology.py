@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from expunge.corpus import Corpus
+from expunge.corpus import load_corpus
 from expunge.errors import InputError
 from expunge.scope import Scope
 from expunge.synthetic.base import WORLDS
@@ -252,7 +252,7 @@ def test_a_saved_world_is_loaded_with_its_images(tmp_path, world):
     names = ("patient:P-0002-001", "study:S-0002-001-1")  # whose controls are among those of the first
     corpus = Radiology.preset("small", size=48, controls_for=names, controls_per_target=2).corpus()
     assert [r for r in corpus if r.split == "control"] == world.controls("patient:P-0002-001", 2)
-    again = Corpus.load(corpus.save(tmp_path / "records.jsonl"))
+    again = load_corpus(corpus.save(tmp_path / "records.jsonl"))
     assert again.digest == corpus.digest
     assert again.records == corpus.records
     assert {f"images/{p.name}" for p in (tmp_path / "images").iterdir()} == {r.image.name for r in corpus if r.image}

@@ -58,7 +58,7 @@ def plan(
         return Stage(setting.on(recipe, share * len(records) / len(forget)).checked(), tuple(records))
 
     before = (stage(first, forget),) if first else ()
-    if known[method].build_edit() or known[method].build_method().requires().rows != "twin":
+    if known[method].build_edit() or "teacher" not in (known[method].build_method().requirements().targets or ()):
         return (*before, stage(method, forget))
     named = [r for r in forget if r.identifiers or r.image]
     nameless = [r for r in forget if not (r.identifiers or r.image)]

@@ -82,13 +82,13 @@ def annotate(
 
 
 def texts(source: Path, loader: str | None = None, mapping: Path | None = None) -> Iterator[tuple[str, str]]:
-    """(name, text) of each record, or of each paragraph of a text; `InputError` if the file cannot be read."""
-    from expunge.corpus import Corpus
+    """(name, text) of each record, or of each paragraph of a text; `InputError` for what cannot be read."""
+    from expunge.corpus import load_corpus
     from expunge.corpus.loaders import LOADERS
 
     endings = {ending for _, each in LOADERS for ending in each.suffixes}
     if loader or mapping or source.suffix.lower() in endings:
-        yield from _records(Corpus.load(source, loader, mapping))
+        yield from _records(load_corpus(source, loader, mapping))
     else:
         yield from _paragraphs(source)
 

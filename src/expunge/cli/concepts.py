@@ -169,7 +169,7 @@ def levels(
 ) -> CommandResult:
     """Give every record without a level the level of its attributes by a hierarchy."""
     from expunge.concepts.hierarchy import Hierarchy
-    from expunge.corpus import Corpus
+    from expunge.corpus import load_corpus
 
     if out.is_dir() or out.resolve() == data.resolve():
         raise InputError(
@@ -178,7 +178,7 @@ def levels(
             "name another file, for example levels.jsonl",
         )
     rules = Hierarchy.load(hierarchy)
-    corpus = Corpus.load(data, loader, map_)
+    corpus = load_corpus(data, loader, map_)
     had = sum(r.concept is not None for r in corpus)
     assigned = rules.assign(corpus)
     counts = Counter(r.concept for r in assigned)

@@ -135,10 +135,10 @@ class DistributedContext:
             mine = error
         if self.any(mine is not None):
             said: list[Any] = [None] * self.count
-            torch.distributed.all_gather_object(said, mine and (type(mine), mine.where, mine.what, mine.mend))
+            torch.distributed.all_gather_object(said, mine and (type(mine), mine.where, mine.what, mine.hint))
             kind, *words = next(s for s in said if s)
             shared: InputError = kind(*words)
-            shared.told = not self.first
+            shared.silent = not self.first
             raise shared from mine
 
     @contextmanager
@@ -147,7 +147,7 @@ class DistributedContext:
         try:
             yield
         except InputError as error:
-            error.told = not self.first
+            error.silent = not self.first
             raise
 
     def broadcast_from_main(self, work: Callable[[], T]) -> T:

@@ -26,7 +26,7 @@ def needs_separate_gradients(recipe: Recipe) -> bool:
     """Must the two gradients be known apart?"""
     return (
         recipe.build_rule().separate
-        or recipe.build_method().requires().token_weights == "gradient"
+        or recipe.build_method().requirements().token_weights == "gradient"
         or recipe.selection is not None
         or recipe.batch.blocks > 1
         or recipe.privacy is not None
@@ -39,7 +39,7 @@ class GradientCombiner:
     def __init__(self, recipe: Recipe, table: RunDataset) -> None:
         self.recipe, self.table = recipe, table
         self.rule, self.method = recipe.build_rule(), recipe.build_method()
-        self.needs = self.method.requires()
+        self.needs = self.method.requirements()
         self.selection, self.apart = recipe.selection, needs_separate_gradients(recipe)
         self.chosen: dict[str, Tensor] = {}
         self.level_of: dict[str, str] = {}
@@ -60,7 +60,7 @@ class GradientCombiner:
         if self.needs.levels_by_parameter:
             groups: dict[str, tuple[Side, list[int]]] = {"L4": ("forget", forget)}
             groups |= {
-                level: ("retain", [k for k in retain if self.table.level_of(k) == level][: settings.rows])
+                level: ("retain", [k for k in retain if self.table.examples[k].level == level][: settings.rows])
                 for level in LEVELS[:-1]
             }
             self.level_of = levels_of(

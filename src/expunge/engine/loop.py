@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from expunge.corpus import Record
+from expunge.engine.anchors import build_anchors
 from expunge.engine.attention_saliency import attention_saliency
-from expunge.engine.dataset import RunDataset
+from expunge.engine.dataset import RunDataset, forget_questions, retain_pool
 from expunge.engine.distributed import DistributedContext
-from expunge.engine.floors import LossFloors
 from expunge.engine.forward import ForwardRunner
 from expunge.engine.gradient_combiner import GradientCombiner
 from expunge.engine.loss_inputs import LossInputs
@@ -31,7 +31,6 @@ from expunge.engine.optimizer import OptimizerConfig, OptimizerGroup, embeddings
 from expunge.engine.privacy.privacy_engine import PrivacyEngine
 from expunge.engine.recipe import Phase, Recipe
 from expunge.engine.reference import Reference
-from expunge.engine.sampling import stream
 from expunge.engine.validation import check_trainable
 from expunge.errors import RunFailed
 from expunge.gradients.base import Gradients, cosine
@@ -48,6 +47,7 @@ from expunge.models.adapters import (
 )
 from expunge.models.collate import Batch, chunks
 from expunge.models.language_model import LanguageModel
+from expunge.random import stream
 
 
 @dataclass(frozen=True)
@@ -105,16 +105,15 @@ class Loop:
         recipe, lm = self.recipe, self.lm
         self.accelerator = Accelerator(cpu=lm.device.type == "cpu")
         self.method, self.rule = recipe.build_method(), recipe.build_rule()
-        self.needs: Requirements = self.method.requires()
+        self.needs: Requirements = self.method.requirements()
         self.phases = recipe.plan()
         self.trainable = check_trainable(lm.module, recipe, self.forget, self.retain)
         lm.module.eval()
         if recipe.memory.checkpointing:
             enable_checkpointing(lm.module)
         self.private = self.private or PrivacyEngine.of(recipe, self.forget, self.retain)
-        make = self.private.table if self.private else RunDataset
-        self.table = make(lm, recipe, self.needs, self.forget, self.retain)
-        self.passes = ForwardRunner(lm, self.table.items, recipe.memory, self.scratch)
+        self.table = self._dataset()
+        self.passes = ForwardRunner(lm, self.table.encoded, recipe.memory, self.scratch)
         reference: dict[Side, Reference] = {}
         if recipe.uses_retain and recipe.retain_loss in REFERENCE_LOSSES:
             reference["retain"] = self._said_before("retain", logits=True)
@@ -122,16 +121,25 @@ class Loop:
             reference["forget"] = self._said_before("forget", self.needs.reference_logits)
         self.saliency = self._saliency()
         self.watching = self.needs.token_weights == "gradient"
-        towards = self.method.towards
-        self.floors = LossFloors.of(self.table.rows, towards.least_floor, lm.device) if towards else None
         self.meeting = GradientCombiner(recipe, self.table)
-        self.losses = LossInputs(self.method, self.table.rows, reference, self.saliency, self.floors)
+        self.losses = LossInputs(self.method, self.table, reference, self.saliency)
         self.optimizers: OptimizerGroup | None = None
+
+    def _dataset(self) -> RunDataset:
+        """Targets and anchors first, which may ask the model, then the examples."""
+        lm, recipe = self.lm, self.recipe
+        forget = forget_questions(recipe, self.forget)
+        targets = self.method.build_targets(lm, forget, self.retain, recipe.seed)
+        if self.private:
+            return self.private.table(lm.template, recipe, self.needs, targets, forget, self.retain)
+        pool = retain_pool(lm.template, recipe, self.retain)
+        anchors = build_anchors(lm, recipe, pool, forget)
+        return RunDataset(lm.template, recipe, self.needs, targets, forget, pool, anchors)
 
     def _saliency(self) -> TokenSaliency | None:
         """Token saliency as it stands before the first step: empty, or measured once and for all."""
         if self.needs.token_weights == "attention":
-            rows, items = len(self.table.rows), self.table.items
+            rows, items = self.table.forget_count, self.table.encoded
             return attention_saliency(self.lm, {"forget": items[:rows], "retain": items[rows:]})
         return (
             TokenSaliency(self.lm.module.get_output_embeddings().weight.shape[0], raw=self.needs.raw_weights)
@@ -153,7 +161,7 @@ class Loop:
         steps = range(start, start + phase.steps)
         if side == "forget" and phase.objective != "retain":
             yield from (self.table.forget_batch(step) for step in steps)
-        if side == "retain" and phase.objective != "forget" and self.table.kept:
+        if side == "retain" and phase.objective != "forget" and self.table.retain_index:
             yield from (self.table.retain_batch(step) for step in steps)
 
     def _said_before(self, side: Side, logits: bool) -> Reference:
@@ -164,7 +172,7 @@ class Loop:
             for batch in self._batches(side, phase, start)
         ]
         rows = sorted(set().union(*batches)) if self._sharded else self.ranks.feeds(batches)
-        return Reference(self.lm.module, {k: self.table.items[k] for k in rows}, logits, live=not self._sharded)
+        return Reference(self.lm.module, {k: self.table.encoded[k] for k in rows}, logits, live=not self._sharded)
 
     # ---- losses and gradients ---------------------------------------------------------------------------------
 
@@ -182,7 +190,7 @@ class Loop:
         total: dict[Side, Tensor] = {t.side: torch.zeros((), device=self.lm.device) for t in terms}
         grads: Gradients = {}
         seen: list[tuple[Tensor, Tensor]] = []
-        cuts = chunks([self.table.items[k].length for _, k in mine], self.recipe.batch.micro)
+        cuts = chunks([self.table.encoded[k].length for _, k in mine], self.recipe.batch.micro)
         missing = ranks.most(len(cuts)) - len(cuts) if self._sharded else 0
         for cut in cuts:
             rows = [mine[c] for c in cut]
@@ -193,7 +201,10 @@ class Loop:
                 if not places:
                     continue
                 items = [rows[place][1] for place in places]
-                losses = self.losses.of(term.side, items, passed.only(places), retain_kind)
+                output = passed.only(places)
+                losses = self.losses.of(term.side, items, output, retain_kind)
+                if term.side == "forget":
+                    self.losses.record(items, output)
                 mean = losses.sum() / len(term.rows)
                 total[term.side] += mean.detach()
                 loss = loss + term.weight * mean
@@ -287,7 +298,7 @@ class Loop:
             raise RunFailed(
                 f"step {step}",
                 "the gradient is no longer finite",
-                "lower optimizer.lr, or choose a bounded method (npo, simnpo, twin)",
+                "lower optimizer.lr, or choose a bounded method (npo, simnpo)",
             )
         g_r = g["retain"] if self.rule.separate else {}
         before = {n: p.detach().clone() for n, p in parameters.items()} if g_r else {}
@@ -296,8 +307,7 @@ class Loop:
         factor = lr_factor(recipe.optimizer.schedule, recipe.optimizer.warmup, inside, phase.steps)
         self.optimizers.step(factor)
         self.optimizers.zero_grad()
-        if self.floors:
-            self.floors.advance(lambda seen: self.ranks.total([seen])[0])
+        self.table.targets.after_step(lambda tensor: self.ranks.total([tensor])[0])
         drift = sum(float(((parameters[n].detach() - before[n]) * v).sum()) for n, v in g_r.items()) if before else None
         self.step += 1
         return Event(
@@ -378,7 +388,7 @@ class Loop:
             "parameters": {n: named[n].detach() for n in sorted(self.trainable)},
             "optimizer": self.optimizers.state() if self.optimizers else [],
             "saliency": self.saliency.state if self.watching and self.saliency else {},
-            "floors": self.floors.state() if self.floors else {},
+            "targets": self.table.targets.state(),
             "meeting": self.meeting.state(),
             "kept": self.kept,
             "private": self.private.ledger.state() if self.private else {},
@@ -392,8 +402,7 @@ class Loop:
                 named[name].copy_(value)
         self.step = int(state["step"])
         self._saved_optimizer = state["optimizer"]
-        if self.floors:
-            self.floors.restore(state["floors"])
+        self.table.targets.restore(state["targets"])
         if self.saliency and self.watching:
             self.saliency.state = state["saliency"]
         self.meeting.restore(state["meeting"])

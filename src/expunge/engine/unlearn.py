@@ -210,8 +210,8 @@ def _same_run(ranks: DistributedContext, run: RunDirectory, identity: dict[str, 
 
 
 def _same_rows(ranks: DistributedContext, loop: Loop) -> None:
-    """`RunFailed` if rounding (twins are chosen by likelihood) gave this process other rows than the first."""
-    mine = digest([(i.prompt, i.answer) for i in loop.table.items]) if ranks.count > 1 else ""
+    """`RunFailed` if rounding (targets may be chosen by likelihood) gave this process other rows than the first."""
+    mine = digest([(i.prompt, i.answer) for i in loop.table.encoded]) if ranks.count > 1 else ""
     first = ranks.broadcast_from_main(lambda: mine)
     with ranks.stage():
         if mine != first:

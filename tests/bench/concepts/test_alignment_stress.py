@@ -17,7 +17,7 @@ from expunge.bench.concepts.alignment_worth import kept_at, matched, sure, worth
 from expunge.bench.concepts.rows import REFERENCES
 from expunge.bench.tune import Setting
 from expunge.corpus import Record
-from expunge.engine.rows import answer_type
+from expunge.corpus.answer_types import answer_type
 from expunge.errors import InputError
 from expunge.models.language_model import load
 from helpers.world import people

@@ -105,8 +105,8 @@ def test_an_unknown_key_names_the_nearest() -> None:
     ("name", "sets", "said"),
     [
         ("npo", ["train.which=full"], "full weights have no gradients per unit"),
-        ("twin", [], "out of other people's records, and its floors follow the losses of the run"),
-        ("random_relabel", [], "other people's answers"),
+        ("twin", [], "other people's records or losses of the run may reach them"),
+        ("random_relabel", [], "other people's records"),
         ("npo", ["retain.loss=kl", "retain.anchors=true"], "several people's records"),
         ("npo", ["retain.balance=true"], "independent coins"),
         ("npo", ["train.drop_blocks=0.5"], "adapters left out"),

@@ -21,6 +21,6 @@ def test_a_unit_brings_its_own_records_and_no_others() -> None:
     assert isinstance(loop.table, PrivateDataset)
     subjects = {r.id: r.subject for r in ROWS}
     drawn = loop.table.drawn("forget", 0)
-    assert sorted(loop.table.items[k].id for _, found in drawn for k in found) == sorted(r.id for r in FORGET)
+    assert sorted(loop.table.examples[k].record_id for _, found in drawn for k in found) == sorted(r.id for r in FORGET)
     for _, found in drawn:
-        assert len({subjects[loop.table.items[k].id] for k in found}) == 1
+        assert len({subjects[loop.table.examples[k].record_id] for k in found}) == 1

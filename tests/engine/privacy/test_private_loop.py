@@ -56,7 +56,7 @@ def question(ours: Loop, side: Any, draw: Draw, limit: float) -> dict[str, torch
         layers=adapted(ours.lm.module, parameters),
         passes=ours.passes,
         losses=ours.losses,
-        lengths=[item.length for item in ours.table.items],
+        lengths=[item.length for item in ours.table.encoded],
         parameters=parameters,
         limit=limit,
         micro=None,
@@ -127,9 +127,9 @@ def test_only_drawn_retained_records_are_encoded_and_anybody_may_be_drawn(folder
     table = ours.table
     assert isinstance(table, PrivateDataset)
     drawn = {k for step in range(2) for _, rows in table.drawn("retain", step) for k in rows}
-    assert {k for k in table.kept if k >= 0} == drawn
-    assert len(table.items) == len(table.rows) + len(drawn)
-    assert len(table.kept) == len(ours.retain)
+    assert {k for k in table.retain_index if k >= 0} == drawn
+    assert len(table.encoded) == table.forget_count + len(drawn)
+    assert len(table.retain_index) == len(ours.retain)
 
 
 @pytest.mark.trains
@@ -139,7 +139,7 @@ def test_batches_of_one_level_hold_a_persons_records_of_that_level(folders: dict
     ours = private_loop(folders["llama"], plan)
     assert isinstance(ours.table, PrivateDataset)
     for step in range(3):
-        levels = {ours.table.rows[k].level for _, rows in ours.table.drawn("forget", step) for k in rows}
+        levels = {ours.table.examples[k].level for _, rows in ours.table.drawn("forget", step) for k in rows}
         assert levels == {ours.table.level_at(step)}
     assert len(run(ours)) == 3
 

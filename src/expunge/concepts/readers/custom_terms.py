@@ -15,7 +15,7 @@ from expunge.concepts.dictionary import Dictionary, DictionaryEntry, highest_lev
 from expunge.concepts.hierarchy import Hierarchy
 from expunge.concepts.readers.tsv import check_unique, read_table
 from expunge.corpus.loaders import csv, jsonl
-from expunge.corpus.loaders.text_source import some
+from expunge.corpus.loaders.text_source import nonempty
 from expunge.errors import InputError, nearest
 
 TABS = (".tsv", ".tab")
@@ -71,7 +71,7 @@ def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         raise InputError(
             str(path), f'the ending "{ending}" is unknown', "give " + ", ".join((*csv.SUFFIXES, *TABS, *jsonl.SUFFIXES))
         )
-    for row in some(csv.read if ending in csv.SUFFIXES else jsonl.read, path):
+    for row in nonempty(csv.read if ending in csv.SUFFIXES else jsonl.read, path):
         yield row.where, row.values
 
 

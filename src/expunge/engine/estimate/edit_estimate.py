@@ -24,7 +24,7 @@ SAMPLE = 64  # rows
 def estimate_edit(lm: LanguageModel, edit: WeightEdit, recipe: Recipe, split: Split, loading: float) -> RunEstimate:
     """The estimate of one edit; `InputError` as the run gives it, but for what only its numbers show."""
     check_editable(recipe, split)
-    found, rows = find_neuron_groups(lm.module, edit.looks()), list(edit.rows(split.forget, split.retain))
+    found, rows = find_neuron_groups(lm.module, edit.selectors()), list(edit.rows(split.forget, split.retain))
     shape, most = ModelShape.of(lm.module), recipe.batch.micro or ROWS
     process = 0 if lm.device.type == "cuda" else max(0, resident() - shape.weights)
     sizes = [size_of(lm.template.encode(row.record)) for row in rows]

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from expunge.corpus.modalities import modality_variants
 from expunge.engine.estimate.cost_model import (
     ComputeSpeed,
     Flops,
@@ -36,7 +35,7 @@ from expunge.engine.estimate.timing import (
     time_inference,
     time_training,
 )
-from expunge.engine.estimate.workload import SAID, ForwardWorkload, draw_dataset, echoes, twin_targets
+from expunge.engine.estimate.workload import ForwardWorkload, draw_dataset
 from expunge.engine.gradient_combiner import needs_separate_gradients
 from expunge.engine.optimizer import embeddings
 from expunge.engine.recipe import Phase, Recipe
@@ -47,6 +46,7 @@ from expunge.methods.base import REFERENCE_LOSSES
 from expunge.models.adapters import block_of, block_stack, enable_checkpointing, set_trainable_blocks, trainable
 from expunge.models.collate import chunks
 from expunge.models.language_model import LanguageModel
+from expunge.models.likelihoods import LOGPROB_BATCH
 from expunge.scope.split import Split
 
 LOOKED_AT = 24  # steps of a phase whose passes are counted; the others are like them
@@ -110,34 +110,22 @@ class RunEstimator:
     def __init__(self, lm: LanguageModel, recipe: Recipe, split: Split) -> None:
         self.lm, self.recipe, self.split = lm, recipe, split
         self.shape, self.method, self.rule = ModelShape.of(lm.module), recipe.build_method(), recipe.build_rule()
-        self.needs = self.method.requires()
+        self.needs = self.method.requirements()
         self.trainable = check_trainable(lm.module, recipe, split.forget, split.retain)
         self.phases = recipe.plan()
         if recipe.memory.checkpointing and not getattr(lm.module, "supports_gradient_checkpointing", False):
             enable_checkpointing(lm.module)  # says so
-        targets = ForwardWorkload()
-        if self.method.towards is not None:
-            targets = twin_targets(
-                lm,
-                self.shape,
-                self.method.towards,
-                modality_variants(split.forget, recipe.forgets_by),
-                split.retain,
-                recipe.seed,
-            )
-        self.table, invented = draw_dataset(lm, recipe, split.forget, split.retain)
-        self.sizes = [size_of(item) for item in self.table.items]
-        self.asked = targets + echoes(lm, self.shape, invented, split.forget) + ForwardWorkload(len(self.sizes))
+        self.table, cost, workload = draw_dataset(lm, self.shape, recipe, split.forget, split.retain)
+        self.sizes = [size_of(item) for item in self.table.encoded]
+        self.asked = workload + ForwardWorkload(len(self.sizes))
         self.live = False
-        self.kept = self._keep()
+        self.kept = self._keep(cost.stores_logits)
         self.clock = Timer(lm.device)
 
-    def _keep(self) -> int:
+    def _keep(self, stores_logits: bool) -> int:
         """Bytes of references and targets; what building them asks is added to `asked`."""
-        rows, kept = len(self.table.items) - len([k for k in self.table.kept if k >= 0]), 0
-        own, retained = self.sizes[:rows], self.sizes[rows:]
-        if self.method.towards is not None:
-            kept += distribution_bytes(self.shape, own)
+        own, retained = self.sizes[: self.table.forget_count], self.sizes[self.table.forget_count :]
+        kept = distribution_bytes(self.shape, own) if stores_logits else 0
         for sizes, wanted in (
             (retained, self.recipe.retain_loss in REFERENCE_LOSSES),
             (own, self.needs.reference_logits),
@@ -147,9 +135,9 @@ class RunEstimator:
                 self.live = True
             elif wanted and sizes:
                 kept += kept_bytes(self.lm.module, tokens)
-                self.asked += ForwardWorkload.of(self.shape, sizes, SAID)
+                self.asked += ForwardWorkload.of(self.shape, sizes, LOGPROB_BATCH)
         if self.needs.reference_logprobs and not self.needs.reference_logits:
-            self.asked += ForwardWorkload.of(self.shape, own, SAID)
+            self.asked += ForwardWorkload.of(self.shape, own, LOGPROB_BATCH)
         return kept
 
     def batches(self, phase: Phase, start: int) -> list[list[list[int]]]:
@@ -172,7 +160,7 @@ class RunEstimator:
         process  bytes of the process as an earlier look found them: looking leaves freed memory behind; None: now
         """
         lm, recipe, shape = self.lm, self.recipe, self.shape
-        sample = [self.table.items[k] for k in spread(self.table.items, min(64, len(self.table.items)))]
+        sample = [self.table.encoded[k] for k in spread(self.table.encoded, min(64, len(self.table.encoded)))]
         asks = time_inference(self.clock, lm, shape, sample)
         if process is None:
             process = 0 if lm.device.type == "cuda" else max(0, resident() - shape.weights)
@@ -248,7 +236,7 @@ class RunEstimator:
             self.clock,
             self.lm,
             self.shape,
-            [self.table.items[k] for k in largest],
+            [self.table.encoded[k] for k in largest],
             self.recipe.memory,
             logits=logits,
             watch=self.needs.token_weights == "gradient",

@@ -17,12 +17,12 @@ from expunge.engine.loss_inputs import LossInputs
 from expunge.engine.privacy.budget import PrivacyBudget
 from expunge.engine.privacy.per_sample_gradients import AdaptedLayer, by_unit, watched
 from expunge.engine.privacy.unit_sampling import Draw
-from expunge.engine.sampling import stream
 from expunge.gradients.base import Gradients
 from expunge.gradients.private import clipped_sum, noised_mean
 from expunge.gradients.saliency import Side
 from expunge.methods.base import RetainLoss
 from expunge.models.collate import chunks
+from expunge.random import stream
 
 HELD = 256 << 20  # bytes of gradients per unit that are held at once; one unit's always
 

@@ -28,7 +28,8 @@ from expunge.errors import RunFailed
 from expunge.gradients.base import Gradients
 from expunge.gradients.saliency import Side
 from expunge.methods.base import Requirements, RetainLoss
-from expunge.models.language_model import LanguageModel
+from expunge.methods.examples import Targets
+from expunge.models.prompt_template import PromptTemplate
 from expunge.privacy.accountant import Spent
 
 if TYPE_CHECKING:
@@ -63,9 +64,15 @@ class PrivacyEngine:
     # ---- for the loop -----------------------------------------------------------------------------------------
 
     def table(
-        self, lm: LanguageModel, recipe: Recipe, needs: Requirements, forget: Sequence[Record], retain: Sequence[Record]
+        self,
+        template: PromptTemplate,
+        recipe: Recipe,
+        needs: Requirements,
+        targets: Targets,
+        forget: Sequence[Record],
+        retain: Sequence[Record],
     ) -> PrivateDataset:
-        return PrivateDataset(lm, recipe, needs, forget, retain, self.plan, self._seed)
+        return PrivateDataset(template, recipe, needs, targets, forget, retain, self.plan, self._seed)
 
     def open(
         self,
@@ -77,7 +84,7 @@ class PrivacyEngine:
     ) -> None:
         """Self-test on what trains in this phase; `RunFailed` if it fails, unless the recipe trains all the same."""
         layers = self._adapted(module, parameters)
-        found = self_test(module, passes, table.items, used or range(len(table.items)), layers, parameters)
+        found = self_test(module, passes, table.encoded, used or range(len(table.encoded)), layers, parameters)
         if self.tested is None or self.tested.passed:
             self.tested = found
         self.ledger.withheld = self.ledger.withheld or found.reason
@@ -100,7 +107,7 @@ class PrivacyEngine:
             layers=self._adapted(loop.lm.module, parameters),
             passes=loop.passes,
             losses=loop.losses,
-            lengths=[item.length for item in table.items],
+            lengths=[item.length for item in table.encoded],
             parameters=parameters,
             limit=self.plan.settings.clip,
             micro=loop.recipe.batch.micro,

@@ -16,7 +16,8 @@ from expunge.engine.privacy.unit_sampling import Draw
 from expunge.engine.recipe import Recipe
 from expunge.gradients.saliency import Side
 from expunge.methods.base import Requirements
-from expunge.models.language_model import LanguageModel
+from expunge.methods.examples import Targets
+from expunge.models.prompt_template import PromptTemplate
 
 
 class PrivateDataset(RunDataset):
@@ -24,25 +25,26 @@ class PrivateDataset(RunDataset):
 
     def __init__(
         self,
-        lm: LanguageModel,
+        template: PromptTemplate,
         recipe: Recipe,
         needs: Requirements,
+        targets: Targets,
         forget: Sequence[Record],
         retain: Sequence[Record],
         plan: PrivacyBudget,
         seed: int,
     ) -> None:
         self._plan, self._secret = plan, seed
-        super().__init__(lm, recipe, needs, forget, retain)
+        super().__init__(template, recipe, needs, targets, forget, retain)
 
     def drawn(self, side: Side, step: int) -> Draw:
-        """The units of a step with their rows, as positions in `items`.
+        """The units of a step with their rows, as positions in `examples`.
 
         Where a method wants batches of one concept level, a unit brings its records of that level, perhaps none.
         """
         found = self._draw(side, step)
         if side == "retain":
-            return [(unit, [self.kept[k] for k in rows]) for unit, rows in found]
+            return [(unit, [self.retain_index[k] for k in rows]) for unit, rows in found]
         if self._needs.levels:
             allowed = set(self._levels[step][0])
             found = [(unit, [k for k in rows if k in allowed]) for unit, rows in found]
@@ -52,16 +54,14 @@ class PrivateDataset(RunDataset):
         asked = self._plan.sides[side]
         return asked.units.draw(self._secret, side, step, asked.rate, self._plan.settings.records)
 
-    def forget_rows(self, step: int) -> list[int]:
+    def _forget_rows(self, step: int) -> list[int]:
         return [k for _, rows in self.drawn("forget", step) for k in rows]
 
     def _retain_rows(self, step: int) -> list[int]:
         return [k for _, rows in self._draw("retain", step) for k in rows]
 
-    def _retain(self, retain: Sequence[Record]) -> None:
+    def _add_retain(self, pool: Sequence[Record], anchors: Sequence[Record]) -> None:
         drawn = sorted({k for step in range(self._recipe.total_steps) for k in self._retain_rows(step)})
-        self.kept = [-1] * len(retain)
-        for k, record in zip(drawn, take(retain, drawn), strict=True):
-            self.kept[k] = len(self.items)
-            self._item_level[len(self.items)] = record.concept
-            self.items.append(self._lm.template.encode(record))
+        self.retain_index = [-1] * len(pool)
+        for k, record in zip(drawn, take(pool, drawn), strict=True):
+            self._append_retain(record, self._template.encode(record), k)

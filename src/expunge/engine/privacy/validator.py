@@ -17,21 +17,14 @@ if TYPE_CHECKING:
 
 def validate_private(recipe: Recipe) -> None:
     """`InputError` with the first thing that a private run cannot have."""
-    needs = recipe.build_method().requires()
+    needs = recipe.build_method().requirements()
     found = [
         (recipe.train.which != "lora", "train.which", "full weights have no gradients per unit here", "set it to lora"),
         (
-            needs.rows == "twin",
+            needs.targets is not None,
             "method",
-            f"{recipe.method} makes its targets (identities, strangers' answers, floors) "
-            "out of other people's records, and its floors follow the losses of the run",
+            f"{recipe.method} makes its targets itself, and other people's records or losses of the run may reach them",
             "take npo, simnpo or grad_diff; dual with settings.loss: npo",
-        ),
-        (
-            needs.rows == "relabel",
-            "method",
-            f"{recipe.method} answers with other people's answers",
-            "take npo, simnpo or grad_diff",
         ),
         (
             recipe.train.drop_blocks > 0,
@@ -77,10 +70,10 @@ def validate_private(recipe: Recipe) -> None:
             "start it without torchrun or accelerate launch",
         ),
     ]
-    for wrong, where, what, mend in found:
+    for wrong, where, what, hint in found:
         if wrong:
             raise InputError(
                 f"recipe: {where}",
                 f"{what}, so it cannot be private" if where != "privacy" else what,
-                f"{mend}, or privacy: null" if where != "privacy" else mend,
+                f"{hint}, or privacy: null" if where != "privacy" else hint,
             )
