@@ -21,7 +21,7 @@ def dictionary(tmp_path: Path) -> Path:
             DictionaryEntry("chest pain", "X:1", "L2"),
             DictionaryEntry("breast cancer", "X:2", "L3"),
             DictionaryEntry("appendectomy", "X:3", "L4"),
-            DictionaryEntry("estimate", "X:4"),
+            DictionaryEntry("plan", "X:4"),
         ]
     ).save(path)
     return path

@@ -113,7 +113,7 @@ def test_an_unknown_level_of_the_tree_names_the_nearest(cli: Cli, tmp_path: Path
     ("setting", "told"),
     [
         ("method=npoo", 'recipe.method: unknown method "npoo"; did you mean "npo"?'),
-        ("optimizer.lr=0.1", 'unknown key "optimizer"; did you mean "optimizer"?'),
+        ("optimiser.lr=0.1", 'unknown key "optimiser"; did you mean "optimizer"?'),
         ("optimizer.rl=0.1", 'unknown key "optimizer.rl"; did you mean'),
         ("rule=projekt", 'unknown gradient rule "projekt"; did you mean "project"?'),
         ("steps=none", "steps"),
@@ -130,9 +130,9 @@ def test_an_unknown_name_in_a_recipe_names_the_nearest(
 
 def test_an_unknown_recipe_names_the_nearest(cli: Cli, tmp_path: Path, world: Path, model: Path) -> None:
     line = refused(
-        cli, tmp_path / "out", "unlearn", "--model", model, "--data", world, "--scope", TARGET, "--recipe", "controls"
+        cli, tmp_path / "out", "unlearn", "--model", model, "--data", world, "--scope", TARGET, "--recipe", "twins"
     )
-    assert 'there is no recipe "controls"; did you mean "twin"?' in line
+    assert 'there is no recipe "twins"; did you mean "twin"?' in line
 
 
 def test_a_model_folder_without_weights_is_refused(cli: Cli, tmp_path: Path, world: Path, model: Path) -> None:
