@@ -12,9 +12,9 @@ from made_lume import write
 from expunge.bench.lume_preset import PRESETS
 from expunge.bench.lume_sets import Counts, Sets, cell, documents, draw, text, whole
 from expunge.corpus import Corpus
-from expunge.corpus.draw import uniform
 from expunge.corpus.loaders import load
 from expunge.errors import InputError
+from expunge.random import uniform
 
 COUNTS = Counts(forget=2, given=3, retain_heldout=2, holdout=9, validate_forget=1, validate_keep=1, unseen=1)
 

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from expunge.corpus import Corpus
-from expunge.corpus.draw import uniform
 from expunge.corpus.loaders import load
 from expunge.errors import InputError
+from expunge.random import uniform
 
 STORY = '"8f24c511-a319"'  # ids of Task1 hold quotation marks
 PERSON = "df8d2304-fb26"

@@ -146,8 +146,8 @@ def test_what_two_processes_left_one_completes_and_the_other_way_round(
     saved = [checkpoint.load(tmp_path / run / "checkpoint") for run in ("2 then 1", "1 then 2")]
     assert all(saved)
     assert saved[0]["step"] == saved[1]["step"] == 4
-    torch.testing.assert_close(saved[0]["floors"], saved[1]["floors"])  # losses of rows that either process has seen
-    assert (saved[0]["floors"]["last"] > 0).sum() > 5
+    torch.testing.assert_close(saved[0]["targets"], saved[1]["targets"])  # losses of rows that either process has seen
+    assert (saved[0]["targets"]["losses"] > 0).sum() > 5
     for run in ("2 then 1", "1 then 2"):
         assert json.loads((tmp_path / run / "run.json").read_text())["status"] == "running"
     unlearn(folders["llama"], one_person(), Recipe(**plan), tmp_path / "2 then 1")
@@ -221,8 +221,8 @@ def test_an_error_of_any_process_is_one_line_and_the_exit_code_of_all(folders: d
 
 def test_blocks_that_train_are_not_cut() -> None:
     with pytest.raises(InputError, match=r"recipe: parallel\.shard: cuts frozen weights"):
-        Recipe(method="npo", train={"which": "full"}, parallel={"shard": True}).checked()
-    assert Recipe(**PLANS["npo"] | SHARD).checked().parallel.shard
+        Recipe(method="npo", train={"which": "full"}, parallel={"shard": True}).resolve()
+    assert Recipe(**PLANS["npo"] | SHARD).resolve().recipe.parallel.shard
 
 
 def test_the_recipe_of_the_guide_is_a_recipe(tmp_path: Path) -> None:

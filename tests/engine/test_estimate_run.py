@@ -14,7 +14,7 @@ from expunge.engine.estimate.cost_model import ModelShape
 from expunge.engine.estimate.estimate_run import estimate_run
 from expunge.engine.estimate.estimator import RunEstimate
 from expunge.engine.estimate.timing import Timer, spread
-from expunge.engine.estimate.workload import ForwardWorkload, twin_targets
+from expunge.engine.estimate.workload import ForwardWorkload
 from expunge.engine.recipe import Recipe
 from expunge.errors import InputError
 from expunge.methods.twin import Twin
@@ -60,10 +60,10 @@ def test_rows_and_cache_are_those_of_the_run(folders: dict[str, Path], method: s
     real = loop(folders["llama"], plan)
     seen: list[int] = []
     events: list[int] = []
-    run = real.passes.run
-    real.passes.run = lambda rows, *a, **k: (seen.extend(rows), run(rows, *a, **k))[1]  # type: ignore[method-assign]
+    run = real.runner.run
+    real.runner.run = lambda rows, *a, **k: (seen.extend(rows), run(rows, *a, **k))[1]  # type: ignore[method-assign]
     caches: list[str] = []
-    real.run(lambda event: (events.append(event.step), caches.append(real.passes.about))[0])
+    real.run(lambda event: (events.append(event.step), caches.append(real.runner.about))[0])
     assert (estimate.steps, estimate.drawn, estimate.rows) == (len(events), len(seen), len(set(seen)))
     if method != "sequential":
         assert caches[-1] == f"the first 2 of 3 blocks cached, {estimate.cache / 2**20:.1f} MiB in memory"
@@ -72,11 +72,14 @@ def test_rows_and_cache_are_those_of_the_run(folders: dict[str, Path], method: s
 def test_twin_counts_candidates_strangers_and_its_own_answers(folders: dict[str, Path]) -> None:
     lm, split = load(folders["llama"]), one_person()
     shape, count = ModelShape.of(lm.module), len(split.forget)
-    found = [twin_targets(lm, shape, Twin(candidates=n), split.forget, split.retain, 42) for n in (4, 20)]
-    assert found[1].encoded - found[0].encoded == 16 * count
-    assert found[1].work.passes - found[0].work.passes == 16
-    without = twin_targets(lm, shape, Twin(candidates=4, own_answer=False), split.forget, split.retain, 42)
-    assert found[0].encoded - without.encoded == count
+
+    def workload(method: Twin) -> ForwardWorkload:
+        return ForwardWorkload.of_targets(shape, method.target_cost(lm, split.forget, split.retain, 42))
+
+    few, many = workload(Twin(candidates=4)), workload(Twin(candidates=20))
+    assert many.encoded - few.encoded == 16 * count
+    assert many.work.passes - few.work.passes == 16
+    assert few.encoded - workload(Twin(candidates=4, own_answer=False)).encoded == count
 
 
 def test_weights_and_gradients_flags_are_left_as_they_were(

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from expunge.engine.reference import Reference, kept_bytes, pad
+from expunge.engine.reference import Reference, kept_bytes
 from expunge.errors import InputError
 from expunge.models.adapters import TrainableConfig, prepare, trainable
-from expunge.models.collate import collate
+from expunge.models.collate import collate, pad
 from expunge.models.forward import answer_forward
 from expunge.models.language_model import LanguageModel, load
 from expunge.models.prompt_template import Encoded

@@ -15,11 +15,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from expunge.engine.loop import Event
+from expunge.engine.event import Event
 from expunge.engine.relearning import relearn_steps
 from expunge.engine.run_directory import RunDirectory
-from expunge.engine.unlearn import model_digest, unlearn
+from expunge.engine.unlearn import unlearn
 from expunge.errors import InputError, Interrupted
+from expunge.models.fingerprint import model_digest
 from expunge.models.language_model import load
 from expunge.models.prompt_template import PromptTemplate
 from helpers.runs import loop, recipe
@@ -103,7 +104,7 @@ def test_a_command_that_cannot_start_leaves_the_folder_free_for_the_corrected_on
         unlearn(folders["llama"], long, recipe("npo"), tmp_path / "run")
     with pytest.raises(InputError, match="no such model folder"):
         unlearn(tmp_path / "a" / "gone", split, recipe("npo"), tmp_path / "run")
-    with pytest.raises(InputError, match="nothing that trains"):
+    with pytest.raises(InputError, match="no trainable parameter"):
         unlearn(
             folders["llama"],
             split,
@@ -176,13 +177,13 @@ def test_a_run_is_a_model_and_can_be_run_upon(folders: dict[str, Path], finished
 
 
 def test_the_reference_of_a_run_upon_a_run_is_the_first_runs_result(finished: Path) -> None:
-    from expunge.engine.loop import Loop
+    from expunge.engine.loop_builder import build_loop
     from expunge.models.adapters import prepare
     from expunge.models.language_model import merge_adapter
 
     lm, plan, split = merge_adapter(load(finished)), recipe("npo", optimizer={"lr": 0.05}), one_person()
     before = lm.module(input_ids=IDS).logits
-    engine = Loop(lm.with_module(prepare(lm.module, plan.train, 0)), plan, split.forget, split.retain)
+    engine = build_loop(lm.with_module(prepare(lm.module, plan.train, 0)), plan.resolve(), split.forget, split.retain)
     engine.run(lambda event: None)
     assert not torch.equal(engine.lm.module(input_ids=IDS).logits, before)
     with engine.lm.module.disable_adapter():
@@ -256,11 +257,11 @@ def mean_loss(lm: Any, records: Any) -> float:
 def test_the_state_of_a_loop_is_plain_and_restores_the_step(folders: dict[str, Path]) -> None:
     engine = loop(folders["llama"], recipe("dual", steps=3))
     states: list[dict[str, Any]] = []
-    engine.run(lambda event: states.append(engine.state()))
+    engine.run(lambda event: states.append(engine.state.to_dict()))
     assert [s["step"] for s in states] == [1, 2, 3]
     later = loop(folders["llama"], recipe("dual", steps=3))
-    later.restore(states[-1])
-    assert later.step == 3
+    later.state.restore(states[-1])
+    assert later.state.step == 3
     later.run(lambda event: pytest.fail("there was no step left"))
 
 

@@ -101,17 +101,17 @@ def looking(folder: Path, plans: Plans, root: Path) -> None:
 
     found: dict[str, Any] = {}
     for name, plan in plans.items():
-        recipe, ranks = Recipe(**plan), DistributedContext.join("cpu")
+        recipe, context = Recipe(**plan), DistributedContext.init("cpu")
         lm = load(folder, device="cpu")
         whole = sum(p.numel() for n, p in lm.module.named_parameters() if ".layers." in n)
         if recipe.parallel.shard:
             lm = lm.with_module(prepare(lm.module, recipe.train, recipe.seed))
-            shard(lm.module, ranks.device, ranks.count)
-            built = engine.Loop(lm, recipe, one_person().forget, one_person().retain)
+            shard(lm.module, context.device, context.num_processes)
+            built = engine.Loop(lm, recipe.resolve(), one_person().forget, one_person().retain)
         else:
             built = loop(folder, recipe)
         fed: list[list[int]] = []
-        passes, run = built.passes, built.passes.run
+        passes, run = built.runner, built.runner.run
         passes.run = lambda rows, *a, run=run, fed=fed, **k: (fed.append(list(rows)), run(rows, *a, **k))[1]
         steps: list[list[list[int]]] = []
         about: list[str] = []
@@ -123,7 +123,8 @@ def looking(folder: Path, plans: Plans, root: Path) -> None:
             "local": local,
             "whole": whole,
             "batches": [
-                [*built.table.forget_batch(k), *built.table.retain_batch(k)] for k in range(recipe.total_steps)
+                [*built.dataset.forget_batch(k), *built.dataset.retain_batch(k)]
+                for k in range(recipe.resolve().total_steps)
             ],
         }
     note(root, found)

@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from expunge.engine.reference import adapter_off
-from expunge.models.adapters import TrainableConfig, block_stack, prepare, trainable
+from expunge.models.adapters import TrainableConfig, adapter_off, block_stack, prepare, trainable
 from expunge.models.collate import Batch
 from expunge.models.forward import answer_forward
 from expunge.models.frozen_prefix import Boundary, find_boundary, hidden_states, substituted, why_inexact

@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from expunge.engine.reference import adapter_off
-from expunge.models.adapters import TrainableConfig, prepare, set_trainable_blocks, trainable
+from expunge.models.adapters import TrainableConfig, adapter_off, prepare, set_trainable_blocks, trainable
 from expunge.models.collate import collate
 from expunge.models.forward import answer_forward
 from expunge.models.prefix_cache import PrefixCache

@@ -16,8 +16,8 @@ from typing import Any
 from expunge.audit.context import Context, Role
 from expunge.audit.scoring import score
 from expunge.corpus import Record, RecordImage
-from expunge.corpus.draw import uniform
 from expunge.corpus.image_ops import opened
+from expunge.random import uniform
 
 FORGOTTEN, SIBLINGS = 6, 3  # entries at most
 SIDE = 160  # pixels at most

@@ -15,10 +15,10 @@ import numpy as np
 
 from expunge.audit.text_normalization import normalize
 from expunge.corpus import Record, RecordImage
-from expunge.corpus.draw import uniform
+from expunge.corpus.answer_types import answer_type
 from expunge.corpus.image_ops import encoded, opened
 from expunge.corpus.modalities import image_only, names_subject, text_only
-from expunge.engine.rows import answer_type
+from expunge.random import uniform
 
 BOTH, WORDS, PICTURE = "both", "words", "picture"
 CUES = (BOTH, WORDS, PICTURE)

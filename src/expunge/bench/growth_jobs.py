@@ -16,7 +16,9 @@ from expunge.bench.memory import SCOPE, resident
 from expunge.bench.step_rows import made, word_tokenizer
 from expunge.corpus import Corpus
 from expunge.engine.loop import Loop
-from expunge.engine.recipe import BatchSize, Memory, Recipe, Retain
+from expunge.engine.loop_builder import build_loop
+from expunge.engine.recipe import Recipe
+from expunge.engine.recipe_config import BatchSize, Memory, Retain
 from expunge.errors import RunFailed
 from expunge.models.adapters import TrainableConfig, prepare
 from expunge.models.language_model import LanguageModel, from_parts
@@ -46,9 +48,11 @@ def time_steps(
     _one_thread()
     tokenizer = word_tokenizer(VOCABULARY)
     forget, retain = (tuple(made(((prompt, answer),) * POOL, VOCABULARY, side)) for side in ("forget", "retain"))
-    timed(Loop(_model(tokenizer, 2, 32, 1), _recipe(1, 1, cached), forget, retain))
+    timed(build_loop(_model(tokenizer, 2, 32, 1), _recipe(1, 1, cached).resolve(), forget, retain))
     before = resident()[1]
-    loop = Loop(_model(tokenizer, layers, width, blocks), _recipe(WARM + steps, blocks, cached), forget, retain)
+    loop = build_loop(
+        _model(tokenizer, layers, width, blocks), _recipe(WARM + steps, blocks, cached).resolve(), forget, retain
+    )
     seconds = timed(loop)
     _check(loop, cached)
     return {"seconds": seconds, "memory": resident()[0] - before, "busy": os.getloadavg()[0]}
@@ -65,7 +69,7 @@ def time_records(*, file: str, first: str, layers: int, width: int, blocks: int,
     _one_thread()
     tokenizer = train_tokenizer((), LETTERS)
     small = Scope.parse(SCOPE).resolve(Corpus.load(Path(first)))
-    timed(Loop(_model(tokenizer, 2, 32, 1), _recipe(1, 1, True), small.forget, small.retain))
+    timed(build_loop(_model(tokenizer, 2, 32, 1), _recipe(1, 1, True).resolve(), small.forget, small.retain))
     before = resident()[1]
 
     clock = _Clock()
@@ -73,16 +77,18 @@ def time_records(*, file: str, first: str, layers: int, width: int, blocks: int,
     load, loaded = clock.seconds(), resident()[0] - before
     lm = _model(tokenizer, layers, width, blocks)
     clock.seconds()
-    loop = Loop(lm, _recipe(WARM + steps, blocks, True), split.forget, split.retain)
+    loop = build_loop(lm, _recipe(WARM + steps, blocks, True).resolve(), split.forget, split.retain)
     rows = clock.seconds()
-    kept = PrefixCache.build(lm.module, loop.table.items, budget=loop.recipe.memory.cache_mib << 20)
+    kept = PrefixCache.build(lm.module, loop.dataset.encoded, budget=loop.resolved.recipe.memory.cache_mib << 20)
     cache = clock.seconds()
     if not isinstance(kept, str):
         kept.close()
     cached = timed(loop)
     _check(loop, True)
     memory = resident()[0] - before
-    plain = timed(Loop(lm, _recipe(WARM + min(steps, PLAIN), blocks, False), split.forget, split.retain))
+    plain = timed(
+        build_loop(lm, _recipe(WARM + min(steps, PLAIN), blocks, False).resolve(), split.forget, split.retain)
+    )
     return {
         "load": load,
         "rows": rows,
@@ -91,7 +97,7 @@ def time_records(*, file: str, first: str, layers: int, width: int, blocks: int,
         "plain": plain,
         "loaded": loaded,
         "memory": memory,
-        "drawn": len(loop.table.items),
+        "drawn": len(loop.dataset.encoded),
         "busy": os.getloadavg()[0],
     }
 
@@ -144,5 +150,5 @@ def _recipe(steps: int, blocks: int, cached: bool) -> Recipe:
 
 def _check(loop: Loop, cached: bool) -> None:
     """A line that says "cached" must not hold times of the plain path."""
-    if cached and loop.passes.about.startswith("plain"):
-        raise RunFailed("bench growth", f"the cache was not used ({loop.passes.about})")
+    if cached and loop.runner.about.startswith("plain"):
+        raise RunFailed("bench growth", f"the cache was not used ({loop.runner.about})")

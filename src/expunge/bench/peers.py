@@ -19,12 +19,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, logsigmoid
 
-from expunge.engine.floors import LossFloors
-from expunge.engine.rows import ForgetExample
 from expunge.gradients.base import Gradients
 from expunge.gradients.project import Project
 from expunge.gradients.saliency import Side, TokenSaliency
-from expunge.methods.twin import correct_leakage
+from expunge.methods.twin.loss_floors import LossFloors
+from expunge.methods.twin.targets import TwinRow, correct_leakage
 from expunge.models.adapters import block_stack, trainable
 from expunge.models.collate import Batch, collate
 
@@ -190,14 +189,14 @@ class Dual(Peer):
 class Twin(Summed):
     """Twin with a live teacher: the original model is asked the twin's question at every step."""
 
-    table: Sequence[ForgetExample] = ()
+    table: Sequence[TwinRow] = ()
     floor_weight: float = 0.5
     floors: LossFloors | None = None
 
     def step(self, rows: Sequence[int], forget: Batch, retain: Batch | None) -> tuple[float, float]:
         found = super().step(rows, forget, retain)
         assert self.floors is not None
-        self.floors.advance()
+        self.floors.step()
         return found
 
     def losses(self, rows: Sequence[int], forget: Batch, retain: Batch | None) -> tuple[Tensor, Tensor]:
@@ -206,8 +205,8 @@ class Twin(Summed):
         distance = mean_kl(self._taught(rows), distributions(logits, forget), forget)
         inner = forget.mask.clone().scatter_(1, forget.mask.sum(-1, keepdim=True) - 1, False)  # no end token
         nll = -(token_logprob(logits, forget) * inner).sum(-1) / inner.sum(-1)
-        short = (self.floors.now[list(rows)] - nll).relu()
-        self.floors.see(rows, nll.detach())
+        short = (self.floors.current[list(rows)] - nll).relu()
+        self.floors.record(rows, nll.detach())
         assert retain is not None
         with torch.no_grad():
             before = distributions(logits_everywhere(self.reference, retain), retain)
@@ -217,8 +216,7 @@ class Twin(Summed):
     @torch.no_grad()
     def _taught(self, rows: Sequence[int]) -> Tensor:
         """The teacher's distributions for the controls' questions [B, A, V], its echoes of true answers corrected."""
-        asked = [row.asked for k in rows if (row := self.table[k]).asked is not None]
-        batch = collate([item for item in asked if item is not None])
+        batch = collate([self.table[k].question for k in rows])
         found = distributions(logits_everywhere(self.reference, batch), batch)
         for place, k in enumerate(rows):
             inner = int(batch.mask[place].sum()) - 1

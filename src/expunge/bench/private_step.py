@@ -20,9 +20,11 @@ from expunge.bench.case import Named
 from expunge.bench.step import chosen, model
 from expunge.bench.step_ceiling import spread
 from expunge.bench.step_rows import Lengths, made, word_tokenizer
-from expunge.engine.loop import Event, Loop
+from expunge.engine.event import Event
+from expunge.engine.loop_builder import build_loop
 from expunge.engine.optimizer import OptimizerConfig
-from expunge.engine.recipe import BatchSize, Recipe
+from expunge.engine.recipe import Recipe
+from expunge.engine.recipe_config import BatchSize
 from expunge.errors import RunFailed
 from expunge.models.adapters import TrainableConfig, prepare
 from expunge.models.language_model import LanguageModel, from_parts
@@ -71,7 +73,7 @@ class Pairs:
             optimizer=OptimizerConfig(lr=1e-4, clip_norm=None, schedule="constant"),
         )
         lm = self.base.with_module(prepare(copy.deepcopy(self.base.module), recipe.train, 1))
-        loop = Loop(lm, recipe, self.forget, self.retain)
+        loop = build_loop(lm, recipe.resolve(), self.forget, self.retain)
         norms: list[float] = []
         times = [time.process_time()]
 

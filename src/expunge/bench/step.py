@@ -22,12 +22,15 @@ from expunge.bench.peers import NPO, Dual, GradDiff, NPOAlone, Peer, Twin
 from expunge.bench.step_ceiling import Work, disagreement, spread, work
 from expunge.bench.step_rows import LUME, LUME_PEOPLE, Lengths, made, word_tokenizer
 from expunge.bench.whole_job import Job
-from expunge.engine.floors import LossFloors
-from expunge.engine.loop import Event, Loop
+from expunge.engine.event import Event
+from expunge.engine.loop import Loop
+from expunge.engine.loop_builder import build_loop
 from expunge.engine.optimizer import OptimizerConfig
-from expunge.engine.recipe import BatchSize, Recipe, Retain
+from expunge.engine.recipe import Recipe
+from expunge.engine.recipe_config import BatchSize, Retain
 from expunge.errors import unknown
 from expunge.methods.twin import Twin as TwinMethod
+from expunge.methods.twin.targets import TwinTargets
 from expunge.models.adapters import TrainableConfig, prepare
 from expunge.models.collate import collate
 from expunge.models.language_model import LanguageModel, from_parts
@@ -114,16 +117,18 @@ def peer_of(case: Case, recipe: Recipe, module: Any, original: Any, loop: Loop) 
         return GradDiff.of(module, original, LR)
     if case.method == "dual":
         return Dual.of(module, original, LR, watched=case.model.layers - case.top)
-    method = recipe.build_method()
+    method = recipe.resolve().method
+    targets = loop.dataset.targets
     assert isinstance(method, TwinMethod)
+    assert isinstance(targets, TwinTargets)
     return Twin.of(
         module,
         original,
         LR,
         retain_weight=recipe.retain.weight,
         floor_weight=method.floor_weight,
-        table=loop.table.rows,
-        floors=LossFloors.of(loop.table.rows, method.least_floor, torch.device("cpu")),
+        table=targets.rows,
+        floors=TwinTargets(targets.rows, method.least_floor, torch.device("cpu")).floors,
     )
 
 
@@ -138,9 +143,9 @@ class Pairs:
         def adapted() -> LanguageModel:
             return base.with_module(prepare(copy.deepcopy(base.module), recipe.train, 1))
 
-        self.loop = Loop(
+        self.loop = build_loop(
             adapted(),
-            recipe,
+            recipe.resolve(),
             made(case.forget, case.model.vocabulary, "forget"),
             made(case.retain, case.model.vocabulary, "retain") if case.retain else (),
         )
@@ -168,15 +173,16 @@ class Pairs:
     def _pair(self, event: Event, say: Callable[[str], None]) -> None:
         """After a step of ours: the peers' step on the same rows."""
         self.ours.append(time.process_time() - self._mark)
-        table, step = self.loop.table, event.step
+        table, step = self.loop.dataset, event.step
         began = time.process_time()
         rows = table.forget_batch(step)
-        forget = collate([table.items[k] for k in rows])
-        retain = collate([table.items[k] for k in table.retain_batch(step)]) if self.case.retain else None
+        forget = collate([table.encoded[k] for k in rows])
+        retain = collate([table.encoded[k] for k in table.retain_batch(step)]) if self.case.retain else None
         self.theirs.append(self.peer.step(rows, forget, retain))
         self.plain.append(time.process_time() - began)
         self.mine.append((event.forget, event.retain if self.case.retain else 0.0))
-        asked = [item for k in rows if (item := table.rows[k].asked) is not None]
+        targets = table.targets
+        asked = [targets.rows[k].question for k in rows] if isinstance(targets, TwinTargets) else []
         self.work += work(
             self.case.method, self.case.model, self.case.top, forget, retain, collate(asked) if asked else None
         )

@@ -18,7 +18,9 @@ from expunge.bench.case import Named
 from expunge.bench.peers import NPO
 from expunge.bench.step_ceiling import Work, disagreement, spread, work
 from expunge.corpus import Record
-from expunge.engine.loop import Event, Loop
+from expunge.engine.event import Event
+from expunge.engine.loop import Loop
+from expunge.engine.loop_builder import build_loop
 from expunge.engine.optimizer import lr_factor
 from expunge.engine.recipe import Recipe
 from expunge.models.adapters import prepare
@@ -63,7 +65,7 @@ class Job(Named):
             seconds.append((plain, ours))
             say(f"{self.name}, pair {pair + 1} of {pairs}: the plain job takes {plain / ours:.2f} times as long")
         counted = self._work(loop)
-        steps, batch = self.recipe.total_steps, self.recipe.batch
+        steps, batch = self.recipe.resolve().total_steps, self.recipe.batch
         return {
             "ratio": spread([a / b for a, b in seconds]),
             "ceiling": counted.ceiling,
@@ -86,13 +88,13 @@ class Job(Named):
         events: list[Event] = []
         lm = self._adapted()
         began = time.process_time()
-        loop = Loop(lm, self.recipe, forget, retain)
+        loop = build_loop(lm, self.recipe.resolve(), forget, retain)
         loop.run(events.append)
         return loop, [(e.forget, e.retain) for e in events], time.process_time() - began
 
     def _plain(self, loop: Loop, records: Sequence[Record]) -> tuple[Losses, float]:
-        lm, settings, steps = self._adapted(), self.recipe.optimizer, self.recipe.total_steps
-        table = loop.table
+        lm, settings, steps = self._adapted(), self.recipe.optimizer, self.recipe.resolve().total_steps
+        table = loop.dataset
         losses: Losses = []
         began = time.process_time()
         items = {item.id: item for item in lm.template.encode_all(records)}
@@ -102,18 +104,20 @@ class Job(Named):
                 group["lr"] = settings.lr * lr_factor(settings.schedule, settings.warmup, step, steps)
             rows = table.forget_batch(step)
             forget, retain = (
-                collate([items[table.items[k].id] for k in part]) for part in (rows, table.retain_batch(step))
+                collate([items[table.encoded[k].id] for k in part]) for part in (rows, table.retain_batch(step))
             )
             losses.append(peer.step(rows, forget, retain))
         return losses, time.process_time() - began
 
     def _work(self, loop: Loop) -> Work:
         """Of the whole job: the steps, the states below the blocks that train, the reference of the forget rows."""
-        table, counted = loop.table, Work()
-        for step in range(self.recipe.total_steps):
+        table, counted = loop.dataset, Work()
+        for step in range(self.recipe.resolve().total_steps):
             forget, retain = (
-                collate([table.items[k] for k in part]) for part in (table.forget_batch(step), table.retain_batch(step))
+                collate([table.encoded[k] for k in part])
+                for part in (table.forget_batch(step), table.retain_batch(step))
             )
             counted += work(self.method, self.model, self.top, forget, retain)
-        tokens, asked = (sum(item.length for item in items) for items in (table.items, table.items[: len(table.rows)]))
+        lengths = [item.length for item in table.encoded]
+        tokens, asked = sum(lengths), sum(lengths[: table.forget_count])
         return counted + Work(ours=(self.model.layers - self.top) * tokens + self.model.layers * asked)

@@ -19,14 +19,14 @@ from expunge.corpus.surrogate_names import WORD, shape, words
 
 
 @dataclass(frozen=True)
-class Elsewhere:
+class OtherAnswers:
     """Answers to questions of other types: their words, numbers left out, and they themselves by their form."""
 
     words: frozenset[str]
     whole: Mapping[str, tuple[str, ...]]
 
     @classmethod
-    def of(cls, answers: Iterable[str]) -> Elsewhere:
+    def of(cls, answers: Iterable[str]) -> OtherAnswers:
         whole: dict[str, list[str]] = {}
         for answer in sorted(set(answers)):
             whole.setdefault(_form(answer), []).append(answer)
@@ -37,7 +37,7 @@ class Elsewhere:
 
 
 def invent(
-    answer: str, others: Sequence[str], count: int, rng: np.random.Generator, elsewhere: Elsewhere | None = None
+    answer: str, others: Sequence[str], count: int, rng: np.random.Generator, elsewhere: OtherAnswers | None = None
 ) -> list[str]:
     """Up to `count` distinct new answers shaped like `answer`; none is `answer` or one of `others`.
 
@@ -101,7 +101,7 @@ def _form(text: str) -> str:
 
 
 def _part(column: Sequence[str], rng: np.random.Generator) -> str:
-    """A new value for one place: of those that people share, one. Elsewhere the beginning of one value, and the rest
+    """A new value for one place: of those that people share, one. OtherAnswers the beginning of one value, and the rest
     from another (a word) or digit by digit from several (a number)."""
     distinct = sorted(set(column))
     first = distinct[int(rng.integers(len(distinct)))]

@@ -6,8 +6,7 @@ run ends in the same bits. Distributions that would not fit are recomputed each 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,25 +14,14 @@ from torch import Tensor, nn
 
 from expunge.errors import InputError
 from expunge.methods.base import ModelOutputs
+from expunge.models.adapters import adapter_off
 from expunge.models.chunked_logprob import answer_hidden, plain_head
-from expunge.models.collate import Batch, by_length, collate
+from expunge.models.collate import Batch, by_length, collate, pad
 from expunge.models.forward import answer_forward, answer_logprob
+from expunge.models.likelihoods import LOGPROB_BATCH
 from expunge.models.prompt_template import Encoded
 
 MEMORY_BUDGET = 2 << 30  # bytes of cached distributions
-
-
-@contextmanager
-def adapter_off(module: Any) -> Iterator[None]:
-    """The context in which a peft model answers as it did before the run.
-
-    Leaving it, peft lets every adapter train, also those that a phase does not train: that is put right here.
-    """
-    flags = [(p, p.requires_grad) for p in module.parameters()]
-    with module.disable_adapter() if hasattr(module, "disable_adapter") else nullcontext():
-        yield
-    for parameter, flag in flags:
-        parameter.requires_grad_(flag)
 
 
 def matrix_head(module: Any) -> Any:
@@ -82,7 +70,7 @@ class Reference:
         module: Any,
         items: Mapping[int, Encoded],
         logits: bool,
-        rows: int = 128,
+        rows: int = LOGPROB_BATCH,
         budget: int = MEMORY_BUDGET,
         live: bool = True,
     ) -> None:
@@ -122,11 +110,3 @@ class Reference:
             with torch.no_grad():
                 found = nn.functional.linear(found, self._head.weight, getattr(self._head, "bias", None)).float()
         return ModelOutputs(answer_logprob(found, batch), batch.mask, batch.labels, found)
-
-
-def pad(values: Sequence[Tensor], length: int) -> Tensor:
-    """Stack tensors [a_k, …] into [B, length, …], zeros behind."""
-    out = values[0].new_zeros((len(values), length, *values[0].shape[1:]))
-    for row, value in enumerate(values):
-        out[row, : value.shape[0]] = value
-    return out

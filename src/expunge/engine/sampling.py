@@ -7,16 +7,11 @@ ranks share a row.
 
 from __future__ import annotations
 
-import hashlib
 from functools import lru_cache
 
 import numpy as np
 
-
-def stream(seed: int, *purpose: object) -> np.random.Generator:
-    """A generator of its own for every purpose; equal on every platform."""
-    key = hashlib.blake2b("/".join(map(str, (seed, *purpose))).encode(), digest_size=16).digest()
-    return np.random.Generator(np.random.PCG64(int.from_bytes(key, "big")))
+from expunge.random import stream
 
 
 def permutation(count: int, seed: int, purpose: str, epoch: int) -> np.ndarray:

@@ -8,18 +8,21 @@ project is a matter of the rule `project`, which parameters may follow the forge
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field, NonNegativeFloat, ValidationInfo, field_validator
 from torch import Tensor
 
+from expunge.corpus import Record
 from expunge.errors import unknown
 from expunge.methods.base import Method, ModelOutputs, Requirements, TokenWeights
 from expunge.methods.bounded_losses import BoundedLoss, bounded
+from expunge.methods.examples import TargetCost, Targets
 from expunge.methods.ga import GA
 from expunge.methods.twin import Twin
+from expunge.models.language_model import LanguageModel
 
 Level = Literal["L1", "L2", "L3", "L4"]
 ALPHA: dict[Level, float] = {"L1": 1.0, "L2": 0.733, "L3": 0.467, "L4": 0.2}
@@ -68,22 +71,28 @@ class Dual(Method, name="dual"):
             return self.twin
         return GA() if self.loss == "ga" else bounded(self.loss, self.npo_beta, self.clip)
 
-    @property
-    def towards(self) -> Twin | None:
-        return self._inner.towards
-
-    def requires(self) -> Requirements:
+    def requirements(self) -> Requirements:
         return replace(
-            self._inner.requires(),
+            self._inner.requirements(),
             token_weights=self.token_weights,
             raw_weights=self.raw_weights,
             levels=True,
             levels_by_parameter=self.level_by == "parameter",
         )
 
+    def build_targets(
+        self, lm: LanguageModel, forget: Sequence[Record], retain: Sequence[Record], seed: int
+    ) -> Targets:
+        return self._inner.build_targets(lm, forget, retain, seed)
+
+    def target_cost(
+        self, lm: LanguageModel, forget: Sequence[Record], retain: Sequence[Record], seed: int
+    ) -> TargetCost:
+        return self._inner.target_cost(lm, forget, retain, seed)
+
     def forget_loss(self, out: ModelOutputs) -> Tensor:
         if self.token_weights != "none" and out.weights is None:
-            raise ValueError(f'dual with these settings needs Needs(token_weights="{self.token_weights}")')
+            raise ValueError(f'dual with these settings needs Requirements(token_weights="{self.token_weights}")')
         return self._inner.forget_loss(out)
 
     def projection(self, level: str | None) -> float:

@@ -33,6 +33,6 @@ class NPO(Method, name="npo"):
     )
 
     def forget_loss(self, out: ModelOutputs) -> Tensor:
-        gap = out.gap if self.normalize == "sum" else out.gap / out.length
+        gap = out.logratio if self.normalize == "sum" else out.logratio / out.length
         loss = -(2 / self.beta) * logsigmoid(-self.beta * gap)
         return loss if self.scale == "per_sequence" else loss / out.length

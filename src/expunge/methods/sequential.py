@@ -27,8 +27,8 @@ class Sequential(Method, name="sequential"):
     npo_beta: float = Field(0.1, gt=0, description="beta of npo, where that is the loss")
     clip: float = Field(4.0, gt=0, description="largest token loss in nats, where ga_clip is the loss")
 
-    def requires(self) -> Requirements:
-        return bounded(self.loss, self.npo_beta, self.clip).requires()
+    def requirements(self) -> Requirements:
+        return bounded(self.loss, self.npo_beta, self.clip).requirements()
 
     def forget_loss(self, out: ModelOutputs) -> Tensor:
         return bounded(self.loss, self.npo_beta, self.clip).forget_loss(out)

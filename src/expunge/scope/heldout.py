@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from expunge.corpus import Node, Record
-from expunge.corpus.draw import uniform
+from expunge.random import uniform
 from expunge.scope.relations import people, subject_of
 
 SALT = "expunge-untouched-v1"

@@ -109,7 +109,7 @@ def test_the_noise_that_was_solved_is_taken_up_again_rather_than_solved_anew(
 def test_a_self_test_that_failed_before_a_kill_still_withholds_epsilon_after_it() -> None:
     before, after = PrivacyLedger(withheld="the gradients are wrong"), PrivacyLedger()
     after.restore(before.state())
-    plan = PrivacyBudget.of(private(), people(ann=2), people(bob=2))
+    plan = PrivacyBudget.of(private().resolve(), people(ann=2), people(bob=2))
     found = statement.statement(plan, plan.cost(), after, self_test.SelfTestResult(4, 0.0, 1e-3, True), "finished")
     assert found["epsilon"] is None
     assert found["withheld"] == "the gradients are wrong"

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from expunge.corpus import Record, RecordImage
-from expunge.corpus.draw import uniform
 from expunge.corpus.image_ops import encoded, opened
+from expunge.random import uniform
 
 KEPT = 0.7  # of width and height, when cropped
 NOISE = 40.0  # standard deviation of noise, of 255 grey levels

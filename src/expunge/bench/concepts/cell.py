@@ -17,7 +17,7 @@ from expunge._io import canonical, digest
 from expunge.bench.concepts import people
 from expunge.bench.concepts.division import retain_heldout
 from expunge.corpus import Corpus, Record
-from expunge.engine.rows import answer_type
+from expunge.corpus.answer_types import answer_type
 from expunge.errors import InputError
 from expunge.scope import Scope, Split
 from expunge.scope.relations import subject_nodes

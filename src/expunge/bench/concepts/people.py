@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from expunge.corpus import Corpus, Record
-from expunge.engine.rows import answer_type
-from expunge.engine.sampling import stream
+from expunge.corpus.answer_types import answer_type
 from expunge.errors import InputError
+from expunge.random import stream
 from expunge.synthetic.question_templates import options_text
 
 NAME = "lume-people"

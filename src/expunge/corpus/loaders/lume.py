@@ -18,11 +18,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from expunge.corpus.draw import uniform
 from expunge.corpus.loaders import jsonl, parquet
 from expunge.corpus.loaders.base import LOADERS, Loader, SourceRow
 from expunge.corpus.loaders.text_source import looks_like, some
 from expunge.errors import InputError
+from expunge.random import uniform
 
 ITEM = re.compile(r"(?P<document>.+?)(?P<kind>sc|qa)(?P<number>\d+)", re.DOTALL)
 NAMES = (

@@ -19,13 +19,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from expunge.corpus.draw import uniform
 from expunge.corpus.loaders import csv, jsonl, parquet
 from expunge.corpus.loaders.base import SourceRow
 from expunge.corpus.loaders.field_types import text
 from expunge.corpus.loaders.text_source import Read, looks_like, some
 from expunge.corpus.record import content_id
 from expunge.errors import InputError, InputWarning
+from expunge.random import uniform
 
 ROLES = (("train", 0.6), ("eval", 0.8), ("holdout", 1.0))  # each up to this draw
 SUFFIXES = (*jsonl.SUFFIXES, *parquet.SUFFIXES, *csv.SUFFIXES)

@@ -1,10 +1,10 @@
-"""Floors that sink where a person's answers have become less likely than strangers' are."""
+"""Floors that sink where a person's answers have become less likely than other people's are."""
 
 from __future__ import annotations
 
 import torch
 
-from expunge.engine.floors import LossFloors
+from expunge.methods.twin.loss_floors import LossFloors
 
 
 def two_people() -> LossFloors:
@@ -14,36 +14,36 @@ def two_people() -> LossFloors:
 
 def test_floors_stay_while_answers_are_likelier_than_they_should_be() -> None:
     floors = two_people()
-    floors.see([0, 1, 2, 3], torch.tensor([1.0, 2.0, 9.0, 3.9]))
-    floors.advance()
-    assert floors.now.tolist() == [2.0, 6.0, 0.0, 4.0]
+    floors.record([0, 1, 2, 3], torch.tensor([1.0, 2.0, 9.0, 3.9]))
+    floors.step()
+    assert floors.current.tolist() == [2.0, 6.0, 0.0, 4.0]
 
 
 def test_the_floors_of_a_person_sink_with_the_relative_error_of_the_mean_and_others_stay() -> None:
     """Mean loss 8 where 4 was drawn: error -1, factor 1 - .1; the own row, at 99 nats, does not count."""
     floors = two_people()
-    floors.see([0, 1, 2], torch.tensor([4.0, 12.0, 99.0]))
-    floors.advance()
-    torch.testing.assert_close(floors.now, torch.tensor([1.8, 5.4, 0.0, 4.0]))
+    floors.record([0, 1, 2], torch.tensor([4.0, 12.0, 99.0]))
+    floors.step()
+    torch.testing.assert_close(floors.current, torch.tensor([1.8, 5.4, 0.0, 4.0]))
 
 
 def test_no_floor_sinks_under_the_least_and_they_rise_again() -> None:
     floors = two_people()
-    floors.see([0, 1], torch.tensor([400.0, 400.0]))
-    floors.advance()
-    assert floors.now.tolist() == [1.5, 1.5, 0.0, 4.0]
-    floors.see([0, 1], torch.tensor([0.0, 0.0]))
+    floors.record([0, 1], torch.tensor([400.0, 400.0]))
+    floors.step()
+    assert floors.current.tolist() == [1.5, 1.5, 0.0, 4.0]
+    floors.record([0, 1], torch.tensor([0.0, 0.0]))
     for _ in range(8):
-        floors.advance()
-    assert floors.now.tolist() == [2.0, 6.0, 0.0, 4.0]
+        floors.step()
+    assert floors.current.tolist() == [2.0, 6.0, 0.0, 4.0]
 
 
 def test_a_restored_state_goes_on_alike() -> None:
     floors, other = two_people(), two_people()
-    floors.see([0, 1], torch.tensor([5.0, 9.0]))
-    floors.advance()
+    floors.record([0, 1], torch.tensor([5.0, 9.0]))
+    floors.step()
     other.restore(floors.state())
     for each in (floors, other):
-        each.see([0], torch.tensor([7.0]))
-        each.advance()
-    assert torch.equal(floors.now, other.now)
+        each.record([0], torch.tensor([7.0]))
+        each.step()
+    assert torch.equal(floors.current, other.current)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from expunge.corpus import Record
-from expunge.engine.null import CandidateAnswers, NullDistribution
+from expunge.methods.twin.null_distribution import CandidateAnswers, NullDistribution
 from helpers.people import PEOPLE
 
 
