@@ -24,14 +24,14 @@ class Talk:
         return value * self.num_processes if how == "sum" else value
 
 
-def test_every_place_of_a_batch_belongs_to_one_process_also_where_there_are_fewer_rows_than_processes() -> None:
+def test_every_row_of_a_batch_belongs_to_one_process() -> None:
     three = [DistributedContext(Talk(k, 3)) for k in range(3)]
     assert [r.shard([7, 8, 9, 10, 11]) for r in three] == [[7, 10], [8, 11], [9]]
     assert [r.shard([5]) for r in three] == [[5], [], []]
     assert DistributedContext().shard([7, 8]) == [7, 8]
 
 
-def test_rows_that_a_process_feeds_are_those_it_takes_from_any_batch_and_equal_counts_borrow_from_others() -> None:
+def test_assigned_rows_cover_all_batches_and_equal_counts_borrow() -> None:
     batches = [[0, 1, 2], [3, 1, 0]]  # process 0: 0, 2, 3; process 1: 1
     one, two = DistributedContext(Talk(0, 2)), DistributedContext(Talk(1, 2))
     assert (one.assigned_rows(batches), two.assigned_rows(batches)) == ([0, 2, 3], [1])
@@ -40,7 +40,7 @@ def test_rows_that_a_process_feeds_are_those_it_takes_from_any_batch_and_equal_c
     assert DistributedContext().assigned_rows([]) == []
 
 
-def test_gradients_go_in_one_message_of_a_dtype_and_come_back_in_their_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gradients_are_reduced_in_one_message_per_dtype(monkeypatch: pytest.MonkeyPatch) -> None:
     talk = Talk(0, 2)
     values = [torch.arange(6.0).view(2, 3), torch.tensor(5.0), torch.ones(2, dtype=torch.bfloat16), torch.zeros(0, 4)]
     found = DistributedContext(talk).all_reduce_sum(values)

@@ -187,7 +187,7 @@ def test_the_same_seed_gives_the_same_run_and_another_one_does_not(folders: dict
     assert changed(found[0], found[2])
 
 
-def test_activation_checkpointing_and_the_prefix_cache_change_nothing_but_rounding(folders: dict[str, Path]) -> None:
+def test_checkpointing_and_prefix_cache_change_nothing_but_rounding(folders: dict[str, Path]) -> None:
     plain = {"prefix_cache": False}
     fields: dict[str, Any] = {"train": {"layers": 2}, "optimizer": PLAIN, "steps": 3}
     reference = loop(folders["llama"], recipe("npo", memory=plain, **fields))

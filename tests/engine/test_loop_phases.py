@@ -14,7 +14,7 @@ from helpers.runs import changed, loop, recipe, run, weights
 
 
 @pytest.mark.parametrize("train", [{}, {"which": "full"}, {"which": "full", "layers": 2}], ids=["lora", "full", "last"])
-def test_after_phase_two_everything_outside_its_blocks_is_as_phase_one_left_it(
+def test_phase_two_changes_nothing_outside_its_blocks(
     folders: dict[str, Path], train: dict[str, Any]
 ) -> None:
     engine = loop(folders["llama"], recipe("sequential", train=train))
@@ -61,7 +61,7 @@ def test_a_phase_that_could_train_nothing_is_refused_before_the_first_step(
         loop(folders["llama"], recipe("npo", train=train, phases=phases))
 
 
-def test_a_retain_phase_learns_what_stays_and_a_forget_phase_unlearns_what_goes(folders: dict[str, Path]) -> None:
+def test_a_retain_phase_learns_and_a_forget_phase_unlearns(folders: dict[str, Path]) -> None:
     def learn(objective: str) -> list[Event]:
         plan = recipe(
             "sequential",

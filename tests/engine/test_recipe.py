@@ -62,7 +62,7 @@ def test_a_chain_of_files_and_names_is_followed_and_children_win(write: Any) -> 
     assert recipe.train.rank == 8  # from base, three steps up
 
 
-def test_a_child_with_another_method_drops_the_settings_and_the_rule_of_its_parent() -> None:
+def test_a_child_with_another_method_drops_its_parents_settings_and_rule() -> None:
     parent = {"method": "npo", "settings": {"beta": 1}, "rule": "pcgrad", "rule_settings": {}, "steps": 3}
     assert merge(parent, {"method": "ga"}, RESETS) == {"method": "ga", "steps": 3}
     assert merge(parent, {"method": "npo", "settings": {"scale": "per_token"}}, RESETS)["settings"] == {
@@ -172,7 +172,7 @@ def test_a_folder_and_a_file_of_bytes_are_no_recipes(tmp_path: Path) -> None:
         Recipe.load(tmp_path / "b.yaml")
 
 
-def test_everything_that_decides_a_run_is_in_the_digest_and_nothing_can_be_changed() -> None:
+def test_every_key_is_in_the_digest_and_a_recipe_is_frozen() -> None:
     recipe = Recipe(method="npo")
     for changed in ("seed=1", "train.rank=4", "settings.beta=0.2", "batch.micro=2", "phases=[{steps: 100}]"):
         assert recipe.with_overrides([changed]).digest != recipe.digest

@@ -40,7 +40,7 @@ def state(folder: Path) -> dict[str, tuple[int, int]]:
     return {str(f): (f.stat().st_mtime_ns, f.stat().st_size) for f in folder.rglob("*")}
 
 
-def test_a_finished_run_holds_what_a_reader_needs_and_no_secret_of_the_machine(finished: Path) -> None:
+def test_a_finished_run_is_complete_and_names_no_machine(finished: Path) -> None:
     about = json.loads((finished / "run.json").read_text())
     assert about["status"] == "finished"
     assert about["steps"] == len((finished / "events.jsonl").read_text().splitlines()) == 2
@@ -66,7 +66,7 @@ def test_the_same_command_again_computes_and_writes_nothing(folders: dict[str, P
     assert steps == []
 
 
-def test_any_other_command_for_the_same_folder_is_refused_with_what_differs(
+def test_another_run_for_the_same_folder_is_refused_and_names_the_change(
     folders: dict[str, Path], finished: Path
 ) -> None:
     split, plan = one_person(), recipe("npo", optimizer={"lr": 0.05})
@@ -95,7 +95,7 @@ def test_a_place_that_is_no_run_directory_is_refused(folders: dict[str, Path], t
     assert (tmp_path / "file").read_text() == (tmp_path / "full" / "mine.txt").read_text() == "mine"
 
 
-def test_a_command_that_cannot_start_leaves_the_folder_free_for_the_corrected_one(
+def test_a_run_that_cannot_start_leaves_the_folder_free(
     folders: dict[str, Path], tmp_path: Path
 ) -> None:
     split = one_person()
@@ -198,7 +198,7 @@ def test_a_run_whose_model_was_taken_away_says_which(folders: dict[str, Path], t
         load(run)
 
 
-def test_the_digest_of_a_model_is_that_of_what_it_says_and_not_of_when_and_where(
+def test_the_digest_of_a_model_depends_on_content_not_on_time_or_place(
     folders: dict[str, Path], finished: Path, tmp_path: Path
 ) -> None:
     copy = shutil.copytree(folders["llama"], tmp_path / "copy")
@@ -276,7 +276,7 @@ def test_a_run_says_which_passes_it_made_and_leaves_no_cache_behind(folders: dic
     assert not (tmp_path / "last" / "cache").exists()
 
 
-def test_a_second_process_in_the_same_folder_is_refused_and_disturbs_nothing(
+def test_a_second_process_in_the_same_folder_is_refused(
     folders: dict[str, Path], tmp_path: Path
 ) -> None:
     plan, refused = recipe("npo", steps=3), []

@@ -36,7 +36,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainProgres
     return out, train(FEW, out, tiny=small(layers=1), settings=FAST)
 
 
-def test_training_stops_as_soon_as_the_wish_is_reached_and_the_folder_is_a_model(
+def test_training_stops_at_the_target_and_the_folder_is_a_model(
     taught: tuple[Path, TrainProgress],
 ) -> None:
     out, progress = taught
@@ -78,7 +78,7 @@ def test_wrong_places_and_records_leave_nothing_behind(tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
-def test_a_reference_can_take_over_a_tokenizer_and_a_model_can_be_taught_on(
+def test_a_reference_reuses_a_tokenizer_and_a_model_can_be_trained_further(
     taught: tuple[Path, TrainProgress], tmp_path: Path
 ) -> None:
     short = TrainConfig(epochs=1, batch=6)
@@ -141,7 +141,7 @@ def test_there_must_be_something_to_memorise(folders: dict[str, Path]) -> None:
 
 
 @pytest.mark.parametrize(("count", "size"), [(1, 4), (7, 3), (64, 2), (100, 8)])
-def test_every_row_stands_in_one_batch_of_an_epoch_among_rows_of_like_length(count: int, size: int) -> None:
+def test_every_row_is_in_one_batch_of_an_epoch_with_rows_of_similar_length(count: int, size: int) -> None:
     items = [Encoded(str(k), (1,) * (k * 7 % 23 + 1), (2, 0)) for k in range(count)]
     batches = epoch_batches(items, size, seed=0, epoch=3, window=4)
     assert sorted(k for batch in batches for k in batch) == list(range(count))

@@ -72,7 +72,7 @@ def test_feed_forward_parts_are_found_by_structure(architecture: str, names: set
     assert all(s.size > 32 for s in inside)
 
 
-def test_more_blocks_than_there_are_mean_all_and_absent_parts_are_passed_over(folders: dict[str, Path]) -> None:
+def test_too_many_blocks_mean_all_and_absent_parts_are_skipped(folders: dict[str, Path]) -> None:
     module = fresh(folders).module
     looks = (
         NeuronSelector("language", "hidden", 6),
@@ -249,7 +249,7 @@ def test_another_recipe_for_the_same_folder_is_refused(folders: dict[str, Path],
 
 
 @every_edit
-def test_a_run_that_died_while_it_saved_starts_again_and_ends_in_the_same_bits(
+def test_a_run_killed_while_saving_starts_again_and_ends_in_the_same_bits(
     folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     plan = Recipe.load(name)
@@ -323,7 +323,7 @@ def test_what_means_nothing_to_an_edit_is_refused_in_one_line(name: str, given: 
 
 def test_an_edit_has_no_loss_and_no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="chip edits weights and has no loss to minimize; use a method that"):
-        Recipe.load("chip").resolve().method
+        _ = Recipe.load("chip").resolve().method
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(InputError, match="launch: the method chip runs in one process; start it without torchrun"):
         check_single_process(Recipe.load("chip").resolve().single_process_reason)

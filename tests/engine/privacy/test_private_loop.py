@@ -80,7 +80,7 @@ def test_a_person_changes_the_sum_by_the_limit_and_no_more(folders: dict[str, Pa
         assert norm(question(ours, "retain", everybody[unit : unit + 1], 1e6)) > 0.2
 
 
-def test_units_that_do_not_fit_the_memory_together_come_one_after_the_other(
+def test_units_that_do_not_fit_in_memory_together_are_processed_in_turn(
     folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours = private_loop(folders["llama"], private(batch=ALL))
