@@ -67,5 +67,5 @@ def test_a_second_run_starts_from_the_model_the_first_one_left(
     torch.testing.assert_close(logits[1], logits[2], rtol=1e-4, atol=1e-5)
     assert not torch.allclose(logits[0], logits[1], atol=1e-4)
     assert not torch.allclose(logits[2], logits[3], atol=1e-4)
-    monkeypatch.setattr("expunge.bench.stages.merged", None)  # a second call makes nothing again
+    monkeypatch.setattr("expunge.bench.stages.merge_adapter", None)  # a second call makes nothing again
     assert run(stages, folders["gpt2"], split.retain, tmp_path / "both") == done

@@ -220,7 +220,7 @@ def test_an_error_of_any_process_is_one_line_and_the_exit_code_of_all(folders: d
 
 
 def test_blocks_that_train_are_not_cut() -> None:
-    with pytest.raises(InputError, match=r"recipe: parallel\.shard: cuts frozen weights"):
+    with pytest.raises(InputError, match=r"recipe: parallel\.shard: shards frozen weights"):
         Recipe(method="npo", train={"which": "full"}, parallel={"shard": True}).resolve()
     assert Recipe(**PLANS["npo"] | SHARD).resolve().recipe.parallel.shard
 

@@ -92,8 +92,8 @@ def looking(folder: Path, plans: Plans, root: Path) -> None:
     """Note what each process feeds in every step, what it caches, and what of the model it holds."""
     from torch.distributed.tensor import DTensor
 
-    from expunge.engine import loop as engine
     from expunge.engine.distributed import DistributedContext
+    from expunge.engine.loop_builder import build_loop
     from expunge.models.adapters import prepare
     from expunge.models.fsdp import shard
     from expunge.models.language_model import load
@@ -107,7 +107,7 @@ def looking(folder: Path, plans: Plans, root: Path) -> None:
         if recipe.parallel.shard:
             lm = lm.with_module(prepare(lm.module, recipe.train, recipe.seed))
             shard(lm.module, context.device, context.num_processes)
-            built = engine.Loop(lm, recipe.resolve(), one_person().forget, one_person().retain)
+            built = build_loop(lm, recipe.resolve(), one_person().forget, one_person().retain)
         else:
             built = loop(folder, recipe)
         fed: list[list[int]] = []

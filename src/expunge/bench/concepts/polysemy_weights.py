@@ -85,9 +85,9 @@ def _note(lab: Lab, cell: Cell, row: Row, setting: Setting) -> Path:
 def _saliency(run: Path, lm: LanguageModel) -> TokenSaliency:
     """As it stood at the run's last checkpoint; `RunFailed` if it left none."""
     state = checkpoint.load(run / "checkpoint")
-    if not state or not state["saliency"]:
+    if not state or not state["source"]["saliency"]:
         raise RunFailed(str(run), "left no token saliency", "run at least 25 steps of a recipe that measures it")
-    return TokenSaliency(lm.module.get_output_embeddings().weight.shape[0], state=state["saliency"])
+    return TokenSaliency(lm.module.get_output_embeddings().weight.shape[0], state=state["source"]["saliency"])
 
 
 def _by_id(
