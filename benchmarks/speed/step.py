@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from expunge.engine.floors import LossFloors
 
 from benchmarks.speed.baseline_steps import BaselineStep, DualStep, GradDiffStep, NPOStep, TwinStep, padded_batches
 from benchmarks.speed.end_to_end import WholeRun
@@ -27,7 +28,6 @@ from benchmarks.speed.step_roofline import StepWork, comparison, step_work, tabl
 from benchmarks.speed.synthetic_rows import LUME, LUME_PEOPLE, Lengths, synthetic_records, word_tokenizer
 from expunge._io import write_json
 from expunge.cli.result import CommandResult
-from expunge.engine.floors import LossFloors
 from expunge.engine.loop import Event, Loop
 from expunge.engine.optimizer import OptimizerConfig
 from expunge.engine.recipe import BatchSize, Recipe, Retain

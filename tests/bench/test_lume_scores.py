@@ -34,7 +34,7 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Sets:
 def model(sets: Sets, epochs: int) -> LanguageModel:
     tokenizer = train_tokenizer(texts_of((*sets.original, *sets.holdout)), MODEL.vocabulary)
     lm = from_parts(build(MODEL, tokenizer), tokenizer, "test")
-    run_training(lm, sets.original, TrainConfig(share=1.0, epochs=epochs, batch=16))
+    run_training(lm, sets.original, TrainConfig(target_accuracy=1.0, epochs=epochs, batch=16))
     return lm
 
 

@@ -102,7 +102,7 @@ def test_memorise_reports_what_was_learnt_and_does_not_repeat_it(cli: Cli, world
     assert files(tmp_path / "m") == before
     refused = cli(*words, "--seed", 1)
     assert refused.code == 2
-    assert "holds a model memorised from other records or settings; choose another folder" in refused.line
+    assert "holds a model trained on other records or settings; choose another folder" in refused.line
     assert files(tmp_path / "m") == before
 
 

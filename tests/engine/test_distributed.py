@@ -222,9 +222,9 @@ def test_an_error_of_any_process_is_one_line_and_the_exit_code_of_all(folders: d
 
 
 def test_blocks_that_train_are_not_cut() -> None:
-    with pytest.raises(InputError, match=r"recipe: parallel\.shard: cuts frozen weights"):
-        Recipe(method="npo", train={"which": "full"}, parallel={"shard": True}).checked()
-    assert Recipe(**PLANS["npo"] | SHARD).checked().parallel.shard
+    with pytest.raises(InputError, match=r"recipe: parallel\.shard: shards frozen weights"):
+        Recipe(method="npo", train={"which": "full"}, parallel={"shard": True}).resolve()
+    assert Recipe(**PLANS["npo"] | SHARD).resolve().recipe.parallel.shard
 
 
 def test_the_recipe_of_the_guide_is_a_recipe(tmp_path: Path) -> None:

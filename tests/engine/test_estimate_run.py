@@ -63,10 +63,10 @@ def test_rows_and_cache_are_those_of_the_run(folders: dict[str, Path], method: s
     real = loop(folders["llama"], plan)
     seen: list[int] = []
     events: list[int] = []
-    run = real.passes.run
-    real.passes.run = lambda rows, *a, **k: (seen.extend(rows), run(rows, *a, **k))[1]  # type: ignore[method-assign]
+    run = real.runner.run
+    real.runner.run = lambda rows, *a, **k: (seen.extend(rows), run(rows, *a, **k))[1]  # type: ignore[method-assign]
     caches: list[str] = []
-    real.run(lambda event: (events.append(event.step), caches.append(real.passes.about))[0])
+    real.run(lambda event: (events.append(event.step), caches.append(real.runner.about))[0])
     assert (estimate.steps, estimate.drawn, estimate.rows) == (len(events), len(seen), len(set(seen)))
     if method != "sequential":
         assert caches[-1] == f"the first 2 of 3 blocks cached, {estimate.cache / 2**20:.1f} MiB in memory"

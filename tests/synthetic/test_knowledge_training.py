@@ -17,6 +17,6 @@ def test_a_tiny_llama_memorizes_the_tiny_preset(tmp_path):
         trained,
         tmp_path / "model",
         tiny=TinyConfig(layers=1, width=64, heads=4, vocabulary=600),
-        settings=TrainConfig(share=0.95, epochs=60, batch=24),
+        settings=TrainConfig(target_accuracy=0.95, epochs=60, batch=24),
     )
-    assert progress.share >= 0.95
+    assert progress.accuracy >= 0.95

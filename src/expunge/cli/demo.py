@@ -33,7 +33,7 @@ class DemoSize:
 
     preset: str = "demo"
     model: dict[str, Any] = field(default_factory=dict)
-    memorise: dict[str, Any] = field(default_factory=lambda: {"share": SHARE, "epochs": EPOCHS})
+    memorise: dict[str, Any] = field(default_factory=lambda: {"target_accuracy": SHARE, "epochs": EPOCHS})
     recipe: tuple[str, ...] = ()
 
 

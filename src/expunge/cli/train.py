@@ -41,7 +41,9 @@ def train(
     tokenizer_from: Annotated[
         Path | None, typer.Option("--tokenizer-from", help="Model folder whose tokenizer a new model takes over.")
     ] = None,
-    share: Annotated[float | None, typer.Option(help="Stop when this share of answers is reproduced exactly.")] = None,
+    target_accuracy: Annotated[
+        float | None, typer.Option(help="Stop when this share of answers is reproduced exactly.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Most passes over the records.")] = None,
     batch: Annotated[int | None, typer.Option(help="Rows per step.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of row order and initial weights.")] = None,
@@ -65,7 +67,7 @@ def train(
     from expunge.scope import Scope
 
     tiny = validate(TinyConfig, size, "train")
-    options = typed_options(share=share, epochs=epochs, batch=batch, seed=seed)
+    options = typed_options(target_accuracy=target_accuracy, epochs=epochs, batch=batch, seed=seed)
     settings = validate(TrainConfig, apply_overrides(options, set_ or []), "train")
     corpus = load_corpus(data, loader, map_)
     excluded_ids = Scope.parse(exclude_scope).resolve(corpus).excluded_ids if exclude_scope else frozenset()
@@ -83,14 +85,16 @@ def train(
             tokenizer_from=tokenizer_from,
             on_epoch=lambda p: after_epoch(tick, p),
         )
-    reached = progress.share >= settings.share
+    reached = progress.accuracy >= settings.target_accuracy
     lines = [
-        f"{progress.share:.1%} of {len(records):,} answers are reproduced exactly after {progress.epoch} epochs "
+        f"{progress.accuracy:.1%} of {len(records):,} answers are reproduced exactly after {progress.epoch} epochs "
         f"({progress.seconds:.0f} s)",
         f"model written to {out}",
     ]
     if not reached:
-        lines.append(f"this is less than the {settings.share:.0%} asked for; give more epochs or a larger model")
+        lines.append(
+            f"this is less than the {settings.target_accuracy:.0%} asked for; give more epochs or a larger model"
+        )
     return CommandResult(
         {"out": out, "records": len(records), "left_out": len(excluded_ids), "reached": reached, **asdict(progress)},
         tuple(lines),
@@ -99,7 +103,9 @@ def train(
 
 def after_epoch(tick: ProgressCallback, progress: TrainProgress) -> None:
     """Show the progress of training."""
-    tick(progress.epoch / progress.epochs, f"{progress.share:.0%} exact, epoch {progress.epoch} of {progress.epochs}")
+    tick(
+        progress.epoch / progress.epochs, f"{progress.accuracy:.0%} exact, epoch {progress.epoch} of {progress.epochs}"
+    )
 
 
 def typed_options(**options: Any) -> dict[str, Any]:
