@@ -20,6 +20,7 @@ API = ("audit", "corpus", "engine", "gradients", "methods", "models", "scope", "
 HEAVY = ("torch", "transformers", "peft", "accelerate", "datasets", "pyarrow", "scipy", "numpy", "pydantic")
 
 
+@pytest.mark.process
 def test_imports_point_down_only() -> None:
     pytest.importorskip("importlinter")
     done = subprocess.run(
@@ -33,6 +34,7 @@ def test_imports_point_down_only() -> None:
     assert "0 broken" in done.stdout
 
 
+@pytest.mark.process
 def test_the_door_opens_fast_and_brings_nothing_heavy() -> None:
     code = f"import sys, expunge; print([m for m in {HEAVY} if m in sys.modules])"
     times = []

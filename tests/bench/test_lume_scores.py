@@ -20,6 +20,8 @@ from expunge.engine.train.train_loop import TrainConfig, run_training
 from expunge.models.language_model import LanguageModel, from_parts
 from expunge.models.tiny import TinyConfig, build, texts_of, train_tokenizer
 
+pytestmark = pytest.mark.trains
+
 MODEL = TinyConfig(architecture="gpt2", layers=1, width=64, vocabulary=400, context=64)
 
 

@@ -111,6 +111,7 @@ def text_and_spans(draw: st.DrawFn) -> tuple[str, list[Span]]:
     return text, spans
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(case=text_and_spans())
 def test_every_character_of_a_span_is_covered_and_no_other_token_is_marked(

@@ -223,7 +223,7 @@ def test_the_same_relative_name_in_two_folders_is_two_names(tmp_path: Path) -> N
     for k in range(2):
         (tmp_path / str(k)).mkdir()
         (tmp_path / str(k) / "1.png").write_bytes(encoded(k))
-        picture = found.of(images.Row("x:1", {}, tmp_path / str(k)), "1.png")
+        picture = found.of(images.SourceRow("x:1", {}, tmp_path / str(k)), "1.png")
         assert picture
         names.append(picture.name)
     assert names[0] == "1.png" != names[1]

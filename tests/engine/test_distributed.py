@@ -18,6 +18,8 @@ from helpers.distributed_processes import asked_to_stop, dying, launch, looking,
 from helpers.processes import start
 from helpers.world import TARGET, one_person, people
 
+pytestmark = pytest.mark.process
+
 ROUNDING = 1e-7  # largest difference of any adapter weight; weights are up to 0.2, so a unit in the last place is 1e-8
 MOVED = 2e-4  # the least that the weight which moves most has moved in every run here
 PLAIN = {"name": "sgd", "lr": 0.1, "clip_norm": None}

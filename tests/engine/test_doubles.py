@@ -103,6 +103,7 @@ def test_twin_rows_carry_the_persons_picture_and_ask_about_another() -> None:
         assert row.asked.sight != row.item.sight
 
 
+@pytest.mark.trains
 def test_a_run_on_pictures_lowers_its_loss_and_ends_the_same_twice() -> None:
     recipe = Recipe.load("twin", ["steps=6", "batch.forget=8", "batch.retain=8", "settings.candidates=2"])
     ends: list[list[float]] = []

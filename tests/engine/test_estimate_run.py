@@ -23,6 +23,8 @@ from expunge.models.prompt_template import Encoded
 from helpers.runs import FEW, loop, recipe
 from helpers.world import one_person
 
+pytestmark = pytest.mark.slow
+
 LAST = {"train": {"which": "lora", "layers": 1}}
 
 
@@ -53,6 +55,7 @@ def test_a_recipe_for_the_last_blocks_gets_the_release_on_all(folders: dict[str,
     assert (release.name, release.blocks) == ("release: all layers", (0, 1, 2))
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("method", ["npo", "kl_min", "random_relabel", "dual", "sequential"])
 def test_rows_and_cache_are_those_of_the_run(folders: dict[str, Path], method: str) -> None:
     plan = recipe(method, **LAST) if method != "sequential" else recipe(method)
@@ -138,6 +141,7 @@ def test_a_sample_runs_from_the_shortest_to_the_longest() -> None:
     assert sorted(spread(items, 4)) == [0, 1, 2, 3]
 
 
+@pytest.mark.process
 def test_resident_memory_grows_with_what_is_held() -> None:
     """In a process of its own: an allocator may hand out again what other tests have freed, and then nothing grows."""
     code = (

@@ -280,6 +280,7 @@ def test_a_polite_stop_leaves_nothing(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.trains
 def test_a_run_upon_an_adapter_and_upon_an_edit(folders: dict[str, Path], finished: Path, tmp_path: Path) -> None:
     trained = unlearn(folders["llama"], one_person(), Recipe(method="npo", steps=1), tmp_path / "trained")
     seen: list[tuple[int, int]] = []
@@ -357,7 +358,7 @@ def test_a_plan_counts_rows_and_has_no_preview(folders: dict[str, Path], name: s
 # ---- does it forget? ----
 
 
-@pytest.mark.slow
+@pytest.mark.trains
 @pytest.mark.parametrize("architecture", ["llama", "gpt2"])
 def test_forgetting_costs_the_target_more_than_the_rest(architecture: str, tmp_path: Path) -> None:
     """At the published shares a model of this size forgets next to nothing; larger ones take the target first."""

@@ -63,6 +63,7 @@ def test_the_world_is_found_by_name():
     assert WORLDS.get("hospital") is Hospital
 
 
+@pytest.mark.slow
 def test_presets_have_the_promised_sizes(demo, full):
     tiny = Hospital.preset("tiny").corpus()
     # tiny: 12 patients * (3 + 2 studies * (1 + 1) + 1 shared) facts, 4 houses * 1, 3 levels * 1; 3 kinds each
@@ -76,6 +77,7 @@ def test_presets_have_the_promised_sizes(demo, full):
     assert held == dict.fromkeys(houses, 24)  # one person of 24 facts in each institution
 
 
+@pytest.mark.process
 def test_same_seed_gives_the_same_world_whatever_the_hash_seed():
     code = "from expunge.synthetic.hospital.hospital import Hospital; print(Hospital.preset('tiny').corpus().digest)"
     digests = [
@@ -90,6 +92,7 @@ def test_same_seed_gives_the_same_world_whatever_the_hash_seed():
     assert Hospital.preset("tiny", seed=1).corpus().digest != digests[0]
 
 
+@pytest.mark.slow
 def test_a_smaller_world_is_contained_in_a_larger_one():
     worlds = [Hospital.preset("tiny", patients=n, per_institution=3).corpus() for n in (5, 12, 30)]
     for small, large in pairwise(worlds):
@@ -117,6 +120,7 @@ def test_unique_facts_have_one_owner_and_shared_facts_several(full):
             assert len({path[1] for path in owners}) >= 2
 
 
+@pytest.mark.slow
 def test_unique_values_occur_once_among_all_people():
     world = Hospital.preset("demo", patient_facts=13, controls_per_patient=3)
     facts = {

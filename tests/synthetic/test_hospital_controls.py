@@ -102,6 +102,7 @@ def test_each_candidate_is_as_likely_to_be_the_trained_one():
     assert sum((real[k] - 50) ** 2 / 50 for k in range(CANDIDATES)) < 82.7
 
 
+@pytest.mark.slow
 def test_patients_and_controls_are_exchangeable():
     """20 worlds x 12 patients against 10 controls each, by 8 fixed random scores of their texts: mean AUC 1/2.
 

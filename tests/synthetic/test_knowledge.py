@@ -37,6 +37,7 @@ def test_the_worlds_are_found_by_name():
     assert [WORLDS.get(name) for name in AREAS] == [Surgery, MentalHealth, Finance]
 
 
+@pytest.mark.slow
 @EACH
 def test_presets_have_the_promised_sizes(kind):
     rows = {name: kind.preset(name).describe()["rows"] for name in kind.presets}
@@ -48,6 +49,7 @@ def test_presets_have_the_promised_sizes(kind):
     }
 
 
+@pytest.mark.process
 def test_same_seed_gives_the_same_world_whatever_the_hash_seed():
     code = (
         "from expunge.synthetic.knowledge.domains.finance import Finance; "
@@ -64,6 +66,7 @@ def test_same_seed_gives_the_same_world_whatever_the_hash_seed():
     assert Finance.preset("tiny", overlap=0.5, polysemes=3, foundations=2, seed=1).corpus().digest != digests[0]
 
 
+@pytest.mark.slow
 @EACH
 @pytest.mark.parametrize("size", ["targets", "per_level", "facts", "foundations", "polysemes", "holdout"])
 def test_a_smaller_world_is_contained_in_a_larger_one(kind, size):

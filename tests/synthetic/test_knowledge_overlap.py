@@ -20,6 +20,8 @@ from expunge.synthetic.knowledge.knowledge_layout import ConceptSlot
 from expunge.synthetic.knowledge.overlap import Overlap, measure
 from helpers.knowledge import EACH, stem, texts, words
 
+pytestmark = pytest.mark.slow
+
 FRAMES = words(["a A after as at B belongs blank by C can choose D fits for has in is name of the to was which with"])
 
 

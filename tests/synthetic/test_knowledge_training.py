@@ -10,7 +10,7 @@ from expunge.models.tiny import TinyConfig
 from expunge.synthetic.knowledge.domains.finance import Finance
 
 
-@pytest.mark.slow
+@pytest.mark.trains
 def test_a_tiny_llama_memorizes_the_tiny_preset(tmp_path):
     trained = Finance.preset("tiny").corpus().trained
     progress = train(

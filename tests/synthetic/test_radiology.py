@@ -56,6 +56,7 @@ def test_the_world_is_found_by_name():
     assert WORLDS.get("radiology") is Radiology
 
 
+@pytest.mark.process
 def test_same_seed_gives_the_same_world_in_another_process(corpus):
     code = (
         "from expunge.synthetic.radiology.radiology import Radiology; "
@@ -66,6 +67,7 @@ def test_same_seed_gives_the_same_world_in_another_process(corpus):
     assert Radiology.preset("small", size=48, seed=1).corpus().digest != corpus.digest
 
 
+@pytest.mark.slow
 def test_smaller_worlds_are_contained_in_larger_ones(rows):
     middle = Radiology(seed=0, instances=960, size=32).corpus()
     small = Radiology.preset("small", size=32).corpus()
@@ -135,6 +137,7 @@ def test_forget_facts_lie_in_targets_and_shared_facts_on_both_sides(full, rows):
             assert not any(r.path[:k] in every for k in range(1, 5))
 
 
+@pytest.mark.slow
 def test_shares_of_the_retain_sets_are_reached_or_reported(full):
     data = full.describe()
     assert data["rows"]["trained"] == 3840
@@ -192,6 +195,7 @@ def test_a_question_shows_its_own_study_or_the_first_of_its_patient(rows):
     assert len(set(digests.values())) == len(digests) == len({(r.image.name, r.image.digest) for r in rows if r.image})
 
 
+@pytest.mark.slow
 def test_probes_ask_the_same_question_in_each_modality(world, corpus):
     for r in (*corpus, *world.controls("patient:P-0002-001", 1)):
         result = world.probes(r)

@@ -16,6 +16,8 @@ from helpers.privacy import FIXED
 from helpers.runs import recipe
 from helpers.world import one_person, people
 
+pytestmark = pytest.mark.trains
+
 
 def test_a_canary_has_somebodys_questions_a_name_of_its_own_and_words_for_answers() -> None:
     records = [r for r in people().trained if r.identifiers]
