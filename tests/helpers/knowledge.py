@@ -1,4 +1,4 @@
-"""What the tests of the worlds of knowledge share."""
+"""Helpers for tests of the worlds of knowledge."""
 
 from __future__ import annotations
 
