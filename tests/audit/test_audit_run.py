@@ -102,10 +102,10 @@ def strict(path: Path) -> Any:
 def test_a_model_that_forgot_nothing_fails_and_every_attack_shows_its_power(nothing_forgotten: Audit) -> None:
     assert nothing_forgotten.verdict.status == "failed"
     assert nothing_forgotten.verdict.exit_code == 3
-    for key in ("leak.self", "paraphrase", "leak.axis", "mia", "relearn.in_domain"):
+    for key in ("leakage.self", "paraphrase", "leakage.axis", "mia", "relearning.in_domain"):
         assert nothing_forgotten[key].status == "failed", key
     assert nothing_forgotten["mia"].power is True
-    for key in ("leak.self", "paraphrase", "relearn.in_domain"):
+    for key in ("leakage.self", "paraphrase", "relearning.in_domain"):
         assert (nothing_forgotten[key].estimate or 0) > 0.3, key
     for key in ("retention.retain_heldout", "retention.same_institution", "retention.elsewhere", "retention.shared"):
         assert nothing_forgotten[key].estimate == 1.0
@@ -115,7 +115,7 @@ def test_a_model_that_forgot_nothing_fails_and_every_attack_shows_its_power(noth
 
 
 def test_a_model_that_never_knew_has_no_excess_and_keeps_what_must_stay(never_knew: Audit) -> None:
-    for key in ("leak.self", "paraphrase", "leak.axis", "relearn.in_domain"):
+    for key in ("leakage.self", "paraphrase", "leakage.axis", "relearning.in_domain"):
         assert never_knew[key].estimate == 0.0, key
         assert never_knew[key].status == "passed", key
     for key in ("retention.same_institution", "retention.elsewhere"):
@@ -132,7 +132,7 @@ def test_a_model_that_never_knew_has_no_excess_and_keeps_what_must_stay(never_kn
 
 def test_noise_forgets_everything_and_fails_by_what_it_lost(case: Case) -> None:
     found = case.run("noise")
-    exact = {c.key: c.estimate for c in found["leak.self"].controls if "classification" not in c.key}
+    exact = {c.key: c.estimate for c in found["leakage.self"].controls if "classification" not in c.key}
     assert {kind: exact[f"unlearned.{kind}"] for kind in ("generation", "cloze")} == {"generation": 0.0, "cloze": 0.0}
     for key in ("retention.retain_heldout", "retention.same_institution", "retention.elsewhere", "retention.shared"):
         assert found[key].status == "failed", key
@@ -146,14 +146,14 @@ def test_without_a_retrained_model_controls_are_the_reference_and_relearning_cla
 ) -> None:
     found = case.run("original", retrained=None)
     assert found.data["reference"] == "controls"
-    assert found["leak.self"].status == "failed"
-    assert found["leak.self"].reference is not None
-    assert found["leak.self"].reference.role == "controls"
-    assert found["relearn.in_domain"].status == "inconclusive"
-    assert "leak.axis" not in {e.key for e in found.entries}
+    assert found["leakage.self"].status == "failed"
+    assert found["leakage.self"].reference is not None
+    assert found["leakage.self"].reference.role == "controls"
+    assert found["relearning.in_domain"].status == "inconclusive"
+    assert "leakage.axis" not in {e.key for e in found.entries}
     assert found["mia"].estimate == pytest.approx(nothing_forgotten["mia"].estimate, rel=1e-6)  # with options: rounding
     ignorant = case.run("retrained", retrained=None)
-    assert ignorant["leak.self"].status == "passed"
+    assert ignorant["leakage.self"].status == "passed"
     assert ignorant.verdict.status != "passed"
     controls = {row["metric"] for row in ignorant.data["measures"] if row["set"] == "controls"}
     assert "mcq_acc_cc" in controls  # the reference is asked every kind of question that the target is asked
@@ -161,7 +161,7 @@ def test_without_a_retrained_model_controls_are_the_reference_and_relearning_cla
 
 def test_without_controls_or_a_retrained_model_nothing_can_be_concluded(case: Case) -> None:
     found = case.run("retrained", retrained=None, split=replace(case.split, controls=()), out=case.root / "bare")
-    for key in ("leak.self", "mia", "over_unlearning", "relearn.in_domain"):
+    for key in ("leakage.self", "mia", "over_unlearning", "relearning.in_domain"):
         assert found[key].status == "inconclusive", key
     strict(found.path)
 
@@ -198,9 +198,9 @@ def test_an_attack_that_breaks_is_never_counted_as_passed(case: Case, monkeypatc
         raise MemoryError("no memory left")
 
     monkeypatch.setitem(CHECKS._items, "leak", Check(broken.keys, broken.about, half))
-    found = case.run("retrained", policy=requiring("leak.self", "paraphrase"))
-    assert found["leak.self"].status == "passed"  # what was measured before stays
-    for key in ("paraphrase", "leak.axis"):
+    found = case.run("retrained", policy=requiring("leakage.self", "paraphrase"))
+    assert found["leakage.self"].status == "passed"  # what was measured before stays
+    for key in ("paraphrase", "leakage.axis"):
         assert found[key].status == "not_run"
         assert found[key].reason == "the attack failed: MemoryError: no memory left"
     assert found.verdict.status == "inconclusive"
@@ -211,13 +211,13 @@ def test_an_attack_that_breaks_is_never_counted_as_passed(case: Case, monkeypatc
 def test_an_attack_that_keeps_silent_is_a_missing_check(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     silent = Check(CHECKS.get("membership").keys, "", lambda ctx: ())
     monkeypatch.setitem(CHECKS._items, "membership", silent)
-    found = case.run("retrained", policy=requiring("leak.self", "mia"))
+    found = case.run("retrained", policy=requiring("leakage.self", "mia"))
     assert found.verdict.status == "inconclusive"
     assert any(reason.startswith("mia: not run") for reason in found.verdict.reasons)
 
 
 def test_a_policy_of_few_rules_still_measures_everything(case: Case, never_knew: Audit) -> None:
-    policy = requiring("leak.self")
+    policy = requiring("leakage.self")
     found = case.run("retrained", policy=policy)
     assert {e.key: e.status for e in found.entries} == {e.key: e.status for e in never_knew.entries}
     assert found.verdict.status == "passed"

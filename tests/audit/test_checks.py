@@ -91,17 +91,17 @@ def test_the_leak_axis_takes_the_worst_wording_of_each_record() -> None:
     silent = one_token_scores(ids, [9.0] * 6, "000000", ["no"] * 6)
     ctx = context(split, {"original": {"forget": said}, "unlearned": {"forget": said}, "retrained": {"forget": silent}})
     found = list(leak.run(ctx))
-    assert only(found, "leak.axis").estimate == pytest.approx(2 / 3)
-    assert only(found, "leak.self").estimate == pytest.approx(2 / 6)
+    assert only(found, "leakage.axis").estimate == pytest.approx(2 / 3)
+    assert only(found, "leakage.self").estimate == pytest.approx(2 / 6)
     assert only(found, "paraphrase").estimate == pytest.approx(1 / 3)
-    assert only(found, "leak.self").status == "failed"
+    assert only(found, "leakage.self").status == "failed"
 
 
 def test_what_the_original_never_knew_cannot_be_forgotten() -> None:
     split, ids = wordings()
     silent = one_token_scores(ids, [9.0] * 6, "000000", ["no"] * 6)
     ctx = context(split, {role: {"forget": silent} for role in ("original", "unlearned", "retrained")})
-    entry = only(leak.run(ctx), "leak.self")
+    entry = only(leak.run(ctx), "leakage.self")
     assert entry.status == "not_applicable"
     assert "hardly knew it" in entry.reason
 

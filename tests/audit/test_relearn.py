@@ -66,8 +66,8 @@ def only(entries: Any) -> Any:
 def test_identical_models_have_no_excess_and_the_numbers_are_noted(context: Callable[..., Context]) -> None:
     ctx = context(one_person(), "original", "unlearned", "retrained")
     entry = only(relearn.run(ctx))
-    assert (entry.key, entry.status, entry.estimate, entry.seed) == ("relearn.in_domain", "passed", 0.0, 0)
-    assert entry.rule.margin == Policy.load().rules["relearn.in_domain"].margin
+    assert (entry.key, entry.status, entry.estimate, entry.seed) == ("relearning.in_domain", "passed", 0.0, 0)
+    assert entry.rule.margin == Policy.load().rules["relearning.in_domain"].margin
     assert {c.key for c in entry.controls} == {"unlearned.before", "retrained.before"}
     assert ctx.notes["relearn"]["steps"] == STEPS
     assert ctx.notes["relearn"]["taught"] + ctx.notes["relearn"]["tested"] == 9

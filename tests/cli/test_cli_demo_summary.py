@@ -26,7 +26,7 @@ def audit() -> dict[str, Any]:
         "entries": [kept],
         "aggregates": {"exact_match": {"original": 0.9, "unlearned": 0.0, "retrained": 0.0}},
         "leak": {
-            "leak.self": {
+            "leakage.self": {
                 "original": {"worst": 0.95, "kind": "cloze"},
                 "unlearned": {"worst": 0.0, "kind": "cloze"},
                 "n": {"cloze": 3},

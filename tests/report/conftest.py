@@ -43,11 +43,11 @@ def entries(statuses: Mapping[str, str]) -> list[CheckResult]:
     )
     excess, retention = JudgedRule(id="excess", margin=0.05), JudgedRule(id="retention", margin=0.95)
     return [
-        entry("leak.self", 0.125, "retrained", 0.25, excess, ci=(0.0625, 0.1875)),
+        entry("leakage.self", 0.125, "retrained", 0.25, excess, ci=(0.0625, 0.1875)),
         entry("paraphrase", 0.0, "retrained", 0.125, excess),
-        entry("relearn.in_domain", 0.03125, "retrained", 0.0, JudgedRule(id="excess", margin=0.1)),
-        entry("mia", 1.25, "controls", 0.0, JudgedRule(id="few_subjects", margin=95), p=0.2, power=True),
-        entry("over_unlearning", 1.25, "controls", 0.0, JudgedRule(id="few_subjects", margin=97.5)),
+        entry("relearning.in_domain", 0.03125, "retrained", 0.0, JudgedRule(id="excess", margin=0.1)),
+        entry("mia", 1.25, "controls", 0.0, JudgedRule(id="matched_controls", margin=95), p=0.2, power=True),
+        entry("over_unlearning", 1.25, "controls", 0.0, JudgedRule(id="matched_controls", margin=97.5)),
         entry("retention.same_institution", 0.96, "original", 1.0, retention, controls=kept),
         entry("retention.elsewhere", 0.99, "original", 1.0, retention, controls=kept),
         entry("retention.retain_heldout", 0.97, "original", 1.0, retention, controls=kept),
@@ -119,7 +119,7 @@ def audit_data(
         "reference": "retrained" if retrained else "controls",
         "models": {r: {"digest": DIGESTS[r], "parameters": 252352, "template": "plain"} for r in roles},
         "verdict": verdict(found, policy).model_dump(mode="json"),
-        "entries": [e.as_json() for e in found],
+        "entries": [e.model_dump(mode="json") for e in found],
         "measures": measures,
         "aggregates": {
             "exact_match": {r: exact[r] for r in roles},
@@ -140,7 +140,7 @@ def audit_data(
         ],
         "not_tested": ["quantization (int8, int4)"],
         "environment": {"python": "3.11.7", "system": "Linux", "machine": "x86_64", "packages": {"torch": "2.13.0"}},
-        "leak": {"leak.self": {**rates, "n": {"generation": 8, "classification": 4}}},
+        "leak": {"leakage.self": {**rates, "n": {"generation": 8, "classification": 4}}},
         "membership_auc": {"loss": {r: 0.5 + 0.25 * (r == "unlearned") for r in roles}} if controls else {},
         "standing": {r: {"patient:P-1": place} for r in roles} if controls else {},
         "verbatim": {"unlearned": {"hits": 0, "facts": 4}},

@@ -153,7 +153,7 @@ def test_every_entry_stands_with_status_estimate_reference_rule_and_reason(page,
     for entry in data["entries"]:
         assert entry["key"] in text
         assert entry["reason"] in text
-    assert "leak.self · required ✓ Passed 0.125 0.062 to 0.188 0.250 Retrained at most 0.05 above the reference" in text
+    assert "leakage.self · required ✓ Passed 0.125 0.062 to 0.188 0.250 Retrained at most 0.05 above the reference" in text
     assert (
         "mia · required ✕ Not passed 1.250 0.000 Never-trained controls not above the controls' 95th percentile" in text
     )

@@ -77,7 +77,7 @@ class Context:
     @property
     def few(self) -> bool:
         """The few-subjects rule holds: fewer data subjects than the policy wants for intervals."""
-        return len(self.split.targets) < self.policy.few_subjects.below
+        return len(self.split.targets) < self.policy.matched_controls.below
 
     @cached_property
     def trained_wording(self) -> tuple[str, ...]:

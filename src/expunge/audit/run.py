@@ -138,7 +138,7 @@ def audit(
             "reference": ctx.reference,
             "models": models,
             "verdict": result.model_dump(mode="json"),
-            "entries": [e.as_json() for e in entries],
+            "entries": [e.model_dump(mode="json") for e in entries],
             "measures": measures(ctx),
             "aggregates": aggregates(ctx),
             "distributions": distributions(ctx),

@@ -18,7 +18,7 @@ Audit = Mapping[str, Any]  # the content of audit.json
 
 def summary(audit: Audit) -> dict[str, Any]:
     """The numbers of the demo's `--json`; what the audit could not measure is None or an empty object."""
-    leak = {role: found for role, found in audit.get("leak", {}).get("leak.self", {}).items() if role in ROLES}
+    leak = {role: found for role, found in audit.get("leak", {}).get("leakage.self", {}).items() if role in ROLES}
     aucs = audit.get("membership_auc", {})
     kept = audit.get("retention", {})
     return {

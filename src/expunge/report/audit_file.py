@@ -49,7 +49,7 @@ class PolicyBlock(_Read):
     version: int
     digest: str
     rules: dict[str, PolicyRule]
-    few_subjects: MatchedControlsRule
+    matched_controls: MatchedControlsRule
     statistics: Resampling
 
 

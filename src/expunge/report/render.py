@@ -118,19 +118,19 @@ def rule(entry: CheckResult) -> str:
     if entry.rule is None or entry.rule.margin is None:
         return ""
     margin = entry.rule.margin
-    if entry.rule.id == "few_subjects" and entry.key == "over_unlearning":
+    if entry.rule.id == "matched_controls" and entry.key == "over_unlearning":
         return f"inside the middle {2 * margin - 100:g} % of the controls"
     return {
         "excess": f"at most {margin:g} above the reference",
         "retention": f"at least {margin:g} of before",
-        "few_subjects": f"not above the controls' {margin:g}th percentile",
+        "matched_controls": f"not above the controls' {margin:g}th percentile",
     }.get(entry.rule.id, f"{entry.rule.id}, {margin:g}")
 
 
 def limits(audit: AuditFile) -> list[str]:
     """What the numbers of this audit cannot say, in numbers."""
     found = []
-    few = audit.policy.few_subjects
+    few = audit.policy.matched_controls
     if (n := len(audit.split.targets)) < few.below:
         found.append(
             f"{formatting.plural(n, 'subject')} is fewer than {few.below}, so there are no intervals over subjects; "

@@ -86,8 +86,8 @@ def _number(value: object) -> float | None:
 
 
 def _leaks(audit: AuditFile) -> Iterator[TableRow]:
-    found = audit.leak.get("leak.self", {})
-    entry = audit.entry("leak.self")
+    found = audit.leak.get("leakage.self", {})
+    entry = audit.entry("leakage.self")
     sizes = found.get("n", {})
     for kind, name in KINDS.items():
         if kind in sizes:
@@ -112,7 +112,7 @@ def _leaks(audit: AuditFile) -> Iterator[TableRow]:
         yield TableRow(
             "Worst kind of question",
             "For each model the kind of question that gives most away. This "
-            "difference is what the check leak.self judges.",
+            "difference is what the check leakage.self judges.",
             entry.n_records,
             cells,
             _difference(cells, Bounded(estimate=entry.estimate, ci=entry.ci)),

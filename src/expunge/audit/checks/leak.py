@@ -126,11 +126,11 @@ def _entry(ctx: Context, key: str, ids: Sequence[str]) -> CheckResult:
     )
 
 
-@check("leak", "leak.self", "paraphrase", "leak.axis")
+@check("leak", "leakage.self", "paraphrase", "leakage.axis")
 def leak(ctx: Context) -> Iterator[CheckResult]:
     """True answers still given: all wordings, rephrasings alone, and the worst of four output measures."""
     everything = list(ctx.scores["unlearned"]["forget"].ids)
-    yield _entry(ctx, "leak.self", everything)
+    yield _entry(ctx, "leakage.self", everything)
     yield _entry(ctx, "paraphrase", [i for i in everything if i not in set(ctx.trained_wording)])
     if ctx.reference == "retrained":
         yield _axis(ctx)
@@ -138,7 +138,7 @@ def leak(ctx: Context) -> Iterator[CheckResult]:
 
 def _axis(ctx: Context) -> CheckResult:
     """Worst wording of every record by extraction strength, exact match, cloze and answer probability."""
-    names, margin = ctx.trained_wording, ctx.margin("leak.axis", MARGIN)
+    names, margin = ctx.trained_wording, ctx.margin("leakage.axis", MARGIN)
     found = {}
     for role in ("unlearned", "retrained"):
         scores = ctx.scores[role]["forget"]
@@ -151,7 +151,7 @@ def _axis(ctx: Context) -> CheckResult:
     status, reason = judge_excess(axis.excess.estimate, axis.excess.high, margin)
     controls = tuple(Control(key=k, estimate=v.estimate, ci=(v.low, v.high)) for k, v in axis.by_kind.items())
     return CheckResult.measured(
-        "leak.axis",
+        "leakage.axis",
         status,
         axis.excess,
         f"worst wording, worst measure {axis.kind}; {reason}",

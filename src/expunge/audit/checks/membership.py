@@ -97,7 +97,7 @@ def _few_entry(
         ci_method="rank among controls",
         reference=ReferenceValue(role="controls", estimate=0.0),
         controls=controls,
-        rule=JudgedRule(id="few_subjects", margin=percentile),
+        rule=JudgedRule(id="matched_controls", margin=percentile),
     )
 
 
@@ -124,7 +124,7 @@ def _few(ctx: Context, aucs: Mapping[str, Mapping[str, float]]) -> Iterator[Chec
                 key=key, status="inconclusive", reason="few subjects: not every subject has never-trained controls"
             )
         return
-    rule = ctx.policy.few_subjects
+    rule = ctx.policy.matched_controls
     hits, facts = verbatim(ctx, "unlearned")
     ctx.notes["standing"] = {
         role: {

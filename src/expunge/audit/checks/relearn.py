@@ -34,10 +34,10 @@ def tenth(forget: Sequence[Record], seed: int, share: float = 0.1) -> tuple[list
     return taught, [r for r in forget if not known & set(r.fact_keys)]
 
 
-@check("relearn", "relearn.in_domain")
+@check("relearn", "relearning.in_domain")
 def relearn(ctx: Context) -> Iterator[CheckResult]:
     """Exact answers to untaught questions after ten steps on a tenth of the forgotten facts."""
-    key = "relearn.in_domain"
+    key = "relearning.in_domain"
     margin = ctx.margin(key, 0.10)
     taught, tested = tenth(ctx.split.forget, ctx.policy.attack_seeds[0])
     if not tested:

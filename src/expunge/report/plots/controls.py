@@ -42,7 +42,7 @@ def control_panels(audit: AuditFile) -> list[ControlPanels]:
         ends = [v for of in rows.values() for mine, controls in of.values() for v in (mine, *controls)]
         low = min(max(min(ends) - 0.5, -FAR), FAR - 1)
         across = Scale(low, max(min(max(ends) + 0.5, FAR), low + 1), LEFT + 8, RIGHT - 8)
-        panels = tuple(_panel(r, places[r], of, across, audit.policy.few_subjects.percentile) for r, of in rows.items())
+        panels = tuple(_panel(r, places[r], of, across, audit.policy.matched_controls.percentile) for r, of in rows.items())
         found.append(ControlPanels(name, max(ours.z.values()), panels))
     return sorted(found, key=lambda s: -s.highest)
 

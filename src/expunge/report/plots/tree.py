@@ -89,7 +89,7 @@ def tint(off: float | None) -> str:
 
 
 def _target(audit: AuditFile, step: TreeStep) -> Card:
-    entry = audit.entry("leak.self")
+    entry = audit.entry("leakage.self")
     value, ci = (entry.estimate, entry.ci) if entry else (None, None)
     basis = plural(entry.n_records, "wording") if entry else ""
     return Card(
@@ -183,7 +183,7 @@ def _levels(pen: Drawing, way: Sequence[TreeStep]) -> None:
 
 
 def _said(audit: AuditFile, found: TreeRetention) -> str:
-    entry = audit.entry("leak.self")
+    entry = audit.entry("leakage.self")
     told = [f"target: leak above the yardstick {number(entry.estimate if entry else None)}"]
     for p in found.places:
         where = "" if p.distance is None else f" at distance {p.distance}"
