@@ -107,7 +107,7 @@ def test_the_sentence_names_failures_first():
 
 
 def test_a_key_that_occurs_twice_is_refused():
-    with pytest.raises(InputError, match=r'result "leak\.self" occurs twice'):
+    with pytest.raises(InputError, match=r'result "leakage\.self" occurs twice'):
         verdict(results(leakage_self="failed") + results(leakage_self="passed"), POLICY)
 
 
