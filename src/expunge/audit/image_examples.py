@@ -37,7 +37,7 @@ def gallery(ctx: Context) -> list[dict[str, Any]]:
             "kind": r.kind,
             "credit": credit(r),
             "picture": thumbnail(r.image),
-            "said": {role: found[r.id] for role, found in said.items()},
+            "said": {role: found[r.row_id] for role, found in said.items()},
         }
         for about, records in drawn.items()
         for r in records
@@ -97,10 +97,15 @@ def _said(ctx: Context, role: Role, drawn: Mapping[str, Sequence[Record]]) -> di
     told = dict(zip(forget.ids, forget.text or (), strict=False))
     kin = list(drawn["sibling"])
     exact = dict(
-        zip((r.id for r in kin), ctx.values("exact_match", role, "retain_heldout", [r.id for r in kin]), strict=True)
+        zip(
+            (r.row_id for r in kin),
+            ctx.values("exact_match", role, "retain_heldout", [r.row_id for r in kin]),
+            strict=True,
+        )
     )
-    found = {r.id: told.get(r.id, "") for r in drawn["forgotten"]} | {r.id: r.answer for r in kin if exact[r.id] == 1}
-    missed = [r for r in kin if exact[r.id] != 1]
+    found = {r.row_id: told.get(r.row_id, "") for r in drawn["forgotten"]}
+    found |= {r.row_id: r.answer for r in kin if exact[r.row_id] == 1}
+    missed = [r for r in kin if exact[r.row_id] != 1]
     if missed:
         scores = score(ctx.load(role), missed, text=True)
         found |= zip(scores.ids, scores.text or (), strict=True)
