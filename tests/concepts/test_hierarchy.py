@@ -263,8 +263,8 @@ def test_a_level_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
     ("text", "told"),
     [
         ("name: x\nlevels: {L1: [\n", ":3: not valid YAML ("),
-        ("", ": is not a hierarchy; write `name:`"),
-        ("- L1\n", ": is not a hierarchy"),
+        ("", ': the key "name" is missing; write `name:`'),
+        ("- L1\n", ": is not a mapping of keys to values"),
     ],
 )
 def test_what_is_no_rule_file_is_refused(tmp_path: Path, text: str, told: str) -> None:

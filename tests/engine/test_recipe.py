@@ -9,7 +9,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from expunge.engine.recipe import Phase, Recipe, apply_sets, merge, shipped
+from expunge._config import apply_overrides, merge
+from expunge.engine.recipe import RESETS, Phase, Recipe, shipped
 from expunge.errors import InputError
 from expunge.methods import METHODS
 from expunge.models.adapters import TrainableConfig
@@ -61,8 +62,8 @@ def test_a_chain_of_files_and_names_is_followed_and_children_win(write: Any) -> 
 
 def test_a_child_with_another_method_drops_the_settings_and_the_rule_of_its_parent() -> None:
     parent = {"method": "npo", "settings": {"beta": 1}, "rule": "pcgrad", "rule_settings": {}, "steps": 3}
-    assert merge(parent, {"method": "ga"}) == {"method": "ga", "steps": 3}
-    assert merge(parent, {"method": "npo", "settings": {"scale": "per_token"}})["settings"] == {
+    assert merge(parent, {"method": "ga"}, RESETS) == {"method": "ga", "steps": 3}
+    assert merge(parent, {"method": "npo", "settings": {"scale": "per_token"}}, RESETS)["settings"] == {
         "beta": 1,
         "scale": "per_token",
     }
@@ -106,7 +107,7 @@ def test_the_order_of_sets_does_not_lose_any_and_the_last_word_counts() -> None:
     assert first == Recipe.load("twin", ["method=npo", "settings.beta=0.3"])
     assert first.settings == {"beta": 0.3}
     assert Recipe.load("npo", ["steps=3", "steps=4"]).steps == 4
-    assert apply_sets({}, ["a=1", "a.b=2"]) == {"a": {"b": 2}}
+    assert apply_overrides({}, ["a=1", "a.b=2"]) == {"a": {"b": 2}}
     assert Recipe.load("npo").with_sets(["steps=4"]).steps == 4
 
 
@@ -118,7 +119,7 @@ def test_the_order_of_sets_does_not_lose_any_and_the_last_word_counts() -> None:
         ("steps=[1", "not valid YAML"),
         ("stpes=3", r'unknown key "stpes"; did you mean "steps"'),
         ("optimizer.lrr=3", r'unknown key "optimizer.lrr"; did you mean "lr"'),
-        ("phases=[{setps: 3}]", r'unknown key "phases.0.setps"; did you mean "steps"'),
+        ("phases=[{setps: 3}]", r'unknown key "phases.#1.setps"; did you mean "steps"'),
         ("method=nop", r'unknown method "nop"; did you mean "npo"'),
         ("settings.btea=1", r'recipe.settings: unknown key "btea"; did you mean "beta"'),
         ("rule=pcgard", r'unknown gradient rule "pcgard"; did you mean "pcgrad"'),
@@ -145,14 +146,14 @@ def test_a_misspelt_required_key_is_named_and_not_the_missing_one(write: Any) ->
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("steps: 3\n", "method: Field required"),
-        ("- npo\n", "a recipe is a mapping"),
+        ("steps: 3\n", 'the key "method" is missing'),
+        ("- npo\n", "is not a mapping of keys to values"),
         ("a: [1\n", r"r\.yaml:2: not valid"),
         ("extends: [npo]\n", r"r\.yaml: extends: \['npo'\] is no name"),
-        ("1: 2\n", "expected keys and values"),
+        ("1: 2\n", "Keys should be strings"),
         ("extends: nop\n", 'there is no recipe "nop"; did you mean "npo"'),
         ("extends: gone.yaml\n", "gone.yaml: there is no such recipe file"),
-        ("", "method: Field required"),
+        ("", 'the key "method" is missing'),
     ],
 )
 def test_a_file_that_is_no_recipe_is_named(write: Any, text: str, message: str) -> None:

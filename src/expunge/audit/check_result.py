@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from expunge._config import FrozenModel
 from expunge.audit.statistics import Interval
 
 Status = Literal["passed", "failed", "inconclusive", "not_applicable", "not_run"]
@@ -21,12 +22,6 @@ def _finite(value: Any) -> Any:
 
 Number = Annotated[float | None, BeforeValidator(_finite)]
 Bounds = tuple[Number, Number] | None
-
-
-class FrozenModel(BaseModel):
-    """Immutable, unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class IntervalEstimate(FrozenModel):

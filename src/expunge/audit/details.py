@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from pydantic import Field, FiniteFloat, model_validator
 
-from expunge.audit.check_result import FrozenModel, IntervalEstimate, Number, Status
+from expunge._config import FrozenModel
+from expunge.audit.check_result import IntervalEstimate, Number, Status
 
 MAGIC_BYTES = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff"}
 MAX_THUMBNAIL = 200_000  # base64 characters

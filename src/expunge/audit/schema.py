@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from pydantic import Field, FiniteFloat, ValidationError
 
+from expunge._config import FrozenModel
 from expunge._io import read_json
-from expunge.audit.check_result import Bounds, CheckResult, FrozenModel, Number
+from expunge.audit.check_result import Bounds, CheckResult, Number
 from expunge.audit.details import AnswerExample, Details, ImageExample
 from expunge.audit.policy import Policy, needed
 from expunge.audit.verdict import Verdict, verdict

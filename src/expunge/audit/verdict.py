@@ -13,7 +13,8 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field
 
-from expunge.audit.check_result import CheckResult, FrozenModel
+from expunge._config import FrozenModel
+from expunge.audit.check_result import CheckResult
 from expunge.audit.policy import Policy, needed
 from expunge.errors import InputError
 

@@ -33,9 +33,9 @@ def generate(
     given = {"patients": patients, "seed": seed, "controls_for": tuple(controls_for) if controls_for else None}
     settings = {key: value for key, value in given.items() if value is not None}
     if set_:
-        from expunge.engine.recipe import apply_sets
+        from expunge._config import apply_overrides
 
-        settings = apply_sets(settings, set_)
+        settings = apply_overrides(settings, set_)
     made = kind.preset(preset, **settings) if preset else kind(**settings)
     about = out.with_name("world.json")
     if out.is_dir():

@@ -11,11 +11,9 @@ import typer
 from expunge.cli.options import Data, Folder, Loader, Mapping, Sets
 from expunge.cli.progress import Progress, ProgressCallback
 from expunge.cli.result import CommandResult
-from expunge.errors import InputError, nearest
+from expunge.errors import InputError
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from expunge.engine.train.train_loop import TrainProgress
 
 
@@ -58,18 +56,17 @@ def train(
         other = "tokenizer-from" if tokenizer_from else "vision" if vision else "image-size"
         flag = next(iter(size), other)
         raise InputError(f"--{flag}", "has no meaning beside --model", "leave one of them out")
+    from expunge._config import apply_overrides, validate
     from expunge.corpus import Corpus
-    from expunge.engine.recipe import apply_sets
     from expunge.engine.train import train_model
     from expunge.engine.train.train_loop import TrainConfig
     from expunge.models.tiny import TinyConfig
     from expunge.models.vision.tiny_vision import TinyVision
     from expunge.scope import Scope
 
-    tiny: TinyConfig = checked(TinyConfig, size)
-    settings: TrainConfig = checked(
-        TrainConfig, apply_sets(given(share=share, epochs=epochs, batch=batch, seed=seed), set_ or [])
-    )
+    tiny = validate(TinyConfig, size, "train")
+    flags = given(share=share, epochs=epochs, batch=batch, seed=seed)
+    settings = validate(TrainConfig, apply_overrides(flags, set_ or []), "train")
     corpus = Corpus.load(data, loader, map_)
     excluded_ids = Scope.parse(exclude_scope).resolve(corpus).excluded_ids if exclude_scope else frozenset()
     records = [r for r in corpus.trained if r.id not in excluded_ids]
@@ -81,7 +78,7 @@ def train(
             out,
             model=model,
             tiny=tiny,
-            vision=checked(TinyVision, eyes),
+            vision=validate(TinyVision, eyes, "train"),
             settings=settings,
             tokenizer_from=tokenizer_from,
             on_epoch=lambda p: after_epoch(tick, p),
@@ -110,18 +107,3 @@ def after_epoch(tick: ProgressCallback, progress: TrainProgress) -> None:
 def given(**flags: Any) -> dict[str, Any]:
     """The flags that were typed."""
     return {name: value for name, value in flags.items() if value is not None}
-
-
-def checked(kind: type[BaseModel], values: dict[str, Any]) -> Any:
-    """`kind(**values)`; the first complaint becomes one line that names the flag."""
-    from pydantic import ValidationError
-
-    try:
-        return kind(**values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            raise InputError(f"--set {name}", "there is no such setting", nearest(name, kind.model_fields)) from error
-        flag = f"--{name.replace('_', '-')}" if "." not in name else f"--set {name}"
-        raise InputError(flag, f"{first['input']!r} is not possible", first["msg"]) from error

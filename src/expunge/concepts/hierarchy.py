@@ -11,19 +11,21 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from expunge._config import FrozenModel, find_yaml, load_yaml, shipped_names, validate
 from expunge.concepts.dictionary import Dictionary, DictionaryEntry
-from expunge.concepts.hierarchy_io import as_input_error, parse, read, shipped
-from expunge.concepts.hierarchy_rules import TREE_NUMBER, HierarchyRule, LevelTable, _Strict, folded
+from expunge.concepts.hierarchy_rules import TREE_NUMBER, HierarchyRule, LevelTable, folded
 from expunge.corpus.corpus import Corpus
 from expunge.corpus.record import LEVELS, Record
 
 __all__ = ["Hierarchy", "above", "highest", "shipped"]
 
+SHIPPED = files("expunge.concepts") / "hierarchies"
 COLUMNS: Mapping[str, str] = {
     "topic": "topics",
     "topics": "topics",
@@ -34,7 +36,12 @@ COLUMNS: Mapping[str, str] = {
 }  # attribute of a record → criterion
 
 
-class Hierarchy(_Strict):
+def shipped() -> list[str]:
+    """Names of the hierarchies that come with the package."""
+    return shipped_names(SHIPPED)
+
+
+class Hierarchy(FrozenModel):
     """Levels and the rules that fill them. `source` says where the rules come from."""
 
     name: str = Field(pattern=r"^[\w-]+$")
@@ -56,11 +63,9 @@ class Hierarchy(_Strict):
     @classmethod
     def load(cls, name: str | Path) -> Hierarchy:
         """A shipped hierarchy by name (`medical`) or a YAML file; `InputError` in one line for what is wrong."""
-        text, where = read(name)
-        try:
-            return cls.model_validate(parse(text, where))
-        except ValidationError as error:
-            raise as_input_error(error, cls, where) from error
+        text, _, where = find_yaml(name, "hierarchy", SHIPPED)
+        hint = "write `name:`, `levels:` and `rules:`, as in a shipped hierarchy"
+        return validate(cls, load_yaml(text, where, hint), where, hint)
 
     @property
     def alpha(self) -> dict[str, float]:

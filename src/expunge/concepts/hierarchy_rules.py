@@ -10,7 +10,9 @@ import re
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from expunge._config import FrozenModel
 
 Level = Literal["L1", "L2", "L3", "L4"]
 CRITERIA = ("branches", "semantic_types", "categories", "topics", "names")
@@ -24,13 +26,7 @@ def folded(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
-class _Strict(BaseModel):
-    """Neither changed nor extended by unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Grade(_Strict):
+class Grade(FrozenModel):
     """One level: what it is called here, the share of the retain direction taken out, the weight of its tokens."""
 
     name: str = Field(min_length=1)
@@ -38,7 +34,7 @@ class Grade(_Strict):
     beta: float = Field(ge=0, allow_inf_nan=False)
 
 
-class LevelTable(_Strict):
+class LevelTable(FrozenModel):
     """All four, always."""
 
     L1: Grade
@@ -47,7 +43,7 @@ class LevelTable(_Strict):
     L4: Grade
 
 
-class HierarchyRule(_Strict):
+class HierarchyRule(FrozenModel):
     """A level for everything that meets one criterion.
 
     branches        MeSH category (`G`), MeSH tree number (`E04`, with all below) or an ontology id (`MONDO:0005618`)
@@ -60,7 +56,7 @@ class HierarchyRule(_Strict):
     level: Level
     branches: tuple[str, ...] = ()
     semantic_types: tuple[str, ...] = ()
-    categories: dict[str, tuple[str, ...]] = {}
+    categories: dict[str, tuple[str, ...]] = Field({})
     topics: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
 

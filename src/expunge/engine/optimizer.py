@@ -10,14 +10,14 @@ import math
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import nn
 
+from expunge._config import FrozenModel
 
-class OptimizerConfig(BaseModel):
+
+class OptimizerConfig(FrozenModel):
     """How the trainable parameters move."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Literal["adamw", "muon", "sgd"] = Field("adamw", description="adamw; sgd; muon (matrices) with adamw (rest)")
     lr: float = Field(1e-3, gt=0, description="learning rate (of matrices for muon)")

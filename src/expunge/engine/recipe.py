@@ -6,21 +6,20 @@ keys are errors that name the nearest key.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
+from expunge._config import FrozenModel, apply_overrides, find_yaml, load_yaml, merge, shipped_names, validate
 from expunge._io import digest
 from expunge.corpus.modalities import Modalities
 from expunge.engine.distributed import world_size
 from expunge.engine.optimizer import OptimizerConfig
-from expunge.errors import InputError, nearest
+from expunge.errors import InputError
 from expunge.gradients.base import RULES, GradientRule
 from expunge.methods.base import METHODS, Method, RetainLoss, UnlearningMethod
 from expunge.methods.editing import WeightEdit
@@ -31,15 +30,13 @@ if TYPE_CHECKING:
     from expunge.concepts.hierarchy import Hierarchy
 
 
+SHIPPED = resources.files("expunge.recipes")
+RESETS = {"method": ("settings", "rule", "rule_settings")}  # another method drops what the parent set for its own
 EDIT_TAKES = ("method", "settings", "batch", "seed")  # keys that mean something where weights are edited at once
 HARMLESS = ("memory", "checkpoint_every")  # they change no result, so they may stand beside
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Retain(_Part):
+class Retain(FrozenModel):
     """The retain term. `loss: null` takes the method's own."""
 
     loss: RetainLoss | None = Field(None, description="ce, kl, logit or none; null for the method's own choice")
@@ -51,7 +48,7 @@ class Retain(_Part):
     anchors: bool = Field(False, description="also keep what is said about people the model never met (kl, logit)")
 
 
-class BatchSize(_Part):
+class BatchSize(FrozenModel):
     """Rows per step over all processes."""
 
     forget: int = Field(32, ge=1, description="forget rows per step")
@@ -60,7 +57,7 @@ class BatchSize(_Part):
     blocks: int = Field(1, ge=1, description="m: forget batches in a row that one retain gradient serves (m:1)")
 
 
-class Memory(_Part):
+class Memory(FrozenModel):
     """Memory against time. Nothing here changes the result but for rounding."""
 
     prefix_cache: bool = Field(True, description="compute frozen lower blocks once per row and keep their output")
@@ -68,13 +65,13 @@ class Memory(_Part):
     checkpointing: bool = Field(False, description="compute a block again backward rather than keep its activations")
 
 
-class Parallel(_Part):
+class Parallel(FrozenModel):
     """What several processes share (see docs/guides/scale.md); a process alone ignores it."""
 
     shard: bool = Field(False, description="cut the frozen blocks over the processes; adapters stay whole everywhere")
 
 
-class Selection(_Part):
+class Selection(FrozenModel):
     """Which entries may follow the forget gradient: those that forget rows lean on more than retain rows (Fisher)."""
 
     share: float = Field(0.5, gt=0, le=1, description="share of all trainable entries that may follow it")
@@ -82,7 +79,7 @@ class Selection(_Part):
     rows: int = Field(16, ge=1, description="most rows of each side that are measured, out of the step's batches")
 
 
-class Concepts(_Part):
+class Concepts(FrozenModel):
     """Where concept levels come from, for methods that use them."""
 
     hierarchy: str | None = Field(
@@ -93,7 +90,7 @@ class Concepts(_Part):
     dictionary: str | None = Field(None, description="file of names with levels: levels of single answer tokens")
 
 
-class Phase(_Part):
+class Phase(FrozenModel):
     """One stretch of a run; what is not given is the recipe's own."""
 
     objective: Literal["both", "forget", "retain"] = Field("both", description="which terms are minimized")
@@ -102,7 +99,7 @@ class Phase(_Part):
     layers: str | int | tuple[int, ...] = Field("all", description="blocks that may change, out of the trainable ones")
 
 
-class Recipe(_Part):
+class Recipe(FrozenModel):
     """Everything that decides an unlearning run."""
 
     method: str = Field(description="name of a registered method")
@@ -150,7 +147,7 @@ class Recipe(_Part):
         hierarchy = self.hierarchy()
         strengths = {"alpha": hierarchy.alpha, "beta": hierarchy.beta} if hierarchy else {}
         given = {name: value for name, value in strengths.items() if name in cls.model_fields} | self.settings
-        found: UnlearningMethod = _validated(cls, given, "recipe.settings")
+        found: UnlearningMethod = validate(cls, given, "recipe.settings")
         return found
 
     def build_method(self) -> Method:
@@ -176,7 +173,7 @@ class Recipe(_Part):
     def build_rule(self) -> GradientRule:
         """The gradient rule with its settings."""
         name = self.rule or self.build_method().rule
-        rule: GradientRule = _validated(RULES.get(name, "recipe.rule"), self.rule_settings, "recipe.rule_settings")
+        rule: GradientRule = validate(RULES.get(name, "recipe.rule"), self.rule_settings, "recipe.rule_settings")
         return rule
 
     @property
@@ -214,7 +211,7 @@ class Recipe(_Part):
 
     def with_sets(self, sets: list[str] | tuple[str, ...]) -> Recipe:
         """This recipe with `a.b=c` changes (values are YAML)."""
-        changed: Recipe = _validated(Recipe, apply_sets(self.model_dump(mode="json"), sets), "recipe")
+        changed: Recipe = validate(Recipe, apply_overrides(self.model_dump(mode="json"), sets, RESETS), "recipe")
         return changed.checked()
 
     def checked(self) -> Recipe:
@@ -269,8 +266,8 @@ class Recipe(_Part):
     @classmethod
     def load(cls, name: str | Path, sets: list[str] | tuple[str, ...] = ()) -> Recipe:
         """A shipped recipe by name (`twin`) or a YAML file, with `extends:` followed and `sets` applied."""
-        raw = apply_sets(read(name), sets)
-        recipe: Recipe = _validated(cls, raw, f"recipe {name}")
+        raw = apply_overrides(read(name), sets, RESETS)
+        recipe: Recipe = validate(cls, raw, f"recipe {name}")
         return recipe.checked()
 
 
@@ -281,103 +278,18 @@ def _hierarchy(name: str) -> Hierarchy:
     return Hierarchy.load(name)
 
 
-def _validated(cls: Any, raw: dict[str, Any], where: str) -> Any:
-    """Build `cls` from `raw`; one clear line for the first thing that is wrong, naming the nearest key."""
-    try:
-        return cls(**raw)
-    except ValidationError as error:
-        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")  # it may be why another is missing
-        field = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            *path, key = first["loc"]
-            known = _section(cls, path).model_fields
-            raise InputError(where, f'unknown key "{field}"', nearest(str(key), known)) from error
-        given = "" if first["type"] == "missing" else f" (given: {first['input']!r})"
-        raise InputError(f"{where}: {field}", first["msg"] + given) from error
-    except TypeError as error:
-        raise InputError(where, "expected keys and values") from error
-
-
-def _section(model: type[BaseModel], path: Sequence[str | int]) -> type[BaseModel]:
-    """The model that stands at `path`, also inside a tuple of models."""
-    for part in path:
-        field = model.model_fields.get(str(part))
-        inside = (field.annotation, *get_args(field.annotation)) if field else ()
-        model = next((t for t in inside if isinstance(t, type) and issubclass(t, BaseModel)), model)
-    return model
-
-
 def shipped() -> list[str]:
     """Names of the recipes that come with the package."""
-    folder = resources.files("expunge.recipes")
-    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
-
-
-def _source(name: str | Path, beside: Path | None) -> tuple[str, Path | None, str]:
-    path = Path(name)
-    if beside and not path.is_absolute() and (beside / path).is_file():
-        path = beside / path
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        if not path.is_file():
-            raise InputError(str(path), "there is no such recipe file" if not path.is_dir() else "is a folder")
-        try:
-            return path.read_text("utf-8"), path.parent, str(path)
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(str(path), f"could not be read ({error})") from error
-    if str(name) not in shipped():
-        raise InputError("recipe", f'there is no recipe "{name}"', nearest(str(name), shipped()))
-    return resources.files("expunge.recipes").joinpath(f"{name}.yaml").read_text("utf-8"), None, f"recipe {name}"
+    return shipped_names(SHIPPED)
 
 
 def read(name: str | Path, beside: Path | None = None, seen: tuple[str, ...] = ()) -> dict[str, Any]:
     """The raw mapping of a recipe with its `extends:` chain merged, children over parents."""
-    text, folder, where = _source(name, beside)
+    text, folder, where = find_yaml(name, "recipe", SHIPPED, beside)
     if where in seen:
         raise InputError(where, "extends itself (" + " -> ".join((*seen, where)) + ")", "break the circle")
-    try:
-        raw = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise InputError(f"{where}{line}", f"not valid YAML ({getattr(error, 'problem', error)})") from error
-    if not isinstance(raw, dict):
-        raise InputError(where, "a recipe is a mapping of keys to values")
+    raw = load_yaml(text, where)
     parent = raw.pop("extends", None)
     if parent is not None and not isinstance(parent, str):
         raise InputError(f"{where}: extends", f"{parent!r} is no name", "name one shipped recipe or one file")
-    return merge(read(parent, folder, (*seen, where)), raw) if parent else raw
-
-
-def merge(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
-    """`child` over `parent`, mapping by mapping. A child that names another method drops the parent's settings."""
-    merged = dict(parent)
-    if "method" in child and child["method"] != parent.get("method"):
-        merged = {k: v for k, v in merged.items() if k not in ("settings", "rule", "rule_settings")}
-    for key, value in child.items():
-        old = merged.get(key)
-        merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return merged
-
-
-def apply_sets(raw: dict[str, Any], sets: list[str] | tuple[str, ...]) -> dict[str, Any]:
-    """`raw` with every `a.b=c` applied, the last word counting; values are YAML (`3`, `true`, `[1, 2]`, `null`)."""
-    change: dict[str, Any] = {}
-    for entry in sets:
-        path, sign, value = entry.partition("=")
-        if not sign or not path.strip():
-            raise InputError(f"--set {entry}", "expected key=value", "for example --set optimizer.lr=0.001")
-        *parents, last = path.strip().split(".")
-        inner = change
-        for part in parents:
-            if not isinstance(inner.get(part), dict):
-                inner[part] = {}
-            inner = inner[part]
-        try:
-            parsed = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise InputError(f"--set {entry}", "the value is not valid YAML") from error
-        if isinstance(parsed, str):
-            with suppress(ValueError):  # YAML 1.1 reads 1e-3 as text
-                parsed = float(parsed)
-        inner[last] = parsed
-    return merge(raw, change)
+    return merge(read(parent, folder, (*seen, where)), raw, RESETS) if parent else raw

@@ -10,24 +10,23 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from expunge._config import FrozenModel, input_error
 from expunge._registry import Registry
 from expunge.concepts.dictionary import Dictionary
 from expunge.corpus import Corpus, Record
-from expunge.errors import InputError, nearest, unknown
+from expunge.errors import InputError, unknown
 
 WORLDS: Registry[type[World]] = Registry("world", "expunge.synthetic")
 
 
-class World(BaseModel, ABC):
+class World(FrozenModel, ABC):
     """Base of all worlds. Subclass with `class Hospital(World, name="hospital")`; fields are its settings.
 
     version   of the generator; changes whenever the same settings give other rows
     presets   name → settings that differ from the defaults
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: ClassVar[str] = ""
     version: ClassVar[str] = "1"
@@ -43,18 +42,7 @@ class World(BaseModel, ABC):
         try:
             super().__init__(**settings)
         except ValidationError as error:
-            raise self._input_error(error) from None
-
-    @classmethod
-    def _input_error(cls, error: ValidationError) -> InputError:
-        """The first complaint, as one line that names the setting and how to mend it."""
-        first = error.errors()[0]
-        where = ".".join(map(str, (f"world {cls.name}", *first["loc"])))
-        if first["type"] == "extra_forbidden":
-            return InputError(where, "unknown setting", nearest(str(first["loc"][0]), cls.model_fields))
-        meaning = cls.model_fields[str(first["loc"][0])].description
-        mend = first["msg"].removeprefix("Value error, ")
-        return InputError(where, f"{first['input']!r} is not possible", f"{mend[0].lower()}{mend[1:]} ({meaning})")
+            raise input_error(error, type(self), f"world {self.name}") from None
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> Self:
