@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from expunge.audit.metrics import METRICS, Metric, metric
 from expunge.audit.metrics.answer_prob import probability
 from expunge.audit.metrics.mcq import chance_corrected
-from expunge.audit.metrics.perplexity import fluency, repeated_fourgrams
+from expunge.audit.metrics.perplexity import repeated_fourgrams
 from expunge.audit.metrics.truth_ratio import tr_forget, tr_prob, tr_utility, truth_ratio, wrong_probability
 from expunge.errors import InputError
 from helpers.audits import records, scores
@@ -204,8 +204,7 @@ def test_perplexity_of_a_set_pools_tokens():
     assert METRICS.get("perplexity")(s, records("a", "b")).mean() == pytest.approx(5.05, abs=5e-3)
 
 
-def test_fluency_is_the_median_and_repetition_the_share_of_old_fourgrams():
-    assert fluency(scores([[-1, -3], [-9], [-1]])) == 2
+def test_repetition_is_the_share_of_old_fourgrams():
     assert repeated_fourgrams("a b c d a b c d") == pytest.approx(0.20)
     assert math.isnan(repeated_fourgrams("a b c"))
     s = scores([[-1], [-1]], text=("a b c d a b c d", "x y z w"))

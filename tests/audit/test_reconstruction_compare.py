@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from expunge.audit.checks.reconstruction_check import entry
+from expunge.audit.checks.reconstruction_check import reconstruction_result
 from expunge.audit.reconstruction import Reconstruction, compare
 from expunge.audit.reconstruction.ranking import gain, lead, per_byte, rank_of
 from expunge.audit.statistics import Bootstrap
@@ -63,7 +63,7 @@ SOME = result([[0, 0, 0], [0, 0, 1], [0, 0, 0], [0, 0, 0]])
 
 def test_a_model_like_the_retrained_one_passes_and_one_that_gives_answers_fails() -> None:
     passed = compare({"original": KNEW, "unlearned": NEVER, "retrained": NEVER})
-    assert (passed.status, passed.power, passed.reference, len(passed.checks)) == ("passed", True, "retrained", 5)
+    assert (passed.status, passed.power, passed.reference, len(passed.parts)) == ("passed", True, "retrained", 5)
     failed = compare({"original": KNEW, "unlearned": SOME, "retrained": NEVER})
     assert failed.status == "failed"
     assert failed.worst is not None
@@ -86,7 +86,7 @@ def test_a_lead_over_the_wrong_branch_is_judged_by_itself() -> None:
     """As many first places as the retrained model, but only with the true place told."""
     ours, theirs = result([[0, 1]] * 4), result([[0, 1]] * 4, wrong=[[0, 1]] * 4)
     found = compare({"original": result([[0, 9]] * 4), "unlearned": ours, "retrained": theirs})
-    assert [(c.what, c.level, c.excess.estimate, c.status) for c in found.checks] == [
+    assert [(c.what, c.level, c.excess.estimate, c.status) for c in found.parts] == [
         ("excess", 0, 0.0, "passed"),
         ("excess", 1, 0.0, "passed"),
         ("lead", 1, 1.0, "failed"),
@@ -96,13 +96,13 @@ def test_a_lead_over_the_wrong_branch_is_judged_by_itself() -> None:
 
 def test_every_other_picture_is_an_attack_of_its_own() -> None:
     def shown(first: float) -> Reconstruction:
-        tables = dict(NEVER.top1) | {"picture: cropped": np.full((4, 3), first)}
+        tables = dict(NEVER.top1) | {"image: cropped": np.full((4, 3), first)}
         return result([[0, 0, 0]] * 4, top1=tables, rank=tables, exact=tables)
 
     found = compare({"original": KNEW, "unlearned": shown(1.0), "retrained": shown(0.0)})
     assert found.status == "failed"
-    assert "picture: cropped" in found.reason
-    assert len(found.checks) == 8
+    assert "image: cropped" in found.reason
+    assert len(found.parts) == 8
 
 
 def test_with_ten_subjects_bounds_decide() -> None:
@@ -129,16 +129,16 @@ def test_controls_are_compared_by_their_mean_and_without_an_interval() -> None:
     controls = result([[0, 0, 1], [0, 0, 0]], facts=("t0", "t1"))
     found = compare({"original": KNEW, "unlearned": SOME, "controls": controls})
     assert (found.reference, found.status) == ("controls", "passed")
-    assert [c.excess.estimate for c in found.checks if c.what == "excess"] == [0.0, 0.0, -0.25]
-    assert {c.excess.method for c in found.checks} == {"difference to controls"}
+    assert [c.excess.estimate for c in found.parts if c.what == "excess"] == [0.0, 0.0, -0.25]
+    assert {c.excess.method for c in found.parts} == {"difference to controls"}
 
 
 def test_facts_are_joined_by_id_and_missing_ones_are_no_zeros() -> None:
     turned = result([[0, 0, 1], [0, 0, 0]], facts=("f1", "f0"))
     np.testing.assert_equal(turned.of("top1", "true", ["f0", "f1", "f9"])[:, 2], [0, 1, NAN])
     found = compare({"original": KNEW, "unlearned": SOME, "retrained": turned})
-    assert [c.excess.estimate for c in found.checks if c.what == "excess"] == [0.0, 0.0, 0.0]
-    assert {c.excess.n_records for c in found.checks} == {2}
+    assert [c.excess.estimate for c in found.parts if c.what == "excess"] == [0.0, 0.0, 0.0]
+    assert {c.excess.n_records for c in found.parts} == {2}
 
 
 def test_a_result_is_saved_and_read_back(tmp_path: Path) -> None:
@@ -155,13 +155,13 @@ def test_a_result_is_saved_and_read_back(tmp_path: Path) -> None:
 
 def test_the_entry_carries_the_worst_part_and_all_levels() -> None:
     found = compare({"original": KNEW, "unlearned": SOME, "retrained": NEVER})
-    made = entry(found, 0.05, 7)
+    made = reconstruction_result(found, 0.05, 7)
     assert (made.key, made.status, made.estimate, made.power, made.seed) == ("reconstruction", "failed", 0.25, True, 7)
     assert made.reference is not None
     assert (made.reference.role, made.reference.estimate) == ("retrained", 0.0)
     controls = {c.key: c.estimate for c in made.controls}
     assert controls["original.guest.top1"] == 1.0
     assert controls["unlearned.guest.true - wrong branch"] == 0.25
-    json.dumps(found.as_json(), allow_nan=False)
-    alone = entry(compare({"original": KNEW, "unlearned": NEVER}), 0.05, 0)
+    json.dumps(found.details().model_dump(mode="json"), allow_nan=False)
+    alone = reconstruction_result(compare({"original": KNEW, "unlearned": NEVER}), 0.05, 0)
     assert (alone.status, alone.estimate) == ("inconclusive", None)

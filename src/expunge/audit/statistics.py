@@ -1,27 +1,24 @@
-"""Intervals, tests and bounds. The unit is the data subject: subjects are resampled, each with all its
-records.
+"""Intervals, tests and bounds. The unit is the data subject: subjects are resampled, each with all its records.
 
-Surprising: resampling draws subjects in an order made from their values, not from names or file order, so
-renaming subjects or shuffling records never changes an interval. Below ten subjects there is no bootstrap at
-all.
+Resampling orders subjects by their values, not by names or file order, so that renaming subjects or shuffling records
+never changes an interval. With few subjects there is no bootstrap.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Values = NDArray[np.float64]
-FEW = "none: fewer than {} subjects"
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How to resample: `draws` resamples, two-sided `level`, `seed`, and the least number of subjects."""
+    """How to resample subjects: number of draws, two-sided level, seed, and the least number of subjects."""
 
     draws: int = 2000
     level: float = 0.95
@@ -34,7 +31,7 @@ DEFAULT = Bootstrap()
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its bounds (None: there are none) and how they were made; NaN = undefined."""
+    """An estimate (NaN if undefined), its bounds (None if there are none) and how they were made."""
 
     estimate: float
     low: float | None
@@ -62,22 +59,45 @@ def _blocks(rows: Values, subjects: Sequence[str]) -> list[Values]:
     return [np.array(block) for block in sorted(sorted(group) for group in groups.values())]
 
 
-def _resamples(n: int, plan: Bootstrap, rng: np.random.Generator) -> Values:
+def _resamples(n: int, bootstrap: Bootstrap, rng: np.random.Generator) -> Values:
     """How often each of n subjects is drawn, [draws, n]."""
-    return rng.multinomial(n, np.full(n, 1 / n), size=plan.draws).astype(np.float64)
+    return rng.multinomial(n, np.full(n, 1 / n), size=bootstrap.draws).astype(np.float64)
 
 
-def _bounds(draws: Values, plan: Bootstrap) -> tuple[float | None, float | None]:
+def _bounds(draws: Values, bootstrap: Bootstrap) -> tuple[float | None, float | None]:
     usable = draws[~np.isnan(draws)]
     if not usable.size:
         return None, None
-    tail = (1 - plan.level) / 2
+    tail = (1 - bootstrap.level) / 2
     low, high = np.quantile(usable, [tail, 1 - tail])
     return float(low), float(high)
 
 
+def no_interval(estimate: float, n_records: int, n_subjects: int, bootstrap: Bootstrap = DEFAULT) -> Interval:
+    """An estimate over too few subjects for an interval."""
+    return Interval(estimate, None, None, f"none: fewer than {bootstrap.min_subjects} subjects", n_records, n_subjects)
+
+
+def resampled_interval(
+    estimate: float, statistic: Callable[[Values], Values], n_subjects: int, n_records: int, bootstrap: Bootstrap
+) -> Interval:
+    """Percentile interval of a statistic over resampled subjects (Efron 1979).
+
+    Args:
+        estimate: The statistic on the sample itself.
+        statistic: From how often each subject is drawn, [draws, subjects], to its value, [draws]; NaN is left out.
+        n_subjects: Number of subjects; with fewer than `bootstrap.min_subjects` there is no interval.
+        n_records: Number of records, for the interval's counts.
+        bootstrap: Draws, level and seed.
+    """
+    if n_subjects < bootstrap.min_subjects:
+        return no_interval(estimate, n_records, n_subjects, bootstrap)
+    draws = statistic(_resamples(n_subjects, bootstrap, np.random.default_rng(bootstrap.seed)))
+    return Interval(estimate, *_bounds(draws, bootstrap), "bootstrap over subjects", n_records, n_subjects)
+
+
 def bootstrap_ratio(
-    numerator: Values, denominator: Values, subjects: Sequence[str], plan: Bootstrap = DEFAULT
+    numerator: Values, denominator: Values, subjects: Sequence[str], bootstrap: Bootstrap = DEFAULT
 ) -> Interval:
     """Σ numerator / Σ denominator over records [N] with a percentile interval over subjects.
 
@@ -92,24 +112,25 @@ def bootstrap_ratio(
     sums = np.array([block.sum(0) for block in blocks]).reshape(n, 2)
     top, bottom = sums.sum(0)
     estimate = float(top / bottom) if bottom > 0 else np.nan
-    if n < plan.min_subjects:
-        return Interval(estimate, None, None, FEW.format(plan.min_subjects), len(keep), n)
-    drawn = _resamples(n, plan, np.random.default_rng(plan.seed)) @ sums
-    positive = drawn[:, 1] > 0
-    ratios = np.divide(drawn[:, 0], drawn[:, 1], out=np.full(plan.draws, np.nan), where=positive)
-    return Interval(estimate, *_bounds(ratios, plan), "bootstrap over subjects", len(keep), n)
+
+    def ratio(weight: Values) -> Values:
+        drawn = weight @ sums
+        undefined = np.full(len(drawn), np.nan)
+        return np.asarray(np.divide(drawn[:, 0], drawn[:, 1], out=undefined, where=drawn[:, 1] > 0))
+
+    return resampled_interval(estimate, ratio, n, len(keep), bootstrap)
 
 
-def bootstrap_mean(values: Values, subjects: Sequence[str], plan: Bootstrap = DEFAULT) -> Interval:
+def bootstrap_mean(values: Values, subjects: Sequence[str], bootstrap: Bootstrap = DEFAULT) -> Interval:
     """Mean over records [N] with a percentile interval over subjects; NaN values are left out."""
-    return bootstrap_ratio(values, np.ones(len(values)), subjects, plan)
+    return bootstrap_ratio(values, np.ones(len(values)), subjects, bootstrap)
 
 
 def paired_difference(
-    values: Values, reference: Values, subjects: Sequence[str], plan: Bootstrap = DEFAULT
+    values: Values, reference: Values, subjects: Sequence[str], bootstrap: Bootstrap = DEFAULT
 ) -> Interval:
     """Mean of `values - reference` on the same records [N], bootstrapped over subjects."""
-    return bootstrap_mean(np.asarray(values) - np.asarray(reference), subjects, plan)
+    return bootstrap_mean(np.asarray(values) - np.asarray(reference), subjects, bootstrap)
 
 
 def clopper_pearson(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:
@@ -121,21 +142,9 @@ def clopper_pearson(hits: int, n: int, level: float = 0.95) -> tuple[float, floa
     return low, float(betaincinv(hits + 1, n - hits, 1 - tail)) if hits < n else 1.0
 
 
-def clopper_pearson_upper(hits: int, n: int, level: float = 0.95) -> float:
-    """Exact one-sided upper bound of a proportion."""
-    from scipy.special import betaincinv
-
-    return float(betaincinv(hits + 1, n - hits, level)) if hits < n else 1.0
-
-
 def zero_hit_bound(n: int, level: float = 0.95) -> float:
     """Upper bound of a rate after no hit in n trials: 1 - (1 - level)^(1/n)."""
     return float(1 - (1 - level) ** (1 / n))
-
-
-def trials_for_bound(bound: float, level: float = 0.95) -> int:
-    """The least n for which no hit in n trials bounds the rate by `bound`."""
-    return math.ceil(math.log(1 - level) / math.log1p(-bound))
 
 
 def hit_interval(hits: int, n: int, n_subjects: int, level: float = 0.95) -> Interval:
@@ -180,7 +189,7 @@ def auc_intervals(
     others: Values,
     member_subjects: Sequence[str],
     other_subjects: Sequence[str],
-    plan: Bootstrap = DEFAULT,
+    bootstrap: Bootstrap = DEFAULT,
 ) -> list[Interval]:
     """AUC of each of K models; for two models a third interval, their paired difference (first minus second).
 
@@ -193,15 +202,15 @@ def auc_intervals(
     n, records = len(sides[0]) + len(sides[1]), len(a) + len(b)
     if len(values) == 2:
         values.append(values[0] - values[1])
-    if min(map(len, sides)) < plan.min_subjects:
-        return [Interval(v, None, None, FEW.format(plan.min_subjects), records, n) for v in values]
-    rng = np.random.default_rng(plan.seed)
-    counts = [_resamples(len(side), plan, rng) for side in sides]
+    if min(map(len, sides)) < bootstrap.min_subjects:
+        return [no_interval(v, records, n, bootstrap) for v in values]
+    rng = np.random.default_rng(bootstrap.seed)
+    counts = [_resamples(len(side), bootstrap, rng) for side in sides]
     draws = [_auc_draws(*sides, k, *counts) for k in range(a.shape[1])]
     if len(draws) == 2:
         draws.append(draws[0] - draws[1])
     return [
-        Interval(v, *_bounds(d, plan), "bootstrap over subjects, sides apart", records, n)
+        Interval(v, *_bounds(d, bootstrap), "bootstrap over subjects, sides apart", records, n)
         for v, d in zip(values, draws, strict=True)
     ]
 
@@ -220,43 +229,10 @@ def tpr_at_fpr(
     return hit_interval(int((a > threshold).sum()), len(a), n_subjects)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values, in the order given."""
-    m, running = len(p_values), 0.0
-    adjusted = [0.0] * m
-    for rank, i in enumerate(sorted(range(m), key=lambda i: p_values[i])):
-        running = max(running, min(1.0, (m - rank) * p_values[i]))
-        adjusted[i] = running
-    return adjusted
-
-
 def rank_p_value(target: float, controls: ArrayLike) -> float:
     """(1 + #{control >= target})/(m + 1): never below 1/(m + 1)."""
     t = np.asarray(controls, np.float64)
     return float((1 + (t >= target).sum()) / (len(t) + 1))
-
-
-@dataclass(frozen=True)
-class WorstCase:
-    """Per subject the largest excess over attacks. It is biased upwards: judge it against that of controls."""
-
-    subject: str
-    maximum: float
-    percentile95: float
-    by_subject: Mapping[str, float]
-
-
-def worst_case(excess: Mapping[str, Mapping[str, float]]) -> WorstCase:
-    """From attack to subject to excess: the subject that fared worst. `ValueError` for no excess at all."""
-    by_subject: dict[str, float] = {}
-    for of_attack in excess.values():
-        for subject, value in of_attack.items():
-            by_subject[subject] = max(value, by_subject.get(subject, -np.inf))
-    if not by_subject:
-        raise ValueError("no attack gave an excess for any subject")
-    subject = max(sorted(by_subject), key=by_subject.__getitem__)
-    tail = float(np.percentile(list(by_subject.values()), 95))
-    return WorstCase(subject, by_subject[subject], tail, by_subject)
 
 
 def ks_distance(a: ArrayLike, b: ArrayLike) -> float:

@@ -14,10 +14,11 @@ from typing import Literal, NamedTuple
 from pydantic import Field
 
 from expunge._config import FrozenModel
-from expunge.audit.check_result import CheckResult
+from expunge.audit.check_result import CheckResult, Status
 from expunge.audit.policy import Policy, needed
 from expunge.errors import InputError
 
+STATUS_ORDER: tuple[Status, ...] = ("failed", "inconclusive", "passed")  # the worst first
 EPSILON = 1e-9  # float rounding must not decide at the margin itself
 
 

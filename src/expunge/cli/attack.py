@@ -75,7 +75,7 @@ def reconstruct(
             results[role] = run(lm, asked, _part(tick, k, len(turns), f"asking {role}"))
     rule = rules.rules.get(KEY)
     found = compare(results, rules.bootstrap, margin=rule.margin if rule else 0.05, known_margin=rules.known_margin)
-    told = {"scope": scope, "facts": len(setup.facts), **found.as_json()}
+    told = {"scope": scope, "facts": len(setup.facts), **found.details().model_dump(mode="json")}
     if out:
         from expunge._io import write_json
 

@@ -28,8 +28,6 @@ CHECKS: dict[str, str] = {  # what holds if the check passes
     "leakage.self": "The true answers are no longer given",
     "paraphrase": "Nor are the true answers given to rephrased questions",
     "leakage.axis": "Not even the worst wording leaks, by the strictest of four measures",
-    "leakage.descendants": "True answers about what stands below are no longer given",
-    "leakage.ancestors": "Questions about what stands above do not give the forgotten away",
     "mia": "An outsider cannot tell that these records were in the training data",
     "over_unlearning": "The forgotten do not stand out among people whom the model never saw",
     "reconstruction": "Told where the forgotten stood, the model does not give the answers back",
@@ -68,9 +66,9 @@ KINDS: dict[str, str] = {
 }
 
 CUES: dict[str, str] = {
-    "both": "picture and name",
-    "words": "words alone",
-    "picture": "picture alone",
+    "joint": "picture and name",
+    "text": "words alone",
+    "image": "picture alone",
     "swapped": "picture of somebody else",
     "noise": "noise for a picture",
 }

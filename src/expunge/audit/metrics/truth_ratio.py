@@ -1,8 +1,7 @@
-"""Truth ratio: does the model prefer the truth, in words it was not trained on, to plausible falsehoods?
+"""Truth ratio (TOFU, arXiv 2401.06121): wrong answers' probability over that of the true one.
 
-Surprising: two definitions share the name. `arith` averages the wrong answers' probabilities, `geom` their
-losses (both public TOFU code bases compute forget quality with it). Keys carry the form; values do not
-compare.
+Two definitions share the name and do not compare: `arith` averages the wrong answers' probabilities, `geom` their
+losses. Both public TOFU code bases compute forget quality with `geom`.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ def wrong_probability(wrong: Sequence[float], form: Form) -> float:
 
 
 def truth_ratio(truth: float, wrong: Sequence[float], form: Form = "arith") -> float:
-    """p~(wrong)/p~(paraphrase), at least 0: below 1 the model prefers the truth, at 1 nothing."""
+    """p~(wrong)/p~(paraphrase), at least 0: below 1 the model prefers the truth."""
     return wrong_probability(wrong, form) / max(truth, _TINY)
 
 

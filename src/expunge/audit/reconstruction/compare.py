@@ -1,32 +1,32 @@
-"""The attack on several models, compared: level by level against a model that never knew, and the pass rule.
+"""The attack on several models, compared level by level with the reference.
 
-Passed if at every level, for every vector that is no control, the true answer comes first at most the margin more often
-than on the reference (upper bound), and the lead of true context over the wrong branch exceeds the reference's lead by
-at most the margin. Surprising: only first places are judged; mean ranks and exact answers are shown beside them.
+Passed if at every level, for every vector that is no control, first places of the true answer exceed those on the
+reference by at most the margin (upper bound), and the lead of true context over the wrong branch exceeds that of the
+reference by at most the margin. Mean ranks and exact match are shown and not judged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from expunge.audit.check_result import Status, bounds
+from expunge.audit.check_result import Status
+from expunge.audit.details import CountedEstimate, ReconstructionDetails, ReconstructionPart, ReconstructionScore
 from expunge.audit.reconstruction.prompts import IRRELEVANT, TRUE, WRONG
 from expunge.audit.reconstruction.ranking import gain, lead
 from expunge.audit.reconstruction.result import SCORES, Reconstruction
 from expunge.audit.scores import Values
 from expunge.audit.statistics import DEFAULT, Bootstrap, Interval, bootstrap_mean
-from expunge.audit.verdict import judge_excess
+from expunge.audit.verdict import STATUS_ORDER, judge_excess
 
 MARGIN = 0.05
 
 
 @dataclass(frozen=True)
 class ReconstructionRow:
-    """One model at one level with one vector; `scores`: top1, rank, exact, gain, true - wrong, true - irrelevant."""
+    """One model at one level with one vector; `scores`: top1, rank, exact, gain, and leads over the controls."""
 
     level: int
     vector: str
@@ -35,7 +35,7 @@ class ReconstructionRow:
 
 
 @dataclass(frozen=True)
-class ReconstructionJudgement:
+class JudgedPart:
     """One part of the rule: the `excess` of a vector at a level, or of the `lead` over the wrong branch."""
 
     level: int
@@ -48,94 +48,109 @@ class ReconstructionJudgement:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`reference` is retrained, controls, or nothing; `worst`: the check that decides, if there is any."""
+    """`reference` is retrained, controls or empty; `worst` is the part that decides, if there is any."""
 
     levels: tuple[str, ...]
     chance: float
     reference: str
     rows: tuple[ReconstructionRow, ...]
-    checks: tuple[ReconstructionJudgement, ...]
+    parts: tuple[JudgedPart, ...]
     status: Status
     reason: str
-    worst: ReconstructionJudgement | None
+    worst: JudgedPart | None
     power: bool | None
     left_out: Mapping[str, int]
 
     def row(self, level: int, model: str, vector: str = TRUE) -> ReconstructionRow | None:
         return next((r for r in self.rows if (r.level, r.model, r.vector) == (level, model, vector)), None)
 
-    def as_json(self) -> dict[str, Any]:
-        """JSON-ready, numbers of intervals as `{estimate, ci, n}`."""
-        return {
-            "levels": list(self.levels),
-            "chance": self.chance,
-            "reference": self.reference,
-            "status": self.status,
-            "reason": self.reason,
-            "power": self.power,
-            "left_out": dict(self.left_out),
-            "rows": [
-                {"level": r.level, "vector": r.vector, "model": r.model, **{k: _told(v) for k, v in r.scores.items()}}
+    def details(self) -> ReconstructionDetails:
+        """The numbers for `audit.json`."""
+        return ReconstructionDetails(
+            levels=self.levels,
+            chance=self.chance,
+            reference=self.reference,
+            status=self.status,
+            reason=self.reason,
+            power=self.power,
+            left_out=dict(self.left_out),
+            rows=tuple(
+                ReconstructionScore(
+                    level=r.level,
+                    vector=r.vector,
+                    model=r.model,
+                    scores={name: CountedEstimate.of(v, n=v.n_records) for name, v in r.scores.items()},
+                )
                 for r in self.rows
-            ],
-            "checks": [
-                {
-                    "level": c.level,
-                    "vector": c.vector,
-                    "what": c.what,
-                    "status": c.status,
-                    "reason": c.reason,
-                    **_told(c.excess),
-                }
-                for c in self.checks
-            ],
-        }
+            ),
+            parts=tuple(
+                ReconstructionPart.of(
+                    p.excess,
+                    n=p.excess.n_records,
+                    level=p.level,
+                    vector=p.vector,
+                    what=p.what,
+                    status=p.status,
+                    reason=p.reason,
+                )
+                for p in self.parts
+            ),
+        )
 
 
 def compare(
     results: Mapping[str, Reconstruction],
-    plan: Bootstrap = DEFAULT,
+    bootstrap: Bootstrap = DEFAULT,
     *,
     margin: float = MARGIN,
     known_margin: float = MARGIN,
 ) -> Comparison:
-    """Judge `results["unlearned"]`; further keys: original (for power), retrained, or controls on the unlearned model.
+    """Judge `results["unlearned"]`.
 
-    Without a reference, and where `original` knew nothing more than the reference, the result is inconclusive.
+    Args:
+        results: The attack by model: unlearned; original, for power; retrained, or controls on the unlearned model.
+        bootstrap: Of the intervals over subjects.
+        margin: Largest excess that passes.
+        known_margin: The original model must exceed the reference by more at some level.
+
+    Without a reference, and without power, the comparison is inconclusive.
     """
     ours = results["unlearned"]
     reference = next((name for name in ("retrained", "controls") if name in results), "")
-    rows = tuple(row for model, found in results.items() for row in _rows(model, found, plan))
-    checks = tuple(_checks(ours, results[reference], reference == "retrained", plan, margin)) if reference else ()
+    rows = tuple(row for model, result in results.items() for row in _rows(model, result, bootstrap))
+    parts = tuple(_parts(ours, results[reference], reference == "retrained", bootstrap, margin)) if reference else ()
     power = _power(rows, reference, known_margin) if reference and "original" in results else None
-    status, reason, worst = _judged(checks, ours, rows, reference, power)
+    status, reason, worst = _judged(parts, ours, reference, power)
     return Comparison(
-        ours.levels, float(ours.chance.mean()), reference, rows, checks, status, reason, worst, power, ours.left_out
+        ours.levels, float(ours.chance.mean()), reference, rows, parts, status, reason, worst, power, ours.left_out
     )
 
 
-def _rows(model: str, found: Reconstruction, plan: Bootstrap) -> Iterator[ReconstructionRow]:
-    for level in range(len(found.levels)):
-        for vector in found.vectors:
-            top1 = found.of("top1", vector)
+def _rows(model: str, result: Reconstruction, bootstrap: Bootstrap) -> Iterator[ReconstructionRow]:
+    for level in range(len(result.levels)):
+        for vector in result.vectors:
+            top1 = result.of("top1", vector)
             if not np.isfinite(top1[:, level]).any():
                 continue
-            columns = {name: found.of(name, vector) for name in SCORES} | {"gain": gain(top1)}
+            columns = {name: result.of(name, vector) for name in SCORES} | {"gain": gain(top1)}
             if vector == TRUE:
                 columns |= {
-                    f"true - {control}": lead(top1, found.of("top1", control)) for control in (WRONG, IRRELEVANT)
+                    f"true - {control}": lead(top1, result.of("top1", control)) for control in (WRONG, IRRELEVANT)
                 }
             yield ReconstructionRow(
                 level,
                 vector,
                 model,
-                {name: bootstrap_mean(values[:, level], found.subjects, plan) for name, values in columns.items()},
+                {
+                    name: bootstrap_mean(values[:, level], result.subjects, bootstrap)
+                    for name, values in columns.items()
+                },
             )
 
 
-def _checks(
-    ours: Reconstruction, theirs: Reconstruction, paired: bool, plan: Bootstrap, margin: float
-) -> Iterator[ReconstructionJudgement]:
+def _parts(
+    ours: Reconstruction, theirs: Reconstruction, paired: bool, bootstrap: Bootstrap, margin: float
+) -> Iterator[JudgedPart]:
     for vector in ours.attacks:
         pairs = {"excess": (ours.of("top1", vector), _of(theirs, vector, ours, paired))}
         if vector == TRUE:
@@ -148,14 +163,12 @@ def _checks(
                 here, there = mine[:, level], other[:, level]
                 if not (np.isfinite(here).any() and np.isfinite(there).any()):
                     continue
-                excess = bootstrap_mean(here - there if paired else here - np.nanmean(there), ours.subjects, plan)
+                excess = bootstrap_mean(here - there if paired else here - np.nanmean(there), ours.subjects, bootstrap)
                 if not paired:
                     excess = Interval(
                         excess.estimate, None, None, "difference to controls", excess.n_records, excess.n_subjects
                     )
-                yield ReconstructionJudgement(
-                    level, vector, what, excess, *judge_excess(excess.estimate, excess.high, margin)
-                )
+                yield JudgedPart(level, vector, what, excess, *judge_excess(excess.estimate, excess.high, margin))
 
 
 def _of(theirs: Reconstruction, vector: str, ours: Reconstruction, paired: bool) -> Values:
@@ -173,33 +186,21 @@ def _power(rows: tuple[ReconstructionRow, ...], reference: str, known_margin: fl
 
 
 def _judged(
-    checks: tuple[ReconstructionJudgement, ...],
-    ours: Reconstruction,
-    rows: tuple[ReconstructionRow, ...],
-    reference: str,
-    power: bool | None,
-) -> tuple[Status, str, ReconstructionJudgement | None]:
-    if not checks:
-        what = (
+    parts: tuple[JudgedPart, ...], ours: Reconstruction, reference: str, power: bool | None
+) -> tuple[Status, str, JudgedPart | None]:
+    if not parts:
+        reason = (
             "no prompt could be asked of both models"
             if reference
             else "there is neither a retrained model nor a control to compare with"
         )
-        return "inconclusive", what, None
-    order: tuple[Status, ...] = ("failed", "inconclusive", "passed")
-    worst = min(checks, key=lambda c: (order.index(c.status), -c.excess.upper, -c.excess.estimate))
-    short = sum(c.status != "passed" for c in checks)
+        return "inconclusive", reason, None
+    worst = min(parts, key=lambda p: (STATUS_ORDER.index(p.status), -p.excess.upper, -p.excess.estimate))
+    short = sum(p.status != "passed" for p in parts)
     place = f"{worst.what} at level {ours.levels[worst.level]}" + ("" if worst.vector == TRUE else f", {worst.vector}")
-    told = worst.reason.removeprefix("excess ") or f"{worst.excess.estimate:.3f}"
-    reason = f"worst of {len(checks)} parts: {place} {told}" + (f"; {short} did not pass" if short else "")
+    value = worst.reason.removeprefix("excess ") or f"{worst.excess.estimate:.3f}"
+    reason = f"worst of {len(parts)} parts: {place} {value}" + (f"; {short} did not pass" if short else "")
     if power is False:
-        return (
-            "inconclusive",
-            f"no power: on the original model true answers come first no more often than on the reference; {reason}",
-            worst,
-        )
+        no_power = "no power: on the original model true answers come first no more often than on the reference"
+        return "inconclusive", f"{no_power}; {reason}", worst
     return worst.status, reason, worst
-
-
-def _told(value: Interval) -> dict[str, Any]:
-    return {"estimate": value.estimate if value.n_records else None, "ci": bounds(value), "n": value.n_records}
