@@ -89,20 +89,6 @@ def test_zero_hit_bounds():
         assert s.zero_hit_bound(n) == pytest.approx(bound, abs=6e-4)
 
 
-def test_clopper_pearson():
-    assert s.clopper_pearson(0, 10) == (0, pytest.approx(0.3085, abs=1e-4))
-    assert s.clopper_pearson(10, 10) == (pytest.approx(0.6915, abs=1e-4), 1)
-    assert s.clopper_pearson(5, 10) == pytest.approx((0.1871, 0.8129), abs=1e-4)
-
-
-def test_hits_are_reported_one_sided_only_when_there_are_none():
-    none = s.hit_interval(0, 10, 3)
-    assert (none.estimate, none.high, none.method) == (0, s.zero_hit_bound(10), "clopper-pearson, one-sided")
-    some = s.hit_interval(5, 10, 3)
-    assert (some.estimate, some.low) == (0.5, pytest.approx(0.1871, abs=1e-4))
-    assert s.hit_interval(0, 0, 0).high is None
-
-
 def test_auc_with_and_without_ties():
     assert s.auc((3, 2, 0.5), (1, 0.4, 0.2)) == pytest.approx(8 / 9)
     assert s.auc((1, 1), (1, 1, 1)) == 0.5
@@ -148,14 +134,6 @@ def test_auc_of_few_subjects_has_no_interval():
     others = [str(i) for i in range(30)]
     three = s.auc_intervals(np.ones((9, 2)), np.zeros((30, 2)), list("abcdefghi"), others)
     assert [(x.estimate, x.high) for x in three] == [(1, None), (1, None), (0, None)]
-
-
-def test_rate_at_a_small_false_positive_rate_needs_a_hundred_others():
-    others = np.arange(100.0)
-    assert s.tpr_at_fpr([99], others[:99]) is None
-    found = s.tpr_at_fpr([98.5, 98, 200, 1], others, n_subjects=4)  # one other, 99, may lie above 98
-    assert (found.estimate, found.n_records, found.n_subjects) == (0.5, 4, 4)
-    assert s.tpr_at_fpr([1.0], np.ones(100)).estimate == 0
 
 
 def test_rank_p_value_and_its_floor():

@@ -6,7 +6,6 @@ never changes an interval. With few subjects there is no bootstrap.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -133,27 +132,9 @@ def paired_difference(
     return bootstrap_mean(np.asarray(values) - np.asarray(reference), subjects, bootstrap)
 
 
-def clopper_pearson(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Exact two-sided interval of a proportion."""
-    from scipy.special import betaincinv
-
-    tail = (1 - level) / 2
-    low = float(betaincinv(hits, n - hits + 1, tail)) if hits else 0.0
-    return low, float(betaincinv(hits + 1, n - hits, 1 - tail)) if hits < n else 1.0
-
-
 def zero_hit_bound(n: int, level: float = 0.95) -> float:
     """Upper bound of a rate after no hit in n trials: 1 - (1 - level)^(1/n)."""
     return float(1 - (1 - level) ** (1 / n))
-
-
-def hit_interval(hits: int, n: int, n_subjects: int, level: float = 0.95) -> Interval:
-    """A proportion of hits with its exact interval; one-sided where there are no hits."""
-    if n == 0:
-        return Interval(np.nan, None, None, "none: no records", 0, n_subjects)
-    if hits == 0:
-        return Interval(0.0, 0.0, zero_hit_bound(n, level), "clopper-pearson, one-sided", n, n_subjects)
-    return Interval(hits / n, *clopper_pearson(hits, n, level), "clopper-pearson", n, n_subjects)
 
 
 def auc(members: ArrayLike, others: ArrayLike) -> float:
@@ -213,20 +194,6 @@ def auc_intervals(
         Interval(v, *_bounds(d, bootstrap), "bootstrap over subjects, sides apart", records, n)
         for v, d in zip(values, draws, strict=True)
     ]
-
-
-def tpr_at_fpr(
-    members: ArrayLike, others: ArrayLike, fpr: float = 0.01, n_subjects: int = 0, least: int = 100
-) -> Interval | None:
-    """True-positive rate at a false-positive rate of at most `fpr`; None below `least` non-members.
-
-    The threshold is a non-member's score and must be exceeded, so ties never raise the rate.
-    """
-    a, b = np.asarray(members, np.float64), np.sort(np.asarray(others, np.float64))[::-1]
-    if len(b) < least:
-        return None
-    threshold = b[math.floor(fpr * len(b) + 1e-9)]
-    return hit_interval(int((a > threshold).sum()), len(a), n_subjects)
 
 
 def rank_p_value(target: float, controls: ArrayLike) -> float:

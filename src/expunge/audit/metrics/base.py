@@ -35,8 +35,6 @@ class Metric:
         forgotten: Direction in which a forget record counts as more forgotten.
         floor: What shows the value without knowledge: a retrained model, never-trained controls, chance and so on.
         kinds: Record kinds it applies to; values of all others are NaN.
-        interval: `bootstrap` over subjects, or `clopper_pearson` for values of 0 and 1.
-        chance: Expected value of guessing on one record, or None if unknown.
         pool: One number for a set of records where that is not the mean of the values, else None.
     """
 
@@ -45,8 +43,6 @@ class Metric:
     forgotten: Literal["lower", "higher"] = "lower"
     floor: Floor = "retrained"
     kinds: frozenset[str] = frozenset(KINDS)
-    interval: Literal["bootstrap", "clopper_pearson"] = "bootstrap"
-    chance: Callable[[Record], float] | None = None
     pool: Compute | None = None
 
     @property

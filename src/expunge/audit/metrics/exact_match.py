@@ -22,13 +22,13 @@ def matches(scores: Scores, records: Records) -> Values:
     return np.asarray((scores.sum(~scores.hit) == 0) & stopped, dtype=np.float64)
 
 
-@metric("exact_match", interval="clopper_pearson")
+@metric("exact_match")
 def exact_match(scores: Scores, records: Records) -> Values:
     """1 if the output equals the answer (NFKC, casefold, stripped), else 0."""
     return matches(scores, records)
 
 
-@metric("cloze_acc", kinds=frozenset({"cloze"}), interval="clopper_pearson")
+@metric("cloze_acc", kinds=frozenset({"cloze"}))
 def cloze_acc(scores: Scores, records: Records) -> Values:
     """1 if the fill of a blank equals the answer, else 0: exact match of cloze records, no partial credit."""
     return matches(scores, records)

@@ -55,13 +55,13 @@ def chance_corrected(accuracy: float, chance: float) -> float:
     return (accuracy - chance) / (1 - chance)
 
 
-@metric("cloze_top1", kinds=frozenset({"cloze", "completion", "generation"}), floor="chance", chance=chance)
+@metric("cloze_top1", kinds=frozenset({"cloze", "completion", "generation"}), floor="chance")
 def cloze_top1(scores: Scores, records: Records) -> Values:
     """1 if the true filler ranks first of m of its type (per byte), else 0; chance 1/m, ties share the point."""
     return choices(scores, records)
 
 
-@metric("mcq_acc", floor="chance", chance=chance)
+@metric("mcq_acc", floor="chance")
 def mcq_acc(scores: Scores, records: Records) -> Values:
     """1 if the true option is the most probable one per byte, else 0; ties share the point."""
     return choices(scores, records)
@@ -72,7 +72,7 @@ def _pooled(scores: Scores, records: Records) -> Values:
     return np.asarray(chance_corrected(float(np.mean(choices(scores, records))), guess))
 
 
-@metric("mcq_acc_cc", floor="chance", chance=lambda record: 0.0, pool=_pooled)
+@metric("mcq_acc_cc", floor="chance", pool=_pooled)
 def mcq_acc_cc(scores: Scores, records: Records) -> Values:
     """Accuracy corrected for chance, (accuracy - 1/m)/(1 - 1/m), not clipped: below 0 is over-forgetting."""
     guess = per_record(chance(r) for r in records)

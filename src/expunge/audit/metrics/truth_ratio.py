@@ -80,7 +80,7 @@ def truth_ratio_geom(scores: Scores, records: Records) -> Values:
     return per_record(truth_ratio(truth, wrong, "geom") for truth, wrong in _pairs(scores, records))
 
 
-@metric("tr_prob", chance=lambda record: 0.5)
+@metric("tr_prob")
 def tr_prob_metric(scores: Scores, records: Records) -> Values:
     """p~(true)/(p~(true) + mean p~(wrong)), in [0, 1]; .5 = no preference."""
     return per_record(
