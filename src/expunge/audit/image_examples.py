@@ -21,9 +21,9 @@ from expunge.audit.metrics.exact_match import matches
 from expunge.audit.scores import Scores
 from expunge.audit.scoring import score
 from expunge.corpus import Record, RecordImage
-from expunge.corpus.draw import uniform
-from expunge.corpus.image_ops import opened
+from expunge.corpus.image_ops import open_image
 from expunge.models.language_model import LanguageModel
+from expunge.random import uniform
 
 FORGET, SIBLINGS = 6, 3  # examples at most
 SIDE = 160  # pixels at most
@@ -112,7 +112,7 @@ def thumbnail(image: RecordImage, side: int = SIDE) -> Thumbnail:
     """At most `side` pixels a side, never enlarged; PNG or JPEG, the smaller one."""
     from PIL import Image
 
-    pixels = opened(image)
+    pixels = open_image(image)
     pixels.thumbnail((side, side))
     bare = Image.frombytes("RGB", pixels.size, pixels.tobytes())  # drops the metadata of the file
     files = []

@@ -16,10 +16,10 @@ import numpy as np
 from expunge.audit.details import Modality
 from expunge.audit.text_normalization import normalize
 from expunge.corpus import Record, RecordImage
-from expunge.corpus.draw import uniform
-from expunge.corpus.image_ops import encoded, opened
+from expunge.corpus.answer_types import answer_type
+from expunge.corpus.image_ops import open_image, to_png
 from expunge.corpus.modalities import image_only, names_subject, text_only
-from expunge.engine.rows import answer_type
+from expunge.random import uniform
 
 MODALITIES: tuple[Modality, ...] = ("joint", "text", "image")
 SWAPPED, NOISE = "swapped", "noise"
@@ -113,27 +113,27 @@ def noise_image(image: RecordImage, seed: int) -> RecordImage:
     """Grey noise of the size of an image, different for every image."""
     from PIL import Image
 
-    width, height = opened(image).size
+    width, height = open_image(image).size
     grey = _generator(image, seed).integers(0, 256, (height, width), dtype=np.uint8)
-    return encoded(Image.fromarray(grey).convert("RGB"), f"{image.name}.noise-{seed}.png")
+    return to_png(Image.fromarray(grey).convert("RGB"), f"{image.name}.noise-{seed}.png")
 
 
 def cropped_image(image: RecordImage, share: float = CROP) -> RecordImage:
     """The middle of an image, `share` of its width and height."""
-    pixels = opened(image)
+    pixels = open_image(image)
     width, height = (max(1, round(share * side)) for side in pixels.size)
     left, top = (pixels.width - width) // 2, (pixels.height - height) // 2
-    return encoded(pixels.crop((left, top, left + width, top + height)), f"{image.name}.cropped.png")
+    return to_png(pixels.crop((left, top, left + width, top + height)), f"{image.name}.cropped.png")
 
 
 def noised_image(image: RecordImage, seed: int, deviation: float = DEVIATION) -> RecordImage:
     """The image with normal noise on every value, the same for the same image and seed."""
     from PIL import Image
 
-    pixels = np.asarray(opened(image), dtype=np.float64)
+    pixels = np.asarray(open_image(image), dtype=np.float64)
     noise = _generator(image, seed).normal(0, deviation, pixels.shape)
     noisy = np.clip(pixels + noise, 0, 255).round().astype(np.uint8)
-    return encoded(Image.fromarray(noisy), f"{image.name}.noised-{seed}.png")
+    return to_png(Image.fromarray(noisy), f"{image.name}.noised-{seed}.png")
 
 
 def other_images(record: Record, with_image: Sequence[Record], seed: int) -> Mapping[str, RecordImage | None]:

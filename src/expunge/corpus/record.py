@@ -19,7 +19,9 @@ KINDS: tuple[str, ...] = get_args(Kind)
 LEVELS: tuple[str, ...] = ("L1", "L2", "L3", "L4")
 DEFAULT_TREE_LEVELS: tuple[str, ...] = ("institution", "patient", "study", "section")
 BLANK = "[blank]"
-_NUMBERED = re.compile(r"~\d+\Z")
+Modality = Literal["trained", "text", "image"]
+_SUFFIXES: dict[Modality, str] = {"trained": "", "text": "~words", "image": "~picture"}  # of row ids and random streams
+_SUFFIXED = re.compile(r"~(\d+|words|picture)\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Record:
         image: What the record shows beside its prompt; its variants show it too.
         concept: Concept level L1 (fundamental) to L4 (to be forgotten), or None.
         wording: 0 for the trained wording; k for the k-th variant as a record of its own (see `wordings`).
+        modality: By what its question identifies the subject: as trained, or by text or image alone (see `modalities`).
     """
 
     id: str
@@ -60,11 +63,13 @@ class Record:
     image: RecordImage | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
     wording: int = 0
+    modality: Modality = "trained"
 
     @property
     def fact_keys(self) -> tuple[str, ...]:
         """Keys of the stated facts; a record without any states one that no other record states."""
-        return self.facts or (f"record:{self.id}",)
+        modality = "" if self.modality == "trained" else f"\0{self.modality}"
+        return self.facts or (f"record:{self.id}{modality}",)
 
     @property
     def node(self) -> str:
@@ -77,12 +82,18 @@ class Record:
         return self.id, self.wording
 
     @property
+    def stream_key(self) -> str:
+        """Names the random streams of a question; equal keys share their draws."""
+        return self.id + _SUFFIXES[self.modality]
+
+    @property
     def row_id(self) -> str:
         """`key` as one string, for files and tables: the id of the trained wording, `<id>~k` of variant k.
 
-        Unique like `key`: an id that itself ends in `~` and digits gets `~0` behind it. Never parsed.
+        Unique among all questions: an id that itself ends like a row id gets `~0` behind it. Never parsed.
         """
-        return f"{self.id}~{self.wording}" if self.wording or _NUMBERED.search(self.id) else self.id
+        wording = f"~{self.wording}" if self.wording or _SUFFIXED.search(self.id) else ""
+        return self.id + wording + _SUFFIXES[self.modality]
 
     def wordings(self) -> tuple[Record, ...]:
         """The record itself, then each variant as a record with the same id and its number in `wording`."""
@@ -122,7 +133,7 @@ class Record:
     def content(self) -> dict[str, Any]:
         """The input of digests: `as_row` with the digest of the picture in place of its name."""
         row = self.as_row() | ({"image": self.image.digest} if self.image else {})
-        return row | ({"id": self.row_id} if self.wording else {})
+        return row | ({"id": self.row_id} if self.wording or self.modality != "trained" else {})
 
 
 def content_id(prompt: str, answer: str, image: str | None = None) -> str:

@@ -7,6 +7,7 @@ parameters memorise a few thousand answers in half a minute on two cores. `adamw
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -79,7 +80,7 @@ class OptimizerGroup:
                 group["lr"] = lr * factor
             part.step()
 
-    def scaling(self, parameters: dict[str, nn.Parameter]) -> dict[str, torch.Tensor] | None:
+    def scaling(self, parameters: Mapping[str, nn.Parameter]) -> dict[str, torch.Tensor] | None:
         """What AdamW multiplies every entry of a gradient by, 1 / (sqrt(v) + eps); None before its first step."""
         adam = next((part for part in self.parts if isinstance(part, torch.optim.AdamW)), None)
         found = {}

@@ -13,7 +13,7 @@ from expunge.audit.statistics import paired_difference
 from expunge.audit.verdict import judge_excess
 from expunge.corpus import Record
 from expunge.engine.relearning import relearn_steps
-from expunge.engine.sampling import stream
+from expunge.random import stream
 
 KEY = "relearning.in_domain"
 STEPS, RATE = 10, 1e-3
