@@ -77,7 +77,7 @@ def wordings() -> tuple[Split, list[str]]:
     return Split("s", forget=rows, retain=(), retain_heldout=()), [w.row_id for r in rows for w in r.wordings()]
 
 
-def test_a_fact_is_out_as_soon_as_one_wording_gives_it_whatever_its_id_looks_like() -> None:
+def test_a_fact_is_verbatim_as_soon_as_one_wording_is_whatever_its_id() -> None:
     split, ids = wordings()
     assert ids == ["r~1~0", "r~1~1", "r~2~0", "r~2~1", "r~3~0", "r~3~1"]
     said = one_token_scores(ids, [1.0] * 6, "000000", ["no", "Secret 1", "no", "no", "secret 3", "no"])
@@ -133,7 +133,7 @@ def test_many_subjects_are_judged_by_auc_against_the_reference(
     assert only(found, "mia").power is True
 
 
-def test_sets_that_differ_by_themselves_and_tests_without_power_claim_nothing() -> None:
+def test_sets_that_differ_and_tests_without_power_are_inconclusive() -> None:
     differ = membership.run(crowd({"original": (0.6, 3.0), "unlearned": (1.0, 3.0), "retrained": (1.0, 3.0)}))
     assert only(differ, "mia").status == "inconclusive"
     assert "sets differ" in only(differ, "mia").reason
@@ -144,7 +144,7 @@ def test_sets_that_differ_by_themselves_and_tests_without_power_claim_nothing() 
     assert {e.status for e in alone.results} == {"inconclusive"}
 
 
-def test_retention_is_by_the_worse_of_both_measures_and_silent_where_nothing_was_known() -> None:
+def test_retention_is_by_the_worse_measure_of_what_was_known() -> None:
     rows = [person(k) for k in range(4)]
     split = Split(
         "s",

@@ -62,7 +62,7 @@ def table(**cells: str) -> ModalityAnswerTable:
     }
 
 
-def test_a_pair_is_asked_by_either_half_and_nothing_else_is_asked_by_what_was_not_taught() -> None:
+def test_only_a_joint_record_is_probed_by_either_modality_alone() -> None:
     pair, alone, text = record("a", 0), record("b", 0, named=False), record("c", None)
     assert [trained_modality(r) for r in (pair, alone, text)] == ["joint", "image", "text"]
     found = list(modality_probes([pair, alone, text], None, seed=0))
@@ -78,7 +78,7 @@ def test_a_pair_is_asked_by_either_half_and_nothing_else_is_asked_by_what_was_no
     assert (by_picture.image, by_picture.prompt) == (pair.image, "What is seen of the patient?")
 
 
-def test_controls_show_noise_and_a_picture_of_somebody_who_answers_otherwise() -> None:
+def test_controls_show_noise_and_an_image_with_another_answer() -> None:
     own = record("a", 0)
     same = record("s", 1, subject="patient:Ben")  # the right answer can be read off this picture
     fine = record("f", 2, "cast", subject="patient:Cyd")

@@ -78,7 +78,7 @@ def test_a_thumbnail_is_small_and_carries_nothing_but_pixels() -> None:
     assert Image.open(io.BytesIO(base64.b64decode(thumbnail(picture(3)).data))).size == (48, 48)  # never enlarged
 
 
-def test_entries_carry_what_each_model_says_and_nothing_is_asked_again_where_all_was_exact() -> None:
+def test_examples_carry_answers_and_exact_siblings_are_not_asked_again() -> None:
     target, hidden = record("t", synthetic=True), record("h", 1)
     near = record("n", 2, attribution="Ada")
     split = Split("s", forget=(target, hidden), retain=(), retain_heldout=(near,), relation={"n": "siblings"})

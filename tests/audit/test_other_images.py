@@ -72,7 +72,7 @@ def test_pictures_of_other_studies_and_other_subjects_are_found() -> None:
     assert other_images(replace(mine, image=None), [again], seed=0) == {}
 
 
-def test_every_level_is_asked_with_every_picture_and_controls_show_no_own_one() -> None:
+def test_every_level_is_asked_with_every_image_and_controls_hide_it() -> None:
     mine, theirs = record("s1", "Ada", 10), record("s3", "Ben", 30)
     shown = other_images(mine, [mine, theirs], seed=0)
     known = BackgroundRecords({mine.id: ("a cast",)}, {mine.id: theirs})

@@ -17,7 +17,7 @@ rules:
 """
 
 
-def test_the_shipped_policy_requires_leak_retention_membership_paraphrase_and_relearning():
+def test_the_required_results_of_the_shipped_policy():
     policy = Policy.load()
     assert set(policy.required) == {
         "leakage.self",

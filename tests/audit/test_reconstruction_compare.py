@@ -61,7 +61,7 @@ NEVER = result([[0, 0, 0]] * 4)
 SOME = result([[0, 0, 0], [0, 0, 1], [0, 0, 0], [0, 0, 0]])
 
 
-def test_a_model_like_the_retrained_one_passes_and_one_that_gives_answers_fails() -> None:
+def test_a_model_like_the_retrained_passes_and_one_that_answers_fails() -> None:
     passed = compare({"original": KNEW, "unlearned": NEVER, "retrained": NEVER})
     assert (passed.status, passed.power, passed.reference, len(passed.parts)) == ("passed", True, "retrained", 5)
     failed = compare({"original": KNEW, "unlearned": SOME, "retrained": NEVER})

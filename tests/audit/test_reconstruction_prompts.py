@@ -37,7 +37,7 @@ def prompts(found: list[ReconstructionQuery], vector: str) -> list[str]:
     return [p.record.prompt for p in found if p.vector == vector]
 
 
-def test_the_place_is_told_level_by_level_and_the_trained_prompt_stands_at_the_end() -> None:
+def test_the_place_is_stated_by_level_and_the_trained_prompt_is_last() -> None:
     found = prompts(asked("P-1:finding:1", forgotten="P-1"), "true")
     assert found == [
         "Study 1 of the patient shows [blank].",
@@ -50,7 +50,7 @@ def test_the_place_is_told_level_by_level_and_the_trained_prompt_stands_at_the_e
     ]
 
 
-def test_what_survives_of_the_person_is_told_where_it_stands_and_siblings_come_last() -> None:
+def test_surviving_statements_stand_at_their_node_and_siblings_last() -> None:
     found = prompts(asked("P-1:finding:1"), "true")
     assert "patient P-1, Ada Costa, N-11. Ward of Ada Costa? Oak. Study 1" in found[2]
     assert "needs" not in found[3]

@@ -75,7 +75,7 @@ def test_identical_models_have_no_excess_and_the_numbers_are_noted(context: Call
     assert details.n_train == 3  # one fact in its three forms
 
 
-def test_without_a_reference_or_without_anything_to_test_nothing_is_claimed(context: Callable[..., Context]) -> None:
+def test_without_a_reference_or_a_test_record_nothing_is_claimed(context: Callable[..., Context]) -> None:
     split = one_person()
     assert only(relearning.run(context(split, "original", "unlearned"))).status == "inconclusive"
     single = Split(scope="s", forget=split.forget[:1], retain=(), retain_heldout=())

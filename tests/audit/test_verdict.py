@@ -111,7 +111,7 @@ def test_a_key_that_occurs_twice_is_refused():
         verdict(results(leakage_self="failed") + results(leakage_self="passed"), POLICY)
 
 
-def test_what_is_required_where_applicable_does_not_block_a_scope_without_such_records() -> None:
+def test_required_where_applicable_does_not_block_other_scopes() -> None:
     policy = Policy.parse(
         "name: t\nversion: 1\nrules:\n  a: {judge: excess, margin: 0.1, required: true}\n"
         "  b: {judge: retention, margin: 0.9, required: where_applicable}\n"

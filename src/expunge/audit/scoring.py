@@ -37,7 +37,7 @@ def score(
 
     Args:
         lm: The model.
-        records: What it is asked.
+        records: What it is queries.
         options: Score every option of records that have some.
         text: Generate greedily, at most `max_new_tokens`, and 16 tokens more than the longest missed answer.
         max_new_tokens: Bound on the generated tokens.
@@ -47,25 +47,25 @@ def score(
     lm.module.eval()
     keys = tuple(r.row_id for r in records) if ids is None else tuple(map(str, ids))
     items = lm.template.encode_all(records)
-    asked = list(items)
-    places = [_add_options(lm, record, k, asked) for k, record in enumerate(records)] if options else []
-    columns = score_options(lm.module, asked, _measure(len(items)), Budget(rows))
+    queries = list(items)
+    places = [_add_options(lm, record, k, queries) for k, record in enumerate(records)] if options else []
+    columns = score_options(lm.module, queries, _measure(len(items)), Budget(rows))
     scores = _answer_scores(keys, [f.numpy() for f in columns[: len(items)]])
     if options:
-        scores = _with_options(scores, records, places, [f[:, 0].double() for f in columns], asked)
+        scores = _with_options(scores, records, places, [f[:, 0].double() for f in columns], queries)
     return _with_text(lm, scores, records, items, max_new_tokens) if text else scores
 
 
-def _add_options(lm: LanguageModel, record: Record, k: int, asked: list[Encoded]) -> list[int]:
-    """Append a record's options, without end token, to `asked`; their places. Its own answer stands there already."""
+def _add_options(lm: LanguageModel, record: Record, k: int, queries: list[Encoded]) -> list[int]:
+    """Append a record's options, without end token, to `queries`; their places. Its own answer stands there already."""
     places = []
     for option in record.options:
         item = lm.template.encode(replace(record, answer=option, options=()))
-        if item.answer == asked[k].answer:
+        if item.answer == queries[k].answer:
             places.append(k)
         else:
-            places.append(len(asked))
-            asked.append(replace(item, answer=item.answer[:-1]))
+            places.append(len(queries))
+            queries.append(replace(item, answer=item.answer[:-1]))
     return places
 
 
@@ -121,11 +121,11 @@ def _with_options(
     records: Sequence[Record],
     places: Sequence[Sequence[int]],
     logp: Sequence[Tensor],
-    asked: Sequence[Encoded],
+    queries: Sequence[Encoded],
 ) -> Scores:
     """Add the log-likelihood of each option (end token excluded) and its size."""
     own = len(records)
-    tokens = [len(item.answer) - (k < own) for k, item in enumerate(asked)]
+    tokens = [len(item.answer) - (k < own) for k, item in enumerate(queries)]
     value = [float(tensor[:n].sum()) for tensor, n in zip(logp, tokens, strict=True)]
     return replace(
         scores,

@@ -157,9 +157,9 @@ def _auc_draws(members: list[Values], others: list[Values], column: int, counts_
     starts = np.cumsum([0] + [len(block) for block in others[:-1]])
     wins = np.empty((len(members), len(others)))
     for i, block in enumerate(members):
-        mine = np.sort(block[:, column])
-        below = np.searchsorted(mine, pool, "left") + np.searchsorted(mine, pool, "right")
-        wins[i] = np.add.reduceat(len(mine) - below / 2, starts)
+        own = np.sort(block[:, column])
+        below = np.searchsorted(own, pool, "left") + np.searchsorted(own, pool, "right")
+        wins[i] = np.add.reduceat(len(own) - below / 2, starts)
     size_m, size_o = (np.array([len(b) for b in side], np.float64) for side in (members, others))
     drawn = ((counts_m @ wins) * counts_o).sum(1)
     return np.asarray(drawn / ((counts_m @ size_m) * (counts_o @ size_o)))

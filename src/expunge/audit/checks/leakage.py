@@ -74,9 +74,9 @@ def excess_interval(
         """[subjects, 2 kinds]: sum and count of each kind."""
         columns: list[Values] = []
         for values in kinds.values():
-            there = np.isfinite(values)
-            for weights in (values[there], np.ones(int(there.sum()))):
-                columns.append(np.asarray(np.bincount(index[there], weights, len(names)), dtype=np.float64))
+            applies = np.isfinite(values)
+            for weights in (values[applies], np.ones(int(applies.sum()))):
+                columns.append(np.asarray(np.bincount(index[applies], weights, len(names)), dtype=np.float64))
         return np.stack(columns, axis=1)
 
     def top(sums: Values) -> Values:
@@ -114,21 +114,21 @@ def _result(ctx: Context, key: str, ids: Sequence[str], rates: Mapping[Role, Map
     else:
         reason = "there is neither a retrained model nor a control to compare with"
         return CheckResult(key=key, status="inconclusive", reason=reason)
-    (kind, here), (ref_kind, there) = worst(ours), worst(theirs)
+    (kind, rate), (reference_kind, reference_rate) = worst(ours), worst(theirs)
     known = worst(rates["original"])[1]
     controls = tuple(
         Control(key=f"{role}.{k}", estimate=mean(v)) for role, values in rates.items() for k, v in values.items()
     )
-    if not known > there + ctx.policy.known_margin:
-        reason = f"the original model hardly knew it ({known:.3f}, reference {there:.3f})"
+    if not known > reference_rate + ctx.policy.known_margin:
+        reason = f"the original model hardly knew it ({known:.3f}, reference {reference_rate:.3f})"
         return CheckResult.measured(key, "not_applicable", excess, reason, controls=controls)
     status, reason = judge_excess(excess.estimate, excess.high, margin)
     return CheckResult.measured(
         key,
         status,
         excess,
-        f"worst kind {kind} {here:.3f}, reference {ref_kind} {there:.3f}; {reason}",
-        reference=ReferenceValue(role=ctx.reference, estimate=there),
+        f"worst kind {kind} {rate:.3f}, reference {reference_kind} {reference_rate:.3f}; {reason}",
+        reference=ReferenceValue(role=ctx.reference, estimate=reference_rate),
         controls=controls,
         rule=JudgedRule(id="excess", margin=margin),
     )

@@ -49,12 +49,12 @@ class TooFew(InputError):
 
 @dataclass(frozen=True)
 class Setup:
-    """What every model is asked; see `prepare`. `levels`: names of all levels; `wanted`: indices of those asked."""
+    """What every model is asked; see `prepare`. `levels`: names of all levels; `selected`: indices of those asked."""
 
     facts: tuple[TargetFact, ...]
     known: BackgroundRecords
     levels: tuple[str, ...]
-    wanted: frozenset[int]
+    selected: frozenset[int]
     statements: int
     left_out: dict[str, int] = field(default_factory=dict)
 
@@ -69,7 +69,7 @@ def prepare(
     most: int = MAX_FACTS,
     levels: Sequence[str] = (),
 ) -> Setup:
-    """Facts, candidates and contexts.
+    """Choose facts, candidates and contexts.
 
     Args:
         split: The record sets; retained and held-out records give candidates and context.
@@ -108,7 +108,7 @@ def prepare(
         raise TooFew(
             f'scope "{split.scope}"',
             f"no fact in it has {MIN_CANDIDATES} other answers of its type and a question without its answer",
-            "the attack needs a corpus in which others are asked the same",
+            "the attack needs a corpus in which other subjects have the same questions",
         )
     left_out = Counter(
         {
@@ -127,7 +127,7 @@ def prepare(
     ]
     names = level_names(facts)
     return Setup(
-        tuple(facts), known, names, _wanted(names, levels), statements, {k: n for k, n in left_out.items() if n}
+        tuple(facts), known, names, _select_levels(names, levels), statements, {k: n for k, n in left_out.items() if n}
     )
 
 
@@ -141,7 +141,7 @@ class _Surviving:
         return chain(self.split.retain, self.split.retain_heldout)
 
 
-def _wanted(names: Sequence[str], levels: Sequence[str]) -> frozenset[int]:
+def _select_levels(names: Sequence[str], levels: Sequence[str]) -> frozenset[int]:
     for name in levels:
         if name not in names:
             raise unknown("level", name, names, "--level")
@@ -204,7 +204,7 @@ def _prompts(lm: LanguageModel, setup: Setup) -> tuple[list[ReconstructionQuery]
             candidates = [
                 p
                 for p in reconstruction_queries(number, fact, setup.known, length, statements)
-                if p.level in setup.wanted
+                if p.level in setup.selected
             ]
             fit = [_fits(lm, p.record) for p in candidates]
             if all(fit):

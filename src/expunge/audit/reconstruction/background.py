@@ -62,28 +62,31 @@ def gather(
 ) -> BackgroundRecords:
     """Two passes over `surviving`, a sequence or a view that can be read twice."""
     salt = f"reconstruction:{seed}"
-    wanted = {answer_type(r) for r in facts}
+    types = {answer_type(r) for r in facts}
     pools: dict[str, BackgroundDraw] = defaultdict(lambda: BackgroundDraw(MAX_RECORDS))
     for r in surviving:
-        if (kind := answer_type(r)) in wanted:
+        if (kind := answer_type(r)) in types:
             pools[kind].offer(salt, r)
-    alike = {kind: pool.records() for kind, pool in pools.items()}
-    asked = Counter((answer_type(r), normalize(r.answer)) for r in facts)
-    common = asked + Counter((kind, normalize(r.answer)) for kind, rows in alike.items() for r in rows)
-    others = {r.id: o for r in facts if (o := _other(r, alike.get(answer_type(r), ()), salt))}
+    same_type = {kind: pool.records() for kind, pool in pools.items()}
+    true_answers = Counter((answer_type(r), normalize(r.answer)) for r in facts)
+    common = true_answers + Counter((kind, normalize(r.answer)) for kind, rows in same_type.items() for r in rows)
+    others = {r.id: o for r in facts if (o := _other(r, same_type.get(answer_type(r), ()), salt))}
     owned, beside = _statements([*facts, *others.values()], surviving, salt, statements)
     return BackgroundRecords(
-        {r.id: _wrong(r, alike.get(answer_type(r), ()), common, salt, candidates) for r in facts}, others, owned, beside
+        {r.id: _wrong(r, same_type.get(answer_type(r), ()), common, salt, candidates) for r in facts},
+        others,
+        owned,
+        beside,
     )
 
 
 def _wrong(
-    fact: Record, alike: Sequence[Record], common: Mapping[tuple[str, str], int], salt: str, most: int
+    fact: Record, same_type: Sequence[Record], common: Mapping[tuple[str, str], int], salt: str, most: int
 ) -> tuple[str, ...]:
     """Wrong answers of other subjects, each once, those as frequent as the true one first."""
     kind, true = answer_type(fact), normalize(fact.answer)
     spelling: dict[str, str] = {}
-    for r in alike:
+    for r in same_type:
         if r.subject != fact.subject:
             spelling.setdefault(normalize(r.answer), r.answer)
     spelling.pop(true, None)
@@ -91,12 +94,12 @@ def _wrong(
     return tuple(spelling[a] for a in order[:most])
 
 
-def _other(fact: Record, alike: Sequence[Record], salt: str) -> Record | None:
+def _other(fact: Record, same_type: Sequence[Record], salt: str) -> Record | None:
     """Another subject's record of the same type, depth and levels, with another answer, of the furthest branch."""
     shape, true, own = _levels(fact.path), normalize(fact.answer), uniform(salt, fact.id)
     fit = [
         r
-        for r in alike
+        for r in same_type
         if r.subject != fact.subject
         and r.path != fact.path
         and _levels(r.path) == shape

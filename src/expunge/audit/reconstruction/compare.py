@@ -158,12 +158,12 @@ def _parts(
                 lead(ours.of("top1", TRUE), ours.of("top1", WRONG)),
                 lead(_of(theirs, TRUE, ours, paired), _of(theirs, WRONG, ours, paired)),
             )
-        for what, (mine, other) in pairs.items():
-            for level in range(min(mine.shape[1], other.shape[1])):
-                here, there = mine[:, level], other[:, level]
-                if not (np.isfinite(here).any() and np.isfinite(there).any()):
+        for what, (own, reference) in pairs.items():
+            for level in range(min(own.shape[1], reference.shape[1])):
+                a, b = own[:, level], reference[:, level]
+                if not (np.isfinite(a).any() and np.isfinite(b).any()):
                     continue
-                excess = bootstrap_mean(here - there if paired else here - np.nanmean(there), ours.subjects, bootstrap)
+                excess = bootstrap_mean(a - b if paired else a - np.nanmean(b), ours.subjects, bootstrap)
                 if not paired:
                     excess = Interval(
                         excess.estimate, None, None, "difference to controls", excess.n_records, excess.n_subjects

@@ -117,15 +117,15 @@ def as_if(record: Record, other: Record) -> str:
     return replace_all(record.prompt, dict(zip(record.identifiers, other.identifiers, strict=False)))
 
 
-def padded(question: str, wanted: int, length: Callable[[str], int]) -> str:
-    """`question` after just enough neutral words to take at least `wanted` tokens."""
+def padded(question: str, n_tokens: int, length: Callable[[str], int]) -> str:
+    """`question` after just enough neutral words to take at least `n_tokens` tokens."""
     neutral_words = NEUTRAL.split()
 
     def text(words: int) -> str:
         before = " ".join(neutral_words[k % len(neutral_words)] for k in range(words))
         return _joined(f"{before[0].upper()}{before[1:]}.", question) if before else question
 
-    return text(bisect_left(range(wanted + 1), wanted, key=lambda words: length(text(words))))
+    return text(bisect_left(range(n_tokens + 1), n_tokens, key=lambda words: length(text(words))))
 
 
 def gives_away(prompt: str, answer: str) -> bool:
