@@ -78,9 +78,9 @@ def test_a_taught_model_gives_answers_away_once_the_person_is_named(found: dict[
         assert knew.of(score, "true")[:, 2].tolist() == [1.0] * 3
     assert never.of("top1", "true")[:, 2].tolist() == [0.0] * 3  # it has heard of these towns from nobody
     assert knew.of("top1", "wrong branch")[:, 2].tolist() == [0.0] * 3
-    judged = compare({"original": knew, "unlearned": knew, "retrained": never})
+    judged = compare({"original": knew, "unlearned": knew, "retrained": never}).details
     assert (judged.status, judged.power) == ("failed", True)
-    assert compare({"original": knew, "unlearned": never, "retrained": never}).status == "passed"
+    assert compare({"original": knew, "unlearned": never, "retrained": never}).details.status == "passed"
 
 
 class FakeLM:

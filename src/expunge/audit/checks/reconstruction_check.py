@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from expunge.audit.check_result import CheckResult, Control, JudgedRule, ReferenceValue, bounds
+from expunge.audit.check_result import CheckResult, Control, JudgedRule, ReferenceValue
 from expunge.audit.context import CheckOutput, Context, Role, check
 from expunge.audit.reconstruction import Comparison, Reconstruction, Setup, TooFew, compare, prepare, reconstruct
 from expunge.audit.scores import Scores
@@ -66,7 +67,7 @@ def reconstruction(ctx: Context) -> CheckOutput:
         return CheckOutput([CheckResult(key=KEY, status="inconclusive", reason=error.what)])
     margin = ctx.margin(KEY, MARGIN)
     comparison = compare(results, ctx.policy.bootstrap, margin=margin, known_margin=ctx.policy.known_margin)
-    return CheckOutput([reconstruction_result(comparison, margin, ctx.policy.attack_seeds[0])], comparison.details())
+    return CheckOutput([reconstruction_result(comparison, margin, ctx.policy.attack_seeds[0])], comparison.details)
 
 
 def _has_tree(split: Split) -> bool:
@@ -84,27 +85,25 @@ def controls_of(split: Split) -> list[Record]:
 
 def reconstruction_result(comparison: Comparison, margin: float, seed: int) -> CheckResult:
     """The worst part decides; scores with true context stand as controls."""
-    levels, worst = comparison.levels, comparison.worst
+    details, worst, excess = comparison.details, comparison.worst, comparison.excess
     controls = tuple(
-        Control(key=f"{r.model}.{levels[r.level]}.{name}", estimate=v.estimate, ci=bounds(v))
-        for r in comparison.rows
+        Control(key=f"{r.model}.{details.levels[r.level]}.{name}", estimate=v.estimate, ci=v.ci)
+        for r in details.rows
         if r.vector == "true"
         for name, v in r.scores.items()
         if name in SHOWN
     )
-    if worst is None:
-        return CheckResult(key=KEY, status=comparison.status, reason=comparison.reason, controls=controls, seed=seed)
-    theirs = comparison.row(worst.level, comparison.reference, worst.vector)
+    common: dict[str, Any] = {"controls": controls, "seed": seed, "reason": details.reason}
+    if worst is None or excess is None:
+        return CheckResult(key=KEY, status=details.status, **common)
+    theirs = comparison.row(worst.level, details.reference, worst.vector)
     name = "true - wrong branch" if worst.what == "lead" else "top1"
-    estimate = theirs.scores[name].estimate if theirs else None
     return CheckResult.measured(
         KEY,
-        comparison.status,
-        worst.excess,
-        comparison.reason,
-        reference=ReferenceValue(role=comparison.reference, estimate=estimate),
-        controls=controls,
+        details.status,
+        excess,
+        reference=ReferenceValue(role=details.reference, estimate=theirs.scores[name].estimate if theirs else None),
         rule=JudgedRule(id="excess", margin=margin),
-        power=comparison.power,
-        seed=seed,
+        power=details.power,
+        **common,
     )

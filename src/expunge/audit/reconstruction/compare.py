@@ -7,7 +7,7 @@ reference by at most the margin. Mean ranks and exact match are shown and not ju
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,80 +22,21 @@ from expunge.audit.statistics import DEFAULT, Bootstrap, Interval, bootstrap_mea
 from expunge.audit.verdict import STATUS_ORDER, judge_excess
 
 MARGIN = 0.05
-
-
-@dataclass(frozen=True)
-class ReconstructionRow:
-    """One model at one level with one vector; `scores`: top1, rank, exact, gain, and leads over the controls."""
-
-    level: int
-    vector: str
-    model: str
-    scores: Mapping[str, Interval]
-
-
-@dataclass(frozen=True)
-class JudgedPart:
-    """One part of the rule: the `excess` of a vector at a level, or of the `lead` over the wrong branch."""
-
-    level: int
-    vector: str
-    what: str
-    excess: Interval
-    status: Status
-    reason: str
+Part = tuple[ReconstructionPart, Interval]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """`reference` is retrained, controls or empty; `worst` is the part that decides, if there is any."""
+    """The scores and judged parts of all models; the part that decides, with its excess, if there is any."""
 
-    levels: tuple[str, ...]
-    chance: float
-    reference: str
-    rows: tuple[ReconstructionRow, ...]
-    parts: tuple[JudgedPart, ...]
-    status: Status
-    reason: str
-    worst: JudgedPart | None
-    power: bool | None
-    left_out: Mapping[str, int]
+    details: ReconstructionDetails
+    worst: ReconstructionPart | None
+    excess: Interval | None
 
-    def row(self, level: int, model: str, vector: str = TRUE) -> ReconstructionRow | None:
-        return next((r for r in self.rows if (r.level, r.model, r.vector) == (level, model, vector)), None)
-
-    def details(self) -> ReconstructionDetails:
-        """The numbers for `audit.json`."""
-        return ReconstructionDetails(
-            levels=self.levels,
-            chance=self.chance,
-            reference=self.reference,
-            status=self.status,
-            reason=self.reason,
-            power=self.power,
-            left_out=dict(self.left_out),
-            rows=tuple(
-                ReconstructionScore(
-                    level=r.level,
-                    vector=r.vector,
-                    model=r.model,
-                    scores={name: CountedEstimate.of(v, n=v.n_records) for name, v in r.scores.items()},
-                )
-                for r in self.rows
-            ),
-            parts=tuple(
-                ReconstructionPart.of(
-                    p.excess,
-                    n=p.excess.n_records,
-                    level=p.level,
-                    vector=p.vector,
-                    what=p.what,
-                    status=p.status,
-                    reason=p.reason,
-                )
-                for p in self.parts
-            ),
-        )
+    def row(self, level: int, model: str, vector: str = TRUE) -> ReconstructionScore | None:
+        """The scores of one model at one level with one vector, if it was asked."""
+        rows = self.details.rows
+        return next((r for r in rows if (r.level, r.model, r.vector) == (level, model, vector)), None)
 
 
 def compare(
@@ -120,13 +61,22 @@ def compare(
     rows = tuple(row for model, result in results.items() for row in _rows(model, result, bootstrap))
     parts = tuple(_parts(ours, results[reference], reference == "retrained", bootstrap, margin)) if reference else ()
     power = _power(rows, reference, known_margin) if reference and "original" in results else None
-    status, reason, worst = _judged(parts, ours, reference, power)
-    return Comparison(
-        ours.levels, float(ours.chance.mean()), reference, rows, parts, status, reason, worst, power, ours.left_out
+    status, reason, worst = _judge(parts, ours, reference, power)
+    details = ReconstructionDetails(
+        levels=ours.levels,
+        chance=float(ours.chance.mean()),
+        reference=reference,
+        status=status,
+        reason=reason,
+        power=power,
+        left_out=dict(ours.left_out),
+        rows=rows,
+        parts=tuple(part for part, _ in parts),
     )
+    return Comparison(details, *(worst or (None, None)))
 
 
-def _rows(model: str, result: Reconstruction, bootstrap: Bootstrap) -> Iterator[ReconstructionRow]:
+def _rows(model: str, result: Reconstruction, bootstrap: Bootstrap) -> Iterator[ReconstructionScore]:
     for level in range(len(result.levels)):
         for vector in result.vectors:
             top1 = result.of("top1", vector)
@@ -137,20 +87,14 @@ def _rows(model: str, result: Reconstruction, bootstrap: Bootstrap) -> Iterator[
                 columns |= {
                     f"true - {control}": lead(top1, result.of("top1", control)) for control in (WRONG, IRRELEVANT)
                 }
-            yield ReconstructionRow(
-                level,
-                vector,
-                model,
-                {
-                    name: bootstrap_mean(values[:, level], result.subjects, bootstrap)
-                    for name, values in columns.items()
-                },
-            )
+            intervals = {k: bootstrap_mean(v[:, level], result.subjects, bootstrap) for k, v in columns.items()}
+            scores = {name: CountedEstimate.of(value, n=value.n_records) for name, value in intervals.items()}
+            yield ReconstructionScore(level=level, vector=vector, model=model, scores=scores)
 
 
 def _parts(
     ours: Reconstruction, theirs: Reconstruction, paired: bool, bootstrap: Bootstrap, margin: float
-) -> Iterator[JudgedPart]:
+) -> Iterator[Part]:
     for vector in ours.attacks:
         pairs = {"excess": (ours.of("top1", vector), _of(theirs, vector, ours, paired))}
         if vector == TRUE:
@@ -168,39 +112,40 @@ def _parts(
                     excess = Interval(
                         excess.estimate, None, None, "difference to controls", excess.n_records, excess.n_subjects
                     )
-                yield JudgedPart(level, vector, what, excess, *judge_excess(excess.estimate, excess.high, margin))
+                status, reason = judge_excess(excess.estimate, excess.high, margin)
+                part = ReconstructionPart.of(
+                    excess, n=excess.n_records, level=level, vector=vector, what=what, status=status, reason=reason
+                )
+                yield part, excess
 
 
 def _of(theirs: Reconstruction, vector: str, ours: Reconstruction, paired: bool) -> Values:
     return theirs.of("top1", vector, ours.facts if paired else None)
 
 
-def _power(rows: tuple[ReconstructionRow, ...], reference: str, known_margin: float) -> bool:
+def _power(rows: tuple[ReconstructionScore, ...], reference: str, known_margin: float) -> bool:
     """Does the original model put true answers first more often than the reference, at some level?"""
     first = {(r.model, r.level): r.scores["top1"].estimate for r in rows if r.vector == TRUE}
     return any(
-        value > first.get((reference, level), np.inf) + known_margin
+        value is not None and (theirs := first.get((reference, level))) is not None and value > theirs + known_margin
         for (model, level), value in first.items()
         if model == "original"
     )
 
 
-def _judged(
-    parts: tuple[JudgedPart, ...], ours: Reconstruction, reference: str, power: bool | None
-) -> tuple[Status, str, JudgedPart | None]:
+def _judge(
+    parts: Sequence[Part], ours: Reconstruction, reference: str, power: bool | None
+) -> tuple[Status, str, Part | None]:
     if not parts:
-        reason = (
-            "no prompt could be asked of both models"
-            if reference
-            else "there is neither a retrained model nor a control to compare with"
-        )
-        return "inconclusive", reason, None
-    worst = min(parts, key=lambda p: (STATUS_ORDER.index(p.status), -p.excess.upper, -p.excess.estimate))
-    short = sum(p.status != "passed" for p in parts)
+        if reference:
+            return "inconclusive", "no prompt could be asked of both models", None
+        return "inconclusive", "there is neither a retrained model nor a control to compare with", None
+    worst, excess = min(parts, key=lambda p: (STATUS_ORDER.index(p[0].status), -p[1].upper, -p[1].estimate))
+    short = sum(part.status != "passed" for part, _ in parts)
     place = f"{worst.what} at level {ours.levels[worst.level]}" + ("" if worst.vector == TRUE else f", {worst.vector}")
-    value = worst.reason.removeprefix("excess ") or f"{worst.excess.estimate:.3f}"
+    value = worst.reason.removeprefix("excess ") or f"{excess.estimate:.3f}"
     reason = f"worst of {len(parts)} parts: {place} {value}" + (f"; {short} did not pass" if short else "")
     if power is False:
         no_power = "no power: on the original model true answers come first no more often than on the reference"
-        return "inconclusive", f"{no_power}; {reason}", worst
-    return worst.status, reason, worst
+        return "inconclusive", f"{no_power}; {reason}", (worst, excess)
+    return worst.status, reason, (worst, excess)
