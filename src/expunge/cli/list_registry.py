@@ -44,7 +44,7 @@ def _metrics() -> list[Row]:
 def _attacks() -> list[Row]:
     from expunge.audit.context import CHECKS
 
-    return [{"name": n, "about": a.about, "entries": ", ".join(a.keys)} for n, a in CHECKS]
+    return [{"name": n, "about": a.about, "results": ", ".join(a.keys)} for n, a in CHECKS]
 
 
 def _loaders() -> list[Row]:
