@@ -24,7 +24,7 @@ from expunge.concepts.hierarchy import Hierarchy
 from expunge.concepts.readers.medquad import read_medquad
 from expunge.concepts.readers.mesh import read_mesh
 from expunge.concepts.readers.sssom import read_sssom
-from expunge.corpus.loaders.jsonl import read
+from expunge.corpus.loaders.tables import read_jsonl
 from expunge.errors import InputError
 
 MEDQUAD, MESH, TREES, MONDO = (
@@ -93,7 +93,7 @@ def main(
     ontologies = read_mesh(data / MESH, data / TREES, rules).dictionary | mondo
     own = set(read_medquad(data / MEDQUAD))
     synonyms = Dictionary.of(e for e in read_medquad(data / MEDQUAD, synonyms=True) if e not in own)
-    rows = [row.values for row in read(data / MEDQUAD)]
+    rows = [row.values for row in read_jsonl(data / MEDQUAD)]
     texts = [str(row["answer"]) for row in rows]
     focuses = grouped(rows)
     say(
