@@ -10,6 +10,8 @@ import pytest
 from expunge.corpus import load_corpus
 from helpers.cli import TARGET, Cli, make_model
 
+pytestmark = pytest.mark.trains
+
 
 @pytest.fixture(scope="module")
 def model(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -83,6 +83,7 @@ def test_world_writes_records_and_how_to_make_them_again(cli: Cli, tmp_path: Pat
     assert files(tmp_path) == before
 
 
+@pytest.mark.trains
 def test_memorise_reports_what_was_learnt_and_does_not_repeat_it(cli: Cli, world: Path, tmp_path: Path) -> None:
     words = ("train", "--data", world, *SIZE, "--out", tmp_path / "m")
     found = cli(*words, "--json")
@@ -101,7 +102,7 @@ def test_memorise_reports_what_was_learnt_and_does_not_repeat_it(cli: Cli, world
     assert files(tmp_path / "m") == before
     refused = cli(*words, "--seed", 1)
     assert refused.code == 2
-    assert "holds a model memorised from other records or settings; choose another folder" in refused.line
+    assert "holds a model trained on other records or settings; choose another folder" in refused.line
     assert files(tmp_path / "m") == before
 
 
@@ -174,6 +175,7 @@ def test_a_folder_with_another_run_is_refused(cli: Cli, world: Path, model: Path
     assert files(tmp_path) == {"mine.txt": b"precious"}
 
 
+@pytest.mark.trains
 def test_an_audit_that_does_not_pass_exits_3(cli: Cli, world: Path, model: Path, run: Path, tmp_path: Path) -> None:
     words = (
         "audit",
@@ -260,6 +262,7 @@ def test_a_full_disk_leaves_no_half_written_world(cli: Cli, tmp_path: Path) -> N
     assert files(tmp_path) == {}
 
 
+@pytest.mark.trains
 def test_a_full_disk_leaves_no_half_written_model(cli: Cli, world: Path, tmp_path: Path) -> None:
     words = ("train", "--data", world, *SIZE, "--out", tmp_path / "m")
     with full_disk():
@@ -283,6 +286,7 @@ def test_a_full_disk_ends_a_run_that_resumes_later(cli: Cli, world: Path, model:
     assert json.loads((tmp_path / "u" / "run.json").read_text())["status"] == "finished"
 
 
+@pytest.mark.process
 def test_ctrl_c_keeps_a_checkpoint_and_the_same_command_finishes(
     cli: Cli, world: Path, model: Path, tmp_path: Path
 ) -> None:

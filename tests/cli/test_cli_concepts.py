@@ -171,9 +171,9 @@ def test_levels_that_fit_no_record_or_would_overwrite_are_refused(cli: Cli, tmp_
     before = data.read_bytes()
     wrong = cli("concepts", "levels", "--data", data, "--out", tmp_path / "l.jsonl")
     assert (wrong.code, wrong.out) == (2, "")
-    assert 'r.jsonl: no record meets a rule of the hierarchy "medical"; its rules look at subject_name' in wrong.line
+    assert 'r.jsonl: no record meets a rule of the hierarchy "medical"; its rules read subject_name' in wrong.line
     assert not (tmp_path / "l.jsonl").exists()
-    assert "is the file of the records itself" in cli("concepts", "levels", "--data", data, "--out", data).line
+    assert "is the file of the records" in cli("concepts", "levels", "--data", data, "--out", data).line
     assert "is a folder" in cli("concepts", "levels", "--data", data, "--out", tmp_path).line
     assert data.read_bytes() == before
 

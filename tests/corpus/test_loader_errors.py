@@ -136,6 +136,7 @@ def test_a_binary_file_is_refused(tmp_path: Path) -> None:
     fails(tmp_path, b"\x7fELF\0\0\0", "not a readable Parquet file", name="rows.parquet")
 
 
+@pytest.mark.slow
 def test_huge_fields_and_lines_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     large = "x" * (field_types.MAX_TEXT + 1)
     fails(tmp_path, row(prompt=large), '"prompt" holds 10,000,001 characters', where=":1")

@@ -237,6 +237,7 @@ words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6
 nodes = st.text("abc-.é ", min_size=1, max_size=4).filter(str.strip)
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.builds(

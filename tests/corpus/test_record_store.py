@@ -171,6 +171,7 @@ def test_a_temporary_folder_that_is_not_there_is_told(monkeypatch: pytest.Monkey
         stored([Record("1", "Q", "A")])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are counted in /proc")
 def test_the_file_goes_when_the_last_view_goes() -> None:
     gc.collect()

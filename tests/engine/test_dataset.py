@@ -12,6 +12,7 @@ import torch
 from expunge.corpus import Record, Variant
 from expunge.corpus.modalities import text_only
 from expunge.engine.loop import Loop
+from expunge.engine.loop_builder import build_loop
 from expunge.errors import InputError
 from expunge.methods.twin.targets import TwinRow, TwinTargets
 from expunge.models.adapters import prepare
@@ -21,18 +22,18 @@ from helpers.world import one_person
 
 
 def twin_rows(engine: Loop) -> Sequence[TwinRow]:
-    targets = engine.table.targets
+    targets = engine.dataset.targets
     assert isinstance(targets, TwinTargets)
     return targets.rows
 
 
 def test_relabeled_rows_get_another_wrong_answer_each_epoch(folders: dict[str, Path]) -> None:
     engine = loop(folders["llama"], recipe("random_relabel", steps=12))
-    gold = {r.id: engine.lm.template.encode(r) for r in engine.forget}
+    gold = {r.id: engine.lm.template.encode(r) for r in one_person().forget}
     seen: dict[str, set[tuple[int, ...]]] = {}
     for step in range(12):
-        for k in engine.table.forget_batch(step):
-            item = engine.table.encoded[k]
+        for k in engine.dataset.forget_batch(step):
+            item = engine.dataset.encoded[k]
             assert item.prompt == gold[item.id].prompt
             assert item.answer != gold[item.id].answer
             seen.setdefault(item.id, set()).add(item.answer)
@@ -44,9 +45,9 @@ def test_relabeled_rows_without_renewal_keep_their_wrong_answer(folders: dict[st
     engine = loop(folders["llama"], recipe("random_relabel", steps=12, settings={"renew": False}))
     seen: dict[str, set[tuple[int, ...]]] = {}
     for step in range(12):
-        for k in engine.table.forget_batch(step):
-            seen.setdefault(engine.table.encoded[k].id, set()).add(engine.table.encoded[k].answer)
-    assert set(seen) == {r.id for r in engine.forget}
+        for k in engine.dataset.forget_batch(step):
+            seen.setdefault(engine.dataset.encoded[k].id, set()).add(engine.dataset.encoded[k].answer)
+    assert set(seen) == {r.id for r in one_person().forget}
     assert all(len(answers) == 1 for answers in seen.values())
 
 
@@ -67,7 +68,7 @@ def test_with_a_ceiling_teachers_give_true_answers_their_floor(folders: dict[str
 def test_a_twin_run_has_a_gold_row_with_teacher_for_each_record(folders: dict[str, Path]) -> None:
     engine = loop(folders["llama"], recipe("twin"))
     gold = [row for row in twin_rows(engine) if row.is_gold]
-    assert sorted(row.example.record_id for row in gold) == sorted(r.id for r in engine.forget)
+    assert sorted(row.example.record_id for row in gold) == sorted(r.id for r in one_person().forget)
     for row in twin_rows(engine):
         assert row.teacher.shape == (len(row.example.encoded.answer), 400)
         assert row.teacher.exp().sum(-1).sub(1).abs().max() < 1e-4
@@ -75,9 +76,9 @@ def test_a_twin_run_has_a_gold_row_with_teacher_for_each_record(folders: dict[st
 
 def test_a_twin_run_refuses_records_that_name_nobody(folders: dict[str, Path]) -> None:
     engine = loop(folders["llama"], recipe("npo"))
-    nameless = [replace(r, identifiers=()) for r in engine.forget]
+    nameless = [replace(r, identifiers=()) for r in one_person().forget]
     with pytest.raises(InputError, match=f'record "{nameless[0].id}": names no identifiers'):
-        type(engine)(engine.lm, recipe("twin"), nameless, engine.retain)
+        build_loop(engine.lm, recipe("twin").resolve(), nameless, one_person().retain)
 
 
 def test_ids_may_end_like_the_names_of_derived_rows(folders: dict[str, Path]) -> None:
@@ -87,7 +88,7 @@ def test_ids_may_end_like_the_names_of_derived_rows(folders: dict[str, Path]) ->
     retain = [replace(r, id=f"{r.id}~anchor") for r in split.retain]
     plan = recipe("twin", steps=6, retain={"loss": "logit", "anchors": True, "balance": True})
     lm = load(folders["llama"])
-    table = Loop(lm.with_module(prepare(lm.module, plan.train, 0)), plan, forget, retain).table
+    table = build_loop(lm.with_module(prepare(lm.module, plan.train, 0)), plan.resolve(), forget, retain).dataset
     gold = [e for e in table.examples if e.kind == "gold"]
     assert {(e.record_id, e.subject, e.level) for e in gold} == {(r.id, r.subject, r.concept) for r in forget}
     own = [e for e in table.examples if e.kind == "own"]
@@ -114,9 +115,9 @@ def test_a_record_beside_one_named_like_its_variant_stays_apart() -> None:
 def test_asking_for_losses_leaves_targets_as_they_are(folders: dict[str, Path]) -> None:
     """Only `record` hands losses to the targets: two batches without it, then one with it and a step."""
     engine = loop(folders["llama"], recipe("twin"))
-    targets, rows = engine.table.targets, engine.table.forget_batch(0)
+    targets, rows = engine.dataset.targets, engine.dataset.forget_batch(0)
     before = {name: value.clone() for name, value in targets.state().items()}
-    output = engine.passes.run(rows, logits=True)
+    output = engine.runner.run(rows, logits=True)
     for _ in range(2):
         engine.losses.of("forget", rows, output, "none")
     targets.after_step(lambda tensor: tensor)

@@ -18,6 +18,8 @@ from helpers.distributed_processes import asked_to_stop, dying, launch, looking,
 from helpers.processes import start
 from helpers.world import TARGET, one_person, people
 
+pytestmark = pytest.mark.process
+
 ROUNDING = 1e-7  # largest difference of any adapter weight; weights are up to 0.2, so a unit in the last place is 1e-8
 MOVED = 2e-4  # the least that the weight which moves most has moved in every run here
 PLAIN = {"name": "sgd", "lr": 0.1, "clip_norm": None}
@@ -220,9 +222,9 @@ def test_an_error_of_any_process_is_one_line_and_the_exit_code_of_all(folders: d
 
 
 def test_blocks_that_train_are_not_cut() -> None:
-    with pytest.raises(InputError, match=r"recipe: parallel\.shard: cuts frozen weights"):
-        Recipe(method="npo", train={"which": "full"}, parallel={"shard": True}).checked()
-    assert Recipe(**PLANS["npo"] | SHARD).checked().parallel.shard
+    with pytest.raises(InputError, match=r"recipe: parallel\.shard: shards frozen weights"):
+        Recipe(method="npo", train={"which": "full"}, parallel={"shard": True}).resolve()
+    assert Recipe(**PLANS["npo"] | SHARD).resolve().recipe.parallel.shard
 
 
 def test_the_recipe_of_the_guide_is_a_recipe(tmp_path: Path) -> None:

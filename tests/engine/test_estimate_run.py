@@ -23,6 +23,8 @@ from expunge.models.prompt_template import Encoded
 from helpers.runs import FEW, loop, recipe
 from helpers.world import one_person
 
+pytestmark = pytest.mark.slow
+
 LAST = {"train": {"which": "lora", "layers": 1}}
 
 
@@ -53,6 +55,7 @@ def test_a_recipe_for_the_last_blocks_gets_the_release_on_all(folders: dict[str,
     assert (release.name, release.blocks) == ("release: all layers", (0, 1, 2))
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("method", ["npo", "kl_min", "random_relabel", "idk", "dual", "sequential"])
 def test_rows_and_cache_are_those_of_the_run(folders: dict[str, Path], method: str) -> None:
     plan = recipe(method, **LAST) if method != "sequential" else recipe(method)
@@ -60,10 +63,10 @@ def test_rows_and_cache_are_those_of_the_run(folders: dict[str, Path], method: s
     real = loop(folders["llama"], plan)
     seen: list[int] = []
     events: list[int] = []
-    run = real.passes.run
-    real.passes.run = lambda rows, *a, **k: (seen.extend(rows), run(rows, *a, **k))[1]  # type: ignore[method-assign]
+    run = real.runner.run
+    real.runner.run = lambda rows, *a, **k: (seen.extend(rows), run(rows, *a, **k))[1]  # type: ignore[method-assign]
     caches: list[str] = []
-    real.run(lambda event: (events.append(event.step), caches.append(real.passes.about))[0])
+    real.run(lambda event: (events.append(event.step), caches.append(real.runner.about))[0])
     assert (estimate.steps, estimate.drawn, estimate.rows) == (len(events), len(seen), len(set(seen)))
     if method != "sequential":
         assert caches[-1] == f"the first 2 of 3 blocks cached, {estimate.cache / 2**20:.1f} MiB in memory"
@@ -141,6 +144,7 @@ def test_a_sample_runs_from_the_shortest_to_the_longest() -> None:
     assert sorted(spread(items, 4)) == [0, 1, 2, 3]
 
 
+@pytest.mark.process
 def test_resident_memory_grows_with_what_is_held() -> None:
     """In a process of its own: an allocator may hand out again what other tests have freed, and then nothing grows."""
     code = (

@@ -73,7 +73,7 @@ def test_a_balanced_batch_holds_every_group_and_no_row_twice(folders: dict[str, 
             retain={"loss": "logit", "anchors": True, "balance": True},
         ),
     )
-    table = made.table
+    table = made.dataset
     assert len(table._groups) > 1
     asked = sum(rows for *_, rows in table._groups)
     for step in range(6):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from expunge.corpus.modalities import modality_variants
-from expunge.engine.loop import Loop
+from expunge.engine.loop_builder import build_loop
 from expunge.engine.recipe import Recipe
 from expunge.methods.twin import Twin
 from expunge.methods.twin.targets import build
@@ -32,6 +32,6 @@ def test_a_run_on_pictures_lowers_its_loss_and_ends_the_same_twice() -> None:
         lm = seeing()
         lm = lm.with_module(prepare(lm.module, recipe.train, recipe.seed))
         ends.append([])
-        Loop(lm, recipe, FORGET, RETAIN).run(lambda event: ends[-1].append(event.forget))
+        build_loop(lm, recipe.resolve(), FORGET, RETAIN).run(lambda event: ends[-1].append(event.forget))
     assert ends[0] == ends[1]
     assert min(ends[0][1:]) < ends[0][0]

@@ -50,7 +50,7 @@ def shown() -> Split:
 
 
 @every_model
-def test_a_picture_that_two_records_show_counts_twice_and_texts_never_reach_the_connector(architecture: str) -> None:
+def test_a_shared_image_counts_twice_and_texts_never_reach_the_connector(architecture: str) -> None:
     lm, split, chip = seeing(architecture), shown(), Chip()
     found = find_neuron_groups(lm.module, chip.selectors())
     stats, read = gather(lm, chip, found, chip.rows(split.forget, split.retain))
@@ -87,7 +87,7 @@ def test_chip_edits_language_and_connector(architecture: str) -> None:
 
 
 @every_model
-def test_manu_reads_records_with_and_without_their_pictures_and_edits_both_towers(architecture: str) -> None:
+def test_manu_reads_records_with_and_without_images_and_edits_both_towers(architecture: str) -> None:
     lm, split, manu = seeing(architecture), shown(), Manu(share=0.1)
     found = find_neuron_groups(lm.module, manu.selectors())
     stats, read = gather(lm, manu, found, manu.rows(split.forget, split.retain))

@@ -60,6 +60,7 @@ def attempt(records: Iterable[Record], text: str, seed: int, share: float) -> Sp
         return None
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(cases())
 def test_every_split_keeps_its_promises(case: tuple[list[Record], str, int, float]) -> None:

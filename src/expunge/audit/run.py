@@ -39,8 +39,8 @@ from expunge.audit.tree_retention import tree
 from expunge.audit.verdict import Verdict, verdict
 from expunge.corpus import Record
 from expunge.engine.run_directory import environment
-from expunge.engine.unlearn import model_digest
 from expunge.errors import InputError
+from expunge.models.fingerprint import model_digest
 from expunge.models.language_model import LanguageModel, check, load
 from expunge.models.threads import set_threads
 from expunge.scope.split import Split

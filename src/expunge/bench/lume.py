@@ -162,7 +162,7 @@ class Suite:
             tokenizer_from=self._tokenizer(),
             settings=self.preset.memorise.model_copy(update={"seed": seed}),
         )
-        self._note(f"seed {seed}: {name}: {progress.share:.1%} of its rows exact after {progress.epoch} epochs")
+        self._note(f"seed {seed}: {name}: {progress.accuracy:.1%} of its rows exact after {progress.epoch} epochs")
         return folder
 
     def _scores(self, model: Path) -> dict[str, Any]:

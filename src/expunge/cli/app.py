@@ -9,7 +9,7 @@ import typer
 from expunge.cli.annotate import annotate
 from expunge.cli.attack import reconstruct
 from expunge.cli.audit import audit
-from expunge.cli.bench import annotator, evaluation, growth, lume, memory, planning, private_step, step
+from expunge.cli.bench import lume
 from expunge.cli.bench_concepts import SUITES, suite
 from expunge.cli.concepts import build, levels
 from expunge.cli.data import check, export, identifiers
@@ -68,12 +68,5 @@ add(concepts, "levels", levels)
 add(concepts, "annotate", annotate)
 app.add_typer(bench, name="bench")
 add(bench, "lume", lume)
-add(bench, "step", step)
-add(bench, "private-step", private_step)
-add(bench, "growth", growth)
-add(bench, "evaluation", evaluation)
-add(bench, "memory", memory)
-add(bench, "planning", planning)
-add(bench, "annotator", annotator)
 for _name, _about in SUITES.items():
     add(bench, _name, suite(_name, _about))

@@ -97,7 +97,7 @@ def same_split(unlearned: str, split: Split) -> None:
 
 def free(out: Path, unlearned: str, split: Split) -> None:
     """`InputError` if `out` holds something else than an earlier audit of the same model and split."""
-    from expunge.engine.unlearn import model_digest
+    from expunge.models.fingerprint import model_digest
 
     if not out.is_dir() or {p.name for p in out.iterdir()} <= {"scores"}:
         return

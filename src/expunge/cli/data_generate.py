@@ -33,9 +33,9 @@ def generate(
     flags = {"patients": patients, "seed": seed, "controls_for": tuple(controls_for) if controls_for else None}
     settings = {key: value for key, value in flags.items() if value is not None}
     if set_:
-        from expunge.engine.recipe import apply_sets
+        from expunge._config import apply_overrides
 
-        settings = apply_sets(settings, set_)
+        settings = apply_overrides(settings, set_)
     world = kind.preset(preset, **settings) if preset else kind(**settings)
     if out.is_dir():
         raise InputError(str(out), "is a folder", "name a file in it, for example records.jsonl")

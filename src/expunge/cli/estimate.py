@@ -57,7 +57,7 @@ def estimate(
         "no_other_row": alone,
     }
     if chosen.privacy:
-        told["privacy"] = foretold(chosen, split.forget, split.retain)
+        told["privacy"] = foretold(chosen.resolve(), split.forget, split.retain)
     lines = (
         f"{chosen.method}: {len(split.forget):,} records to forget ({split.scope}), {len(split.retain):,} "
         f"retained; nothing was started",

@@ -16,7 +16,7 @@ from expunge.corpus.answer_types import answer_type
 from expunge.corpus.image_ops import surrogate_image
 from expunge.corpus.surrogate_names import Identity, identifiers_by_subject, make_identities, shape, words
 from expunge.corpus.surrogates import Surrogate
-from expunge.engine.recipe import Recipe
+from expunge.engine.resolved_recipe import ResolvedRecipe
 from expunge.methods.examples import Inference
 from expunge.models.language_model import LanguageModel
 from expunge.models.likelihoods import NLL_BATCH, mean_nll
@@ -25,11 +25,13 @@ from expunge.random import stream
 LEAK = 1.0  # nats per token below which an answer counts as given
 
 
-def build_anchors(lm: LanguageModel, recipe: Recipe, pool: Sequence[Record], forget: Sequence[Record]) -> list[Record]:
+def build_anchors(
+    lm: LanguageModel, resolved: ResolvedRecipe, pool: Sequence[Record], forget: Sequence[Record]
+) -> list[Record]:
     """The anchors of a run: of the retained records that it draws from, without those that leak; asks the model."""
-    if not (recipe.uses_retain and recipe.retain.anchors):
+    if not (resolved.uses_retain and resolved.recipe.retain.anchors):
         return []
-    return drop_leaking_anchors(lm, anchors(pool, forget, recipe.seed), forget)
+    return drop_leaking_anchors(lm, anchors(pool, forget, resolved.recipe.seed), forget)
 
 
 def anchors(retain: Sequence[Record], forget: Sequence[Record], seed: int) -> list[Record]:

@@ -17,18 +17,17 @@ from expunge.concepts.tokens import token_levels
 from expunge.corpus import Record
 from expunge.corpus.modalities import modality_variants
 from expunge.corpus.record_store import take
-from expunge.engine.recipe import Recipe
+from expunge.engine.resolved_recipe import ResolvedRecipe
 from expunge.engine.sampling import batch_at
 from expunge.engine.stratified_sampling import quotas, strata
-from expunge.methods.base import Requirements
 from expunge.methods.examples import Example, Targets
 from expunge.models.prompt_template import Encoded, PromptTemplate
 from expunge.random import stream
 
 
-def forget_questions(recipe: Recipe, forget: Sequence[Record]) -> list[Record]:
+def forget_questions(resolved: ResolvedRecipe, forget: Sequence[Record]) -> list[Record]:
     """The questions of a run about `forget`: by each modality, with the levels that the recipe's hierarchy gives."""
-    records, hierarchy = modality_variants(forget, recipe.forgets_by), recipe.hierarchy()
+    records, hierarchy = modality_variants(forget, resolved.recipe.modalities), resolved.hierarchy
     if hierarchy is None:
         return records
     return [r if r.concept is not None else replace(r, concept=hierarchy.level_of_record(r)) for r in records]
@@ -41,15 +40,16 @@ def drawable(count: int, most: int, seed: int) -> Sequence[int]:
     return sorted(stream(seed, "drawable").choice(count, most, replace=False).tolist())
 
 
-def retain_pool(template: PromptTemplate, recipe: Recipe, retain: Sequence[Record]) -> list[Record]:
+def retain_pool(template: PromptTemplate, resolved: ResolvedRecipe, retain: Sequence[Record]) -> list[Record]:
     """The retained records that batches draw from; none where no phase uses them.
 
     Raises:
         InputError: a retained record is too long, whether it is drawn or not.
     """
-    if not recipe.uses_retain:
+    if not resolved.uses_retain:
         return []
-    chosen = drawable(len(retain), recipe.total_steps * recipe.batch.retain, recipe.seed)
+    recipe = resolved.recipe
+    chosen = drawable(len(retain), resolved.total_steps * recipe.batch.retain, recipe.seed)
     if isinstance(retain, tuple) and len(chosen) < len(retain):
         template.encode_all(retain)
     return list(take(retain, chosen))
@@ -67,8 +67,7 @@ class RunDataset:
     def __init__(
         self,
         template: PromptTemplate,
-        recipe: Recipe,
-        needs: Requirements,
+        resolved: ResolvedRecipe,
         targets: Targets,
         forget: Sequence[Record],
         pool: Sequence[Record],
@@ -76,14 +75,15 @@ class RunDataset:
     ) -> None:
         """forget: see `forget_questions`. pool: see `retain_pool`. anchors: see `anchors.py`."""
         self._forget = forget
-        self.targets, self._template, self._recipe, self._needs = targets, template, recipe, needs
+        self.targets, self._template, self._resolved, self._recipe = targets, template, resolved, resolved.recipe
+        self._requirements = resolved.requirements
         self._levels = self._level_plan()
         self._redrawn: dict[tuple[int, int], int] = {}
         self.examples: list[Example] = self._forget_examples()
         self.forget_count = len(self.examples)
         self._groups: list[tuple[str, list[int], int]] = []  # of retained rows: name, positions, rows in a batch
         self.retain_index: list[int] = []
-        if recipe.uses_retain:
+        if resolved.uses_retain:
             self._add_retain(pool, anchors)
 
     @cached_property
@@ -101,7 +101,7 @@ class RunDataset:
         if not self.targets.redrawn:
             return self._with_token_levels(self.targets.examples)
         examples: list[Example] = []
-        for step in range(self._recipe.total_steps):
+        for step in range(self._resolved.total_steps):
             for row in self._forget_rows(step):
                 example = self.targets.example(row, self._epoch(step))
                 if (example.row, example.epoch) not in self._redrawn:
@@ -111,7 +111,7 @@ class RunDataset:
 
     def _with_token_levels(self, examples: Sequence[Example]) -> list[Example]:
         """Examples with the levels that the recipe's dictionary gives to single answer tokens."""
-        if not self._recipe.concepts.dictionary or self._needs.token_weights == "none":
+        if not self._recipe.concepts.dictionary or self._requirements.token_weights == "none":
             return list(examples)
         annotator = Annotator(Dictionary.load(Path(self._recipe.concepts.dictionary)))
         return [replace(e, token_levels=answer_levels(self._template, annotator, e.encoded)) for e in examples]
@@ -123,7 +123,7 @@ class RunDataset:
             groups = strata(pool, self._forget, len(anchors))
             sizes = quotas([len(places) for _, places in groups], recipe.batch.retain)
             self._groups = [(name, places, size) for (name, places), size in zip(groups, sizes, strict=True) if size]
-        drawn = {k for step in range(recipe.total_steps) for k in self._retain_rows(step)}
+        drawn = {k for step in range(self._resolved.total_steps) for k in self._retain_rows(step)}
         for k, item in enumerate(self._template.encode_all(records)):
             if k in drawn:
                 self._append_retain(records[k], item, k, is_anchor=k >= len(pool))
@@ -144,12 +144,12 @@ class RunDataset:
         rows = self.targets.examples
         groups: dict[str | None, list[int]] = {}
         for k, example in enumerate(rows):
-            groups.setdefault(example.level if self._needs.levels else None, []).append(k)
+            groups.setdefault(example.level if self._requirements.levels else None, []).append(k)
         names = sorted(groups, key=str)
         share = [len(groups[n]) / len(rows) for n in names]
         earlier = dict.fromkeys(names, 0)
         plan: list[tuple[list[int], int]] = []
-        for step in range(self._recipe.total_steps):
+        for step in range(self._resolved.total_steps):
             name = names[0]
             if len(names) > 1:
                 name = names[int(stream(self._recipe.seed, "level", step).choice(len(names), p=share))]

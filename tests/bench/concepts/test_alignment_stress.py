@@ -133,9 +133,9 @@ def test_rows_differ_in_the_rule_alone() -> None:
         assert recipe.model_copy(update=alpha | {"settings": recipe.settings | {"alpha": None}}) == plain.model_copy(
             update=alpha
         )
-    assert made["npo-sum"].build_method().projection("L4") == 0
-    assert made["npo-level"].build_method().projection("L4") == 0.2
-    assert made["npo-adam"].build_rule().preconditions
+    assert made["npo-sum"].resolve().method.projection("L4") == 0
+    assert made["npo-level"].resolve().method.projection("L4") == 0.2
+    assert made["npo-adam"].resolve().rule.preconditions
     with pytest.raises(InputError, match='unknown row "npo-tensr"; did you mean "npo-tensor"'):
         alignment_stress.row("npo-tensr")
 

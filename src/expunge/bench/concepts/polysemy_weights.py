@@ -60,7 +60,7 @@ def weigh(lab: Lab, cell: Cell, row: Row, setting: Setting) -> Weights:
     found = _by_id(
         lm,
         records,
-        stage.recipe.build_method(),
+        stage.recipe.resolve().method,
         made(cell.domain, cell.seed).terms(),
         _saliency(lab.run_folder(cell, row, setting) / "run-1", lm),
     )
@@ -85,9 +85,9 @@ def _note(lab: Lab, cell: Cell, row: Row, setting: Setting) -> Path:
 def _saliency(run: Path, lm: LanguageModel) -> TokenSaliency:
     """As it stood at the run's last checkpoint; `RunFailed` if it left none."""
     state = checkpoint.load(run / "checkpoint")
-    if not state or not state["saliency"]:
+    if not state or not state["source"]["saliency"]:
         raise RunFailed(str(run), "left no token saliency", "run at least 25 steps of a recipe that measures it")
-    return TokenSaliency(lm.module.get_output_embeddings().weight.shape[0], state=state["saliency"])
+    return TokenSaliency(lm.module.get_output_embeddings().weight.shape[0], state=state["source"]["saliency"])
 
 
 def _by_id(
@@ -118,12 +118,12 @@ def lengths(lm: LanguageModel, recipe: Recipe, records: Sequence[Record], others
     lm      its adapter, if it has one, is switched off for what the loss looks up before the run
     others  records that the loss may take wrong answers and identities from
     """
-    recipe = recipe.with_sets(["settings.token_weights=none", "retain.loss=none"])
-    method = recipe.build_method()
+    recipe = recipe.with_overrides(["settings.token_weights=none", "retain.loss=none"])
+    method = recipe.resolve().method
     needs = method.requirements()
-    questions = forget_questions(recipe, records)
+    questions = forget_questions(recipe.resolve(), records)
     targets = method.build_targets(lm, questions, others, recipe.seed)
-    table = RunDataset(lm.template, recipe, needs, targets, questions, ())
+    table = RunDataset(lm.template, recipe.resolve(), targets, questions, ())
     reference: dict[Side, Reference] = {}
     if needs.reference_logprobs or needs.reference_logits:
         reference["forget"] = Reference(lm.module, dict(enumerate(table.encoded)), needs.reference_logits)
@@ -133,10 +133,10 @@ def lengths(lm: LanguageModel, recipe: Recipe, records: Sequence[Record], others
     found: dict[str, float] = {}
     for cut in chunks([table.encoded[k].length for k in gold], ROWS):
         rows = [gold[c] for c in cut]
-        passed = passes.run(rows, losses.wants_logits("forget", "none"), watch=True)
+        passed = passes.run(rows, losses.wants_logits("forget", "none"), return_hidden=True)
         loss = losses.of("forget", rows, passed, "none").sum()  # rows do not see each other, so a sum keeps them apart
-        assert passed.watched is not None
-        (gradient,) = torch.autograd.grad(loss, [passed.watched])
+        assert passed.hidden is not None
+        (gradient,) = torch.autograd.grad(loss, [passed.hidden])
         norms = gradient.norm(dim=-1).gather(1, passed.batch.index[:, 1:])  # token a stands at position index[a + 1]
         for at, k in enumerate(rows):
             found[table.examples[k].record_id] = float(norms[at, : len(table.encoded[k].answer) - 1].mean())

@@ -15,7 +15,7 @@ EDITS = {"chip": ("settings.share=0.3",), "manu": ("settings.share=0.1",)}  # pu
 CUES = {  # changes of `twin`, for a comparison of their own
     "twin-words": ("settings.replace=text",),
     "twin-picture": ("settings.replace=image",),
-    "twin-as-taught": ("cues=trained",),
+    "twin-as-taught": ("modalities=trained",),
 }
 ROWS = {
     row.name: row

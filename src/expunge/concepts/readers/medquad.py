@@ -1,7 +1,7 @@
-"""MedQuAD's own names: the focus of each question with its UMLS ids, and on wish the synonyms beside it.
+"""Names of MedQuAD: the focus of each question with its UMLS ids, and optionally its synonyms.
 
-Surprising: a focus may have several ids (parts of a compound name, or several senses), and then every name stands for
-each of them. Rows without an id name no concept and give no entry.
+A focus may have several ids (parts of a compound name, or several senses); every name then gets an entry for each.
+Rows without an id give no entry.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from expunge.errors import InputError
 
 
 def read_medquad(path: Path, hierarchy: Hierarchy | None = None, *, synonyms: bool = False) -> Dictionary:
-    """Names with `UMLS:` ids from JSON lines with `focus`, `cui` and perhaps `synonyms` and `semantic_type`.
+    """Names with `UMLS:` ids from JSON lines with `focus`, `cui` and optionally `synonyms` and `semantic_type`.
 
     The level comes from the name or the semantic types. Repeated rows (one per question) give one entry.
     """
@@ -41,7 +41,7 @@ def read_medquad(path: Path, hierarchy: Hierarchy | None = None, *, synonyms: bo
 
 
 def _texts(values: Any, column: str, where: str) -> tuple[str, ...]:
-    found = values.get(column) or []
-    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+    texts = values.get(column) or []
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise InputError(where, f'"{column}" is not a list of texts', f'write  "{column}": ["…"]')
-    return tuple(found)
+    return tuple(texts)

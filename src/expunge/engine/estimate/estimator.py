@@ -36,11 +36,11 @@ from expunge.engine.estimate.timing import (
     time_training,
 )
 from expunge.engine.estimate.workload import ForwardWorkload, draw_dataset
-from expunge.engine.gradient_combiner import needs_separate_gradients
+from expunge.engine.loop_builder import check_trainable
 from expunge.engine.optimizer import embeddings
-from expunge.engine.recipe import Phase, Recipe
+from expunge.engine.recipe_config import Phase
 from expunge.engine.reference import kept_bytes, too_large
-from expunge.engine.validation import check_trainable
+from expunge.engine.resolved_recipe import ResolvedRecipe
 from expunge.errors import InputError
 from expunge.methods.base import REFERENCE_LOSSES
 from expunge.models.adapters import block_of, block_stack, enable_checkpointing, set_trainable_blocks, trainable
@@ -107,15 +107,16 @@ class RunEstimate:
 class RunEstimator:
     """Everything that is counted and measured for one recipe on one prepared model."""
 
-    def __init__(self, lm: LanguageModel, recipe: Recipe, split: Split) -> None:
-        self.lm, self.recipe, self.split = lm, recipe, split
-        self.shape, self.method, self.rule = ModelShape.of(lm.module), recipe.build_method(), recipe.build_rule()
+    def __init__(self, lm: LanguageModel, resolved: ResolvedRecipe, split: Split) -> None:
+        recipe = resolved.recipe
+        self.lm, self.resolved, self.recipe, self.split = lm, resolved, recipe, split
+        self.shape, self.method, self.rule = ModelShape.of(lm.module), resolved.method, resolved.rule
         self.needs = self.method.requirements()
-        self.trainable = check_trainable(lm.module, recipe, split.forget, split.retain)
-        self.phases = recipe.plan()
+        self.trainable = check_trainable(lm, resolved, split.forget, split.retain)
+        self.phases = resolved.phases
         if recipe.memory.checkpointing and not getattr(lm.module, "supports_gradient_checkpointing", False):
             enable_checkpointing(lm.module)  # says so
-        self.table, cost, workload = draw_dataset(lm, self.shape, recipe, split.forget, split.retain)
+        self.table, cost, workload = draw_dataset(lm, self.shape, resolved, split.forget, split.retain)
         self.sizes = [size_of(item) for item in self.table.encoded]
         self.asked = workload + ForwardWorkload(len(self.sizes))
         self.live = False
@@ -127,7 +128,7 @@ class RunEstimator:
         own, retained = self.sizes[: self.table.forget_count], self.sizes[self.table.forget_count :]
         kept = distribution_bytes(self.shape, own) if stores_logits else 0
         for sizes, wanted in (
-            (retained, self.recipe.retain_loss in REFERENCE_LOSSES),
+            (retained, self.resolved.retain_loss in REFERENCE_LOSSES),
             (own, self.needs.reference_logits),
         ):
             tokens = sum(size.answer for size in sizes)
@@ -142,16 +143,15 @@ class RunEstimator:
 
     def batches(self, phase: Phase, start: int) -> list[list[list[int]]]:
         """Per step of a phase: the lists of items that a gradient is taken of, one list or one per side."""
-        loss = self.recipe.retain_loss != "none" or phase.objective == "retain"
         sides: list[Callable[[int], list[int]]] = []
         if phase.objective != "retain":
             sides.append(self.table.forget_batch)
-        if phase.objective != "forget" and loss:
+        if self.resolved.retain_loss_in(phase) != "none":
             sides.append(self.table.retain_batch)
         steps = [[side(step) for side in sides] for step in range(start, start + phase.steps)]
-        return (
-            steps if needs_separate_gradients(self.recipe) else [[[k for side in step for k in side]] for step in steps]
-        )
+        if self.resolved.needs_separate_gradients():
+            return steps
+        return [[[k for side in step for k in side]] for step in steps]
 
     def estimate(self, name: str, loading: float, process: int | None = None) -> RunEstimate:
         """Measure, and add up over the phases.
@@ -187,7 +187,7 @@ class RunEstimator:
         caches = self.kept + (cache if where == "memory" else 0)
         build = max((asking_bytes(shape, p) for p in self.asked.passes), default=0)
         weights, state = self._trained_bytes()
-        saves = recipe.total_steps // recipe.checkpoint_every
+        saves = self.resolved.total_steps // recipe.checkpoint_every
         peak = (
             process
             + shape.weights
@@ -202,7 +202,7 @@ class RunEstimator:
             sum(p.numel() for p in trainable(lm.module).values()),
             trained.route.runs_from,
             trained.route.about,
-            recipe.total_steps,
+            self.resolved.total_steps,
             drawn,
             len(used),
             loading,
@@ -223,7 +223,7 @@ class RunEstimator:
     def _learn(self, phase: Phase, batches: Sequence[Sequence[Sequence[int]]]) -> TrainingProfile:
         """Try the largest pass of the first steps of a phase."""
         logits = (phase.objective != "retain" and self.needs.logits) or (
-            phase.objective != "forget" and self.recipe.retain_loss in REFERENCE_LOSSES
+            phase.objective != "forget" and self.resolved.retain_loss in REFERENCE_LOSSES
         )
         parts = (
             [rows[k] for k in part]
@@ -239,7 +239,7 @@ class RunEstimator:
             [self.table.encoded[k] for k in largest],
             self.recipe.memory,
             logits=logits,
-            watch=self.needs.token_weights == "gradient",
+            return_hidden=self.needs.token_weights == "gradient",
         )
 
     def _store(self, items: Sequence[int], trained: TrainingProfile) -> tuple[int, Flops]:

@@ -24,7 +24,7 @@ from expunge.engine.estimate.cost_model import (
 )
 from expunge.engine.privacy.budget import PrivacyBudget
 from expunge.engine.privacy.private_dataset import PrivateDataset
-from expunge.engine.recipe import Recipe
+from expunge.engine.resolved_recipe import ResolvedRecipe
 from expunge.methods.examples import Inference, TargetCost
 from expunge.models.language_model import LanguageModel
 
@@ -65,7 +65,7 @@ class ForwardWorkload:
 
 
 def draw_dataset(
-    lm: LanguageModel, shape: ModelShape, recipe: Recipe, forget: Sequence[Record], retain: Sequence[Record]
+    lm: LanguageModel, shape: ModelShape, resolved: ResolvedRecipe, forget: Sequence[Record], retain: Sequence[Record]
 ) -> tuple[RunDataset, TargetCost, ForwardWorkload]:
     """The dataset of a run, what its targets cost, and what targets and anchors ask of the model.
 
@@ -74,18 +74,17 @@ def draw_dataset(
     Raises:
         InputError: the run would refuse these records.
     """
-    method = recipe.build_method()
-    needs, questions = method.requirements(), forget_questions(recipe, forget)
-    cost = method.target_cost(lm, questions, retain, recipe.seed)
+    recipe, questions = resolved.recipe, forget_questions(resolved, forget)
+    cost = resolved.method.target_cost(lm, questions, retain, recipe.seed)
     workload = ForwardWorkload.of_targets(shape, cost)
     if recipe.privacy:
-        budget = PrivacyBudget.of(recipe, forget, retain)
-        private = PrivateDataset(lm.template, recipe, needs, cost.targets, questions, retain, budget, recipe.seed)
+        budget = PrivacyBudget.of(resolved, forget, retain)
+        private = PrivateDataset(lm.template, resolved, cost.targets, questions, retain, budget, recipe.seed)
         return private, cost, workload
-    pool = retain_pool(lm.template, recipe, retain)
+    pool = retain_pool(lm.template, resolved, retain)
     invented: list[Record] = []
-    if recipe.uses_retain and recipe.retain.anchors:
+    if resolved.uses_retain and recipe.retain.anchors:
         invented = anchors(pool, questions, recipe.seed)
         workload += ForwardWorkload.of_inference(shape, leak_cost(lm, invented, questions))
-    dataset = RunDataset(lm.template, recipe, needs, cost.targets, questions, pool, invented)
+    dataset = RunDataset(lm.template, resolved, cost.targets, questions, pool, invented)
     return dataset, cost, workload
