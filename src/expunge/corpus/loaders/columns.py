@@ -26,23 +26,19 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
 
 def read_mapping(mapping: Path | str | Mapping[str, str] | None) -> dict[str, str]:
     """{our field: their column} from a YAML file or a dict, checked."""
-    where = "mapping"
-    value: Any = mapping
+    where, hint = "mapping", "write lines such as  prompt: question"
+    value: Any = mapping or {}
     if isinstance(mapping, (str, Path)):
-        import yaml
+        from expunge._config import load_yaml
 
         where = str(mapping)
         try:
-            value = yaml.safe_load(Path(mapping).read_text("utf-8"))
+            text = Path(mapping).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(where, f"could not be read ({error})", "give a YAML file") from error
-        except yaml.YAMLError as error:
-            reason = " ".join(str(error).split())
-            raise InputError(where, f"not valid YAML ({reason})", "write lines such as  prompt: question") from error
-    if value is None:
-        return {}
+        value = load_yaml(text, where, hint)
     if not isinstance(value, Mapping) or not all(isinstance(x, str) for pair in value.items() for x in pair):
-        raise InputError(where, "must map field names to column names", "write lines such as  prompt: question")
+        raise InputError(where, "must map field names to column names", hint)
     for field in value:
         if field not in FIELDS:
             raise InputError(where, f'unknown field "{field}"', nearest(field, FIELDS))
