@@ -51,7 +51,11 @@ def _loaders() -> list[Row]:
     from expunge.corpus.loaders import LOADERS
 
     return [
-        {"name": n, "about": _first_line(inspect.getmodule(loader.fits)), "endings": " ".join(loader.suffixes)}
+        {
+            "name": n,
+            "about": _first_line(loader.fits if loader.fits.__doc__ else inspect.getmodule(loader.fits)),
+            "endings": " ".join(loader.suffixes),
+        }
         for n, loader in LOADERS
     ]
 
