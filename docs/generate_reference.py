@@ -97,10 +97,10 @@ def metrics() -> Iterator[str]:
     from expunge.audit.metrics import METRICS
 
     yield "# Metrics\n\nOne value per record; NaN where a metric does not apply to a record.\n"
-    yield from table(
-        ("metric", "what it measures", "forgotten means", "ignorance is shown by", "interval"),
-        ((code(n), m.about, m.forgotten, m.floor, m.interval) for n, m in METRICS),
-    )
+    for name, metric in METRICS:
+        yield f"## {name}\n"
+        yield from paragraphs(metric.compute)
+        yield f"A forgotten record has a {metric.forgotten} value. Ignorance is shown by: {metric.floor}.\n"
 
 
 def checks() -> Iterator[str]:
