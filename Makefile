@@ -56,7 +56,7 @@ bench: $(STAMP)  ## print the ratios of our training step to a plain one as one 
 	@$(BIN)/python -m benchmarks.speed.step --json
 
 docs: $(DOCS_STAMP)  ## build the documentation into site/; warnings are errors
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict
 
 clean:  ## remove the virtual environment, caches and builds
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage build dist site src/*.egg-info
