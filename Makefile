@@ -1,7 +1,7 @@
 # Everything runs in a virtual environment that the first target makes, with the versions of constraints.txt.
 #
 # On Linux the public index serves CUDA builds of torch. On a machine without a GPU:
-#   make test TORCH_INDEX=https://download.pytorch.org/whl/cpu
+#   make test TORCH_INDEX=URL    (of the CPU wheels, as pytorch.org names it under "Get started")
 PYTHON ?= python3
 TORCH_INDEX ?=
 VENV := .venv
