@@ -20,13 +20,11 @@ from expunge.bench.places import ModelPlace
 from expunge.concepts.dictionary import Dictionary
 from expunge.corpus import Record
 from expunge.engine import checkpoint
-from expunge.engine.dataset import RunDataset
-from expunge.engine.floors import LossFloors
+from expunge.engine.dataset import RunDataset, answer_levels, forget_questions
 from expunge.engine.forward import ForwardRunner
 from expunge.engine.loss_inputs import LossInputs
 from expunge.engine.recipe import Recipe
 from expunge.engine.reference import Reference
-from expunge.engine.token_levels import answer_levels
 from expunge.errors import RunFailed
 from expunge.gradients.saliency import Side, TokenSaliency
 from expunge.methods.base import Method
@@ -80,7 +78,7 @@ def token_weights(place: ModelPlace) -> Weights | None:
     recipe = place.stages()[0].recipe
     lm, run = load(place.reference("original").model), place.base / "run-1"
     terms = place.cell.request.build_world(place.cell.seed).terms()
-    weights = _by_id(lm, records, recipe.build_method(), terms, _saliency(run, lm))
+    weights = _by_id(lm, records, recipe.resolve().method, terms, _saliency(run, lm))
     others = [r for r in sets.split.retain if r.id not in mine]
     for name, model in (("before", lm), ("after", load(run))):
         weights[name] = limit(gradient_lengths(model, recipe, records, others))
@@ -90,9 +88,9 @@ def token_weights(place: ModelPlace) -> Weights | None:
 def _saliency(run: Path, lm: LanguageModel) -> TokenSaliency:
     """The token saliency of the run's last checkpoint; `RunFailed` if it left none."""
     state = checkpoint.load(run / "checkpoint")
-    if not state or not state["saliency"]:
+    if not state or not state["source"]["saliency"]:
         raise RunFailed(str(run), "left no token saliency", "run at least 25 steps of a recipe that measures it")
-    return TokenSaliency(lm.module.get_output_embeddings().weight.shape[0], state=state["saliency"])
+    return TokenSaliency(lm.module.get_output_embeddings().weight.shape[0], state=state["source"]["saliency"])
 
 
 def _by_id(
@@ -126,28 +124,28 @@ def gradient_lengths(
         lm: its adapter, if it has one, is switched off for what the loss looks up before the run.
         others: records that the loss may take wrong answers and identities from.
     """
-    recipe = recipe.with_sets(["settings.token_weights=none", "retain.loss=none"])
-    method = recipe.build_method()
-    needs = method.requires()
-    table = RunDataset(lm, recipe, needs, records, others)
-    towards = method.towards
-    floors = LossFloors.of(table.rows, towards.least_floor, lm.device) if towards else None
+    recipe = recipe.with_overrides(["settings.token_weights=none", "retain.loss=none"])
+    method = recipe.resolve().method
+    needs = method.requirements()
+    questions = forget_questions(recipe.resolve(), records)
+    targets = method.build_targets(lm, questions, others, recipe.seed)
+    table = RunDataset(lm.template, recipe.resolve(), targets, questions, ())
     reference: dict[Side, Reference] = {}
     if needs.reference_logprobs or needs.reference_logits:
-        reference["forget"] = Reference(lm.module, dict(enumerate(table.items)), needs.reference_logits)
-    losses = LossInputs(method, table.rows, reference, None, floors)
-    passes = ForwardRunner(lm, table.items, recipe.memory)
-    gold = [k for k, row in enumerate(table.rows) if row.is_gold]
+        reference["forget"] = Reference(lm.module, dict(enumerate(table.encoded)), needs.reference_logits)
+    losses = LossInputs(method, table, reference, None)
+    passes = ForwardRunner(lm, table.encoded, recipe.memory)
+    gold = [k for k, example in enumerate(table.examples) if example.kind != "own"]
     lengths: dict[str, float] = {}
-    for cut in chunks([table.items[k].length for k in gold], ROWS):
+    for cut in chunks([table.encoded[k].length for k in gold], ROWS):
         rows = [gold[c] for c in cut]
-        passed = passes.run(rows, losses.wants_logits("forget", "none"), watch=True)
+        passed = passes.run(rows, losses.wants_logits("forget", "none"), return_hidden=True)
         loss = losses.of("forget", rows, passed, "none").sum()  # rows do not see each other, so a sum keeps them apart
-        assert passed.watched is not None
-        (gradient,) = torch.autograd.grad(loss, [passed.watched])
-        norms = gradient.norm(dim=-1).gather(1, passed.batch.index[:, 1:])  # token a is at position index[a + 1]
+        assert passed.hidden is not None
+        (gradient,) = torch.autograd.grad(loss, [passed.hidden])
+        norms = gradient.norm(dim=-1).gather(1, passed.batch.index[:, 1:])  # token a stands at position index[a + 1]
         for at, k in enumerate(rows):
-            lengths[table.items[k].id] = float(norms[at, : len(table.items[k].answer) - 1].mean())
+            lengths[table.examples[k].record_id] = float(norms[at, : len(table.encoded[k].answer) - 1].mean())
     return lengths
 
 

@@ -35,7 +35,7 @@ def log_probs(lm: LanguageModel, record: Record) -> tuple[torch.Tensor, list[int
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_every_number_is_that_of_the_plain_pass_and_the_end_token_stands_apart(
+def test_every_number_is_that_of_the_plain_pass_with_a_separate_end(
     folders: dict[str, Path], architecture: str
 ) -> None:
     lm = load(folders[architecture])
@@ -100,9 +100,9 @@ def test_options_beside_an_answer_change_none_of_its_numbers(folders: dict[str, 
 def test_the_answer_among_the_options_is_not_asked_again(lm: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     record = Record("c", "Pet of Zoë?", "cat", kind="classification", options=("Katze", "cat", "ö"))
     asked: list[tuple[int, ...]] = []
-    plain = module.continuations
+    plain = module.score_options
     monkeypatch.setattr(
-        module, "continuations", lambda m, items, *more: asked.extend(i.answer for i in items) or plain(m, items, *more)
+        module, "score_options", lambda m, items, *more: asked.extend(i.answer for i in items) or plain(m, items, *more)
     )
     score(lm, [record], options=True)
     cat, katze, o = (lm.template.answer_ids(text, record.prompt) for text in ("cat", "Katze", "ö"))
@@ -129,7 +129,7 @@ def test_large_vocabularies_get_fewer_rows_and_the_same_scores(
 def test_text_is_generated_only_where_a_token_was_missed(
     tmp_path: Path, lm: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train(ROWS[:6], tmp_path / "m", tiny=small(layers=1), settings=TrainConfig(epochs=60, batch=6, share=1.0))
+    train(ROWS[:6], tmp_path / "m", tiny=small(layers=1), settings=TrainConfig(epochs=60, batch=6, target_accuracy=1.0))
     knows = load(tmp_path / "m")
     asked: list[tuple[int, ...]] = []
     greedy = module.greedy

@@ -16,6 +16,7 @@ from expunge.corpus import Corpus
 from expunge.corpus.draw import uniform
 from expunge.corpus.loaders import load
 from expunge.errors import InputError
+from expunge.random import uniform
 
 lume = plugin("lume_documents")
 COUNTS = {
@@ -31,7 +32,7 @@ COUNTS = {
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    return load(write(tmp_path_factory.mktemp("data") / "made"), "lume-holdout")
+    return load_corpus(write(tmp_path_factory.mktemp("data") / "made"), "lume-holdout")
 
 
 def groups(sets: Any) -> dict[str, set[str]]:

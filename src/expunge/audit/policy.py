@@ -1,7 +1,6 @@
-"""The policy: which measurements are required and by which margins they are judged, fixed before the run.
+"""The policy: which results are required and by which margins they are judged, fixed before the audit.
 
-Surprising: it is data. The digest of its content stands in the plan, so a rule cannot be changed after the
-result.
+A policy is YAML data; `audit.json` holds it together with its digest, so that a later change of a rule shows.
 """
 
 from __future__ import annotations
@@ -11,35 +10,34 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
+from expunge._config import FrozenModel, load_yaml, read_text, validate
 from expunge._io import digest
 from expunge.audit.membership_scores import MEMBERSHIP
 from expunge.audit.statistics import Bootstrap
-from expunge.errors import InputError, nearest
+from expunge.errors import nearest
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class PolicyRule(FrozenModel):
+    """How one result is judged, and whether the audit needs it."""
+
+    judge: Literal["excess", "retention", "controls"] = Field(
+        description="excess over the reference, retention of the original, or rank among matched controls"
+    )
+    margin: float = Field(ge=0, le=1, description="largest excess, or smallest retention, that passes")
+    required: bool | Literal["where_applicable"] = Field(
+        False, description="true, false, or where_applicable: required unless the scope has no such records"
+    )
 
 
-class PolicyRule(_Frozen):
-    """How one entry is judged, and whether the audit needs it. See `policies/default.yaml` for the judges.
+class MembershipRule(FrozenModel):
+    """Which membership scores count."""
 
-    required  true; false; or `where_applicable`: needed unless the scope has no such records at all
-    """
-
-    judge: Literal["excess", "retention", "controls"]
-    margin: float = Field(ge=0, le=1)
-    required: bool | Literal["where_applicable"] = False
-
-
-class Membership(_Frozen):
-    """Membership scores that count, and the band around .5 that the calibration probe must meet."""
-
-    scores: tuple[str, ...] = Field(("loss", "entropy"), min_length=1)
-    calibration: tuple[float, float] = (0.45, 0.55)
+    scores: tuple[str, ...] = Field(("loss", "entropy"), min_length=1, description="scores; the worst decides")
+    calibration: tuple[float, float] = Field(
+        (0.45, 0.55), description="band that the AUC of two untrained sets must meet before membership is judged"
+    )
 
     @field_validator("scores")
     @classmethod
@@ -50,34 +48,38 @@ class Membership(_Frozen):
         return scores
 
 
-class MatchedControlsRule(_Frozen):
-    """When the control rule replaces intervals over subjects, and its numbers."""
+class MatchedControlsRule(FrozenModel):
+    """The rule for small samples: ranks among matched controls in place of intervals over subjects."""
 
-    below: int = Field(10, ge=2)
-    controls: int = Field(40, ge=3)
-    percentile: float = Field(95, gt=0, lt=100)
-    over_range: tuple[float, float] = (2.5, 97.5)
-
-
-class Resampling(_Frozen):
-    """Bootstrap draws, two-sided level and seed."""
-
-    draws: int = Field(2000, ge=100)
-    level: float = Field(0.95, gt=0.5, lt=1)
-    seed: int = Field(0, ge=0)
+    below: int = Field(10, ge=2, description="number of subjects below which the rule holds")
+    controls: int = Field(40, ge=3, description="controls that each subject needs")
+    percentile: float = Field(95, gt=0, lt=100, description="percentile of the controls that fails a subject above it")
+    over_range: tuple[float, float] = Field(
+        (2.5, 97.5), description="percentiles of the controls outside of which a subject counts as over-unlearned"
+    )
 
 
-class Policy(_Frozen):
+class Resampling(FrozenModel):
+    """The bootstrap over subjects."""
+
+    draws: int = Field(2000, ge=100, description="resamples")
+    level: float = Field(0.95, gt=0.5, lt=1, description="two-sided level of the intervals")
+    seed: int = Field(0, ge=0, description="seed of the resamples")
+
+
+class Policy(FrozenModel):
     """Everything that decides a verdict and is not measured."""
 
-    name: str
-    version: int
-    rules: dict[str, PolicyRule]
-    membership: Membership = Membership()
-    few_subjects: MatchedControlsRule = MatchedControlsRule()
-    statistics: Resampling = Resampling()
-    known_margin: float = Field(0.05, ge=0, le=1)
-    attack_seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
+    name: str = Field(description="name of the policy")
+    version: int = Field(description="version of the policy")
+    rules: dict[str, PolicyRule] = Field(description="rule by key of the result")
+    membership: MembershipRule = Field(MembershipRule(), description="membership scores")
+    matched_controls: MatchedControlsRule = Field(MatchedControlsRule(), description="rule for small samples")
+    statistics: Resampling = Field(Resampling(), description="bootstrap over subjects")
+    known_margin: float = Field(
+        0.05, ge=0, le=1, description="the original model knows a fact if it exceeds the reference by more than this"
+    )
+    attack_seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="seeds of randomized checks")
 
     @field_validator("rules")
     @classmethod
@@ -88,7 +90,7 @@ class Policy(_Frozen):
 
     @property
     def required(self) -> tuple[str, ...]:
-        """Keys of the entries that must pass, in the order of the policy."""
+        """Keys of the results that must pass, in the order of the policy."""
         return tuple(key for key, rule in self.rules.items() if rule.required)
 
     @property
@@ -98,9 +100,9 @@ class Policy(_Frozen):
 
     @property
     def bootstrap(self) -> Bootstrap:
-        """The plan for every interval of the audit."""
+        """How every interval of the audit is resampled."""
         s = self.statistics
-        return Bootstrap(draws=s.draws, level=s.level, seed=s.seed, min_subjects=self.few_subjects.below)
+        return Bootstrap(draws=s.draws, level=s.level, seed=s.seed, min_subjects=self.matched_controls.below)
 
     @classmethod
     def load(cls, path: Path | str | None = None) -> Policy:
@@ -108,27 +110,13 @@ class Policy(_Frozen):
         if path is None:
             shipped = files("expunge.audit").joinpath("policies/default.yaml")
             return cls.parse(shipped.read_text("utf-8"), "default")
-        try:
-            text = Path(path).read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(str(path), f"could not be read ({error})", "give a YAML policy") from error
-        return cls.parse(text, str(path))
+        return cls.parse(read_text(Path(path)), str(path))
 
     @classmethod
     def parse(cls, text: str, where: str = "policy") -> Policy:
         """A policy from YAML text; `where` names the source in errors."""
-        try:
-            data = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            line = f"{where}:{mark.line + 1}" if mark else where
-            raise InputError(line, f"not valid YAML ({getattr(error, 'problem', error)})") from error
-        if not isinstance(data, dict):
-            raise InputError(where, "is not a policy", "write `name:`, `version:` and `rules:`")
-        try:
-            return cls.model_validate(data)
-        except ValidationError as error:
-            raise _as_input_error(error, where) from error
+        hint = "write `name:`, `version:` and `rules:`, as in the shipped policy"
+        return validate(cls, load_yaml(text, where, hint), where, hint)
 
 
 def needed(rules: Mapping[str, PolicyRule], status: Mapping[str, str]) -> tuple[str, ...]:
@@ -137,28 +125,4 @@ def needed(rules: Mapping[str, PolicyRule], status: Mapping[str, str]) -> tuple[
         key
         for key, rule in rules.items()
         if rule.required is True or (rule.required == "where_applicable" and status.get(key) != "not_applicable")
-    )
-
-
-_SECTIONS: dict[str, type[BaseModel]] = {
-    "rules": PolicyRule,
-    "membership": Membership,
-    "few_subjects": MatchedControlsRule,
-    "statistics": Resampling,
-}
-
-
-def _as_input_error(error: ValidationError, where: str) -> InputError:
-    """One mistake of a policy as one line: a misspelt key before the missing one that it causes."""
-    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    path = [str(part) for part in first["loc"]]
-    if first["type"] == "extra_forbidden":
-        section = _SECTIONS.get(path[0], Policy) if len(path) > 1 else Policy
-        return InputError(where, f'unknown key "{".".join(path)}"', nearest(path[-1], section.model_fields))
-    if first["type"] == "missing":
-        return InputError(where, f'the key "{".".join(path)}" is missing')
-    return InputError(
-        f"{where}: {'.'.join(path)}",
-        first["msg"].removeprefix("Value error, "),
-        "see the shipped policy for an example",
     )

@@ -13,7 +13,7 @@ from expunge.cli.bench import listing as bench_list
 from expunge.cli.bench import report as bench_report
 from expunge.cli.bench import run as bench_run
 from expunge.cli.concepts import build, levels
-from expunge.cli.data import export, identifiers
+from expunge.cli.data import check, export, identifiers
 from expunge.cli.data_generate import generate
 from expunge.cli.demo import demo
 from expunge.cli.doctor import doctor
@@ -25,7 +25,7 @@ from expunge.cli.train import train
 from expunge.cli.unlearn import unlearn
 
 app = typer.Typer(add_completion=False)
-data = typer.Typer(help="Look at records, write them in other layouts.")
+data = typer.Typer(help="Generate, check and export records.")
 concepts = typer.Typer(help="Say which words mean what, on four levels.")
 attack = typer.Typer(help="Run one attack of the audit by itself.")
 bench = typer.Typer(help="Compare methods in experiments.")
@@ -60,6 +60,7 @@ add(app, "list", listing)
 add(app, "doctor", doctor)
 app.add_typer(data, name="data")
 add(data, "generate", generate)
+add(data, "check", check)
 add(data, "identifiers", identifiers)
 add(data, "export", export)
 app.add_typer(concepts, name="concepts")

@@ -44,14 +44,18 @@ def _metrics() -> list[Row]:
 def _attacks() -> list[Row]:
     from expunge.audit.context import CHECKS
 
-    return [{"name": n, "about": a.about, "entries": ", ".join(a.keys)} for n, a in CHECKS]
+    return [{"name": n, "about": a.about, "results": ", ".join(a.keys)} for n, a in CHECKS]
 
 
 def _loaders() -> list[Row]:
     from expunge.corpus.loaders import LOADERS
 
     return [
-        {"name": n, "about": _first_line(inspect.getmodule(loader.fits)), "endings": " ".join(loader.suffixes)}
+        {
+            "name": n,
+            "about": _first_line(loader.fits if loader.fits.__doc__ else inspect.getmodule(loader.fits)),
+            "endings": " ".join(loader.suffixes),
+        }
         for n, loader in LOADERS
     ]
 
@@ -70,10 +74,10 @@ def _recipes() -> list[Row]:
         {
             "name": n,
             "method": r.method,
-            "rule": "none" if r.build_edit() else r.rule or r.build_method().rule,
-            "retain": r.retain_loss,
-            "steps": r.total_steps,
-            "optimizer": "none" if r.build_edit() else f"{r.optimizer.name} {r.optimizer.lr:g}",
+            "rule": "none" if r.resolve().edit else r.rule or r.resolve().method.rule,
+            "retain": r.resolve().retain_loss,
+            "steps": r.resolve().total_steps,
+            "optimizer": "none" if r.resolve().edit else f"{r.optimizer.name} {r.optimizer.lr:g}",
         }
         for n, r in found
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -43,6 +43,19 @@ class TrainableConfig(BaseModel):
         description="where adapters go: language (its blocks), and in an image-text model "
         "vision (the same share of its tower's blocks) and connector (what joins them)",
     )
+
+
+@contextmanager
+def adapter_off(module: Any) -> Iterator[None]:
+    """A context in which a peft model answers without its adapter; any other model answers as it is.
+
+    peft makes all adapters trainable at the end; this restores `requires_grad` of every parameter.
+    """
+    flags = [(p, p.requires_grad) for p in module.parameters()]
+    with module.disable_adapter() if hasattr(module, "disable_adapter") else nullcontext():
+        yield
+    for parameter, flag in flags:
+        parameter.requires_grad_(flag)
 
 
 def block_stack(module: nn.Module) -> tuple[str, int]:

@@ -98,3 +98,11 @@ def chunks(lengths: Sequence[int], most: int | None = None, fixed: int = 192) ->
         parts.append(order[start:end])
         end = start
     return parts[::-1]
+
+
+def pad(values: Sequence[Tensor], length: int) -> Tensor:
+    """Stack tensors [a_k, …] into [B, length, …], zeros behind."""
+    out = values[0].new_zeros((len(values), length, *values[0].shape[1:]))
+    for row, value in enumerate(values):
+        out[row, : value.shape[0]] = value
+    return out

@@ -1,7 +1,6 @@
-"""ROUGE-L, twice: ours for every language, and the official one that published benchmarks used.
+"""ROUGE-L (Lin 2004): ours for every language, and the official one of published benchmarks.
 
-Surprising: the two disagree on anything that is not plain English, so they never share a table without a
-note.
+The two differ on anything that is not plain English.
 """
 
 from __future__ import annotations
@@ -39,12 +38,12 @@ def lcs_length(a: Sequence[str], b: Sequence[str]) -> int:
 
 
 def rouge_l(reference: str, output: str) -> Rouge:
-    """ROUGE-L over Unicode tokens (`audit.text.tokens`), no stemming."""
-    wanted, said = tokens(reference), tokens(output)
-    if not wanted:
+    """ROUGE-L over Unicode tokens (`text_normalization.tokens`), no stemming."""
+    a, b = tokens(reference), tokens(output)
+    if not a:
         return Rouge(np.nan, np.nan, np.nan)
-    common = lcs_length(wanted, said)
-    recall, precision = common / len(wanted), common / len(said) if said else 0.0
+    common = lcs_length(a, b)
+    recall, precision = common / len(a), common / len(b) if b else 0.0
     return Rouge(recall, precision, 2 * recall * precision / (recall + precision) if common else 0.0)
 
 
@@ -64,12 +63,12 @@ def _official_scorer(stem: bool) -> Any:
 def _rouge(scores: Scores, records: Records) -> list[Rouge]:
     if scores.text is None:
         return [Rouge(np.nan, np.nan, np.nan)] * len(scores)
-    return [rouge_l(r.answer, said) for r, said in zip(records, scores.text, strict=True)]
+    return [rouge_l(r.answer, output) for r, output in zip(records, scores.text, strict=True)]
 
 
 @metric("rouge_l_recall", floor="controls")
 def rouge_l_recall(scores: Scores, records: Records) -> Values:
-    """Longest common subsequence over answer length; rewards rambling. Needs generated text."""
+    """Longest common subsequence over answer length; long outputs gain. Needs generated text."""
     return per_record(r.recall for r in _rouge(scores, records))
 
 
