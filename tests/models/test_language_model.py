@@ -10,7 +10,7 @@ import torch
 
 from expunge.errors import InputError
 from expunge.models.adapters import TrainableConfig, prepare
-from expunge.models.language_model import check, from_parts, load, merge_adapter
+from expunge.models.language_model import LanguageModel, check, load, merge_adapter
 from expunge.models.tiny import build
 from helpers.world import ARCHITECTURES, small, tokenizer
 
@@ -87,9 +87,9 @@ def test_a_tokenizer_with_more_entries_than_the_model_is_refused() -> None:
     module = build(small(), tokenizer(), seed=0)
     module.resize_token_embeddings(399)
     with pytest.raises(InputError, match="its tokenizer has 400 entries but the model embeds 399"):
-        from_parts(module, tokenizer(), "here")
+        LanguageModel.from_parts(module, tokenizer(), "here")
     module.resize_token_embeddings(416)  # rows to spare are usual
-    assert from_parts(module, tokenizer(), "here").template.eos == tokenizer().eos_token_id
+    assert LanguageModel.from_parts(module, tokenizer(), "here").template.eos == tokenizer().eos_token_id
 
 
 def test_merging_folds_the_adapter_in_and_leaves_no_trace_of_it(folders: dict[str, Path]) -> None:

@@ -21,7 +21,7 @@ from expunge.audit.scoring import score
 from expunge.corpus import Record
 from expunge.models.collate import by_length, collate
 from expunge.models.forward import answer_forward
-from expunge.models.language_model import LanguageModel, from_parts
+from expunge.models.language_model import LanguageModel
 from expunge.models.prompt_template import Encoded
 from expunge.models.threads import set_threads
 from expunge.models.tiny import EOS, PAD, TinyConfig, build
@@ -47,7 +47,7 @@ def made(vocabulary: int, records: int, config: TinyConfig) -> tuple[LanguageMod
     for k in range(records):
         options = tuple(text(ANSWER) for _ in range(OPTIONS))
         asked.append(Record(f"q{k}", text(PROMPT), options[k % OPTIONS], kind="classification", options=options))
-    return from_parts(build(config, tokenizer, 1), tokenizer, "bench"), asked
+    return LanguageModel.from_parts(build(config, tokenizer, 1), tokenizer, "bench"), asked
 
 
 @torch.no_grad()

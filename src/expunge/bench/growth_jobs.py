@@ -19,7 +19,7 @@ from expunge.engine.loop import Loop
 from expunge.engine.recipe import BatchSize, Memory, Recipe, Retain
 from expunge.errors import RunFailed
 from expunge.models.adapters import TrainableConfig, prepare
-from expunge.models.language_model import LanguageModel, from_parts
+from expunge.models.language_model import LanguageModel
 from expunge.models.prefix_cache import PrefixCache
 from expunge.models.threads import set_threads
 from expunge.models.tiny import TinyConfig, build, train_tokenizer
@@ -123,7 +123,7 @@ def _one_thread() -> None:
 
 
 def _model(tokenizer: Any, layers: int, width: int, blocks: int) -> LanguageModel:
-    base = from_parts(build(TinyConfig(layers=layers, width=width), tokenizer, 1), tokenizer, "bench")
+    base = LanguageModel.from_parts(build(TinyConfig(layers=layers, width=width), tokenizer, 1), tokenizer, "bench")
     return base.with_module(prepare(base.module, _train(blocks), 1))
 
 

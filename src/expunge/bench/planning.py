@@ -98,7 +98,7 @@ def table(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
 
 def prepare(folder: Path, layers: int, width: int) -> None:
     """The tiny hospital and a model of random weights."""
-    from expunge.models.language_model import from_parts
+    from expunge.models.language_model import LanguageModel
     from expunge.models.tiny import TinyConfig, build, texts_of, train_tokenizer
     from expunge.synthetic.hospital.hospital import Hospital
 
@@ -107,7 +107,7 @@ def prepare(folder: Path, layers: int, width: int) -> None:
     tokenizer = train_tokenizer(texts_of(corpus.trained))
     module = build(TinyConfig(layers=layers, width=width), tokenizer, 1)
     (folder / "model").mkdir()
-    from_parts(module, tokenizer, "bench").save(folder / "model")
+    LanguageModel.from_parts(module, tokenizer, "bench").save(folder / "model")
 
 
 def _child(what: str, words: list[str]) -> dict[str, float]:

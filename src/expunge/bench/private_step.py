@@ -25,7 +25,7 @@ from expunge.engine.optimizer import OptimizerConfig
 from expunge.engine.recipe import BatchSize, Recipe
 from expunge.errors import RunFailed
 from expunge.models.adapters import TrainableConfig, prepare
-from expunge.models.language_model import LanguageModel, from_parts
+from expunge.models.language_model import LanguageModel
 from expunge.models.threads import set_threads
 from expunge.models.tiny import TinyConfig, build
 from expunge.privacy.config import PrivacyConfig
@@ -56,7 +56,7 @@ class Pairs:
     def __init__(self, case: Case) -> None:
         self.case = case
         tokenizer = word_tokenizer(case.model.vocabulary)
-        self.base: LanguageModel = from_parts(build(case.model, tokenizer, 1), tokenizer, "bench")
+        self.base: LanguageModel = LanguageModel.from_parts(build(case.model, tokenizer, 1), tokenizer, "bench")
         self.forget, self.retain = (made(case.rows, case.model.vocabulary, side) for side in ("forget", "retain"))
 
     def seconds(self, privacy: PrivacyConfig | None) -> tuple[float, list[float]]:

@@ -30,7 +30,7 @@ from expunge.errors import unknown
 from expunge.methods.twin import Twin as TwinMethod
 from expunge.models.adapters import TrainableConfig, prepare
 from expunge.models.collate import collate
-from expunge.models.language_model import LanguageModel, from_parts
+from expunge.models.language_model import LanguageModel
 from expunge.models.threads import set_threads
 from expunge.models.tiny import TinyConfig, build
 
@@ -133,7 +133,7 @@ class Pairs:
     def __init__(self, case: Case, pairs: int) -> None:
         self.case, recipe = case, recipe_of(case, pairs + 1)
         tokenizer = word_tokenizer(case.model.vocabulary)
-        base: LanguageModel = from_parts(build(case.model, tokenizer, 1), tokenizer, "bench")
+        base: LanguageModel = LanguageModel.from_parts(build(case.model, tokenizer, 1), tokenizer, "bench")
 
         def adapted() -> LanguageModel:
             return base.with_module(prepare(copy.deepcopy(base.module), recipe.train, 1))

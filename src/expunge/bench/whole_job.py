@@ -23,7 +23,7 @@ from expunge.engine.optimizer import lr_factor
 from expunge.engine.recipe import Recipe
 from expunge.models.adapters import prepare
 from expunge.models.collate import collate
-from expunge.models.language_model import LanguageModel, from_parts
+from expunge.models.language_model import LanguageModel
 from expunge.models.tiny import TinyConfig, build, texts_of, train_tokenizer
 from expunge.scope import Scope
 from expunge.synthetic.hospital.hospital import Hospital
@@ -55,7 +55,7 @@ class Job(Named):
         corpus = world.corpus()
         split = Scope.parse(target).resolve(corpus, seed=SEED)
         tokenizer = train_tokenizer(texts_of(corpus.trained), self.model.vocabulary)
-        self.base: LanguageModel = from_parts(build(self.model, tokenizer, SEED), tokenizer, "bench")
+        self.base: LanguageModel = LanguageModel.from_parts(build(self.model, tokenizer, SEED), tokenizer, "bench")
         seconds: list[tuple[float, float]] = []
         for pair in range(pairs):
             loop, mine, ours = self._ours(split.forget, split.retain)

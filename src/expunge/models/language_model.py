@@ -44,6 +44,38 @@ class LanguageModel:
     def parameters(self) -> int:
         return sum(p.numel() for p in self.module.parameters())
 
+    @classmethod
+    def from_parts(
+        cls, module: Any, tokenizer: Any, source: str, template: str = "auto", processor: Any = None
+    ) -> LanguageModel:
+        """Join a model and its tokenizer.
+
+        Args:
+            module: The model.
+            tokenizer: Its tokenizer, with an end token.
+            source: What the model is called in messages.
+            template: auto, plain or chat; see `PromptTemplate.of`.
+            processor: Image processor of an image-text model, or the reason (a clause) why there is none.
+
+        Raises:
+            InputError: The tokenizer has no end token, or more entries than the model embeds.
+        """
+        if tokenizer.eos_token_id is None:
+            raise InputError(source, "its tokenizer has no end token", "set eos_token in tokenizer_config.json")
+        rows = module.get_input_embeddings().weight.shape[0]
+        if len(tokenizer) > rows:
+            raise InputError(
+                source,
+                f"its tokenizer has {len(tokenizer)} entries but the model embeds {rows}",
+                "use the tokenizer that belongs to the model",
+            )
+        config = module.config.get_text_config() if hasattr(module.config, "get_text_config") else module.config
+        context = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 1 << 20
+        eyes: VisionProcessor | str = processor if isinstance(processor, str) else "the model reads text only"
+        if processor is not None and not isinstance(processor, str):
+            eyes = VisionProcessor(processor, tokenizer, source, [name for name in MARKS if takes(module, name)])
+        return cls(module, tokenizer, PromptTemplate.of(tokenizer, int(context), template, eyes), source)
+
     def with_module(self, module: Any) -> LanguageModel:
         return replace(self, module=module)
 
@@ -88,30 +120,6 @@ def _quiet() -> None:
 def merge_adapter(lm: LanguageModel) -> LanguageModel:
     """The model with its adapter folded in, so that a new one can be put on top; `lm` is used up."""
     return lm.with_module(lm.module.merge_and_unload()) if hasattr(lm.module, "merge_and_unload") else lm
-
-
-def from_parts(
-    module: Any, tokenizer: Any, source: str, template: str = "auto", processor: Any = None
-) -> LanguageModel:
-    """Check that model and tokenizer belong together and join them.
-
-    processor  what prepares pictures for an image-text model, or the reason (a clause) why there is none
-    """
-    if tokenizer.eos_token_id is None:
-        raise InputError(source, "its tokenizer has no end token", "set eos_token in tokenizer_config.json")
-    rows = module.get_input_embeddings().weight.shape[0]
-    if len(tokenizer) > rows:
-        raise InputError(
-            source,
-            f"its tokenizer has {len(tokenizer)} entries but the model embeds {rows}",
-            "use the tokenizer that belongs to the model",
-        )
-    config = module.config.get_text_config() if hasattr(module.config, "get_text_config") else module.config
-    context = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 1 << 20
-    eyes: VisionProcessor | str = processor if isinstance(processor, str) else "the model reads text only"
-    if processor is not None and not isinstance(processor, str):
-        eyes = VisionProcessor(processor, tokenizer, source, [name for name in MARKS if takes(module, name)])
-    return LanguageModel(module, tokenizer, PromptTemplate.of(tokenizer, int(context), template, eyes), source)
 
 
 def check(source: Path | str) -> None:
@@ -182,7 +190,9 @@ def load(
             f"the model could not be loaded ({first})",
             "name a folder written by save_pretrained, or an id on the hub",
         ) from error
-    return from_parts(module.to(device or default_device()).eval(), tokenizer, str(source), template, processor)
+    return LanguageModel.from_parts(
+        module.to(device or default_device()).eval(), tokenizer, str(source), template, processor
+    )
 
 
 def _sees(config: Any) -> bool:
