@@ -95,12 +95,12 @@ def test_anchors_show_pictures_of_nobody() -> None:
 def test_twin_rows_carry_the_persons_picture_and_ask_about_another() -> None:
     lm = seeing()
     made = twin_rows(lm, modality_variants(FORGET), RETAIN, Twin(candidates=2, strangers=1), seed=1)
-    shown = [row for row in made if row.item.sight]
+    shown = [row for row in made if row.item.image]
     assert shown
     for row in shown:
         assert row.asked
-        assert row.asked.sight
-        assert row.asked.sight != row.item.sight
+        assert row.asked.image
+        assert row.asked.image != row.item.image
 
 
 def test_a_run_on_pictures_lowers_its_loss_and_ends_the_same_twice() -> None:

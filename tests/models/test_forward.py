@@ -62,7 +62,7 @@ def first_block(lm: LanguageModel) -> Any:
 
 def test_the_hook_is_gone_after_the_pass_and_after_a_failure(lm: LanguageModel) -> None:
     head = lm.module.get_output_embeddings()
-    answer_forward(lm.module, collate(RAGGED), watch=first_block(lm))
+    answer_forward(lm.module, collate(RAGGED), return_input_of=first_block(lm))
     assert not head._forward_pre_hooks
     broken = collate([Encoded("x", (5,), (400,))])  # an id that the model does not embed
     with pytest.raises(IndexError):
@@ -75,9 +75,9 @@ def test_what_enters_a_watched_block_carries_the_gradient_of_what_was_read_only(
     for parameter in lm.module.parameters():
         parameter.requires_grad_(False)
     batch = collate(RAGGED)
-    answers = answer_forward(lm.module, batch, watch=first_block(lm))
-    assert answers.watched is not None
-    (slope,) = torch.autograd.grad(answer_logprob(answers.logits, batch).sum(), [answers.watched])
+    answers = answer_forward(lm.module, batch, return_input_of=first_block(lm))
+    assert answers.hidden is not None
+    (slope,) = torch.autograd.grad(answer_logprob(answers.logits, batch).sum(), [answers.hidden])
     felt = slope.norm(dim=-1) > 0
     read = torch.arange(batch.input_ids.shape[1]) < torch.tensor([i.length - 1 for i in RAGGED]).unsqueeze(-1)
     assert torch.equal(felt, read)  # the last token of a sequence, its end token, is predicted and never read

@@ -19,7 +19,7 @@ from expunge.models.language_model import LanguageModel, load
 from expunge.models.prefix_cache import PrefixCache
 from expunge.models.prompt_template import Encoded
 from expunge.models.shared_prefix_scoring import score_options
-from expunge.models.vision.feature_cache import owner_module
+from expunge.models.vision.feature_cache import vision_module
 from expunge.models.vision.inputs import ImageBatch, ImageInputs
 from helpers.vision_models import ARCHITECTURES, picture, rows, seeing
 
@@ -41,7 +41,7 @@ def test_a_batch_of_texts_and_pictures_gives_what_each_row_gives_alone(lm: Langu
     found = answer_forward(lm.module, batch).logits
     for k, item in enumerate(items):
         torch.testing.assert_close(found[k, : len(item.answer)], plain(lm, item), rtol=1e-4, atol=1e-4)
-    assert len(set(batch.seen.digests)) == 4 < len(batch.seen.digests)
+    assert len(set(batch.images.digests)) == 4 < len(batch.images.digests)
 
 
 def test_the_picture_matters_and_stands_before_its_prompt(lm: LanguageModel) -> None:
@@ -57,7 +57,7 @@ def test_the_picture_matters_and_stands_before_its_prompt(lm: LanguageModel) -> 
 def test_every_picture_is_looked_at_once_and_again_when_a_weight_changes(
     lm: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    owner: Any = owner_module(lm.module)
+    owner: Any = vision_module(lm.module)
     looks: list[int] = []
     plainly = type(owner).get_image_features
 
@@ -81,7 +81,7 @@ def test_every_picture_is_looked_at_once_and_again_when_a_weight_changes(
 
 def test_the_vision_side_trains_through_pictures_that_several_rows_share(lm: LanguageModel) -> None:
     """The gradient of a batch is the sum of the gradients of its rows."""
-    items = [i for i in lm.template.encode_all(rows()) if i.sight]
+    items = [i for i in lm.template.encode_all(rows()) if i.image]
     weight = next(p for n, p in lm.module.named_parameters() if "vision" in n and "fc1.weight" in n)
     batch = collate(items)
     answer_forward(lm.module, batch).logprob(batch).sum().backward()  # type: ignore[no-untyped-call]
@@ -95,10 +95,10 @@ def test_the_vision_side_trains_through_pictures_that_several_rows_share(lm: Lan
 
 def test_greedy_text_and_shared_prompts_see_the_picture(lm: LanguageModel) -> None:
     items = lm.template.encode_all(rows())
-    prompts, sights = [i.prompt for i in items], [i.sight for i in items]
-    together = greedy(lm.module, prompts, lm.template.eos, 5, sights=sights)
+    prompts, images = [i.prompt for i in items], [i.image for i in items]
+    together = greedy(lm.module, prompts, lm.template.eos, 5, images=images)
     assert together == [
-        greedy(lm.module, [p], lm.template.eos, 5, sights=[s])[0] for p, s in zip(prompts, sights, strict=True)
+        greedy(lm.module, [p], lm.template.eos, 5, images=[s])[0] for p, s in zip(prompts, images, strict=True)
     ]
     asked = [replace(i, answer=a) for i in items for a in ((7, 8, 0), (9, 0))]
 
@@ -230,7 +230,7 @@ def test_a_model_that_counts_positions_by_its_pictures_is_told_where_they_are() 
         torch.testing.assert_close(found[k, :3], module(**one.inputs).logits[0, one.index[0]], rtol=1e-4, atol=1e-4)
     blind = {name: t for name, t in batch.inputs.items() if name != "mm_token_type_ids"}
     assert not torch.equal(module(**blind).logits, module(**batch.inputs).logits)
-    prompts, sights = [i.prompt for i in items], [i.sight for i in items]
-    assert greedy(module, prompts, -1, 3, sights=sights) == [
-        greedy(module, [p], -1, 3, sights=[s])[0] for p, s in zip(prompts, sights, strict=True)
+    prompts, images = [i.prompt for i in items], [i.image for i in items]
+    assert greedy(module, prompts, -1, 3, images=images) == [
+        greedy(module, [p], -1, 3, images=[s])[0] for p, s in zip(prompts, images, strict=True)
     ]

@@ -134,8 +134,8 @@ def _with_text(
 ) -> Scores:
     missed = np.flatnonzero((scores.sum(~scores.hit) > 0) | ~scores.eos_hit).tolist()
     limit = min(max_new_tokens, max((len(items[k].answer) for k in missed), default=0) + 16)
-    prompts, sights = [items[k].prompt for k in missed], [items[k].sight for k in missed]
-    said = greedy(lm.module, prompts, lm.template.eos, limit, sights=sights) if missed else []
+    prompts, images = [items[k].prompt for k in missed], [items[k].image for k in missed]
+    said = greedy(lm.module, prompts, lm.template.eos, limit, images=images) if missed else []
     text = [r.answer for r in records]
     for k, ids in zip(missed, said, strict=True):
         text[k] = lm.template.decode(ids)

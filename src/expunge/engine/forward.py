@@ -109,12 +109,12 @@ class ForwardRunner:
             if watch and hidden is None:
                 stack, _ = block_stack(module)
                 block = module.get_submodule(stack)[self._first]
-            answers = answer_forward(module, batch, watch=block)
+            answers = answer_forward(module, batch, return_input_of=block)
         return ForwardOutput(
             batch,
             answer_logprob(answers.logits, batch),
             answers.logits if logits else None,
-            hidden if watch and hidden is not None else answers.watched,
+            hidden if watch and hidden is not None else answers.hidden,
         )
 
     def _batch(self, rows: Sequence[int]) -> Batch:

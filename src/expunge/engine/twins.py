@@ -184,7 +184,7 @@ def _targets(
     longest = max(len(lm.template.answer_ids(r.answer, r.prompt)) for r in records)
     with adapter_off(lm.module):
         posed = [lm.template.question(r) for r in asked]
-        own = greedy(lm.module, [q.prompt for q in posed], eos, longest + 4, sights=[q.sight for q in posed])
+        own = greedy(lm.module, [q.prompt for q in posed], eos, longest + 4, images=[q.image for q in posed])
     questions: list[Encoded] = []
     rows: list[ForgetExample] = []
     for record, twin, floor, said in zip(records, asked, floors, own, strict=True):

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from expunge.errors import InputError
-from expunge.models.vision.feature_cache import owner_module, vision_module
+from expunge.models.vision.feature_cache import vision_module, vision_parameters
 
 Tower = Literal["language", "vision", "connector"]
 
@@ -124,10 +124,10 @@ def vision_linear_names(module: nn.Module, tower: Tower, layers: str | int | tup
 
     The tower is what holds a stack of blocks; the rest of the vision side is the connector.
     """
-    owner = owner_module(module)
+    owner = vision_module(module)
     if owner is None:
         raise InputError("train.towers", f"this model reads text only, so it has no {tower}", "leave it out")
-    side = {id(p) for p in vision_module(owner)}
+    side = {id(p) for p in vision_parameters(owner)}
     names = {
         name: child for name, child in module.named_modules() if name and any(id(p) in side for p in child.parameters())
     }

@@ -89,7 +89,7 @@ def answer_hidden(module: nn.Module, batch: Batch) -> Tensor:
 
     handle = _head(module).register_forward_pre_hook(take)
     try:
-        with cached_image_features(module, batch.seen):
+        with cached_image_features(module, batch.images):
             module(**batch.inputs, use_cache=False)
     finally:
         handle.remove()

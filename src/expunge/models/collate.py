@@ -23,7 +23,7 @@ class Batch:
 
     index    position whose output predicts answer token a, 0 where padded
     labels   answer token ids, 0 where padded; `mask` says which count
-    seen     the pictures of its prompts
+    images   the pictures of its prompts
     """
 
     input_ids: Tensor  # [B, T] int64
@@ -31,10 +31,10 @@ class Batch:
     index: Tensor  # [B, A] int64
     labels: Tensor  # [B, A] int64
     mask: Tensor  # [B, A] bool
-    seen: ImageBatch = NO_IMAGES
+    images: ImageBatch = NO_IMAGES
 
     def to(self, device: torch.device | str) -> Batch:
-        return Batch(**{f: getattr(self, f).to(device) for f in TENSORS}, seen=self.seen.to(device))
+        return Batch(**{f: getattr(self, f).to(device) for f in TENSORS}, images=self.images.to(device))
 
     def only(self, at: Tensor) -> Batch:
         """The rows `at` of a batch that was passed already: without their pictures."""
@@ -43,7 +43,7 @@ class Batch:
     @property
     def inputs(self) -> dict[str, Tensor]:
         """What a model is called with."""
-        return {"input_ids": self.input_ids, "attention_mask": self.attention_mask, **self.seen.given(self.input_ids)}
+        return {"input_ids": self.input_ids, "attention_mask": self.attention_mask, **self.images.given(self.input_ids)}
 
     def __len__(self) -> int:
         return self.input_ids.shape[0]
@@ -65,7 +65,7 @@ def collate(items: Sequence[Encoded], pad: int = 0) -> Batch:
         index[b, :a] = torch.arange(p - 1, p + a - 1)
         labels[b, :a] = torch.tensor(item.answer)
         mask[b, :a] = True
-    return Batch(input_ids, attention, index, labels, mask, ImageBatch.of([i.sight for i in items]))
+    return Batch(input_ids, attention, index, labels, mask, ImageBatch.of([i.image for i in items]))
 
 
 def by_length(items: Sequence[Encoded], rows: int) -> Iterator[list[int]]:

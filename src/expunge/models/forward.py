@@ -38,7 +38,7 @@ class Answers:
     """`logits` [B, A, V] float32 and, where asked for, the hidden state [B, T, H] that enters a watched block."""
 
     logits: Tensor
-    watched: Tensor | None = None
+    hidden: Tensor | None = None
 
     def logprob(self, batch: Batch) -> Tensor:
         """log p of each answer token, [B, A], 0 outside the mask."""
@@ -51,10 +51,10 @@ def answer_logprob(logits: Tensor, batch: Batch) -> Tensor:
     return (taken - logits.logsumexp(-1)) * batch.mask
 
 
-def answer_forward(module: nn.Module, batch: Batch, watch: nn.Module | None = None) -> Answers:
+def answer_forward(module: nn.Module, batch: Batch, return_input_of: nn.Module | None = None) -> Answers:
     """Run `module` on `batch` and keep the logits that predict answer tokens.
 
-    watch  a block of it whose incoming hidden state is returned too, with its gradient enabled (token saliency)
+    return_input_of  a block of it whose incoming hidden state is returned too, with its gradient enabled (token saliency)
     """
     seen: list[Tensor] = []
     inner: Any = module
@@ -64,9 +64,9 @@ def answer_forward(module: nn.Module, batch: Batch, watch: nn.Module | None = No
         seen.append(old if old.requires_grad else old.detach().requires_grad_(True))
         return ((seen[0], *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": seen[0]})
 
-    handle = watch.register_forward_pre_hook(keep, with_kwargs=True) if watch else None
+    handle = return_input_of.register_forward_pre_hook(keep, with_kwargs=True) if return_input_of else None
     try:
-        with _head_at(inner.get_output_embeddings(), batch.index), cached_image_features(module, batch.seen):
+        with _head_at(inner.get_output_embeddings(), batch.index), cached_image_features(module, batch.images):
             output = module(**batch.inputs, use_cache=False)
     finally:
         if handle:
@@ -84,13 +84,13 @@ def greedy(
     eos: int,
     max_new_tokens: int,
     rows: int = 64,
-    sights: Sequence[ImageInputs | None] = (),
+    images: Sequence[ImageInputs | None] = (),
 ) -> list[list[int]]:
     """Greedy continuations, one list of ids per prompt, up to and including `eos`.
 
     Prompts of similar length share a batch, padded on the left: the mask hides the padding and position ids count
     from a row's own start, so a row says what it says alone. A model without position ids gets prompts of equal
-    length only. No sequence outgrows the model's context. sights: the picture of each prompt, where there are any.
+    length only. No sequence outgrows the model's context. images: the picture of each prompt, where there are any.
     """
     limit = _context(module)
     done: list[list[int]] = [[] for _ in prompts]
@@ -103,7 +103,7 @@ def greedy(
         part = [k for k in order[:rows] if padded or len(prompts[k]) == len(prompts[order[0]])]
         order = order[len(part) :]
         most = [min(max_new_tokens, limit - len(prompts[k])) for k in part]
-        seen = ImageBatch.of([sights[k] for k in part]) if sights else NO_IMAGES
+        seen = ImageBatch.of([images[k] for k in part]) if images else NO_IMAGES
         for k, said in zip(part, _continue(module, [prompts[k] for k in part], eos, most, padded, seen), strict=True):
             done[k] = said
     return done
@@ -128,7 +128,7 @@ def _continue(
     )
     said: list[list[int]] = [[] for _ in prompts]
     alive, cache, seen = allowed > 0, None, seen.to(device)
-    whole = bool(seen.marks[1])  # it counts positions by its pictures: every pass is over all that is there
+    whole = bool(seen.token_types[1])  # it counts positions by its pictures: every pass is over all that is there
     for count in range(1, max(most) + 1):
         more = {} if whole else {**continuing(module, cache), **({"position_ids": position} if padded else {})}
         index = torch.full((len(prompts), 1), ids.shape[1] - 1, device=device)

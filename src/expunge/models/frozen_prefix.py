@@ -156,7 +156,7 @@ def hidden_states(module: nn.Module, boundary: Boundary, batch: Batch) -> Tensor
 
     `RuntimeError` where the pass does not reach the block or the state is not [B, T, H].
     """
-    return _reach(module, boundary, batch.inputs, batch.seen)
+    return _reach(module, boundary, batch.inputs, batch.images)
 
 
 def _reach(module: nn.Module, boundary: Boundary, inputs: dict[str, Tensor], seen: ImageBatch = NO_IMAGES) -> Tensor:
@@ -285,7 +285,7 @@ def why_inexact(
 def _one_by_one(module: nn.Module, boundary: Boundary, batch: Batch) -> Tensor:
     rows = []
     for b, (ids, mask) in enumerate(zip(batch.input_ids, batch.attention_mask, strict=True)):
-        length, seen = int(mask.sum()), batch.seen.of_row(b)
+        length, seen = int(mask.sum()), batch.images.of_row(b)
         alone = {
             "input_ids": ids[None, :length],
             "attention_mask": mask[None, :length],

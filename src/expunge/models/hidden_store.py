@@ -51,7 +51,7 @@ def prefix_key(module: nn.Module, boundary: Boundary, items: Sequence[Encoded], 
             weights.update(_bytes(tensor))
         adapters.append(adapter_state(child))
     for item in items:
-        ids.update(f"{item.prompt + item.answer}{item.sight.digest if item.sight else ''}".encode())
+        ids.update(f"{item.prompt + item.answer}{item.image.digest if item.image else ''}".encode())
     settings = [repr(getattr(module, name, None)) for name in ("config", "peft_config")]
     return digest(
         [

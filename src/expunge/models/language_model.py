@@ -16,7 +16,7 @@ from expunge._io import read_json
 from expunge.errors import InputError
 from expunge.models.forward import takes
 from expunge.models.prompt_template import PromptTemplate
-from expunge.models.vision.processor import MARKS, VisionProcessor
+from expunge.models.vision.processor import TOKEN_TYPES, VisionProcessor
 
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -71,10 +71,14 @@ class LanguageModel:
             )
         config = module.config.get_text_config() if hasattr(module.config, "get_text_config") else module.config
         context = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 1 << 20
-        eyes: VisionProcessor | str = processor if isinstance(processor, str) else "the model reads text only"
+        vision_processor: VisionProcessor | str = (
+            processor if isinstance(processor, str) else "the model reads text only"
+        )
         if processor is not None and not isinstance(processor, str):
-            eyes = VisionProcessor(processor, tokenizer, source, [name for name in MARKS if takes(module, name)])
-        return cls(module, tokenizer, PromptTemplate.of(tokenizer, int(context), template, eyes), source)
+            vision_processor = VisionProcessor(
+                processor, tokenizer, source, [name for name in TOKEN_TYPES if takes(module, name)]
+            )
+        return cls(module, tokenizer, PromptTemplate.of(tokenizer, int(context), template, vision_processor), source)
 
     def with_module(self, module: Any) -> LanguageModel:
         return replace(self, module=module)
@@ -93,8 +97,8 @@ class LanguageModel:
             shutil.rmtree(fresh, ignore_errors=True)
             self.module.save_pretrained(fresh)
             self.tokenizer.save_pretrained(fresh)
-            if isinstance(self.template.eyes, VisionProcessor):
-                self.template.eyes.processor.save_pretrained(fresh)
+            if isinstance(self.template.vision_processor, VisionProcessor):
+                self.template.vision_processor.processor.save_pretrained(fresh)
             for file in fresh.iterdir():
                 file.replace(folder / file.name)
         except (OSError, SafetensorError) as error:

@@ -19,12 +19,12 @@ TemplateKind = Literal["plain", "chat"]
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Token ids of one wording. `answer` includes the end token as its last id; `sight`: the picture of its prompt."""
+    """Token ids of one wording. `answer` includes the end token as its last id; `image`: the picture of its prompt."""
 
     id: str
     prompt: tuple[int, ...]
     answer: tuple[int, ...]
-    sight: ImageInputs | None = None
+    image: ImageInputs | None = None
 
     @property
     def length(self) -> int:
@@ -35,17 +35,21 @@ class Encoded:
 class PromptTemplate:
     """`plain`: prompt, a space, answer. `chat`: the tokenizer's own chat template with one user turn.
 
-    A picture stands in front of its prompt. `eyes`: what reads pictures; a reason (a clause) where nothing does.
+    A picture stands in front of its prompt. `vision_processor`: what reads pictures; a reason (a clause) where nothing does.
     """
 
     tokenizer: Any
     context: int
     kind: TemplateKind = "plain"
-    eyes: VisionProcessor | str = "the model reads text only"
+    vision_processor: VisionProcessor | str = "the model reads text only"
 
     @classmethod
     def of(
-        cls, tokenizer: Any, context: int, kind: str = "auto", eyes: VisionProcessor | str = "the model reads text only"
+        cls,
+        tokenizer: Any,
+        context: int,
+        kind: str = "auto",
+        vision_processor: VisionProcessor | str = "the model reads text only",
     ) -> PromptTemplate:
         """Choose `chat` where the tokenizer brings a chat template, unless told otherwise."""
         if kind not in ("auto", "plain", "chat"):
@@ -54,7 +58,7 @@ class PromptTemplate:
         if kind == "chat" and not has_chat:
             raise InputError("template", "this tokenizer has no chat template", "use plain")
         chat = has_chat if kind == "auto" else kind == "chat"
-        return cls(tokenizer, context, "chat" if chat else "plain", eyes)
+        return cls(tokenizer, context, "chat" if chat else "plain", vision_processor)
 
     @property
     def eos(self) -> int:
@@ -87,14 +91,19 @@ class PromptTemplate:
         """The prompt of a record with its picture, without an answer; `InputError` if the model reads no pictures."""
         if record.image is None:
             return Encoded(record.id, self.prompt_ids(record.prompt), ())
-        if isinstance(self.eyes, str):
+        if isinstance(self.vision_processor, str):
             raise InputError(
                 f'record "{record.id}"',
-                f"shows a picture, but {self.eyes}",
+                f"shows a picture, but {self.vision_processor}",
                 "use an image-text model, or records without pictures",
             )
-        place, sight = self.eyes.look(record.image)
-        return Encoded(record.id, self.eyes.placed(self.prompt_ids(record.prompt, self.eyes.token), place), (), sight)
+        place, sight = self.vision_processor.encode(record.image)
+        return Encoded(
+            record.id,
+            self.vision_processor.insert(self.prompt_ids(record.prompt, self.vision_processor.token), place),
+            (),
+            sight,
+        )
 
     def encode(self, record: Record) -> Encoded:
         """Tokens of a record; `InputError` if the answer has none or the whole exceeds the model's context."""

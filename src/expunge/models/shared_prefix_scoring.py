@@ -45,7 +45,7 @@ def score_options(
     budget = budget or Budget()
     by_prompt: dict[tuple[Any, ...], list[int]] = {}
     for k, item in enumerate(items):
-        by_prompt.setdefault((item.prompt, item.sight.digest if item.sight else None), []).append(k)
+        by_prompt.setdefault((item.prompt, item.image.digest if item.image else None), []).append(k)
     groups = [group for group in by_prompt.values() if len(group) > 1]
     if groups and why_not_shared(module, items, groups, budget):
         groups = []
@@ -187,7 +187,7 @@ def _measured(
 
 
 def _pictures(items: Sequence[Encoded], chosen: Sequence[int], device: torch.device) -> ImageBatch:
-    return ImageBatch.of([items[k].sight for k in chosen]).to(device)
+    return ImageBatch.of([items[k].image for k in chosen]).to(device)
 
 
 def _run(module: nn.Module, where: Tensor, pictures: ImageBatch, **inputs: Any) -> tuple[Tensor, Any]:

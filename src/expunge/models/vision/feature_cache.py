@@ -28,7 +28,7 @@ _stacked: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()  # does it gi
 @contextmanager
 def cached_image_features(module: nn.Module, seen: ImageBatch) -> Iterator[None]:
     """Inside, a pass of `module` over a batch with the pictures `seen` looks at each of them once."""
-    owner = owner_module(module) if seen.digests else None
+    owner = vision_module(module) if seen.digests else None
     if owner is None:
         yield
         return
@@ -41,7 +41,7 @@ def cached_image_features(module: nn.Module, seen: ImageBatch) -> Iterator[None]
         del own["get_image_features"]
 
 
-def owner_module(module: nn.Module) -> nn.Module | None:
+def vision_module(module: nn.Module) -> nn.Module | None:
     """The innermost module that gives features of pictures."""
     if module not in _owners:
         found = [m for m in module.modules() if hasattr(type(m), "get_image_features")]
@@ -51,7 +51,7 @@ def owner_module(module: nn.Module) -> nn.Module | None:
     return _owners[module]
 
 
-def vision_module(owner: Any) -> list[nn.Parameter]:
+def vision_parameters(owner: Any) -> list[nn.Parameter]:
     """Parameters of the vision tower and the connector: all that is not of the language model."""
     decoder = owner.get_decoder() if hasattr(owner, "get_decoder") else None
     language = {id(p) for p in decoder.parameters()} if decoder is not None and decoder is not owner else set()
@@ -67,7 +67,7 @@ def _once(owner: nn.Module, plain: Callable[..., Any], seen: ImageBatch) -> Call
         inputs = [x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
         if owner.training or not inputs or any(x.shape[0] != count for x in inputs):
             return plain(*args, **kwargs)
-        side = vision_module(owner)
+        side = vision_parameters(owner)
         steady = not any(p.requires_grad for p in side) and not any("lora_" in n for n, _ in _outside(owner, side))
         known = _memory(owner, side, inputs[0].device) if steady else {}
         first = {digest: k for k, digest in reversed(list(enumerate(seen.digests)))}

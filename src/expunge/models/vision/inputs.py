@@ -18,12 +18,12 @@ class ImageInputs:
     """One picture as its model's processor gives it; equal to another by `digest` of the encoded picture.
 
     inputs  name → tensor with a leading dimension of this one picture (`pixel_values` and what goes with it)
-    marks   (token id, names): inputs by these names tell a model which tokens hold a picture's place
+    token_types   (token id, names): inputs by these names tell a model which tokens hold a picture's place
     """
 
     digest: str
     inputs: Mapping[str, Tensor] = field(compare=False, repr=False)
-    marks: tuple[int, tuple[str, ...]] = (-1, ())
+    token_types: tuple[int, tuple[str, ...]] = (-1, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +33,24 @@ class ImageBatch:
     inputs: Mapping[str, Tensor] = field(default_factory=dict)
     digests: tuple[str, ...] = ()
     rows: tuple[int, ...] = ()
-    marks: tuple[int, tuple[str, ...]] = (-1, ())
+    token_types: tuple[int, tuple[str, ...]] = (-1, ())
 
     def given(self, ids: Tensor) -> dict[str, Tensor]:
         """Inputs of a pass over the token ids [B, T]."""
-        token, names = self.marks
+        token, names = self.token_types
         return {**self.inputs, **{name: (ids == token).long() for name in names}}
 
     @classmethod
-    def of(cls, sights: Sequence[ImageInputs | None]) -> ImageBatch:
-        """Those of rows with these sights; smaller tensors are filled up with zeros behind, as processors do."""
-        there = [s for s in sights if s is not None]
+    def of(cls, images: Sequence[ImageInputs | None]) -> ImageBatch:
+        """Those of rows with these images; smaller tensors are filled up with zeros behind, as processors do."""
+        there = [s for s in images if s is not None]
         if not there:
             return NO_IMAGES
         return cls(
             {name: _joined([s.inputs[name] for s in there]) for name in there[0].inputs},
             tuple(s.digest for s in there),
-            tuple(k for k, s in enumerate(sights) if s is not None),
-            there[0].marks,
+            tuple(k for k, s in enumerate(images) if s is not None),
+            there[0].token_types,
         )
 
     def to(self, device: torch.device | str) -> ImageBatch:
@@ -63,7 +63,9 @@ class ImageBatch:
         if any(len(t) != len(self.rows) for t in self.inputs.values()):
             raise RuntimeError("the tensors of this batch cannot be told apart by picture")
         k = self.rows.index(row)
-        return ImageBatch({name: t[k : k + 1] for name, t in self.inputs.items()}, (self.digests[k],), (0,), self.marks)
+        return ImageBatch(
+            {name: t[k : k + 1] for name, t in self.inputs.items()}, (self.digests[k],), (0,), self.token_types
+        )
 
 
 NO_IMAGES = ImageBatch()

@@ -18,7 +18,7 @@ from expunge.models.vision.inputs import ImageInputs
 
 TEXT = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
 KEPT = 512 << 20  # bytes of tensors that are held ready
-MARKS = ("mm_token_type_ids", "token_type_ids")  # 1 where a token holds the place of a picture
+TOKEN_TYPES = ("mm_token_type_ids", "token_type_ids")  # 1 where a token holds the place of a picture
 TRIED = "What is shown here?"
 
 
@@ -26,7 +26,7 @@ class VisionProcessor:
     """The processor of an image-text model.
 
     token  the placeholder that stands for a picture in a text
-    takes  names in `MARKS` that the model's forward pass has
+    takes  names in `TOKEN_TYPES` that the model's forward pass has
     """
 
     def __init__(self, processor: Any, tokenizer: Any, source: str, takes: Collection[str] = ()) -> None:
@@ -37,14 +37,14 @@ class VisionProcessor:
         self._bytes = 0
         self._checked = False
 
-    def look(self, picture: RecordImage) -> tuple[tuple[int, ...], ImageInputs]:
+    def encode(self, picture: RecordImage) -> tuple[tuple[int, ...], ImageInputs]:
         """(token ids that hold the picture's place, its tensors); the last ones looked at are held ready."""
         if picture.digest in self._ready:
             self._ready.move_to_end(picture.digest)
             return self._ready[picture.digest]
         given = self._process(self.token, picture)
         there = given["input_ids"] == self._id
-        said = [n for n in self._takes if n == MARKS[0] or (n in given and bool((given[n] == there).all()))]
+        said = [n for n in self._takes if n == TOKEN_TYPES[0] or (n in given and bool((given[n] == there).all()))]
         sight = ImageInputs(
             picture.digest, {name: t for name, t in given.items() if name not in TEXT}, (self._id, tuple(said))
         )
@@ -58,7 +58,7 @@ class VisionProcessor:
             self._bytes -= _size(self._ready.popitem(last=False)[1][1])
         return found
 
-    def placed(self, ids: tuple[int, ...], place: tuple[int, ...]) -> tuple[int, ...]:
+    def insert(self, ids: tuple[int, ...], place: tuple[int, ...]) -> tuple[int, ...]:
         """`ids` of a text with one placeholder, which becomes `place`."""
         at = ids.index(self._id)
         return (*ids[:at], *place, *ids[at + 1 :])
@@ -84,7 +84,7 @@ class VisionProcessor:
     def _check(self, picture: RecordImage, place: tuple[int, ...]) -> None:
         whole = tuple(self._process(f"{self.token}{TRIED}", picture)["input_ids"][0].tolist())
         ids = tuple(self._tokenizer(f"{self.token}{TRIED}", add_special_tokens=False)["input_ids"])
-        if ids.count(self._id) != 1 or self.placed(ids, place) != whole:
+        if ids.count(self._id) != 1 or self.insert(ids, place) != whole:
             raise InputError(
                 self._source,
                 "its processor lays out pictures in a way that is not known here",
