@@ -34,8 +34,7 @@ from expunge.engine.reference import Reference
 from expunge.engine.sampling import stream
 from expunge.engine.validation import check_trainable
 from expunge.errors import RunFailed
-from expunge.gradients.base import Gradients, cosine
-from expunge.gradients.clip import clip_total_norm
+from expunge.gradients.base import Gradients, clip_total_norm, cosine
 from expunge.gradients.saliency import Side, TokenSaliency
 from expunge.methods.base import REFERENCE_LOSSES, Requirements, RetainLoss
 from expunge.models.adapters import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from expunge.gradients.base import GradientRule, Gradients, Strength, weighted_sum
+from expunge.gradients.base import GradientRule, Gradients, Pair, Strength
 
 
 class Sum(GradientRule, name="sum"):
@@ -14,14 +14,5 @@ class Sum(GradientRule, name="sum"):
     source = "arXiv 2401.06121 (gradient difference)"
     separate = False
 
-    def combine(
-        self,
-        g_f: Gradients,
-        g_r: Gradients,
-        *,
-        weight_f: float = 1.0,
-        weight_r: float = 1.0,
-        alpha: Strength | None = None,
-        scaling: Gradients | None = None,
-    ) -> Gradients:
-        return weighted_sum(g_f, g_r, weight_f, weight_r)
+    def directions(self, g_f: Gradients, g_r: Gradients, alpha: Strength | None, scaling: Gradients | None) -> Pair:
+        return g_f, g_r

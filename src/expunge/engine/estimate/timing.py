@@ -33,8 +33,7 @@ from expunge.engine.memory import peak_memory
 from expunge.engine.optimizer import OptimizerGroup, embeddings
 from expunge.engine.recipe import Memory, Recipe
 from expunge.engine.reference import adapter_off
-from expunge.gradients.base import GradientRule
-from expunge.gradients.clip import clip_total_norm
+from expunge.gradients.base import GradientRule, clip_total_norm
 from expunge.methods.base import forward_kl
 from expunge.models.adapters import trainable
 from expunge.models.chunked_logprob import CHUNK, plain_head
