@@ -9,7 +9,7 @@ import torch
 import transformers as tf
 from torch import Tensor, nn
 
-from expunge.models.batch_budget import Budget
+from expunge.models.collate import Budget
 from expunge.models.prompt_template import Encoded
 from expunge.models.shared_prefix_scoring import score_options, why_not_shared
 from helpers.shapes import SPECIAL, TEXT, adapted, build, shared_keys, text_model
@@ -145,7 +145,7 @@ def hybrid() -> Any:
     [
         (mamba, "takes no position ids"),
         (hybrid, "a trial pass fails"),
-        (shared_keys, "a cache of DynamicCache, DummyLayer, DummyLayer cannot be handed"),
+        (shared_keys, "a cache of DynamicCache, DummyLayer, DummyLayer cannot serve"),
         (lambda: _Odd(TEXT["llama"]()).eval(), "the logits differ by a share of"),
     ],
     ids=["state space", "hybrid", "shared keys", "own positions"],

@@ -145,7 +145,7 @@ def test_adapters_go_where_the_recipe_says(lm: LanguageModel) -> None:
 
 def test_a_text_model_refuses_pictures_and_towers_in_one_line(folders: dict[str, Path]) -> None:
     blind = load(folders["llama"])
-    with pytest.raises(InputError, match='record "r1": shows a picture, but the model reads text only'):
+    with pytest.raises(InputError, match='record "r1": shows an image, but the model reads text only'):
         blind.template.encode(rows()[1])
     with pytest.raises(InputError, match="this model reads text only, so it has no vision"):
         prepare(blind.module, TrainableConfig(towers=("vision",)), 0)

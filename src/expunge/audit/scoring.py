@@ -16,7 +16,7 @@ from torch import Tensor
 
 from expunge.audit.scores import Scores, Values
 from expunge.corpus import Record
-from expunge.models.batch_budget import Budget
+from expunge.models.collate import Budget
 from expunge.models.forward import greedy
 from expunge.models.language_model import LanguageModel
 from expunge.models.prompt_template import Encoded

@@ -24,7 +24,7 @@ from expunge.models.frozen_prefix import Boundary, find_boundary
 from expunge.models.fused_lora import fuse, unfuse
 from expunge.models.language_model import LanguageModel
 from expunge.models.last_mlp import find_position_wise_mlp, only_answer_positions
-from expunge.models.prefix_cache import CHECKED, PrefixCache
+from expunge.models.prefix_cache import TRIAL_ROWS, PrefixCache
 from expunge.models.prompt_template import Encoded
 
 LARGE = 16_384  # tokens of a vocabulary from which on logits are taken in slices
@@ -69,7 +69,7 @@ class ForwardRunner:
         self.close()
         fuse(self._lm.module)
         if used and not self._memory.checkpointing:  # a block that runs again backward must run as it did
-            self._last = find_position_wise_mlp(self._lm.module, self._batch(used[:CHECKED]))
+            self._last = find_position_wise_mlp(self._lm.module, self._batch(used[:TRIAL_ROWS]))
         boundary = find_boundary(self._lm.module)
         self._first = boundary.first if isinstance(boundary, Boundary) else 0
         if not self._memory.prefix_cache:
