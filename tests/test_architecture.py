@@ -1,4 +1,4 @@
-"""The house as a whole: who may import whom, how fast the door opens, how small rooms are, what stands on them."""
+"""The package as a whole: import order, import time, file length, names, docstrings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import ast
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -17,9 +19,93 @@ ROOT = Path(expunge.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 CHECKOUT = Path(__file__).resolve().parents[1]
 API = ("audit", "corpus", "engine", "gradients", "methods", "models", "scope", "worlds")
+MODULES = {".".join(f.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__"): f for f in FILES}
 HEAVY = ("torch", "transformers", "peft", "accelerate", "datasets", "pyarrow", "scipy", "numpy", "pydantic")
 
 
+# What the rules below still tolerate; each entry is to go.
+IMPORT_CIRCLES = {"expunge.corpus.loaders": {"expunge.corpus.corpus"}}  # module -> imports that are not counted
+SHARED_CLASS_NAMES = {
+    *("Sets", "Preset", "Suite", "Sizes", "Job", "GradDiff", "NPO", "Dual", "Twin", "Case", "Pairs")  # bench
+}
+SHARED_BASE_NAMES = {
+    *("bench/page", "bench/rows", "bench/suite"),
+    *("corpus/medforget", "corpus/mllmu"),  # stays: loader and export of the same data set
+}
+FILES_WITH_LONG_TEST_NAMES = {
+    "audit/test_audit_run.py",
+    "audit/test_checks.py",
+    "audit/test_cross_modal.py",
+    "audit/test_image_controls.py",
+    "audit/test_image_examples.py",
+    "audit/test_policy.py",
+    "audit/test_reconstruction_compare.py",
+    "audit/test_reconstruction_prompts.py",
+    "audit/test_relearn.py",
+    "audit/test_scoring.py",
+    "audit/test_verdict.py",
+    "bench/concepts/test_alignment_stress.py",
+    "bench/concepts/test_concept_cells.py",
+    "bench/concepts/test_concept_effects.py",
+    "bench/concepts/test_concept_summary.py",
+    "bench/concepts/test_concept_workers.py",
+    "bench/concepts/test_dual_ablation.py",
+    "bench/concepts/test_people.py",
+    "bench/concepts/test_polysemy.py",
+    "bench/concepts/test_privacy_frontier.py",
+    "bench/concepts/test_which_objective.py",
+    "bench/test_lume.py",
+    "bench/test_lume_scores.py",
+    "bench/test_stages.py",
+    "bench/test_tune.py",
+    "cli/test_cli_bad_input.py",
+    "cli/test_cli_commands.py",
+    "cli/test_cli_data_generate.py",
+    "cli/test_cli_demo.py",
+    "concepts/test_annotate.py",
+    "concepts/test_assertion.py",
+    "concepts/test_hierarchy.py",
+    "concepts/test_highlight.py",
+    "concepts/test_obo.py",
+    "corpus/test_loader_lume.py",
+    "corpus/test_relabel.py",
+    "corpus/test_surrogate_names.py",
+    "corpus/test_surrogates.py",
+    "engine/test_anchors.py",
+    "engine/test_dataset.py",
+    "gradients/test_gradient_rules.py",
+    "gradients/test_saliency.py",
+    "methods/test_loss_floors.py",
+    "methods/test_null_distribution.py",
+    "methods/test_twin_loss.py",
+    "methods/test_unknown_tokens.py",
+    "models/test_adapters.py",
+    "models/test_forward.py",
+    "models/test_frozen_prefix.py",
+    "models/test_hidden_store.py",
+    "models/test_prefix_cache.py",
+    "models/test_prompt_template.py",
+    "models/test_shared_prefix_scoring.py",
+    "models/test_tiny.py",
+    "models/test_vision.py",
+    "report/test_report_image_examples.py",
+    "report/test_report_input.py",
+    "report/test_report_page.py",
+    "report/test_report_pictures.py",
+    "report/test_report_sections.py",
+    "report/test_report_tree.py",
+    "scope/test_scope_split.py",
+    "synthetic/test_domains.py",
+    "synthetic/test_hospital.py",
+    "synthetic/test_hospital_controls.py",
+    "synthetic/test_hospital_surgery.py",
+    "synthetic/test_knowledge.py",
+    "synthetic/test_knowledge_overlap.py",
+    "synthetic/test_radiology.py",
+}
+
+
+@pytest.mark.process
 def test_imports_point_down_only() -> None:
     pytest.importorskip("importlinter")
     done = subprocess.run(
@@ -33,7 +119,55 @@ def test_imports_point_down_only() -> None:
     assert "0 broken" in done.stdout
 
 
-def test_the_door_opens_fast_and_brings_nothing_heavy() -> None:
+@pytest.mark.process
+def imports(file: Path) -> set[str]:
+    """Modules of the package that a file imports: at the top, in functions, and for type checking."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "expunge":
+            names |= {name if (name := f"{node.module}.{a.name}") in MODULES else node.module for a in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {a.name for a in node.names}
+    return names & MODULES.keys()
+
+
+def test_no_import_circle() -> None:
+    graph = {name: imports(file) - {name} - IMPORT_CIRCLES.get(name, set()) for name, file in MODULES.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_class_names_are_unique() -> None:
+    names = Counter(
+        node.name
+        for file in FILES
+        for node in ast.parse(file.read_text("utf-8")).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert {name for name, count in names.items() if count > 1} - SHARED_CLASS_NAMES == set()
+
+
+def test_base_names_are_unique_within_a_package() -> None:
+    names = Counter((file.relative_to(ROOT).parts[0], file.stem) for file in FILES if file.parent != ROOT)
+    repeated = {f"{package}/{stem}" for (package, stem), count in names.items() if count > 1}
+    assert {name for name in repeated if name.split("/")[1] not in ("__init__", "base")} - SHARED_BASE_NAMES == set()
+
+
+def test_no_test_name_is_long() -> None:
+    tests = CHECKOUT / "tests"
+    long = {
+        node.name
+        for file in tests.rglob("*.py")
+        if str(file.relative_to(tests)) not in FILES_WITH_LONG_TEST_NAMES
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and len(node.name) > 70
+    }
+    assert long == set()
+
+
+def test_import_is_fast_and_brings_nothing_heavy() -> None:
     code = f"import sys, expunge; print([m for m in {HEAVY} if m in sys.modules])"
     times = []
     for _ in range(3):
@@ -47,14 +181,14 @@ def test_the_door_opens_fast_and_brings_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(expunge.__all__))
-def test_every_name_on_the_door_leads_to_the_same_thing_each_time(name: str) -> None:
+def test_every_public_name_leads_to_the_same_object_each_time(name: str) -> None:
     found = [getattr(expunge, name) for _ in range(2)]
     assert found[0] is found[1]
     assert callable(found[0])
-    assert not (ROOT / name).is_dir(), "a room of the same name would hide it"
+    assert not (ROOT / name).is_dir(), "a package of the same name would hide it"
 
 
-def test_a_name_that_is_not_on_the_door_is_an_attribute_error() -> None:
+def test_an_unknown_public_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'unlern'"):
         expunge.unlern  # noqa: B018
 
@@ -74,7 +208,7 @@ def public(file: Path) -> Iterator[tuple[str, ast.Module | ast.ClassDef | ast.Fu
             yield f"{file.relative_to(ROOT)}:{node.lineno} {node.name}", node
 
 
-def test_every_module_and_every_public_thing_of_the_api_says_what_it_is() -> None:
+def test_every_module_and_public_object_has_a_docstring() -> None:
     silent = [
         name
         for file in FILES
@@ -85,7 +219,7 @@ def test_every_module_and_every_public_thing_of_the_api_says_what_it_is() -> Non
     assert silent == []
 
 
-def test_no_file_of_the_house_names_a_machine_or_promises_work_for_later() -> None:
+def test_no_file_names_a_machine_or_promises_work_for_later() -> None:
     words = ("/home/", f"{Path.home()}/", f"{CHECKOUT}/", "TODO", "FIXME", "XXX")
     found = [(str(f.relative_to(ROOT)), word) for f in FILES for word in words if word in f.read_text("utf-8")]
     assert found == []

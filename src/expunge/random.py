@@ -1,17 +1,34 @@
-"""Randomness without a stream: every number is a keyed hash of what it is for.
+"""Keyed randomness: every random number is a hash of what it is for, and no generator object is shared.
 
-Surprising: there is no generator object. A value depends on (seed, path, purpose, k) and on nothing else, so
-that no order of iteration, hash seed, process count, platform or size of the world can change it.
+A value depends on the seed and the words of its purpose alone, so no order of iteration, hash seed, process count or
+platform can change it. Three generators exist because published splits, synthetic data and runs each depend on theirs:
+
+    uniform                     SHA-256: splits and samples of records by name
+    draw, pick, shuffled, permute   BLAKE2b: synthetic data
+    stream                      PCG64 seeded by BLAKE2b: arrays of numbers, for training and evaluation
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from typing import TypeVar
+
+import numpy as np
 
 T = TypeVar("T")
 SPAN = 2**64  # draws are whole numbers in [0, SPAN)
+
+
+def uniform(salt: str, name: str) -> float:
+    """A number in [0, 1): the first 8 bytes of SHA-256 of `salt:name`."""
+    return int.from_bytes(sha256(f"{salt}:{name}".encode()).digest()[:8], "big") / 2**64
+
+
+def stream(seed: int, *purpose: object) -> np.random.Generator:
+    """A generator of its own for every purpose; equal on every platform."""
+    key = blake2b("/".join(map(str, (seed, *purpose))).encode(), digest_size=16).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(key, "big")))
 
 
 def draw(seed: int, *path: str | int, purpose: str, k: int = 0) -> int:

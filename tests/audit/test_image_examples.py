@@ -12,7 +12,7 @@ from PIL import Image, PngImagePlugin
 
 from expunge.audit.image_examples import chosen, credit, gallery, may_be_shown, thumbnail
 from expunge.corpus import Record, RecordImage
-from expunge.corpus.draw import uniform
+from expunge.random import uniform
 from expunge.scope import Split
 from helpers.audits import context, one_token_scores
 from helpers.vision_models import picture

@@ -74,7 +74,7 @@ def test_mistakes_are_named_with_a_remedy(change, message):
 
 
 def test_what_is_no_mapping_is_no_policy():
-    with pytest.raises(InputError, match="is not a policy"):
+    with pytest.raises(InputError, match="is not a mapping"):
         Policy.parse("- a")
 
 

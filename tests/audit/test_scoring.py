@@ -129,7 +129,7 @@ def test_large_vocabularies_get_fewer_rows_and_the_same_scores(
 def test_text_is_generated_only_where_a_token_was_missed(
     tmp_path: Path, lm: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train(ROWS[:6], tmp_path / "m", tiny=small(layers=1), settings=TrainConfig(epochs=60, batch=6, share=1.0))
+    train(ROWS[:6], tmp_path / "m", tiny=small(layers=1), settings=TrainConfig(epochs=60, batch=6, target_accuracy=1.0))
     knows = load(tmp_path / "m")
     asked: list[tuple[int, ...]] = []
     greedy = module.greedy

@@ -17,10 +17,12 @@ from expunge.engine.train.train_loop import TrainConfig
 from expunge.errors import InputError
 from expunge.models.tiny import TinyConfig
 
+pytestmark = pytest.mark.trains
+
 TINY = Preset(
     counts=Counts(forget=1, given=3, retain_heldout=1, holdout=2, validate_forget=1, validate_keep=1, unseen=1),
     model=TinyConfig(architecture="gpt2", layers=1, width=64, vocabulary=400, context=64),
-    memorise=TrainConfig(share=0.98, epochs=40, batch=16),
+    memorise=TrainConfig(target_accuracy=0.98, epochs=40, batch=16),
     settings=(Setting(lr_factor=1, steps=2), Setting(lr_factor=4, steps=4)),
     batch=4,
     seeds=(1, 2),

@@ -33,7 +33,7 @@ SMALL = MedForget(
     bench=Bench(
         model=TinyConfig(layers=1, width=32, heads=2, vocabulary=800),
         vision=TinyVision(layers=1, width=16, heads=2),
-        memorise=TrainConfig(share=0.9, epochs=3, batch=64),
+        memorise=TrainConfig(target_accuracy=0.9, epochs=3, batch=64),
         batch=8,
     ),
 )
@@ -88,7 +88,7 @@ def test_the_page_has_all_parts_and_its_pictures(made: tuple[dict[str, Any], Pat
 def test_rows_that_train_have_as_many_numbers_and_edits_none() -> None:
     for row in ROWS.values():
         recipe = Recipe.load(row.recipe, row.sets)
-        assert recipe.build_edit() or recipe.train.rank == 16
+        assert recipe.resolve().edit or recipe.train.rank == 16
 
 
 @pytest.mark.parametrize(("wanted", "what"), [(("twn",), 'unknown row "twn"'), (("npo", "npo"), "names one twice")])

@@ -24,22 +24,22 @@ NAMELESS = (Record("x", "Where is it?", "here", subject="x"),)
 def test_most_methods_take_all_records_in_one_run() -> None:
     (stage,) = plan("npo", KNOWN, (*NAMED, *NAMELESS), Setting(lr_factor=1, steps=8), batch=5, seed=7)
     assert stage.forget == (*NAMED, *NAMELESS)
-    assert (stage.recipe.method, stage.recipe.total_steps, stage.recipe.seed) == ("npo", 8, 7)
+    assert (stage.recipe.method, stage.recipe.resolve().total_steps, stage.recipe.seed) == ("npo", 8, 7)
     assert (stage.recipe.batch.forget, stage.recipe.batch.retain) == (5, 5)
 
 
 def test_twin_leaves_records_without_identifiers_to_simnpo_and_shares_the_steps() -> None:
     first, second = plan("twin", KNOWN, (*NAMED, *NAMELESS), Setting(lr_factor=1, steps=8), batch=5, seed=7)
-    assert (first.recipe.method, first.forget, first.recipe.total_steps) == ("twin", NAMED, 6)
-    assert (second.recipe.method, second.forget, second.recipe.total_steps) == ("simnpo", NAMELESS, 2)
+    assert (first.recipe.method, first.forget, first.recipe.resolve().total_steps) == ("twin", NAMED, 6)
+    assert (second.recipe.method, second.forget, second.recipe.resolve().total_steps) == ("simnpo", NAMELESS, 2)
     (alone,) = plan("twin", KNOWN, NAMED, Setting(lr_factor=1, steps=8), batch=5, seed=7)
-    assert (alone.recipe.method, alone.recipe.total_steps) == ("twin", 8)
+    assert (alone.recipe.method, alone.recipe.resolve().total_steps) == ("twin", 8)
 
 
 def test_a_method_may_follow_on_another_that_has_half_of_the_steps() -> None:
     before, after = plan("twin", KNOWN, NAMED, Setting(lr_factor=1, steps=8), batch=5, seed=7, first="npo")
-    assert (before.recipe.method, before.forget, before.recipe.total_steps) == ("npo", NAMED, 4)
-    assert (after.recipe.method, after.forget, after.recipe.total_steps) == ("twin", NAMED, 4)
+    assert (before.recipe.method, before.forget, before.recipe.resolve().total_steps) == ("npo", NAMED, 4)
+    assert (after.recipe.method, after.forget, after.recipe.resolve().total_steps) == ("twin", NAMED, 4)
 
 
 def test_the_key_changes_with_recipe_and_records_only() -> None:
@@ -67,5 +67,5 @@ def test_a_second_run_starts_from_the_model_the_first_one_left(
     torch.testing.assert_close(logits[1], logits[2], rtol=1e-4, atol=1e-5)
     assert not torch.allclose(logits[0], logits[1], atol=1e-4)
     assert not torch.allclose(logits[2], logits[3], atol=1e-4)
-    monkeypatch.setattr("expunge.bench.stages.merged", None)  # a second call makes nothing again
+    monkeypatch.setattr("expunge.bench.stages.merge_adapter", None)  # a second call makes nothing again
     assert run(stages, folders["gpt2"], split.retain, tmp_path / "both") == done

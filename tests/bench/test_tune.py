@@ -16,18 +16,18 @@ def trial(distance: float | None, kept: float, steps: int = 1) -> Trial:
 def test_a_setting_scales_the_rate_and_sets_the_steps() -> None:
     recipe = Recipe.load("npo")
     found = Setting(lr_factor=0.5, steps=80).on(recipe)
-    assert (found.optimizer.lr, found.total_steps) == (recipe.optimizer.lr * 0.5, 80)
+    assert (found.optimizer.lr, found.resolve().total_steps) == (recipe.optimizer.lr * 0.5, 80)
     assert found.settings == recipe.settings
     assert found.retain == recipe.retain
     assert Setting(lr_factor=1, steps=8, retain_factor=4).on(recipe).retain.weight == 4 * recipe.retain.weight
-    assert Setting(lr_factor=1, steps=80).on(recipe, share=0.25).total_steps == 20
-    assert Setting(lr_factor=1, steps=80).on(recipe, share=0.001).total_steps == 1
+    assert Setting(lr_factor=1, steps=80).on(recipe, share=0.25).resolve().total_steps == 20
+    assert Setting(lr_factor=1, steps=80).on(recipe, share=0.001).resolve().total_steps == 1
 
 
 def test_phases_keep_their_proportions_and_the_budget_is_that_of_the_others() -> None:
     recipe = Recipe.load("sequential")
-    found = Setting(lr_factor=2, steps=2 * recipe.total_steps).on(recipe)
-    assert found.total_steps == 2 * recipe.total_steps
+    found = Setting(lr_factor=2, steps=2 * recipe.resolve().total_steps).on(recipe)
+    assert found.resolve().total_steps == 2 * recipe.resolve().total_steps
     assert [p.steps for p in found.phases] == [2 * p.steps for p in recipe.phases]
     assert [p.lr for p in found.phases] == [None if p.lr is None else 2 * p.lr for p in recipe.phases]
     assert [p.layers for p in found.phases] == [p.layers for p in recipe.phases]

@@ -22,6 +22,7 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Radiology.preset("small", seed=1, size=48).corpus().save(tmp_path_factory.mktemp("clinic") / "rows.jsonl")
 
 
+@pytest.mark.trains
 def test_a_model_that_sees_is_taught_and_made_to_forget(cli: Cli, clinic: Path, tmp_path: Path) -> None:
     taught = cli(
         "train",
@@ -71,7 +72,7 @@ def test_a_vision_tower_for_records_without_pictures_is_refused(cli: Cli, world:
     [
         ("--vision", "clip", 'unknown architecture "clip"'),
         ("--image-size", "50", "patch_size: patches of 16 pixels"),
-        ("--image-size", "2", "--image-size: 2 is not possible"),
+        ("--image-size", "2", "train: image_size: Input should be"),
     ],
 )
 def test_a_tower_that_cannot_be_built_is_refused_in_one_line(

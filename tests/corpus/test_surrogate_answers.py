@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from expunge.corpus.surrogate_answers import Elsewhere, invent
+from expunge.corpus.surrogate_answers import OtherAnswers, invent
 
 DATES = [
     f"{day} {month} {year}"
@@ -52,15 +52,15 @@ def test_nothing_is_made_up_for_one_word_or_from_answers_of_another_shape() -> N
 def test_a_word_that_nobody_has_in_its_place_becomes_one_from_elsewhere() -> None:
     """ "lung" others have, "cyst" nobody; "rib fracture" stands whole at other questions, the rest has other shapes."""
     rng, others = np.random.default_rng(0), ["lung nodule", "liver nodule", "free air"]
-    elsewhere = Elsewhere.of(["rib fracture", "oblique", "room 7", "12 March"])
+    elsewhere = OtherAnswers.of(["rib fracture", "oblique", "room 7", "12 March"])
     assert "rib fracture" in invent("lung cyst", others, 4, rng, elsewhere)
     new = [a for a in invent("lung cyst", others, 6, rng, elsewhere) if a != "rib fracture"]
     assert new
     assert all(re.fullmatch(r"(lung|liver|free) (rib|fracture|oblique|room|March)", a) for a in new)
     assert set(invent("fog", ["rain", "snow"], 5, rng, elsewhere)) == elsewhere.words
-    assert invent("fog", ["rain", "snow"], 5, rng, Elsewhere.of([])) == []
+    assert invent("fog", ["rain", "snow"], 5, rng, OtherAnswers.of([])) == []
     others = ["4 June 1971", "5 June 1972", "6 July 1973"]
-    dates = invent("3 May 1970", others, 5, rng, Elsewhere.of(["May", "oblique"]))
+    dates = invent("3 May 1970", others, 5, rng, OtherAnswers.of(["May", "oblique"]))
     assert dates
     assert all(re.fullmatch(r"\d+ oblique 19\d\d", d) for d in dates)  # a month is said elsewhere, so it is no own word
 
@@ -71,7 +71,7 @@ def test_words_that_everybody_has_of_their_own_stay_invented() -> None:
         ["fuka23@example.org", "duci77@example.org"],
         3,
         np.random.default_rng(1),
-        Elsewhere.of(["oblique"]),
+        OtherAnswers.of(["oblique"]),
     )
     assert all(re.fullmatch(r"[a-z]{4}\d\d@example\.org", mail) for mail in mails)
 

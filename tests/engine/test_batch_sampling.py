@@ -7,7 +7,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expunge.engine.sampling import batch_at, permutation, stream
+from expunge.engine.sampling import batch_at, permutation
+from expunge.random import stream
 
 sizes = st.integers(1, 12)
 

@@ -63,7 +63,7 @@ def test_the_head_costs_at_answer_positions_only() -> None:
     assert inference_cost(SHAPE, [ONE]) == Flops(1, block_ops(SHAPE, ONE) + head_ops(SHAPE, ONE))
 
 
-def test_a_training_pass_through_all_blocks_costs_twice_a_forward_pass_and_what_the_weights_take() -> None:
+def test_a_training_pass_costs_two_forward_passes_and_the_weight_gradients() -> None:
     found = training_cost(SHAPE, [ONE], runs_from=0, trains_from=0, weights=600)
     assert found == Flops(1, 2 * inference_cost(SHAPE, [ONE]).ops + 2 * 600 * 10)
 
@@ -76,7 +76,7 @@ def test_frozen_blocks_cost_forward_only_and_cached_ones_nothing() -> None:
     assert again - cached == block_ops(SHAPE, ONE, 2)
 
 
-def test_a_greedy_answer_is_one_pass_over_the_prompts_and_one_per_further_token() -> None:
+def test_generation_is_a_pass_over_prompts_and_one_per_further_token() -> None:
     found = generation_cost(SHAPE, [RowSize(5, 3)], new=4)
     token = block_ops(SHAPE, BatchShape(1, 1, 1)) + head_ops(SHAPE, BatchShape(1, 1, 1))
     assert found == Flops(4, block_ops(SHAPE, BatchShape(1, 2, 1)) + head_ops(SHAPE, BatchShape(1, 1, 1)) + 3 * token)

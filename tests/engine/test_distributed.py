@@ -18,6 +18,8 @@ from helpers.distributed_processes import asked_to_stop, dying, launch, looking,
 from helpers.processes import start
 from helpers.world import TARGET, one_person, people
 
+pytestmark = pytest.mark.process
+
 ROUNDING = 1e-7  # largest difference of any adapter weight; weights are up to 0.2, so a unit in the last place is 1e-8
 MOVED = 2e-4  # the least that the weight which moves most has moved in every run here
 PLAIN = {"name": "sgd", "lr": 0.1, "clip_norm": None}
@@ -146,8 +148,8 @@ def test_what_two_processes_left_one_completes_and_the_other_way_round(
     saved = [checkpoint.load(tmp_path / run / "checkpoint") for run in ("2 then 1", "1 then 2")]
     assert all(saved)
     assert saved[0]["step"] == saved[1]["step"] == 4
-    torch.testing.assert_close(saved[0]["floors"], saved[1]["floors"])  # losses of rows that either process has seen
-    assert (saved[0]["floors"]["last"] > 0).sum() > 5
+    torch.testing.assert_close(saved[0]["targets"], saved[1]["targets"])  # losses of rows that either process has seen
+    assert (saved[0]["targets"]["losses"] > 0).sum() > 5
     for run in ("2 then 1", "1 then 2"):
         assert json.loads((tmp_path / run / "run.json").read_text())["status"] == "running"
     unlearn(folders["llama"], one_person(), Recipe(**plan), tmp_path / "2 then 1")
@@ -166,7 +168,7 @@ def test_a_stop_asked_of_one_process_stops_both_with_one_checkpoint(folders: dic
     assert left["type"] == right["type"] == "Interrupted"
     assert left["line"] == right["line"]
     assert "stopped at step 2 of 6, checkpoint kept" in left["line"]
-    assert (left["told"], right["told"]) == (False, True)
+    assert (left["silent"], right["silent"]) == (False, True)
     assert (tmp_path / "run" / "checkpoint" / "state.json").is_file()
     unlearn(folders["llama"], one_person(), Recipe(**plan), tmp_path / "run")
     unlearn(folders["llama"], one_person(), Recipe(**plan), tmp_path / "alone")
@@ -220,9 +222,9 @@ def test_an_error_of_any_process_is_one_line_and_the_exit_code_of_all(folders: d
 
 
 def test_blocks_that_train_are_not_cut() -> None:
-    with pytest.raises(InputError, match=r"recipe: parallel\.shard: cuts frozen weights"):
-        Recipe(method="npo", train={"which": "full"}, parallel={"shard": True}).checked()
-    assert Recipe(**PLANS["npo"] | SHARD).checked().parallel.shard
+    with pytest.raises(InputError, match=r"recipe: parallel\.shard: shards frozen weights"):
+        Recipe(method="npo", train={"which": "full"}, parallel={"shard": True}).resolve()
+    assert Recipe(**PLANS["npo"] | SHARD).resolve().recipe.parallel.shard
 
 
 def test_the_recipe_of_the_guide_is_a_recipe(tmp_path: Path) -> None:

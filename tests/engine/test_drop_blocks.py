@@ -41,15 +41,15 @@ def test_other_blocks_rest_at_every_step_and_never_all_of_them(folders: dict[str
     blocks = {block for name in parameters if (block := block_of(name, "model.layers")) is not None}
     seen = []
     for step in range(40):
-        made.step = step
-        seen.append(frozenset(made._resting(parameters)))
+        made.state.step = step
+        seen.append(frozenset(made._dropped_blocks(parameters)))
         assert seen[-1] < blocks
-        assert seen[-1] == frozenset(made._resting(parameters))
+        assert seen[-1] == frozenset(made._dropped_blocks(parameters))
     assert len(set(seen)) > 1
-    made.recipe = recipe("npo")
-    assert made._resting(parameters) == []
+    made.resolved = recipe("npo").resolve()
+    assert made._dropped_blocks(parameters) == []
 
 
 def test_full_weights_have_nothing_to_leave_out() -> None:
     with pytest.raises(InputError, match=r"drop_blocks.*lora"):
-        Recipe(method="npo", train={"which": "full", "drop_blocks": 0.5}).checked()  # type: ignore[arg-type]
+        Recipe(method="npo", train={"which": "full", "drop_blocks": 0.5}).resolve()  # type: ignore[arg-type]

@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 import torch
 
-from expunge.engine.loop import Loop
+from expunge.engine.loop_builder import build_loop
 from expunge.engine.recipe import Recipe
 from expunge.errors import InputError
 from expunge.models.adapters import prepare
 from expunge.models.language_model import load
 from helpers.runs import changed, loop, recipe, run, weights
 from helpers.world import one_person
+
+pytestmark = pytest.mark.trains
 
 EVERY: dict[str, dict[str, Any]] = {
     "twin inside": {"settings": {"loss": "twin", "twin": {"candidates": 2}}},
@@ -51,7 +53,7 @@ def test_every_piece_goes_on_from_a_checkpoint_as_if_never_stopped(name: str, fo
 
     with pytest.raises(KeyboardInterrupt):
         first.run(stop)
-    second.restore(first.state())
+    second.state.restore(first.state.to_dict())
     run(second)
     assert not changed(weights(whole), weights(second))
 
@@ -71,9 +73,9 @@ def test_only_selected_entries_follow_the_forget_gradient(folders: dict[str, Pat
     before = weights(engine)
     run(engine)
     after = weights(engine)
-    moved = sum(int((before[n] != after[n]).sum()) for n in engine.trainable)
-    chosen = sum(int(mask.sum()) for mask in engine.meeting.chosen.values())
-    entries = sum(before[n].numel() for n in engine.meeting.chosen)
+    moved = sum(int((before[n] != after[n]).sum()) for n in engine.state.trainable)
+    chosen = sum(int(mask.sum()) for mask in engine.combiner._selected.values())
+    entries = sum(before[n].numel() for n in engine.combiner._selected)
     assert 0 < moved <= chosen
     assert chosen >= round(0.1 * entries)  # equals of the last are chosen too
 
@@ -91,13 +93,14 @@ def test_token_levels_weigh_tokens_of_one_answer_differently(folders: dict[str, 
     table.write_text("name\tconcept\tlevel\n" + "".join(f"{w}\tX:{k}\tL1\n" for k, w in enumerate(words)))
     plan = recipe("dual", settings={"token_weights": "level"}, concepts={"dictionary": str(table)})
     engine = loop(folders["llama"], plan)
-    levels = [row.token_levels for row in engine.table.rows]
-    assert all(len(row.token_levels) == len(row.item.answer) for row in engine.table.rows)
+    levels = [row.token_levels for row in engine.dataset.examples[: engine.dataset.forget_count]]
+    forget = engine.dataset.examples[: engine.dataset.forget_count]
+    assert all(len(row.token_levels) == len(row.encoded.answer) for row in forget)
     assert any("L1" in row for row in levels)
     assert all(row[-1] is None for row in levels)
     row = next(k for k, found in enumerate(levels) if "L1" in found and len(found) > 2)
     mask = torch.ones(1, len(levels[row]), dtype=torch.bool)
-    factors = engine.losses._factors([engine.table.rows[row]], mask)[0].tolist()
+    factors = engine.source.losses._factors([engine.dataset.examples[row]], mask)[0].tolist()
     assert factors == pytest.approx([0.1 if level == "L1" else 1.0 for level in levels[row]])
 
 
@@ -116,20 +119,20 @@ rules:
   - {level: L2, categories: {shelf: [low]}}
 """)
     plan = Recipe(method="dual", steps=1, batch={"forget": 4, "retain": 5}, concepts={"hierarchy": str(rules)})
-    method = plan.build_method()
+    method = plan.resolve().method
     assert [method.projection(level) for level in ("L1", "L4")] == [0.9, 0.6]
     assert [method.token_factor(level) for level in ("L2", None)] == [0.3, 0.5]
-    kept = plan.model_copy(update={"settings": {"alpha": {"L1": 0.1}}}).build_method()
+    kept = plan.model_copy(update={"settings": {"alpha": {"L1": 0.1}}}).resolve().method
     assert [kept.projection("L1"), kept.token_factor("L1")] == [0.1, 0.2]
     split = one_person()
     records = [replace(r, concept=None, attributes={**r.attributes, "shelf": "low"}) for r in split.forget]
     lm = load(folders["llama"])
-    engine = Loop(lm.with_module(prepare(lm.module, plan.train, 0)), plan, records, split.retain)
-    assert {row.level for row in engine.table.rows} == {"L2"}
+    engine = build_loop(lm.with_module(prepare(lm.module, plan.train, 0)), plan.resolve(), records, split.retain)
+    assert {row.level for row in engine.dataset.examples[: engine.dataset.forget_count]} == {"L2"}
 
 
 def test_what_cannot_be_combined_is_refused_beforehand() -> None:
     with pytest.raises(InputError, match="AdamW's scaling"):
-        Recipe(method="dual", rule_settings={"metric": "adam"}, optimizer={"name": "muon"}).checked()
+        Recipe(method="dual", rule_settings={"metric": "adam"}, optimizer={"name": "muon"}).resolve()
     with pytest.raises(InputError, match="compares forget rows with retain rows"):
-        Recipe(method="ga", selection={"share": 0.5}).checked()
+        Recipe(method="ga", selection={"share": 0.5}).resolve()

@@ -14,7 +14,7 @@ from expunge.engine.estimate.cost_model import ModelShape
 from expunge.engine.estimate.estimate_run import estimate_run
 from expunge.engine.estimate.estimator import RunEstimate
 from expunge.engine.estimate.timing import Timer, spread
-from expunge.engine.estimate.workload import ForwardWorkload, twin_targets
+from expunge.engine.estimate.workload import ForwardWorkload
 from expunge.engine.recipe import Recipe
 from expunge.errors import InputError
 from expunge.methods.twin import Twin
@@ -22,6 +22,8 @@ from expunge.models.language_model import load
 from expunge.models.prompt_template import Encoded
 from helpers.runs import FEW, loop, recipe
 from helpers.world import one_person
+
+pytestmark = pytest.mark.slow
 
 LAST = {"train": {"which": "lora", "layers": 1}}
 
@@ -53,30 +55,34 @@ def test_a_recipe_for_the_last_blocks_gets_the_release_on_all(folders: dict[str,
     assert (release.name, release.blocks) == ("release: all layers", (0, 1, 2))
 
 
-@pytest.mark.parametrize("method", ["npo", "kl_min", "random_relabel", "dual", "sequential"])
+@pytest.mark.trains
+@pytest.mark.parametrize("method", ["npo", "kl_min", "random_relabel", "idk", "dual", "sequential"])
 def test_rows_and_cache_are_those_of_the_run(folders: dict[str, Path], method: str) -> None:
     plan = recipe(method, **LAST) if method != "sequential" else recipe(method)
     estimate = said(folders["llama"], plan)[0]
     real = loop(folders["llama"], plan)
     seen: list[int] = []
     events: list[int] = []
-    run = real.passes.run
-    real.passes.run = lambda rows, *a, **k: (seen.extend(rows), run(rows, *a, **k))[1]  # type: ignore[method-assign]
+    run = real.runner.run
+    real.runner.run = lambda rows, *a, **k: (seen.extend(rows), run(rows, *a, **k))[1]  # type: ignore[method-assign]
     caches: list[str] = []
-    real.run(lambda event: (events.append(event.step), caches.append(real.passes.about))[0])
+    real.run(lambda event: (events.append(event.step), caches.append(real.runner.about))[0])
     assert (estimate.steps, estimate.drawn, estimate.rows) == (len(events), len(seen), len(set(seen)))
     if method != "sequential":
         assert caches[-1] == f"the first 2 of 3 blocks cached, {estimate.cache / 2**20:.1f} MiB in memory"
 
 
-def test_twin_counts_candidates_strangers_and_its_own_answers(folders: dict[str, Path]) -> None:
+def test_target_cost_of_twin_counts_candidates_and_own_answers(folders: dict[str, Path]) -> None:
     lm, split = load(folders["llama"]), one_person()
     shape, count = ModelShape.of(lm.module), len(split.forget)
-    found = [twin_targets(lm, shape, Twin(candidates=n), split.forget, split.retain, 42) for n in (4, 20)]
-    assert found[1].encoded - found[0].encoded == 16 * count
-    assert found[1].work.passes - found[0].work.passes == 16
-    without = twin_targets(lm, shape, Twin(candidates=4, own_answer=False), split.forget, split.retain, 42)
-    assert found[0].encoded - without.encoded == count
+
+    def workload(method: Twin) -> ForwardWorkload:
+        return ForwardWorkload.of_targets(shape, method.target_cost(lm, split.forget, split.retain, 42))
+
+    few, many = workload(Twin(candidates=4)), workload(Twin(candidates=20))
+    assert many.encoded - few.encoded == 16 * count
+    assert many.work.passes - few.work.passes == 16
+    assert few.encoded - workload(Twin(candidates=4, own_answer=False)).encoded == count
 
 
 def test_weights_and_gradients_flags_are_left_as_they_were(
@@ -138,6 +144,7 @@ def test_a_sample_runs_from_the_shortest_to_the_longest() -> None:
     assert sorted(spread(items, 4)) == [0, 1, 2, 3]
 
 
+@pytest.mark.process
 def test_resident_memory_grows_with_what_is_held() -> None:
     """In a process of its own: an allocator may hand out again what other tests have freed, and then nothing grows."""
     code = (

@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+from expunge.engine.distributed import DistributedContext
 from expunge.engine.loop import Loop
+from expunge.engine.loop_builder import build_loop
+from expunge.engine.step import StepComputer
 from expunge.engine.unlearn import unlearn
 from expunge.errors import InputError, RunFailed
 from expunge.methods import METHODS, Method
@@ -35,14 +38,17 @@ def test_only_what_may_train_moves_and_every_loss_is_a_number(
     moved = changed(before, weights(engine))
     assert moved
     assert moved <= allowed < set(before)
-    assert [e.step for e in events] == list(range(engine.recipe.total_steps))
-    for event, objective in zip(events, [p.objective for p in engine.phases for _ in range(p.steps)], strict=True):
+    assert [e.step for e in events] == list(range(engine.resolved.total_steps))
+    for event, objective in zip(
+        events, [p.objective for p in engine.resolved.phases for _ in range(p.steps)], strict=True
+    ):
         assert math.isfinite(event.norm)
         assert math.isfinite(event.forget) == (objective != "retain")
-        assert math.isfinite(event.retain) == (objective == "retain" or engine.recipe.retain_loss != "none")
+        assert math.isfinite(event.retain) == (objective == "retain" or engine.resolved.retain_loss != "none")
     assert set(trainable(engine.lm.module)) == allowed  # as before, after the last phase too
 
 
+@pytest.mark.trains
 @every_method
 def test_a_method_sees_forget_and_retain_records_and_nobody_elses(
     folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
@@ -72,6 +78,7 @@ def test_every_architecture_runs(folders: dict[str, Path], architecture: str, me
     assert all("lora_" in name for name in changed(before, weights(engine)))
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("method", ["dual", "twin", "random_relabel", "kl_min"])
 def test_micro_batches_change_nothing_but_rounding(folders: dict[str, Path], method: str) -> None:
     found = []
@@ -103,7 +110,8 @@ def test_two_ranks_together_make_the_step_of_one(folders: dict[str, Path]) -> No
     parts = []
     for index in (0, 1):
         engine = loop(folders["llama"], plan)
-        engine.accelerator = Rank(index)
+        assert isinstance(engine.source, StepComputer)
+        engine.context = engine.source.context = DistributedContext(Rank(index))
         parts.append(moved(engine))
     assert closeness(whole, {name: parts[0][name] + parts[1][name] for name in whole}) < 1e-6
     assert closeness(whole, parts[0]) > 1e-4
@@ -134,12 +142,12 @@ def test_batches_of_a_method_that_asks_for_it_hold_one_concept_level(folders: di
     split, plan = one_person(), recipe("dual", steps=40)
     mixed = [replace(r, concept="L1" if k % 3 == 0 else "L4") for k, r in enumerate(split.forget)]
     lm = load(folders["llama"])
-    engine = Loop(lm.with_module(prepare(lm.module, plan.train, 0)), plan, mixed, split.retain)
-    levels = [{mixed[k].concept for k in engine.table.forget_batch(step)} for step in range(40)]
+    engine = build_loop(lm.with_module(prepare(lm.module, plan.train, 0)), plan.resolve(), mixed, split.retain)
+    levels = [{mixed[k].concept for k in engine.dataset.forget_batch(step)} for step in range(40)]
     assert all(len(level) == 1 for level in levels)
     assert {"L1"} in levels
     assert {"L4"} in levels
-    first = [k for step in range(40) if levels[step] == {"L1"} for k in engine.table.forget_batch(step)]
+    first = [k for step in range(40) if levels[step] == {"L1"} for k in engine.dataset.forget_batch(step)]
     assert sorted(first[:3]) == [0, 3, 6]  # every row of a level once per epoch of that level
 
 
@@ -162,12 +170,12 @@ def test_sets_that_are_empty_are_refused_unless_nothing_needs_them(folders: dict
     plan = recipe("npo")
     lm = lm.with_module(prepare(lm.module, plan.train, 0))
     with pytest.raises(InputError, match="forget set: is empty"):
-        Loop(lm, plan, [], split.retain)
-    with pytest.raises(InputError, match="retain set: is empty, and this recipe needs records that must stay"):
-        Loop(lm, plan, split.forget, [])
-    assert run(Loop(lm, recipe("npo", retain={"loss": "none"}), split.forget, []))
+        build_loop(lm, plan.resolve(), [], split.retain)
+    with pytest.raises(InputError, match="retain set: is empty, and this recipe needs retain records"):
+        build_loop(lm, plan.resolve(), split.forget, [])
+    assert run(build_loop(lm, recipe("npo", retain={"loss": "none"}).resolve(), split.forget, []))
     with pytest.raises(InputError, match="retain set: is empty"):
-        Loop(lm, recipe("sequential"), split.forget, [])
+        build_loop(lm, recipe("sequential").resolve(), split.forget, [])
 
 
 def test_the_same_seed_gives_the_same_run_and_another_one_does_not(folders: dict[str, Path]) -> None:
@@ -181,7 +189,7 @@ def test_the_same_seed_gives_the_same_run_and_another_one_does_not(folders: dict
     assert changed(found[0], found[2])
 
 
-def test_activation_checkpointing_and_the_prefix_cache_change_nothing_but_rounding(folders: dict[str, Path]) -> None:
+def test_checkpointing_and_prefix_cache_change_nothing_but_rounding(folders: dict[str, Path]) -> None:
     plain = {"prefix_cache": False}
     fields: dict[str, Any] = {"train": {"layers": 2}, "optimizer": PLAIN, "steps": 3}
     reference = loop(folders["llama"], recipe("npo", memory=plain, **fields))

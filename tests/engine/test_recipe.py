@@ -9,7 +9,9 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from expunge.engine.recipe import Phase, Recipe, apply_sets, merge, shipped
+from expunge._config import apply_overrides, merge
+from expunge.engine.recipe import RESETS, Recipe, shipped
+from expunge.engine.recipe_config import Phase
 from expunge.errors import InputError
 from expunge.methods import METHODS
 from expunge.models.adapters import TrainableConfig
@@ -29,19 +31,20 @@ def write(tmp_path: Path) -> Any:
 @pytest.mark.parametrize("name", shipped())
 def test_every_shipped_recipe_loads_builds_and_survives_its_own_yaml(name: str, tmp_path: Path) -> None:
     recipe = Recipe.load(name)
-    edit = recipe.build_edit()
+    resolved = recipe.resolve()
+    edit = resolved.edit
     if edit:
         assert edit.name == recipe.method
-        assert (recipe.retain_loss, recipe.total_steps) == ("none", 1)
+        assert (resolved.retain_loss, resolved.total_steps) == ("none", 1)
     else:
-        assert recipe.build_method().name == recipe.method
-        assert recipe.build_rule().name == (recipe.rule or recipe.build_method().rule)
-        assert recipe.total_steps == sum(p.steps for p in recipe.plan()) > 0
-    assert recipe.retain_loss in ("ce", "kl", "logit", "none")
+        assert resolved.method.name == recipe.method
+        assert resolved.rule.name == (recipe.rule or resolved.method.rule)
+        assert resolved.total_steps == sum(p.steps for p in resolved.phases) > 0
+    assert resolved.retain_loss in ("ce", "kl", "logit", "none")
     copy = tmp_path / "copy.yaml"
-    copy.write_text(recipe.to_yaml())
-    assert Recipe.load(copy) == recipe
-    assert Recipe.load(copy).digest == recipe.digest
+    copy.write_text(recipe.resolve().to_yaml())
+    assert Recipe.load(copy).resolve().recipe == resolved.recipe
+    assert Recipe.load(copy).digest == resolved.recipe.digest
 
 
 def test_a_recipe_that_bears_the_name_of_a_method_is_for_that_method() -> None:
@@ -59,10 +62,10 @@ def test_a_chain_of_files_and_names_is_followed_and_children_win(write: Any) -> 
     assert recipe.train.rank == 8  # from base, three steps up
 
 
-def test_a_child_with_another_method_drops_the_settings_and_the_rule_of_its_parent() -> None:
+def test_a_child_with_another_method_drops_its_parents_settings_and_rule() -> None:
     parent = {"method": "npo", "settings": {"beta": 1}, "rule": "pcgrad", "rule_settings": {}, "steps": 3}
-    assert merge(parent, {"method": "ga"}) == {"method": "ga", "steps": 3}
-    assert merge(parent, {"method": "npo", "settings": {"scale": "per_token"}})["settings"] == {
+    assert merge(parent, {"method": "ga"}, RESETS) == {"method": "ga", "steps": 3}
+    assert merge(parent, {"method": "npo", "settings": {"scale": "per_token"}}, RESETS)["settings"] == {
         "beta": 1,
         "scale": "per_token",
     }
@@ -106,8 +109,8 @@ def test_the_order_of_sets_does_not_lose_any_and_the_last_word_counts() -> None:
     assert first == Recipe.load("twin", ["method=npo", "settings.beta=0.3"])
     assert first.settings == {"beta": 0.3}
     assert Recipe.load("npo", ["steps=3", "steps=4"]).steps == 4
-    assert apply_sets({}, ["a=1", "a.b=2"]) == {"a": {"b": 2}}
-    assert Recipe.load("npo").with_sets(["steps=4"]).steps == 4
+    assert apply_overrides({}, ["a=1", "a.b=2"]) == {"a": {"b": 2}}
+    assert Recipe.load("npo").with_overrides(["steps=4"]).steps == 4
 
 
 @pytest.mark.parametrize(
@@ -118,7 +121,7 @@ def test_the_order_of_sets_does_not_lose_any_and_the_last_word_counts() -> None:
         ("steps=[1", "not valid YAML"),
         ("stpes=3", r'unknown key "stpes"; did you mean "steps"'),
         ("optimizer.lrr=3", r'unknown key "optimizer.lrr"; did you mean "lr"'),
-        ("phases=[{setps: 3}]", r'unknown key "phases.0.setps"; did you mean "steps"'),
+        ("phases=[{setps: 3}]", r'unknown key "phases.#1.setps"; did you mean "steps"'),
         ("method=nop", r'unknown method "nop"; did you mean "npo"'),
         ("settings.btea=1", r'recipe.settings: unknown key "btea"; did you mean "beta"'),
         ("rule=pcgard", r'unknown gradient rule "pcgard"; did you mean "pcgrad"'),
@@ -145,14 +148,14 @@ def test_a_misspelt_required_key_is_named_and_not_the_missing_one(write: Any) ->
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("steps: 3\n", "method: Field required"),
-        ("- npo\n", "a recipe is a mapping"),
+        ("steps: 3\n", 'the key "method" is missing'),
+        ("- npo\n", "is not a mapping of keys to values"),
         ("a: [1\n", r"r\.yaml:2: not valid"),
         ("extends: [npo]\n", r"r\.yaml: extends: \['npo'\] is no name"),
-        ("1: 2\n", "expected keys and values"),
+        ("1: 2\n", "Keys should be strings"),
         ("extends: nop\n", 'there is no recipe "nop"; did you mean "npo"'),
         ("extends: gone.yaml\n", "gone.yaml: there is no such recipe file"),
-        ("", "method: Field required"),
+        ("", 'the key "method" is missing'),
     ],
 )
 def test_a_file_that_is_no_recipe_is_named(write: Any, text: str, message: str) -> None:
@@ -169,17 +172,17 @@ def test_a_folder_and_a_file_of_bytes_are_no_recipes(tmp_path: Path) -> None:
         Recipe.load(tmp_path / "b.yaml")
 
 
-def test_everything_that_decides_a_run_is_in_the_digest_and_nothing_can_be_changed() -> None:
+def test_every_key_is_in_the_digest_and_a_recipe_is_frozen() -> None:
     recipe = Recipe(method="npo")
     for changed in ("seed=1", "train.rank=4", "settings.beta=0.2", "batch.micro=2", "phases=[{steps: 100}]"):
-        assert recipe.with_sets([changed]).digest != recipe.digest
-    assert Recipe(**yaml.safe_load(recipe.to_yaml())).digest == recipe.digest
+        assert recipe.with_overrides([changed]).digest != recipe.digest
+    assert Recipe(**yaml.safe_load(recipe.resolve().to_yaml())).digest == recipe.digest
     with pytest.raises(ValidationError, match="frozen"):
         recipe.steps = 3  # type: ignore[misc]
 
 
 def test_a_recipe_without_phases_means_one_of_its_steps() -> None:
-    assert Recipe(method="ga", steps=7).plan() == (Phase(steps=7),)
+    assert Recipe(method="ga", steps=7).resolve().phases == (Phase(steps=7),)
     phases = (Phase(objective="retain", steps=2), Phase(objective="forget", steps=3, layers="1/3"))
-    assert Recipe(method="ga", steps=7, phases=phases).total_steps == 5
+    assert Recipe(method="ga", steps=7, phases=phases).resolve().total_steps == 5
     assert Recipe(method="ga").train == TrainableConfig()

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from expunge.engine.reference import Reference, kept_bytes, pad
+from expunge.engine.reference import Reference, kept_bytes
 from expunge.errors import InputError
 from expunge.models.adapters import TrainableConfig, prepare, trainable
-from expunge.models.collate import collate
+from expunge.models.collate import collate, pad
 from expunge.models.forward import answer_forward
 from expunge.models.language_model import LanguageModel, load
 from expunge.models.prompt_template import Encoded
@@ -56,7 +56,7 @@ def test_the_cache_says_what_the_model_without_its_adapter_says_live(
     assert not torch.allclose(now[batch.mask], two.logits[batch.mask], atol=1e-3)
 
 
-def test_a_cache_that_does_not_fit_is_refused_where_the_old_weights_will_be_gone(
+def test_a_too_large_cache_is_refused_where_the_old_weights_are_lost(
     folders: dict[str, Path], items: dict[int, Encoded]
 ) -> None:
     plain = load(folders["llama"]).module
@@ -79,7 +79,7 @@ def test_the_kl_term_of_an_unchanged_model_is_zero_and_grows_as_it_changes(folde
     assert events[1].retain > 1e-5
 
 
-def test_the_preference_of_an_unchanged_model_has_the_value_of_a_gap_of_zero(folders: dict[str, Path]) -> None:
+def test_the_preference_of_an_unchanged_model_is_that_of_logratio_zero(folders: dict[str, Path]) -> None:
     (event,) = run(loop(folders["llama"], recipe("npo", steps=1)))
     assert event.forget == pytest.approx(20 * 0.693147, rel=1e-4)  # (2/beta) ln 2 with beta .1
 

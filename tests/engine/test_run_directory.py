@@ -15,11 +15,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from expunge.engine.loop import Event
+from expunge.engine.event import Event
 from expunge.engine.relearning import relearn_steps
 from expunge.engine.run_directory import RunDirectory
-from expunge.engine.unlearn import model_digest, unlearn
+from expunge.engine.unlearn import unlearn
 from expunge.errors import InputError, Interrupted
+from expunge.models.fingerprint import model_digest
 from expunge.models.language_model import load
 from expunge.models.prompt_template import PromptTemplate
 from helpers.runs import loop, recipe
@@ -39,7 +40,7 @@ def state(folder: Path) -> dict[str, tuple[int, int]]:
     return {str(f): (f.stat().st_mtime_ns, f.stat().st_size) for f in folder.rglob("*")}
 
 
-def test_a_finished_run_holds_what_a_reader_needs_and_no_secret_of_the_machine(finished: Path) -> None:
+def test_a_finished_run_is_complete_and_names_no_machine(finished: Path) -> None:
     about = json.loads((finished / "run.json").read_text())
     assert about["status"] == "finished"
     assert about["steps"] == len((finished / "events.jsonl").read_text().splitlines()) == 2
@@ -65,7 +66,7 @@ def test_the_same_command_again_computes_and_writes_nothing(folders: dict[str, P
     assert steps == []
 
 
-def test_any_other_command_for_the_same_folder_is_refused_with_what_differs(
+def test_another_run_for_the_same_folder_is_refused_and_names_the_change(
     folders: dict[str, Path], finished: Path
 ) -> None:
     split, plan = one_person(), recipe("npo", optimizer={"lr": 0.05})
@@ -94,16 +95,14 @@ def test_a_place_that_is_no_run_directory_is_refused(folders: dict[str, Path], t
     assert (tmp_path / "file").read_text() == (tmp_path / "full" / "mine.txt").read_text() == "mine"
 
 
-def test_a_command_that_cannot_start_leaves_the_folder_free_for_the_corrected_one(
-    folders: dict[str, Path], tmp_path: Path
-) -> None:
+def test_a_run_that_cannot_start_leaves_the_folder_free(folders: dict[str, Path], tmp_path: Path) -> None:
     split = one_person()
     long = replace(split, retain=(replace(split.retain[0], prompt="why " * 200), *split.retain[1:]))
     with pytest.raises(InputError, match="the model reads at most 128"):
         unlearn(folders["llama"], long, recipe("npo"), tmp_path / "run")
     with pytest.raises(InputError, match="no such model folder"):
         unlearn(tmp_path / "a" / "gone", split, recipe("npo"), tmp_path / "run")
-    with pytest.raises(InputError, match="nothing that trains"):
+    with pytest.raises(InputError, match="no trainable parameter"):
         unlearn(
             folders["llama"],
             split,
@@ -176,13 +175,13 @@ def test_a_run_is_a_model_and_can_be_run_upon(folders: dict[str, Path], finished
 
 
 def test_the_reference_of_a_run_upon_a_run_is_the_first_runs_result(finished: Path) -> None:
-    from expunge.engine.loop import Loop
+    from expunge.engine.loop_builder import build_loop
     from expunge.models.adapters import prepare
     from expunge.models.language_model import merge_adapter
 
     lm, plan, split = merge_adapter(load(finished)), recipe("npo", optimizer={"lr": 0.05}), one_person()
     before = lm.module(input_ids=IDS).logits
-    engine = Loop(lm.with_module(prepare(lm.module, plan.train, 0)), plan, split.forget, split.retain)
+    engine = build_loop(lm.with_module(prepare(lm.module, plan.train, 0)), plan.resolve(), split.forget, split.retain)
     engine.run(lambda event: None)
     assert not torch.equal(engine.lm.module(input_ids=IDS).logits, before)
     with engine.lm.module.disable_adapter():
@@ -197,7 +196,7 @@ def test_a_run_whose_model_was_taken_away_says_which(folders: dict[str, Path], t
         load(run)
 
 
-def test_the_digest_of_a_model_is_that_of_what_it_says_and_not_of_when_and_where(
+def test_the_digest_of_a_model_depends_on_content_not_on_time_or_place(
     folders: dict[str, Path], finished: Path, tmp_path: Path
 ) -> None:
     copy = shutil.copytree(folders["llama"], tmp_path / "copy")
@@ -256,11 +255,11 @@ def mean_loss(lm: Any, records: Any) -> float:
 def test_the_state_of_a_loop_is_plain_and_restores_the_step(folders: dict[str, Path]) -> None:
     engine = loop(folders["llama"], recipe("dual", steps=3))
     states: list[dict[str, Any]] = []
-    engine.run(lambda event: states.append(engine.state()))
+    engine.run(lambda event: states.append(engine.state.to_dict()))
     assert [s["step"] for s in states] == [1, 2, 3]
     later = loop(folders["llama"], recipe("dual", steps=3))
-    later.restore(states[-1])
-    assert later.step == 3
+    later.state.restore(states[-1])
+    assert later.state.step == 3
     later.run(lambda event: pytest.fail("there was no step left"))
 
 
@@ -275,9 +274,7 @@ def test_a_run_says_which_passes_it_made_and_leaves_no_cache_behind(folders: dic
     assert not (tmp_path / "last" / "cache").exists()
 
 
-def test_a_second_process_in_the_same_folder_is_refused_and_disturbs_nothing(
-    folders: dict[str, Path], tmp_path: Path
-) -> None:
+def test_a_second_process_in_the_same_folder_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
     plan, refused = recipe("npo", steps=3), []
 
     def again(event: Event, total: int) -> None:

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expunge.corpus import Record
-from expunge.engine.rows import ANCHOR
 from expunge.engine.stratified_sampling import quotas, strata
 from helpers.runs import loop, recipe
 
@@ -34,9 +33,10 @@ def test_every_group_by_hand() -> None:
         record("elsewhere", "H2", "P3", subject="P3"),
         record("anatomy", "H2", subject="H2", concept="L1"),
         record("nobody", concept=None),
-        record(f"neighbour{ANCHOR}", "H1", "P2", subject="P2"),
     ]
-    assert strata(pool, forget) == [("anchors", [5]), ("far", [2]), ("general", [3, 4]), ("near", [1]), ("rest", [0])]
+    groups = [("far", [2]), ("general", [3, 4]), ("near", [1]), ("rest", [0])]
+    assert strata(pool, forget) == groups
+    assert strata(pool, forget, anchors=2) == [("anchors", [5, 6]), *groups]
 
 
 @pytest.mark.parametrize(
@@ -73,11 +73,11 @@ def test_a_balanced_batch_holds_every_group_and_no_row_twice(folders: dict[str, 
             retain={"loss": "logit", "anchors": True, "balance": True},
         ),
     )
-    table = made.table
+    table = made.dataset
     assert len(table._groups) > 1
     asked = sum(rows for *_, rows in table._groups)
     for step in range(6):
         batch = table.retain_batch(step)
         assert len(batch) == len(set(batch)) == asked <= 9
-        names = {table.items[k].id.endswith(ANCHOR) for k in batch}
+        names = {table.examples[k].kind == "anchor" for k in batch}
         assert names == {True, False}

@@ -1,4 +1,4 @@
-"""Memorising: until the stated share is exact, each row once an epoch, and the same call again has nothing to do."""
+"""Training: until the target accuracy is reached, each row once an epoch; the same call again does nothing."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ import pytest
 import torch
 
 from expunge.engine.optimizer import OptimizerConfig
-from expunge.engine.train import train_model
 from expunge.engine.train.train_loop import (
+    TrainCheckpoint,
     TrainConfig,
     TrainProgress,
-    TrainState,
     epoch_batches,
     exact_match_rate,
     run_training,
@@ -27,7 +26,7 @@ from expunge.models.prompt_template import Encoded
 from helpers.world import people, small
 
 FEW = people().trained[:6]
-FAST = TrainConfig(epochs=60, batch=6, share=1.0)
+FAST = TrainConfig(epochs=60, batch=6, target_accuracy=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +36,9 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainProgres
     return out, train(FEW, out, tiny=small(layers=1), settings=FAST)
 
 
-def test_training_stops_as_soon_as_the_wish_is_reached_and_the_folder_is_a_model(
-    taught: tuple[Path, TrainProgress],
-) -> None:
+def test_training_stops_at_the_target_and_the_folder_is_a_model(taught: tuple[Path, TrainProgress]) -> None:
     out, progress = taught
-    assert progress.share == 1.0
+    assert progress.accuracy == 1.0
     assert 1 < progress.epoch < 60
     lm = load(out)
     assert exact_match_rate(lm.module, lm.template.encode_all(FEW)) == 1.0
@@ -59,7 +56,7 @@ def test_the_same_call_again_returns_at_once_and_another_is_refused(taught: tupl
     assert train(FEW, out, tiny=small(layers=1), settings=FAST) == progress
     changed = (replace(FEW[0], answer="12 May 1900"), *FEW[1:])
     for records, settings in ((changed, FAST), (FEW[1:], FAST), (FEW, FAST.model_copy(update={"seed": 1}))):
-        with pytest.raises(InputError, match="holds a model memorised from other records or settings"):
+        with pytest.raises(InputError, match="holds a model trained on other records or settings"):
             train(records, out, tiny=small(layers=1), settings=settings)
     assert {f: f.stat().st_mtime_ns for f in out.iterdir()} == before
 
@@ -68,7 +65,7 @@ def test_wrong_places_and_records_leave_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").write_text("x")
-    for name, message in {"file": "is a file", "full": "is not empty and holds no model of ours"}.items():
+    for name, message in {"file": "is a file", "full": "is not empty and holds no model that expunge trained"}.items():
         with pytest.raises(InputError, match=message):
             train(FEW, tmp_path / name)
     long = (replace(FEW[0], prompt="why " * 200), *FEW[1:])
@@ -79,7 +76,7 @@ def test_wrong_places_and_records_leave_nothing_behind(tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
-def test_a_reference_can_take_over_a_tokenizer_and_a_model_can_be_taught_on(
+def test_a_reference_reuses_a_tokenizer_and_a_model_can_be_trained_further(
     taught: tuple[Path, TrainProgress], tmp_path: Path
 ) -> None:
     short = TrainConfig(epochs=1, batch=6)
@@ -87,18 +84,18 @@ def test_a_reference_can_take_over_a_tokenizer_and_a_model_can_be_taught_on(
     assert load(tmp_path / "a").tokenizer.get_vocab() == load(taught[0]).tokenizer.get_vocab()
     progress = train(FEW, tmp_path / "b", model=taught[0], settings=FAST)
     assert progress.epoch < taught[1].epoch / 2  # it knew them all before
-    assert progress.share == 1.0
+    assert progress.accuracy == 1.0
 
 
 def steps(lm: Any, settings: TrainConfig, state: dict[str, Any] | None = None) -> list[dict[str, Any]]:
     """States after each epoch of training."""
     states: list[dict[str, Any]] = []
 
-    def keep(found: TrainState) -> None:
+    def keep(found: TrainCheckpoint) -> None:
         states.append(
             {
                 k: [v.clone() for v in value.values()] if k == "parameters" else value
-                for k, value in train_model._state(lm, found).items()
+                for k, value in found.to_dict().items()
             }
         )
 
@@ -110,9 +107,9 @@ def test_a_state_that_had_reached_the_wish_is_not_trained_further(taught: tuple[
     lm = load(taught[0])
     weights = {n: p.detach().clone() for n, p in lm.module.named_parameters()}
     states: list[dict[str, Any]] = []
-    run_training(lm, FEW, FAST, lambda found: states.append(train_model._state(lm, found)))
+    run_training(lm, FEW, FAST, lambda found: states.append(found.to_dict()))
     done = states[-1] | {"parameters": weights}
-    assert done["progress"]["share"] == 1.0
+    assert done["progress"]["accuracy"] == 1.0
     progress = run_training(lm, FEW, FAST, lambda found: pytest.fail("an epoch was trained"), done)
     assert progress == TrainProgress(**done["progress"])
     assert all(torch.equal(p, weights[n]) for n, p in lm.module.named_parameters())
@@ -137,12 +134,12 @@ def test_a_diverging_loss_stops_the_training(folders: dict[str, Path]) -> None:
 
 
 def test_there_must_be_something_to_memorise(folders: dict[str, Path]) -> None:
-    with pytest.raises(InputError, match="nothing to memorise"):
+    with pytest.raises(InputError, match="no records to train on"):
         run_training(load(folders["llama"]), ())
 
 
 @pytest.mark.parametrize(("count", "size"), [(1, 4), (7, 3), (64, 2), (100, 8)])
-def test_every_row_stands_in_one_batch_of_an_epoch_among_rows_of_like_length(count: int, size: int) -> None:
+def test_every_row_is_in_one_batch_of_an_epoch_with_rows_of_similar_length(count: int, size: int) -> None:
     items = [Encoded(str(k), (1,) * (k * 7 % 23 + 1), (2, 0)) for k in range(count)]
     batches = epoch_batches(items, size, seed=0, epoch=3, window=4)
     assert sorted(k for batch in batches for k in batch) == list(range(count))
@@ -162,6 +159,7 @@ def test_the_share_counts_answers_whose_end_is_right_too(taught: tuple[Path, Tra
     assert exact_match_rate(lm.module, []) == 0.0
 
 
+@pytest.mark.trains
 def test_the_threads_of_the_first_start_are_kept_for_the_next(tmp_path: Path) -> None:
     before = torch.get_num_threads()
     try:

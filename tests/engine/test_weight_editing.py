@@ -14,18 +14,20 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from expunge.engine.activation_stats import gather
+from expunge.engine.distributed import check_single_process
 from expunge.engine.estimate.estimate_run import estimate_run
-from expunge.engine.loop import Event
+from expunge.engine.event import Event
 from expunge.engine.neuron_groups import find_neuron_groups
 from expunge.engine.recipe import Recipe
 from expunge.engine.train import train_model
 from expunge.engine.train.train_loop import TrainConfig, exact_match_rate
-from expunge.engine.unlearn import model_digest, unlearn
+from expunge.engine.unlearn import unlearn
 from expunge.engine.weight_editing import UNDO, edit_weights, revert
 from expunge.errors import InputError, Interrupted
 from expunge.methods.chip import Chip
 from expunge.methods.editing import FORGET, RETAIN, NeuronSelector, WeightEdit
 from expunge.methods.manu import Manu
+from expunge.models.fingerprint import model_digest
 from expunge.models.language_model import LanguageModel, load
 from expunge.scope import Scope, Split
 from expunge.synthetic.hospital.hospital import Hospital
@@ -70,7 +72,7 @@ def test_feed_forward_parts_are_found_by_structure(architecture: str, names: set
     assert all(s.size > 32 for s in inside)
 
 
-def test_more_blocks_than_there_are_mean_all_and_absent_parts_are_passed_over(folders: dict[str, Path]) -> None:
+def test_too_many_blocks_mean_all_and_absent_parts_are_skipped(folders: dict[str, Path]) -> None:
     module = fresh(folders).module
     looks = (
         NeuronSelector("language", "hidden", 6),
@@ -120,7 +122,7 @@ def test_neurons_are_rows_however_the_module_stores_them(
 @every_edit
 def test_sums_do_not_depend_on_padding_or_on_company(folders: dict[str, Path], name: str) -> None:
     lm, edit, split = fresh(folders), OF_EACH[name], one_person()
-    found, rows = find_neuron_groups(lm.module, edit.looks()), list(edit.rows(split.forget, split.retain))
+    found, rows = find_neuron_groups(lm.module, edit.selectors()), list(edit.rows(split.forget, split.retain))
     alone, read = gather(lm, edit, found, rows, 1)
     together, _ = gather(lm, edit, found, rows, 16)
     assert read == len(rows)
@@ -137,7 +139,7 @@ def test_sums_do_not_depend_on_padding_or_on_company(folders: dict[str, Path], n
 def test_what_is_seen_is_what_the_map_gives(folders: dict[str, Path]) -> None:
     lm, split = fresh(folders), one_person()
     record = split.forget[0]
-    found = find_neuron_groups(lm.module, Chip().looks())
+    found = find_neuron_groups(lm.module, Chip().selectors())
     stats, _ = gather(lm, Chip(), found, [row for row in Chip().rows([record], split.retain) if FORGET in row.groups])
     item = lm.template.encode(record)
     ids = torch.tensor([[*item.prompt, *item.answer]])
@@ -173,13 +175,13 @@ def test_only_the_chosen_neurons_change(folders: dict[str, Path], architecture: 
         assert torch.equal(change.site.read(others), now)
         assert torch.equal(p, before[n])
     if name == "manu":
-        total = sum(s.size for s in find_neuron_groups(lm.module, edit.looks()))
+        total = sum(s.size for s in find_neuron_groups(lm.module, edit.selectors()))
         assert sum(len(c.neurons) for c in changes) == int(0.03 * total)
 
 
 def test_editing_twice_with_the_same_look_changes_nothing_more(folders: dict[str, Path]) -> None:
     lm, chip, split = fresh(folders), Chip(), one_person()
-    found = find_neuron_groups(lm.module, chip.looks())
+    found = find_neuron_groups(lm.module, chip.selectors())
     stats, _ = gather(lm, chip, found, chip.rows(split.forget, split.retain))
     chosen = chip.select(stats)
     for site in found:
@@ -247,7 +249,7 @@ def test_another_recipe_for_the_same_folder_is_refused(folders: dict[str, Path],
 
 
 @every_edit
-def test_a_run_that_died_while_it_saved_starts_again_and_ends_in_the_same_bits(
+def test_a_run_killed_while_saving_starts_again_and_ends_in_the_same_bits(
     folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     plan = Recipe.load(name)
@@ -280,6 +282,7 @@ def test_a_polite_stop_leaves_nothing(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.trains
 def test_a_run_upon_an_adapter_and_upon_an_edit(folders: dict[str, Path], finished: Path, tmp_path: Path) -> None:
     trained = unlearn(folders["llama"], one_person(), Recipe(method="npo", steps=1), tmp_path / "trained")
     seen: list[tuple[int, int]] = []
@@ -315,16 +318,16 @@ def test_a_run_upon_an_adapter_and_upon_an_edit(folders: dict[str, Path], finish
 )
 def test_what_means_nothing_to_an_edit_is_refused_in_one_line(name: str, given: str) -> None:
     key = given.partition("=")[0].partition(".")[0]
-    with pytest.raises(InputError, match=f"recipe: {key}: means nothing to {name}, which edits weights"):
+    with pytest.raises(InputError, match=f"recipe: {key}: has no effect on {name}, which edits weights"):
         Recipe.load(name, [given])
 
 
 def test_an_edit_has_no_loss_and_no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match="chip edits weights at once and has no loss to minimize; use a method that"):
-        Recipe.load("chip").build_method()
+    with pytest.raises(InputError, match="chip edits weights and has no loss to minimize; use a method that"):
+        _ = Recipe.load("chip").resolve().method
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(InputError, match="launch: chip is one process; start it without torchrun"):
-        Recipe.load("chip")
+    with pytest.raises(InputError, match="launch: the method chip runs in one process; start it without torchrun"):
+        check_single_process(Recipe.load("chip").resolve().single_process_reason)
 
 
 @every_edit
@@ -357,7 +360,7 @@ def test_a_plan_counts_rows_and_has_no_preview(folders: dict[str, Path], name: s
 # ---- does it forget? ----
 
 
-@pytest.mark.slow
+@pytest.mark.trains
 @pytest.mark.parametrize("architecture", ["llama", "gpt2"])
 def test_forgetting_costs_the_target_more_than_the_rest(architecture: str, tmp_path: Path) -> None:
     """At the published shares a model of this size forgets next to nothing; larger ones take the target first."""
@@ -368,7 +371,7 @@ def test_forgetting_costs_the_target_more_than_the_rest(architecture: str, tmp_p
     for name, share in (("chip", 0.1), ("chip", 1.0), ("manu", 0.03), ("manu", 0.1)):
         lm = load(tmp_path / "model")
         parts = [lm.template.encode_all(part) for part in (split.forget, split.retain_heldout)]
-        edit = Recipe.load(name, [f"settings.share={share}"]).build_edit()
+        edit = Recipe.load(name, [f"settings.share={share}"]).resolve().edit
         assert edit
         known = [nll(lm, part) for part in parts]
         edit_weights(lm, edit, split)

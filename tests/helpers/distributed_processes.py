@@ -85,15 +85,15 @@ def asked_to_stop(folder: Path, plan: dict[str, Any], out: Path, step: int) -> N
     try:
         unlearn(folder, one_person(), Recipe(**plan), out, on_step=stop)
     except InputError as error:
-        note(out.parent, {"type": type(error).__name__, "line": str(error), "told": error.told})
+        note(out.parent, {"type": type(error).__name__, "line": str(error), "silent": error.silent})
 
 
 def looking(folder: Path, plans: Plans, root: Path) -> None:
     """Note what each process feeds in every step, what it caches, and what of the model it holds."""
     from torch.distributed.tensor import DTensor
 
-    from expunge.engine import loop as engine
     from expunge.engine.distributed import DistributedContext
+    from expunge.engine.loop_builder import build_loop
     from expunge.models.adapters import prepare
     from expunge.models.fsdp import shard
     from expunge.models.language_model import load
@@ -101,17 +101,17 @@ def looking(folder: Path, plans: Plans, root: Path) -> None:
 
     found: dict[str, Any] = {}
     for name, plan in plans.items():
-        recipe, ranks = Recipe(**plan), DistributedContext.join("cpu")
+        recipe, context = Recipe(**plan), DistributedContext.init("cpu")
         lm = load(folder, device="cpu")
         whole = sum(p.numel() for n, p in lm.module.named_parameters() if ".layers." in n)
         if recipe.parallel.shard:
             lm = lm.with_module(prepare(lm.module, recipe.train, recipe.seed))
-            shard(lm.module, ranks.device, ranks.count)
-            built = engine.Loop(lm, recipe, one_person().forget, one_person().retain)
+            shard(lm.module, context.device, context.num_processes)
+            built = build_loop(lm, recipe.resolve(), one_person().forget, one_person().retain)
         else:
             built = loop(folder, recipe)
         fed: list[list[int]] = []
-        passes, run = built.passes, built.passes.run
+        passes, run = built.runner, built.runner.run
         passes.run = lambda rows, *a, run=run, fed=fed, **k: (fed.append(list(rows)), run(rows, *a, **k))[1]
         steps: list[list[list[int]]] = []
         about: list[str] = []
@@ -123,7 +123,8 @@ def looking(folder: Path, plans: Plans, root: Path) -> None:
             "local": local,
             "whole": whole,
             "batches": [
-                [*built.table.forget_batch(k), *built.table.retain_batch(k)] for k in range(recipe.total_steps)
+                [*built.dataset.forget_batch(k), *built.dataset.retain_batch(k)]
+                for k in range(recipe.resolve().total_steps)
             ],
         }
     note(root, found)

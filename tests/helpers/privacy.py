@@ -7,6 +7,7 @@ from typing import Any
 
 from expunge.corpus import Record
 from expunge.engine.loop import Loop
+from expunge.engine.privacy.privacy_engine import PrivacyEngine, PrivateGradientSource
 from expunge.engine.recipe import Recipe
 from expunge.privacy.config import PrivacyConfig
 from helpers.runs import loop, recipe
@@ -20,9 +21,15 @@ def private(method: str = "npo", privacy: dict[str, Any] | None = None, **change
 
 
 def private_loop(folder: Path, plan: Recipe) -> Loop:
-    found = loop(folder, plan)
-    assert found.private is not None
-    return found
+    built = loop(folder, plan)
+    assert isinstance(built.source, PrivateGradientSource)
+    return built
+
+
+def engine_of(built: Loop) -> PrivacyEngine:
+    """The privacy engine of a private loop."""
+    assert isinstance(built.source, PrivateGradientSource)
+    return built.source.engine
 
 
 def people(**records: int) -> list[Record]:

@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from expunge.engine.loop import Event, Loop
+from expunge.engine.event import Event
+from expunge.engine.loop import Loop
+from expunge.engine.loop_builder import build_loop
 from expunge.engine.recipe import Recipe
 from expunge.models.adapters import prepare
 from expunge.models.language_model import load
@@ -31,7 +33,9 @@ def loop(folder: Path, plan: Recipe) -> Loop:
     """The loop that `unlearn` would run, prepared."""
     lm = load(folder)
     split = one_person()
-    return Loop(lm.with_module(prepare(lm.module, plan.train, plan.seed)), plan, split.forget, split.retain)
+    return build_loop(
+        lm.with_module(prepare(lm.module, plan.train, plan.seed)), plan.resolve(), split.forget, split.retain
+    )
 
 
 def weights(loop: Loop) -> dict[str, Tensor]:

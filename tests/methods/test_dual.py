@@ -37,7 +37,7 @@ def test_an_unknown_level_is_refused_in_settings_and_in_data() -> None:
 
 def test_projection_only_asks_for_no_saliency_and_does_not_weigh(x: ModelOutputs) -> None:
     method = Dual(token_weights="none")
-    assert method.requires().token_weights == "none"
+    assert method.requirements().token_weights == "none"
     assert method.token_factor("L1") == 1.0
     assert float(method.forget_loss(x)) == pytest.approx(12.733597)
 

@@ -31,7 +31,7 @@ def test_fixture_x_is_the_documented_one(x: ModelOutputs) -> None:
     assert float(x.nll_sum) == near(2.079442)
     assert float(x.nll_mean) == near(1.039721)
     assert float(x.sequence_logprob) == near(-2.079442)
-    assert float(x.gap) == near(-1.163151)
+    assert float(x.logratio) == near(-1.163151)
 
 
 def test_ga_is_the_negative_mean_loss(x: ModelOutputs) -> None:
@@ -101,7 +101,7 @@ def test_npo_starts_as_ascent_and_slows_down_as_the_answer_fades(x: ModelOutputs
 def test_npo_applies_token_weights_to_both_models(x: ModelOutputs) -> None:
     """Weights (2, 0): gap = 2 (ln .5 - ln .8) = -.940007; 20 ln(1 + exp(-.0940007)) = 12.945018."""
     weighted = replace(x, weights=torch.tensor([[2.0, 0.0]]))
-    assert float(weighted.gap) == near(-0.940007)
+    assert float(weighted.logratio) == near(-0.940007)
     assert float(NPO().forget_loss(weighted)) == near(12.945018)
     assert slope(NPO(), weighted)[1] == 0
 
@@ -140,15 +140,15 @@ def test_ihl_gradient_at_the_logits() -> None:
 
 def test_random_relabel_descends_on_the_rows_it_is_given(x: ModelOutputs) -> None:
     assert float(RandomRelabel().forget_loss(x)) == near(1.039721)
-    assert RandomRelabel().requires().rows == "relabel"
+    assert RandomRelabel().requirements().targets == ()
 
 
 @pytest.mark.parametrize(("loss", "value"), [("npo", 12.733597), ("ga_clip", -1.039721), ("ihl", 1.0)])
 def test_sequential_forgets_by_the_chosen_bounded_loss(loss: str, value: float, x: ModelOutputs) -> None:
     method = Sequential.model_validate({"loss": loss})
     assert float(method.forget_loss(x)) == near(value)
-    assert method.requires().reference_logprobs == (loss == "npo")
-    assert method.requires().logits == (loss == "ihl")
+    assert method.requirements().reference_logprobs == (loss == "npo")
+    assert method.requirements().logits == (loss == "ihl")
 
 
 def test_sequential_clips_ascent_at_four_nats(x: ModelOutputs) -> None:

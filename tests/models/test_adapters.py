@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from expunge.engine.reference import adapter_off
 from expunge.errors import InputError
 from expunge.models.adapters import (
     TrainableConfig,
+    adapter_off,
     block_of,
     block_stack,
     chosen_blocks,

@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from expunge.engine.reference import adapter_off
-from expunge.models.adapters import TrainableConfig, block_stack, prepare, trainable
+from expunge.models.adapters import TrainableConfig, adapter_off, block_stack, prepare, trainable
 from expunge.models.collate import Batch
 from expunge.models.forward import answer_forward
 from expunge.models.frozen_prefix import Boundary, find_boundary, hidden_states, substituted, why_inexact
@@ -45,6 +44,7 @@ def loss_and_gradients(module: nn.Module, whole: Batch) -> tuple[Tensor, list[Te
     return loss.detach(), list(torch.autograd.grad(loss, list(trainable(module).values()), allow_unused=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*TEXT, "llava", "idefics3"])
 def test_loss_and_gradients_are_those_of_the_plain_pass(name: str) -> None:
     module = adapted(build(name))

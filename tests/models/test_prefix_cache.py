@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from expunge.engine.reference import adapter_off
-from expunge.models.adapters import TrainableConfig, prepare, set_trainable_blocks, trainable
+from expunge.models.adapters import TrainableConfig, adapter_off, prepare, set_trainable_blocks, trainable
 from expunge.models.collate import collate
 from expunge.models.forward import answer_forward
 from expunge.models.prefix_cache import PrefixCache
@@ -26,6 +25,7 @@ def cached(module: nn.Module, **settings: Any) -> PrefixCache:
     return found
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("name", ["llama", "gpt2", "gemma3"])
 @pytest.mark.parametrize(("budget", "where"), [(ENOUGH, "memory"), (0, "disk")])
 def test_training_with_the_cache_ends_where_training_without_it_ends(

@@ -59,7 +59,7 @@ def test_guesses_that_were_told_the_coins_are_no_bound_but_random_ones_are() -> 
     assert np.median(bounds) > 1.4
 
 
-def test_who_sees_the_sum_itself_cannot_tell_more_than_the_accountant_allows() -> None:
+def test_the_noised_sum_reveals_no_more_than_the_accountant_allows() -> None:
     """The worst case of one question: a unit that uses up the limit, q = 1, T = 1, watched along its own direction."""
     noise, runs, source = 1.2112, 4000, torch.Generator().manual_seed(0)
     allowed = pld([Query(noise, 1.0, 1)], 1e-5)

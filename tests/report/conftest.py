@@ -184,7 +184,7 @@ def run_dir(tmp_path: Path) -> Path:
             "forget": 4.0 - 0.1 * k,
             "retain": None if k < 3 else 0.01 * k,
             "norm": 1.0,
-            "rate": 1.0,
+            "lr_factor": 1.0,
             "seconds": 0.1,
             "drift": None,
         }

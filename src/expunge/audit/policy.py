@@ -11,20 +11,16 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
+from expunge._config import FrozenModel, load_yaml, read_text, validate
 from expunge._io import digest
 from expunge.audit.membership_scores import MEMBERSHIP
 from expunge.audit.statistics import Bootstrap
-from expunge.errors import InputError, nearest
+from expunge.errors import nearest
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PolicyRule(_Frozen):
+class PolicyRule(FrozenModel):
     """How one entry is judged, and whether the audit needs it. See `policies/default.yaml` for the judges.
 
     required  true; false; or `where_applicable`: needed unless the scope has no such records at all
@@ -35,7 +31,7 @@ class PolicyRule(_Frozen):
     required: bool | Literal["where_applicable"] = False
 
 
-class Membership(_Frozen):
+class Membership(FrozenModel):
     """Membership scores that count, and the band around .5 that the calibration probe must meet."""
 
     scores: tuple[str, ...] = Field(("loss", "entropy"), min_length=1)
@@ -50,7 +46,7 @@ class Membership(_Frozen):
         return scores
 
 
-class MatchedControlsRule(_Frozen):
+class MatchedControlsRule(FrozenModel):
     """When the control rule replaces intervals over subjects, and its numbers."""
 
     below: int = Field(10, ge=2)
@@ -59,7 +55,7 @@ class MatchedControlsRule(_Frozen):
     over_range: tuple[float, float] = (2.5, 97.5)
 
 
-class Resampling(_Frozen):
+class Resampling(FrozenModel):
     """Bootstrap draws, two-sided level and seed."""
 
     draws: int = Field(2000, ge=100)
@@ -67,7 +63,7 @@ class Resampling(_Frozen):
     seed: int = Field(0, ge=0)
 
 
-class Policy(_Frozen):
+class Policy(FrozenModel):
     """Everything that decides a verdict and is not measured."""
 
     name: str
@@ -108,27 +104,13 @@ class Policy(_Frozen):
         if path is None:
             shipped = files("expunge.audit").joinpath("policies/default.yaml")
             return cls.parse(shipped.read_text("utf-8"), "default")
-        try:
-            text = Path(path).read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(str(path), f"could not be read ({error})", "give a YAML policy") from error
-        return cls.parse(text, str(path))
+        return cls.parse(read_text(Path(path)), str(path))
 
     @classmethod
     def parse(cls, text: str, where: str = "policy") -> Policy:
         """A policy from YAML text; `where` names the source in errors."""
-        try:
-            data = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            line = f"{where}:{mark.line + 1}" if mark else where
-            raise InputError(line, f"not valid YAML ({getattr(error, 'problem', error)})") from error
-        if not isinstance(data, dict):
-            raise InputError(where, "is not a policy", "write `name:`, `version:` and `rules:`")
-        try:
-            return cls.model_validate(data)
-        except ValidationError as error:
-            raise _as_input_error(error, where) from error
+        hint = "write `name:`, `version:` and `rules:`, as in the shipped policy"
+        return validate(cls, load_yaml(text, where, hint), where, hint)
 
 
 def needed(rules: Mapping[str, PolicyRule], status: Mapping[str, str]) -> tuple[str, ...]:
@@ -137,28 +119,4 @@ def needed(rules: Mapping[str, PolicyRule], status: Mapping[str, str]) -> tuple[
         key
         for key, rule in rules.items()
         if rule.required is True or (rule.required == "where_applicable" and status.get(key) != "not_applicable")
-    )
-
-
-_SECTIONS: dict[str, type[BaseModel]] = {
-    "rules": PolicyRule,
-    "membership": Membership,
-    "few_subjects": MatchedControlsRule,
-    "statistics": Resampling,
-}
-
-
-def _as_input_error(error: ValidationError, where: str) -> InputError:
-    """One mistake of a policy as one line: a misspelt key before the missing one that it causes."""
-    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    path = [str(part) for part in first["loc"]]
-    if first["type"] == "extra_forbidden":
-        section = _SECTIONS.get(path[0], Policy) if len(path) > 1 else Policy
-        return InputError(where, f'unknown key "{".".join(path)}"', nearest(path[-1], section.model_fields))
-    if first["type"] == "missing":
-        return InputError(where, f'the key "{".".join(path)}" is missing')
-    return InputError(
-        f"{where}: {'.'.join(path)}",
-        first["msg"].removeprefix("Value error, "),
-        "see the shipped policy for an example",
     )

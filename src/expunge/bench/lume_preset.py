@@ -28,7 +28,7 @@ class Preset(BaseModel):
 
 
 MODEL = TinyConfig(architecture="gpt2", layers=2, width=192, vocabulary=2048, context=1024)
-TEACH = TrainConfig(share=1.0, epochs=20, batch=16, precision="bfloat16")
+TEACH = TrainConfig(target_accuracy=1.0, epochs=20, batch=16, precision="bfloat16")
 PRESETS = {
     "smoke": Preset(
         counts=Counts(forget=3, given=3, retain_heldout=2, holdout=8),

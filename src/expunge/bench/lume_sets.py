@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from expunge.audit.metrics.semeval import TASKS
 from expunge.corpus import Corpus, Record
-from expunge.corpus.draw import uniform
 from expunge.errors import InputError
+from expunge.random import uniform
 
 SALT = "expunge-bench-lume-v1"
 

@@ -52,13 +52,15 @@ def plan(
     share = 0.5 if first else 1.0
 
     def stage(name: str, records: Sequence[Record]) -> Stage:
-        recipe = known[name].with_sets([f"seed={seed}"])
-        if recipe.build_edit() is None:
-            recipe = recipe.with_sets([f"batch.forget={batch}", f"batch.retain={batch}"])
-        return Stage(setting.on(recipe, share * len(records) / len(forget)).checked(), tuple(records))
+        recipe = known[name].with_overrides([f"seed={seed}"])
+        if recipe.resolve().edit is None:
+            recipe = recipe.with_overrides([f"batch.forget={batch}", f"batch.retain={batch}"])
+        shortened = setting.on(recipe, share * len(records) / len(forget))
+        shortened.resolve()
+        return Stage(shortened, tuple(records))
 
     before = (stage(first, forget),) if first else ()
-    if known[method].build_edit() or known[method].build_method().requires().rows != "twin":
+    if known[method].resolve().edit or "teacher" not in (known[method].resolve().requirements.targets or ()):
         return (*before, stage(method, forget))
     named = [r for r in forget if r.identifiers or r.image]
     nameless = [r for r in forget if not (r.identifiers or r.image)]

@@ -38,13 +38,13 @@ class Setting(BaseModel):
 
         An edit has neither rate nor steps: its `share` of neurons takes the factor of the rate.
         """
-        edit = recipe.build_edit()
+        edit = recipe.resolve().edit
         if edit is not None:
             strength = min(1.0, getattr(edit, "share", 1.0) * self.lr_factor)
-            return recipe.with_sets([f"settings.share={strength:g}"]) if hasattr(edit, "share") else recipe
+            return recipe.with_overrides([f"settings.share={strength:g}"]) if hasattr(edit, "share") else recipe
         total = max(1, round(self.steps * share))
         lr = recipe.optimizer.lr * self.lr_factor
-        parts = [max(1, round(total * p.steps / recipe.total_steps)) for p in recipe.phases]
+        parts = [max(1, round(total * p.steps / recipe.resolve().total_steps)) for p in recipe.phases]
         phases = tuple(
             p.model_copy(update={"steps": n, "lr": None if p.lr is None else p.lr * self.lr_factor})
             for p, n in zip(recipe.phases, parts, strict=True)

@@ -31,11 +31,11 @@ def audit(
     """Say whether a model has forgotten, by a policy that was fixed before."""
     from expunge.audit.policy import Policy
     from expunge.audit.run import audit as run
-    from expunge.corpus import Corpus
+    from expunge.corpus import load_corpus
     from expunge.scope import Scope
 
     rules = Policy.load(policy)
-    split = Scope.parse(scope).resolve(Corpus.load(data, loader, map_), seed=split_seed(unlearned, seed))
+    split = Scope.parse(scope).resolve(load_corpus(data, loader, map_), seed=split_seed(unlearned, seed))
     same_split(unlearned, split)
     free(out, unlearned, split)
     with Progress().bar("auditing") as tick:
@@ -97,7 +97,7 @@ def same_split(unlearned: str, split: Split) -> None:
 
 def free(out: Path, unlearned: str, split: Split) -> None:
     """`InputError` if `out` holds something else than an earlier audit of the same model and split."""
-    from expunge.engine.unlearn import model_digest
+    from expunge.models.fingerprint import model_digest
 
     if not out.is_dir() or {p.name for p in out.iterdir()} <= {"scores"}:
         return

@@ -70,10 +70,10 @@ def _recipes() -> list[Row]:
         {
             "name": n,
             "method": r.method,
-            "rule": "none" if r.build_edit() else r.rule or r.build_method().rule,
-            "retain": r.retain_loss,
-            "steps": r.total_steps,
-            "optimizer": "none" if r.build_edit() else f"{r.optimizer.name} {r.optimizer.lr:g}",
+            "rule": "none" if r.resolve().edit else r.rule or r.resolve().method.rule,
+            "retain": r.resolve().retain_loss,
+            "steps": r.resolve().total_steps,
+            "optimizer": "none" if r.resolve().edit else f"{r.optimizer.name} {r.optimizer.lr:g}",
         }
         for n, r in found
     ]

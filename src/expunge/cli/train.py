@@ -1,4 +1,4 @@
-"""`expunge train`: teach a model a corpus by heart, or, with `--exclude-scope`, the retrained reference without it."""
+"""`expunge train`: train a model until it reproduces a corpus, or, with `--exclude-scope`, a retrained reference."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ import typer
 from expunge.cli.options import Data, Folder, Loader, Mapping, Sets
 from expunge.cli.progress import Progress, ProgressCallback
 from expunge.cli.result import CommandResult
-from expunge.errors import InputError, nearest
+from expunge.errors import InputError
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from expunge.engine.train.train_loop import TrainProgress
 
 
@@ -43,57 +41,60 @@ def train(
     tokenizer_from: Annotated[
         Path | None, typer.Option("--tokenizer-from", help="Model folder whose tokenizer a new model takes over.")
     ] = None,
-    share: Annotated[float | None, typer.Option(help="Stop when this share of answers is reproduced exactly.")] = None,
+    target_accuracy: Annotated[
+        float | None, typer.Option(help="Stop when this share of answers is reproduced exactly.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Most passes over the records.")] = None,
     batch: Annotated[int | None, typer.Option(help="Rows per step.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of row order and initial weights.")] = None,
     set_: Sets = None,
 ) -> CommandResult:
     """Train a model until it reproduces the answers of the records."""
-    size = given(
+    size = typed_options(
         architecture=architecture, layers=layers, width=width, heads=heads, vocabulary=vocabulary, context=context
     )
-    eyes = given(architecture=vision, image_size=image_size)
-    if model and (size or tokenizer_from or eyes):
+    vision_options = typed_options(architecture=vision, image_size=image_size)
+    if model and (size or tokenizer_from or vision_options):
         other = "tokenizer-from" if tokenizer_from else "vision" if vision else "image-size"
         flag = next(iter(size), other)
         raise InputError(f"--{flag}", "has no meaning beside --model", "leave one of them out")
-    from expunge.corpus import Corpus
-    from expunge.engine.recipe import apply_sets
+    from expunge._config import apply_overrides, validate
+    from expunge.corpus import load_corpus
     from expunge.engine.train import train_model
     from expunge.engine.train.train_loop import TrainConfig
     from expunge.models.tiny import TinyConfig
     from expunge.models.vision.tiny_vision import TinyVision
     from expunge.scope import Scope
 
-    tiny: TinyConfig = checked(TinyConfig, size)
-    settings: TrainConfig = checked(
-        TrainConfig, apply_sets(given(share=share, epochs=epochs, batch=batch, seed=seed), set_ or [])
-    )
-    corpus = Corpus.load(data, loader, map_)
+    tiny = validate(TinyConfig, size, "train")
+    options = typed_options(target_accuracy=target_accuracy, epochs=epochs, batch=batch, seed=seed)
+    settings = validate(TrainConfig, apply_overrides(options, set_ or []), "train")
+    corpus = load_corpus(data, loader, map_)
     excluded_ids = Scope.parse(exclude_scope).resolve(corpus).excluded_ids if exclude_scope else frozenset()
     records = [r for r in corpus.trained if r.id not in excluded_ids]
-    if eyes and not any(r.image for r in records):
+    if vision_options and not any(r.image for r in records):
         raise InputError(f"--{'vision' if vision else 'image-size'}", "no record shows a picture", "leave it out")
-    with Progress().bar("memorising") as tick:
+    with Progress().bar("training") as tick:
         progress = train_model.train(
             records,
             out,
             model=model,
             tiny=tiny,
-            vision=checked(TinyVision, eyes),
+            vision=validate(TinyVision, vision_options, "train"),
             settings=settings,
             tokenizer_from=tokenizer_from,
             on_epoch=lambda p: after_epoch(tick, p),
         )
-    reached = progress.share >= settings.share
+    reached = progress.accuracy >= settings.target_accuracy
     lines = [
-        f"{progress.share:.1%} of {len(records):,} answers are reproduced exactly after {progress.epoch} epochs "
+        f"{progress.accuracy:.1%} of {len(records):,} answers are reproduced exactly after {progress.epoch} epochs "
         f"({progress.seconds:.0f} s)",
         f"model written to {out}",
     ]
     if not reached:
-        lines.append(f"this is less than the {settings.share:.0%} asked for; give more epochs or a larger model")
+        lines.append(
+            f"this is less than the {settings.target_accuracy:.0%} asked for; give more epochs or a larger model"
+        )
     return CommandResult(
         {"out": out, "records": len(records), "left_out": len(excluded_ids), "reached": reached, **asdict(progress)},
         tuple(lines),
@@ -101,27 +102,12 @@ def train(
 
 
 def after_epoch(tick: ProgressCallback, progress: TrainProgress) -> None:
-    """Show how far memorising is."""
+    """Show the progress of training."""
     tick(
-        progress.epoch / progress.epochs, f"{progress.share:.0%} memorised, epoch {progress.epoch} of {progress.epochs}"
+        progress.epoch / progress.epochs, f"{progress.accuracy:.0%} exact, epoch {progress.epoch} of {progress.epochs}"
     )
 
 
-def given(**flags: Any) -> dict[str, Any]:
-    """The flags that were typed."""
-    return {name: value for name, value in flags.items() if value is not None}
-
-
-def checked(kind: type[BaseModel], values: dict[str, Any]) -> Any:
-    """`kind(**values)`; the first complaint becomes one line that names the flag."""
-    from pydantic import ValidationError
-
-    try:
-        return kind(**values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            raise InputError(f"--set {name}", "there is no such setting", nearest(name, kind.model_fields)) from error
-        flag = f"--{name.replace('_', '-')}" if "." not in name else f"--set {name}"
-        raise InputError(flag, f"{first['input']!r} is not possible", first["msg"]) from error
+def typed_options(**options: Any) -> dict[str, Any]:
+    """The options on the command line: all that are not None."""
+    return {name: value for name, value in options.items() if value is not None}

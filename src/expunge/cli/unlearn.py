@@ -16,7 +16,7 @@ from expunge.cli.progress import Progress, ProgressCallback
 from expunge.cli.result import CommandResult
 
 if TYPE_CHECKING:
-    from expunge.engine.loop import Event
+    from expunge.engine.event import Event
 
 
 def unlearn(
@@ -32,7 +32,7 @@ def unlearn(
 ) -> CommandResult:
     """Make a model forget. The same command again resumes a stopped run."""
     from expunge._io import read_json
-    from expunge.corpus import Corpus
+    from expunge.corpus import load_corpus
     from expunge.engine.distributed import DistributedContext
     from expunge.engine.privacy.privacy_state import STATEMENT
     from expunge.engine.privacy.statement import lines
@@ -40,12 +40,12 @@ def unlearn(
     from expunge.engine.unlearn import unlearn as run
     from expunge.scope import Scope
 
-    ranks = DistributedContext.join()
-    with ranks.stage():
+    context = DistributedContext.init()
+    with context.synchronized():
         plan = Recipe.load(recipe, [*(set_ or []), *([] if seed is None else [f"seed={seed}"])])
-        split = Scope.parse(scope).resolve(Corpus.load(data, loader, map_), seed=plan.seed)
+        split = Scope.parse(scope).resolve(load_corpus(data, loader, map_), seed=plan.seed)
     with Progress().bar("unlearning") as tick:
-        show = (lambda event, total: after_step(tick, event, total)) if ranks.first else None
+        show = (lambda event, total: after_step(tick, event, total)) if context.is_main_process else None
         folder = run(model, split, plan, out, on_step=show)
     about = read_json(folder / "run.json")
     told = read_json(folder / STATEMENT) if plan.privacy else {}

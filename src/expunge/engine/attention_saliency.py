@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from expunge.engine.reference import adapter_off
 from expunge.gradients.saliency import Side, TokenSaliency
+from expunge.models.adapters import adapter_off
 from expunge.models.collate import by_length, collate
 from expunge.models.language_model import LanguageModel
 from expunge.models.prompt_template import Encoded

@@ -1,27 +1,36 @@
-"""The rows of a run and which of them stand in which batch.
+"""The examples of a run and which of them are in which batch.
 
-Everything is decided before step 1 by the seed: so only rows that will really be drawn are encoded and cached, and
-a corpus of millions costs what the run needs. Surprising: rows of `relabel` methods get another wrong answer in
-every epoch, so one record stands in the table once per epoch.
+The seed decides everything before step 1, so only examples that some batch draws are encoded and cached, and a corpus
+of millions costs what the run needs. Building the dataset never runs the model: targets and anchors come ready.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
+from expunge.concepts.annotate import Annotator
+from expunge.concepts.dictionary import Dictionary
+from expunge.concepts.tokens import token_levels
 from expunge.corpus import Record
 from expunge.corpus.modalities import modality_variants
 from expunge.corpus.record_store import take
-from expunge.engine.recipe import Recipe
-from expunge.engine.rows import ForgetExample, WrongAnswers, anchors
-from expunge.engine.sampling import batch_at, stream
+from expunge.engine.resolved_recipe import ResolvedRecipe
+from expunge.engine.sampling import batch_at
 from expunge.engine.stratified_sampling import quotas, strata
-from expunge.engine.twins import OWN, drop_leaking_anchors, twin_rows
-from expunge.methods.base import Requirements
-from expunge.models.language_model import LanguageModel
-from expunge.models.prompt_template import Encoded
+from expunge.methods.examples import Example, Targets
+from expunge.models.prompt_template import Encoded, PromptTemplate
+from expunge.random import stream
+
+
+def forget_questions(resolved: ResolvedRecipe, forget: Sequence[Record]) -> list[Record]:
+    """The questions of a run about `forget`: by each modality, with the levels that the recipe's hierarchy gives."""
+    records, hierarchy = modality_variants(forget, resolved.recipe.modalities), resolved.hierarchy
+    if hierarchy is None:
+        return records
+    return [r if r.concept is not None else replace(r, concept=hierarchy.level_of_record(r)) for r in records]
 
 
 def drawable(count: int, most: int, seed: int) -> Sequence[int]:
@@ -31,122 +40,125 @@ def drawable(count: int, most: int, seed: int) -> Sequence[int]:
     return sorted(stream(seed, "drawable").choice(count, most, replace=False).tolist())
 
 
-class RunDataset:
-    """`rows` to forget; `items`, what is fed to the model: first the forget rows, then retained rows.
+def retain_pool(template: PromptTemplate, resolved: ResolvedRecipe, retain: Sequence[Record]) -> list[Record]:
+    """The retained records that batches draw from; none where no phase uses them.
 
-    Batches are lists of positions in `items`.
+    Raises:
+        InputError: a retained record is too long, whether it is drawn or not.
+    """
+    if not resolved.uses_retain:
+        return []
+    recipe = resolved.recipe
+    chosen = drawable(len(retain), resolved.total_steps * recipe.batch.retain, recipe.seed)
+    if isinstance(retain, tuple) and len(chosen) < len(retain):
+        template.encode_all(retain)
+    return list(take(retain, chosen))
+
+
+class RunDataset:
+    """All examples of a run, first those of the forget side. Batches are lists of positions in `examples`.
+
+    examples: What is fed to the model.
+    forget_count: How many of them are of the forget side.
+    retain_index: Position in `examples` of every record of the retain pool and every anchor, -1 if never drawn.
+    targets: The method's targets; `Example.row` is a row of theirs.
     """
 
     def __init__(
-        self, lm: LanguageModel, recipe: Recipe, needs: Requirements, forget: Sequence[Record], retain: Sequence[Record]
+        self,
+        template: PromptTemplate,
+        resolved: ResolvedRecipe,
+        targets: Targets,
+        forget: Sequence[Record],
+        pool: Sequence[Record],
+        anchors: Sequence[Record] = (),
     ) -> None:
-        self._recipe, self._needs, self._lm, self._forget = (
-            recipe,
-            needs,
-            lm,
-            modality_variants(forget, recipe.forgets_by),
-        )
-        self.rows = self._with_levels(self._forget_rows(retain))
+        """forget: see `forget_questions`. pool: see `retain_pool`. anchors: see `anchors.py`."""
+        self._forget = forget
+        self.targets, self._template, self._resolved, self._recipe = targets, template, resolved, resolved.recipe
+        self._requirements = resolved.requirements
         self._levels = self._level_plan()
-        self.items: list[Encoded] = [row.item for row in self.rows]
-        self._relabelled: dict[tuple[int, int], int] = {}
-        self._item_level: dict[int, str | None] = {}
-        if needs.rows == "relabel":
-            self._relabel()
+        self._redrawn: dict[tuple[int, int], int] = {}
+        self.examples: list[Example] = self._forget_examples()
+        self.forget_count = len(self.examples)
         self._groups: list[tuple[str, list[int], int]] = []  # of retained rows: name, positions, rows in a batch
-        self.kept: list[int] = []  # position in `items` of every retained row that is drawn, others -1
-        if recipe.uses_retain:
-            self._retain(retain)
+        self.retain_index: list[int] = []
+        if resolved.uses_retain:
+            self._add_retain(pool, anchors)
 
-    # ---- rows -------------------------------------------------------------------------------------------------
-
-    def _forget_rows(self, retain: Sequence[Record]) -> list[ForgetExample]:
-        towards = self._recipe.build_method().towards
-        if towards is not None:
-            return twin_rows(self._lm, self._forget, retain, towards, self._recipe.seed)
-        if self._needs.rows == "relabel":
-            self._wrong = WrongAnswers(self._forget, retain, self._recipe.seed)
-        return [ForgetExample(self._lm.template.encode(r), r.concept) for r in self._forget]
-
-    def _with_levels(self, rows: Sequence[ForgetExample]) -> list[ForgetExample]:
-        """`rows` with the levels that the recipe's hierarchy and dictionary give to records and to single tokens."""
-        hierarchy, given = self._recipe.hierarchy(), self._recipe.concepts
-        if hierarchy:
-            by_rule = {r.id: hierarchy.level_of_record(r) for r in self._forget if r.concept is None}
-            rows = [replace(row, level=row.level or by_rule.get(row.item.id.removesuffix(OWN))) for row in rows]
-        if given.dictionary and self._needs.token_weights != "none":
-            from expunge.concepts.annotate import Annotator
-            from expunge.concepts.dictionary import Dictionary
-            from expunge.engine.token_levels import answer_levels
-
-            annotator = Annotator(Dictionary.load(Path(given.dictionary)))
-            rows = [replace(row, token_levels=answer_levels(self._lm.template, annotator, row.item)) for row in rows]
-        return list(rows)
-
-    def level_of(self, item: int) -> str | None:
-        """Concept level of the record behind a position in `items`."""
-        return self.rows[item].level if item < len(self.rows) and not self._relabelled else self._item_level.get(item)
+    @cached_property
+    def encoded(self) -> list[Encoded]:
+        """Token ids of every example."""
+        return [example.encoded for example in self.examples]
 
     def level_at(self, step: int) -> str | None:
         """Concept level of the forget batch of a step, for methods that want batches of one level."""
-        return self.rows[self._levels[step][0][0]].level
+        return self.targets.examples[self._levels[step][0][0]].level
 
-    def _relabel(self) -> None:
-        self.items = []
-        for step in range(self._recipe.total_steps):
-            for row in self.forget_rows(step):
-                if (row, self._epoch(step)) not in self._relabelled:
-                    self._relabelled[row, self._epoch(step)] = len(self.items)
-                    drawn = self._wrong.draw(self._forget[row], self._epoch(step))
-                    self.items.append(self._lm.template.encode(drawn))
+    # ---- examples ---------------------------------------------------------------------------------------------
 
-    def _epoch(self, step: int) -> int:
-        """How often every forget row has been drawn before `step`; always 0 where wrong answers are not renewed."""
-        return 0 if not self._needs.renewed else step * min(self._recipe.batch.forget, len(self.rows)) // len(self.rows)
+    def _forget_examples(self) -> list[Example]:
+        if not self.targets.redrawn:
+            return self._with_token_levels(self.targets.examples)
+        examples: list[Example] = []
+        for step in range(self._resolved.total_steps):
+            for row in self._forget_rows(step):
+                example = self.targets.example(row, self._epoch(step))
+                if (example.row, example.epoch) not in self._redrawn:
+                    self._redrawn[example.row, example.epoch] = len(examples)
+                    examples.append(example)
+        return self._with_token_levels(examples)
 
-    def _retain(self, retain: Sequence[Record]) -> None:
-        recipe = self._recipe
-        chosen = drawable(len(retain), recipe.total_steps * recipe.batch.retain, recipe.seed)
-        if isinstance(retain, tuple) and len(chosen) < len(retain):
-            self._lm.template.encode_all(retain)  # a record that is too long is refused, drawn or not
-        pool = list(take(retain, chosen))
-        if recipe.retain.anchors:
-            pool += drop_leaking_anchors(self._lm, anchors(pool, self._forget, recipe.seed), self._forget)
-        self.kept = [-1] * len(pool)
+    def _with_token_levels(self, examples: Sequence[Example]) -> list[Example]:
+        """Examples with the levels that the recipe's dictionary gives to single answer tokens."""
+        if not self._recipe.concepts.dictionary or self._requirements.token_weights == "none":
+            return list(examples)
+        annotator = Annotator(Dictionary.load(Path(self._recipe.concepts.dictionary)))
+        return [replace(e, token_levels=answer_levels(self._template, annotator, e.encoded)) for e in examples]
+
+    def _add_retain(self, pool: Sequence[Record], anchors: Sequence[Record]) -> None:
+        recipe, records = self._recipe, [*pool, *anchors]
+        self.retain_index = [-1] * len(records)
         if recipe.retain.balance:
-            groups = strata(pool, self._forget)
-            asked = quotas([len(places) for _, places in groups], recipe.batch.retain)
-            self._groups = [(name, places, rows) for (name, places), rows in zip(groups, asked, strict=True) if rows]
-        drawn = {k for step in range(recipe.total_steps) for k in self._retain_rows(step)}
-        for k, item in enumerate(self._lm.template.encode_all(pool)):
+            groups = strata(pool, self._forget, len(anchors))
+            sizes = quotas([len(places) for _, places in groups], recipe.batch.retain)
+            self._groups = [(name, places, size) for (name, places), size in zip(groups, sizes, strict=True) if size]
+        drawn = {k for step in range(self._resolved.total_steps) for k in self._retain_rows(step)}
+        for k, item in enumerate(self._template.encode_all(records)):
             if k in drawn:
-                self.kept[k] = len(self.items)
-                self._item_level[len(self.items)] = pool[k].concept
-                self.items.append(item)
+                self._append_retain(records[k], item, k, is_anchor=k >= len(pool))
+
+    def _append_retain(self, record: Record, item: Encoded, row: int, is_anchor: bool = False) -> None:
+        self.retain_index[row] = len(self.examples)
+        self.examples.append(Example.of(record, item, "anchor" if is_anchor else "retain", row))
 
     # ---- batches ----------------------------------------------------------------------------------------------
 
+    def _epoch(self, step: int) -> int:
+        """How often every forget row has been drawn before `step`."""
+        count = len(self.targets.examples)
+        return step * min(self._recipe.batch.forget, count) // count
+
     def _level_plan(self) -> list[tuple[list[int], int]]:
         """For every step: the rows of its level, and how many earlier steps had that level."""
+        rows = self.targets.examples
         groups: dict[str | None, list[int]] = {}
-        for k, row in enumerate(self.rows):
-            groups.setdefault(row.level if self._needs.levels else None, []).append(k)
+        for k, example in enumerate(rows):
+            groups.setdefault(example.level if self._requirements.levels else None, []).append(k)
         names = sorted(groups, key=str)
-        share = [len(groups[n]) / len(self.rows) for n in names]
-        seen = dict.fromkeys(names, 0)
+        share = [len(groups[n]) / len(rows) for n in names]
+        earlier = dict.fromkeys(names, 0)
         plan: list[tuple[list[int], int]] = []
-        for step in range(self._recipe.total_steps):
-            name = (
-                names[0]
-                if len(names) == 1
-                else names[int(stream(self._recipe.seed, "level", step).choice(len(names), p=share))]
-            )
-            plan.append((groups[name], seen[name]))
-            seen[name] += 1
+        for step in range(self._resolved.total_steps):
+            name = names[0]
+            if len(names) > 1:
+                name = names[int(stream(self._recipe.seed, "level", step).choice(len(names), p=share))]
+            plan.append((groups[name], earlier[name]))
+            earlier[name] += 1
         return plan
 
-    def forget_rows(self, step: int) -> list[int]:
-        """Rows of the forget batch of a step; of one concept level if the method asks for that."""
+    def _forget_rows(self, step: int) -> list[int]:
+        """Rows of the targets in a step; of one concept level if the method asks for that."""
         rows, turn = self._levels[step]
         return [rows[k] for k in batch_at(turn, self._recipe.batch.forget, len(rows), self._recipe.seed, "forget")]
 
@@ -157,13 +169,29 @@ class RunDataset:
                 for name, places, rows in self._groups
                 for k in batch_at(step, rows, len(places), self._recipe.seed, f"retain {name}")
             ]
-        return batch_at(step, self._recipe.batch.retain, len(self.kept), self._recipe.seed, "retain")
+        return batch_at(step, self._recipe.batch.retain, len(self.retain_index), self._recipe.seed, "retain")
 
     def forget_batch(self, step: int) -> list[int]:
-        """The forget batch of a step, as positions in `items`."""
-        rows = self.forget_rows(step)
-        return [self._relabelled[k, self._epoch(step)] for k in rows] if self._relabelled else rows
+        """The forget batch of a step."""
+        rows = self._forget_rows(step)
+        if not self.targets.redrawn:
+            return rows
+        drawn = [self.targets.example(row, self._epoch(step)) for row in rows]
+        return [self._redrawn[example.row, example.epoch] for example in drawn]
 
     def retain_batch(self, step: int) -> list[int]:
-        """The retain batch of a step, as positions in `items`."""
-        return [self.kept[k] for k in self._retain_rows(step)]
+        """The retain batch of a step."""
+        return [self.retain_index[k] for k in self._retain_rows(step)]
+
+
+def answer_levels(template: PromptTemplate, annotator: Annotator, item: Encoded) -> tuple[str | None, ...]:
+    """Concept level of each answer token; None where no name of a concept covers it, and for the end token.
+
+    The text is decoded from the tokens, so that a teacher's own answer is annotated like a record's. Where it does not
+    encode to the same tokens again, no level is known.
+    """
+    text = template.tokenizer.decode(list(item.answer[:-1]), clean_up_tokenization_spaces=False)
+    encoded = template.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    if tuple(encoded["input_ids"]) != item.answer[:-1]:
+        return (None,) * len(item.answer)
+    return (*token_levels(annotator.annotate(text), encoded["offset_mapping"]), None)

@@ -1,8 +1,9 @@
-"""The processes of a run: who takes which rows, sums over all of them, and errors that end all of them alike.
+"""The processes of a run: which rows each takes, sums over all of them, and errors that end all of them alike.
 
-Rows are dealt by position, gradients are added up in one message per step, and what a process does by itself
-(reading, writing) stands in a `stage`: where one fails, all fail, and only the first says so. Surprising: inside a
-stage nobody may wait for the others, unless what fails there fails in all of them alike.
+Rows are dealt by position and gradients are summed in one message per step. What a process does by itself (reading,
+writing) belongs in a `synchronized` block: where one process fails, all fail, and only the first reports it.
+
+Note: no process may wait for others inside a `synchronized` block, unless a failure there is the same in all of them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from expunge.errors import InputError
 from expunge.models.language_model import default_device
 
 T = TypeVar("T")
-MESSAGE = 1 << 28  # bytes: gradients that are larger together go in several messages
+MESSAGE = 1 << 28  # most bytes of tensors summed in one message
 
 
 def world_size() -> int:
@@ -29,26 +30,33 @@ def world_size() -> int:
     return int(count) if count.isdigit() else 1
 
 
+def check_single_process(reason: str) -> None:
+    """`InputError` if several processes were launched for a run that is limited to one; empty `reason`: no limit."""
+    if reason and world_size() > 1:
+        raise InputError("launch", f"{reason} runs in one process", "start it without torchrun or accelerate launch")
+
+
 class DistributedContext:
-    """`count` processes, of which this is number `index`; `accelerator` does the talking, None for a process alone."""
+    """This process among those of the run; `accelerator` is None for a single process."""
 
     def __init__(self, accelerator: Any = None) -> None:
         self._accelerator = accelerator
-        self.count: int = accelerator.num_processes if accelerator else 1
-        self.index: int = accelerator.process_index if accelerator else 0
+        self.num_processes: int = accelerator.num_processes if accelerator else 1
+        self.process_index: int = accelerator.process_index if accelerator else 0
 
     @classmethod
-    def join(cls, device: str | None = None) -> DistributedContext:
-        """The processes that were launched together, this one among them; from now on `cuda` is its own device.
+    def init(cls, device: str | None = None) -> DistributedContext:
+        """Join the launched processes; afterwards `cuda` is this process's own device.
 
-        `InputError` where they do not find each other.
+        Raises:
+            InputError: the processes do not find each other.
         """
         if world_size() < 2:
             return cls()
         from accelerate import Accelerator
 
         try:
-            joined = cls(Accelerator(cpu=(device or default_device()).startswith("cpu")))
+            context = cls(Accelerator(cpu=(device or default_device()).startswith("cpu")))
         except (RuntimeError, ValueError) as error:
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise InputError(
@@ -56,123 +64,132 @@ class DistributedContext:
                 f"the processes did not find each other ({first})",
                 "start them with torchrun or accelerate launch; see docs/guides/scale.md",
             ) from error
-        atexit.register(_leave)
-        return joined
+        atexit.register(_destroy_process_group)
+        return context
+
+    @classmethod
+    def of(cls, device: torch.device) -> DistributedContext:
+        """The processes of a run whose model is on `device`, already joined or a single one."""
+        from accelerate import Accelerator
+
+        return cls(Accelerator(cpu=device.type == "cpu"))
 
     @property
-    def first(self) -> bool:
-        """Is this the process that writes and speaks?"""
-        return self.index == 0
+    def is_main_process(self) -> bool:
+        """Whether this is the process that writes and reports."""
+        return self.process_index == 0
 
     @property
     def device(self) -> torch.device:
-        """Of this process."""
-        found: torch.device = self._accelerator.device
-        return found
+        """Device of this process."""
+        device: torch.device = self._accelerator.device
+        return device
 
-    # ---- rows -------------------------------------------------------------------------------------------------
+    def shard(self, rows: Sequence[int]) -> Sequence[int]:
+        """This process's part of a global batch; the parts are disjoint and cover it."""
+        return rows[self.process_index :: self.num_processes]
 
-    def mine(self, rows: Sequence[int]) -> Sequence[int]:
-        """This process's part of a global batch: no two processes share a place in it, and none is left over."""
-        return rows[self.index :: self.count]
-
-    def feeds(self, batches: Sequence[Sequence[int]], equal: bool = False) -> list[int]:
+    def assigned_rows(self, batches: Sequence[Sequence[int]], equal: bool = False) -> list[int]:
         """Rows that this process takes from `batches`, each once, sorted.
 
-        equal  add rows of others until all processes have as many, for work that they can only do together
+        Args:
+            batches: global batches of row numbers.
+            equal: add rows of other processes until all have equally many, for work that needs all processes.
         """
-        dealt = [{k for batch in batches for k in batch[index :: self.count]} for index in range(self.count)]
-        own = dealt[self.index]
+        dealt = [
+            {k for batch in batches for k in batch[index :: self.num_processes]} for index in range(self.num_processes)
+        ]
+        own = dealt[self.process_index]
         missing = max(map(len, dealt)) - len(own) if equal else 0
         return sorted(own | set(sorted(set().union(*dealt) - own)[:missing]))
 
-    # ---- sums -------------------------------------------------------------------------------------------------
-
-    def total(self, values: Sequence[Tensor]) -> list[Tensor]:
+    def all_reduce_sum(self, values: Sequence[Tensor]) -> list[Tensor]:
         """Every tensor summed over the processes, in one message per dtype and `MESSAGE` bytes."""
-        found = list(values)
-        if self.count == 1:
-            return found
-        for part in _messages(found):
-            flat = self._accelerator.reduce(torch.cat([found[k].reshape(-1) for k in part]), "sum")
-            for k, piece in zip(part, flat.split([found[k].numel() for k in part]), strict=True):
-                found[k] = piece.view(found[k].shape)
-        return found
+        sums = list(values)
+        if self.num_processes == 1:
+            return sums
+        for part in _messages(sums):
+            flat = self._accelerator.reduce(torch.cat([sums[k].reshape(-1) for k in part]), "sum")
+            for k, piece in zip(part, flat.split([sums[k].numel() for k in part]), strict=True):
+                sums[k] = piece.view(sums[k].shape)
+        return sums
 
-    def most(self, count: int) -> int:
-        """The largest `count` that a process has."""
-        return count if self.count == 1 else int(self._accelerator.reduce(self._number(count), "max"))
+    def all_reduce_max(self, count: int) -> int:
+        """The largest `count` of any process."""
+        return count if self.num_processes == 1 else int(self._accelerator.reduce(self._number(count), "max"))
 
     def any(self, flag: bool) -> bool:
-        """Is `flag` set in any process?"""
-        return bool(self.most(int(flag)))
+        """Whether `flag` is set in any process."""
+        return bool(self.all_reduce_max(int(flag)))
 
     def _number(self, value: int) -> Tensor:
         return torch.tensor([value], device=self._accelerator.device)
 
-    def joined(self, values: Tensor) -> Tensor:
-        """The 1-d tensors of all processes, which may differ in length, one after the other."""
-        if self.count == 1:
+    def all_gather_ragged(self, values: Tensor) -> Tensor:
+        """The 1-d tensors of all processes, of any lengths, concatenated in process order."""
+        if self.num_processes == 1:
             return values
         lengths = self._accelerator.gather(self._number(len(values))).tolist()
         longest = max(lengths)
         padded = torch.nn.functional.pad(values, (0, longest - len(values)))
-        found = self._accelerator.gather(padded).view(self.count, longest) if longest else values.expand(self.count, 0)
-        return torch.cat([row[:length] for row, length in zip(found, lengths, strict=True)])
-
-    # ---- what a process does by itself ------------------------------------------------------------------------
+        rows = (
+            self._accelerator.gather(padded).view(self.num_processes, longest)
+            if longest
+            else values.expand(self.num_processes, 0)
+        )
+        return torch.cat([row[:length] for row, length in zip(rows, lengths, strict=True)])
 
     @contextmanager
-    def stage(self) -> Iterator[None]:
-        """Wait at the end until all are there. An `InputError` of one is raised by all; see the module text."""
-        if self.count == 1:
+    def synchronized(self) -> Iterator[None]:
+        """Wait at the end for all processes; an `InputError` of one is raised by all. See the note of the module."""
+        if self.num_processes == 1:
             yield
             return
-        mine: InputError | None = None
+        own: InputError | None = None
         try:
             yield
         except InputError as error:
-            mine = error
-        if self.any(mine is not None):
-            said: list[Any] = [None] * self.count
-            torch.distributed.all_gather_object(said, mine and (type(mine), mine.where, mine.what, mine.mend))
-            kind, *words = next(s for s in said if s)
-            shared: InputError = kind(*words)
-            shared.told = not self.first
-            raise shared from mine
+            own = error
+        if self.any(own is not None):
+            errors: list[Any] = [None] * self.num_processes
+            torch.distributed.all_gather_object(errors, own and (type(own), own.where, own.what, own.hint))
+            kind, *parts = next(e for e in errors if e)
+            shared: InputError = kind(*parts)
+            shared.silent = not self.is_main_process
+            raise shared from own
 
     @contextmanager
-    def alike(self) -> Iterator[None]:
-        """An `InputError` that leaves this block leaves it in all processes: only the first has to say it."""
+    def report_once(self) -> Iterator[None]:
+        """An `InputError` that leaves this block does so in all processes; only the first reports it."""
         try:
             yield
         except InputError as error:
-            error.told = not self.first
+            error.silent = not self.is_main_process
             raise
 
     def broadcast_from_main(self, work: Callable[[], T]) -> T:
-        """What `work` gives in the first process, given to all of them."""
-        found: list[Any] = [None]
-        with self.stage():
-            if self.first:
-                found = [work()]
-        if self.count > 1:
-            torch.distributed.broadcast_object_list(found)
-        result: T = found[0]
-        return result
+        """The result of `work` in the first process, sent to all of them."""
+        result: list[Any] = [None]
+        with self.synchronized():
+            if self.is_main_process:
+                result = [work()]
+        if self.num_processes > 1:
+            torch.distributed.broadcast_object_list(result)
+        value: T = result[0]
+        return value
 
     def main_process_first(self, work: Callable[[], T]) -> T:
-        """What `work` gives here; the others begin when the first is done."""
-        found: list[T] = []
+        """The result of `work` here; the other processes begin when the first is done."""
+        results: list[T] = []
         for turn in (True, False):
-            with self.stage():
-                if self.first is turn:
-                    found.append(work())
-        return found[0]
+            with self.synchronized():
+                if self.is_main_process is turn:
+                    results.append(work())
+        return results[0]
 
 
 def _messages(values: Sequence[Tensor]) -> list[list[int]]:
-    """Places in `values` that go together: of one dtype, and of at most `MESSAGE` bytes unless one alone is larger."""
+    """Positions in `values` sent together: one dtype, at most `MESSAGE` bytes unless a single tensor is larger."""
     parts: list[list[int]] = []
     for dtype in dict.fromkeys(v.dtype for v in values):
         size = MESSAGE + 1
@@ -185,6 +202,6 @@ def _messages(values: Sequence[Tensor]) -> list[list[int]]:
     return parts
 
 
-def _leave() -> None:
+def _destroy_process_group() -> None:
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

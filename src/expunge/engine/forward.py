@@ -1,8 +1,7 @@
-"""Forward passes over the rows of a run, each on the cheapest path that is exact.
+"""Forward passes over the rows of a run, each on the cheapest exact path.
 
-Where the lower blocks are frozen their output is computed once per row and kept (`models/prefix_cache.py`); where
-nobody asks for distributions and the vocabulary is large, log-probs come from slices of the logits. `about` says
-which path runs and, if it is the plain one, why.
+The output of frozen lower blocks is computed once per row and cached (`models/prefix_cache.py`). With a large
+vocabulary, log-probs come from slices of the logits, unless whole distributions are needed.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from expunge.engine.recipe import Memory
+from expunge.engine.recipe_config import Memory
 from expunge.models.adapters import block_stack
 from expunge.models.chunked_logprob import answer_hidden, answer_logprob_chunked, plain_head
 from expunge.models.collate import Batch, collate
@@ -27,86 +26,101 @@ from expunge.models.last_mlp import find_position_wise_mlp, only_answer_position
 from expunge.models.prefix_cache import TRIAL_ROWS, PrefixCache
 from expunge.models.prompt_template import Encoded
 
-LARGE = 16_384  # tokens of a vocabulary from which on logits are taken in slices
+LARGE = 16_384  # vocabulary size from which logits are computed in slices
 
 
 @dataclass(frozen=True)
 class ForwardOutput:
-    """What a pass gave: log p of answer tokens [B, A], float32; their distribution where asked for.
+    """The result of one pass.
 
-    watched  the hidden state [B, T, H] that enters the first block that runs, with its gradient, where asked for
+    Attributes:
+        batch: the padded rows.
+        logprob: log p of the answer tokens, [B, A], float32.
+        logits: logits at answer positions, [B, A, V], if requested.
+        hidden: input of the first block that runs, [B, T, H], part of the graph, if requested.
     """
 
     batch: Batch
     logprob: Tensor
     logits: Tensor | None = None
-    watched: Tensor | None = None
+    hidden: Tensor | None = None
 
-    def only(self, places: Sequence[int]) -> ForwardOutput:
-        """The rows at `places`; the pass itself if these are all."""
+    def select(self, places: Sequence[int]) -> ForwardOutput:
+        """The rows at `places`; this object if these are all rows."""
         if len(places) == len(self.batch):
             return self
-        at = torch.tensor(places, device=self.logprob.device)
-        return ForwardOutput(self.batch.only(at), self.logprob[at], None if self.logits is None else self.logits[at])
+        index = torch.tensor(places, device=self.logprob.device)
+        logits = None if self.logits is None else self.logits[index]
+        return ForwardOutput(self.batch.only(index), self.logprob[index], logits)
 
 
 class ForwardRunner:
-    """Passes over `items`. `open` at the start of each phase, before which everything runs on the plain path."""
+    """Passes over `items`. Before `start_phase` and after `end_phase` they run on the plain path.
+
+    `about` says which path runs and, if it is the plain one, why.
+    """
 
     def __init__(
         self, lm: LanguageModel, items: Sequence[Encoded], memory: Memory, scratch: Path | None = None
     ) -> None:
         self._lm, self._items, self._memory, self._scratch = lm, items, memory, scratch
         self._cache: PrefixCache | None = None
-        self._last: nn.Module | None = None  # what of the last block runs at answer positions only
-        self._first = 0  # block whose input is watched: where the gradient of the run ends
+        self._last: nn.Module | None = None  # part of the last block that runs at answer positions only
+        self._first = 0  # first block with a gradient; `hidden` is its input
         head = lm.module.get_output_embeddings().weight
         self._sliced = head.shape[0] >= LARGE and plain_head(lm.module)
         self.about = "plain"
 
-    def open(self, used: Sequence[int]) -> None:
-        """Find what is frozen now and compute it for the items `used` in the phase."""
-        self.close()
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        device: torch.device = self._lm.device
+        return device
+
+    def start_phase(self, rows: Sequence[int]) -> None:
+        """Find the frozen blocks and compute their output for `rows`, all that the phase uses."""
+        self.end_phase()
         fuse(self._lm.module)
-        if used and not self._memory.checkpointing:  # a block that runs again backward must run as it did
-            self._last = find_position_wise_mlp(self._lm.module, self._batch(used[:TRIAL_ROWS]))
+        if rows and not self._memory.checkpointing:  # a recomputed block must run as in the forward pass
+            self._last = find_position_wise_mlp(self._lm.module, self._batch(rows[:TRIAL_ROWS]))
         boundary = find_boundary(self._lm.module)
         self._first = boundary.first if isinstance(boundary, Boundary) else 0
         if not self._memory.prefix_cache:
             self.about = "plain: memory.prefix_cache is off"
             return
-        items = [self._items[k] for k in used]
-        found = PrefixCache.build(self._lm.module, items, budget=self._memory.cache_mib << 20, folder=self._scratch)
-        if isinstance(found, str):
-            self.about = f"plain: {found}"
+        items = [self._items[k] for k in rows]
+        cache = PrefixCache.build(self._lm.module, items, budget=self._memory.cache_mib << 20, folder=self._scratch)
+        if isinstance(cache, str):
+            self.about = f"plain: {cache}"
             return
-        self._cache, self._place = found, {k: place for place, k in enumerate(used)}
+        self._cache, self._place = cache, {k: place for place, k in enumerate(rows)}
         self.about = (
-            f"the first {found.boundary.first} of {found.boundary.count} blocks cached, "
-            f"{found.bytes / 2**20:.1f} MiB {'in memory' if found.where == 'memory' else 'on disk'}"
+            f"the first {cache.boundary.first} of {cache.boundary.count} blocks cached, "
+            f"{cache.bytes / 2**20:.1f} MiB {'in memory' if cache.where == 'memory' else 'on disk'}"
         )
 
-    def close(self) -> None:
+    def end_phase(self) -> None:
+        """Drop the cache."""
         if self._cache:
             self._cache.close()
         self._cache = self._last = None
         unfuse(self._lm.module)
 
-    def run(self, rows: Sequence[int], logits: bool, watch: bool = False) -> ForwardOutput:
-        """One pass over items `rows`. logits: their distribution is needed; watch: so is the hidden state."""
+    def run(self, rows: Sequence[int], logits: bool, return_hidden: bool = False) -> ForwardOutput:
+        """One pass over `rows`, with logits and the hidden state if requested."""
         batch = self._batch(rows)
         module = self._lm.module
         hidden = None
         if self._cache:
             hidden = self._cache.states([self._place[k] for k in rows], batch)
-            context = self._cache.using(hidden.requires_grad_(watch))
+            context = self._cache.using(hidden.requires_grad_(return_hidden))
         else:
             context = nullcontext()
         with context, only_answer_positions(self._last, batch):
-            if self._sliced and not logits and not watch:
-                return ForwardOutput(batch, self._from_slices(batch))
+            if self._sliced and not logits and not return_hidden:
+                return ForwardOutput(batch, self._sliced_logprob(batch))
             block = None
-            if watch and hidden is None:
+            if return_hidden and hidden is None:
                 stack, _ = block_stack(module)
                 block = module.get_submodule(stack)[self._first]
             answers = answer_forward(module, batch, return_input_of=block)
@@ -114,14 +128,14 @@ class ForwardRunner:
             batch,
             answer_logprob(answers.logits, batch),
             answers.logits if logits else None,
-            hidden if watch and hidden is not None else answers.hidden,
+            hidden if return_hidden and hidden is not None else answers.hidden,
         )
 
     def _batch(self, rows: Sequence[int]) -> Batch:
         return collate([self._items[k] for k in rows]).to(self._lm.device)
 
-    def _from_slices(self, batch: Batch) -> Tensor:
+    def _sliced_logprob(self, batch: Batch) -> Tensor:
         head = self._lm.module.get_output_embeddings()
-        found = answer_hidden(self._lm.module, batch)[batch.mask]
-        flat = answer_logprob_chunked(found, head.weight, getattr(head, "bias", None), batch.labels[batch.mask])
+        hidden = answer_hidden(self._lm.module, batch)[batch.mask]
+        flat = answer_logprob_chunked(hidden, head.weight, getattr(head, "bias", None), batch.labels[batch.mask])
         return torch.zeros(batch.mask.shape, device=flat.device).masked_scatter(batch.mask, flat)

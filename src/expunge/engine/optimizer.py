@@ -7,17 +7,18 @@ parameters memorise a few thousand answers in half a minute on two cores. `adamw
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import nn
 
+from expunge._config import FrozenModel
 
-class OptimizerConfig(BaseModel):
+
+class OptimizerConfig(FrozenModel):
     """How the trainable parameters move."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Literal["adamw", "muon", "sgd"] = Field("adamw", description="adamw; sgd; muon (matrices) with adamw (rest)")
     lr: float = Field(1e-3, gt=0, description="learning rate (of matrices for muon)")
@@ -79,7 +80,7 @@ class OptimizerGroup:
                 group["lr"] = lr * factor
             part.step()
 
-    def scaling(self, parameters: dict[str, nn.Parameter]) -> dict[str, torch.Tensor] | None:
+    def scaling(self, parameters: Mapping[str, nn.Parameter]) -> dict[str, torch.Tensor] | None:
         """What AdamW multiplies every entry of a gradient by, 1 / (sqrt(v) + eps); None before its first step."""
         adam = next((part for part in self.parts if isinstance(part, torch.optim.AdamW)), None)
         found = {}

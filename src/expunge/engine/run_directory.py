@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from expunge._io import read_json, write_atomic, write_json
-from expunge.engine.loop import Event
+from expunge.engine.event import Event
 from expunge.errors import InputError
 
 PACKAGES = ("expunge", "torch", "transformers", "peft", "accelerate", "safetensors", "tokenizers", "numpy")

@@ -1,7 +1,7 @@
-"""Retained rows in groups by how they stand to what must go, and how many of each stand in a batch.
+"""Retained rows in groups by their relation to the forget set, and how many of each group are in a batch.
 
-Surprising: a plain draw protects whoever is many. The few facts that everybody leans on (general knowledge) and what is
-left of a person in part forgotten are what a run harms first, and in a corpus of patients hardly a row of a batch.
+A plain draw protects the largest groups. The few facts that everybody leans on (general knowledge) and what is left of
+a person in part forgotten are harmed first, and in a corpus of patients they are hardly a row of a batch.
 """
 
 from __future__ import annotations
@@ -10,24 +10,20 @@ from collections.abc import Callable, Sequence
 
 from expunge.corpus import Record
 from expunge.corpus.record import LEVELS
-from expunge.engine.rows import ANCHOR
 
 
 def stratum_of(forget: Sequence[Record]) -> Callable[[Record], str]:
     """The group of a retained record, by name.
 
-    anchors  questions about people who do not exist
-    rest     what is left of somebody in part forgotten
-    general  concepts of L1 to L3, and what names nobody
-    near     under the same root of the provenance tree as something forgotten
-    far      everybody else
+    rest: What is left of somebody in part forgotten.
+    general: Concepts of L1 to L3, and what names nobody.
+    near: Under the same root of the provenance tree as something forgotten.
+    far: Everybody else.
     """
     subjects = {r.subject for r in forget if r.subject}
     roots = {r.path[0] for r in forget if r.path}
 
     def name(record: Record) -> str:
-        if record.id.endswith(ANCHOR):
-            return "anchors"
         if record.concept in LEVELS[:-1] or not (record.identifiers or record.subject):
             return "general"
         if record.subject in subjects:
@@ -37,27 +33,27 @@ def stratum_of(forget: Sequence[Record]) -> Callable[[Record], str]:
     return name
 
 
-def strata(pool: Sequence[Record], forget: Sequence[Record]) -> list[tuple[str, list[int]]]:
-    """(name, positions in `pool`) of every group that has somebody, by name."""
+def strata(pool: Sequence[Record], forget: Sequence[Record], anchors: int = 0) -> list[tuple[str, list[int]]]:
+    """(name, positions) of every group that is not empty, by name; `anchors` of them follow the pool."""
     name = stratum_of(forget)
-    found: dict[str, list[int]] = {}
+    groups: dict[str, list[int]] = {"anchors": list(range(len(pool), len(pool) + anchors))} if anchors else {}
     for k, record in enumerate(pool):
-        found.setdefault(name(record), []).append(k)
-    return sorted(found.items())
+        groups.setdefault(name(record), []).append(k)
+    return sorted(groups.items())
 
 
 def quotas(sizes: Sequence[int], rows: int) -> list[int]:
-    """Rows of a batch from groups of these sizes: as even as may be, none above its size; the first get what is odd.
+    """Rows of a batch from groups of these sizes: as even as possible, none above its size; remainders go first.
 
     (3, 100, 100) with 32 rows gives 3, 15, 14.
     """
-    found = [0] * len(sizes)
+    counts = [0] * len(sizes)
     left = min(rows, sum(sizes))
     while left:
-        open_ = [k for k, size in enumerate(sizes) if found[k] < size]
-        share = max(1, left // len(open_))
-        for k in open_:
-            more = min(share, sizes[k] - found[k], left)
-            found[k] += more
+        unfilled = [k for k, size in enumerate(sizes) if counts[k] < size]
+        share = max(1, left // len(unfilled))
+        for k in unfilled:
+            more = min(share, sizes[k] - counts[k], left)
+            counts[k] += more
             left -= more
-    return found
+    return counts

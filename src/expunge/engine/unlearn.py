@@ -1,73 +1,37 @@
-"""The front door of the engine: `unlearn(model, split, recipe, out)`. Same call again: resume, or nothing to do."""
+"""`unlearn(model, split, recipe, out)`: one unlearning run in one folder. The same call again resumes it."""
 
 from __future__ import annotations
 
 import shutil
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
-from types import FrameType
 
-from expunge._io import digest, digest_files, read_json, write_json
+from expunge._io import digest, digest_files, write_json
 from expunge.corpus.record_store import digest_each
 from expunge.engine import checkpoint
-from expunge.engine.distributed import DistributedContext
-from expunge.engine.loop import Event, Loop
+from expunge.engine.distributed import DistributedContext, check_single_process
+from expunge.engine.event import Event
+from expunge.engine.interrupt import watch_for_stop
+from expunge.engine.loop import Loop
+from expunge.engine.loop_builder import build_loop
 from expunge.engine.privacy.privacy_engine import PrivacyEngine
 from expunge.engine.privacy.privacy_state import drop_seed
 from expunge.engine.recipe import Recipe
+from expunge.engine.resolved_recipe import ResolvedRecipe
 from expunge.engine.run_directory import RunDirectory
 from expunge.engine.weight_editing import run_edit
 from expunge.errors import InputError, Interrupted, RunFailed
 from expunge.models.adapters import prepare
+from expunge.models.fingerprint import model_digest, weights_digest
 from expunge.models.fsdp import shard
-from expunge.models.language_model import LanguageModel, load, merge_adapter
+from expunge.models.language_model import load, merge_adapter
 from expunge.models.threads import set_threads
 from expunge.scope.split import Split
 
-SCRATCH = "cache"  # hidden states that did not fit the memory; a resumed run finds them there
-CONTENT = (".json", ".safetensors", ".bin", ".model", ".txt", ".jinja")
-
-
-def model_digest(source: str) -> str:
-    """SHA-256 over weights, configuration and tokenizer of a local folder; a hub id stands for itself.
-
-    A run is what it started from, its recipe and its result. Times and places do not count.
-    """
-    folder = Path(source)
-    if not folder.is_dir():
-        return source
-    if (folder / "run.json").is_file():
-        result = folder / "result.json"
-        return digest([read_json(folder / "run.json").get("identity"), read_json(result) if result.is_file() else None])
-    return digest_files(
-        folder, [f.name for f in folder.iterdir() if f.is_file() and f.suffix in CONTENT and f.name != "train.json"]
-    )
-
-
-@contextmanager
-def watch_for_stop() -> Iterator[Callable[[], bool]]:
-    """A function that is true from the first Ctrl-C or SIGTERM on; a second Ctrl-C stops at once."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop.is_set
-        return
-
-    def ask(signum: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    old = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop.is_set
-    finally:
-        for s, handler in old.items():
-            signal.signal(s, handler)
+SCRATCH = "cache"  # folder of hidden states that exceed the memory budget; kept for a resumed run
+OnStep = Callable[[Event, int], None]
 
 
 def unlearn(
@@ -78,159 +42,207 @@ def unlearn(
     *,
     template: str = "auto",
     device: str | None = None,
-    on_step: Callable[[Event, int], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> Path:
-    """Make `model` forget `split.forget` as `recipe` says; returns the run directory.
+    """Make a model forget `split.forget`.
 
-    model    folder, run directory or hub id; it is never changed
-    on_step  called with each event and the total number of steps, in every process
-    A finished run is returned as it is; a killed one resumes from its checkpoint to bit-identical weights.
-    Called in every process of `torchrun` or `accelerate launch`, they share the work and the first writes `out`,
-    which all must see; another number of processes gives the same weights to rounding.
-    `InputError` if `out` holds another run; `Interrupted` after Ctrl-C, with the checkpoint kept.
-    A recipe whose method edits weights takes no steps (`engine/weight_editing.py`); if killed, it starts anew.
+    A finished run is returned as it is; a killed one resumes from its checkpoint to bit-identical weights. Call it in
+    every process of `torchrun` or `accelerate launch` to share the work; all must see `out`, the first writes it.
+    Another number of processes gives the same weights to rounding. An edit (`engine/weight_editing.py`) takes no steps
+    and starts anew if it was killed.
+
+    Args:
+        model: folder, run directory or hub id; never changed.
+        split: forget and retain records.
+        recipe: everything else that decides the result.
+        out: run directory, new or of the same run.
+        template: prompt template.
+        device: torch device; the default is chosen by availability.
+        on_step: called in every process with each event and the total number of steps.
+
+    Returns:
+        The run directory.
+
+    Raises:
+        InputError: `out` holds another run, or the records, recipe and model do not fit together.
+        Interrupted: after Ctrl-C or SIGTERM; the checkpoint is kept.
+        RunFailed: the gradient is no longer finite, or the privacy self-test failed.
     """
-    ranks = DistributedContext.join(device)
-    with ranks.alike(), ExitStack() as at_the_end:
-        return _unlearn(ranks, at_the_end, model, split, recipe, Path(out), template, device, on_step)
+    context = DistributedContext.init(device)
+    with context.report_once():
+        resolved = recipe.resolve()
+        check_single_process(resolved.single_process_reason)
+        run = UnlearningRun(context, model, split, resolved, Path(out), template, device)
+        try:
+            if run.open():
+                return run.directory.folder
+            with watch_for_stop() as stopped:
+                if resolved.edit:
+                    run.edit(stopped, on_step)
+                    return run.directory.folder
+                run.prepare()
+                run.train(stopped, on_step)
+            run.save()
+            return run.directory.folder
+        finally:
+            run.close()
 
 
-def _unlearn(
-    ranks: DistributedContext,
-    at_the_end: ExitStack,
-    model: str | Path,
-    split: Split,
-    recipe: Recipe,
-    out: Path,
-    template: str,
-    device: str | None,
-    on_step: Callable[[Event, int], None] | None,
-) -> Path:
-    recipe.checked()
-    identity = {
-        "recipe": recipe.digest,
-        "model": model_digest(str(model)),
-        "split": split.digest,
-        "records": digest_each(r.content() for r in chain(split.forget, split.retain)),
-        "template": template,
-        **_concepts(recipe),
-    }
-    source = str(Path(model).resolve()) if Path(model).exists() else str(model)
-    about = {
-        "model": source,
-        "template": template,
-        "method": recipe.method,
-        "scope": split.scope,
-        "split": split.summary(),
-        "threads": set_threads(),
-    }
-    run = RunDirectory(out, ranks.broadcast_from_main(lambda: RunDirectory.open(out, identity, about).about))
-    at_the_end.callback(run.release)
-    with ranks.stage():
-        _same_run(ranks, run, identity)
-    if run.finished:
-        drop_seed(run.folder)
-        return run.folder
-    set_threads(run.about["threads"])
-    started = time.perf_counter()
-    with watch_for_stop() as stopped:
-        if edit := recipe.build_edit():
-            run_edit(
-                run, merge_adapter(load(model, template=template, device=device)), edit, recipe, split, stopped, on_step
+class UnlearningRun:
+    """One run: `open` its folder, then `edit`, or `prepare`, `train` and `save`; `close` in any case."""
+
+    directory: RunDirectory
+    loop: Loop
+
+    def __init__(
+        self,
+        context: DistributedContext,
+        model: str | Path,
+        split: Split,
+        resolved: ResolvedRecipe,
+        out: Path,
+        template: str,
+        device: str | None,
+    ) -> None:
+        self.context, self.split, self.resolved, self.recipe = context, split, resolved, resolved.recipe
+        self.model, self.out, self.template, self.device = str(model), out, template, device
+        self.privacy: PrivacyEngine | None = None
+        self.started = time.perf_counter()
+
+    def open(self) -> bool:
+        """Take the folder; true if it already holds the finished run. Nothing is written."""
+        identity = {
+            "recipe": self.recipe.digest,
+            "model": model_digest(self.model),
+            "split": self.split.digest,
+            "records": digest_each(r.content() for r in chain(self.split.forget, self.split.retain)),
+            "template": self.template,
+            **_concepts_digest(self.resolved),
+        }
+        about = {
+            "model": str(Path(self.model).resolve()) if Path(self.model).exists() else self.model,
+            "template": self.template,
+            "method": self.recipe.method,
+            "scope": self.split.scope,
+            "split": self.split.summary(),
+            "threads": set_threads(),
+        }
+        opened = self.context.broadcast_from_main(lambda: RunDirectory.open(self.out, identity, about).about)
+        self.directory = RunDirectory(self.out, opened)
+        with self.context.synchronized():
+            self._check_identity(identity)
+        if self.directory.finished:
+            drop_seed(self.out)
+            return True
+        set_threads(opened["threads"])
+        return False
+
+    def _check_identity(self, identity: dict[str, str]) -> None:
+        differing = [k for k, v in identity.items() if self.directory.about["identity"][k] != v]
+        if differing:
+            raise InputError(
+                f"process {self.context.process_index}",
+                f"was given another {', '.join(differing)} than the first process",
+                "start all of them with the same command on the same files",
             )
-            return run.folder
-        with ranks.stage():
-            lm = merge_adapter(load(model, template=template, device=_where(recipe, ranks, device)))
-            lm = lm.with_module(prepare(lm.module, recipe.train, recipe.seed))
-        if recipe.parallel.shard and ranks.count > 1:
-            shard(lm.module, ranks.device, ranks.count)
-        with ranks.stage():
-            private = PrivacyEngine.of(recipe, split.forget, split.retain, run.folder)
-            loop = Loop(lm, recipe, split.forget, split.retain, run.folder / SCRATCH, private=private)
-        _same_rows(ranks, loop)
-        ranks.broadcast_from_main(lambda: run.start(recipe.to_yaml()))
-        if private:
-            private.begin(run.folder)
-        state = ranks.main_process_first(lambda: checkpoint.load(run.checkpoint))
-        if state:
-            loop.restore(state)
-        ranks.broadcast_from_main(lambda: run.truncate_events(loop.step))
 
-        def after(event: Event) -> None:
-            with ranks.stage():
-                if ranks.first:
-                    run.log(event)
+    def edit(self, stopped: Callable[[], bool], on_step: OnStep | None) -> None:
+        """Edit the weights and write the finished run."""
+        lm = merge_adapter(load(self.model, template=self.template, device=self.device))
+        run_edit(self.directory, lm, self.resolved, self.split, stopped, on_step)
+
+    def prepare(self) -> None:
+        """Load the model, build the loop, start the folder, and go on from a checkpoint."""
+        context, recipe, folder = self.context, self.recipe, self.directory.folder
+        sharded = recipe.parallel.shard and context.num_processes > 1
+        with context.synchronized():
+            # a model that will be sharded need not fit the device
+            lm = merge_adapter(load(self.model, template=self.template, device="cpu" if sharded else self.device))
+            lm = lm.with_module(prepare(lm.module, recipe.train, recipe.seed))
+        if sharded:
+            shard(lm.module, context.device, context.num_processes)
+        with context.synchronized():
+            self.privacy = PrivacyEngine.of(self.resolved, self.split.forget, self.split.retain, folder)
+            self.loop = build_loop(
+                lm, self.resolved, self.split.forget, self.split.retain, folder / SCRATCH, privacy=self.privacy
+            )
+        self._check_rows()
+        context.broadcast_from_main(lambda: self.directory.start(self.resolved.to_yaml()))
+        if self.privacy:
+            self.privacy.begin(folder)
+        state = context.main_process_first(lambda: checkpoint.load(self.directory.checkpoint))
+        if state:
+            self.loop.state.restore(state)
+        context.broadcast_from_main(lambda: self.directory.truncate_events(self.loop.state.step))
+
+    def _check_rows(self) -> None:
+        """`RunFailed` if rounding (targets may be chosen by likelihood) gave this process other rows than the first."""
+        rows = (
+            digest([(e.prompt, e.answer) for e in self.loop.dataset.encoded]) if self.context.num_processes > 1 else ""
+        )
+        first = self.context.broadcast_from_main(lambda: rows)
+        with self.context.synchronized():
+            if rows != first:
+                raise RunFailed(
+                    f"process {self.context.process_index}",
+                    "drew other rows than the first process",
+                    "use the same kind of device and the same packages in all of them",
+                )
+
+    def train(self, stopped: Callable[[], bool], on_step: OnStep | None) -> None:
+        """Run the loop; log every step, write checkpoints, stop when asked to."""
+        context, directory, steps = self.context, self.directory, self.resolved.total_steps
+
+        def after_step(event: Event) -> None:
+            with context.synchronized():
+                if context.is_main_process:
+                    directory.log(event)
                 if on_step:
-                    on_step(event, recipe.total_steps)
-            stop = ranks.any(stopped())
-            if stop or loop.step % recipe.checkpoint_every == 0:
-                ranks.broadcast_from_main(lambda: checkpoint.save(run.checkpoint, loop.state()))
-                if private:
-                    private.write(run.folder)
+                    on_step(event, steps)
+            stop, step = context.any(stopped()), self.loop.state.step
+            if stop or step % self.recipe.checkpoint_every == 0:
+                context.broadcast_from_main(lambda: checkpoint.save(directory.checkpoint, self.loop.state.to_dict()))
+                if self.privacy:
+                    self.privacy.write(directory.folder)
             if stop:
                 raise Interrupted(
-                    str(run.folder),
-                    f"stopped at step {loop.step} of {recipe.total_steps}, checkpoint kept",
+                    str(directory.folder),
+                    f"stopped at step {step} of {steps}, checkpoint kept",
                     "start the same command again to resume",
                 )
 
-        loop.run(after)
+        self.loop.run(after_step)
 
-    def finish() -> None:
-        _save(lm, recipe, run)
-        shutil.rmtree(run.folder / SCRATCH, ignore_errors=True)
-        if private:
-            private.write(run.folder, "finished")
-        run.finish(passes=loop.passes.about, seconds=round(time.perf_counter() - started, 3), steps=recipe.total_steps)
+    def save(self) -> None:
+        """Write the adapter or model and mark the run as finished."""
+        self.context.broadcast_from_main(self._save)
+        drop_seed(self.directory.folder)
 
-    ranks.broadcast_from_main(finish)
-    drop_seed(run.folder)
-    return run.folder
+    def _save(self) -> None:
+        folder = self.directory.folder
+        target = folder / ("adapter" if self.recipe.train.which == "lora" else "model")
+        self.loop.lm.save(target)
+        write_json(folder / "result.json", {"digest": weights_digest(target)})
+        shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+        if self.privacy:
+            self.privacy.write(folder, "finished")
+        self.directory.finish(
+            passes=self.loop.runner.about,
+            seconds=round(time.perf_counter() - self.started, 3),
+            steps=self.resolved.total_steps,
+        )
+
+    def close(self) -> None:
+        """Release the lock of the folder."""
+        if hasattr(self, "directory"):
+            self.directory.release()
 
 
-def _concepts(recipe: Recipe) -> dict[str, str]:
-    """What stands in the concept files that the recipe names; nothing where it names none."""
-    hierarchy, dictionary = recipe.hierarchy(), recipe.concepts.dictionary
-    held = [
+def _concepts_digest(resolved: ResolvedRecipe) -> dict[str, str]:
+    """Digest of the concept files that the recipe names; empty where it names none."""
+    hierarchy, dictionary = resolved.hierarchy, resolved.recipe.concepts.dictionary
+    content = [
         hierarchy.model_dump(mode="json") if hierarchy else None,
         digest_files(Path(dictionary).parent, [Path(dictionary).name]) if dictionary else None,
     ]
-    return {"concepts": digest(held)} if any(held) else {}
-
-
-def _same_run(ranks: DistributedContext, run: RunDirectory, identity: dict[str, str]) -> None:
-    """`InputError` if this process was given something else than the first."""
-    differs = [k for k, v in identity.items() if run.about["identity"][k] != v]
-    if differs:
-        raise InputError(
-            f"process {ranks.index}",
-            f"was given another {', '.join(differs)} than the first process",
-            "start all of them with the same command on the same files",
-        )
-
-
-def _same_rows(ranks: DistributedContext, loop: Loop) -> None:
-    """`RunFailed` if rounding (twins are chosen by likelihood) gave this process other rows than the first."""
-    mine = digest([(i.prompt, i.answer) for i in loop.table.items]) if ranks.count > 1 else ""
-    first = ranks.broadcast_from_main(lambda: mine)
-    with ranks.stage():
-        if mine != first:
-            raise RunFailed(
-                f"process {ranks.index}",
-                "drew other rows than the first process",
-                "use the same kind of device and the same packages in all of them",
-            )
-
-
-def _where(recipe: Recipe, ranks: DistributedContext, device: str | None) -> str | None:
-    """Where the model is loaded: what is to be cut into parts need not fit the device."""
-    return "cpu" if recipe.parallel.shard and ranks.count > 1 else device
-
-
-def _save(lm: LanguageModel, recipe: Recipe, run: RunDirectory) -> None:
-    target = run.folder / ("adapter" if recipe.train.which == "lora" else "model")
-    lm.save(target)
-    write_json(
-        run.folder / "result.json",
-        {"digest": digest_files(target, [f.name for f in target.iterdir() if f.suffix == ".safetensors"])},
-    )
+    return {"concepts": digest(content)} if any(content) else {}

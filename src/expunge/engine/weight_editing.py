@@ -18,10 +18,9 @@ from torch import Tensor
 
 from expunge._io import digest_files, write_atomic, write_json
 from expunge.engine.activation_stats import gather
-from expunge.engine.loop import Event
-from expunge.engine.memory import peak_memory
+from expunge.engine.event import Event, peak_memory
 from expunge.engine.neuron_groups import NeuronGroup, find_neuron_groups
-from expunge.engine.recipe import Recipe
+from expunge.engine.resolved_recipe import ResolvedRecipe
 from expunge.engine.run_directory import RunDirectory
 from expunge.errors import InputError, Interrupted, RunFailed
 from expunge.methods.editing import WeightEdit
@@ -57,7 +56,7 @@ def edit_weights(
 
     most   rows in a pass        after  called with the number of rows after each pass; may raise to stop
     """
-    found = find_neuron_groups(lm.module, edit.looks())
+    found = find_neuron_groups(lm.module, edit.selectors())
     stats, read = gather(lm, edit, found, edit.rows(split.forget, split.retain), most, after)
     chosen = edit.select(stats)
     planned: list[tuple[WeightDelta, Tensor]] = []
@@ -74,13 +73,13 @@ def edit_weights(
     return [change for change, _ in planned], read
 
 
-def check_editable(recipe: Recipe, split: Split) -> None:
+def check_editable(recipe: ResolvedRecipe, split: Split) -> None:
     """`InputError` where there is nothing to compare."""
     for name, records in (("forget set", split.forget), ("retain set", split.retain)):
         if not records:
             raise InputError(
                 name,
-                f"is empty, and {recipe.method} compares what must go with what stays",
+                f"is empty, and {recipe.recipe.method} compares what must go with what stays",
                 "give a scope that matches something and leaves something",
             )
 
@@ -88,8 +87,7 @@ def check_editable(recipe: Recipe, split: Split) -> None:
 def run_edit(
     run: RunDirectory,
     lm: LanguageModel,
-    edit: WeightEdit,
-    recipe: Recipe,
+    resolved: ResolvedRecipe,
     split: Split,
     stopped: Callable[[], bool],
     on_step: Callable[[Event, int], None] | None,
@@ -98,7 +96,9 @@ def run_edit(
 
     Nothing is written before all is known, so what cannot be done leaves no folder, and a killed run starts anew.
     """
-    check_editable(recipe, split)
+    edit = resolved.edit
+    assert edit is not None
+    check_editable(resolved, split)
     started = time.perf_counter()
 
     def after(done: int) -> None:
@@ -107,14 +107,14 @@ def run_edit(
                 str(run.folder), f"stopped after {done} rows, nothing was written", "start the same command again"
             )
 
-    changes, read = edit_weights(lm, edit, split, recipe.batch.micro, after)
-    run.start(recipe.to_yaml())
+    changes, read = edit_weights(lm, edit, split, resolved.recipe.batch.micro, after)
+    run.start(resolved.to_yaml())
     run.truncate_events(0)
     norm = math.sqrt(sum(change.norm**2 for change in changes))
     event = Event(0, 0, math.nan, math.nan, norm, 1.0, time.perf_counter() - started, memory=peak_memory(lm.device))
     run.log(event)
     if on_step:
-        on_step(event, recipe.total_steps)
+        on_step(event, 1)
     target = lm.save(run.folder / "model")
     _keep(changes, run.folder / UNDO)
     write_json(

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from expunge._config import FrozenModel
 from expunge._registry import Registry
 
 Gradients = dict[str, Tensor]
@@ -24,7 +24,7 @@ Strength = float | Mapping[str, float]
 RULES: Registry[type[GradientRule]] = Registry("gradient rule", "expunge.gradients")
 
 
-class GradientRule(BaseModel, ABC):
+class GradientRule(FrozenModel, ABC):
     """Base of all rules. Subclass with `class MyRule(GradientRule, name="mine")`; fields are its settings.
 
     Attributes:
@@ -33,8 +33,6 @@ class GradientRule(BaseModel, ABC):
         separate: Whether the rule needs the two gradients apart; False allows one backward pass for both.
         preconditions: Whether `combine` uses the optimizer's scaling of every parameter.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: ClassVar[str] = ""
     source: ClassVar[str] = ""

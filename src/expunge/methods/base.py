@@ -1,30 +1,31 @@
-"""What a method is: a pure loss over model outputs, its settings, and what it needs from the engine.
+"""What a method is: a pure loss over model outputs, its settings, its targets, and what it needs from the engine.
 
-Methods that rewrite weights without a loop stand on the same registry and are an `Edit` (`edit.py`). A method never
-runs the model, never touches the optimizer, the device or the data. It declares `needs`, and the engine puts exactly
-that into `Outputs`. All tensors hold answer positions only (end token included, the prompt never): `B` sequences, `A`
-the longest answer of the batch, `V` vocabulary, `H` width. `mask` is false where a shorter answer is padded. Losses
-are `[B]`.
+Methods that rewrite weights without a loop stand on the same registry and are a `WeightEdit` (`editing.py`). A method
+never touches the optimizer or the batches. It runs the model only in `build_targets`, once, before the run. It declares
+`needs`, and the engine puts exactly that into `ModelOutputs`. All tensors hold answer positions only (end token
+included, the prompt never): `B` sequences, `A` the longest answer of the batch, `V` vocabulary. `mask` is false where a
+shorter answer is padded. Losses are `[B]`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from expunge._registry import Registry
-
-if TYPE_CHECKING:
-    from expunge.methods.twin import Twin
+from expunge.corpus import Record
+from expunge.methods.examples import TargetCost, Targets, gold_targets
+from expunge.models.language_model import LanguageModel
+from expunge.models.likelihoods import answer_nll
 
 METHODS: Registry[type[UnlearningMethod]] = Registry("method", "expunge.methods")
 
-Rows = Literal["gold", "relabel", "twin"]
 TokenWeights = Literal["none", "level", "gradient", "attention"]
 RetainLoss = Literal["ce", "kl", "logit", "none"]
 REFERENCE_LOSSES = ("kl", "logit")  # retain terms that need what the model said before the run
@@ -34,24 +35,22 @@ REFERENCE_LOSSES = ("kl", "logit")  # retain terms that need what the model said
 class Requirements:
     """What the engine must provide beyond the answer-token log-probs of the current model.
 
-    reference_logprobs  log p of every answer token before the run: reference.logprob [B, A]
-    reference_logits    the distribution at answer positions before the run: reference.logits [B, A, V]
-    logits              the current model's distribution: logits [B, A, V]
-    rows                what stands in a forget batch: the gold answers; random wrong answers of the same type
-                        ("relabel"); or gold and teacher's own answers ("twin": teacher, floor, is_gold)
-    renewed             with "relabel": another wrong answer in every epoch
-    token_weights       weights [B, A]: `level` = the `token_factor` of each token's concept level alone; `gradient`
-                        and `attention` = that times the token's saliency, whose mean over a sequence is 1
-    raw_weights         the saliency ratio as printed in the paper, without floor, limits and normalization
-    levels              batches homogeneous in concept level: level "L1" … "L4"
-    levels_by_parameter  every tensor has the level whose records lean on it most, rather than the batch's
+    reference_logprobs: log p of every answer token before the run: `reference.logprob` [B, A].
+    reference_logits: The distribution at answer positions before the run: `reference.logits` [B, A, V].
+    logits: The current model's distribution: `logits` [B, A, V].
+    targets: The method builds the rows of its forget batches itself (`Method.build_targets`); names of the tensors
+        that it attaches to them. None: rows hold the records' true answers.
+    token_weights: `weights` [B, A]. `level`: the `token_factor` of each token's concept level alone; `gradient` and
+        `attention`: that times the token's saliency, whose mean over a sequence is 1.
+    raw_weights: The saliency ratio as printed in the paper, without floor, limits and normalization.
+    levels: Batches of one concept level: `level` "L1" … "L4".
+    levels_by_parameter: Every tensor has the level whose records it matters most to, rather than the batch's.
     """
 
     reference_logprobs: bool = False
     reference_logits: bool = False
     logits: bool = False
-    rows: Rows = "gold"
-    renewed: bool = True
+    targets: tuple[str, ...] | None = None
     token_weights: TokenWeights = "none"
     raw_weights: bool = False
     levels: bool = False
@@ -60,18 +59,30 @@ class Requirements:
 
 @dataclass(frozen=True)
 class ModelOutputs:
-    """What a model says about a batch. `logprob`: log p of each answer token, float32, 0 outside `mask`."""
+    """Outputs of a model on a batch.
+
+    logprob: log p of each answer token, float32, 0 outside `mask`.
+    labels: Answer token ids, 0 outside `mask`.
+    weights: Token weights; see `Requirements.token_weights`.
+    reference: The same of the model before the run.
+    targets: What the method's targets attach to the rows; see `Requirements.targets`.
+    level: Concept level of the batch.
+    """
 
     logprob: Tensor  # [B, A]
     mask: Tensor  # [B, A] bool
-    labels: Tensor | None = None  # [B, A] int64, 0 outside `mask`
+    labels: Tensor | None = None  # [B, A] int64
     logits: Tensor | None = None  # [B, A, V] float32
-    weights: Tensor | None = None  # [B, A] token weights; see `Needs.token_weights`
+    weights: Tensor | None = None  # [B, A]
     reference: ModelOutputs | None = None
-    teacher: Tensor | None = None  # [B, A, V] log-probs of the twin's answer distribution
-    floor: Tensor | None = None  # [B] tau_f: least mean NLL that a gold answer should reach, in nats
-    is_gold: Tensor | None = None  # [B] bool: the row holds the record's true answer
+    targets: Mapping[str, Tensor] = field(default_factory=dict)  # name → [B, ...]
     level: str | None = None
+
+    def target(self, name: str) -> Tensor:
+        """The tensor of this name that the method's targets attach to the rows."""
+        if name not in self.targets:
+            raise ValueError(f"this loss needs the target {name}, which Method.build_targets attaches to each row")
+        return self.targets[name]
 
     @property
     def length(self) -> Tensor:
@@ -93,15 +104,8 @@ class ModelOutputs:
 
     @property
     def answer_nll(self) -> Tensor:
-        """-log p per answer token without token weights, [B], nats; the last token, which ends the answer, left out.
-
-        As the audit counts it: an end token is nearly certain and would pull short answers down. One token alone
-        counts.
-        """
-        inside = torch.zeros_like(self.mask)
-        inside[:, :-1] = self.mask[:, :-1] & self.mask[:, 1:]
-        inside = torch.where(inside.any(-1, keepdim=True), inside, self.mask)
-        return -(self.logprob * inside).sum(-1) / inside.sum(-1).clamp(min=1)
+        """Mean NLL of the answer, [B], nats, without token weights and end token; see `likelihoods.answer_nll`."""
+        return answer_nll(self.logprob, self.mask)
 
     @property
     def sequence_logprob(self) -> Tensor:
@@ -117,31 +121,31 @@ class ModelOutputs:
         return (values * self.mask).sum(-1) / self.length
 
     @property
-    def gap(self) -> Tensor:
+    def logratio(self) -> Tensor:
         """log p(y|x) - log p_ref(y|x), [B]; token weights apply to both."""
         if self.reference is None:
-            raise ValueError("this loss needs Needs(reference_logprobs=True)")
+            raise ValueError("this loss needs Requirements(reference_logprobs=True)")
         return self.weigh((self.logprob - self.reference.logprob) * self.mask).sum(-1)
 
     @property
     def log_softmax(self) -> Tensor:
         """Log-probs over the vocabulary, [B, A, V], float32."""
         if self.logits is None:
-            raise ValueError("this loss needs Needs(logits=True)")
+            raise ValueError("this loss needs Requirements(logits=True)")
         return torch.log_softmax(self.logits.float(), -1)
 
     @property
     def centered_logits(self) -> Tensor:
         """Logits minus their mean over the vocabulary, which no probability depends on, [B, A, V], float32."""
         if self.logits is None:
-            raise ValueError("this loss needs Needs(logits=True)")
+            raise ValueError("this loss needs Requirements(logits=True)")
         return self.logits.float() - self.logits.float().mean(-1, keepdim=True)
 
 
 class UnlearningMethod(BaseModel, ABC):
     """What every entry of the registry is: a name, settings as fields, and `source`, where the formula stands.
 
-    Either a `Method`, which the loop minimizes, or an `Edit`, which rewrites weights after one look at the records.
+    Either a `Method`, whose loss the loop minimizes, or a `WeightEdit`, which rewrites weights at once.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -159,16 +163,16 @@ class UnlearningMethod(BaseModel, ABC):
 class Method(UnlearningMethod):
     """Base of all methods with a loss. Subclass with `class NPO(Method, name="npo")`; fields are its settings.
 
-    needs        what most settings need; the engine asks `requires()`, which knows the settings
-    retain       what this method does with the retain batch unless the recipe says otherwise
-    rule         the gradient rule unless the recipe says otherwise
+    needs: What most settings need; the engine calls `requirements()`, which knows the settings.
+    retain: The retain term unless the recipe says otherwise.
+    rule: The gradient rule unless the recipe says otherwise.
     """
 
     needs: ClassVar[Requirements] = Requirements()
     retain: ClassVar[RetainLoss] = "ce"
     rule: ClassVar[str] = "sum"
 
-    def requires(self) -> Requirements:
+    def requirements(self) -> Requirements:
         """What this method needs with these settings: the class's `needs` unless a setting changes it."""
         return self.needs
 
@@ -176,10 +180,26 @@ class Method(UnlearningMethod):
     def forget_loss(self, out: ModelOutputs) -> Tensor:
         """The term to minimize on forget rows, one value per sequence, [B]."""
 
-    @property
-    def towards(self) -> Twin | None:
-        """The `twin` objective whose rows, teacher and floors this method uses; None for all others."""
-        return None
+    def build_targets(
+        self, lm: LanguageModel, forget: Sequence[Record], retain: Sequence[Record], seed: int
+    ) -> Targets:
+        """The forget rows of a run, built once before its first step; here the records with their true answers.
+
+        Args:
+            lm: The model before the run, which an override may ask.
+            forget: Records to forget.
+            retain: Records that stay, which an override may take material from.
+            seed: Seed of the run.
+
+        A method that overrides this sets `Requirements.targets`.
+        """
+        return gold_targets(lm.template, forget)
+
+    def target_cost(
+        self, lm: LanguageModel, forget: Sequence[Record], retain: Sequence[Record], seed: int
+    ) -> TargetCost:
+        """What `build_targets` costs, without running the model; override both where it runs the model."""
+        return TargetCost(self.build_targets(lm, forget, retain, seed))
 
     def projection(self, level: str | None) -> float | None:
         """alpha of the `project` rule for a batch of this concept level; None keeps the recipe's."""
@@ -193,10 +213,10 @@ class Method(UnlearningMethod):
 def retain_loss(kind: RetainLoss, out: ModelOutputs) -> Tensor:
     """The retain term, [B], over answer positions.
 
-    ce     mean NLL
-    kl     mean_t KL(p_ref || p), forward
-    logit  mean_t mean_v (c - c_ref)^2, c = z - mean_v z: as kl, but it does not fade where the model is sure of its
-           answer. What an answer is ahead by wears off unseen under kl, and records that a run never sees flip first.
+    ce: mean NLL.
+    kl: mean_t KL(p_ref || p), forward.
+    logit: mean_t mean_v (c - c_ref)^2, c = z - mean_v z. Unlike kl it does not fade where the model is sure of its
+        answer, so an answer cannot lose its lead unnoticed.
     """
     if kind == "ce":
         return out.nll_mean

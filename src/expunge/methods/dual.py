@@ -1,25 +1,28 @@
 """Hierarchical dual strategy: project gradients and weigh tokens, each by concept level.
 
-L1 is what every model should keep (basic biology), L4 what must go. The lower the level, the more of the
-retain direction is taken out of the gradient (alpha) and the less its tokens count (beta). L1 and L4 are the
-paper's values, those between are interpolated; a concept hierarchy named in the recipe brings its own. How to
-project is a matter of the rule `project`, which parameters may follow the forget gradient one of `selection`.
+L1 is what every model should keep (basic biology), L4 what must be forgotten. The lower the level, the more of the
+retain direction is removed from the gradient (alpha) and the less its tokens count (beta). L1 and L4 have the paper's
+values, the levels between are interpolated; a concept hierarchy in the recipe brings its own. The rule `project` says
+how to project, `selection` which parameters may follow the forget gradient.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field, NonNegativeFloat, ValidationInfo, field_validator
 from torch import Tensor
 
+from expunge.corpus import Record
 from expunge.errors import unknown
 from expunge.methods.base import Method, ModelOutputs, Requirements, TokenWeights
 from expunge.methods.bounded_losses import BoundedLoss, bounded
+from expunge.methods.examples import TargetCost, Targets
 from expunge.methods.ga import GA
 from expunge.methods.twin import Twin
+from expunge.models.language_model import LanguageModel
 
 Level = Literal["L1", "L2", "L3", "L4"]
 ALPHA: dict[Level, float] = {"L1": 1.0, "L2": 0.733, "L3": 0.467, "L4": 0.2}
@@ -58,9 +61,9 @@ class Dual(Method, name="dual"):
 
     @field_validator("alpha", "beta", mode="before")
     @classmethod
-    def _fill(cls, given: Any, info: ValidationInfo) -> Any:
+    def _fill(cls, value: Any, info: ValidationInfo) -> Any:
         default = ALPHA if info.field_name == "alpha" else BETA
-        return {**default, **given} if isinstance(given, Mapping) else given
+        return {**default, **value} if isinstance(value, Mapping) else value
 
     @property
     def _inner(self) -> Method:
@@ -68,22 +71,28 @@ class Dual(Method, name="dual"):
             return self.twin
         return GA() if self.loss == "ga" else bounded(self.loss, self.npo_beta, self.clip)
 
-    @property
-    def towards(self) -> Twin | None:
-        return self._inner.towards
-
-    def requires(self) -> Requirements:
+    def requirements(self) -> Requirements:
         return replace(
-            self._inner.requires(),
+            self._inner.requirements(),
             token_weights=self.token_weights,
             raw_weights=self.raw_weights,
             levels=True,
             levels_by_parameter=self.level_by == "parameter",
         )
 
+    def build_targets(
+        self, lm: LanguageModel, forget: Sequence[Record], retain: Sequence[Record], seed: int
+    ) -> Targets:
+        return self._inner.build_targets(lm, forget, retain, seed)
+
+    def target_cost(
+        self, lm: LanguageModel, forget: Sequence[Record], retain: Sequence[Record], seed: int
+    ) -> TargetCost:
+        return self._inner.target_cost(lm, forget, retain, seed)
+
     def forget_loss(self, out: ModelOutputs) -> Tensor:
         if self.token_weights != "none" and out.weights is None:
-            raise ValueError(f'dual with these settings needs Needs(token_weights="{self.token_weights}")')
+            raise ValueError(f'dual with these settings needs Requirements(token_weights="{self.token_weights}")')
         return self._inner.forget_loss(out)
 
     def projection(self, level: str | None) -> float:
@@ -96,8 +105,7 @@ class Dual(Method, name="dual"):
 
 
 def _at(values: Mapping[Level, float], level: str | None) -> float:
-    wanted = level or "L4"
-    for known, value in values.items():
-        if known == wanted:
+    for name, value in values.items():
+        if name == (level or "L4"):
             return value
-    raise unknown("concept level", wanted, values)
+    raise unknown("concept level", level or "L4", values)

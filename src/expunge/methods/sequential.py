@@ -1,7 +1,7 @@
-"""Sequential: first steady the model on retain data, then forget through chosen layers only.
+"""Sequential: first train on retain data, then forget through chosen layers only.
 
-The two phases, their data, steps and layers are written in the recipe; this file is the loss of the second.
-The reference is the model before the first phase.
+The recipe holds the two phases with their data, steps and layers; this file is the loss of the second. The reference is
+the model before the first phase.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Sequential(Method, name="sequential"):
     npo_beta: float = Field(0.1, gt=0, description="beta of npo, where that is the loss")
     clip: float = Field(4.0, gt=0, description="largest token loss in nats, where ga_clip is the loss")
 
-    def requires(self) -> Requirements:
-        return bounded(self.loss, self.npo_beta, self.clip).requires()
+    def requirements(self) -> Requirements:
+        return bounded(self.loss, self.npo_beta, self.clip).requirements()
 
     def forget_loss(self, out: ModelOutputs) -> Tensor:
         return bounded(self.loss, self.npo_beta, self.clip).forget_loss(out)

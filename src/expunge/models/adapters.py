@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal, TypeGuard
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import nn
 
+from expunge._config import FrozenModel
 from expunge.errors import InputError
 from expunge.models.vision.feature_cache import vision_module, vision_parameters
 
@@ -21,10 +22,8 @@ Tower = Literal["language", "vision", "connector"]
 Layers = str | int | tuple[int, ...]
 
 
-class TrainableConfig(BaseModel):
+class TrainableConfig(FrozenModel):
     """What a run may change."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     which: Literal["lora", "full"] = Field("lora", description="low-rank adapters, or the weights themselves")
     layers: Layers = Field(
@@ -201,6 +200,19 @@ def prepare(module: Any, train: TrainableConfig, seed: int) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return get_peft_model(module, config)
+
+
+@contextmanager
+def adapter_off(module: Any) -> Iterator[None]:
+    """Inside, a peft model runs without its adapter; any other model runs as it is.
+
+    peft makes all adapters trainable at the end; this restores `requires_grad` of every parameter.
+    """
+    flags = [(p, p.requires_grad) for p in module.parameters()]
+    with module.disable_adapter() if hasattr(module, "disable_adapter") else nullcontext():
+        yield
+    for parameter, flag in flags:
+        parameter.requires_grad_(flag)
 
 
 @contextmanager

@@ -105,6 +105,14 @@ def chunks(lengths: Sequence[int], most: int | None = None, fixed: int = 192) ->
     return parts[::-1]
 
 
+def pad(values: Sequence[Tensor], length: int) -> Tensor:
+    """Stack tensors [a_k, …] into [B, length, …], zeros behind."""
+    out = values[0].new_zeros((len(values), length, *values[0].shape[1:]))
+    for row, value in enumerate(values):
+        out[row, : value.shape[0]] = value
+    return out
+
+
 @dataclass(frozen=True)
 class Budget:
     """Limits of one pass without gradients. A row that exceeds them alone runs alone.

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from expunge.models.adapters import adapter_off
 from expunge.models.collate import Batch, collate
 from expunge.models.frozen_prefix import Boundary, below, find_boundary, hidden_states, substituted, why_inexact
 from expunge.models.hidden_store import HiddenStore, adapter_state, prefix_key, size
@@ -126,10 +127,6 @@ def _sensitive(module: Any, boundary: Boundary, batch: Batch) -> list[tuple[nn.M
     held = [(child, state) for _, child in below(module, boundary) if (state := adapter_state(child))]
     if not held or not hasattr(module, "disable_adapter"):
         return held
-    now = hidden_states(module, boundary, batch)
-    flags = [(p, p.requires_grad) for p in module.parameters()]
-    with module.disable_adapter():
+    with adapter_off(module):
         off = hidden_states(module, boundary, batch)
-    for parameter, flag in flags:  # peft lets every adapter train when it switches them on again
-        parameter.requires_grad_(flag)
-    return [] if torch.equal(now, off) else held
+    return [] if torch.equal(hidden_states(module, boundary, batch), off) else held

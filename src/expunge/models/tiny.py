@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from expunge._config import FrozenModel
 from expunge.corpus import Record
 from expunge.errors import InputError, unknown
 
@@ -19,10 +20,8 @@ ARCHITECTURES = ("llama", "gpt2", "qwen2")
 FAST_GELU = "gelu_pytorch_tanh"  # GPT-2's own gelu_new in one kernel: equal up to rounding, a third less time per step
 
 
-class TinyConfig(BaseModel):
+class TinyConfig(FrozenModel):
     """Size of a model made from scratch."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     architecture: str = Field("llama", description="llama, gpt2 or qwen2")
     layers: int = Field(4, ge=1, description="transformer blocks")

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from expunge._config import FrozenModel
 
 Unit = Literal["subject", "record"]
 
 
-class PrivacyConfig(BaseModel):
+class PrivacyConfig(FrozenModel):
     """Differentially private training of the adapter; give `epsilon` or `noise`, not both."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     epsilon: float | None = Field(None, gt=0, description="what the whole run may cost; the noise is solved for it")
     delta: float | None = Field(None, gt=0, lt=1, description="null for min(1e-5, 1 / (10 units))")

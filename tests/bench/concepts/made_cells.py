@@ -14,7 +14,7 @@ from expunge.models.tiny import TinyConfig
 DOMAIN = Domain(world="finance", preset="tiny", settings={"per_level": 3, "targets": 3, "facts": 2})
 BENCH = Bench(
     model=TinyConfig(layers=1, width=64, heads=2, vocabulary=512, context=96),
-    memorise=TrainConfig(share=0.97, epochs=60, batch=32),
+    memorise=TrainConfig(target_accuracy=0.97, epochs=60, batch=32),
     batch=8,
 )
 TINY = Preset(

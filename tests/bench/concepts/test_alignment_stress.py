@@ -17,7 +17,7 @@ from expunge.bench.concepts.alignment_worth import kept_at, matched, sure, worth
 from expunge.bench.concepts.rows import REFERENCES
 from expunge.bench.tune import Setting
 from expunge.corpus import Record
-from expunge.engine.rows import answer_type
+from expunge.corpus.answer_types import answer_type
 from expunge.errors import InputError
 from expunge.models.language_model import load
 from helpers.world import people
@@ -133,9 +133,9 @@ def test_rows_differ_in_the_rule_alone() -> None:
         assert recipe.model_copy(update=alpha | {"settings": recipe.settings | {"alpha": None}}) == plain.model_copy(
             update=alpha
         )
-    assert made["npo-sum"].build_method().projection("L4") == 0
-    assert made["npo-level"].build_method().projection("L4") == 0.2
-    assert made["npo-adam"].build_rule().preconditions
+    assert made["npo-sum"].resolve().method.projection("L4") == 0
+    assert made["npo-level"].resolve().method.projection("L4") == 0.2
+    assert made["npo-adam"].resolve().rule.preconditions
     with pytest.raises(InputError, match='unknown row "npo-tensr"; did you mean "npo-tensor"'):
         alignment_stress.row("npo-tensr")
 

@@ -67,7 +67,7 @@ def test_a_condition_exchanges_what_it_says_and_nothing_else(
 ) -> None:
     row = suite.CONDITIONS[name]
     recipe = Recipe.load(row.recipe, row.sets)
-    method = recipe.build_method()
+    method = recipe.resolve().method
     assert isinstance(method, Dual)
     assert (method.alpha, method.beta) == (ALPHA | alpha, BETA | beta)
     assert recipe.model_copy(update={"settings": {}}) == Recipe.load("dual").model_copy(update={"settings": {}})

@@ -136,7 +136,7 @@ def test_columns_beside_the_retrained_model() -> None:
 
 def test_rows_are_recipes_that_exist() -> None:
     for row in ROWS.values():
-        assert row.known()[row.name].build_method()
+        assert row.known()[row.name].resolve().method
     for preset in which_objective.PRESETS.values():
         assert {*preset.rows, *(name for side in preset.sides for name in side.rows)} <= set(ROWS)
 

@@ -16,8 +16,10 @@ from helpers.privacy import FIXED
 from helpers.runs import recipe
 from helpers.world import one_person, people
 
+pytestmark = pytest.mark.trains
 
-def test_a_canary_has_somebodys_questions_a_name_of_its_own_and_words_for_answers() -> None:
+
+def test_a_canary_has_real_questions_a_new_name_and_random_answers() -> None:
     records = [r for r in people().trained if r.identifiers]
     made = make(records, 8, seed=1)
     assert made == make(records, 8, seed=1)

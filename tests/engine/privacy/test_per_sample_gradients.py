@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from expunge.engine.forward import ForwardRunner
-from expunge.engine.privacy.per_sample_gradients import adapted, by_unit, watched
-from expunge.engine.recipe import Memory
+from expunge.engine.privacy.per_sample_gradients import adapted_layers, record_calls, unit_gradients
+from expunge.engine.recipe_config import Memory
 from expunge.errors import InputError
 from expunge.gradients.base import Gradients
 from expunge.models.adapters import TrainableConfig, trainable
@@ -41,6 +41,7 @@ def off(one: Gradients, other: Gradients) -> float:
     return max(float((one[name] - other[name]).abs().max() / other[name].abs().max().clamp(min=1e-3)) for name in one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("name", sorted(TEXT))
 def test_every_architecture_gives_the_gradients_of_a_loop(name: str, fused: bool) -> None:
@@ -49,11 +50,11 @@ def test_every_architecture_gives_the_gradients_of_a_loop(name: str, fused: bool
     if fused:
         fuse(module)
     batch = ragged_batch()
-    with watched(adapted(module, trainable(module))) as calls:
+    with record_calls(adapted_layers(module, trainable(module))) as calls:
         logprob = answer_logprob(answer_forward(module, batch).logits, batch)
     assert all(p.requires_grad for p in trainable(module).values())
     assert set(trainable(module)) == set(expected)
-    assert off(by_unit(-logprob.sum(), calls, batch, OWNER, UNITS), expected) < 1e-4
+    assert off(unit_gradients(-logprob.sum(), calls, batch, OWNER, UNITS), expected) < 1e-4
 
 
 @pytest.mark.parametrize("memory", [Memory(), Memory(prefix_cache=False)], ids=["cached", "plain"])
@@ -62,22 +63,22 @@ def test_the_cheap_paths_of_a_run_give_them_too(memory: Memory) -> None:
     expected = plain(module)
     lm = LanguageModel(module, tokenizer(), PromptTemplate.of(tokenizer(), 64, "plain"), "test")
     passes = ForwardRunner(lm, ragged(), memory)
-    passes.open(range(len(OWNER)))
+    passes.start_phase(range(len(OWNER)))
     assert passes.about.startswith("the first 2" if memory.prefix_cache else "plain")
-    with watched(adapted(module, trainable(module))) as calls:
+    with record_calls(adapted_layers(module, trainable(module))) as calls:
         passed = passes.run(range(len(OWNER)), logits=False)
     assert {call.x.shape[:2] for call in calls} > {passed.batch.input_ids.shape}  # and the last part sees answers only
-    found = by_unit(-passed.logprob.sum(), calls, passed.batch, OWNER, UNITS)
-    passes.close()
+    found = unit_gradients(-passed.logprob.sum(), calls, passed.batch, OWNER, UNITS)
+    passes.end_phase()
     assert off(found, expected) < 1e-4
 
 
 def test_a_unit_that_is_not_in_the_pass_has_gradient_zero() -> None:
     module = with_adapters(text_model("gpt2"))
     batch = ragged_batch(rows=2)
-    with watched(adapted(module, trainable(module))) as calls:
+    with record_calls(adapted_layers(module, trainable(module))) as calls:
         logprob = answer_logprob(answer_forward(module, batch).logits, batch)
-    found = by_unit(-logprob.sum(), calls, batch, [0, 2], 3)
+    found = unit_gradients(-logprob.sum(), calls, batch, [0, 2], 3)
     assert all(g[1].abs().max() == 0 < g[0].abs().max() for g in found.values())
 
 
@@ -86,14 +87,14 @@ def test_what_is_no_plain_adapter_is_refused_by_name() -> None:
     for name, parameter in module.named_parameters():
         parameter.requires_grad_(name == "model.norm.weight")
     with pytest.raises(InputError, match=r"model\.norm\.weight trains"):
-        adapted(module, trainable(module))
+        adapted_layers(module, trainable(module))
 
 
 def test_a_layer_that_mixes_rows_is_refused_by_name() -> None:
     module = with_adapters(text_model("mixtral"), TrainableConfig(layers=2, rank=2, modules=("q_proj",)))
     batch = ragged_batch()
-    with watched(adapted(module, trainable(module))) as calls:
+    with record_calls(adapted_layers(module, trainable(module))) as calls:
         logprob = answer_logprob(answer_forward(module, batch).logits, batch)
     fewer = ragged_batch(rows=4)
     with pytest.raises(InputError, match="does not tell whose rows"):
-        by_unit(-logprob.sum(), calls, fewer, [0, 1, 2, 3], 4)
+        unit_gradients(-logprob.sum(), calls, fewer, [0, 1, 2, 3], 4)

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from expunge.engine.privacy.budget import PrivacyBudget, asked
+from expunge.engine.distributed import check_single_process
+from expunge.engine.privacy.budget import PrivacyBudget, query_count
 from expunge.engine.privacy.statement import notes
 from expunge.engine.recipe import Recipe
 from expunge.errors import InputError
@@ -14,11 +15,13 @@ from expunge.gradients.private import paper_formula
 from helpers.privacy import people, private
 from helpers.runs import recipe
 
+pytestmark = pytest.mark.slow
+
 FORGET, RETAIN = people(ann=4), people(bob=6, cy=2, di=8)
 
 
 def plan(**changes: Any) -> PrivacyBudget:
-    return PrivacyBudget.of(private(**changes), FORGET, RETAIN)
+    return PrivacyBudget.of(private(**changes).resolve(), FORGET, RETAIN)
 
 
 def test_rates_follow_from_rows_per_step() -> None:
@@ -47,8 +50,8 @@ def test_every_step_asks_both_sets_unless_a_phase_or_blocks_say_otherwise() -> N
         ],
         batch={"blocks": 2},
     )
-    assert asked(phased, "forget") == 7
-    assert asked(phased, "retain") == 2 + 3
+    assert query_count(phased.resolve(), "forget") == 7
+    assert query_count(phased.resolve(), "retain") == 2 + 3
     assert [q.name for q in plan(retain={"loss": "none"}).queries] == ["forget"]
 
 
@@ -59,7 +62,7 @@ def test_noise_is_solved_for_the_whole_run() -> None:
 
 
 def test_who_stands_in_both_sets_is_counted_once_and_said() -> None:
-    both = PrivacyBudget.of(private(), FORGET, [*RETAIN, *people(ann=1)])
+    both = PrivacyBudget.of(private().resolve(), FORGET, [*RETAIN, *people(ann=1)])
     assert (both.units, both.shared) == (4, 1)
     assert any("in both sets" in note for note in notes(both))
     assert (plan().units, plan().shared) == (4, 0)
@@ -103,8 +106,8 @@ def test_an_unknown_key_names_the_nearest() -> None:
     ("name", "sets", "said"),
     [
         ("npo", ["train.which=full"], "full weights have no gradients per unit"),
-        ("twin", [], "out of other people's records, and its floors follow the losses of the run"),
-        ("random_relabel", [], "other people's answers"),
+        ("twin", [], "out of other people's records, or drawn anew"),
+        ("random_relabel", [], "other people's records"),
         ("npo", ["retain.loss=kl", "retain.anchors=true"], "several people's records"),
         ("npo", ["retain.balance=true"], "independent coins"),
         ("npo", ["train.drop_blocks=0.5"], "adapters left out"),
@@ -113,7 +116,7 @@ def test_an_unknown_key_names_the_nearest() -> None:
         ("dual-npo", ["settings.token_weights=none", "selection.share=0.5"], "Fisher information is measured on raw"),
         ("dual-npo", ["settings.token_weights=none", "settings.level_by=parameter"], "raw Fisher information"),
         ("npo", ["memory.checkpointing=true"], "runs blocks twice"),
-        ("npo", ["parallel.shard=true"], "one process"),
+        ("npo", ["parallel.shard=true"], "only one process trains"),
     ],
 )
 def test_what_cannot_be_private_is_refused_in_one_line(name: str, sets: list[str], said: str) -> None:
@@ -125,16 +128,17 @@ def test_what_cannot_be_private_is_refused_in_one_line(name: str, sets: list[str
 
 def test_several_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(InputError, match="one process"):
-        private().checked()
+    with pytest.raises(InputError, match="launch: a private run runs in one process"):
+        check_single_process(private().resolve().single_process_reason)
+    check_single_process(recipe("npo").resolve().single_process_reason)
 
 
 @pytest.mark.parametrize("rule", ["sum", "project", "pcgrad", "agem"])
 def test_noised_gradients_may_meet_by_any_rule(rule: str) -> None:
-    assert private(rule=rule).checked().rule == rule
+    assert private(rule=rule).resolve().recipe.rule == rule
 
 
 def test_without_a_section_there_is_no_privacy() -> None:
     assert recipe("npo").privacy is None
     with pytest.raises(ValueError, match="no section privacy"):
-        PrivacyBudget.of(recipe("npo"), FORGET, RETAIN)
+        PrivacyBudget.of(recipe("npo").resolve(), FORGET, RETAIN)

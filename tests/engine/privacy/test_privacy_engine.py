@@ -21,6 +21,8 @@ from helpers.privacy import people, private
 from helpers.processes import kill_when, lines, unlearning
 from helpers.world import one_person
 
+pytestmark = pytest.mark.trains
+
 PLAN: dict[str, Any] = {
     "method": "npo",
     "steps": 8,
@@ -44,7 +46,7 @@ def result(run: Path) -> dict[str, bytes]:
     return {name: v.numpy().tobytes() for name, v in load_file(next((run / "adapter").glob("*.safetensors"))).items()}
 
 
-def test_a_killed_run_repeats_its_draws_and_its_noise_and_charges_no_step_twice(
+def test_a_resumed_run_repeats_draws_and_noise_and_charges_no_step_twice(
     folders: dict[str, Path], tmp_path: Path
 ) -> None:
     killed, alone = tmp_path / "killed", tmp_path / "alone"
@@ -91,7 +93,7 @@ def test_a_run_whose_seed_is_gone_does_not_go_on(folders: dict[str, Path], tmp_p
         unlearn(folders["llama"], one_person(), Recipe(**secret), run)
 
 
-def test_the_noise_that_was_solved_is_taken_up_again_rather_than_solved_anew(
+def test_a_resumed_run_reuses_the_noise_that_was_solved(
     folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     solved, run = PLAN | {"privacy": {"epsilon": 4.0, "seed": 3}}, tmp_path / "run"
@@ -106,10 +108,10 @@ def test_the_noise_that_was_solved_is_taken_up_again_rather_than_solved_anew(
     assert found["epsilon"]["pld"] < found["epsilon"]["rdp"]
 
 
-def test_a_self_test_that_failed_before_a_kill_still_withholds_epsilon_after_it() -> None:
+def test_a_failed_self_test_withholds_epsilon_after_a_resume_too() -> None:
     before, after = PrivacyLedger(withheld="the gradients are wrong"), PrivacyLedger()
     after.restore(before.state())
-    plan = PrivacyBudget.of(private(), people(ann=2), people(bob=2))
+    plan = PrivacyBudget.of(private().resolve(), people(ann=2), people(bob=2))
     found = statement.statement(plan, plan.cost(), after, self_test.SelfTestResult(4, 0.0, 1e-3, True), "finished")
     assert found["epsilon"] is None
     assert found["withheld"] == "the gradients are wrong"

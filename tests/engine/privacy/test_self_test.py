@@ -9,14 +9,15 @@ import pytest
 import torch
 
 from expunge.engine.privacy import self_test
-from expunge.engine.privacy.per_sample_gradients import by_unit
+from expunge.engine.privacy.per_sample_gradients import unit_gradients
 from expunge.errors import RunFailed
 from expunge.models.adapters import trainable
-from helpers.privacy import FIXED, private, private_loop
+from helpers.privacy import FIXED, engine_of, private, private_loop
 from helpers.runs import changed, run, weights
 from helpers.world import ARCHITECTURES
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("layers", ["all", 1])
 def test_it_passes_with_and_without_a_cache_and_puts_every_bit_back(
@@ -24,11 +25,11 @@ def test_it_passes_with_and_without_a_cache_and_puts_every_bit_back(
 ) -> None:
     loop = private_loop(folders[architecture], private(train={"layers": layers}))
     before = weights(loop)
-    assert loop.private is not None
-    loop.passes.open(loop._used(loop.phases[0], 0))
-    loop.private.open(loop.lm.module, loop.passes, loop.table, loop._used(loop.phases[0], 0), trainable(loop.lm.module))
-    loop.passes.close()
-    tested = loop.private.tested
+    rows = loop._rows_in_phase(loop.resolved.phases[0], 0)
+    loop.runner.start_phase(rows)
+    loop.source.start_phase(rows, trainable(loop.lm.module))
+    loop.runner.end_phase()
+    tested = engine_of(loop).test_result
     assert tested is not None
     assert tested.passed
     assert tested.rows == 4
@@ -37,13 +38,13 @@ def test_it_passes_with_and_without_a_cache_and_puts_every_bit_back(
 
 
 def off_by_a_tenth(*given: Any) -> Any:
-    return {name: g * 1.1 for name, g in by_unit(*given).items()}
+    return {name: g * 1.1 for name, g in unit_gradients(*given).items()}
 
 
 def test_wrong_gradients_are_noticed_and_the_run_refused(
     folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(self_test, "by_unit", off_by_a_tenth)
+    monkeypatch.setattr(self_test, "unit_gradients", off_by_a_tenth)
     loop = private_loop(folders["llama"], private())
     before = weights(loop)
     with pytest.raises(RunFailed, match=r"differ from a plain loop by a share of 0\.1 .*on_failure: withhold"):
@@ -51,14 +52,14 @@ def test_wrong_gradients_are_noticed_and_the_run_refused(
     assert not changed(before, weights(loop))
 
 
+@pytest.mark.trains
 def test_on_request_the_run_trains_and_states_no_epsilon(
     folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(self_test, "by_unit", off_by_a_tenth)
+    monkeypatch.setattr(self_test, "unit_gradients", off_by_a_tenth)
     loop = private_loop(folders["llama"], private(privacy=FIXED | {"on_failure": "withhold"}))
     assert len(run(loop)) == 2
-    assert loop.private is not None
-    told = loop.private.statement("finished")
+    told = engine_of(loop).statement("finished")
     assert told["epsilon"] is None
     assert told["guarantee"] is False
     assert told["may_be_claimed"] == []

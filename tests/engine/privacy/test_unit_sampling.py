@@ -9,7 +9,7 @@ from expunge.engine.privacy.unit_sampling import Units
 from helpers.privacy import people
 
 
-def test_a_unit_is_a_person_or_a_record_and_nobodys_record_stands_for_itself() -> None:
+def test_a_unit_is_a_subject_or_a_record_without_subject() -> None:
     records = [*people(ann=2, bob=1), Record("fact", "what is water", "wet"), *people(cy=1)]
     by_person = Units.of(records, "subject")
     assert by_person.names == ("subject ann", "subject bob", "record fact", "subject cy")

@@ -30,9 +30,9 @@ from expunge.audit.reconstruction.ranking import per_byte, rank_of
 from expunge.audit.reconstruction.result import SCORES, Reconstruction
 from expunge.audit.scoring import score
 from expunge.corpus import Record
-from expunge.corpus.draw import uniform
 from expunge.errors import InputError, unknown
 from expunge.models.language_model import LanguageModel
+from expunge.random import uniform
 from expunge.scope.relations import subject_nodes, subject_of
 from expunge.scope.split import Split
 

@@ -14,8 +14,8 @@ from operator import itemgetter
 
 from expunge.audit.text_normalization import normalize
 from expunge.corpus import BLANK, Node, Record, lowest_common_ancestor
-from expunge.corpus.draw import uniform
-from expunge.engine.rows import answer_type
+from expunge.corpus.answer_types import answer_type
+from expunge.random import uniform
 
 MOST = 2000  # records held of an answer type
 LONGEST = 200  # characters of a statement

@@ -15,10 +15,10 @@ from expunge.audit.checks.relearn import RATE, STEPS, tenth
 from expunge.bench.concepts.cell import Cell
 from expunge.corpus import Record
 from expunge.engine.relearning import relearn_steps
-from expunge.engine.sampling import stream
 from expunge.engine.train.train_loop import exact_match_rate
 from expunge.models.language_model import LanguageModel, load, merge_adapter
 from expunge.models.quantize import quantize
+from expunge.random import stream
 
 FILE = "aftermath.json"
 DRAWS = 3

@@ -19,14 +19,14 @@ from expunge._io import read_json, write_json
 from expunge.bench.concepts.cell import Cell
 from expunge.bench.concepts.lab import Lab
 from expunge.corpus import Record
+from expunge.corpus.answer_types import answer_type
 from expunge.corpus.record import LEVELS
-from expunge.engine.rows import answer_type
-from expunge.engine.sampling import stream
 from expunge.gradients.base import Gradients, cosine
 from expunge.models.adapters import block_of, block_stack
 from expunge.models.collate import by_length, collate
 from expunge.models.forward import answer_forward, answer_logprob
 from expunge.models.language_model import LanguageModel, load
+from expunge.random import stream
 
 ROWS = 64  # in a pass
 SMALL = 1e-5  # of |g_r|: below it there is nothing to project against

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from expunge.corpus import Node, Record
-from expunge.corpus.draw import uniform
+from expunge.random import uniform
 from expunge.scope.relations import people, subject_of
 
 SALT = "expunge-bench-concepts-v1"

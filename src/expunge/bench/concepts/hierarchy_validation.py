@@ -60,7 +60,7 @@ CONDITIONS = {
 }
 HALVES = ("L4-alpha", "L4-beta", "L1-alpha", "L1-beta")
 MAIN = tuple(name for name in CONDITIONS if name not in HALVES)
-SHIPPED = Setting(lr_factor=1.0, steps=Recipe.load("dual").total_steps)
+SHIPPED = Setting(lr_factor=1.0, steps=Recipe.load("dual").resolve().total_steps)
 WORLDS = ("hospital", "mental-health", "finance")
 PRESETS = {
     "smoke": Preset(

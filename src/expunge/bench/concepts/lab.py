@@ -87,7 +87,7 @@ class Lab:
         """What `teach` left behind: share of its answers that the model gives exactly, seconds, parameters."""
         found = read_json(self.model(cell, name) / "train.json")
         return {
-            "share": found["progress"]["share"],
+            "share": found["progress"]["accuracy"],
             "seconds": found["progress"]["seconds"],
             "epochs": found["progress"]["epoch"],
             "parameters": found["parameters"],
@@ -207,7 +207,7 @@ def share(original: Path, stages: tuple[Stage, ...]) -> float:
     """Trainable parameters over those of the model; the largest where there are several runs. An edit trains none."""
     found = [0.0]
     for stage in stages:
-        if stage.recipe.build_edit():
+        if stage.recipe.resolve().edit:
             continue
         lm = load(original, device="cpu")
         whole = lm.parameters

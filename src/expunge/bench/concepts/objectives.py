@@ -29,7 +29,7 @@ INSIDE = (
     "settings.twin.ceiling_weight=1.5",
     "settings.twin.reverse=1",
     "settings.twin.candidates=8",
-    "settings.twin.strangers=1",
+    "settings.twin.null_candidates=1",
 )  # `twin` in `dual`
 PROJECTED = ("settings.token_weights=none", "settings.alpha={L1: 1, L2: 1, L3: 1, L4: 1}")
 LAST = {

@@ -22,13 +22,11 @@ from expunge.bench.tune import Setting
 from expunge.concepts.dictionary import Dictionary
 from expunge.corpus import Record
 from expunge.engine import checkpoint
-from expunge.engine.dataset import RunDataset
-from expunge.engine.floors import LossFloors
+from expunge.engine.dataset import RunDataset, answer_levels, forget_questions
 from expunge.engine.forward import ForwardRunner
 from expunge.engine.loss_inputs import LossInputs
 from expunge.engine.recipe import Recipe
 from expunge.engine.reference import Reference
-from expunge.engine.token_levels import answer_levels
 from expunge.errors import RunFailed
 from expunge.gradients.saliency import Side, TokenSaliency
 from expunge.methods.base import Method
@@ -62,7 +60,7 @@ def weigh(lab: Lab, cell: Cell, row: Row, setting: Setting) -> Weights:
     found = _by_id(
         lm,
         records,
-        stage.recipe.build_method(),
+        stage.recipe.resolve().method,
         made(cell.domain, cell.seed).terms(),
         _saliency(lab.run_folder(cell, row, setting) / "run-1", lm),
     )
@@ -87,9 +85,9 @@ def _note(lab: Lab, cell: Cell, row: Row, setting: Setting) -> Path:
 def _saliency(run: Path, lm: LanguageModel) -> TokenSaliency:
     """As it stood at the run's last checkpoint; `RunFailed` if it left none."""
     state = checkpoint.load(run / "checkpoint")
-    if not state or not state["saliency"]:
+    if not state or not state["source"]["saliency"]:
         raise RunFailed(str(run), "left no token saliency", "run at least 25 steps of a recipe that measures it")
-    return TokenSaliency(lm.module.get_output_embeddings().weight.shape[0], state=state["saliency"])
+    return TokenSaliency(lm.module.get_output_embeddings().weight.shape[0], state=state["source"]["saliency"])
 
 
 def _by_id(
@@ -120,28 +118,28 @@ def lengths(lm: LanguageModel, recipe: Recipe, records: Sequence[Record], others
     lm      its adapter, if it has one, is switched off for what the loss looks up before the run
     others  records that the loss may take wrong answers and identities from
     """
-    recipe = recipe.with_sets(["settings.token_weights=none", "retain.loss=none"])
-    method = recipe.build_method()
-    needs = method.requires()
-    table = RunDataset(lm, recipe, needs, records, others)
-    towards = method.towards
-    floors = LossFloors.of(table.rows, towards.least_floor, lm.device) if towards else None
+    recipe = recipe.with_overrides(["settings.token_weights=none", "retain.loss=none"])
+    method = recipe.resolve().method
+    needs = method.requirements()
+    questions = forget_questions(recipe.resolve(), records)
+    targets = method.build_targets(lm, questions, others, recipe.seed)
+    table = RunDataset(lm.template, recipe.resolve(), targets, questions, ())
     reference: dict[Side, Reference] = {}
     if needs.reference_logprobs or needs.reference_logits:
-        reference["forget"] = Reference(lm.module, dict(enumerate(table.items)), needs.reference_logits)
-    losses = LossInputs(method, table.rows, reference, None, floors)
-    passes = ForwardRunner(lm, table.items, recipe.memory)
-    gold = [k for k, row in enumerate(table.rows) if row.is_gold]
+        reference["forget"] = Reference(lm.module, dict(enumerate(table.encoded)), needs.reference_logits)
+    losses = LossInputs(method, table, reference, None)
+    passes = ForwardRunner(lm, table.encoded, recipe.memory)
+    gold = [k for k, example in enumerate(table.examples) if example.kind != "own"]
     found: dict[str, float] = {}
-    for cut in chunks([table.items[k].length for k in gold], ROWS):
+    for cut in chunks([table.encoded[k].length for k in gold], ROWS):
         rows = [gold[c] for c in cut]
-        passed = passes.run(rows, losses.wants_logits("forget", "none"), watch=True)
+        passed = passes.run(rows, losses.wants_logits("forget", "none"), return_hidden=True)
         loss = losses.of("forget", rows, passed, "none").sum()  # rows do not see each other, so a sum keeps them apart
-        assert passed.watched is not None
-        (gradient,) = torch.autograd.grad(loss, [passed.watched])
+        assert passed.hidden is not None
+        (gradient,) = torch.autograd.grad(loss, [passed.hidden])
         norms = gradient.norm(dim=-1).gather(1, passed.batch.index[:, 1:])  # token a stands at position index[a + 1]
         for at, k in enumerate(rows):
-            found[table.items[k].id] = float(norms[at, : len(table.items[k].answer) - 1].mean())
+            found[table.examples[k].record_id] = float(norms[at, : len(table.encoded[k].answer) - 1].mean())
     return found
 
 

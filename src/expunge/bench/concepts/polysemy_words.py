@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from expunge.audit.scores import Scores, Values
 from expunge.bench.concepts.cell import Sets
 from expunge.corpus import Record
-from expunge.corpus.draw import uniform
 from expunge.errors import InputError
+from expunge.random import uniform
 
 TERM = "polyseme"  # attribute of a record that such a word answers
 SENSE = "sense"  # its sense there: target or other

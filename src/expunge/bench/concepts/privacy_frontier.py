@@ -61,7 +61,7 @@ def hospital(patients: int, holdout: int) -> Domain:
 
 
 def _bench(model: TinyConfig, batch: int) -> Bench:
-    return Bench(model=model, memorise=TrainConfig(share=0.99, epochs=60), batch=batch)
+    return Bench(model=model, memorise=TrainConfig(target_accuracy=0.99, epochs=60), batch=batch)
 
 
 PRESETS = {

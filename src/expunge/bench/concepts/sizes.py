@@ -27,17 +27,17 @@ LARGE = (
 )
 SMALL = Bench(
     model=TinyConfig(layers=2, width=64, heads=4, vocabulary=1024),
-    memorise=TrainConfig(share=0.99, epochs=60),
+    memorise=TrainConfig(target_accuracy=0.99, epochs=60),
     batch=32,
 )
 LLAMA = Bench(
     model=TinyConfig(layers=4, width=128, heads=4, vocabulary=2048),
-    memorise=TrainConfig(share=0.99, epochs=60),
+    memorise=TrainConfig(target_accuracy=0.99, epochs=60),
     batch=32,
 )
 GPT2 = Bench(
     model=TinyConfig(architecture="gpt2", layers=12, width=768, heads=12, vocabulary=4096, embedding_std=0.1),
-    memorise=TrainConfig(share=0.99, epochs=60, batch=128, precision="bfloat16"),
+    memorise=TrainConfig(target_accuracy=0.99, epochs=60, batch=128, precision="bfloat16"),
     batch=32,
 )
 SETTINGS = grid((1.0, 3.0), (60,), (2.0, 8.0))

@@ -51,7 +51,7 @@ HOUSE = {
 }
 CLASS = {"targets": 12, "per_level": 12, "facts": 4}
 LITTLE = HOUSE | {"patients": 8, "per_institution": 2, "study_facts": 1, "holdout_patients": 4}
-TEACH = TrainConfig(share=0.99, epochs=60)
+TEACH = TrainConfig(target_accuracy=0.99, epochs=60)
 LLAMA = Bench(model=TinyConfig(layers=4, width=96, heads=4, vocabulary=2048), memorise=TEACH, batch=32)
 MAIN = (
     "grad_diff-clipped",

@@ -20,7 +20,7 @@ from expunge.bench.concepts.suite import Suite
 from expunge.bench.medforget.rows import CANDIDATE
 from expunge.bench.panel import COLOURS, INK, SOFT, STYLE
 from expunge.corpus import Record
-from expunge.corpus.draw import uniform
+from expunge.random import uniform
 
 SHOWN = {"to be forgotten": 2, "sibling": 1}
 WIDE = 46  # characters of a line

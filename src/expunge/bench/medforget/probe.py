@@ -22,10 +22,10 @@ from expunge.audit.scoring import score
 from expunge.bench.concepts.cell import Cell
 from expunge.bench.concepts.measure import LONGEST
 from expunge.corpus import Record
-from expunge.engine.rows import WrongAnswers
-from expunge.engine.sampling import stream
+from expunge.corpus.relabel import WrongAnswers
 from expunge.errors import InputError
 from expunge.models.language_model import LanguageModel, load, merge_adapter
+from expunge.random import stream
 from expunge.synthetic.base import WORLDS
 
 CUES = ("both", "image", "text")

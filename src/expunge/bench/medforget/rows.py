@@ -13,9 +13,9 @@ from expunge.bench.concepts.rows import Row
 TRAINED = ("ga", "grad_diff", "kl_min", "npo", "simnpo", "dual", "sequential", "twin")
 EDITS = {"chip": ("settings.share=0.3",), "manu": ("settings.share=0.1",)}  # published shares change nothing here
 CUES = {  # changes of `twin`, for a comparison of their own
-    "twin-words": ("settings.swap=words",),
-    "twin-picture": ("settings.swap=picture",),
-    "twin-as-taught": ("cues=trained",),
+    "twin-words": ("settings.replace=text",),
+    "twin-picture": ("settings.replace=image",),
+    "twin-as-taught": ("modalities=trained",),
 }
 ROWS = {
     row.name: row

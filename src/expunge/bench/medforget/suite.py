@@ -48,19 +48,19 @@ class MedForget(Preset):
 SMALL = Bench(
     model=TinyConfig(layers=2, width=64, heads=4, vocabulary=1024),
     vision=TinyVision(layers=1, width=48),
-    memorise=TrainConfig(share=0.99, epochs=80, batch=32),
+    memorise=TrainConfig(target_accuracy=0.99, epochs=80, batch=32),
     batch=16,
 )
 MODEL = Bench(
     model=TinyConfig(layers=4, width=96, heads=4, vocabulary=2048),
     vision=TinyVision(),
-    memorise=TrainConfig(share=0.99, epochs=60),
+    memorise=TrainConfig(target_accuracy=0.99, epochs=60),
     batch=32,
 )
 LARGE = Bench(
     model=TinyConfig(layers=8, width=256, heads=8, vocabulary=4096),
     vision=TinyVision(layers=4, width=128),
-    memorise=TrainConfig(share=0.99, epochs=40, batch=128, precision="bfloat16"),
+    memorise=TrainConfig(target_accuracy=0.99, epochs=40, batch=128, precision="bfloat16"),
     batch=32,
 )
 PRESETS = {

@@ -11,7 +11,7 @@ from expunge.engine.estimate.cost_model import BatchShape, ModelShape, asking_by
 from expunge.engine.estimate.estimator import DISK, MemoryEstimate, RunEstimate
 from expunge.engine.estimate.timing import Timer, resident
 from expunge.engine.neuron_groups import find_neuron_groups
-from expunge.engine.recipe import Recipe
+from expunge.engine.resolved_recipe import ResolvedRecipe
 from expunge.engine.weight_editing import check_editable
 from expunge.methods.editing import WeightEdit
 from expunge.models.adapters import block_of, block_stack
@@ -21,11 +21,13 @@ from expunge.scope.split import Split
 SAMPLE = 64  # rows
 
 
-def estimate_edit(lm: LanguageModel, edit: WeightEdit, recipe: Recipe, split: Split, loading: float) -> RunEstimate:
+def estimate_edit(
+    lm: LanguageModel, edit: WeightEdit, recipe: ResolvedRecipe, split: Split, loading: float
+) -> RunEstimate:
     """The estimate of one edit; `InputError` as the run gives it, but for what only its numbers show."""
     check_editable(recipe, split)
-    found, rows = find_neuron_groups(lm.module, edit.looks()), list(edit.rows(split.forget, split.retain))
-    shape, most = ModelShape.of(lm.module), recipe.batch.micro or ROWS
+    found, rows = find_neuron_groups(lm.module, edit.selectors()), list(edit.rows(split.forget, split.retain))
+    shape, most = ModelShape.of(lm.module), recipe.recipe.batch.micro or ROWS
     process = 0 if lm.device.type == "cuda" else max(0, resident() - shape.weights)
     sizes = [size_of(lm.template.encode(row.record)) for row in rows]
     order = sorted(range(len(rows)), key=lambda k: sizes[k].length)

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from expunge.engine.distributed import check_single_process
 from expunge.engine.estimate.edit_estimate import estimate_edit
 from expunge.engine.estimate.estimator import RunEstimate, RunEstimator
 from expunge.engine.recipe import Recipe
@@ -35,21 +36,22 @@ def estimate_run(
     The counterpart of a recipe that trains all blocks is a preview on the last `preview_layers` (a quarter of them);
     that of any other is the release, which trains all. `InputError` as `unlearn` gives it.
     """
-    recipe.checked()
+    resolved = recipe.resolve()
+    check_single_process(resolved.single_process_reason)
     set_threads()
     began = time.perf_counter()
     lm = merge_adapter(load(model, template=template, device=device))
     loading = time.perf_counter() - began
     import accelerate  # noqa: F401  # the run holds it, too
 
-    if edit := recipe.build_edit():
+    if edit := resolved.edit:
         if preview_layers is not None:
             raise InputError(
                 "--preview-layers",
                 f"{recipe.method} edits weights at once, so there is no preview of it",
                 "leave it out",
             )
-        return [estimate_edit(lm, edit, recipe, split, loading)], f"{recipe.method} edits weights at once"
+        return [estimate_edit(lm, edit, resolved, split, loading)], f"{recipe.method} edits weights at once"
     if not split.forget:
         raise InputError("forget set", "is empty", "give a scope that matches something")
     found = [_on(lm, recipe, split, "as given", loading)]
@@ -81,7 +83,7 @@ def meta_model(lm: LanguageModel, recipe: Recipe, preview_layers: int | None) ->
     if count == 1:
         return "the model has one block only", ""
     last = preview_layers or max(1, count // 4)
-    for number, phase in enumerate(recipe.plan(), 1):
+    for number, phase in enumerate(recipe.resolve().phases, 1):
         if max(chosen_blocks(phase.layers, count)) < count - last:
             return f"phase {number} trains none of the last {last} blocks", ""
     return training(last), f"preview: last {last}"
@@ -94,7 +96,7 @@ def _on(
     prepared = lm.with_module(prepare(lm.module, recipe.train, recipe.seed))
     try:
         prepared.module.eval()
-        return RunEstimator(prepared, recipe, split).estimate(name, loading, process)
+        return RunEstimator(prepared, recipe.resolve(), split).estimate(name, loading, process)
     finally:
         if hasattr(prepared.module, "unload"):
             prepared.module.unload()

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from expunge.corpus.modalities import modality_variants
 from expunge.engine.estimate.cost_model import (
     ComputeSpeed,
     Flops,
@@ -36,17 +35,18 @@ from expunge.engine.estimate.timing import (
     time_inference,
     time_training,
 )
-from expunge.engine.estimate.workload import SAID, ForwardWorkload, draw_dataset, echoes, twin_targets
-from expunge.engine.gradient_combiner import needs_separate_gradients
+from expunge.engine.estimate.workload import ForwardWorkload, draw_dataset
+from expunge.engine.loop_builder import check_trainable
 from expunge.engine.optimizer import embeddings
-from expunge.engine.recipe import Phase, Recipe
+from expunge.engine.recipe_config import Phase
 from expunge.engine.reference import kept_bytes, too_large
-from expunge.engine.validation import check_trainable
+from expunge.engine.resolved_recipe import ResolvedRecipe
 from expunge.errors import InputError
 from expunge.methods.base import REFERENCE_LOSSES
 from expunge.models.adapters import block_of, block_stack, enable_checkpointing, set_trainable_blocks, trainable
 from expunge.models.collate import chunks
 from expunge.models.language_model import LanguageModel
+from expunge.models.likelihoods import LOGPROB_BATCH
 from expunge.scope.split import Split
 
 LOOKED_AT = 24  # steps of a phase whose passes are counted; the others are like them
@@ -107,39 +107,28 @@ class RunEstimate:
 class RunEstimator:
     """Everything that is counted and measured for one recipe on one prepared model."""
 
-    def __init__(self, lm: LanguageModel, recipe: Recipe, split: Split) -> None:
-        self.lm, self.recipe, self.split = lm, recipe, split
-        self.shape, self.method, self.rule = ModelShape.of(lm.module), recipe.build_method(), recipe.build_rule()
-        self.needs = self.method.requires()
-        self.trainable = check_trainable(lm.module, recipe, split.forget, split.retain)
-        self.phases = recipe.plan()
+    def __init__(self, lm: LanguageModel, resolved: ResolvedRecipe, split: Split) -> None:
+        recipe = resolved.recipe
+        self.lm, self.resolved, self.recipe, self.split = lm, resolved, recipe, split
+        self.shape, self.method, self.rule = ModelShape.of(lm.module), resolved.method, resolved.rule
+        self.needs = self.method.requirements()
+        self.trainable = check_trainable(lm, resolved, split.forget, split.retain)
+        self.phases = resolved.phases
         if recipe.memory.checkpointing and not getattr(lm.module, "supports_gradient_checkpointing", False):
             enable_checkpointing(lm.module)  # says so
-        targets = ForwardWorkload()
-        if self.method.towards is not None:
-            targets = twin_targets(
-                lm,
-                self.shape,
-                self.method.towards,
-                modality_variants(split.forget, recipe.forgets_by),
-                split.retain,
-                recipe.seed,
-            )
-        self.table, invented = draw_dataset(lm, recipe, split.forget, split.retain)
-        self.sizes = [size_of(item) for item in self.table.items]
-        self.asked = targets + echoes(lm, self.shape, invented, split.forget) + ForwardWorkload(len(self.sizes))
+        self.table, cost, workload = draw_dataset(lm, self.shape, resolved, split.forget, split.retain)
+        self.sizes = [size_of(item) for item in self.table.encoded]
+        self.asked = workload + ForwardWorkload(len(self.sizes))
         self.live = False
-        self.kept = self._keep()
+        self.kept = self._keep(cost.stores_logits)
         self.clock = Timer(lm.device)
 
-    def _keep(self) -> int:
+    def _keep(self, stores_logits: bool) -> int:
         """Bytes of references and targets; what building them asks is added to `asked`."""
-        rows, kept = len(self.table.items) - len([k for k in self.table.kept if k >= 0]), 0
-        own, retained = self.sizes[:rows], self.sizes[rows:]
-        if self.method.towards is not None:
-            kept += distribution_bytes(self.shape, own)
+        own, retained = self.sizes[: self.table.forget_count], self.sizes[self.table.forget_count :]
+        kept = distribution_bytes(self.shape, own) if stores_logits else 0
         for sizes, wanted in (
-            (retained, self.recipe.retain_loss in REFERENCE_LOSSES),
+            (retained, self.resolved.retain_loss in REFERENCE_LOSSES),
             (own, self.needs.reference_logits),
         ):
             tokens = sum(size.answer for size in sizes)
@@ -147,23 +136,22 @@ class RunEstimator:
                 self.live = True
             elif wanted and sizes:
                 kept += kept_bytes(self.lm.module, tokens)
-                self.asked += ForwardWorkload.of(self.shape, sizes, SAID)
+                self.asked += ForwardWorkload.of(self.shape, sizes, LOGPROB_BATCH)
         if self.needs.reference_logprobs and not self.needs.reference_logits:
-            self.asked += ForwardWorkload.of(self.shape, own, SAID)
+            self.asked += ForwardWorkload.of(self.shape, own, LOGPROB_BATCH)
         return kept
 
     def batches(self, phase: Phase, start: int) -> list[list[list[int]]]:
         """Per step of a phase: the lists of items that a gradient is taken of, one list or one per side."""
-        loss = self.recipe.retain_loss != "none" or phase.objective == "retain"
         sides: list[Callable[[int], list[int]]] = []
         if phase.objective != "retain":
             sides.append(self.table.forget_batch)
-        if phase.objective != "forget" and loss:
+        if self.resolved.retain_loss_in(phase) != "none":
             sides.append(self.table.retain_batch)
         steps = [[side(step) for side in sides] for step in range(start, start + phase.steps)]
-        return (
-            steps if needs_separate_gradients(self.recipe) else [[[k for side in step for k in side]] for step in steps]
-        )
+        if self.resolved.needs_separate_gradients():
+            return steps
+        return [[[k for side in step for k in side]] for step in steps]
 
     def estimate(self, name: str, loading: float, process: int | None = None) -> RunEstimate:
         """Measure, and add up over the phases.
@@ -172,7 +160,7 @@ class RunEstimator:
         process  bytes of the process as an earlier look found them: looking leaves freed memory behind; None: now
         """
         lm, recipe, shape = self.lm, self.recipe, self.shape
-        sample = [self.table.items[k] for k in spread(self.table.items, min(64, len(self.table.items)))]
+        sample = [self.table.encoded[k] for k in spread(self.table.encoded, min(64, len(self.table.encoded)))]
         asks = time_inference(self.clock, lm, shape, sample)
         if process is None:
             process = 0 if lm.device.type == "cuda" else max(0, resident() - shape.weights)
@@ -199,7 +187,7 @@ class RunEstimator:
         caches = self.kept + (cache if where == "memory" else 0)
         build = max((asking_bytes(shape, p) for p in self.asked.passes), default=0)
         weights, state = self._trained_bytes()
-        saves = recipe.total_steps // recipe.checkpoint_every
+        saves = self.resolved.total_steps // recipe.checkpoint_every
         peak = (
             process
             + shape.weights
@@ -214,7 +202,7 @@ class RunEstimator:
             sum(p.numel() for p in trainable(lm.module).values()),
             trained.route.runs_from,
             trained.route.about,
-            recipe.total_steps,
+            self.resolved.total_steps,
             drawn,
             len(used),
             loading,
@@ -235,7 +223,7 @@ class RunEstimator:
     def _learn(self, phase: Phase, batches: Sequence[Sequence[Sequence[int]]]) -> TrainingProfile:
         """Try the largest pass of the first steps of a phase."""
         logits = (phase.objective != "retain" and self.needs.logits) or (
-            phase.objective != "forget" and self.recipe.retain_loss in REFERENCE_LOSSES
+            phase.objective != "forget" and self.resolved.retain_loss in REFERENCE_LOSSES
         )
         parts = (
             [rows[k] for k in part]
@@ -248,10 +236,10 @@ class RunEstimator:
             self.clock,
             self.lm,
             self.shape,
-            [self.table.items[k] for k in largest],
+            [self.table.encoded[k] for k in largest],
             self.recipe.memory,
             logits=logits,
-            watch=self.needs.token_weights == "gradient",
+            return_hidden=self.needs.token_weights == "gradient",
         )
 
     def _store(self, items: Sequence[int], trained: TrainingProfile) -> tuple[int, Flops]:

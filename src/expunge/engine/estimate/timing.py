@@ -28,14 +28,13 @@ from expunge.engine.estimate.cost_model import (
     size_of,
     training_cost,
 )
+from expunge.engine.event import peak_memory
 from expunge.engine.forward import LARGE, ForwardRunner
-from expunge.engine.memory import peak_memory
 from expunge.engine.optimizer import OptimizerGroup, embeddings
-from expunge.engine.recipe import Memory, Recipe
-from expunge.engine.reference import adapter_off
+from expunge.engine.recipe_config import Memory, RecipeConfig
 from expunge.gradients.base import GradientRule, clip_total_norm
 from expunge.methods.base import forward_kl
-from expunge.models.adapters import trainable
+from expunge.models.adapters import adapter_off, trainable
 from expunge.models.chunked_logprob import CHUNK, plain_head
 from expunge.models.collate import collate
 from expunge.models.forward import answer_forward, answer_logprob
@@ -166,30 +165,30 @@ def time_training(
     memory: Memory,
     *,
     logits: bool,
-    watch: bool,
+    return_hidden: bool,
 ) -> TrainingProfile:
     """Training passes over `items` with what trains now; weights stay as they are."""
-    passes = ForwardRunner(lm, items, memory.model_copy(update={"cache_mib": 1 << 20}))  # a few rows: never a file
-    passes.open(range(len(items)))
+    runner = ForwardRunner(lm, items, memory.model_copy(update={"cache_mib": 1 << 20}))  # a few rows: never a file
+    runner.start_phase(range(len(items)))
     parameters: dict[str, Any] = trainable(lm.module)
     boundary = find_boundary(lm.module)
     trains = boundary.first if isinstance(boundary, Boundary) else 0
-    runs = 0 if passes.about.startswith("plain") else trains
-    route = ComputePath(runs, trains, "" if runs else passes.about.removeprefix("plain: "))
+    runs = 0 if runner.about.startswith("plain") else trains
+    route = ComputePath(runs, trains, "" if runs else runner.about.removeprefix("plain: "))
     weights = sum(p.numel() for p in parameters.values())
 
     def loss_of(rows: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        passed = passes.run(spread(items, rows), logits, watch=watch)
+        passed = runner.run(spread(items, rows), logits, return_hidden)
         if passed.logits is None:
             loss = -passed.logprob.sum()
         else:
             said = passed.logits.detach().roll(1, -1).log_softmax(-1)
             loss = (forward_kl(said, passed.logits.log_softmax(-1)) * passed.batch.mask).sum() - passed.logprob.sum()
-        return loss, [] if passed.watched is None else [passed.watched]
+        return loss, [] if passed.hidden is None else [passed.hidden]
 
     def work(rows: int) -> None:
-        loss, watched = loss_of(rows)
-        torch.autograd.grad(loss, [*parameters.values(), *watched], allow_unused=True)
+        loss, hidden = loss_of(rows)
+        torch.autograd.grad(loss, [*parameters.values(), *hidden], allow_unused=True)
 
     def ops(rows: int) -> Flops:
         one = BatchShape.of([size_of(items[k]) for k in spread(items, rows)])
@@ -205,8 +204,8 @@ def time_training(
             len(shape.blocks) - trains,
         )
     finally:
-        passes.close()
-    sliced = shape.vocabulary >= LARGE and not logits and not watch and plain_head(lm.module)
+        runner.end_phase()
+    sliced = shape.vocabulary >= LARGE and not logits and not return_hidden and plain_head(lm.module)
     return TrainingProfile(route, _fit(timed, ops), kept, CHUNK if sliced else None)
 
 
@@ -232,7 +231,7 @@ def _kept(
     return (sum(sizes) - large) / (one.tokens * max(blocks, 1)), large / (logits // 4)
 
 
-def step_overhead(clock: Timer, lm: LanguageModel, recipe: Recipe, rule: GradientRule) -> float:
+def step_overhead(clock: Timer, lm: LanguageModel, recipe: RecipeConfig, rule: GradientRule) -> float:
     """Seconds per step for rule, clipping and optimizer, tried on copies of (some of) what trains now."""
     tables, total = embeddings(lm.module), 0
     copies: dict[str, nn.Parameter] = {}

@@ -1,19 +1,17 @@
-"""The rows that a run would feed to the model, known before anything is asked of it.
+"""The examples that a run will feed to the model, and what it asks the model before its loop, without asking it.
 
-The table is the run's own, so steps, batches and errors in the input are those of the run. Only what the original
-model would have to say first is guessed: a twin's own answer is taken to be as long as the true one, and no anchor
-is left out for giving the person away.
+The dataset is the run's own, so steps, batches and errors in the input are those of the run. Two things are guessed:
+the lengths of answers that the model would give (`Method.target_cost`), and that no anchor leaks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from expunge.corpus import Record
-from expunge.corpus.record_store import take
-from expunge.engine.dataset import RunDataset, drawable
-from expunge.engine.doubles import refuse_nameless
+from expunge.engine.anchors import anchors, leak_cost
+from expunge.engine.dataset import RunDataset, forget_questions, retain_pool
 from expunge.engine.estimate.cost_model import (
     BatchShape,
     Flops,
@@ -24,39 +22,16 @@ from expunge.engine.estimate.cost_model import (
     inference_cost,
     size_of,
 )
-from expunge.engine.null import CandidateAnswers
 from expunge.engine.privacy.budget import PrivacyBudget
 from expunge.engine.privacy.private_dataset import PrivateDataset
-from expunge.engine.recipe import Recipe
-from expunge.engine.rows import ForgetExample, anchors, answer_type
-from expunge.engine.sampling import stream
-from expunge.engine.twins import OWN
-from expunge.methods.twin import Twin
+from expunge.engine.resolved_recipe import ResolvedRecipe
+from expunge.methods.examples import Inference, TargetCost
 from expunge.models.language_model import LanguageModel
-
-LIKELIHOODS = 256  # rows in a pass of engine.twins.mean_nll
-SAID = 128  # rows in a pass of engine.twins.teacher_logprobs and of engine.reference
-
-
-class EstimatedDataset(RunDataset):
-    """The table of a run, without asking the model."""
-
-    def _forget_rows(self, retain: Sequence[Record]) -> list[ForgetExample]:
-        towards = self._recipe.build_method().towards
-        if towards is None:
-            return super()._forget_rows(retain)
-        rows: list[ForgetExample] = []
-        for r in sorted(self._forget, key=lambda r: r.subject):
-            item = self._lm.template.encode(r)
-            rows.append(ForgetExample(item, r.concept, subject=r.subject))
-            if towards.own_answer:
-                rows.append(ForgetExample(replace(item, id=item.id + OWN), r.concept, is_gold=False))
-        return rows
 
 
 @dataclass(frozen=True)
 class ForwardWorkload:
-    """What is asked of the original model before the loop: how many records are turned into tokens, and passes."""
+    """What is asked of the original model before the loop: records that are encoded, and forward passes."""
 
     encoded: int = 0
     passes: tuple[BatchShape, ...] = ()
@@ -72,61 +47,44 @@ class ForwardWorkload:
         once = inference_cost(shape, passes)
         return cls(len(sizes) * times, tuple(passes), Flops(once.passes * times, once.ops * times))
 
+    @classmethod
+    def of_targets(cls, shape: ModelShape, cost: TargetCost) -> ForwardWorkload:
+        """What building a method's targets asks."""
+        total = cls()
+        for part in cost.inference:
+            total += cls.of_inference(shape, part)
+        for generation in cost.generation:
+            sizes = [size_of(item) for item in generation.items]
+            total += cls(len(sizes), (), generation_cost(shape, sizes, generation.new_tokens))
+        return total
+
+    @classmethod
+    def of_inference(cls, shape: ModelShape, part: Inference) -> ForwardWorkload:
+        """What some forward passes ask."""
+        return cls.of(shape, [size_of(item) for item in part.items], part.batch, part.times) if part.items else cls()
+
 
 def draw_dataset(
-    lm: LanguageModel, recipe: Recipe, forget: Sequence[Record], retain: Sequence[Record]
-) -> tuple[RunDataset, list[Record]]:
-    """The table, and the anchors in it. `InputError` wherever the run would refuse these records.
+    lm: LanguageModel, shape: ModelShape, resolved: ResolvedRecipe, forget: Sequence[Record], retain: Sequence[Record]
+) -> tuple[RunDataset, TargetCost, ForwardWorkload]:
+    """The dataset of a run, what its targets cost, and what targets and anchors ask of the model.
 
     The draws of a private run are secret: other draws of the same rates stand in for them.
+
+    Raises:
+        InputError: the run would refuse these records.
     """
+    recipe, questions = resolved.recipe, forget_questions(resolved, forget)
+    cost = resolved.method.target_cost(lm, questions, retain, recipe.seed)
+    workload = ForwardWorkload.of_targets(shape, cost)
     if recipe.privacy:
-        plan = PrivacyBudget.of(recipe, forget, retain)
-        return PrivateDataset(lm, recipe, recipe.build_method().requires(), forget, retain, plan, recipe.seed), []
+        budget = PrivacyBudget.of(resolved, forget, retain)
+        private = PrivateDataset(lm.template, resolved, cost.targets, questions, retain, budget, recipe.seed)
+        return private, cost, workload
+    pool = retain_pool(lm.template, resolved, retain)
     invented: list[Record] = []
-    pool: Sequence[Record] = retain
-    if recipe.uses_retain and recipe.retain.anchors:
-        known = list(take(retain, drawable(len(retain), recipe.total_steps * recipe.batch.retain, recipe.seed)))
-        invented = anchors(known, forget, recipe.seed)
-        pool = [*known, *invented]
-    plain = recipe.model_copy(update={"retain": recipe.retain.model_copy(update={"anchors": False})})
-    return EstimatedDataset(lm, plain, recipe.build_method().requires(), forget, pool), invented
-
-
-def twin_targets(
-    lm: LanguageModel, shape: ModelShape, method: Twin, forget: Sequence[Record], others: Sequence[Record], seed: int
-) -> ForwardWorkload:
-    """What `engine.twins.twin_rows` asks: candidates × rows, strangers' answers, own answers, and the targets."""
-    refuse_nameless(forget)
-    strangers = CandidateAnswers(forget, others, seed)
-    found = ForwardWorkload()
-    for subject in sorted({r.subject for r in forget}):
-        records = [r for r in forget if r.subject == subject]
-        sizes = [size_of(lm.template.encode(r)) for r in records]
-        invented = [
-            size
-            for r, size in zip(records, sizes, strict=True)
-            for _ in strangers.of(r, method.floors, stream(seed, "null", r.id))
-        ]
-        taught = sizes * (2 if method.own_answer else 1)
-        found += ForwardWorkload.of(shape, sizes, LIKELIHOODS, method.candidates)
-        found += ForwardWorkload.of(shape, invented, LIKELIHOODS, min(method.strangers, method.candidates))
-        found += ForwardWorkload.of(shape, taught, SAID)
-        found += ForwardWorkload(len(sizes), (), generation_cost(shape, sizes, max(s.answer for s in sizes) + 4))
-    return found
-
-
-def echoes(
-    lm: LanguageModel, shape: ModelShape, invented: Sequence[Record], forget: Sequence[Record]
-) -> ForwardWorkload:
-    """What `engine.twins.without_echo` asks: every anchor with every answer of the person to such a question."""
-    answers: dict[str, set[str]] = {}
-    for r in forget:
-        answers.setdefault(answer_type(r), set()).add(r.answer)
-    sizes = [
-        size
-        for r in invented
-        if not r.options
-        for size in [size_of(lm.template.encode(r))] * len(answers.get(answer_type(r), ()))
-    ]
-    return ForwardWorkload.of(shape, sizes, LIKELIHOODS) if sizes else ForwardWorkload()
+    if resolved.uses_retain and recipe.retain.anchors:
+        invented = anchors(pool, questions, recipe.seed)
+        workload += ForwardWorkload.of_inference(shape, leak_cost(lm, invented, questions))
+    dataset = RunDataset(lm.template, resolved, cost.targets, questions, pool, invented)
+    return dataset, cost, workload

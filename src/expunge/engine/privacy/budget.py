@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from expunge.corpus import Record
 from expunge.engine.privacy.unit_sampling import Units
-from expunge.engine.recipe import Recipe
+from expunge.engine.resolved_recipe import ResolvedRecipe
 from expunge.gradients.private import paper_formula
 from expunge.gradients.saliency import Side
 from expunge.privacy.accountant import Query, Spent, default_delta, noise_for, spent
@@ -50,18 +50,18 @@ class PrivacyBudget:
     @classmethod
     def of(
         cls,
-        recipe: Recipe,
+        resolved: ResolvedRecipe,
         forget: Sequence[Record],
         retain: Sequence[Record],
         noise: Mapping[str, float] | None = None,
     ) -> PrivacyBudget:
-        """The plan of `recipe` on these records. noise: by side, as an earlier start of this run has solved it."""
-        settings = recipe.privacy
+        """The budget of a recipe on these records. noise: by side, as an earlier start of this run has solved it."""
+        settings = resolved.recipe.privacy
         if settings is None:
             raise ValueError("the recipe has no section privacy")
-        steps = {side: count for side in SIDES if (count := asked(recipe, side))}
+        steps = {side: count for side in SIDES if (count := query_count(resolved, side))}
         units = {side: Units.of(forget if side == "forget" else retain, settings.unit) for side in steps}
-        rates = {side: _rate(recipe, settings, side, units[side]) for side in steps}
+        rates = {side: _rate(resolved, settings, side, units[side]) for side in steps}
         names = [set(found.names) for found in units.values()]
         count, shared = len(set().union(*names)), len(names[0].intersection(*names[1:])) if len(names) > 1 else 0
         delta = settings.delta or default_delta(count)
@@ -79,22 +79,20 @@ class PrivacyBudget:
         return spent(self.queries, self.delta)
 
 
-def asked(recipe: Recipe, side: Side) -> int:
+def query_count(resolved: ResolvedRecipe, side: Side) -> int:
     """Steps of a run that ask this side anew; with `batch.blocks` m, every m-th step of a phase asks the retain set."""
     total = 0
-    for phase in recipe.plan():
+    for phase in resolved.phases:
         if side == "forget" and phase.objective != "retain":
             total += phase.steps
-        if side == "retain" and (
-            phase.objective == "retain" or (phase.objective == "both" and recipe.retain_loss != "none")
-        ):
-            total += math.ceil(phase.steps / recipe.batch.blocks)
+        if side == "retain" and resolved.retain_loss_in(phase) != "none":
+            total += math.ceil(phase.steps / resolved.recipe.batch.blocks)
     return total
 
 
-def _rate(recipe: Recipe, settings: PrivacyConfig, side: Side, units: Units) -> float:
+def _rate(resolved: ResolvedRecipe, settings: PrivacyConfig, side: Side, units: Units) -> float:
     given = settings.forget_rate if side == "forget" else settings.retain_rate
-    wanted = recipe.batch.forget if side == "forget" else recipe.batch.retain
+    wanted = resolved.recipe.batch.forget if side == "forget" else resolved.recipe.batch.retain
     return given or min(1.0, max(wanted / units.drawn_rows(settings.records), 1 / len(units)))
 
 

@@ -15,12 +15,12 @@ import numpy as np
 
 from expunge.corpus import Record
 from expunge.corpus.surrogate_names import Identity, identifiers_by_subject, make_identities, replace_all
-from expunge.engine.sampling import stream
-from expunge.engine.twins import mean_nll
 from expunge.errors import InputError
 from expunge.gradients.saliency import Side
 from expunge.models.language_model import LanguageModel, load, merge_adapter
+from expunge.models.likelihoods import mean_nll
 from expunge.privacy.empirical_bound import Bound, from_scores
+from expunge.random import stream
 from expunge.scope.split import Split
 
 WORDS = 4  # of an answer

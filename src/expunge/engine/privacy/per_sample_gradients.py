@@ -52,7 +52,7 @@ class LayerCall:
     y: Tensor
 
 
-def adapted(module: nn.Module, parameters: Iterable[str]) -> list[AdaptedLayer]:
+def adapted_layers(module: nn.Module, parameters: Iterable[str]) -> list[AdaptedLayer]:
     """The layers whose matrices are `parameters`; `InputError` if one of these is no plain low-rank adapter's."""
     from peft.tuners.lora.layer import Linear
 
@@ -73,7 +73,7 @@ def adapted(module: nn.Module, parameters: Iterable[str]) -> list[AdaptedLayer]:
 
 
 @contextmanager
-def watched(layers: Sequence[AdaptedLayer]) -> Iterator[list[LayerCall]]:
+def record_calls(layers: Sequence[AdaptedLayer]) -> Iterator[list[LayerCall]]:
     """Inside, every call of a layer is noted in the list, and the pass has no gradient for the layers' matrices."""
     calls: list[LayerCall] = []
 
@@ -99,7 +99,9 @@ def watched(layers: Sequence[AdaptedLayer]) -> Iterator[list[LayerCall]]:
             matrix.requires_grad_(flag)
 
 
-def by_unit(loss: Tensor, calls: Sequence[LayerCall], batch: Batch, owner: Sequence[int], units: int) -> Gradients:
+def unit_gradients(
+    loss: Tensor, calls: Sequence[LayerCall], batch: Batch, owner: Sequence[int], units: int
+) -> Gradients:
     """Gradient of the summed `loss` of a pass over `batch`, taken apart by unit: {parameter: [units, ...]}, float32.
 
     owner  unit of every row of the batch, 0 ... units - 1. Rows must not influence each other in the model.

@@ -1,7 +1,6 @@
-"""A private run from its plan to its statement: what the loop asks in place of a plain gradient.
+"""The private side of a run, from its budget to its statement; builds the dataset and the gradient source of its loop.
 
-Surprising: the losses of a step are not told to anybody, since nothing hides a person in them; events of a private
-run have none.
+Losses of a private step are not reported: they are not noised.
 """
 
 from __future__ import annotations
@@ -9,127 +8,149 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 
 from expunge.corpus import Record
 from expunge.engine.dataset import RunDataset
 from expunge.engine.forward import ForwardRunner
+from expunge.engine.gradient_source import Means, Parameters, Term
+from expunge.engine.loss_inputs import LossInputs
 from expunge.engine.privacy import privacy_state, statement
 from expunge.engine.privacy.budget import PrivacyBudget
-from expunge.engine.privacy.mechanism import noised, sum_of
-from expunge.engine.privacy.per_sample_gradients import AdaptedLayer, adapted
+from expunge.engine.privacy.mechanism import add_noise, clipped_unit_sum
+from expunge.engine.privacy.per_sample_gradients import AdaptedLayer, adapted_layers
 from expunge.engine.privacy.privacy_state import PrivacyLedger
 from expunge.engine.privacy.private_dataset import PrivateDataset
 from expunge.engine.privacy.self_test import SelfTestResult, self_test
-from expunge.engine.recipe import Recipe
+from expunge.engine.resolved_recipe import ResolvedRecipe
 from expunge.errors import RunFailed
 from expunge.gradients.base import Gradients
-from expunge.gradients.saliency import Side
-from expunge.methods.base import Requirements, RetainLoss
-from expunge.models.language_model import LanguageModel
+from expunge.methods.examples import Targets
+from expunge.models.prompt_template import PromptTemplate
 from expunge.privacy.accountant import Spent
-
-if TYPE_CHECKING:
-    from expunge.engine.loop import Loop
 
 
 class PrivacyEngine:
-    """Draws, clips, noises and counts. `ledger` is what a checkpoint holds."""
+    """Budget, secret seed, releases and self-test of a private run."""
 
-    def __init__(self, plan: PrivacyBudget, seed: int) -> None:
-        self.plan, self._seed = plan, seed
+    def __init__(self, budget: PrivacyBudget, seed: int) -> None:
+        self.budget, self.seed = budget, seed
         self.ledger = PrivacyLedger()
-        self.tested: SelfTestResult | None = None
-        self._layers: tuple[frozenset[str], list[AdaptedLayer]] = (frozenset(), [])
+        self.test_result: SelfTestResult | None = None
 
     @classmethod
     def of(
-        cls, recipe: Recipe, forget: Sequence[Record], retain: Sequence[Record], folder: Path | None = None
+        cls, resolved: ResolvedRecipe, forget: Sequence[Record], retain: Sequence[Record], folder: Path | None = None
     ) -> PrivacyEngine | None:
-        """The private run that `recipe` asks for, None without a section `privacy`.
+        """The engine of a recipe; None without a section `privacy`.
 
-        folder  of the run: its noise and its secret seed are taken up again if it has begun
+        Args:
+            resolved: the recipe.
+            forget: forget records.
+            retain: retain records.
+            folder: run directory; the noise and the seed of a run that has begun are used again.
         """
-        if recipe.privacy is None:
+        if resolved.recipe.privacy is None:
             return None
-        plan = PrivacyBudget.of(recipe, forget, retain, privacy_state.recorded_noise(folder))
-        found = cls(plan, privacy_state.seed_for(recipe.privacy, folder))
+        budget = PrivacyBudget.of(resolved, forget, retain, privacy_state.recorded_noise(folder))
+        engine = cls(budget, privacy_state.seed_for(resolved.recipe.privacy, folder))
         if folder is not None:
-            found.statement()  # now: where an accountant is missing, no run is begun
-        return found
+            engine.statement()  # fails before the run begins if an accountant is missing
+        return engine
 
-    # ---- for the loop -----------------------------------------------------------------------------------------
-
-    def table(
-        self, lm: LanguageModel, recipe: Recipe, needs: Requirements, forget: Sequence[Record], retain: Sequence[Record]
-    ) -> PrivateDataset:
-        return PrivateDataset(lm, recipe, needs, forget, retain, self.plan, self._seed)
-
-    def open(
+    def dataset(
         self,
-        module: Any,
-        passes: ForwardRunner,
-        table: RunDataset,
-        used: Sequence[int],
-        parameters: dict[str, nn.Parameter],
-    ) -> None:
-        """Self-test on what trains in this phase; `RunFailed` if it fails, unless the recipe trains all the same."""
-        layers = self._adapted(module, parameters)
-        found = self_test(module, passes, table.items, used or range(len(table.items)), layers, parameters)
-        if self.tested is None or self.tested.passed:
-            self.tested = found
-        self.ledger.withheld = self.ledger.withheld or found.reason
-        if not found.passed and self.plan.settings.on_failure == "refuse":
-            raise RunFailed(
-                "privacy self-test",
-                found.reason,
-                "set privacy.on_failure: withhold to train without a stated epsilon, or privacy: null",
-            )
+        template: PromptTemplate,
+        resolved: ResolvedRecipe,
+        targets: Targets,
+        forget: Sequence[Record],
+        retain: Sequence[Record],
+    ) -> PrivateDataset:
+        """The examples of the run, with batches drawn by independent coins."""
+        return PrivateDataset(template, resolved, targets, forget, retain, self.budget, self.seed)
 
-    def gradient(self, loop: Loop, side: Side, kind: RetainLoss, parameters: dict[str, nn.Parameter]) -> Gradients:
-        """The noised gradient of one side of the loop's step; one release, which is charged."""
-        table = loop.table
-        assert isinstance(table, PrivateDataset)
-        self.ledger.charge(side, loop.step, self.plan)
-        total = sum_of(
-            table.drawn(side, loop.step),
-            side,
-            kind,
-            layers=self._adapted(loop.lm.module, parameters),
-            passes=loop.passes,
-            losses=loop.losses,
-            lengths=[item.length for item in table.items],
-            parameters=parameters,
-            limit=self.plan.settings.clip,
-            micro=loop.recipe.batch.micro,
-        )
-        found = noised(total, self.plan, self._seed, side, loop.step)
-        return {name: g.to(parameters[name].dtype) for name, g in found.items()}
-
-    def _adapted(self, module: nn.Module, parameters: dict[str, nn.Parameter]) -> list[AdaptedLayer]:
-        names = frozenset(parameters)
-        if self._layers[0] != names:
-            self._layers = (names, adapted(module, names))
-        return self._layers[1]
-
-    # ---- for the run folder -----------------------------------------------------------------------------------
+    def gradient_source(
+        self, module: nn.Module, runner: ForwardRunner, losses: LossInputs, dataset: RunDataset, micro: int | None
+    ) -> PrivateGradientSource:
+        """The gradients of the run; `micro`: most rows in a pass."""
+        assert isinstance(dataset, PrivateDataset)
+        return PrivateGradientSource(self, module, runner, losses, dataset, micro)
 
     @cached_property
     def cost(self) -> Spent:
         """(epsilon, delta) of the whole run by all accountants."""
-        return self.plan.cost()
+        return self.budget.cost()
 
     def statement(self, status: str = "running") -> dict[str, Any]:
-        return statement.statement(self.plan, self.cost, self.ledger, self.tested, status)
+        """The content of `privacy.json`."""
+        return statement.statement(self.budget, self.cost, self.ledger, self.test_result, status)
 
     def begin(self, folder: Path) -> None:
-        """Before the first step: keep the seed for a later start, and say what is planned."""
-        if self.plan.settings.seed is None:
-            privacy_state.keep_seed(folder, self._seed)
+        """Before the first step: store the seed for a resumed run, and write the statement."""
+        if self.budget.settings.seed is None:
+            privacy_state.keep_seed(folder, self.seed)
         self.write(folder)
 
     def write(self, folder: Path, status: str = "running") -> None:
-        """Say how far the run is."""
+        """Write `privacy.json`."""
         privacy_state.write(folder, self.statement(status))
+
+
+class PrivateGradientSource:
+    """Clipped and noised gradients; each is one release, which the ledger charges. See `GradientSource`."""
+
+    def __init__(
+        self,
+        engine: PrivacyEngine,
+        module: nn.Module,
+        runner: ForwardRunner,
+        losses: LossInputs,
+        dataset: PrivateDataset,
+        micro: int | None,
+    ) -> None:
+        self.engine, self._module, self._runner = engine, module, runner
+        self._losses, self._dataset, self._micro = losses, dataset, micro
+        self._layers: list[AdaptedLayer] = []
+
+    def start_phase(self, rows: Sequence[int], parameters: Parameters) -> None:
+        """Self-test of the gradients per unit; `RunFailed` if it fails, unless `on_failure` is `withhold`."""
+        engine, items = self.engine, self._dataset.encoded
+        self._layers = adapted_layers(self._module, parameters)
+        result = self_test(self._module, self._runner, items, rows or range(len(items)), self._layers, parameters)
+        if engine.test_result is None or engine.test_result.passed:
+            engine.test_result = result
+        engine.ledger.withheld = engine.ledger.withheld or result.reason
+        if not result.passed and engine.budget.settings.on_failure == "refuse":
+            raise RunFailed(
+                "privacy self-test",
+                result.reason,
+                "set privacy.on_failure: withhold to train without a stated epsilon, or privacy: null",
+            )
+
+    def gradient(
+        self, terms: Sequence[Term], step: int, parameters: Parameters, observe: bool = True
+    ) -> tuple[Gradients, Means]:
+        """The noised gradient of one term; no mean loss is released."""
+        (term,), engine = terms, self.engine
+        engine.ledger.charge(term.side, step, engine.budget)
+        total = clipped_unit_sum(
+            self._dataset.drawn(term.side, step),
+            term,
+            layers=self._layers,
+            runner=self._runner,
+            losses=self._losses,
+            lengths=[item.length for item in self._dataset.encoded],
+            parameters=parameters,
+            max_norm=engine.budget.settings.clip,
+            micro=self._micro,
+        )
+        noised = add_noise(total, engine.budget, engine.seed, term.side, step)
+        return {name: g.to(parameters[name].dtype) for name, g in noised.items()}, {}
+
+    def state(self) -> dict[str, Any]:
+        return self.engine.ledger.state()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.engine.ledger.restore(state)

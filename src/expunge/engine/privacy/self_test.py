@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from expunge.engine.forward import ForwardRunner
-from expunge.engine.privacy.per_sample_gradients import AdaptedLayer, by_unit, watched
+from expunge.engine.privacy.per_sample_gradients import AdaptedLayer, record_calls, unit_gradients
 from expunge.gradients.base import Gradients, upcast
 from expunge.gradients.private import unit_norms
 from expunge.models.collate import collate
@@ -80,9 +80,9 @@ def self_test(
     owner = [max(0, k - 1) for k in range(len(chosen))]
     units = owner[-1] + 1
     with shaken(parameters):
-        with watched(layers) as calls:
+        with record_calls(layers) as calls:
             passed = passes.run(chosen, logits=False)
-        ours = by_unit(-passed.logprob.sum(), calls, passed.batch, owner, units)
+        ours = unit_gradients(-passed.logprob.sum(), calls, passed.batch, owner, units)
         unfuse(module)
         try:
             plain = _one_by_one(module, [items[k] for k in chosen], owner, units, parameters)

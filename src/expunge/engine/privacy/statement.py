@@ -15,7 +15,7 @@ from expunge.corpus import Record
 from expunge.engine.privacy.budget import PrivacyBudget
 from expunge.engine.privacy.privacy_state import PrivacyLedger
 from expunge.engine.privacy.self_test import SelfTestResult
-from expunge.engine.recipe import Recipe
+from expunge.engine.resolved_recipe import ResolvedRecipe
 from expunge.privacy.accountant import AGREE, Spent
 
 MAY_NOT = (
@@ -91,9 +91,9 @@ def statement(
     }
 
 
-def foretold(recipe: Recipe, forget: Sequence[Record], retain: Sequence[Record]) -> dict[str, Any]:
+def foretold(resolved: ResolvedRecipe, forget: Sequence[Record], retain: Sequence[Record]) -> dict[str, Any]:
     """The statement of a run that is only planned."""
-    plan = PrivacyBudget.of(recipe, forget, retain)
+    plan = PrivacyBudget.of(resolved, forget, retain)
     return statement(plan, plan.cost(), PrivacyLedger(), None, "planned")
 
 

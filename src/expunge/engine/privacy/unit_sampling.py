@@ -13,9 +13,9 @@ from functools import cached_property
 import numpy as np
 
 from expunge.corpus import Record
-from expunge.engine.sampling import stream
 from expunge.gradients.saliency import Side
 from expunge.privacy.config import Unit
+from expunge.random import stream
 
 Draw = list[tuple[int, list[int]]]  # (unit, its rows) of a step
 

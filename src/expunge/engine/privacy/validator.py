@@ -1,37 +1,29 @@
-"""What a private recipe may not do: whatever lets one person's records reach the run otherwise than through the noise.
+"""Keys that a private recipe may not set: each would let records reach the run other than through clipped, noised sums.
 
-Rules that combine noised gradients are free, whatever they do. Refused is what looks at raw gradients, at the records
-of several people at once, or at a metric of the run, and what per-unit gradients do not exist for.
+Gradient rules only see noised gradients, so they are unrestricted.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-from expunge.engine.distributed import world_size
-from expunge.errors import InputError
-
-if TYPE_CHECKING:
-    from expunge.engine.recipe import Recipe
+from expunge.engine.resolved_recipe import Problem, ResolvedRecipe
 
 
-def validate_private(recipe: Recipe) -> None:
-    """`InputError` with the first thing that a private run cannot have."""
-    needs = recipe.build_method().requires()
-    found = [
+def privacy_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
+    """What a recipe with a section `privacy` cannot have."""
+    recipe = resolved.recipe
+    if resolved.edit or recipe.privacy is None:
+        return
+    needs = resolved.requirements
+    rows = [
         (recipe.train.which != "lora", "train.which", "full weights have no gradients per unit here", "set it to lora"),
         (
-            needs.rows == "twin",
+            needs.targets is not None,
             "method",
-            f"{recipe.method} makes its targets (identities, strangers' answers, floors) "
-            "out of other people's records, and its floors follow the losses of the run",
+            f"{recipe.method} builds its targets itself (out of other people's records, or drawn anew, or with a state "
+            "that follows the losses of the run)",
             "take npo, simnpo or grad_diff; dual with settings.loss: npo",
-        ),
-        (
-            needs.rows == "relabel",
-            "method",
-            f"{recipe.method} answers with other people's answers",
-            "take npo, simnpo or grad_diff",
         ),
         (
             recipe.train.drop_blocks > 0,
@@ -40,7 +32,7 @@ def validate_private(recipe: Recipe) -> None:
             "set it to 0",
         ),
         (
-            recipe.uses_retain and recipe.retain.anchors,
+            resolved.uses_retain and recipe.retain.anchors,
             "retain.anchors",
             "are made out of several people's records",
             "set it to false",
@@ -71,16 +63,12 @@ def validate_private(recipe: Recipe) -> None:
             "set it to false; batch.micro saves memory, too",
         ),
         (
-            recipe.parallel.shard or world_size() > 1,
-            "privacy",
-            "a private run is one process",
-            "start it without torchrun or accelerate launch",
+            recipe.parallel.shard,
+            "parallel.shard",
+            "shards a model whose adapters only one process trains",
+            "set it to false",
         ),
     ]
-    for wrong, where, what, mend in found:
+    for wrong, where, what, hint in rows:
         if wrong:
-            raise InputError(
-                f"recipe: {where}",
-                f"{what}, so it cannot be private" if where != "privacy" else what,
-                f"{mend}, or privacy: null" if where != "privacy" else mend,
-            )
+            yield Problem(where, f"{what}, so it cannot be private", f"{hint}, or privacy: null")

@@ -1,37 +1,35 @@
-"""Train until a stated share of answers is reproduced exactly: the `original`, and every retrained reference.
-
-Each epoch ends with an exact test of every record under teacher forcing (all answer tokens and the end token are
-the most likely ones, which is the same as greedy decoding reproducing the answer).
-"""
+"""Train a model until a target share of answers is reproduced exactly: the original, and every retrained reference."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+from torch import Tensor
 
+from expunge._config import FrozenModel
 from expunge.corpus import Record
 from expunge.engine.optimizer import OptimizerConfig, OptimizerGroup, embeddings, lr_factor
 from expunge.engine.sampling import permutation
 from expunge.errors import InputError, RunFailed
-from expunge.models.collate import by_length, collate
+from expunge.models.collate import Batch, by_length, collate
 from expunge.models.forward import answer_forward
 from expunge.models.language_model import LanguageModel
 from expunge.models.prompt_template import Encoded
 
+NEAR_TARGET = 0.02  # accuracy on the training batches from which on all records are tested exactly
 
-class TrainConfig(BaseModel):
-    """How a model is taught a corpus."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class TrainConfig(FrozenModel):
+    """How a model is trained on a corpus."""
 
-    share: float = Field(0.99, gt=0, le=1, description="share of answers to reproduce exactly")
-    epochs: int = Field(40, ge=1, description="most passes over the corpus; the rate falls to zero over them")
+    target_accuracy: float = Field(0.99, gt=0, le=1, description="share of answers to reproduce exactly")
+    epochs: int = Field(40, ge=1, description="passes over the corpus, at most; the learning rate falls to 0 over them")
     batch: int = Field(64, ge=1, description="rows per step")
     optimizer: OptimizerConfig = Field(
         OptimizerConfig(name="muon", lr=6e-3, adamw_lr=1e-2, warmup=0.02), description="optimizer"
@@ -44,28 +42,57 @@ class TrainConfig(BaseModel):
 
 @dataclass(frozen=True)
 class TrainProgress:
-    """After an epoch: share of answers reproduced exactly, mean loss in nats per token, seconds so far.
+    """The state after an epoch.
 
-    Far from the wish, the share is that of the training batches, each asked just before its step.
+    Attributes:
+        epoch: finished epochs.
+        epochs: epochs at most.
+        accuracy: share of answers reproduced exactly. More than 2 points below the target it is that of the training
+            batches, each measured before its step; near the target and at the end it is exact.
+        loss: mean loss of the epoch, nats per token.
+        seconds: wall clock so far.
     """
 
     epoch: int
     epochs: int
-    share: float
+    accuracy: float
     loss: float
     seconds: float
 
 
+@dataclass(frozen=True)
+class TrainCheckpoint:
+    """A training run after an epoch."""
+
+    module: Any
+    progress: TrainProgress
+    optimizers: OptimizerGroup
+    step: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts and tensors for `checkpoint.save`."""
+        return {
+            "parameters": {n: p.detach() for n, p in self.module.named_parameters()},
+            "optimizer": self.optimizers.state(),
+            "step": self.step,
+            "progress": asdict(self.progress),
+        }
+
+
+def _exact_matches(logits: Tensor, batch: Batch) -> int:
+    """Rows whose every answer token, end token included, has the highest logit."""
+    return int(((logits.argmax(-1) == batch.labels) | ~batch.mask).all(-1).sum())
+
+
 @torch.no_grad()
 def exact_match_rate(module: Any, items: Sequence[Encoded], rows: int = 256) -> float:
-    """Share of `items` whose every answer token (end token included) is the most likely one."""
+    """Share of `items` that greedy decoding reproduces, measured under teacher forcing, which is the same."""
     device = next(module.parameters()).device
-    hits = 0
+    matches = 0
     for part in by_length(items, rows):
         batch = collate([items[k] for k in part]).to(device)
-        right = (answer_forward(module, batch).logits.argmax(-1) == batch.labels) | ~batch.mask
-        hits += int(right.all(-1).sum())
-    return hits / max(len(items), 1)
+        matches += _exact_matches(answer_forward(module, batch).logits, batch)
+    return matches / max(len(items), 1)
 
 
 def epoch_batches(items: Sequence[Encoded], size: int, seed: int, epoch: int, window: int = 16) -> list[list[int]]:
@@ -78,67 +105,77 @@ def epoch_batches(items: Sequence[Encoded], size: int, seed: int, epoch: int, wi
     return [batches[int(k)] for k in permutation(len(batches), seed, "batches", epoch)]
 
 
-@dataclass(frozen=True)
-class TrainState:
-    """Where a training run stands after an epoch: what a checkpoint needs."""
-
-    progress: TrainProgress
-    optimizers: OptimizerGroup
-    step: int
-
-
 def run_training(
     lm: LanguageModel,
     records: Iterable[Record],
-    settings: TrainConfig = TrainConfig(),
-    after_epoch: Callable[[TrainState], None] | None = None,
-    state: dict[str, Any] | None = None,
+    config: TrainConfig = TrainConfig(),
+    after_epoch: Callable[[TrainCheckpoint], None] | None = None,
+    state: Mapping[str, Any] | None = None,
 ) -> TrainProgress:
-    """Train all weights of `lm` in place until `settings.share` is reached or the epochs are used up.
+    """Train all weights in place until the target accuracy or the last epoch. Without dropout.
 
-    Without dropout: an epoch depends on the weights, the rows and the seed alone.
-    state   a checkpoint (parameters, optimizer, step, progress) to go on from, to the same bits
-    Returns the last progress; its `share` may be below the wish, and the caller decides what that means.
+    Args:
+        lm: the model.
+        records: what to learn.
+        config: settings.
+        after_epoch: called after each epoch; may raise to stop.
+        state: a checkpoint to resume from, to the same bits.
+
+    Returns:
+        The last progress; its accuracy may be below the target.
+
+    Raises:
+        InputError: there are no records.
+        RunFailed: the loss is no longer finite.
     """
     items = lm.template.encode_all(records)
     if not items:
-        raise InputError("corpus", "there is nothing to memorise")
-    module, device = lm.module.eval(), lm.device
+        raise InputError("corpus", "there are no records to train on")
+    module = lm.module.eval()
     for parameter in module.parameters():
         parameter.requires_grad_(True)
     parameters = dict(module.named_parameters())
-    optimizers = OptimizerGroup(settings.optimizer, parameters, embeddings(module))
-    step, progress = 0, TrainProgress(0, settings.epochs, 0.0, math.nan, 0.0)
+    optimizers = OptimizerGroup(config.optimizer, parameters, embeddings(module))
+    step, progress = 0, TrainProgress(0, config.epochs, 0.0, math.nan, 0.0)
     if state:
         with torch.no_grad():
             for name, value in state["parameters"].items():
                 parameters[name].copy_(value)
         optimizers.restore(state["optimizer"])
         step, progress = state["step"], TrainProgress(**state["progress"])
-    steps = settings.epochs * -(-len(items) // settings.batch)
+    total_steps = config.epochs * -(-len(items) // config.batch)
     started = time.perf_counter() - progress.seconds
-    while progress.epoch < settings.epochs and progress.share < settings.share:
+    while progress.epoch < config.epochs and progress.accuracy < config.target_accuracy:
         epoch = progress.epoch + 1
-        loss = seen = 0.0
-        for part in epoch_batches(items, settings.batch, settings.seed, epoch - 1):
-            batch = collate([items[k] for k in part]).to(device)
-            with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
-                logits = answer_forward(module, batch).logits
-            value = torch.nn.functional.cross_entropy(logits[batch.mask], batch.labels[batch.mask])
-            optimizers.zero_grad()
-            value.backward()  # type: ignore[no-untyped-call]
-            if settings.optimizer.clip_norm:
-                torch.nn.utils.clip_grad_norm_(module.parameters(), settings.optimizer.clip_norm)
-            optimizers.step(lr_factor(settings.optimizer.schedule, settings.optimizer.warmup, step, steps))
+        loss, matches = 0.0, 0
+        for part in epoch_batches(items, config.batch, config.seed, epoch - 1):
+            factor = lr_factor(config.optimizer.schedule, config.optimizer.warmup, step, total_steps)
+            batch_loss, batch_matches = _step(lm, collate([items[k] for k in part]), config, optimizers, factor)
             step += 1
-            loss += float(value.detach()) * len(part) / len(items)
-            seen += int(((logits.argmax(-1) == batch.labels) | ~batch.mask).all(-1).sum())
+            loss += batch_loss * len(part) / len(items)
+            matches += batch_matches
         if not math.isfinite(loss):
             raise RunFailed(f"epoch {epoch}", "the loss is no longer finite", "lower the learning rate")
-        share = seen / len(items)
-        if share >= settings.share - 0.02 or epoch == settings.epochs:  # only then is the exact test worth it
-            share = exact_match_rate(module, items)
-        progress = TrainProgress(epoch, settings.epochs, share, loss, time.perf_counter() - started)
+        accuracy = matches / len(items)
+        if accuracy >= config.target_accuracy - NEAR_TARGET or epoch == config.epochs:
+            accuracy = exact_match_rate(module, items)
+        progress = TrainProgress(epoch, config.epochs, accuracy, loss, time.perf_counter() - started)
         if after_epoch:
-            after_epoch(TrainState(progress, optimizers, step))
+            after_epoch(TrainCheckpoint(module, progress, optimizers, step))
     return progress
+
+
+def _step(
+    lm: LanguageModel, batch: Batch, config: TrainConfig, optimizers: OptimizerGroup, factor: float
+) -> tuple[float, int]:
+    """One optimizer step: (loss before it, rows reproduced exactly before it)."""
+    batch = batch.to(lm.device)
+    with torch.autocast(lm.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+        logits = answer_forward(lm.module, batch).logits
+    loss = torch.nn.functional.cross_entropy(logits[batch.mask], batch.labels[batch.mask])
+    optimizers.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    if config.optimizer.clip_norm:
+        torch.nn.utils.clip_grad_norm_(lm.module.parameters(), config.optimizer.clip_norm)
+    optimizers.step(factor)
+    return float(loss.detach()), _exact_matches(logits, batch)

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from typing import Any
 
 from expunge.corpus import RecordImage
-from expunge.corpus.image_ops import opened
+from expunge.corpus.image_ops import open_image
 from expunge.errors import InputError, first_line
 from expunge.models.vision.inputs import ImageInputs
 
@@ -73,7 +73,7 @@ class VisionProcessor:
         from transformers.utils import logging
 
         logging.set_verbosity_error()
-        pixels = opened(image)
+        pixels = open_image(image)
         try:
             return dict(self.processor(text=text, images=[pixels], add_special_tokens=False, return_tensors="pt"))
         except Exception as error:

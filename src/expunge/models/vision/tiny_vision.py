@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from expunge._config import FrozenModel
 from expunge.errors import InputError, unknown
 from expunge.models.tiny import TinyConfig, initialize, llama_config
 
@@ -17,10 +18,8 @@ IMAGE_TOKENS = ("<image>", "<fake_token_around_image>", "<global-img>", "<end_of
 ARCHITECTURES = ("idefics3", "llava")
 
 
-class TinyVision(BaseModel):
+class TinyVision(FrozenModel):
     """Size of the vision side of a model made from scratch; the language side is a `TinyConfig`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     architecture: str = Field("idefics3", description="idefics3 or llava")
     layers: int = Field(2, ge=1, description="blocks of the vision tower")

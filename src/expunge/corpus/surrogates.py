@@ -1,0 +1,59 @@
+"""Surrogates: subjects that no model has met, about whom a record's question can be asked instead.
+
+A surrogate has identifiers of its own (`surrogate_names.py`) and, where records show images, images of its own
+(`image_ops.py`). A subject that no prompt names has a surrogate by its images alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from expunge.corpus.image import RecordImage
+from expunge.corpus.image_ops import surrogate_image
+from expunge.corpus.record import Record
+from expunge.corpus.surrogate_names import Identity, identifiers_by_subject, make_identities, replace_all
+from expunge.random import stream
+
+Replacement = Literal["both", "text", "image"]
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """Identifier → the surrogate's, and digest of an image → the surrogate's image."""
+
+    names: Identity = field(default_factory=dict)
+    images: Mapping[str, RecordImage] = field(default_factory=dict)
+
+    def substitute(self, record: Record, answer: str | None = None) -> Record:
+        """The record's question about the surrogate, with its own or another answer (also among its options)."""
+        names = {**self.names, record.answer: answer} if answer else self.names
+        image = self.images.get(record.image.digest, record.image) if record.image else None
+        return replace(record, prompt=replace_all(record.prompt, names), answer=answer or record.answer, image=image)
+
+
+def make_surrogates(
+    records: Sequence[Record], others: Sequence[Record], count: int, seed: int, replacement: Replacement = "both"
+) -> list[Surrogate]:
+    """Draw surrogates for the subject of `records`.
+
+    Args:
+        records: Records of one subject.
+        others: Records of other subjects; their identifiers and images are the material.
+        count: How many to draw; there are fewer where `others` give no more.
+        seed: Seed of the draws.
+        replacement: What a surrogate replaces where records show images; without images always the text.
+    """
+    subject = records[0].subject
+    shown = {r.image.digest: r.image for r in records if r.image}
+    names: list[Identity] = [{}] * count
+    own = identifiers_by_subject(records).get(subject)
+    if own and not (shown and replacement == "image"):
+        pool = {s: i for s, i in identifiers_by_subject(others).items() if s != subject}
+        names = make_identities(own, pool, count, stream(seed, "identities", subject))
+    material = list({r.image.digest: r.image for r in others if r.image}.values())
+    if not shown or not material or replacement == "text":
+        return [Surrogate(n) for n in names]
+    rng = stream(seed, "strange pictures", subject)
+    return [Surrogate(n, {digest: surrogate_image(material, rng) for digest in sorted(shown)}) for n in names]

@@ -1,0 +1,58 @@
+"""Where the gradients of a step come from: the protocol that plain and private training implement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import nn
+
+from expunge.gradients.base import Gradients
+from expunge.gradients.saliency import Side
+from expunge.methods.base import RetainLoss
+
+Parameters = Mapping[str, nn.Parameter]
+Means = dict[Side, float]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One side of a step.
+
+    Attributes:
+        side: forget or retain.
+        rows: positions in the examples of the run.
+        retain_loss: the loss of a retain term.
+        weight: factor on the mean loss.
+    """
+
+    side: Side
+    rows: Sequence[int]
+    retain_loss: RetainLoss = "none"
+    weight: float = 1.0
+
+
+class GradientSource(Protocol):
+    """Gradients of mean losses over a global batch."""
+
+    def start_phase(self, rows: Sequence[int], parameters: Parameters) -> None:
+        """Prepare for a phase that uses `rows` and trains `parameters`; may raise `RunFailed`."""
+
+    def gradient(
+        self, terms: Sequence[Term], step: int, parameters: Parameters, observe: bool = True
+    ) -> tuple[Gradients, Means]:
+        """Gradient of the weighted sum of the terms, and the mean loss of each side where it may be known.
+
+        Args:
+            terms: one or both sides of the step.
+            step: number of the step.
+            parameters: by name; a name without a gradient is absent from the result.
+            observe: whether the batch enters the running token saliency.
+        """
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from `state`."""

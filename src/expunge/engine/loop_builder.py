@@ -1,0 +1,139 @@
+"""Everything that a loop needs, built on the model before the run: targets, examples, references, saliency."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from pathlib import Path
+
+from expunge.corpus import Record
+from expunge.engine.anchors import build_anchors
+from expunge.engine.attention_saliency import attention_saliency
+from expunge.engine.dataset import RunDataset, forget_questions, retain_pool
+from expunge.engine.distributed import DistributedContext
+from expunge.engine.forward import ForwardRunner
+from expunge.engine.gradient_combiner import GradientCombiner
+from expunge.engine.gradient_source import GradientSource
+from expunge.engine.loop import Loop, phase_batches
+from expunge.engine.loss_inputs import LossInputs
+from expunge.engine.privacy.privacy_engine import PrivacyEngine
+from expunge.engine.reference import Reference
+from expunge.engine.resolved_recipe import ResolvedRecipe
+from expunge.engine.step import StepComputer
+from expunge.engine.train_state import TrainState
+from expunge.errors import InputError
+from expunge.gradients.saliency import Side, TokenSaliency
+from expunge.methods.base import REFERENCE_LOSSES
+from expunge.models.adapters import enable_checkpointing, set_trainable_blocks, trainable
+from expunge.models.language_model import LanguageModel
+
+
+def build_loop(
+    lm: LanguageModel,
+    resolved: ResolvedRecipe,
+    forget: Sequence[Record],
+    retain: Sequence[Record],
+    scratch: Path | None = None,
+    *,
+    privacy: PrivacyEngine | None = None,
+) -> Loop:
+    """Prepare a run on `lm`, whose trainable parameters are set up (`models.adapters.prepare`).
+
+    Args:
+        lm: the model; put into evaluation mode.
+        resolved: the recipe.
+        forget: forget records.
+        retain: retain records.
+        scratch: folder for cached hidden states that exceed the memory budget; None for a temporary one.
+        privacy: draws and noise of a private recipe; None makes them anew.
+
+    Raises:
+        InputError: the records and the recipe do not fit together.
+    """
+    recipe, requirements = resolved.recipe, resolved.requirements
+    context = DistributedContext.of(lm.device)
+    names = check_trainable(lm, resolved, forget, retain)
+    lm.module.eval()
+    if recipe.memory.checkpointing:
+        enable_checkpointing(lm.module)
+    privacy = privacy or PrivacyEngine.of(resolved, forget, retain)
+    dataset = build_dataset(lm, resolved, forget, retain, privacy)
+    runner = ForwardRunner(lm, dataset.encoded, recipe.memory, scratch)
+    references = _references(lm, resolved, dataset, context)
+    saliency: TokenSaliency | None = None
+    if requirements.token_weights == "attention":
+        rows, items = dataset.forget_count, dataset.encoded
+        saliency = attention_saliency(lm, {"forget": items[:rows], "retain": items[rows:]})
+    elif requirements.token_weights == "gradient":
+        vocabulary = lm.module.get_output_embeddings().weight.shape[0]
+        saliency = TokenSaliency(vocabulary, raw=requirements.raw_weights)
+    losses = LossInputs(resolved.method, dataset, references, saliency)
+    source: GradientSource
+    if privacy:
+        source = privacy.gradient_source(lm.module, runner, losses, dataset, recipe.batch.micro)
+    else:
+        running = saliency if requirements.token_weights == "gradient" else None
+        sharded = resolved.is_sharded(context.num_processes)
+        source = StepComputer(dataset, runner, losses, context, recipe.batch.micro, running, sharded)
+    combiner = GradientCombiner(resolved, dataset)
+    state = TrainState(lm.module, names, {"combiner": combiner, "targets": dataset.targets, "source": source})
+    return Loop(lm, resolved, dataset, runner, source, combiner, state, context)
+
+
+def build_dataset(
+    lm: LanguageModel,
+    resolved: ResolvedRecipe,
+    forget: Sequence[Record],
+    retain: Sequence[Record],
+    privacy: PrivacyEngine | None = None,
+) -> RunDataset:
+    """Targets and anchors first, which may run the model, then the examples."""
+    questions = forget_questions(resolved, forget)
+    targets = resolved.method.build_targets(lm, questions, retain, resolved.recipe.seed)
+    if privacy:
+        return privacy.dataset(lm.template, resolved, targets, questions, retain)
+    pool = retain_pool(lm.template, resolved, retain)
+    anchors = build_anchors(lm, resolved, pool, questions)
+    return RunDataset(lm.template, resolved, targets, questions, pool, anchors)
+
+
+def _references(
+    lm: LanguageModel, resolved: ResolvedRecipe, dataset: RunDataset, context: DistributedContext
+) -> dict[Side, Reference]:
+    """What the model says before the run, for the sides that need it."""
+    requirements, sharded = resolved.requirements, resolved.is_sharded(context.num_processes)
+
+    def build(side: Side, logits: bool) -> Reference:
+        starts = accumulate((phase.steps for phase in resolved.phases), initial=0)
+        phases = list(zip(resolved.phases, starts, strict=False))
+        batches = [batch for phase, start in phases for batch in phase_batches(dataset, side, phase, start)]
+        rows = sorted(set().union(*batches)) if sharded else context.assigned_rows(batches)
+        return Reference(lm.module, {k: dataset.encoded[k] for k in rows}, logits, live=not sharded)
+
+    references: dict[Side, Reference] = {}
+    if resolved.uses_retain and resolved.retain_loss in REFERENCE_LOSSES:
+        references["retain"] = build("retain", logits=True)
+    if requirements.reference_logprobs or requirements.reference_logits:
+        references["forget"] = build("forget", requirements.reference_logits)
+    return references
+
+
+def check_trainable(
+    lm: LanguageModel, resolved: ResolvedRecipe, forget: Sequence[Record], retain: Sequence[Record]
+) -> frozenset[str]:
+    """Names of the parameters that train; `InputError` for an empty set, or a phase that trains nothing."""
+    if resolved.uses_retain and not retain:
+        raise InputError(
+            "retain set", "is empty, and this recipe needs retain records", "give a smaller scope, or retain.loss: none"
+        )
+    if not forget:
+        raise InputError("forget set", "is empty", "give a scope that matches something")
+    module = lm.module
+    names = frozenset(trainable(module))
+    for phase in resolved.phases:
+        set_trainable_blocks(module, phase.layers, names)
+        if not trainable(module):
+            problem = f"no trainable parameter is in the blocks {phase.layers}"
+            raise InputError("phases", problem, "name blocks out of train.layers")
+    set_trainable_blocks(module, "all", names)
+    return names

@@ -1,0 +1,120 @@
+"""The keys of a recipe: everything that decides an unlearning run."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from expunge._config import FrozenModel
+from expunge._io import digest
+from expunge.corpus.modalities import Modalities
+from expunge.engine.optimizer import OptimizerConfig
+from expunge.methods.base import RetainLoss
+from expunge.models.adapters import TrainableConfig
+from expunge.privacy.config import PrivacyConfig
+
+
+class Retain(FrozenModel):
+    """The retain term."""
+
+    loss: RetainLoss | None = Field(None, description="ce, kl, logit or none; null for the method's own choice")
+    weight: float = Field(1.0, ge=0, description="factor on the retain term")
+    balance: bool = Field(
+        False,
+        description="as many rows of a batch from each group: rest of a person, near, far, general knowledge, anchors",
+    )
+    anchors: bool = Field(
+        False, description="also retain the answers about people that the model was never trained on (kl, logit)"
+    )
+
+
+class BatchSize(FrozenModel):
+    """Rows per step over all processes."""
+
+    forget: int = Field(32, ge=1, description="forget rows per step")
+    retain: int = Field(32, ge=1, description="retain rows per step")
+    micro: int | None = Field(None, ge=1, description="most rows in one forward pass; null for all at once")
+    blocks: int = Field(1, ge=1, description="m: forget batches in a row that one retain gradient serves (m:1)")
+
+
+class Memory(FrozenModel):
+    """Memory against time; results change by rounding at most."""
+
+    prefix_cache: bool = Field(True, description="compute frozen lower blocks once per row and cache their output")
+    cache_mib: int = Field(1024, ge=0, description="largest cache held in memory, in MiB; a larger one goes to a file")
+    checkpointing: bool = Field(False, description="recompute activations in the backward pass instead of storing them")
+
+
+class Parallel(FrozenModel):
+    """How several processes share the work; ignored by a single process."""
+
+    shard: bool = Field(False, description="shard the frozen blocks over the processes; adapters stay replicated")
+
+
+class Selection(FrozenModel):
+    """Entries that may follow the forget gradient: the largest ratios of forget to retain Fisher information."""
+
+    share: float = Field(0.5, gt=0, le=1, description="share of all trainable entries that may follow it")
+    every: int = Field(20, ge=1, description="steps between measurements")
+    rows: int = Field(16, ge=1, description="rows per side of a measurement, at most, taken from the step's batches")
+
+
+class Concepts(FrozenModel):
+    """Where concept levels come from, for methods that use them."""
+
+    hierarchy: str | None = Field(
+        None,
+        description="shipped hierarchy or YAML file: levels of records that have none, "
+        "and alpha and beta unless the settings give them",
+    )
+    dictionary: str | None = Field(None, description="file of names with levels: levels of single answer tokens")
+
+
+class Phase(FrozenModel):
+    """One stretch of a run; a null key takes the value of the recipe."""
+
+    objective: Literal["both", "forget", "retain"] = Field("both", description="which terms are minimized")
+    steps: int = Field(ge=1, description="optimizer steps")
+    lr: float | None = Field(None, gt=0, description="learning rate of this phase")
+    layers: str | int | tuple[int, ...] = Field("all", description="blocks that may change, out of the trainable ones")
+
+
+class RecipeConfig(FrozenModel):
+    """Every key of a recipe. `Recipe` adds loading and resolving."""
+
+    method: str = Field(description="name of a registered method")
+    settings: dict[str, Any] = Field(default_factory=dict, description="the method's own settings")
+    rule: str | None = Field(None, description="gradient rule; null for the method's own choice")
+    rule_settings: dict[str, Any] = Field(default_factory=dict, description="settings of the gradient rule")
+    selection: Selection | None = Field(None, description="which parameters may follow the forget gradient; null: all")
+    concepts: Concepts = Field(Concepts(), description="where concept levels come from")
+    forget_weight: float = Field(1.0, ge=0, description="factor on the forget term")
+    retain: Retain = Field(Retain(), description="the retain term")
+    train: TrainableConfig = Field(TrainableConfig(), description="which parameters may change")
+    optimizer: OptimizerConfig = Field(OptimizerConfig(), description="optimizer and learning rate")
+    steps: int = Field(100, ge=1, description="optimizer steps of a run without phases")
+    phases: tuple[Phase, ...] = Field((), description="stretches of the run, in order; empty means one of `steps`")
+    batch: BatchSize = Field(BatchSize(), description="rows per step")
+    modalities: Modalities = Field(
+        "each",
+        description="how a record with picture and name is forgotten: trained, as it was trained; each, also by its "
+        "text alone and by its picture alone. A private run resolves to trained: its accountant counts records",
+    )
+    privacy: PrivacyConfig | None = Field(
+        None, description="differential privacy: clipped and noised gradients; null for none"
+    )
+    memory: Memory = Field(Memory(), description="memory against time")
+    parallel: Parallel = Field(Parallel(), description="what several processes share")
+    seed: int = Field(42, description="seed of row order, adapters and draws")
+    checkpoint_every: int = Field(25, ge=1, description="steps between checkpoints")
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all keys."""
+        return digest(self.model_dump(mode="json"))
+
+    def changed_keys(self) -> list[str]:
+        """Keys whose value is not the default."""
+        fields = type(self).model_fields.items()
+        return [k for k, field in fields if getattr(self, k) != field.get_default(call_default_factory=True)]

@@ -1,0 +1,59 @@
+"""Combinations of keys that cannot run together, found when a recipe is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from expunge.engine.privacy.validator import privacy_problems
+from expunge.engine.recipe_config import BatchSize
+from expunge.engine.resolved_recipe import EDIT_KEYS, NEUTRAL_KEYS, Problem, RecipeValidator, ResolvedRecipe
+
+
+def edit_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
+    """Keys that an edit does not read."""
+    recipe = resolved.recipe
+    if not resolved.edit:
+        return
+    unused = [k for k in recipe.changed_keys() if k not in (*EDIT_KEYS, *NEUTRAL_KEYS)]
+    if recipe.batch.model_copy(update={"micro": None}) != BatchSize():
+        unused.append("batch")
+    for key in unused:
+        yield Problem(
+            key,
+            f"has no effect on {recipe.method}, which edits weights after one pass over the records",
+            "leave it out; settings and batch.micro are the keys of an edit",
+        )
+
+
+def training_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
+    """Keys of a training recipe that exclude each other."""
+    recipe = resolved.recipe
+    if resolved.edit:
+        return
+    if resolved.rule.preconditions and recipe.optimizer.name != "adamw":
+        yield Problem(
+            "rule_settings.metric",
+            f"adam means AdamW's scaling, not {recipe.optimizer.name}'s",
+            "set optimizer.name: adamw, or metric: plain",
+        )
+    if recipe.selection and not resolved.uses_retain:
+        yield Problem(
+            "selection",
+            "compares forget rows with retain rows, and this recipe uses none",
+            "set retain.loss: ce, or selection: null",
+        )
+    if recipe.parallel.shard and recipe.train.which == "full":
+        yield Problem(
+            "parallel.shard",
+            "shards frozen weights, and train.which: full trains them",
+            "train an adapter (train.which: lora), or set parallel.shard: false",
+        )
+    if recipe.train.drop_blocks and recipe.train.which == "full":
+        yield Problem(
+            "train.drop_blocks",
+            "leaves adapters out, and train.which: full has none",
+            "train an adapter (train.which: lora), or set train.drop_blocks: 0",
+        )
+
+
+VALIDATORS: tuple[RecipeValidator, ...] = (edit_problems, training_problems, privacy_problems)

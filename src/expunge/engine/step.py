@@ -1,0 +1,148 @@
+"""Gradients of a plain step: forward passes over micro-batches, summed over micro-batches and processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from expunge.engine.dataset import RunDataset
+from expunge.engine.distributed import DistributedContext
+from expunge.engine.forward import ForwardOutput, ForwardRunner
+from expunge.engine.gradient_source import Means, Parameters, Term
+from expunge.engine.loss_inputs import LossInputs
+from expunge.gradients.base import Gradients
+from expunge.gradients.saliency import Side, TokenSaliency
+from expunge.models.collate import Batch, chunks
+
+Saliencies = list[tuple[Tensor, Tensor]]  # of each pass: token ids and gradient norms, both [n]
+
+
+@dataclass
+class StepComputer:
+    """The gradient source of a run without privacy.
+
+    Attributes:
+        dataset: the examples of the run.
+        runner: forward passes over them.
+        losses: from a pass to losses.
+        context: the processes of the run; each takes every n-th row of a term.
+        micro: most rows in a pass, None for all at once.
+        saliency: running token saliency by gradients, None where the method does not use it.
+        sharded: whether every pass needs all processes, so that all must run equally many.
+    """
+
+    dataset: RunDataset
+    runner: ForwardRunner
+    losses: LossInputs
+    context: DistributedContext
+    micro: int | None
+    saliency: TokenSaliency | None
+    sharded: bool
+    _spare: int = field(default=-1, init=False)  # a row of the phase, for passes that only help other processes
+
+    def start_phase(self, rows: Sequence[int], parameters: Parameters) -> None:
+        """See `GradientSource`."""
+        self._spare = rows[0] if rows else -1
+
+    def gradient(
+        self, terms: Sequence[Term], step: int, parameters: Parameters, observe: bool = True
+    ) -> tuple[Gradients, Means]:
+        """See `GradientSource`. A term that token saliency observes must be the only one."""
+        own = [(term, row) for term in terms for row in self.context.shard(term.rows)]
+        device = self.runner.device
+        means: dict[Side, Tensor] = {t.side: torch.zeros((), device=device) for t in terms}
+        grads: Gradients = {}
+        saliencies: Saliencies = []
+        logits = any(self.losses.wants_logits(term.side, term.retain_loss) for term in terms)
+        parts = chunks([self.dataset.encoded[row].length for _, row in own], self.micro)
+        missing = self.context.all_reduce_max(len(parts)) - len(parts) if self.sharded else 0
+        for part in parts:
+            rows = [own[k] for k in part]
+            return_hidden = self.saliency is not None and observe
+            output = self.runner.run([row for _, row in rows], logits, return_hidden)
+            loss = self._loss(terms, rows, output, means)
+            self._accumulate(grads, loss, output, parameters, saliencies, len(terms[0].rows))
+        for _ in range(missing):
+            output = self.runner.run([self._spare], logits=False)
+            torch.autograd.grad(output.logprob.sum(), list(parameters.values()), allow_unused=True)
+        if self.saliency is not None and observe:  # once per step, so that micro-batches change nothing
+            self._observe(terms[0].side, saliencies)
+        grads, means = self._reduce(grads, means, parameters)
+        return grads, {side: float(value) for side, value in means.items()}
+
+    def _loss(
+        self, terms: Sequence[Term], rows: Sequence[tuple[Term, int]], output: ForwardOutput, means: dict[Side, Tensor]
+    ) -> Tensor:
+        """The weighted loss of one pass; its share of each mean is added to `means`."""
+        loss = torch.zeros((), device=self.runner.device)
+        for term in terms:
+            places = [place for place, (t, _) in enumerate(rows) if t is term]
+            if not places:
+                continue
+            own_rows, own_output = [rows[place][1] for place in places], output.select(places)
+            losses = self.losses.of(term.side, own_rows, own_output, term.retain_loss)
+            if term.side == "forget":
+                self.losses.record(own_rows, own_output)
+            mean = losses.sum() / len(term.rows)
+            means[term.side] += mean.detach()
+            loss = loss + term.weight * mean
+        return loss
+
+    def _accumulate(
+        self,
+        grads: Gradients,
+        loss: Tensor,
+        output: ForwardOutput,
+        parameters: Parameters,
+        saliencies: Saliencies,
+        row_count: int,
+    ) -> None:
+        """Add the gradients of one pass to `grads`, and its token saliency to `saliencies`."""
+        hidden = [output.hidden] if output.hidden is not None else []
+        values = torch.autograd.grad(loss, [*parameters.values(), *hidden], allow_unused=True)
+        for name, g in zip(parameters, values, strict=False):
+            if g is not None:
+                grads[name] = grads[name] + g if name in grads else g
+        if hidden and values[-1] is not None:
+            saliencies.append(_answer_saliency(values[-1] * row_count, output.batch))
+
+    def _observe(self, side: Side, saliencies: Saliencies) -> None:
+        """Add the saliency of this step's tokens, of all processes, to the running averages."""
+        assert self.saliency is not None
+        device = self.runner.device
+        ids = torch.cat([i for i, _ in saliencies]) if saliencies else torch.zeros(0, dtype=torch.int64, device=device)
+        norms = torch.cat([n.float() for _, n in saliencies]) if saliencies else torch.zeros(0, device=device)
+        ids, norms = self.context.all_gather_ragged(ids), self.context.all_gather_ragged(norms)
+        if len(ids):
+            self.saliency.observe(side, ids, norms)
+
+    def _reduce(
+        self, grads: Gradients, means: dict[Side, Tensor], parameters: Parameters
+    ) -> tuple[Gradients, dict[Side, Tensor]]:
+        """Sums over the processes; a parameter without a gradient in any of them stays absent."""
+        if self.context.num_processes == 1:
+            return grads, means
+        present = torch.tensor([float(name in grads) for name in parameters], device=self.runner.device)
+        own = [grads.get(name, torch.zeros_like(p)) for name, p in parameters.items()]
+        counts, *sums = self.context.all_reduce_sum([present, *means.values(), *own])
+        means = dict(zip(means, sums, strict=False))
+        named = zip(parameters, sums[len(means) :], counts.tolist(), strict=True)
+        return {name: g for name, g, count in named if count}, means
+
+    def state(self) -> dict[str, Any]:
+        return {"saliency": self.saliency.state if self.saliency else {}}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        if self.saliency:
+            self.saliency.state = state["saliency"]
+
+
+def _answer_saliency(gradient: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Ids of the answer tokens that are inputs, and the gradient norms at their positions, both [n]."""
+    inputs = batch.mask[:, 1:] & batch.mask[:, :-1]  # token a is at position index[a + 1]
+    norms = gradient.norm(dim=-1).gather(1, batch.index[:, 1:])
+    return batch.labels[:, :-1][inputs], norms[inputs]

@@ -1,0 +1,260 @@
+"""Rows, teacher distributions and floors of a `twin` run, built once on the model before the run.
+
+For each subject: invent surrogates, ask the original model the subject's questions about each of them, and draw for
+every question how unlikely a model that never met the subject would find the true answer (`null_distribution.py`). A
+subject, or each fact, takes the surrogate whose true answers come closest to these draws. Its true answers then end up
+as likely as other people's are: neither leaked nor conspicuously avoided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from expunge.corpus import Record
+from expunge.corpus.answer_types import answer_type
+from expunge.corpus.surrogates import Surrogate, make_surrogates
+from expunge.methods.examples import Example, ExampleKind, Generation, Inference, TargetCost, Targets
+from expunge.methods.twin.config import TwinConfig
+from expunge.methods.twin.loss_floors import LossFloors
+from expunge.methods.twin.null_distribution import CandidateAnswers, NullDistribution
+from expunge.methods.twin.surrogates import nearest_candidates, refuse_nameless, share_candidate
+from expunge.methods.twin.unknown_tokens import UnknownTokens
+from expunge.models.collate import pad
+from expunge.models.language_model import LanguageModel
+from expunge.models.likelihoods import LOGPROB_BATCH, NLL_BATCH, Nats, answer_log_softmax, greedy_answers, mean_nll
+from expunge.models.prompt_template import Encoded
+from expunge.random import stream
+
+EXTRA_TOKENS = 4  # a teacher's own answer may be longer than the longest true answer of its subject by so many
+
+
+@dataclass(frozen=True)
+class TwinRow:
+    """An example with its teacher.
+
+    question: The same question about the surrogate, with the answer of the example.
+    teacher: [a, V], log-probs of the original model at the answer positions of `question`.
+    floor: Least mean NLL of the true answer, nats per token; 0 for a row with the teacher's own answer.
+    """
+
+    example: Example
+    question: Encoded
+    teacher: Tensor
+    floor: float = 0.0
+
+    @property
+    def is_gold(self) -> bool:
+        return self.example.kind == "gold"
+
+
+class TwinTargets(Targets):
+    """Gold and own rows with their teacher; floors follow the losses of the run."""
+
+    def __init__(self, rows: Sequence[TwinRow], least_floor: float, device: torch.device) -> None:
+        super().__init__([replace(row.example, row=k) for k, row in enumerate(rows)])
+        self.rows = rows
+        names = {name: k for k, name in enumerate(sorted({e.subject for e in self.examples}))}
+        self.floors = LossFloors(
+            torch.tensor([row.floor if row.is_gold else 0.0 for row in rows], device=device),
+            torch.tensor([names[e.subject] for e in self.examples], device=device),
+            least_floor,
+        )
+
+    def batch_fields(self, rows: Sequence[int], width: int) -> Mapping[str, Tensor]:
+        teacher = pad([self.rows[k].teacher for k in rows], width)
+        return {
+            "teacher": teacher,
+            "floor": self.floors.current[list(rows)],
+            "is_gold": torch.tensor([self.rows[k].is_gold for k in rows], device=teacher.device),
+        }
+
+    def record_losses(self, rows: Sequence[int], nll: Tensor) -> None:
+        self.floors.record(rows, nll)
+
+    def after_step(self, all_reduce: Callable[[Tensor], Tensor]) -> None:
+        self.floors.step(all_reduce)
+
+    def state(self) -> dict[str, Any]:
+        return self.floors.state()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.floors.restore(state)
+
+
+def build(
+    lm: LanguageModel, forget: Sequence[Record], others: Sequence[Record], config: TwinConfig, seed: int
+) -> TwinTargets:
+    """Build the targets of a run: a gold row per record, and the teacher's own answer where it differs.
+
+    Args:
+        lm: The model before the run.
+        forget: Records to forget.
+        others: Records of other subjects that the method may see (the retain set).
+        config: Settings.
+        seed: Seed of all draws.
+
+    Raises:
+        InputError: a record neither names identifiers nor shows an image.
+    """
+    refuse_nameless(forget)
+    candidate_answers = CandidateAnswers(forget, others, seed)
+    types = {answer_type(r) for r in others}
+    masks = config.mask_unknown_tokens and any(answer_type(r) not in types for r in forget)
+    unknown = UnknownTokens.of(lm, forget, others, seed) if masks else None
+    rows: list[TwinRow] = []
+    for subject in sorted({r.subject for r in forget}):
+        records = [r for r in forget if r.subject == subject]
+        surrogates = make_surrogates(records, others, config.candidates, seed, config.replace)
+        chosen, floors = _draw_floors(lm, records, surrogates, candidate_answers, config, seed)
+        for masked in (False, True):
+            part = [k for k, r in enumerate(records) if (masks and answer_type(r) not in types) == masked]
+            if not part:
+                continue
+            pairs, low = [(records[k], surrogates[chosen[k]]) for k in part], floors[part]
+            with unknown.masked(lm) if unknown and masked else nullcontext():
+                if unknown and masked and unknown.partners:
+                    low = mean_nll(lm, [surrogate.substitute(r) for r, surrogate in pairs])
+                rows += _rows(lm, pairs, low, config)
+    return TwinTargets(rows, config.least_floor, lm.device)
+
+
+def _draw_floors(
+    lm: LanguageModel,
+    records: Sequence[Record],
+    surrogates: Sequence[Surrogate],
+    candidate_answers: CandidateAnswers,
+    config: TwinConfig,
+    seed: int,
+) -> tuple[list[int], Nats]:
+    """For the records of one subject: the surrogate of each, and its floor."""
+    gold = np.stack([mean_nll(lm, [one.substitute(r) for r in records]) for one in surrogates])
+    answers = [candidate_answers.of(r, config.floors, stream(seed, "null", r.stream_key)) for r in records]
+    nulls = _nulls(lm, records, surrogates[: config.null_candidates], answers)
+    least = np.array([0.0 if r.options else config.least_floor for r in records])
+    wanted = np.array(
+        [
+            null.draw(low, stream(seed, "floor", r.stream_key))
+            for r, null, low in zip(records, nulls, least, strict=True)
+        ]
+    )
+    chosen = nearest_candidates(gold, wanted, [r.fact_keys for r in records])
+    if config.identity == "subject":
+        shared = nearest_candidates(gold, wanted, [()] * len(records))
+        chosen = share_candidate(gold, chosen, shared, records, config.least_floor)
+    if not config.ceiling_weight:  # what the teacher finds unlikelier than was drawn stays so
+        least = np.maximum(least, gold[chosen, np.arange(len(records))])
+    return chosen, rescale_floors(wanted, least, float(np.mean([null.nll.mean() for null in nulls])))
+
+
+def _nulls(
+    lm: LanguageModel, records: Sequence[Record], surrogates: Sequence[Surrogate], answers: Sequence[Sequence[str]]
+) -> list[NullDistribution]:
+    """For each record: the NLL of these answers in the place of the true one, over all surrogates."""
+    cuts = np.cumsum([len(a) for a in answers])[:-1]
+    nll = []
+    for one in surrogates:
+        questions = [one.substitute(r, a) for r, of_r in zip(records, answers, strict=True) for a in of_r]
+        nll.append(np.split(mean_nll(lm, questions), cuts))
+    return [NullDistribution(np.stack([of_surrogate[k] for of_surrogate in nll])) for k in range(len(records))]
+
+
+def rescale_floors(wanted: Nats, least: Nats, mean: float) -> Nats:
+    """Floors [N] of at least `least` [N] with the given mean: the part of `wanted` above `least`, times one factor.
+
+    Draws under a least value were drawn again, and where the teacher finds the true answer unlikelier than was
+    drawn, it stays so. Taken as they are, such floors would be higher on average than other people's losses.
+    """
+    above = np.maximum(wanted - least, 0.0)
+    room = max(0.0, mean - float(least.mean()))
+    return least + above * (room / float(above.mean()) if above.any() else 0.0)
+
+
+def _rows(
+    lm: LanguageModel, pairs: Sequence[tuple[Record, Surrogate]], floors: Nats, config: TwinConfig
+) -> list[TwinRow]:
+    """Gold and own rows of one subject; each question is asked about its surrogate."""
+    substitutes = [surrogate.substitute(r) for r, surrogate in pairs]
+    longest = max(len(lm.template.answer_ids(r.answer, r.prompt)) for r, _ in pairs)
+    own = greedy_answers(lm, substitutes, longest + EXTRA_TOKENS)
+    rows: list[tuple[Example, Encoded, float]] = []
+    for (record, _), substitute, floor, own_item in zip(pairs, substitutes, floors, own, strict=True):
+        item, question = lm.template.encode(record), lm.template.encode(substitute)
+        rows.append((Example.of(record, item, "gold", 0), question, float(floor)))
+        answer = own_item.answer
+        fits = max(len(item.prompt), len(question.prompt)) + len(answer) <= lm.context
+        if config.own_answer and answer != item.answer and fits:
+            example = Example.of(record, replace(item, answer=answer), "own", 0)
+            rows.append((example, replace(question, answer=answer), 0.0))
+    teachers = answer_log_softmax(lm, [question for _, question, _ in rows])
+    return [
+        TwinRow(example, question, _corrected(teacher, question, floor, config), floor)
+        if example.kind == "gold"
+        else TwinRow(example, question, teacher)
+        for (example, question, floor), teacher in zip(rows, teachers, strict=True)
+    ]
+
+
+def _corrected(teacher: Tensor, question: Encoded, floor: float, config: TwinConfig) -> Tensor:
+    """The teacher [a, V] with a true answer no likelier than its floor; the end token stays as it is."""
+    labels = torch.tensor(question.answer[:-1], device=teacher.device)
+    exact = config.ceiling_weight > 0 and floor >= config.least_floor
+    return torch.cat([correct_leakage(teacher[:-1], labels, floor, exact=exact), teacher[-1:]])
+
+
+def correct_leakage(log_p: Tensor, labels: Tensor, floor: float, exact: bool = False) -> Tensor:
+    """A teacher's log-probs under which an answer has a mean NLL of at least `floor` nats, or exactly that.
+
+    Left as it is, a teacher that gives the true answer would pull against the floor. Every answer token's NLL is
+    multiplied by the same factor; the other tokens of a position share the freed probability in proportion.
+
+    Args:
+        log_p: [a, V].
+        labels: [a], the answer.
+        floor: Nats per token.
+        exact: Also lower an NLL that is above the floor.
+    """
+    nll = -log_p.gather(-1, labels.unsqueeze(-1)).squeeze(-1)  # [a]
+    mean = float(nll.mean())
+    if mean >= floor and not exact:
+        return log_p
+    nll = nll.clamp(min=1e-4)
+    raised = (nll * (floor / float(nll.mean()))).unsqueeze(-1)
+    places = labels.unsqueeze(-1)
+    others = log_p.scatter(-1, places, -torch.inf).log_softmax(-1)
+    return (others + torch.log(-torch.expm1(-raised))).scatter(-1, places, -raised)
+
+
+def cost(
+    lm: LanguageModel, forget: Sequence[Record], others: Sequence[Record], config: TwinConfig, seed: int
+) -> TargetCost:
+    """What `build` asks of the model. A teacher's own answer counts as long as the true one."""
+    refuse_nameless(forget)
+    candidate_answers = CandidateAnswers(forget, others, seed)
+    examples: list[Example] = []
+    inference: list[Inference] = []
+    generation: list[Generation] = []
+    for subject in sorted({r.subject for r in forget}):
+        records = [r for r in forget if r.subject == subject]
+        items = [lm.template.encode(r) for r in records]
+        null_items = [
+            item
+            for r, item in zip(records, items, strict=True)
+            for _ in candidate_answers.of(r, config.floors, stream(seed, "null", r.stream_key))
+        ]
+        for record, item in zip(records, items, strict=True):
+            kinds: tuple[ExampleKind, ...] = ("gold", "own") if config.own_answer else ("gold",)
+            examples += [Example.of(record, item, kind, len(examples) + k) for k, kind in enumerate(kinds)]
+        inference += [
+            Inference(items, NLL_BATCH, config.candidates),
+            Inference(null_items, NLL_BATCH, min(config.null_candidates, config.candidates)),
+            Inference(items * (2 if config.own_answer else 1), LOGPROB_BATCH),
+        ]
+        generation.append(Generation(items, max(len(item.answer) for item in items) + EXTRA_TOKENS))
+    return TargetCost(Targets(examples), tuple(inference), tuple(generation), stores_logits=True)

@@ -1,0 +1,83 @@
+"""What a model says with its adapter off: likelihoods, answers and distributions of its base weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from expunge.corpus import Record
+from expunge.models.adapters import adapter_off
+from expunge.models.collate import by_length, collate
+from expunge.models.forward import answer_forward, answer_logprob, greedy
+from expunge.models.language_model import LanguageModel
+from expunge.models.loss_cache import cached_losses
+from expunge.models.prompt_template import Encoded
+
+NLL_BATCH = 256  # rows in a forward pass of `mean_nll`
+LOGPROB_BATCH = 128  # rows in a forward pass that keeps distributions
+Nats = NDArray[np.float64]
+
+
+def answer_nll(logprob: Tensor, mask: Tensor) -> Tensor:
+    """Mean NLL of the answer tokens, [B], nats, without the last token, which ends the answer.
+
+    The end token is nearly certain and would lower the mean of short answers. A single token counts.
+
+    Args:
+        logprob: [B, A], log p of each answer token.
+        mask: [B, A] bool, the answer tokens.
+    """
+    inside = torch.zeros_like(mask)
+    inside[:, :-1] = mask[:, :-1] & mask[:, 1:]
+    inside = torch.where(inside.any(-1, keepdim=True), inside, mask)
+    return -(logprob * inside).sum(-1) / inside.sum(-1).clamp(min=1)
+
+
+def mean_nll(lm: LanguageModel, records: Sequence[Record]) -> Nats:
+    """`answer_nll` of each record [N] with the adapter off."""
+    questions = [(r.prompt, r.answer, *([r.image.digest] if r.image else [])) for r in records]
+    return cached_losses(lm.module, questions, lambda: _mean_nll(lm, records))
+
+
+@torch.no_grad()
+def _mean_nll(lm: LanguageModel, records: Sequence[Record]) -> Nats:
+    items = lm.template.encode_all(records)
+    nll = np.zeros(len(items))
+    with adapter_off(lm.module):
+        for part in by_length(items, NLL_BATCH):
+            batch = collate([items[k] for k in part]).to(lm.device)
+            logprob = answer_logprob(answer_forward(lm.module, batch).logits, batch)
+            nll[part] = answer_nll(logprob, batch.mask).cpu().numpy()
+    return nll
+
+
+@torch.no_grad()
+def answer_log_softmax(lm: LanguageModel, items: Sequence[Encoded]) -> list[Tensor]:
+    """Log-probs over the vocabulary at answer positions, one [a, V] tensor per item, with the adapter off."""
+    values: dict[int, Tensor] = {}
+    with adapter_off(lm.module):
+        for part in by_length(items, LOGPROB_BATCH):
+            batch = collate([items[k] for k in part]).to(lm.device)
+            log_p = answer_forward(lm.module, batch).logits.log_softmax(-1)
+            for row, k in enumerate(part):
+                values[k] = log_p[row, : len(items[k].answer)].clone()
+    return [values[k] for k in range(len(items))]
+
+
+def greedy_answers(lm: LanguageModel, records: Sequence[Record], max_new_tokens: int) -> list[Encoded]:
+    """Each record's question with the model's own greedy answer, which ends with the end token; adapter off."""
+    eos = lm.template.eos
+    with adapter_off(lm.module):
+        questions = [lm.template.question(r) for r in records]
+        answers = greedy(
+            lm.module, [q.prompt for q in questions], eos, max_new_tokens, images=[q.image for q in questions]
+        )
+    return [
+        replace(q, answer=tuple(a) if a and a[-1] == eos else (*a, eos))
+        for q, a in zip(questions, answers, strict=True)
+    ]
