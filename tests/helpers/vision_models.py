@@ -1,4 +1,4 @@
-"""Tiny image-text models and drawn pictures that several rooms share."""
+"""Tiny image-text models and generated images for tests."""
 
 from __future__ import annotations
 

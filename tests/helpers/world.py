@@ -1,4 +1,4 @@
-"""The smallest things that models, engine and audit are tested with: four people, models of random weights."""
+"""Shared fixtures of the tests: four people, models with random weights."""
 
 from __future__ import annotations
 

@@ -76,6 +76,19 @@ class GradientRule(FrozenModel, ABC):
         return weighted_sum(*self.directions(g_f, g_r, alpha, scaling), weight_f, weight_r)
 
 
+class Sum(GradientRule, name="sum"):
+    """Add both gradients, as if the two losses were one.
+
+    w_f g_f + w_r g_r
+    """
+
+    source = "arXiv 2401.06121 (gradient difference)"
+    separate = False
+
+    def directions(self, g_f: Gradients, g_r: Gradients, alpha: Strength | None, scaling: Gradients | None) -> Pair:
+        return g_f, g_r
+
+
 def weighted_sum(g_f: Gradients, g_r: Gradients, weight_f: float, weight_r: float) -> Gradients:
     """weight_f * g_f + weight_r * g_r over the union of names."""
     total = {name: weight_f * g for name, g in g_f.items()}

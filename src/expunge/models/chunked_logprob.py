@@ -70,14 +70,8 @@ def answer_logprob_chunked(
 ) -> Tensor:
     """log p of each label in nats, [n] float32, with gradient for whatever requires it.
 
-    Args:
-        hidden: [n, H].
-        head_weight: [V, H].
-        bias: [V] or None.
-        labels: [n] int64.
-        chunk: Rows of logits at a time.
-
-    The log-sum-exp is taken in float32 for every dtype.
+    `hidden` [n, H], `head_weight` [V, H], `bias` [V], `labels` [n] int64; `chunk` rows of logits at a time. The
+    log-sum-exp is taken in float32 for every dtype.
     """
     return cast(Tensor, _AnswerLogprob.apply(hidden, head_weight, bias, labels, chunk))  # type: ignore[no-untyped-call]
 

@@ -64,13 +64,7 @@ def answer_logprob(logits: Tensor, batch: Batch) -> Tensor:
 def answer_forward(module: nn.Module, batch: Batch, return_input_of: nn.Module | None = None) -> Answers:
     """Run `module` on `batch` and return the logits that predict answer tokens.
 
-    Args:
-        module: A causal LM or image-text model of transformers.
-        batch: Rows with answers, on the module's device.
-        return_input_of: A block of `module`; the hidden state that enters it is returned with gradient enabled.
-
-    Raises:
-        RuntimeError: The output head does not take [B, A, H].
+    `return_input_of` names a block of `module`; the hidden state that enters it is returned with gradient enabled.
     """
     hidden: list[Tensor] = []
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 from weakref import WeakKeyDictionary
 
@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from expunge.errors import InputError, first_line
 from expunge.models.adapters import block_of, block_stack, trainable
-from expunge.models.collate import Batch
+from expunge.models.collate import Batch, collate
 from expunge.models.forward import answer_forward, hook_block_input, relative_difference
+from expunge.models.prompt_template import Encoded
 from expunge.models.vision.feature_cache import cached_image_features
-from expunge.models.vision.inputs import NO_IMAGES, ImageBatch
 
 _NOISE = re.compile("drop|jitter|noise")
 _OUTPUT_SIZE: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()  # stack → 0: blocks return a tensor, n: a tuple
@@ -96,7 +96,7 @@ def _acts_below(module: nn.Module, boundary: Boundary, outside: dict[str, nn.Par
                 if held:
                     stack.enter_context(child.register_forward_pre_hook(record(held)))
             stack.enter_context(_blocks(module, boundary)[boundary.first].register_forward_pre_hook(arrive))
-            module(**_two_tokens(module), use_cache=False)
+            module(**_two_tokens(module).inputs, use_cache=False)
     except Exception as error:
         return f"a trial pass fails ({type(error).__name__}: {first_line(error)})"
     if early:
@@ -140,15 +140,8 @@ def _trains(hook: Any) -> bool:
 def hidden_states(module: nn.Module, boundary: Boundary, batch: Batch) -> Tensor:
     """The hidden state that enters block `boundary.first`, [B, T, H], without gradient; the pass ends there.
 
-    Raises:
-        RuntimeError: The pass does not reach the block, or the state is not [B, T, H].
+    `RuntimeError` if the pass does not reach the block, or the state is not [B, T, H].
     """
-    return _run_prefix(module, boundary, batch.inputs, batch.images)
-
-
-def _run_prefix(
-    module: nn.Module, boundary: Boundary, inputs: dict[str, Tensor], images: ImageBatch = NO_IMAGES
-) -> Tensor:
     blocks = _blocks(module, boundary)
     states: list[Any] = []
 
@@ -169,12 +162,12 @@ def _run_prefix(
         torch.no_grad(),
         blocks[boundary.first - 1].register_forward_hook(learn),
         hook_block_input(blocks[boundary.first], stop),
-        cached_image_features(module, images),
+        cached_image_features(module, batch.images),
     ):
-        module(**inputs, use_cache=False)
+        module(**batch.inputs, use_cache=False)
     if not states:
         raise RuntimeError(f"a pass over text does not reach block {boundary.first} of {boundary.stack}")
-    hidden, shape = states[0], inputs["input_ids"].shape
+    hidden, shape = states[0], batch.input_ids.shape
     if not isinstance(hidden, Tensor) or hidden.dim() != 3 or hidden.shape[:2] != shape:
         raise RuntimeError(f"the input of block {boundary.first} is no hidden state [batch, tokens, width]")
     return hidden.detach()
@@ -186,20 +179,8 @@ def _blocks(module: nn.Module, boundary: Boundary) -> nn.ModuleList:
     return blocks
 
 
-def _two_tokens(module: nn.Module) -> dict[str, Tensor]:
-    ids = torch.zeros((1, 2), dtype=torch.int64, device=next(module.parameters()).device)
-    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-
-
-def _pass_through(size: int) -> Callable[..., Any]:
-    """A forward pass that returns its hidden state, alone (0) or first in a tuple of `size`."""
-    rest = (None,) * (size - 1)
-
-    def same(*args: Any, **kwargs: Any) -> Any:
-        hidden = args[0] if args else kwargs["hidden_states"]
-        return (hidden, *rest) if size else hidden
-
-    return same
+def _two_tokens(module: nn.Module) -> Batch:
+    return collate([Encoded("trial", (0,), (0,))]).to(next(module.parameters()).device)
 
 
 @contextmanager
@@ -209,23 +190,19 @@ def substituted(
     """Inside, a call of `module` runs block `boundary.first` on `hidden` and what follows, nothing below.
 
     Call it with the ids and the mask that `hidden` belongs to: masks and positions are made from them. Gradients
-    end at `hidden`; the input embedding gets none.
-
-    Args:
-        module: The model.
-        boundary: What is constant.
-        hidden: Stored states, [B, T, H].
-        check: Called in every pass before `hidden` is used.
-
-    Raises:
-        RuntimeError: A batch of another shape, in the pass.
+    end at `hidden`; the input embedding gets none. `check` is called in every pass before `hidden` [B, T, H] is used.
+    A batch of another shape is a `RuntimeError`.
     """
     blocks = _blocks(module, boundary)
     if blocks not in _OUTPUT_SIZE:
-        _run_prefix(module, boundary, _two_tokens(module))
-    same = _pass_through(_OUTPUT_SIZE[blocks])
+        hidden_states(module, boundary, _two_tokens(module))
+    size = _OUTPUT_SIZE[blocks]
 
-    def replace(old: Tensor) -> Tensor:
+    def pass_through(*args: Any, **kwargs: Any) -> Any:
+        state = args[0] if args else kwargs["hidden_states"]
+        return (state, *(None,) * (size - 1)) if size else state
+
+    def substitute(old: Tensor) -> Tensor:
         if check:
             check()
         if old.shape != hidden.shape:
@@ -236,9 +213,9 @@ def substituted(
 
     prefix = [block.__dict__ for block in list(blocks)[: boundary.first]]
     before = [attributes.get("forward") for attributes in prefix]  # other tools may have set one on the instance
-    with hook_block_input(blocks[boundary.first], replace):
+    with hook_block_input(blocks[boundary.first], substitute):
         for attributes in prefix:
-            attributes["forward"] = same
+            attributes["forward"] = pass_through
         try:
             yield
         finally:
@@ -256,9 +233,6 @@ def why_inexact(
     """None if the substituted pass gives the logits of the plain one at the answers of `batch`, else the reason.
 
     Args:
-        module: The model.
-        boundary: What is constant.
-        batch: Rows to compare on.
         tolerance: Largest difference, as a share of the largest logit; None for the root of the rounding unit.
         hidden: The stored states of `batch`, [B, T, H]. None computes them row by row, unpadded, which shows a
             prefix in which rows or padding influence each other.
@@ -281,8 +255,8 @@ def why_inexact(
 def _one_by_one(module: nn.Module, boundary: Boundary, batch: Batch) -> Tensor:
     rows = []
     for b, length in enumerate(batch.attention_mask.sum(-1).tolist()):
-        ids, images = batch.input_ids[b : b + 1, :length], batch.images.of_row(b)
-        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), **images.model_inputs(ids)}
-        state = _run_prefix(module, boundary, inputs, images)
+        ids = batch.input_ids[b : b + 1, :length]
+        row = replace(batch, input_ids=ids, attention_mask=torch.ones_like(ids), images=batch.images.of_row(b))
+        state = hidden_states(module, boundary, row)
         rows.append(nn.functional.pad(state[0], (0, 0, 0, batch.input_ids.shape[1] - length)))
     return torch.stack(rows)

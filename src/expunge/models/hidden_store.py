@@ -76,21 +76,14 @@ def _bytes(tensor: Tensor) -> memoryview:
 
 
 class HiddenStore:
-    """States [T_k, H] of `items`, computed by `fill` unless `ready`.
+    """States [T_k, width] of `items`, computed by `fill` unless `ready`; `where` is "memory" or "disk".
 
     Args:
-        items: The records.
-        width: H.
-        dtype: Of the states.
         budget_bytes: Size above which the states go to a file.
         folder: Where the file stays, to be used again by a store of equal `key`; None for a temporary one, removed
             when the store is closed or dropped.
         key: What the states depend on; see `prefix_key`.
         device: Where `padded` puts its result.
-
-    Attributes:
-        where: "memory" or "disk".
-        bytes: Size of the states there.
     """
 
     def __init__(
@@ -120,15 +113,10 @@ class HiddenStore:
         return self._flat is not None
 
     def fill(self, compute: Compute, rows: int = 32, on_progress: OnProgress | None = None) -> None:
-        """Compute the states if they are missing.
+        """Compute the states if they are missing, in calls of `compute` for at most `rows` items of similar length.
 
-        Args:
-            compute: Gives [B, T, H] for positions of items of similar length, padded on the right.
-            rows: Most items in a call of `compute`.
-            on_progress: Called with (done, all), in items.
-
-        Raises:
-            InputError: The disk is full or the folder cannot be written; nothing is left there.
+        `compute` gives [B, T, H], padded on the right. `on_progress` gets (done, all) in items. A full disk or a
+        folder that cannot be written is an `InputError` and leaves nothing there.
         """
         if self.ready:
             return

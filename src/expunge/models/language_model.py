@@ -38,8 +38,6 @@ class LanguageModel:
         """Join a model and its tokenizer.
 
         Args:
-            module: The model.
-            tokenizer: Its tokenizer, with an end token.
             source: Name of the model in messages.
             template: auto, plain or chat; see `PromptTemplate.of`.
             processor: Processor of an image-text model, or the reason (a clause) why there is none.

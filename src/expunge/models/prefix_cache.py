@@ -49,13 +49,9 @@ class PrefixCache:
         rows: int = 32,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> PrefixCache | str:
-        """Compute the states of `items` in batches of `rows`.
+        """The states of `items`, computed in batches of `rows`, or the reason (a clause) why they are not exact.
 
-        Returns:
-            The cache, or the reason (a clause) why it would not be exact.
-
-        Raises:
-            InputError: The states do not fit on the disk. For `budget` (bytes) and `folder` see `HiddenStore`.
+        For `budget` (bytes) and `folder` see `HiddenStore`.
         """
         boundary = find_boundary(module)
         if isinstance(boundary, str):

@@ -107,13 +107,13 @@ def _plain(
 ) -> Iterator[Piece]:
     """Every item by itself: prompt and answer without its last token, which is only predicted."""
     for part in budget.parts([(items[k].length - 1, len(items[k].answer)) for k in chosen], _vocabulary(module)):
-        mine = [chosen[n] for n in part]
-        ids, mask = pad_ids([items[k].prompt + items[k].answer[:-1] for k in mine])
-        first = torch.tensor([[len(items[k].prompt)] for k in mine])
+        part_items = [chosen[n] for n in part]
+        ids, mask = pad_ids([items[k].prompt + items[k].answer[:-1] for k in part_items])
+        first = torch.tensor([[len(items[k].prompt)] for k in part_items])
         at = mask.bool() & (mask.cumsum(-1) >= first)
-        images = ImageBatch.of([items[k].image for k in mine])
+        images = ImageBatch.of([items[k].image for k in part_items])
         logits, _ = _run(module, at, images, input_ids=ids, attention_mask=mask, use_cache=False)
-        tokens = [(k, t) for k in mine for t in range(len(items[k].answer))]
+        tokens = [(k, t) for k in part_items for t in range(len(items[k].answer))]
         yield _measured(measure, logits, range(len(logits)), tokens, items)
 
 
@@ -138,8 +138,8 @@ def _shared(
         sizes = [(mask.shape[1] + len(items[k].answer) - 1, len(items[k].answer) - 1) for _, k in longer]
         for turn in budget.parts(sizes, vocabulary):
             rows = torch.tensor([longer[n][0] for n in turn])
-            mine = [longer[n][1] for n in turn]
-            ids, answer_mask = pad_ids([items[k].answer[:-1] for k in mine])
+            part_items = [longer[n][1] for n in turn]
+            ids, answer_mask = pad_ids([items[k].answer[:-1] for k in part_items])
             before = mask[rows]
             logits, _ = _run(
                 module,
@@ -151,7 +151,7 @@ def _shared(
                 use_cache=True,
                 **cache_argument(module, _rows_of(cache, rows.to(logits.device))),
             )
-            tokens = [(k, t) for k in mine for t in range(1, len(items[k].answer))]
+            tokens = [(k, t) for k in part_items for t in range(1, len(items[k].answer))]
             yield _measured(measure, logits, range(len(logits)), tokens, items)
 
 
