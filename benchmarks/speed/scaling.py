@@ -32,7 +32,7 @@ from expunge.engine.recipe import BatchSize, Memory, Recipe, Retain
 from expunge.engine.run_directory import environment
 from expunge.errors import InputError, RunFailed
 from expunge.models.adapters import TrainableConfig, prepare
-from expunge.models.language_model import LanguageModel, from_parts
+from expunge.models.language_model import LanguageModel
 from expunge.models.prefix_cache import PrefixCache
 from expunge.models.threads import set_threads
 from expunge.models.tiny import TinyConfig, build, train_tokenizer
@@ -246,7 +246,7 @@ def _tiny_run(sizes: ScalingSizes, tokenizer: Any, forget: Sequence[Any], retain
 
 
 def _model(tokenizer: Any, layers: int, width: int, train: TrainableConfig) -> LanguageModel:
-    base = from_parts(build(TinyConfig(layers=layers, width=width), tokenizer, 1), tokenizer, "bench")
+    base = LanguageModel.from_parts(build(TinyConfig(layers=layers, width=width), tokenizer, 1), tokenizer, "bench")
     return base.with_module(prepare(base.module, train, 1))
 
 

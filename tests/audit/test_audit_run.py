@@ -27,7 +27,7 @@ from expunge.engine.train.train_loop import TrainConfig
 from expunge.engine.train.train_model import train
 from expunge.engine.unlearn import unlearn
 from expunge.errors import InputError
-from expunge.models.language_model import LanguageModel, from_parts, load
+from expunge.models.language_model import LanguageModel, load
 from expunge.models.tiny import TinyConfig, build
 from expunge.scope import Scope, Split
 from expunge.synthetic.hospital.hospital import Hospital
@@ -85,7 +85,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
         tokenizer_from=root / "original",
     )
     tokenizer = load(root / "original").tokenizer
-    from_parts(build(TINY, tokenizer, seed=5), tokenizer, "noise").save(root / "noise")
+    LanguageModel.from_parts(build(TINY, tokenizer, seed=5), tokenizer, "noise").save(root / "noise")
     return Case(root, split)
 
 

@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from expunge.audit.check_result import CheckResult
 from expunge.audit.checks.cross_modal import (
     ModalityAnswers,
     ModalityAnswerTable,
     cross_modal,
     cross_modal_result,
+    has_power,
     judge_cells,
-    modality_details,
-    phrase,
 )
+from expunge.audit.details import ModalityDetails
 from expunge.audit.modality_probes import (
     NOISE,
     SWAPPED,
@@ -33,9 +34,8 @@ from expunge.scope import Split
 from helpers.audits import context
 from helpers.vision_models import picture
 
-PLAN = Bootstrap(draws=200)
+BOOTSTRAP = Bootstrap(draws=200)
 FEW = Bootstrap(draws=200, min_subjects=100)
-PAIRS = [("joint", "joint"), ("joint", "text"), ("image", "image")]
 
 
 def record(
@@ -101,27 +101,31 @@ def test_a_record_of_words_alone_has_no_control() -> None:
     assert [p.probe for p in modality_probes([record("c", None)], shown, seed=0)] == ["text"]
 
 
+def judged(tables: dict[str, ModalityAnswerTable], bootstrap: Bootstrap = FEW) -> tuple[CheckResult, ModalityDetails]:
+    details, cells = judge_cells(tables, bootstrap, 0.05)
+    return cross_modal_result(details, cells, has_power(tables, details, 0.05), 0.05, 3), details
+
+
 def test_cells_are_compared_by_hand_and_the_worst_decides() -> None:
     tables = {
         "original": table(joint_joint="1111", joint_text="0000", image_image="1100"),
         "unlearned": table(joint_joint="0000", joint_text="1000", image_image="1100"),
         "retrained": table(joint_joint="0000", joint_text="0000", image_image="0100"),
     }
-    found = judge_cells(tables, FEW, 0.05)
-    assert [(j.cell, j.excess.estimate, j.status) for j in found] == [
-        (PAIRS[0], 0.0, "passed"),
-        (PAIRS[1], 0.25, "failed"),
-        (PAIRS[2], 0.25, "failed"),
+    result, details = judged(tables)
+    assert [(c.trained, c.probe, c.excess and c.excess.estimate, c.status) for c in details.cells] == [
+        ("joint", "joint", 0.0, "passed"),
+        ("joint", "text", 0.25, "failed"),
+        ("image", "image", 0.25, "failed"),
     ]
-    made = cross_modal_result(tables, found, FEW, 0.05, 0.05)
-    assert (made.status, made.estimate, made.power, made.n_records) == ("failed", 0.25, True, 4)
-    assert made.reference is not None
-    assert made.reference.estimate == 0.0
-    assert made.reason == (
+    assert (result.status, result.estimate, result.power, result.n_records) == ("failed", 0.25, True, 4)
+    assert result.reference is not None
+    assert (result.reference.estimate, result.seed) == (0.0, 3)
+    assert result.reason == (
         "worst of 3 cells: trained with image and name, probed with text alone, excess 0.250, "
         "required at most 0.05; 2 did not pass"
     )
-    assert {c.key: c.estimate for c in made.controls}["retrained.image.image"] == 0.25
+    assert {c.key: c.estimate for c in result.controls}["retrained.image.image"] == 0.25
 
 
 def test_intervals_are_over_subjects_where_there_are_enough() -> None:
@@ -130,33 +134,31 @@ def test_intervals_are_over_subjects_where_there_are_enough() -> None:
         "unlearned": table(joint_joint="0" * 20),
         "retrained": table(joint_joint="0" * 20),
     }
-    (found,) = judge_cells(tables, PLAN, 0.05)
-    assert (found.status, found.excess.low, found.excess.high, found.excess.n_subjects) == ("passed", 0.0, 0.0, 20)
+    result, _ = judged(tables, BOOTSTRAP)
+    assert (result.status, result.ci, result.n_subjects) == ("passed", (0.0, 0.0), 20)
     tables["unlearned"] = table(joint_joint="1" + "0" * 19)
-    (found,) = judge_cells(tables, PLAN, 0.05)
-    assert found.excess.estimate == pytest.approx(0.05)
-    assert found.status == "inconclusive"  # the upper bound is above the margin
-    assert "too little data" in found.reason
+    result, _ = judged(tables, BOOTSTRAP)
+    assert result.estimate == pytest.approx(0.05)
+    assert result.status == "inconclusive"  # the upper bound is above the margin
+    assert "too little data" in result.reason
 
 
 def test_without_power_nothing_is_shown() -> None:
     same = table(joint_joint="0000")
-    tables = {"original": same, "unlearned": same, "retrained": same}
-    made = cross_modal_result(tables, judge_cells(tables, FEW, 0.05), FEW, 0.05, 0.05)
-    assert (made.status, made.power) == ("inconclusive", False)
-    assert made.reason.startswith("no power")
+    result, _ = judged({"original": same, "unlearned": same, "retrained": same})
+    assert (result.status, result.power) == ("inconclusive", False)
+    assert result.reason.startswith("no power")
 
 
-def test_a_control_is_shown_and_never_judge_cells() -> None:
+def test_a_control_image_is_shown_and_not_judged() -> None:
     tables = {
         "original": table(joint_joint="11", joint_swapped="11"),
         "unlearned": table(joint_joint="00", joint_swapped="11"),
         "retrained": table(joint_joint="00", joint_swapped="00"),
     }
-    assert [j.cell for j in judge_cells(tables, FEW, 0.05)] == [("joint", "joint")]
-    assert cross_modal_result(tables, judge_cells(tables, FEW, 0.05), FEW, 0.05, 0.05).status == "passed"
-    rows = modality_details(tables, judge_cells(tables, FEW, 0.05), FEW).cells
-    assert [(r.probe, r.status, r.shares["unlearned"].estimate) for r in rows] == [
+    result, details = judged(tables)
+    assert result.status == "passed"
+    assert [(c.probe, c.status, c.shares["unlearned"].estimate) for c in details.cells] == [
         ("joint", "passed", 0.0),
         (SWAPPED, None, 1.0),
     ]
@@ -168,20 +170,30 @@ def test_controls_are_the_reference_where_there_is_no_retrained_model() -> None:
         "unlearned": table(joint_joint="10", image_image="00"),
         "controls": table(joint_joint="00010000"),
     }
-    known, missing = judge_cells(tables, FEW, 0.05)
+    result, details = judged(tables)
+    known, missing = details.cells
+    assert known.excess is not None
     assert known.excess.estimate == pytest.approx(0.5 - 1 / 8)
-    assert (missing.status, missing.reason) == ("inconclusive", "no control was taught so")
-    alone = {k: v for k, v in tables.items() if k != "controls"}
-    assert judge_cells(alone, FEW, 0.05) == []
-    assert cross_modal_result(alone, [], FEW, 0.05, 0.05).status == "inconclusive"
+    assert missing.status == "inconclusive"
+    assert result.status == "failed"
+    del tables["controls"]
+    result, details = judged(tables)
+    assert [c.status for c in details.cells] == [None, None]
+    assert (result.status, result.estimate) == ("inconclusive", None)
 
 
-def test_cells_have_names() -> None:
-    assert phrase(("image", "image")) == "trained and probed with image alone"
-    assert phrase(("joint", "image")) == "trained with image and name, probed with image alone"
+def test_a_cell_that_no_control_was_trained_for_is_inconclusive() -> None:
+    tables = {
+        "original": table(joint_joint="11", image_image="11"),
+        "unlearned": table(joint_joint="00", image_image="00"),
+        "controls": table(joint_joint="00000000"),
+    }
+    result, _ = judged(tables)
+    assert result.status == "inconclusive"
+    assert "image alone, no control was taught so; 1 did not pass" in result.reason
 
 
-def test_no_model_is_asked_where_nothing_shows_a_picture() -> None:
+def test_no_model_is_asked_where_no_record_shows_an_image() -> None:
     split = Split("s", forget=(record("a", None),), retain=(record("b", 1),), retain_heldout=())
-    (made,) = cross_modal.run(context(split, {})).results  # asking a model would raise
-    assert (made.key, made.status) == ("cross_modal", "not_applicable")
+    (result,) = cross_modal.run(context(split, {})).results  # asking a model would raise
+    assert (result.key, result.status) == ("cross_modal", "not_applicable")

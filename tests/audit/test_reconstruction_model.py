@@ -87,7 +87,7 @@ class FakeLM:
     """Just enough of a model: one token for each word, no eyes."""
 
     class template:
-        eyes = "the model reads text only"
+        vision_processor = "the model reads text only"
 
         @staticmethod
         def prompt_ids(prompt: str) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from expunge.audit.metrics.semeval import whole_output_match
 from expunge.audit.scoring import score
 from expunge.corpus.loaders import load
 from expunge.engine.train.train_loop import TrainConfig, run_training
-from expunge.models.language_model import LanguageModel, from_parts
+from expunge.models.language_model import LanguageModel
 from expunge.models.tiny import TinyConfig, build, texts_of, train_tokenizer
 
 lume, semeval = plugin("lume_documents"), plugin("semeval")

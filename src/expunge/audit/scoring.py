@@ -15,7 +15,7 @@ from torch import Tensor
 
 from expunge.audit.scores import Scores, Values
 from expunge.corpus import Record
-from expunge.models.batch_budget import Budget
+from expunge.models.collate import Budget
 from expunge.models.forward import greedy
 from expunge.models.language_model import LanguageModel
 from expunge.models.prompt_template import Encoded
@@ -140,8 +140,8 @@ def _with_text(
 ) -> Scores:
     missed = np.flatnonzero((scores.sum(~scores.hit) > 0) | ~scores.eos_hit).tolist()
     limit = min(max_new_tokens, max((len(items[k].answer) for k in missed), default=0) + 16)
-    prompts, sights = [items[k].prompt for k in missed], [items[k].sight for k in missed]
-    outputs = greedy(lm.module, prompts, lm.template.eos, limit, sights=sights) if missed else []
+    prompts, images = [items[k].prompt for k in missed], [items[k].image for k in missed]
+    outputs = greedy(lm.module, prompts, lm.template.eos, limit, images=images) if missed else []
     text = [r.answer for r in records]
     for k, ids in zip(missed, outputs, strict=True):
         text[k] = lm.template.decode(ids)

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from expunge.audit.check_result import (
-    CheckResult,
-    Control,
-    IntervalEstimate,
-    JudgedRule,
-    ReferenceValue,
-    Status,
-    bounds,
-)
+from expunge.audit.check_result import CheckResult, Control, IntervalEstimate, JudgedRule, ReferenceValue, Status
 from expunge.audit.context import CheckOutput, Context, Role, check
 from expunge.audit.details import Modality, ModalityCell, ModalityDetails
 from expunge.audit.metrics.exact_match import matches
@@ -48,13 +41,11 @@ class ModalityAnswers:
 ModalityAnswerTable = Mapping[Cell, ModalityAnswers]
 
 
-@dataclass(frozen=True)
-class JudgedCell:
-    """The excess of the unlearned model over the reference in one cell."""
+class JudgedCell(NamedTuple):
+    """A judged cell, its excess over the reference with counts, and the numbers behind its status."""
 
-    cell: Cell
+    cell: ModalityCell
     excess: Interval
-    status: Status
     reason: str
 
 
@@ -94,18 +85,17 @@ def cross_modal(ctx: Context) -> CheckOutput:
     if not any(r.image for r in ctx.split.forget):
         reason = "no forgotten record shows a picture"
         return CheckOutput([CheckResult(key=KEY, status="not_applicable", reason=reason)])
-    bootstrap, margin = ctx.policy.bootstrap, ctx.margin(KEY, MARGIN)
     tables: dict[str, ModalityAnswerTable] = {}
     for role in ctx.roles:
         answers = ctx.probe(KEY, role)
         tables[role] = answers["forget"]
         if "controls" in answers:
             tables["controls"] = answers["controls"]
-    judged = judge_cells(tables, bootstrap, margin)
-    result = cross_modal_result(tables, judged, bootstrap, margin, ctx.policy.known_margin)
-    return CheckOutput(
-        [result.model_copy(update={"seed": ctx.policy.attack_seeds[0]})], modality_details(tables, judged, bootstrap)
-    )
+    margin = ctx.margin(KEY, MARGIN)
+    details, judged = judge_cells(tables, ctx.policy.bootstrap, margin)
+    power = has_power(tables, details, ctx.policy.known_margin)
+    result = cross_modal_result(details, judged, power, margin, ctx.policy.attack_seeds[0])
+    return CheckOutput([result], details)
 
 
 def _exact(lm: LanguageModel, probes: Sequence[ModalityProbe], scores: Scores) -> Values:
@@ -126,119 +116,97 @@ def answer_table(probes: Sequence[ModalityProbe], exact: Values) -> ModalityAnsw
     }
 
 
-def reference_of(tables: Mapping[str, ModalityAnswerTable]) -> str:
-    """`retrained`, else `controls`, else empty."""
-    return next((name for name in ("retrained", "controls") if name in tables), "")
+def judge_cells(
+    tables: Mapping[str, ModalityAnswerTable], bootstrap: Bootstrap, margin: float
+) -> tuple[ModalityDetails, list[JudgedCell]]:
+    """All cells of the unlearned model by trained modality, controls last, and those that are judged.
 
-
-def judge_cells(tables: Mapping[str, ModalityAnswerTable], bootstrap: Bootstrap, margin: float) -> list[JudgedCell]:
-    """Every cell of the unlearned model but controls, against the reference; none where there is no reference."""
-    reference = reference_of(tables)
-    judged = []
-    for cell in table_cells(tables) if reference else ():
-        ours, theirs = tables["unlearned"][cell], tables[reference].get(cell)
-        n = len(ours.values)
-        if cell[1] in CONTROLS:
+    The reference is `retrained`, else `controls`; without either no cell is judged.
+    """
+    reference = next((name for name in ("retrained", "controls") if name in tables), "")
+    cells, judged = [], []
+    for key in ((trained, probe) for trained in MODALITIES for probe in (*MODALITIES, *CONTROLS)):
+        if key not in tables["unlearned"]:
             continue
-        if theirs is None:
-            reason = "no control was taught so"
-            judged.append(
-                JudgedCell(cell, Interval(np.nan, None, None, f"none: {reason}", n, 0), "inconclusive", reason)
-            )
+        answers = {model: table[key] for model, table in tables.items() if key in table}
+        n = len(answers["unlearned"].values)
+        shares = {model: IntervalEstimate.of(a.rate(bootstrap)) for model, a in answers.items()}
+        cell = ModalityCell(trained=key[0], probe=key[1], n=n, shares=shares)
+        if reference and key[1] not in CONTROLS:
+            excess, status, reason = _judge(answers["unlearned"], answers.get(reference), reference, bootstrap, margin)
+            cell = cell.model_copy(update={"excess": IntervalEstimate.of(excess), "status": status})
+            judged.append(JudgedCell(cell, excess, reason))
+        cells.append(cell)
+    return ModalityDetails(reference=reference, cells=tuple(cells)), judged
+
+
+def _judge(
+    ours: ModalityAnswers, theirs: ModalityAnswers | None, reference: str, bootstrap: Bootstrap, margin: float
+) -> tuple[Interval, Status, str]:
+    n = len(ours.values)
+    if theirs is None:
+        reason = "no control was taught so"
+        return Interval(np.nan, None, None, f"none: {reason}", n, 0), "inconclusive", reason
+    if reference == "retrained":
+        excess = paired_difference(ours.values, theirs.values, ours.subjects, bootstrap)
+    else:
+        difference = float(ours.values.mean() - theirs.values.mean())
+        excess = Interval(difference, None, None, "difference to controls", n, len(set(ours.subjects)))
+    return excess, *judge_excess(excess.estimate, excess.high, margin)
+
+
+def has_power(tables: Mapping[str, ModalityAnswerTable], details: ModalityDetails, known_margin: float) -> bool:
+    """The original model exceeds the reference by more than `known_margin` in some judged cell."""
+    for cell in details.cells:
+        theirs, answers = cell.shares.get(details.reference), tables["original"].get((cell.trained, cell.probe))
+        if cell.probe in CONTROLS or answers is None or theirs is None or theirs.estimate is None:
             continue
-        if reference == "retrained":
-            excess = paired_difference(ours.values, theirs.values, ours.subjects, bootstrap)
-        else:
-            difference = float(ours.values.mean() - theirs.values.mean())
-            excess = Interval(difference, None, None, "difference to controls", n, len(set(ours.subjects)))
-        judged.append(JudgedCell(cell, excess, *judge_excess(excess.estimate, excess.high, margin)))
-    return judged
-
-
-def table_cells(tables: Mapping[str, ModalityAnswerTable]) -> list[Cell]:
-    """The cells of the unlearned model by trained modality, controls last in each."""
-    cells = ((trained, probe) for trained in MODALITIES for probe in (*MODALITIES, *CONTROLS))
-    return [cell for cell in cells if cell in tables["unlearned"]]
+        if answers.values.mean() > theirs.estimate + known_margin:
+            return True
+    return False
 
 
 def cross_modal_result(
-    tables: Mapping[str, ModalityAnswerTable],
-    judged: Sequence[JudgedCell],
-    bootstrap: Bootstrap,
-    margin: float,
-    known_margin: float,
+    details: ModalityDetails, judged: Sequence[JudgedCell], power: bool, margin: float, seed: int
 ) -> CheckResult:
     """The worst cell; inconclusive where the original model knew no cell better than the reference."""
-    rates = {(role, cell): answers.rate(bootstrap) for role, table in tables.items() for cell, answers in table.items()}
     controls = tuple(
-        Control(key=f"{role}.{trained}.{probe}", estimate=v.estimate, ci=bounds(v))
-        for (role, (trained, probe)), v in rates.items()
+        Control(key=f"{model}.{cell.trained}.{cell.probe}", estimate=share.estimate, ci=share.ci)
+        for cell in details.cells
+        for model, share in cell.shares.items()
     )
     if not judged:
         reason = "there is neither a retrained model nor a control to compare with"
-        return CheckResult(key=KEY, status="inconclusive", controls=controls, reason=reason)
-    reference = reference_of(tables)
-    worst = min(
-        judged,
-        key=lambda j: (
-            STATUS_ORDER.index(j.status),
-            -np.nan_to_num(j.excess.upper),
-            [TIE_ORDER.index(name) for name in j.cell],
-        ),
-    )
-    theirs = rates.get((reference, worst.cell))
-    power = any(
-        cell[1] not in CONTROLS
-        and (reference, cell) in rates
-        and answers.values.mean() > rates[reference, cell].estimate + known_margin
-        for cell, answers in tables["original"].items()
-    )
-    short = sum(j.status != "passed" for j in judged)
+        return CheckResult(key=KEY, status="inconclusive", controls=controls, reason=reason, seed=seed)
+    worst = min(judged, key=_badness)
+    short = sum(j.cell.status != "passed" for j in judged)
     reason = f"worst of {len(judged)} cells: {phrase(worst.cell)}" + (f", {worst.reason}" if worst.reason else "")
     reason += f"; {short} did not pass" if short else ""
-    status = worst.status
     if not power:
-        status = "inconclusive"
         reason = f"no power: the original model answers in no cell more often than the reference; {reason}"
+    theirs = worst.cell.shares.get(details.reference)
     return CheckResult.measured(
         KEY,
-        status,
+        (power and worst.cell.status) or "inconclusive",
         worst.excess,
         reason,
         controls=controls,
         power=power,
-        reference=ReferenceValue(role=reference, estimate=theirs.estimate if theirs else None),
+        reference=ReferenceValue(role=details.reference, estimate=theirs.estimate if theirs else None),
         rule=JudgedRule(id="excess", margin=margin),
+        seed=seed,
     )
 
 
-def phrase(cell: Cell) -> str:
+def _badness(judged: JudgedCell) -> tuple[int, float, list[int]]:
+    """Sorts the worst cell first: by status, upper bound of the excess, then `TIE_ORDER`."""
+    cell = judged.cell
+    status = STATUS_ORDER.index(cell.status or "inconclusive")
+    return status, -float(np.nan_to_num(judged.excess.upper)), [TIE_ORDER.index(m) for m in (cell.trained, cell.probe)]
+
+
+def phrase(cell: ModalityCell) -> str:
     """A cell in words."""
     names = {"joint": "image and name", "text": "text alone", "image": "image alone"}
-    trained, probe = (names[c] for c in cell)
+    trained, probe = names[cell.trained], names[cell.probe]
     return f"trained and probed with {trained}" if trained == probe else f"trained with {trained}, probed with {probe}"
-
-
-def modality_details(
-    tables: Mapping[str, ModalityAnswerTable], judged: Sequence[JudgedCell], bootstrap: Bootstrap
-) -> ModalityDetails:
-    """Exact match by cell and model, and the excess of judged cells."""
-    by_cell = {j.cell: j for j in judged}
-    cells = []
-    for cell in table_cells(tables):
-        j = by_cell.get(cell)
-        cells.append(
-            ModalityCell(
-                trained=cell[0],
-                probe=cell[1],
-                n=len(tables["unlearned"][cell].values),
-                shares={
-                    role: IntervalEstimate.of(table[cell].rate(bootstrap))
-                    for role, table in tables.items()
-                    if cell in table
-                },
-                excess=IntervalEstimate.of(j.excess) if j else None,
-                status=j.status if j else None,
-            )
-        )
-    return ModalityDetails(reference=reference_of(tables), cells=tuple(cells))

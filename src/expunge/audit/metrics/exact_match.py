@@ -24,11 +24,18 @@ def matches(scores: Scores, records: Records) -> Values:
 
 @metric("exact_match")
 def exact_match(scores: Scores, records: Records) -> Values:
-    """1 if the output equals the answer (NFKC, casefold, stripped), else 0."""
+    """1 if the greedy output equals the answer, else 0.
+
+    Both are normalized (NFKC, casefold, stripped). Without generated text every answer token and the end token must be
+    the most probable one, which greedy decoding would give.
+    """
     return matches(scores, records)
 
 
 @metric("cloze_acc", kinds=frozenset({"cloze"}))
 def cloze_acc(scores: Scores, records: Records) -> Values:
-    """1 if the fill of a blank equals the answer, else 0: exact match of cloze records, no partial credit."""
+    """1 if the fill of a blank equals the answer, else 0.
+
+    Exact match of cloze records; no stemming and no partial credit.
+    """
     return matches(scores, records)

@@ -14,7 +14,11 @@ from expunge.audit.scores import Scores, Values
 
 @metric("extraction_strength")
 def extraction_strength(scores: Scores, records: Records) -> Values:
-    """1 - k/L for the least k in 0..L with every token from k on hit (Carlini et al. 2021); coarse for L of 1 or 2."""
+    """1 - k/L for the least k in 0..L with every answer token from k on a greedy hit.
+
+    The share of the answer that the model completes from its beginning (Carlini et al. 2021, arXiv 2012.07805). Coarse
+    for answers of one or two tokens.
+    """
     if not len(scores):
         return np.zeros(0)
     position = np.arange(len(scores.hit)) - np.repeat(scores.offsets[:-1], scores.length)
@@ -24,5 +28,9 @@ def extraction_strength(scores: Scores, records: Records) -> Values:
 
 @metric("exact_memorization", floor="controls")
 def exact_memorization(scores: Scores, records: Records) -> Values:
-    """Share of answer tokens that are the most probable token; high on templated text even without memory."""
+    """Share of answer tokens that are the most probable token.
+
+    Teacher-forced token accuracy (Tirumala et al. 2022, arXiv 2205.10770). High on templated text even without memory,
+    so matched controls show its floor.
+    """
     return np.asarray(scores.sum(scores.hit) / scores.length)

@@ -57,13 +57,19 @@ def chance_corrected(accuracy: float, chance: float) -> float:
 
 @metric("cloze_top1", kinds=frozenset({"cloze", "completion", "generation"}), floor="chance")
 def cloze_top1(scores: Scores, records: Records) -> Values:
-    """1 if the true filler ranks first of m of its type (per byte), else 0; chance 1/m, ties share the point."""
+    """1 if the true filler ranks first among m of its type by log-likelihood per byte, else 0.
+
+    Ties share the point. Chance is 1/m.
+    """
     return choices(scores, records)
 
 
 @metric("mcq_acc", floor="chance")
 def mcq_acc(scores: Scores, records: Records) -> Values:
-    """1 if the true option is the most probable one per byte, else 0; ties share the point."""
+    """1 if the true option has the highest log-likelihood per byte, else 0.
+
+    Ties share the point; options with the same text are one option. Chance is 1/m for m options.
+    """
     return choices(scores, records)
 
 
@@ -74,6 +80,9 @@ def _pooled(scores: Scores, records: Records) -> Values:
 
 @metric("mcq_acc_cc", floor="chance", pool=_pooled)
 def mcq_acc_cc(scores: Scores, records: Records) -> Values:
-    """Accuracy corrected for chance, (accuracy - 1/m)/(1 - 1/m), not clipped: below 0 is over-forgetting."""
+    """Multiple-choice accuracy corrected for chance: (accuracy - 1/m)/(1 - 1/m) for m options.
+
+    Not clipped: 0 is guessing, and below 0 the model avoids the right option. A set pools accuracy and chance first.
+    """
     guess = per_record(chance(r) for r in records)
     return np.asarray((choices(scores, records) - guess) / (1 - guess))

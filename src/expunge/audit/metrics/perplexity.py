@@ -15,7 +15,10 @@ def _pooled(scores: Scores, records: Records) -> Values:
 
 @metric("perplexity", forgotten="higher", floor="vocabulary", pool=_pooled)
 def perplexity(scores: Scores, records: Records) -> Values:
-    """exp of the mean NLL per answer token, at least 1; of a set exp(sum NLL / sum tokens)."""
+    """exp(NLL/L) of the answer tokens, at least 1.
+
+    Of a set exp(sum NLL / sum tokens), pooled over tokens. Compared with the size of the vocabulary.
+    """
     return np.asarray(np.exp(scores.nll / scores.length))
 
 
@@ -28,6 +31,9 @@ def repeated_fourgrams(text: str) -> float:
 
 @metric("repetition", forgotten="higher", floor="original")
 def repetition(scores: Scores, records: Records) -> Values:
-    """Share of repeated 4-grams in the greedy output, a sign of a damaged model. Needs generated text."""
+    """Share of 4-grams of the greedy output that repeat an earlier one, in [0, 1].
+
+    A sign of a damaged model. Needs generated text; undefined below four tokens.
+    """
     text = scores.text
     return np.full(len(scores), np.nan) if text is None else per_record(map(repeated_fourgrams, text))

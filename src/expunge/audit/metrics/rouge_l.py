@@ -68,11 +68,17 @@ def _rouge(scores: Scores, records: Records) -> list[Rouge]:
 
 @metric("rouge_l_recall", floor="controls")
 def rouge_l_recall(scores: Scores, records: Records) -> Values:
-    """Longest common subsequence over answer length; long outputs gain. Needs generated text."""
+    """Longest common subsequence of output and answer over answer length (ROUGE-L recall, Lin 2004).
+
+    Long outputs gain. Over Unicode tokens; needs generated text.
+    """
     return per_record(r.recall for r in _rouge(scores, records))
 
 
 @metric("rouge_l_f1", floor="controls")
 def rouge_l_f1(scores: Scores, records: Records) -> Values:
-    """Harmonic mean of ROUGE-L recall and precision. Needs generated text."""
+    """Harmonic mean of ROUGE-L recall and precision (Lin 2004).
+
+    Over Unicode tokens; needs generated text.
+    """
     return per_record(r.f1 for r in _rouge(scores, records))

@@ -193,7 +193,7 @@ def _prompts(lm: LanguageModel, setup: Setup) -> tuple[list[ReconstructionQuery]
     def length(prompt: str) -> int:
         return len(lm.template.prompt_ids(prompt))
 
-    blind = isinstance(lm.template.eyes, str)
+    blind = isinstance(lm.template.vision_processor, str)
     queries: list[ReconstructionQuery] = []
     left_out: Counter[str] = Counter()
     for number, fact in enumerate(setup.facts):
