@@ -23,14 +23,14 @@ from expunge.bench.measures.base import Cells, Columns, Study, measure
 from expunge.bench.pipeline import Trial
 from expunge.bench.places import ModelPlace
 from expunge.corpus import Record
+from expunge.corpus.answer_types import answer_type
 from expunge.corpus.record import LEVELS
-from expunge.engine.rows import answer_type
-from expunge.engine.sampling import stream
 from expunge.gradients.base import Gradients, cosine
 from expunge.models.adapters import block_of, block_stack
 from expunge.models.collate import by_length, collate
 from expunge.models.forward import answer_forward, answer_logprob
 from expunge.models.language_model import LanguageModel
+from expunge.random import stream
 from expunge.synthetic.knowledge.overlap import measure as measure_overlap
 
 ROWS = 64  # in a pass

@@ -14,10 +14,9 @@ from typing import Any
 from expunge.audit.metrics.semeval import TASKS
 from expunge.bench.requests import PUBLISHED
 from expunge.bench.world_instance import OWN_SETS, RecordSets, WorldInstance
-from expunge.corpus import Corpus, Record
-from expunge.corpus.draw import uniform
-from expunge.corpus.loaders import load as load_corpus
+from expunge.corpus import Corpus, Record, load_corpus
 from expunge.errors import InputError
+from expunge.random import uniform
 from expunge.scope import Split
 
 NAME = "lume-documents"

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from expunge.bench.requests import PUBLISHED
-from expunge.corpus import Corpus, Record
-from expunge.engine.rows import answer_type
-from expunge.engine.sampling import stream
+from expunge.corpus import Corpus, Record, load_corpus
+from expunge.corpus.answer_types import answer_type
 from expunge.errors import InputError
+from expunge.random import stream
 from expunge.synthetic.question_templates import options_text
 
 NAME = "lume-people"
@@ -33,7 +33,7 @@ def people_corpus(folder: Path, seed: int, people: int = 120, targets: int = 12,
     Raises:
         InputError: it holds too few people who are asked about by name.
     """
-    questions = [r for r in Corpus.load(folder, loader="lume") if r.identifiers and r.kind == "generation"]
+    questions = [r for r in load_corpus(folder, loader="lume") if r.identifiers and r.kind == "generation"]
     by_subject: dict[str, list[Record]] = {}
     for r in questions:
         by_subject.setdefault(r.subject, []).append(r)

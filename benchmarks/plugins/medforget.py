@@ -15,7 +15,7 @@ from expunge.bench.measures.core import scores_of
 from expunge.bench.measures.tree import TASKS
 from expunge.bench.plots import COLORS, INK, KINDS, RULE, SOFT, WIDTH, Results
 from expunge.bench.table import number
-from expunge.corpus.draw import uniform
+from expunge.random import uniform
 
 SHADES = {"retrained": INK, "retrained-2": SOFT, "original": RULE}
 RELATIONS = ("siblings", "same_attribute", "cousins", "unrelated")

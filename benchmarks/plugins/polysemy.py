@@ -25,9 +25,9 @@ from expunge.bench.measures.core import MAX_NEW_TOKENS
 from expunge.bench.places import ModelPlace
 from expunge.bench.world_instance import RecordSets
 from expunge.corpus import Record
-from expunge.corpus.draw import uniform
 from expunge.errors import InputError
 from expunge.models.language_model import LanguageModel
+from expunge.random import uniform
 
 TERM, SENSE = "polyseme", "sense"  # attributes of a record that such a word answers
 SIDES = ("target", "other", "control", "spared")

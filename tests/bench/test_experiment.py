@@ -36,10 +36,10 @@ def test_the_first_key_of_a_grid_is_the_outermost_loop() -> None:
 
 
 def test_adding_an_arm_is_one_line(tmp_path: Path) -> None:
-    text = TINY.replace("  npo: npo\n", "  npo: npo\n  mine: {recipe: twin, set: [settings.swap=words]}\n")
+    text = TINY.replace("  npo: npo\n", "  npo: npo\n  mine: {recipe: twin, set: [settings.replace=text]}\n")
     arm = Experiment.load(write_tiny(tmp_path, text)).select()[1]
-    assert arm.as_row() == ["twin", "settings.swap=words"]
-    assert arm.recipes()["mine"].settings["swap"] == "words"
+    assert arm.as_row() == ["twin", "settings.replace=text"]
+    assert arm.recipes()["mine"].settings["replace"] == "text"
 
 
 def test_arms_are_chosen_by_name_and_lists_of_changes_are_flat(tmp_path: Path) -> None:
@@ -104,4 +104,4 @@ def test_every_shipped_experiment_loads_in_every_size(name: str) -> None:
 def test_arms_of_one_experiment_train_as_many_parameters() -> None:
     for arm in Experiment.load("medforget").arms.values():
         recipe = arm.recipes()[arm.name]
-        assert recipe.build_edit() or recipe.train.rank == 16
+        assert recipe.resolve().edit or recipe.train.rank == 16

@@ -11,7 +11,7 @@ from tiny_experiment import load_tiny, plugin
 
 from expunge.bench.study import run
 from expunge.corpus import Record
-from expunge.engine.rows import answer_type
+from expunge.corpus.answer_types import answer_type
 from expunge.models.language_model import load
 from helpers.world import people
 

@@ -12,9 +12,7 @@ from made_lume import write
 from tiny_experiment import plugin
 
 from expunge.bench.experiment import Experiment
-from expunge.corpus import Corpus
-from expunge.corpus.draw import uniform
-from expunge.corpus.loaders import load
+from expunge.corpus import Corpus, load_corpus
 from expunge.errors import InputError
 from expunge.random import uniform
 
@@ -97,7 +95,7 @@ def test_the_real_folder_holds_enough_for_every_preset(shared_data: Path) -> Non
     folder = shared_data / "lume"
     if not folder.is_dir():
         pytest.skip("no LUME in the development data")
-    corpus = load(folder, "lume-holdout")
+    corpus = load_corpus(folder, "lume-holdout")
     for preset in ("smoke", "cpu", "gpu"):
         experiment = Experiment.load("lume", preset)
         counts = experiment.requests[0].settings

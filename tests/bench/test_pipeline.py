@@ -32,8 +32,8 @@ def test_a_trial_scales_the_rate_and_sets_the_steps() -> None:
 
 def test_phases_keep_their_proportions_and_the_budget_is_that_of_the_others() -> None:
     recipe = Recipe.load("sequential")
-    found = Trial(lr_factor=2, steps=2 * recipe.total_steps).apply(recipe)
-    assert found.total_steps == 2 * recipe.total_steps
+    found = Trial(lr_factor=2, steps=2 * recipe.resolve().total_steps).apply(recipe)
+    assert found.total_steps == 2 * recipe.resolve().total_steps
     assert [p.steps for p in found.phases] == [2 * p.steps for p in recipe.phases]
     assert [p.lr for p in found.phases] == [None if p.lr is None else 2 * p.lr for p in recipe.phases]
     assert [p.layers for p in found.phases] == [p.layers for p in recipe.phases]
@@ -64,22 +64,22 @@ NAMELESS = (Record("x", "Where is it?", "here", subject="x"),)
 def test_most_methods_take_all_records_in_one_run() -> None:
     (stage,) = stages("npo", KNOWN, (*NAMED, *NAMELESS), Trial(lr_factor=1, steps=8), batch=5, seed=7)
     assert stage.forget == (*NAMED, *NAMELESS)
-    assert (stage.recipe.method, stage.recipe.total_steps, stage.recipe.seed) == ("npo", 8, 7)
+    assert (stage.recipe.method, stage.recipe.resolve().total_steps, stage.recipe.seed) == ("npo", 8, 7)
     assert (stage.recipe.batch.forget, stage.recipe.batch.retain) == (5, 5)
 
 
 def test_twin_leaves_records_without_identifiers_to_simnpo_and_shares_the_steps() -> None:
     first, second = stages("twin", KNOWN, (*NAMED, *NAMELESS), Trial(lr_factor=1, steps=8), batch=5, seed=7)
-    assert (first.recipe.method, first.forget, first.recipe.total_steps) == ("twin", NAMED, 6)
-    assert (second.recipe.method, second.forget, second.recipe.total_steps) == ("simnpo", NAMELESS, 2)
+    assert (first.recipe.method, first.forget, first.recipe.resolve().total_steps) == ("twin", NAMED, 6)
+    assert (second.recipe.method, second.forget, second.recipe.resolve().total_steps) == ("simnpo", NAMELESS, 2)
     (alone,) = stages("twin", KNOWN, NAMED, Trial(lr_factor=1, steps=8), batch=5, seed=7)
-    assert (alone.recipe.method, alone.recipe.total_steps) == ("twin", 8)
+    assert (alone.recipe.method, alone.recipe.resolve().total_steps) == ("twin", 8)
 
 
 def test_a_method_may_follow_on_another_that_has_half_of_the_steps() -> None:
     before, after = stages("twin", KNOWN, NAMED, Trial(lr_factor=1, steps=8), batch=5, seed=7, after="npo")
-    assert (before.recipe.method, before.forget, before.recipe.total_steps) == ("npo", NAMED, 4)
-    assert (after.recipe.method, after.forget, after.recipe.total_steps) == ("twin", NAMED, 4)
+    assert (before.recipe.method, before.forget, before.recipe.resolve().total_steps) == ("npo", NAMED, 4)
+    assert (after.recipe.method, after.forget, after.recipe.resolve().total_steps) == ("twin", NAMED, 4)
 
 
 def test_the_key_changes_with_recipe_and_records_only() -> None:

@@ -16,7 +16,6 @@ from tiny_experiment import plugin
 
 from expunge.audit.metrics.semeval import whole_output_match
 from expunge.audit.scoring import score
-from expunge.corpus.loaders import load
 from expunge.engine.train.train_loop import TrainConfig, run_training
 from expunge.models.language_model import LanguageModel
 from expunge.models.tiny import TinyConfig, build, texts_of, train_tokenizer
@@ -27,13 +26,13 @@ MODEL = TinyConfig(architecture="gpt2", layers=1, width=64, vocabulary=400, cont
 
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    corpus = load(write(tmp_path_factory.mktemp("data")), "lume-holdout")
+    corpus = load_corpus(write(tmp_path_factory.mktemp("data")), "lume-holdout")
     return lume.draw_documents(corpus, {"forget": 2, "given": 2, "retain_heldout": 1, "holdout": 2})
 
 
 def model(sets: Any, epochs: int) -> LanguageModel:
     tokenizer = train_tokenizer(texts_of((*sets.trained("original"), *sets.holdout)), MODEL.vocabulary)
-    lm = from_parts(build(MODEL, tokenizer), tokenizer, "test")
+    lm = LanguageModel.from_parts(build(MODEL, tokenizer), tokenizer, "test")
     run_training(lm, sets.trained("original"), TrainConfig(share=1.0, epochs=epochs, batch=16))
     return lm
 

@@ -18,7 +18,7 @@ CELL = WorldInstance(request=REQUEST, seed=1)
 MODEL = {"architecture": "llama", "layers": 1, "width": 64, "heads": 2, "vocabulary": 512, "context": 192}
 TINY = """question: Does it run?
 model: {layers: 1, width: 64, heads: 2, vocabulary: 512, context: 96}
-train: {share: 0.97, epochs: 60, batch: 32}
+train: {target_accuracy: 0.97, epochs: 60, batch: 32}
 batch: 8
 requests:
   - {world: finance, preset: tiny, settings: {per_level: 3, targets: 3, facts: 2}}

@@ -15,10 +15,10 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from expunge._config import validate
 from expunge.bench.pipeline import FALLBACK, Trial
 from expunge.bench.requests import Request
 from expunge.engine.recipe import Recipe
-from expunge.engine.recipe import _validated as validated
 from expunge.engine.train.train_loop import TrainConfig
 from expunge.errors import InputError, unknown
 from expunge.models.tiny import TinyConfig
@@ -223,7 +223,7 @@ class Experiment(ExperimentPart):
         raw = {key: value for key, value in raw.items() if not str(key).startswith("_")}  # those hold YAML anchors
         raw["plugins"] = [path.parent.resolve() / p for p in raw.get("plugins", ())]
         load_plugins(raw["plugins"])
-        loaded: Experiment = validated(cls, raw | {"name": path.stem, "preset": preset}, str(path))
+        loaded: Experiment = validate(cls, raw | {"name": path.stem, "preset": preset}, str(path))
         return loaded
 
     def select(self, wanted: Sequence[str] = ()) -> tuple[Arm, ...]:

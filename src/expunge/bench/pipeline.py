@@ -42,13 +42,13 @@ class Trial(BaseModel):
 
         An edit has neither rate nor steps: its `share` of neurons takes the factor of the rate.
         """
-        edit = recipe.build_edit()
+        edit = recipe.resolve().edit
         if edit is not None:
             strength = min(1.0, getattr(edit, "share", 1.0) * self.lr_factor)
-            return recipe.with_sets([f"settings.share={strength:g}"]) if hasattr(edit, "share") else recipe
+            return recipe.with_overrides([f"settings.share={strength:g}"]) if hasattr(edit, "share") else recipe
         total = max(1, round(self.steps * share))
         lr = recipe.optimizer.lr * self.lr_factor
-        parts = [max(1, round(total * p.steps / recipe.total_steps)) for p in recipe.phases]
+        parts = [max(1, round(total * p.steps / recipe.resolve().total_steps)) for p in recipe.phases]
         phases = tuple(
             p.model_copy(update={"steps": n, "lr": None if p.lr is None else p.lr * self.lr_factor})
             for p, n in zip(recipe.phases, parts, strict=True)
@@ -113,13 +113,16 @@ def stages(
     share = 0.5 if after else 1.0
 
     def stage(key: str, records: Sequence[Record]) -> Stage:
-        recipe = recipes[key].with_sets([f"seed={seed}"])
-        if recipe.build_edit() is None:
-            recipe = recipe.with_sets([f"batch.forget={batch}", f"batch.retain={batch}"])
-        return Stage(trial.apply(recipe, share * len(records) / len(forget)).checked(), tuple(records))
+        recipe = recipes[key].with_overrides([f"seed={seed}"])
+        if recipe.resolve().edit is None:
+            recipe = recipe.with_overrides([f"batch.forget={batch}", f"batch.retain={batch}"])
+        recipe = trial.apply(recipe, share * len(records) / len(forget))
+        recipe.resolve()  # refuses now what the run would refuse later
+        return Stage(recipe, tuple(records))
 
     before = (stage(after, forget),) if after else ()
-    if recipes[name].build_edit() or recipes[name].build_method().requires().rows != "twin":
+    resolved = recipes[name].resolve()
+    if resolved.edit or "teacher" not in (resolved.requirements.targets or ()):
         return (*before, stage(name, forget))
     named = [r for r in forget if r.identifiers or r.image]
     nameless = [r for r in forget if not (r.identifiers or r.image)]

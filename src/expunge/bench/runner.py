@@ -92,7 +92,7 @@ def trainable_share(original: Path, parts: tuple[Stage, ...]) -> float:
     """Trainable parameters over those of the model; the largest of several runs. An edit trains none."""
     shares = [0.0]
     for stage in parts:
-        if stage.recipe.build_edit():
+        if stage.recipe.resolve().edit:
             continue
         lm = load(original, device="cpu")
         whole = lm.parameters

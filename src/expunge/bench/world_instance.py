@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from expunge._io import digest
 from expunge.bench.requests import Request
 from expunge.corpus import Corpus, Node, Record
-from expunge.corpus.draw import uniform
-from expunge.engine.rows import answer_type
+from expunge.corpus.answer_types import answer_type
 from expunge.errors import InputError
+from expunge.random import uniform
 from expunge.scope import Scope, Split
 from expunge.scope.relations import people, subject_nodes, subject_of
 
@@ -96,7 +96,7 @@ def _sets(cell: WorldInstance) -> RecordSets:
         return OWN_SETS[request.world](cell)
     corpus, target = request.corpus(cell.seed)
     by_level = request.heldout == "by_level"
-    split = Scope.parse(target).resolve(corpus, seed=cell.seed, untouched_share=0 if by_level else HELDOUT)
+    split = Scope.parse(target).resolve(corpus, seed=cell.seed, heldout_share=0 if by_level else HELDOUT)
     if by_level:
         hidden = draw_heldout(split.retain, subject_nodes(corpus.trained), cell.seed, HELDOUT)
         retain, heldout = ([r for r in split.retain if (r.id in hidden) == held] for held in (False, True))

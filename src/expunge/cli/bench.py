@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from expunge.cli.progress import Progress
-from expunge.cli.result import CommandResult
+from expunge.cli.result import CommandResult, ResultTable
 from expunge.errors import InputError
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Experiment (see `bench list`), or a YAML file.")]

@@ -16,9 +16,9 @@ from expunge.bench.measures.core import MAX_NEW_TOKENS
 from expunge.bench.places import ModelPlace
 from expunge.bench.world_instance import WorldInstance
 from expunge.corpus import Record
-from expunge.engine.rows import WrongAnswers
-from expunge.engine.sampling import stream
+from expunge.corpus.relabel import WrongAnswers
 from expunge.models.language_model import LanguageModel
+from expunge.random import stream
 
 MODALITIES = ("both", "image", "text")
 IDENTIFYING = ("record_number", "date_of_birth", "phone", "email")

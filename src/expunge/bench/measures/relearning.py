@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 
-from expunge.audit.checks.relearn import RATE, STEPS, tenth
+from expunge.audit.checks.relearning import RATE, STEPS, tenth
 from expunge.bench.measures.base import Columns, measure, rounded
 from expunge.bench.places import ModelPlace
 from expunge.corpus import Record
 from expunge.engine.relearning import relearn_steps
-from expunge.engine.sampling import stream
 from expunge.engine.train.train_loop import exact_match_rate
 from expunge.models.language_model import LanguageModel
 from expunge.models.quantize import quantize
+from expunge.random import stream
 
 DRAWS = 3
 BENIGN = 32  # retained rows that are trained in the benign case

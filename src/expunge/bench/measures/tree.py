@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from expunge.audit.metrics.exact_match import matches
-from expunge.audit.metrics.retention_rates import retention as bootstrap_retention
+from expunge.audit.statistics import bootstrap_ratio as bootstrap_retention
 from expunge.bench.analysis import entry, t_interval
 from expunge.bench.measures.base import Columns, Study, measure, minus, rounded
 from expunge.bench.measures.core import mean_by_kind, original_scores, retention, scores_of
