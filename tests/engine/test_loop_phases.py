@@ -14,9 +14,7 @@ from helpers.runs import changed, loop, recipe, run, weights
 
 
 @pytest.mark.parametrize("train", [{}, {"which": "full"}, {"which": "full", "layers": 2}], ids=["lora", "full", "last"])
-def test_phase_two_changes_nothing_outside_its_blocks(
-    folders: dict[str, Path], train: dict[str, Any]
-) -> None:
+def test_phase_two_changes_nothing_outside_its_blocks(folders: dict[str, Path], train: dict[str, Any]) -> None:
     engine = loop(folders["llama"], recipe("sequential", train=train))
     stack, _ = block_stack(engine.lm.module)
     start, snapshots = weights(engine), []

@@ -95,9 +95,7 @@ def test_a_place_that_is_no_run_directory_is_refused(folders: dict[str, Path], t
     assert (tmp_path / "file").read_text() == (tmp_path / "full" / "mine.txt").read_text() == "mine"
 
 
-def test_a_run_that_cannot_start_leaves_the_folder_free(
-    folders: dict[str, Path], tmp_path: Path
-) -> None:
+def test_a_run_that_cannot_start_leaves_the_folder_free(folders: dict[str, Path], tmp_path: Path) -> None:
     split = one_person()
     long = replace(split, retain=(replace(split.retain[0], prompt="why " * 200), *split.retain[1:]))
     with pytest.raises(InputError, match="the model reads at most 128"):
@@ -276,9 +274,7 @@ def test_a_run_says_which_passes_it_made_and_leaves_no_cache_behind(folders: dic
     assert not (tmp_path / "last" / "cache").exists()
 
 
-def test_a_second_process_in_the_same_folder_is_refused(
-    folders: dict[str, Path], tmp_path: Path
-) -> None:
+def test_a_second_process_in_the_same_folder_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
     plan, refused = recipe("npo", steps=3), []
 
     def again(event: Event, total: int) -> None:

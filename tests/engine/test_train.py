@@ -36,9 +36,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainProgres
     return out, train(FEW, out, tiny=small(layers=1), settings=FAST)
 
 
-def test_training_stops_at_the_target_and_the_folder_is_a_model(
-    taught: tuple[Path, TrainProgress],
-) -> None:
+def test_training_stops_at_the_target_and_the_folder_is_a_model(taught: tuple[Path, TrainProgress]) -> None:
     out, progress = taught
     assert progress.accuracy == 1.0
     assert 1 < progress.epoch < 60

@@ -130,7 +130,7 @@ def measure(what: str, folder: Path, name: str, sets: list[str]) -> dict[str, fl
         (row, *_), _ = estimate_run(folder / "model", split, recipe)
         return {
             "seconds": row.seconds,
-            "steps": row.stepping,
+            "steps": row.train_seconds,
             "memory": row.memory.peak,
             "slowdown": row.slowdown,
             "took": time.perf_counter() - began,

@@ -17,7 +17,7 @@ from expunge.errors import InputError
 
 if TYPE_CHECKING:
     from expunge.corpus import Corpus
-    from expunge.engine.estimate.estimator import RunEstimate
+    from expunge.engine.estimate.run_estimate import RunEstimate
     from expunge.scope import Split
 
 
@@ -90,11 +90,11 @@ def tables(found: list[RunEstimate]) -> tuple[ResultTable, ResultTable]:
                 e.name,
                 what_runs(e),
                 e.steps,
-                e.drawn,
-                duration(e.loading),
-                duration(e.building),
-                duration(e.stepping),
-                duration(e.saving),
+                e.rows_drawn,
+                duration(e.load_seconds),
+                duration(e.prepare_seconds),
+                duration(e.train_seconds),
+                duration(e.save_seconds),
                 duration(e.seconds),
             )
             for e in found
@@ -116,7 +116,9 @@ def tables(found: list[RunEstimate]) -> tuple[ResultTable, ResultTable]:
                         e.memory.caches,
                     )
                 ),
-                f"{mib(e.cache)} in {'memory' if e.where == 'memory' else 'a file'}" if e.cache else "none",
+                f"{mib(e.cache_bytes)} in {'memory' if e.cache_location == 'memory' else 'a file'}"
+                if e.cache_bytes
+                else "none",
             )
             for e in found
         ],
@@ -126,15 +128,15 @@ def tables(found: list[RunEstimate]) -> tuple[ResultTable, ResultTable]:
 
 def what_runs(e: RunEstimate) -> str:
     """`blocks 6-7 of 8 train, the first 6 cached`."""
-    first, last = (e.blocks[0], e.blocks[-1]) if e.blocks else (0, e.of - 1)
+    first, last = (e.blocks[0], e.blocks[-1]) if e.blocks else (0, e.block_count - 1)
     whole = e.blocks == tuple(range(first, last + 1))
     named = (
         (f"{first}-{last}" if last > first else str(first)) if whole or not e.blocks else ", ".join(map(str, e.blocks))
     )
-    train = f"block{'s' if last > first else ''} {named} of {e.of} {e.verb}"
-    if e.frozen:
-        return f"{train}, the first {e.frozen} cached"
-    return f"{train}, no cache: {e.why_plain}"
+    train = f"block{'s' if last > first else ''} {named} of {e.block_count} {e.verb}"
+    if e.cached_blocks:
+        return f"{train}, the first {e.cached_blocks} cached"
+    return f"{train}, no cache: {e.no_cache_reason}"
 
 
 def mib(count: int) -> str:
