@@ -1,31 +1,62 @@
-# Two commands on a fresh machine: `make demo` runs the main job, `make test` passes the tests.
+# Everything runs in a virtual environment that the first target makes, with the versions of constraints.txt.
+#
+# On Linux the public index serves CUDA builds of torch. On a machine without a GPU:
+#   make test TORCH_INDEX=https://download.pytorch.org/whl/cpu
 PYTHON ?= python3
+TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DOCS_STAMP := $(VENV)/.installed-docs
+INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: demo test lint bench clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast lint fmt cov bench docs clean
 
-$(STAMP): pyproject.toml
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F '|' '{printf "make %-10s %s\n", $$1, $$2}'
+
+$(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet torch==2.13.0
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(INSTALL) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	$(INSTALL) --editable '.[dev]'
 	@touch $(STAMP)
 
-demo: $(STAMP)
+$(DOCS_STAMP): $(STAMP)
+	$(INSTALL) --editable '.[docs]'
+	@touch $(DOCS_STAMP)
+
+demo: $(STAMP)  ## forget one patient of a small hospital, audit, write runs/demo/report.html
 	$(BIN)/expunge demo
 
-test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+test: $(STAMP)  ## run all tests
+	$(PYTEST)
 
-lint: $(STAMP)
-	$(BIN)/ruff check src tests
+test-fast: $(STAMP)  ## run the tests that neither train a model, nor start processes, nor are slow
+	$(PYTEST) -m 'not trains and not process and not slow'
+
+lint: $(STAMP)  ## check style, format, types and import floors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(STAMP)
-	$(BIN)/expunge bench step --json
+fmt: $(STAMP)  ## format the code and sort imports
+	$(BIN)/ruff check --fix --select I .
+	$(BIN)/ruff format .
 
-clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist src/*.egg-info
+cov: $(STAMP)  ## run all tests; fail if branch coverage of the core packages is below 95 %
+	$(PYTEST) --cov=expunge --cov-branch --cov-report=
+	$(BIN)/coverage report --fail-under=95 --skip-covered \
+		--include='src/expunge/corpus/*,src/expunge/scope/*,src/expunge/methods/*,src/expunge/gradients/*,src/expunge/audit/*'
+
+bench: $(STAMP)  ## print the ratios of our training step to a plain one as one JSON object
+	@$(BIN)/python -m benchmarks.speed.step --json
+
+docs: $(DOCS_STAMP)  ## build the documentation into site/; warnings are errors
+	$(BIN)/mkdocs build --strict
+
+clean:  ## remove the virtual environment, caches and builds
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage build dist site src/*.egg-info

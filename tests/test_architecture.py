@@ -105,6 +105,7 @@ FILES_WITH_LONG_TEST_NAMES = {
 }
 
 
+@pytest.mark.process
 def test_imports_point_down_only() -> None:
     pytest.importorskip("importlinter")
     done = subprocess.run(
@@ -118,6 +119,7 @@ def test_imports_point_down_only() -> None:
     assert "0 broken" in done.stdout
 
 
+@pytest.mark.process
 def imports(file: Path) -> set[str]:
     """Modules of the package that a file imports: at the top, in functions, and for type checking."""
     names: set[str] = set()

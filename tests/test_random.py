@@ -1,12 +1,13 @@
 """Keyed draws: the same everywhere, different for everything else."""
 
 from collections import Counter
+from hashlib import sha256
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expunge.random import SPAN, draw, permute, pick, shuffled
+from expunge.random import SPAN, draw, permute, pick, shuffled, uniform
 
 
 def test_a_draw_is_the_same_on_every_machine():
@@ -40,3 +41,8 @@ def test_permute_sends_every_index_to_another_place(size, seed):
 def test_shuffled_keeps_all_items():
     assert sorted(shuffled("hospital", 3, purpose="s")) == sorted("hospital")
     assert shuffled(range(20), 3, purpose="s") != list(range(20))
+
+
+def test_uniform_is_the_first_eight_bytes_of_the_hash() -> None:
+    assert uniform("a", "b") == int(sha256(b"a:b").hexdigest()[:16], 16) / 2**64
+    assert 0 <= uniform("", "") < 1

@@ -23,6 +23,7 @@ _HOME = {
     "TrainConfig": "expunge.engine.train.train_loop",
     "TinyConfig": "expunge.models.tiny",
     "load": "expunge.models.language_model",
+    "load_corpus": "expunge.corpus",
     "run_audit": "expunge.audit.run",
     "Policy": "expunge.audit.policy",
     "write_report": "expunge.report.render",
@@ -34,7 +35,7 @@ _AS = {"run_audit": "audit", "write_report": "report"}  # the rooms `audit` and 
 if TYPE_CHECKING:
     from expunge.audit.policy import Policy
     from expunge.audit.run import audit as run_audit
-    from expunge.corpus import Corpus, Record
+    from expunge.corpus import Corpus, Record, load_corpus
     from expunge.engine.recipe import Recipe
     from expunge.engine.train.train_loop import TrainConfig
     from expunge.engine.train.train_model import train
@@ -58,6 +59,7 @@ __all__ = [
     "TinyConfig",
     "TrainConfig",
     "load",
+    "load_corpus",
     "run_audit",
     "train",
     "unlearn",

@@ -1,7 +1,7 @@
-"""One registry for everything that is "one file to add": methods, metrics, attacks, loaders, worlds.
+"""Registries of things that are "one file to add": methods, metrics, checks, loaders, worlds.
 
 A registry fills itself by importing every module of its package, then the entry points of third parties
-(`[project.entry-points."expunge.methods"]`). Filling is lazy, so that `import expunge` stays fast.
+(`[project.entry-points."expunge.methods"]`). It does so on first use, so that `import expunge` stays fast.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Names to things of one `kind`, found in the modules of `package`."""
+    """Name -> item of one `kind`, registered by the modules of `package`."""
 
     def __init__(self, kind: str, package: str) -> None:
         self.kind, self.package = kind, package
@@ -54,6 +54,7 @@ class Registry(Generic[T]):
         return self._items[name]
 
     def names(self) -> list[str]:
+        """All names, sorted."""
         self._fill()
         return sorted(self._items)
 

@@ -1,4 +1,4 @@
-"""Errors that a user can cause: one line that says where, what is wrong, and how to mend it.
+"""Errors that a user can cause: one line that says where, what is wrong, and how to correct it.
 
 The command line prints that line and exits with code 2; a traceback appears only with `--debug`.
 """
@@ -12,19 +12,23 @@ from collections.abc import Iterable
 class InputError(ValueError):
     """The input or the command is wrong (exit code 2).
 
-    `where` names the file, line, field or flag; `what` says what is wrong; `mend` says what to do instead.
+    Attributes:
+        where: The file, line, field or flag.
+        what: What is wrong.
+        hint: What to do instead; may be empty.
+        silent: Another process of the same command prints the line.
     """
 
     exit_code = 2
-    told = False  # another process of the same command says it
+    silent = False
 
-    def __init__(self, where: str, what: str, mend: str = "") -> None:
-        self.where, self.what, self.mend = where, what, mend
-        super().__init__(f"{where}: {what}" + (f"; {mend}" if mend else ""))
+    def __init__(self, where: str, what: str, hint: str = "") -> None:
+        self.where, self.what, self.hint = where, what, hint
+        super().__init__(f"{where}: {what}" + (f"; {hint}" if hint else ""))
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
-        """From one process to another it stays what it is."""
-        return type(self), (self.where, self.what, self.mend)
+        """Pickles to the same error in another process."""
+        return type(self), (self.where, self.what, self.hint)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -43,13 +47,13 @@ def unknown(kind: str, name: str, known: Iterable[str], where: str = "") -> Inpu
 
 
 class RunFailed(InputError):
-    """The program could not do what was rightly asked (exit code 1), for example because a loss diverged."""
+    """The program could not do a valid request (exit code 1), for example because a loss diverged."""
 
     exit_code = 1
 
 
 class Interrupted(InputError):
-    """A person stopped the run (exit code 2); what was done is kept, and the message says how to go on."""
+    """A person stopped the run (exit code 2); finished work stays on disk, and the message says how to go on."""
 
 
 class InputWarning(UserWarning):

@@ -26,6 +26,8 @@ from expunge.scope import Scope, Split
 from expunge.synthetic.hospital.hospital import Hospital
 from helpers.world import ARCHITECTURES, one_person, people
 
+pytestmark = pytest.mark.trains
+
 TARGET = "patient:P-0001-001"
 TINY = TinyConfig(layers=1, width=96, heads=2, vocabulary=450, context=128)
 BY_HEART = TrainConfig(epochs=40, batch=32, target_accuracy=0.99)

@@ -75,12 +75,12 @@ def wordings() -> tuple[Split, list[str]]:
     rows = tuple(
         Record(f"r~{k}", "Q?", f"secret {k}", subject="s", variants=(Variant("P?", f"secret {k}"),)) for k in (1, 2, 3)
     )
-    return Split("s", forget=rows, retain=(), retain_heldout=()), [w.id for r in rows for w in r.wordings()]
+    return Split("s", forget=rows, retain=(), retain_heldout=()), [w.row_id for r in rows for w in r.wordings()]
 
 
 def test_a_fact_is_out_as_soon_as_one_wording_gives_it_whatever_its_id_looks_like() -> None:
     split, ids = wordings()
-    assert ids == ["r~1", "r~1~1", "r~2", "r~2~1", "r~3", "r~3~1"]
+    assert ids == ["r~1~0", "r~1~1", "r~2~0", "r~2~1", "r~3~0", "r~3~1"]
     said = one_token_scores(ids, [1.0] * 6, "000000", ["no", "Secret 1", "no", "no", "secret 3", "no"])
     assert verbatim(context(split, {"unlearned": {"forget": said}}), "unlearned") == (2, 3)
 

@@ -37,6 +37,7 @@ def test_rouge_l_of_the_worked_example():
     assert METRICS.get("rouge_l_f1")(s, records("patient has mild asthma"))[0] == pytest.approx(2 / 3)
 
 
+@pytest.mark.slow
 def test_a_perfect_chinese_answer_scores_one_here_and_zero_officially():
     assert rouge_l("患者有哮喘", "患者有哮喘").f1 == 1
     assert official_rouge_l("患者有哮喘", "患者有哮喘", stem=False).f1 == 0

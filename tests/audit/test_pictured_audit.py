@@ -20,6 +20,8 @@ from expunge.report.render import report
 from expunge.scope import Scope, Split
 from helpers.vision_models import picture
 
+pytestmark = pytest.mark.trains
+
 NAMES = ("Ada Costa", "Nils Berg", "Vera Holm", "Otto Lind", "Mina Roth", "Paul Senn")
 TINY = TinyConfig(layers=2, width=64, heads=2, vocabulary=300, context=64)
 VISION = TinyVision(layers=1, width=32, heads=2, image_size=48, patch_size=16)

@@ -24,6 +24,8 @@ from helpers.audits import scores
 from helpers.reconstruction import everybody, split
 from helpers.world import people, write_model
 
+pytestmark = pytest.mark.trains
+
 NAN = np.nan
 TOWNS = "Riga Brno Oslo Bonn Lyon Bari Kiel Pisa Turku Ghent Porto Split".split()  # noqa: SIM905
 TINY = TinyConfig(layers=2, width=64, heads=2, vocabulary=400, context=128)

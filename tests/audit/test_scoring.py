@@ -100,9 +100,9 @@ def test_options_beside_an_answer_change_none_of_its_numbers(folders: dict[str, 
 def test_the_answer_among_the_options_is_not_asked_again(lm: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     record = Record("c", "Pet of Zoë?", "cat", kind="classification", options=("Katze", "cat", "ö"))
     asked: list[tuple[int, ...]] = []
-    plain = module.continuations
+    plain = module.score_options
     monkeypatch.setattr(
-        module, "continuations", lambda m, items, *more: asked.extend(i.answer for i in items) or plain(m, items, *more)
+        module, "score_options", lambda m, items, *more: asked.extend(i.answer for i in items) or plain(m, items, *more)
     )
     score(lm, [record], options=True)
     cat, katze, o = (lm.template.answer_ids(text, record.prompt) for text in ("cat", "Katze", "ö"))

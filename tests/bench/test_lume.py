@@ -17,6 +17,8 @@ from expunge.engine.train.train_loop import TrainConfig
 from expunge.errors import InputError
 from expunge.models.tiny import TinyConfig
 
+pytestmark = pytest.mark.trains
+
 TINY = Preset(
     counts=Counts(forget=1, given=3, retain_heldout=1, holdout=2, validate_forget=1, validate_keep=1, unseen=1),
     model=TinyConfig(architecture="gpt2", layers=1, width=64, vocabulary=400, context=64),

@@ -15,17 +15,19 @@ from expunge.audit.metrics.semeval import whole_output_match
 from expunge.audit.scoring import score
 from expunge.bench.lume_scores import cells, document_nll, losses, measure, outputs, over_cells
 from expunge.bench.lume_sets import Counts, Sets, draw, text
-from expunge.corpus.loaders import load
+from expunge.corpus import load_corpus
 from expunge.engine.train.train_loop import TrainConfig, run_training
 from expunge.models.language_model import LanguageModel, from_parts
 from expunge.models.tiny import TinyConfig, build, texts_of, train_tokenizer
+
+pytestmark = pytest.mark.trains
 
 MODEL = TinyConfig(architecture="gpt2", layers=1, width=64, vocabulary=400, context=64)
 
 
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory: pytest.TempPathFactory) -> Sets:
-    corpus = load(write(tmp_path_factory.mktemp("data")), "lume-holdout")
+    corpus = load_corpus(write(tmp_path_factory.mktemp("data")), "lume-holdout")
     return draw(corpus, Counts(forget=2, given=2, retain_heldout=1, holdout=2))
 
 

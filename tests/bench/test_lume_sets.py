@@ -11,8 +11,7 @@ from made_lume import write
 
 from expunge.bench.lume_preset import PRESETS
 from expunge.bench.lume_sets import Counts, Sets, cell, documents, draw, text, whole
-from expunge.corpus import Corpus
-from expunge.corpus.loaders import load
+from expunge.corpus import Corpus, load_corpus
 from expunge.errors import InputError
 from expunge.random import uniform
 
@@ -21,7 +20,7 @@ COUNTS = Counts(forget=2, given=3, retain_heldout=2, holdout=9, validate_forget=
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    return load(write(tmp_path_factory.mktemp("data") / "made"), "lume-holdout")
+    return load_corpus(write(tmp_path_factory.mktemp("data") / "made"), "lume-holdout")
 
 
 def groups(sets: Sets) -> dict[str, set[str]]:
@@ -80,7 +79,7 @@ def test_the_real_folder_holds_enough_for_every_preset(shared_data: Path) -> Non
     folder = shared_data / "lume"
     if not folder.is_dir():
         pytest.skip("no LUME in the development data")
-    corpus = load(folder, "lume-holdout")
+    corpus = load_corpus(folder, "lume-holdout")
     for preset in PRESETS.values():
         sets = draw(corpus, preset.counts)
         assert set(sets.summary()["forget"]["documents"].values()) == {preset.counts.forget}

@@ -21,7 +21,7 @@ def dictionary(tmp_path: Path) -> Path:
             DictionaryEntry("chest pain", "X:1", "L2"),
             DictionaryEntry("breast cancer", "X:2", "L3"),
             DictionaryEntry("appendectomy", "X:3", "L4"),
-            DictionaryEntry("estimate", "X:4"),
+            DictionaryEntry("plan", "X:4"),
         ]
     ).save(path)
     return path
@@ -51,12 +51,10 @@ def test_json_gives_spans_with_offsets_and_counts_of_all_texts(cli: Cli, note: P
     (only,) = found["shown"]
     span = only["spans"][1]
     assert only["text"][span["start"] : span["end"]] == span["text"] == "breast\ncancer"
-    assert (span["concepts"], span["level"], span["negated"], span["context"]) == (["X:2"], "L3", False, "family")
+    assert (span["concepts"], span["level"], span["negated"], span["assertion"]) == (["X:2"], "L3", False, "family")
 
 
-def test_a_record_is_one_text_and_negation_stays_within_prompt_and_answer(
-    cli: Cli, tmp_path: Path, dictionary: Path
-) -> None:
+def test_negation_stays_within_the_prompt_or_answer_of_a_record(cli: Cli, tmp_path: Path, dictionary: Path) -> None:
     path = tmp_path / "records.jsonl"
     rows = [
         {"id": "a", "prompt": "Is there no", "answer": "chest pain"},

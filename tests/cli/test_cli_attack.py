@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from expunge.corpus import Corpus
+from expunge.corpus import load_corpus
 from helpers.cli import TARGET, Cli, make_model
+
+pytestmark = pytest.mark.trains
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +79,7 @@ def test_wrong_words_are_one_line_and_exit_code_two(
 
 
 def test_records_without_a_tree_are_refused(cli: Cli, world: Path, model: Path, tmp_path: Path) -> None:
-    rows = [{k: v for k, v in r.as_row().items() if k != "path"} for r in Corpus.load(world).trained]
+    rows = [{k: v for k, v in r.as_row().items() if k != "path"} for r in load_corpus(world).trained]
     flat = tmp_path / "flat.jsonl"
     flat.write_text("".join(json.dumps(row) + "\n" for row in rows))
     result = cli(

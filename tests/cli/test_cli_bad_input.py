@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from expunge.corpus import Corpus
+from expunge.corpus import load_corpus
 from expunge.engine.recipe import Recipe
 from expunge.engine.unlearn import unlearn
 from expunge.errors import InputError
@@ -98,7 +98,7 @@ def test_a_scope_that_fits_nothing_or_everything_is_refused(
 
 
 def test_an_empty_retain_set_is_refused_where_the_recipe_needs_one(tmp_path: Path, world: Path, model: Path) -> None:
-    split = replace(Scope.parse(TARGET).resolve(Corpus.load(world)), retain=())
+    split = replace(Scope.parse(TARGET).resolve(load_corpus(world)), retain=())
     with pytest.raises(InputError, match=r"retain set: is empty, .*; give a smaller scope, or retain.loss: none"):
         unlearn(model, split, Recipe.load("grad_diff"), tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from expunge.cli import main
-from expunge.corpus import Corpus
+from expunge.corpus import load_corpus
 from expunge.engine.recipe import Recipe
 from expunge.scope import Scope
 from helpers.cli import TARGET, Cli, full_disk
@@ -72,7 +72,7 @@ def test_world_writes_records_and_how_to_make_them_again(cli: Cli, tmp_path: Pat
         tmp_path / "new" / "r.jsonl",
     )
     found = cli(*words, "--json").json
-    corpus = Corpus.load(tmp_path / "new" / "r.jsonl")
+    corpus = load_corpus(tmp_path / "new" / "r.jsonl")
     told = json.loads((tmp_path / "new" / "world.json").read_text())
     assert found == told | {"out": str(tmp_path / "new" / "r.jsonl")}
     assert told["digest"] == corpus.digest
@@ -83,6 +83,7 @@ def test_world_writes_records_and_how_to_make_them_again(cli: Cli, tmp_path: Pat
     assert files(tmp_path) == before
 
 
+@pytest.mark.trains
 def test_memorise_reports_what_was_learnt_and_does_not_repeat_it(cli: Cli, world: Path, tmp_path: Path) -> None:
     words = ("train", "--data", world, *SIZE, "--out", tmp_path / "m")
     found = cli(*words, "--json")
@@ -93,7 +94,7 @@ def test_memorise_reports_what_was_learnt_and_does_not_repeat_it(cli: Cli, world
         "reached": False,
         "epoch": 1,
     }
-    assert found.line.startswith("memorising: 100%, ")
+    assert found.line.startswith("training: 100%, ")
     before = files(tmp_path / "m")
     again = cli(*words)
     assert again.err == ""
@@ -106,7 +107,7 @@ def test_memorise_reports_what_was_learnt_and_does_not_repeat_it(cli: Cli, world
 
 
 def test_exclude_scope_leaves_out_every_record_of_the_scope(cli: Cli, world: Path, model: Path, tmp_path: Path) -> None:
-    removed = Scope.parse(TARGET).resolve(Corpus.load(world)).excluded_ids
+    removed = Scope.parse(TARGET).resolve(load_corpus(world)).excluded_ids
     found = cli(
         "train",
         "--data",
@@ -153,7 +154,7 @@ def test_unlearn_shows_steps_and_losses(cli: Cli, world: Path, model: Path, tmp_
 def test_one_seed_decides_the_run_and_the_untouched_records(run: Path, world: Path) -> None:
     about = json.loads((run / "run.json").read_text())
     assert Recipe.load(run / "recipe.yaml").seed == 7
-    assert about["identity"]["split"] == Scope.parse(TARGET).resolve(Corpus.load(world), seed=7).digest
+    assert about["identity"]["split"] == Scope.parse(TARGET).resolve(load_corpus(world), seed=7).digest
 
 
 def test_the_same_unlearning_again_changes_nothing(cli: Cli, world: Path, model: Path, run: Path) -> None:
@@ -174,6 +175,7 @@ def test_a_folder_with_another_run_is_refused(cli: Cli, world: Path, model: Path
     assert files(tmp_path) == {"mine.txt": b"precious"}
 
 
+@pytest.mark.trains
 def test_an_audit_that_does_not_pass_exits_3(cli: Cli, world: Path, model: Path, run: Path, tmp_path: Path) -> None:
     words = (
         "audit",
@@ -247,7 +249,7 @@ def test_an_audit_is_not_written_among_other_files(
 
 def test_identifiers_are_proposed_by_subject(cli: Cli, world: Path) -> None:
     found = cli("data", "identifiers", world, "--json").json
-    name = next(r.identifiers[0] for r in Corpus.load(world).trained if r.subject == TARGET and r.identifiers)
+    name = next(r.identifiers[0] for r in load_corpus(world).trained if r.subject == TARGET and r.identifiers)
     assert name in found["subjects"][TARGET]
     assert TARGET in cli("data", "identifiers", world).out
 
@@ -260,6 +262,7 @@ def test_a_full_disk_leaves_no_half_written_world(cli: Cli, tmp_path: Path) -> N
     assert files(tmp_path) == {}
 
 
+@pytest.mark.trains
 def test_a_full_disk_leaves_no_half_written_model(cli: Cli, world: Path, tmp_path: Path) -> None:
     words = ("train", "--data", world, *SIZE, "--out", tmp_path / "m")
     with full_disk():
@@ -283,6 +286,7 @@ def test_a_full_disk_ends_a_run_that_resumes_later(cli: Cli, world: Path, model:
     assert json.loads((tmp_path / "u" / "run.json").read_text())["status"] == "finished"
 
 
+@pytest.mark.process
 def test_ctrl_c_keeps_a_checkpoint_and_the_same_command_finishes(
     cli: Cli, world: Path, model: Path, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from expunge.concepts.dictionary import Dictionary, DictionaryEntry
 from expunge.concepts.hierarchy import shipped
-from expunge.corpus import Corpus
+from expunge.corpus import load_corpus
 from helpers.cli import Cli
 
 TERMS = "mesh_id\tmesh_name\nD000001\tGut\nD000002\tSurgery, Major\n"
@@ -161,7 +161,7 @@ def test_levels_gives_records_their_level_and_says_how_many_have_none(cli: Cli, 
         "none": 1,
         "levels": {"L1": 1, "L2": 1, "L3": 1, "L4": 1},
     }
-    assert {r.id: r.concept for r in Corpus.load(out)} == {"q0": "L4", "q1": "L1", "q2": None, "q3": "L2", "q4": "L3"}
+    assert {r.id: r.concept for r in load_corpus(out)} == {"q0": "L4", "q1": "L1", "q2": None, "q3": "L2", "q4": "L3"}
     shown = cli("concepts", "levels", "--data", data, "--out", out).out
     assert "3 records got a level, 1 had one; 1 have none; written to" in shown
 
@@ -171,9 +171,9 @@ def test_levels_that_fit_no_record_or_would_overwrite_are_refused(cli: Cli, tmp_
     before = data.read_bytes()
     wrong = cli("concepts", "levels", "--data", data, "--out", tmp_path / "l.jsonl")
     assert (wrong.code, wrong.out) == (2, "")
-    assert 'r.jsonl: no record meets a rule of the hierarchy "medical"; its rules look at subject_name' in wrong.line
+    assert 'r.jsonl: no record meets a rule of the hierarchy "medical"; its rules read subject_name' in wrong.line
     assert not (tmp_path / "l.jsonl").exists()
-    assert "is the file of the records itself" in cli("concepts", "levels", "--data", data, "--out", data).line
+    assert "is the file of the records" in cli("concepts", "levels", "--data", data, "--out", data).line
     assert "is a folder" in cli("concepts", "levels", "--data", data, "--out", tmp_path).line
     assert data.read_bytes() == before
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from expunge.concepts.dictionary import Dictionary
-from expunge.synthetic.knowledge.mental_health_world import MentalHealth
+from expunge.synthetic.knowledge.domains.mental_health import MentalHealth
 from helpers.cli import Cli
 
 

@@ -16,8 +16,13 @@ from expunge.cli.progress import Progress
 from expunge.errors import InputError
 from helpers.cli import TARGET, Cli
 
+pytestmark = pytest.mark.trains
+
 SMALL = DemoSize(
-    "tiny", {"layers": 1, "width": 32, "heads": 2, "vocabulary": 400}, {"target_accuracy": 0.99, "epochs": 2}, ("steps=3",)
+    "tiny",
+    {"layers": 1, "width": 32, "heads": 2, "vocabulary": 400},
+    {"target_accuracy": 0.99, "epochs": 2},
+    ("steps=3",),
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
+from importlib.metadata import requires, version
 
 import pytest
 
@@ -33,12 +33,9 @@ def test_versions_are_compared_as_pip_does(found: str, wanted: str, right: bool)
 def test_a_sound_installation_passes(cli: Cli) -> None:
     found = cli("doctor", "--json")
     assert (found.code, found.json["ok"], found.json["problems"]) == (0, True, [])
-    assert found.json["packages"]["torch"] == {
-        "wanted": "==2.13.0",
-        "found": version("torch"),
-        "state": "ok",
-        "required": True,
-    }
+    torch = found.json["packages"]["torch"]
+    assert f"torch{torch.pop('wanted')}" in requires("expunge")
+    assert torch == {"found": version("torch"), "state": "ok", "required": True}
     machine = found.json["machine"]
     assert machine["cores"] >= 1
     assert machine["threads"]

@@ -10,6 +10,8 @@ from expunge.cli.estimate import duration, mib
 from expunge.engine.recipe import Recipe
 from helpers.cli import TARGET, Cli
 
+pytestmark = pytest.mark.slow
+
 NPO = ("--recipe", "npo", "--set", "steps=3", "--set", "batch.forget=4", "--set", "batch.retain=4")
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from expunge.corpus import Corpus
+from expunge.corpus import Corpus, load_corpus
 from helpers.cli import Cli
 
 
+@pytest.mark.slow
 def test_the_forget_set_of_a_level_is_a_scope(cli: Cli, world: Path, model: Path, tmp_path: Path) -> None:
     pytest.importorskip("PIL", reason="an export needs Pillow for the grey picture of records without one")
-    some = [r for r in Corpus.load(world).trained if len(r.path) >= 2][:60]
+    some = [r for r in load_corpus(world).trained if len(r.path) >= 2][:60]
     records = Corpus.of(
         [
             replace(r, attributes={"level": "patient_level", "set": "forget" if k < 6 else "retain"})

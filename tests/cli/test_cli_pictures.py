@@ -22,6 +22,7 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Radiology.preset("small", seed=1, size=48).corpus().save(tmp_path_factory.mktemp("clinic") / "rows.jsonl")
 
 
+@pytest.mark.trains
 def test_a_model_that_sees_is_taught_and_made_to_forget(cli: Cli, clinic: Path, tmp_path: Path) -> None:
     taught = cli(
         "train",

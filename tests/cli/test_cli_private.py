@@ -9,6 +9,8 @@ import pytest
 
 from helpers.cli import TARGET, Cli
 
+pytestmark = pytest.mark.trains
+
 SHORT = (
     "--recipe",
     "npo",
@@ -43,6 +45,7 @@ def test_a_private_run_prints_epsilon_and_its_claims(cli: Cli, world: Path, mode
     assert [query["released"] for query in found["queries"]] == [3, 3]
 
 
+@pytest.mark.slow
 def test_a_plan_foretells_it(cli: Cli, world: Path, model: Path) -> None:
     words = ("estimate", "--model", model, "--data", world, "--scope", TARGET, *SHORT)
     result = cli(*words)
@@ -59,12 +62,3 @@ def test_what_cannot_be_private_is_one_line(cli: Cli, world: Path, model: Path, 
         result = cli(command, "--model", model, "--data", world, "--scope", TARGET, "--set", "privacy.epsilon=4", *more)
         assert result.code == 2
         assert "recipe: method: twin makes its targets" in result.line
-
-
-def test_the_bench_shows_its_ratios(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    of = {"ratio": {"min": 1.0, "median": 1.1, "max": 1.2}, "seconds": {"private": 0.2, "plain": 0.1}}
-    monkeypatch.setattr("expunge.bench.private_step.main", lambda **given: {"npo": {"8/4": of}})
-    result = cli("bench", "private-step", "--pairs", "1")
-    assert result.code == 0
-    assert "npo 8/4" in result.out
-    assert "1.100" in result.out

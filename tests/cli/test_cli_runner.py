@@ -77,7 +77,7 @@ def test_an_error_under_json_is_one_object_too(cli: Cli) -> None:
     result = cli("list", "metods", "--json")
     assert result.code == result.json["exit_code"] == 2
     assert result.json["error"]["what"] == 'unknown kind "metods"'
-    assert result.json["error"]["mend"].startswith('did you mean "methods"?')
+    assert result.json["error"]["hint"].startswith('did you mean "methods"?')
     assert result.line.startswith("error: expunge list: unknown kind")
 
 

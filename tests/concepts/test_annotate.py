@@ -1,4 +1,4 @@
-"""The annotator finds names as people write them, says where to the character, and finds nothing else."""
+"""The annotator: variants of a name match, with exact offsets; other words do not."""
 
 from __future__ import annotations
 
@@ -10,27 +10,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from expunge.concepts.annotate import STOP, Annotator, Span
+from expunge.concepts.annotate import Annotator
 from expunge.concepts.dictionary import Dictionary, DictionaryEntry
-from expunge.concepts.normalize import american, how, key, plurals, roman
-from expunge.concepts.stopwords import read_stop
-from expunge.concepts.tokenizer import words
+from expunge.concepts.normalize import plurals, roman_to_arabic, stem, to_american, variant
+from expunge.concepts.span import Span
+from expunge.concepts.stopwords import STOPWORDS, read_stopwords
+from expunge.concepts.tokenizer import tokenize
 from expunge.errors import InputError
 
 
-def annotator(*names: str, **given: object) -> Annotator:
+def annotator(*names: str, **options: object) -> Annotator:
     """Concept `X:<name>` for each name, on level L3 unless written `name=L4`."""
     pairs = [name.partition("=")[::2] for name in names]
-    return Annotator(Dictionary.of(DictionaryEntry(name, f"X:{name}", level or "L3") for name, level in pairs), **given)  # type: ignore[arg-type]
+    return Annotator(
+        Dictionary.of(DictionaryEntry(name, f"X:{name}", level or "L3") for name, level in pairs), **options
+    )  # type: ignore[arg-type]
 
 
-def found(text: str, *names: str) -> list[tuple[str, str]]:
-    """(what stands in the text, how it differs) of every span."""
+def matches(text: str, *names: str) -> list[tuple[str, str]]:
+    """(text, variant) of every span."""
     return [(span.text, span.variant) for span in annotator(*names).annotate(text)]
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "there", "variant"),
+    ("name", "text", "match", "difference"),
     [
         ("appendectomy", "An Appendectomy.", "Appendectomy", ""),
         ("breast cancer", "breast\n   cancer", "breast\n   cancer", ""),
@@ -66,8 +69,8 @@ def found(text: str, *names: str) -> list[tuple[str, str]]:
         ("St. Louis encephalitis", "St. Louis encephalitis", "St. Louis encephalitis", ""),
     ],
 )
-def test_a_name_is_found_as_people_write_it(name: str, text: str, there: str, variant: str) -> None:
-    assert found(text, name) == [(there, variant)]
+def test_variants_of_a_name_match(name: str, text: str, match: str, difference: str) -> None:
+    assert matches(text, name) == [(match, difference)]
 
 
 @pytest.mark.parametrize(
@@ -92,8 +95,8 @@ def test_a_name_is_found_as_people_write_it(name: str, text: str, there: str, va
         ("disease", "disorder"),  # one word alone has no synonym
     ],
 )
-def test_what_is_not_the_name_is_not_found(name: str, text: str) -> None:
-    assert found(text, name) == []
+def test_other_words_do_not_match(name: str, text: str) -> None:
+    assert matches(text, name) == []
 
 
 def test_an_abbreviation_is_found_in_capitals_and_with_a_plural_s() -> None:
@@ -107,21 +110,23 @@ def test_an_abbreviation_is_found_in_capitals_and_with_a_plural_s() -> None:
     ]
 
 
-def test_an_abbreviation_that_is_an_everyday_word_is_not_trusted_among_capitals() -> None:
-    assert found("ALL PATIENTS WERE SEEN; CT HEAD", "ALL", "CT") == [("CT", "")]
+def test_a_stopword_abbreviation_is_ignored_among_capitals() -> None:
+    assert matches("ALL PATIENTS WERE SEEN; CT HEAD", "ALL", "CT") == [("CT", "")]
 
 
 def test_the_longest_name_wins_and_spans_do_not_overlap() -> None:
     names = ("cancer", "breast cancer", "cancer treatment", "breast")
-    assert [t for t, _ in found("breast cancer treatment, cancer treatment, breast", *names)] == [
+    assert [t for t, _ in matches("breast cancer treatment, cancer treatment, breast", *names)] == [
         "breast cancer",
         "cancer treatment",
         "breast",
     ]
 
 
-def test_a_turned_name_does_not_cut_a_name_in_order() -> None:
-    assert [t for t, _ in found("disease of kidney failure", "kidney disease", "kidney failure")] == ["kidney failure"]
+def test_a_reordered_name_does_not_cut_a_name_in_order() -> None:
+    assert [t for t, _ in matches("disease of kidney failure", "kidney disease", "kidney failure")] == [
+        "kidney failure"
+    ]
 
 
 def test_a_name_of_several_concepts_gives_all_ids_and_the_highest_level() -> None:
@@ -142,8 +147,8 @@ def test_stop_words_are_passed_over_in_both_numbers_and_more_can_be_added() -> N
     names = ("lead", "will", "gene", "skin cancer")
     text = "Leads will lead to genes of skin cancer"
     assert [s.text for s in annotator(*names).annotate(text)] == ["genes", "skin cancer"]
-    assert [s.text for s in annotator(*names, stop=STOP | {"Gene", "SKIN CANCER"}).annotate(text)] == []
-    assert [s.text for s in annotator(*names, stop=()).annotate(text)] == [
+    assert [s.text for s in annotator(*names, stopwords=STOPWORDS | {"Gene", "SKIN CANCER"}).annotate(text)] == []
+    assert [s.text for s in annotator(*names, stopwords=()).annotate(text)] == [
         "Leads",
         "will",
         "lead",
@@ -153,8 +158,8 @@ def test_stop_words_are_passed_over_in_both_numbers_and_more_can_be_added() -> N
     assert annotator("lead").annotate("lead") == ()
 
 
-def test_order_can_be_switched_off() -> None:
-    assert annotator("breast cancer", order=False).annotate("cancer of the breast") == ()
+def test_reordering_can_be_switched_off() -> None:
+    assert annotator("breast cancer", reorder=False).annotate("cancer of the breast") == ()
 
 
 def test_a_dictionary_without_names_is_an_error() -> None:
@@ -165,12 +170,12 @@ def test_a_dictionary_without_names_is_an_error() -> None:
 def test_a_stop_file_has_one_name_per_line(tmp_path: Path) -> None:
     path = tmp_path / "stop.txt"
     path.write_text("# ours\nhot flash  # too common\n\nfever\n")
-    assert read_stop(path) == {"hot flash", "fever"}
+    assert read_stopwords(path) == {"hot flash", "fever"}
     path.write_text("# nothing\n")
-    with pytest.raises(InputError, match="names nothing"):
-        read_stop(path)
+    with pytest.raises(InputError, match="holds no names"):
+        read_stopwords(path)
     with pytest.raises(InputError, match="is a folder"):
-        read_stop(tmp_path)
+        read_stopwords(tmp_path)
 
 
 PIECES = st.sampled_from(
@@ -217,7 +222,7 @@ def test_spans_are_slices_of_the_text_in_order_and_never_touch_half_a_word(text:
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(PIECES, max_size=8).map("".join), st.sampled_from(["NFC", "NFD"]))
-def test_the_form_of_unicode_does_not_matter(text: str, form: str) -> None:
+def test_unicode_normal_forms_give_equal_spans(text: str, form: str) -> None:
     def folded(value: str) -> list[tuple[str, tuple[str, ...]]]:
         return [(unicodedata.normalize("NFC", s.text), s.concepts) for s in SHARED.annotate(value)]
 
@@ -254,31 +259,38 @@ def test_the_form_of_unicode_does_not_matter(text: str, form: str) -> None:
     ],
 )
 def test_all_numbers_of_a_word_share_its_stem(word: str) -> None:
-    assert {key(form) for form in plurals(word)} == {key(word)}
+    assert {stem(form) for form in plurals(word)} == {stem(word)}
 
 
-def test_words_that_look_alike_stay_apart() -> None:
-    assert how("ammonium", "ammonia") is None
-    assert how("neuritis", "neurites") is None
-    assert how("tin", "tinea") is None
-    assert [how("biopsy", "biopsies"), how("tumor", "tumours"), how("2", "ii")] == [
+def test_similar_words_do_not_match() -> None:
+    assert variant("ammonium", "ammonia") is None
+    assert variant("neuritis", "neurites") is None
+    assert variant("tin", "tinea") is None
+    assert [variant("biopsy", "biopsies"), variant("tumor", "tumours"), variant("2", "ii")] == [
         "number",
         "number+spelling",
         "numeral",
     ]
-    assert american("oedema") == "edema"
-    assert american("shoes") == "shoes"
-    assert [roman(word) for word in ("iii", "iv", "xiv", "iiia", "mix", "d")] == ["3", "4", "14", "3a", "", ""]
+    assert to_american("oedema") == "edema"
+    assert to_american("shoes") == "shoes"
+    assert [roman_to_arabic(word) for word in ("iii", "iv", "xiv", "iiia", "mix", "d")] == [
+        "3",
+        "4",
+        "14",
+        "3a",
+        "",
+        "",
+    ]
 
 
-def test_words_keep_their_places() -> None:
-    said = words("Non-Hodgkin’s lymphoma (2.5 mg) of the b")
-    assert [said.surface(k) for k in range(len(said))] == ["Non-Hodgkin’s", "lymphoma", "2.5", "mg", "of", "b"]
-    assert list(said.folded) == ["nonhodgkin", "lymphoma", "2.5", "mg", "of", "b"]
-    assert [said.gap(k) for k in range(5)] == ["", "(", "", ")", ""]
+def test_words_keep_their_positions() -> None:
+    tokens = tokenize("Non-Hodgkin’s lymphoma (2.5 mg) of the b")
+    assert [tokens.surface(k) for k in range(len(tokens))] == ["Non-Hodgkin’s", "lymphoma", "2.5", "mg", "of", "b"]
+    assert list(tokens.folded) == ["nonhodgkin", "lymphoma", "2.5", "mg", "of", "b"]
+    assert [tokens.gap(k) for k in range(5)] == ["", "(", "", ")", ""]
 
 
-def test_a_long_text_without_an_end_takes_no_time_that_grows_with_its_square() -> None:
+def test_time_grows_linearly_without_sentence_ends() -> None:
     def seconds(times: int) -> float:
         began = time.process_time()
         spans = SHARED.annotate("no fibrosis, " * times)

@@ -1,11 +1,11 @@
-"""Negation and context of mentions; every sentence was judged by hand."""
+"""Negation and assertion status of mentions; every sentence is judged by hand."""
 
 from __future__ import annotations
 
 import pytest
 
 from expunge.concepts.annotate import Annotator
-from expunge.concepts.assertion import judge, sentences
+from expunge.concepts.assertion import assign_assertions, sentences
 from expunge.concepts.dictionary import Dictionary, DictionaryEntry
 from expunge.concepts.span import Span
 
@@ -31,10 +31,10 @@ NAMES = (
 ANNOTATOR = Annotator(Dictionary.of(DictionaryEntry(name, f"X:{name}", "L2") for name in NAMES))
 
 
-def judged(text: str) -> dict[str, str]:
+def statuses(text: str) -> dict[str, str]:
     """Mention → `not`, `family`, `history`, `hypothetical`, joined by a space; "" for a plain one."""
     return {
-        s.text.lower(): " ".join(filter(None, ("not" if s.negated else "", s.context or "")))
+        s.text.lower(): " ".join(filter(None, ("not" if s.negated else "", s.assertion or "")))
         for s in ANNOTATOR.annotate(text)
     }
 
@@ -64,7 +64,7 @@ def judged(text: str) -> dict[str, str]:
     ],
 )
 def test_negation_reaches_to_the_end_of_its_clause(text: str, expected: dict[str, str]) -> None:
-    assert judged(text) == expected
+    assert statuses(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_negation_reaches_to_the_end_of_its_clause(text: str, expected: dict[str
     ],
 )
 def test_what_sounds_like_negation_is_none(text: str, expected: dict[str, str]) -> None:
-    assert judged(text) == expected
+    assert statuses(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -106,10 +106,10 @@ def test_what_sounds_like_negation_is_none(text: str, expected: dict[str, str]) 
     ],
 )
 def test_context_says_whose_and_when(text: str, expected: dict[str, str]) -> None:
-    assert judged(text) == expected
+    assert statuses(text) == expected
 
 
-def test_sentences_end_at_stops_but_not_at_abbreviations_numbers_or_wrapped_lines() -> None:
+def test_sentences_do_not_end_at_abbreviations_or_wrapped_lines() -> None:
     text = "Dr. Smith saw 2.5 cm, e.g. here.\nIt wraps\nand ends. PLAN: rest\n- one\n- two; three"
     assert [text[a:b].strip() for a, b in sentences(text)] == [
         "Dr. Smith saw 2.5 cm, e.g. here.",
@@ -130,5 +130,7 @@ def test_a_sentence_that_does_not_end_is_cut_at_a_space() -> None:
 
 def test_judging_changes_nothing_but_negation_and_context() -> None:
     span = Span(3, 8, "fever", ("X:1",), "L4", variant="number")
-    assert judge("no fever", [span]) == (Span(3, 8, "fever", ("X:1",), "L4", negated=True, variant="number"),)
-    assert judge("no fever", []) == ()
+    assert assign_assertions("no fever", [span]) == (
+        Span(3, 8, "fever", ("X:1",), "L4", negated=True, variant="number"),
+    )
+    assert assign_assertions("no fever", []) == ()

@@ -1,4 +1,4 @@
-"""Own tables as dictionaries: three formats, mapped columns, levels by category, and what is refused."""
+"""Reader of custom terms: three formats, columns, levels by category, bad tables."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 
 from expunge.concepts.dictionary import Dictionary, DictionaryEntry
 from expunge.concepts.hierarchy import Hierarchy
-from expunge.concepts.readers.custom_terms import read_columns
-from helpers.bad_tables import refuses_what_is_no_text, told
+from expunge.concepts.readers.custom_terms import read_custom_terms
+from helpers.bad_tables import check_unreadable, error_text
 
 FINANCE = Hierarchy.load("finance")
 
@@ -17,7 +17,7 @@ FINANCE = Hierarchy.load("finance")
 def read(tmp_path: Path, file: str, text: str, **more: str) -> Dictionary:
     path = tmp_path / file
     path.write_text(text)
-    return read_columns(path, FINANCE, **more)
+    return read_custom_terms(path, FINANCE, **more)
 
 
 @pytest.mark.parametrize(
@@ -34,8 +34,8 @@ def read(tmp_path: Path, file: str, text: str, **more: str) -> Dictionary:
     ],
 )
 def test_every_format_gives_names_ids_and_levels(tmp_path: Path, name: str, text: str) -> None:
-    found = read(tmp_path, name, text, name="term", concept="id", category="desk")
-    assert found.entries == (
+    result = read(tmp_path, name, text, name="term", concept="id", category="desk")
+    assert result.entries == (
         DictionaryEntry("black, list", "F:1", "L4"),
         DictionaryEntry("Bond note", "F:2", "L3"),
         DictionaryEntry("other", "F:3", None),
@@ -43,8 +43,8 @@ def test_every_format_gives_names_ids_and_levels(tmp_path: Path, name: str, text
 
 
 def test_ids_are_made_of_the_names_and_names_may_have_a_level_themselves(tmp_path: Path) -> None:
-    found = read(tmp_path, "My terms.csv", "name\nInsider List\nSome Thing\n")
-    assert found.entries == (
+    result = read(tmp_path, "My terms.csv", "name\nInsider List\nSome Thing\n")
+    assert result.entries == (
         DictionaryEntry("Insider List", "my-terms:insider-list", "L4"),
         DictionaryEntry("Some Thing", "my-terms:some-thing", None),
     )
@@ -52,8 +52,8 @@ def test_ids_are_made_of_the_names_and_names_may_have_a_level_themselves(tmp_pat
 
 def test_a_list_of_names_is_one_concept(tmp_path: Path) -> None:
     text = '{"name": ["sanction list", "blocked  parties"], "c": "compliance"}\n'
-    found = read(tmp_path, "t.jsonl", text, category="c")
-    assert found.entries == (
+    result = read(tmp_path, "t.jsonl", text, category="c")
+    assert result.entries == (
         DictionaryEntry("sanction list", "t:sanction-list", "L4"),
         DictionaryEntry("blocked parties", "t:sanction-list", "L4"),
     )
@@ -78,14 +78,16 @@ def test_a_list_of_names_is_one_concept(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_table_is_refused(tmp_path: Path, name: str, text: str, line: str) -> None:
-    assert told(read_columns, tmp_path / name, text).startswith(line)
+    assert error_text(read_custom_terms, tmp_path / name, text).startswith(line)
 
 
 def test_several_ids_in_one_row_are_refused(tmp_path: Path) -> None:
-    line = told(lambda path: read_columns(path, concept="id"), tmp_path / "t.jsonl", '{"name": "x", "id": ["a", "b"]}')
+    line = error_text(
+        lambda path: read_custom_terms(path, concept="id"), tmp_path / "t.jsonl", '{"name": "x", "id": ["a", "b"]}'
+    )
     assert line == 't.jsonl:1: "id" holds 2 ids; give one id per row'
 
 
 @pytest.mark.parametrize(("name", "first"), [("t.csv", "name"), ("t.tsv", "name"), ("t.jsonl", '{"name": "x"}')])
 def test_what_is_no_table_is_refused(tmp_path: Path, name: str, first: str) -> None:
-    refuses_what_is_no_text(read_columns, tmp_path / name, "holds no rows", first)
+    check_unreadable(read_custom_terms, tmp_path / name, "holds no rows", first)

@@ -1,4 +1,4 @@
-"""Four levels as data: what a rule file may say, which level wins, what is refused and how."""
+"""Hierarchies: rules, the level that wins, bad rule files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from expunge.concepts.hierarchy import Hierarchy, above, highest, shipped
+from expunge.concepts.dictionary import highest_level
+from expunge.concepts.hierarchy import Hierarchy, ancestors, shipped
 from expunge.corpus import Corpus
 from expunge.corpus.record import Record
 from expunge.errors import InputError
@@ -43,11 +44,11 @@ def refused(tmp_path: Path, content: dict[str, Any] | str) -> str:
 
 @pytest.mark.parametrize("name", shipped())
 def test_every_shipped_hierarchy_has_the_values_of_the_paper(name: str) -> None:
-    found = Hierarchy.load(name)
-    assert found.name == name
-    assert found.alpha == {"L1": 1.0, "L2": 0.733, "L3": 0.467, "L4": 0.2}
-    assert found.beta == {"L1": 0.1, "L2": 0.4, "L3": 0.7, "L4": 1.0}
-    assert {rule.level for rule in found.rules} == {"L1", "L2", "L3", "L4"}
+    result = Hierarchy.load(name)
+    assert result.name == name
+    assert result.alpha == {"L1": 1.0, "L2": 0.733, "L3": 0.467, "L4": 0.2}
+    assert result.beta == {"L1": 0.1, "L2": 0.4, "L3": 0.7, "L4": 1.0}
+    assert {rule.level for rule in result.rules} == {"L1", "L2", "L3", "L4"}
 
 
 def test_three_hierarchies_are_shipped() -> None:
@@ -55,42 +56,42 @@ def test_three_hierarchies_are_shipped() -> None:
 
 
 def test_a_prefix_ends_at_a_dot() -> None:
-    assert list(above("E04.100.376")) == ["E04.100.376", "E04.100", "E04", "E"]
-    assert list(above("MONDO:0000001")) == ["MONDO:0000001"]
-    found = hierarchy({"level": "L4", "branches": ["C06.405"]})
-    assert found.level_of_branches(["C06.405"]) == "L4"
-    assert found.level_of_branches(["C06.405.205.099"]) == "L4"
-    assert found.level_of_branches(["C06.4051"]) is None
-    assert found.level_of_branches(["C06"]) is None
+    assert list(ancestors("E04.100.376")) == ["E04.100.376", "E04.100", "E04", "E"]
+    assert list(ancestors("MONDO:0000001")) == ["MONDO:0000001"]
+    result = hierarchy({"level": "L4", "branches": ["C06.405"]})
+    assert result.level_of_branches(["C06.405"]) == "L4"
+    assert result.level_of_branches(["C06.405.205.099"]) == "L4"
+    assert result.level_of_branches(["C06.4051"]) is None
+    assert result.level_of_branches(["C06"]) is None
 
 
-def test_the_longer_prefix_decides_within_a_branch_and_the_highest_level_between_branches() -> None:
-    found = hierarchy(
+def test_longest_prefix_within_a_branch_highest_level_between_branches() -> None:
+    result = hierarchy(
         {"level": "L3", "branches": ["C"]}, {"level": "L2", "branches": ["C23"]}, {"level": "L4", "branches": ["E04"]}
     )
-    assert found.level_of_branches(["C23.550"]) == "L2"
-    assert found.level_of_branches(["C06.405"]) == "L3"
-    assert found.level_of_branches(["C23.550", "C06.405"]) == "L3"
-    assert found.level_of_branches(["C23.550", "E04.237", "C06.405"]) == "L4"
-    assert found.level_of_branches([]) is None
-    assert highest(["L2", None, "L3", "L1"]) == "L3"
-    assert highest([None]) is None
+    assert result.level_of_branches(["C23.550"]) == "L2"
+    assert result.level_of_branches(["C06.405"]) == "L3"
+    assert result.level_of_branches(["C23.550", "C06.405"]) == "L3"
+    assert result.level_of_branches(["C23.550", "E04.237", "C06.405"]) == "L4"
+    assert result.level_of_branches([]) is None
+    assert highest_level(["L2", None, "L3", "L1"]) == "L3"
+    assert highest_level([None]) is None
 
 
 def test_names_beat_branches_and_branches_beat_types() -> None:
-    found = hierarchy(
+    result = hierarchy(
         {"level": "L4", "branches": ["E04"]},
         {"level": "L3", "semantic_types": ["T061"]},
         {"level": "L1", "names": ["Wound  Care"]},
     )
-    assert found.level_of(["WOUND care"], ["E04.1"], ["T061"]) == "L1"
-    assert found.level_of(["suture"], ["E04.100"], ["T061"]) == "L4"
-    assert found.level_of(["suture"], ["A01"], ["T023", "T061"]) == "L3"
-    assert found.level_of(["suture"]) is None
+    assert result.level_of(["WOUND care"], ["E04.1"], ["T061"]) == "L1"
+    assert result.level_of(["suture"], ["E04.100"], ["T061"]) == "L4"
+    assert result.level_of(["suture"], ["A01"], ["T023", "T061"]) == "L3"
+    assert result.level_of(["suture"]) is None
 
 
 def test_the_medical_levels_are_those_of_the_design() -> None:
-    found = Hierarchy.load("medical")
+    result = Hierarchy.load("medical")
     expected = {
         "A01.236": "L1",
         "G07.700": "L1",
@@ -103,22 +104,22 @@ def test_the_medical_levels_are_those_of_the_design() -> None:
         "E04.100": "L4",
         "Z01.107": None,
     }
-    assert {branch: found.level_of_branches([branch]) for branch in expected} == expected
+    assert {branch: result.level_of_branches([branch]) for branch in expected} == expected
     types = {"T023": "L1", "T184": "L2", "T047": "L3", "T061": "L3", "T077": None}
-    assert {t: found.level_of_types([t]) for t in types} == types
+    assert {t: result.level_of_types([t]) for t in types} == types
 
 
-def test_obsessive_compulsive_disorder_stays_though_mesh_files_it_under_anxiety() -> None:
-    found = Hierarchy.load("mental-health")
-    assert found.level_of_branches(["F03.080.700"]) == "L4"
-    assert found.level_of_branches(["F03.080.600"]) == "L3"
-    assert found.level_of_branches(["F03.080.600.500"]) == "L3"
+def test_obsessive_compulsive_disorder_is_retained_despite_its_branch() -> None:
+    result = Hierarchy.load("mental-health")
+    assert result.level_of_branches(["F03.080.700"]) == "L4"
+    assert result.level_of_branches(["F03.080.600"]) == "L3"
+    assert result.level_of_branches(["F03.080.600.500"]) == "L3"
     topics = {"Anxiety": "L4", "Depression": "L4", "Trauma": "L4", "Obsessive/Compulsive Disorders": "L3"}
-    assert {t: found.level_of_category(t) for t in topics} == topics
+    assert {t: result.level_of_category(t) for t in topics} == topics
 
 
-def test_records_get_the_highest_level_of_their_attributes_and_keep_their_own() -> None:
-    found = hierarchy(
+def test_records_get_the_highest_level_of_their_attributes() -> None:
+    result = hierarchy(
         {"level": "L2", "categories": {"Subject_Name": ["Medicine", "Pathology"]}},
         {"level": "L4", "categories": {"subject_name": ["Surgery"], "tags": ["knife"]}},
         {"level": "L3", "topics": ["Bones"]},
@@ -136,7 +137,7 @@ def test_records_get_the_highest_level_of_their_attributes_and_keep_their_own() 
     records = [Record(id, "Q?", "A", attributes=attributes) for id, attributes in rows.items()]
     records.append(Record("own", "Q?", "A", concept="L1", attributes={"subject_name": "Surgery"}))
     before = Corpus.of(records, "exam")
-    after = found.assign(before)
+    after = result.assign(before)
     assert {r.id: r.concept for r in after} == {
         "medicine": "L2",
         "cut": "L4",
@@ -146,7 +147,7 @@ def test_records_get_the_highest_level_of_their_attributes_and_keep_their_own() 
         "other": None,
         "own": "L1",
     }
-    assert found.level_of_record(Record("x", "Q?", "A", attributes={"mesh_tree_number": "E04.200"})) == "L4"
+    assert result.level_of_record(Record("x", "Q?", "A", attributes={"mesh_tree_number": "E04.200"})) == "L4"
     assert after.name == "exam"
     assert all(r.concept is None for r in before.records[:-1])
 
@@ -158,10 +159,10 @@ def test_medmcqa_subjects_have_the_levels_and_counts_of_the_design(shared_data: 
     path = shared_data / "medmcqa" / "dev.json"
     if not path.is_file():
         pytest.skip("no MedMCQA")
-    found = Hierarchy.load("medical")
+    result = Hierarchy.load("medical")
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     records = (Record(r["id"], r["question"], "?", attributes={"subject_name": r["subject_name"]}) for r in rows)
-    assert Counter(map(found.level_of_record, records)) == {"L1": 576, "L2": 1360, "L3": 1876, "L4": 369, None: 2}
+    assert Counter(map(result.level_of_record, records)) == {"L1": 576, "L2": 1360, "L3": 1876, "L4": 369, None: 2}
 
 
 def test_the_terms_of_the_rules_make_a_dictionary_of_their_own() -> None:
@@ -173,18 +174,18 @@ def test_the_terms_of_the_rules_make_a_dictionary_of_their_own() -> None:
 
 
 def test_a_category_counts_in_any_column() -> None:
-    found = hierarchy(
+    result = hierarchy(
         {"level": "L2", "categories": {"a": ["tax"]}},
         {"level": "L3", "categories": {"b": ["Tax"]}},
         {"level": "L4", "topics": ["sanctions"]},
     )
-    assert found.level_of_category("TAX") == "L3"
-    assert found.level_of_category("Sanctions") == "L4"
-    assert found.level_of_category("law") is None
+    assert result.level_of_category("TAX") == "L3"
+    assert result.level_of_category("Sanctions") == "L4"
+    assert result.level_of_category("law") is None
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         (
             {"rules": [{"level": "L4"}]},
@@ -243,9 +244,9 @@ def test_a_category_counts_in_any_column() -> None:
         ({"titel": "x"}, ': unknown key "titel"; did you mean "title"?'),
     ],
 )
-def test_a_wrong_rule_file_is_refused_in_one_line(tmp_path: Path, change: dict[str, Any], told: str) -> None:
+def test_a_wrong_rule_file_is_refused_in_one_line(tmp_path: Path, change: dict[str, Any], expected: str) -> None:
     line = refused(tmp_path, rules(**change))
-    assert told in line
+    assert expected in line
     assert "\n" not in line
 
 
@@ -260,15 +261,15 @@ def test_a_level_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("name: x\nlevels: {L1: [\n", ":3: not valid YAML ("),
         ("", ': the key "name" is missing; write `name:`'),
         ("- L1\n", ": is not a mapping of keys to values"),
     ],
 )
-def test_what_is_no_rule_file_is_refused(tmp_path: Path, text: str, told: str) -> None:
-    assert refused(tmp_path, text).startswith(told)
+def test_a_file_without_rules_is_refused(tmp_path: Path, text: str, expected: str) -> None:
+    assert refused(tmp_path, text).startswith(expected)
 
 
 def test_what_cannot_be_found_or_read_is_refused(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
-"""Annotated texts for people: marks, colours, a page; nothing in a text can disturb them."""
+"""Annotated texts: marks, colors, a page, and escaped characters."""
 
 from __future__ import annotations
 
 import math
 
-from expunge.concepts.highlight import NONE, Tally, about, legend, page, plain, rich_text, visible
+from expunge.concepts.highlight import NO_LEVEL, AssertionCounts, legend, page, plain, rich_text, status, visible
 from expunge.concepts.span import Span
 
 TEXT = "No <b>fever</b>, breast cancer \x1b[31m"
@@ -16,36 +16,38 @@ SPANS = (
 
 
 def counts(*texts: tuple[Span, ...]):  # type: ignore[no-untyped-def]
-    tally = Tally()
+    total = AssertionCounts()
     for spans in texts:
-        tally.add(spans)
-    return tally.counts()
+        total.add(spans)
+    return total
 
 
-def test_plain_marks_carry_level_and_context_and_keep_every_other_character() -> None:
+def test_plain_marks_carry_level_and_assertion() -> None:
     assert plain(TEXT, SPANS) == "No <b>[L2 not:fever]</b>, [L4 family:breast cancer] [-:␛][31m"
     assert plain("nothing", ()) == "nothing"
 
 
-def test_colours_differ_by_level_and_negated_words_are_struck() -> None:
+def test_colors_differ_by_level_and_negated_words_are_struck() -> None:
     shown = rich_text(TEXT, SPANS)
     styles = {shown.plain[part.start : part.end]: str(part.style) for part in shown.spans}
     assert styles["fever"] == "green underline strike"
     assert styles["breast cancer"] == "bold red underline"
     assert shown.plain == visible(TEXT).replace("fever", "fever (not)").replace("cancer", "cancer (family)")
-    assert all(level in legend().plain for level in ("L1", "L2", "L3", "L4", NONE))
+    assert all(level in legend().plain for level in ("L1", "L2", "L3", "L4", NO_LEVEL))
 
 
 def test_counts_are_of_texts_and_mentions() -> None:
-    found = counts(SPANS, (), SPANS[:1])
-    assert (found.texts, found.with_concept, found.spans, found.negated, found.concepts) == (3, 2, 4, 2, 4)
-    assert found.levels == {"L1": 0, "L2": 2, "L3": 0, "L4": 1, NONE: 1}
-    assert found.contexts == {"family": 1}
-    assert found.share == 2 / 3
+    result = counts(SPANS, (), SPANS[:1])
+    assert (result.texts, result.with_concept, result.negated) == (3, 2, 2)
+    assert result.concepts == {"X:1", "A&B", "C:2", "X:9"}
+    assert result.as_row()["spans"] == 4
+    assert result.as_row()["levels"] == {"L1": 0, "L2": 2, "L3": 0, "L4": 1, NO_LEVEL: 1}
+    assert result.assertions == {"family": 1}
+    assert result.share == 2 / 3
     assert math.isnan(counts().share)
 
 
-def test_a_page_needs_nothing_else_and_escapes_what_it_shows() -> None:
+def test_a_page_is_self_contained_and_escapes_its_texts() -> None:
     html = page("a<b>.txt", [("r\u202e1", TEXT, SPANS)], counts(SPANS, SPANS))
     assert "<b>fever" not in html
     assert "&lt;b&gt;<mark" in html
@@ -61,6 +63,6 @@ def test_a_page_needs_nothing_else_and_escapes_what_it_shows() -> None:
     assert html.count("<mark") == html.count("</mark>") == 5 + 3
 
 
-def test_about_names_negation_before_context() -> None:
-    assert about(Span(0, 1, "a", ("X:1",), negated=True, context="history")) == "not, history"
-    assert about(Span(0, 1, "a", ("X:1",))) == ""
+def test_status_names_negation_before_assertion() -> None:
+    assert status(Span(0, 1, "a", ("X:1",), negated=True, assertion="history")) == "not, history"
+    assert status(Span(0, 1, "a", ("X:1",))) == ""

@@ -1,4 +1,4 @@
-"""MedQuAD's focuses and synonyms as names of UMLS concepts."""
+"""Reader of MedQuAD: focuses and synonyms as names of UMLS concepts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from expunge.concepts.dictionary import DictionaryEntry
 from expunge.concepts.hierarchy import Hierarchy
 from expunge.concepts.readers.medquad import read_medquad
-from helpers.bad_tables import refuses_what_is_no_text, told
+from helpers.bad_tables import check_unreadable, error_text
 
 
 def row(**more: Any) -> dict[str, Any]:
@@ -66,16 +66,16 @@ def test_focuses_alone_or_with_synonyms(tmp_path: Path) -> None:
 )
 def test_a_wrong_row_is_refused(tmp_path: Path, change: dict[str, Any], line: str) -> None:
     text = json.dumps(row()) + "\n" + json.dumps(row(**change)) + "\n"
-    assert told(lambda path: read_medquad(path, synonyms=True), tmp_path / "m.jsonl", text).startswith(line)
+    assert error_text(lambda path: read_medquad(path, synonyms=True), tmp_path / "m.jsonl", text).startswith(line)
 
 
 def test_a_file_of_other_columns_or_without_ids_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.jsonl"
-    assert told(read_medquad, path, '{"focus": "x"}\n').startswith('m.jsonl:1: no "cui"')
-    assert told(read_medquad, path, '{"focus": "x", "cui": []}\n').startswith("m.jsonl: gives no concept id")
-    assert told(read_medquad, path, "{\n").startswith("m.jsonl:1: not valid JSON")
+    assert error_text(read_medquad, path, '{"focus": "x"}\n').startswith('m.jsonl:1: no "cui"')
+    assert error_text(read_medquad, path, '{"focus": "x", "cui": []}\n').startswith("m.jsonl: gives no concept id")
+    assert error_text(read_medquad, path, "{\n").startswith("m.jsonl:1: not valid JSON")
     path.unlink()
-    refuses_what_is_no_text(read_medquad, path, "holds no rows", json.dumps(row()))
+    check_unreadable(read_medquad, path, "holds no rows", json.dumps(row()))
 
 
 def test_the_subset_has_the_focuses_of_its_description(shared_data: Path) -> None:

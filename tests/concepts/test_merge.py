@@ -1,9 +1,8 @@
-"""Several dictionaries as one: one level per concept, and own terms only where no ontology has them."""
+"""Merged dictionaries: one level per concept, rule terms only where no ontology has them."""
 
 from __future__ import annotations
 
-from expunge.concepts.dictionary import Dictionary, DictionaryEntry
-from expunge.concepts.merge import besides, levels_of, merge
+from expunge.concepts.dictionary import Dictionary, DictionaryEntry, levels_of, merge, without_names_of
 
 
 def test_a_concept_takes_its_highest_level_in_all_sources() -> None:
@@ -20,8 +19,8 @@ def test_a_concept_takes_its_highest_level_in_all_sources() -> None:
     assert levels_of([DictionaryEntry("x", "U:3"), *a]) == {"U:1": "L2"}
 
 
-def test_a_term_of_a_rule_gives_way_to_the_same_term_of_an_ontology() -> None:
+def test_a_term_of_an_ontology_replaces_the_same_term_of_a_rule() -> None:
     own = Dictionary.of([DictionaryEntry("panic  disorder", "own:a", "L4"), DictionaryEntry("dread", "own:b", "L4")])
     other = Dictionary.of([DictionaryEntry("Panic Disorder", "U:1", "L4")])
-    assert besides(own, [other]).entries == (DictionaryEntry("dread", "own:b", "L4"),)
-    assert besides(own, []) == own
+    assert without_names_of(own, [other]).entries == (DictionaryEntry("dread", "own:b", "L4"),)
+    assert without_names_of(own, []) == own

@@ -1,4 +1,4 @@
-"""SSSOM mappings: labels with UMLS ids; what is not "the same" is no name; the Mondo file as described."""
+"""Reader of SSSOM mappings: labels with UMLS ids, other predicates, bad files, the Mondo file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from expunge.concepts.dictionary import DictionaryEntry
 from expunge.concepts.hierarchy import Hierarchy
 from expunge.concepts.readers.sssom import read_sssom
-from helpers.bad_tables import refuses_what_is_no_text, told
+from helpers.bad_tables import check_unreadable, error_text
 
 HEAD = "# curie_map:\n#   UMLS: somewhere\nsubject_id\tsubject_label\tpredicate_id\tobject_id\tmapping_justification\n"
 
@@ -29,17 +29,16 @@ def test_labels_get_the_ids_and_levels_of_their_concepts(tmp_path: Path) -> None
         + row("MONDO:8", "elsewhere", "DOID:8")
         + row("HP:9", '"a ""quoted"" sign"', "UMLS:C0000009")
     )
-    found = read_sssom(path, Hierarchy.load("medical"))
-    assert found.dictionary.entries == (
+    result = read_sssom(path, Hierarchy.load("medical"))
+    assert result.dictionary.entries == (
         DictionaryEntry("SMALL gland disease", "UMLS:C0405580", "L3"),
         DictionaryEntry('a "quoted" sign', "UMLS:C0000009", "L2"),
     )
-    assert found.cuis == {"MONDO:0000004": "UMLS:C0405580", "MONDO:5": "UMLS:C0000005", "HP:9": "UMLS:C0000009"}
-    assert (found.rows, found.obsolete) == (6, 1)
+    assert result.cuis == {"MONDO:0000004": "UMLS:C0405580", "MONDO:5": "UMLS:C0000005", "HP:9": "UMLS:C0000009"}
     assert {e.level for e in read_sssom(path).dictionary} == {None}
 
 
-def test_a_denied_mapping_is_no_mapping(tmp_path: Path) -> None:
+def test_a_negated_mapping_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "m.tsv"
     path.write_text(
         "subject_id\tsubject_label\tpredicate_id\tpredicate_modifier\tobject_id\n"
@@ -80,20 +79,20 @@ def test_a_subject_or_a_label_in_a_rule_decides_the_level(tmp_path: Path) -> Non
     ],
 )
 def test_a_wrong_file_is_refused(tmp_path: Path, text: str, line: str) -> None:
-    assert told(read_sssom, tmp_path / "m.tsv", text).startswith(line)
+    assert error_text(read_sssom, tmp_path / "m.tsv", text).startswith(line)
 
 
 def test_what_is_no_mapping_is_refused(tmp_path: Path) -> None:
-    refuses_what_is_no_text(read_sssom, tmp_path / "m.tsv", "holds no rows", "# a comment")
+    check_unreadable(read_sssom, tmp_path / "m.tsv", "holds no rows", "# a comment")
 
 
 def test_the_mondo_mappings_have_the_counts_of_their_description(shared_data: Path) -> None:
     path = shared_data / "ontology" / "mondo_umls.sssom.tsv"
     if not path.is_file():
         pytest.skip("no Mondo mappings")
-    found = read_sssom(path, Hierarchy.load("medical"))
-    assert (found.rows, found.obsolete, len(found.cuis)) == (21_660, 2, 21_658)
-    assert len(set(found.cuis.values())) == 21_658
-    assert len(found.dictionary) == 21_658
-    assert found.cuis["MONDO:0000004"] == "UMLS:C0405580"
-    assert {e.level for e in found.dictionary} == {"L3"}
+    result = read_sssom(path, Hierarchy.load("medical"))
+    assert len(result.cuis) == 21_658  # of 21,660 rows, two with an obsolete subject
+    assert len(set(result.cuis.values())) == 21_658
+    assert len(result.dictionary) == 21_658
+    assert result.cuis["MONDO:0000004"] == "UMLS:C0405580"
+    assert {e.level for e in result.dictionary} == {"L3"}

@@ -1,4 +1,4 @@
-"""UMLS Rich Release Format on a made sample: invented ids and names in the real columns."""
+"""Reader of UMLS Rich Release Format, on a sample with invented ids and names in the real columns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from expunge.concepts.dictionary import DictionaryEntry
 from expunge.concepts.hierarchy import Hierarchy
 from expunge.concepts.readers.umls import NAMES, TYPES, read_umls
 from expunge.errors import InputError
-from helpers.bad_tables import refuses_what_is_no_text, told
+from helpers.bad_tables import check_unreadable, error_text
 
 
 def name(cui: str, text: str, *, lang: str = "ENG", source: str = "TOY", code: str = "1", suppress: str = "N") -> str:
@@ -50,8 +50,8 @@ def umls(tmp_path: Path) -> Path:
 
 
 def test_names_of_one_language_in_use_get_the_highest_level_of_their_types(umls: Path) -> None:
-    found = read_umls(umls, Hierarchy.load("medical"))
-    assert found.dictionary.entries == (
+    result = read_umls(umls, Hierarchy.load("medical"))
+    assert result.entries == (
         DictionaryEntry("glomping", "UMLS:C9000001", "L3"),
         DictionaryEntry("Glomp repair", "UMLS:C9000001", "L3"),
         DictionaryEntry("snurf disease", "UMLS:C9000002", "L3"),
@@ -59,21 +59,23 @@ def test_names_of_one_language_in_use_get_the_highest_level_of_their_types(umls:
         DictionaryEntry("cutting of snurfs", "UMLS:C9000004", "L3"),
         DictionaryEntry("no type", "UMLS:C9000005", None),
     )
-    assert found.types["UMLS:C9000002"] == ("T047", "T184")
-    assert found.mesh == {"UMLS:C9000002": ("MESH:D900002",), "UMLS:C9000004": ("MESH:D900004",)}
 
 
 def test_mesh_decides_what_is_surgery_because_no_type_does(umls: Path) -> None:
-    found = read_umls(umls, Hierarchy.load("medical"), known={"MESH:D900004": "L4", "MESH:D900002": "L2"})
-    assert {e.name: e.level for e in found.dictionary if e.concept in found.mesh} == {
+    result = read_umls(umls, Hierarchy.load("medical"), known={"MESH:D900004": "L4", "MESH:D900002": "L2"})
+    assert {e.name: e.level for e in result} == {
+        "glomping": "L3",
+        "Glomp repair": "L3",
         "snurf disease": "L2",
+        "snurf bone": "L1",
         "cutting of snurfs": "L4",
+        "no type": None,
     }
 
 
 def test_language_and_vocabularies_can_be_chosen(umls: Path) -> None:
-    assert [e.name for e in read_umls(umls, language="GER").dictionary] == ["Glompung"]
-    assert [e.name for e in read_umls(umls, vocabularies=["MSH"]).dictionary] == ["snurf disease", "cutting of snurfs"]
+    assert [e.name for e in read_umls(umls, language="GER")] == ["Glompung"]
+    assert [e.name for e in read_umls(umls, vocabularies=["MSH"])] == ["snurf disease", "cutting of snurfs"]
     with pytest.raises(InputError, match=r"holds no name for language FRE; it has ENG, GER and MSH, OTHER, TOY"):
         read_umls(umls, language="FRE")
     with pytest.raises(InputError, match="holds no name for language ENG and vocabularies XYZ; it has"):
@@ -93,7 +95,7 @@ def test_language_and_vocabularies_can_be_chosen(umls: Path) -> None:
     ],
 )
 def test_a_wrong_row_of_names_is_refused(umls: Path, line: str, wrong: str) -> None:
-    assert told(lambda path: read_umls(path.parent), umls / NAMES, CONSO + line).startswith(NAMES + wrong)
+    assert error_text(lambda path: read_umls(path.parent), umls / NAMES, CONSO + line).startswith(NAMES + wrong)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +108,7 @@ def test_a_wrong_row_of_names_is_refused(umls: Path, line: str, wrong: str) -> N
     ],
 )
 def test_a_wrong_row_of_types_is_refused(umls: Path, line: str, wrong: str) -> None:
-    assert told(lambda path: read_umls(path.parent), umls / TYPES, STY + line).startswith(TYPES + wrong)
+    assert error_text(lambda path: read_umls(path.parent), umls / TYPES, STY + line).startswith(TYPES + wrong)
 
 
 def test_what_is_no_release_is_refused(umls: Path) -> None:
@@ -115,6 +117,6 @@ def test_what_is_no_release_is_refused(umls: Path) -> None:
     with pytest.raises(InputError, match="nowhere: there is no such folder"):
         read_umls(umls / "nowhere")
     (umls / NAMES).unlink()
-    refuses_what_is_no_text(
+    check_unreadable(
         lambda path: read_umls(path.parent), umls / NAMES, "holds no rows", name("C9000001", "glomp").rstrip()
     )

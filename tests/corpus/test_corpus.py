@@ -93,8 +93,21 @@ def test_wordings_are_the_record_and_its_variants() -> None:
     given_ = record("1", options=("A", "B"), variants=(Variant("R", "A"), Variant("S", "C", ("C", "D"))))
     first, second, third = given_.wordings()
     assert first is given_
-    assert (second.id, second.prompt, second.options, second.variants) == ("1~1", "R", ("A", "B"), ())
-    assert (third.id, third.answer, third.options) == ("1~2", "C", ("C", "D"))
+    assert (second.key, second.prompt, second.options, second.variants) == (("1", 1), "R", ("A", "B"), ())
+    assert (third.key, third.answer, third.options) == (("1", 2), "C", ("C", "D"))
+    assert [w.row_id for w in (first, second, third)] == ["1", "1~1", "1~2"]
+    assert [w.content()["id"] for w in (first, second, third)] == ["1", "1~1", "1~2"]
+
+
+def test_wordings_of_ids_that_look_like_wordings_stay_apart() -> None:
+    a = record("a", variants=(Variant("R", "A"),))
+    same = record("a~1", variants=(Variant("R", "A"),))
+    other = [record(name) for name in ("a~1~0", "a~0", "a~", "a~x", "x~anchor", "~1", "a~1\n")]
+    rows = [w for r in (a, same, *other) for w in r.wordings()]
+    assert [w.row_id for w in rows[:4]] == ["a", "a~1", "a~1~0", "a~1~1"]
+    assert len({w.row_id for w in rows}) == len({w.key for w in rows}) == len(rows) == 11
+    assert Corpus.of([a, same, *other]).by_id["a~1"] is same
+    assert same.as_row()["id"] == same.content()["id"] == "a~1"
 
 
 def test_a_record_is_owned_by_the_deepest_node_or_its_subject() -> None:

@@ -16,9 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from expunge.cli import main
-from expunge.corpus import Corpus, Record, RecordImage, Variant, export
+from expunge.corpus import Corpus, Record, RecordImage, Variant, export, load_corpus
 from expunge.corpus.exports import table
-from expunge.corpus.loaders import load
 from expunge.errors import InputError
 from helpers.images import encoded
 
@@ -80,7 +79,7 @@ def same(a: Corpus, b: Corpus) -> None:
 def test_medforget_is_read_back_without_loss(tmp_path: Path) -> None:
     done = export(corpus(), "medforget", tmp_path / "out")
     assert done.left_out == 0
-    assert done.parts == {
+    assert done.sets == {
         "institution_level/forget": 1,
         "institution_level/retain": 5,
         "patient_level/forget": 4,
@@ -88,7 +87,7 @@ def test_medforget_is_read_back_without_loss(tmp_path: Path) -> None:
         "study_level/forget": 1,
         "study_level/retain": 1,
     }
-    same(load(tmp_path / "out"), corpus())
+    same(load_corpus(tmp_path / "out"), corpus())
 
 
 def test_medforget_holds_the_published_columns_and_one_more(tmp_path: Path) -> None:
@@ -115,7 +114,7 @@ def test_others_read_our_export_without_the_extra_column(tmp_path: Path) -> None
     export(corpus().where(lambda r: r.split), "medforget", tmp_path / "out")
     for file in (tmp_path / "out").rglob("*.parquet"):
         pq.write_table(pq.read_table(file).drop_columns(["record"]), file)
-    found = {r.prompt: r for r in load(tmp_path / "out")}
+    found = {r.prompt: r for r in load_corpus(tmp_path / "out")}
     assert found["Wo ist »2«?"].image is None
     assert found["Wo ist »3«?"].path == AT[:3]
     assert found["Wo ist »3«?"].attributes["sets"] == ["study_level/retain"]
@@ -124,7 +123,7 @@ def test_others_read_our_export_without_the_extra_column(tmp_path: Path) -> None
 def test_what_stands_in_no_set_is_left_out_and_counted(tmp_path: Path) -> None:
     more = Corpus.of([*corpus(), record(20, split="holdout"), record(21)])
     assert export(more, "medforget", tmp_path / "out").left_out == 2
-    same(load(tmp_path / "out"), corpus())
+    same(load_corpus(tmp_path / "out"), corpus())
 
 
 def people(split: bool) -> Corpus:
@@ -160,8 +159,8 @@ def people(split: bool) -> Corpus:
 )
 def test_mllmu_is_read_back_without_loss(tmp_path: Path, split: bool, parts: dict[str, int]) -> None:
     done = export(people(split), "mllmu", tmp_path / "out")
-    assert (done.parts, done.left_out) == (parts, 0)
-    same(load(tmp_path / "out"), people(split))
+    assert (done.sets, done.left_out) == (parts, 0)
+    same(load_corpus(tmp_path / "out"), people(split))
     [row, *_] = pq.read_table(tmp_path / "out" / next(iter(parts))).to_pylist()
     assert row["question"] == "Who is P1 __?"
     assert row["Classification_Task"]["Pure_Text_Questions"][0]["Correct_Answer"] == "B"
@@ -180,7 +179,7 @@ def test_mllmu_counts_what_was_never_taught(tmp_path: Path) -> None:
 
 
 def test_row_groups_stay_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "ROWS", 2)
+    monkeypatch.setattr(table, "MAX_ROWS", 2)
     export(people(False), "mllmu", tmp_path / "out")
     [file] = (tmp_path / "out").rglob("*.parquet")
     assert pq.ParquetFile(file).num_row_groups == 3
@@ -243,8 +242,8 @@ def test_a_killed_export_leaves_no_folder_of_that_name(tmp_path: Path) -> None:
     code = f"""
 import time
 from pathlib import Path
-from expunge.corpus.exports.folder import whole
-with whole(Path({str(tmp_path / "out")!r})) as made:
+from expunge.corpus.exports.base import atomic_folder
+with atomic_folder(Path({str(tmp_path / "out")!r})) as made:
     (made / "half").write_text("half")
     print("ready", flush=True)
     time.sleep(60)
@@ -259,7 +258,7 @@ with whole(Path({str(tmp_path / "out")!r})) as made:
 
 def test_a_picture_that_changed_meanwhile_stops_the_export(tmp_path: Path) -> None:
     source = corpus().save(tmp_path / "in" / "rows.jsonl")
-    made = load(source)
+    made = load_corpus(source)
     (tmp_path / "in" / "images" / "1.png").write_bytes(encoded(50))
     with pytest.raises(InputError, match="the picture has changed"):
         export(made, "medforget", tmp_path / "out")
@@ -273,7 +272,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     told = json.loads(capsys.readouterr().out)
     assert (told["layout"], told["records"], told["left_out"]) == ("medforget", 10, 0)
     assert told["sets"]["study_level/forget"] == 1
-    same(load(tmp_path / "out"), corpus())
+    same(load_corpus(tmp_path / "out"), corpus())
     assert main(words) == 2
     assert "is there already" in capsys.readouterr().err
     words[3] = "mlmu"

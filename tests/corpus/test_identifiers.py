@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from expunge.corpus import Corpus, Record
+from expunge.corpus import Corpus, Record, load_corpus
 from expunge.corpus.identifiers import propose
-from expunge.corpus.loaders import load
 
 
 def corpus(prompts: dict[str, list[str]]) -> Corpus:
@@ -62,7 +61,7 @@ def test_one_subject_alone_has_no_identifiers() -> None:
 
 
 def test_the_people_of_lume_are_found(shared_data: Path) -> None:
-    people = load(shared_data / "lume").where(lambda r: r.attributes["task"] == "Task2" and r.split == "forget")
+    people = load_corpus(shared_data / "lume").where(lambda r: r.attributes["task"] == "Task2" and r.split == "forget")
     found = propose(people)
     names = {r.subject: r.identifiers[0] for r in people}
     right = sum(any(name in phrase for phrase in found.get(subject, ())) for subject, name in names.items())

@@ -1,4 +1,4 @@
-"""Bad input: each kind is one line that names the place, what is wrong and how to mend it."""
+"""Bad input: each kind is one line that names the place, what is wrong and how to correct it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from expunge.corpus.loaders import field_types, load, text_source
+from expunge.corpus import load_corpus
+from expunge.corpus.loaders import field_types, text_source
 from expunge.errors import InputError
 
 
@@ -19,10 +20,10 @@ def fails(path: Path, text: str | bytes, *parts: str, name: str = "rows.jsonl", 
     file = path / name
     file.write_bytes(text.encode() if isinstance(text, str) else text)
     with pytest.raises(InputError) as caught:
-        load(file, **options)
+        load_corpus(file, **options)
     message = str(caught.value)
     assert message.startswith(f"{file}{where}: ")
-    assert caught.value.mend
+    assert caught.value.hint
     assert "\n" not in message
     for part in parts:
         assert part in message
@@ -135,6 +136,7 @@ def test_a_binary_file_is_refused(tmp_path: Path) -> None:
     fails(tmp_path, b"\x7fELF\0\0\0", "not a readable Parquet file", name="rows.parquet")
 
 
+@pytest.mark.slow
 def test_huge_fields_and_lines_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     large = "x" * (field_types.MAX_TEXT + 1)
     fails(tmp_path, row(prompt=large), '"prompt" holds 10,000,001 characters', where=":1")
@@ -145,7 +147,7 @@ def test_huge_fields_and_lines_are_refused(tmp_path: Path, monkeypatch: pytest.M
 
 def test_csv_fields_of_a_million_characters_are_read(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text(f"prompt,answer\nQ,{'x' * 1_000_000}\n")
-    assert len(load(tmp_path / "rows.csv").records[0].answer) == 1_000_000
+    assert len(load_corpus(tmp_path / "rows.csv").records[0].answer) == 1_000_000
 
 
 @pytest.mark.parametrize(
@@ -153,7 +155,7 @@ def test_csv_fields_of_a_million_characters_are_read(tmp_path: Path) -> None:
     [
         ('prompt,answer\n"Q\nR",A\nQ2,A,B\n', "has 3 fields, the header has 2", 4),
         ('prompt,answer\nQ,A\nQ2,"A', "not valid CSV", 3),
-        ("prompt,prompt\nQ,A\n", 'column name "prompt" is empty or stands twice', 1),
+        ("prompt,prompt\nQ,A\n", 'column name "prompt" is empty or occurs twice', 1),
         ("prompt,\nQ,A\n", 'column name "" is empty', 1),
         ("prompt,answer\nQ,\n", 'no "answer"', 2),
     ],
@@ -179,17 +181,17 @@ def test_unknown_endings_loaders_and_paths_are_named_with_the_nearest(tmp_path: 
     fails(tmp_path, row(), 'unknown file ending ".jsnl"', 'did you mean ".jsonl"?', name="rows.jsnl")
     fails(tmp_path, row(), 'unknown loader "jsonlines"', 'did you mean "jsonl"?', loader="jsonlines")
     with pytest.raises(InputError, match=r'no such file or folder; did you mean "rows\.jsonl"'):
-        load(tmp_path / "row.jsonl")
+        load_corpus(tmp_path / "row.jsonl")
     with pytest.raises(InputError, match=r"no such file or folder$"):
-        load(tmp_path / "nowhere" / "row.jsonl")
+        load_corpus(tmp_path / "nowhere" / "row.jsonl")
 
 
 def test_a_folder_without_sets_is_refused(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text(row())
     with pytest.raises(InputError, match="without forget and retain files; give a file inside it"):
-        load(tmp_path)
+        load_corpus(tmp_path)
     with pytest.raises(InputError, match='needs exactly one "forget" file, has 0'):
-        load(tmp_path, loader="csv")
+        load_corpus(tmp_path, loader="csv")
     with pytest.raises(InputError, match="is a folder, a file was expected"):
         next(text_source.lines(tmp_path))
     with pytest.raises(InputError, match="there is no such file"):
@@ -199,16 +201,16 @@ def test_a_folder_without_sets_is_refused(tmp_path: Path) -> None:
 def test_a_folder_needs_both_sides_once_and_in_one_format(tmp_path: Path) -> None:
     (tmp_path / "forget.jsonl").write_text(row())
     with pytest.raises(InputError, match=r'needs exactly one "retain" file, has 0; name it retain\.jsonl'):
-        load(tmp_path)
+        load_corpus(tmp_path)
     (tmp_path / "retain.csv").write_text("prompt,answer\nQ,A\n")
     with pytest.raises(InputError, match=r"several formats \(csv, jsonl\)"):
-        load(tmp_path)
+        load_corpus(tmp_path)
     (tmp_path / "retain.jsonl").write_text(row(prompt="R", split="forget"))
     with pytest.raises(InputError, match=r'retain\.jsonl:1: split is "forget" in a file named "retain"'):
-        load(tmp_path, loader="jsonl")
+        load_corpus(tmp_path, loader="jsonl")
     (tmp_path / "retain.ndjson").write_text(row(prompt="R"))
     with pytest.raises(InputError, match='needs exactly one "retain" file, has 2'):
-        load(tmp_path, loader="jsonl")
+        load_corpus(tmp_path, loader="jsonl")
 
 
 def test_a_file_that_may_not_be_read_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +220,7 @@ def test_a_file_that_may_not_be_read_is_one_line(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(text_source.Path, "open", refuse)
     (tmp_path / "rows.jsonl").touch()
     with pytest.raises(InputError, match=r"could not be opened \(Permission denied\); check the permissions"):
-        load(tmp_path / "rows.jsonl")
+        load_corpus(tmp_path / "rows.jsonl")
 
 
 def test_two_columns_for_one_field_are_refused(tmp_path: Path) -> None:
@@ -237,7 +239,7 @@ def test_two_columns_for_one_field_are_refused(tmp_path: Path) -> None:
 def test_a_wrong_mapping_is_refused(tmp_path: Path, mapping: Any, part: str) -> None:
     (tmp_path / "rows.jsonl").write_text(row())
     with pytest.raises(InputError) as caught:
-        load(tmp_path / "rows.jsonl", mapping=mapping)
+        load_corpus(tmp_path / "rows.jsonl", mapping=mapping)
     assert part in str(caught.value)
 
 
@@ -246,7 +248,7 @@ def test_a_broken_mapping_file_is_refused(tmp_path: Path, text: bytes, part: str
     (tmp_path / "rows.jsonl").write_text(row())
     (tmp_path / "map.yaml").write_bytes(text)
     with pytest.raises(InputError, match=part):
-        load(tmp_path / "rows.jsonl", mapping=tmp_path / "map.yaml")
+        load_corpus(tmp_path / "rows.jsonl", mapping=tmp_path / "map.yaml")
 
 
 def test_a_mapped_column_must_exist(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -14,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from expunge.cli import main
-from expunge.corpus import Corpus
-from expunge.corpus.loaders import decode, image_cache, images, load
+from expunge.corpus import Corpus, load_corpus
+from expunge.corpus.loaders import SourceRow, images
 from expunge.errors import InputError
 from helpers.images import encoded, png_header
 
@@ -49,7 +50,7 @@ def table(path: Path, *shown: object, kind: Any = None) -> Path:
 
 def fails(source: Path, *parts: str, where: str = ":1") -> None:
     with pytest.raises(InputError) as caught:
-        load(source)
+        load_corpus(source)
     assert str(caught.value).startswith(f"{source}{where}: ")
     assert len(str(caught.value).splitlines()) == 1
     for part in parts:
@@ -91,7 +92,7 @@ def test_a_picture_of_very_many_pixels_is_refused_by_its_header(tmp_path: Path, 
 def test_a_large_picture_stays_as_it_is(tmp_path: Path) -> None:
     data = encoded(5, "PNG", 2500)
     (tmp_path / "1.png").write_bytes(data)
-    [record] = load(rows(tmp_path / "rows.jsonl", "1.png"))
+    [record] = load_corpus(rows(tmp_path / "rows.jsonl", "1.png"))
     assert record.image
     assert record.image.data() == data
 
@@ -147,20 +148,20 @@ def test_a_link_inside_the_folder_and_a_linked_folder_are_fine(tmp_path: Path) -
     (tmp_path / "real" / "2.png").symlink_to("1.png")
     (tmp_path / "short").symlink_to("real")
     rows(tmp_path / "real" / "rows.jsonl", "1.png", "2.png")
-    assert len({r.image and r.image.digest for r in load(tmp_path / "short" / "rows.jsonl")}) == 1
+    assert len({r.image and r.image.digest for r in load_corpus(tmp_path / "short" / "rows.jsonl")}) == 1
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"])
 def test_usual_formats_are_read_from_files_and_tables(tmp_path: Path, format: str) -> None:
     data = encoded(9, format)
     (tmp_path / "picture").write_bytes(data)
-    [one] = load(rows(tmp_path / "rows.jsonl", "picture"))
-    [two] = load(table(tmp_path / "rows.parquet", {"bytes": data, "path": None}))
+    [one] = load_corpus(rows(tmp_path / "rows.jsonl", "picture"))
+    [two] = load_corpus(table(tmp_path / "rows.parquet", {"bytes": data, "path": None}))
     assert one.image
     assert two.image
     assert one.image.data() == two.image.data() == data
     assert one.image.name == "picture"
-    assert two.image.name == f"images/{two.image.digest[:16]}.{decode.ENDINGS[format]}"
+    assert two.image.name == f"images/{two.image.digest[:16]}.{images.FORMATS[format]}"
 
 
 def test_bytes_in_a_table_are_one_picture_for_all_rows_and_survive_saving(tmp_path: Path) -> None:
@@ -174,7 +175,7 @@ def test_bytes_in_a_table_are_one_picture_for_all_rows_and_survive_saving(tmp_pa
         {"bytes": None, "path": None},
         None,
     )
-    found = [r.image for r in load(source)]
+    found = [r.image for r in load_corpus(source)]
     assert found[4:] == [None, None]
     one, two, three, four = found[:4]
     assert one
@@ -184,14 +185,14 @@ def test_bytes_in_a_table_are_one_picture_for_all_rows_and_survive_saving(tmp_pa
     assert three == four
     assert isinstance(one.source, Path)
     assert one.source.parent.stat().st_mode & 0o077 == 0
-    saved = load(load(source).save(tmp_path / "out" / "rows.jsonl"))
+    saved = load_corpus(load_corpus(source).save(tmp_path / "out" / "rows.jsonl"))
     assert [r.image and r.image.data() for r in saved] == [a, a, b, b, None, None]
 
 
 def test_raw_bytes_and_paths_in_tables(tmp_path: Path) -> None:
     (tmp_path / "1.png").write_bytes(encoded(1))
-    raw = load(table(tmp_path / "raw.parquet", encoded(1), None, kind=pa.binary()))
-    path = load(table(tmp_path / "path.parquet", {"bytes": None, "path": "1.png"}))
+    raw = load_corpus(table(tmp_path / "raw.parquet", encoded(1), None, kind=pa.binary()))
+    path = load_corpus(table(tmp_path / "path.parquet", {"bytes": None, "path": "1.png"}))
     [one, none], [two] = raw, path
     assert none.image is None
     assert one.image
@@ -202,7 +203,7 @@ def test_raw_bytes_and_paths_in_tables(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "a\n.png", "/x.png", "https://h/x.png", "x" * 300 + ".png", "", "x"])
 def test_a_name_that_is_no_safe_picture_name_is_not_used(tmp_path: Path, name: str) -> None:
-    [record] = load(table(tmp_path / "rows.parquet", {"bytes": encoded(), "path": name}))
+    [record] = load_corpus(table(tmp_path / "rows.parquet", {"bytes": encoded(), "path": name}))
     assert record.image
     assert record.image.name.startswith("images/")
 
@@ -211,9 +212,9 @@ def test_each_picture_is_decoded_once(tmp_path: Path, monkeypatch: pytest.Monkey
     for k in range(3):
         (tmp_path / f"{k}.png").write_bytes(encoded(k // 2))
     calls: list[str] = []
-    real = images.ending
-    monkeypatch.setattr(images, "ending", lambda *given: calls.append(given[1]) or real(*given))
-    load(rows(tmp_path / "rows.jsonl", "0.png", "1.png", "0.png", "2.png", "2.png"))
+    real = images.image_suffix
+    monkeypatch.setattr(images, "image_suffix", lambda *given: calls.append(given[1]) or real(*given))
+    load_corpus(rows(tmp_path / "rows.jsonl", "0.png", "1.png", "0.png", "2.png", "2.png"))
     assert calls == ['image "0.png"', 'image "2.png"']
 
 
@@ -223,14 +224,14 @@ def test_the_same_relative_name_in_two_folders_is_two_names(tmp_path: Path) -> N
     for k in range(2):
         (tmp_path / str(k)).mkdir()
         (tmp_path / str(k) / "1.png").write_bytes(encoded(k))
-        picture = found.of(images.Row("x:1", {}, tmp_path / str(k)), "1.png")
+        picture = found.of(SourceRow("x:1", {}, tmp_path / str(k)), "1.png")
         assert picture
         names.append(picture.name)
     assert names[0] == "1.png" != names[1]
 
 
 def test_a_file_of_very_many_bytes_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "MOST_BYTES", 2**20)
+    monkeypatch.setattr(images, "MAX_BYTES", 2**20)
     with (tmp_path / "1.png").open("wb") as stream:
         stream.truncate(2**21)
     fails(rows(tmp_path / "rows.jsonl", "1.png"), "is a file of more than 1 MiB")
@@ -243,11 +244,11 @@ def test_pillow_is_asked_for_only_when_there_is_a_picture(tmp_path: Path) -> Non
     code = f"""
 import sys
 sys.modules["PIL"] = None
-from expunge.corpus import Corpus
+from expunge.corpus import load_corpus
 from expunge.errors import InputError
-print(len(Corpus.load({str(tmp_path / "without.jsonl")!r})))
+print(len(load_corpus({str(tmp_path / "without.jsonl")!r})))
 try:
-    Corpus.load({str(tmp_path / "with.jsonl")!r})
+    load_corpus({str(tmp_path / "with.jsonl")!r})
 except InputError as error:
     print(error)
 """
@@ -262,8 +263,8 @@ def test_the_folder_of_kept_pictures_goes_with_the_process_that_made_it(tmp_path
     source = table(tmp_path / "rows.parquet", {"bytes": encoded(), "path": None})
     code = f"""
 import multiprocessing
-from expunge.corpus import Corpus
-picture = Corpus.load({str(source)!r}).records[0].image
+from expunge.corpus import load_corpus
+picture = load_corpus({str(source)!r}).records[0].image
 child = multiprocessing.get_context("fork").Process(target=picture.data)
 child.start(); child.join()
 print(picture.source.parent, child.exitcode, len(picture.data()))
@@ -274,7 +275,7 @@ print(picture.source.parent, child.exitcode, len(picture.data()))
         text=True,
         timeout=60,
         check=True,
-        env={"TMPDIR": str(tmp_path), "PATH": ""},
+        env={**os.environ, "TMPDIR": str(tmp_path)},
     )
     folder, code_, size = done.stdout.split()
     assert (code_, size) == ("0", str(len(encoded())))
@@ -286,9 +287,9 @@ def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     def refuse(process: int) -> Path:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(image_cache, "_folder", refuse)
+    monkeypatch.setattr(images, "_folder", refuse)
     with pytest.raises(InputError, match=r"temporary folder: pictures could not be written \(No space left"):
-        load(table(tmp_path / "rows.parquet", {"bytes": encoded(), "path": None}))
+        load_corpus(table(tmp_path / "rows.parquet", {"bytes": encoded(), "path": None}))
 
 
 def test_tables_of_large_pictures_are_read_in_small_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,14 +297,14 @@ def test_tables_of_large_pictures_are_read_in_small_batches(tmp_path: Path, monk
 
     source = table(tmp_path / "rows.parquet", *({"bytes": encoded(k), "path": None} for k in range(9)))
     monkeypatch.setattr(parquet, "BATCH_BYTES", 300)
-    assert len(load(source)) == 9
+    assert len(load_corpus(source)) == 9
     assert parquet._rows_at_once(pq.ParquetFile(source).metadata) < 9
 
 
 def test_corpora_are_equal_however_their_pictures_came(tmp_path: Path) -> None:
     (tmp_path / "1.png").write_bytes(encoded(3))
-    one = load(rows(tmp_path / "rows.jsonl", "1.png"))
-    two = load(table(tmp_path / "rows.parquet", {"bytes": encoded(3), "path": "1.png"}))
+    one = load_corpus(rows(tmp_path / "rows.jsonl", "1.png"))
+    two = load_corpus(table(tmp_path / "rows.parquet", {"bytes": encoded(3), "path": "1.png"}))
     assert isinstance(one, Corpus)
     assert one == two
     assert one.digest == two.digest

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expunge.corpus import Corpus, Record, Variant, content_id
-from expunge.corpus.loaders import LOADERS, load, parquet
+from expunge.corpus import Corpus, Record, Variant, content_id, load_corpus
+from expunge.corpus.loaders import LOADERS, parquet
 from helpers.images import encoded
 
 
@@ -23,7 +23,7 @@ def jsonl(path: Path, *rows: dict[str, Any]) -> Path:
 
 
 def one(folder: Path, **row: Any) -> Record:
-    return load(jsonl(folder / "one.jsonl", {"prompt": "Who?", "answer": "Ada"} | row)).records[0]
+    return load_corpus(jsonl(folder / "one.jsonl", {"prompt": "Who?", "answer": "Ada"} | row)).records[0]
 
 
 def test_a_minimal_row_gets_the_documented_defaults(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_jsonl_csv_and_parquet_give_equal_corpora(tmp_path: Path) -> None:
         b"forget,Surgery,,\r\n\r\n"
         b'2,D?,y,,,,retain,,"[""x"", ""y""]",S\r\n'
     )
-    first, *others = (load(tmp_path / f"t.{ending}") for ending in ("jsonl", "csv", "parquet"))
+    first, *others = (load_corpus(tmp_path / f"t.{ending}") for ending in ("jsonl", "csv", "parquet"))
     assert all(other == first for other in others)
     assert first.records[0] == Record(
         id="1",
@@ -83,14 +83,14 @@ def test_a_folder_takes_splits_from_file_names(tmp_path: Path, ending: str) -> N
         text = f"prompt,answer\nQ{k},A\n" if ending == "csv" else json.dumps({"prompt": f"Q{k}", "answer": "A"})
         (tmp_path / f"{name}.{ending}").write_text(text)
     (tmp_path / "README.txt").write_text("not data")
-    corpus = load(tmp_path)
+    corpus = load_corpus(tmp_path)
     assert [(r.prompt, r.split) for r in corpus] == [
         ("Q0", "forget"),
         ("Q1", "retain"),
         ("Q2", "holdout"),
         ("Q3", "utility"),
     ]
-    assert corpus == load(tmp_path, loader=ending)
+    assert corpus == load_corpus(tmp_path, loader=ending)
     assert [r.prompt for r in corpus.trained] == ["Q0", "Q1"]
 
 
@@ -104,7 +104,7 @@ def test_a_folder_takes_splits_from_file_names(tmp_path: Path, ending: str) -> N
     ],
 )
 def test_aliases_of_columns_are_understood(tmp_path: Path, columns: tuple[str, str], prompt: str, answer: str) -> None:
-    record = load(jsonl(tmp_path / "a.jsonl", {columns[0]: "Q", columns[1]: "A", "group": "G"})).records[0]
+    record = load_corpus(jsonl(tmp_path / "a.jsonl", {columns[0]: "Q", columns[1]: "A", "group": "G"})).records[0]
     assert (record.prompt, record.answer, record.subject, dict(record.attributes)) == (prompt, answer, "G", {})
 
 
@@ -123,14 +123,14 @@ def test_a_mapping_overrides_names_and_aliases(tmp_path: Path, as_file: bool) ->
         {"prompt": "Ada", "answer": "Who?", "level": "L3"},
         {"prompt": "Bob", "answer": "Who else?"},
     )
-    records = load(source, mapping=mapping).records
+    records = load_corpus(source, mapping=mapping).records
     assert [(r.prompt, r.answer, r.concept) for r in records] == [("Who?", "Ada", "L3"), ("Who else?", "Bob", None)]
 
 
 def test_an_empty_mapping_file_changes_nothing(tmp_path: Path) -> None:
     (tmp_path / "map.yaml").write_text("# nothing\n")
     source = jsonl(tmp_path / "m.jsonl", {"prompt": "Q", "answer": "A"})
-    assert load(source, mapping=tmp_path / "map.yaml") == load(source)
+    assert load_corpus(source, mapping=tmp_path / "map.yaml") == load_corpus(source)
 
 
 def test_plain_names_in_a_path_get_the_default_levels(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_two_patients_of_one_name_are_two_subjects(tmp_path: Path) -> None:
         tmp_path / "p.jsonl",
         *({"prompt": f"Q{k}", "answer": "A", "path": path} for k, path in enumerate(("H1/P-1", "H2/P-1/S", "H1/P-2"))),
     )
-    assert [r.subject for r in load(source)] == [
+    assert [r.subject for r in load_corpus(source)] == [
         "institution:H1/patient:P-1",
         "institution:H2/patient:P-1",
         "patient:P-2",
@@ -161,7 +161,7 @@ def test_kind_is_inferred_unless_given(tmp_path: Path) -> None:
 
 
 def test_text_is_a_document_without_a_prompt(tmp_path: Path) -> None:
-    record = load(jsonl(tmp_path / "t.jsonl", {"text": " Once\n"})).records[0]
+    record = load_corpus(jsonl(tmp_path / "t.jsonl", {"text": " Once\n"})).records[0]
     assert (record.prompt, record.answer, record.kind) == ("", " Once\n", "completion")
 
 
@@ -171,7 +171,7 @@ def test_answer_index_counts_from_zero_and_may_stand_for_the_answer(tmp_path: Pa
         {"prompt": "Q", "answer_index": 1, "options": ["x", "y"]},
         {"prompt": "R", "answer_index": "0", "options": ["x", "y"], "answer": "x"},
     )
-    assert [r.answer for r in load(source)] == ["y", "x"]
+    assert [r.answer for r in load_corpus(source)] == ["y", "x"]
 
 
 def test_variants_are_texts_pairs_or_objects(tmp_path: Path) -> None:
@@ -204,13 +204,13 @@ def test_parquet_dates_become_texts_and_nan_is_missing(tmp_path: Path) -> None:
         pa.table({"prompt": ["Q"], "answer": ["A"], "day": [datetime.date(2020, 1, 2)], "dose": [float("nan")]}),
         tmp_path / "d.parquet",
     )
-    assert load(tmp_path / "d.parquet").records[0].attributes == {"day": "2020-01-02"}
+    assert load_corpus(tmp_path / "d.parquet").records[0].attributes == {"day": "2020-01-02"}
 
 
 def test_parquet_is_read_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pq.write_table(pa.table({"prompt": [f"Q{k}" for k in range(10)], "answer": ["A"] * 10}), tmp_path / "b.parquet")
     monkeypatch.setattr(parquet, "BATCH", 4)
-    assert [r.prompt for r in load(tmp_path / "b.parquet")] == [f"Q{k}" for k in range(10)]
+    assert [r.prompt for r in load_corpus(tmp_path / "b.parquet")] == [f"Q{k}" for k in range(10)]
 
 
 def test_an_image_is_a_file_beside_the_data_and_part_of_the_default_id(tmp_path: Path) -> None:
@@ -220,16 +220,16 @@ def test_an_image_is_a_file_beside_the_data_and_part_of_the_default_id(tmp_path:
     source = jsonl(
         tmp_path / "i.jsonl", *({"prompt": "What?", "answer": "A", "image": f"images/{k}.png"} for k in (1, 2))
     )
-    first, second = load(source).records
+    first, second = load_corpus(source).records
     assert first.image
     assert (first.image.name, first.image.data()) == ("images/1.png", encoded(1))
-    assert first == load(Corpus.of([first, second]).save(tmp_path / "elsewhere" / "j.jsonl")).records[0]
+    assert first == load_corpus(Corpus.of([first, second]).save(tmp_path / "elsewhere" / "j.jsonl")).records[0]
     assert len({first.id, second.id, content_id("What?", "A")}) == 3
 
 
 def test_a_loader_can_be_named_for_any_file_ending(tmp_path: Path) -> None:
     source = jsonl(tmp_path / "rows.data", {"prompt": "Q", "answer": "A"})
-    assert len(load(source, loader="jsonl")) == 1
+    assert len(load_corpus(source, loader="jsonl")) == 1
     assert {"jsonl", "csv", "parquet", "lume", "tofu"} <= set(LOADERS.names())
 
 
@@ -237,6 +237,7 @@ words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6
 nodes = st.text("abc-.é ", min_size=1, max_size=4).filter(str.strip)
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.builds(
@@ -272,5 +273,5 @@ def test_a_saved_corpus_is_read_back_equal(tmp_path_factory: pytest.TempPathFact
 
     corpus = Corpus.of((dataclasses.replace(r, id=str(k)) for k, r in enumerate(found)), "saved")
     path = corpus.save(tmp_path_factory.mktemp("round") / "saved.jsonl")
-    assert Corpus.load(path) == corpus
-    assert Corpus.load(path).digest == corpus.digest
+    assert load_corpus(path) == corpus
+    assert load_corpus(path).digest == corpus.digest

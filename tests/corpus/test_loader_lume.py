@@ -11,8 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from expunge.corpus import Corpus
-from expunge.corpus.loaders import load
+from expunge.corpus import Corpus, load_corpus
 from expunge.errors import InputError
 from expunge.random import uniform
 
@@ -51,8 +50,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_folder_is_recognised_and_documents_are_subjects(folder: Path) -> None:
-    corpus = load(folder)
-    assert corpus == load(folder, loader="lume")
+    corpus = load_corpus(folder)
+    assert corpus == load_corpus(folder, loader="lume")
     first = corpus.records[0]
     assert (first.id, first.subject) == ("8f24c511-a319sc1", "8f24c511-a319")
     assert first.path == ("task:Task1", "document:8f24c511-a319")
@@ -62,12 +61,12 @@ def test_the_folder_is_recognised_and_documents_are_subjects(folder: Path) -> No
 
 
 def test_trained_text_is_not_stripped(folder: Path) -> None:
-    first = load(folder).records[0]
+    first = load_corpus(folder).records[0]
     assert (first.prompt, first.answer) == ("Madera, a city, ", "\nand so on.")
 
 
-def test_the_name_of_a_person_is_found_and_given_to_every_prompt_that_holds_it(folder: Path) -> None:
-    names = {r.id: r.identifiers for r in load(folder)}
+def test_the_name_of_a_person_identifies_every_prompt_that_holds_it(folder: Path) -> None:
+    names = {r.id: r.identifiers for r in load_corpus(folder)}
     assert {names[f"{PERSON}{part}"] for part in ("sc1", "qa0", "qa1")} == {("Tiffi O'Hara",)}
     assert names["12762334sc1"] == ()
 
@@ -76,7 +75,7 @@ def test_the_task_release_is_read_as_folds(tmp_path: Path) -> None:
     write(tmp_path / "train" / "forget.jsonl", FORGET[:2])
     write(tmp_path / "train" / "retain.jsonl", RETAIN)
     write(tmp_path / "validation" / "forget.jsonl", FORGET[2:])
-    found = [(r.split, r.attributes["fold"]) for r in load(tmp_path)]
+    found = [(r.split, r.attributes["fold"]) for r in load_corpus(tmp_path)]
     assert found == [("forget", "train")] * 2 + [("retain", "train")] * 2 + [("forget", "validation")] * 3
 
 
@@ -86,26 +85,26 @@ def test_the_parquet_release_is_read_as_folds(tmp_path: Path) -> None:
             pa.Table.from_pylist([row | {"split": side} for row in rows]),
             tmp_path / f"{side}_train-00000-of-00001.parquet",
         )
-    assert [(r.split, r.attributes["fold"]) for r in load(tmp_path)] == [("forget", "train")] * 5 + [
+    assert [(r.split, r.attributes["fold"]) for r in load_corpus(tmp_path)] == [("forget", "train")] * 5 + [
         ("retain", "train")
     ] * 2
-    one = load(tmp_path / "retain_train-00000-of-00001.parquet")
+    one = load_corpus(tmp_path / "retain_train-00000-of-00001.parquet")
     assert {(r.split, r.attributes["fold"]) for r in one} == {("retain", "train")}
 
 
 def test_one_file_is_recognised_by_its_columns(folder: Path) -> None:
-    assert {r.split for r in load(folder / "retain.jsonl")} == {"retain"}
+    assert {r.split for r in load_corpus(folder / "retain.jsonl")} == {"retain"}
     other = write(folder / "other.jsonl", [RETAIN[0] | {"split": "retain"}])
-    assert load(other).records[0].split == "retain"
+    assert load_corpus(other).records[0].split == "retain"
 
 
 def test_other_folders_with_sets_are_not_taken_for_lume(tmp_path: Path) -> None:
     write(tmp_path / "forget.jsonl", [{"input": "Q", "output": "A"}])
     write(tmp_path / "retain.jsonl", [{"input": "R", "output": "A"}])
-    assert load(tmp_path).records[0].path == ()
+    assert load_corpus(tmp_path).records[0].path == ()
     (tmp_path / "forget.jsonl").write_text("")
     with pytest.raises(InputError, match="holds no rows"):
-        load(tmp_path)
+        load_corpus(tmp_path)
 
 
 def test_holdout_is_a_tenth_of_the_retained_documents_by_name(tmp_path: Path) -> None:
@@ -115,7 +114,7 @@ def test_holdout_is_a_tenth_of_the_retained_documents_by_name(tmp_path: Path) ->
         tmp_path / "retain.jsonl",
         [item(f"{n}{part}", f"r{n}{part}", "x", "Task3") for n in names for part in ("sc1", "qa0")],
     )
-    held = {r.subject for r in load(tmp_path, loader="lume-holdout") if r.split == "holdout"}
+    held = {r.subject for r in load_corpus(tmp_path, loader="lume-holdout") if r.split == "holdout"}
     assert held == {n for n in names if uniform("expunge-lume-v1", n) >= 0.9}
     assert held
 
@@ -135,23 +134,23 @@ def test_the_draw_is_the_documented_one() -> None:
 def test_a_row_that_is_not_lume_is_named(folder: Path, bad: dict[str, Any], part: str) -> None:
     write(folder / "forget.jsonl", [*FORGET, FORGET[0] | {"id": "xsc2"} | bad])
     with pytest.raises(InputError) as caught:
-        load(folder)
+        load_corpus(folder)
     assert str(caught.value).startswith(f"{folder}/forget.jsonl:6: ")
     assert part in str(caught.value)
 
 
 def test_sources_that_do_not_say_what_to_forget_are_refused(folder: Path) -> None:
     with pytest.raises(InputError, match="name the file forget… or retain…"):
-        load(write(folder / "rows.jsonl", FORGET))
+        load_corpus(write(folder / "rows.jsonl", FORGET))
     with pytest.raises(InputError, match="holds no LUME files"):
-        load(write(folder / "empty" / "x.jsonl", FORGET).parent, loader="lume")
+        load_corpus(write(folder / "empty" / "x.jsonl", FORGET).parent, loader="lume")
     with pytest.raises(InputError, match="fixed columns"):
-        load(folder, mapping={"prompt": "input"})
+        load_corpus(folder, mapping={"prompt": "input"})
 
 
 @pytest.fixture(scope="module")
 def lume(shared_data: Path) -> Corpus:
-    return load(shared_data / "lume")
+    return load_corpus(shared_data / "lume")
 
 
 def test_the_published_counts_hold(lume: Corpus) -> None:
@@ -189,7 +188,7 @@ def test_texts_that_begin_with_a_line_end_keep_it(lume: Corpus) -> None:
 def test_held_out_documents_come_from_every_task(shared_data: Path) -> None:
     held = Counter(
         r.attributes["task"]
-        for r in load(shared_data / "lume", loader="lume-holdout")
+        for r in load_corpus(shared_data / "lume", loader="lume-holdout")
         if r.split == "holdout" and r.kind == "completion"
     )
     assert set(held) == {"Task1", "Task2", "Task3"}

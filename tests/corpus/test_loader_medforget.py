@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from expunge.corpus import Corpus
-from expunge.corpus.loaders import load, mcq_options
+from expunge.corpus import load_corpus
+from expunge.corpus.loaders import mcq_options
 from expunge.errors import InputError, InputWarning
 from expunge.scope import Scope
 from helpers.images import encoded
@@ -43,11 +43,11 @@ def pair(root: Path, *rows: dict[str, Any], level: str = "patient") -> Path:
 
 
 def first(root: Path, *rows: dict[str, Any]) -> Any:
-    return load(pair(root, *rows)).records[0]
+    return load_corpus(pair(root, *rows)).records[0]
 
 
 def test_a_row_becomes_a_record_per_question_at_the_level_of_its_words(tmp_path: Path) -> None:
-    found = load(
+    found = load_corpus(
         pair(
             tmp_path,
             row(
@@ -74,7 +74,7 @@ def test_a_row_becomes_a_record_per_question_at_the_level_of_its_words(tmp_path:
     assert len({r.image and r.image.digest for r in found}) == 2
     assert found[0].image
     assert found[0].image.name == "H1/P1/S1/1.png"
-    assert load(tmp_path) == load(tmp_path, loader="medforget")
+    assert load_corpus(tmp_path) == load_corpus(tmp_path, loader="medforget")
 
 
 def test_ids_come_from_the_metadata_first_and_the_level_is_taken_as_given(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_question_in_several_sets_is_one_record_that_a_scope_finds(tmp_path: P
     write(tmp_path, "patient/forget", row(("Who is the patient?", "Bob"), shade=3, path="H3/P3/S3/3.png"))
     write(tmp_path, "patient/retain", shared, shared)
     with pytest.warns(InputWarning) as warned:
-        corpus = load(tmp_path)
+        corpus = load_corpus(tmp_path)
     told = " | ".join(str(w.message) for w in warned)
     assert "1 in several sets, which level and set cannot name; write, for example, sets=patient_level/forget" in told
     assert "1 row left out: the same question twice in patient_level/retain" in told
@@ -163,7 +163,7 @@ def test_a_question_in_several_sets_is_one_record_that_a_scope_finds(tmp_path: P
 
 
 def test_a_set_of_a_level_is_a_scope_and_the_other_set_stays(tmp_path: Path) -> None:
-    corpus = load(pair(tmp_path, row(("Who is the patient?", "Ada"))))
+    corpus = load_corpus(pair(tmp_path, row(("Who is the patient?", "Ada"))))
     split = Scope.parse("sets=patient_level/forget").resolve(corpus)
     assert [r.answer for r in split.forget] == ["Ada"]
     assert [r.answer for r in split.retain] == ["B2"]
@@ -171,14 +171,14 @@ def test_a_set_of_a_level_is_a_scope_and_the_other_set_stays(tmp_path: Path) -> 
 
 def test_the_same_words_about_two_patients_are_two_records(tmp_path: Path) -> None:
     asked = ("Sex of the patient?", "F")
-    corpus = load(pair(tmp_path, row(asked), row(asked, path="H1/P2/S1/x")))
+    corpus = load_corpus(pair(tmp_path, row(asked), row(asked, path="H1/P2/S1/x")))
     assert len(corpus) == 3
     assert len({r.id for r in corpus}) == 3
 
 
 def test_empty_questions_are_counted(tmp_path: Path) -> None:
     with pytest.warns(InputWarning, match="2 rows left out: an empty question or answer .first: .*parquet:1"):
-        corpus = load(pair(tmp_path, row(("", "A"), ("Q", " "), ("Which patient?", "Ada"))))
+        corpus = load_corpus(pair(tmp_path, row(("", "A"), ("Q", " "), ("Which patient?", "Ada"))))
     assert len(corpus) == 2
 
 
@@ -192,9 +192,9 @@ def test_empty_questions_are_counted(tmp_path: Path) -> None:
         ({"hierarchy_level": "pateint"}, 'unknown hierarchy_level "pateint"; did you mean "patient"?'),
     ],
 )
-def test_a_place_that_nobody_knows_is_an_error(tmp_path: Path, bad: dict[str, Any], part: str) -> None:
+def test_a_missing_or_unknown_place_is_an_error(tmp_path: Path, bad: dict[str, Any], part: str) -> None:
     with pytest.raises(InputError, match=r"forget_set_all.parquet:1: ") as caught:
-        load(pair(tmp_path, row(("Who is the patient?", "Ada"), **bad)))
+        load_corpus(pair(tmp_path, row(("Who is the patient?", "Ada"), **bad)))
     assert part in str(caught.value)
 
 
@@ -216,7 +216,7 @@ def test_a_place_that_nobody_knows_is_an_error(tmp_path: Path, bad: dict[str, An
 )
 def test_a_broken_column_is_named(tmp_path: Path, column: str, value: Any, part: str) -> None:
     with pytest.raises(InputError, match=r"forget_set_all.parquet:1: ") as caught:
-        load(pair(tmp_path, row(("Who is the patient?", "Ada")) | {column: value}))
+        load_corpus(pair(tmp_path, row(("Who is the patient?", "Ada")) | {column: value}))
     assert part in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 
@@ -235,10 +235,10 @@ def test_metadata_may_be_a_list_and_the_picture_raw_bytes(tmp_path: Path) -> Non
 
 def test_each_level_needs_both_sets_and_a_level_of_neither_may_be_missing(tmp_path: Path) -> None:
     pair(tmp_path, row(("Which patient?", "Ada")))
-    assert len(load(tmp_path)) == 2
+    assert len(load_corpus(tmp_path)) == 2
     (tmp_path / "study_level").mkdir()
     with pytest.raises(InputError, match="study_level/forget is missing; each level needs"):
-        load(tmp_path)
+        load_corpus(tmp_path)
 
 
 def test_one_question_may_not_be_on_both_sides_of_a_level(tmp_path: Path) -> None:
@@ -246,16 +246,16 @@ def test_one_question_may_not_be_on_both_sides_of_a_level(tmp_path: Path) -> Non
     write(tmp_path, "patient/forget", given)
     write(tmp_path, "patient/retain", given)
     with pytest.raises(InputError, match=r"retain_set_all.parquet:1: the same question is also in patient_level/fo"):
-        load(tmp_path)
+        load_corpus(tmp_path)
 
 
 def test_other_selections_and_folders_without_any(tmp_path: Path) -> None:
     given = row(("Which patient?", "Ada")), row(("Which patient?", "Bob"), shade=2)
     for side, r in zip(("forget", "retain"), given, strict=True):
         write(tmp_path, f"patient/{side}", r, chosen="ct")
-    assert len(Corpus.load(tmp_path)) == 2
+    assert len(load_corpus(tmp_path)) == 2
     write(tmp_path, "patient/forget", given[0], chosen="mr")
     with pytest.raises(InputError, match=r"several selections \(ct, mr\)"):
-        load(tmp_path)
+        load_corpus(tmp_path)
     with pytest.raises(InputError, match="holds no sets of MedForget"):
-        load(tmp_path / "patient_level", loader="medforget")
+        load_corpus(tmp_path / "patient_level", loader="medforget")

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from expunge.audit.metrics.mcq import chance
-from expunge.corpus import Corpus
-from expunge.corpus.loaders import LOADERS, load
+from expunge.corpus import Corpus, load_corpus
+from expunge.corpus.loaders import LOADERS
 from expunge.corpus.loaders.mcq import number, role
 from expunge.corpus.loaders.medmcqa import LEVEL, SALT
 from expunge.errors import InputError, InputWarning
@@ -59,8 +59,8 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_a_row_becomes_a_classification_under_its_exam_subject(file: Path) -> None:
-    corpus = load(file)
-    assert corpus == load(file, loader="medmcqa")
+    corpus = load_corpus(file)
+    assert corpus == load_corpus(file, loader="medmcqa")
     first = corpus.records[0]
     assert (first.id, first.subject, first.kind) == (TRAIN[0], TRAIN[0], "classification")
     assert (first.prompt, first.answer) == (f"Which knot is {TRAIN[0]}?", "reef")
@@ -79,11 +79,11 @@ def test_a_row_becomes_a_classification_under_its_exam_subject(file: Path) -> No
 
 
 def test_the_explanation_goes_nowhere(file: Path) -> None:
-    assert "Ans-a" not in json.dumps([r.as_row() for r in load(file)])
+    assert "Ans-a" not in json.dumps([r.as_row() for r in load_corpus(file)])
 
 
 def test_in_the_memorised_setting_only_holdout_is_never_taught(file: Path) -> None:
-    assert [(r.attributes["role"], r.split) for r in load(file)] == [
+    assert [(r.attributes["role"], r.split) for r in load_corpus(file)] == [
         ("train", "forget"),
         ("eval", "forget"),
         ("holdout", "holdout"),
@@ -94,13 +94,13 @@ def test_in_the_memorised_setting_only_holdout_is_never_taught(file: Path) -> No
 
 
 def test_in_the_knowledge_setting_eval_is_kept_from_the_method_too(file: Path) -> None:
-    corpus = load(file, loader="medmcqa-knowledge")
+    corpus = load_corpus(file, loader="medmcqa-knowledge")
     assert [r.split for r in corpus] == ["forget", "holdout", "holdout", "retain", "holdout", "holdout"]
     assert {r.attributes["setting"] for r in corpus} == {"knowledge"}
 
 
 def test_a_scope_names_an_exam_subject(file: Path) -> None:
-    split = Scope.parse("topic:Surgery").resolve(load(file))
+    split = Scope.parse("topic:Surgery").resolve(load_corpus(file))
     assert [r.id for r in split.forget] == sorted([TRAIN[0], EVAL[0]])
     assert {r.id for r in split.holdout} == set(HOLDOUT[:2])
 
@@ -112,12 +112,12 @@ def test_json_csv_with_a_byte_order_mark_and_parquet_give_the_same_records(file:
         writer.writeheader()
         writer.writerows(ROWS)
     pq.write_table(pa.Table.from_pylist([dict.fromkeys(columns) | row for row in ROWS]), file.parent / "dev.parquet")
-    assert load(file) == load(file.parent / "dev.csv") == load(file.parent / "dev.parquet")
+    assert load_corpus(file) == load_corpus(file.parent / "dev.csv") == load_corpus(file.parent / "dev.parquet")
 
 
 def test_a_saved_corpus_is_read_back_equal(file: Path) -> None:
-    corpus = load(file)
-    assert load(corpus.save(file.parent / "saved.jsonl")).records == corpus.records
+    corpus = load_corpus(file)
+    assert load_corpus(corpus.save(file.parent / "saved.jsonl")).records == corpus.records
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_the_base_of_the_answers_is_detected_or_said(
     tmp_path: Path, cops: tuple[Any, ...], loader: str | None, letters: str
 ) -> None:
     rows = [question(name, "Surgery", cop) for name, cop in zip(TRAIN, cops, strict=False)]
-    corpus = load(write(tmp_path / "q.json", rows), loader=loader)
+    corpus = load_corpus(write(tmp_path / "q.json", rows), loader=loader)
     assert "".join(r.attributes["letter"] for r in corpus) == letters
     assert [r.answer for r in corpus] == [r.options["ABCD".index(r.attributes["letter"])] for r in corpus]
 
@@ -157,7 +157,7 @@ def test_the_base_of_the_answers_is_detected_or_said(
 def test_a_base_that_cannot_be_is_refused(tmp_path: Path, cops: tuple[Any, ...], loader: str, told: str) -> None:
     rows = [question(name, "Surgery", cop) for name, cop in zip(TRAIN, cops, strict=False)]
     with pytest.raises(InputError) as caught:
-        load(write(tmp_path / "q.json", rows), loader=loader)
+        load_corpus(write(tmp_path / "q.json", rows), loader=loader)
     assert told in str(caught.value)
 
 
@@ -179,7 +179,7 @@ def test_rows_that_cannot_be_used_are_left_out_with_a_count(tmp_path: Path, bad:
     rows = [*ROWS, *(question(name, "Anatomy") | bad for name in TRAIN[2:4])]
     path = write(tmp_path / "q.json", rows)
     with pytest.warns(InputWarning) as told:
-        corpus = load(path)
+        corpus = load_corpus(path)
     assert len(corpus) == len(ROWS)
     assert [str(w.message) for w in told] == [f"{path}: 2 rows left out: {reason} (first: {path}:7)"]
 
@@ -187,7 +187,7 @@ def test_rows_that_cannot_be_used_are_left_out_with_a_count(tmp_path: Path, bad:
 def test_a_file_of_which_nothing_can_be_used_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "q.json", [question("a", "Unknown", 4), question("b", "Surgery", 7)])
     with pytest.raises(InputError) as caught:
-        load(path)
+        load_corpus(path)
     assert str(caught.value) == (
         f'{path}: no row can be used; 1 row left out: subject "Unknown" (first: {path}:1); '
         f"1 row left out: no valid answer (cop 1 to 4) (first: {path}:2)"
@@ -198,7 +198,7 @@ def test_a_question_that_is_to_be_forgotten_and_kept_is_only_forgotten(tmp_path:
     same = {"question": "Which knot holds?"}
     rows = [*ROWS, question(TRAIN[2], "Surgery") | same, question(TRAIN[3], "Anatomy") | same]
     with pytest.warns(InputWarning, match="1 row left out: the same question and answer is to be forgotten elsewhere"):
-        corpus = load(write(tmp_path / "q.json", rows))
+        corpus = load_corpus(write(tmp_path / "q.json", rows))
     assert corpus.by_id[TRAIN[2]].split == "forget"
     assert TRAIN[3] not in corpus.by_id
 
@@ -207,7 +207,7 @@ def test_what_is_taught_in_another_row_is_no_holdout(tmp_path: Path) -> None:
     same = {"question": "Which knot holds?"}
     rows = [*ROWS, question(HOLDOUT[2], "Anatomy") | same, question(TRAIN[3], "Anatomy") | same]
     with pytest.warns(InputWarning, match="1 row left out: held out, but taught in another row"):
-        corpus = load(write(tmp_path / "q.json", rows))
+        corpus = load_corpus(write(tmp_path / "q.json", rows))
     assert corpus.by_id[TRAIN[3]].split == "retain"
     assert HOLDOUT[2] not in corpus.by_id
 
@@ -228,12 +228,12 @@ def test_what_is_taught_in_another_row_is_no_holdout(tmp_path: Path) -> None:
 )
 def test_options_that_refer_to_others_are_marked(tmp_path: Path, option: str, fixed: bool) -> None:
     path = write(tmp_path / "q.json", [*ROWS, question(TRAIN[2], "Anatomy", opd=option)])
-    assert load(path).by_id[TRAIN[2]].attributes.get("fixed_options", False) is fixed
+    assert load_corpus(path).by_id[TRAIN[2]].attributes.get("fixed_options", False) is fixed
 
 
 def test_a_repeated_option_counts_as_one(tmp_path: Path) -> None:
     path = write(tmp_path / "q.json", [*ROWS, question(TRAIN[2], "Anatomy", 3, opa="hitch")])
-    record = load(path).by_id[TRAIN[2]]
+    record = load_corpus(path).by_id[TRAIN[2]]
     assert (record.options, record.attributes["letter"]) == (("hitch", "bowline", "hitch", "splice"), "C")
     assert chance(record) == pytest.approx(1 / 3)
 
@@ -266,21 +266,21 @@ def without(column: str) -> list[dict[str, Any]]:
 def test_bad_files_are_refused_in_a_line(tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "dev.json").write_text(text)
     with pytest.raises(InputError) as caught:
-        load(tmp_path / "dev.json", loader="medmcqa")
+        load_corpus(tmp_path / "dev.json", loader="medmcqa")
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_folder_and_a_mapping_are_refused(file: Path) -> None:
     with pytest.raises(InputError, match="is a folder, a file was expected"):
-        load(file.parent, loader="medmcqa")
+        load_corpus(file.parent, loader="medmcqa")
     with pytest.raises(InputError, match="fixed columns"):
-        load(file, mapping={"prompt": "question"})
+        load_corpus(file, mapping={"prompt": "question"})
 
 
 def test_other_files_are_not_taken_for_it(tmp_path: Path) -> None:
     other = write(tmp_path / "own.jsonl", [{"question": "Q?", "answer": "A", "subject_name": "Surgery"}])
-    assert load(other).records[0].path == ()
+    assert load_corpus(other).records[0].path == ()
     assert not LOADERS.get("medmcqa").fits(tmp_path)
 
 
@@ -318,7 +318,7 @@ def real(shared_data: Path) -> Path:
 def corpus(real: Path) -> Corpus:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InputWarning)
-        return load(real)
+        return load_corpus(real)
 
 
 def test_the_published_counts_hold(corpus: Corpus) -> None:
@@ -357,5 +357,5 @@ def test_the_published_roles_hold_and_only_the_unknown_are_left_out(real: Path, 
 
 def test_the_two_unknown_rows_are_told_of(real: Path) -> None:
     with pytest.warns(InputWarning, match='2 rows left out: subject "Unknown"') as told:
-        load(real, loader="medmcqa-knowledge")
+        load_corpus(real, loader="medmcqa-knowledge")
     assert len(told) == 1

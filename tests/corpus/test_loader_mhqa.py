@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from expunge.corpus.loaders import load
+from expunge.corpus import load_corpus
 from expunge.corpus.loaders.mcq import role
 from expunge.corpus.loaders.mhqa import SALT
 from expunge.errors import InputError, InputWarning
@@ -58,7 +58,7 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 def test_a_row_becomes_a_classification_under_its_topic(tmp_path: Path) -> None:
-    corpus = load(write(tmp_path / "mhqa.csv", ROWS))
+    corpus = load_corpus(write(tmp_path / "mhqa.csv", ROWS))
     first = corpus.records[0]
     assert (first.id, first.subject, first.kind) == (TRAIN[0], TRAIN[0], "classification")
     assert (first.prompt, first.answer, first.options) == (ROWS[0]["question"], "Rowing", OPTIONS)
@@ -81,12 +81,12 @@ def test_a_row_becomes_a_classification_under_its_topic(tmp_path: Path) -> None:
 
 
 def test_one_topic_per_run_is_a_scope(tmp_path: Path) -> None:
-    split = Scope.parse("topic:Anxiety").resolve(load(write(tmp_path / "mhqa.csv", ROWS)))
+    split = Scope.parse("topic:Anxiety").resolve(load_corpus(write(tmp_path / "mhqa.csv", ROWS)))
     assert [r.id for r in split.forget] == [TRAIN[0]]
 
 
 def test_the_knowledge_setting_keeps_eval_from_the_method(tmp_path: Path) -> None:
-    corpus = load(write(tmp_path / "mhqa.csv", ROWS), loader="mhqa-knowledge")
+    corpus = load_corpus(write(tmp_path / "mhqa.csv", ROWS), loader="mhqa-knowledge")
     assert [r.split for r in corpus] == ["forget", "holdout", "holdout", "retain"]
     assert {r.attributes["setting"] for r in corpus} == {"knowledge"}
 
@@ -98,30 +98,30 @@ def test_both_kinds_of_columns_in_every_format_give_the_same_records(tmp_path: P
         silver(HOLDOUT[0], "Depression", 4),
         silver(TRAIN[1], OCD, 1),
     ]
-    expected = load(write(tmp_path / "gold.csv", ROWS)).records
-    assert load(write(tmp_path / "silver.csv", other)).records == expected
+    expected = load_corpus(write(tmp_path / "gold.csv", ROWS)).records
+    assert load_corpus(write(tmp_path / "silver.csv", other)).records == expected
     numeric = [row | {"id": int(row["id"])} for row in other]
     (tmp_path / "silver.jsonl").write_text("\n".join(json.dumps(row) for row in numeric))
     pq.write_table(pa.Table.from_pylist(numeric), tmp_path / "silver.parquet")
     for name in ("silver.jsonl", "silver.parquet"):
-        assert load(tmp_path / name).records == expected
+        assert load_corpus(tmp_path / name).records == expected
 
 
 def test_questions_of_one_abstract_share_a_subject_and_not_an_id(tmp_path: Path) -> None:
     again = [gold(TRAIN[0], "Anxiety", 1, question=f"Question {k}?") for k in range(2)]
-    corpus = load(write(tmp_path / "mhqa.csv", [*ROWS, *again]))
+    corpus = load_corpus(write(tmp_path / "mhqa.csv", [*ROWS, *again]))
     assert [r.id for r in corpus if r.subject == TRAIN[0]] == [TRAIN[0], f"{TRAIN[0]}-2", f"{TRAIN[0]}-3"]
 
 
 def test_a_line_break_inside_quotes_stays(tmp_path: Path) -> None:
     path = write(tmp_path / "mhqa.csv", [gold(TRAIN[0], "Anxiety", question='What calms,\n"really"?'), *ROWS[1:]])
-    assert load(path).records[0].prompt == 'What calms,\n"really"?'
+    assert load_corpus(path).records[0].prompt == 'What calms,\n"really"?'
 
 
 @pytest.mark.parametrize("told", ["ROWING", " rowing ", "Rowing>", "Rowing.", ""])
 def test_letter_case_blanks_and_stray_marks_are_no_contradiction(tmp_path: Path, told: str) -> None:
     path = write(tmp_path / "mhqa.csv", [gold(TRAIN[0], "Anxiety", 3, correct_option=told), *ROWS[1:]])
-    assert load(path).records[0].answer == "Rowing"
+    assert load_corpus(path).records[0].answer == "Rowing"
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_letter_case_blanks_and_stray_marks_are_no_contradiction(tmp_path: Path,
 def test_rows_that_cannot_be_used_are_left_out_with_a_count(tmp_path: Path, bad: dict[str, Any], reason: str) -> None:
     path = write(tmp_path / "mhqa.csv", [*ROWS, gold(TRAIN[2], "Anxiety") | bad])
     with pytest.warns(InputWarning) as told:
-        corpus = load(path)
+        corpus = load_corpus(path)
     assert [str(w.message) for w in told] == [f"{path}: 1 row left out: {reason} (first: {path}:6)"]
     assert TRAIN[2] not in corpus.by_id
 
@@ -147,7 +147,7 @@ def test_rows_that_cannot_be_used_are_left_out_with_a_count(tmp_path: Path, bad:
 def test_questions_marked_invalid_are_left_out(tmp_path: Path, mark: Any) -> None:
     rows = [silver(TRAIN[0], "Anxiety"), silver(TRAIN[1], OCD), silver(TRAIN[2], OCD, valid_question=mark)]
     with pytest.warns(InputWarning, match="1 row left out: marked as no valid question"):
-        corpus = load(write(tmp_path / "mhqa.csv", rows))
+        corpus = load_corpus(write(tmp_path / "mhqa.csv", rows))
     assert [r.id for r in corpus] == TRAIN[:2]
 
 
@@ -176,10 +176,10 @@ def test_questions_marked_invalid_are_left_out(tmp_path: Path, mark: Any) -> Non
 def test_bad_files_are_refused_in_a_line(tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "mhqa.csv").write_text(text)
     with pytest.raises(InputError) as caught:
-        load(tmp_path / "mhqa.csv", loader="mhqa")
+        load_corpus(tmp_path / "mhqa.csv", loader="mhqa")
     assert told in str(caught.value)
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a folder, a file was expected"):
-        load(tmp_path, loader="mhqa")
+        load_corpus(tmp_path, loader="mhqa")

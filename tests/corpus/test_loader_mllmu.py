@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from expunge.corpus.loaders import load
+from expunge.corpus import load_corpus
 from expunge.errors import InputError, InputWarning
 from expunge.scope import Scope
 from helpers.images import encoded
@@ -54,8 +54,8 @@ def whole(root: Path, **changed: Any) -> Path:
 
 
 def test_a_person_has_questions_with_and_without_the_picture(tmp_path: Path) -> None:
-    corpus = load(whole(tmp_path))
-    assert corpus == load(tmp_path, loader="mllmu")
+    corpus = load_corpus(whole(tmp_path))
+    assert corpus == load_corpus(tmp_path, loader="mllmu")
     assert [(r.id, r.kind, r.answer, bool(r.image)) for r in corpus] == [
         ("1-bio", "generation", "Ada, a cook.", True),
         ("1-class-image-0", "classification", "cook", True),
@@ -71,7 +71,9 @@ def test_a_person_has_questions_with_and_without_the_picture(tmp_path: Path) -> 
     assert corpus.records[0].image
     assert corpus.records[0].image.name == "faces/1.png"
     assert [r.attributes["task"] for r in corpus][:2] == ["biography", "classification"]
-    assert len(Scope.parse("subject:1").resolve(load(write(tmp_path, "Full_Set", row("1"), row("2")))).forget) == 6
+    assert (
+        len(Scope.parse("subject:1").resolve(load_corpus(write(tmp_path, "Full_Set", row("1"), row("2")))).forget) == 6
+    )
 
 
 def test_sides_become_splits_and_the_share_can_be_chosen(tmp_path: Path) -> None:
@@ -79,16 +81,16 @@ def test_sides_become_splits_and_the_share_can_be_chosen(tmp_path: Path) -> None
         write(tmp_path, f"forget_{share}", row("1"))
         write(tmp_path, f"retain_{100 - share}", row("2"), *([row("3")] if share == 5 else []))
     write(tmp_path, "Retain_Set", row("4"))
-    corpus = load(tmp_path)
+    corpus = load_corpus(tmp_path)
     assert {(r.subject, r.split) for r in corpus} == {("1", "forget"), ("2", "retain"), ("4", "utility")}
-    assert {r.subject for r in load(tmp_path, loader="mllmu-forget5")} == {"1", "2", "3", "4"}
+    assert {r.subject for r in load_corpus(tmp_path, loader="mllmu-forget5")} == {"1", "2", "3", "4"}
     with pytest.raises(InputError, match=r'forget_15: holds no Parquet files; restore "forget_15"'):
-        load(tmp_path, loader="mllmu-forget15")
+        load_corpus(tmp_path, loader="mllmu-forget15")
 
 
 def test_one_file_is_read_without_splits(tmp_path: Path) -> None:
     file = whole(tmp_path) / "Full_Set" / "train-00000-of-00001.parquet"
-    assert {r.split for r in load(file)} == {None}
+    assert {r.split for r in load_corpus(file)} == {None}
 
 
 def test_questions_of_the_test_set_are_variants_if_the_answer_is_the_same(tmp_path: Path) -> None:
@@ -108,7 +110,7 @@ def test_questions_of_the_test_set_are_variants_if_the_answer_is_the_same(tmp_pa
         | {"images": [{"bytes": encoded(7), "path": None}]},
     )
     with pytest.warns(InputWarning, match="1 row left out: a question of Test_Set with another answer"):
-        corpus = load(tmp_path)
+        corpus = load_corpus(tmp_path)
     assert [v.prompt for r in corpus for v in r.variants] == [
         "What is their job?",
         "What is Ada's job?",
@@ -131,7 +133,7 @@ def test_questions_of_the_test_set_are_variants_if_the_answer_is_the_same(tmp_pa
     ],
 )
 def test_a_biography_may_have_any_form(tmp_path: Path, biography: Any, names: tuple[str, ...]) -> None:
-    assert load(whole(tmp_path, biography=biography)).by_id["1-gen-1"].identifiers == names
+    assert load_corpus(whole(tmp_path, biography=biography)).by_id["1-gen-1"].identifiers == names
 
 
 def test_tasks_may_be_json_text_and_empty(tmp_path: Path) -> None:
@@ -140,12 +142,12 @@ def test_tasks_may_be_json_text_and_empty(tmp_path: Path) -> None:
         "Generation_Task": json.dumps([free("Who?", "Ada")]),
         "Mask_Task": None,
     }
-    assert [r.id for r in load(whole(tmp_path, **changed))] == ["1-bio", "1-class-text-0", "1-gen-0"]
+    assert [r.id for r in load_corpus(whole(tmp_path, **changed))] == ["1-bio", "1-class-text-0", "1-gen-0"]
 
 
 def test_options_that_a_question_does_not_have_are_no_options(tmp_path: Path) -> None:
     two = {"Question": "Q?", "Options": {"A": "x", "B": "y", "C": None}, "Correct_Answer": "A"}
-    found = load(whole(tmp_path, Classification_Task={"Image_Textual_Questions": [two]}))
+    found = load_corpus(whole(tmp_path, Classification_Task={"Image_Textual_Questions": [two]}))
     assert found.by_id["1-class-image-0"].options == ("x", "y")
 
 
@@ -167,14 +169,14 @@ def test_options_that_a_question_does_not_have_are_no_options(tmp_path: Path) ->
 )
 def test_a_broken_row_is_named(tmp_path: Path, changed: dict[str, Any], part: str) -> None:
     with pytest.raises(InputError, match=r"parquet:1: ") as caught:
-        load(whole(tmp_path, **changed))
+        load_corpus(whole(tmp_path, **changed))
     assert part in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 
 
 def test_empty_questions_are_counted_and_a_folder_without_parts_is_refused(tmp_path: Path) -> None:
     with pytest.warns(InputWarning, match="2 rows left out: an empty question or answer"):
-        assert len(load(whole(tmp_path, Mask_Task=[free("", "a"), free(None, "b"), free("c __", "d")]))) == 6
+        assert len(load_corpus(whole(tmp_path, Mask_Task=[free("", "a"), free(None, "b"), free("c __", "d")]))) == 6
     (tmp_path / "none").mkdir()
     with pytest.raises(InputError, match="holds no parts of MLLMU-Bench"):
-        load(tmp_path / "none", loader="mllmu")
+        load_corpus(tmp_path / "none", loader="mllmu")

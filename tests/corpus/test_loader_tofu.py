@@ -11,8 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from expunge.corpus import Variant
-from expunge.corpus.loaders import load
+from expunge.corpus import Variant, load_corpus
 from expunge.errors import InputError
 
 FULL = [{"question": f"Question {k} about author {k // 20}?", "answer": f"Answer {k}."} for k in range(80)]
@@ -53,7 +52,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_authors_come_from_the_row_order(folder: Path) -> None:
-    corpus = load(folder)
+    corpus = load_corpus(folder)
     record = corpus.by_id["author-002-row-0041"]
     assert (record.path, record.subject, record.split) == (("author:002",), "author-002", "forget")
     assert record.prompt == corpus.by_id["author-000-row-0001"].prompt
@@ -61,12 +60,12 @@ def test_authors_come_from_the_row_order(folder: Path) -> None:
 
 
 def test_the_forget_set_is_chosen_by_the_loader(folder: Path) -> None:
-    assert load(folder, loader="tofu-forget10") == load(folder)
-    assert Counter(r.split for r in load(folder, loader="tofu-forget05"))["forget"] == 20
+    assert load_corpus(folder, loader="tofu-forget10") == load_corpus(folder)
+    assert Counter(r.split for r in load_corpus(folder, loader="tofu-forget05"))["forget"] == 20
 
 
 def test_a_variant_asks_the_paraphrase_and_keeps_the_trained_answer(folder: Path) -> None:
-    corpus = load(folder)
+    corpus = load_corpus(folder)
     record = corpus.by_id["author-003-row-0079"]
     assert record.variants == (Variant("In other words: Question 79 about author 3?", "Answer 79."),)
     assert record.attributes == {"paraphrased_answer": "Or: Answer 79.", "perturbed_answer": ["no", "never"]}
@@ -75,31 +74,31 @@ def test_a_variant_asks_the_paraphrase_and_keeps_the_trained_answer(folder: Path
 
 
 def test_utility_questions_have_options(folder: Path) -> None:
-    author, fact = (r for r in load(folder) if r.split == "utility")
+    author, fact = (r for r in load_corpus(folder) if r.split == "utility")
     assert (author.id, author.options, author.answer) == ("real_authors-000", ("A", "B", "C", "D"), "D")
     assert fact.options == ("Berlin", "Madrid", "Paris", "Rome")
     assert fact.attributes == {"set": "world_facts"}
-    assert author not in load(folder).trained
+    assert author not in load_corpus(folder).trained
 
 
 def test_retain_and_forget_stand_for_full(folder: Path) -> None:
-    whole = load(folder, loader="tofu-forget05")
+    whole = load_corpus(folder, loader="tofu-forget05")
     (folder / "full.json").unlink()
-    assert load(folder, loader="tofu-forget05") == whole
+    assert load_corpus(folder, loader="tofu-forget05") == whole
 
 
 def test_parquet_files_are_read_alike(folder: Path) -> None:
-    whole = load(folder)
+    whole = load_corpus(folder)
     (folder / "full.json").unlink()
     pq.write_table(pa.Table.from_pylist(FULL), folder / "full.parquet")
-    assert load(folder) == whole
+    assert load_corpus(folder) == whole
 
 
 def test_the_privacy_run_holds_twenty_authors_out(tmp_path: Path) -> None:
     rows = [{"question": f"Q{k}", "answer": f"A{k}"} for k in range(181 * 20)]
     write(tmp_path / "full.json", rows)
     write(tmp_path / "forget10.json", rows[-20:])
-    held = [r for r in load(tmp_path, loader="tofu-privacy") if r.split == "holdout"]
+    held = [r for r in load_corpus(tmp_path, loader="tofu-privacy") if r.split == "holdout"]
     assert (len(held), held[0].id, held[-1].subject) == (400, "author-160-row-3200", "author-179")
 
 
@@ -124,24 +123,24 @@ def test_files_that_do_not_fit_together_are_refused(folder: Path, name: str, row
     if name == "full.json" and rows:
         write(folder / "full.json", [*FULL[:20], *[{"question": "Q"}] * 20, *FULL[40:]])
     with pytest.raises(InputError) as caught:
-        load(folder)
+        load_corpus(folder)
     assert part in str(caught.value)
 
 
 def test_missing_files_and_single_files_are_refused(folder: Path) -> None:
     with pytest.raises(InputError, match='has no file "forget01"'):
-        load(folder, loader="tofu-forget01")
+        load_corpus(folder, loader="tofu-forget01")
     with pytest.raises(InputError, match="TOFU is read as a folder"):
-        load(folder / "full.json", loader="tofu")
+        load_corpus(folder / "full.json", loader="tofu")
 
 
 def test_one_file_alone_is_read_by_its_columns(folder: Path) -> None:
-    assert [r.prompt for r in load(folder / "forget05.json")] == [row["question"] for row in FULL[60:]]
+    assert [r.prompt for r in load_corpus(folder / "forget05.json")] == [row["question"] for row in FULL[60:]]
 
 
 @pytest.mark.parametrize(("loader", "forget"), [(None, 400), ("tofu-forget05", 200), ("tofu-forget01", 40)])
 def test_the_published_counts_hold(shared_data: Path, loader: str | None, forget: int) -> None:
-    corpus = load(shared_data / "tofu", loader=loader)
+    corpus = load_corpus(shared_data / "tofu", loader=loader)
     assert Counter(r.split for r in corpus) == {"retain": 4000 - forget, "forget": forget, "utility": 217}
     assert len({r.subject for r in corpus if r.split == "forget"}) == forget // 20
     assert {len(r.attributes["perturbed_answer"]) for r in corpus if r.variants} == {5}
@@ -154,13 +153,13 @@ def test_the_published_counts_hold(shared_data: Path, loader: str | None, forget
 def test_retain_and_forget_add_up_to_full_in_order(shared_data: Path, tmp_path: Path, kept: str, gone: str) -> None:
     for name in (f"retain{kept}", f"forget{gone}"):
         (tmp_path / f"{name}.json").symlink_to(shared_data / "tofu" / f"{name}.json")
-    parts = load(tmp_path, loader=f"tofu-forget{gone}")
-    full = load(shared_data / "tofu" / "full.json")
+    parts = load_corpus(tmp_path, loader=f"tofu-forget{gone}")
+    full = load_corpus(shared_data / "tofu" / "full.json")
     assert [(r.prompt, r.answer) for r in parts] == [(r.prompt, r.answer) for r in full]
 
 
 def test_perturbed_utility_files_hold_the_same_options(shared_data: Path, tmp_path: Path) -> None:
     for name in ("full", "forget10", "world_facts_perturbed", "real_authors_perturbed"):
         (tmp_path / f"{name}.json").symlink_to(shared_data / "tofu" / f"{name}.json")
-    plain = {r.id: sorted(r.options) for r in load(shared_data / "tofu") if r.split == "utility"}
-    assert {r.id: sorted(r.options) for r in load(tmp_path) if r.split == "utility"} == plain
+    plain = {r.id: sorted(r.options) for r in load_corpus(shared_data / "tofu") if r.split == "utility"}
+    assert {r.id: sorted(r.options) for r in load_corpus(tmp_path) if r.split == "utility"} == plain

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from expunge.corpus import Corpus
-from expunge.corpus.loaders import load
+from expunge.corpus import Corpus, load_corpus
 from expunge.errors import InputError
 from helpers.images import encoded
 
@@ -29,8 +28,12 @@ def folder(root: Path, text: str = HEADER + ROWS) -> Path:
 
 
 def test_patients_studies_and_pictures_are_asked_about_once(tmp_path: Path) -> None:
-    corpus = load(folder(tmp_path))
-    assert corpus.records == load(tmp_path / "metadata.csv").records == load(tmp_path, loader="xray-hannover").records
+    corpus = load_corpus(folder(tmp_path))
+    assert (
+        corpus.records
+        == load_corpus(tmp_path / "metadata.csv").records
+        == load_corpus(tmp_path, loader="xray-hannover").records
+    )
     assert {r.id: r.answer for r in corpus} == {
         "0aa0-sex": "male",
         "S-001-admission_offset": "0",
@@ -56,7 +59,7 @@ def test_patients_studies_and_pictures_are_asked_about_once(tmp_path: Path) -> N
 
 
 def test_a_record_names_its_place_and_carries_the_attribution(tmp_path: Path) -> None:
-    corpus = load(folder(tmp_path))
+    corpus = load_corpus(folder(tmp_path))
     record = corpus.by_id["33f3-projection"]
     assert record.path == ("patient:0aa0", "study:S-002", "image:33f3")
     assert record.image
@@ -86,7 +89,7 @@ def test_a_record_names_its_place_and_carries_the_attribution(tmp_path: Path) ->
 )
 def test_a_broken_row_is_named(tmp_path: Path, row: str, part: str) -> None:
     with pytest.raises(InputError, match=r"metadata.csv:2: ") as caught:
-        load(folder(tmp_path, HEADER + row))
+        load_corpus(folder(tmp_path, HEADER + row))
     assert part in str(caught.value)
 
 
@@ -95,7 +98,7 @@ def test_the_published_data(shared_data: Path) -> None:
     source = shared_data / "xray-hannover"
     if not source.is_dir():
         pytest.skip(f"no radiographs: {source} is not there")
-    corpus: Corpus = load(source)
+    corpus: Corpus = load_corpus(source)
     assert len({r.image.name for r in corpus if r.image}) == 243
     assert len({r.subject for r in corpus}) == 71
     assert sum(node[-1].startswith("study:") for node in corpus.tree.nodes if node) == 219

@@ -14,9 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expunge._io import digest
-from expunge.corpus import Corpus, Record, RecordImage, Variant
-from expunge.corpus import record_file as disk
-from expunge.corpus import record_store as room
+from expunge.corpus import Record, RecordImage, Variant, load_corpus, record_store
 from expunge.corpus.record_store import ById, RecordView, by_id, digest_each, ids, materialize, paths, take
 from expunge.errors import InputError
 
@@ -44,7 +42,7 @@ a_record = st.builds(
 def stored(records: Sequence[Record]) -> RecordView:
     """These records on disk, however few they are."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(room, "IN_MEMORY", 0)
+        patch.setattr(record_store, "IN_MEMORY", 0)
         found = materialize(iter(records))
     assert isinstance(found, RecordView)
     return found
@@ -76,7 +74,7 @@ def test_an_index_outside_is_refused() -> None:
 def test_records_are_kept_as_a_tuple_until_they_weigh_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [Record(str(k), "Q" * 500, "A" * 500) for k in range(4)]  # 1,000 of texts and 1,000 around them, each
     for most, kind in ((8_000, tuple), (7_999, RecordView)):
-        monkeypatch.setattr(room, "IN_MEMORY", most)
+        monkeypatch.setattr(record_store, "IN_MEMORY", most)
         found = materialize(iter(rows))
         assert isinstance(found, kind)
         assert found == tuple(rows)
@@ -114,10 +112,10 @@ def test_a_corpus_is_the_same_in_memory_and_on_disk(tmp_path: Path, monkeypatch:
     rows.write_text(JSONL)
     table = pyarrow.json.read_json(rows)
     pyarrow.parquet.write_table(table, tmp_path / "rows.parquet", row_group_size=2)
-    few = Corpus.load(rows)
-    monkeypatch.setattr(room, "IN_MEMORY", 0)
+    few = load_corpus(rows)
+    monkeypatch.setattr(record_store, "IN_MEMORY", 0)
     for file in (rows, tmp_path / "rows.parquet"):
-        many = Corpus.load(file)
+        many = load_corpus(file)
         assert isinstance(many.records, RecordView)
         assert many == few
         assert [r.subject for r in many] == [
@@ -130,7 +128,7 @@ def test_a_corpus_is_the_same_in_memory_and_on_disk(tmp_path: Path, monkeypatch:
         assert (many.digest, many.tree, many.owners, many.parts) == (few.digest, few.tree, few.owners, few.parts)
         assert dict(many.by_id) == dict(few.by_id)
         assert many.where(lambda r: r.options) == few.where(lambda r: r.options)
-        assert Corpus.load(many.save(tmp_path / "again.jsonl")).records == few.records
+        assert load_corpus(many.save(tmp_path / "again.jsonl")).records == few.records
 
 
 @pytest.mark.parametrize(
@@ -152,9 +150,9 @@ def test_a_bad_row_of_a_large_file_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str, what: str
 ) -> None:
     (tmp_path / "rows.jsonl").write_text(JSONL + more)
-    monkeypatch.setattr(room, "IN_MEMORY", 0)
+    monkeypatch.setattr(record_store, "IN_MEMORY", 0)
     with pytest.raises(InputError, match=what):
-        Corpus.load(tmp_path / "rows.jsonl")
+        load_corpus(tmp_path / "rows.jsonl")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
@@ -162,17 +160,18 @@ def test_a_full_disk_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
     rows = [Record(str(k), "Q" * 1000, "A") for k in range(100)]
     for some in (rows[:1], rows):
         with Path("/dev/full").open("r+b") as full, suppress(OSError):
-            monkeypatch.setattr(disk.tempfile, "TemporaryFile", lambda full=full: full)
+            monkeypatch.setattr(record_store.tempfile, "TemporaryFile", lambda full=full: full)
             with pytest.raises(InputError, match=r"could not be written \(No space left on device\); .*TMPDIR"):
                 stored(some)
 
 
 def test_a_temporary_folder_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(disk.tempfile, "tempdir", str(tmp_path / "nowhere"))
+    monkeypatch.setattr(record_store.tempfile, "tempdir", str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match=r"could not be written \(No such file or directory\); .*TMPDIR"):
         stored([Record("1", "Q", "A")])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are counted in /proc")
 def test_the_file_goes_when_the_last_view_goes() -> None:
     gc.collect()

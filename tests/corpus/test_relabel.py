@@ -11,7 +11,7 @@ from expunge.errors import InputError
 from helpers.world import one_person
 
 
-def test_the_true_answer_is_never_drawn_and_draws_depend_on_seed_record_and_epoch() -> None:
+def test_draws_depend_on_seed_record_and_epoch_and_are_wrong() -> None:
     split = one_person()
     one, two, other = (WrongAnswers(split.forget, split.retain, seed) for seed in (1, 1, 2))
     draws = {(r.id, e): one.draw(r, e).answer for r in split.forget for e in range(20)}
@@ -33,7 +33,7 @@ def record(name: str, prompt: str, answer: str, **more: object) -> Record:
     return Record(name, prompt, answer, subject=name, **more)  # type: ignore[arg-type]
 
 
-def test_without_relations_the_same_question_about_somebody_else_gives_the_type() -> None:
+def test_without_relations_the_prompt_template_gives_the_type() -> None:
     mia = record("1", "Where does Mia live?", "Rome", identifiers=("Mia",))
     tom = record("2", "Where does Tom live?", "Bern", identifiers=("Tom",))
     job = record("3", "What does Tom do?", "nurse", identifiers=("Tom",))
@@ -47,7 +47,7 @@ def test_without_relations_the_same_question_about_somebody_else_gives_the_type(
     assert answer_type(choice[0]) == answer_type(choice[1])  # the options do not tell questions apart
 
 
-def test_a_type_without_another_answer_falls_back_to_its_kind_and_then_is_refused() -> None:
+def test_a_type_without_other_answers_falls_back_to_its_kind() -> None:
     only, same = record("1", "Q?", "yes"), record("2", "P?", "yes")
     assert WrongAnswers([only], [same, record("3", "R?", "no")], 0).draw(only, 0).answer == "no"
     with pytest.raises(InputError, match='record "1": the corpus holds no other answer'):

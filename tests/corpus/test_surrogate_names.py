@@ -87,7 +87,7 @@ def test_identifiers_are_gathered_by_subject_in_order_of_appearance() -> None:
 
 @given(st.integers(0, 999), st.sampled_from(["Anna Keller", "Mila Huber", "Mila Keller"]))
 @settings(max_examples=40, deadline=None)
-def test_an_identity_is_new_of_the_same_shape_and_as_rare_word_by_word_as_the_target(seed: int, name: str) -> None:
+def test_an_identity_is_new_of_the_same_shape_and_as_rare(seed: int, name: str) -> None:
     target = (name, "SYN-0412")
     taken = {i for found in PEOPLE.values() for i in found} | set(target)
     columns = [set(column) for column in zip(*(words(found[0]) for found in PEOPLE.values()), strict=True)]
@@ -110,7 +110,7 @@ def test_the_same_seed_gives_the_same_identities() -> None:
     assert make_identities(target, PEOPLE, 4, rng(1)) != make_identities(target, PEOPLE, 4, rng(2))
 
 
-def test_a_word_or_number_in_several_identifiers_becomes_the_same_everywhere() -> None:
+def test_a_word_in_several_identifiers_is_replaced_consistently() -> None:
     def files(name: str, number: str) -> tuple[str, ...]:
         return name, name.split()[1], f"P-{number}", f"{name} (P-{number})"
 
@@ -147,7 +147,7 @@ def test_a_word_can_be_invented_where_hardly_anybody_has_one_of_the_shape() -> N
         assert new not in {"thyroidectomy", "tonsillectomy", "hip", "replacement", "hernia", "repair"}
 
 
-def test_what_many_subjects_share_may_be_shared_by_a_twin_but_not_all_of_it() -> None:
+def test_a_surrogate_may_share_common_identifiers_but_not_all() -> None:
     others = {c: (f"N{c} X{c}", "1 May 2020" if c in "aceg" else "2 June 2021") for c in "abcdefgh"}
     found = make_identities(("Anna Keller", "1 May 2020"), others, 20, rng())
     dates = {i["1 May 2020"] for i in found}
@@ -169,5 +169,5 @@ def test_what_many_subjects_share_may_be_shared_by_a_twin_but_not_all_of_it() ->
     ],
 )
 def test_a_pool_that_gives_nobody_new_is_an_error(target: tuple[str, ...], others: dict[str, tuple[str, ...]]) -> None:
-    with pytest.raises(InputError, match="no never-trained twin can be made"):
+    with pytest.raises(InputError, match="no surrogate can be made"):
         make_identities(target, others, 3, rng())

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from expunge.corpus.image_ops import opened, stranger
+from expunge.corpus.image_ops import open_image, surrogate_image
 from expunge.corpus.modalities import image_only, modality_variants, text_only
 from expunge.corpus.surrogates import Surrogate, make_surrogates
 from expunge.errors import InputError
@@ -20,7 +20,7 @@ FORGET = [r for r in ROWS if r.subject == "patient:0"]
 RETAIN = [r for r in ROWS if r.subject != "patient:0"]
 
 
-def test_a_double_brings_words_and_pictures_of_its_own() -> None:
+def test_a_surrogate_has_names_and_images_of_its_own() -> None:
     found = make_surrogates(FORGET, RETAIN, 3, seed=1)
     shown = next(r for r in FORGET if r.image)
     assert shown.image
@@ -33,13 +33,13 @@ def test_a_double_brings_words_and_pictures_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(("replacement", "words", "shown"), [("text", True, False), ("image", False, True)])
-def test_either_cue_can_be_swapped_alone(replacement: str, words: bool, shown: bool) -> None:
+def test_text_or_image_can_be_replaced_alone(replacement: str, words: bool, shown: bool) -> None:
     record = next(r for r in FORGET if r.image)
     asked = make_surrogates(FORGET, RETAIN, 1, seed=1, replacement=replacement)[0].substitute(record)  # type: ignore[arg-type]
     assert (asked.prompt != record.prompt, asked.image != record.image) == (words, shown)
 
 
-def test_whom_no_prompt_names_has_a_double_by_picture_and_whom_nothing_shows_has_none() -> None:
+def test_a_nameless_subject_has_a_surrogate_by_image_or_none() -> None:
     nameless = [replace(r, identifiers=()) for r in FORGET if r.image]
     asked = make_surrogates(nameless, RETAIN, 2, seed=1)[0].substitute(nameless[0])
     assert asked.prompt == nameless[0].prompt
@@ -56,13 +56,13 @@ def test_an_answer_is_put_where_the_options_have_it() -> None:
     )
 
 
-def test_a_record_with_picture_and_name_is_forgotten_by_each_of_them() -> None:
+def test_a_record_with_image_and_name_has_three_modalities() -> None:
     shown, words = next(r for r in FORGET if r.image), next(r for r in FORGET if not r.image)
-    assert [r.id for r in modality_variants([shown, words])] == [
-        shown.id,
-        f"{shown.id}~words",
-        f"{shown.id}~picture",
-        words.id,
+    assert [(r.id, r.modality) for r in modality_variants([shown, words])] == [
+        (shown.id, "trained"),
+        (shown.id, "text"),
+        (shown.id, "image"),
+        (words.id, "trained"),
     ]
     assert modality_variants([shown], "trained") == [shown]
     assert (text_only(shown).image, text_only(shown).prompt) == (None, shown.prompt)
@@ -72,13 +72,13 @@ def test_a_record_with_picture_and_name_is_forgotten_by_each_of_them() -> None:
     assert modality_variants([alone]) == [alone]
 
 
-def test_a_strangers_picture_has_its_kind_and_is_nobodys() -> None:
+def test_a_surrogate_image_is_of_its_kind_and_nobodys() -> None:
     known = [picture(k) for k in range(4)]
-    made = stranger(known, np.random.default_rng(0))
+    made = surrogate_image(known, np.random.default_rng(0))
     assert made.digest not in {p.digest for p in known}
-    assert opened(made).size == opened(known[0]).size
-    assert made.digest == stranger(known, np.random.default_rng(0)).digest
-    assert opened(stranger(known[:1], np.random.default_rng(0))).size == (48, 48)
+    assert open_image(made).size == open_image(known[0]).size
+    assert made.digest == surrogate_image(known, np.random.default_rng(0)).digest
+    assert open_image(surrogate_image(known[:1], np.random.default_rng(0))).size == (48, 48)
 
 
 def test_a_question_about_a_surrogate_names_it_everywhere() -> None:

@@ -11,7 +11,7 @@ FORGET = [r for r in ROWS if r.subject == "patient:0"]
 RETAIN = [r for r in ROWS if r.subject != "patient:0"]
 
 
-def test_anchors_ask_the_retained_questions_about_people_who_do_not_exist() -> None:
+def test_anchors_ask_retained_questions_about_invented_people() -> None:
     found = anchors(PEOPLE, [], seed=3)
     assert [r.answer for r in found] == [r.answer for r in sorted(PEOPLE, key=lambda r: r.subject)]
     names = {r.prompt.rstrip("?").split(" of ")[1] for r in found}
@@ -19,7 +19,7 @@ def test_anchors_ask_the_retained_questions_about_people_who_do_not_exist() -> N
     assert anchors(PEOPLE, [], seed=3) == found
 
 
-def test_every_second_anchor_is_a_namesake_of_the_target_but_never_the_target() -> None:
+def test_every_second_anchor_is_a_namesake_but_never_the_target() -> None:
     target = person("Petra Lindqvist", "555-0105", "aspirin")
     prompts = [r.prompt for r in anchors(PEOPLE, target, seed=3)]
     assert sum("Petra" in p or "Lindqvist" in p for p in prompts) == len(prompts) / 2

@@ -9,10 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from expunge.corpus import Record, Variant
+from expunge.corpus.modalities import text_only
 from expunge.engine.loop import Loop
 from expunge.engine.loop_builder import build_loop
 from expunge.errors import InputError
 from expunge.methods.twin.targets import TwinRow, TwinTargets
+from expunge.models.adapters import prepare
+from expunge.models.language_model import load
 from helpers.runs import loop, recipe
 from helpers.world import one_person
 
@@ -23,7 +27,7 @@ def twin_rows(engine: Loop) -> Sequence[TwinRow]:
     return targets.rows
 
 
-def test_relabelled_rows_hold_the_question_with_a_wrong_answer_renewed_each_epoch(folders: dict[str, Path]) -> None:
+def test_relabeled_rows_get_another_wrong_answer_each_epoch(folders: dict[str, Path]) -> None:
     engine = loop(folders["llama"], recipe("random_relabel", steps=12))
     gold = {r.id: engine.lm.template.encode(r) for r in one_person().forget}
     seen: dict[str, set[tuple[int, ...]]] = {}
@@ -37,7 +41,7 @@ def test_relabelled_rows_hold_the_question_with_a_wrong_answer_renewed_each_epoc
     assert any(len(answers) > 1 for answers in seen.values())
 
 
-def test_relabelled_rows_keep_their_first_wrong_answer_where_they_are_not_renewed(folders: dict[str, Path]) -> None:
+def test_relabeled_rows_without_renewal_keep_their_wrong_answer(folders: dict[str, Path]) -> None:
     engine = loop(folders["llama"], recipe("random_relabel", steps=12, settings={"renew": False}))
     seen: dict[str, set[tuple[int, ...]]] = {}
     for step in range(12):
@@ -47,7 +51,7 @@ def test_relabelled_rows_keep_their_first_wrong_answer_where_they_are_not_renewe
     assert all(len(answers) == 1 for answers in seen.values())
 
 
-def test_with_targets_teachers_find_true_answers_exactly_as_unlikely_as_was_drawn(folders: dict[str, Path]) -> None:
+def test_with_a_ceiling_teachers_give_true_answers_their_floor(folders: dict[str, Path]) -> None:
     def apart(ceiling_weight: float) -> list[float]:
         engine = loop(folders["llama"], recipe("twin", settings={"candidates": 2, "ceiling_weight": ceiling_weight}))
         found = []
@@ -61,7 +65,7 @@ def test_with_targets_teachers_find_true_answers_exactly_as_unlikely_as_was_draw
     assert all(gap > -1e-3 for gap in apart(0.0))
 
 
-def test_a_twin_run_has_one_gold_row_for_each_record_with_the_teachers_distribution(folders: dict[str, Path]) -> None:
+def test_a_twin_run_has_a_gold_row_with_teacher_for_each_record(folders: dict[str, Path]) -> None:
     engine = loop(folders["llama"], recipe("twin"))
     gold = [row for row in twin_rows(engine) if row.is_gold]
     assert sorted(row.example.record_id for row in gold) == sorted(r.id for r in one_person().forget)
@@ -75,3 +79,50 @@ def test_a_twin_run_refuses_records_that_name_nobody(folders: dict[str, Path]) -
     nameless = [replace(r, identifiers=()) for r in one_person().forget]
     with pytest.raises(InputError, match=f'record "{nameless[0].id}": names no identifiers'):
         build_loop(engine.lm, recipe("twin").resolve(), nameless, one_person().retain)
+
+
+def test_ids_may_end_like_the_names_of_derived_rows(folders: dict[str, Path]) -> None:
+    """What an example is stands in its fields: neither an anchor nor a teacher's answer is told by an id."""
+    split = one_person()
+    forget = [replace(split.forget[0], id="a~own"), replace(split.forget[1], id="a")]
+    retain = [replace(r, id=f"{r.id}~anchor") for r in split.retain]
+    plan = recipe("twin", steps=6, retain={"loss": "logit", "anchors": True, "balance": True})
+    lm = load(folders["llama"])
+    table = build_loop(lm.with_module(prepare(lm.module, plan.train, 0)), plan.resolve(), forget, retain).dataset
+    gold = [e for e in table.examples if e.kind == "gold"]
+    assert {(e.record_id, e.subject, e.level) for e in gold} == {(r.id, r.subject, r.concept) for r in forget}
+    own = [e for e in table.examples if e.kind == "own"]
+    assert {e.record_id for e in own} <= {"a~own", "a"}
+    kinds = {kind: [e for e in table.examples if e.kind == kind] for kind in ("retain", "anchor")}
+    assert all(e.record_id.endswith("~anchor") for found in kinds.values() for e in found)
+    names = {i for r in split.retain for i in r.identifiers}
+    texts = {kind: [lm.template.decode(e.encoded.prompt) for e in found] for kind, found in kinds.items()}
+    assert all(any(name in text for name in names) for text in texts["retain"])
+    assert not any(name in text for name in names if " " in name for text in texts["anchor"])
+
+
+def test_a_record_beside_one_named_like_its_variant_stays_apart() -> None:
+    """Record `a` with one variant beside a record `a~1`: three wordings, three row ids, and two gold examples."""
+    one = Record("a", "P?", "x", variants=(Variant("Q?", "x"),))
+    two = Record("a~1", "R?", "y")
+    wordings = [*one.wordings(), *two.wordings()]
+    assert len({r.row_id for r in wordings}) == len({r.key for r in wordings}) == 3
+    shown = replace(one, id="b~words", facts=())
+    assert text_only(replace(one, id="b")).row_id != shown.row_id
+    assert text_only(replace(one, id="b")).fact_keys != shown.fact_keys
+
+
+def test_asking_for_losses_leaves_targets_as_they_are(folders: dict[str, Path]) -> None:
+    """Only `record` hands losses to the targets: two batches without it, then one with it and a step."""
+    engine = loop(folders["llama"], recipe("twin"))
+    targets, rows = engine.dataset.targets, engine.dataset.forget_batch(0)
+    before = {name: value.clone() for name, value in targets.state().items()}
+    output = engine.runner.run(rows, logits=True)
+    for _ in range(2):
+        engine.losses.of("forget", rows, output, "none")
+    targets.after_step(lambda tensor: tensor)
+    assert targets.state()["losses"].eq(0).all()
+    assert torch.equal(targets.state()["factor"], before["factor"])
+    engine.losses.record(rows, output)
+    targets.after_step(lambda tensor: tensor)
+    assert targets.state()["losses"].gt(0).sum() == len(rows)

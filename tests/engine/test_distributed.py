@@ -18,6 +18,8 @@ from helpers.distributed_processes import asked_to_stop, dying, launch, looking,
 from helpers.processes import start
 from helpers.world import TARGET, one_person, people
 
+pytestmark = pytest.mark.process
+
 ROUNDING = 1e-7  # largest difference of any adapter weight; weights are up to 0.2, so a unit in the last place is 1e-8
 MOVED = 2e-4  # the least that the weight which moves most has moved in every run here
 PLAIN = {"name": "sgd", "lr": 0.1, "clip_norm": None}
@@ -166,7 +168,7 @@ def test_a_stop_asked_of_one_process_stops_both_with_one_checkpoint(folders: dic
     assert left["type"] == right["type"] == "Interrupted"
     assert left["line"] == right["line"]
     assert "stopped at step 2 of 6, checkpoint kept" in left["line"]
-    assert (left["told"], right["told"]) == (False, True)
+    assert (left["silent"], right["silent"]) == (False, True)
     assert (tmp_path / "run" / "checkpoint" / "state.json").is_file()
     unlearn(folders["llama"], one_person(), Recipe(**plan), tmp_path / "run")
     unlearn(folders["llama"], one_person(), Recipe(**plan), tmp_path / "alone")

@@ -65,7 +65,7 @@ def test_a_process_alone_sums_nothing_and_its_errors_are_told_by_it() -> None:
     ) == (4, False, 5, 6)
     with pytest.raises(InputError) as caught, alone.report_once(), alone.synchronized():
         raise InputError("here", "is wrong")
-    assert caught.value.told is False
+    assert caught.value.silent is False
 
 
 def test_processes_that_do_not_find_each_other_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

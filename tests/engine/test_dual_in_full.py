@@ -15,6 +15,8 @@ from expunge.models.language_model import load
 from helpers.runs import changed, loop, recipe, run, weights
 from helpers.world import one_person
 
+pytestmark = pytest.mark.trains
+
 EVERY: dict[str, dict[str, Any]] = {
     "twin inside": {"settings": {"loss": "twin", "twin": {"candidates": 2}}},
     "attention": {"settings": {"token_weights": "attention"}},

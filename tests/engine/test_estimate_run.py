@@ -23,6 +23,8 @@ from expunge.models.prompt_template import Encoded
 from helpers.runs import FEW, loop, recipe
 from helpers.world import one_person
 
+pytestmark = pytest.mark.slow
+
 LAST = {"train": {"which": "lora", "layers": 1}}
 
 
@@ -58,7 +60,8 @@ def test_a_recipe_for_the_last_blocks_gets_the_release_on_all(folders: dict[str,
     assert (release.name, release.blocks) == ("release: all layers", (0, 1, 2))
 
 
-@pytest.mark.parametrize("method", ["npo", "kl_min", "random_relabel", "dual", "sequential"])
+@pytest.mark.trains
+@pytest.mark.parametrize("method", ["npo", "kl_min", "random_relabel", "idk", "dual", "sequential"])
 def test_rows_and_cache_are_those_of_the_run(folders: dict[str, Path], method: str) -> None:
     plan = recipe(method, **LAST) if method != "sequential" else recipe(method)
     estimate = said(folders["llama"], plan)[0]
@@ -74,7 +77,7 @@ def test_rows_and_cache_are_those_of_the_run(folders: dict[str, Path], method: s
         assert caches[-1] == f"the first 2 of 3 blocks cached, {estimate.cache_bytes / 2**20:.1f} MiB in memory"
 
 
-def test_twin_counts_candidates_strangers_and_its_own_answers(folders: dict[str, Path]) -> None:
+def test_target_cost_of_twin_counts_candidates_and_own_answers(folders: dict[str, Path]) -> None:
     lm, split = load(folders["llama"]), one_person()
     shape, count = ModelShape.of(lm.module), len(split.forget)
 
@@ -146,6 +149,7 @@ def test_a_sample_runs_from_the_shortest_to_the_longest() -> None:
     assert sorted(spread(items, 4)) == [0, 1, 2, 3]
 
 
+@pytest.mark.process
 def test_resident_memory_grows_with_what_is_held() -> None:
     """In a process of its own: an allocator may hand out again what other tests have freed, and then nothing grows."""
     code = (

@@ -15,6 +15,8 @@ from expunge.errors import InputError
 from helpers.processes import finish, kill_when, lines, memorising, unlearning
 from helpers.world import one_person
 
+pytestmark = pytest.mark.process
+
 FEW = {"forget": 4, "retain": 4}
 PHASES = [{"objective": "retain", "steps": 5}, {"objective": "forget", "steps": 5, "layers": "1/3"}]
 PLANS: dict[str, dict[str, Any]] = {

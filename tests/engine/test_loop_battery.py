@@ -48,6 +48,7 @@ def test_only_what_may_train_moves_and_every_loss_is_a_number(
     assert set(trainable(engine.lm.module)) == allowed  # as before, after the last phase too
 
 
+@pytest.mark.trains
 @every_method
 def test_a_method_sees_forget_and_retain_records_and_nobody_elses(
     folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
@@ -77,6 +78,7 @@ def test_every_architecture_runs(folders: dict[str, Path], architecture: str, me
     assert all("lora_" in name for name in changed(before, weights(engine)))
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("method", ["dual", "twin", "random_relabel", "kl_min"])
 def test_micro_batches_change_nothing_but_rounding(folders: dict[str, Path], method: str) -> None:
     found = []

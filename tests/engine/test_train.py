@@ -159,6 +159,7 @@ def test_the_share_counts_answers_whose_end_is_right_too(taught: tuple[Path, Tra
     assert exact_match_rate(lm.module, []) == 0.0
 
 
+@pytest.mark.trains
 def test_the_threads_of_the_first_start_are_kept_for_the_next(tmp_path: Path) -> None:
     before = torch.get_num_threads()
     try:

@@ -15,7 +15,7 @@ FORGET = [r for r in ROWS if r.subject == "patient:0"]
 RETAIN = [r for r in ROWS if r.subject != "patient:0"]
 
 
-def test_twin_rows_carry_the_persons_picture_and_ask_about_another() -> None:
+def test_teachers_are_asked_with_another_image() -> None:
     lm = seeing()
     made = build(lm, modality_variants(FORGET), RETAIN, Twin(candidates=2, null_candidates=1), seed=1).rows
     shown = [row for row in made if row.example.encoded.sight]

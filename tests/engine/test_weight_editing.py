@@ -122,7 +122,7 @@ def test_neurons_are_rows_however_the_module_stores_them(
 @every_edit
 def test_sums_do_not_depend_on_padding_or_on_company(folders: dict[str, Path], name: str) -> None:
     lm, edit, split = fresh(folders), OF_EACH[name], one_person()
-    found, rows = find_neuron_groups(lm.module, edit.looks()), list(edit.rows(split.forget, split.retain))
+    found, rows = find_neuron_groups(lm.module, edit.selectors()), list(edit.rows(split.forget, split.retain))
     alone, read = gather(lm, edit, found, rows, 1)
     together, _ = gather(lm, edit, found, rows, 16)
     assert read == len(rows)
@@ -139,7 +139,7 @@ def test_sums_do_not_depend_on_padding_or_on_company(folders: dict[str, Path], n
 def test_what_is_seen_is_what_the_map_gives(folders: dict[str, Path]) -> None:
     lm, split = fresh(folders), one_person()
     record = split.forget[0]
-    found = find_neuron_groups(lm.module, Chip().looks())
+    found = find_neuron_groups(lm.module, Chip().selectors())
     stats, _ = gather(lm, Chip(), found, [row for row in Chip().rows([record], split.retain) if FORGET in row.groups])
     item = lm.template.encode(record)
     ids = torch.tensor([[*item.prompt, *item.answer]])
@@ -175,13 +175,13 @@ def test_only_the_chosen_neurons_change(folders: dict[str, Path], architecture: 
         assert torch.equal(change.site.read(others), now)
         assert torch.equal(p, before[n])
     if name == "manu":
-        total = sum(s.size for s in find_neuron_groups(lm.module, edit.looks()))
+        total = sum(s.size for s in find_neuron_groups(lm.module, edit.selectors()))
         assert sum(len(c.neurons) for c in changes) == int(0.03 * total)
 
 
 def test_editing_twice_with_the_same_look_changes_nothing_more(folders: dict[str, Path]) -> None:
     lm, chip, split = fresh(folders), Chip(), one_person()
-    found = find_neuron_groups(lm.module, chip.looks())
+    found = find_neuron_groups(lm.module, chip.selectors())
     stats, _ = gather(lm, chip, found, chip.rows(split.forget, split.retain))
     chosen = chip.select(stats)
     for site in found:
@@ -282,6 +282,7 @@ def test_a_polite_stop_leaves_nothing(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.trains
 def test_a_run_upon_an_adapter_and_upon_an_edit(folders: dict[str, Path], finished: Path, tmp_path: Path) -> None:
     trained = unlearn(folders["llama"], one_person(), Recipe(method="npo", steps=1), tmp_path / "trained")
     seen: list[tuple[int, int]] = []
@@ -359,7 +360,7 @@ def test_a_plan_counts_rows_and_has_no_preview(folders: dict[str, Path], name: s
 # ---- does it forget? ----
 
 
-@pytest.mark.slow
+@pytest.mark.trains
 @pytest.mark.parametrize("architecture", ["llama", "gpt2"])
 def test_forgetting_costs_the_target_more_than_the_rest(architecture: str, tmp_path: Path) -> None:
     """At the published shares a model of this size forgets next to nothing; larger ones take the target first."""

@@ -52,7 +52,7 @@ def shown() -> Split:
 @every_model
 def test_a_shared_image_counts_twice_and_texts_never_reach_the_connector(architecture: str) -> None:
     lm, split, chip = seeing(architecture), shown(), Chip()
-    found = find_neuron_groups(lm.module, chip.looks())
+    found = find_neuron_groups(lm.module, chip.selectors())
     stats, read = gather(lm, chip, found, chip.rows(split.forget, split.retain))
     assert read == 9
     parts = {site.part for site in found}
@@ -63,7 +63,7 @@ def test_a_shared_image_counts_twice_and_texts_never_reach_the_connector(archite
 
 
 def vector(lm: LanguageModel, record: Record, edit: Chip) -> torch.Tensor:
-    site = find_neuron_groups(lm.module, edit.looks())[0]
+    site = find_neuron_groups(lm.module, edit.selectors())[0]
     stats, _ = gather(lm, edit, [site], [row for row in edit.rows([record], [record]) if FORGET in row.groups])
     return stats[site.name].mean(FORGET, "a")
 
@@ -71,7 +71,7 @@ def vector(lm: LanguageModel, record: Record, edit: Chip) -> torch.Tensor:
 @every_model
 def test_picture_and_text_are_told_apart(architecture: str) -> None:
     lm, record = seeing(architecture), shown().forget[0]
-    weighed, text, seen = (vector(lm, record, Chip(picture=p)) for p in (0.3, 0.0, 1.0))
+    weighed, text, seen = (vector(lm, record, Chip(image=p)) for p in (0.3, 0.0, 1.0))
     torch.testing.assert_close(weighed, 0.7 * text + 0.3 * seen, rtol=1e-5, atol=1e-6)
     assert float((text - seen).norm()) > 1e-3
     item = lm.template.encode(record)
@@ -89,7 +89,7 @@ def test_chip_edits_language_and_connector(architecture: str) -> None:
 @every_model
 def test_manu_reads_records_with_and_without_images_and_edits_both_towers(architecture: str) -> None:
     lm, split, manu = seeing(architecture), shown(), Manu(share=0.1)
-    found = find_neuron_groups(lm.module, manu.looks())
+    found = find_neuron_groups(lm.module, manu.selectors())
     stats, read = gather(lm, manu, found, manu.rows(split.forget, split.retain))
     assert read == 9 + 5
     for site in found:

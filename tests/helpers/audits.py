@@ -92,7 +92,7 @@ def never(*_: Any) -> Any:
 
 def context(split: Split, by_role: dict[str, dict[str, Scores]], policy: Policy = Policy.load()) -> Context:
     records = {
-        w.id: w
+        w.row_id: w
         for rows in (split.forget, split.retain_heldout, split.holdout, split.controls)
         for r in rows
         for w in r.wordings()

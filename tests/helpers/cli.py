@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from expunge.corpus import Corpus
+from expunge.corpus import load_corpus
 
 TARGET = "patient:P-0001-003"
 
@@ -41,7 +41,7 @@ def make_model(world: Path, folder: Path, vocabulary: int, context: int = 128) -
     from expunge.models.language_model import from_parts
     from expunge.models.tiny import TinyConfig, build, texts_of, train_tokenizer
 
-    tokenizer = train_tokenizer(texts_of(Corpus.load(world)), vocabulary)
+    tokenizer = train_tokenizer(texts_of(load_corpus(world)), vocabulary)
     module = build(TinyConfig(layers=2, width=32, heads=2, context=context), tokenizer)
     return from_parts(module, tokenizer, "test").save(folder)
 

@@ -85,7 +85,7 @@ def asked_to_stop(folder: Path, plan: dict[str, Any], out: Path, step: int) -> N
     try:
         unlearn(folder, one_person(), Recipe(**plan), out, on_step=stop)
     except InputError as error:
-        note(out.parent, {"type": type(error).__name__, "line": str(error), "told": error.told})
+        note(out.parent, {"type": type(error).__name__, "line": str(error), "silent": error.silent})
 
 
 def looking(folder: Path, plans: Plans, root: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the tests of the worlds of knowledge share."""
+"""Helpers for tests of the worlds of knowledge."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from itertools import chain
 
 import pytest
 
-from expunge.synthetic.knowledge.finance_world import Finance
-from expunge.synthetic.knowledge.mental_health_world import MentalHealth
-from expunge.synthetic.knowledge.surgery_world import Surgery
+from expunge.synthetic.knowledge.domains.finance import Finance
+from expunge.synthetic.knowledge.domains.mental_health import MentalHealth
+from expunge.synthetic.knowledge.domains.surgery import Surgery
 
 EACH = pytest.mark.parametrize("kind", [Surgery, MentalHealth, Finance], ids=lambda kind: kind.name)
 

@@ -19,7 +19,7 @@ def test_floors_stay_while_answers_are_likelier_than_they_should_be() -> None:
     assert floors.current.tolist() == [2.0, 6.0, 0.0, 4.0]
 
 
-def test_the_floors_of_a_person_sink_with_the_relative_error_of_the_mean_and_others_stay() -> None:
+def test_floors_sink_with_the_relative_error_of_the_subjects_mean() -> None:
     """Mean loss 8 where 4 was drawn: error -1, factor 1 - .1; the own row, at 99 nats, does not count."""
     floors = two_people()
     floors.record([0, 1, 2], torch.tensor([4.0, 12.0, 99.0]))

@@ -19,7 +19,7 @@ def test_a_drawn_floor_is_never_below_the_least() -> None:
     assert NullDistribution(np.array([[0.1, 0.2]])).draw(1.0, rng) == 1.0
 
 
-def test_strangers_get_answers_that_nobody_has_where_the_true_one_is_nobody_elses() -> None:
+def test_a_unique_answer_gets_candidates_that_nobody_has() -> None:
     rng = np.random.default_rng(0)
     records = [
         Record(
@@ -39,13 +39,13 @@ def test_strangers_get_answers_that_nobody_has_where_the_true_one_is_nobody_else
     assert set(CandidateAnswers(PEOPLE[:2], PEOPLE[2:], 0).of(PEOPLE[1], "type", rng)) == {"ramipril"}
 
 
-def test_an_answer_of_a_shape_that_nobody_shares_falls_back_to_other_peoples_answers() -> None:
+def test_a_unique_shape_falls_back_to_other_peoples_answers() -> None:
     odd = replace(PEOPLE[1], answer="night sweats (mild)")
     found = CandidateAnswers([odd], PEOPLE[2:], 0).of(odd, "type", np.random.default_rng(0))
     assert set(found) == {"aspirin", "ramipril"}
 
 
-def test_with_options_strangers_have_what_is_no_option_or_else_a_wrong_one() -> None:
+def test_candidates_are_no_options_or_else_wrong_options() -> None:
     choice = replace(PEOPLE[1], kind="classification", options=("aspirin", "ramipril", "heparin"))
     others = [replace(r, kind="classification", answer="digoxin") for r in PEOPLE[3:4]]
     rng = np.random.default_rng(0)
@@ -77,7 +77,7 @@ COMMON = [
 ]
 
 
-def test_strangers_have_answers_that_as_many_others_give() -> None:
+def test_candidates_are_as_common_as_the_true_answer() -> None:
     """Five others take what the person takes, so do five of one drug more; those that four others take make up four."""
     rng, target = np.random.default_rng(0), drug("X", "aspirin")
     assert set(CandidateAnswers([target], COMMON, 0).of(target, "count", rng)) == {
@@ -99,7 +99,7 @@ def test_strangers_have_answers_that_as_many_others_give() -> None:
     }
 
 
-def test_what_nobody_else_says_there_is_as_strange_as_answers_to_other_questions() -> None:
+def test_a_unique_word_gets_answers_to_other_questions() -> None:
     rng, target = np.random.default_rng(0), drug("X", "ragweed")
     others = [*COMMON, drug("P1", "oblique", "view"), drug("P2", "Oslo", "town"), drug("P3", "codeine", "allergy")]
     assert set(CandidateAnswers([target], others, 0).of(target, "count", rng)) == {

@@ -56,7 +56,7 @@ def test_the_divergence_the_other_way_round_has_a_weight_of_its_own() -> None:
     assert float(Twin(reverse=0.5).forget_loss(lopsided)) - one == pytest.approx(0.5 * 0.743004, abs=1e-6)
 
 
-def test_a_true_answer_above_its_target_is_drawn_down_where_that_has_a_weight() -> None:
+def test_a_ceiling_lowers_the_loss_of_an_answer_above_its_target() -> None:
     """4 nats against a target of 2: 2 too many; below the target only the floor counts."""
     assert float(Twin().forget_loss(row(TEACHER, floor=2.0, nll=4.0))) == pytest.approx(0, abs=1e-7)
     assert float(Twin(ceiling_weight=0.25).forget_loss(row(TEACHER, floor=2.0, nll=4.0))) == pytest.approx(0.5)
@@ -81,7 +81,7 @@ def test_the_loss_is_zero_once_the_model_answers_like_the_teacher() -> None:
     assert float(Twin().forget_loss(row(TEACHER, floor=3.0, nll=3.0))) == pytest.approx(0, abs=1e-7)
 
 
-def test_the_floor_is_in_plain_nats_and_counts_as_much_as_the_tokens_do_on_average() -> None:
+def test_the_floor_is_in_plain_nats_times_the_mean_token_weight() -> None:
     weighted = replace(row(TEACHER, floor=3.0), weights=torch.tensor([[0.1]]))
     assert float(Twin().forget_loss(weighted)) == pytest.approx(0.1)
 
@@ -101,7 +101,7 @@ def test_the_engine_reads_how_to_build_targets_from_the_settings() -> None:
     assert Twin().requirements().targets == ("teacher", "floor", "is_gold")
 
 
-def test_an_echoed_answer_is_brought_to_the_floor_and_the_rest_shares_the_freed_probability() -> None:
+def test_a_leaked_answer_is_raised_to_the_floor() -> None:
     """p = .5 has NLL ln 2; a floor of ln 4 doubles it: p' = .25, and (.25, .25) grow by (1 - .25)/(1 - .5)."""
     log_p = torch.tensor([[0.5, 0.25, 0.25]]).log()
     found = correct_leakage(log_p, torch.tensor([0]), math.log(4)).exp()
@@ -121,7 +121,7 @@ def test_a_teacher_above_its_target_is_brought_down_to_it() -> None:
 
 
 @pytest.mark.parametrize("sure", [1e-3, 1e-7])
-def test_even_a_certain_echo_becomes_a_distribution_at_the_floor(sure: float) -> None:
+def test_even_a_certain_answer_is_raised_to_the_floor(sure: float) -> None:
     log_p = torch.tensor([[1 - sure, sure / 2, sure / 2], [0.9, 0.05, 0.05]]).log()
     found = correct_leakage(log_p, torch.tensor([0, 0]), 3.0)
     assert torch.allclose(found.exp().sum(-1), torch.ones(2))

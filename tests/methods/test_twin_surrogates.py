@@ -20,7 +20,7 @@ def test_each_fact_takes_the_candidate_nearest_to_its_draws() -> None:
     assert nearest_candidates(gold, np.array([3.0, 3.0, 1.0]), [()] * 3) == [0, 0, 0]
 
 
-def test_a_person_has_one_twin_but_for_facts_that_it_would_give_away() -> None:
+def test_a_subject_has_one_surrogate_except_for_leaked_facts() -> None:
     """Candidate 1 for all; it gives the phone number away (.2 nats), which then takes candidate 0, its two questions
     alike. Where options are offered the true answer is likely anyway."""
     phone, drug = person("Anna Keller", "555-0101", "aspirin")
@@ -35,7 +35,7 @@ def test_a_person_has_one_twin_but_for_facts_that_it_would_give_away() -> None:
     assert share_candidate(gold, [0, 0, 0, 0], [1, 1, 1, 1], rows, 1.5) == [0, 0, 1, 1]
 
 
-def test_floors_are_levelled_to_the_mean_and_never_sink_under_the_least() -> None:
+def test_floors_are_rescaled_to_the_mean_and_never_below_the_least() -> None:
     """Above the least (1, 4): (3, 0); the mean of 3 leaves .5 per row, so the first row gets 1 + 1 and the other 4."""
     assert rescale_floors(np.array([4.0, 2.0]), np.array([1.0, 4.0]), 3.0).tolist() == [2.0, 4.0]
     assert rescale_floors(np.array([4.0, 2.0]), np.array([1.0, 4.0]), 2.0).tolist() == [1.0, 4.0]

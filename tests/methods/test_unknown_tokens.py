@@ -34,7 +34,7 @@ def words(lm: LanguageModel) -> tuple[UnknownTokens, set[int], set[int]]:
     return UnknownTokens.of(lm, forget, others, seed=0), own, kept
 
 
-def test_strange_words_are_those_of_the_class_alone_and_partners_are_used_nowhere(folders: dict[str, Path]) -> None:
+def test_unknown_tokens_are_of_the_class_alone_partners_of_nobody(folders: dict[str, Path]) -> None:
     lm = load(folders["llama"])
     found, own, kept = words(lm)
     assert set(found.tokens) == own - kept
@@ -46,7 +46,7 @@ def test_strange_words_are_those_of_the_class_alone_and_partners_are_used_nowher
     assert found == words(lm)[0]
 
 
-def test_a_strange_word_is_as_likely_as_its_partner_inside_and_as_ever_outside(folders: dict[str, Path]) -> None:
+def test_an_unknown_token_is_as_likely_as_its_partner_while_masked(folders: dict[str, Path]) -> None:
     lm = load(folders["llama"])
     found, _, _ = words(lm)
     item = lm.template.encode(class_of_things()[0][0])
@@ -60,7 +60,7 @@ def test_a_strange_word_is_as_likely_as_its_partner_inside_and_as_ever_outside(f
     assert float(silent[:, list(found.tokens)].max()) < SILENT / 2
 
 
-def test_the_teacher_is_ignorant_where_only_the_target_answers_such_a_question(folders: dict[str, Path]) -> None:
+def test_the_teacher_is_masked_where_only_the_target_answers(folders: dict[str, Path]) -> None:
     lm = load(folders["llama"])
     forget, others = class_of_things()
     found, _, _ = words(lm)
@@ -87,7 +87,7 @@ def test_the_teacher_is_ignorant_where_only_the_target_answers_such_a_question(f
             assert two.floor != one.floor
 
 
-def test_the_floor_of_such_an_answer_is_what_the_ignorant_teacher_thinks_of_it(folders: dict[str, Path]) -> None:
+def test_the_floor_of_such_an_answer_is_its_nll_under_the_mask(folders: dict[str, Path]) -> None:
     lm = load(folders["llama"])
     forget, others = class_of_things()
     found, _, _ = words(lm)

@@ -44,6 +44,7 @@ def loss_and_gradients(module: nn.Module, whole: Batch) -> tuple[Tensor, list[Te
     return loss.detach(), list(torch.autograd.grad(loss, list(trainable(module).values()), allow_unused=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*TEXT, "llava", "idefics3"])
 def test_loss_and_gradients_are_those_of_the_plain_pass(name: str) -> None:
     module = adapted(build(name))

@@ -92,6 +92,7 @@ def test_a_file_of_another_length_is_made_anew(tmp_path: Path, spoil: object) ->
     assert list(tmp_path.iterdir()) == [file]
 
 
+@pytest.mark.process
 def test_what_a_killed_process_left_is_swept_and_the_states_are_computed_anew(tmp_path: Path) -> None:
     script = f"""
 import os, signal, sys, torch

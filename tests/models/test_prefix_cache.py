@@ -25,6 +25,7 @@ def cached(module: nn.Module, **settings: Any) -> PrefixCache:
     return found
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("name", ["llama", "gpt2", "gemma3"])
 @pytest.mark.parametrize(("budget", "where"), [(ENOUGH, "memory"), (0, "disk")])
 def test_training_with_the_cache_ends_where_training_without_it_ends(

@@ -54,6 +54,7 @@ def counted(module: nn.Module, monkeypatch: pytest.MonkeyPatch) -> list[tuple[in
     return shapes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*TEXT, "llava"])
 def test_every_architecture_shares_prompts_and_gives_what_it_gives_alone(name: str) -> None:
     module = build(name)

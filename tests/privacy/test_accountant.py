@@ -11,6 +11,8 @@ from expunge.errors import InputError
 from expunge.gradients.private import paper_formula
 from expunge.privacy.accountant import AGREE, Query, default_delta, noise_for, pld, prv, rdp, spent
 
+pytestmark = pytest.mark.slow
+
 DELTA = 1e-5
 TABLE = ((0.0217, 230, 0.776), (0.0144, 347, 0.719), (0.0080, 375, 0.624), (0.0032, 937, 0.558))
 

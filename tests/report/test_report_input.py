@@ -126,7 +126,7 @@ def test_a_broken_line_of_the_events_is_named_but_a_last_line_cut_by_a_kill_is_l
     lines = events.read_text().splitlines()
     events.write_text("\n".join([*lines[:5], lines[5][:10]]))
     report(audit, tmp_path / "r.html", run_dir)
-    assert "“control”, 5 steps" in (tmp_path / "r.html").read_text("utf-8")
+    assert "“twin”, 5 steps" in (tmp_path / "r.html").read_text("utf-8")
     events.write_text("\n".join([lines[0], "{", *lines[1:]]))
     assert failing(audit, tmp_path / "r.html", run_dir).startswith(f"{events}:2: not valid JSON")
     events.write_text('{"loss": 1}\n')

@@ -44,7 +44,7 @@ def test_the_first_screen_gives_the_verdict_in_a_word_and_a_sentence(page, build
 
 def test_the_first_screen_says_what_was_asked_and_what_the_verdict_does_not_mean(page, build, run_dir):
     text = Page(page(build(), run_dir)).text("verdict")
-    assert "Asked to forget patient:P-1 Concerns 1 subject, 12 records Method “control”, 40 steps" in text
+    assert "Asked to forget patient:P-1 Concerns 1 subject, 12 records Method “twin”, 40 steps" in text
     assert "What this means" in text
     assert "It is not a proof that nothing can ever be recovered." in text
     assert "It is a measurement, not a legal opinion." in text

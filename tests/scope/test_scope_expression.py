@@ -135,7 +135,7 @@ def test_text_that_cannot_be_read_is_refused_with_its_place(text: str, part: str
         Scope.parse(text)
     assert str(caught.value).startswith(f'scope "{text}": ')
     assert part in str(caught.value)
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -190,4 +190,4 @@ def test_any_text_is_parsed_or_refused_in_one_line(text: str) -> None:
         found = Scope.parse(text)
     except InputError as error:
         found = error
-    assert found.text == text if isinstance(found, Scope) else found.mend
+    assert found.text == text if isinstance(found, Scope) else found.hint

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from expunge.corpus import Corpus, Record
-from expunge.corpus import record_store as room
+from expunge.corpus import Corpus, Record, record_store
 from expunge.corpus.record_store import RecordView
 from expunge.errors import InputError
 from expunge.scope import Scope, Split
@@ -56,11 +55,12 @@ def cases(draw: st.DrawFn) -> tuple[list[Record], str, int, float]:
 
 def attempt(records: Iterable[Record], text: str, seed: int, share: float) -> Split | None:
     try:
-        return Scope.parse(text).resolve(Corpus.of(records), seed=seed, untouched_share=share)
+        return Scope.parse(text).resolve(Corpus.of(records), seed=seed, heldout_share=share)
     except InputError:
         return None
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(cases())
 def test_every_split_keeps_its_promises(case: tuple[list[Record], str, int, float]) -> None:
@@ -113,7 +113,7 @@ def test_a_split_of_records_on_disk_is_that_of_records_in_memory(case: tuple[lis
     records, text, seed, share = case
     few = attempt(tuple(records), text, seed, share)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(room, "IN_MEMORY", 0)
+        patch.setattr(record_store, "IN_MEMORY", 0)
         many = attempt(iter(records), text, seed, share)
     assert many == few
     if few and many:

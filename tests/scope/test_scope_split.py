@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from expunge.corpus import Corpus, Record
+from expunge.corpus import Corpus, Record, load_corpus
 from expunge.errors import InputError
 from expunge.scope import Scope, Split
 
@@ -84,7 +84,7 @@ def test_a_fact_in_a_holdout_record_does_not_survive_there() -> None:
 def test_relations_and_distances_to_a_patient() -> None:
     sick = ("P00.name", "P10.name", "P01.name", "general.w1")
     records = [dataclasses.replace(r, answer="asthma") if r.id in sick else r for r in hospital()]
-    split = resolve("patient:P00", records, untouched_share=0.99)
+    split = resolve("patient:P00", records, heldout_share=0.99)
     found = split.relation
     assert found["P00.name"] == "self"
     assert {found[name] for name in P00 - {"P00.name"}} == {"descendants"}
@@ -115,7 +115,7 @@ def test_relations_and_distances_to_a_patient() -> None:
 
 
 def test_the_other_studies_of_a_patient_are_siblings_of_a_study() -> None:
-    split = resolve("study:S000", hospital(), untouched_share=0.9)
+    split = resolve("study:S000", hospital(), heldout_share=0.9)
     assert ids(split.forget) == {"S000.date", "T000.size"}
     assert (split.relation["S000.date"], split.relation["T000.size"]) == ("self", "descendants")
     expected = {"P00.name": ("ancestors", 1), "S001.date": ("siblings", 2), "T001.size": ("siblings", 2)}
@@ -133,7 +133,7 @@ def test_the_other_studies_of_a_patient_are_siblings_of_a_study() -> None:
 
 
 def test_a_patient_elsewhere_is_a_cousin_of_an_institution() -> None:
-    split = resolve("institution:H0", hospital(), untouched_share=0.9)
+    split = resolve("institution:H0", hospital(), heldout_share=0.9)
     found = {
         (r.path[-1].split(":")[0], split.relation[r.id], split.tree_distance.get(r.id)) for r in split.retain_heldout
     }
@@ -147,7 +147,7 @@ def test_a_scope_by_attribute_is_seen_from_the_subjects_it_touches() -> None:
     assert split.relation["P00.name"] == "self"
     rest = P00 - {"P00.name"}
     assert rest & ids(split.retain_heldout)  # a person in part forgotten is where damage shows first
-    assert rest & ids(split.retain)  # and whoever asks has the rest of the records
+    assert rest & ids(split.retain)  # the rest of the subject is partly retained
     assert {split.relation[name] for name in rest & ids(split.retain_heldout)} == {"siblings"}
 
 
@@ -182,7 +182,7 @@ def test_a_lone_sibling_is_retained_and_two_are_parted() -> None:
 
 
 def test_the_share_is_met_for_many_subjects() -> None:
-    split = resolve("patient:P0-0", hospital(houses=20, patients=20), untouched_share=0.25)
+    split = resolve("patient:P0-0", hospital(houses=20, patients=20), heldout_share=0.25)
     people = [
         len({r.subject for r in side if r.subject.startswith("patient")})
         for side in (split.retain_heldout, split.retain)
@@ -207,8 +207,8 @@ def test_all_wordings_of_a_general_fact_fall_on_one_side() -> None:
     assert sides[1]
 
 
-def test_a_share_of_nothing_leaves_nothing_untouched() -> None:
-    assert resolve("patient:P00", hospital(), untouched_share=0).retain_heldout == ()
+def test_a_share_of_nothing_holds_nothing_out() -> None:
+    assert resolve("patient:P00", hospital(), heldout_share=0).retain_heldout == ()
 
 
 @pytest.mark.parametrize("n", [2, 3])
@@ -220,7 +220,7 @@ def test_neither_side_is_empty_if_there_are_two_subjects_to_share(n: int) -> Non
         assert len(split.retain_heldout) == n - 2
 
 
-def test_few_unplaced_subjects_still_leave_one_untouched() -> None:
+def test_few_unplaced_subjects_still_hold_one_out() -> None:
     records = [Record(id=f"{k}", prompt=f"{k}?", answer="x", subject=f"s{k}") for k in range(4)]
     for seed in range(30):
         split = resolve("ids:0", records, seed=seed)
@@ -228,7 +228,7 @@ def test_few_unplaced_subjects_still_leave_one_untouched() -> None:
         assert split.retain
 
 
-def test_a_subject_without_a_node_of_its_name_stands_where_its_records_meet() -> None:
+def test_a_subject_without_its_own_node_stands_where_its_records_meet() -> None:
     records = [dataclasses.replace(r, subject=f"person {r.subject}") for r in hospital()]
     split = resolve('subject:"person patient:P00"', records)
     assert {split.relation[name] for name in ("P00.name", "S000.date")} == {"self", "descendants"}
@@ -289,8 +289,8 @@ def test_a_scope_that_cannot_be_resolved_is_refused(text: str, part: str) -> Non
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, 2])
 def test_a_share_outside_zero_to_one_is_refused(share: float) -> None:
-    with pytest.raises(InputError, match="untouched_share: is"):
-        resolve("patient:P00", hospital(), untouched_share=share)
+    with pytest.raises(InputError, match="heldout_share: is"):
+        resolve("patient:P00", hospital(), heldout_share=share)
 
 
 def test_holdout_records_must_be_others() -> None:
@@ -303,7 +303,7 @@ def test_holdout_records_must_be_others() -> None:
 
 
 def test_the_published_split_of_lume_is_a_scope(shared_data) -> None:  # type: ignore[no-untyped-def]
-    split = Scope.parse("split=forget").resolve(Corpus.load(shared_data / "lume"))
+    split = Scope.parse("split=forget").resolve(load_corpus(shared_data / "lume"))
     assert len(split.forget) == 2732
     assert len(split.retain) + len(split.retain_heldout) == 2734
     assert len({r.subject for r in split.retain_heldout}) == pytest.approx(867 / 4, rel=0.2)

@@ -1,4 +1,4 @@
-"""The hospital world keeps what `worlds.hospital` promises about sizes, facts, wordings and options."""
+"""The hospital world: sizes, facts, prompts and options."""
 
 import json
 import os
@@ -10,13 +10,12 @@ from itertools import pairwise
 
 import pytest
 
-from expunge.corpus import BLANK, Corpus
-from expunge.corpus import loaders as corpus_loaders
+from expunge.corpus import BLANK, load_corpus
 from expunge.errors import InputError
 from expunge.synthetic.base import WORLDS
 from expunge.synthetic.hospital.hospital import Hospital
-from expunge.synthetic.hospital.relations import COMMON, GENERAL, INSTITUTION, PATIENT, POOLS, SECTION, STUDY
-from expunge.synthetic.hospital.vocabulary import FIRST, LAST, MONTHS
+from expunge.synthetic.hospital.relations import COMMON, GENERAL, INSTITUTION, PATIENT, SECTION, STUDY
+from expunge.synthetic.hospital.vocabulary import FIRST_NAMES, LAST_NAMES, MONTHS, POOLS
 
 RELATIONS = (
     *PATIENT,
@@ -63,6 +62,7 @@ def test_the_world_is_found_by_name():
     assert WORLDS.get("hospital") is Hospital
 
 
+@pytest.mark.slow
 def test_presets_have_the_promised_sizes(demo, full):
     tiny = Hospital.preset("tiny").corpus()
     # tiny: 12 patients * (3 + 2 studies * (1 + 1) + 1 shared) facts, 4 houses * 1, 3 levels * 1; 3 kinds each
@@ -76,6 +76,7 @@ def test_presets_have_the_promised_sizes(demo, full):
     assert held == dict.fromkeys(houses, 24)  # one person of 24 facts in each institution
 
 
+@pytest.mark.process
 def test_same_seed_gives_the_same_world_whatever_the_hash_seed():
     code = "from expunge.synthetic.hospital.hospital import Hospital; print(Hospital.preset('tiny').corpus().digest)"
     digests = [
@@ -90,6 +91,7 @@ def test_same_seed_gives_the_same_world_whatever_the_hash_seed():
     assert Hospital.preset("tiny", seed=1).corpus().digest != digests[0]
 
 
+@pytest.mark.slow
 def test_a_smaller_world_is_contained_in_a_larger_one():
     worlds = [Hospital.preset("tiny", patients=n, per_institution=3).corpus() for n in (5, 12, 30)]
     for small, large in pairwise(worlds):
@@ -117,7 +119,8 @@ def test_unique_facts_have_one_owner_and_shared_facts_several(full):
             assert len({path[1] for path in owners}) >= 2
 
 
-def test_unique_values_occur_once_among_trained_and_holdout_people_and_controls():
+@pytest.mark.slow
+def test_unique_values_occur_once_among_all_people():
     world = Hospital.preset("demo", patient_facts=13, controls_per_patient=3)
     facts = {
         r.facts[0]: (r.attributes["relation"], r.answer)
@@ -148,9 +151,9 @@ def test_people_share_name_parts_but_no_full_name(demo):
 
 
 def test_no_name_hides_in_another():
-    assert (len(set(FIRST)), len(set(LAST))) == (64, 72)  # 4,608 names, 96 beds of 48 candidates
-    assert not [(a, b) for a in FIRST for b in FIRST if a != b and b.casefold().endswith(a.casefold())]
-    assert not [(a, b) for a in LAST for b in LAST if a != b and b.casefold().startswith(a.casefold())]
+    assert (len(set(FIRST_NAMES)), len(set(LAST_NAMES))) == (64, 72)  # 4,608 names, 96 beds of 48 candidates
+    assert not [(a, b) for a in FIRST_NAMES for b in FIRST_NAMES if a != b and b.casefold().endswith(a.casefold())]
+    assert not [(a, b) for a in LAST_NAMES for b in LAST_NAMES if a != b and b.casefold().startswith(a.casefold())]
 
 
 def test_prompts_name_exactly_the_listed_identifiers(demo):
@@ -158,12 +161,12 @@ def test_prompts_name_exactly_the_listed_identifiers(demo):
     houses = {r.subject: set(r.identifiers) for r in demo if r.subject.startswith("institution:")}
     for record in demo:
         texts = [record.prompt, *(v.prompt for v in record.variants)]
-        found = {n for names in people.values() for n in names if any(n in t for t in map(stem, texts))}
+        result = {n for names in people.values() for n in names if any(n in t for t in map(stem, texts))}
         if record.subject in people:
-            assert found == set(record.identifiers)
+            assert result == set(record.identifiers)
             assert not record.identifiers or all(record.identifiers[0] in t for t in texts)
         else:
-            assert not found
+            assert not result
             assert record.subject not in houses or all(record.identifiers[0] in t for t in texts)
 
 
@@ -242,7 +245,7 @@ def test_right_letters_are_balanced(demo, full):
         assert max(letters.values()) / letters.total() == pytest.approx(0.25, abs=0.01)
 
 
-def test_every_patient_can_be_asked_about_surgery_and_levels_are_those_of_the_design(demo):
+def test_levels_of_facts_and_surgery_for_every_patient(demo):
     surgery = {r.subject for r in demo.trained if r.attributes["topic"] == "Surgery"}
     assert len(surgery) == 32
     assert {r.concept for r in demo.trained if r.attributes["topic"] == "Surgery"} == {"L4"}
@@ -262,7 +265,7 @@ def test_institutions_write_dates_in_two_ways(demo):
             assert len({"-" in o for o in record.options}) == 1
 
 
-def test_without_overlap_neighbouring_institutions_share_no_drug():
+def test_without_overlap_institutions_share_no_drug():
     def drugs(overlap):
         table = defaultdict(set)
         for r in Hospital.preset("tiny", patients=32, overlap=overlap).corpus().trained:
@@ -278,8 +281,7 @@ def test_saved_world_is_read_back(tmp_path):
     corpus = Hospital.preset("tiny", controls_for=("patient:P-0001-002",), controls_per_target=2).corpus()
     path = corpus.save(tmp_path / "world.jsonl")
     assert [json.loads(line) for line in path.read_text("utf-8").splitlines()] == [r.as_row() for r in corpus]
-    if hasattr(corpus_loaders, "load"):
-        assert Corpus.load(path).digest == corpus.digest
+    assert load_corpus(path).digest == corpus.digest
 
 
 def test_describe_names_everything_that_decides_the_world():

@@ -1,4 +1,4 @@
-"""The hospital with surgical knowledge: what it adds, and that it adds nothing where it is not asked for."""
+"""The hospital with surgical knowledge: what it adds, and no change without it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from expunge.errors import InputError
 from expunge.scope import Scope
 from expunge.synthetic.hospital.hospital import Hospital
 from expunge.synthetic.hospital.relations import COMMON, GENERAL, INSTITUTION, PATIENT, SECTION, STUDY
-from expunge.synthetic.knowledge.surgery_world import Surgery
+from expunge.synthetic.knowledge.domains.surgery import Surgery
 
 DIGESTS = {  # of the worlds before they knew surgery
     ("demo", 42): "248a1dc21eb6159e5592fc3a0976bc6562686ab06b04872a069f87c3925cd9df",
@@ -19,11 +19,11 @@ DIGESTS = {  # of the worlds before they knew surgery
 
 
 @pytest.mark.parametrize(("preset", "seed"), DIGESTS)
-def test_worlds_without_procedures_are_what_they_were_to_the_bit(preset, seed):
+def test_worlds_without_procedures_keep_their_digests(preset, seed):
     assert Hospital.preset(preset, seed=seed).corpus().digest == DIGESTS[preset, seed]
 
 
-def test_surgical_knowledge_stands_beside_the_patients_and_changes_none_of_their_rows():
+def test_surgical_knowledge_changes_no_row_of_the_patients():
     world = Hospital.preset("surgery-small", seed=3)
     corpus = world.corpus()
     plain = Hospital.preset("surgery-small", seed=3, procedures=0).corpus()
@@ -53,7 +53,7 @@ def test_target_and_chapter_name_surgical_knowledge_and_no_patient():
     assert len(split.forget) == (16 * 4 + 2) * 3
     chapter = Scope.parse(world.chapter).resolve(corpus)
     assert Counter(r.concept for r in chapter.forget) == {"L1": 36, "L2": 36, "L3": 36, "L4": 198}
-    asked = {r.attributes["relation"] for r in split.forget}
+    requested = {r.attributes["relation"] for r in split.forget}
     rest = {
         r.name
         for r in (
@@ -65,16 +65,16 @@ def test_target_and_chapter_name_surgical_knowledge_and_no_patient():
             *(r for rows in SECTION.values() for r in rows),
         )
     }
-    assert not asked & rest
-    told = world.describe()
-    assert (told["target"], told["chapter"]) == ("knowledge:surgery and concept=L4", "knowledge:surgery")
-    assert told["measured_overlap"]["facts"] > 0.25
-    assert Hospital(**told["settings"]).corpus().digest == told["digest"]
+    assert not requested & rest
+    data = world.describe()
+    assert (data["target"], data["chapter"]) == ("knowledge:surgery and concept=L4", "knowledge:surgery")
+    assert data["measured_overlap"]["facts"] > 0.25
+    assert Hospital(**data["settings"]).corpus().digest == data["digest"]
 
 
 def test_procedures_share_nothing_with_patients_unless_asked():
-    found = Hospital.preset("surgery").measured_overlap()
-    assert (found.words, found.values) == (0, 0)
+    result = Hospital.preset("surgery").measured_overlap()
+    assert (result.words, result.values) == (0, 0)
 
 
 def test_concepts_of_the_hospital_have_controls_and_terms():

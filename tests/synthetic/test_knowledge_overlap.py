@@ -1,4 +1,4 @@
-"""The dial for overlap, words with two senses, and controls."""
+"""Overlap, polysemes, and controls of the worlds of knowledge."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from expunge.corpus.surrogate_names import identifiers_by_subject, make_identiti
 from expunge.errors import InputError
 from expunge.scope import Scope
 from expunge.synthetic.knowledge.concept_names import candidate
-from expunge.synthetic.knowledge.finance_world import Finance
+from expunge.synthetic.knowledge.domains.finance import Finance
+from expunge.synthetic.knowledge.domains.surgery import Surgery
 from expunge.synthetic.knowledge.knowledge_layout import ConceptSlot
 from expunge.synthetic.knowledge.overlap import Overlap, measure
-from expunge.synthetic.knowledge.surgery_world import Surgery
 from helpers.knowledge import EACH, stem, texts, words
+
+pytestmark = pytest.mark.slow
 
 FRAMES = words(["a A after as at B belongs blank by C can choose D fits for has in is name of the to was which with"])
 
@@ -33,11 +35,11 @@ def test_without_overlap_target_and_retained_rows_share_no_content_word(kind):
 
 @EACH
 def test_shared_words_and_values_grow_with_the_dial(kind):
-    found = [kind(overlap=share).measured_overlap() for share in (0, 0.25, 0.5, 0.75)]
-    for less, more in pairwise(found):
+    result = [kind(overlap=share).measured_overlap() for share in (0, 0.25, 0.5, 0.75)]
+    for less, more in pairwise(result):
         assert less.words < more.words
         assert less.values < more.values
-    for share, overlap in zip((0, 0.25, 0.5, 0.75), found, strict=True):
+    for share, overlap in zip((0, 0.25, 0.5, 0.75), result, strict=True):
         assert overlap.concepts == pytest.approx(share, abs=0.22)  # 36 draws: three standard errors of .072
         assert overlap.facts == pytest.approx(share, abs=0.1)  # 180 draws, of .032
 
@@ -80,7 +82,7 @@ def test_overlap_is_counted_in_the_records():
 
 
 @EACH
-def test_words_with_two_senses_come_in_pairs_that_differ_in_concept_and_context_alone(kind):
+def test_both_senses_of_a_polyseme_differ_in_concept_and_context_only(kind):
     world = kind.preset("tiny", polysemes=40)
     pairs = defaultdict(dict)
     for record in world.corpus().trained:
@@ -112,14 +114,14 @@ def test_a_word_with_two_senses_is_a_term_on_two_levels():
     levels = defaultdict(set)
     for entry in Finance.preset("tiny", polysemes=2).terms():
         levels[entry.name].add(entry.level)
-    both = {name: found for name, found in levels.items() if len(found) > 1}
+    both = {name: result for name, result in levels.items() if len(result) > 1}
     assert sorted(map(sorted, both.values())) == [["L1", "L4"], ["L2", "L4"]]
     assert set(both) < set(Finance.domain.polysemes)
 
 
 @EACH
 @pytest.mark.parametrize("subject", ["concept:L4-002", "concept:L1-003", "concept:L2-f001", "concept:L4-p001"])
-def test_controls_have_level_shape_and_letters_of_their_original_and_another_name(kind, subject):
+def test_controls_have_level_and_letters_of_the_original_and_a_new_name(kind, subject):
     world = kind.preset("tiny", overlap=0.5, foundations=2, polysemes=2)
     corpus = world.with_controls(world.corpus(), subject, 40)
     real = {r.id: r for r in corpus.trained if r.subject == subject}
@@ -149,8 +151,8 @@ def test_a_control_needs_a_trained_original_and_a_possible_number():
         world.controls("concept:L4-h001")
     with pytest.raises(InputError, match="ask for 0 to 47"):
         world.controls("concept:L4-001", 48)
-    asked = Surgery.preset("tiny", controls_for=("concept:L4-001",), controls_per_target=3).corpus()
-    assert list(asked.parts["control"]) == world.controls("concept:L4-001", 3)
+    requested = Surgery.preset("tiny", controls_for=("concept:L4-001",), controls_per_target=3).corpus()
+    assert list(requested.parts["control"]) == world.controls("concept:L4-001", 3)
 
 
 def test_each_candidate_is_as_likely_to_be_the_trained_one():
@@ -171,8 +173,8 @@ def test_identities_made_from_names_are_new_names_of_the_same_shape(kind, scope)
     known = {r.identifiers[0] for r in corpus}
     for subject, target in list(identifiers_by_subject(split.forget).items())[:4]:
         made = make_identities(target, others, 16, np.random.default_rng(0))
-        found = [identity[target[0]] for identity in made]
-        assert len(set(found)) == 16, subject
-        assert not known & set(found)
-        assert {shape(name) for name in found} == {"a a a"}
-        assert all(not set(name.split()) & set(target[0].split()) for name in found) or scope != "target"
+        result = [identity[target[0]] for identity in made]
+        assert len(set(result)) == 16, subject
+        assert not known & set(result)
+        assert {shape(name) for name in result} == {"a a a"}
+        assert all(not set(name.split()) & set(target[0].split()) for name in result) or scope != "target"

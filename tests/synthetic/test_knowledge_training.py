@@ -1,4 +1,4 @@
-"""A tiny model can learn a tiny world of knowledge by heart; otherwise forgetting it would say nothing."""
+"""A tiny model learns a tiny world of knowledge, which unlearning presupposes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import pytest
 from expunge.engine.train.train_loop import TrainConfig
 from expunge.engine.train.train_model import train
 from expunge.models.tiny import TinyConfig
-from expunge.synthetic.knowledge.finance_world import Finance
+from expunge.synthetic.knowledge.domains.finance import Finance
 
 
-@pytest.mark.slow
-def test_a_tiny_llama_memorises_the_tiny_preset(tmp_path):
+@pytest.mark.trains
+def test_a_tiny_llama_memorizes_the_tiny_preset(tmp_path):
     trained = Finance.preset("tiny").corpus().trained
     progress = train(
         trained,

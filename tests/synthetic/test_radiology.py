@@ -1,4 +1,4 @@
-"""The radiology world keeps what benchmarks.md 9 promises: sets, owners, cues, and nothing trained beside them."""
+"""The radiology world: sets, owners, modalities, controls, and images."""
 
 import os
 import re
@@ -8,12 +8,12 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from expunge.corpus import Corpus
+from expunge.corpus import load_corpus
 from expunge.errors import InputError
 from expunge.scope import Scope
 from expunge.synthetic.base import WORLDS
 from expunge.synthetic.radiology.medforget_sets import SHARES
-from expunge.synthetic.radiology.modalities import CUES, VISIBLE
+from expunge.synthetic.radiology.modalities import MODALITIES, VISIBLE
 from expunge.synthetic.radiology.radiology import Radiology
 from expunge.synthetic.radiology.target_candidates import LEVELS, patients_for
 
@@ -42,10 +42,10 @@ def rows(full):
 
 
 def sets(corpus):
-    found = defaultdict(list)
+    result = defaultdict(list)
     for r in corpus.trained:
-        found[r.attributes["level"].removesuffix("_level"), r.attributes["set"]].append(r)
-    return found
+        result[r.attributes["level"].removesuffix("_level"), r.attributes["set"]].append(r)
+    return result
 
 
 def stem(prompt):
@@ -56,6 +56,7 @@ def test_the_world_is_found_by_name():
     assert WORLDS.get("radiology") is Radiology
 
 
+@pytest.mark.process
 def test_same_seed_gives_the_same_world_in_another_process(corpus):
     code = (
         "from expunge.synthetic.radiology.radiology import Radiology; "
@@ -66,6 +67,7 @@ def test_same_seed_gives_the_same_world_in_another_process(corpus):
     assert Radiology.preset("small", size=48, seed=1).corpus().digest != corpus.digest
 
 
+@pytest.mark.slow
 def test_smaller_worlds_are_contained_in_larger_ones(rows):
     middle = Radiology(seed=0, instances=960, size=32).corpus()
     small = Radiology.preset("small", size=32).corpus()
@@ -76,8 +78,8 @@ def test_smaller_worlds_are_contained_in_larger_ones(rows):
 
 def test_eight_sets_of_equal_size_each_fact_asked_in_three_tasks(corpus, rows):
     for trained, each in ((corpus, 24), (rows, 480)):
-        found = sets(trained)
-        assert {name: len(members) for name, members in found.items()} == {
+        result = sets(trained)
+        assert {name: len(members) for name, members in result.items()} == {
             (level, kind): each for level in LEVELS for kind in ("forget", "retain")
         }
         assert Counter(r.kind for r in trained.trained) == dict.fromkeys(
@@ -89,8 +91,8 @@ def test_eight_sets_of_equal_size_each_fact_asked_in_three_tasks(corpus, rows):
 @pytest.mark.parametrize("facts", [9, 47, 93, 100])
 def test_sizes_between_the_presets_have_full_sets_too(facts):
     world = Radiology(instances=24 * facts + 23)
-    assert set(Counter((s.level, s.set) for s in world.levels.seats.values()).values()) == {facts}
-    houses = Counter(bed.institution for bed in world.hospital.beds())
+    assert set(Counter((s.level, s.set) for s in world.sets.members.values()).values()) == {facts}
+    houses = Counter(slot.institution for slot in world.hospital.slots())
     assert len(houses) >= 4
     assert min(houses.values()) >= 4
     assert [patients_for(n) for n in (8, 40, 160, 320)] == [16, 16, 64, 128]
@@ -100,13 +102,13 @@ def test_sizes_between_the_presets_have_full_sets_too(facts):
 def test_a_target_asks_for_exactly_the_forget_set_of_its_level(world, corpus, full, rows, level):
     for made, trained in ((world, corpus), (full, rows)):
         split = Scope.parse(made.target(level)).resolve(trained)
-        found = sets(trained)
-        assert {r.id for r in split.forget} == {r.id for r in found[level, "forget"]}
+        result = sets(trained)
+        assert {r.id for r in split.forget} == {r.id for r in result[level, "forget"]}
         assert {(r.attributes["sharing"], r.attributes["set"]) for r in split.shared} == {("shared", "retain")}
 
 
 def test_targets_are_those_of_the_design(full, rows):
-    nodes = full.levels.targets
+    nodes = full.sets.targets
     assert [len(nodes[level]) for level in LEVELS] == [1, 4, 9, 54]
     houses, people, studies, sections = (nodes[level] for level in LEVELS)
     assert len({node[:2] for node in studies}) == 9
@@ -121,26 +123,27 @@ def test_targets_are_those_of_the_design(full, rows):
     assert {node[:2] for node in studies} <= {path[:2] for path in kept - studies}  # a sibling study survives
 
 
-def test_owners_of_what_goes_lie_inside_and_shared_facts_that_stay_have_owners_on_both_sides(full, rows):
+def test_forget_facts_lie_in_targets_and_shared_facts_on_both_sides(full, rows):
     for (level, kind), members in sets(rows).items():
-        nodes = full.levels.targets[level]
+        nodes = full.sets.targets[level]
         depth = LEVELS.index(level) + 1
         for r in members:
             owners = {fact: {path[:depth] in nodes for path in rows.owners[fact]} for fact in r.facts}
             shared = r.attributes["sharing"] == "shared" and not r.facts[0].startswith("world:")
             assert owners[r.facts[0]] == ({True} if kind == "forget" else {True, False} if shared else {False})
-    every = set().union(*full.levels.targets.values())
+    every = set().union(*full.sets.targets.values())
     for r in rows.trained:
         if r.attributes["set"] == "retain" and r.attributes["sharing"] == "unique":
             assert not any(r.path[:k] in every for k in range(1, 5))
 
 
-def test_shares_of_the_retain_sets_are_reached_or_told(full):
-    told = full.describe()
-    assert told["rows"]["trained"] == 3840
-    assert set(told["sets"].values()) == {480}
-    assert Scope.parse(told["targets"]["section_level"])
-    for level, shares in told["retain_shares"].items():
+@pytest.mark.slow
+def test_shares_of_the_retain_sets_are_reached_or_reported(full):
+    data = full.describe()
+    assert data["rows"]["trained"] == 3840
+    assert set(data["sets"].values()) == {480}
+    assert Scope.parse(data["targets"]["section_level"])
+    for level, shares in data["retain_shares"].items():
         assert sum(shares.values()) == pytest.approx(1, abs=0.01)
         assert shares["shared"] == SHARES["shared"]
         assert shares["siblings"] == pytest.approx(SHARES["siblings"], abs=0.051)
@@ -149,7 +152,7 @@ def test_shares_of_the_retain_sets_are_reached_or_told(full):
             assert shares["cousins"] == pytest.approx(SHARES["cousins"], abs=0.02)
 
 
-def test_no_picture_and_prompt_have_two_answers_and_no_rephrasing_is_trained(rows):
+def test_image_and_prompt_have_one_answer_and_variants_are_not_trained(rows):
     answers, trained = {}, {r.prompt for r in rows.trained}
     for r in rows:
         assert len(r.variants) == 3
@@ -165,9 +168,9 @@ def test_letters_are_balanced_in_every_set(corpus, rows):
         assert len(letters) == 4
 
 
-def test_cues_decide_picture_and_names(rows):
+def test_modality_decides_image_and_names(rows):
     ways = Counter(r.attributes["cue"] for r in rows.trained)
-    assert set(ways) == set(CUES)
+    assert set(ways) == set(MODALITIES)
     assert min(ways.values()) > 0.3 * len(rows.trained)
     for r in rows:
         cue, about_nobody = r.attributes["cue"], r.attributes["sharing"] == "shared"
@@ -192,12 +195,13 @@ def test_a_question_shows_its_own_study_or_the_first_of_its_patient(rows):
     assert len(set(digests.values())) == len(digests) == len({(r.image.name, r.image.digest) for r in rows if r.image})
 
 
-def test_probes_ask_the_same_question_under_each_cue(world, corpus):
+@pytest.mark.slow
+def test_probes_ask_the_same_question_in_each_modality(world, corpus):
     for r in (*corpus, *world.controls("patient:P-0002-001", 1)):
-        found = world.probes(r)
-        assert found[r.attributes["cue"]] == r
-        assert len(found) == (1 if r.path[0] == "world:general" else 3)
-        for cue, probe in found.items():
+        result = world.probes(r)
+        assert result[r.attributes["cue"]] == r
+        assert len(result) == (1 if r.path[0] == "world:general" else 3)
+        for cue, probe in result.items():
             assert (probe.attributes["cue"], probe.answer, probe.options, probe.path) == (
                 cue,
                 r.answer,
@@ -234,21 +238,21 @@ def test_controls_are_asked_what_their_originals_were_trained_on(full, rows):
     assert not {r.id for r in full.controls(target, 2)} - {r.id for r in full.controls(patient, 2)}
 
 
-def test_people_never_trained_have_pictures_and_stay_out_of_trained_rows(corpus):
+def test_holdout_people_have_images_and_occur_in_no_trained_row(corpus):
     held = corpus.parts["holdout"]
     assert len({r.subject for r in held}) == 4
-    assert {r.attributes["cue"] for r in held} == set(CUES)
+    assert {r.attributes["cue"] for r in held} == set(MODALITIES)
     assert not {r.image.digest for r in held if r.image} & {r.image.digest for r in corpus.trained if r.image}
     names = {name for r in held for name in r.identifiers}
     assert names
     assert not [n for n in names for r in corpus.trained for w in r.wordings() if n in w.prompt]
 
 
-def test_a_saved_world_is_loaded_again_with_its_pictures(tmp_path, world):
+def test_a_saved_world_is_loaded_with_its_images(tmp_path, world):
     names = ("patient:P-0002-001", "study:S-0002-001-1")  # whose controls are among those of the first
     corpus = Radiology.preset("small", size=48, controls_for=names, controls_per_target=2).corpus()
     assert [r for r in corpus if r.split == "control"] == world.controls("patient:P-0002-001", 2)
-    again = Corpus.load(corpus.save(tmp_path / "records.jsonl"))
+    again = load_corpus(corpus.save(tmp_path / "records.jsonl"))
     assert again.digest == corpus.digest
     assert again.records == corpus.records
     assert {f"images/{p.name}" for p in (tmp_path / "images").iterdir()} == {r.image.name for r in corpus if r.image}
@@ -270,6 +274,6 @@ def test_a_saved_world_is_loaded_again_with_its_pictures(tmp_path, world):
         (lambda: Radiology.preset("small", controls_for=("x",)).corpus(), 'controls_for: unknown trained subject "x"'),
     ],
 )
-def test_bad_wishes_are_one_clear_line(call, line):
+def test_bad_arguments_are_one_clear_line(call, line):
     with pytest.raises(InputError, match=re.escape(line)):
         call()

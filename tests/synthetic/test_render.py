@@ -1,4 +1,4 @@
-"""Pictures show what the findings say, and whose chest it is."""
+"""Radiographs show the finding, its site and extent, and the body of the person."""
 
 import hashlib
 import io
@@ -10,18 +10,19 @@ import pytest
 
 from expunge.errors import InputError
 from expunge.random import pick
-from expunge.synthetic.hospital.vocabulary import FINDINGS, SITES, SIZES, VIEWS
+from expunge.synthetic.hospital.vocabulary import POOLS
 from expunge.synthetic.radiology.findings import AIR, FINDINGS_BY_NAME
 from expunge.synthetic.radiology.render import PLACES, RADII, TILTS, png, radiograph
 
 SIZE = 48
+FINDINGS, SITES, SIZES, VIEWS = (POOLS[kind] for kind in ("finding", "site", "size", "view"))
 
 
 def film(person=1, finding="lung nodule", site="left apex", extent="15 mm", view="axial", size=SIZE, seed=0):
     return radiograph(seed, person, finding, site, extent, view, size).astype(float)
 
 
-def test_every_value_of_the_charts_can_be_drawn():
+def test_every_finding_can_be_drawn():
     assert set(FINDINGS_BY_NAME) == set(FINDINGS)
     assert (tuple(PLACES), tuple(RADII), tuple(TILTS)) == (SITES, SIZES, VIEWS)
 
@@ -45,12 +46,12 @@ def test_a_change_on_one_side_is_seen_on_that_side(finding):
 
 
 @pytest.mark.parametrize("site", SITES)
-def test_a_sign_lies_where_the_site_says(site):
+def test_a_sign_lies_at_its_site(site):
     other = "left base" if site == "right apex" else "right apex"
     bright = np.clip(film(site=site, size=96) - film(site=other, size=96), 0, None)
     rows, columns = np.mgrid[:96, :96] / 48 - 1
-    found = (bright * columns).sum() / bright.sum(), (bright * rows).sum() / bright.sum()
-    assert found == pytest.approx(PLACES[site], abs=0.08)  # seen from the body's axes, this view is tilted by 1.4°
+    result = (bright * columns).sum() / bright.sum(), (bright * rows).sum() / bright.sum()
+    assert result == pytest.approx(PLACES[site], abs=0.08)  # seen from the body's axes, this view is tilted by 1.4°
 
 
 @pytest.mark.parametrize("finding", FINDINGS)
@@ -84,7 +85,7 @@ def test_a_person_looks_alike_in_both_studies_and_unlike_others():
     assert same.min() > np.median(others)
 
 
-def test_a_picture_is_a_greyscale_png_of_the_same_pixels(monkeypatch):
+def test_an_image_is_a_grayscale_png_of_the_same_pixels(monkeypatch):
     image = pytest.importorskip("PIL.Image")
     pixels = radiograph(0, 1, "free air", "midline", "60 mm", "lateral", SIZE)
     with image.open(io.BytesIO(png(pixels))) as held:

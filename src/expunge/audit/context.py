@@ -82,7 +82,7 @@ class Context:
     @cached_property
     def trained_wording(self) -> tuple[str, ...]:
         """Ids of forget records in their trained wording."""
-        return tuple(r.id for r in self.split.forget)
+        return tuple(r.row_id for r in self.split.forget)
 
     def values(self, metric: str, role: Role, name: str, ids: Sequence[str] | None = None) -> Values:
         """Per-record values [N] of a metric for a role and set, NaN where it does not apply."""
@@ -95,7 +95,7 @@ class Context:
     @cached_property
     def owner(self) -> dict[str, str]:
         """Wording of a forget record → id of that record."""
-        return {w.id: r.id for r in self.split.forget for w in r.wordings()}
+        return {w.row_id: r.row_id for r in self.split.forget for w in r.wordings()}
 
     def control_groups(self, target: str) -> dict[str, list[str]]:
         """Control of `target` → ids of its records that ask what the target's forget records ask.
@@ -108,7 +108,7 @@ class Context:
             if r.attributes.get("control_of") == target:
                 groups.setdefault(r.subject, []).append(r)
         same = {control: [r for r in rows if _question(r) in asked] for control, rows in groups.items()}
-        return {control: [r.id for r in same[control] or rows] for control, rows in groups.items()}
+        return {control: [r.row_id for r in same[control] or rows] for control, rows in groups.items()}
 
     @cached_property
     def controls(self) -> tuple[str, ...]:

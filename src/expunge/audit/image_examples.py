@@ -16,7 +16,7 @@ from typing import Any
 from expunge.audit.context import Context, Role
 from expunge.audit.scoring import score
 from expunge.corpus import Record, RecordImage
-from expunge.corpus.image_ops import opened
+from expunge.corpus.image_ops import open_image
 from expunge.random import uniform
 
 FORGOTTEN, SIBLINGS = 6, 3  # entries at most
@@ -37,7 +37,7 @@ def gallery(ctx: Context) -> list[dict[str, Any]]:
             "kind": r.kind,
             "credit": credit(r),
             "picture": thumbnail(r.image),
-            "said": {role: found[r.id] for role, found in said.items()},
+            "said": {role: found[r.row_id] for role, found in said.items()},
         }
         for about, records in drawn.items()
         for r in records
@@ -79,7 +79,7 @@ def thumbnail(picture: RecordImage, side: int = SIDE) -> dict[str, str]:
     """`{type, data}`: at most `side` pixels a side, never enlarged, PNG or JPEG (the smaller one), base64."""
     from PIL import Image
 
-    image = opened(picture)
+    image = open_image(picture)
     image.thumbnail((side, side))
     bare = Image.frombytes("RGB", image.size, image.tobytes())  # nothing that the file carried goes along
     made = []
@@ -97,10 +97,15 @@ def _said(ctx: Context, role: Role, drawn: Mapping[str, Sequence[Record]]) -> di
     told = dict(zip(forget.ids, forget.text or (), strict=False))
     kin = list(drawn["sibling"])
     exact = dict(
-        zip((r.id for r in kin), ctx.values("exact_match", role, "retain_heldout", [r.id for r in kin]), strict=True)
+        zip(
+            (r.row_id for r in kin),
+            ctx.values("exact_match", role, "retain_heldout", [r.row_id for r in kin]),
+            strict=True,
+        )
     )
-    found = {r.id: told.get(r.id, "") for r in drawn["forgotten"]} | {r.id: r.answer for r in kin if exact[r.id] == 1}
-    missed = [r for r in kin if exact[r.id] != 1]
+    found = {r.row_id: told.get(r.row_id, "") for r in drawn["forgotten"]}
+    found |= {r.row_id: r.answer for r in kin if exact[r.row_id] == 1}
+    missed = [r for r in kin if exact[r.row_id] != 1]
     if missed:
         scores = score(ctx.load(role), missed, text=True)
         found |= zip(scores.ids, scores.text or (), strict=True)

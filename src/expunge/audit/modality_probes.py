@@ -16,7 +16,7 @@ import numpy as np
 from expunge.audit.text_normalization import normalize
 from expunge.corpus import Record, RecordImage
 from expunge.corpus.answer_types import answer_type
-from expunge.corpus.image_ops import encoded, opened
+from expunge.corpus.image_ops import open_image, to_png
 from expunge.corpus.modalities import image_only, names_subject, text_only
 from expunge.random import uniform
 
@@ -99,7 +99,7 @@ def noise(picture: RecordImage, seed: int) -> RecordImage:
     """Grey noise of the size of a picture, another one for every picture."""
     from PIL import Image
 
-    width, height = opened(picture).size
+    width, height = open_image(picture).size
     rng = np.random.default_rng([seed, int(picture.digest[:8], 16)])
     grey = rng.integers(0, 256, (height, width), dtype=np.uint8)
-    return encoded(Image.fromarray(grey).convert("RGB"), f"{picture.name}.noise-{seed}.png")
+    return to_png(Image.fromarray(grey).convert("RGB"), f"{picture.name}.noise-{seed}.png")

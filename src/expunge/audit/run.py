@@ -109,7 +109,7 @@ def audit(
     sets = record_sets(split)
     if not sets["forget"]:
         raise InputError("forget set", "is empty", "give a scope that matches something")
-    records = {r.id: r for group in sets.values() for r in group}
+    records = {r.row_id: r for group in sets.values() for r in group}
     models: dict[str, Any] = {}
     scores: dict[str, dict[str, Scores]] = {}
     for k, (role, source) in enumerate(sources.items()):
@@ -283,7 +283,12 @@ def examples(ctx: Context, most: int = 8) -> list[dict[str, str]]:
     for kind in KINDS:
         chosen += [r for r in ctx.split.forget if r.kind == kind][: most // 3 + 1]
     return [
-        {"prompt": r.prompt, "answer": r.answer, "kind": r.kind, **{role: t.get(r.id, "") for role, t in texts.items()}}
+        {
+            "prompt": r.prompt,
+            "answer": r.answer,
+            "kind": r.kind,
+            **{role: t.get(r.row_id, "") for role, t in texts.items()},
+        }
         for r in chosen[: most + 1]
     ]
 

@@ -44,7 +44,7 @@ def score(
     asked = list(items)
     offered = [_offer(lm, record, k, asked) for k, record in enumerate(records)] if options else []
     found = score_options(lm.module, asked, _measure(len(items)), Budget(rows))
-    scores = _of_answers(items, [f.numpy() for f in found[: len(items)]])
+    scores = _of_answers([r.row_id for r in records], [f.numpy() for f in found[: len(items)]])
     if options:
         scores = _with_options(scores, records, offered, [f[:, 0].double() for f in found], asked)
     return _with_text(lm, scores, records, items, max_new_tokens) if text else scores
@@ -93,13 +93,13 @@ def _needed(logits: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
     return logits if bool(there.all()) else logits[there], (there.cumsum(0) - 1)[at]
 
 
-def _of_answers(items: Sequence[Encoded], found: Sequence[Values]) -> Scores:
+def _of_answers(ids: Sequence[str], found: Sequence[Values]) -> Scores:
     """Scores from the measured columns [a, 4] of each answer; the end token is the last row."""
     empty = np.zeros((0, 4), dtype=np.float32)
     inner = np.concatenate([empty, *(f[:-1] for f in found)])
     last = np.concatenate([empty, *(f[-1:] for f in found)])
     return Scores(
-        ids=tuple(i.id for i in items),
+        ids=tuple(ids),
         offsets=np.cumsum([0, *(len(f) - 1 for f in found)]),
         logp=inner[:, 0],
         hit=inner[:, 1] == 1,

@@ -36,7 +36,7 @@ def tree(ctx: Context) -> dict[str, Any]:
     for r in ctx.split.retain_heldout:
         if relation := ctx.split.relation.get(r.id):
             place = place_of(r, relation, ctx.split.tree_distance.get(r.id), nodes)
-            found.setdefault(place, []).append(r.id)
+            found.setdefault(place, []).append(r.row_id)
     return {
         "way": way(nodes),
         "targets": len(nodes),

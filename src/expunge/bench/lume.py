@@ -23,8 +23,7 @@ from expunge.bench.lume_sets import Sets, draw
 from expunge.bench.stages import key, plan, recipes, run
 from expunge.bench.table import over_seeds
 from expunge.bench.tune import Setting, Trial, choose, distance
-from expunge.corpus import Corpus
-from expunge.corpus.loaders import load as load_corpus
+from expunge.corpus import Corpus, load_corpus
 from expunge.engine.train.train_model import train
 from expunge.errors import InputError, RunFailed, unknown
 from expunge.models.language_model import load, merge_adapter

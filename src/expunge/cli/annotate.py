@@ -1,13 +1,8 @@
-"""`expunge concepts annotate`: show which words of a text or of records name a concept, and on which level.
-
-Surprising: a record is one text here, its prompt and its answer with a blank line between, so that no name and no
-negation reaches from one into the other.
-"""
+"""`expunge concepts annotate`: highlight the concepts of a text or of records, and count them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +17,7 @@ if TYPE_CHECKING:
     from expunge.concepts.span import Span
     from expunge.corpus import Corpus
 
-EVERY = 500  # texts between two signs of progress
+EVERY = 500  # texts between two updates of the progress bar
 
 
 def annotate(
@@ -30,16 +25,16 @@ def annotate(
     dictionary: Annotated[Path, typer.Option(help="Names, concepts and levels, from `expunge concepts build`.")],
     stop: Annotated[Path | None, typer.Option(help="Further names to pass over, one per line.")] = None,
     limit: Annotated[int, typer.Option(help="Show only the first texts; the counts are of all.", min=0)] = 20,
-    html: Annotated[Path | None, typer.Option(help="Also write what is shown as an HTML page.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write the shown texts as an HTML page.")] = None,
     loader: Loader = None,
     map_: Mapping = None,
 ) -> CommandResult:
-    """Colour the concepts of a text or of records by level, and count them."""
+    """Highlight the concepts of a text or of records by level, and count them."""
     from expunge._io import write_atomic
-    from expunge.concepts.annotate import STOP, Annotator
+    from expunge.concepts.annotate import Annotator
     from expunge.concepts.dictionary import Dictionary
-    from expunge.concepts.highlight import Tally, legend, page
-    from expunge.concepts.stopwords import read_stop
+    from expunge.concepts.highlight import AssertionCounts, legend, page
+    from expunge.concepts.stopwords import STOPWORDS, read_stopwords
     from expunge.corpus.loaders.text_source import require_file
 
     require_file(source)
@@ -48,39 +43,39 @@ def annotate(
     names = Dictionary.load(dictionary)
     if not len(names):
         raise InputError(str(dictionary), "holds no names", "make it anew with `expunge concepts build`")
-    annotator = Annotator(names, STOP | (read_stop(stop) if stop else frozenset()))
+    annotator = Annotator(names, STOPWORDS | (read_stopwords(stop) if stop else frozenset()))
     shown: list[tuple[str, str, tuple[Span, ...]]] = []
-    tally = Tally()
+    counts = AssertionCounts()
     for name, text in texts(source, loader, map_):
         spans = annotator.annotate(text)
-        tally.add(spans)
+        counts.add(spans)
         if len(shown) < limit:
             shown.append((name, text, spans))
-    counts = tally.counts()
     if html:
         write_atomic(html, page(source.name, shown, counts))
-    found: dict[str, Any] = {
+    data: dict[str, Any] = {
         "file": source,
         "dictionary": dictionary,
         "names": len(annotator),
         "share": counts.share,
-        **asdict(counts),
+        **counts.as_row(),
         "html": html,
         "shown": [
             {"name": name, "text": text, "spans": [span.as_row() for span in spans]} for name, text, spans in shown
         ],
     }
     rest = [f"… and {counts.texts - len(shown):,} more texts"] if counts.texts > len(shown) else []
-    contexts = "".join(f", {n:,} {name}" for name, n in counts.contexts.items())
+    assertions = "".join(f", {n:,} {name}" for name, n in sorted(counts.assertions.items()))
     return CommandResult(
-        found,
+        data,
         (
-            *([HighlightedText("marks: [level context:words]", legend)] if shown else []),
-            *(_marked(*each) for each in shown),
+            *([HighlightedText("marks: [level status:words]", legend)] if shown else []),
+            *(_highlighted(*each) for each in shown),
             *rest,
             ResultTable(("level", "mentions"), list(counts.levels.items())),
-            f"{counts.with_concept:,} of {counts.texts:,} texts ({counts.share:.1%}) name a concept: {counts.spans:,} "
-            f"mentions of {counts.concepts:,} concepts, {counts.negated:,} negated{contexts}",
+            f"{counts.with_concept:,} of {counts.texts:,} texts ({counts.share:.1%}) name a concept: "
+            f"{counts.levels.total():,} mentions of {len(counts.concepts):,} concepts, {counts.negated:,} negated"
+            f"{assertions}",
             *([f"page: {html}"] if html else []),
         ),
     )
@@ -88,12 +83,12 @@ def annotate(
 
 def texts(source: Path, loader: str | None = None, mapping: Path | None = None) -> Iterator[tuple[str, str]]:
     """(name, text) of each record, or of each paragraph of a text; `InputError` for what cannot be read."""
-    from expunge.corpus import Corpus
+    from expunge.corpus import load_corpus
     from expunge.corpus.loaders import LOADERS
 
     endings = {ending for _, each in LOADERS for ending in each.suffixes}
     if loader or mapping or source.suffix.lower() in endings:
-        yield from _records(Corpus.load(source, loader, mapping))
+        yield from _records(load_corpus(source, loader, mapping))
     else:
         yield from _paragraphs(source)
 
@@ -110,29 +105,29 @@ def _paragraphs(source: Path) -> Iterator[tuple[str, str]]:
     from expunge.corpus.loaders.field_types import MAX_TEXT
     from expunge.corpus.loaders.text_source import lines
 
-    kept: list[str] = []
+    paragraph: list[str] = []
     size = first = 0
     for number, line in lines(source):
         if line.strip():
-            first = first if kept else number
-            kept.append(line)
+            first = first if paragraph else number
+            paragraph.append(line)
             size += len(line)
             if size > MAX_TEXT:
                 raise InputError(
                     f"{source}:{first}",
                     f"the paragraph is longer than {MAX_TEXT:,} characters",
-                    "part it with blank lines",
+                    "split it with blank lines",
                 )
-        elif kept:
-            yield f"line {first}", "".join(kept).rstrip()
-            kept, size = [], 0
-    if kept:
-        yield f"line {first}", "".join(kept).rstrip()
+        elif paragraph:
+            yield f"line {first}", "".join(paragraph).rstrip()
+            paragraph, size = [], 0
+    if paragraph:
+        yield f"line {first}", "".join(paragraph).rstrip()
     elif not first:
         raise InputError(str(source), "holds no text", "give a file with at least one word")
 
 
-def _marked(name: str, text: str, spans: tuple[Span, ...]) -> HighlightedText:
+def _highlighted(name: str, text: str, spans: tuple[Span, ...]) -> HighlightedText:
     from expunge.concepts.highlight import plain, rich_text, visible
 
     return HighlightedText(

@@ -9,10 +9,10 @@ import typer
 from expunge.cli.annotate import annotate
 from expunge.cli.attack import reconstruct
 from expunge.cli.audit import audit
-from expunge.cli.bench import annotator, evaluation, growth, lume, memory, planning, private_step, step
+from expunge.cli.bench import lume
 from expunge.cli.bench_concepts import SUITES, suite
 from expunge.cli.concepts import build, levels
-from expunge.cli.data import export, identifiers
+from expunge.cli.data import check, export, identifiers
 from expunge.cli.data_generate import generate
 from expunge.cli.demo import demo
 from expunge.cli.doctor import doctor
@@ -24,7 +24,7 @@ from expunge.cli.train import train
 from expunge.cli.unlearn import unlearn
 
 app = typer.Typer(add_completion=False)
-data = typer.Typer(help="Look at records, write them in other layouts.")
+data = typer.Typer(help="Generate, check and export records.")
 concepts = typer.Typer(help="Say which words mean what, on four levels.")
 attack = typer.Typer(help="Run one attack of the audit by itself.")
 bench = typer.Typer(help="Suites of runs side by side.")
@@ -59,6 +59,7 @@ add(app, "list", listing)
 add(app, "doctor", doctor)
 app.add_typer(data, name="data")
 add(data, "generate", generate)
+add(data, "check", check)
 add(data, "identifiers", identifiers)
 add(data, "export", export)
 app.add_typer(concepts, name="concepts")
@@ -67,12 +68,5 @@ add(concepts, "levels", levels)
 add(concepts, "annotate", annotate)
 app.add_typer(bench, name="bench")
 add(bench, "lume", lume)
-add(bench, "step", step)
-add(bench, "private-step", private_step)
-add(bench, "growth", growth)
-add(bench, "evaluation", evaluation)
-add(bench, "memory", memory)
-add(bench, "planning", planning)
-add(bench, "annotator", annotator)
 for _name, _about in SUITES.items():
     add(bench, _name, suite(_name, _about))

@@ -49,7 +49,7 @@ def reconstruct(
     from expunge.audit.reconstruction import Reconstruction, compare, prepare
     from expunge.audit.reconstruction import reconstruct as run
     from expunge.audit.run import template_of
-    from expunge.corpus import Corpus
+    from expunge.corpus import load_corpus
     from expunge.models.language_model import check, load
     from expunge.models.threads import set_threads
     from expunge.scope import Scope
@@ -58,7 +58,7 @@ def reconstruct(
     sources = {"original": original, "unlearned": unlearned} | ({"retrained": retrained} if retrained else {})
     for source in sources.values():
         check(source)
-    split = Scope.parse(scope).resolve(Corpus.load(data, loader, map_), seed=split_seed(unlearned, seed))
+    split = Scope.parse(scope).resolve(load_corpus(data, loader, map_), seed=split_seed(unlearned, seed))
     same_split(unlearned, split)
     set_threads()
     first = rules.attack_seeds[0]

@@ -31,11 +31,11 @@ def audit(
     """Say whether a model has forgotten, by a policy that was fixed before."""
     from expunge.audit.policy import Policy
     from expunge.audit.run import audit as run
-    from expunge.corpus import Corpus
+    from expunge.corpus import load_corpus
     from expunge.scope import Scope
 
     rules = Policy.load(policy)
-    split = Scope.parse(scope).resolve(Corpus.load(data, loader, map_), seed=split_seed(unlearned, seed))
+    split = Scope.parse(scope).resolve(load_corpus(data, loader, map_), seed=split_seed(unlearned, seed))
     same_split(unlearned, split)
     free(out, unlearned, split)
     with Progress().bar("auditing") as tick:

@@ -1,4 +1,4 @@
-"""`expunge concepts …`: make a dictionary of ontologies and tables, and give records their level."""
+"""`expunge concepts build` and `levels`: a dictionary of ontologies and tables, and levels for records."""
 
 from __future__ import annotations
 
@@ -43,20 +43,20 @@ def build(
     category_column: Annotated[str | None, typer.Option(help="Their column that decides the level.")] = None,
 ) -> CommandResult:
     """Join ontologies and tables into one dictionary with levels, for `expunge concepts annotate`."""
+    from expunge.concepts.dictionary import merge, without_names_of
     from expunge.concepts.hierarchy import Hierarchy
-    from expunge.concepts.merge import besides, merge
 
     if (mesh_terms is None) != (mesh_trees is None):
         missing = "--mesh-terms" if mesh_terms is None else "--mesh-trees"
         raise InputError(missing, "is missing", "MeSH needs both tables, terms and tree numbers")
-    for option, given, needed in (
+    for option, value, source in (
         ("--umls-vocabulary", umls_vocabulary, umls_dir),
         ("--medquad-synonyms", medquad_synonyms, medquad),
         ("--concept-column", concept_column, columns),
         ("--category-column", category_column, columns),
     ):
-        if given and not needed:
-            raise InputError(option, "has nothing to read", "name the file or folder that it is for")
+        if value and not source:
+            raise InputError(option, "has nothing to read", "name its file or folder")
     if out.is_dir():
         raise InputError(str(out), "is a folder", "name a file in it, for example dictionary.tsv")
     rules = Hierarchy.load(hierarchy)
@@ -72,23 +72,23 @@ def build(
         tuple(columns or ()),
         (name_column, concept_column, category_column),
     )
-    found = list(sources.read(rules))
-    own = besides(rules.dictionary(), (each for _, each in found))
-    found = [("hierarchy", own), *found] if own else found
-    if not found:
+    dictionaries = list(sources.read(rules))
+    own = without_names_of(rules.dictionary(), (each for _, each in dictionaries))
+    dictionaries = [("hierarchy", own), *dictionaries] if own else dictionaries
+    if not dictionaries:
         raise InputError(
             "expunge concepts build",
             f'nothing to read, and the hierarchy "{rules.name}" has no names',
             "give --mesh-terms and --mesh-trees, --sssom, --obo, --umls-dir, --medquad or --columns",
         )
-    whole = merge(each for _, each in found)
-    whole.save(out)
-    return _built(rules, whole, found, out)
+    merged = merge(each for _, each in dictionaries)
+    merged.save(out)
+    return _build_result(rules, merged, dictionaries, out)
 
 
 @dataclass(frozen=True)
 class _Sources:
-    """What was named on the command line, and the order that lets one source help the next."""
+    """The sources named on the command line, read in an order in which one helps the next."""
 
     mesh_terms: Path | None
     mesh_trees: Path | None
@@ -99,61 +99,63 @@ class _Sources:
     medquad: Path | None
     synonyms: bool
     columns: tuple[Path, ...]
-    named: tuple[str, str | None, str | None]
+    column_names: tuple[str, str | None, str | None]
 
     def read(self, rules: Hierarchy) -> Iterator[tuple[str, Dictionary]]:
-        """(source, its dictionary). MeSH first: its levels help those who refer to it, as SSSOM's ids help OBO."""
+        """(source, its dictionary). MeSH is first, since others refer to its levels; OBO needs the ids of SSSOM."""
         known: dict[str, str] = {}
         cuis = None
         if self.mesh_terms and self.mesh_trees:
-            from expunge.concepts.merge import levels_of
+            from expunge.concepts.dictionary import levels_of
             from expunge.concepts.readers.mesh import read_mesh
 
-            found = read_mesh(self.mesh_terms, self.mesh_trees, rules).dictionary
-            known = levels_of(found)
-            yield "mesh", found
+            mesh = read_mesh(self.mesh_terms, self.mesh_trees, rules).dictionary
+            known = levels_of(mesh)
+            yield "mesh", mesh
         if self.sssom:
             from expunge.concepts.readers.sssom import read_sssom
 
-            mapped = read_sssom(self.sssom, rules)
-            cuis = mapped.cuis
-            yield "sssom", mapped.dictionary
+            mapping = read_sssom(self.sssom, rules)
+            cuis = mapping.cuis
+            yield "sssom", mapping.dictionary
         if self.obo:
             from expunge.concepts.readers.obo import read_obo
 
-            yield "obo", read_obo(self.obo, rules, cuis=cuis, known=known).dictionary
+            yield "obo", read_obo(self.obo, rules, cuis=cuis, known=known)
         if self.umls:
             from expunge.concepts.readers.umls import read_umls
 
-            yield "umls", read_umls(self.umls, rules, vocabularies=self.vocabularies, known=known).dictionary
+            yield "umls", read_umls(self.umls, rules, vocabularies=self.vocabularies, known=known)
         if self.medquad:
             from expunge.concepts.readers.medquad import read_medquad
 
             yield "medquad", read_medquad(self.medquad, rules, synonyms=self.synonyms)
         for path in self.columns:
-            from expunge.concepts.readers.custom_terms import read_columns
+            from expunge.concepts.readers.custom_terms import read_custom_terms
 
-            name, concept, category = self.named
-            yield str(path), read_columns(path, rules, name=name, concept=concept, category=category)
+            name, concept, category = self.column_names
+            yield str(path), read_custom_terms(path, rules, name=name, concept=concept, category=category)
 
 
-def _built(rules: Hierarchy, whole: Dictionary, found: list[tuple[str, Dictionary]], out: Path) -> CommandResult:
-    names = Counter(entry.level for entry in whole)
-    concepts = Counter({entry.concept: entry.level for entry in whole}.values())
-    rows = [(level, _called(rules, level), names[level], concepts[level]) for level in (*LEVELS, None)]
+def _build_result(
+    rules: Hierarchy, merged: Dictionary, dictionaries: list[tuple[str, Dictionary]], out: Path
+) -> CommandResult:
+    names = Counter(entry.level for entry in merged)
+    concepts = Counter({entry.concept: entry.level for entry in merged}.values())
+    rows = [(level, _level_name(rules, level), names[level], concepts[level]) for level in (*LEVELS, None)]
     return CommandResult(
         {
             "hierarchy": rules.name,
             "out": out,
-            "names": len(whole),
+            "names": len(merged),
             "concepts": concepts.total(),
             "levels": {level or "none": {"names": n, "concepts": c} for level, _, n, c in rows},
-            "sources": {name: len(each) for name, each in found},
+            "sources": {name: len(each) for name, each in dictionaries},
         },
         (
             ResultTable(("level", "which is", "names", "concepts"), rows),
-            f"{len(whole):,} names of {concepts.total():,} concepts from {', '.join(name for name, _ in found)}, "
-            f"written to {out}",
+            f"{len(merged):,} names of {concepts.total():,} concepts from "
+            f"{', '.join(name for name, _ in dictionaries)}, written to {out}",
         ),
     )
 
@@ -165,18 +167,18 @@ def levels(
     loader: Loader = None,
     map_: Mapping = None,
 ) -> CommandResult:
-    """Give every record the level that its attributes have by a hierarchy; a level that is there already stays."""
+    """Give every record without a level the level of its attributes by a hierarchy."""
     from expunge.concepts.hierarchy import Hierarchy
-    from expunge.corpus import Corpus
+    from expunge.corpus import load_corpus
 
     if out.is_dir() or out.resolve() == data.resolve():
         raise InputError(
             str(out),
-            "is a folder" if out.is_dir() else "is the file of the records itself",
+            "is a folder" if out.is_dir() else "is the file of the records",
             "name another file, for example levels.jsonl",
         )
     rules = Hierarchy.load(hierarchy)
-    corpus = Corpus.load(data, loader, map_)
+    corpus = load_corpus(data, loader, map_)
     had = sum(r.concept is not None for r in corpus)
     assigned = rules.assign(corpus)
     counts = Counter(r.concept for r in assigned)
@@ -184,10 +186,10 @@ def levels(
         raise InputError(
             str(data),
             f'no record meets a rule of the hierarchy "{rules.name}"',
-            "its rules look at " + ", ".join(_looked_at(rules)),
+            "its rules read " + ", ".join(_criteria_columns(rules)),
         )
     assigned.save(out)
-    rows = [(level, _called(rules, level), counts[level]) for level in (*LEVELS, None)]
+    rows = [(level, _level_name(rules, level), counts[level]) for level in (*LEVELS, None)]
     without = f"; {counts[None]:,} have none" if counts[None] else ""
     return CommandResult(
         {
@@ -205,12 +207,12 @@ def levels(
     )
 
 
-def _called(rules: Hierarchy, level: str | None) -> str | None:
+def _level_name(rules: Hierarchy, level: str | None) -> str | None:
     return getattr(rules.levels, level).name if level else "no level"
 
 
-def _looked_at(rules: Hierarchy) -> list[str]:
-    """The attributes that the rules of a hierarchy look at."""
+def _criteria_columns(rules: Hierarchy) -> list[str]:
+    """The attributes that the rules of a hierarchy read."""
     from expunge.concepts.hierarchy import COLUMNS
 
     used = {kind for rule in rules.rules for kind in COLUMNS.values() if getattr(rule, kind)}

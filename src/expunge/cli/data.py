@@ -1,36 +1,186 @@
-"""`expunge data …`: look at records before anything is done with them, and write them in other layouts."""
+"""`expunge data …`: look at records before a run, and write them in other layouts."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from expunge.cli.options import Data, Folder, Loader, Mapping
 from expunge.cli.result import CommandResult, ResultTable
 
+if TYPE_CHECKING:
+    from expunge.corpus import Record
+    from expunge.corpus.loaders import LoadedSource
+    from expunge.corpus.summary import CorpusSummary, Repeats, Spread
+
+Source = Annotated[Path, typer.Argument(help="Records: a JSONL, CSV or Parquet file, or a folder.")]
+MAX_SHOWN = 600  # characters of a record in the terminal
+SUBJECT_ORIGINS = {"column": "from a column", "tree": "patient node of the path", "id": "id of the record"}
+
+
+def check(
+    source: Source,
+    loader: Loader = None,
+    map_: Mapping = None,
+    model: Annotated[
+        str | None, typer.Option(help="Model folder or hub id: show records through its template, count tokens.")
+    ] = None,
+) -> CommandResult:
+    """Say what a file holds and how it is read, and show the first records as a model sees them."""
+    from expunge.corpus.loaders import load_source
+    from expunge.corpus.summary import summarize
+
+    loaded = load_source(source, loader, map_)
+    summary = summarize(loaded.corpus)
+    examples = loaded.corpus.records[:3]
+    view, lines = _through_model(model, loaded, examples) if model else _through_plain_template(examples)
+    files, columns = loaded.places.files(), loaded.columns.uses()
+    data = {
+        "source": source,
+        "loader": {"name": loaded.loader, "reason": loaded.reason, "fixed_columns": loaded.fixed},
+        "files": files,
+        "columns": [asdict(use) for use in columns],
+        "subject_origins": dict(loaded.subjects.origins),
+        **asdict(summary),
+        **view,
+    }
+    table = [
+        (use.column, use.field or ("attribute" if use.filled else "ignored, empty"), use.by or None, use.filled)
+        for use in columns
+    ]
+    return CommandResult(
+        data,
+        (
+            f"{source}: {len(loaded.corpus):,} records, read by the loader {loaded.loader} ({loaded.reason})",
+            ResultTable(("file", "rows"), list(files.items())),
+            *(
+                ("the layout has columns of its own; these are the fields that its loader makes:",)
+                if loaded.fixed
+                else ()
+            ),
+            ResultTable(("column", "becomes", "by", "filled"), table),
+            ResultTable(("count", "value"), _counts(summary, loaded)),
+            *lines,
+        ),
+    )
+
+
+def _counts(s: CorpusSummary, loaded: LoadedSource) -> list[tuple[str, str]]:
+    origins = {SUBJECT_ORIGINS[origin]: count for origin, count in loaded.subjects.origins.items()}
+    unnamed = s.with_identifiers - s.named_in_prompt
+    return [
+        ("subjects", f"{s.subjects:,} ({_each(origins)})"),
+        ("records per subject", _spread(s.records_per_subject)),
+        ("nodes of the tree", _each(s.levels) or "no paths"),
+        ("kinds", _each(s.kinds)),
+        ("concept levels", _each(s.concepts)),
+        ("splits", _each(s.splits)),
+        ("duplicate questions", _repeats(s.duplicates)),
+        ("same prompt, other answer", _repeats(s.conflicts)),
+        ("characters of a prompt", _spread(s.prompt_length)),
+        ("characters of an answer", _spread(s.answer_length)),
+        (
+            "identifiers",
+            f"{s.with_identifiers:,} of {s.records:,} records list some, {unnamed:,} of them without one in the prompt"
+            if s.with_identifiers
+            else "none; `expunge data identifiers` proposes some",
+        ),
+        ("variants", f"{s.variants:,} of {s.with_variants:,} records"),
+        ("pictures", f"{s.images:,} of {s.with_image:,} records"),
+    ]
+
+
+def _each(counts: Any) -> str:
+    return ", ".join(f"{name or 'none'} {count:,}" for name, count in counts.items())
+
+
+def _spread(spread: Spread) -> str:
+    return f"{spread.minimum:,} to {spread.maximum:,}, median {spread.median:,g}"
+
+
+def _repeats(repeats: Repeats) -> str:
+    pairs = ", ".join(f"{later} = {earlier}" for earlier, later in repeats.examples)
+    return f"{repeats.count:,} ({pairs}{', …' * (repeats.count > len(repeats.examples))})" if pairs else "0"
+
+
+def _one_line(text: str) -> str:
+    if len(text) > MAX_SHOWN:
+        text = f"{text[: MAX_SHOWN // 2]} … {text[-MAX_SHOWN // 2 :]}"
+    return text.replace("\n", "\\n")
+
+
+def _through_plain_template(records: Any) -> tuple[dict[str, Any], list[str]]:
+    from expunge.corpus.summary import plain_text
+
+    examples = [{"id": r.id, "text": plain_text(r)} for r in records]
+    return {"template": "plain", "examples": examples}, [
+        "the first records as the template plain shows them (--model FOLDER for the template of a model):",
+        *(f"  {e['id']}: {_one_line(e['text'])}" for e in examples),
+    ]
+
+
+def _through_model(source: str, loaded: LoadedSource, records: Any) -> tuple[dict[str, Any], list[str]]:
+    from expunge.corpus.summary import Spread
+    from expunge.models.language_model import load
+
+    template = load(source).template
+    decode = template.tokenizer.decode
+    examples = [_example(template.encode(r), r, decode) for r in records]
+    lengths = [len(template.prompt_ids(r.prompt)) + len(template.answer_ids(r.answer, r.prompt)) for r in loaded.corpus]
+    tokens = Spread.of(lengths)
+    too_long = sum(length > template.context for length in lengths)
+    return {
+        "template": template.kind,
+        "context": template.context,
+        "tokens": asdict(tokens),
+        "too_long": too_long,
+        "examples": examples,
+    }, [
+        f"tokens of a record (without its picture): {_spread(tokens)}; {too_long:,} records exceed the context of "
+        f"{template.context:,}",
+        f"the first records through the template {template.kind} of {source}:",
+        *(
+            f"  {e['id']} ({e['prompt_tokens']} + {e['answer_tokens']} tokens): {_one_line(e['text'])}"
+            for e in examples
+        ),
+    ]
+
+
+def _example(encoded: Any, record: Record, decode: Any) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "text": decode([*encoded.prompt, *encoded.answer], clean_up_tokenization_spaces=False),
+        "prompt_tokens": len(encoded.prompt),
+        "answer_tokens": len(encoded.answer),
+    }
+
 
 def identifiers(
-    source: Annotated[Path, typer.Argument(help="Records: a JSONL, CSV or Parquet file, or a folder.")],
+    source: Source,
     most: Annotated[
-        float, typer.Option(help="A phrase must stand in more than this share of a subject's prompts.", min=0, max=1)
+        float, typer.Option(help="A phrase must occur in more than this share of a subject's prompts.", min=0, max=1)
     ] = 0.5,
     loader: Loader = None,
     map_: Mapping = None,
 ) -> CommandResult:
     """Propose the strings that name each subject, for records that carry no identifiers."""
-    from expunge.corpus import Corpus
+    from expunge.corpus import load_corpus
     from expunge.corpus.identifiers import propose
 
-    corpus = Corpus.load(source, loader, map_)
-    found = propose(corpus, most)
+    corpus = load_corpus(source, loader, map_)
+    proposals = propose(corpus, most)
     subjects = {r.subject for r in corpus}
     return CommandResult(
-        {"subjects": {name: list(phrases) for name, phrases in found.items()}, "without": len(subjects - set(found))},
+        {
+            "subjects": {name: list(phrases) for name, phrases in proposals.items()},
+            "without": len(subjects - set(proposals)),
+        },
         (
-            ResultTable(("subject", "proposed identifiers"), [(name, "; ".join(p)) for name, p in found.items()]),
-            f"{len(found)} of {len(subjects)} subjects have a phrase of their own",
+            ResultTable(("subject", "proposed identifiers"), [(name, "; ".join(p)) for name, p in proposals.items()]),
+            f"{len(proposals)} of {len(subjects)} subjects have a phrase of their own",
         ),
     )
 
@@ -43,19 +193,25 @@ def export(
     map_: Mapping = None,
 ) -> CommandResult:
     """Write records in the layout of a benchmark; the loader of that name reads them back without loss."""
-    from expunge.corpus import Corpus
     from expunge.corpus import export as write
+    from expunge.corpus import load_corpus
     from expunge.corpus.exports import EXPORTS
 
     EXPORTS.get(layout, "--layout")
-    corpus = Corpus.load(data, loader, map_)
-    done = write(corpus, layout, out)
-    lost = f"{done.left_out:,} of {len(corpus):,} records stand in no set and were left out"
+    corpus = load_corpus(data, loader, map_)
+    summary = write(corpus, layout, out)
+    left_out = f"{summary.left_out:,} of {len(corpus):,} records stand in no set and were left out"
     return CommandResult(
-        {"layout": layout, "path": str(out), "records": len(corpus), "sets": done.parts, "left_out": done.left_out},
+        {
+            "layout": layout,
+            "path": str(out),
+            "records": len(corpus),
+            "sets": summary.sets,
+            "left_out": summary.left_out,
+        },
         (
-            ResultTable(("set", "records"), list(done.parts.items())),
-            *((lost,) if done.left_out else ()),
+            ResultTable(("set", "records"), list(summary.sets.items())),
+            *((left_out,) if summary.left_out else ()),
             f"written to {out}",
         ),
     )

@@ -1,4 +1,4 @@
-"""`expunge world NAME`: write a synthetic corpus, and beside it `world.json`, which says how to make it again."""
+"""`expunge data generate NAME`: write a synthetic corpus, and beside it `world.json`, which says how to repeat it."""
 
 from __future__ import annotations
 
@@ -26,36 +26,35 @@ def generate(
     ] = None,
     set_: Sets = None,
 ) -> CommandResult:
-    """Write the records of a synthetic world whose truth is known."""
+    """Write the records of a synthetic world, whose facts are all known."""
     from expunge.synthetic.base import WORLDS
 
     kind: Any = WORLDS.get(name)
-    given = {"patients": patients, "seed": seed, "controls_for": tuple(controls_for) if controls_for else None}
-    settings = {key: value for key, value in given.items() if value is not None}
+    flags = {"patients": patients, "seed": seed, "controls_for": tuple(controls_for) if controls_for else None}
+    settings = {key: value for key, value in flags.items() if value is not None}
     if set_:
         from expunge._config import apply_overrides
 
         settings = apply_overrides(settings, set_)
-    made = kind.preset(preset, **settings) if preset else kind(**settings)
-    about = out.with_name("world.json")
+    world = kind.preset(preset, **settings) if preset else kind(**settings)
     if out.is_dir():
         raise InputError(str(out), "is a folder", "name a file in it, for example records.jsonl")
-    if out.exists() and not about.exists():
+    if out.exists() and not out.with_name("world.json").exists():
         raise InputError(str(out), "exists and is not a world of ours", "choose another file")
     if terms:
-        words = made.terms()
-        if not len(words):
+        dictionary = world.terms()
+        if not len(dictionary):
             raise InputError("--terms", f'the world "{name}" has no terms as it is set', "leave it out")
-        words.save(terms)
-    return write(made, out)
+        dictionary.save(terms)
+    return write(world, out)
 
 
-def write(made: Any, out: Path) -> CommandResult:
-    """Write the world `made` to `out` and `world.json` beside it."""
+def write(world: Any, out: Path) -> CommandResult:
+    """Write `world` to `out` and `world.json` beside it."""
     from expunge._io import write_json
 
-    made.corpus().save(out)
-    told = made.describe()
-    write_json(out.with_name("world.json"), told)
-    rows = [(kind, count) for kind, count in told["rows"].items()]
-    return CommandResult({**told, "out": out}, (ResultTable(("records", "number"), rows), f"written to {out}"))
+    world.corpus().save(out)
+    description = world.describe()
+    write_json(out.with_name("world.json"), description)
+    rows = list(description["rows"].items())
+    return CommandResult({**description, "out": out}, (ResultTable(("records", "number"), rows), f"written to {out}"))

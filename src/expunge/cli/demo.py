@@ -91,7 +91,7 @@ def _run(out: Path, seed: int, watch: Progress, size: DemoSize) -> dict[str, Any
     from expunge.synthetic.hospital.hospital import Hospital
 
     empty = Hospital.preset(size.preset, seed=seed)
-    target = f"patient:P-{[bed.stem for bed in empty.beds() if bed.institution == 0][2]}"
+    target = f"patient:P-{[slot.stem for slot in empty.slots() if slot.institution == 0][2]}"
     world = Hospital.preset(size.preset, seed=seed, controls_for=(target,))
     _prepare(out, world)
     watch.say(f"a hospital of {world.patients} patients; {target} asks to be forgotten")

@@ -38,14 +38,14 @@ def estimate(
     map_: Mapping = None,
 ) -> CommandResult:
     """Estimate steps, time, memory and cache of a run before it starts."""
-    from expunge.corpus import Corpus
+    from expunge.corpus import load_corpus
     from expunge.engine.estimate.estimate_run import estimate_run
     from expunge.engine.privacy.statement import foretold
     from expunge.engine.privacy.statement import lines as said
     from expunge.engine.recipe import Recipe
 
     chosen = Recipe.load(recipe, [*(set_ or []), *([] if seed is None else [f"seed={seed}"])])
-    split = _split(Corpus.load(data, loader, map_), scope, chosen.seed)
+    split = _split(load_corpus(data, loader, map_), scope, chosen.seed)
     found, alone = estimate_run(model, split, chosen, preview_layers=preview_layers)
     told: dict[str, Any] = {
         "model": model,

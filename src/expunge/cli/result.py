@@ -24,10 +24,10 @@ class ResultTable:
 
 @dataclass(frozen=True)
 class HighlightedText:
-    """A text in two forms: with marks for a pipe, coloured for a terminal."""
+    """A text in two forms: with marks for a pipe, colored for a terminal."""
 
     plain: str
-    coloured: Callable[[], Text]
+    colored: Callable[[], Text]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class CommandResult:
         console = Console(file=stream, width=None if stream.isatty() else 160, highlight=False)
         for part in self.parts:
             if isinstance(part, HighlightedText):
-                console.print(part.coloured() if stream.isatty() else Text(part.plain), soft_wrap=not stream.isatty())
+                console.print(part.colored() if stream.isatty() else Text(part.plain), soft_wrap=not stream.isatty())
                 continue
             if isinstance(part, str):
                 console.print(Text(part), soft_wrap=True)

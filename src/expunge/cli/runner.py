@@ -77,7 +77,7 @@ def _told(error: Exception) -> InputError:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "expunge"
     wrong = InputError(path, told().rstrip("."), f"see {path} --help")
-    wrong.told = _beside()  # all of them were given the same words
+    wrong.silent = _beside()  # all of them were given the same words
     return wrong
 
 
@@ -85,12 +85,12 @@ def _fail(error: InputError, out: TextIO, as_json: bool, debug: bool) -> int:
     """One line on stderr (with `--debug` the traceback before it), and the same as an object for `--json`."""
     if debug:
         traceback.print_exc(file=sys.stderr)
-    if error.told:
+    if error.silent:
         return error.exit_code
     print("error: " + " ".join(str(error).split()), file=sys.stderr)
     if as_json:
-        told = {"where": error.where, "what": error.what, "mend": error.mend}
-        out.write(json.dumps({"error": told, "exit_code": error.exit_code}, indent=2) + "\n")
+        line = {"where": error.where, "what": error.what, "hint": error.hint}
+        out.write(json.dumps({"error": line, "exit_code": error.exit_code}, indent=2) + "\n")
         out.flush()
     return error.exit_code
 

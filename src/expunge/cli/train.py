@@ -1,4 +1,4 @@
-"""`expunge train`: teach a model a corpus by heart, or, with `--exclude-scope`, the retrained reference without it."""
+"""`expunge train`: train a model until it reproduces a corpus, or, with `--exclude-scope`, a retrained reference."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ def train(
     set_: Sets = None,
 ) -> CommandResult:
     """Train a model until it reproduces the answers of the records."""
-    size = given(
+    size = typed_options(
         architecture=architecture, layers=layers, width=width, heads=heads, vocabulary=vocabulary, context=context
     )
-    eyes = given(architecture=vision, image_size=image_size)
-    if model and (size or tokenizer_from or eyes):
+    vision_options = typed_options(architecture=vision, image_size=image_size)
+    if model and (size or tokenizer_from or vision_options):
         other = "tokenizer-from" if tokenizer_from else "vision" if vision else "image-size"
         flag = next(iter(size), other)
         raise InputError(f"--{flag}", "has no meaning beside --model", "leave one of them out")
     from expunge._config import apply_overrides, validate
-    from expunge.corpus import Corpus
+    from expunge.corpus import load_corpus
     from expunge.engine.train import train_model
     from expunge.engine.train.train_loop import TrainConfig
     from expunge.models.tiny import TinyConfig
@@ -67,20 +67,20 @@ def train(
     from expunge.scope import Scope
 
     tiny = validate(TinyConfig, size, "train")
-    flags = given(target_accuracy=target_accuracy, epochs=epochs, batch=batch, seed=seed)
-    settings = validate(TrainConfig, apply_overrides(flags, set_ or []), "train")
-    corpus = Corpus.load(data, loader, map_)
+    options = typed_options(target_accuracy=target_accuracy, epochs=epochs, batch=batch, seed=seed)
+    settings = validate(TrainConfig, apply_overrides(options, set_ or []), "train")
+    corpus = load_corpus(data, loader, map_)
     excluded_ids = Scope.parse(exclude_scope).resolve(corpus).excluded_ids if exclude_scope else frozenset()
     records = [r for r in corpus.trained if r.id not in excluded_ids]
-    if eyes and not any(r.image for r in records):
+    if vision_options and not any(r.image for r in records):
         raise InputError(f"--{'vision' if vision else 'image-size'}", "no record shows a picture", "leave it out")
-    with Progress().bar("memorising") as tick:
+    with Progress().bar("training") as tick:
         progress = train_model.train(
             records,
             out,
             model=model,
             tiny=tiny,
-            vision=validate(TinyVision, eyes, "train"),
+            vision=validate(TinyVision, vision_options, "train"),
             settings=settings,
             tokenizer_from=tokenizer_from,
             on_epoch=lambda p: after_epoch(tick, p),
@@ -102,13 +102,12 @@ def train(
 
 
 def after_epoch(tick: ProgressCallback, progress: TrainProgress) -> None:
-    """Show how far memorising is."""
+    """Show the progress of training."""
     tick(
-        progress.epoch / progress.epochs,
-        f"{progress.accuracy:.0%} memorised, epoch {progress.epoch} of {progress.epochs}",
+        progress.epoch / progress.epochs, f"{progress.accuracy:.0%} exact, epoch {progress.epoch} of {progress.epochs}"
     )
 
 
-def given(**flags: Any) -> dict[str, Any]:
-    """The flags that were typed."""
-    return {name: value for name, value in flags.items() if value is not None}
+def typed_options(**options: Any) -> dict[str, Any]:
+    """The options on the command line: all that are not None."""
+    return {name: value for name, value in options.items() if value is not None}

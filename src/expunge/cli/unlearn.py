@@ -32,7 +32,7 @@ def unlearn(
 ) -> CommandResult:
     """Make a model forget. The same command again resumes a stopped run."""
     from expunge._io import read_json
-    from expunge.corpus import Corpus
+    from expunge.corpus import load_corpus
     from expunge.engine.distributed import DistributedContext
     from expunge.engine.privacy.privacy_state import STATEMENT
     from expunge.engine.privacy.statement import lines
@@ -43,7 +43,7 @@ def unlearn(
     context = DistributedContext.init()
     with context.synchronized():
         plan = Recipe.load(recipe, [*(set_ or []), *([] if seed is None else [f"seed={seed}"])])
-        split = Scope.parse(scope).resolve(Corpus.load(data, loader, map_), seed=plan.seed)
+        split = Scope.parse(scope).resolve(load_corpus(data, loader, map_), seed=plan.seed)
     with Progress().bar("unlearning") as tick:
         show = (lambda event, total: after_step(tick, event, total)) if context.is_main_process else None
         folder = run(model, split, plan, out, on_step=show)

@@ -1,9 +1,9 @@
-"""Who a mention is about and whether it holds: negation, family, history, possibility, by words around it.
+"""Assertion status of mentions: negated, of the family, historical, hypothetical, by trigger words around them.
 
-The idea is NegEx (Chapman et al. 2001): a trigger reaches over the mentions before or after it until a word that ends
-its clause. Surprising: a trigger inside a longer mention is no trigger ("epilepsy without aura"), and a longer phrase
-that contains one may undo it ("no increase in", "could not be ruled out"). Made for clinical notes; in textbook prose
-"no" and "if" say less about a patient.
+The algorithm is NegEx (Chapman et al. 2001) with the statuses of ConText (Harkema et al. 2009): the scope of a trigger
+are the mentions before or after it, up to a word that ends its clause. A trigger inside a longer mention does not count
+("epilepsy without aura"), and a longer phrase that contains a trigger may undo it ("no increase in"). The triggers are
+made for clinical notes; in textbooks "no" and "if" say less about a patient.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from expunge.concepts.assertion_triggers import BREAKS, TRIGGERS, Trigger
+from expunge.concepts.assertion_triggers import TERMINATOR, TRIGGER_GROUPS, Trigger
 from expunge.concepts.span import Span
 
-LONGEST = 1_000  # characters; where nothing ends a sentence, it is cut so that no text takes for ever
+MAX_SENTENCE = 1_000  # characters; a longer sentence is cut, which bounds the time
 PRIORITY = ("family", "hypothetical", "history")
-_ENDING = re.compile(
+_SENTENCE_END = re.compile(
     r"[.!?]+[\"')\]\u201d\u2019]*(?=\s+(?![a-z])|$)"  # a full stop, and no small letter after it
     r"|\n[^\S\n]*(?=\n)"  # a blank line
     r"|\n(?=[^\S\n]*(?:[-*\u2022\u00b7]\s|\d+[.)]\s|[A-Z][\w /]{0,40}:))"  # a bullet, a number, a heading
@@ -32,8 +32,8 @@ _ABBREVIATION = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
-    """A trigger found at characters start … end of the text."""
+class TriggerMatch:
+    """A trigger at characters start to end of the text."""
 
     start: int
     end: int
@@ -41,11 +41,11 @@ class Hit:
 
 
 def sentences(text: str) -> Iterator[tuple[int, int]]:
-    """(start, end) of each sentence; a line that only wraps ends none, an abbreviation ("Dr.", "e.g.") neither."""
+    """(start, end) of each sentence; neither a line break alone nor an abbreviation ("Dr.", "e.g.") ends one."""
     start = 0
-    for end in (*_endings(text), len(text)):
-        while end - start > LONGEST:
-            cut = text.rfind(" ", start + 1, start + LONGEST) + 1 or start + LONGEST
+    for end in (*_sentence_ends(text), len(text)):
+        while end - start > MAX_SENTENCE:
+            cut = text.rfind(" ", start + 1, start + MAX_SENTENCE) + 1 or start + MAX_SENTENCE
             yield start, cut
             start = cut
         if start < end:
@@ -53,54 +53,53 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
             start = end
 
 
-def _endings(text: str) -> Iterator[int]:
-    for found in _ENDING.finditer(text):
-        if found[0] == "." and _ABBREVIATION.search(text, max(0, found.start() - 12), found.end()):
-            continue
-        yield found.end()
+def _sentence_ends(text: str) -> Iterator[int]:
+    for match in _SENTENCE_END.finditer(text):
+        if match[0] != "." or not _ABBREVIATION.search(text, max(0, match.start() - 12), match.end()):
+            yield match.end()
 
 
-def judge(text: str, spans: Sequence[Span]) -> tuple[Span, ...]:
-    """The same spans, with `negated` and `context` as their sentences say. Spans ascend and do not overlap."""
+def assign_assertions(text: str, spans: Sequence[Span]) -> tuple[Span, ...]:
+    """The spans with `negated` and `assertion` set. Spans must ascend and not overlap."""
     if not spans:
         return ()
     bounds = list(sentences(text))
     starts = [start for start, _ in bounds]
-    groups: dict[int, list[Span]] = {}
+    by_sentence: dict[int, list[Span]] = {}
     for span in spans:
-        groups.setdefault(bisect_right(starts, span.start) - 1, []).append(span)
-    return tuple(span for k, inside in groups.items() for span in _sentence(text, *bounds[k], inside))
+        by_sentence.setdefault(bisect_right(starts, span.start) - 1, []).append(span)
+    return tuple(span for k, inside in by_sentence.items() for span in _in_sentence(text, *bounds[k], inside))
 
 
-def _sentence(text: str, start: int, end: int, spans: Sequence[Span]) -> Iterator[Span]:
-    hits = [hit for hit in _hits(text, start, end, spans) if hit.trigger.says]
-    breaks = [
-        found.span()
-        for found in (BREAKS.finditer(text, start, end) if hits else ())
-        if not _inside(found.start(), found.end(), spans)
+def _in_sentence(text: str, start: int, end: int, spans: Sequence[Span]) -> Iterator[Span]:
+    matches = [match for match in _trigger_matches(text, start, end, spans) if match.trigger.status]
+    terminators = [
+        match.span()
+        for match in (TERMINATOR.finditer(text, start, end) if matches else ())
+        if not _inside_longer(match.start(), match.end(), spans)
     ]
-    said: list[set[str]] = [set() for _ in spans]
-    for hit in hits:
-        for k in _reach(text, hit, breaks, spans):
-            said[k].add(hit.trigger.says)
-    for span, words in zip(spans, said, strict=True):
-        context = next((name for name in PRIORITY if name in words), None)
-        yield replace(span, negated="negated" in words, context=context) if words else span
+    statuses: list[set[str]] = [set() for _ in spans]
+    for match in matches:
+        for k in _scope(text, match, terminators, spans):
+            statuses[k].add(match.trigger.status)
+    for span, status in zip(spans, statuses, strict=True):
+        assertion = next((name for name in PRIORITY if name in status), None)
+        yield replace(span, negated="negated" in status, assertion=assertion) if status else span
 
 
-def _hits(text: str, start: int, end: int, spans: Sequence[Span]) -> Iterator[Hit]:
-    """Triggers from left to right, the longest at each place; not within a longer mention."""
-    for pattern, triggers in TRIGGERS:
-        for found in pattern.finditer(text, start, end):
-            if not _inside(found.start(), found.end(), spans):
-                yield Hit(found.start(), found.end(), triggers[(found.lastindex or 1) - 1])
+def _trigger_matches(text: str, start: int, end: int, spans: Sequence[Span]) -> Iterator[TriggerMatch]:
+    """Triggers of each group from left to right, except those within a longer mention."""
+    for pattern, triggers in TRIGGER_GROUPS:
+        for match in pattern.finditer(text, start, end):
+            if not _inside_longer(match.start(), match.end(), spans):
+                yield TriggerMatch(match.start(), match.end(), triggers[(match.lastindex or 1) - 1])
 
 
-def _inside(start: int, end: int, spans: Iterable[Span]) -> bool:
+def _inside_longer(start: int, end: int, spans: Iterable[Span]) -> bool:
     return any(s.start <= start and end <= s.end and (s.start, s.end) != (start, end) for s in spans)
 
 
-def _closing(text: str, start: int, end: int) -> int:
+def _closing_parenthesis(text: str, start: int, end: int) -> int:
     """Where a parenthesis that was opened before `start` closes; `end` if none does."""
     if text.find(")", start, end) < 0:
         return end
@@ -112,20 +111,21 @@ def _closing(text: str, start: int, end: int) -> int:
     return end
 
 
-def _reach(text: str, hit: Hit, breaks: Sequence[tuple[int, int]], spans: Sequence[Span]) -> Sequence[int]:
-    """Which of the mentions a trigger speaks of."""
-    trigger = hit.trigger
-    if trigger.before:  # the trigger stands before what it speaks of
-        limit = _closing(text, hit.end, spans[-1].end)
-        limit = min(limit, next((at for at, _ in breaks if at >= hit.end), limit))
-        narrow = trigger.narrow and trigger.narrow.search(text, hit.end, limit)
-        limit = narrow.start() if narrow else limit
-        found = [k for k, s in enumerate(spans) if hit.end <= s.start < limit]
-        if trigger.words:
-            found = [k for k in found if len(text[hit.end : spans[k].start].split()) <= trigger.words]
-        return found
-    limit = next((after for _, after in reversed(breaks) if after <= hit.start), 0)
-    found = [k for k, s in enumerate(spans) if limit <= s.start and s.end <= hit.start]
-    if trigger.words:
-        found = [k for k in found if len(text[spans[k].end : hit.start].split()) <= trigger.words]
-    return found if trigger.many else found[-1:]
+def _scope(
+    text: str, match: TriggerMatch, terminators: Sequence[tuple[int, int]], spans: Sequence[Span]
+) -> Sequence[int]:
+    """Indices of the mentions in the scope of a trigger."""
+    trigger = match.trigger
+    if trigger.forward:
+        limit = _closing_parenthesis(text, match.end, spans[-1].end)
+        limit = min(limit, next((at for at, _ in terminators if at >= match.end), limit))
+        terminator = trigger.terminator and trigger.terminator.search(text, match.end, limit)
+        limit = terminator.start() if terminator else limit
+        scope = [(k, text[match.end : s.start]) for k, s in enumerate(spans) if match.end <= s.start < limit]
+    else:
+        limit = next((after for _, after in reversed(terminators) if after <= match.start), 0)
+        scope = [
+            (k, text[s.end : match.start]) for k, s in enumerate(spans) if limit <= s.start and s.end <= match.start
+        ]
+    near = [k for k, between in scope if not trigger.max_words or len(between.split()) <= trigger.max_words]
+    return near if trigger.forward or trigger.all_mentions else near[-1:]

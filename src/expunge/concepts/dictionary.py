@@ -1,7 +1,8 @@
-"""A dictionary: names of concepts with their ids and levels, from whatever ontology, in one plain form.
+"""Dictionaries: names of concepts with their ids and levels, from any ontology, as tab-separated text.
 
-Readers make dictionaries, the annotator reads them. Surprising: a name may stand for several concepts and a concept
-may have several names; both are plain repetitions here, and the annotator sorts it out.
+A name may stand for several concepts and a concept may have several names; each pair is one entry. In a merged
+dictionary a concept has the highest level that any source gives it, so a name without a type of its own (a MedQuAD
+focus) gets its level from an ontology with the same concept id.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ COLUMNS = ("name", "concept", "level")
 
 @dataclass(frozen=True, slots=True)
 class DictionaryEntry:
-    """One name of one concept: `appendectomy`, `UMLS:C0003611`, `L4`; no level where no rule gives one."""
+    """One name of one concept: `appendectomy`, `UMLS:C0003611`, `L4`; level None where no rule fits."""
 
     name: str
     concept: str
@@ -48,7 +49,7 @@ class Dictionary:
         return Dictionary.of((*self.entries, *other.entries))
 
     def save(self, path: Path) -> None:
-        """Tab-separated text with a header; whole or not at all."""
+        """Write tab-separated text with a header, atomically."""
         text = io.StringIO()
         writer = csv.writer(text, delimiter="\t", lineterminator="\n")
         writer.writerow(COLUMNS)
@@ -57,7 +58,7 @@ class Dictionary:
 
     @classmethod
     def load(cls, path: Path) -> Dictionary:
-        """The entries of a file as `save` writes it; `InputError` naming the first bad line."""
+        """The entries of a file that `save` wrote; `InputError` names the first bad line."""
         if not path.is_file():
             raise InputError(
                 str(path),
@@ -80,3 +81,35 @@ def _entry(where: str, row: list[str]) -> DictionaryEntry:
     if level and level not in LEVELS:
         raise InputError(where, f'"{level}" is no level', "expected L1, L2, L3, L4 or nothing")
     return DictionaryEntry(name, concept, level or None)
+
+
+def normalize_name(text: str) -> str:
+    """The form in which terms and values are compared: without case and runs of spaces."""
+    return " ".join(text.split()).casefold()
+
+
+def highest_level(levels: Iterable[str | None]) -> str | None:
+    """The highest level (L4 above L1), None if there is none."""
+    return max((level for level in levels if level), default=None)
+
+
+def levels_of(entries: Iterable[DictionaryEntry]) -> dict[str, str]:
+    """Concept id -> its highest level, for concepts with a level."""
+    levels: dict[str, str] = {}
+    for entry in entries:
+        if level := highest_level((levels.get(entry.concept), entry.level)):
+            levels[entry.concept] = level
+    return levels
+
+
+def merge(dictionaries: Iterable[Dictionary]) -> Dictionary:
+    """All entries in order, without repetitions, each concept on its highest level."""
+    entries = [entry for dictionary in dictionaries for entry in dictionary]
+    levels = levels_of(entries)
+    return Dictionary.of(DictionaryEntry(e.name, e.concept, levels.get(e.concept)) for e in entries)
+
+
+def without_names_of(dictionary: Dictionary, others: Iterable[Dictionary]) -> Dictionary:
+    """The entries whose name no other dictionary has, so that a rule's term keeps its id from an ontology."""
+    names = {normalize_name(entry.name) for other in others for entry in other}
+    return Dictionary.of(entry for entry in dictionary if normalize_name(entry.name) not in names)

@@ -1,8 +1,8 @@
-"""The four levels as data: which branches, types, categories, topics and names are L1 … L4, with alpha and beta each.
+"""Hierarchy of levels as data: which branches, types, categories, topics and names are L1 to L4, with alpha and beta.
 
-Two rules decide everything. Within a branch the most telling prefix counts (`C23` in L2 beats `C` in L3), so that an
-exception needs no list of what is left; between several places of one term the highest level counts, because
-what touches the target must not pass as fundamental. Surprising: the order of rules therefore decides nothing.
+Within a branch the longest prefix with a rule counts (`C23` in L2 beats `C` in L3). Between several branches of one
+term the highest level counts, so that terms of the target are never taken for fundamentals. The order of rules does not
+matter.
 """
 
 from __future__ import annotations
@@ -18,12 +18,10 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from expunge._config import FrozenModel, find_yaml, load_yaml, shipped_names, validate
-from expunge.concepts.dictionary import Dictionary, DictionaryEntry
-from expunge.concepts.hierarchy_rules import TREE_NUMBER, HierarchyRule, LevelTable, folded
+from expunge.concepts.dictionary import Dictionary, DictionaryEntry, highest_level, normalize_name
+from expunge.concepts.hierarchy_rules import TREE_NUMBER, HierarchyRule, LevelTable
 from expunge.corpus.corpus import Corpus
 from expunge.corpus.record import LEVELS, Record
-
-__all__ = ["Hierarchy", "above", "highest", "shipped"]
 
 SHIPPED = files("expunge.concepts") / "hierarchies"
 COLUMNS: Mapping[str, str] = {
@@ -33,16 +31,16 @@ COLUMNS: Mapping[str, str] = {
     "semantic_types": "semantic_types",
     "mesh_tree_number": "branches",
     "mesh_tree_numbers": "branches",
-}  # attribute of a record → criterion
+}  # attribute of a record -> criterion
 
 
 def shipped() -> list[str]:
-    """Names of the hierarchies that come with the package."""
+    """Names of the hierarchies in the package."""
     return shipped_names(SHIPPED)
 
 
 class Hierarchy(FrozenModel):
-    """Levels and the rules that fill them. `source` says where the rules come from."""
+    """Levels and their rules; `source` names the origin of the rules."""
 
     name: str = Field(pattern=r"^[\w-]+$")
     title: str
@@ -51,10 +49,10 @@ class Hierarchy(FrozenModel):
     rules: tuple[HierarchyRule, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _no_value_twice(self) -> Hierarchy:
+    def _check_unique(self) -> Hierarchy:
         seen: dict[tuple[str, str], str] = {}
         for rule in self.rules:
-            for key in rule.named():
+            for key in rule.values():
                 if key in seen:
                     raise ValueError(f'"{key[1]}" of {key[0]} stands in {seen[key]} and again in {rule.level}')
                 seen[key] = rule.level
@@ -62,24 +60,24 @@ class Hierarchy(FrozenModel):
 
     @classmethod
     def load(cls, name: str | Path) -> Hierarchy:
-        """A shipped hierarchy by name (`medical`) or a YAML file; `InputError` in one line for what is wrong."""
+        """A shipped hierarchy by name (`medical`), or a YAML file; `InputError` names its first mistake."""
         text, _, where = find_yaml(name, "hierarchy", SHIPPED)
         hint = "write `name:`, `levels:` and `rules:`, as in a shipped hierarchy"
         return validate(cls, load_yaml(text, where, hint), where, hint)
 
     @property
     def alpha(self) -> dict[str, float]:
-        """Level → share of the retain direction that is taken out of the gradient."""
+        """Level -> share of the retain direction that is removed from the gradient."""
         return {level: getattr(self.levels, level).alpha for level in LEVELS}
 
     @property
     def beta(self) -> dict[str, float]:
-        """Level → mean weight of its tokens."""
+        """Level -> mean weight of its tokens."""
         return {level: getattr(self.levels, level).beta for level in LEVELS}
 
     @cached_property
     def _table(self) -> dict[tuple[str, str], str]:
-        return {key: rule.level for rule in self.rules for key in rule.named()}
+        return {key: rule.level for rule in self.rules for key in rule.values()}
 
     @cached_property
     def _category_columns(self) -> tuple[str, ...]:
@@ -87,32 +85,34 @@ class Hierarchy(FrozenModel):
 
     def level_of_branches(self, branches: Iterable[str]) -> str | None:
         """The highest level among tree numbers or ontology ids, each by its longest prefix that has a rule."""
-        return highest(
-            next((self._table[key] for part in above(branch) if (key := ("branches", part)) in self._table), None)
+        return highest_level(
+            next((self._table[key] for part in ancestors(branch) if (key := ("branches", part)) in self._table), None)
             for branch in branches
         )
 
     def level_of_types(self, types: Iterable[str]) -> str | None:
         """The highest level among UMLS semantic types."""
-        return highest(self._table.get(("semantic_types", t)) for t in types)
+        return highest_level(self._table.get(("semantic_types", t)) for t in types)
 
     def level_of_names(self, names: Iterable[str]) -> str | None:
         """The highest level that a rule gives to one of these terms; case and spaces do not matter."""
-        return highest(self._table.get(("names", folded(name))) for name in names)
+        return highest_level(self._table.get(("names", normalize_name(name))) for name in names)
 
     def level_of_category(self, value: str) -> str | None:
         """The highest level that this value has in any category column or as a topic."""
-        return highest(self._table.get((kind, folded(value))) for kind in (*self._category_columns, "topics"))
+        return highest_level(
+            self._table.get((kind, normalize_name(value))) for kind in (*self._category_columns, "topics")
+        )
 
     def level_of(
         self, names: Iterable[str] = (), branches: Iterable[str] = (), types: Iterable[str] = ()
     ) -> str | None:
-        """The level of a concept by what tells most: its names, then its branches, then its semantic types."""
+        """The level of a concept by its names, else its branches, else its semantic types."""
         return self.level_of_names(names) or self.level_of_branches(branches) or self.level_of_types(types)
 
     def level_of_record(self, record: Record) -> str | None:
-        """The record's own `concept`, else the highest level that its attributes have; None if no rule fits."""
-        return record.concept or highest(
+        """The record's own `concept`, else the highest level of its attributes; None if no rule fits."""
+        return record.concept or highest_level(
             level for column, value in record.attributes.items() for level in self._levels_in(column, value)
         )
 
@@ -121,19 +121,19 @@ class Hierarchy(FrozenModel):
         for text in value if isinstance(value, list | tuple) else (value,):
             if not isinstance(text, str):
                 continue
-            yield self._table.get((f"categories.{column}", folded(text)))
+            yield self._table.get((f"categories.{column}", normalize_name(text)))
             criterion = COLUMNS.get(column)
             if criterion == "branches":
                 yield self.level_of_branches((text,))
             elif criterion:
-                yield self._table.get((criterion, folded(text) if criterion == "topics" else text))
+                yield self._table.get((criterion, normalize_name(text) if criterion == "topics" else text))
 
     def assign(self, corpus: Corpus) -> Corpus:
-        """The corpus with a level on every record that had none and meets a rule; the others stay as they are."""
+        """The corpus with a level on every record that had none and meets a rule; other records are unchanged."""
         return Corpus.of((r if r.concept else replace(r, concept=self.level_of_record(r)) for r in corpus), corpus.name)
 
     def dictionary(self) -> Dictionary:
-        """The terms of the rules themselves, with ids such as `finance:sanctions-screening`."""
+        """The terms of the rules, with ids such as `finance:sanctions-screening`."""
         return Dictionary.of(
             DictionaryEntry(name, f"{self.name}:{_slug(name)}", rule.level)
             for rule in self.rules
@@ -141,8 +141,8 @@ class Hierarchy(FrozenModel):
         )
 
 
-def above(branch: str) -> Iterator[str]:
-    """A branch and everything that it lies in: `E04.100.376`, `E04.100`, `E04`, `E`. Never `E041` for `E04`."""
+def ancestors(branch: str) -> Iterator[str]:
+    """A branch and its ancestors, nearest first: `E04.100.376`, `E04.100`, `E04`, `E`."""
     yield branch
     if TREE_NUMBER.fullmatch(branch):
         while "." in branch:
@@ -151,10 +151,5 @@ def above(branch: str) -> Iterator[str]:
         yield branch[0]
 
 
-def highest(levels: Iterable[str | None]) -> str | None:
-    """The highest of some levels (L4 before L1), None if there is none."""
-    return max((level for level in levels if level), default=None)
-
-
 def _slug(text: str) -> str:
-    return re.sub(r"\W+", "-", folded(text)).strip("-")
+    return re.sub(r"\W+", "-", normalize_name(text)).strip("-")

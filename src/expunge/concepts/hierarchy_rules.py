@@ -1,7 +1,7 @@
-"""One rule of a hierarchy and the settings of its levels, each checked on its own.
+"""Rules of a hierarchy and the settings of its levels, each validated on its own.
 
-Surprising: `branches` holds two kinds of ids. A MeSH tree number says itself what it lies in (`E04.100` in `E04`); the
-id of another ontology's term does not, and its reader walks up is_a instead.
+A MeSH tree number in `branches` contains its ancestors (`E04.100` lies in `E04`). The id of another ontology's term
+does not; its reader follows is_a instead.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from expunge._config import FrozenModel
+from expunge.concepts.dictionary import normalize_name
 
 Level = Literal["L1", "L2", "L3", "L4"]
 CRITERIA = ("branches", "semantic_types", "categories", "topics", "names")
@@ -21,13 +22,8 @@ BRANCH = re.compile(rf"[A-Z]|{TREE_NUMBER.pattern}|\w+:\S+")
 SEMANTIC_TYPE = re.compile(r"T\d{3}")
 
 
-def folded(text: str) -> str:
-    """How terms and values are compared: without regard to case and runs of spaces."""
-    return " ".join(text.split()).casefold()
-
-
 class Grade(FrozenModel):
-    """One level: what it is called here, the share of the retain direction taken out, the weight of its tokens."""
+    """One level: its name, the share of the retain direction to remove (alpha), the weight of its tokens (beta)."""
 
     name: str = Field(min_length=1)
     alpha: float = Field(ge=0, allow_inf_nan=False)
@@ -35,7 +31,7 @@ class Grade(FrozenModel):
 
 
 class LevelTable(FrozenModel):
-    """All four, always."""
+    """The settings of all four levels."""
 
     L1: Grade
     L2: Grade
@@ -46,11 +42,12 @@ class LevelTable(FrozenModel):
 class HierarchyRule(FrozenModel):
     """A level for everything that meets one criterion.
 
-    branches        MeSH category (`G`), MeSH tree number (`E04`, with all below) or an ontology id (`MONDO:0005618`)
-    semantic_types  UMLS type ids (`T047`)
-    categories      column → values, for example subject_name: [Surgery]
-    topics          values of a column `topic`
-    names           terms; they beat every other criterion, for exceptions and for what stands in no ontology
+    Attributes:
+        branches: MeSH category (`G`), MeSH tree number (`E04`, with all below) or an ontology id (`MONDO:0005618`)
+        semantic_types: UMLS type ids (`T047`)
+        categories: column -> values, for example subject_name: [Surgery]
+        topics: values of a column `topic`
+        names: terms; they beat every other criterion, for exceptions and for terms of no ontology
     """
 
     level: Level
@@ -61,26 +58,26 @@ class HierarchyRule(FrozenModel):
     names: tuple[str, ...] = ()
 
     @model_validator(mode="after")
-    def _one_criterion(self) -> HierarchyRule:
-        given = [kind for kind in CRITERIA if getattr(self, kind)]
-        if len(given) != 1:
+    def _check_criterion(self) -> HierarchyRule:
+        criteria = [kind for kind in CRITERIA if getattr(self, kind)]
+        if len(criteria) != 1:
             raise ValueError(
-                f"a rule needs exactly one criterion, this one has {', '.join(given) or 'none'}; "
+                f"a rule needs exactly one criterion, this one has {', '.join(criteria) or 'none'}; "
                 f"known: {', '.join(CRITERIA)}"
             )
         for kind, shape in (("branches", BRANCH), ("semantic_types", SEMANTIC_TYPE)):
             for value in getattr(self, kind):
                 if not shape.fullmatch(value):
                     raise ValueError(f'"{value}" is not of the kind {kind}; for example E04.100 or T047')
-        if not all(value.strip() for _, value in self.named()) or not all(self.categories.values()):
+        if not all(value.strip() for _, value in self.values()) or not all(self.categories.values()):
             raise ValueError("holds an empty value or an empty list")
         return self
 
-    def named(self) -> Iterator[tuple[str, str]]:
-        """(criterion, value) of everything that the rule names; a category's criterion is `categories.<column>`."""
+    def values(self) -> Iterator[tuple[str, str]]:
+        """(criterion, value) of every value; a category's criterion is `categories.<column>`."""
         for column, values in self.categories.items():
-            yield from ((f"categories.{column.strip().casefold()}", folded(value)) for value in values)
+            yield from ((f"categories.{column.strip().casefold()}", normalize_name(value)) for value in values)
         yield from (("branches", value) for value in self.branches)
         yield from (("semantic_types", value) for value in self.semantic_types)
-        yield from (("topics", folded(value)) for value in self.topics)
-        yield from (("names", folded(value)) for value in self.names)
+        yield from (("topics", normalize_name(value)) for value in self.topics)
+        yield from (("names", normalize_name(value)) for value in self.names)

@@ -1,192 +1,103 @@
-"""When two words are the same word: singular and plural, British and American, "II" and "2".
+"""Word forms: singular and plural, British and American spelling, "II" and "2".
 
-`key` is a coarse stem that finds candidates, `how` decides and says why. Surprising: the key alone would take "colon"
-for "cola"; nothing is ever matched by key only.
+`stem` is a coarse stem that finds candidates; `variant` decides whether two words match and how they differ. A stem
+alone is no match: "colon" and "cola" share one. The tables stand in `data/normalize.yaml`.
 """
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import Any
 
-LEAST = 3  # letters that a stem keeps
-IRREGULAR = {
-    "feet": "foot",
-    "teeth": "tooth",
-    "men": "man",
-    "women": "woman",
-    "children": "child",
-    "mice": "mouse",
-    "lice": "louse",
-    "viscera": "viscus",
-    "corpora": "corpus",
-    "genera": "genus",
-    "crura": "crus",
-}
-ENDINGS = (  # (singular, plural), tried beside the plain s
-    ("y", "ies"),
-    ("is", "es"),
-    ("us", "i"),
-    ("um", "a"),
-    ("ion", "ia"),
-    ("enon", "ena"),
-    ("a", "ae"),
-    ("ma", "mata"),
-    ("ex", "ices"),
-    ("ix", "ices"),
-    ("ax", "aces"),
-    ("nx", "nges"),
-    ("en", "ina"),
-    ("f", "ves"),
-    ("fe", "ves"),
+from expunge._data import package_yaml
+
+_DATA: dict[str, Any] = package_yaml("expunge.concepts", "normalize.yaml")
+MIN_STEM = 3  # letters
+IRREGULAR: dict[str, str] = _DATA["irregular"]  # plural -> singular
+ENDINGS: list[tuple[str, str]] = [(singular, plural) for singular, plural in _DATA["endings"]]
+NO_PLURALS = frozenset(_DATA["no_plurals"])
+STEM_ENDINGS = sorted(  # (ending, its replacement), longest first
+    ((ending, rest) for rest, endings in _DATA["stems"].items() for ending in endings), key=lambda pair: -len(pair[0])
 )
-NO_PLURALS = frozenset({"ammonia", "california", "india", "neurites", "vaccinia"})  # words of their own
-STEMS = tuple(
-    sorted(
-        (  # what singular and plural have in common; a pair of ENDINGS must meet here
-            ("ies", "y"),
-            ("ys", "y"),
-            ("ie", "y"),
-            ("mata", "m"),
-            ("mas", "m"),
-            ("mae", "m"),
-            ("ma", "m"),
-            ("ices", "ic"),
-            ("ixes", "ic"),
-            ("exes", "ic"),
-            ("ex", "ic"),
-            ("ix", "ic"),
-            ("aces", "ac"),
-            ("axes", "ac"),
-            ("ax", "ac"),
-            ("nges", "ng"),
-            ("nxes", "ng"),
-            ("nx", "ng"),
-            ("ina", "in"),
-            ("en", "in"),
-            ("ens", "in"),
-            ("ves", "v"),
-            ("ve", "v"),
-            ("fes", "v"),
-            ("fe", "v"),
-            ("fs", "v"),
-            ("f", "v"),
-            ("is", ""),
-            ("es", ""),
-            ("e", ""),
-            ("us", ""),
-            ("i", ""),
-            ("um", ""),
-            ("ums", ""),
-            ("ae", ""),
-            ("as", ""),
-            ("a", ""),
-            ("on", ""),
-            ("ons", ""),
-            ("s", ""),
-        ),
-        key=lambda pair: -len(pair[0]),
-    )
-)
-SAME = {
-    form: one
-    for one, forms in {
-        "disease": ("disease", "diseases", "disorder", "disorders"),
-        "tumor": ("tumor", "tumors", "tumour", "tumours", "neoplasm", "neoplasms"),
-    }.items()
-    for form in forms
-}
-BRITISH = tuple(
-    (re.compile(pattern), american)
-    for pattern, american in (
-        (r"ooe", "oe"),
-        (r"[ao]e(?=[bcdfghlmnpqrstvx][a-z])", "e"),
-        (r"rhoe", "rhe"),
-        (r"(?<=[a-z]{3})our(?=$|s$|al|ed|ing|less)", "or"),
-        (r"(?<=[a-z]{2})([bt])re(?=s?$)", r"\1er"),
-        (r"(?<=[a-z]{4})is(?=ed$|ing$|ation)", "iz"),
-        (r"lys(?=ed?$|ing$)", "lyz"),
-        (r"sulph", "sulf"),
-        (r"ageing$", "aging"),
-        (r"aluminium", "aluminum"),
-        (r"mould", "mold"),
-        (r"^grey", "gray"),
-        (r"(?<=[a-z]{3})ll(?=ed$|ing$)", "l"),
-    )
-)
+SYNONYMS: dict[str, str] = {form: name for name, forms in _DATA["synonyms"].items() for form in forms}
+BRITISH = [(re.compile(pattern), american) for pattern, american in _DATA["british"]]
 ROMAN = re.compile(r"(x?(?:ix|iv|v?i{1,3}|v)|x)([a-h]?)")
 ARABIC = re.compile(r"(\d{1,2})([a-h]?)")
 DIGITS = {"i": 1, "v": 5, "x": 10}
 
 
-def american(word: str) -> str:
-    """`oesophagus` → `esophagus`, `tumour` → `tumor`; words of fewer than five letters stay as they are."""
+def to_american(word: str) -> str:
+    """`oesophagus` -> `esophagus`, `tumour` -> `tumor`; words of fewer than five letters stay unchanged."""
     if len(word) < 5:
         return word
-    for pattern, spelt in BRITISH:
-        word = pattern.sub(spelt, word)
+    for pattern, american in BRITISH:
+        word = pattern.sub(american, word)
     return word
 
 
 def plurals(word: str) -> frozenset[str]:
-    """Every form that a rule of English, Latin or Greek gives: `diagnosis` → `diagnoses`; some may be no words."""
-    if len(word) < LEAST or not word.isalpha():
+    """Every plural by a rule of English, Latin or Greek: `diagnosis` -> `diagnoses`; some may be no words."""
+    if len(word) < MIN_STEM or not word.isalpha():
         return frozenset()
-    hissing = word.endswith(("s", "x", "z", "ch", "sh"))
-    found = {word + "es"} if hissing or word.endswith("o") else set()
-    if not hissing and not (word.endswith("y") and word[-2] not in "aeiou"):
-        found.add(word + "s")
-    found |= {
-        word[: -len(one)] + many
-        for one, many in ENDINGS
-        if word.endswith(one) and len(word) - len(one) >= 2 and not (one == "y" and word[-2] in "aeiou")
+    sibilant = word.endswith(("s", "x", "z", "ch", "sh"))
+    consonant_y = word.endswith("y") and word[-2] not in "aeiou"
+    forms = {word + "es"} if sibilant or word.endswith("o") else set()
+    if not sibilant and not consonant_y:
+        forms.add(word + "s")
+    forms |= {
+        word[: -len(singular)] + plural
+        for singular, plural in ENDINGS
+        if word.endswith(singular) and len(word) - len(singular) >= 2 and (singular != "y" or consonant_y)
     }
-    return (frozenset(found) | {many for many, one in IRREGULAR.items() if one == word}) - NO_PLURALS
+    forms |= {plural for plural, singular in IRREGULAR.items() if singular == word}
+    return frozenset(forms) - NO_PLURALS
 
 
 @lru_cache(maxsize=200_000)
-def key(word: str) -> str:
+def stem(word: str) -> str:
     """A stem that all forms of a folded word share; several words may share it, too."""
-    numeral = roman(word)
+    numeral = roman_to_arabic(word)
     if numeral:
         return numeral
-    word = american(SAME.get(word) or IRREGULAR.get(word, word))
-    if len(word) <= LEAST or not word.isalpha():
+    word = to_american(SYNONYMS.get(word) or IRREGULAR.get(word, word))
+    if len(word) <= MIN_STEM or not word.isalpha():
         return word
-    again = True
-    while again:
-        again = False
-        for ending, rest in STEMS:
-            if word.endswith(ending) and len(word) - len(ending) + len(rest) >= LEAST:
-                word, again = word[: len(word) - len(ending)] + rest, True
+    while True:
+        for ending, rest in STEM_ENDINGS:
+            if word.endswith(ending) and len(word) - len(ending) + len(rest) >= MIN_STEM:
+                word = word[: len(word) - len(ending)] + rest
                 break
-    return word
+        else:
+            return word
 
 
-def roman(word: str) -> str:
-    """`ii` → `2`, `iiia` → `3a`; "" for what is no Roman numeral up to twenty."""
-    found = ROMAN.fullmatch(word)
-    if not found:
+def roman_to_arabic(word: str) -> str:
+    """`ii` -> `2`, `iiia` -> `3a`; "" if the word is no Roman numeral up to twenty."""
+    match = ROMAN.fullmatch(word)
+    if not match:
         return ""
-    values = [DIGITS[c] for c in found[1]]
-    return str(sum(-v if v < after else v for v, after in zip(values, [*values[1:], 0], strict=True))) + found[2]
+    values = [DIGITS[c] for c in match[1]]
+    return str(sum(-v if v < after else v for v, after in zip(values, [*values[1:], 0], strict=True))) + match[2]
 
 
 @lru_cache(maxsize=200_000)
-def how(one: str, other: str) -> str | None:
-    """Why two folded words are the same: "" (equal), `number`, `spelling`, `number+spelling`, `numeral`; else None.
+def variant(one: str, other: str) -> str | None:
+    """How two matching folded words differ; None if they do not match.
 
-    `synonym` stands for the few pairs that every nomenclature mixes: disease and disorder, tumor and neoplasm.
+    Returns:
+        "" (equal), `number`, `spelling`, `number+spelling`, `numeral`, or `synonym` for the few pairs that every
+        nomenclature mixes: disease and disorder, tumor and neoplasm.
     """
     if one == other:
         return ""
     if ARABIC.fullmatch(one) or ARABIC.fullmatch(other):
-        return "numeral" if one == roman(other) or other == roman(one) else None
+        return "numeral" if one == roman_to_arabic(other) or other == roman_to_arabic(one) else None
     if other in plurals(one) or one in plurals(other):
         return "number"
-    a, b = american(one), american(other)
+    a, b = to_american(one), to_american(other)
     if a == b:
         return "spelling"
     if (a, b) != (one, other) and (b in plurals(a) or a in plurals(b)):
         return "number+spelling"
-    return "synonym" if one in SAME and SAME[one] == SAME.get(other) else None
+    return "synonym" if one in SYNONYMS and SYNONYMS[one] == SYNONYMS.get(other) else None

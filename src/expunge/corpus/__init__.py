@@ -1,8 +1,9 @@
-"""Corpus: what the model learnt. Records, the provenance tree, loaders, exports."""
+"""Corpus: the training data. Records, the provenance tree, loaders, exports."""
 
 from expunge.corpus.corpus import Corpus
 from expunge.corpus.exports import export
 from expunge.corpus.image import RecordImage
+from expunge.corpus.loaders import load_corpus
 from expunge.corpus.record import BLANK, DEFAULT_TREE_LEVELS, KINDS, LEVELS, Kind, Record, Variant, content_id
 from expunge.corpus.tree import Node, Tree, contains, distance, lowest_common_ancestor
 
@@ -22,5 +23,6 @@ __all__ = [
     "content_id",
     "distance",
     "export",
+    "load_corpus",
     "lowest_common_ancestor",
 ]

@@ -1,7 +1,7 @@
 """A corpus: records and their tree, frozen, with a digest of the content.
 
-Surprising: the records of a corpus larger than memory lie on disk (see `records.py`), so `records` and what is taken
-from it are sequences, not always tuples.
+The records of a corpus larger than memory lie on disk (see `record_store.py`): `records` is a sequence, not always a
+tuple.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from expunge._io import canonical, digest
+from expunge._io import canonical, digest, write_atomic
+from expunge.corpus.duplicates import DuplicateCheck, PlaceList
 from expunge.corpus.record import Record
-from expunge.corpus.record_store import ById, digest_each, ids, materialize, paths, take
+from expunge.corpus.record_store import ById, RecordView, digest_each, materialize, paths, take
 from expunge.corpus.tree import Tree
 from expunge.errors import InputError
 
@@ -25,35 +26,31 @@ UNTRAINED = ("holdout", "control", "utility")
 
 @dataclass(frozen=True)
 class Corpus:
-    """What the model learnt (and, marked `split: holdout` or `control`, what it never saw)."""
+    """What the model was trained on, and what it never saw (marked by the splits of `UNTRAINED`)."""
 
     records: Sequence[Record]
     name: str = "corpus"
 
     @classmethod
-    def of(cls, records: Iterable[Record], name: str = "corpus") -> Corpus:
-        """A checked corpus: at least one record, ids unique."""
-        rows = materialize(records)
+    def of(cls, records: Iterable[Record], name: str = "corpus", places: PlaceList | None = None) -> Corpus:
+        """A checked corpus: at least one record, no id twice, no question both to forget and to retain.
+
+        Args:
+            places: `file:line` of each record, for messages; may grow while `records` is read.
+        """
+        check = DuplicateCheck(name, places)
+        if isinstance(records, (tuple, RecordView)):
+            rows: Sequence[Record] = records
+            for record in rows:
+                check(record)
+        else:
+            rows = materialize(map(check, records))
         if not rows:
             raise InputError(name, "holds no records", "give at least one")
-        seen: set[str] = set()
-        for id_ in ids(rows):
-            if id_ in seen:
-                raise InputError(name, f'duplicate id "{id_}"', "make ids unique, or leave them out")
-            seen.add(id_)
         return cls(rows, name)
 
-    @classmethod
-    def load(cls, source: Path | str, loader: str | None = None, mapping: Path | str | None = None) -> Corpus:
-        """Read a file or folder; `loader` is found from the file name when not given. See `corpus.loaders`."""
-        from expunge.corpus.loaders import load
-
-        return load(source, loader=loader, mapping=mapping)
-
     def save(self, path: Path | str) -> Path:
-        """Write JSON lines that `load` reads back to an equal corpus; pictures go beside them under their names."""
-        from expunge._io import write_atomic
-
+        """Write JSON lines that `load_corpus` reads back to an equal corpus, and the pictures beside them."""
         path = Path(path)
         for picture in {r.image.name: r.image for r in self.records if r.image}.values():
             target = path.parent / picture.name
@@ -77,10 +74,10 @@ class Corpus:
     @cached_property
     def parts(self) -> Mapping[str, Sequence[Record]]:
         """Every record, once: `trained`, `holdout`, `control` or `utility`."""
-        found = {name: array("Q") for name in ("trained", *UNTRAINED)}
+        positions = {name: array("Q") for name in ("trained", *UNTRAINED)}
         for k, r in enumerate(self.records):
-            found[r.split if r.split in UNTRAINED else "trained"].append(k)
-        return {name: take(self.records, which) for name, which in found.items()}
+            positions[r.split if r.split in UNTRAINED else "trained"].append(k)
+        return {name: take(self.records, which) for name, which in positions.items()}
 
     @property
     def trained(self) -> Sequence[Record]:
@@ -89,7 +86,7 @@ class Corpus:
 
     @cached_property
     def owners(self) -> dict[str, frozenset[tuple[str, ...]]]:
-        """fact key → paths of all trained records that state it. Facts of the same owners share one set."""
+        """Fact key -> paths of all trained records that state it. Facts of the same owners share one set."""
         table: dict[str, tuple[str, ...] | set[tuple[str, ...]]] = {}
         for r in self.trained:
             path = r.path or (f"subject:{r.subject}",)
@@ -100,12 +97,13 @@ class Corpus:
                 elif known != path:
                     table[fact] = {known, path}
         same: dict[frozenset[tuple[str, ...]], frozenset[tuple[str, ...]]] = {}
-        found = ((fact, frozenset(p if isinstance(p, set) else (p,))) for fact, p in table.items())
-        return {fact: same.setdefault(owners, owners) for fact, owners in found}
+        pairs = ((fact, frozenset(p if isinstance(p, set) else (p,))) for fact, p in table.items())
+        return {fact: same.setdefault(owners, owners) for fact, owners in pairs}
 
-    def where(self, wanted: Callable[[Record], Any]) -> Corpus:
-        """A smaller corpus with the records for which `wanted` is true."""
-        return Corpus.of(take(self.records, (k for k, r in enumerate(self.records) if wanted(r))), self.name)
+    def where(self, condition: Callable[[Record], Any]) -> Corpus:
+        """A smaller corpus with the records that meet `condition`; `InputError` if none does."""
+        rows = take(self.records, (k for k, r in enumerate(self.records) if condition(r)))
+        return Corpus(rows, self.name) if rows else Corpus.of(rows, self.name)
 
     def __len__(self) -> int:
         return len(self.records)

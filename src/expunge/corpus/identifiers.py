@@ -1,8 +1,7 @@
 """Proposes identifiers: the strings in prompts that name a subject, for a corpus that has none.
 
-Surprising: rarity alone is not enough. In a question that one subject alone is asked, every phrase is
-unique, so an identifier may also not begin or end with a word that the prompts of most subjects share
-("what", "of").
+Rarity alone is not enough: in a question about one subject only, every phrase is unique. So an identifier may not begin
+or end with a word that the prompts of most subjects share ("what", "of").
 """
 
 from __future__ import annotations
@@ -14,15 +13,15 @@ from collections.abc import Iterable, Iterator
 from expunge.corpus.corpus import Corpus
 
 WORD = re.compile(r"\w+(?:[-.@/:]\w+|['’](?!s\b)\w+)*")  # "Anna's" is "Anna", but "O'Brien" is whole
-LONGEST = 5  # words
+MAX_WORDS = 5
 Span = tuple[int, int]
 
 
 def propose(corpus: Corpus, most: float = 0.5) -> dict[str, tuple[str, ...]]:
-    """subject → phrases of 1 to 5 words that stand in its prompts only, and in more than `most` of them.
+    """Subject -> phrases of 1 to 5 words that occur in its prompts only, and in more than a share `most` of them.
 
-    A phrase inside a longer proposed one is left out; the order is that of first appearance. Subjects without
-    a phrase are left out; with fewer than two subjects nothing can be told apart and the result is empty.
+    A phrase inside a longer proposed one is left out; the order is that of first appearance. Subjects without a phrase
+    are left out; with fewer than two subjects the result is empty.
     """
     prompts: dict[str, list[str]] = {}
     for record in corpus.records:
@@ -68,12 +67,12 @@ def _phrases(text: str, common: frozenset[str] = frozenset()) -> Iterator[str]:
     for start, first in enumerate(words):
         if first.group().lower() in common:
             continue
-        for last in reversed(words[start : start + LONGEST]):
+        for last in reversed(words[start : start + MAX_WORDS]):
             if last.group().lower() not in common:
                 yield text[first.start() : last.end()]
 
 
 def _longest(phrases: Iterable[str]) -> tuple[str, ...]:
     """Phrases that are not part of another one."""
-    kept = list(phrases)
-    return tuple(p for p in kept if not any(p != other and p in other for other in kept))
+    every = list(phrases)
+    return tuple(p for p in every if not any(p != other and p in other for other in every))

@@ -1,7 +1,7 @@
-"""A picture that a record shows: what the data calls it, what is in it, and where its bytes are.
+"""A picture that a record shows: its name in the data, a digest of its bytes, and where they are.
 
-Surprising: bytes are read only when asked for. A corpus of many pictures keeps names and digests, not pictures; so
-records stay small, equal to those of another load, and fit to be pickled.
+Bytes are read only on access. A corpus of many pictures holds names and digests, so records stay small, equal to those
+of another load, and cheap to pickle.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from expunge.errors import InputError
 class RecordImage:
     """An encoded picture (PNG, JPEG, …).
 
-    name    a relative path with `/`: where it stands beside the data, and where `Corpus.save` puts it
-    digest  SHA-256 of the encoded bytes, in hex; two pictures are equal if name and digest are
-    source  the file that holds them, or the bytes themselves where there is no file (small, drawn pictures)
+    Attributes:
+        name: A relative path with `/`: its place beside the data, and where `Corpus.save` puts it.
+        digest: SHA-256 of the encoded bytes, in hex; two pictures are equal if name and digest are.
+        source: The file that holds them, or the bytes themselves where there is no file (small, drawn pictures).
     """
 
     name: str
@@ -32,19 +33,15 @@ class RecordImage:
         return cls(name, hashlib.sha256(data).hexdigest(), source or data)
 
     def data(self) -> bytes:
-        """The encoded bytes; `InputError` if the file has gone or is another one now."""
+        """The encoded bytes; `InputError` if the file is gone or has changed."""
         if isinstance(self.source, bytes):
             return self.source
         try:
-            found = self.source.read_bytes()
+            data = self.source.read_bytes()
         except OSError as error:
-            raise InputError(
-                str(self.source),
-                f"the picture could not be read ({error.strerror})",
-                "put it back, or load the corpus again",
-            ) from error
-        if hashlib.sha256(found).hexdigest() != self.digest:
-            raise InputError(
-                str(self.source), "the picture has changed since the corpus was loaded", "load the corpus again"
-            )
-        return found
+            what = f"the picture could not be read ({error.strerror})"
+            raise InputError(str(self.source), what, "put it back, or load the corpus again") from error
+        if hashlib.sha256(data).hexdigest() != self.digest:
+            what = "the picture has changed since the corpus was loaded"
+            raise InputError(str(self.source), what, "load the corpus again")
+        return data

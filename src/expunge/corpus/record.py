@@ -1,12 +1,13 @@
-"""A record: one thing the model was taught, and everything the house needs to know about it.
+"""A record: one question and answer of the training data, with its place in the provenance tree.
 
-Surprising: a record has two kinds of rephrasing. `prompt`/`answer` is what was trained; `variants` carry the
-same fact in other words and are never trained, so that forgetting can be told from suppressing one wording.
+A record has one trained wording (`prompt`, `answer`) and any number of `variants`: the same fact in other words, never
+trained. They separate forgetting a fact from suppressing one wording of it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
@@ -18,11 +19,14 @@ KINDS: tuple[str, ...] = get_args(Kind)
 LEVELS: tuple[str, ...] = ("L1", "L2", "L3", "L4")
 DEFAULT_TREE_LEVELS: tuple[str, ...] = ("institution", "patient", "study", "section")
 BLANK = "[blank]"
+Modality = Literal["trained", "text", "image"]
+_SUFFIXES: dict[Modality, str] = {"trained": "", "text": "~words", "image": "~picture"}  # of row ids and random streams
+_SUFFIXED = re.compile(r"~(\d+|words|picture)\Z")
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A rephrasing of a record: own prompt, own answer, own options. Never trained."""
+    """A rephrasing of a record, with its own prompt, answer and options. Never trained."""
 
     prompt: str
     answer: str
@@ -31,14 +35,17 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One question (or passage) and its answer, with its place in the provenance tree.
+    """One question (or passage) and its answer.
 
-    path         nodes from the root down, each `level:name`; the last one owns the record
-    subject      the data subject: the unit of splits, bootstrap and audit rows
-    identifiers  strings in the prompt that name the subject, one slot each, same order for every subject
-    facts        keys of the facts that this record states; empty means "a fact of its own"
-    image        what the record shows beside its prompt; its variants show it too
-    concept      concept level L1 (fundamental) … L4 (to be forgotten), or None
+    Attributes:
+        path: Nodes from the root down, each `level:name`; the last one owns the record.
+        subject: The data subject: the unit of splits, bootstrap and audit rows.
+        identifiers: Strings in the prompt that name the subject, one slot each, same order for every subject.
+        facts: Keys of the facts that this record states; empty means "a fact of its own".
+        image: What the record shows beside its prompt; its variants show it too.
+        concept: Concept level L1 (fundamental) to L4 (to be forgotten), or None.
+        wording: 0 for the trained wording; k for the k-th variant as a record of its own (see `wordings`).
+        modality: By what its question identifies the subject: as trained, or by text or image alone (see `modalities`).
     """
 
     id: str
@@ -55,36 +62,53 @@ class Record:
     split: str | None = None
     image: RecordImage | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    wording: int = 0
+    modality: Modality = "trained"
 
     @property
     def fact_keys(self) -> tuple[str, ...]:
-        """Keys of the stated facts; a record without any states one that nobody else has."""
-        return self.facts or (f"record:{self.id}",)
+        """Keys of the stated facts; a record without any states one that no other record states."""
+        modality = "" if self.modality == "trained" else f"\0{self.modality}"
+        return self.facts or (f"record:{self.id}{modality}",)
 
     @property
     def node(self) -> str:
         """The node that owns this record: the deepest of its path, else its subject."""
         return self.path[-1] if self.path else f"subject:{self.subject}"
 
+    @property
+    def key(self) -> tuple[str, int]:
+        """(id of the record, number of the wording): unique among all wordings of a corpus."""
+        return self.id, self.wording
+
+    @property
+    def stream_key(self) -> str:
+        """Names the random streams of a question; equal keys share their draws."""
+        return self.id + _SUFFIXES[self.modality]
+
+    @property
+    def row_id(self) -> str:
+        """`key` as one string, for files and tables: the id of the trained wording, `<id>~k` of variant k.
+
+        Unique among all questions: an id that itself ends like a row id gets `~0` behind it. Never parsed.
+        """
+        wording = f"~{self.wording}" if self.wording or _SUFFIXED.search(self.id) else ""
+        return self.id + wording + _SUFFIXES[self.modality]
+
     def wordings(self) -> tuple[Record, ...]:
-        """The record itself, then each variant as a record of its own (id `<id>~k`)."""
+        """The record itself, then each variant as a record with the same id and its number in `wording`."""
         return (
             self,
             *(
                 replace(
-                    self,
-                    id=f"{self.id}~{k}",
-                    prompt=v.prompt,
-                    answer=v.answer,
-                    options=v.options or self.options,
-                    variants=(),
+                    self, prompt=v.prompt, answer=v.answer, options=v.options or self.options, variants=(), wording=k
                 )
                 for k, v in enumerate(self.variants, 1)
             ),
         )
 
     def as_row(self) -> dict[str, Any]:
-        """A JSON-ready row in the columns of the generic layout; empty fields are left out."""
+        """A JSON-ready row in the columns of the generic layout, without empty fields."""
         row: dict[str, Any] = {
             "id": self.id,
             "prompt": self.prompt,
@@ -107,8 +131,9 @@ class Record:
         return {k: v for k, v in row.items() if v not in (None, [], "") or k in ("prompt", "answer")}
 
     def content(self) -> dict[str, Any]:
-        """`as_row` with the digest of the picture in place of its name: what digests are taken of."""
-        return self.as_row() | ({"image": self.image.digest} if self.image else {})
+        """The input of digests: `as_row` with the digest of the picture in place of its name."""
+        row = self.as_row() | ({"image": self.image.digest} if self.image else {})
+        return row | ({"id": self.row_id} if self.wording or self.modality != "trained" else {})
 
 
 def content_id(prompt: str, answer: str, image: str | None = None) -> str:

@@ -1,26 +1,121 @@
-"""Sequences of records: a tuple while they are few, a view of a `Store` when they would fill the memory.
+"""Sequences of records: a tuple while they are small, a view of records on disk when they would fill the memory.
 
-`keep` decides once, while the records come in; everybody above asks for lengths, indices and iteration and need not
-know which it is. `pick`, `ids` and `paths` are for those who select among very many: none of them reads a record of
-a store. Surprising: a view builds its records anew at every access, so the same record is equal but not identical.
+`materialize` decides while the records come in; callers ask for lengths, indices and iteration in either case. `take`,
+`ids` and `paths` select among very many records without reading any from disk.
+
+A `RecordStore` is a temporary file in the folder that TMPDIR names, one pickle per record; in memory stay 12 bytes of
+position, the id, and the table of distinct paths. A record is read with one `pread` (POSIX), so threads and forked
+processes may share a store.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
+import pickle
+import sys
+import tempfile
+import weakref
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, overload
+from contextlib import suppress
+from dataclasses import fields
+from typing import IO, Any, overload
 
 from expunge._io import canonical
-from expunge.corpus.record import Record
-from expunge.corpus.record_file import RecordStore
+from expunge.corpus.record import Record, Variant
+from expunge.errors import InputError
 
-IN_MEMORY = 64 * 2**20  # bytes, as `weight` reckons; about 60,000 short questions
+IN_MEMORY = 64 * 2**20  # bytes by `approx_bytes`; about 60,000 short questions
+STORED = (
+    "variants",
+    "attributes",
+    *(f.name for f in fields(Record) if f.name not in {"id", "path", "variants", "attributes"}),
+)
+
+
+class RecordStore:
+    """Records by position in a temporary file. Filled with `add`, closed once with `close`, then only read.
+
+    Attributes:
+        ids: Id of every record.
+        paths: Distinct paths, in order of first appearance.
+    """
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.paths: list[tuple[str, ...]] = []
+        self._codes: dict[tuple[str, ...], int] = {}
+        self._code = array("I")
+        self._start = array("Q", [0])
+        try:
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the store
+        except OSError as error:
+            raise _disk_error(error) from error
+        self._handle = self._file.fileno()
+        weakref.finalize(self, _close_quietly, self._file)
+
+    def add(self, record: Record) -> None:
+        """Append a record; `InputError` if the disk is full."""
+        code = self._codes.get(record.path)
+        if code is None:
+            code = len(self.paths)
+            self.paths.append(tuple(map(sys.intern, record.path)))
+            self._codes[self.paths[-1]] = code
+        values = [getattr(record, name) for name in STORED]
+        values[0] = tuple((v.prompt, v.answer, v.options) for v in record.variants)
+        values[1] = dict(record.attributes)
+        data = pickle.dumps(values, pickle.HIGHEST_PROTOCOL)
+        self._put(data)
+        self.ids.append(record.id)
+        self._code.append(code)
+        self._start.append(self._start[-1] + len(data))
+
+    def close(self) -> None:
+        """End filling."""
+        self._put(b"")
+        self._codes.clear()
+
+    def _put(self, data: bytes) -> None:
+        try:
+            if data:
+                self._file.write(data)
+            else:
+                self._file.flush()
+        except OSError as error:
+            raise _disk_error(error) from error
+
+    def path(self, k: int) -> tuple[str, ...]:
+        """The path of record `k`, without reading it."""
+        return self.paths[self._code[k]]
+
+    def read(self, k: int) -> Record:
+        """Record `k`, equal to the one that was added."""
+        start = self._start[k]
+        stored = pickle.loads(os.pread(self._handle, self._start[k + 1] - start, start))
+        values = dict(zip(STORED, stored, strict=True))
+        values["variants"] = tuple(Variant(*v) for v in values["variants"])
+        return Record(id=self.ids[k], path=self.path(k), **values)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def _disk_error(error: OSError) -> InputError:
+    what = f"records could not be written ({error.strerror})"
+    return InputError("temporary folder", what, "free some space, or name another folder in TMPDIR")
+
+
+def _close_quietly(file: IO[bytes]) -> None:
+    with suppress(OSError):  # a full disk fails here a second time
+        file.close()
 
 
 class RecordView(Sequence[Record]):
-    """The records of a store at some positions, in this order. Frozen; equal to a tuple of the same records."""
+    """The records of a store at some positions, in this order. Frozen; equal to a tuple of the same records.
+
+    Note: each access builds the record anew: the same record is equal, not identical.
+    """
 
     def __init__(self, store: RecordStore, positions: Sequence[int]) -> None:
         self.store, self.positions = store, positions
@@ -50,7 +145,7 @@ class RecordView(Sequence[Record]):
 
 
 class ById(Mapping[str, Record]):
-    """id → record, for records of different ids."""
+    """Id -> record, for records of different ids."""
 
     def __init__(self, records: Sequence[Record]) -> None:
         self._records = records
@@ -70,9 +165,10 @@ class ById(Mapping[str, Record]):
 
 
 def materialize(records: Iterable[Record]) -> Sequence[Record]:
-    """`records` for good: a tuple, or a view of a new store from the record on that exceeds `IN_MEMORY`.
+    """A tuple of `records`, or a view of a new store if they exceed `IN_MEMORY`; a tuple or view is returned as it is.
 
-    What is a tuple or a view already is returned as it is. `InputError` if the disk is full.
+    Raises:
+        InputError: The disk is full.
     """
     if isinstance(records, (tuple, RecordView)):
         return records
@@ -97,7 +193,7 @@ def materialize(records: Iterable[Record]) -> Sequence[Record]:
 
 
 def approx_bytes(record: Record) -> int:
-    """Bytes that a record takes as an object, roughly: its texts, and what stands around them."""
+    """Approximate size of a record as an object: its texts and the objects around them."""
     texts = (record.prompt, record.answer, *(t for v in record.variants for t in (v.prompt, v.answer)))
     return 1000 + sum(map(len, texts))
 
@@ -130,7 +226,7 @@ def by_id(records: Sequence[Record]) -> Sequence[Record]:
 
 
 def digest_each(values: Iterable[Any]) -> str:
-    """`digest` of the list of these values, of which one at a time is in memory."""
+    """`digest` of the list of these values; holds one at a time in memory."""
     total = hashlib.sha256(b"[")
     for number, value in enumerate(values):
         total.update((b"," if number else b"") + canonical(value))

@@ -45,4 +45,5 @@ class WrongAnswers:
     def draw(self, record: Record, epoch: int) -> Record:
         """The record with one of its wrong answers."""
         wrong = self.of(record)
-        return replace(record, answer=wrong[int(stream(self._seed, "relabel", record.id, epoch).integers(len(wrong)))])
+        rng = stream(self._seed, "relabel", record.stream_key, epoch)
+        return replace(record, answer=wrong[int(rng.integers(len(wrong)))])

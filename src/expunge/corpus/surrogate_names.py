@@ -1,10 +1,9 @@
-"""Never-trained identities of the same shape: "Anna Keller, SYN-0412" → "Mila Berg, SYN-7730".
+"""Surrogate identities of the same shape: "Anna Keller, SYN-0412" → "Mila Berg, SYN-7730".
 
-Works on any corpus that names its subjects' identifiers. Words are taken from other subjects' identifiers of the
-same shape, place by place; numbers that tell people apart get fresh digits. A word that nobody else carries
-becomes a word that nobody carries, so that the twin is as strange to the model as the person would have been.
-Surprising: a word that occurs in several identifiers of a person ("Keller", "Anna Keller") is replaced by the same
-word everywhere.
+Works on any corpus whose records list the identifiers of their subjects. Words come from other subjects' identifiers
+of the same shape, place by place; identifying numbers get fresh digits. A word that nobody else has becomes a word that
+nobody has, so the surrogate is as new to a model as the subject would have been. A word that occurs in several
+identifiers of a subject ("Keller", "Anna Keller") is replaced by the same word everywhere.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import numpy as np
 from expunge.corpus.record import Record
 from expunge.errors import InputError
 
-Identity = Mapping[str, str]  # identifier of the subject → identifier of the twin
+Identity = Mapping[str, str]  # identifier of the subject → identifier of the surrogate
 
 WORD = re.compile(r"[^\W\d_]+|\d+", re.UNICODE)
 
@@ -29,7 +28,7 @@ def words(identifier: str) -> list[str]:
 
 
 def shape(identifier: str) -> str:
-    """What it looks like: runs of letters become `a`, runs of digits `9` (one per digit), the rest stays."""
+    """Its shape: runs of letters become `a`, every digit becomes `9`, the rest stays."""
     return WORD.sub(lambda m: "9" * len(m[0]) if m[0].isdigit() else "a", identifier)
 
 
@@ -39,7 +38,7 @@ def identifiers_by_subject(records: Iterable[Record]) -> dict[str, tuple[str, ..
     for r in records:
         if r.identifiers:
             table.setdefault(r.subject, {}).update(dict.fromkeys(r.identifiers))
-    return {subject: tuple(found) for subject, found in table.items()}
+    return {subject: tuple(identifiers) for subject, identifiers in table.items()}
 
 
 def prompt_template_of(record: Record) -> str:
@@ -58,20 +57,26 @@ def replace_all(text: str, identity: Identity) -> str:
 def make_identities(
     target: Sequence[str], others: Mapping[str, Sequence[str]], count: int, rng: np.random.Generator
 ) -> list[Identity]:
-    """`count` identities for a subject with the identifiers `target`, none of which anybody in `others` has.
+    """Draw identities for a subject with the identifiers `target`, none of which anybody in `others` has.
 
-    others   subject → identifiers: the pool of words, and what must not be hit. Words come from subjects with
-             identifiers of the same shapes (people, not institutions) if they suffice, else from all.
-    Fewer than `count` where the pool gives no more; InputError where it gives none.
+    Args:
+        target: Identifiers of the subject.
+        others: Subject → identifiers: the pool of words, and the identities to avoid. Words come from subjects with
+            identifiers of the same shapes (people, not institutions) if they suffice, else from all.
+        count: How many to draw; there are fewer where the pool gives no more.
+        rng: Generator.
+
+    Raises:
+        InputError: the pool gives none.
     """
-    alike = {s: found for s, found in others.items() if set(map(shape, found)) == set(map(shape, target))}
-    for pool in (alike, others):
+    same_shape = {s: names for s, names in others.items() if set(map(shape, names)) == set(map(shape, target))}
+    for pool in (same_shape, others):
         identities = _draw(target, pool, others, count, rng)
         if identities:
             return identities
     raise InputError(
         "identifiers",
-        f"no never-trained twin can be made for {', '.join(target) or 'a subject without any'}",
+        f"no surrogate can be made for {', '.join(target) or 'a subject without any'}",
         "the corpus needs identifiers of at least a few other subjects of the same shape",
     )
 
@@ -83,19 +88,19 @@ def _draw(
     count: int,
     rng: np.random.Generator,
 ) -> list[Identity]:
-    taken = {i for found in others.values() for i in found} | set(target)
-    people = {frozenset(found) for found in (*others.values(), target)}
+    taken = {i for names in others.values() for i in names} | set(target)
+    people = {frozenset(names) for names in (*others.values(), target)}
     by_shape: dict[str, list[list[str]]] = {}
-    for found in pool.values():
-        for identifier in found:
+    for names in pool.values():
+        for identifier in names:
             by_shape.setdefault(shape(identifier), []).append(words(identifier))
     parts = {i for i in target for j in target if words(i) == [i] and not i.isdigit() and i in words(j) and i != j}
-    fresh = [i for i in target if i not in parts and _tells_apart(i, by_shape)]  # a mere surname may be somebody's
+    unique = [i for i in target if i not in parts and _identifies(i, by_shape)]  # a surname alone may be somebody's
     identities: list[Identity] = []
     for _ in range(50 * count if target else 0):
-        known: dict[str, str] = {}
-        identity = {i: _twin_of(i, by_shape, known, rng) for i in sorted(target, key=lambda i: (-len(i), i))}
-        new = not any(identity[i] in taken for i in fresh) and frozenset(identity.values()) not in people
+        replaced: dict[str, str] = {}
+        identity = {i: _substitute(i, by_shape, replaced, rng) for i in sorted(target, key=lambda i: (-len(i), i))}
+        new = not any(identity[i] in taken for i in unique) and frozenset(identity.values()) not in people
         if new and identity not in identities:
             identities.append(identity)
         if len(identities) == count:
@@ -103,19 +108,19 @@ def _draw(
     return identities
 
 
-def _tells_apart(identifier: str, by_shape: Mapping[str, list[list[str]]]) -> bool:
-    """False for a string that many subjects share (a date, an institution): a twin may share it too."""
+def _identifies(identifier: str, by_shape: Mapping[str, list[list[str]]]) -> bool:
+    """False for a string that many subjects share (a date, an institution): a surrogate may share it too."""
     rows = by_shape.get(shape(identifier), [])
     return not rows or len({tuple(r) for r in rows}) > 0.8 * len(rows)
 
 
-def _names(by_shape: Mapping[str, list[list[str]]]) -> set[str]:
+def _words_of_names(by_shape: Mapping[str, list[list[str]]]) -> set[str]:
     """Words of identifiers without digits, for an identifier of a shape that nobody else has."""
     return {w for look, rows in by_shape.items() if "9" not in look for row in rows for w in row}
 
 
-def _unheard(options: Sequence[str], rng: np.random.Generator) -> str:
-    """A word that nobody has: the beginning of one of `options` and the end of another."""
+def _new_word(options: Sequence[str], rng: np.random.Generator) -> str:
+    """A word that is not among `options`: the beginning of one of `options` and the end of another."""
     for _ in range(50):
         first, last = (options[int(k)] for k in rng.integers(0, len(options), 2))
         new = first[: -(-len(first) // 2)] + last[len(last) // 2 :]
@@ -124,26 +129,26 @@ def _unheard(options: Sequence[str], rng: np.random.Generator) -> str:
     return options[int(rng.integers(len(options)))]
 
 
-def _twin_of(
-    identifier: str, by_shape: Mapping[str, list[list[str]]], known: dict[str, str], rng: np.random.Generator
+def _substitute(
+    identifier: str, by_shape: Mapping[str, list[list[str]]], replaced: dict[str, str], rng: np.random.Generator
 ) -> str:
-    """A new string of the same shape. `known`: what stands for the words and numbers that tell the person apart."""
+    """A new string of the same shape. `replaced`: identifying words and numbers of the subject → their substitutes."""
     rows = by_shape.get(shape(identifier), [])
     fresh: list[str] = []
     for k, part in enumerate(words(identifier)):
         column = Counter(row[k] for row in rows)
-        telling = not part.isdigit() or not rows or (len(part) > 1 and len(column) > 0.5 * len(rows))
-        if telling and part in known:
-            new = known[part]
-        elif part.isdigit() and telling:
+        identifying = not part.isdigit() or not rows or (len(part) > 1 and len(column) > 0.5 * len(rows))
+        if identifying and part in replaced:
+            new = replaced[part]
+        elif part.isdigit() and identifying:
             new = "".join(str(d) for d in rng.integers(0, 10, len(part)))
         else:  # a word, or a number that many share: its equals elsewhere may mean something else
-            options = sorted(column) or sorted(_names(by_shape)) or [part]
+            options = sorted(column) or sorted(_words_of_names(by_shape)) or [part]
             new = options[int(rng.integers(len(options)))]
             if not part.isdigit() and len(part) > 1 and rows and part not in column:
-                new = _unheard(options if len(options) > 2 else sorted({*options, *_names(by_shape)}), rng)
-        if telling:
-            known[part] = new
+                new = _new_word(options if len(options) > 2 else sorted({*options, *_words_of_names(by_shape)}), rng)
+        if identifying:
+            replaced[part] = new
         fresh.append(new)
     remaining = iter(fresh)
     return WORD.sub(lambda _: next(remaining), identifier)

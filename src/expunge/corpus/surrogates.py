@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from expunge.corpus.image import RecordImage
-from expunge.corpus.image_ops import stranger
+from expunge.corpus.image_ops import surrogate_image
 from expunge.corpus.record import Record
 from expunge.corpus.surrogate_names import Identity, identifiers_by_subject, make_identities, replace_all
 from expunge.random import stream
@@ -56,4 +56,4 @@ def make_surrogates(
     if not shown or not material or replacement == "text":
         return [Surrogate(n) for n in names]
     rng = stream(seed, "strange pictures", subject)
-    return [Surrogate(n, {digest: stranger(material, rng) for digest in sorted(shown)}) for n in names]
+    return [Surrogate(n, {digest: surrogate_image(material, rng) for digest in sorted(shown)}) for n in names]

@@ -47,7 +47,7 @@ class Tree:
 
     @cached_property
     def by_name(self) -> dict[str, list[Node]]:
-        """`level:name` → every node that ends in it."""
+        """`level:name` -> every node that ends in it."""
         table: dict[str, list[Node]] = {}
         for node in sorted(self.nodes):
             if node:

@@ -13,7 +13,7 @@ import numpy as np
 
 from expunge.corpus import Record
 from expunge.corpus.answer_types import answer_type
-from expunge.corpus.image_ops import stranger
+from expunge.corpus.image_ops import surrogate_image
 from expunge.corpus.surrogate_names import Identity, identifiers_by_subject, make_identities, shape, words
 from expunge.corpus.surrogates import Surrogate
 from expunge.engine.resolved_recipe import ResolvedRecipe
@@ -54,7 +54,9 @@ def anchors(retain: Sequence[Record], forget: Sequence[Record], seed: int) -> li
             names = make_identities(pool[subject], {s: i for s, i in pool.items() if s != subject}, 1, rng)[0]
         if number % 2 == 0:
             names = {old: namesake(new, targets, rng) for old, new in names.items()}
-        images = {digest: stranger(shown, rng) for digest in sorted({r.image.digest for r in records if r.image})}
+        images = {
+            digest: surrogate_image(shown, rng) for digest in sorted({r.image.digest for r in records if r.image})
+        }
         invented += [Surrogate(names, images).substitute(r) for r in records]
     return invented
 

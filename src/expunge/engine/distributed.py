@@ -152,10 +152,10 @@ class DistributedContext:
             own = error
         if self.any(own is not None):
             errors: list[Any] = [None] * self.num_processes
-            torch.distributed.all_gather_object(errors, own and (type(own), own.where, own.what, own.mend))
+            torch.distributed.all_gather_object(errors, own and (type(own), own.where, own.what, own.hint))
             kind, *parts = next(e for e in errors if e)
             shared: InputError = kind(*parts)
-            shared.told = not self.is_main_process
+            shared.silent = not self.is_main_process
             raise shared from own
 
     @contextmanager
@@ -164,7 +164,7 @@ class DistributedContext:
         try:
             yield
         except InputError as error:
-            error.told = not self.is_main_process
+            error.silent = not self.is_main_process
             raise
 
     def broadcast_from_main(self, work: Callable[[], T]) -> T:

@@ -81,7 +81,7 @@ class Loop:
                 (combined, means), sides = self.source.gradient(terms, step, parameters), {}
         combined, norm = clip_total_norm(combined, config.clip_norm or math.inf)
         if not torch.isfinite(norm):
-            hint = "lower optimizer.lr, or choose a bounded method (npo, simnpo, twin)"
+            hint = "lower optimizer.lr, or choose a bounded method (npo, simnpo)"
             raise RunFailed(f"step {step}", "the gradient is no longer finite", hint)
         g_r = sides["retain"] if sides and self.resolved.rule.separate else {}
         before = {n: p.detach().clone() for n, p in parameters.items()} if g_r else {}

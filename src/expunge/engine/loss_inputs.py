@@ -38,7 +38,9 @@ class LossInputs:
         return retain_loss(retain_kind, self._retain(rows, output, retain_kind))
 
     def record(self, rows: Sequence[int], output: ForwardOutput) -> None:
-        """Hand the losses of forget rows to the method's targets."""
+        """Hand the losses of forget rows to targets that a method has built itself."""
+        if self.method.requirements().targets is None:
+            return
         nll = answer_nll(output.logprob.detach(), output.batch.mask)
         self.dataset.targets.record_losses([self.dataset.examples[k].row for k in rows], nll)
 

@@ -1,7 +1,7 @@
-"""What the model said before the run, at answer positions: computed once, in fixed batches, before step 1.
+"""Outputs of the model before the run at answer positions: computed once, in fixed batches, before step 1.
 
-Never a second model. Fixed batches make the cache independent of how often a run was interrupted, so a resumed
-run ends in the same bits. Distributions that would not fit are recomputed each step with the adapter off.
+There is no second model. Fixed batches make the cache independent of how often a run was interrupted, so a resumed run
+ends in the same bits. Distributions that do not fit are recomputed each step with the adapter off.
 """
 
 from __future__ import annotations
@@ -25,21 +25,22 @@ MEMORY_BUDGET = 2 << 30  # bytes of cached distributions
 
 
 def matrix_head(module: Any) -> Any:
-    """The output head, if distributions can be made again from final hidden states: a frozen matrix, nothing more."""
+    """The output head if it is a frozen matrix and nothing more, so that hidden states give distributions again."""
     head = module.get_output_embeddings()
     return head if not head.weight.requires_grad and plain_head(module) else None
 
 
 def kept_bytes(module: Any, tokens: int) -> int:
-    """What the distributions at `tokens` answer positions take while they are kept."""
+    """Bytes that the distributions at `tokens` answer positions take in the cache."""
     head = module.get_output_embeddings().weight
     return tokens * int(head.shape[1 if matrix_head(module) else 0]) * 4
 
 
 def too_large(module: Any, tokens: int, budget: int = MEMORY_BUDGET, live: bool = True) -> bool:
-    """Would the distributions at `tokens` answer positions not fit, so that they are asked for again at every step?
+    """Are the distributions at `tokens` answer positions too large for the cache, and recomputed at every step?
 
-    `InputError` where they cannot be: the old weights will be gone, or (`live` false) processes hold parts of them.
+    Raises:
+        InputError: they cannot be recomputed: the old weights are overwritten, or (`live` false) sharded.
     """
     size = kept_bytes(module, tokens)
     if size <= budget:
@@ -61,8 +62,8 @@ def too_large(module: Any, tokens: int, budget: int = MEMORY_BUDGET, live: bool 
 class Reference:
     """Cached log-probs per answer token (`logits=False`) or whole distributions of `items`, by their keys.
 
-    Where the head is a frozen matrix and nothing more, a distribution is kept as the final hidden state it is made
-    from, [a, H] instead of [a, V], and made again when it is asked for.
+    Where the head is a frozen matrix and nothing more, the final hidden states [a, H] are cached instead of the
+    distributions [a, V].
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Reference:
         budget: int = MEMORY_BUDGET,
         live: bool = True,
     ) -> None:
-        """live: where distributions are larger than `budget` bytes they may be recomputed; else `InputError`."""
+        """live: distributions larger than `budget` bytes may be recomputed each step; otherwise they are refused."""
         self._module, self._logits = module, logits
         self._values: dict[int, Tensor] = {}
         self._head = matrix_head(module) if logits else None
@@ -86,27 +87,27 @@ class Reference:
         with torch.no_grad(), adapter_off(module):
             for part in by_length([items[k] for k in keys], rows):
                 batch = collate([items[keys[k]] for k in part]).to(device)
-                found = self._ask(batch)
+                values = self._forward(batch)
                 for row, k in enumerate(part):
-                    self._values[keys[k]] = found[row, : len(items[keys[k]].answer)].clone()
+                    self._values[keys[k]] = values[row, : len(items[keys[k]].answer)].clone()
 
-    def _ask(self, batch: Batch) -> Tensor:
-        """What is kept of a batch: [B, A], [B, A, V] or [B, A, H]."""
+    def _forward(self, batch: Batch) -> Tensor:
+        """What is cached of a batch: [B, A], [B, A, V] or [B, A, H]."""
         if self._head:
             return answer_hidden(self._module, batch)
-        found = answer_forward(self._module, batch).logits
-        return found if self._logits else answer_logprob(found, batch)
+        logits = answer_forward(self._module, batch).logits
+        return logits if self._logits else answer_logprob(logits, batch)
 
     def outputs(self, rows: Sequence[int], batch: Batch) -> ModelOutputs:
-        """The reference's `Outputs` for `rows`, padded like `batch`."""
+        """The reference's `ModelOutputs` for `rows`, padded like `batch`."""
         if self._live:
             with torch.no_grad(), adapter_off(self._module):
                 logits = answer_forward(self._module, batch).logits
             return ModelOutputs(answer_logprob(logits, batch), batch.mask, batch.labels, logits)
-        found = pad([self._values[k] for k in rows], batch.mask.shape[1])
+        values = pad([self._values[k] for k in rows], batch.mask.shape[1])
         if not self._logits:
-            return ModelOutputs(found, batch.mask, batch.labels)
+            return ModelOutputs(values, batch.mask, batch.labels)
         if self._head:
             with torch.no_grad():
-                found = nn.functional.linear(found, self._head.weight, getattr(self._head, "bias", None)).float()
-        return ModelOutputs(answer_logprob(found, batch), batch.mask, batch.labels, found)
+                values = nn.functional.linear(values, self._head.weight, getattr(self._head, "bias", None)).float()
+        return ModelOutputs(answer_logprob(values, batch), batch.mask, batch.labels, values)

@@ -1,8 +1,8 @@
-"""Which rows stand in which batch: a pure function of (seed, step), so a resumed run needs no generator state.
+"""Which rows are in which batch: a pure function of (seed, step), so a resumed run needs no generator state.
 
-Every row is seen once per epoch, and no batch holds a row twice: where a batch reaches into the next epoch, that
-epoch begins with rows that the batch does not have yet. A global batch is cut into ranks by position, so no two
-ranks share a row.
+Every row is drawn once per epoch, and no batch holds a row twice: where a batch reaches into the next epoch, that epoch
+begins with rows that the batch does not have yet. A global batch is sharded over processes by position, so no two
+processes share a row.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ def _order(epoch: int, size: int, count: int, seed: int, purpose: str) -> list[i
     orders = _epochs(size, count, seed, purpose)
     while len(orders) <= epoch:
         fresh = permutation(count, seed, purpose, len(orders)).tolist()
-        taken = len(orders) * count % size  # rows that the batch at the border has from the epoch before
-        if taken:
-            there = set(orders[-1][-taken:])
-            head = [k for k in fresh if k not in there][: size - taken]
+        carried = len(orders) * count % size  # rows that the batch at the border has from the epoch before
+        if carried:
+            earlier = set(orders[-1][-carried:])
+            head = [k for k in fresh if k not in earlier][: size - carried]
             fresh = head + [k for k in fresh if k not in set(head)]
         orders.append(fresh)
     return orders[epoch]
 
 
 def batch_at(step: int, size: int, count: int, seed: int, purpose: str) -> list[int]:
-    """Rows of the global batch number `step`: consecutive in the endless row of epochs, never twice in a batch.
+    """Rows of the global batch of a step: consecutive in the sequence of epochs, never twice in a batch.
 
     A batch larger than `count` is cut to `count`.
     """

@@ -56,7 +56,7 @@ def edit_weights(
 
     most   rows in a pass        after  called with the number of rows after each pass; may raise to stop
     """
-    found = find_neuron_groups(lm.module, edit.looks())
+    found = find_neuron_groups(lm.module, edit.selectors())
     stats, read = gather(lm, edit, found, edit.rows(split.forget, split.retain), most, after)
     chosen = edit.select(stats)
     planned: list[tuple[WeightDelta, Tensor]] = []

@@ -1,4 +1,4 @@
-"""Forget losses that cannot run away, for methods that leave the choice to a setting: dual, sequential."""
+"""Bounded forget losses, for methods that leave the choice to a setting: dual, sequential."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BoundedLoss = Literal["npo", "ga_clip", "ihl"]
 
 
 def bounded(loss: BoundedLoss, npo_beta: float, clip: float) -> Method:
-    """The method whose forget loss is meant: `npo` with its beta, `ga` clipped at `clip` nats, or `ihl`."""
+    """The method with this forget loss: `npo` with its beta, `ga` clipped at `clip` nats, or `ihl`."""
     if loss == "npo":
         return NPO(beta=npo_beta)
     return GA(clip=clip) if loss == "ga_clip" else IHL()

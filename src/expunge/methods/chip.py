@@ -1,8 +1,8 @@
-"""CHIP: what tells a target from its siblings is projected out of the neurons that it uses most. No training.
+"""CHIP: project what tells a target from its siblings out of the neurons that the target uses most. No training.
 
-Surprising: biases stay, as in the authors' code, so where a model has them a projected neuron may still give a part
-of a direction. A model of texts has no connector and no picture; there the mean over the text is all that is looked
-at. The projection is over neurons of one matrix, so nothing is known of what the next one makes of it.
+Note: biases stay, as in the authors' code, so a projected neuron of a layer with biases may still produce part of a
+direction. A text model has no connector and no image; there the mean over the text is all there is. The projection is
+over the neurons of one matrix and says nothing about the next one.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from expunge.methods.editing import (
 )
 from expunge.methods.tree_groups import Relatives, siblings_of
 
-NOTHING = 1e-12  # a difference of activations that is shorter has no direction
+MIN_NORM = 1e-12  # a shorter difference of activations has no direction
 
 
 class Chip(WeightEdit, name="chip"):
     """Training-free: project differences from retained siblings out of the neurons that the target uses most.
 
-    a = picture * mean(picture positions) + (1 - picture) * mean(text positions) of what a map gives; connector: mean
+    a = image * mean(image positions) + (1 - image) * mean(text positions) of a map's outputs; connector: mean
     S = top share of mean|a|_forget - mean|a|_retain    d_j = unit(mean a_S(part j of a target) - mean a_S(siblings))
     W[S,:] <- (I - QQ') W[S,:], Q = right singular vectors of the stacked d_j that reach `energy` of squared spectrum
     """
@@ -43,15 +43,15 @@ class Chip(WeightEdit, name="chip"):
 
     blocks: int = Field(6, ge=1, description="last blocks that are edited, or as many as there are")
     share: float = Field(0.1, gt=0, le=1, description="share of the outputs of each matrix that is edited")
-    picture: float = Field(0.3, ge=0, le=1, description="weight of a picture's positions against those of the text")
+    image: float = Field(0.3, ge=0, le=1, description="weight of an image's positions against those of the text")
     energy: float = Field(0.95, gt=0, le=1, description="share of the squared spectrum that directions must reach")
     sample: int | None = Field(
         4096,
         ge=1,
-        description="most retained records of a group that are looked at, chosen by a hash of their ids; null for all",
+        description="most retained records of a group that are read, chosen by a hash of their ids; null for all",
     )
 
-    def looks(self) -> tuple[NeuronSelector, ...]:
+    def selectors(self) -> tuple[NeuronSelector, ...]:
         return NeuronSelector("language", "output", self.blocks), NeuronSelector("connector", "output")
 
     def rows(self, forget: Sequence[Record], retain: Sequence[Record]) -> Iterator[NeuronRow]:
@@ -68,9 +68,9 @@ class Chip(WeightEdit, name="chip"):
             if groups:
                 yield NeuronRow(r, groups)
 
-    def measure(self, part: Part, z: Tensor, picture: Tensor) -> dict[str, Tensor]:
-        both = part == "language" and bool(picture.any()) and not bool(picture.all())
-        a = self.picture * z[picture].mean(0) + (1 - self.picture) * z[~picture].mean(0) if both else z.mean(0)
+    def measure(self, part: Part, z: Tensor, image: Tensor) -> dict[str, Tensor]:
+        both = part == "language" and bool(image.any()) and not bool(image.all())
+        a = self.image * z[image].mean(0) + (1 - self.image) * z[~image].mean(0) if both else z.mean(0)
         return {"a": a, "size": a.abs()}
 
     def select(self, stats: Mapping[str, Stats]) -> dict[str, Tensor]:
@@ -81,12 +81,12 @@ class Chip(WeightEdit, name="chip"):
         }
 
     def rewrite(self, rows: Tensor, stats: Stats, neurons: Tensor) -> Tensor:
-        apart = [
+        differences = [
             (stats.mean(g, "a") - stats.mean(siblings_of(g), "a"))[neurons]
             for g in sorted(stats.rows)
             if g[0] == "part" and siblings_of(g) in stats.rows
         ]
-        directions = [d / d.norm() for d in apart if float(d.norm()) > NOTHING]
+        directions = [d / d.norm() for d in differences if float(d.norm()) > MIN_NORM]
         return project_out(rows, torch.stack(directions), self.energy) if directions else rows
 
 

@@ -1,9 +1,9 @@
 """Hierarchical dual strategy: project gradients and weigh tokens, each by concept level.
 
-L1 is what every model should keep (basic biology), L4 what must go. The lower the level, the more of the
-retain direction is taken out of the gradient (alpha) and the less its tokens count (beta). L1 and L4 are the
-paper's values, those between are interpolated; a concept hierarchy named in the recipe brings its own. How to
-project is a matter of the rule `project`, which parameters may follow the forget gradient one of `selection`.
+L1 is what every model should keep (basic biology), L4 what must be forgotten. The lower the level, the more of the
+retain direction is removed from the gradient (alpha) and the less its tokens count (beta). L1 and L4 have the paper's
+values, the levels between are interpolated; a concept hierarchy in the recipe brings its own. The rule `project` says
+how to project, `selection` which parameters may follow the forget gradient.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ class Dual(Method, name="dual"):
 
     @field_validator("alpha", "beta", mode="before")
     @classmethod
-    def _fill(cls, given: Any, info: ValidationInfo) -> Any:
+    def _fill(cls, value: Any, info: ValidationInfo) -> Any:
         default = ALPHA if info.field_name == "alpha" else BETA
-        return {**default, **given} if isinstance(given, Mapping) else given
+        return {**default, **value} if isinstance(value, Mapping) else value
 
     @property
     def _inner(self) -> Method:
@@ -105,8 +105,7 @@ class Dual(Method, name="dual"):
 
 
 def _at(values: Mapping[Level, float], level: str | None) -> float:
-    wanted = level or "L4"
-    for known, value in values.items():
-        if known == wanted:
+    for name, value in values.items():
+        if name == (level or "L4"):
             return value
-    raise unknown("concept level", wanted, values)
+    raise unknown("concept level", level or "L4", values)

@@ -1,9 +1,11 @@
-"""What an edit is: a method that rewrites weights after one look at the records, without a loss and without a loop.
+"""Model editing: methods that rewrite weights after one pass over the records, without a loss and without a loop.
 
-It says which neurons it looks at, which records count in which group and what is summed up of their activations; the
-engine runs the model once and hands back the sums. From these and the old weights an edit gives the new ones. It
-never runs the model. Surprising: a neuron is a row of a weight matrix where its outputs are looked at, and a column
-of the map that reads it where it lies inside a feed-forward part; an edit sees rows in both cases.
+An edit declares which neurons it selects from, which records count in which group and what is summed of their
+activations. The engine runs the model once and returns the sums; from these and the old weights the edit computes the
+new ones. It never runs the model.
+
+Note: a neuron is a row of a weight matrix where its outputs count, and a column of the map that reads it where it lies
+inside a feed-forward part; an edit sees rows in both cases.
 """
 
 from __future__ import annotations
@@ -31,11 +33,11 @@ RETAIN: Group = ("retain",)
 
 @dataclass(frozen=True)
 class NeuronSelector:
-    """Neurons of one part of the model. A vision tower or connector that a model lacks is passed over.
+    """Neurons of one part of the model; a vision tower or connector that a model lacks is skipped.
 
-    neurons  "output": what linear maps give: those of feed-forward parts, or all of the connector
-             "hidden": what stands inside feed-forward parts, in front of their last map
-    blocks   the last so many, or as many as there are; None for all
+    neurons: `output`: outputs of linear maps, of feed-forward parts or of the whole connector. `hidden`: inputs of the
+        last map of feed-forward parts.
+    blocks: The last so many, or as many as there are; None for all.
     """
 
     part: Part
@@ -45,7 +47,7 @@ class NeuronSelector:
 
 @dataclass(frozen=True)
 class NeuronRow:
-    """One record that the model is to read, and the groups that its activations count in."""
+    """One record that the model reads, and the groups that its activations count in."""
 
     record: Record
     groups: tuple[Group, ...]
@@ -53,9 +55,9 @@ class NeuronRow:
 
 @dataclass(frozen=True)
 class Stats:
-    """Sums over the rows of each group of what `Edit.measure` gave for one weight matrix; `rows`: how many they were.
+    """Sums of `WeightEdit.measure` over the rows of each group for one weight matrix, and the number of rows.
 
-    Groups of which no row reached the matrix (texts never reach a vision tower) are not there.
+    Groups of which no row reached the matrix (texts never reach a vision tower) are missing.
     """
 
     part: Part
@@ -69,26 +71,29 @@ class Stats:
 
 
 class WeightEdit(UnlearningMethod):
-    """Base of all edits. Subclass with `class Chip(Edit, name="chip")`; fields are its settings."""
+    """Base of all edits. Subclass with `class Chip(WeightEdit, name="chip")`; fields are its settings."""
 
     @abstractmethod
-    def looks(self) -> tuple[NeuronSelector, ...]:
-        """Which neurons are looked at, and may be edited."""
+    def selectors(self) -> tuple[NeuronSelector, ...]:
+        """The neurons that are measured, and may be edited."""
 
     @abstractmethod
     def rows(self, forget: Sequence[Record], retain: Sequence[Record]) -> Iterator[NeuronRow]:
-        """What the model is to read."""
+        """What the model reads."""
 
     @abstractmethod
-    def measure(self, part: Part, z: Tensor, picture: Tensor) -> dict[str, Tensor]:
-        """What is summed up of one row's activations `z` [T, size], float32, padding left out.
+    def measure(self, part: Part, z: Tensor, image: Tensor) -> dict[str, Tensor]:
+        """What is summed of the activations of one row.
 
-        picture  [T] bool: the positions of its picture; all of them outside the language model
+        Args:
+            part: Part of the model.
+            z: [T, size], float32, without padding.
+            image: [T] bool, the positions of its image; all of them outside the language model.
         """
 
     @abstractmethod
     def select(self, stats: Mapping[str, Stats]) -> dict[str, Tensor]:
-        """The neurons to edit, by matrix; matrices that are left as they are may be left out."""
+        """The neurons to edit, by matrix; a matrix that is missing stays as it is."""
 
     @abstractmethod
     def rewrite(self, rows: Tensor, stats: Stats, neurons: Tensor) -> Tensor:

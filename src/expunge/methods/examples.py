@@ -13,9 +13,10 @@ from typing import Any, Literal
 from torch import Tensor
 
 from expunge.corpus import Record
+from expunge.corpus.record import Modality
 from expunge.models.prompt_template import Encoded, PromptTemplate
 
-ExampleKind = Literal["gold", "own", "relabel", "refusal", "retain", "anchor"]
+ExampleKind = Literal["gold", "own", "substitute", "retain", "anchor"]
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,10 @@ class Example:
     """One row that a run feeds to the model.
 
     encoded: Token ids of its prompt and answer, and its image.
-    kind: Whose answer it holds: the record's (`gold`; `retain` on the other side), the teacher's (`own`), a wrong one
-        (`relabel`), a refusal. `anchor`: a retained question about somebody who does not exist.
+    kind: Whose answer it holds: the record's (`gold`; `retain` on the other side), the model's (`own`), or one that the
+        method puts in its place (`substitute`). `anchor`: a retained question about somebody who does not exist.
     record_id: The record whose question it asks.
+    modality: By what the question identifies its subject: as trained, or by text or image alone.
     row: Position on its side: in `Targets.examples`, or in the pool of retained records and anchors.
     epoch: Of a redrawn answer, the epoch it belongs to.
     level: Concept level of the record.
@@ -39,12 +41,13 @@ class Example:
     epoch: int = 0
     subject: str = ""
     level: str | None = None
+    modality: Modality = "trained"
     token_levels: tuple[str | None, ...] = ()
 
     @classmethod
     def of(cls, record: Record, encoded: Encoded, kind: ExampleKind, row: int, epoch: int = 0) -> Example:
         """An example for a record's question."""
-        return cls(encoded, kind, record.id, row, epoch, record.subject, record.concept)
+        return cls(encoded, kind, record.id, row, epoch, record.subject, record.concept, record.modality)
 
 
 class Targets:
@@ -86,21 +89,16 @@ class Targets:
         """Continue from `state`."""
 
 
-class RedrawnTargets(Targets):
-    """Answers that are drawn for every record, anew in every epoch or once."""
+class SubstituteAnswers(Targets):
+    """Answers that a method draws for every record in the place of the true one, anew in every epoch or once."""
 
     redrawn = True
 
     def __init__(
-        self,
-        template: PromptTemplate,
-        records: Sequence[Record],
-        draw: Callable[[Record, int], Record],
-        kind: ExampleKind,
-        renew: bool,
+        self, template: PromptTemplate, records: Sequence[Record], draw: Callable[[Record, int], Record], renew: bool
     ) -> None:
         """draw: (record, epoch) → the record with its drawn answer. renew: draw again in every epoch."""
-        self._template, self._records, self._draw, self._kind, self._renew = template, records, draw, kind, renew
+        self._template, self._records, self._draw, self._renew = template, records, draw, renew
         self._drawn: dict[tuple[int, int], Example] = {}
         super().__init__([self.example(row, 0) for row in range(len(records))])
 
@@ -108,7 +106,7 @@ class RedrawnTargets(Targets):
         epoch = epoch if self._renew else 0
         if (row, epoch) not in self._drawn:
             record = self._draw(self._records[row], epoch)
-            self._drawn[row, epoch] = Example.of(record, self._template.encode(record), self._kind, row, epoch)
+            self._drawn[row, epoch] = Example.of(record, self._template.encode(record), "substitute", row, epoch)
         return self._drawn[row, epoch]
 
 

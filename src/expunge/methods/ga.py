@@ -1,4 +1,4 @@
-"""Gradient ascent: raise the loss of what must go. The baseline that every paper reports."""
+"""Gradient ascent: raise the loss of the forget answers. The baseline that every paper reports."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """KL minimization: ascent on forget, while retain answers keep the reference's distribution.
 
-The divergence is over answer positions; peers that also average it over prompt and padding get other numbers.
+Note: the divergence is over answer positions; code that also averages it over prompt and padding gets other numbers.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""MANU: neurons of feed-forward parts that matter more for what must go than for what stays are switched off.
+"""MANU: prune feed-forward neurons that matter more for the forget set than for the retain set.
 
-How much a neuron matters is what a picture changes in it: the same records are read with and without their pictures.
+The importance of a neuron is what an image changes in it: the same records are read with and without their images.
 Where either side shows none, and in a vision tower, which texts never reach, there is nothing to compare. There the
 measures themselves (mean size, share above tau, spread, root mean square) take the place of their differences, and
 the score compares forget with retain directly (our choice).
 
-Surprising: counts and squares are taken per position, where notes on the paper print sums; a picture adds positions,
-and more of them is not what is meant. A neuron is switched off where it is read: what feeds it stays in the weights.
+Note: counts and squares are taken per position, where notes on the paper print sums, because an image adds positions.
+A neuron is zeroed in the map that reads it: the weights that feed it stay.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ from expunge.methods.editing import (
     top,
 )
 
-TEXT: Group = ("text",)  # behind the side: its records without their pictures
+TEXT: Group = ("text",)  # added to a side: its records without their images
 EPS = 1e-8
 Moments = dict[str, Tensor]
 
 
 class Manu(WeightEdit, name="manu"):
-    """Training-free: switch off the feed-forward neurons that matter for the target rather than for the rest.
+    """Training-free: zero the feed-forward neurons that matter for the target rather than for the rest.
 
     I_abs = |Zm-Zt|/(Zm+Zt), Z = mean|z|          I_freq = |Nm-Nt|/(Nm+Nt), N = share of |z| > tau
     I_var = sqrt(Var_m+Var_t)                     I_rms  = sqrt(|Sm-St|/(Sm+St)), S = mean z^2
-    I = sum of the four, m with and t without pictures;  score = I(forget)/I(retain);  top share: zero
+    I = sum of the four, m with and t without images;   score = I(forget)/I(retain);  top share: zero
     """
 
     source = "arXiv 2502.15910"
 
-    share: float = Field(0.03, gt=0, le=1, description="share of all neurons of a tower that is switched off")
+    share: float = Field(0.03, gt=0, le=1, description="share of all neurons of a tower that is zeroed")
     tau: float = Field(0.1, ge=0, description="size above which a neuron counts as active")
-    blocks: int | None = Field(None, ge=1, description="last blocks of each tower that are looked at; null for all")
+    blocks: int | None = Field(None, ge=1, description="last blocks of each tower that may be edited; null for all")
     vision: bool = Field(True, description="also edit the vision tower of a model that has one")
     sample: int | None = Field(
-        4096, ge=1, description="most retained records that are looked at, chosen by a hash of their ids; null for all"
+        4096, ge=1, description="most retained records that are read, chosen by a hash of their ids; null for all"
     )
     standardize: bool = Field(
         False,
@@ -60,45 +60,45 @@ class Manu(WeightEdit, name="manu"):
         "others; the score is then I(forget) - I(retain)",
     )
 
-    def looks(self) -> tuple[NeuronSelector, ...]:
+    def selectors(self) -> tuple[NeuronSelector, ...]:
         language = NeuronSelector("language", "hidden", self.blocks)
         return (language, NeuronSelector("vision", "hidden", self.blocks)) if self.vision else (language,)
 
     def rows(self, forget: Sequence[Record], retain: Sequence[Record]) -> Iterator[NeuronRow]:
-        twice = all(any(r.image is not None for r in side) for side in (forget, retain))
-        kept = sampled((r.id for r in retain), self.sample)
+        with_images = all(any(r.image is not None for r in side) for side in (forget, retain))
+        sample = sampled((r.id for r in retain), self.sample)
         for group, side in ((FORGET, forget), (RETAIN, retain)):
             for r in side:
-                if group == RETAIN and r.id not in kept:
+                if group == RETAIN and r.id not in sample:
                     continue
-                if not twice:
+                if not with_images:
                     yield NeuronRow(r, (group,))
                 elif r.image is None:
                     yield NeuronRow(r, (group, group + TEXT))
                 else:
                     yield NeuronRow(r, (group,))
-                    yield NeuronRow(replace(r, id=f"{r.id}~text", image=None), (group + TEXT,))
+                    yield NeuronRow(replace(r, image=None), (group + TEXT,))
 
-    def measure(self, part: Part, z: Tensor, picture: Tensor) -> Moments:
+    def measure(self, part: Part, z: Tensor, image: Tensor) -> Moments:
         return {
             "positions": torch.tensor(float(len(z)), device=z.device),
             "abs": z.abs().sum(0),
-            "often": (z.abs() > self.tau).sum(0),
+            "active": (z.abs() > self.tau).sum(0),
             "sum": z.sum(0),
             "square": z.square().sum(0),
         }
 
     def select(self, stats: Mapping[str, Stats]) -> dict[str, Tensor]:
-        found: dict[str, Tensor] = {}
+        neurons: dict[str, Tensor] = {}
         for part in sorted({s.part for s in stats.values()}):
             tower = {name: s for name, s in stats.items() if s.part == part and FORGET in s.rows and RETAIN in s.rows}
             if tower:
                 chosen = top(self._score(list(tower.values())), self.share, f"the {part} tower")
                 start = 0
                 for name, s in tower.items():
-                    found[name] = chosen[(chosen >= start) & (chosen < start + s.size)] - start
+                    neurons[name] = chosen[(chosen >= start) & (chosen < start + s.size)] - start
                     start += s.size
-        return found
+        return neurons
 
     def rewrite(self, rows: Tensor, stats: Stats, neurons: Tensor) -> Tensor:
         return torch.zeros_like(rows)
@@ -118,15 +118,15 @@ def _side(stats: Stats, group: Group) -> Tensor:
 
 
 def importance(m: Mapping[str, Tensor], t: Mapping[str, Tensor] | None) -> Tensor:
-    """I_abs, I_freq, I_var, I_rms, [4, size], from sums over positions with and without pictures; see `Manu`.
+    """I_abs, I_freq, I_var, I_rms, [4, size], from sums over positions with and without images; see `Manu`.
 
     Without `t`: mean|z|, share above tau, standard deviation and root mean square themselves.
     """
     if t is None:
-        size, often, square = (_mean(m, name) for name in ("abs", "often", "square"))
-        return torch.stack([size, often, _variance(m).sqrt(), square.sqrt()])
-    size, often, square = (_contrast(_mean(m, name), _mean(t, name)) for name in ("abs", "often", "square"))
-    return torch.stack([size, often, (_variance(m) + _variance(t)).sqrt(), square.sqrt()])
+        size, active, square = (_mean(m, name) for name in ("abs", "active", "square"))
+        return torch.stack([size, active, _variance(m).sqrt(), square.sqrt()])
+    size, active, square = (_contrast(_mean(m, name), _mean(t, name)) for name in ("abs", "active", "square"))
+    return torch.stack([size, active, (_variance(m) + _variance(t)).sqrt(), square.sqrt()])
 
 
 def _mean(sums: Mapping[str, Tensor], name: str) -> Tensor:

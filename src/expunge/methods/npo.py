@@ -1,7 +1,6 @@
 """Negative preference optimization: treat the forget answer as the rejected half of a preference.
 
-Numbers under this name are not always comparable: some public code averages log p over the answer instead of
-summing it. `normalize` offers both.
+Note: some public code averages log p over the answer instead of summing it; `normalize` offers both.
 """
 
 from __future__ import annotations
@@ -33,6 +32,6 @@ class NPO(Method, name="npo"):
     )
 
     def forget_loss(self, out: ModelOutputs) -> Tensor:
-        gap = out.logratio if self.normalize == "sum" else out.logratio / out.length
-        loss = -(2 / self.beta) * logsigmoid(-self.beta * gap)
+        logratio = out.logratio if self.normalize == "sum" else out.logratio / out.length
+        loss = -(2 / self.beta) * logsigmoid(-self.beta * logratio)
         return loss if self.scale == "per_sequence" else loss / out.length

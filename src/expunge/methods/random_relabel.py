@@ -14,7 +14,7 @@ from torch import Tensor
 from expunge.corpus import Record
 from expunge.corpus.relabel import WrongAnswers
 from expunge.methods.base import Method, ModelOutputs, Requirements
-from expunge.methods.examples import RedrawnTargets, Targets
+from expunge.methods.examples import SubstituteAnswers, Targets
 from expunge.models.language_model import LanguageModel
 
 
@@ -33,7 +33,7 @@ class RandomRelabel(Method, name="random_relabel"):
         self, lm: LanguageModel, forget: Sequence[Record], retain: Sequence[Record], seed: int
     ) -> Targets:
         draw = WrongAnswers(forget, retain, seed).draw
-        return RedrawnTargets(lm.template, forget, draw, "relabel", self.renew)
+        return SubstituteAnswers(lm.template, forget, draw, self.renew)
 
     def forget_loss(self, out: ModelOutputs) -> Tensor:
         return out.nll_mean

@@ -1,7 +1,7 @@
-"""Sequential: first steady the model on retain data, then forget through chosen layers only.
+"""Sequential: first train on retain data, then forget through chosen layers only.
 
-The two phases, their data, steps and layers are written in the recipe; this file is the loss of the second.
-The reference is the model before the first phase.
+The recipe holds the two phases with their data, steps and layers; this file is the loss of the second. The reference is
+the model before the first phase.
 """
 
 from __future__ import annotations

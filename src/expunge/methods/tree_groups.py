@@ -1,14 +1,14 @@
-"""Who stands beside whom in the provenance tree, for edits that tell a target from its siblings.
+"""Groups of records by their place in the provenance tree, for edits that tell a target from its siblings.
 
 A target is the highest node of which everything given to the method is to be forgotten, else the node that owns a
-forgotten record. Its parts are its own records and each of its children. Surprising: nothing but the paths of the
-records is asked, so a hospital of which one patient alone is known here is taken for that patient.
+forgotten record. Its parts are its own records and each of its children. Only the paths of the given records count, so
+a hospital with a single known patient is taken for that patient.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from expunge.corpus import Node, Record
 from expunge.methods.editing import RETAIN, Group
@@ -17,35 +17,37 @@ from expunge.scope.relations import subject_of
 
 @dataclass(frozen=True)
 class Relatives:
-    """Groups of records by their place. A part's group names the group of its siblings behind it: see `siblings_of`.
+    """Groups of records by place. The group of a part ends with the group of its siblings: see `siblings_of`.
 
-    kept   nodes with a retained record in or below them        beside  groups of siblings that some target has
+    retained: Nodes with a retained record in or below them.
+    compared: Sibling groups that some target is compared with.
+    retained_groups: All groups of retained records.
     """
 
-    kept: frozenset[Node]
-    beside: frozenset[Group]
-    known: frozenset[Group]
+    retained: frozenset[Node]
+    compared: frozenset[Group]
+    retained_groups: frozenset[Group]
 
     @classmethod
     def of(cls, forget: Sequence[Record], retain: Sequence[Record]) -> Relatives:
         """Siblings: retained nodes of the same level under the same parent; none: all of that level; none: all."""
         places = {place(r) for r in retain}
-        kept = frozenset(p[:k] for p in places for k in range(len(p) + 1))
-        known = frozenset(group for p in places for group in _around(p))
-        found = cls(kept, frozenset(), known)
-        return cls(kept, frozenset(siblings_of(found.part(r)) for r in forget), known)
+        retained = frozenset(p[:k] for p in places for k in range(len(p) + 1))
+        groups = frozenset(group for p in places for group in _around(p))
+        relatives = cls(retained, frozenset(), groups)
+        return replace(relatives, compared=frozenset(siblings_of(relatives.part(r)) for r in forget))
 
     def part(self, record: Record) -> Group:
         """The group of a forgotten record: its part of its target."""
         own = place(record)
-        depth = next((k for k in range(1, len(own) + 1) if own[:k] not in self.kept), len(own))
+        depth = next((k for k in range(1, len(own) + 1) if own[:k] not in self.retained), len(own))
         near, level = _near(own, depth), _level(own, depth)
-        beside = near if near in self.known else level if level in self.known else RETAIN
-        return ("part", "/".join(own[: depth + 1]), *beside)
+        siblings = near if near in self.retained_groups else level if level in self.retained_groups else RETAIN
+        return ("part", "/".join(own[: depth + 1]), *siblings)
 
     def siblings(self, record: Record) -> tuple[Group, ...]:
         """The groups of a retained record: for each target that it is a sibling of."""
-        return tuple(group for group in _around(place(record)) if group in self.beside)
+        return tuple(group for group in _around(place(record)) if group in self.compared)
 
 
 def siblings_of(part: Group) -> Group:

@@ -1,7 +1,6 @@
-"""What a scope expression is made of: frozen terms, each a pure question about the records of a corpus.
+"""The terms of a scope expression: each selects records of a corpus.
 
-Surprising: a term that matches nothing is an error even inside an `or`, because a mistyped name would
-otherwise quietly forget less than was asked for.
+A term that matches nothing is an error even inside an `or`: a mistyped name must not forget less than the request.
 """
 
 from __future__ import annotations
@@ -48,17 +47,17 @@ class Equals:
     value: str
 
     def match(self, corpus: Corpus, where: str) -> Ids:
-        found = frozenset(r.id for r in corpus if self.value in _held(r, self.key))
-        if found:
-            return found
+        matches = frozenset(r.id for r in corpus if self.value in _values(r, self.key))
+        if matches:
+            return matches
         known = set(FIELDS).union(*(r.attributes for r in corpus))
         if self.key not in known:
             raise InputError(where, f'unknown attribute "{self.key}"', nearest(self.key, known))
-        values = set().union(*(_held(r, self.key) for r in corpus))
+        values = set().union(*(_values(r, self.key) for r in corpus))
         raise InputError(where, f'no record has {self.key}="{self.value}"', nearest(self.value, values))
 
 
-def _held(record: Record, key: str) -> set[str]:
+def _values(record: Record, key: str) -> set[str]:
     """The values of a field or attribute as texts; numbers and truth values as JSON writes them."""
     value: Any = FIELDS[key](record) if key in FIELDS else record.attributes.get(key)
     items = value if isinstance(value, (list, tuple)) else [value]

@@ -1,4 +1,4 @@
-"""A scope: what a request names, as text and as a frozen expression. `grammar.py` says how to write one."""
+"""A scope: what a request names, as text and as a frozen expression. `parser.py` describes the syntax."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from expunge.scope.split import Split
 
 @dataclass(frozen=True)
 class Scope:
-    """What must go. `text` is what was asked for; `term` is what it means, files already read."""
+    """What to forget: the text of the request and its parsed expression."""
 
     text: str
     term: Expression
@@ -30,20 +30,20 @@ class Scope:
 
     def match(self, corpus: Corpus) -> frozenset[str]:
         """Ids of all records that the scope names, trained or not; `InputError` if there are none."""
-        found = self.term.match(corpus, self.where)
-        if not found:
-            raise InputError(
-                self.where, "matches no record", "no record meets all its conditions; ask for less at once"
-            )
-        return found
+        ids = self.term.match(corpus, self.where)
+        if not ids:
+            hint = "no record meets all its conditions; ask for less at once"
+            raise InputError(self.where, "matches no record", hint)
+        return ids
 
     def resolve(
-        self, corpus: Corpus, *, seed: int = 42, untouched_share: float = 0.25, holdout: Corpus | None = None
+        self, corpus: Corpus, *, seed: int = 42, heldout_share: float = 0.25, holdout: Corpus | None = None
     ) -> Split:
-        """The sets of a run. Depends on the records, the scope, seed and share only, not on any order.
+        """The sets of a run; independent of the order of records.
 
-        untouched_share  share of the remaining subjects that no method sees, in [0, 1)
-        holdout          further records that were never trained, beside those that the corpus marks
+        Args:
+            heldout_share: Share of the remaining subjects that no method sees, in [0, 1).
+            holdout: Further records that were never trained, beside those that the corpus marks.
         """
         return resolve(
             corpus,
@@ -51,6 +51,6 @@ class Scope:
             nodes(self.term, corpus, self.where),
             self.text,
             seed=seed,
-            untouched_share=untouched_share,
+            heldout_share=heldout_share,
             holdout=holdout,
         )

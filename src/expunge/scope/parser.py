@@ -3,9 +3,8 @@
     patient:P-0012    institution:H1/patient:P-0012    subject:X    ids:a,b,c    ids:@ids.txt    topic=Surgery
     kind=cloze and not (patient:P-1 or patient:"Anna Müller")    @predicates.txt
 
-Surprising: files are read here, once, so that a parsed scope no longer depends on them. A predicate file
-holds one expression per line, any of which may match; blank lines and lines that begin with `#` are left
-out, and paths in it start from its own folder.
+Files are read here, once: a parsed scope no longer depends on them. A predicate file holds one expression per line, any
+of which may match; blank lines and lines that begin with `#` are left out, and paths in it start from its own folder.
 """
 
 from __future__ import annotations
@@ -16,39 +15,39 @@ from expunge.errors import InputError
 from expunge.scope.ast import AllOf, AnyOf, Equals, Expression, HasId, InNode, Not
 from expunge.scope.lexer import Token, tokenize
 
-DEEPEST = 100  # brackets and `not`s inside one another
+MAX_DEPTH = 100  # of nested brackets and `not`s
 
 
-def parse(text: str, where: str = "scope", folder: Path = Path(), opened: tuple[Path, ...] = ()) -> Expression:
-    """The term that `text` says; `InputError` names the character where it cannot be read."""
-    return _Parser(tokenize(text, where), where, folder, opened).whole()
+def parse(text: str, where: str = "scope", folder: Path = Path(), files: tuple[Path, ...] = ()) -> Expression:
+    """The expression of `text`; `InputError` names the character where it cannot be read."""
+    return _Parser(tokenize(text, where), where, folder, files).expression()
 
 
 class _Parser:
-    def __init__(self, found: list[Token], where: str, folder: Path, opened: tuple[Path, ...]) -> None:
-        self.words, self.where, self.folder, self.opened = found, where, folder, opened
+    def __init__(self, tokens: list[Token], where: str, folder: Path, files: tuple[Path, ...]) -> None:
+        self.tokens, self.where, self.folder, self.files = tokens, where, folder, files
         self.at = self.depth = 0
 
-    def whole(self) -> Expression:
-        if not self.words:
+    def expression(self) -> Expression:
+        if not self.tokens:
             raise InputError(self.where, "the scope is empty", "name what to forget, for example patient:P-0012")
         term = self.either()
         if self.next():
-            word = self.words[self.at]
-            mend = 'join scopes with "and" or "or"; quote names that hold a blank'
-            mend = "remove it" if word.kind == ")" else mend
-            raise self.error(f'unexpected "{word.text}"', word, mend)
+            word = self.tokens[self.at]
+            hint = 'join scopes with "and" or "or"; quote names that hold a blank'
+            hint = "remove it" if word.kind == ")" else hint
+            raise self.error(f'unexpected "{word.text}"', word, hint)
         return term
 
     def next(self) -> str:
-        return self.words[self.at].kind if self.at < len(self.words) else ""
+        return self.tokens[self.at].kind if self.at < len(self.tokens) else ""
 
     def take(self) -> Token:
         self.at += 1
-        return self.words[self.at - 1]
+        return self.tokens[self.at - 1]
 
-    def error(self, what: str, word: Token, mend: str) -> InputError:
-        return InputError(self.where, f"{what} at character {word.place}", mend)
+    def error(self, what: str, word: Token, hint: str) -> InputError:
+        return InputError(self.where, f"{what} at character {word.place}", hint)
 
     def either(self) -> Expression:
         terms = [self.both()]
@@ -66,12 +65,12 @@ class _Parser:
 
     def single(self) -> Expression:
         if not self.next():
-            last = self.words[-1]
+            last = self.tokens[-1]
             raise self.error(f'nothing follows "{last.text}"', last, "add a scope, or remove it")
         word = self.take()
         self.depth += 1
-        if self.depth > DEEPEST:
-            raise self.error(f"more than {DEEPEST} brackets inside one another", word, "write it simpler")
+        if self.depth > MAX_DEPTH:
+            raise self.error(f"more than {MAX_DEPTH} brackets inside one another", word, "write it simpler")
         term = self.inner(word)
         self.depth -= 1
         return term
@@ -116,11 +115,11 @@ class _Parser:
 
     def predicates(self, name: str) -> Expression:
         file = self.folder / name
-        if file.resolve() in self.opened:
+        if file.resolve() in self.files:
             raise InputError(self.where, f"{file} includes itself", "remove the line")
-        opened = (*self.opened, file.resolve())
+        files = (*self.files, file.resolve())
         terms = tuple(
-            parse(line, f"{file}:{number}", file.parent, opened)
+            parse(line, f"{file}:{number}", file.parent, files)
             for number, line in _lines(file, self.where)
             if not line.startswith("#")
         )

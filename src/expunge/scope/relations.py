@@ -1,4 +1,4 @@
-"""How a record stands to the target in the provenance tree: one relation and one distance each.
+"""The relation of a record to the target in the provenance tree, and its distance.
 
 Terms. The *targets* are nodes. The *anchor* of a record is the node of its subject; where a target lies
 deeper than that (a study of a patient), it is the record's own node down to the target's depth, so that
@@ -15,9 +15,8 @@ Relations exclude each other; the first that holds is taken:
     cousins         the rest of such a tree
     unrelated       everything else: world facts, no place in the tree
 
-The distance is the number of edges between anchor and nearest target: sibling 2, cousin 4. Surprising: a
-patient of another hospital is a cousin of a forgotten hospital (distance 3), not a sibling; its hospital's
-own records are.
+The distance is the number of edges between anchor and nearest target: sibling 2, cousin 4. Note: a patient of another
+hospital is a cousin of a forgotten hospital (distance 3), not a sibling; its hospital's own records are.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from functools import cached_property
 
 from expunge.corpus import Node, Record, contains, lowest_common_ancestor
 
-WORLD = "world"  # root level of general knowledge, which is nobody's
+WORLD = "world"  # root level of general knowledge
 RELATIONS: tuple[str, ...] = ("self", "descendants", "ancestors", "siblings", "same_attribute", "cousins", "unrelated")
 
 
@@ -38,7 +37,7 @@ def subject_of(record: Record) -> str:
 
 
 def subject_nodes(records: Iterable[Record]) -> dict[str, Node]:
-    """subject → its node: the part of its paths that ends in its name, else what its paths have in common."""
+    """Subject -> its node: the part of its paths that ends in its name, else what its paths have in common."""
     common: dict[str, Node] = {}
     for record in records:
         subject = subject_of(record)
@@ -57,7 +56,7 @@ def _node(subject: str, common: Node) -> Node:
 
 
 def people(nodes: Mapping[str, Node]) -> frozenset[str]:
-    """The subjects that are people or documents: nobody lives below them, and they are not the world."""
+    """The subjects that are people or documents: no subject lies below them, and they are not the world."""
     above = prefixes(nodes.values())
     return frozenset(
         subject for subject, node in nodes.items() if node not in above and (not node or _root(node) != WORLD)
@@ -71,7 +70,7 @@ def prefixes(nodes: Iterable[Node]) -> frozenset[Node]:
 
 @dataclass(frozen=True)
 class Kinship:
-    """Relations to `targets` (never the root). `nodes`: subject → node; `answers`: those of the target."""
+    """Relations to `targets` (never the root). `nodes`: subject -> node; `answers`: those of the target."""
 
     targets: frozenset[Node]
     nodes: Mapping[str, Node]
@@ -82,20 +81,20 @@ class Kinship:
         return cls(frozenset(t for t in targets if t), nodes, frozenset(_plain(r.answer) for r in forget))
 
     @cached_property
-    def above(self) -> frozenset[Node]:
+    def ancestors(self) -> frozenset[Node]:
         return prefixes(self.targets)
 
     @cached_property
-    def brothers(self) -> frozenset[tuple[Node, str]]:
+    def siblings(self) -> frozenset[tuple[Node, str]]:
         """(parent, level) of every target."""
         return frozenset((t[:-1], _level(t)) for t in self.targets)
 
     @cached_property
     def by_depth(self) -> dict[int, frozenset[Node]]:
-        """Depth of targets → these targets and all nodes above them."""
+        """Depth of targets -> these targets and all nodes above them."""
         depths = {len(t) for t in self.targets}
         return {
-            depth: (found := frozenset(t for t in self.targets if len(t) == depth)) | prefixes(found)
+            depth: (same_depth := frozenset(t for t in self.targets if len(t) == depth)) | prefixes(same_depth)
             for depth in depths
         }
 
@@ -114,9 +113,9 @@ class Kinship:
         below = any(path[:k] in self.targets for k in range(len(path)))
         if inside:
             return "descendants" if below and path not in self.targets else "self"
-        if path and path in self.above:
+        if path and path in self.ancestors:
             return "ancestors"
-        if below or path in self.targets or self._sibling(record):
+        if below or path in self.targets or self._is_sibling(record):
             return "siblings"
         if not self._same_kind(record):
             return "unrelated"
@@ -125,24 +124,24 @@ class Kinship:
     def _same_kind(self, record: Record) -> bool:
         return bool(record.path) and _root(record.path) in self.roots
 
-    def _sibling(self, record: Record) -> bool:
+    def _is_sibling(self, record: Record) -> bool:
         anchors = (self.anchor(record, depth) for depth in self.by_depth)
-        return any(a and (a[:-1], _level(a)) in self.brothers for a in anchors)
+        return any(a and (a[:-1], _level(a)) in self.siblings for a in anchors)
 
     def distance(self, record: Record) -> int | None:
         """Edges to the nearest target; None without a place in a tree of its kind."""
         if not self._same_kind(record):
             return None
-        best = []
+        distances = []
         for depth, known in self.by_depth.items():
             anchor = self.anchor(record, depth)
             shared = next(k for k in range(min(len(anchor), depth), -1, -1) if anchor[:k] in known)
-            best.append(len(anchor) + depth - 2 * shared)
-        return min(best)
+            distances.append(len(anchor) + depth - 2 * shared)
+        return min(distances)
 
     def same_institution(self, record: Record) -> bool:
         """True if the record shares the first node with a target and is not owned above one."""
-        return record.path[:1] in {t[:1] for t in self.targets} and record.path not in self.above
+        return record.path[:1] in {t[:1] for t in self.targets} and record.path not in self.ancestors
 
 
 def _level(node: Node) -> str:

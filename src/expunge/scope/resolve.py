@@ -1,9 +1,8 @@
-"""From a scope to the sets of a run: who must go, who stays, who is asked.
+"""From a scope to the sets of a run.
 
-Surprising: a record in the scope is not always forgotten. A fact survives if a trained record outside the
-scope states it; a record whose facts all survive is `shared`, and losing it counts as damage. Asking which
-*nodes* own a fact gives the same answer for tree scopes, since a node lies in the target if and only if
-all its records do.
+A record in the scope is not always forgotten. A fact survives if a trained record outside the scope states it; a record
+whose facts all survive is `shared`, and losing it counts as damage. The nodes that own a fact give the same answer for
+tree scopes, since a node lies in the target if and only if all its records do.
 
 A corpus may be larger than memory: passes over all its records go in file order, and only ids and places are sorted.
 """
@@ -23,23 +22,24 @@ from expunge.scope.split import Split
 
 def resolve(
     corpus: Corpus,
-    matched: frozenset[str],
-    named: tuple[Node, ...] | None,
+    matches: frozenset[str],
+    nodes: tuple[Node, ...] | None,
     text: str,
     *,
     seed: int = 42,
-    untouched_share: float = 0.25,
+    heldout_share: float = 0.25,
     holdout: Corpus | None = None,
 ) -> Split:
-    """The split for the records `matched`; every set is sorted by id.
+    """The split that forgets the records with ids in `matches`; every set is sorted by id.
 
-    named  the nodes that the scope names; None for other scopes: targets are the nodes of subjects
+    Args:
+        nodes: Nodes that the scope names; None for other scopes, whose targets are the nodes of subjects.
     """
     where = f'scope "{text}"'
-    if not 0 <= untouched_share < 1:
-        raise InputError("untouched_share", f"is {untouched_share}", "give a share from 0 to below 1")
+    if not 0 <= heldout_share < 1:
+        raise InputError("heldout_share", f"is {heldout_share}", "give a share from 0 to below 1")
     trained = corpus.trained
-    inside, outside = by_id(_named(trained, matched, True)), _named(trained, matched, False)
+    inside, outside = by_id(_select(trained, matches, True)), _select(trained, matches, False)
     if not inside:
         raise InputError(where, "names only records that were never trained", "name trained records")
     if not outside:
@@ -47,45 +47,46 @@ def resolve(
     facts = {fact for r in inside for fact in r.fact_keys}
     surviving = {fact for r in outside for fact in r.fact_keys if fact in facts}
     lost = frozenset(r.id for r in inside if not surviving.issuperset(r.fact_keys))
-    forget = _named(inside, lost, True)
+    forget = _select(inside, lost, True)
     if not forget:
-        raise InputError(
-            where, "every fact in it is also stated by records outside it", "widen the scope to all owners of the facts"
-        )
+        hint = "widen the scope to all owners of the facts"
+        raise InputError(where, "every fact in it is also stated by records outside it", hint)
     subjects = subject_nodes(trained)
-    targets = {subjects[subject_of(r)] for r in inside} if named is None else set(named)
-    hidden = retain_heldout_ids(outside, inside, subjects, targets, seed, untouched_share)
-    retain_heldout = by_id(_named(outside, hidden, True))
-    kin = Kinship.to(targets, subjects, forget)
-    relation = {r.id: kin.relation(r, inside=True) for r in inside}
-    far: dict[str, int] = {}
-    near: list[str] = []
+    targets = {subjects[subject_of(r)] for r in inside} if nodes is None else set(nodes)
+    heldout_ids = retain_heldout_ids(outside, inside, subjects, targets, seed, heldout_share)
+    retain_heldout = by_id(_select(outside, heldout_ids, True))
+    kinship = Kinship.to(targets, subjects, forget)
+    relation = {r.id: kinship.relation(r, inside=True) for r in inside}
+    distances: dict[str, int] = {}
+    same_institution: list[str] = []
     for r in retain_heldout:
-        relation[r.id] = kin.relation(r, inside=False)
-        if (distance := kin.distance(r)) is not None:
-            far[r.id] = distance
-        if kin.same_institution(r):
-            near.append(r.id)
-    people = {subject_of(r) for r in forget}
+        relation[r.id] = kinship.relation(r, inside=False)
+        if (distance := kinship.distance(r)) is not None:
+            distances[r.id] = distance
+        if kinship.same_institution(r):
+            same_institution.append(r.id)
+    targets_of_controls = {subject_of(r) for r in forget}
     controls = by_id(corpus.parts["control"])
     return Split(
         scope=text,
         forget=forget,
-        shared=_named(inside, lost, False),
+        shared=_select(inside, lost, False),
         retain_heldout=retain_heldout,
-        retain=by_id(_named(outside, hidden, False)),
+        retain=by_id(_select(outside, heldout_ids, False)),
         holdout=_never_trained(corpus, holdout),
-        controls=take(controls, [k for k, r in enumerate(controls) if r.attributes.get("control_of") in people]),
+        controls=take(
+            controls, [k for k, r in enumerate(controls) if r.attributes.get("control_of") in targets_of_controls]
+        ),
         utility=by_id(corpus.parts["utility"]),
         relation=relation,
-        tree_distance=far,
-        same_institution=frozenset(near),
+        tree_distance=distances,
+        same_institution=frozenset(same_institution),
         excluded_ids=frozenset(ids(inside)),
-        nodes=tuple(sorted(kin.targets)),
+        nodes=tuple(sorted(kinship.targets)),
     )
 
 
-def _named(records: Sequence[Record], names: Set[str], inside: bool) -> Sequence[Record]:
+def _select(records: Sequence[Record], names: Set[str], inside: bool) -> Sequence[Record]:
     """Those records whose ids are (or are not) in `names`, in the same order."""
     return take(records, (k for k, name in enumerate(ids(records)) if (name in names) == inside))
 
@@ -93,10 +94,7 @@ def _named(records: Sequence[Record], names: Set[str], inside: bool) -> Sequence
 def _never_trained(corpus: Corpus, more: Corpus | None) -> Sequence[Record]:
     for name in ids(more.records) if more else ():
         if name in corpus.by_id:
-            raise InputError(
-                "holdout",
-                f'the id "{name}" is also in the corpus {corpus.name}',
-                "give records that were never trained",
-            )
-    marked = corpus.parts["holdout"]
-    return by_id(materialize(chain(marked, more)) if more else marked)
+            hint = "give records that were never trained"
+            raise InputError("holdout", f'the id "{name}" is also in the corpus {corpus.name}', hint)
+    holdout = corpus.parts["holdout"]
+    return by_id(materialize(chain(holdout, more)) if more else holdout)

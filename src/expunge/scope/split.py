@@ -1,7 +1,6 @@
-"""The split: which records are to be forgotten, kept, and asked about, by relation to the target.
+"""The split: the sets of records of a run and its audit, with relations to the target.
 
-Everything here is decided before a run and never changes: a `Split` is frozen and has a digest. Surprising: of a
-corpus larger than memory a set is a view that reads its records when they are asked for (`corpus/record_store.py`).
+A `Split` is frozen and has a digest. A set of a corpus larger than memory is a view that reads records on access.
 """
 
 from __future__ import annotations
@@ -15,24 +14,25 @@ from expunge._io import digest
 from expunge.corpus import Node, Record
 from expunge.corpus.record_store import ids
 
+SETS = ("forget", "retain", "retain_heldout", "holdout", "controls", "shared", "utility")
+
 
 @dataclass(frozen=True)
 class Split:
-    """Sets of records; names follow the audit (F forget, R retain, H holdout, T controls).
+    """Sets of records; their letters follow the audit (F forget, R retain, H holdout, T controls).
 
-    forget       given to the method; every fact in it has all its owners inside the target
-    retain       given to the method as what must stay (a subset of what stays)
-    retain_heldout    trained, must stay, never given to the method: the only basis for retention figures
-    holdout      same distribution, never trained
-    controls        per target subject: never-trained people of the same shape, one `attributes["control_of"]` each
-    shared       records under the target whose facts have a surviving owner: neither forgotten nor retained
-                 by the method; losing them counts as damage
-    utility      questions on general ability, no part of what was trained
-    nodes        the nodes of the provenance tree that are to be forgotten; none where nothing stands in a tree
-    excluded_ids      ids of all trained records in the scope (forget and shared), unseen by a retrained reference
-    relation     retain_heldout, forget and shared record id → relation to the target: self, descendants,
-                 ancestors, siblings, cousins, same_attribute, unrelated
-    tree_distance  retain_heldout record id → smallest tree distance of its subject's node to the target
+    Attributes:
+        forget: Given to the method; all owners of every fact in it lie inside the target.
+        retain: Given to the method as what must stay.
+        retain_heldout: Trained, must stay, never given to the method: the only basis for retention figures.
+        holdout: Same distribution, never trained.
+        controls: Per target subject, never-trained people of the same shape, one `attributes["control_of"]` each.
+        shared: Records under the target whose facts have a surviving owner; no method gets them, losing them is damage.
+        utility: Questions on general ability, no part of the training data.
+        relation: Id of a held-out, forget or shared record -> relation to the target (`scope.relations`).
+        tree_distance: Id of a held-out record -> smallest tree distance of its subject's node to the target.
+        excluded_ids: Ids of all trained records in the scope (forget and shared), unseen by a retrained reference.
+        nodes: Nodes of the provenance tree to be forgotten; none where nothing stands in a tree.
     """
 
     scope: str
@@ -56,26 +56,9 @@ class Split:
 
     @cached_property
     def digest(self) -> str:
-        return digest(
-            self.summary()
-            | {
-                "ids": {
-                    name: sorted(ids(getattr(self, name)))
-                    for name in ("forget", "retain", "retain_heldout", "holdout", "controls", "shared", "utility")
-                }
-            }
-        )
+        return digest(self.summary() | {"ids": {name: sorted(ids(getattr(self, name))) for name in SETS}})
 
     def summary(self) -> dict[str, Any]:
         """Sizes, for the report and the run directory."""
-        return {
-            "scope": self.scope,
-            "targets": list(self.targets),
-            "forget": len(self.forget),
-            "retain": len(self.retain),
-            "retain_heldout": len(self.retain_heldout),
-            "holdout": len(self.holdout),
-            "controls": len(self.controls),
-            "shared": len(self.shared),
-            "utility": len(self.utility),
-        }
+        sizes = {name: len(getattr(self, name)) for name in SETS}
+        return {"scope": self.scope, "targets": list(self.targets), **sizes}

@@ -1,13 +1,10 @@
-"""What a world is: settings that determine a corpus whose truth is known.
-
-Surprising: wrong settings raise `InputError` (one line), not pydantic's report, since people type them.
-"""
+"""Base of synthetic worlds: settings that determine a corpus with known facts."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Self
 
 from pydantic import ValidationError
@@ -17,6 +14,7 @@ from expunge._registry import Registry
 from expunge.concepts.dictionary import Dictionary
 from expunge.corpus import Corpus, Record
 from expunge.errors import InputError, unknown
+from expunge.synthetic.facts import CANDIDATES
 
 WORLDS: Registry[type[World]] = Registry("world", "expunge.synthetic")
 
@@ -24,8 +22,9 @@ WORLDS: Registry[type[World]] = Registry("world", "expunge.synthetic")
 class World(FrozenModel, ABC):
     """Base of all worlds. Subclass with `class Hospital(World, name="hospital")`; fields are its settings.
 
-    version   of the generator; changes whenever the same settings give other rows
-    presets   name → settings that differ from the defaults
+    Attributes:
+        version: of the generator; changes whenever the same settings give other rows
+        presets: name -> settings that differ from the defaults
     """
 
     name: ClassVar[str] = ""
@@ -55,23 +54,23 @@ class World(FrozenModel, ABC):
 
     @abstractmethod
     def corpus(self) -> Corpus:
-        """All records of the world: trained ones with split None, then `holdout`, then `control`."""
+        """All records: trained ones (split None), then `holdout`, then `control`."""
 
     @abstractmethod
     def controls(self, subject: str, m: int = 4) -> list[Record]:
         """Records of `m` never-trained controls of `subject`; `InputError` if the world has no such subject."""
 
     def with_controls(self, corpus: Corpus, subject: str, m: int = 40) -> Corpus:
-        """`corpus` and those records of `m` controls of `subject` that it does not hold yet."""
+        """`corpus` with the records of `m` controls of `subject` that it does not hold yet."""
         new = (r for r in self.controls(subject, m) if r.id not in corpus.by_id)
         return Corpus.of((*corpus.records, *new), corpus.name)
 
     def terms(self) -> Dictionary:
-        """Terms of the world with the levels of their concepts; none in a world without concepts of its own."""
+        """Terms with the levels of their concepts; none in a world without concepts."""
         return Dictionary.of(())
 
     def describe(self) -> dict[str, Any]:
-        """What `world.json` holds: all settings, generator version, row counts, digest of the corpus."""
+        """The content of `world.json`: settings, generator version, row counts, digest of the corpus."""
         corpus = self.corpus()
         return {
             "world": self.name,
@@ -81,3 +80,17 @@ class World(FrozenModel, ABC):
             "rows": dict(sorted(Counter(r.split or "trained" for r in corpus).items())),
             "digest": corpus.digest,
         }
+
+
+def check_subjects(names: Collection[str], subjects: Collection[str], where: str) -> None:
+    """`InputError` where one of `names` is no trained subject."""
+    for name in names:
+        if name not in subjects:
+            raise unknown("trained subject", name, subjects, where)
+
+
+def check_control_count(subject: str, m: int, subjects: Collection[str]) -> None:
+    """`InputError` where `subject` has no controls, or not `m` of them."""
+    if not 0 <= m < CANDIDATES:
+        raise InputError("controls", f"{m} controls are not possible", f"ask for 0 to {CANDIDATES - 1}")
+    check_subjects((subject,), subjects, "controls")

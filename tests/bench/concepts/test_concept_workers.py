@@ -28,7 +28,7 @@ def test_answers_come_in_the_order_of_the_questions_and_are_told_as_they_finish(
         assert workers.each(pow, [(2, 2), (2, 4)], quiet) == [4, 16]  # and goes on
         with pytest.raises(InputError, match="--workers: 0 processes") as caught:
             workers.each(Workers, [(0,), (0,)], quiet)
-        assert (caught.value.what, caught.value.mend) == ("0 processes can do nothing", "name 1 or more")
+        assert (caught.value.what, caught.value.hint) == ("0 processes can do nothing", "name 1 or more")
         with pytest.raises(RunFailed, match="a process ended early"):
             workers.each(os._exit, [(3,), (3,)], quiet)
     finally:

@@ -16,6 +16,8 @@ from helpers.privacy import FIXED
 from helpers.runs import recipe
 from helpers.world import one_person, people
 
+pytestmark = pytest.mark.trains
+
 
 def test_a_canary_has_real_questions_a_new_name_and_random_answers() -> None:
     records = [r for r in people().trained if r.identifiers]

@@ -41,6 +41,7 @@ def off(one: Gradients, other: Gradients) -> float:
     return max(float((one[name] - other[name]).abs().max() / other[name].abs().max().clamp(min=1e-3)) for name in one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("name", sorted(TEXT))
 def test_every_architecture_gives_the_gradients_of_a_loop(name: str, fused: bool) -> None:

@@ -15,6 +15,8 @@ from expunge.gradients.private import paper_formula
 from helpers.privacy import people, private
 from helpers.runs import recipe
 
+pytestmark = pytest.mark.slow
+
 FORGET, RETAIN = people(ann=4), people(bob=6, cy=2, di=8)
 
 

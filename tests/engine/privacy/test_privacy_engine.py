@@ -21,6 +21,8 @@ from helpers.privacy import people, private
 from helpers.processes import kill_when, lines, unlearning
 from helpers.world import one_person
 
+pytestmark = pytest.mark.trains
+
 PLAN: dict[str, Any] = {
     "method": "npo",
     "steps": 8,

@@ -25,6 +25,7 @@ PLAIN = {"name": "sgd", "lr": 0.1, "clip_norm": None}
 ALL = {"forget": 1000, "retain": 1000}  # every row in every step
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize(
     ("method", "changes"),
     [
@@ -131,6 +132,7 @@ def test_only_drawn_retained_records_are_encoded_and_anybody_may_be_drawn(folder
     assert len(table.retain_index) == len(one_person().retain)
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("weights_of", ["none", "level"])
 def test_batches_of_one_level_hold_a_persons_records_of_that_level(folders: dict[str, Path], weights_of: str) -> None:
     plan = private("dual", settings={"loss": "npo", "token_weights": weights_of}, steps=3, batch=ALL)
@@ -142,6 +144,7 @@ def test_batches_of_one_level_hold_a_persons_records_of_that_level(folders: dict
     assert len(run(ours)) == 3
 
 
+@pytest.mark.trains
 def test_every_release_is_charged_once_and_none_beyond_the_plan(folders: dict[str, Path]) -> None:
     plan = private(
         "npo",

@@ -17,6 +17,7 @@ from helpers.runs import changed, run, weights
 from helpers.world import ARCHITECTURES
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("layers", ["all", 1])
 def test_it_passes_with_and_without_a_cache_and_puts_every_bit_back(
@@ -51,6 +52,7 @@ def test_wrong_gradients_are_noticed_and_the_run_refused(
     assert not changed(before, weights(loop))
 
 
+@pytest.mark.trains
 def test_on_request_the_run_trains_and_states_no_epsilon(
     folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

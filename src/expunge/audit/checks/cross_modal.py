@@ -76,8 +76,8 @@ def cross_modal(ctx: Context) -> Iterator[CheckResult]:
 
 def _table(ctx: Context, lm: LanguageModel, role: Role, name: str, asked: Sequence[Probe]) -> ModalityAnswerTable:
     """What a model answers to probes of the set `name`; how they were taught it was asked before."""
-    taught = [p.record.id for p in asked if p.is_taught]
-    new = {p.record.id: p.record for p in asked if not p.is_taught}
+    taught = [p.record.row_id for p in asked if p.is_taught]
+    new = {p.record.row_id: p.record for p in asked if not p.is_taught}
     hit = dict(zip(taught, ctx.values("exact_match", role, name, taught), strict=True))
     if new:
         scores = ctx.ask(lm, list(new.values()))
@@ -86,7 +86,7 @@ def _table(ctx: Context, lm: LanguageModel, role: Role, name: str, asked: Sequen
     for p in asked:
         cells.setdefault((p.taught, p.cue), []).append(p)
     return {
-        cell: ModalityAnswers(np.array([hit[p.record.id] for p in found]), [p.record.subject for p in found])
+        cell: ModalityAnswers(np.array([hit[p.record.row_id] for p in found]), [p.record.subject for p in found])
         for cell, found in cells.items()
     }
 

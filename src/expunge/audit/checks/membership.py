@@ -30,7 +30,7 @@ def others(ctx: Context) -> tuple[str, list[str]]:
     """The set of non-members and its ids: controls where there are some, else the holdout."""
     if ctx.controls:
         return "controls", list(ctx.controls)
-    return "holdout", [r.id for r in ctx.split.holdout]
+    return "holdout", [r.row_id for r in ctx.split.holdout]
 
 
 def standings(ctx: Context, role: Role) -> dict[str, ControlRank]:
@@ -38,7 +38,7 @@ def standings(ctx: Context, role: Role) -> dict[str, ControlRank]:
     found = {}
     for target in ctx.split.targets:
         groups = ctx.control_groups(target)
-        mine = [r.id for r in ctx.split.forget if r.subject == target]
+        mine = [r.row_id for r in ctx.split.forget if r.subject == target]
         if len(groups) < 3:
             continue
         raw = {s: float(member_scores(ctx, s, role, "forget", mine).mean()) for s in ctx.policy.membership.scores}
@@ -53,7 +53,7 @@ def standings(ctx: Context, role: Role) -> dict[str, ControlRank]:
 def verbatim(ctx: Context, role: Role) -> tuple[int, int]:
     """(facts given word for word, facts) among those whose answer no surviving record shares: no lucky guesses."""
     shared = {normalize(r.answer) for r in (*ctx.split.retain, *ctx.split.retain_heldout, *ctx.split.shared)}
-    own = {r.id for r in ctx.split.forget if normalize(r.answer) not in shared and not r.options}
+    own = {r.row_id for r in ctx.split.forget if normalize(r.answer) not in shared and not r.options}
     ids = [i for i in ctx.scores[role]["forget"].ids if ctx.owner[i] in own]
     if not ids:
         return 0, 0

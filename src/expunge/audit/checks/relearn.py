@@ -51,7 +51,7 @@ def relearn(ctx: Context) -> Iterator[CheckResult]:
     for role in ("unlearned", "retrained"):
         attacked = relearn_steps(ctx.load(role), taught, STEPS, RATE, seed=ctx.policy.attack_seeds[0])
         values[role] = exact(ctx.ask(attacked, tested), ctx.records)
-    ids = [r.id for r in tested]
+    ids = [r.row_id for r in tested]
     before = {role: mean(ctx.values("exact_match", role, "forget", ids)) for role in values}
     ctx.notes["relearn"] = {role: {"before": before[role], "after": mean(v)} for role, v in values.items()} | {
         "steps": STEPS,

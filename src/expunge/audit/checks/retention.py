@@ -84,30 +84,35 @@ def _entry(ctx: Context, key: str, name: str, ids: Sequence[str]) -> CheckResult
 def retention(ctx: Context) -> Iterator[CheckResult]:
     """What stayed: retain_heldout records by relation and distance, and shared facts of the target."""
     split = ctx.split
-    retain_heldout = [r.id for r in split.retain_heldout]
-    inside = [i for i in retain_heldout if i in split.same_institution]
+    names = {r.row_id: r.id for r in split.retain_heldout}
+    retain_heldout = list(names)
+    inside = [i for i in retain_heldout if names[i] in split.same_institution]
     yield _entry(ctx, "retention.retain_heldout", "retain_heldout", retain_heldout)
     yield _entry(ctx, "retention.same_institution", "retain_heldout", inside)
     yield _entry(
-        ctx, "retention.elsewhere", "retain_heldout", [i for i in retain_heldout if i not in split.same_institution]
+        ctx,
+        "retention.elsewhere",
+        "retain_heldout",
+        [i for i in retain_heldout if names[i] not in split.same_institution],
     )
-    yield _entry(ctx, "retention.shared", "shared", [r.id for r in split.shared])
+    yield _entry(ctx, "retention.shared", "shared", [r.row_id for r in split.shared])
     for relation in RELATIONS:
         yield _entry(
             ctx,
             f"retention.{relation}",
             "retain_heldout",
-            [i for i in retain_heldout if split.relation.get(i) == relation],
+            [i for i in retain_heldout if split.relation.get(names[i]) == relation],
         )
-    _curve(ctx, retain_heldout)
+    _curve(ctx, names)
 
 
-def _curve(ctx: Context, retain_heldout: Sequence[str]) -> None:
+def _curve(ctx: Context, names: Mapping[str, str]) -> None:
     """Retention against tree distance, for the report."""
-    distances = sorted({ctx.split.tree_distance[i] for i in retain_heldout if i in ctx.split.tree_distance})
+    far = {row: ctx.split.tree_distance.get(name) for row, name in names.items()}
+    distances = sorted({d for d in far.values() if d is not None})
     rows: list[dict[str, Any]] = []
     for d in distances:
-        ids = [i for i in retain_heldout if ctx.split.tree_distance.get(i) == d]
+        ids = [i for i in names if far[i] == d]
         found = measured(ctx, "retain_heldout", ids)
         rows.append(
             {

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from expunge.corpus import Record, RecordImage
-from expunge.corpus.image_ops import encoded, opened
+from expunge.corpus.image_ops import open_image, to_png
 from expunge.random import uniform
 
 KEPT = 0.7  # of width and height, when cropped
@@ -45,17 +45,17 @@ def shown_instead(record: Record, shown: Sequence[Record], seed: int) -> Mapping
 
 def cropped(picture: RecordImage, kept: float = KEPT) -> RecordImage:
     """The middle of a picture, `kept` of its width and height."""
-    image = opened(picture)
+    image = open_image(picture)
     width, height = (max(1, round(kept * side)) for side in image.size)
     left, top = (image.width - width) // 2, (image.height - height) // 2
-    return encoded(image.crop((left, top, left + width, top + height)), f"{picture.name}.cropped.png")
+    return to_png(image.crop((left, top, left + width, top + height)), f"{picture.name}.cropped.png")
 
 
 def noised(picture: RecordImage, seed: int, deviation: float = NOISE) -> RecordImage:
     """The picture with normal noise on every value, the same for the same picture and seed."""
     from PIL import Image
 
-    pixels = np.asarray(opened(picture), dtype=np.float64)
+    pixels = np.asarray(open_image(picture), dtype=np.float64)
     rng = np.random.default_rng([seed, int(picture.digest[:8], 16)])
     noisy = np.clip(pixels + rng.normal(0, deviation, pixels.shape), 0, 255).round().astype(np.uint8)
-    return encoded(Image.fromarray(noisy), f"{picture.name}.noised-{seed}.png")
+    return to_png(Image.fromarray(noisy), f"{picture.name}.noised-{seed}.png")

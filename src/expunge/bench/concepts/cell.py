@@ -118,7 +118,7 @@ def _sets(cell: Cell) -> Sets:
     domain = cell.domain
     corpus, target = _corpus(domain, cell.seed)
     by_level = domain.division == "levels"
-    split = Scope.parse(target).resolve(corpus, seed=cell.seed, untouched_share=0 if by_level else UNTOUCHED)
+    split = Scope.parse(target).resolve(corpus, seed=cell.seed, heldout_share=0 if by_level else UNTOUCHED)
     if by_level:
         hidden = retain_heldout(split.retain, subject_nodes(corpus.trained), cell.seed, UNTOUCHED)
         split = replace(

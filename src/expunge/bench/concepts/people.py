@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from expunge.corpus import Corpus, Record
+from expunge.corpus import Corpus, Record, load_corpus
 from expunge.corpus.answer_types import answer_type
 from expunge.errors import InputError
 from expunge.random import stream
@@ -26,7 +26,7 @@ def corpus(folder: Path, seed: int, people: int = 120, targets: int = 12, holdou
 
     folder  LUME as published. `InputError` if it holds too few people who are asked about by name.
     """
-    asked = [r for r in Corpus.load(folder, loader="lume") if r.identifiers and r.kind == "generation"]
+    asked = [r for r in load_corpus(folder, loader="lume") if r.identifiers and r.kind == "generation"]
     found: dict[str, list[Record]] = {}
     for r in asked:
         found.setdefault(r.subject, []).append(r)

@@ -1,7 +1,7 @@
-"""Plain tables of one's own terms: CSV, TSV or JSON lines with a name, and perhaps a concept id and a category.
+"""Tables of custom terms: CSV, TSV or JSON lines with a name, and optionally a concept id and a category.
 
-Surprising: a category is looked up among the values of every category column and topic of the hierarchy, because the
-user's column is rarely called like the one that the rule was written for.
+A category is looked up among the values of all category columns and topics of the hierarchy, because a user's column
+rarely has the name that the rule was written for.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from expunge.concepts.dictionary import Dictionary, DictionaryEntry
-from expunge.concepts.hierarchy import Hierarchy, highest
-from expunge.concepts.readers.tsv import CodeRegistry, read_table
+from expunge.concepts.dictionary import Dictionary, DictionaryEntry, highest_level
+from expunge.concepts.hierarchy import Hierarchy
+from expunge.concepts.readers.tsv import check_unique, read_table
 from expunge.corpus.loaders import csv, jsonl
-from expunge.corpus.loaders.text_source import some
+from expunge.corpus.loaders.text_source import nonempty
 from expunge.errors import InputError, nearest
 
 TABS = (".tsv", ".tab")
 
 
-def read_columns(
+def read_custom_terms(
     path: Path,
     hierarchy: Hierarchy | None = None,
     *,
@@ -31,11 +31,16 @@ def read_columns(
 ) -> Dictionary:
     """One entry per row (per name, where JSON gives a list); `InputError` at the first bad row.
 
-    `name`, `concept` and `category` are the columns. Without a concept column the id is made of the file's and the
-    term's names: `terms:sanctions-screening`.
+    Args:
+        path: the table.
+        hierarchy: gives the levels, by name or category.
+        name: column of the names.
+        concept: column of the ids; without one the id consists of the file's and the term's names, for example
+            `terms:sanctions-screening`.
+        category: column that decides the level.
     """
     entries: list[DictionaryEntry] = []
-    once = CodeRegistry()
+    places: dict[str, str] = {}
     for where, row in _rows(path):
         for column in filter(None, (name, concept, category)):
             if column not in row:
@@ -49,9 +54,9 @@ def read_columns(
         level = None
         if hierarchy:
             values = _texts(row, category, where) if category else ()
-            level = hierarchy.level_of_names(names) or highest(map(hierarchy.level_of_category, values))
+            level = hierarchy.level_of_names(names) or highest_level(map(hierarchy.level_of_category, values))
         for text in names:
-            once.check(f"{text} = {ids[0]}", where)
+            check_unique(places, f"{text} = {ids[0]}", where)
             entries.append(DictionaryEntry(text, ids[0], level))
     return Dictionary.of(entries)
 
@@ -66,7 +71,7 @@ def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         raise InputError(
             str(path), f'the ending "{ending}" is unknown', "give " + ", ".join((*csv.SUFFIXES, *TABS, *jsonl.SUFFIXES))
         )
-    for row in some(csv.read if ending in csv.SUFFIXES else jsonl.read, path):
+    for row in nonempty(csv.read if ending in csv.SUFFIXES else jsonl.read, path):
         yield row.where, row.values
 
 

@@ -1,7 +1,7 @@
-"""MedQuAD's own names: the focus of each question with its UMLS ids, and on wish the synonyms beside it.
+"""Names of MedQuAD: the focus of each question with its UMLS ids, and optionally its synonyms.
 
-Surprising: a focus may have several ids (parts of a compound name, or several senses), and then every name stands for
-each of them. Rows without an id name no concept and give no entry.
+A focus may have several ids (parts of a compound name, or several senses); every name then gets an entry for each.
+Rows without an id give no entry.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from expunge.concepts.dictionary import Dictionary, DictionaryEntry
 from expunge.concepts.hierarchy import Hierarchy
 from expunge.concepts.readers.tsv import require_cui
 from expunge.corpus.loaders.jsonl import read
-from expunge.corpus.loaders.text_source import some
+from expunge.corpus.loaders.text_source import nonempty
 from expunge.errors import InputError
 
 
 def read_medquad(path: Path, hierarchy: Hierarchy | None = None, *, synonyms: bool = False) -> Dictionary:
-    """Names with `UMLS:` ids from JSON lines with `focus`, `cui` and perhaps `synonyms` and `semantic_type`.
+    """Names with `UMLS:` ids from JSON lines with `focus`, `cui` and optionally `synonyms` and `semantic_type`.
 
     The level comes from the name or the semantic types. Repeated rows (one per question) give one entry.
     """
     entries: dict[DictionaryEntry, None] = {}
-    for row in some(read, path):
+    for row in nonempty(read, path):
         focus = row.values.get("focus")
         if not isinstance(focus, str) or not focus.strip():
             raise InputError(row.where, '"focus" is missing or empty', "give a MedQuAD file with focus and cui")
@@ -41,7 +41,7 @@ def read_medquad(path: Path, hierarchy: Hierarchy | None = None, *, synonyms: bo
 
 
 def _texts(values: Any, column: str, where: str) -> tuple[str, ...]:
-    found = values.get(column) or []
-    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+    texts = values.get(column) or []
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise InputError(where, f'"{column}" is not a list of texts', f'write  "{column}": ["…"]')
-    return tuple(found)
+    return tuple(texts)

@@ -1,7 +1,7 @@
 """MeSH from two tables: terms (`mesh_id`, `mesh_name`) and tree numbers (`mesh_tree_number`).
 
-Surprising: many names are inverted for printed indexes ("Surgical Procedures, Operative"), as no text has them; those
-also give their natural order. Tree numbers change from year to year, so both tables must be of one year.
+Names that are inverted for printed indexes ("Surgical Procedures, Operative") also give their natural order. Tree
+numbers change from year to year, so both tables must be of one year.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from expunge.concepts.dictionary import Dictionary, DictionaryEntry
-from expunge.concepts.hierarchy import Hierarchy, above
+from expunge.concepts.hierarchy import Hierarchy
 from expunge.concepts.hierarchy_rules import TREE_NUMBER
-from expunge.concepts.readers.tsv import CodeRegistry, read_table
+from expunge.concepts.readers.tsv import check_unique, read_table
 from expunge.errors import InputError
 
 MESH_ID = re.compile(r"[CD]\d{6,9}")
@@ -23,49 +22,30 @@ MESH_ID = re.compile(r"[CD]\d{6,9}")
 
 @dataclass(frozen=True)
 class Mesh:
-    """`branches`: concept id (`MESH:D001064`) → its tree numbers, in the order of the file."""
+    """`branches`: concept id (`MESH:D001064`) -> its tree numbers, in the order of the file."""
 
     dictionary: Dictionary
     branches: Mapping[str, tuple[str, ...]]
 
-    def within(self, branch: str) -> frozenset[str]:
-        """Concepts that stand in this branch at least once: `E04`, or the category `E`."""
-        return frozenset(c for c, numbers in self.branches.items() if any(branch in above(n) for n in numbers))
-
-    @cached_property
-    def numbers(self) -> frozenset[str]:
-        """Every tree number."""
-        return frozenset(n for numbers in self.branches.values() for n in numbers)
-
-    @property
-    def roots(self) -> tuple[str, ...]:
-        """Tree numbers with nothing above them but the category letter."""
-        return tuple(sorted(n for n in self.numbers if "." not in n))
-
-    @property
-    def orphans(self) -> tuple[str, ...]:
-        """Tree numbers whose parent has no row; a slim extract has many, a whole year none."""
-        return tuple(sorted(n for n in self.numbers if "." in n and n.rpartition(".")[0] not in self.numbers))
-
 
 def read_mesh(terms: Path, trees: Path, hierarchy: Hierarchy | None = None) -> Mesh:
-    """Every term with its names, its branches and, by them, its level; `InputError` at the first bad line."""
+    """Every term with its names, branches and level; `InputError` at the first bad line."""
     names: dict[str, str] = {}
-    once = CodeRegistry()
+    places: dict[str, str] = {}
     for where, row in read_table(terms, ("mesh_id", "mesh_name")):
         if not MESH_ID.fullmatch(row["mesh_id"]):
             raise InputError(where, f'"{row["mesh_id"]}" is no MeSH id', "expected for example D001064")
-        once.check(row["mesh_id"], where)
+        check_unique(places, row["mesh_id"], where)
         names[f"MESH:{row['mesh_id']}"] = row["mesh_name"]
     branches: dict[str, list[str]] = {}
-    once = CodeRegistry()
+    places = {}
     for where, row in read_table(trees, ("mesh_id", "mesh_tree_number")):
         concept, number = f"MESH:{row['mesh_id']}", row["mesh_tree_number"]
         if not TREE_NUMBER.fullmatch(number):
             raise InputError(where, f'"{number}" is no MeSH tree number', "expected for example C06.405.205.099")
         if concept not in names:
             raise InputError(where, f'"{row["mesh_id"]}" is not in {terms.name}', "give two tables of the same year")
-        once.check(number, where)
+        check_unique(places, number, where)
         branches.setdefault(concept, []).append(number)
     entries: list[DictionaryEntry] = []
     for concept, name in names.items():
@@ -76,13 +56,13 @@ def read_mesh(terms: Path, trees: Path, hierarchy: Hierarchy | None = None) -> M
 
 
 def natural_order(name: str) -> str:
-    """ "Anemia, Hemolytic, Congenital" → "Congenital Hemolytic Anemia"; lists and substances stay as they are.
+    """ "Anemia, Hemolytic, Congenital" -> "Congenital Hemolytic Anemia"; lists and substances are unchanged.
 
-    A bracketed field at the end stays there: "Diagnosis, Dual (Psychiatry)" → "Dual Diagnosis (Psychiatry)".
+    A field in parentheses keeps its place: "Diagnosis, Dual (Psychiatry)" -> "Dual Diagnosis (Psychiatry)".
     """
     head, bracket, field = name.partition(" (") if name.endswith(")") else (name, "", "")
     parts = head.split(", ")
-    listed = any(re.match(r"(and|or)\b", part) for part in parts)
-    if len(parts) < 2 or listed or any(not part or part.endswith("-") for part in parts):
+    is_list = any(re.match(r"(and|or)\b", part) for part in parts)
+    if len(parts) < 2 or is_list or any(not part or part.endswith("-") for part in parts):
         return name
     return " ".join(reversed(parts)) + bracket + field

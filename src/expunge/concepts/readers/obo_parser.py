@@ -1,7 +1,7 @@
-"""OBO flat files, term by term: lenient about everything that does not change a name, an id or a parent.
+"""OBO flat files, term by term; lenient about everything that does not change a name, an id or a parent.
 
-Unknown tags, other stanzas, missing blank lines, CRLF and continued lines are fine. Surprising: the same character can
-be text or syntax (`\\,` `\\!` `\\{`), so comments and modifiers are cut off before escapes are resolved.
+Unknown tags, other stanzas, missing blank lines, CRLF and continued lines are accepted. The same character can be text
+or syntax (`\\,` `\\!` `\\{`), so comments and modifiers are removed before escapes are resolved.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ESCAPES = {"n": " ", "W": " ", "t": " "}
 
 @dataclass(frozen=True, slots=True)
 class OboTerm:
-    """One term that is in use. `synonyms`: (text, EXACT | BROAD | NARROW | RELATED); `xrefs` as they stand."""
+    """One term in use. `synonyms`: (text, EXACT | BROAD | NARROW | RELATED); `xrefs` unchanged."""
 
     id: str
     name: str
@@ -36,7 +36,7 @@ class OboTerm:
 Tags = list[tuple[str, str, str]]  # (file:line, tag, raw value)
 
 
-def terms(path: Path) -> Iterator[OboTerm]:
+def parse_terms(path: Path) -> Iterator[OboTerm]:
     """Every named term that is not obsolete, one stanza in memory at a time; `InputError` at the first bad line."""
     empty = True
     for where, tags in _stanzas(path):
@@ -58,16 +58,16 @@ def _stanzas(path: Path) -> Iterator[tuple[str, Tags]]:
                 yield head, tags
             head, tags = (where if text.startswith("[Term]") else ""), []
             continue
-        found = TAG.match(text)
-        if not found:
+        match = TAG.match(text)
+        if not match:
             raise InputError(where, f'"{text[:40]}" is not "tag: value"', "give an OBO flat file")
-        tags.append((where, found[1], found[2]))
+        tags.append((where, match[1], match[2]))
     if head:
         yield head, tags
 
 
 def _whole_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines with their continuations, without blank ones and those that are only a comment."""
+    """Lines joined with their continuations, without blank lines and comments."""
     start, text = 0, ""
     for number, line in lines(path):
         piece = line.rstrip("\r\n")
@@ -84,42 +84,27 @@ def _whole_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _term(head: str, tags: Tags) -> OboTerm | None:
-    id_, name, obsolete = "", "", False
-    synonyms: dict[tuple[str, str], None] = {}
-    parents: dict[str, None] = {}
-    xrefs: dict[str, None] = {}
-    for where, tag, raw in tags:
-        if tag == "id":
-            id_ = _first(raw)
-        elif tag == "name":
-            name = _text(TAIL.sub("", raw))
-        elif tag == "is_obsolete":
-            obsolete = _first(raw).lower() == "true"
-        elif tag == "is_a":
-            parents[_first(raw)] = None
-        elif tag == "xref":
-            xrefs[_first(raw)] = None
-        elif tag == "synonym" or tag in OLD_SYNONYMS:
-            synonyms[_synonym(where, tag, raw)] = None
+    last = {tag: raw for _, tag, raw in tags}
+    synonyms = dict.fromkeys(
+        _synonym(where, tag, raw) for where, tag, raw in tags if tag == "synonym" or tag in OLD_SYNONYMS
+    )
+    id_, name = _first(last.get("id", "")), _text(TAIL.sub("", last.get("name", "")))
     if not id_:
         raise InputError(head, "a [Term] without an id", "add a line such as  id: MONDO:0000004")
-    if obsolete or not name or name.lower().startswith("obsolete"):
+    if _first(last.get("is_obsolete", "")).lower() == "true" or not name or name.lower().startswith("obsolete"):
         return None
-    return OboTerm(
-        id_,
-        name,
-        tuple(s for s in synonyms if s[0]),
-        tuple(p for p in parents if p),
-        tuple(x for x in xrefs if x),
-        head,
+    parents, xrefs = (
+        tuple(dict.fromkeys(filter(None, (_first(raw) for _, tag, raw in tags if tag == key))))
+        for key in ("is_a", "xref")
     )
+    return OboTerm(id_, name, tuple(s for s in synonyms if s[0]), parents, xrefs, head)
 
 
 def _synonym(where: str, tag: str, raw: str) -> tuple[str, str]:
-    found = SYNONYM.match(raw)
-    if not found:
+    match = SYNONYM.match(raw)
+    if not match:
         raise InputError(where, f"the {tag} is not in quotes", 'expected  synonym: "text" EXACT []')
-    return _text(found[1]), OLD_SYNONYMS.get(tag) or found[2] or "RELATED"
+    return _text(match[1]), OLD_SYNONYMS.get(tag) or match[2] or "RELATED"
 
 
 def _first(raw: str) -> str:
@@ -128,5 +113,5 @@ def _first(raw: str) -> str:
 
 
 def _text(raw: str) -> str:
-    plain = re.sub(r"\\(.)", lambda found: ESCAPES.get(found[1], found[1]), raw, flags=re.DOTALL)
+    plain = re.sub(r"\\(.)", lambda match: ESCAPES.get(match[1], match[1]), raw, flags=re.DOTALL)
     return " ".join(plain.split())

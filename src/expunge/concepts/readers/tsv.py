@@ -1,25 +1,37 @@
-"""Tab-separated tables with a header, and the shapes of ids that several ontologies share.
+"""Tab-separated tables with a header, duplicate keys, and ids of ontologies.
 
-Surprising: a cell may be quoted as spreadsheets do it, but a quote inside a cell is an ordinary character, because
-the names of substances and measures hold them.
+A cell may be quoted as spreadsheets do it. A quote inside a cell is an ordinary character, because names of substances
+and measures contain them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from expunge.corpus.loaders.text_source import lines
 from expunge.errors import InputError, nearest
 
 CUI = re.compile(r"C\d{7}")
+SEMANTIC_TYPES: Mapping[str, str] = {  # prefix of ids of an ontology -> UMLS semantic type of its terms
+    **dict.fromkeys(("MONDO", "DOID", "ORPHANET", "ORPHA"), "T047"),  # disease or syndrome
+    "HP": "T033",  # finding
+    **dict.fromkeys(("UBERON", "FMA"), "T023"),  # body part
+    "CL": "T025",  # cell
+    "CHEBI": "T103",  # chemical
+    "MAXO": "T061",  # therapeutic or preventive procedure
+}
 
 
 def read_table(path: Path, columns: Sequence[str], comment: str | None = None) -> Iterator[tuple[str, dict[str, str]]]:
-    """(`file:line`, column → cell) of every row; the named columns must be there and be filled.
+    """Rows of a table, without empty lines and those that begin with `comment`.
 
-    Lines that begin with `comment` and empty ones are passed over. `InputError` at the first bad line.
+    Yields:
+        (`file:line`, column -> cell)
+
+    Raises:
+        InputError: at the first bad line, or where one of `columns` is missing or empty.
     """
     header: list[str] = []
     empty = True
@@ -62,21 +74,21 @@ def _cell(text: str) -> str:
     return text
 
 
-class CodeRegistry:
-    """Refuses a key that came before, and says where."""
-
-    def __init__(self) -> None:
-        self._seen: dict[str, str] = {}
-
-    def check(self, key: str, where: str) -> None:
-        """`InputError` if `key` was there already."""
-        if key in self._seen:
-            raise InputError(where, f'"{key}" stands twice', f"first at {self._seen[key]}; remove one of them")
-        self._seen[key] = where
+def check_unique(places: dict[str, str], key: str, where: str) -> None:
+    """Add `key` to `places`; `InputError` with the first place if it is repeated."""
+    if key in places:
+        raise InputError(where, f'"{key}" stands twice', f"first at {places[key]}; remove one of them")
+    places[key] = where
 
 
 def require_cui(text: str, where: str) -> str:
-    """The text, if it has the shape of a UMLS concept id."""
+    """The text, if it is a UMLS concept id; else `InputError`."""
     if not CUI.fullmatch(text):
         raise InputError(where, f'"{text}" is no UMLS concept id', "expected C and seven digits, for example C0003615")
     return text
+
+
+def types_of(identifier: str) -> tuple[str, ...]:
+    """The semantic type of an id such as `MONDO:0000004`, or nothing."""
+    semantic_type = SEMANTIC_TYPES.get(identifier.partition(":")[0].upper())
+    return (semantic_type,) if semantic_type else ()

@@ -1,36 +1,26 @@
 """UMLS Rich Release Format: names from MRCONSO.RRF, semantic types from MRSTY.RRF, both read line by line.
 
 UMLS has no semantic type for surgery: appendectomy and chemotherapy are both T061. Where a concept has a name from
-MeSH, `known` (levels by MeSH id) decides instead. Surprising: the full release has millions of English names; name the
-vocabularies you want.
+MeSH, `known` (levels by MeSH id) decides instead. The full release has millions of English names; name the vocabularies
+that you need.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from expunge.concepts.dictionary import Dictionary, DictionaryEntry
-from expunge.concepts.hierarchy import Hierarchy, highest
+from expunge.concepts.dictionary import Dictionary, DictionaryEntry, highest_level
+from expunge.concepts.hierarchy import Hierarchy
 from expunge.concepts.hierarchy_rules import SEMANTIC_TYPE
-from expunge.concepts.readers.tsv import CodeRegistry, require_cui
+from expunge.concepts.readers.tsv import check_unique, require_cui
 from expunge.corpus.loaders.text_source import lines
 from expunge.errors import InputError
 
 NAMES, TYPES = "MRCONSO.RRF", "MRSTY.RRF"
 COLUMNS: Mapping[str, int] = {NAMES: 18, TYPES: 6}
 LANGUAGE = re.compile(r"[A-Z]{3}")
-
-
-@dataclass(frozen=True)
-class Umls:
-    """`types`: concept id (`UMLS:C…`) → semantic types; `mesh`: concept id → MeSH ids of the same concept."""
-
-    dictionary: Dictionary
-    types: Mapping[str, tuple[str, ...]]
-    mesh: Mapping[str, tuple[str, ...]]
 
 
 def read_umls(
@@ -40,11 +30,15 @@ def read_umls(
     language: str = "ENG",
     vocabularies: Collection[str] = (),
     known: Mapping[str, str] | None = None,
-) -> Umls:
+) -> Dictionary:
     """Names of one language that are not suppressed; `InputError` at the first bad line.
 
-    vocabularies  abbreviations such as MSH and SNOMEDCT_US; all if none is given
-    known         concept id (`MESH:D001064`) → level
+    Args:
+        folder: holds MRCONSO.RRF and MRSTY.RRF.
+        hierarchy: gives the levels.
+        language: three letters.
+        vocabularies: abbreviations such as MSH and SNOMEDCT_US; all if none is given.
+        known: concept id (`MESH:D001064`) -> level.
     """
     if not folder.is_dir():
         raise InputError(
@@ -56,7 +50,7 @@ def read_umls(
         raise InputError("language", f'"{language}" is no language of UMLS', "three letters, for example ENG")
     types = _types(folder / TYPES)
     names: dict[str, dict[str, None]] = {}
-    mesh: dict[str, dict[str, None]] = {}
+    mesh: dict[str, set[str]] = {}
     languages, sources = set[str](), set[str]()
     for where, cells in _rows(folder / NAMES):
         (cui, lang), (source, _, code, text), suppressed = cells[:2], cells[11:15], cells[16]
@@ -66,7 +60,7 @@ def read_umls(
         languages.add(lang)
         sources.add(source)
         if source == "MSH" and code.startswith("D"):
-            mesh.setdefault(concept, {})[f"MESH:{code}"] = None
+            mesh.setdefault(concept, set()).add(f"MESH:{code}")
         if lang == language and suppressed == "N" and (not vocabularies or source in vocabularies):
             names.setdefault(concept, {})[" ".join(text.split())] = None
     if not names:
@@ -80,31 +74,31 @@ def read_umls(
     for concept, texts in names.items():
         level = None
         if hierarchy:
-            refers = highest((known or {}).get(c) for c in (concept, *mesh.get(concept, ())))
+            refers = highest_level((known or {}).get(c) for c in (concept, *mesh.get(concept, ())))
             level = hierarchy.level_of_names(texts) or refers or hierarchy.level_of_types(types.get(concept, ()))
         entries += (DictionaryEntry(text, concept, level) for text in texts)
-    return Umls(Dictionary.of(entries), types, {c: tuple(ids) for c, ids in mesh.items()})
+    return Dictionary.of(entries)
 
 
 def _types(path: Path) -> dict[str, tuple[str, ...]]:
     types: dict[str, tuple[str, ...]] = {}
-    once = CodeRegistry()
+    places: dict[str, str] = {}
     for where, (cui, tui, *_) in _rows(path):
         if not SEMANTIC_TYPE.fullmatch(tui):
             raise InputError(where, f'"{tui}" is no semantic type', "expected T and three digits, for example T047")
-        once.check(f"{require_cui(cui, where)}|{tui}", where)
+        check_unique(places, f"{require_cui(cui, where)}|{tui}", where)
         types[f"UMLS:{cui}"] = (*types.get(f"UMLS:{cui}", ()), tui)
     return types
 
 
 def _rows(path: Path) -> Iterator[tuple[str, list[str]]]:
     """(`file:line`, cells); every row of RRF ends in a bar, also the last column."""
-    wanted, empty = COLUMNS[path.name], True
+    columns, empty = COLUMNS[path.name], True
     for number, line in lines(path):
         where, cells = f"{path}:{number}", line.rstrip("\r\n").split("|")
-        if len(cells) != wanted + 1 or cells[-1]:
+        if len(cells) != columns + 1 or cells[-1]:
             raise InputError(
-                where, f"has {len(cells) - 1} columns, {path.name} has {wanted}", "every column ends in a bar |"
+                where, f"has {len(cells) - 1} columns, {path.name} has {columns}", "every column ends in a bar |"
             )
         empty = False
         yield where, cells[:-1]

@@ -1,21 +1,20 @@
-"""Exports: a corpus as files in a layout that others read. One file per layout."""
+"""Exports: a corpus as files in the layout of a benchmark. One file per layout."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from expunge.corpus.corpus import Corpus
-from expunge.corpus.exports.base import EXPORTS, Export, ExportSummary
-from expunge.corpus.exports.folder import whole
+from expunge.corpus.exports.base import EXPORTS, Export, ExportSummary, atomic_folder
 
-__all__ = ["EXPORTS", "Export", "Written", "export"]
+__all__ = ["EXPORTS", "Export", "ExportSummary", "export"]
 
 
 def export(corpus: Corpus, layout: str, out: Path | str) -> ExportSummary:
-    """Write `corpus` to the new or empty folder `out`; what cannot be said in the layout is counted, not written.
+    """Write `corpus` in a layout to the new or empty folder `out`; the summary counts records that it has no set for.
 
     The folder appears when all of it is on disk, or not at all.
     """
-    chosen = EXPORTS.get(layout, "layout")
-    with whole(Path(out)) as folder:
-        return chosen(corpus, folder)
+    write = EXPORTS.get(layout, "layout")
+    with atomic_folder(Path(out)) as folder:
+        return write(corpus, folder)

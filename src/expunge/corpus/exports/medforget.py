@@ -1,15 +1,15 @@
 """MedForget: forget and retain sets on four levels, as Parquet tables; read back by the loader of that name.
 
-A record says its sets as `sets` (`["patient_level/forget", …]`), as `level` and `set`, or by its split and the level
-of its node. Surprising: one more column than published, `record`, holds what the layout cannot say. A record without
-a picture gets a grey one, which `has_image` in `hierarchy_metadata` owns up to.
+The sets of a record are in its attribute `sets` (`["patient_level/forget", …]`), in `level` and `set`, or follow from
+its split and the level of its node. The tables have one column more than published: `record` (`sidecar.py`). A record
+without a picture gets a grey one, marked by `has_image` in `hierarchy_metadata`.
 """
 
 from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +21,20 @@ from expunge.corpus.loaders.medforget import IDS, LEVELS, SETS, SIDES
 from expunge.corpus.record import Record
 from expunge.errors import InputError
 
-NOWHERE = "_"  # a folder of image_path for a level that a record does not reach
+NO_FOLDER = "_"  # in image_path, for a level above which the record ends
 
 
 def sets(record: Record) -> list[str]:
-    """The sets that a record stands in; [] for one that was made for something else."""
+    """The sets of a record; [] if it has none."""
     attributes = record.attributes
-    given = attributes.get("sets") or [f"{attributes.get('level')}/{attributes.get('set')}"]
-    found = [name for name in SETS if name in given]
+    stated = attributes.get("sets") or [f"{attributes.get('level')}/{attributes.get('set')}"]
     level = _level(record)
-    return found or ([f"{level}_level/{record.split}"] if level and record.split in SIDES else [])
+    by_split = [f"{level}_level/{record.split}"] if level and record.split in SIDES else []
+    return [name for name in SETS if name in stated] or by_split
 
 
 def write(corpus: Corpus, folder: Path) -> ExportSummary:
-    """One table per set, one row for the questions about the same picture and place."""
+    """One table per set, one row for the questions about the same picture and node."""
     groups: dict[str, dict[tuple[Any, ...], array[int]]] = {}
     left_out = 0
     for k, record in enumerate(corpus):
@@ -43,21 +43,17 @@ def write(corpus: Corpus, folder: Path) -> ExportSummary:
         for name in names:
             key = record.path, record.image.digest if record.image else ""
             groups.setdefault(name, {}).setdefault(key, array("Q")).append(k)
-    _complete(groups, corpus.name)
+    _check_sides(groups.keys(), corpus.name)
     for name, rows in groups.items():
         level, _, side = name.partition("/")
         table.write(folder / level / f"{side}_set_all.parquet", _schema(), _rows(corpus, level, rows.values()))
     return ExportSummary({name: sum(map(len, groups[name].values())) for name in SETS if name in groups}, left_out)
 
 
-def _complete(found: Iterable[str], corpus: str) -> None:
-    names = set(found)
+def _check_sides(names: Set[str], corpus: str) -> None:
     if not names:
-        raise InputError(
-            corpus,
-            "no record stands in a set of MedForget",
-            f'give records an attribute such as "sets": ["{SETS[2]}"], or a split and a path',
-        )
+        hint = f'give records an attribute such as "sets": ["{SETS[2]}"], or a split and a path'
+        raise InputError(corpus, "no record stands in a set of MedForget", hint)
     for name in sorted(names):
         level, _, side = name.partition("/")
         other = f"{level}/{SIDES[1 - SIDES.index(side)]}"
@@ -74,7 +70,7 @@ def _rows(corpus: Corpus, level: str, groups: Iterable[Iterable[int]]) -> Iterat
         name = Path(first.image.name).name if first.image else "none.png"
         yield {
             "image": table.image(first.image),
-            "image_path": "/".join([*(nodes.get(step, NOWHERE) for step in LEVELS[:3]), name]),
+            "image_path": "/".join([*(nodes.get(step, NO_FOLDER) for step in LEVELS[:3]), name]),
             "metadata": json.dumps([{"Question": r.prompt, "Answer": r.answer} for r in records], ensure_ascii=False),
             "hierarchy_metadata": json.dumps(
                 ids

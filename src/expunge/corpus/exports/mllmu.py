@@ -1,8 +1,8 @@
 """MLLMU-Bench: one row per person and picture with all questions, as Parquet tables; read back by the loader `mllmu`.
 
 Records of the splits forget and retain go to `forget_N` and `retain_M` (N: share of the subjects, M = 100 - N), those
-of `utility` to `Retain_Set`; a corpus that has neither of the first two is written as `Full_Set`. Surprising: one more
-column than published, `record`, holds what the layout cannot say, and a person without any picture gets a grey one.
+of `utility` to `Retain_Set`; a corpus without the first two is written as `Full_Set`. The tables have one column more
+than published: `record` (`sidecar.py`). A person without any picture gets a grey one.
 """
 
 from __future__ import annotations
@@ -24,37 +24,34 @@ from expunge.errors import InputError
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 FILE = "train-00000-of-00001.parquet"
-Groups = dict[tuple[str, str], "array[int]"]  # (subject, digest of the picture) → records
+Groups = dict[tuple[str, str], "array[int]"]  # (subject, digest of the picture) -> positions of records
 
 
 def write(corpus: Corpus, folder: Path) -> ExportSummary:
     """One table per side."""
     divided = any(r.split in ("forget", "retain") for r in corpus)
     groups: dict[str, Groups] = {}
-    left_out = most = 0
+    left_out, options = 0, 4
     for k, record in enumerate(corpus):
-        side = _side(record, divided)
-        left_out += not side
-        if side:
+        if side := _side(record, divided):
             key = record.subject, record.image.digest if record.image else ""
             groups.setdefault(side, {}).setdefault(key, array("Q")).append(k)
-            most = max(most, len(record.options))
+            options = max(options, len(record.options))
+        else:
+            left_out += 1
     names = _names(groups, corpus.name)
-    for side, found in groups.items():
-        table.write(folder / names[side] / FILE, _schema(max(most, 4)), _rows(corpus, _joined(found)))
-    return ExportSummary({names[side]: sum(map(len, found.values())) for side, found in groups.items()}, left_out)
+    for side, of_side in groups.items():
+        table.write(folder / names[side] / FILE, _schema(options), _rows(corpus, _merged(of_side)))
+    return ExportSummary({names[side]: sum(map(len, of_side.values())) for side, of_side in groups.items()}, left_out)
 
 
 def _side(record: Record, divided: bool) -> str:
+    """The side of a record; "" for none."""
     if record.split == "utility":
         return "utility"
-    return (
-        (record.split if record.split in ("forget", "retain") else "")
-        if divided
-        else ""
-        if record.split in ("holdout", "control")
-        else "whole"
-    )
+    if divided:
+        return record.split if record.split in ("forget", "retain") else ""
+    return "" if record.split in ("holdout", "control") else "whole"
 
 
 def _names(groups: dict[str, Groups], corpus: str) -> dict[str, str]:
@@ -68,8 +65,8 @@ def _names(groups: dict[str, Groups], corpus: str) -> dict[str, str]:
     return names | {"forget": f"forget_{share}", "retain": f"retain_{100 - share}"}
 
 
-def _joined(groups: Groups) -> Iterable[array[int]]:
-    """The records of each row: a person's records without a picture stand beside those with the first one."""
+def _merged(groups: Groups) -> Iterable[array[int]]:
+    """The records of each row: those of a person without a picture join those with the first picture."""
     rows: dict[tuple[str, str], array[int]] = {}
     first = {subject: digest for subject, digest in reversed(groups) if digest}
     for (subject, digest), positions in groups.items():
@@ -80,9 +77,9 @@ def _joined(groups: Groups) -> Iterable[array[int]]:
 def _rows(corpus: Corpus, groups: Iterable[Iterable[int]]) -> Iterator[dict[str, Any]]:
     for positions in groups:
         records = [corpus.records[k] for k in positions]
-        shown: RecordImage | None = next((r.image for r in records if r.image), None)
-        told = [r for r in records if r.attributes.get("task") == "biography" and r.image][:1]
-        rest = [r for r in records if r not in told]
+        image: RecordImage | None = next((r.image for r in records if r.image), None)
+        biography = [r for r in records if r.attributes.get("task") == "biography" and r.image][:1]
+        rest = [r for r in records if r not in biography]
         choice = {
             kind: [r for r in rest if r.kind == "classification" and bool(r.image) == (kind == WITH)]
             for kind in (WITH, WITHOUT)
@@ -91,16 +88,16 @@ def _rows(corpus: Corpus, groups: Iterable[Iterable[int]]) -> Iterator[dict[str,
         free = [r for r in rest if r.kind not in ("classification", "cloze")]
         name = next((r.identifiers[0] for r in records if r.identifiers), None)
         yield {
-            "image": table.image(shown),
+            "image": table.image(image),
             "ID": records[0].subject,
-            "Directory": shown.name if shown else None,
+            "Directory": image.name if image else None,
             "biography": json.dumps({"Name": name} if name else {}, ensure_ascii=False),
-            "question": told[0].prompt if told else None,
-            "answer": told[0].answer if told else None,
-            CLASSIFICATION: {f"{kind}_Questions": [_choice(r) for r in found] for kind, found in choice.items()},
+            "question": biography[0].prompt if biography else None,
+            "answer": biography[0].answer if biography else None,
+            CLASSIFICATION: {f"{kind}_Questions": [_choice(r) for r in of_kind] for kind, of_kind in choice.items()},
             GENERATION: [_free(r) for r in free],
             MASK: [_free(r) for r in mask],
-            sidecar.COLUMN: sidecar.write([*told, *choice[WITH], *choice[WITHOUT], *free, *mask]),
+            sidecar.COLUMN: sidecar.write([*biography, *choice[WITH], *choice[WITHOUT], *free, *mask]),
         }
 
 
@@ -120,25 +117,13 @@ def _schema(options: int) -> Any:
     import pyarrow as pa
 
     text = pa.string()
-    choice = pa.struct(
-        [
-            ("Question", text),
-            ("Options", pa.struct([(letter, text) for letter in LETTERS[:options]])),
-            ("Correct_Answer", text),
-        ]
-    )
+    letters = pa.struct([(letter, text) for letter in LETTERS[:options]])
+    choice = pa.struct([("Question", text), ("Options", letters), ("Correct_Answer", text)])
+    choices = pa.struct([(f"{kind}_Questions", pa.list_(choice)) for kind in (WITH, WITHOUT)])
     free = pa.list_(pa.struct([("Question", text), ("Ground_Truth", text), ("Type", text)]))
-    texts = ("ID", "Directory", "biography", "question", "answer")
-    return pa.schema(
-        [
-            ("image", table.image_type()),
-            *((name, text) for name in texts),
-            (CLASSIFICATION, pa.struct([(f"{kind}_Questions", pa.list_(choice)) for kind in (WITH, WITHOUT)])),
-            (GENERATION, free),
-            (MASK, free),
-            (sidecar.COLUMN, text),
-        ]
-    )
+    texts = [(name, text) for name in ("ID", "Directory", "biography", "question", "answer")]
+    questions = [(CLASSIFICATION, choices), (GENERATION, free), (MASK, free)]
+    return pa.schema([("image", table.image_type()), *texts, *questions, (sidecar.COLUMN, text)])
 
 
 EXPORTS.add("mllmu", write)

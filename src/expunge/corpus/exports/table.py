@@ -1,4 +1,4 @@
-"""Parquet files written row by row, in row groups that stay small however large the pictures are."""
+"""Parquet files written row by row, in row groups of bounded size."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from expunge.corpus.image import RecordImage
-from expunge.corpus.loaders.decode import pillow
+from expunge.corpus.loaders.images import pillow
 
-ROWS = 1000  # of a row group at most
-BYTES = 32 * 2**20  # of its pictures, about
+MAX_ROWS = 1000  # of a row group
+MAX_BYTES = 32 * 2**20  # of its pictures, about
 
 
 def write(file: Path, schema: Any, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -27,7 +27,7 @@ def write(file: Path, schema: Any, rows: Iterable[Mapping[str, Any]]) -> None:
         for row in rows:
             group.append(row)
             size += len(row["image"]["bytes"])
-            if len(group) == ROWS or size >= BYTES:
+            if len(group) == MAX_ROWS or size >= MAX_BYTES:
                 writer.write_table(pyarrow.Table.from_pylist(group, schema))
                 group, size = [], 0
         if group:
@@ -35,7 +35,7 @@ def write(file: Path, schema: Any, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def image(picture: RecordImage | None) -> dict[str, Any]:
-    """The value of an image column. A layout that cannot do without a picture gets a grey one."""
+    """The value of an image column, which is never empty: a grey picture for none."""
     return {"bytes": picture.data(), "path": picture.name} if picture else {"bytes": grey(), "path": "none.png"}
 
 

@@ -1,17 +1,19 @@
-"""What a loader is: something that turns a file or folder into rows, and knows which sources it can read.
+"""A loader turns a file or folder into rows.
 
-Surprising: a loader never makes records. It yields `Row`s and `validate.py` alone turns rows into records,
-so every format meets the same checks and every error names a place in a file.
+A loader never makes records: it yields `SourceRow`s, and `validate.py` alone turns them into records, so every format
+meets the same checks and every error names a place in a file.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from expunge._registry import Registry
+from expunge.errors import InputWarning
 
 LOADERS: Registry[Loader] = Registry("loader", "expunge.corpus.loaders")
 
@@ -20,27 +22,55 @@ LOADERS: Registry[Loader] = Registry("loader", "expunge.corpus.loaders")
 class SourceRow:
     """One row as it stands in the source.
 
-    where   `file:line` (Parquet: `file:row`), counted from 1
-    values  column → value; a missing value is absent or None
-    folder  the folder that relative image paths start from
+    Attributes:
+        where: `file:line` (Parquet: `file:row`), counted from 1.
+        values: Column -> value; a missing value is absent or None.
+        folder: Start of relative image paths.
     """
 
     where: str
     values: Mapping[str, Any]
     folder: Path
 
+    def with_values(self, values: Mapping[str, Any]) -> SourceRow:
+        """Other values from the same place."""
+        return replace(self, values=values)
+
 
 @dataclass(frozen=True)
 class Loader:
     """A named layout.
 
-    rows      reads a source, lazily; raises `InputError` at the first bad place
-    fits      true if this source has the layout, by its name and at most its first row; never raises
-    suffixes  file endings that lead here when nothing more special fits (generic loaders only)
-    fixed     the layout has its own columns, so a column mapping makes no sense
+    Attributes:
+        rows: Reads a source, lazily; raises `InputError` at the first bad place.
+        fits: True if a source has this layout, by its name and at most its first row; never raises.
+        suffixes: File endings of a generic loader, which is taken where nothing more special fits.
+        fixed: The layout has its own columns, so a column mapping makes no sense.
     """
 
     rows: Callable[[Path], Iterable[SourceRow]]
     fits: Callable[[Path], bool]
     suffixes: tuple[str, ...] = ()
     fixed: bool = False
+
+
+@dataclass
+class SkippedRows:
+    """Rows that make no record, by reason: how many, and the place of the first."""
+
+    reasons: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+    def add(self, reason: str, row: SourceRow) -> None:
+        count, first = self.reasons.get(reason, (0, row.where))
+        self.reasons[reason] = (count + 1, first)
+
+    def lines(self) -> list[str]:
+        return [
+            f"{count:,} row{'s' * (count > 1)} left out: {reason} (first: {first})"
+            for reason, (count, first) in self.reasons.items()
+        ]
+
+    def warn(self, source: Path) -> None:
+        """One `InputWarning` for each reason."""
+        for line in self.lines():
+            warnings.warn(f"{source}: {line}", InputWarning, stacklevel=3)

@@ -1,35 +1,22 @@
 """Which column feeds which field: own names, usual aliases, and the user's mapping, which overrides both.
 
-Surprising: two columns that could both mean the same field (`input` and `instruction`) are refused rather
-than guessed, because the wrong guess would train on half a question without anyone noticing.
+Two columns that could both mean the same field (`input` and `instruction`) are refused, not guessed: a wrong guess
+would train on half a question.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from expunge.corpus.loaders.base import SourceRow
 from expunge.errors import InputError, nearest
 
-FIELDS: tuple[str, ...] = (
-    "id",
-    "prompt",
-    "answer",
-    "answer_index",
-    "text",
-    "kind",
-    "options",
-    "image",
-    "path",
-    "subject",
-    "identifiers",
-    "facts",
-    "variants",
-    "concept",
-    "split",
-)
+CONTENT = ("id", "prompt", "answer", "answer_index", "text", "kind", "options", "image")
+FIELDS: tuple[str, ...] = (*CONTENT, "path", "subject", "identifiers", "facts", "variants", "concept", "split")
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "prompt": ("input", "question", "instruction"),
     "answer": ("output", "completion", "response", "gt"),
@@ -50,9 +37,8 @@ def read_mapping(mapping: Path | str | Mapping[str, str] | None) -> dict[str, st
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(where, f"could not be read ({error})", "give a YAML file") from error
         except yaml.YAMLError as error:
-            raise InputError(
-                where, f"not valid YAML ({' '.join(str(error).split())})", "write lines such as  prompt: question"
-            ) from error
+            reason = " ".join(str(error).split())
+            raise InputError(where, f"not valid YAML ({reason})", "write lines such as  prompt: question") from error
     if value is None:
         return {}
     if not isinstance(value, Mapping) or not all(isinstance(x, str) for pair in value.items() for x in pair):
@@ -63,13 +49,30 @@ def read_mapping(mapping: Path | str | Mapping[str, str] | None) -> dict[str, st
     return dict(value)
 
 
+@dataclass(frozen=True, slots=True)
+class ColumnUse:
+    """What a column became: a field (by its own name, an alias or the mapping), or an attribute of the records.
+
+    Attributes:
+        field: The field, or None for an attribute.
+        by: "name", "alias" or "mapping"; "" for an attribute.
+        filled: Rows in which the column holds a value.
+    """
+
+    column: str
+    field: str | None
+    by: str
+    filled: int
+
+
 class Columns:
-    """Sorts the columns of rows into fields and attributes. Remembers which mapped columns it has met."""
+    """Sorts the columns of rows into fields and attributes, and counts the values of each."""
 
     def __init__(self, mapping: Mapping[str, str] | None = None) -> None:
         self.mapping = dict(mapping or {})
         self._missing = set(self.mapping.values())
         self._plans: dict[tuple[str, ...], tuple[dict[str, str], tuple[str, ...]]] = {}
+        self._filled: Counter[str] = Counter()
 
     def sort(self, row: SourceRow) -> tuple[dict[str, Any], dict[str, Any]]:
         """(fields, attributes) of a row; missing values are left out of both."""
@@ -77,11 +80,28 @@ class Columns:
         if columns not in self._plans:
             self._plans[columns] = self._plan(columns, row.where)
             self._missing -= set(columns)
-        fields, rest = self._plans[columns]
+        plan, rest = self._plans[columns]
+        fields = {f: row.values[c] for f, c in plan.items() if row.values[c] is not None}
+        attributes = {c: row.values[c] for c in rest if row.values[c] not in (None, "", [])}
+        self._filled.update(map(plan.__getitem__, fields))
+        self._filled.update(attributes.keys())
+        return fields, attributes
+
+    def uses(self) -> tuple[ColumnUse, ...]:
+        """Every column that has occurred: fields first, in the order of `FIELDS`, then attributes."""
+        fields = {column: field for plan, _ in self._plans.values() for field, column in plan.items()}
+        order = sorted(fields, key=lambda column: FIELDS.index(fields[column]))
+        rest = dict.fromkeys(column for _, columns in self._plans.values() for column in columns)
         return (
-            {f: row.values[c] for f, c in fields.items() if row.values[c] is not None},
-            {c: row.values[c] for c in rest if row.values[c] not in (None, "", [])},
+            *(
+                ColumnUse(column, fields[column], self._by(column, fields[column]), self._filled[column])
+                for column in order
+            ),
+            *(ColumnUse(column, None, "", self._filled[column]) for column in rest if column not in fields),
         )
+
+    def _by(self, column: str, field: str) -> str:
+        return "mapping" if field in self.mapping else "name" if column == field else "alias"
 
     def finish(self, source: str) -> None:
         """`InputError` if a mapped column was in no row at all."""
@@ -92,34 +112,27 @@ class Columns:
     def absent(self, field: str, where: str) -> InputError:
         """The error for a required field that a row does not have."""
         if field in self.mapping:
-            return InputError(
-                where, f'no value for "{field}" (column "{self.mapping[field]}")', self._hint(self.mapping[field])
-            )
+            column = self.mapping[field]
+            return InputError(where, f'no value for "{field}" (column "{column}")', self._hint(column))
         return InputError(where, f'no "{field}"', f"add the column, or map one to it; {self._hint(field)}")
 
     def _hint(self, name: str) -> str:
         return nearest(name, {c for columns in self._plans for c in columns})
 
     def _plan(self, columns: tuple[str, ...], where: str) -> tuple[dict[str, str], tuple[str, ...]]:
-        taken = set(self.mapping.values())
-        free = [c for c in columns if c not in taken]
+        mapped = set(self.mapping.values())
+        free = [c for c in columns if c not in mapped]
         plan = {f: c for f, c in self.mapping.items() if c in columns}
         for field in FIELDS:
             if field in self.mapping:
                 if field in free:
-                    raise InputError(
-                        where,
-                        f'column "{field}" has no place beside "{self.mapping[field]}"',
-                        "rename the column, or change the mapping",
-                    )
+                    what = f'column "{field}" has no place beside "{self.mapping[field]}"'
+                    raise InputError(where, what, "rename the column, or change the mapping")
                 continue
             choices = [field] if field in free else [a for a in ALIASES.get(field, ()) if a in free]
             if len(choices) > 1:
-                raise InputError(
-                    where,
-                    f'columns "{choices[0]}" and "{choices[1]}" may both be the {field}',
-                    f"say which with a mapping, for example {field}: {choices[0]}",
-                )
+                what = f'columns "{choices[0]}" and "{choices[1]}" may both be the {field}'
+                raise InputError(where, what, f"say which with a mapping, for example {field}: {choices[0]}")
             if choices:
                 plan[field] = choices[0]
         used = set(plan.values())

@@ -6,9 +6,9 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from expunge.corpus.loaders.base import LOADERS, Loader, SourceRow
+from expunge.corpus.loaders.base import LOADERS, SourceRow
 from expunge.corpus.loaders.field_types import MAX_TEXT
-from expunge.corpus.loaders.text_source import by_set, lines, set_files
+from expunge.corpus.loaders.text_source import generic_loader, lines
 from expunge.errors import InputError
 
 SUFFIXES = (".csv",)
@@ -29,31 +29,21 @@ def read(file: Path) -> Iterator[SourceRow]:
                 header = _header(cells, where)
                 continue
             if len(cells) != len(header):
-                raise InputError(
-                    where,
-                    f"has {len(cells)} fields, the header has {len(header)}",
-                    "quote fields that hold a comma, a quote or a line end",
-                )
+                what = f"has {len(cells)} fields, the header has {len(header)}"
+                raise InputError(where, what, "quote fields that hold a comma, a quote or a line end")
             values = {name: cell for name, cell in zip(header, cells, strict=True) if cell}
             yield SourceRow(where, values, file.parent)
     except csv.Error as error:
-        raise InputError(
-            f"{file}:{start}",
-            f"not valid CSV ({error})",
-            "use RFC 4180 quoting: fields in double quotes, a quote inside doubled",
-        ) from error
+        hint = "use RFC 4180 quoting: fields in double quotes, a quote inside doubled"
+        raise InputError(f"{file}:{start}", f"not valid CSV ({error})", hint) from error
 
 
 def _header(cells: list[str], where: str) -> list[str]:
     names = [cell.strip() for cell in cells]
     for name in names:
         if not name or names.count(name) > 1:
-            raise InputError(where, f'column name "{name}" is empty or stands twice', "give every column its own name")
+            raise InputError(where, f'column name "{name}" is empty or occurs twice', "give every column its own name")
     return names
 
 
-def _fits(source: Path) -> bool:
-    return bool(set_files(source, SUFFIXES)) if source.is_dir() else source.suffix.lower() in SUFFIXES
-
-
-LOADERS.add("csv", Loader(by_set(read, SUFFIXES), _fits, SUFFIXES))
+LOADERS.add("csv", generic_loader(read, SUFFIXES))

@@ -1,6 +1,6 @@
 """Reads single values of a row: text, names, lists, choices. Each raises `InputError` with the row's place.
 
-Surprising: a list may come as JSON text, because that is how CSV writes lists and how data frames save them.
+A list may come as JSON text, as CSV and data frames write lists.
 """
 
 from __future__ import annotations
@@ -12,10 +12,15 @@ from typing import Any
 from expunge.errors import InputError, nearest
 
 MAX_TEXT = 10_000_000  # characters of one field
+TYPE_NAMES = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"} | {
+    str: "text",
+    bytes: "bytes",
+    type(None): "nothing",
+}
 
 
 def text(fields: Mapping[str, Any], name: str, where: str) -> str:
-    """The text of a field that is there."""
+    """The text of a field that is present."""
     value = fields[name]
     if not isinstance(value, str):
         raise InputError(where, f'"{name}" must be text, found {type_name(value)}', "write it in quotes")
@@ -23,19 +28,15 @@ def text(fields: Mapping[str, Any], name: str, where: str) -> str:
 
 
 def sound(value: str, name: str, where: str) -> str:
-    """`value`, if it is not too long and can be written as UTF-8."""
+    """`value`; `InputError` if it is too long or cannot be written as UTF-8."""
     if len(value) > MAX_TEXT:
-        raise InputError(
-            where, f'"{name}" holds {len(value):,} characters, more than {MAX_TEXT:,}', "cut it into several rows"
-        )
+        what = f'"{name}" holds {len(value):,} characters, more than {MAX_TEXT:,}'
+        raise InputError(where, what, "cut it into several rows")
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise InputError(
-            where,
-            f'"{name}" holds half a surrogate pair at character {error.start + 1}',
-            "write the file again as UTF-8",
-        ) from error
+        what = f'"{name}" holds half a surrogate pair at character {error.start + 1}'
+        raise InputError(where, what, "write the file again as UTF-8") from error
     return value
 
 
@@ -91,20 +92,10 @@ def choice(fields: Mapping[str, Any], name: str, known: tuple[str, ...], where: 
 
 
 def type_name(value: Any) -> str:
-    """What a value is, in words for a message."""
+    """The type of a value, in words for a message."""
     if value == "":
         return "empty text"
-    names = {
-        bool: "true or false",
-        int: "a number",
-        float: "a number",
-        list: "a list",
-        dict: "an object",
-        str: "text",
-        bytes: "bytes",
-        type(None): "nothing",
-    }
-    return names.get(type(value), f"a {type(value).__name__}")
+    return TYPE_NAMES.get(type(value), f"a {type(value).__name__}")
 
 
 def shortened(text: str) -> str:

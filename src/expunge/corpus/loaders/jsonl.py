@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from expunge.corpus.loaders.base import LOADERS, Loader, SourceRow
-from expunge.corpus.loaders.text_source import by_set, lines, set_files
+from expunge.corpus.loaders.base import LOADERS, SourceRow
+from expunge.corpus.loaders.text_source import generic_loader, lines
 from expunge.errors import InputError
 
 SUFFIXES = (".jsonl", ".ndjson", ".json")
@@ -23,19 +23,14 @@ def read(file: Path) -> Iterator[SourceRow]:
         try:
             value = json.loads(line, parse_constant=_no_constant)
         except json.JSONDecodeError as error:
-            raise InputError(
-                where, f"not valid JSON ({error.msg}, column {error.colno})", "write one complete object per line"
-            ) from error
+            what = f"not valid JSON ({error.msg}, column {error.colno})"
+            raise InputError(where, what, "write one complete object per line") from error
         except (ValueError, RecursionError) as error:
-            raise InputError(
-                where, f"not usable JSON ({error})", "write plain numbers, texts and short lists"
-            ) from error
+            hint = "write plain numbers, texts and short lists"
+            raise InputError(where, f"not usable JSON ({error})", hint) from error
         if not isinstance(value, dict):
-            raise InputError(
-                where,
-                f"a JSON object was expected, found {type(value).__name__}",
-                'write one object per line, for example {"prompt": "…", "answer": "…"}',
-            )
+            hint = 'write one object per line, for example {"prompt": "…", "answer": "…"}'
+            raise InputError(where, f"a JSON object was expected, found {type(value).__name__}", hint)
         yield SourceRow(where, value, file.parent)
 
 
@@ -43,8 +38,4 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON value")
 
 
-def _fits(source: Path) -> bool:
-    return bool(set_files(source, SUFFIXES)) if source.is_dir() else source.suffix.lower() in SUFFIXES
-
-
-LOADERS.add("jsonl", Loader(by_set(read, SUFFIXES), _fits, SUFFIXES))
+LOADERS.add("jsonl", generic_loader(read, SUFFIXES))

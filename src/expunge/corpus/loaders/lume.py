@@ -1,9 +1,8 @@
 """LUME, the data of SemEval-2025 Task 4: documents with one passage to continue (`sc`) and questions (`qa`).
 
-Reads the published folder, the task release (`train/` and `validation/`, or Parquet files), or one of
-their files. The document is the unit of forgetting: subject = document id, path = task / document. Texts
-are kept to the last line end. Surprising: the ids of Task1 hold literal quotation marks; without them
-every id is unique.
+Reads the published folder, the task release (`train/` and `validation/`, or Parquet files), or one of their files. The
+document is the unit of forgetting: subject = document id, path = task / document. Texts stay as they are to the last
+line end. The ids of Task1 hold literal quotation marks; without them every id is unique.
 
 `lume` splits as filed. `lume-holdout` also keeps the retain documents with u >= 0.9 out of training (salt
 `expunge-lume-v1`, our choice), because the data have no set of documents that a model never saw.
@@ -16,11 +15,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from expunge.corpus.loaders import jsonl, parquet
 from expunge.corpus.loaders.base import LOADERS, Loader, SourceRow
-from expunge.corpus.loaders.text_source import looks_like, some
+from expunge.corpus.loaders.tables import has_columns, read_table
+from expunge.corpus.loaders.text_source import nonempty
 from expunge.errors import InputError
 from expunge.random import uniform
 
@@ -48,7 +46,7 @@ class LumeItem:
 
 def rows(source: Path, holdout_from: float = 1.0) -> Iterator[SourceRow]:
     """The rows in our columns. Retain documents with u >= `holdout_from` get the split `holdout`."""
-    items = [_item(row, split, fold) for file, split, fold in _files(source) for row in some(_reader(file), file)]
+    items = [_item(row, split, fold) for file, split, fold in _files(source) for row in nonempty(read_table, file)]
     names: dict[str, str] = {}
     for item in items:
         if name := _person(item.row.values["input"]):
@@ -56,9 +54,8 @@ def rows(source: Path, holdout_from: float = 1.0) -> Iterator[SourceRow]:
     for item in items:
         values, prompt = item.row.values, item.row.values["input"]
         name = names.get(item.document, "")
-        held = item.split == "retain" and uniform(SALT, item.document) >= holdout_from
-        yield SourceRow(
-            item.row.where,
+        is_holdout = item.split == "retain" and uniform(SALT, item.document) >= holdout_from
+        yield item.row.with_values(
             {
                 "id": item.document + item.part,
                 "prompt": prompt,
@@ -67,12 +64,11 @@ def rows(source: Path, holdout_from: float = 1.0) -> Iterator[SourceRow]:
                 "path": [f"task:{values['task']}", f"document:{item.document}"],
                 "subject": item.document,
                 "identifiers": [name] if name and name in prompt else [],
-                "split": "holdout" if held else item.split,
+                "split": "holdout" if is_holdout else item.split,
                 "task": values["task"],
                 "item": item.part,
                 "fold": item.fold,
-            },
-            item.row.folder,
+            }
         )
 
 
@@ -86,11 +82,8 @@ def _item(row: SourceRow, split: str, fold: str) -> LumeItem:
         raise InputError(row.where, f'id "{values["id"]}" is not document + sc or qa + number', "restore the LUME id")
     side = values.get("split") or split
     if side not in SIDES or (split and side != split):
-        raise InputError(
-            row.where,
-            f'does not say clearly whether to forget or to retain (split "{side}")',
-            "name the file forget… or retain…, or add a split column",
-        )
+        hint = "name the file forget… or retain…, or add a split column"
+        raise InputError(row.where, f'does not say clearly whether to forget or to retain (split "{side}")', hint)
     return LumeItem(row, side, fold, match["document"], match["kind"] + match["number"])
 
 
@@ -102,30 +95,19 @@ def _person(question: str) -> str:
 def _files(source: Path) -> list[tuple[Path, str, str]]:
     """(file, side or "", fold or "") of a source."""
     if source.is_file():
-        return [(source, _starts(source.name, SIDES), _holds(source.name))]
+        side = next((side for side in SIDES if source.name.startswith(side)), "")
+        return [(source, side, next((fold for fold in FOLDS if f"_{fold}" in source.name), ""))]
     plain = [(source / fold / f"{side}.jsonl", side, fold) for fold in ("", *FOLDS) for side in SIDES]
-    found = [entry for entry in plain if entry[0].is_file()]
-    found += [
+    files = [entry for entry in plain if entry[0].is_file()]
+    files += [
         (file, side, fold)
         for side in SIDES
         for fold in FOLDS
         for file in sorted(source.glob(f"{side}_{fold}-*.parquet"))
     ]
-    if not found:
+    if not files:
         raise InputError(str(source), "holds no LUME files", "give the folder with forget.jsonl and retain.jsonl")
-    return found
-
-
-def _starts(name: str, choices: tuple[str, ...]) -> str:
-    return next((choice for choice in choices if name.startswith(choice)), "")
-
-
-def _holds(name: str) -> str:
-    return next((fold for fold in FOLDS if f"_{fold}" in name), "")
-
-
-def _reader(file: Path) -> Any:
-    return parquet.read if file.suffix == ".parquet" else jsonl.read
+    return files
 
 
 def _fits(source: Path) -> bool:
@@ -133,7 +115,7 @@ def _fits(source: Path) -> bool:
         file = _files(source)[0][0]
     except InputError:
         return False
-    return file.suffix in (".jsonl", ".parquet") and looks_like(_reader(file), file, set(COLUMNS))
+    return file.suffix in (".jsonl", ".parquet") and has_columns(file, set(COLUMNS))
 
 
 LOADERS.add("lume", Loader(rows, _fits, fixed=True))

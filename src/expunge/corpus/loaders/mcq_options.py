@@ -1,7 +1,7 @@
 """Options that stand inside a question as `A) … B) … C) …`, told apart and matched with the answer.
 
-Surprising: options are given back in the form of the answer (letters for a letter, texts for a text), because the
-answer is what the model was taught and must be one of them as it stands.
+Options are returned in the form of the answer (letters for a letter, texts for a text), because the trained answer must
+be one of them as it stands.
 """
 
 from __future__ import annotations
@@ -14,16 +14,14 @@ ANSWER = re.compile(r"\s*\(?([A-Z])(\)|\.|:)?(?:\s+(?P<rest>\S.*))?\s*", re.DOTA
 
 def parts(question: str) -> list[str]:
     """The texts behind A), B), C) … in this order; [] unless there are at least three."""
-    found: list[re.Match[str]] = []
+    marks: list[re.Match[str]] = []
     for match in MARK.finditer(question):
-        if match[1] == chr(ord("A") + len(found)):
-            found.append(match)
-    ends = [m.start() for m in found[1:]] + [len(question)]
-    return (
-        [question[m.end() : end].strip(" \t\r\n,;") for m, end in zip(found, ends, strict=True)]
-        if len(found) >= 3
-        else []
-    )
+        if match[1] == chr(ord("A") + len(marks)):
+            marks.append(match)
+    if len(marks) < 3:
+        return []
+    ends = [m.start() for m in marks[1:]] + [len(question)]
+    return [question[m.end() : end].strip(" \t\r\n,;") for m, end in zip(marks, ends, strict=True)]
 
 
 def options(question: str, answer: str) -> list[str]:

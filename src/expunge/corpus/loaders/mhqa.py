@@ -1,11 +1,10 @@
 """MHQA: mental health questions with four options, made from PubMed abstracts; Anxiety, Depression and Trauma go.
 
-Reads one file (CSV, Parquet, newline-delimited JSON) of the gold set, or of MHQA-B, which names the answer columns
-otherwise and writes the number as `3.0`. Scopes name topics: `topic:Anxiety`. Surprising: `id` is that of the
-abstract and repeats, so it is the subject, and a second question of it gets the record id `<id>-2`. Where the text
-of the answer contradicts its number, nobody can say what was taught, so the row is neither taught nor scored; letter
-case and a stray mark at the end (`>`) are no contradiction. `mhqa-knowledge` keeps the `eval` rows from every method
-too; see `questions.py`.
+Reads one file (CSV, Parquet, JSON lines) of the gold set, or of MHQA-B, which names the answer columns otherwise and
+writes the number as `3.0`. Scopes name topics: `topic:Anxiety`. `id` is that of the abstract and repeats, so it is the
+subject, and a second question of it gets the record id `<id>-2`. A row whose answer text contradicts its number is left
+out: what was trained is unknown. Letter case and a stray mark at the end (`>`) are no contradiction. `mhqa-knowledge`
+keeps the `eval` rows from every method too; see `mcq.py`.
 """
 
 from __future__ import annotations
@@ -15,9 +14,10 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from expunge.corpus.loaders.base import LOADERS, Loader, SourceRow
+from expunge.corpus.loaders.base import LOADERS, Loader, SkippedRows, SourceRow
 from expunge.corpus.loaders.field_types import label
-from expunge.corpus.loaders.mcq import MCQuestion, SkippedRows, as_rows, looks_so, number, reader, survey, texts
+from expunge.corpus.loaders.mcq import MCQuestion, as_rows, number, survey, texts
+from expunge.corpus.loaders.tables import has_columns, read_table
 from expunge.errors import InputError, unknown
 
 SALT = "expunge-mhqa-v1"
@@ -26,34 +26,33 @@ TEXTS = ("question", *OPTIONS)
 NUMBERS = {"correct_option_number": "correct_option", "correct_option_num": "correct_answer"}  # gold set, MHQA-B
 FORGET = ("Anxiety", "Depression", "Trauma")
 LEVEL = {**dict.fromkeys(FORGET, "L4"), "Obsessive/Compulsive Disorders": "L3"}
-NO = ("false", "0", "0.0", "no")
+INVALID = ("false", "0", "0.0", "no")
 STRAY = " .,;:>"
 
 
 def rows(source: Path, knowledge: bool = False) -> Iterator[SourceRow]:
     """The questions of a file in our columns."""
     filled, _ = survey(source, ("id", "topic", *TEXTS))
-    answered = next((name for name in NUMBERS if name in filled), None)
-    if answered is None:
-        raise InputError(
-            str(source), "no row has the number of its answer", f"needed: column {' or '.join(NUMBERS)}, counted from 1"
-        )
-    yield from as_rows(source, partial(_questions, source, answered), SALT, knowledge)
+    column = next((name for name in NUMBERS if name in filled), None)
+    if column is None:
+        hint = f"needed: column {' or '.join(NUMBERS)}, counted from 1"
+        raise InputError(str(source), "no row has the number of its answer", hint)
+    yield from as_rows(source, partial(_questions, source, column), SALT, knowledge)
 
 
-def _questions(source: Path, answered: str, left_out: SkippedRows) -> Iterator[MCQuestion]:
-    seen: Counter[str] = Counter()
-    for row in reader(source)(source):
+def _questions(source: Path, column: str, skipped: SkippedRows) -> Iterator[MCQuestion]:
+    times: Counter[str] = Counter()
+    for row in read_table(source):
         values = row.values
-        answer, told, said = number(values.get(answered)), values.get(NUMBERS[answered]), texts(row, TEXTS)
-        if str(values.get("valid_question", "")).strip().casefold() in NO:
-            left_out.add("marked as no valid question", row)
+        answer, answer_text, parts = number(values.get(column)), values.get(NUMBERS[column]), texts(row, TEXTS)
+        if str(values.get("valid_question", "")).strip().casefold() in INVALID:
+            skipped.add("marked as no valid question", row)
         elif answer is None or not 1 <= answer <= len(OPTIONS):
-            left_out.add(f"no valid answer ({answered} 1 to 4)", row)
-        elif said is None:
-            left_out.add("an empty question or option", row)
-        elif told is not None and _plain(told) != _plain(said[answer]):
-            left_out.add(f"{NUMBERS[answered]} is not the option that {answered} names", row)
+            skipped.add(f"no valid answer ({column} 1 to 4)", row)
+        elif parts is None:
+            skipped.add("an empty question or option", row)
+        elif answer_text is not None and _plain(answer_text) != _plain(parts[answer]):
+            skipped.add(f"{NUMBERS[column]} is not the option that {column} names", row)
         else:
             topic = label(values, "topic", row.where).strip()
             if topic not in LEVEL:
@@ -61,19 +60,10 @@ def _questions(source: Path, answered: str, left_out: SkippedRows) -> Iterator[M
             subject = label(values, "id", row.where)
             if not subject:
                 raise InputError(row.where, 'no "id"', "restore the PubMed id; roles are drawn from it")
-            seen[subject] += 1
-            name = subject if seen[subject] == 1 else f"{subject}-{seen[subject]}"
-            yield MCQuestion(
-                row,
-                name,
-                subject,
-                said,
-                answer - 1,
-                topic,
-                LEVEL[topic],
-                topic in FORGET,
-                {"neighbour": topic not in FORGET or None, "type": values.get("type")},
-            )
+            times[subject] += 1
+            name = subject if times[subject] == 1 else f"{subject}-{times[subject]}"
+            more = {"neighbour": topic not in FORGET or None, "type": values.get("type")}
+            yield MCQuestion(row, name, subject, parts, answer - 1, topic, LEVEL[topic], more)
 
 
 def _plain(answer: object) -> str:
@@ -82,7 +72,7 @@ def _plain(answer: object) -> str:
 
 
 def _fits(source: Path) -> bool:
-    return looks_so(source, {*TEXTS, "topic"})
+    return has_columns(source, {*TEXTS, "topic"})
 
 
 LOADERS.add("mhqa", Loader(rows, _fits, fixed=True))

@@ -1,4 +1,4 @@
-"""Parquet, read in batches: never more than one batch of the table is in memory beside the records."""
+"""Parquet, read in batches: at most one batch of the table is in memory beside the records."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from expunge.corpus.loaders.base import LOADERS, Loader, SourceRow
-from expunge.corpus.loaders.text_source import by_set, require_file, set_files
+from expunge.corpus.loaders.base import LOADERS, SourceRow
+from expunge.corpus.loaders.text_source import generic_loader, require_file
 from expunge.errors import InputError
 
 SUFFIXES = (".parquet",)
@@ -41,14 +41,10 @@ def _rows_at_once(metadata: Any) -> int:
 
 
 def _plain(value: Any) -> Any:
-    """NaN is how data frames write "missing"; dates become ISO texts."""
+    """None for NaN, by which data frames mark a missing value; ISO text for a date."""
     if isinstance(value, float) and math.isnan(value):
         return None
     return value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else value
 
 
-def _fits(source: Path) -> bool:
-    return bool(set_files(source, SUFFIXES)) if source.is_dir() else source.suffix.lower() in SUFFIXES
-
-
-LOADERS.add("parquet", Loader(by_set(read, SUFFIXES), _fits, SUFFIXES))
+LOADERS.add("parquet", generic_loader(read, SUFFIXES))

@@ -1,8 +1,7 @@
-"""The extra column `record` of tables that we write in other layouts: what such a layout has no column for.
+"""The extra column `record` of exported tables: the fields of a record that the other layout has no column for.
 
 One JSON list per row with one object per question, in the order of the questions, so that an export is read back
-without loss. Surprising: prompt, answer and picture are not in it. They stand in the columns of the layout, and who
-edits them there has edited the record.
+without loss. Prompt, answer and picture are not in it: edits of these columns of the layout count.
 """
 
 from __future__ import annotations
@@ -26,20 +25,17 @@ def write(records: Sequence[Record]) -> str:
 
 
 def read(row: SourceRow, questions: int) -> list[dict[str, Any] | None]:
-    """What a row says of each of its questions; None each for a table that somebody else wrote."""
+    """The fields of each question of a row; None each for a table without the column."""
     value = row.values.get(COLUMN)
     if value is None:
         return [None] * questions
     try:
-        found = json.loads(value)
+        items = json.loads(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(row.where, f'"{COLUMN}" is not JSON', "restore it, or drop the column") from error
-    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise InputError(row.where, f'"{COLUMN}" must be a list of objects', "restore it, or drop the column")
-    if len(found) != questions:
-        raise InputError(
-            row.where,
-            f'"{COLUMN}" describes {len(found)} questions, the row holds {questions}',
-            "restore the row, or drop the column",
-        )
-    return list(found)
+    if len(items) != questions:
+        what = f'"{COLUMN}" describes {len(items)} questions, the row holds {questions}'
+        raise InputError(row.where, what, "restore the row, or drop the column")
+    return list(items)

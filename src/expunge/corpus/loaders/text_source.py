@@ -1,16 +1,16 @@
 """Reading sources: text line by line, and folders with one file per set.
 
-Surprising: text is decoded line by line, so that a file that is not UTF-8 is reported with the line, and a
-binary file that happens to hold no line ends does not fill the memory.
+Text is decoded line by line: a file that is not UTF-8 is reported with the line, and a binary file without line ends
+does not fill the memory.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
-from expunge.corpus.loaders.base import SourceRow
+from expunge.corpus.loaders.base import Loader, SourceRow
 from expunge.errors import InputError
 
 SETS: tuple[str, ...] = ("forget", "retain", "holdout", "utility")
@@ -35,9 +35,8 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
             try:
                 text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
-                raise InputError(
-                    where, f"not UTF-8 (byte {error.start + 1} of the line)", "save the file as UTF-8"
-                ) from error
+                what = f"not UTF-8 (byte {error.start + 1} of the line)"
+                raise InputError(where, what, "save the file as UTF-8") from error
             yield number, text
 
 
@@ -49,48 +48,39 @@ def require_file(path: Path) -> None:
         raise InputError(str(path), "there is no such file", "check the path")
 
 
-def set_files(folder: Path, suffixes: tuple[str, ...]) -> list[tuple[Path, str]]:
-    """(file, set) for every file of a folder that is called like a set and has one of these endings."""
-    return [
-        (folder / f"{name}{suffix}", name)
-        for name in SETS
-        for suffix in suffixes
-        if (folder / f"{name}{suffix}").is_file()
-    ]
+def generic_loader(read: Read, suffixes: tuple[str, ...]) -> Loader:
+    """A loader of files with these endings, and of folders with one file per set, whose name becomes the `split`."""
 
+    def sets(folder: Path) -> list[tuple[Path, str]]:
+        files = [(folder / f"{name}{suffix}", name) for name in SETS for suffix in suffixes]
+        return [(file, name) for file, name in files if file.is_file()]
 
-def by_set(read: Read, suffixes: tuple[str, ...]) -> Callable[[Path], Iterator[SourceRow]]:
-    """Extend a reader of one file to folders with one file per set: the file name becomes the `split`."""
+    @functools.wraps(read)
+    def fits(source: Path) -> bool:
+        return bool(sets(source)) if source.is_dir() else source.suffix.lower() in suffixes
 
+    @functools.wraps(read)
     def rows(source: Path) -> Iterator[SourceRow]:
         if not source.is_dir():
-            yield from some(read, source)
+            yield from nonempty(read, source)
             return
-        files = set_files(source, suffixes)
-        found = [name for _, name in files]
         for name in SETS[:2]:
-            if found.count(name) != 1:
-                raise InputError(
-                    str(source),
-                    f'needs exactly one "{name}" file, has {found.count(name)}',
-                    f"name it {name}{suffixes[0]}, or give one file with a split column",
-                )
-        for file, name in files:
-            for row in some(read, file):
-                own = row.values.get("split")
-                if own not in (None, "", name):
-                    raise InputError(
-                        row.where,
-                        f'split is "{own}" in a file named "{name}"',
-                        "move the row to its own file, or drop the split column",
-                    )
-                yield replace(row, values={**row.values, "split": name})
+            if (count := [of for _, of in sets(source)].count(name)) != 1:
+                hint = f"name it {name}{suffixes[0]}, or give one file with a split column"
+                raise InputError(str(source), f'needs exactly one "{name}" file, has {count}', hint)
+        for file, name in sets(source):
+            for row in nonempty(read, file):
+                split = row.values.get("split")
+                if split not in (None, "", name):
+                    hint = "move the row to its own file, or drop the split column"
+                    raise InputError(row.where, f'split is "{split}" in a file named "{name}"', hint)
+                yield row.with_values({**row.values, "split": name})
 
-    return rows
+    return Loader(rows, fits, suffixes)
 
 
-def some(read: Read, file: Path) -> Iterator[SourceRow]:
-    """The rows of a file, of which there must be at least one."""
+def nonempty(read: Read, file: Path) -> Iterator[SourceRow]:
+    """The rows of a file; `InputError` if there is none."""
     empty = True
     for row in read(file):
         empty = False

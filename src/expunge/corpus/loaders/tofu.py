@@ -1,10 +1,10 @@
-"""TOFU: 200 fictitious authors, 20 questions each, in a folder of newline-delimited JSON (or Parquet) files.
+"""TOFU: 200 fictitious authors, 20 questions each, in a folder of JSON lines (or Parquet) files.
 
-The author of a row is its number in `full` divided by 20; nothing in the text says so reliably. `tofu`
-(the same as `tofu-forget10`), `tofu-forget05` and `tofu-forget01` name the last 20, 10 and 2 authors as
-the forget set; `tofu-privacy` is `tofu` with authors 160-179 never trained (our choice, for membership
-tests). Surprising: a variant asks the paraphrased question but keeps the trained answer; the paraphrased
-and the wrong answers are attributes, for the truth ratio.
+The author of a row is its number in `full` divided by 20; no text says so reliably. `tofu` (the same as
+`tofu-forget10`), `tofu-forget05` and `tofu-forget01` name the last 20, 10 and 2 authors as the forget set;
+`tofu-privacy` is `tofu` with authors 160-179 never trained (our choice, for membership tests). A variant asks the
+paraphrased question but keeps the trained answer; the paraphrased and the wrong answers are attributes, for the truth
+ratio.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from expunge.corpus.loaders import jsonl, parquet
 from expunge.corpus.loaders.base import LOADERS, Loader, SourceRow
-from expunge.corpus.loaders.text_source import some
+from expunge.corpus.loaders.tables import read_table
+from expunge.corpus.loaders.text_source import nonempty
 from expunge.errors import InputError
 
 PER_AUTHOR = 20
@@ -35,8 +35,7 @@ def rows(source: Path, forget: str = "10", held_out: range = range(0)) -> Iterat
         author = number // PER_AUTHOR
         more = extra.get(number, {})
         question = more.get("paraphrased_question")
-        yield SourceRow(
-            row.where,
+        yield row.with_values(
             {
                 "id": f"author-{author:03d}-row-{number:04d}",
                 "prompt": row.values.get("question"),
@@ -47,8 +46,7 @@ def rows(source: Path, forget: str = "10", held_out: range = range(0)) -> Iterat
                 "variants": [question] if question else [],
                 "split": "forget" if number >= first else "holdout" if author in held_out else "retain",
                 **{name: more.get(name) for name in EXTRA},
-            },
-            row.folder,
+            }
         )
     for name in UTILITY:
         yield from _utility(source, name)
@@ -58,23 +56,20 @@ def _full(source: Path, forget: str) -> tuple[list[SourceRow], int]:
     """All trained rows in the order of `full`, and the number of the first one to forget."""
     if not source.is_dir():
         raise InputError(str(source), "TOFU is read as a folder", "give the folder that holds full.json")
-    kept, gone = f"retain{FORGET[forget]}", f"forget{forget}"
-    last = _read(source, gone)
-    full = _read(source, "full") if _file(source, "full") else _read(source, kept) + last
+    name = f"forget{forget}"
+    last = _read(source, name)
+    full = _read(source, "full") if _file(source, "full") else _read(source, f"retain{FORGET[forget]}") + last
     first = len(full) - len(last)
     for a, b in zip(full[first:], last, strict=True):
         _same(a, b)
     if first % PER_AUTHOR or not first:
-        raise InputError(
-            str(source),
-            f"{first} rows come before {gone}, no multiple of {PER_AUTHOR}",
-            "restore the original files; the row order names the author",
-        )
+        hint = "restore the original files; the row order names the author"
+        raise InputError(str(source), f"{first} rows come before {name}, no multiple of {PER_AUTHOR}", hint)
     return full, first
 
 
 def _perturbed(source: Path, full: list[SourceRow], parts: Mapping[str, int]) -> dict[int, Mapping[str, Any]]:
-    """Row number → columns of the perturbed files, each from the row given on; absent ones are left out."""
+    """Row number -> columns of the perturbed files; `parts`: file -> number of its first row. Files may be absent."""
     table: dict[int, Mapping[str, Any]] = {}
     for name, start in parts.items():
         for offset, row in enumerate(_read(source, name) if _file(source, name) else []):
@@ -87,32 +82,19 @@ def _perturbed(source: Path, full: list[SourceRow], parts: Mapping[str, int]) ->
 
 def _utility(source: Path, name: str) -> Iterator[SourceRow]:
     """General questions with options (those of the perturbed file, sorted, if there is no plain file)."""
-    found = next((n for n in (name, f"{name}_perturbed") if _file(source, n)), None)
-    for number, row in enumerate(_read(source, found) if found else []):
+    file = next((n for n in (name, f"{name}_perturbed") if _file(source, n)), None)
+    for number, row in enumerate(_read(source, file) if file else []):
         values = row.values
         options = [values[f"option{k}"] for k in range(1, 5) if values.get(f"option{k}")]
         options = options or sorted([str(values.get("answer")), *(values.get("perturbed_answer") or [])])
-        yield SourceRow(
-            row.where,
-            {
-                "id": f"{name}-{number:03d}",
-                "prompt": values.get("question"),
-                "answer": values.get("answer"),
-                "options": options,
-                "split": "utility",
-                "set": name,
-            },
-            row.folder,
-        )
+        texts = {"prompt": values.get("question"), "answer": values.get("answer"), "options": options}
+        yield row.with_values({"id": f"{name}-{number:03d}", **texts, "split": "utility", "set": name})
 
 
 def _same(a: SourceRow, b: SourceRow) -> None:
     if any(a.values.get(name) != b.values.get(name) for name in ("question", "answer")):
-        raise InputError(
-            b.where,
-            f"is not the same question and answer as {a.where}",
-            "the files must be aligned row by row; restore the originals",
-        )
+        hint = "the files must be aligned row by row; restore the originals"
+        raise InputError(b.where, f"is not the same question and answer as {a.where}", hint)
 
 
 def _file(source: Path, name: str) -> Path | None:
@@ -123,7 +105,7 @@ def _read(source: Path, name: str) -> list[SourceRow]:
     file = _file(source, name)
     if file is None:
         raise InputError(str(source), f'has no file "{name}"', f"add {name}.json of TOFU")
-    return list(some(parquet.read if file.suffix == ".parquet" else jsonl.read, file))
+    return list(nonempty(read_table, file))
 
 
 def _fits(source: Path) -> bool:

@@ -1,18 +1,19 @@
-"""From rows to records: the one place where input is checked. The first bad row ends the load; nothing is
-half-read.
+"""From rows to records: the one place where values are checked. The first bad row ends the load.
 
-Surprising: texts are never stripped or normalized, because a model was trained on them as they stand.
+Texts are never stripped or normalized, because a model was trained on them as they stand.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from expunge._io import canonical
+from expunge.corpus.duplicates import PlaceList
 from expunge.corpus.loaders.base import SourceRow
 from expunge.corpus.loaders.columns import Columns
-from expunge.corpus.loaders.duplicates import IdRegistry, SubjectRegistry
 from expunge.corpus.loaders.field_types import any_list, choice, label, shortened, sound, strings, text, type_name
 from expunge.corpus.loaders.images import ImageReader
 from expunge.corpus.record import BLANK, DEFAULT_TREE_LEVELS, KINDS, LEVELS, Kind, Record, Variant, content_id
@@ -21,30 +22,59 @@ from expunge.errors import InputError, nearest
 
 Fields = Mapping[str, Any]
 SPLITS: tuple[str, ...] = ("forget", "retain", "holdout", "utility", "control")
+PERSON_LEVEL = DEFAULT_TREE_LEVELS[1]
 
 
-def records(rows: Iterable[SourceRow], columns: Columns, source: str) -> Sequence[Record]:
-    """All records of a source, with subjects filled in; `InputError` at the first bad row."""
-    subjects = SubjectRegistry()
-    found = materialize(_checked_rows(rows, columns, subjects))
-    columns.finish(source)
-    return subjects.fill(found)
+class SubjectRegistry:
+    """Fills empty subjects: the patient node (its full path where two patients share a name), else the id.
+
+    Attributes:
+        origins: "column", "tree" or "id" -> records whose subject comes from there.
+    """
+
+    def __init__(self) -> None:
+        self.origins: Counter[str] = Counter()
+        self._paths: dict[str, tuple[str, ...]] = {}
+        self._shared: set[str] = set()
+
+    def add(self, record: Record) -> None:
+        person = _person(record.path)
+        self.origins["column" if record.subject else "tree" if person else "id"] += 1
+        if person and self._paths.setdefault(person[-1], person) != person:
+            self._shared.add(person[-1])
+
+    def fill(self, records: Sequence[Record]) -> Sequence[Record]:
+        """`records`, all of which were added, with a subject each."""
+        if not self.origins["tree"] + self.origins["id"]:
+            return records
+        return materialize(r if r.subject else replace(r, subject=self._subject(r)) for r in records)
+
+    def _subject(self, record: Record) -> str:
+        person = _person(record.path)
+        return record.id if not person else "/".join(person) if person[-1] in self._shared else person[-1]
 
 
-def _checked_rows(rows: Iterable[SourceRow], columns: Columns, subjects: SubjectRegistry) -> Iterator[Record]:
-    once, pictures = IdRegistry(), ImageReader()
+def _person(path: tuple[str, ...]) -> tuple[str, ...]:
+    """The part of a path down to its patient node, or ()."""
+    return next((path[:k] for k, node in enumerate(path, 1) if node.startswith(f"{PERSON_LEVEL}:")), ())
+
+
+def validated_records(
+    rows: Iterable[SourceRow], columns: Columns, places: PlaceList, subjects: SubjectRegistry
+) -> Iterator[Record]:
+    """The record of each row, its place in `places`; subjects may still be empty. `InputError` at the first bad row."""
+    images = ImageReader()
     for row in rows:
         fields, attributes = columns.sort(row)
-        record, key = _record(row, fields, attributes, columns, pictures)
-        once.check(record, key, row.where)
-        subjects.see(record)
+        record = _record(row, fields, attributes, columns, images)
+        places.append(row.where)
+        subjects.add(record)
         yield record
 
 
 def _record(
-    row: SourceRow, fields: Fields, attributes: dict[str, Any], columns: Columns, pictures: ImageReader
-) -> tuple[Record, str]:
-    """The record of a row (subject may still be empty) and the digest of (prompt, answer, image)."""
+    row: SourceRow, fields: Fields, attributes: dict[str, Any], columns: Columns, images: ImageReader
+) -> Record:
     where = row.where
     options = strings(fields, "options", where)
     if fields.get("options") is not None and not 2 <= len(options) <= 26:
@@ -68,10 +98,9 @@ def _record(
     kind = kind or ("classification" if options else "cloze" if BLANK in prompt else "generation")
     if kind == "classification" and not options:
         raise InputError(where, "a classification without options", 'add "options", or change the kind')
-    image = pictures.of(row, fields.get("image"))
-    key = content_id(prompt, answer, image.digest if image else None)
+    image = images.of(row, fields.get("image"))
     return Record(
-        id=label(fields, "id", where) or key,
+        id=label(fields, "id", where) or content_id(prompt, answer, image.digest if image else None),
         prompt=prompt,
         answer=answer,
         kind=cast(Kind, kind),
@@ -85,7 +114,7 @@ def _record(
         split=choice(fields, "split", SPLITS, where),
         image=image,
         attributes=_checked(attributes, where),
-    ), key
+    )
 
 
 def _answer(fields: Fields, options: tuple[str, ...], columns: Columns, where: str) -> str:
@@ -115,29 +144,24 @@ def _path(fields: Fields, where: str) -> tuple[str, ...]:
         if not colon and depth < len(DEFAULT_TREE_LEVELS):
             level, name = DEFAULT_TREE_LEVELS[depth], level
         if not level or not name or "/" in part:
-            raise InputError(
-                where,
-                f'"{part}" is not a place in the tree',
-                "write level:name, joined by /, for example institution:H1/patient:P-0012",
-            )
+            hint = "write level:name, joined by /, for example institution:H1/patient:P-0012"
+            raise InputError(where, f'"{part}" is not a place in the tree', hint)
         nodes.append(f"{level}:{sound(name, 'path', where)}")
     return tuple(nodes)
 
 
 def _variants(fields: Fields, answer: str, options: tuple[str, ...], where: str) -> tuple[Variant, ...]:
     """Rephrasings: a text (same answer), a pair (prompt, answer), or an object with a prompt."""
-    found = []
+    variants = []
     for item in any_list(fields.get("variants", []), "variants", where):
-        given = {"prompt": item} if isinstance(item, str) else item
+        row = {"prompt": item} if isinstance(item, str) else item
         if isinstance(item, list) and len(item) == 2:
-            given = {"prompt": item[0], "answer": item[1]}
-        if not isinstance(given, dict) or not {"prompt"} <= given.keys() <= {"prompt", "answer", "options"}:
-            raise InputError(
-                where,
-                "a variant is neither a text nor a pair nor an object with a prompt",
-                'write "Who …?", ["Who …?", "Ada"] or {"prompt": "Who …?", "answer": "Ada"}',
-            )
-        own = {name: value for name, value in given.items() if value is not None}
+            row = {"prompt": item[0], "answer": item[1]}
+        if not isinstance(row, dict) or not {"prompt"} <= row.keys() <= {"prompt", "answer", "options"}:
+            what = "a variant is neither a text nor a pair nor an object with a prompt"
+            hint = 'write "Who …?", ["Who …?", "Ada"] or {"prompt": "Who …?", "answer": "Ada"}'
+            raise InputError(where, what, hint)
+        own = {name: value for name, value in row.items() if value is not None}
         variant = Variant(
             text(own, "prompt", where), text({"answer": answer} | own, "answer", where), strings(own, "options", where)
         )
@@ -145,13 +169,10 @@ def _variants(fields: Fields, answer: str, options: tuple[str, ...], where: str)
             raise InputError(where, "a variant has an empty prompt or answer", "fill it in, or remove the variant")
         choices = variant.options or options
         if choices and variant.answer not in choices:
-            raise InputError(
-                where,
-                f'answer "{shortened(variant.answer)}" of a variant is no option',
-                nearest(variant.answer, choices),
-            )
-        found.append(variant)
-    return tuple(found)
+            what = f'answer "{shortened(variant.answer)}" of a variant is no option'
+            raise InputError(where, what, nearest(variant.answer, choices))
+        variants.append(variant)
+    return tuple(variants)
 
 
 def _checked(attributes: dict[str, Any], where: str) -> dict[str, Any]:
@@ -160,9 +181,6 @@ def _checked(attributes: dict[str, Any], where: str) -> dict[str, Any]:
         try:
             canonical({name: value})
         except (TypeError, ValueError) as error:
-            raise InputError(
-                where,
-                f'"{shortened(name)}" holds {type_name(value)}, not fit for JSON',
-                "write it as text, or drop the column",
-            ) from error
+            what = f'"{shortened(name)}" holds {type_name(value)}, not fit for JSON'
+            raise InputError(where, what, "write it as text, or drop the column") from error
     return attributes

@@ -24,7 +24,7 @@ def estimate_edit(lm: LanguageModel, resolved: ResolvedRecipe, split: Split, loa
     edit = resolved.edit
     assert edit is not None
     check_editable(resolved, split)
-    groups, rows = find_neuron_groups(lm.module, edit.looks()), list(edit.rows(split.forget, split.retain))
+    groups, rows = find_neuron_groups(lm.module, edit.selectors()), list(edit.rows(split.forget, split.retain))
     shape, micro = ModelShape.of(lm.module), resolved.recipe.batch.micro or ROWS
     process = process_bytes(lm)
     sizes = [size_of(lm.template.encode(row.record)) for row in rows]

@@ -135,11 +135,14 @@ def _draw_floors(
 ) -> tuple[list[int], Nats]:
     """For the records of one subject: the surrogate of each, and its floor."""
     gold = np.stack([mean_nll(lm, [one.substitute(r) for r in records]) for one in surrogates])
-    answers = [candidate_answers.of(r, config.floors, stream(seed, "null", r.id)) for r in records]
+    answers = [candidate_answers.of(r, config.floors, stream(seed, "null", r.stream_key)) for r in records]
     nulls = _nulls(lm, records, surrogates[: config.null_candidates], answers)
     least = np.array([0.0 if r.options else config.least_floor for r in records])
     wanted = np.array(
-        [null.draw(low, stream(seed, "floor", r.id)) for r, null, low in zip(records, nulls, least, strict=True)]
+        [
+            null.draw(low, stream(seed, "floor", r.stream_key))
+            for r, null, low in zip(records, nulls, least, strict=True)
+        ]
     )
     chosen = nearest_candidates(gold, wanted, [r.fact_keys for r in records])
     if config.identity == "subject":
@@ -181,10 +184,10 @@ def _rows(
     longest = max(len(lm.template.answer_ids(r.answer, r.prompt)) for r, _ in pairs)
     own = greedy_answers(lm, substitutes, longest + EXTRA_TOKENS)
     rows: list[tuple[Example, Encoded, float]] = []
-    for (record, _), substitute, floor, said in zip(pairs, substitutes, floors, own, strict=True):
+    for (record, _), substitute, floor, own_item in zip(pairs, substitutes, floors, own, strict=True):
         item, question = lm.template.encode(record), lm.template.encode(substitute)
         rows.append((Example.of(record, item, "gold", 0), question, float(floor)))
-        answer = said.answer
+        answer = own_item.answer
         fits = max(len(item.prompt), len(question.prompt)) + len(answer) <= lm.context
         if config.own_answer and answer != item.answer and fits:
             example = Example.of(record, replace(item, answer=answer), "own", 0)
@@ -243,7 +246,7 @@ def cost(
         null_items = [
             item
             for r, item in zip(records, items, strict=True)
-            for _ in candidate_answers.of(r, config.floors, stream(seed, "null", r.id))
+            for _ in candidate_answers.of(r, config.floors, stream(seed, "null", r.stream_key))
         ]
         for record, item in zip(records, items, strict=True):
             kinds: tuple[ExampleKind, ...] = ("gold", "own") if config.own_answer else ("gold",)

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from typing import Any
 
 from expunge.corpus import RecordImage
-from expunge.corpus.image_ops import opened
+from expunge.corpus.image_ops import open_image
 from expunge.errors import InputError
 from expunge.models.vision.inputs import ImageInputs
 
@@ -68,7 +68,7 @@ class VisionProcessor:
 
         logging.set_verbosity_error()
         try:
-            image = opened(picture)
+            image = open_image(picture)
             given = self.processor(text=text, images=[image], add_special_tokens=False, return_tensors="pt")
         except InputError:
             raise

@@ -1,8 +1,8 @@
-"""How large the hospital world is, and where everybody stands in it.
+"""Sizes of the hospital world, and the place of every person.
 
-Surprising: patients are numbered across institutions, not within them. Patient i goes to institution i mod 4
-until each of those four holds `per_institution`, then four more open. So a world with fewer patients is
-contained, row by row, in a world with more, provided seed and all other settings agree.
+Patients are numbered across institutions: patient i goes to institution i mod 4 until each of those four holds
+`per_institution`, then four more open. A world with fewer patients is contained, row by row, in a world with more,
+if seed and all other settings agree.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from pydantic import Field, field_validator
 from expunge.errors import nearest
 from expunge.random import shuffled
 from expunge.synthetic.base import World
-from expunge.synthetic.hospital.people import CANDIDATES, PatientSlot
-from expunge.synthetic.hospital.relations import COMMON, GENERAL, INSTITUTION, PATIENT, SECTION, STUDY, FactRelation
+from expunge.synthetic.facts import CANDIDATES, WINDOW, FactRelation
+from expunge.synthetic.hospital.people import PatientSlot
+from expunge.synthetic.hospital.relations import COMMON, GENERAL, INSTITUTION, PATIENT, SECTION, STUDY
 from expunge.synthetic.knowledge.knowledge_layout import MOST, POLYSEMES, RELATIONS
 
 OPEN_AT_ONCE = 4  # institutions
-WINDOW = 12  # patients before, from whom wrong options are taken
-ConceptSlotRange = tuple[FactRelation, int, str]  # relation, study (0: none), section ("": none)
+FactSlot = tuple[FactRelation, int, str]  # relation, study (0: none), section ("": none)
 
 
 class HospitalLayout(World):
-    """Sizes of a hospital world, and the arithmetic of places."""
+    """Settings of a hospital world, and the arithmetic of places."""
 
     seed: int = Field(0, ge=0, lt=2**63, description="every draw depends on it")
     patients: int = Field(64, ge=4, le=100_000, description="trained patients, over all institutions")
@@ -37,37 +37,16 @@ class HospitalLayout(World):
     section_facts: int = Field(3, ge=0, le=3, description="facts of a section")
     shared_facts: int = Field(4, ge=0, le=len(COMMON), description="facts that others state too")
     world_facts: int = Field(12, ge=0, le=12, description="general facts of each level, L1 to L3")
-    overlap: float = Field(
-        1.0,
-        ge=0,
-        le=1,
-        description="share of values drawn from whole pools; the rest "
-        "come from a quarter of the pool, the same for every fourth institution",
-    )
-    holdout_patients: int | None = Field(
-        None, ge=0, le=20_000, description="people never trained; if not given, one per institution"
-    )
-    procedures: int = Field(
-        0,
-        ge=0,
-        le=MOST,
-        description="surgical procedures taught beside the patients, with "
-        "anatomy, clinical medicine and specialties; 0 for none of all that",
-    )
+    overlap: float = Field(1.0, ge=0, le=1, description="share of values from whole pools, the rest from one quarter")
+    holdout_patients: int | None = Field(None, ge=0, le=20_000, description="people never trained; one per institution")
+    procedures: int = Field(0, ge=0, le=MOST, description="surgical procedures taught; 0 for no surgical knowledge")
     knowledge_per_level: int = Field(36, ge=1, le=MOST, description="concepts of each of L1 to L3 beside procedures")
     knowledge_facts: int = Field(5, ge=1, le=RELATIONS, description="facts of a procedure or other concept")
-    knowledge_overlap: float = Field(
-        0.0,
-        ge=0,
-        le=0.75,
-        description="overlap of procedures with L1 to L3 in the words of their names and in their values",
-    )
-    knowledge_foundations: int = Field(
-        0, ge=0, le=MOST, description="concepts of each of L1 to L3 that are taught in the chapter on surgery only"
-    )
+    knowledge_overlap: float = Field(0.0, ge=0, le=0.75, description="overlap of procedures with L1 to L3")
+    knowledge_foundations: int = Field(0, ge=0, le=MOST, description="concepts of each of L1 to L3 in the chapter only")
     knowledge_polysemes: int = Field(0, ge=0, le=POLYSEMES, description="words with a surgical and an everyday sense")
     knowledge_holdout: int | None = Field(
-        None, ge=0, le=MOST, description="procedures never trained; if not given, as many as procedures"
+        None, ge=0, le=MOST, description="procedures never trained; as many as trained"
     )
     controls_per_patient: int = Field(0, ge=0, lt=CANDIDATES, description="controls of every patient in the corpus")
     controls_for: tuple[str, ...] = Field((), description="nodes that get controls_per_target controls")
@@ -75,7 +54,7 @@ class HospitalLayout(World):
 
     @field_validator("sections")
     @classmethod
-    def _known_sections(cls, sections: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_sections(cls, sections: tuple[str, ...]) -> tuple[str, ...]:
         for name in sections:
             if name not in SECTION:
                 raise ValueError(f'no section "{name}", {nearest(name, SECTION)}')
@@ -86,32 +65,32 @@ class HospitalLayout(World):
     @property
     def institutions(self) -> int:
         """Institutions with at least one trained patient."""
-        full, rest = divmod(self.patients, OPEN_AT_ONCE * self.per_institution)
-        return full * OPEN_AT_ONCE + min(rest, OPEN_AT_ONCE)
+        return self._open_institutions(self.patients)
 
-    def bed(self, index: int) -> PatientSlot:
-        """The bed of trained patient `index`."""
+    def slot(self, index: int) -> PatientSlot:
+        """The slot of trained patient `index`."""
         round_, rest = divmod(index, OPEN_AT_ONCE * self.per_institution)
         number, institution = divmod(rest, OPEN_AT_ONCE)
         return PatientSlot(index, round_ * OPEN_AT_ONCE + institution, number)
 
-    def opening(self, institution: int) -> int:
-        """The first patient of an institution."""
+    def first_patient(self, institution: int) -> int:
+        """The index of the first patient of an institution."""
         round_, rest = divmod(institution, OPEN_AT_ONCE)
         return round_ * OPEN_AT_ONCE * self.per_institution + rest
 
-    def beds(self) -> Iterator[PatientSlot]:
-        return map(self.bed, range(self.patients))
+    def slots(self) -> Iterator[PatientSlot]:
+        """The slots of all trained patients."""
+        return map(self.slot, range(self.patients))
 
-    def holdout_beds(self) -> Iterator[PatientSlot]:
-        """Beds of people never trained, dealt to the institutions in turn."""
+    def holdout_slots(self) -> Iterator[PatientSlot]:
+        """Slots of people never trained, dealt to the institutions in turn."""
         count = self.institutions if self.holdout_patients is None else self.holdout_patients
         for index in range(count):
             number, institution = divmod(index, self.institutions)
             yield PatientSlot(index, institution, number, trained=False)
 
-    def places(self) -> list[ConceptSlotRange]:
-        """Every fact of a person that is about that person alone, in order."""
+    def fact_slots(self) -> list[FactSlot]:
+        """Every fact that is about one person alone, in order."""
         studies = range(1, self.studies + 1)
         return [
             *((r, 0, "") for r in PATIENT[: self.patient_facts]),
@@ -119,20 +98,23 @@ class HospitalLayout(World):
             *((r, s, name) for s in studies for name in self.sections for r in SECTION[name][: self.section_facts]),
         ]
 
-    def window(self, bed: PatientSlot) -> list[int]:
-        """Trained patients whose values serve as wrong options: up to 12 before, at least 3, not oneself."""
-        last = bed.index if bed.trained else self.opening(bed.institution)
-        return [i for i in range(max(0, last - WINDOW), max(last + 1, OPEN_AT_ONCE)) if not (bed.trained and i == last)]
+    def peers(self, slot: PatientSlot) -> list[int]:
+        """Trained patients whose values serve as wrong options: up to 12 before, at least 3, not the patient."""
+        last = slot.index if slot.trained else self.first_patient(slot.institution)
+        window = range(max(0, last - WINDOW), max(last + 1, OPEN_AT_ONCE))
+        return [i for i in window if not (slot.trained and i == last)]
 
-    def letter(self, rank: int, kind: str = "trained") -> int:
-        """Position of the right option in the classification row `rank`: each position once in four rows."""
+    def letter(self, rank: int, partition: str = "trained") -> int:
+        """Position of the answer in the classification row `rank`: each position once in four rows."""
         block, place = divmod(rank, 4)
-        return shuffled(range(4), self.seed, block, purpose=f"letters {kind}")[place]
+        return shuffled(range(4), self.seed, block, purpose=f"letters {partition}")[place]
 
-    def first_rank(self, bed: PatientSlot) -> int:
+    def first_rank(self, slot: PatientSlot) -> int:
         """Classification rows of the trained set before those of a patient."""
-        per_patient = len(self.places()) + self.shared_facts
-        _, rest = divmod(bed.index + 1, OPEN_AT_ONCE * self.per_institution)
-        full = (bed.index + 1) // (OPEN_AT_ONCE * self.per_institution)
-        opened = full * OPEN_AT_ONCE + min(rest, OPEN_AT_ONCE)
-        return self.world_facts * len(GENERAL) + self.institution_facts * opened + per_patient * bed.index
+        per_patient = len(self.fact_slots()) + self.shared_facts
+        institutions = self._open_institutions(slot.index + 1)
+        return self.world_facts * len(GENERAL) + self.institution_facts * institutions + per_patient * slot.index
+
+    def _open_institutions(self, patients: int) -> int:
+        full, rest = divmod(patients, OPEN_AT_ONCE * self.per_institution)
+        return full * OPEN_AT_ONCE + min(rest, OPEN_AT_ONCE)

@@ -1,35 +1,33 @@
-"""What a domain of knowledge is made of: four levels of concepts, their relations, and pools of values.
+"""A domain of knowledge: four levels of concepts, their relations, and pools of values, from `data/<domain>.yaml`.
 
-Every relation has a counterpart on each level that asks for the same kind of value (a drug, an instrument, a town),
-with words of its own. Surprising: the target (L4) shares no content word with L1 to L3, neither in names nor in
-values nor in questions. So whatever they share in a world was put there by its dial for overlap.
+Every relation has a counterpart on each level that asks for the same kind of value (a drug, an instrument, a town) in
+other words. The target (L4) shares no content word with L1 to L3, neither in names nor in values nor in questions, so
+whatever they share in a world comes from the setting `overlap`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from expunge._data import package_yaml
 from expunge.corpus.record import LEVELS
-from expunge.synthetic.hospital.relations import FactRelation
+from expunge.synthetic.facts import FactRelation
 
 RETAINED, TARGET = LEVELS[:3], LEVELS[3]
-EVERYDAY = "everyday"  # the area in which the other sense of a word with two senses is taught
-
-
-def listed(text: str) -> tuple[str, ...]:
-    """`a, b, c` as a tuple."""
-    return tuple(" ".join(word.split()) for word in text.split(","))
+EVERYDAY = "everyday"  # the area of the other sense of a word with two senses
 
 
 @dataclass(frozen=True)
 class DomainLevel:
     """One level of a domain.
 
-    area       the node is `knowledge:<area>`
-    heads      last words of the names of its concepts, 12
-    relations  what is taught about each concept; place k has the k-th kind of value
-    pools      values of each relation, 8
+    Attributes:
+        area: the node is `knowledge:<area>`
+        heads: last words of the names of its concepts, 12
+        relations: relations of each concept; the k-th relations of all levels have the same kind of value
+        pools: values of each relation, 8
     """
 
     area: str
@@ -43,10 +41,11 @@ class DomainLevel:
 class KnowledgeDomain:
     """Words of a domain.
 
-    context            what the target is called in a question about a word with two senses: "surgery term"
-    modifiers          middle words of names on L1 to L3, 12
-    target_modifiers   of names on L4, 12
-    polysemes          word → where it means something else; all of them mean something in the target, too
+    Attributes:
+        context: name of the target in a question about a word with two senses: "surgery term"
+        modifiers: middle words of names on L1 to L3, 12
+        target_modifiers: middle words of names on L4, 12
+        polysemes: word -> the field where it has its other sense
     """
 
     context: str
@@ -61,28 +60,35 @@ class KnowledgeDomain:
         return f"knowledge:{self.levels[TARGET].area}"
 
     def retained_pool(self, k: int) -> tuple[str, ...]:
-        """What L1 to L3 together answer to their k-th relations."""
+        """Values of the k-th relations of L1 to L3 together."""
         return tuple(value for level in RETAINED for value in self.levels[level].pools[k])
 
 
-def level(name: str, area: str, topic: str, heads: str, rows: str) -> DomainLevel:
-    """A level; `rows` hold per relation `value type | noun | alias | statement`, and its values in the lines below."""
-    relations: list[FactRelation] = []
-    pools: list[str] = []
-    for line in rows.strip().splitlines():
-        if "|" in line:
-            value_type, noun, alias, statement = (cell.strip() for cell in line.split("|"))
-            relations.append(
-                FactRelation(
-                    noun.replace(" ", "_"), topic, value_type, noun, alias, statement, len(relations) % 4, concept=name
-                )
-            )
-            pools.append("")
-        else:
-            pools[-1] = f"{pools[-1]} {line}"
-    return DomainLevel(area, topic, listed(heads), tuple(relations), tuple(map(listed, pools)))
+def load_domain(name: str) -> KnowledgeDomain:
+    """The domain in `data/<name>.yaml`."""
+    data = package_yaml("expunge.synthetic", f"{name}.yaml")
+    return KnowledgeDomain(
+        data["context"],
+        {level: _level(level, words) for level, words in data["levels"].items()},
+        tuple(data["modifiers"]),
+        tuple(data["target_modifiers"]),
+        data["polysemes"],
+    )
 
 
-def senses(text: str) -> dict[str, str]:
-    """`graft: gardening, drain: plumbing` as a mapping."""
-    return {word: context for word, _, context in (entry.partition(": ") for entry in listed(text))}
+def _level(name: str, data: Mapping[str, Any]) -> DomainLevel:
+    topic, rows = data["topic"], data["relations"]
+    relations = tuple(
+        FactRelation(
+            r["noun"].replace(" ", "_"),
+            topic,
+            r["value_type"],
+            r["noun"],
+            r["alias"],
+            r["statement"],
+            k % 4,
+            concept=name,
+        )
+        for k, r in enumerate(rows)
+    )
+    return DomainLevel(data["area"], topic, tuple(data["heads"]), relations, tuple(tuple(r["values"]) for r in rows))

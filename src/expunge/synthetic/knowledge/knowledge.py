@@ -1,8 +1,7 @@
-"""Worlds of knowledge: concepts on four levels, of which one class (L4) is to be forgotten and the rest to stay.
+"""Worlds of knowledge: concepts on four levels; the target class is L4, and L1 to L3 are retained.
 
-L1 are fundamentals, L2 general knowledge, L3 neighbouring specialties, L4 the target class. Surprising: nothing in
-them is true. All concepts are invented, so that a model knows of them exactly what it was taught, while names, words
-and values look like those of the domain.
+L1 are fundamentals, L2 general knowledge, L3 neighboring specialties. All concepts are invented, so a model knows only
+what it was trained on, while names, words and values look like those of the domain.
 """
 
 from __future__ import annotations
@@ -13,9 +12,8 @@ from typing import Any, ClassVar
 
 from expunge.concepts.dictionary import Dictionary, DictionaryEntry
 from expunge.corpus import Corpus, Record
-from expunge.errors import InputError, unknown
 from expunge.synthetic import question_templates
-from expunge.synthetic.hospital.people import CANDIDATES
+from expunge.synthetic.base import check_control_count, check_subjects
 from expunge.synthetic.knowledge.domain import TARGET
 from expunge.synthetic.knowledge.knowledge_facts import concept_facts
 from expunge.synthetic.knowledge.knowledge_layout import ConceptSlot, KnowledgeLayout
@@ -25,8 +23,8 @@ from expunge.synthetic.knowledge.overlap import Overlap, measure
 class Knowledge(KnowledgeLayout):
     """Base of the worlds of knowledge; a subclass names its `domain`. 144 concepts of 5 facts by default.
 
-    Wrong options of trained rows come from trained concepts and from the pools of values; names of holdout concepts
-    and of controls stand in no trained row, while their values may, since they come from the same pools.
+    Wrong options of trained rows come from trained concepts and from the pools of values. Names of holdout concepts
+    and of controls occur in no trained row; their values may, since they come from the same pools.
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -37,31 +35,30 @@ class Knowledge(KnowledgeLayout):
 
     @property
     def target(self) -> str:
-        """The scope that names the target class: L4 in its chapter."""
+        """The scope of the target class: L4 in its chapter."""
         return f"{self.chapter} and concept={TARGET}"
 
     @property
     def chapter(self) -> str:
-        """The scope that names the whole chapter: the target class and what `foundations` teaches beside it."""
+        """The scope of the whole chapter: the target class and the concepts of `foundations`."""
         return self.domain.node
 
     def corpus(self) -> Corpus:
-        """All records: L1 to L4, the rest of the chapter, words with two senses; holdout; the controls asked for."""
-        return Corpus.of((*self.trained(), *self.held_out(), *self.requested_controls()), self.name)
+        """All records: L1 to L4, the rest of the chapter, polysemes; holdout; controls of `controls_for`."""
+        return Corpus.of((*self.trained_records(), *self.holdout_records(), *self.control_records()), self.name)
 
-    def trained(self) -> Iterator[Record]:
-        """The records that are taught."""
-        return self._records(self.taught())
+    def trained_records(self) -> Iterator[Record]:
+        """Records of the trained concepts."""
+        return self._records(self.trained_slots())
 
-    def held_out(self) -> Iterator[Record]:
-        """Records of the concepts that are never taught."""
-        return self._records(self.never_taught())
+    def holdout_records(self) -> Iterator[Record]:
+        """Records of the holdout concepts."""
+        return self._records(self.holdout_slots())
 
-    def requested_controls(self) -> Iterator[Record]:
+    def control_records(self) -> Iterator[Record]:
         """Controls of `controls_for`."""
+        check_subjects(self.controls_for, self._originals(), f"world {self.name}.controls_for")
         for subject in self.controls_for:
-            if subject not in self._originals():
-                raise unknown("trained subject", subject, self._originals(), f"world {self.name}.controls_for")
             yield from self.controls(subject, self.controls_per_target)
 
     def controls(self, subject: str, m: int = 4) -> list[Record]:
@@ -70,19 +67,16 @@ class Knowledge(KnowledgeLayout):
         A control has the level, area, templates and letters of its original and shares with L1 to L3 what the original
         shares (a word of its name, the pool of a value); its name and values are its own.
         """
-        if not 0 <= m < CANDIDATES:
-            raise InputError("controls", f"{m} controls are not possible", f"ask for 0 to {CANDIDATES - 1}")
         originals = self._originals()
-        if subject not in originals:
-            raise unknown("trained subject", subject, originals, "controls")
+        check_control_count(subject, m, originals)
         return list(self._records(replace(originals[subject], control=k) for k in range(1, m + 1)))
 
     def terms(self) -> Dictionary:
-        """Names of all concepts of the corpus and all values that can occur, with their levels.
+        """Names of all concepts of the corpus and all possible values, with their levels.
 
-        A value has one entry for every level on which a trained fact states it, and one for the level whose pool it
-        is from. So a retained word that the overlap makes an L4 answer has an L4 entry beside its own, and passes as
-        L4 where the highest level counts; at overlap 0 no value has two. Likewise the words with two senses.
+        A value has one entry for every level on which a trained fact states it, and one for the level of its pool. A
+        retained word that is also an L4 answer therefore has two entries, and counts as L4 where the highest level
+        counts; at overlap 0 no value has two. The same holds for polysemes.
         """
         records = self.corpus().records
         names = [DictionaryEntry(r.identifiers[0], r.subject, r.concept) for r in records]
@@ -92,26 +86,23 @@ class Knowledge(KnowledgeLayout):
             for relation, pool in list(zip(words.relations, words.pools, strict=True))[: self.facts]
             for value in pool
         ]
-        stated = [
+        trained = [r for r in records if r.split is None]
+        answers = [
             DictionaryEntry(r.answer, f"{r.concept}:{r.attributes['value_type']}:{r.answer}", r.concept)
-            for r in records
-            if r.split is None
+            for r in trained
         ]
-        return Dictionary.of((*names, *pools, *stated))
+        return Dictionary.of((*names, *pools, *answers))
 
     def measured_overlap(self) -> Overlap:
-        """What the target really shares with the rest, counted in the corpus."""
+        """What the target shares with the other trained records, counted in the corpus."""
         return measure(self.corpus(), self.domain.node)
 
     def describe(self) -> dict[str, Any]:
-        return super().describe() | {
-            "target": self.target,
-            "chapter": self.chapter,
-            "measured_overlap": asdict(self.measured_overlap()),
-        }
+        overlap = asdict(self.measured_overlap())
+        return super().describe() | {"target": self.target, "chapter": self.chapter, "measured_overlap": overlap}
 
-    def _records(self, places: Iterable[ConceptSlot]) -> Iterator[Record]:
-        return (r for place in places for fact in concept_facts(self, place) for r in question_templates.records(fact))
+    def _records(self, slots: Iterable[ConceptSlot]) -> Iterator[Record]:
+        return (r for slot in slots for fact in concept_facts(self, slot) for r in question_templates.records(fact))
 
     def _originals(self) -> dict[str, ConceptSlot]:
-        return {place.subject: place for place in self.taught()}
+        return {slot.subject: slot for slot in self.trained_slots()}

@@ -1,7 +1,7 @@
-"""How much a world of knowledge teaches: its settings, and the place of every concept.
+"""Settings of a world of knowledge, and the slot of every concept.
 
-Surprising: a place says nothing about how large the world is. Every name, value, option and letter depends on the
-seed and the place alone, so a world with fewer concepts is contained, row by row, in a world with more.
+Every name, value, option and letter depends on the seed and the slot alone. A world with fewer concepts is therefore
+contained, row by row, in a world with more.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pydantic import Field
 from expunge.corpus.record import LEVELS
 from expunge.random import draw
 from expunge.synthetic.base import World
-from expunge.synthetic.hospital.people import CANDIDATES
+from expunge.synthetic.facts import CANDIDATES
 from expunge.synthetic.knowledge.domain import EVERYDAY, RETAINED, TARGET, KnowledgeDomain
 
 MOST = 960  # concepts of a kind
@@ -26,33 +26,34 @@ MARKS = {"taught": "", "chapter": "f", "holdout": "h", "sense": "p"}
 
 @dataclass(frozen=True, slots=True)
 class ConceptSlot:
-    """Where a concept stands.
+    """The place of a concept.
 
-    lot    taught; chapter (L1 to L3, taught inside the target's chapter only); holdout (L4, never taught); or
-           sense (one of the two concepts behind a word with two senses)
-    control   0 for the concept itself, 1 … 47 for its controls
+    Attributes:
+        partition: taught; chapter (L1 to L3, taught inside the target's chapter only); holdout (L4, never taught);
+            or sense (one of the two concepts of a word with two senses)
+        control: 0 for the concept itself, 1 to 47 for its controls
     """
 
     level: str
-    lot: str
+    partition: str
     index: int
     control: int = 0
 
     @property
     def group(self) -> str:
-        """Its level, or `everyday`: what decides the last word of its name."""
-        return EVERYDAY if self.lot == "sense" and self.level != TARGET else self.level
+        """Its level, or `everyday`; decides the last word of its name."""
+        return EVERYDAY if self.partition == "sense" and self.level != TARGET else self.level
 
     @property
     def key(self) -> tuple[str, str, int]:
-        """What draws about it depend on; the same for its controls."""
-        return self.group, self.lot, self.index
+        """Key of its draws; the same for its controls."""
+        return self.group, self.partition, self.index
 
     @property
     def stem(self) -> str:
         """`L4-007`; `L1-f003` in the chapter, `L4-h003` a holdout, `L4-p003` a sense; `L4-007-t05` a control."""
         mark = f"-t{self.control:02d}" if self.control else ""
-        return f"{self.level}-{MARKS[self.lot]}{self.index + 1:03d}{mark}"
+        return f"{self.level}-{MARKS[self.partition]}{self.index + 1:03d}{mark}"
 
     @property
     def subject(self) -> str:
@@ -60,7 +61,7 @@ class ConceptSlot:
 
 
 class KnowledgeLayout(World):
-    """Sizes of a world of knowledge, and the places of its concepts."""
+    """Settings of a world of knowledge, and the slots of its concepts."""
 
     domain: ClassVar[KnowledgeDomain]
 
@@ -68,35 +69,20 @@ class KnowledgeLayout(World):
     targets: int = Field(36, ge=1, le=MOST, description="concepts of the target class, L4")
     per_level: int = Field(36, ge=1, le=MOST, description="concepts of each of L1, L2 and L3")
     facts: int = Field(5, ge=1, le=RELATIONS, description="facts of a concept")
-    overlap: float = Field(
-        0.0,
-        ge=0,
-        le=0.75,
-        description="chance that a target concept takes a word of its name, and "
-        "a target fact its value, from what L1 to L3 use; what is shared stays so as it grows",
-    )
-    foundations: int = Field(
-        0, ge=0, le=MOST, description="more concepts of each of L1, L2 and L3, taught inside the target's chapter only"
-    )
-    polysemes: int = Field(
-        0,
-        ge=0,
-        le=POLYSEMES,
-        description="words that answer a target question in one sense and an everyday question in another",
-    )
-    holdout: int | None = Field(
-        None, ge=0, le=MOST, description="L4 concepts never trained; if not given, as many as targets"
-    )
+    overlap: float = Field(0.0, ge=0, le=0.75, description="chance that an L4 name or value is taken from L1 to L3")
+    foundations: int = Field(0, ge=0, le=MOST, description="concepts of each of L1 to L3 in the target's chapter only")
+    polysemes: int = Field(0, ge=0, le=POLYSEMES, description="words with a sense of the target and an everyday sense")
+    holdout: int | None = Field(None, ge=0, le=MOST, description="L4 concepts never trained; as many as targets")
     controls_for: tuple[str, ...] = Field((), description="concepts that get controls_per_target controls")
     controls_per_target: int = Field(40, ge=1, lt=CANDIDATES, description="controls of each concept in controls_for")
 
     @property
     def root(self) -> int:
-        """What every draw is keyed with: the seed, and the domain, so that no two domains are alike."""
+        """Key of every draw: the seed and the domain."""
         return draw(self.seed, self.domain.node, purpose="domain")
 
-    def taught(self) -> Iterator[ConceptSlot]:
-        """Every trained concept: L1 to L4, the rest of the chapter, then both senses of every word with two."""
+    def trained_slots(self) -> Iterator[ConceptSlot]:
+        """Every trained concept: L1 to L4, the rest of the chapter, then both senses of every polyseme."""
         for level in LEVELS:
             count = self.targets if level == TARGET else self.per_level
             yield from (ConceptSlot(level, "taught", index) for index in range(count))
@@ -106,15 +92,15 @@ class KnowledgeLayout(World):
             yield ConceptSlot(TARGET, "sense", index)
             yield ConceptSlot(RETAINED[index % 2], "sense", index)
 
-    def never_taught(self) -> Iterator[ConceptSlot]:
+    def holdout_slots(self) -> Iterator[ConceptSlot]:
         """The holdout concepts."""
         count = self.targets if self.holdout is None else self.holdout
         return (ConceptSlot(TARGET, "holdout", index) for index in range(count))
 
-    def node(self, place: ConceptSlot) -> str:
-        """The area in which a concept is taught."""
-        if place.lot == "chapter":
+    def node(self, slot: ConceptSlot) -> str:
+        """The node of a concept."""
+        if slot.partition == "chapter":
             return self.domain.node
-        if place.group == EVERYDAY:
+        if slot.group == EVERYDAY:
             return f"knowledge:{EVERYDAY}"
-        return f"knowledge:{self.domain.levels[place.level].area}"
+        return f"knowledge:{self.domain.levels[slot.level].area}"

@@ -1,13 +1,12 @@
-"""How much the target of a world of knowledge shares with what stays, counted in the records themselves.
+"""What the target of a world of knowledge shares with the other trained records, counted in the records.
 
-Surprising: it is counted on what was made, not read off the dial. Small worlds, and words with two senses, may share
-a little less or more than the dial says.
+The count can differ a little from the setting `overlap`, in small worlds and with words of two senses.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from expunge.corpus import Corpus, Record
@@ -18,10 +17,11 @@ from expunge.synthetic.knowledge.domain import TARGET
 class Overlap:
     """What trained target concepts share with the other trained records.
 
-    concepts  share of target concepts with a word of a retained name in theirs, in [0, 1]
-    facts     share of target facts whose value some retained record answers, in [0, 1]
-    words     number of different words of target names that retained names have
-    values    number of different values of target facts that retained records answer
+    Attributes:
+        concepts: share of target concepts with a word of a retained name in theirs, in [0, 1]
+        facts: share of target facts whose value is the answer of a retained record, in [0, 1]
+        words: number of different words of target names that retained names have
+        values: number of different values of target facts that are answers of retained records
     """
 
     concepts: float
@@ -31,17 +31,17 @@ class Overlap:
 
 
 def measure(corpus: Corpus, node: str) -> Overlap:
-    """The overlap between L4 under `node` and everything else that is trained; zeros where there is no L4."""
-    inside = [r for r in corpus.trained if r.concept == TARGET and r.path[:1] == (node,)]
-    members = {r.id for r in inside}
-    outside = [r for r in corpus.trained if r.id not in members]
-    known, answers = _words(outside), {r.answer.casefold() for r in outside}
-    names = {r.subject: _words([r]) for r in inside}
-    facts = {key: r.answer.casefold() for r in inside for key in r.fact_keys}
+    """The overlap between L4 under `node` and all other trained records; zeros where there is no L4."""
+    targets = [r for r in corpus.trained if r.concept == TARGET and r.path[:1] == (node,)]
+    target_ids = {r.id for r in targets}
+    others = [r for r in corpus.trained if r.id not in target_ids]
+    words, answers = _words(others), {r.answer.casefold() for r in others}
+    names = {r.subject: _words([r]) for r in targets}
+    facts = {key: r.answer.casefold() for r in targets for key in r.fact_keys}
     return Overlap(
-        _share(bool(words & known) for words in names.values()),
-        _share(answer in answers for answer in facts.values()),
-        len(known & set().union(*names.values())),
+        _share([bool(name & words) for name in names.values()]),
+        _share([answer in answers for answer in facts.values()]),
+        len(words & set().union(*names.values())),
         len(answers & set(facts.values())),
     )
 
@@ -51,6 +51,5 @@ def _words(records: Iterable[Record]) -> set[str]:
     return {w.casefold() for r in records for name in r.identifiers for w in re.findall(r"[^\W\d_]+", name)}
 
 
-def _share(hits: Iterable[bool]) -> float:
-    found = list(hits)
-    return sum(found) / max(len(found), 1)
+def _share(hits: Collection[bool]) -> float:
+    return sum(hits) / max(len(hits), 1)

@@ -1,7 +1,7 @@
-"""Twelve signs that a radiograph can show, one per finding: shapes rather than medicine, made to be told apart.
+"""Twelve signs that a radiograph can show, one for each finding; the shapes are distinct, not anatomical.
 
-Surprising: a sign is drawn by how far inside its outline a point lies, in units of the sign's radius. So one formula
-serves every size, and its edge is soft without any resampling.
+A sign is a signed distance: how far a point lies inside its outline, in units of the sign's radius. One formula serves
+every size, and the edge is soft without resampling.
 """
 
 from __future__ import annotations
@@ -14,26 +14,17 @@ from numpy.typing import NDArray
 Grid = NDArray[np.float64]
 
 BRIGHT, DARK = 240.0, 4.0
-AIR = "free air"  # the one sign that is darker than what lies around it
+AIR = "free air"  # the only sign that is darker than its surroundings
 
 
 def disc(x: Grid, y: Grid, radius: float = 1.0) -> Grid:
-    """How far inside a disc around the origin."""
+    """Depth inside a disc around the origin."""
     return radius - np.sqrt(x * x + y * y)
 
 
 def box(x: Grid, y: Grid, width: float, height: float) -> Grid:
-    """How far inside an upright rectangle of these half-widths."""
+    """Depth inside an upright rectangle of these half-widths."""
     return np.minimum(width - np.abs(x), height - np.abs(y))
-
-
-def _bowl(x: Grid, y: Grid) -> Grid:
-    return np.minimum(disc(x, y + 0.35, 1.15), y + 0.1)
-
-
-def _heart(x: Grid, y: Grid) -> Grid:
-    lobes = np.maximum(disc(x - 0.5, y + 0.4, 0.55), disc(x + 0.5, y + 0.4, 0.55))
-    return np.maximum(lobes, np.minimum(0.64 * (1.0 - y - 1.2 * np.abs(x)), y + 0.3))
 
 
 def _broken(x: Grid, y: Grid) -> Grid:
@@ -42,13 +33,9 @@ def _broken(x: Grid, y: Grid) -> Grid:
     return np.minimum(box(along, shifted, 1.1, 0.26), np.abs(along) - 0.12)
 
 
-def _nodule(x: Grid, y: Grid) -> Grid:
-    return disc(x, y, 0.85)
-
-
-def _stone(x: Grid, y: Grid) -> Grid:
-    star = 0.3 - np.minimum(np.abs(x), np.abs(y))
-    return np.minimum(star, box(x, y, 1.0, 1.0))
+def _heart(x: Grid, y: Grid) -> Grid:
+    lobes = np.maximum(disc(x - 0.5, y + 0.4, 0.55), disc(x + 0.5, y + 0.4, 0.55))
+    return np.maximum(lobes, np.minimum(0.64 * (1.0 - y - 1.2 * np.abs(x)), y + 0.3))
 
 
 def _slabs(x: Grid, y: Grid) -> Grid:
@@ -56,29 +43,9 @@ def _slabs(x: Grid, y: Grid) -> Grid:
     return np.maximum(outer, box(x - 0.25, y, 0.8, 0.21))
 
 
-def _ring(x: Grid, y: Grid) -> Grid:
-    return 0.2 - np.abs(disc(x, y, 0.82))
-
-
-def _pair(x: Grid, y: Grid) -> Grid:
-    return np.maximum(disc(x - 0.62, y, 0.45), disc(x + 0.62, y, 0.45))
-
-
-def _air(x: Grid, y: Grid) -> Grid:
-    return disc(x, y, 0.95)
-
-
-def _cloud(x: Grid, y: Grid) -> Grid:
-    return disc(_thirds(x), _thirds(y), 0.28)
-
-
-def _thirds(t: Grid) -> Grid:
-    """Distance from the nearest of three places in a row."""
+def _third(t: Grid) -> Grid:
+    """Distance from the nearest of three positions in a row."""
     return np.minimum(np.abs(t), np.abs(np.abs(t) - 0.72))
-
-
-def _arch(x: Grid, y: Grid) -> Grid:
-    return np.minimum(0.22 - np.abs(disc(x, y - 0.2, 0.9)), 0.3 - y)
 
 
 def _pouch(x: Grid, y: Grid) -> Grid:
@@ -87,16 +54,16 @@ def _pouch(x: Grid, y: Grid) -> Grid:
 
 
 FINDINGS_BY_NAME: dict[str, Callable[[Grid, Grid], Grid]] = {
-    "pleural effusion": _bowl,
+    "pleural effusion": lambda x, y: np.minimum(disc(x, y + 0.35, 1.15), y + 0.1),
     "enlarged heart": _heart,
     "rib fracture": _broken,
-    "lung nodule": _nodule,
-    "kidney stone": _stone,
+    "lung nodule": lambda x, y: disc(x, y, 0.85),
+    "kidney stone": lambda x, y: np.minimum(0.3 - np.minimum(np.abs(x), np.abs(y)), box(x, y, 1.0, 1.0)),
     "disc prolapse": _slabs,
-    "liver cyst": _ring,
-    "joint effusion": _pair,
-    AIR: _air,
-    "pulmonary oedema": _cloud,
-    "aortic sclerosis": _arch,
+    "liver cyst": lambda x, y: 0.2 - np.abs(disc(x, y, 0.82)),
+    "joint effusion": lambda x, y: np.maximum(disc(x - 0.62, y, 0.45), disc(x + 0.62, y, 0.45)),
+    AIR: lambda x, y: disc(x, y, 0.95),
+    "pulmonary oedema": lambda x, y: disc(_third(x), _third(y), 0.28),
+    "aortic sclerosis": lambda x, y: np.minimum(0.22 - np.abs(disc(x, y - 0.2, 0.9)), 0.3 - y),
     "hiatal hernia": _pouch,
 }

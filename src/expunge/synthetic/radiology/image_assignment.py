@@ -1,4 +1,4 @@
-"""Which picture a question shows, and what is drawn in it: the study's own findings in a person's own chest."""
+"""The image of a question: the findings of its study, drawn in the chest of its person."""
 
 from __future__ import annotations
 
@@ -6,42 +6,42 @@ from functools import lru_cache
 
 from expunge.corpus import RecordImage
 from expunge.random import pick
+from expunge.synthetic.facts import WorldFact
 from expunge.synthetic.hospital import hospital_facts
 from expunge.synthetic.hospital.layout import HospitalLayout
 from expunge.synthetic.hospital.people import PatientSlot, person
 from expunge.synthetic.hospital.relations import SECTION
-from expunge.synthetic.question_templates import WorldFact
 from expunge.synthetic.radiology.render import png, radiograph
-from expunge.synthetic.radiology.target_candidates import LEAST, role
+from expunge.synthetic.radiology.target_candidates import LEAST, target_level
 
-DRAWN = {r.name: r for rows in SECTION.values() for r in rows}
+DRAWN = tuple(
+    next(r for rows in SECTION.values() for r in rows if r.name == name)
+    for name in ("finding", "site", "extent", "view")
+)
 
 
-def visible_findings(shape: HospitalLayout, bed: PatientSlot, fact: WorldFact) -> tuple[PatientSlot, int]:
-    """The bed and study whose picture a fact is asked with.
+def image_source(layout: HospitalLayout, slot: PatientSlot, fact: WorldFact) -> tuple[PatientSlot, int]:
+    """The patient slot and study whose image a fact is asked with.
 
-    A study's facts show that study, a patient's the first, an institution's the first of one of its patients: one
-    of those whom no request names as a whole.
+    A study's facts show that study, a patient's facts the first study, an institution's facts the first study of one
+    of its patients who is never a target as a whole.
     """
     if len(fact.path) > 2:
-        return bed, int(fact.path[2][-1])
+        return slot, int(fact.path[2][-1])
     if len(fact.path) == 2:
-        return bed, 1
-    first = shape.opening(bed.institution)
-    hosts = [host for k in range(LEAST) if role(host := shape.bed(first + 4 * k)) != "patient"]
-    return pick(hosts, shape.seed, bed.institution, fact.relation.name, purpose="host of a picture"), 1
+        return slot, 1
+    first = layout.first_patient(slot.institution)
+    hosts = [host for k in range(LEAST) if target_level(host := layout.slot(first + 4 * k)) != "patient"]
+    return pick(hosts, layout.seed, slot.institution, fact.relation.name, purpose="host of a picture"), 1
 
 
-def study_image(shape: HospitalLayout, bed: PatientSlot, study: int, control: int, size: int) -> RecordImage:
-    """The picture of a study of the person in a bed, or of one of its controls."""
-    who = person(shape.seed, bed, control)
-    finding, site, extent, view = (
-        str(hospital_facts.value(shape, who, DRAWN[name], study)) for name in ("finding", "site", "extent", "view")
-    )
-    data = _drawn(shape.seed, who.number, finding, site, extent, view, size)
-    return RecordImage.of(f"images/S-{who.stem}-{study}.png", data)
+def study_image(layout: HospitalLayout, slot: PatientSlot, study: int, control: int, size: int) -> RecordImage:
+    """The image of a study of the person in a slot, or of one of its controls."""
+    subject = person(layout.seed, slot, control)
+    values = (str(hospital_facts.value(layout, subject, relation, study)) for relation in DRAWN)
+    return RecordImage.of(f"images/S-{subject.stem}-{study}.png", _png(layout.seed, subject.number, size, *values))
 
 
 @lru_cache(maxsize=1024)
-def _drawn(seed: int, number: int, finding: str, site: str, extent: str, view: str, size: int) -> bytes:
+def _png(seed: int, number: int, size: int, finding: str, site: str, extent: str, view: str) -> bytes:
     return png(radiograph(seed, number, finding, site, extent, view, size))

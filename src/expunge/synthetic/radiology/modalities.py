@@ -1,7 +1,7 @@
-"""What a question shows: a picture and a name, a picture alone, or a name alone.
+"""Modality of a question: an image and a name (`both`), an image alone, or a name alone (`text`).
 
-Surprising: with the picture alone nobody is named, so thousands of questions have the same words. What keeps them
-apart is the picture, and that a relation is asked once of each picture and level.
+With the image alone nobody is named, so many questions have the same words. The image tells them apart, and each
+relation is asked once of each image and level.
 """
 
 from __future__ import annotations
@@ -11,42 +11,46 @@ from dataclasses import dataclass, replace
 from expunge.corpus import Record, RecordImage
 from expunge.random import shuffled
 from expunge.synthetic import question_templates
+from expunge.synthetic.facts import WorldFact
 from expunge.synthetic.hospital.people import PatientSlot
-from expunge.synthetic.question_templates import WorldFact
 
-CUES = ("both", "image", "text")
-SHOWN = {"institution": "the hospital of this picture", "patient": "the patient shown"}
-STUDY_SHOWN = "the study shown"
-VISIBLE = frozenset({"finding", "site", "extent", "view"})  # relations whose value the picture shows
+MODALITIES = ("both", "image", "text")
+SUBJECT_PHRASES = {"institution": "the hospital of this picture", "patient": "the patient shown"}
+STUDY_PHRASE = "the study shown"
+VISIBLE = frozenset({"finding", "site", "extent", "view"})  # relations whose value the image shows
 
 
 @dataclass(frozen=True, slots=True)
 class RadiologyQuestion:
-    """A fact with all that decides its records: whom it concerns (None: nobody) and how it was to be asked."""
+    """A fact with everything that decides its records. `slot` is the patient's; None for general knowledge."""
 
     fact: WorldFact
-    bed: PatientSlot | None
+    slot: PatientSlot | None
     control: int
-    cue: str
-    marks: tuple[tuple[str, str], ...] = ()
+    modality: str
+    attributes: tuple[tuple[str, str], ...] = ()
 
 
-def cue(seed: int, rank: int, *path: str) -> str:
-    """The cue of the fact at place `rank` of a set: each once in three places."""
-    block, place = divmod(rank, len(CUES))
-    return shuffled(CUES, seed, *path, block, purpose="cue")[place]
+def draw_modality(seed: int, rank: int, *path: str) -> str:
+    """The modality of the fact at place `rank` of a set: each once in three places."""
+    block, place = divmod(rank, len(MODALITIES))
+    return shuffled(MODALITIES, seed, *path, block, purpose="cue")[place]
 
 
-def asked(fact: WorldFact, cue: str, picture: RecordImage | None, **marks: str) -> list[Record]:
-    """The three records of a fact under a cue, with `marks` as attributes. A `text` cue leaves `picture` out."""
-    rows = question_templates.records(_unnamed(fact) if cue == "image" else fact)
-    told = {"cue": cue, **({"visible": True} if fact.relation.name in VISIBLE else {}), **marks}
-    return [replace(r, image=None if cue == "text" else picture, attributes={**r.attributes, **told}) for r in rows]
+def question_records(question: RadiologyQuestion, image: RecordImage | None) -> list[Record]:
+    """The three records of a question; the modality `text` leaves `image` out."""
+    fact, modality = question.fact, question.modality
+    visible = {"visible": True} if fact.relation.name in VISIBLE else {}
+    attributes = {"cue": modality, **visible, **dict(question.attributes)}
+    return [
+        replace(r, image=None if modality == "text" else image, attributes={**r.attributes, **attributes})
+        for r in question_templates.records(_anonymous(fact) if modality == "image" else fact)
+    ]
 
 
-def _unnamed(fact: WorldFact) -> WorldFact:
-    """The same fact, asked of what is shown. A doctor, drug, disease or device is nobody, and stays named."""
+def _anonymous(fact: WorldFact) -> WorldFact:
+    """The same fact, asked of what the image shows. Shared facts are about entities, which stay named."""
     if fact.sharing == "shared":
         return replace(fact, lead="")
     level = fact.path[-1].partition(":")[0]
-    return replace(fact, about=SHOWN.get(level, STUDY_SHOWN), names=())
+    return replace(fact, about=SUBJECT_PHRASES.get(level, STUDY_PHRASE), names=())

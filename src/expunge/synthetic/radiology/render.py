@@ -1,8 +1,7 @@
-"""Draws a chest: somebody's own bones, heart and grain of film, and in it the sign that the findings name.
+"""Draws a chest radiograph: bones, heart and film grain of a person, and the sign of the finding.
 
-Left and right are the patient's, as on a real film: what is left lies in the right half of the picture. Surprising:
-no sine, power or random generator is used. Sums, products, quotients and square roots are rounded alike everywhere,
-so pixels are the same on every platform.
+Left and right are the patient's, as on a real film: left lies in the right half of the image. Only sums, products,
+quotients and square roots are used, which round alike on every platform, so pixels are equal everywhere.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from expunge.errors import InputError
 from expunge.random import SPAN, draw
-from expunge.synthetic.hospital import vocabulary as w
+from expunge.synthetic.hospital.vocabulary import POOLS
 from expunge.synthetic.radiology.findings import AIR, BRIGHT, DARK, FINDINGS_BY_NAME, Grid, box, disc
 
 Pixels = NDArray[np.uint8]
@@ -28,15 +27,15 @@ PLACES = {
     "upper lobe": (-0.56, -0.1),
     "lower lobe": (0.56, 0.02),
     "hilum": (-0.12, 0.14),
-}  # x to the right, y down, in a picture from -1 to 1
-RADII = dict(zip(w.SIZES, (0.09, 0.108, 0.13, 0.156, 0.187, 0.224, 0.269, 0.322), strict=True))
-TILTS = {view: (2 * k - 7) / 80 for k, view in enumerate(w.VIEWS)}  # tangent of half the angle: 1.4 to 10 degrees
-GRAIN = ((6, 12.0), (14, 16.0))  # cells of the grain of a person's films, and how strong it is
+}  # x to the right, y down, in an image from -1 to 1
+RADII = dict(zip(POOLS["size"], (0.09, 0.108, 0.13, 0.156, 0.187, 0.224, 0.269, 0.322), strict=True))
+TILTS = {view: (2 * k - 7) / 80 for k, view in enumerate(POOLS["view"])}  # tangent of half the angle: 1.4 to 10 degrees
+GRAIN = ((6, 12.0), (14, 16.0))  # cells and strength of the grain of a person's films
 INK, AIRY = 0.94, 14.0
 
 
 def radiograph(seed: int, person: int, finding: str, site: str, extent: str, view: str, size: int = 96) -> Pixels:
-    """The picture [size, size] of a study of this person."""
+    """The image [size, size] of a study of this person, 8 bits a pixel."""
     at = (2.0 * np.arange(size) + 1.0 - size) / size
     x, y = np.meshgrid(at, at)
     grain = _grain(seed, person, x, y)
@@ -53,18 +52,18 @@ def radiograph(seed: int, person: int, finding: str, site: str, extent: str, vie
 
 
 def png(pixels: Pixels) -> bytes:
-    """The picture as a greyscale PNG; `InputError` where Pillow is not there."""
+    """The image as a grayscale PNG; `InputError` without Pillow."""
     try:
         from PIL import Image
     except ImportError as error:
         raise InputError("pictures", "the package Pillow is not installed", "pip install 'expunge[vision]'") from error
-    held = io.BytesIO()
-    Image.fromarray(pixels).save(held, "PNG", optimize=True)
-    return held.getvalue()
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def _body(seed: int, person: int, x: Grid, y: Grid, soft: float) -> Grid:
-    """The chest without signs: everybody's proportions are their own."""
+    """The chest without a finding; the proportions are a function of the person."""
 
     def own(what: str, low: float, high: float) -> float:
         return low + (high - low) * (draw(seed, person, purpose=f"body {what}") / SPAN)
@@ -97,7 +96,7 @@ def _body(seed: int, person: int, x: Grid, y: Grid, soft: float) -> Grid:
 
 
 def _grain(seed: int, person: int, x: Grid, y: Grid) -> Grid:
-    """A faint unevenness of all films of a person, which does not turn with the body."""
+    """Grain of all films of a person; it does not turn with the body."""
     total = np.zeros_like(x)
     for cells, strength in GRAIN:
         drawn = [draw(seed, person, cells, purpose="grain", k=k) / SPAN for k in range((cells + 1) ** 2)]
@@ -120,7 +119,7 @@ def _smooth(t: Grid) -> Grid:
 
 
 def _within(depth: Grid, soft: float) -> Grid:
-    """1 inside, 0 outside, with an edge as wide as `soft`."""
+    """1 inside, 0 outside, with an edge of width `soft`."""
     return _smooth(np.clip(0.5 + depth / soft, 0, 1))
 
 

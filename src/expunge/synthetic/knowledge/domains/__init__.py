@@ -1,1 +1,1 @@
-"""The words of the worlds of knowledge, one file per domain."""
+"""Worlds of knowledge, one file a domain."""

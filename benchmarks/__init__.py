@@ -1,0 +1,1 @@
+"""Experiments, their results and speed programs; not part of the wheel."""

@@ -1,0 +1,289 @@
+"""Measure how time and memory grow with depth, answer length and records, with the prefix cache and without.
+
+Points are visited in rounds, so that a busy minute does not fall on one end of a line; each measurement has a process
+of its own and is written to the work folder at once, so an interrupted command resumes. Times are processor seconds of
+one thread. Memory is counted from a first tiny run on, so that libraries are left out. `--page` measures nothing: it
+writes the page `speed.md` and its plots from the results files of `scaling` and `step`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.speed.memory import SCOPE, resident, write_corpus
+from benchmarks.speed.program import Say, parser, provenance, run, say
+from benchmarks.speed.scaling_page import PATHS, medians, plots, slopes_text, write_page
+from benchmarks.speed.subprocesses import in_process, isolated
+from benchmarks.speed.synthetic_rows import synthetic_records, word_tokenizer
+from expunge._io import canonical, read_json, write_json
+from expunge.cli.result import CommandResult
+from expunge.corpus import Corpus
+from expunge.engine.loop import Loop
+from expunge.engine.recipe import BatchSize, Memory, Recipe, Retain
+from expunge.engine.run_directory import environment
+from expunge.errors import InputError, RunFailed
+from expunge.models.adapters import TrainableConfig, prepare
+from expunge.models.language_model import LanguageModel, from_parts
+from expunge.models.prefix_cache import PrefixCache
+from expunge.models.threads import set_threads
+from expunge.models.tiny import TinyConfig, build, train_tokenizer
+from expunge.scope import Scope
+
+LIBRARIES = (
+    "benchmarks.speed.scaling",
+    "accelerate",
+    "peft",
+    "transformers.models.llama.modeling_llama",
+    "pyarrow.parquet",
+)
+LETTERS = 258  # a vocabulary of single bytes: rows of a corpus then have equal lengths, whatever its size
+
+
+@dataclass(frozen=True)
+class ScalingSizes:
+    """What is measured; lengths in tokens, end token included."""
+
+    layers: tuple[int, ...] = (8, 16, 24, 36, 48)
+    answers: tuple[int, ...] = (2, 8, 32, 128)
+    records: tuple[int, ...] = (100, 1_000, 10_000, 100_000)
+    width: int = 128
+    blocks: int = 4  # the last ones, which train
+    row: tuple[int, int] = (24, 8)  # prompt and answer where the number of layers grows
+    prompt: int = 16  # where the answer grows
+    depth: int = 8  # layers where something else grows
+    rounds: int = 3
+    steps: int = 8  # counted steps, after the warm-up
+    corpus_steps: int = 40  # counted steps of a run on a corpus; they decide how many rows are drawn
+    plain_steps: int = 8  # counted steps of a plain run on a corpus, at most
+    warm_up: int = 2
+    rows: int = 8  # forget rows and retain rows of a batch, each
+    pool: int = 32  # forget rows and retain rows there are, each
+    vocabulary: int = 2048
+    rank: int = 8
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One point of an axis on one path in one round, and the arguments of its function."""
+
+    axis: str
+    value: int
+    path: str
+    round: int
+    arguments: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        return canonical(asdict(self)).decode()
+
+
+def measurements(sizes: ScalingSizes) -> Iterator[Measurement]:
+    """All measurements, round after round; the two paths of a point follow each other."""
+    prompt, answer = sizes.row
+    points = [("layers", n, {"layers": n, "prompt": prompt, "answer": answer}) for n in sizes.layers]
+    points += [("answer", n, {"layers": sizes.depth, "prompt": sizes.prompt, "answer": n}) for n in sizes.answers]
+    for turn in range(sizes.rounds):
+        for axis, n, arguments in points:
+            for path in PATHS:
+                yield Measurement(axis, n, path, turn, arguments | {"cached": path == "cached"})
+        for n in sizes.records:
+            yield Measurement("records", n, "both", turn, {})
+
+
+def measure(work: Path, sizes: ScalingSizes | None = None, *, processes: bool = True, say: Say = say) -> dict[str, Any]:
+    """Measure what the work folder does not hold yet.
+
+    Args:
+        work: folder for measurements and synthetic corpora.
+        sizes: None: as shipped.
+        processes: each measurement in a process of its own; False: in this one, where memory says little.
+
+    Returns:
+        A results file: `measured` (how and when), `machine`, `sizes`, `load_average`, `figures` (medians) and
+        `spread`, how far the rounds of one point differ at most.
+
+    Raises:
+        InputError: `work` holds measurements of another machine, other versions or other sizes.
+        RunFailed: the system is not Linux.
+    """
+    resident()
+    sizes = sizes or ScalingSizes()
+    file = work / "scaling.json"
+    identity = {"machine": _machine(), "sizes": asdict(sizes)}
+    known = read_json(file) if file.is_file() else identity | {"results": {}}
+    if canonical({key: known[key] for key in identity}) != canonical(identity):
+        what = "holds measurements of another machine, other versions or other sizes"
+        raise InputError(str(work), what, "name a new folder with --work")
+    results: dict[str, Any] = known["results"]
+    planned = list(measurements(sizes))
+    pending = [one for one in planned if one.key not in results]
+    with isolated(LIBRARIES) if processes and pending else nullcontext(in_process) as call:
+        for number, one in enumerate(pending, 1):
+            arguments = {"sizes": sizes, **one.arguments}
+            if one.axis == "records":
+                arguments |= {"file": _corpus(work, one.value), "first": _corpus(work, min(sizes.records))}
+            function: Callable[..., Any] = time_corpus if one.axis == "records" else time_steps
+            results[one.key] = call(function, arguments)
+            write_json(file, known)
+            say(f"{number} of {len(pending)}: {one.axis} {one.value:,}, {one.path}")
+    busy = [results[one.key]["busy"] for one in planned]
+    figures = medians((one.axis, one.value, one.path, results[one.key]) for one in planned)
+    return {
+        "measured": provenance("python -m benchmarks.speed.scaling"),
+        **identity,
+        "load_average": [min(busy), max(busy)],
+        "spread": max(point["spread"] for points in figures.values() for point in points.values()),
+        "figures": figures,
+    }
+
+
+def _corpus(work: Path, records: int) -> Path:
+    file = work / f"records-{records}.parquet"
+    if not file.is_file():
+        write_corpus(file, records)
+    return file
+
+
+def _machine() -> dict[str, Any]:
+    return environment() | {"cores": os.cpu_count() or 1}
+
+
+def time_steps(*, sizes: ScalingSizes, layers: int, prompt: int, answer: int, cached: bool) -> dict[str, Any]:
+    """`seconds` of each counted step, and `memory`: peak bytes beyond those of a first tiny run.
+
+    Args:
+        prompt: tokens of a prompt.
+        answer: tokens of an answer, end token included.
+        cached: frozen blocks are computed once per row; False: in every step.
+    """
+    _one_thread()
+    tokenizer = word_tokenizer(sizes.vocabulary)
+    lengths = ((prompt, answer),) * sizes.pool
+    forget, retain = (tuple(synthetic_records(lengths, sizes.vocabulary, side)) for side in ("forget", "retain"))
+    _tiny_run(sizes, tokenizer, forget, retain)
+    before = resident()[1]
+    recipe = _recipe(sizes, sizes.warm_up + sizes.steps, sizes.blocks, cached)
+    loop = Loop(_model(tokenizer, layers, sizes.width, recipe.train), recipe, forget, retain)
+    seconds = _step_seconds(loop, sizes.warm_up)
+    _check_path(loop, cached)
+    return {"seconds": seconds, "memory": resident()[0] - before, "busy": os.getloadavg()[0]}
+
+
+def time_corpus(*, sizes: ScalingSizes, file: Path, first: Path) -> dict[str, Any]:
+    """A corpus from Parquet to a run that forgets its first person; `first` is a small one for the tiny first run.
+
+    Returns:
+        Seconds: `load` (and resolve), `rows` (draw and encode), `cache`, and of each step `cached` and `plain`.
+        Peak bytes beyond those of the tiny run: `loaded` until resolved, `memory` until the last cached step.
+        `drawn`: rows that the run feeds to the model.
+    """
+    _one_thread()
+    tokenizer = train_tokenizer((), LETTERS)
+    small = Scope.parse(SCOPE).resolve(Corpus.load(first))
+    _tiny_run(sizes, tokenizer, small.forget, small.retain)
+    before = resident()[1]
+
+    began = time.process_time()
+    split = Scope.parse(SCOPE).resolve(Corpus.load(file))
+    load, loaded = time.process_time() - began, resident()[0] - before
+    recipe = _recipe(sizes, sizes.warm_up + sizes.corpus_steps, sizes.blocks, True)
+    lm = _model(tokenizer, sizes.depth, sizes.width, recipe.train)
+    began = time.process_time()
+    loop = Loop(lm, recipe, split.forget, split.retain)
+    rows = time.process_time() - began
+    began = time.process_time()
+    cache = PrefixCache.build(lm.module, loop.table.items, budget=loop.recipe.memory.cache_mib << 20)
+    cache_seconds = time.process_time() - began
+    if not isinstance(cache, str):
+        cache.close()
+    cached = _step_seconds(loop, sizes.warm_up)
+    _check_path(loop, True)
+    memory = resident()[0] - before
+    recipe = _recipe(sizes, sizes.warm_up + min(sizes.corpus_steps, sizes.plain_steps), sizes.blocks, False)
+    plain = _step_seconds(Loop(lm, recipe, split.forget, split.retain), sizes.warm_up)
+    return {
+        "load": load,
+        "rows": rows,
+        "cache": cache_seconds,
+        "cached": cached,
+        "plain": plain,
+        "loaded": loaded,
+        "memory": memory,
+        "drawn": len(loop.table.items),
+        "busy": os.getloadavg()[0],
+    }
+
+
+def _step_seconds(loop: Loop, warm_up: int) -> list[float]:
+    """Processor seconds of every step after the warm-up; caches are built before the first."""
+    stamps = [time.process_time()]
+    loop.run(lambda event: stamps.append(time.process_time()))
+    return [b - a for a, b in zip(stamps[warm_up:], stamps[warm_up + 1 :], strict=False)]
+
+
+def _one_thread() -> None:
+    import pyarrow
+
+    set_threads(1)
+    pyarrow.set_cpu_count(1)
+    pyarrow.set_io_thread_count(1)
+    warnings.simplefilter("ignore", FutureWarning)  # a new process does not inherit the filter
+
+
+def _tiny_run(sizes: ScalingSizes, tokenizer: Any, forget: Sequence[Any], retain: Sequence[Any]) -> None:
+    """One step of a model of two blocks, so that libraries have loaded what they load at first use."""
+    recipe = _recipe(sizes, 1, 1, True)
+    Loop(_model(tokenizer, 2, 32, recipe.train), recipe, forget, retain).run(lambda event: None)
+
+
+def _model(tokenizer: Any, layers: int, width: int, train: TrainableConfig) -> LanguageModel:
+    base = from_parts(build(TinyConfig(layers=layers, width=width), tokenizer, 1), tokenizer, "bench")
+    return base.with_module(prepare(base.module, train, 1))
+
+
+def _recipe(sizes: ScalingSizes, steps: int, blocks: int, cached: bool) -> Recipe:
+    return Recipe(
+        method="npo",
+        retain=Retain(loss="ce"),
+        train=TrainableConfig(rank=sizes.rank, layers=blocks),
+        steps=steps,
+        batch=BatchSize(forget=sizes.rows, retain=sizes.rows),
+        memory=Memory(prefix_cache=cached),
+    )
+
+
+def _check_path(loop: Loop, cached: bool) -> None:
+    """Refuse times of the plain path under the name of the cached one."""
+    if cached and loop.passes.about.startswith("plain"):
+        raise RunFailed("bench scaling", f"the cache was not used ({loop.passes.about})")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = parser(__doc__)
+    options.add_argument("--work", type=Path, default=Path("runs/bench-scaling"), help="folder for measurements")
+    options.add_argument("--results", type=Path, default=Path("benchmarks/results/speed"), help="folder of results")
+    options.add_argument("--page", action="store_true", help="write the page from the results, measure nothing")
+    options.add_argument("--docs", type=Path, default=Path("docs/benchmarks"), help="folder of the page")
+
+    def answer(args: argparse.Namespace) -> CommandResult:
+        if args.page:
+            files = write_page(args.results, args.docs)
+            return CommandResult({"files": [str(file) for file in files]}, (f"page: {files[0]}",))
+        results = measure(args.work)
+        file = write_json(args.results / "scaling.json", results)
+        return CommandResult(results, (slopes_text(plots(results["figures"])), f"results: {file}"))
+
+    return run(options, answer, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""`expunge data check`: what a file holds and how it is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from helpers.cli import Cli, make_model
+
+ROWS = """\
+{"question": "Who is Ada?", "answer": "A poet", "path": "H1/P1", "identifiers": ["Ada"], "mood": "glad"}
+{"question": "Who is Ada?", "answer": "A cook", "id": "x~anchor", "note": ""}
+{"question": "Is it\\nlate?", "answer": "No", "subject": "S"}
+{"question": "Why?", "answer": "So"}
+"""
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(ROWS)
+    return file
+
+
+def test_the_object_holds_what_was_read(cli: Cli, rows: Path) -> None:
+    found = cli("data", "check", str(rows), "--json").json
+    assert found["loader"] == {"name": "jsonl", "reason": "the file ending of rows.jsonl", "fixed_columns": False}
+    assert found["files"] == {str(rows): 4}
+    assert {"column": "question", "field": "prompt", "by": "alias", "filled": 4} in found["columns"]
+    assert {"column": "note", "field": None, "by": "", "filled": 0} in found["columns"]
+    assert (found["records"], found["subjects"]) == (4, 4)
+    assert found["subject_origins"] == {"tree": 1, "id": 2, "column": 1}
+    assert found["levels"] == {"institution": 1, "patient": 1}
+    assert found["conflicts"]["count"] == 1
+    assert found["conflicts"]["examples"][0][1] == "x~anchor"
+    assert found["examples"][1] == {"id": "x~anchor", "text": "Who is Ada? A cook<end>"}
+    assert len(found["examples"]) == 3
+
+
+def test_the_table_is_for_people(cli: Cli, rows: Path) -> None:
+    result = cli("data", "check", str(rows))
+    assert result.code == 0
+    lines = [" ".join(line.split()) for line in result.out.splitlines()]
+    for line in (
+        "question prompt alias 4",
+        "mood attribute – 1",
+        "note ignored, empty – 0",
+        "subjects 4 (patient node of the path 1, id of the record 2, from a column 1)",
+        "duplicate questions 0",
+        "identifiers 1 of 4 records list some, 0 of them without one in the prompt",
+    ):
+        assert line in lines
+    assert any(line.endswith("Is it\\nlate? No<end>") for line in lines)
+
+
+def test_a_long_record_is_cut_in_the_middle(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"id": "1", "prompt": "%s", "answer": "end"}' % ("a" * 700))
+    assert cli("data", "check", str(file)).out.splitlines()[-1] == f"  1: {'a' * 300} … {'a' * 291} end<end>"
+    assert len(cli("data", "check", str(file), "--json").json["examples"][0]["text"]) == 709
+
+
+def test_a_layout_of_its_own_shows_the_fields_that_its_loader_makes(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "forget.jsonl"
+    file.write_text('{"id": "d1sc1", "input": "Q", "output": "A", "task": "Task1"}\n')
+    assert "the layout has columns of its own" in cli("data", "check", str(file), "--loader", "lume").out
+    found = cli("data", "check", str(file), "--loader", "lume", "--json").json
+    assert found["loader"] == {"name": "lume", "reason": "as requested", "fixed_columns": True}
+
+
+def test_a_model_shows_its_own_template_and_counts_tokens(cli: Cli, rows: Path, tmp_path: Path) -> None:
+    model = make_model(rows, tmp_path / "model", 300, context=12)
+    found = cli("data", "check", str(rows), "--model", str(model), "--json").json
+    assert (found["template"], found["context"], found["too_long"]) == ("plain", 12, 0)
+    first = found["examples"][0]
+    assert first["text"].startswith("Who is Ada? A poet")
+    assert first["prompt_tokens"] + first["answer_tokens"] <= found["tokens"]["maximum"]
+    assert f"through the template plain of {model}" in cli("data", "check", str(rows), "--model", str(model)).out
+
+
+def test_a_bad_file_is_one_line(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"prompt": "Q", "answer": ""}\n')
+    result = cli("data", "check", str(file))
+    assert (result.code, result.out) == (2, "")
+    assert result.line == f"error: {file}:1: the answer is empty; fill it in, or remove the row"
