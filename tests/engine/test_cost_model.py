@@ -10,8 +10,8 @@ from torch import nn
 
 from expunge.engine.estimate.cost_model import (
     FLOAT,
-    TEMPORARY_LOGITS,
     OPS_PER_LOGIT,
+    TEMPORARY_LOGITS,
     BatchShape,
     ComputeSpeed,
     Flops,

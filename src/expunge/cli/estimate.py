@@ -40,8 +40,7 @@ def estimate(
     """Estimate steps, time, memory and cache of a run before it starts."""
     from expunge.corpus import load_corpus
     from expunge.engine.estimate.estimate_run import estimate_run
-    from expunge.engine.privacy.statement import foretold
-    from expunge.engine.privacy.statement import lines as said
+    from expunge.engine.privacy.statement import planned_statement, statement_lines
     from expunge.engine.recipe import Recipe
 
     chosen = Recipe.load(recipe, [*(set_ or []), *([] if seed is None else [f"seed={seed}"])])
@@ -57,12 +56,12 @@ def estimate(
         "no_other_row": alone,
     }
     if chosen.privacy:
-        told["privacy"] = foretold(chosen.resolve(), split.forget, split.retain)
+        told["privacy"] = planned_statement(chosen.resolve(), split.forget, split.retain)
     lines = (
         f"{chosen.method}: {len(split.forget):,} records to forget ({split.scope}), {len(split.retain):,} "
         f"retained; nothing was started",
     )
-    private = said(told["privacy"]) if chosen.privacy else []
+    private = statement_lines(told["privacy"]) if chosen.privacy else []
     return CommandResult(told, (*lines, *private, *tables(found), *([f"no second row: {alone}"] if alone else [])))
 
 
