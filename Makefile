@@ -1,7 +1,7 @@
 # Everything runs in a virtual environment that the first target makes, with the versions of constraints.txt.
 #
 # On Linux the public index serves CUDA builds of torch. On a machine without a GPU:
-#   make test TORCH_INDEX=https://download.pytorch.org/whl/cpu
+#   make test TORCH_INDEX=URL    (of the CPU wheels, as pytorch.org names it under "Get started")
 PYTHON ?= python3
 TORCH_INDEX ?=
 VENV := .venv
@@ -56,7 +56,7 @@ bench: $(STAMP)  ## print the ratios of our training step to a plain one as one 
 	@$(BIN)/python -m benchmarks.speed.step --json
 
 docs: $(DOCS_STAMP)  ## build the documentation into site/; warnings are errors
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict
 
 clean:  ## remove the virtual environment, caches and builds
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage build dist site src/*.egg-info

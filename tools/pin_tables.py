@@ -87,9 +87,14 @@ def compare(
     """What moved, and a note on keys that are called otherwise or are new."""
 
     def today(key: str) -> str:
-        return re.sub(r"[A-Za-z_]+", lambda m: renamed_words.get(m[0], m[0]), key)
+        parts = (renamed_words.get(part, part) for part in key.split("/"))
+        return "/".join(re.sub(r"[A-Za-z_]+", lambda m: renamed_words.get(m[0], m[0]), part) for part in parts)
 
-    old = {today(k): renamed_words.get(v, v) if isinstance(v, str) else v for k, v in old.items()}
+    old = {
+        today(k): renamed_words.get(v, v) if isinstance(v, str) else v
+        for k, v in old.items()
+        if renamed_words.get(k.rpartition("/")[2]) != ""
+    }
     moved = [f"{k} {old[k]!r} -> {new[k]!r}" for k in old if k in new and not equal(old[k], new[k], k, last_bits)]
     fresh = Counter(repr(new[k]) for k in new if k not in old)
     renamed = 0

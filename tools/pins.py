@@ -49,17 +49,28 @@ from expunge.synthetic.knowledge.domains.mental_health import MentalHealth
 from expunge.synthetic.knowledge.domains.surgery import Surgery
 from expunge.synthetic.radiology.radiology import Radiology
 
+MODALITY = {"both": "joint", "words": "text", "picture": "image"}
 RENAMED: dict[str, str] = {
     "untouched": "retain_heldout",
     "twins": "controls",
     "removed": "excluded_ids",
-}  # word of a recorded key -> what it is called today, for example {"untouched": "heldout"}
+    "few_subjects": "matched_controls",
+    "relearn.in_domain": "relearning.in_domain",
+    **{f"leak.{name}": f"leakage.{name}" for name in ("self", "axis", "descendants", "ancestors")},
+    **{
+        f"{role}.{taught}.{probe}": f"{role}.{MODALITY[taught]}.{MODALITY.get(probe, probe)}"
+        for role in ("original", "unlearned", "retrained")
+        for taught in MODALITY
+        for probe in (*MODALITY, "swapped", "noise")
+    },
+    "p_holm": "",  # no longer there
+}  # word or part of a recorded key -> what it is called today, for example {"untouched": "heldout"}
 TRAINED, REMOVED = "trained", "excluded_ids"  # Corpus.trained, Split.excluded_ids
 CONTROLS, PER_TARGET = "controls_for", "controls_per_target"  # settings of a world: who gets never-trained controls
 EVENT = {"forget": "forget", "retain": "retain", "norm": "norm", "drift": "drift", "cosine": "cosine"}  # of a step
 LAST_BITS = ("cosine", "drift")  # names in `EVENT` of what is compared to nine digits only
-TARGET_ACCURACY = "share"  # setting of TrainConfig
-AUDIT = {"entries": "entries", "measures": "measures"}  # sections of audit.json
+TARGET_ACCURACY = "target_accuracy"  # setting of TrainConfig
+AUDIT = {"entries": "results", "measures": "measures"}  # sections of audit.json
 ENTRY = {
     "key": "key",
     "status": "status",
@@ -70,12 +81,21 @@ ENTRY = {
     "reference": "reference",
     "controls": "controls",
     "p": "p",
-    "p_holm": "p_holm",
     "power": "power",
     "rule": "rule",
 }
 MEASURE = {"metric": "metric", "set": "set", "model": "model", "value": "value", "n": "n", "ci": "ci"}
-NO_FIGURES = ("models", "environment", "seconds", "policy", "split", "split_digest", "examples", "gallery")
+NO_FIGURES = (
+    "models",
+    "environment",
+    "seconds",
+    "policy",
+    "split",
+    "split_digest",
+    "examples",
+    "image_examples",
+    "schema_version",
+)
 CLI = (sys.executable, "-c", "from expunge.cli import main; main()")
 SHARED = os.environ.get("EXPUNGE_DATA_DIR") or Path(__file__).resolve().parents[2] / "shared" / "data"
 LUME = Path(SHARED) / "lume"
@@ -233,7 +253,7 @@ def adapters() -> Flat:
         out = unlearn(
             model,
             split,
-            Recipe.load(recipe).with_sets([*sets, "seed=7"]),
+            Recipe.load(recipe).with_overrides([*sets, "seed=7"]),
             workspace() / f"run-{name}",
             on_step=lambda e, _, steps=steps: steps.append({k: getattr(e, v) for k, v in EVENT.items()}),
         )
@@ -247,7 +267,7 @@ def adapters() -> Flat:
 def audit_small() -> Flat:
     corpus, split, model = request("controls")
     root = workspace() / "audit-small"
-    unlearn(model, split, Recipe.load("twin").with_sets(["steps=30", "seed=7"]), root / "run")
+    unlearn(model, split, Recipe.load("twin").with_overrides(["steps=30", "seed=7"]), root / "run")
     train_model(
         [r for r in getattr(corpus, TRAINED) if r.id not in getattr(split, REMOVED)],
         root / "retrained",
@@ -310,7 +330,7 @@ def audit_pictures() -> Flat:
         tokenizer_from=root / "original",
         **shape,
     )
-    unlearn(root / "original", split, Recipe.load("twin").with_sets(["steps=12", "seed=7"]), root / "run")
+    unlearn(root / "original", split, Recipe.load("twin").with_overrides(["steps=12", "seed=7"]), root / "run")
     found = audit(root / "original", root / "run", split, root / "audit", retrained=root / "retrained")
     return {"run/tensors": tensors(root / "run"), **figures(json.loads(found.path.read_text()))}
 

@@ -27,7 +27,7 @@ from expunge.concepts.hierarchy import Hierarchy
 from expunge.concepts.readers.medquad import read_medquad
 from expunge.concepts.readers.mesh import read_mesh
 from expunge.concepts.readers.sssom import read_sssom
-from expunge.corpus.loaders.jsonl import read
+from expunge.corpus.loaders.tables import read_jsonl
 from expunge.errors import InputError
 
 MEDQUAD = Path("medquad/medquad_subset.jsonl")
@@ -76,7 +76,7 @@ def measure(
     ontologies = read_mesh(data / MESH, data / TREES, hierarchy).dictionary | mondo
     focus_names = set(read_medquad(data / MEDQUAD))
     synonyms = Dictionary.of(e for e in read_medquad(data / MEDQUAD, synonyms=True) if e not in focus_names)
-    rows = [row.values for row in read(data / MEDQUAD)]
+    rows = [row.values for row in read_jsonl(data / MEDQUAD)]
     texts = [str(row["answer"]) for row in rows]
     focuses = focuses_of(rows)
     say(f"{len(ontologies):,} names, {len(synonyms):,} synonyms, {len(texts):,} answers, {len(focuses):,} focuses")

@@ -25,7 +25,7 @@ from expunge.engine.optimizer import lr_factor
 from expunge.engine.recipe import Recipe
 from expunge.models.adapters import prepare
 from expunge.models.collate import collate
-from expunge.models.language_model import LanguageModel, from_parts
+from expunge.models.language_model import LanguageModel
 from expunge.models.threads import set_threads
 from expunge.models.tiny import TinyConfig, build, texts_of, train_tokenizer
 from expunge.scope import Scope
@@ -57,7 +57,7 @@ class WholeRun(NamedCase):
         corpus = world.corpus()
         split = Scope.parse(target).resolve(corpus, seed=SEED)
         tokenizer = train_tokenizer(texts_of(corpus.trained), self.model.vocabulary)
-        self.base: LanguageModel = from_parts(build(self.model, tokenizer, SEED), tokenizer, "bench")
+        self.base: LanguageModel = LanguageModel.from_parts(build(self.model, tokenizer, SEED), tokenizer, "bench")
         seconds: dict[str, list[float]] = {"plain": [], "ours": []}
         losses: dict[str, Losses] = {}
         for pair in range(pairs):

@@ -19,7 +19,7 @@ from benchmarks.speed.memory import resident
 from benchmarks.speed.program import Say, parser, run, say
 from benchmarks.speed.subprocesses import isolated
 from expunge.cli.result import CommandResult, ResultTable
-from expunge.corpus import Corpus
+from expunge.corpus import load_corpus
 from expunge.engine.recipe import Recipe
 from expunge.scope import Scope
 from expunge.scope.split import Split
@@ -96,7 +96,7 @@ def table(results: Mapping[str, Mapping[str, Mapping[str, float]]]) -> ResultTab
 
 def write_inputs(folder: Path, layers: int, width: int) -> None:
     """The tiny hospital and a model of random weights."""
-    from expunge.models.language_model import from_parts
+    from expunge.models.language_model import LanguageModel
     from expunge.models.tiny import TinyConfig, build, texts_of, train_tokenizer
     from expunge.synthetic.hospital.hospital import Hospital
 
@@ -105,12 +105,12 @@ def write_inputs(folder: Path, layers: int, width: int) -> None:
     tokenizer = train_tokenizer(texts_of(corpus.trained))
     module = build(TinyConfig(layers=layers, width=width), tokenizer, 1)
     (folder / "model").mkdir()
-    from_parts(module, tokenizer, "bench").save(folder / "model")
+    LanguageModel.from_parts(module, tokenizer, "bench").save(folder / "model")
 
 
 def _inputs(folder: Path, name: str, overrides: tuple[str, ...]) -> tuple[Recipe, Split]:
     recipe = Recipe.load(name, overrides)
-    return recipe, Scope.parse(SUBJECT).resolve(Corpus.load(folder / "records.jsonl"), seed=recipe.seed)
+    return recipe, Scope.parse(SUBJECT).resolve(load_corpus(folder / "records.jsonl"), seed=recipe.seed)
 
 
 def estimate_run(*, folder: Path, name: str, overrides: tuple[str, ...]) -> dict[str, float]:

@@ -27,7 +27,7 @@ from expunge.engine.optimizer import OptimizerConfig
 from expunge.engine.recipe import BatchSize, Recipe
 from expunge.errors import RunFailed
 from expunge.models.adapters import TrainableConfig, prepare
-from expunge.models.language_model import LanguageModel, from_parts
+from expunge.models.language_model import LanguageModel
 from expunge.models.threads import set_threads
 from expunge.models.tiny import TinyConfig, build
 from expunge.privacy.config import PrivacyConfig
@@ -79,7 +79,7 @@ def time_steps(case: PrivateStepCase, base: LanguageModel, privacy: PrivacyConfi
 def run_case(case: PrivateStepCase, pairs: int, say: Say) -> dict[str, Any]:
     """`ratio` of private to plain, `seconds` of both, and `difference` of the gradient norms."""
     tokenizer = word_tokenizer(case.model.vocabulary)
-    base = from_parts(build(case.model, tokenizer, 1), tokenizer, "bench")
+    base = LanguageModel.from_parts(build(case.model, tokenizer, 1), tokenizer, "bench")
     private, plain, difference = [], [], 0.0
     for pair in range(pairs + 1):  # the first pair warms up
         private_seconds, private_norms = time_steps(case, base, WITHOUT_EFFECT)

@@ -26,13 +26,13 @@ from benchmarks.speed.subprocesses import in_process, isolated
 from benchmarks.speed.synthetic_rows import synthetic_records, word_tokenizer
 from expunge._io import canonical, read_json, write_json
 from expunge.cli.result import CommandResult
-from expunge.corpus import Corpus
+from expunge.corpus import load_corpus
 from expunge.engine.loop import Loop
 from expunge.engine.recipe import BatchSize, Memory, Recipe, Retain
 from expunge.engine.run_directory import environment
 from expunge.errors import InputError, RunFailed
 from expunge.models.adapters import TrainableConfig, prepare
-from expunge.models.language_model import LanguageModel, from_parts
+from expunge.models.language_model import LanguageModel
 from expunge.models.prefix_cache import PrefixCache
 from expunge.models.threads import set_threads
 from expunge.models.tiny import TinyConfig, build, train_tokenizer
@@ -188,12 +188,12 @@ def time_corpus(*, sizes: ScalingSizes, file: Path, first: Path) -> dict[str, An
     """
     _one_thread()
     tokenizer = train_tokenizer((), LETTERS)
-    small = Scope.parse(SCOPE).resolve(Corpus.load(first))
+    small = Scope.parse(SCOPE).resolve(load_corpus(first))
     _tiny_run(sizes, tokenizer, small.forget, small.retain)
     before = resident()[1]
 
     began = time.process_time()
-    split = Scope.parse(SCOPE).resolve(Corpus.load(file))
+    split = Scope.parse(SCOPE).resolve(load_corpus(file))
     load, loaded = time.process_time() - began, resident()[0] - before
     recipe = _recipe(sizes, sizes.warm_up + sizes.corpus_steps, sizes.blocks, True)
     lm = _model(tokenizer, sizes.depth, sizes.width, recipe.train)
@@ -246,7 +246,7 @@ def _tiny_run(sizes: ScalingSizes, tokenizer: Any, forget: Sequence[Any], retain
 
 
 def _model(tokenizer: Any, layers: int, width: int, train: TrainableConfig) -> LanguageModel:
-    base = from_parts(build(TinyConfig(layers=layers, width=width), tokenizer, 1), tokenizer, "bench")
+    base = LanguageModel.from_parts(build(TinyConfig(layers=layers, width=width), tokenizer, 1), tokenizer, "bench")
     return base.with_module(prepare(base.module, train, 1))
 
 

@@ -26,7 +26,7 @@ from expunge.corpus import Record
 from expunge.errors import RunFailed
 from expunge.models.collate import by_length, collate
 from expunge.models.forward import answer_forward
-from expunge.models.language_model import LanguageModel, from_parts
+from expunge.models.language_model import LanguageModel
 from expunge.models.prompt_template import Encoded
 from expunge.models.threads import set_threads
 from expunge.models.tiny import TinyConfig, build
@@ -49,7 +49,7 @@ def synthetic_questions(vocabulary: int, records: int, config: TinyConfig) -> tu
     for k in range(records):
         options = tuple(text(ANSWER) for _ in range(OPTIONS))
         questions.append(Record(f"q{k}", text(PROMPT), options[k % OPTIONS], kind="classification", options=options))
-    return from_parts(build(config, tokenizer, 1), tokenizer, "bench"), questions
+    return LanguageModel.from_parts(build(config, tokenizer, 1), tokenizer, "bench"), questions
 
 
 @torch.no_grad()

@@ -34,7 +34,7 @@ from expunge.engine.recipe import BatchSize, Recipe, Retain
 from expunge.methods.twin import Twin
 from expunge.models.adapters import TrainableConfig, prepare
 from expunge.models.collate import collate
-from expunge.models.language_model import LanguageModel, from_parts
+from expunge.models.language_model import LanguageModel
 from expunge.models.threads import set_threads
 from expunge.models.tiny import TinyConfig, build
 
@@ -134,7 +134,7 @@ class StepPairs:
         self.case, recipe = case, recipe_of(case, pairs + 1)
         vocabulary = case.model.vocabulary
         tokenizer = word_tokenizer(vocabulary)
-        base: LanguageModel = from_parts(build(case.model, tokenizer, 1), tokenizer, "bench")
+        base: LanguageModel = LanguageModel.from_parts(build(case.model, tokenizer, 1), tokenizer, "bench")
 
         def adapted() -> LanguageModel:
             return base.with_module(prepare(copy.deepcopy(base.module), recipe.train, 1))

@@ -27,6 +27,7 @@ RENAMED_KEYS = {
     "correct_echo": "correct_leakage",
     "share": "target_accuracy",
     "twins": "controls",
+    "few_subjects": "matched_controls",
 }  # earlier spelling of a key → today's, for the suggestion in the error
 
 

@@ -46,6 +46,11 @@ def unknown(kind: str, name: str, known: Iterable[str], where: str = "") -> Inpu
     return InputError(where or kind, f'unknown {kind} "{name}"', nearest(name, known))
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its type if it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()
+
+
 class RunFailed(InputError):
     """The program could not do a valid request (exit code 1), for example because a loss diverged."""
 

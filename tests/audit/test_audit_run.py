@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,22 @@ from typing import Any
 import pytest
 
 import expunge.audit.run as module
+from expunge._config import FrozenModel
+from expunge._registry import Registry
 from expunge.audit.check_result import CheckResult
-from expunge.audit.context import CHECKS, Check, Context
+from expunge.audit.checks import relearning
+from expunge.audit.context import CHECKS, Check, CheckOutput, Context, RecordProbe
 from expunge.audit.policy import Policy
 from expunge.audit.run import Audit, audit
+from expunge.audit.schema import load_audit
+from expunge.audit.scores import Scores
+from expunge.corpus import Record, Variant
 from expunge.engine.recipe import Recipe
 from expunge.engine.train.train_loop import TrainConfig
 from expunge.engine.train.train_model import train
 from expunge.engine.unlearn import unlearn
 from expunge.errors import InputError
-from expunge.models.language_model import from_parts, load
+from expunge.models.language_model import LanguageModel, load
 from expunge.models.tiny import TinyConfig, build
 from expunge.scope import Scope, Split
 from expunge.synthetic.hospital.hospital import Hospital
@@ -78,7 +85,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
         tokenizer_from=root / "original",
     )
     tokenizer = load(root / "original").tokenizer
-    from_parts(build(TINY, tokenizer, seed=5), tokenizer, "noise").save(root / "noise")
+    LanguageModel.from_parts(build(TINY, tokenizer, seed=5), tokenizer, "noise").save(root / "noise")
     return Case(root, split)
 
 
@@ -101,23 +108,23 @@ def strict(path: Path) -> Any:
     return json.loads(path.read_text(), parse_constant=refuse)
 
 
-def test_a_model_that_forgot_nothing_fails_and_every_attack_shows_its_power(nothing_forgotten: Audit) -> None:
+def test_a_model_that_forgot_nothing_fails_and_checks_show_their_power(nothing_forgotten: Audit) -> None:
     assert nothing_forgotten.verdict.status == "failed"
     assert nothing_forgotten.verdict.exit_code == 3
-    for key in ("leak.self", "paraphrase", "leak.axis", "mia", "relearn.in_domain"):
+    for key in ("leakage.self", "paraphrase", "leakage.axis", "mia", "relearning.in_domain"):
         assert nothing_forgotten[key].status == "failed", key
     assert nothing_forgotten["mia"].power is True
-    for key in ("leak.self", "paraphrase", "relearn.in_domain"):
+    for key in ("leakage.self", "paraphrase", "relearning.in_domain"):
         assert (nothing_forgotten[key].estimate or 0) > 0.3, key
     for key in ("retention.retain_heldout", "retention.same_institution", "retention.elsewhere", "retention.shared"):
         assert nothing_forgotten[key].estimate == 1.0
         assert nothing_forgotten[key].status == "passed"
-    assert nothing_forgotten.data["aggregates"]["fr_abs"] == 0.0
-    assert nothing_forgotten.data["aggregates"]["kpr_rel"] == 1.0
+    assert nothing_forgotten.file.aggregates["fr_abs"] == 0.0
+    assert nothing_forgotten.file.aggregates["kpr_rel"] == 1.0
 
 
 def test_a_model_that_never_knew_has_no_excess_and_keeps_what_must_stay(never_knew: Audit) -> None:
-    for key in ("leak.self", "paraphrase", "leak.axis", "relearn.in_domain"):
+    for key in ("leakage.self", "paraphrase", "leakage.axis", "relearning.in_domain"):
         assert never_knew[key].estimate == 0.0, key
         assert never_knew[key].status == "passed", key
     for key in ("retention.same_institution", "retention.elsewhere"):
@@ -125,16 +132,16 @@ def test_a_model_that_never_knew_has_no_excess_and_keeps_what_must_stay(never_kn
     assert never_knew["mia"].power is True
     assert never_knew["reconstruction"].estimate == 0.0
     assert never_knew["reconstruction"].reference is not None
-    assert never_knew.data["reconstruction"]["levels"] == ["nothing", "institution", "patient"]
+    assert never_knew.file.details.reconstruction.levels == ("nothing", "institution", "patient")
     assert "no verbatim hit" in never_knew["mia"].reason or "above the" in never_knew["mia"].reason
-    assert never_knew.data["verbatim"]["unlearned"]["hits"] == 0
-    assert never_knew.data["reference"] == "retrained"
-    assert never_knew.data["aggregates"]["fr_ref"] == 1.0
+    assert never_knew.file.details.membership.verbatim["unlearned"].hits == 0
+    assert never_knew.file.reference == "retrained"
+    assert never_knew.file.aggregates["fr_ref"] == 1.0
 
 
 def test_noise_forgets_everything_and_fails_by_what_it_lost(case: Case) -> None:
     found = case.run("noise")
-    exact = {c.key: c.estimate for c in found["leak.self"].controls if "classification" not in c.key}
+    exact = {c.key: c.estimate for c in found["leakage.self"].controls if "classification" not in c.key}
     assert {kind: exact[f"unlearned.{kind}"] for kind in ("generation", "cloze")} == {"generation": 0.0, "cloze": 0.0}
     for key in ("retention.retain_heldout", "retention.same_institution", "retention.elsewhere", "retention.shared"):
         assert found[key].status == "failed", key
@@ -143,39 +150,43 @@ def test_noise_forgets_everything_and_fails_by_what_it_lost(case: Case) -> None:
     strict(found.path)
 
 
-def test_without_a_retrained_model_controls_are_the_reference_and_relearning_claims_nothing(
-    case: Case, nothing_forgotten: Audit
-) -> None:
+def test_without_a_retrained_model_controls_are_the_reference(case: Case, nothing_forgotten: Audit) -> None:
     found = case.run("original", retrained=None)
-    assert found.data["reference"] == "controls"
-    assert found["leak.self"].status == "failed"
-    assert found["leak.self"].reference is not None
-    assert found["leak.self"].reference.role == "controls"
-    assert found["relearn.in_domain"].status == "inconclusive"
-    assert "leak.axis" not in {e.key for e in found.entries}
+    assert found.file.reference == "controls"
+    assert found["leakage.self"].status == "failed"
+    assert found["leakage.self"].reference is not None
+    assert found["leakage.self"].reference.role == "controls"
+    assert found["relearning.in_domain"].status == "inconclusive"
+    assert "leakage.axis" not in {e.key for e in found.results}
     assert found["mia"].estimate == pytest.approx(nothing_forgotten["mia"].estimate, rel=1e-6)  # with options: rounding
     ignorant = case.run("retrained", retrained=None)
-    assert ignorant["leak.self"].status == "passed"
+    assert ignorant["leakage.self"].status == "passed"
     assert ignorant.verdict.status != "passed"
-    controls = {row["metric"] for row in ignorant.data["measures"] if row["set"] == "controls"}
+    controls = {m.metric for m in ignorant.file.measures if m.set == "controls"}
     assert "mcq_acc_cc" in controls  # the reference is asked every kind of question that the target is asked
 
 
 def test_without_controls_or_a_retrained_model_nothing_can_be_concluded(case: Case) -> None:
     found = case.run("retrained", retrained=None, split=replace(case.split, controls=()), out=case.root / "bare")
-    for key in ("leak.self", "mia", "over_unlearning", "relearn.in_domain"):
+    for key in ("leakage.self", "mia", "over_unlearning", "relearning.in_domain"):
         assert found[key].status == "inconclusive", key
     strict(found.path)
 
 
-def test_a_warm_audit_a_cold_one_and_one_of_turned_records_are_identical_but_for_the_time(
+def test_warm_cold_and_reordered_audits_are_identical_but_for_the_time(
     case: Case, never_knew: Audit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
     score = module.score
-    monkeypatch.setattr(module, "score", lambda lm, rows, **more: asked.append(len(rows)) or score(lm, rows, **more))
+
+    def counted(lm: LanguageModel, rows: Sequence[Record], **more: Any) -> Scores:
+        asked.append(len(rows))
+        return score(lm, rows, **more)
+
+    for scoring in (module, relearning):
+        monkeypatch.setattr(scoring, "score", counted)
     warm = case.run("retrained")
-    assert sum(asked) == 2 * warm.data["relearn"]["tested"]  # only the two attacked models were asked anew
+    assert sum(asked) == 2 * warm.file.details.relearning.n_test  # only the two attacked models were asked anew
     asked.clear()
     sets = ("forget", "retain", "retain_heldout", "controls", "shared")
     turned = replace(case.split, **{name: getattr(case.split, name)[::-1] for name in sets})
@@ -184,7 +195,7 @@ def test_a_warm_audit_a_cold_one_and_one_of_turned_records_are_identical_but_for
     one, two = (strict(found.path) for found in (warm, cold))
     assert one.pop("seconds") > 0
     assert two.pop("seconds") > 0
-    assert one == two == json.loads(json.dumps(never_knew.data))
+    assert one == two == never_knew.file.model_dump(mode="json", exclude={"seconds"})
 
 
 def requiring(*keys: str) -> Policy:
@@ -192,59 +203,138 @@ def requiring(*keys: str) -> Policy:
     return Policy.parse(f"name: own\nversion: 1\nrules: {{{rules}}}\n")
 
 
-def test_an_attack_that_breaks_is_never_counted_as_passed(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = CHECKS.get("leak")
-
-    def half(ctx: Context) -> Iterator[CheckResult]:
-        yield next(iter(broken.run(ctx)))
+def test_a_check_that_breaks_is_never_counted_as_passed(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(ctx: Context) -> CheckOutput:
         raise MemoryError("no memory left")
 
-    monkeypatch.setitem(CHECKS._items, "leak", Check(broken.keys, broken.about, half))
-    found = case.run("retrained", policy=requiring("leak.self", "paraphrase"))
-    assert found["leak.self"].status == "passed"  # what was measured before stays
-    for key in ("paraphrase", "leak.axis"):
+    monkeypatch.setitem(CHECKS._items, "leakage", replace(CHECKS.get("leakage"), run=broken))
+    found = case.run("retrained", policy=requiring("leakage.self", "paraphrase"))
+    for key in ("leakage.self", "paraphrase", "leakage.axis"):
         assert found[key].status == "not_run"
-        assert found[key].reason == "the attack failed: MemoryError: no memory left"
+        assert found[key].reason == "the check failed: MemoryError: no memory left"
     assert found.verdict.status == "inconclusive"
     assert found.verdict.exit_code == 3
     assert "paraphrase" in found.verdict.sentence
 
 
-def test_an_attack_that_keeps_silent_is_a_missing_check(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    silent = Check(CHECKS.get("membership").keys, "", lambda ctx: ())
+def test_a_probe_that_breaks_fails_its_own_check_alone(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def score(self, lm: LanguageModel, role: str, scores: Any) -> Any:
+            raise RuntimeError(f"no answer from {role}")
+
+    monkeypatch.setitem(
+        CHECKS._items, "reconstruction", replace(CHECKS.get("reconstruction"), make_probe=lambda ctx: Broken())
+    )
+    found = case.run("retrained")
+    assert found["reconstruction"].status == "not_run"
+    assert found["reconstruction"].reason == "the check failed: RuntimeError: no answer from original"
+    assert [r.key for r in found.results if r.status == "not_run"] == ["reconstruction"]
+
+
+def test_a_check_that_keeps_silent_is_a_missing_check(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    silent = replace(CHECKS.get("membership"), run=lambda ctx: CheckOutput(()))
     monkeypatch.setitem(CHECKS._items, "membership", silent)
-    found = case.run("retrained", policy=requiring("leak.self", "mia"))
+    found = case.run("retrained", policy=requiring("leakage.self", "mia"))
     assert found.verdict.status == "inconclusive"
     assert any(reason.startswith("mia: not run") for reason in found.verdict.reasons)
+    assert found.file.details.membership is None
+    assert not [key for key in found.file.aggregates if key.startswith("mia_resistance")]
+
+
+def test_every_model_is_loaded_once_and_the_relearned_ones_afresh(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    loads: Counter[str] = Counter()
+
+    def counted(source: str, **more: Any) -> LanguageModel:
+        loads[Path(source).name] += 1
+        return load(source, **more)
+
+    monkeypatch.setattr(module, "load", counted)
+    case.run("noise")
+    assert loads == {"original": 1, "noise": 2, "retrained": 2}
+    loads.clear()
+    case.run("noise", retrained=None)  # probes of controls, too, and nothing to relearn against
+    assert loads == {"original": 1, "noise": 1}
+
+
+def test_a_check_of_another_package_has_its_probe_and_details(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Shouted(FrozenModel):
+        exact: float
+
+    def run(ctx: Context) -> CheckOutput:
+        scores = ctx.probe("shout", "unlearned")
+        exact = float((scores.sum(~scores.hit) == 0).mean())
+        return CheckOutput([CheckResult(key="shout", status="passed", estimate=exact)], Shouted(exact=exact))
+
+    def probe(ctx: Context) -> RecordProbe:
+        return RecordProbe([replace(r, prompt=r.prompt.upper()) for r in ctx.split.forget])
+
+    CHECKS.names()
+    monkeypatch.setitem(CHECKS._items, "shout", Check(("shout",), run, probe))
+    found = case.run("noise", policy=requiring("shout"))
+    assert found["shout"].estimate == 0.0
+    assert found.file.details.plugins == {"shout": {"exact": 0.0}}
+    assert load_audit(found.path).details.plugins == {"shout": {"exact": 0.0}}
+
+
+def test_checks_may_be_registered_in_any_order(case: Case, never_knew: Audit, monkeypatch: pytest.MonkeyPatch) -> None:
+    turned = dict(reversed(list(CHECKS)))
+    monkeypatch.setattr(CHECKS, "_items", turned)
+    monkeypatch.setattr(Registry, "__iter__", lambda self: iter(self._items.items()))
+    found = case.run("retrained")
+    assert found.file.aggregates == never_knew.file.aggregates
+    assert found.file.details == never_knew.file.details
+    assert {r.key: r for r in found.results} == {r.key: r for r in never_knew.results}
+
+
+def test_a_rule_that_no_check_answers_is_refused(case: Case) -> None:
+    with pytest.raises(InputError, match=r'policy "own": unknown result "leak.self"; did you mean "leakage.self"'):
+        case.run("retrained", policy=requiring("leak.self"))
+
+
+def test_a_record_may_be_named_like_the_wording_of_another(case: Case, tmp_path: Path) -> None:
+    """`a` with one variant, and a record `a~1`, in one set and in two."""
+    first, second, third = case.split.forget[:3]
+    other = replace(second, id=f"{first.id}~1", variants=())
+    both = replace(first, variants=(Variant(f"Again: {first.prompt}", first.answer),))
+    small = replace(case.split, controls=(), shared=())
+    one = case.run("original", split=replace(small, forget=(both, other, third)), out=tmp_path / "one")
+    assert [r.key for r in one.results if r.status == "not_run"] == []
+    assert one["leakage.self"].n_records == 3 + len(third.variants) + 1
+    heldout = replace(small.retain_heldout[0], id=f"{first.id}~1", variants=())
+    away = replace(small, forget=(both, third), retain_heldout=(heldout, *small.retain_heldout[1:]))
+    two = case.run("original", split=away, out=tmp_path / "two")
+    assert [r.key for r in two.results if r.status == "not_run"] == []
+    assert two["retention.retain_heldout"].estimate == 1.0
+    assert two["retention.retain_heldout"].n_records == len(small.retain_heldout)
 
 
 def test_a_policy_of_few_rules_still_measures_everything(case: Case, never_knew: Audit) -> None:
-    policy = requiring("leak.self")
+    policy = requiring("leakage.self")
     found = case.run("retrained", policy=policy)
-    assert {e.key: e.status for e in found.entries} == {e.key: e.status for e in never_knew.entries}
+    assert {e.key: e.status for e in found.results} == {e.key: e.status for e in never_knew.results}
     assert found.verdict.status == "passed"
-    assert found.data["policy"]["digest"] == policy.digest != Policy.load().digest
+    assert found.file.policy_digest == policy.digest != Policy.load().digest
 
 
-def test_the_file_holds_the_whole_result_with_progress_told_on_the_way(case: Case) -> None:
-    told: list[tuple[str, float]] = []
-    found = case.run("retrained", on_progress=lambda phrase, done: told.append((phrase, done)))
-    data = strict(found.path)
-    assert data["format"] == "expunge-audit/1"
-    assert [e["key"] for e in data["entries"]] == [e.key for e in found.entries]
-    assert data["verdict"]["status"] == found.verdict.status
-    assert set(data["models"]) == {"original", "unlearned", "retrained"}
-    assert data["models"]["unlearned"] == data["models"]["retrained"] != data["models"]["original"]
-    assert data["split_digest"] == case.split.digest
-    assert [done for _, done in told] == sorted(done for _, done in told)
-    assert told[0][1] == 0.0
-    assert told[-1] == ("done", 1.0)
-    assert data["examples"]
-    assert all({"prompt", "answer", "original", "unlearned", "retrained"} <= set(e) for e in data["examples"])
-    assert {r["set"] for r in data["measures"]} == {"forget", "rephrased", "retain_heldout", "shared", "controls"}
-    assert data["retention_curve"]
-    assert [step["name"] for step in data["tree"]["way"]] == ["H-0001", "P-0001-001"]
-    assert {"siblings", "cousins"} <= {place["relation"] for place in data["tree"]["places"]}
+def test_the_file_holds_the_whole_result_with_progress_on_the_way(case: Case) -> None:
+    progress: list[tuple[str, float]] = []
+    found = case.run("retrained", on_progress=lambda phrase, done: progress.append((phrase, done)))
+    file = load_audit(found.path)
+    assert file == found.file
+    assert strict(found.path)["schema_version"] == 2
+    assert set(file.models) == {"original", "unlearned", "retrained"}
+    assert file.models["unlearned"] == file.models["retrained"] != file.models["original"]
+    assert file.split_digest == case.split.digest
+    assert [done for _, done in progress] == sorted(done for _, done in progress)
+    assert progress[0][1] == 0.0
+    assert progress[-1] == ("done", 1.0)
+    assert file.examples
+    assert all(set(e.answers) == {"original", "unlearned", "retrained"} for e in file.examples)
+    assert {m.set for m in file.measures} == {"forget", "rephrased", "retain_heldout", "shared", "controls"}
+    retention = file.details.retention
+    assert retention.curve
+    assert [level.name for level in retention.tree.way] == ["H-0001", "P-0001-001"]
+    assert {"siblings", "cousins"} <= {node.relation for node in retention.tree.nodes}
 
 
 def test_wrong_input_is_refused_before_any_model_is_asked(case: Case, tmp_path: Path) -> None:
@@ -285,8 +375,8 @@ def test_every_architecture_can_be_taught_unlearned_and_audited(
     run = unlearn(tmp_path / "original", split, plan, tmp_path / "run")
     found = audit(tmp_path / "original", run, split, tmp_path / "audit")
     assert found.verdict.status in ("failed", "inconclusive")
-    assert found.data["models"]["original"]["parameters"] < found.data["models"]["unlearned"]["parameters"]
-    assert {e.key for e in found.entries if e.status == "not_run"} == set()
+    assert found.file.models["original"].parameters < found.file.models["unlearned"].parameters
+    assert {e.key for e in found.results if e.status == "not_run"} == set()
     strict(found.path)
 
 
@@ -298,8 +388,8 @@ def test_all_models_of_an_audit_are_asked_as_the_run_asked_its_own(folders: dict
     for template, kind in (("plain", "plain"), ("auto", "chat")):
         run = unlearn(tmp_path / "chat", split, plan, tmp_path / template, template=template)
         found = audit(tmp_path / "chat", run, split, tmp_path / f"audit {template}")
-        assert {m["template"] for m in found.data["models"].values()} == {kind}
-        assert {e.key for e in found.entries if e.status == "not_run"} == set()
+        assert {m.template for m in found.file.models.values()} == {kind}
+        assert {e.key for e in found.results if e.status == "not_run"} == set()
 
 
 def questions_of_controls(scope: str, make: Callable[[Split], Context]) -> tuple[set[str], set[str]]:
@@ -318,17 +408,10 @@ def questions_of_controls(scope: str, make: Callable[[Split], Context]) -> tuple
     )
 
 
-def test_a_control_is_compared_on_the_questions_that_are_asked_about_the_target() -> None:
+def test_a_control_is_compared_on_the_questions_of_the_target() -> None:
     def make(split: Split) -> Context:
-        everything = {r.id: r for r in (*split.forget, *split.controls)}
-        return Context(
-            split,
-            Policy.load(),
-            {},
-            everything,
-            lambda role: pytest.fail("not needed"),
-            lambda lm, rows: pytest.fail("not needed"),
-        )
+        everything = {r.row_id: r for r in (*split.forget, *split.controls)}
+        return Context(split, Policy.load(), (), everything)
 
     mine, theirs = questions_of_controls("study:S-0001-001-1", make)
     assert mine == theirs

@@ -8,37 +8,36 @@ import numpy as np
 import pytest
 
 from expunge.audit.check_result import CheckResult
-from expunge.audit.checks.leak import excess_interval, kind_values, leak, worst
+from expunge.audit.checks.leakage import excess_interval, kind_values, leakage, worst
 from expunge.audit.checks.membership import membership, verbatim
 from expunge.audit.checks.retention import retention
-from expunge.audit.context import Context
+from expunge.audit.context import CheckOutput, Context
+from expunge.audit.details import HitCount
+from expunge.audit.policy import Policy
 from expunge.audit.scores import Scores
 from expunge.corpus import Record, Variant
 from expunge.scope import Split
 from helpers.audits import context, one_token_scores
 
 PEOPLE = 12
+BOOTSTRAP = Policy.load().bootstrap
 
 
 def person(k: int, name: str = "p", **more: Any) -> Record:
     return Record(f"{name}{k:02d}", f"Who is {name}{k:02d}?", f"answer {name}{k}", subject=f"{name}{k:02d}", **more)
 
 
-def only(entries: Any, key: str) -> CheckResult:
-    return next(e for e in entries if e.key == key)
-
-
-def bare() -> Context:
-    return context(Split("s", forget=(), retain=(), retain_heldout=()), {})
+def only(output: CheckOutput, key: str) -> CheckResult:
+    return next(r for r in output.results if r.key == key)
 
 
 def test_the_excess_is_worst_kind_minus_worst_kind_by_hand() -> None:
     nan = np.nan
     ours = {"cloze": np.array([1.0, 0.0, nan, nan]), "generation": np.array([nan, nan, 0.0, 0.0])}
     theirs = {"cloze": np.array([0.0, 0.0, nan, nan]), "generation": np.array([nan, nan, 1.0, 0.0])}
-    found = excess_interval(ours, theirs, ["a", "b", "a", "b"], bare())
+    found = excess_interval(ours, theirs, ["a", "b", "a", "b"], BOOTSTRAP)
     assert (found.estimate, found.low, found.n_records, found.n_subjects) == (0.0, None, 4, 2)  # .5 - .5
-    found = excess_interval(ours, {k: v * 0 for k, v in theirs.items()}, ["a", "b", "a", "b"], bare())
+    found = excess_interval(ours, {k: v * 0 for k, v in theirs.items()}, ["a", "b", "a", "b"], BOOTSTRAP)
     assert found.estimate == 0.5
 
 
@@ -48,16 +47,16 @@ def test_the_interval_of_the_excess_does_not_know_the_names_of_subjects() -> Non
     theirs = {"cloze": rng.integers(0, 2, 40) * 0.5}
     names = [f"s{k % 20}" for k in range(40)]
     renamed = [f"t{(k * 7) % 20}" for k in range(40)]
-    one, two = (excess_interval(ours, theirs, n, bare()) for n in (names, renamed))
+    one, two = (excess_interval(ours, theirs, n, BOOTSTRAP) for n in (names, renamed))
     assert one == two
     assert one.low is not None
     assert one.low < one.estimate < one.upper
-    same = excess_interval(ours, ours, names, bare())
+    same = excess_interval(ours, ours, names, BOOTSTRAP)
     assert (same.estimate, same.low, same.high) == (0.0, 0.0, 0.0)
 
 
 def test_the_worst_kind_is_named() -> None:
-    assert worst({"cloze": 0.2, "generation": 0.7}) == ("generation", 0.7)
+    assert worst({"cloze": np.array([0.2]), "generation": np.array([0.7])}) == ("generation", 0.7)
 
 
 def test_a_classification_without_options_is_judged_by_its_words() -> None:
@@ -78,11 +77,11 @@ def wordings() -> tuple[Split, list[str]]:
     return Split("s", forget=rows, retain=(), retain_heldout=()), [w.row_id for r in rows for w in r.wordings()]
 
 
-def test_a_fact_is_out_as_soon_as_one_wording_gives_it_whatever_its_id_looks_like() -> None:
+def test_a_fact_is_verbatim_as_soon_as_one_wording_is_whatever_its_id() -> None:
     split, ids = wordings()
     assert ids == ["r~1~0", "r~1~1", "r~2~0", "r~2~1", "r~3~0", "r~3~1"]
     said = one_token_scores(ids, [1.0] * 6, "000000", ["no", "Secret 1", "no", "no", "secret 3", "no"])
-    assert verbatim(context(split, {"unlearned": {"forget": said}}), "unlearned") == (2, 3)
+    assert verbatim(context(split, {"unlearned": {"forget": said}}), "unlearned") == HitCount(hits=2, facts=3)
 
 
 def test_the_leak_axis_takes_the_worst_wording_of_each_record() -> None:
@@ -90,18 +89,18 @@ def test_the_leak_axis_takes_the_worst_wording_of_each_record() -> None:
     said = one_token_scores(ids, [0.01, 9, 9, 0.01, 9, 9], "100100", ["secret 1", "no", "no", "secret 2", "no", "no"])
     silent = one_token_scores(ids, [9.0] * 6, "000000", ["no"] * 6)
     ctx = context(split, {"original": {"forget": said}, "unlearned": {"forget": said}, "retrained": {"forget": silent}})
-    found = list(leak.run(ctx))
-    assert only(found, "leak.axis").estimate == pytest.approx(2 / 3)
-    assert only(found, "leak.self").estimate == pytest.approx(2 / 6)
+    found = leakage.run(ctx)
+    assert only(found, "leakage.axis").estimate == pytest.approx(2 / 3)
+    assert only(found, "leakage.self").estimate == pytest.approx(2 / 6)
     assert only(found, "paraphrase").estimate == pytest.approx(1 / 3)
-    assert only(found, "leak.self").status == "failed"
+    assert only(found, "leakage.self").status == "failed"
 
 
 def test_what_the_original_never_knew_cannot_be_forgotten() -> None:
     split, ids = wordings()
     silent = one_token_scores(ids, [9.0] * 6, "000000", ["no"] * 6)
     ctx = context(split, {role: {"forget": silent} for role in ("original", "unlearned", "retrained")})
-    entry = only(leak.run(ctx), "leak.self")
+    entry = only(leakage.run(ctx), "leakage.self")
     assert entry.status == "not_applicable"
     assert "hardly knew it" in entry.reason
 
@@ -127,25 +126,25 @@ def crowd(losses: dict[str, tuple[float, float]]) -> Context:
 def test_many_subjects_are_judged_by_auc_against_the_reference(
     unlearned: tuple[float, float], mia: str, over: str
 ) -> None:
-    found = list(membership.run(crowd({"original": (0.6, 3.0), "unlearned": unlearned, "retrained": (3.0, 3.0)})))
+    found = membership.run(crowd({"original": (0.6, 3.0), "unlearned": unlearned, "retrained": (3.0, 3.0)}))
     assert only(found, "mia").status == mia
     assert only(found, "over_unlearning").status == over
     assert only(found, "mia").n_subjects == 2 * PEOPLE
     assert only(found, "mia").power is True
 
 
-def test_sets_that_differ_by_themselves_and_tests_without_power_claim_nothing() -> None:
-    differ = list(membership.run(crowd({"original": (0.6, 3.0), "unlearned": (1.0, 3.0), "retrained": (1.0, 3.0)})))
+def test_sets_that_differ_and_tests_without_power_are_inconclusive() -> None:
+    differ = membership.run(crowd({"original": (0.6, 3.0), "unlearned": (1.0, 3.0), "retrained": (1.0, 3.0)}))
     assert only(differ, "mia").status == "inconclusive"
     assert "sets differ" in only(differ, "mia").reason
-    weak = list(membership.run(crowd({"original": (3.0, 3.0), "unlearned": (3.0, 3.0), "retrained": (3.0, 3.0)})))
+    weak = membership.run(crowd({"original": (3.0, 3.0), "unlearned": (3.0, 3.0), "retrained": (3.0, 3.0)}))
     assert only(weak, "mia").status == "inconclusive"
     assert "no power" in only(weak, "mia").reason
-    alone = list(membership.run(crowd({"original": (0.6, 3.0), "unlearned": (3.0, 3.0)})))
-    assert {e.status for e in alone} == {"inconclusive"}
+    alone = membership.run(crowd({"original": (0.6, 3.0), "unlearned": (3.0, 3.0)}))
+    assert {e.status for e in alone.results} == {"inconclusive"}
 
 
-def test_retention_is_by_the_worse_of_both_measures_and_silent_where_nothing_was_known() -> None:
+def test_retention_is_by_the_worse_measure_of_what_was_known() -> None:
     rows = [person(k) for k in range(4)]
     split = Split(
         "s",
@@ -161,7 +160,7 @@ def test_retention_is_by_the_worse_of_both_measures_and_silent_where_nothing_was
     ctx = context(
         split, {"original": {"retain_heldout": before} | shared, "unlearned": {"retain_heldout": after} | shared}
     )
-    found = {e.key: e for e in retention.run(ctx)}
+    found = {e.key: e for e in retention.run(ctx).results}
     assert found["retention.retain_heldout"].estimate == pytest.approx(1 / 3)
     assert found["retention.retain_heldout"].reason.startswith("by exact_match")
     assert found["retention.siblings"].estimate == found["retention.same_institution"].estimate == pytest.approx(1 / 2)
@@ -174,4 +173,4 @@ def test_retention_is_by_the_worse_of_both_measures_and_silent_where_nothing_was
             for role in ("original", "unlearned")
         },
     )
-    assert {e.status for e in retention.run(nothing)} == {"not_applicable"}
+    assert {e.status for e in retention.run(nothing).results} == {"not_applicable"}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from expunge.audit.image_examples import chosen, credit, gallery, may_be_shown, thumbnail
+from expunge.audit.image_examples import choose, credit, image_example_probe, image_examples, may_be_shown, thumbnail
 from expunge.corpus import Record, RecordImage
 from expunge.random import uniform
 from expunge.scope import Split
@@ -42,7 +42,7 @@ def record(name: str, number: int = 0, **attributes: Any) -> Record:
 )
 def test_only_what_says_that_it_may_be_shown_is_shown(attributes: dict[str, Any], shown: bool) -> None:
     assert may_be_shown(record("r", **attributes)) is shown
-    assert [r.id for r in chosen([record("r", **attributes)], 6)] == (["r"] if shown else [])
+    assert [r.id for r in choose([record("r", **attributes)], 6)] == (["r"] if shown else [])
 
 
 def test_the_credit_names_the_author_and_the_licence_once() -> None:
@@ -54,12 +54,12 @@ def test_the_credit_names_the_author_and_the_licence_once() -> None:
 
 def test_entries_are_drawn_by_hash_one_of_each_picture_first() -> None:
     rows = [record(f"r{k}", k % 2, synthetic=True) for k in range(6)] + [record("alone", 7, synthetic=True)]
-    found = chosen(rows, 4)
-    assert found == chosen(rows[::-1], 4)
+    found = choose(rows, 4)
+    assert found == choose(rows[::-1], 4)
     assert {r.image for r in found[:3]} == {picture(k) for k in (0, 1, 7)}
     first = min((r for r in rows if r.image == picture(0)), key=lambda r: uniform("gallery", r.id))
     assert first in found[:3]
-    assert len(chosen(rows, 99)) == 7
+    assert len(choose(rows, 99)) == 7
 
 
 def test_a_thumbnail_is_small_and_carries_nothing_but_pixels() -> None:
@@ -71,14 +71,14 @@ def test_a_thumbnail_is_small_and_carries_nothing_but_pixels() -> None:
         Image.fromarray(noise).save(stream, kind, **more)
         assert b"Ada Costa" in stream.getvalue()
         found = thumbnail(RecordImage.of("x", stream.getvalue()))
-        data = base64.b64decode(found["data"])
+        data = base64.b64decode(found.data)
         assert b"Ada Costa" not in data
         assert Image.open(io.BytesIO(data)).size == (160, 80)
-        assert found["type"] == "image/jpeg"
-    assert Image.open(io.BytesIO(base64.b64decode(thumbnail(picture(3))["data"]))).size == (48, 48)  # never enlarged
+        assert found.type == "image/jpeg"
+    assert Image.open(io.BytesIO(base64.b64decode(thumbnail(picture(3)).data))).size == (48, 48)  # never enlarged
 
 
-def test_entries_carry_what_each_model_says_and_nothing_is_asked_again_where_all_was_exact() -> None:
+def test_examples_carry_answers_and_exact_siblings_are_not_asked_again() -> None:
     target, hidden = record("t", synthetic=True), record("h", 1)
     near = record("n", 2, attribution="Ada")
     split = Split("s", forget=(target, hidden), retain=(), retain_heldout=(near,), relation={"n": "siblings"})
@@ -89,10 +89,13 @@ def test_entries_carry_what_each_model_says_and_nothing_is_asked_again_where_all
         }
         for role in ("original", "unlearned")
     }
-    found = gallery(context(split, asked))  # loading a model would raise
-    assert [(e["about"], e["answer"], e["credit"], e["said"]) for e in found] == [
-        ("forgotten", "scar", "", {"original": "original says", "unlearned": "unlearned says"}),
-        ("sibling", "scar", "Ada", {"original": "scar", "unlearned": "scar"}),
+    probe = image_example_probe(context(split, asked))
+    assert probe is not None
+    answers = {role: probe.score(None, role, scores) for role, scores in asked.items()}  # a model would be an error
+    found = image_examples(probe, answers)
+    assert [(e.group, e.answer, e.credit, e.answers) for e in found] == [
+        ("forget", "scar", "", {"original": "original says", "unlearned": "unlearned says"}),
+        ("siblings", "scar", "Ada", {"original": "scar", "unlearned": "scar"}),
     ]
     assert hidden.prompt not in str(found)
 
@@ -101,4 +104,4 @@ def test_nothing_is_made_where_no_picture_may_be_shown() -> None:
     split = Split(
         "s", forget=(record("t"), Record("u", "p", "a", attributes={"synthetic": True})), retain=(), retain_heldout=()
     )
-    assert gallery(context(split, {"original": {}, "unlearned": {}})) == []
+    assert image_example_probe(context(split, {"original": {}, "unlearned": {}})) is None

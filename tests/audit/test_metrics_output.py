@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expunge.audit.metrics import METRICS
-from expunge.audit.metrics.extraction import by_stratum
 from expunge.audit.metrics.rouge_l import lcs_length, official_rouge_l, rouge_l
 from helpers.audits import hits, ragged, records, scores
 
@@ -106,10 +105,3 @@ def test_strength_and_memorisation_never_fall_when_a_miss_becomes_a_hit(s, data)
     for key in ("extraction_strength", "exact_memorization"):
         metric, by_id = METRICS.get(key), records(*s.ids)
         assert (metric(better, by_id) >= metric(s, by_id)).all()
-
-
-def test_strata_separate_short_answers():
-    lengths = np.array([1, 1, 3, 6, 21, 2])
-    found = by_stratum(np.array([0, 1, 0.5, 0.25, 1, NAN]), lengths)
-    assert found == {"1": (2, 0.5), "2-5": (1, 0.5), "6-20": (1, 0.25), ">20": (1, 1.0)}
-    assert by_stratum(np.array([1.0]), np.array([1])) == {"1": (1, 1.0)}

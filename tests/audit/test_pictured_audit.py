@@ -87,25 +87,27 @@ def nothing_forgotten(case: tuple[Path, Split]) -> Audit:
 def test_a_model_that_forgot_nothing_leaks_by_the_cues_that_were_taught(nothing_forgotten: Audit) -> None:
     found = nothing_forgotten["cross_modal"]
     assert (found.status, found.estimate, found.power) == ("failed", 1.0, True)
-    cells = {(c["taught"], c["asked"]): c for c in nothing_forgotten.data["cross_modal"]["cells"]}
+    details = nothing_forgotten.file.details.cross_modal
+    assert details is not None
+    cells = {(c.trained, c.probe): c for c in details.cells}
     assert list(cells) == [
-        ("both", "both"),
-        ("both", "words"),
-        ("both", "picture"),
-        ("both", "swapped"),
-        ("both", "noise"),
-        ("words", "words"),
-        ("picture", "picture"),
-        ("picture", "swapped"),
-        ("picture", "noise"),
+        ("joint", "joint"),
+        ("joint", "text"),
+        ("joint", "image"),
+        ("joint", "swapped"),
+        ("joint", "noise"),
+        ("text", "text"),
+        ("image", "image"),
+        ("image", "swapped"),
+        ("image", "noise"),
     ]
-    for cue in ("both", "words", "picture"):
-        assert cells[cue, cue]["shares"]["original"]["estimate"] == 1.0
-        assert cells[cue, cue]["shares"]["retrained"]["estimate"] == 0.0
-        assert cells[cue, cue]["status"] == "failed"
-    assert cells["picture", "swapped"]["shares"]["original"]["estimate"] == 0.0  # another bed is read off it
+    for modality in ("joint", "text", "image"):
+        assert cells[modality, modality].shares["original"].estimate == 1.0
+        assert cells[modality, modality].shares["retrained"].estimate == 0.0
+        assert cells[modality, modality].status == "failed"
+    assert cells["image", "swapped"].shares["original"].estimate == 0.0  # another bed is read off it
     assert "cross_modal" in nothing_forgotten.verdict.sentence
-    assert [e.key for e in nothing_forgotten.entries if e.status == "not_run"] == []
+    assert [e.key for e in nothing_forgotten.results if e.status == "not_run"] == []
 
 
 def test_a_model_that_never_knew_passes_by_every_cue(case: tuple[Path, Split]) -> None:
@@ -121,12 +123,12 @@ def test_the_report_shows_the_pictures_that_may_be_shown_and_no_others(
 ) -> None:
     page = report(nothing_forgotten.path, tmp_path / "report.html").read_text("utf-8")
     shown = set(re.findall(r'src="data:image/\w+;base64,([^"]+)"', page))
-    allowed = {thumbnail(picture(k))["data"] for k in range(len(NAMES))}
-    assert thumbnail(picture(0))["data"] in shown <= allowed
+    allowed = {thumbnail(picture(k)).data for k in range(len(NAMES))}
+    assert thumbnail(picture(0)).data in shown <= allowed
     assert len(shown) == 2  # the target and its retain_heldout sibling
     everything = page + nothing_forgotten.path.read_text("utf-8")
     for k in range(SECRET, SECRET + len(NAMES)):
-        assert thumbnail(picture(k))["data"] not in everything
+        assert thumbnail(picture(k)).data not in everything
         assert base64.b64encode(picture(k).data()).decode() not in everything
     for name in (
         "What one cue alone brings back",
@@ -149,9 +151,9 @@ def test_a_sibling_that_was_lost_is_asked_for_its_words(case: tuple[Path, Split]
     )
     other = Split(split.scope, split.forget, split.retain, (turned,), relation={"lost": "siblings"})
     found = audit(root / "original", root / "original", other, root / "lost", retrained=root / "retrained")
-    (entry,) = (e for e in found.data["gallery"] if e["about"] == "sibling")
-    assert entry["said"] == {"original": "ward 4", "unlearned": "ward 4", "retrained": "ward 4"}
-    assert "tree" not in found.data
+    (example,) = (e for e in found.file.image_examples if e.group == "siblings")
+    assert example.answers == {"original": "ward 4", "unlearned": "ward 4", "retrained": "ward 4"}
+    assert found.file.details.retention.tree is None
 
 
 def test_an_audit_without_pictures_has_neither_gallery_nor_cues(case: tuple[Path, Split], tmp_path: Path) -> None:
@@ -163,7 +165,8 @@ def test_an_audit_without_pictures_has_neither_gallery_nor_cues(case: tuple[Path
     found = audit(root / "original", root / "retrained", text, root / "text", retrained=root / "retrained")
     assert found["cross_modal"].status == "not_applicable"
     assert "cross_modal" not in found.verdict.sentence
-    assert not {"gallery", "cross_modal", "tree"} & set(found.data)
+    assert found.file.image_examples == ()
+    assert found.file.details.cross_modal is None
     page = report(found.path, tmp_path / "report.html").read_text("utf-8")
     assert "<img" not in page
     assert "What one cue alone" not in page

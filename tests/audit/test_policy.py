@@ -12,32 +12,32 @@ SMALL = """
 name: small
 version: 3
 rules:
-  leak.self: {judge: excess, margin: 0.05, required: true}
+  leakage.self: {judge: excess, margin: 0.05, required: true}
   retention.siblings: {judge: retention, margin: 0.95}
 """
 
 
-def test_the_shipped_policy_requires_leak_retention_membership_paraphrase_and_relearning():
+def test_the_required_results_of_the_shipped_policy():
     policy = Policy.load()
     assert set(policy.required) == {
-        "leak.self",
+        "leakage.self",
         "paraphrase",
-        "relearn.in_domain",
+        "relearning.in_domain",
         "mia",
         "retention.same_institution",
         "retention.elsewhere",
         "cross_modal",
     }
     margins = {key: rule.margin for key, rule in policy.rules.items()}
-    assert margins["leak.self"] == 0.05
-    assert margins["relearn.in_domain"] == 0.10
+    assert margins["leakage.self"] == 0.05
+    assert margins["relearning.in_domain"] == 0.10
     assert margins["retention.same_institution"] == 0.95
     assert margins["retention.elsewhere"] == 0.98
     assert policy.rules["cross_modal"].required == "where_applicable"  # scopes without pictures do without it
     assert "retention.siblings" in policy.rules
     assert policy.membership.scores == ("loss", "entropy")
     assert policy.bootstrap == Bootstrap(draws=2000, level=0.95, seed=0, min_subjects=10)
-    assert policy.few_subjects.over_range == (2.5, 97.5)
+    assert policy.matched_controls.over_range == (2.5, 97.5)
 
 
 def test_the_digest_is_of_the_content_and_not_of_the_file():
@@ -58,11 +58,11 @@ def test_a_policy_comes_from_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("margin: 0.05", "margn: 0.05"), r'p: unknown key "rules.leak.self.margn"; did you mean "margin"'),
+        (("margin: 0.05", "margn: 0.05"), r'p: unknown key "rules.leakage.self.margn"; did you mean "margin"'),
         (("version: 3", "version: 3\nstatistcs: {}"), r'p: unknown key "statistcs"; did you mean "statistics"'),
         (("version: 3", "version: 3\nstatistics: {draw: 200}"), r'key "statistics.draw"; did you mean "draws"'),
         (("version: 3", ""), r'p: the key "version" is missing'),
-        (("judge: excess", "judge: guess"), r"p: rules.leak.self.judge: Input should be"),
+        (("judge: excess", "judge: guess"), r"p: rules.leakage.self.judge: Input should be"),
         (("required: true", "required: false"), r"p: rules: no rule is required, so every audit would pass"),
         (("version: 3", "version: 3\nmembership: {scores: [los]}"), r'unknown score "los"; did you mean "loss"'),
         (("version: 3", "version: [3"), r"p:\d+: not valid YAML"),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from expunge.audit.checks.reconstruction_check import entry
+from expunge.audit.checks.reconstruction_check import reconstruction_result
 from expunge.audit.reconstruction import Reconstruction, compare
 from expunge.audit.reconstruction.ranking import gain, lead, per_byte, rank_of
 from expunge.audit.statistics import Bootstrap
@@ -61,15 +61,22 @@ NEVER = result([[0, 0, 0]] * 4)
 SOME = result([[0, 0, 0], [0, 0, 1], [0, 0, 0], [0, 0, 0]])
 
 
-def test_a_model_like_the_retrained_one_passes_and_one_that_gives_answers_fails() -> None:
+def test_a_model_like_the_retrained_passes_and_one_that_answers_fails() -> None:
     passed = compare({"original": KNEW, "unlearned": NEVER, "retrained": NEVER})
-    assert (passed.status, passed.power, passed.reference, len(passed.checks)) == ("passed", True, "retrained", 5)
+    assert (passed.details.status, passed.details.power, passed.details.reference, len(passed.details.parts)) == (
+        "passed",
+        True,
+        "retrained",
+        5,
+    )
     failed = compare({"original": KNEW, "unlearned": SOME, "retrained": NEVER})
-    assert failed.status == "failed"
+    assert failed.details.status == "failed"
     assert failed.worst is not None
-    assert (failed.worst.level, failed.worst.excess.estimate, failed.worst.excess.low) == (2, 0.25, None)
-    assert failed.reason == ("worst of 5 parts: excess at level guest 0.250, required at most 0.05; 2 did not pass")
-    assert compare({"original": KNEW, "unlearned": SOME, "retrained": NEVER}, margin=0.25).status == "passed"
+    assert (failed.worst.level, failed.excess.estimate, failed.excess.low) == (2, 0.25, None)
+    assert failed.details.reason == (
+        "worst of 5 parts: excess at level guest 0.250, required at most 0.05; 2 did not pass"
+    )
+    assert compare({"original": KNEW, "unlearned": SOME, "retrained": NEVER}, margin=0.25).details.status == "passed"
     row = failed.row(2, "unlearned")
     assert row is not None
     assert {name: v.estimate for name, v in row.scores.items()} == {
@@ -86,59 +93,61 @@ def test_a_lead_over_the_wrong_branch_is_judged_by_itself() -> None:
     """As many first places as the retrained model, but only with the true place told."""
     ours, theirs = result([[0, 1]] * 4), result([[0, 1]] * 4, wrong=[[0, 1]] * 4)
     found = compare({"original": result([[0, 9]] * 4), "unlearned": ours, "retrained": theirs})
-    assert [(c.what, c.level, c.excess.estimate, c.status) for c in found.checks] == [
+    assert [(c.what, c.level, c.estimate, c.status) for c in found.details.parts] == [
         ("excess", 0, 0.0, "passed"),
         ("excess", 1, 0.0, "passed"),
         ("lead", 1, 1.0, "failed"),
     ]
-    assert found.status == "failed"
+    assert found.details.status == "failed"
 
 
 def test_every_other_picture_is_an_attack_of_its_own() -> None:
     def shown(first: float) -> Reconstruction:
-        tables = dict(NEVER.top1) | {"picture: cropped": np.full((4, 3), first)}
+        tables = dict(NEVER.top1) | {"image: cropped": np.full((4, 3), first)}
         return result([[0, 0, 0]] * 4, top1=tables, rank=tables, exact=tables)
 
     found = compare({"original": KNEW, "unlearned": shown(1.0), "retrained": shown(0.0)})
-    assert found.status == "failed"
-    assert "picture: cropped" in found.reason
-    assert len(found.checks) == 8
+    assert found.details.status == "failed"
+    assert "image: cropped" in found.details.reason
+    assert len(found.details.parts) == 8
 
 
 def test_with_ten_subjects_bounds_decide() -> None:
     ours = result([[0, float(k == 0)] for k in range(20)], subjects=20)
     theirs, knew = result([[0, 0]] * 20, subjects=20), result([[0, 1]] * 20, subjects=20)
     found = compare({"original": knew, "unlearned": ours, "retrained": theirs}, Bootstrap(draws=500))
-    assert found.status == "inconclusive"
+    assert found.details.status == "inconclusive"
     assert found.worst is not None
-    assert found.worst.excess.estimate == pytest.approx(0.05)
-    assert found.worst.excess.upper > 0.05
-    assert "too little data" in found.reason
+    assert found.excess.estimate == pytest.approx(0.05)
+    assert found.excess.upper > 0.05
+    assert "too little data" in found.details.reason
 
 
 def test_without_a_reference_or_without_power_nothing_is_concluded() -> None:
     alone = compare({"original": KNEW, "unlearned": NEVER})
-    assert (alone.status, alone.worst, alone.power) == ("inconclusive", None, None)
+    assert (alone.details.status, alone.worst, alone.details.power) == ("inconclusive", None, None)
     weak = compare({"original": NEVER, "unlearned": NEVER, "retrained": NEVER})
-    assert (weak.status, weak.power) == ("inconclusive", False)
-    assert weak.reason.startswith("no power")
-    assert compare({"unlearned": NEVER, "retrained": NEVER}).status == "passed"  # nobody asked for power
+    assert (weak.details.status, weak.details.power) == ("inconclusive", False)
+    assert weak.details.reason.startswith("no power")
+    assert compare({"unlearned": NEVER, "retrained": NEVER}).details.status == "passed"  # nobody asked for power
 
 
 def test_controls_are_compared_by_their_mean_and_without_an_interval() -> None:
     controls = result([[0, 0, 1], [0, 0, 0]], facts=("t0", "t1"))
     found = compare({"original": KNEW, "unlearned": SOME, "controls": controls})
-    assert (found.reference, found.status) == ("controls", "passed")
-    assert [c.excess.estimate for c in found.checks if c.what == "excess"] == [0.0, 0.0, -0.25]
-    assert {c.excess.method for c in found.checks} == {"difference to controls"}
+    assert (found.details.reference, found.details.status) == ("controls", "passed")
+    assert [c.estimate for c in found.details.parts if c.what == "excess"] == [0.0, 0.0, -0.25]
+    assert {c.ci for c in found.details.parts} == {None}
+    assert found.excess is not None
+    assert found.excess.method == "difference to controls"
 
 
 def test_facts_are_joined_by_id_and_missing_ones_are_no_zeros() -> None:
     turned = result([[0, 0, 1], [0, 0, 0]], facts=("f1", "f0"))
     np.testing.assert_equal(turned.of("top1", "true", ["f0", "f1", "f9"])[:, 2], [0, 1, NAN])
     found = compare({"original": KNEW, "unlearned": SOME, "retrained": turned})
-    assert [c.excess.estimate for c in found.checks if c.what == "excess"] == [0.0, 0.0, 0.0]
-    assert {c.excess.n_records for c in found.checks} == {2}
+    assert [c.estimate for c in found.details.parts if c.what == "excess"] == [0.0, 0.0, 0.0]
+    assert {c.n for c in found.details.parts} == {2}
 
 
 def test_a_result_is_saved_and_read_back(tmp_path: Path) -> None:
@@ -155,13 +164,13 @@ def test_a_result_is_saved_and_read_back(tmp_path: Path) -> None:
 
 def test_the_entry_carries_the_worst_part_and_all_levels() -> None:
     found = compare({"original": KNEW, "unlearned": SOME, "retrained": NEVER})
-    made = entry(found, 0.05, 7)
+    made = reconstruction_result(found, 0.05, 7)
     assert (made.key, made.status, made.estimate, made.power, made.seed) == ("reconstruction", "failed", 0.25, True, 7)
     assert made.reference is not None
     assert (made.reference.role, made.reference.estimate) == ("retrained", 0.0)
     controls = {c.key: c.estimate for c in made.controls}
     assert controls["original.guest.top1"] == 1.0
     assert controls["unlearned.guest.true - wrong branch"] == 0.25
-    json.dumps(found.as_json(), allow_nan=False)
-    alone = entry(compare({"original": KNEW, "unlearned": NEVER}), 0.05, 0)
+    json.dumps(found.details.model_dump(mode="json"), allow_nan=False)
+    alone = reconstruction_result(compare({"original": KNEW, "unlearned": NEVER}), 0.05, 0)
     assert (alone.status, alone.estimate) == ("inconclusive", None)

@@ -12,7 +12,7 @@ import pytest
 import expunge.audit.reconstruction.attack as module
 from expunge.audit.reconstruction import Reconstruction, TooFew, compare, prepare, reconstruct
 from expunge.audit.reconstruction.background import BackgroundRecords
-from expunge.audit.reconstruction.prompts import TargetFact, ask
+from expunge.audit.reconstruction.prompts import TargetFact, reconstruction_queries
 from expunge.corpus import Record, RecordImage
 from expunge.engine.train.train_loop import TrainConfig
 from expunge.engine.train.train_model import train
@@ -53,7 +53,7 @@ def lessons(rows: list[Record]) -> list[Record]:
     placed = [
         p.record
         for r in rows
-        for p in ask(0, TargetFact(r, 2, {}), BackgroundRecords({r.id: ()}, {}), len)
+        for p in reconstruction_queries(0, TargetFact(r, 2, {}), BackgroundRecords({r.id: ()}, {}), len)
         if (p.level, p.vector) == (2, "true")
     ]
     return [*rows, *(replace(r, options=()) for r in placed)]
@@ -78,16 +78,16 @@ def test_a_taught_model_gives_answers_away_once_the_person_is_named(found: dict[
         assert knew.of(score, "true")[:, 2].tolist() == [1.0] * 3
     assert never.of("top1", "true")[:, 2].tolist() == [0.0] * 3  # it has heard of these towns from nobody
     assert knew.of("top1", "wrong branch")[:, 2].tolist() == [0.0] * 3
-    judged = compare({"original": knew, "unlearned": knew, "retrained": never})
+    judged = compare({"original": knew, "unlearned": knew, "retrained": never}).details
     assert (judged.status, judged.power) == ("failed", True)
-    assert compare({"original": knew, "unlearned": never, "retrained": never}).status == "passed"
+    assert compare({"original": knew, "unlearned": never, "retrained": never}).details.status == "passed"
 
 
 class FakeLM:
     """Just enough of a model: one token for each word, no eyes."""
 
     class template:
-        eyes = "the model reads text only"
+        vision_processor = "the model reads text only"
 
         @staticmethod
         def prompt_ids(prompt: str) -> tuple[int, ...]:
@@ -108,13 +108,13 @@ class FakeLM:
         self.context = context
 
 
-def names(lm: Any, records: tuple[Record, ...], options: bool) -> Any:
+def names(lm: Any, records: tuple[Record, ...], options: bool, ids: Any) -> Any:
     """Scores of a model that finds the true answer likeliest where the prompt names Ada, and last elsewhere."""
     assert options
     own = [0.0 if "Ada" in r.prompt else -9.0 for r in records]
     return scores(
         [[-1.0]] * len(records),
-        ids=[r.id for r in records],
+        ids=list(map(str, ids)),
         hit=["1" if v == 0 else "0" for v in own],
         option_logprob=tuple((v, *([-1.0] * (len(r.options) - 1))) for v, r in zip(own, records, strict=True)),
         option_bytes=tuple((1,) * len(r.options) for r in records),
@@ -187,11 +187,11 @@ def test_what_cannot_be_asked_is_counted(clinic: Split) -> None:
 
 
 def test_a_model_without_eyes_is_asked_what_shows_nothing(clinic: Split, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "shown_instead", lambda *_: {"picture: none": None})
+    monkeypatch.setattr(module, "other_images", lambda *_: {"image: none": None})
     first, *rest = clinic.forget
     seen = replace(clinic, forget=(replace(first, image=RecordImage.of("a.png", b"x")), *rest))
     found = asked(seen)
-    assert found.left_out["facts with a picture, of which the model reads none"] == 1
+    assert found.left_out["facts with an image: the model reads text only"] == 1
 
 
 def test_the_choice_follows_the_seed_and_no_order(clinic: Split) -> None:

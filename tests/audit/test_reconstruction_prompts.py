@@ -10,11 +10,11 @@ from expunge.audit.reconstruction.background import BackgroundRecords, gather, s
 from expunge.audit.reconstruction.prompts import (
     ReconstructionQuery,
     TargetFact,
-    ask,
     gives_away,
     level_names,
     neutral,
     padded,
+    reconstruction_queries,
 )
 from expunge.corpus import Record
 from helpers.reconstruction import everybody, person
@@ -30,14 +30,14 @@ def asked(target: str, forgotten: str = "", depth: int = 2) -> list[Reconstructi
     fact = next(r for r in rows if r.id == target)
     gone = forgotten or target
     known = gather([fact], [r for r in rows if not r.id.startswith(gone)], seed=0, statements=1)
-    return list(ask(0, TargetFact(fact, depth, {}), known, words))
+    return list(reconstruction_queries(0, TargetFact(fact, depth, {}), known, words))
 
 
 def prompts(found: list[ReconstructionQuery], vector: str) -> list[str]:
     return [p.record.prompt for p in found if p.vector == vector]
 
 
-def test_the_place_is_told_level_by_level_and_the_trained_prompt_stands_at_the_end() -> None:
+def test_the_place_is_stated_by_level_and_the_trained_prompt_is_last() -> None:
     found = prompts(asked("P-1:finding:1", forgotten="P-1"), "true")
     assert found == [
         "Study 1 of the patient shows [blank].",
@@ -50,7 +50,7 @@ def test_the_place_is_told_level_by_level_and_the_trained_prompt_stands_at_the_e
     ]
 
 
-def test_what_survives_of_the_person_is_told_where_it_stands_and_siblings_come_last() -> None:
+def test_surviving_statements_stand_at_their_node_and_siblings_last() -> None:
     found = prompts(asked("P-1:finding:1"), "true")
     assert "patient P-1, Ada Costa, N-11. Ward of Ada Costa? Oak. Study 1" in found[2]
     assert "needs" not in found[3]
@@ -77,11 +77,11 @@ def test_the_wrong_branch_is_the_furthest_stranger_with_the_same_question() -> N
 def test_a_stranger_never_has_the_true_answer_and_stands_at_the_same_depth() -> None:
     fact, *_ = (r for r in person("P-1") if r.id == "P-1:finding:1")
     same = person("P-3", {"finding": fact.answer.upper()})
-    assert gather([fact], same, seed=0).strangers == {}
+    assert gather([fact], same, seed=0).others == {}
     flat = [replace(r, path=r.path[:2]) for r in person("P-3")]
-    assert gather([fact], flat, seed=0).strangers == {}
+    assert gather([fact], flat, seed=0).others == {}
     near = [*person("P-2"), *same]
-    assert gather([fact], near, seed=0).strangers["P-1:finding:1"].subject == "patient:P-2"  # of the same house
+    assert gather([fact], near, seed=0).others["P-1:finding:1"].subject == "patient:P-2"  # of the same house
 
 
 def test_irrelevant_context_names_nobody_and_is_as_long() -> None:
@@ -153,4 +153,7 @@ def test_no_survivors_leave_no_candidates_and_no_wrong_branch() -> None:
     fact = person("P-1")[0]
     known = gather([fact], [], seed=0)
     assert known == BackgroundRecords({fact.id: ()}, {}, {}, {})
-    assert {p.vector for p in ask(0, TargetFact(fact, 2, {}), known, words)} == {"true", "irrelevant"}
+    assert {p.vector for p in reconstruction_queries(0, TargetFact(fact, 2, {}), known, words)} == {
+        "true",
+        "irrelevant",
+    }

@@ -64,28 +64,6 @@ def test_scores_cannot_be_changed():
         full().logp[0] = 0
 
 
-def test_padding_on_either_side_or_in_between_leaves_no_trace():
-    left = np.array([[0, 0, 1], [1, 1, 1]], bool)
-    right = np.array([[1, 0, 0, 0], [1, 0, 1, 1]], bool)
-
-    def build(mask, width, fill):
-        logp = np.full((2, width), fill, np.float32)
-        logp[mask] = [-1, -2, -3, -4]
-        return Scores.from_padded(
-            ["a", "b"],
-            mask,
-            logp=logp,
-            hit=logp > -2.5,
-            mu=logp,
-            sigma=np.abs(logp),
-            eos_logp=[np.nan] * 2,
-            eos_hit=[False] * 2,
-        )
-
-    assert same(build(left, 3, -77), build(right, 4, 99))
-    assert build(left, 3, -77).nll.tolist() == [1, 9]
-
-
 def test_select_joins_by_id_and_refuses_unknown_ones():
     s = full().select(["r1", "r0"])
     assert s.ids == ("r1", "r0")
@@ -99,38 +77,15 @@ def test_select_joins_by_id_and_refuses_unknown_ones():
 
 @settings(max_examples=40)
 @given(ragged(), st.randoms(use_true_random=False))
-def test_values_do_not_change_with_record_order_or_padding(s, random):
-    """Property of section 7, and defect 7: what belongs together is joined by id."""
+def test_values_do_not_change_with_record_order(s, random):
+    """What belongs together is joined by id."""
     by_id = records_of(s)
     order = random.sample(s.ids, len(s.ids))
-    width = int(s.length.max()) + 3
-    mask = np.zeros((len(s), width), bool)
-    for row, n in zip(mask, s.length, strict=True):
-        row[random.sample(range(width), int(n))] = True
-
-    def padded(values):
-        array = np.full((len(s), width), -99, values.dtype)
-        array[mask] = values
-        return array
-
-    tokens = {k: padded(getattr(s, k)) for k in ("logp", "hit", "mu", "sigma")}
-    others = {
-        k: getattr(s, k) for k in ("eos_logp", "eos_hit", "text", "option_logprob", "option_bytes", "option_tokens")
-    }
-    again = Scores.from_padded(s.ids, mask, **tokens, **others).select(order)
+    again = s.select(order)
     for _, metric in METRICS:
         direct = dict(zip(s.ids, metric(s, by_id), strict=True))
         shuffled = dict(zip(order, metric(again, by_id), strict=True))
         assert all(np.array_equal(direct[i], shuffled[i], equal_nan=True) for i in s.ids)
-
-
-def test_concat_of_batches_is_the_whole():
-    s = full()
-    assert same(Scores.concat([s.select(["r0"]), s.select(["r1"])]), s)
-    assert Scores.concat([scores([[-1]]), scores([[-2]], ids=["b"])]).text is None
-    assert len(Scores.concat([])) == 0
-    with pytest.raises(ValueError, match="text is missing in some"):
-        Scores.concat([s.select(["r0"]), scores([[-2]], ids=["b"])])
 
 
 def test_a_file_gives_back_the_same_scores_and_the_same_bytes(tmp_path):

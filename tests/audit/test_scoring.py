@@ -35,7 +35,7 @@ def log_probs(lm: LanguageModel, record: Record) -> tuple[torch.Tensor, list[int
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_every_number_is_that_of_the_plain_pass_and_the_end_token_stands_apart(
+def test_every_number_is_that_of_the_plain_pass_with_a_separate_end(
     folders: dict[str, Path], architecture: str
 ) -> None:
     lm = load(folders[architecture])

@@ -14,13 +14,13 @@ POLICY = Policy.parse("""
 name: two
 version: 1
 rules:
-  leak.self: {judge: excess, margin: 0.05, required: true}
+  leakage.self: {judge: excess, margin: 0.05, required: true}
   retention.elsewhere: {judge: retention, margin: 0.98, required: true}
   retention.siblings: {judge: retention, margin: 0.95}
 """)
 
 
-def entries(**status):
+def results(**status):
     return [
         CheckResult(key=key.replace("_", "."), status=value, reason="" if value == "passed" else "because")
         for key, value in status.items()
@@ -72,7 +72,7 @@ def test_reasons_hold_the_numbers():
 
 
 def test_an_audit_passes_only_when_every_required_entry_passed():
-    found = verdict(entries(leak_self="passed", retention_elsewhere="passed", retention_siblings="failed"), POLICY)
+    found = verdict(results(leakage_self="passed", retention_elsewhere="passed", retention_siblings="failed"), POLICY)
     assert (found.status, found.exit_code, found.reasons) == ("passed", 0, ())
     assert found.sentence == 'Passed: all 2 required checks passed under policy "two" version 1.'
     assert found.notes == ("retention.siblings: failed (because)",)
@@ -83,35 +83,35 @@ def test_an_audit_passes_only_when_every_required_entry_passed():
     ("a", "b"), itertools.product(["passed", "failed", "inconclusive", "not_applicable", "not_run"], repeat=2)
 )
 def test_anything_else_keeps_it_from_passing(a, b):
-    found = verdict(entries(leak_self=a, retention_elsewhere=b), POLICY)
+    found = verdict(results(leakage_self=a, retention_elsewhere=b), POLICY)
     expected = "failed" if "failed" in (a, b) else "passed" if a == b == "passed" else "inconclusive"
     assert found.status == expected
     assert found.exit_code == (0 if expected == "passed" else 3)
 
 
 def test_a_missing_required_entry_counts_as_not_run():
-    found = verdict(entries(leak_self="passed"), POLICY)
+    found = verdict(results(leakage_self="passed"), POLICY)
     assert found.status == "inconclusive"
-    assert found.reasons == ("retention.elsewhere: not run (no such entry in the audit)",)
+    assert found.reasons == ("retention.elsewhere: not run (no such result in the audit)",)
     assert verdict([], POLICY).status == "inconclusive"
 
 
 def test_the_sentence_names_failures_first():
-    found = verdict(entries(leak_self="not_run", retention_elsewhere="failed"), POLICY)
+    found = verdict(results(leakage_self="not_run", retention_elsewhere="failed"), POLICY)
     assert found.sentence == (
         'Not passed: 2 of 2 required checks did not pass under policy "two" version 1 '
-        "(failed: retention.elsewhere; not run: leak.self)."
+        "(failed: retention.elsewhere; not run: leakage.self)."
     )
-    found = verdict(entries(leak_self="not_run", retention_elsewhere="passed"), POLICY)
+    found = verdict(results(leakage_self="not_run", retention_elsewhere="passed"), POLICY)
     assert found.sentence.startswith("Not passed, inconclusive: 1 of 2")
 
 
 def test_a_key_that_occurs_twice_is_refused():
-    with pytest.raises(InputError, match=r'entry "leak\.self" occurs twice'):
-        verdict(entries(leak_self="failed") + entries(leak_self="passed"), POLICY)
+    with pytest.raises(InputError, match=r'result "leakage\.self" occurs twice'):
+        verdict(results(leakage_self="failed") + results(leakage_self="passed"), POLICY)
 
 
-def test_what_is_required_where_applicable_does_not_block_a_scope_without_such_records() -> None:
+def test_required_where_applicable_does_not_block_other_scopes() -> None:
     policy = Policy.parse(
         "name: t\nversion: 1\nrules:\n  a: {judge: excess, margin: 0.1, required: true}\n"
         "  b: {judge: retention, margin: 0.9, required: where_applicable}\n"

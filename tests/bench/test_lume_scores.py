@@ -17,7 +17,7 @@ from expunge.bench.lume_scores import cells, document_nll, losses, measure, outp
 from expunge.bench.lume_sets import Counts, Sets, draw, text
 from expunge.corpus import load_corpus
 from expunge.engine.train.train_loop import TrainConfig, run_training
-from expunge.models.language_model import LanguageModel, from_parts
+from expunge.models.language_model import LanguageModel
 from expunge.models.tiny import TinyConfig, build, texts_of, train_tokenizer
 
 pytestmark = pytest.mark.trains
@@ -33,7 +33,7 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Sets:
 
 def model(sets: Sets, epochs: int) -> LanguageModel:
     tokenizer = train_tokenizer(texts_of((*sets.original, *sets.holdout)), MODEL.vocabulary)
-    lm = from_parts(build(MODEL, tokenizer), tokenizer, "test")
+    lm = LanguageModel.from_parts(build(MODEL, tokenizer), tokenizer, "test")
     run_training(lm, sets.original, TrainConfig(target_accuracy=1.0, epochs=epochs, batch=16))
     return lm
 

@@ -110,12 +110,12 @@ def test_the_goals_are_met_on_the_development_data(shared_data: Path) -> None:
     from expunge.concepts.annotate import Annotator
     from expunge.concepts.readers.mesh import read_mesh
     from expunge.concepts.readers.sssom import read_sssom
-    from expunge.corpus.loaders.jsonl import read
+    from expunge.corpus.loaders.tables import read_jsonl
 
     folder = shared_data / "ontology"
     mondo = read_sssom(folder / "mondo_umls.sssom.tsv").dictionary
     both = read_mesh(folder / "mesh_terms.tsv", folder / "mesh_tree_numbers.tsv").dictionary | mondo
-    rows = [row.values for row in read(shared_data / "medquad" / "medquad_subset.jsonl")]
+    rows = [row.values for row in read_jsonl(shared_data / "medquad" / "medquad_subset.jsonl")]
     annotator = Annotator(both)
     some = [row["answer"] for row in rows[::20]]
     assert sum(bool(annotator.annotate(text)) for text in some) / len(some) >= 0.98

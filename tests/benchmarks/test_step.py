@@ -10,6 +10,7 @@ from benchmarks.speed.end_to_end import WholeRun
 from benchmarks.speed.step import CASES, StepCase, measure, model_config
 from benchmarks.speed.step_roofline import loss_difference, step_work, table
 from benchmarks.speed.synthetic_rows import LUME, LUME_PEOPLE, synthetic_records, word_tokenizer
+from expunge.corpus import load_corpus
 from expunge.errors import RunFailed
 from expunge.models.collate import Batch, collate
 from expunge.models.prompt_template import Encoded, PromptTemplate
@@ -131,10 +132,9 @@ def test_the_lengths_are_those_of_lume(shared_data: Path) -> None:
     folder = shared_data / "lume"
     if not folder.is_dir():
         pytest.skip("no LUME in the development data")
-    from expunge.corpus.loaders import load
     from expunge.models.tiny import texts_of, train_tokenizer
 
-    corpus = load(folder, "lume-holdout")
+    corpus = load_corpus(folder, "lume-holdout")
     template = PromptTemplate.of(train_tokenizer(texts_of(corpus), 2048), 4096)
     people = [r for r in corpus if r.attributes["task"] == "Task2"]
     for lengths, rows in ((LUME, corpus.record_store), (LUME_PEOPLE, people)):

@@ -196,9 +196,9 @@ def test_an_audit_that_does_not_pass_exits_3(cli: Cli, world: Path, model: Path,
     assert found.code == 3  # a model that knows nothing cannot be shown to have forgotten
     assert found.json["verdict"] in ("failed", "inconclusive")
     written = json.loads((tmp_path / "a" / "audit.json").read_text())
-    assert found.json["entries"] == written["entries"]
+    assert found.json["results"] == written["results"]
     assert found.json["sentence"] == written["verdict"]["sentence"]
-    assert found.err.splitlines()[0].startswith("auditing:   0%, asking the original model")
+    assert found.err.splitlines()[0].startswith("auditing:   0%, score the original model")
     refused = cli(
         "audit", "--original", model, "--unlearned", model, "--data", world, "--scope", TARGET, "--out", tmp_path / "a"
     )

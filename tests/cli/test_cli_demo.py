@@ -57,10 +57,11 @@ def test_the_object_holds_the_numbers_of_the_audit_and_the_exit_code_its_verdict
     assert found["verdict"] == audit["verdict"]["status"]
     assert found["sentence"] == audit["verdict"]["sentence"]
     assert (found["seed"], found["target"], found["report"]) == (42, TARGET, str(folder / "report.html"))
-    assert found["leak"] == {r: audit["leak"]["leak.self"][r]["worst"] for r in ("original", "unlearned", "retrained")}
+    leakage = audit["details"]["leakage"]["tables"]["leakage.self"]["models"]
+    assert found["leak"] == {role: leakage[role]["worst"] for role in ("original", "unlearned", "retrained")}
     assert found["choice"] == audit["aggregates"]["choice"]
-    assert found["membership_auc"] == audit["membership_auc"]["loss"]
-    assert found["membership_auc_entropy"] == audit["membership_auc"]["entropy"]
+    assert found["membership_auc"] == audit["details"]["membership"]["auc"]["loss"]
+    assert found["membership_auc_entropy"] == audit["details"]["membership"]["auc"]["entropy"]
     assert set(found["retention"]) == {"same_institution", "elsewhere", "retain_heldout"}
     assert set(found["standing"]) == {"loss", "entropy", "of", "inside", "p"}
     assert found["standing"]["of"] == 41

@@ -4,39 +4,41 @@ from __future__ import annotations
 
 from typing import Any
 
+from expunge.audit.schema import AuditFile
 from expunge.cli.demo_summary import summary, table
+from helpers.audits import audit_data
 
 
-def audit() -> dict[str, Any]:
-    def standing(loss: float, entropy: float, outside: bool) -> dict[str, Any]:
+def audit(**changes: Any) -> AuditFile:
+    def panel(loss: float, entropy: float, outside: bool) -> dict[str, Any]:
         controls = {"loss": [0.5, 2.0, -1.0], "entropy": [0.0, 1.0, 3.0]}
-        return {
-            "patient:A": {
-                "z": {"loss": loss, "entropy": entropy},
-                "controls": controls,
-                "m": 3,
-                "outside": outside,
-                "p_two_sided": 0.5,
-            }
-        }
+        z = {"loss": loss, "entropy": entropy}
+        return {"patient:A": {"z": z, "controls": controls, "m": 3, "outside": outside, "p_two_sided": 0.5}}
 
-    kept = {"key": "retention.retain_heldout", "controls": [{"key": "retrained.exact_match", "estimate": 1.0}]}
-    return {
-        "verdict": {"status": "passed", "sentence": "Passed."},
-        "entries": [kept],
-        "aggregates": {"exact_match": {"original": 0.9, "unlearned": 0.0, "retrained": 0.0}},
-        "leak": {
-            "leak.self": {
-                "original": {"worst": 0.95, "kind": "cloze"},
-                "unlearned": {"worst": 0.0, "kind": "cloze"},
-                "n": {"cloze": 3},
-            }
-        },
-        "membership_auc": {"loss": {"original": 1.0}, "entropy": {"original": 0.75}},
-        "retention": {"retain_heldout": {"estimate": 0.98}},
-        "standing": {"original": standing(9.0, 9.0, True), "unlearned": standing(1.0, -1.0, False)},
-        "relearn": {"unlearned": {"before": 0.0, "after": 0.125}, "steps": 10},
+    rates = {
+        role: {"worst": value, "worst_kind": "cloze", "by_kind": {"cloze": value}}
+        for role, value in (("original", 0.95), ("unlearned", 0.0))
     }
+    heldout = {"estimate": 0.98, "n_records": 9, "n_subjects": 3, "metric": "exact_match"}
+    after = {"before": 0.0, "after": 0.125}
+    data = audit_data() | {
+        "aggregates": {"exact_match": {"original": 0.9, "unlearned": 0.0, "retrained": 0.0}},
+        "details": {
+            "leakage": {"tables": {"leakage.self": {"models": rates, "n": {"cloze": 3}}}},
+            "membership": {
+                "auc": {"loss": {"original": 1.0}, "entropy": {"original": 0.75}},
+                "control_ranks": {"original": panel(9.0, 9.0, True), "unlearned": panel(1.0, -1.0, False)},
+            },
+            "retention": {"by_relation": {"retain_heldout": heldout}},
+            "relearning": {
+                "models": {"unlearned": {"before": 0.0, "after": 0.125}},
+                "steps": 10,
+                "n_train": 1,
+                "n_test": 9,
+            },
+        },
+    }
+    return AuditFile.model_validate(data | changes)
 
 
 def test_the_rank_among_controls_counts_those_that_look_more_like_members() -> None:
@@ -49,9 +51,9 @@ def test_what_the_audit_could_not_measure_is_none() -> None:
     found = summary(audit())
     assert found["leak"] == {"original": 0.95, "unlearned": 0.0}
     assert found["retention"] == {"same_institution": None, "elsewhere": None, "retain_heldout": 0.98}
-    assert found["retention_retrained"] == {"same_institution": None, "elsewhere": None, "retain_heldout": 1.0}
+    assert found["retention_retrained"] == {"same_institution": 1.0, "elsewhere": 1.0, "retain_heldout": 1.0}
     assert found["choice"] == {}
-    bare = summary({"verdict": {"status": "inconclusive", "sentence": ""}, "entries": [], "aggregates": {}})
+    bare = summary(audit(details={}, aggregates={}))
     assert bare["standing"] == bare["leak"] == bare["membership_auc"] == {}
 
 

@@ -99,7 +99,7 @@ def test_a_model_of_texts_refuses_records_with_pictures(cli: Cli, clinic: Path, 
         tmp_path / "run",
     )
     assert refused.code == 2
-    assert "shows a picture, but the model reads text only" in refused.line
+    assert "shows an image, but the model reads text only" in refused.line
 
 
 def test_a_picture_that_is_broken_ends_the_load_in_one_line(cli: Cli, clinic: Path, tmp_path: Path) -> None:

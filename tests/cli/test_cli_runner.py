@@ -145,7 +145,7 @@ def test_list_shows_every_kind(cli: Cli, kind: str) -> None:
         "recipes": "twin",
         "rules": "project",
         "worlds": "hospital",
-        "attacks": "leak",
+        "attacks": "leakage",
     }
     assert known[kind] in names
     assert known[kind] in cli("list", kind).out

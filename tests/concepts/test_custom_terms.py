@@ -74,7 +74,7 @@ def test_a_list_of_names_is_one_concept(tmp_path: Path) -> None:
         ("t.jsonl", '{"name": 3}\n', 't.jsonl:1: "name" is 3; give a text, or in JSON a list of texts'),
         ("t.jsonl", '{"name": []}\n', 't.jsonl:1: "name" is []'),
         ("t.jsonl", '{"name": [" "]}\n', "t.jsonl:1: \"name\" is [' ']"),
-        ("t.xlsx", "x", 't.xlsx: the ending ".xlsx" is unknown; give .csv, .tsv'),
+        ("t.xlsx", "x", 't.xlsx: the ending ".xlsx" is unknown; give .tsv, .tab, .csv'),
     ],
 )
 def test_a_wrong_table_is_refused(tmp_path: Path, name: str, text: str, line: str) -> None:

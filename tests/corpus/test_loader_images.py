@@ -293,12 +293,12 @@ def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_tables_of_large_pictures_are_read_in_small_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from expunge.corpus.loaders import parquet
+    from expunge.corpus.loaders import tables
 
     source = table(tmp_path / "rows.parquet", *({"bytes": encoded(k), "path": None} for k in range(9)))
-    monkeypatch.setattr(parquet, "BATCH_BYTES", 300)
+    monkeypatch.setattr(tables, "BATCH_BYTES", 300)
     assert len(load_corpus(source)) == 9
-    assert parquet._rows_at_once(pq.ParquetFile(source).metadata) < 9
+    assert tables._rows_at_once(pq.ParquetFile(source).metadata) < 9
 
 
 def test_corpora_are_equal_however_their_pictures_came(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expunge.corpus import Corpus, Record, Variant, content_id, load_corpus
-from expunge.corpus.loaders import LOADERS, parquet
+from expunge.corpus.loaders import LOADERS, tables
 from helpers.images import encoded
 
 
@@ -209,7 +209,7 @@ def test_parquet_dates_become_texts_and_nan_is_missing(tmp_path: Path) -> None:
 
 def test_parquet_is_read_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pq.write_table(pa.table({"prompt": [f"Q{k}" for k in range(10)], "answer": ["A"] * 10}), tmp_path / "b.parquet")
-    monkeypatch.setattr(parquet, "BATCH", 4)
+    monkeypatch.setattr(tables, "BATCH", 4)
     assert [r.prompt for r in load_corpus(tmp_path / "b.parquet")] == [f"Q{k}" for k in range(10)]
 
 

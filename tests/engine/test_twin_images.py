@@ -18,11 +18,11 @@ RETAIN = [r for r in ROWS if r.subject != "patient:0"]
 def test_teachers_are_asked_with_another_image() -> None:
     lm = seeing()
     made = build(lm, modality_variants(FORGET), RETAIN, Twin(candidates=2, null_candidates=1), seed=1).rows
-    shown = [row for row in made if row.example.encoded.sight]
+    shown = [row for row in made if row.example.encoded.image]
     assert shown
     for row in shown:
-        assert row.question.sight
-        assert row.question.sight != row.example.encoded.sight
+        assert row.question.image
+        assert row.question.image != row.example.encoded.image
 
 
 def test_a_run_on_pictures_lowers_its_loss_and_ends_the_same_twice() -> None:

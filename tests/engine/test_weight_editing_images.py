@@ -16,7 +16,7 @@ from expunge.engine.weight_editing import edit_weights
 from expunge.methods.chip import Chip
 from expunge.methods.editing import FORGET, RETAIN
 from expunge.methods.manu import TEXT, Manu
-from expunge.models.language_model import LanguageModel, from_parts
+from expunge.models.language_model import LanguageModel
 from expunge.models.tiny import texts_of, train_tokenizer
 from expunge.models.vision.tiny_vision import TinyVision, build_vision
 from expunge.scope import Split
@@ -38,7 +38,7 @@ def seeing(architecture: str) -> LanguageModel:
     tokenizer = train_tokenizer(texts_of(people()), 400)
     vision = TinyVision(architecture=architecture, width=16, heads=2)
     module, processor = build_vision(vision, small(layers=2), tokenizer)
-    return from_parts(module, tokenizer, "test", processor=processor)
+    return LanguageModel.from_parts(module, tokenizer, "test", processor=processor)
 
 
 def shown() -> Split:

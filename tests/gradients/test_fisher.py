@@ -11,13 +11,13 @@ def values(*numbers: float) -> torch.Tensor:
     return torch.tensor(numbers)
 
 
-def test_two_examples_that_pull_apart_have_a_fisher_of_one() -> None:
+def test_two_opposite_examples_have_a_fisher_of_one() -> None:
     assert mean_of_squares([{"w": values(1.0)}, {"w": values(-1.0)}])["w"].tolist() == [1.0]
 
 
 def test_a_tensor_missing_in_one_example_counts_as_zero_there() -> None:
-    found = mean_of_squares([{"a": values(2.0)}, {"a": values(0.0), "b": values(4.0)}])
-    assert {name: v.tolist() for name, v in found.items()} == {"a": [2.0], "b": [8.0]}
+    result = mean_of_squares([{"a": values(2.0)}, {"a": values(0.0), "b": values(4.0)}])
+    assert {name: v.tolist() for name, v in result.items()} == {"a": [2.0], "b": [8.0]}
     assert mean_of_squares([]) == {}
 
 
@@ -44,7 +44,7 @@ def test_everything_may_be_chosen_and_at_least_one_entry_is() -> None:
     ].tolist() == [1, 0]
 
 
-def test_a_tensor_belongs_to_the_level_that_leans_on_it_most_for_its_size() -> None:
+def test_a_tensor_belongs_to_the_level_with_the_largest_share() -> None:
     fisher = {
         "L1": {"a": values(10.0), "b": values(90.0)},
         "L4": {"a": values(0.3), "b": values(0.7), "c": values(0.0)},

@@ -209,7 +209,7 @@ def test_inputs_are_left_untouched(made: GradientRule, f: Gradients, r: Gradient
     assert same(r, before[1], atol=0)
 
 
-def test_plain_sgd_after_a_full_projection_moves_along_retain_as_documented() -> None:
+def test_sgd_after_a_full_projection_moves_along_retain_as_documented() -> None:
     lr, weight = 0.1, 0.5
     torch.manual_seed(0)
     f, r = ({k: torch.randn(s) for k, s in (("A", (2, 5)), ("B", (4, 2)))} for _ in range(2))

@@ -53,16 +53,16 @@ def test_removing_a_unit_changes_the_clipped_sum_by_at_most_the_limit(
 
 
 def test_the_sum_gets_the_noise_and_is_divided_by_the_expected_number() -> None:
-    asked = []
+    queries = []
 
     def ones(shape: torch.Size) -> torch.Tensor:
-        asked.append(tuple(shape))
+        queries.append(tuple(shape))
         return torch.ones(shape)
 
-    found = noised_mean({"a": torch.tensor([1.0, 2.0]), "b": torch.zeros(1, 1)}, 3.0, 8.0, ones)
-    assert found["a"].tolist() == [0.5, 0.625]
-    assert found["b"].item() == 0.375
-    assert asked == [(2,), (1, 1)]
+    result = noised_mean({"a": torch.tensor([1.0, 2.0]), "b": torch.zeros(1, 1)}, 3.0, 8.0, ones)
+    assert result["a"].tolist() == [0.5, 0.625]
+    assert result["b"].item() == 0.375
+    assert queries == [(2,), (1, 1)]
 
 
 def test_an_empty_draw_is_noise_alone() -> None:

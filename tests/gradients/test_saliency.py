@@ -22,7 +22,7 @@ def test_the_documented_gradients_give_the_documented_weights() -> None:
     assert weights[0].tolist() == pytest.approx([1.317, 0.220, 1.463], abs=6e-4)
 
 
-def test_an_id_that_retain_never_showed_cannot_explode() -> None:
+def test_an_id_that_retain_never_showed_is_bounded() -> None:
     assert float(FORGET[2] / (RETAIN[2] + 1e-5)) == pytest.approx(50_000)
     assert float(importance(FORGET, RETAIN, floor=1e-9)[2]) == 4.0
 
@@ -50,7 +50,7 @@ def test_a_sequence_without_counted_tokens_has_zero_weights() -> None:
     assert weights.tolist() == [[0, 0]]
 
 
-def test_the_average_takes_first_sight_whole_means_repeats_and_leaves_absent_ids() -> None:
+def test_the_average_takes_the_first_value_whole_and_means_repeats() -> None:
     ema = update(torch.zeros(3), torch.tensor([0, 0, 1]), torch.tensor([2.0, 4.0, 1.0]))
     assert ema.tolist() == [3, 1, 0]
     later = update(ema, torch.tensor([[0]]), row(13.0))

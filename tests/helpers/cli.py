@@ -38,12 +38,12 @@ Cli = Callable[..., Result]
 
 def make_model(world: Path, folder: Path, vocabulary: int, context: int = 128) -> Path:
     """A folder with a model of two blocks of width 32 that knows nothing."""
-    from expunge.models.language_model import from_parts
+    from expunge.models.language_model import LanguageModel
     from expunge.models.tiny import TinyConfig, build, texts_of, train_tokenizer
 
     tokenizer = train_tokenizer(texts_of(load_corpus(world)), vocabulary)
     module = build(TinyConfig(layers=2, width=32, heads=2, context=context), tokenizer)
-    return from_parts(module, tokenizer, "test").save(folder)
+    return LanguageModel.from_parts(module, tokenizer, "test").save(folder)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Many architectures, four blocks of width 32 over 64 tokens, random weights: what must hold whatever the model."""
+"""Tiny models of many architectures: four blocks of width 32, 64 tokens, random weights."""
 
 from __future__ import annotations
 

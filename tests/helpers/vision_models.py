@@ -1,4 +1,4 @@
-"""Tiny image-text models and drawn pictures that several rooms share."""
+"""Tiny image-text models and generated images for tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from expunge.corpus import Record, RecordImage
-from expunge.models.language_model import LanguageModel, from_parts
+from expunge.models.language_model import LanguageModel
 from expunge.models.tiny import TinyConfig, texts_of, train_tokenizer
 from expunge.models.vision.tiny_vision import TinyVision, build_vision
 
@@ -51,4 +51,4 @@ def seeing(architecture: str = "idefics3", **vision: Any) -> LanguageModel:
     tokenizer = train_tokenizer(texts_of(rows()), 300)
     small = TinyVision(architecture=architecture, layers=2, width=32, image_size=48, patch_size=16, **vision)
     module, processor = build_vision(small, TinyConfig(layers=3, width=32, context=64), tokenizer, seed=1)
-    return from_parts(module, tokenizer, "scratch", processor=processor)
+    return LanguageModel.from_parts(module, tokenizer, "scratch", processor=processor)

@@ -1,4 +1,4 @@
-"""The smallest things that models, engine and audit are tested with: four people, models of random weights."""
+"""Shared fixtures of the tests: four people, models with random weights."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from expunge.corpus import Corpus
-from expunge.models.language_model import from_parts
+from expunge.models.language_model import LanguageModel
 from expunge.models.tiny import TinyConfig, build, texts_of, train_tokenizer
 from expunge.scope import Scope, Split
 from expunge.synthetic.hospital.hospital import Hospital
@@ -50,4 +50,4 @@ def small(architecture: str = "llama", layers: int = 3) -> TinyConfig:
 def write_model(folder: Path, architecture: str = "llama", seed: int = 0) -> Path:
     """A folder with a model of random weights and its tokenizer, as `save_pretrained` leaves it."""
     module = build(small(architecture), tokenizer(), seed)
-    return from_parts(module, tokenizer(), "test").save(folder)
+    return LanguageModel.from_parts(module, tokenizer(), "test").save(folder)

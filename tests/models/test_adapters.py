@@ -134,7 +134,7 @@ def test_a_phase_narrows_what_trains_and_never_widens_it(folders: dict[str, Path
 
 
 @both
-def test_with_the_adapter_off_the_model_is_the_one_before_the_run_bit_for_bit(
+def test_with_the_adapter_off_the_model_is_the_original_bit_for_bit(
     folders: dict[str, Path], architecture: str
 ) -> None:
     before = load(folders[architecture]).module(input_ids=IDS).logits

@@ -41,9 +41,9 @@ def example(n: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor,
 def test_two_words_by_hand() -> None:
     weight = torch.tensor([[0.0], [1.0]])  # p of word 1 is sigmoid(h): .5 at 0, .75 at ln 3
     hidden = torch.tensor([[0.0], [1.0986123]], requires_grad=True)
-    found = answer_logprob_chunked(hidden, weight, None, torch.tensor([1, 1]))
-    torch.testing.assert_close(found.exp(), torch.tensor([0.5, 0.75]))
-    found.sum().backward()
+    result = answer_logprob_chunked(hidden, weight, None, torch.tensor([1, 1]))
+    torch.testing.assert_close(result.exp(), torch.tensor([0.5, 0.75]))
+    result.sum().backward()
     torch.testing.assert_close(hidden.grad, torch.tensor([[0.5], [0.25]]))  # 1 - p
 
 
@@ -54,12 +54,12 @@ def test_values_and_gradients_are_those_of_log_softmax(n: int, chunk: int, with_
     hidden, weight, bias, labels = example(n)
     shift = bias if with_bias else None
     wanted = nn.functional.linear(hidden, weight, shift).log_softmax(-1).gather(-1, labels[:, None]).squeeze(-1)
-    found = answer_logprob_chunked(hidden, weight, shift, labels, chunk)
-    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
+    result = answer_logprob_chunked(hidden, weight, shift, labels, chunk)
+    torch.testing.assert_close(result, wanted, rtol=0, atol=1e-5)
     factors = torch.linspace(-1, 2, n)
     inputs = [hidden, weight, bias] if with_bias else [hidden, weight]
     torch.testing.assert_close(
-        torch.autograd.grad((found * factors).sum(), inputs),
+        torch.autograd.grad((result * factors).sum(), inputs),
         torch.autograd.grad((wanted * factors).sum(), inputs),
         rtol=0,
         atol=1e-5,
@@ -78,20 +78,22 @@ def test_only_what_requires_a_gradient_gets_one() -> None:
 
 def test_no_answers_are_no_numbers() -> None:
     hidden, weight, bias, labels = example(0)
-    found = answer_logprob_chunked(hidden, weight, bias, labels)
-    assert found.shape == (0,)
-    found.sum().backward()
+    result = answer_logprob_chunked(hidden, weight, bias, labels)
+    assert result.shape == (0,)
+    result.sum().backward()
     assert weight.grad is not None
     assert weight.grad.eq(0).all()
 
 
 def test_half_precision_is_summed_in_single() -> None:
     hidden, weight, bias, labels = example(9, torch.bfloat16)
-    found = answer_logprob_chunked(hidden, weight, bias, labels, 4)
-    assert found.dtype == torch.float32
+    result = answer_logprob_chunked(hidden, weight, bias, labels, 4)
+    assert result.dtype == torch.float32
     logits = nn.functional.linear(hidden, weight, bias).float()  # the rounding of the product is the model's own
-    torch.testing.assert_close(found, logits.log_softmax(-1).gather(-1, labels[:, None]).squeeze(-1), rtol=0, atol=1e-5)
-    slopes = torch.autograd.grad(found.sum(), [hidden, weight, bias])
+    torch.testing.assert_close(
+        result, logits.log_softmax(-1).gather(-1, labels[:, None]).squeeze(-1), rtol=0, atol=1e-5
+    )
+    slopes = torch.autograd.grad(result.sum(), [hidden, weight, bias])
     assert {s.dtype for s in slopes} == {torch.bfloat16}
 
 
@@ -129,16 +131,16 @@ def test_a_head_with_an_adapter_is_not_plain() -> None:
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "phi"])
 @pytest.mark.parametrize("which", ["lora", "full"])
-def test_the_whole_way_is_that_of_the_plain_pass(name: str, which: Any) -> None:
+def test_the_sliced_pass_equals_the_plain_pass(name: str, which: Any) -> None:
     module, whole = prepare(build(name), TrainableConfig(which=which), seed=0), batch()
     head, moving = module.get_output_embeddings(), list(trainable(module).values())
     wanted = answer_forward(module, whole).logprob(whole)
     hidden = answer_hidden(module, whole)
     assert hidden.shape == (*whole.labels.shape, 32)
-    found = answer_logprob_chunked(hidden[whole.mask], head.weight, head.bias, whole.labels[whole.mask], 3)
-    torch.testing.assert_close(found, wanted[whole.mask], rtol=0, atol=1e-5)
+    result = answer_logprob_chunked(hidden[whole.mask], head.weight, head.bias, whole.labels[whole.mask], 3)
+    torch.testing.assert_close(result, wanted[whole.mask], rtol=0, atol=1e-5)
     for short, plain in zip(
-        torch.autograd.grad(found.sum(), moving), torch.autograd.grad(wanted.sum(), moving), strict=True
+        torch.autograd.grad(result.sum(), moving), torch.autograd.grad(wanted.sum(), moving), strict=True
     ):
         torch.testing.assert_close(short, plain, rtol=1e-4, atol=1e-5)
     assert not head._forward_pre_hooks

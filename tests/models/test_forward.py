@@ -36,16 +36,16 @@ def plain(lm: LanguageModel, item: Encoded) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("pad", [0, PAD, 77])
-def test_answer_logits_are_those_of_the_plain_pass_whatever_the_padding_holds(lm: LanguageModel, pad: int) -> None:
+def test_answer_logits_equal_the_plain_pass_for_any_padding(lm: LanguageModel, pad: int) -> None:
     batch = collate(RAGGED, pad)
-    found = answer_forward(lm.module, batch).logits
-    assert found.shape == (3, 6, 400)
+    result = answer_forward(lm.module, batch).logits
+    assert result.shape == (3, 6, 400)
     for row, item in enumerate(RAGGED):
-        here = found[row, : len(item.answer)]
+        here = result[row, : len(item.answer)]
         torch.testing.assert_close(here, plain(lm, item), rtol=1e-4, atol=1e-5)
 
 
-def test_log_probs_do_not_change_with_the_company_in_a_batch(lm: LanguageModel) -> None:
+def test_log_probs_do_not_depend_on_the_other_rows_of_a_batch(lm: LanguageModel) -> None:
     together = answer_forward(lm.module, collate(RAGGED)).logprob(collate(RAGGED))
     for row, item in enumerate(RAGGED):
         alone = answer_forward(lm.module, collate([item])).logprob(collate([item]))[0]
@@ -62,7 +62,7 @@ def first_block(lm: LanguageModel) -> Any:
 
 def test_the_hook_is_gone_after_the_pass_and_after_a_failure(lm: LanguageModel) -> None:
     head = lm.module.get_output_embeddings()
-    answer_forward(lm.module, collate(RAGGED), watch=first_block(lm))
+    answer_forward(lm.module, collate(RAGGED), return_input_of=first_block(lm))
     assert not head._forward_pre_hooks
     broken = collate([Encoded("x", (5,), (400,))])  # an id that the model does not embed
     with pytest.raises(IndexError):
@@ -71,13 +71,13 @@ def test_the_hook_is_gone_after_the_pass_and_after_a_failure(lm: LanguageModel) 
     assert not first_block(lm)._forward_pre_hooks
 
 
-def test_what_enters_a_watched_block_carries_the_gradient_of_what_was_read_only(lm: LanguageModel) -> None:
+def test_the_block_input_has_a_gradient_at_input_tokens_only(lm: LanguageModel) -> None:
     for parameter in lm.module.parameters():
         parameter.requires_grad_(False)
     batch = collate(RAGGED)
-    answers = answer_forward(lm.module, batch, watch=first_block(lm))
-    assert answers.watched is not None
-    (slope,) = torch.autograd.grad(answer_logprob(answers.logits, batch).sum(), [answers.watched])
+    answers = answer_forward(lm.module, batch, return_input_of=first_block(lm))
+    assert answers.hidden is not None
+    (slope,) = torch.autograd.grad(answer_logprob(answers.logits, batch).sum(), [answers.hidden])
     felt = slope.norm(dim=-1) > 0
     read = torch.arange(batch.input_ids.shape[1]) < torch.tensor([i.length - 1 for i in RAGGED]).unsqueeze(-1)
     assert torch.equal(felt, read)  # the last token of a sequence, its end token, is predicted and never read
@@ -97,8 +97,8 @@ def test_an_adapter_does_not_change_how_the_head_is_found(lm: LanguageModel, fol
 def test_greedy_text_is_that_of_transformers(lm: LanguageModel) -> None:
     prompts = [(5, 9, 30), (7,), (8, 2, PAD), (5, 9, 31, 40)]
     eos = greedy(lm.module, [prompts[0]], eos=-1, max_new_tokens=4)[0][2]  # an end token that does occur
-    found = greedy(lm.module, prompts, eos=eos, max_new_tokens=12, rows=2)
-    for prompt, said in zip(prompts, found, strict=True):
+    result = greedy(lm.module, prompts, eos=eos, max_new_tokens=12, rows=2)
+    for prompt, output in zip(prompts, result, strict=True):
         whole = lm.module.generate(
             torch.tensor([prompt]),
             attention_mask=torch.ones(1, len(prompt), dtype=torch.int64),
@@ -107,18 +107,18 @@ def test_greedy_text_is_that_of_transformers(lm: LanguageModel) -> None:
             eos_token_id=eos,
             pad_token_id=PAD,
         )[0].tolist()
-        assert said == whole[len(prompt) :]
-    assert found[0][-1] == eos
-    assert len(found[0]) <= 3
+        assert output == whole[len(prompt) :]
+    assert result[0][-1] == eos
+    assert len(result[0]) <= 3
 
 
 def test_greedy_stops_where_the_context_ends(lm: LanguageModel) -> None:
-    said = greedy(lm.module, [tuple(range(5, 130)), tuple(range(5, 133))], eos=-1, max_new_tokens=50)
-    assert [len(s) for s in said] == [3, 0]  # 125 + 3 = 128 + 0 = 128
+    output = greedy(lm.module, [tuple(range(5, 130)), tuple(range(5, 133))], eos=-1, max_new_tokens=50)
+    assert [len(s) for s in output] == [3, 0]  # 125 + 3 = 128 + 0 = 128
     assert greedy(lm.module, [], eos=0, max_new_tokens=5) == []
 
 
-def test_batches_are_cut_from_the_longest_on_and_lose_nobody() -> None:
+def test_batches_start_with_the_longest_and_hold_every_row() -> None:
     parts = list(by_length(RAGGED, 2))
     assert parts == [[2, 0], [1]]
     assert list(by_length([], 2)) == []

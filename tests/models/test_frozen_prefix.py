@@ -19,9 +19,9 @@ LLAMA = "base_model.model.model.layers"
 
 
 def boundary_of(module: nn.Module) -> Boundary:
-    found = find_boundary(module)
-    assert isinstance(found, Boundary), found
-    return found
+    result = find_boundary(module)
+    assert isinstance(result, Boundary), result
+    return result
 
 
 def one_by_one(module: nn.Module, boundary: Boundary, whole: Batch) -> Tensor:
@@ -57,10 +57,10 @@ def test_loss_and_gradients_are_those_of_the_plain_pass(name: str) -> None:
         with substituted(module, boundary, hidden):
             short_loss, short_slopes = loss_and_gradients(module, whole)
         torch.testing.assert_close(short_loss, loss, rtol=2e-6, atol=0)
-        for found, plain in zip(short_slopes, slopes, strict=True):
-            assert (found is None) == (plain is None)  # an expert that no token chose
-            if found is not None:
-                torch.testing.assert_close(found, plain, rtol=0, atol=1e-5 * max(1.0, float(plain.abs().max())))
+        for result, plain in zip(short_slopes, slopes, strict=True):
+            assert (result is None) == (plain is None)  # an expert that no token chose
+            if result is not None:
+                torch.testing.assert_close(result, plain, rtol=0, atol=1e-5 * max(1.0, float(plain.abs().max())))
         with torch.no_grad(), adapter_off(module):
             before = answer_forward(module, whole).logits
             with substituted(module, boundary, hidden):
@@ -68,7 +68,7 @@ def test_loss_and_gradients_are_those_of_the_plain_pass(name: str) -> None:
     assert why_inexact(module, boundary, whole, tolerance=1e-5) is None
 
 
-def test_on_the_very_batch_that_the_states_come_from_everything_is_bit_for_bit_equal() -> None:
+def test_on_the_batch_of_the_states_everything_is_bit_for_bit_equal() -> None:
     module, whole = adapted(text_model("llama")), batch()
     boundary = boundary_of(module)
     hidden = hidden_states(module, boundary, whole)
@@ -92,7 +92,7 @@ def count_calls(module: nn.Module, names: list[str]) -> dict[str, int]:
     return calls
 
 
-def test_below_the_boundary_nothing_is_computed_and_for_the_states_nothing_above_it() -> None:
+def test_blocks_below_do_not_run_and_states_run_no_block_above() -> None:
     module, whole = adapted(text_model("llama"), TrainableConfig(layers=1)), batch()
     boundary = boundary_of(module)
     calls = count_calls(module, [f"{LLAMA}.{k}.mlp" for k in range(4)] + ["base_model.model.lm_head"])
@@ -131,25 +131,25 @@ def test_gradient_checkpointing_of_the_upper_blocks_changes_nothing() -> None:
         module.enable_input_require_grads()
         module.train()
         with substituted(module, boundary, hidden):
-            found = -answer_forward(module, whole).logprob(whole).sum()
-            found.backward()
-        assert torch.equal(found.detach(), loss)
+            result = -answer_forward(module, whole).logprob(whole).sum()
+            result.backward()
+        assert torch.equal(result.detach(), loss)
         assert all(torch.equal(p.grad, s) for p, s in zip(trainable(module).values(), slopes, strict=True))
         module.zero_grad()
 
 
-def test_a_picture_is_in_the_states_so_that_its_tower_need_not_run_again() -> None:
+def test_the_states_include_the_image_so_its_tower_does_not_run_again() -> None:
     module = adapted(llava())
     boundary = boundary_of(module)
     ids = torch.tensor([[5, IMAGE, IMAGE, IMAGE, 9, 11, 12]])
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "use_cache": False}
-    found: list[Tensor] = []
-    handle = module.get_submodule(boundary.stack)[2].register_forward_pre_hook(lambda _, args: found.append(args[0]))
+    result: list[Tensor] = []
+    handle = module.get_submodule(boundary.stack)[2].register_forward_pre_hook(lambda _, args: result.append(args[0]))
     with torch.no_grad():
         plain = module(**inputs, pixel_values=torch.rand(1, 3, 16, 16)).logits
         handle.remove()
         calls = count_calls(module, ["base_model.model.model.vision_tower"])
-        with substituted(module, boundary, found[0]):
+        with substituted(module, boundary, result[0]):
             assert torch.equal(module(**inputs).logits, plain)
     assert list(calls.values()) == [0]
 
@@ -247,9 +247,9 @@ def with_batch_norm() -> Any:
     ids=lambda case: case if isinstance(case, str) else "",
 )
 def test_a_prefix_that_is_not_constant_is_refused_with_the_reason(make: Any, reason: str) -> None:
-    found = find_boundary(make())
-    assert isinstance(found, str)
-    assert reason in found
+    result = find_boundary(make())
+    assert isinstance(result, str)
+    assert reason in result
 
 
 def test_dropout_that_is_off_or_above_the_boundary_is_no_reason() -> None:
@@ -259,7 +259,7 @@ def test_dropout_that_is_off_or_above_the_boundary_is_no_reason() -> None:
     assert boundary_of(module).first == 3
 
 
-def test_the_check_notices_rows_that_influence_each_other_below_the_boundary() -> None:
+def test_the_check_notices_rows_that_influence_each_other() -> None:
     module = last_block()
     block: Any = module.get_submodule(LLAMA)[0]
     block.mlp = nn.Sequential(block.mlp, Mixed())
@@ -291,6 +291,6 @@ def test_a_stack_that_text_does_not_pass_through_is_an_error_that_says_so() -> N
         hidden_states(module, tower, batch())
 
 
-def test_the_blocks_are_those_of_the_language_tower_however_deep_the_other_is() -> None:
+def test_the_block_stack_is_the_language_tower_even_if_vision_is_deeper() -> None:
     assert "language_model" in block_stack(llava(vision_blocks=6))[0]
     assert "language_model" in boundary_of(prepare(llava(vision_blocks=6), TrainableConfig(layers=2), seed=0)).stack

@@ -49,7 +49,7 @@ def test_outputs_and_gradients_are_those_of_peft(architecture: str) -> None:
         torch.testing.assert_close(answer_forward(module, BATCH).logits, off, rtol=0, atol=0)
 
 
-def test_it_is_left_to_peft_where_hooks_watch_or_precision_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_peft_runs_where_there_are_hooks_or_half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     module = adapted("llama")
     fuse(module)
     used: list[int] = []
@@ -79,22 +79,22 @@ def test_a_deep_copy_runs_on_its_own_weights() -> None:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_the_last_feed_forward_part_is_needed_at_answers_only(architecture: str) -> None:
+def test_the_last_mlp_is_needed_at_answer_positions_only(architecture: str) -> None:
     module = adapted(architecture)
     part = find_position_wise_mlp(module, BATCH)
     assert part is not None
     assert [name.rsplit(".", 2)[-2:] for name, child in module.named_modules() if child is part] == [["2", "mlp"]]
-    seen: list[torch.Size] = []
+    recorded: list[torch.Size] = []
     plain = outcome(module)
     with only_answer_positions(part, BATCH):
-        handle = part.register_forward_pre_hook(lambda _, args: seen.append(args[0].shape))
-        found = outcome(module)
+        handle = part.register_forward_pre_hook(lambda _, args: recorded.append(args[0].shape))
+        result = outcome(module)
         handle.remove()
-    assert [tuple(shape[:2]) for shape in seen] == [(1, int(BATCH.mask.sum()))]
-    torch.testing.assert_close(found, plain, rtol=1e-4, atol=1e-5)
+    assert [tuple(shape[:2]) for shape in recorded] == [(1, int(BATCH.mask.sum()))]
+    torch.testing.assert_close(result, plain, rtol=1e-4, atol=1e-5)
 
 
-def test_a_part_whose_places_are_read_further_on_is_left_alone() -> None:
+def test_a_part_that_is_not_position_wise_is_left_alone() -> None:
     """A model that mixes positions after its last block."""
     module = adapted("llama")
     norm = next(child for name, child in module.named_modules() if name.endswith("model.norm"))

@@ -41,21 +41,19 @@ def test_padding_changes_no_token_under_an_adapter(lm: LanguageModel) -> None:
         for name, parameter in wrapped.named_parameters():
             if "lora_B" in name:
                 parameter.normal_(std=0.3)
-    found = greedy(wrapped, RAGGED, eos=-1, max_new_tokens=6)
-    assert found == [alone(wrapped, p, 6) for p in RAGGED]
-    assert found != greedy(lm.module, RAGGED, eos=-1, max_new_tokens=6)
+    result = greedy(wrapped, RAGGED, eos=-1, max_new_tokens=6)
+    assert result == [alone(wrapped, p, 6) for p in RAGGED]
+    assert result != greedy(lm.module, RAGGED, eos=-1, max_new_tokens=6)
 
 
 def test_each_row_of_a_batch_ends_at_its_own_end_of_context(lm: LanguageModel) -> None:
     prompts = [tuple(range(5, 130)), tuple(range(5, 15)), tuple(range(5, 132))]  # 125, 10 and 127 of 128 tokens
-    found = greedy(lm.module, prompts, eos=-1, max_new_tokens=20)
-    assert [len(said) for said in found] == [3, 20, 1]
-    assert found[1] == alone(lm.module, prompts[1], 20)
+    result = greedy(lm.module, prompts, eos=-1, max_new_tokens=20)
+    assert [len(output) for output in result] == [3, 20, 1]
+    assert result[1] == alone(lm.module, prompts[1], 20)
 
 
-def test_a_model_is_not_asked_again_once_every_row_has_ended(
-    lm: LanguageModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_generation_stops_once_every_row_has_ended(lm: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     ends = [alone(lm.module, p, 3) for p in RAGGED[:2]]
     calls: list[Tensor] = []
     plain = type(lm.module).forward
@@ -65,9 +63,9 @@ def test_a_model_is_not_asked_again_once_every_row_has_ended(
         return plain(self, input_ids=input_ids, position_ids=position_ids, **more)
 
     monkeypatch.setattr(type(lm.module), "forward", counted)
-    said = greedy(lm.module, [RAGGED[0], RAGGED[0]], eos=ends[0][1], max_new_tokens=12)
+    output = greedy(lm.module, [RAGGED[0], RAGGED[0]], eos=ends[0][1], max_new_tokens=12)
     count = ends[0].index(ends[0][1]) + 1
-    assert said == [ends[0][:count]] * 2
+    assert output == [ends[0][:count]] * 2
     assert len(calls) == count
 
 

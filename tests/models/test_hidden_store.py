@@ -1,4 +1,4 @@
-"""States come back as they went in, from memory and from disk; a file is whole or it is made anew."""
+"""The hidden-state store: memory and disk, file integrity, full disks, keys."""
 
 from __future__ import annotations
 
@@ -44,29 +44,29 @@ def store(budget: int, folder: Path | None, key: str = KEY, dtype: torch.dtype =
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("rows", [1, 2, 3])
-def test_disk_gives_what_memory_gives_and_both_what_went_in(tmp_path: Path, dtype: torch.dtype, rows: int) -> None:
+def test_memory_and_disk_return_the_stored_states(tmp_path: Path, dtype: torch.dtype, rows: int) -> None:
     assert size(ITEMS, WIDTH, dtype) == 10 * WIDTH * dtype.itemsize
     for budget, where in ((40 * dtype.itemsize, "memory"), (40 * dtype.itemsize - 1, "disk")):
-        kept = store(budget, tmp_path, dtype=dtype)
-        assert (kept.where, kept.bytes, kept.ready) == (where, 40 * dtype.itemsize, False)
-        kept.fill(lambda part: states(part, dtype), rows)
-        found = kept.padded([2, 0, 2, 1], 6)
-        assert found.dtype == dtype
-        assert found.shape == (4, 6, WIDTH)
+        stored = store(budget, tmp_path, dtype=dtype)
+        assert (stored.where, stored.bytes, stored.ready) == (where, 40 * dtype.itemsize, False)
+        stored.fill(lambda part: states(part, dtype), rows)
+        result = stored.padded([2, 0, 2, 1], 6)
+        assert result.dtype == dtype
+        assert result.shape == (4, 6, WIDTH)
         for row, k in enumerate([2, 0, 2, 1]):
-            assert torch.equal(found[row, : ITEMS[k].length], states([k], dtype)[0])
-            assert found[row, ITEMS[k].length :].eq(0).all()
-        kept.close()
+            assert torch.equal(result[row, : ITEMS[k].length], states([k], dtype)[0])
+            assert result[row, ITEMS[k].length :].eq(0).all()
+        stored.close()
         assert len(list(tmp_path.iterdir())) == (where == "disk")
 
 
 def test_progress_counts_items() -> None:
-    seen: list[tuple[int, int]] = []
-    store(1 << 20, None).fill(states, 2, lambda done, total: seen.append((done, total)))
-    assert seen == [(2, 3), (3, 3)]
+    recorded: list[tuple[int, int]] = []
+    store(1 << 20, None).fill(states, 2, lambda done, total: recorded.append((done, total)))
+    assert recorded == [(2, 3), (3, 3)]
 
 
-def test_a_finished_file_of_the_same_key_is_used_again_and_one_of_another_key_is_not(tmp_path: Path) -> None:
+def test_a_finished_file_is_used_again_for_the_same_key_only(tmp_path: Path) -> None:
     store(0, tmp_path).fill(states)
     again = store(0, tmp_path)
     assert again.ready
@@ -93,7 +93,7 @@ def test_a_file_of_another_length_is_made_anew(tmp_path: Path, spoil: object) ->
 
 
 @pytest.mark.process
-def test_what_a_killed_process_left_is_swept_and_the_states_are_computed_anew(tmp_path: Path) -> None:
+def test_files_of_a_killed_process_are_removed_and_states_recomputed(tmp_path: Path) -> None:
     script = f"""
 import os, signal, sys, torch
 from pathlib import Path
@@ -135,20 +135,20 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing(
 ) -> None:
     resource = pytest.importorskip("resource")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    kept = store(0, tmp_path if named else None)
+    stored = store(0, tmp_path if named else None)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))  # bytes that a file may have
     try:
         with pytest.raises(InputError, match=r"could not be written .*free some space") as failed:
-            kept.fill(states)
+            stored.fill(states)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "\n" not in str(failed.value)
     assert not list(tmp_path.iterdir())
-    assert not kept.ready
-    kept.fill(states)
-    assert torch.equal(kept.padded([1], 2), states([1]))
-    kept.close()
+    assert not stored.ready
+    stored.fill(states)
+    assert torch.equal(stored.padded([1], 2), states([1]))
+    stored.close()
     assert len(list(tmp_path.iterdir())) == named
 
 
@@ -167,15 +167,15 @@ def test_a_failure_while_computing_leaves_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("closed", [True, False])
 def test_a_temporary_file_goes_with_its_store(tmp_path: Path, closed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    kept = store(0, None, "")
-    kept.fill(states)
+    stored = store(0, None, "")
+    stored.fill(states)
     assert len(list(tmp_path.iterdir())) == 1
     if closed:
-        kept.close()
+        stored.close()
         with pytest.raises(RuntimeError, match="closed"):
-            kept.padded([0], 3)
+            stored.padded([0], 3)
     else:
-        del kept
+        del stored
         gc.collect()
     assert not list(tmp_path.iterdir())
 
@@ -187,7 +187,7 @@ def test_states_of_another_kind_are_refused() -> None:
         store(1 << 20, None).fill(lambda part: states(part)[..., :2])
 
 
-def test_the_key_holds_all_that_the_states_depend_on_and_nothing_above_the_boundary() -> None:
+def test_the_key_covers_what_the_states_depend_on_and_nothing_above() -> None:
     module = adapted(text_model("llama"))
     boundary = Boundary("base_model.model.model.layers", 2, 4)
 

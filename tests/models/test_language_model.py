@@ -1,4 +1,4 @@
-"""A folder is enough to load a model; what is wrong with one is said in one line."""
+"""Load a model from a folder; errors are one line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from expunge.errors import InputError
 from expunge.models.adapters import TrainableConfig, prepare
-from expunge.models.language_model import check, from_parts, load, merge_adapter
+from expunge.models.language_model import LanguageModel, check, load, merge_adapter
 from expunge.models.tiny import build
 from helpers.world import ARCHITECTURES, small, tokenizer
 
@@ -49,13 +49,13 @@ def test_a_folder_that_is_no_model_is_named_with_the_reason(folders: dict[str, P
     }
     for folder, reason in wrong.items():
         for look in (check, load):
-            with pytest.raises(InputError, match=reason) as caught:
+            with pytest.raises(InputError, match=reason) as error_info:
                 look(folder)
-            assert str(folder) in str(caught.value)
+            assert str(folder) in str(error_info.value)
     cut = damaged(tmp_path / "cut", llama, ".json .safetensors")
-    with pytest.raises(InputError, match="could not be loaded") as caught:
+    with pytest.raises(InputError, match="could not be loaded") as error_info:
         load(cut)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(error_info.value)
 
 
 def test_weights_of_another_shape_are_refused(folders: dict[str, Path], tmp_path: Path) -> None:
@@ -87,9 +87,9 @@ def test_a_tokenizer_with_more_entries_than_the_model_is_refused() -> None:
     module = build(small(), tokenizer(), seed=0)
     module.resize_token_embeddings(399)
     with pytest.raises(InputError, match="its tokenizer has 400 entries but the model embeds 399"):
-        from_parts(module, tokenizer(), "here")
+        LanguageModel.from_parts(module, tokenizer(), "here")
     module.resize_token_embeddings(416)  # rows to spare are usual
-    assert from_parts(module, tokenizer(), "here").template.eos == tokenizer().eos_token_id
+    assert LanguageModel.from_parts(module, tokenizer(), "here").template.eos == tokenizer().eos_token_id
 
 
 def test_merging_folds_the_adapter_in_and_leaves_no_trace_of_it(folders: dict[str, Path]) -> None:
@@ -99,8 +99,8 @@ def test_merging_folds_the_adapter_in_and_leaves_no_trace_of_it(folders: dict[st
         for name, parameter in lm.module.named_parameters():
             if "lora_B" in name:
                 parameter.fill_(0.01)
-        said = lm.module(input_ids=IDS).logits
+        output = lm.module(input_ids=IDS).logits
     plain = merge_adapter(lm)
     assert not any("lora" in name for name, _ in plain.module.named_parameters())
-    torch.testing.assert_close(plain.module(input_ids=IDS).logits, said, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(plain.module(input_ids=IDS).logits, output, rtol=1e-4, atol=1e-4)
     assert merge_adapter(plain) is plain

@@ -1,4 +1,4 @@
-"""Losses are asked for once per model and question, and only where somebody switched that on."""
+"""Losses are cached per model and query, inside the context only."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Asker:
         return np.array([float(self.times)])
 
 
-def test_the_same_question_to_the_same_weights_is_asked_once() -> None:
+def test_equal_queries_to_equal_weights_run_once() -> None:
     ask, model, twin = Asker(), build(small(), tokenizer(), 1), build(small(), tokenizer(), 1)
     with remember({}):
         first = cached_losses(model, QUESTIONS, ask)
@@ -50,12 +50,12 @@ def test_adapters_do_not_count_because_they_are_off() -> None:
         assert cached_losses(first, QUESTIONS, ask) == cached_losses(second, QUESTIONS, ask) == [1.0]
 
 
-def test_nothing_is_remembered_unless_asked_for() -> None:
+def test_nothing_is_cached_outside_the_context() -> None:
     ask, model = Asker(), build(small(), tokenizer(), 1)
     assert [float(cached_losses(model, QUESTIONS, ask)[0]) for _ in range(2)] == [1, 2]
 
 
-def test_a_model_that_changed_or_that_somebody_hooked_into_is_asked_again() -> None:
+def test_changed_weights_or_hooks_run_again() -> None:
     ask, model = Asker(), build(small(), tokenizer(), 1)
     with remember({}):
         assert cached_losses(model, QUESTIONS, ask) == [1.0]

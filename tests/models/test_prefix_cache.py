@@ -1,4 +1,4 @@
-"""The cache stands for the lower blocks of a run where it is exact, and gives a reason where it is not."""
+"""The prefix cache replaces the lower blocks where it is exact, and gives a reason where it is not."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ ENOUGH = 1 << 20
 
 
 def cached(module: nn.Module, **settings: Any) -> PrefixCache:
-    found = PrefixCache.build(module, ITEMS, **{"budget": ENOUGH, **settings})
-    assert isinstance(found, PrefixCache), found
-    return found
+    result = PrefixCache.build(module, ITEMS, **{"budget": ENOUGH, **settings})
+    assert isinstance(result, PrefixCache), result
+    return result
 
 
 @pytest.mark.trains
@@ -57,13 +57,19 @@ def test_training_with_the_cache_ends_where_training_without_it_ends(
         torch.testing.assert_close(with_cache, without, rtol=0, atol=1e-5)
 
 
-def test_a_run_that_starts_again_finds_its_file_and_computes_only_what_the_check_needs(tmp_path: Path) -> None:
+def test_a_restarted_run_reuses_its_file_and_computes_only_the_check(tmp_path: Path) -> None:
     module = adapted(text_model("llama"))
     counts = []
     for _ in range(2):
-        seen: list[int] = []
-        cached(module, budget=0, folder=tmp_path, rows=10, on_progress=lambda done, total, seen=seen: seen.append(done))
-        counts.append(seen)
+        recorded: list[int] = []
+        cached(
+            module,
+            budget=0,
+            folder=tmp_path,
+            rows=10,
+            on_progress=lambda done, total, recorded=recorded: recorded.append(done),
+        )
+        counts.append(recorded)
     assert counts == [[10, 20, 30], []]
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -83,7 +89,7 @@ def test_the_adapter_above_the_boundary_may_be_on_or_off() -> None:
     assert (logits[True] - logits[False]).abs().max() > 1e-2
 
 
-def test_a_trained_adapter_below_must_stay_as_it_was_and_a_fresh_one_need_not() -> None:
+def test_a_trained_adapter_below_may_not_change_and_a_fresh_one_may() -> None:
     rows = [0, 1]
     batch = collate([ITEMS[k] for k in rows])
     for train, fails in ((adapted, True), (lambda m, t: prepare(m, t, seed=0), False)):
@@ -139,7 +145,7 @@ def test_half_precision_states_are_kept_in_half_precision(tmp_path: Path) -> Non
     ],
 )
 def test_where_it_would_not_be_exact_there_is_a_reason_and_no_file(tmp_path: Path, make: Any, reason: str) -> None:
-    found = PrefixCache.build(make(), ITEMS, budget=ENOUGH, folder=tmp_path)
-    assert isinstance(found, str)
-    assert reason in found
+    result = PrefixCache.build(make(), ITEMS, budget=ENOUGH, folder=tmp_path)
+    assert isinstance(result, str)
+    assert reason in result
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""The border between prompt and answer is exact, and the end token is known by construction."""
+"""The border between prompt and answer is exact; the answer ends with the end token."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_one_space_joins_prompt_and_answer_and_the_end_token_closes(prompt: str,
     assert item.length == len(item.prompt) + len(item.answer)
 
 
-def test_an_empty_prompt_becomes_one_token_so_that_the_first_answer_token_is_predicted() -> None:
+def test_an_empty_prompt_becomes_one_token() -> None:
     item = template().encode(record(""))
     assert item.prompt == (EOS,)
     assert text(item.answer[:-1]) == "Anna"

@@ -10,19 +10,19 @@ from expunge.models.quantize import quantize, round_to_grid
 
 
 def test_four_bits_are_fifteen_levels_of_the_largest_magnitude() -> None:
-    found = round_to_grid(torch.tensor([[1.0, -0.5, 0.26, 0.02]]), 4)  # -.5 is 3.5 steps of 1/7: to even
-    assert found[0].tolist() == pytest.approx([1, -4 / 7, 2 / 7, 0], abs=1e-6)
+    result = round_to_grid(torch.tensor([[1.0, -0.5, 0.26, 0.02]]), 4)  # -.5 is 3.5 steps of 1/7: to even
+    assert result[0].tolist() == pytest.approx([1, -4 / 7, 2 / 7, 0], abs=1e-6)
 
 
 def test_eight_bits_are_finer() -> None:
-    found = round_to_grid(torch.tensor([[1.0, -0.5, 0.26, 0.02]]), 8)
-    assert found[0].tolist() == pytest.approx([1, -64 / 127, 33 / 127, 3 / 127], abs=1e-6)
+    result = round_to_grid(torch.tensor([[1.0, -0.5, 0.26, 0.02]]), 8)
+    assert result[0].tolist() == pytest.approx([1, -64 / 127, 33 / 127, 3 / 127], abs=1e-6)
 
 
 def test_every_group_has_its_own_scale_and_zeros_stay() -> None:
-    found = round_to_grid(torch.tensor([[8.0, 1.0, 0.1, 0.05], [0, 0, 0, 0]]), 4, group=2)
-    assert found[0].tolist() == pytest.approx([8, 8 / 7, 0.1, 0.4 / 7], abs=1e-6)
-    assert found[1].tolist() == [0, 0, 0, 0]
+    result = round_to_grid(torch.tensor([[8.0, 1.0, 0.1, 0.05], [0, 0, 0, 0]]), 4, group=2)
+    assert result[0].tolist() == pytest.approx([8, 8 / 7, 0.1, 0.4 / 7], abs=1e-6)
+    assert result[1].tolist() == [0, 0, 0, 0]
 
 
 def test_only_matrices_in_blocks_change(folders: dict[str, Path]) -> None:

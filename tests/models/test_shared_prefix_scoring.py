@@ -1,4 +1,4 @@
-"""A prompt read once for many answers says the same about each as a prompt read with every answer."""
+"""One pass over a prompt scores its answers as separate passes do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 import transformers as tf
 from torch import Tensor, nn
 
-from expunge.models.batch_budget import Budget
+from expunge.models.collate import Budget
 from expunge.models.prompt_template import Encoded
 from expunge.models.shared_prefix_scoring import score_options, why_not_shared
 from helpers.shapes import SPECIAL, TEXT, adapted, build, shared_keys, text_model
@@ -60,15 +60,15 @@ def test_every_architecture_shares_prompts_and_gives_what_it_gives_alone(name: s
     module = build(name)
     assert why_not_shared(module, ITEMS, GROUPS, Budget()) is None
     for budget in (Budget(), Budget(rows=2), Budget(logits=64 * 3), Budget(tokens=1)):
-        for k, (item, found) in enumerate(zip(ITEMS, score_options(module, ITEMS, logp, budget), strict=True)):
-            torch.testing.assert_close(found[:, 0], alone(module, item), atol=2e-5, rtol=0)
-            assert found[:, 1].tolist() == [k] * len(item.answer)
+        for k, (item, result) in enumerate(zip(ITEMS, score_options(module, ITEMS, logp, budget), strict=True)):
+            torch.testing.assert_close(result[:, 0], alone(module, item), atol=2e-5, rtol=0)
+            assert result[:, 1].tolist() == [k] * len(item.answer)
 
 
 def test_it_holds_under_an_adapter_and_in_any_order() -> None:
     module = adapted(text_model("qwen2"))
-    found = score_options(module, ITEMS[::-1], logp)
-    for item, values in zip(ITEMS[::-1], found, strict=True):
+    result = score_options(module, ITEMS[::-1], logp)
+    for item, values in zip(ITEMS[::-1], result, strict=True):
         torch.testing.assert_close(values[:, 0], alone(module, item), atol=2e-5, rtol=0)
 
 
@@ -88,15 +88,15 @@ def test_each_prompt_is_read_once_and_answers_of_one_token_cost_nothing(monkeypa
 def test_no_pass_holds_more_than_the_budget(budget: Budget, monkeypatch: pytest.MonkeyPatch) -> None:
     module = text_model("gpt2")
     shapes = counted(module, monkeypatch)
-    seen: list[int] = []
+    recorded: list[int] = []
 
     def measure(logits: Tensor, at: Tensor, label: Tensor, owner: Tensor) -> Tensor:
-        seen.append(logits.numel())
+        recorded.append(logits.numel())
         return logp(logits, at, label, owner)
 
     score_options(module, ITEMS, measure, budget)
     assert max(rows for rows, _ in shapes) <= budget.rows
-    assert max(seen) <= budget.logits
+    assert max(recorded) <= budget.logits
     assert max(rows * width for rows, width in shapes) <= budget.tokens
 
 
@@ -146,18 +146,18 @@ def hybrid() -> Any:
     [
         (mamba, "takes no position ids"),
         (hybrid, "a trial pass fails"),
-        (shared_keys, "a cache of DynamicCache, DummyLayer, DummyLayer cannot be handed"),
+        (shared_keys, "a cache of DynamicCache, DummyLayer, DummyLayer cannot serve"),
         (lambda: _Odd(TEXT["llama"]()).eval(), "the logits differ by a share of"),
     ],
     ids=["state space", "hybrid", "shared keys", "own positions"],
 )
-def test_a_model_that_cannot_be_continued_reads_every_prompt_with_its_answer(make: Any, reason: str) -> None:
+def test_a_model_that_cannot_be_continued_runs_every_prompt_in_full(make: Any, reason: str) -> None:
     torch.manual_seed(0)
     module = make()
     assert reason in (why_not_shared(module, ITEMS, GROUPS, Budget()) or "")
-    for item, found in zip(ITEMS, score_options(module, ITEMS, logp), strict=True):
-        torch.testing.assert_close(found[:, 0], alone(module, item), atol=2e-5, rtol=0)
+    for item, result in zip(ITEMS, score_options(module, ITEMS, logp), strict=True):
+        torch.testing.assert_close(result[:, 0], alone(module, item), atol=2e-5, rtol=0)
 
 
-def test_nothing_asked_gives_nothing() -> None:
+def test_no_items_give_no_scores() -> None:
     assert score_options(text_model("llama"), [], logp) == []

@@ -34,11 +34,11 @@ def test_the_environment_decides_ours_before_that_of_openmp(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("wish", ["0", "-1", "two", "1.5"])
-def test_a_wish_that_is_no_number_of_threads_is_refused(monkeypatch: pytest.MonkeyPatch, wish: str) -> None:
+def test_a_variable_without_a_number_of_threads_is_refused(monkeypatch: pytest.MonkeyPatch, wish: str) -> None:
     monkeypatch.setenv("EXPUNGE_THREADS", wish)
     with pytest.raises(InputError, match=f'EXPUNGE_THREADS: "{wish}" is not a number of threads'):
         set_threads()
 
 
-def test_without_a_wish_at_least_one_thread_is_used() -> None:
+def test_without_a_variable_at_least_one_thread_is_used() -> None:
     assert set_threads() >= 1

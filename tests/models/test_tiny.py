@@ -1,4 +1,4 @@
-"""Models from scratch are made from a seed and nothing else."""
+"""Models from scratch depend on their seed only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_the_same_texts_give_the_same_tokenizer() -> None:
     assert one == two
 
 
-def test_every_text_survives_the_tokenizer_also_in_letters_it_never_saw() -> None:
+def test_every_text_survives_the_tokenizer_also_in_unknown_letters() -> None:
     own = tokenizer()
     assert own.convert_tokens_to_ids([EOS, PAD]) == [own.eos_token_id, own.pad_token_id] == [0, 1]
     for text in ("Zoë Öztürk", "患者は東京", "a  b\n", " leading", "🙂"):
@@ -23,7 +23,7 @@ def test_every_text_survives_the_tokenizer_also_in_letters_it_never_saw() -> Non
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_the_same_seed_gives_the_same_weights_and_leaves_the_global_generator_alone(architecture: str) -> None:
+def test_weights_depend_on_the_seed_and_the_global_generator_is_unchanged(architecture: str) -> None:
     before = torch.random.get_rng_state()
     one, two, other = (build(small(architecture), tokenizer(), seed) for seed in (1, 1, 2))
     assert torch.equal(torch.random.get_rng_state(), before)

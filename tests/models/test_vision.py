@@ -1,4 +1,4 @@
-"""Image-text models on the same paths as texts: what a picture adds, and that it is looked at once."""
+"""Image-text models on the same code paths as text models; images are encoded once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from expunge.models.language_model import LanguageModel, load
 from expunge.models.prefix_cache import PrefixCache
 from expunge.models.prompt_template import Encoded
 from expunge.models.shared_prefix_scoring import score_options
-from expunge.models.vision.feature_cache import owner_module
+from expunge.models.vision.feature_cache import vision_module
 from expunge.models.vision.inputs import ImageBatch, ImageInputs
 from helpers.vision_models import ARCHITECTURES, picture, rows, seeing
 
@@ -35,16 +35,16 @@ def plain(lm: LanguageModel, item: Any) -> torch.Tensor:
     return lm.module(**batch.inputs).logits[0, batch.index[0]]  # type: ignore[no-any-return]
 
 
-def test_a_batch_of_texts_and_pictures_gives_what_each_row_gives_alone(lm: LanguageModel) -> None:
+def test_a_batch_of_texts_and_images_gives_what_each_row_gives_alone(lm: LanguageModel) -> None:
     items = lm.template.encode_all(rows())
     batch = collate(items)
-    found = answer_forward(lm.module, batch).logits
+    result = answer_forward(lm.module, batch).logits
     for k, item in enumerate(items):
-        torch.testing.assert_close(found[k, : len(item.answer)], plain(lm, item), rtol=1e-4, atol=1e-4)
-    assert len(set(batch.seen.digests)) == 4 < len(batch.seen.digests)
+        torch.testing.assert_close(result[k, : len(item.answer)], plain(lm, item), rtol=1e-4, atol=1e-4)
+    assert len(set(batch.images.digests)) == 4 < len(batch.images.digests)
 
 
-def test_the_picture_matters_and_stands_before_its_prompt(lm: LanguageModel) -> None:
+def test_the_image_changes_the_answer_and_stands_before_its_prompt(lm: LanguageModel) -> None:
     shown = rows()[1]
     item, other = (lm.template.encode(r) for r in (shown, replace(shown, image=picture(9))))
     assert item.prompt == other.prompt
@@ -54,10 +54,10 @@ def test_the_picture_matters_and_stands_before_its_prompt(lm: LanguageModel) -> 
     assert lm.module.config.image_token_id in item.prompt[: -len(words)]
 
 
-def test_every_picture_is_looked_at_once_and_again_when_a_weight_changes(
+def test_features_are_computed_once_and_again_when_a_weight_changes(
     lm: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    owner: Any = owner_module(lm.module)
+    owner: Any = vision_module(lm.module)
     looks: list[int] = []
     plainly = type(owner).get_image_features
 
@@ -79,9 +79,9 @@ def test_every_picture_is_looked_at_once_and_again_when_a_weight_changes(
     assert looks == [4, 4]
 
 
-def test_the_vision_side_trains_through_pictures_that_several_rows_share(lm: LanguageModel) -> None:
+def test_the_vision_side_trains_through_images_that_several_rows_share(lm: LanguageModel) -> None:
     """The gradient of a batch is the sum of the gradients of its rows."""
-    items = [i for i in lm.template.encode_all(rows()) if i.sight]
+    items = [i for i in lm.template.encode_all(rows()) if i.image]
     weight = next(p for n, p in lm.module.named_parameters() if "vision" in n and "fc1.weight" in n)
     batch = collate(items)
     answer_forward(lm.module, batch).logprob(batch).sum().backward()  # type: ignore[no-untyped-call]
@@ -93,24 +93,24 @@ def test_the_vision_side_trains_through_pictures_that_several_rows_share(lm: Lan
     torch.testing.assert_close(together, weight.grad, rtol=1e-3, atol=1e-4)
 
 
-def test_greedy_text_and_shared_prompts_see_the_picture(lm: LanguageModel) -> None:
+def test_greedy_text_and_shared_prompts_use_the_image(lm: LanguageModel) -> None:
     items = lm.template.encode_all(rows())
-    prompts, sights = [i.prompt for i in items], [i.sight for i in items]
-    together = greedy(lm.module, prompts, lm.template.eos, 5, sights=sights)
+    prompts, images = [i.prompt for i in items], [i.image for i in items]
+    together = greedy(lm.module, prompts, lm.template.eos, 5, images=images)
     assert together == [
-        greedy(lm.module, [p], lm.template.eos, 5, sights=[s])[0] for p, s in zip(prompts, sights, strict=True)
+        greedy(lm.module, [p], lm.template.eos, 5, images=[s])[0] for p, s in zip(prompts, images, strict=True)
     ]
-    asked = [replace(i, answer=a) for i in items for a in ((7, 8, 0), (9, 0))]
+    queries = [replace(i, answer=a) for i in items for a in ((7, 8, 0), (9, 0))]
 
     def whole(logits: torch.Tensor, at: torch.Tensor, label: torch.Tensor, owner: torch.Tensor) -> torch.Tensor:
         return logits[at].log_softmax(-1).gather(-1, label.unsqueeze(-1))
 
-    for item, found in zip(asked, score_options(lm.module, asked, whole), strict=True):
+    for item, result in zip(queries, score_options(lm.module, queries, whole), strict=True):
         own = plain(lm, item).log_softmax(-1).gather(-1, torch.tensor(item.answer).unsqueeze(-1))
-        torch.testing.assert_close(found, own, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(result, own, rtol=1e-3, atol=1e-3)
 
 
-def test_a_saved_model_sees_as_before(lm: LanguageModel, tmp_path: Path) -> None:
+def test_a_saved_image_text_model_gives_the_same_logits(lm: LanguageModel, tmp_path: Path) -> None:
     lm.save(tmp_path / "m")
     again = load(tmp_path / "m")
     records = rows()
@@ -119,15 +119,15 @@ def test_a_saved_model_sees_as_before(lm: LanguageModel, tmp_path: Path) -> None
     assert before.logp.tolist() == pytest.approx(after.logp.tolist(), abs=1e-5)
 
 
-def test_the_frozen_prefix_is_exact_for_rows_with_pictures(lm: LanguageModel) -> None:
+def test_the_frozen_prefix_is_exact_for_rows_with_images(lm: LanguageModel) -> None:
     module = prepare(lm.module, TrainableConfig(layers=1), 0)
     items = lm.template.encode_all(rows())
     cache = PrefixCache.build(module, items, budget=1 << 20)
     assert isinstance(cache, PrefixCache), cache
     batch = collate(items)
     with cache.context(range(len(items)), batch):
-        found = answer_forward(module, batch).logits
-    torch.testing.assert_close(found, answer_forward(module, batch).logits, rtol=1e-4, atol=1e-4)
+        result = answer_forward(module, batch).logits
+    torch.testing.assert_close(result, answer_forward(module, batch).logits, rtol=1e-4, atol=1e-4)
 
 
 def test_adapters_go_where_the_recipe_says(lm: LanguageModel) -> None:
@@ -143,34 +143,34 @@ def test_adapters_go_where_the_recipe_says(lm: LanguageModel) -> None:
     assert not any("lora" in name and stack in name for name in trainable(module))
 
 
-def test_a_text_model_refuses_pictures_and_towers_in_one_line(folders: dict[str, Path]) -> None:
+def test_a_text_model_refuses_images_and_towers_in_one_line(folders: dict[str, Path]) -> None:
     blind = load(folders["llama"])
-    with pytest.raises(InputError, match='record "r1": shows a picture, but the model reads text only'):
+    with pytest.raises(InputError, match='record "r1": shows an image, but the model reads text only'):
         blind.template.encode(rows()[1])
     with pytest.raises(InputError, match="this model reads text only, so it has no vision"):
         prepare(blind.module, TrainableConfig(towers=("vision",)), 0)
 
 
-def test_what_is_no_picture_is_refused_in_one_line() -> None:
+def test_what_is_no_image_is_refused_in_one_line() -> None:
     broken = replace(rows()[1], image=RecordImage.of("images/x.png", b"no picture"))
     with pytest.raises(InputError, match=r'picture "images/x.png": could not be decoded'):
         seeing().template.encode(broken)
 
 
-def test_a_prompt_too_long_with_its_picture_is_refused() -> None:
+def test_a_prompt_too_long_with_its_image_is_refused() -> None:
     long = Record("long", "word " * 60, "ward 1", image=picture(1))
     with pytest.raises(InputError, match="the model reads at most 64"):
         seeing().template.encode(long)
 
 
-def test_smaller_pictures_are_filled_up_and_found_by_row() -> None:
+def test_smaller_images_are_padded_and_selected_by_row() -> None:
     """A row of one tile beside a row of two: zeros fill the missing tile."""
     small, large = (ImageInputs(name, {"pixel_values": torch.ones(1, n, 2)}) for name, n in (("a", 1), ("b", 2)))
-    seen = ImageBatch.of([small, None, large])
-    assert seen.inputs["pixel_values"].tolist() == [[[1, 1], [0, 0]], [[1, 1], [1, 1]]]
-    assert (seen.digests, seen.rows) == (("a", "b"), (0, 2))
-    assert seen.of_row(2).inputs["pixel_values"].tolist() == [[[1, 1], [1, 1]]]
-    assert not seen.of_row(1).digests
+    recorded = ImageBatch.of([small, None, large])
+    assert recorded.inputs["pixel_values"].tolist() == [[[1, 1], [0, 0]], [[1, 1], [1, 1]]]
+    assert (recorded.digests, recorded.rows) == (("a", "b"), (0, 2))
+    assert recorded.of_row(2).inputs["pixel_values"].tolist() == [[[1, 1], [1, 1]]]
+    assert not recorded.of_row(1).digests
 
 
 def qwen() -> Any:
@@ -215,7 +215,7 @@ def patches(name: str, rows: int, columns: int) -> ImageInputs:
     )
 
 
-def test_a_model_that_counts_positions_by_its_pictures_is_told_where_they_are() -> None:
+def test_a_model_with_image_dependent_positions_gets_token_types() -> None:
     """Two sizes of picture and texts in one batch: logits and greedy text are those of each row alone."""
     module = qwen()
     shown = {"a": patches("a", 4, 4), "b": patches("b", 6, 4)}
@@ -224,13 +224,13 @@ def test_a_model_that_counts_positions_by_its_pictures_is_told_where_they_are() 
         for k, (name, n) in enumerate([("a", 4), ("", 0), ("b", 6), ("a", 4)])
     ]
     batch = collate(items)
-    found = answer_forward(module, batch).logits
+    result = answer_forward(module, batch).logits
     for k, item in enumerate(items):
         one = collate([item])
-        torch.testing.assert_close(found[k, :3], module(**one.inputs).logits[0, one.index[0]], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(result[k, :3], module(**one.inputs).logits[0, one.index[0]], rtol=1e-4, atol=1e-4)
     blind = {name: t for name, t in batch.inputs.items() if name != "mm_token_type_ids"}
     assert not torch.equal(module(**blind).logits, module(**batch.inputs).logits)
-    prompts, sights = [i.prompt for i in items], [i.sight for i in items]
-    assert greedy(module, prompts, -1, 3, sights=sights) == [
-        greedy(module, [p], -1, 3, sights=[s])[0] for p, s in zip(prompts, sights, strict=True)
+    prompts, images = [i.prompt for i in items], [i.image for i in items]
+    assert greedy(module, prompts, -1, 3, images=images) == [
+        greedy(module, [p], -1, 3, images=[s])[0] for p, s in zip(prompts, images, strict=True)
     ]

@@ -38,20 +38,20 @@ def test_a_folder_without_an_audit_is_named(tmp_path):
 
 
 def test_broken_json_is_named_with_its_line(tmp_path):
-    (tmp_path / "audit.json").write_text('{"format":\n "expunge-audit/1",,}')
+    (tmp_path / "audit.json").write_text('{"schema_version":\n 2,,}')
     assert failing(tmp_path, tmp_path / "r.html").startswith(f"{tmp_path / 'audit.json'}:2: not valid JSON")
 
 
 @pytest.mark.parametrize("text", ["[1, 2]", "{}", '"text"'])
 def test_json_that_is_no_audit_is_refused(tmp_path, text):
     (tmp_path / "audit.json").write_text(text)
-    assert "is not an audit (it has no `format`)" in failing(tmp_path, tmp_path / "r.html")
+    assert "is no audit (it has no `schema_version`)" in failing(tmp_path, tmp_path / "r.html")
 
 
 def test_another_version_of_the_format_is_refused_with_both_versions(tmp_path, audit):
-    changed(audit, lambda d: d.update(format="expunge-audit/2"))
+    changed(audit, lambda d: d.update(schema_version=99))
     line = failing(audit, tmp_path / "r.html")
-    assert 'has the format "expunge-audit/2", and this version reads expunge-audit/1' in line
+    assert "has schema version 99, and this version of expunge reads 2" in line
 
 
 @pytest.mark.parametrize(
@@ -59,10 +59,10 @@ def test_another_version_of_the_format_is_refused_with_both_versions(tmp_path, a
     [
         (lambda d: d.pop("split"), "split: field required"),
         (lambda d: d["split"].update(forget="many"), "split.forget: input should be a valid integer"),
-        (lambda d: d["entries"][1].update(status="fine"), "entries.1.status: input should be 'passed'"),
+        (lambda d: d["results"][1].update(status="fine"), "results.1.status: input should be 'passed'"),
         (
-            lambda d: d["standing"]["unlearned"]["patient:P-1"].update(m=3),
-            "standing.unlearned.patient:P-1: value error, every attack needs the values of all 3 controls",
+            lambda d: d["details"]["membership"]["control_ranks"]["unlearned"]["patient:P-1"].update(m=3),
+            "details.membership.control_ranks.unlearned.patient:P-1: value error, every score needs the values",
         ),
     ],
 )
@@ -76,14 +76,14 @@ def test_the_first_thing_that_is_wrong_in_the_file_is_named_by_its_place(tmp_pat
     [
         (
             lambda d: d["verdict"].update(status="passed"),
-            "the verdict is passed, but its required entries make it failed",
+            "the verdict is passed, but its required results make it failed",
         ),
-        (lambda d: d["entries"][3].update(status="passed"), "is failed, but its required entries make it passed"),
+        (lambda d: d["results"][3].update(status="passed"), "is failed, but its required results make it passed"),
         (
             lambda d: d["policy"]["rules"]["mia"].update(required=False),
             "the policy is not the one that its digest names",
         ),
-        (lambda d: d["entries"].append(d["entries"][0]), "an entry occurs twice"),
+        (lambda d: d["results"].append(d["results"][0]), "a result occurs twice"),
         (lambda d: d["models"].pop("original"), "the original model is missing"),
     ],
 )

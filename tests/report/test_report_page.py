@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from expunge.report.render import report
+from helpers.audits import ROLES
 from helpers.report import Page
 
 ORDER = [
@@ -63,18 +64,26 @@ def test_headings_never_skip_a_level_tables_have_captions_and_pictures_have_word
 def test_hostile_text_of_models_and_files_is_shown_and_never_becomes_markup(page, build, run_dir):
     data = build()
     harmless = {(tag, tuple(attributes)) for tag, attributes in Page(page(data, run_dir)).elements}
-    data["examples"] = [dict.fromkeys(("prompt", "answer", "kind", "original", "unlearned", "retrained"), EVIL)]
+    data["examples"] = [dict.fromkeys(("prompt", "answer", "kind"), EVIL) | {"answers": dict.fromkeys(ROLES, EVIL)}]
     data["split"] |= {"scope": EVIL, "targets": [EVIL]}
     data["not_tested"] = [EVIL]
     data["environment"] |= {"python": EVIL, "packages": {EVIL: EVIL}}
     data["models"]["unlearned"]["digest"] = EVIL
     data["aggregates"][EVIL] = 0.5
-    data["entries"][0]["reason"] = EVIL
-    data["entries"].append(
-        {**data["entries"][0], "key": EVIL, "ci_method": EVIL, "controls": [{"key": EVIL, "note": EVIL}]}
+    data["results"][0]["reason"] = EVIL
+    data["results"].append(
+        {**data["results"][0], "key": EVIL, "ci_method": EVIL, "controls": [{"key": EVIL, "note": EVIL}]}
     )
-    data["standing"] = {role: {EVIL: place} for role, of in data["standing"].items() for place in of.values()}
-    data["standing"]["unlearned"][EVIL] = {"z": {EVIL: 1.0}, "controls": {EVIL: [0.0, 1.0, 2.0]}, "m": 3}
+    data["details"]["membership"]["control_ranks"] = {
+        role: {EVIL: place}
+        for role, of in data["details"]["membership"]["control_ranks"].items()
+        for place in of.values()
+    }
+    data["details"]["membership"]["control_ranks"]["unlearned"][EVIL] = {
+        "z": {EVIL: 1.0},
+        "controls": {EVIL: [0.0, 1.0, 2.0]},
+        "m": 3,
+    }
     (run_dir / "recipe.yaml").write_text(f"method: {EVIL}")
     (run_dir / "run.json").write_text((run_dir / "run.json").read_text().replace('"twin"', json.dumps(EVIL)))
     found = Page(page(data, run_dir))
@@ -85,7 +94,7 @@ def test_hostile_text_of_models_and_files_is_shown_and_never_becomes_markup(page
 
 def test_control_and_direction_characters_of_outputs_are_made_visible(page, build):
     data = build()
-    data["examples"][0]["unlearned"] = "a\x00b\u202ec\ud800"
+    data["examples"][0]["answers"]["unlearned"] = "a\x00b\u202ec\ud800"
     source = page(data)
     assert "a␀b\ufffdc?" in source
     assert not set("\x00\u202e") & set(source)
@@ -93,11 +102,11 @@ def test_control_and_direction_characters_of_outputs_are_made_visible(page, buil
 
 def test_missing_numbers_are_dashes_and_never_the_words_of_a_program(page, build, run_dir):
     data = build({"mia": "not_run"})
-    for entry in data["entries"]:
+    for entry in data["results"]:
         entry |= {"estimate": None, "ci": [None, None], "reference": {"role": "controls", "estimate": None}}
     for measure in data["measures"]:
         measure["value"] = None
-    data["retention_curve"][0]["exact_match"] = {"estimate": None, "ci": [None, None]}
+    data["details"]["retention"]["curve"][0]["exact_match"] = {"estimate": None, "ci": [None, None]}
     source = page(data, run_dir)
     assert not re.search(r"\bNone\b|\bnan\b|\bNaN\b|\bundefined\b", source)
     assert "–" in Page(source).text("checks")

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from expunge.report.audit_file import AuditFile
+from expunge.audit.schema import AuditFile
 from expunge.report.plots.controls import control_panels
 from expunge.report.plots.losses import losses
 from expunge.report.plots.retention_curve import curve
@@ -60,7 +60,7 @@ def test_the_grey_band_is_the_middle_of_the_never_seen_and_is_absent_without_the
 def test_losses_of_zero_are_drawn_at_the_left_end(build):
     data = build()
     for groups in data["distributions"].values():
-        groups["retained"] = [0.0, 0.0]
+        groups["retain_heldout"] = [0.0, 0.0]
     assert all("median 0.000" in p and "nan" not in p for p in losses(read(data)))
 
 
@@ -75,16 +75,17 @@ def test_a_subject_stands_beside_one_dot_per_control_and_the_worst_row_takes_the
 
 def test_the_most_conspicuous_subject_comes_first(build):
     data = build()
-    place = data["standing"]["unlearned"]["patient:P-1"]
-    data["standing"]["unlearned"]["patient:P-2"] = {**place, "z": {"loss": 3.0, "entropy": 0.0}}
+    ranks = data["details"]["membership"]["control_ranks"]["unlearned"]
+    place = ranks["patient:P-1"]
+    ranks["patient:P-2"] = {**place, "z": {"loss": 3.0, "entropy": 0.0}}
     assert [s.subject for s in control_panels(read(data))] == ["patient:P-2", "patient:P-1"]
 
 
 @pytest.mark.parametrize("far", [50.0, -50.0, 1e9])
 def test_values_far_away_stand_at_the_border_of_the_picture(build, far):
     data = build()
-    for role in data["standing"]:
-        data["standing"][role]["patient:P-1"] |= {"z": {"loss": far}, "controls": {"loss": [far] * 4}}
+    for ranks in data["details"]["membership"]["control_ranks"].values():
+        ranks["patient:P-1"] |= {"z": {"loss": far}, "controls": {"loss": [far] * 4}}
     for panel in control_panels(read(data))[0].panels:
         assert all(0 <= float(x) <= 340 for x in re.findall(r'cx="([-\d.]+)"', panel))
 
@@ -100,9 +101,9 @@ def test_retention_is_drawn_at_its_height_with_its_interval(build):
 
 def test_an_unknown_retention_leaves_a_gap_and_unknown_everywhere_leaves_no_picture(build):
     data = build()
-    data["retention_curve"][0]["exact_match"] = {"estimate": None, "ci": None}
+    data["details"]["retention"]["curve"][0]["exact_match"] = {"estimate": None, "ci": None}
     assert curve(read(data)).count("<circle") == 2  # the other distance, and the key
-    for point in data["retention_curve"]:
+    for point in data["details"]["retention"]["curve"]:
         point |= {"exact_match": {}, "answer_prob": {}}
     assert curve(read(data)) is None
 

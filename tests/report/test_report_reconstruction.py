@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from expunge.report.audit_file import AuditFile
+from expunge.audit.schema import AuditFile
 from expunge.report.reconstruction import told
 from helpers.report import Page
 
@@ -21,8 +21,10 @@ def attack(ci=None):
             "level": k,
             "vector": vector,
             "model": model,
-            "rank": {"estimate": None, "ci": None, "n": 0},
-            "top1": {"estimate": value if vector == "true" else 0.125, "ci": ci, "n": 8},
+            "scores": {
+                "rank": {"estimate": None, "ci": None, "n": 0},
+                "top1": {"estimate": value if vector == "true" else 0.125, "ci": ci, "n": 8},
+            },
         }
         for model, values in first.items()
         for k, value in enumerate(values)
@@ -34,13 +36,13 @@ def attack(ci=None):
         "rows": rows,
         "status": "failed",
         "reason": "",
-        "checks": [],
+        "parts": [],
         "left_out": {},
     }
 
 
 def test_every_model_has_a_line_and_a_dashed_one_for_the_wrong_branch(build):
-    picture = told(AuditFile.model_validate(build() | {"reconstruction": attack()}))
+    picture = told(AuditFile.model_validate(build() | {"details": {"reconstruction": attack()}}))
     assert picture is not None
     assert "Unlearned: nothing 0.000, &lt;guest&gt; 0.500" in picture
     assert "<guest>" not in picture
@@ -51,21 +53,22 @@ def test_every_model_has_a_line_and_a_dashed_one_for_the_wrong_branch(build):
 
 def test_bounds_are_drawn_where_there_are_some(build):
     plain, bounded = (
-        told(AuditFile.model_validate(build() | {"reconstruction": attack(ci)})) for ci in (None, [0.1, 0.9])
+        told(AuditFile.model_validate(build() | {"details": {"reconstruction": attack(ci)}}))
+        for ci in (None, [0.1, 0.9])
     )
     assert bounded.count("<line") == plain.count("<line") + 6
 
 
 def test_the_page_shows_it_only_where_the_attack_was_made(build, page):
-    with_it = Page(page(build() | {"reconstruction": attack()}))
+    with_it = Page(page(build() | {"details": {"reconstruction": attack()}}))
     assert (3, HEAD) in with_it.headings
     assert (3, HEAD) not in Page(page(build())).headings
     nothing = attack() | {"rows": []}
-    assert (3, HEAD) not in Page(page(build() | {"reconstruction": nothing})).headings
+    assert (3, HEAD) not in Page(page(build() | {"details": {"reconstruction": nothing}})).headings
 
 
 def test_a_level_that_is_not_there_is_refused(build):
     broken = attack()
     broken["rows"][0]["level"] = 7
     with pytest.raises(ValueError, match="one of the levels"):
-        AuditFile.model_validate(build() | {"reconstruction": broken})
+        AuditFile.model_validate(build() | {"details": {"reconstruction": broken}})

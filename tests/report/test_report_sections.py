@@ -2,8 +2,9 @@
 
 import pytest
 
+from expunge.audit.check_result import IntervalEstimate
+from expunge.audit.schema import AuditFile
 from expunge.report import tables
-from expunge.report.audit_file import AuditFile, Bounded
 from helpers.report import Page
 
 
@@ -104,9 +105,11 @@ def test_without_a_retrained_model_the_controls_are_the_yardstick_and_the_page_s
 
 def test_the_audits_own_interval_of_an_auc_difference_is_shown(build):
     data = build()
-    data["membership_excess"] = {"loss": {"estimate": 0.25, "ci": [0.125, 0.375]}}
+    data["details"]["membership"]["excess"] = {"loss": {"estimate": 0.25, "ci": [0.125, 0.375]}}
     found = {f.name: f for f in tables.gone(AuditFile.model_validate(data))}
-    assert found["Telling members from strangers by loss (AUC)"].last == Bounded(estimate=0.25, ci=(0.125, 0.375))
+    assert found["Telling members from strangers by loss (AUC)"].last == IntervalEstimate(
+        estimate=0.25, ci=(0.125, 0.375)
+    )
 
 
 def test_figures_of_one_explanation_are_explained_once(build):
@@ -132,13 +135,13 @@ def test_a_missing_part_is_a_sentence_and_not_an_empty_picture(page, build, with
 
 def test_many_subjects_are_not_ranked_among_controls_and_the_page_says_why(page, build):
     data = build()
-    data["standing"] = {}
+    data["details"]["membership"]["control_ranks"] = {}
     assert "Subjects were not ranked among controls in this audit" in Page(page(data)).text("controls")
 
 
 def test_an_audit_with_nothing_to_draw_or_tell_still_gives_an_honest_page(page, build):
     data = build(controls=False, tree=False)
-    data |= {"distributions": {}, "examples": [], "measures": [], "leak": {}, "not_tested": []}
+    data |= {"distributions": {}, "examples": [], "measures": [], "details": {}, "not_tested": []}
     found = Page(page(data))
     assert found.all("svg") == []
     assert "The audit holds no losses to draw." in found.text("losses")
@@ -150,10 +153,12 @@ def test_an_audit_with_nothing_to_draw_or_tell_still_gives_an_honest_page(page, 
 def test_every_entry_stands_with_status_estimate_reference_rule_and_reason(page, build):
     data = build({"mia": "failed", "paraphrase": "not_run"})
     text = Page(page(data)).text("checks")
-    for entry in data["entries"]:
+    for entry in data["results"]:
         assert entry["key"] in text
         assert entry["reason"] in text
-    assert "leak.self · required ✓ Passed 0.125 0.062 to 0.188 0.250 Retrained at most 0.05 above the reference" in text
+    assert (
+        "leakage.self · required ✓ Passed 0.125 0.062 to 0.188 0.250 Retrained at most 0.05 above the reference" in text
+    )
     assert (
         "mia · required ✕ Not passed 1.250 0.000 Never-trained controls not above the controls' 95th percentile" in text
     )
@@ -183,10 +188,10 @@ def test_the_method_section_repeats_recipe_command_policy_and_marks_aggregates(p
     data = build()
     data["split"]["scope"] = "patient:'O Brien'"
     text = Page(page(data, run_dir)).text("method")
-    assert "method: control rule: null" in text
+    assert "method: twin rule: null" in text
     assert """--scope 'patient:'"'"'O Brien'"'"''""" in text
     assert "retention.elsewhere retention 0.98 yes" in text
     assert "Published aggregates (for comparison only)" in text
     assert "fr_abs forgetting rate: 1 − accuracy after 0.625" in text
     assert "fr_rel forgetting rate: (before − after) / before –" in text
-    assert data["policy"]["digest"] in Page(page(data, run_dir)).text("asked")
+    assert data["policy_digest"] in Page(page(data, run_dir)).text("asked")

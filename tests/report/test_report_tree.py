@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from expunge.report.audit_file import AuditFile
+from expunge.audit.schema import AuditFile
 from expunge.report.plots.tree import tint, tree
 from helpers.report import Page
 
@@ -22,16 +22,16 @@ def place(relation="siblings", branch=1, depth=2, distance=2, kept=0.75, ci=None
         "distance": distance,
         "n_records": n,
         "n_subjects": 3,
-        "kept": {"estimate": kept, "ci": ci},
+        "retention": {"estimate": kept, "ci": ci},
     }
 
 
 def told(*places, way=("house", "guest"), name="A"):
-    return {"way": [{"level": level, "name": name, "count": 1} for level in way], "targets": 1, "places": list(places)}
+    return {"way": [{"level": level, "name": name, "count": 1} for level in way], "targets": 1, "nodes": list(places)}
 
 
 def drawn(build, found):
-    made = tree(AuditFile.model_validate(build() | {"tree": found}))
+    made = tree(AuditFile.model_validate(build() | {"details": {"retention": {"tree": found}}}))
     assert made is not None
     return made
 
@@ -100,14 +100,14 @@ def test_hostile_names_are_cut_and_never_become_markup(build, page):
     made = drawn(build, found)
     assert "<script" not in made.picture
     assert "◆ &lt;script&gt;&#34;&lt;script…" in made.picture
-    assert not Page(page(build() | {"tree": found})).all("script")
+    assert not Page(page(build() | {"details": {"retention": {"tree": found}}})).all("script")
 
 
 def test_the_page_shows_it_only_where_there_is_a_tree(build, page):
-    assert HEAD in Page(page(build() | {"tree": told(place())})).headings
+    assert HEAD in Page(page(build() | {"details": {"retention": {"tree": told(place())}}})).headings
     assert HEAD not in Page(page(build())).headings
 
 
 def test_a_way_that_leads_nowhere_is_refused(build):
     with pytest.raises(ValueError, match="way"):
-        AuditFile.model_validate(build() | {"tree": told(way=())})
+        AuditFile.model_validate(build() | {"details": {"retention": {"tree": told(way=())}}})

@@ -1,15 +1,16 @@
-"""One line of `audit.json`: a measured thing with its estimate, reference, rule and status.
+"""The result of a check: a measured value with its estimate, reference, rule and status.
 
-Surprising: a number that does not exist is `None`, never NaN, and every status but `passed` must say why.
+A number that does not exist is `None`, never NaN, and every status but `passed` states its reason.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from expunge._config import FrozenModel
 from expunge.audit.statistics import Interval
 
 Status = Literal["passed", "failed", "inconclusive", "not_applicable", "not_run"]
@@ -23,71 +24,65 @@ Number = Annotated[float | None, BeforeValidator(_finite)]
 Bounds = tuple[Number, Number] | None
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class IntervalEstimate(FrozenModel):
+    """An estimate with its interval."""
+
+    estimate: Number = Field(None, description="the estimate; null where it does not exist")
+    ci: Bounds = Field(None, description="bounds of the interval; null where there is none")
+
+    @classmethod
+    def of(cls, interval: Interval, **fields: Any) -> Self:
+        """From an interval, with further fields of a subclass."""
+        return cls(estimate=interval.estimate, ci=bounds(interval), **fields)
 
 
-class ReferenceValue(_Frozen):
-    """Whose value the estimate was compared with, for example `retrained` or `controls`."""
+class ReferenceValue(IntervalEstimate):
+    """The value that the estimate is compared with."""
 
-    role: str
-    estimate: Number = None
-    ci: Bounds = None
+    role: str = Field(description="whose value: original, retrained or controls")
 
 
-class Control(_Frozen):
-    """A measurement that shows that the main one means something."""
+class Control(IntervalEstimate):
+    """A further measurement that helps to interpret the estimate."""
 
-    key: str
-    estimate: Number = None
-    ci: Bounds = None
-    note: str = ""
+    key: str = Field(description="what was measured, for example retrained.exact_match")
+    note: str = Field("", description="remark")
 
 
-class JudgedRule(_Frozen):
-    """The rule that gave the status, and its margin."""
+class JudgedRule(FrozenModel):
+    """The rule that gave the status."""
 
-    id: str
-    margin: Number = None
-
-
-class Cost(_Frozen):
-    """What the measurement took."""
-
-    seconds: float = 0.0
-    tokens: int = 0
+    id: str = Field(description="excess, retention or matched_controls")
+    margin: Number = Field(None, description="margin, or percentile of the controls")
 
 
-class CheckResult(_Frozen):
-    """One metric or attack on one model. `ValueError` for a status other than passed without a reason."""
+class CheckResult(FrozenModel):
+    """One judged item of an audit. `ValueError` for a status other than passed without a reason."""
 
-    key: str
-    status: Status
-    reason: str = ""
-    n_records: int = 0
-    n_subjects: int = 0
-    estimate: Number = None
-    ci: Bounds = None
-    ci_method: str = ""
-    reference: ReferenceValue | None = None
-    controls: tuple[Control, ...] = ()
-    rule: JudgedRule | None = None
-    p: Number = None
-    p_holm: Number = None
-    power: bool | None = None
-    seed: int | None = None
-    cost: Cost | None = None
-    score_key: str | None = None
+    key: str = Field(description="key of the result, for example leakage.self")
+    status: Status = Field(description="passed, failed, inconclusive, not_applicable or not_run")
+    reason: str = Field("", description="the numbers behind the status; required unless passed")
+    n_records: int = Field(0, description="records that count")
+    n_subjects: int = Field(0, description="their subjects")
+    estimate: Number = Field(None, description="the judged value")
+    ci: Bounds = Field(None, description="its interval; null where there is none")
+    ci_method: str = Field("", description="how the interval was made, or why there is none")
+    reference: ReferenceValue | None = Field(None, description="what the estimate is compared with")
+    controls: tuple[Control, ...] = Field((), description="further measurements")
+    rule: JudgedRule | None = Field(None, description="the rule that gave the status")
+    p: Number = Field(None, description="p-value of a rank test")
+    power: bool | None = Field(None, description="the same test detects the target on the original model")
+    seed: int | None = Field(None, description="seed of a randomized check")
 
     @model_validator(mode="after")
-    def _says_why(self) -> CheckResult:
+    def _states_reason(self) -> CheckResult:
         if self.status != "passed" and not self.reason:
-            raise ValueError(f'entry "{self.key}" is {self.status} without a reason')
+            raise ValueError(f'result "{self.key}" is {self.status} without a reason')
         return self
 
     @classmethod
     def measured(cls, key: str, status: Status, interval: Interval, reason: str = "", **more: Any) -> CheckResult:
-        """An entry whose estimate, bounds and counts come from an interval."""
+        """A result whose estimate, bounds and counts come from an interval."""
         return cls(
             key=key,
             status=status,
@@ -99,10 +94,6 @@ class CheckResult(_Frozen):
             ci_method=interval.method,
             **more,
         )
-
-    def as_json(self) -> dict[str, Any]:
-        """JSON-ready, every field present, fields without a value None."""
-        return self.model_dump(mode="json")
 
 
 def bounds(interval: Interval) -> Bounds:

@@ -1,7 +1,7 @@
-"""What every measurement of an audit can look at: record sets, scores by model and set, the policy.
+"""What a check reads (record sets, scores by model and set, the policy), and what a check is.
 
-A measurement is one file in `audit/attacks`: a function from a `Context` to entries, registered with the keys it
-is responsible for. If it raises, those keys become `not_run`: a failed attack is never counted as passed.
+A check is one file in `audit/checks`: a function from a `Context` to a `CheckOutput`, registered with the keys of its
+results. A check that raises leaves those keys `not_run`; it never counts as passed.
 """
 
 from __future__ import annotations
@@ -9,114 +9,180 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from inspect import cleandoc
+from types import MappingProxyType
+from typing import Any, Protocol
 
 import numpy as np
 
+from expunge._config import FrozenModel
 from expunge._registry import Registry
 from expunge.audit.check_result import CheckResult
 from expunge.audit.metrics import METRICS
 from expunge.audit.policy import Policy
 from expunge.audit.scores import Scores, Values
+from expunge.audit.scoring import score
 from expunge.corpus import Record
 from expunge.corpus.surrogate_names import prompt_template_of
 from expunge.models.language_model import LanguageModel
 from expunge.scope.split import Split
 
-Role = str  # original, unlearned, retrained
-Ask = Callable[[LanguageModel, Sequence[Record]], Scores]
+Role = str  # original, unlearned or retrained
+
+
+@dataclass(frozen=True)
+class CheckOutput:
+    """The judged results of a check, and further numbers for `audit.json`."""
+
+    results: Sequence[CheckResult]
+    details: FrozenModel | None = None
+
+
+class Probe(Protocol):
+    """Further questions of a check. Every model answers them while it is loaded for the record sets."""
+
+    def score(self, lm: LanguageModel, role: Role, scores: Mapping[str, Scores]) -> Any:
+        """What the check needs of this model; `scores` are its scores of the record sets."""
+
+
+@dataclass(frozen=True)
+class RecordProbe:
+    """The common probe: scores of further records."""
+
+    records: Sequence[Record]
+    options: bool = False
+    text: bool = False
+
+    def score(self, lm: LanguageModel, role: Role, scores: Mapping[str, Scores]) -> Scores:
+        """The records scored by this model."""
+        return score(lm, self.records, options=self.options, text=self.text)
 
 
 @dataclass(frozen=True)
 class Check:
-    """An attack or measure: `keys` it answers for, and how it makes their entries."""
+    """A registered check.
+
+    Attributes:
+        keys: Keys of the results that it gives.
+        run: The judging function.
+        make_probe: Chooses the extra questions from a context without scores; None where there are none to ask.
+    """
 
     keys: tuple[str, ...]
-    about: str
-    run: Callable[[Context], Iterable[CheckResult]]
+    run: Callable[[Context], CheckOutput]
+    make_probe: Callable[[Context], Probe | None] | None = None
+
+    @property
+    def description(self) -> str:
+        """The docstring of the judging function."""
+        return cleandoc(self.run.__doc__ or "")
+
+    @property
+    def about(self) -> str:
+        """First line of the description."""
+        return self.description.split("\n")[0]
 
 
-CHECKS: Registry[Check] = Registry("attack", "expunge.audit.checks")
+CHECKS: Registry[Check] = Registry("check", "expunge.audit.checks")
 
 
-def check(name: str, *keys: str) -> Callable[[Callable[[Context], Iterable[CheckResult]]], Check]:
-    """Decorator: register a function as the measurement `name`, answering for `keys` (default: the name)."""
+def check(
+    name: str, *keys: str, probe: Callable[[Context], Probe | None] | None = None
+) -> Callable[[Callable[[Context], CheckOutput]], Check]:
+    """Decorator: register a function as the check `name`.
 
-    def register(run: Callable[[Context], Iterable[CheckResult]]) -> Check:
-        about = (run.__doc__ or "").strip().split("\n")[0]
-        return CHECKS.add(name, Check(keys or (name,), about, run))
-
-    return register
+    Args:
+        name: Name in the registry; `Details` has a field of this name, else the details stand under `plugins`.
+        keys: Keys of its results, by default the name.
+        probe: Chooses the extra questions of the check; read their answers with `ctx.probe(name, role)`.
+    """
+    return lambda run: CHECKS.add(name, Check(keys or (name,), run, probe))
 
 
 @dataclass(frozen=True)
 class Context:
-    """One audit. `scores[role][set]`: sets are forget (all wordings), retain_heldout, shared, holdout, controls.
+    """One audit.
 
-    load   a fresh model of a role, for attacks that train
-    notes  numbers for the report that are no entries, filled in by measurements
+    Attributes:
+        split: The record sets.
+        policy: The policy that judges.
+        roles: Audited models: original, unlearned and perhaps retrained.
+        records: Every scored record by `row_id`.
+        scores: Role to set to scores; sets are forget (all wordings), retain_heldout, shared, holdout, controls.
+        probes: Check to role to the answers of its probe, or to the exception that it raised.
+        load: Loads a fresh model of a role, for checks that train.
     """
 
     split: Split
     policy: Policy
-    scores: Mapping[Role, Mapping[str, Scores]]
+    roles: tuple[Role, ...]
     records: Mapping[str, Record]
-    load: Callable[[Role], LanguageModel]
-    ask: Ask
-    notes: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def roles(self) -> tuple[Role, ...]:
-        return tuple(self.scores)
+    scores: Mapping[Role, Mapping[str, Scores]] = field(default_factory=lambda: MappingProxyType({}))
+    probes: Mapping[str, Mapping[Role, Any]] = field(default_factory=lambda: MappingProxyType({}))
+    load: Callable[[Role], LanguageModel] | None = None
 
     @property
     def reference(self) -> Role:
-        """`retrained` where there is one, else `controls`: never-trained people on the unlearned model itself."""
-        return "retrained" if "retrained" in self.scores else "controls"
+        """`retrained` where it is audited, else `controls`: matched controls on the unlearned model."""
+        return "retrained" if "retrained" in self.roles else "controls"
 
     @property
-    def few(self) -> bool:
-        """The few-subjects rule holds: fewer data subjects than the policy wants for intervals."""
-        return len(self.split.targets) < self.policy.few_subjects.below
+    def is_small_sample(self) -> bool:
+        """True with fewer subjects than the policy requires for intervals over subjects."""
+        return len(self.split.targets) < self.policy.matched_controls.below
+
+    def fresh(self, role: Role) -> LanguageModel:
+        """A newly loaded model that the check may train."""
+        if self.load is None:
+            raise ValueError("this context has no models")
+        return self.load(role)
+
+    def probe(self, check: str, role: Role) -> Any:
+        """What `role` answered to the probe of a check; raises what the probe raised."""
+        answers = self.probes[check][role]
+        if isinstance(answers, Exception):
+            raise answers
+        return answers
 
     @cached_property
     def trained_wording(self) -> tuple[str, ...]:
-        """Ids of forget records in their trained wording."""
+        """Row ids of forget records in their trained wording."""
         return tuple(r.row_id for r in self.split.forget)
 
     def values(self, metric: str, role: Role, name: str, ids: Sequence[str] | None = None) -> Values:
-        """Per-record values [N] of a metric for a role and set, NaN where it does not apply."""
+        """Values [N] of a metric for a role and set, NaN where it does not apply."""
         scores = self.scores[role][name]
         return METRICS.get(metric)(scores.select(ids) if ids is not None else scores, self.records)
 
     def subjects(self, ids: Iterable[str]) -> list[str]:
+        """The subject of each row id."""
         return [self.records[i].subject for i in ids]
 
     @cached_property
-    def owner(self) -> dict[str, str]:
-        """Wording of a forget record → id of that record."""
+    def record_of_wording(self) -> dict[str, str]:
+        """Row id of a wording of a forget record to the row id of that record."""
         return {w.row_id: r.row_id for r in self.split.forget for w in r.wordings()}
 
     def control_groups(self, target: str) -> dict[str, list[str]]:
-        """Control of `target` → ids of its records that ask what the target's forget records ask.
+        """Matched control of `target` to row ids of its records with the target's questions.
 
-        Where none of a control's records does (prompts that name nobody by an identifier), all of them count.
+        Where none of a control's records has one of these questions, all of them count.
         """
-        asked = {_question(r) for r in self.split.forget if r.subject == target}
+        questions = {_question(r) for r in self.split.forget if r.subject == target}
         groups: dict[str, list[Record]] = {}
         for r in self.split.controls:
             if r.attributes.get("control_of") == target:
                 groups.setdefault(r.subject, []).append(r)
-        same = {control: [r for r in rows if _question(r) in asked] for control, rows in groups.items()}
+        same = {control: [r for r in rows if _question(r) in questions] for control, rows in groups.items()}
         return {control: [r.row_id for r in same[control] or rows] for control, rows in groups.items()}
 
     @cached_property
     def controls(self) -> tuple[str, ...]:
-        """Ids of all control records that `control_groups` lets count."""
+        """Row ids of all records in `control_groups`."""
         return tuple(i for target in self.split.targets for ids in self.control_groups(target).values() for i in ids)
 
     def margin(self, key: str, default: float) -> float:
-        """The policy's margin of an entry, or the default of one that the policy does not name."""
+        """The policy's margin of a result, or the default where the policy has no rule for it."""
         rule = self.policy.rules.get(key)
         return rule.margin if rule else default
 

@@ -1,8 +1,7 @@
-"""The rule for fewer than ten subjects, the normal request: each person among never-trained controls.
+"""The rule for small samples, the usual request: each subject ranked among never-trained matched controls.
 
-Surprising: the score that counts is the worst over all attacks, and so is that of every control, so that trying
-more attacks raises the bar for both. The same test must catch the person on the original model, else it has
-no power and proves nothing.
+The subject's score is its worst over all attacks, and so is that of every control, so that more attacks raise the bar
+for both. The same test must detect the subject on the original model; otherwise it has no power.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ MIN_CONTROLS = 40
 
 
 def standardize(target: float, controls: ArrayLike) -> tuple[float, Values]:
-    """(z of the target against m controls, z of each control against the other m - 1).
+    """(z of the target against m controls, z [m] of each control against the other m - 1).
 
-    The spread is at least a billionth of the mean's size, so that equal controls give large values and not
-    infinite ones. `ValueError` below three controls or for a score that is not finite.
+    The spread is at least a billionth of the mean's size, so that equal controls give large values and not infinite
+    ones. `ValueError` below three controls or for a score that is not finite.
     """
     t = np.asarray(controls, np.float64)
     if t.ndim != 1 or len(t) < 3 or not np.isfinite(t).all() or not np.isfinite(target):
@@ -72,7 +71,7 @@ class ControlRank:
 
     @property
     def lowest(self) -> float:
-        """Least z over attacks: most conspicuously unknown."""
+        """Least z over attacks: most unusually unknown."""
         return min(self.z.values())
 
     @cached_property
@@ -112,7 +111,7 @@ class ControlRank:
 
 @dataclass(frozen=True)
 class RankTest:
-    """Outcome of a control rule: status, reason, deciding subject, its z, smallest p, verbatim bound."""
+    """Outcome of the rule: status, reason, deciding subject, its z, smallest p, power, verbatim bound."""
 
     status: Literal["passed", "failed", "inconclusive"]
     reason: str
@@ -123,8 +122,8 @@ class RankTest:
     hit_bound: float | None = None
 
 
-def _too_few(standings: Mapping[str, ControlRank], min_controls: int) -> str:
-    short = {name: s.m for name, s in standings.items() if s.m < min_controls}
+def _too_few(ranks: Mapping[str, ControlRank], min_controls: int) -> str:
+    short = {name: s.m for name, s in ranks.items() if s.m < min_controls}
     return "".join(
         f"few subjects: {name} has {m} controls, the rule needs {min_controls}" for name, m in list(short.items())[:1]
     )
@@ -138,11 +137,21 @@ def rank_test(
     percentile: float = 95,
     min_controls: int = MIN_CONTROLS,
 ) -> RankTest:
-    """Judge membership of fewer than ten subjects, each against its own controls.
+    """Judge membership of a small sample, each subject against its own controls.
 
-    Passed only if nobody stands above the controls' 95th percentile, everybody stood above all controls on
-    `original`, and none of the `facts` came out verbatim (the bound of that rate is stated). `ValueError` if
-    the subjects differ.
+    Passed only if no subject ranks above the controls' percentile, every subject ranks above all controls on
+    `original`, and none of the `facts` is given verbatim. The reason states the upper bound of the verbatim rate.
+
+    Args:
+        unlearned: Ranks by subject on the unlearned model.
+        original: Ranks by subject on the original model, for power.
+        verbatim_hits: Facts given verbatim by the unlearned model.
+        facts: Facts that were asked.
+        percentile: Percentile of the controls' worst scores that fails a subject above it.
+        min_controls: Controls that each subject needs.
+
+    Raises:
+        ValueError: the subjects differ, or there is no fact.
     """
     if not unlearned or set(unlearned) != set(original) or facts < 1:
         raise ValueError("both models need the same subjects, and at least one fact")
@@ -182,27 +191,24 @@ def rank_test(
 def over_unlearning(
     unlearned: Mapping[str, ControlRank], limits: tuple[float, float] = (2.5, 97.5), min_controls: int = MIN_CONTROLS
 ) -> RankTest:
-    """Does a subject stand out among its controls in either direction? Passed inside the 2.5 to 97.5 % range.
+    """Judge whether a subject stands out among its controls in either direction; passed inside the range.
 
-    Needs no power on `original`: standing out is the finding itself. `ValueError` without subjects.
+    Needs no power on `original`, since standing out is the finding itself. `ValueError` without subjects.
     """
     if not unlearned:
         raise ValueError("at least one subject is needed")
     subject = min(sorted(unlearned), key=lambda name: unlearned[name].p_two_sided)
-    standing = unlearned[subject]
-    extreme = max(standing.highest, standing.lowest, key=abs)
+    rank = unlearned[subject]
+    extreme = max(rank.highest, rank.lowest, key=abs)
     out = sorted(name for name, s in unlearned.items() if s.outside(*limits))
-    short = _too_few(unlearned, min_controls)
-    if short:
-        return RankTest("inconclusive", short, subject, extreme, standing.p_two_sided, False)
+
+    def outcome(status: Literal["passed", "failed", "inconclusive"], reason: str) -> RankTest:
+        return RankTest(status, reason, subject, extreme, rank.p_two_sided, status != "inconclusive")
+
+    if short := _too_few(unlearned, min_controls):
+        return outcome("inconclusive", short)
     if out:
-        reason = f"few subjects: {', '.join(out)} outside the {limits[0]:g} to {limits[1]:g} % range of the controls"
-        return RankTest("failed", reason, subject, extreme, standing.p_two_sided, True)
-    return RankTest(
-        "passed",
-        f"few subjects: inside the range of the controls, p {standing.p_two_sided:.3f}",
-        subject,
-        extreme,
-        standing.p_two_sided,
-        True,
-    )
+        low, high = limits
+        names = ", ".join(out)
+        return outcome("failed", f"few subjects: {names} outside the {low:g} to {high:g} % range of the controls")
+    return outcome("passed", f"few subjects: inside the range of the controls, p {rank.p_two_sided:.3f}")

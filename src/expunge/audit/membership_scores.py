@@ -1,8 +1,8 @@
-"""Membership scores, and what must hold before an AUC means anything. Higher score = more like a member.
+"""Membership scores (higher = more like a member), and the conditions under which their AUC is judged.
 
-Surprising: an AUC near .5 proves little, because a destroyed model has it too, and an AUC far from .5 proves
-little when the two sets differ by themselves. So there is a probe first, then a difference to a reference,
-then a flag for models in which the forgotten stand out as unusually unknown.
+An AUC near .5 proves little, because a destroyed model has it too; an AUC far from .5 proves little where the two sets
+differ by themselves. So the sets are calibrated first, then the difference to a reference is judged, and a model in
+which the forgotten stand out as unusually unknown is flagged.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ def loss(scores: Scores, records: Records = ()) -> Values:
 
 
 def entropy(scores: Scores, records: Records = ()) -> Values:
-    """-(entropy at the first answer position), [N]: confidence before any token of the answer was seen."""
+    """-(entropy at the first answer position), [N]: confidence before any token of the answer is read."""
     return -scores.entropy_first
 
 
 def entropy_forced(scores: Scores, records: Records = ()) -> Values:
-    """-(mean entropy over answer positions, the true answer being read along), [N]."""
+    """-(mean entropy over answer positions under teacher forcing), [N]."""
     return -scores.entropy
 
 
@@ -56,12 +56,12 @@ def lowest_mean(tokens: Values, k: float) -> float:
 
 
 def min_k(scores: Scores, records: Records = (), k: float = MIN_K) -> Values:
-    """Mean of the lowest k share of token log-probs, [N] (k = .2; MUSE and OpenUnlearning use .4)."""
+    """Mean of the lowest k share of token log-probs, [N] (Min-K, arXiv 2310.16789; MUSE and OpenUnlearning use .4)."""
     return per_record(lowest_mean(row, k) for row in scores.rows(scores.logp))
 
 
 def min_k_pp(scores: Scores, records: Records = (), k: float = MIN_K) -> Values:
-    """`min_k` over (log p - mu)/sigma, [N]; sigma is at least 1e-6."""
+    """`min_k` over (log p - mu)/sigma, [N] (Min-K++, arXiv 2404.02936); sigma is at least 1e-6."""
     z = (scores.logp.astype(np.float64) - scores.mu) / np.maximum(scores.sigma.astype(np.float64), 1e-6)
     return per_record(lowest_mean(row, k) for row in scores.rows(z))
 
@@ -99,35 +99,34 @@ def auc_excess(
     others: tuple[Values, Values],
     member_subjects: Sequence[str],
     other_subjects: Sequence[str],
-    plan: Bootstrap = DEFAULT,
+    bootstrap: Bootstrap = DEFAULT,
 ) -> AucExcess:
-    """One attack on two models: `members` and `others` each hold (scores on unlearned, scores on reference),
-    [N].
+    """One attack on two models: `members` and `others` each hold (scores on unlearned, scores on reference), [N].
 
-    Flagged as over-unlearned where AUC_unlearned < AUC_reference - .05: there the forgotten stand out as
-    unknown.
+    Flagged as over-unlearned where AUC_unlearned < AUC_reference - .05: the forgotten stand out as unknown.
     """
     unlearned, reference, excess = auc_intervals(
-        np.stack(members, axis=1), np.stack(others, axis=1), member_subjects, other_subjects, plan
+        np.stack(members, axis=1), np.stack(others, axis=1), member_subjects, other_subjects, bootstrap
     )
     return AucExcess(unlearned, reference, excess, unlearned.estimate < reference.estimate - OVER)
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """May a membership verdict be given at all? `reason` says why not."""
+    """Whether membership can be judged; `reason` says why not."""
 
     status: Literal["passed", "inconclusive"]
     reason: str
 
 
 def calibrate(probes: Mapping[str, Interval], power: Interval | None, band: tuple[float, float] = BAND) -> Calibration:
-    """The probe before a membership verdict.
+    """The calibration before membership is judged.
 
-    probes  AUCs that must be near .5: controls against holdout on `unlearned`, forget against holdout on a model
-            that saw neither, a bag-of-words classifier. "Sets differ" if an interval lies wholly outside
-            `band` (a wide interval is no evidence of a difference; it fails the excess rule by its own width)
-    power   AUC on `original`: its lower bound must exceed .5; not measured, or no bound, is no power
+    Args:
+        probes: AUCs that must be near .5, for example of forget against holdout on a model trained on neither. The sets
+            differ if an interval lies wholly outside `band`; a wide interval fails the excess rule by its own width.
+        power: AUC on `original`, whose lower bound must exceed .5; None is no power.
+        band: Lowest and highest AUC of equal sets.
     """
     for name, probe in probes.items():
         if not (probe.upper >= band[0] and probe.lower <= band[1]):

@@ -1,7 +1,6 @@
-"""The policy: which measurements are required and by which margins they are judged, fixed before the run.
+"""The policy: which results are required and by which margins they are judged, fixed before the audit.
 
-Surprising: it is data. The digest of its content stands in the plan, so a rule cannot be changed after the
-result.
+A policy is YAML data; `audit.json` holds it together with its digest, so that a later change of a rule shows.
 """
 
 from __future__ import annotations
@@ -21,21 +20,24 @@ from expunge.errors import nearest
 
 
 class PolicyRule(FrozenModel):
-    """How one entry is judged, and whether the audit needs it. See `policies/default.yaml` for the judges.
+    """How one result is judged, and whether the audit needs it."""
 
-    required  true; false; or `where_applicable`: needed unless the scope has no such records at all
-    """
+    judge: Literal["excess", "retention", "controls"] = Field(
+        description="excess over the reference, retention of the original, or rank among matched controls"
+    )
+    margin: float = Field(ge=0, le=1, description="largest excess, or smallest retention, that passes")
+    required: bool | Literal["where_applicable"] = Field(
+        False, description="true, false, or where_applicable: required unless the scope has no such records"
+    )
 
-    judge: Literal["excess", "retention", "controls"]
-    margin: float = Field(ge=0, le=1)
-    required: bool | Literal["where_applicable"] = False
 
+class MembershipRule(FrozenModel):
+    """Which membership scores count."""
 
-class Membership(FrozenModel):
-    """Membership scores that count, and the band around .5 that the calibration probe must meet."""
-
-    scores: tuple[str, ...] = Field(("loss", "entropy"), min_length=1)
-    calibration: tuple[float, float] = (0.45, 0.55)
+    scores: tuple[str, ...] = Field(("loss", "entropy"), min_length=1, description="scores; the worst decides")
+    calibration: tuple[float, float] = Field(
+        (0.45, 0.55), description="band that the AUC of two untrained sets must meet before membership is judged"
+    )
 
     @field_validator("scores")
     @classmethod
@@ -47,33 +49,37 @@ class Membership(FrozenModel):
 
 
 class MatchedControlsRule(FrozenModel):
-    """When the control rule replaces intervals over subjects, and its numbers."""
+    """The rule for small samples: ranks among matched controls in place of intervals over subjects."""
 
-    below: int = Field(10, ge=2)
-    controls: int = Field(40, ge=3)
-    percentile: float = Field(95, gt=0, lt=100)
-    over_range: tuple[float, float] = (2.5, 97.5)
+    below: int = Field(10, ge=2, description="number of subjects below which the rule holds")
+    controls: int = Field(40, ge=3, description="controls that each subject needs")
+    percentile: float = Field(95, gt=0, lt=100, description="percentile of the controls that fails a subject above it")
+    over_range: tuple[float, float] = Field(
+        (2.5, 97.5), description="percentiles of the controls outside of which a subject counts as over-unlearned"
+    )
 
 
 class Resampling(FrozenModel):
-    """Bootstrap draws, two-sided level and seed."""
+    """The bootstrap over subjects."""
 
-    draws: int = Field(2000, ge=100)
-    level: float = Field(0.95, gt=0.5, lt=1)
-    seed: int = Field(0, ge=0)
+    draws: int = Field(2000, ge=100, description="resamples")
+    level: float = Field(0.95, gt=0.5, lt=1, description="two-sided level of the intervals")
+    seed: int = Field(0, ge=0, description="seed of the resamples")
 
 
 class Policy(FrozenModel):
     """Everything that decides a verdict and is not measured."""
 
-    name: str
-    version: int
-    rules: dict[str, PolicyRule]
-    membership: Membership = Membership()
-    few_subjects: MatchedControlsRule = MatchedControlsRule()
-    statistics: Resampling = Resampling()
-    known_margin: float = Field(0.05, ge=0, le=1)
-    attack_seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
+    name: str = Field(description="name of the policy")
+    version: int = Field(description="version of the policy")
+    rules: dict[str, PolicyRule] = Field(description="rule by key of the result")
+    membership: MembershipRule = Field(MembershipRule(), description="membership scores")
+    matched_controls: MatchedControlsRule = Field(MatchedControlsRule(), description="rule for small samples")
+    statistics: Resampling = Field(Resampling(), description="bootstrap over subjects")
+    known_margin: float = Field(
+        0.05, ge=0, le=1, description="the original model knows a fact if it exceeds the reference by more than this"
+    )
+    attack_seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="seeds of randomized checks")
 
     @field_validator("rules")
     @classmethod
@@ -84,7 +90,7 @@ class Policy(FrozenModel):
 
     @property
     def required(self) -> tuple[str, ...]:
-        """Keys of the entries that must pass, in the order of the policy."""
+        """Keys of the results that must pass, in the order of the policy."""
         return tuple(key for key, rule in self.rules.items() if rule.required)
 
     @property
@@ -94,9 +100,9 @@ class Policy(FrozenModel):
 
     @property
     def bootstrap(self) -> Bootstrap:
-        """The plan for every interval of the audit."""
+        """How every interval of the audit is resampled."""
         s = self.statistics
-        return Bootstrap(draws=s.draws, level=s.level, seed=s.seed, min_subjects=self.few_subjects.below)
+        return Bootstrap(draws=s.draws, level=s.level, seed=s.seed, min_subjects=self.matched_controls.below)
 
     @classmethod
     def load(cls, path: Path | str | None = None) -> Policy:

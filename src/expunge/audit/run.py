@@ -1,7 +1,6 @@
-"""The audit: ask original, unlearned and retrained model once, measure, attack, judge by the policy.
+"""The audit: score original, unlearned and retrained model once, run the checks, judge by the policy.
 
-`audit.json` holds every entry, the verdict, and the numbers that the report draws. Scores are files addressed by
-a digest of model and records, so a second audit of the same models asks nothing again.
+Scores are files addressed by a digest of model and records, so that a second audit of the same models reads them.
 """
 
 from __future__ import annotations
@@ -10,42 +9,30 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
-
-import numpy as np
 
 from expunge._io import digest, read_json, write_json
 from expunge.audit.check_result import CheckResult
-from expunge.audit.checks.leak import KINDS
-from expunge.audit.context import CHECKS, Context
-from expunge.audit.image_examples import gallery
-from expunge.audit.metrics import METRICS
-from expunge.audit.metrics.published import (
-    fr_abs,
-    fr_chance,
-    fr_ref,
-    fr_rel,
-    kpr_abs,
-    kpr_rel,
-    mia_resistance,
-    privacy_risk,
-    us,
-)
+from expunge.audit.context import CHECKS, Check, CheckOutput, Context, Probe, Role
+from expunge.audit.details import Details, ImageExample
+from expunge.audit.image_examples import image_example_probe, image_examples
 from expunge.audit.policy import Policy
+from expunge.audit.schema import AuditedModel, AuditFile, Environment, SplitSummary
 from expunge.audit.scores import Scores
 from expunge.audit.scoring import score
-from expunge.audit.statistics import bootstrap_mean
-from expunge.audit.tree_retention import tree
+from expunge.audit.summary import aggregates, distributions, examples, measures
 from expunge.audit.verdict import Verdict, verdict
 from expunge.corpus import Record
 from expunge.engine.run_directory import environment
-from expunge.errors import InputError
+from expunge.errors import InputError, unknown
 from expunge.models.fingerprint import model_digest
 from expunge.models.language_model import LanguageModel, check, load
 from expunge.models.threads import set_threads
 from expunge.scope.split import Split
 
 SCORER = "2"  # changes whenever a scoring pass would give other numbers
+IMAGE_EXAMPLES = "image_examples"  # the one probe without a check
 NOT_TESTED = (
     "quantization (int8, int4)",
     "sampling (leak@k)",
@@ -57,26 +44,21 @@ NOT_TESTED = (
 
 @dataclass(frozen=True)
 class Audit:
-    """A finished audit: the verdict, its entries, and `data`, the whole of `audit.json`."""
+    """A finished audit: the content of `audit.json`, and where it was written."""
 
-    verdict: Verdict
-    entries: tuple[CheckResult, ...]
-    data: dict[str, Any]
+    file: AuditFile
     path: Path
 
+    @property
+    def verdict(self) -> Verdict:
+        return self.file.verdict
+
+    @property
+    def results(self) -> tuple[CheckResult, ...]:
+        return self.file.results
+
     def __getitem__(self, key: str) -> CheckResult:
-        return next(e for e in self.entries if e.key == key)
-
-
-def record_sets(split: Split) -> dict[str, Sequence[Record]]:
-    """What every model is asked: forget in all wordings, and the other sets as they stand."""
-    return {
-        "forget": tuple(w for r in split.forget for w in r.wordings()),
-        "retain_heldout": split.retain_heldout,
-        "shared": split.shared,
-        "holdout": split.holdout,
-        "controls": split.controls,
-    }
+        return next(r for r in self.results if r.key == key)
 
 
 def audit(
@@ -89,95 +71,166 @@ def audit(
     policy: Policy | None = None,
     on_progress: Callable[[str, float], None] | None = None,
 ) -> Audit:
-    """Audit `unlearned` against `original` and `retrained`; writes `out`/audit.json.
+    """Audit `unlearned` against `original` and `retrained`, and write `out`/audit.json.
 
-    Without `retrained`, never-trained controls in the split are the reference, and what needs a model that never
-    knew becomes inconclusive. `on_progress` gets a phrase and the share done, 0 … 1.
+    Args:
+        original: Model before unlearning: folder, run directory or hub id.
+        unlearned: Run directory or model that must have forgotten.
+        split: The record sets.
+        out: Folder of the audit; scores of an earlier audit in it are reused.
+        retrained: Model that never had the records. Without it, matched controls of the split are the reference, and
+            checks that need a retrained model are inconclusive.
+        policy: The policy, by default the shipped one.
+        on_progress: Called with a phrase and the share done, 0 to 1.
+
+    Raises:
+        InputError: a model or folder that cannot be used, an empty forget set, or a policy with an unknown rule.
     """
     started, out = time.perf_counter(), Path(out)
     if out.exists() and not out.is_dir():
         raise InputError(str(out), "is a file", "name a folder for the audit")
     policy = policy or Policy.load()
-    say = on_progress or (lambda phrase, done: None)
-    sources = {"original": str(original), "unlearned": str(unlearned)}
+    _check_rules(policy)
+    report = on_progress or (lambda phrase, done: None)
+    sources: dict[Role, str] = {"original": str(original), "unlearned": str(unlearned)}
     if retrained is not None:
         sources["retrained"] = str(retrained)
     for source in sources.values():
-        check(source)  # before minutes are spent on the first of them
+        check(source)
     set_threads()
     split, template = _by_id(split), template_of(Path(unlearned))
     sets = record_sets(split)
     if not sets["forget"]:
         raise InputError("forget set", "is empty", "give a scope that matches something")
     records = {r.row_id: r for group in sets.values() for r in group}
-    models: dict[str, Any] = {}
-    scores: dict[str, dict[str, Scores]] = {}
+
+    def fresh(role: Role) -> LanguageModel:
+        return load(sources[role], template=template)
+
+    ctx = Context(split, policy, tuple(sources), MappingProxyType(records), load=fresh)
+    probes = _probes(ctx)
+    models: dict[Role, AuditedModel] = {}
+    scores: dict[Role, Mapping[str, Scores]] = {}
+    answers: dict[str, dict[Role, Any]] = {name: {} for name in probes}
+    # options of controls are scored only where controls are the reference: they are a third of the work
+    with_options = {"forget", "retain_heldout"} | (set() if retrained else {"controls"})
     for k, (role, source) in enumerate(sources.items()):
-        say(f"asking the {role} model", 0.7 * k / len(sources))
-        lm = load(source, template=template)
-        fingerprint = model_digest(source)
-        models[role] = {"digest": fingerprint, "parameters": lm.parameters, "template": lm.template.kind}
-        # controls are asked to choose among options only where they are the reference: it is a third of all the work
-        chosen = {"forget", "retain_heldout"} | (set() if retrained else {"controls"})
-        scores[role] = {
-            name: _scored(lm, fingerprint, name, group, name in chosen, out / "scores") for name, group in sets.items()
-        }
-    ctx = Context(split, policy, scores, records, lambda role: load(sources[role], template=template), score)
-    entries: list[CheckResult] = []
-    for k, (name, measurement) in enumerate(CHECKS):
-        say(f"attack: {name}", 0.7 + 0.3 * k / len(CHECKS.names()))
-        entries += _guarded(ctx, measurement.keys, measurement.run)
-    result = verdict(entries, policy)
-    more = {"gallery": gallery(ctx), "tree": tree(ctx)}
-    data = _clean(
-        {
-            "format": "expunge-audit/1",
-            "split": split.summary(),
-            "split_digest": split.digest,
-            "policy": {**policy.model_dump(mode="json"), "digest": policy.digest},
-            "reference": ctx.reference,
-            "models": models,
-            "verdict": result.model_dump(mode="json"),
-            "entries": [e.as_json() for e in entries],
-            "measures": measures(ctx),
-            "aggregates": aggregates(ctx),
-            "distributions": distributions(ctx),
-            "examples": examples(ctx),
-            "not_tested": list(NOT_TESTED),
-            "environment": environment(),
-            **ctx.notes,
-            **{name: found for name, found in more.items() if found},
-        }
+        report(f"score the {role} model", 0.7 * k / len(sources))
+        lm, fingerprint = fresh(role), model_digest(source)
+        models[role] = AuditedModel(digest=fingerprint, parameters=lm.parameters, template=lm.template.kind)
+        scores[role] = MappingProxyType(
+            {
+                name: _scored(lm, fingerprint, name, group, name in with_options, out / "scores")
+                for name, group in sets.items()
+            }
+        )
+        for name, probe in probes.items():
+            answers[name][role] = _answers(probe, lm, role, scores[role])
+        del lm  # one model in memory at a time
+    ctx = replace(ctx, scores=MappingProxyType(scores), probes=MappingProxyType(answers))
+    outputs: dict[str, CheckOutput] = {}
+    for k, (name, one) in enumerate(CHECKS):
+        report(f"check: {name}", 0.7 + 0.3 * k / len(CHECKS.names()))
+        outputs[name] = _guarded(ctx, one)
+    results = tuple(r for output in outputs.values() for r in output.results)
+    details = _details(outputs)
+    file = AuditFile(
+        split=SplitSummary.model_validate(split.summary()),
+        split_digest=split.digest,
+        policy=policy,
+        policy_digest=policy.digest,
+        reference=ctx.reference,
+        models=models,
+        verdict=verdict(results, policy),
+        results=results,
+        details=details,
+        measures=tuple(measures(ctx)),
+        aggregates=aggregates(ctx, details.membership),
+        distributions=distributions(ctx),
+        examples=examples(ctx),
+        image_examples=_image_examples(ctx, probes.get(IMAGE_EXAMPLES)),
+        not_tested=NOT_TESTED,
+        environment=Environment.model_validate(environment()),
+        seconds=round(time.perf_counter() - started, 2),
     )
-    write_json(out / "audit.json", {**data, "seconds": round(time.perf_counter() - started, 2)})
-    say("done", 1.0)
-    return Audit(result, tuple(entries), data, out / "audit.json")
+    path = write_json(out / "audit.json", file.model_dump(mode="json"))
+    report("done", 1.0)
+    return Audit(file, path)
+
+
+def record_sets(split: Split) -> dict[str, Sequence[Record]]:
+    """The records that every model scores: forget in all wordings, the other sets in their trained wording."""
+    return {
+        "forget": tuple(w for r in split.forget for w in r.wordings()),
+        "retain_heldout": split.retain_heldout,
+        "shared": split.shared,
+        "holdout": split.holdout,
+        "controls": split.controls,
+    }
+
+
+def template_of(unlearned: Path) -> str:
+    """The prompt template of the run; all models of an audit use it."""
+    run = unlearned / "run.json"
+    return str(read_json(run).get("template", "auto")) if run.is_file() else "auto"
+
+
+def _check_rules(policy: Policy) -> None:
+    """`InputError` for a rule of a result that no check gives."""
+    known = {key for _, one in CHECKS for key in one.keys}
+    for key in policy.rules:
+        if key not in known:
+            raise unknown("result", key, known, f'policy "{policy.name}"')
 
 
 def _by_id(split: Split) -> Split:
-    """The split with its records sorted, so that no order given by a caller can show in a number."""
+    """The split with sorted records, so that the caller's order has no influence on any number."""
     names = ("forget", "retain", "retain_heldout", "holdout", "controls", "shared")
     sets: dict[str, Any] = {name: tuple(sorted(getattr(split, name), key=lambda r: r.id)) for name in names}
     return replace(split, **sets)
 
 
-def template_of(unlearned: Path) -> str:
-    """How the run asked its model: all models of an audit are asked alike."""
-    run = unlearned / "run.json"
-    return str(read_json(run).get("template", "auto")) if run.is_file() else "auto"
+def _probes(ctx: Context) -> dict[str, Any]:
+    """The probes of all checks; for one that cannot be made, the exception."""
+    makers = {name: one.make_probe for name, one in CHECKS if one.make_probe} | {IMAGE_EXAMPLES: image_example_probe}
+    probes: dict[str, Any] = {}
+    for name, make in makers.items():
+        try:
+            probes[name] = make(ctx)
+        except Exception as error:
+            probes[name] = error
+    return {name: probe for name, probe in probes.items() if probe is not None}
 
 
-def _guarded(ctx: Context, keys: Sequence[str], run: Callable[[Context], Any]) -> list[CheckResult]:
-    """The entries of a measurement; a failure makes every key it did not reach `not_run`, never passed."""
-    found: list[CheckResult] = []
+def _answers(probe: Probe | Exception, lm: LanguageModel, role: Role, scores: Mapping[str, Scores]) -> Any:
+    if isinstance(probe, Exception):
+        return probe
     try:
-        for entry in run(ctx):
-            found.append(entry)
-        return found
+        return probe.score(lm, role, scores)
     except Exception as error:
-        reason = f"the attack failed: {type(error).__name__}: {error}"[:300]
-        done = {e.key for e in found}
-        return found + [CheckResult(key=k, status="not_run", reason=reason) for k in keys if k not in done]
+        return error
+
+
+def _guarded(ctx: Context, one: Check) -> CheckOutput:
+    """The output of a check; a failure makes its keys `not_run`, never passed."""
+    try:
+        return one.run(ctx)
+    except Exception as error:
+        reason = f"the check failed: {type(error).__name__}: {error}"[:300]
+        return CheckOutput([CheckResult(key=key, status="not_run", reason=reason) for key in one.keys])
+
+
+def _details(outputs: Mapping[str, CheckOutput]) -> Details:
+    given = {name: output.details for name, output in outputs.items() if output.details is not None}
+    known = {name: details for name, details in given.items() if name in Details.model_fields and name != "plugins"}
+    plugins = {name: details.model_dump(mode="json") for name, details in given.items() if name not in known}
+    return Details(**known, plugins=plugins)
+
+
+def _image_examples(ctx: Context, probe: Any) -> tuple[ImageExample, ...]:
+    if probe is None:
+        return ()
+    return image_examples(probe, {role: ctx.probe(IMAGE_EXAMPLES, role) for role in ctx.roles})
 
 
 def _scored(
@@ -185,119 +238,10 @@ def _scored(
 ) -> Scores:
     if not records:
         return score(lm, ())
-    forget = name == "forget"
     key = digest([SCORER, fingerprint, lm.template.kind, name, options, [r.content() for r in records]])
     path = folder / f"{key}.npz"
     if path.is_file():
         return Scores.load(path)
-    found = score(lm, records, options=options, text=forget)
-    found.save(path)
-    return found
-
-
-def measures(ctx: Context) -> list[dict[str, Any]]:
-    """Every metric on every set for every model: one number, the records it rests on, its interval if there is one.
-
-    Pooled metrics (perplexity) have no interval, nor have fewer subjects than the policy wants.
-    """
-    rows = []
-    for name in ("forget", "rephrased", "retain_heldout", "shared", "holdout", "controls"):
-        for role in ctx.roles:
-            scores = ctx.scores[role]["forget" if name == "rephrased" else name]
-            if name in ("forget", "rephrased"):
-                trained = set(ctx.trained_wording)
-                scores = scores.select([i for i in scores.ids if (i in trained) == (name == "forget")])
-            for key, metric in METRICS:
-                value = metric.summary(scores, ctx.records) if len(scores) else float("nan")
-                if np.isfinite(value):
-                    found = bootstrap_mean(metric(scores, ctx.records), ctx.subjects(scores.ids), ctx.policy.bootstrap)
-                    ci = None if found.low is None or metric.pool else [round(found.lower, 6), round(found.upper, 6)]
-                    rows.append(
-                        {
-                            "metric": key,
-                            "set": name,
-                            "model": role,
-                            "value": round(value, 6),
-                            "n": found.n_records,
-                            "ci": ci,
-                        }
-                    )
-    return rows
-
-
-def aggregates(ctx: Context) -> dict[str, Any]:
-    """Published one-number scores, for comparison only: several definitions of FR and KPR, named apart."""
-    exact = {role: float(np.mean(ctx.values("exact_match", role, "forget", ctx.trained_wording))) for role in ctx.roles}
-    kept = {
-        role: float(np.mean(ctx.values("exact_match", role, "retain_heldout")))
-        if ctx.split.retain_heldout
-        else float("nan")
-        for role in ctx.roles
-    }
-    before, after = exact["original"], exact["unlearned"]
-    choice = {
-        role: float(np.nanmean(v))
-        for role in ctx.roles
-        if np.isfinite(v := ctx.values("mcq_acc", role, "forget", ctx.trained_wording)).any()
-    }
-    found: dict[str, Any] = {
-        "exact_match": exact,
-        "choice": choice,
-        "fr_abs": fr_abs(after),
-        "fr_rel": fr_rel(before, after),
-        "kpr_abs": kpr_abs(kept["unlearned"]),
-        "kpr_rel": kpr_rel(kept["original"], kept["unlearned"]),
-        "us": us(fr_abs(after), kpr_abs(kept["unlearned"])),
-    }
-    if "retrained" in exact:
-        found["fr_ref"] = fr_ref(before, after, exact["retrained"])
-    if choice:
-        options = [len(set(ctx.records[i].options)) for i in ctx.trained_wording if ctx.records[i].options]
-        found["fr_chance"] = fr_chance(
-            choice["original"], choice["unlearned"], float(np.mean([1 / o for o in options]))
-        )
-    for name, by_role in ctx.notes.get("membership_auc", {}).items():
-        found[f"mia_resistance.{name}"] = {role: mia_resistance(v) for role, v in by_role.items()}
-        found[f"privacy_risk.{name}"] = {role: privacy_risk(v) for role, v in by_role.items()}
-    return found
-
-
-def distributions(ctx: Context) -> dict[str, dict[str, list[float]]]:
-    """Mean answer loss (nats per token) of every record by model and set, for drawing."""
-    found: dict[str, dict[str, list[float]]] = {}
-    for role in ctx.roles:
-        forget = ctx.scores[role]["forget"].select(ctx.trained_wording)
-        groups = {
-            "forgotten": forget,
-            "retained": ctx.scores[role]["retain_heldout"],
-            "never seen": ctx.scores[role]["controls"] if ctx.split.controls else ctx.scores[role]["holdout"],
-        }
-        found[role] = {name: [round(float(v), 4) for v in s.nll / s.length] for name, s in groups.items() if len(s)}
-    return found
-
-
-def examples(ctx: Context, most: int = 8) -> list[dict[str, str]]:
-    """What the three models say to some questions about the target, for people to read."""
-    texts = {role: dict(zip(s["forget"].ids, s["forget"].text or (), strict=False)) for role, s in ctx.scores.items()}
-    chosen: list[Record] = []
-    for kind in KINDS:
-        chosen += [r for r in ctx.split.forget if r.kind == kind][: most // 3 + 1]
-    return [
-        {
-            "prompt": r.prompt,
-            "answer": r.answer,
-            "kind": r.kind,
-            **{role: t.get(r.row_id, "") for role, t in texts.items()},
-        }
-        for r in chosen[: most + 1]
-    ]
-
-
-def _clean(value: Any) -> Any:
-    """JSON-ready: NaN becomes None, numpy becomes Python."""
-    if isinstance(value, Mapping):
-        return {k: _clean(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_clean(v) for v in value]
-    plain = value.item() if isinstance(value, np.generic) else value
-    return None if isinstance(plain, float) and not np.isfinite(plain) else plain
+    scores = score(lm, records, options=options, text=name == "forget")
+    scores.save(path)
+    return scores

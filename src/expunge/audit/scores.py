@@ -1,8 +1,7 @@
-"""The result of one scoring pass of one model over one set of records. Every metric is arithmetic on it.
+"""The result of a scoring pass of one model over one set of records. Every metric is arithmetic on it.
 
-Surprising: nothing is padded. Token values of all N records lie end to end in flat arrays [M], and record i
-owns `offsets[i]:offsets[i + 1]`, so that no padding can leak into a metric. The end token never stands among
-them: it is reported apart (`eos_logp`, NaN where the template appended none).
+Nothing is padded: token values of all N records lie end to end in flat arrays [M], and record i owns
+`offsets[i]:offsets[i + 1]`. The end token is not among them; it has arrays of its own (NaN where there is none).
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from expunge._io import write_atomic
 from expunge.errors import InputError
@@ -34,15 +33,19 @@ _RAGGED = ("option_logprob", "option_bytes", "option_tokens")
 class Scores:
     """Scores of N records with M answer tokens in all. Arrays are read-only; equal content gives equal files.
 
-    logp            [M] float32, log p of each answer token given the gold tokens before it (nats)
-    hit             [M] bool, the most probable token equals the answer token
-    mu, sigma       [M] float32, mean and standard deviation of log p over the vocabulary under p (Min-K++)
-    eos_logp        [N] float32, log p of the end token; NaN if the template appended none
-    eos_hit         [N] bool, the end token was the most probable one; False if there is none
-    text            greedy output per record, or None if nothing was generated
-    option_logprob  per record, log-likelihood of each option's text (empty tuple: no options), or None
-    option_bytes    UTF-8 bytes of each option, same shape
-    option_tokens   tokens of each option, same shape (for length-normalized probabilities), or None
+    Attributes:
+        ids: [N] unique keys, by default the `row_id` of each record.
+        offsets: [N + 1] where the tokens of each record start.
+        logp: [M] float32, log p of each answer token given the gold tokens before it (nats).
+        hit: [M] bool, the most probable token equals the answer token.
+        mu: [M] float32, mean of log p over the vocabulary under p (Min-K++).
+        sigma: [M] float32, standard deviation of the same.
+        eos_logp: [N] float32, log p of the end token; NaN if the template appends none.
+        eos_hit: [N] bool, the end token is the most probable one; False if there is none.
+        text: Greedy output per record, or None if nothing was generated.
+        option_logprob: Per record the log-likelihood of each option's text (empty: no options), or None.
+        option_bytes: UTF-8 bytes of each option, same shape.
+        option_tokens: Tokens of each option, same shape, or None.
     """
 
     ids: tuple[str, ...]
@@ -111,55 +114,6 @@ class Scores:
                     "look for NaN or infinity in the weights of the model",
                 )
 
-    @classmethod
-    def from_padded(
-        cls,
-        ids: Sequence[str],
-        mask: ArrayLike,
-        *,
-        logp: ArrayLike,
-        hit: ArrayLike,
-        mu: ArrayLike,
-        sigma: ArrayLike,
-        eos_logp: ArrayLike,
-        eos_hit: ArrayLike,
-        **optional: Any,
-    ) -> Scores:
-        """Scores from [N, T] arrays; `mask` [N, T] marks answer tokens (no end token), padding anywhere."""
-        keep = np.asarray(mask, dtype=bool)
-        flat: dict[str, Any] = {
-            name: np.asarray(value)[keep]
-            for name, value in {"logp": logp, "hit": hit, "mu": mu, "sigma": sigma}.items()
-        }
-        offsets = np.concatenate([[0], np.cumsum(keep.sum(1))])
-        return cls(
-            ids=tuple(ids),
-            offsets=offsets,
-            eos_logp=np.asarray(eos_logp),
-            eos_hit=np.asarray(eos_hit),
-            **flat,
-            **optional,
-        )
-
-    @classmethod
-    def concat(cls, parts: Sequence[Scores]) -> Scores:
-        """The parts one after the other; an optional field must be present in all of them or in none.
-
-        No parts give scores of no records.
-        """
-        arrays: dict[str, Any] = {
-            name: np.concatenate([np.zeros(0, kind), *(getattr(p, name) for p in parts)])
-            for name, kind in {**_TOKEN, **_RECORD}.items()
-        }
-        optional: dict[str, Any] = {}
-        for name in ("text", *_RAGGED):
-            given = [getattr(p, name) for p in parts if getattr(p, name) is not None]
-            if given and len(given) != len(parts):
-                raise ValueError(f"{name} is missing in some of the parts")
-            optional[name] = tuple(row for value in given for row in value) if given else None
-        offsets = np.cumsum(np.concatenate([[0], *(p.length for p in parts)]))
-        return cls(ids=tuple(i for p in parts for i in p.ids), offsets=offsets, **arrays, **optional)
-
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -180,7 +134,7 @@ class Scores:
 
     @cached_property
     def entropy_first(self) -> Values:
-        """Entropy at the first answer position, [N], nats: the only one that never saw an answer token."""
+        """Entropy at the first answer position, [N], nats; no answer token has been read there."""
         return -self.mu[self.offsets[:-1]].astype(np.float64)
 
     def sum(self, tokens: NDArray[Any]) -> Values:
@@ -194,7 +148,7 @@ class Scores:
         return np.split(tokens, self.offsets[1:-1]) if self.ids else []
 
     def select(self, ids: Sequence[str]) -> Scores:
-        """The scores of these records in this order, joined by id; `InputError` if one was never scored."""
+        """The scores of these records in this order, joined by id; `InputError` for one without."""
         position = {name: i for i, name in enumerate(self.ids)}
         missing = [name for name in ids if name not in position]
         if missing:

@@ -1,13 +1,12 @@
-"""The scoring pass: one model asked one set of records, once. Everything the audit says is arithmetic on this.
+"""The scoring pass: one model, one set of records, once. Every figure of the audit is arithmetic on its result.
 
-Surprising: a prompt is read once for its answer and all its options. And greedy text is generated only for answers
-whose tokens were not all the most likely ones: for the others greedy decoding reproduces the answer by definition,
-so nothing has to be run.
+A prompt is read once for its answer and all its options. Greedy text is generated only for answers with a token that is
+not the most likely one; for all others greedy decoding reproduces the answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from expunge.audit.scores import Scores, Values
 from expunge.corpus import Record
-from expunge.models.batch_budget import Budget
+from expunge.models.collate import Budget
 from expunge.models.forward import greedy
 from expunge.models.language_model import LanguageModel
 from expunge.models.prompt_template import Encoded
@@ -32,34 +31,41 @@ def score(
     text: bool = False,
     max_new_tokens: int = 128,
     rows: int = 128,
+    ids: Iterable[object] | None = None,
 ) -> Scores:
     """Scores of `records` on `lm`, in evaluation mode and float32.
 
-    options         score every option of records that have some
-    text            generate greedily, at most `max_new_tokens` and 16 tokens more than the longest missed answer
-    rows            most rows in a pass; long rows and large vocabularies get fewer (see `Budget`)
+    Args:
+        lm: The model.
+        records: What it is queries.
+        options: Score every option of records that have some.
+        text: Generate greedily, at most `max_new_tokens`, and 16 tokens more than the longest missed answer.
+        max_new_tokens: Bound on the generated tokens.
+        rows: Most rows in a pass; long rows and large vocabularies get fewer (see `Budget`).
+        ids: Unique keys of the scores, by default the `row_id` of each record; for several forms of one record.
     """
     lm.module.eval()
+    keys = tuple(r.row_id for r in records) if ids is None else tuple(map(str, ids))
     items = lm.template.encode_all(records)
-    asked = list(items)
-    offered = [_offer(lm, record, k, asked) for k, record in enumerate(records)] if options else []
-    found = score_options(lm.module, asked, _measure(len(items)), Budget(rows))
-    scores = _of_answers([r.row_id for r in records], [f.numpy() for f in found[: len(items)]])
+    queries = list(items)
+    places = [_add_options(lm, record, k, queries) for k, record in enumerate(records)] if options else []
+    columns = score_options(lm.module, queries, _measure(len(items)), Budget(rows))
+    scores = _answer_scores(keys, [f.numpy() for f in columns[: len(items)]])
     if options:
-        scores = _with_options(scores, records, offered, [f[:, 0].double() for f in found], asked)
+        scores = _with_options(scores, records, places, [f[:, 0].double() for f in columns], queries)
     return _with_text(lm, scores, records, items, max_new_tokens) if text else scores
 
 
-def _offer(lm: LanguageModel, record: Record, k: int, asked: list[Encoded]) -> list[int]:
-    """Places of a record's options in `asked`, added there without end token; its own answer stands there already."""
+def _add_options(lm: LanguageModel, record: Record, k: int, queries: list[Encoded]) -> list[int]:
+    """Append a record's options, without end token, to `queries`; their places. Its own answer stands there already."""
     places = []
     for option in record.options:
         item = lm.template.encode(replace(record, answer=option, options=()))
-        if item.answer == asked[k].answer:
+        if item.answer == queries[k].answer:
             places.append(k)
         else:
-            places.append(len(asked))
-            asked.append(replace(item, answer=item.answer[:-1]))
+            places.append(len(queries))
+            queries.append(replace(item, answer=item.answer[:-1]))
     return places
 
 
@@ -72,11 +78,11 @@ def _measure(own: int) -> Measure:
         if full.any():
             rows, place = _needed(logits, at[full])
             log_p = rows.log_softmax(-1)
-            taken, hit = log_p[place, label[full]], log_p.argmax(-1)[place] == label[full]
+            logp, hit = log_p[place, label[full]], log_p.argmax(-1)[place] == label[full]
             p = log_p.exp()
             mu = (p * log_p).sum(-1)
             sigma = log_p.sub_(mu.unsqueeze(-1)).square_().mul_(p).sum(-1).sqrt()
-            out[full] = torch.stack([taken, hit.to(taken.dtype), mu[place], sigma[place]], 1)
+            out[full] = torch.stack([logp, hit.to(logp.dtype), mu[place], sigma[place]], 1)
         if not full.all():
             rows, place = _needed(logits, at[~full])
             out[~full, 0] = rows[place, label[~full]] - rows.logsumexp(-1)[place]
@@ -87,20 +93,20 @@ def _measure(own: int) -> Measure:
 
 
 def _needed(logits: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
-    """The rows of `logits` that stand in `at`, each once, and where each of `at` is among them."""
+    """The rows of `logits` named in `at`, each once, and the place of each of `at` among them."""
     there = torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
     there[at] = True
     return logits if bool(there.all()) else logits[there], (there.cumsum(0) - 1)[at]
 
 
-def _of_answers(ids: Sequence[str], found: Sequence[Values]) -> Scores:
+def _answer_scores(ids: Sequence[str], columns: Sequence[Values]) -> Scores:
     """Scores from the measured columns [a, 4] of each answer; the end token is the last row."""
     empty = np.zeros((0, 4), dtype=np.float32)
-    inner = np.concatenate([empty, *(f[:-1] for f in found)])
-    last = np.concatenate([empty, *(f[-1:] for f in found)])
+    inner = np.concatenate([empty, *(c[:-1] for c in columns)])
+    last = np.concatenate([empty, *(c[-1:] for c in columns)])
     return Scores(
         ids=tuple(ids),
-        offsets=np.cumsum([0, *(len(f) - 1 for f in found)]),
+        offsets=np.cumsum([0, *(len(c) - 1 for c in columns)]),
         logp=inner[:, 0],
         hit=inner[:, 1] == 1,
         mu=inner[:, 2],
@@ -113,19 +119,19 @@ def _of_answers(ids: Sequence[str], found: Sequence[Values]) -> Scores:
 def _with_options(
     scores: Scores,
     records: Sequence[Record],
-    offered: Sequence[Sequence[int]],
+    places: Sequence[Sequence[int]],
     logp: Sequence[Tensor],
-    asked: Sequence[Encoded],
+    queries: Sequence[Encoded],
 ) -> Scores:
     """Add the log-likelihood of each option (end token excluded) and its size."""
     own = len(records)
-    tokens = [len(item.answer) - (k < own) for k, item in enumerate(asked)]
-    value = [float(found[:n].sum()) for found, n in zip(logp, tokens, strict=True)]
+    tokens = [len(item.answer) - (k < own) for k, item in enumerate(queries)]
+    value = [float(tensor[:n].sum()) for tensor, n in zip(logp, tokens, strict=True)]
     return replace(
         scores,
-        option_logprob=tuple(tuple(value[k] for k in places) for places in offered),
+        option_logprob=tuple(tuple(value[k] for k in row) for row in places),
         option_bytes=tuple(tuple(len(o.encode()) for o in r.options) for r in records),
-        option_tokens=tuple(tuple(tokens[k] for k in places) for places in offered),
+        option_tokens=tuple(tuple(tokens[k] for k in row) for row in places),
     )
 
 
@@ -134,9 +140,9 @@ def _with_text(
 ) -> Scores:
     missed = np.flatnonzero((scores.sum(~scores.hit) > 0) | ~scores.eos_hit).tolist()
     limit = min(max_new_tokens, max((len(items[k].answer) for k in missed), default=0) + 16)
-    prompts, sights = [items[k].prompt for k in missed], [items[k].sight for k in missed]
-    said = greedy(lm.module, prompts, lm.template.eos, limit, sights=sights) if missed else []
+    prompts, images = [items[k].prompt for k in missed], [items[k].image for k in missed]
+    outputs = greedy(lm.module, prompts, lm.template.eos, limit, images=images) if missed else []
     text = [r.answer for r in records]
-    for k, ids in zip(missed, said, strict=True):
+    for k, ids in zip(missed, outputs, strict=True):
         text[k] = lm.template.decode(ids)
     return replace(scores, text=tuple(text))

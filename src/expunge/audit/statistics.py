@@ -1,27 +1,23 @@
-"""Intervals, tests and bounds. The unit is the data subject: subjects are resampled, each with all its
-records.
+"""Intervals, tests and bounds. The unit is the data subject: subjects are resampled, each with all its records.
 
-Surprising: resampling draws subjects in an order made from their values, not from names or file order, so
-renaming subjects or shuffling records never changes an interval. Below ten subjects there is no bootstrap at
-all.
+Resampling orders subjects by their values, not by names or file order, so that renaming subjects or shuffling records
+never changes an interval. With few subjects there is no bootstrap.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Values = NDArray[np.float64]
-FEW = "none: fewer than {} subjects"
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How to resample: `draws` resamples, two-sided `level`, `seed`, and the least number of subjects."""
+    """How to resample subjects: number of draws, two-sided level, seed, and the least number of subjects."""
 
     draws: int = 2000
     level: float = 0.95
@@ -34,7 +30,7 @@ DEFAULT = Bootstrap()
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its bounds (None: there are none) and how they were made; NaN = undefined."""
+    """An estimate (NaN if undefined), its bounds (None if there are none) and how they were made."""
 
     estimate: float
     low: float | None
@@ -62,22 +58,45 @@ def _blocks(rows: Values, subjects: Sequence[str]) -> list[Values]:
     return [np.array(block) for block in sorted(sorted(group) for group in groups.values())]
 
 
-def _resamples(n: int, plan: Bootstrap, rng: np.random.Generator) -> Values:
+def _resamples(n: int, bootstrap: Bootstrap, rng: np.random.Generator) -> Values:
     """How often each of n subjects is drawn, [draws, n]."""
-    return rng.multinomial(n, np.full(n, 1 / n), size=plan.draws).astype(np.float64)
+    return rng.multinomial(n, np.full(n, 1 / n), size=bootstrap.draws).astype(np.float64)
 
 
-def _bounds(draws: Values, plan: Bootstrap) -> tuple[float | None, float | None]:
+def _bounds(draws: Values, bootstrap: Bootstrap) -> tuple[float | None, float | None]:
     usable = draws[~np.isnan(draws)]
     if not usable.size:
         return None, None
-    tail = (1 - plan.level) / 2
+    tail = (1 - bootstrap.level) / 2
     low, high = np.quantile(usable, [tail, 1 - tail])
     return float(low), float(high)
 
 
+def no_interval(estimate: float, n_records: int, n_subjects: int, bootstrap: Bootstrap = DEFAULT) -> Interval:
+    """An estimate over too few subjects for an interval."""
+    return Interval(estimate, None, None, f"none: fewer than {bootstrap.min_subjects} subjects", n_records, n_subjects)
+
+
+def resampled_interval(
+    estimate: float, statistic: Callable[[Values], Values], n_subjects: int, n_records: int, bootstrap: Bootstrap
+) -> Interval:
+    """Percentile interval of a statistic over resampled subjects (Efron 1979).
+
+    Args:
+        estimate: The statistic on the sample itself.
+        statistic: From how often each subject is drawn, [draws, subjects], to its value, [draws]; NaN is left out.
+        n_subjects: Number of subjects; with fewer than `bootstrap.min_subjects` there is no interval.
+        n_records: Number of records, for the interval's counts.
+        bootstrap: Draws, level and seed.
+    """
+    if n_subjects < bootstrap.min_subjects:
+        return no_interval(estimate, n_records, n_subjects, bootstrap)
+    draws = statistic(_resamples(n_subjects, bootstrap, np.random.default_rng(bootstrap.seed)))
+    return Interval(estimate, *_bounds(draws, bootstrap), "bootstrap over subjects", n_records, n_subjects)
+
+
 def bootstrap_ratio(
-    numerator: Values, denominator: Values, subjects: Sequence[str], plan: Bootstrap = DEFAULT
+    numerator: Values, denominator: Values, subjects: Sequence[str], bootstrap: Bootstrap = DEFAULT
 ) -> Interval:
     """Σ numerator / Σ denominator over records [N] with a percentile interval over subjects.
 
@@ -92,59 +111,30 @@ def bootstrap_ratio(
     sums = np.array([block.sum(0) for block in blocks]).reshape(n, 2)
     top, bottom = sums.sum(0)
     estimate = float(top / bottom) if bottom > 0 else np.nan
-    if n < plan.min_subjects:
-        return Interval(estimate, None, None, FEW.format(plan.min_subjects), len(keep), n)
-    drawn = _resamples(n, plan, np.random.default_rng(plan.seed)) @ sums
-    positive = drawn[:, 1] > 0
-    ratios = np.divide(drawn[:, 0], drawn[:, 1], out=np.full(plan.draws, np.nan), where=positive)
-    return Interval(estimate, *_bounds(ratios, plan), "bootstrap over subjects", len(keep), n)
+
+    def ratio(weight: Values) -> Values:
+        drawn = weight @ sums
+        undefined = np.full(len(drawn), np.nan)
+        return np.asarray(np.divide(drawn[:, 0], drawn[:, 1], out=undefined, where=drawn[:, 1] > 0))
+
+    return resampled_interval(estimate, ratio, n, len(keep), bootstrap)
 
 
-def bootstrap_mean(values: Values, subjects: Sequence[str], plan: Bootstrap = DEFAULT) -> Interval:
+def bootstrap_mean(values: Values, subjects: Sequence[str], bootstrap: Bootstrap = DEFAULT) -> Interval:
     """Mean over records [N] with a percentile interval over subjects; NaN values are left out."""
-    return bootstrap_ratio(values, np.ones(len(values)), subjects, plan)
+    return bootstrap_ratio(values, np.ones(len(values)), subjects, bootstrap)
 
 
 def paired_difference(
-    values: Values, reference: Values, subjects: Sequence[str], plan: Bootstrap = DEFAULT
+    values: Values, reference: Values, subjects: Sequence[str], bootstrap: Bootstrap = DEFAULT
 ) -> Interval:
     """Mean of `values - reference` on the same records [N], bootstrapped over subjects."""
-    return bootstrap_mean(np.asarray(values) - np.asarray(reference), subjects, plan)
-
-
-def clopper_pearson(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Exact two-sided interval of a proportion."""
-    from scipy.special import betaincinv
-
-    tail = (1 - level) / 2
-    low = float(betaincinv(hits, n - hits + 1, tail)) if hits else 0.0
-    return low, float(betaincinv(hits + 1, n - hits, 1 - tail)) if hits < n else 1.0
-
-
-def clopper_pearson_upper(hits: int, n: int, level: float = 0.95) -> float:
-    """Exact one-sided upper bound of a proportion."""
-    from scipy.special import betaincinv
-
-    return float(betaincinv(hits + 1, n - hits, level)) if hits < n else 1.0
+    return bootstrap_mean(np.asarray(values) - np.asarray(reference), subjects, bootstrap)
 
 
 def zero_hit_bound(n: int, level: float = 0.95) -> float:
     """Upper bound of a rate after no hit in n trials: 1 - (1 - level)^(1/n)."""
     return float(1 - (1 - level) ** (1 / n))
-
-
-def trials_for_bound(bound: float, level: float = 0.95) -> int:
-    """The least n for which no hit in n trials bounds the rate by `bound`."""
-    return math.ceil(math.log(1 - level) / math.log1p(-bound))
-
-
-def hit_interval(hits: int, n: int, n_subjects: int, level: float = 0.95) -> Interval:
-    """A proportion of hits with its exact interval; one-sided where there are no hits."""
-    if n == 0:
-        return Interval(np.nan, None, None, "none: no records", 0, n_subjects)
-    if hits == 0:
-        return Interval(0.0, 0.0, zero_hit_bound(n, level), "clopper-pearson, one-sided", n, n_subjects)
-    return Interval(hits / n, *clopper_pearson(hits, n, level), "clopper-pearson", n, n_subjects)
 
 
 def auc(members: ArrayLike, others: ArrayLike) -> float:
@@ -167,9 +157,9 @@ def _auc_draws(members: list[Values], others: list[Values], column: int, counts_
     starts = np.cumsum([0] + [len(block) for block in others[:-1]])
     wins = np.empty((len(members), len(others)))
     for i, block in enumerate(members):
-        mine = np.sort(block[:, column])
-        below = np.searchsorted(mine, pool, "left") + np.searchsorted(mine, pool, "right")
-        wins[i] = np.add.reduceat(len(mine) - below / 2, starts)
+        own = np.sort(block[:, column])
+        below = np.searchsorted(own, pool, "left") + np.searchsorted(own, pool, "right")
+        wins[i] = np.add.reduceat(len(own) - below / 2, starts)
     size_m, size_o = (np.array([len(b) for b in side], np.float64) for side in (members, others))
     drawn = ((counts_m @ wins) * counts_o).sum(1)
     return np.asarray(drawn / ((counts_m @ size_m) * (counts_o @ size_o)))
@@ -180,7 +170,7 @@ def auc_intervals(
     others: Values,
     member_subjects: Sequence[str],
     other_subjects: Sequence[str],
-    plan: Bootstrap = DEFAULT,
+    bootstrap: Bootstrap = DEFAULT,
 ) -> list[Interval]:
     """AUC of each of K models; for two models a third interval, their paired difference (first minus second).
 
@@ -193,70 +183,23 @@ def auc_intervals(
     n, records = len(sides[0]) + len(sides[1]), len(a) + len(b)
     if len(values) == 2:
         values.append(values[0] - values[1])
-    if min(map(len, sides)) < plan.min_subjects:
-        return [Interval(v, None, None, FEW.format(plan.min_subjects), records, n) for v in values]
-    rng = np.random.default_rng(plan.seed)
-    counts = [_resamples(len(side), plan, rng) for side in sides]
+    if min(map(len, sides)) < bootstrap.min_subjects:
+        return [no_interval(v, records, n, bootstrap) for v in values]
+    rng = np.random.default_rng(bootstrap.seed)
+    counts = [_resamples(len(side), bootstrap, rng) for side in sides]
     draws = [_auc_draws(*sides, k, *counts) for k in range(a.shape[1])]
     if len(draws) == 2:
         draws.append(draws[0] - draws[1])
     return [
-        Interval(v, *_bounds(d, plan), "bootstrap over subjects, sides apart", records, n)
+        Interval(v, *_bounds(d, bootstrap), "bootstrap over subjects, sides apart", records, n)
         for v, d in zip(values, draws, strict=True)
     ]
-
-
-def tpr_at_fpr(
-    members: ArrayLike, others: ArrayLike, fpr: float = 0.01, n_subjects: int = 0, least: int = 100
-) -> Interval | None:
-    """True-positive rate at a false-positive rate of at most `fpr`; None below `least` non-members.
-
-    The threshold is a non-member's score and must be exceeded, so ties never raise the rate.
-    """
-    a, b = np.asarray(members, np.float64), np.sort(np.asarray(others, np.float64))[::-1]
-    if len(b) < least:
-        return None
-    threshold = b[math.floor(fpr * len(b) + 1e-9)]
-    return hit_interval(int((a > threshold).sum()), len(a), n_subjects)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values, in the order given."""
-    m, running = len(p_values), 0.0
-    adjusted = [0.0] * m
-    for rank, i in enumerate(sorted(range(m), key=lambda i: p_values[i])):
-        running = max(running, min(1.0, (m - rank) * p_values[i]))
-        adjusted[i] = running
-    return adjusted
 
 
 def rank_p_value(target: float, controls: ArrayLike) -> float:
     """(1 + #{control >= target})/(m + 1): never below 1/(m + 1)."""
     t = np.asarray(controls, np.float64)
     return float((1 + (t >= target).sum()) / (len(t) + 1))
-
-
-@dataclass(frozen=True)
-class WorstCase:
-    """Per subject the largest excess over attacks. It is biased upwards: judge it against that of controls."""
-
-    subject: str
-    maximum: float
-    percentile95: float
-    by_subject: Mapping[str, float]
-
-
-def worst_case(excess: Mapping[str, Mapping[str, float]]) -> WorstCase:
-    """From attack to subject to excess: the subject that fared worst. `ValueError` for no excess at all."""
-    by_subject: dict[str, float] = {}
-    for of_attack in excess.values():
-        for subject, value in of_attack.items():
-            by_subject[subject] = max(value, by_subject.get(subject, -np.inf))
-    if not by_subject:
-        raise ValueError("no attack gave an excess for any subject")
-    subject = max(sorted(by_subject), key=by_subject.__getitem__)
-    tail = float(np.percentile(list(by_subject.values()), 95))
-    return WorstCase(subject, by_subject[subject], tail, by_subject)
 
 
 def ks_distance(a: ArrayLike, b: ArrayLike) -> float:

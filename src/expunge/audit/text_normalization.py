@@ -1,7 +1,7 @@
-"""How two texts are compared: one normalization and one tokenizer for every language.
+"""Comparison of texts: one normalization and one tokenizer for every language.
 
-Surprising: CJK text has no spaces, so every CJK character is a token of its own. (The `rouge_score` package
-keeps a-z and 0-9 only: there a perfect Chinese answer scores 0.)
+CJK text has no spaces, so every CJK character is a token of its own. (The `rouge_score` package keeps a-z and 0-9 only
+and gives a perfect Chinese answer 0.)
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ def is_cjk(character: str) -> bool:
 
 def tokens(text: str) -> list[str]:
     """Words of the normalized text: runs of letters, digits and their marks; each CJK character alone."""
-    found: list[str] = []
+    words: list[str] = []
     growing = False  # the last token may take another letter
     touching = False  # the previous character belongs to a token, so a combining mark joins it
     for character in normalize(text):
         category = unicodedata.category(character)[0]
         if category == "M" and touching:
-            found[-1] += character
+            words[-1] += character
         elif category in "LN":
             alone = is_cjk(character)
             if growing and not alone:
-                found[-1] += character
+                words[-1] += character
             else:
-                found.append(character)
+                words.append(character)
             growing, touching = not alone, True
         else:
             growing = touching = False
-    return found
+    return words

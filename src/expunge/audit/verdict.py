@@ -1,7 +1,7 @@
-"""From entries and a policy to one status and one sentence.
+"""The verdict: one status and one sentence from the results and the policy.
 
-Surprising: only required entries decide, and anything but `passed` keeps the audit from passing: an attack
-that did not run, a test without power and a question that did not apply are no evidence of forgetting.
+Only required results decide, and any status but `passed` keeps the audit from passing: a check that did not run, a
+test without power and a check that does not apply are no evidence of forgetting.
 """
 
 from __future__ import annotations
@@ -11,33 +11,35 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
-from expunge.audit.check_result import CheckResult
+from expunge._config import FrozenModel
+from expunge.audit.check_result import CheckResult, Status
 from expunge.audit.policy import Policy, needed
 from expunge.errors import InputError
 
+STATUS_ORDER: tuple[Status, ...] = ("failed", "inconclusive", "passed")  # the worst first
 EPSILON = 1e-9  # float rounding must not decide at the margin itself
 
 
 class Judgement(NamedTuple):
-    """Status by a margin, with the reason in numbers (also for `passed`, where there is something to add)."""
+    """Status by a margin, and the reason in numbers."""
 
     status: Literal["passed", "failed", "inconclusive"]
     reason: str = ""
 
 
-class Verdict(BaseModel):
-    """`passed`, or `failed` (a required entry failed), or `inconclusive` (not shown either way)."""
+class Verdict(FrozenModel):
+    """The outcome of an audit."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    status: Literal["passed", "failed", "inconclusive"]
-    sentence: str
-    reasons: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    policy: str
-    policy_digest: str
+    status: Literal["passed", "failed", "inconclusive"] = Field(
+        description="failed: a required result failed; inconclusive: not shown either way"
+    )
+    sentence: str = Field(description="the verdict in one sentence")
+    reasons: tuple[str, ...] = Field((), description="required results that did not pass, with reasons")
+    notes: tuple[str, ...] = Field((), description="other results that did not pass, with reasons")
+    policy: str = Field(description="name of the policy")
+    policy_digest: str = Field(description="SHA-256 of the policy")
 
     @property
     def exit_code(self) -> int:
@@ -46,16 +48,16 @@ class Verdict(BaseModel):
 
 
 def judge_excess(estimate: float | None, ucb: float | None, margin: float) -> Judgement:
-    """Non-inferiority: the upper bound of the excess lies at or below the margin.
+    """Non-inferiority: passed if the upper confidence bound of the excess is at most the margin.
 
-    Without a bound (`ucb` None: few subjects) the estimate decides. An estimate inside the margin whose bound
-    is outside is `inconclusive`: too little data to show it.
+    Without a bound (few subjects) the estimate decides. An estimate inside the margin with a bound outside is
+    `inconclusive`: too little data.
     """
     return _judge("excess", estimate, ucb, margin, sign=1)
 
 
 def judge_retention(estimate: float | None, lcb: float | None, margin: float) -> Judgement:
-    """The lower bound of the retention lies at or above the margin; see `judge_excess` for missing bounds."""
+    """Passed if the lower confidence bound of the retention is at least the margin; see `judge_excess`."""
     return _judge("retention", estimate, lcb, margin, sign=-1)
 
 
@@ -75,36 +77,34 @@ def _judge(name: str, estimate: float | None, bound: float | None, margin: float
     return Judgement("passed")
 
 
-def verdict(entries: Iterable[CheckResult], policy: Policy) -> Verdict:
-    """Judge an audit. A missing required entry counts as `not_run`; `InputError` for a repeated key."""
+def verdict(results: Iterable[CheckResult], policy: Policy) -> Verdict:
+    """Judge an audit. A missing required result counts as `not_run`; `InputError` for a repeated key."""
     by_key: dict[str, CheckResult] = {}
-    for entry in entries:
-        if entry.key in by_key:
-            raise InputError("audit", f'entry "{entry.key}" occurs twice', "keep one entry for each key")
-        by_key[entry.key] = entry
+    for result in results:
+        if result.key in by_key:
+            raise InputError("audit", f'result "{result.key}" occurs twice', "keep one result for each key")
+        by_key[result.key] = result
     required = [
-        by_key.get(key) or CheckResult(key=key, status="not_run", reason="no such entry in the audit")
-        for key in needed(policy.rules, {key: entry.status for key, entry in by_key.items()})
+        by_key.get(key) or CheckResult(key=key, status="not_run", reason="no such result in the audit")
+        for key in needed(policy.rules, {key: result.status for key, result in by_key.items()})
     ]
-    short = [entry for entry in required if entry.status != "passed"]
-    count = Counter(entry.status for entry in short)
+    short = [result for result in required if result.status != "passed"]
+    count = Counter(result.status for result in short)
     status: Literal["passed", "failed", "inconclusive"] = (
         "failed" if count["failed"] else "inconclusive" if short else "passed"
     )
     return Verdict(
         status=status,
         sentence=_sentence(status, required, short, policy),
-        reasons=tuple(_line(entry) for entry in short),
-        notes=tuple(
-            _line(entry) for key, entry in by_key.items() if key not in policy.required and entry.status != "passed"
-        ),
+        reasons=tuple(_line(result) for result in short),
+        notes=tuple(_line(r) for key, r in by_key.items() if key not in policy.required and r.status != "passed"),
         policy=policy.name,
         policy_digest=policy.digest,
     )
 
 
-def _line(entry: CheckResult) -> str:
-    return f"{entry.key}: {entry.status.replace('_', ' ')} ({entry.reason})"
+def _line(result: CheckResult) -> str:
+    return f"{result.key}: {result.status.replace('_', ' ')} ({result.reason})"
 
 
 def _sentence(status: str, required: list[CheckResult], short: list[CheckResult], policy: Policy) -> str:
@@ -112,8 +112,8 @@ def _sentence(status: str, required: list[CheckResult], short: list[CheckResult]
     if not short:
         return f"Passed: all {len(required)} required checks passed under {rule}."
     groups: dict[str, list[str]] = {}
-    for entry in sorted(short, key=lambda e: e.status != "failed"):
-        groups.setdefault(entry.status.replace("_", " "), []).append(entry.key)
-    listed = "; ".join(f"{what}: {', '.join(keys)}" for what, keys in groups.items())
+    for result in sorted(short, key=lambda r: r.status != "failed"):
+        groups.setdefault(result.status.replace("_", " "), []).append(result.key)
+    listed = "; ".join(f"{status}: {', '.join(keys)}" for status, keys in groups.items())
     opening = "Not passed" if status == "failed" else "Not passed, inconclusive"
     return f"{opening}: {len(short)} of {len(required)} required checks did not pass under {rule} ({listed})."

@@ -15,8 +15,7 @@ from expunge.cli.result import CommandResult, ResultTable
 from expunge.errors import InputError
 
 if TYPE_CHECKING:
-    from expunge.audit.reconstruction import Comparison
-    from expunge.audit.statistics import Interval
+    from expunge.audit.details import CountedEstimate, ReconstructionDetails
 
 COLUMNS = {
     "first of all": "top1",
@@ -75,12 +74,14 @@ def reconstruct(
             results[role] = run(lm, asked, _part(tick, k, len(turns), f"asking {role}"))
     rule = rules.rules.get(KEY)
     found = compare(results, rules.bootstrap, margin=rule.margin if rule else 0.05, known_margin=rules.known_margin)
-    told = {"scope": scope, "facts": len(setup.facts), **found.as_json()}
+    told = {"scope": scope, "facts": len(setup.facts), **found.details.model_dump(mode="json")}
     if out:
         from expunge._io import write_json
 
         write_json(out, told | {"models": {role: r.as_json() for role, r in results.items()}})
-    return CommandResult(told, tuple(_parts(found, len(setup.facts), out)), 0 if found.status == "passed" else 3)
+    return CommandResult(
+        told, tuple(_parts(found.details, len(setup.facts), out)), 0 if found.details.status == "passed" else 3
+    )
 
 
 def _part(tick: ProgressCallback, k: int, of: int, note: str) -> Callable[[float], None]:
@@ -88,7 +89,7 @@ def _part(tick: ProgressCallback, k: int, of: int, note: str) -> Callable[[float
     return lambda done: tick((k + done) / of, note)
 
 
-def _parts(found: Comparison, facts: int, out: Path | None) -> Iterator[str | ResultTable]:
+def _parts(found: ReconstructionDetails, facts: int, out: Path | None) -> Iterator[str | ResultTable]:
     rows: list[list[Any]] = []
     for vector in dict.fromkeys(r.vector for r in found.rows):
         for level, name in enumerate(found.levels):
@@ -97,7 +98,7 @@ def _parts(found: Comparison, facts: int, out: Path | None) -> Iterator[str | Re
                     name,
                     "" if vector == "true" else vector,
                     r.model,
-                    r.scores["top1"].n_records,
+                    r.scores["top1"].n,
                     *(_cell(r.scores.get(key)) for key in COLUMNS.values()),
                 ]
                 for r in found.rows
@@ -115,9 +116,10 @@ def _parts(found: Comparison, facts: int, out: Path | None) -> Iterator[str | Re
         yield f"numbers written to {out}"
 
 
-def _cell(value: Interval | None) -> str | None:
+def _cell(value: CountedEstimate | None) -> str | None:
     """An estimate with its bounds; a dash where it does not exist."""
-    if value is None or value.n_records == 0:
+    if value is None or value.n == 0:
         return None
-    interval = "" if value.low is None else f" [{value.lower:.3f}, {value.upper:.3f}]"
+    low, high = value.ci or (None, None)
+    interval = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
     return f"{value.estimate:.3f}{interval}"

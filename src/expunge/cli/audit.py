@@ -50,16 +50,16 @@ def audit(
         )
     rows = [
         (e.key, e.status.replace("_", " "), e.estimate, e.reference.estimate if e.reference else None, e.reason)
-        for e in found.entries
+        for e in found.results
         if e.status != "not_applicable"
     ]
     data_out = {
-        **found.data["verdict"],
+        **found.verdict.model_dump(mode="json"),
         "verdict": found.verdict.status,
         "out": found.path,
-        "reference": found.data["reference"],
-        "split": found.data["split"],
-        "entries": found.data["entries"],
+        "reference": found.file.reference,
+        "split": found.file.split.model_dump(mode="json"),
+        "results": [r.model_dump(mode="json") for r in found.results],
     }
     return CommandResult(
         data_out,
@@ -97,16 +97,15 @@ def same_split(unlearned: str, split: Split) -> None:
 
 def free(out: Path, unlearned: str, split: Split) -> None:
     """`InputError` if `out` holds something else than an earlier audit of the same model and split."""
+    from expunge.audit.schema import load_audit
     from expunge.models.fingerprint import model_digest
 
     if not out.is_dir() or {p.name for p in out.iterdir()} <= {"scores"}:
         return
-    before = _read(out / "audit.json")
-    if not before:
+    if not (out / "audit.json").is_file():
         raise InputError(str(out), "is not empty and holds no audit", "choose a new folder")
-    if before.get("split_digest") != split.digest or before.get("models", {}).get("unlearned", {}).get(
-        "digest"
-    ) != model_digest(unlearned):
+    before = load_audit(out / "audit.json")
+    if (before.split_digest, before.models["unlearned"].digest) != (split.digest, model_digest(unlearned)):
         raise InputError(str(out), "holds the audit of another model or scope", "choose another folder")
 
 

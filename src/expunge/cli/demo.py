@@ -139,7 +139,7 @@ def _run(out: Path, seed: int, watch: Progress, size: DemoSize) -> dict[str, Any
         )
     page = report(found.path, out / "report.html", unlearned)
     return {
-        **summary(found.data),
+        **summary(found.file),
         "target": target,
         "seed": seed,
         "report": str(page),

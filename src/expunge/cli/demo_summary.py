@@ -1,61 +1,63 @@
-"""What the demo says in the end: a few numbers out of `audit.json`, as an object and as a table.
+"""The summary of the demo: a few numbers of `audit.json`, as an object and as a table.
 
-Surprising: the rank of the target among its controls says more than any AUC: 1 means "most like somebody the model
-was trained on", the last rank "most conspicuously unknown", and only the middle is how a stranger looks.
+Rank 1 of the target among its controls means most like a subject of the training data, the last rank most conspicuously
+unknown; a subject that the model never saw lies between.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from expunge.cli.result import ResultTable
 
+if TYPE_CHECKING:
+    from expunge.audit.schema import AuditFile
+
 ROLES = ("original", "unlearned", "retrained")
 PLACES = ("same_institution", "elsewhere", "retain_heldout")
-Audit = Mapping[str, Any]  # the content of audit.json
 
 
-def summary(audit: Audit) -> dict[str, Any]:
+def summary(audit: AuditFile) -> dict[str, Any]:
     """The numbers of the demo's `--json`; what the audit could not measure is None or an empty object."""
-    leak = {role: found for role, found in audit.get("leak", {}).get("leak.self", {}).items() if role in ROLES}
-    aucs = audit.get("membership_auc", {})
-    kept = audit.get("retention", {})
+    details = audit.details
+    leakage = details.leakage.tables.get("leakage.self") if details.leakage else None
+    models = leakage.models if leakage else {}
+    aucs = details.membership.auc if details.membership else {}
+    retention = details.retention.by_relation if details.retention else {}
+    relearning = details.relearning.model_dump() if details.relearning else {"models": {}}
     return {
-        "verdict": audit["verdict"]["status"],
-        "sentence": audit["verdict"]["sentence"],
-        "leak": {role: found["worst"] for role, found in leak.items()},
-        "leak_kind": {role: found["kind"] for role, found in leak.items()},
-        "exact": audit["aggregates"].get("exact_match", {}),
-        "choice": audit["aggregates"].get("choice", {}),
+        "verdict": audit.verdict.status,
+        "sentence": audit.verdict.sentence,
+        "leak": {role: rate.worst for role, rate in models.items()},
+        "leak_kind": {role: rate.worst_kind for role, rate in models.items()},
+        "exact": audit.aggregates.get("exact_match", {}),
+        "choice": audit.aggregates.get("choice", {}),
         "membership_auc": aucs.get("loss", {}),
         "membership_auc_entropy": aucs.get("entropy", {}),
-        "retention": {place: kept.get(place, {}).get("estimate") for place in PLACES},
+        "retention": {place: retention[place].estimate if place in retention else None for place in PLACES},
         "retention_retrained": {place: _retrained(audit, place) for place in PLACES},
         "standing": _standing(audit, "unlearned"),
         "standing_by_role": {role: _standing(audit, role) for role in ROLES},
-        "relearning": audit.get("relearn", {}),
+        "relearning": {**relearning.pop("models"), **relearning},
     }
 
 
-def _standing(audit: Audit, role: str) -> dict[str, Any]:
-    """Ranks of the (first) target among its controls on one model; {} where there were none."""
-    found = audit.get("standing", {}).get(role, {})
-    if not found:
+def _standing(audit: AuditFile, role: str) -> dict[str, Any]:
+    """Ranks of the (first) target among its controls on one model; {} where there are none."""
+    panels = audit.details.membership.control_ranks.get(role, {}) if audit.details.membership else {}
+    if not panels:
         return {}
-    standing = found[min(found)]
-    ranks = {attack: 1 + sum(z >= mine for z in standing["controls"][attack]) for attack, mine in standing["z"].items()}
-    return {**ranks, "of": standing["m"] + 1, "inside": not standing["outside"], "p": standing["p_two_sided"]}
+    panel = panels[min(panels)]
+    ranks = {attack: 1 + sum(z >= own for z in panel.controls[attack]) for attack, own in panel.z.items()}
+    return {**ranks, "of": panel.m + 1, "inside": not panel.outside, "p": panel.p_two_sided}
 
 
-def _retrained(audit: Audit, place: str) -> float | None:
-    """What the retrained model gets right of such records, over what the original gets right."""
-    for entry in audit["entries"]:
-        if entry["key"] == f"retention.{place}":
-            for control in entry["controls"]:
-                if control["key"] == "retrained.exact_match":
-                    return None if control["estimate"] is None else float(control["estimate"])
-    return None
+def _retrained(audit: AuditFile, place: str) -> float | None:
+    """Exact match of the retrained model on such records over that of the original."""
+    result = audit.result(f"retention.{place}")
+    controls = {c.key: c.estimate for c in result.controls} if result else {}
+    return controls.get("retrained.exact_match")
 
 
 def table(found: Mapping[str, Any]) -> ResultTable:

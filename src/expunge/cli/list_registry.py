@@ -44,14 +44,18 @@ def _metrics() -> list[Row]:
 def _attacks() -> list[Row]:
     from expunge.audit.context import CHECKS
 
-    return [{"name": n, "about": a.about, "entries": ", ".join(a.keys)} for n, a in CHECKS]
+    return [{"name": n, "about": a.about, "results": ", ".join(a.keys)} for n, a in CHECKS]
 
 
 def _loaders() -> list[Row]:
     from expunge.corpus.loaders import LOADERS
 
     return [
-        {"name": n, "about": _first_line(inspect.getmodule(loader.fits)), "endings": " ".join(loader.suffixes)}
+        {
+            "name": n,
+            "about": _first_line(loader.fits if loader.fits.__doc__ else inspect.getmodule(loader.fits)),
+            "endings": " ".join(loader.suffixes),
+        }
         for n, loader in LOADERS
     ]
 

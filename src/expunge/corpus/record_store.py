@@ -20,6 +20,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
+from operator import attrgetter
 from typing import IO, Any, overload
 
 from expunge._io import canonical
@@ -27,11 +28,9 @@ from expunge.corpus.record import Record, Variant
 from expunge.errors import InputError
 
 IN_MEMORY = 64 * 2**20  # bytes by `approx_bytes`; about 60,000 short questions
-STORED = (
-    "variants",
-    "attributes",
-    *(f.name for f in fields(Record) if f.name not in {"id", "path", "variants", "attributes"}),
-)
+STORED = tuple(f.name for f in fields(Record) if f.name not in ("id", "path"))
+PATH, VARIANTS, ATTRIBUTES = 4, STORED.index("variants"), STORED.index("attributes")  # PATH: its place behind the id
+stored_values = attrgetter(*STORED)
 
 
 class RecordStore:
@@ -62,9 +61,9 @@ class RecordStore:
             code = len(self.paths)
             self.paths.append(tuple(map(sys.intern, record.path)))
             self._codes[self.paths[-1]] = code
-        values = [getattr(record, name) for name in STORED]
-        values[0] = tuple((v.prompt, v.answer, v.options) for v in record.variants)
-        values[1] = dict(record.attributes)
+        values = list(stored_values(record))
+        values[VARIANTS] = [(v.prompt, v.answer, v.options) for v in record.variants]
+        values[ATTRIBUTES] = dict(record.attributes)
         data = pickle.dumps(values, pickle.HIGHEST_PROTOCOL)
         self._put(data)
         self.ids.append(record.id)
@@ -92,10 +91,10 @@ class RecordStore:
     def read(self, k: int) -> Record:
         """Record `k`, equal to the one that was added."""
         start = self._start[k]
-        stored = pickle.loads(os.pread(self._handle, self._start[k + 1] - start, start))
-        values = dict(zip(STORED, stored, strict=True))
-        values["variants"] = tuple(Variant(*v) for v in values["variants"])
-        return Record(id=self.ids[k], path=self.path(k), **values)
+        values = pickle.loads(os.pread(self._handle, self._start[k + 1] - start, start))
+        values[VARIANTS] = tuple(Variant(*v) for v in values[VARIANTS])
+        arguments: list[Any] = [self.ids[k], *values[:PATH], self.path(k), *values[PATH:]]
+        return Record(*arguments)
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -77,8 +77,8 @@ def gather(
     shown, done = getattr(lm.module.config, "image_token_id", None), 0
     for part in _portions(rows):
         items = [lm.template.encode(row.record) for row in part]
-        alone = [[k] for k, item in enumerate(items) if has_vision and item.sight is not None]
-        others = [k for k, item in enumerate(items) if not (has_vision and item.sight is not None)]
+        alone = [[k] for k, item in enumerate(items) if has_vision and item.image is not None]
+        others = [k for k, item in enumerate(items) if not (has_vision and item.image is not None)]
         together = [[others[k] for k in ks] for ks in by_length([items[k] for k in others], micro or ROWS)]
         for ks in (*alone, *together):
             batch = collate([items[k] for k in ks]).to(lm.device)

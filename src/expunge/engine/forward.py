@@ -23,7 +23,7 @@ from expunge.models.frozen_prefix import Boundary, find_boundary
 from expunge.models.fused_lora import fuse, unfuse
 from expunge.models.language_model import LanguageModel
 from expunge.models.last_mlp import find_position_wise_mlp, only_answer_positions
-from expunge.models.prefix_cache import CHECKED, PrefixCache
+from expunge.models.prefix_cache import TRIAL_ROWS, PrefixCache
 from expunge.models.prompt_template import Encoded
 
 LARGE = 16_384  # vocabulary size from which logits are computed in slices
@@ -82,7 +82,7 @@ class ForwardRunner:
         self.end_phase()
         fuse(self._lm.module)
         if rows and not self._memory.checkpointing:  # a recomputed block must run as in the forward pass
-            self._last = find_position_wise_mlp(self._lm.module, self._batch(rows[:CHECKED]))
+            self._last = find_position_wise_mlp(self._lm.module, self._batch(rows[:TRIAL_ROWS]))
         boundary = find_boundary(self._lm.module)
         self._first = boundary.first if isinstance(boundary, Boundary) else 0
         if not self._memory.prefix_cache:
@@ -123,12 +123,12 @@ class ForwardRunner:
             if return_hidden and hidden is None:
                 stack, _ = block_stack(module)
                 block = module.get_submodule(stack)[self._first]
-            answers = answer_forward(module, batch, watch=block)
+            answers = answer_forward(module, batch, return_input_of=block)
         return ForwardOutput(
             batch,
             answer_logprob(answers.logits, batch),
             answers.logits if logits else None,
-            hidden if return_hidden and hidden is not None else answers.watched,
+            hidden if return_hidden and hidden is not None else answers.hidden,
         )
 
     def _batch(self, rows: Sequence[int]) -> Batch:

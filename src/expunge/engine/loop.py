@@ -24,8 +24,7 @@ from expunge.engine.recipe_config import Phase
 from expunge.engine.resolved_recipe import ResolvedRecipe
 from expunge.engine.train_state import TrainState
 from expunge.errors import RunFailed
-from expunge.gradients.base import Gradients, cosine
-from expunge.gradients.clip import clip_total_norm
+from expunge.gradients.base import Gradients, clip_total_norm, cosine
 from expunge.gradients.saliency import Side
 from expunge.models.adapters import block_of, block_stack, drop_adapters, set_trainable_blocks, trainable
 from expunge.models.language_model import LanguageModel

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from expunge.errors import InputError
 from expunge.methods.editing import NeuronSelector, Part
 from expunge.models.adapters import block_stack, vision_linear_names
-from expunge.models.vision.feature_cache import owner_module
+from expunge.models.vision.feature_cache import vision_module
 
 ATTENTION_ATTRIBUTES = ("head_dim", "num_heads", "num_attention_heads", "is_causal")
 
@@ -71,7 +71,7 @@ def find_neuron_groups(module: nn.Module, selectors: tuple[NeuronSelector, ...])
     groups: list[NeuronGroup] = []
     for selector in selectors:
         hidden = selector.neurons == "hidden"
-        if selector.part != "language" and owner_module(module) is None:
+        if selector.part != "language" and vision_module(module) is None:
             continue
         if selector.part == "connector":
             chosen = [(name, module.get_submodule(name)) for name in vision_linear_names(module, "connector")]

@@ -26,7 +26,7 @@ class Recipe(RecipeConfig):
 
     @classmethod
     def load(cls, name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-        """A shipped recipe by name (`twin`) or a YAML file.
+        """A shipped recipe by name (`npo`) or a YAML file.
 
         Args:
             name: recipe name or path; `extends:` is followed.

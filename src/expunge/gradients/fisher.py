@@ -1,7 +1,7 @@
-"""Diagonal Fisher information: which parameters one set of records leans on more than another.
+"""Diagonal Fisher information: which parameters matter more for one set of records than for another.
 
-Surprising: it is the mean of squared gradients of single examples. Squaring the gradient of a batch is something
-else: two examples that pull apart, +1 and -1, give 0 there, and 1 here.
+It is the mean of squared gradients of single examples, not the squared gradient of a batch: two examples with
+gradients +1 and -1 give 1 here, and 0 there.
 """
 
 from __future__ import annotations
@@ -26,33 +26,32 @@ def mean_of_squares(examples: Iterable[Gradients]) -> Gradients:
 
 
 def top_share(forget: Gradients, retain: Gradients, share: float, epsilon: float = 1e-8) -> dict[str, Tensor]:
-    """True where F_f / (F_r + epsilon) is among the largest `share` of all entries together; equals of the last too."""
+    """True where F_f / (F_r + epsilon) is among the largest `share` of all entries, ties with the last included."""
     ratios = {name: f / (retain.get(name, torch.zeros_like(f)) + epsilon) for name, f in forget.items()}
     flat = torch.cat([r.flatten() for r in ratios.values()])
-    kept = max(1, round(share * flat.numel()))
-    least = flat.topk(kept).values[-1]
+    least = flat.topk(max(1, round(share * flat.numel()))).values[-1]
     return {name: r >= least for name, r in ratios.items()}
 
 
-def mask_gradients(grads: Gradients, chosen: Mapping[str, Tensor]) -> Gradients:
-    """`grads` with zeros where not chosen; a name without a choice is left out."""
-    return {name: g * chosen[name] for name, g in grads.items() if name in chosen}
+def mask_gradients(grads: Gradients, masks: Mapping[str, Tensor]) -> Gradients:
+    """`grads` with zeros where the mask of a tensor is False; a name without a mask is left out."""
+    return {name: g * masks[name] for name, g in grads.items() if name in masks}
 
 
 def levels_of(fisher: Mapping[str, Gradients]) -> dict[str, str]:
-    """Tensor name → the level whose records lean on it most; `fisher` holds one Fisher diagonal per level.
+    """Tensor name → the concept level with the largest Fisher share in it.
 
-    Each level's is divided by its own total first, so that a level with large gradients does not take everything.
-    Of equals the first level counts, and a tensor that nobody leans on goes to the last one.
+    Args:
+        fisher: One Fisher diagonal per level. Each is divided by its total first, so that a level with large
+            gradients does not take every tensor. Ties go to the first level, tensors without any share to the last.
     """
-    names = sorted(set().union(*fisher.values()))
     last = list(fisher)[-1]
     shares = {level: _shares(values) for level, values in fisher.items()}
-    found = {}
-    for name in names:
+    levels = {}
+    for name in sorted(set().union(*fisher.values())):
         best = max(fisher, key=lambda level: shares[level].get(name, 0.0))
-        found[name] = best if shares[best].get(name, 0.0) > 0 else last
-    return found
+        levels[name] = best if shares[best].get(name, 0.0) > 0 else last
+    return levels
 
 
 def _shares(values: Gradients) -> dict[str, float]:

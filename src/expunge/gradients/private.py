@@ -1,7 +1,6 @@
-"""The Gaussian mechanism on gradients: clip what every unit (a person, a record) gives, add up, add noise, divide.
+"""The Gaussian mechanism on gradients: clip each unit's gradient (a person, a record), sum, add noise, divide.
 
-Surprising: it is divided by the number of units *expected* in a draw, never by how many were drawn: that number says
-something about who was there, and an empty draw is as legal as any other.
+The sum is divided by the *expected* number of units in a draw. The number drawn would reveal who was in it.
 """
 
 from __future__ import annotations
@@ -22,10 +21,9 @@ def unit_norms(per_unit: Gradients) -> Tensor:
 
 
 def clipped_sum(per_unit: Gradients, limit: float) -> Gradients:
-    """The sum over units of their gradients, each scaled to a norm of at most `limit`: what one unit adds has no more.
+    """The sum over units of their gradients, each scaled to a norm of at most `limit`.
 
-    `per_unit` holds [U, ...] tensors, all of the same U. A unit within the limit counts as it is. A gradient that is
-    not finite makes the sum so.
+    `per_unit` holds [U, ...] tensors of equal U. A gradient that is not finite makes the sum so.
     """
     if not limit > 0:
         raise ValueError(f"the limit of a unit's norm must be positive, got {limit}")
@@ -36,9 +34,11 @@ def clipped_sum(per_unit: Gradients, limit: float) -> Gradients:
 def noised_mean(total: Gradients, std: float, expected: float, normal: Callable[[torch.Size], Tensor]) -> Gradients:
     """(total + std * noise) / expected.
 
-    std       of the noise on every entry of the sum: noise multiplier times clipping limit
-    expected  number of units in a draw, on average
-    normal    standard normal values of a shape, asked for once per tensor, in the order of `total`
+    Args:
+        total: Sum over units.
+        std: Standard deviation of the noise on every entry of the sum: noise multiplier times clipping limit.
+        expected: Mean number of units in a draw.
+        normal: Draws standard normal values of a shape; called once per tensor, in the order of `total`.
     """
     if not expected > 0:
         raise ValueError(f"the expected number of units must be positive, got {expected}")
@@ -48,7 +48,7 @@ def noised_mean(total: Gradients, std: float, expected: float, normal: Callable[
 def paper_formula(q: float, epsilon: float, delta: float) -> float:
     """q sqrt(2 ln(1.25 / delta)) / epsilon, the noise multiplier as arXiv 2511.19498 (eq. 8) prints it.
 
-    No guarantee: it knows neither the number of steps nor the clipping limit, and takes the sampling rate q linearly.
+    No guarantee: it ignores the number of steps and the clipping limit, and is linear in the sampling rate q.
     Sound for one step on all units (q = 1) with epsilon up to 1.
     """
     return q * math.sqrt(2 * math.log(1.25 / delta)) / epsilon

@@ -1,1 +1,1 @@
-"""Models: load, save, adapters, tokens, batches, one forward pass, tiny models from scratch."""
+"""Models: load and save, adapters, tokens, batches, forward passes, tiny models from scratch."""

@@ -1,7 +1,7 @@
 """Which parameters train: low-rank adapters on chosen blocks, named blocks with full weights, or everything.
 
-The stack of blocks is found by structure (the longest list of equal modules that lies in no other such list, so
-that the experts of a block are not taken for blocks), not by a file per architecture.
+The stack of blocks is found by structure: the longest list of equal modules that lies in no other such list (so
+that the experts of a block do not count as blocks).
 """
 
 from __future__ import annotations
@@ -9,30 +9,30 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import nn
 
+from expunge._config import FrozenModel
 from expunge.errors import InputError
-from expunge.models.vision.feature_cache import owner_module, vision_module
+from expunge.models.vision.feature_cache import vision_module, vision_parameters
 
 Tower = Literal["language", "vision", "connector"]
+Layers = str | int | tuple[int, ...]
 
 
-class TrainableConfig(BaseModel):
+class TrainableConfig(FrozenModel):
     """What a run may change."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     which: Literal["lora", "full"] = Field("lora", description="low-rank adapters, or the weights themselves")
-    layers: str | int | tuple[int, ...] = Field(
+    layers: Layers = Field(
         "all", description="all; k for the last k blocks; 1/3 for the last third; or a list of block numbers"
     )
     rank: int = Field(8, ge=1, description="LoRA rank r")
     lora_alpha: float = Field(16.0, gt=0, description="LoRA scaling: the update is lora_alpha / r * B A")
     drop_blocks: float = Field(
-        0.0, ge=0, lt=1, description="chance of a block's adapter to be left out of a step, drawn anew for each"
+        0.0, ge=0, lt=1, description="probability that a step leaves out a block's adapter, drawn for each step"
     )
     modules: tuple[str, ...] = Field(
         (), description="linear modules by suffix, e.g. q_proj; empty means all in a block"
@@ -41,52 +41,42 @@ class TrainableConfig(BaseModel):
         ("language",),
         min_length=1,
         description="where adapters go: language (its blocks), and in an image-text model "
-        "vision (the same share of its tower's blocks) and connector (what joins them)",
+        "vision (the same share of its tower's blocks) and connector (between the two)",
     )
 
 
-@contextmanager
-def adapter_off(module: Any) -> Iterator[None]:
-    """A context in which a peft model answers without its adapter; any other model answers as it is.
-
-    peft makes all adapters trainable at the end; this restores `requires_grad` of every parameter.
-    """
-    flags = [(p, p.requires_grad) for p in module.parameters()]
-    with module.disable_adapter() if hasattr(module, "disable_adapter") else nullcontext():
-        yield
-    for parameter, flag in flags:
-        parameter.requires_grad_(flag)
+def _is_stack(module: nn.Module) -> TypeGuard[nn.ModuleList]:
+    return isinstance(module, nn.ModuleList) and len({type(block) for block in module}) == 1
 
 
 def block_stack(module: nn.Module) -> tuple[str, int]:
     """Name and length of the list of transformer blocks, e.g. `("model.layers", 24)`.
 
-    In a model that also sees pictures, the blocks of its language tower.
+    In an image-text model, the blocks of its language tower.
     """
-    found: dict[str, int] = {}
+    stacks: dict[str, int] = {}
     for name, child in module.named_modules():  # outer modules come first
-        equal = isinstance(child, nn.ModuleList) and len({type(c) for c in child}) == 1
-        if equal and not any(name.startswith(f"{outer}.") for outer in found):
-            found[name] = len(child)
-    tower = _language_tower(module)
-    inside = {name: count for name, count in found.items() if f"{name}.".startswith(tower)}
-    if not found:
+        if _is_stack(child) and not any(name.startswith(f"{outer}.") for outer in stacks):
+            stacks[name] = len(child)
+    if not stacks:
         raise InputError(
             type(module).__name__,
             "no stack of equal blocks was found in it",
             "use train.layers: all with train.which: full",
         )
-    return max((inside or found).items(), key=lambda item: item[1])
+    tower = _language_tower(module)
+    inside = {name: count for name, count in stacks.items() if f"{name}.".startswith(tower)}
+    return max((inside or stacks).items(), key=lambda item: item[1])
 
 
 def _language_tower(module: Any) -> str:
-    """Name of the decoder with a dot behind; empty where the model does not say which of its parts that is."""
+    """Name of the decoder with a dot behind; empty where the model does not name it."""
     base = module.get_base_model() if hasattr(module, "get_base_model") else module
     decoder = base.get_decoder() if hasattr(base, "get_decoder") else None
     return next((f"{name}." for name, child in module.named_modules() if child is decoder and name), "")
 
 
-def chosen_blocks(layers: str | int | tuple[int, ...], count: int) -> tuple[int, ...]:
+def chosen_blocks(layers: Layers, count: int) -> tuple[int, ...]:
     """Block numbers for a `layers` setting; `InputError` naming the setting if it does not fit `count` blocks."""
     if layers == "all":
         return tuple(range(count))
@@ -117,7 +107,7 @@ def block_of(name: str, stack: str) -> int | None:
     return int(head) if head.isdigit() else None
 
 
-def _linears(module: nn.Module, stack: str, blocks: tuple[int, ...], suffixes: tuple[str, ...]) -> list[str]:
+def _linear_names(module: nn.Module, stack: str, blocks: tuple[int, ...], suffixes: tuple[str, ...]) -> list[str]:
     from transformers.pytorch_utils import Conv1D
 
     names = [
@@ -128,27 +118,25 @@ def _linears(module: nn.Module, stack: str, blocks: tuple[int, ...], suffixes: t
         and (not suffixes or name.rsplit(".", 1)[-1] in suffixes)
     ]
     if not names:
-        raise _nothing(suffixes)
+        raise _no_modules(suffixes)
     return names
 
 
-def vision_linear_names(module: nn.Module, tower: Tower, layers: str | int | tuple[int, ...] = "all") -> list[str]:
-    """Names of linear modules of the vision tower (in its last blocks, as `layers` says) or of the connector.
+def vision_linear_names(module: nn.Module, tower: Tower, layers: Layers = "all") -> list[str]:
+    """Names of linear modules of the vision tower (in the blocks that `layers` selects) or of the connector.
 
-    The tower is what holds a stack of blocks; the rest of the vision side is the connector.
+    The tower is the part that holds a stack of blocks; the rest of the vision side is the connector.
     """
-    owner = owner_module(module)
+    owner = vision_module(module)
     if owner is None:
         raise InputError("train.towers", f"this model reads text only, so it has no {tower}", "leave it out")
-    side = {id(p) for p in vision_module(owner)}
-    names = {
-        name: child for name, child in module.named_modules() if name and any(id(p) in side for p in child.parameters())
+    parameters = {id(p) for p in vision_parameters(owner)}
+    modules = {
+        name: child
+        for name, child in module.named_modules()
+        if name and any(id(p) in parameters for p in child.parameters())
     }
-    stacks = {
-        name: len(child)
-        for name, child in names.items()
-        if isinstance(child, nn.ModuleList) and len(child) and len({type(c) for c in child}) == 1
-    }
+    stacks = {name: len(child) for name, child in modules.items() if _is_stack(child)}
     stack = max(stacks, key=lambda name: stacks[name], default="")
     if not stack:
         raise InputError("train.towers", "no stack of equal blocks was found on its vision side", "leave vision out")
@@ -157,50 +145,46 @@ def vision_linear_names(module: nn.Module, tower: Tower, layers: str | int | tup
     root = next(n for n, c in module.named_modules() if c is owner)
     inner = stack.removeprefix(f"{root}.").split(".")[0]
     tower_root = f"{root}.{inner}" if root else inner
-    found = []
-    for name, child in names.items():
-        if not isinstance(child, nn.Linear):
-            continue
-        inside = f"{name}.".startswith(f"{tower_root}.")
-        if (block_of(name, stack) in blocks) if tower == "vision" else not inside:
-            found.append(name)
-    if not found:
-        raise InputError("train.towers", f"nothing linear was found in its {tower}", "leave it out")
-    return found
+    names = [
+        name
+        for name, child in modules.items()
+        if isinstance(child, nn.Linear)
+        and (block_of(name, stack) in blocks if tower == "vision" else not f"{name}.".startswith(f"{tower_root}."))
+    ]
+    if not names:
+        raise InputError("train.towers", f"no linear module was found in its {tower}", "leave it out")
+    return names
 
 
-def _nothing(modules: tuple[str, ...]) -> InputError:
+def _no_modules(suffixes: tuple[str, ...]) -> InputError:
     return InputError(
         "train.modules",
-        f"nothing called {', '.join(modules) or '…'} is in the chosen blocks",
+        f"nothing called {', '.join(suffixes) or '…'} is in the chosen blocks",
         "name modules of the model, for example q_proj, or leave it empty for all",
     )
 
 
 def prepare(module: Any, train: TrainableConfig, seed: int) -> Any:
-    """Freeze everything, then make trainable what `train` names. LoRA wraps the module with peft."""
+    """Freeze everything, then make trainable what `train` names; returns the module, for LoRA wrapped by peft."""
     import torch
 
-    for parameter in module.parameters():
-        parameter.requires_grad_(False)
-    if train.which == "full" and train.layers == "all" and not train.modules:
-        for parameter in module.parameters():
-            parameter.requires_grad_(True)
+    everything = train.which == "full" and train.layers == "all" and not train.modules
+    module.requires_grad_(everything)
+    if everything:
         return module
     stack, count = block_stack(module)
     blocks = chosen_blocks(train.layers, count)
     if train.which == "full":
         for name, parameter in module.named_parameters():
-            inside = block_of(name, stack) in blocks
             named = not train.modules or any(part in train.modules for part in name.split("."))
-            parameter.requires_grad_(inside and named)
+            parameter.requires_grad_(named and block_of(name, stack) in blocks)
         if not trainable(module):
-            raise _nothing(train.modules)
+            raise _no_modules(train.modules)
         return module
     from peft import LoraConfig, get_peft_model
     from transformers.pytorch_utils import Conv1D
 
-    names = _linears(module, stack, blocks, train.modules) if "language" in train.towers else []
+    names = _linear_names(module, stack, blocks, train.modules) if "language" in train.towers else []
     for tower in train.towers:
         if tower != "language":
             names += vision_linear_names(module, tower, train.layers)
@@ -210,35 +194,45 @@ def prepare(module: Any, train: TrainableConfig, seed: int) -> Any:
         lora_dropout=0.0,
         bias="none",
         target_modules=names,
-        fan_in_fan_out=isinstance(module.get_submodule(names[0]), Conv1D),  # GPT-2 stores its matrices turned
+        fan_in_fan_out=isinstance(module.get_submodule(names[0]), Conv1D),  # GPT-2 stores its matrices transposed
         task_type="CAUSAL_LM",
     )
-    state = torch.random.get_rng_state()
-    try:
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return get_peft_model(module, config)
-    finally:
-        torch.random.set_rng_state(state)
+
+
+@contextmanager
+def adapter_off(module: Any) -> Iterator[None]:
+    """Inside, a peft model runs without its adapter; any other model runs as it is.
+
+    peft makes all adapters trainable at the end; this restores `requires_grad` of every parameter.
+    """
+    flags = [(p, p.requires_grad) for p in module.parameters()]
+    with module.disable_adapter() if hasattr(module, "disable_adapter") else nullcontext():
+        yield
+    for parameter, flag in flags:
+        parameter.requires_grad_(flag)
 
 
 @contextmanager
 def drop_adapters(module: nn.Module, blocks: Collection[int]) -> Iterator[None]:
     """Inside, the adapters of these blocks add nothing (and get gradients of 0)."""
     stack, _ = block_stack(module) if blocks else ("", 0)
-    resting: list[tuple[Any, dict[str, float]]] = []
+    scalings: list[tuple[Any, dict[str, float]]] = []
     for name, child in module.named_modules() if blocks else ():
         if hasattr(child, "lora_A") and block_of(name, stack) in blocks:
             layer: Any = child
-            resting.append((layer, dict(layer.scaling)))
+            scalings.append((layer, dict(layer.scaling)))
             layer.scaling.update(dict.fromkeys(layer.scaling, 0.0))
     try:
         yield
     finally:
-        for layer, scaling in resting:
+        for layer, scaling in scalings:
             layer.scaling.update(scaling)
 
 
-def set_trainable_blocks(module: nn.Module, layers: str | int | tuple[int, ...], trainable: frozenset[str]) -> None:
+def set_trainable_blocks(module: nn.Module, layers: Layers, trainable: frozenset[str]) -> None:
     """Let only parameters of `trainable` in the chosen blocks train (the layer restriction of a phase)."""
     stack, count = ("", 0) if layers == "all" else block_stack(module)
     blocks = chosen_blocks(layers, count)
@@ -247,18 +241,17 @@ def set_trainable_blocks(module: nn.Module, layers: str | int | tuple[int, ...],
 
 
 def enable_checkpointing(module: Any) -> None:
-    """Activation checkpointing: every block keeps its input alone and runs again backward.
+    """Activation checkpointing: every block keeps only its input and runs again in the backward pass.
 
-    Only the blocks themselves are put into training mode, which is what switches it on; what is inside them stays
-    in evaluation mode, so nothing is dropped at random.
+    Training mode switches it on. Only the blocks themselves get it; their parts stay in evaluation mode, so that
+    no dropout is active.
     """
     if not getattr(module, "supports_gradient_checkpointing", False):
         raise InputError(
             type(module).__name__, "does not offer activation checkpointing", "set memory.checkpointing: false"
         )
     module.gradient_checkpointing_enable({"use_reentrant": False})
-    stack, _ = block_stack(module)
-    for block in module.get_submodule(stack):
+    for block in module.get_submodule(block_stack(module)[0]):
         block.training = True
 
 

@@ -1,7 +1,4 @@
-"""Batches: right-padded ids, and where the answer stands in them.
-
-The mask is built from lengths, never from `id != pad`: a prompt may contain the padding id.
-"""
+"""Batches: right-padded ids, where the answer stands in them, and how rows are cut into passes."""
 
 from __future__ import annotations
 
@@ -21,9 +18,11 @@ TENSORS = ("input_ids", "attention_mask", "index", "labels", "mask")
 class Batch:
     """`B` sequences of at most `T` tokens with answers of at most `A` tokens.
 
-    index    position whose output predicts answer token a, 0 where padded
-    labels   answer token ids, 0 where padded; `mask` says which count
-    seen     the pictures of its prompts
+    Attributes:
+        index: Position whose output predicts answer token a, 0 where padded.
+        labels: Answer token ids, 0 where padded.
+        mask: Which of `labels` are answer tokens. Built from lengths: a prompt may contain the padding id.
+        images: The images of the prompts.
     """
 
     input_ids: Tensor  # [B, T] int64
@@ -31,41 +30,44 @@ class Batch:
     index: Tensor  # [B, A] int64
     labels: Tensor  # [B, A] int64
     mask: Tensor  # [B, A] bool
-    seen: ImageBatch = NO_IMAGES
+    images: ImageBatch = NO_IMAGES
 
     def to(self, device: torch.device | str) -> Batch:
-        return Batch(**{f: getattr(self, f).to(device) for f in TENSORS}, seen=self.seen.to(device))
+        return Batch(**{f: getattr(self, f).to(device) for f in TENSORS}, images=self.images.to(device))
 
     def only(self, at: Tensor) -> Batch:
-        """The rows `at` of a batch that was passed already: without their pictures."""
+        """The rows `at`, without images; for batches whose pass is done."""
         return Batch(**{f: getattr(self, f)[at] for f in TENSORS})
 
     @property
     def inputs(self) -> dict[str, Tensor]:
-        """What a model is called with."""
-        return {"input_ids": self.input_ids, "attention_mask": self.attention_mask, **self.seen.given(self.input_ids)}
+        """Keyword arguments of the model's forward pass."""
+        ids = self.input_ids
+        return {"input_ids": ids, "attention_mask": self.attention_mask, **self.images.model_inputs(ids)}
 
     def __len__(self) -> int:
         return self.input_ids.shape[0]
 
 
+def pad_ids(rows: Sequence[tuple[int, ...]], pad: int = 0, left: bool = False) -> tuple[Tensor, Tensor]:
+    """Token ids and attention mask of `rows`, [B, T] int64, padded on the right or the left."""
+    width = max(map(len, rows))
+    ids = torch.full((len(rows), width), pad)
+    mask = torch.zeros_like(ids)
+    for b, row in enumerate(rows):
+        start = width - len(row) if left else 0
+        ids[b, start : start + len(row)] = torch.tensor(row)
+        mask[b, start : start + len(row)] = 1
+    return ids, mask
+
+
 def collate(items: Sequence[Encoded], pad: int = 0) -> Batch:
-    """Pad `items` to the right; `pad` is any valid token id, it is never attended to nor counted."""
-    rows, longest = len(items), max(i.length for i in items)
-    answers = max(len(i.answer) for i in items)
-    input_ids = torch.full((rows, longest), pad)
-    attention = torch.zeros((rows, longest), dtype=torch.int64)
-    index = torch.zeros((rows, answers), dtype=torch.int64)
-    labels = torch.zeros((rows, answers), dtype=torch.int64)
-    mask = torch.zeros((rows, answers), dtype=torch.bool)
-    for b, item in enumerate(items):
-        p, a = len(item.prompt), len(item.answer)
-        input_ids[b, : p + a] = torch.tensor(item.prompt + item.answer)
-        attention[b, : p + a] = 1
-        index[b, :a] = torch.arange(p - 1, p + a - 1)
-        labels[b, :a] = torch.tensor(item.answer)
-        mask[b, :a] = True
-    return Batch(input_ids, attention, index, labels, mask, ImageBatch.of([i.sight for i in items]))
+    """Pad `items` to the right; `pad` is any valid token id, which is neither attended to nor counted."""
+    ids, attention = pad_ids([i.prompt + i.answer for i in items], pad)
+    labels, mask = pad_ids([i.answer for i in items])
+    first = torch.tensor([[len(i.prompt) - 1] for i in items])
+    index = (first + torch.arange(labels.shape[1])) * mask
+    return Batch(ids, attention, index, labels, mask.bool(), ImageBatch.of([i.image for i in items]))
 
 
 def by_length(items: Sequence[Encoded], rows: int) -> Iterator[list[int]]:
@@ -78,10 +80,13 @@ def by_length(items: Sequence[Encoded], rows: int) -> Iterator[list[int]]:
 def chunks(lengths: Sequence[int], most: int | None = None, fixed: int = 192) -> list[list[int]]:
     """Cut a batch into forward passes of similar length, so that short rows are not padded to the longest.
 
-    lengths  tokens per row
-    most     most rows in a pass; None for no limit
-    fixed    what one more pass costs, in tokens: a cut must save more padding than that
-    Returns positions of rows, every one once; the cheapest cuts, by dynamic programming over rows sorted by length.
+    Args:
+        lengths: Tokens per row.
+        most: Most rows in a pass; None for no limit.
+        fixed: Cost of one more pass, in tokens: a cut must save more padding than that.
+
+    Returns:
+        Positions of rows, each once; the cheapest cuts, by dynamic programming over rows sorted by length.
     """
     order = sorted(range(len(lengths)), key=lambda k: (lengths[k], k))
     most = most or len(order)
@@ -106,3 +111,34 @@ def pad(values: Sequence[Tensor], length: int) -> Tensor:
     for row, value in enumerate(values):
         out[row, : value.shape[0]] = value
     return out
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Limits of one pass without gradients. A row that exceeds them alone runs alone.
+
+    Attributes:
+        rows: Most rows.
+        tokens: Most rows x longest row, cached tokens included.
+        logits: Most positions x vocabulary. Logits take most of the memory: 128 answers of 20 tokens take 1.3 GB at
+            a vocabulary of 128,000, and every operation on them makes another copy.
+    """
+
+    rows: int = 128
+    tokens: int = 1 << 13
+    logits: int = 1 << 24  # 64 MiB in float32
+
+    def parts(self, sizes: Sequence[tuple[int, int]], vocabulary: int) -> Iterator[list[int]]:
+        """Rows of (tokens, positions with logits) in passes within the budget, longest first."""
+        order = sorted(range(len(sizes)), key=lambda k: (-sizes[k][0], k))
+        part: list[int] = []
+        positions = 0
+        for k in order:
+            positions += sizes[k][1]
+            tokens = (len(part) + 1) * sizes[part[0] if part else k][0]
+            if part and (len(part) == self.rows or tokens > self.tokens or positions * vocabulary > self.logits):
+                yield part
+                part, positions = [], sizes[k][1]
+            part.append(k)
+        if part:
+            yield part

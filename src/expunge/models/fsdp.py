@@ -1,8 +1,10 @@
-"""Frozen blocks cut over the processes (FSDP2), for models too large for one device.
+"""Frozen blocks sharded over the processes (FSDP2), for models too large for one device.
 
-A block's weights are whole only while it runs. What trains stays whole everywhere, so that whoever sums its
-gradients need not know; so do embeddings, final norm and head. Surprising: every pass, forward or backward, is now
-one of all processes together, and one that makes a pass more than the others waits for ever.
+A block's weights are whole only while it runs. Trainable parameters stay whole on every process, so that gradients
+are summed as usual; so do embeddings, final norm and head.
+
+Note:
+    Every pass, forward or backward, is a collective operation: a process that runs one more than the others hangs.
 """
 
 from __future__ import annotations
@@ -16,10 +18,10 @@ from expunge.models.adapters import block_stack
 
 
 def shard(module: Any, device: torch.device, count: int) -> None:
-    """Cut the frozen weights of every block of `module` over `count` processes, one part on each one's `device`.
+    """Shard the frozen weights of every block of `module` over `count` processes, one part on each one's `device`.
 
-    The module may stand in the memory of the host: what it needs whole is moved to `device` too. Call it once, with
-    the process group there, and before the first pass.
+    The module may be in host memory; the other weights are moved to `device`. Call it once, after the process group
+    is initialized and before the first pass.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard

@@ -1,9 +1,8 @@
-"""Low-rank adapters at the price of the layers they sit on: one matrix product instead of three and two sums.
+"""Low-rank adapters at the cost of the layers they adapt: one matrix product instead of three and two sums.
 
-peft computes x W' + s (x A') B' as it reads: beside the two thin products, every output is written three times over
-forward and again backward, which on the few blocks that train is a third of a step. Here W + s B A is formed, which
-is small, and multiplied once, and the gradients of A and B are taken without that of W. Equal up to rounding, so only
-for float32 and float64: in half precision W + s B A would swallow small changes, and peft's own way stays.
+peft computes x W' + s (x A') B' as it reads, and the extra outputs take a third of a step on a few trainable blocks.
+Here W + s B A is formed, which is small, and multiplied once; the gradients of A and B are taken without that of W.
+Equal up to rounding, for float32 and float64 only: in half precision W + s B A would lose small changes.
 """
 
 from __future__ import annotations
@@ -28,16 +27,16 @@ class _Adapted(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, a, b = ctx.saved_tensors
-        for_x, _, _, for_a, for_b, _ = ctx.needs_input_grad
+        needs_x, _, _, needs_a, needs_b, _ = ctx.needs_input_grad
         slope, rows = grad.reshape(-1, grad.shape[-1]), x.reshape(-1, x.shape[-1])
-        d_x = (slope @ torch.addmm(weight, b, a, alpha=ctx.scale)).view_as(x) if for_x else None
-        d_a = ((slope @ b).T @ rows).mul_(ctx.scale) if for_a else None
-        d_b = ((rows @ a.T).T @ slope).mul_(ctx.scale).T if for_b else None
+        d_x = (slope @ torch.addmm(weight, b, a, alpha=ctx.scale)).view_as(x) if needs_x else None
+        d_a = ((slope @ b).T @ rows).mul_(ctx.scale) if needs_a else None
+        d_b = ((rows @ a.T).T @ slope).mul_(ctx.scale).T if needs_b else None
         return d_x, None, None, d_a, d_b, None
 
 
 def fuse(module: nn.Module) -> None:
-    """From now on the adapters of a peft model run fused wherever that is the same; see `unfuse`."""
+    """Run the adapters of a peft model fused wherever the result is the same, until `unfuse`."""
     if not hasattr(module, "peft_config"):
         return
     from peft.tuners.lora.layer import Linear
@@ -48,7 +47,7 @@ def fuse(module: nn.Module) -> None:
 
 
 def unfuse(module: nn.Module) -> None:
-    """Leave the adapters to peft again."""
+    """Let peft run the adapters again."""
     for child in module.modules():
         if getattr(vars(child).get("forward"), "__func__", None) is _forward:
             del child.forward
@@ -66,30 +65,25 @@ def _forward(layer: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
 
 
 def single_adapter(layer: Any) -> str | None:
-    """The adapter, if exactly one acts and does nothing but x A' B' times a number."""
+    """The name of the adapter if exactly one is active and adds nothing but a multiple of x A' B'."""
     if layer.disable_adapters or layer.merged:
         return None
-    acting = [name for name in layer.active_adapters if name in layer.lora_A]
-    if len(acting) != 1 or acting[0] in layer.lora_variant:
+    active = [name for name in layer.active_adapters if name in layer.lora_A]
+    if len(active) != 1 or active[0] in layer.lora_variant:
         return None
-    dropout = layer.lora_dropout[acting[0]]
-    return acting[0] if isinstance(dropout, nn.Identity) or not dropout.training else None
+    dropout = layer.lora_dropout[active[0]]
+    return active[0] if isinstance(dropout, nn.Identity) or not dropout.training else None
 
 
 def _plain(x: Tensor, base: nn.Module, a: nn.Linear, b: nn.Linear) -> bool:
-    """One wide dtype, no autocast, matrices that nobody watches through hooks."""
+    """One wide dtype, no autocast, no hooks."""
     dtypes = {x.dtype, cast(Tensor, base.weight).dtype, a.weight.dtype, b.weight.dtype}
-    hooks = [
-        held
-        for part in (base, a, b)
-        for held in (part._forward_hooks, part._forward_pre_hooks, part._backward_hooks, part._backward_pre_hooks)
-        if held
-    ]
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     return (
         len(dtypes) == 1
         and x.dtype in (torch.float32, torch.float64)
         and a.bias is None
         and b.bias is None
-        and not hooks
+        and not any(getattr(part, kind) for part in (base, a, b) for kind in kinds)
         and not torch.is_autocast_enabled(x.device.type)
     )

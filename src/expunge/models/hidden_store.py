@@ -1,7 +1,7 @@
-"""Hidden states of many records, unpadded, one after the other: in memory, or in one file that is mapped.
+"""Hidden states of many records, unpadded, one after the other: in memory or in a memory-mapped file.
 
-The file is written in order to be renamed: under its own name it is whole. It is written with plain writes, not
-through the mapping, since a full disk then is an error and not the death of the process.
+The file is written under a temporary name and renamed when it is whole. It is written with plain writes, not
+through the mapping, where a full disk would kill the process.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
@@ -28,8 +28,11 @@ from expunge.models.prompt_template import Encoded
 
 try:
     import fcntl
-except ImportError:  # no locks on this system: what a killed process left then stays
+except ImportError:  # no locks on this system: files of killed processes stay
     fcntl = None  # type: ignore[assignment]
+
+Compute = Callable[[list[int]], Tensor]
+OnProgress = Callable[[int, int], None]
 
 
 def size(items: Sequence[Encoded], width: int, dtype: torch.dtype) -> int:
@@ -38,38 +41,29 @@ def size(items: Sequence[Encoded], width: int, dtype: torch.dtype) -> int:
 
 
 def prefix_key(module: nn.Module, boundary: Boundary, items: Sequence[Encoded], dtype: torch.dtype) -> str:
-    """SHA-256 of all that the stored states depend on: frozen weights and buffers below the boundary, settings of
-    the model and its adapters, the boundary, the token ids, the dtype."""
+    """SHA-256 of what the stored states depend on.
+
+    That is: frozen weights and buffers below the boundary, the configuration of the model and its adapters, the
+    boundary, token ids and images, and the dtype.
+    """
     weights, ids = hashlib.sha256(), hashlib.sha256()
     adapters = []
     for name, child in below(module, boundary):
-        own = {**child._parameters, **child._buffers}
-        for key, tensor in sorted(own.items()):
-            if tensor is None or tensor.requires_grad:  # what trains acts above the boundary
-                continue
-            weights.update(f"{name}.{key} {tensor.dtype} {tuple(tensor.shape)}\0".encode())
-            weights.update(_bytes(tensor))
+        for key, tensor in sorted({**child._parameters, **child._buffers}.items()):
+            if tensor is not None and not tensor.requires_grad:  # trainable tensors act above the boundary
+                weights.update(f"{name}.{key} {tensor.dtype} {tuple(tensor.shape)}\0".encode())
+                weights.update(_bytes(tensor))
         adapters.append(adapter_state(child))
     for item in items:
-        ids.update(f"{item.prompt + item.answer}{item.sight.digest if item.sight else ''}".encode())
+        ids.update(f"{item.prompt + item.answer}{item.image.digest if item.image else ''}".encode())
     settings = [repr(getattr(module, name, None)) for name in ("config", "peft_config")]
-    return digest(
-        [
-            type(module).__name__,
-            settings,
-            boundary.stack,
-            boundary.first,
-            boundary.count,
-            str(dtype),
-            weights.hexdigest(),
-            ids.hexdigest(),
-            repr(adapters),
-        ]
-    )
+    place = [boundary.stack, boundary.first, boundary.count]
+    state = [str(dtype), weights.hexdigest(), ids.hexdigest(), repr(adapters)]
+    return digest([type(module).__name__, settings, *place, *state])
 
 
 def adapter_state(module: nn.Module) -> tuple[str, ...] | None:
-    """Which adapters of a peft layer act; None for any other module."""
+    """Which adapters of a peft layer are active; None for any other module."""
     off = getattr(module, "disable_adapters", None)
     if not isinstance(off, bool):
         return None
@@ -82,14 +76,14 @@ def _bytes(tensor: Tensor) -> memoryview:
 
 
 class HiddenStore:
-    """States [T_k, H] of `items`, to be computed by `fill` unless `ready`.
+    """States [T_k, width] of `items`, computed by `fill` unless `ready`; `where` is "memory" or "disk".
 
-    width         H
-    budget_bytes  more than this goes to a file
-    folder        of that file, which stays and is used again by a store of equal `key`; None: a temporary one,
-                  gone when the store is closed or dropped, at the latest when the program ends
-    device        where `padded` puts its result
-    `where` is "memory" or "disk", `bytes` what the states take there.
+    Args:
+        budget_bytes: Size above which the states go to a file.
+        folder: Where the file stays, to be used again by a store of equal `key`; None for a temporary one, removed
+            when the store is closed or dropped.
+        key: What the states depend on; see `prefix_key`.
+        device: Where `padded` puts its result.
     """
 
     def __init__(
@@ -110,82 +104,64 @@ class HiddenStore:
         self.where: Literal["memory", "disk"] = "memory" if self.bytes <= budget_bytes else "disk"
         self._named = self._folder = folder
         self._clean: Callable[[], object] = lambda: None
-        if self.where == "disk" and folder is not None and self._whole():
+        if self.where == "disk" and folder is not None and self._is_whole():
             self._map()
 
     @property
     def ready(self) -> bool:
-        """Are the states there, so that `fill` has nothing to do?"""
+        """Whether the states are there, so that `fill` has nothing to do."""
         return self._flat is not None
 
-    def fill(
-        self,
-        compute: Callable[[list[int]], Tensor],
-        rows: int = 32,
-        on_progress: Callable[[int, int], None] | None = None,
-    ) -> None:
-        """Compute what is missing: `compute(rows)` gives [B, T, H] for rows of similar length, padded on the right.
+    def fill(self, compute: Compute, rows: int = 32, on_progress: OnProgress | None = None) -> None:
+        """Compute the states if they are missing, in calls of `compute` for at most `rows` items of similar length.
 
-        `on_progress(done, all)` counts items. `InputError` if the disk is full or the folder cannot be written:
-        then nothing is left behind.
+        `compute` gives [B, T, H], padded on the right. `on_progress` gets (done, all) in items. A full disk or a
+        folder that cannot be written is an `InputError` and leaves nothing there.
         """
         if self.ready:
             return
+        states = self._computed(compute, rows, on_progress)
         if self.where == "memory":
             flat = torch.empty((self._starts[-1], self._width), dtype=self._dtype)
-
-            def put(k: int, states: Tensor) -> None:
-                flat[self._starts[k] : self._starts[k + 1]] = states
-
-            self._each(compute, put, rows, on_progress)
+            for k, state in states:
+                flat[self._starts[k] : self._starts[k + 1]] = state
             self._flat = flat
             return
+        part = None
         try:
             self._folder = self._named or self._temporary()
             self._folder.mkdir(parents=True, exist_ok=True)
             self._sweep()
             handle, part = tempfile.mkstemp(dir=self._folder, prefix=".hidden-", suffix=".part")
-        except OSError as error:
-            raise self._unwritten(error) from error
-        try:
             with os.fdopen(handle, "wb") as stream:
-                self._write(stream, compute, rows, on_progress)
+                self._write(stream, states)
             Path(part).replace(self._file)
         except OSError as error:
-            raise self._unwritten(error) from error
+            raise InputError(
+                str(self._folder),
+                f"hidden states of {self.bytes / 2**20:.0f} MiB could not be written ({error.strerror or error})",
+                "free some space, choose another folder, or do without the cache; nothing was left there",
+            ) from error
         finally:
-            Path(part).unlink(missing_ok=True)
-            if not self._file.exists():
+            if part:
+                Path(part).unlink(missing_ok=True)
+            if self._folder is None or not self._file.exists():
                 self._clean()
         self._map()
 
-    def _write(
-        self,
-        stream: BinaryIO,
-        compute: Callable[[list[int]], Tensor],
-        rows: int,
-        on_progress: Callable[[int, int], None] | None,
-    ) -> None:
+    def _write(self, stream: BinaryIO, states: Iterable[tuple[int, Tensor]]) -> None:
         if fcntl:
             fcntl.flock(stream, fcntl.LOCK_EX)
-
-        def put(k: int, states: Tensor) -> None:
+        for k, state in states:
             stream.seek(self._starts[k] * self._width * self._dtype.itemsize)
-            stream.write(_bytes(states))
-
-        self._each(compute, put, rows, on_progress)
+            stream.write(_bytes(state))
         stream.seek(self.bytes)
         stream.write(self._key)
         stream.flush()
         os.fsync(stream.fileno())
 
-    def _each(
-        self,
-        compute: Callable[[list[int]], Tensor],
-        put: Callable[[int, Tensor], None],
-        rows: int,
-        on_progress: Callable[[int, int], None] | None,
-    ) -> None:
+    def _computed(self, compute: Compute, rows: int, on_progress: OnProgress | None) -> Iterator[tuple[int, Tensor]]:
+        """(item, its state [T, H]) of all items, in batches of similar length."""
         done = 0
         for part in by_length(self._items, rows):
             hidden = compute(part)
@@ -194,13 +170,13 @@ class HiddenStore:
                     f"states {hidden.dtype} [… {hidden.shape[-1]}] do not fit a store {self._dtype} [… {self._width}]"
                 )
             for row, k in enumerate(part):
-                put(k, hidden[row, : self._items[k].length])
+                yield k, hidden[row, : self._items[k].length]
             done += len(part)
             if on_progress:
                 on_progress(done, len(self._items))
 
     def padded(self, rows: Sequence[int], length: int) -> Tensor:
-        """States of `rows` as [B, length, H] on the device, zeros behind; `length` is at least the longest row."""
+        """States of `rows`, [B, length, H] on the device, zeros behind; `length` is at least the longest row."""
         if self._flat is None:
             raise RuntimeError("the store is not filled, or it is closed")
         out = torch.zeros((len(rows), length, self._width), dtype=self._dtype)
@@ -209,7 +185,7 @@ class HiddenStore:
         return out.to(self._device)
 
     def close(self) -> None:
-        """Give memory back and remove a temporary file; one in `folder` stays."""
+        """Free the memory and remove a temporary file; one in `folder` stays."""
         self._flat = None
         self._clean()
 
@@ -223,7 +199,7 @@ class HiddenStore:
         assert self._folder is not None
         return self._folder / f"hidden-{self._key.decode()[:16]}.bin"
 
-    def _whole(self) -> bool:
+    def _is_whole(self) -> bool:
         try:
             with self._file.open("rb") as stream:
                 stream.seek(self.bytes)
@@ -237,17 +213,10 @@ class HiddenStore:
         self._flat = flat.view(-1, self._width)
 
     def _sweep(self) -> None:
-        """Remove what killed processes left; a file that is being written is locked by its writer."""
+        """Remove files of killed processes; a file that is being written is locked by its writer."""
         assert self._folder is not None
         for part in self._folder.glob(".hidden-*.part") if fcntl else ():
             with suppress(OSError), part.open("r+b") as stream:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if part.stat().st_size:  # an empty one may be about to be locked
                     part.unlink()
-
-    def _unwritten(self, error: OSError) -> InputError:
-        return InputError(
-            str(self._folder),
-            f"hidden states of {self.bytes / 2**20:.0f} MiB could not be written ({error.strerror or error})",
-            "free some space, choose another folder, or do without the cache; nothing was left there",
-        )

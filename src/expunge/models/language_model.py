@@ -1,7 +1,7 @@
 """A language model with its tokenizer and template: from a Hugging Face folder, a hub id, or a run directory.
 
-Loading is one path for all of them. A run directory holds only what the run changed (an adapter, or the whole
-model) and the address of what it started from.
+A run directory holds only what the run changed (an adapter, or the whole model) and the address of the model it
+started from.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from expunge._io import read_json
-from expunge.errors import InputError
-from expunge.models.forward import takes
+from expunge.errors import InputError, first_line
+from expunge.models.forward import context_length, takes
 from expunge.models.prompt_template import PromptTemplate
-from expunge.models.vision.processor import MARKS, VisionProcessor
+from expunge.models.vision.processor import TOKEN_TYPES, VisionProcessor
 
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -24,13 +24,41 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """`module`: a causal LM or image-text model of transformers (perhaps wrapped by peft); `source`: where it came
-    from."""
+    """A causal LM or image-text model of transformers (`module`, perhaps wrapped by peft) from `source`."""
 
     module: Any
     tokenizer: Any
     template: PromptTemplate
     source: str
+
+    @classmethod
+    def from_parts(
+        cls, module: Any, tokenizer: Any, source: str, template: str = "auto", processor: Any = None
+    ) -> LanguageModel:
+        """Join a model and its tokenizer.
+
+        Args:
+            source: Name of the model in messages.
+            template: auto, plain or chat; see `PromptTemplate.of`.
+            processor: Processor of an image-text model, or the reason (a clause) why there is none.
+
+        Raises:
+            InputError: The tokenizer has no end token, or more entries than the model embeds.
+        """
+        if tokenizer.eos_token_id is None:
+            raise InputError(source, "its tokenizer has no end token", "set eos_token in tokenizer_config.json")
+        rows = module.get_input_embeddings().weight.shape[0]
+        if len(tokenizer) > rows:
+            raise InputError(
+                source,
+                f"its tokenizer has {len(tokenizer)} entries but the model embeds {rows}",
+                "use the tokenizer that belongs to the model",
+            )
+        vision: Any = "the model reads text only" if processor is None else processor
+        if not isinstance(vision, str):
+            vision = VisionProcessor(vision, tokenizer, source, [name for name in TOKEN_TYPES if takes(module, name)])
+        prompt_template = PromptTemplate.of(tokenizer, context_length(module), template, vision)
+        return cls(module, tokenizer, prompt_template, source)
 
     @property
     def context(self) -> int:
@@ -48,21 +76,22 @@ class LanguageModel:
         return replace(self, module=module)
 
     def save(self, folder: Path | str) -> Path:
-        """Write weights and tokenizer as Hugging Face does (safetensors), so that anybody can load them.
+        """Write weights (safetensors) and tokenizer as `save_pretrained` does.
 
-        Files are moved to `folder` when all are whole; a full disk leaves none of them there.
+        Files are moved to `folder` when all are whole. A full disk is an `InputError` and leaves none of them there.
         """
         from safetensors import SafetensorError
 
         folder = Path(folder)
         fresh = folder / ".new"
         _quiet()
+        parts = [self.module, self.tokenizer]
+        if isinstance(self.template.vision_processor, VisionProcessor):
+            parts.append(self.template.vision_processor.processor)
         try:
             shutil.rmtree(fresh, ignore_errors=True)
-            self.module.save_pretrained(fresh)
-            self.tokenizer.save_pretrained(fresh)
-            if isinstance(self.template.eyes, VisionProcessor):
-                self.template.eyes.processor.save_pretrained(fresh)
+            for part in parts:
+                part.save_pretrained(fresh)
             for file in fresh.iterdir():
                 file.replace(folder / file.name)
         except (OSError, SafetensorError) as error:
@@ -77,55 +106,31 @@ class LanguageModel:
 
 
 def _quiet() -> None:
-    """No progress bars and no chatter of transformers: what a user reads is ours."""
+    """Silence progress bars and log messages of transformers."""
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    getLogger("huggingface_hub").setLevel("ERROR")  # it tells of every attempt; the one that counts is told below
+    getLogger("huggingface_hub").setLevel("ERROR")  # it logs every attempt; `load` reports the failure
 
 
 def merge_adapter(lm: LanguageModel) -> LanguageModel:
-    """The model with its adapter folded in, so that a new one can be put on top; `lm` is used up."""
+    """The model with its adapter folded into the weights. `lm` cannot be used afterwards."""
     return lm.with_module(lm.module.merge_and_unload()) if hasattr(lm.module, "merge_and_unload") else lm
 
 
-def from_parts(
-    module: Any, tokenizer: Any, source: str, template: str = "auto", processor: Any = None
-) -> LanguageModel:
-    """Check that model and tokenizer belong together and join them.
-
-    processor  what prepares pictures for an image-text model, or the reason (a clause) why there is none
-    """
-    if tokenizer.eos_token_id is None:
-        raise InputError(source, "its tokenizer has no end token", "set eos_token in tokenizer_config.json")
-    rows = module.get_input_embeddings().weight.shape[0]
-    if len(tokenizer) > rows:
-        raise InputError(
-            source,
-            f"its tokenizer has {len(tokenizer)} entries but the model embeds {rows}",
-            "use the tokenizer that belongs to the model",
-        )
-    config = module.config.get_text_config() if hasattr(module.config, "get_text_config") else module.config
-    context = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 1 << 20
-    eyes: VisionProcessor | str = processor if isinstance(processor, str) else "the model reads text only"
-    if processor is not None and not isinstance(processor, str):
-        eyes = VisionProcessor(processor, tokenizer, source, [name for name in MARKS if takes(module, name)])
-    return LanguageModel(module, tokenizer, PromptTemplate.of(tokenizer, int(context), template, eyes), source)
-
-
 def check(source: Path | str) -> None:
-    """What can be known of a model without loading it: `InputError` for a folder that holds none."""
+    """`InputError` for a folder that holds no model; loads nothing."""
     path = Path(source)
     if (path / "run.json").is_file():
-        _finished(path)
+        _read_finished_run(path)
     elif path.exists():
         _check_folder(path)
     elif str(source).count("/") > 1 or str(source).startswith((".", "/", "~")):
         raise InputError(str(source), "there is no such model folder")
 
 
-def _finished(run: Path) -> dict[str, Any]:
+def _read_finished_run(run: Path) -> dict[str, Any]:
     about: dict[str, Any] = read_json(run / "run.json")
     if about.get("status") != "finished":
         raise InputError(str(run), "this run is not finished", "start it again with the same command to resume")
@@ -149,10 +154,17 @@ def load(
     dtype: str = "auto",
     trust_remote_code: bool = False,
 ) -> LanguageModel:
-    """Load any causal LM or image-text model. `source`: a folder, a run directory of `expunge`, or an id on the hub.
+    """Load a causal LM or image-text model.
 
-    `dtype`: auto (as stored), float32, bfloat16, float16. `InputError` for a folder without weights, a tokenizer
-    of another vocabulary, or a run whose starting model has gone.
+    Args:
+        source: A folder, a run directory of `expunge`, or an id on the hub.
+        template: auto, plain or chat.
+        device: For example cpu or cuda; None for `default_device`.
+        dtype: auto (as stored), float32, bfloat16 or float16.
+        trust_remote_code: As in transformers.
+
+    Raises:
+        InputError: No such model, no weights, a tokenizer of another vocabulary, or a run without its base model.
     """
     import torch
 
@@ -162,46 +174,44 @@ def load(
     if (path / "run.json").is_file():
         return _load_run(path, template, device, dtype)
     check(source)
-    local = path.exists()
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
 
     _quiet()
     precision: Any = dtype if dtype == "auto" else getattr(torch, dtype)
+    options: dict[str, Any] = {"local_files_only": path.exists(), "trust_remote_code": trust_remote_code}
     try:
-        given: dict[str, Any] = {"local_files_only": local, "trust_remote_code": trust_remote_code}
-        sees = _sees(AutoConfig.from_pretrained(str(source), **given))
-        kind = AutoModelForImageTextToText if sees else AutoModelForCausalLM
-        module = kind.from_pretrained(str(source), dtype=precision, **given)
-        tokenizer = AutoTokenizer.from_pretrained(str(source), **given)
-        processor = _processor(str(source), given) if sees else None
+        is_vision = _is_vision(AutoConfig.from_pretrained(str(source), **options))
+        auto = AutoModelForImageTextToText if is_vision else AutoModelForCausalLM
+        module = auto.from_pretrained(str(source), dtype=precision, **options)
+        tokenizer = AutoTokenizer.from_pretrained(str(source), **options)
+        processor = _load_processor(str(source), options) if is_vision else None
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
             str(source),
-            f"the model could not be loaded ({first})",
+            f"the model could not be loaded ({first_line(error)})",
             "name a folder written by save_pretrained, or an id on the hub",
         ) from error
-    return from_parts(module.to(device or default_device()).eval(), tokenizer, str(source), template, processor)
+    module = module.to(device or default_device()).eval()
+    return LanguageModel.from_parts(module, tokenizer, str(source), template, processor)
 
 
-def _sees(config: Any) -> bool:
-    """Is this the configuration of a model of texts and pictures?"""
+def _is_vision(config: Any) -> bool:
+    """Whether this is the configuration of an image-text model."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
     return hasattr(config, "vision_config") and config.model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 
-def _processor(source: str, given: dict[str, Any]) -> Any:
-    """What prepares pictures, or the reason why there is none: such a model still reads texts."""
+def _load_processor(source: str, options: dict[str, Any]) -> Any:
+    """The processor, or the reason why there is none; the model then reads text only."""
     from transformers import AutoProcessor
 
     try:
-        found = AutoProcessor.from_pretrained(source, **given)
+        processor = AutoProcessor.from_pretrained(source, **options)
     except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError) as error:
-        first = next((line for line in str(error).strip().splitlines() if line.strip()), type(error).__name__)
-        return f"its processor could not be loaded ({first.strip()})"
-    return found if hasattr(found, "image_processor") else "it has no processor of pictures"
+        return f"its processor could not be loaded ({first_line(error)})"
+    return processor if hasattr(processor, "image_processor") else "it has no image processor"
 
 
 def default_device() -> str:
@@ -212,22 +222,15 @@ def default_device() -> str:
 
 
 def _load_run(run: Path, template: str, device: str | None, dtype: str) -> LanguageModel:
-    about = _finished(run)
+    about = _read_finished_run(run)
+    template = about.get("template", template)
     if (run / "model").is_dir():
-        return replace(
-            load(run / "model", template=about.get("template", template), device=device, dtype=dtype), source=str(run)
-        )
+        return replace(load(run / "model", template=template, device=device, dtype=dtype), source=str(run))
     start = Path(about["model"])
     if not start.is_absolute() and not start.exists() and (run / start).exists():
         start = run / start
-    base = merge_adapter(
-        load(
-            start if start.exists() else about["model"],
-            template=about.get("template", template),
-            device=device,
-            dtype=dtype,
-        )
-    )
+    source = start if start.exists() else about["model"]
+    base = merge_adapter(load(source, template=template, device=device, dtype=dtype))
     from peft import PeftModel
 
     return replace(base, module=PeftModel.from_pretrained(base.module, str(run / "adapter")).eval(), source=str(run))

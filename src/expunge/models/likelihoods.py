@@ -75,7 +75,7 @@ def greedy_answers(lm: LanguageModel, records: Sequence[Record], max_new_tokens:
     with adapter_off(lm.module):
         questions = [lm.template.question(r) for r in records]
         answers = greedy(
-            lm.module, [q.prompt for q in questions], eos, max_new_tokens, sights=[q.sight for q in questions]
+            lm.module, [q.prompt for q in questions], eos, max_new_tokens, images=[q.image for q in questions]
         )
     return [
         replace(q, answer=tuple(a) if a and a[-1] == eos else (*a, eos))

@@ -1,6 +1,6 @@
-"""The frozen-prefix cache of a set of records: find the boundary, compute the states, check them, hand them out.
+"""The frozen-prefix cache of a set of records: find the boundary, compute the states, check them, return them.
 
-It is used only where it is exact: `build` compares one ragged batch with the plain pass, and gives the reason
+It is used only where it is exact: `build` compares one ragged batch with the plain pass, and returns the reason
 instead of a cache where they differ.
 """
 
@@ -15,20 +15,21 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from expunge.models.adapters import adapter_off
 from expunge.models.collate import Batch, collate
 from expunge.models.frozen_prefix import Boundary, below, find_boundary, hidden_states, substituted, why_inexact
 from expunge.models.hidden_store import HiddenStore, adapter_state, prefix_key, size
 from expunge.models.prompt_template import Encoded
 
-CHECKED = 8  # rows of the batch that is compared with the plain pass
+TRIAL_ROWS = 8  # rows of the batch that is compared with the plain pass
 
 
 @dataclass(frozen=True)
 class PrefixCache:
-    """States that enter block `boundary.first`, for the records it was built for; see `build`.
+    """Inputs of block `boundary.first` for the records it was built for; see `build`.
 
-    Surprising: it holds as long as nothing below the boundary changes. A phase that trains other blocks needs a
-    cache of its own.
+    Note:
+        It is valid while nothing below the boundary changes. A phase that trains other blocks needs its own cache.
     """
 
     boundary: Boundary
@@ -48,9 +49,9 @@ class PrefixCache:
         rows: int = 32,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> PrefixCache | str:
-        """Compute the states of `items` in batches of `rows`, or say in a clause why that would not be exact.
+        """The states of `items`, computed in batches of `rows`, or the reason (a clause) why they are not exact.
 
-        `budget`, `folder`: see `HiddenStore`. `InputError` if they do not fit on the disk.
+        For `budget` (bytes) and `folder` see `HiddenStore`.
         """
         boundary = find_boundary(module)
         if isinstance(boundary, str):
@@ -71,7 +72,7 @@ class PrefixCache:
         key = prefix_key(module, boundary, items, sample.dtype) if on_disk and folder is not None else ""
         store = HiddenStore(items, sample.shape[-1], sample.dtype, budget, folder, key, sample.device)
         store.fill(lambda part: hidden_states(module, boundary, batch_of(part)), rows, on_progress)
-        ragged = [order[round(i * (len(order) - 1) / (CHECKED - 1))] for i in range(CHECKED)]
+        ragged = [order[round(i * (len(order) - 1) / (TRIAL_ROWS - 1))] for i in range(TRIAL_ROWS)]
         batch = batch_of(ragged)
         stored = store.padded(ragged, batch.input_ids.shape[1])
         reason = why_inexact(module, boundary, batch, hidden=stored)
@@ -82,7 +83,7 @@ class PrefixCache:
 
     @property
     def bytes(self) -> int:
-        """What the states take, in memory or on disk."""
+        """Size of the states, in memory or on disk."""
         return self._store.bytes
 
     @property
@@ -90,18 +91,17 @@ class PrefixCache:
         return self._store.where
 
     def states(self, rows: Sequence[int], batch: Batch) -> Tensor:
-        """The stored states [B, T, H] of items `rows`, whose padded ids are `batch`; `RuntimeError` if they are not."""
-        got = batch.input_ids.tolist()
-        for k, ids in zip(rows, got, strict=True):
-            own = self._items[k].prompt + self._items[k].answer
-            if tuple(ids[: len(own)]) != own:
+        """The stored states [B, T, H] of items `rows`; `RuntimeError` if `batch` does not hold these items."""
+        for k, ids in zip(rows, batch.input_ids.tolist(), strict=True):
+            expected = self._items[k].prompt + self._items[k].answer
+            if tuple(ids[: len(expected)]) != expected:
                 raise RuntimeError(f"the batch does not hold record {self._items[k].id} where rows say so")
         return self._store.padded(rows, batch.input_ids.shape[1])
 
     def using(self, hidden: Tensor) -> AbstractContextManager[None]:
         """Inside, a pass over the batch that `hidden` belongs to runs only what lies above the boundary.
 
-        `RuntimeError` if adapters below the boundary are switched to another state than that of the build.
+        `RuntimeError` if adapters below the boundary are in another state than when the cache was built.
         """
         return substituted(self._module, self.boundary, hidden, self._check if self._adapters else None)
 
@@ -114,19 +114,15 @@ class PrefixCache:
             raise RuntimeError("adapters below the boundary are not in the state that the cache was computed in")
 
     def close(self) -> None:
-        """Give memory back and remove a temporary file; one in a folder that was named stays."""
+        """Free the memory and remove a temporary file; one in a named folder stays."""
         self._store.close()
 
 
 def _sensitive(module: Any, boundary: Boundary, batch: Batch) -> list[tuple[nn.Module, tuple[str, ...]]]:
-    """Adapters below the boundary with their state, if switching them off changes the hidden states of `batch`."""
+    """Adapters below the boundary with their state, if switching them off changes the hidden states."""
     held = [(child, state) for _, child in below(module, boundary) if (state := adapter_state(child))]
     if not held or not hasattr(module, "disable_adapter"):
         return held
-    now = hidden_states(module, boundary, batch)
-    flags = [(p, p.requires_grad) for p in module.parameters()]
-    with module.disable_adapter():
+    with adapter_off(module):
         off = hidden_states(module, boundary, batch)
-    for parameter, flag in flags:  # peft lets every adapter train when it switches them on again
-        parameter.requires_grad_(flag)
-    return [] if torch.equal(now, off) else held
+    return [] if torch.equal(hidden_states(module, boundary, batch), off) else held

@@ -1,7 +1,7 @@
-"""Weight-only quantization, simulated: weights are rounded to a few levels per group and turned back.
+"""Weight-only quantization, simulated: weights are rounded to a few levels per group and stored as before.
 
-Deployment rounds weights, and what was only pushed below the surface may come back with it (audit.md, section 4).
-Symmetric, one scale per group of a row, half to even; embeddings, head, norms and biases keep their precision.
+Deployed models are often quantized, which may restore what unlearning only suppressed. Symmetric, one scale per
+group of a row, round half to even; embeddings, head, norms and biases keep their precision.
 """
 
 from __future__ import annotations
@@ -29,12 +29,14 @@ def round_to_grid(weight: Tensor, bits: int, group: int = GROUP) -> Tensor:
     return torch.cat(parts, -1).to(weight.dtype)
 
 
+@torch.no_grad()
 def quantize(module: Any, bits: int) -> None:
     """Round the weights of every linear layer in the blocks, in place."""
     stack, _ = block_stack(module)
-    with torch.no_grad():
-        for name, child in module.named_modules():
-            if isinstance(child, nn.Linear) and block_of(name, stack) is not None:
-                child.weight.copy_(round_to_grid(child.weight, bits))
-            elif type(child).__name__ == "Conv1D" and block_of(name, stack) is not None:  # weight [in, out]
-                child.weight.copy_(round_to_grid(child.weight.T, bits).T)
+    for name, child in module.named_modules():
+        if block_of(name, stack) is None:
+            continue
+        if isinstance(child, nn.Linear):
+            child.weight.copy_(round_to_grid(child.weight, bits))
+        elif type(child).__name__ == "Conv1D":  # weight [in, out]
+            child.weight.copy_(round_to_grid(child.weight.T, bits).T)

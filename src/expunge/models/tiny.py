@@ -1,16 +1,17 @@
-"""Small models from scratch, with a byte-level BPE tokenizer of their own: made in seconds, saved as Hugging Face.
+"""Small models from scratch with their own byte-level BPE tokenizer, made in seconds, saved as Hugging Face.
 
-Surprising: the embeddings start at standard deviation 0.15, not 0.02. At width 64–256 the usual value leaves
-a small model unable to memorise a few thousand short answers (see docs).
+The embeddings start at standard deviation 0.15. At width 64-256 the usual 0.02 leaves a small model unable to
+memorize a few thousand short answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from expunge._config import FrozenModel
 from expunge.corpus import Record
 from expunge.errors import InputError, unknown
 
@@ -19,10 +20,8 @@ ARCHITECTURES = ("llama", "gpt2", "qwen2")
 FAST_GELU = "gelu_pytorch_tanh"  # GPT-2's own gelu_new in one kernel: equal up to rounding, a third less time per step
 
 
-class TinyConfig(BaseModel):
+class TinyConfig(FrozenModel):
     """Size of a model made from scratch."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     architecture: str = Field("llama", description="llama, gpt2 or qwen2")
     layers: int = Field(4, ge=1, description="transformer blocks")
@@ -54,18 +53,51 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int = 2048) -> Any:
 
 
 def texts_of(records: Iterable[Record]) -> list[str]:
-    """What a tokenizer is trained on: prompts and answers as they are joined."""
+    """Training texts of a tokenizer: prompts and answers, joined by a space."""
     return [f"{r.prompt} {r.answer}" for r in records]
+
+
+def _special_ids(tokenizer: Any) -> dict[str, Any]:
+    return {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id, "bos_token_id": None}
+
+
+def llama_config(config: TinyConfig, tokenizer: Any, architecture: str = "llama") -> Any:
+    """The configuration of a Llama (or `qwen2`) of this size."""
+    from transformers import LlamaConfig, Qwen2Config
+
+    return (LlamaConfig if architecture == "llama" else Qwen2Config)(
+        vocab_size=len(tokenizer),
+        hidden_size=config.width,
+        intermediate_size=config.width * 3,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        num_key_value_heads=config.heads,
+        max_position_embeddings=config.context,
+        tie_word_embeddings=False,
+        **_special_ids(tokenizer),
+    )
+
+
+def initialize(make: Callable[[], Any], config: TinyConfig, seed: int) -> Any:
+    """The model of `make()`, float32 and in evaluation mode, its weights drawn from `seed`."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = make()
+        torch.nn.init.normal_(model.get_input_embeddings().weight, std=config.embedding_std)
+    return model.to(torch.float32).eval()
 
 
 def build(config: TinyConfig, tokenizer: Any, seed: int = 42) -> Any:
     """A model with random weights, reproducible from `seed`; dropout 0, float32, tied embeddings for GPT-2 only."""
     import torch
-    from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, Qwen2Config
+    from transformers import AutoModelForCausalLM, GPT2Config
 
     if config.width % config.heads:
         raise InputError("heads", f"{config.heads} heads do not divide a width of {config.width}")
-    ids = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id, "bos_token_id": None}
+    if config.architecture not in ARCHITECTURES:
+        raise unknown("architecture", config.architecture, ARCHITECTURES)
     if config.architecture == "gpt2":
         shape: Any = GPT2Config(
             vocab_size=len(tokenizer),
@@ -77,29 +109,8 @@ def build(config: TinyConfig, tokenizer: Any, seed: int = 42) -> Any:
             embd_pdrop=0.0,
             attn_pdrop=0.0,
             activation_function=FAST_GELU,
-            **ids,
-        )
-    elif config.architecture in ("llama", "qwen2"):
-        kind = LlamaConfig if config.architecture == "llama" else Qwen2Config
-        shape = kind(
-            vocab_size=len(tokenizer),
-            hidden_size=config.width,
-            intermediate_size=config.width * 3,
-            num_hidden_layers=config.layers,
-            num_attention_heads=config.heads,
-            num_key_value_heads=config.heads,
-            max_position_embeddings=config.context,
-            tie_word_embeddings=False,
-            **ids,
+            **_special_ids(tokenizer),
         )
     else:
-        raise unknown("architecture", config.architecture, ARCHITECTURES)
-    state = torch.random.get_rng_state()
-    try:
-        torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(shape, dtype=torch.float32)
-        embedding = model.get_input_embeddings().weight
-        torch.nn.init.normal_(embedding, std=config.embedding_std)
-    finally:
-        torch.random.set_rng_state(state)
-    return model.eval()
+        shape = llama_config(config, tokenizer, config.architecture)
+    return initialize(lambda: AutoModelForCausalLM.from_config(shape, dtype=torch.float32), config, seed)

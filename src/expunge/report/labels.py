@@ -25,16 +25,14 @@ SIGNS: dict[str, StatusMark] = {
 }
 
 CHECKS: dict[str, str] = {  # what holds if the check passes
-    "leak.self": "The true answers are no longer given",
+    "leakage.self": "The true answers are no longer given",
     "paraphrase": "Nor are the true answers given to rephrased questions",
-    "leak.axis": "Not even the worst wording leaks, by the strictest of four measures",
-    "leak.descendants": "True answers about what stands below are no longer given",
-    "leak.ancestors": "Questions about what stands above do not give the forgotten away",
+    "leakage.axis": "Not even the worst wording leaks, by the strictest of four measures",
     "mia": "An outsider cannot tell that these records were in the training data",
     "over_unlearning": "The forgotten do not stand out among people whom the model never saw",
     "reconstruction": "Told where the forgotten stood, the model does not give the answers back",
     "cross_modal": "Neither the words alone nor the picture alone bring the answers back",
-    "relearn.in_domain": "A little training does not bring the rest back",
+    "relearning.in_domain": "A little training does not bring the rest back",
     "retention.retain_heldout": "All others are still known",
     "retention.same_institution": "Others in the same institution are still known",
     "retention.elsewhere": "Others elsewhere are still known",
@@ -68,9 +66,9 @@ KINDS: dict[str, str] = {
 }
 
 CUES: dict[str, str] = {
-    "both": "picture and name",
-    "words": "words alone",
-    "picture": "picture alone",
+    "joint": "picture and name",
+    "text": "words alone",
+    "image": "picture alone",
     "swapped": "picture of somebody else",
     "noise": "noise for a picture",
 }

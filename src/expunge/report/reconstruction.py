@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from expunge.report.audit_file import AuditFile
+from expunge.audit.details import CountedEstimate, ReconstructionDetails
+from expunge.audit.schema import AuditFile
 from expunge.report.formatting import number
 from expunge.report.labels import role
 from expunge.report.plots.svg import FORGOTTEN, INK, KEPT, SOFT, UNSEEN, Drawing, Scale, ticks
-from expunge.report.told import ReconstructionTable, ShareWithInterval
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, FLOOR = 480, 310, 40, 468, 44, 240
 TRUE, WRONG = "true", "wrong branch"
@@ -25,8 +25,8 @@ SERIES = (
 
 def told(audit: AuditFile) -> Markup | None:
     """First places against levels of context, for every model; None if the attack was not made."""
-    found = audit.reconstruction
-    if found is None or not any(row.top1.estimate is not None for row in found.rows):
+    found = audit.details.reconstruction
+    if found is None or not any(row.scores["top1"].estimate is not None for row in found.rows):
         return None
     up = Scale(0, 1, FLOOR, TOP)
     step = (RIGHT - LEFT) / len(found.levels)
@@ -39,7 +39,7 @@ def told(audit: AuditFile) -> Markup | None:
     pen.line(LEFT, up(found.chance), RIGHT, up(found.chance), SOFT, 1.5, "1 3")
     for k, (name, x) in enumerate(zip(found.levels, places, strict=True)):
         pen.text(x, FLOOR + 18, name if k == 0 else f"+ {name}", "middle", INK, size=12 if step > 70 else 10)
-        n = max((r.top1.n for r in found.rows if (r.level, r.vector) == (k, TRUE)), default=0)
+        n = max((r.scores["top1"].n for r in found.rows if (r.level, r.vector) == (k, TRUE)), default=0)
         pen.text(x, FLOOR + 34, f"n {n}", "middle")
     pen.text((LEFT + RIGHT) / 2, FLOOR + 56, "what is told of the place in the tree, level by level", "middle")
     for k, (model, colour, mark, shift) in enumerate(series):
@@ -63,15 +63,17 @@ def told(audit: AuditFile) -> Markup | None:
     return pen.markup()
 
 
-def _line(found: ReconstructionTable, model: str, vector: str) -> list[tuple[int, ShareWithInterval]]:
+def _line(found: ReconstructionDetails, model: str, vector: str) -> list[tuple[int, CountedEstimate]]:
     """(level, first places) of a model, shallow levels first."""
     rows = {
-        r.level: r.top1 for r in found.rows if (r.model, r.vector) == (model, vector) and r.top1.estimate is not None
+        r.level: r.scores["top1"]
+        for r in found.rows
+        if (r.model, r.vector) == (model, vector) and r.scores["top1"].estimate is not None
     }
     return sorted(rows.items())
 
 
-def _said(found: ReconstructionTable, series: list[tuple[str, str, str, float]]) -> str:
+def _said(found: ReconstructionDetails, series: list[tuple[str, str, str, float]]) -> str:
     return "; ".join(
         f"{role(model)}: " + ", ".join(f"{found.levels[n]} {number(b.estimate)}" for n, b in _line(found, model, TRUE))
         for model, *_ in series

@@ -17,11 +17,12 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 
 from expunge._io import write_atomic
 from expunge.audit.check_result import CheckResult
+from expunge.audit.details import MembershipDetails
+from expunge.audit.schema import AuditFile, find_audit, load_audit
 from expunge.audit.statistics import zero_hit_bound
 from expunge.audit.text_normalization import normalize
 from expunge.errors import InputError
 from expunge.report import formatting, labels, tables
-from expunge.report.audit_file import AuditFile, find, read_audit
 from expunge.report.plots.controls import control_panels
 from expunge.report.plots.losses import losses
 from expunge.report.plots.retention_curve import curve, relations
@@ -39,8 +40,8 @@ def report(audit_json: Path | str, out: Path | str, run: Path | str | None = Non
     run         directory of the audited unlearning run: adds the training curve and the recipe
     `InputError` if the audit or the run cannot be read, do not belong together, or `out` cannot be written.
     """
-    source, target = find(audit_json), Path(out)
-    audit = read_audit(source)
+    source, target = find_audit(audit_json), Path(out)
+    audit = load_audit(source)
     if target.is_dir():
         raise InputError(str(target), "is a folder", "name a file in it, for example report.html")
     if target.exists() and target.samefile(source):
@@ -101,12 +102,13 @@ def _content(audit: AuditFile, run: RunRecord | None) -> Mapping[str, Any]:
         "standing": control_panels(audit),
         "told": told(audit),
         "curve": curve(audit),
+        "retention_area": audit.details.retention.area if audit.details.retention else None,
         "relations": relations(audit),
         "tree": tree(audit),
         "training": training(run) if run else [],
-        "entries": [(e, rule(e)) for e in audit.entries],
-        "open": [e for e in audit.entries if e.status in ("not_run", "inconclusive")],
-        "idle": [e for e in audit.entries if e.status == "not_applicable"],
+        "entries": [(e, rule(e)) for e in audit.results],
+        "open": [e for e in audit.results if e.status in ("not_run", "inconclusive")],
+        "idle": [e for e in audit.results if e.status == "not_applicable"],
         "limits": limits(audit),
         "same": lambda a, b: normalize(a) == normalize(b),
         "command": command(audit),
@@ -118,29 +120,30 @@ def rule(entry: CheckResult) -> str:
     if entry.rule is None or entry.rule.margin is None:
         return ""
     margin = entry.rule.margin
-    if entry.rule.id == "few_subjects" and entry.key == "over_unlearning":
+    if entry.rule.id == "matched_controls" and entry.key == "over_unlearning":
         return f"inside the middle {2 * margin - 100:g} % of the controls"
     return {
         "excess": f"at most {margin:g} above the reference",
         "retention": f"at least {margin:g} of before",
-        "few_subjects": f"not above the controls' {margin:g}th percentile",
+        "matched_controls": f"not above the controls' {margin:g}th percentile",
     }.get(entry.rule.id, f"{entry.rule.id}, {margin:g}")
 
 
 def limits(audit: AuditFile) -> list[str]:
     """What the numbers of this audit cannot say, in numbers."""
     found = []
-    few = audit.policy.few_subjects
+    few = audit.policy.matched_controls
     if (n := len(audit.split.targets)) < few.below:
         found.append(
             f"{formatting.plural(n, 'subject')} is fewer than {few.below}, so there are no intervals over subjects; "
             "estimates are judged as they stand, and membership by rank among controls."
         )
-    places = audit.standing.get("unlearned", {}).values()
+    membership = audit.details.membership or MembershipDetails()
+    places = membership.control_ranks.get("unlearned", {}).values()
     if places:
         m = min(place.m for place in places)
         found.append(f"With {m} controls no rank can be rarer than {1 / (m + 1):.3f} (one in {m + 1}).")
-    hits = audit.verbatim.get("unlearned")
+    hits = membership.verbatim.get("unlearned")
     if hits and hits.facts and not hits.hits:
         found.append(
             f"Not one of {formatting.plural(hits.facts, 'fact')} came out word for word. By that alone the true "

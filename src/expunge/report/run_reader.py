@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from expunge._io import read_json
 from expunge.audit.check_result import Number
+from expunge.audit.schema import AuditFile
 from expunge.errors import InputError
-from expunge.report.audit_file import AuditFile
 
 
 class TrainingStep(BaseModel):

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from expunge.report.audit_file import AuditFile, Bounded
+from expunge.audit.check_result import IntervalEstimate
+from expunge.audit.schema import AuditFile
 from expunge.report.labels import KINDS, score
 
 
@@ -20,8 +21,8 @@ class TableRow:
     name: str
     about: str
     n: int
-    cells: tuple[Bounded, ...]
-    last: Bounded
+    cells: tuple[IntervalEstimate, ...]
+    last: IntervalEstimate
 
 
 ASKED: tuple[tuple[str, str, str, str], ...] = (
@@ -73,25 +74,24 @@ def gone(audit: AuditFile) -> list[TableRow]:
     return [*_leaks(audit), *_asked(audit), *_membership(audit)]
 
 
-def _difference(cells: tuple[Bounded, ...], given: Bounded | None = None) -> Bounded:
+def _difference(cells: tuple[IntervalEstimate, ...], given: IntervalEstimate | None = None) -> IntervalEstimate:
     """The audit's own difference with its interval, else the plain difference of unlearned and yardstick."""
     if given and given.estimate is not None:
         return given
     ours, theirs = cells[1].estimate, cells[-1].estimate
-    return Bounded(estimate=None if ours is None or theirs is None else ours - theirs)
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+    return IntervalEstimate(estimate=None if ours is None or theirs is None else ours - theirs)
 
 
 def _leaks(audit: AuditFile) -> Iterator[TableRow]:
-    found = audit.leak.get("leak.self", {})
-    entry = audit.entry("leak.self")
-    sizes = found.get("n", {})
+    leakage = audit.details.leakage
+    table = leakage.tables.get("leakage.self") if leakage else None
+    entry = audit.result("leakage.self")
+    models, sizes = (table.models, table.n) if table else ({}, {})
     for kind, name in KINDS.items():
         if kind in sizes:
-            cells = tuple(Bounded(estimate=_number(found.get(r, {}).get(kind))) for r in columns(audit))
+            cells = tuple(
+                IntervalEstimate(estimate=models[r].by_kind.get(kind) if r in models else None) for r in columns(audit)
+            )
             yield TableRow(
                 f"{name}: true answers given",
                 "Mean over all wordings, trained and rephrased."
@@ -100,22 +100,22 @@ def _leaks(audit: AuditFile) -> Iterator[TableRow]:
                     if kind == "classification"
                     else " Only the exact answer counts."
                 ),
-                int(_number(sizes[kind]) or 0),
+                sizes[kind],
                 cells,
                 _difference(cells),
             )
-    if found and entry:
-        worst = [_number(found.get(r, {}).get("worst")) for r in columns(audit)]
+    if models and entry:
+        worst = [models[r].worst if r in models else None for r in columns(audit)]
         if "retrained" not in audit.roles and entry.reference:
             worst[-1] = entry.reference.estimate
-        cells = tuple(Bounded(estimate=value) for value in worst)
+        cells = tuple(IntervalEstimate(estimate=value) for value in worst)
         yield TableRow(
             "Worst kind of question",
             "For each model the kind of question that gives most away. This "
-            "difference is what the check leak.self judges.",
+            "difference is what the check leakage.self judges.",
             entry.n_records,
             cells,
-            _difference(cells, Bounded(estimate=entry.estimate, ci=entry.ci)),
+            _difference(cells, IntervalEstimate(estimate=entry.estimate, ci=entry.ci)),
         )
 
 
@@ -128,33 +128,34 @@ def _asked(audit: AuditFile) -> Iterator[TableRow]:
             audit.measure(metric, "controls", "unlearned") if name == "forget" else None
         )  # asked in one wording only
         found = [controls if role == "controls" else audit.measure(metric, name, role) for role in columns(audit)]
-        cells = tuple(Bounded(estimate=m.value, ci=m.ci) if m else Bounded() for m in found)
+        cells = tuple(IntervalEstimate(estimate=m.value, ci=m.ci) if m else IntervalEstimate() for m in found)
         yield TableRow(title, about, ours.n, cells, _difference(cells))
 
 
 def _membership(audit: AuditFile) -> Iterator[TableRow]:
-    for name, by_role in audit.membership_auc.items():
-        cells = tuple(Bounded(estimate=by_role.get(role)) for role in columns(audit))
+    details = audit.details.membership
+    for name, by_role in details.auc.items() if details else ():
+        cells = tuple(IntervalEstimate(estimate=by_role.get(role)) for role in columns(audit))
         yield TableRow(
             f"Telling members from strangers by {score(name)} (AUC)",
             "Chance that a forgotten record looks more like training data than a never-trained one. 0.5: "
             "cannot be told apart; 1: always recognised; far below 0.5: recognised as unusually unknown.",
             audit.split.forget,
             cells,
-            _difference(cells, audit.membership_excess.get(name)),
+            _difference(cells, details.excess.get(name) if details else None),
         )
 
 
 def kept(audit: AuditFile) -> list[TableRow]:
     """What should have stayed, on records that no method saw; `last` is unlearned over original."""
-    entry = audit.entry("retention.retain_heldout")
-    ratios = {c.key: Bounded(estimate=c.estimate, ci=c.ci) for c in entry.controls} if entry else {}
+    entry = audit.result("retention.retain_heldout")
+    ratios = {c.key: IntervalEstimate(estimate=c.estimate, ci=c.ci) for c in entry.controls} if entry else {}
     rows = []
     for metric, title, about in KEPT:
         found = [audit.measure(metric, "retain_heldout", role) for role in audit.roles]
         if ours := audit.measure(metric, "retain_heldout", "unlearned"):
-            cells = tuple(Bounded(estimate=m.value, ci=m.ci) if m else Bounded() for m in found)
-            rows.append(TableRow(title, about, ours.n, cells, ratios.get(metric, Bounded())))
+            cells = tuple(IntervalEstimate(estimate=m.value, ci=m.ci) if m else IntervalEstimate() for m in found)
+            rows.append(TableRow(title, about, ours.n, cells, ratios.get(metric, IntervalEstimate())))
     return rows
 
 

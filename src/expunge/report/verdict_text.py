@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from expunge.audit.check_result import CheckResult
-from expunge.report.audit_file import AuditFile
+from expunge.audit.schema import AuditFile
 from expunge.report.formatting import plural
 from expunge.report.labels import SIGNS, StatusMark
 
@@ -39,7 +39,7 @@ def _status(entry: CheckResult | None) -> str:
 
 def verdict_text(audit: AuditFile) -> VerdictText:
     """What the officer reads first."""
-    status = {key: _status(audit.entry(key)) for key in audit.required}
+    status = {key: _status(audit.result(key)) for key in audit.required}
     made = {"passed": _passed, "failed": _failed, "inconclusive": _unsure}[audit.verdict.status]
     sentence, means, not_means = made(audit, status)
     return VerdictText(

@@ -1,205 +1,212 @@
-"""Cross-modal leakage: what was taught with a picture and a name, asked by the name alone and by the picture alone.
-
-A model that learnt to refuse the pair may still answer to either half. Surprising: cells that the original model did
-not know are judged too, since an answer that it did not give may still have become one; they only show no power.
-"""
+"""Cross-modal leakage: trained with image and name together, probed by either alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
-from expunge.audit.check_result import CheckResult, Control, JudgedRule, ReferenceValue, Status, bounds
-from expunge.audit.context import Context, Role, check
-from expunge.audit.metrics import METRICS
-from expunge.audit.modality_probes import CONTROLS, CUES, Probe, others, probes
-from expunge.audit.scores import Values
+from expunge.audit.check_result import CheckResult, Control, IntervalEstimate, JudgedRule, ReferenceValue, Status
+from expunge.audit.context import CheckOutput, Context, Role, check
+from expunge.audit.details import Modality, ModalityCell, ModalityDetails
+from expunge.audit.metrics.exact_match import matches
+from expunge.audit.modality_probes import CONTROLS, MODALITIES, ModalityProbe, image_donors, modality_probes
+from expunge.audit.scores import Scores, Values
+from expunge.audit.scoring import score
 from expunge.audit.statistics import Bootstrap, Interval, bootstrap_mean, paired_difference
-from expunge.audit.verdict import judge_excess
+from expunge.audit.verdict import STATUS_ORDER, judge_excess
 from expunge.models.language_model import LanguageModel
 
 KEY = "cross_modal"
-MARGIN = 0.05  # where the policy names none
-ORDER: tuple[Status, ...] = ("failed", "inconclusive", "passed")
+MARGIN = 0.05  # where the policy has no rule
+TIE_ORDER = ("joint", "image", "text")  # of cells that are equally bad
 
-
-Cell = tuple[str, str]  # cue that it was taught with, cue that it is asked by
+Cell = tuple[Modality, str]  # trained modality, probe
 
 
 @dataclass(frozen=True)
 class ModalityAnswers:
-    """Exact answers in one cell: values [N] and the subject of each; equal order for every model."""
+    """Exact match in one cell: values [N] and the subject of each; equal order for every model."""
 
     values: Values
     subjects: Sequence[str]
 
-    def share(self, plan: Bootstrap) -> Interval:
-        return bootstrap_mean(self.values, self.subjects, plan)
+    def rate(self, bootstrap: Bootstrap) -> Interval:
+        """Mean exact match."""
+        return bootstrap_mean(self.values, self.subjects, bootstrap)
 
 
 ModalityAnswerTable = Mapping[Cell, ModalityAnswers]
 
 
-@dataclass(frozen=True)
-class Judged:
-    """The excess of the unlearned model over the reference in one cell."""
+class JudgedCell(NamedTuple):
+    """A judged cell, its excess over the reference with counts, and the numbers behind its status."""
 
-    cell: Cell
+    cell: ModalityCell
     excess: Interval
-    status: Status
     reason: str
 
 
-@check("cross_modal", KEY)
-def cross_modal(ctx: Context) -> Iterator[CheckResult]:
-    """Exact answers to the name alone and to the picture alone, cell by cell of taught and asked cue."""
+@dataclass(frozen=True)
+class CrossModalProbe:
+    """Probes of the forget set for every model, and of matched controls where they are the reference."""
+
+    forget: Sequence[ModalityProbe]
+    controls: Sequence[ModalityProbe]
+
+    def score(self, lm: LanguageModel, role: Role, scores: Mapping[str, Scores]) -> dict[str, ModalityAnswerTable]:
+        """Exact match by cell, for each set of probes; probes in their trained form are scored already."""
+        sets = {"forget": self.forget} | ({"controls": self.controls} if role == "unlearned" else {})
+        return {name: answer_table(probes, _exact(lm, probes, scores[name])) for name, probes in sets.items() if probes}
+
+
+def cross_modal_probe(ctx: Context) -> CrossModalProbe | None:
+    """The probes of an audit; None where no forget record shows an image."""
     if not any(r.image for r in ctx.split.forget):
-        yield CheckResult(key=KEY, status="not_applicable", reason="no forgotten record shows a picture")
-        return
-    seed, plan = ctx.policy.attack_seeds[0], ctx.policy.bootstrap
-    asked = list(probes(ctx.split.forget, others(ctx.split.retain, ctx.split.targets, seed), seed))
+        return None
+    seed = ctx.policy.attack_seeds[0]
+    donors = image_donors(ctx.split.retain, ctx.split.targets, seed)
+    forget = list(modality_probes(ctx.split.forget, donors, seed))
+    controls = [ctx.records[i] for i in ctx.controls] if ctx.reference == "controls" else []
+    return CrossModalProbe(forget, list(modality_probes(controls, None, seed)))
+
+
+@check(KEY, KEY, probe=cross_modal_probe)
+def cross_modal(ctx: Context) -> CheckOutput:
+    """Exact match by trained modality and probe, cell by cell; the worst cell decides.
+
+    A record that was trained with image and name is also asked by the name alone and by the image alone, because a
+    model that learns to refuse the pair may still answer either half (MANU, arXiv 2502.15910). The judged value is the
+    excess over the reference. Probes with another subject's image or noise are shown and not judged. Cells that the
+    original model did not know are judged too: an answer that it did not give may have become one.
+    """
+    if not any(r.image for r in ctx.split.forget):
+        reason = "no forgotten record shows a picture"
+        return CheckOutput([CheckResult(key=KEY, status="not_applicable", reason=reason)])
     tables: dict[str, ModalityAnswerTable] = {}
     for role in ctx.roles:
-        lm = ctx.load(role)
-        tables[role] = _table(ctx, lm, role, "forget", asked)
-        if role == "unlearned" and ctx.reference == "controls" and ctx.controls:
-            theirs = probes([ctx.records[i] for i in ctx.controls], None, seed)
-            tables["controls"] = _table(ctx, lm, role, "controls", list(theirs))
+        answers = ctx.probe(KEY, role)
+        tables[role] = answers["forget"]
+        if "controls" in answers:
+            tables["controls"] = answers["controls"]
     margin = ctx.margin(KEY, MARGIN)
-    found = judged(tables, plan, margin)
-    ctx.notes[KEY] = told(tables, found, plan)
-    yield entry(tables, found, plan, margin, ctx.policy.known_margin).model_copy(update={"seed": seed})
+    details, judged = judge_cells(tables, ctx.policy.bootstrap, margin)
+    power = has_power(tables, details, ctx.policy.known_margin)
+    result = cross_modal_result(details, judged, power, margin, ctx.policy.attack_seeds[0])
+    return CheckOutput([result], details)
 
 
-def _table(ctx: Context, lm: LanguageModel, role: Role, name: str, asked: Sequence[Probe]) -> ModalityAnswerTable:
-    """What a model answers to probes of the set `name`; how they were taught it was asked before."""
-    taught = [p.record.row_id for p in asked if p.is_taught]
-    new = {p.record.row_id: p.record for p in asked if not p.is_taught}
-    hit = dict(zip(taught, ctx.values("exact_match", role, name, taught), strict=True))
-    if new:
-        scores = ctx.ask(lm, list(new.values()))
-        hit |= zip(scores.ids, METRICS.get("exact_match")(scores, new), strict=True)
-    cells: dict[Cell, list[Probe]] = {}
-    for p in asked:
-        cells.setdefault((p.taught, p.cue), []).append(p)
+def _exact(lm: LanguageModel, probes: Sequence[ModalityProbe], scores: Scores) -> Values:
+    """Exact match [N] of the probes; `scores` hold those in their trained form."""
+    trained, new = (tuple(p.record for p in probes if p.is_trained is kind) for kind in (True, False))
+    known = iter(matches(scores.select([r.row_id for r in trained]), trained))
+    fresh = iter(matches(score(lm, new, ids=range(len(new))), new)) if new else iter(())
+    return np.array([next(known if p.is_trained else fresh) for p in probes])
+
+
+def answer_table(probes: Sequence[ModalityProbe], exact: Values) -> ModalityAnswerTable:
+    """Exact match [N] of probes, by cell."""
+    cells: dict[Cell, list[int]] = {}
+    for k, p in enumerate(probes):
+        cells.setdefault((p.trained, p.probe), []).append(k)
     return {
-        cell: ModalityAnswers(np.array([hit[p.record.row_id] for p in found]), [p.record.subject for p in found])
-        for cell, found in cells.items()
+        cell: ModalityAnswers(exact[rows], [probes[k].record.subject for k in rows]) for cell, rows in cells.items()
     }
 
 
-def reference_of(tables: Mapping[str, ModalityAnswerTable]) -> str:
-    """`retrained`, else `controls`, else nothing."""
-    return next((name for name in ("retrained", "controls") if name in tables), "")
+def judge_cells(
+    tables: Mapping[str, ModalityAnswerTable], bootstrap: Bootstrap, margin: float
+) -> tuple[ModalityDetails, list[JudgedCell]]:
+    """All cells of the unlearned model by trained modality, controls last, and those that are judged.
 
-
-def judged(tables: Mapping[str, ModalityAnswerTable], plan: Bootstrap, margin: float) -> list[Judged]:
-    """Every cell of the unlearned model that is no control, against the reference; none where there is no reference."""
-    reference = reference_of(tables)
-    found = []
-    for cell in cells(tables) if reference else ():
-        ours, theirs = tables["unlearned"][cell], tables[reference].get(cell)
-        if cell[1] in CONTROLS:
+    The reference is `retrained`, else `controls`; without either no cell is judged.
+    """
+    reference = next((name for name in ("retrained", "controls") if name in tables), "")
+    cells, judged = [], []
+    for key in ((trained, probe) for trained in MODALITIES for probe in (*MODALITIES, *CONTROLS)):
+        if key not in tables["unlearned"]:
             continue
-        if theirs is None:
-            nothing = Interval(np.nan, None, None, "none: no control was taught so", len(ours.values), 0)
-            found.append(Judged(cell, nothing, "inconclusive", "no control was taught so"))
+        answers = {model: table[key] for model, table in tables.items() if key in table}
+        n = len(answers["unlearned"].values)
+        shares = {model: IntervalEstimate.of(a.rate(bootstrap)) for model, a in answers.items()}
+        cell = ModalityCell(trained=key[0], probe=key[1], n=n, shares=shares)
+        if reference and key[1] not in CONTROLS:
+            excess, status, reason = _judge(answers["unlearned"], answers.get(reference), reference, bootstrap, margin)
+            cell = cell.model_copy(update={"excess": IntervalEstimate.of(excess), "status": status})
+            judged.append(JudgedCell(cell, excess, reason))
+        cells.append(cell)
+    return ModalityDetails(reference=reference, cells=tuple(cells)), judged
+
+
+def _judge(
+    ours: ModalityAnswers, theirs: ModalityAnswers | None, reference: str, bootstrap: Bootstrap, margin: float
+) -> tuple[Interval, Status, str]:
+    n = len(ours.values)
+    if theirs is None:
+        reason = "no control was taught so"
+        return Interval(np.nan, None, None, f"none: {reason}", n, 0), "inconclusive", reason
+    if reference == "retrained":
+        excess = paired_difference(ours.values, theirs.values, ours.subjects, bootstrap)
+    else:
+        difference = float(ours.values.mean() - theirs.values.mean())
+        excess = Interval(difference, None, None, "difference to controls", n, len(set(ours.subjects)))
+    return excess, *judge_excess(excess.estimate, excess.high, margin)
+
+
+def has_power(tables: Mapping[str, ModalityAnswerTable], details: ModalityDetails, known_margin: float) -> bool:
+    """The original model exceeds the reference by more than `known_margin` in some judged cell."""
+    for cell in details.cells:
+        theirs, answers = cell.shares.get(details.reference), tables["original"].get((cell.trained, cell.probe))
+        if cell.probe in CONTROLS or answers is None or theirs is None or theirs.estimate is None:
             continue
-        if reference == "retrained":
-            excess = paired_difference(ours.values, theirs.values, ours.subjects, plan)
-        else:
-            excess = Interval(
-                float(ours.values.mean() - theirs.values.mean()),
-                None,
-                None,
-                "difference to controls",
-                len(ours.values),
-                len(set(ours.subjects)),
-            )
-        found.append(Judged(cell, excess, *judge_excess(excess.estimate, excess.high, margin)))
-    return found
+        if answers.values.mean() > theirs.estimate + known_margin:
+            return True
+    return False
 
 
-def cells(tables: Mapping[str, ModalityAnswerTable]) -> list[Cell]:
-    """The cells of the unlearned model, rows by taught cue, controls last in each."""
-    return [(taught, cue) for taught in CUES for cue in (*CUES, *CONTROLS) if (taught, cue) in tables["unlearned"]]
-
-
-def entry(
-    tables: Mapping[str, ModalityAnswerTable],
-    found: Sequence[Judged],
-    plan: Bootstrap,
-    margin: float,
-    known_margin: float,
+def cross_modal_result(
+    details: ModalityDetails, judged: Sequence[JudgedCell], power: bool, margin: float, seed: int
 ) -> CheckResult:
-    """The worst cell decides, and nothing is shown where the original model knew no cell better than the reference."""
-    shares = {(role, cell): answers.share(plan) for role, table in tables.items() for cell, answers in table.items()}
+    """The worst cell; inconclusive where the original model knew no cell better than the reference."""
     controls = tuple(
-        Control(key=f"{role}.{taught}.{cue}", estimate=v.estimate, ci=bounds(v))
-        for (role, (taught, cue)), v in shares.items()
+        Control(key=f"{model}.{cell.trained}.{cell.probe}", estimate=share.estimate, ci=share.ci)
+        for cell in details.cells
+        for model, share in cell.shares.items()
     )
-    if not found:
-        return CheckResult(
-            key=KEY,
-            status="inconclusive",
-            controls=controls,
-            reason="there is neither a retrained model nor a control to compare with",
-        )
-    reference = reference_of(tables)
-    worst = min(found, key=lambda j: (ORDER.index(j.status), -np.nan_to_num(j.excess.upper), j.cell))
-    theirs = shares.get((reference, worst.cell))
-    power = any(
-        cell[1] not in CONTROLS
-        and (reference, cell) in shares
-        and answers.values.mean() > shares[reference, cell].estimate + known_margin
-        for cell, answers in tables["original"].items()
-    )
-    short = sum(j.status != "passed" for j in found)
-    reason = f"worst of {len(found)} cells: {phrase(worst.cell)}" + (f", {worst.reason}" if worst.reason else "")
+    if not judged:
+        reason = "there is neither a retrained model nor a control to compare with"
+        return CheckResult(key=KEY, status="inconclusive", controls=controls, reason=reason, seed=seed)
+    worst = min(judged, key=_badness)
+    short = sum(j.cell.status != "passed" for j in judged)
+    reason = f"worst of {len(judged)} cells: {phrase(worst.cell)}" + (f", {worst.reason}" if worst.reason else "")
     reason += f"; {short} did not pass" if short else ""
-    status = worst.status
     if not power:
-        status = "inconclusive"
         reason = f"no power: the original model answers in no cell more often than the reference; {reason}"
+    theirs = worst.cell.shares.get(details.reference)
     return CheckResult.measured(
         KEY,
-        status,
+        (power and worst.cell.status) or "inconclusive",
         worst.excess,
         reason,
         controls=controls,
         power=power,
-        reference=ReferenceValue(role=reference, estimate=theirs.estimate if theirs else None),
+        reference=ReferenceValue(role=details.reference, estimate=theirs.estimate if theirs else None),
         rule=JudgedRule(id="excess", margin=margin),
+        seed=seed,
     )
 
 
-def phrase(cell: Cell) -> str:
+def _badness(judged: JudgedCell) -> tuple[int, float, list[int]]:
+    """Sorts the worst cell first: by status, upper bound of the excess, then `TIE_ORDER`."""
+    cell = judged.cell
+    status = STATUS_ORDER.index(cell.status or "inconclusive")
+    return status, -float(np.nan_to_num(judged.excess.upper)), [TIE_ORDER.index(m) for m in (cell.trained, cell.probe)]
+
+
+def phrase(cell: ModalityCell) -> str:
     """A cell in words."""
-    names = {"both": "picture and name", "words": "words alone", "picture": "picture alone"}
-    taught, cue = (names[c] for c in cell)
-    return f"taught and asked with {taught}" if taught == cue else f"taught with {taught}, asked with {cue}"
-
-
-def told(tables: Mapping[str, ModalityAnswerTable], found: Sequence[Judged], plan: Bootstrap) -> dict[str, Any]:
-    """The matrix for the report: shares of exact answers by model, and the excess of judged cells."""
-    by_cell = {j.cell: j for j in found}
-
-    def row(cell: Cell) -> dict[str, Any]:
-        j = by_cell.get(cell)
-        return {
-            "taught": cell[0],
-            "asked": cell[1],
-            "n": len(tables["unlearned"][cell].values),
-            "shares": {role: _plain(table[cell].share(plan)) for role, table in tables.items() if cell in table},
-            "excess": _plain(j.excess) if j else None,
-            "status": j.status if j else None,
-        }
-
-    return {"reference": reference_of(tables), "cells": [row(cell) for cell in cells(tables)]}
-
-
-def _plain(value: Interval) -> dict[str, Any]:
-    return {"estimate": value.estimate, "ci": bounds(value)}
+    names = {"joint": "image and name", "text": "text alone", "image": "image alone"}
+    trained, probe = names[cell.trained], names[cell.probe]
+    return f"trained and probed with {trained}" if trained == probe else f"trained with {trained}, probed with {probe}"

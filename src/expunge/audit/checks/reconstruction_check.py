@@ -1,78 +1,109 @@
-"""Reconstruction: told where somebody stands in the tree, piece by piece, does the model give the answers back?
-
-The true answer stands among up to nineteen of its type; the same is asked with a stranger's place and with neutral
-words, and of the retrained model. Without one, controls are asked on the unlearned model.
-"""
+"""Reconstruction: does context from the provenance tree bring the forgotten answers back?"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from expunge.audit.check_result import CheckResult, Control, JudgedRule, ReferenceValue, bounds
-from expunge.audit.context import Context, check
-from expunge.audit.reconstruction import Comparison, Reconstruction, TooFew, compare, prepare, reconstruct
+from expunge.audit.check_result import CheckResult, Control, JudgedRule, ReferenceValue
+from expunge.audit.context import CheckOutput, Context, Role, check
+from expunge.audit.reconstruction import Comparison, Reconstruction, Setup, TooFew, compare, prepare, reconstruct
+from expunge.audit.scores import Scores
 from expunge.corpus import Record
+from expunge.models.language_model import LanguageModel
 from expunge.scope.split import Split
 
 KEY = "reconstruction"
-CONTROLS = 8  # controls of each subject that are asked where there is no retrained model
+MARGIN = 0.05  # where the policy has no rule
+CONTROLS = 8  # matched controls of each subject that are asked where there is no retrained model
+SHOWN = ("top1", "rank", "true - wrong branch")  # scores listed with the result
 
 
-@check("reconstruction", KEY)
-def reconstruction(ctx: Context) -> Iterator[CheckResult]:
-    """True answers named first among others of their type, with context that grows level by level."""
-    if not any(len(r.path) > 1 for r in ctx.split.forget):
-        yield CheckResult(key=KEY, status="not_applicable", reason="the records stand in no tree of two levels or more")
-        return
+@dataclass(frozen=True)
+class ReconstructionProbe:
+    """What every model is asked, and what is asked about controls where they are the reference."""
+
+    forget: Setup
+    controls: Setup | None
+
+    def score(self, lm: LanguageModel, role: Role, scores: Mapping[str, Scores]) -> dict[str, Reconstruction]:
+        """The attack on this model; by set."""
+        sets = {"forget": self.forget} | ({"controls": self.controls} if role == "unlearned" else {})
+        return {name: reconstruct(lm, setup) for name, setup in sets.items() if setup}
+
+
+def reconstruction_probe(ctx: Context) -> ReconstructionProbe | None:
+    """The prompts of an audit; None where the records stand in no tree. `TooFew` if no fact can be ranked."""
+    if not _has_tree(ctx.split):
+        return None
     seed = ctx.policy.attack_seeds[0]
-    try:
-        setup = prepare(ctx.split, seed=seed)
-    except TooFew as short:
-        yield CheckResult(key=KEY, status="inconclusive", reason=short.what)
-        return
+    forget = prepare(ctx.split, seed=seed)
+    controls = controls_of(ctx.split) if ctx.reference == "controls" else []
+    return ReconstructionProbe(forget, prepare(ctx.split, controls, seed=seed) if controls else None)
+
+
+@check(KEY, KEY, probe=reconstruction_probe)
+def reconstruction(ctx: Context) -> CheckOutput:
+    """True answers ranked first among others of their type, with context that grows level by level.
+
+    The prompt states the record's place in the provenance tree, from nothing down to its subject; the true answer
+    stands among up to 19 wrong ones of the same type. Controls state another subject's place, or neutral words. Judged
+    are the excess of first places over the reference at every level, and the excess of the lead of true context over
+    the wrong branch. The reference is the retrained model, else matched controls on the unlearned model. The protocol
+    is our own (`expunge.audit.reconstruction`).
+    """
+    if not _has_tree(ctx.split):
+        reason = "the records stand in no tree of two levels or more"
+        return CheckOutput([CheckResult(key=KEY, status="not_applicable", reason=reason)])
     results: dict[str, Reconstruction] = {}
-    for role in ctx.roles:
-        lm = ctx.load(role)
-        results[role] = reconstruct(lm, setup)
-        if role == "unlearned" and ctx.reference == "controls" and (controls := controls_of(ctx.split)):
-            results["controls"] = reconstruct(lm, prepare(ctx.split, controls, seed=seed))
-    margin = ctx.margin(KEY, 0.05)
-    found = compare(results, ctx.policy.bootstrap, margin=margin, known_margin=ctx.policy.known_margin)
-    ctx.notes["reconstruction"] = found.as_json()
-    yield entry(found, margin, seed)
+    try:
+        for role in ctx.roles:
+            answers = ctx.probe(KEY, role)
+            results[role] = answers["forget"]
+            if "controls" in answers:
+                results["controls"] = answers["controls"]
+    except TooFew as error:
+        return CheckOutput([CheckResult(key=KEY, status="inconclusive", reason=error.what)])
+    margin = ctx.margin(KEY, MARGIN)
+    comparison = compare(results, ctx.policy.bootstrap, margin=margin, known_margin=ctx.policy.known_margin)
+    return CheckOutput([reconstruction_result(comparison, margin, ctx.policy.attack_seeds[0])], comparison.details)
+
+
+def _has_tree(split: Split) -> bool:
+    return any(len(r.path) > 1 for r in split.forget)
 
 
 def controls_of(split: Split) -> list[Record]:
-    """Records of a few controls of each subject."""
+    """Records of at most `CONTROLS` matched controls of each subject."""
     names: dict[str, dict[str, None]] = {}
     for r in sorted(split.controls, key=lambda r: r.subject):
         names.setdefault(r.attributes["control_of"], {})[r.subject] = None
-    wanted = {name for found in names.values() for name in list(found)[:CONTROLS]}
+    wanted = {name for controls in names.values() for name in list(controls)[:CONTROLS]}
     return [r for r in split.controls if r.subject in wanted]
 
 
-def entry(found: Comparison, margin: float, seed: int) -> CheckResult:
-    """The worst part decides; first places at every level, and leads over the wrong branch, stand as controls."""
+def reconstruction_result(comparison: Comparison, margin: float, seed: int) -> CheckResult:
+    """The worst part decides; scores with true context stand as controls."""
+    details, worst, excess = comparison.details, comparison.worst, comparison.excess
     controls = tuple(
-        Control(key=f"{r.model}.{found.levels[r.level]}.{name}", estimate=v.estimate, ci=bounds(v))
-        for r in found.rows
+        Control(key=f"{r.model}.{details.levels[r.level]}.{name}", estimate=v.estimate, ci=v.ci)
+        for r in details.rows
         if r.vector == "true"
         for name, v in r.scores.items()
-        if name in ("top1", "rank", "true - wrong branch")
+        if name in SHOWN
     )
-    if found.worst is None:
-        return CheckResult(key=KEY, status=found.status, reason=found.reason, controls=controls, seed=seed)
-    theirs = found.row(found.worst.level, found.reference, found.worst.vector)
-    name = "true - wrong branch" if found.worst.what == "lead" else "top1"
-    reference = ReferenceValue(role=found.reference, estimate=theirs.scores[name].estimate if theirs else None)
+    common: dict[str, Any] = {"controls": controls, "seed": seed, "reason": details.reason}
+    if worst is None or excess is None:
+        return CheckResult(key=KEY, status=details.status, **common)
+    theirs = comparison.row(worst.level, details.reference, worst.vector)
+    name = "true - wrong branch" if worst.what == "lead" else "top1"
     return CheckResult.measured(
         KEY,
-        found.status,
-        found.worst.excess,
-        found.reason,
-        reference=reference,
-        controls=controls,
+        details.status,
+        excess,
+        reference=ReferenceValue(role=details.reference, estimate=theirs.scores[name].estimate if theirs else None),
         rule=JudgedRule(id="excess", margin=margin),
-        power=found.power,
-        seed=seed,
+        power=details.power,
+        **common,
     )

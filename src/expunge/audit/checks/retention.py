@@ -1,73 +1,97 @@
-"""Retention: what the model still knows of records that must stay and that the run never used.
-
-After over before, by place in the tree; the smaller of the ratio in exact answers and in answer probability
-counts.
-"""
+"""Retention: what the model still knows of the held-out retain records, by their place beside the target."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from expunge.audit.check_result import CheckResult, Control, JudgedRule, ReferenceValue
-from expunge.audit.context import Context, check
-from expunge.audit.metrics.retention_rates import retention as ratio
-from expunge.audit.metrics.retention_rates import retention_area
-from expunge.audit.statistics import Interval
+from expunge.audit.check_result import CheckResult, Control, IntervalEstimate, JudgedRule, ReferenceValue
+from expunge.audit.context import CheckOutput, Context, Role, check
+from expunge.audit.details import CurvePoint, RelationRetention, RetentionDetails, TreeNode, TreeRetention
+from expunge.audit.statistics import Interval, bootstrap_ratio
+from expunge.audit.tree_positions import tree_levels, tree_positions
 from expunge.audit.verdict import judge_retention
 
 RELATIONS = ("siblings", "cousins", "same_attribute", "unrelated", "ancestors", "descendants")
 KEYS = tuple(f"retention.{name}" for name in ("retain_heldout", "same_institution", "elsewhere", "shared", *RELATIONS))
+MARGIN = 0.95  # where the policy has no rule
 
 
-def measured(ctx: Context, name: str, ids: Sequence[str]) -> dict[str, Interval]:
-    """Retention of these records of a set, by exact answers and by answer probability."""
+@check("retention", *KEYS)
+def retention(ctx: Context) -> CheckOutput:
+    """What the unlearned model knows of records that must stay and that no method was given.
+
+    Retention is the ratio of sums, Σ unlearned / Σ original, over the records of one relation to the target (siblings,
+    cousins and so on), by exact match and by answer probability; the one with the smaller lower bound counts. 1 is as
+    before; more than 1 is possible. Not applicable where the original model knew nothing.
+    """
+    split = ctx.split
+    heldout = {r.row_id: r.id for r in split.retain_heldout}
+    same = [i for i, name in heldout.items() if name in split.same_institution]
+    groups: dict[str, tuple[str, Sequence[str]]] = {
+        "retain_heldout": ("retain_heldout", list(heldout)),
+        "same_institution": ("retain_heldout", same),
+        "elsewhere": ("retain_heldout", [i for i in heldout if i not in set(same)]),
+        "shared": ("shared", [r.row_id for r in split.shared]),
+        **{
+            relation: ("retain_heldout", [i for i, name in heldout.items() if split.relation.get(name) == relation])
+            for relation in RELATIONS
+        },
+    }
+    results, by_relation = [], {}
+    for relation, (name, ids) in groups.items():
+        key = f"retention.{relation}"
+        if not ids:
+            results.append(CheckResult(key=key, status="not_applicable", reason="there are no such records"))
+            continue
+        intervals = retention_by_metric(ctx, name, ids)
+        results.append(_result(ctx, key, name, ids, intervals))
+        by_relation[relation] = _relation(intervals)
+    curve = _curve(ctx, heldout)
+    known = {p.distance: p.exact_match.estimate for p in curve if p.exact_match.estimate is not None}
+    details = RetentionDetails(by_relation=by_relation, curve=curve, area=retention_area(known), tree=tree(ctx))
+    return CheckOutput(results, details)
+
+
+def retention_by_metric(ctx: Context, name: str, ids: Sequence[str], role: Role = "unlearned") -> dict[str, Interval]:
+    """Retention of these records of a set by exact match and by answer probability."""
+    subjects = ctx.subjects(ids)
     return {
-        metric: ratio(
-            ctx.values(metric, "unlearned", name, ids),
+        metric: bootstrap_ratio(
+            ctx.values(metric, role, name, ids),
             ctx.values(metric, "original", name, ids),
-            ctx.subjects(ids),
+            subjects,
             ctx.policy.bootstrap,
         )
         for metric in ("exact_match", "answer_prob")
     }
 
 
-def smaller(found: Mapping[str, Interval]) -> str:
-    """The measure that counts: the one whose lower bound is smaller."""
-    return min(found, key=lambda m: found[m].lower)
+def retention_area(curve: Mapping[int, float]) -> float:
+    """Area under retention against tree distance, divided by the span; the value itself for one distance."""
+    if not curve:
+        return float("nan")
+    d, r = np.array(sorted(curve.items()), dtype=np.float64).T
+    return float(r[0]) if len(d) == 1 else float(np.trapezoid(r, d) / (d[-1] - d[0]))
 
 
-def _entry(ctx: Context, key: str, name: str, ids: Sequence[str]) -> CheckResult:
-    if not ids:
-        return CheckResult(key=key, status="not_applicable", reason="there are no such records")
-    found = measured(ctx, name, ids)
-    metric = smaller(found)
-    worst = found[metric]
-    controls = [Control(key=m, estimate=v.estimate, ci=(v.low, v.high)) for m, v in found.items()]
-    if "retrained" in ctx.roles:
-        control = ratio(
-            ctx.values("exact_match", "retrained", name, ids),
-            ctx.values("exact_match", "original", name, ids),
-            ctx.subjects(ids),
-            ctx.policy.bootstrap,
-        )
-        controls.append(Control(key="retrained.exact_match", estimate=control.estimate, ci=(control.low, control.high)))
-    ctx.notes.setdefault("retention", {})[key.removeprefix("retention.")] = {
-        "estimate": worst.estimate,
-        "ci": [worst.low, worst.high],
-        "n_records": worst.n_records,
-        "n_subjects": worst.n_subjects,
-        "metric": metric,
-        **{m: v.estimate for m, v in found.items()},
-    }
+def smaller(intervals: Mapping[str, Interval]) -> str:
+    """The metric that counts: the one with the smaller lower bound."""
+    return min(intervals, key=lambda m: intervals[m].lower)
+
+
+def _result(ctx: Context, key: str, name: str, ids: Sequence[str], intervals: Mapping[str, Interval]) -> CheckResult:
+    metric = smaller(intervals)
+    worst = intervals[metric]
     if not np.isfinite(worst.estimate):
-        return CheckResult(
-            key=key, status="not_applicable", reason="the original model knew none of these records", n_records=len(ids)
-        )
-    margin = ctx.margin(key, 0.95)
+        reason = "the original model knew none of these records"
+        return CheckResult(key=key, status="not_applicable", reason=reason, n_records=len(ids))
+    controls = [Control(key=m, estimate=v.estimate, ci=(v.low, v.high)) for m, v in intervals.items()]
+    if ctx.reference == "retrained":
+        control = retention_by_metric(ctx, name, ids, "retrained")["exact_match"]
+        controls.append(Control(key="retrained.exact_match", estimate=control.estimate, ci=(control.low, control.high)))
+    margin = ctx.margin(key, MARGIN)
     status, reason = judge_retention(worst.estimate, worst.low, margin)
     return CheckResult.measured(
         key,
@@ -80,48 +104,49 @@ def _entry(ctx: Context, key: str, name: str, ids: Sequence[str]) -> CheckResult
     )
 
 
-@check("retention", *KEYS)
-def retention(ctx: Context) -> Iterator[CheckResult]:
-    """What stayed: retain_heldout records by relation and distance, and shared facts of the target."""
-    split = ctx.split
-    names = {r.row_id: r.id for r in split.retain_heldout}
-    retain_heldout = list(names)
-    inside = [i for i in retain_heldout if names[i] in split.same_institution]
-    yield _entry(ctx, "retention.retain_heldout", "retain_heldout", retain_heldout)
-    yield _entry(ctx, "retention.same_institution", "retain_heldout", inside)
-    yield _entry(
-        ctx,
-        "retention.elsewhere",
-        "retain_heldout",
-        [i for i in retain_heldout if names[i] not in split.same_institution],
+def _relation(intervals: Mapping[str, Interval]) -> RelationRetention:
+    metric = smaller(intervals)
+    worst = intervals[metric]
+    return RelationRetention.of(
+        worst,
+        n_records=worst.n_records,
+        n_subjects=worst.n_subjects,
+        metric=metric,
+        exact_match=intervals["exact_match"].estimate,
+        answer_prob=intervals["answer_prob"].estimate,
     )
-    yield _entry(ctx, "retention.shared", "shared", [r.row_id for r in split.shared])
-    for relation in RELATIONS:
-        yield _entry(
-            ctx,
-            f"retention.{relation}",
-            "retain_heldout",
-            [i for i in retain_heldout if split.relation.get(names[i]) == relation],
-        )
-    _curve(ctx, names)
 
 
-def _curve(ctx: Context, names: Mapping[str, str]) -> None:
-    """Retention against tree distance, for the report."""
-    far = {row: ctx.split.tree_distance.get(name) for row, name in names.items()}
-    distances = sorted({d for d in far.values() if d is not None})
-    rows: list[dict[str, Any]] = []
-    for d in distances:
-        ids = [i for i in names if far[i] == d]
-        found = measured(ctx, "retain_heldout", ids)
-        rows.append(
-            {
-                "distance": d,
-                "n_records": len(ids),
-                "n_subjects": found["exact_match"].n_subjects,
-                **{m: {"estimate": v.estimate, "ci": [v.low, v.high]} for m, v in found.items()},
-            }
+def _curve(ctx: Context, heldout: Mapping[str, str]) -> tuple[CurvePoint, ...]:
+    """Retention at each tree distance; `heldout` maps row ids to record ids."""
+    distance = {row: d for row, name in heldout.items() if (d := ctx.split.tree_distance.get(name)) is not None}
+    points = []
+    for d in sorted(set(distance.values())):
+        ids = [row for row in distance if distance[row] == d]
+        intervals = retention_by_metric(ctx, "retain_heldout", ids)
+        values = {metric: IntervalEstimate.of(v) for metric, v in intervals.items()}
+        n_subjects = intervals["exact_match"].n_subjects
+        points.append(CurvePoint(distance=d, n_records=len(ids), n_subjects=n_subjects, **values))
+    return tuple(points)
+
+
+def tree(ctx: Context) -> TreeRetention | None:
+    """Retention at each position of the tree around the target; None where the target stands in no tree."""
+    nodes = ctx.split.nodes
+    if not nodes:
+        return None
+    positions = []
+    for position, ids in tree_positions(ctx.split):
+        intervals = retention_by_metric(ctx, "retain_heldout", ids)
+        metric = smaller(intervals)
+        worst = intervals[metric]
+        positions.append(
+            TreeNode(
+                **position._asdict(),
+                metric=metric,
+                retention=IntervalEstimate.of(worst),
+                n_records=worst.n_records,
+                n_subjects=worst.n_subjects,
+            )
         )
-    known = {r["distance"]: r["exact_match"]["estimate"] for r in rows if np.isfinite(r["exact_match"]["estimate"])}
-    ctx.notes["retention_curve"] = rows
-    ctx.notes["retention_area"] = retention_area(known)
+    return TreeRetention(way=tree_levels(nodes), targets=len(nodes), nodes=tuple(positions))

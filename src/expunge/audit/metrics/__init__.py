@@ -1,4 +1,4 @@
-"""Metrics: one file per measure or family. Per-record measures register in METRICS, the rest is sums."""
+"""Metrics by file: per-record metrics register in METRICS; published aggregates are plain functions."""
 
 from expunge.audit.metrics.base import METRICS, Metric, Records, join, metric
 

@@ -1,4 +1,4 @@
-"""The probability of an answer, normalized for its length."""
+"""Probability of an answer, normalized for its length."""
 
 from __future__ import annotations
 
@@ -19,5 +19,8 @@ def probability(scores: Scores, with_end: bool = False) -> Values:
 
 @metric("answer_prob")
 def answer_prob(scores: Scores, records: Records) -> Values:
-    """exp of the mean log p of the answer tokens, end token excluded, in [0, 1]."""
+    """exp(mean log p) of the answer tokens, in [0, 1].
+
+    The probability of the answer normalized for its length, as in TOFU (arXiv 2401.06121), but without the end token.
+    """
     return probability(scores)

@@ -1,14 +1,14 @@
-"""What a metric is: a pure function from scores to one value per record, with what a reader must know about
-it.
+"""Metrics: pure functions from scores to one value per record, with their direction and reference.
 
-Surprising: NaN means "does not apply to this record" and nothing else. A broken model never gets that far:
-`Scores` refuses values that are not numbers, so that no failure can be averaged away as a missing value.
+NaN means that a metric does not apply to a record, and nothing else: `Scores` refuses values that are not numbers, so
+that no failure of a model is averaged away as a missing value.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from inspect import cleandoc
 from typing import Literal
 
 import numpy as np
@@ -27,15 +27,15 @@ METRICS: Registry[Metric] = Registry("metric", "expunge.audit.metrics")
 
 @dataclass(frozen=True)
 class Metric:
-    """One measure of what a model still says.
+    """One metric.
 
-    compute    (scores, records in the same order) to values [N], NaN where it does not apply
-    forgotten  the direction in which a forget record counts as more forgotten
-    floor      who shows the value of ignorance: a retrained model, never-trained controls, or chance
-    kinds      record kinds it applies to; values of all others are NaN
-    interval   `bootstrap` over subjects, or `clopper_pearson` for values of 0 and 1
-    chance     expected value of guessing on one record, or None if unknown
-    pool       one number for a set of records where that is not the mean of the values, else None
+    Attributes:
+        key: Name in the registry.
+        compute: (scores, records in the same order) to values [N], NaN where it does not apply.
+        forgotten: Direction in which a forget record counts as more forgotten.
+        floor: What shows the value without knowledge: a retrained model, never-trained controls, chance and so on.
+        kinds: Record kinds it applies to; values of all others are NaN.
+        pool: One number for a set of records where that is not the mean of the values, else None.
     """
 
     key: str
@@ -43,14 +43,17 @@ class Metric:
     forgotten: Literal["lower", "higher"] = "lower"
     floor: Floor = "retrained"
     kinds: frozenset[str] = frozenset(KINDS)
-    interval: Literal["bootstrap", "clopper_pearson"] = "bootstrap"
-    chance: Callable[[Record], float] | None = None
     pool: Compute | None = None
+
+    @property
+    def description(self) -> str:
+        """The docstring of the function."""
+        return cleandoc(self.compute.__doc__ or "")
 
     @property
     def about(self) -> str:
         """First line of the description."""
-        return (self.compute.__doc__ or "").strip().split("\n")[0]
+        return self.description.split("\n")[0]
 
     def __call__(self, scores: Scores, by_id: Mapping[str, Record]) -> Values:
         """Values [N] in the order of `scores`; records are joined by id, never by position."""
@@ -62,19 +65,19 @@ class Metric:
         return np.where(applies, values, np.nan)
 
     def summary(self, scores: Scores, by_id: Mapping[str, Record]) -> float:
-        """One number for the whole set; NaN if the metric applies to none of its records."""
+        """One number for the set; NaN if the metric applies to none of its records."""
         values = self(scores, by_id)
         usable = [i for i, value in zip(scores.ids, values, strict=True) if not np.isnan(value)]
         if not usable:
             return float("nan")
         if self.pool is None:
             return float(np.nanmean(values))
-        chosen = scores.select(usable)
-        return float(self.pool(chosen, join(chosen, by_id)))
+        part = scores.select(usable)
+        return float(self.pool(part, join(part, by_id)))
 
 
 def metric(key: str, **about: object) -> Callable[[Compute], Metric]:
-    """Decorator: make a `Metric` of a function and register it under `key`."""
+    """Decorator: register a function as the metric `key`; `about` are further fields of `Metric`."""
     return lambda compute: METRICS.add(key, Metric(key, compute, **about))  # type: ignore[arg-type]
 
 

@@ -1,7 +1,7 @@
-"""Does the model give the answer, letter for letter?
+"""Exact match of the output and the answer.
 
-Surprising: without generated text the tokens decide, and then the end token counts: a model that never stops
-did not give the answer.
+Without generated text the tokens decide, and then the end token counts: a model that does not stop has not given the
+answer.
 """
 
 from __future__ import annotations
@@ -16,12 +16,26 @@ from expunge.audit.text_normalization import normalize
 def matches(scores: Scores, records: Records) -> Values:
     """1 if the output equals the answer, both normalized, else 0, [N]; without text the tokens decide."""
     if scores.text is not None:
-        return per_record(normalize(said) == normalize(r.answer) for said, r in zip(scores.text, records, strict=True))
+        pairs = zip(scores.text, records, strict=True)
+        return per_record(normalize(output) == normalize(r.answer) for output, r in pairs)
     stopped = scores.eos_hit | np.isnan(scores.eos_logp)
     return np.asarray((scores.sum(~scores.hit) == 0) & stopped, dtype=np.float64)
 
 
-@metric("exact_match", interval="clopper_pearson")
+@metric("exact_match")
 def exact_match(scores: Scores, records: Records) -> Values:
-    """1 if the output equals the answer (NFKC, casefold, stripped), else 0."""
+    """1 if the greedy output equals the answer, else 0.
+
+    Both are normalized (NFKC, casefold, stripped). Without generated text every answer token and the end token must be
+    the most probable one, which greedy decoding would give.
+    """
+    return matches(scores, records)
+
+
+@metric("cloze_acc", kinds=frozenset({"cloze"}))
+def cloze_acc(scores: Scores, records: Records) -> Values:
+    """1 if the fill of a blank equals the answer, else 0.
+
+    Exact match of cloze records; no stemming and no partial credit.
+    """
     return matches(scores, records)

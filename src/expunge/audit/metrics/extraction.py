@@ -1,23 +1,24 @@
-"""Verbatim memory: how much of an answer comes out when its beginning is given.
+"""Verbatim memory: how much of an answer the model completes from its beginning.
 
-Surprising: the split may fall after the last token (k = L), so an answer without a hit scores 0 at every
-length. (The common implementation stops at L - 1: its floor is 1/L, and every one-token answer scores 1.)
+The split may fall after the last token (k = L), so that an answer without a hit scores 0 at every length. The common
+implementation stops at L - 1, with a floor of 1/L and 1 for every one-token answer.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from expunge.audit.metrics.base import Records, metric
 from expunge.audit.scores import Scores, Values
 
-STRATA = (("1", 1, 1), ("2-5", 2, 5), ("6-20", 6, 20), (">20", 21, np.inf))
-
 
 @metric("extraction_strength")
 def extraction_strength(scores: Scores, records: Records) -> Values:
-    """1 - k/L for the least k in 0..L with every token from k on hit; coarse for L of 1 or 2."""
+    """1 - k/L for the least k in 0..L with every answer token from k on a greedy hit.
+
+    The share of the answer that the model completes from its beginning (Carlini et al. 2021, arXiv 2012.07805). Coarse
+    for answers of one or two tokens.
+    """
     if not len(scores):
         return np.zeros(0)
     position = np.arange(len(scores.hit)) - np.repeat(scores.offsets[:-1], scores.length)
@@ -27,11 +28,9 @@ def extraction_strength(scores: Scores, records: Records) -> Values:
 
 @metric("exact_memorization", floor="controls")
 def exact_memorization(scores: Scores, records: Records) -> Values:
-    """Share of answer tokens that are the most probable token; high for anybody on templated text."""
+    """Share of answer tokens that are the most probable token.
+
+    Teacher-forced token accuracy (Tirumala et al. 2022, arXiv 2205.10770). High on templated text even without memory,
+    so matched controls show its floor.
+    """
     return np.asarray(scores.sum(scores.hit) / scores.length)
-
-
-def by_stratum(values: Values, length: NDArray[np.int64]) -> dict[str, tuple[int, float]]:
-    """Answer-length stratum (tokens) to (records, mean); empty strata are left out."""
-    groups = {name: values[(length >= low) & (length <= high) & ~np.isnan(values)] for name, low, high in STRATA}
-    return {name: (len(group), float(group.mean())) for name, group in groups.items() if len(group)}

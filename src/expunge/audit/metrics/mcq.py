@@ -1,8 +1,7 @@
-"""Multiple choice by likelihood: which option does the model find most probable per byte?
+"""Multiple choice by likelihood per byte.
 
-Surprising: there is no "first of equals". Options that tie share the point, and options with the same text
-are one option, so the value does not depend on the order of options and a model that has lost all opinion
-scores chance.
+Options that tie share the point, and options with the same text are one option, so that the value does not depend on
+the order of options and a model without preference scores chance.
 """
 
 from __future__ import annotations
@@ -27,8 +26,7 @@ def chance(record: Record) -> float:
 
 
 def chosen(record: Record, logprob: tuple[float, ...], size: tuple[int, ...]) -> float:
-    """Share of the best options (log-likelihood per byte) whose text is the answer; NaN without a real
-    choice.
+    """Share of the best options (log-likelihood per byte) whose text is the answer; NaN without a real choice.
 
     `ValueError` if the scores do not belong to these options.
     """
@@ -57,9 +55,21 @@ def chance_corrected(accuracy: float, chance: float) -> float:
     return (accuracy - chance) / (1 - chance)
 
 
-@metric("mcq_acc", floor="chance", chance=chance)
+@metric("cloze_top1", kinds=frozenset({"cloze", "completion", "generation"}), floor="chance")
+def cloze_top1(scores: Scores, records: Records) -> Values:
+    """1 if the true filler ranks first among m of its type by log-likelihood per byte, else 0.
+
+    Ties share the point. Chance is 1/m.
+    """
+    return choices(scores, records)
+
+
+@metric("mcq_acc", floor="chance")
 def mcq_acc(scores: Scores, records: Records) -> Values:
-    """1 if the true option is the most probable one per byte, else 0; ties share the point."""
+    """1 if the true option has the highest log-likelihood per byte, else 0.
+
+    Ties share the point; options with the same text are one option. Chance is 1/m for m options.
+    """
     return choices(scores, records)
 
 
@@ -68,8 +78,11 @@ def _pooled(scores: Scores, records: Records) -> Values:
     return np.asarray(chance_corrected(float(np.mean(choices(scores, records))), guess))
 
 
-@metric("mcq_acc_cc", floor="chance", chance=lambda record: 0.0, pool=_pooled)
+@metric("mcq_acc_cc", floor="chance", pool=_pooled)
 def mcq_acc_cc(scores: Scores, records: Records) -> Values:
-    """Accuracy corrected for chance, not clipped: below 0 is over-forgetting."""
+    """Multiple-choice accuracy corrected for chance: (accuracy - 1/m)/(1 - 1/m) for m options.
+
+    Not clipped: 0 is guessing, and below 0 the model avoids the right option. A set pools accuracy and chance first.
+    """
     guess = per_record(chance(r) for r in records)
     return np.asarray((choices(scores, records) - guess) / (1 - guess))

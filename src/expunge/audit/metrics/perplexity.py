@@ -1,12 +1,6 @@
-"""Perplexity, and whether generated text still reads like text.
-
-Surprising: the perplexity of a set is pooled over tokens; the mean of per-text perplexities is another
-number.
-"""
+"""Perplexity and repetition. The perplexity of a set is pooled over tokens, not the mean over texts."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -21,7 +15,10 @@ def _pooled(scores: Scores, records: Records) -> Values:
 
 @metric("perplexity", forgotten="higher", floor="vocabulary", pool=_pooled)
 def perplexity(scores: Scores, records: Records) -> Values:
-    """exp of the mean NLL per token, at least 1; a set pools tokens: exp(sum NLL / sum tokens)."""
+    """exp(NLL/L) of the answer tokens, at least 1.
+
+    Of a set exp(sum NLL / sum tokens), pooled over tokens. Compared with the size of the vocabulary.
+    """
     return np.asarray(np.exp(scores.nll / scores.length))
 
 
@@ -34,11 +31,9 @@ def repeated_fourgrams(text: str) -> float:
 
 @metric("repetition", forgotten="higher", floor="original")
 def repetition(scores: Scores, records: Records) -> Values:
-    """Share of repeated 4-grams in the greedy output: the mark of a damaged model. Needs generated text."""
-    said: Sequence[str] | None = scores.text
-    return np.full(len(scores), np.nan) if said is None else per_record(map(repeated_fourgrams, said))
+    """Share of 4-grams of the greedy output that repeat an earlier one, in [0, 1].
 
-
-def fluency(outputs_under_original: Scores) -> float:
-    """Median log perplexity (nats per token) of generated answers under `original`; lower reads better."""
-    return float(np.median(outputs_under_original.nll / outputs_under_original.length))
+    A sign of a damaged model. Needs generated text; undefined below four tokens.
+    """
+    text = scores.text
+    return np.full(len(scores), np.nan) if text is None else per_record(map(repeated_fourgrams, text))

@@ -1,7 +1,6 @@
-"""ROUGE-L, twice: ours for every language, and the official one that published benchmarks used.
+"""ROUGE-L (Lin 2004): ours for every language, and the official one of published benchmarks.
 
-Surprising: the two disagree on anything that is not plain English, so they never share a table without a
-note.
+The two differ on anything that is not plain English.
 """
 
 from __future__ import annotations
@@ -39,12 +38,12 @@ def lcs_length(a: Sequence[str], b: Sequence[str]) -> int:
 
 
 def rouge_l(reference: str, output: str) -> Rouge:
-    """ROUGE-L over Unicode tokens (`audit.text.tokens`), no stemming."""
-    wanted, said = tokens(reference), tokens(output)
-    if not wanted:
+    """ROUGE-L over Unicode tokens (`text_normalization.tokens`), no stemming."""
+    a, b = tokens(reference), tokens(output)
+    if not a:
         return Rouge(np.nan, np.nan, np.nan)
-    common = lcs_length(wanted, said)
-    recall, precision = common / len(wanted), common / len(said) if said else 0.0
+    common = lcs_length(a, b)
+    recall, precision = common / len(a), common / len(b) if b else 0.0
     return Rouge(recall, precision, 2 * recall * precision / (recall + precision) if common else 0.0)
 
 
@@ -64,16 +63,22 @@ def _official_scorer(stem: bool) -> Any:
 def _rouge(scores: Scores, records: Records) -> list[Rouge]:
     if scores.text is None:
         return [Rouge(np.nan, np.nan, np.nan)] * len(scores)
-    return [rouge_l(r.answer, said) for r, said in zip(records, scores.text, strict=True)]
+    return [rouge_l(r.answer, output) for r, output in zip(records, scores.text, strict=True)]
 
 
 @metric("rouge_l_recall", floor="controls")
 def rouge_l_recall(scores: Scores, records: Records) -> Values:
-    """Longest common subsequence over answer length; rewards rambling. Needs generated text."""
+    """Longest common subsequence of output and answer over answer length (ROUGE-L recall, Lin 2004).
+
+    Long outputs gain. Over Unicode tokens; needs generated text.
+    """
     return per_record(r.recall for r in _rouge(scores, records))
 
 
 @metric("rouge_l_f1", floor="controls")
 def rouge_l_f1(scores: Scores, records: Records) -> Values:
-    """Harmonic mean of ROUGE-L recall and precision. Needs generated text."""
+    """Harmonic mean of ROUGE-L recall and precision (Lin 2004).
+
+    Over Unicode tokens; needs generated text.
+    """
     return per_record(r.f1 for r in _rouge(scores, records))

@@ -1,8 +1,7 @@
-"""Truth ratio: does the model prefer the truth, in words it was not trained on, to plausible falsehoods?
+"""Truth ratio (TOFU, arXiv 2401.06121): wrong answers' probability over that of the true one.
 
-Surprising: two definitions share the name. `arith` averages the wrong answers' probabilities, `geom` their
-losses (both public TOFU code bases compute forget quality with it). Keys carry the form; values do not
-compare.
+Two definitions share the name and do not compare: `arith` averages the wrong answers' probabilities, `geom` their
+losses. Both public TOFU code bases compute forget quality with `geom`.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ def wrong_probability(wrong: Sequence[float], form: Form) -> float:
 
 
 def truth_ratio(truth: float, wrong: Sequence[float], form: Form = "arith") -> float:
-    """p~(wrong)/p~(paraphrase), at least 0: below 1 the model prefers the truth, at 1 nothing."""
+    """p~(wrong)/p~(paraphrase), at least 0: below 1 the model prefers the truth."""
     return wrong_probability(wrong, form) / max(truth, _TINY)
 
 
@@ -71,19 +70,28 @@ def _pairs(scores: Scores, records: Records) -> list[tuple[float, list[float]]]:
 
 @metric("truth_ratio_arith", forgotten="higher")
 def truth_ratio_arith(scores: Scores, records: Records) -> Values:
-    """Mean probability of the wrong options over that of the true one, per token; 1 = no preference."""
+    """Mean probability of the wrong options over that of the true one; 1 = no preference.
+
+    Probabilities are normalized for length, exp(mean log p) (TOFU, arXiv 2401.06121, arithmetic form).
+    """
     return per_record(truth_ratio(truth, wrong) for truth, wrong in _pairs(scores, records))
 
 
 @metric("truth_ratio_geom", forgotten="higher")
 def truth_ratio_geom(scores: Scores, records: Records) -> Values:
-    """The same with the geometric mean of the wrong options, as TOFU's forget quality uses."""
+    """Geometric mean probability of the wrong options over that of the true one; 1 = no preference.
+
+    The form by which public code computes TOFU's forget quality (arXiv 2401.06121).
+    """
     return per_record(truth_ratio(truth, wrong, "geom") for truth, wrong in _pairs(scores, records))
 
 
-@metric("tr_prob", chance=lambda record: 0.5)
+@metric("tr_prob")
 def tr_prob_metric(scores: Scores, records: Records) -> Values:
-    """p~(true)/(p~(true) + mean p~(wrong)), in [0, 1]; .5 = no preference."""
+    """p~(true)/(p~(true) + mean p~(wrong)), in [0, 1]; .5 = no preference.
+
+    p~ is exp(mean log p), the probability normalized for length.
+    """
     return per_record(
         tr_prob(truth, wrong_probability(wrong, "arith")) if wrong else np.nan
         for truth, wrong in _pairs(scores, records)

@@ -1,8 +1,8 @@
-"""Reconstruction: how much of a forgotten fact comes back when its place in the tree is told piece by piece.
+"""Reconstruction attack: does a forgotten fact come back when its place in the provenance tree is stated?
 
-    survivors → prompts → ask (one model) → compare (all models)
+    background -> prompts -> attack (one model) -> compare (all models)
 
-Our own protocol: the one of MedForget, in whose abstract such an attack is named, is unpublished.
+The protocol is our own. MedForget names such an attack in its abstract; its protocol is unpublished.
 """
 
 from expunge.audit.reconstruction.attack import Setup, TooFew, prepare, reconstruct

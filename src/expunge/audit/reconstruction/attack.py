@@ -1,7 +1,7 @@
-"""The attack on one model: which facts, which prompts, one scoring pass over all of them.
+"""The attack on one model: facts, prompts, and one scoring pass over all of them.
 
-Surprising: facts, candidates and strangers are chosen without any model (`prepare`), so every model is asked the same;
-only the length of irrelevant context follows the model's own tokens.
+`prepare` chooses facts, candidates and other subjects without a model, so that every model is asked the same; only the
+length of irrelevant context depends on the model's tokens.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from itertools import chain
 import numpy as np
 
 from expunge.audit.metrics.exact_match import matches
+from expunge.audit.modality_probes import other_images
 from expunge.audit.reconstruction.background import BackgroundRecords, gather
-from expunge.audit.reconstruction.image_controls import shown_instead
 from expunge.audit.reconstruction.prompts import (
     CONTROLS,
     TRUE,
     ReconstructionQuery,
     TargetFact,
-    ask,
     gives_away,
     level_names,
+    reconstruction_queries,
 )
 from expunge.audit.reconstruction.ranking import per_byte, rank_of
 from expunge.audit.reconstruction.result import SCORES, Reconstruction
@@ -36,25 +36,25 @@ from expunge.random import uniform
 from expunge.scope.relations import subject_nodes, subject_of
 from expunge.scope.split import Split
 
-FEWEST, CANDIDATES = 7, 19  # other answers: the least with which a fact is asked, and how many are taken
-STATEMENTS = 2
-MOST = 200  # facts that are asked, drawn where there are more
-SPARE = 8  # times as many facts are looked at, since some have too few candidates
-TURN = 256  # prompts between two reports of progress
+MIN_CANDIDATES, CANDIDATES = 7, 19  # wrong answers: the least that a fact needs, and the most that are taken
+STATEMENTS = 2  # of each node
+MAX_FACTS = 200  # drawn where there are more
+SPARE = 8  # times as many facts are examined, since some have too few candidates
+CHUNK = 256  # prompts between two reports of progress
 
 
 class TooFew(InputError):
-    """The corpus asks too few others the same, so that no fact can be ranked."""
+    """No fact has enough wrong answers of its type to be ranked."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What every model is asked; see `prepare`. `levels`: names of all levels; `wanted`: which are asked."""
+    """What every model is asked; see `prepare`. `levels`: names of all levels; `selected`: indices of those asked."""
 
     facts: tuple[TargetFact, ...]
     known: BackgroundRecords
     levels: tuple[str, ...]
-    wanted: frozenset[int]
+    selected: frozenset[int]
     statements: int
     left_out: dict[str, int] = field(default_factory=dict)
 
@@ -66,65 +66,74 @@ def prepare(
     seed: int = 0,
     candidates: int = CANDIDATES,
     statements: int = STATEMENTS,
-    most: int = MOST,
+    most: int = MAX_FACTS,
     levels: Sequence[str] = (),
 ) -> Setup:
-    """Facts, candidates and contexts for `records` (default: all that must be forgotten), drawn by `seed`.
+    """Choose facts, candidates and contexts.
 
-    statements  surviving ones that are told of each node
-    most        facts at most; levels: names of those that are asked besides level 0, default all
-    `InputError` without a tree of two levels, for an unknown level; `TooFew` if no fact has seven other answers.
+    Args:
+        split: The record sets; retained and held-out records give candidates and context.
+        records: Records to reconstruct, by default the forget set.
+        seed: Of all draws.
+        candidates: Wrong answers beside the true one.
+        statements: Surviving statements of each node in the context.
+        most: Facts at most.
+        levels: Names of the levels that are asked besides level 0, by default all.
+
+    Raises:
+        InputError: no record in a tree of two levels, an unknown level, or too few candidates.
+        TooFew: no fact has `MIN_CANDIDATES` wrong answers of its type.
     """
-    if candidates < FEWEST:
-        raise InputError("candidates", f"{candidates} are too few", f"give {FEWEST} or more")
-    given = split.forget if records is None else records
-    placed = [r for r in given if r.path]
-    open_ = sorted(
-        (r for r in placed if not gives_away(r.prompt, r.answer)), key=lambda r: (uniform(f"fact:{seed}", r.id), r.id)
+    if candidates < MIN_CANDIDATES:
+        raise InputError("candidates", f"{candidates} are too few", f"give {MIN_CANDIDATES} or more")
+    records = split.forget if records is None else records
+    in_tree = [r for r in records if r.path]
+    eligible = sorted(
+        (r for r in in_tree if not gives_away(r.prompt, r.answer)), key=lambda r: (uniform(f"fact:{seed}", r.id), r.id)
     )
-    if not given:
+    if not records:
         raise InputError(f'scope "{split.scope}"', "holds no records to reconstruct", "name trained records")
-    if not any(len(r.path) > 1 for r in placed):
+    if not any(len(r.path) > 1 for r in in_tree):
         raise InputError(
             f'scope "{split.scope}"',
             "its records stand in no tree of two levels or more",
             "give records a path such as institution:H1/patient:P-0012",
         )
     surviving = _Surviving(split)
-    looked = open_[: SPARE * most]
-    known = gather(looked, surviving, seed=seed, candidates=candidates, statements=statements)
-    able = [r for r in looked if len(known.candidates[r.id]) >= FEWEST]
-    asked = sorted(able[:most], key=lambda r: r.id)
-    if not asked:
+    examined = eligible[: SPARE * most]
+    known = gather(examined, surviving, seed=seed, candidates=candidates, statements=statements)
+    rankable = [r for r in examined if len(known.candidates[r.id]) >= MIN_CANDIDATES]
+    chosen = sorted(rankable[:most], key=lambda r: r.id)
+    if not chosen:
         raise TooFew(
             f'scope "{split.scope}"',
-            f"no fact in it has {FEWEST} other answers of its type and a question without its answer",
-            "the attack needs a corpus in which others are asked the same",
+            f"no fact in it has {MIN_CANDIDATES} other answers of its type and a question without its answer",
+            "the attack needs a corpus in which other subjects have the same questions",
         )
     left_out = Counter(
         {
-            "facts beyond the most that are asked": len(open_) - len(looked) + len(able) - len(asked),
-            "facts whose own question holds the answer": len(placed) - len(open_),
-            "facts without a place in the tree": len(given) - len(placed),
-            "facts with too few candidates": len(looked) - len(able),
+            "facts beyond the most that are asked": len(eligible) - len(examined) + len(rankable) - len(chosen),
+            "facts whose own question holds the answer": len(in_tree) - len(eligible),
+            "facts without a place in the tree": len(records) - len(in_tree),
+            "facts with too few candidates": len(examined) - len(rankable),
         }
     )
-    mine = {subject_of(r) for r in asked}
-    nodes = subject_nodes(r for r in chain(given, surviving) if subject_of(r) in mine)
-    shown = [r for r in chain(split.forget, surviving) if r.image] if any(r.image for r in asked) else []
+    subjects = {subject_of(r) for r in chosen}
+    nodes = subject_nodes(r for r in chain(records, surviving) if subject_of(r) in subjects)
+    with_image = [r for r in chain(split.forget, surviving) if r.image] if any(r.image for r in chosen) else []
     facts = [
-        TargetFact(r, min(len(nodes[subject_of(r)]) or len(r.path), len(r.path)), shown_instead(r, shown, seed))
-        for r in asked
+        TargetFact(r, min(len(nodes[subject_of(r)]) or len(r.path), len(r.path)), other_images(r, with_image, seed))
+        for r in chosen
     ]
     names = level_names(facts)
     return Setup(
-        tuple(facts), known, names, _wanted(names, levels), statements, {k: n for k, n in left_out.items() if n}
+        tuple(facts), known, names, _select_levels(names, levels), statements, {k: n for k, n in left_out.items() if n}
     )
 
 
 @dataclass(frozen=True)
 class _Surviving:
-    """Retained and retain_heldout records, one after the other, as often as they are read."""
+    """Retain and held-out retain records, one after the other; can be read several times."""
 
     split: Split
 
@@ -132,7 +141,7 @@ class _Surviving:
         return chain(self.split.retain, self.split.retain_heldout)
 
 
-def _wanted(names: Sequence[str], levels: Sequence[str]) -> frozenset[int]:
+def _select_levels(names: Sequence[str], levels: Sequence[str]) -> frozenset[int]:
     for name in levels:
         if name not in names:
             raise unknown("level", name, names, "--level")
@@ -140,28 +149,33 @@ def _wanted(names: Sequence[str], levels: Sequence[str]) -> frozenset[int]:
 
 
 def reconstruct(lm: LanguageModel, setup: Setup, on_progress: Callable[[float], None] | None = None) -> Reconstruction:
-    """Ask a model all prompts. Those that hold the answer or are too long for it are left out and counted.
+    """Score all prompts on a model.
 
-    Where a prompt of a fact is too long, fewer survivors are told in all of the fact's prompts. A model that reads no
-    pictures is asked only what shows none. `on_progress` gets the share done.
+    Prompts that hold the answer or are too long for the model are left out and counted. Where a prompt of a fact is too
+    long, all prompts of the fact get fewer statements. A model without images gets only facts without images.
+
+    Args:
+        lm: The model.
+        setup: What it is asked.
+        on_progress: Called with the share done.
     """
     prompts, left_out = _prompts(lm, setup)
     size = (len(setup.facts), len(setup.levels))
     vectors = dict.fromkeys((TRUE, *CONTROLS, *sorted({p.vector for p in prompts} - {TRUE, *CONTROLS})))
     tables = {name: {v: np.full(size, np.nan) for v in vectors} for name in SCORES}
-    for start in range(0, len(prompts), TURN):
-        turn = prompts[start : start + TURN]
-        records = tuple(p.record for p in turn)
-        found = score(lm, records, options=True)
-        exact = matches(found, records)
+    for start in range(0, len(prompts), CHUNK):
+        chunk = prompts[start : start + CHUNK]
+        records = tuple(p.record for p in chunk)
+        scores = score(lm, records, options=True, ids=range(len(chunk)))
+        exact = matches(scores, records)
         for p, logprob, sizes, hit in zip(
-            turn, found.option_logprob or (), found.option_bytes or (), exact, strict=True
+            chunk, scores.option_logprob or (), scores.option_bytes or (), exact, strict=True
         ):
-            stands = rank_of(per_byte(logprob, sizes))
-            for name, value in zip(SCORES, (stands.top1, stands.score, hit), strict=True):
+            place = rank_of(per_byte(logprob, sizes))
+            for name, value in zip(SCORES, (place.top1, place.score, hit), strict=True):
                 tables[name][p.vector][p.fact, p.level] = value
         if on_progress:
-            on_progress((start + len(turn)) / len(prompts))
+            on_progress((start + len(chunk)) / len(prompts))
     return Reconstruction(
         facts=tuple(f.record.id for f in setup.facts),
         subjects=tuple(subject_of(f.record) for f in setup.facts),
@@ -173,32 +187,36 @@ def reconstruct(lm: LanguageModel, setup: Setup, on_progress: Callable[[float], 
 
 
 def _prompts(lm: LanguageModel, setup: Setup) -> tuple[list[ReconstructionQuery], dict[str, int]]:
-    """What can be asked of this model, and how many prompts cannot, by reason."""
+    """The prompts for this model, and the number left out by reason."""
 
     @cache
     def length(prompt: str) -> int:
         return len(lm.template.prompt_ids(prompt))
 
-    blind = isinstance(lm.template.eyes, str)
-    kept: list[ReconstructionQuery] = []
+    blind = isinstance(lm.template.vision_processor, str)
+    queries: list[ReconstructionQuery] = []
     left_out: Counter[str] = Counter()
     for number, fact in enumerate(setup.facts):
         if blind and fact.record.image:
-            left_out["facts with a picture, of which the model reads none"] += 1
+            left_out["facts with an image: the model reads text only"] += 1
             continue
-        for statements in range(setup.statements, -1, -1):  # fewer where the model reads no longer prompts
-            asked = [p for p in ask(number, fact, setup.known, length, statements) if p.level in setup.wanted]
-            fit = [_fits(lm, p.record) for p in asked]
+        for statements in range(setup.statements, -1, -1):  # fewer where the context window is short
+            candidates = [
+                p
+                for p in reconstruction_queries(number, fact, setup.known, length, statements)
+                if p.level in setup.selected
+            ]
+            fit = [_fits(lm, p.record) for p in candidates]
             if all(fit):
                 break
-        for p, fits in zip(asked, fit, strict=True):
+        for p, fits in zip(candidates, fit, strict=True):
             if gives_away(p.record.prompt, p.record.answer):
                 left_out["prompts that hold the answer"] += 1
             elif not fits:
                 left_out["prompts too long for the model"] += 1
             else:
-                kept.append(p)
-    return kept, dict(left_out)
+                queries.append(p)
+    return queries, dict(left_out)
 
 
 def _fits(lm: LanguageModel, record: Record) -> bool:

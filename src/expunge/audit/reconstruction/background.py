@@ -1,7 +1,7 @@
-"""What an attacker still has: candidates for every answer, a stranger's place in the tree, statements as context.
+"""The attacker's background knowledge: candidates for every answer, another subject's place, statements as context.
 
-All of it is taken from records that survive. Surprising: who is drawn depends on names and the seed only, never on
-the order of records; and of a large corpus at most `MOST` records of each answer type are held.
+All of it comes from surviving records. Draws depend on ids and the seed, never on the order of records; of a large
+corpus at most `MAX_RECORDS` records of each answer type are held.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from expunge.corpus import BLANK, Node, Record, lowest_common_ancestor
 from expunge.corpus.answer_types import answer_type
 from expunge.random import uniform
 
-MOST = 2000  # records held of an answer type
-LONGEST = 200  # characters of a statement
+MAX_RECORDS = 2000  # records held of an answer type
+MAX_CHARACTERS = 200  # characters of a statement
 
 
 class BackgroundDraw:
@@ -42,16 +42,17 @@ class BackgroundDraw:
 
 @dataclass(frozen=True)
 class BackgroundRecords:
-    """By id of a fact (a forget record): its candidates and stranger; by node: what survives there.
+    """By record id of a fact: its candidates and another subject's record; by node: the surviving statements.
 
-    candidates  wrong answers of the same type from other subjects, as frequent as the true one
-    strangers   a surviving record that asks the same of somebody else, as far away in the tree as there is one
-    owned       node → statements of records that it owns
-    beside      node → statements of records owned by its siblings
+    Attributes:
+        candidates: Wrong answers of the same type from other subjects, as frequent as the true one.
+        others: A surviving record with the same question about another subject, as far away in the tree as possible.
+        owned: Node to statements of records that it owns.
+        beside: Node to statements of records owned by its siblings.
     """
 
     candidates: Mapping[str, tuple[str, ...]]
-    strangers: Mapping[str, Record]
+    others: Mapping[str, Record]
     owned: Mapping[Node, tuple[str, ...]] = field(default_factory=dict)
     beside: Mapping[Node, tuple[str, ...]] = field(default_factory=dict)
 
@@ -59,46 +60,46 @@ class BackgroundRecords:
 def gather(
     facts: Sequence[Record], surviving: Iterable[Record], *, seed: int, candidates: int = 19, statements: int = 2
 ) -> BackgroundRecords:
-    """Two passes over `surviving` (which must be a sequence or a view that can be read twice)."""
+    """Two passes over `surviving`, a sequence or a view that can be read twice."""
     salt = f"reconstruction:{seed}"
-    wanted = {answer_type(r) for r in facts}
-    pools: dict[str, BackgroundDraw] = defaultdict(lambda: BackgroundDraw(MOST))
+    types = {answer_type(r) for r in facts}
+    pools: dict[str, BackgroundDraw] = defaultdict(lambda: BackgroundDraw(MAX_RECORDS))
     for r in surviving:
-        if (kind := answer_type(r)) in wanted:
+        if (kind := answer_type(r)) in types:
             pools[kind].offer(salt, r)
-    alike = {kind: pool.records() for kind, pool in pools.items()}
-    asked = Counter((answer_type(r), normalize(r.answer)) for r in facts)
-    common = asked + Counter((kind, normalize(r.answer)) for kind, rows in alike.items() for r in rows)
-    strangers = {r.id: s for r in facts if (s := _stranger(r, alike.get(answer_type(r), ()), salt))}
-    owned, beside = _statements([*facts, *strangers.values()], surviving, salt, statements)
+    same_type = {kind: pool.records() for kind, pool in pools.items()}
+    true_answers = Counter((answer_type(r), normalize(r.answer)) for r in facts)
+    common = true_answers + Counter((kind, normalize(r.answer)) for kind, rows in same_type.items() for r in rows)
+    others = {r.id: o for r in facts if (o := _other(r, same_type.get(answer_type(r), ()), salt))}
+    owned, beside = _statements([*facts, *others.values()], surviving, salt, statements)
     return BackgroundRecords(
-        {r.id: _wrong(r, alike.get(answer_type(r), ()), common, salt, candidates) for r in facts},
-        strangers,
+        {r.id: _wrong(r, same_type.get(answer_type(r), ()), common, salt, candidates) for r in facts},
+        others,
         owned,
         beside,
     )
 
 
 def _wrong(
-    fact: Record, alike: Sequence[Record], common: Mapping[tuple[str, str], int], salt: str, most: int
+    fact: Record, same_type: Sequence[Record], common: Mapping[tuple[str, str], int], salt: str, most: int
 ) -> tuple[str, ...]:
-    """Answers of other subjects, each once, those as frequent as the true one first."""
+    """Wrong answers of other subjects, each once, those as frequent as the true one first."""
     kind, true = answer_type(fact), normalize(fact.answer)
-    spelt: dict[str, str] = {}
-    for r in alike:
+    spelling: dict[str, str] = {}
+    for r in same_type:
         if r.subject != fact.subject:
-            spelt.setdefault(normalize(r.answer), r.answer)
-    spelt.pop(true, None)
-    order = sorted(spelt, key=lambda a: (abs(common[kind, a] - common[kind, true]), uniform(salt, f"{fact.id}:{a}")))
-    return tuple(spelt[a] for a in order[:most])
+            spelling.setdefault(normalize(r.answer), r.answer)
+    spelling.pop(true, None)
+    order = sorted(spelling, key=lambda a: (abs(common[kind, a] - common[kind, true]), uniform(salt, f"{fact.id}:{a}")))
+    return tuple(spelling[a] for a in order[:most])
 
 
-def _stranger(fact: Record, alike: Sequence[Record], salt: str) -> Record | None:
-    """Somebody else's record of the same type, depth and levels with another answer, of the furthest branch."""
+def _other(fact: Record, same_type: Sequence[Record], salt: str) -> Record | None:
+    """Another subject's record of the same type, depth and levels, with another answer, of the furthest branch."""
     shape, true, own = _levels(fact.path), normalize(fact.answer), uniform(salt, fact.id)
     fit = [
         r
-        for r in alike
+        for r in same_type
         if r.subject != fact.subject
         and r.path != fact.path
         and _levels(r.path) == shape
@@ -129,17 +130,17 @@ def _statements(
         children[r.path[:-1]].add(r.path)
     at, near = (defaultdict[Node, BackgroundDraw](lambda: BackgroundDraw(most)) for _ in range(2))
     for r in surviving:
-        if r.options or r.image or not r.path or len(state(r)) > LONGEST:
+        if r.options or r.image or not r.path or len(state(r)) > MAX_CHARACTERS:
             continue
         if r.path in nodes:
             at[r.path].offer(salt, r)
         for node in children.get(r.path[:-1], ()):
             if node != r.path:
                 near[node].offer(salt, r)
-    first, second = (
-        {node: tuple(state(r) for r in drawn.records()) for node, drawn in found.items()} for found in (at, near)
+    owned, beside = (
+        {node: tuple(state(r) for r in draw.records()) for node, draw in draws.items()} for draws in (at, near)
     )
-    return first, second
+    return owned, beside
 
 
 def state(record: Record) -> str:

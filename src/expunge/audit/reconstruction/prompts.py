@@ -1,12 +1,12 @@
-"""Prompts of the attack: a question that names nobody, then its place in the tree told level by level.
+"""Prompts of the attack: a question without names, then its place in the tree, stated level by level.
 
-Level 0 is the question alone, its names replaced ("the patient"); level k adds node k of the path, from the root down,
-and what survives there; from the subject's own level on the question is the trained prompt, unchanged, at the end.
-The last level of a place below the subject (a section of a study) adds what its siblings say.
+Level 0 is the question alone, its names replaced ("the patient"). Level k adds node k of the path, from the root down,
+and surviving statements about it. From the subject's own level on the question is the trained prompt, unchanged, at the
+end. The last level below the subject (a section of a study) adds statements of its siblings.
 
-Surprising: both controls replace all that tells who is meant, names in the question too. The wrong branch tells a
-stranger's place and asks about the stranger; irrelevant context is a question that names nobody after neutral words,
-as many tokens long. A prompt that holds the answer is never asked.
+Both controls replace everything that identifies the subject, names in the question included. `wrong branch` states
+another subject's place and asks about that subject; `irrelevant` puts neutral words of equal length before a question
+without names. A prompt that holds the answer is left out.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ NEUTRAL = (
 
 @dataclass(frozen=True)
 class TargetFact:
-    """A record that must be forgotten. `depth`: the level that names its subject; `pictures`: other things to show."""
+    """A record to reconstruct. `depth`: the level that names its subject; `images`: others to show, by vector."""
 
     record: Record
     depth: int
-    pictures: Mapping[str, RecordImage | None]
+    images: Mapping[str, RecordImage | None]
 
 
 @dataclass(frozen=True)
@@ -57,50 +57,49 @@ def level_names(facts: list[TargetFact]) -> tuple[str, ...]:
     return (NOTHING, *("/".join(names) for names in named))
 
 
-def ask(
+def reconstruction_queries(
     number: int, fact: TargetFact, known: BackgroundRecords, length: Callable[[str], int], statements: int = 2
 ) -> Iterator[ReconstructionQuery]:
     """Every prompt of a fact, in the order of levels.
 
-    length      tokens of a prompt, so that irrelevant context can be as long
-    statements  told of each node at most
+    Args:
+        number: Index of the fact.
+        fact: The fact.
+        known: The attacker's background knowledge.
+        length: Tokens of a prompt, so that irrelevant context can be as long.
+        statements: Statements of each node at most.
     """
-    record, stranger = fact.record, known.strangers.get(fact.record.id)
+    record, other = fact.record, known.others.get(fact.record.id)
     options = (record.answer, *known.candidates[record.id])
     anonymous = neutral(record, fact.depth)
 
-    def asked(level: int, vector: str, prompt: str, image: RecordImage | None) -> ReconstructionQuery:
+    def query(level: int, vector: str, prompt: str, image: RecordImage | None) -> ReconstructionQuery:
         return ReconstructionQuery(
-            number,
-            level,
-            vector,
-            replace(
-                record, id=f"{record.id}@{vector}:{level}", prompt=prompt, options=options, variants=(), image=image
-            ),
+            number, level, vector, replace(record, prompt=prompt, options=options, variants=(), image=image)
         )
 
     for level in range(len(record.path) + 1):
         own = record.prompt if level >= fact.depth else anonymous
         text = _joined(*context(record, record.path, level, fact.depth, known, statements), own)
-        yield asked(level, TRUE, text, record.image)
-        for name, picture in fact.pictures.items():
-            yield asked(level, name, text, picture)
+        yield query(level, TRUE, text, record.image)
+        for name, image in fact.images.items():
+            yield query(level, name, text, image)
         if not level:
             continue
-        yield asked(level, IRRELEVANT, padded(anonymous, length(text), length), None)
-        if stranger:
-            other = as_if(record, stranger) if level >= fact.depth else anonymous
-            text = _joined(*context(stranger, stranger.path, level, fact.depth, known, statements), other)
-            yield asked(level, WRONG, text, record.image and stranger.image)
+        yield query(level, IRRELEVANT, padded(anonymous, length(text), length), None)
+        if other:
+            question = as_if(record, other) if level >= fact.depth else anonymous
+            text = _joined(*context(other, other.path, level, fact.depth, known, statements), question)
+            yield query(level, WRONG, text, record.image and other.image)
 
 
 def context(
     record: Record, path: Node, level: int, depth: int, known: BackgroundRecords, statements: int
 ) -> Iterator[str]:
-    """The sentences that tell nodes 1 … `level` of a path; at `depth` the identifiers of the subject too."""
+    """Sentences that state nodes 1 to `level` of a path; at `depth` the identifiers of the subject too."""
     for k in range(1, level + 1):
-        told = " ".join(path[k - 1].split(":", 1))
-        yield ", ".join((told, *(record.identifiers if k == depth else ()))) + "."
+        node = " ".join(path[k - 1].split(":", 1))
+        yield ", ".join((node, *(record.identifiers if k == depth else ()))) + "."
         yield from known.owned.get(path[:k], ())[:statements]
         if depth < k == len(path):
             yield from known.beside.get(path, ())[:statements]
@@ -113,20 +112,20 @@ def neutral(record: Record, depth: int) -> str:
     return text if text == record.prompt else text[:1].upper() + text[1:]
 
 
-def as_if(record: Record, stranger: Record) -> str:
-    """The prompt of `record` about the stranger: identifiers replaced slot by slot."""
-    return replace_all(record.prompt, dict(zip(record.identifiers, stranger.identifiers, strict=False)))
+def as_if(record: Record, other: Record) -> str:
+    """The prompt of `record` about another subject: identifiers replaced slot by slot."""
+    return replace_all(record.prompt, dict(zip(record.identifiers, other.identifiers, strict=False)))
 
 
-def padded(question: str, wanted: int, length: Callable[[str], int]) -> str:
-    """`question` after so many neutral words that it takes at least `wanted` tokens, and hardly more."""
+def padded(question: str, n_tokens: int, length: Callable[[str], int]) -> str:
+    """`question` after just enough neutral words to take at least `n_tokens` tokens."""
     neutral_words = NEUTRAL.split()
 
     def text(words: int) -> str:
-        told = " ".join(neutral_words[k % len(neutral_words)] for k in range(words))
-        return _joined(f"{told[0].upper()}{told[1:]}.", question) if told else question
+        before = " ".join(neutral_words[k % len(neutral_words)] for k in range(words))
+        return _joined(f"{before[0].upper()}{before[1:]}.", question) if before else question
 
-    return text(bisect_left(range(wanted + 1), wanted, key=lambda words: length(text(words))))
+    return text(bisect_left(range(n_tokens + 1), n_tokens, key=lambda words: length(text(words))))
 
 
 def gives_away(prompt: str, answer: str) -> bool:

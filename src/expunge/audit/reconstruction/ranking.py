@@ -1,6 +1,6 @@
-"""Arithmetic of the attack: where the true answer stands among candidates, and what context adds.
+"""The rank of the true answer among candidates, and what context adds.
 
-Surprising: equal candidates share a place, so that a model that tells nothing apart scores exactly chance.
+Equal candidates share a place, so that a model without any preference scores exactly chance.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class RankResult(NamedTuple):
 
 
 def rank_of(likelihoods: Sequence[float]) -> RankResult:
-    """The first of m ≥ 2 likelihoods (the true answer's) among all of them. (-1, -2, -.5, -1): 0, 2.5, .5."""
+    """Rank of the first of m >= 2 likelihoods, the true answer's. (-1, -2, -.5, -1) gives 0, 2.5, .5."""
     own, others = likelihoods[0], np.asarray(likelihoods[1:], np.float64)
     better, equal = int((others > own).sum()), int((others == own).sum())
     rank = 1 + better + equal / 2
@@ -35,10 +35,10 @@ def per_byte(logprob: Sequence[float], size: Sequence[int]) -> list[float]:
 
 
 def gain(values: Values) -> Values:
-    """Values [N, levels] minus those at level 0 of the same fact; NaN where either was not asked."""
+    """Values [N, levels] minus those at level 0 of the same fact; NaN where either is missing."""
     return np.asarray(values - values[:, :1])
 
 
 def lead(true: Values, control: Values) -> Values:
-    """True context minus a control [N, levels], fact by fact; NaN where either was not asked."""
+    """True context minus a control [N, levels], fact by fact; NaN where either is missing."""
     return np.asarray(true - control)

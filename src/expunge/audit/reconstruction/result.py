@@ -1,7 +1,7 @@
-"""What the attack found on one model: a number per fact, context level and vector, NaN where nothing was asked.
+"""The scores of the attack on one model: a number per fact, context level and vector, NaN where nothing was asked.
 
-Surprising: it knows nothing of other models, so that those of the original and of the retrained model are made once
-and compared with many (`compare.py`); facts are joined by id.
+A result is independent of other models: those of the original and the retrained model serve many comparisons
+(`compare.py`), which join facts by id.
 """
 
 from __future__ import annotations
@@ -26,11 +26,15 @@ SCORES = ("top1", "rank", "exact")
 class Reconstruction:
     """Arrays [N facts, levels] by vector.
 
-    top1      1 where the true answer came first among the candidates (ties share it)
-    rank      (m - rank)/(m - 1): 1 is first, 0 last, chance .5
-    exact     1 where greedy decoding gives the answer, token for token
-    chance    [N] 1/m
-    left_out  reason → facts or prompts that were not asked
+    Attributes:
+        facts: Record ids of the facts.
+        subjects: Subject of each fact.
+        levels: Names of the levels of context; the first states nothing.
+        chance: [N] 1/m for m candidates.
+        top1: 1 where the true answer ranks first among the candidates (ties share it).
+        rank: (m - rank)/(m - 1): 1 is first, 0 last, chance .5.
+        exact: 1 where greedy decoding gives the answer, token for token.
+        left_out: Facts or prompts that are not scored, by reason.
     """
 
     facts: tuple[str, ...]
@@ -44,16 +48,16 @@ class Reconstruction:
 
     @property
     def vectors(self) -> tuple[str, ...]:
-        """`true` and its controls, then one for every other picture that was shown."""
+        """`true` and its controls, then one for every other image."""
         return tuple(self.top1)
 
     @property
     def attacks(self) -> tuple[str, ...]:
-        """The vectors that are no controls: each of them must pass."""
+        """The vectors that are no controls; each of them is judged."""
         return tuple(v for v in self.top1 if v not in CONTROLS)
 
     def of(self, score: str, vector: str, facts: Sequence[str] | None = None) -> Values:
-        """[N, levels] of a score, for these facts in this order; NaN for a vector or fact that was not asked."""
+        """[N, levels] of a score for these facts in this order; NaN for a vector or fact that was not asked."""
         table: Mapping[str, Values] = getattr(self, score)
         values = table.get(vector, np.full((len(self.facts), len(self.levels)), np.nan))
         if facts is None:

@@ -11,7 +11,7 @@ from copy import deepcopy
 from pathlib import Path
 
 from expunge._io import read_json, write_json
-from expunge.audit.checks.relearn import RATE, STEPS, tenth
+from expunge.audit.checks.relearning import RATE, STEPS, tenth
 from expunge.bench.concepts.cell import Cell
 from expunge.corpus import Record
 from expunge.engine.relearning import relearn_steps

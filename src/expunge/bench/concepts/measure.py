@@ -16,9 +16,9 @@ import numpy as np
 from expunge.audit.membership_scores import entropy
 from expunge.audit.membership_scores import loss as minus_loss
 from expunge.audit.metrics.answer_prob import probability
-from expunge.audit.metrics.claims import choice_cc, fr_abs, kpr_abs, mia_resistance_to, us
 from expunge.audit.metrics.exact_match import matches
-from expunge.audit.metrics.mcq import chance, choices
+from expunge.audit.metrics.mcq import chance, chance_corrected, choices
+from expunge.audit.metrics.published import fr_abs, kpr_abs, mia_resistance_to, us
 from expunge.audit.scores import Scores, Values
 from expunge.audit.scoring import score
 from expunge.audit.statistics import auc, ks_distance
@@ -108,7 +108,7 @@ def _of_target(found: Scored, sets: Sets) -> dict[str, float]:
         "leak": max(by_kind(exact, records).values()),
         "leak_mean": float(exact.mean()),
         "choice": share,
-        "choice_cc": choice_cc(share, guess),
+        "choice_cc": chance_corrected(share, guess),
         "auc": auc(minus_loss(found.forget), minus_loss(found.holdout)),
         "auc_entropy": auc(entropy(found.forget), entropy(found.holdout)),
         "nll": float(-minus_loss(found.forget).mean()),

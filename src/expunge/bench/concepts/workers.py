@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from expunge.errors import InputError, RunFailed
-from expunge.models.threads import allowed, set_threads
+from expunge.models.threads import default_threads, set_threads
 
 Done = Callable[[int, Any], None]
 
@@ -32,7 +32,7 @@ class Workers:
     _pool: ProcessPoolExecutor | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        self.count = allowed() if self.count is None else self.count
+        self.count = default_threads() if self.count is None else self.count
         if self.count < 1:
             raise InputError("--workers", f"{self.count} processes can do nothing", "name 1 or more")
 

@@ -14,10 +14,10 @@ import numpy as np
 
 from expunge.audit.metrics.answer_prob import probability
 from expunge.audit.metrics.exact_match import matches
-from expunge.audit.metrics.retention_rates import retention
 from expunge.audit.reconstruction import Reconstruction
 from expunge.audit.reconstruction.prompts import TRUE, WRONG
 from expunge.audit.scores import Values
+from expunge.audit.statistics import bootstrap_ratio
 from expunge.bench.concepts.cell import Sets
 from expunge.bench.concepts.measure import Scored, by_kind
 from expunge.corpus import Record
@@ -58,7 +58,7 @@ def by_distance(found: Scored, original: Scored, sets: Sets) -> dict[str, Any]:
     curve: dict[str, Any] = {}
     for d in sorted(set(place.tolist()) - {-1}):
         mine = place == d
-        kept = retention(after[mine], before[mine], people[mine].tolist())
+        kept = bootstrap_ratio(after[mine], before[mine], people[mine].tolist())
         ends = {"kept": kept.estimate, "low": kept.low, "high": kept.high}
         curve[str(d)] = {k: v if v is not None and math.isfinite(v) else None for k, v in ends.items()} | {
             "n": int(mine.sum())

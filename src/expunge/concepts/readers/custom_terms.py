@@ -14,11 +14,12 @@ from typing import Any
 from expunge.concepts.dictionary import Dictionary, DictionaryEntry, highest_level
 from expunge.concepts.hierarchy import Hierarchy
 from expunge.concepts.readers.tsv import check_unique, read_table
-from expunge.corpus.loaders import csv, jsonl
+from expunge.corpus.loaders.tables import FORMATS, read_jsonl
 from expunge.corpus.loaders.text_source import nonempty
 from expunge.errors import InputError, nearest
 
 TABS = (".tsv", ".tab")
+READERS = {suffix: FORMATS[name][0] for name in ("csv", "jsonl") for suffix in FORMATS[name][1]}
 
 
 def read_custom_terms(
@@ -67,11 +68,9 @@ def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         for where, cells in read_table(path, ()):
             yield where, {column: cell for column, cell in cells.items() if cell}
         return
-    if not path.is_dir() and ending not in (*csv.SUFFIXES, *jsonl.SUFFIXES):
-        raise InputError(
-            str(path), f'the ending "{ending}" is unknown', "give " + ", ".join((*csv.SUFFIXES, *TABS, *jsonl.SUFFIXES))
-        )
-    for row in nonempty(csv.read if ending in csv.SUFFIXES else jsonl.read, path):
+    if not path.is_dir() and ending not in READERS:
+        raise InputError(str(path), f'the ending "{ending}" is unknown', "give " + ", ".join((*TABS, *READERS)))
+    for row in nonempty(READERS.get(ending, read_jsonl), path):
         yield row.where, row.values
 
 

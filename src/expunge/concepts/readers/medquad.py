@@ -12,7 +12,7 @@ from typing import Any
 from expunge.concepts.dictionary import Dictionary, DictionaryEntry
 from expunge.concepts.hierarchy import Hierarchy
 from expunge.concepts.readers.tsv import require_cui
-from expunge.corpus.loaders.jsonl import read
+from expunge.corpus.loaders.tables import read_jsonl
 from expunge.corpus.loaders.text_source import nonempty
 from expunge.errors import InputError
 
@@ -23,7 +23,7 @@ def read_medquad(path: Path, hierarchy: Hierarchy | None = None, *, synonyms: bo
     The level comes from the name or the semantic types. Repeated rows (one per question) give one entry.
     """
     entries: dict[DictionaryEntry, None] = {}
-    for row in nonempty(read, path):
+    for row in nonempty(read_jsonl, path):
         focus = row.values.get("focus")
         if not isinstance(focus, str) or not focus.strip():
             raise InputError(row.where, '"focus" is missing or empty', "give a MedQuAD file with focus and cui")

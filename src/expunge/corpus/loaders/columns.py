@@ -26,23 +26,19 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
 
 def read_mapping(mapping: Path | str | Mapping[str, str] | None) -> dict[str, str]:
     """{our field: their column} from a YAML file or a dict, checked."""
-    where = "mapping"
-    value: Any = mapping
+    where, hint = "mapping", "write lines such as  prompt: question"
+    value: Any = mapping or {}
     if isinstance(mapping, (str, Path)):
-        import yaml
+        from expunge._config import load_yaml
 
         where = str(mapping)
         try:
-            value = yaml.safe_load(Path(mapping).read_text("utf-8"))
+            text = Path(mapping).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(where, f"could not be read ({error})", "give a YAML file") from error
-        except yaml.YAMLError as error:
-            reason = " ".join(str(error).split())
-            raise InputError(where, f"not valid YAML ({reason})", "write lines such as  prompt: question") from error
-    if value is None:
-        return {}
+        value = load_yaml(text, where, hint)
     if not isinstance(value, Mapping) or not all(isinstance(x, str) for pair in value.items() for x in pair):
-        raise InputError(where, "must map field names to column names", "write lines such as  prompt: question")
+        raise InputError(where, "must map field names to column names", hint)
     for field in value:
         if field not in FIELDS:
             raise InputError(where, f'unknown field "{field}"', nearest(field, FIELDS))
@@ -72,7 +68,7 @@ class Columns:
         self.mapping = dict(mapping or {})
         self._missing = set(self.mapping.values())
         self._plans: dict[tuple[str, ...], tuple[dict[str, str], tuple[str, ...]]] = {}
-        self._filled: Counter[str] = Counter()
+        self._patterns: Counter[tuple[tuple[str, ...], ...]] = Counter()  # (columns, fields, attributes) of a row
 
     def sort(self, row: SourceRow) -> tuple[dict[str, Any], dict[str, Any]]:
         """(fields, attributes) of a row; missing values are left out of both."""
@@ -83,21 +79,23 @@ class Columns:
         plan, rest = self._plans[columns]
         fields = {f: row.values[c] for f, c in plan.items() if row.values[c] is not None}
         attributes = {c: row.values[c] for c in rest if row.values[c] not in (None, "", [])}
-        self._filled.update(map(plan.__getitem__, fields))
-        self._filled.update(attributes.keys())
+        filled = tuple(f for f, value in fields.items() if value not in ("", []))
+        self._patterns[columns, filled, tuple(attributes)] += 1
         return fields, attributes
 
     def uses(self) -> tuple[ColumnUse, ...]:
         """Every column that has occurred: fields first, in the order of `FIELDS`, then attributes."""
+        filled: Counter[str] = Counter()
+        for (columns, names, attributes), count in self._patterns.items():
+            plan = self._plans[columns][0]
+            for column in (*map(plan.__getitem__, names), *attributes):
+                filled[column] += count
         fields = {column: field for plan, _ in self._plans.values() for field, column in plan.items()}
         order = sorted(fields, key=lambda column: FIELDS.index(fields[column]))
         rest = dict.fromkeys(column for _, columns in self._plans.values() for column in columns)
         return (
-            *(
-                ColumnUse(column, fields[column], self._by(column, fields[column]), self._filled[column])
-                for column in order
-            ),
-            *(ColumnUse(column, None, "", self._filled[column]) for column in rest if column not in fields),
+            *(ColumnUse(column, fields[column], self._by(column, fields[column]), filled[column]) for column in order),
+            *(ColumnUse(column, None, "", filled[column]) for column in rest if column not in fields),
         )
 
     def _by(self, column: str, field: str) -> str:

@@ -20,10 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from expunge.corpus.loaders import parquet, sidecar
+from expunge.corpus.loaders import sidecar
 from expunge.corpus.loaders.base import LOADERS, Loader, SkippedRows, SourceRow
 from expunge.corpus.loaders.field_types import any_list, any_object, label, shortened, type_name
 from expunge.corpus.loaders.mcq_options import options, parts
+from expunge.corpus.loaders.tables import read_parquet
 from expunge.corpus.loaders.text_source import nonempty
 from expunge.corpus.record import BLANK, DEFAULT_TREE_LEVELS
 from expunge.errors import InputError, InputWarning, nearest
@@ -116,7 +117,7 @@ def _files(source: Path) -> list[tuple[str, Path]]:
 
 def _items(file: Path, skipped: SkippedRows) -> Iterator[MedForgetItem]:
     """The questions of a file that are not empty."""
-    for row in nonempty(parquet.read, file):
+    for row in nonempty(read_parquet, file):
         metadata = any_object(row.values.get("hierarchy_metadata"), "hierarchy_metadata", row.where)
         questions = any_list(row.values.get("metadata", []), "metadata", row.where)
         image = None if metadata.get("has_image") is False else row.values.get("image")

@@ -25,10 +25,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from expunge.corpus.loaders import parquet, sidecar
+from expunge.corpus.loaders import sidecar
 from expunge.corpus.loaders.base import LOADERS, Loader, SkippedRows, SourceRow
 from expunge.corpus.loaders.field_types import any_list, any_object, label, shortened
-from expunge.corpus.loaders.tables import has_columns, read_table
+from expunge.corpus.loaders.tables import has_columns, read_parquet, read_table
 from expunge.corpus.loaders.text_source import nonempty
 from expunge.corpus.record import BLANK
 from expunge.errors import InputError
@@ -141,7 +141,7 @@ def _rephrased(source: Path) -> Rephrased:
     return {
         (_person(row), q.part): q
         for file in sorted((source / "Test_Set").glob("*.parquet"))
-        for row in parquet.read(file)
+        for row in read_parquet(file)
         for q in _questions(row)
         if q.part != "bio" and _filled(q.prompt) and _filled(q.answer)
     }

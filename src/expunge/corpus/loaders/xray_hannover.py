@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from expunge.corpus.loaders import csv
 from expunge.corpus.loaders.base import LOADERS, Loader, SourceRow
 from expunge.corpus.loaders.field_types import shortened
+from expunge.corpus.loaders.tables import read_csv
 from expunge.corpus.loaders.text_source import lines, nonempty
 from expunge.errors import InputError, nearest
 
@@ -75,7 +75,7 @@ QUESTIONS = (
 
 def rows(source: Path) -> Iterator[SourceRow]:
     """The questions in our columns: each about a patient, a study or a picture once, at its first row."""
-    table = list(nonempty(csv.read, source / "metadata.csv" if source.is_dir() else source))
+    table = list(nonempty(read_csv, source / "metadata.csv" if source.is_dir() else source))
     studies = _studies(table)
     done: set[tuple[str, str]] = set()
     for row in table:

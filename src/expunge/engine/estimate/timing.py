@@ -31,8 +31,7 @@ from expunge.engine.event import peak_memory
 from expunge.engine.forward import LARGE, ForwardRunner
 from expunge.engine.optimizer import OptimizerGroup, embeddings
 from expunge.engine.recipe_config import Memory, RecipeConfig
-from expunge.gradients.base import GradientRule
-from expunge.gradients.clip import clip_total_norm
+from expunge.gradients.base import GradientRule, clip_total_norm
 from expunge.methods.base import forward_kl
 from expunge.models.adapters import adapter_off, trainable
 from expunge.models.chunked_logprob import CHUNK, plain_head

@@ -15,7 +15,7 @@ from expunge.engine.interrupt import watch_for_stop
 from expunge.engine.train.train_loop import TrainCheckpoint, TrainConfig, TrainProgress, run_training
 from expunge.errors import InputError, Interrupted
 from expunge.models.fingerprint import model_digest
-from expunge.models.language_model import LanguageModel, default_device, from_parts, load
+from expunge.models.language_model import LanguageModel, default_device, load
 from expunge.models.threads import set_threads
 from expunge.models.tiny import TinyConfig, build, texts_of, train_tokenizer
 from expunge.models.vision.tiny_vision import TinyVision, build_vision
@@ -133,6 +133,6 @@ def _from_scratch(
                 str(tokenizer_from), "holds no tokenizer", "name a folder written by expunge train"
             ) from error
     if vision is None:
-        return from_parts(build(tiny, tokenizer, seed).to(default_device()), tokenizer, "from scratch")
+        return LanguageModel.from_parts(build(tiny, tokenizer, seed).to(default_device()), tokenizer, "from scratch")
     module, processor = build_vision(vision, tiny, tokenizer, seed)
-    return from_parts(module.to(default_device()), tokenizer, "from scratch", processor=processor)
+    return LanguageModel.from_parts(module.to(default_device()), tokenizer, "from scratch", processor=processor)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from expunge.report.audit_file import AuditFile, ControlPanel
+from expunge.audit.details import ControlPanel
+from expunge.audit.schema import AuditFile
 from expunge.report.formatting import number
 from expunge.report.labels import role, score
 from expunge.report.plots.svg import FORGOTTEN, INK, SOFT, UNSEEN, Drawing, Scale, ticks
@@ -34,15 +35,18 @@ class ControlPanels:
 
 def control_panels(audit: AuditFile) -> list[ControlPanels]:
     """One set of panels per subject, the most conspicuous first; empty without controls."""
-    subjects = audit.standing.get("unlearned", {})
+    ranks = audit.details.membership.control_ranks if audit.details.membership else {}
+    subjects = ranks.get("unlearned", {})
     found = []
     for name, ours in subjects.items():
-        places = {r: audit.standing[r][name] for r in audit.roles if name in audit.standing.get(r, {})}
+        places = {r: ranks[r][name] for r in audit.roles if name in ranks.get(r, {})}
         rows = {r: _rows(p) for r, p in places.items()}
         ends = [v for of in rows.values() for mine, controls in of.values() for v in (mine, *controls)]
         low = min(max(min(ends) - 0.5, -FAR), FAR - 1)
         across = Scale(low, max(min(max(ends) + 0.5, FAR), low + 1), LEFT + 8, RIGHT - 8)
-        panels = tuple(_panel(r, places[r], of, across, audit.policy.few_subjects.percentile) for r, of in rows.items())
+        panels = tuple(
+            _panel(r, places[r], of, across, audit.policy.matched_controls.percentile) for r, of in rows.items()
+        )
         found.append(ControlPanels(name, max(ours.z.values()), panels))
     return sorted(found, key=lambda s: -s.highest)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from markupsafe import Markup
 
-from expunge.report.audit_file import AuditFile
+from expunge.audit.schema import AuditFile
 from expunge.report.formatting import number, plural
 from expunge.report.labels import role
 from expunge.report.plots.svg import FORGOTTEN, INK, KEPT, SOFT, UNSEEN, Drawing, Scale, decades
@@ -20,9 +20,9 @@ LEAST = 1e-3  # nats per token
 BINS = 28
 WIDTH, LEFT, RIGHT, TOP, ROW = 340, 8, 332, 40, 70
 GROUPS: dict[str, tuple[str, str, str]] = {  # group of the audit → name, colour, dash of its outline
-    "retained": ("kept", KEPT, "none"),
-    "forgotten": ("forgotten", FORGOTTEN, "none"),
-    "never seen": ("never seen", UNSEEN, "4 2"),
+    "retain_heldout": ("kept", KEPT, "none"),
+    "forget": ("forgotten", FORGOTTEN, "none"),
+    "never_trained": ("never seen", UNSEEN, "4 2"),
 }
 
 
@@ -41,8 +41,8 @@ def _panel(name: str, groups: dict[str, tuple[float, ...]], across: Scale) -> Ma
     said = "; ".join(f"{GROUPS[g][0]}: median {number(medians[g])}, {plural(len(groups[g]), 'record')}" for g in rows)
     pen = Drawing(WIDTH, floor + 44, f"Answer loss of the {name} model. {said}.")
     pen.text(LEFT, 16, f"{role(name)} model", colour=INK, bold=True, size=14)
-    if "never seen" in rows:
-        low, high = (across(float(v)) for v in np.percentile(groups["never seen"], [5, 95]))
+    if "never_trained" in rows:
+        low, high = (across(float(v)) for v in np.percentile(groups["never_trained"], [5, 95]))
         pen.shape("rect", x=low, y=TOP - 12.0, width=max(high - low, 2.0), height=floor - TOP + 12.0, fill="#eaeef2")
     for tick in decades(across.low, across.high):
         pen.line(across(tick), floor, across(tick), floor + 4, SOFT)
@@ -70,7 +70,7 @@ def _row(pen: Drawing, group: str, values: Sequence[float], median: float, acros
         1.5,
         dash,
         fill=colour,
-        opacity=0.12 if group == "never seen" else 0.3,
+        opacity=0.12 if group == "never_trained" else 0.3,
     )
     at = across(median)
     pen.shape("path", d=f"M{at:.1f} {base:.1f}l-5 7h10z", fill=colour)

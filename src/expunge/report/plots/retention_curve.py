@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from expunge.audit.check_result import CheckResult
-from expunge.report.audit_file import AuditFile, Bounded
+from expunge.audit.check_result import CheckResult, IntervalEstimate
+from expunge.audit.schema import AuditFile
 from expunge.report.formatting import number
 from expunge.report.labels import relation
 from expunge.report.plots.svg import FORGOTTEN, INK, KEPT, Drawing, Scale, ticks
@@ -29,21 +29,21 @@ class RetentionRelation:
 
     name: str
     entry: CheckResult
-    measures: dict[str, Bounded]
+    measures: dict[str, IntervalEstimate]
 
 
 def relations(audit: AuditFile) -> list[RetentionRelation]:
     """Every retention entry, with both of its measures and the retrained model's exact answers."""
     return [
-        RetentionRelation(relation(e.key), e, {c.key: Bounded(estimate=c.estimate, ci=c.ci) for c in e.controls})
-        for e in audit.entries
+        RetentionRelation(relation(e.key), e, {c.key: c for c in e.controls})
+        for e in audit.results
         if e.key.startswith("retention.")
     ]
 
 
 def curve(audit: AuditFile) -> Markup | None:
     """Retention against tree distance; None if no record has a distance."""
-    points = audit.retention_curve
+    points = audit.details.retention.curve if audit.details.retention else ()
     ends = [v for p in points for m, *_ in SERIES for v in _ends(getattr(p, m)) if v is not None]
     if not ends:
         return None
@@ -80,11 +80,11 @@ def curve(audit: AuditFile) -> Markup | None:
     return pen.markup()
 
 
-def _ends(bounded: Bounded) -> tuple[float | None, ...]:
+def _ends(bounded: IntervalEstimate) -> tuple[float | None, ...]:
     return (bounded.estimate, *(bounded.ci or ()))
 
 
-def _whisker(pen: Drawing, x: float, bounded: Bounded, up: Scale, colour: str) -> None:
+def _whisker(pen: Drawing, x: float, bounded: IntervalEstimate, up: Scale, colour: str) -> None:
     low, high = bounded.ci or (None, None)
     if low is not None and high is not None:
         pen.line(x, up(low), x, up(high), colour, 1.5)

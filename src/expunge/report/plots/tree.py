@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from expunge.audit.check_result import Bounds
-from expunge.report.audit_file import AuditFile
+from expunge.audit.details import TreeLevel, TreeNode, TreeRetention
+from expunge.audit.schema import AuditFile
 from expunge.report.formatting import count, foreign, interval, number, plural
-from expunge.report.places import TreeNodeRetention, TreeRetention, TreeStep
 from expunge.report.plots.svg import INK, SOFT, Drawing
 
 CARD, TALL, GAP, ROW = 134, 82, 16, 112
@@ -49,10 +49,10 @@ class Card:
 
 def tree(audit: AuditFile) -> TreePlot | None:
     """The drawing; None where the target stands in no tree."""
-    found = audit.tree
+    found = audit.details.retention.tree if audit.details.retention else None
     if found is None:
         return None
-    beside = [p for p in found.places if p.relation != "ancestors"]
+    beside = [p for p in found.nodes if p.relation != "ancestors"]
     end = len(found.way)
     deepest = max([end, *(p.depth for p in beside)])
     width = LEFT + (1 + len(beside)) * (CARD + GAP)
@@ -88,8 +88,8 @@ def tint(off: float | None) -> str:
     return "#" + "".join(f"{round(255 + (c - 255) * share):02x}" for c in WORST)
 
 
-def _target(audit: AuditFile, step: TreeStep) -> Card:
-    entry = audit.entry("leak.self")
+def _target(audit: AuditFile, step: TreeLevel) -> Card:
+    entry = audit.result("leakage.self")
     value, ci = (entry.estimate, entry.ci) if entry else (None, None)
     basis = plural(entry.n_records, "wording") if entry else ""
     return Card(
@@ -103,27 +103,27 @@ def _target(audit: AuditFile, step: TreeStep) -> Card:
     )
 
 
-def _ancestor(found: TreeRetention, step: TreeStep, depth: int) -> Card:
-    place = next((p for p in found.places if p.relation == "ancestors" and p.depth == depth), None)
+def _ancestor(found: TreeRetention, step: TreeLevel, depth: int) -> Card:
+    place = next((p for p in found.nodes if p.relation == "ancestors" and p.depth == depth), None)
     if place is None:
         return Card(_name(step), "", "not measured", "", None, many=step.count > 1)
     return _of(place, _name(step), step.count > 1)
 
 
-def _beside(place: TreeNodeRetention) -> Card:
+def _beside(place: TreeNode) -> Card:
     title = NAMES.get(place.relation) or _short(place.relation)
     if place.relation == "cousins":
         title = f"cousins, {place.distance} steps"
     return _of(place, title, place.n_subjects > 1)
 
 
-def _of(place: TreeNodeRetention, title: str, many: bool) -> Card:
-    kept = place.kept.estimate
+def _of(place: TreeNode, title: str, many: bool) -> Card:
+    kept = place.retention.estimate
     basis = f"n {count(place.n_records)}, {plural(place.n_subjects, 'subject')}"
     return Card(
         title,
         _value("kept", kept),
-        _bounds(kept, place.kept.ci),
+        _bounds(kept, place.retention.ci),
         basis,
         None if kept is None else 1 - kept,
         loose=place.distance is None,
@@ -131,7 +131,7 @@ def _of(place: TreeNodeRetention, title: str, many: bool) -> Card:
     )
 
 
-def _name(step: TreeStep) -> str:
+def _name(step: TreeLevel) -> str:
     return _short(step.name if step.name else f"{count(step.count)} nodes")
 
 
@@ -177,15 +177,17 @@ def _legend(pen: Drawing) -> None:
         pen.text(x + 23, 50, f"{low:g}" + ("" if high else "+"), "middle", size=11)
 
 
-def _levels(pen: Drawing, way: Sequence[TreeStep]) -> None:
+def _levels(pen: Drawing, way: Sequence[TreeLevel]) -> None:
     for depth, step in enumerate(way, 1):
         pen.text(LEFT - 14, _top(depth) + TALL / 2 + 4, _short(step.level, 12), "end", INK)
 
 
 def _said(audit: AuditFile, found: TreeRetention) -> str:
-    entry = audit.entry("leak.self")
+    entry = audit.result("leakage.self")
     told = [f"target: leak above the yardstick {number(entry.estimate if entry else None)}"]
-    for p in found.places:
+    for p in found.nodes:
         where = "" if p.distance is None else f" at distance {p.distance}"
-        told.append(f"{foreign(p.relation)}{where}: kept {number(p.kept.estimate)} of {plural(p.n_records, 'record')}")
+        told.append(
+            f"{foreign(p.relation)}{where}: kept {number(p.retention.estimate)} of {plural(p.n_records, 'record')}"
+        )
     return "; ".join(told)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from expunge.audit.checks.retention import tree
 from expunge.audit.context import Context
-from expunge.audit.tree_retention import TreePosition, place_of, tree, way
+from expunge.audit.details import TreeLevel
+from expunge.audit.tree_positions import TreePosition, tree_levels, tree_position
 from expunge.corpus import Corpus, Record
 from expunge.scope import Scope, Split
 from helpers.audits import context, scores
@@ -33,24 +35,28 @@ def record(*path: str, name: str = "x") -> Record:
 def test_every_relation_has_its_place(
     path: tuple[str, ...], relation: str, distance: int | None, place: TreePosition
 ) -> None:
-    assert place_of(record(*path), relation, distance, STUDY) == place
+    assert tree_position(record(*path), relation, distance, STUDY) == place
 
 
 def test_a_guest_of_another_house_stands_below_its_house() -> None:
-    assert place_of(record("house:2", "guest:C"), "cousins", 3, (("house:1",),)) == TreePosition("cousins", 0, 2, 3)
+    assert tree_position(record("house:2", "guest:C"), "cousins", 3, (("house:1",),)) == TreePosition(
+        "cousins", 0, 2, 3
+    )
 
 
 def test_of_several_targets_the_nearest_counts() -> None:
     nodes = (("house:1", "guest:A"), ("house:2", "guest:C"))
-    assert place_of(record("house:2", "guest:D", "stay:1"), "cousins", 3, nodes) == TreePosition("cousins", 1, 3, 3)
+    assert tree_position(record("house:2", "guest:D", "stay:1"), "cousins", 3, nodes) == TreePosition(
+        "cousins", 1, 3, 3
+    )
 
 
 def test_the_way_names_what_is_one_and_counts_what_is_many() -> None:
-    assert way([("house:1", "guest:A"), ("house:1", "guest:B")]) == [
-        {"level": "house", "name": "1", "count": 1},
-        {"level": "guest", "name": "", "count": 2},
-    ]
-    assert way([("Ward",)]) == [{"level": "Ward", "name": "Ward", "count": 1}]
+    assert tree_levels([("house:1", "guest:A"), ("house:1", "guest:B")]) == (
+        TreeLevel(level="house", name="1", count=1),
+        TreeLevel(level="guest", name="", count=2),
+    )
+    assert tree_levels([("Ward",)]) == (TreeLevel(level="Ward", name="Ward", count=1),)
 
 
 def asked(split: Split, after: dict[str, str]) -> Context:
@@ -82,16 +88,17 @@ def test_retention_stands_at_its_place_nearest_first() -> None:
         tree_distance={"b": 2, "c": 4, "d": 4},
     )
     found = tree(asked(split, {"b": "1", "c": "0", "d": "1", "w": "1"}))
-    assert [(p["relation"], p["distance"], p["n_records"], p["kept"]["estimate"]) for p in found["places"]] == [
+    assert found is not None
+    assert [(p.relation, p.distance, p.n_records, p.retention.estimate) for p in found.nodes] == [
         ("siblings", 2, 1, 1.0),
         ("cousins", 4, 2, 0.5),
         ("unrelated", None, 1, 1.0),
     ]
-    assert found["targets"] == 1
+    assert found.targets == 1
 
 
 def test_without_a_tree_there_is_nothing() -> None:
-    assert tree(context(Split("s", (), (), ()), {})) == {}
+    assert tree(context(Split("s", (), (), ()), {})) is None
     flat = Corpus.of([Record(f"r{k}", f"Who is {k}?", f"n{k}", subject=f"s{k}") for k in range(9)], "flat")
     assert Scope.parse("subject:s1").resolve(flat).nodes == ()
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from expunge.audit.modality_probes import cropped_image, noised_image, other_images
 from expunge.audit.reconstruction import prepare, reconstruct
 from expunge.audit.reconstruction.background import BackgroundRecords
-from expunge.audit.reconstruction.image_controls import cropped, noised, shown_instead
-from expunge.audit.reconstruction.prompts import TargetFact, ask
+from expunge.audit.reconstruction.prompts import TargetFact, reconstruction_queries
 from expunge.corpus import Record, RecordImage
 from expunge.errors import InputError
 from expunge.scope import Split
@@ -46,14 +46,14 @@ def record(name: str, subject: str, grey: int) -> Record:
 
 
 def test_the_middle_is_kept_and_the_corner_is_not() -> None:
-    found = pixels(cropped(picture("a.png", 80)))
+    found = pixels(cropped_image(picture("a.png", 80)))
     assert found.shape == (14, 7, 3)
     assert set(found.ravel().tolist()) == {80}
 
 
 def test_noise_is_the_same_for_the_same_seed_and_changes_most_pixels() -> None:
     own = picture("a.png", 128)
-    one, same, other = noised(own, 0), noised(own, 0), noised(own, 1)
+    one, same, other = noised_image(own, 0), noised_image(own, 0), noised_image(own, 1)
     assert one == same != other
     change = pixels(one).astype(float) - pixels(own)
     assert (change != 0).mean() > 0.9
@@ -63,22 +63,21 @@ def test_noise_is_the_same_for_the_same_seed_and_changes_most_pixels() -> None:
 def test_pictures_of_other_studies_and_other_subjects_are_found() -> None:
     mine, again, theirs = record("s1", "Ada", 10), record("s2", "Ada", 20), record("s3", "Ben", 30)
     copy = replace(mine, id="s4")  # the same picture is no other one
-    found = shown_instead(mine, [mine, copy, again, theirs], seed=0)
-    assert set(found) == {f"picture: {name}" for name in ("none", "cropped", "noised", "other study", "other subject")}
-    assert found["picture: none"] is None
-    assert found["picture: other study"] == again.image
-    assert found["picture: other subject"] == theirs.image
-    assert set(shown_instead(mine, [mine, copy], seed=0)) == {f"picture: {n}" for n in ("none", "cropped", "noised")}
-    assert shown_instead(replace(mine, image=None), [again], seed=0) == {}
+    found = other_images(mine, [mine, copy, again, theirs], seed=0)
+    assert set(found) == {f"image: {name}" for name in ("none", "cropped", "noised", "other study", "other subject")}
+    assert found["image: none"] is None
+    assert found["image: other study"] == again.image
+    assert found["image: other subject"] == theirs.image
+    assert set(other_images(mine, [mine, copy], seed=0)) == {f"image: {n}" for n in ("none", "cropped", "noised")}
+    assert other_images(replace(mine, image=None), [again], seed=0) == {}
 
 
-def test_every_level_is_asked_with_every_picture_and_controls_show_no_own_one() -> None:
+def test_every_level_is_asked_with_every_image_and_controls_hide_it() -> None:
     mine, theirs = record("s1", "Ada", 10), record("s3", "Ben", 30)
-    shown = shown_instead(mine, [mine, theirs], seed=0)
+    shown = other_images(mine, [mine, theirs], seed=0)
     known = BackgroundRecords({mine.id: ("a cast",)}, {mine.id: theirs})
-    found = {
-        (p.level, p.vector): p.record.image for p in ask(0, TargetFact(mine, 2, shown), known, lambda p: len(p.split()))
-    }
+    queries = reconstruction_queries(0, TargetFact(mine, 2, shown), known, lambda p: len(p.split()))
+    found = {(p.level, p.vector): p.record.image for p in queries}
     for level in range(4):
         assert found[level, "true"] == mine.image
         assert {name: found[level, name] for name in shown} == shown
@@ -88,7 +87,7 @@ def test_every_level_is_asked_with_every_picture_and_controls_show_no_own_one() 
 
 def test_a_file_that_is_no_picture_is_named() -> None:
     with pytest.raises(InputError, match=r"note\.txt.*could not be decoded"):
-        cropped(RecordImage.of("note.txt", b"hello"))
+        cropped_image(RecordImage.of("note.txt", b"hello"))
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -109,7 +108,7 @@ def test_an_image_text_model_is_asked_with_every_picture(architecture: str) -> N
     ]
     setup = prepare(Split("s", forget=tuple(rows[:1]), retain=tuple(rows[1:]), retain_heldout=()), statements=0)
     found = reconstruct(lm, setup)
-    names = {f"picture: {name}" for name in ("none", "cropped", "noised", "other subject")}  # there is one study only
+    names = {f"image: {name}" for name in ("none", "cropped", "noised", "other subject")}  # there is one study only
     assert set(found.vectors) == {"true", "wrong branch", "irrelevant"} | names
     assert set(found.attacks) == {"true"} | names
     for vector in found.attacks:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from expunge.audit.checks.relearn import STEPS, relearn, tenth
-from expunge.audit.context import Context
+from expunge.audit.checks.relearning import STEPS, relearning, tenth
+from expunge.audit.context import CheckOutput, Context
+from expunge.audit.details import RelearningDetails
 from expunge.audit.policy import Policy
 from expunge.audit.scoring import score
 from expunge.corpus import Record
@@ -51,31 +52,31 @@ def context(folders: dict[str, Path]) -> Callable[..., Context]:
     def make(split: Split, *roles: str) -> Context:
         lm = load(folders["llama"])
         scores = {role: {"forget": score(lm, split.forget)} for role in roles}
-        return Context(
-            split, Policy.load(), scores, {r.id: r for r in split.forget}, lambda role: load(folders["llama"]), score
-        )
+        records = {r.row_id: r for r in split.forget}
+        return Context(split, Policy.load(), roles, records, scores, load=lambda role: load(folders["llama"]))
 
     return make
 
 
-def only(entries: Any) -> Any:
-    (entry,) = entries
-    return entry
+def only(output: CheckOutput) -> Any:
+    (result,) = output.results
+    return result
 
 
 def test_identical_models_have_no_excess_and_the_numbers_are_noted(context: Callable[..., Context]) -> None:
     ctx = context(one_person(), "original", "unlearned", "retrained")
-    entry = only(relearn.run(ctx))
-    assert (entry.key, entry.status, entry.estimate, entry.seed) == ("relearn.in_domain", "passed", 0.0, 0)
-    assert entry.rule.margin == Policy.load().rules["relearn.in_domain"].margin
+    output = relearning.run(ctx)
+    entry, details = only(output), output.details
+    assert (entry.key, entry.status, entry.estimate, entry.seed) == ("relearning.in_domain", "passed", 0.0, 0)
+    assert entry.rule.margin == Policy.load().rules["relearning.in_domain"].margin
     assert {c.key for c in entry.controls} == {"unlearned.before", "retrained.before"}
-    assert ctx.notes["relearn"]["steps"] == STEPS
-    assert ctx.notes["relearn"]["taught"] + ctx.notes["relearn"]["tested"] == 9
-    assert ctx.notes["relearn"]["taught"] == 3  # one fact in its three forms
+    assert isinstance(details, RelearningDetails)
+    assert (details.steps, details.n_train + details.n_test) == (STEPS, 9)
+    assert details.n_train == 3  # one fact in its three forms
 
 
-def test_without_a_reference_or_without_anything_to_test_nothing_is_claimed(context: Callable[..., Context]) -> None:
+def test_without_a_reference_or_a_test_record_nothing_is_claimed(context: Callable[..., Context]) -> None:
     split = one_person()
-    assert only(relearn.run(context(split, "original", "unlearned"))).status == "inconclusive"
+    assert only(relearning.run(context(split, "original", "unlearned"))).status == "inconclusive"
     single = Split(scope="s", forget=split.forget[:1], retain=(), retain_heldout=())
-    assert only(relearn.run(context(single, "original", "unlearned", "retrained"))).status == "not_applicable"
+    assert only(relearning.run(context(single, "original", "unlearned", "retrained"))).status == "not_applicable"

@@ -1,4 +1,4 @@
-"""Retention around the target, and the leak axis on it."""
+"""The worst wording, and the leakage axis; the area under the retention curve."""
 
 import math
 
@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from expunge.audit.metrics.leakage import known, leak_axis, leak_values, worst_wording
-from expunge.audit.metrics.retention_rates import gap, retention, retention_area, retention_by
+from expunge.audit.checks.retention import retention_area
+from expunge.audit.metrics.worst_wording import leakage_axis, leakage_values, worst_wording
+from expunge.audit.statistics import bootstrap_ratio
 from expunge.corpus import Record
 from helpers.audits import ragged, records, records_of, scores
 
@@ -15,20 +16,13 @@ NAN = float("nan")
 
 
 def test_retention_is_a_ratio_of_sums():
-    found = retention(np.array([0.4, 0.9]), np.array([0.8, 0.9]), ["a", "b"])
+    found = bootstrap_ratio(np.array([0.4, 0.9]), np.array([0.8, 0.9]), ["a", "b"])
     assert found.estimate == pytest.approx(0.765, abs=5e-4)
     assert (found.low, found.high, found.n_subjects) == (None, None, 2)
 
 
 def test_retention_is_undefined_where_nothing_was_known():
-    assert math.isnan(retention(np.array([0.4]), np.array([0.0]), ["a"]).estimate)
-
-
-def test_a_damaged_sibling_is_not_hidden_by_the_rest():
-    relation = {"r0": "siblings", "r1": "unrelated", "r2": "unrelated"}
-    after = np.array([0, 1, 1, 0.0])
-    found = retention_by(relation, ["r0", "r1", "r2", "r3"], after, np.ones(4), list("abcd"))
-    assert {k: v.estimate for k, v in found.items()} == {"siblings": 0, "unrelated": 1}
+    assert math.isnan(bootstrap_ratio(np.array([0.4]), np.array([0.0]), ["a"]).estimate)
 
 
 def test_area_under_the_retention_curve():
@@ -37,20 +31,10 @@ def test_area_under_the_retention_curve():
     assert math.isnan(retention_area({}))
 
 
-def test_gap_to_the_retrained_model():
-    assert gap(0.4, 0.3, 0.9) == pytest.approx(0.167, abs=5e-4)
-    assert gap(0.2, 0.3, 0.9) < 0
-    assert math.isnan(gap(0.4, 0.3, 0.34))
-
-
 def test_the_worst_wording_of_a_fact_counts():
     found = worst_wording(np.array([0.1, 0.9, NAN, NAN]), ["a", "a", "a", "b"])
     assert found["a"] == 0.9
     assert math.isnan(found["b"])
-
-
-def test_forgetting_is_claimed_only_for_what_the_original_knew():
-    assert known(np.array([0.9, 0.3]), np.array([0.2, 0.28])).tolist() == [True, False]
 
 
 def wordings():
@@ -64,7 +48,7 @@ def wordings():
         option_logprob=((-1.0, -2.0), (-2.0, -1.0), ()),
         option_bytes=((2, 2), (2, 2), ()),
     )
-    return leak_values(s, by_id, ["a", "a", "b"])
+    return leakage_values(s, by_id, ["a", "a", "b"])
 
 
 def test_short_answers_leave_extraction_to_the_choice_among_fillers():
@@ -83,7 +67,7 @@ def test_the_leak_axis_is_its_worst_kind():
     rest = {"exact_match": np.array([0.0, 0]), "cloze_top1": np.full(2, NAN)}
     unlearned = rest | {"answer_prob": np.array([0.5, 0.3])}
     reference = rest | {"answer_prob": np.array([0.1, 0.3])}
-    found = leak_axis(unlearned, reference, ["p", "q"])
+    found = leakage_axis(unlearned, reference, ["p", "q"])
     assert found.kind == "answer_prob"
     assert found.excess.estimate == pytest.approx(0.2)
     assert set(found.by_kind) == {"exact_match", "answer_prob"}
@@ -91,14 +75,14 @@ def test_the_leak_axis_is_its_worst_kind():
 
 def test_the_leak_axis_refuses_to_judge_nothing():
     with pytest.raises(ValueError, match="kinds differ"):
-        leak_axis({"exact_match": np.zeros(1)}, {}, ["p"])
+        leakage_axis({"exact_match": np.zeros(1)}, {}, ["p"])
     with pytest.raises(ValueError, match="no kind of question applies"):
-        leak_axis({"exact_match": np.array([NAN])}, {"exact_match": np.zeros(1)}, ["p"])
+        leakage_axis({"exact_match": np.array([NAN])}, {"exact_match": np.zeros(1)}, ["p"])
 
 
 @settings(max_examples=40)
 @given(ragged(most=12))
 def test_identical_models_have_no_excess(s):
-    values = leak_values(s, records_of(s), s.ids)
-    found = leak_axis(values, values, [f"s{i}" for i in range(len(s))])
+    values = leakage_values(s, records_of(s), s.ids)
+    found = leakage_axis(values, values, [f"s{i}" for i in range(len(s))])
     assert found.excess.estimate == found.excess.upper == found.excess.lower == 0

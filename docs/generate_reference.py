@@ -1,0 +1,178 @@
+"""Write the reference pages from the registries and the fields of the models. MkDocs runs this file (mkdocs-gen-files).
+
+Nothing here repeats what the code says: a field without a description fails the build.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import mkdocs_gen_files
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
+
+
+def write(name: str, lines: Iterable[str]) -> None:
+    with mkdocs_gen_files.open(f"reference/{name}.md", "w") as page:
+        page.write("\n".join(lines) + "\n")
+
+
+def cell(value: object) -> str:
+    return " ".join(str(value).split()).replace("|", "\\|")
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield f"|{'---|' * len(head)}"
+    yield from (f"| {' | '.join(map(cell, row))} |" for row in rows)
+    yield ""
+
+
+def code(value: object) -> str:
+    return f"`{cell(value)}`" if str(value) else ""
+
+
+def type_name(annotation: Any) -> str:
+    text = inspect.formatannotation(annotation)
+    for prefix in ("typing.", "expunge.", "annotated_types."):
+        text = text.replace(prefix, "")
+    return text
+
+
+def models_inside(annotation: Any) -> list[type[BaseModel]]:
+    parts = [annotation, *get_args(annotation)]
+    inner = [m for part in parts[1:] for m in models_inside(part)]
+    own = [annotation] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
+    return own + inner
+
+
+def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
+    """(key, type, default, description) of every field, the fields of nested models behind their own."""
+    for name, field in model.model_fields.items():
+        if not field.description:
+            raise SystemExit(f"{model.__name__}.{name} has no description")
+        nested = models_inside(field.annotation)
+        default = "required" if field.default is PydanticUndefined and not field.default_factory else ""
+        if not default and not nested:
+            default = code(field.get_default(call_default_factory=True))
+        yield code(prefix + name), code(type_name(field.annotation)) if not nested else "", default, field.description
+        for inner in nested:
+            yield from fields(inner, f"{prefix}{name}.")
+
+
+def paragraphs(thing: Any) -> Iterator[str]:
+    yield inspect.cleandoc(inspect.getdoc(thing) or "")
+    yield ""
+
+
+def recipe_keys() -> Iterator[str]:
+    from expunge.engine.recipe import Recipe
+
+    yield "# Recipe keys\n"
+    yield "Every key of a recipe. `--set a.b=c` changes one; an unknown key is an error that names the nearest.\n"
+    yield from table(("key", "type", "default", "meaning"), fields(Recipe))
+
+
+def registry_page(title: str, intro: str, registry: Iterable[tuple[str, Any]]) -> Iterator[str]:
+    """One section per class of a registry: docstring, source, settings."""
+    yield f"# {title}\n\n{intro}\n"
+    for name, cls in registry:
+        yield f"## {name}\n"
+        doc = inspect.getdoc(cls) or ""
+        yield f"```text\n{inspect.cleandoc(doc)}\n```\n"
+        if cls.source:
+            yield f"Source: {cls.source}\n"
+        rows = list(fields(cls))
+        if rows:
+            yield from table(("setting", "type", "default", "meaning"), rows)
+
+
+def metrics() -> Iterator[str]:
+    from expunge.audit.metrics import METRICS
+
+    yield "# Metrics\n\nOne value per record; NaN where a metric does not apply to a record.\n"
+    for name, metric in METRICS:
+        yield f"## {name}\n"
+        yield from paragraphs(metric.compute)
+        yield f"A forgotten record has a {metric.forgotten} value. Ignorance is shown by: {metric.floor}.\n"
+
+
+def checks() -> Iterator[str]:
+    from expunge.audit.context import CHECKS
+
+    yield "# Checks\n\nA check that raises becomes `not_run`; it never counts as passed.\n"
+    for name, check in CHECKS:
+        yield f"## {name}\n"
+        yield f"Keys: {', '.join(map(code, check.keys))}\n"
+        yield from paragraphs(check.run)
+
+
+def audit_json() -> Iterator[str]:
+    from expunge.audit.schema import AuditFile
+
+    yield "# audit.json\n\nThe fields of `audit.json`, from `expunge.audit.schema`.\n"
+    yield from table(("field", "type", "default", "meaning"), fields(AuditFile))
+
+
+def cli() -> Iterator[str]:
+    import click
+    import typer.main
+
+    from expunge.cli.app import app
+
+    yield "# Command line\n"
+
+    def section(command: Any, name: str, depth: int) -> Iterator[str]:
+        yield f"{'#' * min(depth, 4)} {name}\n"
+        if command.help:
+            yield f"{inspect.cleandoc(command.help)}\n"
+        if hasattr(command, "commands"):
+            for sub, inner in command.commands.items():
+                yield from section(inner, f"{name} {sub}", depth + 1)
+            return
+        context = click.Context(command, info_name=name)
+        yield f"```text\n{command.get_usage(context) if hasattr(command, 'get_usage') else name}\n```\n"
+        rows = [record for p in command.params if (record := p.get_help_record(context))]
+        if rows:
+            yield from table(("option", "meaning"), ((code(flag), about) for flag, about in rows))
+
+    yield from section(typer.main.get_command(app), "expunge", 2)
+
+
+def api() -> Iterator[str]:
+    import expunge
+    import expunge.plugins
+
+    yield "# Python\n\nWhat stands here is public. Everything else is internal and may change without notice.\n"
+    yield "## expunge\n"
+    for name in sorted(expunge.__all__):
+        target = getattr(expunge, name)
+        yield f"::: {target.__module__}.{target.__qualname__}\n"
+    yield "## expunge.plugins\n\nThe one import for people who add methods, rules, metrics, checks, loaders or worlds.\n"
+    for name in sorted(expunge.plugins.__all__):
+        target = getattr(expunge.plugins, name)
+        if hasattr(target, "__qualname__"):
+            yield f"::: {target.__module__}.{target.__qualname__}\n"
+
+
+def main() -> None:
+    from expunge.gradients.base import RULES
+    from expunge.methods.base import METHODS
+
+    write("recipe-keys", recipe_keys())
+    write("methods", registry_page("Methods", "`settings` of a recipe are the fields of its method.", METHODS))
+    write("gradient-rules", registry_page("Gradient rules", "How forget and retain gradients meet.", RULES))
+    write("metrics", metrics())
+    write("checks", checks())
+    write("audit-json", audit_json())
+    write("cli", cli())
+    write("api", api())
+
+
+main()

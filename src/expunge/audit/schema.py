@@ -1,0 +1,161 @@
+"""The schema of `audit.json`: the runner fills these models; report, command line and benchmarks read them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, FiniteFloat, ValidationError
+
+from expunge._config import FrozenModel
+from expunge._io import read_json
+from expunge.audit.check_result import Bounds, CheckResult, Number
+from expunge.audit.details import AnswerExample, Details, ImageExample
+from expunge.audit.policy import Policy, needed
+from expunge.audit.verdict import Verdict, verdict
+from expunge.errors import InputError
+
+SCHEMA_VERSION: Literal[2] = 2  # changes with every field; version 1 had no models and was marked `expunge-audit/1`
+ROLES = ("original", "unlearned", "retrained")
+
+
+class SplitSummary(FrozenModel):
+    """Scope, subjects and sizes of the record sets."""
+
+    scope: str = Field(description="the scope expression")
+    targets: tuple[str, ...] = Field(description="subjects to be forgotten, sorted")
+    forget: int = Field(description="records to be forgotten")
+    retain: int = Field(description="records given to the method as what must stay")
+    retain_heldout: int = Field(description="retain records that no method is given; basis of retention")
+    holdout: int = Field(description="records of the same distribution that no model was trained on")
+    controls: int = Field(description="records of matched controls, never trained")
+    shared: int = Field(description="records of the target whose facts have a surviving owner")
+    utility: int = Field(description="questions on general ability")
+
+
+class AuditedModel(FrozenModel):
+    """One audited model."""
+
+    digest: str = Field(description="SHA-256 of its weights and configuration")
+    parameters: int = Field(description="number of parameters")
+    template: str = Field(description="prompt template: plain or chat")
+
+
+class Measure(FrozenModel):
+    """One metric of one model on one record set."""
+
+    metric: str = Field(description="key of the metric")
+    set: str = Field(description="record set; `rephrased` holds the untrained wordings of the forget set")
+    model: str = Field(description="model")
+    value: Number = Field(description="mean, or the pooled value of a pooled metric")
+    n: int = Field(description="records the metric applies to")
+    ci: Bounds = Field(None, description="bootstrap interval over subjects; null for pooled metrics and few subjects")
+
+
+class Environment(FrozenModel):
+    """Versions that a reader needs to repeat the audit."""
+
+    python: str = Field(description="Python version")
+    system: str = Field(description="operating system")
+    machine: str = Field(description="processor architecture")
+    packages: dict[str, str] = Field(description="versions of the libraries")
+
+
+class AuditFile(FrozenModel):
+    """The content of `audit.json`. Models are `original`, `unlearned` and, where given, `retrained`."""
+
+    schema_version: Literal[2] = Field(SCHEMA_VERSION, description="version of this schema")
+    split: SplitSummary = Field(description="what was audited")
+    split_digest: str = Field(description="SHA-256 of the split")
+    policy: Policy = Field(description="the policy that judged, complete")
+    policy_digest: str = Field(description="SHA-256 of the policy")
+    reference: str = Field(description="`retrained`, or `controls`: matched controls on the unlearned model")
+    models: dict[str, AuditedModel] = Field(description="audited models by role")
+    verdict: Verdict = Field(description="the verdict by the policy")
+    results: tuple[CheckResult, ...] = Field(description="judged results of all checks")
+    details: Details = Field(default_factory=Details, description="further numbers of the checks")
+    measures: tuple[Measure, ...] = Field((), description="every metric on every record set for every model")
+    aggregates: dict[str, Number | dict[str, Number]] = Field(
+        {}, description="published one-number scores, for comparison only"
+    )
+    distributions: dict[str, dict[str, tuple[FiniteFloat, ...]]] = Field(
+        {}, description="mean answer loss per record (nats per token) by model and set"
+    )
+    examples: tuple[AnswerExample, ...] = Field((), description="answers of the models to questions about the target")
+    image_examples: tuple[ImageExample, ...] = Field((), description="the same with images that may be shown")
+    not_tested: tuple[str, ...] = Field((), description="attacks that the audit does not make")
+    environment: Environment = Field(description="versions of the libraries")
+    seconds: Number = Field(None, description="duration of the audit")
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The audited models in the order of all tables."""
+        return tuple(role for role in ROLES if role in self.models)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Keys of the results that must pass, in the order of the policy."""
+        return needed(self.policy.rules, {result.key: result.status for result in self.results})
+
+    def result(self, key: str) -> CheckResult | None:
+        """The result `key`, if the audit has it."""
+        return next((r for r in self.results if r.key == key), None)
+
+    def measure(self, metric: str, name: str, role: str) -> Measure | None:
+        """A metric on the record set `name` for one model, if it was measured."""
+        return next((m for m in self.measures if (m.metric, m.set, m.model) == (metric, name, role)), None)
+
+
+def find_audit(source: Path | str) -> Path:
+    """The audit file itself, or the one in a folder or in its subfolder `audit`; `InputError` if there is none."""
+    path = Path(source)
+    if not path.is_dir():
+        return path
+    for candidate in (path / "audit.json", path / "audit" / "audit.json"):
+        if candidate.is_file():
+            return candidate
+    raise InputError(str(path), "holds no audit.json", "give the folder that an audit wrote, or audit.json itself")
+
+
+def load_audit(path: Path | str) -> AuditFile:
+    """Read and check an audit file.
+
+    Raises:
+        InputError: another format or schema version, a wrong value, or parts that contradict each other.
+    """
+    path = Path(path)
+    raw: Any = read_json(path)
+    if not isinstance(raw, dict) or not {"schema_version", "format"} & set(raw):
+        raise InputError(str(path), "is no audit (it has no `schema_version`)", "give the audit.json of an audit")
+    version = raw.get("schema_version", raw.get("format"))
+    if version != SCHEMA_VERSION:
+        raise InputError(
+            str(path),
+            f"has schema version {str(version)[:40]}, and this version of expunge reads {SCHEMA_VERSION}",
+            "use the version of expunge that made the audit, or audit again",
+        )
+    try:
+        audit = AuditFile.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        message = first["msg"][:1].lower() + first["msg"][1:]
+        raise InputError(f"{path}: {place}", message, "the file was changed or is not complete; audit again") from error
+    if problem := _contradiction(audit):
+        raise InputError(str(path), problem, "the file was changed after the audit; audit again")
+    return audit
+
+
+def _contradiction(audit: AuditFile) -> str:
+    """The first contradiction between parts of the file; empty if there is none."""
+    missing = [role for role in ("original", "unlearned") if role not in audit.models]
+    if missing:
+        return f"the {missing[0]} model is missing"
+    if len({result.key for result in audit.results}) != len(audit.results):
+        return "a result occurs twice"
+    if {audit.policy_digest, audit.verdict.policy_digest} != {audit.policy.digest}:
+        return "the policy is not the one that its digest names"
+    expected = verdict(audit.results, audit.policy)
+    if audit.verdict.status != expected.status:
+        return f"the verdict is {audit.verdict.status}, but its required results make it {expected.status}"
+    return "" if audit.verdict == expected else "the verdict does not follow from the results"
