@@ -55,7 +55,7 @@ def statement(lab: Lab, cell: Cell, row: Row, setting: Setting) -> Columns:
 def watched(lab: Lab, cell: Cell, row: Row, setting: Setting, count: int) -> dict[str, Any]:
     """One run with `count` canaries among the retained people, and how epsilon is bounded from below; kept.
 
-    `bound` as `lower_bound.Bound`; `largest` is the bound if every guess were right. Half of the coins are guessed.
+    `bound` as `lower_bound.EpsilonBound`; `largest` is the bound if every guess were right. Half of the coins are guessed.
     """
     note = _note(lab, cell, row, setting, count)
     if note.is_file():

@@ -13,7 +13,7 @@ from expunge.bench.concepts.alignment_worth import sure
 from expunge.bench.concepts.prose import method
 from expunge.bench.concepts.summary import shown
 from expunge.bench.table import markdown, plain
-from expunge.privacy.accountant import AGREE
+from expunge.privacy.accountant import TOLERANCE
 
 FREE, PAPER = "eps-inf", "paper-formula"
 NO_GUARANTEE = "no guarantee"
@@ -167,8 +167,8 @@ def reading(found: Mapping[str, Any]) -> list[str]:
         worst = max(apart, key=lambda name: apart[name])
         lines.append(
             f"PLD and PRV lie at most {apart[worst]:.3f} apart (`{worst}`), "
-            + ("as they must" if apart[worst] <= AGREE else f"**more than the {AGREE:g} allowed**")
-            + f" (≤ {AGREE:g})."
+            + ("as they must" if apart[worst] <= TOLERANCE else f"**more than the {TOLERANCE:g} allowed**")
+            + f" (≤ {TOLERANCE:g})."
         )
     seen = {name: value for name in told if name != PAPER and (value := largest(found, name)) is not None}
     if seen:

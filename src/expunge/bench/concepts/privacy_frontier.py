@@ -27,7 +27,7 @@ from expunge.bench.concepts.suite import preset as named
 from expunge.bench.concepts.summary import summarised
 from expunge.bench.concepts.tuning import fixed, grid
 from expunge.bench.tune import Setting
-from expunge.engine.privacy.statement import MAY_NOT
+from expunge.engine.privacy.statement import NOT_CLAIMABLE
 from expunge.engine.train.train_loop import TrainConfig
 from expunge.errors import unknown
 from expunge.models.tiny import TinyConfig
@@ -143,7 +143,7 @@ def main(
         "canaries": canaries,
         "planted": chosen.canaries,
         "broken": broken(said, canaries),
-        "may_not_be_claimed": list(MAY_NOT),
+        "may_not_be_claimed": list(NOT_CLAIMABLE),
     }
     found["table"] = text_table(found)
     write_json(Path(out) / f"{NAME}.json", found)
