@@ -15,7 +15,7 @@ from expunge.bench.analysis import entry, estimate
 from expunge.bench.measures.base import Cells, Columns, Study, measure
 from expunge.bench.places import ModelPlace
 from expunge.engine.privacy.canaries import bound, make
-from expunge.engine.privacy.statement import MAY_NOT
+from expunge.engine.privacy.statement import NOT_CLAIMABLE
 from expunge.engine.unlearn import unlearn
 from expunge.errors import RunFailed
 from expunge.privacy.empirical_bound import epsilon_at_least
@@ -70,7 +70,7 @@ def _summarize(study: Study) -> dict[str, Any]:
         "canaries": shown,
         "planted": study.experiment.options["canaries"]["planted"],
         "broken": broken(stated, shown),
-        "may_not_be_claimed": list(MAY_NOT),
+        "may_not_be_claimed": list(NOT_CLAIMABLE),
     }
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from tiny_experiment import plugin
 
 from expunge.bench.analysis import difference, estimate, mean, pareto_front, summarize, t_interval
 from expunge.bench.experiment import PairedComparison
 from expunge.bench.measures.base import Cells
 from expunge.bench.study import compare
 from expunge.bench.table import shown
+from helpers.experiments import plugin
 
 transfer = plugin("transfer")
 CELLS: Cells = {"a": {"1": {"leak": 0.1}, "2": {"leak": 0.3}}, "b": {"1": {"leak": 0.3}, "2": {"leak": 0.5}}}

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_experiment import BENCHMARKS
 
 from expunge.bench import plots
 from expunge.bench.experiment import Claim, Experiment, Goal, PageTable
 from expunge.bench.report import judge_claim, judge_goal, publish, table_cells
 from expunge.bench.table import markdown, matches, plain, value_at
+from helpers.experiments import BENCHMARKS
 
 RESULTS: dict[str, Any] = {
     "domains": {"a": {}, "b": {}},

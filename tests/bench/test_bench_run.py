@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_experiment import REQUEST, TINY, write_tiny
 
 from expunge._io import read_json, write_json
 from expunge.bench import runner as jobs
@@ -18,6 +17,9 @@ from expunge.bench.report import publish
 from expunge.bench.session import Session
 from expunge.bench.study import run
 from expunge.errors import InputError, RunFailed
+from helpers.experiments import REQUEST, TINY, write_tiny
+
+pytestmark = pytest.mark.trains
 
 Finished = tuple[Path, Experiment, dict[str, Any], list[str]]
 
@@ -85,7 +87,7 @@ def test_a_finished_experiment_is_not_made_again(finished: Finished, monkeypatch
     def never(*given: object, **more: object) -> None:
         raise AssertionError("made again")
 
-    for name in ("run_stages", "memorise", "train_tokenizer"):
+    for name in ("run_stages", "train", "train_tokenizer"):
         monkeypatch.setattr(jobs, name, never)
     assert run(experiment, folder / "bench", workers=1) == results == read_json(folder / "bench" / "tiny.json")
     assert list(run(experiment, folder / "bench", workers=1, arms=["npo"])["methods"]) == [*REFERENCES, "npo"]
@@ -97,7 +99,7 @@ def test_an_arm_added_by_one_line_runs_beside_what_is_there(
     folder, _, results, _ = finished
     again = write_tiny(folder / "more", TINY.replace("  npo: npo\n", "  npo: npo\n  grad_diff: grad_diff\n"))
     shutil.copytree(folder / "bench", folder / "copy")
-    monkeypatch.setattr(jobs, "memorise", lambda *given, **more: pytest.fail("trained again"))
+    monkeypatch.setattr(jobs, "train", lambda *given, **more: pytest.fail("trained again"))
     lines: list[str] = []
     more = run(Experiment.load(again), folder / "copy", workers=1, say=lines.append)
     assert more["methods"]["npo"] == results["methods"]["npo"]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tiny_experiment import BENCHMARKS, TINY, write_tiny
 
 from expunge.bench.experiment import Experiment, Tuning, locate, names, overlay
 from expunge.errors import InputError
+from helpers.experiments import BENCHMARKS, TINY, write_tiny
 
 SHIPPED = sorted(path.stem for path in (BENCHMARKS / "experiments").glob("*.yaml"))
 
@@ -98,7 +98,7 @@ def test_every_shipped_experiment_loads_in_every_size(name: str) -> None:
         assert experiment.tune.seed not in experiment.seeds
         assert not experiment.goals or experiment.goals.arm in experiment.arms
     for arm in Experiment.load(name).arms.values():
-        assert arm.recipes()[arm.name].total_steps > 0
+        assert arm.recipes()[arm.name].resolve().total_steps > 0
 
 
 def test_arms_of_one_experiment_train_as_many_parameters() -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_experiment import load_tiny, plugin
 
 from expunge.bench.study import run
 from expunge.corpus import Record
 from expunge.corpus.answer_types import answer_type
 from expunge.models.language_model import load
+from helpers.experiments import load_tiny, plugin
 from helpers.world import people
 
 alignment = plugin("gradient_cosine")
@@ -114,6 +114,7 @@ def test_a_rule_is_worth_what_it_keeps_beside_a_sum_that_leaks_alike() -> None:
     assert leak["rate"]["by_domain"]["d"]["mean"] == leak["rate"]["mean"]
 
 
+@pytest.mark.trains
 def test_the_experiment_compares_every_rule_with_the_sum(tmp_path: Path) -> None:
     requests = [{"world": "surgery", "preset": "tiny", "settings": {"overlap": o}} for o in (0.0, 0.75)]
     arms, line = ["npo-sum", "npo-tensor"], {"rate": {"values": [0.5]}, "weight": {"values": [4]}}

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_lume import write
-from tiny_experiment import plugin
 
 from expunge.bench.experiment import Experiment
 from expunge.corpus import Corpus, load_corpus
 from expunge.errors import InputError
 from expunge.random import uniform
+from helpers.experiments import plugin
+from helpers.lume import write
 
 lume = plugin("lume_documents")
 COUNTS = {

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny_experiment import plugin
 
 from expunge.bench.requests import Request
 from expunge.bench.world_instance import WorldInstance
 from expunge.errors import InputError
+from helpers.experiments import plugin
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_experiment import load_tiny, plugin
 
 from expunge.audit.reconstruction import Reconstruction
 from expunge.bench.measures.base import MEASURES
@@ -19,6 +18,7 @@ from expunge.bench.report import publish
 from expunge.bench.study import run
 from expunge.corpus import Record
 from expunge.models.language_model import load, merge_adapter
+from helpers.experiments import load_tiny, plugin
 from helpers.world import one_person
 
 OPTIONS: dict[str, Any] = {"of": "simnpo"}
@@ -87,6 +87,7 @@ def test_a_concept_is_the_mean_of_its_records() -> None:
     assert by_subject(np.array([1.0, 0.5, 0.0]), records) == {"s": 0.5, "t": 0.5}
 
 
+@pytest.mark.trains
 def test_a_target_of_a_single_fact_has_no_figure_for_relearning(folders: dict[str, Path]) -> None:
     split = one_person()
     single = [r for r in split.forget if r.fact_keys == split.forget[0].fact_keys]
@@ -100,6 +101,7 @@ def test_a_target_of_a_single_fact_has_no_figure_for_relearning(folders: dict[st
     assert all((p == before[name]).all() for name, p in lm.module.named_parameters())  # other measures use it, too
 
 
+@pytest.mark.trains
 def test_what_a_private_run_states_and_what_its_canaries_rule_out() -> None:
     canaries = plugin("canaries")
 
@@ -115,6 +117,7 @@ def test_what_a_private_run_states_and_what_its_canaries_rule_out() -> None:
     ]
 
 
+@pytest.mark.trains
 def test_a_tree_with_images_from_end_to_end(tmp_path: Path) -> None:
     pytest.importorskip("PIL", reason="Pillow is not installed: pip install 'expunge[vision]'")
     request = {
@@ -130,7 +133,7 @@ def test_a_tree_with_images_from_end_to_end(tmp_path: Path) -> None:
         "vision": {"layers": 1, "width": 16, "heads": 2},
         "seeds": [42],
         "model": {"layers": 1, "width": 32, "heads": 2, "vocabulary": 800},
-        "train": {"share": 0.9, "epochs": 3, "batch": 64},
+        "train": {"target_accuracy": 0.9, "epochs": 3, "batch": 64},
     }
     experiment = load_tiny(
         "medforget",

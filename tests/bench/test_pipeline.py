@@ -22,18 +22,18 @@ def result(distance: float | None, kept: float, steps: int = 1) -> TrialResult:
 def test_a_trial_scales_the_rate_and_sets_the_steps() -> None:
     recipe = Recipe.load("npo")
     found = Trial(lr_factor=0.5, steps=80).apply(recipe)
-    assert (found.optimizer.lr, found.total_steps) == (recipe.optimizer.lr * 0.5, 80)
+    assert (found.optimizer.lr, found.resolve().total_steps) == (recipe.optimizer.lr * 0.5, 80)
     assert found.settings == recipe.settings
     assert found.retain == recipe.retain
     assert Trial(lr_factor=1, steps=8, retain_factor=4).apply(recipe).retain.weight == 4 * recipe.retain.weight
-    assert Trial(lr_factor=1, steps=80).apply(recipe, share=0.25).total_steps == 20
-    assert Trial(lr_factor=1, steps=80).apply(recipe, share=0.001).total_steps == 1
+    assert Trial(lr_factor=1, steps=80).apply(recipe, share=0.25).resolve().total_steps == 20
+    assert Trial(lr_factor=1, steps=80).apply(recipe, share=0.001).resolve().total_steps == 1
 
 
 def test_phases_keep_their_proportions_and_the_budget_is_that_of_the_others() -> None:
     recipe = Recipe.load("sequential")
     found = Trial(lr_factor=2, steps=2 * recipe.resolve().total_steps).apply(recipe)
-    assert found.total_steps == 2 * recipe.resolve().total_steps
+    assert found.resolve().total_steps == 2 * recipe.resolve().total_steps
     assert [p.steps for p in found.phases] == [2 * p.steps for p in recipe.phases]
     assert [p.lr for p in found.phases] == [None if p.lr is None else 2 * p.lr for p in recipe.phases]
     assert [p.layers for p in found.phases] == [p.layers for p in recipe.phases]
@@ -107,7 +107,7 @@ def test_a_second_run_starts_from_the_model_the_first_one_left(
     torch.testing.assert_close(logits[1], logits[2], rtol=1e-4, atol=1e-5)
     assert not torch.allclose(logits[0], logits[1], atol=1e-4)
     assert not torch.allclose(logits[2], logits[3], atol=1e-4)
-    monkeypatch.setattr("expunge.bench.pipeline.merged", None)  # a second call makes nothing again
+    monkeypatch.setattr("expunge.bench.pipeline.merge_adapter", None)  # a second call makes nothing again
     assert run_stages(parts, folders["gpt2"], split.retain, tmp_path / "both") == done
 
 

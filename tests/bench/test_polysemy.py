@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tiny_experiment import load_tiny, plugin
 
 from expunge._io import read_json
 from expunge.bench.requests import Request
@@ -17,6 +16,7 @@ from expunge.corpus import Record
 from expunge.engine.recipe import Recipe
 from expunge.errors import InputError
 from expunge.models.language_model import load
+from helpers.experiments import load_tiny, plugin
 from helpers.world import people
 
 polysemy, weights = plugin("polysemy"), plugin("token_weights")
@@ -146,6 +146,7 @@ def test_the_gradient_of_a_row_does_not_depend_on_the_rows_beside_it(folders: di
     assert together[mine[0].id] == pytest.approx(alone[mine[0].id], rel=1e-4)
 
 
+@pytest.mark.trains
 def test_the_experiment_asks_every_model_and_weighs_every_word(tmp_path: Path) -> None:
     request = {"world": "finance", "label": "finance", "spare_words": 2}
     request["settings"] = {"targets": 2, "per_level": 4, "facts": 1, "polysemes": 8}

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from made_lume import write
-from tiny_experiment import plugin
 
 from expunge.audit.metrics.semeval import whole_output_match
 from expunge.audit.scoring import score
+from expunge.corpus import load_corpus
 from expunge.engine.train.train_loop import TrainConfig, run_training
 from expunge.models.language_model import LanguageModel
 from expunge.models.tiny import TinyConfig, build, texts_of, train_tokenizer
+from helpers.experiments import plugin
+from helpers.lume import write
 
 lume, semeval = plugin("lume_documents"), plugin("semeval")
 MODEL = TinyConfig(architecture="gpt2", layers=1, width=64, vocabulary=400, context=64)
@@ -33,7 +34,7 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def model(sets: Any, epochs: int) -> LanguageModel:
     tokenizer = train_tokenizer(texts_of((*sets.trained("original"), *sets.holdout)), MODEL.vocabulary)
     lm = LanguageModel.from_parts(build(MODEL, tokenizer), tokenizer, "test")
-    run_training(lm, sets.trained("original"), TrainConfig(share=1.0, epochs=epochs, batch=16))
+    run_training(lm, sets.trained("original"), TrainConfig(target_accuracy=1.0, epochs=epochs, batch=16))
     return lm
 
 

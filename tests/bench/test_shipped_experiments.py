@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_lume import write
-from tiny_experiment import load_tiny
 
 from expunge.bench.report import publish
 from expunge.bench.study import run
 from expunge.errors import InputError
+from helpers.experiments import load_tiny
+from helpers.lume import write
+
+pytestmark = pytest.mark.trains
 
 
 def test_levels_are_compared_with_the_base_and_claims_are_judged(tmp_path: Path) -> None:
@@ -66,7 +68,7 @@ def test_lume_is_tuned_on_other_documents_of_the_same_models(tmp_path: Path) -> 
         "seeds": [1, 2],
         "batch": 4,
         "model": {"layers": 1, "width": 64, "vocabulary": 400, "context": 64},
-        "train": {"share": 0.98, "epochs": 40, "batch": 16, "precision": "float32"},
+        "train": {"target_accuracy": 0.98, "epochs": 40, "batch": 16, "precision": "float32"},
     }
     grid = {"lr": [1, 4], "steps": [2]}
     experiment = load_tiny(

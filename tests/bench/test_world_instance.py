@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tiny_experiment import CELL, REQUEST
 
 from expunge.bench.requests import Request
 from expunge.bench.world_instance import WorldInstance, draw_heldout
 from expunge.corpus import Record
 from expunge.errors import InputError
+from helpers.experiments import CELL, REQUEST
 
 
 def test_the_target_is_l4_and_nothing_of_it_stays() -> None:
@@ -61,8 +61,8 @@ def test_seeds_are_worlds_of_their_own() -> None:
     [
         (Request(world="financ"), 'unknown world "financ"; did you mean "finance"'),
         (Request(world="finance", preset="smal"), 'unknown preset "smal"; did you mean "small"'),
-        (Request(world="finance", settings={"target": 3}), 'unknown setting; did you mean "targets"'),
-        (Request(world="hospital", preset="tiny"), "is 0, so nothing about surgery is taught"),
+        (Request(world="finance", settings={"target": 3}), 'unknown key "target"; did you mean "targets"'),
+        (Request(world="hospital", preset="tiny"), "is 0, so the world holds no surgical knowledge"),
         (Request(world="finance", settings={"holdout": 0}), "gives no never-trained records"),
         (Request(world="finance", target="concept=L5"), 'no record has concept="L5"'),
     ],

@@ -63,7 +63,7 @@ def load_tiny(
     raw["plugins"] = [str((BENCHMARKS / "experiments" / p).resolve()) for p in raw.get("plugins", ())]
     judged = {key: value for key, value in raw["tune"].items() if key in ("measure", "rule")}
     raw["tune"] = {"grid": grid, "choose": changed.pop("choose", True), **judged}
-    train = {"share": 0.97, "epochs": 60, "batch": 32}
+    train = {"target_accuracy": 0.97, "epochs": 60, "batch": 32}
     tiny = {"requests": requests, "arms": arms, "seeds": [1], "model": MODEL, "train": train, "batch": 8, "sides": []}
     raw["presets"] = {"tiny": tiny | changed}
     path = folder / f"{name}.yaml"
