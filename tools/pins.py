@@ -58,7 +58,7 @@ TRAINED, REMOVED = "trained", "excluded_ids"  # Corpus.trained, Split.excluded_i
 CONTROLS, PER_TARGET = "controls_for", "controls_per_target"  # settings of a world: who gets never-trained controls
 EVENT = {"forget": "forget", "retain": "retain", "norm": "norm", "drift": "drift", "cosine": "cosine"}  # of a step
 LAST_BITS = ("cosine", "drift")  # names in `EVENT` of what is compared to nine digits only
-TARGET_ACCURACY = "share"  # setting of TrainConfig
+TARGET_ACCURACY = "target_accuracy"  # setting of TrainConfig
 AUDIT = {"entries": "entries", "measures": "measures"}  # sections of audit.json
 ENTRY = {
     "key": "key",
@@ -233,7 +233,7 @@ def adapters() -> Flat:
         out = unlearn(
             model,
             split,
-            Recipe.load(recipe).with_sets([*sets, "seed=7"]),
+            Recipe.load(recipe).with_overrides([*sets, "seed=7"]),
             workspace() / f"run-{name}",
             on_step=lambda e, _, steps=steps: steps.append({k: getattr(e, v) for k, v in EVENT.items()}),
         )
@@ -247,7 +247,7 @@ def adapters() -> Flat:
 def audit_small() -> Flat:
     corpus, split, model = request("controls")
     root = workspace() / "audit-small"
-    unlearn(model, split, Recipe.load("twin").with_sets(["steps=30", "seed=7"]), root / "run")
+    unlearn(model, split, Recipe.load("twin").with_overrides(["steps=30", "seed=7"]), root / "run")
     train_model(
         [r for r in getattr(corpus, TRAINED) if r.id not in getattr(split, REMOVED)],
         root / "retrained",
@@ -310,7 +310,7 @@ def audit_pictures() -> Flat:
         tokenizer_from=root / "original",
         **shape,
     )
-    unlearn(root / "original", split, Recipe.load("twin").with_sets(["steps=12", "seed=7"]), root / "run")
+    unlearn(root / "original", split, Recipe.load("twin").with_overrides(["steps=12", "seed=7"]), root / "run")
     found = audit(root / "original", root / "run", split, root / "audit", retrained=root / "retrained")
     return {"run/tensors": tensors(root / "run"), **figures(json.loads(found.path.read_text()))}
 

@@ -19,7 +19,7 @@ from benchmarks.speed.memory import resident
 from benchmarks.speed.program import Say, parser, run, say
 from benchmarks.speed.subprocesses import isolated
 from expunge.cli.result import CommandResult, ResultTable
-from expunge.corpus import Corpus
+from expunge.corpus import load_corpus
 from expunge.engine.recipe import Recipe
 from expunge.scope import Scope
 from expunge.scope.split import Split
@@ -110,7 +110,7 @@ def write_inputs(folder: Path, layers: int, width: int) -> None:
 
 def _inputs(folder: Path, name: str, overrides: tuple[str, ...]) -> tuple[Recipe, Split]:
     recipe = Recipe.load(name, overrides)
-    return recipe, Scope.parse(SUBJECT).resolve(Corpus.load(folder / "records.jsonl"), seed=recipe.seed)
+    return recipe, Scope.parse(SUBJECT).resolve(load_corpus(folder / "records.jsonl"), seed=recipe.seed)
 
 
 def estimate_run(*, folder: Path, name: str, overrides: tuple[str, ...]) -> dict[str, float]:

@@ -113,13 +113,13 @@ def measure_phases(*, file: Path, torch: bool, in_memory: int | None) -> dict[st
     import pyarrow.parquet  # noqa: F401
 
     import expunge.corpus.record_store
-    from expunge.corpus import Corpus
+    from expunge.corpus import load_corpus
     from expunge.scope import Scope
 
     if in_memory is not None:
         expunge.corpus.record_store.IN_MEMORY = in_memory
     end("import")
-    corpus = Corpus.load(file)
+    corpus = load_corpus(file)
     end("load", len(corpus))
     split = Scope.parse(SCOPE).resolve(corpus)
     end("resolve", len(split.retain))
