@@ -48,7 +48,8 @@ def test_the_object_holds_every_number(cli: Cli, world: Path, model: Path) -> No
     assert (given["steps"], given["rows_drawn"]) == (3, 3 * 8)
     assert given["cache_bytes"] > 0
     assert given["cache_location"] == "memory"
-    assert given["seconds"] == pytest.approx(sum(given[k] for k in ("load_seconds", "prepare_seconds", "train_seconds", "save_seconds")))
+    parts = ("load_seconds", "prepare_seconds", "train_seconds", "save_seconds")
+    assert given["seconds"] == pytest.approx(sum(given[k] for k in parts))
     assert set(given["memory"]) == {"process", "weights", "optimizer", "activations", "caches", "peak"}
 
 

@@ -252,10 +252,13 @@ def test_another_recipe_for_the_same_folder_is_refused(folders: dict[str, Path],
 def test_a_run_killed_while_saving_starts_again_and_ends_in_the_same_bits(
     folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
     plan = Recipe.load(name)
     whole = unlearn(folders["llama"], one_person(), plan, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr("expunge.engine.weight_editing._save_undo", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt()))
+        patch.setattr("expunge.engine.weight_editing._save_undo", interrupt)
         with pytest.raises(KeyboardInterrupt):
             unlearn(folders["llama"], one_person(), plan, tmp_path / "killed")
     assert json.loads((tmp_path / "killed" / "run.json").read_text())["status"] == "running"

@@ -112,7 +112,8 @@ def test_a_failed_self_test_withholds_epsilon_after_a_resume_too() -> None:
     before, after = PrivacyLedger(withheld="the gradients are wrong"), PrivacyLedger()
     after.restore(before.state())
     plan = PrivacyBudget.of(private().resolve(), people(ann=2), people(bob=2))
-    found = statement.build_statement(plan, plan.cost(), after, self_test.SelfTestResult(4, 0.0, 1e-3, True), "finished")
+    passed = self_test.SelfTestResult(4, 0.0, 1e-3, True)
+    found = statement.build_statement(plan, plan.cost(), after, passed, "finished")
     assert found["epsilon"] is None
     assert found["withheld"] == "the gradients are wrong"
 
