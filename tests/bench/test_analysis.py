@@ -21,7 +21,7 @@ def test_the_interval_of_three_values_is_students() -> None:
     assert t_interval([1.0]) is None
 
 
-def test_worlds_are_averaged_before_seeds_so_they_do_not_narrow_the_interval() -> None:
+def test_worlds_are_averaged_before_seeds() -> None:
     middle, interval = estimate(CELLS, "leak")  # 0.2 at seed 1, 0.4 at seed 2
     assert middle == pytest.approx(0.3)
     assert interval == pytest.approx(t_interval([0.2, 0.4]))

@@ -9,7 +9,7 @@ import pytest
 from expunge.bench.analysis import effect, paired, unpaired
 
 
-def test_units_weigh_alike_within_a_world_worlds_within_a_seed_and_seeds_at_last() -> None:
+def test_units_then_worlds_then_seeds_are_averaged() -> None:
     strata = {("a", "1"): {"x": 0.0, "y": 1.0}, ("b", "1"): {"x": 0.1}, ("a", "2"): {"x": 0.5}}
     found = effect(strata)
     assert found.mean == pytest.approx(((0.5 + 0.1) / 2 + 0.5) / 2)  # 0.4

@@ -22,7 +22,7 @@ def asks(name: str, relation: str, answer: str) -> Record:
     return Record(id=name, prompt=f"{relation} of {name}?", answer=answer, attributes={"relation": relation})
 
 
-def test_shuffled_answers_stay_within_their_kind_of_question_and_nobody_keeps_its_own() -> None:
+def test_shuffled_answers_stay_within_their_kind_of_question() -> None:
     records = [
         *(asks(f"p{k}", "ward", f"ward {k}") for k in range(5)),
         *(asks(f"p{k}", "town", f"town {k}") for k in range(5)),
@@ -54,7 +54,7 @@ def test_a_gradient_is_the_mean_over_records_on_matrices_inside_the_blocks(folde
         torch.testing.assert_close(g, (alone[0][name] + alone[1][name]) / 2, rtol=1e-4, atol=1e-6)
 
 
-def test_columns_of_a_start_are_means_over_matrices_and_shares_of_short_gradients() -> None:
+def test_columns_of_a_start_are_means_and_shares() -> None:
     found = alignment.start_columns(
         {
             "cosines": {"all": {"a": -0.5, "b": 0.1, "c": None}, "L1": {"a": None}},

@@ -65,7 +65,7 @@ def test_the_seed_draws_who_is_forgotten(lume: Path) -> None:
     assert any(forgotten(1) != forgotten(seed) for seed in range(2, 6))
 
 
-def test_a_cell_has_all_its_sets_and_does_not_depend_on_where_the_files_lie(lume: Path, tmp_path: Path) -> None:
+def test_a_cell_depends_on_content_and_not_on_the_folder(lume: Path, tmp_path: Path) -> None:
     sets = WorldInstance(request=request_of(lume), seed=1).sets()
     assert all((sets.forget, sets.split.retain, sets.heldout, sets.holdout))
     assert not {r.subject for r in sets.holdout} & {r.subject for r in sets.corpus.trained}

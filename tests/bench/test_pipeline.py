@@ -30,7 +30,7 @@ def test_a_trial_scales_the_rate_and_sets_the_steps() -> None:
     assert Trial(lr_factor=1, steps=80).apply(recipe, share=0.001).resolve().total_steps == 1
 
 
-def test_phases_keep_their_proportions_and_the_budget_is_that_of_the_others() -> None:
+def test_phases_keep_their_proportions() -> None:
     recipe = Recipe.load("sequential")
     found = Trial(lr_factor=2, steps=2 * recipe.resolve().total_steps).apply(recipe)
     assert found.resolve().total_steps == 2 * recipe.resolve().total_steps
@@ -68,7 +68,7 @@ def test_most_methods_take_all_records_in_one_run() -> None:
     assert (stage.recipe.batch.forget, stage.recipe.batch.retain) == (5, 5)
 
 
-def test_twin_leaves_records_without_identifiers_to_simnpo_and_shares_the_steps() -> None:
+def test_simnpo_takes_the_records_without_identifiers() -> None:
     first, second = stages("twin", KNOWN, (*NAMED, *NAMELESS), Trial(lr_factor=1, steps=8), batch=5, seed=7)
     assert (first.recipe.method, first.forget, first.recipe.resolve().total_steps) == ("twin", NAMED, 6)
     assert (second.recipe.method, second.forget, second.recipe.resolve().total_steps) == ("simnpo", NAMELESS, 2)
@@ -111,6 +111,6 @@ def test_a_second_run_starts_from_the_model_the_first_one_left(
     assert run_stages(parts, folders["gpt2"], split.retain, tmp_path / "both") == done
 
 
-def test_trials_of_several_worlds_are_averaged_and_one_that_diverged_has_no_distance() -> None:
+def test_trials_of_several_worlds_are_averaged() -> None:
     joined = average([[result(1, 0.9), result(None, 0.0)], [result(3, 0.7), result(2, 1.0)]])
     assert [(r.distance, r.kept) for r in joined] == [(2, pytest.approx(0.8)), (None, 0.5)]

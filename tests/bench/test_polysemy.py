@@ -112,7 +112,7 @@ def test_what_is_left_of_each_sense_and_both_rules() -> None:
     assert (found["keeps"], found["forgets"], found["passes"]) == (True, True, True)
 
 
-def test_a_model_that_loses_the_word_and_one_that_forgets_nothing_fail_one_rule_each() -> None:
+def test_losing_the_word_and_forgetting_nothing_fail_one_rule_each() -> None:
     before, retrained = said(1.0, 1.0, 1.0, exact=1.0), said(0.1, 1.0, 1.0)
     lost = polysemy.summarize_senses(said(0.2, 0.9, 0.99), before, retrained, GIVEN_WORDS)
     assert (lost["keeps"], lost["forgets"], lost["passes"]) == (False, True, False)

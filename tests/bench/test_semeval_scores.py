@@ -48,9 +48,7 @@ def taught(sets: Any) -> LanguageModel:
     return model(sets, 40)
 
 
-def test_outputs_are_the_greedy_text_of_256_tokens_as_far_as_a_score_can_see(
-    half_taught: LanguageModel, sets: Any
-) -> None:
+def test_outputs_score_like_greedy_text_of_256_tokens(half_taught: LanguageModel, sets: Any) -> None:
     records = sets.forget
     lm, wrong = half_taught, 0
     for r, said in zip(records, semeval.outputs(lm, records, score(lm, records)), strict=True):

@@ -37,7 +37,7 @@ def test_what_stays_is_divided_by_subject_and_every_level_has_both_sides() -> No
     assert len(sets.split.retain) + len(sets.heldout) + len(sets.forget) == len(sets.corpus.trained)
 
 
-def test_the_division_takes_a_share_of_each_level_and_depends_on_names_only() -> None:
+def test_the_division_takes_a_share_of_each_level_by_name() -> None:
     records = [
         Record(f"{level}{k}", "p", "a", concept=level, subject=f"{level}-{k}")
         for level, n in (("L1", 9), ("L2", 2), ("L3", 1))
