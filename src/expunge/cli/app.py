@@ -1,4 +1,4 @@
-"""The tree of commands: every noun of `expunge`, in the order of the work."""
+"""The tree of commands."""
 
 from __future__ import annotations
 

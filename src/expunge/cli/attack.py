@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from expunge.cli.audit import same_split, split_seed
+from expunge.cli.audit import check_same_split, split_seed
 from expunge.cli.options import Data, Loader, Mapping, ScopeText
 from expunge.cli.progress import Progress, ProgressCallback
 from expunge.cli.result import CommandResult, ResultTable
@@ -27,20 +27,20 @@ COLUMNS = {
 
 
 def reconstruct(
-    original: Annotated[str, typer.Option(help="Model that knew: folder or hub id.")],
-    unlearned: Annotated[str, typer.Option(help="Run folder or model that should have forgotten.")],
+    original: Annotated[str, typer.Option(help="Model before unlearning: folder or hub id.")],
+    unlearned: Annotated[str, typer.Option(help="Run folder or model after unlearning.")],
     data: Data,
     scope: ScopeText,
-    retrained: Annotated[str | None, typer.Option(help="Model that never knew: the reference.")] = None,
+    retrained: Annotated[str | None, typer.Option(help="Retrained model, the reference.")] = None,
     level: Annotated[list[str] | None, typer.Option("--level", help="Ask this level and none; repeatable.")] = None,
     candidates: Annotated[int, typer.Option(help="Wrong answers beside the true one, at least 7.")] = 19,
     out: Annotated[Path | None, typer.Option("--out", help="JSON file for all numbers.")] = None,
     policy: Annotated[Path | None, typer.Option(help="YAML policy; the shipped one if not given.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the retain_heldout records; the run knows its own.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the held-out retain set; a run records its own.")] = None,
     loader: Loader = None,
     map_: Mapping = None,
 ) -> CommandResult:
-    """Tell where the forgotten stood, level by level, and see which answers come back."""
+    """Ask with growing context from the provenance tree which forgotten answers come back."""
     if out is not None and out.is_dir():
         raise InputError(str(out), "is a folder", "name a file in it, for example reconstruction.json")
     from expunge.audit.checks.reconstruction_check import KEY, controls_of
@@ -58,7 +58,7 @@ def reconstruct(
     for source in sources.values():
         check(source)
     split = Scope.parse(scope).resolve(load_corpus(data, loader, map_), seed=split_seed(unlearned, seed))
-    same_split(unlearned, split)
+    check_same_split(unlearned, split)
     set_threads()
     first = rules.attack_seeds[0]
     setup = prepare(split, seed=first, candidates=candidates, levels=level or ())
@@ -69,18 +69,22 @@ def reconstruct(
         )
     results: dict[str, Reconstruction] = {}
     with Progress().bar("reconstructing") as tick:
-        for k, (role, source, asked) in enumerate(turns):
+        for k, (role, source, setup_of) in enumerate(turns):
             lm = load(source, template=template_of(Path(unlearned)))
-            results[role] = run(lm, asked, _part(tick, k, len(turns), f"asking {role}"))
+            results[role] = run(lm, setup_of, _part(tick, k, len(turns), f"asking {role}"))
     rule = rules.rules.get(KEY)
-    found = compare(results, rules.bootstrap, margin=rule.margin if rule else 0.05, known_margin=rules.known_margin)
-    told = {"scope": scope, "facts": len(setup.facts), **found.details.model_dump(mode="json")}
+    comparison = compare(
+        results, rules.bootstrap, margin=rule.margin if rule else 0.05, known_margin=rules.known_margin
+    )
+    data_out = {"scope": scope, "facts": len(setup.facts), **comparison.details.model_dump(mode="json")}
     if out:
         from expunge._io import write_json
 
-        write_json(out, told | {"models": {role: r.as_json() for role, r in results.items()}})
+        write_json(out, data_out | {"models": {role: r.as_json() for role, r in results.items()}})
     return CommandResult(
-        told, tuple(_parts(found.details, len(setup.facts), out)), 0 if found.details.status == "passed" else 3
+        data_out,
+        tuple(_parts(comparison.details, len(setup.facts), out)),
+        0 if comparison.details.status == "passed" else 3,
     )
 
 
@@ -89,10 +93,10 @@ def _part(tick: ProgressCallback, k: int, of: int, note: str) -> Callable[[float
     return lambda done: tick((k + done) / of, note)
 
 
-def _parts(found: ReconstructionDetails, facts: int, out: Path | None) -> Iterator[str | ResultTable]:
+def _parts(details: ReconstructionDetails, facts: int, out: Path | None) -> Iterator[str | ResultTable]:
     rows: list[list[Any]] = []
-    for vector in dict.fromkeys(r.vector for r in found.rows):
-        for level, name in enumerate(found.levels):
+    for vector in dict.fromkeys(r.vector for r in details.rows):
+        for level, name in enumerate(details.levels):
             rows += [
                 [
                     name,
@@ -101,17 +105,17 @@ def _parts(found: ReconstructionDetails, facts: int, out: Path | None) -> Iterat
                     r.scores["top1"].n,
                     *(_cell(r.scores.get(key)) for key in COLUMNS.values()),
                 ]
-                for r in found.rows
+                for r in details.rows
                 if (r.level, r.vector) == (level, vector)
             ]
     yield ResultTable(("context up to", "instead", "model", "n", *COLUMNS), rows)
-    if left_out := "; ".join(f"{n} {what}" for what, n in found.left_out.items()):
+    if left_out := "; ".join(f"{n} {what}" for what, n in details.left_out.items()):
         yield f"left out: {left_out}"
     yield (
-        f"{facts} facts; by chance the true answer comes first in a share of {found.chance:.3f}, and its rank is .5 "
+        f"{facts} facts; by chance the true answer comes first in a share of {details.chance:.3f}, and its rank is .5 "
         "(1: first, 0: last)"
     )
-    yield f"{found.status.replace('_', ' ').capitalize()}: {found.reason}"
+    yield f"{details.status.replace('_', ' ').capitalize()}: {details.reason}"
     if out:
         yield f"numbers written to {out}"
 

@@ -1,4 +1,4 @@
-"""`expunge audit`: measure, attack and judge an unlearned model. Exit code 3 unless it passed."""
+"""`expunge audit`: score, attack and judge an unlearned model. Exit code 3 unless it passed."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 
 def audit(
-    original: Annotated[str, typer.Option(help="Model that knew: folder or hub id.")],
-    unlearned: Annotated[str, typer.Option(help="Run folder or model that should have forgotten.")],
+    original: Annotated[str, typer.Option(help="Model before unlearning: folder or hub id.")],
+    unlearned: Annotated[str, typer.Option(help="Run folder or model after unlearning.")],
     data: Data,
     scope: ScopeText,
     out: Folder,
-    retrained: Annotated[str | None, typer.Option(help="Model that never knew: the reference.")] = None,
+    retrained: Annotated[str | None, typer.Option(help="Retrained model, the reference.")] = None,
     policy: Annotated[Path | None, typer.Option(help="YAML policy; the shipped one if not given.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the retain_heldout records; the run knows its own.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the held-out retain set; a run records its own.")] = None,
     loader: Loader = None,
     map_: Mapping = None,
 ) -> CommandResult:
-    """Say whether a model has forgotten, by a policy that was fixed before."""
+    """Judge by a policy whether a model has forgotten."""
     from expunge.audit.policy import Policy
     from expunge.audit.run import audit as run
     from expunge.corpus import load_corpus
@@ -36,10 +36,10 @@ def audit(
 
     rules = Policy.load(policy)
     split = Scope.parse(scope).resolve(load_corpus(data, loader, map_), seed=split_seed(unlearned, seed))
-    same_split(unlearned, split)
-    free(out, unlearned, split)
+    check_same_split(unlearned, split)
+    check_out(out, unlearned, split)
     with Progress().bar("auditing") as tick:
-        found = run(
+        result = run(
             original,
             unlearned,
             split,
@@ -50,30 +50,30 @@ def audit(
         )
     rows = [
         (e.key, e.status.replace("_", " "), e.estimate, e.reference.estimate if e.reference else None, e.reason)
-        for e in found.results
+        for e in result.results
         if e.status != "not_applicable"
     ]
     data_out = {
-        **found.verdict.model_dump(mode="json"),
-        "verdict": found.verdict.status,
-        "out": found.path,
-        "reference": found.file.reference,
-        "split": found.file.split.model_dump(mode="json"),
-        "results": [r.model_dump(mode="json") for r in found.results],
+        **result.verdict.model_dump(mode="json"),
+        "verdict": result.verdict.status,
+        "out": result.path,
+        "reference": result.file.reference,
+        "split": result.file.split.model_dump(mode="json"),
+        "results": [r.model_dump(mode="json") for r in result.results],
     }
     return CommandResult(
         data_out,
         (
             ResultTable(("check", "status", "estimate", "reference", "why"), rows),
-            found.verdict.sentence,
-            f"audit written to {found.path}",
+            result.verdict.sentence,
+            f"audit written to {result.path}",
         ),
-        found.verdict.exit_code,
+        result.verdict.exit_code,
     )
 
 
 def split_seed(unlearned: str, seed: int | None) -> int:
-    """The seed that chose the retain_heldout records: as told, or as the run's recipe says."""
+    """Seed of the held-out retain set: `seed`, or that of the run's recipe."""
     recipe = Path(unlearned) / "recipe.yaml"
     if seed is not None:
         return seed
@@ -84,8 +84,8 @@ def split_seed(unlearned: str, seed: int | None) -> int:
     return 42
 
 
-def same_split(unlearned: str, split: Split) -> None:
-    """`InputError` if the run was made with another split: its retain_heldout records might have been trained on."""
+def check_same_split(unlearned: str, split: Split) -> None:
+    """`InputError` if the run was made with another split: it may have trained on held-out retain records."""
     about = _read(Path(unlearned) / "run.json")
     if about and about.get("identity", {}).get("split") != split.digest:
         raise InputError(
@@ -95,7 +95,7 @@ def same_split(unlearned: str, split: Split) -> None:
         )
 
 
-def free(out: Path, unlearned: str, split: Split) -> None:
+def check_out(out: Path, unlearned: str, split: Split) -> None:
     """`InputError` if `out` holds something else than an earlier audit of the same model and split."""
     from expunge.audit.schema import load_audit
     from expunge.models.fingerprint import model_digest
@@ -112,5 +112,5 @@ def free(out: Path, unlearned: str, split: Split) -> None:
 def _read(path: Path) -> dict[str, Any]:
     from expunge._io import read_json
 
-    found: dict[str, Any] = read_json(path) if path.is_file() else {}
-    return found
+    content: dict[str, Any] = read_json(path) if path.is_file() else {}
+    return content

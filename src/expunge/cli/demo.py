@@ -1,7 +1,7 @@
 """`expunge demo`: the whole job on a small synthetic hospital, in a few minutes on a laptop.
 
-A model learns the hospital, forgets one patient, and is compared with a model that never knew the patient. Every
-stage resumes by itself; a finished demo is not repeated.
+A model is trained on the hospital, forgets one patient, and is compared with a model that never saw the patient. Every
+stage resumes; a finished demo is not repeated.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from expunge.cli.unlearn import after_step
 from expunge.errors import InputError
 
 RECIPE = "twin"
-SHARE, EPOCHS = 0.999, 12
+TARGET_ACCURACY, EPOCHS = 0.999, 12
 PARTS = ("records.jsonl", "world.json", "original", "unlearned", "retrained", "audit", "report.html", "demo.json")
 
 
 @dataclass(frozen=True)
 class DemoSize:
-    """How large the demo is: preset of the world, changes of the model, of memorising and of the recipe."""
+    """Size of the demo: preset of the world, and changes of model, training and recipe."""
 
     preset: str = "demo"
     model: dict[str, Any] = field(default_factory=dict)
-    memorise: dict[str, Any] = field(default_factory=lambda: {"target_accuracy": SHARE, "epochs": EPOCHS})
+    train: dict[str, Any] = field(default_factory=lambda: {"target_accuracy": TARGET_ACCURACY, "epochs": EPOCHS})
     recipe: tuple[str, ...] = ()
 
 
@@ -42,17 +42,17 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of the world, the models and the run.", min=0)] = 42,
     fresh: Annotated[bool, typer.Option("--fresh", help="Remove an earlier demo in the folder first.")] = False,
 ) -> CommandResult:
-    """Teach a model a hospital, make it forget one patient, and judge the result."""
+    """Train a model on a hospital, make it forget one patient, and audit the result."""
     if fresh:
         clear(out)
-    found = run_demo(out, seed, Progress())
+    result = run_demo(out, seed, Progress())
     parts = (
-        f"{found['target']} of a synthetic hospital, forgotten with {RECIPE} (seed {seed})",
-        table(found),
-        found["sentence"],
-        f"report: {found['report']}",
+        f"{result['target']} of a synthetic hospital, forgotten with {RECIPE} (seed {seed})",
+        table(result),
+        result["sentence"],
+        f"report: {result['report']}",
     )
-    return CommandResult(found, parts, 0 if found["verdict"] == "passed" else 3)
+    return CommandResult(result, parts, 0 if result["verdict"] == "passed" else 3)
 
 
 def clear(out: Path) -> None:
@@ -80,18 +80,18 @@ def run_demo(out: Path, seed: int, watch: Progress, size: DemoSize = DemoSize())
     if done.is_file() and all((out / name).exists() for name in PARTS):
         before = read_json(done)
         if before["identity"] == identity:
-            return dict(before["found"])
-    found = _run(out, seed, watch, size)
-    write_json(done, {"identity": identity, "found": found})
-    return found
+            return dict(before["result"])
+    result = _run(out, seed, watch, size)
+    write_json(done, {"identity": identity, "result": result})
+    return result
 
 
 def _run(out: Path, seed: int, watch: Progress, size: DemoSize) -> dict[str, Any]:
     started = time.perf_counter()
     from expunge.synthetic.hospital.hospital import Hospital
 
-    empty = Hospital.preset(size.preset, seed=seed)
-    target = f"patient:P-{[slot.stem for slot in empty.slots() if slot.institution == 0][2]}"
+    plain = Hospital.preset(size.preset, seed=seed)
+    target = f"patient:P-{[slot.stem for slot in plain.slots() if slot.institution == 0][2]}"
     world = Hospital.preset(size.preset, seed=seed, controls_for=(target,))
     _prepare(out, world)
     watch.say(f"a hospital of {world.patients} patients; {target} asks to be forgotten")
@@ -107,11 +107,11 @@ def _run(out: Path, seed: int, watch: Progress, size: DemoSize) -> dict[str, Any
 
     corpus = world.corpus()
     split = Scope.parse(target).resolve(corpus, seed=seed)
-    tiny, settings = TinyConfig(**size.model), TrainConfig(**size.memorise, seed=seed)
+    tiny, settings = TinyConfig(**size.model), TrainConfig(**size.train, seed=seed)
     original, unlearned, retrained = (out / role for role in ("original", "unlearned", "retrained"))
-    with watch.bar("original model, learns all") as tick:
+    with watch.bar("original model") as tick:
         train(corpus.trained, original, tiny=tiny, settings=settings, on_epoch=lambda p: after_epoch(tick, p))
-    with watch.bar("unlearned model, forgets one") as tick:
+    with watch.bar("unlearned model") as tick:
         unlearn(
             original,
             split,
@@ -119,7 +119,7 @@ def _run(out: Path, seed: int, watch: Progress, size: DemoSize) -> dict[str, Any
             unlearned,
             on_step=lambda event, total: after_step(tick, event, total),
         )
-    with watch.bar("retrained model, never knew") as tick:
+    with watch.bar("retrained model") as tick:
         train(
             [r for r in corpus.trained if r.id not in split.excluded_ids],
             retrained,
@@ -129,7 +129,7 @@ def _run(out: Path, seed: int, watch: Progress, size: DemoSize) -> dict[str, Any
             on_epoch=lambda p: after_epoch(tick, p),
         )
     with watch.bar("audit") as tick:
-        found = audit(
+        result = audit(
             original,
             unlearned,
             split,
@@ -137,13 +137,13 @@ def _run(out: Path, seed: int, watch: Progress, size: DemoSize) -> dict[str, Any
             retrained=retrained,
             on_progress=lambda phrase, done: tick(done, phrase),
         )
-    page = report(found.path, out / "report.html", unlearned)
+    page = report(result.path, out / "report.html", unlearned)
     return {
-        **summary(found.file),
+        **summary(result.file),
         "target": target,
         "seed": seed,
         "report": str(page),
-        "audit": str(found.path),
+        "audit": str(result.path),
         "records": len(corpus.trained),
         "forget": len(split.forget),
         "seconds": round(time.perf_counter() - started, 1),

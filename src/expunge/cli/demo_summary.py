@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from expunge.audit.schema import AuditFile
 
 ROLES = ("original", "unlearned", "retrained")
-PLACES = ("same_institution", "elsewhere", "retain_heldout")
+RELATIONS = ("same_institution", "elsewhere", "retain_heldout")
+
+LABELS = {"same_institution": "same institution", "elsewhere": "elsewhere", "retain_heldout": "held-out retain set"}
 
 
 def summary(audit: AuditFile) -> dict[str, Any]:
@@ -29,21 +31,21 @@ def summary(audit: AuditFile) -> dict[str, Any]:
     return {
         "verdict": audit.verdict.status,
         "sentence": audit.verdict.sentence,
-        "leak": {role: rate.worst for role, rate in models.items()},
-        "leak_kind": {role: rate.worst_kind for role, rate in models.items()},
+        "leakage": {role: rate.worst for role, rate in models.items()},
+        "leakage_kind": {role: rate.worst_kind for role, rate in models.items()},
         "exact": audit.aggregates.get("exact_match", {}),
         "choice": audit.aggregates.get("choice", {}),
         "membership_auc": aucs.get("loss", {}),
         "membership_auc_entropy": aucs.get("entropy", {}),
-        "retention": {place: retention[place].estimate if place in retention else None for place in PLACES},
-        "retention_retrained": {place: _retrained(audit, place) for place in PLACES},
-        "standing": _standing(audit, "unlearned"),
-        "standing_by_role": {role: _standing(audit, role) for role in ROLES},
+        "retention": {place: retention[place].estimate if place in retention else None for place in RELATIONS},
+        "retention_retrained": {place: _retrained(audit, place) for place in RELATIONS},
+        "control_rank": _control_rank(audit, "unlearned"),
+        "control_rank_by_role": {role: _control_rank(audit, role) for role in ROLES},
         "relearning": {**relearning.pop("models"), **relearning},
     }
 
 
-def _standing(audit: AuditFile, role: str) -> dict[str, Any]:
+def _control_rank(audit: AuditFile, role: str) -> dict[str, Any]:
     """Ranks of the (first) target among its controls on one model; {} where there are none."""
     panels = audit.details.membership.control_ranks.get(role, {}) if audit.details.membership else {}
     if not panels:
@@ -60,35 +62,35 @@ def _retrained(audit: AuditFile, place: str) -> float | None:
     return controls.get("retrained.exact_match")
 
 
-def table(found: Mapping[str, Any]) -> ResultTable:
+def table(result: Mapping[str, Any]) -> ResultTable:
     """The numbers side by side: original, unlearned, retrained."""
     rows: list[tuple[Any, ...]] = [
-        _row("answers still given, worst kind of question", found["leak"], percent),
-        _row("answers given exactly", found["exact"], percent),
-        _row("multiple choice answered right", found["choice"], percent),
+        _row("answers still given, worst kind of question", result["leakage"], percent),
+        _row("exact match", result["exact"], percent),
+        _row("multiple choice answered right", result["choice"], percent),
     ]
     for attack in ("loss", "entropy"):
-        ranks = {role: s for role, s in found["standing_by_role"].items() if attack in s}
+        ranks = {role: s for role, s in result["control_rank_by_role"].items() if attack in s}
         rows.append(
             _row(
-                f"rank among never-seen controls, by {attack} (1 = known)",
+                f"rank among matched controls, by {attack} (1 = known)",
                 ranks,
                 lambda s, attack=attack: f"{s[attack]} of {s['of']}",
             )
         )
     rows += [
-        _row("membership attack, AUC by loss (0.5 = cannot tell)", found["membership_auc"], number),
-        _row("membership attack, AUC by entropy", found["membership_auc_entropy"], number),
+        _row("membership attack, AUC by loss (0.5 = cannot tell)", result["membership_auc"], number),
+        _row("membership attack, AUC by entropy", result["membership_auc_entropy"], number),
     ]
-    for place in PLACES:
-        kept = {
+    for place in RELATIONS:
+        retention = {
             "original": 1.0,
-            "unlearned": found["retention"][place],
-            "retrained": found["retention_retrained"][place],
+            "unlearned": result["retention"][place],
+            "retrained": result["retention_retrained"][place],
         }
-        rows.append(_row(f"kept of what had to stay: {place.replace('_', ' ')}", kept, percent))
-    again = {role: value["after"] for role, value in found["relearning"].items() if role in ROLES}
-    rows.append(_row("answers back after relearning a tenth", again, percent))
+        rows.append(_row(f"retention, {LABELS[place]}", retention, percent))
+    relearned = {role: value["after"] for role, value in result["relearning"].items() if role in ROLES}
+    rows.append(_row("answers back after relearning a tenth", relearned, percent))
     return ResultTable(("", *ROLES), rows)
 
 

@@ -1,6 +1,6 @@
-"""`expunge doctor`: is everything there that a run needs? Exit code 1 if something required is missing.
+"""`expunge doctor`: what a run needs and what is there. Exit code 1 if something required is missing.
 
-Surprising: what is required is read from the installed package itself, so that this list cannot fall behind.
+Requirements are read from the installed package.
 """
 
 from __future__ import annotations
@@ -24,40 +24,45 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class PackageState:
-    """One requirement: what is wanted, what is there, and whether a run needs it (`extra` empty)."""
+    """A required package: wanted and installed version; with `extra` it is optional."""
 
     name: str
     wanted: str
-    found: str | None
+    installed: str | None
     extra: str = ""
 
     @property
     def fine(self) -> bool:
-        return self.found is not None and satisfies(self.found, self.wanted)
+        return self.installed is not None and satisfies(self.installed, self.wanted)
 
     @property
     def state(self) -> str:
         if self.fine:
             return "ok"
-        what = "missing" if self.found is None else "another version"
+        what = "missing" if self.installed is None else "another version"
         return f"{what} (optional: {self.extra})" if self.extra else what
 
 
 def doctor() -> CommandResult:
     """Check Python, packages, memory, disk and devices."""
-    found = packages(requires("expunge") or [])
-    problems = [f"{p.name}{p.wanted}: {p.state}" for p in found if not p.fine and not p.extra]
+    states = packages(requires("expunge") or [])
+    problems = [f"{p.name}{p.wanted}: {p.state}" for p in states if not p.fine and not p.extra]
     if sys.version_info < PYTHON:
         problems.append(f"Python {platform.python_version()}: {'.'.join(map(str, PYTHON))} or newer is required")
     about = machine()
     parts = (
         ResultTable(("machine", ""), list(about.items())),
-        ResultTable(("package", "wanted", "found", "state"), [(p.name, p.wanted, p.found, p.state) for p in found]),
+        ResultTable(
+            ("package", "wanted", "installed", "state"), [(p.name, p.wanted, p.installed, p.state) for p in states]
+        ),
         "everything required is there"
         if not problems
-        else "\n".join(["missing or wrong:", *problems, "mend it with: python -m pip install --upgrade expunge"]),
+        else "\n".join(["missing or wrong:", *problems, "repair with: python -m pip install --upgrade expunge"]),
     )
-    listed = {p.name: {"wanted": p.wanted, "found": p.found, "state": p.state, "required": not p.extra} for p in found}
+    listed = {
+        p.name: {"wanted": p.wanted, "installed": p.installed, "state": p.state, "required": not p.extra}
+        for p in states
+    }
     return CommandResult(
         {"ok": not problems, "problems": problems, "machine": about, "packages": listed}, parts, 1 if problems else 0
     )
@@ -73,12 +78,14 @@ def packages(requirements: list[str]) -> list[PackageState]:
         extra = re.search(r"extra == ['\"]([\w-]+)", marker)
         if name and name[0] != "expunge":  # an extra that asks for another one
             rows.append(
-                PackageState(name[0], wish[len(name[0]) :].strip(), installed(name[0]), extra[1] if extra else "")
+                PackageState(
+                    name[0], wish[len(name[0]) :].strip(), installed_version(name[0]), extra[1] if extra else ""
+                )
             )
     return rows
 
 
-def installed(name: str) -> str | None:
+def installed_version(name: str) -> str | None:
     """Version of an installed distribution, None if there is none."""
     try:
         return version(name)
@@ -86,13 +93,13 @@ def installed(name: str) -> str | None:
         return None
 
 
-def satisfies(found: str, wanted: str) -> bool:
+def satisfies(version: str, wanted: str) -> bool:
     """Whether a version is one of those wanted; without `packaging` any version counts."""
     if not wanted or find_spec("packaging") is None:
         return True
     from packaging.specifiers import SpecifierSet
 
-    return SpecifierSet(wanted).contains(found, prereleases=True)
+    return SpecifierSet(wanted).contains(version, prereleases=True)
 
 
 def machine() -> dict[str, Any]:
@@ -125,9 +132,9 @@ def _memory(pages: str) -> float | None:
 
 
 def _device() -> str:
-    """The device a run would take, or why there is none."""
+    """The device that a run takes, or why there is none."""
     try:
         import torch
-    except Exception as error:  # a broken installation is what a doctor is asked about
+    except Exception as error:  # a broken installation can raise anything
         return f"none (torch cannot be imported: {error})"
     return f"cuda ({torch.cuda.get_device_name(0)})" if torch.cuda.is_available() else "cpu"

@@ -1,6 +1,6 @@
-"""`expunge plan`: what `expunge unlearn` would take (steps, time, memory, cache) before anything is started.
+"""`expunge estimate`: steps, time, memory and cache of `expunge unlearn`, before it starts.
 
-Surprising: it loads the model and times a few passes of it, so it takes a few seconds; it writes nothing.
+It loads the model and times a few passes, so it takes a few seconds. It writes nothing.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ def estimate(
     model: Annotated[str, typer.Option(help="Model folder, run folder or hub id; it is not changed.")],
     data: Annotated[Path, typer.Option("--data", "--corpus", help="Records: a file or a folder, as for unlearn.")],
     scope: Annotated[
-        str | None, typer.Option("--scope", help="What must be forgotten; else the subject with the most records.")
+        str | None, typer.Option("--scope", help="What to forget; else the subject with the most records.")
     ] = None,
     recipe: Annotated[str, typer.Option(help="Name of a shipped recipe, or a YAML file.")] = "twin",
     set_: Sets = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the run and of the retain_heldout records.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the run and of the held-out retain set.")] = None,
     preview_layers: Annotated[
         int | None,
         typer.Option("--preview-layers", min=1, help="Last blocks that the preview trains; a quarter if not given."),
@@ -43,26 +43,27 @@ def estimate(
     from expunge.engine.privacy.statement import planned_statement, statement_lines
     from expunge.engine.recipe import Recipe
 
-    chosen = Recipe.load(recipe, [*(set_ or []), *([] if seed is None else [f"seed={seed}"])])
-    split = _split(load_corpus(data, loader, map_), scope, chosen.seed)
-    found, alone = estimate_run(model, split, chosen, preview_layers=preview_layers)
-    told: dict[str, Any] = {
+    loaded = Recipe.load(recipe, [*(set_ or []), *([] if seed is None else [f"seed={seed}"])])
+    split = _split(load_corpus(data, loader, map_), scope, loaded.seed)
+    estimates, reason = estimate_run(model, split, loaded, preview_layers=preview_layers)
+    data_out: dict[str, Any] = {
         "model": model,
         "recipe": recipe,
-        "method": chosen.method,
-        "seed": chosen.seed,
+        "method": loaded.method,
+        "seed": loaded.seed,
         "split": split.summary(),
-        "rows": [e.as_row() for e in found],
-        "no_other_row": alone,
+        "rows": [e.as_row() for e in estimates],
+        "no_other_row": reason,
     }
-    if chosen.privacy:
-        told["privacy"] = planned_statement(chosen.resolve(), split.forget, split.retain)
+    if loaded.privacy:
+        data_out["privacy"] = planned_statement(loaded.resolve(), split.forget, split.retain)
     lines = (
-        f"{chosen.method}: {len(split.forget):,} records to forget ({split.scope}), {len(split.retain):,} "
+        f"{loaded.method}: {len(split.forget):,} records to forget ({split.scope}), {len(split.retain):,} "
         f"retained; nothing was started",
     )
-    private = statement_lines(told["privacy"]) if chosen.privacy else []
-    return CommandResult(told, (*lines, *private, *tables(found), *([f"no second row: {alone}"] if alone else [])))
+    private = statement_lines(data_out["privacy"]) if loaded.privacy else []
+    notes = [f"no second row: {reason}"] if reason else []
+    return CommandResult(data_out, (*lines, *private, *tables(estimates), *notes))
 
 
 def _split(corpus: Corpus, scope: str | None, seed: int) -> Split:
@@ -80,8 +81,8 @@ def _split(corpus: Corpus, scope: str | None, seed: int) -> Split:
     return resolve(corpus, chosen, None, f"subject {subject}", seed=seed)
 
 
-def tables(found: list[RunEstimate]) -> tuple[ResultTable, ResultTable]:
-    """What runs and how long, and what it holds."""
+def tables(estimates: list[RunEstimate]) -> tuple[ResultTable, ResultTable]:
+    """Tables of work and time, and of memory."""
     work = ResultTable(
         ("run", "what runs", "steps", "rows drawn", "load", "build", "steps take", "save", "together"),
         [
@@ -96,7 +97,7 @@ def tables(found: list[RunEstimate]) -> tuple[ResultTable, ResultTable]:
                 duration(e.save_seconds),
                 duration(e.seconds),
             )
-            for e in found
+            for e in estimates
         ],
     )
     memory = ResultTable(
@@ -119,7 +120,7 @@ def tables(found: list[RunEstimate]) -> tuple[ResultTable, ResultTable]:
                 if e.cache_bytes
                 else "none",
             )
-            for e in found
+            for e in estimates
         ],
     )
     return work, memory
@@ -139,7 +140,7 @@ def what_runs(e: RunEstimate) -> str:
 
 
 def mib(count: int) -> str:
-    """Bytes as people read them: `12.3 MiB`, `1.4 GiB`."""
+    """Bytes as `12.3 MiB` or `1.4 GiB`."""
     return f"{count / 2**30:,.1f} GiB" if count >= 1 << 30 else f"{count / 2**20:,.1f} MiB"
 
 

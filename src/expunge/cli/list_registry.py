@@ -1,4 +1,4 @@
-"""`expunge list`: what there is to choose from, asked of the registries themselves."""
+"""`expunge list`: the entries of a registry."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def _metrics() -> list[Row]:
     return [{"name": n, "about": m.about, "forgotten": m.forgotten, "floor": m.floor} for n, m in METRICS]
 
 
-def _attacks() -> list[Row]:
+def _checks() -> list[Row]:
     from expunge.audit.context import CHECKS
 
-    return [{"name": n, "about": a.about, "results": ", ".join(a.keys)} for n, a in CHECKS]
+    return [{"name": n, "about": c.about, "results": ", ".join(c.keys)} for n, c in CHECKS]
 
 
 def _loaders() -> list[Row]:
@@ -69,7 +69,7 @@ def _worlds() -> list[Row]:
 def _recipes() -> list[Row]:
     from expunge.engine.recipe import Recipe, shipped
 
-    found = [(n, Recipe.load(n)) for n in shipped()]
+    recipes = [(n, Recipe.load(n)) for n in shipped()]
     return [
         {
             "name": n,
@@ -79,17 +79,17 @@ def _recipes() -> list[Row]:
             "steps": r.resolve().total_steps,
             "optimizer": "none" if r.resolve().edit else f"{r.optimizer.name} {r.optimizer.lr:g}",
         }
-        for n, r in found
+        for n, r in recipes
     ]
 
 
 def _hierarchies() -> list[Row]:
     from expunge.concepts.hierarchy import Hierarchy, shipped
 
-    found = [(n, Hierarchy.load(n)) for n in shipped()]
+    hierarchies = [(n, Hierarchy.load(n)) for n in shipped()]
     return [
         {"name": n, "about": h.title, "L4": h.levels.L4.name, "rules": len(h.rules), "source": h.source}
-        for n, h in found
+        for n, h in hierarchies
     ]
 
 
@@ -100,13 +100,13 @@ KINDS: dict[str, Callable[[], list[Row]]] = {
     "recipes": _recipes,
     "rules": _rules,
     "worlds": _worlds,
-    "attacks": _attacks,
+    "checks": _checks,
     "hierarchies": _hierarchies,
 }
 
 
 def listing(kind: Annotated[str, typer.Argument(help=", ".join(KINDS))]) -> CommandResult:
-    """Show what there is: methods, metrics, loaders, recipes, rules, worlds, attacks or hierarchies."""
+    """List methods, metrics, loaders, recipes, rules, worlds, checks or hierarchies."""
     if kind not in KINDS:
         raise unknown("kind", kind, KINDS, "expunge list")
     rows = KINDS[kind]()

@@ -15,7 +15,7 @@ from expunge.cli.result import CommandResult
 Data = Annotated[Path, typer.Option("--data", help="Records: a JSONL, CSV or Parquet file, or a folder.")]
 Loader = Annotated[str | None, typer.Option("--loader", help="Layout of the records; detected if not given.")]
 Mapping = Annotated[Path | None, typer.Option("--map", help="YAML file with lines `our field: their column`.")]
-ScopeText = Annotated[str, typer.Option("--scope", help="What must be forgotten, e.g. patient:P-0001-003.")]
+ScopeText = Annotated[str, typer.Option("--scope", help="What to forget, e.g. patient:P-0001-003.")]
 Folder = Annotated[Path, typer.Option("--out", help="Folder for the result.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; repeatable.")]
 

@@ -1,4 +1,4 @@
-"""Progress for people, on stderr only: a bar on a terminal, a line every few seconds in a log file."""
+"""Progress on stderr: a bar on a terminal, a line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TextIO
 
-ProgressCallback = Callable[[float, str], None]  # share done 0 … 1, and a note such as "93 % memorised"
+ProgressCallback = Callable[[float, str], None]  # (share done in 0..1, note such as "93% exact")
 EVERY = 5.0  # seconds between lines where there is no terminal
 
 
 @dataclass
 class Progress:
-    """Tells `stream` how far a long piece of work is."""
+    """Reports the progress of long work to `stream`."""
 
     stream: TextIO = field(default_factory=lambda: sys.stderr)
 
@@ -26,7 +26,7 @@ class Progress:
     @contextmanager
     def bar(self, title: str) -> Iterator[ProgressCallback]:
         """A context whose value is called with the share done and a note; nothing is shown before the first call."""
-        with self._drawn(title) if self.stream.isatty() else self._lines(title) as draw:
+        with self._bar(title) if self.stream.isatty() else self._lines(title) as draw:
             ticks: list[tuple[float, float, str]] = []  # when, how much was done, note: the first and the last
 
             def tick(done: float, note: str) -> None:
@@ -41,18 +41,18 @@ class Progress:
 
     @contextmanager
     def _lines(self, title: str) -> Iterator[ProgressCallback]:
-        said = 0.0
+        last = 0.0
 
         def draw(done: float, note: str) -> None:
-            nonlocal said
-            if done >= 1 or time.perf_counter() - said >= EVERY:
+            nonlocal last
+            if done >= 1 or time.perf_counter() - last >= EVERY:
                 self.say(f"{title}: {done:4.0%}, {note}")
-                said = time.perf_counter()
+                last = time.perf_counter()
 
         yield draw
 
     @contextmanager
-    def _drawn(self, title: str) -> Iterator[ProgressCallback]:
+    def _bar(self, title: str) -> Iterator[ProgressCallback]:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 

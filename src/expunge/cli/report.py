@@ -1,4 +1,4 @@
-"""`expunge report`: turn an `audit.json` into one HTML page that needs nothing else."""
+"""`expunge report`: write `audit.json` as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def report(
     out: Annotated[Path, typer.Option("--out", help="HTML file to write.")],
     run: Annotated[Path | None, typer.Option("--run", help="Folder of the audited run, for its curves.")] = None,
 ) -> CommandResult:
-    """Write an audit as a page for people."""
+    """Write an audit as one HTML page."""
     from expunge.report.render import report as write
 
     page = write(source, out, run)

@@ -1,7 +1,6 @@
-"""The thin shell around every command: one line per error, one object per `--json`, an exit code, no tracebacks.
+"""Runs one command line: one line per error, one object per `--json`, an exit code, no tracebacks.
 
-Surprising: `--json` and `--debug` are read from the words themselves, because they must also hold when the words
-cannot be parsed.
+Note: `--json` and `--debug` are read from the words themselves, because they also hold when parsing fails.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -20,24 +20,32 @@ import typer
 from expunge.cli.result import CommandResult
 from expunge.errors import InputError, InputWarning, Interrupted
 
+RENAMED = {  # old word -> what replaces it; old words are refused
+    "memorise": "expunge train",
+    "world": "expunge data generate",
+    "plan": "expunge estimate",
+    "--scope-out": "--exclude-scope",
+    "--twins-for": "--controls-for",
+    "--share": "--target-accuracy",
+}
 STOPPED = Interrupted("stopped", "by Ctrl-C", "start the same command again; whatever is finished is not repeated")
 
 
 def run(app: typer.Typer, words: list[str]) -> int:
-    """Run `words` as one command of `app`: answer on stdout, everything else on stderr; returns the exit code."""
+    """Run `words` as one command of `app`: result on stdout, everything else on stderr; returns the exit code."""
     as_json, debug = "--json" in words, "--debug" in words
     out = sys.stdout
     with _quiet(debug), contextlib.redirect_stdout(sys.stderr if as_json else out):
         try:
-            answer = _invoke(app, words or ["--help"])
-            if isinstance(answer, CommandResult):
-                if not _beside():
-                    _print(answer, out, as_json)
-                return answer.exit_code
+            result = _invoke(app, words or ["--help"])
+            if isinstance(result, CommandResult):
+                if not _is_secondary_process():
+                    _print(result, out, as_json)
+                return result.exit_code
             return 0
         except typer.Exit as end:
             return end.exit_code
-        except BrokenPipeError:  # the reader (head, less) has gone: nothing to say and nobody to say it to
+        except BrokenPipeError:  # the reader (head, less) has gone
             os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
             return 1
         except KeyboardInterrupt:
@@ -45,11 +53,11 @@ def run(app: typer.Typer, words: list[str]) -> int:
         except InputError as error:
             return _fail(error, out, as_json, debug)
         except Exception as error:
-            return _fail(_told(error), out, as_json, debug)
+            return _fail(_as_input_error(error), out, as_json, debug)
 
 
-def _beside() -> bool:
-    """Is this one of several processes of one command (torchrun, accelerate launch), and not the one that speaks?"""
+def _is_secondary_process() -> bool:
+    """True in all but the first of several processes of one command (torchrun, accelerate launch)."""
     return os.environ.get("WORLD_SIZE", "1") != "1" and os.environ.get("RANK", "0") != "0"
 
 
@@ -59,26 +67,28 @@ def _invoke(app: typer.Typer, words: list[str]) -> object:
         return command.invoke(context)
 
 
-def _print(answer: CommandResult, out: TextIO, as_json: bool) -> None:
+def _print(result: CommandResult, out: TextIO, as_json: bool) -> None:
     if as_json:
-        out.write(answer.as_json() + "\n")
+        out.write(result.as_json() + "\n")
     else:
-        answer.show(out)
+        result.show(out)
     out.flush()
 
 
-def _told(error: Exception) -> InputError:
-    """What Typer says of a wrong command line, or that something unexpected happened, as one of our own errors."""
-    told = getattr(error, "format_message", None)
-    if told is None:
+def _as_input_error(error: Exception) -> InputError:
+    """Typer's message on a wrong command line, or an unexpected exception, as an `InputError`."""
+    format_message = getattr(error, "format_message", None)
+    if format_message is None:
         failure = InputError("unexpected error", f"{type(error).__name__}: {error}", "run again with --debug")
         failure.exit_code = 1
         return failure
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "expunge"
-    wrong = InputError(path, told().rstrip("."), f"see {path} --help")
-    wrong.silent = _beside()  # all of them were given the same words
-    return wrong
+    message = format_message().rstrip(".")
+    new = next((name for old, name in RENAMED.items() if re.search(rf"(?<![\w-]){old}(?![\w-])", message)), None)
+    usage = InputError(path, message, f"use {new}" if new else f"see {path} --help")
+    usage.silent = _is_secondary_process()  # all processes were given the same words
+    return usage
 
 
 def _fail(error: InputError, out: TextIO, as_json: bool, debug: bool) -> int:
@@ -97,10 +107,7 @@ def _fail(error: InputError, out: TextIO, as_json: bool, debug: bool) -> int:
 
 @contextlib.contextmanager
 def _quiet(debug: bool) -> Iterator[None]:
-    """Keep the warnings and progress bars of libraries away from people; `--debug` lets them through.
-
-    Our own warnings about the input are one line each.
-    """
+    """Silence warnings and progress bars of libraries unless `debug`; print each `InputWarning` as one line."""
     if debug:
         yield
         return
@@ -118,6 +125,6 @@ def _quiet(debug: bool) -> Iterator[None]:
         yield
 
 
-def _warn(message: Warning | str, *place: object, **more: object) -> None:
-    if not _beside():
+def _warn(message: Warning | str, *_: object, **__: object) -> None:
+    if not _is_secondary_process():
         print("warning: " + " ".join(str(message).split()), file=sys.stderr)

@@ -1,7 +1,6 @@
 """`expunge unlearn`: make a model forget what a scope names, as a recipe says.
 
-Surprising: one seed decides both the run and which records stay retain_heldout, and it is written into the recipe of
-the run, so that `expunge audit` finds the same retain_heldout records again.
+One seed decides the run and the held-out retain set. The run's recipe keeps it, so `expunge audit` finds the same set.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ def unlearn(
     out: Folder,
     recipe: Annotated[str, typer.Option(help="Name of a shipped recipe, or a YAML file.")] = "twin",
     set_: Sets = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the run and of the retain_heldout records.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the run and of the held-out retain set.")] = None,
     loader: Loader = None,
     map_: Mapping = None,
 ) -> CommandResult:
@@ -42,23 +41,23 @@ def unlearn(
 
     context = DistributedContext.init()
     with context.synchronized():
-        plan = Recipe.load(recipe, [*(set_ or []), *([] if seed is None else [f"seed={seed}"])])
-        split = Scope.parse(scope).resolve(load_corpus(data, loader, map_), seed=plan.seed)
+        loaded = Recipe.load(recipe, [*(set_ or []), *([] if seed is None else [f"seed={seed}"])])
+        split = Scope.parse(scope).resolve(load_corpus(data, loader, map_), seed=loaded.seed)
     with Progress().bar("unlearning") as tick:
         show = (lambda event, total: after_step(tick, event, total)) if context.is_main_process else None
-        folder = run(model, split, plan, out, on_step=show)
+        folder = run(model, split, loaded, out, on_step=show)
     about = read_json(folder / "run.json")
-    told = read_json(folder / STATEMENT) if plan.privacy else {}
-    done = {
+    statement = read_json(folder / STATEMENT) if loaded.privacy else {}
+    data_out = {
         "out": folder,
         "recipe": recipe,
-        "method": plan.method,
-        "seed": plan.seed,
+        "method": loaded.method,
+        "seed": loaded.seed,
         "split": split.summary(),
         "steps": about["steps"],
         "seconds": about["seconds"],
         "passes": about.get("passes"),
-        **({"privacy": told} if told else {}),
+        **({"privacy": statement} if statement else {}),
         **({"edited": about["edited"]} if "edited" in about else {}),
     }
     edited = about.get("edited")
@@ -68,23 +67,23 @@ def unlearn(
         else (f"{about['steps']} steps")
     )
     return CommandResult(
-        done,
+        data_out,
         (
-            f"{plan.method}: {what} against {len(split.forget):,} records ({about['seconds']:.0f} s); "
-            f"{len(split.retain):,} retained, {len(split.retain_heldout):,} never shown to the method",
+            f"{loaded.method}: {what} against {len(split.forget):,} records ({about['seconds']:.0f} s); "
+            f"{len(split.retain):,} retained, {len(split.retain_heldout):,} held out",
             f"passes: {about.get('passes')}",
-            *(statement_lines(told) if told else ()),
+            *(statement_lines(statement) if statement else ()),
             f"run written to {folder}; expunge audit says whether it worked",
         ),
     )
 
 
 def after_step(tick: ProgressCallback, event: Event, total: int) -> None:
-    """Show how far unlearning is."""
+    """Show the progress of unlearning."""
     step = event.step + 1
-    found = [
+    losses = [
         f"{side} loss {loss:.3f}"
         for side, loss in (("forget", event.forget), ("retain", event.retain))
         if math.isfinite(loss)
     ]
-    tick(step / total, ", ".join([f"step {step} of {total}", *found]))
+    tick(step / total, ", ".join([f"step {step} of {total}", *losses]))
