@@ -41,6 +41,7 @@ lint: $(STAMP)  ## check style, format, types and import floors
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	MYPYPATH=benchmarks/plugins $(BIN)/mypy --explicit-package-bases benchmarks/plugins
 	$(BIN)/lint-imports
 
 fmt: $(STAMP)  ## format the code and sort imports

@@ -154,7 +154,7 @@ def api() -> Iterator[str]:
     for name in sorted(expunge.__all__):
         target = getattr(expunge, name)
         yield f"::: {target.__module__}.{target.__qualname__}\n"
-    yield "## expunge.plugins\n\nThe one import for people who add methods, rules, metrics, checks, loaders or worlds.\n"
+    yield "## expunge.plugins\n\nThe one import for people who extend the package.\n"
     for name in sorted(expunge.plugins.__all__):
         target = getattr(expunge.plugins, name)
         if hasattr(target, "__qualname__"):

@@ -101,15 +101,15 @@ SHARED = os.environ.get("EXPUNGE_DATA_DIR") or Path(__file__).resolve().parents[
 LUME = Path(SHARED) / "lume"
 DEMO = "demo --seed 42 --out {out}"
 BENCH = {  # one cell of each experiment: the command, without the folder and --json
-    "dual-ablation": "bench dual-ablation --preset smoke --rows full,npo --workers 1",
-    "cross-domain": "bench cross-domain --preset smoke --rows npo --workers 1",
-    "hierarchy-validation": "bench hierarchy-validation --preset smoke --workers 1",
-    "privacy-frontier": "bench privacy-frontier --preset smoke --workers 1",
-    "alignment-stress": "bench alignment-stress --preset smoke --rows npo-sum,npo-tensor --workers 1",
-    "polysemy": "bench polysemy --preset smoke --workers 1",
-    "which-objective": "bench which-objective --preset smoke --rows npo,twin --workers 1",
-    "medforget": "bench medforget --preset smoke --workers 1",
-    "lume": "bench lume --preset smoke --data {lume}",
+    "dual-ablation": "bench run dual-ablation --preset smoke --arms full,npo --workers 1",
+    "cross-domain": "bench run cross-domain --preset smoke --arms npo --workers 1",
+    "hierarchy-validation": "bench run hierarchy-validation --preset smoke --workers 1",
+    "privacy-frontier": "bench run privacy-frontier --preset smoke --workers 1",
+    "alignment-stress": "bench run alignment-stress --preset smoke --arms npo-sum,npo-tensor --workers 1",
+    "polysemy": "bench run polysemy --preset smoke --workers 1",
+    "which-objective": "bench run which-objective --preset smoke --arms npo,twin --workers 1",
+    "medforget": "bench run medforget --preset smoke --workers 1",
+    "lume": "bench run lume --preset smoke --data {lume}",
 }
 RUNS: dict[str, tuple[str, str, list[str]]] = {  # name -> request, recipe, what is changed in it
     "twin": ("patient", "twin", ["steps=24"]),

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, logsigmoid
 
+from expunge.engine.loop import Loop
 from expunge.gradients.base import Gradients
 from expunge.gradients.project import Project
 from expunge.gradients.saliency import Side, TokenSaliency
@@ -34,9 +35,9 @@ IGNORE_INDEX = -100
 
 def padded_batches(loop: Loop, step: int) -> tuple[list[int], Batch, Batch | None]:
     """Forget row numbers and the whole padded batches that `loop` uses in a step."""
-    table = loop.table
-    rows, retain = table.forget_batch(step), table.retain_batch(step) if loop.recipe.uses_retain else []
-    forget, *rest = (collate([table.items[k] for k in part]) for part in (rows, retain) if part)
+    dataset = loop.dataset
+    rows, retain = dataset.forget_batch(step), dataset.retain_batch(step) if loop.resolved.uses_retain else []
+    forget, *rest = (collate([dataset.encoded[k] for k in part]) for part in (rows, retain) if part)
     return rows, forget, rest[0] if rest else None
 
 

@@ -20,7 +20,9 @@ from benchmarks.speed.program import NamedCase, Say, parser, positive, run, say
 from benchmarks.speed.step_roofline import Losses, StepWork, comparison, step_work, table
 from expunge.cli.result import CommandResult
 from expunge.corpus import Record
-from expunge.engine.loop import Event, Loop
+from expunge.engine.event import Event
+from expunge.engine.loop import Loop
+from expunge.engine.loop_builder import build_loop
 from expunge.engine.optimizer import lr_factor
 from expunge.engine.recipe import Recipe
 from expunge.models.adapters import prepare
@@ -68,7 +70,8 @@ class WholeRun(NamedCase):
             say(f"{self.name}, pair {pair + 1} of {pairs}: the plain run takes {plain / ours:.2f} times as long")
         size = self.recipe.batch
         batch = (
-            f"{self.recipe.total_steps} steps of {size.forget} forget rows and {size.retain} retain rows of a hospital "
+            f"{self.recipe.resolve().total_steps} steps of {size.forget} forget rows and {size.retain} retain rows "
+            "of a hospital "
             f"({len(split.forget)} records to forget, {len(split.retain)} that may be kept), vocabulary "
             f"{len(tokenizer):,}, width {self.model.width}, float32; caches counted"
         )
@@ -81,13 +84,13 @@ class WholeRun(NamedCase):
         events: list[Event] = []
         lm = self._adapted()
         began = time.process_time()
-        loop = Loop(lm, self.recipe, forget, retain)
+        loop = build_loop(lm, self.recipe.resolve(), forget, retain)
         loop.run(events.append)
         return loop, [(e.forget, e.retain) for e in events], time.process_time() - began
 
     def _plain(self, loop: Loop, records: Sequence[Record]) -> tuple[Losses, float]:
-        lm, settings, steps = self._adapted(), self.recipe.optimizer, self.recipe.total_steps
-        table = loop.table
+        lm, settings, steps = self._adapted(), self.recipe.optimizer, self.recipe.resolve().total_steps
+        dataset = loop.dataset
         losses: list[tuple[float, float]] = []
         began = time.process_time()
         items = {item.id: item for item in lm.template.encode_all(records)}
@@ -95,21 +98,21 @@ class WholeRun(NamedCase):
         for step in range(steps):
             for group in baseline.optimizer.param_groups:
                 group["lr"] = settings.lr * lr_factor(settings.schedule, settings.warmup, step, steps)
-            rows = table.forget_batch(step)
+            rows = dataset.forget_batch(step)
             forget, retain = (
-                collate([items[table.items[k].id] for k in part]) for part in (rows, table.retain_batch(step))
+                collate([items[dataset.encoded[k].id] for k in part]) for part in (rows, dataset.retain_batch(step))
             )
             losses.append(baseline.step(rows, forget, retain))
         return losses, time.process_time() - began
 
     def _work(self, loop: Loop) -> StepWork:
         """Of the whole run: its steps, the frozen prefix of every row, the reference pass over the forget rows."""
-        table, work = loop.table, StepWork()
-        for step in range(self.recipe.total_steps):
+        dataset, work = loop.dataset, StepWork()
+        for step in range(self.recipe.resolve().total_steps):
             _, forget, retain = padded_batches(loop, step)
             work += step_work(self.method, self.model, self.trained_blocks, forget, retain)
-        forget_items = table.items[: len(table.rows)]
-        tokens, forget_tokens = (sum(item.length for item in items) for items in (table.items, forget_items))
+        forget_items = dataset.encoded[: dataset.forget_count]
+        tokens, forget_tokens = (sum(item.length for item in items) for items in (dataset.encoded, forget_items))
         frozen = self.model.layers - self.trained_blocks
         return work + StepWork(ours=frozen * tokens + self.model.layers * forget_tokens)
 

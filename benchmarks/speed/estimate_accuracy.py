@@ -122,7 +122,13 @@ def estimate_run(*, folder: Path, name: str, overrides: tuple[str, ...]) -> dict
     (row, *_), _ = estimate(folder / "model", split, recipe)
     took = time.perf_counter() - began
     memory = row.memory.peak
-    return {"seconds": row.seconds, "steps": row.stepping, "memory": memory, "slowdown": row.slowdown, "took": took}
+    return {
+        "seconds": row.seconds,
+        "steps": row.train_seconds,
+        "memory": memory,
+        "slowdown": row.slowdown,
+        "took": took,
+    }
 
 
 def time_run(*, folder: Path, name: str, overrides: tuple[str, ...]) -> dict[str, float]:

@@ -22,9 +22,11 @@ from benchmarks.speed.program import NamedCase, Say, parser, positive, run, say,
 from benchmarks.speed.step import model_config
 from benchmarks.speed.synthetic_rows import Lengths, synthetic_records, word_tokenizer
 from expunge.cli.result import CommandResult, ResultTable
-from expunge.engine.loop import Event, Loop
+from expunge.engine.event import Event
+from expunge.engine.loop_builder import build_loop
 from expunge.engine.optimizer import OptimizerConfig
-from expunge.engine.recipe import BatchSize, Recipe
+from expunge.engine.recipe import Recipe
+from expunge.engine.recipe_config import BatchSize
 from expunge.errors import RunFailed
 from expunge.models.adapters import TrainableConfig, prepare
 from expunge.models.language_model import LanguageModel
@@ -72,7 +74,7 @@ def time_steps(case: PrivateStepCase, base: LanguageModel, privacy: PrivacyConfi
         norms.append(event.norm)
         times.append(time.process_time())
 
-    Loop(lm, recipe, forget, retain).run(after_step)
+    build_loop(lm, recipe.resolve(), forget, retain).run(after_step)
     return statistics.median(b - a for a, b in pairwise(times)), norms
 
 

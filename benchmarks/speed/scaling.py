@@ -28,7 +28,9 @@ from expunge._io import canonical, read_json, write_json
 from expunge.cli.result import CommandResult
 from expunge.corpus import load_corpus
 from expunge.engine.loop import Loop
-from expunge.engine.recipe import BatchSize, Memory, Recipe, Retain
+from expunge.engine.loop_builder import build_loop
+from expunge.engine.recipe import Recipe
+from expunge.engine.recipe_config import BatchSize, Memory, Retain
 from expunge.engine.run_directory import environment
 from expunge.errors import InputError, RunFailed
 from expunge.models.adapters import TrainableConfig, prepare
@@ -172,7 +174,7 @@ def time_steps(*, sizes: ScalingSizes, layers: int, prompt: int, answer: int, ca
     _tiny_run(sizes, tokenizer, forget, retain)
     before = resident()[1]
     recipe = _recipe(sizes, sizes.warm_up + sizes.steps, sizes.blocks, cached)
-    loop = Loop(_model(tokenizer, layers, sizes.width, recipe.train), recipe, forget, retain)
+    loop = build_loop(_model(tokenizer, layers, sizes.width, recipe.train), recipe.resolve(), forget, retain)
     seconds = _step_seconds(loop, sizes.warm_up)
     _check_path(loop, cached)
     return {"seconds": seconds, "memory": resident()[0] - before, "busy": os.getloadavg()[0]}
@@ -198,10 +200,10 @@ def time_corpus(*, sizes: ScalingSizes, file: Path, first: Path) -> dict[str, An
     recipe = _recipe(sizes, sizes.warm_up + sizes.corpus_steps, sizes.blocks, True)
     lm = _model(tokenizer, sizes.depth, sizes.width, recipe.train)
     began = time.process_time()
-    loop = Loop(lm, recipe, split.forget, split.retain)
+    loop = build_loop(lm, recipe.resolve(), split.forget, split.retain)
     rows = time.process_time() - began
     began = time.process_time()
-    cache = PrefixCache.build(lm.module, loop.table.items, budget=loop.recipe.memory.cache_mib << 20)
+    cache = PrefixCache.build(lm.module, loop.dataset.encoded, budget=recipe.memory.cache_mib << 20)
     cache_seconds = time.process_time() - began
     if not isinstance(cache, str):
         cache.close()
@@ -209,7 +211,7 @@ def time_corpus(*, sizes: ScalingSizes, file: Path, first: Path) -> dict[str, An
     _check_path(loop, True)
     memory = resident()[0] - before
     recipe = _recipe(sizes, sizes.warm_up + min(sizes.corpus_steps, sizes.plain_steps), sizes.blocks, False)
-    plain = _step_seconds(Loop(lm, recipe, split.forget, split.retain), sizes.warm_up)
+    plain = _step_seconds(build_loop(lm, recipe.resolve(), split.forget, split.retain), sizes.warm_up)
     return {
         "load": load,
         "rows": rows,
@@ -218,7 +220,7 @@ def time_corpus(*, sizes: ScalingSizes, file: Path, first: Path) -> dict[str, An
         "plain": plain,
         "loaded": loaded,
         "memory": memory,
-        "drawn": len(loop.table.items),
+        "drawn": len(loop.dataset.encoded),
         "busy": os.getloadavg()[0],
     }
 
@@ -242,7 +244,7 @@ def _one_thread() -> None:
 def _tiny_run(sizes: ScalingSizes, tokenizer: Any, forget: Sequence[Any], retain: Sequence[Any]) -> None:
     """One step of a model of two blocks, so that libraries have loaded what they load at first use."""
     recipe = _recipe(sizes, 1, 1, True)
-    Loop(_model(tokenizer, 2, 32, recipe.train), recipe, forget, retain).run(lambda event: None)
+    build_loop(_model(tokenizer, 2, 32, recipe.train), recipe.resolve(), forget, retain).run(lambda event: None)
 
 
 def _model(tokenizer: Any, layers: int, width: int, train: TrainableConfig) -> LanguageModel:
@@ -263,8 +265,8 @@ def _recipe(sizes: ScalingSizes, steps: int, blocks: int, cached: bool) -> Recip
 
 def _check_path(loop: Loop, cached: bool) -> None:
     """Refuse times of the plain path under the name of the cached one."""
-    if cached and loop.passes.about.startswith("plain"):
-        raise RunFailed("bench scaling", f"the cache was not used ({loop.passes.about})")
+    if cached and loop.runner.about.startswith("plain"):
+        raise RunFailed("bench scaling", f"the cache was not used ({loop.runner.about})")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

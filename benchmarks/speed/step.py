@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from expunge.engine.floors import LossFloors
 
 from benchmarks.speed.baseline_steps import BaselineStep, DualStep, GradDiffStep, NPOStep, TwinStep, padded_batches
 from benchmarks.speed.end_to_end import WholeRun
@@ -28,10 +27,14 @@ from benchmarks.speed.step_roofline import StepWork, comparison, step_work, tabl
 from benchmarks.speed.synthetic_rows import LUME, LUME_PEOPLE, Lengths, synthetic_records, word_tokenizer
 from expunge._io import write_json
 from expunge.cli.result import CommandResult
-from expunge.engine.loop import Event, Loop
+from expunge.engine.event import Event
+from expunge.engine.loop import Loop
+from expunge.engine.loop_builder import build_loop
 from expunge.engine.optimizer import OptimizerConfig
-from expunge.engine.recipe import BatchSize, Recipe, Retain
-from expunge.methods.twin import Twin
+from expunge.engine.recipe import Recipe
+from expunge.engine.recipe_config import BatchSize, Retain
+from expunge.methods.twin.method import Twin
+from expunge.methods.twin.targets import TwinTargets
 from expunge.models.adapters import TrainableConfig, prepare
 from expunge.models.collate import collate
 from expunge.models.language_model import LanguageModel
@@ -120,11 +123,12 @@ def baseline_of(case: StepCase, recipe: Recipe, module: Any, original: Any, loop
         return GradDiffStep.of(module, original, LR)
     if case.method == "dual":
         return DualStep.of(module, original, LR, saliency_block=case.model.layers - case.trained_blocks)
-    method, rows = recipe.build_method(), loop.table.rows
+    method, targets = loop.resolved.method, loop.dataset.targets
     assert isinstance(method, Twin)
-    floors = LossFloors.of(rows, method.least_floor, torch.device("cpu"))
+    assert isinstance(targets, TwinTargets)
+    floors = TwinTargets(targets.rows, method.least_floor, torch.device("cpu")).floors  # `loop` moves its own
     weights = {"retain_weight": recipe.retain.weight, "floor_weight": method.floor_weight}
-    return TwinStep.of(module, original, LR, table=rows, floors=floors, **weights)
+    return TwinStep.of(module, original, LR, table=targets.rows, floors=floors, **weights)
 
 
 class StepPairs:
@@ -141,7 +145,7 @@ class StepPairs:
 
         forget = synthetic_records(case.forget, vocabulary, "forget")
         retain = synthetic_records(case.retain, vocabulary, "retain") if case.retain else ()
-        self.loop = Loop(adapted(), recipe, forget, retain)
+        self.loop = build_loop(adapted(), recipe.resolve(), forget, retain)
         self.baseline = baseline_of(case, recipe, adapted().module, base.module, self.loop)
         self.seconds: dict[str, list[float]] = {"plain": [], "ours": []}
         self.losses: dict[str, list[tuple[float, float]]] = {"plain": [], "ours": []}
@@ -163,7 +167,8 @@ class StepPairs:
         for side, seconds, pair in (("plain", plain, losses), ("ours", ours, (event.forget, event.retain))):
             self.seconds[side].append(seconds)
             self.losses[side].append((pair[0], pair[1] if retain else 0.0))
-        prompts = [item for k in rows if (item := self.loop.table.rows[k].asked) is not None]
+        targets = self.loop.dataset.targets
+        prompts = [targets.rows[k].question for k in rows] if isinstance(targets, TwinTargets) else []
         self.work += step_work(
             self.case.method,
             self.case.model,

@@ -20,7 +20,6 @@ def audit(**changes: Any) -> AuditFile:
         for role, value in (("original", 0.95), ("unlearned", 0.0))
     }
     heldout = {"estimate": 0.98, "n_records": 9, "n_subjects": 3, "metric": "exact_match"}
-    after = {"before": 0.0, "after": 0.125}
     data = audit_data() | {
         "aggregates": {"exact_match": {"original": 0.9, "unlearned": 0.0, "retrained": 0.0}},
         "details": {

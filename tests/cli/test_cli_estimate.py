@@ -45,10 +45,11 @@ def test_the_object_holds_every_number(cli: Cli, world: Path, model: Path) -> No
     )
     given, release = result.json["rows"]
     assert (given["name"], release["name"]) == ("as given", "release: all layers")
-    assert (given["steps"], given["drawn"]) == (3, 3 * 8)
-    assert given["cache"] > 0
-    assert given["where"] == "memory"
-    assert given["seconds"] == pytest.approx(sum(given[k] for k in ("loading", "building", "stepping", "saving")))
+    assert (given["steps"], given["rows_drawn"]) == (3, 3 * 8)
+    assert given["cache_bytes"] > 0
+    assert given["cache_location"] == "memory"
+    parts = ("load_seconds", "prepare_seconds", "train_seconds", "save_seconds")
+    assert given["seconds"] == pytest.approx(sum(given[k] for k in parts))
     assert set(given["memory"]) == {"process", "weights", "optimizer", "activations", "caches", "peak"}
 
 

@@ -39,7 +39,7 @@ def test_importing_is_quick_and_loads_nothing_heavy(module: str) -> None:
 
 def test_every_command_offers_json_and_debug() -> None:
     found = dict(commands(typer.main.get_command(app)))
-    assert {("demo",), ("unlearn",), ("data", "identifiers"), ("bench", "lume")} <= set(found)
+    assert {("demo",), ("unlearn",), ("data", "identifiers"), ("bench", "run")} <= set(found)
     for path, command in found.items():
         options = {flag for parameter in command.params for flag in parameter.opts}
         assert {"--json", "--debug"} <= options, path
@@ -62,7 +62,7 @@ def test_help_and_version_succeed(cli: Cli) -> None:
         (("demo", "--seed", "x"), "expunge demo: Invalid value"),
         (("list", "metods"), 'expunge list: unknown kind "metods"; did you mean "methods"?'),
         (("report", "nowhere", "--out", "x.html"), "nowhere: there is no such file"),
-        (("bench", "lume", "--data", ".", "--out", "x", "--seeds", "a,b"), '--seeds: "a,b" is not a list of numbers'),
+        (("bench", "run", "lume", "--seeds", "a,b"), '--seeds: "a,b" is not a list of numbers'),
         (("data", "identifiers", "nothing.jsonl"), "nothing.jsonl: there is no such file or folder"),
     ],
 )

@@ -70,7 +70,8 @@ def test_a_record_is_shown_as_the_plain_template_joins_it(record: Record, text: 
 
 def test_a_loaded_source_knows_how_it_was_read(tmp_path: Path) -> None:
     for name, rows in {
-        "forget": '{"question": "Q1", "reply": "A", "path": "H/P", "subject": ""}\n{"question": "Q2", "reply": "A", "note": ""}\n',
+        "forget": '{"question": "Q1", "reply": "A", "path": "H/P", "subject": ""}\n'
+        '{"question": "Q2", "reply": "A", "note": ""}\n',
         "retain": '{"question": "Q3", "reply": "A", "subject": "S", "note": "n"}\n',
     }.items():
         (tmp_path / f"{name}.jsonl").write_text(rows)

@@ -10,15 +10,14 @@ from torch import nn
 
 from expunge.engine.estimate.cost_model import (
     FLOAT,
-    PASSING,
-    PER_LOGIT,
+    OPS_PER_LOGIT,
+    TEMPORARY_LOGITS,
     BatchShape,
     ComputeSpeed,
     Flops,
     ModelShape,
     RowSize,
     activation_bytes,
-    asking_bytes,
     block_ops,
     cache_bytes,
     distribution_bytes,
@@ -26,9 +25,10 @@ from expunge.engine.estimate.cost_model import (
     head_ops,
     in_batches,
     in_chunks,
+    inference_bytes,
     inference_cost,
     optimizer_bytes,
-    prefix,
+    prefix_cost,
     training_cost,
 )
 from expunge.models.language_model import load
@@ -55,11 +55,11 @@ def test_a_step_is_cut_as_the_loop_cuts_it() -> None:
 def test_blocks_cost_two_operations_per_parameter_and_token_and_attention() -> None:
     assert block_ops(SHAPE, ONE) == 2 * 10 * 600 + 3 * ATTENTION
     assert block_ops(SHAPE, ONE, 2) == 2 * 10 * 300 + ATTENTION
-    assert prefix(SHAPE, [ONE, ONE], 2) == Flops(2, 2 * (2 * 10 * 300 + 2 * ATTENTION))
+    assert prefix_cost(SHAPE, [ONE, ONE], 2) == Flops(2, 2 * (2 * 10 * 300 + 2 * ATTENTION))
 
 
 def test_the_head_costs_at_answer_positions_only() -> None:
-    assert head_ops(SHAPE, ONE) == 6 * (2 * 70 + PER_LOGIT * 7)
+    assert head_ops(SHAPE, ONE) == 6 * (2 * 70 + OPS_PER_LOGIT * 7)
     assert inference_cost(SHAPE, [ONE]) == Flops(1, block_ops(SHAPE, ONE) + head_ops(SHAPE, ONE))
 
 
@@ -72,7 +72,7 @@ def test_frozen_blocks_cost_forward_only_and_cached_ones_nothing() -> None:
     plain = training_cost(SHAPE, [ONE], runs_from=0, trains_from=2, weights=300).ops
     cached = training_cost(SHAPE, [ONE], runs_from=2, trains_from=2, weights=300).ops
     assert plain - cached == block_ops(SHAPE, ONE, 0, 2)
-    again = training_cost(SHAPE, [ONE], runs_from=2, trains_from=2, weights=300, again=True).ops
+    again = training_cost(SHAPE, [ONE], runs_from=2, trains_from=2, weights=300, recompute=True).ops
     assert again - cached == block_ops(SHAPE, ONE, 2)
 
 
@@ -86,20 +86,22 @@ def test_bytes_are_numbers_times_four() -> None:
     sizes = [RowSize(5, 3), RowSize(4, 2)]
     assert cache_bytes(SHAPE, sizes) == 9 * 10 * 4
     assert distribution_bytes(SHAPE, sizes) == 5 * 7 * 4
-    assert asking_bytes(SHAPE, ONE) == 3 * 10 * 20 * 4
-    assert asking_bytes(SHAPE, BatchShape(2, 5, 100)) == 3 * 200 * 7 * 4
+    assert inference_bytes(SHAPE, ONE) == 3 * 10 * 20 * 4
+    assert inference_bytes(SHAPE, BatchShape(2, 5, 100)) == 3 * 200 * 7 * 4
 
 
 def test_checkpointing_keeps_the_input_of_each_block_and_the_inside_of_one() -> None:
-    logits = int(ONE.positions * 7 * (8 + PASSING * FLOAT))
-    assert activation_bytes(SHAPE, ONE, block_token=50, blocks=3, logit=8) == 3 * 50 * 10 + logits
-    found = activation_bytes(SHAPE, ONE, block_token=50, blocks=3, logit=8, again=True)
+    logits = int(ONE.positions * 7 * (8 + TEMPORARY_LOGITS * FLOAT))
+    assert activation_bytes(SHAPE, ONE, per_block_token=50, blocks=3, per_logit=8) == 3 * 50 * 10 + logits
+    found = activation_bytes(SHAPE, ONE, per_block_token=50, blocks=3, per_logit=8, recompute=True)
     assert found == 3 * 10 * 10 * 4 + 50 * 10 + logits
 
 
 def test_logits_taken_in_slices_are_never_all_there() -> None:
-    whole, sliced = (activation_bytes(SHAPE, ONE, block_token=0, blocks=3, logit=0, at_once=n) for n in (None, 2))
-    assert (whole, sliced) == (6 * 7 * PASSING * FLOAT, 2 * 7 * PASSING * FLOAT)
+    whole, sliced = (
+        activation_bytes(SHAPE, ONE, per_block_token=0, blocks=3, per_logit=0, positions_at_once=n) for n in (None, 2)
+    )
+    assert (whole, sliced) == (6 * 7 * TEMPORARY_LOGITS * FLOAT, 2 * 7 * TEMPORARY_LOGITS * FLOAT)
 
 
 @pytest.mark.parametrize(("name", "numbers"), [("adamw", 2 * 12 + 2 * 3), ("muon", 12 + 2 * 3), ("sgd", 0)])

@@ -13,6 +13,7 @@ from expunge.corpus import Record, Variant
 from expunge.corpus.modalities import text_only
 from expunge.engine.loop import Loop
 from expunge.engine.loop_builder import build_loop
+from expunge.engine.step import StepComputer
 from expunge.errors import InputError
 from expunge.methods.twin.targets import TwinRow, TwinTargets
 from expunge.models.adapters import prepare
@@ -118,11 +119,13 @@ def test_asking_for_losses_leaves_targets_as_they_are(folders: dict[str, Path]) 
     targets, rows = engine.dataset.targets, engine.dataset.forget_batch(0)
     before = {name: value.clone() for name, value in targets.state().items()}
     output = engine.runner.run(rows, logits=True)
+    assert isinstance(engine.source, StepComputer)
+    losses = engine.source.losses
     for _ in range(2):
-        engine.losses.of("forget", rows, output, "none")
+        losses.of("forget", rows, output, "none")
     targets.after_step(lambda tensor: tensor)
     assert targets.state()["losses"].eq(0).all()
     assert torch.equal(targets.state()["factor"], before["factor"])
-    engine.losses.record(rows, output)
+    losses.record(rows, output)
     targets.after_step(lambda tensor: tensor)
     assert targets.state()["losses"].gt(0).sum() == len(rows)

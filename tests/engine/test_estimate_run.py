@@ -12,7 +12,7 @@ import torch
 
 from expunge.engine.estimate.cost_model import ModelShape
 from expunge.engine.estimate.estimate_run import estimate_run
-from expunge.engine.estimate.estimator import RunEstimate
+from expunge.engine.estimate.run_estimate import RunEstimate
 from expunge.engine.estimate.timing import Timer, spread
 from expunge.engine.estimate.workload import ForwardWorkload
 from expunge.engine.recipe import Recipe
@@ -39,14 +39,19 @@ def said(folder: Path, plan: Recipe, **more: Any) -> list[RunEstimate]:
 
 def test_a_recipe_for_all_blocks_gets_a_preview_on_the_cache(folders: dict[str, Path]) -> None:
     given, preview = said(folders["llama"], recipe("npo"))
-    assert (given.blocks, given.frozen) == ((0, 1, 2), 0)
-    assert given.why_plain == "block 0 trains, so no block below it is frozen"
-    assert (preview.name, preview.blocks, preview.frozen, preview.why_plain) == ("preview: last 1", (2,), 2, "")
-    assert (given.cache, given.where) == (0, "")
-    assert preview.trained * 3 == given.trained
-    assert preview.where == "memory"
+    assert (given.blocks, given.cached_blocks) == ((0, 1, 2), 0)
+    assert given.no_cache_reason == "block 0 trains, so no block below it is frozen"
+    assert (preview.name, preview.blocks, preview.cached_blocks, preview.no_cache_reason) == (
+        "preview: last 1",
+        (2,),
+        2,
+        "",
+    )
+    assert (given.cache_bytes, given.cache_location) == (0, "")
+    assert preview.trainable_parameters * 3 == given.trainable_parameters
+    assert preview.cache_location == "memory"
     assert preview.memory.process == given.memory.process
-    assert preview.memory.optimizer * 3 == given.memory.optimizer == given.trained * 4 * (2 + 2)
+    assert preview.memory.optimizer * 3 == given.memory.optimizer == given.trainable_parameters * 4 * (2 + 2)
 
 
 def test_a_recipe_for_the_last_blocks_gets_the_release_on_all(folders: dict[str, Path]) -> None:
@@ -67,9 +72,9 @@ def test_rows_and_cache_are_those_of_the_run(folders: dict[str, Path], method: s
     real.runner.run = lambda rows, *a, **k: (seen.extend(rows), run(rows, *a, **k))[1]  # type: ignore[method-assign]
     caches: list[str] = []
     real.run(lambda event: (events.append(event.step), caches.append(real.runner.about))[0])
-    assert (estimate.steps, estimate.drawn, estimate.rows) == (len(events), len(seen), len(set(seen)))
+    assert (estimate.steps, estimate.rows_drawn, estimate.distinct_rows) == (len(events), len(seen), len(set(seen)))
     if method != "sequential":
-        assert caches[-1] == f"the first 2 of 3 blocks cached, {estimate.cache / 2**20:.1f} MiB in memory"
+        assert caches[-1] == f"the first 2 of 3 blocks cached, {estimate.cache_bytes / 2**20:.1f} MiB in memory"
 
 
 def test_target_cost_of_twin_counts_candidates_and_own_answers(folders: dict[str, Path]) -> None:
@@ -99,7 +104,7 @@ def test_weights_and_gradients_flags_are_left_as_they_were(
 
 def test_a_cache_larger_than_allowed_is_said_to_go_to_a_file(folders: dict[str, Path]) -> None:
     found = said(folders["llama"], recipe("npo", memory={"cache_mib": 0}, **LAST))[0]
-    assert found.where == "file"
+    assert found.cache_location == "file"
     assert found.memory.caches == 0
 
 
@@ -119,7 +124,7 @@ def test_a_phase_below_the_preview_leaves_the_recipe_alone(folders: dict[str, Pa
 def test_full_weights_are_counted_with_embeddings(folders: dict[str, Path]) -> None:
     plan = recipe("npo", train={"which": "full"})
     given, preview = said(folders["gpt2"], plan)
-    assert given.trained == load(folders["gpt2"]).parameters
+    assert given.trainable_parameters == load(folders["gpt2"]).parameters
     assert preview.blocks == (2,)
 
 
@@ -132,10 +137,10 @@ def test_peak_is_the_larger_of_building_and_stepping(folders: dict[str, Path]) -
 
 def test_the_clock_grows_while_there_is_time() -> None:
     clock, asked = Timer(torch.device("cpu")), []
-    timed = clock.grown(asked.append, 20, seconds=1.0)
+    timed = clock.measure(asked.append, 20, seconds=1.0)
     assert [rows for rows, _ in timed] == [2, 8, 20]
     assert set(asked) == {2, 8, 20}
-    assert [rows for rows, _ in clock.grown(asked.append, 20, seconds=0.0)] == [2]
+    assert [rows for rows, _ in clock.measure(asked.append, 20, seconds=0.0)] == [2]
 
 
 def test_a_sample_runs_from_the_shortest_to_the_longest() -> None:

@@ -160,19 +160,19 @@ def test_only_the_chosen_neurons_change(folders: dict[str, Path], architecture: 
     lm, edit, split = fresh(folders, architecture), OF_EACH[name], one_person()
     before = {n: p.detach().clone() for n, p in lm.module.named_parameters()}
     changes, _ = edit_weights(lm, edit, split)
-    touched = {f"{c.site.name}.weight": c for c in changes}
+    touched = {f"{c.group.name}.weight": c for c in changes}
     assert touched
     for n, p in lm.module.named_parameters():
         if n not in touched:
             assert torch.equal(p, before[n])
             continue
         change = touched[n]
-        kept = torch.ones(change.site.size, dtype=torch.bool)
+        kept = torch.ones(change.group.size, dtype=torch.bool)
         kept[change.neurons] = False
         others = kept.nonzero().flatten()
-        now = change.site.read(others)
-        change.site.write(change.neurons, change.before)
-        assert torch.equal(change.site.read(others), now)
+        now = change.group.read(others)
+        change.group.write(change.neurons, change.before)
+        assert torch.equal(change.group.read(others), now)
         assert torch.equal(p, before[n])
     if name == "manu":
         total = sum(s.size for s in find_neuron_groups(lm.module, edit.selectors()))
@@ -227,10 +227,10 @@ def test_what_is_not_for_this_model_undoes_nothing(folders: dict[str, Path], fin
     lm = fresh(folders, "gpt2")
     with pytest.raises(InputError, match="belongs to another model"):
         revert(lm, finished / UNDO)
-    with pytest.raises(InputError, match=r"is no file that an edit kept to undo it; name the undo\.safetensors"):
+    with pytest.raises(InputError, match=r"is no file of old weights that an edit wrote; name the undo\.safetensors"):
         revert(lm, tmp_path / "none")
     (tmp_path / "rubbish").write_text("x")
-    with pytest.raises(InputError, match="is no file that an edit kept"):
+    with pytest.raises(InputError, match="is no file of old weights"):
         revert(lm, tmp_path / "rubbish")
 
 
@@ -252,10 +252,13 @@ def test_another_recipe_for_the_same_folder_is_refused(folders: dict[str, Path],
 def test_a_run_killed_while_saving_starts_again_and_ends_in_the_same_bits(
     folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
     plan = Recipe.load(name)
     whole = unlearn(folders["llama"], one_person(), plan, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr("expunge.engine.weight_editing._keep", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt()))
+        patch.setattr("expunge.engine.weight_editing._save_undo", interrupt)
         with pytest.raises(KeyboardInterrupt):
             unlearn(folders["llama"], one_person(), plan, tmp_path / "killed")
     assert json.loads((tmp_path / "killed" / "run.json").read_text())["status"] == "running"
@@ -349,7 +352,7 @@ def test_a_plan_counts_rows_and_has_no_preview(folders: dict[str, Path], name: s
     split = one_person()
     (found,), alone = estimate_run(folders["llama"], split, Recipe.load(name))
     assert (found.steps, found.verb, found.blocks) == (1, "edited", (0, 1, 2))
-    assert found.drawn == len(split.forget) + len(split.retain)
+    assert found.rows_drawn == len(split.forget) + len(split.retain)
     assert 0 < found.seconds < 60
     assert found.memory.peak > found.memory.weights > 0
     assert "edits weights at once" in alone

@@ -83,7 +83,7 @@ def test_picture_and_text_are_told_apart(architecture: str) -> None:
 def test_chip_edits_language_and_connector(architecture: str) -> None:
     lm, split = seeing(architecture), shown()
     changes, _ = edit_weights(lm, Chip(), split)
-    assert {change.site.part for change in changes if change.norm > 0} == {"language", "connector"}
+    assert {change.group.part for change in changes if change.norm > 0} == {"language", "connector"}
 
 
 @every_model
@@ -99,5 +99,5 @@ def test_manu_reads_records_with_and_without_images_and_edits_both_towers(archit
         else:
             assert rows == {FORGET: 3, FORGET + TEXT: 3, RETAIN: 6, RETAIN + TEXT: 6}
     changes, _ = edit_weights(lm, manu, split)
-    assert {change.site.part for change in changes} == {"language", "vision"}
-    assert {c.site.part for c in edit_weights(seeing(architecture), Manu(vision=False), split)[0]} == {"language"}
+    assert {change.group.part for change in changes} == {"language", "vision"}
+    assert {c.group.part for c in edit_weights(seeing(architecture), Manu(vision=False), split)[0]} == {"language"}

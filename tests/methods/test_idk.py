@@ -27,7 +27,7 @@ def test_the_loss_is_the_mean_nll_of_the_refusal() -> None:
 def test_the_registry_and_the_recipes_know_it() -> None:
     assert METHODS.get("idk") is IDK
     assert "idk" in shipped()
-    assert (Recipe.load("idk").method, Recipe.load("idk").retain_loss) == ("idk", "ce")
+    assert (Recipe.load("idk").method, Recipe.load("idk").resolve().retain_loss) == ("idk", "ce")
 
 
 def test_refusals_depend_on_seed_record_and_epoch_alone(folders: dict[str, Path]) -> None:
@@ -57,7 +57,7 @@ def test_without_renewal_a_record_keeps_its_first_refusal(folders: dict[str, Pat
 
 def test_a_short_run_learns_to_refuse(folders: dict[str, Path]) -> None:
     engine = loop(folders["llama"], recipe("idk", steps=12, optimizer={"lr": 0.01}, train={"which": "full"}))
-    kinds = {e.kind for e in engine.table.examples[: engine.table.forget_count]}
+    kinds = {e.kind for e in engine.dataset.examples[: engine.dataset.forget_count]}
     assert kinds == {"substitute"}
     events = run(engine)
     assert events[-1].forget < events[0].forget - 0.5

@@ -9,7 +9,7 @@ import pytest
 
 from expunge.errors import InputError
 from expunge.gradients.private import paper_formula
-from expunge.privacy.accountant import AGREE, Query, default_delta, noise_for, pld, prv, rdp, spent
+from expunge.privacy.accountant import TOLERANCE, Query, default_delta, noise_for, pld, privacy_cost, prv, rdp
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +21,7 @@ TABLE = ((0.0217, 230, 0.776), (0.0144, 347, 0.719), (0.0080, 375, 0.624), (0.00
     ("query", "by_pld", "by_prv"), [(Query(1.2112, 1.0, 1), 3.511, 3.521), (Query(1.0, 0.01, 1000), 1.828, 1.838)]
 )
 def test_known_values_come_out_and_the_two_tight_accountants_agree(query: Query, by_pld: float, by_prv: float) -> None:
-    found = spent([query], DELTA)
+    found = privacy_cost([query], DELTA)
     assert found.pld == pytest.approx(by_pld, abs=1e-3)
     assert found.prv == pytest.approx(by_prv, abs=1e-3)
     assert found.agree
@@ -49,14 +49,14 @@ def test_both_questions_of_a_step_are_charged() -> None:
 
 
 def test_nothing_asked_costs_nothing() -> None:
-    assert spent([Query(1.0, 0.5, 0)], DELTA).pld == 0.0
+    assert privacy_cost([Query(1.0, 0.5, 0)], DELTA).pld == 0.0
     assert rdp([], DELTA) == prv([], DELTA) == 0.0
     with pytest.raises(ValueError, match="no query"):
         noise_for(1.0, DELTA, [(0.5, 0)])
 
 
 def test_the_papers_noise_really_costs_thousands() -> None:
-    once = spent([Query(0.0174, 1.0, 1)], DELTA)
+    once = privacy_cost([Query(0.0174, 1.0, 1)], DELTA)
     assert once.pld == pytest.approx(1_900, rel=0.01)
     assert not once.agree  # the second accountant has no answer at so little noise
     whole = pld([Query(paper_formula(0.0144, 4.0, DELTA), 0.0144, 347)], DELTA)
@@ -64,10 +64,10 @@ def test_the_papers_noise_really_costs_thousands() -> None:
 
 
 def test_agreement_is_within_the_promised_hundredths() -> None:
-    assert AGREE == 0.02
-    found = spent([Query(3.0, 1.0, 10), Query(1.0, 0.1, 10)], DELTA)
+    assert TOLERANCE == 0.02
+    found = privacy_cost([Query(3.0, 1.0, 10), Query(1.0, 0.1, 10)], DELTA)
     assert found.prv is not None
-    assert abs(found.pld - found.prv) <= AGREE
+    assert abs(found.pld - found.prv) <= TOLERANCE
     assert found.agree
 
 

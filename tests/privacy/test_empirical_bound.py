@@ -11,7 +11,7 @@ import torch
 from expunge.gradients.base import Gradients
 from expunge.gradients.private import clipped_sum, noised_mean
 from expunge.privacy.accountant import Query, pld
-from expunge.privacy.empirical_bound import Bound, epsilon_at_least, from_many_runs, from_scores, p_value
+from expunge.privacy.empirical_bound import EpsilonBound, epsilon_at_least, from_many_runs, from_scores, p_value
 
 
 def test_without_privacy_a_p_value_is_that_of_fair_coins() -> None:
@@ -44,7 +44,7 @@ def test_delta_and_canaries_that_nobody_guessed_weaken_the_bound() -> None:
 
 def test_the_highest_scores_are_guessed_in_and_the_lowest_out() -> None:
     found = from_scores([5.0, 4.0, 0.1, 0.0, -3.0, -4.0], [True, False, False, True, False, False], guesses=4)
-    assert found == Bound(0.0, 3, 4, 6, 0.0, 0.95)
+    assert found == EpsilonBound(0.0, 3, 4, 6, 0.0, 0.95)
     assert from_scores([1.0, 0.0], [True, False]).right == 2
 
 

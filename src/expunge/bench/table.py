@@ -1,37 +1,13 @@
-"""Tables of results over seeds, as plain text and as Markdown: a mean, and the range where there are several."""
+"""Tables of results as plain text and as Markdown, and the values that their cells show."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-Summary = Mapping[str, Mapping[str, Any]]  # row name → column → {mean, low, high}
-
-
-def over_seeds(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    """Column → mean, lowest and highest value over `rows`, one per seed; a NaN makes all three NaN."""
-    found = {}
-    for column in rows[0]:
-        values = np.asarray([row[column] for row in rows], dtype=np.float64)
-        found[column] = {"mean": float(values.mean()), "low": float(values.min()), "high": float(values.max())}
-    return found
-
-
-def show(value: Mapping[str, float], places: int = 3) -> str:
-    """`0.512`, or `0.512 (0.480 to 0.541)` where the seeds differ."""
-    mean, low, high = (f"{value[k]:.{places}f}" for k in ("mean", "low", "high"))
-    return mean if low == high else f"{mean} ({low} to {high})"
-
-
-def filled(summary: Summary, columns: Sequence[str], places: int = 3) -> list[list[str]]:
-    """Rows of text: the name, then every column."""
-    return [[name, *(show(row[c], places) for c in columns)] for name, row in summary.items()]
-
 
 def plain(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns set side by side, the first to the left and the others to the right."""
+    """Columns side by side, the first to the left and the others to the right."""
     lines = [list(heads), *map(list, rows)]
     widths = [max(len(line[k]) for line in lines) for k in range(len(heads))]
     return "\n".join(
@@ -46,3 +22,63 @@ def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table; all columns but the first are set to the right."""
     lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def matches(results: Any, path: str) -> list[tuple[tuple[str, ...], Any]]:
+    """What stands at `path` (keys joined by `/`) in nested mappings, with the keys that each `*` took."""
+    hits: list[tuple[tuple[str, ...], Any]] = [((), results)]
+    for key in path.split("/"):
+        hits = [
+            ((*names, name) if key == "*" else names, inner)
+            for names, value in hits
+            for name, inner in _items(value)
+            if key in ("*", name)
+        ]
+    return hits
+
+
+def _items(value: Any) -> Iterable[tuple[str, Any]]:
+    """Keys and values of a mapping; those of a list of mappings go by their titles."""
+    if isinstance(value, Mapping):
+        return value.items()
+    return [(str(v.get("title")), v) for v in value if isinstance(v, Mapping)] if isinstance(value, list) else []
+
+
+def value_at(results: Any, path: str) -> Any:
+    """The value at a path without `*` (`.` is the whole); None where there is none."""
+    if path == ".":
+        return results
+    hits = matches(results, path)
+    return hits[0][1] if hits else None
+
+
+def interval_of(value: Any) -> Sequence[float] | None:
+    """The interval of a stored value: `interval`, `deciding`, or `[low, high]`."""
+    if not isinstance(value, Mapping):
+        return None
+    if value.get("interval") or value.get("deciding"):
+        return list(value.get("interval") or value["deciding"])
+    return None if value.get("low") is None else [value["low"], value["high"]]
+
+
+def number(value: float, places: int = 3) -> str:
+    """`0.512`, with a minus sign and without a negative zero; thousands set apart."""
+    return f"{round(value, places) + 0.0:,.{places}f}".replace("-", "−")
+
+
+def shown(value: Any, places: int = 3) -> str:
+    """A stored value for people: `0.512`, `0.512 ± 0.031`, `0.512 [0.480 to 0.541]`, yes or no, or a dash."""
+    if isinstance(value, Mapping):
+        if value.get("mean") is None:
+            return "–"
+        text, interval = number(value["mean"], places), interval_of(value)
+        if interval is None or interval[0] == interval[1]:
+            return text
+        if value.get("interval"):
+            return f"{text} ± {number((interval[1] - interval[0]) / 2, places)}"
+        return f"{text} [{number(interval[0], places)} to {number(interval[1], places)}]"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return number(value, 0 if isinstance(value, int) else places)
+    return "–" if value is None or isinstance(value, list | tuple) else str(value)

@@ -9,8 +9,9 @@ import typer
 from expunge.cli.annotate import annotate
 from expunge.cli.attack import reconstruct
 from expunge.cli.audit import audit
-from expunge.cli.bench import lume
-from expunge.cli.bench_concepts import SUITES, suite
+from expunge.cli.bench import listing as bench_list
+from expunge.cli.bench import report as bench_report
+from expunge.cli.bench import run as bench_run
 from expunge.cli.concepts import build, levels
 from expunge.cli.data import check, export, identifiers
 from expunge.cli.data_generate import generate
@@ -27,7 +28,7 @@ app = typer.Typer(add_completion=False)
 data = typer.Typer(help="Generate, check and export records.")
 concepts = typer.Typer(help="Say which words mean what, on four levels.")
 attack = typer.Typer(help="Run one attack of the audit by itself.")
-bench = typer.Typer(help="Suites of runs side by side.")
+bench = typer.Typer(help="Compare methods in experiments.")
 
 
 def _version(wanted: bool) -> None:
@@ -67,6 +68,6 @@ add(concepts, "build", build)
 add(concepts, "levels", levels)
 add(concepts, "annotate", annotate)
 app.add_typer(bench, name="bench")
-add(bench, "lume", lume)
-for _name, _about in SUITES.items():
-    add(bench, _name, suite(_name, _about))
+add(bench, "list", bench_list)
+add(bench, "run", bench_run)
+add(bench, "report", bench_report)

@@ -17,7 +17,7 @@ from expunge.errors import InputError
 
 if TYPE_CHECKING:
     from expunge.corpus import Corpus
-    from expunge.engine.estimate.estimator import RunEstimate
+    from expunge.engine.estimate.run_estimate import RunEstimate
     from expunge.scope import Split
 
 
@@ -40,8 +40,7 @@ def estimate(
     """Estimate steps, time, memory and cache of a run before it starts."""
     from expunge.corpus import load_corpus
     from expunge.engine.estimate.estimate_run import estimate_run
-    from expunge.engine.privacy.statement import foretold
-    from expunge.engine.privacy.statement import lines as said
+    from expunge.engine.privacy.statement import planned_statement, statement_lines
     from expunge.engine.recipe import Recipe
 
     chosen = Recipe.load(recipe, [*(set_ or []), *([] if seed is None else [f"seed={seed}"])])
@@ -57,12 +56,12 @@ def estimate(
         "no_other_row": alone,
     }
     if chosen.privacy:
-        told["privacy"] = foretold(chosen.resolve(), split.forget, split.retain)
+        told["privacy"] = planned_statement(chosen.resolve(), split.forget, split.retain)
     lines = (
         f"{chosen.method}: {len(split.forget):,} records to forget ({split.scope}), {len(split.retain):,} "
         f"retained; nothing was started",
     )
-    private = said(told["privacy"]) if chosen.privacy else []
+    private = statement_lines(told["privacy"]) if chosen.privacy else []
     return CommandResult(told, (*lines, *private, *tables(found), *([f"no second row: {alone}"] if alone else [])))
 
 
@@ -90,11 +89,11 @@ def tables(found: list[RunEstimate]) -> tuple[ResultTable, ResultTable]:
                 e.name,
                 what_runs(e),
                 e.steps,
-                e.drawn,
-                duration(e.loading),
-                duration(e.building),
-                duration(e.stepping),
-                duration(e.saving),
+                e.rows_drawn,
+                duration(e.load_seconds),
+                duration(e.prepare_seconds),
+                duration(e.train_seconds),
+                duration(e.save_seconds),
                 duration(e.seconds),
             )
             for e in found
@@ -116,7 +115,9 @@ def tables(found: list[RunEstimate]) -> tuple[ResultTable, ResultTable]:
                         e.memory.caches,
                     )
                 ),
-                f"{mib(e.cache)} in {'memory' if e.where == 'memory' else 'a file'}" if e.cache else "none",
+                f"{mib(e.cache_bytes)} in {'memory' if e.cache_location == 'memory' else 'a file'}"
+                if e.cache_bytes
+                else "none",
             )
             for e in found
         ],
@@ -126,15 +127,15 @@ def tables(found: list[RunEstimate]) -> tuple[ResultTable, ResultTable]:
 
 def what_runs(e: RunEstimate) -> str:
     """`blocks 6-7 of 8 train, the first 6 cached`."""
-    first, last = (e.blocks[0], e.blocks[-1]) if e.blocks else (0, e.of - 1)
+    first, last = (e.blocks[0], e.blocks[-1]) if e.blocks else (0, e.block_count - 1)
     whole = e.blocks == tuple(range(first, last + 1))
     named = (
         (f"{first}-{last}" if last > first else str(first)) if whole or not e.blocks else ", ".join(map(str, e.blocks))
     )
-    train = f"block{'s' if last > first else ''} {named} of {e.of} {e.verb}"
-    if e.frozen:
-        return f"{train}, the first {e.frozen} cached"
-    return f"{train}, no cache: {e.why_plain}"
+    train = f"block{'s' if last > first else ''} {named} of {e.block_count} {e.verb}"
+    if e.cached_blocks:
+        return f"{train}, the first {e.cached_blocks} cached"
+    return f"{train}, no cache: {e.no_cache_reason}"
 
 
 def mib(count: int) -> str:

@@ -35,7 +35,7 @@ def unlearn(
     from expunge.corpus import load_corpus
     from expunge.engine.distributed import DistributedContext
     from expunge.engine.privacy.privacy_state import STATEMENT
-    from expunge.engine.privacy.statement import lines
+    from expunge.engine.privacy.statement import statement_lines
     from expunge.engine.recipe import Recipe
     from expunge.engine.unlearn import unlearn as run
     from expunge.scope import Scope
@@ -73,7 +73,7 @@ def unlearn(
             f"{plan.method}: {what} against {len(split.forget):,} records ({about['seconds']:.0f} s); "
             f"{len(split.retain):,} retained, {len(split.retain_heldout):,} never shown to the method",
             f"passes: {about.get('passes')}",
-            *(lines(told) if told else ()),
+            *(statement_lines(told) if told else ()),
             f"run written to {folder}; expunge audit says whether it worked",
         ),
     )

@@ -1,9 +1,8 @@
-"""Token saliency from attention: how much of a token's reading is spent on the words that lie before its answer.
+"""Token saliency from attention: how much the position that predicts an answer token attends to the prompt.
 
-For every answer token: the attention that the position which predicts it pays to the prompt, its first position left
-out (models park unused attention there), mean over heads and blocks, before the run. Averaged per vocabulary id over
-forget and over retained rows, it stands in for the gradients of eq. 13. Our reading: the paper names attention as an
-alternative and gives no formula.
+Measured before the run, as the mean over heads and blocks. The first position is left out, where models park unused
+attention. Averaged per vocabulary id over forget and over retain rows, it replaces the gradients of eq. 13. This is our
+reading: the paper names attention as an alternative and gives no formula.
 """
 
 from __future__ import annotations
@@ -26,29 +25,29 @@ ROWS = 64
 @torch.no_grad()
 def attention_saliency(lm: LanguageModel, sides: dict[Side, Sequence[Encoded]]) -> TokenSaliency:
     """Saliency of both sides, measured once on the model before the run."""
-    found = TokenSaliency(lm.module.get_output_embeddings().weight.shape[0])
+    saliency = TokenSaliency(lm.module.get_output_embeddings().weight.shape[0])
     module: Any = lm.module
     before = module.config._attn_implementation
-    module.set_attn_implementation("eager")  # others do not say where they look
+    module.set_attn_implementation("eager")  # other implementations return no attention maps
     try:
         with adapter_off(module):
             for side, items in sides.items():
-                seen = [_paid(lm, [items[k] for k in part]) for part in by_length(items, ROWS)]
-                if seen:
-                    found.observe(side, torch.cat([ids for ids, _ in seen]), torch.cat([paid for _, paid in seen]))
+                parts = [_prompt_attention(lm, [items[k] for k in part]) for part in by_length(items, ROWS)]
+                if parts:
+                    saliency.observe(side, torch.cat([ids for ids, _ in parts]), torch.cat([a for _, a in parts]))
     finally:
         module.set_attn_implementation(before)
-    return found
+    return saliency
 
 
-def _paid(lm: LanguageModel, items: Sequence[Encoded]) -> tuple[Tensor, Tensor]:
-    """Ids of all answer tokens of a batch and the attention paid to their prompts, both [n]."""
+def _prompt_attention(lm: LanguageModel, items: Sequence[Encoded]) -> tuple[Tensor, Tensor]:
+    """Ids of all answer tokens of a batch, and their attention to the prompt, both [n]."""
     batch = collate(list(items)).to(lm.device)
     module: Any = lm.module
     maps = module(**batch.inputs, use_cache=False, output_attentions=True).attentions
     mean = torch.stack([m.float().mean(1) for m in maps]).mean(0)  # [B, T, T]
-    inside = torch.zeros(mean.shape[0], mean.shape[2], device=mean.device)
+    prompt = torch.zeros(mean.shape[0], mean.shape[2], device=mean.device)
     for row, item in enumerate(items):
-        inside[row, 1 : len(item.prompt)] = 1
-    paid = (mean * inside[:, None, :]).sum(-1).gather(1, batch.index)
-    return batch.labels[batch.mask], paid[batch.mask]
+        prompt[row, 1 : len(item.prompt)] = 1
+    attention = (mean * prompt[:, None, :]).sum(-1).gather(1, batch.index)
+    return batch.labels[batch.mask], attention[batch.mask]

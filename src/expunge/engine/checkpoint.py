@@ -1,6 +1,6 @@
-"""Checkpoints that are whole or absent: one folder, renamed into place, one kept.
+"""Checkpoints: one folder, replaced by a rename, so that it is whole or absent.
 
-Tensors go to safetensors, everything else to JSON; no pickle is ever read.
+Tensors go to safetensors, everything else to JSON; no pickle is read.
 """
 
 from __future__ import annotations
@@ -41,24 +41,24 @@ def _restore(value: Any, tensors: dict[str, Tensor]) -> Any:
 
 
 def save(folder: Path, state: Nested) -> None:
-    """Write `state` (nested dicts, lists, numbers, strings, tensors) to `folder`, replacing it in one rename."""
+    """Write nested dicts, lists, numbers, strings and tensors to `folder`, replacing it by a rename."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    fresh, old = folder.with_name(folder.name + ".new"), _complete(folder)
-    for leftover in (fresh, old):
+    new, old = folder.with_name(folder.name + ".new"), _complete(folder)
+    for leftover in (new, old):
         shutil.rmtree(leftover, ignore_errors=True)
     tensors: dict[str, Tensor] = {}
     shape = _flatten(state, tensors)
     try:
-        fresh.mkdir(parents=True)
-        save_file(tensors, fresh / "tensors.safetensors")
-        write_json(fresh / "state.json", shape)
+        new.mkdir(parents=True)
+        save_file(tensors, new / "tensors.safetensors")
+        write_json(new / "state.json", shape)
         if folder.exists():
             folder.replace(old)
-        fresh.replace(folder)
+        new.replace(folder)
     except (OSError, InputError, SafetensorError) as error:
-        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(new, ignore_errors=True)
         _complete(folder)
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(
@@ -70,7 +70,7 @@ def save(folder: Path, state: Nested) -> None:
 
 
 def _complete(folder: Path) -> Path:
-    """Undo the first rename of a save that never came to its second; returns where that rename leads."""
+    """Undo the first rename of an interrupted save; returns the name that it renames to."""
     old = folder.with_name(folder.name + ".old")
     if not folder.exists() and old.exists():
         old.replace(folder)
@@ -78,7 +78,7 @@ def _complete(folder: Path) -> Path:
 
 
 def load(folder: Path) -> Nested | None:
-    """The saved state, or None if there is none. After a save killed between its renames it is the state before."""
+    """The saved state, None if there is none; after an interrupted save the state before it."""
     from safetensors.torch import load_file
 
     _complete(folder)

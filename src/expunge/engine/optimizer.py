@@ -1,7 +1,7 @@
 """Optimizers and learning-rate schedules, by name.
 
-`muon` is Muon for matrices inside the blocks and AdamW for the rest: the recipe that lets a model of a million
-parameters memorise a few thousand answers in half a minute on two cores. `adamw` is the default everywhere else.
+`muon` is Muon for matrices inside the blocks and AdamW for the rest; it memorizes a few thousand answers with a million
+parameters in half a minute on two cores. `adamw` is the default elsewhere.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from expunge._config import FrozenModel
 
 
 class OptimizerConfig(FrozenModel):
-    """How the trainable parameters move."""
+    """Optimizer and schedule."""
 
     name: Literal["adamw", "muon", "sgd"] = Field("adamw", description="adamw; sgd; muon (matrices) with adamw (rest)")
     lr: float = Field(1e-3, gt=0, description="learning rate (of matrices for muon)")
@@ -26,26 +26,26 @@ class OptimizerConfig(FrozenModel):
     weight_decay: float = Field(0.0, ge=0, description="weight decay (decoupled, except under sgd)")
     clip_norm: float | None = Field(1.0, gt=0, description="total gradient norm after the rule; null for none")
     schedule: Literal["constant", "linear", "cosine"] = Field("linear", description="decay over the steps of a phase")
-    warmup: float = Field(0.0, ge=0, lt=1, description="share of the steps with rising rate")
+    warmup: float = Field(0.0, ge=0, lt=1, description="share of the steps with a rising learning rate")
 
 
 def lr_factor(schedule: str, warmup: float, step: int, steps: int) -> float:
-    """Factor on the learning rate at `step` (0-based) of `steps`.
+    """Factor on the learning rate at `step` (from 0) of `steps`.
 
-    linear: falls to 0 after the last step; cosine: half a wave; warm-up rises linearly to 1.
+    `linear` falls to 0 after the last step, `cosine` along half a wave; warm-up rises linearly to 1.
     """
-    done = (step + 1) / max(steps, 1)
-    if warmup and done <= warmup:
-        return done / warmup
-    left = 1 - (step / max(steps, 1) - warmup) / (1 - warmup) if warmup else 1 - step / max(steps, 1)
-    left = min(1.0, max(0.0, left))
+    progress = (step + 1) / max(steps, 1)
+    if warmup and progress <= warmup:
+        return progress / warmup
+    remaining = 1 - (step / max(steps, 1) - warmup) / (1 - warmup) if warmup else 1 - step / max(steps, 1)
+    remaining = min(1.0, max(0.0, remaining))
     if schedule == "constant":
         return 1.0
-    return left if schedule == "linear" else 0.5 * (1 - math.cos(math.pi * left))
+    return remaining if schedule == "linear" else 0.5 * (1 - math.cos(math.pi * remaining))
 
 
 def embeddings(module: Any) -> set[int]:
-    """Ids of the tensors that are never given to muon: lookup tables and the output head."""
+    """Ids of the tensors that Muon does not optimize: embeddings and the output head."""
     tables = [m.weight for m in module.modules() if isinstance(m, nn.Embedding)]
     return {id(p) for p in (*tables, module.get_output_embeddings().weight)}
 
@@ -54,7 +54,7 @@ class OptimizerGroup:
     """One or two torch optimizers that step together; `state` and `restore` for checkpoints."""
 
     def __init__(self, settings: OptimizerConfig, parameters: dict[str, nn.Parameter], embeddings: set[int]) -> None:
-        """`embeddings`: ids of tensors that are never given to muon; see the function of that name."""
+        """`embeddings`: ids of tensors that Muon does not optimize."""
         self.parts: list[torch.optim.Optimizer] = []
         rest = list(parameters.values())
         if settings.name == "muon":
@@ -81,15 +81,15 @@ class OptimizerGroup:
             part.step()
 
     def scaling(self, parameters: Mapping[str, nn.Parameter]) -> dict[str, torch.Tensor] | None:
-        """What AdamW multiplies every entry of a gradient by, 1 / (sqrt(v) + eps); None before its first step."""
+        """AdamW's factor on each entry of a gradient, 1 / (sqrt(v) + eps); None before its first step."""
         adam = next((part for part in self.parts if isinstance(part, torch.optim.AdamW)), None)
-        found = {}
+        factors = {}
         for name, parameter in parameters.items():
-            seen = adam.state.get(parameter) if adam else None
-            if adam and seen:
+            state = adam.state.get(parameter) if adam else None
+            if adam and state:
                 beta, epsilon = adam.param_groups[0]["betas"][1], adam.param_groups[0]["eps"]
-                found[name] = 1 / ((seen["exp_avg_sq"] / (1 - beta ** float(seen["step"]))).sqrt() + epsilon)
-        return found or None
+                factors[name] = 1 / ((state["exp_avg_sq"] / (1 - beta ** float(state["step"]))).sqrt() + epsilon)
+        return factors or None
 
     def zero_grad(self) -> None:
         for part in self.parts:

@@ -1,4 +1,4 @@
-"""A few plain training steps on given records: what an attacker does who tries to bring a memory back."""
+"""Relearning: a few plain training steps on given records, as an attacker would do to restore what was unlearned."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def relearn_steps(
     batch: int = 32,
     seed: int = 0,
 ) -> LanguageModel:
-    """`steps` AdamW steps of a fresh adapter on the answers of `records`, constant rate; returns the new model."""
+    """AdamW steps of a new adapter on the answers of `records`, constant learning rate; returns the new model."""
     base = merge_adapter(lm)
     module = prepare(base.module, TrainableConfig(rank=rank, lora_alpha=2.0 * rank), seed)
     parameters: dict[str, Any] = trainable(module)

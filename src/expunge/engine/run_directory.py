@@ -1,7 +1,9 @@
-"""A run directory: recipe, events, checkpoint, result, environment. Killed runs resume, finished ones stay.
+"""A run directory: recipe, events, checkpoint, result, environment.
 
-run.json       identity (recipe, model, split digests), threads, status `running` or `finished`
-events.jsonl   one line per step        checkpoint/  the newest one        adapter/ or model/  the result
+run.json      identity (recipe, model, split digests), threads, status `running` or `finished`
+events.jsonl  one line per step
+checkpoint/   the newest one
+adapter/      the result, or model/
 """
 
 from __future__ import annotations
@@ -24,25 +26,25 @@ PACKAGES = ("expunge", "torch", "transformers", "peft", "accelerate", "safetenso
 
 
 def environment() -> dict[str, Any]:
-    """Versions and machine type (no names, no paths) that a reader needs to repeat a run."""
-    found = {}
+    """Package versions and machine type, without names or paths."""
+    versions = {}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "not installed"
+            versions[name] = "not installed"
     return {
         "python": platform.python_version(),
         "system": platform.system(),
         "machine": platform.machine(),
-        "packages": found,
+        "packages": versions,
     }
 
 
 class RunDirectory:
-    """`open` takes a folder for one identity: new, or the same run again; anything else is refused.
+    """The folder of one run.
 
-    Surprising: `open` writes nothing. `start` does, once the model is loaded and the data fit it, so that a
+    `open` checks the folder and writes nothing. `start` writes, once the model is loaded and the data fit it, so that a
     mistake leaves no half-made run that would refuse the corrected command.
     """
 
@@ -52,33 +54,35 @@ class RunDirectory:
 
     @classmethod
     def open(cls, folder: Path | str, identity: dict[str, str], about: dict[str, Any]) -> RunDirectory:
+        """A new run with this identity, or the same run again; `InputError` for a folder with other content."""
         folder = Path(folder)
         if folder.exists() and not folder.is_dir():
             raise InputError(str(folder), "is a file", "name a folder for the run")
         if (folder / "run.json").is_file():
-            found = read_json(folder / "run.json")
-            changed = [k for k, v in identity.items() if found.get("identity", {}).get(k) != v]
+            stored = read_json(folder / "run.json")
+            changed = [k for k, v in identity.items() if stored.get("identity", {}).get(k) != v]
             if changed:
                 raise InputError(
                     str(folder),
                     f"holds another run (its {', '.join(changed)} differs)",
                     "choose another folder; the same recipe, model and scope would resume it",
                 )
-            return cls(folder, found)
+            return cls(folder, stored)
         if folder.is_dir() and any(folder.iterdir()):
             raise InputError(str(folder), "is not empty and holds no run", "choose a new folder")
         return cls(folder, {"status": "running", "identity": identity, **about})
 
     def start(self, recipe_yaml: str) -> None:
-        """Write what identifies a new run, that first; nothing for one that goes on. Call `release` in the end.
+        """Lock the folder, and write the identity of a new run. Call `release` at the end.
 
-        `InputError` if another process is at work here.
+        Raises:
+            InputError: another process writes this run.
         """
         if not (self.folder / "run.json").is_file():
             write_json(self.folder / "run.json", self.about)
         lock = (self.folder / "lock").open("w")
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when a process dies
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released by the system when a process dies
         except OSError as error:
             lock.close()
             raise InputError(
@@ -91,7 +95,7 @@ class RunDirectory:
             write_json(self.folder / "environment.json", environment())
 
     def release(self) -> None:
-        """Let other processes write here."""
+        """Release the lock."""
         if self._lock:
             (self.folder / "lock").unlink(missing_ok=True)
             self._lock.close()
@@ -110,7 +114,7 @@ class RunDirectory:
         return self.folder / "events.jsonl"
 
     def log(self, event: Event) -> None:
-        """Add a line: six significant digits, null for what was not computed."""
+        """Append an event: six significant digits, null for what was not computed."""
         row = {
             k: v if not isinstance(v, float) else float(f"{v:.6g}") if math.isfinite(v) else None
             for k, v in asdict(event).items()
@@ -126,7 +130,7 @@ class RunDirectory:
             ) from error
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """Finished steps, oldest first; a last line cut short by a kill is left out."""
+        """Finished steps, oldest first, without a last line that a kill cut short."""
         if self._events.is_file():
             for line in self._events.read_text("utf-8").splitlines():
                 try:
@@ -135,10 +139,11 @@ class RunDirectory:
                     return
 
     def truncate_events(self, step: int) -> None:
-        """Drop events of steps that a resumed run will do again."""
-        kept = [json.dumps(e) for e in self.events() if e["step"] < step]
-        write_atomic(self._events, "".join(line + "\n" for line in kept))
+        """Drop events of steps that a resumed run repeats."""
+        lines = [json.dumps(e) for e in self.events() if e["step"] < step]
+        write_atomic(self._events, "".join(line + "\n" for line in lines))
 
     def finish(self, **results: Any) -> None:
+        """Mark the run as finished, with its results."""
         self.about = {**self.about, **results, "status": "finished"}
         write_json(self.folder / "run.json", self.about)

@@ -1,7 +1,7 @@
-"""Unlearning without training: one look at the records, new weights, and the old ones kept to undo it.
+"""Unlearning without training: one pass over the records, new weights, and the old ones kept to revert the edit.
 
-Surprising: `undo.safetensors` holds what the model knew of the target, so whoever has it can bring that back. Delete
-it when nobody needs to go back; the run stays whole without it.
+Note: `undo.safetensors` restores what the model knew of the target. Delete it when the edit is final; the run does not
+need it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from expunge._io import digest_files, write_atomic, write_json
+from expunge._io import write_atomic, write_json
 from expunge.engine.activation_stats import gather
 from expunge.engine.event import Event, peak_memory
 from expunge.engine.neuron_groups import NeuronGroup, find_neuron_groups
@@ -24,62 +24,71 @@ from expunge.engine.resolved_recipe import ResolvedRecipe
 from expunge.engine.run_directory import RunDirectory
 from expunge.errors import InputError, Interrupted, RunFailed
 from expunge.methods.editing import WeightEdit
+from expunge.models.fingerprint import weights_digest
 from expunge.models.language_model import LanguageModel
 from expunge.scope.split import Split
 
 UNDO = "undo.safetensors"
-ROWS, NEURONS = ".rows", ".neurons"  # behind the name of a matrix
+ROWS, NEURONS = ".rows", ".neurons"  # suffixes of a matrix name in the file
 
 
 @dataclass(frozen=True)
 class WeightDelta:
-    """What an edit did to one matrix: the weights [k, m] of some neurons as they were."""
+    """The change of one matrix: some neurons, and their weights [k, m] before the edit."""
 
-    site: NeuronGroup
+    group: NeuronGroup
     neurons: Tensor
     before: Tensor
 
     @property
     def norm(self) -> float:
-        """Length of the change."""
-        return float((self.site.read(self.neurons).double() - self.before.double()).norm())
+        """Frobenius norm of the change."""
+        return float((self.group.read(self.neurons).double() - self.before.double()).norm())
 
 
 def edit_weights(
     lm: LanguageModel,
     edit: WeightEdit,
     split: Split,
-    most: int | None = None,
-    after: Callable[[int], None] = lambda done: None,
+    micro: int | None = None,
+    after_pass: Callable[[int], None] = lambda done: None,
 ) -> tuple[list[WeightDelta], int]:
-    """Edit the weights of `lm` in place: (what changed, rows read). Nothing changes if anything fails.
+    """Edit the weights of `lm` in place; nothing changes if anything fails.
 
-    most   rows in a pass        after  called with the number of rows after each pass; may raise to stop
+    Args:
+        lm: the model.
+        edit: the edit.
+        split: forget and retain records.
+        micro: rows in a pass, at most.
+        after_pass: called with the number of rows so far; may raise to stop.
+
+    Returns:
+        (changes, number of rows read).
     """
-    found = find_neuron_groups(lm.module, edit.selectors())
-    stats, read = gather(lm, edit, found, edit.rows(split.forget, split.retain), most, after)
+    groups = find_neuron_groups(lm.module, edit.selectors())
+    stats, read = gather(lm, edit, groups, edit.rows(split.forget, split.retain), micro, after_pass)
     chosen = edit.select(stats)
     planned: list[tuple[WeightDelta, Tensor]] = []
-    for site in found:
-        neurons = chosen.get(site.name)
+    for group in groups:
+        neurons = chosen.get(group.name)
         if neurons is not None and len(neurons):
-            before = site.read(neurons)
-            rows = edit.rewrite(before.float().cpu(), stats[site.name], neurons)
+            before = group.read(neurons)
+            rows = edit.rewrite(before.float().cpu(), stats[group.name], neurons)
             if not rows.isfinite().all():
-                raise RunFailed(site.name, "would get weights that are no numbers", "check that the model is sound")
-            planned.append((WeightDelta(site, neurons, before), rows))
+                raise RunFailed(group.name, "would get weights that are not finite", "check the weights of the model")
+            planned.append((WeightDelta(group, neurons, before), rows))
     for change, rows in planned:
-        change.site.write(change.neurons, rows)
+        change.group.write(change.neurons, rows)
     return [change for change, _ in planned], read
 
 
 def check_editable(recipe: ResolvedRecipe, split: Split) -> None:
-    """`InputError` where there is nothing to compare."""
+    """`InputError` if a set is empty."""
     for name, records in (("forget set", split.forget), ("retain set", split.retain)):
         if not records:
             raise InputError(
                 name,
-                f"is empty, and {recipe.recipe.method} compares what must go with what stays",
+                f"is empty, and {recipe.recipe.method} compares forget records with retain records",
                 "give a scope that matches something and leaves something",
             )
 
@@ -92,22 +101,22 @@ def run_edit(
     stopped: Callable[[], bool],
     on_step: Callable[[Event, int], None] | None,
 ) -> None:
-    """Edit `lm` and write a finished run: one event, the whole model, and what undoes it.
+    """Edit `lm` and write a finished run: one event, the whole model, and the old weights.
 
-    Nothing is written before all is known, so what cannot be done leaves no folder, and a killed run starts anew.
+    Nothing is written before the edit is complete, so a failed or killed run leaves no folder.
     """
     edit = resolved.edit
     assert edit is not None
     check_editable(resolved, split)
     started = time.perf_counter()
 
-    def after(done: int) -> None:
+    def after_pass(done: int) -> None:
         if stopped():
             raise Interrupted(
                 str(run.folder), f"stopped after {done} rows, nothing was written", "start the same command again"
             )
 
-    changes, read = edit_weights(lm, edit, split, resolved.recipe.batch.micro, after)
+    changes, read = edit_weights(lm, edit, split, resolved.recipe.batch.micro, after_pass)
     run.start(resolved.to_yaml())
     run.truncate_events(0)
     norm = math.sqrt(sum(change.norm**2 for change in changes))
@@ -116,11 +125,8 @@ def run_edit(
     if on_step:
         on_step(event, 1)
     target = lm.save(run.folder / "model")
-    _keep(changes, run.folder / UNDO)
-    write_json(
-        run.folder / "result.json",
-        {"digest": digest_files(target, [f.name for f in target.iterdir() if f.suffix == ".safetensors"])},
-    )
+    _save_undo(changes, run.folder / UNDO)
+    write_json(run.folder / "result.json", {"digest": weights_digest(target)})
     run.finish(
         passes=f"one pass over {read} rows",
         seconds=round(time.perf_counter() - started, 3),
@@ -133,44 +139,45 @@ def run_edit(
     )
 
 
-def _keep(changes: list[WeightDelta], file: Path) -> None:
+def _save_undo(changes: list[WeightDelta], file: Path) -> None:
     from safetensors.torch import save
 
     tensors = {
-        f"{c.site.name}{end}": t.cpu().contiguous()
+        f"{c.group.name}{end}": t.cpu().contiguous()
         for c in changes
         for end, t in ((ROWS, c.before), (NEURONS, c.neurons))
     }
-    hidden = {c.site.name: c.site.hidden for c in changes}
+    hidden = {c.group.name: c.group.hidden for c in changes}
     write_atomic(file, save(tensors, {"hidden": json.dumps(hidden)}))
 
 
 def revert(lm: LanguageModel, file: Path | str) -> LanguageModel:
-    """Put the weights back that an edit kept in `undo.safetensors`, bit for bit; `lm` is the run's model, changed.
+    """Restore, bit by bit, the weights that an edit stored in `undo.safetensors`; `lm` is the model of the run.
 
-    `InputError` if the file is missing, broken or of another model.
+    Raises:
+        InputError: the file is missing, broken or of another model.
     """
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(str(file), "pt") as kept:
-            hidden = json.loads(kept.metadata()["hidden"])
-            found = {name: (kept.get_tensor(name + NEURONS), kept.get_tensor(name + ROWS)) for name in hidden}
+        with safe_open(str(file), "pt") as stored:
+            hidden = json.loads(stored.metadata()["hidden"])
+            weights = {n: (stored.get_tensor(n + NEURONS), stored.get_tensor(n + ROWS)) for n in hidden}
     except (OSError, SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise InputError(
-            str(file), "is no file that an edit kept to undo it", "name the undo.safetensors of a run"
+            str(file), "is no file of old weights that an edit wrote", "name the undo.safetensors of a run"
         ) from error
     modules = dict(lm.module.named_modules())
-    for name, (neurons, rows) in found.items():
-        site = NeuronGroup(name, modules.get(name), "language", hidden[name])
+    for name, (neurons, rows) in weights.items():
+        group = NeuronGroup(name, modules.get(name), "language", hidden[name])
         if (
-            site.linear is None
-            or site.read(torch.zeros(1, dtype=torch.int64)).shape[1:] != rows.shape[1:]
-            or int(neurons.max()) >= site.size
+            group.linear is None
+            or group.read(torch.zeros(1, dtype=torch.int64)).shape[1:] != rows.shape[1:]
+            or int(neurons.max()) >= group.size
         ):
             raise InputError(
                 str(file), f"belongs to another model ({name} does not fit)", "use the model of the same run"
             )
-    for name, (neurons, rows) in found.items():
+    for name, (neurons, rows) in weights.items():
         NeuronGroup(name, modules[name], "language", hidden[name]).write(neurons, rows)
     return lm

@@ -1,9 +1,9 @@
-"""What epsilon must at least have been, from canaries of one run: a check on the accounts, from the other side.
+"""A lower bound on epsilon from canaries of one run, which checks the accountants empirically.
 
-Each of m canaries was put in by a fair coin; somebody who sees the result guesses some of the coins. In an (epsilon,
+Each of m canaries is included by a fair coin, and an observer of the result guesses some of the coins. In an (epsilon,
 delta)-private run the number of right guesses is hardly larger than with r coins that come up right with probability
-e^eps / (1 + e^eps) each (Steinke, Nasr, Jagielski 2023, arXiv 2305.08846, corollary 5.4). So many right guesses rule
-small epsilons out. Surprising: a low bound says nothing; canaries may be weak and guesses poor.
+e^eps / (1 + e^eps) each (Steinke, Nasr, Jagielski 2023, arXiv 2305.08846, corollary 5.4), so many right guesses rule
+out small epsilons. A low bound proves nothing: canaries may be weak and guesses poor.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import beta, binom
 
-LARGEST = 64.0  # epsilon; no number of canaries that fits a run rules out more
+MAX_EPSILON = 64.0  # no number of canaries that fits a run rules out more
 
 
 @dataclass(frozen=True)
-class Bound:
-    """`right` of `guesses` coins guessed, out of `canaries`: epsilon is at least `epsilon` with this confidence."""
+class EpsilonBound:
+    """With this confidence, epsilon is at least `epsilon`: `right` of `guesses` coins of `canaries` guessed right."""
 
     epsilon: float
     right: int
@@ -31,7 +31,7 @@ class Bound:
 
 
 def p_value(epsilon: float, delta: float, canaries: int, guesses: int, right: int) -> float:
-    """Chance of at least `right` right guesses in an (epsilon, delta)-private run, at most.
+    """Upper bound on the probability of at least `right` right guesses in an (epsilon, delta)-private run.
 
     P[X >= v] + 2 m delta max over i of P[v - i <= X < v] / i, X binomial with r trials of e^eps / (1 + e^eps).
     """
@@ -45,14 +45,14 @@ def p_value(epsilon: float, delta: float, canaries: int, guesses: int, right: in
 
 
 def epsilon_at_least(right: int, guesses: int, canaries: int, delta: float = 0.0, confidence: float = 0.95) -> float:
-    """The largest epsilon that is ruled out, to 1e-4 downwards; 0 if none is.
+    """The largest epsilon that is ruled out, rounded down to 1e-4; 0 if none is.
 
-    right, guesses, canaries   as in `Bound`; which coins are guessed must not depend on how they fell
+    The choice of coins to guess must not depend on their outcome. Arguments as in `EpsilonBound`.
     """
     level = 1 - confidence
     if not guesses or p_value(0.0, delta, canaries, guesses, right) > level:
         return 0.0
-    low, high = 0.0, LARGEST
+    low, high = 0.0, MAX_EPSILON
     while high - low > 1e-4:
         middle = (low + high) / 2
         low, high = (middle, high) if p_value(middle, delta, canaries, guesses, right) <= level else (low, middle)
@@ -65,10 +65,15 @@ def from_scores(
     guesses: int | None = None,
     delta: float = 0.0,
     confidence: float = 0.95,
-) -> Bound:
+) -> EpsilonBound:
     """Guess "in" for the highest scores and "out" for the lowest, half each, and bound epsilon.
 
-    guesses  how many coins are guessed, chosen before the run; None for all. With an odd number one more is "in".
+    Args:
+        scores: one per canary.
+        included: the coins.
+        guesses: number of coins to guess, chosen before the run; None for all. An odd number has one more "in".
+        delta: of the run.
+        confidence: of the bound.
     """
     count = len(scores) if guesses is None else guesses
     if not 0 <= count <= len(scores) or len(scores) != len(included):
@@ -76,19 +81,35 @@ def from_scores(
     order = np.argsort(-np.asarray(scores, float), kind="stable")
     coins = np.asarray(included, bool)
     right = int(coins[order[: count - count // 2]].sum() + (~coins[order[len(order) - count // 2 :]]).sum())
-    least = epsilon_at_least(right, count, len(coins), delta, confidence)
-    return Bound(least, right, count, len(coins), delta, confidence)
+    epsilon = epsilon_at_least(right, count, len(coins), delta, confidence)
+    return EpsilonBound(epsilon, right, count, len(coins), delta, confidence)
 
 
 def from_many_runs(
-    found: int, included: int, false: int, excluded: int, delta: float = 0.0, confidence: float = 0.95
+    true_positives: int,
+    included: int,
+    false_positives: int,
+    excluded: int,
+    delta: float = 0.0,
+    confidence: float = 0.95,
 ) -> float:
-    """A lower bound from independent runs with and without one unit, by Clopper and Pearson's intervals.
+    """A lower bound from independent runs with and without one unit, by Clopper-Pearson intervals.
 
-    found   of `included` runs with the unit, how many were called "in"; false: of `excluded` runs without it
-    log(((lowest rate of found) - delta) / (highest rate of false)), each at half of 1 - confidence; at least 0.
+    log((lowest TPR - delta) / highest FPR), each interval at half of 1 - confidence; at least 0.
+
+    Args:
+        true_positives: runs with the unit that were called "in".
+        included: runs with the unit.
+        false_positives: runs without the unit that were called "in".
+        excluded: runs without the unit.
+        delta: of the runs.
+        confidence: of the bound.
     """
     half = (1 - confidence) / 2
-    lowest = float(beta.ppf(half, found, included - found + 1)) if found else 0.0
-    highest = float(beta.ppf(1 - half, false + 1, excluded - false)) if false < excluded else 1.0
+    lowest = float(beta.ppf(half, true_positives, included - true_positives + 1)) if true_positives else 0.0
+    highest = (
+        float(beta.ppf(1 - half, false_positives + 1, excluded - false_positives))
+        if false_positives < excluded
+        else 1.0
+    )
     return math.log((lowest - delta) / highest) if lowest - delta > highest else 0.0

@@ -16,7 +16,7 @@ from expunge.engine.privacy.privacy_state import SEED, STATEMENT, PrivacyLedger
 from expunge.engine.recipe import Recipe
 from expunge.engine.unlearn import unlearn
 from expunge.errors import InputError
-from expunge.privacy.accountant import missing
+from expunge.privacy.accountant import missing_package
 from helpers.privacy import people, private
 from helpers.processes import kill_when, lines, unlearning
 from helpers.world import one_person
@@ -66,7 +66,7 @@ def test_a_resumed_run_repeats_draws_and_noise_and_charges_no_step_twice(
     assert one == other
     assert [q["released"] for q in one["queries"]] == [q["steps"] for q in one["queries"]] == [8, 8]
     assert "resumed 1 times; repeated steps had equal draws and noise, and count once" in "\n".join(
-        statement.lines(told(killed))
+        statement.statement_lines(told(killed))
     )
 
 
@@ -89,7 +89,7 @@ def test_a_run_whose_seed_is_gone_does_not_go_on(folders: dict[str, Path], tmp_p
     secret, run = PLAN | {"privacy": {"noise": 8.0}}, tmp_path / "run"
     kill_when(lambda: lines(run / "events.jsonl") >= 4, unlearning, folders["llama"], secret, run)
     (run / SEED).unlink()
-    with pytest.raises(InputError, match="cannot be repeated with equal noise"):
+    with pytest.raises(InputError, match="cannot be repeated with the same noise"):
         unlearn(folders["llama"], one_person(), Recipe(**secret), run)
 
 
@@ -112,7 +112,8 @@ def test_a_failed_self_test_withholds_epsilon_after_a_resume_too() -> None:
     before, after = PrivacyLedger(withheld="the gradients are wrong"), PrivacyLedger()
     after.restore(before.state())
     plan = PrivacyBudget.of(private().resolve(), people(ann=2), people(bob=2))
-    found = statement.statement(plan, plan.cost(), after, self_test.SelfTestResult(4, 0.0, 1e-3, True), "finished")
+    passed = self_test.SelfTestResult(4, 0.0, 1e-3, True)
+    found = statement.build_statement(plan, plan.cost(), after, passed, "finished")
     assert found["epsilon"] is None
     assert found["withheld"] == "the gradients are wrong"
 
@@ -120,7 +121,7 @@ def test_a_failed_self_test_withholds_epsilon_after_a_resume_too() -> None:
 def test_what_may_be_claimed_stands_beside_epsilon(folders: dict[str, Path], tmp_path: Path) -> None:
     run = unlearn(folders["llama"], one_person(), private(privacy={"noise": 4.0}, steps=2), tmp_path / "run")
     found = told(run)
-    text = "\n".join(statement.lines(found))
+    text = "\n".join(statement.statement_lines(found))
     assert f"epsilon = {found['epsilon']['pld']:.3f} (PLD; PRV " in text
     assert "delta = 1e-05, unit: subject" in text
     assert "may be claimed: this run's update is (epsilon = " in text
@@ -128,7 +129,7 @@ def test_what_may_be_claimed_stands_beside_epsilon(folders: dict[str, Path], tmp
     for never in (
         "that the model forgot anything",
         "that epsilon measures forgetting",
-        "that data which the model learnt before this run is protected",
+        "that data which the model learned before this run is protected",
         "that a membership attack which finds nothing confirms epsilon",
     ):
         assert f"may not be claimed: {never}" in text
@@ -144,7 +145,7 @@ def test_without_the_packages_no_run_is_begun(
     folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def gone() -> None:
-        raise missing("dp-accounting")
+        raise missing_package("dp-accounting")
 
     monkeypatch.setattr("expunge.privacy.accountant._google", gone)
     plan = private(privacy={"noise": 7.654321}, steps=1)
@@ -165,8 +166,8 @@ def test_the_papers_noise_is_no_guarantee_and_its_epsilon_is_never_printed(
 ) -> None:
     plan = private(privacy={"epsilon": 4.125, "paper_formula": True}, steps=3, batch={"forget": 9, "retain": 9})
     found = told(unlearn(folders["llama"], one_person(), plan, tmp_path / "run"))
-    text = "\n".join(statement.lines(found))
-    assert "no guarantee: noise by the paper's formula; what this noise really costs is epsilon = " in text
+    text = "\n".join(statement.statement_lines(found))
+    assert "no guarantee: noise by the paper's formula; the true cost of this noise is epsilon = " in text
     assert found["epsilon"]["pld"] > 4.125
     assert found["guarantee"] is False
     assert found["may_be_claimed"] == []
@@ -189,8 +190,11 @@ def test_an_accountant_that_disagrees_is_told() -> None:
         "withheld": "",
     }
     assert "the second accountant (PRV) does not agree within 0.02: it gives epsilon = 30.500" in "\n".join(
-        statement.lines(found)
+        statement.statement_lines(found)
     )
     nothing = found | {"epsilon": found["epsilon"] | {"prv": None}}  # type: ignore[operator]
-    assert "it gives no answer" in "\n".join(statement.lines(nothing))
-    assert "no epsilon: the self-test failed (why)" in statement.lines(found | {"epsilon": None, "withheld": "why"})[0]
+    assert "it gives no answer" in "\n".join(statement.statement_lines(nothing))
+    assert (
+        "no epsilon: the self-test failed (why)"
+        in statement.statement_lines(found | {"epsilon": None, "withheld": "why"})[0]
+    )

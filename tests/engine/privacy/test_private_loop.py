@@ -156,7 +156,7 @@ def test_every_release_is_charged_once_and_none_beyond_the_plan(folders: dict[st
     run(ours)
     ledger, charged = engine_of(ours).ledger, {q.name: q.steps for q in engine_of(ours).budget.queries}
     assert ledger.released == charged == {"forget": 3, "retain": 2 + 1}
-    with pytest.raises(RunFailed, match="once more than was planned"):
+    with pytest.raises(RunFailed, match="once more than the budget allows"):
         ledger.charge("retain", 2, engine_of(ours).budget)
-    with pytest.raises(RunFailed, match="once more than was planned"):
+    with pytest.raises(RunFailed, match="once more than the budget allows"):
         ledger.charge("forget", 99, engine_of(ours).budget)

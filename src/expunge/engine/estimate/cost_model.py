@@ -1,7 +1,7 @@
-"""What a run costs, by counting: multiplications per pass, bytes per tensor. Pure arithmetic, no model is run.
+"""What a run costs, by counting: operations per pass, bytes per tensor. Pure arithmetic, no model runs.
 
-A multiplication with the addition that follows counts as 2 operations. Surprising: embeddings cost nothing and the
-head is counted at answer positions only, so operations per token do not follow from the number of parameters alone.
+A multiplication with the addition that follows counts as 2 operations. Embeddings cost nothing, and the head is counted
+at answer positions only, so operations per token do not follow from the number of parameters alone.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from expunge.models.adapters import block_of, block_stack
 from expunge.models.collate import chunks
 from expunge.models.prompt_template import Encoded
 
-FLOAT = 4  # bytes: distributions and log-probs are float32 whatever the dtype of the model
-PER_LOGIT = 64  # operations that going over a logit (its maximum, exponential, sum) takes the time of
-LIVE = 3  # tensors of the widest kind that a pass holds at once
-PASSING = 4  # tensors of the size of the logits that stand beside those kept for backward
+FLOAT = 4  # bytes per number of a distribution: float32 for any dtype of the model
+OPS_PER_LOGIT = 64  # operations that take as long as the softmax of one logit
+LIVE_TENSORS = 3  # tensors of the widest kind that a pass holds at once
+TEMPORARY_LOGITS = 4  # temporary tensors of the size of the logits, beside those kept for the backward pass
 
 
 class RowSize(NamedTuple):
-    """Tokens of one row, prompt and answer together, and those of its answer alone."""
+    """Tokens of a row: of prompt and answer, and of the answer alone."""
 
     length: int
     answer: int
@@ -37,12 +37,16 @@ def size_of(item: Encoded) -> RowSize:
 
 @dataclass(frozen=True)
 class ModelShape:
-    """A model by its numbers.
+    """The dimensions of a model.
 
-    blocks      parameters of each block, adapters included    head       parameters of the output head
-    width       H, of what goes from block to block             widest     largest number of outputs in a block
-    vocabulary  V                                               itemsize   bytes per number of a hidden state
-    weights     bytes of all parameters
+    Attributes:
+        blocks: parameters of each block, adapters included.
+        head: parameters of the output head.
+        width: hidden size H.
+        widest: largest number of outputs in a block.
+        vocabulary: vocabulary size V.
+        itemsize: bytes per number of a hidden state.
+        weights: bytes of all parameters.
     """
 
     blocks: tuple[int, ...]
@@ -55,7 +59,7 @@ class ModelShape:
 
     @classmethod
     def of(cls, module: Any) -> ModelShape:
-        """Found by structure. Where no stack of blocks is seen, all that is no embedding counts as one block."""
+        """From the structure. Without a stack of blocks, everything but the embeddings counts as one block."""
         head, table = module.get_output_embeddings().weight, module.get_input_embeddings().weight
         try:
             stack, count = block_stack(module)
@@ -81,7 +85,7 @@ class ModelShape:
 
 @dataclass(frozen=True)
 class BatchShape:
-    """Rows that go through the model together, padded: [rows, longest] tokens, [rows, answers] logits."""
+    """A padded batch: [rows, longest] tokens, [rows, answers] logits."""
 
     rows: int
     longest: int
@@ -101,20 +105,20 @@ class BatchShape:
 
 
 def in_batches(sizes: Iterable[RowSize], rows: int) -> list[BatchShape]:
-    """Passes without gradients: at most `rows` rows each, longest first."""
+    """Batches of at most `rows` rows, longest first."""
     order = sorted(sizes, key=lambda s: -s.length)
     return [BatchShape.of(order[k : k + rows]) for k in range(0, len(order), rows)]
 
 
 def in_chunks(sizes: Sequence[RowSize], micro: int | None) -> list[BatchShape]:
-    """The passes that one batch of a step is cut into; see `models.batches.chunks`."""
+    """The micro-batches of one batch; see `models.collate.chunks`."""
     return [BatchShape.of([sizes[k] for k in part]) for part in chunks([s.length for s in sizes], micro)]
 
 
 def block_ops(shape: ModelShape, one: BatchShape, first: int = 0, stop: int | None = None) -> int:
     """Operations of the blocks `first` … `stop - 1` forward: 2 per parameter and token, and attention.
 
-    Attention: each token with `longest` others, two products of width H, so 4 · longest · H per token and block.
+    Attention costs two products of width H with `longest` tokens: 4 · longest · H per token and block.
     """
     chosen = shape.blocks[first:stop]
     return one.tokens * (2 * sum(chosen) + 4 * one.longest * shape.width * len(chosen))
@@ -122,12 +126,12 @@ def block_ops(shape: ModelShape, one: BatchShape, first: int = 0, stop: int | No
 
 def head_ops(shape: ModelShape, one: BatchShape) -> int:
     """Operations of the logits at answer positions, forward."""
-    return one.positions * (2 * shape.head + PER_LOGIT * shape.vocabulary)
+    return one.positions * (2 * shape.head + OPS_PER_LOGIT * shape.vocabulary)
 
 
 @dataclass(frozen=True)
 class Flops:
-    """Passes and their operations; a pass costs something however small it is."""
+    """Number of passes, each with a fixed cost, and their operations."""
 
     passes: int = 0
     ops: int = 0
@@ -138,24 +142,24 @@ class Flops:
 
 def inference_cost(shape: ModelShape, passes: Iterable[BatchShape]) -> Flops:
     """Passes without gradients through the whole model."""
-    found = list(passes)
-    return Flops(len(found), sum(block_ops(shape, p) + head_ops(shape, p) for p in found))
+    batches = list(passes)
+    return Flops(len(batches), sum(block_ops(shape, p) + head_ops(shape, p) for p in batches))
 
 
-def prefix(shape: ModelShape, passes: Iterable[BatchShape], first: int) -> Flops:
+def prefix_cost(shape: ModelShape, passes: Iterable[BatchShape], first: int) -> Flops:
     """Passes through the blocks below `first` only."""
-    found = list(passes)
-    return Flops(len(found), sum(block_ops(shape, p, 0, first) for p in found))
+    batches = list(passes)
+    return Flops(len(batches), sum(block_ops(shape, p, 0, first) for p in batches))
 
 
 def generation_cost(shape: ModelShape, sizes: Sequence[RowSize], new: int, rows: int = 64) -> Flops:
     """Greedy answers of `new` tokens: one pass over the prompts of a batch, then one token of each row at a time."""
-    found = Flops()
+    total = Flops()
     for one in in_batches((RowSize(s.length - s.answer, 1) for s in sizes), rows):
         step = BatchShape(one.rows, 1, 1)
         per_token = block_ops(shape, step) + head_ops(shape, step)
-        found += Flops(new, block_ops(shape, one) + head_ops(shape, step) + (new - 1) * per_token)
-    return found
+        total += Flops(new, block_ops(shape, one) + head_ops(shape, step) + (new - 1) * per_token)
+    return total
 
 
 def training_cost(
@@ -165,19 +169,23 @@ def training_cost(
     runs_from: int,
     trains_from: int,
     weights: int,
-    again: bool = False,
+    recompute: bool = False,
 ) -> Flops:
     """Passes forward and backward.
 
-    runs_from    first block that runs: the ones below are cached       trains_from  where the gradient ends
-    weights      parameters that train: 2 operations per token each, on top of what the gradient of the hidden
-                 states takes, which is as much as forward
-    again        blocks run once more backward (activation checkpointing)
+    Args:
+        shape: the model.
+        passes: batches.
+        runs_from: first block that runs; those below are cached.
+        trains_from: first block with a gradient.
+        weights: parameters that train. Their gradients cost 2 operations per token each; the gradients of the hidden
+            states cost as much as the forward pass.
+        recompute: blocks run again in the backward pass (activation checkpointing).
     """
     ops = count = 0
     for one in passes:
-        back = block_ops(shape, one, trains_from)
-        ops += block_ops(shape, one, runs_from) + (2 if again else 1) * back + 2 * head_ops(shape, one)
+        backward = block_ops(shape, one, trains_from)
+        ops += block_ops(shape, one, runs_from) + (2 if recompute else 1) * backward + 2 * head_ops(shape, one)
         ops += 2 * weights * one.tokens
         count += 1
     return Flops(count, ops)
@@ -195,16 +203,13 @@ class ComputeSpeed:
 
     @classmethod
     def fit(cls, small: tuple[int, float], large: tuple[int, float]) -> ComputeSpeed:
-        """From (operations, seconds) of a small and a large pass; all per operation if only one size was timed."""
-        (ops, seconds), (more, longer) = small, large
-        if more <= ops:
-            return cls(0.0, longer / more)
-        per_op = max((longer - seconds) / (more - ops), 0.0)
-        fixed = min(max(seconds - per_op * ops, 0.0), longer)
-        return cls(fixed, (longer - fixed) / more)
-
-
-# ---- bytes ------------------------------------------------------------------------------------------------------
+        """From (operations, seconds) of a small and a large pass; no fixed cost if only one size was timed."""
+        (ops, seconds), (large_ops, large_seconds) = small, large
+        if large_ops <= ops:
+            return cls(0.0, large_seconds / large_ops)
+        per_op = max((large_seconds - seconds) / (large_ops - ops), 0.0)
+        fixed = min(max(seconds - per_op * ops, 0.0), large_seconds)
+        return cls(fixed, (large_seconds - fixed) / large_ops)
 
 
 def cache_bytes(shape: ModelShape, sizes: Iterable[RowSize]) -> int:
@@ -217,35 +222,40 @@ def distribution_bytes(shape: ModelShape, sizes: Iterable[RowSize]) -> int:
     return sum(s.answer for s in sizes) * shape.vocabulary * FLOAT
 
 
-def asking_bytes(shape: ModelShape, one: BatchShape) -> int:
-    """What a pass without gradients holds at its height: in a block, or at the logits."""
-    return LIVE * max(one.tokens * shape.widest * shape.itemsize, one.positions * shape.vocabulary * FLOAT)
+def inference_bytes(shape: ModelShape, one: BatchShape) -> int:
+    """Peak of a pass without gradients: in a block, or at the logits."""
+    return LIVE_TENSORS * max(one.tokens * shape.widest * shape.itemsize, one.positions * shape.vocabulary * FLOAT)
 
 
 def activation_bytes(
     shape: ModelShape,
     one: BatchShape,
     *,
-    block_token: float,
+    per_block_token: float,
     blocks: int,
-    logit: float,
-    again: bool = False,
-    at_once: int | None = None,
+    per_logit: float,
+    recompute: bool = False,
+    positions_at_once: int | None = None,
 ) -> int:
-    """What a pass keeps for backward, and the tensors of the size of the logits that come and go.
+    """Bytes that a pass keeps for the backward pass, and temporary tensors of the size of the logits.
 
-    at_once      most positions whose logits are there at a time, where they are taken in slices; None for all
-    block_token  bytes kept per token by one of the `blocks` blocks that keep something
-    logit        bytes kept per logit        again: a block keeps its input alone, and one is computed again
+    Args:
+        shape: the model.
+        one: the batch.
+        per_block_token: bytes kept per token by one of the `blocks` blocks with a gradient.
+        blocks: number of these blocks.
+        per_logit: bytes kept per logit.
+        recompute: blocks keep their input only, and one at a time is computed again.
+        positions_at_once: positions whose logits are held at a time, if they are computed in slices; None for all.
     """
-    inside = block_token * one.tokens
-    kept = blocks * one.tokens * shape.width * shape.itemsize + inside if again else blocks * inside
-    positions = min(one.positions, at_once or one.positions)
-    return int(kept + positions * shape.vocabulary * (logit + PASSING * FLOAT))
+    inside = per_block_token * one.tokens
+    kept = blocks * one.tokens * shape.width * shape.itemsize + inside if recompute else blocks * inside
+    positions = min(one.positions, positions_at_once or one.positions)
+    return int(kept + positions * shape.vocabulary * (per_logit + TEMPORARY_LOGITS * FLOAT))
 
 
 def optimizer_bytes(name: str, parameters: dict[str, nn.Parameter], embeddings: set[int]) -> int:
-    """State on the parameters that train: AdamW two numbers each, Muon one per number of a matrix, SGD none."""
+    """Optimizer state: two numbers per parameter for AdamW, one per entry of a matrix for Muon, none for SGD."""
     if name == "sgd":
         return 0
     single = {id(p) for p in parameters.values() if name == "muon" and p.ndim == 2 and id(p) not in embeddings}

@@ -1,8 +1,7 @@
-"""How fast this machine runs this model: a few real passes over real rows, at most a second or two.
+"""How fast this machine runs this model: a few real passes over real rows, in a second or two.
 
-Every kind of pass is timed at two sizes, which tells what a pass costs however small it is from what an operation
-costs. Surprising: the passes are those of the loop itself, so the frozen prefix is cached, checked and refused here
-by the same rules. A model of which a single row takes seconds gets that row alone.
+Every kind of pass is timed at two sizes, which separates the fixed cost of a pass from the cost of an operation. The
+passes are those of the training loop, so the prefix cache is built, checked and refused by the same rules.
 """
 
 from __future__ import annotations
@@ -42,15 +41,21 @@ from expunge.models.frozen_prefix import Boundary, find_boundary
 from expunge.models.language_model import LanguageModel
 from expunge.models.prompt_template import Encoded
 
-SECONDS = 0.3  # for one kind of pass; up to twice that to reach the sizes of the run
-FEW = 2  # rows of the small size
-REPEATS = 5  # at most
-ELEMENTS = 1 << 22  # numbers that the optimizer is tried on
+SECONDS = 0.3  # for one kind of pass; up to twice that to reach the row counts of the run
+MIN_ROWS = 2  # rows of the small size
+REPEATS = 5  # repeats of a size, at most
+ELEMENTS = 1 << 22  # parameters that the optimizer is timed on, at most
 
 
 @dataclass(frozen=True)
 class ComputePath:
-    """How the passes of a phase run: the first block that runs, the first that trains, and why in words."""
+    """Which blocks run in the passes of a phase.
+
+    Attributes:
+        runs_from: first block that runs; the output of those below is cached.
+        trains_from: first block with a gradient.
+        about: why nothing is cached; empty if something is.
+    """
 
     runs_from: int
     trains_from: int
@@ -59,31 +64,42 @@ class ComputePath:
 
 @dataclass(frozen=True)
 class TrainingProfile:
-    """What training passes of one phase showed.
+    """Measurements of the training passes of a phase.
 
-    kept     for backward: bytes per block and token, and bytes per logit
-    at_once  positions whose logits are there at a time; None for all
+    Attributes:
+        path: which blocks run.
+        speed: of a pass, forward and backward.
+        per_block_token: bytes kept for the backward pass per block and token.
+        per_logit: bytes kept per logit.
+        positions_at_once: positions whose logits are held at a time; None for all.
     """
 
-    route: ComputePath
+    path: ComputePath
     speed: ComputeSpeed
-    kept: tuple[float, float]
-    at_once: int | None
+    per_block_token: float
+    per_logit: float
+    positions_at_once: int | None
 
 
 def resident() -> int:
-    """Bytes that this process holds now; the most it ever held where the system does not tell."""
+    """Resident bytes of this process now; the peak so far where the system does not report the current value."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError):
         return peak_memory(torch.device("cpu"))
 
 
-class Timer:
-    """Times work: the least seconds of a few repeats, and apart from them `slowdown`.
+def process_bytes(lm: LanguageModel) -> int:
+    """Bytes of this process without the weights of the model; 0 for a model on a device of its own."""
+    weights = sum(p.numel() * p.dtype.itemsize for p in lm.module.parameters())
+    return 0 if lm.device.type == "cuda" else max(0, resident() - weights)
 
-    What other programs take comes in bursts longer than a pass. So speeds are those of a quiet moment (on one thread
-    of a CPU, of its own seconds), and the burden is taken over all repeats of everything that was timed.
+
+class Timer:
+    """Minimum seconds of a few repeats, and the `slowdown` by other programs.
+
+    Other programs take time in bursts longer than a pass. So speeds are minima (on one CPU thread, of CPU time), and
+    the slowdown is measured over all repeats of everything that was timed.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -93,11 +109,11 @@ class Timer:
 
     @property
     def slowdown(self) -> float:
-        """Seconds of the wall per second that `grown` gave."""
+        """Wall clock per second that `measure` returned."""
         return max(1.0, self._wall / self._least) if self._least else 1.0
 
     def _once(self, work: Callable[[], object]) -> tuple[float, float]:
-        """Seconds of the wall, and seconds that count."""
+        """(wall clock, seconds that count: CPU time on one thread, else wall clock)."""
         wall, busy = time.perf_counter(), time.process_time()
         work()
         if self._device.type == "cuda":
@@ -105,30 +121,38 @@ class Timer:
         wall, busy = time.perf_counter() - wall, time.process_time() - busy
         return wall, busy if self._own else wall
 
-    def grown(self, work: Callable[[int], object], most: int, seconds: float | None = None) -> list[tuple[int, float]]:
-        """Time `work(rows)` for growing numbers of rows up to `most`, while `seconds` last: (rows, least seconds).
+    def measure(
+        self, work: Callable[[int], object], most: int, seconds: float | None = None
+    ) -> list[tuple[int, float]]:
+        """Time `work(rows)` for growing numbers of rows.
 
-        The smallest once without being counted first, unless that alone took too long. A size is tried if it takes no
-        longer than all of `seconds` even where rows cost in proportion; sizes are repeated while there is time.
+        Args:
+            work: what to time.
+            most: largest number of rows.
+            seconds: time budget, default `SECONDS`. The smallest size runs once without counting, unless that alone
+                exceeds the budget; a size that would exceed it is left out; sizes are repeated while time is left.
+
+        Returns:
+            (rows, minimum seconds) per size, smallest first.
         """
         seconds = SECONDS if seconds is None else seconds
-        began = time.perf_counter()
-        rows = min(FEW, most)
+        started = time.perf_counter()
+        rows = min(MIN_ROWS, most)
         cold = self._once(partial(work, rows))
-        found = {rows: [self._once(partial(work, rows)) if cold[0] < seconds else cold]}
-        while rows < most and time.perf_counter() - began < 2 * seconds:
+        times = {rows: [self._once(partial(work, rows)) if cold[0] < seconds else cold]}
+        while rows < most and time.perf_counter() - started < 2 * seconds:
             larger = min(rows * 4, most)
-            if found[rows][0][1] * larger / rows > seconds:
+            if times[rows][0][1] * larger / rows > seconds:
                 break
             rows = larger
-            found[rows] = [self._once(partial(work, rows))]
+            times[rows] = [self._once(partial(work, rows))]
         for _ in range(REPEATS - 1):
-            for n, times in found.items():
-                if time.perf_counter() - began + times[0][0] < seconds:
-                    times.append(self._once(partial(work, n)))
-        least = {n: min(busy for _, busy in times) for n, times in found.items()}
-        self._wall += sum(wall for times in found.values() for wall, _ in times)
-        self._least += sum(least[n] * len(times) for n, times in found.items())
+            for n, repeats in times.items():
+                if time.perf_counter() - started + repeats[0][0] < seconds:
+                    repeats.append(self._once(partial(work, n)))
+        least = {n: min(busy for _, busy in repeats) for n, repeats in times.items()}
+        self._wall += sum(wall for repeats in times.values() for wall, _ in repeats)
+        self._least += sum(least[n] * len(repeats) for n, repeats in times.items())
         return sorted(least.items())
 
 
@@ -139,12 +163,12 @@ def spread(items: Sequence[Encoded], rows: int) -> list[int]:
 
 
 def _fit(timed: Sequence[tuple[int, float]], ops: Callable[[int], Flops]) -> ComputeSpeed:
-    (few, quick), (many, slow) = timed[0], timed[-1]
-    return ComputeSpeed.fit((ops(few).ops, quick), (ops(many).ops, slow))
+    (small, small_seconds), (large, large_seconds) = timed[0], timed[-1]
+    return ComputeSpeed.fit((ops(small).ops, small_seconds), (ops(large).ops, large_seconds))
 
 
-def time_inference(clock: Timer, lm: LanguageModel, shape: ModelShape, items: Sequence[Encoded]) -> ComputeSpeed:
-    """Passes without gradients, the adapter off."""
+def time_inference(timer: Timer, lm: LanguageModel, shape: ModelShape, items: Sequence[Encoded]) -> ComputeSpeed:
+    """Speed of passes without gradients, the adapter off."""
 
     def work(rows: int) -> None:
         with torch.no_grad(), adapter_off(lm.module):
@@ -154,11 +178,11 @@ def time_inference(clock: Timer, lm: LanguageModel, shape: ModelShape, items: Se
     def ops(rows: int) -> Flops:
         return inference_cost(shape, [BatchShape.of([size_of(items[k]) for k in spread(items, rows)])])
 
-    return _fit(clock.grown(work, len(items)), ops)
+    return _fit(timer.measure(work, len(items)), ops)
 
 
 def time_training(
-    clock: Timer,
+    timer: Timer,
     lm: LanguageModel,
     shape: ModelShape,
     items: Sequence[Encoded],
@@ -167,24 +191,26 @@ def time_training(
     logits: bool,
     return_hidden: bool,
 ) -> TrainingProfile:
-    """Training passes over `items` with what trains now; weights stay as they are."""
-    runner = ForwardRunner(lm, items, memory.model_copy(update={"cache_mib": 1 << 20}))  # a few rows: never a file
+    """Speed and memory of training passes over `items` with the current trainable parameters; no weight changes."""
+    runner = ForwardRunner(lm, items, memory.model_copy(update={"cache_mib": 1 << 20}))  # few rows: always in memory
     runner.start_phase(range(len(items)))
     parameters: dict[str, Any] = trainable(lm.module)
     boundary = find_boundary(lm.module)
-    trains = boundary.first if isinstance(boundary, Boundary) else 0
-    runs = 0 if runner.about.startswith("plain") else trains
-    route = ComputePath(runs, trains, "" if runs else runner.about.removeprefix("plain: "))
+    trains_from = boundary.first if isinstance(boundary, Boundary) else 0
+    runs_from = 0 if runner.about.startswith("plain") else trains_from
+    path = ComputePath(runs_from, trains_from, "" if runs_from else runner.about.removeprefix("plain: "))
     weights = sum(p.numel() for p in parameters.values())
 
     def loss_of(rows: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        passed = runner.run(spread(items, rows), logits, return_hidden)
-        if passed.logits is None:
-            loss = -passed.logprob.sum()
+        output = runner.run(spread(items, rows), logits, return_hidden)
+        if output.logits is None:
+            loss = -output.logprob.sum()
         else:
-            said = passed.logits.detach().roll(1, -1).log_softmax(-1)
-            loss = (forward_kl(said, passed.logits.log_softmax(-1)) * passed.batch.mask).sum() - passed.logprob.sum()
-        return loss, [] if passed.hidden is None else [passed.hidden]
+            reference = output.logits.detach().roll(1, -1).log_softmax(-1)
+            loss = (
+                forward_kl(reference, output.logits.log_softmax(-1)) * output.batch.mask
+            ).sum() - output.logprob.sum()
+        return loss, [] if output.hidden is None else [output.hidden]
 
     def work(rows: int) -> None:
         loss, hidden = loss_of(rows)
@@ -192,47 +218,47 @@ def time_training(
 
     def ops(rows: int) -> Flops:
         one = BatchShape.of([size_of(items[k]) for k in spread(items, rows)])
-        return training_cost(shape, [one], runs_from=runs, trains_from=trains, weights=weights)
+        return training_cost(shape, [one], runs_from=runs_from, trains_from=trains_from, weights=weights)
 
     try:
-        timed = clock.grown(work, len(items))
-        kept = _kept(
+        timed = timer.measure(work, len(items))
+        per_block_token, per_logit = _activation_bytes(
             lm.module,
             lambda: loss_of(timed[0][0]),
             shape,
             BatchShape.of([size_of(items[k]) for k in spread(items, timed[0][0])]),
-            len(shape.blocks) - trains,
+            len(shape.blocks) - trains_from,
         )
     finally:
         runner.end_phase()
     sliced = shape.vocabulary >= LARGE and not logits and not return_hidden and plain_head(lm.module)
-    return TrainingProfile(route, _fit(timed, ops), kept, CHUNK if sliced else None)
+    return TrainingProfile(path, _fit(timed, ops), per_block_token, per_logit, CHUNK if sliced else None)
 
 
-def _kept(
+def _activation_bytes(
     module: nn.Module, forward: Callable[[], object], shape: ModelShape, one: BatchShape, blocks: int
 ) -> tuple[float, float]:
-    """Bytes that `forward` keeps for backward per block and token, and per logit; parameters are not counted."""
-    own = {t.untyped_storage().data_ptr() for t in (*module.parameters(), *module.buffers())}
+    """Bytes that `forward` keeps for the backward pass, per block and token, and per logit; without parameters."""
+    parameters = {t.untyped_storage().data_ptr() for t in (*module.parameters(), *module.buffers())}
     held: dict[int, tuple[int, torch.Tensor]] = {}
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
         store = tensor.untyped_storage()
-        if store.data_ptr() not in own:
-            held[store.data_ptr()] = (store.nbytes(), tensor)  # held on to: an address is given out again
+        if store.data_ptr() not in parameters:
+            held[store.data_ptr()] = (store.nbytes(), tensor)  # a reference, so that the address is not reused
         return tensor
 
     logits = one.positions * shape.vocabulary * 4
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        kept_until = forward()
+        graph = forward()
     sizes = [nbytes for nbytes, _ in held.values()]
-    del kept_until
+    del graph
     large = sum(n for n in sizes if n == logits)
     return (sum(sizes) - large) / (one.tokens * max(blocks, 1)), large / (logits // 4)
 
 
-def step_overhead(clock: Timer, lm: LanguageModel, recipe: RecipeConfig, rule: GradientRule) -> float:
-    """Seconds per step for rule, clipping and optimizer, tried on copies of (some of) what trains now."""
+def step_overhead(timer: Timer, lm: LanguageModel, recipe: RecipeConfig, rule: GradientRule) -> float:
+    """Seconds per step for rule, clipping and optimizer, timed on copies of at most `ELEMENTS` trainable parameters."""
     tables, total = embeddings(lm.module), 0
     copies: dict[str, nn.Parameter] = {}
     ids: set[int] = set()
@@ -254,5 +280,5 @@ def step_overhead(clock: Timer, lm: LanguageModel, recipe: RecipeConfig, rule: G
             p.grad = combined.get(name)
         optimizers.step(1.0)
 
-    seconds = clock.grown(work, 1, 0.1)[0][1]
+    seconds = timer.measure(work, 1, 0.1)[0][1]
     return seconds * sum(p.numel() for p in parameters.values()) / total

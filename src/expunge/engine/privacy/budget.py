@@ -1,8 +1,7 @@
-"""What a private run will ask and what that will cost, known before its first step.
+"""The queries of a private run and their cost, known before its first step.
 
-A step asks up to two questions, one of the forget set and one of the retain set; both are noised and both are
-charged, since a person may stand in both. Surprising: how many units there are counts as known to everybody, as
-everywhere in the field; who they are does not.
+A step makes up to two queries, one of the forget set and one of the retain set. Both are noised and charged, since a
+person may be in both. The number of units counts as public, their identity does not.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from expunge.engine.privacy.unit_sampling import Units
 from expunge.engine.resolved_recipe import ResolvedRecipe
 from expunge.gradients.private import paper_formula
 from expunge.gradients.saliency import Side
-from expunge.privacy.accountant import Query, Spent, default_delta, noise_for, spent
+from expunge.privacy.accountant import PrivacyCost, Query, default_delta, noise_for, privacy_cost
 from expunge.privacy.config import PrivacyConfig
 
 SIDES: tuple[Side, ...] = ("forget", "retain")
@@ -24,7 +23,7 @@ SIDES: tuple[Side, ...] = ("forget", "retain")
 
 @dataclass(frozen=True)
 class PrivacySide:
-    """One side of a run: who may be drawn, with which probability, how often, under which noise multiplier."""
+    """One side of a run: its units, sampling rate, number of queries and noise multiplier."""
 
     units: Units
     rate: float
@@ -33,13 +32,13 @@ class PrivacySide:
 
     @property
     def expected(self) -> float:
-        """Units in a draw, on average: what a noised sum is divided by."""
+        """Expected units per draw; a noised sum is divided by it."""
         return self.rate * len(self.units)
 
 
 @dataclass(frozen=True)
 class PrivacyBudget:
-    """A whole run. `units`: of both sides, `shared` of them in both."""
+    """The queries of a whole run. `units`: of both sides together; `shared`: in both."""
 
     settings: PrivacyConfig
     delta: float
@@ -55,14 +54,14 @@ class PrivacyBudget:
         retain: Sequence[Record],
         noise: Mapping[str, float] | None = None,
     ) -> PrivacyBudget:
-        """The budget of a recipe on these records. noise: by side, as an earlier start of this run has solved it."""
+        """The budget of a recipe on these records; `noise` by side as an earlier start of this run solved it."""
         settings = resolved.recipe.privacy
         if settings is None:
             raise ValueError("the recipe has no section privacy")
         steps = {side: count for side in SIDES if (count := query_count(resolved, side))}
         units = {side: Units.of(forget if side == "forget" else retain, settings.unit) for side in steps}
         rates = {side: _rate(resolved, settings, side, units[side]) for side in steps}
-        names = [set(found.names) for found in units.values()]
+        names = [set(side_units.names) for side_units in units.values()]
         count, shared = len(set().union(*names)), len(names[0].intersection(*names[1:])) if len(names) > 1 else 0
         delta = settings.delta or default_delta(count)
         noise = noise or _noise(settings, delta, {side: (rates[side], steps[side]) for side in steps})
@@ -71,16 +70,16 @@ class PrivacyBudget:
 
     @property
     def queries(self) -> list[Query]:
-        """What will have been asked when the run is over."""
+        """All queries of the run."""
         return [Query(a.noise, a.rate, a.steps, side) for side, a in self.sides.items()]
 
-    def cost(self) -> Spent:
-        """(epsilon, delta) of the whole run."""
-        return spent(self.queries, self.delta)
+    def cost(self) -> PrivacyCost:
+        """Cost of the whole run."""
+        return privacy_cost(self.queries, self.delta)
 
 
 def query_count(resolved: ResolvedRecipe, side: Side) -> int:
-    """Steps of a run that ask this side anew; with `batch.blocks` m, every m-th step of a phase asks the retain set."""
+    """Queries of one side in a run; with `batch.blocks` m, every m-th step of a phase queries the retain set."""
     total = 0
     for phase in resolved.phases:
         if side == "forget" and phase.objective != "retain":
@@ -91,13 +90,13 @@ def query_count(resolved: ResolvedRecipe, side: Side) -> int:
 
 
 def _rate(resolved: ResolvedRecipe, settings: PrivacyConfig, side: Side, units: Units) -> float:
-    given = settings.forget_rate if side == "forget" else settings.retain_rate
-    wanted = resolved.recipe.batch.forget if side == "forget" else resolved.recipe.batch.retain
-    return given or min(1.0, max(wanted / units.drawn_rows(settings.records), 1 / len(units)))
+    rate = settings.forget_rate if side == "forget" else settings.retain_rate
+    rows = resolved.recipe.batch.forget if side == "forget" else resolved.recipe.batch.retain
+    return rate or min(1.0, max(rows / units.drawn_rows(settings.records), 1 / len(units)))
 
 
 def _noise(settings: PrivacyConfig, delta: float, shape: Mapping[Side, tuple[float, int]]) -> dict[str, float]:
-    """The noise multiplier of every side: one for all, but for the paper's formula, which knows rates only."""
+    """The noise multiplier of each side: the same, unless the paper's formula computes it from the rates."""
     if settings.paper_formula and settings.epsilon:
         return {side: paper_formula(rate, settings.epsilon, delta) for side, (rate, _) in shape.items()}
     common = settings.noise or noise_for(settings.epsilon or math.inf, delta, list(shape.values()))

@@ -1,9 +1,8 @@
-"""Gradients of adapter matrices by unit: what every person, or record, of a pass contributes by itself.
+"""Gradients of adapter matrices per unit (a person, or a record), from one forward and one backward pass of a batch.
 
-A layer's low-rank part is y = s (x A') B', so of row b, A's gradient is s (g_b B)' x_b and B's is s g_b' (x_b A'),
-with x what enters the layer and g the slope of the loss at what leaves it. Both are caught in one forward and one
-backward pass of the whole batch, on top of whatever else the pass does (prefix cache, fused adapters, answers only).
-Surprising: autograd is asked for the slopes at the layers' outputs, and does not take a parameter's gradient at all.
+The low-rank part of a layer is y = s (x A') B'. For row b, the gradient of A is s (g_b B)' x_b and that of B is
+s g_b' (x_b A'), with x the input of the layer and g the gradient at its output. Autograd computes only the gradients at
+the outputs, which works with every path of a pass (prefix cache, fused adapters, answer positions only).
 """
 
 from __future__ import annotations
@@ -24,13 +23,12 @@ from expunge.models.fused_lora import single_adapter
 
 @dataclass(frozen=True)
 class AdaptedLayer:
-    """A linear layer with one low-rank adapter; `a` and `b` are the names of its matrices among the parameters."""
+    """A linear layer with one low-rank adapter; `a` and `b` name its matrices among the parameters."""
 
     name: str
     module: Any
     a: str
     b: str
-
     adapter: str
 
     @property
@@ -45,7 +43,7 @@ class AdaptedLayer:
 
 @dataclass(frozen=True)
 class LayerCall:
-    """One call of a layer: what entered, and what left (with its place in the graph)."""
+    """Input and output of one call of a layer; the output is part of the graph."""
 
     layer: AdaptedLayer
     x: Tensor
@@ -53,41 +51,41 @@ class LayerCall:
 
 
 def adapted_layers(module: nn.Module, parameters: Iterable[str]) -> list[AdaptedLayer]:
-    """The layers whose matrices are `parameters`; `InputError` if one of these is no plain low-rank adapter's."""
+    """The layers whose matrices are `parameters`; `InputError` if one belongs to no plain low-rank adapter."""
     from peft.tuners.lora.layer import Linear
 
-    wanted, found = set(parameters), []
+    wanted, layers = set(parameters), []
     for name, child in module.named_modules():
         adapter = single_adapter(child) if type(child) is Linear else None
         a, b = f"{name}.lora_A.{adapter}.weight", f"{name}.lora_B.{adapter}.weight"
         if adapter is not None and {a, b} <= wanted:
-            found.append(AdaptedLayer(name, child, a, b, adapter))
-    other = wanted.difference(*((layer.a, layer.b) for layer in found))
+            layers.append(AdaptedLayer(name, child, a, b, adapter))
+    other = wanted.difference(*((layer.a, layer.b) for layer in layers))
     if other:
         raise InputError(
             "privacy",
             f"{min(other)} trains, and gradients per unit are known for the matrices of plain low-rank adapters only",
             "name linear layers in train.modules",
         )
-    return found
+    return layers
 
 
 @contextmanager
 def record_calls(layers: Sequence[AdaptedLayer]) -> Iterator[list[LayerCall]]:
-    """Inside, every call of a layer is noted in the list, and the pass has no gradient for the layers' matrices."""
+    """Record every call of the layers inside the block, where their matrices need no gradient."""
     calls: list[LayerCall] = []
 
-    def note(layer: AdaptedLayer) -> Callable[..., Tensor]:
+    def recorder(layer: AdaptedLayer) -> Callable[..., Tensor]:
         def hook(_: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
-            kept = output if output.requires_grad else output.requires_grad_(True)  # below it nothing has a slope
-            calls.append(LayerCall(layer, args[0].detach(), kept))
-            return kept
+            y = output if output.requires_grad else output.requires_grad_(True)  # no gradient below this layer
+            calls.append(LayerCall(layer, args[0].detach(), y))
+            return y
 
         return hook
 
     matrices = [m for layer in layers for m in layer.parameters]
     flags = [m.requires_grad for m in matrices]
-    handles = [layer.module.register_forward_hook(note(layer)) for layer in layers]
+    handles = [layer.module.register_forward_hook(recorder(layer)) for layer in layers]
     try:
         for matrix in matrices:
             matrix.requires_grad_(False)
@@ -102,31 +100,38 @@ def record_calls(layers: Sequence[AdaptedLayer]) -> Iterator[list[LayerCall]]:
 def unit_gradients(
     loss: Tensor, calls: Sequence[LayerCall], batch: Batch, owner: Sequence[int], units: int
 ) -> Gradients:
-    """Gradient of the summed `loss` of a pass over `batch`, taken apart by unit: {parameter: [units, ...]}, float32.
+    """Gradients of a loss summed over the rows of `batch`, per unit: {parameter: [units, ...]}, float32.
 
-    owner  unit of every row of the batch, 0 ... units - 1. Rows must not influence each other in the model.
+    Rows must not influence each other in the model.
+
+    Args:
+        loss: sum over the rows.
+        calls: of the adapted layers in the pass.
+        batch: the rows.
+        owner: unit of each row, 0 … units - 1.
+        units: number of units.
     """
-    slopes = torch.autograd.grad(loss, [call.y for call in calls], allow_unused=True)
-    alone = list(owner) == list(range(units))  # one row per unit, in order
+    output_gradients = torch.autograd.grad(loss, [call.y for call in calls], allow_unused=True)
+    one_row_each = list(owner) == list(range(units))
     member = torch.zeros(units, len(owner), device=loss.device)
     member[list(owner), range(len(owner))] = 1
-    found: Gradients = {}
-    for call, slope in zip(calls, slopes, strict=True):
-        if slope is None:
+    grads: Gradients = {}
+    for call, output_gradient in zip(calls, output_gradients, strict=True):
+        if output_gradient is None:
             continue
         a, b = (upcast(m.detach()) for m in call.layer.parameters)
-        x, g = (upcast(_by_row(t, batch, call.layer)) for t in (call.x, slope))
+        x, g = (upcast(_by_row(t, batch, call.layer)) for t in (call.x, output_gradient))
         for name, left, right in ((call.layer.a, g @ b, x), (call.layer.b, g, x @ a.T)):
             rows = (left.transpose(1, 2) @ right).mul_(call.layer.scale)
-            mine = rows if alone else (member @ rows.flatten(1)).view(units, *rows.shape[1:])
-            found[name] = found[name] + mine if name in found else mine
-    return found
+            per_unit = rows if one_row_each else (member @ rows.flatten(1)).view(units, *rows.shape[1:])
+            grads[name] = grads[name] + per_unit if name in grads else per_unit
+    return grads
 
 
 def _by_row(values: Tensor, batch: Batch, layer: AdaptedLayer) -> Tensor:
-    """What a layer saw, as [B, positions, width]: rows of the batch apart.
+    """Values at a layer as [B, positions, width].
 
-    A layer sees all positions [B, T, H], perhaps flattened, or those alone that predict answer tokens, [1, n, H].
+    A layer sees all positions [B, T, H], possibly flattened, or the answer positions only, [1, n, H].
     """
     rows, length = batch.input_ids.shape
     if values.shape[:2] == (rows, length):

@@ -17,19 +17,20 @@ from expunge.engine.dataset import RunDataset
 from expunge.engine.forward import ForwardRunner
 from expunge.engine.gradient_source import Means, Parameters, Term
 from expunge.engine.loss_inputs import LossInputs
-from expunge.engine.privacy import privacy_state, statement
+from expunge.engine.privacy import privacy_state
 from expunge.engine.privacy.budget import PrivacyBudget
 from expunge.engine.privacy.mechanism import add_noise, clipped_unit_sum
 from expunge.engine.privacy.per_sample_gradients import AdaptedLayer, adapted_layers
 from expunge.engine.privacy.privacy_state import PrivacyLedger
 from expunge.engine.privacy.private_dataset import PrivateDataset
 from expunge.engine.privacy.self_test import SelfTestResult, self_test
+from expunge.engine.privacy.statement import build_statement
 from expunge.engine.resolved_recipe import ResolvedRecipe
 from expunge.errors import RunFailed
 from expunge.gradients.base import Gradients
 from expunge.methods.examples import Targets
 from expunge.models.prompt_template import PromptTemplate
-from expunge.privacy.accountant import Spent
+from expunge.privacy.accountant import PrivacyCost
 
 
 class PrivacyEngine:
@@ -79,13 +80,13 @@ class PrivacyEngine:
         return PrivateGradientSource(self, module, runner, losses, dataset, micro)
 
     @cached_property
-    def cost(self) -> Spent:
+    def cost(self) -> PrivacyCost:
         """(epsilon, delta) of the whole run by all accountants."""
         return self.budget.cost()
 
     def statement(self, status: str = "running") -> dict[str, Any]:
         """The content of `privacy.json`."""
-        return statement.statement(self.budget, self.cost, self.ledger, self.test_result, status)
+        return build_statement(self.budget, self.cost, self.ledger, self.test_result, status)
 
     def begin(self, folder: Path) -> None:
         """Before the first step: store the seed for a resumed run, and write the statement."""

@@ -1,8 +1,8 @@
-"""What was released, and the two files of a private run: `privacy.json`, which stays, and its secret seed, which goes.
+"""The releases of a private run, and its two files: `privacy.json`, and the secret seed while the run is unfinished.
 
-A step that a killed run had done and its successor does again gets the same draw and the same noise: the same
-release, charged once. That needs the seed, so it lies in the run folder (readable by its owner only) while the run
-goes on. Once the run is finished it is deleted: with it, anybody could take the noise off again.
+A step that a killed run had done and its successor repeats has the same draw and noise, so it is the same release and
+charged once. This requires the seed, which is in the run directory, readable by its owner only. A finished run deletes
+it: with the seed, anyone could remove the noise.
 """
 
 from __future__ import annotations
@@ -25,10 +25,13 @@ STATEMENT, SEED = "privacy.json", "privacy-seed.json"
 
 @dataclass
 class PrivacyLedger:
-    """Releases of every side: how many, and the step of the last one.
+    """Releases of each side.
 
-    resumed   how often a run took it up again
-    withheld  why no epsilon may be stated, since a self-test failed in some phase; empty if none did
+    Attributes:
+        released: number of releases.
+        last: step of the last release.
+        resumed: how often the run was resumed.
+        withheld: why no epsilon is stated (a self-test failed); empty if none failed.
     """
 
     released: dict[str, int] = field(default_factory=dict)
@@ -36,10 +39,10 @@ class PrivacyLedger:
     resumed: int = 0
     withheld: str = ""
 
-    def charge(self, side: Side, step: int, plan: PrivacyBudget) -> None:
-        """Count one release. `RunFailed` if that was not planned: the run would cost more than it says."""
-        if step <= self.last.get(side, -1) or self.released.get(side, 0) >= plan.sides[side].steps:
-            raise RunFailed(f"step {step}", f"asks the {side} set once more than was planned and paid for")
+    def charge(self, side: Side, step: int, budget: PrivacyBudget) -> None:
+        """Count one release; `RunFailed` for one beyond the budget."""
+        if step <= self.last.get(side, -1) or self.released.get(side, 0) >= budget.sides[side].steps:
+            raise RunFailed(f"step {step}", f"queries the {side} set once more than the budget allows")
         self.last[side] = step
         self.released[side] = self.released.get(side, 0) + 1
 
@@ -52,9 +55,10 @@ class PrivacyLedger:
 
 
 def seed_for(settings: PrivacyConfig, folder: Path | None) -> int:
-    """The seed of draws and noise: fixed by the recipe, that of the run in `folder`, or 128 fresh secret bits.
+    """The seed of draws and noise: from the recipe, from the run in `folder`, or 128 new secret bits.
 
-    `InputError` where the run in `folder` has begun and its seed is gone.
+    Raises:
+        InputError: the run in `folder` has begun and its seed is missing.
     """
     if settings.seed is not None:
         return settings.seed
@@ -63,14 +67,14 @@ def seed_for(settings: PrivacyConfig, folder: Path | None) -> int:
     if folder is not None and (folder / STATEMENT).is_file():
         raise InputError(
             str(folder / SEED),
-            "is gone, and the steps done so far cannot be repeated with equal noise",
-            "start the run again in another folder; both then count",
+            "is missing, so finished steps cannot be repeated with the same noise",
+            "start the run again in another folder; the cost of both adds up",
         )
     return secrets.randbits(128)
 
 
 def keep_seed(folder: Path, seed: int) -> None:
-    """Write the seed where only the owner may read it, unless it is there."""
+    """Write the seed, readable by the owner only, unless it is there."""
     path = folder / SEED
     if path.is_file():
         return
@@ -84,12 +88,12 @@ def keep_seed(folder: Path, seed: int) -> None:
 
 
 def drop_seed(folder: Path) -> None:
-    """The run is finished: nobody needs the seed any more."""
+    """Delete the seed of a finished run."""
     (folder / SEED).unlink(missing_ok=True)
 
 
 def recorded_noise(folder: Path | None) -> dict[str, float] | None:
-    """Noise multipliers that an earlier start of the run in `folder` has solved for, by side."""
+    """Noise multipliers by side from an earlier start of the run in `folder`."""
     if folder is None or not (folder / STATEMENT).is_file():
         return None
     return {query["query"]: query["noise"] for query in read_json(folder / STATEMENT)["queries"]}

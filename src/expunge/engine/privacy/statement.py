@@ -1,7 +1,7 @@
-"""What a private run says about itself: its numbers, what may be claimed on their ground, and what may not.
+"""The privacy statement of a run: its numbers, what may be claimed on their basis, and what may not.
 
-The two lists stand beside every epsilon that is printed. Surprising: the noise of the paper's formula gets its true
-epsilon and never the one that it was computed for, which it does not give.
+Both lists accompany every epsilon that is printed. For noise by the paper's formula the statement gives the true
+epsilon, not the one that the noise was computed for.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from expunge.engine.privacy.budget import PrivacyBudget
 from expunge.engine.privacy.privacy_state import PrivacyLedger
 from expunge.engine.privacy.self_test import SelfTestResult
 from expunge.engine.resolved_recipe import ResolvedRecipe
-from expunge.privacy.accountant import AGREE, Spent
+from expunge.privacy.accountant import TOLERANCE, PrivacyCost
 
-MAY_NOT = (
+NOT_CLAIMABLE = (
     "that the model forgot anything: clipping and noise work against forgetting one unit's records",
     "that epsilon measures forgetting",
-    "that data which the model learnt before this run is protected",
+    "that data which the model learned before this run is protected",
     "that a membership attack which finds nothing confirms epsilon",
     "anything for choices that look at private results: stopping early, tuning, picking the best of several runs",
     "that the sizes of the sets, the scope or the results of an audit are protected: the update of the weights is",
@@ -30,29 +30,29 @@ REPRODUCIBLE = "reproducible noise: not private against whoever knows the seed"
 UNIT = {"subject": "subject (a person with all records)", "record": "record (a person with several has less)"}
 
 
-def notes(plan: PrivacyBudget) -> list[str]:
-    """What one should know of the draws before a run."""
-    found = []
-    for side, asked in plan.sides.items():
-        count = len(asked.units)
-        if asked.rate == 1:
+def notes(budget: PrivacyBudget) -> list[str]:
+    """What to know about the draws before a run."""
+    remarks = []
+    for side, part in budget.sides.items():
+        count = len(part.units)
+        if part.rate == 1:
             who = "its only unit" if count == 1 else f"each of its {count:,} units"
-            found.append(f"the {side} set: {who} is in every step (rate 1), so sampling protects nobody")
-        elif asked.expected < 1:
-            found.append(
-                f"the {side} set: {asked.expected:.2g} units per step on average, so most steps are noise "
+            remarks.append(f"the {side} set: {who} is in every step (rate 1), so sampling protects nobody")
+        elif part.expected < 1:
+            remarks.append(
+                f"the {side} set: {part.expected:.2g} units per step on average, so most steps are noise "
                 f"alone; raise batch.{side}, or take fewer records of a unit at a time (privacy.records)"
             )
-    if plan.shared:
-        found.append(f"{plan.shared:,} units stand in both sets and are charged for both")
-    return found
+    if budget.shared:
+        remarks.append(f"{budget.shared:,} units are in both sets and are charged for both")
+    return remarks
 
 
-def statement(
-    plan: PrivacyBudget, cost: Spent, ledger: PrivacyLedger, tested: SelfTestResult | None, status: str
+def build_statement(
+    budget: PrivacyBudget, cost: PrivacyCost, ledger: PrivacyLedger, test_result: SelfTestResult | None, status: str
 ) -> dict[str, Any]:
     """The content of `privacy.json`. `epsilon` is that of the whole planned run, so a stopped one has cost no more."""
-    settings = plan.settings
+    settings = budget.settings
     withheld = ledger.withheld
     epsilon = None if withheld else {"pld": cost.pld, "prv": cost.prv, "rdp": cost.rdp, "agree": cost.agree}
     return {
@@ -60,22 +60,22 @@ def statement(
         "unit": settings.unit,
         "relation": "one unit with all its records added or removed",
         "units": {
-            **{side: len(asked.units) for side, asked in plan.sides.items()},
-            "together": plan.units,
-            "in_both": plan.shared,
+            **{side: len(part.units) for side, part in budget.sides.items()},
+            "together": budget.units,
+            "in_both": budget.shared,
         },
         "clip": settings.clip,
-        "delta": plan.delta,
+        "delta": budget.delta,
         "queries": [
             {
                 "query": side,
-                "noise": asked.noise,
-                "rate": asked.rate,
-                "expected_units": asked.expected,
-                "steps": asked.steps,
+                "noise": part.noise,
+                "rate": part.rate,
+                "expected_units": part.expected,
+                "steps": part.steps,
                 "released": ledger.released.get(side, 0),
             }
-            for side, asked in plan.sides.items()
+            for side, part in budget.sides.items()
         ],
         "accountants": {"pld": _package("dp-accounting"), "prv": _package("opacus"), "rdp": _package("dp-accounting")},
         "epsilon": epsilon,
@@ -83,63 +83,65 @@ def statement(
         "guarantee": not (withheld or settings.paper_formula),
         "noise": "paper formula" if settings.paper_formula else "solved" if settings.epsilon else "given",
         "reproducible": settings.seed is not None,
-        "self_test": tested.as_row() if tested else None,
+        "self_test": test_result.as_row() if test_result else None,
         "resumed": ledger.resumed,
-        "notes": notes(plan),
-        "may_be_claimed": _may(plan, cost) if status == "finished" and not withheld else [],
-        "may_not_be_claimed": list(MAY_NOT),
+        "notes": notes(budget),
+        "may_be_claimed": _claims(budget, cost) if status == "finished" and not withheld else [],
+        "may_not_be_claimed": list(NOT_CLAIMABLE),
     }
 
 
-def foretold(resolved: ResolvedRecipe, forget: Sequence[Record], retain: Sequence[Record]) -> dict[str, Any]:
-    """The statement of a run that is only planned."""
-    plan = PrivacyBudget.of(resolved, forget, retain)
-    return statement(plan, plan.cost(), PrivacyLedger(), None, "planned")
+def planned_statement(resolved: ResolvedRecipe, forget: Sequence[Record], retain: Sequence[Record]) -> dict[str, Any]:
+    """The statement of a run that has not started."""
+    budget = PrivacyBudget.of(resolved, forget, retain)
+    return build_statement(budget, budget.cost(), PrivacyLedger(), None, "planned")
 
 
-def _may(plan: PrivacyBudget, cost: Spent) -> list[str]:
-    if plan.settings.paper_formula:
+def _claims(budget: PrivacyBudget, cost: PrivacyCost) -> list[str]:
+    if budget.settings.paper_formula:
         return []
     epsilon = math.ceil(cost.pld * 100) / 100  # a claim is never rounded down
-    found = (
-        f"this run's update is (epsilon = {epsilon:.2f}, delta = {plan.delta:g})-differentially private in the "
-        f"records used in this run, unit: {UNIT[plan.settings.unit]}"
+    claim = (
+        f"this run's update is (epsilon = {epsilon:.2f}, delta = {budget.delta:g})-differentially private in the "
+        f"records used in this run, unit: {UNIT[budget.settings.unit]}"
     )
-    return [found if plan.settings.seed is None else f"{found}; {REPRODUCIBLE}"]
+    return [claim if budget.settings.seed is None else f"{claim}; {REPRODUCIBLE}"]
 
 
-def lines(told: Mapping[str, Any]) -> list[str]:
-    """A statement as people read it: epsilon, how it was reached, and both lists of claims."""
-    epsilon, queries = told["epsilon"], told["queries"]
-    asked = "; ".join(
+def statement_lines(statement: Mapping[str, Any]) -> list[str]:
+    """The lines of a statement for the terminal: epsilon, queries, notes, both lists of claims."""
+    epsilon, queries = statement["epsilon"], statement["queries"]
+    query_text = "; ".join(
         f"{q['query']}: noise {q['noise']:.4g}, rate {q['rate']:.4g}, {q['steps']:,} steps" for q in queries
     )
-    found = [f"privacy: {_cost(told)}", f"  {asked}; clip {told['clip']:g}"]
-    if epsilon and told["noise"] == "paper formula":
-        found[0] = (
-            f"privacy: no guarantee: noise by the paper's formula; what this noise really costs is "
-            f"epsilon = {epsilon['pld']:,.0f} at delta = {told['delta']:g} (PLD)"
+    lines = [f"privacy: {_cost(statement)}", f"  {query_text}; clip {statement['clip']:g}"]
+    if epsilon and statement["noise"] == "paper formula":
+        lines[0] = (
+            f"privacy: no guarantee: noise by the paper's formula; the true cost of this noise is "
+            f"epsilon = {epsilon['pld']:,.0f} at delta = {statement['delta']:g} (PLD)"
         )
     if epsilon and not epsilon["agree"]:
         other = "no answer" if epsilon["prv"] is None else f"epsilon = {epsilon['prv']:.3f}"
-        found.append(f"  the second accountant (PRV) does not agree within {AGREE:g}: it gives {other}")
-    if told["reproducible"]:
-        found.append(f"  {REPRODUCIBLE}")
-    if told["resumed"]:
-        found.append(f"  resumed {told['resumed']} times; repeated steps had equal draws and noise, and count once")
-    found += [f"  {note}" for note in told["notes"]]
-    found += [f"  may be claimed: {claim}" for claim in told["may_be_claimed"]]
-    return found + [f"  may not be claimed: {claim}" for claim in told["may_not_be_claimed"]]
+        lines.append(f"  the second accountant (PRV) does not agree within {TOLERANCE:g}: it gives {other}")
+    if statement["reproducible"]:
+        lines.append(f"  {REPRODUCIBLE}")
+    if statement["resumed"]:
+        lines.append(
+            f"  resumed {statement['resumed']} times; repeated steps had equal draws and noise, and count once"
+        )
+    lines += [f"  {note}" for note in statement["notes"]]
+    lines += [f"  may be claimed: {claim}" for claim in statement["may_be_claimed"]]
+    return lines + [f"  may not be claimed: {claim}" for claim in statement["may_not_be_claimed"]]
 
 
-def _cost(told: Mapping[str, Any]) -> str:
-    epsilon = told["epsilon"]
+def _cost(statement: Mapping[str, Any]) -> str:
+    epsilon = statement["epsilon"]
     if epsilon is None:
-        return f"no epsilon: the self-test failed ({told['withheld']})"
+        return f"no epsilon: the self-test failed ({statement['withheld']})"
     prv = "–" if epsilon["prv"] is None else f"{epsilon['prv']:.3f}"
     return (
-        f"epsilon = {epsilon['pld']:.3f} (PLD; PRV {prv}, RDP {epsilon['rdp']:.3f}), delta = {told['delta']:g}, "
-        f"unit: {told['unit']}"
+        f"epsilon = {epsilon['pld']:.3f} (PLD; PRV {prv}, RDP {epsilon['rdp']:.3f}), delta = {statement['delta']:g}, "
+        f"unit: {statement['unit']}"
     )
 
 

@@ -1,7 +1,7 @@
-"""Who stands in a step: one coin per unit, thrown anew every step (Poisson sampling), by (seed, side, step) alone.
+"""Poisson sampling of units: one independent coin per unit and step, determined by (seed, side, step).
 
-No shuffled batches: the amplification that the accountants count belongs to independent coins. Surprising: a step
-may draw nobody. It is taken all the same (noise only), since leaving it out would tell that nobody was there.
+The amplification that the accountants count requires independent coins, not shuffled batches. A step may draw no unit;
+it is taken with noise only, since leaving it out would reveal that nobody was drawn.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Draw = list[tuple[int, list[int]]]  # (unit, its rows) of a step
 
 @dataclass(frozen=True)
 class Units:
-    """The units of one side: `names`, and the positions of each one's records in that side's records."""
+    """The units of one side: their names, and the positions of their records."""
 
     names: tuple[str, ...]
     rows: tuple[tuple[int, ...], ...]
@@ -30,25 +30,25 @@ class Units:
     @classmethod
     def of(cls, records: Iterable[Record], unit: Unit) -> Units:
         """Units in the order of their first record. A record without a subject is a unit of its own."""
-        found: dict[str, list[int]] = {}
+        positions: dict[str, list[int]] = {}
         for k, r in enumerate(records):
             named = unit == "subject" and r.subject
-            found.setdefault(f"subject {r.subject}" if named else f"record {r.id}", []).append(k)
-        return cls(tuple(found), tuple(map(tuple, found.values())))
+            positions.setdefault(f"subject {r.subject}" if named else f"record {r.id}", []).append(k)
+        return cls(tuple(positions), tuple(map(tuple, positions.values())))
 
     def __len__(self) -> int:
         return len(self.names)
 
     @cached_property
-    def _size(self) -> np.ndarray:
+    def _sizes(self) -> np.ndarray:
         return np.array([len(rows) for rows in self.rows])
 
     def drawn_rows(self, most: int | None) -> int:
-        """Rows of a draw of everybody, each unit with at most `most`."""
-        return int(np.minimum(self._size, most).sum() if most else self._size.sum())
+        """Rows of a draw of all units, each with at most `most`."""
+        return int(np.minimum(self._sizes, most).sum() if most else self._sizes.sum())
 
     def draw(self, seed: int, side: Side, step: int, rate: float, most: int | None = None) -> Draw:
-        """Each unit with probability `rate`; of its rows all, or `most` drawn without replacement."""
+        """Each unit with probability `rate`, with all its rows or `most` drawn without replacement."""
         coins = stream(seed, "coins", side, step).random(len(self)) < rate
         return [(unit, self._part(seed, side, step, unit, most)) for unit in np.flatnonzero(coins).tolist()]
 

@@ -1,0 +1,1 @@
+"""What an experiment measures: one file each, registered by name."""

@@ -1,1 +1,0 @@
-"""`expunge bench medforget`: forgetting at four levels of a tree of pictures and texts."""

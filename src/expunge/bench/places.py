@@ -1,0 +1,135 @@
+"""Where models and runs are stored: a folder's name holds a digest of what its content was made from.
+
+worlds/<world>-<seed>-<digest>/tokenizer, original     shared by all requests to a world
+cells/<world>-<seed>-<digest>/retrained, retrained-2, and .../<model>.scores
+cells/<...>/runs/<arm>-<digest>/, ...json (the outcome), ...scores, ...<measure>.json
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+from expunge._io import digest, read_json
+from expunge.bench.experiment import REFERENCES, Arm, Experiment
+from expunge.bench.pipeline import Stage, Trial, key, stages
+from expunge.bench.world_instance import RecordSets, WorldInstance
+from expunge.engine.run_directory import RunDirectory
+
+SCORED = "holdout.npz"  # the last file of a scoring pass
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Paths of one experiment under the folder `out`."""
+
+    out: Path
+    experiment: Experiment
+
+    @property
+    def scored(self) -> bool:
+        """Is every model scored on the sets of its world? Not where trials are judged by a measure of their own."""
+        return not self.experiment.tune.measure
+
+    @cached_property
+    def _trained_with(self) -> str:
+        experiment = self.experiment
+        return digest([experiment.model.model_dump(mode="json"), experiment.train.model_dump(mode="json")])
+
+    def folder(self, cell: WorldInstance) -> Path:
+        return self.out / "cells" / f"{cell.request.world}-{cell.seed}-{_digest(cell, self._trained_with)}"
+
+    def world(self, cell: WorldInstance) -> Path:
+        """Folder of what does not depend on the target: the tokenizer and the original."""
+        return self.out / "worlds" / f"{cell.request.world}-{cell.seed}-{_world_digest(cell, self._trained_with)}"
+
+    def reference(self, cell: WorldInstance, name: str) -> ModelPlace:
+        """The original or a retrained model."""
+        model = (self.world(cell) if name == REFERENCES[0] else self.folder(cell)) / name
+        return ModelPlace(self, cell, name, model, self.folder(cell) / name)
+
+    def run(self, cell: WorldInstance, arm: Arm, trial: Trial) -> ModelPlace:
+        """The run of an arm with a trial."""
+        parts = self.stages(cell, arm, trial)
+        folder = self.folder(cell) / "runs" / f"{arm.name}-{key(parts)}"
+        return ModelPlace(self, cell, arm.name, folder / f"run-{len(parts)}", folder, arm, trial)
+
+    def stages(self, cell: WorldInstance, arm: Arm, trial: Trial) -> tuple[Stage, ...]:
+        recipes = arm.recipes()
+        return stages(arm.name, recipes, cell.sets().forget, trial, self.experiment.batch, cell.seed, arm.after)
+
+    def training(self, cell: WorldInstance, name: str) -> dict[str, Any]:
+        """Outcome of `train_reference`: share of its rows that the model gives exactly, seconds, parameters."""
+        report = read_json(self.reference(cell, name).model / "train.json")
+        progress = report["progress"]
+        shown = {"share": progress["accuracy"], "seconds": progress["seconds"]}
+        return shown | {"epochs": progress["epoch"], "parameters": report["parameters"], "progress": progress}
+
+
+@dataclass(frozen=True)
+class ModelPlace:
+    """A model of a world instance and its files: `base` is the path that their names start with."""
+
+    runner: Runner
+    cell: WorldInstance
+    name: str
+    model: Path
+    base: Path
+    arm: Arm | None = None
+    trial: Trial | None = None
+
+    @property
+    def sets(self) -> RecordSets:
+        return self.cell.sets()
+
+    @property
+    def options(self) -> Any:
+        """Settings of measures in the experiment."""
+        return self.runner.experiment.options
+
+    def file(self, suffix: str) -> Path:
+        return self.base.with_name(f"{self.base.name}.{suffix}")
+
+    def done(self) -> bool:
+        """Is there nothing left to do for this model?"""
+        if self.arm is not None:
+            return self.file("json").is_file()
+        return (self.file("scores") / SCORED if self.runner.scored else self.model / "train.json").is_file()
+
+    def failure(self) -> str:
+        """Why there is no model, or an empty string."""
+        return str(read_json(self.file("json"))["failed"] or "") if self.arm else ""
+
+    def observation(self, measure: str) -> Any:
+        """What the measure observed; None where it did not look."""
+        path = self.file(f"{measure}.json")
+        return read_json(path) if path.is_file() else None
+
+    def reference(self, name: str) -> ModelPlace:
+        """The original or a retrained model of the same world instance."""
+        return self.runner.reference(self.cell, name)
+
+    def events(self) -> list[dict[str, Any]]:
+        """Events of all runs of the arm, step by step."""
+        count = len(self.stages())
+        return [e for k in range(1, count + 1) for e in RunDirectory(self.base / f"run-{k}", {}).events()]
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Stages of a run; a reference has none."""
+        if self.arm is None or self.trial is None:
+            return ()
+        return self.runner.stages(self.cell, self.arm, self.trial)
+
+
+@lru_cache(maxsize=64)
+def _digest(cell: WorldInstance, trained_with: str) -> str:
+    about = cell.model_dump(mode="json", exclude={"request": {"label"}})
+    return digest([about, cell.sets().digest, trained_with])[:8]
+
+
+@lru_cache(maxsize=64)
+def _world_digest(cell: WorldInstance, trained_with: str) -> str:
+    counts = dict(cell.request.settings) if cell.sets().training else {}
+    return digest([cell.sets().corpus.digest, counts, trained_with])[:8]
