@@ -66,8 +66,8 @@ def _passed(audit: AuditFile, statuses: Mapping[str, str]) -> Statements:
         f"On all {pluralize(len(statuses), 'required check')} the model behaves like {reference}, "
         "within margins fixed before the run.",
         (
-            "To questions about the forget set, in the trained wording and rephrased, it gives no more true answers "
-            f"than {reference}, within the margin.",
+            "To questions about the forget set, in the trained wording and rephrased, the model gives no more true "
+            f"answers than {reference}, within the margin.",
             "The model still knows what must stay, measured on records that the run did not use.",
         ),
         (
