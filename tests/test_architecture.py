@@ -50,12 +50,6 @@ FILES_WITH_LONG_TEST_NAMES: set[str] = {
     "cli/test_cli_commands.py",
     "cli/test_cli_data_generate.py",
     "cli/test_cli_demo.py",
-    "report/test_report_image_examples.py",
-    "report/test_report_input.py",
-    "report/test_report_page.py",
-    "report/test_report_pictures.py",
-    "report/test_report_sections.py",
-    "report/test_report_tree.py",
 }
 
 

@@ -30,7 +30,7 @@ _HOME = {
     "Hospital": "expunge.synthetic.hospital.hospital",
     "InputError": "expunge.errors",
 }
-_AS = {"run_audit": "audit", "write_report": "report"}  # the rooms `audit` and `report` keep their names
+_AS = {"run_audit": "audit"}  # the package `audit` keeps its name
 
 if TYPE_CHECKING:
     from expunge.audit.policy import Policy
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from expunge.errors import InputError
     from expunge.models.language_model import load
     from expunge.models.tiny import TinyConfig
-    from expunge.report.render import report as write_report
+    from expunge.report.render import write_report
     from expunge.scope import Scope, Split
     from expunge.synthetic.hospital.hospital import Hospital
 

@@ -16,7 +16,7 @@ from expunge.engine.train.train_loop import TrainConfig
 from expunge.engine.train.train_model import train
 from expunge.models.tiny import TinyConfig
 from expunge.models.vision.tiny_vision import TinyVision
-from expunge.report.render import report
+from expunge.report.render import write_report
 from expunge.scope import Scope, Split
 from helpers.vision_models import picture
 
@@ -121,7 +121,7 @@ def test_a_model_that_never_knew_passes_by_every_cue(case: tuple[Path, Split]) -
 def test_the_report_shows_the_pictures_that_may_be_shown_and_no_others(
     nothing_forgotten: Audit, tmp_path: Path
 ) -> None:
-    page = report(nothing_forgotten.path, tmp_path / "report.html").read_text("utf-8")
+    page = write_report(nothing_forgotten.path, tmp_path / "report.html").read_text("utf-8")
     shown = set(re.findall(r'src="data:image/\w+;base64,([^"]+)"', page))
     allowed = {thumbnail(picture(k)).data for k in range(len(NAMES))}
     assert thumbnail(picture(0)).data in shown <= allowed
@@ -130,11 +130,7 @@ def test_the_report_shows_the_pictures_that_may_be_shown_and_no_others(
     for k in range(SECRET, SECRET + len(NAMES)):
         assert thumbnail(picture(k)).data not in everything
         assert base64.b64encode(picture(k).data()).decode() not in everything
-    for name in (
-        "What one cue alone brings back",
-        "Pictures, and what each model says of them",
-        "The tree around the target",
-    ):
+    for name in ("Exact match by modality", "Images and answers", "The tree around the target"):
         assert name in page
 
 
@@ -167,6 +163,6 @@ def test_an_audit_without_pictures_has_neither_gallery_nor_cues(case: tuple[Path
     assert "cross_modal" not in found.verdict.sentence
     assert found.file.image_examples == ()
     assert found.file.details.cross_modal is None
-    page = report(found.path, tmp_path / "report.html").read_text("utf-8")
+    page = write_report(found.path, tmp_path / "report.html").read_text("utf-8")
     assert "<img" not in page
-    assert "What one cue alone" not in page
+    assert "Exact match by modality" not in page

@@ -65,7 +65,7 @@ def test_a_bad_row_is_reported_with_its_line(cli: Cli, tmp_path: Path, change: d
     assert told in refused(cli, tmp_path / "out", "train", "--data", written(tmp_path, lines))
 
 
-def test_an_answer_longer_than_the_context_is_reported_before_anything_is_written(cli: Cli, tmp_path: Path) -> None:
+def test_an_answer_longer_than_the_context_writes_nothing(cli: Cli, tmp_path: Path) -> None:
     lines = rows()
     lines[2]["answer"] = "x1 " * 200
     line = refused(cli, tmp_path / "out", "train", "--data", written(tmp_path, lines), *TINY)

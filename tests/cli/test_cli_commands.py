@@ -207,7 +207,7 @@ def test_an_audit_that_does_not_pass_exits_3(cli: Cli, world: Path, model: Path,
 
 
 @pytest.mark.parametrize("more", [("--seed", 8), ("--scope", "patient:P-0001-002")])
-def test_an_audit_of_other_untouched_records_than_those_of_the_run_is_refused(
+def test_an_audit_with_another_split_than_the_run_is_refused(
     cli: Cli, world: Path, model: Path, run: Path, tmp_path: Path, more: tuple[object, ...]
 ) -> None:
     refused = cli(

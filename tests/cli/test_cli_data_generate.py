@@ -34,9 +34,7 @@ def test_a_world_of_knowledge_is_written_with_its_terms(cli: Cli, tmp_path: Path
     assert Dictionary.load(tmp_path / "terms.tsv") == world.terms()
 
 
-def test_a_world_without_terms_or_with_an_unknown_preset_is_refused_and_nothing_is_written(
-    cli: Cli, tmp_path: Path
-) -> None:
+def test_a_world_without_terms_or_preset_is_refused(cli: Cli, tmp_path: Path) -> None:
     out = tmp_path / "f.jsonl"
     found = cli("data", "generate", "hospital", "--preset", "tiny", "--out", out, "--terms", tmp_path / "terms.tsv")
     assert (found.code, "has no terms as it is set" in found.line) == (2, True)

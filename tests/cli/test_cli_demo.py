@@ -50,7 +50,7 @@ def test_the_demo_leaves_every_stage(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_the_object_holds_the_numbers_of_the_audit_and_the_exit_code_its_verdict(cli: Cli, folder: Path) -> None:
+def test_json_holds_the_numbers_of_the_audit(cli: Cli, folder: Path) -> None:
     result = cli("demo", "--out", folder, "--json")
     found, audit = result.json, json.loads((folder / "audit" / "audit.json").read_text())
     assert result.code == (0 if found["verdict"] == "passed" else 3)
@@ -58,13 +58,13 @@ def test_the_object_holds_the_numbers_of_the_audit_and_the_exit_code_its_verdict
     assert found["sentence"] == audit["verdict"]["sentence"]
     assert (found["seed"], found["target"], found["report"]) == (42, TARGET, str(folder / "report.html"))
     leakage = audit["details"]["leakage"]["tables"]["leakage.self"]["models"]
-    assert found["leak"] == {role: leakage[role]["worst"] for role in ("original", "unlearned", "retrained")}
+    assert found["leakage"] == {role: leakage[role]["worst"] for role in ("original", "unlearned", "retrained")}
     assert found["choice"] == audit["aggregates"]["choice"]
     assert found["membership_auc"] == audit["details"]["membership"]["auc"]["loss"]
     assert found["membership_auc_entropy"] == audit["details"]["membership"]["auc"]["entropy"]
     assert set(found["retention"]) == {"same_institution", "elsewhere", "retain_heldout"}
-    assert set(found["standing"]) == {"loss", "entropy", "of", "inside", "p"}
-    assert found["standing"]["of"] == 41
+    assert set(found["control_rank"]) == {"loss", "entropy", "of", "inside", "p"}
+    assert found["control_rank"]["of"] == 41
     assert found["seconds"] > 0
 
 
@@ -76,7 +76,7 @@ def test_a_finished_demo_is_shown_again_at_once(cli: Cli, folder: Path) -> None:
     assert time.process_time() - started < 1
     assert {f: f.stat().st_mtime_ns for f in folder.rglob("*")} == before
     assert shown.err == ""
-    assert "rank among never-seen controls, by loss (1 = known)" in shown.out
+    assert "rank among matched controls, by loss (1 = known)" in shown.out
     assert shown.out.splitlines()[-1] == f"report: {folder / 'report.html'}"
 
 

@@ -35,7 +35,7 @@ def test_a_sound_installation_passes(cli: Cli) -> None:
     assert (found.code, found.json["ok"], found.json["problems"]) == (0, True, [])
     torch = found.json["packages"]["torch"]
     assert f"torch{torch.pop('wanted')}" in requires("expunge")
-    assert torch == {"found": version("torch"), "state": "ok", "required": True}
+    assert torch == {"installed": version("torch"), "state": "ok", "required": True}
     machine = found.json["machine"]
     assert machine["cores"] >= 1
     assert machine["threads"]

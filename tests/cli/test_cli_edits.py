@@ -15,7 +15,7 @@ def test_an_edit_runs_and_says_what_it_edited(cli: Cli, world: Path, model: Path
     assert "matrices edited against" in done.out
     refused = cli(*given, "--recipe", "manu", "--set", "steps=9")
     assert refused.code == 2
-    assert "recipe: steps: means nothing to manu" in refused.err
+    assert "recipe: steps: has no effect on manu" in refused.err
 
 
 def test_plan_and_lists_know_edits(cli: Cli, world: Path, model: Path) -> None:

@@ -61,4 +61,4 @@ def test_what_cannot_be_private_is_one_line(cli: Cli, world: Path, model: Path, 
     for command, more in (("unlearn", ("--out", tmp_path / "run")), ("estimate", ())):
         result = cli(command, "--model", model, "--data", world, "--scope", TARGET, "--set", "privacy.epsilon=4", *more)
         assert result.code == 2
-        assert "recipe: method: twin makes its targets" in result.line
+        assert "recipe: method: twin builds its targets" in result.line

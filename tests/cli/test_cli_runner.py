@@ -135,7 +135,7 @@ def test_a_reader_that_has_gone_ends_the_command_quietly() -> None:
     assert (done.returncode, done.stderr) == (1, "")
 
 
-@pytest.mark.parametrize("kind", ["methods", "metrics", "loaders", "recipes", "rules", "worlds", "attacks"])
+@pytest.mark.parametrize("kind", ["methods", "metrics", "loaders", "recipes", "rules", "worlds", "checks"])
 def test_list_shows_every_kind(cli: Cli, kind: str) -> None:
     names = [item["name"] for item in cli("list", kind, "--json").json["items"]]
     known = {
@@ -145,7 +145,7 @@ def test_list_shows_every_kind(cli: Cli, kind: str) -> None:
         "recipes": "twin",
         "rules": "project",
         "worlds": "hospital",
-        "attacks": "leakage",
+        "checks": "leakage",
     }
     assert known[kind] in names
     assert known[kind] in cli("list", kind).out
@@ -154,3 +154,19 @@ def test_list_shows_every_kind(cli: Cli, kind: str) -> None:
 def test_main_returns_the_code_and_never_exits(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "rules", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["kind"] == "rules"
+
+
+@pytest.mark.parametrize(
+    ("words", "new"),
+    [
+        (("memorise", "--data", "x"), "use expunge train"),
+        (("world", "hospital"), "use expunge data generate"),
+        (("plan", "--model", "m"), "use expunge estimate"),
+        (("train", "--scope-out", "x"), "use --exclude-scope"),
+        (("data", "generate", "hospital", "--twins-for", "x"), "use --controls-for"),
+    ],
+)
+def test_an_old_word_is_refused_with_the_new_one(cli: Cli, words: tuple[str, ...], new: str) -> None:
+    result = cli(*words)
+    assert result.code == 2
+    assert new in result.line

@@ -1,4 +1,4 @@
-"""How tests read a page: as a browser does, by elements and texts, and never by searching markup."""
+"""A parsed report page for tests: elements, headings, and text by section."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Page(HTMLParser):
         self.feed(source)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = {k: v or "" for k, v in attrs}
-        self.elements.append((tag, found))
+        attributes = {k: v or "" for k, v in attrs}
+        self.elements.append((tag, attributes))
         if tag == "section":
-            self._section = found["aria-labelledby"]
+            self._section = attributes["aria-labelledby"]
         if re.fullmatch("h[1-6]", tag):
             self.headings.append((int(tag[1]), ""))
         if tag == "table":

@@ -1,4 +1,4 @@
-"""A small audit written in code, with the audit's own classes, and a run directory that fits it."""
+"""Fixtures: a small `audit.json`, a run directory that fits it, and the page of both."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ def run_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def page(tmp_path: Path) -> Callable[..., str]:
-    """Write `data` as audit.json, make the report, and give back its text."""
-    from expunge.report.render import report
+    """The report of `data` as text."""
+    from expunge.report.render import write_report
 
     def make(data: dict[str, Any], run: Path | None = None) -> str:
         (tmp_path / "audit.json").write_text(json.dumps(data))
-        return report(tmp_path / "audit.json", tmp_path / "report.html", run).read_text("utf-8")
+        return write_report(tmp_path / "audit.json", tmp_path / "report.html", run).read_text("utf-8")
 
     return make

@@ -1,4 +1,4 @@
-"""Pictures in the page: shown with what was said of them, escaped, and refused where they are none; and the cues."""
+"""Image examples and the table of modalities: shown with the answers, escaped, and refused if they are no images."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from expunge.audit.schema import AuditFile
 from helpers.report import Page
 
-HEAD = (3, "Pictures, and what each model says of them")
-CUES = (3, "What one cue alone brings back")
+HEAD = (3, "Images and answers")
+MODALITIES = (3, "Exact match by modality")
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n and so on").decode()
 
@@ -19,7 +19,7 @@ PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n and so on").decode()
 def example(group="forget", **more):
     return {
         "group": group,
-        "prompt": f"{group}: what is seen?",
+        "prompt": f"{group}: which finding?",
         "answer": "scar",
         "kind": "generation",
         "credit": "",
@@ -28,7 +28,7 @@ def example(group="forget", **more):
     } | more
 
 
-def crossed(**more):
+def modalities(**more):
     share = {"estimate": 0.25, "ci": [0.125, 0.5]}
     cell = {
         "trained": "joint",
@@ -42,44 +42,44 @@ def crossed(**more):
     return {"details": {"cross_modal": {"reference": "retrained", "cells": [cell | more, control]}}}
 
 
-def test_pictures_stand_with_the_question_the_truth_and_what_each_model_says(build, page):
-    found = Page(page(build() | {"image_examples": [example(), example("siblings", credit="Ada, CC BY 3.0")]}))
-    assert HEAD in found.headings
-    images = found.all("img")
+def test_an_image_has_its_question_true_answer_and_answers(build, page):
+    html = Page(page(build() | {"image_examples": [example(), example("siblings", credit="Ada, CC BY 3.0")]}))
+    assert HEAD in html.headings
+    images = html.all("img")
     assert [i["src"] for i in images] == [f"data:image/png;base64,{PNG}"] * 2
     assert all(i["alt"] for i in images)
-    text = found.text("said")
-    for words in (
-        "forget: what is seen?",
+    text = html.text("examples")
+    for part in (
+        "forget: which finding?",
         "True answer scar",
         "Original scar = true answer",
         "Unlearned cast",
-        "Retrained (nothing)",
-        "Closest neighbours, who must stay",
+        "Retrained (empty)",
+        "Siblings, which must stay",
         "Ada, CC BY 3.0",
     ):
-        assert words in text, words
+        assert part in text, part
 
 
-def test_without_pictures_there_is_no_gallery_and_no_matrix(build, page):
-    found = Page(page(build()))
-    assert not {HEAD, CUES} & set(found.headings)
-    assert not found.all("img")
+def test_without_images_there_are_no_image_sections(build, page):
+    html = Page(page(build()))
+    assert not {HEAD, MODALITIES} & set(html.headings)
+    assert not html.all("img")
 
 
-def test_hostile_text_beside_a_picture_never_becomes_markup(build, page):
+def test_hostile_text_beside_an_image_is_escaped(build, page):
     evil = example(prompt=EVIL, answer=EVIL, kind=EVIL, credit=EVIL, answers={"original": EVIL, EVIL: EVIL})
-    source = page(build() | {"image_examples": [evil]} | crossed(probe=EVIL))
-    found = Page(source)
-    assert len(found.all("img")) == 1
-    assert not found.all("script")
-    assert EVIL in found.text("said")
-    assert EVIL in found.text("figures")
-    assert not [a for _, a in found.elements if any(name.startswith("on") for name in a)]
+    source = page(build() | {"image_examples": [evil]} | modalities(probe=EVIL))
+    html = Page(source)
+    assert len(html.all("img")) == 1
+    assert not html.all("script")
+    assert EVIL in html.text("examples")
+    assert EVIL in html.text("tables")
+    assert not [a for _, a in html.elements if any(name.startswith("on") for name in a)]
 
 
 @pytest.mark.parametrize(
-    "picture",
+    "image",
     [
         {"type": "image/svg+xml", "data": base64.b64encode(b"<svg onload='alert(1)'/>").decode()},
         {"type": "image/png", "data": base64.b64encode(b"<svg/>").decode()},
@@ -89,21 +89,21 @@ def test_hostile_text_beside_a_picture_never_becomes_markup(build, page):
         {"type": "image/png", "data": "https://example.org/x.png"},
     ],
 )
-def test_what_is_no_small_picture_is_refused(build, picture):
+def test_a_thumbnail_that_is_no_small_image_is_refused(build, image):
     with pytest.raises(ValueError, match="image_examples"):
-        AuditFile.model_validate(build() | {"image_examples": [example(image=picture)]})
+        AuditFile.model_validate(build() | {"image_examples": [example(image=image)]})
 
 
-def test_the_matrix_has_a_line_for_every_cell_and_marks_controls(build, page):
-    found = Page(page(build() | crossed()))
-    assert CUES in found.headings
-    text = found.text("figures")
-    assert "picture and name words alone 17 1.000 0.250 0.125 to 0.500 0.062 +0.188 ✕ Not passed" in text
-    assert re.search(r"noise for a picture 17 1\.000 .* – control", text)
+def test_every_cell_has_a_row_and_controls_are_marked(build, page):
+    html = Page(page(build() | modalities()))
+    assert MODALITIES in html.headings
+    text = html.text("tables")
+    assert "joint: image and name text alone 17 1.000 0.250 0.125 to 0.500 0.062 +0.188 ✕ Not passed" in text
+    assert re.search(r"noise as image 17 1\.000 .* – control", text)
 
 
-def test_without_a_retrained_model_controls_are_its_yardstick(build, page):
-    cells = crossed()
+def test_without_a_retrained_model_controls_are_the_reference(build, page):
+    cells = modalities()
     cells["details"]["cross_modal"]["cells"][0]["shares"] |= {"controls": {"estimate": 0.4375}}
-    found = Page(page(build(retrained=False) | cells))
-    assert "1.000 0.250 0.125 to 0.500 0.438 +0.188" in found.text("figures")
+    html = Page(page(build(retrained=False) | cells))
+    assert "1.000 0.250 0.125 to 0.500 0.438 +0.188" in html.text("tables")

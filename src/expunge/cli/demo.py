@@ -102,7 +102,7 @@ def _run(out: Path, seed: int, watch: Progress, size: DemoSize) -> dict[str, Any
     from expunge.engine.train.train_model import train
     from expunge.engine.unlearn import unlearn
     from expunge.models.tiny import TinyConfig
-    from expunge.report.render import report
+    from expunge.report.render import write_report
     from expunge.scope import Scope
 
     corpus = world.corpus()
@@ -137,7 +137,7 @@ def _run(out: Path, seed: int, watch: Progress, size: DemoSize) -> dict[str, Any
             retrained=retrained,
             on_progress=lambda phrase, done: tick(done, phrase),
         )
-    page = report(result.path, out / "report.html", unlearned)
+    page = write_report(result.path, out / "report.html", unlearned)
     return {
         **summary(result.file),
         "target": target,

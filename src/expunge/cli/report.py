@@ -16,7 +16,7 @@ def report(
     run: Annotated[Path | None, typer.Option("--run", help="Folder of the audited run, for its curves.")] = None,
 ) -> CommandResult:
     """Write an audit as one HTML page."""
-    from expunge.report.render import report as write
+    from expunge.report.render import write_report
 
-    page = write(source, out, run)
+    page = write_report(source, out, run)
     return CommandResult({"report": page, "audit": source}, (f"report written to {page}",))

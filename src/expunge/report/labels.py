@@ -1,6 +1,6 @@
-"""Plain names for everything that has a key: statuses, checks, figures, kinds of questions, relations.
+"""Labels for the keys of an audit: statuses, checks, metrics, kinds of question, relations.
 
-A key that is not listed here (a third party's attack) is shown as it stands.
+A key without a label, for example of a third party's check, is shown as it is.
 """
 
 from __future__ import annotations
@@ -9,53 +9,53 @@ from typing import NamedTuple
 
 
 class StatusMark(NamedTuple):
-    """A status for eyes: its word, a mark that differs in shape, and the CSS class that gives its colour."""
+    """How a status is shown: its label, a mark with a shape of its own, and the CSS class of its color."""
 
-    word: str
+    label: str
     mark: str
     css: str
 
 
-SIGNS: dict[str, StatusMark] = {
+STATUS_MARKS: dict[str, StatusMark] = {
     "passed": StatusMark("Passed", "✓", "passed"),
     "failed": StatusMark("Not passed", "✕", "failed"),
-    "inconclusive": StatusMark("Not shown", "?", "unsure"),
+    "inconclusive": StatusMark("Inconclusive", "?", "unsure"),
     "not_applicable": StatusMark("Does not apply", "∅", "idle"),
     "not_run": StatusMark("Not run", "!", "unsure"),
 }
 
-CHECKS: dict[str, str] = {  # what holds if the check passes
-    "leakage.self": "The true answers are no longer given",
-    "paraphrase": "Nor are the true answers given to rephrased questions",
-    "leakage.axis": "Not even the worst wording leaks, by the strictest of four measures",
-    "mia": "An outsider cannot tell that these records were in the training data",
-    "over_unlearning": "The forgotten do not stand out among people whom the model never saw",
-    "reconstruction": "Told where the forgotten stood, the model does not give the answers back",
-    "cross_modal": "Neither the words alone nor the picture alone bring the answers back",
-    "relearning.in_domain": "A little training does not bring the rest back",
-    "retention.retain_heldout": "All others are still known",
-    "retention.same_institution": "Others in the same institution are still known",
-    "retention.elsewhere": "Others elsewhere are still known",
-    "retention.shared": "Facts that the forgotten share with others are still known",
-    "retention.siblings": "The closest neighbours in the tree are still known",
-    "retention.cousins": "More distant relatives in the tree are still known",
-    "retention.same_attribute": "Others who share a value with the forgotten are still known",
-    "retention.unrelated": "What has nothing to do with the forgotten is still known",
-    "retention.ancestors": "What stands above the forgotten in the tree is still known",
-    "retention.descendants": "What stands below the forgotten in the tree is still known",
+CHECKS: dict[str, str] = {  # what a passed check shows
+    "leakage.self": "Leakage: the true answers are no longer given",
+    "paraphrase": "Leakage, rephrased: nor to rephrased questions",
+    "leakage.axis": "Leakage, worst wording: nor by the strictest of four measures",
+    "mia": "Membership: the records look never trained",
+    "over_unlearning": "Over-unlearning: the target is not conspicuous among matched controls",
+    "reconstruction": "Reconstruction: context from the tree does not bring the answers back",
+    "cross_modal": "Modalities: neither text alone nor image alone brings the answers back",
+    "relearning.in_domain": "Relearning: brief training does not restore it",
+    "retention.retain_heldout": "Retention: the held-out retain set is still known",
+    "retention.same_institution": "Retention: the same institution is still known",
+    "retention.elsewhere": "Retention: others elsewhere are still known",
+    "retention.shared": "Retention: facts shared with others are still known",
+    "retention.siblings": "Retention: siblings in the tree are still known",
+    "retention.cousins": "Retention: cousins in the tree are still known",
+    "retention.same_attribute": "Retention: others with a shared attribute are still known",
+    "retention.unrelated": "Retention: unrelated records are still known",
+    "retention.ancestors": "Retention: what is above the target in the tree is still known",
+    "retention.descendants": "Retention: what is below the target in the tree is still known",
 }
 
 RELATIONS: dict[str, str] = {
-    "retain_heldout": "All others",
+    "retain_heldout": "Held-out retain set",
     "same_institution": "Others in the same institution",
     "elsewhere": "Others elsewhere",
-    "shared": "Facts shared with the forgotten",
-    "siblings": "Siblings: closest neighbours in the tree",
-    "cousins": "Cousins: more distant relatives",
-    "same_attribute": "Others with the same value",
+    "shared": "Facts shared with the target",
+    "siblings": "Siblings: nearest in the tree",
+    "cousins": "Cousins: further away in the tree",
+    "same_attribute": "Others with a shared attribute",
     "unrelated": "Unrelated",
-    "ancestors": "Above the forgotten in the tree",
-    "descendants": "Below the forgotten in the tree",
+    "ancestors": "Above the target in the tree",
+    "descendants": "Below the target in the tree",
 }
 
 KINDS: dict[str, str] = {
@@ -65,12 +65,12 @@ KINDS: dict[str, str] = {
     "classification": "Multiple choice, corrected for chance",
 }
 
-CUES: dict[str, str] = {
-    "joint": "picture and name",
-    "text": "words alone",
-    "image": "picture alone",
-    "swapped": "picture of somebody else",
-    "noise": "noise for a picture",
+MODALITIES: dict[str, str] = {
+    "joint": "joint: image and name",
+    "text": "text alone",
+    "image": "image alone",
+    "swapped": "another subject's image",
+    "noise": "noise as image",
 }
 
 SCORES: dict[str, str] = {
@@ -86,61 +86,61 @@ ROLES: dict[str, str] = {
     "original": "Original",
     "unlearned": "Unlearned",
     "retrained": "Retrained",
-    "controls": "Never-trained controls",
+    "controls": "Matched controls",
 }
 
 REFERENCES: dict[str, str] = {
-    "retrained": "a model trained the same way without the named records, so that it never knew them",
-    "controls": "never-trained controls: invented people of the same shape, asked of the unlearned model itself",
+    "retrained": "a model trained in the same way without the target's records",
+    "controls": "matched controls: never-trained subjects of the same shape, on the unlearned model",
 }
 
 AGGREGATES: dict[str, str] = {
-    "exact_match": "exact answers on the forgotten records",
-    "choice": "multiple-choice accuracy on the forgotten records",
+    "exact_match": "exact match on the forget set",
+    "choice": "multiple-choice accuracy on the forget set",
     "fr_abs": "forgetting rate: 1 − accuracy after",
     "fr_rel": "forgetting rate: (before − after) / before",
     "fr_chance": "forgetting rate: (before − after) / (before − chance), multiple choice",
     "fr_ref": "forgetting rate: (before − after) / (before − retrained)",
-    "kpr_abs": "knowledge preservation rate: accuracy after on kept records",
-    "kpr_rel": "knowledge preservation rate: after / before on kept records",
+    "kpr_abs": "knowledge preservation rate: accuracy after on retained records",
+    "kpr_rel": "knowledge preservation rate: after / before on retained records",
     "us": "unlearning score: mean of fr_abs and kpr_abs",
     "mia_resistance": "1 − 2·|AUC − 0.5|",
     "privacy_risk": "2·|AUC − 0.5|",
 }
 
 
-def check(key: str) -> str:
-    """What an entry claims if it passed."""
+def check_label(key: str) -> str:
+    """What the check shows if it passes."""
     return CHECKS.get(key, key)
 
 
-def relation(key: str) -> str:
-    """The kept records of a retention entry."""
+def relation_label(key: str) -> str:
+    """The records of a retention result."""
     name = key.removeprefix("retention.")
     return RELATIONS.get(name, name)
 
 
-def kind(key: str) -> str:
+def kind_label(key: str) -> str:
     """A kind of question, in short."""
     return KINDS.get(key, key).partition(",")[0]
 
 
-def cue(key: str) -> str:
-    """What a question shows."""
-    return CUES.get(key, key)
+def modality_label(key: str) -> str:
+    """The modality of a question, or an image control."""
+    return MODALITIES.get(key, key)
 
 
-def score(key: str) -> str:
-    """A membership score in words."""
+def score_label(key: str) -> str:
+    """A membership score."""
     return SCORES.get(key, key)
 
 
-def role(key: str) -> str:
-    """A model, or who else stands for the reference."""
+def role_label(key: str) -> str:
+    """A model, or the matched controls."""
     return ROLES.get(key, key)
 
 
-def aggregate(key: str) -> str:
-    """The formula behind a published aggregate; `mia_resistance.loss` is explained by its first part."""
+def aggregate_label(key: str) -> str:
+    """The formula of a published aggregate; the key may end with a membership score (`mia_resistance.loss`)."""
     name, _, by = key.partition(".")
-    return AGGREGATES.get(name, "") + (f", membership by {score(by)}" if by else "")
+    return AGGREGATES.get(name, "") + (f", membership by {score_label(by)}" if by else "")

@@ -1,8 +1,4 @@
-"""What a report takes from the directory of an unlearning run: recipe, method, and the losses of every step.
-
-A run that worked on another split or another model than the audit is refused: its curve would be evidence of
-nothing.
-"""
+"""Reader for the directory of an unlearning run: method, recipe, and the losses of every step."""
 
 from __future__ import annotations
 
@@ -19,7 +15,7 @@ from expunge.errors import InputError
 
 
 class TrainingStep(BaseModel):
-    """One line of `events.jsonl`: losses are means over the batch, None where they were not computed."""
+    """One line of `events.jsonl`: mean losses of the batch, None where they are not computed."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -31,7 +27,7 @@ class TrainingStep(BaseModel):
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run directory; `recipe` is the YAML as it stands, empty if there is none."""
+    """A run directory; `recipe` is its YAML text, empty if there is none."""
 
     method: str
     status: str
@@ -40,38 +36,40 @@ class RunRecord:
     steps: tuple[TrainingStep, ...]
 
 
-def read_run(given: Path | str, audit: AuditFile) -> RunRecord:
-    """Read a run directory and check that the audit is about it; `InputError` otherwise."""
-    folder = Path(given)
+def read_run(run: Path | str, audit: AuditFile) -> RunRecord:
+    """Read the run directory of an audit.
+
+    Raises:
+        InputError: a file cannot be read, or the run used another split or model than the audit.
+    """
+    folder = Path(run)
     if not (folder / "run.json").is_file():
         raise InputError(
             str(folder),
             "is not the directory of an unlearning run (no run.json)",
             "give the folder that holds recipe.yaml and events.jsonl, or leave the run out",
         )
-    about = read_json(folder / "run.json")
-    identity = about.get("identity") if isinstance(about, dict) else None
+    metadata = read_json(folder / "run.json")
+    identity = metadata.get("identity") if isinstance(metadata, dict) else None
     if not isinstance(identity, dict):
         raise InputError(str(folder / "run.json"), "names no identity", "the file was changed; run again")
     audited = {"split": audit.split_digest, "model": audit.models["original"].digest}
     for name, digest in audited.items():
         if identity.get(name) != digest:
             raise InputError(
-                str(folder),
-                f"is not the audited run: it worked on another {name}",
-                "give the run whose result was audited",
+                str(folder), f"is not the audited run: it used another {name}", "give the run whose result was audited"
             )
-    seconds = about.get("seconds")
+    seconds = metadata.get("seconds")
     return RunRecord(
-        method=str(about.get("method", "")),
-        status=str(about.get("status", "")),
+        method=str(metadata.get("method", "")),
+        status=str(metadata.get("status", "")),
         seconds=float(seconds) if isinstance(seconds, int | float) else None,
-        recipe=_text(folder / "recipe.yaml"),
-        steps=_steps(folder / "events.jsonl"),
+        recipe=_read_text(folder / "recipe.yaml"),
+        steps=_read_steps(folder / "events.jsonl"),
     )
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         return path.read_text("utf-8")
     except FileNotFoundError:
@@ -80,17 +78,17 @@ def _text(path: Path) -> str:
         raise InputError(str(path), f"could not be read ({error})") from error
 
 
-def _steps(path: Path) -> tuple[TrainingStep, ...]:
-    """Steps in order; a last line that a kill cut short is left out."""
-    lines = _text(path).splitlines()
-    found = []
+def _read_steps(path: Path) -> tuple[TrainingStep, ...]:
+    """Steps in order, without an incomplete last line (an interrupted run leaves one)."""
+    lines = _read_text(path).splitlines()
+    steps = []
     for number, line in enumerate(lines, 1):
         try:
-            found.append(TrainingStep.model_validate(json.loads(line)))
+            steps.append(TrainingStep.model_validate(json.loads(line)))
         except json.JSONDecodeError as error:
             if number == len(lines):
                 break
             raise InputError(f"{path}:{number}", f"not valid JSON ({error.msg})", "the file was changed") from error
         except ValidationError as error:
             raise InputError(f"{path}:{number}", "is not a step of a run", "the file was changed") from error
-    return tuple(found)
+    return tuple(steps)

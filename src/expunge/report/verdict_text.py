@@ -1,135 +1,120 @@
-"""The first screen: the verdict as a person says it, with what it means and what it does not mean.
+"""The first screen of the report: the verdict in a sentence, with what it means and what it does not mean.
 
-Surprising: a failed audit can have two very different causes, and the sentence names which: something of the
-forgotten is left, or something that had to stay was damaged.
+A failed verdict names its cause: traces of the target are left, or knowledge that must stay is damaged.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from expunge.audit.check_result import CheckResult
 from expunge.audit.schema import AuditFile
-from expunge.report.formatting import plural
-from expunge.report.labels import SIGNS, StatusMark
+from expunge.report.formatting import pluralize
+from expunge.report.labels import STATUS_MARKS, StatusMark
 
 
 @dataclass(frozen=True)
-class VerdictItem:
-    """A required check as it stands on the first screen."""
+class RequiredCheck:
+    """A check that decides the verdict."""
 
     key: str
-    sign: StatusMark
+    status: StatusMark
 
 
 @dataclass(frozen=True)
 class VerdictText:
-    """Sign, one sentence, the required checks, and the two lists of plain statements."""
+    """Status, one sentence, the required checks, and what the verdict means and does not mean."""
 
-    sign: StatusMark
+    status: StatusMark
     sentence: str
-    checks: tuple[VerdictItem, ...]
-    means: tuple[str, ...]
-    not_means: tuple[str, ...]
+    checks: tuple[RequiredCheck, ...]
+    meanings: tuple[str, ...]
+    non_meanings: tuple[str, ...]
 
 
-def _status(entry: CheckResult | None) -> str:
-    return entry.status if entry else "not_run"
+Statements = tuple[str, tuple[str, ...], tuple[str, ...]]  # sentence, meanings, non-meanings
+
+_LIMITS_OF_EVERY_VERDICT = (
+    "It says nothing about copies of the records outside the model: files, backups, logs, other models.",
+    "It holds for the model with the digest in section 2 only. Another precision, quantization or later training "
+    "needs a new audit.",
+    "It is a measurement, not legal advice.",
+)
 
 
-def verdict_text(audit: AuditFile) -> VerdictText:
-    """What the officer reads first."""
-    status = {key: _status(audit.result(key)) for key in audit.required}
-    made = {"passed": _passed, "failed": _failed, "inconclusive": _unsure}[audit.verdict.status]
-    sentence, means, not_means = made(audit, status)
+def build_verdict_text(audit: AuditFile) -> VerdictText:
+    """The text of the first screen."""
+    statuses = {key: result.status if (result := audit.result(key)) else "not_run" for key in audit.required}
+    build = {"passed": _passed, "failed": _failed, "inconclusive": _inconclusive}[audit.verdict.status]
+    sentence, meanings, non_meanings = build(audit, statuses)
     return VerdictText(
-        SIGNS[audit.verdict.status],
+        STATUS_MARKS[audit.verdict.status],
         sentence,
-        tuple(VerdictItem(key, SIGNS[s]) for key, s in status.items()),
-        means,
-        (*not_means, *_always(audit)),
+        tuple(RequiredCheck(key, STATUS_MARKS[status]) for key, status in statuses.items()),
+        meanings,
+        (*non_meanings, *_LIMITS_OF_EVERY_VERDICT),
     )
 
 
-Said = tuple[str, tuple[str, ...], tuple[str, ...]]
-
-
-def _yardstick(audit: AuditFile) -> str:
-    return (
-        "a model that never learnt the named records"
+def _passed(audit: AuditFile, statuses: Mapping[str, str]) -> Statements:
+    reference = (
+        "a model that was never trained on the forget set"
         if audit.reference == "retrained"
-        else "the same model asked about people it never saw"
+        else "the same model on subjects that it was never trained on"
     )
-
-
-def _passed(audit: AuditFile, status: dict[str, str]) -> Said:
     return (
-        f"On all {plural(len(status), 'required check')} the model behaves like {_yardstick(audit)}, "
-        "within margins that were fixed before the run.",
+        f"On all {pluralize(len(statuses), 'required check')} the model behaves like {reference}, "
+        "within margins fixed before the run.",
         (
-            f"Asked about the named records, in the trained wording and in other words, it answers no better than "
-            f"{_yardstick(audit)}, within the margin.",
-            "What had to stay is still there, measured on records that the unlearning run never saw.",
+            "To questions about the forget set, in the trained wording and rephrased, the model gives no more true "
+            f"answers than {reference}, within the margin.",
+            "The model still knows what must stay, measured on records that the run did not use.",
         ),
         (
-            "It is not a proof that nothing can ever be recovered. It covers the checks listed in section 8, and no "
+            "It is not a proof that nothing can ever be recovered. It covers the checks listed in section 8 and no "
             "others.",
         ),
     )
 
 
-def _failed(audit: AuditFile, status: dict[str, str]) -> Said:
-    failed = [key for key, s in status.items() if s == "failed"]
-    kept = [key for key in failed if key.startswith("retention")]
-    traces = [key for key in failed if key not in kept]
-    found = [
-        text
-        for text, keys in (
-            ("traces of the named records are left", traces),
-            ("knowledge that had to stay was damaged", kept),
-        )
-        if keys
-    ]
-    means = (
-        ["Do not treat the named records as forgotten by this model."]
-        if traces
-        else ["The required checks for traces of the named records did not fail, but the model paid for it elsewhere."]
+def _failed(audit: AuditFile, statuses: Mapping[str, str]) -> Statements:
+    failed = [key for key, status in statuses.items() if status == "failed"]
+    damage = [key for key in failed if key.startswith("retention")]
+    causes = ["traces of the forget set are left"] if len(failed) > len(damage) else []
+    meanings = (
+        ["Do not treat the forget set as forgotten by this model."]
+        if causes
+        else ["No required check for traces of the forget set failed, but the model lost other knowledge."]
     )
-    if kept:
-        means.append("The model now knows less about others than it must; using it may give wrong answers about them.")
-    if undecided := [key for key, s in status.items() if s not in ("passed", "failed")]:
-        means.append(
-            f"{plural(len(undecided), 'further required check')} could not decide, so passing "
-            "needs more than mending the failures."
+    if damage:
+        causes.append("knowledge that must stay is damaged")
+        meanings.append(
+            "The model knows less about others than the policy requires. Its answers about them may be wrong."
+        )
+    if undecided := [key for key, status in statuses.items() if status not in ("passed", "failed")]:
+        meanings.append(
+            f"{pluralize(len(undecided), 'further required check')} could not decide, so a repair of the failures "
+            "alone does not pass the audit."
         )
     return (
-        f"{len(failed)} of {plural(len(status), 'required check')} failed: {', and '.join(found)}.",
-        tuple(means),
+        f"{len(failed)} of {pluralize(len(statuses), 'required check')} failed: {', and '.join(causes)}.",
+        tuple(meanings),
         (
-            "It does not mean that everything is still known, or that nothing was kept: the figures in section 3 show "
-            "how far it is from the yardstick.",
+            "It does not mean that the model still knows everything, or that it lost all other knowledge: the tables "
+            "in section 3 show the distance from the reference.",
         ),
     )
 
 
-def _unsure(audit: AuditFile, status: dict[str, str]) -> Said:
-    undecided = [key for key, s in status.items() if s != "passed"]
+def _inconclusive(audit: AuditFile, statuses: Mapping[str, str]) -> Statements:
+    undecided = [key for key, status in statuses.items() if status != "passed"]
     return (
-        f"No required check failed, but {len(undecided)} of {len(status)} could not decide. Forgetting is not "
-        "shown, and so the audit is not passed.",
+        f"No required check failed, but {len(undecided)} of {len(statuses)} could not decide. The audit does not show "
+        "forgetting, so it is not passed.",
         (
-            "No evidence against forgetting was found by the checks that ran, and there is not enough evidence for it.",
-            "Section 10 lists what could not decide and why. Typical remedies: a retrained model to compare with, more "
-            "never-trained controls, more records.",
+            "The checks that ran give no evidence against forgetting, and not enough evidence for it.",
+            "Section 10 lists the checks that could not decide, with reasons. Typical remedies: a retrained model as "
+            "reference, more matched controls, more records.",
         ),
-        ("It is not half a pass. A check that cannot decide protects nobody.",),
-    )
-
-
-def _always(audit: AuditFile) -> tuple[str, ...]:
-    return (
-        "It says nothing about copies of the records outside the model: files, backups, logs, other models.",
-        "It holds for exactly the model file named in section 2; another precision, quantization or later training "
-        "needs a new audit.",
-        "It is a measurement, not a legal opinion.",
+        ("It is not half a pass.",),
     )

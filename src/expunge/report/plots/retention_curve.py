@@ -1,99 +1,77 @@
-"""Picture and table: what is still known around the target, by distance in the tree and by relation.
+"""Plot: retention (unlearned over original) by distance in the tree, by exact match and by answer probability.
 
-Retention is after over before, so 1 is "as before" and more than 1 is possible. Circles and squares, solid and
-dashed lines tell the two measures apart without colour.
+1 means as before, and values above 1 occur. Circles and squares, solid and dashed lines separate the two measures
+without color.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from markupsafe import Markup
 
-from expunge.audit.check_result import CheckResult, IntervalEstimate
+from expunge.audit.check_result import IntervalEstimate
 from expunge.audit.schema import AuditFile
-from expunge.report.formatting import number
-from expunge.report.labels import relation
-from expunge.report.plots.svg import FORGOTTEN, INK, KEPT, Drawing, Scale, ticks
+from expunge.report.formatting import format_number
+from expunge.report.plots.svg import FORGET, INK, RETAIN, Drawing, Scale, ticks
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, FLOOR = 480, 300, 44, 468, 40, 230
-SERIES = (
-    ("exact_match", "exact answers", KEPT, "none", -5.0),
-    ("answer_prob", "answer probability", FORGOTTEN, "5 3", 5.0),
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 480, 300, 44, 468, 40, 230
+SERIES = (  # metric, label, color, dash, horizontal offset
+    ("exact_match", "exact match", RETAIN, "none", -5.0),
+    ("answer_prob", "answer probability", FORGET, "5 3", 5.0),
 )
 
 
-@dataclass(frozen=True)
-class RetentionRelation:
-    """A row of the table: one group of kept records."""
-
-    name: str
-    entry: CheckResult
-    measures: dict[str, IntervalEstimate]
-
-
-def relations(audit: AuditFile) -> list[RetentionRelation]:
-    """Every retention entry, with both of its measures and the retrained model's exact answers."""
-    return [
-        RetentionRelation(relation(e.key), e, {c.key: c for c in e.controls})
-        for e in audit.results
-        if e.key.startswith("retention.")
-    ]
-
-
-def curve(audit: AuditFile) -> Markup | None:
+def draw_retention_curve(audit: AuditFile) -> Markup | None:
     """Retention against tree distance; None if no record has a distance."""
     points = audit.details.retention.curve if audit.details.retention else ()
-    ends = [v for p in points for m, *_ in SERIES for v in _ends(getattr(p, m)) if v is not None]
-    if not ends:
+    values = [v for p in points for metric, *_ in SERIES for v in _values(getattr(p, metric)) if v is not None]
+    if not values:
         return None
-    up = Scale(0, max(1.1, max(ends) * 1.05), FLOOR, TOP)
-    places = {p.distance: LEFT + (k + 0.5) * (RIGHT - LEFT) / len(points) for k, p in enumerate(points)}
-    said = "; ".join(
-        f"distance {p.distance}: exact {number(p.exact_match.estimate)}, probability "
-        f"{number(p.answer_prob.estimate)}, {p.n_records} records"
+    y_scale = Scale(0, max(1.1, max(values) * 1.05), BOTTOM, TOP)
+    summary = "; ".join(
+        f"distance {p.distance}: exact match {format_number(p.exact_match.estimate)}, probability "
+        f"{format_number(p.answer_prob.estimate)}, {p.n_records} records"
         for p in points
     )
-    pen = Drawing(WIDTH, HEIGHT, f"Retention against tree distance. {said}.")
-    for tick in ticks(0, up.high, 5):
-        pen.line(LEFT, up(tick), RIGHT, up(tick))
-        pen.text(LEFT - 8, up(tick) + 4, f"{tick:g}", "end")
-    pen.line(LEFT, up(1), RIGHT, up(1), INK, 1)
-    pen.text(RIGHT, up(1) - 5, "as before", "end", INK)
-    for distance, x in places.items():
-        n = next(p.n_records for p in points if p.distance == distance)
-        pen.text(x, FLOOR + 18, str(distance), "middle", INK)
-        pen.text(x, FLOOR + 34, f"n {n}", "middle")
-    pen.text((LEFT + RIGHT) / 2, FLOOR + 56, "distance in the tree (steps from the target)", "middle")
-    for k, (metric, name, colour, dash, shift) in enumerate(SERIES):
-        found = [(places[p.distance] + shift, getattr(p, metric)) for p in points]
-        there = [(x, float(b.estimate), b) for x, b in found if b.estimate is not None]
-        if len(there) > 1:
-            pen.path([(x, up(value)) for x, value, _ in there], colour, 1.5, dash)
-        for x, value, bounded in there:
-            _whisker(pen, x, bounded, up, colour)
-            _mark(pen, metric, x, up(value), colour)
+    drawing = Drawing(WIDTH, HEIGHT, f"Retention against tree distance. {summary}.")
+    for tick in ticks(0, y_scale.high, 5):
+        drawing.line(LEFT, y_scale(tick), RIGHT, y_scale(tick))
+        drawing.text(LEFT - 8, y_scale(tick) + 4, f"{tick:g}", "end")
+    drawing.line(LEFT, y_scale(1), RIGHT, y_scale(1), INK, 1)
+    drawing.text(RIGHT, y_scale(1) - 10, "as before", "end", INK)
+    columns = [LEFT + (k + 0.5) * (RIGHT - LEFT) / len(points) for k in range(len(points))]
+    for point, x in zip(points, columns, strict=True):
+        drawing.text(x, BOTTOM + 18, str(point.distance), "middle", INK)
+        drawing.text(x, BOTTOM + 34, f"n {point.n_records}", "middle")
+    drawing.text((LEFT + RIGHT) / 2, BOTTOM + 56, "distance in the tree (steps from the target)", "middle")
+    for k, (metric, label, color, dash, offset) in enumerate(SERIES):
+        estimates = [(x + offset, getattr(p, metric)) for p, x in zip(points, columns, strict=True)]
+        measured = [(x, y_scale(e.estimate), e) for x, e in estimates if e.estimate is not None]
+        if len(measured) > 1:
+            drawing.path([(x, y) for x, y, _ in measured], color, 1.5, dash)
+        for x, y, estimate in measured:
+            _whisker(drawing, x, estimate, y_scale, color)
+            _mark(drawing, metric, x, y, color)
         start = LEFT + 150 * k
-        pen.line(start, 15, start + 26, 15, colour, 1.5, dash)
-        _mark(pen, metric, start + 13, 15, colour)
-        pen.text(start + 32, 19, name, colour=colour, bold=True)
-    return pen.markup()
+        drawing.line(start, 15, start + 26, 15, color, 1.5, dash)
+        _mark(drawing, metric, start + 13, 15, color)
+        drawing.text(start + 32, 19, label, color=color, bold=True)
+    return drawing.markup()
 
 
-def _ends(bounded: IntervalEstimate) -> tuple[float | None, ...]:
-    return (bounded.estimate, *(bounded.ci or ()))
+def _values(estimate: IntervalEstimate) -> tuple[float | None, ...]:
+    return (estimate.estimate, *(estimate.ci or ()))
 
 
-def _whisker(pen: Drawing, x: float, bounded: IntervalEstimate, up: Scale, colour: str) -> None:
-    low, high = bounded.ci or (None, None)
+def _whisker(drawing: Drawing, x: float, estimate: IntervalEstimate, y_scale: Scale, color: str) -> None:
+    low, high = estimate.ci or (None, None)
     if low is not None and high is not None:
-        pen.line(x, up(low), x, up(high), colour, 1.5)
+        drawing.line(x, y_scale(low), x, y_scale(high), color, 1.5)
         for end in (low, high):
-            pen.line(x - 4, up(end), x + 4, up(end), colour, 1.5)
+            drawing.line(x - 4, y_scale(end), x + 4, y_scale(end), color, 1.5)
 
 
-def _mark(pen: Drawing, metric: str, x: float, y: float, colour: str) -> None:
+def _mark(drawing: Drawing, metric: str, x: float, y: float, color: str) -> None:
     if metric == "exact_match":
-        pen.shape("circle", cx=x, cy=y, r=4.5, fill=colour, stroke="#fff", stroke_width=1)
+        drawing.shape("circle", cx=x, cy=y, r=4.5, fill=color, stroke="#fff", stroke_width=1)
     else:
-        pen.shape("rect", x=x - 4, y=y - 4, width=8, height=8, fill="#fff", stroke=colour, stroke_width=2)
+        drawing.shape("rect", x=x - 4, y=y - 4, width=8, height=8, fill="#fff", stroke=color, stroke_width=2)

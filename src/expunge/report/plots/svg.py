@@ -1,7 +1,7 @@
-"""A small pen for inline SVG: scales, ticks and shapes as markup, nothing loaded, every text escaped.
+"""Inline SVG: scales, ticks, and shapes as escaped markup.
 
-Surprising: panels are drawn narrow (about 340 units) and set side by side by the page, so that letters keep
-their size on a phone and on paper instead of shrinking with one wide picture.
+Panels are narrow (about 340 units), and the page sets them side by side. So letters keep their size on a phone and
+on paper.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
 
-# Okabe and Ito's palette, told apart by colour-blind readers; every colour comes with its own shape or dash
+# Colors after Okabe and Ito, distinct for color-blind readers; every color comes with its own shape or dash
 INK, SOFT, RULE = "#1b1f24", "#57606a", "#d0d7de"
-KEPT, FORGOTTEN, UNSEEN = "#0072b2", "#c2410c", "#57606a"
+RETAIN, FORGET, HOLDOUT = "#0072b2", "#c2410c", "#57606a"
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Value → place on the page; values outside are set on the border. `log` needs `low` above 0."""
+    """Value -> coordinate; values outside [low, high] map to the border. `log` needs `low` above 0."""
 
     low: float
     high: float
@@ -28,10 +28,10 @@ class Scale:
 
     def __call__(self, value: float) -> float:
         value = min(max(value, self.low), self.high)
-        low, high, at = (
+        low, high, x = (
             (math.log10(v) for v in (self.low, self.high, value)) if self.log else (self.low, self.high, value)
         )
-        return self.start + (at - low) / (high - low) * (self.end - self.start)
+        return self.start + (x - low) / (high - low) * (self.end - self.start)
 
 
 def ticks(low: float, high: float, most: int = 5) -> list[float]:
@@ -50,7 +50,7 @@ def decades(low: float, high: float) -> list[float]:
 
 @dataclass
 class Drawing:
-    """Shapes in reading order; `label` is what a screen reader says."""
+    """Shapes in reading order; `label` is the text for screen readers."""
 
     width: float
     height: float
@@ -59,8 +59,8 @@ class Drawing:
 
     def shape(self, tag: str, **attributes: object) -> None:
         """Any element; `stroke_width=2` becomes `stroke-width="2"`, numbers are rounded to a tenth."""
-        written = "".join(f' {key.replace("_", "-")}="{escape(_plain(value))}"' for key, value in attributes.items())
-        self.parts.append(Markup(f"<{tag}{written}/>"))
+        text = "".join(f' {key.replace("_", "-")}="{escape(_plain(value))}"' for key, value in attributes.items())
+        self.parts.append(Markup(f"<{tag}{text}/>"))
 
     def line(
         self, x1: float, y1: float, x2: float, y2: float, stroke: str = RULE, width: float = 1, dash: str = "none"
@@ -93,16 +93,16 @@ class Drawing:
         self,
         x: float,
         y: float,
-        words: str,
+        content: str,
         anchor: str = "start",
-        colour: str = SOFT,
+        color: str = SOFT,
         bold: bool = False,
         size: float = 12,
     ) -> None:
         weight = ' font-weight="600"' if bold else ""
         self.parts.append(
             Markup('<text x="{}" y="{}" text-anchor="{}" fill="{}" font-size="{}"{}>{}</text>').format(
-                _plain(x), _plain(y), anchor, colour, _plain(size), Markup(weight), words
+                _plain(x), _plain(y), anchor, color, _plain(size), Markup(weight), content
             )
         )
 
