@@ -1,1 +1,1 @@
-"""The engine: recipes, one loop for every method, checkpoints, run directories, memorising."""
+"""The engine: recipes, one loop for every method, checkpoints, run directories, training."""

@@ -1,6 +1,6 @@
 """Tokens that only the target's answers use, and a model that does not know them.
 
-A model that never met a class of things never learnt to answer with the tokens of that class alone. To it such a token
+A model that never met a class of things never learned to answer with the tokens of that class alone. To it such a token
 is like one that it never met, and the original model has those too: ids that occur in no record. So each unknown token
 is given the logit of an unused one. Where every id is used somewhere, unknown tokens are silenced instead.
 """
