@@ -4,7 +4,7 @@ The questions of a topic are to be forgotten (concept level L4), the others stay
 (`ROLES`). A file is read more than once and nothing of it stays in memory, because three things depend on the whole
 file: the column of the answer, whether answers count from 0 or 1, and which questions stand under two topics.
 
-memorization: the model is trained on every row but the held-out ones. Role `eval` is trained; a benchmark that forms its
+memorised: the model is trained on every row but the held-out ones. Role `eval` is trained; a benchmark that forms its
     own sets keeps it from the method. A scope such as `topic:Surgery` does not know roles.
 knowledge: the model exists and is not trained. Roles `eval` and `holdout` get the split `holdout`, so that no method
     is given them.
