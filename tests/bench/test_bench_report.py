@@ -9,7 +9,7 @@ import pytest
 
 from expunge._io import read_json
 from expunge.bench import plots
-from expunge.bench.experiment import Claim, Experiment, Goal, PageTable
+from expunge.bench.experiment import Claim, Experiment, Goal, PageTable, names
 from expunge.bench.report import judge_claim, judge_goal, publish, table_cells
 from expunge.bench.table import markdown, matches, plain, value_at
 from helpers.experiments import BENCHMARKS
@@ -98,6 +98,13 @@ def test_stored_results_hold_every_column_of_a_page(name: str) -> None:
         heads, rows = table_cells(table, results)
         missing = [head for k, head in enumerate(heads) if k and all(row[k] == "–" for row in rows)]
         assert not missing or table.columns == "requests", (table.title, missing)
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_overview_and_the_site_list_every_experiment(name: str) -> None:
+    overview = (BENCHMARKS.parent / "docs" / "benchmarks" / "index.md").read_text("utf-8")
+    assert f"| [{name}]({name}.md) | {Experiment.load(name).question} |\n" in overview
+    assert f"benchmarks/{name}.md" in (BENCHMARKS.parent / "mkdocs.yml").read_text("utf-8")
 
 
 def test_a_forest_names_every_row_nearest_first_and_is_the_same_twice() -> None:
