@@ -28,12 +28,12 @@ class Line:
     @property
     def slope(self) -> float:
         """Over all points."""
-        return fit_power(self.x, self.y)[0]
+        return fit_power(self.x, self.y)
 
     @property
     def last_slope(self) -> float:
         """Between the last two points: where a line bends, the better extrapolation."""
-        return fit_power(self.x[-2:], self.y[-2:])[0]
+        return fit_power(self.x[-2:], self.y[-2:])
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,11 @@ class LogLogPlot:
     lines: tuple[Line, ...]
 
 
-def fit_power(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
-    """(p, c) of y = c·xᵖ; `ValueError` for fewer than two different x, or a value that is not above 0."""
+def fit_power(x: Sequence[float], y: Sequence[float]) -> float:
+    """p of y = c·xᵖ; `ValueError` for fewer than two different x, or a value that is not above 0."""
     if min(*x, *y) <= 0 or len(set(x)) < 2:
         raise ValueError("a slope needs two different places and values above 0")
-    a, b = np.log(x), np.log(y)
-    centered = a - a.mean()
-    p = float((centered * (b - b.mean())).sum() / (centered**2).sum())
-    return p, math.exp(float(b.mean() - p * a.mean()))
+    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
 
 def format_slope(slope: float) -> str:
