@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from expunge.cli.options import Sets
+from expunge.cli.options import Sets, check_is_no_folder
 from expunge.cli.result import CommandResult, ResultTable
 from expunge.errors import InputError
 
@@ -16,7 +16,7 @@ def generate(
     name: Annotated[str, typer.Argument(help="Name of the world; `expunge list worlds` shows all.")],
     out: Annotated[Path, typer.Option("--out", help="JSONL file to write.")],
     patients: Annotated[int | None, typer.Option(help="Trained patients.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Every draw depends on it.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of every draw.")] = None,
     preset: Annotated[str | None, typer.Option(help="A set of sizes, for example default, small or tiny.")] = None,
     controls_for: Annotated[
         list[str] | None, typer.Option("--controls-for", metavar="NODE", help="Node that gets controls; repeatable.")
@@ -37,8 +37,7 @@ def generate(
 
         settings = apply_overrides(settings, set_)
     world = kind.preset(preset, **settings) if preset else kind(**settings)
-    if out.is_dir():
-        raise InputError(str(out), "is a folder", "name a file in it, for example records.jsonl")
+    check_is_no_folder(out, "records.jsonl")
     if out.exists() and not out.with_name("world.json").exists():
         raise InputError(str(out), "exists and is not a world of ours", "choose another file")
     if terms:

@@ -21,22 +21,24 @@ def train(
     data: Data,
     out: Folder,
     exclude_scope: Annotated[
-        str | None, typer.Option("--exclude-scope", help="Leave out what this scope names (a retrained reference).")
+        str | None, typer.Option("--exclude-scope", help="Scope of the records to leave out, for a retrained model.")
     ] = None,
     loader: Loader = None,
     map_: Mapping = None,
-    model: Annotated[str | None, typer.Option(help="Folder or hub id to go on from; else a small new model.")] = None,
-    architecture: Annotated[str | None, typer.Option(help="Of a new model: llama, gpt2 or qwen2.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Folder or hub id to start from; a small new model if not given.")
+    ] = None,
+    architecture: Annotated[str | None, typer.Option(help="Architecture of a new model: llama, gpt2 or qwen2.")] = None,
     layers: Annotated[int | None, typer.Option(help="Blocks of a new model.")] = None,
     width: Annotated[int | None, typer.Option(help="Hidden size of a new model.")] = None,
     heads: Annotated[int | None, typer.Option(help="Attention heads of a new model.")] = None,
     vocabulary: Annotated[int | None, typer.Option(help="Entries of a new tokenizer.")] = None,
     context: Annotated[int | None, typer.Option(help="Longest sequence of a new model, in tokens.")] = None,
     vision: Annotated[
-        str | None, typer.Option(help="Of a new model whose records show pictures: idefics3 or llava.")
+        str | None, typer.Option(help="Architecture of a new model for images: idefics3 or llava.")
     ] = None,
     image_size: Annotated[
-        int | None, typer.Option("--image-size", help="Pixels of a side that its vision tower sees.")
+        int | None, typer.Option("--image-size", help="Pixels of a side of the images that its vision tower reads.")
     ] = None,
     tokenizer_from: Annotated[
         Path | None, typer.Option("--tokenizer-from", help="Model folder whose tokenizer a new model takes over.")
@@ -44,7 +46,7 @@ def train(
     target_accuracy: Annotated[
         float | None, typer.Option(help="Stop when this share of answers is reproduced exactly.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Most passes over the records.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Maximum number of epochs.")] = None,
     batch: Annotated[int | None, typer.Option(help="Rows per step.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of row order and initial weights.")] = None,
     set_: Sets = None,
@@ -73,7 +75,7 @@ def train(
     excluded_ids = Scope.parse(exclude_scope).resolve(corpus).excluded_ids if exclude_scope else frozenset()
     records = [r for r in corpus.trained if r.id not in excluded_ids]
     if vision_options and not any(r.image for r in records):
-        raise InputError(f"--{'vision' if vision else 'image-size'}", "no record shows a picture", "leave it out")
+        raise InputError(f"--{'vision' if vision else 'image-size'}", "no record shows an image", "leave it out")
     with Progress().bar("training") as tick:
         progress = train_model.train(
             records,
