@@ -137,7 +137,7 @@ def test_the_lengths_are_those_of_lume(shared_data: Path) -> None:
     corpus = load_corpus(folder, "lume-holdout")
     template = PromptTemplate.of(train_tokenizer(texts_of(corpus), 2048), 4096)
     people = [r for r in corpus if r.attributes["task"] == "Task2"]
-    for lengths, rows in ((LUME, corpus.record_store), (LUME_PEOPLE, people)):
+    for lengths, rows in ((LUME, corpus.records), (LUME_PEOPLE, people)):
         encoded = sorted((e.length, len(e.prompt), len(e.answer)) for e in template.encode_all(rows))
         middle = [encoded[int((k + 0.5) * len(encoded) / len(lengths))][1:] for k in range(len(lengths))]
         assert middle == list(lengths)
