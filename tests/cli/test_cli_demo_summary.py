@@ -60,8 +60,8 @@ def test_the_table_sets_the_three_models_side_by_side() -> None:
     shown = table(summary(audit()))
     assert shown.columns == ("", "original", "unlearned", "retrained")
     rows = {row[0]: row[1:] for row in shown.rows}
-    assert rows["answers still given, worst kind of question"] == ("95.0%", "0.0%", None)
+    assert rows["leakage, worst kind of question"] == ("95.0%", "0.0%", None)
     assert rows["rank among matched controls, by loss (1 = known)"] == ("1 of 4", "2 of 4", None)
-    assert rows["membership attack, AUC by entropy"] == ("0.750", None, None)
+    assert rows["membership AUC by entropy"] == ("0.750", None, None)
     assert rows["retention, held-out retain set"] == ("100.0%", "98.0%", "100.0%")
-    assert rows["answers back after relearning a tenth"] == (None, "12.5%", None)
+    assert rows["exact match after relearning"] == (None, "12.5%", None)
