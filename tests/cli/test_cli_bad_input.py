@@ -200,7 +200,7 @@ def test_a_world_refuses_bad_settings_and_foreign_files(cli: Cli, tmp_path: Path
     mine = tmp_path / "mine.jsonl"
     mine.write_text("precious")
     assert (
-        "exists and is not a world of ours"
+        "exists and has no world.json beside it"
         in cli("data", "generate", "hospital", "--preset", "tiny", "--out", mine).line
     )
     assert mine.read_text() == "precious"

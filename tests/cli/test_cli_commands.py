@@ -98,7 +98,7 @@ def test_train_reports_exact_match_and_is_not_repeated(cli: Cli, world: Path, tm
     before = files(tmp_path / "m")
     again = cli(*words)
     assert again.err == ""
-    assert "this is less than the 99% asked for" in again.out
+    assert "this is less than the target of 99%" in again.out
     assert files(tmp_path / "m") == before
     refused = cli(*words, "--seed", 1)
     assert refused.code == 2

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from expunge.cli import demo as room
+from expunge.cli import demo as demo_module
 from expunge.cli.demo import DemoSize, clear, run_demo
 from expunge.cli.progress import Progress
 from expunge.errors import InputError
@@ -36,11 +36,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "run_demo", functools.partial(run_demo, size=SMALL))
+    monkeypatch.setattr(demo_module, "run_demo", functools.partial(run_demo, size=SMALL))
 
 
 def test_the_demo_leaves_every_stage(folder: Path) -> None:
-    assert {p.name for p in folder.iterdir()} == set(room.PARTS)
+    assert {p.name for p in folder.iterdir()} == set(demo_module.PARTS)
     assert json.loads((folder / "unlearned" / "run.json").read_text())["status"] == "finished"
     assert "<html" in (folder / "report.html").read_text()
     original, retrained = (json.loads((folder / r / "train.json").read_text()) for r in ("original", "retrained"))

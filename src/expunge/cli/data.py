@@ -56,11 +56,7 @@ def check(
         (
             f"{source}: {len(loaded.corpus):,} records, read by the loader {loaded.loader} ({loaded.reason})",
             ResultTable(("file", "rows"), list(files.items())),
-            *(
-                ("the layout has columns of its own; these are the fields that its loader makes:",)
-                if loaded.fixed
-                else ()
-            ),
+            *(["the layout has columns of its own; these are the fields that its loader makes:"] * loaded.fixed),
             ResultTable(("column", "becomes", "by", "filled"), table),
             ResultTable(("count", "value"), _counts(summary, loaded)),
             *lines,

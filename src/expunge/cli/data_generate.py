@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from expunge.cli.options import Sets, check_is_no_folder
+from expunge.cli.options import Sets, check_is_no_folder, typed_options
 from expunge.cli.result import CommandResult, ResultTable
 from expunge.errors import InputError
 
@@ -30,8 +30,8 @@ def generate(
     from expunge.synthetic.base import WORLDS
 
     kind: Any = WORLDS.get(name)
-    flags = {"patients": patients, "seed": seed, "controls_for": tuple(controls_for) if controls_for else None}
-    settings = {key: value for key, value in flags.items() if value is not None}
+    controls = tuple(controls_for) if controls_for else None
+    settings = typed_options(patients=patients, seed=seed, controls_for=controls)
     if set_:
         from expunge._config import apply_overrides
 
@@ -39,7 +39,7 @@ def generate(
     world = kind.preset(preset, **settings) if preset else kind(**settings)
     check_is_no_folder(out, "records.jsonl")
     if out.exists() and not out.with_name("world.json").exists():
-        raise InputError(str(out), "exists and is not a world of ours", "choose another file")
+        raise InputError(str(out), "exists and has no world.json beside it", "choose another file")
     if terms:
         dictionary = world.terms()
         if not len(dictionary):

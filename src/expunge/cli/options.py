@@ -78,3 +78,8 @@ def load_split(data: Path, loader: str | None, mapping: Path | None, scope: str,
     from expunge.scope import Scope
 
     return Scope.parse(scope).resolve(load_corpus(data, loader, mapping), seed=seed)
+
+
+def typed_options(**options: Any) -> dict[str, Any]:
+    """The options on the command line: all that are not None."""
+    return {name: value for name, value in options.items() if value is not None}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from expunge.cli.options import Data, Folder, Loader, Mapping, Sets
+from expunge.cli.options import Data, Folder, Loader, Mapping, Sets, typed_options
 from expunge.cli.progress import Progress, ProgressCallback
 from expunge.cli.result import CommandResult
 from expunge.errors import InputError
@@ -57,8 +57,7 @@ def train(
     )
     vision_options = typed_options(architecture=vision, image_size=image_size)
     if model and (size or tokenizer_from or vision_options):
-        other = "tokenizer-from" if tokenizer_from else "vision" if vision else "image-size"
-        flag = next(iter(size), other)
+        flag = next(iter(size), "tokenizer-from" if tokenizer_from else "vision" if vision else "image-size")
         raise InputError(f"--{flag}", "has no meaning beside --model", "leave one of them out")
     from expunge._config import apply_overrides, validate
     from expunge.corpus import load_corpus
@@ -88,18 +87,15 @@ def train(
             on_epoch=lambda p: after_epoch(tick, p),
         )
     reached = progress.accuracy >= settings.target_accuracy
-    lines = [
-        f"{progress.accuracy:.1%} of {len(records):,} answers are reproduced exactly after {progress.epoch} epochs "
-        f"({progress.seconds:.0f} s)",
-        f"model written to {out}",
-    ]
-    if not reached:
-        lines.append(
-            f"this is less than the {settings.target_accuracy:.0%} asked for; give more epochs or a larger model"
-        )
+    target = f"{settings.target_accuracy:.0%}"
     return CommandResult(
         {"out": out, "records": len(records), "left_out": len(excluded_ids), "reached": reached, **asdict(progress)},
-        tuple(lines),
+        (
+            f"{progress.accuracy:.1%} of {len(records):,} answers are reproduced exactly after {progress.epoch} epochs "
+            f"({progress.seconds:.0f} s)",
+            f"model written to {out}",
+            *(() if reached else (f"this is less than the target of {target}; give more epochs or a larger model",)),
+        ),
     )
 
 
@@ -108,8 +104,3 @@ def after_epoch(tick: ProgressCallback, progress: TrainProgress) -> None:
     tick(
         progress.epoch / progress.epochs, f"{progress.accuracy:.0%} exact, epoch {progress.epoch} of {progress.epochs}"
     )
-
-
-def typed_options(**options: Any) -> dict[str, Any]:
-    """The options on the command line: all that are not None."""
-    return {name: value for name, value in options.items() if value is not None}
