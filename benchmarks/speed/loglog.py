@@ -5,7 +5,6 @@ A slope is the power p in y = c·xᵖ, fitted by least squares on the logarithms
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-COLORS = ("#0072b2", "#c2410c", "#007a5e", "#57606a", "#8e3a80")  # each with a marker of its own
-MARKERS = ("o", "s", "^", "D", "v")
+from expunge.bench.plots import COLORS, MARKERS, STYLE, figure_svg
+
 MIN_SPAN = 8.0  # the vertical axis covers at least this factor, so that noise on a flat line looks small
-STYLE = {"svg.fonttype": "none", "svg.hashsalt": "expunge", "font.size": 10}
 
 
 @dataclass(frozen=True)
@@ -99,6 +97,4 @@ def draw(plot: LogLogPlot) -> str:
         axes.grid(True, color="#d0d7de", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
         figure.legend(loc="outside right upper", frameon=False)
-        stream = io.StringIO()
-        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Title": plot.title})
-    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
+        return figure_svg(figure, plot.title)
