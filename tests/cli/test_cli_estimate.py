@@ -41,7 +41,7 @@ def test_both_rows_are_shown_and_nothing_is_written(
 
 def test_the_object_holds_every_number(cli: Cli, world: Path, model: Path) -> None:
     result = cli(
-        "estimate", "--model", model, "--corpus", world, "--scope", TARGET, *NPO, "--set", "train.layers=1", "--json"
+        "estimate", "--model", model, "--data", world, "--scope", TARGET, *NPO, "--set", "train.layers=1", "--json"
     )
     first, release = result.json["rows"]
     assert (first["name"], release["name"]) == ("as given", "release: all layers")

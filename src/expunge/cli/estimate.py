@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def estimate(
     model: Model,
-    data: Annotated[Path, typer.Option("--data", "--corpus", help="Records: a file or a folder, as for unlearn.")],
+    data: Annotated[Path, typer.Option("--data", help="Records: a file or a folder, as for unlearn.")],
     scope: Annotated[
         str | None, typer.Option("--scope", help="What to forget; the subject with the most records if not given.")
     ] = None,

@@ -29,6 +29,7 @@ RENAMED = {  # unknown word -> the word to use
     "--twins-for": "--controls-for",
     "--share": "--target-accuracy",
     "--rows": "--arms",
+    "memorize": "expunge train",
 }
 STOPPED = Interrupted("stopped", "by Ctrl-C", "start the same command again; whatever is finished is not repeated")
 
