@@ -136,7 +136,7 @@ class Store:
 def run(
     pins: Mapping[str, Callable[[], Flat]],
     experiments: Mapping[str, Callable[[], tuple[str, Any]]],
-    may_change: Mapping[str, str],
+    may_change: Mapping[str, tuple[str, str]],
     renamed_words: Mapping[str, str],
     last_bits: tuple[str, ...],
     about: str,
@@ -168,11 +168,14 @@ def run(
             print(f"{name}: {len(found)} values {took}", flush=True)
             continue
         moved, note = compare(before or {}, json.loads(json.dumps(found)), renamed_words, last_bits)
-        excuse = may_change.get(name)
-        said = "same" if not moved else f"moved, as it may: {excuse}" if excuse else f"MOVED, {len(moved)} values"
-        print(f"{name}: {said} {took} {note}".rstrip())
-        for line in moved[:SHOWN] if not excuse else ():
+        pattern, reason = may_change.get(name, ("$^", ""))
+        excused = [line for line in moved if re.search(pattern, line)]
+        moved = [line for line in moved if line not in excused]
+        verdict = f"MOVED, {len(moved)} values" if moved else "same"
+        excuse = f", {len(excused)} moved, as they may: {reason}" if excused else ""
+        print(f"{name}: {verdict}{excuse} {took} {note}".rstrip())
+        for line in moved[:SHOWN]:
             print(f"  MOVED: {line}")
         sys.stdout.flush()
-        status |= bool(moved) and not excuse
+        status |= bool(moved)
     return int(status)

@@ -64,6 +64,7 @@ RENAMED: dict[str, str] = {
         for probe in (*MODALITY, "swapped", "noise")
     },
     "p_holm": "",  # no longer there
+    "label": "",  # of a request: its name in tables
 }  # word or part of a recorded key -> what it is called today, for example {"untouched": "heldout"}
 TRAINED, REMOVED = "trained", "excluded_ids"  # Corpus.trained, Split.excluded_ids
 CONTROLS, PER_TARGET = "controls_for", "controls_per_target"  # settings of a world: who gets never-trained controls
@@ -145,7 +146,14 @@ ESTIMATES = ("twin", "npo", "manu")
 # ---- helpers -------------------------------------------------------------------------------------------------------
 
 PINS: dict[str, Callable[[], Flat]] = {}
-MAY_CHANGE = {"digests-with-keys": "renamed keys"}
+MAY_CHANGE = {  # pin -> what its keys may match to move, and why
+    "digests-with-keys": ("", "renamed keys"),
+    "bench-cross-domain": ("^(settings|tuning/[^/]+/[^/]+/trials)/", "four trials, the two recorded ones among them"),
+    "bench-privacy-frontier": (
+        "^(cost|(methods|intervals|by_domain|cells|doses/1|canaries)/(eps-4|paper-formula))/",
+        "noise is secret",
+    ),
+}
 PATIENT = "patient:P-0001-001"
 TINY = TinyConfig(layers=3, width=32, heads=2, vocabulary=400, context=128)
 

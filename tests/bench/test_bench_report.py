@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from expunge._io import read_json
 from expunge.bench import plots
-from expunge.bench.experiment import Claim, Experiment, Goal, PageTable
+from expunge.bench.experiment import Claim, Experiment, Goal, PageTable, names
 from expunge.bench.report import judge_claim, judge_goal, publish, table_cells
 from expunge.bench.table import markdown, matches, plain, value_at
 from helpers.experiments import BENCHMARKS
 
+STORED = sorted(p.parent.name for p in (BENCHMARKS / "results").glob("*/cpu.json"))
 RESULTS: dict[str, Any] = {
     "domains": {"a": {}, "b": {}},
     "methods": {"retrained-2": {"ks": 0.1, "retention": 1.0}, "npo": {"ks": 0.16, "retention": 0.9}},
@@ -80,13 +82,29 @@ def test_a_claim_holds_where_its_interval_is_on_its_side() -> None:
     assert "not judged" in judge_claim(level, {"claims": []})
 
 
-@pytest.mark.parametrize("name", sorted(p.parent.name for p in (BENCHMARKS / "results").glob("*/cpu.json")))
+@pytest.mark.parametrize("name", STORED)
 def test_stored_results_give_the_page_that_is_in_the_docs(name: str, tmp_path: Path) -> None:
     pages = publish(Experiment.load(name), tmp_path), BENCHMARKS.parent / "docs" / "benchmarks" / f"{name}.md"
     made, kept = (page.read_text("utf-8").split("\n\n") for page in pages)
     assert [part for part in kept if "gallery.svg" not in part] == made  # its images are not in the stored results
     for picture in tmp_path.glob("*/*.svg"):
         assert picture.read_text("utf-8").startswith("<?xml")
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_stored_results_hold_every_column_of_a_page(name: str) -> None:
+    results = read_json(BENCHMARKS / "results" / name / "cpu.json")
+    for table in Experiment.load(name).report.tables:
+        heads, rows = table_cells(table, results)
+        missing = [head for k, head in enumerate(heads) if k and all(row[k] == "–" for row in rows)]
+        assert not missing or table.columns == "requests", (table.title, missing)
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_overview_and_the_site_list_every_experiment(name: str) -> None:
+    overview = (BENCHMARKS.parent / "docs" / "benchmarks" / "index.md").read_text("utf-8")
+    assert f"| [{name}]({name}.md) | {Experiment.load(name).question} |\n" in overview
+    assert f"benchmarks/{name}.md" in (BENCHMARKS.parent / "mkdocs.yml").read_text("utf-8")
 
 
 def test_a_forest_names_every_row_nearest_first_and_is_the_same_twice() -> None:

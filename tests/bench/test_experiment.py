@@ -61,6 +61,7 @@ def test_arms_are_chosen_by_name_and_lists_of_changes_are_flat(tmp_path: Path) -
         ("{recipe: simnpo", "{recipe: simnpo, tuned_as: nobody", 'there is no arm "nobody"'),
         ("measures: [core]", "measures: [core]\nplugins: [nowhere.py]", "nowhere.py: is no Python file"),
         ("lr: [1, 2]", "rate: [1, 2]", "tune.grid"),
+        ("report:\n", "report: gone.yaml\n_page:\n", "gone.yaml: there is no such file"),
     ],
 )
 def test_a_wrong_file_is_one_line(tmp_path: Path, old: str, new: str, words: str) -> None:
@@ -68,6 +69,13 @@ def test_a_wrong_file_is_one_line(tmp_path: Path, old: str, new: str, words: str
         Experiment.load(write_tiny(tmp_path, TINY.replace(old, new)))
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_page_may_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
+    raw = yaml.safe_load(TINY)
+    write_tiny(tmp_path, yaml.safe_dump(raw.pop("report"))).rename(tmp_path / "page.yaml")
+    path = write_tiny(tmp_path, yaml.safe_dump(raw | {"report": "page.yaml"}))
+    assert [table.title for table in Experiment.load(path).report.tables] == ["All", "By request"]
 
 
 def test_names_are_looked_up_in_the_checkout_and_paths_anywhere(
@@ -79,7 +87,7 @@ def test_names_are_looked_up_in_the_checkout_and_paths_anywhere(
     with pytest.raises(InputError, match='unknown experiment "lme"; did you mean "lume"'):
         locate("lme")
     with pytest.raises(InputError, match="there is no such file"):
-        locate(tmp_path / "gone.yaml")
+        Experiment.load(tmp_path / "gone.yaml")
     with pytest.raises(InputError, match='unknown preset "cp"; did you mean "cpu"'):
         Experiment.load(path, "cp")
     monkeypatch.setattr("expunge.bench.experiment.__file__", str(tmp_path / "a" / "b" / "c" / "d.py"))

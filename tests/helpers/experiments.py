@@ -60,6 +60,7 @@ def load_tiny(
 ) -> Any:
     """A shipped experiment in a size for tests."""
     raw = yaml.safe_load((BENCHMARKS / "experiments" / f"{name}.yaml").read_text("utf-8"))
+    raw["report"] = str((BENCHMARKS / "experiments" / raw["report"]).resolve())
     raw["plugins"] = [str((BENCHMARKS / "experiments" / p).resolve()) for p in raw.get("plugins", ())]
     judged = {key: value for key, value in raw["tune"].items() if key in ("measure", "rule")}
     raw["tune"] = {"grid": grid, "choose": changed.pop("choose", True), **judged}

@@ -160,7 +160,7 @@ class PagePlot(ExperimentPart):
 
 
 class PageSpec(ExperimentPart):
-    """What `bench report` prints; the first table is the text form of the results."""
+    """What `bench report` prints, in the file or in one that `report` names; the first table is for the terminal."""
 
     text: str = ""
     tables: tuple[PageTable, ...] = Field(min_length=1)
@@ -219,6 +219,8 @@ class Experiment(ExperimentPart):
         if isinstance(arms := raw.get("arms"), dict):
             raw["arms"] = {k: {**({"recipe": v} if isinstance(v, str) else v), "name": k} for k, v in arms.items()}
         raw = {key: value for key, value in raw.items() if not str(key).startswith("_")}  # those hold YAML anchors
+        if isinstance(page := raw.get("report"), str):
+            raw["report"] = _read(path.parent / page)
         raw["plugins"] = [path.parent.resolve() / p for p in raw.get("plugins", ())]
         load_plugins(raw["plugins"])
         loaded: Experiment = validate(cls, raw | {"name": path.stem, "preset": preset}, str(path))
@@ -275,17 +277,16 @@ def names() -> list[str]:
 
 def locate(name: str | Path) -> Path:
     """The YAML file of an experiment; `InputError` naming the nearest one."""
-    path = Path(name)
-    if path.suffix in (".yaml", ".yml"):
-        if not path.is_file():
-            raise InputError(str(path), "there is no such file", "name an experiment, or a YAML file")
-        return path
+    if Path(name).suffix in (".yaml", ".yml"):
+        return Path(name)
     if (there := folder() / "experiments" / f"{name}.yaml").is_file():
         return there
     raise unknown("experiment", str(name), names(), "bench")
 
 
 def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(str(path), "there is no such file", "name an experiment, or a YAML file")
     try:
         raw = yaml.safe_load(path.read_text("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
