@@ -56,7 +56,7 @@ def read_json(path: Path | str) -> Any:
     except json.JSONDecodeError as error:
         raise InputError(f"{path}:{error.lineno}", f"not valid JSON ({error.msg})") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(str(path), f"could not be read ({error})") from error
+        raise InputError(str(path), f"could not be read ({getattr(error, 'strerror', None) or error})") from error
 
 
 def canonical(value: Any) -> bytes:
