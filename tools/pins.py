@@ -65,6 +65,7 @@ RENAMED: dict[str, str] = {
     },
     "p_holm": "",  # no longer there
     "label": "",  # of a request: its name in tables
+    "--rows npo,twin": "--arms npo,twin",
 }  # word or part of a recorded key -> what it is called today, for example {"untouched": "heldout"}
 TRAINED, REMOVED = "trained", "excluded_ids"  # Corpus.trained, Split.excluded_ids
 CONTROLS, PER_TARGET = "controls_for", "controls_per_target"  # settings of a world: who gets never-trained controls
