@@ -1,7 +1,6 @@
 """Speed programs, each run from the checkout as `python -m benchmarks.speed.NAME [--json]`.
 
-step               our training step against the step of common unlearning scripts
-end_to_end         a whole NPO run against the same run as a script
+step               our training step, and a whole NPO run, against common unlearning scripts
 private_step       a differentially private step against a plain one
 scaling            time and memory against depth, answer length and corpus size
 memory             memory of a corpus from its file to the rows of a run

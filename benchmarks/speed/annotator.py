@@ -7,10 +7,8 @@ there, so shares are given of the names on which both agree, and of all names.
 
 from __future__ import annotations
 
-import argparse
 import random
 import re
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +16,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed.program import Say, parser, run, say, spread
-from benchmarks.speed.scoring_speed import seconds_of
-from expunge.cli.result import CommandResult, ResultTable
+from benchmarks.speed.cases import seconds_of, spread
+from benchmarks.speed.program import Parts, Results, Say, program, say
+from expunge.cli.result import ResultTable
 from expunge.concepts.annotate import Annotator
 from expunge.concepts.dictionary import Dictionary, DictionaryEntry
 from expunge.concepts.hierarchy import Hierarchy
@@ -52,7 +50,7 @@ class Focus:
 
 def measure(
     data: Path, *, names: int = 78_000, reports: int = 4_000, sample: int = 20, pairs: int = 3, say: Say = say
-) -> dict[str, Any]:
+) -> Results:
     """Quality over all of MedQuAD, then speed.
 
     Args:
@@ -224,7 +222,7 @@ def plain_search(names: Iterable[str], text: str) -> list[tuple[int, int]]:
     ]
 
 
-def parts(result: Mapping[str, Any]) -> tuple[str | ResultTable, ...]:
+def parts(result: Results) -> Parts:
     """The result for a terminal."""
     answers, speed = result["answers"], result["speed"]
     rows = [
@@ -241,16 +239,9 @@ def parts(result: Mapping[str, Any]) -> tuple[str | ResultTable, ...]:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    options = parser(__doc__)
-    options.add_argument("--data", type=Path, required=True, help="folder with medquad/ and ontology/")
-
-    def answer(args: argparse.Namespace) -> CommandResult:
-        result = measure(args.data)
-        return CommandResult(result, parts(result))
-
-    return run(options, answer, argv)
-
+main = program(
+    __doc__, measure, parts, data={"type": Path, "required": True, "help": "folder with medquad/ and ontology/"}
+)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main(None))

@@ -72,7 +72,7 @@ def mean_kl(log_p: Tensor, log_q: Tensor, batch: Batch) -> Tensor:
     return ((log_p.exp() * (log_p - log_q)).sum(-1) * batch.mask).sum(-1) / batch.mask.sum(-1)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class BaselineStep(ABC):
     """A model in training with its reference."""
 
@@ -86,7 +86,7 @@ class BaselineStep(ABC):
     def of(cls, module: Any, original: Any, lr: float, **settings: Any) -> BaselineStep:
         """`module` trains; a deep copy of `original` is the reference."""
         optimizer = torch.optim.AdamW(trainable(module).values(), lr=lr, weight_decay=0.0)
-        return cls(module, copy.deepcopy(original), optimizer, **settings)
+        return cls(module=module, reference=copy.deepcopy(original), optimizer=optimizer, **settings)
 
     @abstractmethod
     def step(self, rows: Sequence[int], forget: Batch, retain: Batch | None) -> tuple[float, float]:
@@ -112,6 +112,9 @@ class SummedStep(BaselineStep):
         self.optimizer.step()
         return float(losses[0].detach()), float(losses[1].detach())
 
+    def retain_nll(self, retain: Batch | None) -> Tensor:
+        return torch.zeros(()) if retain is None else mean_nll(self.logprob(retain), retain)
+
     @abstractmethod
     def losses(self, rows: Sequence[int], forget: Batch, retain: Batch | None) -> tuple[Tensor, Tensor]:
         """Forget and retain loss, means over the rows."""
@@ -121,8 +124,7 @@ class GradDiffStep(SummedStep):
     """Gradient difference (arXiv 2401.06121)."""
 
     def losses(self, rows: Sequence[int], forget: Batch, retain: Batch | None) -> tuple[Tensor, Tensor]:
-        assert retain is not None
-        return -mean_nll(self.logprob(forget), forget), mean_nll(self.logprob(retain), retain)
+        return -mean_nll(self.logprob(forget), forget), self.retain_nll(retain)
 
 
 class NPOStep(SummedStep):
@@ -131,20 +133,20 @@ class NPOStep(SummedStep):
     def losses(self, rows: Sequence[int], forget: Batch, retain: Batch | None) -> tuple[Tensor, Tensor]:
         logratio = self.logprob(forget).sum(-1) - self.reference_logprob(forget).sum(-1)
         loss = (-2 / BETA * logsigmoid(-BETA * logratio)).mean()
-        return loss, torch.zeros(()) if retain is None else mean_nll(self.logprob(retain), retain)
+        return loss, self.retain_nll(retain)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class DualStep(BaselineStep):
     """The dual strategy (arXiv 2511.19498, eq. 12 and 13): two gradients, projected; token weights by saliency."""
 
-    saliency_block: int = 0  # saliency is taken at the input of this block
-    saliency: TokenSaliency | None = None
+    saliency_block: int  # saliency is taken at the input of this block
+
+    def __post_init__(self) -> None:
+        self.saliency = TokenSaliency(self.module.get_output_embeddings().weight.shape[0])
 
     def step(self, rows: Sequence[int], forget: Batch, retain: Batch | None) -> tuple[float, float]:
         assert retain is not None
-        if self.saliency is None:
-            self.saliency = TokenSaliency(self.module.get_output_embeddings().weight.shape[0])
         weights = self.saliency.weights(forget.labels, forget.mask)
         reference = self.reference_logprob(forget)
 
@@ -162,7 +164,6 @@ class DualStep(BaselineStep):
 
     def _gradient(self, side: Side, batch: Batch, loss_of: Callable[[Tensor], Tensor]) -> tuple[Gradients, float]:
         """Gradient and value of a loss; updates the saliency of its answer tokens."""
-        assert self.saliency is not None
         inputs: list[Tensor] = []
 
         def record(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -183,22 +184,20 @@ class DualStep(BaselineStep):
         return dict(zip(parameters, grads, strict=True)), float(loss.detach())
 
 
-@dataclass
+@dataclass(kw_only=True)
 class TwinStep(SummedStep):
     """Twin with a live teacher: the original model reads the surrogate's prompt at every step."""
 
-    table: Sequence[TwinRow] = ()
-    floor_weight: float = 0.5
-    floors: LossFloors | None = None
+    table: Sequence[TwinRow]
+    floor_weight: float
+    floors: LossFloors
 
     def step(self, rows: Sequence[int], forget: Batch, retain: Batch | None) -> tuple[float, float]:
         losses = super().step(rows, forget, retain)
-        assert self.floors is not None
         self.floors.step()
         return losses
 
     def losses(self, rows: Sequence[int], forget: Batch, retain: Batch | None) -> tuple[Tensor, Tensor]:
-        assert self.floors is not None
         assert retain is not None
         logits = all_logits(self.module, forget)
         distance = mean_kl(self._teacher_log_softmax(rows), answer_log_softmax(logits, forget), forget)

@@ -5,7 +5,6 @@ A slope is the power p in y = c·xᵖ, fitted by least squares on the logarithms
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-COLORS = ("#0072b2", "#c2410c", "#007a5e", "#57606a", "#8e3a80")  # each with a marker of its own
-MARKERS = ("o", "s", "^", "D", "v")
+from expunge.bench.plots import COLORS, MARKERS, STYLE, figure_svg
+
 MIN_SPAN = 8.0  # the vertical axis covers at least this factor, so that noise on a flat line looks small
-STYLE = {"svg.fonttype": "none", "svg.hashsalt": "expunge", "font.size": 10}
 
 
 @dataclass(frozen=True)
@@ -30,12 +28,12 @@ class Line:
     @property
     def slope(self) -> float:
         """Over all points."""
-        return fit_power(self.x, self.y)[0]
+        return fit_power(self.x, self.y)
 
     @property
     def last_slope(self) -> float:
         """Between the last two points: where a line bends, the better extrapolation."""
-        return fit_power(self.x[-2:], self.y[-2:])[0]
+        return fit_power(self.x[-2:], self.y[-2:])
 
 
 @dataclass(frozen=True)
@@ -49,14 +47,11 @@ class LogLogPlot:
     lines: tuple[Line, ...]
 
 
-def fit_power(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
-    """(p, c) of y = c·xᵖ; `ValueError` for fewer than two different x, or a value that is not above 0."""
+def fit_power(x: Sequence[float], y: Sequence[float]) -> float:
+    """p of y = c·xᵖ; `ValueError` for fewer than two different x, or a value that is not above 0."""
     if min(*x, *y) <= 0 or len(set(x)) < 2:
         raise ValueError("a slope needs two different places and values above 0")
-    a, b = np.log(x), np.log(y)
-    centered = a - a.mean()
-    p = float((centered * (b - b.mean())).sum() / (centered**2).sum())
-    return p, math.exp(float(b.mean() - p * a.mean()))
+    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
 
 def format_slope(slope: float) -> str:
@@ -99,6 +94,4 @@ def draw(plot: LogLogPlot) -> str:
         axes.grid(True, color="#d0d7de", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
         figure.legend(loc="outside right upper", frameon=False)
-        stream = io.StringIO()
-        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Title": plot.title})
-    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
+        return figure_svg(figure, plot.title)

@@ -6,16 +6,13 @@ never falls: a phase that shows the peak of the phase before it may have needed 
 
 from __future__ import annotations
 
-import argparse
-import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed.program import Say, parser, positive, run, say
+from benchmarks.speed.program import Parts, Results, Say, positive, program, say
 from benchmarks.speed.subprocesses import isolated
-from expunge.cli.result import CommandResult, ResultTable
+from expunge.cli.result import ResultTable
 from expunge.errors import RunFailed
 
 PER_PERSON = 24
@@ -25,46 +22,41 @@ SCOPE = "patient:P-000000"
 COLUMNS = ("phase", "records", "seconds", "peak so far (MiB)", "at its end (MiB)")
 
 
-def measure(
-    records: int, folder: Path, *, torch: bool = True, in_memory: int | None = None, say: Say = say
-) -> dict[str, Any]:
+def measure(records: int, folder: Path, *, torch: bool = True, in_memory: int | None = None, say: Say = say) -> Results:
     """Write a synthetic corpus, then load, resolve and draw in a new process.
 
     Args:
-        records: number of records.
-        folder: where the corpus is written.
         torch: import torch first, as a run does (about 0.2 GiB).
         in_memory: bytes above which records go to disk; None: as shipped.
 
     Returns:
         `records`, `peak`, and `phases`: name → `records`, `seconds`, `peak` until its end and `now` at its end; memory
         is resident memory in bytes.
-
-    Raises:
-        RunFailed: the system is not Linux, or the process dies.
     """
-    file = folder / f"memory-{records}.parquet"
     began = time.perf_counter()
-    write_corpus(file, records)
+    file = write_corpus(folder, records)
     say(f"{records:,} records written in {time.perf_counter() - began:.1f} s ({file.stat().st_size / 2**20:.0f} MiB)")
     with isolated() as call:
         phases = call(measure_phases, {"file": file, "torch": torch, "in_memory": in_memory})
     return {"records": records, "peak": max(p["peak"] for p in phases.values()), "phases": phases}
 
 
-def write_corpus(file: Path, records: int) -> None:
-    """A Parquet file of synthetic records, written in parts; an interrupted call leaves no file of this name."""
+def write_corpus(folder: Path, records: int) -> Path:
+    """The Parquet file of so many synthetic records, written unless it exists; an interrupted call leaves none."""
     import pyarrow
     import pyarrow.parquet
 
-    file.parent.mkdir(parents=True, exist_ok=True)
+    file = folder / f"records-{records}.parquet"
+    if file.is_file():
+        return file
+    folder.mkdir(parents=True, exist_ok=True)
     part = file.with_suffix(".part")
     first = pyarrow.Table.from_pylist([_record(0)])
     with pyarrow.parquet.ParquetWriter(part, first.schema) as out:
         for start in range(0, records, GROUP):
             rows = [_record(n) for n in range(start, min(start + GROUP, records))]
             out.write_table(pyarrow.Table.from_pylist(rows, schema=first.schema))
-    part.replace(file)
+    return part.replace(file)
 
 
 def _record(n: int) -> dict[str, Any]:
@@ -72,7 +64,7 @@ def _record(n: int) -> dict[str, Any]:
     person, k = divmod(n, PER_PERSON)
     number, study = f"P-{person:06d}", k // 8
     name = f"Given{person % 977} Family{person % 1031}"
-    answer = f"value {n % 900_000:06d}"
+    answer, section = f"value {n % 900_000:06d}", f"section:{number}-{study}-{k // 4}"
     wordings = [
         f"Say what finding {k:02d} of {name}, {number}, was in study {study}: {w}" for w in range(2 + n % 20 // 10)
     ]
@@ -83,12 +75,7 @@ def _record(n: int) -> dict[str, Any]:
         "kind": "generation",
         "subject": f"patient:{number}",
         "identifiers": [name, number],
-        "path": [
-            f"institution:H-{person % 40:02d}",
-            f"patient:{number}",
-            f"study:{number}-{study}",
-            f"section:{number}-{study}-{k // 4}",
-        ],
+        "path": [f"institution:H-{person % 40:02d}", f"patient:{number}", f"study:{number}-{study}", section],
         "facts": [f"{number}/finding-{k:02d}"],
         "topic": ("Surgery", "Cardiology", "Oncology")[n % 3],
         "variants": [{"prompt": text, "answer": answer} for text in wordings] if n % 10 == 0 else [],
@@ -135,25 +122,20 @@ def resident() -> tuple[int, int]:
         lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     except FileNotFoundError as error:
         raise RunFailed("bench memory", "reads /proc, which only Linux has", "run it on Linux") from error
-    peak, now = (int(lines[name].split()[0]) * 1024 for name in ("VmHWM", "VmRSS"))
-    return peak, now
+    return int(lines["VmHWM"].split()[0]) * 1024, int(lines["VmRSS"].split()[0]) * 1024
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    options = parser(__doc__)
-    options.add_argument("--records", type=positive, default=100_000, help="records of the corpus (default: 100,000)")
-    options.add_argument("--out", type=Path, default=Path("runs/bench-memory"), help="folder for the corpus")
+def parts(result: Results) -> Parts:
+    """The result for a terminal."""
+    rows = [
+        [name, p["records"], p["seconds"], p["peak"] / 2**20, p["now"] / 2**20] for name, p in result["phases"].items()
+    ]
+    return (ResultTable(COLUMNS, rows),)
 
-    def answer(args: argparse.Namespace) -> CommandResult:
-        result = measure(args.records, args.out)
-        rows = [
-            [name, p["records"], p["seconds"], p["peak"] / 2**20, p["now"] / 2**20]
-            for name, p in result["phases"].items()
-        ]
-        return CommandResult(result, (ResultTable(COLUMNS, rows),))
 
-    return run(options, answer, argv)
-
+RECORDS = {"type": positive, "default": 100_000, "help": "records of the corpus (default: 100,000)"}
+OUT = {"dest": "folder", "type": Path, "default": Path("runs/bench-memory"), "help": "folder for the corpus"}
+main = program(__doc__, measure, parts, records=RECORDS, out=OUT)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main(None))

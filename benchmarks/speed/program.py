@@ -4,51 +4,23 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import statistics
 import sys
 import warnings
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import Any
 
-from expunge.cli.result import CommandResult
-from expunge.errors import InputError, unknown
-
-if TYPE_CHECKING:
-    from expunge.models.tiny import TinyConfig
+from expunge.cli.result import CommandResult, ResultTable
+from expunge.errors import InputError
 
 Say = Callable[[str], None]
-Measure = Callable[[argparse.Namespace], CommandResult]
-
-
-class NamedCase:
-    """A timed case: adapters on the last `trained_blocks` blocks of `model`, in a `group` of cases."""
-
-    group: str
-    model: TinyConfig
-    trained_blocks: int
-
-    @property
-    def size(self) -> str:
-        """`28/4` for adapters on the last 4 of 28 blocks."""
-        return f"{self.model.layers}/{self.trained_blocks}"
-
-    @property
-    def name(self) -> str:
-        """`npo:28/4`."""
-        return f"{self.group}:{self.size}"
+Results = dict[str, Any]
+Parts = tuple[str | ResultTable, ...]
 
 
 def say(text: str) -> None:
     """Print one line of progress."""
     print(text, file=sys.stderr, flush=True)
-
-
-def parser(about: str | None) -> argparse.ArgumentParser:
-    """A parser with `--json`; `about` is the docstring of the program and becomes its help."""
-    made = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--json", action="store_true", help="print one JSON object on stdout")
-    return made
 
 
 def positive(text: str) -> int:
@@ -59,37 +31,44 @@ def positive(text: str) -> int:
     return value
 
 
-def run(options: argparse.ArgumentParser, measure: Measure, argv: Sequence[str] | None = None) -> int:
-    """Parse `argv` (default: the process's own), measure, print; returns the exit code."""
-    args = options.parse_args(argv)
-    warnings.simplefilter("ignore", FutureWarning)
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            result = measure(args)
-    except InputError as error:
-        say(f"error: {error}")
-        return error.exit_code
-    if args.json:
-        print(result.as_json())
-    else:
-        result.show(sys.stdout)
-    return 0
+PAIRS = {"type": positive, "default": 5, "help": "timed pairs of each case (default: 5)"}
 
 
-def select_cases(names: str, known: Sequence[str]) -> tuple[str, ...]:
-    """The cases of a comma-separated list, all of them for an empty one; `InputError` names the nearest."""
-    wanted = tuple(name.strip() for name in names.split(",") if name.strip())
-    for name in wanted:
-        if name not in known:
-            raise unknown("case", name, known, "--cases")
-    return wanted or tuple(known)
+def program(
+    about: str | None, measure: Callable[..., Results], parts: Callable[[Results], Parts], **options: dict[str, Any]
+) -> Callable[[Sequence[str] | None], int]:
+    """The `main` of a program; it returns the exit code.
+
+    Args:
+        about: docstring of the program, its help.
+        measure: takes the options by name, returns the object that `--json` prints.
+        parts: the result for a terminal.
+        options: name → arguments of `ArgumentParser.add_argument`.
+    """
+
+    def main(argv: Sequence[str] | None = None) -> int:
+        parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+        parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+        for name, arguments in options.items():
+            parser.add_argument(f"--{name}", **arguments)
+        values = vars(parser.parse_args(argv))
+        as_json = values.pop("json")
+        warnings.simplefilter("ignore", FutureWarning)
+        try:
+            with contextlib.redirect_stdout(sys.stderr):
+                result = measure(**values)
+        except InputError as error:
+            say(f"error: {error}")
+            return error.exit_code
+        if as_json:
+            print(CommandResult(result).as_json())
+        else:
+            CommandResult(result, parts(result)).show(sys.stdout)
+        return 0
+
+    return main
 
 
 def provenance(command: str) -> str:
     """How and when results were measured, for a results file."""
     return f"with `{command}` on {datetime.now(UTC).date().isoformat()}"
-
-
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Minimum, median and maximum."""
-    return {"min": min(values), "median": statistics.median(values), "max": max(values)}

@@ -8,9 +8,7 @@ writes the page `speed.md` and its plots from the results files of `scaling` and
 
 from __future__ import annotations
 
-import argparse
 import os
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,12 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.speed.memory import SCOPE, resident, write_corpus
-from benchmarks.speed.program import Say, parser, provenance, run, say
+from benchmarks.speed.program import Parts, Results, Say, program, provenance, say
 from benchmarks.speed.scaling_page import PATHS, medians, plots, slopes_text, write_page
 from benchmarks.speed.subprocesses import in_process, isolated
-from benchmarks.speed.synthetic_rows import synthetic_records, word_tokenizer
+from benchmarks.speed.synthetic_inputs import random_model, synthetic_records, word_tokenizer
 from expunge._io import canonical, read_json, write_json
-from expunge.cli.result import CommandResult
 from expunge.corpus import load_corpus
 from expunge.engine.loop import Loop
 from expunge.engine.loop_builder import build_loop
@@ -37,16 +34,11 @@ from expunge.models.adapters import TrainableConfig, prepare
 from expunge.models.language_model import LanguageModel
 from expunge.models.prefix_cache import PrefixCache
 from expunge.models.threads import set_threads
-from expunge.models.tiny import TinyConfig, build, train_tokenizer
+from expunge.models.tiny import TinyConfig, train_tokenizer
 from expunge.scope import Scope
 
-LIBRARIES = (
-    "benchmarks.speed.scaling",
-    "accelerate",
-    "peft",
-    "transformers.models.llama.modeling_llama",
-    "pyarrow.parquet",
-)
+LLAMA = "transformers.models.llama.modeling_llama"
+LIBRARIES = ("benchmarks.speed.scaling", "accelerate", "peft", LLAMA, "pyarrow.parquet")
 LETTERS = 258  # a vocabulary of single bytes: rows of a corpus then have equal lengths, whatever its size
 
 
@@ -71,6 +63,9 @@ class ScalingSizes:
     pool: int = 32  # forget rows and retain rows there are, each
     vocabulary: int = 2048
     rank: int = 8
+
+
+SHIPPED = ScalingSizes()
 
 
 @dataclass(frozen=True)
@@ -101,12 +96,11 @@ def measurements(sizes: ScalingSizes) -> Iterator[Measurement]:
             yield Measurement("records", n, "both", turn, {})
 
 
-def measure(work: Path, sizes: ScalingSizes | None = None, *, processes: bool = True, say: Say = say) -> dict[str, Any]:
+def measure(work: Path, sizes: ScalingSizes = SHIPPED, *, processes: bool = True, say: Say = say) -> Results:
     """Measure what the work folder does not hold yet.
 
     Args:
         work: folder for measurements and synthetic corpora.
-        sizes: None: as shipped.
         processes: each measurement in a process of its own; False: in this one, where memory says little.
 
     Returns:
@@ -115,12 +109,10 @@ def measure(work: Path, sizes: ScalingSizes | None = None, *, processes: bool = 
 
     Raises:
         InputError: `work` holds measurements of another machine, other versions or other sizes.
-        RunFailed: the system is not Linux.
     """
     resident()
-    sizes = sizes or ScalingSizes()
     file = work / "scaling.json"
-    identity = {"machine": _machine(), "sizes": asdict(sizes)}
+    identity = {"machine": environment() | {"cores": os.cpu_count() or 1}, "sizes": asdict(sizes)}
     known = read_json(file) if file.is_file() else identity | {"results": {}}
     if canonical({key: known[key] for key in identity}) != canonical(identity):
         what = "holds measurements of another machine, other versions or other sizes"
@@ -132,7 +124,7 @@ def measure(work: Path, sizes: ScalingSizes | None = None, *, processes: bool = 
         for number, one in enumerate(pending, 1):
             arguments = {"sizes": sizes, **one.arguments}
             if one.axis == "records":
-                arguments |= {"file": _corpus(work, one.value), "first": _corpus(work, min(sizes.records))}
+                arguments |= {"file": write_corpus(work, one.value), "first": write_corpus(work, min(sizes.records))}
             function: Callable[..., Any] = time_corpus if one.axis == "records" else time_steps
             results[one.key] = call(function, arguments)
             write_json(file, known)
@@ -148,24 +140,10 @@ def measure(work: Path, sizes: ScalingSizes | None = None, *, processes: bool = 
     }
 
 
-def _corpus(work: Path, records: int) -> Path:
-    file = work / f"records-{records}.parquet"
-    if not file.is_file():
-        write_corpus(file, records)
-    return file
-
-
-def _machine() -> dict[str, Any]:
-    return environment() | {"cores": os.cpu_count() or 1}
-
-
-def time_steps(*, sizes: ScalingSizes, layers: int, prompt: int, answer: int, cached: bool) -> dict[str, Any]:
+def time_steps(*, sizes: ScalingSizes, layers: int, prompt: int, answer: int, cached: bool) -> Results:
     """`seconds` of each counted step, and `memory`: peak bytes beyond those of a first tiny run.
 
-    Args:
-        prompt: tokens of a prompt.
-        answer: tokens of an answer, end token included.
-        cached: frozen blocks are computed once per row; False: in every step.
+    `cached`: frozen blocks are computed once per row; else in every step.
     """
     _one_thread()
     tokenizer = word_tokenizer(sizes.vocabulary)
@@ -180,7 +158,7 @@ def time_steps(*, sizes: ScalingSizes, layers: int, prompt: int, answer: int, ca
     return {"seconds": seconds, "memory": resident()[0] - before, "busy": os.getloadavg()[0]}
 
 
-def time_corpus(*, sizes: ScalingSizes, file: Path, first: Path) -> dict[str, Any]:
+def time_corpus(*, sizes: ScalingSizes, file: Path, first: Path) -> Results:
     """A corpus from Parquet to a run that forgets its first person; `first` is a small one for the tiny first run.
 
     Returns:
@@ -212,17 +190,9 @@ def time_corpus(*, sizes: ScalingSizes, file: Path, first: Path) -> dict[str, An
     memory = resident()[0] - before
     recipe = _recipe(sizes, sizes.warm_up + min(sizes.corpus_steps, sizes.plain_steps), sizes.blocks, False)
     plain = _step_seconds(build_loop(lm, recipe.resolve(), split.forget, split.retain), sizes.warm_up)
-    return {
-        "load": load,
-        "rows": rows,
-        "cache": cache_seconds,
-        "cached": cached,
-        "plain": plain,
-        "loaded": loaded,
-        "memory": memory,
-        "drawn": len(loop.dataset.encoded),
-        "busy": os.getloadavg()[0],
-    }
+    seconds = {"load": load, "rows": rows, "cache": cache_seconds, "cached": cached, "plain": plain}
+    bytes_ = {"loaded": loaded, "memory": memory}
+    return seconds | bytes_ | {"drawn": len(loop.dataset.encoded), "busy": os.getloadavg()[0]}
 
 
 def _step_seconds(loop: Loop, warm_up: int) -> list[float]:
@@ -248,7 +218,7 @@ def _tiny_run(sizes: ScalingSizes, tokenizer: Any, forget: Sequence[Any], retain
 
 
 def _model(tokenizer: Any, layers: int, width: int, train: TrainableConfig) -> LanguageModel:
-    base = LanguageModel.from_parts(build(TinyConfig(layers=layers, width=width), tokenizer, 1), tokenizer, "bench")
+    base = random_model(TinyConfig(layers=layers, width=width), tokenizer)
     return base.with_module(prepare(base.module, train, 1))
 
 
@@ -269,23 +239,29 @@ def _check_path(loop: Loop, cached: bool) -> None:
         raise RunFailed("bench scaling", f"the cache was not used ({loop.runner.about})")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    options = parser(__doc__)
-    options.add_argument("--work", type=Path, default=Path("runs/bench-scaling"), help="folder for measurements")
-    options.add_argument("--results", type=Path, default=Path("benchmarks/results/speed"), help="folder of results")
-    options.add_argument("--page", action="store_true", help="write the page from the results, measure nothing")
-    options.add_argument("--docs", type=Path, default=Path("docs/benchmarks"), help="folder of the page")
+def command(*, work: Path, results: Path, page: bool, docs: Path) -> Results:
+    """Measure and write the results file, or write the page."""
+    if page:
+        return {"files": [str(file) for file in write_page(results, docs)]}
+    result = measure(work)
+    say(f"results: {write_json(results / 'scaling.json', result)}")
+    return result
 
-    def answer(args: argparse.Namespace) -> CommandResult:
-        if args.page:
-            files = write_page(args.results, args.docs)
-            return CommandResult({"files": [str(file) for file in files]}, (f"page: {files[0]}",))
-        results = measure(args.work)
-        file = write_json(args.results / "scaling.json", results)
-        return CommandResult(results, (slopes_text(plots(results["figures"])), f"results: {file}"))
 
-    return run(options, answer, argv)
+def parts(result: Results) -> Parts:
+    """The result for a terminal."""
+    return (f"page: {result['files'][0]}",) if "files" in result else (slopes_text(plots(result["figures"])),)
 
+
+main = program(
+    __doc__,
+    command,
+    parts,
+    work={"type": Path, "default": Path("runs/bench-scaling"), "help": "folder for measurements"},
+    results={"type": Path, "default": Path("benchmarks/results/speed"), "help": "folder of results"},
+    page={"action": "store_true", "help": "write the page from the results, measure nothing"},
+    docs={"type": Path, "default": Path("docs/benchmarks"), "help": "folder of the page"},
+)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main(None))

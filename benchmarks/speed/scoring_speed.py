@@ -6,22 +6,18 @@ all of them. Both give the same scores, which is checked. Pairs alternate in one
 
 from __future__ import annotations
 
-import argparse
-import statistics
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks.speed.program import Say, parser, positive, run, say, spread
-from benchmarks.speed.synthetic_rows import random_words, word_tokenizer
+from benchmarks.speed.cases import compare_times, seconds_of
+from benchmarks.speed.program import PAIRS, Parts, Results, Say, program, say
+from benchmarks.speed.synthetic_inputs import random_model, random_words, word_tokenizer
 from expunge.audit.scoring import score
-from expunge.cli.result import CommandResult, ResultTable
+from expunge.cli.result import ResultTable
 from expunge.corpus import Record
 from expunge.errors import RunFailed
 from expunge.models.collate import by_length, collate
@@ -29,11 +25,11 @@ from expunge.models.forward import answer_forward
 from expunge.models.language_model import LanguageModel
 from expunge.models.prompt_template import Encoded
 from expunge.models.threads import set_threads
-from expunge.models.tiny import TinyConfig, build
+from expunge.models.tiny import TinyConfig
 
 RECORDS, PROMPT, OPTIONS, ANSWER = 48, 48, 4, 6  # records, prompt tokens, options of a record, answer tokens
 VOCABULARIES = (2048, 32000)
-COLUMNS = ("vocabulary", "plain / ours", "min", "max", "plain, s", "ours, s")
+COLUMNS = ("vocabulary", "min", "plain / ours", "max", "plain, s", "ours, s")
 TOLERANCE = 1e-3  # nats by which two log-likelihoods of an option may differ
 
 
@@ -49,7 +45,7 @@ def synthetic_questions(vocabulary: int, records: int, config: TinyConfig) -> tu
     for k in range(records):
         options = tuple(text(ANSWER) for _ in range(OPTIONS))
         questions.append(Record(f"q{k}", text(PROMPT), options[k % OPTIONS], kind="classification", options=options))
-    return LanguageModel.from_parts(build(config, tokenizer, 1), tokenizer, "bench"), questions
+    return random_model(config, tokenizer), questions
 
 
 @torch.no_grad()
@@ -85,7 +81,7 @@ def measure(
     vocabularies: Sequence[int] = VOCABULARIES,
     config: TinyConfig | None = None,
     say: Say = say,
-) -> dict[str, Any]:
+) -> Results:
     """Time of the plain loop over ours, in `pairs` pairs at each vocabulary.
 
     Returns:
@@ -97,53 +93,37 @@ def measure(
         RunFailed: the two ways do not find the same log-likelihoods.
     """
     threads = set_threads()
-    sizes: dict[str, Any] = {}
+    sizes: Results = {}
     for vocabulary in vocabularies:
         lm, questions = synthetic_questions(vocabulary, records, config or TinyConfig(layers=8, width=256))
         expected, scores = plain_scores(lm, questions), score(lm, questions, options=True)  # also warms both up
         off = float(np.abs(np.array(expected) - np.array(scores.option_logprob)).max())
         if not off < TOLERANCE:
             raise RunFailed("bench scoring", f"the two ways differ by {off:.2g} nats", "their times cannot be compared")
-        plain, ours = [], []
+        seconds: dict[str, list[float]] = {"plain": [], "ours": []}
         for pair in range(pairs):
-            plain.append(seconds_of(partial(plain_scores, lm, questions)))
-            ours.append(seconds_of(partial(score, lm, questions, options=True)))
-            ratio = plain[-1] / ours[-1]
-            say(f"vocabulary {vocabulary}, pair {pair + 1} of {pairs}: the plain loop takes {ratio:.2f} times as long")
-        sizes[str(vocabulary)] = {
-            "ratio": spread([a / b for a, b in zip(plain, ours, strict=True)]),
-            "seconds": {"plain": statistics.median(plain), "ours": statistics.median(ours)},
-            "off": off,
-        }
+            plain = seconds_of(partial(plain_scores, lm, questions))
+            ours = seconds_of(partial(score, lm, questions, options=True))
+            seconds["plain"].append(plain)
+            seconds["ours"].append(ours)
+            say(
+                f"vocabulary {vocabulary}, pair {pair + 1} of {pairs}: the plain loop takes {plain / ours:.2f} times "
+                "as long"
+            )
+        sizes[str(vocabulary)] = {**compare_times(seconds), "off": off}
     return {"options": sizes, "pairs": pairs, "records": records, "threads": threads}
 
 
-def seconds_of(work: Callable[[], Any]) -> float:
-    """Seconds on the wall of one call."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
+def parts(result: Results) -> Parts:
+    """The result for a terminal."""
+    rows = [
+        [int(vocabulary), *size["ratio"].values(), *size["seconds"].values()]
+        for vocabulary, size in result["options"].items()
+    ]
+    return (ResultTable(COLUMNS, rows),)
 
 
-def table(result: dict[str, Any]) -> ResultTable:
-    """One row per vocabulary."""
-    rows = []
-    for vocabulary, size in result["options"].items():
-        low, median, high = size["ratio"].values()
-        rows.append([int(vocabulary), median, low, high, *size["seconds"].values()])
-    return ResultTable(COLUMNS, rows)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    options = parser(__doc__)
-    options.add_argument("--pairs", type=positive, default=5, help="timed pairs (default: 5)")
-
-    def answer(args: argparse.Namespace) -> CommandResult:
-        result = measure(pairs=args.pairs)
-        return CommandResult(result, (table(result),))
-
-    return run(options, answer, argv)
-
+main = program(__doc__, measure, parts, pairs=PAIRS)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main(None))

@@ -19,13 +19,11 @@ not a matrix product, so a measured ratio can exceed both.
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import astuple, dataclass
 
-from benchmarks.speed.program import spread
-from expunge.cli.result import ResultTable
+from benchmarks.speed.cases import compare_times
+from benchmarks.speed.program import Results
 from expunge.errors import RunFailed
 from expunge.models.collate import Batch
 from expunge.models.tiny import TinyConfig
@@ -46,12 +44,7 @@ class StepWork:
     ours_extra: float = 0.0
 
     def __add__(self, other: StepWork) -> StepWork:
-        return StepWork(
-            self.plain + other.plain,
-            self.ours + other.ours,
-            self.plain_extra + other.plain_extra,
-            self.ours_extra + other.ours_extra,
-        )
+        return StepWork(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
     @property
     def ceiling(self) -> float:
@@ -89,29 +82,16 @@ def step_work(
 
 def comparison(
     name: str, seconds: Mapping[str, list[float]], losses: Mapping[str, Losses], work: StepWork, batch: str
-) -> dict[str, Any]:
+) -> Results:
     """Result of a case from the seconds of each pair and the losses of each step, by side (`plain`, `ours`)."""
-    plain, ours = seconds["plain"], seconds["ours"]
     return {
-        "ratio": spread([a / b for a, b in zip(plain, ours, strict=True)]),
+        **compare_times(seconds),
         "ceiling": work.ceiling,
         "operations": work.operations,
-        "seconds": {"plain": statistics.median(plain), "ours": statistics.median(ours)},
         "loss_difference": loss_difference(name, losses["ours"], losses["plain"]),
         "batch": batch,
-        "pairs": len(ours),
+        "pairs": len(seconds["ours"]),
     }
-
-
-def table(results: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> ResultTable:
-    """One row per case of group → N/k → `comparison`."""
-    rows = []
-    for group, sizes in results.items():
-        for size, case in sizes.items():
-            ratios = (*case["ratio"].values(), case["ceiling"], case["operations"])
-            seconds = (round(value, 3) for value in case["seconds"].values())
-            rows.append([f"{group} {size}", *(round(value, 2) for value in ratios), *seconds])
-    return ResultTable(("case", "min", "median", "max", "ceiling", "operations", "plain, s", "ours, s"), rows)
 
 
 def loss_difference(name: str, ours: Losses, plain: Losses) -> float:

@@ -154,7 +154,9 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(str(path), f"could not be read ({error})", "give a UTF-8 YAML file") from error
+        raise InputError(
+            str(path), f"could not be read ({getattr(error, 'strerror', None) or error})", "give a UTF-8 YAML file"
+        ) from error
 
 
 def merge(

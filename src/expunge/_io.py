@@ -8,7 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from expunge.errors import InputError
 
@@ -56,7 +56,7 @@ def read_json(path: Path | str) -> Any:
     except json.JSONDecodeError as error:
         raise InputError(f"{path}:{error.lineno}", f"not valid JSON ({error.msg})") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(str(path), f"could not be read ({error})") from error
+        raise InputError(str(path), f"could not be read ({getattr(error, 'strerror', None) or error})") from error
 
 
 def canonical(value: Any) -> bytes:
@@ -77,3 +77,20 @@ def digest_files(folder: Path, names: Iterable[str]) -> str:
         with (folder / name).open("rb") as stream:
             total.update(hashlib.file_digest(stream, "sha256").digest())
     return total.hexdigest()
+
+
+def lock_exclusively(stream: IO[Any], *, wait: bool = False) -> bool | None:
+    """Lock an open file against other processes; the system releases the lock when the file closes or the process dies.
+
+    Returns:
+        True once locked, False where another process holds the lock, None where the system has no file locks.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        return False
+    return True

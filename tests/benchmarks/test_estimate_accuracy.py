@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.speed.estimate_accuracy import EstimateCase, measure
+from benchmarks.speed.estimate_accuracy import measure
 
 pytestmark = pytest.mark.process
 
@@ -16,8 +16,8 @@ LINUX = Path("/proc/self/status").exists()
 @pytest.mark.skipif(not LINUX, reason="resident memory is read from /proc")
 def test_estimates_are_compared_with_the_run() -> None:
     lines: list[str] = []
-    overrides = ("steps=2", "batch.forget=4", "batch.retain=4")
-    result = measure((EstimateCase("small", "npo", overrides),), layers=2, width=32, say=lines.append)
+    cases = {"small": ("npo", "steps=2", "batch.forget=4", "batch.retain=4")}
+    result = measure(cases, layers=2, width=32, say=lines.append)
     assert len(lines) == 1
     row = result["cases"]["small"]
     assert set(row) == {"seconds", "steps", "memory"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.speed import private_step
+from benchmarks.speed.cases import model_config
 from benchmarks.speed.private_step import CASES, PrivateStepCase, measure
-from benchmarks.speed.step import model_config
 from expunge.errors import InputError, RunFailed
 
 TOY = tuple(

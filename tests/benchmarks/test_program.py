@@ -2,70 +2,59 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.speed import (
-    annotator,
-    end_to_end,
-    estimate_accuracy,
-    memory,
-    private_step,
-    scaling,
-    scoring_speed,
-    step,
-)
-from benchmarks.speed.program import parser, positive, run, select_cases, spread
-from expunge.cli.result import CommandResult, ResultTable
+from benchmarks.speed import annotator, estimate_accuracy, memory, private_step, scaling, scoring_speed, step
+from benchmarks.speed.cases import compare_times, run_cases, spread
+from benchmarks.speed.program import Parts, Results, positive, program
+from expunge.cli.result import ResultTable
 from expunge.errors import InputError, RunFailed
 
-PROGRAMS = (
-    "annotator",
-    "end_to_end",
-    "estimate_accuracy",
-    "memory",
-    "private_step",
-    "scaling",
-    "scoring_speed",
-    "step",
-)
+PROGRAMS = ("annotator", "estimate_accuracy", "memory", "private_step", "scaling", "scoring_speed", "step")
 RATIO = {"min": 1.0, "median": 1.5, "max": 2.0}
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_help_says_what_is_measured(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    program = importlib.import_module(f"benchmarks.speed.{name}")
+    module = importlib.import_module(f"benchmarks.speed.{name}")
     with pytest.raises(SystemExit) as end:
-        program.main(["--help"])
+        module.main(["--help"])
     assert end.value.code == 0
     text = capsys.readouterr().out
-    assert program.__doc__.splitlines()[0] in text
+    assert module.__doc__.splitlines()[0] in text
     assert "--json" in text
 
 
-def test_a_result_is_a_table_or_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:
-    def measure(args: argparse.Namespace) -> CommandResult:
-        print("a library writes to stdout")
-        return CommandResult({"ratio": 2.0}, (ResultTable(("case", "ratio"), [["npo", 2.0]]),))
+def as_table(result: Results) -> Parts:
+    return (ResultTable(("case", "ratio"), [["npo", result["ratio"]]]),)
 
-    assert run(parser("About."), measure, []) == 0
+
+def test_a_result_is_a_table_or_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:
+    def measure(count: int) -> Results:
+        print("a library writes to stdout")
+        return {"ratio": 2.0 * count}
+
+    main = program("About.", measure, as_table, count={"type": positive, "default": 1})
+    assert main([]) == 0
     captured = capsys.readouterr()
     assert captured.out.split() == ["case", "ratio", "npo", "2.000"]
     assert captured.err == "a library writes to stdout\n"
-    assert run(parser("About."), measure, ["--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"ratio": 2.0}
+    assert main(["--json", "--count", "3"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"ratio": 6.0}
 
 
 @pytest.mark.parametrize(("error", "code"), [(InputError("file", "is missing"), 2), (RunFailed("run", "failed"), 1)])
 def test_an_error_is_one_line(error: InputError, code: int, capsys: pytest.CaptureFixture[str]) -> None:
-    def measure(args: argparse.Namespace) -> CommandResult:
+    def measure() -> Results:
         raise error
 
-    assert run(parser(None), measure, []) == code
+    assert program(None, measure, as_table)([]) == code
     assert capsys.readouterr().err == f"error: {error}\n"
 
 
@@ -76,19 +65,29 @@ def test_a_count_is_at_least_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert "invalid positive value: '0'" in capsys.readouterr().err
 
 
+class CountingCase(step.StepCase):
+    def run(self, pairs: int, say: Callable[[str], None]) -> Results:
+        return {"pairs": pairs}
+
+
 def test_cases_are_selected_by_name() -> None:
-    assert select_cases("", ["a", "b"]) == ("a", "b")
-    assert select_cases(" b ", ["a", "b"]) == ("b",)
+    cases = [CountingCase(group, "npo", step.model_config(2), 1) for group in ("a", "b")]
+    assert run_cases(cases, 3, "", print) == {"a": {"2/1": {"pairs": 3}}, "b": {"2/1": {"pairs": 3}}}
+    assert list(run_cases(cases, 3, " b:2/1 ,", print)) == ["b"]
     with pytest.raises(InputError, match="npo:24/4"):
-        select_cases("npo:24/5", [case.name for case in step.CASES])
+        run_cases(step.CASES, 1, "npo:24/5", print)
 
 
-def test_spread_is_minimum_median_maximum() -> None:
+def test_ratios_and_medians_by_hand() -> None:
     assert spread([3.0, 1.0, 2.0, 10.0]) == {"min": 1.0, "median": 2.5, "max": 10.0}
+    assert compare_times({"plain": [4.0, 9.0, 8.0], "ours": [2.0, 3.0, 2.0]}) == {
+        "ratio": {"min": 2.0, "median": 3.0, "max": 4.0},
+        "seconds": {"plain": 8.0, "ours": 2.0},
+    }
 
 
 @pytest.mark.parametrize(
-    ("program", "result", "row"),
+    ("module", "result", "row"),
     [
         (
             step,
@@ -103,7 +102,7 @@ def test_spread_is_minimum_median_maximum() -> None:
         (
             scoring_speed,
             {"options": {"2048": {"ratio": RATIO, "seconds": {"plain": 4.0, "ours": 2.0}}}},
-            "2,048 1.500 1.000 2.000 4.000 2.000",
+            "2,048 1.000 1.500 2.000 4.000 2.000",
         ),
         (
             memory,
@@ -121,29 +120,19 @@ def test_spread_is_minimum_median_maximum() -> None:
         ),
     ],
 )
-def test_tables_have_a_row_per_case(
-    program: Any, result: dict[str, Any], row: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(program, "measure", lambda *args, **options: result)
-    assert program.main([]) == 0
+def test_tables_have_a_row_per_case(module: Any, result: Results, row: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert program(None, lambda: result, module.parts)([]) == 0
     assert row in [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    assert program.main(["--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == result
 
 
-def test_the_annotator_names_missing_data(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_annotator_names_missing_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert annotator.main(["--data", str(tmp_path)]) == 2
     assert "medquad_subset.jsonl: there is no such file" in capsys.readouterr().err
 
 
-def test_a_whole_run_and_the_slopes_are_printed(
-    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_slopes_are_printed_and_results_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = {"ratio": RATIO, "ceiling": 5, "operations": 4, "seconds": {"plain": 2, "ours": 1}, "batch": "40 steps"}
-    monkeypatch.setattr(end_to_end.WholeRun, "run", lambda self, pairs, say: result)
-    assert end_to_end.main(["--pairs", "2"]) == 0
-    assert "end_to_end 24/4 1.000 1.500 2.000 5 4 2 1 40 steps" in " ".join(capsys.readouterr().out.split())
-
     figures = {axis: {"1": dict.fromkeys(FIGURES, 2.0), "10": dict.fromkeys(FIGURES, 20.0)} for axis in AXES}
     monkeypatch.setattr(scaling, "measure", lambda work: {"figures": figures})
     assert scaling.main(["--results", str(tmp_path)]) == 0

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.speed.cases import model_config
 from benchmarks.speed.end_to_end import WholeRun
-from benchmarks.speed.step import CASES, StepCase, measure, model_config
-from benchmarks.speed.step_roofline import loss_difference, step_work, table
-from benchmarks.speed.synthetic_rows import LUME, LUME_PEOPLE, synthetic_records, word_tokenizer
+from benchmarks.speed.step import CASES, StepCase, measure
+from benchmarks.speed.step_roofline import loss_difference, step_work
+from benchmarks.speed.synthetic_inputs import LUME, LUME_PEOPLE, synthetic_records, word_tokenizer
 from expunge.corpus import load_corpus
 from expunge.errors import RunFailed
 from expunge.models.collate import Batch, collate
@@ -35,7 +36,7 @@ WHOLE_RUN = WholeRun(model_config(2, 400, width=32), 1, "tiny", ("steps=3", "bat
 @pytest.mark.trains
 def test_the_plain_step_and_ours_compute_the_same_losses() -> None:
     lines: list[str] = []
-    results = measure(pairs=2, cases=TOY, whole_run=WHOLE_RUN, say=lines.append)
+    results = measure(pairs=2, cases=(*TOY, WHOLE_RUN), say=lines.append)
     assert {group: list(sizes) for group, sizes in results.items()} == {
         "npo": ["2/1", "2/2"],
         "grad_diff": ["2/1"],
@@ -51,11 +52,10 @@ def test_the_plain_step_and_ours_compute_the_same_losses() -> None:
             assert case["ceiling"] > 0
             assert case["batch"]
     assert len(lines) == 2 * len(TOY) + 1
-    assert [len(row) for row in table(results).rows] == [8] * 7
 
 
 def test_the_cases_and_their_batches() -> None:
-    assert [case.name for case in (*CASES, WholeRun())] == [
+    assert [case.name for case in CASES] == [
         "npo:24/4",
         "npo:28/4",
         "npo:36/4",
@@ -68,6 +68,7 @@ def test_the_cases_and_their_batches() -> None:
         "vocab32k:28/4",
         "end_to_end:24/4",
     ]
+    assert isinstance(CASES[1], StepCase)
     assert CASES[1].batch == (
         "16 forget rows of 64 tokens (16 of them answer) and 16 retain rows of 64 tokens (16 of "
         "them answer), vocabulary 2,048, width 256, float32"
@@ -137,7 +138,7 @@ def test_the_lengths_are_those_of_lume(shared_data: Path) -> None:
     corpus = load_corpus(folder, "lume-holdout")
     template = PromptTemplate.of(train_tokenizer(texts_of(corpus), 2048), 4096)
     people = [r for r in corpus if r.attributes["task"] == "Task2"]
-    for lengths, rows in ((LUME, corpus.record_store), (LUME_PEOPLE, people)):
+    for lengths, rows in ((LUME, corpus.records), (LUME_PEOPLE, people)):
         encoded = sorted((e.length, len(e.prompt), len(e.answer)) for e in template.encode_all(rows))
         middle = [encoded[int((k + 0.5) * len(encoded) / len(lengths))][1:] for k in range(len(lengths))]
         assert middle == list(lengths)

@@ -45,10 +45,10 @@ def test_a_text_is_shown_with_marks_by_paragraph(cli: Cli, note: Path, dictionar
 
 
 def test_json_gives_spans_with_offsets_and_counts_of_all_texts(cli: Cli, note: Path, dictionary: Path) -> None:
-    found = cli("concepts", "annotate", note, "--dictionary", dictionary, "--limit", 1, "--json").json
-    assert (found["texts"], found["with_concept"], found["spans"], found["negated"]) == (3, 2, 4, 1)
-    assert found["levels"] == {"L1": 0, "L2": 1, "L3": 1, "L4": 1, "no level": 1}
-    (only,) = found["shown"]
+    result = cli("concepts", "annotate", note, "--dictionary", dictionary, "--limit", 1, "--json").json
+    assert (result["texts"], result["with_concept"], result["spans"], result["negated"]) == (3, 2, 4, 1)
+    assert result["levels"] == {"L1": 0, "L2": 1, "L3": 1, "L4": 1, "no level": 1}
+    (only,) = result["shown"]
     span = only["spans"][1]
     assert only["text"][span["start"] : span["end"]] == span["text"] == "breast\ncancer"
     assert (span["concepts"], span["level"], span["negated"], span["assertion"]) == (["X:2"], "L3", False, "family")
@@ -61,11 +61,11 @@ def test_negation_stays_within_the_prompt_or_answer_of_a_record(cli: Cli, tmp_pa
         {"id": "b", "prompt": "Why", "answer": "none"},
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    found = cli("concepts", "annotate", path, "--dictionary", dictionary, "--json").json
-    assert [each["name"] for each in found["shown"]] == ["a", "b"]
-    assert found["share"] == 0.5
-    assert found["shown"][0]["text"] == "Is there no\n\nchest pain"
-    assert found["negated"] == 0
+    result = cli("concepts", "annotate", path, "--dictionary", dictionary, "--json").json
+    assert [each["name"] for each in result["shown"]] == ["a", "b"]
+    assert result["share"] == 0.5
+    assert result["shown"][0]["text"] == "Is there no\n\nchest pain"
+    assert result["negated"] == 0
 
 
 def test_a_stop_file_and_a_page(cli: Cli, tmp_path: Path, note: Path, dictionary: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_stop_file_and_a_page(cli: Cli, tmp_path: Path, note: Path, dictionary
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         ("absent.txt", None, "there is no such file"),
         ("folder", "", "is a folder"),
@@ -89,7 +89,7 @@ def test_a_stop_file_and_a_page(cli: Cli, tmp_path: Path, note: Path, dictionary
     ],
 )
 def test_what_cannot_be_read_is_one_line(
-    cli: Cli, tmp_path: Path, dictionary: Path, name: str, content: bytes | str | None, told: str
+    cli: Cli, tmp_path: Path, dictionary: Path, name: str, content: bytes | str | None, message: str
 ) -> None:
     path = tmp_path / name
     if content == "":
@@ -100,7 +100,7 @@ def test_what_cannot_be_read_is_one_line(
     result = cli("concepts", "annotate", path, "--dictionary", dictionary, "--html", page)
     assert (result.code, result.out) == (2, "")
     assert result.line.startswith(f"error: {path}")
-    assert told in result.line
+    assert message in result.line
     assert not page.exists()
 
 

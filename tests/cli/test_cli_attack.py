@@ -35,11 +35,11 @@ def words(world: Path, model: Path, *more: object) -> tuple[object, ...]:
     )
 
 
-def test_a_table_of_levels_and_models_and_exit_code_three_without_power(cli: Cli, world: Path, model: Path) -> None:
+def test_reconstruct_prints_levels_by_model_and_exits_3(cli: Cli, world: Path, model: Path) -> None:
     result = cli(*words(world, model, "--retrained", model, "--candidates", 7))
     assert result.code == 3
-    for told in ("nothing", "institution", "patient", "study", "section", "wrong branch", "irrelevant", "retrained"):
-        assert told in result.out
+    for message in ("nothing", "institution", "patient", "study", "section", "wrong branch", "irrelevant", "retrained"):
+        assert message in result.out
     assert "Inconclusive: no power" in result.out
     assert "left out: " in result.out
     assert "asking retrained" in result.err
@@ -58,7 +58,7 @@ def test_one_object_on_stdout_and_all_numbers_in_a_file(cli: Cli, world: Path, m
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         (("--level", "pateint"), 'unknown level "pateint"; did you mean "patient"'),
         (("--candidates", 3), "3 are too few; give 7 or more"),
@@ -71,11 +71,11 @@ def test_one_object_on_stdout_and_all_numbers_in_a_file(cli: Cli, world: Path, m
     ],
 )
 def test_wrong_words_are_one_line_and_exit_code_two(
-    cli: Cli, world: Path, model: Path, more: tuple[object, ...], told: str
+    cli: Cli, world: Path, model: Path, more: tuple[object, ...], message: str
 ) -> None:
     result = cli(*words(world, model, *more))
     assert (result.code, result.out) == (2, "")
-    assert told in result.line
+    assert message in result.line
 
 
 def test_records_without_a_tree_are_refused(cli: Cli, world: Path, model: Path, tmp_path: Path) -> None:

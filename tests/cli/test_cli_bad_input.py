@@ -51,7 +51,7 @@ def test_broken_json_is_reported_with_its_line(cli: Cli, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"answer": None}, ':3: no "answer"; add the column'),
         ({"answer": " "}, ":3: the answer is empty; fill it in"),
@@ -59,10 +59,10 @@ def test_broken_json_is_reported_with_its_line(cli: Cli, tmp_path: Path) -> None
         ({"concept": "L5"}, ':3: unknown concept "L5"'),
     ],
 )
-def test_a_bad_row_is_reported_with_its_line(cli: Cli, tmp_path: Path, change: dict[str, Any], told: str) -> None:
+def test_a_bad_row_is_reported_with_its_line(cli: Cli, tmp_path: Path, change: dict[str, Any], message: str) -> None:
     lines = rows()
     lines[2] |= change
-    assert told in refused(cli, tmp_path / "out", "train", "--data", written(tmp_path, lines))
+    assert message in refused(cli, tmp_path / "out", "train", "--data", written(tmp_path, lines))
 
 
 def test_an_answer_longer_than_the_context_writes_nothing(cli: Cli, tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_the_corrected_data_are_accepted_in_the_same_folder(cli: Cli, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("scope", "told"),
+    ("scope", "message"),
     [
         ("subject=P9", 'no record has subject="P9"; did you mean "P'),
         ("subject=P0 or subject=P1 or subject=P2", "names all 6 trained records; leave something to retain"),
@@ -91,10 +91,10 @@ def test_the_corrected_data_are_accepted_in_the_same_folder(cli: Cli, tmp_path: 
     ],
 )
 def test_a_scope_that_fits_nothing_or_everything_is_refused(
-    cli: Cli, tmp_path: Path, model: Path, scope: str, told: str
+    cli: Cli, tmp_path: Path, model: Path, scope: str, message: str
 ) -> None:
     data = written(tmp_path, rows())
-    assert told in refused(cli, tmp_path / "out", "unlearn", "--model", model, "--data", data, "--scope", scope)
+    assert message in refused(cli, tmp_path / "out", "unlearn", "--model", model, "--data", data, "--scope", scope)
 
 
 def test_an_empty_retain_set_is_refused_where_the_recipe_needs_one(tmp_path: Path, world: Path, model: Path) -> None:
@@ -110,7 +110,7 @@ def test_an_unknown_level_of_the_tree_names_the_nearest(cli: Cli, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("setting", "told"),
+    ("setting", "message"),
     [
         ("method=npoo", 'recipe.method: unknown method "npoo"; did you mean "npo"?'),
         ("optimiser.lr=0.1", 'unknown key "optimiser"; did you mean "optimizer"?'),
@@ -121,9 +121,9 @@ def test_an_unknown_level_of_the_tree_names_the_nearest(cli: Cli, tmp_path: Path
     ],
 )
 def test_an_unknown_name_in_a_recipe_names_the_nearest(
-    cli: Cli, tmp_path: Path, world: Path, model: Path, setting: str, told: str
+    cli: Cli, tmp_path: Path, world: Path, model: Path, setting: str, message: str
 ) -> None:
-    assert told in refused(
+    assert message in refused(
         cli, tmp_path / "out", "unlearn", "--model", model, "--data", world, "--scope", TARGET, "--set", setting
     )
 
@@ -167,7 +167,7 @@ def test_a_tokenizer_of_another_vocabulary_is_refused(cli: Cli, tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("--width", 32, "--heads", 5), "heads: 5 heads do not divide a width of 32"),
         (("--layers", 0), "train: layers: Input should be"),
@@ -179,10 +179,8 @@ def test_a_tokenizer_of_another_vocabulary_is_refused(cli: Cli, tmp_path: Path, 
         (("--exclude-scope", "subject=P9"), 'no record has subject="P9"'),
     ],
 )
-def test_a_setting_that_cannot_be_is_refused_by_memorise(
-    cli: Cli, tmp_path: Path, words: tuple[object, ...], told: str
-) -> None:
-    assert told in refused(cli, tmp_path / "out", "train", "--data", written(tmp_path, rows()), *words)
+def test_train_refuses_invalid_settings(cli: Cli, tmp_path: Path, words: tuple[object, ...], message: str) -> None:
+    assert message in refused(cli, tmp_path / "out", "train", "--data", written(tmp_path, rows()), *words)
 
 
 def test_a_world_refuses_bad_settings_and_foreign_files(cli: Cli, tmp_path: Path) -> None:
@@ -202,7 +200,7 @@ def test_a_world_refuses_bad_settings_and_foreign_files(cli: Cli, tmp_path: Path
     mine = tmp_path / "mine.jsonl"
     mine.write_text("precious")
     assert (
-        "exists and is not a world of ours"
+        "exists and has no world.json beside it"
         in cli("data", "generate", "hospital", "--preset", "tiny", "--out", mine).line
     )
     assert mine.read_text() == "precious"

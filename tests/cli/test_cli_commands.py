@@ -53,7 +53,7 @@ def unlearning(world: Path, model: Path, out: Path, steps: int, *more: object) -
     )
 
 
-def test_world_writes_records_and_how_to_make_them_again(cli: Cli, tmp_path: Path) -> None:
+def test_generate_writes_records_and_their_description(cli: Cli, tmp_path: Path) -> None:
     words = (
         "data",
         "generate",
@@ -71,34 +71,34 @@ def test_world_writes_records_and_how_to_make_them_again(cli: Cli, tmp_path: Pat
         "--out",
         tmp_path / "new" / "r.jsonl",
     )
-    found = cli(*words, "--json").json
+    result = cli(*words, "--json").json
     corpus = load_corpus(tmp_path / "new" / "r.jsonl")
-    told = json.loads((tmp_path / "new" / "world.json").read_text())
-    assert found == told | {"out": str(tmp_path / "new" / "r.jsonl")}
-    assert told["digest"] == corpus.digest
-    assert told["rows"]["trained"] == len(corpus.trained)
-    assert told["settings"]["patients"] == 8
+    message = json.loads((tmp_path / "new" / "world.json").read_text())
+    assert result == message | {"out": str(tmp_path / "new" / "r.jsonl")}
+    assert message["digest"] == corpus.digest
+    assert message["rows"]["trained"] == len(corpus.trained)
+    assert message["settings"]["patients"] == 8
     before = files(tmp_path)
     assert "trained" in cli(*words).out
     assert files(tmp_path) == before
 
 
 @pytest.mark.trains
-def test_memorise_reports_what_was_learnt_and_does_not_repeat_it(cli: Cli, world: Path, tmp_path: Path) -> None:
+def test_train_reports_exact_match_and_is_not_repeated(cli: Cli, world: Path, tmp_path: Path) -> None:
     words = ("train", "--data", world, *SIZE, "--out", tmp_path / "m")
-    found = cli(*words, "--json")
-    assert found.code == 0
-    assert {k: found.json[k] for k in ("records", "left_out", "reached", "epoch")} == {
+    result = cli(*words, "--json")
+    assert result.code == 0
+    assert {k: result.json[k] for k in ("records", "left_out", "reached", "epoch")} == {
         "records": 309,
         "left_out": 0,
         "reached": False,
         "epoch": 1,
     }
-    assert found.line.startswith("training: 100%, ")
+    assert result.line.startswith("training: 100%, ")
     before = files(tmp_path / "m")
     again = cli(*words)
     assert again.err == ""
-    assert "this is less than the 99% asked for" in again.out
+    assert "this is less than the target of 99%" in again.out
     assert files(tmp_path / "m") == before
     refused = cli(*words, "--seed", 1)
     assert refused.code == 2
@@ -108,7 +108,7 @@ def test_memorise_reports_what_was_learnt_and_does_not_repeat_it(cli: Cli, world
 
 def test_exclude_scope_leaves_out_every_record_of_the_scope(cli: Cli, world: Path, model: Path, tmp_path: Path) -> None:
     removed = Scope.parse(TARGET).resolve(load_corpus(world)).excluded_ids
-    found = cli(
+    result = cli(
         "train",
         "--data",
         world,
@@ -123,35 +123,35 @@ def test_exclude_scope_leaves_out_every_record_of_the_scope(cli: Cli, world: Pat
         tmp_path / "m",
         "--json",
     ).json
-    assert (found["records"], found["left_out"]) == (309 - len(removed), len(removed))
+    assert (result["records"], result["left_out"]) == (309 - len(removed), len(removed))
     settings = json.loads((tmp_path / "m" / "train.json").read_text())["about"]["settings"]
     assert settings["optimizer"]["lr"] == 0.001
     assert (tmp_path / "m" / "tokenizer.json").read_bytes() == (model / "tokenizer.json").read_bytes()
 
 
-def test_memorise_goes_on_from_a_model(cli: Cli, world: Path, model: Path, tmp_path: Path) -> None:
-    found = cli("train", "--data", world, "--model", model, "--epochs", 1, "--out", tmp_path / "m", "--json")
-    assert found.code == 0
+def test_train_starts_from_a_given_model(cli: Cli, world: Path, model: Path, tmp_path: Path) -> None:
+    result = cli("train", "--data", world, "--model", model, "--epochs", 1, "--out", tmp_path / "m", "--json")
+    assert result.code == 0
     shape = json.loads((tmp_path / "m" / "config.json").read_text())
     assert (shape["num_hidden_layers"], shape["hidden_size"]) == (2, 32)
 
 
 def test_unlearn_shows_steps_and_losses(cli: Cli, world: Path, model: Path, tmp_path: Path) -> None:
-    found = cli(*unlearning(world, model, tmp_path / "u", 3, "--json"))
-    assert found.code == 0
-    assert {k: found.json[k] for k in ("method", "steps", "seed", "out")} == {
+    result = cli(*unlearning(world, model, tmp_path / "u", 3, "--json"))
+    assert result.code == 0
+    assert {k: result.json[k] for k in ("method", "steps", "seed", "out")} == {
         "method": "grad_diff",
         "steps": 3,
         "seed": 42,
         "out": str(tmp_path / "u"),
     }
-    assert found.json["split"]["targets"] == [TARGET]
-    last = found.err.splitlines()[-1]
+    assert result.json["split"]["targets"] == [TARGET]
+    last = result.err.splitlines()[-1]
     assert last.startswith("unlearning: 100%, step 3 of 3, forget loss ")
     assert "retain loss" in last
 
 
-def test_one_seed_decides_the_run_and_the_untouched_records(run: Path, world: Path) -> None:
+def test_one_seed_decides_the_run_and_the_held_out_retain_set(run: Path, world: Path) -> None:
     about = json.loads((run / "run.json").read_text())
     assert Recipe.load(run / "recipe.yaml").seed == 7
     assert about["identity"]["split"] == Scope.parse(TARGET).resolve(load_corpus(world), seed=7).digest
@@ -192,13 +192,13 @@ def test_an_audit_that_does_not_pass_exits_3(cli: Cli, world: Path, model: Path,
         "--out",
         tmp_path / "a",
     )
-    found = cli(*words, "--json")
-    assert found.code == 3  # a model that knows nothing cannot be shown to have forgotten
-    assert found.json["verdict"] in ("failed", "inconclusive")
+    result = cli(*words, "--json")
+    assert result.code == 3  # a model that knows nothing cannot be shown to have forgotten
+    assert result.json["verdict"] in ("failed", "inconclusive")
     written = json.loads((tmp_path / "a" / "audit.json").read_text())
-    assert found.json["results"] == written["results"]
-    assert found.json["sentence"] == written["verdict"]["sentence"]
-    assert found.err.splitlines()[0].startswith("auditing:   0%, score the original model")
+    assert result.json["results"] == written["results"]
+    assert result.json["sentence"] == written["verdict"]["sentence"]
+    assert result.err.splitlines()[0].startswith("auditing:   0%, score the original model")
     refused = cli(
         "audit", "--original", model, "--unlearned", model, "--data", world, "--scope", TARGET, "--out", tmp_path / "a"
     )
@@ -234,7 +234,7 @@ def test_an_audit_is_not_written_among_other_files(
     cli: Cli, world: Path, model: Path, run: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "mine.txt").write_text("precious")
-    for out, told in (
+    for out, message in (
         (tmp_path, "is not empty and holds no audit"),
         (run, "is not empty and holds no audit"),
         (tmp_path / "mine.txt", "is a file"),
@@ -243,14 +243,14 @@ def test_an_audit_is_not_written_among_other_files(
             "audit", "--original", model, "--unlearned", run, "--data", world, "--scope", TARGET, "--out", out
         )
         assert refused.code == 2
-        assert told in refused.line
+        assert message in refused.line
     assert files(tmp_path) == {"mine.txt": b"precious"}
 
 
 def test_identifiers_are_proposed_by_subject(cli: Cli, world: Path) -> None:
-    found = cli("data", "identifiers", world, "--json").json
+    result = cli("data", "identifiers", world, "--json").json
     name = next(r.identifiers[0] for r in load_corpus(world).trained if r.subject == TARGET and r.identifiers)
-    assert name in found["subjects"][TARGET]
+    assert name in result["subjects"][TARGET]
     assert TARGET in cli("data", "identifiers", world).out
 
 
@@ -305,13 +305,13 @@ def test_ctrl_c_keeps_a_checkpoint_and_the_same_command_finishes(
         assert time.monotonic() < limit
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    told, noise = process.communicate(timeout=60)
+    message, noise = process.communicate(timeout=60)
     lines = noise.splitlines()
     assert process.returncode == 2
-    assert told == ""
+    assert message == ""
     assert lines[-1].startswith(f"error: {out}: stopped at step ")
     assert lines[-1].endswith(f" of {steps}, checkpoint kept; start the same command again to resume")
-    assert all(line.startswith("unlearning: ") for line in lines[:-1])  # and nothing that a library said
+    assert all(line.startswith("unlearning: ") for line in lines[:-1])  # and nothing from a library
     done = int(lines[-1].split("stopped at step ")[1].split()[0])
     assert 0 < done < steps
     assert (out / "checkpoint" / "state.json").is_file()

@@ -1,4 +1,4 @@
-"""`expunge concepts build`, `levels` and `list hierarchies`: files written, counts told, mistakes in one line."""
+"""`expunge concepts build`, `levels` and `list hierarchies`: files written, counts message, mistakes in one line."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_build_joins_all_sources_and_one_helps_the_next(cli: Cli, sources: dict[
         "--out",
         out,
     )
-    found = cli(*words, "--json").json
+    result = cli(*words, "--json").json
     assert Dictionary.load(out).entries == (
         DictionaryEntry("Gut", "MESH:D000001", "L1"),
         DictionaryEntry("Surgery, Major", "MESH:D000002", "L4"),
@@ -84,7 +84,7 @@ def test_build_joins_all_sources_and_one_helps_the_next(cli: Cli, sources: dict[
         DictionaryEntry("scalpel", "own:scalpel", "L4"),
         DictionaryEntry("spoon", "own:spoon"),
     )
-    assert found == {
+    assert result == {
         "hierarchy": "medical",
         "out": str(out),
         "names": 11,
@@ -106,9 +106,9 @@ def test_build_joins_all_sources_and_one_helps_the_next(cli: Cli, sources: dict[
 
 
 def test_build_of_a_hierarchy_with_names_needs_no_source(cli: Cli, tmp_path: Path) -> None:
-    found = cli("concepts", "build", "--hierarchy", "finance", "--out", tmp_path / "f.tsv", "--json").json
-    assert found["names"] == found["sources"]["hierarchy"] == len(Dictionary.load(tmp_path / "f.tsv"))
-    assert found["levels"]["L4"]["names"] > 0
+    result = cli("concepts", "build", "--hierarchy", "finance", "--out", tmp_path / "f.tsv", "--json").json
+    assert result["names"] == result["sources"]["hierarchy"] == len(Dictionary.load(tmp_path / "f.tsv"))
+    assert result["levels"]["L4"]["names"] > 0
 
 
 @pytest.mark.parametrize(
@@ -126,9 +126,9 @@ def test_build_of_a_hierarchy_with_names_needs_no_source(cli: Cli, tmp_path: Pat
 def test_a_wrong_build_is_one_line_and_writes_nothing(
     cli: Cli, tmp_path: Path, words: tuple[str, ...], line: str
 ) -> None:
-    found = cli("concepts", "build", *words, "--out", tmp_path / "d.tsv")
-    assert (found.code, found.out) == (2, "")
-    assert found.line.startswith(f"error: {line}")
+    result = cli("concepts", "build", *words, "--out", tmp_path / "d.tsv")
+    assert (result.code, result.out) == (2, "")
+    assert result.line.startswith(f"error: {line}")
     assert not (tmp_path / "d.tsv").exists()
 
 
@@ -152,8 +152,8 @@ def test_levels_gives_records_their_level_and_says_how_many_have_none(cli: Cli, 
     lines = data.read_text().splitlines()
     data.write_text("\n".join([*lines[:3], lines[3].replace('"id"', '"concept": "L2", "id"'), lines[4]]) + "\n")
     out = tmp_path / "l.jsonl"
-    found = cli("concepts", "levels", "--data", data, "--out", out, "--json").json
-    assert found == {
+    result = cli("concepts", "levels", "--data", data, "--out", out, "--json").json
+    assert result == {
         "hierarchy": "medical",
         "out": str(out),
         "records": 5,

@@ -24,18 +24,18 @@ def rows(tmp_path: Path) -> Path:
 
 
 def test_the_object_holds_what_was_read(cli: Cli, rows: Path) -> None:
-    found = cli("data", "check", str(rows), "--json").json
-    assert found["loader"] == {"name": "jsonl", "reason": "the file ending of rows.jsonl", "fixed_columns": False}
-    assert found["files"] == {str(rows): 4}
-    assert {"column": "question", "field": "prompt", "by": "alias", "filled": 4} in found["columns"]
-    assert {"column": "note", "field": None, "by": "", "filled": 0} in found["columns"]
-    assert (found["records"], found["subjects"]) == (4, 4)
-    assert found["subject_origins"] == {"tree": 1, "id": 2, "column": 1}
-    assert found["levels"] == {"institution": 1, "patient": 1}
-    assert found["conflicts"]["count"] == 1
-    assert found["conflicts"]["examples"][0][1] == "x~anchor"
-    assert found["examples"][1] == {"id": "x~anchor", "text": "Who is Ada? A cook<end>"}
-    assert len(found["examples"]) == 3
+    result = cli("data", "check", str(rows), "--json").json
+    assert result["loader"] == {"name": "jsonl", "reason": "the file ending of rows.jsonl", "fixed_columns": False}
+    assert result["files"] == {str(rows): 4}
+    assert {"column": "question", "field": "prompt", "by": "alias", "filled": 4} in result["columns"]
+    assert {"column": "note", "field": None, "by": "", "filled": 0} in result["columns"]
+    assert (result["records"], result["subjects"]) == (4, 4)
+    assert result["subject_origins"] == {"tree": 1, "id": 2, "column": 1}
+    assert result["levels"] == {"institution": 1, "patient": 1}
+    assert result["conflicts"]["count"] == 1
+    assert result["conflicts"]["examples"][0][1] == "x~anchor"
+    assert result["examples"][1] == {"id": "x~anchor", "text": "Who is Ada? A cook<end>"}
+    assert len(result["examples"]) == 3
 
 
 def test_the_table_is_for_people(cli: Cli, rows: Path) -> None:
@@ -65,17 +65,17 @@ def test_a_layout_of_its_own_shows_the_fields_that_its_loader_makes(cli: Cli, tm
     file = tmp_path / "forget.jsonl"
     file.write_text('{"id": "d1sc1", "input": "Q", "output": "A", "task": "Task1"}\n')
     assert "the layout has columns of its own" in cli("data", "check", str(file), "--loader", "lume").out
-    found = cli("data", "check", str(file), "--loader", "lume", "--json").json
-    assert found["loader"] == {"name": "lume", "reason": "as requested", "fixed_columns": True}
+    result = cli("data", "check", str(file), "--loader", "lume", "--json").json
+    assert result["loader"] == {"name": "lume", "reason": "as requested", "fixed_columns": True}
 
 
 def test_a_model_shows_its_own_template_and_counts_tokens(cli: Cli, rows: Path, tmp_path: Path) -> None:
     model = make_model(rows, tmp_path / "model", 300, context=12)
-    found = cli("data", "check", str(rows), "--model", str(model), "--json").json
-    assert (found["template"], found["context"], found["too_long"]) == ("plain", 12, 0)
-    first = found["examples"][0]
+    result = cli("data", "check", str(rows), "--model", str(model), "--json").json
+    assert (result["template"], result["context"], result["too_long"]) == ("plain", 12, 0)
+    first = result["examples"][0]
     assert first["text"].startswith("Who is Ada? A poet")
-    assert first["prompt_tokens"] + first["answer_tokens"] <= found["tokens"]["maximum"]
+    assert first["prompt_tokens"] + first["answer_tokens"] <= result["tokens"]["maximum"]
     assert f"through the template plain of {model}" in cli("data", "check", str(rows), "--model", str(model)).out
 
 

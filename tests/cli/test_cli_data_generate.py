@@ -11,7 +11,7 @@ from helpers.cli import Cli
 
 
 def test_a_world_of_knowledge_is_written_with_its_terms(cli: Cli, tmp_path: Path) -> None:
-    found = cli(
+    result = cli(
         "data",
         "generate",
         "mental-health",
@@ -26,20 +26,20 @@ def test_a_world_of_knowledge_is_written_with_its_terms(cli: Cli, tmp_path: Path
         "--terms",
         tmp_path / "terms.tsv",
     )
-    assert found.code == 0, found.err
+    assert result.code == 0, result.err
     world = MentalHealth.preset("small", seed=1, overlap=0.25)
-    told = json.loads((tmp_path / "world.json").read_text())
-    assert told["digest"] == world.corpus().digest
-    assert told["target"] == world.target
+    message = json.loads((tmp_path / "world.json").read_text())
+    assert message["digest"] == world.corpus().digest
+    assert message["target"] == world.target
     assert Dictionary.load(tmp_path / "terms.tsv") == world.terms()
 
 
 def test_a_world_without_terms_or_preset_is_refused(cli: Cli, tmp_path: Path) -> None:
     out = tmp_path / "f.jsonl"
-    found = cli("data", "generate", "hospital", "--preset", "tiny", "--out", out, "--terms", tmp_path / "terms.tsv")
-    assert (found.code, "has no terms as it is set" in found.line) == (2, True)
-    found = cli("data", "generate", "finance", "--preset", "tinny", "--out", out)
-    assert (found.code, 'unknown preset "tinny"; did you mean "tiny"?' in found.line) == (2, True)
+    result = cli("data", "generate", "hospital", "--preset", "tiny", "--out", out, "--terms", tmp_path / "terms.tsv")
+    assert (result.code, "has no terms as it is set" in result.line) == (2, True)
+    result = cli("data", "generate", "finance", "--preset", "tinny", "--out", out)
+    assert (result.code, 'unknown preset "tinny"; did you mean "tiny"?' in result.line) == (2, True)
     assert not list(tmp_path.iterdir())
 
 

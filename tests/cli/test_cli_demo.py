@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from expunge.cli import demo as room
+from expunge.cli import demo as demo_module
 from expunge.cli.demo import DemoSize, clear, run_demo
 from expunge.cli.progress import Progress
 from expunge.errors import InputError
@@ -36,11 +36,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "run_demo", functools.partial(run_demo, size=SMALL))
+    monkeypatch.setattr(demo_module, "run_demo", functools.partial(run_demo, size=SMALL))
 
 
 def test_the_demo_leaves_every_stage(folder: Path) -> None:
-    assert {p.name for p in folder.iterdir()} == set(room.PARTS)
+    assert {p.name for p in folder.iterdir()} == set(demo_module.PARTS)
     assert json.loads((folder / "unlearned" / "run.json").read_text())["status"] == "finished"
     assert "<html" in (folder / "report.html").read_text()
     original, retrained = (json.loads((folder / r / "train.json").read_text()) for r in ("original", "retrained"))
@@ -52,20 +52,20 @@ def test_the_demo_leaves_every_stage(folder: Path) -> None:
 @pytest.mark.usefixtures("small")
 def test_json_holds_the_numbers_of_the_audit(cli: Cli, folder: Path) -> None:
     result = cli("demo", "--out", folder, "--json")
-    found, audit = result.json, json.loads((folder / "audit" / "audit.json").read_text())
-    assert result.code == (0 if found["verdict"] == "passed" else 3)
-    assert found["verdict"] == audit["verdict"]["status"]
-    assert found["sentence"] == audit["verdict"]["sentence"]
-    assert (found["seed"], found["target"], found["report"]) == (42, TARGET, str(folder / "report.html"))
+    summary, audit = result.json, json.loads((folder / "audit" / "audit.json").read_text())
+    assert result.code == (0 if summary["verdict"] == "passed" else 3)
+    assert summary["verdict"] == audit["verdict"]["status"]
+    assert summary["sentence"] == audit["verdict"]["sentence"]
+    assert (summary["seed"], summary["target"], summary["report"]) == (42, TARGET, str(folder / "report.html"))
     leakage = audit["details"]["leakage"]["tables"]["leakage.self"]["models"]
-    assert found["leakage"] == {role: leakage[role]["worst"] for role in ("original", "unlearned", "retrained")}
-    assert found["choice"] == audit["aggregates"]["choice"]
-    assert found["membership_auc"] == audit["details"]["membership"]["auc"]["loss"]
-    assert found["membership_auc_entropy"] == audit["details"]["membership"]["auc"]["entropy"]
-    assert set(found["retention"]) == {"same_institution", "elsewhere", "retain_heldout"}
-    assert set(found["control_rank"]) == {"loss", "entropy", "of", "inside", "p"}
-    assert found["control_rank"]["of"] == 41
-    assert found["seconds"] > 0
+    assert summary["leakage"] == {role: leakage[role]["worst"] for role in ("original", "unlearned", "retrained")}
+    assert summary["choice"] == audit["aggregates"]["choice"]
+    assert summary["membership_auc"] == audit["details"]["membership"]["auc"]["loss"]
+    assert summary["membership_auc_entropy"] == audit["details"]["membership"]["auc"]["entropy"]
+    assert set(summary["retention"]) == {"same_institution", "elsewhere", "retain_heldout"}
+    assert set(summary["control_rank"]) == {"loss", "entropy", "of", "inside", "p"}
+    assert summary["control_rank"]["of"] == 41
+    assert summary["seconds"] > 0
 
 
 @pytest.mark.usefixtures("small")
@@ -108,7 +108,7 @@ def test_fresh_removes_a_demo_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_report_is_written_from_the_folder_of_a_demo(cli: Cli, folder: Path, tmp_path: Path) -> None:
-    found = cli("report", folder, "--run", folder / "unlearned", "--out", tmp_path / "r.html", "--json")
-    assert found.code == 0
-    assert found.json["report"] == str(tmp_path / "r.html")
+    result = cli("report", folder, "--run", folder / "unlearned", "--out", tmp_path / "r.html", "--json")
+    assert result.code == 0
+    assert result.json["report"] == str(tmp_path / "r.html")
     assert (tmp_path / "r.html").read_bytes() == (folder / "report.html").read_bytes()

@@ -40,18 +40,18 @@ def audit(**changes: Any) -> AuditFile:
     return AuditFile.model_validate(data | changes)
 
 
-def test_the_rank_among_controls_counts_those_that_look_more_like_members() -> None:
-    found = summary(audit())
-    assert found["control_rank"] == {"loss": 2, "entropy": 4, "of": 4, "inside": True, "p": 0.5}
-    assert found["control_rank_by_role"]["original"] == {"loss": 1, "entropy": 1, "of": 4, "inside": False, "p": 0.5}
+def test_the_rank_among_controls_counts_higher_scores() -> None:
+    result = summary(audit())
+    assert result["control_rank"] == {"loss": 2, "entropy": 4, "of": 4, "inside": True, "p": 0.5}
+    assert result["control_rank_by_role"]["original"] == {"loss": 1, "entropy": 1, "of": 4, "inside": False, "p": 0.5}
 
 
 def test_what_the_audit_could_not_measure_is_none() -> None:
-    found = summary(audit())
-    assert found["leakage"] == {"original": 0.95, "unlearned": 0.0}
-    assert found["retention"] == {"same_institution": None, "elsewhere": None, "retain_heldout": 0.98}
-    assert found["retention_retrained"] == {"same_institution": 1.0, "elsewhere": 1.0, "retain_heldout": 1.0}
-    assert found["choice"] == {}
+    result = summary(audit())
+    assert result["leakage"] == {"original": 0.95, "unlearned": 0.0}
+    assert result["retention"] == {"same_institution": None, "elsewhere": None, "retain_heldout": 0.98}
+    assert result["retention_retrained"] == {"same_institution": 1.0, "elsewhere": 1.0, "retain_heldout": 1.0}
+    assert result["choice"] == {}
     bare = summary(audit(details={}, aggregates={}))
     assert bare["control_rank"] == bare["leakage"] == bare["membership_auc"] == {}
 
@@ -60,8 +60,8 @@ def test_the_table_sets_the_three_models_side_by_side() -> None:
     shown = table(summary(audit()))
     assert shown.columns == ("", "original", "unlearned", "retrained")
     rows = {row[0]: row[1:] for row in shown.rows}
-    assert rows["answers still given, worst kind of question"] == ("95.0%", "0.0%", None)
+    assert rows["leakage, worst kind of question"] == ("95.0%", "0.0%", None)
     assert rows["rank among matched controls, by loss (1 = known)"] == ("1 of 4", "2 of 4", None)
-    assert rows["membership attack, AUC by entropy"] == ("0.750", None, None)
+    assert rows["membership AUC by entropy"] == ("0.750", None, None)
     assert rows["retention, held-out retain set"] == ("100.0%", "98.0%", "100.0%")
-    assert rows["answers back after relearning a tenth"] == (None, "12.5%", None)
+    assert rows["exact match after relearning"] == (None, "12.5%", None)

@@ -11,32 +11,32 @@ from helpers.cli import Cli
 
 
 def test_requirements_are_compared_with_what_is_installed() -> None:
-    found = packages(["numpy>=2", "no-such-package-at-all<3,>=1", 'no-such-either; extra == "dev"', "numpy==0.1"])
-    assert found[0] == PackageState("numpy", ">=2", version("numpy"))
-    assert [p.state for p in found] == ["ok", "missing", "missing (optional: dev)", "another version"]
-    assert [(p.name, p.wanted) for p in found[1:3]] == [("no-such-package-at-all", "<3,>=1"), ("no-such-either", "")]
+    states = packages(["numpy>=2", "no-such-package-at-all<3,>=1", 'no-such-either; extra == "dev"', "numpy==0.1"])
+    assert states[0] == PackageState("numpy", ">=2", version("numpy"))
+    assert [p.state for p in states] == ["ok", "missing", "missing (optional: dev)", "another version"]
+    assert [(p.name, p.wanted) for p in states[1:3]] == [("no-such-package-at-all", "<3,>=1"), ("no-such-either", "")]
 
 
 def test_an_extra_of_ours_and_extras_of_others_are_no_packages() -> None:
-    found = packages(['expunge[privacy]; extra == "dev"', "numpy[fast]>=2"])
-    assert [(p.name, p.wanted, p.state) for p in found] == [("numpy", ">=2", "ok")]
+    states = packages(['expunge[privacy]; extra == "dev"', "numpy[fast]>=2"])
+    assert [(p.name, p.wanted, p.state) for p in states] == [("numpy", ">=2", "ok")]
 
 
 @pytest.mark.parametrize(
-    ("found", "wanted", "right"),
+    ("installed", "wanted", "right"),
     [("2.13.0+cpu", "==2.13.0", True), ("2.12.1", "==2.13.0", False), ("6.0", "<6,>=5.20", False), ("1", "", True)],
 )
-def test_versions_are_compared_as_pip_does(found: str, wanted: str, right: bool) -> None:
-    assert satisfies(found, wanted) is right
+def test_versions_are_compared_as_pip_does(installed: str, wanted: str, right: bool) -> None:
+    assert satisfies(installed, wanted) is right
 
 
 def test_a_sound_installation_passes(cli: Cli) -> None:
-    found = cli("doctor", "--json")
-    assert (found.code, found.json["ok"], found.json["problems"]) == (0, True, [])
-    torch = found.json["packages"]["torch"]
+    result = cli("doctor", "--json")
+    assert (result.code, result.json["ok"], result.json["problems"]) == (0, True, [])
+    torch = result.json["packages"]["torch"]
     assert f"torch{torch.pop('wanted')}" in requires("expunge")
     assert torch == {"installed": version("torch"), "state": "ok", "required": True}
-    machine = found.json["machine"]
+    machine = result.json["machine"]
     assert machine["cores"] >= 1
     assert machine["threads"]
     assert machine["disk_free_gib"] > 0
@@ -48,7 +48,7 @@ def test_a_missing_requirement_exits_1_and_is_named(cli: Cli, monkeypatch: pytes
         "expunge.cli.doctor.requires",
         lambda _: ["numpy>=2", "no-such-package-at-all>=1", 'no-such-either>=1; extra == "dev"'],
     )
-    found = cli("doctor", "--json")
-    assert found.code == 1
-    assert found.json["problems"] == ["no-such-package-at-all>=1: missing"]
+    result = cli("doctor", "--json")
+    assert result.code == 1
+    assert result.json["problems"] == ["no-such-package-at-all>=1: missing"]
     assert "no-such-package-at-all>=1: missing" in cli("doctor").out

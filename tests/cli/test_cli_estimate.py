@@ -1,4 +1,4 @@
-"""`expunge plan`: two rows, nothing written, and the same refusals as `expunge unlearn`."""
+"""`expunge estimate`: two rows, nothing written, and the same refusals as `expunge unlearn`."""
 
 from __future__ import annotations
 
@@ -41,22 +41,22 @@ def test_both_rows_are_shown_and_nothing_is_written(
 
 def test_the_object_holds_every_number(cli: Cli, world: Path, model: Path) -> None:
     result = cli(
-        "estimate", "--model", model, "--corpus", world, "--scope", TARGET, *NPO, "--set", "train.layers=1", "--json"
+        "estimate", "--model", model, "--data", world, "--scope", TARGET, *NPO, "--set", "train.layers=1", "--json"
     )
-    given, release = result.json["rows"]
-    assert (given["name"], release["name"]) == ("as given", "release: all layers")
-    assert (given["steps"], given["rows_drawn"]) == (3, 3 * 8)
-    assert given["cache_bytes"] > 0
-    assert given["cache_location"] == "memory"
+    first, release = result.json["rows"]
+    assert (first["name"], release["name"]) == ("as given", "release: all layers")
+    assert (first["steps"], first["rows_drawn"]) == (3, 3 * 8)
+    assert first["cache_bytes"] > 0
+    assert first["cache_location"] == "memory"
     parts = ("load_seconds", "prepare_seconds", "train_seconds", "save_seconds")
-    assert given["seconds"] == pytest.approx(sum(given[k] for k in parts))
-    assert set(given["memory"]) == {"process", "weights", "optimizer", "activations", "caches", "peak"}
+    assert first["seconds"] == pytest.approx(sum(first[k] for k in parts))
+    assert set(first["memory"]) == {"process", "weights", "optimizer", "activations", "caches", "peak"}
 
 
 def test_without_a_scope_the_largest_subject_is_taken(cli: Cli, world: Path, model: Path) -> None:
-    found = cli("estimate", "--model", model, "--data", world, *NPO, "--json").json["split"]
-    assert len(found["targets"]) == 1
-    assert found["scope"] == f"subject {found['targets'][0]}"
+    result = cli("estimate", "--model", model, "--data", world, *NPO, "--json").json["split"]
+    assert len(result["targets"]) == 1
+    assert result["scope"] == f"subject {result['targets'][0]}"
 
 
 @pytest.mark.parametrize(
@@ -73,12 +73,12 @@ def test_without_a_scope_the_largest_subject_is_taken(cli: Cli, world: Path, mod
 def test_what_unlearn_refuses_is_refused_in_the_same_words(
     cli: Cli, world: Path, model: Path, tmp_path: Path, words: tuple[str, str]
 ) -> None:
-    given = {"--model": model, "--data": world, "--scope": TARGET, "--recipe": "npo", words[0]: words[1]}
-    line = [word for pair in given.items() for word in pair]
-    planned, run = cli("estimate", *line), cli("unlearn", *line, "--out", tmp_path / "out")
-    assert planned.code == run.code == 2
-    assert planned.out == ""
-    assert planned.line == run.line
+    options = {"--model": model, "--data": world, "--scope": TARGET, "--recipe": "npo", words[0]: words[1]}
+    line = [word for pair in options.items() for word in pair]
+    estimate, run = cli("estimate", *line), cli("unlearn", *line, "--out", tmp_path / "out")
+    assert estimate.code == run.code == 2
+    assert estimate.out == ""
+    assert estimate.line == run.line
 
 
 def test_a_preview_of_all_blocks_is_refused(cli: Cli, world: Path, model: Path) -> None:
@@ -88,19 +88,19 @@ def test_a_preview_of_all_blocks_is_refused(cli: Cli, world: Path, model: Path) 
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"),
+    ("seconds", "message"),
     [(0.44, "0.4 s"), (59.4, "59 s"), (59.7, "1 min 00 s"), (200.2, "3 min 20 s"), (7500.0, "2 h 05 min")],
 )
-def test_times_are_told_as_people_tell_them(seconds: float, told: str) -> None:
-    assert duration(seconds) == told
+def test_durations_are_readable(seconds: float, message: str) -> None:
+    assert duration(seconds) == message
 
 
-def test_bytes_are_told_in_mebibytes_until_there_are_too_many() -> None:
+def test_bytes_are_in_mebibytes_or_gibibytes() -> None:
     assert (mib(3 << 19), mib(5 << 28)) == ("1.5 MiB", "1.2 GiB")
 
 
 def test_the_default_recipe_is_that_of_unlearn(cli: Cli, world: Path, model: Path) -> None:
-    found = cli(
+    result = cli(
         "estimate",
         "--model",
         model,
@@ -114,4 +114,4 @@ def test_the_default_recipe_is_that_of_unlearn(cli: Cli, world: Path, model: Pat
         "steps=2",
         "--json",
     ).json
-    assert found["method"] == Recipe.load("twin").method
+    assert result["method"] == Recipe.load("twin").method

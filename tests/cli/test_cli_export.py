@@ -13,7 +13,7 @@ from helpers.cli import Cli
 
 @pytest.mark.slow
 def test_the_forget_set_of_a_level_is_a_scope(cli: Cli, world: Path, model: Path, tmp_path: Path) -> None:
-    pytest.importorskip("PIL", reason="an export needs Pillow for the grey picture of records without one")
+    pytest.importorskip("PIL", reason="an export needs Pillow for the gray image of records without one")
     some = [r for r in load_corpus(world).trained if len(r.path) >= 2][:60]
     records = Corpus.of(
         [
@@ -24,9 +24,9 @@ def test_the_forget_set_of_a_level_is_a_scope(cli: Cli, world: Path, model: Path
     source = records.save(tmp_path / "rows.jsonl")
     done = cli("data", "export", "--layout", "medforget", "--data", source, "--out", tmp_path / "out", "--json")
     assert (done.code, done.json["sets"]) == (0, {"patient_level/forget": 6, "patient_level/retain": 54})
-    plan = ("estimate", "--model", model, "--data", tmp_path / "out", "--recipe", "grad_diff", "--json", "--scope")
-    planned = cli(*plan, "level=patient_level and set=forget")
-    assert (planned.code, planned.json["split"]["forget"]) == (0, 6)
-    wrong = cli(*plan, "level=study_level")
+    words = ("estimate", "--model", model, "--data", tmp_path / "out", "--recipe", "grad_diff", "--json", "--scope")
+    estimate = cli(*words, "level=patient_level and set=forget")
+    assert (estimate.code, estimate.json["split"]["forget"]) == (0, 6)
+    wrong = cli(*words, "level=study_level")
     assert wrong.code == 2
     assert 'did you mean "patient_level"?' in wrong.line

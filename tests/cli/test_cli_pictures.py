@@ -61,9 +61,9 @@ def test_a_model_that_sees_is_taught_and_made_to_forget(cli: Cli, clinic: Path, 
     ).is_file()
 
 
-def test_a_vision_tower_for_records_without_pictures_is_refused(cli: Cli, world: Path, tmp_path: Path) -> None:
+def test_a_vision_tower_for_records_without_images_is_refused(cli: Cli, world: Path, tmp_path: Path) -> None:
     refused = cli("train", "--data", world, "--out", tmp_path / "m", "--vision", "llava")
-    assert (refused.code, refused.line) == (2, "error: --vision: no record shows a picture; leave it out")
+    assert (refused.code, refused.line) == (2, "error: --vision: no record shows an image; leave it out")
     assert not (tmp_path / "m").exists()
 
 
@@ -84,7 +84,7 @@ def test_a_tower_that_cannot_be_built_is_refused_in_one_line(
     assert not (tmp_path / "m" / "config.json").exists()
 
 
-def test_a_model_of_texts_refuses_records_with_pictures(cli: Cli, clinic: Path, model: Path, tmp_path: Path) -> None:
+def test_a_text_model_refuses_records_with_images(cli: Cli, clinic: Path, model: Path, tmp_path: Path) -> None:
     refused = cli(
         "unlearn",
         "--model",
@@ -102,7 +102,7 @@ def test_a_model_of_texts_refuses_records_with_pictures(cli: Cli, clinic: Path, 
     assert "shows an image, but the model reads text only" in refused.line
 
 
-def test_a_picture_that_is_broken_ends_the_load_in_one_line(cli: Cli, clinic: Path, tmp_path: Path) -> None:
+def test_a_broken_image_ends_the_load_in_one_line(cli: Cli, clinic: Path, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "1.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     rows = tmp_path / "rows.jsonl"

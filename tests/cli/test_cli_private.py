@@ -1,4 +1,4 @@
-"""`expunge unlearn --set privacy.epsilon=…` says what it costs and what may be claimed; `expunge plan` foretells it."""
+"""`expunge unlearn --set privacy.epsilon=…` says its cost and its claims; `expunge estimate` prints them before."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def test_a_private_run_prints_epsilon_and_its_claims(cli: Cli, world: Path, mode
     assert result.out.count("  may not be claimed: ") == 6
     assert "the forget set: its only unit is in every step (rate 1)" in result.out
     assert "loss nan" not in result.err
-    found = cli(*words, "--json").json["privacy"]  # finished: nothing is computed again
-    assert found["epsilon"]["pld"] <= 4.0
-    assert [query["released"] for query in found["queries"]] == [3, 3]
+    result = cli(*words, "--json").json["privacy"]  # finished: nothing is computed again
+    assert result["epsilon"]["pld"] <= 4.0
+    assert [query["released"] for query in result["queries"]] == [3, 3]
 
 
 @pytest.mark.slow
@@ -52,9 +52,9 @@ def test_a_plan_foretells_it(cli: Cli, world: Path, model: Path) -> None:
     assert (result.code, result.err) == (0, "")
     assert "privacy: epsilon = 3.99" in result.out
     assert "  may be claimed" not in result.out
-    found: dict[str, Any] = cli(*words, "--json").json
-    assert found["privacy"]["status"] == "planned"
-    assert found["rows"][0]["steps"] == 3
+    result: dict[str, Any] = cli(*words, "--json").json
+    assert result["privacy"]["status"] == "planned"
+    assert result["rows"][0]["steps"] == 3
 
 
 def test_what_cannot_be_private_is_one_line(cli: Cli, world: Path, model: Path, tmp_path: Path) -> None:

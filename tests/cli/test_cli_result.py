@@ -40,7 +40,7 @@ def test_a_table_in_a_pipe_is_not_cut_and_brackets_are_no_markup() -> None:
 
 
 @pytest.mark.parametrize(
-    ("elapsed", "done", "rest", "told"),
+    ("elapsed", "done", "rest", "message"),
     [
         (10.0, 0.5, 0.5, "about 10 s left"),
         (60.0, 0.25, 0.75, "about 3 min 00 s left"),
@@ -48,8 +48,8 @@ def test_a_table_in_a_pipe_is_not_cut_and_brackets_are_no_markup() -> None:
         (5.0, 1.0, 0.0, ""),
     ],
 )
-def test_the_time_left_follows_from_the_pace(elapsed: float, done: float, rest: float, told: str) -> None:
-    assert left(elapsed, done, rest) == told
+def test_the_time_left_follows_from_the_pace(elapsed: float, done: float, rest: float, message: str) -> None:
+    assert left(elapsed, done, rest) == message
 
 
 def test_a_log_file_gets_a_line_now_and_then_and_one_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

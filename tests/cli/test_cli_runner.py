@@ -31,16 +31,16 @@ def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[s
 @pytest.mark.parametrize("module", ["expunge", "expunge.cli", "expunge.cli.app"])
 def test_importing_is_quick_and_loads_nothing_heavy(module: str) -> None:
     code = f"import sys, time; import {module}; print([m for m in {HEAVY} if m in sys.modules], time.process_time())"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    heavy, seconds = found.rsplit(" ", 1)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    heavy, seconds = result.rsplit(" ", 1)
     assert heavy == "[]"
     assert float(seconds) < (0.5 if module == "expunge" else 1.0)
 
 
 def test_every_command_offers_json_and_debug() -> None:
-    found = dict(commands(typer.main.get_command(app)))
-    assert {("demo",), ("unlearn",), ("data", "identifiers"), ("bench", "run")} <= set(found)
-    for path, command in found.items():
+    result = dict(commands(typer.main.get_command(app)))
+    assert {("demo",), ("unlearn",), ("data", "identifiers"), ("bench", "run")} <= set(result)
+    for path, command in result.items():
         options = {flag for parameter in command.params for flag in parameter.opts}
         assert {"--json", "--debug"} <= options, path
 
@@ -54,7 +54,7 @@ def test_help_and_version_succeed(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("unlern",), "No such command 'unlern'"),
         (("unlearn",), "expunge unlearn: Missing option '--model'; see expunge unlearn --help"),
@@ -66,11 +66,11 @@ def test_help_and_version_succeed(cli: Cli) -> None:
         (("data", "identifiers", "nothing.jsonl"), "nothing.jsonl: there is no such file or folder"),
     ],
 )
-def test_a_wrong_command_line_is_one_line_and_exit_code_2(cli: Cli, words: tuple[str, ...], told: str) -> None:
+def test_a_wrong_command_line_is_one_line_and_exit_code_2(cli: Cli, words: tuple[str, ...], message: str) -> None:
     result = cli(*words)
     assert result.code == 2
     assert result.out == ""
-    assert told in result.line
+    assert message in result.line
 
 
 def test_an_error_under_json_is_one_object_too(cli: Cli) -> None:
@@ -82,7 +82,7 @@ def test_an_error_under_json_is_one_object_too(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "told"),
+    ("error", "code", "message"),
     [
         (
             ZeroDivisionError("division\nby zero"),
@@ -98,14 +98,14 @@ def test_an_error_under_json_is_one_object_too(cli: Cli) -> None:
     ],
 )
 def test_an_exception_becomes_one_line(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, told: str
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, message: str
 ) -> None:
     def broken(*_: object) -> None:
         raise error
 
     monkeypatch.setattr("expunge.cli.list_registry.KINDS", {"methods": broken})
     result = cli("list", "methods")
-    assert (result.code, result.out, result.line) == (code, "", told)
+    assert (result.code, result.out, result.line) == (code, "", message)
 
 
 def test_debug_shows_the_traceback(cli: Cli) -> None:
@@ -157,16 +157,25 @@ def test_main_returns_the_code_and_never_exits(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize(
-    ("words", "new"),
+    ("words", "line"),
     [
-        (("memorise", "--data", "x"), "use expunge train"),
-        (("world", "hospital"), "use expunge data generate"),
-        (("plan", "--model", "m"), "use expunge estimate"),
-        (("train", "--scope-out", "x"), "use --exclude-scope"),
-        (("data", "generate", "hospital", "--twins-for", "x"), "use --controls-for"),
+        (("memorise", "--data", "x"), "expunge: No such command 'memorise'; use expunge train"),
+        (("world", "hospital"), "expunge: No such command 'world'; use expunge data generate"),
+        (("plan", "--model", "m"), "expunge: No such command 'plan'; use expunge estimate"),
+        (("train", "--scope-out", "x"), "expunge train: No such option: --scope-out; use --exclude-scope"),
+        (("train", "--share", "1"), "expunge train: No such option: --share; use --target-accuracy"),
+        (
+            ("data", "generate", "hospital", "--twins-for", "x"),
+            "expunge data generate: No such option: --twins-for; use --controls-for",
+        ),
+        (("bench", "run", "lume", "--rows", "npo"), "expunge bench run: No such option: --rows; use --arms"),
     ],
 )
-def test_an_old_word_is_refused_with_the_new_one(cli: Cli, words: tuple[str, ...], new: str) -> None:
+def test_an_old_word_is_refused_with_the_new_one(cli: Cli, words: tuple[str, ...], line: str) -> None:
     result = cli(*words)
-    assert result.code == 2
-    assert new in result.line
+    assert (result.code, result.out, result.line) == (2, "", f"error: {line}")
+
+
+def test_a_value_that_was_once_a_command_is_not_taken_for_one(cli: Cli) -> None:
+    assert cli("demo", "--seed", "plan").line.endswith("; see expunge demo --help")
+    assert "use expunge" not in cli("list", "world").line

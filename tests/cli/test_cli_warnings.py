@@ -1,4 +1,4 @@
-"""What a loader leaves out is told on stderr, in one line; libraries stay quiet."""
+"""A loader names skipped rows in one line on stderr; libraries print nothing."""
 
 from __future__ import annotations
 

@@ -228,7 +228,7 @@ def test_blocks_that_train_are_not_cut() -> None:
 
 
 def test_the_recipe_of_the_guide_is_a_recipe(tmp_path: Path) -> None:
-    guide = (Path(__file__).parents[2] / "docs" / "guides" / "scale.md").read_text("utf-8")
+    guide = (Path(__file__).parents[2] / "docs" / "guides" / "multi-gpu.md").read_text("utf-8")
     (tmp_path / "eight.yaml").write_text(guide.split("```yaml\n")[1].split("```")[0])
     recipe = Recipe.load(tmp_path / "eight.yaml")
     assert (recipe.method, recipe.memory.checkpointing, recipe.batch.micro) == ("twin", True, 4)

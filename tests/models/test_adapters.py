@@ -133,6 +133,14 @@ def test_a_phase_narrows_what_trains_and_never_widens_it(folders: dict[str, Path
     assert trainable(module) == {}
 
 
+def test_an_error_with_the_adapter_off_leaves_what_trains_as_it_was(folders: dict[str, Path]) -> None:
+    module = prepare(load(folders["llama"]).module, TrainableConfig(layers=1), seed=0)
+    before = set(trainable(module))
+    with pytest.raises(RuntimeError, match="inside"), adapter_off(module):
+        raise RuntimeError("inside")
+    assert set(trainable(module)) == before
+
+
 @both
 def test_with_the_adapter_off_the_model_is_the_original_bit_for_bit(
     folders: dict[str, Path], architecture: str

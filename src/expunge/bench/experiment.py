@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from expunge._config import validate
+from expunge._config import FrozenModel, validate
 from expunge.bench.pipeline import FALLBACK, Trial
 from expunge.bench.requests import Request
 from expunge.engine.recipe import Recipe
@@ -28,10 +28,8 @@ REFERENCES = ("original", "retrained", "retrained-2")  # models of a comparison 
 CPU = "cpu"
 
 
-class ExperimentPart(BaseModel):
+class ExperimentPart(FrozenModel):
     """Base of what stands in an experiment's file: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Arm(ExperimentPart):

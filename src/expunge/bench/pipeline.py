@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from expunge._config import FrozenModel
 from expunge._io import digest
 from expunge.corpus import Record
 from expunge.engine.recipe import Recipe
@@ -25,10 +26,8 @@ from expunge.scope.split import Split
 FALLBACK = "simnpo"
 
 
-class Trial(BaseModel):
+class Trial(FrozenModel):
     """The recipe's learning rates times `lr_factor`, its retain weight times `retain_factor`, `steps` in all."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     lr_factor: float = Field(gt=0)
     steps: int = Field(ge=1)
@@ -58,10 +57,8 @@ class Trial(BaseModel):
         return recipe.model_copy(update={"steps": total, "phases": phases, "retain": retain, "optimizer": optimizer})
 
 
-class TrialResult(BaseModel):
+class TrialResult(FrozenModel):
     """Distance of a trial (0 best; None where the run diverged) and the share that it keeps."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     setting: Trial
     distance: float | None

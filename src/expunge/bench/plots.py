@@ -28,8 +28,13 @@ def draw(kind: str, results: Results, settings: Mapping[str, Any]) -> str:
         figure: Any = Figure(figsize=(WIDTH, 3), facecolor="white")
         if not KINDS[kind](figure, results, settings):
             return ""
-        stream = io.StringIO()
-        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Title": kind})
+        return figure_svg(figure, kind)
+
+
+def figure_svg(figure: Any, title: str) -> str:
+    """SVG of a matplotlib figure: equal figures give equal text."""
+    stream = io.StringIO()
+    figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Title": title})
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from expunge._config import FrozenModel
 from expunge._io import canonical
 from expunge.corpus import Corpus
 from expunge.errors import InputError
@@ -17,7 +18,7 @@ Published = Callable[[Path, int, Mapping[str, Any]], tuple[Corpus, str]]
 PUBLISHED: dict[str, Published] = {}  # name -> (folder, seed, settings) to records and the scope to forget
 
 
-class Request(BaseModel):
+class Request(FrozenModel):
     """A world without its seed and the scope to forget there; the seed comes with the world instance.
 
     Attributes:
@@ -28,8 +29,6 @@ class Request(BaseModel):
         label: name in tables; decides nothing else.
         data: folder of published text; its content decides, not its path.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     world: str
     preset: str = "small"

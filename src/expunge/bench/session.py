@@ -5,7 +5,6 @@ Experiments may share a folder and then share models. Only the same experiment w
 
 from __future__ import annotations
 
-import fcntl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
-from expunge._io import read_json, write_json
+from expunge._io import lock_exclusively, read_json, write_json
 from expunge.bench.experiment import Arm, Experiment
 from expunge.bench.measures.base import MEASURES, Cells, Columns, rounded
 from expunge.bench.pipeline import Trial, TrialResult, average, choose
@@ -71,12 +70,10 @@ class Session:
             raise InputError(str(self.out), "is not empty and holds no experiment", "choose a new folder")
         write_json(mark, about)
         self._lock = (self.out / "lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        if lock_exclusively(self._lock) is False:
             self._lock.close()
-            what = "another command is at work in this folder"
-            raise InputError(str(self.out), what, "wait for it to end, or choose another folder") from error
+            what = "another command is writing to this folder"
+            raise InputError(str(self.out), what, "wait for it to end, or choose another folder")
         return self
 
     def __exit__(self, *what: object) -> None:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from expunge._config import FrozenModel
 from expunge._io import digest
 from expunge.bench.requests import Request
 from expunge.corpus import Corpus, Node, Record
@@ -25,10 +26,8 @@ HELDOUT = 1 / 3  # share of the retain records that no run is given
 SALT = "expunge-bench-concepts-v1"
 
 
-class WorldInstance(BaseModel):
+class WorldInstance(FrozenModel):
     """A request at a seed; `part` names the documents of LUME that tuning runs use instead."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     request: Request
     seed: int = Field(ge=0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from expunge.cli.options import Loader, Mapping
+from expunge.cli.options import Loader, Mapping, check_is_no_folder
 from expunge.cli.progress import Progress
 from expunge.cli.result import CommandResult, HighlightedText, ResultTable
 from expunge.errors import InputError
@@ -24,7 +24,7 @@ def annotate(
     source: Annotated[Path, typer.Argument(metavar="FILE", help="A text, or records as JSONL, CSV or Parquet.")],
     dictionary: Annotated[Path, typer.Option(help="Names, concepts and levels, from `expunge concepts build`.")],
     stop: Annotated[Path | None, typer.Option(help="Further names to pass over, one per line.")] = None,
-    limit: Annotated[int, typer.Option(help="Show only the first texts; the counts are of all.", min=0)] = 20,
+    limit: Annotated[int, typer.Option(help="Texts to show; the counts are of all.", min=0)] = 20,
     html: Annotated[Path | None, typer.Option(help="Also write the shown texts as an HTML page.")] = None,
     loader: Loader = None,
     map_: Mapping = None,
@@ -38,8 +38,7 @@ def annotate(
     from expunge.corpus.loaders.text_source import require_file
 
     require_file(source)
-    if html and html.is_dir():
-        raise InputError(str(html), "is a folder", "name a file in it, for example concepts.html")
+    check_is_no_folder(html, "concepts.html")
     names = Dictionary.load(dictionary)
     if not len(names):
         raise InputError(str(dictionary), "holds no names", "make it anew with `expunge concepts build`")

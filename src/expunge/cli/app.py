@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
+from expunge.cli import bench
 from expunge.cli.annotate import annotate
 from expunge.cli.attack import reconstruct
 from expunge.cli.audit import audit
-from expunge.cli.bench import listing as bench_list
-from expunge.cli.bench import report as bench_report
-from expunge.cli.bench import run as bench_run
 from expunge.cli.concepts import build, levels
 from expunge.cli.data import check, export, identifiers
 from expunge.cli.data_generate import generate
@@ -21,14 +20,34 @@ from expunge.cli.estimate import estimate
 from expunge.cli.list_registry import listing
 from expunge.cli.options import add
 from expunge.cli.report import report
+from expunge.cli.result import CommandResult
 from expunge.cli.train import train
 from expunge.cli.unlearn import unlearn
 
+Command = Callable[..., CommandResult]
+COMMANDS: dict[str, Command] = {
+    "demo": demo,
+    "train": train,
+    "estimate": estimate,
+    "unlearn": unlearn,
+    "audit": audit,
+    "report": report,
+    "list": listing,
+    "doctor": doctor,
+}
+GROUPS: dict[str, tuple[str, dict[str, Command]]] = {  # name -> help, commands
+    "attack": ("Run one attack of the audit by itself.", {"reconstruct": reconstruct}),
+    "data": (
+        "Generate, check and export records.",
+        {"generate": generate, "check": check, "identifiers": identifiers, "export": export},
+    ),
+    "concepts": (
+        "Assign concepts and records to four levels.",
+        {"build": build, "levels": levels, "annotate": annotate},
+    ),
+    "bench": ("Compare methods in experiments.", {"list": bench.listing, "run": bench.run, "report": bench.report}),
+}
 app = typer.Typer(add_completion=False)
-data = typer.Typer(help="Generate, check and export records.")
-concepts = typer.Typer(help="Say which words mean what, on four levels.")
-attack = typer.Typer(help="Run one attack of the audit by itself.")
-bench = typer.Typer(help="Compare methods in experiments.")
 
 
 def _version(wanted: bool) -> None:
@@ -48,26 +67,10 @@ def root(
     """Make a language model forget a person, and show the evidence."""
 
 
-add(app, "demo", demo)
-add(app, "train", train)
-add(app, "estimate", estimate)
-add(app, "unlearn", unlearn)
-add(app, "audit", audit)
-app.add_typer(attack, name="attack")
-add(attack, "reconstruct", reconstruct)
-add(app, "report", report)
-add(app, "list", listing)
-add(app, "doctor", doctor)
-app.add_typer(data, name="data")
-add(data, "generate", generate)
-add(data, "check", check)
-add(data, "identifiers", identifiers)
-add(data, "export", export)
-app.add_typer(concepts, name="concepts")
-add(concepts, "build", build)
-add(concepts, "levels", levels)
-add(concepts, "annotate", annotate)
-app.add_typer(bench, name="bench")
-add(bench, "list", bench_list)
-add(bench, "run", bench_run)
-add(bench, "report", bench_report)
+for _name, _command in COMMANDS.items():
+    add(app, _name, _command)
+for _name, (_help, _commands) in GROUPS.items():
+    _group = typer.Typer(help=_help)
+    app.add_typer(_group, name=_name)
+    for _sub_name, _command in _commands.items():
+        add(_group, _sub_name, _command)

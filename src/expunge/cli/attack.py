@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from expunge.cli.audit import check_same_split, split_seed
-from expunge.cli.options import Data, Loader, Mapping, ScopeText
+from expunge.cli import options as opt
+from expunge.cli.audit import audited_split
 from expunge.cli.progress import Progress, ProgressCallback
 from expunge.cli.result import CommandResult, ResultTable
-from expunge.errors import InputError
 
 if TYPE_CHECKING:
     from expunge.audit.details import CountedEstimate, ReconstructionDetails
@@ -27,65 +26,54 @@ COLUMNS = {
 
 
 def reconstruct(
-    original: Annotated[str, typer.Option(help="Model before unlearning: folder or hub id.")],
-    unlearned: Annotated[str, typer.Option(help="Run folder or model after unlearning.")],
-    data: Data,
-    scope: ScopeText,
-    retrained: Annotated[str | None, typer.Option(help="Retrained model, the reference.")] = None,
-    level: Annotated[list[str] | None, typer.Option("--level", help="Ask this level and none; repeatable.")] = None,
+    original: opt.Original,
+    unlearned: opt.Unlearned,
+    data: opt.Data,
+    scope: opt.ScopeText,
+    retrained: opt.Retrained = None,
+    level: Annotated[list[str] | None, typer.Option("--level", help="Ask only this level; repeatable.")] = None,
     candidates: Annotated[int, typer.Option(help="Wrong answers beside the true one, at least 7.")] = 19,
     out: Annotated[Path | None, typer.Option("--out", help="JSON file for all numbers.")] = None,
-    policy: Annotated[Path | None, typer.Option(help="YAML policy; the shipped one if not given.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the held-out retain set; a run records its own.")] = None,
-    loader: Loader = None,
-    map_: Mapping = None,
+    policy: opt.PolicyFile = None,
+    seed: opt.SplitSeed = None,
+    loader: opt.Loader = None,
+    map_: opt.Mapping = None,
 ) -> CommandResult:
     """Ask with growing context from the provenance tree which forgotten answers come back."""
-    if out is not None and out.is_dir():
-        raise InputError(str(out), "is a folder", "name a file in it, for example reconstruction.json")
+    opt.check_is_no_folder(out, "reconstruction.json")
     from expunge.audit.checks.reconstruction_check import KEY, controls_of
     from expunge.audit.policy import Policy
     from expunge.audit.reconstruction import Reconstruction, compare, prepare
     from expunge.audit.reconstruction import reconstruct as run
     from expunge.audit.run import template_of
-    from expunge.corpus import load_corpus
     from expunge.models.language_model import check, load
     from expunge.models.threads import set_threads
-    from expunge.scope import Scope
 
     rules = Policy.load(policy)
     sources = {"original": original, "unlearned": unlearned} | ({"retrained": retrained} if retrained else {})
     for source in sources.values():
         check(source)
-    split = Scope.parse(scope).resolve(load_corpus(data, loader, map_), seed=split_seed(unlearned, seed))
-    check_same_split(unlearned, split)
+    split = audited_split(unlearned, data, loader, map_, scope, seed)
     set_threads()
-    first = rules.attack_seeds[0]
-    setup = prepare(split, seed=first, candidates=candidates, levels=level or ())
+    settings: Any = {"seed": rules.attack_seeds[0], "candidates": candidates, "levels": level or ()}
+    setup = prepare(split, **settings)
     turns = [(role, source, setup) for role, source in sources.items()]
     if not retrained and (controls := controls_of(split)):
-        turns.append(
-            ("controls", unlearned, prepare(split, controls, seed=first, candidates=candidates, levels=level or ()))
-        )
-    results: dict[str, Reconstruction] = {}
+        turns.append(("controls", unlearned, prepare(split, controls, **settings)))
+    models: dict[str, Reconstruction] = {}
     with Progress().bar("reconstructing") as tick:
-        for k, (role, source, setup_of) in enumerate(turns):
+        for k, (role, source, setup_of_role) in enumerate(turns):
             lm = load(source, template=template_of(Path(unlearned)))
-            results[role] = run(lm, setup_of, _part(tick, k, len(turns), f"asking {role}"))
+            models[role] = run(lm, setup_of_role, _part(tick, k, len(turns), f"asking {role}"))
     rule = rules.rules.get(KEY)
-    comparison = compare(
-        results, rules.bootstrap, margin=rule.margin if rule else 0.05, known_margin=rules.known_margin
-    )
-    data_out = {"scope": scope, "facts": len(setup.facts), **comparison.details.model_dump(mode="json")}
+    margin = rule.margin if rule else 0.05
+    details = compare(models, rules.bootstrap, margin=margin, known_margin=rules.known_margin).details
+    result = {"scope": scope, "facts": len(setup.facts), **details.model_dump(mode="json")}
     if out:
         from expunge._io import write_json
 
-        write_json(out, data_out | {"models": {role: r.as_json() for role, r in results.items()}})
-    return CommandResult(
-        data_out,
-        tuple(_parts(comparison.details, len(setup.facts), out)),
-        0 if comparison.details.status == "passed" else 3,
-    )
+        write_json(out, result | {"models": {role: r.as_json() for role, r in models.items()}})
+    return CommandResult(result, tuple(_parts(details, len(setup.facts), out)), 0 if details.status == "passed" else 3)
 
 
 def _part(tick: ProgressCallback, k: int, of: int, note: str) -> Callable[[float], None]:
@@ -94,20 +82,17 @@ def _part(tick: ProgressCallback, k: int, of: int, note: str) -> Callable[[float
 
 
 def _parts(details: ReconstructionDetails, facts: int, out: Path | None) -> Iterator[str | ResultTable]:
-    rows: list[list[Any]] = []
-    for vector in dict.fromkeys(r.vector for r in details.rows):
-        for level, name in enumerate(details.levels):
-            rows += [
-                [
-                    name,
-                    "" if vector == "true" else vector,
-                    r.model,
-                    r.scores["top1"].n,
-                    *(_cell(r.scores.get(key)) for key in COLUMNS.values()),
-                ]
-                for r in details.rows
-                if (r.level, r.vector) == (level, vector)
-            ]
+    vectors = list(dict.fromkeys(row.vector for row in details.rows))
+    rows = [
+        [
+            details.levels[r.level],
+            "" if r.vector == "true" else r.vector,
+            r.model,
+            r.scores["top1"].n,
+            *(_cell(r.scores.get(key)) for key in COLUMNS.values()),
+        ]
+        for r in sorted(details.rows, key=lambda row: (vectors.index(row.vector), row.level))
+    ]
     yield ResultTable(("context up to", "instead", "model", "n", *COLUMNS), rows)
     if left_out := "; ".join(f"{n} {what}" for what, n in details.left_out.items()):
         yield f"left out: {left_out}"

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
-import typer
-
-from expunge.cli.options import Data, Folder, Loader, Mapping, ScopeText
+from expunge.cli import options as opt
 from expunge.cli.progress import Progress
 from expunge.cli.result import CommandResult, ResultTable
 from expunge.errors import InputError
@@ -17,26 +15,23 @@ if TYPE_CHECKING:
 
 
 def audit(
-    original: Annotated[str, typer.Option(help="Model before unlearning: folder or hub id.")],
-    unlearned: Annotated[str, typer.Option(help="Run folder or model after unlearning.")],
-    data: Data,
-    scope: ScopeText,
-    out: Folder,
-    retrained: Annotated[str | None, typer.Option(help="Retrained model, the reference.")] = None,
-    policy: Annotated[Path | None, typer.Option(help="YAML policy; the shipped one if not given.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the held-out retain set; a run records its own.")] = None,
-    loader: Loader = None,
-    map_: Mapping = None,
+    original: opt.Original,
+    unlearned: opt.Unlearned,
+    data: opt.Data,
+    scope: opt.ScopeText,
+    out: opt.Folder,
+    retrained: opt.Retrained = None,
+    policy: opt.PolicyFile = None,
+    seed: opt.SplitSeed = None,
+    loader: opt.Loader = None,
+    map_: opt.Mapping = None,
 ) -> CommandResult:
     """Judge by a policy whether a model has forgotten."""
     from expunge.audit.policy import Policy
     from expunge.audit.run import audit as run
-    from expunge.corpus import load_corpus
-    from expunge.scope import Scope
 
     rules = Policy.load(policy)
-    split = Scope.parse(scope).resolve(load_corpus(data, loader, map_), seed=split_seed(unlearned, seed))
-    check_same_split(unlearned, split)
+    split = audited_split(unlearned, data, loader, map_, scope, seed)
     check_out(out, unlearned, split)
     with Progress().bar("auditing") as tick:
         result = run(
@@ -49,20 +44,19 @@ def audit(
             on_progress=lambda phrase, done: tick(done, phrase),
         )
     rows = [
-        (e.key, e.status.replace("_", " "), e.estimate, e.reference.estimate if e.reference else None, e.reason)
-        for e in result.results
-        if e.status != "not_applicable"
+        (r.key, r.status.replace("_", " "), r.estimate, r.reference.estimate if r.reference else None, r.reason)
+        for r in result.results
+        if r.status != "not_applicable"
     ]
-    data_out = {
-        **result.verdict.model_dump(mode="json"),
-        "verdict": result.verdict.status,
-        "out": result.path,
-        "reference": result.file.reference,
-        "split": result.file.split.model_dump(mode="json"),
-        "results": [r.model_dump(mode="json") for r in result.results],
-    }
     return CommandResult(
-        data_out,
+        {
+            **result.verdict.model_dump(mode="json"),
+            "verdict": result.verdict.status,
+            "out": result.path,
+            "reference": result.file.reference,
+            "split": result.file.split.model_dump(mode="json"),
+            "results": [r.model_dump(mode="json") for r in result.results],
+        },
         (
             ResultTable(("check", "status", "estimate", "reference", "why"), rows),
             result.verdict.sentence,
@@ -72,27 +66,30 @@ def audit(
     )
 
 
-def split_seed(unlearned: str, seed: int | None) -> int:
-    """Seed of the held-out retain set: `seed`, or that of the run's recipe."""
-    recipe = Path(unlearned) / "recipe.yaml"
-    if seed is not None:
-        return seed
-    if recipe.is_file():
+def audited_split(
+    unlearned: str, data: Path, loader: str | None, mapping: Path | None, scope: str, seed: int | None
+) -> Split:
+    """The split to audit `unlearned` on; without `seed`, its run's recipe tells the seed of the held-out retain set.
+
+    Raises:
+        InputError: the run was made with another split, so it may have trained on held-out retain records.
+    """
+    from expunge._io import read_json
+
+    recipe, run = Path(unlearned) / "recipe.yaml", Path(unlearned) / "run.json"
+    if seed is None and recipe.is_file():
         from expunge.engine.recipe import Recipe
 
-        return Recipe.load(recipe).seed
-    return 42
-
-
-def check_same_split(unlearned: str, split: Split) -> None:
-    """`InputError` if the run was made with another split: it may have trained on held-out retain records."""
-    about = _read(Path(unlearned) / "run.json")
+        seed = Recipe.load(recipe).seed
+    split = opt.load_split(data, loader, mapping, scope, 42 if seed is None else seed)
+    about = read_json(run) if run.is_file() else {}
     if about and about.get("identity", {}).get("split") != split.digest:
         raise InputError(
             unlearned,
             "was unlearned with other records, another scope or another seed",
             f'give the --data of that run, --scope "{about.get("scope")}", and no --seed',
         )
+    return split
 
 
 def check_out(out: Path, unlearned: str, split: Split) -> None:
@@ -104,13 +101,6 @@ def check_out(out: Path, unlearned: str, split: Split) -> None:
         return
     if not (out / "audit.json").is_file():
         raise InputError(str(out), "is not empty and holds no audit", "choose a new folder")
-    before = load_audit(out / "audit.json")
-    if (before.split_digest, before.models["unlearned"].digest) != (split.digest, model_digest(unlearned)):
+    earlier = load_audit(out / "audit.json")
+    if (earlier.split_digest, earlier.models["unlearned"].digest) != (split.digest, model_digest(unlearned)):
         raise InputError(str(out), "holds the audit of another model or scope", "choose another folder")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    from expunge._io import read_json
-
-    content: dict[str, Any] = read_json(path) if path.is_file() else {}
-    return content

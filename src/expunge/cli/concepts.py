@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from expunge.cli.options import Data, Loader, Mapping
+from expunge.cli.options import Data, Loader, Mapping, check_is_no_folder
 from expunge.cli.result import CommandResult, ResultTable
 from expunge.corpus.record import LEVELS
 from expunge.errors import InputError
@@ -34,7 +33,7 @@ def build(
         list[str] | None, typer.Option(metavar="SAB", help="Only names from it, for example MSH; repeatable.")
     ] = None,
     medquad: Annotated[Path | None, typer.Option(help="MedQuAD as JSON lines: focus, cui.")] = None,
-    medquad_synonyms: Annotated[bool, typer.Option(help="Take MedQuAD's synonyms as names, too.")] = False,
+    medquad_synonyms: Annotated[bool, typer.Option(help="Take MedQuAD's synonyms as names too.")] = False,
     columns: Annotated[
         list[Path] | None, typer.Option(help="A CSV, TSV or JSONL table of own terms; repeatable.")
     ] = None,
@@ -57,22 +56,19 @@ def build(
     ):
         if value and not source:
             raise InputError(option, "has nothing to read", "name its file or folder")
-    if out.is_dir():
-        raise InputError(str(out), "is a folder", "name a file in it, for example dictionary.tsv")
+    check_is_no_folder(out, "dictionary.tsv")
     rules = Hierarchy.load(hierarchy)
-    sources = _Sources(
-        mesh_terms,
-        mesh_trees,
-        sssom,
-        obo,
-        umls_dir,
-        tuple(umls_vocabulary or ()),
-        medquad,
-        medquad_synonyms,
-        tuple(columns or ()),
-        (name_column, concept_column, category_column),
+    dictionaries = list(
+        _read_sources(
+            rules,
+            mesh=(mesh_terms, mesh_trees) if mesh_terms and mesh_trees else None,
+            sssom=sssom,
+            obo=obo,
+            umls=(umls_dir, tuple(umls_vocabulary or ())) if umls_dir else None,
+            medquad=(medquad, medquad_synonyms) if medquad else None,
+            tables=[(path, name_column, concept_column, category_column) for path in columns or ()],
+        )
     )
-    dictionaries = list(sources.read(rules))
     own = without_names_of(rules.dictionary(), (each for _, each in dictionaries))
     dictionaries = [("hierarchy", own), *dictionaries] if own else dictionaries
     if not dictionaries:
@@ -86,55 +82,47 @@ def build(
     return _build_result(rules, merged, dictionaries, out)
 
 
-@dataclass(frozen=True)
-class _Sources:
-    """The sources named on the command line, read in an order in which one helps the next."""
+def _read_sources(
+    rules: Hierarchy,
+    mesh: tuple[Path, Path] | None,
+    sssom: Path | None,
+    obo: Path | None,
+    umls: tuple[Path, tuple[str, ...]] | None,
+    medquad: tuple[Path, bool] | None,
+    tables: list[tuple[Path, str, str | None, str | None]],
+) -> Iterator[tuple[str, Dictionary]]:
+    """(source, its dictionary). MeSH is first, since others refer to its levels; OBO needs the ids of SSSOM."""
+    known: dict[str, str] = {}
+    cuis = None
+    if mesh:
+        from expunge.concepts.dictionary import levels_of
+        from expunge.concepts.readers.mesh import read_mesh
 
-    mesh_terms: Path | None
-    mesh_trees: Path | None
-    sssom: Path | None
-    obo: Path | None
-    umls: Path | None
-    vocabularies: tuple[str, ...]
-    medquad: Path | None
-    synonyms: bool
-    columns: tuple[Path, ...]
-    column_names: tuple[str, str | None, str | None]
+        dictionary = read_mesh(*mesh, rules).dictionary
+        known = levels_of(dictionary)
+        yield "mesh", dictionary
+    if sssom:
+        from expunge.concepts.readers.sssom import read_sssom
 
-    def read(self, rules: Hierarchy) -> Iterator[tuple[str, Dictionary]]:
-        """(source, its dictionary). MeSH is first, since others refer to its levels; OBO needs the ids of SSSOM."""
-        known: dict[str, str] = {}
-        cuis = None
-        if self.mesh_terms and self.mesh_trees:
-            from expunge.concepts.dictionary import levels_of
-            from expunge.concepts.readers.mesh import read_mesh
+        mapping = read_sssom(sssom, rules)
+        cuis = mapping.cuis
+        yield "sssom", mapping.dictionary
+    if obo:
+        from expunge.concepts.readers.obo import read_obo
 
-            mesh = read_mesh(self.mesh_terms, self.mesh_trees, rules).dictionary
-            known = levels_of(mesh)
-            yield "mesh", mesh
-        if self.sssom:
-            from expunge.concepts.readers.sssom import read_sssom
+        yield "obo", read_obo(obo, rules, cuis=cuis, known=known)
+    if umls:
+        from expunge.concepts.readers.umls import read_umls
 
-            mapping = read_sssom(self.sssom, rules)
-            cuis = mapping.cuis
-            yield "sssom", mapping.dictionary
-        if self.obo:
-            from expunge.concepts.readers.obo import read_obo
+        yield "umls", read_umls(umls[0], rules, vocabularies=umls[1], known=known)
+    if medquad:
+        from expunge.concepts.readers.medquad import read_medquad
 
-            yield "obo", read_obo(self.obo, rules, cuis=cuis, known=known)
-        if self.umls:
-            from expunge.concepts.readers.umls import read_umls
+        yield "medquad", read_medquad(medquad[0], rules, synonyms=medquad[1])
+    for path, name, concept, category in tables:
+        from expunge.concepts.readers.custom_terms import read_custom_terms
 
-            yield "umls", read_umls(self.umls, rules, vocabularies=self.vocabularies, known=known)
-        if self.medquad:
-            from expunge.concepts.readers.medquad import read_medquad
-
-            yield "medquad", read_medquad(self.medquad, rules, synonyms=self.synonyms)
-        for path in self.columns:
-            from expunge.concepts.readers.custom_terms import read_custom_terms
-
-            name, concept, category = self.column_names
-            yield str(path), read_custom_terms(path, rules, name=name, concept=concept, category=category)
+        yield str(path), read_custom_terms(path, rules, name=name, concept=concept, category=category)
 
 
 def _build_result(
@@ -171,12 +159,9 @@ def levels(
     from expunge.concepts.hierarchy import Hierarchy
     from expunge.corpus import load_corpus
 
-    if out.is_dir() or out.resolve() == data.resolve():
-        raise InputError(
-            str(out),
-            "is a folder" if out.is_dir() else "is the file of the records",
-            "name another file, for example levels.jsonl",
-        )
+    check_is_no_folder(out, "levels.jsonl")
+    if out.resolve() == data.resolve():
+        raise InputError(str(out), "is the file of the records", "name another file, for example levels.jsonl")
     rules = Hierarchy.load(hierarchy)
     corpus = load_corpus(data, loader, map_)
     had = sum(r.concept is not None for r in corpus)

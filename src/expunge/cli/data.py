@@ -1,4 +1,4 @@
-"""`expunge data …`: look at records before a run, and write them in other layouts."""
+"""`expunge data check|identifiers|export`: inspect records before a run, and write them in other layouts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def check(
         str | None, typer.Option(help="Model folder or hub id: show records through its template, count tokens.")
     ] = None,
 ) -> CommandResult:
-    """Say what a file holds and how it is read, and show the first records as a model sees them."""
+    """Show how records are read: files, columns, counts, and the first records as a model sees them."""
     from expunge.corpus.loaders import load_source
     from expunge.corpus.summary import summarize
 
@@ -56,11 +56,7 @@ def check(
         (
             f"{source}: {len(loaded.corpus):,} records, read by the loader {loaded.loader} ({loaded.reason})",
             ResultTable(("file", "rows"), list(files.items())),
-            *(
-                ("the layout has columns of its own; these are the fields that its loader makes:",)
-                if loaded.fixed
-                else ()
-            ),
+            *(["the layout has columns of its own; these are the fields that its loader makes:"] * loaded.fixed),
             ResultTable(("column", "becomes", "by", "filled"), table),
             ResultTable(("count", "value"), _counts(summary, loaded)),
             *lines,
@@ -89,7 +85,7 @@ def _counts(s: CorpusSummary, loaded: LoadedSource) -> list[tuple[str, str]]:
             else "none; `expunge data identifiers` proposes some",
         ),
         ("variants", f"{s.variants:,} of {s.with_variants:,} records"),
-        ("pictures", f"{s.images:,} of {s.with_image:,} records"),
+        ("images", f"{s.images:,} of {s.with_image:,} records"),
     ]
 
 
@@ -139,7 +135,7 @@ def _through_model(source: str, loaded: LoadedSource, records: Any) -> tuple[dic
         "too_long": too_long,
         "examples": examples,
     }, [
-        f"tokens of a record (without its picture): {_spread(tokens)}; {too_long:,} records exceed the context of "
+        f"tokens of a record (without its image): {_spread(tokens)}; {too_long:,} records exceed the context of "
         f"{template.context:,}",
         f"the first records through the template {template.kind} of {source}:",
         *(

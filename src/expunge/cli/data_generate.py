@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from expunge.cli.options import Sets
+from expunge.cli.options import Sets, check_is_no_folder, typed_options
 from expunge.cli.result import CommandResult, ResultTable
 from expunge.errors import InputError
 
@@ -16,7 +16,7 @@ def generate(
     name: Annotated[str, typer.Argument(help="Name of the world; `expunge list worlds` shows all.")],
     out: Annotated[Path, typer.Option("--out", help="JSONL file to write.")],
     patients: Annotated[int | None, typer.Option(help="Trained patients.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Every draw depends on it.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of every draw.")] = None,
     preset: Annotated[str | None, typer.Option(help="A set of sizes, for example default, small or tiny.")] = None,
     controls_for: Annotated[
         list[str] | None, typer.Option("--controls-for", metavar="NODE", help="Node that gets controls; repeatable.")
@@ -30,17 +30,16 @@ def generate(
     from expunge.synthetic.base import WORLDS
 
     kind: Any = WORLDS.get(name)
-    flags = {"patients": patients, "seed": seed, "controls_for": tuple(controls_for) if controls_for else None}
-    settings = {key: value for key, value in flags.items() if value is not None}
+    controls = tuple(controls_for) if controls_for else None
+    settings = typed_options(patients=patients, seed=seed, controls_for=controls)
     if set_:
         from expunge._config import apply_overrides
 
         settings = apply_overrides(settings, set_)
     world = kind.preset(preset, **settings) if preset else kind(**settings)
-    if out.is_dir():
-        raise InputError(str(out), "is a folder", "name a file in it, for example records.jsonl")
+    check_is_no_folder(out, "records.jsonl")
     if out.exists() and not out.with_name("world.json").exists():
-        raise InputError(str(out), "exists and is not a world of ours", "choose another file")
+        raise InputError(str(out), "exists and has no world.json beside it", "choose another file")
     if terms:
         dictionary = world.terms()
         if not len(dictionary):

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +22,9 @@ from expunge.cli.result import CommandResult
 from expunge.cli.train import after_epoch
 from expunge.cli.unlearn import after_step
 from expunge.errors import InputError
+
+if TYPE_CHECKING:
+    from expunge.corpus import Record
 
 RECIPE = "twin"
 TARGET_ACCURACY, EPOCHS = 0.999, 12
@@ -67,7 +71,7 @@ def clear(out: Path) -> None:
             part.unlink(missing_ok=True)
 
 
-def run_demo(out: Path, seed: int, watch: Progress, size: DemoSize = DemoSize()) -> dict[str, Any]:
+def run_demo(out: Path, seed: int, progress: Progress, size: DemoSize = DemoSize()) -> dict[str, Any]:
     """Everything from the empty folder `out` to the report; returns what `--json` prints.
 
     `InputError` if `out` holds something else, for example a demo of another seed or size.
@@ -81,12 +85,12 @@ def run_demo(out: Path, seed: int, watch: Progress, size: DemoSize = DemoSize())
         before = read_json(done)
         if before["identity"] == identity:
             return dict(before["result"])
-    result = _run(out, seed, watch, size)
+    result = _run(out, seed, progress, size)
     write_json(done, {"identity": identity, "result": result})
     return result
 
 
-def _run(out: Path, seed: int, watch: Progress, size: DemoSize) -> dict[str, Any]:
+def _run(out: Path, seed: int, progress: Progress, size: DemoSize) -> dict[str, Any]:
     started = time.perf_counter()
     from expunge.synthetic.hospital.hospital import Hospital
 
@@ -94,7 +98,7 @@ def _run(out: Path, seed: int, watch: Progress, size: DemoSize) -> dict[str, Any
     target = f"patient:P-{[slot.stem for slot in plain.slots() if slot.institution == 0][2]}"
     world = Hospital.preset(size.preset, seed=seed, controls_for=(target,))
     _prepare(out, world)
-    watch.say(f"a hospital of {world.patients} patients; {target} asks to be forgotten")
+    progress.say(f"a hospital of {world.patients} patients; {target} asks to be forgotten")
 
     from expunge.audit.run import audit
     from expunge.engine.recipe import Recipe
@@ -109,9 +113,20 @@ def _run(out: Path, seed: int, watch: Progress, size: DemoSize) -> dict[str, Any
     split = Scope.parse(target).resolve(corpus, seed=seed)
     tiny, settings = TinyConfig(**size.model), TrainConfig(**size.train, seed=seed)
     original, unlearned, retrained = (out / role for role in ("original", "unlearned", "retrained"))
-    with watch.bar("original model") as tick:
-        train(corpus.trained, original, tiny=tiny, settings=settings, on_epoch=lambda p: after_epoch(tick, p))
-    with watch.bar("unlearned model") as tick:
+
+    def train_model(records: Sequence[Record], folder: Path, tokenizer_from: Path | None = None) -> None:
+        with progress.bar(f"{folder.name} model") as tick:
+            train(
+                records,
+                folder,
+                tiny=tiny,
+                settings=settings,
+                tokenizer_from=tokenizer_from,
+                on_epoch=lambda p: after_epoch(tick, p),
+            )
+
+    train_model(corpus.trained, original)
+    with progress.bar("unlearned model") as tick:
         unlearn(
             original,
             split,
@@ -119,16 +134,8 @@ def _run(out: Path, seed: int, watch: Progress, size: DemoSize) -> dict[str, Any
             unlearned,
             on_step=lambda event, total: after_step(tick, event, total),
         )
-    with watch.bar("retrained model") as tick:
-        train(
-            [r for r in corpus.trained if r.id not in split.excluded_ids],
-            retrained,
-            tiny=tiny,
-            settings=settings,
-            tokenizer_from=original,
-            on_epoch=lambda p: after_epoch(tick, p),
-        )
-    with watch.bar("audit") as tick:
+    train_model([r for r in corpus.trained if r.id not in split.excluded_ids], retrained, original)
+    with progress.bar("audit") as tick:
         result = audit(
             original,
             unlearned,

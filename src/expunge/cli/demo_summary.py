@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from expunge.audit.schema import AuditFile
 
 ROLES = ("original", "unlearned", "retrained")
-RELATIONS = ("same_institution", "elsewhere", "retain_heldout")
-
-LABELS = {"same_institution": "same institution", "elsewhere": "elsewhere", "retain_heldout": "held-out retain set"}
+RELATIONS = {"same_institution": "same institution", "elsewhere": "elsewhere", "retain_heldout": "held-out retain set"}
 
 
 def summary(audit: AuditFile) -> dict[str, Any]:
@@ -33,12 +31,12 @@ def summary(audit: AuditFile) -> dict[str, Any]:
         "sentence": audit.verdict.sentence,
         "leakage": {role: rate.worst for role, rate in models.items()},
         "leakage_kind": {role: rate.worst_kind for role, rate in models.items()},
-        "exact": audit.aggregates.get("exact_match", {}),
+        "exact_match": audit.aggregates.get("exact_match", {}),
         "choice": audit.aggregates.get("choice", {}),
         "membership_auc": aucs.get("loss", {}),
         "membership_auc_entropy": aucs.get("entropy", {}),
-        "retention": {place: retention[place].estimate if place in retention else None for place in RELATIONS},
-        "retention_retrained": {place: _retrained(audit, place) for place in RELATIONS},
+        "retention": {name: retention[name].estimate if name in retention else None for name in RELATIONS},
+        "retention_retrained": {name: _retrained(audit, name) for name in RELATIONS},
         "control_rank": _control_rank(audit, "unlearned"),
         "control_rank_by_role": {role: _control_rank(audit, role) for role in ROLES},
         "relearning": {**relearning.pop("models"), **relearning},
@@ -55,52 +53,39 @@ def _control_rank(audit: AuditFile, role: str) -> dict[str, Any]:
     return {**ranks, "of": panel.m + 1, "inside": not panel.outside, "p": panel.p_two_sided}
 
 
-def _retrained(audit: AuditFile, place: str) -> float | None:
-    """Exact match of the retrained model on such records over that of the original."""
-    result = audit.result(f"retention.{place}")
+def _retrained(audit: AuditFile, relation: str) -> float | None:
+    """Exact match of the retrained model on the records of a relation, over that of the original."""
+    result = audit.result(f"retention.{relation}")
     controls = {c.key: c.estimate for c in result.controls} if result else {}
     return controls.get("retrained.exact_match")
 
 
 def table(result: Mapping[str, Any]) -> ResultTable:
     """The numbers side by side: original, unlearned, retrained."""
-    rows: list[tuple[Any, ...]] = [
-        _row("answers still given, worst kind of question", result["leakage"], percent),
-        _row("exact match", result["exact"], percent),
-        _row("multiple choice answered right", result["choice"], percent),
-    ]
-    for attack in ("loss", "entropy"):
-        ranks = {role: s for role, s in result["control_rank_by_role"].items() if attack in s}
-        rows.append(
-            _row(
-                f"rank among matched controls, by {attack} (1 = known)",
-                ranks,
-                lambda s, attack=attack: f"{s[attack]} of {s['of']}",
-            )
-        )
-    rows += [
-        _row("membership attack, AUC by loss (0.5 = cannot tell)", result["membership_auc"], number),
-        _row("membership attack, AUC by entropy", result["membership_auc_entropy"], number),
-    ]
-    for place in RELATIONS:
-        retention = {
-            "original": 1.0,
-            "unlearned": result["retention"][place],
-            "retrained": result["retention_retrained"][place],
-        }
-        rows.append(_row(f"retention, {LABELS[place]}", retention, percent))
+    retention = {
+        relation: {"original": 1.0, "unlearned": estimate, "retrained": result["retention_retrained"][relation]}
+        for relation, estimate in result["retention"].items()
+    }
     relearned = {role: value["after"] for role, value in result["relearning"].items() if role in ROLES}
-    rows.append(_row("answers back after relearning a tenth", relearned, percent))
-    return ResultTable(("", *ROLES), rows)
+    rows = {
+        "leakage, worst kind of question": _row(result["leakage"], "{:.1%}"),
+        "exact match": _row(result["exact_match"], "{:.1%}"),
+        "multiple choice accuracy": _row(result["choice"], "{:.1%}"),
+        **{
+            f"rank among matched controls, by {score} (1 = known)": _row(
+                {role: ranks for role, ranks in result["control_rank_by_role"].items() if score in ranks},
+                f"{{0[{score}]}} of {{0[of]}}",
+            )
+            for score in ("loss", "entropy")
+        },
+        "membership AUC by loss": _row(result["membership_auc"], "{:.3f}"),
+        "membership AUC by entropy": _row(result["membership_auc_entropy"], "{:.3f}"),
+        **{f"retention, {label}": _row(retention[relation], "{:.1%}") for relation, label in RELATIONS.items()},
+        "exact match after relearning": _row(relearned, "{:.1%}"),
+    }
+    return ResultTable(("", *ROLES), [(label, *cells) for label, cells in rows.items()])
 
 
-def _row(name: str, by_role: Mapping[str, Any], write: Any) -> tuple[Any, ...]:
-    return (name, *(None if by_role.get(role) is None else write(by_role[role]) for role in ROLES))
-
-
-def percent(value: float) -> str:
-    return f"{value:.1%}"
-
-
-def number(value: float) -> str:
-    return f"{value:.3f}"
+def _row(values: Mapping[str, Any], form: str) -> list[str | None]:
+    """The value of each role in the format `form`; None where it was not measured."""
+    return [None if values.get(role) is None else form.format(values[role]) for role in ROLES]

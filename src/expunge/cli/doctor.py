@@ -50,21 +50,22 @@ def doctor() -> CommandResult:
     if sys.version_info < PYTHON:
         problems.append(f"Python {platform.python_version()}: {'.'.join(map(str, PYTHON))} or newer is required")
     about = machine()
-    parts = (
-        ResultTable(("machine", ""), list(about.items())),
-        ResultTable(
-            ("package", "wanted", "installed", "state"), [(p.name, p.wanted, p.installed, p.state) for p in states]
-        ),
-        "everything required is there"
-        if not problems
-        else "\n".join(["missing or wrong:", *problems, "repair with: python -m pip install --upgrade expunge"]),
-    )
+    summary = "everything required is there"
+    if problems:
+        summary = "\n".join(["missing or wrong:", *problems, "repair with: python -m pip install --upgrade expunge"])
+    rows = [(p.name, p.wanted, p.installed, p.state) for p in states]
     listed = {
         p.name: {"wanted": p.wanted, "installed": p.installed, "state": p.state, "required": not p.extra}
         for p in states
     }
     return CommandResult(
-        {"ok": not problems, "problems": problems, "machine": about, "packages": listed}, parts, 1 if problems else 0
+        {"ok": not problems, "problems": problems, "machine": about, "packages": listed},
+        (
+            ResultTable(("machine", ""), list(about.items())),
+            ResultTable(("package", "wanted", "installed", "state"), rows),
+            summary,
+        ),
+        1 if problems else 0,
     )
 
 
@@ -77,11 +78,8 @@ def packages(requirements: list[str]) -> list[PackageState]:
         name = re.match(r"[\w.-]+", wish)
         extra = re.search(r"extra == ['\"]([\w-]+)", marker)
         if name and name[0] != "expunge":  # an extra that asks for another one
-            rows.append(
-                PackageState(
-                    name[0], wish[len(name[0]) :].strip(), installed_version(name[0]), extra[1] if extra else ""
-                )
-            )
+            wanted = wish[len(name[0]) :].strip()
+            rows.append(PackageState(name[0], wanted, installed_version(name[0]), extra[1] if extra else ""))
     return rows
 
 

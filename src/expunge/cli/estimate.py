@@ -6,12 +6,13 @@ It loads the model and times a few passes, so it takes a few seconds. It writes 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from expunge.cli.options import Loader, Mapping, Sets
+from expunge.cli.options import Loader, Mapping, Model, RecipeName, RunSeed, Sets, seed_override
 from expunge.cli.result import CommandResult, ResultTable
 from expunge.errors import InputError
 
@@ -22,14 +23,14 @@ if TYPE_CHECKING:
 
 
 def estimate(
-    model: Annotated[str, typer.Option(help="Model folder, run folder or hub id; it is not changed.")],
-    data: Annotated[Path, typer.Option("--data", "--corpus", help="Records: a file or a folder, as for unlearn.")],
+    model: Model,
+    data: Annotated[Path, typer.Option("--data", help="Records: a file or a folder, as for unlearn.")],
     scope: Annotated[
-        str | None, typer.Option("--scope", help="What to forget; else the subject with the most records.")
+        str | None, typer.Option("--scope", help="What to forget; the subject with the most records if not given.")
     ] = None,
-    recipe: Annotated[str, typer.Option(help="Name of a shipped recipe, or a YAML file.")] = "twin",
+    recipe: RecipeName = "twin",
     set_: Sets = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the run and of the held-out retain set.")] = None,
+    seed: RunSeed = None,
     preview_layers: Annotated[
         int | None,
         typer.Option("--preview-layers", min=1, help="Last blocks that the preview trains; a quarter if not given."),
@@ -43,7 +44,7 @@ def estimate(
     from expunge.engine.privacy.statement import planned_statement, statement_lines
     from expunge.engine.recipe import Recipe
 
-    loaded = Recipe.load(recipe, [*(set_ or []), *([] if seed is None else [f"seed={seed}"])])
+    loaded = Recipe.load(recipe, [*(set_ or []), *seed_override(seed)])
     split = _split(load_corpus(data, loader, map_), scope, loaded.seed)
     estimates, reason = estimate_run(model, split, loaded, preview_layers=preview_layers)
     data_out: dict[str, Any] = {
@@ -63,7 +64,11 @@ def estimate(
     )
     private = statement_lines(data_out["privacy"]) if loaded.privacy else []
     notes = [f"no second row: {reason}"] if reason else []
-    return CommandResult(data_out, (*lines, *private, *tables(estimates), *notes))
+    tables = [
+        ResultTable(tuple(columns), [[value(e) for value in columns.values()] for e in estimates])
+        for columns in (WORK, MEMORY)
+    ]
+    return CommandResult(data_out, (*lines, *private, *tables, *notes))
 
 
 def _split(corpus: Corpus, scope: str | None, seed: int) -> Split:
@@ -81,62 +86,13 @@ def _split(corpus: Corpus, scope: str | None, seed: int) -> Split:
     return resolve(corpus, chosen, None, f"subject {subject}", seed=seed)
 
 
-def tables(estimates: list[RunEstimate]) -> tuple[ResultTable, ResultTable]:
-    """Tables of work and time, and of memory."""
-    work = ResultTable(
-        ("run", "what runs", "steps", "rows drawn", "load", "build", "steps take", "save", "together"),
-        [
-            (
-                e.name,
-                what_runs(e),
-                e.steps,
-                e.rows_drawn,
-                duration(e.load_seconds),
-                duration(e.prepare_seconds),
-                duration(e.train_seconds),
-                duration(e.save_seconds),
-                duration(e.seconds),
-            )
-            for e in estimates
-        ],
-    )
-    memory = ResultTable(
-        ("run", "peak memory", "process", "weights", "optimizer", "activations", "caches", "prefix cache"),
-        [
-            (
-                e.name,
-                *(
-                    mib(n)
-                    for n in (
-                        e.memory.peak,
-                        e.memory.process,
-                        e.memory.weights,
-                        e.memory.optimizer,
-                        e.memory.activations,
-                        e.memory.caches,
-                    )
-                ),
-                f"{mib(e.cache_bytes)} in {'memory' if e.cache_location == 'memory' else 'a file'}"
-                if e.cache_bytes
-                else "none",
-            )
-            for e in estimates
-        ],
-    )
-    return work, memory
-
-
 def what_runs(e: RunEstimate) -> str:
     """`blocks 6-7 of 8 train, the first 6 cached`."""
-    first, last = (e.blocks[0], e.blocks[-1]) if e.blocks else (0, e.block_count - 1)
-    whole = e.blocks == tuple(range(first, last + 1))
-    named = (
-        (f"{first}-{last}" if last > first else str(first)) if whole or not e.blocks else ", ".join(map(str, e.blocks))
-    )
-    train = f"block{'s' if last > first else ''} {named} of {e.block_count} {e.verb}"
-    if e.cached_blocks:
-        return f"{train}, the first {e.cached_blocks} cached"
-    return f"{train}, no cache: {e.no_cache_reason}"
+    blocks = e.blocks or tuple(range(e.block_count))
+    first, last = blocks[0], blocks[-1]
+    named = f"{first}-{last}" if blocks == tuple(range(first, last + 1)) else ", ".join(map(str, blocks))
+    cache = f"the first {e.cached_blocks} cached" if e.cached_blocks else f"no cache: {e.no_cache_reason}"
+    return f"block{'s' if last > first else ''} {named if last > first else first} of {e.block_count} {e.verb}, {cache}"
 
 
 def mib(count: int) -> str:
@@ -153,3 +109,31 @@ def duration(seconds: float) -> str:
         return f"{whole} s"
     minutes = round(seconds / 60)
     return f"{whole // 60} min {whole % 60:02d} s" if whole < 3600 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _prefix_cache(e: RunEstimate) -> str:
+    place = "memory" if e.cache_location == "memory" else "a file"
+    return f"{mib(e.cache_bytes)} in {place}" if e.cache_bytes else "none"
+
+
+WORK: dict[str, Callable[[RunEstimate], Any]] = {  # columns of the table of work and time
+    "run": lambda e: e.name,
+    "what runs": what_runs,
+    "steps": lambda e: e.steps,
+    "rows drawn": lambda e: e.rows_drawn,
+    "load": lambda e: duration(e.load_seconds),
+    "build": lambda e: duration(e.prepare_seconds),
+    "steps take": lambda e: duration(e.train_seconds),
+    "save": lambda e: duration(e.save_seconds),
+    "together": lambda e: duration(e.seconds),
+}
+MEMORY: dict[str, Callable[[RunEstimate], Any]] = {
+    "run": lambda e: e.name,
+    "peak memory": lambda e: mib(e.memory.peak),
+    "process": lambda e: mib(e.memory.process),
+    "weights": lambda e: mib(e.memory.weights),
+    "optimizer": lambda e: mib(e.memory.optimizer),
+    "activations": lambda e: mib(e.memory.activations),
+    "caches": lambda e: mib(e.memory.caches),
+    "prefix cache": _prefix_cache,
+}

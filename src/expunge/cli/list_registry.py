@@ -1,4 +1,4 @@
-"""`expunge list`: the entries of a registry."""
+"""`expunge list`: the names of each registry."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Row = dict[str, Any]
 
 
 def _methods() -> list[Row]:
-    from expunge.methods.base import METHODS, Method
+    from expunge.methods.base import METHODS
 
     return [
         {
             "name": n,
             "about": _first_line(m),
-            "retain": m.retain if issubclass(m, Method) else "none",
-            "rule": m.rule if issubclass(m, Method) else "none",
+            "retain": getattr(m, "retain", "none"),
+            "rule": getattr(m, "rule", "none"),
             "source": m.source,
         }
         for n, m in METHODS
@@ -69,27 +69,27 @@ def _worlds() -> list[Row]:
 def _recipes() -> list[Row]:
     from expunge.engine.recipe import Recipe, shipped
 
-    recipes = [(n, Recipe.load(n)) for n in shipped()]
+    resolved = {name: Recipe.load(name).resolve() for name in shipped()}
     return [
         {
-            "name": n,
-            "method": r.method,
-            "rule": "none" if r.resolve().edit else r.rule or r.resolve().method.rule,
-            "retain": r.resolve().retain_loss,
-            "steps": r.resolve().total_steps,
-            "optimizer": "none" if r.resolve().edit else f"{r.optimizer.name} {r.optimizer.lr:g}",
+            "name": name,
+            "method": r.recipe.method,
+            "rule": "none" if r.edit else r.recipe.rule or r.method.rule,
+            "retain": r.retain_loss,
+            "steps": r.total_steps,
+            "optimizer": "none" if r.edit else f"{r.recipe.optimizer.name} {r.recipe.optimizer.lr:g}",
         }
-        for n, r in recipes
+        for name, r in resolved.items()
     ]
 
 
 def _hierarchies() -> list[Row]:
     from expunge.concepts.hierarchy import Hierarchy, shipped
 
-    hierarchies = [(n, Hierarchy.load(n)) for n in shipped()]
     return [
         {"name": n, "about": h.title, "L4": h.levels.L4.name, "rules": len(h.rules), "source": h.source}
-        for n, h in hierarchies
+        for n in shipped()
+        for h in [Hierarchy.load(n)]
     ]
 
 
@@ -110,9 +110,8 @@ def listing(kind: Annotated[str, typer.Argument(help=", ".join(KINDS))]) -> Comm
     if kind not in KINDS:
         raise unknown("kind", kind, KINDS, "expunge list")
     rows = KINDS[kind]()
-    columns = tuple(rows[0])
     return CommandResult(
-        {"kind": kind, "items": rows}, (ResultTable(columns, [[row[c] for c in columns] for row in rows]),)
+        {"kind": kind, "items": rows}, (ResultTable(tuple(rows[0]), [[*row.values()] for row in rows]),)
     )
 
 

@@ -6,11 +6,15 @@ import functools
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from expunge.cli.result import CommandResult
+from expunge.errors import InputError
+
+if TYPE_CHECKING:
+    from expunge.scope import Split
 
 Data = Annotated[Path, typer.Option("--data", help="Records: a JSONL, CSV or Parquet file, or a folder.")]
 Loader = Annotated[str | None, typer.Option("--loader", help="Layout of the records; detected if not given.")]
@@ -18,6 +22,18 @@ Mapping = Annotated[Path | None, typer.Option("--map", help="YAML file with line
 ScopeText = Annotated[str, typer.Option("--scope", help="What to forget, e.g. patient:P-0001-003.")]
 Folder = Annotated[Path, typer.Option("--out", help="Folder for the result.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; repeatable.")]
+
+Model = Annotated[str, typer.Option("--model", help="Model folder, run folder or hub id; it is not changed.")]
+RecipeName = Annotated[str, typer.Option("--recipe", help="Name of a shipped recipe, or a YAML file.")]
+RunSeed = Annotated[int | None, typer.Option("--seed", help="Seed of the run and of the held-out retain set.")]
+
+Original = Annotated[str, typer.Option("--original", help="Model before unlearning: folder or hub id.")]
+Unlearned = Annotated[str, typer.Option("--unlearned", help="Run folder or model after unlearning.")]
+Retrained = Annotated[str | None, typer.Option("--retrained", help="Retrained model, the reference.")]
+PolicyFile = Annotated[Path | None, typer.Option("--policy", help="YAML policy; the shipped one if not given.")]
+SplitSeed = Annotated[
+    int | None, typer.Option("--seed", help="Seed of the held-out retain set; a run records its own.")
+]
 
 SHARED = {
     "json": Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")],
@@ -43,3 +59,27 @@ def add(app: typer.Typer, name: str, function: Callable[..., CommandResult]) -> 
     command.__signature__ = own.replace(parameters=[*own.parameters.values(), *shared])  # type: ignore[attr-defined]
     command.__annotations__ = {**function.__annotations__, **SHARED}
     app.command(name)(command)
+
+
+def check_is_no_folder(path: Path | None, example: str) -> None:
+    """`InputError` if the file to write is a folder."""
+    if path is not None and path.is_dir():
+        raise InputError(str(path), "is a folder", f"name a file in it, for example {example}")
+
+
+def seed_override(seed: int | None) -> list[str]:
+    """`--seed` as a `--set` of the recipe."""
+    return [] if seed is None else [f"seed={seed}"]
+
+
+def load_split(data: Path, loader: str | None, mapping: Path | None, scope: str, seed: int) -> Split:
+    """The records of `data`, split by `scope`."""
+    from expunge.corpus import load_corpus
+    from expunge.scope import Scope
+
+    return Scope.parse(scope).resolve(load_corpus(data, loader, mapping), seed=seed)
+
+
+def typed_options(**options: Any) -> dict[str, Any]:
+    """The options on the command line: all that are not None."""
+    return {name: value for name, value in options.items() if value is not None}

@@ -20,13 +20,16 @@ import typer
 from expunge.cli.result import CommandResult
 from expunge.errors import InputError, InputWarning, Interrupted
 
-RENAMED = {  # old word -> what replaces it; old words are refused
+UNKNOWN_WORD = re.compile(r"No such (?:command|option):? '?(?P<word>[\w-]+)")  # Click's message
+RENAMED = {  # unknown word -> the word to use
     "memorise": "expunge train",
     "world": "expunge data generate",
     "plan": "expunge estimate",
     "--scope-out": "--exclude-scope",
     "--twins-for": "--controls-for",
     "--share": "--target-accuracy",
+    "--rows": "--arms",
+    "memorize": "expunge train",
 }
 STOPPED = Interrupted("stopped", "by Ctrl-C", "start the same command again; whatever is finished is not repeated")
 
@@ -85,8 +88,11 @@ def _as_input_error(error: Exception) -> InputError:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "expunge"
     message = format_message().rstrip(".")
-    new = next((name for old, name in RENAMED.items() if re.search(rf"(?<![\w-]){old}(?![\w-])", message)), None)
-    usage = InputError(path, message, f"use {new}" if new else f"see {path} --help")
+    unknown = UNKNOWN_WORD.match(message)
+    renamed = RENAMED.get(unknown["word"]) if unknown else None
+    if unknown and renamed:  # Click's own proposals would contradict
+        message = re.sub(r" \(.*", "", message)
+    usage = InputError(path, message, f"use {renamed}" if renamed else f"see {path} --help")
     usage.silent = _is_secondary_process()  # all processes were given the same words
     return usage
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from expunge.cli.options import Data, Folder, Loader, Mapping, Sets
+from expunge.cli.options import Data, Folder, Loader, Mapping, Sets, typed_options
 from expunge.cli.progress import Progress, ProgressCallback
 from expunge.cli.result import CommandResult
 from expunge.errors import InputError
@@ -21,22 +21,24 @@ def train(
     data: Data,
     out: Folder,
     exclude_scope: Annotated[
-        str | None, typer.Option("--exclude-scope", help="Leave out what this scope names (a retrained reference).")
+        str | None, typer.Option("--exclude-scope", help="Scope of the records to leave out, for a retrained model.")
     ] = None,
     loader: Loader = None,
     map_: Mapping = None,
-    model: Annotated[str | None, typer.Option(help="Folder or hub id to go on from; else a small new model.")] = None,
-    architecture: Annotated[str | None, typer.Option(help="Of a new model: llama, gpt2 or qwen2.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Folder or hub id to start from; a small new model if not given.")
+    ] = None,
+    architecture: Annotated[str | None, typer.Option(help="Architecture of a new model: llama, gpt2 or qwen2.")] = None,
     layers: Annotated[int | None, typer.Option(help="Blocks of a new model.")] = None,
     width: Annotated[int | None, typer.Option(help="Hidden size of a new model.")] = None,
     heads: Annotated[int | None, typer.Option(help="Attention heads of a new model.")] = None,
     vocabulary: Annotated[int | None, typer.Option(help="Entries of a new tokenizer.")] = None,
     context: Annotated[int | None, typer.Option(help="Longest sequence of a new model, in tokens.")] = None,
     vision: Annotated[
-        str | None, typer.Option(help="Of a new model whose records show pictures: idefics3 or llava.")
+        str | None, typer.Option(help="Architecture of a new model for images: idefics3 or llava.")
     ] = None,
     image_size: Annotated[
-        int | None, typer.Option("--image-size", help="Pixels of a side that its vision tower sees.")
+        int | None, typer.Option("--image-size", help="Pixels of a side of the images that its vision tower reads.")
     ] = None,
     tokenizer_from: Annotated[
         Path | None, typer.Option("--tokenizer-from", help="Model folder whose tokenizer a new model takes over.")
@@ -44,7 +46,7 @@ def train(
     target_accuracy: Annotated[
         float | None, typer.Option(help="Stop when this share of answers is reproduced exactly.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Most passes over the records.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Maximum number of epochs.")] = None,
     batch: Annotated[int | None, typer.Option(help="Rows per step.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of row order and initial weights.")] = None,
     set_: Sets = None,
@@ -55,8 +57,7 @@ def train(
     )
     vision_options = typed_options(architecture=vision, image_size=image_size)
     if model and (size or tokenizer_from or vision_options):
-        other = "tokenizer-from" if tokenizer_from else "vision" if vision else "image-size"
-        flag = next(iter(size), other)
+        flag = next(iter(size), "tokenizer-from" if tokenizer_from else "vision" if vision else "image-size")
         raise InputError(f"--{flag}", "has no meaning beside --model", "leave one of them out")
     from expunge._config import apply_overrides, validate
     from expunge.corpus import load_corpus
@@ -73,7 +74,7 @@ def train(
     excluded_ids = Scope.parse(exclude_scope).resolve(corpus).excluded_ids if exclude_scope else frozenset()
     records = [r for r in corpus.trained if r.id not in excluded_ids]
     if vision_options and not any(r.image for r in records):
-        raise InputError(f"--{'vision' if vision else 'image-size'}", "no record shows a picture", "leave it out")
+        raise InputError(f"--{'vision' if vision else 'image-size'}", "no record shows an image", "leave it out")
     with Progress().bar("training") as tick:
         progress = train_model.train(
             records,
@@ -86,18 +87,15 @@ def train(
             on_epoch=lambda p: after_epoch(tick, p),
         )
     reached = progress.accuracy >= settings.target_accuracy
-    lines = [
-        f"{progress.accuracy:.1%} of {len(records):,} answers are reproduced exactly after {progress.epoch} epochs "
-        f"({progress.seconds:.0f} s)",
-        f"model written to {out}",
-    ]
-    if not reached:
-        lines.append(
-            f"this is less than the {settings.target_accuracy:.0%} asked for; give more epochs or a larger model"
-        )
+    target = f"{settings.target_accuracy:.0%}"
     return CommandResult(
         {"out": out, "records": len(records), "left_out": len(excluded_ids), "reached": reached, **asdict(progress)},
-        tuple(lines),
+        (
+            f"{progress.accuracy:.1%} of {len(records):,} answers are reproduced exactly after {progress.epoch} epochs "
+            f"({progress.seconds:.0f} s)",
+            f"model written to {out}",
+            *(() if reached else (f"this is less than the target of {target}; give more epochs or a larger model",)),
+        ),
     )
 
 
@@ -106,8 +104,3 @@ def after_epoch(tick: ProgressCallback, progress: TrainProgress) -> None:
     tick(
         progress.epoch / progress.epochs, f"{progress.accuracy:.0%} exact, epoch {progress.epoch} of {progress.epochs}"
     )
-
-
-def typed_options(**options: Any) -> dict[str, Any]:
-    """The options on the command line: all that are not None."""
-    return {name: value for name, value in options.items() if value is not None}

@@ -6,11 +6,9 @@ One seed decides the run and the held-out retain set. The run's recipe keeps it,
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from expunge.cli.options import Data, Folder, Loader, Mapping, ScopeText, Sets
+from expunge.cli import options as opt
 from expunge.cli.progress import Progress, ProgressCallback
 from expunge.cli.result import CommandResult
 
@@ -19,55 +17,50 @@ if TYPE_CHECKING:
 
 
 def unlearn(
-    model: Annotated[str, typer.Option(help="Model folder, run folder or hub id; it is not changed.")],
-    data: Data,
-    scope: ScopeText,
-    out: Folder,
-    recipe: Annotated[str, typer.Option(help="Name of a shipped recipe, or a YAML file.")] = "twin",
-    set_: Sets = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the run and of the held-out retain set.")] = None,
-    loader: Loader = None,
-    map_: Mapping = None,
+    model: opt.Model,
+    data: opt.Data,
+    scope: opt.ScopeText,
+    out: opt.Folder,
+    recipe: opt.RecipeName = "twin",
+    set_: opt.Sets = None,
+    seed: opt.RunSeed = None,
+    loader: opt.Loader = None,
+    map_: opt.Mapping = None,
 ) -> CommandResult:
-    """Make a model forget. The same command again resumes a stopped run."""
+    """Make a model forget, or resume a stopped run."""
     from expunge._io import read_json
-    from expunge.corpus import load_corpus
     from expunge.engine.distributed import DistributedContext
     from expunge.engine.privacy.privacy_state import STATEMENT
     from expunge.engine.privacy.statement import statement_lines
     from expunge.engine.recipe import Recipe
     from expunge.engine.unlearn import unlearn as run
-    from expunge.scope import Scope
 
     context = DistributedContext.init()
     with context.synchronized():
-        loaded = Recipe.load(recipe, [*(set_ or []), *([] if seed is None else [f"seed={seed}"])])
-        split = Scope.parse(scope).resolve(load_corpus(data, loader, map_), seed=loaded.seed)
+        loaded = Recipe.load(recipe, [*(set_ or []), *opt.seed_override(seed)])
+        split = opt.load_split(data, loader, map_, scope, loaded.seed)
     with Progress().bar("unlearning") as tick:
         show = (lambda event, total: after_step(tick, event, total)) if context.is_main_process else None
         folder = run(model, split, loaded, out, on_step=show)
     about = read_json(folder / "run.json")
     statement = read_json(folder / STATEMENT) if loaded.privacy else {}
-    data_out = {
-        "out": folder,
-        "recipe": recipe,
-        "method": loaded.method,
-        "seed": loaded.seed,
-        "split": split.summary(),
-        "steps": about["steps"],
-        "seconds": about["seconds"],
-        "passes": about.get("passes"),
-        **({"privacy": statement} if statement else {}),
-        **({"edited": about["edited"]} if "edited" in about else {}),
-    }
     edited = about.get("edited")
-    what = (
-        f"{edited['neurons']:,} neurons of {edited['matrices']} matrices edited"
-        if edited
-        else (f"{about['steps']} steps")
-    )
+    what = f"{about['steps']} steps"
+    if edited:
+        what = f"{edited['neurons']:,} neurons of {edited['matrices']} matrices edited"
     return CommandResult(
-        data_out,
+        {
+            "out": folder,
+            "recipe": recipe,
+            "method": loaded.method,
+            "seed": loaded.seed,
+            "split": split.summary(),
+            "steps": about["steps"],
+            "seconds": about["seconds"],
+            "passes": about.get("passes"),
+            **({"privacy": statement} if statement else {}),
+            **({"edited": edited} if "edited" in about else {}),
+        },
         (
             f"{loaded.method}: {what} against {len(split.forget):,} records ({about['seconds']:.0f} s); "
             f"{len(split.retain):,} retained, {len(split.retain_heldout):,} held out",

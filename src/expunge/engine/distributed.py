@@ -62,7 +62,7 @@ class DistributedContext:
             raise InputError(
                 "launch",
                 f"the processes did not find each other ({first})",
-                "start them with torchrun or accelerate launch; see docs/guides/scale.md",
+                "start them with torchrun or accelerate launch; see docs/guides/multi-gpu.md",
             ) from error
         atexit.register(_destroy_process_group)
         return context

@@ -8,7 +8,6 @@ adapter/      the result, or model/
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
 import platform
@@ -18,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
 
-from expunge._io import read_json, write_atomic, write_json
+from expunge._io import lock_exclusively, read_json, write_atomic, write_json
 from expunge.engine.event import Event
 from expunge.errors import InputError
 
@@ -81,13 +80,11 @@ class RunDirectory:
         if not (self.folder / "run.json").is_file():
             write_json(self.folder / "run.json", self.about)
         lock = (self.folder / "lock").open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released by the system when a process dies
-        except OSError as error:
+        if lock_exclusively(lock) is False:
             lock.close()
             raise InputError(
                 str(self.folder), "another process is writing this run", "wait for it to end, or choose another folder"
-            ) from error
+            )
         self._lock = lock
         if not (self.folder / "recipe.yaml").is_file():
             write_atomic(self.folder / "recipe.yaml", recipe_yaml)

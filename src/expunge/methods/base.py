@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from expunge._config import FrozenModel
 from expunge._registry import Registry
 from expunge.corpus import Record
 from expunge.methods.examples import TargetCost, Targets, gold_targets
@@ -142,13 +142,11 @@ class ModelOutputs:
         return self.logits.float() - self.logits.float().mean(-1, keepdim=True)
 
 
-class UnlearningMethod(BaseModel, ABC):
+class UnlearningMethod(FrozenModel, ABC):
     """What every entry of the registry is: a name, settings as fields, and `source`, where the formula stands.
 
     Either a `Method`, whose loss the loop minimizes, or a `WeightEdit`, which rewrites weights at once.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: ClassVar[str] = ""
     source: ClassVar[str] = ""

@@ -209,10 +209,12 @@ def adapter_off(module: Any) -> Iterator[None]:
     peft makes all adapters trainable at the end; this restores `requires_grad` of every parameter.
     """
     flags = [(p, p.requires_grad) for p in module.parameters()]
-    with module.disable_adapter() if hasattr(module, "disable_adapter") else nullcontext():
-        yield
-    for parameter, flag in flags:
-        parameter.requires_grad_(flag)
+    try:
+        with module.disable_adapter() if hasattr(module, "disable_adapter") else nullcontext():
+            yield
+    finally:
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)
 
 
 @contextmanager

@@ -20,16 +20,11 @@ from typing import Any, BinaryIO, Literal
 import torch
 from torch import Tensor, nn
 
-from expunge._io import digest
+from expunge._io import digest, lock_exclusively
 from expunge.errors import InputError
 from expunge.models.collate import by_length
 from expunge.models.frozen_prefix import Boundary, below
 from expunge.models.prompt_template import Encoded
-
-try:
-    import fcntl
-except ImportError:  # no locks on this system: files of killed processes stay
-    fcntl = None  # type: ignore[assignment]
 
 Compute = Callable[[list[int]], Tensor]
 OnProgress = Callable[[int, int], None]
@@ -150,8 +145,7 @@ class HiddenStore:
         self._map()
 
     def _write(self, stream: BinaryIO, states: Iterable[tuple[int, Tensor]]) -> None:
-        if fcntl:
-            fcntl.flock(stream, fcntl.LOCK_EX)
+        lock_exclusively(stream, wait=True)
         for k, state in states:
             stream.seek(self._starts[k] * self._width * self._dtype.itemsize)
             stream.write(_bytes(state))
@@ -215,8 +209,7 @@ class HiddenStore:
     def _sweep(self) -> None:
         """Remove files of killed processes; a file that is being written is locked by its writer."""
         assert self._folder is not None
-        for part in self._folder.glob(".hidden-*.part") if fcntl else ():
+        for part in self._folder.glob(".hidden-*.part"):
             with suppress(OSError), part.open("r+b") as stream:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if part.stat().st_size:  # an empty one may be about to be locked
+                if lock_exclusively(stream) and part.stat().st_size:  # an empty one may be about to be locked
                     part.unlink()

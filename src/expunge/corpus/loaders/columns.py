@@ -35,7 +35,9 @@ def read_mapping(mapping: Path | str | Mapping[str, str] | None) -> dict[str, st
         try:
             text = Path(mapping).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(where, f"could not be read ({error})", "give a YAML file") from error
+            raise InputError(
+                where, f"could not be read ({getattr(error, 'strerror', None) or error})", "give a YAML file"
+            ) from error
         value = load_yaml(text, where, hint)
     if not isinstance(value, Mapping) or not all(isinstance(x, str) for pair in value.items() for x in pair):
         raise InputError(where, "must map field names to column names", hint)

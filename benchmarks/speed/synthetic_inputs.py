@@ -1,4 +1,4 @@
-"""Rows of given token lengths for timing; every token is a random word.
+"""Models of random weights, and rows of given token lengths in which every token is a random word.
 
 `LUME` and `LUME_PEOPLE` are (prompt, answer) lengths of LUME (SemEval-2025 Task 4, forget.jsonl and retain.jsonl)
 under a BPE of 2,048 entries trained on all of its texts. The rows are sorted by total length and cut into equal parts;
@@ -8,13 +8,16 @@ so a batch padded to its longest row is mostly padding.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from expunge.corpus import Record
-from expunge.models.tiny import EOS, PAD
+from expunge.models.adapters import TrainableConfig, prepare
+from expunge.models.language_model import LanguageModel
+from expunge.models.tiny import EOS, PAD, TinyConfig, build
 
 Lengths = Sequence[tuple[int, int]]  # tokens of prompt and answer, end token included
 # fmt: off
@@ -26,6 +29,21 @@ LUME_PEOPLE: Lengths = (  # Task2, whose rows name a person
     (10, 6), (10, 7), (11, 6), (10, 8), (12, 6), (13, 5), (12, 7), (12, 8), (10, 11), (14, 8), (10, 16), (11, 20),
     (12, 22), (29, 53), (28, 68), (63, 40))
 # fmt: on
+
+
+def random_model(config: TinyConfig, tokenizer: Any, seed: int = 1) -> LanguageModel:
+    """A Llama of random weights."""
+    return LanguageModel.from_parts(build(config, tokenizer, seed), tokenizer, "bench")
+
+
+def word_model(config: TinyConfig) -> LanguageModel:
+    """A Llama of random weights whose tokens are words."""
+    return random_model(config, word_tokenizer(config.vocabulary))
+
+
+def with_adapters(base: LanguageModel, train: TrainableConfig, seed: int = 1) -> LanguageModel:
+    """A copy of `base` with fresh adapters."""
+    return base.with_module(prepare(copy.deepcopy(base.module), train, seed))
 
 
 def word_tokenizer(vocabulary: int) -> Any:
