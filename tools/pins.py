@@ -100,7 +100,7 @@ NO_FIGURES = (
     "image_examples",
     "schema_version",
 )
-CLI = (sys.executable, "-c", "from expunge.cli import main; main()")
+CLI = (sys.executable, "-m", "expunge")
 SHARED = os.environ.get("EXPUNGE_DATA_DIR") or Path(__file__).resolve().parents[2] / "shared" / "data"
 LUME = Path(SHARED) / "lume"
 DEMO = "demo --seed 42 --out {out}"
