@@ -66,6 +66,8 @@ RENAMED: dict[str, str] = {
     "p_holm": "",  # no longer there
     "label": "",  # of a request: its name in tables
     "--rows npo,twin": "--arms npo,twin",
+    "that data which the model learnt before this run is protected": "that data which the model learned before this run"
+    " is protected",
 }  # word or part of a recorded key -> what it is called today, for example {"untouched": "heldout"}
 TRAINED, REMOVED = "trained", "excluded_ids"  # Corpus.trained, Split.excluded_ids
 CONTROLS, PER_TARGET = "controls_for", "controls_per_target"  # settings of a world: who gets never-trained controls
@@ -98,7 +100,7 @@ NO_FIGURES = (
     "image_examples",
     "schema_version",
 )
-CLI = (sys.executable, "-c", "from expunge.cli import main; main()")
+CLI = (sys.executable, "-m", "expunge")
 SHARED = os.environ.get("EXPUNGE_DATA_DIR") or Path(__file__).resolve().parents[2] / "shared" / "data"
 LUME = Path(SHARED) / "lume"
 DEMO = "demo --seed 42 --out {out}"
