@@ -18,6 +18,8 @@ from expunge.models.language_model import load
 from expunge.scope import Split
 from helpers.world import one_person
 
+pytestmark = pytest.mark.trains  # whole runs
+
 
 def facts(*keys: str) -> list[Record]:
     return [Record(f"r{k}", "Q?", "A", facts=tuple(key.split("+"))) for k, key in enumerate(keys)]

@@ -23,6 +23,8 @@ from expunge.models.prompt_template import PromptTemplate
 from helpers.runs import FEW, changed, closeness, loop, recipe, run, weights
 from helpers.world import ARCHITECTURES, one_person
 
+pytestmark = pytest.mark.trains  # whole runs
+
 PLAIN: dict[str, Any] = {"name": "sgd", "lr": 0.1, "clip_norm": None}
 every_method = pytest.mark.parametrize("method", [name for name, cls in METHODS if issubclass(cls, Method)])
 
