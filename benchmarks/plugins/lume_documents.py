@@ -127,8 +127,8 @@ def record_sets(cell: WorldInstance) -> RecordSets:
 
 
 def load(*given: object) -> tuple[Corpus, str]:
-    """Documents have sets of their own."""
-    raise NotImplementedError
+    """Refused: a request for documents has record sets of its own (`OWN_SETS`)."""
+    raise InputError("request lume", "has no single corpus and scope", "read its record sets")
 
 
 PUBLISHED[NAME] = load

@@ -221,9 +221,9 @@ def _guarded(ctx: Context, one: Check) -> CheckOutput:
 
 
 def _details(outputs: Mapping[str, CheckOutput]) -> Details:
-    given = {name: output.details for name, output in outputs.items() if output.details is not None}
-    known = {name: details for name, details in given.items() if name in Details.model_fields and name != "plugins"}
-    plugins = {name: details.model_dump(mode="json") for name, details in given.items() if name not in known}
+    details = {name: output.details for name, output in outputs.items() if output.details is not None}
+    known = {name: part for name, part in details.items() if name in Details.model_fields and name != "plugins"}
+    plugins = {name: part.model_dump(mode="json") for name, part in details.items() if name not in known}
     return Details(**known, plugins=plugins)
 
 
