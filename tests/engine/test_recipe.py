@@ -186,3 +186,12 @@ def test_a_recipe_without_phases_means_one_of_its_steps() -> None:
     phases = (Phase(objective="retain", steps=2), Phase(objective="forget", steps=3, layers="1/3"))
     assert Recipe(method="ga", steps=7, phases=phases).resolve().total_steps == 5
     assert Recipe(method="ga").train == TrainableConfig()
+
+
+def test_steps_beside_phases_are_refused_rather_than_ignored() -> None:
+    with pytest.raises(InputError, match="--set steps: has no effect beside 2 phases"):
+        Recipe.load("sequential", ["steps=5"])
+    with pytest.raises(InputError, match="--set steps"):
+        Recipe.load("sequential").with_overrides(["steps=5"])
+    assert Recipe.load("sequential", ["phases=[]", "steps=5"]).resolve().total_steps == 5
+    assert Recipe.load("npo", ["steps=5"]).resolve().total_steps == 5

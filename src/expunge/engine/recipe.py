@@ -36,14 +36,22 @@ class Recipe(RecipeConfig):
             InputError: an unknown key, method, rule or setting, or keys that exclude each other.
         """
         recipe = validate(cls, apply_overrides(read(name), overrides, RESETS), f"recipe {name}")
+        recipe._check_overrides(overrides)
         recipe.resolve()
         return recipe
 
     def with_overrides(self, overrides: Sequence[str]) -> Recipe:
         """This recipe with `a.b=c` changes; raises as `load` does."""
         recipe = validate(Recipe, apply_overrides(self.model_dump(mode="json"), overrides, RESETS), "recipe")
+        recipe._check_overrides(overrides)
         recipe.resolve()
         return recipe
+
+    def _check_overrides(self, overrides: Sequence[str]) -> None:
+        """`InputError` for a change of `steps` that the phases would ignore."""
+        if self.phases and any(change.partition("=")[0].strip() == "steps" for change in overrides):
+            what = f"has no effect beside {len(self.phases)} phases, which have steps of their own"
+            raise InputError("--set steps", what, "change phases, or set phases=[] as well")
 
     def resolve(self) -> ResolvedRecipe:
         """Build what the recipe names; `InputError` for the first thing that cannot run."""
