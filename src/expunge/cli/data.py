@@ -80,12 +80,12 @@ def _counts(s: CorpusSummary, loaded: LoadedSource) -> list[tuple[str, str]]:
         ("characters of an answer", _spread(s.answer_length)),
         (
             "identifiers",
-            f"{s.with_identifiers:,} of {s.records:,} records list some, {unnamed:,} of them without one in the prompt"
+            f"{s.with_identifiers:,} of {s.records:,} records list some; {unnamed:,} of these prompts contain none"
             if s.with_identifiers
             else "none; `expunge data identifiers` proposes some",
         ),
-        ("variants", f"{s.variants:,} of {s.with_variants:,} records"),
-        ("images", f"{s.images:,} of {s.with_image:,} records"),
+        ("variants", f"{s.variants:,}, in {s.with_variants:,} of {s.records:,} records"),
+        ("images", f"{s.images:,}, in {s.with_image:,} of {s.records:,} records"),
     ]
 
 
