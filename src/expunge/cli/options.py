@@ -35,6 +35,10 @@ SplitSeed = Annotated[
     int | None, typer.Option("--seed", help="Seed of the held-out retain set; a run records its own.")
 ]
 
+Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1 …; a GPU if there is one.")]
+Dtype = Annotated[str, typer.Option("--dtype", help="Precision of the loaded weights: auto, float32, bfloat16 …")]
+TemplateKind = Annotated[str, typer.Option("--template", help="How a question is put: auto, chat or plain.")]
+
 SHARED = {
     "json": Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")],
     "debug": Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")],

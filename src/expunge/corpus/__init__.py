@@ -4,7 +4,7 @@ from expunge.corpus.corpus import Corpus
 from expunge.corpus.exports import export
 from expunge.corpus.image import RecordImage
 from expunge.corpus.loaders import load_corpus
-from expunge.corpus.record import BLANK, DEFAULT_TREE_LEVELS, KINDS, LEVELS, Kind, Record, Variant, content_id
+from expunge.corpus.record import BLANK, DEFAULT_TREE_LEVELS, KINDS, LEVELS, Kind, Record, Turn, Variant, content_id
 from expunge.corpus.tree import Node, Tree, contains, distance, lowest_common_ancestor
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Record",
     "RecordImage",
     "Tree",
+    "Turn",
     "Variant",
     "contains",
     "content_id",

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 
 from expunge.corpus.image import RecordImage
 
-Kind = Literal["completion", "generation", "classification", "cloze"]
+Kind = Literal["completion", "generation", "classification", "cloze", "document"]
 KINDS: tuple[str, ...] = get_args(Kind)
 LEVELS: tuple[str, ...] = ("L1", "L2", "L3", "L4")
 DEFAULT_TREE_LEVELS: tuple[str, ...] = ("institution", "patient", "study", "section")
@@ -34,6 +34,14 @@ class Variant:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of a conversation before a record's question: who speaks (system, user, assistant ...), and what."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """One question (or passage) and its answer.
 
@@ -46,6 +54,10 @@ class Record:
         concept: Concept level L1 (fundamental) to L4 (to be forgotten), or None.
         wording: 0 for the trained wording; k for the k-th variant as a record of its own (see `wordings`).
         modality: By what its question identifies the subject: as trained, or by text or image alone (see `modalities`).
+        history: Turns of the conversation before the prompt, which is the last user turn. Never trained as an answer.
+
+    A record of kind `document` is plain text without a question: its text stands in `answer`, and `prompt` holds the
+    text before it that is read but not learnt again (see `models.documents`). No chat template wraps it.
     """
 
     id: str
@@ -64,6 +76,7 @@ class Record:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     wording: int = 0
     modality: Modality = "trained"
+    history: tuple[Turn, ...] = ()
 
     @property
     def fact_keys(self) -> tuple[str, ...]:
@@ -111,6 +124,7 @@ class Record:
         """A JSON-ready row in the columns of the generic layout, without empty fields."""
         row: dict[str, Any] = {
             "id": self.id,
+            "history": [{"role": t.role, "content": t.content} for t in self.history],
             "prompt": self.prompt,
             "answer": self.answer,
             "kind": self.kind,

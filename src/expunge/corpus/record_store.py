@@ -24,12 +24,15 @@ from operator import attrgetter
 from typing import IO, Any, overload
 
 from expunge._io import canonical
-from expunge.corpus.record import Record, Variant
+from expunge.corpus.record import Record, Turn, Variant
 from expunge.errors import InputError
 
 IN_MEMORY = 64 * 2**20  # bytes by `approx_bytes`; about 60,000 short questions
 STORED = tuple(f.name for f in fields(Record) if f.name not in ("id", "path"))
-PATH, VARIANTS, ATTRIBUTES = 4, STORED.index("variants"), STORED.index("attributes")  # PATH: its place behind the id
+PATH, VARIANTS, ATTRIBUTES, HISTORY = (
+    4,
+    *(STORED.index(f) for f in ("variants", "attributes", "history")),
+)  # PATH: its place behind the id
 stored_values = attrgetter(*STORED)
 
 
@@ -64,6 +67,7 @@ class RecordStore:
         values = list(stored_values(record))
         values[VARIANTS] = [(v.prompt, v.answer, v.options) for v in record.variants]
         values[ATTRIBUTES] = dict(record.attributes)
+        values[HISTORY] = [(t.role, t.content) for t in record.history]
         data = pickle.dumps(values, pickle.HIGHEST_PROTOCOL)
         self._put(data)
         self.ids.append(record.id)
@@ -93,6 +97,7 @@ class RecordStore:
         start = self._start[k]
         values = pickle.loads(os.pread(self._handle, self._start[k + 1] - start, start))
         values[VARIANTS] = tuple(Variant(*v) for v in values[VARIANTS])
+        values[HISTORY] = tuple(Turn(*t) for t in values[HISTORY])
         arguments: list[Any] = [self.ids[k], *values[:PATH], self.path(k), *values[PATH:]]
         return Record(*arguments)
 
