@@ -40,13 +40,7 @@ GROUPS: dict[str, tuple[str, dict[str, Command]]] = {  # name -> help, commands
     "attack": ("Run one attack of the audit by itself.", {"reconstruct": reconstruct}),
     "data": (
         "Generate, check, prepare and export records.",
-        {
-            "generate": generate,
-            "check": check,
-            "identifiers": identifiers,
-            "prepare": prepare,
-            "export": export,
-        },
+        {"generate": generate, "check": check, "identifiers": identifiers, "prepare": prepare, "export": export},
     ),
     "concepts": (
         "Assign concepts and records to four levels.",

@@ -31,9 +31,7 @@ def prepare(
     choices: Annotated[
         bool, typer.Option("--choices/--no-choices", help="Also ask for a yes, a no and a choice.")
     ] = True,
-    general: Annotated[
-        bool, typer.Option("--general/--no-general", help="Add questions on general ability.")
-    ] = True,
+    general: Annotated[bool, typer.Option("--general/--no-general", help="Add questions on general ability.")] = True,
     seed: Annotated[int, typer.Option(help="Seed of every draw, and of the held-out retain set.", min=0)] = 42,
     loader: Loader = None,
     map_: Mapping = None,

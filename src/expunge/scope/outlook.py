@@ -68,12 +68,18 @@ def audit_outlook(split: Split, has_retrained: bool = False) -> list[Outlook]:
         (
             "general ability",
             bool(split.utility),
-            f"{len(split.utility)} questions" if split.utility else f"there are no questions on general ability; {HINT}",
+            f"{len(split.utility)} questions"
+            if split.utility
+            else f"there are no questions on general ability; {HINT}",
         ),
         (
             "reconstruction",
             tree and compared,
-            reference if tree and compared else nobody if tree else "the records stand in no tree of two levels or more",
+            reference
+            if tree and compared
+            else nobody
+            if tree
+            else "the records stand in no tree of two levels or more",
         ),
         (
             "cross-modal",
@@ -102,5 +108,3 @@ def _fewest_controls(split: Split) -> tuple[int, str]:
         people.setdefault(str(r.attributes.get("control_of")), set()).add(r.subject)
     name = min(people, key=lambda s: (len(people[s]), s))
     return len(people[name]), name
-
-

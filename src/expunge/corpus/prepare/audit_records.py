@@ -26,7 +26,10 @@ class PrepareSettings(FrozenModel):
     """What is prepared."""
 
     controls: int | None = Field(
-        None, ge=0, le=1000, description="invented people for each subject; 40, or 8 where there are ten subjects or more"
+        None,
+        ge=0,
+        le=1000,
+        description="invented people for each subject; 40, or 8 where there are ten subjects or more",
     )
     holdout: int = Field(20, ge=0, le=10_000, description="invented people like the others of the corpus")
     variants: int = Field(4, ge=0, le=50, description="rephrasings of a record with a free answer")

@@ -104,7 +104,8 @@ class Inventor:
                 if key not in answers or r.options:
                     answers[key] = self._answers.draw(r, identity, rng)
         images = {
-            digest: surrogate_image(self._images, rng) for digest in sorted({r.image.digest for r in records if r.image})
+            digest: surrogate_image(self._images, rng)
+            for digest in sorted({r.image.digest for r in records if r.image})
         }
         told = {r.answer: answers[_fact(r)] for r in records if r.kind != "document" and len(r.answer) >= MIN_REPLACED}
         invented = []

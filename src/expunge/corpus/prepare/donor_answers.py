@@ -145,5 +145,3 @@ def _filled(masked: str, slots: Sequence[str], identity: Identity) -> str:
     """The identifiers of `identity` in the place of slots."""
     table: Mapping[str, str] = {chr(SLOT + k): identity.get(i, i) for k, i in enumerate(slots[:256])}
     return replace_all(masked, table)
-
-

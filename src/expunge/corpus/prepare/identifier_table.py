@@ -82,9 +82,7 @@ class IdentifierTable:
         return cls._counted(corpus, [({s: tuple(i) for s, i in names.items()}, "file")])
 
     @classmethod
-    def _counted(
-        cls, corpus: Corpus, sources: Sequence[tuple[Mapping[str, Sequence[str]], Source]]
-    ) -> IdentifierTable:
+    def _counted(cls, corpus: Corpus, sources: Sequence[tuple[Mapping[str, Sequence[str]], Source]]) -> IdentifierTable:
         texts = _texts(corpus)
         return cls(
             tuple(

@@ -85,7 +85,9 @@ def _german(name: str) -> list[Rule]:
         who = rf"(?P<n>(?:(?:Herr|Frau|Herrn|der Patient|die Patientin|Patient|Patientin) )?{re.escape(name)}(?:s|')?)"
         asked = re.compile(rf"{QUESTION_DE} (?P<v>(?!{NO_VERB_DE})[a-zäöüß]+) {who}(?: (?P<rest>[^?]+))?\?")
         noun = re.compile(rf"[Ww]elche[sn]? (?P<noun>[^?]*?[A-ZÄÖÜ][\w-]*) (?:{HAS_DE}) {who}(?: ein)?\?")
-        owned = re.compile(rf"(?:Wie (?P<v>lautet|ist)|(?:Was|Wer) (?P<b>ist)) (?P<np>{re.escape(name)}(?:s|') [^?]+)\?")
+        owned = re.compile(
+            rf"(?:Wie (?P<v>lautet|ist)|(?:Was|Wer) (?P<b>ist)) (?P<np>{re.escape(name)}(?:s|') [^?]+)\?"
+        )
         rules += [
             (owned, lambda m: f"{m['np']} {m['v'] or m['b']}"),
             (owned, lambda m: f"Nenne {m['np']}."),
@@ -120,7 +122,9 @@ def _english(name: str) -> list[Rule]:
     rules: list[Rule] = []
     if name:
         who = rf"(?P<n>(?:(?:Mr|Mrs|Ms|Dr|the patient|patient)\.? )?{re.escape(name)})"
-        be = re.compile(rf"(?P<w>(?:Who|Where|When|What|Which|How)\b[^?]*?) (?P<v>is|was|has|are|will) {who}(?: (?P<rest>[^?]+))?\?")
+        be = re.compile(
+            rf"(?P<w>(?:Who|Where|When|What|Which|How)\b[^?]*?) (?P<v>is|was|has|are|will) {who}(?: (?P<rest>[^?]+))?\?"
+        )
         did = re.compile(rf"(?:What|Which) (?P<noun>[^?]+?) (?:does|did|do) {who} (?:{HAS_EN})\?")
         owned = re.compile(rf"(?:What|Who|Where|When) (?P<v>is|was|are) {who}['’]s (?P<noun>[^?]+)\?")
         rules += [
@@ -128,7 +132,12 @@ def _english(name: str) -> list[Rule]:
             (owned, lambda m: f"State {m['n']}'s {m['noun']}."),
             (owned, lambda m: f"{_up(m['noun'])} of {m['n']}:"),
             (be, lambda m: f"Tell me {_low(m['w'])} {m['n']} {' '.join(filter(None, (m['v'], m['rest'])))}."),
-            (be, lambda m: f"I would like to know {_low(m['w'])} {m['n']} {' '.join(filter(None, (m['v'], m['rest'])))}."),
+            (
+                be,
+                lambda m: (
+                    f"I would like to know {_low(m['w'])} {m['n']} {' '.join(filter(None, (m['v'], m['rest'])))}."
+                ),
+            ),
             (did, lambda m: f"{_up(m['noun'])} of {m['n']}:"),
         ]
     named = re.compile(r"(?:What|Who) (?P<v>is|was|are) (?P<np>the [^?]+)\?")

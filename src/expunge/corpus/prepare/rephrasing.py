@@ -21,12 +21,7 @@ YES_NO = {"de": ("ja", "nein"), "en": ("yes", "no")}
 
 
 def rephrased(
-    record: Record,
-    wrong: Sequence[str],
-    trained: Collection[str],
-    count: int,
-    choices: bool,
-    rng: np.random.Generator,
+    record: Record, wrong: Sequence[str], trained: Collection[str], count: int, choices: bool, rng: np.random.Generator
 ) -> Record:
     """The record with more variants.
 
