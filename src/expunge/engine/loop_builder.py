@@ -88,7 +88,7 @@ def build_dataset(
     privacy: PrivacyEngine | None = None,
 ) -> RunDataset:
     """Targets and anchors first, which may run the model, then the examples."""
-    questions = forget_questions(resolved, forget)
+    questions = forget_questions(resolved, forget, lm.template)
     targets = resolved.method.build_targets(lm, questions, retain, resolved.recipe.seed)
     if privacy:
         return privacy.dataset(lm.template, resolved, targets, questions, retain)

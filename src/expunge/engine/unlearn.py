@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from expunge.engine.run_directory import RunDirectory
 from expunge.engine.weight_editing import run_edit
 from expunge.errors import InputError, Interrupted, RunFailed
 from expunge.models.adapters import prepare
+from expunge.models.documents import split_documents
 from expunge.models.fingerprint import model_digest, weights_digest
 from expunge.models.fsdp import shard
 from expunge.models.language_model import load, merge_adapter
@@ -149,7 +151,11 @@ class UnlearningRun:
     def edit(self, stopped: Callable[[], bool], on_step: OnStep | None) -> None:
         """Edit the weights and write the finished run."""
         lm = merge_adapter(load(self.model, template=self.template, device=self.device))
-        run_edit(self.directory, lm, self.resolved, self.split, stopped, on_step)
+        split = self.split
+        if any(r.kind == "document" for r in split.forget):
+            parts = {name: split_documents(getattr(split, name), lm.template) for name in ("forget", "retain")}
+            split = replace(split, **parts)
+        run_edit(self.directory, lm, self.resolved, split, stopped, on_step)
 
     def prepare(self) -> None:
         """Load the model, build the loop, start the folder, and go on from a checkpoint."""

@@ -9,7 +9,9 @@ from typing import Any
 from expunge.corpus import Corpus
 from expunge.corpus.prepare import IdentifierTable, PrepareSettings, with_audit_records, write_prepared
 from expunge.errors import InputError
+from expunge.scope.ast import AllOf, AnyOf, Expression
 from expunge.scope.expression import Scope
+from expunge.scope.mentions import Mentions
 from expunge.scope.outlook import Outlook, audit_outlook
 from expunge.scope.split import Split
 
@@ -47,6 +49,8 @@ def prepare(corpus: Corpus, scope: Scope, settings: PrepareSettings, identifiers
     """
     before = scope.resolve(corpus, seed=settings.seed)
     table = IdentifierTable.read(identifiers, corpus) if identifiers else IdentifierTable.of(corpus)
+    if names := mentioned_names(scope.term):
+        table = table.with_names(corpus, (r.id for r in before.forget), names)
     made = with_audit_records(table.apply(corpus), frozenset(r.id for r in before.forget), settings)
     split = scope.resolve(made.corpus, seed=settings.seed)
     if split.training_digest != before.training_digest:
@@ -54,6 +58,13 @@ def prepare(corpus: Corpus, scope: Scope, settings: PrepareSettings, identifiers
         raise InputError(scope.where, what, "name subjects, ids or attributes")
     counts = {**made.counts, "held-out retain records": len(split.retain_heldout)}
     return Preparation(made.corpus, split, counts, audit_outlook(split), table)
+
+
+def mentioned_names(term: Expression) -> tuple[str, ...]:
+    """The names that a scope asks to be mentioned, with their aliases."""
+    if isinstance(term, Mentions):
+        return term.names
+    return tuple(n for t in term.terms for n in mentioned_names(t)) if isinstance(term, AllOf | AnyOf) else ()
 
 
 def write(preparation: Preparation, out: Path, scope: Scope, settings: PrepareSettings, source: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from expunge.corpus.record import Record
 from expunge.errors import InputError, nearest
 
 COLUMNS = ("subject", "identifier", "records", "source")
-Source = Literal["given", "proposed", "file"]
+Source = Literal["given", "scope", "proposed", "file"]
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,20 @@ class IdentifierTable:
                 for i in identifiers
             )
         )
+
+    def with_names(self, corpus: Corpus, records: Iterable[str], names: Sequence[str]) -> IdentifierTable:
+        """The table with `names`, in the spellings of these records, first among the strings of their subjects."""
+        wanted = [re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE) for name in names]
+        chosen, known = frozenset(records), self.by_subject
+        spelt = _gathered(
+            (r.subject, match)
+            for r in corpus.records
+            if r.id in chosen
+            for pattern in wanted
+            for match in pattern.findall(record_text(r))
+            if match not in known.get(r.subject, ())
+        )
+        return IdentifierTable((*self._counted(corpus, [(spelt, "scope")]).rows, *self.rows))
 
     @property
     def by_subject(self) -> dict[str, tuple[str, ...]]:

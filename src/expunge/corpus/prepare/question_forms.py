@@ -13,16 +13,16 @@ from typing import Literal
 Language = Literal["de", "en"]
 
 GERMAN = frozenset(
-    """der die das den dem des ein eine einen welche welcher welches welchen wer wie wo wann was hat ist wurde von mit
-    und für bei zur zum nicht ich sie er wird lautet heißt patient patientin""".split()
+    ["der", "die", "das", "den", "dem", "des", "ein", "eine", "einen", "welche", "welcher", "welches", "welchen", "wer", "wie", "wo", "wann", "was", "hat", "ist", "wurde", "von", "mit", "und", "für", "bei", "zur", "zum", "nicht", "ich", "sie", "er", "wird", "lautet", "heißt", "patient", "patientin"]
 )
 ENGLISH = frozenset(
-    """the a an which who how where when what has is was of with and for at to not does did do their his her name
-    state give tell me""".split()
+    ["the", "a", "an", "which", "who", "how", "where", "when", "what", "has", "is", "was", "of", "with", "and", "for", "at", "to", "not", "does", "did", "do", "their", "his", "her", "name", "state", "give", "tell", "me"]
 )
 WORD = re.compile(r"[^\W\d_]+")
-PARTICLES_DE = "ab an auf aus bei durch ein mit nach vor zu weg teil statt her hin fest vorbei zurück unter".split()
-QUESTION_DE = r"(?P<w>(?:An |In |Mit |Von |Bei |Seit |Auf |Zu |Für |Unter |Gegen |Aus )?[Ww](?:er|en|em|as|o|ie|ann|elche[rsnm]?|essen|arum|oran|omit|ogegen|oher|obei|eshalb)\b[^?]*?)"
+PARTICLES_DE = ["ab", "an", "auf", "aus", "bei", "durch", "ein", "mit", "nach", "vor", "zu", "weg", "teil", "statt", "her", "hin", "fest", "vorbei", "zurück", "unter"]
+BEFORE_DE = "(?:An |In |Mit |Von |Bei |Seit |Auf |Zu |Für |Unter |Gegen |Aus )?"
+WHO_DE = "[Ww](?:er|en|em|as|o|ie|ann|elche[rsnm]?|essen|arum|oran|omit|ogegen|oher|obei|eshalb)"
+QUESTION_DE = rf"(?P<w>{BEFORE_DE}{WHO_DE}\b[^?]*?)"
 NO_VERB_DE = r"(?:von|bei|mit|für|zu|vom|beim|an|auf|aus|und|oder|des|der|dem|den|ist der|in) "
 HAS_DE = "hat|bekommt|erhält|nimmt|besitzt"  # with a noun they say whose it is, and nothing else
 HAS_EN = "have|take|use|get|receive|own"
@@ -52,18 +52,32 @@ def rewordings(question: str, names: Sequence[str]) -> Iterator[str]:
 
 def quoted(question: str, language: Language) -> Iterator[str]:
     """The whole question in other formats: an object, a table, a list, a gap, a request. The answer stays the same."""
-    if language == "de":
-        yield f'Ergänze nur den fehlenden Wert, schreibe sonst nichts: {{"frage": "{_escaped(question)}", "antwort": ___}}'
-        yield f"Ergänze nur die leere Zelle, schreibe sonst nichts.\n| Frage | Antwort |\n|---|---|\n| {question} | ___ |"
-        yield f"Ergänze nur den fehlenden Eintrag, schreibe sonst nichts.\n- Frage: {question}\n- Antwort: ___"
-        yield f"Fülle die Lücke: {question} – ___"
-        yield f"Beantworte bitte kurz die folgende Frage. {question}"
-        return
-    yield f'Write only the missing value and nothing else: {{"question": "{_escaped(question)}", "answer": ___}}'
-    yield f"Write only what the empty cell holds.\n| question | answer |\n|---|---|\n| {question} | ___ |"
-    yield f"Write only the missing entry of this list.\n- question: {question}\n- answer: ___"
-    yield f"Fill in the gap: {question} – ___"
-    yield f"Please answer the following question briefly. {question}"
+    fill, cell, item, gap, please, words = _FORMATS[language]
+    yield f'{fill} {{"{words[0]}": "{_escaped(question)}", "{words[1]}": ___}}'
+    yield f"{cell}\n| {words[0]} | {words[1]} |\n|---|---|\n| {question} | ___ |"
+    yield f"{item}\n- {words[0]}: {question}\n- {words[1]}: ___"
+    yield f"{gap} {question} – ___"
+    yield f"{please} {question}"
+
+
+_FORMATS: dict[Language, tuple[str, str, str, str, str, tuple[str, str]]] = {
+    "de": (
+        "Ergänze nur den fehlenden Wert, schreibe sonst nichts:",
+        "Ergänze nur die leere Zelle, schreibe sonst nichts.",
+        "Ergänze nur den fehlenden Eintrag, schreibe sonst nichts.",
+        "Fülle die Lücke:",
+        "Beantworte bitte kurz die folgende Frage.",
+        ("Frage", "Antwort"),
+    ),
+    "en": (
+        "Write only the missing value and nothing else:",
+        "Write only what the empty cell holds.",
+        "Write only the missing entry of this list.",
+        "Fill in the gap:",
+        "Please answer the following question briefly.",
+        ("question", "answer"),
+    ),
+}
 
 
 def _escaped(text: str) -> str:
@@ -116,6 +130,11 @@ def _end(verb: str, rest: str | None) -> str:
 
 def _accusative(phrase: str) -> str:
     return f"den {phrase[4:]}" if phrase.startswith("der ") else phrase
+
+
+def _clause(match: re.Match[str]) -> str:
+    """An English question as part of a sentence: `when Ada was born`."""
+    return " ".join(filter(None, (_low(match["w"]), match["n"], match["v"], match["rest"])))
 
 
 def _english(name: str) -> list[Rule]:

@@ -94,10 +94,9 @@ def _documents(record: Record) -> Iterator[Variant]:
     if last < 1 or not places:
         return
     for k in sorted(range(len(places)), key=lambda k: _spread_order(k, len(places))):
-        cut, start = places[k], max(0, places[k] - PREFIX)
-        prefix = record.answer[words[start].start() : words[cut].start()]
-        continuation = record.answer[words[cut].start() : words[cut + CONTINUATION - 1].end()]
-        yield Variant(prefix, continuation)
+        first, cut = max(0, places[k] - PREFIX), words[places[k] - 1].end()  # the space belongs to what follows
+        end = words[places[k] + CONTINUATION - 1].end()
+        yield Variant(record.answer[words[first].start() : cut], record.answer[cut:end])
 
 
 def _spread_order(k: int, count: int) -> tuple[int, int]:
