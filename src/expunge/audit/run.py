@@ -138,6 +138,7 @@ def audit(
     file = AuditFile(
         split=SplitSummary.model_validate(split.summary()),
         split_digest=split.digest,
+        training_digest=split.training_digest,
         policy=policy,
         policy_digest=policy.digest,
         reference=ctx.reference,

@@ -116,8 +116,8 @@ class UnlearningRun:
         identity = {
             "recipe": self.recipe.digest,
             "model": model_digest(self.model),
-            "split": self.split.digest,
-            "records": digest_each(r.content() for r in chain(self.split.forget, self.split.retain)),
+            "split": self.split.training_digest,
+            "records": digest_each(r.training_content() for r in chain(self.split.forget, self.split.retain)),
             "template": self.template,
             **_concepts_digest(self.resolved),
         }
