@@ -72,7 +72,7 @@ def test_a_vision_tower_for_records_without_images_is_refused(cli: Cli, world: P
     [
         ("--vision", "clip", 'unknown architecture "clip"'),
         ("--image-size", "50", "patch_size: patches of 16 pixels"),
-        ("--image-size", "2", "train: image_size: Input should be"),
+        ("--image-size", "2", "train: image_size: must be"),
     ],
 )
 def test_a_tower_that_cannot_be_built_is_refused_in_one_line(

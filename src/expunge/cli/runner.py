@@ -31,11 +31,15 @@ RENAMED = {  # unknown word -> the word to use
     "--rows": "--arms",
     "memorize": "expunge train",
 }
+COMPLETE = "_EXPUNGE_COMPLETE"  # set by the script that --install-completion writes
 STOPPED = Interrupted("stopped", "by Ctrl-C", "start the same command again; whatever is finished is not repeated")
 
 
 def run(app: typer.Typer, words: list[str]) -> int:
     """Run `words` as one command of `app`: result on stdout, everything else on stderr; returns the exit code."""
+    if COMPLETE in os.environ:  # a shell asks for the words that may follow
+        typer.main.get_command(app).main(words, prog_name="expunge", standalone_mode=False)
+        return 0
     as_json, debug = "--json" in words, "--debug" in words
     out = sys.stdout
     with _quiet(debug), contextlib.redirect_stdout(sys.stderr if as_json else out):
@@ -127,10 +131,13 @@ def _quiet(debug: bool) -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", InputWarning)
-        warnings.showwarning = _warn
+        shown: set[str] = set()
+
+        def warn(message: Warning | str, *_: object, **__: object) -> None:
+            line = "warning: " + " ".join(str(message).split())
+            if line not in shown and not _is_secondary_process():
+                shown.add(line)
+                print(line, file=sys.stderr)
+
+        warnings.showwarning = warn
         yield
-
-
-def _warn(message: Warning | str, *_: object, **__: object) -> None:
-    if not _is_secondary_process():
-        print("warning: " + " ".join(str(message).split()), file=sys.stderr)

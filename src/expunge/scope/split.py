@@ -11,12 +11,14 @@ from functools import cached_property
 from typing import Any
 
 from expunge._io import digest
+from expunge._summary import short_repr
 from expunge.corpus import Node, Record
 from expunge.corpus.record_store import ids
 
 SETS = ("forget", "retain", "retain_heldout", "holdout", "controls", "shared", "utility")
 
 
+@short_repr(*SETS)
 @dataclass(frozen=True)
 class Split:
     """Sets of records; their letters follow the audit (F forget, R retain, H holdout, T controls).
