@@ -82,7 +82,7 @@ class Wide(FrozenModel):
     rate: float = Field(0.1, gt=0, lt=1)
     on: bool = True
     order: Literal["up", "down"] = "up"
-    named: dict[str, Inner] = {}
+    named: dict[str, Inner] = Field(default_factory=dict)
     maybe: Inner | None = None
 
 

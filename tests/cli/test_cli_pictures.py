@@ -9,7 +9,7 @@ import pytest
 
 from helpers.cli import Cli
 
-pytest.importorskip("PIL", reason="Pillow is not installed: pip install 'expunge[vision]'")
+pytest.importorskip("PIL", reason="Pillow is not installed: pip install pillow")
 
 PERSON = "patient:P-0002-001"
 SIZE = ("--layers", "1", "--width", "32", "--heads", "2", "--epochs", "1", "--vocabulary", "600")
