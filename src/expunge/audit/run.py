@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from expunge._io import digest, read_json, write_json
+from expunge._summary import short_repr
 from expunge.audit.check_result import CheckResult
 from expunge.audit.context import CHECKS, Check, CheckOutput, Context, Probe, Role
 from expunge.audit.details import Details, ImageExample
@@ -43,6 +44,7 @@ NOT_TESTED = (
 )
 
 
+@short_repr("verdict.status", "results", "path")
 @dataclass(frozen=True)
 class Audit:
     """A finished audit: the content of `audit.json`, and where it was written."""

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from expunge._summary import short_repr
 from expunge.corpus import Record
 from expunge.corpus.record import Modality
 from expunge.models.prompt_template import Encoded, PromptTemplate
@@ -19,6 +20,7 @@ from expunge.models.prompt_template import Encoded, PromptTemplate
 ExampleKind = Literal["gold", "own", "substitute", "retain", "anchor"]
 
 
+@short_repr("record_id", "kind", "modality", "row", "epoch")
 @dataclass(frozen=True)
 class Example:
     """One row that a run feeds to the model.
