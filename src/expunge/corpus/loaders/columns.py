@@ -127,7 +127,10 @@ class Columns:
         return InputError(where, f'no "{field}"', f"add the column, or map one to it; {self._hint(field)}")
 
     def _hint(self, name: str) -> str:
-        return nearest(name, {c for columns in self._plans for c in columns})
+        names = {c for columns in self._plans for c in columns}
+        if len(names) == 1 and any(letter in min(names) for letter in ",;\t|"):
+            return f"the header is one column ({min(names)}); name the delimiter, such as --delimiter semicolon"
+        return nearest(name, names)
 
     def _plan(self, columns: tuple[str, ...], where: str) -> tuple[dict[str, str], tuple[str, ...]]:
         mapped = set(self.mapping.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import datetime
+import functools
 import json
 import math
 import re
@@ -21,6 +22,7 @@ from expunge.corpus.loaders.text_source import Read, ReadAs, generic_loader, lin
 from expunge.errors import InputError
 
 BATCH = 1024  # rows of a Parquet table at most
+TABS = (".tsv", ".tab")
 PLAIN_CSV = TextFormat(",", "utf-8")
 BATCH_BYTES = 32 * 2**20  # of a batch, about; rows that hold pictures are large
 
@@ -65,7 +67,7 @@ def read_csv(file: Path, form: TextFormat = PLAIN_CSV, missing: bool = False) ->
 
 
 def read_any_csv(file: Path, reading: Reading) -> Iterator[SourceRow]:
-    """`read_csv` with the delimiter and the encoding that the user names, else those that the file seems to have."""
+    """CSV with the delimiter and the encoding that the user names, else those that the file seems to have."""
     require_file(file)
     encoding = reading.request.encoding or detect_encoding(file)
     delimiter = reading.request.delimiter
@@ -159,13 +161,18 @@ def plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else value
 
 
-def _as_read(read: Read) -> ReadAs:
+def _without_choice(read: Read) -> ReadAs:
     """A reader of files that have no format to choose, in the form of one that has."""
-    return lambda file, reading: read(file)
+
+    @functools.wraps(read)
+    def read_as(file: Path, reading: Reading) -> Iterable[SourceRow]:
+        return read(file)
+
+    return read_as
 
 
 FORMATS: dict[str, tuple[Read, tuple[str, ...]]] = {
-    "csv": (read_csv, (".csv", ".tsv", ".tab")),
+    "csv": (read_csv, (".csv",)),
     "jsonl": (read_jsonl, (".jsonl", ".ndjson", ".json")),
     "parquet": (read_parquet, (".parquet",)),
 }
@@ -182,5 +189,6 @@ def has_columns(file: Path, columns: set[str]) -> bool:
     return file.suffix.lower() in READERS and looks_like(read_table, file, columns)
 
 
-for _name_, (_read, _suffixes) in FORMATS.items():
-    LOADERS.add(_name_, generic_loader(read_any_csv if _name_ == "csv" else _as_read(_read), _suffixes))
+LOADERS.add("csv", generic_loader(read_any_csv, (*FORMATS["csv"][1], *TABS)))
+for _kind in ("jsonl", "parquet"):
+    LOADERS.add(_kind, generic_loader(_without_choice(FORMATS[_kind][0]), FORMATS[_kind][1]))
