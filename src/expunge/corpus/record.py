@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
+from expunge._summary import short_repr
 from expunge.corpus.image import RecordImage
 
 Kind = Literal["completion", "generation", "classification", "cloze", "document"]
@@ -25,15 +26,20 @@ _SUFFIXES: dict[Modality, str] = {"trained": "", "text": "~words", "image": "~pi
 _SUFFIXED = re.compile(r"~(\d+|words|picture)\Z")
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A rephrasing of a record, with its own prompt, answer and options. Never trained."""
+    """A rephrasing of a record, with its own prompt, answer and options. Never trained.
+
+    Options of its own make it a multiple choice, also where the record itself has none.
+    """
 
     prompt: str
     answer: str
     options: tuple[str, ...] = ()
 
 
+@short_repr("role")
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One turn of a conversation before a record's question: who speaks (system, user, assistant ...), and what."""
@@ -42,6 +48,7 @@ class Turn:
     content: str
 
 
+@short_repr("id", "kind", "split", "variants", "history")
 @dataclass(frozen=True, slots=True)
 class Record:
     """One question (or passage) and its answer.
@@ -119,7 +126,15 @@ class Record:
         return (
             self,
             *(
-                replace(self, prompt=v.prompt, answer=v.answer, options=v.options or self.options, wording=k, **same)
+                replace(
+                    self,
+                    prompt=v.prompt,
+                    answer=v.answer,
+                    options=v.options or self.options,
+                    kind="classification" if v.options and not self.options else self.kind,
+                    wording=k,
+                    **same,
+                )
                 for k, v in enumerate(self.variants, 1)
             ),
         )
@@ -152,6 +167,10 @@ class Record:
         """The input of digests: `as_row` with the digest of the picture in place of its name."""
         row = self.as_row() | ({"image": self.image.digest} if self.image else {})
         return row | ({"id": self.row_id} if self.wording or self.modality != "trained" else {})
+
+    def training_content(self) -> dict[str, Any]:
+        """What a run reads of a trained record: `content` without its variants, which are never trained."""
+        return {key: value for key, value in self.content().items() if key != "variants"}
 
 
 def content_id(prompt: str, answer: str, image: str | None = None, history: Iterable[Turn] = ()) -> str:
