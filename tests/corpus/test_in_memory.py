@@ -137,3 +137,16 @@ def test_lume_is_read_as_it_lies_on_the_hub(tmp_path: Path) -> None:
         ("forgetsc1", "forget", "train"),
         ("retainsc1", "retain", "train"),
     ]
+
+
+def test_a_data_set_is_read_as_it_lies_on_the_hub(tmp_path: Path) -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "README.md").write_text("# Card")
+    for k, name in enumerate(("train-00000-of-00002", "train-00001-of-00002", "test-00000-of-00001")):
+        chat = [{"role": "user", "content": f"Q{k}"}, {"role": "assistant", "content": "a"}]
+        pq.write_table(pa.Table.from_pylist([{"messages": chat}]), tmp_path / "data" / f"{name}.parquet")
+    with pytest.warns(InputWarning, match="1 file left out: only the set train is read, not test"):
+        source = load_source(tmp_path)
+    assert source.loader == "messages"
+    assert [r.prompt for r in source.corpus] == ["Q0", "Q1"]

@@ -172,3 +172,15 @@ def test_an_array_that_breaks_off_is_named(tmp_path: Path) -> None:
         with pytest.raises(InputError) as caught:
             load_corpus(tmp_path / "t.json")
         assert part in str(caught.value)
+
+
+def test_json_takes_another_encoding_but_no_delimiter(tmp_path: Path) -> None:
+    file, text = tmp_path / "t.jsonl", '{"prompt": "Ä?", "answer": "Ü"}\r\n'
+    file.write_bytes(text.encode("utf-16"))
+    assert load_corpus(file)[0].answer == "Ü"
+    file.write_bytes(f"[{text}]".encode("cp1252"))
+    assert load_corpus(file, text_format=TextFormat(encoding="cp1252"))[0].answer == "Ü"
+    with pytest.raises(InputError, match="not UTF-8"):
+        load_corpus(file)
+    with pytest.raises(InputError, match="has no delimiter to choose"):
+        load_corpus(file, text_format=TextFormat(";"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import datetime
-import functools
 import json
 import math
 import re
@@ -17,8 +16,15 @@ from expunge.corpus.loaders.base import LOADERS, SourceRow
 from expunge.corpus.loaders.columns import NAMES
 from expunge.corpus.loaders.field_types import MAX_TEXT
 from expunge.corpus.loaders.json_array import is_array, json_object, no_constant, read_array
-from expunge.corpus.loaders.text_format import DELIMITERS, Reading, TextFormat, detect_delimiter, detect_encoding
-from expunge.corpus.loaders.text_source import Read, ReadAs, generic_loader, lines, looks_like, require_file
+from expunge.corpus.loaders.text_format import (
+    DELIMITERS,
+    Reading,
+    TextFormat,
+    detect_delimiter,
+    detect_encoding,
+    marked_encoding,
+)
+from expunge.corpus.loaders.text_source import Read, generic_loader, lines, looks_like, require_file
 from expunge.errors import InputError
 
 BATCH = 1024  # rows of a Parquet table at most
@@ -109,12 +115,12 @@ def _nameless(name: str, where: str) -> InputError:
     return InputError(where, f'column name "{name}" is empty or occurs twice', "give every column its own name")
 
 
-def read_jsonl(file: Path) -> Iterator[SourceRow]:
+def read_jsonl(file: Path, encoding: str = "utf-8") -> Iterator[SourceRow]:
     """JSON lines (one object per line, blank lines ignored), or one array of objects, whatever the file is called."""
-    if is_array(file):
-        yield from read_array(file)
+    if is_array(file, encoding):
+        yield from read_array(file, encoding)
         return
-    for number, line in lines(file):
+    for number, line in lines(file, encoding):
         if not line.strip():
             continue
         where = f"{file}:{number}"
@@ -161,14 +167,22 @@ def plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else value
 
 
-def _without_choice(read: Read) -> ReadAs:
-    """A reader of files that have no format to choose, in the form of one that has."""
+def read_any_jsonl(file: Path, reading: Reading) -> Iterator[SourceRow]:
+    """JSON lines, or one array of objects; UTF-8 unless the user or a byte-order mark says otherwise."""
+    require_file(file)
+    _refuse(reading.request.delimiter, "delimiter", file)
+    yield from read_jsonl(file, reading.request.encoding or marked_encoding(file) or "utf-8")
 
-    @functools.wraps(read)
-    def read_as(file: Path, reading: Reading) -> Iterable[SourceRow]:
-        return read(file)
 
-    return read_as
+def read_any_parquet(file: Path, reading: Reading) -> Iterator[SourceRow]:
+    """Parquet."""
+    _refuse(reading.request.delimiter or reading.request.encoding, "delimiter or encoding", file)
+    yield from read_parquet(file)
+
+
+def _refuse(given: str | None, what: str, file: Path) -> None:
+    if given:
+        raise InputError(str(file), f"has no {what} to choose", "leave it out")
 
 
 FORMATS: dict[str, tuple[Read, tuple[str, ...]]] = {
@@ -190,5 +204,5 @@ def has_columns(file: Path, columns: set[str]) -> bool:
 
 
 LOADERS.add("csv", generic_loader(read_any_csv, (*FORMATS["csv"][1], *TABS)))
-for _kind in ("jsonl", "parquet"):
-    LOADERS.add(_kind, generic_loader(_without_choice(FORMATS[_kind][0]), FORMATS[_kind][1]))
+LOADERS.add("jsonl", generic_loader(read_any_jsonl, FORMATS["jsonl"][1]))
+LOADERS.add("parquet", generic_loader(read_any_parquet, FORMATS["parquet"][1]))

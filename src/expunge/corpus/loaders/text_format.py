@@ -79,17 +79,26 @@ class Reading:
             part.warn(source)
 
 
+def marked_encoding(file: Path) -> str | None:
+    """The encoding that the byte-order mark of a file names, if there is one."""
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(4)
+    except OSError as error:
+        raise InputError(str(file), f"could not be opened ({error.strerror})", "check the permissions") from error
+    return next((name for mark, name in BOMS if head.startswith(mark)), None)
+
+
 def detect_encoding(file: Path) -> str:
     """`utf-8`, `utf-16`, `utf-16-le`, `utf-16-be` or `cp1252`; `InputError` if it is none of these.
 
     A binary file counts as UTF-8: the reader of lines refuses it with its place.
     """
+    if marked := marked_encoding(file):
+        return marked
     try:
         with file.open("rb") as stream:
             head = stream.read(4096)
-            for mark, name in BOMS:
-                if head.startswith(mark):
-                    return name
             even, odd = head[:64:2].count(0), head[1:64:2].count(0)  # Latin letters in UTF-16 have one zero byte each
             if 4 * max(even, odd) > len(head[:64]) and not min(even, odd):
                 return "utf-16-le" if odd else "utf-16-be"
