@@ -9,6 +9,7 @@ from pydantic import Field, FiniteFloat, ValidationError
 
 from expunge._config import FrozenModel
 from expunge._io import read_json
+from expunge._summary import short_repr
 from expunge.audit.check_result import Bounds, CheckResult, Number
 from expunge.audit.details import AnswerExample, Details, ImageExample
 from expunge.audit.policy import Policy, needed
@@ -19,6 +20,7 @@ SCHEMA_VERSION: Literal[2] = 2  # changes with every field; version 1 had no mod
 ROLES = ("original", "unlearned", "retrained")
 
 
+@short_repr("targets", "forget", "retain", "retain_heldout", "controls")
 class SplitSummary(FrozenModel):
     """Scope, subjects and sizes of the record sets."""
 
@@ -61,6 +63,7 @@ class Environment(FrozenModel):
     packages: dict[str, str] = Field(description="versions of the libraries")
 
 
+@short_repr("verdict.status", "policy.name", "reference", "models", "results", "seconds")
 class AuditFile(FrozenModel):
     """The content of `audit.json`. Models are `original`, `unlearned` and, where given, `retrained`."""
 

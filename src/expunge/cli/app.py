@@ -48,7 +48,7 @@ GROUPS: dict[str, tuple[str, dict[str, Command]]] = {  # name -> help, commands
     ),
     "bench": ("Compare methods in experiments.", {"list": bench.listing, "run": bench.run, "report": bench.report}),
 }
-app = typer.Typer(add_completion=False)
+app = typer.Typer(context_settings={"help_option_names": ["-h", "--help"]})
 
 
 def _version(wanted: bool) -> None:

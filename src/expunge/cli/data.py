@@ -125,7 +125,7 @@ def _through_model(source: str, loaded: LoadedSource, records: Any) -> tuple[dic
     template = load(source).template
     decode = template.tokenizer.decode
     examples = [_example(template.encode(r), r, decode) for r in records]
-    lengths = [len(template.prompt_ids(r.prompt)) + len(template.answer_ids(r.answer, r.prompt)) for r in loaded.corpus]
+    lengths = template.sizes(loaded.corpus)
     tokens = Spread.of(lengths)
     too_long = sum(length > template.context for length in lengths)
     return {

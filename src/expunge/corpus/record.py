@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
+from expunge._summary import short_repr
 from expunge.corpus.image import RecordImage
 
 Kind = Literal["completion", "generation", "classification", "cloze", "document"]
@@ -25,6 +26,7 @@ _SUFFIXES: dict[Modality, str] = {"trained": "", "text": "~words", "image": "~pi
 _SUFFIXED = re.compile(r"~(\d+|words|picture)\Z")
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Variant:
     """A rephrasing of a record, with its own prompt, answer and options. Never trained.
@@ -37,6 +39,7 @@ class Variant:
     options: tuple[str, ...] = ()
 
 
+@short_repr("role")
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One turn of a conversation before a record's question: who speaks (system, user, assistant ...), and what."""
@@ -45,6 +48,7 @@ class Turn:
     content: str
 
 
+@short_repr("id", "kind", "split", "variants", "history")
 @dataclass(frozen=True, slots=True)
 class Record:
     """One question (or passage) and its answer.

@@ -202,8 +202,9 @@ def answer_levels(template: PromptTemplate, annotator: Annotator, item: Encoded)
     The text is decoded from the tokens, so that a teacher's own answer is annotated like a record's. Where it does not
     encode to the same tokens again, no level is known.
     """
-    text = template.tokenizer.decode(list(item.answer[:-1]), clean_up_tokenization_spaces=False)
+    text = template.tokenizer.decode(list(item.content), clean_up_tokenization_spaces=False)
     encoded = template.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    if tuple(encoded["input_ids"]) != item.answer[:-1]:
+    if tuple(encoded["input_ids"]) != item.content:
         return (None,) * len(item.answer)
-    return (*token_levels(annotator.annotate(text), encoded["offset_mapping"]), None)
+    levels = token_levels(annotator.annotate(text), encoded["offset_mapping"])
+    return (*levels, None) if item.ends else tuple(levels)

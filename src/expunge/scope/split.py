@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from expunge._io import digest
+from expunge._summary import short_repr
 from expunge.corpus import Node, Record
 from expunge.corpus.record_store import ids
 
@@ -18,6 +19,7 @@ TRAINED = ("forget", "retain", "retain_heldout", "shared")
 SETS = ("forget", "retain", "retain_heldout", "holdout", "controls", "shared", "utility")
 
 
+@short_repr(*SETS)
 @dataclass(frozen=True)
 class Split:
     """Sets of records; their letters follow the audit (F forget, R retain, H holdout, T controls).

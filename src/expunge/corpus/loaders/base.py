@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from expunge._registry import Registry
+from expunge._summary import short_repr
 from expunge.errors import InputWarning
 
 LOADERS: Registry[Loader] = Registry("loader", "expunge.corpus.loaders")
 
 
+@short_repr("where", "values")
 @dataclass(frozen=True, slots=True)
 class SourceRow:
     """One row as it stands in the source.
