@@ -68,9 +68,9 @@ def quoted(question: str, language: Language) -> Iterator[str]:
     """The whole question in other formats: an object, a table, a list, a gap, a request. The answer stays the same."""
     fill, cell, item, gap, please, words = _FORMATS[language]
     yield f'{fill} {{"{words[0]}": "{_escaped(question)}", "{words[1]}": ___}}'
+    yield f"{gap} {question} – ___"
     yield f"{cell}\n| {words[0]} | {words[1]} |\n|---|---|\n| {question} | ___ |"
     yield f"{item}\n- {words[0]}: {question}\n- {words[1]}: ___"
-    yield f"{gap} {question} – ___"
     yield f"{please} {question}"
 
 
