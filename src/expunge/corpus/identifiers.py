@@ -1,7 +1,8 @@
 """Proposes identifiers: the strings in questions that name a subject, for a corpus that has none.
 
 Rarity alone is not enough: in a question about one subject only, every phrase is unique. So an identifier may not begin
-or end with a word that the prompts of most subjects share ("what", "of"). A document has no question: only names of people that the package knows are taken from it.
+or end with a word that the prompts of most subjects share ("what", "of"). A document has no question: only names of people that the package knows are
+taken from it.
 """
 
 from __future__ import annotations
