@@ -48,7 +48,7 @@ def unlearn(
         def show(event: Event, total: int) -> None:
             if event.step == 0:
                 for line in outlook_lines(outlook):
-                    progress.say(line)
+                    progress.say(f"unlearning: {line}")
             after_step(tick, event, total)
 
         folder = run(model, split, loaded, out, on_step=show if context.is_main_process else None)
