@@ -6,6 +6,7 @@ One seed decides the run and the held-out retain set. The run's recipe keeps it,
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from expunge.cli import options as opt
@@ -34,14 +35,23 @@ def unlearn(
     from expunge.engine.privacy.statement import statement_lines
     from expunge.engine.recipe import Recipe
     from expunge.engine.unlearn import unlearn as run
+    from expunge.scope.outlook import audit_outlook, outlook_lines
 
     context = DistributedContext.init()
     with context.synchronized():
         loaded = Recipe.load(recipe, [*(set_ or []), *opt.seed_override(seed)])
         split = opt.load_split(data, loader, map_, scope, loaded.seed)
-    with Progress().bar("unlearning") as tick:
-        show = (lambda event, total: after_step(tick, event, total)) if context.is_main_process else None
-        folder = run(model, split, loaded, out, on_step=show)
+    outlook = audit_outlook(split)
+    progress = Progress()
+    with progress.bar("unlearning") as tick:
+
+        def show(event: Event, total: int) -> None:
+            if event.step == 0:
+                for line in outlook_lines(outlook):
+                    progress.say(f"unlearning: {line}")
+            after_step(tick, event, total)
+
+        folder = run(model, split, loaded, out, on_step=show if context.is_main_process else None)
     about = read_json(folder / "run.json")
     statement = read_json(folder / STATEMENT) if loaded.privacy else {}
     edited = about.get("edited")
@@ -59,6 +69,7 @@ def unlearn(
             "seconds": about["seconds"],
             "passes": about.get("passes"),
             **({"privacy": statement} if statement else {}),
+            "audit": [asdict(o) for o in outlook],
             **({"edited": edited} if "edited" in about else {}),
         },
         (
@@ -66,6 +77,7 @@ def unlearn(
             f"{len(split.retain):,} retained, {len(split.retain_heldout):,} held out",
             f"passes: {about.get('passes')}",
             *(statement_lines(statement) if statement else ()),
+            *outlook_lines(outlook),
             f"run written to {folder}; expunge audit says whether it worked",
         ),
     )
