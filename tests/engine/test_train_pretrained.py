@@ -56,7 +56,7 @@ def test_the_rate_follows_from_what_learns_unless_it_is_given() -> None:
 
 
 @pytest.mark.parametrize("way", ["lora", "lora on the last block", "weights of the last block"])
-def test_the_result_is_a_plain_folder_in_which_only_what_learns_has_changed(
+def test_the_result_is_a_plain_folder_and_only_what_learns_has_changed(
     folders: dict[str, Path], tmp_path: Path, way: str
 ) -> None:
     out = tmp_path / "m"
