@@ -170,9 +170,9 @@ def test_a_tokenizer_of_another_vocabulary_is_refused(cli: Cli, tmp_path: Path, 
     ("words", "message"),
     [
         (("--width", 32, "--heads", 5), "heads: 5 heads do not divide a width of 32"),
-        (("--layers", 0), "train: layers: Input should be"),
+        (("--layers", 0), "train: layers: must be"),
         (("--architecture", "lama"), 'unknown architecture "lama"; did you mean "llama"?'),
-        (("--set", "optimizer.name=adamm"), "train: optimizer.name: Input should be"),
+        (("--set", "optimizer.name=adamm"), "train: optimizer.name: must be"),
         (("--set", "epoch=3"), 'train: unknown key "epoch"; did you mean "epochs"?'),
         (("--model", "some/where", "--layers", 2), "--layers: has no meaning beside --model; use --train-layers"),
         (("--lora", 8), "--lora: has no meaning without --model"),
@@ -196,7 +196,7 @@ def test_a_world_refuses_bad_settings_and_foreign_files(cli: Cli, tmp_path: Path
         in cli("data", "generate", "hopsital", "--out", tmp_path / "a.jsonl").line
     )
     assert (
-        "world hospital: patients: Input should be greater than or equal to 4"
+        "world hospital: patients: must be at least 4"
         in cli("data", "generate", "hospital", "--patients", 2, "--out", tmp_path / "a.jsonl").line
     )
     assert (

@@ -156,7 +156,7 @@ def test_unlearn_shows_steps_and_losses(cli: Cli, world: Path, model: Path, tmp_
 def test_one_seed_decides_the_run_and_the_held_out_retain_set(run: Path, world: Path) -> None:
     about = json.loads((run / "run.json").read_text())
     assert Recipe.load(run / "recipe.yaml").seed == 7
-    assert about["identity"]["split"] == Scope.parse(TARGET).resolve(load_corpus(world), seed=7).digest
+    assert about["identity"]["split"] == Scope.parse(TARGET).resolve(load_corpus(world), seed=7).training_digest
 
 
 def test_the_same_unlearning_again_changes_nothing(cli: Cli, world: Path, model: Path, run: Path) -> None:
