@@ -86,6 +86,11 @@ class ResolvedRecipe:
         return 1 if self.edit else sum(phase.steps for phase in self.phases)
 
     @property
+    def may_stop(self) -> bool:
+        """Whether the run may end before its last step."""
+        return self.recipe.stop.when is not None
+
+    @property
     def single_process_reason(self) -> str:
         """Why the run is limited to one process; empty if it is not."""
         if self.edit:
@@ -109,7 +114,7 @@ class ResolvedRecipe:
 
     def to_yaml(self) -> str:
         """All keys; of an edit those that it reads and those that were changed."""
-        keys = self.recipe.model_dump(mode="json")
+        keys = self.recipe.dump()
         if self.edit:
             keys = {k: v for k, v in keys.items() if k in EDIT_KEYS or k in self.recipe.changed_keys()}
             keys["batch"] = {"micro": self.recipe.batch.micro}

@@ -118,6 +118,7 @@ class UnlearningRun:
             "records": digest_each(r.content() for r in chain(self.split.forget, self.split.retain)),
             "template": self.template,
             **_concepts_digest(self.resolved),
+            **_controls_digest(self.resolved, self.split),
         }
         about = {
             "model": str(Path(self.model).resolve()) if Path(self.model).exists() else self.model,
@@ -163,8 +164,9 @@ class UnlearningRun:
             shard(lm.module, context.device, context.num_processes)
         with context.synchronized():
             self.privacy = PrivacyEngine.of(self.resolved, self.split.forget, self.split.retain, folder)
+            split, scratch = self.split, folder / SCRATCH
             self.loop = build_loop(
-                lm, self.resolved, self.split.forget, self.split.retain, folder / SCRATCH, privacy=self.privacy
+                lm, self.resolved, split.forget, split.retain, scratch, privacy=self.privacy, controls=split.controls
             )
         self._check_rows()
         context.broadcast_from_main(lambda: self.directory.start(self.resolved.to_yaml()))
@@ -191,14 +193,14 @@ class UnlearningRun:
 
     def train(self, stopped: Callable[[], bool], on_step: OnStep | None) -> None:
         """Run the loop; log every step, write checkpoints, stop when asked to."""
-        context, directory, steps = self.context, self.directory, self.resolved.total_steps
+        context, directory = self.context, self.directory
 
         def after_step(event: Event) -> None:
             with context.synchronized():
                 if context.is_main_process:
                     directory.log(event)
                 if on_step:
-                    on_step(event, steps)
+                    on_step(event, self.loop.end)
             stop, step = context.any(stopped()), self.loop.state.step
             if stop or step % self.recipe.checkpoint_every == 0:
                 context.broadcast_from_main(lambda: checkpoint.save(directory.checkpoint, self.loop.state.to_dict()))
@@ -207,7 +209,7 @@ class UnlearningRun:
             if stop:
                 raise Interrupted(
                     str(directory.folder),
-                    f"stopped at step {step} of {steps}, checkpoint kept",
+                    f"stopped at step {step} of {self.loop.end}, checkpoint kept",
                     "start the same command again to resume",
                 )
 
@@ -229,13 +231,21 @@ class UnlearningRun:
         self.directory.finish(
             passes=self.loop.runner.about,
             seconds=round(time.perf_counter() - self.started, 3),
-            steps=self.resolved.total_steps,
+            steps=self.loop.state.step,
+            **({"stopped": self.loop.stopper.summary(self.loop.state.step)} if self.loop.stopper else {}),
         )
 
     def close(self) -> None:
         """Release the lock of the folder."""
         if hasattr(self, "directory"):
             self.directory.release()
+
+
+def _controls_digest(resolved: ResolvedRecipe, split: Split) -> dict[str, str]:
+    """Digest of the controls where they decide when the run ends; empty where they do not."""
+    if not resolved.may_stop or any(r.identifiers or r.image for r in split.forget):
+        return {}
+    return {"controls": digest_each(r.content() for r in split.controls)}
 
 
 def _concepts_digest(resolved: ResolvedRecipe) -> dict[str, str]:
