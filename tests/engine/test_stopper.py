@@ -77,7 +77,7 @@ def test_a_rule_goes_on_from_its_state() -> None:
     assert one.end == two.end == 8
 
 
-def test_surrogates_are_asked_the_same_questions_with_answers_of_others() -> None:
+def test_surrogates_get_the_same_questions_and_answers_of_others() -> None:
     split = one_person()
     made = surrogate_controls(split.forget, split.retain, 1)
     names = {name for r in split.forget for name in r.identifiers}
@@ -90,7 +90,7 @@ def test_surrogates_are_asked_the_same_questions_with_answers_of_others() -> Non
     assert {len(records) for records in surrogate_controls(split.forget, split.retain, 1, rows=2)} == {2}
 
 
-def test_given_controls_serve_where_no_surrogate_can_be_made(folders: dict[str, Path]) -> None:
+def test_controls_serve_where_no_surrogate_can_be_made(folders: dict[str, Path]) -> None:
     lm, split = load(folders["llama"]), one_person()
     nameless = [replace(r, identifiers=()) for r in split.forget]
     controls = [replace(r, subject=f"c{k % 3}") for k, r in enumerate(split.retain)]
@@ -142,7 +142,7 @@ def test_recipes_that_cannot_stop_are_refused(changes: list[str], message: str) 
         Recipe.load("npo", ["stop.when=controls", *changes])
 
 
-def test_a_recipe_that_does_not_stop_has_the_digest_that_it_always_had() -> None:
+def test_a_recipe_that_does_not_stop_keeps_its_digest() -> None:
     """The digest of `ga` with all keys at their defaults, as it was before recipes could stop."""
     plain = Recipe(method="ga")
     assert "stop" not in plain.dump()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from expunge.cli.early import check_words
 from expunge.cli.result import CommandResult
 from expunge.errors import InputError
 
@@ -53,6 +54,7 @@ def add(app: typer.Typer, name: str, function: Callable[..., CommandResult]) -> 
 
     @functools.wraps(function)
     def command(**options: Any) -> CommandResult:
+        check_words(name, options)
         return function(**{key: value for key, value in options.items() if key not in SHARED})
 
     own = inspect.signature(function, eval_str=True)

@@ -7,7 +7,6 @@ from itertools import accumulate
 from pathlib import Path
 
 from expunge.corpus import Record
-from expunge.corpus.modalities import modality_variants
 from expunge.engine.anchors import build_anchors
 from expunge.engine.attention_saliency import attention_saliency
 from expunge.engine.dataset import RunDataset, forget_questions, retain_pool
@@ -66,7 +65,8 @@ def build_loop(
     privacy = privacy or PrivacyEngine.of(resolved, forget, retain)
     dataset = build_dataset(lm, resolved, forget, retain, privacy, targets)
     stopper = build_stopper(lm, resolved, forget, retain, controls)
-    runner = ForwardRunner(lm, [*dataset.encoded, *(stopper.items if stopper else ())], recipe.memory, scratch)
+    items = [*dataset.encoded, *(stopper.items if stopper else ())]
+    runner = ForwardRunner(lm, items, recipe.memory, scratch, share_prefix=privacy is None)
     references = _references(lm, resolved, dataset, context)
     saliency: TokenSaliency | None = None
     if requirements.token_weights == "attention":
@@ -101,7 +101,7 @@ def build_stopper(
         return None
     recipe = resolved.recipe
     kept = retain if resolved.uses_retain else ()
-    questions = modality_variants(forget, recipe.modalities)
+    questions = forget_questions(resolved, forget, lm.template)
     return Stopper.build(lm, recipe.stop, resolved.total_steps, questions, kept, controls, recipe.seed)
 
 
@@ -114,7 +114,7 @@ def build_dataset(
     targets: Targets | None = None,
 ) -> RunDataset:
     """Targets and anchors first, which may run the model, then the examples."""
-    questions = forget_questions(resolved, forget)
+    questions = forget_questions(resolved, forget, lm.template)
     targets = targets or resolved.method.build_targets(lm, questions, retain, resolved.recipe.seed)
     if privacy:
         return privacy.dataset(lm.template, resolved, targets, questions, retain)

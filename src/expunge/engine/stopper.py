@@ -20,6 +20,7 @@ from expunge.engine.forward import ForwardRunner
 from expunge.engine.recipe_config import Stop
 from expunge.engine.stop_rule import PASSING, ControlRange, StopProbe, decay, standing
 from expunge.errors import InputError
+from expunge.models.documents import split_documents
 from expunge.models.language_model import LanguageModel
 from expunge.models.likelihoods import Nats, answer_nll, mean_nll
 from expunge.models.prompt_template import Encoded
@@ -82,6 +83,7 @@ class Stopper:
         """
         asked = sample(forget, config.rows, stream(seed, "stop forget"))
         kept = sample(retain, config.rows, stream(seed, "stop retain"))
+        kept = sample(split_documents(kept, lm.template), config.rows, stream(seed, "stop windows"))
         standing_of_controls = measure_controls(lm, forget, retain, controls, seed, config.rows)
         before = mean_nll(lm, kept)
         encode = lm.template.encode_all
@@ -167,18 +169,25 @@ def measure_controls(
         by_subject: dict[str, list[Record]] = {}
         for r in controls:
             by_subject.setdefault(r.subject or r.id, []).append(r)
-        groups = [sample(records, rows, stream(seed, "stop control", name)) for name, records in by_subject.items()]
+        groups = [
+            sample(split_documents(records, lm.template), rows, stream(seed, "stop control", name))
+            for name, records in by_subject.items()
+        ]
         source = f"{len(groups)} controls"
     if len(groups) < 2:
         raise InputError(
             "recipe: stop.when",
-            "needs controls: the forget records name no identifiers to make surrogates from, and fewer than two "
-            "controls are given",
+            "needs controls: no surrogates can be made for the forget records, and fewer than two controls are given",
             "add the column identifiers or controls (split: control), or set stop.when=null",
         )
     nll = mean_nll(lm, [r for records in groups for r in records])
     cuts = np.cumsum([len(records) for records in groups])[:-1]
     return ControlRange.of(np.split(nll, cuts), source)
+
+
+def has_surrogate(record: Record) -> bool:
+    """Whether the record's question can be asked about somebody else; a document asks none."""
+    return record.kind != "document" and bool(record.identifiers or record.image)
 
 
 def surrogate_controls(
@@ -188,7 +197,7 @@ def surrogate_controls(
 
     At most `rows` questions a surrogate. Records that nothing can be replaced in are left out.
     """
-    named = sample([r for r in forget if r.identifiers or r.image], rows, stream(seed, "stop forget"))
+    named = sample([r for r in forget if has_surrogate(r)], rows, stream(seed, "stop forget"))
     by_type = answers_by_type(retain)
     kinds: dict[str, set[str]] = {}
     for r in retain:
