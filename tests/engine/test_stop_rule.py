@@ -14,7 +14,7 @@ def probe(forget: float, given: float = 0.0, retain: float = 0.1) -> StopProbe:
     return StopProbe(10, forget, given, retain)
 
 
-def test_the_range_is_the_middle_of_the_means_and_the_upper_end_of_the_given() -> None:
+def test_the_range_is_the_middle_of_the_means_of_the_controls() -> None:
     """Means 1 … 11, so the tenth and ninetieth percentile are 2 and 10; 1 control of 11 gives half of its answers."""
     controls = [np.array([m - 0.5, m + 0.5]) for m in range(1, 12)]
     found = ControlRange.of(controls, "x")

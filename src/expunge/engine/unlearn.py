@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -46,6 +46,7 @@ def unlearn(
     template: str = "auto",
     device: str | None = None,
     on_step: OnStep | None = None,
+    notes: Sequence[str] = (),
 ) -> Path:
     """Make a model forget `split.forget`.
 
@@ -61,7 +62,8 @@ def unlearn(
         out: run directory, new or of the same run.
         template: prompt template.
         device: torch device; the default is chosen by availability.
-        on_step: called in every process with each event and the total number of steps.
+        on_step: called in every process with each event and the number of steps, which falls when the run stops early.
+        notes: lines on how the recipe came about, kept as comments in recipe.yaml and in run.json.
 
     Returns:
         The run directory.
@@ -75,7 +77,7 @@ def unlearn(
     with context.report_once():
         resolved = recipe.resolve()
         check_single_process(resolved.single_process_reason)
-        run = UnlearningRun(context, model, split, resolved, Path(out), template, device)
+        run = UnlearningRun(context, model, split, resolved, Path(out), template, device, notes)
         try:
             if run.open():
                 return run.directory.folder
@@ -106,9 +108,11 @@ class UnlearningRun:
         out: Path,
         template: str,
         device: str | None,
+        notes: Sequence[str] = (),
     ) -> None:
         self.context, self.split, self.resolved, self.recipe = context, split, resolved, resolved.recipe
         self.model, self.out, self.template, self.device = str(model), out, template, device
+        self.notes = tuple(notes)
         self.privacy: PrivacyEngine | None = None
         self.started = time.perf_counter()
 
@@ -130,6 +134,8 @@ class UnlearningRun:
             "scope": self.split.scope,
             "split": self.split.summary(),
             "threads": set_threads(),
+            **({"auto": list(self.notes)} if self.notes else {}),
+            **({"say": self.resolved.algorithm.says} if self.resolved.algorithm.says else {}),
         }
         opened = self.context.broadcast_from_main(lambda: RunDirectory.open(self.out, identity, about).about)
         self.directory = RunDirectory(self.out, opened)
@@ -176,7 +182,7 @@ class UnlearningRun:
                 lm, self.resolved, split.forget, split.retain, scratch, privacy=self.privacy, controls=split.controls
             )
         self._check_rows()
-        context.broadcast_from_main(lambda: self.directory.start(self.resolved.to_yaml()))
+        context.broadcast_from_main(lambda: self.directory.start(self.resolved.to_yaml(self.notes)))
         if self.privacy:
             self.privacy.begin(folder)
         state = context.main_process_first(lambda: checkpoint.load(self.directory.checkpoint))
