@@ -13,10 +13,12 @@ import pytest
 from expunge.engine.recipe import Recipe
 from expunge.engine.recipe_config import Stop
 from expunge.engine.stop_rule import ControlRange
-from expunge.engine.stopper import Stopper, measure_controls, surrogate_controls
+from expunge.engine.stop_controls import ControlAnswers, measure_controls, surrogate_controls
+from expunge.engine.stopper import Stopper
 from expunge.engine.unlearn import unlearn
 from expunge.errors import InputError
 from expunge.models.language_model import load
+from helpers.people import PEOPLE
 from helpers.runs import loop, recipe, run
 from helpers.world import one_person
 
@@ -98,6 +100,16 @@ def test_controls_serve_where_no_surrogate_can_be_made(folders: dict[str, Path])
     assert measure_controls(lm, split.forget, split.retain, controls, 1).source == "8 surrogates"
     with pytest.raises(InputError, match=r"stop.when: needs controls.*or set stop.when=null"):
         measure_controls(lm, nameless, split.retain, (), 1)
+
+
+def test_an_answer_that_nobody_gives_becomes_one_that_nobody_gives() -> None:
+    others = [r for r in PEOPLE if r.subject != "Anna Keller"]
+    answers = ControlAnswers(others)
+    phone, drug = (r for r in PEOPLE if r.subject == "Anna Keller")
+    drawn = {answers.draw(phone, np.random.default_rng(k)) for k in range(8)}
+    assert not drawn & {r.answer for r in PEOPLE}
+    assert all(answer is not None and answer.startswith("555-") for answer in drawn)
+    assert {answers.draw(drug, np.random.default_rng(k)) for k in range(8)} == {"ramipril"}
 
 
 @pytest.mark.parametrize("method", ["npo", "twin", "idk"])

@@ -21,7 +21,7 @@ from typing import Any
 from expunge._io import read_json
 from expunge.corpus import Record
 from expunge.engine.recipe import Recipe
-from expunge.engine.stopper import has_surrogate
+from expunge.engine.stop_controls import has_surrogate
 from expunge.errors import InputError
 from expunge.models.adapters import Layers, block_stack, chosen_blocks
 from expunge.scope.split import Split

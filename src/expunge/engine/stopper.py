@@ -13,20 +13,16 @@ import numpy as np
 import torch
 
 from expunge.corpus import Record
-from expunge.corpus.answer_types import answers_by_type, wrong_answers
-from expunge.corpus.record_store import take
-from expunge.corpus.surrogates import make_surrogates
 from expunge.engine.forward import ForwardRunner
 from expunge.engine.recipe_config import Stop
+from expunge.engine.stop_controls import measure_controls, sample
 from expunge.engine.stop_rule import PASSING, ControlRange, StopProbe, decay, standing
-from expunge.errors import InputError
 from expunge.models.documents import split_documents
 from expunge.models.language_model import LanguageModel
 from expunge.models.likelihoods import Nats, answer_nll, mean_nll
 from expunge.models.prompt_template import Encoded
 from expunge.random import stream
 
-SURROGATES = 8  # controls that are made where none are given
 PROBE_BATCH = 16  # rows in a pass
 
 
@@ -139,76 +135,3 @@ def score(runner: ForwardRunner, rows: Sequence[int]) -> Nats:
     parts = [rows[k : k + PROBE_BATCH] for k in range(0, len(rows), PROBE_BATCH)]
     outputs = [runner.run(part, logits=False) for part in parts]
     return np.concatenate([answer_nll(o.logprob, o.batch.mask).double().cpu().numpy() for o in outputs])
-
-
-def sample(records: Sequence[Record], count: int, rng: np.random.Generator) -> list[Record]:
-    """Up to `count` records, in their order."""
-    if len(records) <= count:
-        return list(records)
-    return list(take(records, sorted(rng.choice(len(records), count, replace=False).tolist())))
-
-
-def measure_controls(
-    lm: LanguageModel,
-    forget: Sequence[Record],
-    retain: Sequence[Record],
-    controls: Sequence[Record],
-    seed: int,
-    rows: int = 32,
-) -> ControlRange:
-    """Where never-trained subjects stand on the model before the run.
-
-    Surrogates where they can be made, so that the controls of a later audit decide nothing; else the given controls.
-
-    Raises:
-        InputError: the forget records name no identifiers and show no image, and fewer than two controls are given.
-    """
-    groups = surrogate_controls(forget, retain, seed, rows)
-    source = f"{len(groups)} surrogates"
-    if not groups:
-        by_subject: dict[str, list[Record]] = {}
-        for r in controls:
-            by_subject.setdefault(r.subject or r.id, []).append(r)
-        groups = [
-            sample(split_documents(records, lm.template), rows, stream(seed, "stop control", name))
-            for name, records in by_subject.items()
-        ]
-        source = f"{len(groups)} controls"
-    if len(groups) < 2:
-        raise InputError(
-            "recipe: stop.when",
-            "needs controls: no surrogates can be made for the forget records, and fewer than two controls are given",
-            "add the column identifiers or controls (split: control), or set stop.when=null",
-        )
-    nll = mean_nll(lm, [r for records in groups for r in records])
-    cuts = np.cumsum([len(records) for records in groups])[:-1]
-    return ControlRange.of(np.split(nll, cuts), source)
-
-
-def has_surrogate(record: Record) -> bool:
-    """Whether the record's question can be asked about somebody else; a document asks none."""
-    return record.kind != "document" and bool(record.identifiers or record.image)
-
-
-def surrogate_controls(
-    forget: Sequence[Record], retain: Sequence[Record], seed: int, rows: int = 32
-) -> list[list[Record]]:
-    """Questions of the forget records about surrogates, with answers that other subjects give; one list a surrogate.
-
-    At most `rows` questions a surrogate. Records that nothing can be replaced in are left out.
-    """
-    named = sample([r for r in forget if has_surrogate(r)], rows, stream(seed, "stop forget"))
-    by_type = answers_by_type(retain)
-    kinds: dict[str, set[str]] = {}
-    for r in retain:
-        kinds.setdefault(r.kind, set()).add(r.answer)
-    by_kind = {kind: tuple(sorted(answers)) for kind, answers in kinds.items()}
-    made: list[list[Record]] = [[] for _ in range(SURROGATES)]
-    for subject in sorted({r.subject for r in named}):
-        own = [r for r in named if r.subject == subject]
-        for number, surrogate in enumerate(make_surrogates(own, retain, SURROGATES, seed)):
-            for r in own:
-                wrong = wrong_answers(r, by_type, by_kind)
-                rng = stream(seed, "stop answer", number, r.stream_key)
-                made[number].append(surrogate.substitute(r, wrong[int(rng.integers(len(wrong)))] if wrong else None))
-    return [records for records in made if records]

@@ -22,7 +22,7 @@ from expunge.engine.privacy.privacy_state import drop_seed
 from expunge.engine.recipe import Recipe
 from expunge.engine.resolved_recipe import ResolvedRecipe
 from expunge.engine.run_directory import RunDirectory
-from expunge.engine.stopper import has_surrogate
+from expunge.engine.stop_controls import has_surrogate
 from expunge.engine.weight_editing import run_edit
 from expunge.errors import InputError, Interrupted, RunFailed
 from expunge.models.adapters import prepare
