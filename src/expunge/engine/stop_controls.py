@@ -1,8 +1,8 @@
 """The controls of the stop rule: never-trained people, asked what the forget records ask.
 
-A surrogate takes the subject's place in the question. Its answer is one that others give where the true answer is; where
-nobody else gives the true answer (a telephone number) it is a new one of its shape, which a model that never met the
-subject would find as new.
+A surrogate takes the subject's place in the question. Where others give the true answer too, its answer is one that
+others give; where nobody else does (a telephone number), it is a new one of that shape, as it would be new to a model
+that never met the subject.
 """
 
 from __future__ import annotations
