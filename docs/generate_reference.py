@@ -9,11 +9,10 @@ import inspect
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import mkdocs_gen_files
 from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
@@ -38,32 +37,14 @@ def code(value: object) -> str:
     return f"`{cell(value)}`" if str(value) else ""
 
 
-def type_name(annotation: Any) -> str:
-    text = inspect.formatannotation(annotation)
-    for prefix in ("typing.", "expunge.", "annotated_types."):
-        text = text.replace(prefix, "")
-    return text
+def fields(model: type[BaseModel]) -> Iterator[tuple[str, str, str, str]]:
+    """(key, type, default, description) of every field; a field without a description fails the build."""
+    from expunge.cli.field_table import field_rows
 
-
-def models_inside(annotation: Any) -> list[type[BaseModel]]:
-    parts = [annotation, *get_args(annotation)]
-    inner = [m for part in parts[1:] for m in models_inside(part)]
-    own = [annotation] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
-    return own + inner
-
-
-def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
-    """(key, type, default, description) of every field, the fields of nested models behind their own."""
-    for name, field in model.model_fields.items():
-        if not field.description:
+    for name, kind, default, about in field_rows(model):
+        if not about:
             raise SystemExit(f"{model.__name__}.{name} has no description")
-        nested = models_inside(field.annotation)
-        default = "required" if field.default is PydanticUndefined and not field.default_factory else ""
-        if not default and not nested:
-            default = code(field.get_default(call_default_factory=True))
-        yield code(prefix + name), code(type_name(field.annotation)) if not nested else "", default, field.description
-        for inner in nested:
-            yield from fields(inner, f"{prefix}{name}.")
+        yield code(name), code(kind), default if default in ("", "required") else code(default), about
 
 
 def paragraphs(thing: Any) -> Iterator[str]:

@@ -51,6 +51,21 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()
 
 
+# Extra of this package → the packages that it brings. They are named, as this package's name on an index may not be ours.
+EXTRAS = {
+    "vision": ("pillow",),
+    "privacy": ("dp-accounting", "opacus"),
+    "quantized": ("bitsandbytes",),
+    "tables": ("pandas", "datasets"),
+    "tracking": ("tensorboard",),
+}
+
+
+def install_hint(extra: str) -> str:
+    """How to install what an extra brings: `pip install pillow`."""
+    return f"pip install {' '.join(EXTRAS[extra])}"
+
+
 class RunFailed(InputError):
     """The program could not do a valid request (exit code 1), for example because a loss diverged."""
 

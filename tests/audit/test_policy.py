@@ -26,6 +26,7 @@ def test_the_required_results_of_the_shipped_policy():
         "mia",
         "retention.same_institution",
         "retention.elsewhere",
+        "retention.text",
         "cross_modal",
     }
     margins = {key: rule.margin for key, rule in policy.rules.items()}
@@ -62,7 +63,7 @@ def test_a_policy_comes_from_a_file(tmp_path):
         (("version: 3", "version: 3\nstatistcs: {}"), r'p: unknown key "statistcs"; did you mean "statistics"'),
         (("version: 3", "version: 3\nstatistics: {draw: 200}"), r'key "statistics.draw"; did you mean "draws"'),
         (("version: 3", ""), r'p: the key "version" is missing'),
-        (("judge: excess", "judge: guess"), r"p: rules.leakage.self.judge: Input should be"),
+        (("judge: excess", "judge: guess"), r"p: rules.leakage.self.judge: must be"),
         (("required: true", "required: false"), r"p: rules: no rule is required, so every audit would pass"),
         (("version: 3", "version: 3\nmembership: {scores: [los]}"), r'unknown score "los"; did you mean "loss"'),
         (("version: 3", "version: [3"), r"p:\d+: not valid YAML"),

@@ -9,24 +9,25 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from expunge._io import digest, read_json
+from expunge._io import read_json
 from expunge.audit.schema import Assurance
 from expunge.corpus import Record
+from expunge.engine.train.train_model import records_digest
 from expunge.models.fingerprint import model_digest
 
 LEVELS: dict[str, Assurance] = {
     "L1": Assurance(
         level="L1",
         title="against controls",
-        can_say="The model treats the forgotten records like records of comparable people that it was never trained on.",
+        can_say="The model treats the forgotten records like those of comparable people that it was never trained on.",
         cannot_say="It cannot say that the model equals one trained without the records: no such model was compared, "
         "and what all people of this kind have in common is not seen.",
     ),
     "L2": Assurance(
         level="L2",
         title="against a retrained model",
-        can_say="The model behaves on the forgotten records like a model that was trained in the same way without them.",
-        cannot_say="It cannot say that the weights hold no trace: behaviour was compared, by the checks listed here, "
+        can_say="On the forgotten records the model behaves like one that was trained in the same way without them.",
+        cannot_say="It cannot say that the weights hold no trace: behavior was compared, by the checks listed here, "
         "with one retrained model.",
     ),
     "L3": Assurance(
@@ -59,9 +60,4 @@ def is_exact(unlearned: str, original: str, retained: Iterable[Record]) -> bool:
     about: Any = read_json(report).get("about", {})
     if not isinstance(about, dict) or about.get("start") == model_digest(original):
         return False
-    return bool(about.get("records") == training_records_digest(retained))
-
-
-def training_records_digest(records: Iterable[Record]) -> str:
-    """The digest of training records as `expunge train` writes it."""
-    return digest(sorted(digest([r.id, r.prompt, r.answer, *([r.image.digest] if r.image else [])]) for r in records))
+    return bool(about.get("records") == records_digest(tuple(retained)))

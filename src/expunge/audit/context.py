@@ -17,6 +17,7 @@ import numpy as np
 
 from expunge._config import FrozenModel
 from expunge._registry import Registry
+from expunge._summary import short_repr
 from expunge.audit.check_result import CheckResult
 from expunge.audit.control_groups import control_groups
 from expunge.audit.metrics import METRICS
@@ -45,6 +46,7 @@ class Probe(Protocol):
         """What the check needs of this model; `scores` are its scores of the record sets."""
 
 
+@short_repr("records", "options", "text")
 @dataclass(frozen=True)
 class RecordProbe:
     """The common probe: scores of further records."""
@@ -99,6 +101,7 @@ def check(
     return lambda run: CHECKS.add(name, Check(keys or (name,), run, probe))
 
 
+@short_repr("roles", "records", "scores", "probes")
 @dataclass(frozen=True)
 class Context:
     """One audit.

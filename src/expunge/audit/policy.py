@@ -14,12 +14,13 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from expunge._config import FrozenModel, load_yaml, read_text, validate
+from expunge._config import FrozenModel, find_yaml, load_yaml, shipped_names, validate
 from expunge._io import digest
 from expunge.audit.membership_scores import MEMBERSHIP
 from expunge.audit.statistics import Bootstrap
-from expunge.errors import nearest, unknown
+from expunge.errors import nearest
 
+FOLDER = files("expunge.audit") / "policies"
 FORMER_NAMES = ("default",)  # of shipped policies
 HINT = "write `name:`, `version:` and `rules:`, as in the shipped policies"
 
@@ -60,7 +61,9 @@ class MatchedControlsRule(FrozenModel):
     controls: int = Field(40, ge=3, description="controls that each subject needs")
     percentile: float = Field(95, gt=0, lt=100, description="percentile of the controls that fails a subject above it")
     work: float = Field(
-        6.4e10, gt=0, description="parameters x control records of a subject that are scored; at least 8 of each control"
+        6.4e10,
+        gt=0,
+        description="parameters x control records of a subject that are scored; at least 8 of each control",
     )
     over_range: tuple[float, float] = Field(
         (2.5, 97.5), description="percentiles of the controls outside of which a subject counts as over-unlearned"
@@ -103,7 +106,10 @@ class Policy(FrozenModel):
         0.05, ge=0, le=1, description="the original model knows a fact if it exceeds the reference by more than this"
     )
     yardstick_margin: float = Field(
-        0.10, ge=0, le=1, description="a retrained model knows at most this share of retained records less than the original"
+        0.10,
+        ge=0,
+        le=1,
+        description="a retrained model knows at most this share of retained records less than the original",
     )
     attack_seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="seeds of randomized checks")
 
@@ -144,13 +150,8 @@ class Policy(FrozenModel):
         Raises:
             InputError: no such policy or file, a wrong key (the nearest is named), or a wrong value.
         """
-        name = str(source)
-        if name in shipped_policies():
-            return _shipped(name)
-        path = Path(source)
-        if not path.suffix and not path.exists():
-            raise unknown("policy", name, shipped_policies(), "--policy")
-        return cls.parse(read_text(path), name).with_own_name(f"{path.name} (not shipped)")
+        text, folder, where = find_yaml(source, "policy", FOLDER)
+        return cls.parse(text, where).with_own_name(f"{Path(source).name} (not shipped)" if folder else "")
 
     @classmethod
     def parse(cls, text: str, where: str = "policy") -> Policy:
@@ -174,13 +175,12 @@ def default_policy(retrained: bool) -> Policy:
 @cache
 def shipped_policies() -> tuple[str, ...]:
     """Names of the shipped policies, sorted."""
-    folder = files("expunge.audit").joinpath("policies")
-    return tuple(sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")))
+    return tuple(shipped_names(FOLDER))
 
 
 @cache
 def _shipped(name: str) -> Policy:
-    return Policy.parse(files("expunge.audit").joinpath(f"policies/{name}.yaml").read_text("utf-8"), name)
+    return Policy.parse((FOLDER / f"{name}.yaml").read_text("utf-8"), name)
 
 
 def needed(rules: Mapping[str, PolicyRule], status: Mapping[str, str]) -> tuple[str, ...]:

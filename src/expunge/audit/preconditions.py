@@ -17,7 +17,7 @@ from expunge.audit.metrics.exact_match import matches
 from expunge.audit.policy import Policy
 from expunge.audit.record_sets import FORGET, HELDOUT, RETAIN, TEXT
 from expunge.audit.schema import KnownShare
-from expunge.audit.scores import Scores
+from expunge.audit.scores import Scores, Values
 from expunge.corpus import Record
 from expunge.errors import InputError
 from expunge.models.fingerprint import model_digest, weights_digest
@@ -142,7 +142,7 @@ def _trained_wordings(scores: Scores, records: Mapping[str, Record]) -> Scores:
     return scores.select([i for i in scores.ids if not records[i].wording])
 
 
-def _exact(scores: Scores, records: Mapping[str, Record]) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _exact(scores: Scores, records: Mapping[str, Record]) -> Values:
     """Exact match by tokens alone, [N], the end token included."""
     stopped = scores.eos_hit | np.isnan(scores.eos_logp)
     return np.asarray((scores.sum(~scores.hit) == 0) & stopped, dtype=np.float64)
@@ -152,6 +152,6 @@ def knowledge_lines(known: Mapping[str, KnownShare]) -> Sequence[str]:
     """What the original knew, in lines for people."""
     names = {"forget": "records to be forgotten", "retained": "held-out records that must stay"}
     return [
-        f"the original model gives {share.by_text:.0%} of {share.n} {names[key]} as text, {share.by_tokens:.0%} by tokens"
-        for key, share in known.items()
+        f"the original model gives {s.by_text:.0%} of {s.n} {names[key]} as text, {s.by_tokens:.0%} by tokens"
+        for key, s in known.items()
     ]

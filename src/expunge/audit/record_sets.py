@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from expunge.audit.control_groups import question
 from expunge.audit.policy import Policy
 from expunge.corpus import Record
+from expunge.models.documents import split_documents
 from expunge.models.prompt_template import PromptTemplate
 from expunge.random import uniform
 from expunge.scope.split import Split
@@ -89,8 +91,6 @@ def limited_controls(split: Split, parameters: int, work: float) -> Split:
     Every control stays, with at least `LEAST_PER_CONTROL` records. Records that ask the target's questions come first,
     and equal questions of all controls are chosen together.
     """
-    from expunge.audit.control_groups import question
-
     wanted = {(r.subject, question(r)) for r in split.forget}
     groups: dict[str, dict[str, list[Record]]] = {}
     for r in split.controls:
@@ -108,10 +108,6 @@ def limited_controls(split: Split, parameters: int, work: float) -> Split:
 
 def with_windows(split: Split, template: PromptTemplate) -> Split:
     """The split with long documents cut into the windows that the model reads."""
-    try:
-        from expunge.models.documents import split_documents
-    except ImportError:  # TODO(lead): `models/documents.py` comes with branch `corpus`; then import it above
-        return split  # TODO(lead): and drop this line
     sets = ("forget", "retain", "retain_heldout", "holdout", "controls", "shared")
     documents = {name: getattr(split, name) for name in sets if any(r.kind == "document" for r in getattr(split, name))}
     return replace(split, **{name: tuple(split_documents(rows, template)) for name, rows in documents.items()})

@@ -6,15 +6,15 @@ Scores are files addressed by a digest of model and records, so that a second au
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from expunge._io import digest, read_json, write_json
+from expunge._io import read_json, write_json
+from expunge._summary import short_repr
 from expunge.audit import preconditions as before
 from expunge.audit.assurance import assurance, is_exact
 from expunge.audit.check_result import CheckResult
@@ -22,10 +22,11 @@ from expunge.audit.context import CHECKS, Check, CheckOutput, Context, Probe, Ro
 from expunge.audit.details import Details, ImageExample
 from expunge.audit.image_examples import image_example_probe, image_examples
 from expunge.audit.policy import Policy, default_policy
-from expunge.audit.record_sets import RecordSet, limited_controls, record_sets, with_windows
+from expunge.audit.record_sets import limited_controls, record_sets, with_windows
 from expunge.audit.schema import ROLES, AuditedModel, AuditFile, Environment, SplitSummary
+from expunge.audit.score_store import score_sets
 from expunge.audit.scores import Scores
-from expunge.audit.scoring import score
+from expunge.audit.stopwatch import Stopwatch
 from expunge.audit.summary import aggregates, distributions, examples, measures
 from expunge.audit.verdict import Verdict, require_intervals, verdict, worse_of
 from expunge.engine.run_directory import environment
@@ -35,7 +36,6 @@ from expunge.models.language_model import LanguageModel, check, load
 from expunge.models.threads import set_threads
 from expunge.scope.split import Split
 
-SCORER = "3"  # changes whenever a scoring pass would give other numbers
 IMAGE_EXAMPLES = "image_examples"  # the one probe without a check
 NOT_TESTED = (
     "quantization (int8, int4)",
@@ -46,6 +46,7 @@ NOT_TESTED = (
 )
 
 
+@short_repr("verdict.status", "results", "path")
 @dataclass(frozen=True)
 class Audit:
     """A finished audit: the content of `audit.json`, and where it was written."""
@@ -63,26 +64,6 @@ class Audit:
 
     def __getitem__(self, key: str) -> CheckResult:
         return next(r for r in self.results if r.key == key)
-
-    def __repr__(self) -> str:
-        passed = sum(r.status == "passed" for r in self.results)
-        return f"Audit({self.verdict.status}, {passed} of {len(self.results)} results passed, {str(self.path)!r})"
-
-
-@dataclass
-class Stopwatch:
-    """Seconds by stage of an audit."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Adds what happens inside to the stage."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - started, 2)
 
 
 def audit(
@@ -135,10 +116,9 @@ def audit(
     if not split.forget:
         raise InputError("forget set", "is empty", "give a scope that matches something")
     set_threads()
-    summary, split_digest = SplitSummary.model_validate(split.summary()), split.digest
-    recorded = {"template": template_of(Path(unlearned)), "dtype": dtype_of(Path(unlearned))}
-    asked = {"template": template, "dtype": dtype}
-    loading = {key: recorded[key] if value == "auto" else value for key, value in asked.items()}
+    summary = SplitSummary.model_validate(split.summary())
+    split_digest, training_digest = split.digest, split.training_digest
+    loading = loading_options(Path(unlearned), template=template, dtype=dtype)
 
     def fresh(role: Role) -> LanguageModel:
         with clock.stage("load"):
@@ -164,19 +144,10 @@ def audit(
         before.check_comparable(role, sources[role], before.Comparable.of(lm), same)
         fingerprint = model_digest(sources[role])
         models[role] = AuditedModel(
-            name=Path(sources[role]).name,
-            digest=fingerprint,
-            parameters=lm.parameters,
-            template=lm.template.kind,
+            name=Path(sources[role]).name, digest=fingerprint, parameters=lm.parameters, template=lm.template.kind
         )
         with clock.stage(f"score {role}"):
-            scores[role] = MappingProxyType(
-                {
-                    name: _scored(lm, fingerprint, name, group, out / "scores")
-                    for name, group in sets.items()
-                    if not group.roles or role in group.roles
-                }
-            )
+            scores[role] = score_sets(lm, fingerprint, role, sets, out / "scores")
         if role == "original":
             known = before.check_agreement(sources[role], scores[role], records)
             for line in before.knowledge_lines(known):
@@ -206,6 +177,7 @@ def audit(
         data=data_name,
         split=summary,
         split_digest=split_digest,
+        training_digest=training_digest,
         policy=policy,
         policy_digest=policy.digest,
         reference=references[0],
@@ -239,19 +211,16 @@ def _references(policy: Policy, retrained: bool) -> tuple[Role, ...]:
     return ("retrained" if retrained else "controls",) if policy.reference == "auto" else (policy.reference,)
 
 
-def template_of(unlearned: Path) -> str:
-    """The prompt template of the run; all models of an audit use it."""
-    return _recorded(unlearned, "template")
+def loading_options(unlearned: Path, template: str = "auto", dtype: str = "auto") -> dict[str, Any]:
+    """Options of `load` that all models of an audit share; auto is what the run of the unlearned model recorded.
 
-
-def dtype_of(unlearned: Path) -> str:
-    """The precision that the run recorded, else auto."""
-    return _recorded(unlearned, "dtype")
-
-
-def _recorded(unlearned: Path, key: str) -> str:
+    They hold the prompt template, the day that it writes, and the precision.
+    """
     run = unlearned / "run.json"
-    return str(read_json(run).get(key) or "auto") if run.is_file() else "auto"
+    about = read_json(run) if run.is_file() else {}
+    asked = {"template": template, "dtype": dtype}
+    options = {key: str(about.get(key) or "auto") if value == "auto" else value for key, value in asked.items()}
+    return options | {"template_date": about.get("template_date") or date.today().isoformat()}
 
 
 def _check_rules(policy: Policy) -> None:
@@ -318,17 +287,3 @@ def _image_examples(ctx: Context, probe: Any) -> tuple[ImageExample, ...]:
     if probe is None:
         return ()
     return image_examples(probe, {role: ctx.probe(IMAGE_EXAMPLES, role) for role in ctx.roles})
-
-
-def _scored(lm: LanguageModel, fingerprint: str, name: str, group: RecordSet, folder: Path) -> Scores:
-    if not group.records:
-        return score(lm, ())
-    content = [r.content() for r in group.records]
-    precision = str(next(lm.module.parameters()).dtype)
-    key = digest([SCORER, fingerprint, precision, lm.template.kind, name, group.options, group.text, content])
-    path = folder / f"{key}.npz"
-    if path.is_file():
-        return Scores.load(path)
-    scores = score(lm, group.records, options=group.options, text=group.text)
-    scores.save(path)
-    return scores

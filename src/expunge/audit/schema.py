@@ -9,6 +9,7 @@ from pydantic import Field, FiniteFloat, ValidationError
 
 from expunge._config import FrozenModel
 from expunge._io import read_json
+from expunge._summary import short_repr
 from expunge.audit.check_result import Bounds, CheckResult, Number
 from expunge.audit.details import AnswerExample, Details, ImageExample
 from expunge.audit.policy import Policy, needed
@@ -19,6 +20,7 @@ SCHEMA_VERSION: Literal[3] = 3  # changes with every field; version 1 had no mod
 ROLES = ("original", "unlearned", "retrained")
 
 
+@short_repr("targets", "forget", "retain", "retain_heldout", "controls")
 class SplitSummary(FrozenModel):
     """Scope, subjects and sizes of the record sets."""
 
@@ -81,6 +83,7 @@ class Environment(FrozenModel):
     packages: dict[str, str] = Field(description="versions of the libraries")
 
 
+@short_repr("verdict.status", "policy.name", "reference", "models", "results", "seconds")
 class AuditFile(FrozenModel):
     """The content of `audit.json`. Models are `original`, `unlearned` and, where given, `retrained`."""
 
@@ -89,6 +92,7 @@ class AuditFile(FrozenModel):
     data: str = Field("", description="file name of the records")
     split: SplitSummary = Field(description="what was audited")
     split_digest: str = Field(description="SHA-256 of the split")
+    training_digest: str = Field("", description="SHA-256 over the sets of the split that decide a run")
     policy: Policy = Field(description="the policy that judged, complete")
     policy_digest: str = Field(description="SHA-256 of the policy")
     reference: str = Field(description="`retrained`, or `controls`: matched controls on the unlearned model")

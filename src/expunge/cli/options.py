@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from expunge.cli.early import check_words
 from expunge.cli.result import CommandResult
 from expunge.errors import InputError
 
@@ -30,7 +31,10 @@ RunSeed = Annotated[int | None, typer.Option("--seed", help="Seed of the run and
 Original = Annotated[str, typer.Option("--original", help="Model before unlearning: folder or hub id.")]
 Unlearned = Annotated[str, typer.Option("--unlearned", help="Run folder or model after unlearning.")]
 Retrained = Annotated[str | None, typer.Option("--retrained", help="Retrained model, the reference.")]
-PolicyFile = Annotated[Path | None, typer.Option("--policy", help="YAML policy; the shipped one if not given.")]
+PolicyName = Annotated[
+    str | None,
+    typer.Option("--policy", help="Shipped policy or YAML file; by default chosen by whether --retrained is given."),
+]
 SplitSeed = Annotated[
     int | None, typer.Option("--seed", help="Seed of the held-out retain set; a run records its own.")
 ]
@@ -53,6 +57,7 @@ def add(app: typer.Typer, name: str, function: Callable[..., CommandResult]) -> 
 
     @functools.wraps(function)
     def command(**options: Any) -> CommandResult:
+        check_words(name, options)
         return function(**{key: value for key, value in options.items() if key not in SHARED})
 
     own = inspect.signature(function, eval_str=True)

@@ -129,7 +129,7 @@ def build(recipe: RecipeConfig) -> ResolvedRecipe:
     hierarchy = Hierarchy.load(recipe.concepts.hierarchy) if recipe.concepts.hierarchy else None
     strengths = {"alpha": hierarchy.alpha, "beta": hierarchy.beta} if hierarchy else {}
     settings = {name: value for name, value in strengths.items() if name in cls.model_fields} | recipe.settings
-    algorithm = validate(cls, settings, "recipe.settings")
+    algorithm = validate(cls, settings, "recipe.settings", section="settings")
     own_rule, own_loss = (algorithm.rule, algorithm.retain) if isinstance(algorithm, Method) else ("sum", "none")
     rule = RULES.get(recipe.rule or own_rule, "recipe.rule")
     if recipe.privacy and isinstance(algorithm, Method):
@@ -137,7 +137,7 @@ def build(recipe: RecipeConfig) -> ResolvedRecipe:
     return ResolvedRecipe(
         recipe=recipe,
         algorithm=algorithm,
-        rule=validate(rule, recipe.rule_settings, "recipe.rule_settings"),
+        rule=validate(rule, recipe.rule_settings, "recipe.rule_settings", section="rule_settings"),
         hierarchy=hierarchy,
         phases=recipe.phases or (Phase(steps=recipe.steps),),
         retain_loss="none" if isinstance(algorithm, WeightEdit) else recipe.retain.loss or own_loss,

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from expunge._summary import short_repr
 from expunge.corpus import Record
 from expunge.corpus.record import Modality
 from expunge.models.prompt_template import Encoded, PromptTemplate
@@ -19,6 +20,7 @@ from expunge.models.prompt_template import Encoded, PromptTemplate
 ExampleKind = Literal["gold", "own", "substitute", "retain", "anchor"]
 
 
+@short_repr("record_id", "kind", "modality", "row", "epoch")
 @dataclass(frozen=True)
 class Example:
     """One row that a run feeds to the model.
@@ -112,7 +114,8 @@ class SubstituteAnswers(Targets):
 
 def gold_targets(template: PromptTemplate, records: Sequence[Record]) -> Targets:
     """The records with their true answers."""
-    return Targets([Example.of(r, template.encode(r), "gold", row) for row, r in enumerate(records)])
+    items = template.encode_all(records)
+    return Targets([Example.of(r, item, "gold", row) for row, (r, item) in enumerate(zip(records, items, strict=True))])
 
 
 @dataclass(frozen=True)
