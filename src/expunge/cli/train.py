@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from expunge.cli.options import Data, Folder, Loader, Mapping, Sets, typed_options
+from expunge.cli.options import Data, Folder, Loader, Mapping, Sets, Track, typed_options
 from expunge.cli.progress import Progress, ProgressCallback
 from expunge.cli.result import CommandResult
 from expunge.errors import InputError
 
 if TYPE_CHECKING:
+    from expunge.engine.trackers import StepRecorder
     from expunge.engine.train.train_loop import TrainProgress
 
 
@@ -50,6 +51,7 @@ def train(
     batch: Annotated[int | None, typer.Option(help="Rows per step.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of row order and initial weights.")] = None,
     set_: Sets = None,
+    track: Track = None,
 ) -> CommandResult:
     """Train a model until it reproduces the answers of the records."""
     size = typed_options(
@@ -61,6 +63,7 @@ def train(
         raise InputError(f"--{flag}", "has no meaning beside --model", "leave one of them out")
     from expunge._config import apply_overrides, validate
     from expunge.corpus import load_corpus
+    from expunge.engine.trackers import tracking
     from expunge.engine.train import train_model
     from expunge.engine.train.train_loop import TrainConfig
     from expunge.models.tiny import TinyConfig
@@ -75,7 +78,7 @@ def train(
     records = [r for r in corpus.trained if r.id not in excluded_ids]
     if vision_options and not any(r.image for r in records):
         raise InputError(f"--{'vision' if vision else 'image-size'}", "no record shows an image", "leave it out")
-    with Progress().bar("training") as tick:
+    with tracking(track, out, settings.model_dump()) as record, Progress().bar("training") as tick:
         progress = train_model.train(
             records,
             out,
@@ -84,7 +87,7 @@ def train(
             vision=validate(TinyVision, vision_options, "train"),
             settings=settings,
             tokenizer_from=tokenizer_from,
-            on_epoch=lambda p: after_epoch(tick, p),
+            on_epoch=lambda p: after_epoch(tick, p, record),
         )
     reached = progress.accuracy >= settings.target_accuracy
     target = f"{settings.target_accuracy:.0%}"
@@ -99,8 +102,10 @@ def train(
     )
 
 
-def after_epoch(tick: ProgressCallback, progress: TrainProgress) -> None:
-    """Show the progress of training."""
+def after_epoch(tick: ProgressCallback, progress: TrainProgress, record: StepRecorder | None = None) -> None:
+    """Show the progress of training, and log the epoch where it is tracked."""
+    if record:
+        record(progress, progress.epoch)
     tick(
         progress.epoch / progress.epochs, f"{progress.accuracy:.0%} exact, epoch {progress.epoch} of {progress.epochs}"
     )

@@ -14,6 +14,7 @@ from expunge.cli.result import CommandResult
 
 if TYPE_CHECKING:
     from expunge.engine.event import Event
+    from expunge.engine.trackers import StepRecorder
 
 
 def unlearn(
@@ -26,6 +27,7 @@ def unlearn(
     seed: opt.RunSeed = None,
     loader: opt.Loader = None,
     map_: opt.Mapping = None,
+    track: opt.Track = None,
 ) -> CommandResult:
     """Make a model forget, or resume a stopped run."""
     from expunge._io import read_json
@@ -33,14 +35,15 @@ def unlearn(
     from expunge.engine.privacy.privacy_state import STATEMENT
     from expunge.engine.privacy.statement import statement_lines
     from expunge.engine.recipe import Recipe
+    from expunge.engine.trackers import tracking
     from expunge.engine.unlearn import unlearn as run
 
     context = DistributedContext.init()
     with context.synchronized():
         loaded = Recipe.load(recipe, [*(set_ or []), *opt.seed_override(seed)])
         split = opt.load_split(data, loader, map_, scope, loaded.seed)
-    with Progress().bar("unlearning") as tick:
-        show = (lambda event, total: after_step(tick, event, total)) if context.is_main_process else None
+    with tracking(track, out, loaded.model_dump()) as record, Progress().bar("unlearning") as tick:
+        show = (lambda event, total: after_step(tick, event, total, record)) if context.is_main_process else None
         folder = run(model, split, loaded, out, on_step=show)
     about = read_json(folder / "run.json")
     statement = read_json(folder / STATEMENT) if loaded.privacy else {}
@@ -71,9 +74,11 @@ def unlearn(
     )
 
 
-def after_step(tick: ProgressCallback, event: Event, total: int) -> None:
-    """Show the progress of unlearning."""
+def after_step(tick: ProgressCallback, event: Event, total: int, record: StepRecorder | None = None) -> None:
+    """Show the progress of unlearning, and log the step where it is tracked."""
     step = event.step + 1
+    if record:
+        record(event, step)
     losses = [
         f"{side} loss {loss:.3f}"
         for side, loss in (("forget", event.forget), ("retain", event.retain))
