@@ -44,8 +44,8 @@ def outputs(lm: LanguageModel, records: Records, scores: Scores) -> list[str]:
         rows = [k for k in missed if records[k].kind == kind]
         longest = max((len(records[k].answer.encode()) for k in rows), default=0) + 4  # a token is a byte at least
         limit = MAX_TOKENS if kind == "completion" else min(MAX_TOKENS, longest)
-        prompts = [lm.template.prompt_ids(records[k].prompt) for k in rows]
-        for k, ids in zip(rows, greedy(lm.module, prompts, lm.template.eos, limit), strict=True):
+        prompts = [lm.template.question(records[k]).prompt for k in rows]
+        for k, ids in zip(rows, greedy(lm.module, prompts, lm.template.stops, limit), strict=True):
             texts[k] = lm.template.decode(ids)
     return texts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from expunge.engine.train.train_loop import TrainConfig
 from expunge.engine.train.train_model import train
 from expunge.errors import InputError
 from expunge.models.language_model import LanguageModel, load
+from expunge.models.prompt_template import Encoded
 from expunge.models.tiny import TinyConfig
 from expunge.scope import Split
 from helpers.audits import scores
@@ -90,19 +92,12 @@ class FakeLM:
         vision_processor = "the model reads text only"
 
         @staticmethod
-        def prompt_ids(prompt: str) -> tuple[int, ...]:
-            return (0,) * len(prompt.split())
+        def question(record: Record) -> Encoded:
+            return Encoded(record.id, (0,) * len(record.prompt.split()), ())
 
         @staticmethod
-        def answer_ids(answer: str, prompt: str) -> tuple[int, ...]:
-            return (0,) * (1 + len(answer.split()))
-
-        @staticmethod
-        def question(record: Record) -> Any:
-            class Q:
-                prompt = FakeLM.template.prompt_ids(record.prompt)
-
-            return Q
+        def sizes(records: Iterable[Record]) -> list[int]:
+            return [len(r.prompt.split()) + len(r.answer.split()) + 1 for r in records]
 
     def __init__(self, context: int = 1000) -> None:
         self.context = context

@@ -52,13 +52,13 @@ def test_outputs_score_like_greedy_text_of_256_tokens(half_taught: LanguageModel
     records = sets.forget
     lm, wrong = half_taught, 0
     for r, said in zip(records, semeval.outputs(lm, records, score(lm, records)), strict=True):
-        prompt = torch.tensor([lm.template.prompt_ids(r.prompt)])
+        prompt = torch.tensor([lm.template.question(r).prompt])
         ids = lm.module.generate(
             prompt,
             attention_mask=torch.ones_like(prompt),
             do_sample=False,
             max_new_tokens=min(256, lm.context - prompt.shape[1]),
-            eos_token_id=lm.template.eos,
+            eos_token_id=lm.template.end,
         )
         full = lm.template.decode(ids[0, prompt.shape[1] :].tolist())
         assert whole_output_match(said, r.answer) == whole_output_match(full, r.answer)

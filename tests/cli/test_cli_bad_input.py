@@ -77,7 +77,7 @@ def test_the_corrected_data_are_accepted_in_the_same_folder(cli: Cli, tmp_path: 
     lines = rows()
     lines[2]["answer"] = "x1 " * 200
     refused(cli, tmp_path / "out", "train", "--data", written(tmp_path, lines), *TINY)
-    assert cli("train", "--data", written(tmp_path, rows()), *TINY, "--out", tmp_path / "out").code == 0
+    assert cli("train", "--data", written(tmp_path, rows()), *TINY, "--out", tmp_path / "out").code == 3
 
 
 @pytest.mark.parametrize(
@@ -172,9 +172,16 @@ def test_a_tokenizer_of_another_vocabulary_is_refused(cli: Cli, tmp_path: Path, 
         (("--width", 32, "--heads", 5), "heads: 5 heads do not divide a width of 32"),
         (("--layers", 0), "train: layers: must be"),
         (("--architecture", "lama"), 'unknown architecture "lama"; did you mean "llama"?'),
-        (("--set", "optimizer.name=adamm"), "train: optimizer.name: must be"),
+        (("--set", "optimizer.name=adamm"), "--set optimizer.name=adamm: must be"),
         (("--set", "epoch=3"), 'train: unknown key "epoch"; did you mean "epochs"?'),
-        (("--model", "some/where", "--layers", 2), "--layers: has no meaning beside --model"),
+        (("--model", "some/where", "--layers", 2), "--layers: has no meaning beside --model; use --train-layers"),
+        (("--lora", 8), "--lora: has no meaning without --model"),
+        (("--dtype", "bfloat16"), "--dtype: has no meaning without --model"),
+        (("--no-general-ability",), "--no-general-ability: has no meaning without --model"),
+        (("--model", "some/where", "--lora", 0), "train: lora: Input should be greater than or equal to 1"),
+        (("--model", "some/where", "--lora", "few"), "train: lora: Input should be a valid integer"),
+        (("--lr", 0), "train: optimizer.lr: Input should be greater than 0"),
+        (("--model", "some/where", "--lr", "-1"), "train: optimizer.lr: Input should be greater than 0"),
         (("--tokenizer-from", "nowhere"), "nowhere: holds no tokenizer"),
         (("--exclude-scope", "subject=P9"), 'no record has subject="P9"'),
     ],

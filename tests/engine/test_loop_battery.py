@@ -56,13 +56,14 @@ def test_a_method_sees_forget_and_retain_records_and_nobody_elses(
     folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     seen: set[str] = set()
-    encode = PromptTemplate.encode
+    encode_all = PromptTemplate.encode_all
 
-    def spy(self: PromptTemplate, record: Any) -> Any:
-        seen.add(record.id)
-        return encode(self, record)
+    def spy(self: PromptTemplate, records: Any) -> Any:
+        records = list(records)
+        seen.update(r.id for r in records)
+        return encode_all(self, records)
 
-    monkeypatch.setattr(PromptTemplate, "encode", spy)
+    monkeypatch.setattr(PromptTemplate, "encode_all", spy)
     split = one_person()
     unlearn(folders["llama"], split, recipe(method, steps=1), tmp_path / "run")
     allowed = {r.id for r in (*split.forget, *split.retain)}

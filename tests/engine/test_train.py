@@ -43,7 +43,7 @@ def test_training_stops_at_the_target_and_the_folder_is_a_model(taught: tuple[Pa
     lm = load(out)
     assert exact_match_rate(lm.module, lm.template.encode_all(FEW)) == 1.0
     for record in FEW:
-        ids = torch.tensor([lm.template.prompt_ids(record.prompt)])
+        ids = torch.tensor([lm.template.question(record).prompt])
         said = lm.module.generate(
             ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=24, pad_token_id=1
         )

@@ -28,9 +28,7 @@ def rows_of(lm: LanguageModel, forget: Sequence[Record], others: Sequence[Record
 
 def words(lm: LanguageModel) -> tuple[UnknownTokens, set[int], set[int]]:
     forget, others = class_of_things()
-    own, kept = (
-        {i for r in records for i in lm.template.answer_ids(r.answer, r.prompt)} for records in (forget, others)
-    )
+    own, kept = ({i for r in records for i in lm.template.encode(r).answer} for records in (forget, others))
     return UnknownTokens.of(lm, forget, others, seed=0), own, kept
 
 
@@ -40,7 +38,7 @@ def test_unknown_tokens_are_of_the_class_alone_partners_of_nobody(folders: dict[
     assert set(found.tokens) == own - kept
     assert found.tokens
     forget, others = class_of_things()
-    used = own | kept | {i for r in (*forget, *others) for i in lm.template.prompt_ids(r.prompt)}
+    used = own | kept | {i for r in (*forget, *others) for i in lm.template.question(r).prompt}
     assert len(found.partners) == len(found.tokens)
     assert not set(found.partners) & used
     assert found == words(lm)[0]

@@ -96,8 +96,8 @@ def test_an_adapter_does_not_change_how_the_head_is_found(lm: LanguageModel, fol
 
 def test_greedy_text_is_that_of_transformers(lm: LanguageModel) -> None:
     prompts = [(5, 9, 30), (7,), (8, 2, PAD), (5, 9, 31, 40)]
-    eos = greedy(lm.module, [prompts[0]], eos=-1, max_new_tokens=4)[0][2]  # an end token that does occur
-    result = greedy(lm.module, prompts, eos=eos, max_new_tokens=12, rows=2)
+    eos = greedy(lm.module, [prompts[0]], ends=(), max_new_tokens=4)[0][2]  # an end token that does occur
+    result = greedy(lm.module, prompts, ends={eos}, max_new_tokens=12, rows=2)
     for prompt, output in zip(prompts, result, strict=True):
         whole = lm.module.generate(
             torch.tensor([prompt]),
@@ -113,9 +113,9 @@ def test_greedy_text_is_that_of_transformers(lm: LanguageModel) -> None:
 
 
 def test_greedy_stops_where_the_context_ends(lm: LanguageModel) -> None:
-    output = greedy(lm.module, [tuple(range(5, 130)), tuple(range(5, 133))], eos=-1, max_new_tokens=50)
+    output = greedy(lm.module, [tuple(range(5, 130)), tuple(range(5, 133))], ends=(), max_new_tokens=50)
     assert [len(s) for s in output] == [3, 0]  # 125 + 3 = 128 + 0 = 128
-    assert greedy(lm.module, [], eos=0, max_new_tokens=5) == []
+    assert greedy(lm.module, [], ends={0}, max_new_tokens=5) == []
 
 
 def test_batches_start_with_the_longest_and_hold_every_row() -> None:

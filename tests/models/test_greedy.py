@@ -32,7 +32,7 @@ def alone(module: nn.Module, prompt: tuple[int, ...], count: int) -> list[int]:
 
 @pytest.mark.parametrize("rows", [1, 3, 64])
 def test_padding_changes_no_token(lm: LanguageModel, rows: int) -> None:
-    assert greedy(lm.module, RAGGED, eos=-1, max_new_tokens=8, rows=rows) == [alone(lm.module, p, 8) for p in RAGGED]
+    assert greedy(lm.module, RAGGED, ends=(), max_new_tokens=8, rows=rows) == [alone(lm.module, p, 8) for p in RAGGED]
 
 
 def test_padding_changes_no_token_under_an_adapter(lm: LanguageModel) -> None:
@@ -41,14 +41,14 @@ def test_padding_changes_no_token_under_an_adapter(lm: LanguageModel) -> None:
         for name, parameter in wrapped.named_parameters():
             if "lora_B" in name:
                 parameter.normal_(std=0.3)
-    result = greedy(wrapped, RAGGED, eos=-1, max_new_tokens=6)
+    result = greedy(wrapped, RAGGED, ends=(), max_new_tokens=6)
     assert result == [alone(wrapped, p, 6) for p in RAGGED]
-    assert result != greedy(lm.module, RAGGED, eos=-1, max_new_tokens=6)
+    assert result != greedy(lm.module, RAGGED, ends=(), max_new_tokens=6)
 
 
 def test_each_row_of_a_batch_ends_at_its_own_end_of_context(lm: LanguageModel) -> None:
     prompts = [tuple(range(5, 130)), tuple(range(5, 15)), tuple(range(5, 132))]  # 125, 10 and 127 of 128 tokens
-    result = greedy(lm.module, prompts, eos=-1, max_new_tokens=20)
+    result = greedy(lm.module, prompts, ends=(), max_new_tokens=20)
     assert [len(output) for output in result] == [3, 20, 1]
     assert result[1] == alone(lm.module, prompts[1], 20)
 
@@ -63,7 +63,7 @@ def test_generation_stops_once_every_row_has_ended(lm: LanguageModel, monkeypatc
         return plain(self, input_ids=input_ids, position_ids=position_ids, **more)
 
     monkeypatch.setattr(type(lm.module), "forward", counted)
-    output = greedy(lm.module, [RAGGED[0], RAGGED[0]], eos=ends[0][1], max_new_tokens=12)
+    output = greedy(lm.module, [RAGGED[0], RAGGED[0]], ends={ends[0][1]}, max_new_tokens=12)
     count = ends[0].index(ends[0][1]) + 1
     assert output == [ends[0][:count]] * 2
     assert len(calls) == count
@@ -80,5 +80,5 @@ def test_a_model_without_position_ids_is_never_padded(lm: LanguageModel, monkeyp
 
     wanted = [alone(lm.module, p, 4) for p in RAGGED]
     monkeypatch.setattr(type(lm.module), "forward", blind)
-    assert greedy(lm.module, RAGGED, eos=-1, max_new_tokens=4) == wanted
+    assert greedy(lm.module, RAGGED, ends=(), max_new_tokens=4) == wanted
     assert (2, 4) in widths  # equal lengths still share a batch

@@ -89,7 +89,7 @@ def test_a_tokenizer_with_more_entries_than_the_model_is_refused() -> None:
     with pytest.raises(InputError, match="its tokenizer has 400 entries but the model embeds 399"):
         LanguageModel.from_parts(module, tokenizer(), "here")
     module.resize_token_embeddings(416)  # rows to spare are usual
-    assert LanguageModel.from_parts(module, tokenizer(), "here").template.eos == tokenizer().eos_token_id
+    assert LanguageModel.from_parts(module, tokenizer(), "here").template.end == tokenizer().eos_token_id
 
 
 def test_merging_folds_the_adapter_in_and_leaves_no_trace_of_it(folders: dict[str, Path]) -> None:

@@ -1,18 +1,23 @@
-"""The border between prompt and answer is exact; the answer ends with the end token."""
+"""Prompt and answer are cut from one tokenized text; the answer ends with the end token."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
 from expunge.corpus import Record
+from expunge.corpus.record import Turn
 from expunge.errors import InputError
 from expunge.models.prompt_template import PromptTemplate
 from expunge.models.tiny import texts_of, train_tokenizer
 from helpers.world import people, tokenizer
 
 EOS, PAD = 0, 1  # the special tokens come first
+TURNS = (
+    "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
 
 
 def template(context: int = 128, kind: str = "auto", chat: str | None = None) -> PromptTemplate:
@@ -29,57 +34,87 @@ def text(ids: tuple[int, ...]) -> str:
     return str(tokenizer().decode(list(ids)))
 
 
-@pytest.mark.parametrize(("prompt", "joined"), [("Who?", " Anna"), ("Who? ", "Anna"), ("Who?\n", "Anna")])
-def test_one_space_joins_prompt_and_answer_and_the_end_token_closes(prompt: str, joined: str) -> None:
+@pytest.mark.parametrize(
+    ("prompt", "before", "behind"),
+    [
+        ("Who?", "Who?", " Anna"),
+        ("Who? ", "Who?", " Anna"),
+        ("Who?\n", "Who?\n", "Anna"),
+        (" ", "<|endoftext|>", " Anna"),
+    ],
+)
+def test_one_space_joins_prompt_and_answer_and_the_end_token_closes(prompt: str, before: str, behind: str) -> None:
     item = template().encode(record(prompt))
-    assert text(item.prompt) == prompt
-    assert text(item.answer[:-1]) == joined
-    assert item.answer[-1] == EOS
+    assert text(item.prompt) == before
+    assert text(item.content) == behind
+    assert item.answer == (*item.content, EOS)
+    assert item.ends
     assert item.length == len(item.prompt) + len(item.answer)
 
 
-def test_an_empty_prompt_becomes_one_token() -> None:
-    item = template().encode(record(""))
-    assert item.prompt == (EOS,)
-    assert text(item.answer[:-1]) == "Anna"
+@pytest.mark.parametrize("prompt", ["Who?", "Wer war hier, Müller 7?", "Who?\n", "", "東京 🙂?"])
+@pytest.mark.parametrize("answer", ["Anna", "12 März", "'s", "  two", "🙂"])
+def test_byte_level_ids_are_those_of_prompt_and_answer_apart(prompt: str, answer: str) -> None:
+    joint = "" if not prompt or prompt[-1].isspace() else " "
+    item = template().encode(record(prompt, answer))
+    assert item.prompt == (tuple(tokenizer()(prompt)["input_ids"]) or (EOS,))
+    assert item.answer == (*tokenizer()(joint + answer)["input_ids"], EOS)
+    assert template().sizes([record(prompt, answer)]) == [item.length]
+    assert template().question(record(prompt, answer)).prompt == item.prompt
 
 
-def test_special_tokens_in_a_prompt_are_kept_even_at_its_end() -> None:
-    ids = template().encode(record("a<|pad|>b<|endoftext|>")).prompt
-    assert ids.count(PAD) == 1
-    assert ids[-1] == EOS
+def test_the_question_needs_no_answer() -> None:
+    assert template().question(record("Who?", "")).prompt == template().question(record("Who?")).prompt
+    assert template().question(record("Who?")).answer == ()
 
 
-def test_an_end_token_that_a_tokenizer_puts_behind_every_text_is_taken_off() -> None:
-    class Closing:
-        eos_token_id, bos_token_id, chat_template = EOS, None, None
-
-        def __call__(self, text: str, **_: Any) -> dict[str, list[int]]:
-            return {"input_ids": [*tokenizer()(text)["input_ids"], EOS]}
-
-    assert text(PromptTemplate.of(Closing(), 99).prompt_ids("Who?")) == "Who?"
-
-
-def test_an_answer_that_holds_the_end_token_is_still_closed_by_its_own() -> None:
-    answer = template().encode(record("Who?", "A<|endoftext|>B")).answer
-    assert answer.count(EOS) == 2
-    assert answer[-1] == EOS
+@pytest.mark.parametrize("kind", ["plain", "chat"])
+@pytest.mark.parametrize("field", ["prompt", "answer", "history"])
+def test_a_control_token_in_a_text_is_refused_by_name(kind: str, field: str) -> None:
+    t = template(kind=kind, chat=TURNS)
+    changed = {field: (Turn("user", "a<|pad|>"),) if field == "history" else "a<|pad|>b"}
+    with pytest.raises(InputError, match=r'^record "r1": its text holds "<\|pad\|>", which the tokenizer reads as a '):
+        t.encode(replace(record("Who?"), **changed))
+    t.encode(record("Is a < b | c > d, or <|pad |>?", "<pad>, </s>, <|end|>"))
 
 
 def test_a_chat_template_is_used_where_there_is_one_and_only_then() -> None:
-    turn = (
-        "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<bot>{% endif %}"
-    )
-    chat = template(chat=turn)
+    chat = template(chat=TURNS)
     item = chat.encode(record("Who? "))
     assert chat.kind == "chat"
-    assert text(item.prompt) == "<user>Who? <bot>"
-    assert text(item.answer[:-1]) == "Anna"
-    assert template(chat=turn, kind="plain").encode(record("Who?")).prompt == template().encode(record("Who?")).prompt
+    assert text(item.prompt) == "<user>Who? <assistant>"
+    assert text(item.content) == "Anna"
+    assert item.answer[-1] == EOS
+    assert template(chat=TURNS, kind="plain").encode(record("Who?")) == template().encode(record("Who?"))
     with pytest.raises(InputError, match="has no chat template; use plain"):
         template(kind="chat")
     with pytest.raises(InputError, match='unknown template "chta"'):
         template(kind="chta")
+
+
+def test_earlier_turns_stand_before_the_question() -> None:
+    turns = (Turn("system", "Be brief."), Turn("user", "Hi"), Turn("assistant", "Hello"))
+    asked = replace(record("Who?"), history=turns)
+    assert text(template(chat=TURNS).encode(asked).prompt) == (
+        "<system>Be brief.<user>Hi<assistant>Hello<user>Who?<assistant>"
+    )
+    assert text(template().encode(asked).prompt) == "Be brief.\nHi\nHello\nWho?"
+
+
+@pytest.mark.parametrize("chat", [None, TURNS])
+def test_a_document_is_plain_text_and_ends_where_it_ends(chat: str | None) -> None:
+    t = template(chat=chat)
+    part = replace(record("The wa", "rd is full."), kind="document")
+    whole = tuple(tokenizer()("The ward is full.")["input_ids"])
+    last = t.encode(part)
+    assert last.prompt + last.content == whole
+    assert last.answer[-1] == EOS
+    inner = t.encode(replace(part, attributes={"continues": True}))
+    assert (inner.prompt, inner.answer, inner.ends) == (last.prompt, last.content, False)
+    assert inner.content == inner.answer
+    first = t.encode(replace(part, prompt="", answer="The ward is full."))
+    assert first.prompt == (EOS,)
+    assert first.content == whole
 
 
 def test_a_record_that_does_not_fit_is_named_with_both_numbers() -> None:
@@ -87,6 +122,7 @@ def test_a_record_that_does_not_fit_is_named_with_both_numbers() -> None:
     assert template(whole).encode(record("Who is it?")).length == whole
     with pytest.raises(InputError, match=f'"r1": prompt and answer take {whole} tokens, the model reads at most'):
         template(whole - 1).encode(record("Who is it?"))
+    assert template(whole - 1).sizes([record("Who is it?")]) == [whole]
 
 
 @pytest.mark.parametrize("prompt", ["", "Who?", "Who? "])
@@ -97,6 +133,15 @@ def test_an_answer_without_text_is_an_error_and_not_a_lonely_space(prompt: str) 
 
 def test_decoding_stops_at_the_end_token_and_drops_the_joining_space() -> None:
     t = template()
-    assert t.decode([*t.answer_ids("12 März"), 5, 6]) == "12 März"
+    answer = t.encode(record("Who?", "12 März")).answer
+    assert t.decode([*answer, 5, 6]) == "12 März"
     assert t.decode([EOS]) == ""
-    assert t.decode(t.answer_ids("no end")[:-1]) == "no end"
+    assert t.decode(answer[:-1]) == "12 März"
+
+
+def test_all_records_are_encoded_as_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("expunge.models.prompt_template.AT_ONCE", 5)
+    t, records = template(), list(people())
+    assert t.encode_all(iter(records)) == [t.encode(r) for r in records]
+    assert t.sizes(iter(records)) == [t.encode(r).length for r in records]
+    assert t.encode_all([]) == []

@@ -96,9 +96,9 @@ def test_the_vision_side_trains_through_images_that_several_rows_share(lm: Langu
 def test_greedy_text_and_shared_prompts_use_the_image(lm: LanguageModel) -> None:
     items = lm.template.encode_all(rows())
     prompts, images = [i.prompt for i in items], [i.image for i in items]
-    together = greedy(lm.module, prompts, lm.template.eos, 5, images=images)
+    together = greedy(lm.module, prompts, lm.template.stops, 5, images=images)
     assert together == [
-        greedy(lm.module, [p], lm.template.eos, 5, images=[s])[0] for p, s in zip(prompts, images, strict=True)
+        greedy(lm.module, [p], lm.template.stops, 5, images=[s])[0] for p, s in zip(prompts, images, strict=True)
     ]
     queries = [replace(i, answer=a) for i in items for a in ((7, 8, 0), (9, 0))]
 
@@ -231,6 +231,6 @@ def test_a_model_with_image_dependent_positions_gets_token_types() -> None:
     blind = {name: t for name, t in batch.inputs.items() if name != "mm_token_type_ids"}
     assert not torch.equal(module(**blind).logits, module(**batch.inputs).logits)
     prompts, images = [i.prompt for i in items], [i.image for i in items]
-    assert greedy(module, prompts, -1, 3, images=images) == [
-        greedy(module, [p], -1, 3, images=[s])[0] for p, s in zip(prompts, images, strict=True)
+    assert greedy(module, prompts, (), 3, images=images) == [
+        greedy(module, [p], (), 3, images=[s])[0] for p, s in zip(prompts, images, strict=True)
     ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -100,14 +101,14 @@ def audit(
     for source in sources.values():
         check(source)
     set_threads()
-    split, template = _by_id(split), template_of(Path(unlearned))
+    split, asked = _by_id(split), template_options(Path(unlearned))
     sets = record_sets(split)
     if not sets["forget"]:
         raise InputError("forget set", "is empty", "give a scope that matches something")
     records = {r.row_id: r for group in sets.values() for r in group}
 
     def fresh(role: Role) -> LanguageModel:
-        return load(sources[role], template=template)
+        return load(sources[role], **asked)
 
     ctx = Context(split, policy, tuple(sources), MappingProxyType(records), load=fresh)
     probes = _probes(ctx)
@@ -139,6 +140,7 @@ def audit(
     file = AuditFile(
         split=SplitSummary.model_validate(split.summary()),
         split_digest=split.digest,
+        training_digest=split.training_digest,
         policy=policy,
         policy_digest=policy.digest,
         reference=ctx.reference,
@@ -171,10 +173,12 @@ def record_sets(split: Split) -> dict[str, Sequence[Record]]:
     }
 
 
-def template_of(unlearned: Path) -> str:
-    """The prompt template of the run; all models of an audit use it."""
+def template_options(unlearned: Path) -> dict[str, Any]:
+    """Options of `load`: the prompt template of the run and the day that it writes; all models of an audit use them."""
     run = unlearned / "run.json"
-    return str(read_json(run).get("template", "auto")) if run.is_file() else "auto"
+    about = read_json(run) if run.is_file() else {}
+    today = date.today().isoformat()
+    return {"template": str(about.get("template", "auto")), "template_date": about.get("template_date") or today}
 
 
 def _check_rules(policy: Policy) -> None:
@@ -240,7 +244,7 @@ def _scored(
 ) -> Scores:
     if not records:
         return score(lm, ())
-    key = digest([SCORER, fingerprint, lm.template.kind, name, options, [r.content() for r in records]])
+    key = digest([SCORER, fingerprint, lm.template.digest, name, options, [r.content() for r in records]])
     path = folder / f"{key}.npz"
     if path.is_file():
         return Scores.load(path)

@@ -70,6 +70,7 @@ class AuditFile(FrozenModel):
     schema_version: Literal[2] = Field(SCHEMA_VERSION, description="version of this schema")
     split: SplitSummary = Field(description="what was audited")
     split_digest: str = Field(description="SHA-256 of the split")
+    training_digest: str = Field("", description="SHA-256 over the sets of the split that decide a run")
     policy: Policy = Field(description="the policy that judged, complete")
     policy_digest: str = Field(description="SHA-256 of the policy")
     reference: str = Field(description="`retrained`, or `controls`: matched controls on the unlearned model")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import torch
@@ -48,24 +49,29 @@ def score(
     keys = tuple(r.row_id for r in records) if ids is None else tuple(map(str, ids))
     items = lm.template.encode_all(records)
     queries = list(items)
-    places = [_add_options(lm, record, k, queries) for k, record in enumerate(records)] if options else []
+    places = _add_options(lm, records, queries) if options else []
     columns = score_options(lm.module, queries, _measure(len(items)), Budget(rows))
-    scores = _answer_scores(keys, [f.numpy() for f in columns[: len(items)]])
+    scores = _answer_scores(keys, [f.numpy() for f in columns[: len(items)]], [item.ends for item in items])
     if options:
         scores = _with_options(scores, records, places, [f[:, 0].double() for f in columns], queries)
     return _with_text(lm, scores, records, items, max_new_tokens) if text else scores
 
 
-def _add_options(lm: LanguageModel, record: Record, k: int, queries: list[Encoded]) -> list[int]:
-    """Append a record's options, without end token, to `queries`; their places. Its own answer stands there already."""
-    places = []
-    for option in record.options:
-        item = lm.template.encode(replace(record, answer=option, options=()))
-        if item.answer == queries[k].answer:
-            places.append(k)
-        else:
-            places.append(len(queries))
-            queries.append(replace(item, answer=item.answer[:-1]))
+def _add_options(lm: LanguageModel, records: Sequence[Record], queries: list[Encoded]) -> list[list[int]]:
+    """Append the options of records, without end token, to their own `queries`; the places of each record's options.
+
+    An option that equals the answer of its record stands there already.
+    """
+    encoded = iter(lm.template.encode_all(replace(r, answer=o, options=()) for r in records for o in r.options))
+    places: list[list[int]] = []
+    for k, record in enumerate(records):
+        places.append([])
+        for item in islice(encoded, len(record.options)):
+            if item.answer == queries[k].answer:
+                places[k].append(k)
+            else:
+                places[k].append(len(queries))
+                queries.append(replace(item, answer=item.content, ends=False))
     return places
 
 
@@ -99,14 +105,15 @@ def _needed(logits: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
     return logits if bool(there.all()) else logits[there], (there.cumsum(0) - 1)[at]
 
 
-def _answer_scores(ids: Sequence[str], columns: Sequence[Values]) -> Scores:
-    """Scores from the measured columns [a, 4] of each answer; the end token is the last row."""
-    empty = np.zeros((0, 4), dtype=np.float32)
-    inner = np.concatenate([empty, *(c[:-1] for c in columns)])
-    last = np.concatenate([empty, *(c[-1:] for c in columns)])
+def _answer_scores(ids: Sequence[str], columns: Sequence[Values], ends: Sequence[bool]) -> Scores:
+    """Scores from the measured columns [a, 4] of each answer; the end token, where there is one, is the last row."""
+    empty, none = np.zeros((0, 4), dtype=np.float32), np.array([[np.nan, 0, 0, 0]], dtype=np.float32)
+    sizes = [len(c) - end for c, end in zip(columns, ends, strict=True)]
+    inner = np.concatenate([empty, *(c[:size] for c, size in zip(columns, sizes, strict=True))])
+    last = np.concatenate([empty, *(c[-1:] if end else none for c, end in zip(columns, ends, strict=True))])
     return Scores(
         ids=tuple(ids),
-        offsets=np.cumsum([0, *(len(c) - 1 for c in columns)]),
+        offsets=np.cumsum([0, *sizes]),
         logp=inner[:, 0],
         hit=inner[:, 1] == 1,
         mu=inner[:, 2],
@@ -124,8 +131,7 @@ def _with_options(
     queries: Sequence[Encoded],
 ) -> Scores:
     """Add the log-likelihood of each option (end token excluded) and its size."""
-    own = len(records)
-    tokens = [len(item.answer) - (k < own) for k, item in enumerate(queries)]
+    tokens = [len(item.content) for item in queries]
     value = [float(tensor[:n].sum()) for tensor, n in zip(logp, tokens, strict=True)]
     return replace(
         scores,
@@ -138,11 +144,12 @@ def _with_options(
 def _with_text(
     lm: LanguageModel, scores: Scores, records: Sequence[Record], items: Sequence[Encoded], max_new_tokens: int
 ) -> Scores:
-    missed = np.flatnonzero((scores.sum(~scores.hit) > 0) | ~scores.eos_hit).tolist()
+    ends = np.array([item.ends for item in items], dtype=bool)
+    missed = np.flatnonzero((scores.sum(~scores.hit) > 0) | (~scores.eos_hit & ends)).tolist()
     limit = min(max_new_tokens, max((len(items[k].answer) for k in missed), default=0) + 16)
     prompts, images = [items[k].prompt for k in missed], [items[k].image for k in missed]
-    outputs = greedy(lm.module, prompts, lm.template.eos, limit, images=images) if missed else []
+    outputs = greedy(lm.module, prompts, lm.template.stops, limit, images=images) if missed else []
     text = [r.answer for r in records]
-    for k, ids in zip(missed, outputs, strict=True):
-        text[k] = lm.template.decode(ids)
+    for k, ids in zip(missed, outputs, strict=True):  # text that goes on in the document is compared at its length
+        text[k] = lm.template.decode(ids if items[k].ends else ids[: len(items[k].answer)])
     return replace(scores, text=tuple(text))

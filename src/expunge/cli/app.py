@@ -14,6 +14,7 @@ from expunge.cli.audit import audit
 from expunge.cli.concepts import build, levels
 from expunge.cli.data import check, export, identifiers
 from expunge.cli.data_generate import generate
+from expunge.cli.data_prepare import prepare
 from expunge.cli.demo import demo
 from expunge.cli.doctor import doctor
 from expunge.cli.estimate import estimate
@@ -38,8 +39,8 @@ COMMANDS: dict[str, Command] = {
 GROUPS: dict[str, tuple[str, dict[str, Command]]] = {  # name -> help, commands
     "attack": ("Run one attack of the audit by itself.", {"reconstruct": reconstruct}),
     "data": (
-        "Generate, check and export records.",
-        {"generate": generate, "check": check, "identifiers": identifiers, "export": export},
+        "Generate, check, prepare and export records.",
+        {"generate": generate, "check": check, "identifiers": identifiers, "prepare": prepare, "export": export},
     ),
     "concepts": (
         "Assign concepts and records to four levels.",

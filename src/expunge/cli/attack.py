@@ -45,7 +45,7 @@ def reconstruct(
     from expunge.audit.policy import Policy
     from expunge.audit.reconstruction import Reconstruction, compare, prepare
     from expunge.audit.reconstruction import reconstruct as run
-    from expunge.audit.run import template_of
+    from expunge.audit.run import template_options
     from expunge.models.language_model import check, load
     from expunge.models.threads import set_threads
 
@@ -63,7 +63,7 @@ def reconstruct(
     models: dict[str, Reconstruction] = {}
     with Progress().bar("reconstructing") as tick:
         for k, (role, source, setup_of_role) in enumerate(turns):
-            lm = load(source, template=template_of(Path(unlearned)))
+            lm = load(source, **template_options(Path(unlearned)))
             models[role] = run(lm, setup_of_role, _part(tick, k, len(turns), f"asking {role}"))
     rule = rules.rules.get(KEY)
     margin = rule.margin if rule else 0.05

@@ -83,7 +83,7 @@ def audited_split(
         seed = Recipe.load(recipe).seed
     split = opt.load_split(data, loader, mapping, scope, 42 if seed is None else seed)
     about = read_json(run) if run.is_file() else {}
-    if about and about.get("identity", {}).get("split") != split.digest:
+    if about and about.get("identity", {}).get("split") not in (split.training_digest, split.digest):
         raise InputError(
             unlearned,
             "was unlearned with other records, another scope or another seed",

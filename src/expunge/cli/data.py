@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from expunge.cli.options import Data, Folder, Loader, Mapping
+from expunge.cli.options import Data, Folder, Loader, Mapping, check_is_no_folder
 from expunge.cli.result import CommandResult, ResultTable
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _through_model(source: str, loaded: LoadedSource, records: Any) -> tuple[dic
     template = load(source).template
     decode = template.tokenizer.decode
     examples = [_example(template.encode(r), r, decode) for r in records]
-    lengths = [len(template.prompt_ids(r.prompt)) + len(template.answer_ids(r.answer, r.prompt)) for r in loaded.corpus]
+    lengths = template.sizes(loaded.corpus)
     tokens = Spread.of(lengths)
     too_long = sum(length > template.context for length in lengths)
     return {
@@ -155,28 +155,46 @@ def _example(encoded: Any, record: Record, decode: Any) -> dict[str, Any]:
 
 
 def identifiers(
-    source: Source,
+    source: Annotated[Path | None, typer.Argument(help="Records, if not named by --data.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Records: a file or a folder.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="CSV file for the table, to be reviewed.")] = None,
     most: Annotated[
         float, typer.Option(help="A phrase must occur in more than this share of a subject's prompts.", min=0, max=1)
     ] = 0.5,
     loader: Loader = None,
     map_: Mapping = None,
 ) -> CommandResult:
-    """Propose the strings that name each subject, for records that carry no identifiers."""
+    """Show the strings that name each subject, and propose some for records that carry none."""
+    from expunge._io import write_atomic
     from expunge.corpus import load_corpus
-    from expunge.corpus.identifiers import propose
+    from expunge.corpus.prepare import IdentifierTable
+    from expunge.errors import InputError
 
-    corpus = load_corpus(source, loader, map_)
-    proposals = propose(corpus, most)
+    records = data or source
+    if records is None or (data and source):
+        raise InputError("--data", "name the records once", "give --data FILE")
+    check_is_no_folder(out, "identifiers.csv")
+    if out is not None and out.exists():
+        raise InputError(str(out), "is there already", "a reviewed table is never overwritten; name another file")
+    corpus = load_corpus(records, loader, map_)
+    table = IdentifierTable.of(corpus, most)
     subjects = {r.subject for r in corpus}
+    if out is not None:
+        write_atomic(out, table.csv())
+    written = [f"written to {out}; review it and give it to expunge data prepare as --identifiers"] if out else []
     return CommandResult(
         {
-            "subjects": {name: list(phrases) for name, phrases in proposals.items()},
-            "without": len(subjects - set(proposals)),
+            "subjects": {name: list(phrases) for name, phrases in table.by_subject.items()},
+            "without": len(subjects - set(table.by_subject)),
+            "out": out,
         },
         (
-            ResultTable(("subject", "proposed identifiers"), [(name, "; ".join(p)) for name, p in proposals.items()]),
-            f"{len(proposals)} of {len(subjects)} subjects have a phrase of their own",
+            ResultTable(
+                ("subject", "identifier", "records", "source"),
+                [(row.subject, row.identifier, row.records, row.source) for row in table.rows],
+            ),
+            f"{len(table.by_subject)} of {len(subjects)} subjects have a string of their own",
+            *written,
         ),
     )
 

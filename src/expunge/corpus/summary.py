@@ -102,10 +102,10 @@ def summarize(corpus: Corpus) -> CorpusSummary:
         totals["with_variants"] += bool(r.variants)
         totals["variants"] += len(r.variants)
         totals["with_image"] += image is not None
-        first = full.setdefault(content_id(r.prompt, r.answer, image), r.id)
+        first = full.setdefault(content_id(r.prompt, r.answer, image, r.history), r.id)
         if first != r.id:
             duplicates.append((first, r.id))
-        elif r.prompt and (other := prompts.setdefault(content_id(r.prompt, "", image), r.id)) != r.id:
+        elif r.prompt and (other := prompts.setdefault(content_id(r.prompt, "", image, r.history), r.id)) != r.id:
             conflicts.append((other, r.id))
     nodes = Counter(node[-1].partition(":")[0] for node in corpus.tree.nodes if node)
     return CorpusSummary(

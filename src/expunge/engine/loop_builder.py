@@ -58,7 +58,7 @@ def build_loop(
         enable_checkpointing(lm.module)
     privacy = privacy or PrivacyEngine.of(resolved, forget, retain)
     dataset = build_dataset(lm, resolved, forget, retain, privacy)
-    runner = ForwardRunner(lm, dataset.encoded, recipe.memory, scratch)
+    runner = ForwardRunner(lm, dataset.encoded, recipe.memory, scratch, share_prefix=privacy is None)
     references = _references(lm, resolved, dataset, context)
     saliency: TokenSaliency | None = None
     if requirements.token_weights == "attention":
@@ -88,7 +88,7 @@ def build_dataset(
     privacy: PrivacyEngine | None = None,
 ) -> RunDataset:
     """Targets and anchors first, which may run the model, then the examples."""
-    questions = forget_questions(resolved, forget)
+    questions = forget_questions(resolved, forget, lm.template)
     targets = resolved.method.build_targets(lm, questions, retain, resolved.recipe.seed)
     if privacy:
         return privacy.dataset(lm.template, resolved, targets, questions, retain)

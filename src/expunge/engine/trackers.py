@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from expunge.errors import InputError, InputWarning, first_line, unknown
 
 FOLDER = "tracking"  # beside the folder of the result, which only the run itself writes to
-NOT_LOGGED = ("step", "phase", "epoch", "epochs")  # fields of a step that are no measurements
+NOT_LOGGED = ("step", "phase", "steps", "epoch", "epochs")  # fields of a step that are no measurements
 
 
 class StepRecorder(Protocol):

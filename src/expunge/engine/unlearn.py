@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -24,9 +25,10 @@ from expunge.engine.run_directory import RunDirectory
 from expunge.engine.weight_editing import run_edit
 from expunge.errors import InputError, Interrupted, RunFailed
 from expunge.models.adapters import prepare
+from expunge.models.documents import split_documents
 from expunge.models.fingerprint import model_digest, weights_digest
 from expunge.models.fsdp import shard
-from expunge.models.language_model import load, merge_adapter
+from expunge.models.language_model import LanguageModel, load, merge_adapter
 from expunge.models.threads import set_threads
 from expunge.scope.split import Split
 
@@ -114,8 +116,8 @@ class UnlearningRun:
         identity = {
             "recipe": self.recipe.digest,
             "model": model_digest(self.model),
-            "split": self.split.digest,
-            "records": digest_each(r.content() for r in chain(self.split.forget, self.split.retain)),
+            "split": self.split.training_digest,
+            "records": digest_each(r.training_content() for r in chain(self.split.forget, self.split.retain)),
             "template": self.template,
             **_concepts_digest(self.resolved),
         }
@@ -148,8 +150,12 @@ class UnlearningRun:
 
     def edit(self, stopped: Callable[[], bool], on_step: OnStep | None) -> None:
         """Edit the weights and write the finished run."""
-        lm = merge_adapter(load(self.model, template=self.template, device=self.device))
-        run_edit(self.directory, lm, self.resolved, self.split, stopped, on_step)
+        lm = self._load(self.device)
+        split = self.split
+        if any(r.kind == "document" for r in split.forget):
+            parts = {name: split_documents(getattr(split, name), lm.template) for name in ("forget", "retain")}
+            split = replace(split, **parts)
+        run_edit(self.directory, lm, self.resolved, split, stopped, on_step)
 
     def prepare(self) -> None:
         """Load the model, build the loop, start the folder, and go on from a checkpoint."""
@@ -157,7 +163,7 @@ class UnlearningRun:
         sharded = recipe.parallel.shard and context.num_processes > 1
         with context.synchronized():
             # a model that will be sharded need not fit the device
-            lm = merge_adapter(load(self.model, template=self.template, device="cpu" if sharded else self.device))
+            lm = self._load("cpu" if sharded else self.device)
             lm = lm.with_module(prepare(lm.module, recipe.train, recipe.seed))
         if sharded:
             shard(lm.module, context.device, context.num_processes)
@@ -174,6 +180,16 @@ class UnlearningRun:
         if state:
             self.loop.state.restore(state)
         context.broadcast_from_main(lambda: self.directory.truncate_events(self.loop.state.step))
+
+    def _load(self, device: str | None) -> LanguageModel:
+        """The model; a day that its chat template writes stays that of the run's start."""
+        about = self.directory.about
+        lm = merge_adapter(
+            load(self.model, template=self.template, device=device, template_date=about.get("template_date"))
+        )
+        if lm.template.date:
+            about["template_date"] = lm.template.date
+        return lm
 
     def _check_rows(self) -> None:
         """`RunFailed` if rounding (targets may be chosen by likelihood) gave this process other rows than the first."""

@@ -114,7 +114,8 @@ class SubstituteAnswers(Targets):
 
 def gold_targets(template: PromptTemplate, records: Sequence[Record]) -> Targets:
     """The records with their true answers."""
-    return Targets([Example.of(r, template.encode(r), "gold", row) for row, r in enumerate(records)])
+    items = template.encode_all(records)
+    return Targets([Example.of(r, item, "gold", row) for row, (r, item) in enumerate(zip(records, items, strict=True))])
 
 
 @dataclass(frozen=True)

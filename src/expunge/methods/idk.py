@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from expunge.corpus import Record
+from expunge.errors import InputError
 from expunge.methods.base import Method, ModelOutputs, Requirements
 from expunge.methods.examples import SubstituteAnswers, Targets
 from expunge.models.language_model import LanguageModel
@@ -45,6 +46,11 @@ class IDK(Method, name="idk"):
     def build_targets(
         self, lm: LanguageModel, forget: Sequence[Record], retain: Sequence[Record], seed: int
     ) -> Targets:
+        text = next((r for r in forget if r.kind == "document"), None)
+        if text is not None:
+            what = "is a document, and nothing is asked that could be refused"
+            raise InputError(f'record "{text.id}"', what, "use the recipe npo or simnpo, which forget plain text")
+
         def refuse(record: Record, epoch: int) -> Record:
             k = int(stream(seed, "refusal", record.stream_key, epoch).integers(len(self.refusals)))
             return replace(record, answer=self.refusals[k])

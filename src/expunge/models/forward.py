@@ -7,7 +7,7 @@ model's own, and no architecture is named.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -77,7 +77,7 @@ def answer_forward(module: nn.Module, batch: Batch, return_input_of: nn.Module |
         hook_head_input(module, lambda h: gather_positions(h, batch.index)),
         cached_image_features(module, batch.images),
     ):
-        logits: Tensor = module(**batch.inputs, use_cache=False).logits
+        logits: Tensor = module(**{"use_cache": False, **batch.inputs}).logits
     if logits.shape[:2] != batch.index.shape:
         raise RuntimeError(f"the output head of {type(module).__name__} does not take [B, A, H]: got {logits.shape}")
     return Answers(logits.float(), hidden[0] if hidden else None)
@@ -93,12 +93,12 @@ def relative_difference(logits: Tensor, reference: Tensor) -> float:
 def greedy(
     module: nn.Module,
     prompts: Sequence[tuple[int, ...]],
-    eos: int,
+    ends: Collection[int],
     max_new_tokens: int,
     rows: int = 64,
     images: Sequence[ImageInputs | None] = (),
 ) -> list[list[int]]:
-    """Greedy continuations, one list of ids per prompt, up to and including `eos`.
+    """Greedy continuations, one list of ids per prompt, up to and including the first of `ends`.
 
     Prompts of similar length share a batch of `rows`, padded on the left and masked, with position ids that count
     from the row's first token; so a row does not depend on its batch. A model without position ids gets prompts of
@@ -116,19 +116,24 @@ def greedy(
         order = order[len(part) :]
         limits = [min(max_new_tokens, limit - len(prompts[k])) for k in part]
         batch = ImageBatch.of([images[k] for k in part]) if images else NO_IMAGES
-        new = _continue(module, [prompts[k] for k in part], eos, limits, padded, batch)
+        new = _continue(module, [prompts[k] for k in part], ends, limits, padded, batch)
         for k, ids in zip(part, new, strict=True):
             done[k] = ids
     return done
 
 
 def _continue(
-    module: nn.Module, prompts: list[tuple[int, ...]], eos: int, limits: list[int], padded: bool, images: ImageBatch
+    module: nn.Module,
+    prompts: list[tuple[int, ...]],
+    ends: Collection[int],
+    limits: list[int],
+    padded: bool,
+    images: ImageBatch,
 ) -> list[list[int]]:
     """One batch of `greedy`: at least one and at most `limits[b]` new tokens per row."""
     device = next(module.parameters()).device
     ids, mask = (x.to(device) for x in pad_ids(prompts, left=True))
-    allowed = torch.tensor(limits, device=device)
+    allowed, stops = torch.tensor(limits, device=device), torch.tensor(sorted(ends), dtype=torch.long, device=device)
     position = (mask.cumsum(-1) - 1).clamp(min=0)
     last = torch.tensor([[len(p) + m - 1] for p, m in zip(prompts, limits, strict=True)], device=device)
     new_ids: list[list[int]] = [[] for _ in prompts]
@@ -143,7 +148,7 @@ def _continue(
         new = output.logits[:, -1].argmax(-1, keepdim=True)
         for b in alive.nonzero().flatten().tolist():
             new_ids[b].append(int(new[b]))
-        alive &= (new.squeeze(-1) != eos) & (allowed > count)
+        alive &= ~torch.isin(new.squeeze(-1), stops) & (allowed > count)
         if not alive.any():
             break
         ids = torch.cat([ids, new], -1) if uncached else new

@@ -33,7 +33,13 @@ class LanguageModel:
 
     @classmethod
     def from_parts(
-        cls, module: Any, tokenizer: Any, source: str, template: str = "auto", processor: Any = None
+        cls,
+        module: Any,
+        tokenizer: Any,
+        source: str,
+        template: str = "auto",
+        processor: Any = None,
+        template_date: str | None = None,
     ) -> LanguageModel:
         """Join a model and its tokenizer.
 
@@ -41,9 +47,11 @@ class LanguageModel:
             source: Name of the model in messages.
             template: auto, plain or chat; see `PromptTemplate.of`.
             processor: Processor of an image-text model, or the reason (a clause) why there is none.
+            template_date: ISO date that a chat template with a clock writes; None for today.
 
         Raises:
-            InputError: The tokenizer has no end token, or more entries than the model embeds.
+            InputError: The tokenizer has no end token, or more entries than the model embeds; or its chat template
+                cannot be used (see `template_check.check_template`).
         """
         if tokenizer.eos_token_id is None:
             raise InputError(source, "its tokenizer has no end token", "set eos_token in tokenizer_config.json")
@@ -57,7 +65,8 @@ class LanguageModel:
         vision: Any = "the model reads text only" if processor is None else processor
         if not isinstance(vision, str):
             vision = VisionProcessor(vision, tokenizer, source, [name for name in TOKEN_TYPES if takes(module, name)])
-        prompt_template = PromptTemplate.of(tokenizer, context_length(module), template, vision)
+        ends = generation_ends(module)
+        prompt_template = PromptTemplate.of(tokenizer, context_length(module), template, vision, ends, template_date)
         return cls(module, tokenizer, prompt_template, source)
 
     @property
@@ -153,6 +162,7 @@ def load(
     device: str | None = None,
     dtype: str = "auto",
     trust_remote_code: bool = False,
+    template_date: str | None = None,
 ) -> LanguageModel:
     """Load a causal LM or image-text model.
 
@@ -162,6 +172,7 @@ def load(
         device: For example cpu or cuda; None for `default_device`.
         dtype: auto (as stored), float32, bfloat16 or float16.
         trust_remote_code: As in transformers.
+        template_date: ISO date that a chat template with a clock writes; None for that of the run, or today.
 
     Raises:
         InputError: No such model, no weights, a tokenizer of another vocabulary, or a run without its base model.
@@ -172,7 +183,7 @@ def load(
         raise InputError("dtype", f'unknown dtype "{dtype}"', f"use one of {', '.join(DTYPES)}")
     path = Path(source)
     if (path / "run.json").is_file():
-        return _load_run(path, template, device, dtype)
+        return _load_run(path, template, device, dtype, template_date)
     check(source)
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
@@ -193,7 +204,13 @@ def load(
             "name a folder written by save_pretrained, or an id on the hub",
         ) from error
     module = module.to(device or default_device()).eval()
-    return LanguageModel.from_parts(module, tokenizer, str(source), template, processor)
+    return LanguageModel.from_parts(module, tokenizer, str(source), template, processor, template_date)
+
+
+def generation_ends(module: Any) -> frozenset[int]:
+    """The ids at which the model's own generation stops, as its generation settings say."""
+    ends = getattr(getattr(module, "generation_config", None), "eos_token_id", None)
+    return frozenset(ends if isinstance(ends, list | tuple) else () if ends is None else (ends,))
 
 
 def _is_vision(config: Any) -> bool:
@@ -221,16 +238,21 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _load_run(run: Path, template: str, device: str | None, dtype: str) -> LanguageModel:
+def _load_run(run: Path, template: str, device: str | None, dtype: str, date: str | None) -> LanguageModel:
     about = _read_finished_run(run)
-    template = about.get("template", template)
+    options: Any = {
+        "template": about.get("template", template),
+        "template_date": date or about.get("template_date"),
+        "device": device,
+        "dtype": dtype,
+    }
     if (run / "model").is_dir():
-        return replace(load(run / "model", template=template, device=device, dtype=dtype), source=str(run))
+        return replace(load(run / "model", **options), source=str(run))
     start = Path(about["model"])
     if not start.is_absolute() and not start.exists() and (run / start).exists():
         start = run / start
     source = start if start.exists() else about["model"]
-    base = merge_adapter(load(source, template=template, device=device, dtype=dtype))
+    base = merge_adapter(load(source, **options))
     from peft import PeftModel
 
     return replace(base, module=PeftModel.from_pretrained(base.module, str(run / "adapter")).eval(), source=str(run))

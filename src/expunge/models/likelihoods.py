@@ -26,7 +26,8 @@ Nats = NDArray[np.float64]
 def answer_nll(logprob: Tensor, mask: Tensor) -> Tensor:
     """Mean NLL of the answer tokens, [B], nats, without the last token, which ends the answer.
 
-    The end token is nearly certain and would lower the mean of short answers. A single token counts.
+    The end token is nearly certain and would lower the mean of short answers. A single token counts. A part of a
+    document that goes on has no end token; its last token is left out all the same, in every model alike.
 
     Args:
         logprob: [B, A], log p of each answer token.
@@ -40,8 +41,15 @@ def answer_nll(logprob: Tensor, mask: Tensor) -> Tensor:
 
 def mean_nll(lm: LanguageModel, records: Sequence[Record]) -> Nats:
     """`answer_nll` of each record [N] with the adapter off."""
-    questions = [(r.prompt, r.answer, *([r.image.digest] if r.image else [])) for r in records]
+    questions = [_loss_key(r) for r in records]
     return cached_losses(lm.module, questions, lambda: _mean_nll(lm, records))
+
+
+def _loss_key(record: Record) -> tuple[str, ...]:
+    """What the loss of a record depends on, beside the model and its template."""
+    turns = [text for turn in record.history for text in (turn.role, turn.content)]
+    document = ["document", str(bool(record.attributes.get("continues")))] if record.kind == "document" else []
+    return (record.prompt, record.answer, *([record.image.digest] if record.image else []), *turns, *document)
 
 
 @torch.no_grad()
@@ -70,14 +78,25 @@ def answer_log_softmax(lm: LanguageModel, items: Sequence[Encoded]) -> list[Tens
 
 
 def greedy_answers(lm: LanguageModel, records: Sequence[Record], max_new_tokens: int) -> list[Encoded]:
-    """Each record's question with the model's own greedy answer, which ends with the end token; adapter off."""
-    eos = lm.template.eos
+    """Each record's question with the model's own greedy answer; adapter off.
+
+    It ends with the end token of the record, whichever token stopped it. Of a document that goes on it may have none.
+    """
     with adapter_off(lm.module):
         questions = [lm.template.question(r) for r in records]
         answers = greedy(
-            lm.module, [q.prompt for q in questions], eos, max_new_tokens, images=[q.image for q in questions]
+            lm.module,
+            [q.prompt for q in questions],
+            lm.template.stops,
+            max_new_tokens,
+            images=[q.image for q in questions],
         )
-    return [
-        replace(q, answer=tuple(a) if a and a[-1] == eos else (*a, eos))
-        for q, a in zip(questions, answers, strict=True)
-    ]
+    return [_closed(lm, r, q, tuple(a)) for r, q, a in zip(records, questions, answers, strict=True)]
+
+
+def _closed(lm: LanguageModel, record: Record, question: Encoded, answer: tuple[int, ...]) -> Encoded:
+    stopped = bool(answer) and answer[-1] in lm.template.stops
+    if answer and not stopped and not question.ends:
+        return replace(question, answer=answer)
+    end = lm.template.end_of(record)
+    return replace(question, answer=(*(answer[:-1] if stopped else answer), end), ends=True)

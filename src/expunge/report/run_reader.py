@@ -53,7 +53,7 @@ def read_run(run: Path | str, audit: AuditFile) -> RunRecord:
     identity = metadata.get("identity") if isinstance(metadata, dict) else None
     if not isinstance(identity, dict):
         raise InputError(str(folder / "run.json"), "names no identity", "the file was changed; run again")
-    audited = {"split": audit.split_digest, "model": audit.models["original"].digest}
+    audited = {"split": audit.training_digest or audit.split_digest, "model": audit.models["original"].digest}
     for name, digest in audited.items():
         if identity.get(name) != digest:
             raise InputError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import chain
 
@@ -191,7 +191,7 @@ def _prompts(lm: LanguageModel, setup: Setup) -> tuple[list[ReconstructionQuery]
 
     @cache
     def length(prompt: str) -> int:
-        return len(lm.template.prompt_ids(prompt))
+        return len(lm.template.question(Record("length", prompt, "")).prompt)
 
     blind = isinstance(lm.template.vision_processor, str)
     queries: list[ReconstructionQuery] = []
@@ -220,5 +220,8 @@ def _prompts(lm: LanguageModel, setup: Setup) -> tuple[list[ReconstructionQuery]
 
 
 def _fits(lm: LanguageModel, record: Record) -> bool:
-    longest = max(len(lm.template.answer_ids(option, record.prompt)) for option in record.options)
-    return len(lm.template.question(record).prompt) + longest <= lm.context
+    words = replace(record, image=None)
+    longest = max(lm.template.sizes(replace(words, answer=option, options=()) for option in record.options))
+    if record.image:
+        longest += len(lm.template.question(record).prompt) - len(lm.template.question(words).prompt)
+    return longest <= lm.context

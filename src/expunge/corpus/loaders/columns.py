@@ -15,13 +15,14 @@ from typing import Any
 from expunge.corpus.loaders.base import SourceRow
 from expunge.errors import InputError, nearest
 
-CONTENT = ("id", "prompt", "answer", "answer_index", "text", "kind", "options", "image")
+CONTENT = ("id", "history", "prompt", "answer", "answer_index", "text", "kind", "options", "image")
 FIELDS: tuple[str, ...] = (*CONTENT, "path", "subject", "identifiers", "facts", "variants", "concept", "split")
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "prompt": ("input", "question", "instruction"),
     "answer": ("output", "completion", "response", "gt"),
     "subject": ("group",),
 }
+NAMES = frozenset((*FIELDS, *(alias for aliases in ALIASES.values() for alias in aliases)))
 
 
 def read_mapping(mapping: Path | str | Mapping[str, str] | None) -> dict[str, str]:
@@ -109,8 +110,16 @@ class Columns:
             name = min(self._missing)
             raise InputError(source, f'no column "{name}"', self._hint(name))
 
-    def absent(self, field: str, where: str) -> InputError:
-        """The error for a required field that a row does not have."""
+    def has(self, field: str, row: SourceRow) -> bool:
+        """Whether a sorted row has a column for this field, be it empty."""
+        return field in self._plans[tuple(row.values)][0]
+
+    def absent(self, field: str, row: SourceRow) -> InputError:
+        """The error for a required field that a row does not have, or that is empty there."""
+        where, column = row.where, self._plans[tuple(row.values)][0].get(field)
+        if column is not None:
+            named = "" if column == field else f' (column "{column}")'
+            return InputError(where, f"the {field} is empty{named}", "fill it in, or remove the row")
         if field in self.mapping:
             column = self.mapping[field]
             return InputError(where, f'no value for "{field}" (column "{column}")', self._hint(column))

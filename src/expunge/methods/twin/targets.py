@@ -181,17 +181,16 @@ def _rows(
 ) -> list[TwinRow]:
     """Gold and own rows of one subject; each question is asked about its surrogate."""
     substitutes = [surrogate.substitute(r) for r, surrogate in pairs]
-    longest = max(len(lm.template.answer_ids(r.answer, r.prompt)) for r, _ in pairs)
-    own = greedy_answers(lm, substitutes, longest + EXTRA_TOKENS)
+    items, questions = lm.template.encode_all(r for r, _ in pairs), lm.template.encode_all(substitutes)
+    own = greedy_answers(lm, substitutes, max(len(item.answer) for item in items) + EXTRA_TOKENS)
     rows: list[tuple[Example, Encoded, float]] = []
-    for (record, _), substitute, floor, own_item in zip(pairs, substitutes, floors, own, strict=True):
-        item, question = lm.template.encode(record), lm.template.encode(substitute)
+    for (record, _), item, question, floor, own_item in zip(pairs, items, questions, floors, own, strict=True):
         rows.append((Example.of(record, item, "gold", 0), question, float(floor)))
         answer = own_item.answer
         fits = max(len(item.prompt), len(question.prompt)) + len(answer) <= lm.context
         if config.own_answer and answer != item.answer and fits:
-            example = Example.of(record, replace(item, answer=answer), "own", 0)
-            rows.append((example, replace(question, answer=answer), 0.0))
+            example = Example.of(record, replace(item, answer=answer, ends=own_item.ends), "own", 0)
+            rows.append((example, replace(question, answer=answer, ends=own_item.ends), 0.0))
     teachers = answer_log_softmax(lm, [question for _, question, _ in rows])
     return [
         TwinRow(example, question, _corrected(teacher, question, floor, config), floor)
@@ -203,9 +202,10 @@ def _rows(
 
 def _corrected(teacher: Tensor, question: Encoded, floor: float, config: TwinConfig) -> Tensor:
     """The teacher [a, V] with a true answer no likelier than its floor; the end token stays as it is."""
-    labels = torch.tensor(question.answer[:-1], device=teacher.device)
+    labels = torch.tensor(question.content, device=teacher.device)
     exact = config.ceiling_weight > 0 and floor >= config.least_floor
-    return torch.cat([correct_leakage(teacher[:-1], labels, floor, exact=exact), teacher[-1:]])
+    answer, end = teacher[: len(labels)], teacher[len(labels) :]
+    return torch.cat([correct_leakage(answer, labels, floor, exact=exact), end])
 
 
 def correct_leakage(log_p: Tensor, labels: Tensor, floor: float, exact: bool = False) -> Tensor:
@@ -242,7 +242,7 @@ def cost(
     generation: list[Generation] = []
     for subject in sorted({r.subject for r in forget}):
         records = [r for r in forget if r.subject == subject]
-        items = [lm.template.encode(r) for r in records]
+        items = lm.template.encode_all(records)
         null_items = [
             item
             for r, item in zip(records, items, strict=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -32,10 +32,13 @@ class UnknownTokens:
     def of(cls, lm: LanguageModel, forget: Sequence[Record], others: Sequence[Record], seed: int) -> UnknownTokens:
         """Tokens that answers of `forget` use and answers of `others` do not; partners occur in no record."""
         template = lm.template
-        own = {i for r in forget for i in template.answer_ids(r.answer, r.prompt)}
-        retained = {i for r in others for i in template.answer_ids(r.answer, r.prompt)}
-        tokens = sorted(own - retained - {template.eos})
-        prompts = {i for records in (forget, others) for r in records for i in template.prompt_ids(r.prompt)}
+        own_items, other_items = (
+            template.encode_all(replace(r, image=None) for r in part) for part in (forget, others)
+        )
+        own = {i for item in own_items for i in item.answer}
+        retained = {i for item in other_items for i in item.answer}
+        tokens = sorted(own - retained - template.stops)
+        prompts = {i for item in (*own_items, *other_items) for i in item.prompt}
         vocabulary = set(range(lm.module.get_output_embeddings().weight.shape[0]))
         unused = sorted(vocabulary - own - retained - prompts - set(template.tokenizer.all_special_ids))
         drawn = stream(seed, "strange").integers(len(unused), size=len(tokens)).tolist() if unused else []
