@@ -53,7 +53,7 @@ def test_broken_json_is_reported_with_its_line(cli: Cli, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"answer": None}, ':3: no "answer"; add the column'),
+        ({"answer": None}, ":3: the answer is empty; fill it in"),
         ({"answer": " "}, ":3: the answer is empty; fill it in"),
         ({"id": "r0"}, ':3: duplicate id "r0", first used at'),
         ({"concept": "L5"}, ':3: unknown concept "L5"'),
