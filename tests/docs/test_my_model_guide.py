@@ -100,7 +100,7 @@ def test_the_first_steps_of_the_guide_run_without_the_later_ones(desk: Path) -> 
     assert (desk / "prepared" / "records.jsonl").is_file()
 
 
-def test_the_example_record_of_the_guide_is_one_of_those_that_the_test_uses() -> None:
+def test_the_record_that_the_guide_shows_is_one_of_the_test() -> None:
     (line,) = re.findall(r"```json\n(.*?)\n```", GUIDE, re.S)
     assert json.loads(line) in chats()
 
