@@ -48,6 +48,9 @@ SplitSeed = Annotated[
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1 …; a GPU if there is one.")]
 Dtype = Annotated[str, typer.Option("--dtype", help="Precision of the loaded weights: auto, float32, bfloat16 …")]
 TemplateKind = Annotated[str, typer.Option("--template", help="How a question is put: auto, chat or plain.")]
+Track = Annotated[
+    str | None, typer.Option("--track", help="Also log the steps with tensorboard, wandb, mlflow … (numbers only).")
+]
 
 SHARED = {
     "json": Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")],

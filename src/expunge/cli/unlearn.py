@@ -15,6 +15,7 @@ from expunge.cli.result import CommandResult
 
 if TYPE_CHECKING:
     from expunge.engine.event import Event
+    from expunge.engine.trackers import StepRecorder
 
 
 def unlearn(
@@ -28,6 +29,7 @@ def unlearn(
     seed: opt.RunSeed = None,
     loader: opt.Loader = None,
     map_: opt.Mapping = None,
+    track: opt.Track = None,
 ) -> CommandResult:
     """Make a model forget, or resume a stopped run."""
     from expunge._io import read_json
@@ -35,6 +37,7 @@ def unlearn(
     from expunge.engine.distributed import DistributedContext
     from expunge.engine.privacy.privacy_state import STATEMENT
     from expunge.engine.privacy.statement import statement_lines
+    from expunge.engine.trackers import tracking
     from expunge.engine.unlearn import unlearn as run
     from expunge.scope.outlook import audit_outlook, outlook_lines
 
@@ -48,13 +51,13 @@ def unlearn(
     progress = Progress()
     for line in chosen.notes if context.is_main_process else ():
         progress.say(f"auto: {line}")
-    with progress.bar("unlearning") as tick:
+    with tracking(track, out, loaded.model_dump()) as record, progress.bar("unlearning") as tick:
 
         def show(event: Event, total: int) -> None:
             if event.step == 0:
                 for line in outlook_lines(outlook):
                     progress.say(f"unlearning: {line}")
-            after_step(tick, event, total)
+            after_step(tick, event, total, record)
 
         folder = run(
             model, split, loaded, out, on_step=show if context.is_main_process else None, notes=chosen.notes
@@ -110,9 +113,11 @@ def outcome_lines(about: dict[str, Any]) -> list[str]:
     return lines
 
 
-def after_step(tick: ProgressCallback, event: Event, total: int) -> None:
-    """Show the progress of unlearning."""
+def after_step(tick: ProgressCallback, event: Event, total: int, record: StepRecorder | None = None) -> None:
+    """Show the progress of unlearning, and log the step where it is tracked."""
     step = event.step + 1
+    if record:
+        record(event, step)
     losses = [
         f"{side} loss {loss:.3f}"
         for side, loss in (("forget", event.forget), ("retain", event.retain))
