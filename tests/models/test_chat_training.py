@@ -46,7 +46,8 @@ def taught_elsewhere(lm: LanguageModel, record: Record) -> Encoded:
         ids = tokenizer(text, add_special_tokens=False)["input_ids"] + end
     else:
         ids = tokenizer.apply_chat_template(turns)["input_ids"]
-    return Encoded(record.id, tuple(ids[:-LAST]) or (ids[0],), tuple(ids[-LAST:]))
+    cut = max(1, len(ids) - LAST)
+    return Encoded(record.id, tuple(ids[:cut]), tuple(ids[cut:]))
 
 
 def teach(lm: LanguageModel, records: Sequence[Record], steps: int = 500) -> None:
