@@ -9,11 +9,10 @@ import inspect
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import mkdocs_gen_files
 from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
@@ -38,32 +37,14 @@ def code(value: object) -> str:
     return f"`{cell(value)}`" if str(value) else ""
 
 
-def type_name(annotation: Any) -> str:
-    text = inspect.formatannotation(annotation)
-    for prefix in ("typing.", "expunge.", "annotated_types."):
-        text = text.replace(prefix, "")
-    return text
+def fields(model: type[BaseModel]) -> Iterator[tuple[str, str, str, str]]:
+    """(key, type, default, description) of every field; a field without a description fails the build."""
+    from expunge.cli.field_table import field_rows
 
-
-def models_inside(annotation: Any) -> list[type[BaseModel]]:
-    parts = [annotation, *get_args(annotation)]
-    inner = [m for part in parts[1:] for m in models_inside(part)]
-    own = [annotation] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
-    return own + inner
-
-
-def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
-    """(key, type, default, description) of every field, the fields of nested models behind their own."""
-    for name, field in model.model_fields.items():
-        if not field.description:
+    for name, kind, default, about in field_rows(model):
+        if not about:
             raise SystemExit(f"{model.__name__}.{name} has no description")
-        nested = models_inside(field.annotation)
-        default = "required" if field.default is PydanticUndefined and not field.default_factory else ""
-        if not default and not nested:
-            default = code(field.get_default(call_default_factory=True))
-        yield code(prefix + name), code(type_name(field.annotation)) if not nested else "", default, field.description
-        for inner in nested:
-            yield from fields(inner, f"{prefix}{name}.")
+        yield code(name), code(kind), default if default in ("", "required") else code(default), about
 
 
 def paragraphs(thing: Any) -> Iterator[str]:
@@ -111,6 +92,49 @@ def checks() -> Iterator[str]:
         yield f"## {name}\n"
         yield f"Keys: {', '.join(map(code, check.keys))}\n"
         yield from paragraphs(check.run)
+
+
+def record_fields() -> Iterator[str]:
+    import dataclasses
+    import re
+
+    from expunge.corpus import Record
+
+    doc = inspect.cleandoc(Record.__doc__ or "").partition("Attributes:")[2]
+    meaning = {m[1]: m[2] for m in re.finditer(r"^ +(\w+): (.*(?:\n {8,}.*)*)", doc, re.M)}
+    yield "# Fields of a record\n\nThe columns of the generic layout."
+    yield "[Your data](../guides/your-data.md) says how other layouts map to them.\n"
+    rows = [(code(f.name), code(f.type), meaning[f.name]) for f in dataclasses.fields(Record)]
+    yield from table(("field", "type", "meaning"), rows)
+
+
+def recipes() -> Iterator[str]:
+    from expunge.cli.list_registry import KINDS
+
+    yield "# Recipes and policies\n\n`expunge list recipes NAME` prints one with all its keys.\n"
+    for kind in ("recipes", "policies"):
+        items = KINDS[kind]()
+        yield f"## {kind.capitalize()}\n"
+        yield from table(tuple(items[0]), ([code(row["name"]), *list(row.values())[1:]] for row in items))
+
+
+PAGES = {
+    "record-fields": "every column of a record",
+    "recipe-keys": "every key of a recipe, for `--set` and YAML files",
+    "recipes": "what each recipe and policy is for",
+    "methods": "methods and their settings",
+    "gradient-rules": "how forget and retain gradients meet",
+    "metrics": "one value per record",
+    "checks": "what an audit judges",
+    "audit-json": "the fields of audit.json",
+    "cli": "every command and option",
+    "api": "the public names in Python",
+}
+
+
+def index() -> Iterator[str]:
+    yield "# Reference\n\nWritten from the code.\n"
+    yield from table(("page", "what it holds"), ((f"[{name}]({name}.md)", about) for name, about in PAGES.items()))
 
 
 def audit_json() -> Iterator[str]:
@@ -173,6 +197,9 @@ def main() -> None:
     write("audit-json", audit_json())
     write("cli", cli())
     write("api", api())
+    write("record-fields", record_fields())
+    write("recipes", recipes())
+    write("index", index())
 
 
 main()

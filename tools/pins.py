@@ -96,6 +96,7 @@ NO_FIGURES = (
     "policy",
     "split",
     "split_digest",
+    "training_digest",
     "examples",
     "image_examples",
     "schema_version",

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from importlib import resources
+from importlib.metadata import entry_points
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, get_args
+from typing import Any, NamedTuple
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ConfigDict
 
-from expunge.errors import InputError, nearest
+from expunge._registry import skipped
+from expunge._validation import input_error, validate
+from expunge.errors import InputError, InputWarning, nearest
 
-M = TypeVar("M", bound=BaseModel)
-
-RENAMED_KEYS = {
-    "optimiser": "optimizer",
-    "lr_rest": "adamw_lr",
-    "cues": "modalities",
-    "lam_h": "floor_weight",
-    "lam_over": "ceiling_weight",
-    "unsay": "mask_unknown_tokens",
-    "swap": "replace",
-    "correct_echo": "correct_leakage",
-    "share": "target_accuracy",
-    "twins": "controls",
-    "few_subjects": "matched_controls",
-}  # earlier spelling of a key → today's, for the suggestion in the error
-
-
-KEY_ERRORS = ("extra_forbidden", "invalid_key")  # shown first: a misspelt key may be why another is missing
+__all__ = [
+    "FrozenModel",
+    "Source",
+    "apply_overrides",
+    "find_yaml",
+    "input_error",
+    "load_yaml",
+    "merge",
+    "named_files",
+    "read_text",
+    "shipped_names",
+    "validate",
+]
+PLUGIN_GROUPS = {"recipe": "expunge.recipes", "policy": "expunge.policies", "hierarchy": "expunge.hierarchies"}
 
 
 class FrozenModel(BaseModel):
@@ -46,52 +46,6 @@ class Source(NamedTuple):
     text: str
     folder: Path | None
     where: str
-
-
-def validate(cls: type[M], raw: Mapping[str, Any], where: str, hint: str = "") -> M:
-    """Build `cls` from `raw`.
-
-    Args:
-        cls: the model.
-        raw: keys and values, as read from YAML or a command line.
-        where: names the source in errors.
-        hint: what to do about a missing key or a wrong value that has no description of its own.
-
-    Raises:
-        InputError: one line for the first mistake; an unknown key names the nearest known one.
-    """
-    try:
-        return cls.model_validate(raw)
-    except ValidationError as error:
-        raise input_error(error, cls, where, hint) from error
-
-
-def input_error(error: ValidationError, cls: type[BaseModel], where: str, hint: str = "") -> InputError:
-    """The first mistake that pydantic reports about `cls`; see `validate`."""
-    first: ErrorDetails = min(error.errors(), key=lambda e: e["type"] not in KEY_ERRORS)
-    *parents, key = first["loc"] or ("",)
-    path = ".".join(f"#{part + 1}" if isinstance(part, int) else part for part in first["loc"])  # lists from 1
-    path = str(key) if first["type"] == "invalid_key" else path
-    fields = _section(cls, parents).model_fields
-    if first["type"] == "extra_forbidden":
-        current = RENAMED_KEYS.get(str(key), "")
-        return InputError(where, f'unknown key "{path}"', nearest(current if current in fields else str(key), fields))
-    if first["type"] == "missing":
-        return InputError(where, f'the key "{path}" is missing', hint)
-    value = first["input"]
-    shown = "" if isinstance(value, dict | BaseModel) or len(repr(value)) > 80 else f" (given: {value!r})"
-    meaning = fields[str(key)].description if str(key) in fields else None
-    message = first["msg"].removeprefix("Value error, ") + shown
-    return InputError(f"{where}: {path}" if path else where, message, hint or meaning or "")
-
-
-def _section(model: type[BaseModel], path: Sequence[str | int]) -> type[BaseModel]:
-    """The model at `path`, also inside a tuple or a mapping of models."""
-    for part in path:
-        field = model.model_fields.get(str(part))
-        inside = (field.annotation, *get_args(field.annotation)) if field else ()
-        model = next((t for t in inside if isinstance(t, type) and issubclass(t, BaseModel)), model)
-    return model
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -124,13 +78,34 @@ def load_yaml(text: str, where: str, hint: str = "") -> dict[str, Any]:
     return data
 
 
-def shipped_names(folder: Traversable) -> list[str]:
-    """Names, without suffix, of the YAML files in a folder of the package."""
-    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+def named_files(kind: str, shipped: Traversable) -> dict[str, Traversable]:
+    """Name without suffix → YAML file: those in a folder of the package, then those of plugins.
+
+    A plugin names a package of its own that holds YAML files, under the entry-point group of the kind, for example
+    `[project.entry-points."expunge.recipes"]`. One that cannot be read, or repeats a name, is a warning.
+    """
+    named = {f.name.removesuffix(".yaml"): f for f in _yaml_files(shipped)}
+    for point in entry_points(group=PLUGIN_GROUPS.get(kind, "")):
+        try:
+            for file in _yaml_files(resources.files(point.value)):
+                if named.setdefault(file.name.removesuffix(".yaml"), file) is not file:
+                    raise ValueError(f'there is another {kind} "{file.name.removesuffix(".yaml")}"')
+        except Exception as error:  # a plugin is foreign code: whatever it raises, the other names must work
+            warnings.warn(skipped(point, error), InputWarning, stacklevel=2)
+    return named
+
+
+def _yaml_files(folder: Traversable) -> list[Traversable]:
+    return sorted((f for f in folder.iterdir() if f.name.endswith(".yaml")), key=lambda f: f.name)
+
+
+def shipped_names(folder: Traversable, kind: str = "") -> list[str]:
+    """Names, without suffix, of the YAML files in a folder of the package and of the plugins for `kind`."""
+    return sorted(named_files(kind, folder))
 
 
 def find_yaml(name: str | Path, kind: str, shipped: Traversable, beside: Path | None = None) -> Source:
-    """The YAML file called `name`: a path, a path relative to `beside`, or the name of a shipped file.
+    """The YAML file called `name`: a path, a path relative to `beside`, or the name of a shipped or a plugin's file.
 
     Raises:
         InputError: no such file or name (with the nearest one), or an unreadable file.
@@ -138,7 +113,7 @@ def find_yaml(name: str | Path, kind: str, shipped: Traversable, beside: Path | 
     path = Path(name)
     if beside and not path.is_absolute() and (beside / path).is_file():
         path = beside / path
-    names = shipped_names(shipped)
+    names = named_files(kind, shipped)
     if path.suffix in (".yaml", ".yml") or path.is_file():
         if not path.is_file():
             problem = "is a folder" if path.is_dir() else f"there is no such {kind} file"
@@ -146,7 +121,7 @@ def find_yaml(name: str | Path, kind: str, shipped: Traversable, beside: Path | 
         return Source(read_text(path), path.parent, str(path))
     if str(name) not in names:
         raise InputError(kind, f'there is no {kind} "{name}"', nearest(str(name), names))
-    return Source((shipped / f"{name}.yaml").read_text("utf-8"), None, f"{kind} {name}")
+    return Source(names[str(name)].read_text("utf-8"), None, f"{kind} {name}")
 
 
 def read_text(path: Path) -> str:

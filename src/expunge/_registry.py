@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import warnings
 from collections.abc import Callable, Iterator
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
-from expunge.errors import unknown
+from expunge.errors import InputWarning, first_line, unknown
 
 T = TypeVar("T")
 
@@ -44,7 +45,10 @@ class Registry(Generic[T]):
         for module in sorted(m.name for m in pkgutil.walk_packages(package.__path__, f"{self.package}.")):
             importlib.import_module(module)
         for point in entry_points(group=self.package):
-            self.add(point.name, point.load())
+            try:
+                self.add(point.name, point.load())
+            except Exception as error:  # a plugin is foreign code: whatever it raises, the other names must work
+                warnings.warn(skipped(point, error), InputWarning, stacklevel=2)
 
     def get(self, name: str, where: str = "") -> T:
         """The item called `name`; `InputError` naming the nearest one otherwise."""
@@ -61,3 +65,12 @@ class Registry(Generic[T]):
     def __iter__(self) -> Iterator[tuple[str, T]]:
         self._fill()
         return iter(sorted(self._items.items()))
+
+
+def skipped(point: EntryPoint, error: Exception) -> str:
+    """The line that names a plugin which cannot be used, its distribution and the reason."""
+    package = f" of the package {point.dist.name}" if point.dist else ""
+    return (
+        f'plugin "{point.name}" ({point.group}){package} is left out: {type(error).__name__}: {first_line(error)}; '
+        "repair or uninstall it"
+    )

@@ -51,6 +51,14 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()
 
 
+EXTRAS = {"vision": ("pillow",), "privacy": ("dp-accounting", "opacus")}  # extra → packages that it brings
+
+
+def install_hint(extra: str) -> str:
+    """How to install what an extra brings. Names the packages: our own name on a public index may be another's."""
+    return f"pip install {' '.join(EXTRAS[extra])}"
+
+
 class RunFailed(InputError):
     """The program could not do a valid request (exit code 1), for example because a loss diverged."""
 

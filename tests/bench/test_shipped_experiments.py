@@ -38,7 +38,7 @@ def test_levels_are_compared_with_the_base_and_claims_are_judged(tmp_path: Path)
 
 
 def test_private_runs_state_epsilon_and_canaries_bound_it(tmp_path: Path) -> None:
-    pytest.importorskip("dp_accounting", reason="privacy is not installed: pip install 'expunge[privacy]'")
+    pytest.importorskip("dp_accounting", reason="privacy is not installed: pip install dp-accounting opacus")
     settings = {"patients": 40, "holdout_patients": 12}
     request = {"world": "hospital", "preset": "register", "target": "relation=procedure", "settings": settings}
     grid = {"lr": [1, 0.5], "steps": [4]}

@@ -53,7 +53,7 @@ def test_broken_json_is_reported_with_its_line(cli: Cli, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"answer": None}, ':3: no "answer"; add the column'),
+        ({"answer": None}, ":3: the answer is empty; fill it in"),
         ({"answer": " "}, ":3: the answer is empty; fill it in"),
         ({"id": "r0"}, ':3: duplicate id "r0", first used at'),
         ({"concept": "L5"}, ':3: unknown concept "L5"'),
@@ -77,7 +77,7 @@ def test_the_corrected_data_are_accepted_in_the_same_folder(cli: Cli, tmp_path: 
     lines = rows()
     lines[2]["answer"] = "x1 " * 200
     refused(cli, tmp_path / "out", "train", "--data", written(tmp_path, lines), *TINY)
-    assert cli("train", "--data", written(tmp_path, rows()), *TINY, "--out", tmp_path / "out").code == 0
+    assert cli("train", "--data", written(tmp_path, rows()), *TINY, "--out", tmp_path / "out").code == 3
 
 
 @pytest.mark.parametrize(
@@ -170,11 +170,18 @@ def test_a_tokenizer_of_another_vocabulary_is_refused(cli: Cli, tmp_path: Path, 
     ("words", "message"),
     [
         (("--width", 32, "--heads", 5), "heads: 5 heads do not divide a width of 32"),
-        (("--layers", 0), "train: layers: Input should be"),
+        (("--layers", 0), "train: layers: must be"),
         (("--architecture", "lama"), 'unknown architecture "lama"; did you mean "llama"?'),
-        (("--set", "optimizer.name=adamm"), "train: optimizer.name: Input should be"),
-        (("--set", "epoch=3"), 'train: unknown key "epoch"; did you mean "epochs"?'),
-        (("--model", "some/where", "--layers", 2), "--layers: has no meaning beside --model"),
+        (("--set", "optimizer.name=adamm"), "--set optimizer.name=adamm: must be"),
+        (("--set", "epoch=3"), '--set epoch=3: unknown key "epoch"; did you mean "epochs"?'),
+        (("--model", "some/where", "--layers", 2), "--layers: has no meaning beside --model; use --train-layers"),
+        (("--lora", 8), "--lora: has no meaning without --model"),
+        (("--dtype", "bfloat16"), "--dtype: has no meaning without --model"),
+        (("--no-general-ability",), "--no-general-ability: has no meaning without --model"),
+        (("--model", "some/where", "--lora", 0), "train: lora: must be at least 1"),
+        (("--model", "some/where", "--lora", "few"), "train: lora: must be a whole number"),
+        (("--lr", 0), "train: optimizer.lr: must be greater than 0"),
+        (("--model", "some/where", "--lr", "-1"), "train: optimizer.lr: must be greater than 0"),
         (("--tokenizer-from", "nowhere"), "nowhere: holds no tokenizer"),
         (("--exclude-scope", "subject=P9"), 'no record has subject="P9"'),
     ],
@@ -189,7 +196,7 @@ def test_a_world_refuses_bad_settings_and_foreign_files(cli: Cli, tmp_path: Path
         in cli("data", "generate", "hopsital", "--out", tmp_path / "a.jsonl").line
     )
     assert (
-        "world hospital: patients: Input should be greater than or equal to 4"
+        "world hospital: patients: must be at least 4"
         in cli("data", "generate", "hospital", "--patients", 2, "--out", tmp_path / "a.jsonl").line
     )
     assert (

@@ -9,7 +9,7 @@ import pytest
 
 from helpers.cli import Cli
 
-pytest.importorskip("PIL", reason="Pillow is not installed: pip install 'expunge[vision]'")
+pytest.importorskip("PIL", reason="Pillow is not installed: pip install pillow")
 
 PERSON = "patient:P-0002-001"
 SIZE = ("--layers", "1", "--width", "32", "--heads", "2", "--epochs", "1", "--vocabulary", "600")
@@ -72,7 +72,7 @@ def test_a_vision_tower_for_records_without_images_is_refused(cli: Cli, world: P
     [
         ("--vision", "clip", 'unknown architecture "clip"'),
         ("--image-size", "50", "patch_size: patches of 16 pixels"),
-        ("--image-size", "2", "train: image_size: Input should be"),
+        ("--image-size", "2", "train: image_size: must be"),
     ],
 )
 def test_a_tower_that_cannot_be_built_is_refused_in_one_line(

@@ -255,7 +255,7 @@ except InputError as error:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.splitlines() == [
         "1",
-        f"{tmp_path / 'with.jsonl'}:1: pictures need Pillow, which is not installed; pip install 'expunge[vision]'",
+        f"{tmp_path / 'with.jsonl'}:1: pictures need Pillow, which is not installed; pip install pillow",
     ]
 
 

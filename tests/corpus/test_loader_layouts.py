@@ -162,7 +162,7 @@ def test_kind_is_inferred_unless_given(tmp_path: Path) -> None:
 
 def test_text_is_a_document_without_a_prompt(tmp_path: Path) -> None:
     record = load_corpus(jsonl(tmp_path / "t.jsonl", {"text": " Once\n"})).records[0]
-    assert (record.prompt, record.answer, record.kind) == ("", " Once\n", "completion")
+    assert (record.prompt, record.answer, record.kind) == ("", " Once\n", "document")
 
 
 def test_answer_index_counts_from_zero_and_may_stand_for_the_answer(tmp_path: Path) -> None:

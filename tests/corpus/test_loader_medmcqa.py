@@ -254,7 +254,7 @@ def without(column: str) -> list[dict[str, Any]]:
             'no row has anything in column "opc"; needed: id, question',
         ),
         ("\n".join(json.dumps(row) for row in without("id")), 'no row has anything in column "id"'),
-        (json.dumps(question("a", "Surgery", 4, opc=7)), 'dev.json:1: "opc" must be text, found a number'),
+        (json.dumps(question("a", "Surgery", 4, opc=[7])), 'dev.json:1: "opc" must be text, found a list'),
         (
             json.dumps(question("a", "Surgrey", 4)),
             'dev.json:1: unknown subject_name "Surgrey"; did you mean "Surgery"?',

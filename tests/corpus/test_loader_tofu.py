@@ -114,7 +114,7 @@ def test_the_privacy_run_holds_twenty_authors_out(tmp_path: Path) -> None:
             "forget10_perturbed.json:1: is not the same",
         ),
         ("forget10_perturbed.json", [perturbed(row) for row in [*FULL[40:], FULL[0]]], "has more rows than"),
-        ("full.json", [{"question": "Q"}], 'no "answer"'),
+        ("full.json", [{"question": "Q"}], "the answer is empty"),
         ("full.json", [], "holds no rows"),
     ],
 )

@@ -76,7 +76,7 @@ def test_a_loaded_source_knows_how_it_was_read(tmp_path: Path) -> None:
     }.items():
         (tmp_path / f"{name}.jsonl").write_text(rows)
     loaded = load_source(tmp_path, mapping={"answer": "reply"})
-    assert (loaded.loader, loaded.reason) == ("jsonl", f"the file ending of {tmp_path.name}")
+    assert (loaded.loader, loaded.reason) == ("jsonl", "the files in it")
     assert loaded.places.files() == {str(tmp_path / "forget.jsonl"): 2, str(tmp_path / "retain.jsonl"): 1}
     assert loaded.subjects.origins == {"tree": 1, "id": 1, "column": 1}
     assert loaded.columns.uses() == (

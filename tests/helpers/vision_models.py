@@ -13,7 +13,7 @@ from expunge.models.language_model import LanguageModel
 from expunge.models.tiny import TinyConfig, texts_of, train_tokenizer
 from expunge.models.vision.tiny_vision import TinyVision, build_vision
 
-pytest.importorskip("PIL", reason="Pillow is not installed: pip install 'expunge[vision]'")
+pytest.importorskip("PIL", reason="Pillow is not installed: pip install pillow")
 
 ARCHITECTURES = ("idefics3", "llava")
 

@@ -295,13 +295,13 @@ def test_describe_names_everything_that_decides_the_world():
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        ({"patients": 0}, "world hospital: patients: Input should be greater than or equal to"),
-        ({"patients": -8}, "world hospital: patients: Input should be "),
-        ({"patients": "many"}, "world hospital: patients: Input should be "),
+        ({"patients": 0}, "world hospital: patients: must be at least"),
+        ({"patients": -8}, "world hospital: patients: must be "),
+        ({"patients": "many"}, "world hospital: patients: must be "),
         ({"patient": 8}, 'world hospital: unknown key "patient"; did you mean "patients"?'),
         ({"sections": ("FINDING",)}, "world hospital: sections: no section"),
         ({"sections": ("FINDINGS", "FINDINGS")}, "a section is named twice"),
-        ({"overlap": 1.5}, "world hospital: overlap: Input should be "),
+        ({"overlap": 1.5}, "world hospital: overlap: must be "),
         ({"controls_for": ("patient:P-0001-099",)}, 'controls_for: unknown trained subject "patient:P-0001-099"'),
     ],
 )

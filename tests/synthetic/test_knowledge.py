@@ -224,10 +224,10 @@ def test_saved_world_is_read_back_and_made_again_from_its_settings(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        ({"targets": 0}, "world finance: targets: Input should be greater than or equal to 1"),
-        ({"overlap": 0.8}, "world finance: overlap: Input should be less than or equal to 0.75"),
-        ({"polysemes": 41}, "world finance: polysemes: Input should be "),
-        ({"facts": 7}, "world finance: facts: Input should be "),
+        ({"targets": 0}, "world finance: targets: must be at least 1"),
+        ({"overlap": 0.8}, "world finance: overlap: must be at most 0.75"),
+        ({"polysemes": 41}, "world finance: polysemes: must be "),
+        ({"facts": 7}, "world finance: facts: must be "),
         ({"per_levels": 8}, 'world finance: unknown key "per_levels"; did you mean "per_level"?'),
         ({"controls_for": ("concept:L4-900",)}, 'world finance.controls_for: unknown trained subject "concept:L4-900"'),
     ],

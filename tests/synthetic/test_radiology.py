@@ -261,7 +261,7 @@ def test_a_saved_world_is_loaded_with_its_images(tmp_path, world):
 @pytest.mark.parametrize(
     ("call", "line"),
     [
-        (lambda: Radiology(instances=100), "world radiology: instances: Input should be "),
+        (lambda: Radiology(instances=100), "world radiology: instances: must be "),
         (lambda: Radiology.preset("small").target("ward"), 'world radiology: unknown level "ward"'),
         (
             lambda: Radiology.preset("small").controls("patient:P-0009-001"),

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from expunge._config import FrozenModel
+from expunge._summary import short_repr
 from expunge.audit.statistics import Interval
 
 Status = Literal["passed", "failed", "inconclusive", "not_applicable", "not_run"]
@@ -56,6 +57,7 @@ class JudgedRule(FrozenModel):
     margin: Number = Field(None, description="margin, or percentile of the controls")
 
 
+@short_repr("key", "status", "estimate", "n_records", "n_subjects")
 class CheckResult(FrozenModel):
     """One judged item of an audit. `ValueError` for a status other than passed without a reason."""
 

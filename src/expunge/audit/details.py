@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, FiniteFloat, model_validator
 
 from expunge._config import FrozenModel
+from expunge._summary import short_repr
 from expunge.audit.check_result import IntervalEstimate, Number, Status
 
 MAGIC_BYTES = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff"}
@@ -213,6 +214,7 @@ class ModalityDetails(FrozenModel):
     cells: tuple[ModalityCell, ...] = Field(description="cells by trained modality, controls last")
 
 
+@short_repr()
 class Details(FrozenModel):
     """Details by check; null for a check that reported none."""
 
@@ -247,6 +249,7 @@ class Thumbnail(FrozenModel):
         return f"data:{self.type};base64,{self.data}"
 
 
+@short_repr("kind", "answers")
 class AnswerExample(FrozenModel):
     """A question about the target and the greedy answer of each model."""
 
@@ -256,6 +259,7 @@ class AnswerExample(FrozenModel):
     answers: dict[str, str] = Field(description="greedy answer by model")
 
 
+@short_repr("kind", "group", "answers")
 class ImageExample(AnswerExample):
     """A question with an image that may be shown."""
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expunge._io import write_atomic
+from expunge._summary import short_repr
 from expunge.errors import InputError
 
 Values = NDArray[np.float64]
@@ -29,6 +30,7 @@ _RECORD = {"eos_logp": np.float32, "eos_hit": np.bool_}
 _RAGGED = ("option_logprob", "option_bytes", "option_tokens")
 
 
+@short_repr("ids", "logp", "text", "option_logprob")
 @dataclass(frozen=True, eq=False)
 class Scores:
     """Scores of N records with M answer tokens in all. Arrays are read-only; equal content gives equal files.

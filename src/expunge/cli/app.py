@@ -14,7 +14,9 @@ from expunge.cli.audit import audit
 from expunge.cli.concepts import build, levels
 from expunge.cli.data import check, export, identifiers
 from expunge.cli.data_generate import generate
+from expunge.cli.data_prepare import prepare
 from expunge.cli.demo import demo
+from expunge.cli.demo_llm import demo_llm
 from expunge.cli.doctor import doctor
 from expunge.cli.estimate import estimate
 from expunge.cli.list_registry import listing
@@ -27,6 +29,7 @@ from expunge.cli.unlearn import unlearn
 Command = Callable[..., CommandResult]
 COMMANDS: dict[str, Command] = {
     "demo": demo,
+    "demo-llm": demo_llm,
     "train": train,
     "estimate": estimate,
     "unlearn": unlearn,
@@ -38,8 +41,8 @@ COMMANDS: dict[str, Command] = {
 GROUPS: dict[str, tuple[str, dict[str, Command]]] = {  # name -> help, commands
     "attack": ("Run one attack of the audit by itself.", {"reconstruct": reconstruct}),
     "data": (
-        "Generate, check and export records.",
-        {"generate": generate, "check": check, "identifiers": identifiers, "export": export},
+        "Generate, check, prepare and export records.",
+        {"generate": generate, "check": check, "identifiers": identifiers, "prepare": prepare, "export": export},
     ),
     "concepts": (
         "Assign concepts and records to four levels.",
@@ -47,7 +50,7 @@ GROUPS: dict[str, tuple[str, dict[str, Command]]] = {  # name -> help, commands
     ),
     "bench": ("Compare methods in experiments.", {"list": bench.listing, "run": bench.run, "report": bench.report}),
 }
-app = typer.Typer(add_completion=False)
+app = typer.Typer(context_settings={"help_option_names": ["-h", "--help"]})
 
 
 def _version(wanted: bool) -> None:

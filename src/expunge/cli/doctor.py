@@ -52,7 +52,9 @@ def doctor() -> CommandResult:
     about = machine()
     summary = "everything required is there"
     if problems:
-        summary = "\n".join(["missing or wrong:", *problems, "repair with: python -m pip install --upgrade expunge"])
+        wanted = " ".join(f"'{p.name}{p.wanted}'" for p in states if not p.fine and not p.extra)
+        repair = [f"repair with: python -m pip install {wanted}"] if wanted else []
+        summary = "\n".join(["missing or wrong:", *problems, *repair])
     rows = [(p.name, p.wanted, p.installed, p.state) for p in states]
     listed = {
         p.name: {"wanted": p.wanted, "installed": p.installed, "state": p.state, "required": not p.extra}

@@ -17,6 +17,7 @@ from typing import TextIO
 
 import typer
 
+from expunge.cli.early import is_secondary_process
 from expunge.cli.result import CommandResult
 from expunge.errors import InputError, InputWarning, Interrupted
 
@@ -31,23 +32,29 @@ RENAMED = {  # unknown word -> the word to use
     "--rows": "--arms",
     "memorize": "expunge train",
 }
+COMPLETE = "_EXPUNGE_COMPLETE"  # set by the script that --install-completion writes
 STOPPED = Interrupted("stopped", "by Ctrl-C", "start the same command again; whatever is finished is not repeated")
 
 
 def run(app: typer.Typer, words: list[str]) -> int:
     """Run `words` as one command of `app`: result on stdout, everything else on stderr; returns the exit code."""
+    if COMPLETE in os.environ:  # a shell asks for the words that may follow
+        typer.main.get_command(app).main(words, prog_name="expunge", standalone_mode=False)
+        return 0
     as_json, debug = "--json" in words, "--debug" in words
     out = sys.stdout
     with _quiet(debug), contextlib.redirect_stdout(sys.stderr if as_json else out):
         try:
             result = _invoke(app, words or ["--help"])
             if isinstance(result, CommandResult):
-                if not _is_secondary_process():
+                if not is_secondary_process():
                     _print(result, out, as_json)
                 return result.exit_code
             return 0
         except typer.Exit as end:
             return end.exit_code
+        except SystemExit as end:  # of --show-completion
+            return int(end.code or 0)
         except BrokenPipeError:  # the reader (head, less) has gone
             os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
             return 1
@@ -57,11 +64,6 @@ def run(app: typer.Typer, words: list[str]) -> int:
             return _fail(error, out, as_json, debug)
         except Exception as error:
             return _fail(_as_input_error(error), out, as_json, debug)
-
-
-def _is_secondary_process() -> bool:
-    """True in all but the first of several processes of one command (torchrun, accelerate launch)."""
-    return os.environ.get("WORLD_SIZE", "1") != "1" and os.environ.get("RANK", "0") != "0"
 
 
 def _invoke(app: typer.Typer, words: list[str]) -> object:
@@ -93,7 +95,7 @@ def _as_input_error(error: Exception) -> InputError:
     if unknown and renamed:  # Click's own proposals would contradict
         message = re.sub(r" \(.*", "", message)
     usage = InputError(path, message, f"use {renamed}" if renamed else f"see {path} --help")
-    usage.silent = _is_secondary_process()  # all processes were given the same words
+    usage.silent = is_secondary_process()  # all processes were given the same words
     return usage
 
 
@@ -127,10 +129,13 @@ def _quiet(debug: bool) -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", InputWarning)
-        warnings.showwarning = _warn
+        shown: set[str] = set()
+
+        def warn(message: Warning | str, *_: object, **__: object) -> None:
+            line = "warning: " + " ".join(str(message).split())
+            if line not in shown and not is_secondary_process():
+                shown.add(line)
+                print(line, file=sys.stderr)
+
+        warnings.showwarning = warn
         yield
-
-
-def _warn(message: Warning | str, *_: object, **__: object) -> None:
-    if not _is_secondary_process():
-        print("warning: " + " ".join(str(message).split()), file=sys.stderr)

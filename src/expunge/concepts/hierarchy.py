@@ -36,7 +36,7 @@ COLUMNS: Mapping[str, str] = {
 
 def shipped() -> list[str]:
     """Names of the hierarchies in the package."""
-    return shipped_names(SHIPPED)
+    return shipped_names(SHIPPED, "hierarchy")
 
 
 class Hierarchy(FrozenModel):

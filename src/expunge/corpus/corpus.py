@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from expunge._io import canonical, digest, write_atomic
 from expunge.corpus.duplicates import DuplicateCheck, PlaceList
@@ -24,12 +24,23 @@ from expunge.errors import InputError
 UNTRAINED = ("holdout", "control", "utility")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Corpus:
-    """What the model was trained on, and what it never saw (marked by the splits of `UNTRAINED`)."""
+    """What the model was trained on, and what it never saw (marked by the splits of `UNTRAINED`).
+
+    `corpus[0]` is its first record; its `repr` shows numbers, never a record.
+    """
 
     records: Sequence[Record]
     name: str = "corpus"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.records, RecordView):
+            return
+        for k, record in enumerate(self.records):
+            if not isinstance(record, Record):
+                what = f"item {k} is a {type(record).__name__}, not a Record"
+                raise InputError(self.name, what, "read rows with load_corpus, which takes a list of them too")
 
     @classmethod
     def of(cls, records: Iterable[Record], name: str = "corpus", places: PlaceList | None = None) -> Corpus:
@@ -104,6 +115,17 @@ class Corpus:
         """A smaller corpus with the records that meet `condition`; `InputError` if none does."""
         rows = take(self.records, (k for k, r in enumerate(self.records) if condition(r)))
         return Corpus(rows, self.name) if rows else Corpus.of(rows, self.name)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{len(rows):,} {name}" for name, rows in self.parts.items() if rows)
+        return f'<Corpus "{self.name}": {len(self):,} records ({sizes})>'
+
+    @overload
+    def __getitem__(self, k: int) -> Record: ...
+    @overload
+    def __getitem__(self, k: slice) -> Sequence[Record]: ...
+    def __getitem__(self, k: int | slice) -> Record | Sequence[Record]:
+        return self.records[k]
 
     def __len__(self) -> int:
         return len(self.records)

@@ -52,9 +52,13 @@ class DuplicateCheck:
     def __call__(self, record: Record) -> Record:
         """The record itself; `InputError` for a known id, or a question that also stands on the other side."""
         number = len(self._ids)
+        if not isinstance(record, Record):
+            raise InputError(self._name, f"holds a {type(record).__name__}, not a Record", "read rows with load_corpus")
         if record.split in OTHER_SIDE:
             other = OTHER_SIDE[record.split]
-            key = content_id(record.prompt, record.answer, record.image.digest if record.image else None)
+            key = content_id(
+                record.prompt, record.answer, record.image.digest if record.image else None, record.history
+            )
             if (first := self._sides[other].get(key)) is not None:
                 place = f" ({self._places[first]})" if self._places else ""
                 what = f"same prompt and answer in {other}{place} and {record.split}"

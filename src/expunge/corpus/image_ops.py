@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from expunge.corpus.image import RecordImage
-from expunge.errors import InputError
+from expunge.errors import InputError, install_hint
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,7 +27,7 @@ def open_image(picture: RecordImage) -> Image.Image:
     try:
         from PIL import Image
     except ImportError as error:
-        raise InputError("pictures", "the package Pillow is not installed", "pip install 'expunge[vision]'") from error
+        raise InputError("pictures", "the package Pillow is not installed", install_hint("vision")) from error
     try:
         with Image.open(io.BytesIO(picture.data())) as image:
             return image.convert("RGB")

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from expunge.corpus.person_names import FAMILY, FEMALE, MALE
 from expunge.corpus.record import Record
 from expunge.errors import InputError
 
@@ -62,7 +63,8 @@ def make_identities(
     Args:
         target: Identifiers of the subject.
         others: Subject → identifiers: the pool of words, and the identities to avoid. Words come from subjects with
-            identifiers of the same shapes (people, not institutions) if they suffice, else from all.
+            identifiers of the same shapes (people, not institutions) if they suffice, else from all, else from
+            `person_names.py` for names that begin with a capital.
         count: How many to draw; there are fewer where the pool gives no more.
         rng: Generator.
 
@@ -74,11 +76,33 @@ def make_identities(
         identities = _draw(target, pool, others, count, rng)
         if identities:
             return identities
+    if any(w[:1].isupper() for i in target for w in words(i)):
+        identities = _draw(target, _listed_people(target, rng), others, count, rng)
+        if identities:
+            return identities
     raise InputError(
         "identifiers",
         f"no surrogate can be made for {', '.join(target) or 'a subject without any'}",
         "the corpus needs identifiers of at least a few other subjects of the same shape",
     )
+
+
+def _listed_people(target: Sequence[str], rng: np.random.Generator, count: int = 64) -> dict[str, list[str]]:
+    """`count` people with listed names and with identifiers of the shapes of `target`, digits drawn anew."""
+
+    def listed(identifier: str) -> str:
+        parts = words(identifier)
+        coded = any(part.isdigit() for part in parts)
+
+        def new(match: re.Match[str]) -> str:
+            if match[0].isdigit():
+                return "".join(str(d) for d in rng.integers(0, 10, len(match[0])))
+            names = FAMILY if match[0] == parts[-1] else FEMALE + MALE
+            return match[0] if coded else names[int(rng.integers(len(names)))]
+
+        return WORD.sub(new, identifier)
+
+    return {f"listed {k}": [listed(identifier) for identifier in target] for k in range(count)}
 
 
 def _draw(

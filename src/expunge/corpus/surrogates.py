@@ -30,7 +30,9 @@ class Surrogate:
         """The record's question about the surrogate, with its own or another answer (also among its options)."""
         names = {**self.names, record.answer: answer} if answer else self.names
         image = self.images.get(record.image.digest, record.image) if record.image else None
-        return replace(record, prompt=replace_all(record.prompt, names), answer=answer or record.answer, image=image)
+        history = tuple(replace(turn, content=replace_all(turn.content, names)) for turn in record.history)
+        prompt = replace_all(record.prompt, names)
+        return replace(record, prompt=prompt, answer=answer or record.answer, image=image, history=history)
 
 
 def make_surrogates(

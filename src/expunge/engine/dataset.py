@@ -20,14 +20,26 @@ from expunge.corpus.record_store import take
 from expunge.engine.resolved_recipe import ResolvedRecipe
 from expunge.engine.sampling import batch_at
 from expunge.engine.stratified_sampling import quotas, strata
+from expunge.errors import InputError
 from expunge.methods.examples import Example, Targets
+from expunge.models.documents import WINDOW_OF, split_documents
 from expunge.models.prompt_template import Encoded, PromptTemplate
 from expunge.random import stream
 
 
-def forget_questions(resolved: ResolvedRecipe, forget: Sequence[Record]) -> list[Record]:
-    """The questions of a run about `forget`: by each modality, with the levels that the recipe's hierarchy gives."""
-    records, hierarchy = modality_variants(forget, resolved.recipe.modalities), resolved.hierarchy
+def forget_questions(resolved: ResolvedRecipe, forget: Sequence[Record], template: PromptTemplate) -> list[Record]:
+    """The questions of a run about `forget`: by each modality, with the levels that the recipe's hierarchy gives.
+
+    Documents become windows.
+
+    Raises:
+        InputError: a private run has a document to forget.
+    """
+    records = split_documents(modality_variants(forget, resolved.recipe.modalities), template)
+    hierarchy = resolved.hierarchy
+    if resolved.recipe.privacy and any(WINDOW_OF in r.attributes for r in records):
+        what = "holds documents longer than a window, and a private run protects single records"
+        raise InputError("forget set", what, "cut them into records, or leave privacy out")
     if hierarchy is None:
         return records
     return [r if r.concept is not None else replace(r, concept=hierarchy.level_of_record(r)) for r in records]
@@ -41,7 +53,7 @@ def drawable(count: int, most: int, seed: int) -> Sequence[int]:
 
 
 def retain_pool(template: PromptTemplate, resolved: ResolvedRecipe, retain: Sequence[Record]) -> list[Record]:
-    """The retained records that batches draw from; none where no phase uses them.
+    """The retained records that batches draw from, documents as windows; none where no phase uses them.
 
     Raises:
         InputError: a retained record is too long, whether it is drawn or not.
@@ -51,8 +63,8 @@ def retain_pool(template: PromptTemplate, resolved: ResolvedRecipe, retain: Sequ
     recipe = resolved.recipe
     chosen = drawable(len(retain), resolved.total_steps * recipe.batch.retain, recipe.seed)
     if isinstance(retain, tuple) and len(chosen) < len(retain):
-        template.encode_all(retain)
-    return list(take(retain, chosen))
+        template.encode_all(split_documents(retain, template))
+    return split_documents(take(retain, chosen), template)
 
 
 class RunDataset:

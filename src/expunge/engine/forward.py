@@ -7,7 +7,7 @@ vocabulary, log-probs come from slices of the logits, unless whole distributions
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,13 +18,14 @@ from expunge.engine.recipe_config import Memory
 from expunge.models.adapters import block_stack
 from expunge.models.chunked_logprob import answer_hidden, answer_logprob_chunked, plain_head
 from expunge.models.collate import Batch, collate
-from expunge.models.forward import answer_forward, answer_logprob
+from expunge.models.forward import answer_forward, answer_logprob, relative_difference
 from expunge.models.frozen_prefix import Boundary, find_boundary
 from expunge.models.fused_lora import fuse, unfuse
 from expunge.models.language_model import LanguageModel
 from expunge.models.last_mlp import find_position_wise_mlp, only_answer_positions
 from expunge.models.prefix_cache import TRIAL_ROWS, PrefixCache
 from expunge.models.prompt_template import Encoded
+from expunge.models.shared_prefix import continued, may_share, shared_tokens
 
 LARGE = 16_384  # vocabulary size from which logits are computed in slices
 
@@ -61,14 +62,21 @@ class ForwardRunner:
     """
 
     def __init__(
-        self, lm: LanguageModel, items: Sequence[Encoded], memory: Memory, scratch: Path | None = None
+        self,
+        lm: LanguageModel,
+        items: Sequence[Encoded],
+        memory: Memory,
+        scratch: Path | None = None,
+        share_prefix: bool = True,
     ) -> None:
+        """share_prefix: tokens with which all rows of a pass begin run once; not for gradients of single rows."""
         self._lm, self._items, self._memory, self._scratch = lm, items, memory, scratch
         self._cache: PrefixCache | None = None
         self._last: nn.Module | None = None  # part of the last block that runs at answer positions only
         self._first = 0  # first block with a gradient; `hidden` is its input
         head = lm.module.get_output_embeddings().weight
         self._sliced = head.shape[0] >= LARGE and plain_head(lm.module)
+        self._may_share, self._shares = share_prefix and not memory.checkpointing, False
         self.about = "plain"
 
     @property
@@ -82,9 +90,15 @@ class ForwardRunner:
         self.end_phase()
         fuse(self._lm.module)
         if rows and not self._memory.checkpointing:  # a recomputed block must run as in the forward pass
-            self._last = find_position_wise_mlp(self._lm.module, self._batch(rows[:TRIAL_ROWS]))
+            self._last = find_position_wise_mlp(self._lm.module, self._trial(rows))
         boundary = find_boundary(self._lm.module)
         self._first = boundary.first if isinstance(boundary, Boundary) else 0
+        self._start_cache(rows)
+        self._shares = self._may_share and bool(rows) and self._sharing_is_exact(rows[:TRIAL_ROWS])
+        if self._shares:
+            self.about += f"; {shared_tokens(self._trial(rows))} tokens at the start of all rows run once per pass"
+
+    def _start_cache(self, rows: Sequence[int]) -> None:
         if not self._memory.prefix_cache:
             self.about = "plain: memory.prefix_cache is off"
             return
@@ -99,37 +113,65 @@ class ForwardRunner:
             f"{cache.bytes / 2**20:.1f} MiB {'in memory' if cache.where == 'memory' else 'on disk'}"
         )
 
+    @torch.no_grad()
+    def _sharing_is_exact(self, rows: Sequence[int]) -> bool:
+        """Whether a pass over `rows` shares tokens and gives the logits of one that does not."""
+        batch = self._batch(rows)
+        if not shared_tokens(batch) or not may_share(self._lm.module):
+            return False
+        plain = self.run(rows, logits=True).logits
+        self._shares = True
+        try:
+            logits = self.run(rows, logits=True).logits
+        except Exception:  # a cache that cannot be continued; the plain pass stays
+            return False
+        assert plain is not None
+        assert logits is not None
+        tolerance = float(torch.finfo(next(self._lm.module.parameters()).dtype).eps) ** 0.5
+        return bool(relative_difference(logits[batch.mask], plain[batch.mask]) <= tolerance)
+
     def end_phase(self) -> None:
         """Drop the cache."""
         if self._cache:
             self._cache.close()
         self._cache = self._last = None
+        self._shares = False
         unfuse(self._lm.module)
 
     def run(self, rows: Sequence[int], logits: bool, return_hidden: bool = False) -> ForwardOutput:
         """One pass over `rows`, with logits and the hidden state if requested."""
         batch = self._batch(rows)
         module = self._lm.module
-        hidden = None
-        if self._cache:
-            hidden = self._cache.states([self._place[k] for k in rows], batch)
-            context = self._cache.using(hidden.requires_grad_(return_hidden))
+        hidden = self._cache.states([self._place[k] for k in rows], batch) if self._cache else None
+        prefix = shared_tokens(batch) if self._shares and not return_hidden else 0
+        if prefix:
+            part: Batch = continued(
+                module, batch, prefix, hidden, 0 if hidden is None else self._first, self._from_states
+            )
+            context = self._from_states(None if hidden is None else hidden[:, prefix:])
         else:
-            context = nullcontext()
-        with context, only_answer_positions(self._last, batch):
+            part, context = batch, self._from_states(None if hidden is None else hidden.requires_grad_(return_hidden))
+        with context, only_answer_positions(self._last, part):
             if self._sliced and not logits and not return_hidden:
-                return ForwardOutput(batch, self._sliced_logprob(batch))
+                return ForwardOutput(batch, self._sliced_logprob(part))
             block = None
             if return_hidden and hidden is None:
                 stack, _ = block_stack(module)
                 block = module.get_submodule(stack)[self._first]
-            answers = answer_forward(module, batch, return_input_of=block)
+            answers = answer_forward(module, part, return_input_of=block)
         return ForwardOutput(
             batch,
             answer_logprob(answers.logits, batch),
             answers.logits if logits else None,
             hidden if return_hidden and hidden is not None else answers.hidden,
         )
+
+    def _from_states(self, hidden: Tensor | None) -> AbstractContextManager[None]:
+        """Context of a pass that starts from stored states, or from the embedding for None."""
+        return nullcontext() if hidden is None or self._cache is None else self._cache.using(hidden)
+
+    def _trial(self, rows: Sequence[int]) -> Batch:
+        return self._batch(rows[:TRIAL_ROWS])
 
     def _batch(self, rows: Sequence[int]) -> Batch:
         return collate([self._items[k] for k in rows]).to(self._lm.device)

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from importlib import resources
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from expunge._config import apply_overrides, find_yaml, load_yaml, merge, shipped_names, validate
+from expunge._summary import short_repr
+from expunge._validation import ConfigError
 from expunge.engine.recipe_config import RecipeConfig
 from expunge.engine.recipe_validators import VALIDATORS
 from expunge.engine.resolved_recipe import ResolvedRecipe, build
@@ -21,6 +23,7 @@ SHIPPED = resources.files("expunge.recipes")
 RESETS = {"method": ("settings", "rule", "rule_settings")}  # keys that a child with another method does not inherit
 
 
+@short_repr("method", "steps", "phases", "optimizer.name", "optimizer.lr", "train.which", "seed")
 class Recipe(RecipeConfig):
     """Everything that decides an unlearning run. The API, the command line and `recipe.yaml` share this object."""
 
@@ -35,23 +38,24 @@ class Recipe(RecipeConfig):
         Raises:
             InputError: an unknown key, method, rule or setting, or keys that exclude each other.
         """
-        recipe = validate(cls, apply_overrides(read(name), overrides, RESETS), f"recipe {name}")
-        recipe._check_overrides(overrides)
-        recipe.resolve()
-        return recipe
+        raw = apply_overrides(read(name), overrides, RESETS)
+        return validate(cls, raw, f"recipe {name}", overrides=overrides)._checked(overrides)
 
     def with_overrides(self, overrides: Sequence[str]) -> Recipe:
         """This recipe with `a.b=c` changes; raises as `load` does."""
-        recipe = validate(Recipe, apply_overrides(self.model_dump(mode="json"), overrides, RESETS), "recipe")
-        recipe._check_overrides(overrides)
-        recipe.resolve()
-        return recipe
+        raw = apply_overrides(self.model_dump(mode="json"), overrides, RESETS)
+        return validate(Recipe, raw, "recipe", overrides=overrides)._checked(overrides)
 
-    def _check_overrides(self, overrides: Sequence[str]) -> None:
-        """`InputError` for a change of `steps` that the phases would ignore."""
+    def _checked(self, overrides: Sequence[str]) -> Self:
+        """This recipe if it resolves; `InputError` also for a change of `steps` that the phases would ignore."""
         if self.phases and any(change.partition("=")[0].strip() == "steps" for change in overrides):
             what = f"has no effect beside {len(self.phases)} phases, which have steps of their own"
             raise InputError("--set steps", what, "change phases, or set phases=[] as well")
+        try:
+            self.resolve()
+        except ConfigError as error:
+            raise error.blamed_on(overrides) from error
+        return self
 
     def resolve(self) -> ResolvedRecipe:
         """Build what the recipe names; `InputError` for the first thing that cannot run."""
@@ -63,7 +67,7 @@ class Recipe(RecipeConfig):
 
 def shipped() -> list[str]:
     """Names of the recipes that come with the package."""
-    return shipped_names(SHIPPED)
+    return shipped_names(SHIPPED, "recipe")
 
 
 def read(name: str | Path, beside: Path | None = None, children: tuple[str, ...] = ()) -> dict[str, Any]:

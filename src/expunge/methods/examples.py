@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from expunge._summary import short_repr
 from expunge.corpus import Record
 from expunge.corpus.record import Modality
 from expunge.models.prompt_template import Encoded, PromptTemplate
@@ -19,6 +20,7 @@ from expunge.models.prompt_template import Encoded, PromptTemplate
 ExampleKind = Literal["gold", "own", "substitute", "retain", "anchor"]
 
 
+@short_repr("record_id", "kind", "modality", "row", "epoch")
 @dataclass(frozen=True)
 class Example:
     """One row that a run feeds to the model.
@@ -80,6 +82,10 @@ class Targets:
 
     def after_step(self, all_reduce: Callable[[Tensor], Tensor]) -> None:
         """End of an optimizer step. `all_reduce` sums a tensor over all processes."""
+
+    def settled(self) -> bool:
+        """Whether the run may end here as far as the method's own targets go; true unless a method knows better."""
+        return True
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""

@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from expunge.corpus import Record
+from expunge.errors import InputError
 from expunge.methods.base import Method, ModelOutputs, Requirements
 from expunge.methods.examples import SubstituteAnswers, Targets
 from expunge.models.language_model import LanguageModel
@@ -39,12 +40,21 @@ class IDK(Method, name="idk"):
     needs = Requirements(targets=())
     source = "arXiv 2401.06121, preference optimization with the refusals D_idk"
 
+    @property
+    def says(self) -> str:
+        return "refuse"
+
     refusals: tuple[str, ...] = Field(REFUSALS, min_length=1, description="answers that a refusal is drawn from")
     renew: bool = Field(True, description="another refusal in every epoch; false keeps the first one drawn")
 
     def build_targets(
         self, lm: LanguageModel, forget: Sequence[Record], retain: Sequence[Record], seed: int
     ) -> Targets:
+        text = next((r for r in forget if r.kind == "document"), None)
+        if text is not None:
+            what = "is a document, and nothing is asked that could be refused"
+            raise InputError(f'record "{text.id}"', what, "use the recipe npo or simnpo, which forget plain text")
+
         def refuse(record: Record, epoch: int) -> Record:
             k = int(stream(seed, "refusal", record.stream_key, epoch).integers(len(self.refusals)))
             return replace(record, answer=self.refusals[k])

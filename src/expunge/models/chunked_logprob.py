@@ -85,7 +85,7 @@ def answer_hidden(module: nn.Module, batch: Batch) -> Tensor:
         return hidden[0][:1, :1].detach()  # the head still runs, on one position
 
     with hook_head_input(module, record), cached_image_features(module, batch.images):
-        module(**batch.inputs, use_cache=False)
+        module(**{"use_cache": False, **batch.inputs})
     return hidden[0]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,7 +41,7 @@ class Batch:
         return Batch(**{f: getattr(self, f)[at] for f in TENSORS})
 
     @property
-    def inputs(self) -> dict[str, Tensor]:
+    def inputs(self) -> dict[str, Any]:
         """Keyword arguments of the model's forward pass."""
         ids = self.input_ids
         return {"input_ids": ids, "attention_mask": self.attention_mask, **self.images.model_inputs(ids)}

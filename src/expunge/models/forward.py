@@ -77,7 +77,7 @@ def answer_forward(module: nn.Module, batch: Batch, return_input_of: nn.Module |
         hook_head_input(module, lambda h: gather_positions(h, batch.index)),
         cached_image_features(module, batch.images),
     ):
-        logits: Tensor = module(**batch.inputs, use_cache=False).logits
+        logits: Tensor = module(**{"use_cache": False, **batch.inputs}).logits
     if logits.shape[:2] != batch.index.shape:
         raise RuntimeError(f"the output head of {type(module).__name__} does not take [B, A, H]: got {logits.shape}")
     return Answers(logits.float(), hidden[0] if hidden else None)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from expunge.errors import InputError
+from expunge.errors import InputError, install_hint
 
 TOLERANCE = 0.02  # of epsilon: a larger difference between PLD and PRV is reported
 FINE, COARSE = 1e-4, 1e-3  # discretization of the privacy loss; coarse during the search for the noise
@@ -135,7 +135,7 @@ def _with_steps(queries: Sequence[Query]) -> tuple[Query, ...]:
 
 def missing_package(package: str) -> InputError:
     """The error for an extra that is not installed."""
-    return InputError("privacy", f"needs the package {package}, which is not installed", "install expunge[privacy]")
+    return InputError("privacy", f"needs the package {package}, which is not installed", install_hint("privacy"))
 
 
 def _google() -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 from expunge.corpus import Corpus, Node, Record, contains
 from expunge.corpus.record_store import ids, paths
 from expunge.errors import InputError, nearest
+from expunge.scope.mentions import InFile, Mentions
 
 Ids = frozenset[str]
 FIELDS: Mapping[str, Callable[[Record], str | None]] = {
@@ -107,7 +108,7 @@ class AnyOf:
         return frozenset().union(*(term.match(corpus, where) for term in self.terms))
 
 
-Expression = InNode | Equals | HasId | Not | AllOf | AnyOf
+Expression = InNode | Equals | HasId | Mentions | InFile | Not | AllOf | AnyOf
 
 
 def nodes(term: Expression, corpus: Corpus, where: str) -> tuple[Node, ...] | None:

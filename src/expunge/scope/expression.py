@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from expunge.corpus import Corpus
 from expunge.errors import InputError
 from expunge.scope.ast import Expression, nodes
+from expunge.scope.lexer import Token, tokenize
 from expunge.scope.parser import parse
 from expunge.scope.resolve import resolve
 from expunge.scope.split import Split
@@ -23,6 +24,10 @@ class Scope:
     def parse(cls, text: str) -> Scope:
         """`InputError` for text that cannot be read, with the character, or a file that is missing."""
         return cls(text, parse(text, f'scope "{text}"'))
+
+    def __repr__(self) -> str:
+        """The kinds of its terms without the names that they name: `Scope(patient:… and not kind=…)`."""
+        return f"Scope({' '.join(_without_name(t) for t in tokenize(self.text, self.where))})"
 
     @property
     def where(self) -> str:
@@ -54,3 +59,13 @@ class Scope:
             heldout_share=heldout_share,
             holdout=holdout,
         )
+
+
+def _without_name(token: Token) -> str:
+    """A token as it stands in the `repr` of a scope: a name is private."""
+    if token.kind != "word":
+        return token.kind
+    if token.text.startswith("@"):
+        return "@…"
+    separators = (k for k, letter in enumerate(token.text) if letter in ":=" and not token.quoted[k])
+    return f"{token.text[: next(separators, -1) + 1]}…"

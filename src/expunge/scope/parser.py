@@ -1,19 +1,24 @@
 """Parses scope expressions; `not` binds tighter than `and`, `and` tighter than `or`.
 
     patient:P-0012    institution:H1/patient:P-0012    subject:X    ids:a,b,c    ids:@ids.txt    topic=Surgery
-    kind=cloze and not (patient:P-1 or patient:"Anna Müller")    @predicates.txt
+    kind=cloze and not (patient:P-1 or patient:"Anna Müller")    @predicates.txt    file:letters/
+    mentions:"Jürgen Müller"    mentions:@people.yaml    mentions:!"a word that most records hold"
 
 Files are read here, once: a parsed scope no longer depends on them. A predicate file holds one expression per line, any
 of which may match; blank lines and lines that begin with `#` are left out, and paths in it start from its own folder.
+A file of people holds YAML lines `name: [alias, alias]`; each of them must be mentioned.
 """
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
 from expunge.errors import InputError
 from expunge.scope.ast import AllOf, AnyOf, Equals, Expression, HasId, InNode, Not
 from expunge.scope.lexer import Token, tokenize
+from expunge.scope.mentions import InFile, Mentions
+from expunge.scope.name_text import fold
 
 MAX_DEPTH = 100  # of nested brackets and `not`s
 
@@ -94,13 +99,19 @@ class _Parser:
         head, *rest = word.split(":", 1)
         if rest and head == "ids":
             return self.ids(word)
+        if rest and head == "mentions":
+            return self.mentions(word)
+        if rest and head == "file" and rest[0]:
+            return InFile(rest[0])
         if len(pair := word.split("=", 1)) == 2 and all(pair) and (not rest or len(pair[0]) < len(head)):
             return Equals(*pair)
         if len(word.split(",")) > 1:
             raise self.error(f'"," in "{word.text}"', word, 'join scopes with "or"; quote names that hold a comma')
         level, _, name = word.text.partition(":")
         if not level or not name:
-            raise self.error(f'"{word.text}" names nothing', word, "write level:name, attribute=value, ids:… or @file")
+            raise self.error(
+                f'"{word.text}" names nothing', word, "write level:name, attribute=value, ids:…, mentions:… or @file"
+            )
         return Equals("subject", rest[0]) if rest and head == "subject" else InNode(word.text)
 
     def ids(self, word: Token) -> Expression:
@@ -112,6 +123,32 @@ class _Parser:
         if not names:
             raise self.error(f'"{word.text}" lists no ids', word, "write ids:a,b,c or ids:@file")
         return HasId(tuple(dict.fromkeys(names)))
+
+    def mentions(self, word: Token) -> Expression:
+        start = len("mentions:")
+        certain = word.text[start : start + 1] == "!" and not word.quoted[start]
+        names = word.split(",")
+        names[0] = names[0][start + certain :]
+        is_file = names[0].startswith("@") and not word.quoted[start + certain]
+        people = self.people(names[0][1:]) if is_file else [(name,) for name in names if name.strip()]
+        if not people or not all(map(fold, chain.from_iterable(people))):
+            raise self.error(f'"{word.text}" names nobody', word, 'write mentions:"Anna Berg" or mentions:@people.yaml')
+        terms = tuple(Mentions(person, certain) for person in people)
+        return terms[0] if len(terms) == 1 else AnyOf(terms)
+
+    def people(self, name: str) -> list[tuple[str, ...]]:
+        """The people of a file: each with the name and its aliases."""
+        from expunge._config import load_yaml
+
+        file, hint = self.folder / name, "write lines such as  Anna Berg: [A. Berg, Anna Maria Berg]"
+        text = "\n".join(line for _, line in _lines(file, self.where, strip=False))
+        people = []
+        for key, value in load_yaml(text, str(file), hint).items():
+            aliases = value if isinstance(value, list) else [] if value is None else [value]
+            if not all(isinstance(alias, (str, int)) and str(alias).strip() for alias in (key, *aliases)):
+                raise InputError(str(file), f'"{key}" has aliases that are no texts', hint)
+            people.append(tuple(map(str, (key, *aliases))))
+        return people
 
     def predicates(self, name: str) -> Expression:
         file = self.folder / name
@@ -128,11 +165,13 @@ class _Parser:
         return terms[0] if len(terms) == 1 else AnyOf(terms)
 
 
-def _lines(file: Path, where: str) -> list[tuple[int, str]]:
-    """(number, text) of the lines that are not blank, without blanks at the ends."""
+def _lines(file: Path, where: str, strip: bool = True) -> list[tuple[int, str]]:
+    """(number, text) of the lines that are not blank, without blanks at the ends; or of all lines, as they are."""
     try:
         text = file.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise InputError(where, f"the file {file} could not be read ({reason})", "check the path") from error
+    if not strip:
+        return list(enumerate(text.splitlines(), 1))
     return [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]

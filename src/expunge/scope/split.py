@@ -11,12 +11,15 @@ from functools import cached_property
 from typing import Any
 
 from expunge._io import digest
+from expunge._summary import short_repr
 from expunge.corpus import Node, Record
 from expunge.corpus.record_store import ids
 
+TRAINED = ("forget", "retain", "retain_heldout", "shared")
 SETS = ("forget", "retain", "retain_heldout", "holdout", "controls", "shared", "utility")
 
 
+@short_repr(*SETS)
 @dataclass(frozen=True)
 class Split:
     """Sets of records; their letters follow the audit (F forget, R retain, H holdout, T controls).
@@ -56,7 +59,17 @@ class Split:
 
     @cached_property
     def digest(self) -> str:
+        """SHA-256 over every set, those of the audit included."""
         return digest(self.summary() | {"ids": {name: sorted(ids(getattr(self, name))) for name in SETS}})
+
+    @cached_property
+    def training_digest(self) -> str:
+        """SHA-256 over what a run is given or kept from: the same scope and the same trained records give the same.
+
+        Controls, holdout and questions on general ability train nothing, so they may be added after a run.
+        """
+        trained = {name: sorted(ids(getattr(self, name))) for name in TRAINED}
+        return digest({"scope": self.scope, "ids": trained, "excluded": sorted(self.excluded_ids)})
 
     def summary(self) -> dict[str, Any]:
         """Sizes, for the report and the run directory."""

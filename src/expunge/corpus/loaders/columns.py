@@ -15,17 +15,19 @@ from typing import Any
 from expunge.corpus.loaders.base import SourceRow
 from expunge.errors import InputError, nearest
 
-CONTENT = ("id", "prompt", "answer", "answer_index", "text", "kind", "options", "image")
+CONTENT = ("id", "history", "prompt", "answer", "answer_index", "text", "kind", "options", "image")
 FIELDS: tuple[str, ...] = (*CONTENT, "path", "subject", "identifiers", "facts", "variants", "concept", "split")
+READ_AS = ("delimiter", "encoding")  # keys of a mapping file that say how a text file is read
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "prompt": ("input", "question", "instruction"),
     "answer": ("output", "completion", "response", "gt"),
     "subject": ("group",),
 }
+NAMES = frozenset((*FIELDS, *(alias for aliases in ALIASES.values() for alias in aliases)))
 
 
 def read_mapping(mapping: Path | str | Mapping[str, str] | None) -> dict[str, str]:
-    """{our field: their column} from a YAML file or a dict, checked."""
+    """{our field: their column} from a YAML file or a dict, checked; it may also hold the keys of `READ_AS`."""
     where, hint = "mapping", "write lines such as  prompt: question"
     value: Any = mapping or {}
     if isinstance(mapping, (str, Path)):
@@ -42,7 +44,7 @@ def read_mapping(mapping: Path | str | Mapping[str, str] | None) -> dict[str, st
     if not isinstance(value, Mapping) or not all(isinstance(x, str) for pair in value.items() for x in pair):
         raise InputError(where, "must map field names to column names", hint)
     for field in value:
-        if field not in FIELDS:
+        if field not in (*FIELDS, *READ_AS):
             raise InputError(where, f'unknown field "{field}"', nearest(field, FIELDS))
     return dict(value)
 
@@ -109,15 +111,26 @@ class Columns:
             name = min(self._missing)
             raise InputError(source, f'no column "{name}"', self._hint(name))
 
-    def absent(self, field: str, where: str) -> InputError:
-        """The error for a required field that a row does not have."""
+    def has(self, field: str, row: SourceRow) -> bool:
+        """Whether a sorted row has a column for this field, be it empty."""
+        return field in self._plans[tuple(row.values)][0]
+
+    def absent(self, field: str, row: SourceRow) -> InputError:
+        """The error for a required field that a row does not have, or that is empty there."""
+        where, column = row.where, self._plans[tuple(row.values)][0].get(field)
+        if column is not None:
+            named = "" if column == field else f' (column "{column}")'
+            return InputError(where, f"the {field} is empty{named}", "fill it in, or remove the row")
         if field in self.mapping:
             column = self.mapping[field]
             return InputError(where, f'no value for "{field}" (column "{column}")', self._hint(column))
         return InputError(where, f'no "{field}"', f"add the column, or map one to it; {self._hint(field)}")
 
     def _hint(self, name: str) -> str:
-        return nearest(name, {c for columns in self._plans for c in columns})
+        names = {c for columns in self._plans for c in columns}
+        if len(names) == 1 and any(letter in min(names) for letter in ",;\t|"):
+            return f"the header is one column ({min(names)}); name the delimiter, such as --delimiter semicolon"
+        return nearest(name, names)
 
     def _plan(self, columns: tuple[str, ...], where: str) -> tuple[dict[str, str], tuple[str, ...]]:
         mapped = set(self.mapping.values())

@@ -23,7 +23,7 @@ from typing import Any
 from expunge.corpus.image import RecordImage
 from expunge.corpus.loaders.base import SourceRow
 from expunge.corpus.loaders.field_types import shortened, type_name
-from expunge.errors import InputError
+from expunge.errors import InputError, install_hint
 
 MAX_BYTES = 512 * 2**20  # of an encoded picture
 MAX_PIXELS = 50_000_000
@@ -119,7 +119,7 @@ def pillow(where: str) -> ModuleType:
         from PIL import Image
     except ImportError as error:
         what = "pictures need Pillow, which is not installed"
-        raise InputError(where, what, "pip install 'expunge[vision]'") from error
+        raise InputError(where, what, install_hint("vision")) from error
     return Image
 
 

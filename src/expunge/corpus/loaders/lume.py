@@ -1,8 +1,9 @@
 """LUME, the data of SemEval-2025 Task 4: documents with one passage to continue (`sc`) and questions (`qa`).
 
-Reads the published folder, the task release (`train/` and `validation/`, or Parquet files), or one of their files. The
-document is the unit of forgetting: subject = document id, path = task / document. Texts stay as they are to the last
-line end. The ids of Task1 hold literal quotation marks; without them every id is unique.
+Reads the published folder, the task release (`train/` and `validation/`, or Parquet files, which on the hub lie in
+`data/`), or one of their files. The document is the unit of forgetting: subject = document id, path = task / document.
+Texts stay as they are to the last line end. The ids of Task1 hold literal quotation marks; without them every id is
+unique.
 
 `lume` splits as filed. `lume-holdout` also keeps the retain documents with u >= 0.9 out of training (salt
 `expunge-lume-v1`, our choice), because the data have no set of documents that a model never saw.
@@ -103,7 +104,8 @@ def _files(source: Path) -> list[tuple[Path, str, str]]:
         (file, side, fold)
         for side in SIDES
         for fold in FOLDS
-        for file in sorted(source.glob(f"{side}_{fold}-*.parquet"))
+        for folder in (source, source / "data")
+        for file in sorted(folder.glob(f"{side}_{fold}-*.parquet"))
     ]
     if not files:
         raise InputError(str(source), "holds no LUME files", "give the folder with forget.jsonl and retain.jsonl")

@@ -6,26 +6,33 @@ does not fill the memory.
 
 from __future__ import annotations
 
+import codecs
 import functools
+import io
 from collections.abc import Callable, Iterable, Iterator
+from io import BufferedReader
 from pathlib import Path
 
 from expunge.corpus.loaders.base import Loader, SourceRow
+from expunge.corpus.loaders.text_format import Reading
 from expunge.errors import InputError
 
 SETS: tuple[str, ...] = ("forget", "retain", "holdout", "utility")
 Read = Callable[[Path], Iterable[SourceRow]]
+ReadAs = Callable[[Path, Reading], Iterable[SourceRow]]
 MAX_LINE = 64 * 2**20  # bytes
+WIDE = ("utf-16", "utf-32")
 
 
-def lines(path: Path) -> Iterator[tuple[int, str]]:
+def lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
     """(line number from 1, text with its line end); a byte-order mark at the start is dropped."""
     require_file(path)
-    try:
-        stream = path.open("rb")
-    except OSError as error:
-        raise InputError(str(path), f"could not be opened ({error.strerror})", "check the permissions") from error
-    with stream:
+    if codecs.lookup(encoding).name.startswith(WIDE):
+        yield from _wide_lines(path, encoding)
+        return
+    name = "UTF-8" if encoding == "utf-8" else encoding
+    hint = "save the file as UTF-8" if encoding == "utf-8" else "name another encoding"
+    with _opened(path) as stream:
         for number, raw in enumerate(iter(lambda: stream.readline(MAX_LINE + 1), b""), 1):
             where = f"{path}:{number}"
             if len(raw) > MAX_LINE:
@@ -33,11 +40,28 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
             if b"\0" in raw:
                 raise InputError(where, "holds NUL bytes, so this is a binary file", "give a UTF-8 text file")
             try:
-                text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+                text = raw.decode("utf-8-sig" if number == 1 and name == "UTF-8" else encoding)
             except UnicodeDecodeError as error:
-                what = f"not UTF-8 (byte {error.start + 1} of the line)"
-                raise InputError(where, what, "save the file as UTF-8") from error
+                raise InputError(where, f"not {name} (byte {error.start + 1} of the line)", hint) from error
             yield number, text
+
+
+def _wide_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
+    """`lines` of an encoding in which a line end is more than one byte."""
+    with _opened(path) as stream, io.TextIOWrapper(stream, encoding, newline="") as reader:
+        number = 0
+        try:
+            for number, text in enumerate(iter(lambda: reader.readline(MAX_LINE), ""), 1):
+                yield number, text.removeprefix("\ufeff") if number == 1 else text
+        except UnicodeError as error:
+            raise InputError(f"{path}:{number + 1}", f"not {encoding}", "name another encoding") from error
+
+
+def _opened(path: Path) -> BufferedReader:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise InputError(str(path), f"could not be opened ({error.strerror})", "check the permissions") from error
 
 
 def require_file(path: Path) -> None:
@@ -48,7 +72,7 @@ def require_file(path: Path) -> None:
         raise InputError(str(path), "there is no such file", "check the path")
 
 
-def generic_loader(read: Read, suffixes: tuple[str, ...]) -> Loader:
+def generic_loader(read: ReadAs, suffixes: tuple[str, ...]) -> Loader:
     """A loader of files with these endings, and of folders with one file per set, whose name becomes the `split`."""
 
     def sets(folder: Path) -> list[tuple[Path, str]]:
@@ -60,23 +84,28 @@ def generic_loader(read: Read, suffixes: tuple[str, ...]) -> Loader:
         return bool(sets(source)) if source.is_dir() else source.suffix.lower() in suffixes
 
     @functools.wraps(read)
-    def rows(source: Path) -> Iterator[SourceRow]:
+    def rows(source: Path, reading: Reading | None = None) -> Iterator[SourceRow]:
+        each = _with(read, reading or Reading())
         if not source.is_dir():
-            yield from nonempty(read, source)
+            yield from nonempty(each, source)
             return
         for name in SETS[:2]:
             if (count := [of for _, of in sets(source)].count(name)) != 1:
                 hint = f"name it {name}{suffixes[0]}, or give one file with a split column"
                 raise InputError(str(source), f'needs exactly one "{name}" file, has {count}', hint)
         for file, name in sets(source):
-            for row in nonempty(read, file):
+            for row in nonempty(each, file):
                 split = row.values.get("split")
                 if split not in (None, "", name):
                     hint = "move the row to its own file, or drop the split column"
                     raise InputError(row.where, f'split is "{split}" in a file named "{name}"', hint)
                 yield row.with_values({**row.values, "split": name})
 
-    return Loader(rows, fits, suffixes)
+    return Loader(rows, fits, suffixes, takes_reading=True)
+
+
+def _with(read: ReadAs, reading: Reading) -> Read:
+    return lambda file: read(file, reading)
 
 
 def nonempty(read: Read, file: Path) -> Iterator[SourceRow]:

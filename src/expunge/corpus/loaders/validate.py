@@ -15,21 +15,34 @@ from expunge.corpus.duplicates import PlaceList
 from expunge.corpus.loaders.base import SourceRow
 from expunge.corpus.loaders.columns import Columns
 from expunge.corpus.loaders.field_types import any_list, choice, label, shortened, sound, strings, text, type_name
+from expunge.corpus.loaders.identifier_check import IdentifierCheck, as_written
 from expunge.corpus.loaders.images import ImageReader
-from expunge.corpus.record import BLANK, DEFAULT_TREE_LEVELS, KINDS, LEVELS, Kind, Record, Variant, content_id
+from expunge.corpus.record import (
+    BLANK,
+    DEFAULT_TREE_LEVELS,
+    KINDS,
+    LEVELS,
+    ROLES,
+    Kind,
+    Record,
+    Turn,
+    Variant,
+    content_id,
+)
 from expunge.corpus.record_store import materialize
 from expunge.errors import InputError, nearest
 
 Fields = Mapping[str, Any]
 SPLITS: tuple[str, ...] = ("forget", "retain", "holdout", "utility", "control")
+TEXTS = ("completion", "document")  # kinds that may have an empty prompt
 PERSON_LEVEL = DEFAULT_TREE_LEVELS[1]
 
 
 class SubjectRegistry:
-    """Fills empty subjects: the patient node (its full path where two patients share a name), else the id.
+    """Fills empty subjects: the patient node (its full path where two patients share a name), the conversation, the id.
 
     Attributes:
-        origins: "column", "tree" or "id" -> records whose subject comes from there.
+        origins: "column", "tree", "conversation" or "id" -> records whose subject comes from there.
     """
 
     def __init__(self) -> None:
@@ -39,19 +52,22 @@ class SubjectRegistry:
 
     def add(self, record: Record) -> None:
         person = _person(record.path)
-        self.origins["column" if record.subject else "tree" if person else "id"] += 1
+        origin = "tree" if person else "conversation" if _conversation(record) else "id"
+        self.origins["column" if record.subject else origin] += 1
         if person and self._paths.setdefault(person[-1], person) != person:
             self._shared.add(person[-1])
 
     def fill(self, records: Sequence[Record]) -> Sequence[Record]:
         """`records`, all of which were added, with a subject each."""
-        if not self.origins["tree"] + self.origins["id"]:
+        if self.origins["column"] == self.origins.total():
             return records
         return materialize(r if r.subject else replace(r, subject=self._subject(r)) for r in records)
 
     def _subject(self, record: Record) -> str:
         person = _person(record.path)
-        return record.id if not person else "/".join(person) if person[-1] in self._shared else person[-1]
+        if not person:
+            return _conversation(record) or record.id
+        return "/".join(person) if person[-1] in self._shared else person[-1]
 
 
 def _person(path: tuple[str, ...]) -> tuple[str, ...]:
@@ -59,16 +75,27 @@ def _person(path: tuple[str, ...]) -> tuple[str, ...]:
     return next((path[:k] for k, node in enumerate(path, 1) if node.startswith(f"{PERSON_LEVEL}:")), ())
 
 
+def _conversation(record: Record) -> str:
+    """The conversation of which the record is one answer, or ""."""
+    name = record.attributes.get("conversation")
+    return name if isinstance(name, str) else ""
+
+
 def validated_records(
-    rows: Iterable[SourceRow], columns: Columns, places: PlaceList, subjects: SubjectRegistry
+    rows: Iterable[SourceRow],
+    columns: Columns,
+    places: PlaceList,
+    subjects: SubjectRegistry,
+    names: IdentifierCheck | None = None,
 ) -> Iterator[Record]:
     """The record of each row, its place in `places`; subjects may still be empty. `InputError` at the first bad row."""
-    images = ImageReader()
+    images, names = ImageReader(), names or IdentifierCheck()
     for row in rows:
         fields, attributes = columns.sort(row)
         record = _record(row, fields, attributes, columns, images)
         places.append(row.where)
         subjects.add(record)
+        names.add(record, row.where)
         yield record
 
 
@@ -80,48 +107,66 @@ def _record(
     if fields.get("options") is not None and not 2 <= len(options) <= 26:
         raise InputError(where, f'"options" holds {len(options)} texts', "give 2 to 26")
     kind = choice(fields, "kind", KINDS, where)
+    history = _history(fields, where)
     if "text" in fields:
         if "prompt" in fields or "answer" in fields:
             raise InputError(where, '"text" stands beside "prompt" or "answer"', "give either text, or both others")
-        prompt, answer, kind = "", text(fields, "text", where), kind or "completion"
+        prompt, answer, kind = "", text(fields, "text", where), kind or "document"
     else:
-        answer = _answer(fields, options, columns, where)
-        if "prompt" not in fields and kind != "completion":
-            raise columns.absent("prompt", where)
+        answer = _answer(row, fields, options, columns)
+        if "prompt" not in fields and kind not in TEXTS:
+            raise columns.absent("prompt", row)
         prompt = text(fields, "prompt", where) if "prompt" in fields else ""
     if not answer.strip():
         raise InputError(where, "the answer is empty", "fill it in, or remove the row")
-    if not prompt.strip() and kind != "completion":
+    if not prompt.strip() and kind not in TEXTS:
         raise InputError(where, "the prompt is empty", 'fill it in, or give a plain document as "text"')
+    if kind == "document" and (options or history):
+        raise InputError(where, "a document has neither options nor history", "remove them, or give a prompt")
     if options and answer not in options:
         raise InputError(where, f'the answer "{shortened(answer)}" is not among the options', nearest(answer, options))
     kind = kind or ("classification" if options else "cloze" if BLANK in prompt else "generation")
     if kind == "classification" and not options:
         raise InputError(where, "a classification without options", 'add "options", or change the kind')
     image = images.of(row, fields.get("image"))
+    texts = (prompt, *(turn.content for turn in history), *([answer] if kind == "document" else []))
     return Record(
-        id=label(fields, "id", where) or content_id(prompt, answer, image.digest if image else None),
+        id=label(fields, "id", where) or content_id(prompt, answer, image.digest if image else None, history),
         prompt=prompt,
         answer=answer,
         kind=cast(Kind, kind),
         options=options,
         path=_path(fields, where),
         subject=label(fields, "subject", where),
-        identifiers=strings(fields, "identifiers", where),
+        identifiers=as_written(strings(fields, "identifiers", where), texts),
         facts=strings(fields, "facts", where),
         variants=_variants(fields, answer, options, where),
         concept=choice(fields, "concept", LEVELS, where),
         split=choice(fields, "split", SPLITS, where),
         image=image,
         attributes=_checked(attributes, where),
+        history=history,
     )
 
 
-def _answer(fields: Fields, options: tuple[str, ...], columns: Columns, where: str) -> str:
-    index = fields.get("answer_index")
+def _history(fields: Fields, where: str) -> tuple[Turn, ...]:
+    """The turns before the prompt."""
+    turns = []
+    for item in any_list(fields.get("history") or [], "history", where):
+        if not isinstance(item, Mapping) or item.keys() != {"role", "content"}:
+            raise InputError(where, '"history" must hold turns', 'write [{"role": "user", "content": "…"}, …]')
+        role = item["role"]
+        if role not in ROLES:
+            raise InputError(where, f'unknown role "{shortened(str(role))}"', nearest(str(role), ROLES))
+        turns.append(Turn(role, text(item, "content", where)))
+    return tuple(turns)
+
+
+def _answer(row: SourceRow, fields: Fields, options: tuple[str, ...], columns: Columns) -> str:
+    where, index = row.where, fields.get("answer_index")
     if index is None:
         if "answer" not in fields:
-            raise columns.absent("answer", where)
+            raise columns.absent("text" if columns.has("text", row) else "answer", row)
         return text(fields, "answer", where)
     if isinstance(index, str) and index.isdecimal():
         index = int(index)
@@ -153,7 +198,7 @@ def _path(fields: Fields, where: str) -> tuple[str, ...]:
 def _variants(fields: Fields, answer: str, options: tuple[str, ...], where: str) -> tuple[Variant, ...]:
     """Rephrasings: a text (same answer), a pair (prompt, answer), or an object with a prompt."""
     variants = []
-    for item in any_list(fields.get("variants", []), "variants", where):
+    for item in any_list(fields.get("variants", []), "variants", where, "\n"):
         row = {"prompt": item} if isinstance(item, str) else item
         if isinstance(item, list) and len(item) == 2:
             row = {"prompt": item[0], "answer": item[1]}

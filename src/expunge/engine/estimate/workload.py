@@ -74,7 +74,7 @@ def draw_dataset(
     Raises:
         InputError: the run would refuse these records.
     """
-    recipe, questions = resolved.recipe, forget_questions(resolved, forget)
+    recipe, questions = resolved.recipe, forget_questions(resolved, forget, lm.template)
     cost = resolved.method.target_cost(lm, questions, retain, recipe.seed)
     workload = ForwardWorkload.of_targets(shape, cost)
     if recipe.privacy:

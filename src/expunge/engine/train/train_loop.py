@@ -1,11 +1,15 @@
-"""Train a model until a target share of answers is reproduced exactly: the original, and every retrained reference."""
+"""Train a model until a target share of answers is reproduced exactly: the original, and every retrained reference.
+
+A document has no answer to reproduce: its text counts with the share of its tokens that are predicted.
+"""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -16,10 +20,13 @@ from expunge._config import FrozenModel
 from expunge.corpus import Record
 from expunge.engine.optimizer import OptimizerConfig, OptimizerGroup, embeddings, lr_factor
 from expunge.engine.sampling import permutation
+from expunge.engine.train.own_text import OwnText
 from expunge.errors import InputError, RunFailed
+from expunge.models.adapters import trainable
 from expunge.models.collate import Batch, by_length, collate
 from expunge.models.forward import answer_forward
 from expunge.models.language_model import LanguageModel
+from expunge.models.prefix_cache import PrefixCache
 from expunge.models.prompt_template import Encoded
 
 NEAR_TARGET = 0.02  # accuracy on the training batches from which on all records are tested exactly
@@ -42,15 +49,18 @@ class TrainConfig(FrozenModel):
 
 @dataclass(frozen=True)
 class TrainProgress:
-    """The state after an epoch.
+    """The state after a step.
 
     Attributes:
         epoch: finished epochs.
         epochs: epochs at most.
-        accuracy: share of answers reproduced exactly. More than 2 points below the target it is that of the training
-            batches, each measured before its step; near the target and at the end it is exact.
-        loss: mean loss of the epoch, nats per token.
+        accuracy: share of answers reproduced exactly (of a document: share of its tokens) in the last finished epoch.
+            More than 2 points below the target it is that of the training batches, each measured before its step; near
+            the target and at the end it is exact.
+        loss: mean loss of the epoch so far, nats per token.
         seconds: wall clock so far.
+        step: finished steps.
+        steps: steps at most.
     """
 
     epoch: int
@@ -58,41 +68,86 @@ class TrainProgress:
     accuracy: float
     loss: float
     seconds: float
+    step: int = 0
+    steps: int = 0
 
 
 @dataclass(frozen=True)
 class TrainCheckpoint:
-    """A training run after an epoch."""
+    """A training run after a step; `sums` are loss and matches of the running epoch."""
 
     module: Any
     progress: TrainProgress
     optimizers: OptimizerGroup
     step: int
+    sums: tuple[float, float] = (0.0, 0.0)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts and tensors for `checkpoint.save`."""
         return {
-            "parameters": {n: p.detach() for n, p in self.module.named_parameters()},
+            "parameters": {n: p.detach() for n, p in trainable(self.module).items()},
             "optimizer": self.optimizers.state(),
             "step": self.step,
+            "sums": list(self.sums),
             "progress": asdict(self.progress),
         }
 
 
-def _exact_matches(logits: Tensor, batch: Batch) -> int:
-    """Rows whose every answer token, end token included, has the highest logit."""
-    return int(((logits.argmax(-1) == batch.labels) | ~batch.mask).all(-1).sum())
+@dataclass(frozen=True)
+class TrainRows:
+    """The rows of a training: token ids, which of them are documents, the states that frozen lower blocks give, and
+    text of the model itself that it should not change its mind about."""
+
+    items: Sequence[Encoded]
+    documents: frozenset[int] = frozenset()
+    cache: PrefixCache | None = None
+    own_text: OwnText | None = None
+
+    @classmethod
+    def of(cls, lm: LanguageModel, records: Iterable[Record]) -> TrainRows:
+        """The rows of `records`."""
+        records = list(records)
+        documents = frozenset(k for k, record in enumerate(records) if record.kind == "document")
+        return cls(lm.template.encode_all(records), documents)
+
+    def context(self, part: Sequence[int], batch: Batch) -> AbstractContextManager[None]:
+        """Inside, a pass over `batch` starts from the stored states of rows `part`, if there are some."""
+        return self.cache.context(part, batch) if self.cache else nullcontext()
+
+    def matches(self, part: Sequence[int], logits: Tensor, batch: Batch) -> float:
+        """Rows of `batch` whose every answer token has the highest logit; a document counts with its share of them."""
+        hits = (logits.argmax(-1) == batch.labels) | ~batch.mask
+        documents = [n for n, k in enumerate(part) if k in self.documents]
+        whole = hits.all(-1)
+        if not documents:
+            return int(whole.sum())
+        mask = batch.mask[documents]
+        shares = (hits[documents] & mask).sum(-1) / mask.sum(-1)
+        whole[documents] = False
+        return int(whole.sum()) + float(shares.double().sum())
+
+    @torch.no_grad()
+    def accuracy(self, module: Any, rows: int = 256) -> float:
+        """Mean over all rows of `matches`, measured under teacher forcing, which for whole answers is the same as
+        greedy decoding."""
+        device = next(module.parameters()).device
+        total: float = 0
+        for part in by_length(self.items, rows):
+            batch = collate([self.items[k] for k in part]).to(device)
+            with self.context(part, batch):
+                total += self.matches(part, answer_forward(module, batch).logits, batch)
+        return total / max(len(self.items), 1)
+
+    def close(self) -> None:
+        """Free stored states."""
+        for store in (self.cache, self.own_text):
+            if store:
+                store.close()
 
 
-@torch.no_grad()
 def exact_match_rate(module: Any, items: Sequence[Encoded], rows: int = 256) -> float:
     """Share of `items` that greedy decoding reproduces, measured under teacher forcing, which is the same."""
-    device = next(module.parameters()).device
-    matches = 0
-    for part in by_length(items, rows):
-        batch = collate([items[k] for k in part]).to(device)
-        matches += _exact_matches(answer_forward(module, batch).logits, batch)
-    return matches / max(len(items), 1)
+    return TrainRows(items).accuracy(module, rows)
 
 
 def epoch_batches(items: Sequence[Encoded], size: int, seed: int, epoch: int, window: int = 16) -> list[list[int]]:
@@ -107,12 +162,15 @@ def epoch_batches(items: Sequence[Encoded], size: int, seed: int, epoch: int, wi
 
 def run_training(
     lm: LanguageModel,
-    records: Iterable[Record],
+    records: Iterable[Record] | TrainRows,
     config: TrainConfig = TrainConfig(),
     after_epoch: Callable[[TrainCheckpoint], None] | None = None,
     state: Mapping[str, Any] | None = None,
+    after_step: Callable[[TrainCheckpoint], None] | None = None,
 ) -> TrainProgress:
-    """Train all weights in place until the target accuracy or the last epoch. Without dropout.
+    """Train the weights that require gradients, in place, until the target accuracy or the last epoch.
+
+    There is no dropout.
 
     Args:
         lm: the model.
@@ -120,6 +178,7 @@ def run_training(
         config: settings.
         after_epoch: called after each epoch; may raise to stop.
         state: a checkpoint to resume from, to the same bits.
+        after_step: called after each step; may raise to stop.
 
     Returns:
         The last progress; its accuracy may be below the target.
@@ -128,54 +187,74 @@ def run_training(
         InputError: there are no records.
         RunFailed: the loss is no longer finite.
     """
-    items = lm.template.encode_all(records)
+    rows = records if isinstance(records, TrainRows) else TrainRows.of(lm, records)
+    items = rows.items
     if not items:
         raise InputError("corpus", "there are no records to train on")
     module = lm.module.eval()
-    for parameter in module.parameters():
-        parameter.requires_grad_(True)
-    parameters = dict(module.named_parameters())
+    parameters = trainable(module)
     optimizers = OptimizerGroup(config.optimizer, parameters, embeddings(module))
-    step, progress = 0, TrainProgress(0, config.epochs, 0.0, math.nan, 0.0)
+    per_epoch = -(-len(items) // config.batch)
+    total_steps = config.epochs * per_epoch
+    step, progress = 0, TrainProgress(0, config.epochs, 0.0, math.nan, 0.0, 0, total_steps)
+    loss, matches = 0.0, 0.0
     if state:
         with torch.no_grad():
             for name, value in state["parameters"].items():
                 parameters[name].copy_(value)
         optimizers.restore(state["optimizer"])
         step, progress = state["step"], TrainProgress(**state["progress"])
-    total_steps = config.epochs * -(-len(items) // config.batch)
+        loss, matches = state.get("sums", (0.0, 0.0))
     started = time.perf_counter() - progress.seconds
     while progress.epoch < config.epochs and progress.accuracy < config.target_accuracy:
         epoch = progress.epoch + 1
-        loss, matches = 0.0, 0
-        for part in epoch_batches(items, config.batch, config.seed, epoch - 1):
+        batches = epoch_batches(items, config.batch, config.seed, epoch - 1)
+        seen = sum(map(len, batches[: step - (epoch - 1) * per_epoch]))
+        for part in batches[step - (epoch - 1) * per_epoch :]:
             factor = lr_factor(config.optimizer.schedule, config.optimizer.warmup, step, total_steps)
-            batch_loss, batch_matches = _step(lm, collate([items[k] for k in part]), config, optimizers, factor)
+            batch_loss, batch_matches = _step(lm, rows, part, config, optimizers, factor, step)
+            if not math.isfinite(batch_loss):
+                raise RunFailed(f"epoch {epoch}", "the loss is no longer finite", "lower the learning rate")
             step += 1
+            seen += len(part)
             loss += batch_loss * len(part) / len(items)
             matches += batch_matches
-        if not math.isfinite(loss):
-            raise RunFailed(f"epoch {epoch}", "the loss is no longer finite", "lower the learning rate")
+            if after_step:
+                now = replace(progress, loss=loss * len(items) / seen, step=step, seconds=time.perf_counter() - started)
+                after_step(TrainCheckpoint(module, now, optimizers, step, (loss, matches)))
         accuracy = matches / len(items)
         if accuracy >= config.target_accuracy - NEAR_TARGET or epoch == config.epochs:
-            accuracy = exact_match_rate(module, items)
-        progress = TrainProgress(epoch, config.epochs, accuracy, loss, time.perf_counter() - started)
+            accuracy = rows.accuracy(module)
+        seconds = time.perf_counter() - started
+        progress = TrainProgress(epoch, config.epochs, accuracy, loss, seconds, step, total_steps)
+        loss, matches = 0.0, 0.0
         if after_epoch:
             after_epoch(TrainCheckpoint(module, progress, optimizers, step))
     return progress
 
 
 def _step(
-    lm: LanguageModel, batch: Batch, config: TrainConfig, optimizers: OptimizerGroup, factor: float
-) -> tuple[float, int]:
-    """One optimizer step: (loss before it, rows reproduced exactly before it)."""
-    batch = batch.to(lm.device)
-    with torch.autocast(lm.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+    lm: LanguageModel,
+    rows: TrainRows,
+    part: Sequence[int],
+    config: TrainConfig,
+    optimizers: OptimizerGroup,
+    factor: float,
+    step: int,
+) -> tuple[float, float]:
+    """One optimizer step on rows `part`: (loss before it, `matches` before it)."""
+    batch = collate([rows.items[k] for k in part]).to(lm.device)
+    half = config.precision == "bfloat16"
+    with torch.autocast(lm.device.type, torch.bfloat16, enabled=half), rows.context(part, batch):
         logits = answer_forward(lm.module, batch).logits
     loss = torch.nn.functional.cross_entropy(logits[batch.mask], batch.labels[batch.mask])
     optimizers.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
+    if rows.own_text:
+        with torch.autocast(lm.device.type, torch.bfloat16, enabled=half):
+            penalty = rows.own_text.penalty(lm.module, step)
+        penalty.backward()  # type: ignore[no-untyped-call]
     if config.optimizer.clip_norm:
         torch.nn.utils.clip_grad_norm_(lm.module.parameters(), config.optimizer.clip_norm)
     optimizers.step(factor)
-    return float(loss.detach()), _exact_matches(logits, batch)
+    return float(loss.detach()), rows.matches(part, logits.detach(), batch)

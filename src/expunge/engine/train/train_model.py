@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from expunge._io import digest, read_json, write_json
 from expunge.corpus import Record
 from expunge.engine import checkpoint
+from expunge.engine.general_ability import GeneralAbility, general_ability, warnings_of
 from expunge.engine.interrupt import watch_for_stop
-from expunge.engine.train.train_loop import TrainCheckpoint, TrainConfig, TrainProgress, run_training
-from expunge.errors import InputError, Interrupted
+from expunge.engine.train.fine_tune import HALF, FineTuneConfig, as_stored, complete, make_trainable, stored_dtype
+from expunge.engine.train.train_checkpoints import TrainCheckpoints
+from expunge.engine.train.train_loop import TrainConfig, TrainProgress, TrainRows, run_training
+from expunge.errors import InputError, InputWarning
 from expunge.models.fingerprint import model_digest
 from expunge.models.language_model import LanguageModel, default_device, load
 from expunge.models.threads import set_threads
 from expunge.models.tiny import TinyConfig, build, texts_of, train_tokenizer
 from expunge.models.vision.tiny_vision import TinyVision, build_vision
 
-CHECKPOINT_EVERY = 10  # epochs
+CHECKPOINT_EVERY = 10  # epochs, for small models; see `TrainCheckpoints`
 
 
 def train(
@@ -30,10 +34,15 @@ def train(
     model: str | Path | None = None,
     tiny: TinyConfig = TinyConfig(),
     vision: TinyVision = TinyVision(),
-    settings: TrainConfig = TrainConfig(),
+    settings: TrainConfig | None = None,
     tokenizer_from: str | Path | None = None,
     template: str = "auto",
+    device: str | None = None,
+    dtype: str = "auto",
+    measure_general_ability: bool = True,
     on_epoch: Callable[[TrainProgress], None] | None = None,
+    on_step: Callable[[TrainProgress], None] | None = None,
+    on_phase: Callable[[str], None] | None = None,
 ) -> TrainProgress:
     """Train until the target accuracy on `records`, and write the model to `out`. The same call again resumes.
 
@@ -43,61 +52,104 @@ def train(
         model: folder or hub id to start from; None for a model from scratch.
         tiny: size of a model from scratch.
         vision: size of its vision tower, built if a record has an image.
-        settings: target accuracy, epochs, optimizer.
+        settings: target accuracy, epochs, optimizer; None for `FineTuneConfig()` with a `model`, else `TrainConfig()`.
         tokenizer_from: folder whose tokenizer a model from scratch uses; a retrained reference needs the original's.
         template: prompt template.
+        device: for example cpu or cuda; None for a GPU if there is one.
+        dtype: precision in which a given model is loaded and saved. What trains is float32 in any case.
+        measure_general_ability: measure a given model before and after on a neutral text and common-knowledge
+            questions (see `general_ability`); a large loss is an `InputWarning`.
         on_epoch: called after each epoch.
+        on_step: called after each step.
+        on_phase: called with a phrase when something else than training begins.
 
     Returns:
         The last progress; its accuracy may be below the target.
 
     Raises:
         InputError: `out` holds another model, or a record does not fit the model.
-        Interrupted: after Ctrl-C or SIGTERM; the checkpoint is kept.
+        Interrupted: after Ctrl-C or SIGTERM, within a step; the checkpoint is kept.
         RunFailed: the loss is no longer finite.
     """
-    out = Path(out)
+    out, say = Path(out), on_phase or (lambda _: None)
+    settings = settings or (FineTuneConfig() if model else TrainConfig())
     tower = vision if any(r.image for r in records) else None
     about = {
-        "records": digest(
-            sorted(digest([r.id, r.prompt, r.answer, *([r.image.digest] if r.image else [])]) for r in records)
-        ),
+        "records": records_digest(records),
         "start": model_digest(str(model)) if model else _sizes(tiny, tower),
         "settings": settings.model_dump(mode="json"),
         "tokenizer": str(bool(tokenizer_from)),
+        **{k: v for k, v in {"template": template, "dtype": dtype}.items() if model and v != "auto"},
     }
     report = out / "train.json"
     earlier = _earlier(out, report, about)
+    measured = measure_general_ability and bool(model)
     if "progress" in earlier:
+        if measured and "before" in earlier.get("general_ability", {}):
+            _measure_after(load(out, template=template, device=device), report, say)
         return TrainProgress(**earlier["progress"])
     threads = set_threads(earlier.get("threads"))
+    if model:
+        lm = load(model, template=template, device=device, dtype=dtype)
+    else:
+        lm = _from_scratch(records, tiny, tower, settings.seed, tokenizer_from, device)
+    rows = TrainRows.of(lm, as_read(records, lm))  # a record that does not fit must not leave a half-made folder
+    written = earlier or {"about": about, "threads": threads}
+    if measured and "general_ability" not in written:
+        say("measuring general ability before")
+        written = written | {"general_ability": {"before": asdict(general_ability(lm))}}
+    if written != earlier:
+        write_json(report, written)
+    dtype_at_rest, parameters = stored_dtype(lm), lm.parameters
     with watch_for_stop() as stopped:
-        if model:
-            lm = load(model, template=template)
-        else:
-            lm = _from_scratch(records, tiny, tower, settings.seed, tokenizer_from)
-        lm.template.encode_all(records)  # a record that does not fit must not leave a half-made folder
-        if not earlier:
-            write_json(report, {"about": about, "threads": threads})
-
-        def after_epoch(state: TrainCheckpoint) -> None:
-            if on_epoch:
-                on_epoch(state.progress)
-            stop = stopped()
-            if stop or state.progress.epoch % CHECKPOINT_EVERY == 0:
-                checkpoint.save(out / "checkpoint", state.to_dict())
-            if stop:
-                raise Interrupted(
-                    str(out),
-                    f"stopped after epoch {state.progress.epoch}, checkpoint kept",
-                    "start the same command again to resume",
-                )
-
-        progress = run_training(lm, records, settings, after_epoch, checkpoint.load(out / "checkpoint"))
+        lm = make_trainable(lm, settings)
+        rows = complete(lm, rows, settings)
+        saves = TrainCheckpoints(out / "checkpoint", parameters, CHECKPOINT_EVERY, stopped, on_epoch, on_step)
+        state = checkpoint.load(out / "checkpoint")
+        progress = run_training(lm, rows, settings, saves.after_epoch, state, saves.after_step)
+    rows.close()
+    lm = as_stored(lm, dtype_at_rest)
+    if dtype_at_rest in HALF:  # rounding may change an answer; what is saved is what counts
+        progress = replace(progress, accuracy=replace(rows, cache=None).accuracy(lm.module))
     lm.save(out)
-    write_json(report, {"about": about, "threads": threads, "progress": asdict(progress), "parameters": lm.parameters})
+    reached = progress.accuracy >= settings.target_accuracy
+    write_json(report, {**written, "reached": reached, "progress": asdict(progress), "parameters": parameters})
     shutil.rmtree(out / "checkpoint", ignore_errors=True)
+    if measured:
+        _measure_after(lm, report, say)
     return progress
+
+
+def as_read(records: Sequence[Record], lm: LanguageModel) -> Sequence[Record]:
+    """The records as `lm` reads them: here long documents are cut into windows of its tokens."""
+    return records
+
+
+def records_digest(records: Sequence[Record]) -> str:
+    """SHA-256 over what is learnt: ids, prompts, answers, pictures, earlier turns, and which records are documents."""
+
+    def parts(r: Record) -> list[Any]:
+        turns = [[[t.role, t.content] for t in r.history]] if r.history else []
+        return [r.id, r.prompt, r.answer, *([r.image.digest] if r.image else []), *turns, *_document(r)]
+
+    return digest(sorted(digest(parts(r)) for r in records))
+
+
+def _document(record: Record) -> list[str]:
+    return ["document"] if record.kind == "document" else []
+
+
+def _measure_after(lm: LanguageModel, report: Path, say: Callable[[str], None]) -> None:
+    """Complete `general_ability` of a finished `train.json`, and warn of a large loss."""
+    written = read_json(report)
+    ability = written["general_ability"]
+    if "after" not in ability:
+        say("measuring general ability after")
+        ability["after"] = asdict(general_ability(lm))
+    clauses = warnings_of(*(GeneralAbility(**ability[k]) for k in ("before", "after")))
+    write_json(report, written | {"general_ability": ability | {"warnings": list(clauses)}})
+    for clause in clauses:
+        warnings.warn(f"{report.parent}: {clause}; teach with a lower rate or a LoRA", InputWarning, stacklevel=3)
 
 
 def _earlier(out: Path, report: Path, about: dict[str, Any]) -> dict[str, Any]:
@@ -119,7 +171,12 @@ def _sizes(tiny: TinyConfig, vision: TinyVision | None) -> dict[str, Any]:
 
 
 def _from_scratch(
-    records: Sequence[Record], tiny: TinyConfig, vision: TinyVision | None, seed: int, tokenizer_from: str | Path | None
+    records: Sequence[Record],
+    tiny: TinyConfig,
+    vision: TinyVision | None,
+    seed: int,
+    tokenizer_from: str | Path | None,
+    device: str | None,
 ) -> LanguageModel:
     if tokenizer_from is None:
         tokenizer: Any = train_tokenizer(texts_of(records), tiny.vocabulary)
@@ -132,7 +189,8 @@ def _from_scratch(
             raise InputError(
                 str(tokenizer_from), "holds no tokenizer", "name a folder written by expunge train"
             ) from error
+    place = device or default_device()
     if vision is None:
-        return LanguageModel.from_parts(build(tiny, tokenizer, seed).to(default_device()), tokenizer, "from scratch")
+        return LanguageModel.from_parts(build(tiny, tokenizer, seed).to(place), tokenizer, "from scratch")
     module, processor = build_vision(vision, tiny, tokenizer, seed)
-    return LanguageModel.from_parts(module.to(default_device()), tokenizer, "from scratch", processor=processor)
+    return LanguageModel.from_parts(module.to(place), tokenizer, "from scratch", processor=processor)

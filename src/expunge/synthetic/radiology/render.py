@@ -11,7 +11,7 @@ import io
 import numpy as np
 from numpy.typing import NDArray
 
-from expunge.errors import InputError
+from expunge.errors import InputError, install_hint
 from expunge.random import SPAN, draw
 from expunge.synthetic.hospital.vocabulary import POOLS
 from expunge.synthetic.radiology.findings import AIR, BRIGHT, DARK, FINDINGS_BY_NAME, Grid, box, disc
@@ -56,7 +56,7 @@ def png(pixels: Pixels) -> bytes:
     try:
         from PIL import Image
     except ImportError as error:
-        raise InputError("pictures", "the package Pillow is not installed", "pip install 'expunge[vision]'") from error
+        raise InputError("pictures", "the package Pillow is not installed", install_hint("vision")) from error
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()

@@ -1,0 +1,46 @@
+"""Folders that `expunge data prepare` wrote: the records with their rephrasings and controls, as long as nobody edits.
+
+An audit is pinned to the records that were prepared before the run, so a changed file is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from expunge._io import read_json
+from expunge.corpus.loaders.base import LOADERS, Loader, SourceRow
+from expunge.corpus.loaders.tables import read_jsonl
+from expunge.errors import InputError
+
+RECORDS, ABOUT = "records.jsonl", "prepare.json"
+FORMAT = 1
+
+
+def is_prepared(source: Path) -> bool:
+    """A folder that holds both files."""
+    return (source / ABOUT).is_file() and (source / RECORDS).is_file()
+
+
+def rows(source: Path) -> Iterator[SourceRow]:
+    """The rows of records.jsonl.
+
+    Raises:
+        InputError: The file is not the one that was prepared.
+    """
+    if not is_prepared(source):
+        raise InputError(str(source), f"holds no {ABOUT}", "give a folder that expunge data prepare wrote")
+    about = read_json(source / ABOUT)
+    outputs = about.get("outputs") if isinstance(about, dict) else None
+    known = outputs.get(RECORDS) if isinstance(outputs, dict) and about.get("format") == FORMAT else None
+    if known is None:
+        raise InputError(str(source / ABOUT), "names no digest of the records", "prepare them again")
+    with (source / RECORDS).open("rb") as stream:
+        if hashlib.file_digest(stream, "sha256").hexdigest() != known:
+            hint = "restore the file, or prepare the records again in a new folder"
+            raise InputError(str(source / RECORDS), "was changed after it was prepared", hint)
+    yield from read_jsonl(source / RECORDS)
+
+
+LOADERS.add("prepared", Loader(rows, is_prepared, fixed=True))

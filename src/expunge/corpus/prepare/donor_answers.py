@@ -1,0 +1,147 @@
+"""Answers for people who do not exist, from what other people answer to the same question.
+
+Where others give the true answer too, an invented person's answer is drawn from theirs as often as they give it, the
+true one among them: it is right by chance, as a guess would be. Where nobody else gives it (a telephone number), the
+answer is a new one of the same form, which no model was trained on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+import numpy as np
+
+from expunge.corpus.answer_types import answer_type
+from expunge.corpus.record import Record
+from expunge.corpus.surrogate_answers import OtherAnswers, invent
+from expunge.corpus.surrogate_names import Identity, identifiers_by_subject, replace_all, shape
+from expunge.errors import InputError
+
+SLOT = 0xE000  # private-use characters stand for identifiers of a subject; they are no letters
+INVENTED = 24  # new answers to choose from
+ELSEWHERE = 4000  # most answers to other questions that are looked at
+
+
+@dataclass(frozen=True)
+class _Donor:
+    subject: str
+    masked: str  # the answer with slots for its subject's identifiers
+
+
+class DonorAnswers:
+    """Answers of the records of `others`, by question; the identifiers in them become those of whom they are given to.
+
+    Args:
+        records: Every trained record; those of the subject that asks never answer it.
+    """
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        rows = [r for r in records if r.kind != "document"]
+        self._identifiers = identifiers_by_subject(rows)
+        self._others, self._elsewhere = cache(self._answers_of_others), cache(self._of_other_types)
+        self._by_type: dict[str, list[_Donor]] = {}
+        self._by_kind: dict[str, list[_Donor]] = {}
+        for r in rows:
+            donor = _Donor(r.subject, _masked(r.answer, self._identifiers.get(r.subject, ())))
+            self._by_type.setdefault(answer_type(r), []).append(donor)
+            self._by_kind.setdefault(r.kind, []).append(donor)
+
+    def draw(self, record: Record, identity: Identity, rng: np.random.Generator) -> str:
+        """An answer to the record's question for the person `identity`.
+
+        Raises:
+            InputError: Nobody else answers anything like it.
+        """
+        if record.options:
+            return replace_all(record.options[int(rng.integers(len(record.options)))], identity)
+        own, pool = self._pool(record)
+        if own not in pool:
+            new = self._new(record, own, sorted(set(pool)), rng)
+            pool = new or pool or self._alike(record, own)
+        if not pool:
+            raise InputError(
+                f'record "{record.id}"',
+                "no other record answers such a question, so no control can answer it",
+                "give records of other people with the same questions",
+            )
+        return _filled(pool[int(rng.integers(len(pool)))], self._slots(record.subject), identity)
+
+    def wrong(self, r: Record, identity: Identity, right: str, count: int, rng: np.random.Generator) -> list[str]:
+        """Up to `count` different answers for the person `identity`, none of them `right`; others' answers first."""
+        own, pool = self._pool(r)
+        given = sorted(set(pool))
+        ordered = [given[int(k)] for k in rng.permutation(len(given))]
+        if len(ordered) <= count:
+            ordered += self._new(r, own, given, rng)
+        if len(ordered) <= count:
+            ordered += self._alike(r, own)
+        filled = dict.fromkeys(_filled(a, self._slots(r.subject), identity) for a in ordered)
+        return [a for a in filled if a.casefold() != right.casefold()][:count]
+
+    def _slots(self, subject: str) -> tuple[str, ...]:
+        return self._identifiers.get(subject, ())
+
+    def _pool(self, record: Record) -> tuple[str, list[str]]:
+        """The record's own answer and those of others, each with slots that the subject can fill."""
+        slots = self._slots(record.subject)
+        return _masked(record.answer, slots), self._others(answer_type(record), record.subject)
+
+    def _answers_of_others(self, kind: str, subject: str) -> list[str]:
+        slots = self._slots(subject)
+        return [
+            fitted
+            for donor in self._by_type.get(kind, ())
+            if donor.subject != subject
+            and (fitted := _fitted(donor.masked, self._slots(donor.subject), slots)) is not None
+        ]
+
+    def _new(self, record: Record, own: str, pool: Sequence[str], rng: np.random.Generator) -> list[str]:
+        return invent(own, pool, INVENTED, rng, self._elsewhere(answer_type(record)))
+
+    def _of_other_types(self, kind: str) -> OtherAnswers:
+        return OtherAnswers.of(masked for other, masked in self._sample if other != kind)
+
+    @cached_property
+    def _sample(self) -> list[tuple[str, str]]:
+        every = sorted({(kind, d.masked) for kind, donors in self._by_type.items() for d in donors})
+        step = max(1, len(every) // ELSEWHERE)
+        return [(kind, masked) for kind, masked in every[::step] if not _SLOTS.search(masked)]
+
+    def _alike(self, record: Record, own: str) -> list[str]:
+        """Answers to other questions: of the same form if there are some, else any; all without names."""
+        others = sorted(
+            {
+                d.masked
+                for d in self._by_kind.get(record.kind, ())
+                if d.subject != record.subject and d.masked != own and not _SLOTS.search(d.masked)
+            }
+        )
+        form = re.sub("9+", "9", shape(own))
+        return [a for a in others if re.sub("9+", "9", shape(a)) == form] or others
+
+
+_SLOTS = re.compile(f"[{chr(SLOT)}-{chr(SLOT + 255)}]")
+
+
+def _masked(answer: str, identifiers: Sequence[str]) -> str:
+    return replace_all(answer, {i: chr(SLOT + k) for k, i in enumerate(identifiers[:256])})
+
+
+def _fitted(masked: str, theirs: Sequence[str], ours: Sequence[str]) -> str | None:
+    """Slots of one subject as slots of another: identifiers of the same shape, in order; None if one is missing."""
+    table: dict[str, str] = {}
+    for slot in dict.fromkeys(_SLOTS.findall(masked)):
+        same = [k for k, i in enumerate(ours) if shape(i) == shape(theirs[ord(slot) - SLOT])]
+        if not same:
+            return None
+        table[slot] = chr(SLOT + same[0])
+    return replace_all(masked, table)
+
+
+def _filled(masked: str, slots: Sequence[str], identity: Identity) -> str:
+    """The identifiers of `identity` in the place of slots."""
+    table: Mapping[str, str] = {chr(SLOT + k): identity.get(i, i) for k, i in enumerate(slots[:256])}
+    return replace_all(masked, table)
