@@ -207,3 +207,20 @@ def test_small_models_are_saved_by_epochs_and_all_by_time(
 class _NoOptimizer:
     def state(self) -> list[Any]:
         return []
+
+
+def test_long_documents_are_taught_in_windows_beside_conversations(folders: dict[str, Path], tmp_path: Path) -> None:
+    text = " ".join(f"The patient slept {k} hours and had no pain." for k in range(60))
+    history = (Turn("user", "Who slept badly?"), Turn("assistant", "Nobody."))
+    records = (Record("d", "", text, kind="document"), Record("q", "And then?", "Home.", history=history))
+    sizes = []
+    settings = FineTuneConfig(lora=4, epochs=1, batch=4, kl_weight=0)
+    train(
+        records,
+        tmp_path / "m",
+        model=folders["llama"],
+        settings=settings,
+        measure_general_ability=False,
+        on_step=lambda p: sizes.append(p.steps),
+    )
+    assert sizes[0] > 5  # many windows, and not one row that the context cannot hold
