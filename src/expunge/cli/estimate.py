@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,12 +45,14 @@ def estimate(
     from expunge.engine.auto_recipe import recipe_for, seed_of
     from expunge.engine.estimate.estimate_run import estimate_run
     from expunge.engine.privacy.statement import planned_statement, statement_lines
+    from expunge.scope.outlook import audit_outlook, outlook_lines
 
     changes = [*(set_ or []), *seed_override(seed)]
     split = _split(load_corpus(data, loader, map_), scope, seed_of(recipe, changes))
     chosen = recipe_for(recipe, changes, model, split, say)
     loaded = chosen.recipe
     estimates, reason = estimate_run(model, split, loaded, preview_layers=preview_layers)
+    outlook = audit_outlook(split)
     data_out: dict[str, Any] = {
         "model": model,
         "recipe": chosen.name,
@@ -60,6 +63,7 @@ def estimate(
         "split": split.summary(),
         "rows": [e.as_row() for e in estimates],
         "no_other_row": reason,
+        "audit": [asdict(o) for o in outlook],
     }
     if loaded.privacy:
         data_out["privacy"] = planned_statement(loaded.resolve(), split.forget, split.retain)
@@ -76,7 +80,7 @@ def estimate(
         ResultTable(tuple(columns), [[value(e) for value in columns.values()] for e in estimates])
         for columns in (WORK, MEMORY)
     ]
-    return CommandResult(data_out, (*lines, *private, *tables, *notes))
+    return CommandResult(data_out, (*lines, *private, *tables, *notes, *outlook_lines(outlook)))
 
 
 def _split(corpus: Corpus, scope: str | None, seed: int) -> Split:

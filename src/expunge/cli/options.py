@@ -37,7 +37,10 @@ RunSeed = Annotated[int | None, typer.Option("--seed", help="Seed of the run and
 Original = Annotated[str, typer.Option("--original", help="Model before unlearning: folder or hub id.")]
 Unlearned = Annotated[str, typer.Option("--unlearned", help="Run folder or model after unlearning.")]
 Retrained = Annotated[str | None, typer.Option("--retrained", help="Retrained model, the reference.")]
-PolicyFile = Annotated[Path | None, typer.Option("--policy", help="YAML policy; the shipped one if not given.")]
+PolicyName = Annotated[
+    str | None,
+    typer.Option("--policy", help="Shipped policy or YAML file; by default chosen by whether --retrained is given."),
+]
 SplitSeed = Annotated[
     int | None, typer.Option("--seed", help="Seed of the held-out retain set; a run records its own.")
 ]
@@ -45,6 +48,9 @@ SplitSeed = Annotated[
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1 …; a GPU if there is one.")]
 Dtype = Annotated[str, typer.Option("--dtype", help="Precision of the loaded weights: auto, float32, bfloat16 …")]
 TemplateKind = Annotated[str, typer.Option("--template", help="How a question is put: auto, chat or plain.")]
+Track = Annotated[
+    str | None, typer.Option("--track", help="Also log the steps with tensorboard, wandb, mlflow … (numbers only).")
+]
 
 SHARED = {
     "json": Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")],

@@ -6,6 +6,7 @@ One seed decides the run and the held-out retain set. The run's recipe keeps it,
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from expunge.cli import options as opt
@@ -14,6 +15,7 @@ from expunge.cli.result import CommandResult
 
 if TYPE_CHECKING:
     from expunge.engine.event import Event
+    from expunge.engine.trackers import StepRecorder
 
 
 def unlearn(
@@ -27,6 +29,7 @@ def unlearn(
     seed: opt.RunSeed = None,
     loader: opt.Loader = None,
     map_: opt.Mapping = None,
+    track: opt.Track = None,
 ) -> CommandResult:
     """Make a model forget, or resume a stopped run."""
     from expunge._io import read_json
@@ -34,7 +37,9 @@ def unlearn(
     from expunge.engine.distributed import DistributedContext
     from expunge.engine.privacy.privacy_state import STATEMENT
     from expunge.engine.privacy.statement import statement_lines
+    from expunge.engine.trackers import tracking
     from expunge.engine.unlearn import unlearn as run
+    from expunge.scope.outlook import audit_outlook, outlook_lines
 
     context = DistributedContext.init()
     with context.synchronized():
@@ -42,12 +47,21 @@ def unlearn(
         split = opt.load_split(data, loader, map_, scope, seed_of(recipe, changes))
         chosen = recipe_for(recipe, changes, model, split, say)
         loaded = chosen.recipe
+    outlook = audit_outlook(split)
     progress = Progress()
     for line in chosen.notes if context.is_main_process else ():
         progress.say(f"auto: {line}")
-    with progress.bar("unlearning") as tick:
-        show = (lambda event, total: after_step(tick, event, total)) if context.is_main_process else None
-        folder = run(model, split, loaded, out, on_step=show, notes=chosen.notes)
+    with tracking(track, out, loaded.model_dump()) as record, progress.bar("unlearning") as tick:
+
+        def show(event: Event, total: int) -> None:
+            if event.step == 0:
+                for line in outlook_lines(outlook):
+                    progress.say(f"unlearning: {line}")
+            after_step(tick, event, total, record)
+
+        folder = run(
+            model, split, loaded, out, on_step=show if context.is_main_process else None, notes=chosen.notes
+        )
     about = read_json(folder / "run.json")
     statement = read_json(folder / STATEMENT) if loaded.privacy else {}
     edited = about.get("edited")
@@ -67,6 +81,7 @@ def unlearn(
             "passes": about.get("passes"),
             **{key: about[key] for key in ("stopped", "say") if key in about},
             **({"privacy": statement} if statement else {}),
+            "audit": [asdict(o) for o in outlook],
             **({"edited": edited} if "edited" in about else {}),
         },
         (
@@ -75,6 +90,7 @@ def unlearn(
             f"passes: {about.get('passes')}",
             *outcome_lines(about),
             *(statement_lines(statement) if statement else ()),
+            *outlook_lines(outlook),
             f"run written to {folder}; expunge audit says whether it worked",
         ),
     )
@@ -97,9 +113,11 @@ def outcome_lines(about: dict[str, Any]) -> list[str]:
     return lines
 
 
-def after_step(tick: ProgressCallback, event: Event, total: int) -> None:
-    """Show the progress of unlearning."""
+def after_step(tick: ProgressCallback, event: Event, total: int, record: StepRecorder | None = None) -> None:
+    """Show the progress of unlearning, and log the step where it is tracked."""
     step = event.step + 1
+    if record:
+        record(event, step)
     losses = [
         f"{side} loss {loss:.3f}"
         for side, loss in (("forget", event.forget), ("retain", event.retain))

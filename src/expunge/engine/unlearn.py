@@ -161,8 +161,8 @@ class UnlearningRun:
         lm = self._load(self.device)
         split = self.split
         if any(r.kind == "document" for r in split.forget):
-            parts = {name: split_documents(getattr(split, name), lm.template) for name in ("forget", "retain")}
-            split = replace(split, **parts)
+            forget, retain = (split_documents(part, lm.template) for part in (split.forget, split.retain))
+            split = replace(split, forget=forget, retain=retain)
         run_edit(self.directory, lm, self.resolved, split, stopped, on_step)
 
     def prepare(self) -> None:

@@ -54,7 +54,15 @@ def score_options(
     single = [k for k in range(len(items)) if k not in shared]
     begin = not why_not_begun(module, items, budget)
     single_pieces = _plain(module, items, single, measure, budget, begin)
+    begin = begin and not _slides(module)  # prompts are padded behind the beginning, and a window would count that
     return _joined(items, [*single_pieces, *_shared(module, items, groups, measure, budget, begin)])
+
+
+def _slides(module: Any) -> bool:
+    """Whether some layer attends to a window of the last positions only."""
+    from transformers.cache_utils import DynamicCache
+
+    return any(layer.is_sliding for layer in DynamicCache(config=module.config).layers)
 
 
 @torch.no_grad()
@@ -179,10 +187,20 @@ def _plain(
 
 def _begun(module: nn.Module, prefix: Sequence[int], ids: Tensor, mask: Tensor) -> dict[str, Any]:
     """Arguments of a pass over `ids` [B, T] that continues from the keys and values of `prefix`, run once for all."""
-    start = torch.tensor([list(prefix)])
+    from transformers.cache_utils import DynamicCache
+
+    start, whole = torch.tensor([list(prefix)]), DynamicCache()  # also where a window slides: masks count from 0
     last = torch.zeros_like(start, dtype=torch.bool)
     last[:, -1] = True
-    _, cache = _run(module, last, NO_IMAGES, input_ids=start, attention_mask=torch.ones_like(start), use_cache=True)
+    _, cache = _run(
+        module,
+        last,
+        NO_IMAGES,
+        input_ids=start,
+        attention_mask=torch.ones_like(start),
+        use_cache=True,
+        **cache_argument(module, whole),
+    )
     _check(cache)
     device = next(module.parameters()).device
     return {

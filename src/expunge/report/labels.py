@@ -90,6 +90,7 @@ ROLES: dict[str, str] = {
 }
 
 REFERENCES: dict[str, str] = {
+    "both": "a model trained in the same way without the target's records; matched controls for membership",
     "retrained": "a model trained in the same way without the target's records",
     "controls": "matched controls: never-trained subjects of the same shape, on the unlearned model",
 }
