@@ -76,7 +76,7 @@ def rank_among(value: float, controls: Sequence[float]) -> float:
 
 
 def retained(now: Hits, before: Hits) -> tuple[float, float]:
-    """(tokens, text): what is still right of what was right; 1 where nothing was. More right than before counts as 1."""
+    """(tokens, text): what is still right of what was; 1 where nothing was. More than before counts as 1."""
     tokens = int(before.right.sum())
     kept = int(np.minimum(now.right, before.right).sum())
     whole = int(before.whole.sum())

@@ -62,10 +62,10 @@ class SearchSpace:
 
     Attributes:
         base: recipe that is changed.
-        rate: learning rate of the rules when `layers[0]` train; scaled for the others.
+        rates: learning rate that the rules give with each of `layers`.
         layers: settings of `train.layers`, the first one being that of the rules.
         steps: most steps of a rehearsal.
-        forget, retain: rows of a step.
+        changes: further changes that every trial makes.
     """
 
     base: str
@@ -183,7 +183,14 @@ def search(
         study.sampler = optuna.samplers.TPESampler(seed=seed + number, n_startup_trials=STARTUP)
         trial = study.ask()
         outcome = _Trial(stage, space, trial, retention, stopped)
-        outcome.run(lambda score, n=number: on_progress and on_progress(_progress(study, n, trials, score, space)))
+
+        def report(score: RehearsalScore, number: int = number) -> None:
+            if on_progress:
+                best = best_look(study.get_trials(deepcopy=False), retention)
+                done = (number + score.step / space.steps) / trials
+                on_progress(TuneProgress(number + 1, trials, done, best[1] if best else score, score.step))
+
+        outcome.run(report)
         if outcome.is_stopped:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
             study.enqueue_trial(trial.params)
@@ -232,12 +239,6 @@ class _Trial:
             self._stage.run(recipe, self._space.looks, score)
         except _EndTrial:
             return
-
-
-def _progress(study: Any, number: int, trials: int, score: RehearsalScore, space: SearchSpace) -> TuneProgress:
-    best = best_look(study.get_trials(deepcopy=False), 0.0)
-    done = (number + score.step / space.steps) / trials
-    return TuneProgress(number + 1, trials, done, best[1] if best else score, score.step)
 
 
 def best_look(trials: Sequence[Any], retention: float) -> tuple[Any, RehearsalScore] | None:

@@ -73,7 +73,7 @@ def choose_stand_ins(corpus: Corpus, count: int, size: int, seed: int) -> tuple[
     if len(fitting) < count + 2:
         raise InputError(
             "tune",
-            f"needs {count + 2} other subjects that name identifiers in two or more records, and there are {len(fitting)}",
+            f"needs {count + 2} other subjects with identifiers in two or more records, and there are {len(fitting)}",
             "write `expunge data prepare` first, or use --recipe auto",
         )
     draws = {subject: uniform(f"{SALT}:{seed}", subject) for subject in fitting}
