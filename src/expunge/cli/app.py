@@ -24,6 +24,7 @@ from expunge.cli.options import add
 from expunge.cli.report import report
 from expunge.cli.result import CommandResult
 from expunge.cli.train import train
+from expunge.cli.tune import tune
 from expunge.cli.unlearn import unlearn
 
 Command = Callable[..., CommandResult]
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Command] = {
     "demo-llm": demo_llm,
     "train": train,
     "estimate": estimate,
+    "tune": tune,
     "unlearn": unlearn,
     "audit": audit,
     "report": report,
