@@ -1,7 +1,8 @@
-"""Score many answers of one prompt with one pass over the prompt.
+"""Score many answers of one prompt with one pass over the prompt, and the beginning of many prompts once.
 
 The keys and values of a prompt are cached and copied to the rows of its answers, so that only the answers run.
 The last position of the prompt predicts the first token of every answer: answers of one token need no second pass.
+Tokens with which all prompts of a pass begin, such as a system turn, are cached and copied in the same way.
 
 A small sample is scored both ways first. Where a model cannot be continued exactly (no position ids, an unknown
 kind of cache, positions of its own) every answer runs with its prompt.
@@ -31,6 +32,7 @@ predicts it, its id, and the item it belongs to. Several tokens may share a row.
 
 Piece = tuple[Tensor, Tensor, Tensor]  # owner [M], position in the answer [M], measured [M, F]; all on the CPU
 TRIAL_TOKENS = 8  # answer tokens per row of the sample
+MIN_TOKENS = 8  # a shorter common beginning does not pay for a pass of its own
 
 
 @torch.no_grad()
@@ -50,8 +52,49 @@ def score_options(
         groups = []
     shared = {k for group in groups for k in group}
     single = [k for k in range(len(items)) if k not in shared]
-    single_pieces = _plain(module, items, single, measure, budget)
-    return _joined(items, [*single_pieces, *_shared(module, items, groups, measure, budget)])
+    begin = not why_not_begun(module, items, budget)
+    single_pieces = _plain(module, items, single, measure, budget, begin)
+    begin = begin and not _slides(module)  # prompts are padded behind the beginning, and a window would count that
+    return _joined(items, [*single_pieces, *_shared(module, items, groups, measure, budget, begin)])
+
+
+def _slides(module: Any) -> bool:
+    """Whether some layer attends to a window of the last positions only."""
+    from transformers.cache_utils import DynamicCache
+
+    return any(layer.is_sliding for layer in DynamicCache(config=module.config).layers)
+
+
+@torch.no_grad()
+def why_not_begun(module: nn.Module, items: Sequence[Encoded], budget: Budget) -> str | None:
+    """None if passes that run a common beginning once give the logits of plain ones, else the reason (a clause).
+
+    Compared on the longest, the shortest and a middle item.
+    """
+    order = sorted(range(len(items)), key=lambda k: items[k].length)
+    chosen = {order[0], order[-1], order[len(order) // 2]} if order else set()
+    sample = [replace(items[k], answer=items[k].answer[:TRIAL_TOKENS]) for k in sorted(chosen)]
+    if not common_beginning(sample):
+        return "the rows begin with different tokens"
+    if not takes(module, "position_ids"):
+        return "the model takes no position ids"
+    return _why_different(
+        module,
+        lambda: _joined(sample, _plain(module, sample, range(len(sample)), _whole, budget)),
+        lambda: _joined(sample, _plain(module, sample, range(len(sample)), _whole, budget, begin=True)),
+    )
+
+
+def common_beginning(items: Sequence[Encoded]) -> int:
+    """Tokens with which all prompts begin, less the last of the shortest; 0 where a pass of its own does not pay."""
+    if len(items) < 2 or any(item.image for item in items):
+        return 0
+    count = min(len(item.prompt) for item in items) - 1
+    for k in range(count):
+        if any(item.prompt[k] != items[0].prompt[k] for item in items):
+            count = k
+            break
+    return count if count >= MIN_TOKENS else 0
 
 
 @torch.no_grad()
@@ -76,12 +119,24 @@ def why_not_shared(
         sample_groups.append(list(range(len(sample), len(sample) + len(two))))
         sample += [replace(items[k], answer=items[k].answer[:TRIAL_TOKENS]) for k in two]
 
-    def whole(logits: Tensor, at: Tensor, _: Tensor, __: Tensor) -> Tensor:
-        return logits[at]
+    return _why_different(
+        module,
+        lambda: _joined(sample, _plain(module, sample, range(len(sample)), _whole, budget)),
+        lambda: _joined(sample, _shared(module, sample, sample_groups, _whole, budget)),
+    )
 
+
+def _whole(logits: Tensor, at: Tensor, _: Tensor, __: Tensor) -> Tensor:
+    """A measure that is the logits themselves."""
+    return logits[at]
+
+
+def _why_different(
+    module: nn.Module, plain_pass: Callable[[], list[Tensor]], shared_pass: Callable[[], list[Tensor]]
+) -> str | None:
+    """None if both give equal logits up to the root of the rounding unit, else the reason (a clause)."""
     try:
-        plain = torch.cat(_joined(sample, _plain(module, sample, range(len(sample)), whole, budget)))
-        logits = torch.cat(_joined(sample, _shared(module, sample, sample_groups, whole, budget)))
+        plain, logits = torch.cat(plain_pass()), torch.cat(shared_pass())
     except Exception as error:
         return f"a trial pass fails ({type(error).__name__}: {first_line(error)})"
     difference = relative_difference(logits, plain)
@@ -103,34 +158,86 @@ def _joined(items: Sequence[Encoded], pieces: Iterator[Piece] | Sequence[Piece])
 
 
 def _plain(
-    module: nn.Module, items: Sequence[Encoded], chosen: Sequence[int], measure: Measure, budget: Budget
+    module: nn.Module,
+    items: Sequence[Encoded],
+    chosen: Sequence[int],
+    measure: Measure,
+    budget: Budget,
+    begin: bool = False,
 ) -> Iterator[Piece]:
-    """Every item by itself: prompt and answer without its last token, which is only predicted."""
+    """Every item by itself: prompt and answer without its last token, which is only predicted.
+
+    `begin`: tokens with which all prompts of a pass begin run once.
+    """
     for part in budget.parts([(items[k].length - 1, len(items[k].answer)) for k in chosen], _vocabulary(module)):
         part_items = [chosen[n] for n in part]
-        ids, mask = pad_ids([items[k].prompt + items[k].answer[:-1] for k in part_items])
-        first = torch.tensor([[len(items[k].prompt)] for k in part_items])
+        rows = [items[k] for k in part_items]
+        prefix = common_beginning(rows) if begin else 0
+        ids, mask = pad_ids([(i.prompt + i.answer[:-1])[prefix:] for i in rows])
+        first = torch.tensor([[len(i.prompt) - prefix] for i in rows])
         at = mask.bool() & (mask.cumsum(-1) >= first)
-        images = ImageBatch.of([items[k].image for k in part_items])
-        logits, _ = _run(module, at, images, input_ids=ids, attention_mask=mask, use_cache=False)
+        if prefix:
+            logits, _ = _run(module, at, NO_IMAGES, **_begun(module, rows[0].prompt[:prefix], ids, mask))
+        else:
+            images = ImageBatch.of([i.image for i in rows])
+            logits, _ = _run(module, at, images, input_ids=ids, attention_mask=mask, use_cache=False)
         tokens = [(k, t) for k in part_items for t in range(len(items[k].answer))]
         yield _measured(measure, logits, range(len(logits)), tokens, items)
 
 
+def _begun(module: nn.Module, prefix: Sequence[int], ids: Tensor, mask: Tensor) -> dict[str, Any]:
+    """Arguments of a pass over `ids` [B, T] that continues from the keys and values of `prefix`, run once for all."""
+    from transformers.cache_utils import DynamicCache
+
+    start, whole = torch.tensor([list(prefix)]), DynamicCache()  # also where a window slides: masks count from 0
+    last = torch.zeros_like(start, dtype=torch.bool)
+    last[:, -1] = True
+    _, cache = _run(
+        module,
+        last,
+        NO_IMAGES,
+        input_ids=start,
+        attention_mask=torch.ones_like(start),
+        use_cache=True,
+        **cache_argument(module, whole),
+    )
+    _check(cache)
+    device = next(module.parameters()).device
+    return {
+        "input_ids": ids,
+        "attention_mask": torch.cat([mask.new_ones((len(ids), len(prefix))), mask], 1),
+        "position_ids": len(prefix) + (mask.cumsum(-1) - 1).clamp(min=0),
+        "use_cache": True,
+        **cache_argument(module, _rows_of(cache, torch.zeros(len(ids), dtype=torch.int64, device=device))),
+    }
+
+
 def _shared(
-    module: nn.Module, items: Sequence[Encoded], groups: Sequence[Sequence[int]], measure: Measure, budget: Budget
+    module: nn.Module,
+    items: Sequence[Encoded],
+    groups: Sequence[Sequence[int]],
+    measure: Measure,
+    budget: Budget,
+    begin: bool = False,
 ) -> Iterator[Piece]:
     """Groups of items with equal prompts: each prompt once, padded on the left, then its answers on its cache."""
     vocabulary = _vocabulary(module)
     for part in budget.parts([(len(items[g[0]].prompt), 1) for g in groups], vocabulary):
-        ids, mask = pad_ids([items[groups[g][0]].prompt for g in part], left=True)
+        rows_of_part = [items[groups[g][0]] for g in part]
+        prefix = common_beginning(rows_of_part) if begin else 0
+        ids, mask = pad_ids([i.prompt[prefix:] for i in rows_of_part], left=True)
         last = torch.zeros_like(mask, dtype=torch.bool)
         last[:, -1] = True
-        images = ImageBatch.of([items[groups[g][0]].image for g in part])
-        position = (mask.cumsum(-1) - 1).clamp(min=0)
-        logits, cache = _run(
-            module, last, images, input_ids=ids, attention_mask=mask, use_cache=True, position_ids=position
-        )
+        if prefix:
+            inputs = _begun(module, rows_of_part[0].prompt[:prefix], ids, mask)
+            logits, cache = _run(module, last, NO_IMAGES, **inputs)
+            mask = inputs["attention_mask"]
+        else:
+            images = ImageBatch.of([i.image for i in rows_of_part])
+            position = (mask.cumsum(-1) - 1).clamp(min=0)
+            logits, cache = _run(
+                module, last, images, input_ids=ids, attention_mask=mask, use_cache=True, position_ids=position
+            )
         _check(cache)
         answers = [(row, k) for row, g in enumerate(part) for k in groups[g]]
         yield _measured(measure, logits, [row for row, _ in answers], [(k, 0) for _, k in answers], items)

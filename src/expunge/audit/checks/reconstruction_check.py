@@ -61,11 +61,13 @@ def reconstruction(ctx: Context) -> CheckOutput:
         for role in ctx.roles:
             answers = ctx.probe(KEY, role)
             results[role] = answers["forget"]
-            if "controls" in answers:
+            if "controls" in answers and ctx.reference == "controls":
                 results["controls"] = answers["controls"]
     except TooFew as error:
         return CheckOutput([CheckResult(key=KEY, status="inconclusive", reason=error.what)])
     margin = ctx.margin(KEY, MARGIN)
+    if ctx.reference == "controls":
+        results.pop("retrained", None)
     comparison = compare(results, ctx.policy.bootstrap, margin=margin, known_margin=ctx.policy.known_margin)
     return CheckOutput([reconstruction_result(comparison, margin, ctx.policy.attack_seeds[0])], comparison.details)
 

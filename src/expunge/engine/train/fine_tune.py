@@ -10,6 +10,7 @@ import torch
 from pydantic import Field, field_validator, model_validator
 
 from expunge.engine.optimizer import OptimizerConfig
+from expunge.engine.train.own_text import OwnText
 from expunge.engine.train.train_loop import TrainConfig, TrainRows
 from expunge.models.adapters import Layers, TrainableConfig, prepare, trainable
 from expunge.models.fused_lora import fuse, unfuse
@@ -30,6 +31,10 @@ class FineTuneConfig(TrainConfig):
         16, ge=1, description="rank of the adapters that learn and are merged at the end; none to teach the weights"
     )
     layers: Layers = Field("all", description="blocks that learn: all, k for the last k, or 1/3 for the last third")
+    kl_weight: float = Field(
+        1.0, ge=0, description="weight of the KL divergence from the given model on text that it writes itself; 0: none"
+    )
+    kl_batch: int = Field(2, ge=1, description="such texts per step")
     optimizer: OptimizerConfig = Field(
         OptimizerConfig(lr=LORA_LR, warmup=WARMUP), description="optimizer; AdamW at a rate for pretrained models"
     )
@@ -64,12 +69,18 @@ def make_trainable(lm: LanguageModel, settings: TrainConfig) -> LanguageModel:
     return lm.with_module(module)
 
 
-def with_cache(lm: LanguageModel, rows: TrainRows, settings: TrainConfig) -> TrainRows:
-    """`rows` with the states of the frozen lower blocks, if only upper blocks learn and the states are exact."""
-    if not isinstance(settings, FineTuneConfig) or settings.layers == "all":
+def complete(lm: LanguageModel, rows: TrainRows, settings: TrainConfig) -> TrainRows:
+    """`rows` with what else a training of `lm` needs before its first step.
+
+    The states of the frozen lower blocks, if only upper blocks learn and the states are exact; and text of the model
+    itself.
+    """
+    if not isinstance(settings, FineTuneConfig):
         return rows
-    cache = PrefixCache.build(lm.module, rows.items, budget=CACHE_BYTES)
-    return rows if isinstance(cache, str) else replace(rows, cache=cache)
+    size = 0 if settings.layers == "all" else CACHE_BYTES
+    cache = PrefixCache.build(lm.module, rows.items, budget=size) if size else ""
+    own = OwnText.of(lm, settings.kl_batch, settings.kl_weight, settings.seed, size) if settings.kl_weight else None
+    return replace(rows, cache=None if isinstance(cache, str) else cache, own_text=own)
 
 
 def as_stored(lm: LanguageModel, dtype: torch.dtype) -> LanguageModel:

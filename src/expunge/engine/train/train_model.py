@@ -14,7 +14,7 @@ from expunge.corpus import Record
 from expunge.engine import checkpoint
 from expunge.engine.general_ability import GeneralAbility, general_ability, warnings_of
 from expunge.engine.interrupt import watch_for_stop
-from expunge.engine.train.fine_tune import HALF, FineTuneConfig, as_stored, make_trainable, stored_dtype, with_cache
+from expunge.engine.train.fine_tune import HALF, FineTuneConfig, as_stored, complete, make_trainable, stored_dtype
 from expunge.engine.train.train_checkpoints import TrainCheckpoints
 from expunge.engine.train.train_loop import TrainConfig, TrainProgress, TrainRows, run_training
 from expunge.errors import InputError, InputWarning
@@ -103,12 +103,11 @@ def train(
     dtype_at_rest, parameters = stored_dtype(lm), lm.parameters
     with watch_for_stop() as stopped:
         lm = make_trainable(lm, settings)
-        rows = with_cache(lm, rows, settings)
+        rows = complete(lm, rows, settings)
         saves = TrainCheckpoints(out / "checkpoint", parameters, CHECKPOINT_EVERY, stopped, on_epoch, on_step)
         state = checkpoint.load(out / "checkpoint")
         progress = run_training(lm, rows, settings, saves.after_epoch, state, saves.after_step)
-    if rows.cache:
-        rows.cache.close()
+    rows.close()
     lm = as_stored(lm, dtype_at_rest)
     if dtype_at_rest in HALF:  # rounding may change an answer; what is saved is what counts
         progress = replace(progress, accuracy=replace(rows, cache=None).accuracy(lm.module))
