@@ -95,7 +95,7 @@ def perplexity(lm: LanguageModel, text: str) -> float:
     """exp of the mean negative log-likelihood of the tokens of `text`, without a template; infinite on overflow."""
     ids = lm.tokenizer(text, add_special_tokens=False)["input_ids"]
     start = lm.tokenizer.bos_token_id
-    items = windows(ids, lm.template.eos if start is None else int(start), min(WINDOW, lm.context))
+    items = windows(ids, lm.template.end if start is None else int(start), min(WINDOW, lm.context))
     total = sum(float(logp.double().sum()) for logp in score_options(lm.module, items, _log_likelihood))
     try:
         return math.exp(-total / len(ids))
@@ -137,7 +137,7 @@ def choice_accuracy(lm: LanguageModel, questions: Sequence[Record]) -> float:
 def text_accuracy(lm: LanguageModel, questions: Sequence[Record]) -> float:
     """Share of questions whose answer occurs, word for word, in the greedy text."""
     prompts = [lm.template.question(q).prompt for q in questions]
-    texts = [lm.template.decode(ids) for ids in greedy(lm.module, prompts, lm.template.eos, NEW_TOKENS)]
+    texts = [lm.template.decode(ids) for ids in greedy(lm.module, prompts, lm.template.stops, NEW_TOKENS)]
     return sum(contains(text, q.answer) for text, q in zip(texts, questions, strict=True)) / max(len(questions), 1)
 
 

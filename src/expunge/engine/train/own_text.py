@@ -108,7 +108,7 @@ class OwnText:
 @torch.no_grad()
 def draw(lm: LanguageModel, seed: int) -> list[Encoded]:
     """What `lm` writes behind `OPENINGS`, plainly, and behind `QUESTIONS`, in its template, at temperature 1."""
-    eos, start = lm.template.eos, lm.tokenizer.bos_token_id
+    end, stops, start = lm.template.end, lm.template.stops, lm.tokenizer.bos_token_id
     head = () if start is None else (int(start),)
     prompts = [(*head, *lm.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in OPENINGS]
     prompts += [lm.template.question(Record("own", text, "")).prompt for text in QUESTIONS]
@@ -116,7 +116,7 @@ def draw(lm: LanguageModel, seed: int) -> list[Encoded]:
     count = min(TOKENS, lm.context - longest)
     if count < 2:
         return []
-    ids, mask = (x.to(lm.device) for x in pad_ids(prompts, eos, left=True))
+    ids, mask = (x.to(lm.device) for x in pad_ids(prompts, end, left=True))
     with torch.random.fork_rng(devices=[] if lm.device.type == "cpu" else [lm.device]):
         torch.manual_seed(seed)
         written = lm.module.generate(
@@ -127,7 +127,8 @@ def draw(lm: LanguageModel, seed: int) -> list[Encoded]:
             top_k=0,
             top_p=1.0,
             max_new_tokens=count,
-            pad_token_id=eos,
+            pad_token_id=end,
         )
-    texts = [row[: row.index(eos) + 1] if eos in row else row for row in written[:, longest:].tolist()]
+    rows = written[:, longest:].tolist()
+    texts = [row[: next((k for k, t in enumerate(row) if t in stops), len(row)) + 1] for row in rows]
     return [Encoded(f"own-{k}", p, tuple(t)) for k, (p, t) in enumerate(zip(prompts, texts, strict=True))]
