@@ -89,6 +89,13 @@ def test_the_assurance_level_says_what_it_can_and_cannot_say() -> None:
     assert "Assurance level" not in Page(render_page(audit(assurance=None))).text()
 
 
+def test_what_the_original_knew_stands_beside_the_models() -> None:
+    data = audit_data() | {"known": {"forget": {"n": 12, "by_text": 0.5, "by_tokens": 0.75}}, "yardstick": "knows 99 %"}
+    text = Page(render_page(AuditFile.model_validate(data))).text("scope")
+    assert "50 % of 12 records of the forget set, as text; 75 % by tokens" in text
+    assert "The retrained model knows 99 %" in text
+
+
 def test_the_old_weights_are_named_with_the_run_and_without() -> None:
     assert describe_use(RUN).old_weights == (
         "the original model: models/clinic",
