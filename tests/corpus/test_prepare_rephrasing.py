@@ -142,7 +142,7 @@ def test_places_of_a_document_are_parts_of_it() -> None:
         assert not v.prompt.endswith(" ")
 
 
-def test_rephrasings_that_a_model_answers_are_kept_first_and_controls_are_asked_alike() -> None:
+def test_rephrasings_that_a_model_answers_are_kept_first() -> None:
     def asked(name: str, split: str | None = None) -> Record:
         variants = (*(Variant(f"{k} {name}", "x") for k in "abcd"), Variant("yes?", "yes", ("yes", "no")))
         return Record(name, f"{name}?", "x", variants=variants, split=split)

@@ -164,12 +164,12 @@ def test_a_model_decides_which_rephrasings_are_taken() -> None:
     """The model here answers everything that is asked as a list."""
 
     def lists(records: Sequence[Record]) -> set[str]:
-        return {r.row_id for r in records if "- A" in r.prompt}
+        return {r.row_id for r in records if "\n- " in r.prompt}
 
     settings = PrepareSettings(general=False, holdout=0, controls=2, variants=1)
     made = prepare(patients(), Scope.parse("subject:PAT-100"), settings, answered=lists)
     for r in (*made.split.forget, *made.split.controls):
         assert len(r.variants) == 1
-        assert "- A" in r.variants[0].prompt
+        assert "\n- " in r.variants[0].prompt
     assert made.counts["rephrasings of them"] == made.counts["of the rephrasings, the model answers"] == 4
     assert made.counts["of the records, the model answers"] == 0
