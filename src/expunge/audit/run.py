@@ -131,7 +131,15 @@ def audit(
     references = _references(policy, retrained is not None)
     sets = record_sets(split, policy, "both" if len(references) > 1 else references[0])
     records = {r.row_id: r for group in sets.values() for r in group.records}
-    ctx = Context(split, policy, tuple(sources), MappingProxyType(records), load=fresh, against=references[-1])
+    ctx = Context(
+        split,
+        policy,
+        tuple(sources),
+        MappingProxyType(records),
+        load=fresh,
+        against=references[-1],
+        parameters=lm.parameters,
+    )
     probes = _probes(ctx)
     models: dict[Role, AuditedModel] = {}
     scores: dict[Role, Mapping[str, Scores]] = {}

@@ -198,16 +198,17 @@ class LLMDemo:
 
     def unlearn(self, split: Split) -> None:
         """The run with the recipe that fits the model."""
-        from expunge.engine.tune.auto import load_recipe
+        from expunge.engine.auto_recipe import recipe_for
         from expunge.engine.unlearn import unlearn
 
-        recipe = load_recipe("auto", (*self.size.recipe, f"seed={self.seed}"), self.out / "original", split)
+        chosen = recipe_for("auto", (*self.size.recipe, f"seed={self.seed}"), self.out / "original", split)
         with self.progress.bar("unlearn") as tick:
             unlearn(
                 self.out / "original",
                 split,
-                recipe,
+                chosen.recipe,
                 self.out / "unlearned",
+                notes=chosen.notes,
                 on_step=lambda event, total: after_step(tick, event, total),
             )
 

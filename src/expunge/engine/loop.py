@@ -46,6 +46,13 @@ class Loop:
     state: TrainState
     context: DistributedContext
     stopper: Stopper | None = None
+    extra: int = 0  # rows that the runner keeps behind those of the run, for whoever looks at the model on the way
+
+    @property
+    def extra_rows(self) -> list[int]:
+        """Their positions in the runner."""
+        first = len(self.dataset.encoded) + (len(self.stopper.items) if self.stopper else 0)
+        return list(range(first, first + self.extra))
 
     @property
     def end(self) -> int:
@@ -70,7 +77,7 @@ class Loop:
         set_trainable_blocks(self.lm.module, phase.layers, self.state.trainable)
         rows = self._rows_in_phase(phase, start)
         with self.context.synchronized():
-            self.runner.start_phase([*rows, *self._probe_rows()])
+            self.runner.start_phase([*rows, *self._probe_rows(), *self.extra_rows])
             self.source.start_phase(rows, self._parameters())
         config = self.resolved.recipe.optimizer
         config = config.model_copy(update={"lr": phase.lr}) if phase.lr else config

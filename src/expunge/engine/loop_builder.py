@@ -28,6 +28,7 @@ from expunge.methods.base import REFERENCE_LOSSES
 from expunge.methods.examples import Targets
 from expunge.models.adapters import enable_checkpointing, set_trainable_blocks, trainable
 from expunge.models.language_model import LanguageModel
+from expunge.models.prompt_template import Encoded
 
 
 def build_loop(
@@ -40,6 +41,7 @@ def build_loop(
     privacy: PrivacyEngine | None = None,
     controls: Sequence[Record] = (),
     targets: Targets | None = None,
+    extra: Sequence[Encoded] = (),
 ) -> Loop:
     """Prepare a run on `lm`, whose trainable parameters are set up (`models.adapters.prepare`).
 
@@ -52,6 +54,7 @@ def build_loop(
         privacy: draws and noise of a private recipe; None makes them anew.
         controls: never-trained subjects, for a recipe that stops and records that name nobody.
         targets: the method's targets from an earlier run of the same records and settings; None builds them.
+        extra: rows that are no part of the run, for whoever looks at the model on the way (`Loop.extra_rows`).
 
     Raises:
         InputError: the records and the recipe do not fit together.
@@ -65,7 +68,7 @@ def build_loop(
     privacy = privacy or PrivacyEngine.of(resolved, forget, retain)
     dataset = build_dataset(lm, resolved, forget, retain, privacy, targets)
     stopper = build_stopper(lm, resolved, forget, retain, controls)
-    items = [*dataset.encoded, *(stopper.items if stopper else ())]
+    items = [*dataset.encoded, *(stopper.items if stopper else ()), *extra]
     runner = ForwardRunner(lm, items, recipe.memory, scratch, share_prefix=privacy is None)
     references = _references(lm, resolved, dataset, context)
     saliency: TokenSaliency | None = None
@@ -86,7 +89,7 @@ def build_loop(
     combiner = GradientCombiner(resolved, dataset)
     parts: dict[str, Stateful] = {"combiner": combiner, "targets": dataset.targets, "source": source}
     state = TrainState(lm.module, names, parts | ({"stopper": stopper} if stopper else {}))
-    return Loop(lm, resolved, dataset, runner, source, combiner, state, context, stopper)
+    return Loop(lm, resolved, dataset, runner, source, combiner, state, context, stopper, len(extra))
 
 
 def build_stopper(
