@@ -58,10 +58,8 @@ def test_judgeable_checks_by_hand(split: Split, retrained: bool, checks: set[str
 def test_reasons_name_the_subject_and_the_remedy() -> None:
     lines = outlook_lines(audit_outlook(replace(BARE, controls=controls(3))))
     assert lines[0] == "an audit of this run will be able to judge leakage, relearning"
-    assert (
-        "not membership, over-unlearning: a has 3 never-trained controls, a rank needs 40; `expunge data prepare` makes them"
-        in lines
-    )
+    short = "a has 3 never-trained controls, a rank needs 40"
+    assert f"not membership, over-unlearning: {short}; `expunge data prepare` makes them" in lines
     assert outlook_lines(audit_outlook(BARE))[0] == "an audit of this run will be able to judge nothing"
 
 
