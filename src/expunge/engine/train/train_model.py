@@ -103,9 +103,11 @@ def train(
     if written != earlier:
         write_json(report, written)
     dtype_at_rest, parameters = stored_dtype(lm), lm.parameters
+    lm = make_trainable(lm, settings)
+    if getattr(settings, "kl_weight", 0):
+        say("the model writes text of its own, to be held to")
+    rows = complete(lm, rows, settings)  # a signal ends the process here: nothing is lost yet
     with watch_for_stop() as stopped:
-        lm = make_trainable(lm, settings)
-        rows = complete(lm, rows, settings)
         saves = TrainCheckpoints(out / "checkpoint", parameters, CHECKPOINT_EVERY, stopped, on_epoch, on_step)
         state = checkpoint.load(out / "checkpoint")
         progress = run_training(lm, rows, settings, saves.after_epoch, state, saves.after_step)
