@@ -101,7 +101,7 @@ def test_what_the_original_never_knew_cannot_be_forgotten() -> None:
     silent = one_token_scores(ids, [9.0] * 6, "000000", ["no"] * 6)
     ctx = context(split, {role: {"forget": silent} for role in ("original", "unlearned", "retrained")})
     entry = only(leakage.run(ctx), "leakage.self")
-    assert entry.status == "not_applicable"
+    assert entry.status == "inconclusive"
     assert "hardly knew it" in entry.reason
 
 
@@ -173,4 +173,6 @@ def test_retention_is_by_the_worse_measure_of_what_was_known() -> None:
             for role in ("original", "unlearned")
         },
     )
-    assert {e.status for e in retention.run(nothing).results} == {"not_applicable"}
+    unknown = {e.key: e.status for e in retention.run(nothing).results}
+    assert unknown["retention.retain_heldout"] == unknown["retention.siblings"] == "inconclusive"  # K2: never dropped
+    assert unknown["retention.unrelated"] == unknown["retention.shared"] == "not_applicable"  # there are none

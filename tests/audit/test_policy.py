@@ -1,10 +1,13 @@
 """Policies: data, versioned, with a digest, and helpful about mistakes."""
 
+from importlib.resources import files
+
 import pytest
 import yaml
 from pydantic import ValidationError
 
-from expunge.audit.policy import Policy
+from expunge.audit.context import CHECKS
+from expunge.audit.policy import Policy, default_policy, shipped_policies
 from expunge.audit.statistics import Bootstrap
 from expunge.errors import InputError
 
@@ -26,6 +29,7 @@ def test_the_required_results_of_the_shipped_policy():
         "mia",
         "retention.same_institution",
         "retention.elsewhere",
+        "retention.text",
         "cross_modal",
     }
     margins = {key: rule.margin for key, rule in policy.rules.items()}
@@ -51,7 +55,7 @@ def test_a_policy_comes_from_a_file(tmp_path):
     path = tmp_path / "p.yaml"
     path.write_text(SMALL)
     assert Policy.load(path) == Policy.parse(SMALL)
-    with pytest.raises(InputError, match=r"none\.yaml: could not be read"):
+    with pytest.raises(InputError, match=r"none\.yaml: there is no such policy file"):
         Policy.load(tmp_path / "none.yaml")
 
 
@@ -81,3 +85,45 @@ def test_what_is_no_mapping_is_no_policy():
 def test_a_policy_is_frozen():
     with pytest.raises(ValidationError, match="frozen"):
         Policy.parse(SMALL).version = 4
+
+
+def shipped_text(name):
+    return (files("expunge.audit") / "policies" / f"{name}.yaml").read_text("utf-8")
+
+
+def test_three_policies_are_shipped_and_chosen_by_what_there_is():
+    assert shipped_policies() == ("controls-only", "strict", "with-retrained")
+    assert [Policy.load(name).reference for name in shipped_policies()] == ["controls", "both", "retrained"]
+    assert [Policy.load(name).needs_retrained for name in shipped_policies()] == [False, True, True]
+    assert default_policy(retrained=True) == Policy.load() == Policy.load("with-retrained")
+    assert default_policy(retrained=False) == Policy.load("controls-only")
+    with pytest.raises(InputError, match=r'there is no policy "controls"; did you mean "controls-only"'):
+        Policy.load("controls")
+
+
+def test_every_rule_names_a_result_and_strict_is_nowhere_laxer():
+    known = {key for _, one in CHECKS for key in one.keys}
+    strict, usual = Policy.load("strict"), Policy.load("with-retrained")
+    for name in shipped_policies():
+        policy = Policy.load(name)
+        assert set(policy.rules) <= known
+        assert policy.about
+    assert set(strict.required) > set(usual.required) == set(Policy.load("controls-only").required)
+    assert strict.intervals
+    for key, rule in usual.rules.items():
+        laxer = rule.margin - strict.rules[key].margin
+        assert laxer <= 0 if rule.judge == "retention" else laxer >= 0, key
+
+
+def test_a_changed_copy_does_not_claim_to_be_the_shipped_policy(tmp_path):
+    path = tmp_path / "my-policy.yaml"
+    path.write_text("# a copy\n" + shipped_text("controls-only"))
+    assert Policy.load(path) == Policy.load("controls-only")  # the same content is the same policy
+    path.write_text(shipped_text("controls-only").replace("margin: 0.05", "margin: 0.5"))
+    assert Policy.load(path).name == "my-policy.yaml (not shipped)"
+    path.write_text(shipped_text("strict").replace("name: strict", "name: clinic"))
+    assert Policy.load(path).name == "clinic"
+    path.write_text(SMALL.replace("name: small", "name: default"))  # what the shipped one was called before
+    assert Policy.load(path).name == "my-policy.yaml (not shipped)"
+    changed = Policy.load("strict").model_copy(update={"known_margin": 0.5})
+    assert changed.with_own_name().name == "strict (changed, not shipped)"

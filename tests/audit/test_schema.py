@@ -56,7 +56,7 @@ def test_a_folder_leads_to_its_audit(tmp_path: Path) -> None:
     ("change", "message"),
     [
         (lambda d: d.pop("schema_version"), "has no `schema_version`"),
-        (lambda d: d.update(schema_version=1), "has schema version 1, and this version of expunge reads 2"),
+        (lambda d: d.update(schema_version=1), "has schema version 1, and this version of expunge reads 3"),
         (lambda d: d.update(format="expunge-audit/1") or d.pop("schema_version"), "has schema version expunge-audit/1"),
         (lambda d: d.pop("reference"), "reference: field required"),
         (lambda d: d.update(extra=1), "extra: extra inputs are not permitted"),

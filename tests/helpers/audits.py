@@ -152,6 +152,7 @@ def example_results(statuses: Mapping[str, str]) -> list[CheckResult]:
         entry("retention.same_institution", 0.96, "original", 1.0, retention, controls=kept),
         entry("retention.elsewhere", 0.99, "original", 1.0, retention, controls=kept),
         entry("retention.retain_heldout", 0.97, "original", 1.0, retention, controls=kept),
+        entry("retention.text", 1.0, "original", 1.0, JudgedRule(id="retention", margin=0.9)),
         CheckResult(key="retention.unrelated", status="not_applicable", reason="there are no such records"),
         CheckResult(
             key="cross_modal",
@@ -203,7 +204,7 @@ def audit_data(
     losses = {"forget": [2.0, 4.0, 3.0], "retain_heldout": [0.01, 0.02, 0.03]}
     point = {"estimate": 0.96875, "ci": [0.9375, 1.0]}
     data: dict[str, Any] = {
-        "schema_version": 2,
+        "schema_version": 3,
         "split": {
             "scope": "patient:P-1",
             "targets": ["patient:P-1"],

@@ -19,12 +19,12 @@ from expunge._config import FrozenModel
 from expunge._registry import Registry
 from expunge._summary import short_repr
 from expunge.audit.check_result import CheckResult
+from expunge.audit.control_groups import control_groups
 from expunge.audit.metrics import METRICS
 from expunge.audit.policy import Policy
 from expunge.audit.scores import Scores, Values
 from expunge.audit.scoring import score
 from expunge.corpus import Record
-from expunge.corpus.surrogate_names import prompt_template_of
 from expunge.models.language_model import LanguageModel
 from expunge.scope.split import Split
 
@@ -111,9 +111,11 @@ class Context:
         policy: The policy that judges.
         roles: Audited models: original, unlearned and perhaps retrained.
         records: Every scored record by `row_id`.
-        scores: Role to set to scores; sets are forget (all wordings), retain_heldout, shared, holdout, controls.
+        scores: Role to set to scores; see `record_sets` for the sets, of which a role may lack some.
         probes: Check to role to the answers of its probe, or to the exception that it raised.
         load: Loads a fresh model of a role, for checks that train.
+        against: What the unlearned model is compared with, if the policy leaves a choice.
+        parameters: Of the original model; large models are asked less. 0 sets no bound.
     """
 
     split: Split
@@ -123,16 +125,24 @@ class Context:
     scores: Mapping[Role, Mapping[str, Scores]] = field(default_factory=lambda: MappingProxyType({}))
     probes: Mapping[str, Mapping[Role, Any]] = field(default_factory=lambda: MappingProxyType({}))
     load: Callable[[Role], LanguageModel] | None = None
+    against: Role = ""
+    parameters: int = 0
 
     @property
     def reference(self) -> Role:
-        """`retrained` where it is audited, else `controls`: matched controls on the unlearned model."""
-        return "retrained" if "retrained" in self.roles else "controls"
+        """`retrained`, or `controls`: matched controls on the unlearned model."""
+        return self.against or ("retrained" if "retrained" in self.roles else "controls")
 
     @property
     def is_small_sample(self) -> bool:
         """True with fewer subjects than the policy requires for intervals over subjects."""
         return len(self.split.targets) < self.policy.matched_controls.below
+
+    def affordable(self, share: float, least: int, most: int) -> int:
+        """Records that cost `share` of the policy's `matched_controls.work`, within `least` and `most`."""
+        if not self.parameters:
+            return most
+        return int(min(most, max(least, share * self.policy.matched_controls.work / self.parameters)))
 
     def fresh(self, role: Role) -> LanguageModel:
         """A newly loaded model that the check may train."""
@@ -167,17 +177,9 @@ class Context:
         return {w.row_id: r.row_id for r in self.split.forget for w in r.wordings()}
 
     def control_groups(self, target: str) -> dict[str, list[str]]:
-        """Matched control of `target` to row ids of its records with the target's questions.
-
-        Where none of a control's records has one of these questions, all of them count.
-        """
-        questions = {_question(r) for r in self.split.forget if r.subject == target}
-        groups: dict[str, list[Record]] = {}
-        for r in self.split.controls:
-            if r.attributes.get("control_of") == target:
-                groups.setdefault(r.subject, []).append(r)
-        same = {control: [r for r in rows if _question(r) in questions] for control, rows in groups.items()}
-        return {control: [r.row_id for r in same[control] or rows] for control, rows in groups.items()}
+        """Matched control of `target` to row ids of its records with the target's questions; see `control_groups`."""
+        groups = control_groups(self.split.forget, self.split.controls, target)
+        return {control: [r.row_id for r in rows] for control, rows in groups.items()}
 
     @cached_property
     def controls(self) -> tuple[str, ...]:
@@ -188,10 +190,6 @@ class Context:
         """The policy's margin of a result, or the default where the policy has no rule for it."""
         rule = self.policy.rules.get(key)
         return rule.margin if rule else default
-
-
-def _question(record: Record) -> tuple[str, str]:
-    return record.kind, prompt_template_of(record)
 
 
 def mean(values: Values) -> float:

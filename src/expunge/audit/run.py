@@ -6,26 +6,29 @@ Scores are files addressed by a digest of model and records, so that a second au
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from expunge._io import digest, read_json, write_json
+from expunge._io import read_json, write_json
 from expunge._summary import short_repr
+from expunge.audit import preconditions as before
+from expunge.audit.assurance import assurance, is_exact
 from expunge.audit.check_result import CheckResult
 from expunge.audit.context import CHECKS, Check, CheckOutput, Context, Probe, Role
 from expunge.audit.details import Details, ImageExample
 from expunge.audit.image_examples import image_example_probe, image_examples
-from expunge.audit.policy import Policy
-from expunge.audit.schema import AuditedModel, AuditFile, Environment, SplitSummary
+from expunge.audit.policy import Policy, default_policy
+from expunge.audit.record_sets import limited_controls, record_sets, with_windows
+from expunge.audit.schema import ROLES, AuditedModel, AuditFile, Environment, SplitSummary
+from expunge.audit.score_store import score_sets
 from expunge.audit.scores import Scores
-from expunge.audit.scoring import score
+from expunge.audit.stopwatch import Stopwatch
 from expunge.audit.summary import aggregates, distributions, examples, measures
-from expunge.audit.verdict import Verdict, verdict
-from expunge.corpus import Record
+from expunge.audit.verdict import Verdict, require_intervals, verdict, worse_of
 from expunge.engine.run_directory import environment
 from expunge.errors import InputError, unknown
 from expunge.models.fingerprint import model_digest
@@ -33,7 +36,6 @@ from expunge.models.language_model import LanguageModel, check, load
 from expunge.models.threads import set_threads
 from expunge.scope.split import Split
 
-SCORER = "2"  # changes whenever a scoring pass would give other numbers
 IMAGE_EXAMPLES = "image_examples"  # the one probe without a check
 NOT_TESTED = (
     "quantization (int8, int4)",
@@ -72,6 +74,10 @@ def audit(
     *,
     retrained: str | Path | None = None,
     policy: Policy | None = None,
+    data_name: str = "",
+    device: str | None = None,
+    dtype: str = "auto",
+    template: str = "auto",
     on_progress: Callable[[str, float], None] | None = None,
 ) -> Audit:
     """Audit `unlearned` against `original` and `retrained`, and write `out`/audit.json.
@@ -81,70 +87,113 @@ def audit(
         unlearned: Run directory or model that must have forgotten.
         split: The record sets.
         out: Folder of the audit; scores of an earlier audit in it are reused.
-        retrained: Model that never had the records. Without it, matched controls of the split are the reference, and
-            checks that need a retrained model are inconclusive.
-        policy: The policy, by default the shipped one.
+        retrained: Model that never had the records. Without it, matched controls of the split are the reference.
+        policy: The policy, by default the shipped `with-retrained` or, without a retrained model, `controls-only`.
+        data_name: File name of the records, for the report.
+        device: For example cpu or cuda; None for a GPU if there is one.
+        dtype: Precision of the loaded weights; auto is what the run recorded, else as stored.
+        template: How a question is put; auto is what the run recorded, else the model's own.
         on_progress: Called with a phrase and the share done, 0 to 1.
 
     Raises:
-        InputError: a model or folder that cannot be used, an empty forget set, or a policy with an unknown rule.
+        InputError: a model or folder that cannot be used, models that cannot be compared, a yardstick that is none, an
+            empty forget set, a policy with an unknown rule or one that needs a retrained model.
     """
-    started, out = time.perf_counter(), Path(out)
+    started, clock, out = time.perf_counter(), Stopwatch(), Path(out)
     if out.exists() and not out.is_dir():
         raise InputError(str(out), "is a file", "name a folder for the audit")
-    policy = policy or Policy.load()
+    policy = (policy or default_policy(retrained is not None)).with_own_name()
     _check_rules(policy)
+    if policy.needs_retrained and retrained is None:
+        raise InputError(f'policy "{policy.name}"', "needs a retrained model", "give one, or use controls-only")
     report = on_progress or (lambda phrase, done: None)
     sources: dict[Role, str] = {"original": str(original), "unlearned": str(unlearned)}
     if retrained is not None:
         sources["retrained"] = str(retrained)
     for source in sources.values():
         check(source)
-    set_threads()
-    split, asked = _by_id(split), template_options(Path(unlearned))
-    sets = record_sets(split)
-    if not sets["forget"]:
+    before.check_sources(sources)
+    if not split.forget:
         raise InputError("forget set", "is empty", "give a scope that matches something")
-    records = {r.row_id: r for group in sets.values() for r in group}
+    set_threads()
+    summary = SplitSummary.model_validate(split.summary())
+    split_digest, training_digest = split.digest, split.training_digest
+    loading = loading_options(Path(unlearned), template=template, dtype=dtype)
 
     def fresh(role: Role) -> LanguageModel:
-        return load(sources[role], **asked)
+        with clock.stage("load"):
+            return load(sources[role], device=device, **loading)
 
-    ctx = Context(split, policy, tuple(sources), MappingProxyType(records), load=fresh)
+    lm = fresh("original")
+    split = with_windows(_by_id(split), lm.template)
+    n_controls = len(split.controls)
+    split = limited_controls(split, lm.parameters, policy.matched_controls.work)
+    references = _references(policy, retrained is not None)
+    sets = record_sets(split, policy, "both" if len(references) > 1 else references[0])
+    records = {r.row_id: r for group in sets.values() for r in group.records}
+    ctx = Context(
+        split,
+        policy,
+        tuple(sources),
+        MappingProxyType(records),
+        load=fresh,
+        against=references[-1],
+        parameters=lm.parameters,
+    )
     probes = _probes(ctx)
     models: dict[Role, AuditedModel] = {}
     scores: dict[Role, Mapping[str, Scores]] = {}
     answers: dict[str, dict[Role, Any]] = {name: {} for name in probes}
-    # options of controls are scored only where controls are the reference: they are a third of the work
-    with_options = {"forget", "retain_heldout"} | (set() if retrained else {"controls"})
-    for k, (role, source) in enumerate(sources.items()):
+    same = before.Comparable.of(lm)
+    known, yardstick = {}, ""
+    for k, role in enumerate(r for r in ("original", "retrained", "unlearned") if r in sources):
         report(f"score the {role} model", 0.7 * k / len(sources))
-        lm, fingerprint = fresh(role), model_digest(source)
-        models[role] = AuditedModel(digest=fingerprint, parameters=lm.parameters, template=lm.template.kind)
-        scores[role] = MappingProxyType(
-            {
-                name: _scored(lm, fingerprint, name, group, name in with_options, out / "scores")
-                for name, group in sets.items()
-            }
+        lm = lm if role == "original" else fresh(role)
+        before.check_comparable(role, sources[role], before.Comparable.of(lm), same)
+        fingerprint = model_digest(sources[role])
+        models[role] = AuditedModel(
+            name=Path(sources[role]).name, digest=fingerprint, parameters=lm.parameters, template=lm.template.kind
         )
+        with clock.stage(f"score {role}"):
+            scores[role] = score_sets(lm, fingerprint, role, sets, out / "scores")
+        if role == "original":
+            known = before.check_agreement(sources[role], scores[role], records)
+            for line in before.knowledge_lines(known):
+                report(line, 0.7 / len(sources))
+        elif role == "retrained":
+            before.check_scores_differ(sources[role], scores[role], scores["original"], "original")
+            yardstick = before.check_yardstick(sources[role], scores["original"], scores[role], records, policy)
+        elif "retrained" in sources:
+            before.check_scores_differ(sources["retrained"], scores["retrained"], scores[role], role)
         for name, probe in probes.items():
-            answers[name][role] = _answers(probe, lm, role, scores[role])
+            with clock.stage(f"probe {name}"):
+                answers[name][role] = _answers(probe, lm, role, scores[role])
         del lm  # one model in memory at a time
     ctx = replace(ctx, scores=MappingProxyType(scores), probes=MappingProxyType(answers))
     outputs: dict[str, CheckOutput] = {}
     for k, (name, one) in enumerate(CHECKS):
         report(f"check: {name}", 0.7 + 0.3 * k / len(CHECKS.names()))
-        outputs[name] = _guarded(ctx, one)
+        with clock.stage(f"check {name}"):
+            outputs[name] = _judged([replace(ctx, against=reference) for reference in references], one)
     results = tuple(r for output in outputs.values() for r in output.results)
+    if policy.intervals:
+        results = require_intervals(results)
     details = _details(outputs)
+    exact = is_exact(str(unlearned), str(original), (*split.retain, *split.retain_heldout))
     file = AuditFile(
-        split=SplitSummary.model_validate(split.summary()),
-        split_digest=split.digest,
-        training_digest=split.training_digest,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        data=data_name,
+        split=summary,
+        split_digest=split_digest,
+        training_digest=training_digest,
         policy=policy,
         policy_digest=policy.digest,
-        reference=ctx.reference,
-        models=models,
+        reference=references[0],
+        assurance=assurance("both" if len(references) > 1 else references[0], exact),
+        known=known,
+        yardstick=yardstick,
+        control_records={"scored": len(split.controls), "has": n_controls},
+        models={role: models[role] for role in ROLES if role in models},
         verdict=verdict(results, policy),
         results=results,
         details=details,
@@ -155,6 +204,7 @@ def audit(
         image_examples=_image_examples(ctx, probes.get(IMAGE_EXAMPLES)),
         not_tested=NOT_TESTED,
         environment=Environment.model_validate(environment()),
+        stages=clock.seconds,
         seconds=round(time.perf_counter() - started, 2),
     )
     path = write_json(out / "audit.json", file.model_dump(mode="json"))
@@ -162,23 +212,23 @@ def audit(
     return Audit(file, path)
 
 
-def record_sets(split: Split) -> dict[str, Sequence[Record]]:
-    """The records that every model scores: forget in all wordings, the other sets in their trained wording."""
-    return {
-        "forget": tuple(w for r in split.forget for w in r.wordings()),
-        "retain_heldout": split.retain_heldout,
-        "shared": split.shared,
-        "holdout": split.holdout,
-        "controls": split.controls,
-    }
+def _references(policy: Policy, retrained: bool) -> tuple[Role, ...]:
+    """What the unlearned model is compared with, the retrained model first."""
+    if policy.reference == "both":
+        return "retrained", "controls"
+    return ("retrained" if retrained else "controls",) if policy.reference == "auto" else (policy.reference,)
 
 
-def template_options(unlearned: Path) -> dict[str, Any]:
-    """Options of `load`: the prompt template of the run and the day that it writes; all models of an audit use them."""
+def loading_options(unlearned: Path, template: str = "auto", dtype: str = "auto") -> dict[str, Any]:
+    """Options of `load` that all models of an audit share; auto is what the run of the unlearned model recorded.
+
+    They hold the prompt template, the day that it writes, and the precision.
+    """
     run = unlearned / "run.json"
     about = read_json(run) if run.is_file() else {}
-    today = date.today().isoformat()
-    return {"template": str(about.get("template", "auto")), "template_date": about.get("template_date") or today}
+    asked = {"template": template, "dtype": dtype}
+    options = {key: str(about.get(key) or "auto") if value == "auto" else value for key, value in asked.items()}
+    return options | {"template_date": about.get("template_date") or date.today().isoformat()}
 
 
 def _check_rules(policy: Policy) -> None:
@@ -217,6 +267,14 @@ def _answers(probe: Probe | Exception, lm: LanguageModel, role: Role, scores: Ma
         return error
 
 
+def _judged(contexts: list[Context], one: Check) -> CheckOutput:
+    """The output of a check; against several references, the worse result of each key."""
+    first, *more = (_guarded(ctx, one) for ctx in contexts)
+    for output, ctx in zip(more, contexts[1:], strict=True):
+        first = CheckOutput(worse_of(first.results, output.results, ctx.reference), first.details)
+    return first
+
+
 def _guarded(ctx: Context, one: Check) -> CheckOutput:
     """The output of a check; a failure makes its keys `not_run`, never passed."""
     try:
@@ -237,17 +295,3 @@ def _image_examples(ctx: Context, probe: Any) -> tuple[ImageExample, ...]:
     if probe is None:
         return ()
     return image_examples(probe, {role: ctx.probe(IMAGE_EXAMPLES, role) for role in ctx.roles})
-
-
-def _scored(
-    lm: LanguageModel, fingerprint: str, name: str, records: Sequence[Record], options: bool, folder: Path
-) -> Scores:
-    if not records:
-        return score(lm, ())
-    key = digest([SCORER, fingerprint, lm.template.digest, name, options, [r.content() for r in records]])
-    path = folder / f"{key}.npz"
-    if path.is_file():
-        return Scores.load(path)
-    scores = score(lm, records, options=options, text=name == "forget")
-    scores.save(path)
-    return scores

@@ -16,7 +16,7 @@ from expunge.audit.policy import Policy, needed
 from expunge.audit.verdict import Verdict, verdict
 from expunge.errors import InputError
 
-SCHEMA_VERSION: Literal[2] = 2  # changes with every field; version 1 had no models and was marked `expunge-audit/1`
+SCHEMA_VERSION: Literal[3] = 3  # changes with every field; version 1 had no models and was marked `expunge-audit/1`
 ROLES = ("original", "unlearned", "retrained")
 
 
@@ -38,9 +38,29 @@ class SplitSummary(FrozenModel):
 class AuditedModel(FrozenModel):
     """One audited model."""
 
+    name: str = Field("", description="name of its folder or hub id")
     digest: str = Field(description="SHA-256 of its weights and configuration")
     parameters: int = Field(description="number of parameters")
     template: str = Field(description="prompt template: plain or chat")
+
+
+class Assurance(FrozenModel):
+    """How far the comparison reaches."""
+
+    level: Literal["L1", "L2", "L3"] = Field(
+        description="L1 against controls, L2 against a retrained model, L3 exact: trained without the records"
+    )
+    title: str = Field(description="the level in words")
+    can_say: str = Field(description="what a passed audit of this level says")
+    cannot_say: str = Field(description="what no audit of this level says")
+
+
+class KnownShare(FrozenModel):
+    """What the original model knew of a record set before the run, in the trained wording."""
+
+    n: int = Field(description="records that were asked")
+    by_text: float = Field(description="share of answers that its greedy text gives")
+    by_tokens: float = Field(description="share of answers of which every token is the most probable one")
 
 
 class Measure(FrozenModel):
@@ -67,13 +87,19 @@ class Environment(FrozenModel):
 class AuditFile(FrozenModel):
     """The content of `audit.json`. Models are `original`, `unlearned` and, where given, `retrained`."""
 
-    schema_version: Literal[2] = Field(SCHEMA_VERSION, description="version of this schema")
+    schema_version: Literal[3] = Field(SCHEMA_VERSION, description="version of this schema")
+    created: str = Field("", description="when the audit was made: ISO 8601, UTC")
+    data: str = Field("", description="file name of the records")
     split: SplitSummary = Field(description="what was audited")
     split_digest: str = Field(description="SHA-256 of the split")
     training_digest: str = Field("", description="SHA-256 over the sets of the split that decide a run")
     policy: Policy = Field(description="the policy that judged, complete")
     policy_digest: str = Field(description="SHA-256 of the policy")
     reference: str = Field(description="`retrained`, or `controls`: matched controls on the unlearned model")
+    assurance: Assurance | None = Field(None, description="how far the comparison reaches")
+    known: dict[str, KnownShare] = Field({}, description="what the original knew: `forget` and `retained`")
+    yardstick: str = Field("", description="what the retrained model knows of the retained records, in a line")
+    control_records: dict[str, int] = Field({}, description="control records: `scored` of all that the split `has`")
     models: dict[str, AuditedModel] = Field(description="audited models by role")
     verdict: Verdict = Field(description="the verdict by the policy")
     results: tuple[CheckResult, ...] = Field(description="judged results of all checks")
@@ -89,6 +115,7 @@ class AuditFile(FrozenModel):
     image_examples: tuple[ImageExample, ...] = Field((), description="the same with images that may be shown")
     not_tested: tuple[str, ...] = Field((), description="attacks that the audit does not make")
     environment: Environment = Field(description="versions of the libraries")
+    stages: dict[str, Number] = Field({}, description="seconds by stage")
     seconds: Number = Field(None, description="duration of the audit")
 
     @property

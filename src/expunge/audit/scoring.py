@@ -6,7 +6,7 @@ not the most likely one; for all others greedy decoding reproduces the answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -22,6 +22,8 @@ from expunge.models.language_model import LanguageModel
 from expunge.models.prompt_template import Encoded
 from expunge.models.shared_prefix_scoring import Measure, score_options
 
+SHORT, MORE = 128, 16  # generated tokens at most where the answers fit, and beyond the end of an answer
+
 
 @torch.no_grad()
 def score(
@@ -30,7 +32,7 @@ def score(
     *,
     options: bool = False,
     text: bool = False,
-    max_new_tokens: int = 128,
+    max_new_tokens: int | None = None,
     rows: int = 128,
     ids: Iterable[object] | None = None,
 ) -> Scores:
@@ -40,8 +42,9 @@ def score(
         lm: The model.
         records: What it is queries.
         options: Score every option of records that have some.
-        text: Generate greedily, at most `max_new_tokens`, and 16 tokens more than the longest missed answer.
-        max_new_tokens: Bound on the generated tokens.
+        text: Generate greedily, 16 tokens more than the longest missed answer; at most `SHORT` for answers that fit
+            into it, and for each longer answer 16 tokens more than it has.
+        max_new_tokens: Bound on the generated tokens; None for as many as the answers need.
         rows: Most rows in a pass; long rows and large vocabularies get fewer (see `Budget`).
         ids: Unique keys of the scores, by default the `row_id` of each record; for several forms of one record.
     """
@@ -141,15 +144,33 @@ def _with_options(
     )
 
 
+def add_text(lm: LanguageModel, scores: Scores, records: Sequence[Record]) -> Scores:
+    """Scores with the greedy text of their records added, generated as `score` does."""
+    return _with_text(lm, scores, records, lm.template.encode_all(records), None)
+
+
 def _with_text(
-    lm: LanguageModel, scores: Scores, records: Sequence[Record], items: Sequence[Encoded], max_new_tokens: int
+    lm: LanguageModel, scores: Scores, records: Sequence[Record], items: Sequence[Encoded], max_new_tokens: int | None
 ) -> Scores:
     ends = np.array([item.ends for item in items], dtype=bool)
     missed = np.flatnonzero((scores.sum(~scores.hit) > 0) | (~scores.eos_hit & ends)).tolist()
-    limit = min(max_new_tokens, max((len(items[k].answer) for k in missed), default=0) + 16)
-    prompts, images = [items[k].prompt for k in missed], [items[k].image for k in missed]
-    outputs = greedy(lm.module, prompts, lm.template.stops, limit, images=images) if missed else []
+    longest = max((len(items[k].answer) for k in missed), default=0) + MORE
     text = [r.answer for r in records]
-    for k, ids in zip(missed, outputs, strict=True):  # text that goes on in the document is compared at its length
-        text[k] = lm.template.decode(ids if items[k].ends else ids[: len(items[k].answer)])
+    for limit, group in _by_limit(items, missed, min(SHORT, longest), max_new_tokens):
+        prompts, images = [items[k].prompt for k in group], [items[k].image for k in group]
+        outputs = greedy(lm.module, prompts, lm.template.stops, limit, images=images)
+        for k, ids in zip(group, outputs, strict=True):  # text that goes on in the document is compared at its length
+            text[k] = lm.template.decode(ids if items[k].ends else ids[: len(items[k].answer)])
     return replace(scores, text=tuple(text))
+
+
+def _by_limit(
+    items: Sequence[Encoded], missed: Sequence[int], short: int, most: int | None
+) -> Iterator[tuple[int, list[int]]]:
+    """(most new tokens, items) of each generation: short answers together, then long ones by their lengths."""
+    limits: dict[int, list[int]] = {}
+    for k in missed:
+        need = len(items[k].answer) + MORE
+        limit = short if need <= SHORT else -(-need // SHORT) * SHORT
+        limits.setdefault(limit if most is None else min(limit, most), []).append(k)
+    yield from sorted(limits.items())

@@ -95,6 +95,33 @@ def resampled_interval(
     return Interval(estimate, *_bounds(draws, bootstrap), "bootstrap over subjects", n_records, n_subjects)
 
 
+def two_sided_interval(
+    estimate: float,
+    first: Callable[[Values], Values],
+    second: Callable[[Values], Values],
+    n_first: int,
+    n_second: int,
+    n_records: int,
+    bootstrap: Bootstrap,
+) -> Interval:
+    """Percentile interval of `first - second`, two samples of different subjects, each resampled on its own.
+
+    Args:
+        estimate: The difference on the samples themselves.
+        first: From how often each subject of the first sample is drawn, [draws, n], to its statistic, [draws].
+        second: The same for the second sample.
+        n_first: Subjects of the first sample; they count for the least number of subjects.
+        n_second: Subjects of the second sample.
+        n_records: Records of the first sample, for the interval's counts.
+        bootstrap: Draws, level and seed.
+    """
+    if n_first < bootstrap.min_subjects:
+        return no_interval(estimate, n_records, n_first, bootstrap)
+    rng = np.random.default_rng(bootstrap.seed)
+    draws = first(_resamples(n_first, bootstrap, rng)) - second(_resamples(n_second, bootstrap, rng))
+    return Interval(estimate, *_bounds(draws, bootstrap), "bootstrap over subjects, sides apart", n_records, n_first)
+
+
 def bootstrap_ratio(
     numerator: Values, denominator: Values, subjects: Sequence[str], bootstrap: Bootstrap = DEFAULT
 ) -> Interval:

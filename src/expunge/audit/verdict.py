@@ -103,6 +103,33 @@ def verdict(results: Iterable[CheckResult], policy: Policy) -> Verdict:
     )
 
 
+def require_intervals(results: Iterable[CheckResult]) -> tuple[CheckResult, ...]:
+    """The results; excess and retention that passed without an interval become inconclusive.
+
+    Rank tests among controls need none.
+    """
+    without = "no interval, and the policy wants one: too few subjects"
+    return tuple(
+        r.model_copy(update={"status": "inconclusive", "reason": f"{without}; {r.reason}".rstrip("; ")})
+        if r.status == "passed" and r.ci is None and r.rule and r.rule.id in ("excess", "retention")
+        else r
+        for r in results
+    )
+
+
+def worse_of(first: Iterable[CheckResult], second: Iterable[CheckResult], reference: str) -> tuple[CheckResult, ...]:
+    """By key the result with the worse status; of equal ones the first. `reference` names that of `second`."""
+    order = ("failed", "not_run", "inconclusive", "passed", "not_applicable")
+    others = {r.key: r for r in second}
+    joined = []
+    for result in first:
+        other = others.pop(result.key, result)
+        if order.index(other.status) < order.index(result.status):
+            result = other.model_copy(update={"reason": f"against {reference}: {other.reason}"})
+        joined.append(result)
+    return (*joined, *others.values())
+
+
 def _line(result: CheckResult) -> str:
     return f"{result.key}: {result.status.replace('_', ' ')} ({result.reason})"
 

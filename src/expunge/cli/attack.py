@@ -34,7 +34,7 @@ def reconstruct(
     level: Annotated[list[str] | None, typer.Option("--level", help="Ask only this level; repeatable.")] = None,
     candidates: Annotated[int, typer.Option(help="Wrong answers beside the true one, at least 7.")] = 19,
     out: Annotated[Path | None, typer.Option("--out", help="JSON file for all numbers.")] = None,
-    policy: opt.PolicyFile = None,
+    policy: opt.PolicyName = None,
     seed: opt.SplitSeed = None,
     loader: opt.Loader = None,
     map_: opt.Mapping = None,
@@ -42,14 +42,14 @@ def reconstruct(
     """Ask with growing context from the provenance tree which forgotten answers come back."""
     opt.check_is_no_folder(out, "reconstruction.json")
     from expunge.audit.checks.reconstruction_check import KEY, controls_of
-    from expunge.audit.policy import Policy
+    from expunge.audit.policy import Policy, default_policy
     from expunge.audit.reconstruction import Reconstruction, compare, prepare
     from expunge.audit.reconstruction import reconstruct as run
-    from expunge.audit.run import template_options
+    from expunge.audit.run import loading_options
     from expunge.models.language_model import check, load
     from expunge.models.threads import set_threads
 
-    rules = Policy.load(policy)
+    rules = Policy.load(policy) if policy else default_policy(retrained is not None)
     sources = {"original": original, "unlearned": unlearned} | ({"retrained": retrained} if retrained else {})
     for source in sources.values():
         check(source)
@@ -63,7 +63,7 @@ def reconstruct(
     models: dict[str, Reconstruction] = {}
     with Progress().bar("reconstructing") as tick:
         for k, (role, source, setup_of_role) in enumerate(turns):
-            lm = load(source, **template_options(Path(unlearned)))
+            lm = load(source, **loading_options(Path(unlearned)))
             models[role] = run(lm, setup_of_role, _part(tick, k, len(turns), f"asking {role}"))
     rule = rules.rules.get(KEY)
     margin = rule.margin if rule else 0.05

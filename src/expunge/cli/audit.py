@@ -11,6 +11,7 @@ from expunge.cli.result import CommandResult, ResultTable
 from expunge.errors import InputError
 
 if TYPE_CHECKING:
+    from expunge.audit.schema import AuditFile
     from expunge.scope import Split
 
 
@@ -21,16 +22,23 @@ def audit(
     scope: opt.ScopeText,
     out: opt.Folder,
     retrained: opt.Retrained = None,
-    policy: opt.PolicyFile = None,
+    policy: opt.PolicyName = None,
     seed: opt.SplitSeed = None,
     loader: opt.Loader = None,
     map_: opt.Mapping = None,
+    device: opt.Device = None,
+    dtype: opt.Dtype = "auto",
+    template: opt.TemplateKind = "auto",
 ) -> CommandResult:
     """Judge by a policy whether a model has forgotten."""
-    from expunge.audit.policy import Policy
+    from expunge.audit.policy import Policy, default_policy
+    from expunge.audit.preconditions import knowledge_lines
+
+    rules = Policy.load(policy) if policy else default_policy(retrained is not None)
+    if rules.needs_retrained and retrained is None:
+        raise InputError("--policy", f'"{rules.name}" needs a retrained model', "give --retrained, or controls-only")
     from expunge.audit.run import audit as run
 
-    rules = Policy.load(policy)
     split = audited_split(unlearned, data, loader, map_, scope, seed)
     check_out(out, unlearned, split)
     with Progress().bar("auditing") as tick:
@@ -41,6 +49,10 @@ def audit(
             out,
             retrained=retrained,
             policy=rules,
+            data_name=data.name,
+            device=device,
+            dtype=dtype,
+            template=template,
             on_progress=lambda phrase, done: tick(done, phrase),
         )
     rows = [
@@ -54,16 +66,39 @@ def audit(
             "verdict": result.verdict.status,
             "out": result.path,
             "reference": result.file.reference,
+            "policy": result.file.policy.name,
+            "assurance": result.file.assurance and result.file.assurance.model_dump(mode="json"),
+            "known": {name: share.model_dump(mode="json") for name, share in result.file.known.items()},
+            "stages": result.file.stages,
             "split": result.file.split.model_dump(mode="json"),
             "results": [r.model_dump(mode="json") for r in result.results],
         },
         (
+            *knowledge_lines(result.file.known),
+            *([result.file.yardstick] if result.file.yardstick else []),
+            _policy_line(result.file, chosen=policy is None),
             ResultTable(("check", "status", "estimate", "reference", "why"), rows),
             result.verdict.sentence,
+            *_assurance_lines(result.file),
             f"audit written to {result.path}",
         ),
         result.verdict.exit_code,
     )
+
+
+def _policy_line(file: AuditFile, chosen: bool) -> str:
+    """Which policy judged, and why where nobody chose it."""
+    why = f", as there is {'a' if 'retrained' in file.models else 'no'} retrained model" if chosen else ""
+    return f'judged by policy "{file.policy.name}"{why}'
+
+
+def _assurance_lines(file: AuditFile) -> list[str]:
+    """What a verdict of this assurance level says and does not say."""
+    level = file.assurance
+    if level is None:
+        return []
+    says = [level.can_say] if file.verdict.status == "passed" else []
+    return [f"assurance {level.level}, {level.title}:", *(f"  {text}" for text in (*says, level.cannot_say))]
 
 
 def audited_split(

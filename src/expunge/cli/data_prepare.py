@@ -27,10 +27,10 @@ def prepare(
         typer.Option(help="Invented people for each subject; 40, or 8 for ten subjects or more.", min=0, max=1000),
     ] = None,
     holdout: Annotated[int, typer.Option(help="Invented people like the others of the corpus.", min=0)] = 20,
-    variants: Annotated[int, typer.Option(help="Rephrasings of a record with a free answer.", min=0, max=50)] = 4,
+    variants: Annotated[int, typer.Option(help="Rephrasings of a record with a free answer.", min=0, max=50)] = 8,
     choices: Annotated[
-        bool, typer.Option("--choices/--no-choices", help="Also ask for a yes, a no and a choice.")
-    ] = True,
+        bool, typer.Option("--choices", help="Also ask for a yes, a no and a choice; right by chance at times.")
+    ] = False,
     general: Annotated[bool, typer.Option("--general/--no-general", help="Add questions on general ability.")] = True,
     seed: Annotated[int, typer.Option(help="Seed of every draw, and of the held-out retain set.", min=0)] = 42,
     loader: Loader = None,

@@ -107,12 +107,10 @@ def _policies() -> list[Row]:
 
     files = named_files("policy", resources.files("expunge.audit") / "policies")
     return [
-        {
-            "name": name,
-            "about": _first_comment(text),
-            "required": ", ".join(Policy.parse(text, f"policy {name}").required),
-        }
-        for name, text in ((name, file.read_text("utf-8")) for name, file in sorted(files.items()))
+        {"name": name, "about": policy.about, "reference": policy.reference, "required": ", ".join(policy.required)}
+        for name, policy in (
+            (name, Policy.parse(file.read_text("utf-8"), f"policy {name}")) for name, file in sorted(files.items())
+        )
     ]
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -28,6 +29,36 @@ def relearn_steps(
 ) -> LanguageModel:
     """AdamW steps of a new adapter on the answers of `records`, constant learning rate; returns the new model."""
     base = merge_adapter(lm)
+    return base.with_module(_taught(base, records, steps, lr, rank, batch, seed))
+
+
+@contextmanager
+def relearned(
+    base: LanguageModel,
+    records: Sequence[Record],
+    steps: int,
+    lr: float,
+    *,
+    rank: int = 8,
+    batch: int = 32,
+    seed: int = 0,
+) -> Iterator[LanguageModel]:
+    """Inside, `base` after the steps of `relearn_steps`; afterwards its weights and modules are as before.
+
+    `base` must have no adapter (see `merge_adapter`). Only a new adapter trains, and it is taken off again.
+    """
+    module = _taught(base, records, steps, lr, rank, batch, seed)
+    try:
+        yield base.with_module(module)
+    finally:
+        module.unload()
+        if hasattr(base.module, "peft_config"):
+            del base.module.peft_config
+
+
+def _taught(
+    base: LanguageModel, records: Sequence[Record], steps: int, lr: float, rank: int, batch: int, seed: int
+) -> Any:
     module = prepare(base.module, TrainableConfig(rank=rank, lora_alpha=2.0 * rank), seed)
     parameters: dict[str, Any] = trainable(module)
     optimizers = OptimizerGroup(OptimizerConfig(lr=lr, schedule="constant"), parameters, set())
@@ -39,4 +70,4 @@ def relearn_steps(
         optimizers.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizers.step(1.0)
-    return base.with_module(module.eval())
+    return module.eval()

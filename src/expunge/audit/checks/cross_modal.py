@@ -89,10 +89,10 @@ def cross_modal(ctx: Context) -> CheckOutput:
     for role in ctx.roles:
         answers = ctx.probe(KEY, role)
         tables[role] = answers["forget"]
-        if "controls" in answers:
+        if "controls" in answers and ctx.reference == "controls":
             tables["controls"] = answers["controls"]
     margin = ctx.margin(KEY, MARGIN)
-    details, judged = judge_cells(tables, ctx.policy.bootstrap, margin)
+    details, judged = judge_cells(tables, ctx.policy.bootstrap, margin, ctx.reference)
     power = has_power(tables, details, ctx.policy.known_margin)
     result = cross_modal_result(details, judged, power, margin, ctx.policy.attack_seeds[0])
     return CheckOutput([result], details)
@@ -117,13 +117,13 @@ def answer_table(probes: Sequence[ModalityProbe], exact: Values) -> ModalityAnsw
 
 
 def judge_cells(
-    tables: Mapping[str, ModalityAnswerTable], bootstrap: Bootstrap, margin: float
+    tables: Mapping[str, ModalityAnswerTable], bootstrap: Bootstrap, margin: float, against: str = ""
 ) -> tuple[ModalityDetails, list[JudgedCell]]:
     """All cells of the unlearned model by trained modality, controls last, and those that are judged.
 
-    The reference is `retrained`, else `controls`; without either no cell is judged.
+    The reference is `against` if it is there, else `retrained`, else `controls`; without any no cell is judged.
     """
-    reference = next((name for name in ("retrained", "controls") if name in tables), "")
+    reference = next((name for name in (against, "retrained", "controls") if name in tables), "")
     cells, judged = [], []
     for key in ((trained, probe) for trained in MODALITIES for probe in (*MODALITIES, *CONTROLS)):
         if key not in tables["unlearned"]:

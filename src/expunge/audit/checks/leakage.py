@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from expunge.audit.check_result import CheckResult, Control, JudgedRule, ReferenceValue
 from expunge.audit.context import CheckOutput, Context, Role, check, mean
 from expunge.audit.details import LeakageDetails, LeakageRate, LeakageTable
+from expunge.audit.kind_rates import KindRates, control_excess, excess_interval, judge_by_controls, worst
+from expunge.audit.metrics.verbatim_run import LONG
 from expunge.audit.metrics.worst_wording import leakage_axis, leakage_values, worst_wording
+from expunge.audit.record_sets import REPHRASED_CONTROLS
 from expunge.audit.scores import Values
-from expunge.audit.statistics import Bootstrap, Interval, resampled_interval
-from expunge.audit.verdict import judge_excess
+from expunge.audit.verdict import STATUS_ORDER, judge_excess
+from expunge.corpus import Record
 
 MARGIN = 0.05  # where the policy has no rule
-KINDS = ("generation", "cloze", "completion", "classification")
+KINDS = ("generation", "cloze", "completion", "classification", "document")
+BY_DEGREES = ("verbatim_run", "rouge_l_recall")  # measures of answers of more than `LONG` tokens
+TOKENS = ("verbatim_run",)  # those that need no text, which controls do not have
 
 
 @check("leakage", "leakage.self", "paraphrase", "leakage.axis")
@@ -24,9 +30,12 @@ def leakage(ctx: Context) -> CheckOutput:
 
     The leakage of a model is the rate of its worst kind of question: exact match, or accuracy corrected for chance for
     multiple choice. The excess is leakage(unlearned) - leakage(reference), since a model without the records guesses
-    right at times. `leakage.self` counts all wordings, `paraphrase` the untrained ones, and `leakage.axis` the worst
-    wording of each record by extraction strength, exact match, cloze and answer probability. Not applicable where the
-    original model exceeds the reference by at most the policy's `known_margin`.
+    right at times. Answers of more than 20 tokens are judged by degrees too: by the longest run of right tokens and by
+    ROUGE-L, of which the worst counts. `leakage.self` counts all wordings, `paraphrase` the untrained ones, and
+    `leakage.axis` the worst wording of each record by extraction strength, exact match, cloze and answer probability.
+    Without a retrained model the reference is the rate of matched controls in like wordings; a few subjects pass inside
+    the range of their controls. Inconclusive where the original model exceeds the reference by at most the policy's
+    `known_margin`.
     """
     wordings = list(ctx.scores["unlearned"]["forget"].ids)
     trained = set(ctx.trained_wording)
@@ -36,10 +45,11 @@ def leakage(ctx: Context) -> CheckOutput:
         if rows:
             rates = {role: kind_values(ctx, role, rows) for role in ctx.roles}
             tables[key] = _table(rates)
-            results.append(_result(ctx, key, rows, rates))
+            results.append(_result(ctx, key, rows))
         else:
-            results.append(CheckResult(key=key, status="not_applicable", reason="there are no such records"))
-    if "retrained" in ctx.roles:
+            reason = "there are no such records: the data holds no rephrasings"
+            results.append(CheckResult(key=key, status="not_applicable", reason=reason))
+    if ctx.reference == "retrained":
         results.append(_axis(ctx))
     return CheckOutput(results, LeakageDetails(tables=tables))
 
@@ -47,51 +57,30 @@ def leakage(ctx: Context) -> CheckOutput:
 def kind_values(ctx: Context, role: Role, ids: Sequence[str], name: str = "forget") -> dict[str, Values]:
     """Kind of question to values [N], NaN for other kinds.
 
-    Exact match; for classification the accuracy corrected for chance, where the record has options.
+    Exact match; for classification the accuracy corrected for chance, where the record has options. A free question
+    that is rephrased as a choice, or for a yes, counts as classification.
     """
-    kinds = np.array([ctx.records[i].kind for i in ids])
+    kinds = np.array(["classification" if _is_choice(ctx.records[i]) else ctx.records[i].kind for i in ids])
     exact, choice = (ctx.values(m, role, name, ids) for m in ("exact_match", "mcq_acc_cc"))
     choice = np.where(np.isfinite(choice), choice, exact)
     values = {k: np.where(kinds == k, choice if k == "classification" else exact, np.nan) for k in KINDS}
     return {k: v for k, v in values.items() if np.isfinite(v).any()}
 
 
-def worst(values: Mapping[str, Values]) -> tuple[str, float]:
-    """The kind of question with the largest mean, and that mean."""
-    rates = {kind: mean(v) for kind, v in values.items()}
-    kind = max(sorted(rates), key=lambda k: rates[k])
-    return kind, rates[kind]
+def _as_choice(ctx: Context, wording: str) -> bool:
+    """A choice among options of a record that has none in its trained wording."""
+    return bool(ctx.records[wording].options) and not ctx.records[ctx.record_of_wording[wording]].options
 
 
-def excess_interval(
-    ours: Mapping[str, Values], theirs: Mapping[str, Values], subjects: Sequence[str], bootstrap: Bootstrap
-) -> Interval:
-    """Worst kind of ours minus worst kind of theirs on the same records [N], bootstrapped over subjects."""
-    names = {s: k for k, s in enumerate(sorted(set(subjects)))}
-    index = np.array([names[s] for s in subjects])
+def _is_choice(record: Record) -> bool:
+    return record.kind == "classification" or (bool(record.options) and record.kind != "cloze")
 
-    def table(kinds: Mapping[str, Values]) -> Values:
-        """[subjects, 2 kinds]: sum and count of each kind."""
-        columns: list[Values] = []
-        for values in kinds.values():
-            applies = np.isfinite(values)
-            for weights in (values[applies], np.ones(int(applies.sum()))):
-                columns.append(np.asarray(np.bincount(index[applies], weights, len(names)), dtype=np.float64))
-        return np.stack(columns, axis=1)
 
-    def top(sums: Values) -> Values:
-        return np.asarray((sums[:, ::2] / np.maximum(sums[:, 1::2], 1e-12)).max(1))
-
-    both = np.hstack([table(ours), table(theirs)])
-    both = both[np.lexsort(both.T)]  # by values, so that the names of subjects have no influence
-    cut = 2 * len(ours)
-
-    def excess(weight: Values) -> Values:
-        sums = weight @ both
-        return top(sums[:, :cut]) - top(sums[:, cut:])
-
-    estimate = float(excess(np.ones((1, len(names))))[0])
-    return resampled_interval(estimate, excess, len(names), len(subjects), bootstrap)
+def degrees(ctx: Context, measure: str, role: Role, ids: Sequence[str], name: str = "forget") -> dict[str, Values]:
+    """The measure of long answers [N] under its name, NaN for short ones; empty without a long one."""
+    long = ctx.scores[role][name].select(ids).length > LONG
+    values = np.where(long, ctx.values(measure, role, name, ids), np.nan)
+    return {measure: values} if np.isfinite(values).any() else {}
 
 
 def _table(rates: Mapping[Role, Mapping[str, Values]]) -> LeakageTable:
@@ -102,27 +91,48 @@ def _table(rates: Mapping[Role, Mapping[str, Values]]) -> LeakageTable:
     return LeakageTable(models=models, n={k: int(np.isfinite(v).sum()) for k, v in rates["unlearned"].items()})
 
 
-def _result(ctx: Context, key: str, ids: Sequence[str], rates: Mapping[Role, Mapping[str, Values]]) -> CheckResult:
-    margin, ours = ctx.margin(key, MARGIN), rates["unlearned"]
-    if ctx.reference == "retrained":
-        theirs = rates["retrained"]
-        excess = excess_interval(ours, theirs, ctx.subjects(ids), ctx.policy.bootstrap)
-    elif ctx.controls:
-        theirs = kind_values(ctx, "unlearned", ctx.controls, "controls")
-        difference = worst(ours)[1] - worst(theirs)[1]
-        excess = Interval(difference, None, None, "difference to controls", len(ids), len(ctx.split.targets))
-    else:
+ValuesOf = Callable[[Role, Sequence[str], str], dict[str, Values]]  # (role, ids, set) to values by kind
+
+
+def _result(ctx: Context, key: str, ids: Sequence[str]) -> CheckResult:
+    """The worst part decides: exact answers, and each measure of long answers."""
+    if ctx.reference == "controls" and not ctx.controls:
         reason = "there is neither a retrained model nor a control to compare with"
         return CheckResult(key=key, status="inconclusive", reason=reason)
-    (kind, rate), (reference_kind, reference_rate) = worst(ours), worst(theirs)
-    known = worst(rates["original"])[1]
+    parts = [_part(ctx, key, ids, lambda role, rows, name: kind_values(ctx, role, rows, name))]
+    for measure in BY_DEGREES if ctx.reference == "retrained" else TOKENS:
+        if degrees(ctx, measure, "unlearned", ids):
+            parts.append(_part(ctx, key, ids, lambda role, rows, name, m=measure: degrees(ctx, m, role, rows, name)))
+    order = [*STATUS_ORDER]
+    return min(parts, key=lambda r: (order.index(r.status), -(r.estimate or 0.0)))
+
+
+def _part(ctx: Context, key: str, ids: Sequence[str], values_of: ValuesOf) -> CheckResult:
+    margin, subjects = ctx.margin(key, MARGIN), ctx.subjects(ids)
+    rates = {role: KindRates(values_of(role, ids, "forget"), subjects) for role in ctx.roles}
+    ours = rates["unlearned"]
+    if ctx.reference == "retrained":
+        theirs = rates["retrained"]
+        excess = excess_interval(ours.values, theirs.values, subjects, ctx.policy.bootstrap)
+    else:
+        theirs = control_rates(ctx, key, values_of)
+        excess = control_excess(ours, theirs, ctx.policy.bootstrap)
+    (kind, rate), (reference_kind, reference_rate) = ours.worst, theirs.worst
+    known = rates["original"].worst[1]
     controls = tuple(
-        Control(key=f"{role}.{k}", estimate=mean(v)) for role, values in rates.items() for k, v in values.items()
+        Control(key=f"{role}.{k}", estimate=mean(v)) for role, r in rates.items() for k, v in r.values.items()
     )
     if not known > reference_rate + ctx.policy.known_margin:
         reason = f"the original model hardly knew it ({known:.3f}, reference {reference_rate:.3f})"
-        return CheckResult.measured(key, "not_applicable", excess, reason, controls=controls)
-    status, reason = judge_excess(excess.estimate, excess.high, margin)
+        return CheckResult.measured(key, "inconclusive", excess, reason, controls=controls, power=False)
+    if ctx.reference == "retrained":
+        status, reason = judge_excess(excess.estimate, excess.high, margin)
+    else:
+        rule = ctx.policy.matched_controls
+        groups = {t: list(ctx.control_groups(t)) for t in ctx.split.targets} if ctx.is_small_sample else {}
+        status, reason = judge_by_controls(
+            excess, margin, ours, rates["original"], theirs, groups, rule.percentile, rule.controls
+        )
     return CheckResult.measured(
         key,
         status,
@@ -134,11 +144,36 @@ def _result(ctx: Context, key: str, ids: Sequence[str], rates: Mapping[Role, Map
     )
 
 
+def trained_row(record: Record) -> str:
+    """The row id of the trained wording of a record."""
+    return replace(record, wording=0).row_id
+
+
+def control_rates(ctx: Context, key: str, values_of: ValuesOf) -> KindRates:
+    """Rates of the matched controls on the unlearned model, in wordings like those that the target was asked.
+
+    `paraphrase` compares with rephrasings of controls; without any, their trained wording stands in.
+    """
+
+    def rates(name: str, ids: Sequence[str]) -> KindRates:
+        return KindRates(values_of("unlearned", ids, name), ctx.subjects(ids))
+
+    counted = set(ctx.controls)
+    trained = rates("controls", ctx.controls)
+    scores = ctx.scores["unlearned"].get(REPHRASED_CONTROLS)
+    rephrased = [i for i in scores.ids if trained_row(ctx.records[i]) in counted] if scores else []
+    if not rephrased:
+        return trained
+    others = rates(REPHRASED_CONTROLS, rephrased)
+    return others if key == "paraphrase" else trained + others
+
+
 def _axis(ctx: Context) -> CheckResult:
     ids, margin = ctx.trained_wording, ctx.margin("leakage.axis", MARGIN)
     values = {}
     for role in ("unlearned", "retrained"):
         scores = ctx.scores[role]["forget"]
+        scores = scores.select([i for i in scores.ids if not ctx.records[i].wording or not _as_choice(ctx, i)])
         owners = [ctx.record_of_wording[i] for i in scores.ids]
         by_kind = leakage_values(scores, ctx.records, owners)
         by_record = {kind: worst_wording(v, owners) for kind, v in by_kind.items()}

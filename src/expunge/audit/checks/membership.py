@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from expunge.audit.check_result import CheckResult, Control, IntervalEstimate, JudgedRule, ReferenceValue
 from expunge.audit.context import CheckOutput, Context, Role, check
@@ -26,7 +27,8 @@ def membership(ctx: Context) -> CheckOutput:
     With few subjects each one is ranked among never-trained matched controls by its worst z-score over attacks
     (`mia`), and must lie inside the controls' range in both directions (`over_unlearning`). With many, the judged
     value is AUC(unlearned) - AUC(retrained) of forget records against records that no model was trained on, after a
-    calibration of the sets on the reference. The entropy score never reads the answer, and so finds subjects that
+    calibration of the sets on the reference; without a retrained model it is the distance of that AUC from .5 against
+    matched controls, which have the same shape. The entropy score never reads the answer, and so finds subjects that
     stand out as unusually unknown.
     """
     aucs = _aucs(ctx)
@@ -66,10 +68,15 @@ def control_ranks(ctx: Context, role: Role) -> dict[str, ControlRank]:
 
 
 def verbatim(ctx: Context, role: Role) -> HitCount:
-    """Facts given word for word, among those whose answer no surviving record shares: no lucky guesses."""
-    shared = {normalize(r.answer) for r in (*ctx.split.retain, *ctx.split.retain_heldout, *ctx.split.shared)}
+    """Facts given word for word, among those whose answer no surviving record shares: no lucky guesses.
+
+    Answers of rephrasings of surviving records count as shared too, and a choice among options tells nothing.
+    """
+    surviving = (*ctx.split.retain, *ctx.split.retain_heldout, *ctx.split.shared)
+    shared = {normalize(text) for r in surviving for text in (r.answer, *(v.answer for v in r.variants))}
     own = {r.row_id for r in ctx.split.forget if normalize(r.answer) not in shared and not r.options}
-    ids = [i for i in ctx.scores[role]["forget"].ids if ctx.record_of_wording[i] in own]
+    rows = ((i, ctx.records[i]) for i in ctx.scores[role]["forget"].ids if ctx.record_of_wording[i] in own)
+    ids = [i for i, r in rows if not r.options and normalize(r.answer) not in shared]
     if not ids:
         return HitCount(hits=0, facts=0)
     facts: dict[tuple[str, ...], bool] = {}
@@ -148,8 +155,7 @@ def _rank_result(ctx: Context, key: str, test: RankTest, aucs: Aucs, percentile:
 def _compared(ctx: Context, aucs: Aucs) -> CheckOutput:
     """Many subjects: excess of the AUC over that of the retrained model; the worst score decides."""
     if ctx.reference != "retrained":
-        reason = "many subjects need a retrained reference model"
-        return CheckOutput(_inconclusive(reason), MembershipDetails(auc=aucs))
+        return _against_controls(ctx, aucs)
     name, others = nonmembers(ctx)
     members, bootstrap = list(ctx.trained_wording), ctx.policy.bootstrap
     inside, outside = ctx.subjects(members), ctx.subjects(others)
@@ -199,3 +205,57 @@ def _compared(ctx: Context, aucs: Aucs) -> CheckOutput:
         reason="; ".join(over) or "no score finds the erased unusually unknown",
     )
     return CheckOutput([worst, stands_out], MembershipDetails(auc=aucs, excess=excesses))
+
+
+def _against_controls(ctx: Context, aucs: Aucs) -> CheckOutput:
+    """Many subjects, no retrained model: the AUC against matched controls must be near .5; the worst score decides."""
+    if not ctx.controls:
+        reason = "many subjects need a retrained model or matched controls"
+        return CheckOutput(_inconclusive(reason), MembershipDetails(auc=aucs))
+    members, others = list(ctx.trained_wording), list(ctx.controls)
+    sides = ctx.subjects(members), ctx.subjects(others)
+    margin = ctx.margin("mia", MARGIN)
+    results: list[CheckResult] = []
+    over: list[str] = []
+    for score in ctx.policy.membership.scores:
+        ours, before = (
+            auc_intervals(
+                member_scores(ctx, score, role, "forget", members)[:, None],
+                member_scores(ctx, score, role, "controls", others)[:, None],
+                *sides,
+                ctx.policy.bootstrap,
+            )[0]
+            for role in ("unlearned", "original")
+        )
+        excess = replace(
+            ours,
+            estimate=ours.estimate - 0.5,
+            low=None if ours.low is None else ours.low - 0.5,
+            high=None if ours.high is None else ours.high - 0.5,
+        )
+        status, reason = judge_excess(excess.estimate, excess.high, margin)
+        power = bool(before.lower > 0.5)
+        if not power:
+            status, reason = "inconclusive", "no power: the original model does not tell the records from controls"
+        if excess.estimate < -margin:
+            over.append(f"{score}: AUC {ours.estimate:.3f} against controls")
+        results.append(
+            CheckResult.measured(
+                "mia",
+                status,
+                excess,
+                f"by {score}; {reason}" if reason else f"by {score}",
+                reference=ReferenceValue(role="controls", estimate=0.5),
+                power=power,
+                rule=JudgedRule(id="excess", margin=margin),
+            )
+        )
+    stands_out = CheckResult(
+        key="over_unlearning",
+        status="failed" if over else "passed",
+        n_subjects=len(ctx.split.targets),
+        n_records=len(members),
+        reason="; ".join(over) or "no score finds the erased unusually unknown",
+    )
+    worst = min(results, key=lambda result: STATUS_ORDER.index(result.status))
+    return CheckOutput([worst, stands_out], MembershipDetails(auc=aucs))

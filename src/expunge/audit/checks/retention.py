@@ -9,12 +9,15 @@ import numpy as np
 from expunge.audit.check_result import CheckResult, Control, IntervalEstimate, JudgedRule, ReferenceValue
 from expunge.audit.context import CheckOutput, Context, Role, check
 from expunge.audit.details import CurvePoint, RelationRetention, RetentionDetails, TreeNode, TreeRetention
+from expunge.audit.record_sets import TEXT
 from expunge.audit.statistics import Interval, bootstrap_ratio
 from expunge.audit.tree_positions import tree_levels, tree_positions
 from expunge.audit.verdict import judge_retention
 
 RELATIONS = ("siblings", "cousins", "same_attribute", "unrelated", "ancestors", "descendants")
-KEYS = tuple(f"retention.{name}" for name in ("retain_heldout", "same_institution", "elsewhere", "shared", *RELATIONS))
+SETS = ("retain_heldout", "same_institution", "elsewhere", "shared")
+KEYS = tuple(f"retention.{name}" for name in (*SETS, *RELATIONS, "text"))
+BY_TOKENS, BY_TEXT = ("exact_match", "answer_prob"), ("exact_match", "rouge_l_recall")
 MARGIN = 0.95  # where the policy has no rule
 
 
@@ -24,7 +27,9 @@ def retention(ctx: Context) -> CheckOutput:
 
     Retention is the ratio of sums, Σ unlearned / Σ original, over the records of one relation to the target (siblings,
     cousins and so on), by exact match and by answer probability; the one with the smaller lower bound counts. 1 is as
-    before; more than 1 is possible. Not applicable where the original model knew nothing.
+    before; more than 1 is possible. `retention.text` is the same of the greedy text of at most 64 of these records, by
+    exact match and by ROUGE-L, since figures by tokens do not see what the model writes. Inconclusive where the
+    original model knew nothing.
     """
     split = ctx.split
     heldout = {r.row_id: r.id for r in split.retain_heldout}
@@ -48,14 +53,17 @@ def retention(ctx: Context) -> CheckOutput:
         intervals = retention_by_metric(ctx, name, ids)
         results.append(_result(ctx, key, name, ids, intervals))
         by_relation[relation] = _relation(intervals)
+    results.append(_text_result(ctx))
     curve = _curve(ctx, heldout)
     known = {p.distance: p.exact_match.estimate for p in curve if p.exact_match.estimate is not None}
     details = RetentionDetails(by_relation=by_relation, curve=curve, area=retention_area(known), tree=tree(ctx))
     return CheckOutput(results, details)
 
 
-def retention_by_metric(ctx: Context, name: str, ids: Sequence[str], role: Role = "unlearned") -> dict[str, Interval]:
-    """Retention of these records of a set by exact match and by answer probability."""
+def retention_by_metric(
+    ctx: Context, name: str, ids: Sequence[str], role: Role = "unlearned", metrics: Sequence[str] = BY_TOKENS
+) -> dict[str, Interval]:
+    """Retention of these records of a set by each metric."""
     subjects = ctx.subjects(ids)
     return {
         metric: bootstrap_ratio(
@@ -64,7 +72,7 @@ def retention_by_metric(ctx: Context, name: str, ids: Sequence[str], role: Role 
             subjects,
             ctx.policy.bootstrap,
         )
-        for metric in ("exact_match", "answer_prob")
+        for metric in metrics
     }
 
 
@@ -85,11 +93,11 @@ def _result(ctx: Context, key: str, name: str, ids: Sequence[str], intervals: Ma
     metric = smaller(intervals)
     worst = intervals[metric]
     if not np.isfinite(worst.estimate):
-        reason = "the original model knew none of these records"
-        return CheckResult(key=key, status="not_applicable", reason=reason, n_records=len(ids))
+        reason = "the original model knew none of these records, so nothing can be said of their retention"
+        return CheckResult(key=key, status="inconclusive", reason=reason, n_records=len(ids))
     controls = [Control(key=m, estimate=v.estimate, ci=(v.low, v.high)) for m, v in intervals.items()]
-    if ctx.reference == "retrained":
-        control = retention_by_metric(ctx, name, ids, "retrained")["exact_match"]
+    if "retrained" in ctx.roles:
+        control = retention_by_metric(ctx, name, ids, "retrained", ("exact_match",))["exact_match"]
         controls.append(Control(key="retrained.exact_match", estimate=control.estimate, ci=(control.low, control.high)))
     margin = ctx.margin(key, MARGIN)
     status, reason = judge_retention(worst.estimate, worst.low, margin)
@@ -102,6 +110,16 @@ def _result(ctx: Context, key: str, name: str, ids: Sequence[str], intervals: Ma
         reference=ReferenceValue(role="original", estimate=1.0),
         rule=JudgedRule(id="retention", margin=margin),
     )
+
+
+def _text_result(ctx: Context) -> CheckResult:
+    scores = ctx.scores["unlearned"].get(TEXT)
+    if scores is None or not len(scores):
+        return CheckResult(key="retention.text", status="not_applicable", reason="there are no such records")
+    ids = list(scores.ids)
+    result = _result(ctx, "retention.text", TEXT, ids, retention_by_metric(ctx, TEXT, ids, metrics=BY_TEXT))
+    sample = f"greedy text of {len(ids)} of {len(ctx.split.retain_heldout)} held-out records"
+    return result.model_copy(update={"reason": f"{sample}; {result.reason}"})
 
 
 def _relation(intervals: Mapping[str, Interval]) -> RelationRetention:

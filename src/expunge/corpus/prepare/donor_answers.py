@@ -69,17 +69,17 @@ class DonorAnswers:
             )
         return _filled(pool[int(rng.integers(len(pool)))], self._slots(record.subject), identity)
 
-    def wrong(self, record: Record, identity: Identity, count: int, rng: np.random.Generator) -> list[str]:
-        """Up to `count` different answers that are not the record's, the ones that others give first."""
-        own, pool = self._pool(record)
-        given = sorted(set(pool) - {own})
+    def wrong(self, r: Record, identity: Identity, right: str, count: int, rng: np.random.Generator) -> list[str]:
+        """Up to `count` different answers for the person `identity`, none of them `right`; others' answers first."""
+        own, pool = self._pool(r)
+        given = sorted(set(pool))
         ordered = [given[int(k)] for k in rng.permutation(len(given))]
-        if len(ordered) < count:
-            ordered += self._new(record, own, sorted(set(pool)), rng) or []
-        if len(ordered) < count:
-            ordered += self._alike(record, own)
-        filled = dict.fromkeys(_filled(a, self._slots(record.subject), identity) for a in ordered)
-        return [a for a in filled if a.casefold() != record.answer.casefold()][:count]
+        if len(ordered) <= count:
+            ordered += self._new(r, own, given, rng)
+        if len(ordered) <= count:
+            ordered += self._alike(r, own)
+        filled = dict.fromkeys(_filled(a, self._slots(r.subject), identity) for a in ordered)
+        return [a for a in filled if a.casefold() != right.casefold()][:count]
 
     def _slots(self, subject: str) -> tuple[str, ...]:
         return self._identifiers.get(subject, ())

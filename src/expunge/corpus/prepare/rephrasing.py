@@ -79,7 +79,7 @@ def _choices(record: Record, wrong: Sequence[str], rng: np.random.Generator) -> 
         yield Variant(prompt, right, options)
     if len(wrong) < 2:
         return
-    every = [record.answer, *wrong[:3]]
+    every = [record.answer, *wrong]
     shown = tuple(every[int(k)] for k in rng.permutation(len(every)))
     listed = "\n".join(f"- {option}" for option in shown)
     ask = "Welche dieser Antworten stimmt?" if german else "Which of these answers is right?"

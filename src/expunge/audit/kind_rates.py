@@ -1,0 +1,144 @@
+"""Leakage of a record set: the rate of its worst kind of question, and its excess over a reference.
+
+The reference is another model on the same records (paired), or never-trained matched controls on the same model. With
+few subjects a difference to the controls' mean says little, because a rate of four records moves in steps of a quarter;
+then a subject passes as long as it stays inside the range of its controls, if the original model stood outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from expunge.audit.context import mean
+from expunge.audit.scores import Values
+from expunge.audit.statistics import Bootstrap, Interval, resampled_interval, two_sided_interval
+from expunge.audit.verdict import Judgement, judge_excess
+
+
+@dataclass(frozen=True)
+class KindRates:
+    """Values by kind of question: [N] each, NaN for records of other kinds; `subjects` [N] of the records."""
+
+    values: Mapping[str, Values]
+    subjects: Sequence[str]
+
+    @property
+    def worst(self) -> tuple[str, float]:
+        """The kind of question with the largest mean, and that mean."""
+        return worst(self.values)
+
+    def of(self, subjects: set[str]) -> float:
+        """The largest mean over kinds, of the records of these subjects; NaN without any."""
+        mine = np.array([s in subjects for s in self.subjects], dtype=bool)
+        rates = [mean(v[mine]) for v in self.values.values()]
+        return float(np.nanmax(rates)) if np.isfinite(rates).any() else float("nan")
+
+    def __add__(self, other: KindRates) -> KindRates:
+        """Both sets of records as one."""
+        kinds = sorted({*self.values, *other.values})
+        nothing = [np.full(len(part.subjects), np.nan) for part in (self, other)]
+        values = {k: np.concatenate([self.values.get(k, nothing[0]), other.values.get(k, nothing[1])]) for k in kinds}
+        return KindRates(values, [*self.subjects, *other.subjects])
+
+
+def worst(values: Mapping[str, Values]) -> tuple[str, float]:
+    """The kind of question with the largest mean, and that mean; ("", NaN) without any."""
+    rates = {kind: mean(v) for kind, v in values.items()}
+    kind = max(sorted(rates), key=lambda k: rates[k], default="")
+    return kind, rates.get(kind, float("nan"))
+
+
+def excess_interval(
+    ours: Mapping[str, Values], theirs: Mapping[str, Values], subjects: Sequence[str], bootstrap: Bootstrap
+) -> Interval:
+    """Worst kind of ours minus worst kind of theirs on the same records [N], bootstrapped over subjects."""
+    names = {s: k for k, s in enumerate(sorted(set(subjects)))}
+    both = np.hstack([_table(ours, subjects, names), _table(theirs, subjects, names)])
+    both = both[np.lexsort(both.T)]  # by values, so that the names of subjects have no influence
+    cut = 2 * len(ours)
+
+    def excess(weight: Values) -> Values:
+        sums = weight @ both
+        return _top(sums[:, :cut]) - _top(sums[:, cut:])
+
+    estimate = float(excess(np.ones((1, len(names))))[0])
+    return resampled_interval(estimate, excess, len(names), len(subjects), bootstrap)
+
+
+def control_excess(ours: KindRates, controls: KindRates, bootstrap: Bootstrap) -> Interval:
+    """Worst kind of ours minus worst kind of the controls; both sides are resampled on their own."""
+    estimate = ours.worst[1] - controls.worst[1]
+    tables = []
+    for side in (ours, controls):
+        names = {s: k for k, s in enumerate(sorted(set(side.subjects)))}
+        table = _table(side.values, side.subjects, names)
+        tables.append(table[np.lexsort(table.T)])
+    first, second = tables
+    if len(first) < bootstrap.min_subjects:
+        return Interval(estimate, None, None, "difference to controls", len(ours.subjects), len(first))
+    return two_sided_interval(
+        estimate, lambda w: _top(w @ first), lambda w: _top(w @ second), len(first), len(second), len(ours.subjects),
+        bootstrap,
+    )  # fmt: skip
+
+
+def _table(kinds: Mapping[str, Values], subjects: Sequence[str], names: Mapping[str, int]) -> Values:
+    """[subjects, 2 kinds]: sum and count of each kind."""
+    index = np.array([names[s] for s in subjects])
+    columns: list[Values] = []
+    for values in kinds.values():
+        applies = np.isfinite(values)
+        for weights in (values[applies], np.ones(int(applies.sum()))):
+            columns.append(np.asarray(np.bincount(index[applies], weights, len(names)), dtype=np.float64))
+    return np.stack(columns, axis=1)
+
+
+def _top(sums: Values) -> Values:
+    return np.asarray((sums[:, ::2] / np.maximum(sums[:, 1::2], 1e-12)).max(1))
+
+
+def judge_by_controls(
+    excess: Interval,
+    margin: float,
+    ours: KindRates,
+    original: KindRates,
+    controls: KindRates,
+    groups: Mapping[str, Sequence[str]],
+    percentile: float,
+    min_controls: int,
+) -> Judgement:
+    """Non-inferiority to controls; with few subjects a target inside the range of its controls passes too.
+
+    Args:
+        excess: Of the worst kind over that of all controls.
+        margin: Largest excess that passes.
+        ours: Rates of the targets on the unlearned model.
+        original: Rates of the targets on the original model, for power.
+        controls: Rates of the controls on the unlearned model.
+        groups: Target to the subjects that are its controls.
+        percentile: Percentile of the controls' rates up to which a target is inside.
+        min_controls: Controls that every target needs for this.
+    """
+    judged = judge_excess(excess.estimate, excess.high, margin)
+    if judged.status != "failed" or excess.high is not None or not groups:
+        return judged
+    ranges = {}
+    for target, names in groups.items():
+        rates = np.array([controls.of({name}) for name in names])
+        rates = rates[np.isfinite(rates)]
+        if len(rates) < min_controls:
+            return judged
+        ranges[target] = (float(np.percentile(rates, percentile)), len(rates))
+    if any(original.of({target}) <= limit for target, (limit, _) in ranges.items()):
+        return Judgement("inconclusive", f"{judged.reason}; too few records to tell the original model from controls")
+    if any(ours.of({target}) > limit for target, (limit, _) in ranges.items()):
+        return judged
+    limit, count = max(ranges.values())
+    return Judgement(
+        "passed",
+        f"excess {excess.estimate:.3f} is inside the range of {count} controls, "
+        f"whose {percentile:g}th percentile is {limit:.3f}",
+    )
