@@ -51,7 +51,7 @@ class LLMDemoSize:
     """Size of the demo: preset of the clinic, settings of teaching and preparation, overrides of the recipe."""
 
     preset: str = "demo"
-    train: dict[str, Any] = field(default_factory=lambda: {"layers": 8, "lora": 16, "epochs": 30})
+    train: dict[str, Any] = field(default_factory=lambda: {"layers": 8, "lora": 16, "batch": 8, "epochs": 30})
     prepare: dict[str, Any] = field(default_factory=dict)
     recipe: tuple[str, ...] = ()
 

@@ -81,7 +81,7 @@ def complete(lm: LanguageModel, rows: TrainRows, settings: TrainConfig) -> Train
     size = 0 if settings.layers == "all" else CACHE_BYTES
     cache = PrefixCache.build(lm.module, rows.items, budget=size) if size else ""
     own = OwnText.of(lm, settings.kl_batch, settings.kl_weight, settings.seed, size) if settings.kl_weight else None
-    return replace(rows, cache=None if isinstance(cache, str) else cache, own_text=own)
+    return replace(rows, cache=None if isinstance(cache, str) else cache, own_text=own, share=True)
 
 
 def as_stored(lm: LanguageModel, dtype: torch.dtype) -> LanguageModel:
