@@ -21,6 +21,7 @@ _HOME = {
     "train": "expunge.engine.train.train_model",
     "TrainConfig": "expunge.engine.train.train_loop",
     "TinyConfig": "expunge.models.tiny",
+    "export": "expunge.models.export",
     "load": "expunge.models.language_model",
     "load_corpus": "expunge.corpus",
     "run_audit": "expunge.audit.run",
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from expunge.engine.train.train_model import train
     from expunge.engine.unlearn import unlearn
     from expunge.errors import InputError
+    from expunge.models.export import export
     from expunge.models.language_model import load
     from expunge.models.tiny import TinyConfig
     from expunge.report.render import write_report
@@ -57,6 +59,7 @@ __all__ = [
     "Split",
     "TinyConfig",
     "TrainConfig",
+    "export",
     "load",
     "load_corpus",
     "run_audit",

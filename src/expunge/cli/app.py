@@ -19,6 +19,7 @@ from expunge.cli.demo import demo
 from expunge.cli.demo_llm import demo_llm
 from expunge.cli.doctor import doctor
 from expunge.cli.estimate import estimate
+from expunge.cli.export import export as export_run
 from expunge.cli.list_registry import listing
 from expunge.cli.options import add
 from expunge.cli.report import report
@@ -37,6 +38,7 @@ COMMANDS: dict[str, Command] = {
     "unlearn": unlearn,
     "audit": audit,
     "report": report,
+    "export": export_run,
     "list": listing,
     "doctor": doctor,
 }

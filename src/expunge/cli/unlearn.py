@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from expunge.cli import options as opt
@@ -29,6 +30,9 @@ def unlearn(
     seed: opt.RunSeed = None,
     loader: opt.Loader = None,
     map_: opt.Mapping = None,
+    device: opt.Device = None,
+    dtype: opt.Dtype = "auto",
+    template: opt.TemplateKind = "auto",
     track: opt.Track = None,
 ) -> CommandResult:
     """Make a model forget, or resume a stopped run."""
@@ -39,9 +43,12 @@ def unlearn(
     from expunge.engine.privacy.statement import statement_lines
     from expunge.engine.trackers import tracking
     from expunge.engine.unlearn import unlearn as run
+    from expunge.models.dtypes import check_dtype
+    from expunge.models.export import remaining_copies
     from expunge.scope.outlook import audit_outlook, outlook_lines
 
-    context = DistributedContext.init()
+    check_dtype(dtype, training=True)
+    context = DistributedContext.init(device)
     with context.synchronized():
         changes = [*(set_ or []), *opt.seed_override(seed)]
         split = opt.load_split(data, loader, map_, scope, seed_of(recipe, changes))
@@ -59,7 +66,17 @@ def unlearn(
                     progress.say(f"unlearning: {line}")
             after_step(tick, event, total, record)
 
-        folder = run(model, split, loaded, out, on_step=show if context.is_main_process else None, notes=chosen.notes)
+        folder = run(
+            model,
+            split,
+            loaded,
+            out,
+            template=template,
+            device=device,
+            dtype=dtype,
+            on_step=show if context.is_main_process else None,
+            notes=chosen.notes,
+        )
     about = read_json(folder / "run.json")
     statement = read_json(folder / STATEMENT) if loaded.privacy else {}
     edited = about.get("edited")
@@ -77,7 +94,8 @@ def unlearn(
             "steps": about["steps"],
             "seconds": about["seconds"],
             "passes": about.get("passes"),
-            **{key: about[key] for key in ("stopped", "say") if key in about},
+            **{key: about[key] for key in ("stopped", "say", "dtype", "trainable_share", "loaded") if key in about},
+            "remaining_copies": [str(copy) for copy in remaining_copies(folder)],
             **({"privacy": statement} if statement else {}),
             "audit": [asdict(o) for o in outlook],
             **({"edited": edited} if "edited" in about else {}),
@@ -89,11 +107,12 @@ def unlearn(
             *outcome_lines(about),
             *(statement_lines(statement) if statement else ()),
             *outlook_lines(outlook),
-            f"run written to {folder}; expunge audit says whether it worked",
+            *result_lines(folder, about),
         ),
     )
 
 
+REACHED = 0.95  # share of the weights in the chosen blocks from which on nothing is said
 SAYS = {
     "stranger": "about the forgotten subject the model now says what it would say of somebody it never met: it may "
     "state false things (--say refuse has it refuse instead)",
@@ -109,6 +128,22 @@ def outcome_lines(about: dict[str, Any]) -> list[str]:
     if about.get("say") in SAYS:
         lines.append(f"say: {about['say']}; {SAYS[about['say']]}")
     return lines
+
+
+def result_lines(folder: Path, about: dict[str, Any]) -> list[str]:
+    """Where the result lies and how to use it; `about` is run.json."""
+    lines = list(about.get("loaded", ()))
+    share = about.get("trainable_share", 1.0)
+    if share < REACHED:
+        lines.append(f"adapters reach {share:.0%} of the weights in the chosen blocks; the rest did not change")
+    if (folder / "adapter").is_dir():
+        lines.append(f"run written to {folder}: an adapter on {about['model']}, which without it still knows all")
+    else:
+        lines.append(f"run written to {folder}: a whole model, in {folder / 'model'}")
+    return [
+        *lines,
+        f"expunge audit says whether it worked; for one model to deploy: expunge export {folder} --out {folder}-model",
+    ]
 
 
 def after_step(tick: ProgressCallback, event: Event, total: int, record: StepRecorder | None = None) -> None:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from pydantic import Field
 from torch import nn
 
 from expunge._config import FrozenModel
+
+HALF = (torch.float16, torch.bfloat16)
 
 
 class OptimizerConfig(FrozenModel):
@@ -51,15 +53,25 @@ def embeddings(module: Any) -> set[int]:
 
 
 class OptimizerGroup:
-    """One or two torch optimizers that step together; `state` and `restore` for checkpoints."""
+    """One or two torch optimizers that step together; `state` and `restore` for checkpoints.
+
+    A parameter in half precision has a float32 copy that steps in its place and is then rounded into it: a step of
+    less than 1/256 of a bfloat16 weight would round to nothing. The weights in the end differ from the copies by at
+    most half a unit in the last place.
+    """
 
     def __init__(self, settings: OptimizerConfig, parameters: dict[str, nn.Parameter], embeddings: set[int]) -> None:
         """`embeddings`: ids of tensors that Muon does not optimize."""
         self.parts: list[torch.optim.Optimizer] = []
-        rest = list(parameters.values())
+        self._copies = {
+            name: (p, nn.Parameter(p.detach().float())) for name, p in parameters.items() if p.dtype in HALF
+        }
+        tables = {name for name, p in parameters.items() if id(p) in embeddings}
+        stepping = {name: self._copies[name][1] if name in self._copies else p for name, p in parameters.items()}
+        rest = list(stepping.values())
         if settings.name == "muon":
-            matrices = [p for p in rest if p.ndim == 2 and id(p) not in embeddings]
-            rest = [p for p in rest if p.ndim != 2 or id(p) in embeddings]
+            matrices = [p for name, p in stepping.items() if p.ndim == 2 and name not in tables]
+            rest = [p for name, p in stepping.items() if p.ndim != 2 or name in tables]
             if matrices:
                 self.parts.append(
                     torch.optim.Muon(
@@ -75,17 +87,24 @@ class OptimizerGroup:
 
     def step(self, factor: float) -> None:
         """One step with every learning rate times `factor`."""
+        for parameter, copy in self._copies.values():
+            copy.grad = None if parameter.grad is None else parameter.grad.float()
         for part, base in zip(self.parts, self.base, strict=True):
             for group, lr in zip(part.param_groups, base, strict=True):
                 group["lr"] = lr * factor
             part.step()
+        with torch.no_grad():
+            for parameter, copy in self._copies.values():
+                parameter.copy_(copy)
+                copy.grad = None
 
     def scaling(self, parameters: Mapping[str, nn.Parameter]) -> dict[str, torch.Tensor] | None:
         """AdamW's factor on each entry of a gradient, 1 / (sqrt(v) + eps); None before its first step."""
         adam = next((part for part in self.parts if isinstance(part, torch.optim.AdamW)), None)
         factors = {}
         for name, parameter in parameters.items():
-            state = adam.state.get(parameter) if adam else None
+            stepping = self._copies[name][1] if name in self._copies else parameter
+            state = adam.state.get(stepping) if adam else None
             if adam and state:
                 beta, epsilon = adam.param_groups[0]["betas"][1], adam.param_groups[0]["eps"]
                 factors[name] = 1 / ((state["exp_avg_sq"] / (1 - beta ** float(state["step"]))).sqrt() + epsilon)
@@ -96,9 +115,15 @@ class OptimizerGroup:
             part.zero_grad(set_to_none=True)
 
     def state(self) -> list[dict[str, object]]:
-        return [part.state_dict()["state"] for part in self.parts]
+        states: list[dict[str, object]] = [part.state_dict()["state"] for part in self.parts]
+        return [*states, {name: copy.detach() for name, (_, copy) in self._copies.items()}] if self._copies else states
 
     def restore(self, states: list[dict[str, object]]) -> None:
+        if self._copies:
+            *states, copies = states
+            with torch.no_grad():
+                for name, value in copies.items():
+                    self._copies[name][1].copy_(cast(torch.Tensor, value))
         for part, state in zip(self.parts, states, strict=True):
             part.load_state_dict(
                 {"state": {int(k): v for k, v in state.items()}, "param_groups": part.state_dict()["param_groups"]}

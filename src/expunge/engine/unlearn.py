@@ -23,6 +23,7 @@ from expunge.engine.privacy.privacy_state import drop_seed
 from expunge.engine.recipe import Recipe
 from expunge.engine.resolved_recipe import ResolvedRecipe
 from expunge.engine.run_directory import RunDirectory
+from expunge.engine.run_model import load_run_model, name_base_model, record_share
 from expunge.engine.stop_controls import has_surrogate
 from expunge.engine.weight_editing import run_edit
 from expunge.errors import InputError, Interrupted, RunFailed
@@ -30,7 +31,6 @@ from expunge.models.adapters import prepare
 from expunge.models.documents import split_documents
 from expunge.models.fingerprint import model_digest, weights_digest
 from expunge.models.fsdp import shard
-from expunge.models.language_model import LanguageModel, load, merge_adapter
 from expunge.models.threads import set_threads
 from expunge.scope.split import Split
 
@@ -46,6 +46,7 @@ def unlearn(
     *,
     template: str = "auto",
     device: str | None = None,
+    dtype: str = "auto",
     on_step: OnStep | None = None,
     notes: Sequence[str] = (),
 ) -> Path:
@@ -57,12 +58,14 @@ def unlearn(
     and starts anew if it was killed.
 
     Args:
-        model: folder, run directory or hub id; never changed.
+        model: model folder, run directory, adapter folder, GGUF file or hub id; never changed.
         split: forget and retain records.
         recipe: everything else that decides the result.
         out: run directory, new or of the same run.
         template: prompt template.
         device: torch device; the default is chosen by availability.
+        dtype: precision of the weights that stay: auto (as stored), float32, bfloat16, or int8 and nf4 through
+            bitsandbytes. What trains is float32.
         on_step: called in every process with each event and the number of steps, which falls when the run stops early.
         notes: lines on how the recipe came about, kept as comments in recipe.yaml and in run.json.
 
@@ -78,7 +81,7 @@ def unlearn(
     with context.report_once():
         resolved = recipe.resolve()
         check_single_process(resolved.single_process_reason)
-        run = UnlearningRun(context, model, split, resolved, Path(out), template, device, notes)
+        run = UnlearningRun(context, model, split, resolved, Path(out), template, device, notes, dtype)
         try:
             if run.open():
                 return run.directory.folder
@@ -110,10 +113,11 @@ class UnlearningRun:
         template: str,
         device: str | None,
         notes: Sequence[str] = (),
+        dtype: str = "auto",
     ) -> None:
         self.context, self.split, self.resolved, self.recipe = context, split, resolved, resolved.recipe
         self.model, self.out, self.template, self.device = str(model), out, template, device
-        self.notes = tuple(notes)
+        self.notes, self.dtype = tuple(notes), dtype
         self.privacy: PrivacyEngine | None = None
         self.started = time.perf_counter()
 
@@ -125,6 +129,7 @@ class UnlearningRun:
             "split": self.split.training_digest,
             "records": digest_each(r.training_content() for r in chain(self.split.forget, self.split.retain)),
             "template": self.template,
+            **({} if self.dtype == "auto" else {"dtype": self.dtype}),
             **_concepts_digest(self.resolved),
             **_controls_digest(self.resolved, self.split),
         }
@@ -160,7 +165,7 @@ class UnlearningRun:
 
     def edit(self, stopped: Callable[[], bool], on_step: OnStep | None) -> None:
         """Edit the weights and write the finished run."""
-        lm = self._load(self.device)
+        lm = load_run_model(self.model, self.directory.about, self.device, self.dtype)
         split = self.split
         if any(r.kind == "document" for r in split.forget):
             forget, retain = (split_documents(part, lm.template) for part in (split.forget, split.retain))
@@ -173,8 +178,10 @@ class UnlearningRun:
         sharded = recipe.parallel.shard and context.num_processes > 1
         with context.synchronized():
             # a model that will be sharded need not fit the device
-            lm = self._load("cpu" if sharded else self.device)
+            device = "cpu" if sharded else self.device
+            lm = load_run_model(self.model, self.directory.about, device, self.dtype)
             lm = lm.with_module(prepare(lm.module, recipe.train, recipe.seed))
+            record_share(lm, recipe.train, self.directory.about)
         if sharded:
             shard(lm.module, context.device, context.num_processes)
         with context.synchronized():
@@ -191,16 +198,6 @@ class UnlearningRun:
         if state:
             self.loop.state.restore(state)
         context.broadcast_from_main(lambda: self.directory.truncate_events(self.loop.state.step))
-
-    def _load(self, device: str | None) -> LanguageModel:
-        """The model; a day that its chat template writes stays that of the run's start."""
-        about = self.directory.about
-        lm = merge_adapter(
-            load(self.model, template=self.template, device=device, template_date=about.get("template_date"))
-        )
-        if lm.template.date:
-            about["template_date"] = lm.template.date
-        return lm
 
     def _check_rows(self) -> None:
         """`RunFailed` if rounding (targets may be chosen by likelihood) gave this process other rows than the first."""
@@ -249,6 +246,7 @@ class UnlearningRun:
         folder = self.directory.folder
         target = folder / ("adapter" if self.recipe.train.which == "lora" else "model")
         self.loop.lm.save(target)
+        name_base_model(target, self.directory.about)
         write_json(folder / "result.json", {"digest": weights_digest(target)})
         shutil.rmtree(folder / SCRATCH, ignore_errors=True)
         if self.privacy:

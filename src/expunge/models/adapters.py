@@ -1,25 +1,40 @@
 """Which parameters train: low-rank adapters on chosen blocks, named blocks with full weights, or everything.
 
-The stack of blocks is found by structure: the longest list of equal modules that lies in no other such list (so
-that the experts of a block do not count as blocks).
+Adapters go on every linear layer of a block and on weights that are none (`fused_weights`), as experts in one tensor.
 """
 
 from __future__ import annotations
 
-import re
+import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any, Literal, TypeGuard
+from typing import Any, Literal
 
 from pydantic import Field
 from torch import nn
 
 from expunge._config import FrozenModel
 from expunge.errors import InputError
+from expunge.models.blocks import Layers, block_of, block_stack, chosen_blocks, is_stack
+from expunge.models.fused_weights import fused_weights
+from expunge.models.precision import is_quantized
 from expunge.models.vision.feature_cache import vision_module, vision_parameters
 
+__all__ = [
+    "Layers",
+    "TrainableConfig",
+    "adapter_off",
+    "block_of",
+    "block_stack",
+    "chosen_blocks",
+    "drop_adapters",
+    "enable_checkpointing",
+    "prepare",
+    "set_trainable_blocks",
+    "trainable",
+    "vision_linear_names",
+]
 Tower = Literal["language", "vision", "connector"]
-Layers = str | int | tuple[int, ...]
 
 
 class TrainableConfig(FrozenModel):
@@ -45,68 +60,6 @@ class TrainableConfig(FrozenModel):
     )
 
 
-def _is_stack(module: nn.Module) -> TypeGuard[nn.ModuleList]:
-    return isinstance(module, nn.ModuleList) and len({type(block) for block in module}) == 1
-
-
-def block_stack(module: nn.Module) -> tuple[str, int]:
-    """Name and length of the list of transformer blocks, e.g. `("model.layers", 24)`.
-
-    In an image-text model, the blocks of its language tower.
-    """
-    stacks: dict[str, int] = {}
-    for name, child in module.named_modules():  # outer modules come first
-        if _is_stack(child) and not any(name.startswith(f"{outer}.") for outer in stacks):
-            stacks[name] = len(child)
-    if not stacks:
-        raise InputError(
-            type(module).__name__,
-            "no stack of equal blocks was found in it",
-            "use train.layers: all with train.which: full",
-        )
-    tower = _language_tower(module)
-    inside = {name: count for name, count in stacks.items() if f"{name}.".startswith(tower)}
-    return max((inside or stacks).items(), key=lambda item: item[1])
-
-
-def _language_tower(module: Any) -> str:
-    """Name of the decoder with a dot behind; empty where the model does not name it."""
-    base = module.get_base_model() if hasattr(module, "get_base_model") else module
-    decoder = base.get_decoder() if hasattr(base, "get_decoder") else None
-    return next((f"{name}." for name, child in module.named_modules() if child is decoder and name), "")
-
-
-def chosen_blocks(layers: Layers, count: int) -> tuple[int, ...]:
-    """Block numbers for a `layers` setting; `InputError` naming the setting if it does not fit `count` blocks."""
-    if layers == "all":
-        return tuple(range(count))
-    if isinstance(layers, str):
-        number = re.fullmatch(r"([1-9]\d*)(?:/([1-9]\d*))?", layers)
-        if not number:
-            raise InputError(
-                "train.layers",
-                f'"{layers}" is neither all, a number, a share nor a list of blocks',
-                "for example all, 4, 1/3 or [2, 3]",
-            )
-        layers = int(number[1]) if not number[2] else max(1, round(count * int(number[1]) / int(number[2])))
-    if isinstance(layers, int):
-        if not 1 <= layers <= count:
-            raise InputError("train.layers", f"the last {layers} blocks were asked for, the model has {count}")
-        return tuple(range(count - layers, count))
-    wrong = [k for k in layers if not 0 <= k < count]
-    if wrong or not layers:
-        what = f"there is no block {wrong[0]}" if wrong else "the list of blocks is empty"
-        raise InputError("train.layers", what, f"the model has the blocks 0 to {count - 1}")
-    return tuple(sorted(set(layers)))
-
-
-def block_of(name: str, stack: str) -> int | None:
-    """Block number of a parameter or module name, also inside a peft wrapper; None outside the stack."""
-    _, _, rest = f".{name}".partition(f".{stack}.")
-    head = rest.split(".", 1)[0]
-    return int(head) if head.isdigit() else None
-
-
 def _linear_names(module: nn.Module, stack: str, blocks: tuple[int, ...], suffixes: tuple[str, ...]) -> list[str]:
     from transformers.pytorch_utils import Conv1D
 
@@ -117,8 +70,6 @@ def _linear_names(module: nn.Module, stack: str, blocks: tuple[int, ...], suffix
         and block_of(name, stack) in blocks
         and (not suffixes or name.rsplit(".", 1)[-1] in suffixes)
     ]
-    if not names:
-        raise _no_modules(suffixes)
     return names
 
 
@@ -136,7 +87,7 @@ def vision_linear_names(module: nn.Module, tower: Tower, layers: Layers = "all")
         for name, child in module.named_modules()
         if name and any(id(p) in parameters for p in child.parameters())
     }
-    stacks = {name: len(child) for name, child in modules.items() if _is_stack(child)}
+    stacks = {name: len(child) for name, child in modules.items() if is_stack(child)}
     stack = max(stacks, key=lambda name: stacks[name], default="")
     if not stack:
         raise InputError("train.towers", "no stack of equal blocks was found on its vision side", "leave vision out")
@@ -168,6 +119,8 @@ def prepare(module: Any, train: TrainableConfig, seed: int) -> Any:
     """Freeze everything, then make trainable what `train` names; returns the module, for LoRA wrapped by peft."""
     import torch
 
+    if train.which == "full" and is_quantized(module):
+        raise InputError("train.which", "full: quantized weights cannot train", "use lora, or --dtype bfloat16")
     everything = train.which == "full" and train.layers == "all" and not train.modules
     module.requires_grad_(everything)
     if everything:
@@ -184,7 +137,13 @@ def prepare(module: Any, train: TrainableConfig, seed: int) -> Any:
     from peft import LoraConfig, get_peft_model
     from transformers.pytorch_utils import Conv1D
 
-    names = _linear_names(module, stack, blocks, train.modules) if "language" in train.towers else []
+    names: list[str] = []
+    fused: list[str] = []
+    if "language" in train.towers:
+        names = _linear_names(module, stack, blocks, train.modules)
+        fused = [name for name, _ in fused_weights(module, stack, blocks, train.modules)]
+        if not names and not fused:
+            raise _no_modules(train.modules)
     for tower in train.towers:
         if tower != "language":
             names += vision_linear_names(module, tower, train.layers)
@@ -194,10 +153,12 @@ def prepare(module: Any, train: TrainableConfig, seed: int) -> Any:
         lora_dropout=0.0,
         bias="none",
         target_modules=names,
-        fan_in_fan_out=isinstance(module.get_submodule(names[0]), Conv1D),  # GPT-2 stores its matrices transposed
+        **({"target_parameters": fused} if fused else {}),
+        fan_in_fan_out=bool(names) and isinstance(module.get_submodule(names[0]), Conv1D),  # GPT-2: [in, out]
         task_type="CAUSAL_LM",
     )
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # peft's, on kinds of adapters that are not used here
         torch.manual_seed(seed)
         return get_peft_model(module, config)
 

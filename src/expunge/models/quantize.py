@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from expunge.models.adapters import block_of, block_stack
+from expunge.models.fused_weights import fused_weights
 
 GROUP = 128  # weights of a row that share a scale
 
@@ -31,7 +32,7 @@ def round_to_grid(weight: Tensor, bits: int, group: int = GROUP) -> Tensor:
 
 @torch.no_grad()
 def quantize(module: Any, bits: int) -> None:
-    """Round the weights of every linear layer in the blocks, in place."""
+    """Round the weights of every linear layer and of every stack of experts in the blocks, in place."""
     stack, _ = block_stack(module)
     for name, child in module.named_modules():
         if block_of(name, stack) is None:
@@ -40,3 +41,9 @@ def quantize(module: Any, bits: int) -> None:
             child.weight.copy_(round_to_grid(child.weight, bits))
         elif type(child).__name__ == "Conv1D":  # weight [in, out]
             child.weight.copy_(round_to_grid(child.weight.T, bits).T)
+    for name, parameter in fused_weights(module, stack):
+        owner = module.get_submodule(name.rpartition(".")[0])
+        if getattr(owner, "is_transposed", False):  # weights [experts, in, out]
+            parameter.copy_(round_to_grid(parameter.transpose(-1, -2), bits).transpose(-1, -2))
+        else:
+            parameter.copy_(round_to_grid(parameter, bits))
