@@ -94,6 +94,49 @@ def checks() -> Iterator[str]:
         yield from paragraphs(check.run)
 
 
+def record_fields() -> Iterator[str]:
+    import dataclasses
+    import re
+
+    from expunge.corpus import Record
+
+    doc = inspect.cleandoc(Record.__doc__ or "").partition("Attributes:")[2]
+    meaning = {m[1]: m[2] for m in re.finditer(r"^ +(\w+): (.*(?:\n {8,}.*)*)", doc, re.M)}
+    yield "# Fields of a record\n\nThe columns of the generic layout."
+    yield "[Your data](../guides/your-data.md) says how other layouts map to them.\n"
+    rows = [(code(f.name), code(f.type), meaning[f.name]) for f in dataclasses.fields(Record)]
+    yield from table(("field", "type", "meaning"), rows)
+
+
+def recipes() -> Iterator[str]:
+    from expunge.cli.list_registry import KINDS
+
+    yield "# Recipes and policies\n\n`expunge list recipes NAME` prints one with all its keys.\n"
+    for kind in ("recipes", "policies"):
+        items = KINDS[kind]()
+        yield f"## {kind.capitalize()}\n"
+        yield from table(tuple(items[0]), ([code(row["name"]), *list(row.values())[1:]] for row in items))
+
+
+PAGES = {
+    "record-fields": "every column of a record",
+    "recipe-keys": "every key of a recipe, for `--set` and YAML files",
+    "recipes": "what each recipe and policy is for",
+    "methods": "methods and their settings",
+    "gradient-rules": "how forget and retain gradients meet",
+    "metrics": "one value per record",
+    "checks": "what an audit judges",
+    "audit-json": "the fields of audit.json",
+    "cli": "every command and option",
+    "api": "the public names in Python",
+}
+
+
+def index() -> Iterator[str]:
+    yield "# Reference\n\nWritten from the code.\n"
+    yield from table(("page", "what it holds"), ((f"[{name}]({name}.md)", about) for name, about in PAGES.items()))
+
+
 def audit_json() -> Iterator[str]:
     from expunge.audit.schema import AuditFile
 
@@ -154,6 +197,9 @@ def main() -> None:
     write("audit-json", audit_json())
     write("cli", cli())
     write("api", api())
+    write("record-fields", record_fields())
+    write("recipes", recipes())
+    write("index", index())
 
 
 main()

@@ -51,18 +51,11 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()
 
 
-# Extra of this package → the packages that it brings. They are named, as this package's name on an index may not be ours.
-EXTRAS = {
-    "vision": ("pillow",),
-    "privacy": ("dp-accounting", "opacus"),
-    "quantized": ("bitsandbytes",),
-    "tables": ("pandas", "datasets"),
-    "tracking": ("tensorboard",),
-}
+EXTRAS = {"vision": ("pillow",), "privacy": ("dp-accounting", "opacus")}  # extra → packages that it brings
 
 
 def install_hint(extra: str) -> str:
-    """How to install what an extra brings: `pip install pillow`."""
+    """How to install what an extra brings. Names the packages: our own name on a public index may be another's."""
     return f"pip install {' '.join(EXTRAS[extra])}"
 
 

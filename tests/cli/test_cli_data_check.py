@@ -85,3 +85,42 @@ def test_a_bad_file_is_one_line(cli: Cli, tmp_path: Path) -> None:
     result = cli("data", "check", str(file))
     assert (result.code, result.out) == (2, "")
     assert result.line == f"error: {file}:1: the answer is empty; fill it in, or remove the row"
+
+
+def test_a_spreadsheet_export_says_how_it_is_read(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_bytes("prompt;answer\nWer ist „Änne“?;5 µg\n".encode("cp1252"))
+    result = cli("data", "check", file)
+    assert f"{file} 1 semicolon, cp1252" in [" ".join(line.split()) for line in result.out.splitlines()]
+    assert cli("data", "check", file, "--json").json["formats"] == {str(file): {"delimiter": ";", "encoding": "cp1252"}}
+    wrong = cli("data", "check", file, "--encoding", "mac-roman", "--json").json["examples"][0]["text"]
+    assert "Änne" not in wrong
+    assert cli("data", "check", file, "--delimiter", "semikolon").line.startswith('error: delimiter: "semikolon" is no')
+    assert "name the delimiter" in cli("data", "check", file, "--delimiter", "comma").line
+
+
+def test_a_chat_is_shown_with_what_was_said_before(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "chat.jsonl"
+    file.write_text(
+        '{"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who?"},'
+        ' {"role": "assistant", "content": "Ada"}]}\n'
+    )
+    result = cli("data", "check", file, "--json").json
+    assert result["loader"]["name"] == "messages"
+    assert result["examples"][0]["text"] == "Be brief.\nWho? Ada<end>"
+    assert result["with_history"] == 1
+
+
+def test_documents_are_counted_with_their_windows(cli: Cli, tmp_path: Path) -> None:
+    folder = tmp_path / "letters"
+    folder.mkdir()
+    for name in ("a", "b"):
+        (folder / f"{name}.txt").write_text(f"Letter {name}: " + "Ada was a poet and a cook. " * 20)
+    model = make_model(folder, tmp_path / "model", 300, context=64)
+    result = cli("data", "check", folder, "--model", model)
+    data = cli("data", "check", folder, "--model", model, "--json").json
+    assert (data["documents"], data["kinds"]) == (2, {"document": 2})
+    assert data["windows"] > 4
+    assert data["too_long"] == 0
+    assert [e["id"] for e in data["examples"]] == ["a.txt#1", "a.txt#2", "a.txt#3"]
+    assert f"2 documents are read in {data['windows']} windows" in result.out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from expunge.corpus import Corpus, Record, load_corpus
+from expunge.corpus import Corpus, Record, Turn, load_corpus
 from expunge.corpus.identifiers import propose
 
 
@@ -53,6 +53,35 @@ def test_a_phrase_must_stand_in_most_prompts() -> None:
 def test_a_name_in_another_subjects_prompt_is_no_identifier() -> None:
     prompts = {"p1": ["Is Zoe in?"], "p2": ["Is Max in?", "Is Max in with Zoe?"], "p3": ["Is Tim in?"]}
     assert propose(corpus(prompts)) == {"p2": ("Max",), "p3": ("Tim",)}
+
+
+def test_a_name_and_a_number_beside_it_are_two_identifiers() -> None:
+    prompts = {
+        "p1": ["Drug of Zoe Falk (P-1)?", "Phone of Zoe Falk, P-1?", "Ward of Zoe Falk?"],
+        "p2": ["Drug of Max Hahn (P-2)?", "Phone of Max Hahn, P-2?", "Ward of Max Hahn?"],
+    }
+    assert propose(corpus(prompts)) == {"p1": ("Zoe Falk", "P-1"), "p2": ("Max Hahn", "P-2")}
+
+
+def test_a_german_genitive_is_the_name_itself() -> None:
+    prompts = {
+        "p1": ["Wie lautet Zoe Falks Diagnose?", "Wo ist Zoe Falk?"],
+        "p2": ["Wie lautet Max Hahns Diagnose?", "Wo ist Max Hahn?"],
+    }
+    assert propose(corpus(prompts)) == {"p1": ("Zoe Falk",), "p2": ("Max Hahn",)}
+
+
+def test_names_stand_in_earlier_turns_and_in_documents() -> None:
+    asked = [
+        Record(f"{k}", "Und die Dosis?", "x", subject=f"p{k}", history=(Turn("user", f"Was nimmt {name}?"),))
+        for k, name in enumerate(("Zoe Falk", "Max Hahn"))
+    ]
+    assert propose(Corpus.of(asked)) == {"p0": ("Zoe Falk",), "p1": ("Max Hahn",)}
+    letters = [
+        Record(f"{k}", "", f"Wir sahen {name} am Montag. Gute Besserung.", kind="document", subject=f"p{k}")
+        for k, name in enumerate(("Jürgen Müller", "Anna Berg"))
+    ]
+    assert propose(Corpus.of(letters)) == {"p0": ("Jürgen Müller",), "p1": ("Anna Berg",)}
 
 
 def test_one_subject_alone_has_no_identifiers() -> None:

@@ -161,12 +161,23 @@ def test_a_surrogate_may_share_common_identifiers_but_not_all() -> None:
 @pytest.mark.parametrize(
     ("target", "others"),
     [
-        ((), PEOPLE),
-        (("Anna Keller",), {}),
+        (("Anna Keller", "PAT-100"), {}),
         (("Keller",), {"a": ("Mila",)}),
         (("Huber",), {"a": ("Berg",), "b": ("Huber",)}),
-        (("--",), PEOPLE),
     ],
+)
+def test_listed_names_help_where_a_corpus_has_too_few(
+    target: tuple[str, ...], others: dict[str, tuple[str, ...]]
+) -> None:
+    found = make_identities(target, others, 3, rng())
+    assert len(found) == 3
+    for identity in found:
+        assert [shape(v) for v in identity.values()] == [shape(k) for k in identity]
+        assert not set(identity.values()) & {*target, *(i for names in others.values() for i in names)}
+
+
+@pytest.mark.parametrize(
+    ("target", "others"), [((), PEOPLE), (("thyroidectomy",), {}), (("--",), PEOPLE), (("患者李明",), {})]
 )
 def test_a_pool_that_gives_nobody_new_is_an_error(target: tuple[str, ...], others: dict[str, tuple[str, ...]]) -> None:
     with pytest.raises(InputError, match="no surrogate can be made"):

@@ -27,6 +27,7 @@ REGISTRIES = {
     "check": CHECKS,
     "loader": LOADERS,
     "world": WORLDS,
+    "plugins": METHODS,
 }
 
 

@@ -30,6 +30,13 @@ PLANS: dict[str, dict[str, Any]] = {
     "dual": {"method": "dual"},
     "sequential": {"method": "sequential", "phases": PHASES},
     "full": {"method": "npo", "retain": {"loss": "kl"}, "train": {"which": "full", "layers": 2}},
+    "stops early": {
+        "method": "npo",
+        "optimizer": {"lr": 0.02, "schedule": "constant"},
+        "train": {"layers": 1},
+        "steps": 30,
+        "stop": {"when": "controls", "check_every": 2, "patience": 2, "tolerance": 9.0, "cooldown": 2},
+    },
     "cache in a file": {"method": "npo", "train": {"layers": 1}, "memory": {"cache_mib": 0}},
 }
 
@@ -62,6 +69,7 @@ def result(run: Path) -> dict[str, bytes]:
         ("sequential", 4),
         ("sequential", 7),
         ("full", 4),
+        ("stops early", 5),
         ("cache in a file", 5),
     ],
 )
@@ -75,7 +83,9 @@ def test_a_killed_run_ends_in_the_bits_of_one_that_was_left_alone(
     unlearn(folders["llama"], one_person(), Recipe(**plan(name)), alone)
     assert result(killed) == result(alone)
     assert events(killed) == events(alone)
-    assert [e["step"] for e in events(killed)] == list(range(10))
+    steps = json.loads((alone / "run.json").read_text())["steps"]
+    assert [e["step"] for e in events(killed)] == list(range(steps))
+    assert steps == 10 or (name == "stops early" and steps < 30)
     assert (killed / "result.json").read_text() == (alone / "result.json").read_text()
 
 

@@ -126,3 +126,10 @@ def test_probes_are_places_of_the_text() -> None:
 )
 def test_a_short_text_has_fewer_places(text: str, places: int) -> None:
     assert len(document_probes(text)) == places
+
+
+def test_windows_have_the_tokens_of_the_document() -> None:
+    items = template().encode_all(split_documents([document(LETTER)], template()))
+    whole = template(10_000).encode(document(LETTER))
+    assert [i for item in items for i in item.answer] == list(whole.answer)
+    assert [item.ends for item in items] == [False] * (len(items) - 1) + [True]

@@ -10,8 +10,9 @@ import transformers as tf
 from torch import Tensor, nn
 
 from expunge.models.collate import Budget
+from expunge.models.continued_pass import common_beginning
 from expunge.models.prompt_template import Encoded
-from expunge.models.shared_prefix_scoring import score_options, why_not_shared
+from expunge.models.shared_prefix_scoring import score_options, why_not_begun, why_not_shared
 from helpers.shapes import SPECIAL, TEXT, adapted, build, shared_keys, text_model
 
 PROMPTS = [(5, 9, 30), (7,), tuple(range(20, 31)), (0, 0, 8, 2, 1, 0), (11, 12)]
@@ -161,3 +162,32 @@ def test_a_model_that_cannot_be_continued_runs_every_prompt_in_full(make: Any, r
 
 def test_no_items_give_no_scores() -> None:
     assert score_options(text_model("llama"), [], logp) == []
+
+
+BEGINNING = tuple(range(32, 44))
+BEGUN = [Encoded(i.id, BEGINNING + i.prompt, i.answer) for i in ITEMS]
+
+
+def test_common_beginning_leaves_a_token_of_the_shortest_prompt() -> None:
+    assert common_beginning(BEGUN) == len(BEGINNING)
+    assert common_beginning([*BEGUN, Encoded("short", BEGINNING, (1, 2))]) == len(BEGINNING) - 1
+    assert common_beginning(ITEMS) == common_beginning(BEGUN[:1]) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TEXT)
+def test_a_common_beginning_changes_no_value_of_any_architecture(name: str) -> None:
+    module = build(name)
+    assert name not in ("llama", "gpt2", "qwen2") or why_not_begun(module, BEGUN, Budget()) is None
+    for item, values in zip(BEGUN, score_options(module, BEGUN, logp), strict=True):
+        torch.testing.assert_close(values[:, 0], alone(module, item), rtol=1e-3, atol=1e-4)
+
+
+def test_beginning_runs_in_a_pass_of_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = text_model("llama")
+    expected = [alone(module, item) for item in BEGUN]
+    shapes = counted(module, monkeypatch)
+    values = score_options(module, BEGUN, logp)
+    assert (1, len(BEGINNING)) in shapes
+    for own, other in zip(values, expected, strict=True):
+        torch.testing.assert_close(own[:, 0], other, rtol=1e-3, atol=1e-4)

@@ -22,6 +22,7 @@ ORDER = [
     "checks",
     "examples",
     "limits",
+    "use",
     "method",
 ]
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"

@@ -85,7 +85,7 @@ def texts(source: Path, loader: str | None = None, mapping: Path | None = None) 
     from expunge.corpus import load_corpus
     from expunge.corpus.loaders import LOADERS
 
-    endings = {ending for _, each in LOADERS for ending in each.suffixes}
+    endings = {ending for name, each in LOADERS if name != "documents" for ending in each.suffixes}
     if loader or mapping or source.suffix.lower() in endings:
         yield from _records(load_corpus(source, loader, mapping))
     else:

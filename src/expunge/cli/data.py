@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from expunge.cli.options import Data, Folder, Loader, Mapping, check_is_no_folder
+from expunge.cli.options import Data, Folder, Loader, Mapping, TemplateKind, check_is_no_folder
 from expunge.cli.result import CommandResult, ResultTable
 
 if TYPE_CHECKING:
@@ -16,9 +16,21 @@ if TYPE_CHECKING:
     from expunge.corpus.loaders import LoadedSource
     from expunge.corpus.summary import CorpusSummary, Repeats, Spread
 
-Source = Annotated[Path, typer.Argument(help="Records: a JSONL, CSV or Parquet file, or a folder.")]
+Source = Annotated[Path, typer.Argument(help="Records: a JSONL, CSV, Parquet or text file, or a folder.")]
+Delimiter = Annotated[
+    str | None, typer.Option(help="Of a CSV file: comma, semicolon, tab, pipe or a character; detected if not given.")
+]
+Encoding = Annotated[
+    str | None, typer.Option(help="Of a CSV or text file: utf-8, cp1252, utf-16 …; detected if not given.")
+]
 MAX_SHOWN = 600  # characters of a record in the terminal
-SUBJECT_ORIGINS = {"column": "from a column", "tree": "patient node of the path", "id": "id of the record"}
+MAX_FILES = 20  # in the terminal
+SUBJECT_ORIGINS = {
+    "column": "from a column",
+    "tree": "patient node of the path",
+    "conversation": "conversation",
+    "id": "id of the record",
+}
 
 
 def check(
@@ -28,20 +40,27 @@ def check(
     model: Annotated[
         str | None, typer.Option(help="Model folder or hub id: show records through its template, count tokens.")
     ] = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
+    template: TemplateKind = "auto",
 ) -> CommandResult:
     """Show how records are read: files, columns, counts, and the first records as a model sees them."""
-    from expunge.corpus.loaders import load_source
+    from expunge.corpus.loaders import TextFormat, load_source
     from expunge.corpus.summary import summarize
 
-    loaded = load_source(source, loader, map_)
+    loaded = load_source(source, loader, map_, TextFormat.of(delimiter, encoding))
     summary = summarize(loaded.corpus)
-    examples = loaded.corpus.records[:3]
-    view, lines = _through_model(model, loaded, examples) if model else _through_plain_template(examples)
+    if model:
+        view, lines = _through_model(model, template, loaded)
+    else:
+        view, lines = _through_plain_template(loaded.corpus.records[:3])
     files, columns = loaded.places.files(), loaded.columns.uses()
+    formats = {file: asdict(form) for file, form in loaded.formats.items()}
     data = {
         "source": source,
         "loader": {"name": loaded.loader, "reason": loaded.reason, "fixed_columns": loaded.fixed},
         "files": files,
+        "formats": formats,
         "columns": [asdict(use) for use in columns],
         "subject_origins": dict(loaded.subjects.origins),
         **asdict(summary),
@@ -55,7 +74,11 @@ def check(
         data,
         (
             f"{source}: {len(loaded.corpus):,} records, read by the loader {loaded.loader} ({loaded.reason})",
-            ResultTable(("file", "rows"), list(files.items())),
+            ResultTable(
+                ("file", "rows", "read as"),
+                [(file, rows, str(loaded.formats.get(file, "")) or None) for file, rows in files.items()][:MAX_FILES],
+            ),
+            *([f"and {len(files) - MAX_FILES:,} more files"] * (len(files) > MAX_FILES)),
             *(["the layout has columns of its own; these are the fields that its loader makes:"] * loaded.fixed),
             ResultTable(("column", "becomes", "by", "filled"), table),
             ResultTable(("count", "value"), _counts(summary, loaded)),
@@ -72,6 +95,7 @@ def _counts(s: CorpusSummary, loaded: LoadedSource) -> list[tuple[str, str]]:
         ("records per subject", _spread(s.records_per_subject)),
         ("nodes of the tree", _each(s.levels) or "no paths"),
         ("kinds", _each(s.kinds)),
+        ("with earlier turns", f"{s.with_history:,} of {s.records:,} records"),
         ("concept levels", _each(s.concepts)),
         ("splits", _each(s.splits)),
         ("duplicate questions", _repeats(s.duplicates)),
@@ -118,14 +142,18 @@ def _through_plain_template(records: Any) -> tuple[dict[str, Any], list[str]]:
     ]
 
 
-def _through_model(source: str, loaded: LoadedSource, records: Any) -> tuple[dict[str, Any], list[str]]:
+def _through_model(source: str, kind: str, loaded: LoadedSource) -> tuple[dict[str, Any], list[str]]:
     from expunge.corpus.summary import Spread
+    from expunge.models.documents import split_documents
     from expunge.models.language_model import load
 
-    template = load(source).template
+    template = load(source, template=kind).template
+    windows = split_documents(loaded.corpus, template)
+    documents = sum(r.kind == "document" for r in loaded.corpus)
+    parts = len(windows) - len(loaded.corpus) + documents
     decode = template.tokenizer.decode
-    examples = [_example(template.encode(r), r, decode) for r in records]
-    lengths = template.sizes(loaded.corpus)
+    examples = [_example(template.encode(r), r, decode) for r in windows[:3]]
+    lengths = template.sizes(windows)
     tokens = Spread.of(lengths)
     too_long = sum(length > template.context for length in lengths)
     return {
@@ -133,8 +161,11 @@ def _through_model(source: str, loaded: LoadedSource, records: Any) -> tuple[dic
         "context": template.context,
         "tokens": asdict(tokens),
         "too_long": too_long,
+        "documents": documents,
+        "windows": parts,
         "examples": examples,
     }, [
+        *([f"{documents:,} documents are read in {parts:,} windows"] * bool(documents)),
         f"tokens of a record (without its image): {_spread(tokens)}; {too_long:,} records exceed the context of "
         f"{template.context:,}",
         f"the first records through the template {template.kind} of {source}:",

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from expunge.cli.options import Loader, Mapping, Model, RecipeName, RunSeed, Sets, seed_override
+from expunge.cli.options import Loader, Mapping, Model, RecipeName, RunSeed, Say, Sets, seed_override
 from expunge.cli.result import CommandResult, ResultTable
 from expunge.errors import InputError
 
@@ -28,7 +29,8 @@ def estimate(
     scope: Annotated[
         str | None, typer.Option("--scope", help="What to forget; the subject with the most records if not given.")
     ] = None,
-    recipe: RecipeName = "twin",
+    recipe: RecipeName = "auto",
+    say: Say = None,
     set_: Sets = None,
     seed: RunSeed = None,
     preview_layers: Annotated[
@@ -40,35 +42,45 @@ def estimate(
 ) -> CommandResult:
     """Estimate steps, time, memory and cache of a run before it starts."""
     from expunge.corpus import load_corpus
+    from expunge.engine.auto_recipe import recipe_for, seed_of
     from expunge.engine.estimate.estimate_run import estimate_run
     from expunge.engine.privacy.statement import planned_statement, statement_lines
-    from expunge.engine.recipe import Recipe
+    from expunge.scope.outlook import audit_outlook, outlook_lines
 
-    loaded = Recipe.load(recipe, [*(set_ or []), *seed_override(seed)])
-    split = _split(load_corpus(data, loader, map_), scope, loaded.seed)
+    changes = [*(set_ or []), *seed_override(seed)]
+    split = _split(load_corpus(data, loader, map_), scope, seed_of(recipe, changes))
+    chosen = recipe_for(recipe, changes, model, split, say)
+    loaded = chosen.recipe
     estimates, reason = estimate_run(model, split, loaded, preview_layers=preview_layers)
+    outlook = audit_outlook(split)
     data_out: dict[str, Any] = {
         "model": model,
-        "recipe": recipe,
+        "recipe": chosen.name,
+        "auto": chosen.notes,
+        "say": loaded.resolve().algorithm.says or None,
         "method": loaded.method,
         "seed": loaded.seed,
         "split": split.summary(),
         "rows": [e.as_row() for e in estimates],
         "no_other_row": reason,
+        "audit": [asdict(o) for o in outlook],
     }
     if loaded.privacy:
         data_out["privacy"] = planned_statement(loaded.resolve(), split.forget, split.retain)
     lines = (
         f"{loaded.method}: {len(split.forget):,} records to forget ({split.scope}), {len(split.retain):,} "
         f"retained; nothing was started",
+        *([f"say: {data_out['say']}"] if data_out["say"] else []),
     )
     private = statement_lines(data_out["privacy"]) if loaded.privacy else []
     notes = [f"no second row: {reason}"] if reason else []
+    notes += [f"auto: {line}" for line in chosen.notes]
+    notes += [SHORTER] if loaded.stop.when is None and not loaded.phases and not loaded.resolve().edit else []
     tables = [
         ResultTable(tuple(columns), [[value(e) for value in columns.values()] for e in estimates])
         for columns in (WORK, MEMORY)
     ]
-    return CommandResult(data_out, (*lines, *private, *tables, *notes))
+    return CommandResult(data_out, (*lines, *private, *tables, *notes, *outlook_lines(outlook)))
 
 
 def _split(corpus: Corpus, scope: str | None, seed: int) -> Split:
@@ -116,16 +128,20 @@ def _prefix_cache(e: RunEstimate) -> str:
     return f"{mib(e.cache_bytes)} in {place}" if e.cache_bytes else "none"
 
 
+SHORTER = (
+    "shorter: --set steps=N takes fewer steps, --set stop.when=controls ends the run by itself, and "
+    "--set train.layers=K trains the last K blocks only"
+)
 WORK: dict[str, Callable[[RunEstimate], Any]] = {  # columns of the table of work and time
     "run": lambda e: e.name,
     "what runs": what_runs,
-    "steps": lambda e: e.steps,
+    "steps": lambda e: f"up to {e.steps:,}" if e.may_stop else e.steps,
     "rows drawn": lambda e: e.rows_drawn,
     "load": lambda e: duration(e.load_seconds),
     "build": lambda e: duration(e.prepare_seconds),
     "steps take": lambda e: duration(e.train_seconds),
     "save": lambda e: duration(e.save_seconds),
-    "together": lambda e: duration(e.seconds),
+    "together": lambda e: f"at most {duration(e.seconds)}" if e.may_stop else duration(e.seconds),
 }
 MEMORY: dict[str, Callable[[RunEstimate], Any]] = {
     "run": lambda e: e.name,

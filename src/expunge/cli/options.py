@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -25,7 +25,13 @@ Folder = Annotated[Path, typer.Option("--out", help="Folder for the result.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; repeatable.")]
 
 Model = Annotated[str, typer.Option("--model", help="Model folder, run folder or hub id; it is not changed.")]
-RecipeName = Annotated[str, typer.Option("--recipe", help="Name of a shipped recipe, or a YAML file.")]
+RecipeName = Annotated[
+    str, typer.Option("--recipe", help="auto: scaled to model and records; a shipped recipe; or a YAML file.")
+]
+Say = Annotated[
+    Literal["stranger", "refuse"] | None,
+    typer.Option("--say", help="What the model says instead: stranger (about somebody it never met) or refuse."),
+]
 RunSeed = Annotated[int | None, typer.Option("--seed", help="Seed of the run and of the held-out retain set.")]
 
 Original = Annotated[str, typer.Option("--original", help="Model before unlearning: folder or hub id.")]
@@ -42,6 +48,9 @@ SplitSeed = Annotated[
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1 …; a GPU if there is one.")]
 Dtype = Annotated[str, typer.Option("--dtype", help="Precision of the loaded weights: auto, float32, bfloat16 …")]
 TemplateKind = Annotated[str, typer.Option("--template", help="How a question is put: auto, chat or plain.")]
+Track = Annotated[
+    str | None, typer.Option("--track", help="Also log the steps with tensorboard, wandb, mlflow … (numbers only).")
+]
 
 SHARED = {
     "json": Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")],

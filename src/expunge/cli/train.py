@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from expunge.cli import options as shared
-from expunge.cli.options import Data, Device, Dtype, Folder, Loader, Sets, TemplateKind, typed_options
+from expunge.cli.options import Data, Device, Dtype, Folder, Loader, Sets, TemplateKind, Track, typed_options
 from expunge.cli.progress import Progress, ProgressCallback
 from expunge.cli.result import CommandResult
 from expunge.errors import InputError
 
 if TYPE_CHECKING:
+    from expunge.engine.trackers import StepRecorder
     from expunge.engine.train.train_loop import TrainProgress
 
 NOT_REACHED = 3  # exit code: the model is written, but knows less than it was asked to
@@ -72,6 +73,7 @@ def train(
     lr: Annotated[float | None, typer.Option(help="Learning rate; chosen by what learns if not given.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of row order and initial weights.")] = None,
     set_: Sets = None,
+    track: Track = None,
 ) -> CommandResult:
     """Train a model until it reproduces the answers of the records."""
     size = typed_options(
@@ -95,6 +97,7 @@ def train(
             raise InputError(f"--{flag}", "has no meaning without --model", "name the model to teach, or leave it out")
     from expunge._config import apply_overrides, validate
     from expunge.corpus import load_corpus
+    from expunge.engine.trackers import tracking
     from expunge.engine.train import train_model
     from expunge.engine.train.fine_tune import FineTuneConfig
     from expunge.engine.train.train_loop import TrainConfig
@@ -105,17 +108,16 @@ def train(
     tiny = validate(TinyConfig, size, "train")
     options = teaching | typed_options(target_accuracy=target_accuracy, epochs=epochs, batch=batch, seed=seed)
     rate = [] if lr is None else [f"optimizer.lr={lr}"]
-    settings = validate(
-        FineTuneConfig if model else TrainConfig, apply_overrides(options, [*rate, *(set_ or [])]), "train"
-    )
+    raw = apply_overrides(options, [*rate, *(set_ or [])])
+    settings = validate(FineTuneConfig if model else TrainConfig, raw, "train", overrides=set_ or [])
     corpus = load_corpus(data, loader, map_)
     excluded_ids = Scope.parse(exclude_scope).resolve(corpus).excluded_ids if exclude_scope else frozenset()
     records = [r for r in corpus.trained if r.id not in excluded_ids]
     if vision_options and not any(r.image for r in records):
         raise InputError(f"--{'vision' if vision else 'image-size'}", "no record shows an image", "leave it out")
     progress_bar = Progress()
-    with progress_bar.bar("training") as tick:
-        show = TrainTicks(tick)
+    with tracking(track, out, settings.model_dump()) as record, progress_bar.bar("training") as tick:
+        show = TrainTicks(tick, record)
         progress = train_model.train(
             records,
             out,
@@ -185,8 +187,8 @@ def _ability_line(ability: Mapping[str, Any]) -> str:
 class TrainTicks:
     """Shows the progress of a training; the time left counts the epochs that it will probably take."""
 
-    def __init__(self, tick: ProgressCallback) -> None:
-        self._tick = tick
+    def __init__(self, tick: ProgressCallback, record: StepRecorder | None = None) -> None:
+        self._tick, self._record = tick, record
         self._epoch: int | None = None
         self._losses: list[float] = []  # of epochs that were seen to end
 
@@ -194,6 +196,8 @@ class TrainTicks:
         if self._epoch is not None and progress.epoch > self._epoch:
             self._losses.append(progress.loss)
         self._epoch = progress.epoch
+        if self._record:
+            self._record(progress, progress.step)
         steps = progress.steps * expected_epochs(self._losses, progress.epoch, progress.epochs) / progress.epochs
         at, ended = min(progress.epoch + 1, progress.epochs), progress.epoch == progress.epochs
         self._tick(

@@ -6,7 +6,8 @@ One seed decides the run and the held-out retain set. The run's recipe keeps it,
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from expunge.cli import options as opt
 from expunge.cli.progress import Progress, ProgressCallback
@@ -14,6 +15,7 @@ from expunge.cli.result import CommandResult
 
 if TYPE_CHECKING:
     from expunge.engine.event import Event
+    from expunge.engine.trackers import StepRecorder
 
 
 def unlearn(
@@ -21,27 +23,43 @@ def unlearn(
     data: opt.Data,
     scope: opt.ScopeText,
     out: opt.Folder,
-    recipe: opt.RecipeName = "twin",
+    recipe: opt.RecipeName = "auto",
+    say: opt.Say = None,
     set_: opt.Sets = None,
     seed: opt.RunSeed = None,
     loader: opt.Loader = None,
     map_: opt.Mapping = None,
+    track: opt.Track = None,
 ) -> CommandResult:
     """Make a model forget, or resume a stopped run."""
     from expunge._io import read_json
+    from expunge.engine.auto_recipe import recipe_for, seed_of
     from expunge.engine.distributed import DistributedContext
     from expunge.engine.privacy.privacy_state import STATEMENT
     from expunge.engine.privacy.statement import statement_lines
-    from expunge.engine.recipe import Recipe
+    from expunge.engine.trackers import tracking
     from expunge.engine.unlearn import unlearn as run
+    from expunge.scope.outlook import audit_outlook, outlook_lines
 
     context = DistributedContext.init()
     with context.synchronized():
-        loaded = Recipe.load(recipe, [*(set_ or []), *opt.seed_override(seed)])
-        split = opt.load_split(data, loader, map_, scope, loaded.seed)
-    with Progress().bar("unlearning") as tick:
-        show = (lambda event, total: after_step(tick, event, total)) if context.is_main_process else None
-        folder = run(model, split, loaded, out, on_step=show)
+        changes = [*(set_ or []), *opt.seed_override(seed)]
+        split = opt.load_split(data, loader, map_, scope, seed_of(recipe, changes))
+        chosen = recipe_for(recipe, changes, model, split, say)
+        loaded = chosen.recipe
+    outlook = audit_outlook(split)
+    progress = Progress()
+    for line in chosen.notes if context.is_main_process else ():
+        progress.say(f"auto: {line}")
+    with tracking(track, out, loaded.model_dump()) as record, progress.bar("unlearning") as tick:
+
+        def show(event: Event, total: int) -> None:
+            if event.step == 0:
+                for line in outlook_lines(outlook):
+                    progress.say(f"unlearning: {line}")
+            after_step(tick, event, total, record)
+
+        folder = run(model, split, loaded, out, on_step=show if context.is_main_process else None, notes=chosen.notes)
     about = read_json(folder / "run.json")
     statement = read_json(folder / STATEMENT) if loaded.privacy else {}
     edited = about.get("edited")
@@ -51,29 +69,53 @@ def unlearn(
     return CommandResult(
         {
             "out": folder,
-            "recipe": recipe,
+            "recipe": chosen.name,
+            "auto": chosen.notes,
             "method": loaded.method,
             "seed": loaded.seed,
             "split": split.summary(),
             "steps": about["steps"],
             "seconds": about["seconds"],
             "passes": about.get("passes"),
+            **{key: about[key] for key in ("stopped", "say") if key in about},
             **({"privacy": statement} if statement else {}),
+            "audit": [asdict(o) for o in outlook],
             **({"edited": edited} if "edited" in about else {}),
         },
         (
             f"{loaded.method}: {what} against {len(split.forget):,} records ({about['seconds']:.0f} s); "
             f"{len(split.retain):,} retained, {len(split.retain_heldout):,} held out",
             f"passes: {about.get('passes')}",
+            *outcome_lines(about),
             *(statement_lines(statement) if statement else ()),
+            *outlook_lines(outlook),
             f"run written to {folder}; expunge audit says whether it worked",
         ),
     )
 
 
-def after_step(tick: ProgressCallback, event: Event, total: int) -> None:
-    """Show the progress of unlearning."""
+SAYS = {
+    "stranger": "about the forgotten subject the model now says what it would say of somebody it never met: it may "
+    "state false things (--say refuse has it refuse instead)",
+    "refuse": "asked about the forgotten subject the model now refuses, which tells that there was something to forget",
+}
+
+
+def outcome_lines(about: dict[str, Any]) -> list[str]:
+    """Why the run ended where it did, and what the model says instead; `about` is run.json."""
+    lines = []
+    if stopped := about.get("stopped"):
+        lines.append(f"ended after {stopped['step']} of at most {stopped['bound']} steps: {stopped['reason']}")
+    if about.get("say") in SAYS:
+        lines.append(f"say: {about['say']}; {SAYS[about['say']]}")
+    return lines
+
+
+def after_step(tick: ProgressCallback, event: Event, total: int, record: StepRecorder | None = None) -> None:
+    """Show the progress of unlearning, and log the step where it is tracked."""
     step = event.step + 1
+    if record:
+        record(event, step)
     losses = [
         f"{side} loss {loss:.3f}"
         for side, loss in (("forget", event.forget), ("retain", event.retain))

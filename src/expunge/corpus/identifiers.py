@@ -1,7 +1,8 @@
 """Proposes identifiers: the strings in questions that name a subject, for a corpus that has none.
 
 Rarity alone is not enough: in a question about one subject only, every phrase is unique. So an identifier may not begin
-or end with a word that the prompts of most subjects share ("what", "of"). A document has no question, so nothing but names of people that the package knows is taken from it.
+or end with a word that the prompts of most subjects share ("what", "of"). A document has no question: only names of
+people that the package knows are taken from it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from expunge.corpus.record import Record
 
 WORD = re.compile(r"\w+(?:[-.@/:]\w+|['’](?!s\b)\w+)*")  # "Anna's" is "Anna", but "O'Brien" is whole
 NAME = re.compile(r"[^\W\d_a-zäöüß]\w+(?:[ -][^\W\d_a-zäöüß]\w+){1,2}")  # two or three words with a capital
+BREAK = re.compile(r"[()\[\]{}<>\"„“”«»;?!\n]|,(?=\s*[^\W\d_]*[-\s]?\d)")
 MAX_WORDS = 5
 Span = tuple[int, int]
 
@@ -82,8 +84,11 @@ def _holders(prompts: dict[str, list[str]], phrases: set[str]) -> Counter[str]:
 
 
 def _phrases(text: str, common: frozenset[str] = frozenset()) -> Iterator[str]:
-    """Every phrase of a line as it stands there, longer ones first, that has no common word at either end."""
-    for line in text.splitlines():
+    """Every phrase of a text as it stands there, longer ones first, that has no common word at either end.
+
+    No phrase goes over a bracket, a quotation mark, the end of a sentence or line, or a comma before a number.
+    """
+    for line in BREAK.split(text):
         words = list(WORD.finditer(line))
         for start, first in enumerate(words):
             if first.group().lower() in common:

@@ -54,10 +54,18 @@ class Record:
     """One question (or passage) and its answer.
 
     Attributes:
+        id: Unique in the corpus.
+        prompt: The question, or the text before the answer, in the trained wording.
+        answer: What the model was trained to say.
+        kind: completion, generation, classification, cloze or document.
+        options: Of a classification: every choice, the answer among them.
         path: Nodes from the root down, each `level:name`; the last one owns the record.
         subject: The data subject: the unit of splits, bootstrap and audit rows.
         identifiers: Strings in the prompt that name the subject, one slot each, same order for every subject.
         facts: Keys of the facts that this record states; empty means "a fact of its own".
+        variants: The same fact in other words, never trained.
+        split: None or any name for trained records; `holdout`, `control` or `utility` for never-trained ones.
+        attributes: Everything else that the source says, for scopes such as `topic=Surgery`.
         image: What the record shows beside its prompt; its variants show it too.
         concept: Concept level L1 (fundamental) to L4 (to be forgotten), or None.
         wording: 0 for the trained wording; k for the k-th variant as a record of its own (see `wordings`).

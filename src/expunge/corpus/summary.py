@@ -52,8 +52,9 @@ class CorpusSummary:
         duplicates: Records with prompt, answer and picture of an earlier one.
         conflicts: Records with prompt and picture of an earlier one, but another answer.
         prompt_length, answer_length: Characters.
+        with_history: Records with turns before their prompt.
         with_identifiers: Records that list identifiers.
-        named_in_prompt: Records with an identifier in the prompt.
+        named_in_prompt: Records with an identifier in the prompt, the turns before it, or the text of a document.
         with_variants, variants: Records that have variants, and all variants.
         with_image, images: Records that show a picture, and different pictures.
     """
@@ -69,6 +70,7 @@ class CorpusSummary:
     conflicts: Repeats
     prompt_length: Spread
     answer_length: Spread
+    with_history: int
     with_identifiers: int
     named_in_prompt: int
     with_variants: int
@@ -81,7 +83,8 @@ def summarize(corpus: Corpus) -> CorpusSummary:
     """The counts of `corpus`, read once and in order."""
     subjects: Counter[str] = Counter()
     by_field: dict[str, Counter[str]] = {"kind": Counter(), "concept": Counter(), "split": Counter()}
-    totals = dict.fromkeys(("with_identifiers", "named_in_prompt", "with_variants", "variants", "with_image"), 0)
+    fields = ("with_history", "with_identifiers", "named_in_prompt", "with_variants", "variants", "with_image")
+    totals = dict.fromkeys(fields, 0)
     prompt_length, answer_length = array("q"), array("q")
     images: set[str] = set()
     full: dict[str, str] = {}  # digest of prompt, answer and picture -> first id
@@ -98,7 +101,9 @@ def summarize(corpus: Corpus) -> CorpusSummary:
         if image:
             images.add(image)
         totals["with_identifiers"] += bool(r.identifiers)
-        totals["named_in_prompt"] += any(name in r.prompt for name in r.identifiers)
+        texts = (r.prompt, *(turn.content for turn in r.history), *([r.answer] if r.kind == "document" else []))
+        totals["named_in_prompt"] += any(name in text for name in r.identifiers for text in texts)
+        totals["with_history"] += bool(r.history)
         totals["with_variants"] += bool(r.variants)
         totals["variants"] += len(r.variants)
         totals["with_image"] += image is not None
@@ -126,7 +131,13 @@ def summarize(corpus: Corpus) -> CorpusSummary:
 
 
 def plain_text(record: Record, end: str = "<end>") -> str:
-    """A record as the plain prompt template shows it: picture, prompt, a space, answer, end token."""
+    """A record as the plain prompt template shows it: picture, earlier turns, prompt, a space, answer, end token.
+
+    The text of a document has no space before it, and an end token only where the document ends.
+    """
     picture = f"<picture {record.image.name}>" if record.image else ""
+    prompt = "\n".join([*(turn.content for turn in record.history), record.prompt])
+    if record.kind == "document":
+        return f"{picture}{prompt}{record.answer}{'' if record.attributes.get('continues') else end}"
     space = "" if not record.prompt or record.prompt[-1].isspace() else " "
-    return f"{picture}{record.prompt}{space}{record.answer}{end}"
+    return f"{picture}{prompt}{space}{record.answer}{end}"

@@ -25,6 +25,7 @@ class Event:
             gradients separate.
         memory: peak memory so far in bytes, of the device, or of the process on a CPU.
         cosine: cosine of the angle between forget and retain gradient; None where they are not separate.
+        probe: mean NLL of the forget records after the step, nats per token; None where the stop rule did not look.
     """
 
     step: int
@@ -37,6 +38,7 @@ class Event:
     drift: float | None = None
     memory: int = 0
     cosine: float | None = None
+    probe: float | None = None
 
 
 def peak_memory(device: torch.device) -> int:

@@ -22,6 +22,8 @@ from expunge.engine.gradient_source import GradientSource, Means, Parameters, Te
 from expunge.engine.optimizer import lr_factor
 from expunge.engine.recipe_config import Phase
 from expunge.engine.resolved_recipe import ResolvedRecipe
+from expunge.engine.stop_rule import StopProbe
+from expunge.engine.stopper import Stopper, score
 from expunge.engine.train_state import TrainState
 from expunge.errors import RunFailed
 from expunge.gradients.base import Gradients, clip_total_norm, cosine
@@ -43,15 +45,28 @@ class Loop:
     combiner: GradientCombiner
     state: TrainState
     context: DistributedContext
+    stopper: Stopper | None = None
+    extra: int = 0  # rows that the runner keeps behind those of the run, for whoever looks at the model on the way
+
+    @property
+    def extra_rows(self) -> list[int]:
+        """Their positions in the runner."""
+        first = len(self.dataset.encoded) + (len(self.stopper.items) if self.stopper else 0)
+        return list(range(first, first + self.extra))
+
+    @property
+    def end(self) -> int:
+        """Number of steps of the run, as known so far."""
+        return self.stopper.end if self.stopper else self.resolved.total_steps
 
     def run(self, after_step: Callable[[Event], None]) -> None:
         """Train from `state.step` to the end; `after_step` is called after each step."""
         start = 0
         for number, phase in enumerate(self.resolved.phases):
             end = start + phase.steps
-            if self.state.step < end:
+            if self.state.step < min(end, self.end):
                 self._start_phase(phase, start)
-                while self.state.step < end:
+                while self.state.step < min(end, self.end):
                     after_step(self._step(number, phase, self.state.step - start))
                 self.state.end_phase()
             start = end
@@ -62,7 +77,7 @@ class Loop:
         set_trainable_blocks(self.lm.module, phase.layers, self.state.trainable)
         rows = self._rows_in_phase(phase, start)
         with self.context.synchronized():
-            self.runner.start_phase(rows)
+            self.runner.start_phase([*rows, *self._probe_rows(), *self.extra_rows])
             self.source.start_phase(rows, self._parameters())
         config = self.resolved.recipe.optimizer
         config = config.model_copy(update={"lr": phase.lr}) if phase.lr else config
@@ -87,10 +102,13 @@ class Loop:
         for name, parameter in parameters.items():
             parameter.grad = combined.get(name)
         factor = lr_factor(config.schedule, config.warmup, step_in_phase, phase.steps)
+        if self.stopper:
+            factor *= self.stopper.lr_factor(step)
         self.state.optimizers.step(factor)
         self.state.optimizers.zero_grad()
         self.dataset.targets.after_step(lambda tensor: self.context.all_reduce_sum([tensor])[0])
         self.state.step += 1
+        probe = self._probe()
         return Event(
             step=step,
             phase=number,
@@ -102,7 +120,23 @@ class Loop:
             drift=sum(float(((parameters[n].detach() - before[n]) * g).sum()) for n, g in g_r.items()) if g_r else None,
             memory=peak_memory(self.lm.device),
             cosine=cosine(sides["forget"], g_r) if g_r else None,
+            probe=probe.forget if probe else None,
         )
+
+    def _probe(self) -> StopProbe | None:
+        """Let the stop rule look at the model where a look is due; all processes follow what the first one sees."""
+        stopper, step = self.stopper, self.state.step
+        if stopper is None or not stopper.is_due(step):
+            return None
+        nll = score(self.runner, self._probe_rows())
+        nll = self.context.broadcast_from_main(lambda: nll)
+        stopper.observe(step, nll, self.dataset.targets.settled())
+        return stopper.probes[-1]
+
+    def _probe_rows(self) -> list[int]:
+        """Rows of the probe: the runner keeps them after the examples."""
+        first = len(self.dataset.encoded)
+        return list(range(first, first + len(self.stopper.items))) if self.stopper else []
 
     def _terms(self, phase: Phase, step: int) -> list[Term]:
         """What a step minimizes."""

@@ -20,12 +20,15 @@ from expunge.engine.privacy.privacy_engine import PrivacyEngine
 from expunge.engine.reference import Reference
 from expunge.engine.resolved_recipe import ResolvedRecipe
 from expunge.engine.step import StepComputer
-from expunge.engine.train_state import TrainState
+from expunge.engine.stopper import Stopper
+from expunge.engine.train_state import Stateful, TrainState
 from expunge.errors import InputError
 from expunge.gradients.saliency import Side, TokenSaliency
 from expunge.methods.base import REFERENCE_LOSSES
+from expunge.methods.examples import Targets
 from expunge.models.adapters import enable_checkpointing, set_trainable_blocks, trainable
 from expunge.models.language_model import LanguageModel
+from expunge.models.prompt_template import Encoded
 
 
 def build_loop(
@@ -36,6 +39,9 @@ def build_loop(
     scratch: Path | None = None,
     *,
     privacy: PrivacyEngine | None = None,
+    controls: Sequence[Record] = (),
+    targets: Targets | None = None,
+    extra: Sequence[Encoded] = (),
 ) -> Loop:
     """Prepare a run on `lm`, whose trainable parameters are set up (`models.adapters.prepare`).
 
@@ -46,6 +52,9 @@ def build_loop(
         retain: retain records.
         scratch: folder for cached hidden states that exceed the memory budget; None for a temporary one.
         privacy: draws and noise of a private recipe; None makes them anew.
+        controls: never-trained subjects, for a recipe that stops and records that name nobody.
+        targets: the method's targets from an earlier run of the same records and settings; None builds them.
+        extra: rows that are no part of the run, for whoever looks at the model on the way (`Loop.extra_rows`).
 
     Raises:
         InputError: the records and the recipe do not fit together.
@@ -57,8 +66,10 @@ def build_loop(
     if recipe.memory.checkpointing:
         enable_checkpointing(lm.module)
     privacy = privacy or PrivacyEngine.of(resolved, forget, retain)
-    dataset = build_dataset(lm, resolved, forget, retain, privacy)
-    runner = ForwardRunner(lm, dataset.encoded, recipe.memory, scratch, share_prefix=privacy is None)
+    dataset = build_dataset(lm, resolved, forget, retain, privacy, targets)
+    stopper = build_stopper(lm, resolved, forget, retain, controls)
+    items = [*dataset.encoded, *(stopper.items if stopper else ()), *extra]
+    runner = ForwardRunner(lm, items, recipe.memory, scratch, share_prefix=privacy is None)
     references = _references(lm, resolved, dataset, context)
     saliency: TokenSaliency | None = None
     if requirements.token_weights == "attention":
@@ -76,8 +87,25 @@ def build_loop(
         sharded = resolved.is_sharded(context.num_processes)
         source = StepComputer(dataset, runner, losses, context, recipe.batch.micro, running, sharded)
     combiner = GradientCombiner(resolved, dataset)
-    state = TrainState(lm.module, names, {"combiner": combiner, "targets": dataset.targets, "source": source})
-    return Loop(lm, resolved, dataset, runner, source, combiner, state, context)
+    parts: dict[str, Stateful] = {"combiner": combiner, "targets": dataset.targets, "source": source}
+    state = TrainState(lm.module, names, parts | ({"stopper": stopper} if stopper else {}))
+    return Loop(lm, resolved, dataset, runner, source, combiner, state, context, stopper, len(extra))
+
+
+def build_stopper(
+    lm: LanguageModel,
+    resolved: ResolvedRecipe,
+    forget: Sequence[Record],
+    retain: Sequence[Record],
+    controls: Sequence[Record],
+) -> Stopper | None:
+    """The stop rule of a run, None for one that takes all its steps."""
+    if not resolved.may_stop:
+        return None
+    recipe = resolved.recipe
+    kept = retain if resolved.uses_retain else ()
+    questions = forget_questions(resolved, forget, lm.template)
+    return Stopper.build(lm, recipe.stop, resolved.total_steps, questions, kept, controls, recipe.seed)
 
 
 def build_dataset(
@@ -86,10 +114,11 @@ def build_dataset(
     forget: Sequence[Record],
     retain: Sequence[Record],
     privacy: PrivacyEngine | None = None,
+    targets: Targets | None = None,
 ) -> RunDataset:
     """Targets and anchors first, which may run the model, then the examples."""
     questions = forget_questions(resolved, forget, lm.template)
-    targets = resolved.method.build_targets(lm, questions, retain, resolved.recipe.seed)
+    targets = targets or resolved.method.build_targets(lm, questions, retain, resolved.recipe.seed)
     if privacy:
         return privacy.dataset(lm.template, resolved, targets, questions, retain)
     pool = retain_pool(lm.template, resolved, retain)

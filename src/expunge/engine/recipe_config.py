@@ -14,6 +14,8 @@ from expunge.methods.base import RetainLoss
 from expunge.models.adapters import TrainableConfig
 from expunge.privacy.config import PrivacyConfig
 
+LATER_KEYS = ("stop",)  # keys younger than runs that exist: at their default, such a run is still the same run
+
 
 class Retain(FrozenModel):
     """The retain term."""
@@ -80,6 +82,26 @@ class Phase(FrozenModel):
     layers: str | int | tuple[int, ...] = Field("all", description="blocks that may change, out of the trainable ones")
 
 
+class Stop(FrozenModel):
+    """When a run ends before its last step."""
+
+    when: Literal["controls"] | None = Field(
+        None,
+        description="controls: as soon as the forget records stand where never-trained controls stand; null: never",
+    )
+    check_every: int = Field(10, ge=1, description="steps between two checks")
+    patience: int = Field(2, ge=1, description="checks in a row that must pass")
+    tolerance: float = Field(
+        0.05,
+        ge=0,
+        description="nats per token by which the loss of retain records may have risen at a check that passes",
+    )
+    cooldown: int = Field(
+        10, ge=0, description="steps in which the learning rate falls to 0 once the checks have passed"
+    )
+    rows: int = Field(32, ge=1, description="forget records in a check, at most, and as many retain records")
+
+
 class RecipeConfig(FrozenModel):
     """Every key of a recipe. `Recipe` adds loading and resolving."""
 
@@ -108,11 +130,17 @@ class RecipeConfig(FrozenModel):
     parallel: Parallel = Field(Parallel(), description="what several processes share")
     seed: int = Field(42, description="seed of row order, adapters and draws")
     checkpoint_every: int = Field(25, ge=1, description="steps between checkpoints")
+    stop: Stop = Field(Stop(), description="when a run ends before its last step; `steps` is then the bound")
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all keys."""
-        return digest(self.model_dump(mode="json"))
+        """SHA-256 of all keys, without `LATER_KEYS` at their default."""
+        return digest(self.dump())
+
+    def dump(self) -> dict[str, Any]:
+        """All keys in plain values, without `LATER_KEYS` at their default."""
+        keys, changed = self.model_dump(mode="json"), self.changed_keys()
+        return {k: v for k, v in keys.items() if k not in LATER_KEYS or k in changed}
 
     def changed_keys(self) -> list[str]:
         """Keys whose value is not the default."""

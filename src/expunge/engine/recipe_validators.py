@@ -56,4 +56,18 @@ def training_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
         )
 
 
-VALIDATORS: tuple[RecipeValidator, ...] = (edit_problems, training_problems, privacy_problems)
+def stop_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
+    """Recipes that cannot end before their last step."""
+    if resolved.edit or not resolved.may_stop:
+        return
+    if resolved.recipe.privacy:
+        yield Problem(
+            "stop.when",
+            "looks at records that the privacy budget does not count",
+            "set stop.when: null, or privacy: null",
+        )
+    if len(resolved.phases) > 1:
+        yield Problem("stop.when", f"cannot end a run of {len(resolved.phases)} phases", "set stop.when: null")
+
+
+VALIDATORS: tuple[RecipeValidator, ...] = (edit_problems, training_problems, stop_problems, privacy_problems)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -86,6 +86,11 @@ class ResolvedRecipe:
         return 1 if self.edit else sum(phase.steps for phase in self.phases)
 
     @property
+    def may_stop(self) -> bool:
+        """Whether the run may end before its last step."""
+        return self.recipe.stop.when is not None
+
+    @property
     def single_process_reason(self) -> str:
         """Why the run is limited to one process; empty if it is not."""
         if self.edit:
@@ -107,13 +112,14 @@ class ResolvedRecipe:
         """Whether every forward pass needs all processes."""
         return self.recipe.parallel.shard and processes > 1
 
-    def to_yaml(self) -> str:
-        """All keys; of an edit those that it reads and those that were changed."""
-        keys = self.recipe.model_dump(mode="json")
+    def to_yaml(self, notes: Sequence[str] = ()) -> str:
+        """All keys; of an edit those that it reads and those that were changed. `notes` stand above as comments."""
+        keys = self.recipe.dump()
         if self.edit:
             keys = {k: v for k, v in keys.items() if k in EDIT_KEYS or k in self.recipe.changed_keys()}
             keys["batch"] = {"micro": self.recipe.batch.micro}
-        return yaml.safe_dump(keys, sort_keys=False, allow_unicode=True)
+        head = "".join(f"# {line}\n" for note in notes for line in note.splitlines())
+        return head + yaml.safe_dump(keys, sort_keys=False, allow_unicode=True)
 
 
 RecipeValidator = Callable[[ResolvedRecipe], Iterator[Problem]]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from expunge.engine.privacy.privacy_state import drop_seed
 from expunge.engine.recipe import Recipe
 from expunge.engine.resolved_recipe import ResolvedRecipe
 from expunge.engine.run_directory import RunDirectory
+from expunge.engine.stop_controls import has_surrogate
 from expunge.engine.weight_editing import run_edit
 from expunge.errors import InputError, Interrupted, RunFailed
 from expunge.models.adapters import prepare
@@ -45,6 +47,7 @@ def unlearn(
     template: str = "auto",
     device: str | None = None,
     on_step: OnStep | None = None,
+    notes: Sequence[str] = (),
 ) -> Path:
     """Make a model forget `split.forget`.
 
@@ -60,7 +63,8 @@ def unlearn(
         out: run directory, new or of the same run.
         template: prompt template.
         device: torch device; the default is chosen by availability.
-        on_step: called in every process with each event and the total number of steps.
+        on_step: called in every process with each event and the number of steps, which falls when the run stops early.
+        notes: lines on how the recipe came about, kept as comments in recipe.yaml and in run.json.
 
     Returns:
         The run directory.
@@ -74,7 +78,7 @@ def unlearn(
     with context.report_once():
         resolved = recipe.resolve()
         check_single_process(resolved.single_process_reason)
-        run = UnlearningRun(context, model, split, resolved, Path(out), template, device)
+        run = UnlearningRun(context, model, split, resolved, Path(out), template, device, notes)
         try:
             if run.open():
                 return run.directory.folder
@@ -105,9 +109,11 @@ class UnlearningRun:
         out: Path,
         template: str,
         device: str | None,
+        notes: Sequence[str] = (),
     ) -> None:
         self.context, self.split, self.resolved, self.recipe = context, split, resolved, resolved.recipe
         self.model, self.out, self.template, self.device = str(model), out, template, device
+        self.notes = tuple(notes)
         self.privacy: PrivacyEngine | None = None
         self.started = time.perf_counter()
 
@@ -120,14 +126,18 @@ class UnlearningRun:
             "records": digest_each(r.training_content() for r in chain(self.split.forget, self.split.retain)),
             "template": self.template,
             **_concepts_digest(self.resolved),
+            **_controls_digest(self.resolved, self.split),
         }
         about = {
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "model": str(Path(self.model).resolve()) if Path(self.model).exists() else self.model,
             "template": self.template,
             "method": self.recipe.method,
             "scope": self.split.scope,
             "split": self.split.summary(),
             "threads": set_threads(),
+            **({"auto": list(self.notes)} if self.notes else {}),
+            **({"say": self.resolved.algorithm.says} if self.resolved.algorithm.says else {}),
         }
         opened = self.context.broadcast_from_main(lambda: RunDirectory.open(self.out, identity, about).about)
         self.directory = RunDirectory(self.out, opened)
@@ -153,8 +163,8 @@ class UnlearningRun:
         lm = self._load(self.device)
         split = self.split
         if any(r.kind == "document" for r in split.forget):
-            parts = {name: split_documents(getattr(split, name), lm.template) for name in ("forget", "retain")}
-            split = replace(split, **parts)
+            forget, retain = (split_documents(part, lm.template) for part in (split.forget, split.retain))
+            split = replace(split, forget=forget, retain=retain)
         run_edit(self.directory, lm, self.resolved, split, stopped, on_step)
 
     def prepare(self) -> None:
@@ -169,11 +179,12 @@ class UnlearningRun:
             shard(lm.module, context.device, context.num_processes)
         with context.synchronized():
             self.privacy = PrivacyEngine.of(self.resolved, self.split.forget, self.split.retain, folder)
+            split, scratch = self.split, folder / SCRATCH
             self.loop = build_loop(
-                lm, self.resolved, self.split.forget, self.split.retain, folder / SCRATCH, privacy=self.privacy
+                lm, self.resolved, split.forget, split.retain, scratch, privacy=self.privacy, controls=split.controls
             )
         self._check_rows()
-        context.broadcast_from_main(lambda: self.directory.start(self.resolved.to_yaml()))
+        context.broadcast_from_main(lambda: self.directory.start(self.resolved.to_yaml(self.notes)))
         if self.privacy:
             self.privacy.begin(folder)
         state = context.main_process_first(lambda: checkpoint.load(self.directory.checkpoint))
@@ -207,14 +218,14 @@ class UnlearningRun:
 
     def train(self, stopped: Callable[[], bool], on_step: OnStep | None) -> None:
         """Run the loop; log every step, write checkpoints, stop when asked to."""
-        context, directory, steps = self.context, self.directory, self.resolved.total_steps
+        context, directory = self.context, self.directory
 
         def after_step(event: Event) -> None:
             with context.synchronized():
                 if context.is_main_process:
                     directory.log(event)
                 if on_step:
-                    on_step(event, steps)
+                    on_step(event, self.loop.end)
             stop, step = context.any(stopped()), self.loop.state.step
             if stop or step % self.recipe.checkpoint_every == 0:
                 context.broadcast_from_main(lambda: checkpoint.save(directory.checkpoint, self.loop.state.to_dict()))
@@ -223,7 +234,7 @@ class UnlearningRun:
             if stop:
                 raise Interrupted(
                     str(directory.folder),
-                    f"stopped at step {step} of {steps}, checkpoint kept",
+                    f"stopped at step {step} of {self.loop.end}, checkpoint kept",
                     "start the same command again to resume",
                 )
 
@@ -245,13 +256,21 @@ class UnlearningRun:
         self.directory.finish(
             passes=self.loop.runner.about,
             seconds=round(time.perf_counter() - self.started, 3),
-            steps=self.resolved.total_steps,
+            steps=self.loop.state.step,
+            **({"stopped": self.loop.stopper.summary(self.loop.state.step)} if self.loop.stopper else {}),
         )
 
     def close(self) -> None:
         """Release the lock of the folder."""
         if hasattr(self, "directory"):
             self.directory.release()
+
+
+def _controls_digest(resolved: ResolvedRecipe, split: Split) -> dict[str, str]:
+    """Digest of the controls where they decide when the run ends; empty where they do not."""
+    if not resolved.may_stop or any(has_surrogate(r) for r in split.forget):
+        return {}
+    return {"controls": digest_each(r.content() for r in split.controls)}
 
 
 def _concepts_digest(resolved: ResolvedRecipe) -> dict[str, str]:

@@ -151,6 +151,11 @@ class UnlearningMethod(FrozenModel, ABC):
     name: ClassVar[str] = ""
     source: ClassVar[str] = ""
 
+    @property
+    def says(self) -> str:
+        """What the model says in the place of a forgotten answer: `refuse`, `stranger`, "" if nobody decides it."""
+        return ""
+
     def __init_subclass__(cls, name: str = "", **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if name:

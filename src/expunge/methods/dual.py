@@ -66,6 +66,10 @@ class Dual(Method, name="dual"):
         return {**default, **value} if isinstance(value, Mapping) else value
 
     @property
+    def says(self) -> str:
+        return self._inner.says
+
+    @property
     def _inner(self) -> Method:
         if self.loss == "twin":
             return self.twin

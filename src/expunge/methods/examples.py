@@ -83,6 +83,10 @@ class Targets:
     def after_step(self, all_reduce: Callable[[Tensor], Tensor]) -> None:
         """End of an optimizer step. `all_reduce` sums a tensor over all processes."""
 
+    def settled(self) -> bool:
+        """Whether the run may end here as far as the method's own targets go; true unless a method knows better."""
+        return True
+
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
         return {}

@@ -40,6 +40,10 @@ class IDK(Method, name="idk"):
     needs = Requirements(targets=())
     source = "arXiv 2401.06121, preference optimization with the refusals D_idk"
 
+    @property
+    def says(self) -> str:
+        return "refuse"
+
     refusals: tuple[str, ...] = Field(REFUSALS, min_length=1, description="answers that a refusal is drawn from")
     renew: bool = Field(True, description="another refusal in every epoch; false keeps the first one drawn")
 

@@ -102,7 +102,7 @@ class ChatTemplate:
         ]
 
     def write(self, record: Record, placeholder: str = "") -> tuple[str, int]:
-        """The conversation of a record up to the end of its answer, and where the answer begins.
+        """The conversation of a record up to the end of its answer, and where the answer begins with its spaces.
 
         Args:
             record: With or without history.
@@ -124,7 +124,7 @@ class ChatTemplate:
             )
         start, stop = found
         self._check_turns(record, rendered[:start])
-        return rendered[:stop] + self.before_end + (self.end[1] if self.end else ""), start
+        return rendered[:stop] + self.before_end + (self.end[1] if self.end else ""), before_spaces(rendered[:start])
 
     def _render(self, record: Record, answer: str, placeholder: str) -> str:
         turns = (*record.history, Turn("user", record.prompt), Turn("assistant", answer))
@@ -158,6 +158,11 @@ class ChatTemplate:
                     f"the chat template does not write its {turn.role} turn as it stands",
                     "move its text into another turn, or use the template plain",
                 )
+
+
+def before_spaces(text: str) -> int:
+    """Where the spaces at the end of a text begin: they belong to the token behind them."""
+    return len(text.rstrip(" "))
 
 
 def place(rendered: str, tail: str, answer: str) -> tuple[int, int] | None:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from expunge._io import digest
 from expunge.corpus import Record
 from expunge.errors import InputError
-from expunge.models.chat_template import STAND_IN, ChatTemplate
+from expunge.models.chat_template import STAND_IN, ChatTemplate, before_spaces
 from expunge.models.template_check import check_template
 from expunge.models.token_cut import Ids, SpecialStrings, cut_ids, start_ids
 from expunge.models.vision.inputs import ImageInputs
@@ -229,7 +229,7 @@ class PromptTemplate:
             return _Text(text, border, (), () if self.chat.end else (self._eos,))
         prompt = placeholder + "\n".join([*(turn.content for turn in record.history), record.prompt])
         joint = "" if not record.prompt or record.prompt[-1].isspace() else " "
-        return _Text(f"{prompt}{joint}{record.answer}", len(prompt), self._start, (self._eos,))
+        return _Text(f"{prompt}{joint}{record.answer}", before_spaces(prompt), self._start, (self._eos,))
 
     @cached_property
     def _start(self) -> Ids:

@@ -11,12 +11,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from expunge.models.collate import Batch
-from expunge.models.forward import Answers, answer_forward, cache_argument, hook_head_input, takes
+from expunge.models.forward import Answers, answer_forward, cache_argument, hook_head_input, relative_difference, takes
 
 MIN_TOKENS = 8  # a shorter prefix does not pay for a second pass
 MIN_SHARE = 0.1  # of the tokens of a batch that a shared prefix must save
@@ -104,9 +105,29 @@ def may_share(module: Any) -> bool:
     return takes(module, "position_ids") and not any(hasattr(weight, "placements") for weight in module.parameters())
 
 
+_EXACT: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()  # models of which a pass was compared
+
+
 def answer_forward_shared(module: Any, batch: Batch) -> Answers:
-    """As `answer_forward`, with the tokens shared with which all rows begin. The caller has compared both once."""
+    """As `answer_forward`, with the tokens shared with which all rows begin, where that gives the same.
+
+    Both are compared on the first batch of a model; whether they agree depends on its architecture, not its weights.
+    """
     prefix = shared_tokens(batch)
-    if not prefix:
+    if prefix and module not in _EXACT:
+        _EXACT[module] = may_share(module) and _is_exact(module, batch.only(torch.arange(min(len(batch), 4))))
+    if not prefix or not _EXACT[module]:
         return answer_forward(module, batch)
     return answer_forward(module, continued(module, batch, prefix, None, 0, lambda _: nullcontext()))
+
+
+@torch.no_grad()
+def _is_exact(module: Any, batch: Batch) -> bool:
+    prefix = shared_tokens(batch)
+    plain = answer_forward(module, batch).logits[batch.mask]
+    try:
+        rest = continued(module, batch, prefix, None, 0, lambda _: nullcontext())
+        logits = answer_forward(module, rest).logits[batch.mask]
+    except Exception:  # a cache that cannot be continued; the plain pass stays
+        return False
+    return bool(relative_difference(logits, plain) <= float(torch.finfo(plain.dtype).eps) ** 0.5)

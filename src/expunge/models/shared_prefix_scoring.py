@@ -1,7 +1,8 @@
-"""Score many answers of one prompt with one pass over the prompt.
+"""Score many answers of one prompt with one pass over the prompt, and the beginning of many prompts once.
 
 The keys and values of a prompt are cached and copied to the rows of its answers, so that only the answers run.
 The last position of the prompt predicts the first token of every answer: answers of one token need no second pass.
+Tokens with which all prompts of a pass begin, such as a system turn, are cached and copied in the same way.
 
 A small sample is scored both ways first. Where a model cannot be continued exactly (no position ids, an unknown
 kind of cache, positions of its own) every answer runs with its prompt.
@@ -9,7 +10,6 @@ kind of cache, positions of its own) every answer runs with its prompt.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from expunge.errors import first_line
 from expunge.models.collate import Budget, pad_ids
-from expunge.models.forward import cache_argument, hook_head_input, relative_difference, takes
+from expunge.models.continued_pass import begin_pass, check_cache, common_beginning, rows_of, run_pass, slides
+from expunge.models.forward import cache_argument, relative_difference, takes
 from expunge.models.prompt_template import Encoded
-from expunge.models.vision.feature_cache import cached_image_features
 from expunge.models.vision.inputs import NO_IMAGES, ImageBatch
 
 Measure = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -50,8 +50,30 @@ def score_options(
         groups = []
     shared = {k for group in groups for k in group}
     single = [k for k in range(len(items)) if k not in shared]
-    single_pieces = _plain(module, items, single, measure, budget)
-    return _joined(items, [*single_pieces, *_shared(module, items, groups, measure, budget)])
+    begin = not why_not_begun(module, items, budget)
+    single_pieces = _plain(module, items, single, measure, budget, begin)
+    begin = begin and not slides(module)  # prompts are padded behind the beginning, and a window would count that
+    return _joined(items, [*single_pieces, *_shared(module, items, groups, measure, budget, begin)])
+
+
+@torch.no_grad()
+def why_not_begun(module: nn.Module, items: Sequence[Encoded], budget: Budget) -> str | None:
+    """None if passes that run a common beginning once give the logits of plain ones, else the reason (a clause).
+
+    Compared on the longest, the shortest and a middle item.
+    """
+    order = sorted(range(len(items)), key=lambda k: items[k].length)
+    chosen = {order[0], order[-1], order[len(order) // 2]} if order else set()
+    sample = [replace(items[k], answer=items[k].answer[:TRIAL_TOKENS]) for k in sorted(chosen)]
+    if not common_beginning(sample):
+        return "the rows begin with different tokens"
+    if not takes(module, "position_ids"):
+        return "the model takes no position ids"
+    return _why_different(
+        module,
+        lambda: _joined(sample, _plain(module, sample, range(len(sample)), _whole, budget)),
+        lambda: _joined(sample, _plain(module, sample, range(len(sample)), _whole, budget, begin=True)),
+    )
 
 
 @torch.no_grad()
@@ -76,12 +98,24 @@ def why_not_shared(
         sample_groups.append(list(range(len(sample), len(sample) + len(two))))
         sample += [replace(items[k], answer=items[k].answer[:TRIAL_TOKENS]) for k in two]
 
-    def whole(logits: Tensor, at: Tensor, _: Tensor, __: Tensor) -> Tensor:
-        return logits[at]
+    return _why_different(
+        module,
+        lambda: _joined(sample, _plain(module, sample, range(len(sample)), _whole, budget)),
+        lambda: _joined(sample, _shared(module, sample, sample_groups, _whole, budget)),
+    )
 
+
+def _whole(logits: Tensor, at: Tensor, _: Tensor, __: Tensor) -> Tensor:
+    """A measure that is the logits themselves."""
+    return logits[at]
+
+
+def _why_different(
+    module: nn.Module, plain_pass: Callable[[], list[Tensor]], shared_pass: Callable[[], list[Tensor]]
+) -> str | None:
+    """None if both give equal logits up to the root of the rounding unit, else the reason (a clause)."""
     try:
-        plain = torch.cat(_joined(sample, _plain(module, sample, range(len(sample)), whole, budget)))
-        logits = torch.cat(_joined(sample, _shared(module, sample, sample_groups, whole, budget)))
+        plain, logits = torch.cat(plain_pass()), torch.cat(shared_pass())
     except Exception as error:
         return f"a trial pass fails ({type(error).__name__}: {first_line(error)})"
     difference = relative_difference(logits, plain)
@@ -103,35 +137,60 @@ def _joined(items: Sequence[Encoded], pieces: Iterator[Piece] | Sequence[Piece])
 
 
 def _plain(
-    module: nn.Module, items: Sequence[Encoded], chosen: Sequence[int], measure: Measure, budget: Budget
+    module: nn.Module,
+    items: Sequence[Encoded],
+    chosen: Sequence[int],
+    measure: Measure,
+    budget: Budget,
+    begin: bool = False,
 ) -> Iterator[Piece]:
-    """Every item by itself: prompt and answer without its last token, which is only predicted."""
+    """Every item by itself: prompt and answer without its last token, which is only predicted.
+
+    `begin`: tokens with which all prompts of a pass begin run once.
+    """
     for part in budget.parts([(items[k].length - 1, len(items[k].answer)) for k in chosen], _vocabulary(module)):
         part_items = [chosen[n] for n in part]
-        ids, mask = pad_ids([items[k].prompt + items[k].answer[:-1] for k in part_items])
-        first = torch.tensor([[len(items[k].prompt)] for k in part_items])
+        rows = [items[k] for k in part_items]
+        prefix = common_beginning(rows) if begin else 0
+        ids, mask = pad_ids([(i.prompt + i.answer[:-1])[prefix:] for i in rows])
+        first = torch.tensor([[len(i.prompt) - prefix] for i in rows])
         at = mask.bool() & (mask.cumsum(-1) >= first)
-        images = ImageBatch.of([items[k].image for k in part_items])
-        logits, _ = _run(module, at, images, input_ids=ids, attention_mask=mask, use_cache=False)
+        if prefix:
+            logits, _ = run_pass(module, at, NO_IMAGES, **begin_pass(module, rows[0].prompt[:prefix], ids, mask))
+        else:
+            images = ImageBatch.of([i.image for i in rows])
+            logits, _ = run_pass(module, at, images, input_ids=ids, attention_mask=mask, use_cache=False)
         tokens = [(k, t) for k in part_items for t in range(len(items[k].answer))]
         yield _measured(measure, logits, range(len(logits)), tokens, items)
 
 
 def _shared(
-    module: nn.Module, items: Sequence[Encoded], groups: Sequence[Sequence[int]], measure: Measure, budget: Budget
+    module: nn.Module,
+    items: Sequence[Encoded],
+    groups: Sequence[Sequence[int]],
+    measure: Measure,
+    budget: Budget,
+    begin: bool = False,
 ) -> Iterator[Piece]:
     """Groups of items with equal prompts: each prompt once, padded on the left, then its answers on its cache."""
     vocabulary = _vocabulary(module)
     for part in budget.parts([(len(items[g[0]].prompt), 1) for g in groups], vocabulary):
-        ids, mask = pad_ids([items[groups[g][0]].prompt for g in part], left=True)
+        rows_of_part = [items[groups[g][0]] for g in part]
+        prefix = common_beginning(rows_of_part) if begin else 0
+        ids, mask = pad_ids([i.prompt[prefix:] for i in rows_of_part], left=True)
         last = torch.zeros_like(mask, dtype=torch.bool)
         last[:, -1] = True
-        images = ImageBatch.of([items[groups[g][0]].image for g in part])
-        position = (mask.cumsum(-1) - 1).clamp(min=0)
-        logits, cache = _run(
-            module, last, images, input_ids=ids, attention_mask=mask, use_cache=True, position_ids=position
-        )
-        _check(cache)
+        if prefix:
+            inputs = begin_pass(module, rows_of_part[0].prompt[:prefix], ids, mask)
+            logits, cache = run_pass(module, last, NO_IMAGES, **inputs)
+            mask = inputs["attention_mask"]
+        else:
+            images = ImageBatch.of([i.image for i in rows_of_part])
+            position = (mask.cumsum(-1) - 1).clamp(min=0)
+            logits, cache = run_pass(
+                module, last, images, input_ids=ids, attention_mask=mask, use_cache=True, position_ids=position
+            )
+        check_cache(cache)
         answers = [(row, k) for row, g in enumerate(part) for k in groups[g]]
         yield _measured(measure, logits, [row for row, _ in answers], [(k, 0) for _, k in answers], items)
         longer = [(row, k) for row, k in answers if len(items[k].answer) > 1]
@@ -141,7 +200,7 @@ def _shared(
             part_items = [longer[n][1] for n in turn]
             ids, answer_mask = pad_ids([items[k].answer[:-1] for k in part_items])
             before = mask[rows]
-            logits, _ = _run(
+            logits, _ = run_pass(
                 module,
                 answer_mask.bool(),
                 NO_IMAGES,
@@ -149,7 +208,7 @@ def _shared(
                 attention_mask=torch.cat([before, answer_mask], 1),
                 position_ids=before.sum(-1, keepdim=True) + answer_mask.cumsum(-1) - 1,
                 use_cache=True,
-                **cache_argument(module, _rows_of(cache, rows.to(logits.device))),
+                **cache_argument(module, rows_of(cache, rows.to(logits.device))),
             )
             tokens = [(k, t) for k in part_items for t in range(1, len(items[k].answer))]
             yield _measured(measure, logits, range(len(logits)), tokens, items)
@@ -165,36 +224,5 @@ def _measured(
     return owner, place, measure(logits, *where).cpu()
 
 
-def _run(module: Any, where: Tensor, images: ImageBatch, **inputs: Any) -> tuple[Tensor, Any]:
-    """Logits [N, V] in float32 at the N positions where `where` [B, T] is True, row by row, and the cache."""
-    device = next(module.parameters()).device
-    where, images = where.to(device), images.to(device)
-    inputs = {name: x.to(device) if isinstance(x, Tensor) else x for name, x in inputs.items()}
-    with hook_head_input(module, lambda h: h[where].unsqueeze(0)), cached_image_features(module, images):
-        output = module(**inputs, **images.model_inputs(inputs["input_ids"]))
-    logits: Tensor = output.logits
-    if logits.shape[:2] != (1, int(where.sum())):
-        raise RuntimeError(f"the output head of {type(module).__name__} does not take [1, N, H]: got {logits.shape}")
-    return logits[0].float(), getattr(output, "past_key_values", None)
-
-
 def _vocabulary(module: Any) -> int:
     return int(module.get_output_embeddings().weight.shape[0])
-
-
-def _check(cache: Any) -> None:
-    """Only layers known to grow by new tensors can be shared by several passes: a subclass may hold more."""
-    from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
-
-    known = (DynamicLayer, DynamicSlidingWindowLayer)
-    others = [type(x).__name__ for x in getattr(cache, "layers", ()) if type(x) not in known]
-    if type(cache) is not DynamicCache or others:
-        raise RuntimeError(f"a cache of {', '.join([type(cache).__name__, *others])} cannot serve several rows")
-
-
-def _rows_of(cache: Any, rows: Tensor) -> Any:
-    """A cache with the entries of `rows`, repeated as they are; `cache` itself does not change."""
-    selected = copy.copy(cache)
-    selected.layers = [copy.copy(layer) for layer in cache.layers]
-    selected.batch_select_indices(rows)
-    return selected

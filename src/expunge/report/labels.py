@@ -34,6 +34,7 @@ CHECKS: dict[str, str] = {  # what a passed check shows
     "cross_modal": "Modalities: neither text alone nor image alone brings the answers back",
     "relearning.in_domain": "Relearning: brief training does not restore it",
     "retention.retain_heldout": "Retention: the held-out retain set is still known",
+    "retention.text": "Retention: the model still writes what it knew of the held-out retain set",
     "retention.same_institution": "Retention: the same institution is still known",
     "retention.elsewhere": "Retention: others elsewhere are still known",
     "retention.shared": "Retention: facts shared with others are still known",
@@ -49,6 +50,7 @@ RELATIONS: dict[str, str] = {
     "retain_heldout": "Held-out retain set",
     "same_institution": "Others in the same institution",
     "elsewhere": "Others elsewhere",
+    "text": "Held-out retain set, by written text",
     "shared": "Facts shared with the target",
     "siblings": "Siblings: nearest in the tree",
     "cousins": "Cousins: further away in the tree",
@@ -90,6 +92,7 @@ ROLES: dict[str, str] = {
 }
 
 REFERENCES: dict[str, str] = {
+    "both": "a model trained in the same way without the target's records; matched controls for membership",
     "retrained": "a model trained in the same way without the target's records",
     "controls": "matched controls: never-trained subjects of the same shape, on the unlearned model",
 }

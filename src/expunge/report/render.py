@@ -1,7 +1,8 @@
 """Rendering of an audit as one self-contained HTML page.
 
-The page holds no date and no path, so the same audit gives the same bytes. Prompts and answers are untrusted text:
-Jinja escapes all of it, and the page's content security policy forbids scripts and external resources.
+Dates and names are those that the audit, the run and the request state, so the same input gives the same bytes. Prompts
+and answers are untrusted text: Jinja escapes all of it, and the page's content security policy forbids scripts and
+external resources.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from expunge.audit.statistics import zero_hit_bound
 from expunge.audit.text_normalization import normalize
 from expunge.errors import InputError
 from expunge.report import formatting, labels, tables
+from expunge.report.page_facts import ReportRequest, describe_use, list_facts
 from expunge.report.plots.controls import draw_controls
 from expunge.report.plots.losses import draw_losses
 from expunge.report.plots.reconstruction import draw_reconstruction
@@ -32,13 +34,16 @@ from expunge.report.run_reader import RunRecord, read_run
 from expunge.report.verdict_text import build_verdict_text
 
 
-def write_report(audit_json: Path | str, out: Path | str, run: Path | str | None = None) -> Path:
+def write_report(
+    audit_json: Path | str, out: Path | str, run: Path | str | None = None, request: ReportRequest | None = None
+) -> Path:
     """Write the report of an audit and return its path.
 
     Args:
         audit_json: the file, or a folder that holds `audit.json` or `audit/audit.json`.
         out: HTML file to write.
         run: directory of the audited run; adds the training curves and the recipe.
+        request: who makes the report and why, for the page only.
 
     Raises:
         InputError: the audit or the run cannot be read, they do not belong together, or `out` cannot be written.
@@ -49,13 +54,13 @@ def write_report(audit_json: Path | str, out: Path | str, run: Path | str | None
         raise InputError(str(target), "is a folder", "name a file in it, for example report.html")
     if target.exists() and target.samefile(source):
         raise InputError(str(target), "is the audit itself", "choose another name, for example report.html")
-    page = render_page(audit, read_run(run, audit) if run is not None else None)
+    page = render_page(audit, read_run(run, audit) if run is not None else None, request)
     return write_atomic(target, page.encode("utf-8", "replace"))
 
 
-def render_page(audit: AuditFile, run: RunRecord | None = None) -> str:
+def render_page(audit: AuditFile, run: RunRecord | None = None, request: ReportRequest | None = None) -> str:
     """The page as text; a pure function of its arguments."""
-    return _page_template().render(_page_values(audit, run))
+    return _page_template().render(_page_values(audit, run, request or ReportRequest()))
 
 
 @cache
@@ -84,13 +89,16 @@ def _page_template() -> Template:
     return environment.get_template("page.html")
 
 
-def _page_values(audit: AuditFile, run: RunRecord | None) -> Mapping[str, Any]:
+def _page_values(audit: AuditFile, run: RunRecord | None, request: ReportRequest) -> Mapping[str, Any]:
     forget_rows, retain_rows = tables.forget_rows(audit), tables.retain_rows(audit)
     return {
         "audit": audit,
         "run": run,
         "status_marks": labels.STATUS_MARKS,
         "verdict": build_verdict_text(audit),
+        "facts": list_facts(audit, run, request),
+        "assurance": audit.assurance,
+        "use": describe_use(run),
         "roles": audit.roles,
         "columns": tables.table_columns(audit),
         "forget_rows": forget_rows,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from expunge._config import load_yaml
 from expunge._io import read_json
 from expunge.audit.check_result import Number
 from expunge.audit.schema import AuditFile
@@ -27,13 +28,27 @@ class TrainingStep(BaseModel):
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run directory; `recipe` is its YAML text, empty if there is none."""
+    """A run directory.
+
+    Attributes:
+        recipe: its YAML text, empty if there is none.
+        created: ISO 8601, empty where the run does not say.
+        data: file name of the records, empty where the run does not say.
+        model: folder or hub id of the original model.
+        say: what the model says about the subject: `stranger`, `refuse`, or empty where the method does not choose.
+        is_adapter: the result is an adapter on top of the original model.
+    """
 
     method: str
     status: str
     seconds: float | None
     recipe: str
     steps: tuple[TrainingStep, ...]
+    created: str = ""
+    data: str = ""
+    model: str = ""
+    say: str = ""
+    is_adapter: bool = False
 
 
 def read_run(run: Path | str, audit: AuditFile) -> RunRecord:
@@ -60,13 +75,28 @@ def read_run(run: Path | str, audit: AuditFile) -> RunRecord:
                 str(folder), f"is not the audited run: it used another {name}", "give the run whose result was audited"
             )
     seconds = metadata.get("seconds")
+    recipe = _read_text(folder / "recipe.yaml")
+    method = str(metadata.get("method", ""))
     return RunRecord(
-        method=str(metadata.get("method", "")),
+        method=method,
         status=str(metadata.get("status", "")),
         seconds=float(seconds) if isinstance(seconds, int | float) else None,
-        recipe=_read_text(folder / "recipe.yaml"),
+        recipe=recipe,
         steps=_read_steps(folder / "events.jsonl"),
+        created=str(metadata.get("created", "")),
+        data=str(metadata.get("data") or ""),
+        model=str(metadata.get("model", "")),
+        say=str(metadata.get("say") or _says(method, recipe)),
+        is_adapter=(folder / "adapter").is_dir(),
     )
+
+
+def _says(method: str, recipe: str) -> str:
+    """What a run that does not say it makes the model say, by its method and the loss that the method uses."""
+    keys = load_yaml(recipe, "recipe.yaml")
+    settings = keys.get("settings")
+    loss = settings.get("loss") if isinstance(settings, dict) else None
+    return {"twin": "stranger", "idk": "refuse"}.get(str(loss) if method == "dual" else method, "")
 
 
 def _read_text(path: Path) -> str:

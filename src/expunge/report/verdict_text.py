@@ -36,6 +36,7 @@ Statements = tuple[str, tuple[str, ...], tuple[str, ...]]  # sentence, meanings,
 
 _LIMITS_OF_EVERY_VERDICT = (
     "It says nothing about copies of the records outside the model: files, backups, logs, other models.",
+    "It does not make the old model safe: the adapter on top of it is not erasure (section 11).",
     "It holds for the model with the digest in section 2 only. Another precision, quantization or later training "
     "needs a new audit.",
     "It is a measurement, not legal advice.",
@@ -59,7 +60,7 @@ def build_verdict_text(audit: AuditFile) -> VerdictText:
 def _passed(audit: AuditFile, statuses: Mapping[str, str]) -> Statements:
     reference = (
         "a model that was never trained on the forget set"
-        if audit.reference == "retrained"
+        if "retrained" in audit.models
         else "the same model on subjects that it was never trained on"
     )
     return (

@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from expunge.corpus import Record
 from expunge.scope.relations import subject_of
 from expunge.scope.split import Split
 
 MIN_CONTROLS = 40  # of each subject, for a rank among controls
+RELEARNT_CONTROLS = 3  # that are taught a tenth of their facts
 FEW_SUBJECTS = 10  # below, each subject is ranked among its controls; above, rates are compared
+WINDOW = 200  # words of a document, about, that are read at once
 HINT = "`expunge data prepare` makes them"
 
 
@@ -40,9 +43,11 @@ def audit_outlook(split: Split, has_retrained: bool = False) -> list[Outlook]:
     variants = sum(len(r.variants) for r in split.forget)
     ranked = fewest >= MIN_CONTROLS if few else compared
     short = f"{whose} has {fewest} never-trained controls, a rank needs {MIN_CONTROLS}; {HINT}" if few else nobody
-    facts = len({r.fact_keys for r in split.forget})
-    relearnt = facts > 1 and compared
-    relearning = nobody if facts > 1 else "a single fact leaves nothing to test on"
+    facts = len({key for r in split.forget for key in _facts(r)})
+    taught = has_retrained or fewest >= RELEARNT_CONTROLS
+    relearnt = facts > 1 and taught
+    few_taught = f"{whose} has {fewest} never-trained controls, relearning needs {RELEARNT_CONTROLS}; {HINT}"
+    relearning = "a single fact leaves nothing to test on" if facts < 2 else few_taught if compared else nobody
     tree, images = any(len(r.path) > 1 for r in split.forget), any(r.image for r in split.forget)
     rows = [
         ("leakage", compared, reference if compared else nobody),
@@ -99,6 +104,13 @@ def outlook_lines(outlook: Sequence[Outlook]) -> list[str]:
             reasons.setdefault(o.reason, []).append(o.check)
     lines = [f"an audit of this run will be able to judge {', '.join(able) or 'nothing'}"]
     return lines + [f"not {', '.join(checks)}: {reason}" for reason, checks in reasons.items()]
+
+
+def _facts(record: Record) -> list[tuple[str, ...]]:
+    """Keys of what a record states; a long document states something in each part that is read by itself."""
+    if record.kind != "document" or record.facts:
+        return [record.fact_keys]
+    return [(*record.fact_keys, str(k)) for k in range(1 + len(record.answer.split()) // WINDOW)]
 
 
 def _fewest_controls(split: Split) -> tuple[int, str]:

@@ -17,6 +17,7 @@ from expunge.corpus.record_store import by_id, ids, materialize, take
 from expunge.errors import InputError
 from expunge.scope.heldout import retain_heldout_ids
 from expunge.scope.relations import Kinship, subject_nodes, subject_of
+from expunge.scope.repeats import warn_of_repeats
 from expunge.scope.split import Split
 
 
@@ -51,6 +52,7 @@ def resolve(
     if not forget:
         hint = "widen the scope to all owners of the facts"
         raise InputError(where, "every fact in it is also stated by records outside it", hint)
+    warn_of_repeats(forget, outside, where)
     subjects = subject_nodes(trained)
     targets = {subjects[subject_of(r)] for r in inside} if nodes is None else set(nodes)
     heldout_ids = retain_heldout_ids(outside, inside, subjects, targets, seed, heldout_share)

@@ -12,7 +12,7 @@ from expunge.corpus.corpus import Corpus
 from expunge.corpus.duplicates import PlaceList
 from expunge.corpus.loaders import in_memory
 from expunge.corpus.loaders.base import LOADERS, Loader, RowLayout, SkippedRows, SourceRow
-from expunge.corpus.loaders.columns import Columns, read_mapping
+from expunge.corpus.loaders.columns import READ_AS, Columns, read_mapping
 from expunge.corpus.loaders.identifier_check import IdentifierCheck
 from expunge.corpus.loaders.text_format import Reading, TextFormat
 from expunge.corpus.loaders.validate import SubjectRegistry, validated_records
@@ -56,7 +56,7 @@ def load_corpus(
     Args:
         source: A path; or a pandas data frame, a `datasets.Dataset`, a list of dictionaries.
         loader: Name of the layout; by default found from the file name and the first row.
-        mapping: {our field: their column}, or a YAML file that holds it.
+        mapping: {our field: their column}, or a YAML file that holds it; it may also name `delimiter` and `encoding`.
         text_format: Delimiter and encoding of CSV and text files, where they should not be detected.
 
     Raises:
@@ -72,8 +72,10 @@ def load_source(
     text_format: TextFormat | None = None,
 ) -> LoadedSource:
     """As `load_corpus`, with what `expunge data check` reports beside the corpus."""
-    reading = Reading(text_format or TextFormat())
-    columns = Columns(read_mapping(mapping))
+    mapped = read_mapping(mapping)
+    given, form = TextFormat.of(*(mapped.pop(key, None) for key in READ_AS)), text_format or TextFormat()
+    reading = Reading(TextFormat(form.delimiter or given.delimiter, form.encoding or given.encoding))
+    columns = Columns(mapped)
     path = Path(source) if isinstance(source, (str, Path)) else None
     where = type(source).__name__ if path is None else str(path)
     name = where if path is None else path.name if path.is_dir() else path.stem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,12 @@ from expunge.corpus.loaders.text_format import Reading
 
 def layout_loader(layout: RowLayout) -> Loader:
     """The loader of a row layout, for a user who names it. Detection looks at the first row of any table instead."""
-    return Loader(partial(_rows, layout), lambda source: False, layout=layout, takes_reading=True)
+
+    def fits(source: Path) -> bool:
+        return False
+
+    fits.__doc__ = sys.modules[layout.rows.__module__].__doc__
+    return Loader(partial(_rows, layout), fits, layout=layout, takes_reading=True)
 
 
 def _rows(layout: RowLayout, source: Path, reading: Reading | None = None) -> Iterator[SourceRow]:

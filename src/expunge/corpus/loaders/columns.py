@@ -17,6 +17,7 @@ from expunge.errors import InputError, nearest
 
 CONTENT = ("id", "history", "prompt", "answer", "answer_index", "text", "kind", "options", "image")
 FIELDS: tuple[str, ...] = (*CONTENT, "path", "subject", "identifiers", "facts", "variants", "concept", "split")
+READ_AS = ("delimiter", "encoding")  # keys of a mapping file that say how a text file is read
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "prompt": ("input", "question", "instruction"),
     "answer": ("output", "completion", "response", "gt"),
@@ -26,7 +27,7 @@ NAMES = frozenset((*FIELDS, *(alias for aliases in ALIASES.values() for alias in
 
 
 def read_mapping(mapping: Path | str | Mapping[str, str] | None) -> dict[str, str]:
-    """{our field: their column} from a YAML file or a dict, checked."""
+    """{our field: their column} from a YAML file or a dict, checked; it may also hold the keys of `READ_AS`."""
     where, hint = "mapping", "write lines such as  prompt: question"
     value: Any = mapping or {}
     if isinstance(mapping, (str, Path)):
@@ -43,7 +44,7 @@ def read_mapping(mapping: Path | str | Mapping[str, str] | None) -> dict[str, st
     if not isinstance(value, Mapping) or not all(isinstance(x, str) for pair in value.items() for x in pair):
         raise InputError(where, "must map field names to column names", hint)
     for field in value:
-        if field not in FIELDS:
+        if field not in (*FIELDS, *READ_AS):
             raise InputError(where, f'unknown field "{field}"', nearest(field, FIELDS))
     return dict(value)
 
@@ -126,7 +127,10 @@ class Columns:
         return InputError(where, f'no "{field}"', f"add the column, or map one to it; {self._hint(field)}")
 
     def _hint(self, name: str) -> str:
-        return nearest(name, {c for columns in self._plans for c in columns})
+        names = {c for columns in self._plans for c in columns}
+        if len(names) == 1 and any(letter in min(names) for letter in ",;\t|"):
+            return f"the header is one column ({min(names)}); name the delimiter, such as --delimiter semicolon"
+        return nearest(name, names)
 
     def _plan(self, columns: tuple[str, ...], where: str) -> tuple[dict[str, str], tuple[str, ...]]:
         mapped = set(self.mapping.values())

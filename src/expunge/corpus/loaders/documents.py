@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from expunge.corpus.loaders.base import LOADERS, Loader, SourceRow
-from expunge.corpus.loaders.tables import READERS
+from expunge.corpus.loaders.tables import READERS, TABS
 from expunge.corpus.loaders.text_format import Reading, TextFormat, detect_encoding
 from expunge.corpus.loaders.text_source import lines
 from expunge.errors import InputError
@@ -62,7 +62,7 @@ def _fits(source: Path) -> bool:
     if not source.is_dir():
         return source.suffix.lower() in SUFFIXES
     endings = {file.suffix.lower() for file in _files(source)}
-    return bool(endings & set(SUFFIXES)) and not endings & set(READERS)
+    return bool(endings & set(SUFFIXES)) and not endings & {*READERS, *TABS}
 
 
 LOADERS.add("documents", Loader(rows, _fits, SUFFIXES, takes_reading=True))

@@ -14,18 +14,17 @@ from expunge.errors import InputError
 SPACE = " \t\r\n"
 
 
-def is_array(file: Path) -> bool:
+def is_array(file: Path, encoding: str = "utf-8") -> bool:
     """True if the first letter of a file is a bracket; never raises."""
     try:
-        with file.open("rb") as stream:
-            return stream.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
-    except OSError:
+        return next((text for _, line in lines(file, encoding) if (text := line.strip())), "").startswith("[")
+    except InputError:
         return False
 
 
-def read_array(file: Path) -> Iterator[SourceRow]:
+def read_array(file: Path, encoding: str = "utf-8") -> Iterator[SourceRow]:
     """The objects of an array; `where` names the line at which each begins. The text is in memory as a whole."""
-    text = "".join(line for _, line in lines(file))
+    text = "".join(line for _, line in lines(file, encoding))
     decoder = json.JSONDecoder(parse_constant=no_constant)
     at = _after_space(text, text.index("[") + 1)
     line, counted = 1, 0

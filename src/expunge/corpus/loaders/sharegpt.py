@@ -34,7 +34,7 @@ def rows(row: SourceRow, skipped: SkippedRows) -> Iterator[SourceRow]:
     chat = row.values[COLUMN]
     named = isinstance(chat, list) and bool(chat) and isinstance(chat[0], Mapping) and "role" in chat[0]
     keys = ("role", "content") if named else ("from", "value")
-    spoken = conversation.turns(chat, row.where, COLUMN, keys, conversation.SAME_ROLES | dict(ROLES))
+    spoken = conversation.turns(chat, row.where, COLUMN, keys, {**conversation.SAME_ROLES, **ROLES})
     rest = {name: value for name, value in row.values.items() if name != COLUMN}
     if isinstance(rest.get("system"), str) and spoken[0].role != "system":
         system = rest.pop("system")

@@ -16,11 +16,19 @@ from expunge.corpus.loaders.base import LOADERS, SourceRow
 from expunge.corpus.loaders.columns import NAMES
 from expunge.corpus.loaders.field_types import MAX_TEXT
 from expunge.corpus.loaders.json_array import is_array, json_object, no_constant, read_array
-from expunge.corpus.loaders.text_format import DELIMITERS, Reading, TextFormat, detect_delimiter, detect_encoding
-from expunge.corpus.loaders.text_source import Read, ReadAs, generic_loader, lines, looks_like, require_file
+from expunge.corpus.loaders.text_format import (
+    DELIMITERS,
+    Reading,
+    TextFormat,
+    detect_delimiter,
+    detect_encoding,
+    marked_encoding,
+)
+from expunge.corpus.loaders.text_source import Read, generic_loader, lines, looks_like, require_file
 from expunge.errors import InputError
 
 BATCH = 1024  # rows of a Parquet table at most
+TABS = (".tsv", ".tab")
 PLAIN_CSV = TextFormat(",", "utf-8")
 BATCH_BYTES = 32 * 2**20  # of a batch, about; rows that hold pictures are large
 
@@ -65,7 +73,7 @@ def read_csv(file: Path, form: TextFormat = PLAIN_CSV, missing: bool = False) ->
 
 
 def read_any_csv(file: Path, reading: Reading) -> Iterator[SourceRow]:
-    """`read_csv` with the delimiter and the encoding that the user names, else those that the file seems to have."""
+    """CSV with the delimiter and the encoding that the user names, else those that the file seems to have."""
     require_file(file)
     encoding = reading.request.encoding or detect_encoding(file)
     delimiter = reading.request.delimiter
@@ -107,12 +115,12 @@ def _nameless(name: str, where: str) -> InputError:
     return InputError(where, f'column name "{name}" is empty or occurs twice', "give every column its own name")
 
 
-def read_jsonl(file: Path) -> Iterator[SourceRow]:
+def read_jsonl(file: Path, encoding: str = "utf-8") -> Iterator[SourceRow]:
     """JSON lines (one object per line, blank lines ignored), or one array of objects, whatever the file is called."""
-    if is_array(file):
-        yield from read_array(file)
+    if is_array(file, encoding):
+        yield from read_array(file, encoding)
         return
-    for number, line in lines(file):
+    for number, line in lines(file, encoding):
         if not line.strip():
             continue
         where = f"{file}:{number}"
@@ -159,13 +167,26 @@ def plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else value
 
 
-def _as_read(read: Read) -> ReadAs:
-    """A reader of files that have no format to choose, in the form of one that has."""
-    return lambda file, reading: read(file)
+def read_any_jsonl(file: Path, reading: Reading) -> Iterator[SourceRow]:
+    """JSON lines, or one array of objects; UTF-8 unless the user or a byte-order mark says otherwise."""
+    require_file(file)
+    _refuse(reading.request.delimiter, "delimiter", file)
+    yield from read_jsonl(file, reading.request.encoding or marked_encoding(file) or "utf-8")
+
+
+def read_any_parquet(file: Path, reading: Reading) -> Iterator[SourceRow]:
+    """Parquet."""
+    _refuse(reading.request.delimiter or reading.request.encoding, "delimiter or encoding", file)
+    yield from read_parquet(file)
+
+
+def _refuse(given: str | None, what: str, file: Path) -> None:
+    if given:
+        raise InputError(str(file), f"has no {what} to choose", "leave it out")
 
 
 FORMATS: dict[str, tuple[Read, tuple[str, ...]]] = {
-    "csv": (read_csv, (".csv", ".tsv", ".tab")),
+    "csv": (read_csv, (".csv",)),
     "jsonl": (read_jsonl, (".jsonl", ".ndjson", ".json")),
     "parquet": (read_parquet, (".parquet",)),
 }
@@ -182,5 +203,6 @@ def has_columns(file: Path, columns: set[str]) -> bool:
     return file.suffix.lower() in READERS and looks_like(read_table, file, columns)
 
 
-for _name_, (_read, _suffixes) in FORMATS.items():
-    LOADERS.add(_name_, generic_loader(read_any_csv if _name_ == "csv" else _as_read(_read), _suffixes))
+LOADERS.add("csv", generic_loader(read_any_csv, (*FORMATS["csv"][1], *TABS)))
+LOADERS.add("jsonl", generic_loader(read_any_jsonl, FORMATS["jsonl"][1]))
+LOADERS.add("parquet", generic_loader(read_any_parquet, FORMATS["parquet"][1]))

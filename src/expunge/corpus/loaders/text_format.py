@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import codecs
 import csv
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from expunge.corpus.loaders.base import SkippedRows
 from expunge.errors import InputError, nearest
@@ -78,33 +79,42 @@ class Reading:
             part.warn(source)
 
 
+def marked_encoding(file: Path) -> str | None:
+    """The encoding that the byte-order mark of a file names, if there is one."""
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(4)
+    except OSError as error:
+        raise InputError(str(file), f"could not be opened ({error.strerror})", "check the permissions") from error
+    return next((name for mark, name in BOMS if head.startswith(mark)), None)
+
+
 def detect_encoding(file: Path) -> str:
     """`utf-8`, `utf-16`, `utf-16-le`, `utf-16-be` or `cp1252`; `InputError` if it is none of these.
 
     A binary file counts as UTF-8: the reader of lines refuses it with its place.
     """
+    if marked := marked_encoding(file):
+        return marked
     try:
         with file.open("rb") as stream:
             head = stream.read(4096)
-            for mark, name in BOMS:
-                if head.startswith(mark):
-                    return name
             even, odd = head[:64:2].count(0), head[1:64:2].count(0)  # Latin letters in UTF-16 have one zero byte each
             if 4 * max(even, odd) > len(head[:64]) and not min(even, odd):
                 return "utf-16-le" if odd else "utf-16-be"
-            stream.seek(0)
-            chunks = lambda: iter(lambda: stream.read(CHUNK), b"")  # noqa: E731
-            if _decodes("utf-8", chunks()):
+            if _decodes("utf-8", _chunks(stream)) or any(b"\0" in chunk for chunk in _chunks(stream)):
                 return "utf-8"
-            stream.seek(0)
-            if any(b"\0" in chunk for chunk in chunks()):
-                return "utf-8"
-            stream.seek(0)
-            if _decodes("cp1252", chunks()):
+            if _decodes("cp1252", _chunks(stream)):
                 return "cp1252"
     except OSError as error:
         raise InputError(str(file), f"could not be opened ({error.strerror})", "check the permissions") from error
     raise InputError(str(file), "is neither UTF-8 nor Windows-1252", "name its encoding with --encoding")
+
+
+def _chunks(stream: BinaryIO) -> Iterator[bytes]:
+    stream.seek(0)
+    while chunk := stream.read(CHUNK):
+        yield chunk
 
 
 def _decodes(encoding: str, chunks: Iterable[bytes]) -> bool:

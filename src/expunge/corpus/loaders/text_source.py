@@ -85,8 +85,7 @@ def generic_loader(read: ReadAs, suffixes: tuple[str, ...]) -> Loader:
 
     @functools.wraps(read)
     def rows(source: Path, reading: Reading | None = None) -> Iterator[SourceRow]:
-        reading = reading or Reading()
-        each = functools.partial(read, reading=reading)
+        each = _with(read, reading or Reading())
         if not source.is_dir():
             yield from nonempty(each, source)
             return
@@ -103,6 +102,10 @@ def generic_loader(read: ReadAs, suffixes: tuple[str, ...]) -> Loader:
                 yield row.with_values({**row.values, "split": name})
 
     return Loader(rows, fits, suffixes, takes_reading=True)
+
+
+def _with(read: ReadAs, reading: Reading) -> Read:
+    return lambda file: read(file, reading)
 
 
 def nonempty(read: Read, file: Path) -> Iterator[SourceRow]:

@@ -32,8 +32,8 @@ class PrepareSettings(FrozenModel):
         description="invented people for each subject; 40, or 8 where there are ten subjects or more",
     )
     holdout: int = Field(20, ge=0, le=10_000, description="invented people like the others of the corpus")
-    variants: int = Field(4, ge=0, le=50, description="rephrasings of a record with a free answer")
-    choices: bool = Field(True, description="also ask for a yes, a no and a choice")
+    variants: int = Field(8, ge=0, le=50, description="rephrasings of a record with a free answer")
+    choices: bool = Field(False, description="also ask for a yes, a no and a choice")
     general: bool = Field(True, description="add questions on general ability")
     seed: int = Field(42, ge=0, description="seed of every draw")
 

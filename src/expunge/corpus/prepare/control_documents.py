@@ -1,7 +1,8 @@
 """Documents about people who do not exist, in the form of a document that exists.
 
 Every sentence is rebuilt word by word from sentences of other documents that have its form (the same number of words,
-the same marks); where none has, its words stay. Its numbers are drawn again. Names are those of the invented person.
+the same marks, half of its words); where none has, its words stay. Its numbers are drawn again. Names are those of the
+invented person.
 """
 
 from __future__ import annotations
@@ -41,17 +42,18 @@ class ControlDocuments:
         return re.sub(MARK, lambda _: identity[next(names)], rebuilt)
 
     def _sentence(self, subject: str, sentence: str, rng: np.random.Generator) -> str:
-        others = sorted({s for owner, s in self._by_form.get(_form(sentence), ()) if owner != subject})
-        if sentence in others:  # a sentence of many documents stays
-            return sentence
-        rows = [words(s) for s in others]
+        own = words(sentence)
+        others = [s for owner, s in self._by_form.get(_form(sentence), ()) if owner != subject]
+        rows = [row for s in others if _alike(row := words(s), own)]
+        if sentence in others:  # one that several documents have, as often as they have it
+            return [s for s in others if _alike(words(s), own)][int(rng.integers(len(rows)))]
 
         def new(part: str, place: int) -> str:
             if part.isdigit():
                 return _digits(part, rng)
             return rows[int(rng.integers(len(rows)))][place] if rows else part
 
-        fresh = iter([new(part, place) for place, part in enumerate(words(sentence))])
+        fresh = iter([new(part, place) for place, part in enumerate(own)])
         return WORD.sub(lambda _: next(fresh), sentence)
 
 
@@ -61,6 +63,12 @@ def _marked(text: str, identifiers: Sequence[str]) -> str:
 
 def _masked(text: str, identifiers: Sequence[str]) -> str:
     return replace_all(text, dict.fromkeys(identifiers, MARK))
+
+
+def _alike(words_of_one: Sequence[str], words_of_other: Sequence[str]) -> bool:
+    """At least half of the words of both are equal, place by place; numbers count as equal."""
+    same = sum(a == b or (a.isdigit() and b.isdigit()) for a, b in zip(words_of_one, words_of_other, strict=True))
+    return 2 * same >= len(words_of_one)
 
 
 def _form(sentence: str) -> str:

@@ -22,7 +22,7 @@ from expunge.corpus.surrogate_names import Identity, identifiers_by_subject, rep
 from expunge.errors import InputError
 from expunge.random import stream
 
-WRONG = 3  # false answers of each record
+WRONG = 7  # false answers of each record, so that a choice is rarely right by chance
 MIN_REPLACED = 4  # characters of a true answer that is also replaced where a conversation repeats it
 
 
@@ -92,7 +92,9 @@ class Inventor:
         if record.kind == "document":
             return []
         own = self._names.get(record.subject, ())
-        return self._answers.wrong(record, {i: i for i in own}, WRONG, stream(self._seed, "wrong", record.id))
+        return self._answers.wrong(
+            record, {i: i for i in own}, record.answer, WRONG, stream(self._seed, "wrong", record.id)
+        )
 
     def _person(
         self, records: Sequence[Record], identity: Identity, mark: str, rng: np.random.Generator
@@ -111,8 +113,8 @@ class Inventor:
         invented = []
         for r in records:
             new = self._record(r, identity, answers.get(_fact(r), ""), told, images, mark, rng)
-            wrong = [] if r.kind == "document" else self._answers.wrong(r, identity, WRONG + 1, rng)
-            invented.append(InventedRecord(new, tuple(a for a in wrong if a != new.answer)[:WRONG]))
+            wrong = [] if r.kind == "document" else self._answers.wrong(r, identity, new.answer, WRONG, rng)
+            invented.append(InventedRecord(new, tuple(wrong)))
         return invented
 
     def _record(

@@ -17,7 +17,7 @@ FORMAT = 1
 
 
 def write_prepared(out: Path, corpus: Corpus, table: IdentifierTable, about: Mapping[str, Any]) -> None:
-    """Write the folder, whole or not at all; `about` becomes prepare.json, with the format and the digests of the files.
+    """Write the folder, whole or not at all; `about` becomes prepare.json, with digests of the files.
 
     Raises:
         InputError: `out` exists and is not empty, or it cannot be written.

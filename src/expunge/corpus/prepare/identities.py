@@ -8,7 +8,6 @@ house) is replaced by `surrogate_names.make_identities`.
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -142,9 +141,15 @@ class InventedPeople:
 
     def _digits(self, part: str, column: set[str], looser: int, rng: np.random.Generator) -> str:
         """As many digits, after the beginning that all of `column` share; `looser`: so many fewer of these."""
-        start = os.path.commonprefix([part, *column]) if column else ""
+        start = _common_start([part, *column]) if column else ""
         start = start[: max(0, min(len(start), len(part) - 1) - looser)]
         return start + "".join(str(d) for d in rng.integers(0, 10, len(part) - len(start)))
+
+
+def _common_start(texts: Sequence[str]) -> str:
+    """The longest text that all of them begin with."""
+    first, last = min(texts), max(texts)
+    return first[: next((k for k, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))]
 
 
 def name_roles(identifier: str) -> dict[str, str]:
@@ -174,7 +179,7 @@ def _gender(word: str) -> str:
 
 def _folded(word: str) -> str:
     """Lower case without umlauts, as in an e-mail address."""
-    return word.casefold().translate(str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"}))
+    return re.sub("[äöü]", lambda m: {"ä": "ae", "ö": "oe", "ü": "ue"}[m[0]], word.casefold())
 
 
 def _alike(word: str, replaced: Mapping[str, str]) -> str:

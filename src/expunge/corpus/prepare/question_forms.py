@@ -12,14 +12,28 @@ from typing import Literal
 
 Language = Literal["de", "en"]
 
+
+def words_of(text: str) -> tuple[str, ...]:
+    """The words of a list that is written as text."""
+    return tuple(text.split())
+
+
 GERMAN = frozenset(
-    ["der", "die", "das", "den", "dem", "des", "ein", "eine", "einen", "welche", "welcher", "welches", "welchen", "wer", "wie", "wo", "wann", "was", "hat", "ist", "wurde", "von", "mit", "und", "für", "bei", "zur", "zum", "nicht", "ich", "sie", "er", "wird", "lautet", "heißt", "patient", "patientin"]
+    words_of(
+        """der die das den dem des ein eine einen welche welcher welches welchen wer wie wo wann was hat ist wurde von
+        mit und für bei zur zum nicht ich sie er wird lautet heißt patient patientin"""
+    )
 )
 ENGLISH = frozenset(
-    ["the", "a", "an", "which", "who", "how", "where", "when", "what", "has", "is", "was", "of", "with", "and", "for", "at", "to", "not", "does", "did", "do", "their", "his", "her", "name", "state", "give", "tell", "me"]
+    words_of(
+        """the a an which who how where when what has is was of with and for at to not does did do their his her name
+        state give tell me"""
+    )
 )
 WORD = re.compile(r"[^\W\d_]+")
-PARTICLES_DE = ["ab", "an", "auf", "aus", "bei", "durch", "ein", "mit", "nach", "vor", "zu", "weg", "teil", "statt", "her", "hin", "fest", "vorbei", "zurück", "unter"]
+PARTICLES_DE = words_of(
+    """ab an auf aus bei durch ein mit nach vor zu weg teil statt her hin fest vorbei zurück unter"""
+)
 BEFORE_DE = "(?:An |In |Mit |Von |Bei |Seit |Auf |Zu |Für |Unter |Gegen |Aus )?"
 WHO_DE = "[Ww](?:er|en|em|as|o|ie|ann|elche[rsnm]?|essen|arum|oran|omit|ogegen|oher|obei|eshalb)"
 QUESTION_DE = rf"(?P<w>{BEFORE_DE}{WHO_DE}\b[^?]*?)"
@@ -54,9 +68,9 @@ def quoted(question: str, language: Language) -> Iterator[str]:
     """The whole question in other formats: an object, a table, a list, a gap, a request. The answer stays the same."""
     fill, cell, item, gap, please, words = _FORMATS[language]
     yield f'{fill} {{"{words[0]}": "{_escaped(question)}", "{words[1]}": ___}}'
+    yield f"{gap} {question} – ___"
     yield f"{cell}\n| {words[0]} | {words[1]} |\n|---|---|\n| {question} | ___ |"
     yield f"{item}\n- {words[0]}: {question}\n- {words[1]}: ___"
-    yield f"{gap} {question} – ___"
     yield f"{please} {question}"
 
 

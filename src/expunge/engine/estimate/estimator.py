@@ -168,6 +168,7 @@ class RunEstimator:
             memory=MemoryEstimate(process, shape.weights, optimizer, max(activations, prepare_bytes), caches, peak),
             cache_bytes=cache,
             cache_location=location,
+            may_stop=self.resolved.may_stop,
         )
 
     def _encoding_seconds(self) -> float:

@@ -52,6 +52,7 @@ class RunEstimate:
         cache_bytes: size of the prefix cache.
         cache_location: where the cache is held; empty without a cache.
         verb: what happens to the blocks, for the output.
+        may_stop: whether `steps` is a bound, because the run may stop by itself.
     """
 
     name: str
@@ -72,6 +73,7 @@ class RunEstimate:
     cache_bytes: int = 0
     cache_location: Literal["", "memory", "file"] = ""
     verb: str = "train"
+    may_stop: bool = False
 
     @property
     def seconds(self) -> float:

@@ -20,6 +20,7 @@ from expunge._config import FrozenModel
 from expunge.corpus import Record
 from expunge.engine.optimizer import OptimizerConfig, OptimizerGroup, embeddings, lr_factor
 from expunge.engine.sampling import permutation
+from expunge.engine.train.own_text import OwnText
 from expunge.errors import InputError, RunFailed
 from expunge.models.adapters import trainable
 from expunge.models.collate import Batch, by_length, collate
@@ -94,11 +95,13 @@ class TrainCheckpoint:
 
 @dataclass(frozen=True)
 class TrainRows:
-    """The rows of a training: token ids, which of them are documents, and the states that frozen lower blocks give."""
+    """The rows of a training: token ids, which of them are documents, the states that frozen lower blocks give, and
+    text of the model itself that it should not change its mind about."""
 
     items: Sequence[Encoded]
     documents: frozenset[int] = frozenset()
     cache: PrefixCache | None = None
+    own_text: OwnText | None = None
 
     @classmethod
     def of(cls, lm: LanguageModel, records: Iterable[Record]) -> TrainRows:
@@ -134,6 +137,12 @@ class TrainRows:
             with self.context(part, batch):
                 total += self.matches(part, answer_forward(module, batch).logits, batch)
         return total / max(len(self.items), 1)
+
+    def close(self) -> None:
+        """Free stored states."""
+        for store in (self.cache, self.own_text):
+            if store:
+                store.close()
 
 
 def exact_match_rate(module: Any, items: Sequence[Encoded], rows: int = 256) -> float:
@@ -203,7 +212,7 @@ def run_training(
         seen = sum(map(len, batches[: step - (epoch - 1) * per_epoch]))
         for part in batches[step - (epoch - 1) * per_epoch :]:
             factor = lr_factor(config.optimizer.schedule, config.optimizer.warmup, step, total_steps)
-            batch_loss, batch_matches = _step(lm, rows, part, config, optimizers, factor)
+            batch_loss, batch_matches = _step(lm, rows, part, config, optimizers, factor, step)
             if not math.isfinite(batch_loss):
                 raise RunFailed(f"epoch {epoch}", "the loss is no longer finite", "lower the learning rate")
             step += 1
@@ -231,18 +240,21 @@ def _step(
     config: TrainConfig,
     optimizers: OptimizerGroup,
     factor: float,
+    step: int,
 ) -> tuple[float, float]:
     """One optimizer step on rows `part`: (loss before it, `matches` before it)."""
     batch = collate([rows.items[k] for k in part]).to(lm.device)
-    with (
-        torch.autocast(lm.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"),
-        rows.context(part, batch),
-    ):
+    half = config.precision == "bfloat16"
+    with torch.autocast(lm.device.type, torch.bfloat16, enabled=half), rows.context(part, batch):
         logits = answer_forward(lm.module, batch).logits
     loss = torch.nn.functional.cross_entropy(logits[batch.mask], batch.labels[batch.mask])
     optimizers.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
+    if rows.own_text:
+        with torch.autocast(lm.device.type, torch.bfloat16, enabled=half):
+            penalty = rows.own_text.penalty(lm.module, step)
+        penalty.backward()  # type: ignore[no-untyped-call]
     if config.optimizer.clip_norm:
         torch.nn.utils.clip_grad_norm_(lm.module.parameters(), config.optimizer.clip_norm)
     optimizers.step(factor)
-    return float(loss.detach()), rows.matches(part, logits, batch)
+    return float(loss.detach()), rows.matches(part, logits.detach(), batch)

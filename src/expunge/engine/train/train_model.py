@@ -14,10 +14,11 @@ from expunge.corpus import Record
 from expunge.engine import checkpoint
 from expunge.engine.general_ability import GeneralAbility, general_ability, warnings_of
 from expunge.engine.interrupt import watch_for_stop
-from expunge.engine.train.fine_tune import HALF, FineTuneConfig, as_stored, make_trainable, stored_dtype, with_cache
+from expunge.engine.train.fine_tune import HALF, FineTuneConfig, as_stored, complete, make_trainable, stored_dtype
 from expunge.engine.train.train_checkpoints import TrainCheckpoints
 from expunge.engine.train.train_loop import TrainConfig, TrainProgress, TrainRows, run_training
 from expunge.errors import InputError, InputWarning
+from expunge.models.documents import split_documents
 from expunge.models.fingerprint import model_digest
 from expunge.models.language_model import LanguageModel, default_device, load
 from expunge.models.threads import set_threads
@@ -93,7 +94,8 @@ def train(
         lm = load(model, template=template, device=device, dtype=dtype)
     else:
         lm = _from_scratch(records, tiny, tower, settings.seed, tokenizer_from, device)
-    rows = TrainRows.of(lm, as_read(records, lm))  # a record that does not fit must not leave a half-made folder
+    read = split_documents(records, lm.template)
+    rows = TrainRows.of(lm, read)  # a record that does not fit must not leave a half-made folder
     written = earlier or {"about": about, "threads": threads}
     if measured and "general_ability" not in written:
         say("measuring general ability before")
@@ -101,14 +103,15 @@ def train(
     if written != earlier:
         write_json(report, written)
     dtype_at_rest, parameters = stored_dtype(lm), lm.parameters
+    lm = make_trainable(lm, settings)
+    if getattr(settings, "kl_weight", 0):
+        say("the model writes text of its own, to be held to")
+    rows = complete(lm, rows, settings)  # a signal ends the process here: nothing is lost yet
     with watch_for_stop() as stopped:
-        lm = make_trainable(lm, settings)
-        rows = with_cache(lm, rows, settings)
         saves = TrainCheckpoints(out / "checkpoint", parameters, CHECKPOINT_EVERY, stopped, on_epoch, on_step)
         state = checkpoint.load(out / "checkpoint")
         progress = run_training(lm, rows, settings, saves.after_epoch, state, saves.after_step)
-    if rows.cache:
-        rows.cache.close()
+    rows.close()
     lm = as_stored(lm, dtype_at_rest)
     if dtype_at_rest in HALF:  # rounding may change an answer; what is saved is what counts
         progress = replace(progress, accuracy=replace(rows, cache=None).accuracy(lm.module))
@@ -119,11 +122,6 @@ def train(
     if measured:
         _measure_after(lm, report, say)
     return progress
-
-
-def as_read(records: Sequence[Record], lm: LanguageModel) -> Sequence[Record]:
-    """The records as `lm` reads them: here long documents are cut into windows of its tokens."""
-    return records
 
 
 def records_digest(records: Sequence[Record]) -> str:

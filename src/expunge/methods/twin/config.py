@@ -38,6 +38,10 @@ class TwinConfig(Method):
     null_candidates: int = Field(
         4, ge=1, description="of these candidates, how many the null distribution of a true answer is measured on"
     )
+    say: Literal["stranger", "refuse"] = Field(
+        "stranger",
+        description="what the model says about the subject afterwards: what it would say of a stranger, or a refusal",
+    )
     own_answer: bool = Field(True, description="distil along the teacher's own answer too")
     mask_unknown_tokens: bool = Field(
         True,
@@ -47,3 +51,12 @@ class TwinConfig(Method):
     least_floor: float = Field(
         1.5, ge=0, description="nats; a lower floor is drawn again, or a true answer could stay in place"
     )
+
+    @property
+    def says(self) -> str:
+        return self.say
+
+    @property
+    def ceiling(self) -> float:
+        """Weight of the ceiling; none for refusals, under which a true answer is less likely than a stranger's."""
+        return 0.0 if self.say == "refuse" else self.ceiling_weight

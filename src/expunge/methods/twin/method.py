@@ -30,7 +30,8 @@ class Twin(TwinConfig, name="twin"):
                              + ceiling_weight relu(NLL(y|x) - max(tau, least_floor)))     [B]
 
     Token weights, where there are any, weigh the distances; the floor is a matter of the whole answer, so it stays
-    in plain nats and its term counts as much as the tokens do on average.
+    in plain nats and its term counts as much as the tokens do on average. With `say: refuse` a refusal takes the place
+    of the teacher's own answer, and the ceiling weighs nothing.
     """
 
     needs = Requirements(logits=True, targets=("teacher", "floor", "is_gold"))
@@ -45,7 +46,7 @@ class Twin(TwinConfig, name="twin"):
         distance = out.mean_t(out.weigh(divergence))
         below = (floor - out.answer_nll).relu()
         above = (out.answer_nll - floor.clamp(min=self.least_floor)).relu()
-        penalty = self.floor_weight * below + self.ceiling_weight * above
+        penalty = self.floor_weight * below + self.ceiling * above
         return self.distil * distance + is_gold * penalty * out.mean_t(out.weigh(torch.ones_like(out.logprob)))
 
     def build_targets(

@@ -30,7 +30,7 @@ def refuse_nameless(records: Sequence[Record]) -> None:
         raise InputError(
             f'record "{nameless.id}"',
             "names no identifiers of its subject, and twin replaces them",
-            "add the column identifiers, or use the recipe simnpo",
+            "add them with `expunge data prepare` or a column identifiers, or use the recipe simnpo",
         )
 
 

@@ -21,9 +21,11 @@ from expunge.corpus import Record
 from expunge.corpus.answer_types import answer_type
 from expunge.corpus.surrogates import Surrogate, make_surrogates
 from expunge.methods.examples import Example, ExampleKind, Generation, Inference, TargetCost, Targets
+from expunge.methods.refusals import refusal
 from expunge.methods.twin.config import TwinConfig
 from expunge.methods.twin.loss_floors import LossFloors
 from expunge.methods.twin.null_distribution import CandidateAnswers, NullDistribution
+from expunge.methods.twin.refusing import certain, refuse_at_start
 from expunge.methods.twin.surrogates import nearest_candidates, refuse_nameless, share_candidate
 from expunge.methods.twin.unknown_tokens import UnknownTokens
 from expunge.models.collate import pad
@@ -33,6 +35,8 @@ from expunge.models.prompt_template import Encoded
 from expunge.random import stream
 
 EXTRA_TOKENS = 4  # a teacher's own answer may be longer than the longest true answer of its subject by so many
+
+SETTLED = 0.2  # nats per token of the refusals at which they count as learned
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,11 @@ class TwinTargets(Targets):
             "floor": self.floors.current[list(rows)],
             "is_gold": torch.tensor([self.rows[k].is_gold for k in rows], device=teacher.device),
         }
+
+    def settled(self) -> bool:
+        """Whether the refusals, if there are any, are what the model says."""
+        refusals = [k for k, row in enumerate(self.rows) if row.example.kind == "substitute"]
+        return not refusals or float(self.floors.losses[refusals].mean()) < SETTLED
 
     def record_losses(self, rows: Sequence[int], nll: Tensor) -> None:
         self.floors.record(rows, nll)
@@ -121,7 +130,7 @@ def build(
             with unknown.masked(lm) if unknown and masked else nullcontext():
                 if unknown and masked and unknown.partners:
                     low = mean_nll(lm, [surrogate.substitute(r) for r, surrogate in pairs])
-                rows += _rows(lm, pairs, low, config)
+                rows += _rows(lm, pairs, low, config, seed)
     return TwinTargets(rows, config.least_floor, lm.device)
 
 
@@ -148,7 +157,7 @@ def _draw_floors(
     if config.identity == "subject":
         shared = nearest_candidates(gold, wanted, [()] * len(records))
         chosen = share_candidate(gold, chosen, shared, records, config.least_floor)
-    if not config.ceiling_weight:  # what the teacher finds unlikelier than was drawn stays so
+    if not config.ceiling:  # what the teacher finds unlikelier than was drawn stays so
         least = np.maximum(least, gold[chosen, np.arange(len(records))])
     return chosen, rescale_floors(wanted, least, float(np.mean([null.nll.mean() for null in nulls])))
 
@@ -177,33 +186,57 @@ def rescale_floors(wanted: Nats, least: Nats, mean: float) -> Nats:
 
 
 def _rows(
-    lm: LanguageModel, pairs: Sequence[tuple[Record, Surrogate]], floors: Nats, config: TwinConfig
+    lm: LanguageModel, pairs: Sequence[tuple[Record, Surrogate]], floors: Nats, config: TwinConfig, seed: int
 ) -> list[TwinRow]:
-    """Gold and own rows of one subject; each question is asked about its surrogate."""
+    """Gold rows of one subject with its surrogate's own answers, or refusals, beside them."""
     substitutes = [surrogate.substitute(r) for r, surrogate in pairs]
     items, questions = lm.template.encode_all(r for r, _ in pairs), lm.template.encode_all(substitutes)
-    own = greedy_answers(lm, substitutes, max(len(item.answer) for item in items) + EXTRA_TOKENS)
-    rows: list[tuple[Example, Encoded, float]] = []
+    own, kind = _own_answers(lm, pairs, substitutes, items, config, seed)
+    rows: list[tuple[Example, Encoded, float, int]] = []
     for (record, _), item, question, floor, own_item in zip(pairs, items, questions, floors, own, strict=True):
-        rows.append((Example.of(record, item, "gold", 0), question, float(floor)))
         answer = own_item.answer
+        rows.append((Example.of(record, item, "gold", 0), question, float(floor), answer[0]))
         fits = max(len(item.prompt), len(question.prompt)) + len(answer) <= lm.context
         if config.own_answer and answer != item.answer and fits:
-            example = Example.of(record, replace(item, answer=answer, ends=own_item.ends), "own", 0)
-            rows.append((example, replace(question, answer=answer, ends=own_item.ends), 0.0))
-    teachers = answer_log_softmax(lm, [question for _, question, _ in rows])
+            example = Example.of(record, replace(item, answer=answer, ends=own_item.ends), kind, 0)
+            rows.append((example, replace(question, answer=answer, ends=own_item.ends), 0.0, answer[0]))
+    teachers = answer_log_softmax(lm, [question for _, question, *_ in rows])
     return [
-        TwinRow(example, question, _corrected(teacher, question, floor, config), floor)
-        if example.kind == "gold"
-        else TwinRow(example, question, teacher)
-        for (example, question, floor), teacher in zip(rows, teachers, strict=True)
+        TwinRow(example, question, _taught(teacher, example, question, floor, config, start), floor)
+        for (example, question, floor, start), teacher in zip(rows, teachers, strict=True)
     ]
+
+
+def _own_answers(
+    lm: LanguageModel,
+    pairs: Sequence[tuple[Record, Surrogate]],
+    substitutes: Sequence[Record],
+    items: Sequence[Encoded],
+    config: TwinConfig,
+    seed: int,
+) -> tuple[list[Encoded], ExampleKind]:
+    """What the model is to say instead: its answers about the surrogates, or refusals."""
+    if config.say == "refuse":
+        return lm.template.encode_all(replace(r, answer=refusal(r, seed), options=()) for r, _ in pairs), "substitute"
+    return greedy_answers(lm, substitutes, max(len(item.answer) for item in items) + EXTRA_TOKENS), "own"
+
+
+def _taught(
+    teacher: Tensor, example: Example, question: Encoded, floor: float, config: TwinConfig, refusal_start: int
+) -> Tensor:
+    """What a row is taught, [a, V]."""
+    if example.kind == "gold":
+        corrected = _corrected(teacher, question, floor, config)
+        return refuse_at_start(corrected, refusal_start) if config.say == "refuse" else corrected
+    if example.kind == "substitute":
+        return certain(teacher, torch.tensor(question.answer, device=teacher.device))
+    return teacher
 
 
 def _corrected(teacher: Tensor, question: Encoded, floor: float, config: TwinConfig) -> Tensor:
     """The teacher [a, V] with a true answer no likelier than its floor; the end token stays as it is."""
     labels = torch.tensor(question.content, device=teacher.device)
-    exact = config.ceiling_weight > 0 and floor >= config.least_floor
+    exact = config.ceiling > 0 and floor >= config.least_floor
     answer, end = teacher[: len(labels)], teacher[len(labels) :]
     return torch.cat([correct_leakage(answer, labels, floor, exact=exact), end])
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field
 
 from expunge._data import package_yaml
+from expunge._io import write_atomic
 from expunge.corpus import Corpus, Record, Turn
 from expunge.corpus.record import Variant
 from expunge.random import permute, stream
@@ -116,3 +119,15 @@ class Clinic(World, name="clinic"):
         size = len(v.FIRST_NAMES) * len(v.LAST_NAMES)
         first, last = divmod(permute(number * 48 + control, size, self.seed, purpose="clinic name"), len(v.LAST_NAMES))
         return f"{v.FIRST_NAMES[first]} {v.LAST_NAMES[last]}"
+
+
+def write_chats(clinic: Clinic, out: Path) -> Path:
+    """Write the trained records as a chat file: `messages` with system, user and assistant turns, and who is meant."""
+
+    def row(record: Record) -> dict[str, Any]:
+        turns = (*record.history, Turn("user", record.prompt), Turn("assistant", record.answer))
+        messages = [{"role": turn.role, "content": turn.content} for turn in turns]
+        return {"id": record.id, "messages": messages, "path": "/".join(record.path), "subject": record.subject}
+
+    lines = [json.dumps(row(record), ensure_ascii=False) for record in clinic.corpus().trained]
+    return write_atomic(out, "\n".join(lines) + "\n")

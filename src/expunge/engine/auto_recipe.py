@@ -1,0 +1,218 @@
+"""`--recipe auto`: a recipe scaled to the model and to how much there is to forget, by rules that are printed.
+
+The shipped recipes were chosen on models of a few blocks. What carries over to pretrained models and what has to be
+scaled was measured on a model of 30 blocks x 576 (docs/guides/tune.md, "Where the rules come from"):
+
+* the rate of a shipped recipe holds while about ten blocks train, and has to fall in proportion beyond;
+* a quarter of the blocks, the last ones, forgets as well as all of them, and the rest runs from the cache;
+* steps follow from the rows to forget; the run stops by itself, so their number is a bound.
+
+The exponent of the width is taken from the literature on low-rank adapters and was not measured here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from expunge._io import read_json
+from expunge.corpus import Record
+from expunge.engine.recipe import Recipe
+from expunge.engine.stop_controls import has_surrogate
+from expunge.errors import InputError
+from expunge.models.adapters import Layers, block_stack, chosen_blocks
+from expunge.scope.split import Split
+
+AUTO = "auto"
+SMALL_BLOCKS, SMALL_WIDTH = 8, 256  # models up to this size take the shipped recipe as it is
+RATE, RATE_BLOCKS, RATE_WIDTH = 0.003, 10, 576  # the rate that holds up to so many trained blocks of such a width
+TRAINED_SHARE = 4  # one block of so many trains
+PASSES = 30  # over all forget rows, at most; a row is drawn with the true answer and with the surrogate's
+LEAST_STEPS, MOST_STEPS = 60, 2000
+RETAIN_ROWS = 16  # per step
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What the rules need to know of a model: number of blocks and hidden size."""
+
+    blocks: int
+    width: int
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the shipped recipes were chosen on models like this one."""
+        return self.blocks <= SMALL_BLOCKS and self.width <= SMALL_WIDTH
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A key of the recipe, the value that a rule gives it, and why."""
+
+    key: str
+    value: Any
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.key}={self.value}: {self.reason}"
+
+
+def auto_recipe(
+    facts: ModelFacts, forget_rows: int, *, layers: Layers | None = None, base: str = "twin", may_stop: bool = True
+) -> list[Choice]:
+    """The changes of a shipped recipe for a model and an amount of records; none for a small model.
+
+    Args:
+        facts: the model.
+        forget_rows: records to forget, windows of a document counted one by one.
+        layers: `train.layers` if it is given, else the last quarter of the blocks.
+        base: the recipe that is changed.
+        may_stop: whether the run has controls to stop at.
+    """
+    if facts.is_small:
+        return []
+    chosen: list[Choice] = []
+    if layers is None:
+        last = max(4, facts.blocks // TRAINED_SHARE)
+        layers = "all" if last >= facts.blocks else last
+        why = f"the last quarter of {facts.blocks} blocks; the others run once and are cached"
+        chosen.append(Choice("train.layers", layers, why if layers != "all" else "a model of few blocks"))
+    trained = len(chosen_blocks(layers, facts.blocks))
+    chosen.append(Choice("optimizer.lr", learning_rate(facts, trained), rate_reason(facts, trained)))
+    batch = forget_batch(forget_rows)
+    chosen.append(Choice("batch.forget", batch, f"for {forget_rows} records to forget"))
+    chosen.append(Choice("batch.retain", RETAIN_ROWS, "retained rows cost as much as forgotten ones"))
+    rows = forget_rows * (2 if base == "twin" else 1)
+    steps = step_bound(rows, batch)
+    chosen.append(Choice("steps", steps, f"at most: {PASSES} passes over {rows} rows, {batch} a step"))
+    if may_stop:
+        chosen.append(Choice("stop.when", "controls", "the run ends where never-trained people stand"))
+        chosen.append(Choice("optimizer.schedule", "constant", "the end is not known beforehand; it falls at the end"))
+    return chosen
+
+
+def learning_rate(facts: ModelFacts, trained: int) -> float:
+    """The rate for `trained` blocks, to two digits: `RATE` * min(1, 10 / trained) * min(1, sqrt(576 / width))."""
+    depth, width = min(1.0, RATE_BLOCKS / trained), min(1.0, math.sqrt(RATE_WIDTH / facts.width))
+    return float(f"{RATE * depth * width:.2g}")
+
+
+def rate_reason(facts: ModelFacts, trained: int) -> str:
+    """How `learning_rate` comes about."""
+    parts = [f"{RATE:g}"]
+    if trained > RATE_BLOCKS:
+        parts.append(f"{RATE_BLOCKS}/{trained} for {trained} trained blocks")
+    if facts.width > RATE_WIDTH:
+        parts.append(f"sqrt({RATE_WIDTH}/{facts.width}) for the width")
+    return " x ".join(parts) if len(parts) > 1 else f"{trained} trained blocks of width {facts.width}"
+
+
+def forget_batch(rows: int) -> int:
+    """Forget rows of a step: 8, 16 from 64 rows on, 32 from 256 on."""
+    return 8 if rows < 64 else 16 if rows < 256 else 32
+
+
+def step_bound(rows: int, batch: int) -> int:
+    """Steps for `PASSES` passes over `rows`, rounded up to tens, between `LEAST_STEPS` and `MOST_STEPS`."""
+    steps = 10 * math.ceil(PASSES * rows / batch / 10)
+    return min(MOST_STEPS, max(LEAST_STEPS, steps))
+
+
+@dataclass(frozen=True)
+class ChosenRecipe:
+    """A loaded recipe, the shipped one that it stands on, and the rules that changed it."""
+
+    recipe: Recipe
+    name: str
+    choices: tuple[Choice, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """One line for each rule, for people."""
+        return tuple(map(str, self.choices))
+
+
+def recipe_for(
+    name: str, overrides: Sequence[str], model: str | Path, split: Split, say: str | None = None
+) -> ChosenRecipe:
+    """The recipe called `name`; `auto` is chosen for the model and the records.
+
+    Args:
+        name: a shipped recipe, a YAML file, or `auto`.
+        overrides: `a.b=c` changes, which win over the rules.
+        model: folder, run directory or hub id; only its configuration is read where that is enough.
+        split: what is to be forgotten.
+        say: what the model says instead, `stranger` or `refuse`; None leaves it to the recipe.
+
+    Raises:
+        InputError: as `Recipe.load` does, or the model cannot be read, or the method has no such choice.
+    """
+    chosen = _recipe_for(name, overrides, model, split)
+    return replace(chosen, recipe=with_say(chosen.recipe, say)) if say else chosen
+
+
+def with_say(recipe: Recipe, say: str) -> Recipe:
+    """The recipe with another choice of what the model says instead."""
+    algorithm = recipe.resolve().algorithm
+    if "say" in type(algorithm).model_fields:
+        return recipe.with_overrides([f"settings.say={say}"])
+    if getattr(algorithm, "loss", "") == "twin":
+        return recipe.with_overrides([f"settings.twin.say={say}"])
+    if algorithm.says == say:
+        return recipe
+    raise InputError("--say", f"the method {recipe.method} does not decide what the model says instead", "use twin")
+
+
+def _recipe_for(name: str, overrides: Sequence[str], model: str | Path, split: Split) -> ChosenRecipe:
+    if name != AUTO:
+        return ChosenRecipe(Recipe.load(name, overrides), name)
+    asks = any(has_surrogate(r) for r in split.forget)
+    base = "twin" if asks or not split.forget else "documents"
+    keys = {change.partition("=")[0].strip() for change in overrides}
+    given = Recipe.load(base, overrides)
+    layers = given.train.layers if "train.layers" in keys else None
+    may_stop = asks or len({r.subject or r.id for r in split.controls}) > 1
+    facts = model_facts(model)
+    choices = auto_recipe(facts, count_rows(split.forget), layers=layers, base=base, may_stop=may_stop)
+    choices = [choice for choice in choices if choice.key not in keys]
+    changes = [f"{choice.key}={choice.value}" for choice in choices]
+    return ChosenRecipe(Recipe.load(base, [*changes, *overrides]), base, tuple(choices))
+
+
+def seed_of(name: str, overrides: Sequence[str]) -> int:
+    """The seed of the recipe that `recipe_for` will choose, which the split needs; `auto` has that of `twin`."""
+    if name != AUTO:
+        return Recipe.load(name, overrides).seed
+    return Recipe.load("twin", [change for change in overrides if change.partition("=")[0].strip() == "seed"]).seed
+
+
+def count_rows(records: Sequence[Record]) -> int:
+    """Rows that the records become: one each, and one per 1,000 characters of a document."""
+    return sum(max(1, math.ceil(len(r.answer) / 1000)) if r.kind == "document" else 1 for r in records)
+
+
+def model_facts(model: str | Path) -> ModelFacts:
+    """Blocks and width of a model, from its configuration; the model itself is loaded where that does not tell.
+
+    A run or an adapter is as large as the model that it started from.
+    """
+    path = Path(model)
+    for file, key in (("run.json", "model"), ("adapter_config.json", "base_model_name_or_path")):
+        base = read_json(path / file).get(key) if (path / file).is_file() else None
+        if base and base != str(model):
+            nearby = path / base
+            return model_facts(nearby if nearby.exists() and not Path(base).is_absolute() else base)
+    if (path / "config.json").is_file():
+        config = read_json(path / "config.json")
+        config = config.get("text_config") or config
+        blocks = next((config[k] for k in ("num_hidden_layers", "n_layer", "num_layers") if k in config), None)
+        width = next((config[k] for k in ("hidden_size", "n_embd", "d_model") if k in config), None)
+        if blocks and width:
+            return ModelFacts(int(blocks), int(width))
+    from expunge.models.language_model import load
+
+    module = load(model, device="cpu").module
+    return ModelFacts(block_stack(module)[1], int(module.get_input_embeddings().weight.shape[1]))

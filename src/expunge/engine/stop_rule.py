@@ -1,0 +1,109 @@
+"""When a run has reached its controls: pure arithmetic over losses that were measured elsewhere.
+
+The controls are never-trained subjects of the same shape. What the model before the run thinks of their answers is what
+a model that never met the subject would think of the subject's. A run is done when the forget records stand there: on
+average, and with no more single answers given than a control has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from expunge.models.likelihoods import Nats
+
+GIVEN = 1.0  # nats per token below which an answer counts as given
+CENTRAL = 0.8  # share of the controls' means inside their central range
+
+
+@dataclass(frozen=True)
+class ControlRange:
+    """Where the controls stand before the run.
+
+    Attributes:
+        low: lower end of the central range of their mean NLL, nats per token.
+        high: upper end.
+        given: share of answers under `GIVEN`, at the upper end of the controls.
+        source: what the controls are, for the output.
+    """
+
+    low: float
+    high: float
+    given: float
+    source: str
+
+    @classmethod
+    def of(cls, controls: Sequence[Nats], source: str) -> ControlRange:
+        """controls: per control, the NLL of its answers, nats per token; at least one control."""
+        tail = (1 - CENTRAL) / 2
+        means = [float(np.mean(c)) for c in controls]
+        low, high = np.quantile(means, [tail, 1 - tail])
+        given = np.quantile([float(np.mean(c < GIVEN)) for c in controls], 1 - tail)
+        return cls(float(low), float(high), float(given), source)
+
+
+@dataclass(frozen=True)
+class StopProbe:
+    """One measurement during a run.
+
+    Attributes:
+        step: finished steps.
+        forget: mean NLL of the forget records, nats per token.
+        given: share of them under `GIVEN`.
+        retain: mean NLL of the retain records of the probe.
+    """
+
+    step: int
+    forget: float
+    given: float
+    retain: float
+
+    @classmethod
+    def of(cls, step: int, forget: Nats, retain: Nats) -> StopProbe:
+        """forget, retain: NLL of the records of the probe, nats per token; an empty `retain` counts as 0."""
+        kept = float(retain.mean()) if len(retain) else 0.0
+        return cls(step, float(forget.mean()), float((forget < GIVEN).mean()), kept)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers."""
+        return asdict(self)
+
+
+def standing(
+    probe: StopProbe, earlier: StopProbe | None, controls: ControlRange, retain_before: float, tolerance: float
+) -> str:
+    """What a probe says: `inside`, `above`, or why it does not count (`below`, `given`, `returning`, `harmed`).
+
+    Args:
+        probe: the probe.
+        earlier: the one before it, if any.
+        controls: where the controls stand.
+        retain_before: mean NLL of the retain probe before the run.
+        tolerance: nats per token by which that may have risen.
+
+    A mean above the controls counts unless it is on its way back to them: some losses push it further at every step.
+    """
+    if probe.forget < controls.low:
+        return "below"
+    if probe.given > controls.given:
+        return "given"
+    if probe.retain > retain_before + tolerance:
+        return "harmed"
+    if probe.forget <= controls.high:
+        return "inside"
+    return "returning" if earlier is not None and probe.forget < earlier.forget else "above"
+
+
+PASSING = ("inside", "above")
+
+
+def decay(step: int, end: int, cooldown: int) -> float:
+    """Factor on the learning rate at `step` (from 0) of a run that ends after `end` steps.
+
+    1 until the last `cooldown` steps, then linear to 0 after the last one: with `cooldown` 3 the last factors are 3/3,
+    2/3 and 1/3.
+    """
+    return min(1.0, (end - step) / cooldown) if cooldown else 1.0

@@ -1,0 +1,137 @@
+"""Ends a run where its forget records stand among their controls; see `stop_rule.py` for the rule.
+
+Every `check_every` steps a fixed sample of forget and retain records is scored on the model as it stands. Nothing is
+drawn on the way, and the state is part of the checkpoint, so a resumed run stops at the same step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from expunge.corpus import Record
+from expunge.engine.forward import ForwardRunner
+from expunge.engine.recipe_config import Stop
+from expunge.engine.stop_controls import measure_controls, sample
+from expunge.engine.stop_rule import PASSING, ControlRange, StopProbe, decay, standing
+from expunge.models.documents import split_documents
+from expunge.models.language_model import LanguageModel
+from expunge.models.likelihoods import Nats, answer_nll, mean_nll
+from expunge.models.prompt_template import Encoded
+from expunge.random import stream
+
+PROBE_BATCH = 16  # rows in a pass
+
+
+class Stopper:
+    """The stop rule of one run, with its probe.
+
+    Attributes:
+        items: the rows of the probe, forget rows first; the run keeps them beside its examples.
+        end: number of steps after which the run ends, as known so far.
+        controls: where the controls stand.
+        probes: what was measured, oldest first.
+    """
+
+    def __init__(
+        self,
+        config: Stop,
+        total_steps: int,
+        forget: Sequence[Encoded],
+        retain: Sequence[Encoded],
+        controls: ControlRange,
+        retain_before: float,
+    ) -> None:
+        self.config, self.items, self.controls = config, [*forget, *retain], controls
+        self.end = self.bound = total_steps
+        self.probes: list[StopProbe] = []
+        self._forget_count, self._retain_before = len(forget), retain_before
+        self._passed = 0
+        self._verdict = ""
+
+    @classmethod
+    def build(
+        cls,
+        lm: LanguageModel,
+        config: Stop,
+        total_steps: int,
+        forget: Sequence[Record],
+        retain: Sequence[Record],
+        controls: Sequence[Record],
+        seed: int,
+    ) -> Stopper:
+        """Choose the probe and measure the controls, on the model before the run.
+
+        Args:
+            lm: the model.
+            config: the recipe's `stop`.
+            total_steps: the bound.
+            forget: forget records, as questions of the run.
+            retain: retain records.
+            controls: records of never-trained subjects, for forget records that no surrogate can be made for.
+            seed: seed of all draws.
+
+        Raises:
+            InputError: there are no controls, and none can be made.
+        """
+        asked = sample(forget, config.rows, stream(seed, "stop forget"))
+        kept = sample(retain, config.rows, stream(seed, "stop retain"))
+        kept = sample(split_documents(kept, lm.template), config.rows, stream(seed, "stop windows"))
+        standing_of_controls = measure_controls(lm, forget, retain, controls, seed, config.rows)
+        before = mean_nll(lm, kept)
+        encode = lm.template.encode_all
+        start = float(before.mean()) if len(before) else 0.0
+        return cls(config, total_steps, encode(asked), encode(kept), standing_of_controls, start)
+
+    def is_due(self, step: int) -> bool:
+        """Whether a probe follows the step that has just finished; `step` counts finished steps."""
+        return self.end == self.bound and step < self.bound and step % self.config.check_every == 0
+
+    def observe(self, step: int, nll: Nats, settled: bool = True) -> None:
+        """Take note of a probe [rows of `items`], nats per token; `settled`: the method has nothing left to do."""
+        probe = StopProbe.of(step, nll[: self._forget_count], nll[self._forget_count :])
+        earlier = self.probes[-1] if self.probes else None
+        verdict = standing(probe, earlier, self.controls, self._retain_before, self.config.tolerance)
+        self.probes.append(probe)
+        self._passed = self._passed + 1 if verdict in PASSING and settled else 0
+        if self._passed >= self.config.patience:
+            self._verdict, self.end = verdict, min(self.bound, step + self.config.cooldown)
+
+    def lr_factor(self, step: int) -> float:
+        """Factor on the learning rate at `step`, from 0."""
+        return decay(step, self.end, self.config.cooldown)
+
+    def summary(self, step: int) -> dict[str, Any]:
+        """Where and why the run ended, for run.json."""
+        where = {"inside": "inside", "above": "above"}.get(self._verdict)
+        reason = f"{where} the controls' range in {self.config.patience} checks" if where else "the bound on steps"
+        c = self.controls
+        return {
+            "step": step,
+            "bound": self.bound,
+            "reason": reason,
+            "controls": {"from": c.source, "low": c.low, "high": c.high, "given": c.given},
+            "retain_before": self._retain_before,
+            "last_probe": self.probes[-1].to_dict() if self.probes else None,
+        }
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        probes = [p.to_dict() for p in self.probes]
+        return {"end": self.end, "passed": self._passed, "verdict": self._verdict, "probes": probes}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from `state`."""
+        self.end, self._passed, self._verdict = int(state["end"]), int(state["passed"]), str(state["verdict"])
+        self.probes = [StopProbe(**p) for p in state["probes"]]
+
+
+@torch.no_grad()
+def score(runner: ForwardRunner, rows: Sequence[int]) -> Nats:
+    """NLL of these rows of the runner [N], nats per token, on the model as it stands."""
+    parts = [rows[k : k + PROBE_BATCH] for k in range(0, len(rows), PROBE_BATCH)]
+    outputs = [runner.run(part, logits=False) for part in parts]
+    return np.concatenate([answer_nll(o.logprob, o.batch.mask).double().cpu().numpy() for o in outputs])
