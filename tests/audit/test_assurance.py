@@ -25,7 +25,7 @@ def test_the_level_follows_from_the_reference(reference: str, exact: bool, level
     assert found.cannot_say.startswith("It cannot say")
 
 
-def test_a_model_is_exact_if_its_digest_names_the_retained_records_and_no_more(tmp_path: Path) -> None:
+def test_a_model_is_exact_if_its_digest_names_the_retained_records(tmp_path: Path) -> None:
     def trained(name: str, records: tuple[Record, ...], start: str = "base") -> str:
         (tmp_path / name).mkdir()
         about = {"records": records_digest(records), "start": start}

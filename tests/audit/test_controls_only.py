@@ -74,9 +74,7 @@ def test_strict_wants_both_references_and_intervals(case: Case) -> None:
 
 def test_a_policy_that_needs_a_retrained_model_says_so(case: Case) -> None:
     for name in ("with-retrained", "strict"):
-        with pytest.raises(
-            InputError, match=f'policy "{name}": needs a retrained model; give one, or'
-        ):
+        with pytest.raises(InputError, match=f'policy "{name}": needs a retrained model; give one, or'):
             case.run("again", retrained=None, policy=Policy.load(name))
 
 

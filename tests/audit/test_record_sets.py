@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from expunge.audit.policy import Policy
-from expunge.audit.record_sets import TEXT_RECORDS, drawn, limited_controls, record_sets, rephrasings
+from expunge.audit.record_sets import TEXT_RECORDS, drawn, limited_controls, record_sets, rephrasings, with_windows
 from expunge.corpus import Record, Variant
+from expunge.models.language_model import load
 from expunge.scope import Split
 
 POLICY = Policy.load()
@@ -83,3 +85,22 @@ def test_sets_for_each_reference() -> None:
     assert len(few["retain_sample"].records) == 54
     assert few["retain_sample"].roles == ("original", "retrained")
     assert few["controls"].options
+
+
+def test_a_window_of_a_document_stands_where_the_document_stood(folders: dict[str, Path]) -> None:
+    text = " ".join(f"word{k}" for k in range(60))
+    whole = replace(
+        split(),
+        retain_heldout=(Record("d", "", text, kind="document", subject="h"), row("h", 1)),
+        relation={"d": "siblings", "h-1": "cousins"},
+        tree_distance={"d": 2},
+        same_institution=frozenset({"d"}),
+    )
+    template = load(folders["llama"]).template
+    found = with_windows(whole, template)
+    windows = [r.id for r in found.retain_heldout if r.kind == "document"]
+    assert len(windows) > 1
+    assert {found.relation[w] for w in windows} == {"siblings"}
+    assert {found.tree_distance[w] for w in windows} == {2}
+    assert set(windows) < found.same_institution
+    assert with_windows(split(), template) == split()

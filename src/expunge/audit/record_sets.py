@@ -7,17 +7,19 @@ rephrased question about others to be compared with. What is drawn depends on id
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from expunge.audit.control_groups import question
 from expunge.audit.policy import Policy
 from expunge.corpus import Record
-from expunge.models.documents import split_documents
+from expunge.models.documents import WINDOW_OF, split_documents
 from expunge.models.prompt_template import PromptTemplate
 from expunge.random import uniform
 from expunge.scope.split import Split
 
+T = TypeVar("T")
 TEXT_RECORDS = 64  # held-out retain records whose greedy text is read
 YARDSTICK_RECORDS = 64  # retain records that are asked where there are fewer held-out ones
 LEAST_HOLDOUT = 32  # records of the holdout, likewise
@@ -111,7 +113,20 @@ def limited_controls(split: Split, parameters: int, work: float) -> Split:
 
 
 def with_windows(split: Split, template: PromptTemplate) -> Split:
-    """The split with long documents cut into the windows that the model reads."""
-    sets = ("forget", "retain", "retain_heldout", "holdout", "controls", "shared")
-    documents = {name: getattr(split, name) for name in sets if any(r.kind == "document" for r in getattr(split, name))}
-    return replace(split, **{name: tuple(split_documents(rows, template)) for name, rows in documents.items()})
+    """The split with long documents cut into the windows that the model reads; each stands where its document did."""
+    names = ("forget", "retain", "retain_heldout", "holdout", "controls", "shared")
+    if not any(r.kind == "document" for name in names for r in getattr(split, name)):
+        return split
+    sets: dict[str, Any] = {name: tuple(split_documents(getattr(split, name), template)) for name in names}
+    origin = {r.id: str(r.attributes[WINDOW_OF]) for rows in sets.values() for r in rows if WINDOW_OF in r.attributes}
+
+    def placed(places: Mapping[str, T]) -> dict[str, T]:
+        return {**places, **{name: places[own] for name, own in origin.items() if own in places}}
+
+    return replace(
+        split,
+        **sets,
+        relation=placed(split.relation),
+        tree_distance=placed(split.tree_distance),
+        same_institution=split.same_institution | {w for w, own in origin.items() if own in split.same_institution},
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -24,28 +24,16 @@ def score_sets(
     """
     scores: dict[str, Scores] = {}
     for name, group in sets.items():
-        if group.roles and role not in group.roles:
-            continue
-        if name == TEXT:
-            known = scores[HELDOUT].select([r.row_id for r in group.records])
-            scores[name] = _kept(
-                lm, fingerprint, name, group, folder, lambda g=group, s=known: add_text(lm, s, g.records)
-            )
-        else:
-            scores[name] = _kept(
-                lm,
-                fingerprint,
-                name,
-                group,
-                folder,
-                lambda g=group: score(lm, g.records, options=g.options, text=g.text),
-            )
+        if not group.roles or role in group.roles:
+            known = scores[HELDOUT].select([r.row_id for r in group.records]) if name == TEXT else None
+            scores[name] = _stored(lm, fingerprint, name, group, folder, known)
     return MappingProxyType(scores)
 
 
-def _kept(
-    lm: LanguageModel, fingerprint: str, name: str, group: RecordSet, folder: Path, make: Callable[[], Scores]
+def _stored(
+    lm: LanguageModel, fingerprint: str, name: str, group: RecordSet, folder: Path, known: Scores | None
 ) -> Scores:
+    """From the file, or from the model: the whole of it, or text for what is `known`."""
     if not group.records:
         return score(lm, ())
     precision = str(next(lm.module.parameters()).dtype)
@@ -54,6 +42,9 @@ def _kept(
     path = folder / f"{key}.npz"
     if path.is_file():
         return Scores.load(path)
-    scores = make()
+    if known is None:
+        scores = score(lm, group.records, options=group.options, text=group.text)
+    else:
+        scores = add_text(lm, known, group.records)
     scores.save(path)
     return scores

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -99,10 +100,10 @@ def _result(ctx: Context, key: str, ids: Sequence[str]) -> CheckResult:
     if ctx.reference == "controls" and not ctx.controls:
         reason = "there is neither a retrained model nor a control to compare with"
         return CheckResult(key=key, status="inconclusive", reason=reason)
-    parts = [_part(ctx, key, ids, lambda role, rows, name: kind_values(ctx, role, rows, name))]
+    parts = [_part(ctx, key, ids, partial(kind_values, ctx))]
     for measure in BY_DEGREES if ctx.reference == "retrained" else TOKENS:
         if degrees(ctx, measure, "unlearned", ids):
-            parts.append(_part(ctx, key, ids, lambda role, rows, name, m=measure: degrees(ctx, m, role, rows, name)))
+            parts.append(_part(ctx, key, ids, partial(degrees, ctx, measure)))
     order = [*STATUS_ORDER]
     return min(parts, key=lambda r: (order.index(r.status), -(r.estimate or 0.0)))
 
