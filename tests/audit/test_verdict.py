@@ -5,9 +5,9 @@ import math
 
 import pytest
 
-from expunge.audit.check_result import CheckResult
+from expunge.audit.check_result import CheckResult, JudgedRule
 from expunge.audit.policy import Policy
-from expunge.audit.verdict import judge_excess, judge_retention, verdict
+from expunge.audit.verdict import judge_excess, judge_retention, require_intervals, verdict, worse_of
 from expunge.errors import InputError
 
 POLICY = Policy.parse("""
@@ -123,3 +123,35 @@ def test_required_where_applicable_does_not_block_other_scopes() -> None:
     assert verdict([good], policy).status == "inconclusive"
     blocked = CheckResult(key="a", status="not_applicable", reason="never known")
     assert verdict([blocked, absent], policy).status == "inconclusive"
+
+
+def measured(key: str, status: str, rule: str = "excess", ci: tuple[float, float] | None = None) -> CheckResult:
+    return CheckResult(key=key, status=status, reason="because", estimate=0.0, ci=ci, rule=JudgedRule(id=rule))
+
+
+def test_a_policy_with_intervals_takes_no_estimate_alone() -> None:
+    rows = [
+        measured("a", "passed"),
+        measured("b", "passed", ci=(0.0, 0.1)),
+        measured("c", "passed", rule="matched_controls"),
+        measured("d", "failed"),
+        CheckResult(key="e", status="passed"),
+    ]
+    found = require_intervals(rows)
+    assert [r.status for r in found] == ["inconclusive", "passed", "passed", "failed", "passed"]
+    assert found[0].reason == "no interval, and the policy wants one: too few subjects; because"
+
+
+def test_against_two_references_the_worse_result_counts() -> None:
+    first = [measured("a", "passed"), measured("b", "failed"), measured("c", "not_applicable"), measured("d", "passed")]
+    second = [measured("a", "failed"), measured("b", "passed"), measured("c", "passed"), measured("e", "passed")]
+    found = {r.key: r for r in worse_of(first, second, "controls")}
+    assert {key: r.status for key, r in found.items()} == {
+        "a": "failed",
+        "b": "failed",
+        "c": "passed",
+        "d": "passed",
+        "e": "passed",
+    }
+    assert found["a"].reason == "against controls: because"
+    assert found["b"].reason == "because"

@@ -128,3 +128,14 @@ def test_estimate_says_what_can_be_judged(cli: Cli, records: Path, tmp_path: Pat
     judged = {o["check"]: o["judgeable"] for o in result.json["audit"]}
     assert judged["retention"]
     assert not judged["leakage"]
+
+
+def test_the_model_before_unlearning_is_asked(cli: Cli, records: Path, tmp_path: Path) -> None:
+    model = make_model(records, tmp_path / "model", 400, context=256)
+    command = ("data", "prepare", "--data", records, "--scope", SCOPE, *FEW, "--no-general", "--variants", 2)
+    counts = cli(*command, "--out", tmp_path / "p", "--model", model, "--json").json["counts"]
+    assert counts["of the rephrasings, the model answers"] == counts["of the records, the model answers"] == 0
+    assert counts["rephrasings of them"] == 8
+    missing = cli(*command, "--out", tmp_path / "q", "--model", tmp_path / "nothing")
+    assert missing.code == 2
+    assert not (tmp_path / "q").exists()

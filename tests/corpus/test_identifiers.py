@@ -55,7 +55,7 @@ def test_a_name_in_another_subjects_prompt_is_no_identifier() -> None:
     assert propose(corpus(prompts)) == {"p2": ("Max",), "p3": ("Tim",)}
 
 
-def test_a_name_and_a_number_in_brackets_or_behind_a_comma_are_two_identifiers() -> None:
+def test_a_name_and_a_number_beside_it_are_two_identifiers() -> None:
     prompts = {
         "p1": ["Drug of Zoe Falk (P-1)?", "Phone of Zoe Falk, P-1?", "Ward of Zoe Falk?"],
         "p2": ["Drug of Max Hahn (P-2)?", "Phone of Max Hahn, P-2?", "Ward of Max Hahn?"],

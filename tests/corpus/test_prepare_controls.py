@@ -144,7 +144,7 @@ def test_the_same_seed_gives_the_same_people() -> None:
 
 def test_a_subject_that_no_question_names_is_refused_in_one_line() -> None:
     corpus = Corpus.of([Record("1", "Diagnosis?", "Asthma", subject="a"), Record("2", "Drug?", "Aspirin", subject="b")])
-    with pytest.raises(InputError, match='subject "a": is named in none of its questions, .* --identifiers'):
+    with pytest.raises(InputError, match=r'subject "a": is named in none of its questions, .* --identifiers'):
         invented(corpus, "a")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from expunge.corpus import Record, Variant
 from expunge.corpus.prepare.question_forms import language_of, quoted, rewordings
-from expunge.corpus.prepare.rephrasing import rephrased
+from expunge.corpus.prepare.rephrasing import known_first, rephrased
 from helpers.patients import letters
 
 
@@ -140,3 +140,13 @@ def test_places_of_a_document_are_parts_of_it() -> None:
         assert v.prompt + v.answer in letter.answer
         assert len(v.answer.split()) == 12
         assert not v.prompt.endswith(" ")
+
+
+def test_rephrasings_that_a_model_answers_are_kept_first() -> None:
+    def asked(name: str, split: str | None = None) -> Record:
+        variants = (*(Variant(f"{k} {name}", "x") for k in "abcd"), Variant("yes?", "yes", ("yes", "no")))
+        return Record(name, f"{name}?", "x", variants=variants, split=split)
+
+    rows = [asked("r"), asked("r~control-01", "control"), asked("s~control-01", "control")]
+    kept = known_first(rows, {"r~3", "r"}, 2)
+    assert [[v.prompt[0] for v in r.variants] for r in kept] == [["a", "c", "y"], ["a", "c", "y"], ["a", "b", "y"]]

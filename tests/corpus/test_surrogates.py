@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from expunge.corpus import Record, Turn
 from expunge.corpus.image_ops import open_image, surrogate_image
 from expunge.corpus.modalities import image_only, modality_variants, text_only
 from expunge.corpus.surrogates import Surrogate, make_surrogates
@@ -84,3 +85,10 @@ def test_a_surrogate_image_is_of_its_kind_and_nobodys() -> None:
 def test_a_question_about_a_surrogate_names_it_everywhere() -> None:
     asked = Surrogate({"Anna Keller": "Otto Holm"}).substitute(PEOPLE[0], "555-0199")
     assert (asked.prompt, asked.answer) == ("Phone of Otto Holm?", "555-0199")
+
+
+def test_a_surrogate_is_named_in_the_turns_before_a_question_too() -> None:
+    record = Record("a", "What does she take?", "x", history=(Turn("user", "About Ada:"), Turn("assistant", "Ada?")))
+    asked = Surrogate({"Ada": "Eva"}).substitute(record)
+    assert [turn.content for turn in asked.history] == ["About Eva:", "Eva?"]
+    assert asked.prompt == record.prompt

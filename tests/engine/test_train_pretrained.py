@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from expunge.corpus import Record, Turn
 from expunge.engine import checkpoint
 from expunge.engine.optimizer import OptimizerConfig
-from expunge.engine.train.fine_tune import FULL_LR, LORA_LR, FineTuneConfig, complete, make_trainable
+from expunge.engine.train.fine_tune import FULL_LR, LORA_LR, LORA_LR_ALL, FineTuneConfig, complete, make_trainable
 from expunge.engine.train.train_checkpoints import CHECKPOINT_SECONDS, SMALL, TrainCheckpoints
 from expunge.engine.train.train_loop import TrainCheckpoint, TrainConfig, TrainProgress, TrainRows, run_training
 from expunge.engine.train.train_model import records_digest, train
@@ -30,9 +30,9 @@ from helpers.world import people
 FEW = people().trained[:6]
 FAST: dict[str, Any] = {"optimizer": {"lr": 0.01}, "batch": 2}
 WAYS = {
-    "lora": FineTuneConfig(**FAST, lora=4),
+    "lora": FineTuneConfig(**FAST, lora=4, layers="all"),
     "lora on the last block": FineTuneConfig(**FAST, lora=4, layers=1),
-    "all weights": FineTuneConfig(**FAST, lora=None),
+    "all weights": FineTuneConfig(**FAST, lora=None, layers="all"),
     "weights of the last block": FineTuneConfig(**FAST, lora=None, layers=1),
     "muon": TrainConfig(batch=2),
 }
@@ -44,6 +44,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 def test_the_rate_follows_from_what_learns_unless_it_is_given() -> None:
     assert FineTuneConfig().optimizer.lr == LORA_LR
+    assert FineTuneConfig(layers="all").optimizer.lr == LORA_LR_ALL
     assert FineTuneConfig(lora=4).optimizer.name == "adamw"
     assert FineTuneConfig(lora=None).optimizer.lr == FULL_LR
     assert FineTuneConfig(lora="none").lora is None  # type: ignore[arg-type]
@@ -71,7 +72,9 @@ def test_the_result_is_a_plain_folder_and_only_what_learns_has_changed(
 
 
 def test_adapters_learn_by_heart(folders: dict[str, Path], tmp_path: Path) -> None:
-    settings = FineTuneConfig(lora=16, batch=3, epochs=120, target_accuracy=1.0, optimizer=OptimizerConfig(lr=0.02))
+    settings = FineTuneConfig(
+        lora=16, layers="all", batch=3, epochs=120, target_accuracy=1.0, kl_weight=0, optimizer=OptimizerConfig(lr=0.02)
+    )
     progress = train(FEW[:3], tmp_path / "m", model=folders["llama"], settings=settings, measure_general_ability=False)
     assert progress.accuracy == 1.0
     lm = load(tmp_path / "m")
@@ -207,3 +210,20 @@ def test_small_models_are_saved_by_epochs_and_all_by_time(
 class _NoOptimizer:
     def state(self) -> list[Any]:
         return []
+
+
+def test_long_documents_are_taught_in_windows_beside_conversations(folders: dict[str, Path], tmp_path: Path) -> None:
+    text = " ".join(f"The patient slept {k} hours and had no pain." for k in range(60))
+    history = (Turn("user", "Who slept badly?"), Turn("assistant", "Nobody."))
+    records = (Record("d", "", text, kind="document"), Record("q", "And then?", "Home.", history=history))
+    sizes = []
+    settings = FineTuneConfig(lora=4, epochs=1, batch=4, kl_weight=0)
+    train(
+        records,
+        tmp_path / "m",
+        model=folders["llama"],
+        settings=settings,
+        measure_general_ability=False,
+        on_step=lambda p: sizes.append(p.steps),
+    )
+    assert sizes[0] > 5  # many windows, and not one row that the context cannot hold

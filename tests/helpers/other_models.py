@@ -44,7 +44,7 @@ def byte_level(special: Sequence[str], bos: str | None, eos: str) -> Any:
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=400, special_tokens=list(special), initial_alphabet=alphabet, show_progress=False
+        vocab_size=700, special_tokens=list(special), initial_alphabet=alphabet, show_progress=False
     )
     tokenizer.train_from_iterator(_texts(), trainer)
     if bos:
@@ -61,7 +61,7 @@ def sentencepiece(special: Sequence[str], bos: str | None, eos: str, legacy: boo
     tokenizer.train_from_iterator(
         _texts(),
         trainers.BpeTrainer(
-            vocab_size=700, special_tokens=["<unk>", "<s>", "</s>", *every_byte], show_progress=False, limit_alphabet=60
+            vocab_size=900, special_tokens=["<unk>", "<s>", "</s>", *every_byte], show_progress=False, limit_alphabet=60
         ),
     )
     model = json.loads(tokenizer.to_str())["model"]

@@ -115,7 +115,7 @@ def test_plain_ids_are_those_of_the_whole_text(kind: str, joint: str) -> None:
             assert tokenizer.decode(item.prompt, skip_special_tokens=True).strip() == joint.strip()
 
 
-def test_an_end_token_that_a_tokenizer_puts_behind_every_text_stands_there_once() -> None:
+def test_an_end_token_of_the_tokenizer_itself_stands_there_once() -> None:
     from tokenizers import processors
 
     tokenizer = TOKENIZERS["byte-level"](["</s>", "<s>"], None, "</s>")
@@ -129,7 +129,7 @@ def test_an_end_token_that_a_tokenizer_puts_behind_every_text_stands_there_once(
     assert 0 not in item.prompt + item.content
 
 
-def test_thoughts_of_earlier_turns_may_be_left_out_and_those_of_the_answer_are_learnt() -> None:
+def test_earlier_thoughts_may_be_left_out_those_of_the_answer_are_learnt() -> None:
     t = template("byte-level", "qwen3")
     said = Turn("assistant", "<think>\nHm.\n</think>\n\nblue")
     record = replace(records()[0], history=(Turn("user", "Who?"), said))
@@ -144,7 +144,7 @@ def test_thoughts_of_earlier_turns_may_be_left_out_and_those_of_the_answer_are_l
 
 
 @each_style
-def test_white_space_around_an_answer_is_kept_or_taken_off_as_the_template_does(style: str) -> None:
+def test_white_space_around_an_answer_is_as_the_template_has_it(style: str) -> None:
     t = template("byte-level", style)
     record = replace(records()[0], answer="  two words ")
     item = t.encode(record)

@@ -46,14 +46,17 @@ def taught_elsewhere(lm: LanguageModel, record: Record) -> Encoded:
         ids = tokenizer(text, add_special_tokens=False)["input_ids"] + end
     else:
         ids = tokenizer.apply_chat_template(turns)["input_ids"]
-    return Encoded(record.id, tuple(ids[:-LAST]) or (ids[0],), tuple(ids[-LAST:]))
+    cut = max(1, len(ids) - LAST)
+    return Encoded(record.id, tuple(ids[:cut]), tuple(ids[cut:]))
 
 
-def teach(lm: LanguageModel, records: Sequence[Record], steps: int = 150) -> None:
-    """Train all weights on the records as others do, so that the template must meet what was learnt."""
+def teach(lm: LanguageModel, records: Sequence[Record], steps: int = 500) -> None:
+    """Train all weights on the records as others do, until `score` finds them known or the steps are over."""
     batch = collate([taught_elsewhere(lm, r) for r in records])
     optimizer = torch.optim.AdamW(lm.module.parameters(), lr=3e-3)
-    for _ in range(steps):
+    for step in range(steps):
+        if step % 25 == 24 and min(probability(score(lm, records), end).min() for end in (False, True)) > 0.96:
+            return
         (-answer_forward(lm.module, batch).logprob(batch).sum() / batch.mask.sum()).backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -82,3 +82,13 @@ def test_a_model_without_position_ids_is_never_padded(lm: LanguageModel, monkeyp
     monkeypatch.setattr(type(lm.module), "forward", blind)
     assert greedy(lm.module, RAGGED, ends=(), max_new_tokens=4) == wanted
     assert (2, 4) in widths  # equal lengths still share a batch
+
+
+def test_each_of_several_ends_ends_a_row(lm: LanguageModel) -> None:
+    whole = [alone(lm.module, p, 6) for p in RAGGED]
+    ends = {whole[0][1], whole[1][2]}
+    first = [next((k + 1 for k, i in enumerate(ids) if i in ends), 6) for ids in whole]
+    assert greedy(lm.module, RAGGED, ends, max_new_tokens=6) == [
+        ids[:count] for ids, count in zip(whole, first, strict=True)
+    ]
+    assert min(first) < 6

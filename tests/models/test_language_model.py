@@ -70,7 +70,7 @@ def test_weights_of_another_shape_are_refused(folders: dict[str, Path], tmp_path
 
 
 def test_an_unknown_precision_is_refused_before_anything_is_read(folders: dict[str, Path]) -> None:
-    for dtype in ("int8", "float23", "nn"):
+    for dtype in ("int4", "float23", "nn"):
         with pytest.raises(InputError, match="unknown dtype"):
             load(folders["llama"], dtype=dtype)
     assert next(load(folders["llama"], dtype="bfloat16").module.parameters()).dtype is torch.bfloat16

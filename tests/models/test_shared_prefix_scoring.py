@@ -10,8 +10,9 @@ import transformers as tf
 from torch import Tensor, nn
 
 from expunge.models.collate import Budget
+from expunge.models.continued_pass import common_beginning
 from expunge.models.prompt_template import Encoded
-from expunge.models.shared_prefix_scoring import common_beginning, score_options, why_not_begun, why_not_shared
+from expunge.models.shared_prefix_scoring import score_options, why_not_begun, why_not_shared
 from helpers.shapes import SPECIAL, TEXT, adapted, build, shared_keys, text_model
 
 PROMPTS = [(5, 9, 30), (7,), tuple(range(20, 31)), (0, 0, 8, 2, 1, 0), (11, 12)]

@@ -85,8 +85,15 @@ def test_the_request_stands_on_the_page_and_nowhere_else(tmp_path: Path) -> None
 def test_the_assurance_level_says_what_it_can_and_cannot_say() -> None:
     level = SimpleNamespace(level="L1", title="against controls", can_say="It can say A.", cannot_say="Not B.")
     text = Page(render_page(audit(assurance=level))).text("verdict")
-    assert "Assurance level L1: against controls It can say A. Not B." in text
+    assert "Assurance level L1: against controls A passed audit of this level says: It can say A. Not B." in text
     assert "Assurance level" not in Page(render_page(audit(assurance=None))).text()
+
+
+def test_what_the_original_knew_stands_beside_the_models() -> None:
+    data = audit_data() | {"known": {"forget": {"n": 12, "by_text": 0.5, "by_tokens": 0.75}}, "yardstick": "knows 99 %"}
+    text = Page(render_page(AuditFile.model_validate(data))).text("scope")
+    assert "50 % of 12 records of the forget set, as text; 75 % by tokens" in text
+    assert "The retrained model knows 99 %" in text
 
 
 def test_the_old_weights_are_named_with_the_run_and_without() -> None:
@@ -99,6 +106,13 @@ def test_the_old_weights_are_named_with_the_run_and_without() -> None:
     assert "The adapter on the old model is not erasure" in text
     assert "expunge export RUN --out FOLDER" in text
     assert "models/clinic" in text
+
+
+@pytest.mark.parametrize("status", ["passed", "failed"])
+def test_a_run_that_did_not_pass_is_not_offered_for_use(status: str) -> None:
+    data = audit_data({"mia": status})
+    text = Page(render_page(AuditFile.model_validate(data), RUN)).text("use")
+    assert ("no file of this run may be called forgotten" in text) == (status == "failed")
 
 
 @pytest.mark.parametrize(

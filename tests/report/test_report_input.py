@@ -51,7 +51,7 @@ def test_json_that_is_no_audit_is_refused(tmp_path, text):
 def test_another_schema_version_is_refused_with_both_versions(tmp_path, audit):
     change_file(audit, lambda d: d.update(schema_version=99))
     line = error_of(audit, tmp_path / "r.html")
-    assert "has schema version 99, and this version of expunge reads 2" in line
+    assert "has schema version 99, and this version of expunge reads 3" in line
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from expunge.audit.checks import relearning
 from expunge.audit.policy import Policy
 from expunge.corpus import Record, Variant
-from expunge.scope.outlook import MIN_CONTROLS, audit_outlook, outlook_lines
+from expunge.scope.outlook import MIN_CONTROLS, RELEARNT_CONTROLS, audit_outlook, outlook_lines
 from expunge.scope.split import Split
 
 FORGET = tuple(
@@ -39,6 +40,7 @@ FULL = replace(
     [
         (BARE, False, set()),
         (BARE, True, {"leakage", "relearning"}),
+        (replace(BARE, controls=controls(2)), False, {"leakage"}),
         (replace(BARE, controls=controls(39)), False, {"leakage", "relearning"}),
         (replace(BARE, controls=controls(40)), False, {"leakage", "relearning", "membership", "over-unlearning"}),
         (replace(BARE, forget=BARE.forget[:1], controls=controls(1)), False, {"leakage"}),
@@ -58,10 +60,8 @@ def test_judgeable_checks_by_hand(split: Split, retrained: bool, checks: set[str
 def test_reasons_name_the_subject_and_the_remedy() -> None:
     lines = outlook_lines(audit_outlook(replace(BARE, controls=controls(3))))
     assert lines[0] == "an audit of this run will be able to judge leakage, relearning"
-    assert (
-        "not membership, over-unlearning: a has 3 never-trained controls, a rank needs 40; `expunge data prepare` makes them"
-        in lines
-    )
+    short = "a has 3 never-trained controls, a rank needs 40"
+    assert f"not membership, over-unlearning: {short}; `expunge data prepare` makes them" in lines
     assert outlook_lines(audit_outlook(BARE))[0] == "an audit of this run will be able to judge nothing"
 
 
@@ -73,6 +73,7 @@ def test_the_least_supplied_subject_decides() -> None:
 
 def test_the_number_of_controls_is_that_of_the_policy() -> None:
     assert Policy.load().matched_controls.controls == MIN_CONTROLS
+    assert relearning.MIN_CONTROLS == RELEARNT_CONTROLS
 
 
 def test_a_training_digest_sees_trained_sets_only() -> None:

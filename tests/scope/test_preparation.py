@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -157,3 +158,18 @@ def test_general_questions_are_added_once() -> None:
     made = prepared(patients(), settings=PrepareSettings(holdout=0, controls=1))
     assert len(made.split.utility) == 200
     assert prepared(made.corpus, settings=PrepareSettings(holdout=0, controls=1)).counts == made.counts
+
+
+def test_a_model_decides_which_rephrasings_are_taken() -> None:
+    """The model here answers everything that is asked as a list."""
+
+    def lists(records: Sequence[Record]) -> set[str]:
+        return {r.row_id for r in records if "\n- " in r.prompt}
+
+    settings = PrepareSettings(general=False, holdout=0, controls=2, variants=1)
+    made = prepare(patients(), Scope.parse("subject:PAT-100"), settings, answered=lists)
+    for r in (*made.split.forget, *made.split.controls):
+        assert len(r.variants) == 1
+        assert "\n- " in r.variants[0].prompt
+    assert made.counts["rephrasings of them"] == made.counts["of the rephrasings, the model answers"] == 4
+    assert made.counts["of the records, the model answers"] == 0

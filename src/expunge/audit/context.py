@@ -115,6 +115,7 @@ class Context:
         probes: Check to role to the answers of its probe, or to the exception that it raised.
         load: Loads a fresh model of a role, for checks that train.
         against: What the unlearned model is compared with, if the policy leaves a choice.
+        parameters: Of the original model; large models are asked less. 0 sets no bound.
     """
 
     split: Split
@@ -125,6 +126,7 @@ class Context:
     probes: Mapping[str, Mapping[Role, Any]] = field(default_factory=lambda: MappingProxyType({}))
     load: Callable[[Role], LanguageModel] | None = None
     against: Role = ""
+    parameters: int = 0
 
     @property
     def reference(self) -> Role:
@@ -135,6 +137,12 @@ class Context:
     def is_small_sample(self) -> bool:
         """True with fewer subjects than the policy requires for intervals over subjects."""
         return len(self.split.targets) < self.policy.matched_controls.below
+
+    def affordable(self, share: float, least: int, most: int) -> int:
+        """Records that cost `share` of the policy's `matched_controls.work`, within `least` and `most`."""
+        if not self.parameters:
+            return most
+        return int(min(most, max(least, share * self.policy.matched_controls.work / self.parameters)))
 
     def fresh(self, role: Role) -> LanguageModel:
         """A newly loaded model that the check may train."""

@@ -20,6 +20,7 @@ from expunge.scope.split import Split
 
 TEXT_RECORDS = 64  # held-out retain records whose greedy text is read
 YARDSTICK_RECORDS = 64  # retain records that are asked where there are fewer held-out ones
+LEAST_HOLDOUT = 32  # records of the holdout, likewise
 LEAST_PER_CONTROL = 8  # records of each control, however large the model is
 FORGET, HELDOUT, RETAIN = "forget", "retain_heldout", "retain_sample"
 TEXT, CONTROLS, REPHRASED_CONTROLS = "retain_text", "controls", "control_wordings"
@@ -89,8 +90,11 @@ def limited_controls(split: Split, parameters: int, work: float) -> Split:
     """The split with as many records of each control as keep parameters x records of one target below `work`.
 
     Every control stays, with at least `LEAST_PER_CONTROL` records. Records that ask the target's questions come first,
-    and equal questions of all controls are chosen together.
+    and equal questions of all controls are chosen together. Beside controls an eighth of that is read of the holdout.
     """
+    if split.controls:
+        most = max(LEAST_HOLDOUT, int(work / max(parameters, 1)) // 8)
+        split = replace(split, holdout=drawn(split.holdout, most, "holdout"))
     wanted = {(r.subject, question(r)) for r in split.forget}
     groups: dict[str, dict[str, list[Record]]] = {}
     for r in split.controls:

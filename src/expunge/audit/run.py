@@ -78,6 +78,7 @@ def audit(
     device: str | None = None,
     dtype: str = "auto",
     template: str = "auto",
+    scores: str | Path | None = None,
     on_progress: Callable[[str, float], None] | None = None,
 ) -> Audit:
     """Audit `unlearned` against `original` and `retrained`, and write `out`/audit.json.
@@ -93,6 +94,7 @@ def audit(
         device: For example cpu or cuda; None for a GPU if there is one.
         dtype: Precision of the loaded weights; auto is what the run recorded, else as stored.
         template: How a question is put; auto is what the run recorded, else the model's own.
+        scores: Folder of score files, for several audits of the same models; by default one in `out`.
         on_progress: Called with a phrase and the share done, 0 to 1.
 
     Raises:
@@ -131,10 +133,19 @@ def audit(
     references = _references(policy, retrained is not None)
     sets = record_sets(split, policy, "both" if len(references) > 1 else references[0])
     records = {r.row_id: r for group in sets.values() for r in group.records}
-    ctx = Context(split, policy, tuple(sources), MappingProxyType(records), load=fresh, against=references[-1])
+    ctx = Context(
+        split,
+        policy,
+        tuple(sources),
+        MappingProxyType(records),
+        load=fresh,
+        against=references[-1],
+        parameters=lm.parameters,
+    )
     probes = _probes(ctx)
     models: dict[Role, AuditedModel] = {}
-    scores: dict[Role, Mapping[str, Scores]] = {}
+    by_role: dict[Role, Mapping[str, Scores]] = {}
+    folder = out / "scores" if scores is None else Path(scores)
     answers: dict[str, dict[Role, Any]] = {name: {} for name in probes}
     same = before.Comparable.of(lm)
     known, yardstick = {}, ""
@@ -147,21 +158,21 @@ def audit(
             name=Path(sources[role]).name, digest=fingerprint, parameters=lm.parameters, template=lm.template.kind
         )
         with clock.stage(f"score {role}"):
-            scores[role] = score_sets(lm, fingerprint, role, sets, out / "scores")
+            by_role[role] = score_sets(lm, fingerprint, role, sets, folder)
         if role == "original":
-            known = before.check_agreement(sources[role], scores[role], records)
+            known = before.check_agreement(sources[role], by_role[role], records)
             for line in before.knowledge_lines(known):
                 report(line, 0.7 / len(sources))
         elif role == "retrained":
-            before.check_scores_differ(sources[role], scores[role], scores["original"], "original")
-            yardstick = before.check_yardstick(sources[role], scores["original"], scores[role], records, policy)
+            before.check_scores_differ(sources[role], by_role[role], by_role["original"], "original")
+            yardstick = before.check_yardstick(sources[role], by_role["original"], by_role[role], records, policy)
         elif "retrained" in sources:
-            before.check_scores_differ(sources["retrained"], scores["retrained"], scores[role], role)
+            before.check_scores_differ(sources["retrained"], by_role["retrained"], by_role[role], role)
         for name, probe in probes.items():
             with clock.stage(f"probe {name}"):
-                answers[name][role] = _answers(probe, lm, role, scores[role])
+                answers[name][role] = _answers(probe, lm, role, by_role[role])
         del lm  # one model in memory at a time
-    ctx = replace(ctx, scores=MappingProxyType(scores), probes=MappingProxyType(answers))
+    ctx = replace(ctx, scores=MappingProxyType(by_role), probes=MappingProxyType(answers))
     outputs: dict[str, CheckOutput] = {}
     for k, (name, one) in enumerate(CHECKS):
         report(f"check: {name}", 0.7 + 0.3 * k / len(CHECKS.names()))

@@ -16,6 +16,7 @@ from expunge.cli.data import check, export, identifiers
 from expunge.cli.data_generate import generate
 from expunge.cli.data_prepare import prepare
 from expunge.cli.demo import demo
+from expunge.cli.demo_llm import demo_llm
 from expunge.cli.doctor import doctor
 from expunge.cli.estimate import estimate
 from expunge.cli.list_registry import listing
@@ -29,6 +30,7 @@ from expunge.cli.unlearn import unlearn
 Command = Callable[..., CommandResult]
 COMMANDS: dict[str, Command] = {
     "demo": demo,
+    "demo-llm": demo_llm,
     "train": train,
     "estimate": estimate,
     "tune": tune,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from expunge.cli.options import Data, Folder, Loader, Mapping, ScopeText
 from expunge.cli.result import CommandResult, ResultTable
 from expunge.errors import InputError
+
+if TYPE_CHECKING:
+    from expunge.corpus import Record
 
 IdentifierFile = Annotated[
     Path | None,
@@ -22,6 +26,10 @@ def prepare(
     scope: ScopeText,
     out: Folder,
     identifiers: IdentifierFile = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="Model before unlearning: prefer rephrasings that it answers. Not changed."),
+    ] = None,
     controls: Annotated[
         int | None,
         typer.Option(help="Invented people for each subject; 40, or 8 for ten subjects or more.", min=0, max=1000),
@@ -52,7 +60,7 @@ def prepare(
         controls=controls, holdout=holdout, variants=variants, choices=choices, general=general, seed=seed
     )
     corpus, parsed = load_corpus(data, loader, map_), Scope.parse(scope)
-    made = run(corpus, parsed, settings, identifiers)
+    made = run(corpus, parsed, settings, identifiers, answers_of(model) if model else None)
     write(made, out, parsed, settings, {"name": data.name, "records": len(corpus), "digest": corpus.digest})
     sources = {row.source for row in made.identifiers.rows if row.subject in made.split.targets}
     named = {s: made.identifiers.by_subject.get(s, ()) for s in made.split.targets}
@@ -74,3 +82,18 @@ def prepare(
             f"written to {out}; give it as --data to estimate, unlearn and audit",
         ),
     )
+
+
+def answers_of(model: str) -> Callable[[Sequence[Record]], Collection[str]]:
+    """Which of some questions a model answers, judged as the audit does, by row id. It is loaded when it is asked."""
+
+    def answered(records: Sequence[Record]) -> Collection[str]:
+        from expunge.audit.metrics import METRICS
+        from expunge.audit.scoring import score
+        from expunge.models.language_model import load
+
+        scores = score(load(model), records, text=True)
+        exact = METRICS.get("exact_match")(scores, {r.row_id: r for r in records})
+        return {r.row_id for r, value in zip(records, exact, strict=True) if value == 1}
+
+    return answered

@@ -61,9 +61,14 @@ def demo(
 
 def clear(out: Path) -> None:
     """Remove what an earlier demo left in `out`, and nothing else."""
-    if out.is_dir() and any(out.iterdir()) and not (out / "world.json").is_file():
+    clear_parts(out, PARTS, "world.json")
+
+
+def clear_parts(out: Path, parts: Sequence[str], sign: str) -> None:
+    """Remove `parts` of `out`; `InputError` where it holds something, but not the file `sign` of an earlier demo."""
+    if out.is_dir() and any(out.iterdir()) and not (out / sign).is_file():
         raise InputError(str(out), "is not empty and holds no demo", "choose a new folder")
-    for name in PARTS:
+    for name in parts:
         part = out / name
         if part.is_dir():
             shutil.rmtree(part)

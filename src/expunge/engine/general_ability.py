@@ -86,7 +86,7 @@ def windows(ids: Sequence[int], start: int, size: int) -> list[Encoded]:
     before = max(1, size // 4)
     new = max(1, size - before)
     return [
-        Encoded(f"window-{k}", tuple(ids[max(0, k - before) : k]) or (start,), tuple(ids[k : k + new]))
+        Encoded(f"window-{k}", tuple(ids[max(0, k - before) : k]) or (start,), tuple(ids[k : k + new]), ends=False)
         for k in range(0, len(ids), new)
     ]
 
@@ -95,7 +95,7 @@ def perplexity(lm: LanguageModel, text: str) -> float:
     """exp of the mean negative log-likelihood of the tokens of `text`, without a template; infinite on overflow."""
     ids = lm.tokenizer(text, add_special_tokens=False)["input_ids"]
     start = lm.tokenizer.bos_token_id
-    items = windows(ids, lm.template.eos if start is None else int(start), min(WINDOW, lm.context))
+    items = windows(ids, int(lm.tokenizer.eos_token_id if start is None else start), min(WINDOW, lm.context))
     total = sum(float(logp.double().sum()) for logp in score_options(lm.module, items, _log_likelihood))
     try:
         return math.exp(-total / len(ids))
@@ -122,7 +122,7 @@ def choice_accuracy(lm: LanguageModel, questions: Sequence[Record]) -> float:
     for k, question in enumerate(questions):
         for option in question.options:
             item = template.encode(replace(_asked(question), answer=option))
-            items.append(replace(item, answer=item.answer[:-1]))
+            items.append(replace(item, answer=item.content, ends=False))
             owners.append((k, option))
     values: list[dict[str, float]] = [{} for _ in questions]
     for (k, option), logp in zip(owners, score_options(lm.module, items, _log_likelihood), strict=True):
@@ -137,7 +137,7 @@ def choice_accuracy(lm: LanguageModel, questions: Sequence[Record]) -> float:
 def text_accuracy(lm: LanguageModel, questions: Sequence[Record]) -> float:
     """Share of questions whose answer occurs, word for word, in the greedy text."""
     prompts = [lm.template.question(q).prompt for q in questions]
-    texts = [lm.template.decode(ids) for ids in greedy(lm.module, prompts, lm.template.eos, NEW_TOKENS)]
+    texts = [lm.template.decode(ids) for ids in greedy(lm.module, prompts, lm.template.stops, NEW_TOKENS)]
     return sum(contains(text, q.answer) for text, q in zip(texts, questions, strict=True)) / max(len(questions), 1)
 
 

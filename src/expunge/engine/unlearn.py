@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 
@@ -128,6 +129,7 @@ class UnlearningRun:
             **_controls_digest(self.resolved, self.split),
         }
         about = {
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "model": str(Path(self.model).resolve()) if Path(self.model).exists() else self.model,
             "template": self.template,
             "method": self.recipe.method,

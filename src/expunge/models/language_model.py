@@ -1,4 +1,4 @@
-"""A language model with its tokenizer and template: from a Hugging Face folder, a hub id, or a run directory.
+"""A language model with its tokenizer and template: from a folder, a hub id, a GGUF file, or a run directory.
 
 A run directory holds only what the run changed (an adapter, or the whole model) and the address of the model it
 started from.
@@ -8,28 +8,32 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, replace
-from logging import getLogger
 from pathlib import Path
 from typing import Any
 
-from expunge._io import read_json
-from expunge.errors import InputError, first_line
+from expunge.errors import InputError
+from expunge.models.adapter_folder import attach
+from expunge.models.dtypes import check_dtype
+from expunge.models.fingerprint import check_unchanged
 from expunge.models.forward import context_length, takes
+from expunge.models.loading import guarded, load_parts, quiet
 from expunge.models.prompt_template import PromptTemplate
+from expunge.models.source import base_of_run, kind_of, read_finished_run
 from expunge.models.vision.processor import TOKEN_TYPES, VisionProcessor
-
-WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
-DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """A causal LM or image-text model of transformers (`module`, perhaps wrapped by peft) from `source`."""
+    """A causal LM or image-text model of transformers (`module`, perhaps wrapped by peft) from `source`.
+
+    `notes` say how it was loaded where that is not as stored.
+    """
 
     module: Any
     tokenizer: Any
     template: PromptTemplate
     source: str
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_parts(
@@ -93,7 +97,7 @@ class LanguageModel:
 
         folder = Path(folder)
         fresh = folder / ".new"
-        _quiet()
+        quiet()
         parts = [self.module, self.tokenizer]
         if isinstance(self.template.vision_processor, VisionProcessor):
             parts.append(self.template.vision_processor.processor)
@@ -114,45 +118,14 @@ class LanguageModel:
         return folder
 
 
-def _quiet() -> None:
-    """Silence progress bars and log messages of transformers."""
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    getLogger("huggingface_hub").setLevel("ERROR")  # it logs every attempt; `load` reports the failure
-
-
 def merge_adapter(lm: LanguageModel) -> LanguageModel:
     """The model with its adapter folded into the weights. `lm` cannot be used afterwards."""
     return lm.with_module(lm.module.merge_and_unload()) if hasattr(lm.module, "merge_and_unload") else lm
 
 
 def check(source: Path | str) -> None:
-    """`InputError` for a folder that holds no model; loads nothing."""
-    path = Path(source)
-    if (path / "run.json").is_file():
-        _read_finished_run(path)
-    elif path.exists():
-        _check_folder(path)
-    elif str(source).count("/") > 1 or str(source).startswith((".", "/", "~")):
-        raise InputError(str(source), "there is no such model folder")
-
-
-def _read_finished_run(run: Path) -> dict[str, Any]:
-    about: dict[str, Any] = read_json(run / "run.json")
-    if about.get("status") != "finished":
-        raise InputError(str(run), "this run is not finished", "start it again with the same command to resume")
-    return about
-
-
-def _check_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        raise InputError(str(folder), "is a file, not a model folder", "name the folder that holds config.json")
-    if not (folder / "config.json").is_file():
-        raise InputError(str(folder), "holds no config.json", "name a folder written by save_pretrained, or a run")
-    if not any(any(folder.glob(pattern)) for pattern in WEIGHTS):
-        raise InputError(str(folder), "holds no model weights", "expected model.safetensors in it")
+    """`InputError` for what is no model; loads nothing and asks no network."""
+    kind_of(source)
 
 
 def load(
@@ -167,68 +140,33 @@ def load(
     """Load a causal LM or image-text model.
 
     Args:
-        source: A folder, a run directory of `expunge`, or an id on the hub.
+        source: A model folder, a run directory of `expunge`, a peft adapter folder, a GGUF file, or an id on the hub.
         template: auto, plain or chat.
         device: For example cpu or cuda; None for `default_device`.
-        dtype: auto (as stored), float32, bfloat16 or float16.
+        dtype: auto (as stored, or as the run was), float32, bfloat16 or float16; int8 or nf4 through bitsandbytes.
         trust_remote_code: As in transformers.
         template_date: ISO date that a chat template with a clock writes; None for that of the run, or today.
 
     Raises:
-        InputError: No such model, no weights, a tokenizer of another vocabulary, or a run without its base model.
+        InputError: No such model, weights that are missing or not finite, a tokenizer of another vocabulary, a model
+            that is not causal, a missing package, or a run whose base model is missing or has changed.
     """
-    import torch
-
-    if dtype not in DTYPES:
-        raise InputError("dtype", f'unknown dtype "{dtype}"', f"use one of {', '.join(DTYPES)}")
-    path = Path(source)
+    check_dtype(dtype)
+    path = Path(source).expanduser()
     if (path / "run.json").is_file():
         return _load_run(path, template, device, dtype, template_date)
-    check(source)
-    from safetensors import SafetensorError
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
-
-    _quiet()
-    precision: Any = dtype if dtype == "auto" else getattr(torch, dtype)
-    options: dict[str, Any] = {"local_files_only": path.exists(), "trust_remote_code": trust_remote_code}
-    try:
-        is_vision = _is_vision(AutoConfig.from_pretrained(str(source), **options))
-        auto = AutoModelForImageTextToText if is_vision else AutoModelForCausalLM
-        module = auto.from_pretrained(str(source), dtype=precision, **options)
-        tokenizer = AutoTokenizer.from_pretrained(str(source), **options)
-        processor = _load_processor(str(source), options) if is_vision else None
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise InputError(
-            str(source),
-            f"the model could not be loaded ({first_line(error)})",
-            "name a folder written by save_pretrained, or an id on the hub",
-        ) from error
-    module = module.to(device or default_device()).eval()
-    return LanguageModel.from_parts(module, tokenizer, str(source), template, processor, template_date)
+    parts = load_parts(str(source), dtype, device or default_device(), trust_remote_code)
+    with guarded(str(source)):
+        lm = LanguageModel.from_parts(
+            parts.module, parts.tokenizer, str(source), template, parts.processor, template_date
+        )
+    return replace(lm, notes=parts.notes)
 
 
 def generation_ends(module: Any) -> frozenset[int]:
     """The ids at which the model's own generation stops, as its generation settings say."""
     ends = getattr(getattr(module, "generation_config", None), "eos_token_id", None)
     return frozenset(ends if isinstance(ends, list | tuple) else () if ends is None else (ends,))
-
-
-def _is_vision(config: Any) -> bool:
-    """Whether this is the configuration of an image-text model."""
-    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
-
-    return hasattr(config, "vision_config") and config.model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
-
-
-def _load_processor(source: str, options: dict[str, Any]) -> Any:
-    """The processor, or the reason why there is none; the model then reads text only."""
-    from transformers import AutoProcessor
-
-    try:
-        processor = AutoProcessor.from_pretrained(source, **options)
-    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError) as error:
-        return f"its processor could not be loaded ({first_line(error)})"
-    return processor if hasattr(processor, "image_processor") else "it has no image processor"
 
 
 def default_device() -> str:
@@ -239,20 +177,16 @@ def default_device() -> str:
 
 
 def _load_run(run: Path, template: str, device: str | None, dtype: str, date: str | None) -> LanguageModel:
-    about = _read_finished_run(run)
+    about = read_finished_run(run)
     options: Any = {
         "template": about.get("template", template),
         "template_date": date or about.get("template_date"),
         "device": device,
-        "dtype": dtype,
+        "dtype": about.get("dtype", "auto") if dtype == "auto" else dtype,
     }
     if (run / "model").is_dir():
         return replace(load(run / "model", **options), source=str(run))
-    start = Path(about["model"])
-    if not start.is_absolute() and not start.exists() and (run / start).exists():
-        start = run / start
-    source = start if start.exists() else about["model"]
+    source = base_of_run(run, about)
+    check_unchanged(run, about, source)
     base = merge_adapter(load(source, **options))
-    from peft import PeftModel
-
-    return replace(base, module=PeftModel.from_pretrained(base.module, str(run / "adapter")).eval(), source=str(run))
+    return replace(base, module=attach(base.module, run / "adapter"), source=str(run))

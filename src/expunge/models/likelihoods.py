@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,11 +12,12 @@ from torch import Tensor
 
 from expunge.corpus import Record
 from expunge.models.adapters import adapter_off
-from expunge.models.collate import by_length, collate
-from expunge.models.forward import answer_forward, answer_logprob, greedy
+from expunge.models.collate import Budget, collate
+from expunge.models.forward import answer_logprob, greedy
 from expunge.models.language_model import LanguageModel
 from expunge.models.loss_cache import cached_losses
 from expunge.models.prompt_template import Encoded
+from expunge.models.shared_prefix import answer_forward_shared
 
 NLL_BATCH = 256  # rows in a forward pass of `mean_nll`
 LOGPROB_BATCH = 128  # rows in a forward pass that keeps distributions
@@ -52,14 +53,20 @@ def _loss_key(record: Record) -> tuple[str, ...]:
     return (record.prompt, record.answer, *([record.image.digest] if record.image else []), *turns, *document)
 
 
+def _parts(lm: LanguageModel, items: Sequence[Encoded], rows: int) -> Iterator[list[int]]:
+    """Positions of `items` in passes of at most `rows`, longest first; fewer where logits would take much memory."""
+    vocabulary = int(lm.module.get_output_embeddings().weight.shape[0])
+    return Budget(rows, tokens=1 << 30).parts([(item.length, len(item.answer)) for item in items], vocabulary)
+
+
 @torch.no_grad()
 def _mean_nll(lm: LanguageModel, records: Sequence[Record]) -> Nats:
     items = lm.template.encode_all(records)
     nll = np.zeros(len(items))
     with adapter_off(lm.module):
-        for part in by_length(items, NLL_BATCH):
+        for part in _parts(lm, items, NLL_BATCH):
             batch = collate([items[k] for k in part]).to(lm.device)
-            logprob = answer_logprob(answer_forward(lm.module, batch).logits, batch)
+            logprob = answer_logprob(answer_forward_shared(lm.module, batch).logits, batch)
             nll[part] = answer_nll(logprob, batch.mask).cpu().numpy()
     return nll
 
@@ -69,9 +76,9 @@ def answer_log_softmax(lm: LanguageModel, items: Sequence[Encoded]) -> list[Tens
     """Log-probs over the vocabulary at answer positions, one [a, V] tensor per item, with the adapter off."""
     values: dict[int, Tensor] = {}
     with adapter_off(lm.module):
-        for part in by_length(items, LOGPROB_BATCH):
+        for part in _parts(lm, items, LOGPROB_BATCH):
             batch = collate([items[k] for k in part]).to(lm.device)
-            log_p = answer_forward(lm.module, batch).logits.log_softmax(-1)
+            log_p = answer_forward_shared(lm.module, batch).logits.log_softmax(-1)
             for row, k in enumerate(part):
                 values[k] = log_p[row, : len(items[k].answer)].clone()
     return [values[k] for k in range(len(items))]

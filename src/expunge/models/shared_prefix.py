@@ -7,16 +7,18 @@ result equal to the plain pass up to rounding; `ForwardRunner` compares both on 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from expunge.models.collate import Batch
-from expunge.models.forward import Answers, answer_forward, cache_argument, hook_head_input, takes
+from expunge.models.forward import Answers, answer_forward, cache_argument, hook_head_input, relative_difference, takes
+from expunge.models.prefix_cache import PrefixCache
 
 MIN_TOKENS = 8  # a shorter prefix does not pay for a second pass
 MIN_SHARE = 0.1  # of the tokens of a batch that a shared prefix must save
@@ -104,9 +106,45 @@ def may_share(module: Any) -> bool:
     return takes(module, "position_ids") and not any(hasattr(weight, "placements") for weight in module.parameters())
 
 
-def answer_forward_shared(module: Any, batch: Batch) -> Answers:
-    """As `answer_forward`, with the tokens shared with which all rows begin. The caller has compared both once."""
+_EXACT: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()  # models of which a pass was compared
+
+
+def answer_forward_shared(
+    module: Any, batch: Batch, cache: PrefixCache | None = None, rows: Sequence[int] = ()
+) -> Answers:
+    """As `answer_forward`, with the tokens shared with which all rows begin, where that gives the same.
+
+    Both are compared on the first batch of a model; whether they agree depends on its architecture, not its weights.
+
+    Args:
+        module: The model.
+        batch: The rows.
+        cache: States of frozen lower blocks that the pass starts from.
+        rows: The items of `cache` that `batch` holds.
+    """
     prefix = shared_tokens(batch)
-    if not prefix:
-        return answer_forward(module, batch)
-    return answer_forward(module, continued(module, batch, prefix, None, 0, lambda _: nullcontext()))
+    if prefix and module not in _EXACT:
+        _EXACT[module] = may_share(module) and _is_exact(module, batch.only(torch.arange(min(len(batch), 4))))
+    hidden = cache.states(rows, batch) if cache else None
+
+    def states(stored: Tensor | None) -> AbstractContextManager[None]:
+        return cache.using(stored) if cache and stored is not None else nullcontext()
+
+    part, rest = batch, hidden
+    if prefix and _EXACT[module]:
+        part = continued(module, batch, prefix, hidden, cache.boundary.first if cache else 0, states)
+        rest = None if hidden is None else hidden[:, prefix:]
+    with states(rest):
+        return answer_forward(module, part)
+
+
+@torch.no_grad()
+def _is_exact(module: Any, batch: Batch) -> bool:
+    prefix = shared_tokens(batch)
+    plain = answer_forward(module, batch).logits[batch.mask]
+    try:
+        rest = continued(module, batch, prefix, None, 0, lambda _: nullcontext())
+        logits = answer_forward(module, rest).logits[batch.mask]
+    except Exception:  # a cache that cannot be continued; the plain pass stays
+        return False
+    return bool(relative_difference(logits, plain) <= float(torch.finfo(plain.dtype).eps) ** 0.5)

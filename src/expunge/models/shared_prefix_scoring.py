@@ -10,7 +10,6 @@ kind of cache, positions of its own) every answer runs with its prompt.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -21,9 +20,9 @@ from torch import Tensor, nn
 
 from expunge.errors import first_line
 from expunge.models.collate import Budget, pad_ids
-from expunge.models.forward import cache_argument, hook_head_input, relative_difference, takes
+from expunge.models.continued_pass import begin_pass, check_cache, common_beginning, rows_of, run_pass, slides
+from expunge.models.forward import cache_argument, relative_difference, takes
 from expunge.models.prompt_template import Encoded
-from expunge.models.vision.feature_cache import cached_image_features
 from expunge.models.vision.inputs import NO_IMAGES, ImageBatch
 
 Measure = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -32,7 +31,6 @@ predicts it, its id, and the item it belongs to. Several tokens may share a row.
 
 Piece = tuple[Tensor, Tensor, Tensor]  # owner [M], position in the answer [M], measured [M, F]; all on the CPU
 TRIAL_TOKENS = 8  # answer tokens per row of the sample
-MIN_TOKENS = 8  # a shorter common beginning does not pay for a pass of its own
 
 
 @torch.no_grad()
@@ -54,15 +52,8 @@ def score_options(
     single = [k for k in range(len(items)) if k not in shared]
     begin = not why_not_begun(module, items, budget)
     single_pieces = _plain(module, items, single, measure, budget, begin)
-    begin = begin and not _slides(module)  # prompts are padded behind the beginning, and a window would count that
+    begin = begin and not slides(module)  # prompts are padded behind the beginning, and a window would count that
     return _joined(items, [*single_pieces, *_shared(module, items, groups, measure, budget, begin)])
-
-
-def _slides(module: Any) -> bool:
-    """Whether some layer attends to a window of the last positions only."""
-    from transformers.cache_utils import DynamicCache
-
-    return any(layer.is_sliding for layer in DynamicCache(config=module.config).layers)
 
 
 @torch.no_grad()
@@ -83,18 +74,6 @@ def why_not_begun(module: nn.Module, items: Sequence[Encoded], budget: Budget) -
         lambda: _joined(sample, _plain(module, sample, range(len(sample)), _whole, budget)),
         lambda: _joined(sample, _plain(module, sample, range(len(sample)), _whole, budget, begin=True)),
     )
-
-
-def common_beginning(items: Sequence[Encoded]) -> int:
-    """Tokens with which all prompts begin, less the last of the shortest; 0 where a pass of its own does not pay."""
-    if len(items) < 2 or any(item.image for item in items):
-        return 0
-    count = min(len(item.prompt) for item in items) - 1
-    for k in range(count):
-        if any(item.prompt[k] != items[0].prompt[k] for item in items):
-            count = k
-            break
-    return count if count >= MIN_TOKENS else 0
 
 
 @torch.no_grad()
@@ -177,39 +156,12 @@ def _plain(
         first = torch.tensor([[len(i.prompt) - prefix] for i in rows])
         at = mask.bool() & (mask.cumsum(-1) >= first)
         if prefix:
-            logits, _ = _run(module, at, NO_IMAGES, **_begun(module, rows[0].prompt[:prefix], ids, mask))
+            logits, _ = run_pass(module, at, NO_IMAGES, **begin_pass(module, rows[0].prompt[:prefix], ids, mask))
         else:
             images = ImageBatch.of([i.image for i in rows])
-            logits, _ = _run(module, at, images, input_ids=ids, attention_mask=mask, use_cache=False)
+            logits, _ = run_pass(module, at, images, input_ids=ids, attention_mask=mask, use_cache=False)
         tokens = [(k, t) for k in part_items for t in range(len(items[k].answer))]
         yield _measured(measure, logits, range(len(logits)), tokens, items)
-
-
-def _begun(module: nn.Module, prefix: Sequence[int], ids: Tensor, mask: Tensor) -> dict[str, Any]:
-    """Arguments of a pass over `ids` [B, T] that continues from the keys and values of `prefix`, run once for all."""
-    from transformers.cache_utils import DynamicCache
-
-    start, whole = torch.tensor([list(prefix)]), DynamicCache()  # also where a window slides: masks count from 0
-    last = torch.zeros_like(start, dtype=torch.bool)
-    last[:, -1] = True
-    _, cache = _run(
-        module,
-        last,
-        NO_IMAGES,
-        input_ids=start,
-        attention_mask=torch.ones_like(start),
-        use_cache=True,
-        **cache_argument(module, whole),
-    )
-    _check(cache)
-    device = next(module.parameters()).device
-    return {
-        "input_ids": ids,
-        "attention_mask": torch.cat([mask.new_ones((len(ids), len(prefix))), mask], 1),
-        "position_ids": len(prefix) + (mask.cumsum(-1) - 1).clamp(min=0),
-        "use_cache": True,
-        **cache_argument(module, _rows_of(cache, torch.zeros(len(ids), dtype=torch.int64, device=device))),
-    }
 
 
 def _shared(
@@ -229,16 +181,16 @@ def _shared(
         last = torch.zeros_like(mask, dtype=torch.bool)
         last[:, -1] = True
         if prefix:
-            inputs = _begun(module, rows_of_part[0].prompt[:prefix], ids, mask)
-            logits, cache = _run(module, last, NO_IMAGES, **inputs)
+            inputs = begin_pass(module, rows_of_part[0].prompt[:prefix], ids, mask)
+            logits, cache = run_pass(module, last, NO_IMAGES, **inputs)
             mask = inputs["attention_mask"]
         else:
             images = ImageBatch.of([i.image for i in rows_of_part])
             position = (mask.cumsum(-1) - 1).clamp(min=0)
-            logits, cache = _run(
+            logits, cache = run_pass(
                 module, last, images, input_ids=ids, attention_mask=mask, use_cache=True, position_ids=position
             )
-        _check(cache)
+        check_cache(cache)
         answers = [(row, k) for row, g in enumerate(part) for k in groups[g]]
         yield _measured(measure, logits, [row for row, _ in answers], [(k, 0) for _, k in answers], items)
         longer = [(row, k) for row, k in answers if len(items[k].answer) > 1]
@@ -248,7 +200,7 @@ def _shared(
             part_items = [longer[n][1] for n in turn]
             ids, answer_mask = pad_ids([items[k].answer[:-1] for k in part_items])
             before = mask[rows]
-            logits, _ = _run(
+            logits, _ = run_pass(
                 module,
                 answer_mask.bool(),
                 NO_IMAGES,
@@ -256,7 +208,7 @@ def _shared(
                 attention_mask=torch.cat([before, answer_mask], 1),
                 position_ids=before.sum(-1, keepdim=True) + answer_mask.cumsum(-1) - 1,
                 use_cache=True,
-                **cache_argument(module, _rows_of(cache, rows.to(logits.device))),
+                **cache_argument(module, rows_of(cache, rows.to(logits.device))),
             )
             tokens = [(k, t) for k in part_items for t in range(1, len(items[k].answer))]
             yield _measured(measure, logits, range(len(logits)), tokens, items)
@@ -272,36 +224,5 @@ def _measured(
     return owner, place, measure(logits, *where).cpu()
 
 
-def _run(module: Any, where: Tensor, images: ImageBatch, **inputs: Any) -> tuple[Tensor, Any]:
-    """Logits [N, V] in float32 at the N positions where `where` [B, T] is True, row by row, and the cache."""
-    device = next(module.parameters()).device
-    where, images = where.to(device), images.to(device)
-    inputs = {name: x.to(device) if isinstance(x, Tensor) else x for name, x in inputs.items()}
-    with hook_head_input(module, lambda h: h[where].unsqueeze(0)), cached_image_features(module, images):
-        output = module(**inputs, **images.model_inputs(inputs["input_ids"]))
-    logits: Tensor = output.logits
-    if logits.shape[:2] != (1, int(where.sum())):
-        raise RuntimeError(f"the output head of {type(module).__name__} does not take [1, N, H]: got {logits.shape}")
-    return logits[0].float(), getattr(output, "past_key_values", None)
-
-
 def _vocabulary(module: Any) -> int:
     return int(module.get_output_embeddings().weight.shape[0])
-
-
-def _check(cache: Any) -> None:
-    """Only layers known to grow by new tensors can be shared by several passes: a subclass may hold more."""
-    from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
-
-    known = (DynamicLayer, DynamicSlidingWindowLayer)
-    others = [type(x).__name__ for x in getattr(cache, "layers", ()) if type(x) not in known]
-    if type(cache) is not DynamicCache or others:
-        raise RuntimeError(f"a cache of {', '.join([type(cache).__name__, *others])} cannot serve several rows")
-
-
-def _rows_of(cache: Any, rows: Tensor) -> Any:
-    """A cache with the entries of `rows`, repeated as they are; `cache` itself does not change."""
-    selected = copy.copy(cache)
-    selected.layers = [copy.copy(layer) for layer in cache.layers]
-    selected.batch_select_indices(rows)
-    return selected

@@ -97,7 +97,7 @@ def _page_values(audit: AuditFile, run: RunRecord | None, request: ReportRequest
         "status_marks": labels.STATUS_MARKS,
         "verdict": build_verdict_text(audit),
         "facts": list_facts(audit, run, request),
-        "assurance": getattr(audit, "assurance", None),
+        "assurance": audit.assurance,
         "use": describe_use(run),
         "roles": audit.roles,
         "columns": tables.table_columns(audit),

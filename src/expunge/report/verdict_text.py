@@ -60,7 +60,7 @@ def build_verdict_text(audit: AuditFile) -> VerdictText:
 def _passed(audit: AuditFile, statuses: Mapping[str, str]) -> Statements:
     reference = (
         "a model that was never trained on the forget set"
-        if audit.reference == "retrained"
+        if "retrained" in audit.models
         else "the same model on subjects that it was never trained on"
     )
     return (

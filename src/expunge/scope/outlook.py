@@ -13,6 +13,7 @@ from expunge.scope.relations import subject_of
 from expunge.scope.split import Split
 
 MIN_CONTROLS = 40  # of each subject, for a rank among controls
+RELEARNT_CONTROLS = 3  # that are taught a tenth of their facts
 FEW_SUBJECTS = 10  # below, each subject is ranked among its controls; above, rates are compared
 WINDOW = 200  # words of a document, about, that are read at once
 HINT = "`expunge data prepare` makes them"
@@ -43,8 +44,10 @@ def audit_outlook(split: Split, has_retrained: bool = False) -> list[Outlook]:
     ranked = fewest >= MIN_CONTROLS if few else compared
     short = f"{whose} has {fewest} never-trained controls, a rank needs {MIN_CONTROLS}; {HINT}" if few else nobody
     facts = len({key for r in split.forget for key in _facts(r)})
-    relearnt = facts > 1 and compared
-    relearning = nobody if facts > 1 else "a single fact leaves nothing to test on"
+    taught = has_retrained or fewest >= RELEARNT_CONTROLS
+    relearnt = facts > 1 and taught
+    few_taught = f"{whose} has {fewest} never-trained controls, relearning needs {RELEARNT_CONTROLS}; {HINT}"
+    relearning = "a single fact leaves nothing to test on" if facts < 2 else few_taught if compared else nobody
     tree, images = any(len(r.path) > 1 for r in split.forget), any(r.image for r in split.forget)
     rows = [
         ("leakage", compared, reference if compared else nobody),

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from expunge.corpus import Corpus
-from expunge.corpus.prepare import IdentifierTable, PrepareSettings, with_audit_records, write_prepared
-from expunge.errors import InputError
+from expunge.corpus import Corpus, Record
+from expunge.corpus.prepare import AuditRecords, IdentifierTable, PrepareSettings, with_audit_records, write_prepared
+from expunge.corpus.prepare.rephrasing import known_first
+from expunge.errors import InputError, InputWarning
 from expunge.scope.ast import AllOf, AnyOf, Expression
 from expunge.scope.expression import Scope
 from expunge.scope.mentions import Mentions
 from expunge.scope.outlook import Outlook, audit_outlook
 from expunge.scope.split import Split
+
+Answered = Callable[[Sequence[Record]], Collection[str]]  # questions → row ids of those that a model answers
+MOST_VARIANTS = 50  # rephrasings to choose from
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,13 @@ class Preparation:
     identifiers: IdentifierTable
 
 
-def prepare(corpus: Corpus, scope: Scope, settings: PrepareSettings, identifiers: Path | None = None) -> Preparation:
+def prepare(
+    corpus: Corpus,
+    scope: Scope,
+    settings: PrepareSettings,
+    identifiers: Path | None = None,
+    answered: Answered | None = None,
+) -> Preparation:
     """Add to a corpus what an audit of forgetting `scope` needs.
 
     Args:
@@ -43,6 +55,8 @@ def prepare(corpus: Corpus, scope: Scope, settings: PrepareSettings, identifiers
         scope: What is to be forgotten.
         settings: What is made, and the seed, which is also that of the held-out retain set.
         identifiers: A reviewed table of identifiers; by default those of the records, else proposed ones.
+        answered: Which of some questions the model before unlearning answers, by row id. Of all rephrasings that the
+            rules give, those that it answers are taken first: what it never knew in these words cannot be judged.
 
     Raises:
         InputError: The scope names nothing, a subject has no identifiers, or nobody like it can be invented.
@@ -51,13 +65,46 @@ def prepare(corpus: Corpus, scope: Scope, settings: PrepareSettings, identifiers
     table = IdentifierTable.read(identifiers, corpus) if identifiers else IdentifierTable.of(corpus)
     if names := mentioned_names(scope.term):
         table = table.with_names(corpus, (r.id for r in before.forget), names)
-    made = with_audit_records(table.apply(corpus), frozenset(r.id for r in before.forget), settings)
-    split = scope.resolve(made.corpus, seed=settings.seed)
+    forget = frozenset(r.id for r in before.forget)
+    generous = settings.model_copy(update={"variants": MOST_VARIANTS}) if answered and settings.variants else settings
+    made = with_audit_records(table.apply(corpus), forget, generous)
+    counts = made.counts
+    if answered:
+        made, counts = _answered_first(made, forget, answered, settings.variants)
+    with warnings.catch_warnings():  # the same ones as above
+        warnings.simplefilter("ignore", InputWarning)
+        split = scope.resolve(made.corpus, seed=settings.seed)
     if split.training_digest != before.training_digest:
         what = "names other trained records once identifiers and controls stand beside them"
         raise InputError(scope.where, what, "name subjects, ids or attributes")
-    counts = {**made.counts, "held-out retain records": len(split.retain_heldout)}
+    counts = {**counts, "held-out retain records": len(split.retain_heldout)}
     return Preparation(made.corpus, split, counts, audit_outlook(split), table)
+
+
+def _answered_first(
+    made: AuditRecords, forget: frozenset[str], answered: Answered, count: int
+) -> tuple[AuditRecords, dict[str, int]]:
+    """The records with the rephrasings that the model answers, and the counts with how many these are."""
+    wordings = [w for r in made.corpus.trained if r.id in forget for w in r.wordings()]
+    known = answered([w for w in wordings if w.wording or w.kind != "document"])
+    mine = [r for r in made.corpus if r.id in forget or r.split == "control"]
+    chosen = {r.id: r for r in known_first(mine, known, count)}
+    corpus = Corpus.of((chosen.get(r.id, r) for r in made.corpus), made.corpus.name)
+    kept = [w for r in corpus.trained if r.id in forget for w in r.wordings()]
+    before = {(w.id, w.prompt) for w in wordings if w.row_id in known}
+    counts: dict[str, int] = {}
+    for name, value in made.counts.items():
+        counts[name] = value
+        if name == "subjects to forget":
+            counts["of the records, the model answers"] = sum(
+                not w.wording and (w.id, w.prompt) in before for w in kept
+            )
+        if name == "rephrasings of them":
+            counts[name] = sum(w.wording > 0 for w in kept)
+            counts["of the rephrasings, the model answers"] = sum(
+                w.wording > 0 and (w.id, w.prompt) in before for w in kept
+            )
+    return AuditRecords(corpus, counts), counts
 
 
 def mentioned_names(term: Expression) -> tuple[str, ...]:

@@ -57,13 +57,23 @@ def leakage(ctx: Context) -> CheckOutput:
 def kind_values(ctx: Context, role: Role, ids: Sequence[str], name: str = "forget") -> dict[str, Values]:
     """Kind of question to values [N], NaN for other kinds.
 
-    Exact match; for classification the accuracy corrected for chance, where the record has options.
+    Exact match; for classification the accuracy corrected for chance, where the record has options. A free question
+    that is rephrased as a choice, or for a yes, counts as classification.
     """
-    kinds = np.array([ctx.records[i].kind for i in ids])
+    kinds = np.array(["classification" if _is_choice(ctx.records[i]) else ctx.records[i].kind for i in ids])
     exact, choice = (ctx.values(m, role, name, ids) for m in ("exact_match", "mcq_acc_cc"))
     choice = np.where(np.isfinite(choice), choice, exact)
     values = {k: np.where(kinds == k, choice if k == "classification" else exact, np.nan) for k in KINDS}
     return {k: v for k, v in values.items() if np.isfinite(v).any()}
+
+
+def _as_choice(ctx: Context, wording: str) -> bool:
+    """A choice among options of a record that has none in its trained wording."""
+    return bool(ctx.records[wording].options) and not ctx.records[ctx.record_of_wording[wording]].options
+
+
+def _is_choice(record: Record) -> bool:
+    return record.kind == "classification" or (bool(record.options) and record.kind != "cloze")
 
 
 def degrees(ctx: Context, measure: str, role: Role, ids: Sequence[str], name: str = "forget") -> dict[str, Values]:
@@ -163,6 +173,7 @@ def _axis(ctx: Context) -> CheckResult:
     values = {}
     for role in ("unlearned", "retrained"):
         scores = ctx.scores[role]["forget"]
+        scores = scores.select([i for i in scores.ids if not ctx.records[i].wording or not _as_choice(ctx, i)])
         owners = [ctx.record_of_wording[i] for i in scores.ids]
         by_kind = leakage_values(scores, ctx.records, owners)
         by_record = {kind: worst_wording(v, owners) for kind, v in by_kind.items()}

@@ -70,16 +70,13 @@ def control_ranks(ctx: Context, role: Role) -> dict[str, ControlRank]:
 def verbatim(ctx: Context, role: Role) -> HitCount:
     """Facts given word for word, among those whose answer no surviving record shares: no lucky guesses.
 
-    Answers of rephrasings of surviving records count as shared too, for example yes and no.
+    Answers of rephrasings of surviving records count as shared too, and a choice among options tells nothing.
     """
     surviving = (*ctx.split.retain, *ctx.split.retain_heldout, *ctx.split.shared)
     shared = {normalize(text) for r in surviving for text in (r.answer, *(v.answer for v in r.variants))}
     own = {r.row_id for r in ctx.split.forget if normalize(r.answer) not in shared and not r.options}
-    ids = [
-        i
-        for i in ctx.scores[role]["forget"].ids
-        if ctx.record_of_wording[i] in own and normalize(ctx.records[i].answer) not in shared
-    ]
+    rows = ((i, ctx.records[i]) for i in ctx.scores[role]["forget"].ids if ctx.record_of_wording[i] in own)
+    ids = [i for i, r in rows if not r.options and normalize(r.answer) not in shared]
     if not ids:
         return HitCount(hits=0, facts=0)
     facts: dict[tuple[str, ...], bool] = {}

@@ -8,7 +8,16 @@ from typing import Any
 
 from expunge.audit.check_result import CheckResult, Control, JudgedRule, ReferenceValue
 from expunge.audit.context import CheckOutput, Context, Role, check
-from expunge.audit.reconstruction import Comparison, Reconstruction, Setup, TooFew, compare, prepare, reconstruct
+from expunge.audit.reconstruction import (
+    MAX_FACTS,
+    Comparison,
+    Reconstruction,
+    Setup,
+    TooFew,
+    compare,
+    prepare,
+    reconstruct,
+)
 from expunge.audit.scores import Scores
 from expunge.corpus import Record
 from expunge.models.language_model import LanguageModel
@@ -17,6 +26,7 @@ from expunge.scope.split import Split
 KEY = "reconstruction"
 MARGIN = 0.05  # where the policy has no rule
 CONTROLS = 8  # matched controls of each subject that are asked where there is no retrained model
+LEAST_FACTS = 12  # however large the model is
 SHOWN = ("top1", "rank", "true - wrong branch")  # scores listed with the result
 
 
@@ -38,9 +48,10 @@ def reconstruction_probe(ctx: Context) -> ReconstructionProbe | None:
     if not _has_tree(ctx.split):
         return None
     seed = ctx.policy.attack_seeds[0]
-    forget = prepare(ctx.split, seed=seed)
+    most = ctx.affordable(1 / 20, LEAST_FACTS, MAX_FACTS)
+    forget = prepare(ctx.split, seed=seed, most=most)
     controls = controls_of(ctx.split) if ctx.reference == "controls" else []
-    return ReconstructionProbe(forget, prepare(ctx.split, controls, seed=seed) if controls else None)
+    return ReconstructionProbe(forget, prepare(ctx.split, controls, seed=seed, most=most) if controls else None)
 
 
 @check(KEY, KEY, probe=reconstruction_probe)

@@ -1,28 +1,29 @@
 """Answers for people who do not exist, from what other people answer to the same question.
 
 Where others give the true answer too, an invented person's answer is drawn from theirs as often as they give it, the
-true one among them: it is right by chance, as a guess would be. Where nobody else gives it (a telephone number), the
-answer is a new one of the same form, which no model was trained on.
+true one among them: it is right by chance, as a guess would be. Where nobody else gives it, the answer is one that is
+as rare: with numbers (a telephone number) a new one of the same form, in words one that few others give.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 
 import numpy as np
 
 from expunge.corpus.answer_types import answer_type
 from expunge.corpus.record import Record
-from expunge.corpus.surrogate_answers import OtherAnswers, invent
-from expunge.corpus.surrogate_names import Identity, identifiers_by_subject, replace_all, shape
+from expunge.corpus.surrogate_answers import new_part
+from expunge.corpus.surrogate_names import WORD, Identity, identifiers_by_subject, replace_all, shape, words
 from expunge.errors import InputError
 
 SLOT = 0xE000  # private-use characters stand for identifiers of a subject; they are no letters
 INVENTED = 24  # new answers to choose from
-ELSEWHERE = 4000  # most answers to other questions that are looked at
+MIN_POOL = 4  # as many of the rarest answers are looked for
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class DonorAnswers:
     def __init__(self, records: Iterable[Record]) -> None:
         rows = [r for r in records if r.kind != "document"]
         self._identifiers = identifiers_by_subject(rows)
-        self._others, self._elsewhere = cache(self._answers_of_others), cache(self._of_other_types)
+        self._others = cache(self._answers_of_others)
         self._by_type: dict[str, list[_Donor]] = {}
         self._by_kind: dict[str, list[_Donor]] = {}
         for r in rows:
@@ -59,8 +60,7 @@ class DonorAnswers:
             return replace_all(record.options[int(rng.integers(len(record.options)))], identity)
         own, pool = self._pool(record)
         if own not in pool:
-            new = self._new(record, own, sorted(set(pool)), rng)
-            pool = new or pool or self._alike(record, own)
+            pool = self._new(own, pool, rng) or self._alike(record, own)
         if not pool:
             raise InputError(
                 f'record "{record.id}"',
@@ -75,7 +75,7 @@ class DonorAnswers:
         given = sorted(set(pool))
         ordered = [given[int(k)] for k in rng.permutation(len(given))]
         if len(ordered) <= count:
-            ordered += self._new(r, own, given, rng)
+            ordered += self._new(own, pool, rng)
         if len(ordered) <= count:
             ordered += self._alike(r, own)
         filled = dict.fromkeys(_filled(a, self._slots(r.subject), identity) for a in ordered)
@@ -98,17 +98,28 @@ class DonorAnswers:
             and (fitted := _fitted(donor.masked, self._slots(donor.subject), slots)) is not None
         ]
 
-    def _new(self, record: Record, own: str, pool: Sequence[str], rng: np.random.Generator) -> list[str]:
-        return invent(own, pool, INVENTED, rng, self._elsewhere(answer_type(record)))
+    def _new(self, own: str, pool: Sequence[str], rng: np.random.Generator) -> list[str]:
+        """Others' answers as answers that nobody gives: with other numbers; as they are where they have none.
 
-    def _of_other_types(self, kind: str) -> OtherAnswers:
-        return OtherAnswers.of(masked for other, masked in self._sample if other != kind)
-
-    @cached_property
-    def _sample(self) -> list[tuple[str, str]]:
-        every = sorted({(kind, d.masked) for kind, donors in self._by_type.items() for d in donors})
-        step = max(1, len(every) // ELSEWHERE)
-        return [(kind, masked) for kind, masked in every[::step] if not _SLOTS.search(masked)]
+        Of the same form as the record's own if there are some, and the rarest of them.
+        """
+        same = [a for a in pool if _form(a) == _form(own)] or list(pool)
+        counts = Counter(same)
+        limit = sorted(counts.values())[min(len(counts), MIN_POOL) - 1] if counts else 0
+        bases = sorted(a for a, count in counts.items() if count <= limit and a != own)
+        if not any(c.isdigit() for a in bases for c in a):
+            return bases
+        rows: dict[str, list[list[str]]] = {}
+        for a in same:
+            rows.setdefault(_form(a), []).append(words(a))
+        taken, new = {own, *pool}, dict[str, None]()
+        for _ in range(10 * INVENTED):
+            answer = _renumbered(base := bases[int(rng.integers(len(bases)))], rows[_form(base)], rng)
+            if answer not in taken:
+                new[answer] = None
+            if len(new) == INVENTED:
+                break
+        return list(new) or bases
 
     def _alike(self, record: Record, own: str) -> list[str]:
         """Answers to other questions: of the same form if there are some, else any; all without names."""
@@ -119,11 +130,23 @@ class DonorAnswers:
                 if d.subject != record.subject and d.masked != own and not _SLOTS.search(d.masked)
             }
         )
-        form = re.sub("9+", "9", shape(own))
-        return [a for a in others if re.sub("9+", "9", shape(a)) == form] or others
+        return [a for a in others if _form(a) == _form(own)] or others
 
 
 _SLOTS = re.compile(f"[{chr(SLOT)}-{chr(SLOT + 255)}]")
+
+
+def _form(text: str) -> str:
+    """Its shape without the lengths of its numbers."""
+    return re.sub("9+", "9", shape(text))
+
+
+def _renumbered(answer: str, rows: Sequence[Sequence[str]], rng: np.random.Generator) -> str:
+    """The answer with other numbers, each made of those that answers of its form ([words] each) have in its place."""
+    own = words(answer)
+    parts = [new_part([row[k] for row in rows], rng) if word.isdigit() else word for k, word in enumerate(own)]
+    fresh = iter(parts)
+    return WORD.sub(lambda _: next(fresh), answer)
 
 
 def _masked(answer: str, identifiers: Sequence[str]) -> str:

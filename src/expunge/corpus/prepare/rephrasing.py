@@ -109,3 +109,27 @@ def _spread_order(k: int, count: int) -> tuple[int, int]:
         low, high = (low, middle - 1) if k < middle else (middle + 1, high)
         depth += 1
     return depth, k
+
+
+def known_first(records: Sequence[Record], known: Collection[str], count: int) -> list[Record]:
+    """The records with at most `count` rephrasings that have a free answer, those that a model answers first.
+
+    Questions of one form lose the same rephrasings, so that people and their controls are asked alike.
+
+    Args:
+        records: Records to be forgotten and their controls; a control's id begins with that of its record and `~`.
+        known: Row ids of the wordings of records to be forgotten that the model answers.
+        count: Rephrasings that are kept.
+    """
+    places: dict[str, list[int]] = {}
+    for r in records:
+        if r.split != "control":
+            rows = [(w.row_id not in known, k) for k, w in enumerate(r.wordings()[1:]) if w.options == r.options]
+            places[r.id] = sorted(k for _, k in sorted(rows)[:count])
+    return [_with_places(r, places.get(r.id.rpartition("~control-")[0] or r.id), count) for r in records]
+
+
+def _with_places(record: Record, places: Sequence[int] | None, count: int) -> Record:
+    free = [k for k, v in enumerate(record.variants) if not v.options]
+    kept = set(free[:count] if places is None else places)
+    return replace(record, variants=tuple(v for k, v in enumerate(record.variants) if k in kept or v.options))

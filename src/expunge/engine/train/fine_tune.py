@@ -17,20 +17,20 @@ from expunge.models.fused_lora import fuse, unfuse
 from expunge.models.language_model import LanguageModel, merge_adapter
 from expunge.models.prefix_cache import PrefixCache
 
-LORA_LR, FULL_LR = 1e-3, 1e-4
+LORA_LR, LORA_LR_ALL, FULL_LR = 2e-3, 1e-3, 1e-4  # adapters on upper blocks, on all blocks; the weights themselves
 WARMUP = 0.02  # share of all steps
 CACHE_BYTES = 1 << 30  # of hidden states in memory; more goes to a file
 HALF = (torch.float16, torch.bfloat16)
 
 
 class FineTuneConfig(TrainConfig):
-    """How a pretrained model is taught; the learning rate follows from `lora` where none is given."""
+    """How a pretrained model is taught; the learning rate follows from `lora` and `layers` where none is given."""
 
-    batch: int = Field(8, ge=1, description="rows per step")
+    batch: int = Field(4, ge=1, description="rows per step")
     lora: int | None = Field(
         16, ge=1, description="rank of the adapters that learn and are merged at the end; none to teach the weights"
     )
-    layers: Layers = Field("all", description="blocks that learn: all, k for the last k, or 1/3 for the last third")
+    layers: Layers = Field("1/4", description="blocks that learn: all, k for the last k, or 1/4 for the last quarter")
     kl_weight: float = Field(
         1.0, ge=0, description="weight of the KL divergence from the given model on text that it writes itself; 0: none"
     )
@@ -50,8 +50,9 @@ class FineTuneConfig(TrainConfig):
         given = raw.get("optimizer", {}) if isinstance(raw, Mapping) else None
         if not isinstance(given, Mapping):
             return raw
-        lora = cls._none(raw.get("lora", cls.model_fields["lora"].default))
-        return {**raw, "optimizer": {"lr": FULL_LR if lora is None else LORA_LR, "warmup": WARMUP, **given}}
+        lora, layers = (raw.get(name, cls.model_fields[name].default) for name in ("lora", "layers"))
+        rate = FULL_LR if cls._none(lora) is None else LORA_LR_ALL if layers == "all" else LORA_LR
+        return {**raw, "optimizer": {"lr": rate, "warmup": WARMUP, **given}}
 
 
 def make_trainable(lm: LanguageModel, settings: TrainConfig) -> LanguageModel:
@@ -80,7 +81,7 @@ def complete(lm: LanguageModel, rows: TrainRows, settings: TrainConfig) -> Train
     size = 0 if settings.layers == "all" else CACHE_BYTES
     cache = PrefixCache.build(lm.module, rows.items, budget=size) if size else ""
     own = OwnText.of(lm, settings.kl_batch, settings.kl_weight, settings.seed, size) if settings.kl_weight else None
-    return replace(rows, cache=None if isinstance(cache, str) else cache, own_text=own)
+    return replace(rows, cache=None if isinstance(cache, str) else cache, own_text=own, share=True)
 
 
 def as_stored(lm: LanguageModel, dtype: torch.dtype) -> LanguageModel:

@@ -7,7 +7,7 @@ the loss.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -108,7 +108,7 @@ class OwnText:
 @torch.no_grad()
 def draw(lm: LanguageModel, seed: int) -> list[Encoded]:
     """What `lm` writes behind `OPENINGS`, plainly, and behind `QUESTIONS`, in its template, at temperature 1."""
-    eos, start = lm.template.eos, lm.tokenizer.bos_token_id
+    stops, pad, start = lm.template.stops, int(lm.tokenizer.eos_token_id), lm.tokenizer.bos_token_id
     head = () if start is None else (int(start),)
     prompts = [(*head, *lm.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in OPENINGS]
     prompts += [lm.template.question(Record("own", text, "")).prompt for text in QUESTIONS]
@@ -116,7 +116,7 @@ def draw(lm: LanguageModel, seed: int) -> list[Encoded]:
     count = min(TOKENS, lm.context - longest)
     if count < 2:
         return []
-    ids, mask = (x.to(lm.device) for x in pad_ids(prompts, eos, left=True))
+    ids, mask = (x.to(lm.device) for x in pad_ids(prompts, pad, left=True))
     with torch.random.fork_rng(devices=[] if lm.device.type == "cpu" else [lm.device]):
         torch.manual_seed(seed)
         written = lm.module.generate(
@@ -127,7 +127,12 @@ def draw(lm: LanguageModel, seed: int) -> list[Encoded]:
             top_k=0,
             top_p=1.0,
             max_new_tokens=count,
-            pad_token_id=eos,
+            pad_token_id=pad,
+            eos_token_id=sorted(stops),
         )
-    texts = [row[: row.index(eos) + 1] if eos in row else row for row in written[:, longest:].tolist()]
-    return [Encoded(f"own-{k}", p, tuple(t)) for k, (p, t) in enumerate(zip(prompts, texts, strict=True))]
+    texts = [_up_to_end(row, stops) for row in written[:, longest:].tolist()]
+    return [Encoded(f"own-{k}", p, t, ends=False) for k, (p, t) in enumerate(zip(prompts, texts, strict=True))]
+
+
+def _up_to_end(ids: Sequence[int], stops: Collection[int]) -> tuple[int, ...]:
+    return tuple(ids[: next((k + 1 for k, i in enumerate(ids) if i in stops), len(ids))])

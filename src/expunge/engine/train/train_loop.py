@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -23,11 +23,12 @@ from expunge.engine.sampling import permutation
 from expunge.engine.train.own_text import OwnText
 from expunge.errors import InputError, RunFailed
 from expunge.models.adapters import trainable
-from expunge.models.collate import Batch, by_length, collate
+from expunge.models.collate import Batch, Budget, collate
 from expunge.models.forward import answer_forward
 from expunge.models.language_model import LanguageModel
 from expunge.models.prefix_cache import PrefixCache
 from expunge.models.prompt_template import Encoded
+from expunge.models.shared_prefix import answer_forward_shared
 
 NEAR_TARGET = 0.02  # accuracy on the training batches from which on all records are tested exactly
 
@@ -102,6 +103,7 @@ class TrainRows:
     documents: frozenset[int] = frozenset()
     cache: PrefixCache | None = None
     own_text: OwnText | None = None
+    share: bool = False  # run tokens with which all rows of a batch begin once
 
     @classmethod
     def of(cls, lm: LanguageModel, records: Iterable[Record]) -> TrainRows:
@@ -110,9 +112,12 @@ class TrainRows:
         documents = frozenset(k for k, record in enumerate(records) if record.kind == "document")
         return cls(lm.template.encode_all(records), documents)
 
-    def context(self, part: Sequence[int], batch: Batch) -> AbstractContextManager[None]:
-        """Inside, a pass over `batch` starts from the stored states of rows `part`, if there are some."""
-        return self.cache.context(part, batch) if self.cache else nullcontext()
+    def logits(self, module: Any, part: Sequence[int], batch: Batch) -> Tensor:
+        """Logits [B, A, V] of rows `part`, which `batch` holds, from stored states if there are some."""
+        if self.share:
+            return answer_forward_shared(module, batch, self.cache, part).logits
+        with self.cache.context(part, batch) if self.cache else nullcontext():
+            return answer_forward(module, batch).logits
 
     def matches(self, part: Sequence[int], logits: Tensor, batch: Batch) -> float:
         """Rows of `batch` whose every answer token has the highest logit; a document counts with its share of them."""
@@ -132,10 +137,11 @@ class TrainRows:
         greedy decoding."""
         device = next(module.parameters()).device
         total: float = 0
-        for part in by_length(self.items, rows):
+        vocabulary = int(module.get_output_embeddings().weight.shape[0])
+        sizes = [(item.length, len(item.answer)) for item in self.items]
+        for part in Budget(rows, tokens=1 << 30).parts(sizes, vocabulary):
             batch = collate([self.items[k] for k in part]).to(device)
-            with self.context(part, batch):
-                total += self.matches(part, answer_forward(module, batch).logits, batch)
+            total += self.matches(part, self.logits(module, part, batch), batch)
         return total / max(len(self.items), 1)
 
     def close(self) -> None:
@@ -245,8 +251,8 @@ def _step(
     """One optimizer step on rows `part`: (loss before it, `matches` before it)."""
     batch = collate([rows.items[k] for k in part]).to(lm.device)
     half = config.precision == "bfloat16"
-    with torch.autocast(lm.device.type, torch.bfloat16, enabled=half), rows.context(part, batch):
-        logits = answer_forward(lm.module, batch).logits
+    with torch.autocast(lm.device.type, torch.bfloat16, enabled=half):
+        logits = rows.logits(lm.module, part, batch)
     loss = torch.nn.functional.cross_entropy(logits[batch.mask], batch.labels[batch.mask])
     optimizers.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]

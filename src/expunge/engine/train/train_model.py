@@ -18,6 +18,7 @@ from expunge.engine.train.fine_tune import HALF, FineTuneConfig, as_stored, comp
 from expunge.engine.train.train_checkpoints import TrainCheckpoints
 from expunge.engine.train.train_loop import TrainConfig, TrainProgress, TrainRows, run_training
 from expunge.errors import InputError, InputWarning
+from expunge.models.documents import split_documents
 from expunge.models.fingerprint import model_digest
 from expunge.models.language_model import LanguageModel, default_device, load
 from expunge.models.threads import set_threads
@@ -93,7 +94,8 @@ def train(
         lm = load(model, template=template, device=device, dtype=dtype)
     else:
         lm = _from_scratch(records, tiny, tower, settings.seed, tokenizer_from, device)
-    rows = TrainRows.of(lm, as_read(records, lm))  # a record that does not fit must not leave a half-made folder
+    read = split_documents(records, lm.template)
+    rows = TrainRows.of(lm, read)  # a record that does not fit must not leave a half-made folder
     written = earlier or {"about": about, "threads": threads}
     if measured and "general_ability" not in written:
         say("measuring general ability before")
@@ -101,9 +103,11 @@ def train(
     if written != earlier:
         write_json(report, written)
     dtype_at_rest, parameters = stored_dtype(lm), lm.parameters
+    lm = make_trainable(lm, settings)
+    if getattr(settings, "kl_weight", 0):
+        say("the model writes text of its own, to be held to")
+    rows = complete(lm, rows, settings)  # a signal ends the process here: nothing is lost yet
     with watch_for_stop() as stopped:
-        lm = make_trainable(lm, settings)
-        rows = complete(lm, rows, settings)
         saves = TrainCheckpoints(out / "checkpoint", parameters, CHECKPOINT_EVERY, stopped, on_epoch, on_step)
         state = checkpoint.load(out / "checkpoint")
         progress = run_training(lm, rows, settings, saves.after_epoch, state, saves.after_step)
@@ -118,11 +122,6 @@ def train(
     if measured:
         _measure_after(lm, report, say)
     return progress
-
-
-def as_read(records: Sequence[Record], lm: LanguageModel) -> Sequence[Record]:
-    """The records as `lm` reads them: here long documents are cut into windows of its tokens."""
-    return records
 
 
 def records_digest(records: Sequence[Record]) -> str:

@@ -1,0 +1,106 @@
+"""Models that cannot be compared, and yardsticks that are none, are refused in one line before anything is judged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from expunge.audit.policy import Policy
+from expunge.audit.preconditions import (
+    Comparable,
+    check_agreement,
+    check_comparable,
+    check_scores_differ,
+    check_sources,
+    check_yardstick,
+    knowledge_lines,
+)
+from expunge.audit.scores import Scores
+from expunge.corpus import Record
+from expunge.errors import InputError
+from expunge.models.language_model import LanguageModel, load
+from expunge.models.tiny import build
+from helpers.audits import one_token_scores
+from helpers.world import small, tokenizer, write_model
+
+ROWS = {f"r{k}": Record(f"r{k}", "Q?", f"answer {k}") for k in range(10)}
+IDS = list(ROWS)
+
+
+def given(right: int, text: list[str] | None = None) -> Scores:
+    """Ten answers of one token, the first `right` of them right."""
+    return one_token_scores(IDS, [0.1] * right + [9.0] * (10 - right), "1" * right + "0" * (10 - right), text)
+
+
+def said(right: int) -> list[str]:
+    return [f"answer {k}" if k < right else "no" for k in range(10)]
+
+
+def test_a_retrained_model_that_is_another_model_of_the_audit_is_refused(folders: dict[str, Path]) -> None:
+    llama, gpt2 = str(folders["llama"]), str(folders["gpt2"])
+    check_sources({"original": llama, "unlearned": llama})
+    check_sources({"original": llama, "unlearned": llama, "retrained": gpt2})
+    for role, sources in (
+        ("unlearned", {"original": gpt2, "unlearned": llama, "retrained": llama}),
+        ("original", {"original": llama, "unlearned": gpt2, "retrained": llama}),
+    ):
+        with pytest.raises(InputError, match=f"is the {role} model itself, so it is no yardstick; give a model"):
+            check_sources(sources)
+
+
+def test_a_copy_of_the_weights_is_the_same_model(folders: dict[str, Path], tmp_path: Path) -> None:
+    copy = load(folders["llama"]).save(tmp_path / "copy")
+    (copy / "tokenizer_config.json").write_text((copy / "tokenizer_config.json").read_text() + "\n")
+    with pytest.raises(InputError, match="is the original model itself"):
+        check_sources({"original": str(folders["llama"]), "unlearned": str(folders["gpt2"]), "retrained": str(copy)})
+
+
+def test_models_of_other_architecture_tokenizer_or_template_are_refused(tmp_path: Path) -> None:
+    lm = load(write_model(tmp_path / "one"))
+    same = Comparable.of(lm)
+    check_comparable("unlearned", "u", same, same)
+    wider = LanguageModel.from_parts(build(small(layers=2), tokenizer(), 0), tokenizer(), "two")
+    with pytest.raises(InputError, match=r"two: is of another architecture .*num_hidden_layers 2.* than the original"):
+        check_comparable("retrained", "two", Comparable.of(wider), same)
+    with pytest.raises(InputError, match=r"r: the retrained model has another tokenizer .*; train it with the"):
+        check_comparable("retrained", "r", replace(same, vocabulary="0"), same)
+    with pytest.raises(InputError, match="puts questions by another template"):
+        check_comparable("retrained", "r", replace(same, template="chat"), same)
+
+
+def test_equal_answers_to_every_question_are_one_model() -> None:
+    sets = {"forget": given(3), "retain_heldout": given(8)}
+    check_scores_differ("r", sets, sets | {"retain_heldout": given(9)}, "unlearned")
+    with pytest.raises(InputError, match="answers every question exactly as the unlearned model does"):
+        check_scores_differ("r", sets, dict(sets), "unlearned")
+
+
+@pytest.mark.parametrize(("right", "refused"), [(10, False), (9, False), (8, True), (0, True)])
+def test_a_yardstick_knows_the_retained_records_as_the_original_does(right: int, refused: bool) -> None:
+    policy, before = Policy.load(), {"retain_heldout": given(10)}
+    assert policy.yardstick_margin == 0.10
+    if refused:
+        with pytest.raises(InputError, match=rf"of 10 retained .* gives 100\.0%, the retrained model {right * 10}\.0%"):
+            check_yardstick("r", before, {"retain_heldout": given(right)}, ROWS, policy)
+    else:
+        line = check_yardstick("r", before, {"retain_heldout": given(right)}, ROWS, policy)
+        assert line.endswith(f"the retrained model {right * 10}.0%")
+
+
+def test_what_the_original_knew_is_counted_by_text_and_by_tokens() -> None:
+    known = check_agreement("m", {"forget": given(7, said(8)), "retain_text": given(10, said(10))}, ROWS)
+    assert (known["forget"].n, known["forget"].by_text, known["forget"].by_tokens) == (10, 0.8, 0.7)
+    assert known["retained"].by_text == 1.0
+    assert knowledge_lines(known)[0] == (
+        "the original model gives 80% of 10 records to be forgotten as text, 70% by tokens"
+    )
+
+
+def test_text_and_tokens_that_contradict_each_other_are_an_alarm() -> None:
+    with pytest.raises(InputError, match="gives 100% of 10 answers as text, but 0% by tokens; its tokenizer splits"):
+        check_agreement("m", {"forget": given(0, said(10))}, ROWS)
+    never_stops = replace(given(10, ["answer and so on"] * 10), eos_hit=[False] * 10)
+    with pytest.raises(InputError, match="knows 100% of 10 answers by tokens, but gives 0% as text; it does not stop"):
+        check_agreement("m", {"forget": never_stops}, ROWS)

@@ -1,0 +1,85 @@
+"""What every model scores: chosen by ids, bounded by the size of the model, and the same for all models."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from expunge.audit.policy import Policy
+from expunge.audit.record_sets import TEXT_RECORDS, drawn, limited_controls, record_sets, rephrasings
+from expunge.corpus import Record, Variant
+from expunge.scope import Split
+
+POLICY = Policy.load()
+
+
+def row(name: str, k: int, owner: str = "", **more: object) -> Record:
+    about = {"control_of": owner} if owner else {}
+    return Record(
+        f"{name}-{k}",
+        f"Question {k} about {name}?",
+        f"a{k}",
+        subject=name,
+        identifiers=(name,),
+        attributes=about,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def split(controls: int = 40, each: int = 20, heldout: int = 100) -> Split:
+    return Split(
+        "t",
+        forget=tuple(row("Tilda", k) for k in range(12)),
+        retain=tuple(row("r", k) for k in range(200)),
+        retain_heldout=tuple(row("h", k) for k in range(heldout)),
+        holdout=tuple(row("o", k) for k in range(200)),
+        controls=tuple(row(f"Cora{c:02d}", k, "Tilda") for c in range(controls) for k in range(each)),
+    )
+
+
+def test_a_sample_depends_on_ids_alone() -> None:
+    rows = split().retain
+    some = drawn(rows, 10, "text")
+    assert len(some) == 10
+    assert drawn(rows[::-1], 10, "text") == some
+    assert drawn(rows, 10, "other") != some
+    assert drawn(rows, 500, "text") == rows
+    assert drawn(rows, 0, "text") == drawn(rows, -3, "text") == ()
+
+
+def test_a_large_model_is_asked_fewer_records_of_every_control() -> None:
+    whole = split()
+    assert limited_controls(whole, 250_000, POLICY.matched_controls.work).controls == whole.controls
+    found = limited_controls(whole, 134_515_008, POLICY.matched_controls.work)
+    names = {r.subject for r in found.controls}
+    per_control = {name: [r.id for r in found.controls if r.subject == name] for name in names}
+    assert len(per_control) == 40
+    assert {len(ids) for ids in per_control.values()} == {11}  # 6.4e10 / 134,515,008 / 40
+    questions = {tuple(sorted(i.rpartition("-")[2] for i in ids)) for ids in per_control.values()}
+    assert len(questions) == 1  # the same questions of every control
+    assert {int(k) for k in questions.pop()} <= set(range(12))  # those that the target is asked
+    assert len(found.holdout) == 59
+    huge = limited_controls(whole, 8_000_000_000, POLICY.matched_controls.work)
+    assert len(huge.controls) == 40 * 8
+    assert len(huge.holdout) == 32
+    alone = replace(whole, controls=())
+    assert limited_controls(alone, 8_000_000_000, POLICY.matched_controls.work) == alone
+
+
+def test_rephrasings_of_controls_take_every_form_in_turn() -> None:
+    forms = tuple(Variant(f"Form {n}?", "a") for n in range(3))
+    rows = [row("c", k, "t", variants=forms) for k in range(5)]
+    assert [r.wording for r in rephrasings(rows)] == [1, 2, 3, 1, 2]
+    assert rephrasings([row("c", 0, "t")]) == ()
+
+
+def test_sets_for_each_reference() -> None:
+    usual = record_sets(split(), POLICY, "retrained")
+    assert not usual["control_wordings"].records
+    assert not usual["controls"].options
+    assert len(usual["retain_text"].records) == TEXT_RECORDS
+    assert not usual["retain_sample"].records  # there are enough held-out records
+    few = record_sets(split(heldout=10), POLICY, "controls")
+    assert len(few["retain_text"].records) == 10
+    assert len(few["retain_sample"].records) == 54
+    assert few["retain_sample"].roles == ("original", "retrained")
+    assert few["controls"].options
