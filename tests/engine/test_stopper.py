@@ -157,7 +157,7 @@ def test_recipes_that_cannot_stop_are_refused(changes: list[str], message: str) 
 def test_a_recipe_that_does_not_stop_keeps_its_digest() -> None:
     """The digest of `ga` with all keys at their defaults, as it was before recipes could stop."""
     plain = Recipe(method="ga")
-    assert "stop" not in plain.dump()
+    assert "stop" not in plain.model_dump()
     assert plain.digest == Recipe(method="ga", stop={"check_every": 10}).digest
     assert plain.digest != Recipe(method="ga", stop={"when": "controls"}).digest
     assert plain.digest == OLD

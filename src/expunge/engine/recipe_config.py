@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from expunge._config import FrozenModel
 from expunge._io import digest
@@ -135,11 +135,11 @@ class RecipeConfig(FrozenModel):
     @property
     def digest(self) -> str:
         """SHA-256 of all keys, without `LATER_KEYS` at their default."""
-        return digest(self.dump())
+        return digest(self.model_dump(mode="json"))
 
-    def dump(self) -> dict[str, Any]:
-        """All keys in plain values, without `LATER_KEYS` at their default."""
-        keys, changed = self.model_dump(mode="json"), self.changed_keys()
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        keys, changed = handler(self), self.changed_keys()
         return {k: v for k, v in keys.items() if k not in LATER_KEYS or k in changed}
 
     def changed_keys(self) -> list[str]:

@@ -114,7 +114,7 @@ class ResolvedRecipe:
 
     def to_yaml(self, notes: Sequence[str] = ()) -> str:
         """All keys; of an edit those that it reads and those that were changed. `notes` stand above as comments."""
-        keys = self.recipe.dump()
+        keys = self.recipe.model_dump(mode="json")
         if self.edit:
             keys = {k: v for k, v in keys.items() if k in EDIT_KEYS or k in self.recipe.changed_keys()}
             keys["batch"] = {"micro": self.recipe.batch.micro}

@@ -46,10 +46,10 @@ class RehearsalStage:
     seed: int
 
     def __post_init__(self) -> None:
-        draw = lambda name: stream(self.seed, "rehearsal", name)  # noqa: E731
-        self.forget = sample(self.split.forget, FORGET_ROWS, draw("forget"))
-        self.heldout = sample(self.split.retain_heldout, HELDOUT_ROWS, draw("heldout"))
-        self.retain: Sequence[Record] = sample(self.split.retain, RETAIN_ROWS, draw("retain"))
+        split, seed = self.split, self.seed
+        self.forget = sample(split.forget, FORGET_ROWS, stream(seed, "rehearsal", "forget"))
+        self.heldout = sample(split.retain_heldout, HELDOUT_ROWS, stream(seed, "rehearsal", "heldout"))
+        self.retain: Sequence[Record] = sample(split.retain, RETAIN_ROWS, stream(seed, "rehearsal", "retain"))
         made = surrogate_controls(self.split.forget, self.split.retain, self.seed, FORGET_ROWS)
         nll = mean_nll(self.lm, [r for records in made for r in records])
         self.controls = np.split(nll, np.cumsum([len(records) for records in made])[:-1])
