@@ -18,7 +18,7 @@ from expunge._io import digest, digest_files, read_json, write_atomic, write_jso
 from expunge.errors import InputError, first_line
 from expunge.models.adapter_export import check_exportable, write_adapter
 from expunge.models.dtypes import FLOATS
-from expunge.models.export_check import Comparison, compare, probe_logits
+from expunge.models.export_check import LogitComparison, compare, probe_logits
 from expunge.models.fingerprint import check_unchanged, model_digest, weights_digest
 from expunge.models.language_model import LanguageModel, load, merge_adapter
 from expunge.models.loading import guarded
@@ -44,7 +44,7 @@ class Export:
 
     folder: Path
     about: dict[str, Any]
-    comparison: Comparison | None = None
+    comparison: LogitComparison | None = None
     warnings: tuple[str, ...] = ()
 
 

@@ -26,7 +26,7 @@ TOLERANCE = {"float32": 1e-4, "bfloat16": 0.1, "float16": 0.02}  # of the larges
 
 
 @dataclass(frozen=True)
-class Comparison:
+class LogitComparison:
     """How far two models are apart on fixed texts.
 
     Attributes:
@@ -61,7 +61,7 @@ def probe_logits(source: str, device: str | None = None) -> list[Tensor]:
     return logits
 
 
-def compare(before: list[Tensor], after: list[Tensor], where: str, dtype: str) -> Comparison:
+def compare(before: list[Tensor], after: list[Tensor], where: str, dtype: str) -> LogitComparison:
     """Compare the logits of two models.
 
     Args:
@@ -77,7 +77,7 @@ def compare(before: list[Tensor], after: list[Tensor], where: str, dtype: str) -
         raise RunFailed(where, "reads texts as other tokens than the run", "export it again")
     ours, theirs = torch.cat([x.flatten() for x in after]), torch.cat([x.flatten() for x in before])
     same = torch.cat([(a.argmax(-1) == b.argmax(-1)).float() for a, b in zip(after, before, strict=True)])
-    result = Comparison(
+    result = LogitComparison(
         difference=float((ours - theirs).abs().max()),
         share=relative_difference(ours, theirs),
         tolerance=TOLERANCE[dtype],
