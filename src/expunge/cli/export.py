@@ -112,8 +112,8 @@ def compare_scores(run: str, out: Path, split: Split, device: str | None) -> dic
 
 
 def _scores(lm: LanguageModel, sets: dict[str, Any]) -> dict[str, dict[str, float]]:
-    from expunge.audit.metrics.answer_prob import answer_prob
-    from expunge.audit.metrics.exact_match import exact_match
+    from expunge.audit.metrics.answer_prob import probability
+    from expunge.audit.metrics.exact_match import matches
     from expunge.audit.scoring import score
     from expunge.models.documents import split_documents
 
@@ -122,7 +122,7 @@ def _scores(lm: LanguageModel, sets: dict[str, Any]) -> dict[str, dict[str, floa
         records = tuple(split_documents(group, lm.template))
         scores = score(lm, records)
         figures[name] = {
-            "answer probability": float(answer_prob(scores, records).mean()) if records else 0.0,
-            "exact answers": float(exact_match(scores, records).mean()) if records else 0.0,
+            "answer probability": float(probability(scores).mean()) if records else 0.0,
+            "exact answers": float(matches(scores, records).mean()) if records else 0.0,
         }
     return figures

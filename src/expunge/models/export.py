@@ -17,9 +17,11 @@ from typing import Any, Literal
 from expunge._io import digest, digest_files, read_json, write_atomic, write_json
 from expunge.errors import InputError, first_line
 from expunge.models.adapter_export import check_exportable, write_adapter
+from expunge.models.adapter_folder import attach
 from expunge.models.dtypes import FLOATS
 from expunge.models.export_check import LogitComparison, compare, probe_logits
 from expunge.models.fingerprint import check_unchanged, model_digest, weights_digest
+from expunge.models.gguf import as_plain_model
 from expunge.models.language_model import LanguageModel, load, merge_adapter
 from expunge.models.loading import guarded
 from expunge.models.model_card import model_card
@@ -99,9 +101,8 @@ def export(
         raise no_space(out, error) from error
     try:
         report("read the run", 0.1)
-        before = None
         if form == "merged":
-            lm, quantized = merged_model(str(run))
+            lm, quantized = merged_model(str(run), about)
             report("write the model", 0.5)
             kept = _cast(lm, str(about.get("dtype", "auto")) if dtype == "auto" else dtype, str(run))
             kept.save(fresh)
@@ -115,14 +116,18 @@ def export(
             **({"base_was_quantized": True} if quantized else {}),
             "weights_digest": weights_digest(fresh),
         }
-        write_json(fresh / ABOUT, facts)
-        write_atomic(fresh / "README.md", model_card(facts, base if base and not Path(base).exists() else None))
         comparison = None
         if verify:
             report("compare with the run", 0.7)
-            before = probe_logits(str(run), device)
-            comparison = compare(before, probe_logits(str(fresh), device), str(out), written)
-            write_json(fresh / ABOUT, facts | {"verified": comparison.to_dict()})
+            comparison = compare(
+                probe_logits(str(run), device),
+                probe_logits(str(fresh), device),
+                str(out),
+                {written, str(about.get("dtype", written))},
+            )
+            facts["verified"] = comparison.to_dict()
+        write_json(fresh / ABOUT, facts)
+        write_atomic(fresh / "README.md", model_card(facts, base if base and not Path(base).exists() else None))
         _publish(fresh, out)
     except OSError as error:
         raise no_space(out, error) from error
@@ -133,7 +138,7 @@ def export(
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     report("done", 1.0)
-    return Export(out, read_json(out / ABOUT), comparison, (BASE_KNOWS,) if form == "adapter" else ())
+    return Export(out, facts, comparison, (BASE_KNOWS,) if form == "adapter" else ())
 
 
 def check_place(out: Path, sources: list[Path]) -> None:
@@ -169,29 +174,31 @@ def audit_facts(file: Path, run: str) -> dict[str, Any]:
     return facts
 
 
-def merged_model(source: str) -> tuple[LanguageModel, bool]:
+def merged_model(source: str, about: dict[str, Any]) -> tuple[LanguageModel, bool]:
     """The model of a run with everything folded in, in float32 on the CPU; and whether its base was quantized.
 
     Half precision is widened before the adapter is added, so that the sum is rounded once, when it is written. A
     quantized base is dequantized: the export is then the model that was trained and audited, in more bits.
+
+    Args:
+        source: as for `export`.
+        about: the content of run.json; empty for what is no run.
     """
-    lm = load(source, device="cpu", dtype="auto")
+    lm = load(source, device="cpu")
     quantized = is_quantized(lm.module)
     with guarded(source, "export needs the model in memory in float32"):
-        if quantized:
+        if quantized and about and (Path(source) / "adapter").is_dir():
+            base = load(base_of_run(Path(source), about), device="cpu", dtype=str(about.get("dtype", "auto")))
+            lm = lm.with_module(attach(_dequantized(base.module).float(), Path(source) / "adapter"))
+        elif quantized:
             lm = lm.with_module(_dequantized(lm.module))
         lm = lm.with_module(lm.module.float())
     return merge_adapter(lm), quantized
 
 
 def _dequantized(module: Any) -> Any:
-    """The same adapter on the dequantized base."""
-    base = module.get_base_model() if hasattr(module, "get_base_model") else module
-    base.dequantize()
-    for part in ("hf_quantizer", "quantization_method"):
-        if hasattr(base, part):
-            delattr(base, part)
-    base.is_quantized = False
+    module = as_plain_model(module.dequantize() or module)
+    module.config.dtype = "float32"
     return module
 
 

@@ -42,7 +42,7 @@ def model_card(facts: dict[str, Any], hub_base: str | None = None) -> str:
 
 def _done(facts: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
     records = run.get("records", {})
-    edited = run.get("edited")
+    edited, verified = run.get("edited"), facts.get("verified")
     said = {"stranger": "answers as of somebody unknown, which may be false", "refuse": "refuses"}
     return {
         "Method": run.get("method"),
@@ -54,6 +54,7 @@ def _done(facts: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
         "Share of the weights of the chosen blocks that could change": run.get("trainable_share"),
         "Run made": run.get("created"),
         "Exported": f"{facts['created']} in {facts['dtype']}",
+        "Compared with the run": f"largest difference of a logit {verified['difference']:g}" if verified else None,
         "Scope (digest)": facts.get("scope_digest"),
         "Recipe (digest)": run.get("recipe_digest"),
         "Base model (digest)": facts.get("base_digest"),
