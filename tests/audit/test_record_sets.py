@@ -75,16 +75,23 @@ def test_rephrasings_of_controls_take_every_form_in_turn() -> None:
 
 
 def test_sets_for_each_reference() -> None:
-    usual = record_sets(split(), POLICY, "retrained")
+    usual = record_sets(split(), "retrained")
     assert not usual["control_wordings"].records
     assert not usual["controls"].options
     assert len(usual["retain_text"].records) == TEXT_RECORDS
     assert not usual["retain_sample"].records  # there are enough held-out records
-    few = record_sets(split(heldout=10), POLICY, "controls")
+    few = record_sets(split(heldout=10), "controls")
     assert len(few["retain_text"].records) == 10
     assert len(few["retain_sample"].records) == 54
     assert few["retain_sample"].roles == ("original", "retrained")
-    assert few["controls"].options
+    assert not few["controls"].options  # none has any: the scores of an audit with a retrained model serve
+    forms = (Variant("Form?", "a"),)
+    chosen = replace(
+        split(), controls=tuple(row(f"Cora{c}", 0, "Tilda", variants=forms, options=("a0", "b")) for c in range(9))
+    )
+    some = record_sets(chosen, "controls", rephrased=4)
+    assert some["controls"].options
+    assert len(some["control_wordings"].records) == 4
 
 
 def test_a_window_of_a_document_stands_where_the_document_stood(folders: dict[str, Path]) -> None:

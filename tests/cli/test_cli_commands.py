@@ -185,8 +185,6 @@ def test_an_audit_that_does_not_pass_exits_3(cli: Cli, world: Path, model: Path,
         model,
         "--unlearned",
         run,
-        "--retrained",
-        model,
         "--data",
         world,
         "--scope",
@@ -194,12 +192,24 @@ def test_an_audit_that_does_not_pass_exits_3(cli: Cli, world: Path, model: Path,
         "--out",
         tmp_path / "a",
     )
+    refused = cli(*words, "--retrained", model)
+    assert refused.code == 2
+    assert "is the original model itself, so it is no yardstick" in refused.line
+    assert not (tmp_path / "a").exists()
+    refused = cli(*words, "--policy", "stric")
+    assert refused.code == 2
+    assert 'did you mean "strict"' in refused.line
+    refused = cli(*words, "--policy", "strict")
+    assert refused.code == 2
+    assert '"strict" needs a retrained model' in refused.line
     result = cli(*words, "--json")
     assert result.code == 3  # a model that knows nothing cannot be shown to have forgotten
     assert result.json["verdict"] in ("failed", "inconclusive")
     written = json.loads((tmp_path / "a" / "audit.json").read_text())
     assert result.json["results"] == written["results"]
     assert result.json["sentence"] == written["verdict"]["sentence"]
+    assert (result.json["policy"], result.json["assurance"]["level"]) == ("controls-only", "L1")
+    assert written["data"] == world.name
     assert result.err.splitlines()[0].startswith("auditing:   0%, score the original model")
     refused = cli(
         "audit", "--original", model, "--unlearned", model, "--data", world, "--scope", TARGET, "--out", tmp_path / "a"

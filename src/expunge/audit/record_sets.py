@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from expunge.audit.control_groups import question
-from expunge.audit.policy import Policy
 from expunge.corpus import Record
 from expunge.models.documents import WINDOW_OF, split_documents
 from expunge.models.prompt_template import PromptTemplate
@@ -23,6 +22,7 @@ T = TypeVar("T")
 TEXT_RECORDS = 64  # held-out retain records whose greedy text is read
 YARDSTICK_RECORDS = 64  # retain records that are asked where there are fewer held-out ones
 LEAST_HOLDOUT = 32  # records of the holdout, likewise
+LEAST_REPHRASED = 160  # rephrasings of controls, likewise
 LEAST_PER_CONTROL = 8  # records of each control, however large the model is
 FORGET, HELDOUT, RETAIN = "forget", "retain_heldout", "retain_sample"
 TEXT, CONTROLS, REPHRASED_CONTROLS = "retain_text", "controls", "control_wordings"
@@ -45,8 +45,14 @@ class RecordSet:
     roles: tuple[str, ...] = ()
 
 
-def record_sets(split: Split, policy: Policy, reference: str) -> dict[str, RecordSet]:
-    """The sets of an audit by name. `split.controls` is scored as it is: see `limited_controls`."""
+def record_sets(split: Split, reference: str, rephrased: int = 0) -> dict[str, RecordSet]:
+    """The sets of an audit by name. `split.controls` is scored as it is: see `limited_controls`.
+
+    Args:
+        split: The record sets of the scope.
+        reference: `retrained`, `controls` or `both`.
+        rephrased: Most rephrasings of controls; 0 sets no bound.
+    """
     controls = reference in ("controls", "both")
     heldout = tuple(split.retain_heldout)
     more = drawn(split.retain, YARDSTICK_RECORDS - len(heldout), "yardstick")
@@ -58,9 +64,11 @@ def record_sets(split: Split, policy: Policy, reference: str) -> dict[str, Recor
         "shared": RecordSet(split.shared),
         "holdout": RecordSet(split.holdout),
         # options of controls are scored only where controls are the reference: they are a third of the work
-        CONTROLS: RecordSet(split.controls, options=controls),
+        CONTROLS: RecordSet(split.controls, options=controls and any(r.options for r in split.controls)),
         REPHRASED_CONTROLS: RecordSet(
-            rephrasings(split.controls) if controls else (), options=True, roles=("unlearned",)
+            drawn(rephrasings(split.controls), rephrased or len(split.controls), "rephrasing") if controls else (),
+            options=True,
+            roles=("unlearned",),
         ),
     }
 

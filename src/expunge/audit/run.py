@@ -22,7 +22,7 @@ from expunge.audit.context import CHECKS, Check, CheckOutput, Context, Probe, Ro
 from expunge.audit.details import Details, ImageExample
 from expunge.audit.image_examples import image_example_probe, image_examples
 from expunge.audit.policy import Policy, default_policy
-from expunge.audit.record_sets import limited_controls, record_sets, with_windows
+from expunge.audit.record_sets import LEAST_REPHRASED, limited_controls, record_sets, with_windows
 from expunge.audit.schema import ROLES, AuditedModel, AuditFile, Environment, SplitSummary
 from expunge.audit.score_store import score_sets
 from expunge.audit.scores import Scores
@@ -131,17 +131,11 @@ def audit(
     n_controls = len(split.controls)
     split = limited_controls(split, lm.parameters, policy.matched_controls.work)
     references = _references(policy, retrained is not None)
-    sets = record_sets(split, policy, "both" if len(references) > 1 else references[0])
+    rephrased = max(LEAST_REPHRASED, int(policy.matched_controls.work / max(lm.parameters, 1)) // 2)
+    sets = record_sets(split, "both" if len(references) > 1 else references[0], rephrased)
     records = {r.row_id: r for group in sets.values() for r in group.records}
-    ctx = Context(
-        split,
-        policy,
-        tuple(sources),
-        MappingProxyType(records),
-        load=fresh,
-        against=references[-1],
-        parameters=lm.parameters,
-    )
+    ctx = Context(split, policy, tuple(sources), MappingProxyType(records), load=fresh, parameters=lm.parameters)
+    ctx = replace(ctx, against=references[-1])
     probes = _probes(ctx)
     models: dict[Role, AuditedModel] = {}
     by_role: dict[Role, Mapping[str, Scores]] = {}
