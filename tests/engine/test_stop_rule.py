@@ -7,11 +7,11 @@ import pytest
 
 from expunge.engine.stop_rule import ControlRange, StopProbe, decay, standing
 
-CONTROLS = ControlRange(low=2.0, high=4.0, given=0.25, source="")
+CONTROLS = ControlRange(low=2.0, high=4.0, given=0.25, lowest=0.2, source="")
 
 
-def probe(forget: float, given: float = 0.0, retain: float = 0.1) -> StopProbe:
-    return StopProbe(10, forget, given, retain)
+def probe(forget: float, given: float = 0.0, retain: float = 0.1, lowest: float = 0.5) -> StopProbe:
+    return StopProbe(10, forget, given, lowest, retain)
 
 
 def test_the_range_is_the_middle_of_the_means_of_the_controls() -> None:
@@ -26,7 +26,7 @@ def test_the_range_is_the_middle_of_the_means_of_the_controls() -> None:
 def test_a_probe_is_means_and_the_share_of_answers_under_one_nat() -> None:
     found = StopProbe.of(7, np.array([0.5, 1.5, 4.0]), np.array([0.1, 0.3]))
     assert (found.step, found.forget, found.retain) == (7, pytest.approx(2.0), pytest.approx(0.2))
-    assert found.given == pytest.approx(1 / 3)
+    assert (found.given, found.lowest) == (pytest.approx(1 / 3), 0.5)
     assert StopProbe.of(7, np.array([0.5]), np.array([])).retain == 0.0
 
 
@@ -38,6 +38,7 @@ def test_a_probe_is_means_and_the_share_of_answers_under_one_nat() -> None:
         (probe(2.0), None, "inside"),
         (probe(3.0, given=0.3), None, "given"),
         (probe(3.0, given=0.25), None, "inside"),
+        (probe(3.0, lowest=0.1), None, "given"),
         (probe(3.0, retain=0.151), None, "harmed"),
         (probe(5.0), None, "above"),
         (probe(5.0), probe(4.5), "above"),

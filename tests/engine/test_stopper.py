@@ -23,14 +23,14 @@ from helpers.runs import loop, recipe, run
 from helpers.world import one_person
 
 STOP = {"when": "controls", "check_every": 3, "patience": 2, "cooldown": 2, "tolerance": 100.0}
-ANYWHERE = ControlRange(0.0, 100.0, 1.0, "anywhere")
+ANYWHERE = ControlRange(0.0, 100.0, 1.0, 0.0, "anywhere")
 
 
 def stopper(**changes: Any) -> Stopper:
     """A rule for a run of 40 steps with two rows on either side, whose controls stand between 2 and 4."""
     item: Any = ()
     config = Stop(**(STOP | {"tolerance": 0.05} | changes))
-    return Stopper(config, 40, [item] * 2, [item] * 2, ControlRange(2.0, 4.0, 0.0, "x"), 0.1)
+    return Stopper(config, 40, [item] * 2, [item] * 2, ControlRange(2.0, 4.0, 0.0, 0.0, "x"), 0.1)
 
 
 def nll(forget: float, retain: float = 0.1) -> np.ndarray:
@@ -135,7 +135,7 @@ def test_run_json_says_where_and_why_a_run_stopped(
     about = json.loads((out / "run.json").read_text())
     assert about["steps"] == about["stopped"]["step"] == 8
     assert about["stopped"]["bound"] == 12
-    assert about["stopped"]["controls"] == {"from": "anywhere", "low": 0.0, "high": 100.0, "given": 1.0}
+    assert about["stopped"]["controls"] == {"from": "anywhere", "low": 0.0, "high": 100.0, "given": 1.0, "lowest": 0.0}
     assert totals == [12] * 5 + [8] * 3
     assert not (out / "recipe.yaml").read_text().count("when: null")
 

@@ -2,7 +2,7 @@
 
 The controls are never-trained subjects of the same shape. What the model before the run thinks of their answers is what
 a model that never met the subject would think of the subject's. A run is done when the forget records stand there: on
-average, and with no more single answers given than a control has.
+average, with no more single answers given than a control has, and with none that is more certain than any of theirs.
 """
 
 from __future__ import annotations
@@ -27,12 +27,14 @@ class ControlRange:
         low: lower end of the central range of their mean NLL, nats per token.
         high: upper end.
         given: share of answers under `GIVEN`, at the upper end of the controls.
+        lowest: smallest NLL of a single answer of any control.
         source: what the controls are, for the output.
     """
 
     low: float
     high: float
     given: float
+    lowest: float
     source: str
 
     @classmethod
@@ -42,7 +44,7 @@ class ControlRange:
         means = [float(np.mean(c)) for c in controls]
         low, high = np.quantile(means, [tail, 1 - tail])
         given = np.quantile([float(np.mean(c < GIVEN)) for c in controls], 1 - tail)
-        return cls(float(low), float(high), float(given), source)
+        return cls(float(low), float(high), float(given), min(float(c.min()) for c in controls), source)
 
 
 @dataclass(frozen=True)
@@ -53,19 +55,21 @@ class StopProbe:
         step: finished steps.
         forget: mean NLL of the forget records, nats per token.
         given: share of them under `GIVEN`.
+        lowest: smallest NLL of one of them.
         retain: mean NLL of the retain records of the probe.
     """
 
     step: int
     forget: float
     given: float
+    lowest: float
     retain: float
 
     @classmethod
     def of(cls, step: int, forget: Nats, retain: Nats) -> StopProbe:
         """forget, retain: NLL of the records of the probe, nats per token; an empty `retain` counts as 0."""
         kept = float(retain.mean()) if len(retain) else 0.0
-        return cls(step, float(forget.mean()), float((forget < GIVEN).mean()), kept)
+        return cls(step, float(forget.mean()), float((forget < GIVEN).mean()), float(forget.min()), kept)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers."""
@@ -88,7 +92,7 @@ def standing(
     """
     if probe.forget < controls.low:
         return "below"
-    if probe.given > controls.given:
+    if probe.given > controls.given or probe.lowest < controls.lowest:
         return "given"
     if probe.retain > retain_before + tolerance:
         return "harmed"

@@ -113,7 +113,7 @@ class Stopper:
             "step": step,
             "bound": self.bound,
             "reason": reason,
-            "controls": {"from": c.source, "low": c.low, "high": c.high, "given": c.given},
+            "controls": {"from": c.source, "low": c.low, "high": c.high, "given": c.given, "lowest": c.lowest},
             "retain_before": self._retain_before,
             "last_probe": self.probes[-1].to_dict() if self.probes else None,
         }
