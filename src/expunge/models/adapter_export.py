@@ -59,5 +59,5 @@ def plain_config(stored: dict[str, Any], base: str) -> dict[str, Any]:
     alpha = config.get("lora_alpha")
     if isinstance(alpha, float) and alpha.is_integer():
         config["lora_alpha"] = int(alpha)  # vLLM declares a whole number
-    lists = {name: sorted(config[name]) for name in ("target_modules", "target_parameters") if name in config}
+    lists: dict[str, Any] = {n: sorted(config[n]) for n in ("target_modules", "target_parameters") if n in config}
     return {**config, **lists, "base_model_name_or_path": base, "inference_mode": True}
