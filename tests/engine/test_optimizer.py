@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from expunge.engine import checkpoint
 from expunge.engine.optimizer import OptimizerConfig, OptimizerGroup, embeddings, lr_factor
@@ -74,6 +74,44 @@ def test_a_saved_state_goes_on_to_the_same_bits(name: Literal["adamw", "muon", "
         push(straight, optimizers, step)
         push(resumed, later, step)
     assert all(torch.equal(straight[n], resumed[n]) for n in straight)
+
+
+def small_steps(dtype: torch.dtype, steps: int = 100) -> tuple[Tensor, OptimizerGroup]:
+    """How far 100 steps of 1e-4 with the same gradient move weights of about 1."""
+    weight = nn.Parameter(torch.linspace(0.5, 1.5, 64).to(dtype))
+    start = weight.detach().float().clone()
+    optimizers = OptimizerGroup(OptimizerConfig(name="sgd", lr=1e-4), {"weight": weight}, set())
+    for _ in range(steps):
+        weight.grad = torch.ones(64, dtype=dtype)
+        optimizers.step(1.0)
+        optimizers.zero_grad()
+    return weight.detach().float() - start, optimizers
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_hundred_small_steps_move_half_precision_as_float32(dtype: torch.dtype) -> None:
+    moved, _ = small_steps(dtype)
+    expected, _ = small_steps(torch.float32)
+    assert torch.allclose(expected, torch.full((64,), -0.01), atol=1e-5)
+    half_a_unit = torch.finfo(dtype).eps / 2 * 1.5
+    assert float((moved - expected).abs().max()) <= half_a_unit  # rounded once, not a hundred times
+    assert float(moved.mean()) == pytest.approx(-0.01, rel=0.1)
+
+
+def test_half_precision_goes_on_from_its_copies(tmp_path: Path) -> None:
+    _, optimizers = small_steps(torch.bfloat16, 3)
+    checkpoint.save(tmp_path / "c", {"optimizer": optimizers.state()})
+    saved = checkpoint.load(tmp_path / "c")
+    assert saved is not None
+    weight = nn.Parameter(torch.zeros(64, dtype=torch.bfloat16))
+    later = OptimizerGroup(OptimizerConfig(name="sgd", lr=1e-4), {"weight": weight}, set())
+    later.restore(saved["optimizer"])
+    weight.grad = torch.zeros(64, dtype=torch.bfloat16)
+    later.step(1.0)
+    expected = torch.linspace(0.5, 1.5, 64).bfloat16().float() - 3e-4
+    assert torch.allclose(weight.float(), expected, rtol=torch.finfo(torch.bfloat16).eps)
+    copies = saved["optimizer"][-1]["weight"]
+    assert torch.allclose(copies, expected, atol=1e-6)
 
 
 def test_muon_takes_matrices_and_leaves_tables_and_vectors_to_adamw() -> None:

@@ -119,12 +119,9 @@ def export(
         comparison = None
         if verify:
             report("compare with the run", 0.7)
-            comparison = compare(
-                probe_logits(str(run), device),
-                probe_logits(str(fresh), device),
-                str(out),
-                {written, str(about.get("dtype", written))},
-            )
+            precisions = {written, str(about.get("dtype", written))}
+            logits = [probe_logits(source_name, device) for source_name in (str(run), str(fresh))]
+            comparison = compare(*logits, str(out), precisions)
             facts["verified"] = comparison.to_dict()
         write_json(fresh / ABOUT, facts)
         write_atomic(fresh / "README.md", model_card(facts, base if base and not Path(base).exists() else None))
