@@ -223,6 +223,7 @@ class LLMDemo:
         from expunge.engine.unlearn import unlearn
 
         chosen = recipe_for("auto", (*self.size.recipe, f"seed={self.seed}"), self.out / "original", split)
+        self.progress.say("unlearn: build targets and caches")
         with self.progress.bar("unlearn") as tick:
             unlearn(
                 self.out / "original",
