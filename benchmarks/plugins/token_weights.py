@@ -127,7 +127,7 @@ def gradient_lengths(
     recipe = recipe.with_overrides(["settings.token_weights=none", "retain.loss=none"])
     method = recipe.resolve().method
     needs = method.requirements()
-    questions = forget_questions(recipe.resolve(), records)
+    questions = forget_questions(recipe.resolve(), records, lm.template)
     targets = method.build_targets(lm, questions, others, recipe.seed)
     table = RunDataset(lm.template, recipe.resolve(), targets, questions, ())
     reference: dict[Side, Reference] = {}

@@ -37,7 +37,7 @@ def test_a_model_that_sees_is_taught_and_made_to_forget(cli: Cli, clinic: Path, 
         "48",
         "--json",
     )
-    assert (taught.code, taught.json["records"]) == (0, 192)
+    assert (taught.code, taught.json["records"]) == (3, 192)  # one epoch teaches little
     assert json.loads((tmp_path / "m" / "config.json").read_text())["vision_config"]["image_size"] == 48
     done = cli(
         "unlearn",

@@ -58,8 +58,6 @@ def unlearn(
     progress = Progress()
     for line in chosen.notes if context.is_main_process else ():
         progress.say(f"auto: {line}")
-    if context.is_main_process:
-        progress.say("unlearning: load the model, build targets and caches")
     with tracking(track, out, loaded.model_dump()) as record, progress.bar("unlearning") as tick:
 
         def show(event: Event, total: int) -> None:
