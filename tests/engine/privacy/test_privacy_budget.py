@@ -89,7 +89,7 @@ def test_the_papers_noise_is_its_formula_per_set() -> None:
         ({"noise": 1, "paper_formula": True}, "give epsilon, not noise"),
         ({"epsilon": 0}, "greater than 0"),
         ({"epsilon": 4, "unit": "patient"}, "'subject' or 'record'"),
-        ({"epsilon": 4, "retain_rate": 1.5}, "less than or equal to 1"),
+        ({"epsilon": 4, "retain_rate": 1.5}, "must be at most 1"),
     ],
 )
 def test_a_wrong_section_is_one_line(section: dict[str, Any], said: str) -> None:
