@@ -48,10 +48,10 @@ def reconstruction_probe(ctx: Context) -> ReconstructionProbe | None:
     if not _has_tree(ctx.split):
         return None
     seed = ctx.policy.attack_seeds[0]
-    most = ctx.affordable(1 / 20, LEAST_FACTS, MAX_FACTS)
+    most, fewer = (ctx.affordable(share, LEAST_FACTS, MAX_FACTS) for share in (1 / 20, 1 / 40))
     forget = prepare(ctx.split, seed=seed, most=most)
     controls = controls_of(ctx.split) if ctx.reference == "controls" else []
-    return ReconstructionProbe(forget, prepare(ctx.split, controls, seed=seed, most=most) if controls else None)
+    return ReconstructionProbe(forget, prepare(ctx.split, controls, seed=seed, most=fewer) if controls else None)
 
 
 @check(KEY, KEY, probe=reconstruction_probe)
