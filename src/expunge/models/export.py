@@ -120,8 +120,8 @@ def export(
         if verify:
             report("compare with the run", 0.7)
             precisions = {written, str(about.get("dtype", written))}
-            logits = [probe_logits(source_name, device) for source_name in (str(run), str(fresh))]
-            comparison = compare(*logits, str(out), precisions)
+            before, after = probe_logits(str(run), device), probe_logits(str(fresh), device)
+            comparison = compare(before, after, str(out), precisions)
             facts["verified"] = comparison.to_dict()
         write_json(fresh / ABOUT, facts)
         write_atomic(fresh / "README.md", model_card(facts, base if base and not Path(base).exists() else None))

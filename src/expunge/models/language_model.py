@@ -187,6 +187,7 @@ def _load_run(run: Path, template: str, device: str | None, dtype: str, date: st
     if (run / "model").is_dir():
         return replace(load(run / "model", **options), source=str(run))
     source = base_of_run(run, about)
+    kind_of(source)
     check_unchanged(run, about, source)
     base = merge_adapter(load(source, **options))
     return replace(base, module=attach(base.module, run / "adapter"), source=str(run))
