@@ -14,9 +14,14 @@ from expunge.errors import InputError
 COMMANDS = ("train", "estimate", "unlearn", "audit", "tune", "reconstruct")
 
 
+def is_one_of_several() -> bool:
+    """Whether several processes run this command (torchrun, accelerate launch)."""
+    return os.environ.get("WORLD_SIZE", "1") != "1"
+
+
 def is_secondary_process() -> bool:
-    """True in all but the first of several processes of one command (torchrun, accelerate launch)."""
-    return os.environ.get("WORLD_SIZE", "1") != "1" and os.environ.get("RANK", "0") != "0"
+    """True in all but the first of several processes of one command."""
+    return is_one_of_several() and os.environ.get("RANK", "0") != "0"
 
 
 def check_words(command: str, options: Mapping[str, Any]) -> None:
@@ -31,7 +36,8 @@ def check_words(command: str, options: Mapping[str, Any]) -> None:
         _check_recipe(options.get("recipe"), options.get("set_"))
         for scope in (options.get("scope"), options.get("exclude_scope")):
             _check_scope(scope)
-        _check_data(options.get("data"))
+        if not is_one_of_several():  # a file may be missing for one of them only, and all must learn that
+            _check_data(options.get("data"))
     except InputError as error:
         error.silent = is_secondary_process()
         raise
