@@ -98,7 +98,8 @@ def llm_table(result: Mapping[str, Any]) -> ResultTable:
         (label, *_row({role: values[key] for role, values in ability.items()}, form))
         for label, (key, form) in rows.items()
     ]
-    return ResultTable(base.columns, [*base.rows, *more])
+    measured = [row for row in base.rows if any(cell is not None for cell in row[1:])]
+    return ResultTable(base.columns, [*measured, *more])
 
 
 def _row(values: Mapping[str, Any], form: str) -> list[str | None]:
