@@ -264,7 +264,7 @@ class LLMDemo:
 
         deploy = self.out / "deploy"
         if not deploy.is_dir():
-            export(self.out / "unlearned", deploy, audit=audit)
+            export(self.out / "unlearned", deploy, audit=audit, verify=True)
         return deploy
 
 
