@@ -112,15 +112,18 @@ def slopes_text(made: Sequence[LogLogPlot]) -> str:
 
 
 def write_page(results_folder: Path, folder: Path) -> list[Path]:
-    """Write `speed.md` and its plots from `scaling.json` and `step.json`; returns the files, the page first."""
-    results, steps = (read_json(results_folder / name) for name in ("scaling.json", "step.json"))
+    """Write `speed.md` and its plots from the results in a folder; returns the files, the page first."""
+    names = ("scaling.json", "step.json", "step-pretrained.json")
+    results, steps, pretrained = (read_json(results_folder / name) for name in names)
     made = {plot.key: plot for plot in plots(results["figures"])}
     files = [write_atomic(folder / f"speed-{key}.svg", draw(plot)) for key, plot in made.items()]
-    return [write_atomic(folder / "speed.md", page(results, steps, made)), *files]
+    return [write_atomic(folder / "speed.md", page(results, steps, pretrained, made)), *files]
 
 
-def page(results: Mapping[str, Any], steps: Mapping[str, Any], made: Mapping[str, LogLogPlot]) -> str:
-    """The Markdown page; `steps`: results of `step`, `made`: plots by their keys."""
+def page(
+    results: Mapping[str, Any], steps: Mapping[str, Any], pretrained: Mapping[str, Any], made: Mapping[str, LogLogPlot]
+) -> str:
+    """The Markdown page; `steps`, `pretrained`: results of `step`, `step_pretrained`, `made`: plots by their keys."""
     sizes, layers, records = results["sizes"], results["figures"]["layers"], results["figures"]["records"]
     (least_layers, few), (most_layers, many) = next(iter(layers.items())), list(layers.items())[-1]
     most_records, last = list(records.items())[-1]
@@ -134,6 +137,8 @@ def page(results: Mapping[str, Any], steps: Mapping[str, Any], made: Mapping[str
         **results,
         steps=steps,
         step_ratios=_step_ratios(steps["cases"]),
+        pretrained=pretrained,
+        pretrained_ratios=_pretrained_ratios(pretrained["cases"]),
         least_layers=least_layers,
         most_layers=most_layers,
         **{f"growth_{path}": format_number(many[path] / few[path]) for path in PATHS},
@@ -155,6 +160,15 @@ def _step_ratios(cases: Mapping[str, Mapping[str, Any]]) -> str:
         for size, case in sizes.items()
     ]
     return _markdown(["case", "plain step / ours, min", "median", "max", "ceiling"], rows)
+
+
+def _pretrained_ratios(cases: Mapping[str, Mapping[str, Any]]) -> str:
+    rows = [
+        [name, *(f"{case['ratio'][other][key]:.1f}" for other in ("plain", "trl") for key in ("min", "median", "max"))]
+        for name, case in cases.items()
+    ]
+    columns = [f"{other} / ours, {key}" for other in ("plain", "trl style") for key in ("min", "median", "max")]
+    return _markdown(["blocks that train", *columns], rows)
 
 
 def _table(points: Mapping[str, Point], first: str, columns: Mapping[str, str]) -> str:

@@ -116,11 +116,17 @@ def test_a_toy_run_resumes_and_writes_page_and_plots(tmp_path: Path, monkeypatch
     write_json(tmp_path / "scaling.json", results)
     steps = {"npo": {"28/4": {"ratio": {"min": 5.31, "median": 5.42, "max": 5.6}, "ceiling": 5.75}}}
     write_json(tmp_path / "step.json", {"measured": "on a day", "cases": steps})
+    ratio = {"min": 7.9, "median": 8.0, "max": 8.1}
+    write_json(
+        tmp_path / "step-pretrained.json",
+        {"measured": "on a day", "cases": {"4": {"ratio": {"plain": ratio, "trl": ratio | {"max": 10.2}}}}},
+    )
     page, *files = write_page(tmp_path, tmp_path / "docs")
     text = page.read_text("utf-8")
     assert re.findall(r"!\[.+\]\((.+)\)", text) == [file.name for file in files]
     assert {ElementTree.fromstring(file.read_text("utf-8")).tag for file in files} == {f"{SVG}svg"}
     assert "| `npo` 28/4 | 5.3 | 5.4 | 5.6 | 5.8 |" in text
+    assert "| 4 | 7.9 | 8.0 | 8.1 | 7.9 | 8.0 | 10.2 |" in text
     assert str(tmp_path) not in text
     for line in plots(results["figures"])[4].lines:
         assert f"| {line.name} | {format_slope(line.slope)} |" in text
