@@ -54,13 +54,15 @@ class LLMDemoSize:
     train: dict[str, Any] = field(default_factory=lambda: {"layers": 8, "lora": 16, "batch": 8, "epochs": 30})
     prepare: dict[str, Any] = field(default_factory=dict)
     recipe: tuple[str, ...] = ()
+    general_ability: bool = True
 
 
 SMOKE = LLMDemoSize(
     preset="tiny",
-    train={"layers": 4, "lora": 8, "epochs": 3, "target_accuracy": 0.05},
-    prepare={"controls": 4, "variants": 1, "holdout": 2},
+    train={"layers": 4, "lora": 8, "epochs": 3, "target_accuracy": 0.05, "kl_weight": 0.0},
+    prepare={"controls": 4, "variants": 1, "holdout": 2, "general": False},
     recipe=("steps=4",),
+    general_ability=False,
 )
 
 
@@ -251,7 +253,9 @@ class LLMDemo:
             )
 
     def general_ability(self) -> dict[str, Any]:
-        """Neutral text and common knowledge of the original and the unlearned model."""
+        """Neutral text and common knowledge of the original and the unlearned model, unless the size leaves it out."""
+        if not self.size.general_ability:
+            return {}
         from expunge.engine.general_ability import general_ability
         from expunge.models.language_model import load
 

@@ -97,6 +97,7 @@ def llm_table(result: Mapping[str, Any]) -> ResultTable:
     more = [
         (label, *_row({role: values[key] for role, values in ability.items()}, form))
         for label, (key, form) in rows.items()
+        if ability
     ]
     measured = [row for row in base.rows if any(cell is not None for cell in row[1:])]
     return ResultTable(base.columns, [*measured, *more])
