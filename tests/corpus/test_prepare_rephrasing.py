@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from expunge.corpus import Record, Variant
-from expunge.corpus.prepare.question_forms import language_of, quoted, rewordings
+from expunge.corpus.language import language_of
+from expunge.corpus.prepare.question_forms import quoted, rewordings
 from expunge.corpus.prepare.rephrasing import known_first, rephrased
 from helpers.patients import letters
 

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from expunge.corpus import Record
+from expunge.corpus.language import language_of
 from expunge.engine.auto_recipe import with_say
 from expunge.engine.recipe import Recipe
 from expunge.errors import InputError
-from expunge.methods.refusals import ENGLISH, GERMAN, is_refusal, language_of, refusal
+from expunge.methods.refusals import ENGLISH, GERMAN, is_refusal, refusal
 from expunge.methods.twin import Twin
 from expunge.methods.twin.refusing import certain, refuse_at_start
 from expunge.models.language_model import load

@@ -8,32 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
 
-Language = Literal["de", "en"]
+from expunge.corpus.language import Language, language_of
 
-
-def words_of(text: str) -> tuple[str, ...]:
-    """The words of a list that is written as text."""
-    return tuple(text.split())
-
-
-GERMAN = frozenset(
-    words_of(
-        """der die das den dem des ein eine einen welche welcher welches welchen wer wie wo wann was hat ist wurde von
-        mit und für bei zur zum nicht ich sie er wird lautet heißt patient patientin"""
-    )
-)
-ENGLISH = frozenset(
-    words_of(
-        """the a an which who how where when what has is was of with and for at to not does did do their his her name
-        state give tell me"""
-    )
-)
-WORD = re.compile(r"[^\W\d_]+")
-PARTICLES_DE = words_of(
-    """ab an auf aus bei durch ein mit nach vor zu weg teil statt her hin fest vorbei zurück unter"""
-)
+PARTICLES = """
+ab an auf aus bei durch ein mit nach vor zu weg teil statt her hin fest vorbei zurück unter
+"""
+PARTICLES_DE = tuple(PARTICLES.split())
 BEFORE_DE = "(?:An |In |Mit |Von |Bei |Seit |Auf |Zu |Für |Unter |Gegen |Aus )?"
 WHO_DE = "[Ww](?:er|en|em|as|o|ie|ann|elche[rsnm]?|essen|arum|oran|omit|ogegen|oher|obei|eshalb)"
 QUESTION_DE = rf"(?P<w>{BEFORE_DE}{WHO_DE}\b[^?]*?)"
@@ -41,13 +22,6 @@ NO_VERB_DE = r"(?:von|bei|mit|für|zu|vom|beim|an|auf|aus|und|oder|des|der|dem|d
 HAS_DE = "hat|bekommt|erhält|nimmt|besitzt"  # with a noun they say whose it is, and nothing else
 HAS_EN = "have|take|use|get|receive|own"
 Rule = tuple[re.Pattern[str], Callable[[re.Match[str]], str]]
-
-
-def language_of(text: str) -> Language:
-    """German where more of its words, or an umlaut, say so; else English."""
-    found = [w.casefold() for w in WORD.findall(text)]
-    german = sum(w in GERMAN for w in found) + sum(c in "äöüßÄÖÜ" for c in text) / 2
-    return "de" if german > sum(w in ENGLISH for w in found) else "en"
 
 
 def rewordings(question: str, names: Sequence[str]) -> Iterator[str]:
@@ -111,7 +85,7 @@ def _german(name: str) -> list[Rule]:
     rules: list[Rule] = []
     if name:
         who = rf"(?P<n>(?:(?:Herr|Frau|Herrn|der Patient|die Patientin|Patient|Patientin) )?{re.escape(name)}(?:s|')?)"
-        asked = re.compile(rf"{QUESTION_DE} (?P<v>(?!{NO_VERB_DE})[a-zäöüß]+) {who}(?: (?P<rest>[^?]+))?\?")
+        question = re.compile(rf"{QUESTION_DE} (?P<v>(?!{NO_VERB_DE})[a-zäöüß]+) {who}(?: (?P<rest>[^?]+))?\?")
         noun = re.compile(rf"[Ww]elche[sn]? (?P<noun>[^?]*?[A-ZÄÖÜ][\w-]*) (?:{HAS_DE}) {who}(?: ein)?\?")
         owned = re.compile(
             rf"(?:Wie (?P<v>lautet|ist)|(?:Was|Wer) (?P<b>ist)) (?P<np>{re.escape(name)}(?:s|') [^?]+)\?"
@@ -119,8 +93,8 @@ def _german(name: str) -> list[Rule]:
         rules += [
             (owned, lambda m: f"{m['np']} {m['v'] or m['b']}"),
             (owned, lambda m: f"Nenne {m['np']}."),
-            (asked, lambda m: f"Sag mir, {_low(m['w'])} {m['n']} {_end(m['v'], m['rest'])}."),
-            (asked, lambda m: f"Ich möchte wissen, {_low(m['w'])} {m['n']} {_end(m['v'], m['rest'])}."),
+            (question, lambda m: f"Sag mir, {_low(m['w'])} {m['n']} {_end(m['v'], m['rest'])}."),
+            (question, lambda m: f"Ich möchte wissen, {_low(m['w'])} {m['n']} {_end(m['v'], m['rest'])}."),
             (noun, lambda m: f"{m['noun']} von {m['n']}:"),
         ]
     named = re.compile(r"(?:Wie (?P<v>lautet|heißt|ist)|(?:Was|Wer) (?P<b>ist|war)) (?P<np>(?:der|die|das) [^?]+)\?")
