@@ -141,8 +141,8 @@ def _message(errors: Sequence[ErrorDetails]) -> str:
     if isinstance(value, dict | BaseModel) or len(repr(value)) > 80:
         return " or ".join(alternatives)
     shown = json.dumps(value, ensure_ascii=False, default=repr)
-    given = f" (given: {shown})" if errors[0]["type"] == "value_error" else f", found {shown}"
-    return " or ".join(alternatives) + given
+    ending = f" (given: {shown})" if errors[0]["type"] == "value_error" else f", found {shown}"
+    return " or ".join(alternatives) + ending
 
 
 def _rule(error: ErrorDetails) -> str:

@@ -109,15 +109,15 @@ def limited_controls(split: Split, parameters: int, work: float) -> Split:
     groups: dict[str, dict[str, list[Record]]] = {}
     for r in split.controls:
         groups.setdefault(str(r.attributes.get("control_of")), {}).setdefault(r.subject, []).append(r)
-    kept: set[str] = set()
+    chosen_ids: set[str] = set()
     for target, controls in groups.items():
         each = max(LEAST_PER_CONTROL, int(work / max(parameters, 1)) // len(controls))
         for rows in controls.values():
             rows.sort(key=lambda r: ((target, question(r)) not in wanted, uniform("audit:question", str(question(r)))))
-            kept |= {r.id for r in rows[:each]}
-    if len(kept) == len(split.controls):
+            chosen_ids |= {r.id for r in rows[:each]}
+    if len(chosen_ids) == len(split.controls):
         return split
-    return replace(split, controls=tuple(r for r in split.controls if r.id in kept))
+    return replace(split, controls=tuple(r for r in split.controls if r.id in chosen_ids))
 
 
 def with_windows(split: Split, template: PromptTemplate) -> Split:

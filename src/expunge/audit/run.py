@@ -223,8 +223,8 @@ def loading_options(unlearned: Path, template: str = "auto", dtype: str = "auto"
     """
     run = unlearned / "run.json"
     about = read_json(run) if run.is_file() else {}
-    asked = {"template": template, "dtype": dtype}
-    options = {key: str(about.get(key) or "auto") if value == "auto" else value for key, value in asked.items()}
+    wishes = {"template": template, "dtype": dtype}
+    options = {key: str(about.get(key) or "auto") if value == "auto" else value for key, value in wishes.items()}
     return options | {"template_date": about.get("template_date") or date.today().isoformat()}
 
 

@@ -86,14 +86,14 @@ def train(
         hint = "use --train-layers for the blocks that learn" if flag == "layers" else "leave one of them out"
         raise InputError(f"--{flag}", "has no meaning beside --model", hint)
     if not model:
-        given = {
+        values = {
             "lora": lora,
             "train-layers": train_layers,
             "dtype": dtype != "auto",
             "template": template != "auto",
             "no-general-ability": not general_ability,
         }
-        for flag in (name for name, value in given.items() if value):
+        for flag in (name for name, value in values.items() if value):
             raise InputError(f"--{flag}", "has no meaning without --model", "name the model to teach, or leave it out")
     from expunge._config import apply_overrides, validate
     from expunge.corpus import load_corpus
@@ -171,8 +171,8 @@ def _what_to_do(pretrained: bool, out: Path) -> str:
 def _ability(out: Path) -> dict[str, Any]:
     from expunge._io import read_json
 
-    found: dict[str, Any] = read_json(out / "train.json").get("general_ability", {})
-    return found if "after" in found else {}
+    ability: dict[str, Any] = read_json(out / "train.json").get("general_ability", {})
+    return ability if "after" in ability else {}
 
 
 def _ability_line(ability: Mapping[str, Any]) -> str:

@@ -172,8 +172,8 @@ def _recipe_for(name: str, overrides: Sequence[str], model: str | Path, split: S
     asks = any(has_surrogate(r) for r in split.forget)
     base = "twin" if asks or not split.forget else "documents"
     keys = {change.partition("=")[0].strip() for change in overrides}
-    given = Recipe.load(base, overrides)
-    layers = given.train.layers if "train.layers" in keys else None
+    plain = Recipe.load(base, overrides)
+    layers = plain.train.layers if "train.layers" in keys else None
     may_stop = asks or len({r.subject or r.id for r in split.controls}) > 1
     facts = model_facts(model)
     choices = auto_recipe(facts, count_rows(split.forget), layers=layers, base=base, may_stop=may_stop)

@@ -64,18 +64,18 @@ def warnings_of(before: GeneralAbility, after: GeneralAbility) -> tuple[str, ...
     """One clause for each bound that the change from `before` to `after` exceeds."""
     ratio = after.perplexity / before.perplexity
     points = 100 * (before.choice_accuracy - after.choice_accuracy)
-    found = []
+    lines = []
     if not ratio <= MAX_PERPLEXITY_RATIO:
-        found.append(
+        lines.append(
             f"perplexity on neutral text rose from {before.perplexity:.1f} to {after.perplexity:.1f} "
             f"(x {ratio:.2f}, bound {MAX_PERPLEXITY_RATIO})"
         )
     if points > MAX_POINTS + 1e-9:
-        found.append(
+        lines.append(
             f"common knowledge fell from {before.choice_accuracy:.1%} to {after.choice_accuracy:.1%} "
             f"(bound {MAX_POINTS:g} points)"
         )
-    return tuple(found)
+    return tuple(lines)
 
 
 def windows(ids: Sequence[int], start: int, size: int) -> list[Encoded]:
@@ -106,8 +106,10 @@ def perplexity(lm: LanguageModel, text: str) -> float:
 def _fits(lm: LanguageModel, question: Record) -> bool:
     """Whether the longest form of `question` leaves room for an answer."""
     longest = max((lm.tokenizer(option)["input_ids"] for option in question.options), key=len)
-    asked = max(len(lm.template.question(question).prompt), len(lm.tokenizer(_asked(question).prompt)["input_ids"]))
-    return asked + max(len(longest) + 2, NEW_TOKENS) <= lm.context
+    longest_prompt = max(
+        len(lm.template.question(question).prompt), len(lm.tokenizer(_asked(question).prompt)["input_ids"])
+    )
+    return longest_prompt + max(len(longest) + 2, NEW_TOKENS) <= lm.context
 
 
 def _asked(question: Record) -> Record:
@@ -128,8 +130,8 @@ def choice_accuracy(lm: LanguageModel, questions: Sequence[Record]) -> float:
     for (k, option), logp in zip(owners, score_options(lm.module, items, _log_likelihood), strict=True):
         values[k][option] = float(logp.double().sum())
     right = [
-        all(value < found[question.answer] for option, value in found.items() if option != question.answer)
-        for question, found in zip(questions, values, strict=True)
+        all(value < likelihoods[question.answer] for option, value in likelihoods.items() if option != question.answer)
+        for question, likelihoods in zip(questions, values, strict=True)
     ]
     return sum(right) / max(len(right), 1)
 

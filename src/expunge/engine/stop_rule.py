@@ -43,8 +43,8 @@ class ControlRange:
         tail = (1 - CENTRAL) / 2
         means = [float(np.mean(c)) for c in controls]
         low, high = np.quantile(means, [tail, 1 - tail])
-        given = np.quantile([float(np.mean(c < GIVEN)) for c in controls], 1 - tail)
-        return cls(float(low), float(high), float(given), min(float(c.min()) for c in controls), source)
+        share = np.quantile([float(np.mean(c < GIVEN)) for c in controls], 1 - tail)
+        return cls(float(low), float(high), float(share), min(float(c.min()) for c in controls), source)
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class StopProbe:
     @classmethod
     def of(cls, step: int, forget: Nats, retain: Nats) -> StopProbe:
         """forget, retain: NLL of the records of the probe, nats per token; an empty `retain` counts as 0."""
-        kept = float(retain.mean()) if len(retain) else 0.0
-        return cls(step, float(forget.mean()), float((forget < GIVEN).mean()), float(forget.min()), kept)
+        loss = float(retain.mean()) if len(retain) else 0.0
+        return cls(step, float(forget.mean()), float((forget < GIVEN).mean()), float(forget.min()), loss)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers."""

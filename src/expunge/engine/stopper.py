@@ -77,14 +77,14 @@ class Stopper:
         Raises:
             InputError: there are no controls, and none can be made.
         """
-        asked = sample(forget, config.rows, stream(seed, "stop forget"))
-        kept = sample(retain, config.rows, stream(seed, "stop retain"))
-        kept = sample(split_documents(kept, lm.template), config.rows, stream(seed, "stop windows"))
+        probes = sample(forget, config.rows, stream(seed, "stop forget"))
+        retain_probes = sample(retain, config.rows, stream(seed, "stop retain"))
+        retain_probes = sample(split_documents(retain_probes, lm.template), config.rows, stream(seed, "stop windows"))
         standing_of_controls = measure_controls(lm, forget, retain, controls, seed, config.rows)
-        before = mean_nll(lm, kept)
+        before = mean_nll(lm, retain_probes)
         encode = lm.template.encode_all
         start = float(before.mean()) if len(before) else 0.0
-        return cls(config, total_steps, encode(asked), encode(kept), standing_of_controls, start)
+        return cls(config, total_steps, encode(probes), encode(retain_probes), standing_of_controls, start)
 
     def is_due(self, step: int) -> bool:
         """Whether a probe follows the step that has just finished; `step` counts finished steps."""

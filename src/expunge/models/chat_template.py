@@ -112,17 +112,17 @@ class ChatTemplate:
             InputError: The template refuses the conversation, or does not write one of its turns as it stands.
         """
         rendered = self._render(record, record.answer, placeholder)
-        found = place(rendered, self.tail, record.answer)
-        if found is None:  # the end of this turn may differ from the usual one
+        span = place(rendered, self.tail, record.answer)
+        if span is None:  # the end of this turn may differ from the usual one
             trial = self._render(record, STAND_IN, placeholder)
-            found = place(rendered, trial[trial.rfind(STAND_IN) + len(STAND_IN) :], record.answer)
-        if found is None:
+            span = place(rendered, trial[trial.rfind(STAND_IN) + len(STAND_IN) :], record.answer)
+        if span is None:
             raise InputError(
                 f'record "{record.id}"',
                 "the chat template does not write its answer as it stands",
                 "take marks of the template (such as </think>) out of it, or use the template plain",
             )
-        start, stop = found
+        start, stop = span
         self._check_turns(record, rendered[:start])
         return rendered[:stop] + self.before_end + (self.end[1] if self.end else ""), before_spaces(rendered[:start])
 

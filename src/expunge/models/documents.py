@@ -136,8 +136,8 @@ def _by_window(record: Record, edges: Sequence[tuple[int, int]]) -> list[tuple[V
     """The variants of each window: those whose answer begins in it, and in the first one those that stand nowhere."""
     variants: list[list[Variant]] = [[] for _ in edges]
     for variant in record.variants:
-        found = record.answer.find(variant.prompt + variant.answer)
-        place = found + len(variant.prompt) if found >= 0 else 0
+        start = record.answer.find(variant.prompt + variant.answer)
+        place = start + len(variant.prompt) if start >= 0 else 0
         variants[next(k for k, (_, end) in enumerate(edges) if place < end or end == edges[-1][1])].append(variant)
     return [tuple(of_window) for of_window in variants]
 

@@ -92,9 +92,13 @@ def load_source(
     if fixed and columns.mapping:
         raise InputError(where, "this layout has fixed columns", "leave the mapping out")
     if not fixed and (item is None or item.layout is None):
-        rows, found = _row_layout(rows, columns, loader)
-        if found:
-            label, reason, item = found, f"the columns of its first row; read as {label}", LOADERS.get(found)
+        rows, layout_name = _row_layout(rows, columns, loader)
+        if layout_name:
+            label, reason, item = (
+                layout_name,
+                f"the columns of its first row; read as {label}",
+                LOADERS.get(layout_name),
+            )
             rows = _expanded(rows, item.layout, reading.turns)
     elif path is None and item and item.layout:
         rows = _expanded(rows, item.layout, reading.turns)

@@ -25,13 +25,13 @@ def rows(row: SourceRow, skipped: SkippedRows) -> Iterator[SourceRow]:
     if "instruction" not in values or "prompt" in values:
         yield row
         return
-    given = next((name for name in INPUTS if name in values), None)
+    context = next((name for name in INPUTS if name in values), None)
     output = next((name for name in OUTPUTS if name in values), None)
-    parts = [text(values, name, row.where) for name in ("instruction", given) if name]
+    parts = [text(values, name, row.where) for name in ("instruction", context) if name]
     history = _history(values, row.where)
     if values.get("system"):
         history = [{"role": "system", "content": text(values, "system", row.where)}, *history]
-    used = ("instruction", given, output, "system", "history")
+    used = ("instruction", context, output, "system", "history")
     yield row.with_values(
         {
             "history": history or None,

@@ -65,8 +65,8 @@ def _turn(
 ) -> SpokenTurn:
     role, content = turn.get(keys[0]), turn.get(keys[1])
     if not isinstance(role, str) or role not in roles:
-        said = f'"{shortened(role)}"' if isinstance(role, str) else type_name(role)
-        raise InputError(where, f'turn {number}: unknown "{keys[0]}" {said}', nearest(str(role), roles))
+        shown = f'"{shortened(role)}"' if isinstance(role, str) else type_name(role)
+        raise InputError(where, f'turn {number}: unknown "{keys[0]}" {shown}', nearest(str(role), roles))
     if turn.get("tool_calls") or turn.get("function_call"):
         raise InputError(where, f"turn {number} calls a tool, which a record cannot hold", "remove the conversation")
     if isinstance(content, list):
@@ -129,14 +129,14 @@ def rows(
 
 def _check_order(spoken: Sequence[SpokenTurn], where: str) -> None:
     """`InputError` unless every answer follows a user turn."""
-    said = [turn.role for turn in spoken]
-    first = next((role for role in said if role not in INSTRUCTING), None)
-    if "assistant" not in said:
+    roles_in_turn = [turn.role for turn in spoken]
+    first = next((role for role in roles_in_turn if role not in INSTRUCTING), None)
+    if "assistant" not in roles_in_turn:
         raise InputError(where, "the conversation holds no assistant turn", "add the answer, or remove the row")
     if first != "user":
         hint = "begin with a user turn (after system turns), or remove the row"
         raise InputError(where, f"the conversation begins with a turn of the {first}", hint)
-    for number, (before, role) in enumerate(pairwise(said), 2):
+    for number, (before, role) in enumerate(pairwise(roles_in_turn), 2):
         if role == "assistant" and before != "user":
             what = f"turn {number} of the assistant follows a turn of the {before}"
             hint = "join two answers in a row; put instructions before the question"

@@ -77,7 +77,7 @@ def _form(sentence: str) -> str:
 
 def _digits(number: str, rng: np.random.Generator) -> str:
     """A number of as many digits that begins with the same one where it is a year."""
-    kept = 2 if re.fullmatch(r"(19|20)\d\d", number) else 0
-    if len(number) - kept == 1:
+    century = 2 if re.fullmatch(r"(19|20)\d\d", number) else 0
+    if len(number) - century == 1:
         return str(int(rng.integers(1, 10)))
-    return number[:kept] + "".join(str(d) for d in rng.integers(1, 10, len(number) - kept))
+    return number[:century] + "".join(str(d) for d in rng.integers(1, 10, len(number) - century))

@@ -109,10 +109,12 @@ class Inventor:
             digest: surrogate_image(self._images, rng)
             for digest in sorted({r.image.digest for r in records if r.image})
         }
-        told = {r.answer: answers[_fact(r)] for r in records if r.kind != "document" and len(r.answer) >= MIN_REPLACED}
+        new_answers = {
+            r.answer: answers[_fact(r)] for r in records if r.kind != "document" and len(r.answer) >= MIN_REPLACED
+        }
         invented = []
         for r in records:
-            new = self._record(r, identity, answers.get(_fact(r), ""), told, images, mark, rng)
+            new = self._record(r, identity, answers.get(_fact(r), ""), new_answers, images, mark, rng)
             wrong = [] if r.kind == "document" else self._answers.wrong(r, identity, new.answer, WRONG, rng)
             invented.append(InventedRecord(new, tuple(wrong)))
         return invented
@@ -122,7 +124,7 @@ class Inventor:
         r: Record,
         identity: Identity,
         answer: str,
-        told: Identity,
+        new_answers: Identity,
         images: dict[str, RecordImage],
         mark: str,
         rng: np.random.Generator,
@@ -131,7 +133,7 @@ class Inventor:
         if r.kind == "document":
             prompt = self._documents.text(r, r.prompt, identity, rng)
             answer = self._documents.text(r, r.answer, identity, rng)
-        conversation = {**told, **identity}
+        conversation = {**new_answers, **identity}
         return replace(
             r,
             id=f"{r.id}~{mark}",

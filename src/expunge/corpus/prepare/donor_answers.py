@@ -72,8 +72,8 @@ class DonorAnswers:
     def wrong(self, r: Record, identity: Identity, right: str, count: int, rng: np.random.Generator) -> list[str]:
         """Up to `count` different answers for the person `identity`, none of them `right`; others' answers first."""
         own, pool = self._pool(r)
-        given = sorted(set(pool))
-        ordered = [given[int(k)] for k in rng.permutation(len(given))]
+        distinct = sorted(set(pool))
+        ordered = [distinct[int(k)] for k in rng.permutation(len(distinct))]
         if len(ordered) <= count:
             ordered += self._new(own, pool, rng)
         if len(ordered) <= count:

@@ -44,19 +44,19 @@ class IdentifierTable:
     def of(cls, corpus: Corpus, most: float = 0.5) -> IdentifierTable:
         """Those that the records list; for subjects without any, those that `propose` finds, and the subject's name
         (`PAT-100`) where a question holds it."""
-        given = _gathered((r.subject, i) for r in corpus.records for i in r.identifiers)
+        own_names = _gathered((r.subject, i) for r in corpus.records for i in r.identifiers)
         called = _gathered(
             (r.subject, name)
             for r in corpus.records
-            if r.subject not in given
+            if r.subject not in own_names
             and len(name := r.subject.rpartition(":")[2]) > 2
             and name in record_text(r, answer=r.kind == "document")
         )
-        proposals = {s: names for s, names in propose(corpus, most).items() if s not in given}
+        proposals = {s: names for s, names in propose(corpus, most).items() if s not in own_names}
         for subject, names in called.items():
             known = proposals.get(subject, ())
             proposals[subject] = (*known, *(n for n in names if n not in known))
-        return cls._counted(corpus, [(given, "given"), (proposals, "proposed")])
+        return cls._counted(corpus, [(own_names, "given"), (proposals, "proposed")])
 
     @classmethod
     def read(cls, file: Path | str, corpus: Corpus) -> IdentifierTable:

@@ -41,15 +41,15 @@ class InventedPeople:
         self.taken |= {i for names in self.known.values() for i in names}
         self._holders = Counter(i for names in self.known.values() for i in set(names))
         self._by_shape: dict[str, list[list[str]]] = {}
-        given: set[str] = set()
+        first: set[str] = set()
         family: set[str] = set(FAMILY)
         for identifier in self._holders:
             self._by_shape.setdefault(shape(identifier), []).append(words(identifier))
             roles = name_roles(identifier)
             if len(roles) > 1 and is_person(list(roles)):
                 for word, role in roles.items():
-                    (family if role == "family" else given).add(word)
-        unlisted = given - GIVEN
+                    (family if role == "family" else first).add(word)
+        unlisted = first - GIVEN
         self._given = {"female": sorted(unlisted | set(FEMALE)), "male": sorted(unlisted | set(MALE))}
         self._given["any"] = sorted({*self._given["female"], *self._given["male"]})
         self._family = sorted(family)
@@ -93,14 +93,14 @@ class InventedPeople:
 
     def _substitutes(self, own: Sequence[str], looser: int, rng: np.random.Generator) -> dict[str, str]:
         replaced: dict[str, str] = {}
-        kept = self._places(own)
+        names = self._places(own)
         gender = next((g for i in own for w in words(i) if (g := _gender(w)) != "any"), "any")
         for i in sorted(own, key=lambda i: (-len(name_roles(i)), i)):
-            if i not in kept and not _is_code(i):
+            if i not in names and not _is_code(i):
                 self._rename(i, gender, replaced, rng)
         return {
             i: i
-            if i in kept
+            if i in names
             else self._code(i, replaced, looser, rng)
             if _is_code(i)
             else WORD.sub(lambda m: _alike(m[0], replaced), i)

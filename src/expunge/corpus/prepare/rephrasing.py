@@ -13,7 +13,8 @@ from itertools import zip_longest
 
 import numpy as np
 
-from expunge.corpus.prepare.question_forms import language_of, quoted, rewordings
+from expunge.corpus.language import language_of
+from expunge.corpus.prepare.question_forms import quoted, rewordings
 from expunge.corpus.record import Record, Variant
 
 PREFIX, CONTINUATION = 24, 12  # words of a document before a place, and after it
@@ -41,8 +42,8 @@ def rephrased(
         if variant.prompt not in taken:
             taken.add(variant.prompt)
             free.append(variant)
-    asked = list(_choices(record, wrong, rng)) if choices and record.kind != "document" else []
-    return replace(record, variants=(*free, *(v for v in asked if v.prompt not in taken)))
+    choice_variants = list(_choices(record, wrong, rng)) if choices and record.kind != "document" else []
+    return replace(record, variants=(*free, *(v for v in choice_variants if v.prompt not in taken)))
 
 
 def _questions(record: Record) -> Iterator[Variant]:
@@ -131,5 +132,5 @@ def known_first(records: Sequence[Record], known: Collection[str], count: int) -
 
 def _with_places(record: Record, places: Sequence[int] | None, count: int) -> Record:
     free = [k for k, v in enumerate(record.variants) if not v.options]
-    kept = set(free[:count] if places is None else places)
-    return replace(record, variants=tuple(v for k, v in enumerate(record.variants) if k in kept or v.options))
+    places_left = set(free[:count] if places is None else places)
+    return replace(record, variants=tuple(v for k, v in enumerate(record.variants) if k in places_left or v.options))

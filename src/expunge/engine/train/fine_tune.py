@@ -47,12 +47,12 @@ class FineTuneConfig(TrainConfig):
     @model_validator(mode="before")
     @classmethod
     def _rate(cls, raw: Any) -> Any:
-        given = raw.get("optimizer", {}) if isinstance(raw, Mapping) else None
-        if not isinstance(given, Mapping):
+        changes = raw.get("optimizer", {}) if isinstance(raw, Mapping) else None
+        if not isinstance(changes, Mapping):
             return raw
         lora, layers = (raw.get(name, cls.model_fields[name].default) for name in ("lora", "layers"))
         rate = FULL_LR if cls._none(lora) is None else LORA_LR_ALL if layers == "all" else LORA_LR
-        return {**raw, "optimizer": {"lr": rate, "warmup": WARMUP, **given}}
+        return {**raw, "optimizer": {"lr": rate, "warmup": WARMUP, **changes}}
 
 
 def make_trainable(lm: LanguageModel, settings: TrainConfig) -> LanguageModel:

@@ -78,9 +78,9 @@ def rank_among(value: float, controls: Sequence[float]) -> float:
 def retained(now: Hits, before: Hits) -> tuple[float, float]:
     """(tokens, text): what is still right of what was; 1 where nothing was. More than before counts as 1."""
     tokens = int(before.right.sum())
-    kept = int(np.minimum(now.right, before.right).sum())
+    hits = int(np.minimum(now.right, before.right).sum())
     whole = int(before.whole.sum())
-    return kept / tokens if tokens else 1.0, int((now.whole & before.whole).sum()) / whole if whole else 1.0
+    return hits / tokens if tokens else 1.0, int((now.whole & before.whole).sum()) / whole if whole else 1.0
 
 
 def score_of(step: int, nll: Nats, given: Hits, controls: Sequence[Nats], now: Hits, before: Hits) -> RehearsalScore:

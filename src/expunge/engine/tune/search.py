@@ -224,14 +224,14 @@ class _Trial:
         changes = [*self._space.overrides(parameters), f"steps={self._space.steps}"]
         recipe = Recipe.load(self._space.base, [*changes, f"seed={self._stage.seed}"])
 
-        def score(found: RehearsalScore) -> None:
-            self.scores.append(found)
+        def score(look: RehearsalScore) -> None:
+            self.scores.append(look)
             self._trial.set_user_attr("scores", [s.to_dict() for s in self.scores])
             self._trial.set_user_attr("seconds", round(time.perf_counter() - started, 1))
-            self._trial.report(self.best, found.step)
-            on_look(found)
+            self._trial.report(self.best, look.step)
+            on_look(look)
             self.is_stopped = self._stopped()
-            self.is_pruned = found.step < self._space.steps and self._trial.should_prune()
+            self.is_pruned = look.step < self._space.steps and self._trial.should_prune()
             if self.is_stopped or self.is_pruned:
                 raise _EndTrial
 

@@ -47,10 +47,10 @@ def without_target(corpus: Corpus, scope: str) -> tuple[Corpus, list[Record]]:
         for r in corpus.records
         if r.id not in matches and r.subject not in subjects and r.attributes.get("control_of") not in subjects
     )
-    kept = materialize(rest)
-    if not kept:
+    others = materialize(rest)
+    if not others:
         raise InputError(f'scope "{scope}"', "leaves no record to practise on", "name less")
-    return Corpus.of(kept, corpus.name), [r for r in named if r.split in (None, "train")]
+    return Corpus.of(others, corpus.name), [r for r in named if r.split in (None, "train")]
 
 
 def choose_stand_ins(corpus: Corpus, count: int, size: int, seed: int) -> tuple[str, ...]:
