@@ -94,3 +94,17 @@ def lock_exclusively(stream: IO[Any], *, wait: bool = False) -> bool | None:
     except OSError:
         return False
     return True
+
+
+def lock_folder(folder: Path, work: str) -> IO[Any]:
+    """Take the file `lock` of a folder, until the stream is closed; the caller then removes the file.
+
+    Raises:
+        InputError: another process holds it; `work` says what is made there, for example `run`.
+    """
+    lock = (folder / "lock").open("w")
+    if lock_exclusively(lock) is False:
+        lock.close()
+        what = f"another process is writing this {work}"
+        raise InputError(str(folder), what, "wait for it to end, or choose another folder")
+    return lock

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from expunge._io import lock_exclusively, read_json, write_json
 from expunge.engine.optimizer import OptimizerConfig
 from expunge.engine.train.train_loop import (
     TrainCheckpoint,
@@ -171,3 +172,22 @@ def test_the_threads_of_the_first_start_are_kept_for_the_next(tmp_path: Path) ->
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_second_process_is_kept_out_of_the_folder(tmp_path: Path) -> None:
+    records = FEW
+    train(records, tmp_path / "model", tiny=small(layers=1), settings=TrainConfig(epochs=1, target_accuracy=1.0))
+    report = tmp_path / "model" / "train.json"
+    started = read_json(report)
+    write_json(report, {"about": started["about"], "threads": started["threads"]})  # as it stands while it trains
+    with (tmp_path / "model" / "lock").open("w") as lock:
+        assert lock_exclusively(lock) is True
+        with pytest.raises(InputError, match="another process is writing this model"):
+            train(
+                records, tmp_path / "model", tiny=small(layers=1), settings=TrainConfig(epochs=1, target_accuracy=1.0)
+            )
+
+
+def test_another_template_is_another_model(taught: tuple[Path, TrainProgress]) -> None:
+    with pytest.raises(InputError, match="other records or settings"):
+        train(FEW, taught[0], tiny=small(layers=1), settings=FAST, template="plain")

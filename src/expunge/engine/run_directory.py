@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
 
-from expunge._io import lock_exclusively, read_json, write_atomic, write_json
+from expunge._io import lock_folder, read_json, write_atomic, write_json
 from expunge.engine.event import Event
 from expunge.errors import InputError
 
@@ -79,13 +79,7 @@ class RunDirectory:
         """
         if not (self.folder / "run.json").is_file():
             write_json(self.folder / "run.json", self.about)
-        lock = (self.folder / "lock").open("w")
-        if lock_exclusively(lock) is False:
-            lock.close()
-            raise InputError(
-                str(self.folder), "another process is writing this run", "wait for it to end, or choose another folder"
-            )
-        self._lock = lock
+        self._lock = lock_folder(self.folder, "run")
         if not (self.folder / "recipe.yaml").is_file():
             write_atomic(self.folder / "recipe.yaml", recipe_yaml)
         if not (self.folder / "environment.json").is_file():

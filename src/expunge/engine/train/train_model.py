@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from expunge._io import digest, read_json, write_json
+from expunge._io import digest, lock_folder, read_json, write_json
 from expunge.corpus import Record
 from expunge.engine import checkpoint
 from expunge.engine.general_ability import GeneralAbility, general_ability, warnings_of
@@ -82,6 +82,7 @@ def train(
         "tokenizer": str(bool(tokenizer_from)),
         **{k: v for k, v in {"template": template, "dtype": dtype}.items() if model and v != "auto"},
     }
+    about |= {name: value for name, value in (("template", template), ("dtype", dtype)) if value != "auto"}
     report = out / "train.json"
     earlier = _earlier(out, report, about)
     measured = measure_general_ability and bool(model)
@@ -102,6 +103,27 @@ def train(
         written = written | {"general_ability": {"before": asdict(general_ability(lm))}}
     if written != earlier:
         write_json(report, written)
+    lock = lock_folder(out, "model")
+    try:
+        return _train(lm, rows, settings, out, written, measured, say, on_epoch, on_step)
+    finally:
+        (out / "lock").unlink(missing_ok=True)
+        lock.close()
+
+
+def _train(
+    lm: LanguageModel,
+    rows: TrainRows,
+    settings: TrainConfig,
+    out: Path,
+    written: dict[str, Any],
+    measured: bool,
+    say: Callable[[str], None],
+    on_epoch: Callable[[TrainProgress], None] | None,
+    on_step: Callable[[TrainProgress], None] | None,
+) -> TrainProgress:
+    """The steps of `train`, from what `train.json` says to the saved model."""
+    report = out / "train.json"
     dtype_at_rest, parameters = stored_dtype(lm), lm.parameters
     lm = make_trainable(lm, settings)
     if getattr(settings, "kl_weight", 0):
