@@ -77,3 +77,21 @@ def test_runner_shares_with_and_without_stored_states(layers: str | int) -> None
         results.append(runner.run([4, 1, 3], logits=False).logprob.detach())
         runner.end_phase()
     torch.testing.assert_close(results[0], results[1], rtol=1e-4, atol=1e-5)
+
+
+def test_a_model_that_cannot_go_on_from_a_cache_says_so_and_runs_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("no cache here")
+
+    lm = model("llama")
+    lm = lm.with_module(prepare(lm.module, TrainableConfig(layers=1), 1))
+    plain = ForwardRunner(lm, items(), Memory(), share_prefix=False)
+    plain.start_phase(range(6))
+    expected = plain.run([4, 1], logits=False).logprob.detach()
+    plain.end_phase()
+    monkeypatch.setattr("expunge.engine.forward.continued", broken)
+    runner = ForwardRunner(lm, items(), Memory())
+    runner.start_phase(range(6))
+    assert "no tokens are shared: a trial pass fails (RuntimeError: no cache here)" in runner.about
+    assert torch.equal(runner.run([4, 1], logits=False).logprob, expected)
+    runner.end_phase()

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from expunge.engine.recipe_config import Memory
+from expunge.errors import first_line
 from expunge.models.adapters import block_stack
 from expunge.models.chunked_logprob import answer_hidden, answer_logprob_chunked, plain_head
 from expunge.models.collate import Batch, collate
@@ -94,9 +95,8 @@ class ForwardRunner:
         boundary = find_boundary(self._lm.module)
         self._first = boundary.first if isinstance(boundary, Boundary) else 0
         self._start_cache(rows)
-        self._shares = self._may_share and bool(rows) and self._sharing_is_exact(rows[:TRIAL_ROWS])
-        if self._shares:
-            self.about += f"; {shared_tokens(self._trial(rows))} tokens at the start of all rows run once per pass"
+        if self._may_share and rows:
+            self._share(rows[:TRIAL_ROWS])
 
     def _start_cache(self, rows: Sequence[int]) -> None:
         if not self._memory.prefix_cache:
@@ -114,21 +114,29 @@ class ForwardRunner:
         )
 
     @torch.no_grad()
-    def _sharing_is_exact(self, rows: Sequence[int]) -> bool:
-        """Whether a pass over `rows` shares tokens and gives the logits of one that does not."""
+    def _share(self, rows: Sequence[int]) -> None:
+        """Share tokens at the start from here on, if a pass over `rows` has some and then gives the same logits."""
         batch = self._batch(rows)
-        if not shared_tokens(batch) or not may_share(self._lm.module):
-            return False
+        prefix = shared_tokens(batch)
+        if not prefix or not may_share(self._lm.module):
+            return
         plain = self.run(rows, logits=True).logits
+        assert plain is not None
         self._shares = True
         try:
             logits = self.run(rows, logits=True).logits
-        except Exception:  # a cache that cannot be continued; the plain pass stays
-            return False
-        assert plain is not None
-        assert logits is not None
-        tolerance = float(torch.finfo(next(self._lm.module.parameters()).dtype).eps) ** 0.5
-        return bool(relative_difference(logits[batch.mask], plain[batch.mask]) <= tolerance)
+            assert logits is not None
+            difference = relative_difference(logits[batch.mask], plain[batch.mask])
+            why = (
+                ""
+                if difference <= torch.finfo(plain.dtype).eps ** 0.5
+                else f"logits differ by a share of {difference:.2g}"
+            )
+        except Exception as error:  # a cache that cannot be continued; the plain pass stays
+            why = f"a trial pass fails ({type(error).__name__}: {first_line(error)})"
+        self._shares = not why
+        shared = f"{prefix} tokens at the start of all rows run once per pass"
+        self.about += f"; {shared}" if not why else f"; no tokens are shared: {why}"
 
     def end_phase(self) -> None:
         """Drop the cache."""
