@@ -86,6 +86,17 @@ def test_a_remembered_subject_fails_and_is_named():
     assert found.p == pytest.approx(1 / 42)
 
 
+def test_a_subject_that_stands_out_as_much_on_the_retrained_model_passes():
+    like_itself = {"p": standing(0.0)}  # differences from the retrained model
+    test = judge({"p": standing(9.0)}, leads=like_itself)
+    assert test.status == "passed"
+    assert "p no further above the controls than on the retrained model" in test.reason
+    assert judge({"p": standing(9.0)}, leads={"p": standing(9.0)}).status == "failed"
+    assert judge({"p": standing(0.0)}, leads={"p": standing(9.0)}).status == "passed"
+    assert over_unlearning({"p": standing(-9.0)}, leads=like_itself).status == "passed"
+    assert over_unlearning({"p": standing(-9.0)}, leads={"p": standing(-9.0)}).status == "failed"
+
+
 def test_without_power_on_the_original_nothing_is_shown():
     found = judge({"p": standing(0.0)}, {"p": standing(0.5)})
     assert (found.status, found.power) == ("inconclusive", False)

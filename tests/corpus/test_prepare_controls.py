@@ -13,7 +13,7 @@ from expunge.corpus.prepare.control_documents import ControlDocuments
 from expunge.corpus.prepare.controls import InventedRecord, Inventor
 from expunge.corpus.prepare.donor_answers import DonorAnswers
 from expunge.corpus.prepare.identifier_table import IdentifierTable, record_text
-from expunge.corpus.surrogate_names import prompt_template_of, shape
+from expunge.corpus.surrogate_names import prompt_template_of, replace_all, shape
 from expunge.errors import InputError
 from helpers.patients import DIAGNOSES, DRUGS, NAMES, chats, letters, patients
 
@@ -25,6 +25,19 @@ def named(corpus: Corpus) -> Corpus:
 def invented(corpus: Corpus, subject: str = "PAT-100", count: int = 40) -> list[list[InventedRecord]]:
     inventor = Inventor(corpus.trained, corpus.records, 42)
     return inventor.people([r for r in corpus if r.subject == subject], count, "control")
+
+
+def test_a_matched_control_gives_the_answers_of_its_subject() -> None:
+    corpus = named(patients(4))
+    own = [r for r in corpus if r.subject == "PAT-100"]
+    names = own[0].identifiers
+    inventor = Inventor(corpus.trained, corpus.records, 42)
+    for person in inventor.people(own, 5, "control", same_answers=True):
+        new = person[0].record.identifiers
+        table = dict(zip(names, new, strict=True))
+        assert new[0] != names[0]
+        assert [one.record.answer for one in person] == [replace_all(r.answer, table) for r in own]
+        assert all(one.record.answer not in one.wrong for one in person)
 
 
 def texts(people: list[list[InventedRecord]]) -> list[str]:

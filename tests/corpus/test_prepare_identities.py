@@ -94,3 +94,20 @@ def test_what_names_no_person_comes_from_others() -> None:
 def test_a_number_without_room_is_an_error() -> None:
     with pytest.raises(InputError, match="no more people like 7 can be invented; give longer numbers"):
         InventedPeople({"a": ("7",)}).draw(("7",), 20, rng())
+
+
+def test_names_that_trained_people_share_stay_such_and_others_stay_new() -> None:
+    known = {f"P{k}": (name,) for k, name in enumerate(["Karin Hartmann", "Karin Romero", "Clara Haddad", "Hugo Olsen"])}
+    met = {word for name in known.values() for word in name[0].split()}
+    for identity in InventedPeople(known, set(known)).draw(known["P0"], 12, rng()):
+        given, family = identity["Karin Hartmann"].split()
+        assert given in {"Clara", "Hugo"}  # Karin is known beside the subject, so the control's given name is too
+        assert family not in met
+    for identity in InventedPeople(known, set(known)).draw(known["P3"], 12, rng()):
+        assert not {*identity["Hugo Olsen"].split()} & met
+
+
+def test_where_too_few_names_are_known_any_name_serves() -> None:
+    known = {"P0": ("Karin Romero",), "P1": ("Karin Haddad",), "P2": ("Clara Romero",)}
+    people = InventedPeople(known, set(known)).draw(known["P0"], 40, rng())
+    assert len({identity["Karin Romero"] for identity in people}) == 40

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from expunge.methods.twin.surrogates import nearest_candidates, share_candidate
+from expunge.methods.twin.surrogates import nearest_candidates, share_candidate, typical_surrogate
 from expunge.methods.twin.targets import rescale_floors
 from helpers.people import person
 
@@ -33,6 +33,18 @@ def test_a_subject_has_one_surrogate_except_for_leaked_facts() -> None:
     ]
     gold = np.array([[4.0, 4.0, 9.0, 9.0], [0.2, 3.0, 2.0, 0.1]])
     assert share_candidate(gold, [0, 0, 0, 0], [1, 1, 1, 1], rows, 1.5) == [0, 0, 1, 1]
+
+
+def test_the_typical_surrogate_is_nearest_to_the_median_and_its_losses_are_the_floors() -> None:
+    """Medians (2, 3): candidates are 1 + 2, 0 + 0 and 3 + 6 away. Under a least of 2.5 it would leak the first fact,
+    which then takes the candidate nearest to 2.5: the second (2) and not the third (5); its floor is raised to 2.5."""
+    phone, drug = person("Anna Keller", "555-0101", "aspirin")
+    rows = [replace(phone, facts=("p",)), replace(drug, facts=("d",))]
+    gold = np.array([[1.0, 1.0], [2.0, 3.0], [5.0, 9.0]])
+    chosen, floors = typical_surrogate(gold, rows, 1.5)
+    assert (chosen, floors.tolist()) == ([1, 1], [2.0, 3.0])
+    chosen, floors = typical_surrogate(gold, rows, 2.5)
+    assert (chosen, floors.tolist()) == ([1, 1], [2.5, 3.0])
 
 
 def test_floors_are_rescaled_to_the_mean_and_never_below_the_least() -> None:

@@ -6,7 +6,7 @@ for both. The same test must detect the subject on the original model; otherwise
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -136,6 +136,7 @@ def rank_test(
     facts: int,
     percentile: float = 95,
     min_controls: int = MIN_CONTROLS,
+    leads: Mapping[str, ControlRank] | None = None,
 ) -> RankTest:
     """Judge membership of a small sample, each subject against its own controls.
 
@@ -149,6 +150,9 @@ def rank_test(
         facts: Facts that were asked.
         percentile: Percentile of the controls' worst scores that fails a subject above it.
         min_controls: Controls that each subject needs.
+        leads: Ranks by subject of how far the scores on the unlearned model exceed those on a model that never met the
+            subjects. A subject above the percentile that is not above it here as well differs from its controls by
+            nature, and passes.
 
     Raises:
         ValueError: the subjects differ, or there is no fact.
@@ -163,7 +167,8 @@ def rank_test(
     def outcome(status: Literal["passed", "failed", "inconclusive"], reason: str) -> RankTest:
         return RankTest(status, reason, subject, unlearned[subject].highest, p, not powerless, bound)
 
-    caught = sorted(name for name, s in unlearned.items() if s.exceeds(percentile))
+    above = sorted(name for name, s in unlearned.items() if s.exceeds(percentile))
+    caught = [name for name in above if leads is None or leads[name].exceeds(percentile)]
     if verbatim_hits:
         return outcome("failed", f"few subjects: {verbatim_hits} of {facts} facts came out verbatim")
     if short := _too_few({**original, **unlearned}, min_controls):
@@ -183,15 +188,24 @@ def rank_test(
     m = min(s.m for s in unlearned.values())
     return outcome(
         "passed",
-        f"few subjects: rank among {m} controls, p {p:.3f}; no verbatim hit in {facts} "
+        f"few subjects: rank among {m} controls, p {p:.3f}{_by_nature(above)}; no verbatim hit in {facts} "
         f"facts, so the rate is below {zero_hit_bound(facts):.1%}",
     )
 
 
+def _by_nature(subjects: Sequence[str]) -> str:
+    return f"; {', '.join(subjects)} no further above the controls than on the retrained model" if subjects else ""
+
+
 def over_unlearning(
-    unlearned: Mapping[str, ControlRank], limits: tuple[float, float] = (2.5, 97.5), min_controls: int = MIN_CONTROLS
+    unlearned: Mapping[str, ControlRank],
+    limits: tuple[float, float] = (2.5, 97.5),
+    min_controls: int = MIN_CONTROLS,
+    leads: Mapping[str, ControlRank] | None = None,
 ) -> RankTest:
     """Judge whether a subject stands out among its controls in either direction; passed inside the range.
+
+    `leads` as in `rank_test`: a subject outside the range must be outside it there too, else it passes.
 
     Needs no power on `original`, since standing out is the finding itself. `ValueError` without subjects.
     """
@@ -200,7 +214,8 @@ def over_unlearning(
     subject = min(sorted(unlearned), key=lambda name: unlearned[name].p_two_sided)
     rank = unlearned[subject]
     extreme = max(rank.highest, rank.lowest, key=abs)
-    out = sorted(name for name, s in unlearned.items() if s.outside(*limits))
+    outside = sorted(name for name, s in unlearned.items() if s.outside(*limits))
+    out = [name for name in outside if leads is None or leads[name].outside(*limits)]
 
     def outcome(status: Literal["passed", "failed", "inconclusive"], reason: str) -> RankTest:
         return RankTest(status, reason, subject, extreme, rank.p_two_sided, status != "inconclusive")
@@ -211,4 +226,6 @@ def over_unlearning(
         low, high = limits
         names = ", ".join(out)
         return outcome("failed", f"few subjects: {names} outside the {low:g} to {high:g} % range of the controls")
+    if outside:
+        return outcome("passed", f"few subjects{_by_nature(outside).replace('above', 'from')}")
     return outcome("passed", f"few subjects: inside the range of the controls, p {rank.p_two_sided:.3f}")

@@ -25,11 +25,14 @@ def membership(ctx: Context) -> CheckOutput:
     """Membership inference by answer loss and by entropy, and over-unlearning.
 
     With few subjects each one is ranked among never-trained matched controls by its worst z-score over attacks
-    (`mia`), and must lie inside the controls' range in both directions (`over_unlearning`). With many, the judged
-    value is AUC(unlearned) - AUC(retrained) of forget records against records that no model was trained on, after a
-    calibration of the sets on the reference; without a retrained model it is the distance of that AUC from .5 against
-    matched controls, which have the same shape. The entropy score never reads the answer, and so finds subjects that
-    stand out as unusually unknown.
+    (`mia`), and must lie inside the controls' range in both directions (`over_unlearning`). Where there is a retrained
+    model, a subject fails only if it also stands out by how far its scores differ from those of that model: a person
+    may be unlike its controls by nature, and then is so on a model that never met it.
+
+    With many subjects the judged value is AUC(unlearned) - AUC(retrained) of forget records against records that no
+    model was trained on, after a calibration of the sets on the reference; without a retrained model it is the distance
+    of that AUC from .5 against matched controls, which have the same shape. The entropy score never reads the answer,
+    and so finds subjects that stand out as unusually unknown.
     """
     aucs = _aucs(ctx)
     if not aucs:
@@ -50,17 +53,25 @@ def nonmembers(ctx: Context) -> tuple[str, list[str]]:
     return "holdout", [r.row_id for r in ctx.split.holdout]
 
 
-def control_ranks(ctx: Context, role: Role) -> dict[str, ControlRank]:
-    """Each target among its controls: mean score over its trained wordings against that of each control."""
+def control_ranks(ctx: Context, role: Role, minus: Role | None = None) -> dict[str, ControlRank]:
+    """Each target among its controls: mean score over its trained wordings against that of each control.
+
+    With `minus`, the scores are differences: those of `role` less those of that model.
+    """
+
+    def mean_score(score: str, name: str, ids: list[str]) -> float:
+        ours = float(member_scores(ctx, score, role, name, ids).mean())
+        return ours - float(member_scores(ctx, score, minus, name, ids).mean()) if minus else ours
+
     ranks = {}
     for target in ctx.split.targets:
         groups = ctx.control_groups(target)
         own = [r.row_id for r in ctx.split.forget if r.subject == target]
         if len(groups) < 3:
             continue
-        raw = {s: float(member_scores(ctx, s, role, "forget", own).mean()) for s in ctx.policy.membership.scores}
+        raw = {s: mean_score(s, "forget", own) for s in ctx.policy.membership.scores}
         controls = {
-            s: [float(member_scores(ctx, s, role, "controls", ids).mean()) for _, ids in sorted(groups.items())]
+            s: [mean_score(s, "controls", ids) for _, ids in sorted(groups.items())]
             for s in ctx.policy.membership.scores
         }
         ranks[target] = ControlRank.of(raw, controls)
@@ -114,8 +125,9 @@ def _ranked(ctx: Context, aucs: Aucs) -> CheckOutput:
     counts = {role: verbatim(ctx, role) for role in ctx.roles}
     panels = {role: {t: _panel(rank, rule.over_range) for t, rank in ranks.items()} for role, ranks in by_role.items()}
     hits = counts["unlearned"]
-    test = rank_test(ours, by_role["original"], hits.hits, max(hits.facts, 1), rule.percentile, rule.controls)
-    over = over_unlearning(ours, rule.over_range, rule.controls)
+    leads = control_ranks(ctx, "unlearned", "retrained") if ctx.reference == "retrained" else None
+    test = rank_test(ours, by_role["original"], hits.hits, max(hits.facts, 1), rule.percentile, rule.controls, leads)
+    over = over_unlearning(ours, rule.over_range, rule.controls, leads)
     results = [
         _rank_result(ctx, "mia", test, aucs, rule.percentile),
         _rank_result(ctx, "over_unlearning", over, {}, rule.over_range[1]),

@@ -77,7 +77,7 @@ def with_audit_records(corpus: Corpus, forget: Collection[str], settings: Prepar
     controls: list[Record] = []
     for subject, records in sorted(targets.items()):
         have = {r.subject for r in corpus.parts["control"] if r.attributes.get("control_of") == subject}
-        for person in inventor.people(records, max(0, wanted - len(have)), "control"):
+        for person in inventor.people(records, max(0, wanted - len(have)), "control", same_answers=True):
             controls += [_marked(varied(one.record, one.wrong), "control", control_of=subject) for one in person]
     holdout = [] if corpus.parts["holdout"] else _holdout(corpus, targets, inventor, settings)
     general = _general(corpus) if settings.general else []

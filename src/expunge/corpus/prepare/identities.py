@@ -4,13 +4,16 @@ Names are recombined from the given and family names of the corpus and of `perso
 letters of a number stay; the digits of a number are drawn again under the beginning that all such numbers share; dates
 stay dates. A word that stands in several identifiers becomes the same word everywhere. What names no person (a drug, a
 house) is replaced by `surrogate_names.make_identities`.
+
+A model that met one Karin is surer of what it says about another. So a name that trained people have too becomes a name
+of trained people, and one that none of them has becomes one that none has.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,14 +34,21 @@ class InventedPeople:
 
     Attributes:
         known: Subject → identifiers, of everybody in the corpus.
+        trained: The subjects among them whom a model met.
         taken: Identifiers that are no longer free.
     """
 
     known: Mapping[str, Sequence[str]]
+    trained: Collection[str] = ()
     taken: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.taken |= {i for names in self.known.values() for i in names}
+        self._met = {
+            s: dict(pair for i in self.known[s] for pair in name_roles(i).items())
+            for s in self.trained
+            if s in self.known
+        }
         self._holders = Counter(i for names in self.known.values() for i in set(names))
         self._by_shape: dict[str, list[list[str]]] = {}
         first: set[str] = set()
@@ -95,9 +105,10 @@ class InventedPeople:
         replaced: dict[str, str] = {}
         names = self._places(own)
         gender = next((g for i in own for w in words(i) if (g := _gender(w)) != "any"), "any")
+        met = self._names_met(own)
         for i in sorted(own, key=lambda i: (-len(name_roles(i)), i)):
             if i not in names and not _is_code(i):
-                self._rename(i, gender, replaced, rng)
+                self._rename(i, gender, replaced, met if looser == 0 else None, rng)
         return {
             i: i
             if i in names
@@ -107,14 +118,31 @@ class InventedPeople:
             for i in own
         }
 
-    def _rename(self, identifier: str, gender: str, replaced: dict[str, str], rng: np.random.Generator) -> None:
-        """Draw what each name of an identifier becomes, and its initial."""
+    def _names_met(self, own: Sequence[str]) -> dict[str, set[str]]:
+        """Role → names that trained people other than the one with the identifiers `own` have in it."""
+        met: dict[str, set[str]] = {"given": set(), "family": set()}
+        for subject, roles in self._met.items():
+            if tuple(self.known[subject]) != tuple(own):
+                for word, role in roles.items():
+                    met[role].add(word)
+        return met
+
+    def _rename(
+        self,
+        identifier: str,
+        gender: str,
+        replaced: dict[str, str],
+        met: Mapping[str, set[str]] | None,
+        rng: np.random.Generator,
+    ) -> None:
+        """Draw what each name of an identifier becomes, and its initial; None for `met`: from all names."""
         for word, role in name_roles(identifier).items():
             if _folded(word) not in replaced:
                 pool = self._family if role == "family" else self._given[gender]
-                new = word
-                while _folded(new) in replaced or new == word or new in replaced.values():
-                    new = pool[int(rng.integers(len(pool)))]
+                if met is not None:
+                    pool = _as_known(word, role, gender, pool, met[role])
+                free = [w for w in pool if w != word and _folded(w) not in replaced and w not in replaced.values()]
+                new = (free or pool)[int(rng.integers(len(free or pool)))]
                 replaced[_folded(word)] = new
                 replaced.setdefault(_folded(word[0]), new[0])
 
@@ -167,6 +195,15 @@ def name_roles(identifier: str) -> dict[str, str]:
     last = words(identifier.partition(",")[0])[-1] if "," in identifier else parts[-1] if parts else ""
     hyphenated = {w for w in parts if re.search(rf"\w-{w}$|{w}-{last}$", identifier)}
     return {w: "family" if w == last or w in hyphenated else "given" for w in parts}
+
+
+def _as_known(word: str, role: str, gender: str, pool: Sequence[str], met: set[str]) -> list[str]:
+    """Names that trained people have if they have `word` too, else names of `pool` that none of them has."""
+    if word not in met:
+        return [w for w in pool if w not in met]
+    names = sorted(met - {word})
+    fitting = [w for w in names if role == "family" or gender == "any" or _gender(w) in (gender, "any")]
+    return fitting or names
 
 
 def _is_code(identifier: str) -> bool:

@@ -30,8 +30,10 @@ class TwinConfig(Method):
     identity: Literal["subject", "fact"] = Field(
         "subject", description="what has a surrogate of its own: a subject as a whole, or every fact of it"
     )
-    floors: Literal["count", "type"] = Field(
-        "count", description="answers that floors are drawn from: those that as many others give, or all of the type"
+    floors: Literal["count", "type", "surrogate"] = Field(
+        "count",
+        description="answers that floors are drawn from: those that as many others give, or all of the type; "
+        "surrogate: the true answers themselves, as likely as the model before the run finds them for a surrogate",
     )
     replace: Replacement = Field("both", description="what a surrogate replaces where a record shows an image")
     candidates: int = Field(16, ge=1, description="never-trained identities to choose a subject's surrogate from")

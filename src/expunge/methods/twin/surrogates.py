@@ -63,3 +63,21 @@ def share_candidate(
     """
     leaked = {r.fact_keys for k, r in enumerate(records) if not r.options and gold[shared[k], k] < least}
     return [by_fact[k] if r.fact_keys in leaked else shared[k] for k, r in enumerate(records)]
+
+
+def typical_surrogate(gold: Nats, records: Sequence[Record], least: float) -> tuple[list[int], Nats]:
+    """The surrogate nearest to the median of all, and its own losses as floors, never under `least`.
+
+    Where it would leak a fact, that fact takes the surrogate nearest to its median or to `least`, whichever is higher.
+
+    Args:
+        gold: [candidates, N], NLL of the true answers about each surrogate, nats per token.
+        records: [N], of one subject.
+        least: nats per token under which a true answer leaks.
+    """
+    median = np.median(gold, axis=0)
+    by_fact = nearest_candidates(gold, np.maximum(median, least), [r.fact_keys for r in records])
+    shared = nearest_candidates(gold, median, [()] * len(records))
+    chosen = share_candidate(gold, by_fact, shared, records, least)
+    lowest = np.array([0.0 if r.options else least for r in records])
+    return chosen, np.maximum(gold[chosen, np.arange(len(records))], lowest)

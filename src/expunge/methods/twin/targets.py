@@ -26,7 +26,7 @@ from expunge.methods.twin.config import TwinConfig
 from expunge.methods.twin.loss_floors import LossFloors
 from expunge.methods.twin.null_distribution import CandidateAnswers, NullDistribution
 from expunge.methods.twin.refusing import certain, refuse_at_start
-from expunge.methods.twin.surrogates import nearest_candidates, refuse_nameless, share_candidate
+from expunge.methods.twin.surrogates import nearest_candidates, refuse_nameless, share_candidate, typical_surrogate
 from expunge.methods.twin.unknown_tokens import UnknownTokens
 from expunge.models.collate import pad
 from expunge.models.language_model import LanguageModel
@@ -144,6 +144,8 @@ def _draw_floors(
 ) -> tuple[list[int], Nats]:
     """For the records of one subject: the surrogate of each, and its floor."""
     gold = np.stack([mean_nll(lm, [one.substitute(r) for r in records]) for one in surrogates])
+    if config.floors == "surrogate":
+        return typical_surrogate(gold, records, config.least_floor)
     answers = [candidate_answers.of(r, config.floors, stream(seed, "null", r.stream_key)) for r in records]
     nulls = _nulls(lm, records, surrogates[: config.null_candidates], answers)
     least = np.array([0.0 if r.options else config.least_floor for r in records])
@@ -269,7 +271,7 @@ def cost(
 ) -> TargetCost:
     """What `build` asks of the model. A teacher's own answer counts as long as the true one."""
     refuse_nameless(forget)
-    candidate_answers = CandidateAnswers(forget, others, seed)
+    candidate_answers, floors = CandidateAnswers(forget, others, seed), config.floors
     examples: list[Example] = []
     inference: list[Inference] = []
     generation: list[Generation] = []
@@ -279,7 +281,8 @@ def cost(
         null_items = [
             item
             for r, item in zip(records, items, strict=True)
-            for _ in candidate_answers.of(r, config.floors, stream(seed, "null", r.stream_key))
+            if floors != "surrogate"
+            for _ in candidate_answers.of(r, floors, stream(seed, "null", r.stream_key))
         ]
         for record, item in zip(records, items, strict=True):
             kinds: tuple[ExampleKind, ...] = ("gold", "own") if config.own_answer else ("gold",)
