@@ -97,7 +97,9 @@ def test_a_number_without_room_is_an_error() -> None:
 
 
 def test_names_that_trained_people_share_stay_such_and_others_stay_new() -> None:
-    known = {f"P{k}": (name,) for k, name in enumerate(["Karin Hartmann", "Karin Romero", "Clara Haddad", "Hugo Olsen"])}
+    known = {
+        f"P{k}": (name,) for k, name in enumerate(["Karin Hartmann", "Karin Romero", "Clara Haddad", "Hugo Olsen"])
+    }
     met = {word for name in known.values() for word in name[0].split()}
     for identity in InventedPeople(known, set(known)).draw(known["P0"], 12, rng()):
         given, family = identity["Karin Hartmann"].split()

@@ -7,27 +7,37 @@ import pytest
 
 from expunge.engine.stop_rule import ControlRange, StopProbe, decay, standing
 
-CONTROLS = ControlRange(low=2.0, high=4.0, given=0.25, lowest=0.2, source="")
+CONTROLS = ControlRange(low=2.0, high=4.0, given=0.25, lowest=-0.8, source="", typical=())
 
 
-def probe(forget: float, given: float = 0.0, retain: float = 0.1, lowest: float = 0.5) -> StopProbe:
+def probe(forget: float, given: float = 0.0, retain: float = 0.1, lowest: float = -0.5) -> StopProbe:
     return StopProbe(10, forget, given, lowest, retain)
 
 
 def test_the_range_is_the_middle_of_the_means_of_the_controls() -> None:
-    """Means 1 … 11, so the tenth and ninetieth percentile are 2 and 10; 1 control of 11 gives half of its answers."""
+    """Means 1 … 11, so the tenth and ninetieth percentile are 2 and 10. The typical control stands at (5.5, 6.5), so
+    the first control's answers lie 5 under it."""
     controls = [np.array([m - 0.5, m + 0.5]) for m in range(1, 12)]
-    found = ControlRange.of(controls, "x")
-    assert (found.low, found.high) == pytest.approx((2.0, 10.0))
-    assert found.given == 0.0
-    assert ControlRange.of([np.array([0.5, 3.0]), np.array([0.5, 3.0])], "x").given == pytest.approx(0.5)
+    typical = np.array([5.5, 6.5])
+    standing_of_controls = ControlRange.of(controls, "x", [typical] * 11, typical)
+    assert (standing_of_controls.low, standing_of_controls.high) == pytest.approx((2.0, 10.0))
+    assert standing_of_controls.lowest == pytest.approx(-5.0)
+    assert standing_of_controls.typical == (5.5, 6.5)
 
 
-def test_a_probe_is_means_and_the_share_of_answers_under_one_nat() -> None:
-    found = StopProbe.of(7, np.array([0.5, 1.5, 4.0]), np.array([0.1, 0.3]))
-    assert (found.step, found.forget, found.retain) == (7, pytest.approx(2.0), pytest.approx(0.2))
-    assert (found.given, found.lowest) == (pytest.approx(1 / 3), 0.5)
-    assert StopProbe.of(7, np.array([0.5]), np.array([])).retain == 0.0
+def test_an_answer_that_a_typical_control_gets_too_does_not_count_as_given() -> None:
+    """Two controls of two answers; the first answer is likely about anybody, the second about the first control."""
+    controls, typical = [np.array([0.1, 0.5]), np.array([0.3, 3.0])], np.array([0.2, 1.75])
+    standing_of_controls = ControlRange.of(controls, "x", [typical] * 2, typical)
+    assert standing_of_controls.lowest == pytest.approx(-1.25)
+    assert standing_of_controls.given == pytest.approx(0.45)  # 90 % of the way from 0 to one answer of two
+
+
+def test_a_probe_is_means_and_the_share_of_answers_a_nat_under_the_typical_control() -> None:
+    one = StopProbe.of(7, np.array([0.5, 1.5, 4.0]), np.array([0.1, 0.3]), (2.0, 2.0, 2.0))
+    assert (one.step, one.forget, one.retain) == (7, pytest.approx(2.0), pytest.approx(0.2))
+    assert (one.given, one.lowest) == (pytest.approx(1 / 3), -1.5)
+    assert StopProbe.of(7, np.array([0.5]), np.array([]), (0.5,)).retain == 0.0
 
 
 @pytest.mark.parametrize(
@@ -38,7 +48,7 @@ def test_a_probe_is_means_and_the_share_of_answers_under_one_nat() -> None:
         (probe(2.0), None, "inside"),
         (probe(3.0, given=0.3), None, "given"),
         (probe(3.0, given=0.25), None, "inside"),
-        (probe(3.0, lowest=0.1), None, "given"),
+        (probe(3.0, lowest=-0.9), None, "given"),
         (probe(3.0, retain=0.151), None, "harmed"),
         (probe(5.0), None, "above"),
         (probe(5.0), probe(4.5), "above"),

@@ -23,14 +23,14 @@ from helpers.runs import loop, recipe, run
 from helpers.world import one_person
 
 STOP = {"when": "controls", "check_every": 3, "patience": 2, "cooldown": 2, "tolerance": 100.0}
-ANYWHERE = ControlRange(0.0, 100.0, 1.0, 0.0, "anywhere")
+ANYWHERE = ControlRange(0.0, 100.0, 1.0, -100.0, "anywhere", ())
 
 
 def stopper(**changes: Any) -> Stopper:
     """A rule for a run of 40 steps with two rows on either side, whose controls stand between 2 and 4."""
     item: Any = ()
     config = Stop(**(STOP | {"tolerance": 0.05} | changes))
-    return Stopper(config, 40, [item] * 2, [item] * 2, ControlRange(2.0, 4.0, 0.0, 0.0, "x"), 0.1)
+    return Stopper(config, 40, [item] * 2, [item] * 2, ControlRange(2.0, 4.0, 0.0, -1.0, "x", (3.0, 3.0)), 0.1)
 
 
 def nll(forget: float, retain: float = 0.1) -> np.ndarray:
@@ -108,7 +108,7 @@ def test_a_run_stops_and_probes_do_not_change_its_steps(folders: dict[str, Path]
     early = plain.model_copy(update={"stop": Stop(**STOP)})
     engine = loop(folders["llama"], early)
     assert engine.stopper is not None
-    engine.stopper.controls = ANYWHERE
+    engine.stopper.controls = replace(ANYWHERE, typical=engine.stopper.controls.typical)
     short, long = run(engine), run(loop(folders["llama"], plain))
     assert len(short) == engine.state.step == 8
     assert [e.probe is not None for e in short] == [k % 3 == 2 and k < 6 for k in range(8)]
@@ -118,14 +118,23 @@ def test_a_run_stops_and_probes_do_not_change_its_steps(folders: dict[str, Path]
 def test_run_json_says_where_and_why_a_run_stopped(
     folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("expunge.engine.stopper.measure_controls", lambda *_: ANYWHERE)
+    monkeypatch.setattr(
+        "expunge.engine.stopper.measure_controls",
+        lambda _, probes, *__: replace(ANYWHERE, typical=(0.0,) * len(probes)),
+    )
     plan = Recipe(method="npo", steps=12, batch={"forget": 4, "retain": 4}, stop=STOP, checkpoint_every=2)
     totals: list[int] = []
     out = unlearn(folders["llama"], one_person(), plan, tmp_path / "run", on_step=lambda _, total: totals.append(total))
     about = json.loads((out / "run.json").read_text())
     assert about["steps"] == about["stopped"]["step"] == 8
     assert about["stopped"]["bound"] == 12
-    assert about["stopped"]["controls"] == {"from": "anywhere", "low": 0.0, "high": 100.0, "given": 1.0, "lowest": 0.0}
+    assert about["stopped"]["controls"] == {
+        "from": "anywhere",
+        "low": 0.0,
+        "high": 100.0,
+        "given": 1.0,
+        "lowest": -100.0,
+    }
     assert totals == [12] * 5 + [8] * 3
     assert not (out / "recipe.yaml").read_text().count("when: null")
 

@@ -32,7 +32,7 @@ def sample(records: Sequence[Record], count: int, rng: np.random.Generator) -> l
 
 def measure_controls(
     lm: LanguageModel,
-    forget: Sequence[Record],
+    probes: Sequence[Record],
     retain: Sequence[Record],
     controls: Sequence[Record],
     seed: int,
@@ -40,31 +40,44 @@ def measure_controls(
 ) -> ControlRange:
     """Where never-trained subjects stand on the model before the run.
 
-    Surrogates where they can be made, so that the controls of a later audit decide nothing; else the given controls.
+    Surrogates where they can be made, so that the controls of a later audit decide nothing; else the given controls,
+    whose mean is then the typical control of every record.
+
+    Args:
+        lm: the model before the run.
+        probes: forget records that the run looks at.
+        retain: retain records, the material of surrogates.
+        controls: records of never-trained subjects.
+        seed: seed of all draws.
+        rows: most records of a control.
 
     Raises:
-        InputError: the forget records name no identifiers and show no image, and fewer than two controls are given.
+        InputError: the records name no identifiers and show no image, and fewer than two controls are given.
     """
-    groups = surrogate_controls(forget, retain, seed, rows)
-    source = f"{len(groups)} surrogates"
-    if not groups:
-        by_subject: dict[str, list[Record]] = {}
-        for r in controls:
-            by_subject.setdefault(r.subject or r.id, []).append(r)
-        groups = [
-            sample(split_documents(records, lm.template), rows, stream(seed, "stop control", name))
-            for name, records in by_subject.items()
-        ]
-        source = f"{len(groups)} controls"
+    if made := surrogate_controls(probes, retain, seed, rows):
+        nll = [mean_nll(lm, records) for records in made]
+        median = np.median(np.stack(nll), axis=0)
+        by_id = dict(zip((r.id for r in made[0]), median.tolist(), strict=True))
+        of_probe = np.array([by_id.get(r.id, float(median.mean())) for r in probes])
+        return ControlRange.of(nll, f"{len(made)} surrogates", [median] * len(made), of_probe)
+    by_subject: dict[str, list[Record]] = {}
+    for r in controls:
+        by_subject.setdefault(r.subject or r.id, []).append(r)
+    groups = [
+        sample(split_documents(records, lm.template), rows, stream(seed, "stop control", name))
+        for name, records in by_subject.items()
+    ]
     if len(groups) < 2:
         raise InputError(
             "recipe: stop.when",
             "needs controls: no surrogates can be made for the forget records, and fewer than two controls are given",
             "add the column identifiers or controls (split: control), or set stop.when=null",
         )
-    nll = mean_nll(lm, [r for records in groups for r in records])
     cuts = np.cumsum([len(records) for records in groups])[:-1]
-    return ControlRange.of(np.split(nll, cuts), source)
+    nll = np.split(mean_nll(lm, [r for records in groups for r in records]), cuts)
+    mean = float(np.mean([of_one.mean() for of_one in nll]))
+    typical = [np.full(len(of_one), mean) for of_one in nll]
+    return ControlRange.of(nll, f"{len(groups)} controls", typical, np.full(len(probes), mean))
 
 
 def has_surrogate(record: Record) -> bool:

@@ -1,8 +1,9 @@
 """When a run has reached its controls: pure arithmetic over losses that were measured elsewhere.
 
-The controls are never-trained subjects of the same shape. What the model before the run thinks of their answers is what
-a model that never met the subject would think of the subject's. A run is done when the forget records stand there: on
-average, with no more single answers given than a control has, and with none that is more certain than any of theirs.
+The controls are never-trained subjects who are asked the same questions. What the model before the run thinks of the
+true answers about them is what a model that never met the subject would think of them about the subject. A run is done
+when the forget records stand there: on average, with no more single answers that are likelier than they are about a
+typical control than a control has, and with none that is so by more than any of theirs.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 from expunge.models.likelihoods import Nats
 
-GIVEN = 1.0  # nats per token below which an answer counts as given
+GIVEN = 1.0  # nats per token under the typical control's from which an answer counts as given
 CENTRAL = 0.8  # share of the controls' means inside their central range
 
 
@@ -26,9 +27,10 @@ class ControlRange:
     Attributes:
         low: lower end of the central range of their mean NLL, nats per token.
         high: upper end.
-        given: share of answers under `GIVEN`, at the upper end of the controls.
-        lowest: smallest NLL of a single answer of any control.
+        given: share of answers that lie `GIVEN` or more under the typical control's, at the upper end of the controls.
+        lowest: the least difference of a single answer of any control to the typical control's.
         source: what the controls are, for the output.
+        typical: NLL of each forget row of the probe about the typical control.
     """
 
     low: float
@@ -36,15 +38,21 @@ class ControlRange:
     given: float
     lowest: float
     source: str
+    typical: tuple[float, ...]
 
     @classmethod
-    def of(cls, controls: Sequence[Nats], source: str) -> ControlRange:
-        """controls: per control, the NLL of its answers, nats per token; at least one control."""
+    def of(cls, controls: Sequence[Nats], source: str, typical: Sequence[Nats], of_probe: Nats) -> ControlRange:
+        """Args: per control the NLL of its answers, nats per token, and that of the typical control for each of them.
+
+        of_probe: NLL about the typical control of each forget row of the probe. At least one control.
+        """
         tail = (1 - CENTRAL) / 2
         means = [float(np.mean(c)) for c in controls]
         low, high = np.quantile(means, [tail, 1 - tail])
-        share = np.quantile([float(np.mean(c < GIVEN)) for c in controls], 1 - tail)
-        return cls(float(low), float(high), float(share), min(float(c.min()) for c in controls), source)
+        differences = [c - t for c, t in zip(controls, typical, strict=True)]
+        share = np.quantile([float(np.mean(d < -GIVEN)) for d in differences], 1 - tail)
+        lowest = min(float(d.min()) for d in differences)
+        return cls(float(low), float(high), float(share), lowest, source, tuple(of_probe.tolist()))
 
 
 @dataclass(frozen=True)
@@ -54,8 +62,8 @@ class StopProbe:
     Attributes:
         step: finished steps.
         forget: mean NLL of the forget records, nats per token.
-        given: share of them under `GIVEN`.
-        lowest: smallest NLL of one of them.
+        given: share of them that lie `GIVEN` or more under the typical control's.
+        lowest: the least difference of one of them to the typical control's.
         retain: mean NLL of the retain records of the probe.
     """
 
@@ -66,10 +74,11 @@ class StopProbe:
     retain: float
 
     @classmethod
-    def of(cls, step: int, forget: Nats, retain: Nats) -> StopProbe:
-        """forget, retain: NLL of the records of the probe, nats per token; an empty `retain` counts as 0."""
+    def of(cls, step: int, forget: Nats, retain: Nats, typical: Sequence[float]) -> StopProbe:
+        """forget, typical, retain: NLL of the rows of the probe, nats per token; an empty `retain` counts as 0."""
         loss = float(retain.mean()) if len(retain) else 0.0
-        return cls(step, float(forget.mean()), float((forget < GIVEN).mean()), float(forget.min()), loss)
+        difference = forget - np.asarray(typical)
+        return cls(step, float(forget.mean()), float((difference < -GIVEN).mean()), float(difference.min()), loss)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers."""

@@ -80,7 +80,7 @@ class Stopper:
         probes = sample(forget, config.rows, stream(seed, "stop forget"))
         retain_probes = sample(retain, config.rows, stream(seed, "stop retain"))
         retain_probes = sample(split_documents(retain_probes, lm.template), config.rows, stream(seed, "stop windows"))
-        standing_of_controls = measure_controls(lm, forget, retain, controls, seed, config.rows)
+        standing_of_controls = measure_controls(lm, probes, retain, controls, seed, config.rows)
         before = mean_nll(lm, retain_probes)
         encode = lm.template.encode_all
         start = float(before.mean()) if len(before) else 0.0
@@ -92,7 +92,8 @@ class Stopper:
 
     def observe(self, step: int, nll: Nats, settled: bool = True) -> None:
         """Take note of a probe [rows of `items`], nats per token; `settled`: the method has nothing left to do."""
-        probe = StopProbe.of(step, nll[: self._forget_count], nll[self._forget_count :])
+        forget, retain = nll[: self._forget_count], nll[self._forget_count :]
+        probe = StopProbe.of(step, forget, retain, self.controls.typical)
         earlier = self.probes[-1] if self.probes else None
         verdict = standing(probe, earlier, self.controls, self._retain_before, self.config.tolerance)
         self.probes.append(probe)
