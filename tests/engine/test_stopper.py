@@ -18,7 +18,6 @@ from expunge.engine.stopper import Stopper
 from expunge.engine.unlearn import unlearn
 from expunge.errors import InputError
 from expunge.models.language_model import load
-from helpers.people import person
 from helpers.runs import loop, recipe, run
 from helpers.world import one_person
 
