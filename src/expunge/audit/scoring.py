@@ -16,6 +16,7 @@ from torch import Tensor
 
 from expunge.audit.scores import Scores, Values
 from expunge.corpus import Record
+from expunge.errors import InputError
 from expunge.models.collate import Budget
 from expunge.models.forward import greedy
 from expunge.models.language_model import LanguageModel
@@ -114,6 +115,9 @@ def _answer_scores(ids: Sequence[str], columns: Sequence[Values], ends: Sequence
     sizes = [len(c) - end for c, end in zip(columns, ends, strict=True)]
     inner = np.concatenate([empty, *(c[:size] for c, size in zip(columns, sizes, strict=True))])
     last = np.concatenate([empty, *(c[-1:] if end else none for c, end in zip(columns, ends, strict=True))])
+    if lost := [name for name, end, value in zip(ids, ends, last[:, 0], strict=True) if end and np.isnan(value)]:
+        what = "the score of its end token is not a log-probability"
+        raise InputError(f'record "{lost[0]}"', what, "look for NaN or infinity in the weights of the model")
     return Scores(
         ids=tuple(ids),
         offsets=np.cumsum([0, *sizes]),
