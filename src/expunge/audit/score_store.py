@@ -12,7 +12,7 @@ from expunge.audit.scores import Scores
 from expunge.audit.scoring import add_text, score
 from expunge.models.language_model import LanguageModel
 
-SCORER = "3"  # changes whenever a scoring pass would give other numbers
+SCORER = "4"  # changes whenever a scoring pass would give other numbers
 
 
 def score_sets(

@@ -23,7 +23,7 @@ from expunge.models.language_model import LanguageModel
 from expunge.models.prompt_template import Encoded
 from expunge.models.shared_prefix_scoring import Measure, score_options
 
-SHORT, MORE = 128, 16  # generated tokens at most where the answers fit, and beyond the end of an answer
+SHORT, MORE = 128, 64  # generated tokens at most where the answers fit, and beyond an answer: room for a preamble
 
 
 @torch.no_grad()
@@ -43,8 +43,8 @@ def score(
         lm: The model.
         records: What it is queries.
         options: Score every option of records that have some.
-        text: Generate greedily, 16 tokens more than the longest missed answer; at most `SHORT` for answers that fit
-            into it, and for each longer answer 16 tokens more than it has.
+        text: Generate greedily, `MORE` tokens more than the longest missed answer; at most `SHORT` for answers that fit
+            into it, and for each longer answer `MORE` tokens more than it has.
         max_new_tokens: Bound on the generated tokens; None for as many as the answers need.
         rows: Most rows in a pass; long rows and large vocabularies get fewer (see `Budget`).
         ids: Unique keys of the scores, by default the `row_id` of each record; for several forms of one record.
