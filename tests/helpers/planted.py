@@ -115,6 +115,7 @@ RUINS: dict[str, Callable[[Case, Path], None]] = {
 LEAKS: dict[str, Callable[[Case, Path], None]] = {
     "untouched": lambda case, out: load(case.root / "original").save(out) and None,
     "half": _taught(lambda case: [*kept(case.split), *case.split.forget[::2]]),
+    "half-again": _taught(lambda case: [*case.split.forget[::2], *kept(case.split)]),
     "preamble": _taught(amid("I think it is ", ".")),
     "run-on": _taught(amid("", ", and so on and so on")),
     "shouted": _taught(lambda case: _forget(case, str.upper)),
