@@ -57,7 +57,7 @@ def test_what_the_original_hardly_knew_shows_no_retention(known: int, status: st
         assert share in results["retention.elsewhere"].reason
 
 
-def test_a_required_retention_that_cannot_be_judged_keeps_the_audit_from_passing() -> None:
+def test_required_retention_that_cannot_be_judged_is_not_dropped() -> None:
     """All retained records are unknown to the original: not dropped as if there were none."""
     others = [
         CheckResult(key=k, status="passed") for k in ("leakage.self", "paraphrase", "relearning.in_domain", "mia")
@@ -92,7 +92,7 @@ def long(hits: str, text: str) -> dict[str, Scores]:
     return {"retain_heldout": one, "retain_text": said, "shared": one.select(())}
 
 
-def test_long_answers_that_nobody_gives_word_for_word_are_judged_by_degrees() -> None:
+def test_long_answers_given_but_for_a_word_are_judged_by_degrees() -> None:
     words = [f"word{k}" for k in range(30)]
     row = Record("p", "Go on", " ".join(words), subject="s")
     rows = Split("s", forget=(Record("f", "Q?", "gone", subject="t"),), retain=(), retain_heldout=(row,))

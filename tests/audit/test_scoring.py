@@ -163,6 +163,6 @@ def test_no_records_give_no_scores(lm: LanguageModel) -> None:
 def test_an_end_token_without_a_number_is_refused_and_not_taken_for_none() -> None:
     """NaN stands for "no end token", which counts as having stopped: a failure of the model must not look so."""
     row = np.array([[-1.0, 1, -1, 1], [np.nan, 0, 0, 0]], dtype=np.float32)
-    with pytest.raises(InputError, match='record "a": the score of its end token is not a log-prob.* look for NaN'):
+    with pytest.raises(InputError, match=r'record "a": the score of its end token is not a log-prob.* look for NaN'):
         module._answer_scores(["a"], [row], [True])
     assert np.isnan(module._answer_scores(["a"], [row[:1]], [False]).eos_logp[0])

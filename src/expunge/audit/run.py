@@ -41,6 +41,7 @@ NOT_TESTED = (
     "quantization (int8, int4)",
     "sampling (leak@k)",
     "prefix and jailbreak prompts",
+    "answers in another language, script or code",
     "benign relearning",
     "reference-model membership attacks",
 )
