@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from expunge.audit import token_mismatch
 from expunge.audit.policy import Policy
 from expunge.audit.preconditions import (
     Comparable,
@@ -104,3 +107,79 @@ def test_text_and_tokens_that_contradict_each_other_are_an_alarm() -> None:
     never_stops = replace(given(10, ["answer and so on"] * 10), eos_hit=[False] * 10)
     with pytest.raises(InputError, match="knows 100% of 10 answers by tokens, but gives 0% as text; it does not stop"):
         check_agreement("m", {"forget": never_stops}, ROWS)
+
+
+def test_few_answers_that_text_alone_gives_are_an_alarm_too() -> None:
+    """Of 20 answers eight are given as text and three of these by tokens: no large gap, but the same contradiction."""
+    rows = {f"r{k}": Record(f"r{k}", "Q?", f"answer {k}") for k in range(20)}
+
+    def sets(by_tokens: int, by_text: int) -> dict[str, Scores]:
+        loss, hit = [0.1] * by_tokens + [9.0] * (20 - by_tokens), "1" * by_tokens + "0" * (20 - by_tokens)
+        text = [f"answer {k}" if k < by_text else "no" for k in range(20)]
+        return {"forget": one_token_scores(list(rows), loss, hit, text)}
+
+    with pytest.raises(InputError, match="gives 40% of 20 answers as text, but 15% by tokens"):
+        check_agreement("m", sets(3, 8), rows)
+    assert check_agreement("m", sets(4, 8), rows)["forget"].by_text == 0.4
+    assert check_agreement("m", sets(0, 7), rows)["forget"].by_text == 0.35  # as few as letters of another case make
+
+
+def test_precision_context_and_rendering_must_be_the_same(tmp_path: Path) -> None:
+    lm = load(write_model(tmp_path / "one"))
+    same = Comparable.of(lm, ROWS.values())
+    assert (same.precision, same.context) == ("float32", 128)
+    for change, message in (
+        ({"precision": "bfloat16"}, r"is loaded in bfloat16, the original model in float32; .*--dtype float32"),
+        ({"context": 64}, "reads 64 tokens, the original model 128; give all models the same max_position"),
+        ({"rendering": "0"}, "writes the records in other tokens, or ends an answer elsewhere"),
+    ):
+        with pytest.raises(InputError, match=message):
+            check_comparable("unlearned", "u", replace(same, **change), same)
+    half = Comparable.of(lm.with_module(lm.module.half()), ROWS.values())
+    assert (half.precision, half.rendering) == ("float16", same.rendering)
+
+
+def test_a_tokenizer_of_the_same_tokens_and_other_merges_is_another(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "one")
+    same = Comparable.of(load(folder))
+    file = folder / "tokenizer.json"
+    about = json.loads(file.read_text())
+    about["model"]["merges"] = about["model"]["merges"][::-1]
+    file.write_text(json.dumps(about))
+    other = Comparable.of(load(folder))
+    assert (other.architecture, other.template) == (same.architecture, same.template)
+    with pytest.raises(InputError, match="the retrained model has another tokenizer than the original model"):
+        check_comparable("retrained", "r", other, same)
+
+
+def writing(lm: LanguageModel, monkeypatch: pytest.MonkeyPatch, text: str, end: bool = True) -> None:
+    """Let the model write this text after every prompt, by its own tokens."""
+    ids = [*lm.tokenizer(text).input_ids, *([lm.template.end] if end else [])]
+    monkeypatch.setattr(token_mismatch, "greedy", lambda *args, **more: [ids])
+
+
+@pytest.mark.parametrize(
+    ("text", "end", "clause"),
+    [
+        (" answer 0", True, ""),
+        ("answer 0", True, 'after ".*" the answer "answer 0" is scored as ".+", and the model writes "'),
+        (" answer 0 and", False, 'an answer ends with "<.endoftext.>" in the template, and the model goes on with "'),
+    ],
+)
+def test_the_fact_behind_a_contradiction_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, end: bool, clause: str
+) -> None:
+    lm = load(write_model(tmp_path / "one"))
+    writing(lm, monkeypatch, text, end)
+    fact = token_mismatch.mismatch(lm, ROWS["r0"])
+    assert (not clause and not fact) or re.match(clause, fact), fact
+    if clause:
+        with pytest.raises(InputError, match=f"as text, but 0% by tokens: {clause}"):
+            check_agreement("m", {"forget": given(0, said(10))}, ROWS, lm)
+
+
+def test_a_tokenizer_that_does_not_give_back_its_text_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    lm = load(write_model(tmp_path / "one"))
+    writing(lm, monkeypatch, " answer 0")
+    monkeypatch.setattr(type(lm.template), "decode", lambda self, ids: "answer - 0")
+    assert token_mismatch.mismatch(lm, ROWS["r0"]) == 'its tokens of "answer 0" are decoded to "answer - 0"'

@@ -158,3 +158,11 @@ def test_text_is_generated_only_where_a_token_was_missed(
 
 def test_no_records_give_no_scores(lm: LanguageModel) -> None:
     assert len(score(lm, (), options=True, text=True)) == 0
+
+
+def test_an_end_token_without_a_number_is_refused_and_not_taken_for_none() -> None:
+    """NaN stands for "no end token", which counts as having stopped: a failure of the model must not look so."""
+    row = np.array([[-1.0, 1, -1, 1], [np.nan, 0, 0, 0]], dtype=np.float32)
+    with pytest.raises(InputError, match=r'record "a": the score of its end token is not a log-prob.* look for NaN'):
+        module._answer_scores(["a"], [row], [True])
+    assert np.isnan(module._answer_scores(["a"], [row[:1]], [False]).eos_logp[0])

@@ -111,18 +111,44 @@ def test_a_key_that_occurs_twice_is_refused():
         verdict(results(leakage_self="failed") + results(leakage_self="passed"), POLICY)
 
 
+WHERE = """
+name: t
+version: 1
+rules:
+  a: {judge: excess, margin: 0.1, required: true}
+  b: {judge: retention, margin: 0.9, required: where_applicable}
+  c: {judge: retention, margin: 0.9, required: where_applicable}
+  d: {judge: excess, margin: 0.1, required: where_applicable}
+"""
+
+
 def test_required_where_applicable_does_not_block_other_scopes() -> None:
-    policy = Policy.parse(
-        "name: t\nversion: 1\nrules:\n  a: {judge: excess, margin: 0.1, required: true}\n"
-        "  b: {judge: retention, margin: 0.9, required: where_applicable}\n"
+    policy = Policy.parse(WHERE)
+    a, b = CheckResult(key="a", status="passed"), CheckResult(key="b", status="passed")
+    c, d = (CheckResult(key=k, status="not_applicable", reason="there are no such records") for k in "cd")
+    assert verdict([a, b, c, d], policy).status == "passed"
+    assert verdict([a, CheckResult(key="b", status="failed", reason="lost"), c, d], policy).status == "failed"
+    assert verdict([a, b, c], policy).status == "inconclusive"
+    assert (
+        verdict([CheckResult(key="a", status="not_applicable", reason="?"), b, c, d], policy).status == "inconclusive"
     )
-    good = CheckResult(key="a", status="passed")
-    absent = CheckResult(key="b", status="not_applicable", reason="there are no such records")
-    assert verdict([good, absent], policy).status == "passed"
-    assert verdict([good, CheckResult(key="b", status="failed", reason="lost")], policy).status == "failed"
-    assert verdict([good], policy).status == "inconclusive"
-    blocked = CheckResult(key="a", status="not_applicable", reason="never known")
-    assert verdict([blocked, absent], policy).status == "inconclusive"
+
+
+def test_where_no_retention_was_measured_nothing_passes() -> None:
+    """A ruined model forgets everything: with an empty retain set, nothing would tell it from one that forgot."""
+    a = CheckResult(key="a", status="passed")
+    absent = [CheckResult(key=k, status="not_applicable", reason="there are no such records") for k in "bcd"]
+    ruling = verdict([a, *absent], Policy.parse(WHERE))
+    assert (ruling.status, ruling.exit_code) == ("inconclusive", 3)
+    assert ruling.reasons == tuple(f"{k}: not applicable (there are no such records)" for k in "bc")
+
+
+def test_a_policy_that_asks_for_little_says_so_in_the_verdict() -> None:
+    rule = "name: p\nversion: 1\nrules: {{a: {{judge: {}, margin: 0.5, required: true}}}}"
+    a = CheckResult(key="a", status="passed")
+    for judge, omitted in (("retention", "forgetting"), ("excess", "retention"), ("controls", "retention")):
+        sentence = verdict([a], Policy.parse(rule.format(judge))).sentence
+        assert sentence.endswith(f'under policy "p" version 1, which requires nothing of {omitted}.')
 
 
 def measured(key: str, status: str, rule: str = "excess", ci: tuple[float, float] | None = None) -> CheckResult:

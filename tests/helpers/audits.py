@@ -94,7 +94,7 @@ def context(
     """A context without models: loading one is an error."""
     records = {
         w.row_id: w
-        for rows in (split.forget, split.retain_heldout, split.holdout, split.controls)
+        for rows in (split.forget, split.retain, split.retain_heldout, split.holdout, split.controls)
         for r in rows
         for w in r.wordings()
     }

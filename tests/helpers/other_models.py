@@ -37,7 +37,7 @@ def _texts() -> list[str]:
     return [*lines, "Answer in one word.", "user system assistant model date Today USER: ASSISTANT: [INST] [/INST]"] * 2
 
 
-def byte_level(special: Sequence[str], bos: str | None, eos: str) -> Any:
+def byte_level(special: Sequence[str], bos: str | None, eos: str, texts: Sequence[str] = ()) -> Any:
     """As GPT-2, Qwen, SmolLM and Llama-3: bytes, a space belongs to the word behind it."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -46,20 +46,22 @@ def byte_level(special: Sequence[str], bos: str | None, eos: str) -> Any:
     trainer = trainers.BpeTrainer(
         vocab_size=700, special_tokens=list(special), initial_alphabet=alphabet, show_progress=False
     )
-    tokenizer.train_from_iterator(_texts(), trainer)
+    tokenizer.train_from_iterator(texts or _texts(), trainer)
     if bos:
         start = tokenizer.token_to_id(bos)
         tokenizer.post_processor = processors.TemplateProcessing(single=f"{bos} $A", special_tokens=[(bos, start)])
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=bos, eos_token=eos)
 
 
-def sentencepiece(special: Sequence[str], bos: str | None, eos: str, legacy: bool = False) -> Any:
+def sentencepiece(
+    special: Sequence[str], bos: str | None, eos: str, texts: Sequence[str] = (), legacy: bool = False
+) -> Any:
     """As Llama-2, TinyLlama and Mistral: the class of transformers, `▁` before a text, bytes for what is unknown."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(split=True)
     every_byte = [f"<0x{k:02X}>" for k in range(256)]
     tokenizer.train_from_iterator(
-        _texts(),
+        texts or _texts(),
         trainers.BpeTrainer(
             vocab_size=900, special_tokens=["<unk>", "<s>", "</s>", *every_byte], show_progress=False, limit_alphabet=60
         ),

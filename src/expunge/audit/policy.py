@@ -126,6 +126,13 @@ class Policy(FrozenModel):
         return tuple(key for key, rule in self.rules.items() if rule.required)
 
     @property
+    def omits(self) -> tuple[str, ...]:
+        """What no required rule judges, of forgetting and retention."""
+        judges = {self.rules[key].judge for key in self.required}
+        forgetting, retention = not judges & {"excess", "controls"}, "retention" not in judges
+        return ("forgetting",) * forgetting + ("retention",) * retention
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the content; independent of the order and formatting of the file."""
         return digest(self.model_dump(mode="json"))
@@ -184,9 +191,12 @@ def _shipped(name: str) -> Policy:
 
 
 def needed(rules: Mapping[str, PolicyRule], status: Mapping[str, str]) -> tuple[str, ...]:
-    """The keys that must pass in an audit with these statuses by key: without those that do not apply to its scope."""
-    return tuple(
-        key
-        for key, rule in rules.items()
-        if rule.required is True or (rule.required == "where_applicable" and status.get(key) != "not_applicable")
-    )
+    """The keys that must pass in an audit with these statuses by key: without those that do not apply to its scope.
+
+    Rules of retention are not all left out: where none applies, all are needed, since nothing then tells a ruined model
+    from one that forgot.
+    """
+    required = {key: rule for key, rule in rules.items() if rule.required}
+    keys = [k for k, r in required.items() if r.required is True or status.get(k) != "not_applicable"]
+    retention = [key for key, rule in required.items() if rule.judge == "retention"]
+    return tuple(key for key in required if key in keys or (key in retention and not set(keys) & set(retention)))

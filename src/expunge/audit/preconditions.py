@@ -5,12 +5,14 @@ Each function raises one line (exit code 2), because a verdict against a wrong y
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from expunge._io import digest
 from expunge.audit.metrics.exact_match import matches
@@ -18,12 +20,14 @@ from expunge.audit.policy import Policy
 from expunge.audit.record_sets import FORGET, HELDOUT, RETAIN, TEXT
 from expunge.audit.schema import KnownShare
 from expunge.audit.scores import Scores, Values
+from expunge.audit.token_mismatch import mismatch
 from expunge.corpus import Record
 from expunge.errors import InputError
 from expunge.models.fingerprint import model_digest, weights_digest
 from expunge.models.language_model import LanguageModel
 
 CONTRADICTION = 0.5  # shares by text and by tokens that lie further apart cannot both be right
+ENOUGH = 8  # answers given as text, of which at least half must be given by tokens too
 SAME = 1e-6  # nats: models whose token log-probs are this close everywhere are one model
 KEEP_IT = "give a model trained in the same way without the records, or leave --retrained out"
 
@@ -32,26 +36,51 @@ Sets = Mapping[str, Scores]
 
 @dataclass(frozen=True)
 class Comparable:
-    """What must be equal in all models of an audit, each with its name in messages."""
+    """What must be equal in all models of an audit, each with its name in messages.
+
+    Attributes:
+        architecture: Family and sizes.
+        vocabulary: Digest over tokens, ids and merges (or scores) of the tokenizer.
+        template: Kind, and digest of the chat template.
+        precision: Of the input embeddings, as loaded.
+        context: Longest sequence in tokens.
+        rendering: Digest over the token ids of given records, and over the ids that end a generation.
+    """
 
     architecture: str
     vocabulary: str
     template: str
+    precision: str = ""
+    context: int = 0
+    rendering: str = ""
 
     @classmethod
-    def of(cls, lm: LanguageModel) -> Comparable:
-        """Of a loaded model. The vocabulary is a digest over tokens and ids."""
+    def of(cls, lm: LanguageModel, records: Iterable[Record] = ()) -> Comparable:
+        """Of a loaded model, which is asked for the token ids of `records` without their images."""
         config: Any = getattr(lm.module, "config", None)
         config = config.get_text_config() if hasattr(config, "get_text_config") else config
         sizes = ("model_type", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
         architecture = " ".join(f"{name} {getattr(config, name, None)}" for name in sizes)
         written = getattr(lm.tokenizer, "chat_template", None) if lm.template.kind == "chat" else None
-        vocabulary = digest(sorted(lm.tokenizer.get_vocab().items()))
-        return cls(architecture, vocabulary, f"{lm.template.kind} {digest(written)[:8]}")
+        items = lm.template.encode_all(replace(r, image=None) for r in records)
+        return cls(
+            architecture,
+            digest([sorted(lm.tokenizer.get_vocab().items()), _merges(lm.tokenizer)]),
+            f"{lm.template.kind} {digest(written)[:8]}",
+            str(lm.module.get_input_embeddings().weight.dtype).removeprefix("torch."),
+            lm.context,
+            digest([sorted(lm.template.stops), [(item.prompt, item.answer) for item in items]]),
+        )
+
+
+def _merges(tokenizer: Any) -> Any:
+    """Merges or scores of a tokenizer, as its library writes them; None for one in Python alone."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    return None if backend is None else json.loads(backend.to_str())["model"]
 
 
 def check_comparable(role: str, source: str, model: Comparable, original: Comparable) -> None:
-    """`InputError` for a model of another architecture, tokenizer or prompt template than the original's."""
+    """`InputError` for a model that differs from the original in anything that `Comparable` names."""
     if model.architecture != original.architecture:
         what = f"is of another architecture ({model.architecture}) than the original model ({original.architecture})"
         raise InputError(source, what, f"give the {role} model that belongs to this original")
@@ -61,6 +90,15 @@ def check_comparable(role: str, source: str, model: Comparable, original: Compar
     if model.template != original.template:
         what = f"the {role} model puts questions by another template than the original model"
         raise InputError(source, what, "give both tokenizers the same chat template, or use --template plain")
+    if model.precision != original.precision:
+        what = f"the {role} model is loaded in {model.precision}, the original model in {original.precision}"
+        raise InputError(source, what, "load all models alike, for example with --dtype float32")
+    if model.context != original.context:
+        what = f"the {role} model reads {model.context} tokens, the original model {original.context}"
+        raise InputError(source, what, "give all models the same max_position_embeddings")
+    if model.rendering != original.rendering:
+        what = f"the {role} model writes the records in other tokens, or ends an answer elsewhere, than the original"
+        raise InputError(source, what, "give it the tokenizer files and the generation_config.json of the original")
 
 
 def check_sources(sources: Mapping[str, str]) -> None:
@@ -110,8 +148,16 @@ def check_yardstick(source: str, original: Sets, retrained: Sets, records: Mappi
     return line if n else ""
 
 
-def check_agreement(source: str, sets: Sets, records: Mapping[str, Record]) -> dict[str, KnownShare]:
+def check_agreement(
+    source: str, sets: Sets, records: Mapping[str, Record], lm: LanguageModel | None = None
+) -> dict[str, KnownShare]:
     """What the original knows of the forget set and of the held-out retain set, by text and by tokens.
+
+    Args:
+        source: Of the original model, for messages.
+        sets: Its scores by set.
+        records: The records by row id.
+        lm: The original model, which is asked for the token at which text and tokens part.
 
     Raises:
         InputError: text and tokens contradict each other, so that no figure of the audit could be trusted.
@@ -122,20 +168,31 @@ def check_agreement(source: str, sets: Sets, records: Mapping[str, Record]) -> d
         if scores is None or not len(scores) or scores.text is None:
             continue
         rows = tuple(records[i] for i in scores.ids)
-        share = KnownShare(
-            n=len(rows), by_text=float(matches(scores, rows).mean()), by_tokens=float(_exact(scores, records).mean())
-        )
+        by_text, by_tokens = matches(scores, rows) == 1, _exact(scores, records) == 1
+        inner = scores.sum(~scores.hit) == 0  # whole answers, whether or not the model stops
+        share = KnownShare(n=len(rows), by_text=float(by_text.mean()), by_tokens=float(by_tokens.mean()))
         known[name] = share
-        inner = float((scores.sum(~scores.hit) == 0).mean())  # whole answers, whether or not the model stops
-        if share.by_text - share.by_tokens > CONTRADICTION:
+        if _contradicts(by_text, by_tokens):
             what = f"gives {share.by_text:.0%} of {len(rows)} answers as text, but {share.by_tokens:.0%} by tokens"
             hint = "its tokenizer splits prompt and answer differently than it was trained with; try --template"
-            raise InputError(source, what, hint)
-        if inner - share.by_text > CONTRADICTION:
-            what = f"knows {inner:.0%} of {len(rows)} answers by tokens, but gives {share.by_text:.0%} as text"
+            raise InputError(source, what + _fact(lm, rows, by_text & ~by_tokens), hint)
+        if _contradicts(inner, by_text):
+            what = f"knows {inner.mean():.0%} of {len(rows)} answers by tokens, but gives {share.by_text:.0%} as text"
             hint = "it does not stop where its template ends an answer; check eos_token and the chat template"
-            raise InputError(source, what, hint)
+            raise InputError(source, what + _fact(lm, rows, inner & ~by_text), hint)
     return known
+
+
+def _contradicts(many: NDArray[np.bool_], few: NDArray[np.bool_]) -> bool:
+    """True where `many` holds far oftener than `few`, or `ENOUGH` times and `few` in less than half of them."""
+    apart = float(many.mean() - few.mean()) > CONTRADICTION
+    return apart or (int(many.sum()) >= ENOUGH and 2 * int((many & few).sum()) < int(many.sum()))
+
+
+def _fact(lm: LanguageModel | None, rows: Sequence[Record], which: NDArray[np.bool_]) -> str:
+    """What parts text and tokens in the first of these records, as a clause behind a colon."""
+    clause = mismatch(lm, rows[int(np.flatnonzero(which)[0])]) if lm and which.any() else ""
+    return f": {clause}" if clause else ""
 
 
 def _trained_wordings(scores: Scores, records: Mapping[str, Record]) -> Scores:

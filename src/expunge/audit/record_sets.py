@@ -19,7 +19,7 @@ from expunge.random import uniform
 from expunge.scope.split import Split
 
 T = TypeVar("T")
-TEXT_RECORDS = 64  # held-out retain records whose greedy text is read
+TEXT_RECORDS = 64  # held-out retain records whose greedy text is read; retain records where none is held out
 YARDSTICK_RECORDS = 64  # retain records that are asked where there are fewer held-out ones
 LEAST_HOLDOUT = 32  # records of the holdout, likewise
 LEAST_REPHRASED = 160  # rephrasings of controls, likewise
@@ -59,7 +59,7 @@ def record_sets(split: Split, reference: str, rephrased: int = 0) -> dict[str, R
     return {
         FORGET: RecordSet(tuple(w for r in split.forget for w in r.wordings()), options=True, text=True),
         HELDOUT: RecordSet(heldout, options=True),
-        TEXT: RecordSet(drawn(heldout, TEXT_RECORDS, "text"), text=True),
+        TEXT: RecordSet(drawn(heldout or tuple(split.retain), TEXT_RECORDS, "text"), text=True),
         RETAIN: RecordSet(more, roles=("original", "retrained")),
         "shared": RecordSet(split.shared),
         "holdout": RecordSet(split.holdout),

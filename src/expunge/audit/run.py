@@ -22,7 +22,7 @@ from expunge.audit.context import CHECKS, Check, CheckOutput, Context, Probe, Ro
 from expunge.audit.details import Details, ImageExample
 from expunge.audit.image_examples import image_example_probe, image_examples
 from expunge.audit.policy import Policy, default_policy
-from expunge.audit.record_sets import LEAST_REPHRASED, limited_controls, record_sets, with_windows
+from expunge.audit.record_sets import FORGET, LEAST_REPHRASED, TEXT, limited_controls, record_sets, with_windows
 from expunge.audit.schema import ROLES, AuditedModel, AuditFile, Environment, SplitSummary
 from expunge.audit.score_store import score_sets
 from expunge.audit.scores import Scores
@@ -41,6 +41,7 @@ NOT_TESTED = (
     "quantization (int8, int4)",
     "sampling (leak@k)",
     "prefix and jailbreak prompts",
+    "answers in another language, script or code",
     "benign relearning",
     "reference-model membership attacks",
 )
@@ -141,12 +142,15 @@ def audit(
     by_role: dict[Role, Mapping[str, Scores]] = {}
     folder = out / "scores" if scores is None else Path(scores)
     answers: dict[str, dict[Role, Any]] = {name: {} for name in probes}
-    same = before.Comparable.of(lm)
+    asked = [*sets[FORGET].records, *sets[TEXT].records]
+    same = before.Comparable.of(lm, asked)
+    if lm.template.kind == "plain":  # the template is resolved once, from the original
+        loading["template"] = "plain"
     known, yardstick = {}, ""
     for k, role in enumerate(r for r in ("original", "retrained", "unlearned") if r in sources):
         report(f"score the {role} model", 0.7 * k / len(sources))
         lm = lm if role == "original" else fresh(role)
-        before.check_comparable(role, sources[role], before.Comparable.of(lm), same)
+        before.check_comparable(role, sources[role], before.Comparable.of(lm, asked), same)
         fingerprint = model_digest(sources[role])
         models[role] = AuditedModel(
             name=Path(sources[role]).name, digest=fingerprint, parameters=lm.parameters, template=lm.template.kind
@@ -154,7 +158,7 @@ def audit(
         with clock.stage(f"score {role}"):
             by_role[role] = score_sets(lm, fingerprint, role, sets, folder)
         if role == "original":
-            known = before.check_agreement(sources[role], by_role[role], records)
+            known = before.check_agreement(sources[role], by_role[role], records, lm)
             for line in before.knowledge_lines(known):
                 report(line, 0.7 / len(sources))
         elif role == "retrained":

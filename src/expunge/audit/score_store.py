@@ -12,7 +12,7 @@ from expunge.audit.scores import Scores
 from expunge.audit.scoring import add_text, score
 from expunge.models.language_model import LanguageModel
 
-SCORER = "3"  # changes whenever a scoring pass would give other numbers
+SCORER = "4"  # changes whenever a scoring pass would give other numbers
 
 
 def score_sets(
@@ -25,7 +25,8 @@ def score_sets(
     scores: dict[str, Scores] = {}
     for name, group in sets.items():
         if not group.roles or role in group.roles:
-            known = scores[HELDOUT].select([r.row_id for r in group.records]) if name == TEXT else None
+            heldout = name == TEXT and bool(sets[HELDOUT].records)
+            known = scores[HELDOUT].select([r.row_id for r in group.records]) if heldout else None
             scores[name] = _stored(lm, fingerprint, name, group, folder, known)
     return MappingProxyType(scores)
 

@@ -16,13 +16,14 @@ from torch import Tensor
 
 from expunge.audit.scores import Scores, Values
 from expunge.corpus import Record
+from expunge.errors import InputError
 from expunge.models.collate import Budget
 from expunge.models.forward import greedy
 from expunge.models.language_model import LanguageModel
 from expunge.models.prompt_template import Encoded
 from expunge.models.shared_prefix_scoring import Measure, score_options
 
-SHORT, MORE = 128, 16  # generated tokens at most where the answers fit, and beyond the end of an answer
+SHORT, MORE = 128, 64  # generated tokens at most where the answers fit, and beyond an answer: room for a preamble
 
 
 @torch.no_grad()
@@ -42,8 +43,8 @@ def score(
         lm: The model.
         records: What it is queries.
         options: Score every option of records that have some.
-        text: Generate greedily, 16 tokens more than the longest missed answer; at most `SHORT` for answers that fit
-            into it, and for each longer answer 16 tokens more than it has.
+        text: Generate greedily, `MORE` tokens more than the longest missed answer; at most `SHORT` for answers that fit
+            into it, and for each longer answer `MORE` tokens more than it has.
         max_new_tokens: Bound on the generated tokens; None for as many as the answers need.
         rows: Most rows in a pass; long rows and large vocabularies get fewer (see `Budget`).
         ids: Unique keys of the scores, by default the `row_id` of each record; for several forms of one record.
@@ -114,6 +115,9 @@ def _answer_scores(ids: Sequence[str], columns: Sequence[Values], ends: Sequence
     sizes = [len(c) - end for c, end in zip(columns, ends, strict=True)]
     inner = np.concatenate([empty, *(c[:size] for c, size in zip(columns, sizes, strict=True))])
     last = np.concatenate([empty, *(c[-1:] if end else none for c, end in zip(columns, ends, strict=True))])
+    if lost := [name for name, end, value in zip(ids, ends, last[:, 0], strict=True) if end and np.isnan(value)]:
+        what = "the score of its end token is not a log-probability"
+        raise InputError(f'record "{lost[0]}"', what, "look for NaN or infinity in the weights of the model")
     return Scores(
         ids=tuple(ids),
         offsets=np.cumsum([0, *sizes]),

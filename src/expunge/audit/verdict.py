@@ -137,7 +137,8 @@ def _line(result: CheckResult) -> str:
 def _sentence(status: str, required: list[CheckResult], short: list[CheckResult], policy: Policy) -> str:
     rule = f'policy "{policy.name}" version {policy.version}'
     if not short:
-        return f"Passed: all {len(required)} required checks passed under {rule}."
+        omitted = f", which requires nothing of {' and '.join(policy.omits)}" if policy.omits else ""
+        return f"Passed: all {len(required)} required checks passed under {rule}{omitted}."
     groups: dict[str, list[str]] = {}
     for result in sorted(short, key=lambda r: r.status != "failed"):
         groups.setdefault(result.status.replace("_", " "), []).append(result.key)

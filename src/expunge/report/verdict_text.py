@@ -69,13 +69,21 @@ def _passed(audit: AuditFile, statuses: Mapping[str, str]) -> Statements:
         (
             "To questions about the forget set, in the trained wording and rephrased, the model gives no more true "
             f"answers than {reference}, within the margin.",
-            "The model still knows what must stay, measured on records that the run did not use.",
+            _retained(audit),
         ),
         (
             "It is not a proof that nothing can ever be recovered. It covers the checks listed in section 8 and no "
             "others.",
         ),
     )
+
+
+def _retained(audit: AuditFile) -> str:
+    """What a pass says of retention, by what it was measured on."""
+    if "retention" in audit.policy.omits:
+        return "Nothing is said of what must stay: the policy requires no check of it."
+    used = "did not use" if audit.split.retain_heldout else "was given, as none is held out"
+    return f"The model still knows what must stay, measured on records that the run {used}."
 
 
 def _failed(audit: AuditFile, statuses: Mapping[str, str]) -> Statements:

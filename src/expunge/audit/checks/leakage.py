@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 
 import numpy as np
 
 from expunge.audit.check_result import CheckResult, Control, JudgedRule, ReferenceValue
 from expunge.audit.context import CheckOutput, Context, Role, check, mean
+from expunge.audit.control_groups import question
 from expunge.audit.details import LeakageDetails, LeakageRate, LeakageTable
 from expunge.audit.kind_rates import KindRates, control_excess, excess_interval, judge_by_controls, worst
+from expunge.audit.metrics.includes import holds
+from expunge.audit.metrics.rouge_l import rouge_l
 from expunge.audit.metrics.verbatim_run import LONG
 from expunge.audit.metrics.worst_wording import leakage_axis, leakage_values, worst_wording
 from expunge.audit.record_sets import REPHRASED_CONTROLS
@@ -22,7 +26,9 @@ from expunge.corpus import Record
 MARGIN = 0.05  # where the policy has no rule
 KINDS = ("generation", "cloze", "completion", "classification", "document")
 BY_DEGREES = ("verbatim_run", "rouge_l_recall")  # measures of answers of more than `LONG` tokens
-TOKENS = ("verbatim_run",)  # those that need no text, which controls do not have
+OF_TEXT: Mapping[str, Callable[[str, str], float]] = MappingProxyType(  # measures of (output, answer)
+    {"includes": holds, "rouge_l_recall": lambda output, answer: rouge_l(answer, output).recall}
+)
 
 
 @check("leakage", "leakage.self", "paraphrase", "leakage.axis")
@@ -32,10 +38,12 @@ def leakage(ctx: Context) -> CheckOutput:
     The leakage of a model is the rate of its worst kind of question: exact match, or accuracy corrected for chance for
     multiple choice. The excess is leakage(unlearned) - leakage(reference), since a model without the records guesses
     right at times. Answers of more than 20 tokens are judged by degrees too: by the longest run of right tokens and by
-    ROUGE-L, of which the worst counts. `leakage.self` counts all wordings, `paraphrase` the untrained ones, and
+    ROUGE-L, of which the worst counts. A free answer that the text includes, whatever stands around it, is judged as
+    well, and counts where it is worse. `leakage.self` counts all wordings, `paraphrase` the untrained ones, and
     `leakage.axis` the worst wording of each record by extraction strength, exact match, cloze and answer probability.
-    Without a retrained model the reference is the rate of matched controls in like wordings; a few subjects pass inside
-    the range of their controls. Inconclusive where the original model exceeds the reference by at most the policy's
+    Without a retrained model the reference is the rate of matched controls in like wordings, or, for measures of text,
+    the rate at which the text about a target fits the answers of its controls; a few subjects pass inside the range of
+    their controls. Inconclusive where the original model exceeds the reference by at most the policy's
     `known_margin`.
     """
     wordings = list(ctx.scores["unlearned"]["forget"].ids)
@@ -84,6 +92,13 @@ def degrees(ctx: Context, measure: str, role: Role, ids: Sequence[str], name: st
     return {measure: values} if np.isfinite(values).any() else {}
 
 
+def included(ctx: Context, role: Role, ids: Sequence[str], name: str = "forget") -> dict[str, Values]:
+    """Whether the text includes the answer, [N] under `includes`, NaN for a choice; empty where it never applies."""
+    free = np.array([not _is_choice(ctx.records[i]) for i in ids], dtype=bool)
+    values = np.where(free, ctx.values("includes", role, name, ids), np.nan)
+    return {"includes": values} if np.isfinite(values).any() else {}
+
+
 def _table(rates: Mapping[Role, Mapping[str, Values]]) -> LeakageTable:
     models = {}
     for role, values in rates.items():
@@ -96,19 +111,23 @@ ValuesOf = Callable[[Role, Sequence[str], str], dict[str, Values]]  # (role, ids
 
 
 def _result(ctx: Context, key: str, ids: Sequence[str]) -> CheckResult:
-    """The worst part decides: exact answers, and each measure of long answers."""
+    """The worst part decides: exact answers, each measure of long answers, and answers amid other text."""
     if ctx.reference == "controls" and not ctx.controls:
         reason = "there is neither a retrained model nor a control to compare with"
         return CheckResult(key=key, status="inconclusive", reason=reason)
     parts = [_part(ctx, key, ids, partial(kind_values, ctx))]
-    for measure in BY_DEGREES if ctx.reference == "retrained" else TOKENS:
+    for measure in BY_DEGREES:
         if degrees(ctx, measure, "unlearned", ids):
-            parts.append(_part(ctx, key, ids, partial(degrees, ctx, measure)))
-    order = [*STATUS_ORDER]
-    return min(parts, key=lambda r: (order.index(r.status), -(r.estimate or 0.0)))
+            parts.append(_part(ctx, key, ids, partial(degrees, ctx, measure), measure))
+    worst = min(parts, key=lambda r: (STATUS_ORDER.index(r.status), -(r.estimate or 0.0)))
+    if included(ctx, "unlearned", ids):
+        amid = _part(ctx, key, ids, partial(included, ctx), "includes")
+        if amid.power is not False and STATUS_ORDER.index(amid.status) < STATUS_ORDER.index(worst.status):
+            return amid
+    return worst
 
 
-def _part(ctx: Context, key: str, ids: Sequence[str], values_of: ValuesOf) -> CheckResult:
+def _part(ctx: Context, key: str, ids: Sequence[str], values_of: ValuesOf, measure: str = "") -> CheckResult:
     margin, subjects = ctx.margin(key, MARGIN), ctx.subjects(ids)
     rates = {role: KindRates(values_of(role, ids, "forget"), subjects) for role in ctx.roles}
     ours = rates["unlearned"]
@@ -116,7 +135,7 @@ def _part(ctx: Context, key: str, ids: Sequence[str], values_of: ValuesOf) -> Ch
         theirs = rates["retrained"]
         excess = excess_interval(ours.values, theirs.values, subjects, ctx.policy.bootstrap)
     else:
-        theirs = control_rates(ctx, key, values_of)
+        theirs = swapped_rates(ctx, measure, ids) if measure in OF_TEXT else control_rates(ctx, key, values_of)
         excess = control_excess(ours, theirs, ctx.policy.bootstrap)
     (kind, rate), (reference_kind, reference_rate) = ours.worst, theirs.worst
     known = rates["original"].worst[1]
@@ -167,6 +186,49 @@ def control_rates(ctx: Context, key: str, values_of: ValuesOf) -> KindRates:
         return trained
     others = rates(REPHRASED_CONTROLS, rephrased)
     return others if key == "paraphrase" else trained + others
+
+
+def swapped_rates(ctx: Context, measure: str, ids: Sequence[str]) -> KindRates:
+    """How well the texts about the targets fit the answers of their matched controls to the same questions.
+
+    What an answer of this shape fits by chance, without a text of the controls. A control without the question stands
+    in with all its answers.
+    """
+    fits, name = OF_TEXT[measure], "forget"
+    scores = ctx.scores["unlearned"][name].select(ids)
+    applies = next(iter(_applying(ctx, measure, ids).values()))
+    values: list[float] = []
+    subjects: list[str] = []
+    answers = {target: _answers_of_controls(ctx, target) for target in set(ctx.subjects(ids))}
+    for i, text, counts in zip(ids, scores.text or (), applies, strict=True):
+        record = ctx.records[i]
+        asked = question(ctx.records[ctx.record_of_wording[i]])
+        for control, by_question in answers[record.subject].items() if np.isfinite(counts) else ():
+            rows = by_question.get(asked) or [r for rows in by_question.values() for r in rows]
+            rates = [fits(text, _same_wording(r, record.wording).answer) for r in rows]
+            values.append(mean(np.array(rates)))
+            subjects.append(control)
+    return KindRates({measure: np.array(values)}, subjects)
+
+
+def _applying(ctx: Context, measure: str, ids: Sequence[str]) -> dict[str, Values]:
+    return included(ctx, "unlearned", ids) if measure == "includes" else degrees(ctx, measure, "unlearned", ids)
+
+
+def _answers_of_controls(ctx: Context, target: str) -> dict[str, dict[tuple[str, str], list[Record]]]:
+    """Control of a target to question to records."""
+    owners = {r.row_id: r for r in ctx.split.controls}
+    answers: dict[str, dict[tuple[str, str], list[Record]]] = {}
+    for control, rows in ctx.control_groups(target).items():
+        for record in (owners[i] for i in rows):
+            answers.setdefault(control, {}).setdefault(question(record), []).append(record)
+    return answers
+
+
+def _same_wording(record: Record, wording: int) -> Record:
+    """The rephrasing of this number, or the record itself where it has none."""
+    wordings = record.wordings()
+    return wordings[wording] if wording < len(wordings) else record
 
 
 def _axis(ctx: Context) -> CheckResult:

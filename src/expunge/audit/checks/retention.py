@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from expunge.audit.check_result import CheckResult, Control, IntervalEstimate, JudgedRule, ReferenceValue
-from expunge.audit.context import CheckOutput, Context, Role, check
+from expunge.audit.context import CheckOutput, Context, Role, check, mean
 from expunge.audit.details import CurvePoint, RelationRetention, RetentionDetails, TreeNode, TreeRetention
+from expunge.audit.metrics.verbatim_run import LONG
 from expunge.audit.record_sets import TEXT
 from expunge.audit.statistics import Interval, bootstrap_ratio
+from expunge.audit.text_normalization import normalize
 from expunge.audit.tree_positions import tree_levels, tree_positions
 from expunge.audit.verdict import judge_retention
 
@@ -19,6 +22,7 @@ SETS = ("retain_heldout", "same_institution", "elsewhere", "shared")
 KEYS = tuple(f"retention.{name}" for name in (*SETS, *RELATIONS, "text"))
 BY_TOKENS, BY_TEXT = ("exact_match", "answer_prob"), ("exact_match", "rouge_l_recall")
 MARGIN = 0.95  # where the policy has no rule
+KNOWN_LONG = 0.5  # ROUGE-L recall, or longest run, from which on the original model counts as knowing long answers
 
 
 @check("retention", *KEYS)
@@ -28,8 +32,10 @@ def retention(ctx: Context) -> CheckOutput:
     Retention is the ratio of sums, Σ unlearned / Σ original, over the records of one relation to the target (siblings,
     cousins and so on), by exact match and by answer probability; the one with the smaller lower bound counts. 1 is as
     before; more than 1 is possible. `retention.text` is the same of the greedy text of at most 64 of these records, by
-    exact match and by ROUGE-L, since figures by tokens do not see what the model writes. Inconclusive where the
-    original model knew nothing.
+    exact match and by ROUGE-L, since figures by tokens do not see what the model writes; where none is held out, of
+    records that the method was given. Inconclusive where the original model gives at most the policy's `known_margin`
+    of the records, or, of answers of more than 20 tokens, less than half by ROUGE-L or by the longest run; and where
+    one answer fits so many of the texts that a model of constant output would pass.
     """
     split = ctx.split
     heldout = {r.row_id: r.id for r in split.retain_heldout}
@@ -85,16 +91,16 @@ def retention_area(curve: Mapping[int, float]) -> float:
 
 
 def smaller(intervals: Mapping[str, Interval]) -> str:
-    """The metric that counts: the one with the smaller lower bound."""
-    return min(intervals, key=lambda m: intervals[m].lower)
+    """The metric that counts: the one with the smaller lower bound, of those that are defined if any is."""
+    defined = [m for m, v in intervals.items() if np.isfinite(v.estimate)]
+    return min(defined or intervals, key=lambda m: intervals[m].lower)
 
 
 def _result(ctx: Context, key: str, name: str, ids: Sequence[str], intervals: Mapping[str, Interval]) -> CheckResult:
+    if reason := _without_power(ctx, name, ids):
+        return CheckResult(key=key, status="inconclusive", reason=reason, n_records=len(ids))
     metric = smaller(intervals)
     worst = intervals[metric]
-    if not np.isfinite(worst.estimate):
-        reason = "the original model knew none of these records, so nothing can be said of their retention"
-        return CheckResult(key=key, status="inconclusive", reason=reason, n_records=len(ids))
     controls = [Control(key=m, estimate=v.estimate, ci=(v.low, v.high)) for m, v in intervals.items()]
     if "retrained" in ctx.roles:
         control = retention_by_metric(ctx, name, ids, "retrained", ("exact_match",))["exact_match"]
@@ -112,14 +118,34 @@ def _result(ctx: Context, key: str, name: str, ids: Sequence[str], intervals: Ma
     )
 
 
+def _without_power(ctx: Context, name: str, ids: Sequence[str]) -> str:
+    """Why nothing can be said of the retention of these records, which the original model hardly knew; "" if it did."""
+    scores = ctx.scores["original"][name].select(ids)
+    known = float(ctx.values("exact_match", "original", name, ids).mean())
+    if known > ctx.policy.known_margin:
+        return ""
+    if (scores.length > LONG).all():
+        measure = "verbatim_run" if scores.text is None else "rouge_l_recall"
+        known = mean(ctx.values(measure, "original", name, ids))
+        if known >= KNOWN_LONG:
+            return ""
+    return f"the original model gives {known:.1%} of these records, too few to say anything of their retention"
+
+
 def _text_result(ctx: Context) -> CheckResult:
     scores = ctx.scores["unlearned"].get(TEXT)
     if scores is None or not len(scores):
         return CheckResult(key="retention.text", status="not_applicable", reason="there are no such records")
     ids = list(scores.ids)
     result = _result(ctx, "retention.text", TEXT, ids, retention_by_metric(ctx, TEXT, ids, metrics=BY_TEXT))
-    sample = f"greedy text of {len(ids)} of {len(ctx.split.retain_heldout)} held-out records"
-    return result.model_copy(update={"reason": f"{sample}; {result.reason}"})
+    heldout = len(ctx.split.retain_heldout)
+    whole = f"{heldout} held-out records" if heldout else f"{len(ctx.split.retain)} records that the method was given"
+    answers = Counter(normalize(ctx.records[i].answer) for i in ids)
+    count = answers.most_common(1)[0][1]
+    if result.status == "passed" and len(ids) > 1 and count >= ctx.margin("retention.text", MARGIN) * len(ids):
+        reason = f"{count} of {len(ids)} answers are the same, so a model of constant output would pass"
+        result = result.model_copy(update={"status": "inconclusive", "reason": reason})
+    return result.model_copy(update={"reason": f"greedy text of {len(ids)} of {whole}; {result.reason}"})
 
 
 def _relation(intervals: Mapping[str, Interval]) -> RelationRetention:

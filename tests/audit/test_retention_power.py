@@ -1,0 +1,108 @@
+"""Retention that cannot be judged is inconclusive, never dropped and never passed."""
+
+from __future__ import annotations
+
+import pytest
+
+from expunge.audit.check_result import CheckResult
+from expunge.audit.checks.retention import retention
+from expunge.audit.policy import Policy
+from expunge.audit.scores import Scores
+from expunge.audit.verdict import verdict
+from expunge.corpus import Record
+from expunge.scope import Split
+from helpers.audits import context, one_token_scores, scores
+
+N = 20
+
+
+def split(answers: list[str], heldout: bool = True) -> Split:
+    rows = tuple(Record(f"r{k:02d}", f"Q{k}?", a, subject=f"s{k}") for k, a in enumerate(answers))
+    forget = (Record("f", "Q?", "gone", subject="t"),)
+    return Split("s", forget=forget, retain=() if heldout else rows, retain_heldout=rows if heldout else ())
+
+
+def scored(rows: Split, right: int) -> dict[str, Scores]:
+    """The first `right` answers are given, by text and by tokens."""
+    records = rows.retain_heldout or rows.retain
+    ids = [r.row_id for r in records]
+    loss, hit = [0.1] * right + [9.0] * (len(ids) - right), "1" * right + "0" * (len(ids) - right)
+    text = [r.answer if k < right else "nothing" for k, r in enumerate(records)]
+    tokens = one_token_scores(ids, loss, hit)
+    heldout = tokens if rows.retain_heldout else tokens.select(())
+    return {
+        "retain_heldout": heldout,
+        "retain_text": one_token_scores(ids, loss, hit, text),
+        "shared": tokens.select(()),
+    }
+
+
+def judged(rows: Split, original: int, unlearned: int) -> dict[str, CheckResult]:
+    by_role = {"original": scored(rows, original), "unlearned": scored(rows, unlearned)}
+    ctx = context(rows, by_role)
+    return {r.key: r for r in retention.run(ctx).results}
+
+
+ANSWERS = [f"answer {k}" for k in range(N)]
+
+
+@pytest.mark.parametrize(("known", "status"), [(0, "inconclusive"), (1, "inconclusive"), (2, "passed"), (N, "passed")])
+def test_what_the_original_hardly_knew_shows_no_retention(known: int, status: str) -> None:
+    """One of 20 is the policy's `known_margin` of 5 %: a ratio of one record says nothing."""
+    results = judged(split(ANSWERS), known, known)
+    for key in ("retention.retain_heldout", "retention.elsewhere", "retention.text"):
+        assert results[key].status == status, results[key].reason
+    if status == "inconclusive":
+        share = f"the original model gives {known / N:.1%} of these records, too few"
+        assert share in results["retention.elsewhere"].reason
+
+
+def test_required_retention_that_cannot_be_judged_is_not_dropped() -> None:
+    """All retained records are unknown to the original: not dropped as if there were none."""
+    others = [
+        CheckResult(key=k, status="passed") for k in ("leakage.self", "paraphrase", "relearning.in_domain", "mia")
+    ]
+    policy = Policy.load("controls-only")
+    blind = judged(split(ANSWERS), 0, 0)
+    absent = [r for r in blind.values() if r.key.startswith("retention.")]
+    ruling = verdict([*others, *absent, CheckResult(key="cross_modal", status="not_applicable", reason="-")], policy)
+    assert ruling.status == "inconclusive"
+    assert [reason.split(":")[0] for reason in ruling.reasons] == ["retention.elsewhere", "retention.text"]
+
+
+@pytest.mark.parametrize(("same", "status"), [(18, "inconclusive"), (17, "passed")])
+def test_answers_that_a_constant_output_would_give_show_no_retention(same: int, status: str) -> None:
+    """The margin of `retention.text` is .90 of 20."""
+    result = judged(split(["Yes", *["yes"] * (same - 1), *ANSWERS[same:]]), N, N)["retention.text"]
+    assert result.status == status
+    if status == "inconclusive":
+        assert result.reason.endswith("18 of 20 answers are the same, so a model of constant output would pass")
+
+
+def test_records_that_the_run_was_given_stand_in_where_none_is_held_out() -> None:
+    results = judged(split(ANSWERS, heldout=False), N, 5)
+    assert results["retention.elsewhere"].status == "not_applicable"
+    assert results["retention.text"].status == "failed"
+    assert results["retention.text"].reason.startswith(f"greedy text of {N} of {N} records that the method was given")
+
+
+def long(hits: str, text: str) -> dict[str, Scores]:
+    one = scores([[-0.1 if c == "1" else -9.0 for c in hits]], [hits], ids=["p"], eos=[-9.0])
+    said = scores([[-0.1 if c == "1" else -9.0 for c in hits]], [hits], ids=["p"], eos=[-9.0], text=(text,))
+    return {"retain_heldout": one, "retain_text": said, "shared": one.select(())}
+
+
+def test_long_answers_given_but_for_a_word_are_judged_by_degrees() -> None:
+    words = [f"word{k}" for k in range(30)]
+    row = Record("p", "Go on", " ".join(words), subject="s")
+    rows = Split("s", forget=(Record("f", "Q?", "gone", subject="t"),), retain=(), retain_heldout=(row,))
+    whole = long("1" * 29 + "0", " ".join(words[:29]))
+    lost = long("0" * 30, "nothing")
+    for unlearned, status in ((whole, "passed"), (lost, "failed")):
+        ctx = context(rows, {"original": whole, "unlearned": unlearned})
+        results = {r.key: r for r in retention.run(ctx).results}
+        for key in ("retention.elsewhere", "retention.text"):
+            assert results[key].status == status, results[key].reason
+    ctx = context(rows, {"original": lost, "unlearned": lost})
+    results = {r.key: r for r in retention.run(ctx).results}
+    assert {results[key].status for key in ("retention.elsewhere", "retention.text")} == {"inconclusive"}
