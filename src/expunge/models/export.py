@@ -20,7 +20,7 @@ from expunge.models.adapter_export import check_exportable, write_adapter
 from expunge.models.adapter_folder import attach
 from expunge.models.dtypes import FLOATS
 from expunge.models.export_check import LogitComparison, compare, probe_logits
-from expunge.models.fingerprint import check_result, check_unchanged, model_digest, weights_digest
+from expunge.models.fingerprint import check_result, check_unchanged, model_digest, model_parts, weights_digest
 from expunge.models.gguf import as_plain_model
 from expunge.models.language_model import LanguageModel, load, merge_adapter
 from expunge.models.loading import guarded
@@ -117,6 +117,7 @@ def export(
             **({"audit": judged} if judged else {}),
             **({"base_was_quantized": True} if quantized else {}),
             "weights_digest": weights_digest(fresh),
+            "parts": model_parts(fresh),
         }
         comparison = None
         if verify:

@@ -150,12 +150,12 @@ def check_result(run: Path, fresh: bool = False) -> None:
         raise InputError(str(run), f"is not what the run wrote: {folder.name}/{', '.join(names[:4])} differs", hint)
 
 
-def check_trained(folder: Path, report: Mapping[str, Any], fresh: bool = False) -> None:
-    """`InputError` if a trained model is not what its train.json, `report`, says was saved."""
-    recorded = report.get("parts")
+def check_parts(folder: Path, about: Mapping[str, Any], fresh: bool = False) -> None:
+    """`InputError` if a model folder is not what `about`, its train.json or expunge.json, says was saved there."""
+    recorded = about.get("parts")
     if isinstance(recorded, dict) and (names := different(recorded, model_parts(folder, fresh))):
-        what = f"is not the model that was trained there: {', '.join(names[:4])} differs"
-        raise InputError(str(folder), what, "bring it back, or train again in a new folder")
+        what = f"is not the model that was saved there: {', '.join(names[:4])} differs"
+        raise InputError(str(folder), what, "bring it back, or make it again in a new folder")
 
 
 def check_exported(folder: Path, base: str) -> None:
@@ -163,8 +163,7 @@ def check_exported(folder: Path, base: str) -> None:
     facts = read_json(folder / EXPORTED) if (folder / EXPORTED).is_file() else {}
     if not isinstance(facts, dict) or facts.get("as") != "adapter":
         return
-    if facts.get("weights_digest") != weights_digest(folder):
-        raise InputError(str(folder), "its weights are not those that were exported", "export the run again")
+    check_parts(folder, facts)
     if facts.get("base_digest") not in (None, model_digest(base)):
         what = f"its base model {base} is not the one that it was trained on"
         raise InputError(str(folder), what, "bring the old one back, or export the run again")

@@ -26,7 +26,7 @@ def sealed(folder: Path, about: Mapping[str, Any]) -> dict[str, Any]:
     return {**whole, SEAL: _own(whole)}
 
 
-def broken_seals(folder: Path, about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def broken_seals(folder: Path, about: Mapping[str, Any], fresh: bool = False) -> Iterator[tuple[str, str]]:
     """(file, what is wrong) for each file of a run that is not as the run wrote it; none for an unsealed run."""
     if SEAL not in about and FILES not in about:
         return
@@ -38,7 +38,7 @@ def broken_seals(folder: Path, about: Mapping[str, Any]) -> Iterator[tuple[str, 
         if not file.is_file():
             if name not in DELETABLE:
                 yield str(name), "is gone"
-        elif _digest(file) != recorded:
+        elif _digest(file, fresh) != recorded:
             yield str(name), "was changed after the run"
 
 
@@ -48,8 +48,8 @@ def check_seals(folder: Path, about: Mapping[str, Any]) -> None:
         raise InputError(str(folder / name), what, "bring the file back, or unlearn again in a new folder")
 
 
-def _digest(file: Path) -> str:
-    return digest(file_digests(file))
+def _digest(file: Path, fresh: bool = False) -> str:
+    return digest(file_digests(file, fresh))
 
 
 def _own(about: Mapping[str, Any]) -> str:

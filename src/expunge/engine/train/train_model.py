@@ -19,7 +19,7 @@ from expunge.engine.train.train_checkpoints import TrainCheckpoints
 from expunge.engine.train.train_loop import TrainConfig, TrainProgress, TrainRows, run_training
 from expunge.errors import InputError, InputWarning
 from expunge.models.documents import split_documents
-from expunge.models.fingerprint import check_trained, model_digest, model_parts, tokenizer_digest
+from expunge.models.fingerprint import check_parts, model_digest, model_parts, tokenizer_digest
 from expunge.models.language_model import LanguageModel, default_device, load
 from expunge.models.threads import set_threads
 from expunge.models.tiny import TinyConfig, build, texts_of, train_tokenizer
@@ -87,7 +87,7 @@ def train(
     earlier = _earlier(out, report, about)
     measured = measure_general_ability and bool(model)
     if "progress" in earlier:
-        check_trained(out, earlier)
+        check_parts(out, earlier)
         if measured and "before" in earlier.get("general_ability", {}):
             _measure_after(load(out, template=template, device=device), report, say)
         return TrainProgress(**earlier["progress"])
