@@ -264,4 +264,4 @@ main = program(
 )
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(None))

@@ -111,6 +111,13 @@ def test_records_that_are_read_as_other_token_ids_are_refused(mine: FinishedCase
         audit(mine.model, mine.run, mine.split, mine.root / "new")
 
 
+def test_a_score_file_that_was_changed_is_not_used_again(mine: FinishedCase) -> None:
+    first, second, *_ = sorted((mine.audit / "scores").iterdir())
+    shutil.copy(first, second)
+    with pytest.raises(InputError, match=r"npz: was changed after the audit; delete it; it is then scored again"):
+        audit(mine.model, mine.run, mine.split, mine.audit)
+
+
 def test_scores_belong_to_weights_and_not_to_folders(mine: FinishedCase) -> None:
     """Two runs that differ in their weights share no score file; the original's are found again."""
     plan = recipe("npo", steps=1, seed=7)

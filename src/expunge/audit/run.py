@@ -25,7 +25,7 @@ from expunge.audit.image_examples import image_example_probe, image_examples
 from expunge.audit.policy import Policy, default_policy
 from expunge.audit.record_sets import LEAST_REPHRASED, limited_controls, record_sets, with_windows
 from expunge.audit.schema import ROLES, AuditedModel, AuditFile, Environment, SplitSummary, sealed
-from expunge.audit.score_store import score_sets
+from expunge.audit.score_store import ScoreStore
 from expunge.audit.scores import Scores
 from expunge.audit.stopwatch import Stopwatch
 from expunge.audit.summary import aggregates, distributions, examples, measures
@@ -142,10 +142,10 @@ def audit(
     probes = _probes(ctx)
     models: dict[Role, AuditedModel] = {}
     by_role: dict[Role, Mapping[str, Scores]] = {}
-    folder = out / "scores" if scores is None else Path(scores)
+    store = ScoreStore.of(out, None if scores is None else Path(scores))
     answers: dict[str, dict[Role, Any]] = {name: {} for name in probes}
     same = before.Comparable.of(lm)
-    known, yardstick, score_files = {}, "", dict[str, str]()
+    known, yardstick = {}, ""
     for k, role in enumerate(r for r in ("original", "retrained", "unlearned") if r in sources):
         report(f"score the {role} model", 0.7 * k / len(sources))
         lm = lm if role == "original" else fresh(role)
@@ -157,7 +157,7 @@ def audit(
             name=Path(sources[role]).name, digest=fingerprint, parameters=lm.parameters, template=lm.template.kind
         )
         with clock.stage(f"score {role}"):
-            by_role[role] = score_sets(lm, fingerprint, role, sets, folder, score_files)
+            by_role[role] = store.scores(lm, fingerprint, role, sets)
         if role == "original":
             known = before.check_agreement(sources[role], by_role[role], records)
             for line in before.knowledge_lines(known):
@@ -197,7 +197,7 @@ def audit(
             yardstick=yardstick,
             control_records={"scored": len(split.controls), "has": n_controls},
             models={role: models[role] for role in ROLES if role in models},
-            score_files=dict(sorted(score_files.items())),
+            score_files=dict(sorted(store.files.items())),
             verdict=verdict(results, policy),
             results=results,
             details=details,

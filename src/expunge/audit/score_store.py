@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
-from dataclasses import replace
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from expunge._io import digest
 from expunge.audit.record_sets import HELDOUT, TEXT, RecordSet
+from expunge.audit.schema import load_audit
 from expunge.audit.scores import Scores
 from expunge.audit.scoring import add_text, score
 from expunge.corpus import Record
 from expunge.corpus.record_store import digest_each
+from expunge.errors import InputError
 from expunge.models.file_digest import file_digests
 from expunge.models.language_model import LanguageModel
 from expunge.models.prompt_template import PromptTemplate
@@ -20,54 +23,74 @@ from expunge.models.prompt_template import PromptTemplate
 SCORER = "4"  # changes whenever a scoring pass would give other numbers
 
 
-def score_sets(
-    lm: LanguageModel,
-    fingerprint: str,
-    role: str,
-    sets: Mapping[str, RecordSet],
-    folder: Path,
-    files: MutableMapping[str, str] | None = None,
-) -> Mapping[str, Scores]:
-    """The scores of `lm` by set, of those sets that its role is asked; files in `folder` are read, new ones written.
+@dataclass(frozen=True)
+class ScoreStore:
+    """The score files of an audit.
 
-    The text of held-out retain records is added to their scores, so that none is scored twice. `files` gets the SHA-256
-    of each file by its name.
+    Attributes:
+        folder: Where they lie.
+        earlier: SHA-256 by name of those that an earlier audit in the same place has recorded.
+        files: SHA-256 by name of those that were used.
     """
-    files = {} if files is None else files
-    scores: dict[str, Scores] = {}
-    for name, group in sets.items():
-        if not group.roles or role in group.roles:
-            known = scores[HELDOUT].select([r.row_id for r in group.records]) if name == TEXT else None
-            scores[name] = _stored(lm, fingerprint, name, group, folder, known, files)
-    return MappingProxyType(scores)
+
+    folder: Path
+    earlier: Mapping[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, out: Path, folder: Path | None) -> ScoreStore:
+        """The store of the audit in `out`; its files lie there, or in another `folder`."""
+        earlier: Mapping[str, str] = {}
+        if (out / "audit.json").is_file():
+            with suppress(InputError):  # an audit that cannot be read is made anew
+                earlier = load_audit(out / "audit.json").score_files
+        return cls(folder or out / "scores", earlier)
+
+    def scores(
+        self, lm: LanguageModel, fingerprint: str, role: str, sets: Mapping[str, RecordSet]
+    ) -> Mapping[str, Scores]:
+        """The scores of `lm` by set, of those sets that its role is asked; files are read, new ones written.
+
+        The text of held-out retain records is added to their scores, so that none is scored twice. `fingerprint` is the
+        digest of the model's content.
+
+        Raises:
+            InputError: a file is not the one that the earlier audit used.
+        """
+        scores: dict[str, Scores] = {}
+        for name, group in sets.items():
+            if not group.roles or role in group.roles:
+                known = scores[HELDOUT].select([r.row_id for r in group.records]) if name == TEXT else None
+                scores[name] = self._stored(lm, fingerprint, name, group, known)
+        return MappingProxyType(scores)
+
+    def _stored(self, lm: LanguageModel, fingerprint: str, name: str, group: RecordSet, known: Scores | None) -> Scores:
+        """From the file, or from the model: the whole of it, or text for what is `known`."""
+        if not group.records:
+            return score(lm, ())
+        path = self.folder / f"{_key(lm, fingerprint, name, group)}.npz"
+        if path.is_file():
+            self._note(path)
+            return Scores.load(path)
+        if known is None:
+            scores = score(lm, group.records, options=group.options, text=group.text)
+        else:
+            scores = add_text(lm, known, group.records)
+        scores.save(path)
+        self._note(path)
+        return scores
+
+    def _note(self, path: Path) -> None:
+        now = file_digests(path)[""]
+        if self.earlier.get(path.name, now) != now:
+            raise InputError(str(path), "was changed after the audit", "delete it; it is then scored again")
+        self.files[path.name] = now
 
 
-def _stored(
-    lm: LanguageModel,
-    fingerprint: str,
-    name: str,
-    group: RecordSet,
-    folder: Path,
-    known: Scores | None,
-    files: MutableMapping[str, str],
-) -> Scores:
-    """From the file, or from the model: the whole of it, or text for what is `known`."""
-    if not group.records:
-        return score(lm, ())
+def _key(lm: LanguageModel, fingerprint: str, name: str, group: RecordSet) -> str:
     precision = str(next(lm.module.parameters()).dtype)
     asked = digest_each([r.content(), *_ids(lm.template, r)] for r in group.records)
-    key = digest([SCORER, fingerprint, precision, lm.template.digest, name, group.options, group.text, asked])
-    path = folder / f"{key}.npz"
-    if path.is_file():
-        scores = Scores.load(path)
-    elif known is None:
-        scores = score(lm, group.records, options=group.options, text=group.text)
-        scores.save(path)
-    else:
-        scores = add_text(lm, known, group.records)
-        scores.save(path)
-    files[path.name] = file_digests(path)[""]
-    return scores
+    return digest([SCORER, fingerprint, precision, lm.template.digest, name, group.options, group.text, asked])
 
 
 def _ids(template: PromptTemplate, record: Record) -> list[list[int]]:

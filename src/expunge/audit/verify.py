@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +179,7 @@ def _verify_audit(result: Verification, file: Path, split: Split | None, models:
     _verify_scores(result, file.parent / "scores", audit.score_files)
     for role, model in audit.models.items():
         if role in models:
-            result.check(f"{role} model", lambda role=role, model=model: _same_model(role, models[role], model.digest))
+            result.check(f"{role} model", partial(_same_model, role, models[role], model.digest))
         else:
             result.unchecked.append(f"the {role} model: give --{role}")
     if split is None:

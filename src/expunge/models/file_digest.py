@@ -69,7 +69,7 @@ def _tensors(file: Path) -> dict[str, str]:
             total = hashlib.sha256(json.dumps([dtype, shape]).encode())
             stream.seek(start)
             while size:
-                count = stream.readinto(buffer[: min(BLOCK, size)])  # type: ignore[attr-defined]
+                count = stream.readinto(buffer[: min(BLOCK, size)])
                 if not count:
                     raise _damaged(file, f"ends within {name}")
                 total.update(buffer[:count])
