@@ -60,7 +60,8 @@ class ScoreStore:
         scores: dict[str, Scores] = {}
         for name, group in sets.items():
             if not group.roles or role in group.roles:
-                known = scores[HELDOUT].select([r.row_id for r in group.records]) if name == TEXT else None
+                heldout = name == TEXT and bool(sets[HELDOUT].records)
+                known = scores[HELDOUT].select([r.row_id for r in group.records]) if heldout else None
                 scores[name] = self._stored(lm, fingerprint, name, group, known)
         return MappingProxyType(scores)
 

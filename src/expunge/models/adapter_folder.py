@@ -8,8 +8,6 @@ from typing import Any
 
 from expunge._io import read_json, write_atomic, write_json
 from expunge.errors import InputError, first_line
-from expunge.models.fingerprint import check_exported
-from expunge.models.source import base_of_adapter
 
 README = """\
 An adapter that expunge trained. It makes the model below forget the records of one run; without it that model still
@@ -46,12 +44,7 @@ def attach(module: Any, folder: Path) -> Any:
 
 
 def merge_folder(module: Any, folder: Path) -> Any:
-    """`module` with the adapter of `folder` folded into its weights.
-
-    Raises:
-        InputError: the adapter is of a kind that cannot be, or an exported one on another base than its own.
-    """
-    check_exported(folder, base_of_adapter(folder))
+    """`module` with the adapter of `folder` folded into its weights; `InputError` for a kind that cannot be."""
     kind = read_json(folder / "adapter_config.json").get("peft_type")
     model = attach(module, folder)
     if not hasattr(model, "merge_and_unload"):
