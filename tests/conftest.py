@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.reliability.bit_flips import FinishedCase, finished_case
 from helpers.world import ARCHITECTURES, write_model
 
 
@@ -24,3 +25,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Architecture → a folder with a model of random weights: three blocks, width 32. Read only."""
     root = tmp_path_factory.mktemp("models")
     return {name: write_model(root / name, name) for name in ARCHITECTURES}
+
+
+@pytest.fixture(scope="session")
+def finished_small(tmp_path_factory: pytest.TempPathFactory) -> FinishedCase:
+    """A finished run of a tiny model and its audit. Read only: `copied` gives one to damage."""
+    return finished_case(tmp_path_factory.mktemp("finished-small"))

@@ -144,6 +144,7 @@ def test_warm_cold_and_reordered_audits_are_identical_but_for_the_time(
         assert data.pop("seconds") > 0
         assert data.pop("stages")["check relearning"] > 0
         assert data.pop("created") > "2024"
+        assert len(data.pop("seal")) == 64
     assert one == two == third
 
 

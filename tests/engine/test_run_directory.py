@@ -73,13 +73,13 @@ def test_another_run_for_the_same_folder_is_refused_and_names_the_change(
     edited = replace(split, forget=(replace(split.forget[0], answer="1 May 1900"), *split.forget[1:]))
     fewer = replace(split, forget=split.forget[1:])
     before = state(finished)
-    for what, call in {
-        "recipe": lambda: unlearn(folders["llama"], split, recipe("npo"), finished),
-        "model": lambda: unlearn(folders["gpt2"], split, plan, finished),
-        "split, records": lambda: unlearn(folders["llama"], fewer, plan, finished),
-        "records": lambda: unlearn(folders["llama"], edited, plan, finished),
-        "template": lambda: unlearn(folders["llama"], split, plan, finished, template="plain"),
-    }.items():
+    for what, call in (
+        ("recipe", lambda: unlearn(folders["llama"], split, recipe("npo"), finished)),
+        ("model", lambda: unlearn(folders["gpt2"], split, plan, finished)),
+        ("split, records", lambda: unlearn(folders["llama"], fewer, plan, finished)),
+        ("split, records", lambda: unlearn(folders["llama"], edited, plan, finished)),
+        ("template", lambda: unlearn(folders["llama"], split, plan, finished, template="plain")),
+    ):
         with pytest.raises(InputError, match=rf"holds another run \(its {what} differs\)"):
             call()
     assert state(finished) == before

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from expunge._io import read_json
-from expunge.audit.run import loading_options
+from expunge.audit.run_identity import loading_options
 from expunge.engine.event import Event
 from expunge.engine.unlearn import unlearn
 from expunge.errors import Interrupted

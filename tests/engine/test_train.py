@@ -191,3 +191,24 @@ def test_a_second_process_is_kept_out_of_the_folder(tmp_path: Path) -> None:
 def test_another_template_is_another_model(taught: tuple[Path, TrainProgress]) -> None:
     with pytest.raises(InputError, match="other records or settings"):
         train(FEW, taught[0], tiny=small(layers=1), settings=FAST, template="plain")
+
+
+def test_another_tokenizer_makes_another_model(taught: tuple[Path, TrainProgress], tmp_path: Path) -> None:
+    short = TrainConfig(epochs=1, batch=6)
+    other, out = tmp_path / "other", tmp_path / "out"
+    train(people().trained[6:12], other, tiny=small(layers=1), settings=short)
+    train(FEW, out, tiny=small(layers=1), settings=short, tokenizer_from=taught[0])
+    train(FEW, out, tiny=small(layers=1), settings=short, tokenizer_from=taught[0])  # the same call again
+    for tokenizer in (other, None):
+        with pytest.raises(InputError, match="holds a model trained on other records or settings"):
+            train(FEW, out, tiny=small(layers=1), settings=short, tokenizer_from=tokenizer)
+
+
+def test_a_trained_model_that_was_changed_is_not_taken_for_finished(tmp_path: Path) -> None:
+    short = TrainConfig(epochs=1, batch=6)
+    train(FEW, tmp_path, tiny=small(layers=1), settings=short)
+    weights = bytearray((tmp_path / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (tmp_path / "model.safetensors").write_bytes(weights)
+    with pytest.raises(InputError, match="is not the model that was saved there: weights differs"):
+        train(FEW, tmp_path, tiny=small(layers=1), settings=short)

@@ -13,7 +13,7 @@ from expunge._io import read_json
 from expunge.audit.schema import Assurance
 from expunge.corpus import Record
 from expunge.engine.train.train_model import records_digest
-from expunge.models.fingerprint import model_digest
+from expunge.models.fingerprint import different, model_digest, model_parts
 
 LEVELS: dict[str, Assurance] = {
     "L1": Assurance(
@@ -53,11 +53,17 @@ def assurance(reference: str, exact: bool) -> Assurance:
 
 
 def is_exact(unlearned: str, original: str, retained: Iterable[Record]) -> bool:
-    """Whether the `train.json` of a model names exactly the retained records, and another start than the original."""
+    """Whether the `train.json` of a model names exactly the retained records, and another start than the original.
+
+    It speaks of the model only while the model is the one that was saved then.
+    """
     report = Path(unlearned) / "train.json"
     if not report.is_file():
         return False
-    about: Any = read_json(report).get("about", {})
+    trained: Any = read_json(report)
+    about, saved = trained.get("about", {}), trained.get("parts")
+    if not isinstance(saved, dict) or different(saved, model_parts(Path(unlearned))):
+        return False
     if not isinstance(about, dict) or about.get("start") == model_digest(original):
         return False
     return bool(about.get("records") == records_digest(tuple(retained)))

@@ -8,14 +8,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from expunge._io import read_json, write_json
+from expunge._io import write_json
 from expunge._summary import short_repr
 from expunge.audit import preconditions as before
+from expunge.audit import run_identity
 from expunge.audit.assurance import assurance, is_exact
 from expunge.audit.check_result import CheckResult
 from expunge.audit.context import CHECKS, Check, CheckOutput, Context, Probe, Role
@@ -23,8 +24,8 @@ from expunge.audit.details import Details, ImageExample
 from expunge.audit.image_examples import image_example_probe, image_examples
 from expunge.audit.policy import Policy, default_policy
 from expunge.audit.record_sets import FORGET, LEAST_REPHRASED, TEXT, limited_controls, record_sets, with_windows
-from expunge.audit.schema import ROLES, AuditedModel, AuditFile, Environment, SplitSummary
-from expunge.audit.score_store import score_sets
+from expunge.audit.schema import ROLES, AuditedModel, AuditFile, Environment, SplitSummary, sealed
+from expunge.audit.score_store import ScoreStore
 from expunge.audit.scores import Scores
 from expunge.audit.stopwatch import Stopwatch
 from expunge.audit.summary import aggregates, distributions, examples, measures
@@ -100,7 +101,8 @@ def audit(
 
     Raises:
         InputError: a model or folder that cannot be used, models that cannot be compared, a yardstick that is none, an
-            empty forget set, a policy with an unknown rule or one that needs a retrained model.
+            empty forget set, a policy with an unknown rule or one that needs a retrained model. A run that was given
+            other records, or that is not as it was left: its files, its weights, or the model that it started from.
     """
     started, clock, out = time.perf_counter(), Stopwatch(), Path(out)
     if out.exists() and not out.is_dir():
@@ -118,17 +120,18 @@ def audit(
     before.check_sources(sources)
     if not split.forget:
         raise InputError("forget set", "is empty", "give a scope that matches something")
+    about = run_identity.check_run(sources["unlearned"], sources["original"], split)
     set_threads()
     summary = SplitSummary.model_validate(split.summary())
     split_digest, training_digest = split.digest, split.training_digest
-    loading = loading_options(Path(unlearned), template=template, dtype=dtype)
+    loading = run_identity.loading_options(Path(unlearned), template=template, dtype=dtype)
 
     def fresh(role: Role) -> LanguageModel:
         with clock.stage("load"):
             return load(sources[role], device=device, **loading)
 
     lm = fresh("original")
-    split = with_windows(_by_id(split), lm.template)
+    whole, split = split, with_windows(_by_id(split), lm.template)
     n_controls = len(split.controls)
     split = limited_controls(split, lm.parameters, policy.matched_controls.work)
     references = _references(policy, retrained is not None)
@@ -140,7 +143,7 @@ def audit(
     probes = _probes(ctx)
     models: dict[Role, AuditedModel] = {}
     by_role: dict[Role, Mapping[str, Scores]] = {}
-    folder = out / "scores" if scores is None else Path(scores)
+    store = ScoreStore.of(out, None if scores is None else Path(scores))
     answers: dict[str, dict[Role, Any]] = {name: {} for name in probes}
     asked = [*sets[FORGET].records, *sets[TEXT].records]
     same = before.Comparable.of(lm, asked)
@@ -151,12 +154,14 @@ def audit(
         report(f"score the {role} model", 0.7 * k / len(sources))
         lm = lm if role == "original" else fresh(role)
         before.check_comparable(role, sources[role], before.Comparable.of(lm, asked), same)
+        if role == "unlearned":
+            run_identity.check_reading(sources[role], about, lm, whole)
         fingerprint = model_digest(sources[role])
         models[role] = AuditedModel(
             name=Path(sources[role]).name, digest=fingerprint, parameters=lm.parameters, template=lm.template.kind
         )
         with clock.stage(f"score {role}"):
-            by_role[role] = score_sets(lm, fingerprint, role, sets, folder)
+            by_role[role] = store.scores(lm, fingerprint, role, sets)
         if role == "original":
             known = before.check_agreement(sources[role], by_role[role], records, lm)
             for line in before.knowledge_lines(known):
@@ -181,32 +186,35 @@ def audit(
         results = require_intervals(results)
     details = _details(outputs)
     exact = is_exact(str(unlearned), str(original), (*split.retain, *split.retain_heldout))
-    file = AuditFile(
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        data=data_name,
-        split=summary,
-        split_digest=split_digest,
-        training_digest=training_digest,
-        policy=policy,
-        policy_digest=policy.digest,
-        reference=references[0],
-        assurance=assurance("both" if len(references) > 1 else references[0], exact),
-        known=known,
-        yardstick=yardstick,
-        control_records={"scored": len(split.controls), "has": n_controls},
-        models={role: models[role] for role in ROLES if role in models},
-        verdict=verdict(results, policy),
-        results=results,
-        details=details,
-        measures=tuple(measures(ctx)),
-        aggregates=aggregates(ctx, details.membership),
-        distributions=distributions(ctx),
-        examples=examples(ctx),
-        image_examples=_image_examples(ctx, probes.get(IMAGE_EXAMPLES)),
-        not_tested=NOT_TESTED,
-        environment=Environment.model_validate(environment()),
-        stages=clock.seconds,
-        seconds=round(time.perf_counter() - started, 2),
+    file = sealed(
+        AuditFile(
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            data=data_name,
+            split=summary,
+            split_digest=split_digest,
+            training_digest=training_digest,
+            policy=policy,
+            policy_digest=policy.digest,
+            reference=references[0],
+            assurance=assurance("both" if len(references) > 1 else references[0], exact),
+            known=known,
+            yardstick=yardstick,
+            control_records={"scored": len(split.controls), "has": n_controls},
+            models={role: models[role] for role in ROLES if role in models},
+            score_files=dict(sorted(store.files.items())),
+            verdict=verdict(results, policy),
+            results=results,
+            details=details,
+            measures=tuple(measures(ctx)),
+            aggregates=aggregates(ctx, details.membership),
+            distributions=distributions(ctx),
+            examples=examples(ctx),
+            image_examples=_image_examples(ctx, probes.get(IMAGE_EXAMPLES)),
+            not_tested=NOT_TESTED,
+            environment=Environment.model_validate(environment()),
+            stages=clock.seconds,
+            seconds=round(time.perf_counter() - started, 2),
+        )
     )
     path = write_json(out / "audit.json", file.model_dump(mode="json"))
     report("done", 1.0)
@@ -218,18 +226,6 @@ def _references(policy: Policy, retrained: bool) -> tuple[Role, ...]:
     if policy.reference == "both":
         return "retrained", "controls"
     return ("retrained" if retrained else "controls",) if policy.reference == "auto" else (policy.reference,)
-
-
-def loading_options(unlearned: Path, template: str = "auto", dtype: str = "auto") -> dict[str, Any]:
-    """Options of `load` that all models of an audit share; auto is what the run of the unlearned model recorded.
-
-    They hold the prompt template, the day that it writes, and the precision.
-    """
-    run = unlearned / "run.json"
-    about = read_json(run) if run.is_file() else {}
-    wishes = {"template": template, "dtype": dtype}
-    options = {key: str(about.get(key) or "auto") if value == "auto" else value for key, value in wishes.items()}
-    return options | {"template_date": about.get("template_date") or date.today().isoformat()}
 
 
 def _check_rules(policy: Policy) -> None:

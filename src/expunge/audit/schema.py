@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, FiniteFloat, ValidationError
 
 from expunge._config import FrozenModel
-from expunge._io import read_json
+from expunge._io import digest, read_json
 from expunge._summary import short_repr
 from expunge.audit.check_result import Bounds, CheckResult, Number
 from expunge.audit.details import AnswerExample, Details, ImageExample
@@ -39,7 +39,7 @@ class AuditedModel(FrozenModel):
     """One audited model."""
 
     name: str = Field("", description="name of its folder or hub id")
-    digest: str = Field(description="SHA-256 of its weights and configuration")
+    digest: str = Field(description="SHA-256 over its weights (tensor by tensor), configuration and tokenizer")
     parameters: int = Field(description="number of parameters")
     template: str = Field(description="prompt template: plain or chat")
 
@@ -101,6 +101,7 @@ class AuditFile(FrozenModel):
     yardstick: str = Field("", description="what the retrained model knows of the retained records, in a line")
     control_records: dict[str, int] = Field({}, description="control records: `scored` of all that the split `has`")
     models: dict[str, AuditedModel] = Field(description="audited models by role")
+    score_files: dict[str, str] = Field({}, description="SHA-256 of each file of scores by its name")
     verdict: Verdict = Field(description="the verdict by the policy")
     results: tuple[CheckResult, ...] = Field(description="judged results of all checks")
     details: Details = Field(default_factory=Details, description="further numbers of the checks")
@@ -117,6 +118,7 @@ class AuditFile(FrozenModel):
     environment: Environment = Field(description="versions of the libraries")
     stages: dict[str, Number] = Field({}, description="seconds by stage")
     seconds: Number = Field(None, description="duration of the audit")
+    seal: str = Field("", description="SHA-256 over all other fields")
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -135,6 +137,15 @@ class AuditFile(FrozenModel):
     def measure(self, metric: str, name: str, role: str) -> Measure | None:
         """A metric on the record set `name` for one model, if it was measured."""
         return next((m for m in self.measures if (m.metric, m.set, m.model) == (metric, name, role)), None)
+
+
+def sealed(audit: AuditFile) -> AuditFile:
+    """The audit with a digest of its own content, which `load_audit` compares; it is no signature."""
+    return audit.model_copy(update={"seal": _seal(audit)})
+
+
+def _seal(audit: AuditFile) -> str:
+    return digest(audit.model_dump(mode="json", exclude={"seal"}))
 
 
 def find_audit(source: Path | str) -> Path:
@@ -186,6 +197,8 @@ def _contradiction(audit: AuditFile) -> str:
         return "a result occurs twice"
     if {audit.policy_digest, audit.verdict.policy_digest} != {audit.policy.digest}:
         return "the policy is not the one that its digest names"
+    if audit.seal and audit.seal != _seal(audit):
+        return "its content is not what its seal names"
     expected = verdict(audit.results, audit.policy)
     if audit.verdict.status != expected.status:
         return f"the verdict is {audit.verdict.status}, but its required results make it {expected.status}"

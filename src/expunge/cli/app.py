@@ -27,6 +27,7 @@ from expunge.cli.result import CommandResult
 from expunge.cli.train import train
 from expunge.cli.tune import tune
 from expunge.cli.unlearn import unlearn
+from expunge.cli.verify import verify
 
 Command = Callable[..., CommandResult]
 COMMANDS: dict[str, Command] = {
@@ -38,6 +39,7 @@ COMMANDS: dict[str, Command] = {
     "unlearn": unlearn,
     "audit": audit,
     "report": report,
+    "verify": verify,
     "export": export_run,
     "list": listing,
     "doctor": doctor,

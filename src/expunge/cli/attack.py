@@ -45,7 +45,7 @@ def reconstruct(
     from expunge.audit.policy import Policy, default_policy
     from expunge.audit.reconstruction import Reconstruction, compare, prepare
     from expunge.audit.reconstruction import reconstruct as run
-    from expunge.audit.run import loading_options
+    from expunge.audit.run_identity import loading_options
     from expunge.models.language_model import check, load
     from expunge.models.threads import set_threads
 

@@ -109,21 +109,15 @@ def audited_split(
     Raises:
         InputError: the run was made with another split, so it may have trained on held-out retain records.
     """
-    from expunge._io import read_json
+    from expunge.audit.run_identity import check_records, read_audited_run
 
-    recipe, run = Path(unlearned) / "recipe.yaml", Path(unlearned) / "run.json"
+    about, recipe = read_audited_run(unlearned), Path(unlearned) / "recipe.yaml"
     if seed is None and recipe.is_file():
         from expunge.engine.recipe import Recipe
 
         seed = Recipe.load(recipe).seed
     split = opt.load_split(data, loader, mapping, scope, 42 if seed is None else seed)
-    about = read_json(run) if run.is_file() else {}
-    if about and about.get("identity", {}).get("split") not in (split.training_digest, split.digest):
-        raise InputError(
-            unlearned,
-            "was unlearned with other records, another scope or another seed",
-            f'give the --data of that run, --scope "{about.get("scope")}", and no --seed',
-        )
+    check_records(unlearned, about, split)
     return split
 
 

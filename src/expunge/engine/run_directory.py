@@ -20,6 +20,7 @@ from typing import IO, Any
 from expunge._io import lock_folder, read_json, write_atomic, write_json
 from expunge.engine.event import Event
 from expunge.errors import InputError
+from expunge.models.run_seal import sealed
 
 PACKAGES = ("expunge", "torch", "transformers", "peft", "accelerate", "safetensors", "tokenizers", "numpy")
 
@@ -135,6 +136,6 @@ class RunDirectory:
         write_atomic(self._events, "".join(line + "\n" for line in lines))
 
     def finish(self, **results: Any) -> None:
-        """Mark the run as finished, with its results."""
-        self.about = {**self.about, **results, "status": "finished"}
+        """Mark the run as finished, with its results, and seal its files."""
+        self.about = sealed(self.folder, {**self.about, **results, "status": "finished"})
         write_json(self.folder / "run.json", self.about)

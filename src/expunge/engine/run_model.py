@@ -8,13 +8,17 @@ from typing import Any
 
 import torch
 
+from expunge.engine.run_directory import RunDirectory
 from expunge.errors import InputError, InputWarning
 from expunge.models.adapter_folder import name_base
 from expunge.models.adapters import TrainableConfig, block_stack, chosen_blocks
 from expunge.models.dtypes import QUANTIZED, check_dtype
+from expunge.models.fingerprint import model_digest, tokenizer_digest
 from expunge.models.fused_weights import SHARE_BOUND, trainable_share
 from expunge.models.language_model import LanguageModel, load, merge_adapter
 from expunge.models.precision import is_quantized, weight_dtype
+from expunge.models.rendered import rendered_digest
+from expunge.scope.split import Split
 
 
 def load_run_model(model: str, about: dict[str, Any], device: str | None, dtype: str) -> LanguageModel:
@@ -45,6 +49,25 @@ def load_run_model(model: str, about: dict[str, Any], device: str | None, dtype:
     if notes:
         about["loaded"] = notes
     return lm
+
+
+def record_reading(lm: LanguageModel, model: str, split: Split, run: RunDirectory) -> None:
+    """Put into the run how its model reads the records: a digest of token ids, kept from the start of the run.
+
+    A model that was fetched from the hub only now gets its digests.
+
+    Raises:
+        InputError: the run has begun with other token ids.
+    """
+    rendered = rendered_digest(lm.template, split.forget, split.retain)
+    if run.about.setdefault("rendered", rendered) != rendered:
+        raise InputError(
+            str(run.folder),
+            "began with other token ids: the tokenizer or the chat template reads its records differently now",
+            "use the tokenizer and the packages that environment.json names, or choose another folder",
+        )
+    if run.about["identity"]["model"] == model:
+        run.about["identity"] |= {"model": model_digest(model), "tokenizer": tokenizer_digest(model)}
 
 
 def record_share(lm: LanguageModel, train: TrainableConfig, about: dict[str, Any]) -> None:

@@ -23,13 +23,13 @@ from expunge.engine.privacy.privacy_state import drop_seed
 from expunge.engine.recipe import Recipe
 from expunge.engine.resolved_recipe import ResolvedRecipe
 from expunge.engine.run_directory import RunDirectory
-from expunge.engine.run_model import load_run_model, name_base_model, record_share
+from expunge.engine.run_model import load_run_model, name_base_model, record_reading, record_share
 from expunge.engine.stop_controls import has_surrogate
 from expunge.engine.weight_editing import run_edit
 from expunge.errors import InputError, Interrupted, RunFailed
 from expunge.models.adapters import prepare
 from expunge.models.documents import split_documents
-from expunge.models.fingerprint import model_digest, weights_digest
+from expunge.models.fingerprint import check_result, model_digest, result_facts, tokenizer_digest
 from expunge.models.fsdp import shard
 from expunge.models.threads import set_threads
 from expunge.scope.split import Split
@@ -126,6 +126,7 @@ class UnlearningRun:
         identity = {
             "recipe": self.recipe.digest,
             "model": model_digest(self.model),
+            "tokenizer": tokenizer_digest(self.model),
             "split": self.split.training_digest,
             "records": digest_each(r.training_content() for r in chain(self.split.forget, self.split.retain)),
             "template": self.template,
@@ -149,6 +150,8 @@ class UnlearningRun:
         with self.context.synchronized():
             self._check_identity(identity)
         if self.directory.finished:
+            with self.context.synchronized():
+                check_result(self.out)
             drop_seed(self.out)
             return True
         set_threads(opened["threads"])
@@ -166,6 +169,7 @@ class UnlearningRun:
     def edit(self, stopped: Callable[[], bool], on_step: OnStep | None) -> None:
         """Edit the weights and write the finished run."""
         lm = load_run_model(self.model, self.directory.about, self.device, self.dtype)
+        record_reading(lm, self.model, self.split, self.directory)
         split = self.split
         if any(r.kind == "document" for r in split.forget):
             forget, retain = (split_documents(part, lm.template) for part in (split.forget, split.retain))
@@ -180,6 +184,7 @@ class UnlearningRun:
             # a model that will be sharded need not fit the device
             device = "cpu" if sharded else self.device
             lm = load_run_model(self.model, self.directory.about, device, self.dtype)
+            record_reading(lm, self.model, self.split, self.directory)
             lm = lm.with_module(prepare(lm.module, recipe.train, recipe.seed))
             record_share(lm, recipe.train, self.directory.about)
         if sharded:
@@ -247,7 +252,7 @@ class UnlearningRun:
         target = folder / ("adapter" if self.recipe.train.which == "lora" else "model")
         self.loop.lm.save(target)
         name_base_model(target, self.directory.about)
-        write_json(folder / "result.json", {"digest": weights_digest(target)})
+        write_json(folder / "result.json", result_facts(target))
         shutil.rmtree(folder / SCRATCH, ignore_errors=True)
         if self.privacy:
             self.privacy.write(folder, "finished")

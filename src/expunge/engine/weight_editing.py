@@ -24,7 +24,7 @@ from expunge.engine.resolved_recipe import ResolvedRecipe
 from expunge.engine.run_directory import RunDirectory
 from expunge.errors import InputError, Interrupted, RunFailed
 from expunge.methods.editing import WeightEdit
-from expunge.models.fingerprint import weights_digest
+from expunge.models.fingerprint import result_facts
 from expunge.models.language_model import LanguageModel
 from expunge.scope.split import Split
 
@@ -126,7 +126,7 @@ def run_edit(
         on_step(event, 1)
     target = lm.save(run.folder / "model")
     _save_undo(changes, run.folder / UNDO)
-    write_json(run.folder / "result.json", {"digest": weights_digest(target)})
+    write_json(run.folder / "result.json", result_facts(target))
     run.finish(
         passes=f"one pass over {read} rows",
         seconds=round(time.perf_counter() - started, 3),

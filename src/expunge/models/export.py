@@ -20,7 +20,7 @@ from expunge.models.adapter_export import check_exportable, write_adapter
 from expunge.models.adapter_folder import attach
 from expunge.models.dtypes import FLOATS
 from expunge.models.export_check import LogitComparison, compare, probe_logits
-from expunge.models.fingerprint import check_unchanged, model_digest, weights_digest
+from expunge.models.fingerprint import check_result, check_unchanged, model_digest, model_parts, weights_digest
 from expunge.models.gguf import as_plain_model
 from expunge.models.language_model import LanguageModel, load, merge_adapter
 from expunge.models.loading import guarded
@@ -88,6 +88,8 @@ def export(
     about = read_finished_run(source) if kind == "run" else {}
     base = base_of_run(source, about) if about.get("model") else None
     check_place(out, [source, *([Path(base)] if base else [])])
+    if kind == "run":
+        check_result(source)
     if base and (source / "adapter").is_dir():
         kind_of(base)
         check_unchanged(source, about, base)
@@ -115,6 +117,7 @@ def export(
             **({"audit": judged} if judged else {}),
             **({"base_was_quantized": True} if quantized else {}),
             "weights_digest": weights_digest(fresh),
+            "parts": model_parts(fresh),
         }
         comparison = None
         if verify:

@@ -14,7 +14,7 @@ from typing import Any
 from expunge.errors import InputError
 from expunge.models.adapter_folder import attach
 from expunge.models.dtypes import check_dtype
-from expunge.models.fingerprint import check_unchanged
+from expunge.models.fingerprint import check_result, check_unchanged
 from expunge.models.forward import context_length, takes
 from expunge.models.loading import guarded, load_parts, quiet
 from expunge.models.prompt_template import PromptTemplate
@@ -184,6 +184,7 @@ def _load_run(run: Path, template: str, device: str | None, dtype: str, date: st
         "device": device,
         "dtype": about.get("dtype", "auto") if dtype == "auto" else dtype,
     }
+    check_result(run)
     if (run / "model").is_dir():
         return replace(load(run / "model", **options), source=str(run))
     source = base_of_run(run, about)

@@ -16,6 +16,7 @@ from typing import Any
 from expunge.errors import InputError, first_line
 from expunge.models.adapter_folder import merge_folder
 from expunge.models.dtypes import FLOATS
+from expunge.models.fingerprint import check_exported
 from expunge.models.gguf import as_plain_model, check_gguf, unsupported
 from expunge.models.hub import only_cached
 from expunge.models.precision import check_device, is_quantized, quantization_config
@@ -138,6 +139,7 @@ def _load_adapter(folder: Path, dtype: str, device: str, trust_remote_code: bool
     from transformers import AutoTokenizer
 
     base = base_of_adapter(folder)
+    check_exported(folder, base)
     parts = load_parts(base, dtype, device, trust_remote_code)
     if is_quantized(parts.module):
         raise InputError(str(folder), "an adapter cannot be merged into a quantized base", "use --dtype bfloat16")

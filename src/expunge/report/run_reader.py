@@ -13,6 +13,7 @@ from expunge._io import read_json
 from expunge.audit.check_result import Number
 from expunge.audit.schema import AuditFile
 from expunge.errors import InputError
+from expunge.models.run_seal import check_seals
 
 
 class TrainingStep(BaseModel):
@@ -55,7 +56,7 @@ def read_run(run: Path | str, audit: AuditFile) -> RunRecord:
     """Read the run directory of an audit.
 
     Raises:
-        InputError: a file cannot be read, or the run used another split or model than the audit.
+        InputError: a file cannot be read or was changed, or the run used another split or model than the audit.
     """
     folder = Path(run)
     if not (folder / "run.json").is_file():
@@ -74,6 +75,7 @@ def read_run(run: Path | str, audit: AuditFile) -> RunRecord:
             raise InputError(
                 str(folder), f"is not the audited run: it used another {name}", "give the run whose result was audited"
             )
+    check_seals(folder, metadata)
     seconds = metadata.get("seconds")
     recipe = _read_text(folder / "recipe.yaml")
     method = str(metadata.get("method", ""))

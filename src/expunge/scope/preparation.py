@@ -74,7 +74,7 @@ def prepare(
     with warnings.catch_warnings():  # the same ones as above
         warnings.simplefilter("ignore", InputWarning)
         split = scope.resolve(made.corpus, seed=settings.seed)
-    if split.training_digest != before.training_digest:
+    if split.trained_ids != before.trained_ids:
         what = "names other trained records once identifiers and controls stand beside them"
         raise InputError(scope.where, what, "name subjects, ids or attributes")
     counts = {**counts, "held-out retain records": len(split.retain_heldout)}

@@ -6,7 +6,7 @@ A `Split` is frozen and has a digest. A set of a corpus larger than memory is a 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ from expunge.corpus import Node, Record
 from expunge.corpus.record_store import ids
 
 TRAINED = ("forget", "retain", "retain_heldout", "shared")
+ADDED = frozenset({"variants", "identifiers", "attributes"})  # fields that `data prepare` adds to trained records
 SETS = ("forget", "retain", "retain_heldout", "holdout", "controls", "shared", "utility")
 
 
@@ -59,19 +60,35 @@ class Split:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over every set, those of the audit included."""
-        return digest(self.summary() | {"ids": {name: sorted(ids(getattr(self, name))) for name in SETS}})
+        """SHA-256 over the content of every set, those of the audit included; the order of records does not count."""
+        return digest(self.summary() | {"records": {name: _content(getattr(self, name)) for name in SETS}})
 
     @cached_property
     def training_digest(self) -> str:
         """SHA-256 over what a run is given or kept from: the same scope and the same trained records give the same.
 
-        Controls, holdout and questions on general ability train nothing, so they may be added after a run.
+        What `data prepare` adds does not count, so that it may be added after a run: identifiers, variants and
+        attributes of trained records; controls, holdout and questions on general ability, which train nothing.
         """
-        trained = {name: sorted(ids(getattr(self, name))) for name in TRAINED}
-        return digest({"scope": self.scope, "ids": trained, "excluded": sorted(self.excluded_ids)})
+        trained = {name: _content(getattr(self, name), ADDED) for name in TRAINED}
+        return digest({"scope": self.scope, "records": trained, "excluded": sorted(self.excluded_ids)})
+
+    @property
+    def trained_ids(self) -> dict[str, list[str]]:
+        """Sorted ids by set of what a run is given or kept from."""
+        return {name: sorted(ids(getattr(self, name))) for name in TRAINED}
 
     def summary(self) -> dict[str, Any]:
         """Sizes, for the report and the run directory."""
         sizes = {name: len(getattr(self, name)) for name in SETS}
         return {"scope": self.scope, "targets": list(self.targets), **sizes}
+
+
+def _content(records: Sequence[Record], without: frozenset[str] = frozenset()) -> str:
+    """SHA-256 over the content of records in any order, without some fields."""
+    return digest(sorted(digest(_fields(r, without)) for r in records))
+
+
+def _fields(record: Record, without: frozenset[str]) -> dict[str, Any]:
+    plain = replace(record, attributes={}) if "attributes" in without else record
+    return {name: value for name, value in plain.content().items() if name not in without}

@@ -19,7 +19,7 @@ from expunge.engine.train.train_checkpoints import TrainCheckpoints
 from expunge.engine.train.train_loop import TrainConfig, TrainProgress, TrainRows, run_training
 from expunge.errors import InputError, InputWarning
 from expunge.models.documents import split_documents
-from expunge.models.fingerprint import model_digest
+from expunge.models.fingerprint import check_parts, model_digest, model_parts, tokenizer_digest
 from expunge.models.language_model import LanguageModel, default_device, load
 from expunge.models.threads import set_threads
 from expunge.models.tiny import TinyConfig, build, texts_of, train_tokenizer
@@ -79,7 +79,7 @@ def train(
         "records": records_digest(records),
         "start": model_digest(str(model)) if model else _sizes(tiny, tower),
         "settings": settings.model_dump(mode="json"),
-        "tokenizer": str(bool(tokenizer_from)),
+        "tokenizer": tokenizer_digest(str(tokenizer_from)) if tokenizer_from else "own",
         **{k: v for k, v in {"template": template, "dtype": dtype}.items() if model and v != "auto"},
     }
     about |= {name: value for name, value in (("template", template), ("dtype", dtype)) if value != "auto"}
@@ -87,12 +87,14 @@ def train(
     earlier = _earlier(out, report, about)
     measured = measure_general_ability and bool(model)
     if "progress" in earlier:
+        check_parts(out, earlier)
         if measured and "before" in earlier.get("general_ability", {}):
             _measure_after(load(out, template=template, device=device), report, say)
         return TrainProgress(**earlier["progress"])
     threads = set_threads(earlier.get("threads"))
     if model:
         lm = load(model, template=template, device=device, dtype=dtype)
+        about["start"] = model_digest(str(model))  # a model from the hub is there only now
     else:
         lm = _from_scratch(records, tiny, tower, settings.seed, tokenizer_from, device)
     read = split_documents(records, lm.template)
@@ -139,7 +141,8 @@ def _train(
         progress = replace(progress, accuracy=replace(rows, cache=None).accuracy(lm.module))
     lm.save(out)
     reached = progress.accuracy >= settings.target_accuracy
-    write_json(report, {**written, "reached": reached, "progress": asdict(progress), "parameters": parameters})
+    finished = {**written, "reached": reached, "progress": asdict(progress), "parameters": parameters}
+    write_json(report, finished | {"parts": model_parts(out)})
     shutil.rmtree(out / "checkpoint", ignore_errors=True)
     if measured:
         _measure_after(lm, report, say)

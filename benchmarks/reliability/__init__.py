@@ -1,0 +1,1 @@
+"""Programs that damage what expunge writes, and count what is noticed."""

@@ -1,0 +1,151 @@
+"""The identity of a model is its content, and a recorded one is compared wherever a model is used."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from expunge.engine.unlearn import unlearn
+from expunge.errors import InputError
+from expunge.models.export import export
+from expunge.models.fingerprint import model_digest, model_parts, tokenizer_digest
+from expunge.models.language_model import load
+from helpers.runs import recipe
+from helpers.world import one_person, write_model
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("base") / "model")
+
+
+@pytest.fixture(scope="module")
+def run(base: Path) -> Path:
+    return unlearn(base, one_person(), recipe("npo"), base.parent / "run")
+
+
+def change_weights(folder: Path, change: Callable[[torch.Tensor], torch.Tensor] = torch.zeros_like) -> None:
+    for file in folder.glob("*.safetensors"):
+        save_file({k: change(v) for k, v in load_file(file).items()}, file, {"format": "pt"})
+
+
+def refuse(what: str, *calls: Callable[[], object]) -> None:
+    for call in calls:
+        with pytest.raises(InputError, match=what):
+            call()
+
+
+def test_the_parts_of_a_model_are_weights_and_files(base: Path) -> None:
+    assert set(model_parts(base)) == {
+        "weights",
+        "config.json",
+        "generation_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    }
+
+
+def test_changed_weights_of_a_run_are_refused_wherever_it_is_used(base: Path, run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "copy")
+    change_weights(copy / "adapter")
+    assert model_digest(str(copy)) != model_digest(str(run))
+    refuse(
+        "copy: is not what the run wrote: adapter/weights differs; bring back what the run wrote",
+        lambda: load(copy),
+        lambda: unlearn(base, one_person(), recipe("npo"), copy),
+        lambda: unlearn(copy, one_person(), recipe("npo"), tmp_path / "upon"),
+        lambda: export(copy, tmp_path / "merged"),
+        lambda: export(copy, tmp_path / "adapter", form="adapter"),
+    )
+    assert not (tmp_path / "merged").exists()
+
+
+def test_an_adapter_with_other_settings_is_refused(run: Path, tmp_path: Path) -> None:
+    config = shutil.copytree(run, tmp_path / "copy") / "adapter" / "adapter_config.json"
+    stored = json.loads(config.read_text("utf-8"))
+    moved = {**stored, "base_model_name_or_path": "elsewhere", "target_modules": stored["target_modules"][::-1]}
+    config.write_text(json.dumps(moved), "utf-8")
+    assert model_digest(str(tmp_path / "copy")) == model_digest(str(run))  # an address and an order are no content
+    config.write_text(json.dumps({**stored, "lora_alpha": 2 * stored["lora_alpha"]}), "utf-8")
+    refuse(r"adapter/adapter_config\.json differs", lambda: load(tmp_path / "copy"))
+
+
+def test_the_adapter_of_another_run_is_refused(base: Path, run: Path, tmp_path: Path) -> None:
+    other = unlearn(base, one_person(), recipe("simnpo"), tmp_path / "other")
+    copy = shutil.copytree(run, tmp_path / "copy")
+    shutil.rmtree(copy / "adapter")
+    shutil.copytree(other / "adapter", copy / "adapter")
+    refuse("adapter/weights differs", lambda: load(copy))
+    shutil.copy(other / "result.json", copy / "result.json")  # whoever takes this along too is found by the seal
+    load(copy)
+    assert model_digest(str(copy)) == model_digest(str(other)) != model_digest(str(run))
+
+
+def test_a_whole_model_beside_the_adapter_is_not_taken_for_the_result(base: Path, run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "copy")
+    shutil.copytree(base, copy / "model")
+    refuse("model/weights", lambda: load(copy))
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"digest": 3, "parts": {}}', '{"digest": "x", "parts": [1]}'])
+def test_a_result_that_says_nothing_is_refused(run: Path, tmp_path: Path, text: str) -> None:
+    copy = shutil.copytree(run, tmp_path / "copy")
+    (copy / "result.json").write_text(text)
+    refuse("result.json: was changed, or another version of expunge wrote it", lambda: load(copy))
+
+
+def test_a_base_that_changed_in_place_is_refused(base: Path, tmp_path: Path) -> None:
+    mine = shutil.copytree(base, tmp_path / "mine")
+    run = unlearn(mine, one_person(), recipe("npo"), tmp_path / "run")
+    export(run, tmp_path / "exported", form="adapter")
+    change_weights(mine, lambda w: w + 1e-3)
+    refuse("its base model .*mine has changed since the run", lambda: load(run), lambda: export(run, tmp_path / "x"))
+    refuse("its base model .*mine is not the one that it was trained on", lambda: load(tmp_path / "exported"))
+
+
+def test_an_exported_adapter_whose_weights_were_changed_is_refused(run: Path, tmp_path: Path) -> None:
+    export(run, tmp_path / "exported", form="adapter")
+    load(tmp_path / "exported")
+    change_weights(tmp_path / "exported")
+    refuse("is not the model that was saved there: weights differs", lambda: load(tmp_path / "exported"))
+
+
+def test_a_run_does_not_go_on_with_another_tokenizer(base: Path, tmp_path: Path) -> None:
+    mine = shutil.copytree(base, tmp_path / "mine")
+    run = unlearn(mine, one_person(), recipe("npo"), tmp_path / "run")
+    before = tokenizer_digest(str(run))
+    assert before == tokenizer_digest(str(base)) == tokenizer_digest(str(mine))
+    file = mine / "tokenizer_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text("utf-8")), "model_max_length": 64}), "utf-8")
+    assert tokenizer_digest(str(mine)) != before
+    refuse(r"its model, tokenizer differs", lambda: unlearn(mine, one_person(), recipe("npo"), run))
+
+
+def test_a_run_does_not_go_on_where_a_template_writes_other_ids(base: Path, run: Path, tmp_path: Path) -> None:
+    about = json.loads((run / "run.json").read_text("utf-8"))
+    (tmp_path / "again").mkdir()
+    about |= {"status": "running", "rendered": "0" * 64}
+    (tmp_path / "again" / "run.json").write_text(json.dumps(about), "utf-8")
+    refuse(
+        "began with other token ids: the tokenizer or the chat template reads its records differently now",
+        lambda: unlearn(base, one_person(), recipe("npo"), tmp_path / "again"),
+    )
+
+
+def test_a_model_in_the_cache_of_the_hub_is_known_by_its_content(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    folder = tmp_path / "models--owner--name"
+    shutil.copytree(base, folder / "snapshots" / commit)
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text(commit)
+    assert model_digest("owner/name") == model_digest(str(base))
+    assert tokenizer_digest("owner/name") == tokenizer_digest(str(base))
