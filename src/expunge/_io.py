@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import tempfile
 from collections.abc import Iterable
 from contextlib import nullcontext, suppress
@@ -15,7 +14,6 @@ from typing import IO, Any
 from expunge.errors import InputError
 
 PART = ".part"  # ending of the temporary files that `write_atomic` renames; a killed writer leaves one behind
-HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")  # an escape that is half of a character, with or without the other half
 
 
 def write_atomic(path: Path | str, data: str | bytes) -> Path:
@@ -86,17 +84,13 @@ def read_json(path: Path | str, hint: str = "") -> Any:
 def parse_json(text: str, where: str, hint: str = "", line: int = 0) -> Any:
     """The value that `text` writes; `where` names its file in errors, `line` its line if it is but one of several."""
     try:
-        value = json.loads(text)
-        if HALF_CHARACTER.search(text):
-            json.dumps(value, ensure_ascii=False).encode()
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(f"{where}:{line or error.lineno}", f"not valid JSON ({error.msg})", hint) from error
     except RecursionError as error:
         raise InputError(where, "not valid JSON (too many brackets within each other)", hint) from error
-    except ValueError as error:  # a number of thousands of digits, half of a surrogate pair
-        reason = "half of a surrogate pair" if isinstance(error, UnicodeError) else "a number with too many digits"
-        raise InputError(where, f"not valid JSON ({reason})", hint) from error
-    return value
+    except ValueError as error:
+        raise InputError(where, "not valid JSON (a number of thousands of digits)", hint) from error
 
 
 def read_object(path: Path | str, hint: str = "") -> dict[str, Any]:

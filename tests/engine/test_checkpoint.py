@@ -180,7 +180,7 @@ def test_files_and_folder_reach_the_disk_before_the_rename(tmp_path: Path, monke
     fsync, replace = os.fsync, Path.replace
 
     def flush(handle: int) -> None:
-        order.append(Path(os.readlink(f"/proc/self/fd/{handle}")).name.split(".json")[0].lstrip("."))
+        order.append(Path(f"/proc/self/fd/{handle}").readlink().name.split(".json")[0].lstrip("."))
         fsync(handle)
 
     def rename(self: Path, target: Path) -> Path:

@@ -24,9 +24,8 @@ from expunge.models.fingerprint import model_digest
 from expunge.models.language_model import load
 from expunge.models.prompt_template import PromptTemplate
 from helpers.runs import loop, recipe
-from helpers.world import one_person, write_model
+from helpers.world import ABOUT, one_person, write_model
 
-ABOUT = {"model": "m", "method": "npo", "template": "auto", "threads": 1}
 IDS = torch.tensor([[5, 9, 300, 7, 1, 12]])
 
 

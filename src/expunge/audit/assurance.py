@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from expunge._io import read_json
 from expunge.audit.schema import Assurance
 from expunge.corpus import Record
+from expunge.engine.train.train_file import TRAIN, read_train_file
 from expunge.engine.train.train_model import records_digest
 from expunge.models.fingerprint import model_digest
 
@@ -54,10 +53,10 @@ def assurance(reference: str, exact: bool) -> Assurance:
 
 def is_exact(unlearned: str, original: str, retained: Iterable[Record]) -> bool:
     """Whether the `train.json` of a model names exactly the retained records, and another start than the original."""
-    report = Path(unlearned) / "train.json"
+    report = Path(unlearned) / TRAIN
     if not report.is_file():
         return False
-    about: Any = read_json(report).get("about", {})
-    if not isinstance(about, dict) or about.get("start") == model_digest(original):
+    about = read_train_file(report.parent)["about"]
+    if about.get("start") == model_digest(original):
         return False
     return bool(about.get("records") == records_digest(tuple(retained)))

@@ -109,7 +109,7 @@ def audited_split(
     Raises:
         InputError: the run was made with another split, so it may have trained on held-out retain records.
     """
-    from expunge._io import read_json
+    from expunge.models.run_file import read_run_file
 
     recipe, run = Path(unlearned) / "recipe.yaml", Path(unlearned) / "run.json"
     if seed is None and recipe.is_file():
@@ -117,7 +117,7 @@ def audited_split(
 
         seed = Recipe.load(recipe).seed
     split = opt.load_split(data, loader, mapping, scope, 42 if seed is None else seed)
-    about = read_json(run) if run.is_file() else {}
+    about = read_run_file(run.parent) if run.is_file() else {}
     if about and about.get("identity", {}).get("split") not in (split.training_digest, split.digest):
         raise InputError(
             unlearned,
@@ -129,10 +129,12 @@ def audited_split(
 
 def check_out(out: Path, unlearned: str, split: Split) -> None:
     """`InputError` if `out` holds something else than an earlier audit of the same model and split."""
+    from expunge._folder import check_folder, is_free
     from expunge.audit.schema import load_audit
     from expunge.models.fingerprint import model_digest
 
-    if not out.is_dir() or {p.name for p in out.iterdir()} <= {"scores"}:
+    check_folder(out, "audit")
+    if is_free(out, "scores"):
         return
     if not (out / "audit.json").is_file():
         raise InputError(str(out), "is not empty and holds no audit", "choose a new folder")

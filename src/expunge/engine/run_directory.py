@@ -23,7 +23,8 @@ from typing import Any
 from expunge._folder import CHECKPOINT, NO_FOLLOW, FolderLock, check_folder, has_leftovers, is_free, sweep
 from expunge._io import digest, sync, write_atomic, write_json
 from expunge.engine import checkpoint
-from expunge.engine.event import Event, read_events
+from expunge.engine.event import Event
+from expunge.engine.event_file import EVENTS, read_events
 from expunge.errors import InputError, InputWarning
 from expunge.models.run_file import RUN, read_run_file, result_problem
 
@@ -133,7 +134,7 @@ class RunDirectory:
 
     @property
     def _events(self) -> Path:
-        return self.folder / "events.jsonl"
+        return self.folder / EVENTS
 
     def log(self, event: Event) -> None:
         """Append an event: six significant digits, null for what was not computed."""
@@ -167,7 +168,9 @@ class RunDirectory:
         events = [event for event in self.events() if event["step"] < step]
         if [event["step"] for event in events] != list(range(step)):
             what = f"does not hold the {step} steps before the checkpoint, each once"
-            raise InputError(str(self._events), what, "restore the file, or remove the folder of the run and start over")
+            raise InputError(
+                str(self._events), what, "restore the file, or remove the folder of the run and start over"
+            )
         write_atomic(self._events, "".join(json.dumps(event) + "\n" for event in events))
 
     def finish(self, **results: Any) -> None:

@@ -54,7 +54,7 @@ class RunFile(BaseModel):
     template_date: str | None = None
     auto: list[str] = []
     loaded: list[str] = []
-    say: str = ""
+    say: str | None = None
     trainable_share: FiniteFloat = 1.0
     passes: str = ""
     steps: int | None = Field(None, ge=0)

@@ -134,7 +134,9 @@ def _train(
     rows = complete(lm, rows, settings)  # a signal ends the process here: nothing is lost yet
     with watch_for_stop() as stopped:
         owner = digest([written["about"], written.get("threads")])
-        saves = TrainCheckpoints(out / CHECKPOINT, parameters, CHECKPOINT_EVERY, stopped, on_epoch, on_step, owner=owner)
+        saves = TrainCheckpoints(
+            out / CHECKPOINT, parameters, CHECKPOINT_EVERY, stopped, on_epoch, on_step, owner=owner
+        )
         state = checkpoint.load(out / CHECKPOINT, owner)
         progress = run_training(lm, rows, settings, saves.after_epoch, state, saves.after_step)
     rows.close()
