@@ -1,0 +1,1 @@
+"""Programs that kill, damage and fill, and tell what held."""
