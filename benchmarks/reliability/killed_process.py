@@ -37,7 +37,7 @@ PRELOAD = (
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended: its exit code (-9 for a kill), its seconds, the file operations it began, what it printed."""
+    """How a process ended: exit code (-9 for a kill), seconds, number of file operations, what it printed."""
 
     code: int
     seconds: float

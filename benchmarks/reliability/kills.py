@@ -5,8 +5,8 @@
 Half of the kills fall at a random time of the command, half before a random file operation of it. After each, the same
 command runs again in the same folder. It must end with the exit code of a run that was left alone, every file must be
 equal to one of that run (but for times and memory), and no other file may stay. The results go to
-`benchmarks/results/reliability/kills.jsonl`, a line per kill, and the table to `docs/reference/reliability.md`. Cases in
-the file are not repeated, so a stopped command goes on.
+`benchmarks/results/reliability/kills.jsonl`, a line per kill, and the table to `docs/reference/reliability.md`. Cases
+that the file holds are not repeated, so a stopped command goes on.
 """
 
 from __future__ import annotations
