@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -86,7 +87,12 @@ def test_debris_counts_as_empty_and_is_swept_and_the_users_files_are_not(tmp_pat
     for name in (".hidden", "x.part", "cache"):
         (tmp_path / name).touch()
         assert not is_free(tmp_path)
+    (tmp_path / "scores").mkdir()
+    for name in (".key.npz.k3j2h1ab.part", "key.npz"):
+        (tmp_path / "scores" / name).touch()
     sweep(tmp_path, "cache")
+    assert [p.name for p in (tmp_path / "scores").iterdir()] == ["key.npz"]
+    shutil.rmtree(tmp_path / "scores")
     assert sorted(p.name for p in tmp_path.iterdir()) == [".hidden", "lock", "x.part"]
     sweep(tmp_path / "gone")
 

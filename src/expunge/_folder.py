@@ -142,9 +142,14 @@ def is_free(folder: Path, *own: str) -> bool:
 
 
 def sweep(folder: Path, *names: str) -> None:
-    """Remove temporary files of a killed writer, and `names`; the caller holds the lock of the folder."""
-    with suppress(FileNotFoundError, NotADirectoryError):
-        remove(entry for entry in list(folder.iterdir()) if _is_temporary(entry) or entry.name in names)
+    """Remove `names`, and temporary files of a killed writer in the folder and in the folders that it holds.
+
+    The caller holds the lock of the folder.
+    """
+    entries = list(folder.iterdir()) if folder.is_dir() else []
+    remove(entry for entry in entries if _is_temporary(entry) or entry.name in names)
+    for inner in (entry for entry in entries if entry.is_dir() and not entry.is_symlink()):
+        remove(entry for entry in list(inner.iterdir()) if _is_temporary(entry))
 
 
 def has_leftovers(folder: Path, *names: str) -> bool:
