@@ -99,9 +99,9 @@ def _lasting(value: Any) -> Any:
     return [_lasting(v) for v in value] if isinstance(value, list) else value
 
 
-def reference(command: str, inputs: Path, work: Path) -> Reference:
-    """The command, left alone in a folder of its own. The second of two runs is timed: the first reads cold files."""
-    for _ in range(2):
+def reference(command: str, inputs: Path, work: Path, times: int = 2) -> Reference:
+    """The command, left alone in a folder of its own. The last of the runs is timed: the first reads cold files."""
+    for _ in range(times):
         folder = work / f"{command}-alone"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)

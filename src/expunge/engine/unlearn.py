@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from expunge._io import digest, digest_files, write_json
 from expunge.corpus.record_store import digest_each
@@ -197,6 +198,7 @@ class UnlearningRun:
         if state:
             with context.synchronized(), fitting(self.directory.checkpoint):
                 self.loop.state.restore(state, self.resolved.total_steps)
+                self.loop.runner.about = state["passes"]  # of a run that has no step left
         context.broadcast_from_main(lambda: self.directory.truncate_events(self.loop.state.step))
 
     def _check_rows(self) -> None:
@@ -225,7 +227,7 @@ class UnlearningRun:
                     on_step(event, self.loop.end)
             stop, step = context.any(stopped()), self.loop.state.step
             if stop or step % self.recipe.checkpoint_every == 0:
-                context.broadcast_from_main(lambda: directory.save_checkpoint(self.loop.state.to_dict()))
+                context.broadcast_from_main(lambda: directory.save_checkpoint(self._state()))
                 if self.privacy:
                     self.privacy.write(directory.folder)
             if stop:
@@ -236,6 +238,9 @@ class UnlearningRun:
                 )
 
         self.loop.run(after_step)
+
+    def _state(self) -> dict[str, Any]:
+        return self.loop.state.to_dict() | {"passes": self.loop.runner.about}
 
     def save(self) -> None:
         """Write the adapter or model and mark the run as finished."""
