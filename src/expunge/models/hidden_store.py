@@ -154,7 +154,7 @@ class HiddenStore:
         for k, state in states:
             stream.seek(self._starts[k] * self._width * self._dtype.itemsize)
             stream.write(_bytes(state))
-        checksum = self._checksum(stream)
+        checksum = self._checksum(stream) if self._named else b""  # a temporary file is not read again
         stream.seek(self.bytes)
         stream.write(self._key + checksum)
         stream.flush()
