@@ -144,3 +144,15 @@ def test_a_run_without_events_or_recipe_is_reported_as_such(tmp_path, audit, run
 def test_a_run_json_without_identity_is_refused(tmp_path, audit, run_dir):
     (run_dir / "run.json").write_text("[]")
     assert "must be a mapping of keys to values" in error_of(audit, tmp_path / "r.html", run_dir)
+
+
+@pytest.mark.parametrize("content", [b"\x08\x00\x00\x00weights", b"<!DOCTYPE html><title>mine</title>", b"notes"])
+def test_a_report_replaces_a_report_and_no_other_file(tmp_path, audit, content):
+    target = tmp_path / "model.safetensors"
+    target.write_bytes(content)
+    assert error_of(audit, target).startswith(
+        f"{target}: is there already, and is no report of an audit; choose another"
+    )
+    assert target.read_bytes() == content
+    page = write_report(audit, tmp_path / "r.html").read_bytes()
+    assert write_report(audit, tmp_path / "r.html").read_bytes() == page
