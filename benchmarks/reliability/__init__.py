@@ -1,1 +1,1 @@
-"""Programs that damage what expunge writes, and count what is noticed."""
+"""Programs that kill, damage and fill, and tell what held."""

@@ -7,10 +7,13 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from expunge.errors import InputError
+
+PART = ".part"  # ending of the temporary files that `write_atomic` renames; a killed writer leaves one behind
 
 
 def write_atomic(path: Path | str, data: str | bytes) -> Path:
@@ -23,13 +26,14 @@ def write_atomic(path: Path | str, data: str | bytes) -> Path:
     temporary: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
         with os.fdopen(handle, "wb") as stream:
             stream.write(raw)
             stream.flush()
             os.fsync(stream.fileno())
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
+        sync(path.parent)
     except OSError as error:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
@@ -41,22 +45,60 @@ def write_atomic(path: Path | str, data: str | bytes) -> Path:
     return path
 
 
+def sync(path: Path) -> None:
+    """Flush a file, or the entries of a folder, to the disk; where a system cannot do that for a folder, nothing."""
+    is_folder = path.is_dir()
+    with suppress(OSError) if is_folder else nullcontext():
+        handle = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 def write_json(path: Path | str, value: Any) -> Path:
     """Indented JSON, written as `write_atomic` does; `ValueError` for NaN or infinity."""
     return write_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path | str) -> Any:
-    """The value in a file; `InputError` with the line where it is no JSON, or for a file that cannot be read."""
+def read_json(path: Path | str, hint: str = "") -> Any:
+    """The value in a file.
+
+    Args:
+        path: the file.
+        hint: what to do about a file that holds no JSON.
+
+    Raises:
+        InputError: the file is not there, cannot be read, or holds no JSON; with the line where it is none.
+    """
     path = Path(path)
     try:
-        return json.loads(path.read_text("utf-8"))
+        raw = path.read_text("utf-8")
     except FileNotFoundError as error:
         raise InputError(str(path), "there is no such file") from error
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}", f"not valid JSON ({error.msg})") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(str(path), f"could not be read ({getattr(error, 'strerror', None) or error})") from error
+        raise InputError(str(path), f"could not be read ({getattr(error, 'strerror', None) or error})", hint) from error
+    return parse_json(raw, str(path), hint)
+
+
+def parse_json(text: str, where: str, hint: str = "", line: int = 0) -> Any:
+    """The value that `text` writes; `where` names its file in errors, `line` its line if it is but one of several."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{where}:{line or error.lineno}", f"not valid JSON ({error.msg})", hint) from error
+    except RecursionError as error:
+        raise InputError(where, "not valid JSON (too many brackets within each other)", hint) from error
+    except ValueError as error:
+        raise InputError(where, "not valid JSON (a number of thousands of digits)", hint) from error
+
+
+def read_object(path: Path | str, hint: str = "") -> dict[str, Any]:
+    """As `read_json`, of a file that holds keys and values; `InputError` for any other value."""
+    value = read_json(path, hint)
+    if not isinstance(value, dict):
+        raise InputError(str(path), "must be a mapping of keys to values", hint)
+    return value
 
 
 def canonical(value: Any) -> bytes:
@@ -94,17 +136,3 @@ def lock_exclusively(stream: IO[Any], *, wait: bool = False) -> bool | None:
     except OSError:
         return False
     return True
-
-
-def lock_folder(folder: Path, work: str) -> IO[Any]:
-    """Take the file `lock` of a folder, until the stream is closed; the caller then removes the file.
-
-    Raises:
-        InputError: another process holds it; `work` says what is made there, for example `run`.
-    """
-    lock = (folder / "lock").open("w")
-    if lock_exclusively(lock) is False:
-        lock.close()
-        what = f"another process is writing this {work}"
-        raise InputError(str(folder), what, "wait for it to end, or choose another folder")
-    return lock

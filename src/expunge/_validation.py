@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from expunge._io import read_json
 from expunge.errors import InputError, nearest
 
 M = TypeVar("M", bound=BaseModel)
@@ -110,6 +112,17 @@ def validate(
         wrong = input_error(error, cls, where, hint)
         wrong.path = f"{section}.{wrong.path}".strip(".")
         raise wrong.blamed_on(overrides) from error
+
+
+def read_valid(cls: type[M], path: Path | str, hint: str) -> dict[str, Any]:
+    """The content of a JSON file that expunge wrote, once it fits `cls`; `hint` is the advice where it does not.
+
+    Raises:
+        InputError: one line for a file that is missing, that holds no JSON, or whose values are not of the kind.
+    """
+    raw: dict[str, Any] = read_json(path, hint)
+    validate(cls, raw, str(path), hint)
+    return raw
 
 
 def input_error(error: ValidationError, cls: type[BaseModel], where: str, hint: str = "") -> ConfigError:

@@ -32,7 +32,7 @@ from expunge.models.language_model import LanguageModel, load
 from expunge.scope import Scope, Split
 from expunge.synthetic.hospital.hospital import Hospital
 from helpers.audited import TARGET, Case
-from helpers.world import ARCHITECTURES, one_person, people
+from helpers.world import ARCHITECTURES, RUNNING, one_person, people
 
 pytestmark = pytest.mark.trains
 
@@ -303,7 +303,7 @@ def test_wrong_input_is_refused_before_any_model_is_asked(case: Case, tmp_path: 
         with pytest.raises(InputError, match=source):
             case.run(source, out=tmp_path / "out")
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "run.json").write_text('{"status": "running"}')
+    (tmp_path / "run" / "run.json").write_text(json.dumps(RUNNING))
     with pytest.raises(InputError, match="this run is not finished"):
         audit(case.root / "original", tmp_path / "run", case.split, tmp_path / "out")
     assert not (tmp_path / "out").exists()

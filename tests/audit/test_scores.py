@@ -107,7 +107,7 @@ def test_damaged_missing_and_foreign_files_are_refused_in_one_line(tmp_path):
         arrays = dict(file)
     header = json.loads(arrays["header"].tobytes()) | {"format": "expunge-scores/0"}
     np.savez(path, **(arrays | {"header": np.frombuffer(json.dumps(header).encode(), np.uint8)}))
-    with pytest.raises(InputError, match='holds "expunge-scores/0", expected "expunge-scores/1"'):
+    with pytest.raises(InputError, match="format: must be 'expunge-scores/1', found"):
         Scores.load(path)
 
 

@@ -170,7 +170,7 @@ def test_folders_and_seeds_that_do_not_fit_are_refused(finished: Finished, tmp_p
             run(experiment, tmp_path / "new", seeds=seeds, workers=1)
     with (
         Session(experiment, folder / "bench", (), 1, silent),
-        pytest.raises(InputError, match="another command is writing"),
+        pytest.raises(InputError, match="another process is writing this experiment"),
         Session(experiment, folder / "bench", (), 1, silent),
     ):
         pass

@@ -326,7 +326,7 @@ def test_ctrl_c_keeps_a_checkpoint_and_the_same_command_finishes(
     assert all(line.startswith("unlearning: ") for line in lines[:-1])  # and nothing from a library
     done = int(lines[-1].split("stopped at step ")[1].split()[0])
     assert 0 < done < steps
-    assert (out / "checkpoint" / "state.json").is_file()
+    assert (out / "checkpoint" / "last" / "state.json").is_file()
     finished = cli(*words, "--json")
     assert (finished.code, finished.json["steps"]) == (0, steps)
     logged = [json.loads(line)["step"] for line in (out / "events.jsonl").read_text().splitlines()]

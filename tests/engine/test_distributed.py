@@ -169,7 +169,7 @@ def test_a_stop_asked_of_one_process_stops_both_with_one_checkpoint(folders: dic
     assert left["line"] == right["line"]
     assert "stopped at step 2 of 6, checkpoint kept" in left["line"]
     assert (left["silent"], right["silent"]) == (False, True)
-    assert (tmp_path / "run" / "checkpoint" / "state.json").is_file()
+    assert (tmp_path / "run" / "checkpoint" / "last" / "state.json").is_file()
     unlearn(folders["llama"], one_person(), Recipe(**plan), tmp_path / "run")
     unlearn(folders["llama"], one_person(), Recipe(**plan), tmp_path / "alone")
     assert apart(tmp_path / "run", tmp_path / "alone") < ROUNDING

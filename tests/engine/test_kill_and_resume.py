@@ -111,7 +111,7 @@ def test_a_killed_run_refuses_another_recipe_and_is_no_model(folders: dict[str, 
 
 def test_memorising_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     killed, alone = tmp_path / "killed", tmp_path / "alone"
-    kill_when(lambda: (killed / "checkpoint" / "state.json").is_file(), memorising, killed)
+    kill_when(lambda: (killed / "checkpoint" / "last" / "state.json").is_file(), memorising, killed)
     assert not (killed / "model.safetensors").exists()
     for out in (killed, alone):
         finish(memorising, out)

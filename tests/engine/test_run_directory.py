@@ -24,7 +24,7 @@ from expunge.models.fingerprint import model_digest
 from expunge.models.language_model import load
 from expunge.models.prompt_template import PromptTemplate
 from helpers.runs import loop, recipe
-from helpers.world import one_person, write_model
+from helpers.world import ABOUT, one_person, write_model
 
 IDS = torch.tensor([[5, 9, 300, 7, 1, 12]])
 
@@ -133,7 +133,7 @@ def test_a_polite_stop_keeps_a_checkpoint_and_the_same_command_goes_on(
 
 
 def test_a_half_written_last_event_is_dropped_and_done_again(tmp_path: Path) -> None:
-    run = RunDirectory.open(tmp_path / "run", {"recipe": "x"}, {})
+    run = RunDirectory.open(tmp_path / "run", {"recipe": "x"}, ABOUT)
     run.start("method: npo\n")
     for step in range(3):
         run.log(Event(step, 0, 1.5, math.nan, 2e-9, 1.0, 0.25, math.inf))
@@ -151,7 +151,7 @@ def test_a_half_written_last_event_is_dropped_and_done_again(tmp_path: Path) -> 
 
 
 def test_a_start_that_died_between_two_files_is_completed(tmp_path: Path) -> None:
-    RunDirectory.open(tmp_path / "run", {"recipe": "x"}, {}).start("method: npo\n")
+    RunDirectory.open(tmp_path / "run", {"recipe": "x"}, ABOUT).start("method: npo\n")
     for name in ("recipe.yaml", "environment.json"):
         (tmp_path / "run" / name).unlink()
     RunDirectory.open(tmp_path / "run", {"recipe": "x"}, {}).start("method: npo\n")

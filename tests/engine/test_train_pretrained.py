@@ -198,7 +198,7 @@ def test_small_models_are_saved_by_epochs_and_all_by_time(
 ) -> None:
     now, found = [0.0], []
     saves = TrainCheckpoints(tmp_path, parameters, 10, lambda: False, clock=lambda: now[0])
-    monkeypatch.setattr(checkpoint, "save", lambda folder, state: found.append(state["progress"]["epoch"]))
+    monkeypatch.setattr(checkpoint, "save", lambda folder, state, owner: found.append(state["progress"]["epoch"]))
     for epoch in range(1, 21):
         now[0] += CHECKPOINT_SECONDS if epoch == 13 else 1
         state = TrainCheckpoint(torch.nn.Linear(1, 1), TrainProgress(epoch, 40, 0.0, 1.0, 0.0), _NoOptimizer(), epoch)  # type: ignore[arg-type]

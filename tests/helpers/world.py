@@ -13,6 +13,8 @@ from expunge.synthetic.hospital.hospital import Hospital
 
 TARGET = "patient:P-0001-001"
 ARCHITECTURES = ("llama", "gpt2", "qwen2")
+ABOUT = {"model": "m", "method": "npo", "template": "auto", "threads": 1}  # what every run.json says
+RUNNING = {"status": "running", "identity": {}, **ABOUT}
 
 
 @cache

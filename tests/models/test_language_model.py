@@ -12,7 +12,7 @@ from expunge.errors import InputError
 from expunge.models.adapters import TrainableConfig, prepare
 from expunge.models.language_model import LanguageModel, check, load, merge_adapter
 from expunge.models.tiny import build
-from helpers.world import ARCHITECTURES, small, tokenizer
+from helpers.world import ARCHITECTURES, RUNNING, small, tokenizer
 
 IDS = torch.tensor([[5, 9, 300, 7, 1, 12]])
 
@@ -77,7 +77,7 @@ def test_an_unknown_precision_is_refused_before_anything_is_read(folders: dict[s
 
 
 def test_a_run_that_is_not_finished_is_no_model(tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_text('{"status": "running"}')
+    (tmp_path / "run.json").write_text(json.dumps(RUNNING))
     for look in (check, load):
         with pytest.raises(InputError, match="not finished"):
             look(tmp_path)

@@ -29,7 +29,11 @@ def run_dir(tmp_path: Path) -> Path:
             {
                 "status": "finished",
                 "identity": {"split": "a" * 64, "model": DIGESTS["original"], "recipe": "b" * 64},
+                "model": "",
                 "method": "twin",
+                "template": "auto",
+                "threads": 1,
+                "steps": 40,
                 "seconds": 12.0,
             }
         )

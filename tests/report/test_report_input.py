@@ -57,18 +57,18 @@ def test_another_schema_version_is_refused_with_both_versions(tmp_path, audit):
 @pytest.mark.parametrize(
     ("change", "place"),
     [
-        (lambda d: d.pop("split"), "split: field required"),
-        (lambda d: d["split"].update(forget="many"), "split.forget: input should be a valid integer"),
-        (lambda d: d["results"][1].update(status="fine"), "results.1.status: input should be 'passed'"),
+        (lambda d: d.pop("split"), ': the key "split" is missing'),
+        (lambda d: d["split"].update(forget="many"), ": split.forget: must be a whole number"),
+        (lambda d: d["results"][1].update(status="fine"), ": results.#2.status: must be 'passed'"),
         (
             lambda d: d["details"]["membership"]["control_ranks"]["unlearned"]["patient:P-1"].update(m=3),
-            "details.membership.control_ranks.unlearned.patient:P-1: value error, every score needs the values",
+            ": details.membership.control_ranks.unlearned.patient:P-1: every score needs the values",
         ),
     ],
 )
 def test_the_first_wrong_field_is_named(tmp_path, audit, change, place):
     change_file(audit, change)
-    assert error_of(audit, tmp_path / "r.html").startswith(f"{audit}: {place}")
+    assert error_of(audit, tmp_path / "r.html").startswith(f"{audit}{place}")
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_a_broken_event_is_named_unless_it_is_the_cut_last_line(tmp_path, audit,
     events.write_text("\n".join([lines[0], "{", *lines[1:]]))
     assert error_of(audit, tmp_path / "r.html", run_dir).startswith(f"{events}:2: not valid JSON")
     events.write_text('{"loss": 1}\n')
-    assert error_of(audit, tmp_path / "r.html", run_dir).startswith(f"{events}:1: is not a step of a run")
+    assert error_of(audit, tmp_path / "r.html", run_dir).startswith(f'{events}:1: the key "step" is missing')
 
 
 def test_a_run_without_events_or_recipe_is_reported_as_such(tmp_path, audit, run_dir):
@@ -143,4 +143,16 @@ def test_a_run_without_events_or_recipe_is_reported_as_such(tmp_path, audit, run
 
 def test_a_run_json_without_identity_is_refused(tmp_path, audit, run_dir):
     (run_dir / "run.json").write_text("[]")
-    assert "names no identity" in error_of(audit, tmp_path / "r.html", run_dir)
+    assert "must be a mapping of keys to values" in error_of(audit, tmp_path / "r.html", run_dir)
+
+
+@pytest.mark.parametrize("content", [b"\x08\x00\x00\x00weights", b"<!DOCTYPE html><title>mine</title>", b"notes"])
+def test_a_report_replaces_a_report_and_no_other_file(tmp_path, audit, content):
+    target = tmp_path / "model.safetensors"
+    target.write_bytes(content)
+    assert error_of(audit, target).startswith(
+        f"{target}: is there already, and is no report of an audit; choose another"
+    )
+    assert target.read_bytes() == content
+    page = write_report(audit, tmp_path / "r.html").read_bytes()
+    assert write_report(audit, tmp_path / "r.html").read_bytes() == page

@@ -61,7 +61,7 @@ def test_a_changed_file_is_refused(tmp_path: Path) -> None:
         load_corpus(tmp_path / "out")
     about = tmp_path / "out" / "prepare.json"
     about.write_text(json.dumps({"format": 99}), "utf-8")
-    with pytest.raises(InputError, match=r"prepare.json: names no digest of the records"):
+    with pytest.raises(InputError, match=r"prepare.json: format: must be 1, found 99; prepare them again"):
         load_corpus(tmp_path / "out")
 
 

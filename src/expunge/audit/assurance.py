@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from expunge._io import read_json
 from expunge.audit.schema import Assurance
 from expunge.corpus import Record
+from expunge.engine.train.train_file import TRAIN, read_train_file
 from expunge.engine.train.train_model import records_digest
 from expunge.models.fingerprint import different, model_digest, model_parts
 
@@ -57,13 +56,13 @@ def is_exact(unlearned: str, original: str, retained: Iterable[Record]) -> bool:
 
     It speaks of the model only while the model is the one that was saved then.
     """
-    report = Path(unlearned) / "train.json"
-    if not report.is_file():
+    folder = Path(unlearned)
+    if not (folder / TRAIN).is_file():
         return False
-    trained: Any = read_json(report)
-    about, saved = trained.get("about", {}), trained.get("parts")
-    if not isinstance(saved, dict) or different(saved, model_parts(Path(unlearned))):
+    trained = read_train_file(folder)
+    about, saved = trained["about"], trained.get("parts")
+    if not isinstance(saved, dict) or different(saved, model_parts(folder)):
         return False
-    if not isinstance(about, dict) or about.get("start") == model_digest(original):
+    if about.get("start") == model_digest(original):
         return False
     return bool(about.get("records") == records_digest(tuple(retained)))

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from expunge._folder import locked
 from expunge._io import write_json
 from expunge._summary import short_repr
 from expunge.audit import preconditions as before
@@ -68,6 +69,7 @@ class Audit:
         return next(r for r in self.results if r.key == key)
 
 
+@locked("audit")
 def audit(
     original: str | Path,
     unlearned: str | Path,
@@ -105,8 +107,6 @@ def audit(
             other records, or that is not as it was left: its files, its weights, or the model that it started from.
     """
     started, clock, out = time.perf_counter(), Stopwatch(), Path(out)
-    if out.exists() and not out.is_dir():
-        raise InputError(str(out), "is a file", "name a folder for the audit")
     policy = (policy or default_policy(retrained is not None)).with_own_name()
     _check_rules(policy)
     if policy.needs_retrained and retrained is None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, FiniteFloat, ValidationError
+from pydantic import Field, FiniteFloat
 
 from expunge._config import FrozenModel
 from expunge._io import digest, read_json
 from expunge._summary import short_repr
+from expunge._validation import validate
 from expunge.audit.check_result import Bounds, CheckResult, Number
 from expunge.audit.details import AnswerExample, Details, ImageExample
 from expunge.audit.policy import Policy, needed
@@ -17,6 +18,7 @@ from expunge.audit.verdict import Verdict, verdict
 from expunge.errors import InputError
 
 SCHEMA_VERSION: Literal[3] = 3  # changes with every field; version 1 had no models and was marked `expunge-audit/1`
+AGAIN = "the file was changed or is not complete; remove it and audit again"
 ROLES = ("original", "unlearned", "retrained")
 
 
@@ -166,7 +168,7 @@ def load_audit(path: Path | str) -> AuditFile:
         InputError: another format or schema version, a wrong value, or parts that contradict each other.
     """
     path = Path(path)
-    raw: Any = read_json(path)
+    raw: Any = read_json(path, AGAIN)
     if not isinstance(raw, dict) or not {"schema_version", "format"} & set(raw):
         raise InputError(str(path), "is no audit (it has no `schema_version`)", "give the audit.json of an audit")
     version = raw.get("schema_version", raw.get("format"))
@@ -176,13 +178,7 @@ def load_audit(path: Path | str) -> AuditFile:
             f"has schema version {str(version)[:40]}, and this version of expunge reads {SCHEMA_VERSION}",
             "use the version of expunge that made the audit, or audit again",
         )
-    try:
-        audit = AuditFile.model_validate(raw)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        message = first["msg"][:1].lower() + first["msg"][1:]
-        raise InputError(f"{path}: {place}", message, "the file was changed or is not complete; audit again") from error
+    audit = validate(AuditFile, raw, str(path), AGAIN)
     if problem := _contradiction(audit):
         raise InputError(str(path), problem, "the file was changed after the audit; audit again")
     return audit

@@ -9,25 +9,40 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from expunge._io import write_atomic
+from expunge._config import FrozenModel
+from expunge._io import parse_json, write_atomic
 from expunge._summary import short_repr
-from expunge.errors import InputError
+from expunge._validation import validate
+from expunge.errors import InputError, first_line
 
 Values = NDArray[np.float64]
-FORMAT = "expunge-scores/1"
+FORMAT: Literal["expunge-scores/1"] = "expunge-scores/1"
 
 _TOKEN = {"logp": np.float32, "hit": np.bool_, "mu": np.float32, "sigma": np.float32}
 _RECORD = {"eos_logp": np.float32, "eos_hit": np.bool_}
 _RAGGED = ("option_logprob", "option_bytes", "option_tokens")
+BROKEN = "delete it and score again"
+
+
+class ScoreHeader(FrozenModel):
+    """The header of a score file: all that is no array."""
+
+    format: Literal["expunge-scores/1"]
+    ids: list[str]
+    text: list[str] | None
+    option_logprob: list[list[float]] | None
+    option_bytes: list[list[int]] | None
+    option_tokens: list[list[int]] | None
 
 
 @short_repr("ids", "logp", "text", "option_logprob")
@@ -189,16 +204,18 @@ class Scores:
         """Read what `save` wrote; `InputError` for a missing, damaged or foreign file."""
         try:
             with np.load(path, allow_pickle=False) as file:
-                header = json.loads(file["header"].tobytes())
+                text = file["header"].tobytes().decode()
                 arrays = {name: file[name] for name in ("offsets", *_TOKEN, *_RECORD)}
         except FileNotFoundError as error:
             raise InputError(str(path), "there is no such file") from error
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(str(path), "is not a file of scores", "delete it and score again") from error
-        if header.get("format") != FORMAT:
-            raise InputError(str(path), f'holds "{header.get("format")}", expected "{FORMAT}"', "score again")
+        except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+            raise InputError(str(path), "is not a file of scores", BROKEN) from error
+        header = validate(ScoreHeader, parse_json(text, str(path), BROKEN), str(path), BROKEN)
         ragged: dict[str, Any] = {
-            name: None if header[name] is None else tuple(tuple(row) for row in header[name]) for name in _RAGGED
+            name: None if (rows := getattr(header, name)) is None else tuple(map(tuple, rows)) for name in _RAGGED
         }
-        text = None if header["text"] is None else tuple(header["text"])
-        return cls(ids=tuple(header["ids"]), text=text, **arrays, **ragged)
+        answers = None if header.text is None else tuple(header.text)
+        try:
+            return cls(ids=tuple(header.ids), text=answers, **arrays, **ragged)
+        except (ValueError, TypeError, IndexError) as error:
+            raise InputError(str(path), f"is not a file of scores ({first_line(error)})", BROKEN) from error

@@ -17,6 +17,7 @@ from expunge.bench.experiment import REFERENCES, Arm, Experiment
 from expunge.bench.pipeline import Stage, Trial, key, stages
 from expunge.bench.world_instance import RecordSets, WorldInstance
 from expunge.engine.run_directory import RunDirectory
+from expunge.engine.train.train_file import read_train_file
 
 SCORED = "holdout.npz"  # the last file of a scoring pass
 
@@ -62,7 +63,7 @@ class Runner:
 
     def training(self, cell: WorldInstance, name: str) -> dict[str, Any]:
         """Outcome of `train_reference`: share of its rows that the model gives exactly, seconds, parameters."""
-        report = read_json(self.reference(cell, name).model / "train.json")
+        report = read_train_file(self.reference(cell, name).model)
         progress = report["progress"]
         shown = {"share": progress["accuracy"], "seconds": progress["seconds"]}
         return shown | {"epochs": progress["epoch"], "parameters": report["parameters"], "progress": progress}

@@ -23,6 +23,7 @@ from expunge.errors import InputError, RunFailed
 from expunge.models.adapters import prepare, trainable
 from expunge.models.language_model import load, merge_adapter
 from expunge.models.loss_cache import remember
+from expunge.models.run_file import read_run_file
 from expunge.models.tiny import texts_of, train_tokenizer
 
 _REFERENCE_LOSSES: dict[bytes, Any] = {}  # losses of originals, computed once per process
@@ -81,7 +82,7 @@ def run_arm(place: ModelPlace) -> dict[str, Any]:
                 Scored.of(lm, sets).save(place.file("scores"))
         except InputError as error:  # weights that are no numbers any more
             outcome["failed"] = str(error)
-        reports = (read_json(place.base / f"run-{k}" / "run.json") for k in range(1, len(parts) + 1))
+        reports = (read_run_file(place.base / f"run-{k}") for k in range(1, len(parts) + 1))
         seconds = math.fsum(report["seconds"] for report in reports)
         outcome |= {"trainable_share": trainable_share(original, parts), "seconds": seconds}
     write_json(place.file("json"), outcome)

@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from expunge._io import lock_exclusively, read_json, write_json
+from expunge._folder import FolderLock, check_folder, is_free, sweep
+from expunge._io import read_json, write_json
 from expunge.bench.experiment import Arm, Experiment
 from expunge.bench.measures.base import MEASURES, Cells, Columns, rounded
 from expunge.bench.pipeline import Trial, TrialResult, average, choose
@@ -41,7 +42,7 @@ class Session:
     seeds: tuple[int, ...]
     workers: int | None
     say: Callable[[str], None]
-    _lock: IO[str] | None = field(default=None, init=False)
+    _lock: FolderLock | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.seeds = tuple(self.seeds) or self.experiment.seeds
@@ -60,26 +61,22 @@ class Session:
         """Take the folder or go on in it; refuse another's, and one in use."""
         mark = self.out / f"{self.experiment.name}.run.json"
         about = {"experiment": self.experiment.name, "settings": self.experiment.model_dump(mode="json", exclude=FREE)}
-        if self.out.exists() and not self.out.is_dir():
-            raise InputError(str(self.out), "is a file", "name a folder")
+        check_folder(self.out, "experiment")
         if mark.is_file():
             if read_json(mark) != about:
                 what = f"holds a run of {self.experiment.name} with other settings"
                 raise InputError(str(self.out), what, "choose another folder")
-        elif self.out.is_dir() and any(self.out.iterdir()) and not any(self.out.glob("*.run.json")):
+        elif not is_free(self.out) and not any(self.out.glob("*.run.json")):
             raise InputError(str(self.out), "is not empty and holds no experiment", "choose a new folder")
+        self._lock = FolderLock(self.out, "experiment")
+        sweep(self.out)
         write_json(mark, about)
-        self._lock = (self.out / "lock").open("w")
-        if lock_exclusively(self._lock) is False:
-            self._lock.close()
-            what = "another command is writing to this folder"
-            raise InputError(str(self.out), what, "wait for it to end, or choose another folder")
         return self
 
     def __exit__(self, *what: object) -> None:
         self._pool.close()
         if self._lock:
-            self._lock.close()
+            self._lock.release()
             self._lock = None
 
     def note(self, text: str) -> None:

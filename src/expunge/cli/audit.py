@@ -123,10 +123,12 @@ def audited_split(
 
 def check_out(out: Path, unlearned: str, split: Split) -> None:
     """`InputError` if `out` holds something else than an earlier audit of the same model and split."""
+    from expunge._folder import check_folder, is_free
     from expunge.audit.schema import load_audit
     from expunge.models.fingerprint import model_digest
 
-    if not out.is_dir() or {p.name for p in out.iterdir()} <= {"scores"}:
+    check_folder(out, "audit")
+    if is_free(out, "scores"):
         return
     if not (out / "audit.json").is_file():
         raise InputError(str(out), "is not empty and holds no audit", "choose a new folder")

@@ -82,17 +82,25 @@ def run_demo(out: Path, seed: int, progress: Progress, size: DemoSize = DemoSize
     `InputError` if `out` holds something else, for example a demo of another seed or size.
     """
     from expunge import __version__
-    from expunge._io import digest, read_json, write_json
+    from expunge._io import digest, write_json
 
     identity = digest([__version__, seed, RECIPE, asdict(size)])
     done = out / "demo.json"
     if done.is_file() and all((out / name).exists() for name in PARTS):
-        before = read_json(done)
+        before = read_demo(done)
         if before["identity"] == identity:
             return dict(before["result"])
     result = _run(out, seed, progress, size)
     write_json(done, {"identity": identity, "result": result})
     return result
+
+
+def read_demo(file: Path) -> dict[str, Any]:
+    """The stored result of a demo; `InputError` for a file that no demo wrote."""
+    from expunge._validation import read_valid
+    from expunge.cli.demo_file import DemoFile
+
+    return read_valid(DemoFile, file, "remove it, and the demo goes on")
 
 
 def _run(out: Path, seed: int, progress: Progress, size: DemoSize) -> dict[str, Any]:
@@ -164,11 +172,11 @@ def _run(out: Path, seed: int, progress: Progress, size: DemoSize) -> dict[str, 
 
 def _prepare(out: Path, world: Any) -> None:
     """Write the world, unless `out` holds it already; `InputError` if it holds something else."""
-    from expunge._io import read_json
+    from expunge._io import read_object
 
     about = out / "world.json"
     if about.is_file() and (out / "records.jsonl").is_file():
-        if read_json(about)["settings"] != world.model_dump(mode="json"):
+        if read_object(about, "use --fresh to start over").get("settings") != world.model_dump(mode="json"):
             raise InputError(str(out), "holds the demo of another seed or size", "choose another folder, or --fresh")
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(str(out), "is not empty and holds no demo", "choose a new folder")

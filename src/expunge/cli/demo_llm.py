@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from expunge.cli.demo import clear_parts
+from expunge.cli.demo import clear_parts, read_demo
 from expunge.cli.demo_summary import llm_table, summary
 from expunge.cli.progress import Progress
 from expunge.cli.result import CommandResult
@@ -108,11 +108,11 @@ def run_demo_llm(out: Path, seed: int, model: str | None, size: LLMDemoSize, pro
         InputError: `out` holds something else, or the model could not be fetched.
     """
     from expunge import __version__
-    from expunge._io import digest, read_json, write_json
+    from expunge._io import digest, write_json
 
     identity, done = digest([__version__, seed, model, asdict(size)]), out / "demo-llm.json"
-    if done.is_file() and read_json(done)["identity"] == identity:
-        return dict(read_json(done)["result"])
+    if done.is_file() and (before := read_demo(done))["identity"] == identity:
+        return dict(before["result"])
     if out.exists() and (
         not out.is_dir() or ({p.name for p in out.iterdir()} - {"package"} and not (out / "chats.jsonl").is_file())
     ):

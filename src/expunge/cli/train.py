@@ -169,9 +169,9 @@ def _what_to_do(pretrained: bool, out: Path) -> str:
 
 
 def _ability(out: Path) -> dict[str, Any]:
-    from expunge._io import read_json
+    from expunge.engine.train.train_file import read_train_file
 
-    ability: dict[str, Any] = read_json(out / "train.json").get("general_ability", {})
+    ability: dict[str, Any] = read_train_file(out).get("general_ability", {})
     return ability if "after" in ability else {}
 
 

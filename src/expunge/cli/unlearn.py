@@ -36,15 +36,15 @@ def unlearn(
     track: opt.Track = None,
 ) -> CommandResult:
     """Make a model forget, or resume a stopped run."""
-    from expunge._io import read_json
     from expunge.engine.auto_recipe import recipe_for, seed_of
     from expunge.engine.distributed import DistributedContext
-    from expunge.engine.privacy.privacy_state import STATEMENT
+    from expunge.engine.privacy.privacy_state import read_statement
     from expunge.engine.privacy.statement import statement_lines
     from expunge.engine.trackers import tracking
     from expunge.engine.unlearn import unlearn as run
     from expunge.models.dtypes import check_dtype
     from expunge.models.export import remaining_copies
+    from expunge.models.run_file import read_run_file
     from expunge.scope.outlook import audit_outlook, outlook_lines
 
     check_dtype(dtype, training=True)
@@ -77,8 +77,8 @@ def unlearn(
             on_step=show if context.is_main_process else None,
             notes=chosen.notes,
         )
-    about = read_json(folder / "run.json")
-    statement = read_json(folder / STATEMENT) if loaded.privacy else {}
+    about = read_run_file(folder)
+    statement = read_statement(folder) if loaded.privacy else {}
     edited = about.get("edited")
     what = f"{about['steps']} steps"
     if edited:

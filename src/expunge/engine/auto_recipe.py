@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from expunge._io import read_json
+from expunge._io import read_object
 from expunge.corpus import Record
 from expunge.engine.recipe import Recipe
 from expunge.engine.stop_controls import has_surrogate
@@ -201,12 +201,12 @@ def model_facts(model: str | Path) -> ModelFacts:
     """
     path = Path(model)
     for file, key in (("run.json", "model"), ("adapter_config.json", "base_model_name_or_path")):
-        base = read_json(path / file).get(key) if (path / file).is_file() else None
+        base = read_object(path / file).get(key) if (path / file).is_file() else None
         if base and base != str(model):
             nearby = path / base
             return model_facts(nearby if nearby.exists() and not Path(base).is_absolute() else base)
     if (path / "config.json").is_file():
-        config = read_json(path / "config.json")
+        config = read_object(path / "config.json")
         config = config.get("text_config") or config
         blocks = next((config[k] for k in ("num_hidden_layers", "n_layer", "num_layers") if k in config), None)
         width = next((config[k] for k in ("hidden_size", "n_embd", "d_model") if k in config), None)

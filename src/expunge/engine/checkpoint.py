@@ -1,20 +1,47 @@
-"""Checkpoints: one folder, replaced by a rename, so that it is whole or absent.
+"""Checkpoints: a folder with the last two states of a run, each whole or absent, with checksums and its owner.
 
-Tensors go to safetensors, everything else to JSON; no pickle is read.
+    last/       tensors.safetensors, state.json
+    previous/   the state before it, used where the last one is damaged
+
+Tensors go to safetensors, everything else to JSON; no pickle is read. Files and folder are flushed to the disk before
+the rename, so that a state that bears its name is complete after a power cut too.
 """
 
 from __future__ import annotations
 
-import shutil
+import hashlib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
 from torch import Tensor
 
-from expunge._io import read_json, write_json
-from expunge.errors import InputError
+from expunge._config import FrozenModel
+from expunge._folder import remove
+from expunge._io import digest, read_json, sync, write_json
+from expunge._validation import validate
+from expunge.errors import InputError, InputWarning, first_line
 
 Nested = dict[str, Any]
+LAST, PREVIOUS, FRESH = "last", "previous", ".new"
+TENSORS, STATE = "tensors.safetensors", "state.json"
+CHECKSUM = r"^[0-9a-f]{64}$"
+
+
+class CheckpointFile(FrozenModel):
+    """The content of `state.json`."""
+
+    owner: str = Field(description="digest of the run that the state belongs to")
+    tensors: str = Field(pattern=CHECKSUM, description="SHA-256 of the file of tensors")
+    state: dict[str, Any] = Field(description="the state, with a number in the place of each tensor")
+    digest: str = Field(pattern=CHECKSUM, description="SHA-256 of the keys above")
+
+
+class _Damaged(Exception):
+    """A state is not what was saved; the message is a clause."""
 
 
 def _flatten(value: Any, tensors: dict[str, Tensor]) -> Any:
@@ -40,49 +67,101 @@ def _restore(value: Any, tensors: dict[str, Tensor]) -> Any:
     return value["value"]
 
 
-def save(folder: Path, state: Nested) -> None:
-    """Write nested dicts, lists, numbers, strings and tensors to `folder`, replacing it by a rename."""
+def save(folder: Path, state: Nested, owner: str = "") -> None:
+    """Write nested dicts, lists, numbers, strings and tensors as the last state of `folder`; the one before it stays.
+
+    Args:
+        folder: of the checkpoint.
+        state: what to write.
+        owner: digest of what the state belongs to; `load` refuses it for another.
+
+    Raises:
+        InputError: it could not be written; earlier states are still there.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    new, old = folder.with_name(folder.name + ".new"), _complete(folder)
-    for leftover in (new, old):
-        shutil.rmtree(leftover, ignore_errors=True)
+    fresh, last, previous = folder / FRESH, folder / LAST, folder / PREVIOUS
     tensors: dict[str, Tensor] = {}
-    shape = _flatten(state, tensors)
+    body = {"state": _flatten(state, tensors), "owner": owner}
     try:
-        new.mkdir(parents=True)
-        save_file(tensors, new / "tensors.safetensors")
-        write_json(new / "state.json", shape)
-        if folder.exists():
-            folder.replace(old)
-        new.replace(folder)
+        remove(place for place in (fresh,) if place.exists())
+        fresh.mkdir(parents=True)
+        save_file(tensors, fresh / TENSORS)
+        sync(fresh / TENSORS)
+        body["tensors"] = _checksum(fresh / TENSORS)
+        write_json(fresh / STATE, body | {"digest": digest(body)})
+        sync(fresh)
+        if last.exists():  # where a kill left no last state, the previous one is the only one
+            remove(place for place in (previous,) if place.exists())
+            last.replace(previous)
+        fresh.replace(last)
+        sync(folder)
     except (OSError, InputError, SafetensorError) as error:
-        shutil.rmtree(new, ignore_errors=True)
-        _complete(folder)
+        remove([fresh])
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(
             str(folder),
             f"the checkpoint could not be written ({reason})",
             "free some space and start the same command again; it resumes",
         ) from error
-    shutil.rmtree(old, ignore_errors=True)
 
 
-def _complete(folder: Path) -> Path:
-    """Undo the first rename of an interrupted save; returns the name that it renames to."""
-    old = folder.with_name(folder.name + ".old")
-    if not folder.exists() and old.exists():
-        old.replace(folder)
-    return old
+def load(folder: Path, owner: str | None = None) -> Nested | None:
+    """The last state that is whole, None if there is none; `owner` None: whatever it belongs to.
+
+    A damaged state is an `InputWarning` that names it, and the one before it is used, or the run starts over: both end
+    in the same bits.
+
+    Raises:
+        InputError: the state belongs to another run.
+    """
+    states = [place for name in (LAST, PREVIOUS) if (place := folder / name).is_dir()]
+    for number, place in enumerate(states, 1):
+        try:
+            return _read(place, owner)
+        except _Damaged as damage:
+            rest = "the one before it is used" if number < len(states) else "there is no other, so the work starts over"
+            warnings.warn(f"{place}: the checkpoint is damaged ({damage}); {rest}", InputWarning, stacklevel=2)
+    return None
 
 
-def load(folder: Path) -> Nested | None:
-    """The saved state, None if there is none; after an interrupted save the state before it."""
+@contextmanager
+def fitting(where: Path | str) -> Iterator[None]:
+    """Turns whatever goes wrong inside, where a state is put in its place, into an `InputError` about `where`."""
+    try:
+        yield
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:
+        what = f"the checkpoint does not fit the run ({first_line(error)})"
+        raise InputError(str(where), what, "remove it, and the same command starts over") from error
+
+
+def _read(place: Path, owner: str | None) -> Nested:
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    _complete(folder)
-    if not (folder / "state.json").is_file():
-        return None
-    state: Nested = _restore(read_json(folder / "state.json"), load_file(folder / "tensors.safetensors"))
+    try:
+        file = validate(CheckpointFile, read_json(place / STATE), STATE)
+        if digest(file.model_dump(exclude={"digest"})) != file.digest:
+            raise _Damaged(f"the checksum of {STATE} differs")
+        if owner is not None and file.owner != owner:
+            raise InputError(
+                str(place), "is the checkpoint of another run", "remove it, and the same command goes on without it"
+            )
+        if _checksum(place / TENSORS) != file.tensors:
+            raise _Damaged(f"the checksum of {TENSORS} differs")
+        state: Nested = _restore(file.state, load_file(place / TENSORS))
+    except InputError as error:
+        if error.where == str(place):
+            raise
+        raise _Damaged(f"{STATE}: {error.what}") from error
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise _Damaged(getattr(error, "strerror", None) or first_line(error)) from error
     return state
+
+
+def _checksum(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -89,16 +89,17 @@ class DistributedContext:
         """This process's part of a global batch; the parts are disjoint and cover it."""
         return rows[self.process_index :: self.num_processes]
 
-    def assigned_rows(self, batches: Sequence[Sequence[int]], equal: bool = False) -> list[int]:
+    def assigned_rows(self, batches: Iterable[Sequence[int]], equal: bool = False) -> list[int]:
         """Rows that this process takes from `batches`, each once, sorted.
 
         Args:
             batches: global batches of row numbers.
             equal: add rows of other processes until all have equally many, for work that needs all processes.
         """
-        dealt = [
-            {k for batch in batches for k in batch[index :: self.num_processes]} for index in range(self.num_processes)
-        ]
+        dealt: list[set[int]] = [set() for _ in range(self.num_processes)]
+        for batch in batches:
+            for index, rows in enumerate(dealt):
+                rows.update(batch[index :: self.num_processes])
         own = dealt[self.process_index]
         missing = max(map(len, dealt)) - len(own) if equal else 0
         return sorted(own | set(sorted(set().union(*dealt) - own)[:missing]))

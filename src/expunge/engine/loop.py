@@ -195,7 +195,7 @@ class Loop:
     def _rows_in_phase(self, phase: Phase, start: int) -> list[int]:
         """Rows that this process will feed to the model in the phase."""
         sides: tuple[Side, ...] = ("forget", "retain")
-        batches = [batch for side in sides for batch in phase_batches(self.dataset, side, phase, start)]
+        batches = (batch for side in sides for batch in phase_batches(self.dataset, side, phase, start))
         return self.context.assigned_rows(batches, equal=self.resolved.is_sharded(self.context.num_processes))
 
     def _parameters(self) -> Parameters:

@@ -14,6 +14,7 @@ from expunge.methods.base import RetainLoss
 from expunge.models.adapters import TrainableConfig
 from expunge.privacy.config import PrivacyConfig
 
+MOST_STEPS = 1_000_000  # the batches of all steps are dealt before the first one
 LATER_KEYS = ("stop",)  # keys younger than runs that exist: at their default, such a run is still the same run
 
 
@@ -77,7 +78,7 @@ class Phase(FrozenModel):
     """One stretch of a run; a null key takes the value of the recipe."""
 
     objective: Literal["both", "forget", "retain"] = Field("both", description="which terms are minimized")
-    steps: int = Field(ge=1, description="optimizer steps")
+    steps: int = Field(ge=1, le=MOST_STEPS, description="optimizer steps")
     lr: float | None = Field(None, gt=0, description="learning rate of this phase")
     layers: str | int | tuple[int, ...] = Field("all", description="blocks that may change, out of the trainable ones")
 
@@ -115,7 +116,7 @@ class RecipeConfig(FrozenModel):
     retain: Retain = Field(Retain(), description="the retain term")
     train: TrainableConfig = Field(TrainableConfig(), description="which parameters may change")
     optimizer: OptimizerConfig = Field(OptimizerConfig(), description="optimizer and learning rate")
-    steps: int = Field(100, ge=1, description="optimizer steps of a run without phases")
+    steps: int = Field(100, ge=1, le=MOST_STEPS, description="optimizer steps of a run without phases")
     phases: tuple[Phase, ...] = Field((), description="stretches of the run, in order; empty means one of `steps`")
     batch: BatchSize = Field(BatchSize(), description="rows per step")
     modalities: Modalities = Field(

@@ -2,7 +2,7 @@
 
 run.json      identity (recipe, model, split digests), threads, status `running` or `finished`
 events.jsonl  one line per step
-checkpoint/   the newest one
+checkpoint/   the last two states, see `checkpoint`
 adapter/      the result, or model/
 """
 
@@ -10,18 +10,26 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import platform
+import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from expunge._io import lock_folder, read_json, write_atomic, write_json
+from expunge._folder import CHECKPOINT, NO_FOLLOW, FolderLock, check_folder, has_leftovers, is_free, sweep
+from expunge._io import digest, sync, write_atomic, write_json
+from expunge.engine import checkpoint
 from expunge.engine.event import Event
-from expunge.errors import InputError
+from expunge.engine.event_file import EVENTS, read_events
+from expunge.errors import InputError, InputWarning
+from expunge.models.run_file import RUN, read_run_file, result_problem
 from expunge.models.run_seal import sealed
 
+SCRATCH = "cache"  # folder of hidden states that exceed the memory budget; kept for a resumed run
 PACKAGES = ("expunge", "torch", "transformers", "peft", "accelerate", "safetensors", "tokenizers", "numpy")
 
 
@@ -50,37 +58,47 @@ class RunDirectory:
 
     def __init__(self, folder: Path, about: dict[str, Any]) -> None:
         self.folder, self.about = folder, about
-        self._lock: IO[str] | None = None
+        self._lock: FolderLock | None = None
 
     @classmethod
     def open(cls, folder: Path | str, identity: dict[str, str], about: dict[str, Any]) -> RunDirectory:
-        """A new run with this identity, or the same run again; `InputError` for a folder with other content."""
+        """A new run with this identity, or the same run again.
+
+        A finished run whose weights are gone is no longer finished: an `InputWarning` says so, and it goes on. What a
+        killed writer left in a finished run is removed.
+
+        Raises:
+            InputError: a folder with other content, or a run.json that no run wrote.
+        """
         folder = Path(folder)
-        if folder.exists() and not folder.is_dir():
-            raise InputError(str(folder), "is a file", "name a folder for the run")
-        if (folder / "run.json").is_file():
-            stored = read_json(folder / "run.json")
-            changed = [k for k, v in identity.items() if stored.get("identity", {}).get(k) != v]
-            if changed:
-                raise InputError(
-                    str(folder),
-                    f"holds another run (its {', '.join(changed)} differs)",
-                    "choose another folder; the same recipe, model and scope would resume it",
-                )
-            return cls(folder, stored)
-        if folder.is_dir() and any(folder.iterdir()):
+        check_folder(folder, "run")
+        if (folder / RUN).is_file():
+            return cls(folder, _stored(folder, identity))
+        if not is_free(folder):
             raise InputError(str(folder), "is not empty and holds no run", "choose a new folder")
         return cls(folder, {"status": "running", "identity": identity, **about})
 
     def start(self, recipe_yaml: str) -> None:
-        """Lock the folder, and write the identity of a new run. Call `release` at the end.
+        """Lock the folder, sweep it, and write the identity of a new run. Call `release` at the end.
 
         Raises:
-            InputError: another process writes this run.
+            InputError: another process writes this run, or has finished it in the meantime.
         """
-        if not (self.folder / "run.json").is_file():
-            write_json(self.folder / "run.json", self.about)
-        self._lock = lock_folder(self.folder, "run")
+        self._lock = FolderLock(self.folder, "run")
+        try:
+            self._begin(recipe_yaml)
+        except BaseException:
+            self.release()
+            raise
+
+    def _begin(self, recipe_yaml: str) -> None:
+        sweep(self.folder)
+        is_new = not (self.folder / RUN).is_file()
+        if not is_new and _stored(self.folder, self.about["identity"], quiet=True)["status"] == "finished":
+            what = "another process finished this run in the meantime"
+            raise InputError(str(self.folder), what, "start the same command again to see the result")
+        if is_new or read_run_file(self.folder)["status"] == "finished":  # the weights of a finished run are gone
+            write_json(self.folder / RUN, self.about)
         if not (self.folder / "recipe.yaml").is_file():
             write_atomic(self.folder / "recipe.yaml", recipe_yaml)
         if not (self.folder / "environment.json").is_file():
@@ -89,8 +107,7 @@ class RunDirectory:
     def release(self) -> None:
         """Release the lock."""
         if self._lock:
-            (self.folder / "lock").unlink(missing_ok=True)
-            self._lock.close()
+            self._lock.release()
             self._lock = None
 
     @property
@@ -99,11 +116,26 @@ class RunDirectory:
 
     @property
     def checkpoint(self) -> Path:
-        return self.folder / "checkpoint"
+        return self.folder / CHECKPOINT
+
+    @property
+    def owner(self) -> str:
+        """Digest of all that decides the bits of the run, which its checkpoints hold."""
+        return digest([self.about["identity"], self.about.get("threads"), self.about.get("template_date")])
+
+    def save_checkpoint(self, state: dict[str, Any]) -> None:
+        """Write a checkpoint, once the events before it are on the disk."""
+        if self._events.is_file():
+            sync(self._events)
+        checkpoint.save(self.checkpoint, state, self.owner)
+
+    def load_checkpoint(self) -> dict[str, Any] | None:
+        """The last whole state of this run; see `checkpoint.load`."""
+        return checkpoint.load(self.checkpoint, self.owner)
 
     @property
     def _events(self) -> Path:
-        return self.folder / "events.jsonl"
+        return self.folder / EVENTS
 
     def log(self, event: Event) -> None:
         """Append an event: six significant digits, null for what was not computed."""
@@ -112,9 +144,12 @@ class RunDirectory:
             for k, v in asdict(event).items()
         }
         try:
-            with self._events.open("a", encoding="utf-8") as stream:
+            handle = os.open(self._events, os.O_WRONLY | os.O_APPEND | os.O_CREAT | NO_FOLLOW, 0o666)
+            with os.fdopen(handle, "a", encoding="utf-8") as stream:
                 stream.write(json.dumps(row) + "\n")
         except OSError as error:
+            if self._events.is_symlink():
+                raise InputError(str(self._events), "is a link, and a log is never written through one") from error
             raise InputError(
                 str(self._events),
                 f"could not be written ({error.strerror or error})",
@@ -122,20 +157,46 @@ class RunDirectory:
             ) from error
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """Finished steps, oldest first, without a last line that a kill cut short."""
-        if self._events.is_file():
-            for line in self._events.read_text("utf-8").splitlines():
-                try:
-                    yield json.loads(line)
-                except json.JSONDecodeError:
-                    return
+        """Finished steps, oldest first, without a last line that a kill cut short; see `read_events`."""
+        yield from read_events(self._events)
 
     def truncate_events(self, step: int) -> None:
-        """Drop events of steps that a resumed run repeats."""
-        lines = [json.dumps(e) for e in self.events() if e["step"] < step]
-        write_atomic(self._events, "".join(line + "\n" for line in lines))
+        """Drop events of steps that a resumed run repeats.
+
+        Raises:
+            InputError: a line is no event, or a step before `step` has none.
+        """
+        events = [event for event in self.events() if event["step"] < step]
+        if [event["step"] for event in events] != list(range(step)):
+            what = f"does not hold the {step} steps before the checkpoint, each once"
+            raise InputError(
+                str(self._events), what, "restore the file, or remove the folder of the run and start over"
+            )
+        write_atomic(self._events, "".join(json.dumps(event) + "\n" for event in events))
 
     def finish(self, **results: Any) -> None:
         """Mark the run as finished, with its results, and seal its files."""
         self.about = sealed(self.folder, {**self.about, **results, "status": "finished"})
-        write_json(self.folder / "run.json", self.about)
+        write_json(self.folder / RUN, self.about)
+
+
+def _stored(folder: Path, identity: dict[str, str], quiet: bool = False) -> dict[str, Any]:
+    """The run.json of the run with this identity; see `RunDirectory.open`."""
+    about = read_run_file(folder)
+    changed = [k for k, v in identity.items() if about["identity"].get(k) != v]
+    if changed:
+        raise InputError(
+            str(folder),
+            f"holds another run (its {', '.join(changed)} differs)",
+            "choose another folder; the same recipe, model and scope would resume it",
+        )
+    if about["status"] == "finished":
+        problem = result_problem(folder)
+        if problem:
+            if not quiet:
+                warnings.warn(f"{folder}: was finished, but {problem}; the run goes on", InputWarning, stacklevel=3)
+            return about | {"status": "running"}
+        if has_leftovers(folder, SCRATCH):
+            with suppress(InputError), FolderLock(folder, "run"):  # another process may sweep just now
+                sweep(folder, SCRATCH)
+    return about

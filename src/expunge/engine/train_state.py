@@ -70,9 +70,17 @@ class TrainState:
             **{name: part.state() for name, part in self.parts.items()},
         }
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue where `state` was taken. Caches and references come from the model before the run."""
+    def restore(self, state: Mapping[str, Any], total_steps: int | None = None) -> None:
+        """Continue where `state` was taken. Caches and references come from the model before the run.
+
+        Raises:
+            ValueError: it is the state of other parameters, or of a step beyond `total_steps`.
+        """
         named = dict(self.module.named_parameters())
+        if set(state["parameters"]) != self.trainable:
+            raise ValueError("it holds other parameters than those that train")
+        if state["step"] < 0 or (total_steps is not None and state["step"] > total_steps):
+            raise ValueError(f"it is of step {state['step']} of {total_steps}")
         with torch.no_grad():
             for name, value in state["parameters"].items():
                 named[name].copy_(value)

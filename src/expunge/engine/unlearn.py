@@ -9,10 +9,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from expunge._io import digest, digest_files, write_json
 from expunge.corpus.record_store import digest_each
-from expunge.engine import checkpoint
+from expunge.engine.checkpoint import fitting
 from expunge.engine.distributed import DistributedContext, check_single_process
 from expunge.engine.event import Event
 from expunge.engine.interrupt import watch_for_stop
@@ -22,7 +23,7 @@ from expunge.engine.privacy.privacy_engine import PrivacyEngine
 from expunge.engine.privacy.privacy_state import drop_seed
 from expunge.engine.recipe import Recipe
 from expunge.engine.resolved_recipe import ResolvedRecipe
-from expunge.engine.run_directory import RunDirectory
+from expunge.engine.run_directory import SCRATCH, RunDirectory
 from expunge.engine.run_model import load_run_model, name_base_model, record_reading, record_share
 from expunge.engine.stop_controls import has_surrogate
 from expunge.engine.weight_editing import run_edit
@@ -34,7 +35,6 @@ from expunge.models.fsdp import shard
 from expunge.models.threads import set_threads
 from expunge.scope.split import Split
 
-SCRATCH = "cache"  # folder of hidden states that exceed the memory budget; kept for a resumed run
 OnStep = Callable[[Event, int], None]
 
 
@@ -199,9 +199,11 @@ class UnlearningRun:
         context.broadcast_from_main(lambda: self.directory.start(self.resolved.to_yaml(self.notes)))
         if self.privacy:
             self.privacy.begin(folder)
-        state = context.main_process_first(lambda: checkpoint.load(self.directory.checkpoint))
+        state = context.main_process_first(self.directory.load_checkpoint)
         if state:
-            self.loop.state.restore(state)
+            with context.synchronized(), fitting(self.directory.checkpoint):
+                self.loop.state.restore(state, self.resolved.total_steps)
+                self.loop.runner.about = state["passes"]  # of a run that has no step left
         context.broadcast_from_main(lambda: self.directory.truncate_events(self.loop.state.step))
 
     def _check_rows(self) -> None:
@@ -230,7 +232,7 @@ class UnlearningRun:
                     on_step(event, self.loop.end)
             stop, step = context.any(stopped()), self.loop.state.step
             if stop or step % self.recipe.checkpoint_every == 0:
-                context.broadcast_from_main(lambda: checkpoint.save(directory.checkpoint, self.loop.state.to_dict()))
+                context.broadcast_from_main(lambda: directory.save_checkpoint(self._state()))
                 if self.privacy:
                     self.privacy.write(directory.folder)
             if stop:
@@ -241,6 +243,9 @@ class UnlearningRun:
                 )
 
         self.loop.run(after_step)
+
+    def _state(self) -> dict[str, Any]:
+        return self.loop.state.to_dict() | {"passes": self.loop.runner.about}
 
     def save(self) -> None:
         """Write the adapter or model and mark the run as finished."""

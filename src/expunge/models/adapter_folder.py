@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from expunge._io import read_json, write_atomic, write_json
+from expunge._io import read_object, write_atomic, write_json
 from expunge.errors import InputError, first_line
 
 README = """\
@@ -45,7 +45,7 @@ def attach(module: Any, folder: Path) -> Any:
 
 def merge_folder(module: Any, folder: Path) -> Any:
     """`module` with the adapter of `folder` folded into its weights; `InputError` for a kind that cannot be."""
-    kind = read_json(folder / "adapter_config.json").get("peft_type")
+    kind = read_object(folder / "adapter_config.json").get("peft_type")
     model = attach(module, folder)
     if not hasattr(model, "merge_and_unload"):
         raise InputError(str(folder), f"an adapter of the kind {kind} cannot be merged", "use a LoRA adapter")
@@ -57,6 +57,6 @@ def merge_folder(module: Any, folder: Path) -> Any:
 
 def name_base(folder: Path, base: str) -> None:
     """Write the base model, as an absolute path or hub id, into an adapter folder: its config and its README."""
-    config = read_json(folder / "adapter_config.json")
+    config = read_object(folder / "adapter_config.json")
     write_json(folder / "adapter_config.json", {**config, "base_model_name_or_path": base})
     write_atomic(folder / "README.md", README.format(base=base))

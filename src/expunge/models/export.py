@@ -26,6 +26,7 @@ from expunge.models.language_model import LanguageModel, load, merge_adapter
 from expunge.models.loading import guarded
 from expunge.models.model_card import model_card
 from expunge.models.precision import is_quantized, weight_dtype
+from expunge.models.run_file import read_run_file
 from expunge.models.source import base_of_adapter, base_of_run, kind_of, read_finished_run
 
 Form = Literal["merged", "adapter"]
@@ -262,7 +263,7 @@ def remaining_copies(run: str | Path) -> list[Path | str]:
     cached states, and the old weights that an edit keeps. Only what exists is named.
     """
     folder = Path(run)
-    about = read_json(folder / "run.json") if (folder / "run.json").is_file() else {}
+    about = read_run_file(folder) if (folder / "run.json").is_file() else {}
     copies: list[Path | str] = []
     base = base_of_run(folder, about) if about.get("model") else None
     while base and base not in map(str, copies):
@@ -271,7 +272,7 @@ def remaining_copies(run: str | Path) -> list[Path | str]:
         base = None
         with suppress(InputError):
             if (path / "run.json").is_file():
-                base = base_of_run(path, read_json(path / "run.json"))
+                base = base_of_run(path, read_run_file(path))
             elif (path / "adapter_config.json").is_file() and not (path / "config.json").is_file():
                 base = base_of_adapter(path)
     return [*copies, *(p for name in ("checkpoint", "cache", "undo.safetensors") if (p := folder / name).exists())]

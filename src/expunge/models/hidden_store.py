@@ -1,7 +1,7 @@
 """Hidden states of many records, unpadded, one after the other: in memory or in a memory-mapped file.
 
 The file is written under a temporary name and renamed when it is whole. It is written with plain writes, not
-through the mapping, where a full disk would kill the process.
+through the mapping, where a full disk would kill the process. Behind the states stand their key and their SHA-256.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -20,14 +21,17 @@ from typing import Any, BinaryIO, Literal
 import torch
 from torch import Tensor, nn
 
-from expunge._io import digest, lock_exclusively
-from expunge.errors import InputError
+from expunge._io import PART, digest, lock_exclusively, sync
+from expunge.errors import InputError, InputWarning
 from expunge.models.collate import by_length
 from expunge.models.frozen_prefix import Boundary, below
 from expunge.models.prompt_template import Encoded
 
 Compute = Callable[[list[int]], Tensor]
 OnProgress = Callable[[int, int], None]
+
+CHECKSUM = hashlib.sha256().digest_size  # bytes
+CHUNK = 1 << 20  # bytes read at once
 
 
 def size(items: Sequence[Encoded], width: int, dtype: torch.dtype) -> int:
@@ -127,10 +131,11 @@ class HiddenStore:
             self._folder = self._named or self._temporary()
             self._folder.mkdir(parents=True, exist_ok=True)
             self._sweep()
-            handle, part = tempfile.mkstemp(dir=self._folder, prefix=".hidden-", suffix=".part")
-            with os.fdopen(handle, "wb") as stream:
+            handle, part = tempfile.mkstemp(dir=self._folder, prefix=".hidden-", suffix=PART)
+            with os.fdopen(handle, "w+b") as stream:
                 self._write(stream, states)
             Path(part).replace(self._file)
+            sync(self._folder)
         except OSError as error:
             raise InputError(
                 str(self._folder),
@@ -149,8 +154,9 @@ class HiddenStore:
         for k, state in states:
             stream.seek(self._starts[k] * self._width * self._dtype.itemsize)
             stream.write(_bytes(state))
+        checksum = self._checksum(stream) if self._named else b""  # a temporary file is not read again
         stream.seek(self.bytes)
-        stream.write(self._key)
+        stream.write(self._key + checksum)
         stream.flush()
         os.fsync(stream.fileno())
 
@@ -194,12 +200,28 @@ class HiddenStore:
         return self._folder / f"hidden-{self._key.decode()[:16]}.bin"
 
     def _is_whole(self) -> bool:
+        """Whether the file holds these states; an `InputWarning` names one that is damaged."""
         try:
             with self._file.open("rb") as stream:
                 stream.seek(self.bytes)
-                return stream.read(len(self._key) + 1) == self._key
+                end = stream.read(len(self._key) + CHECKSUM + 1)
+                whole = end == self._key + self._checksum(stream)
         except OSError:
             return False
+        is_other = len(end) == len(self._key) + CHECKSUM and not end.startswith(self._key)  # keys that begin alike
+        if not whole and not is_other:
+            warnings.warn(f"{self._file}: is damaged; the states are computed again", InputWarning, stacklevel=4)
+        return whole
+
+    def _checksum(self, stream: BinaryIO) -> bytes:
+        """SHA-256 of the states and the key, which `stream` holds."""
+        stream.flush()
+        stream.seek(0)
+        total, left = hashlib.sha256(self._key), self.bytes
+        while left > 0 and (chunk := stream.read(min(left, CHUNK))):
+            total.update(chunk)
+            left -= len(chunk)
+        return total.digest()
 
     def _map(self) -> None:
         count = self.bytes // self._dtype.itemsize
@@ -209,7 +231,7 @@ class HiddenStore:
     def _sweep(self) -> None:
         """Remove files of killed processes; a file that is being written is locked by its writer."""
         assert self._folder is not None
-        for part in self._folder.glob(".hidden-*.part"):
+        for part in self._folder.glob(f".hidden-*{PART}"):
             with suppress(OSError), part.open("r+b") as stream:
                 if lock_exclusively(stream) and part.stat().st_size:  # an empty one may be about to be locked
                     part.unlink()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from expunge._io import sync
 from expunge.errors import InputError
 from expunge.models.adapter_folder import attach
 from expunge.models.dtypes import check_dtype
@@ -106,7 +107,10 @@ class LanguageModel:
             for part in parts:
                 part.save_pretrained(fresh)
             for file in fresh.iterdir():
+                sync(file)
+            for file in fresh.iterdir():
                 file.replace(folder / file.name)
+            sync(folder)
         except (OSError, SafetensorError) as error:
             raise InputError(
                 str(folder),

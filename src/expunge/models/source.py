@@ -12,8 +12,9 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-from expunge._io import read_json
+from expunge._io import read_object
 from expunge.errors import InputError
+from expunge.models.run_file import read_run_file, result_problem
 
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
@@ -97,10 +98,12 @@ def gguf_file(path: Path) -> Path | None:
 
 
 def read_finished_run(run: Path) -> dict[str, Any]:
-    """The content of `run.json`; `InputError` for a run that is not finished."""
-    about: dict[str, Any] = read_json(run / "run.json")
-    if about.get("status") != "finished":
+    """The content of `run.json`; `InputError` for a run that is not finished, or whose weights are gone."""
+    about = read_run_file(run)
+    if about["status"] != "finished":
         raise InputError(str(run), "this run is not finished", "start it again with the same command to resume")
+    if problem := result_problem(run):
+        raise InputError(str(run), problem, "start the run again with the same command, which makes them anew")
     return about
 
 
@@ -110,7 +113,7 @@ def base_of_adapter(folder: Path) -> str:
     Raises:
         InputError: the adapter names no base, its base is missing, or it has no weights.
     """
-    base = read_json(folder / "adapter_config.json").get("base_model_name_or_path")
+    base = read_object(folder / "adapter_config.json", "save the adapter again").get("base_model_name_or_path")
     if not isinstance(base, str) or not base:
         raise InputError(str(folder), "its adapter_config.json names no base model", "set base_model_name_or_path")
     if not any((folder / name).is_file() for name in ADAPTER_WEIGHTS):

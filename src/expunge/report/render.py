@@ -33,6 +33,9 @@ from expunge.report.plots.tree import draw_tree
 from expunge.report.run_reader import RunRecord, read_run
 from expunge.report.verdict_text import build_verdict_text
 
+MARK = b"<title>Unlearning audit: "  # in the head of every page
+HEAD = 2000  # bytes in which it stands
+
 
 def write_report(
     audit_json: Path | str, out: Path | str, run: Path | str | None = None, request: ReportRequest | None = None
@@ -54,8 +57,21 @@ def write_report(
         raise InputError(str(target), "is a folder", "name a file in it, for example report.html")
     if target.exists() and target.samefile(source):
         raise InputError(str(target), "is the audit itself", "choose another name, for example report.html")
+    if target.exists() and not _is_report(target):
+        what = "is there already, and is no report of an audit"
+        raise InputError(str(target), what, "choose another name, for example report.html")
     page = render_page(audit, read_run(run, audit) if run is not None else None, request)
     return write_atomic(target, page.encode("utf-8", "replace"))
+
+
+def _is_report(file: Path) -> bool:
+    """Whether a file is empty, or a page that `write_report` wrote, so that it may be replaced."""
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(HEAD)
+    except OSError as error:
+        raise InputError(str(file), f"could not be read ({error.strerror or error})", "choose another name") from error
+    return not head or (head.lstrip().startswith(b"<!DOCTYPE html>") and MARK in head)
 
 
 def render_page(audit: AuditFile, run: RunRecord | None = None, request: ReportRequest | None = None) -> str:

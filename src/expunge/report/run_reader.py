@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from expunge._config import load_yaml
-from expunge._io import read_json
 from expunge.audit.check_result import Number
 from expunge.audit.schema import AuditFile
+from expunge.engine.event_file import EVENTS, read_events
 from expunge.errors import InputError
+from expunge.models.run_file import read_run_file
 from expunge.models.run_seal import check_seals
 
 
@@ -65,26 +65,22 @@ def read_run(run: Path | str, audit: AuditFile) -> RunRecord:
             "is not the directory of an unlearning run (no run.json)",
             "give the folder that holds recipe.yaml and events.jsonl, or leave the run out",
         )
-    metadata = read_json(folder / "run.json")
-    identity = metadata.get("identity") if isinstance(metadata, dict) else None
-    if not isinstance(identity, dict):
-        raise InputError(str(folder / "run.json"), "names no identity", "the file was changed; run again")
+    metadata = read_run_file(folder)
     audited = {"split": audit.training_digest or audit.split_digest, "model": audit.models["original"].digest}
     for name, digest in audited.items():
-        if identity.get(name) != digest:
+        if metadata["identity"].get(name) != digest:
             raise InputError(
                 str(folder), f"is not the audited run: it used another {name}", "give the run whose result was audited"
             )
     check_seals(folder, metadata)
-    seconds = metadata.get("seconds")
     recipe = _read_text(folder / "recipe.yaml")
     method = str(metadata.get("method", ""))
     return RunRecord(
         method=method,
         status=str(metadata.get("status", "")),
-        seconds=float(seconds) if isinstance(seconds, int | float) else None,
+        seconds=metadata.get("seconds"),
         recipe=recipe,
-        steps=_read_steps(folder / "events.jsonl"),
+        steps=tuple(TrainingStep.model_validate(event) for event in read_events(folder / EVENTS)),
         created=str(metadata.get("created", "")),
         data=str(metadata.get("data") or ""),
         model=str(metadata.get("model", "")),
@@ -108,19 +104,3 @@ def _read_text(path: Path) -> str:
         return ""
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(str(path), f"could not be read ({error})") from error
-
-
-def _read_steps(path: Path) -> tuple[TrainingStep, ...]:
-    """Steps in order, without an incomplete last line (an interrupted run leaves one)."""
-    lines = _read_text(path).splitlines()
-    steps = []
-    for number, line in enumerate(lines, 1):
-        try:
-            steps.append(TrainingStep.model_validate(json.loads(line)))
-        except json.JSONDecodeError as error:
-            if number == len(lines):
-                break
-            raise InputError(f"{path}:{number}", f"not valid JSON ({error.msg})", "the file was changed") from error
-        except ValidationError as error:
-            raise InputError(f"{path}:{number}", "is not a step of a run", "the file was changed") from error
-    return tuple(steps)

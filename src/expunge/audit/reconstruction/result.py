@@ -9,17 +9,36 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import FiniteFloat
 
+from expunge._config import FrozenModel
 from expunge._io import read_json, write_json
+from expunge._validation import validate
 from expunge.audit.reconstruction.prompts import CONTROLS
 from expunge.audit.scores import Values
 from expunge.errors import InputError
 
-FORMAT = "expunge-reconstruction/1"
+FORMAT: Literal["expunge-reconstruction/1"] = "expunge-reconstruction/1"
 SCORES = ("top1", "rank", "exact")
+BROKEN = "run the attack again"
+Tables = dict[str, list[list[FiniteFloat | None]]]
+
+
+class ReconstructionFile(FrozenModel):
+    """The file of a `Reconstruction`: tables by vector, a row per fact, null where nothing was asked."""
+
+    format: Literal["expunge-reconstruction/1"]
+    facts: list[str]
+    subjects: list[str]
+    levels: list[str]
+    chance: list[FiniteFloat]
+    top1: Tables
+    rank: Tables
+    exact: Tables
+    left_out: dict[str, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,20 +104,21 @@ class Reconstruction:
     @classmethod
     def load(cls, path: Path | str) -> Reconstruction:
         """Read what `save` wrote; `InputError` for anything else."""
-        data = read_json(Path(path))
-        if not isinstance(data, dict) or data.get("format") != FORMAT:
-            raise InputError(str(path), "is no result of the reconstruction attack", "run the attack again")
-        size = (len(data["facts"]), len(data["levels"]))
-        tables = {
-            score: {v: np.array(rows, dtype=np.float64).reshape(size) for v, rows in data[score].items()}
-            for score in SCORES
-        }
+        data = validate(ReconstructionFile, read_json(path, BROKEN), str(path), BROKEN)
+        size = (len(data.facts), len(data.levels))
+        try:
+            tables = {
+                score: {v: np.array(rows, dtype=np.float64).reshape(size) for v, rows in getattr(data, score).items()}
+                for score in SCORES
+            }
+        except ValueError as error:
+            raise InputError(str(path), "has tables of another size than its facts and levels", BROKEN) from error
         return cls(
-            facts=tuple(data["facts"]),
-            subjects=tuple(data["subjects"]),
-            levels=tuple(data["levels"]),
-            chance=np.array(data["chance"], dtype=np.float64),
-            left_out=data["left_out"],
+            facts=tuple(data.facts),
+            subjects=tuple(data.subjects),
+            levels=tuple(data.levels),
+            chance=np.array(data.chance, dtype=np.float64),
+            left_out=data.left_out,
             **tables,
         )
 

@@ -8,14 +8,25 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
-from expunge._io import read_json
+from pydantic import BaseModel, ConfigDict
+
+from expunge._validation import read_valid
 from expunge.corpus.loaders.base import LOADERS, Loader, SourceRow
 from expunge.corpus.loaders.tables import read_jsonl
 from expunge.errors import InputError
 
 RECORDS, ABOUT = "records.jsonl", "prepare.json"
-FORMAT = 1
+
+
+class PreparedFile(BaseModel):
+    """What is read back of `prepare.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+    format: Literal[1]
+    outputs: dict[str, str]
 
 
 def is_prepared(source: Path) -> bool:
@@ -31,9 +42,7 @@ def rows(source: Path) -> Iterator[SourceRow]:
     """
     if not is_prepared(source):
         raise InputError(str(source), f"holds no {ABOUT}", "give a folder that expunge data prepare wrote")
-    about = read_json(source / ABOUT)
-    outputs = about.get("outputs") if isinstance(about, dict) else None
-    known = outputs.get(RECORDS) if isinstance(outputs, dict) and about.get("format") == FORMAT else None
+    known = read_valid(PreparedFile, source / ABOUT, "prepare them again")["outputs"].get(RECORDS)
     if known is None:
         raise InputError(str(source / ABOUT), "names no digest of the records", "prepare them again")
     with (source / RECORDS).open("rb") as stream:

@@ -14,13 +14,42 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from expunge._io import read_json, write_json
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+
+from expunge._config import FrozenModel
+from expunge._io import write_json
+from expunge._validation import read_valid
 from expunge.engine.privacy.budget import PrivacyBudget
 from expunge.errors import InputError, RunFailed
 from expunge.gradients.saliency import Side
 from expunge.privacy.config import PrivacyConfig
 
 STATEMENT, SEED = "privacy.json", "privacy-seed.json"
+CHANGED = "the file was changed after it was written; restore it, or start the run again in another folder"
+
+
+class SeedFile(FrozenModel):
+    """The content of `privacy-seed.json`."""
+
+    seed: str = Field(pattern=r"^[0-9a-f]{1,32}$")
+
+
+class QueryLine(BaseModel):
+    """What is read back of a query in `privacy.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+    query: str
+    noise: FiniteFloat = Field(ge=0)
+
+
+class StatementFile(BaseModel):
+    """What is read back of `privacy.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+    status: str
+    queries: list[QueryLine]
 
 
 @dataclass
@@ -63,7 +92,7 @@ def seed_for(settings: PrivacyConfig, folder: Path | None) -> int:
     if settings.seed is not None:
         return settings.seed
     if folder is not None and (folder / SEED).is_file():
-        return int(read_json(folder / SEED)["seed"], 16)
+        return int(read_valid(SeedFile, folder / SEED, CHANGED)["seed"], 16)
     if folder is not None and (folder / STATEMENT).is_file():
         raise InputError(
             str(folder / SEED),
@@ -96,7 +125,12 @@ def recorded_noise(folder: Path | None) -> dict[str, float] | None:
     """Noise multipliers by side from an earlier start of the run in `folder`."""
     if folder is None or not (folder / STATEMENT).is_file():
         return None
-    return {query["query"]: query["noise"] for query in read_json(folder / STATEMENT)["queries"]}
+    return {query["query"]: query["noise"] for query in read_statement(folder)["queries"]}
+
+
+def read_statement(folder: Path) -> dict[str, Any]:
+    """The content of `privacy.json`; `InputError` for one that no run wrote."""
+    return read_valid(StatementFile, folder / STATEMENT, CHANGED)
 
 
 def write(folder: Path, statement: Mapping[str, Any]) -> None:

@@ -28,6 +28,7 @@ class TrainCheckpoints:
         on_epoch: Report = None,
         on_step: Report = None,
         clock: Callable[[], float] = time.monotonic,
+        owner: str = "",
     ) -> None:
         """Args:
         folder: of the checkpoint.
@@ -37,8 +38,9 @@ class TrainCheckpoints:
         on_epoch: called after each epoch.
         on_step: called after each step.
         clock: seconds.
+        owner: digest of the training that the checkpoints belong to.
         """
-        self._folder, self._stopped, self._clock = folder, stopped, clock
+        self._folder, self._stopped, self._clock, self._owner = folder, stopped, clock, owner
         self._epochs = epochs if parameters < SMALL else None
         self._on_epoch, self._on_step = on_epoch, on_step
         self._last = clock()
@@ -58,7 +60,7 @@ class TrainCheckpoints:
     def _save(self, state: TrainCheckpoint, due: bool) -> None:
         stop = self._stopped()
         if stop or due or self._clock() - self._last >= CHECKPOINT_SECONDS:
-            checkpoint.save(self._folder, state.to_dict())
+            checkpoint.save(self._folder, state.to_dict(), self._owner)
             self._last = self._clock()
         if stop:
             raise Interrupted(

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from expunge._config import FrozenModel
 from expunge.corpus import Record
+from expunge.engine.checkpoint import fitting
 from expunge.engine.optimizer import OptimizerConfig, OptimizerGroup, embeddings, lr_factor
 from expunge.engine.sampling import permutation
 from expunge.engine.train.own_text import OwnText
@@ -205,12 +206,15 @@ def run_training(
     step, progress = 0, TrainProgress(0, config.epochs, 0.0, math.nan, 0.0, 0, total_steps)
     loss, matches = 0.0, 0.0
     if state:
-        with torch.no_grad():
-            for name, value in state["parameters"].items():
-                parameters[name].copy_(value)
-        optimizers.restore(state["optimizer"])
-        step, progress = state["step"], TrainProgress(**state["progress"])
-        loss, matches = state.get("sums", (0.0, 0.0))
+        with fitting("checkpoint"):
+            if set(state["parameters"]) != set(parameters):
+                raise ValueError("it holds other parameters than those that train")
+            with torch.no_grad():
+                for name, value in state["parameters"].items():
+                    parameters[name].copy_(value)
+            optimizers.restore(state["optimizer"])
+            step, progress = state["step"], TrainProgress(**state["progress"])
+            loss, matches = state.get("sums", (0.0, 0.0))
     started = time.perf_counter() - progress.seconds
     while progress.epoch < config.epochs and progress.accuracy < config.target_accuracy:
         epoch = progress.epoch + 1

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-import shutil
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from expunge._io import digest, lock_folder, read_json, write_json
+from expunge._folder import CHECKPOINT, FolderLock, check_folder, has_leftovers, is_free, sweep
+from expunge._io import digest, write_json
 from expunge.corpus import Record
 from expunge.engine import checkpoint
 from expunge.engine.general_ability import GeneralAbility, general_ability, warnings_of
 from expunge.engine.interrupt import watch_for_stop
 from expunge.engine.train.fine_tune import HALF, FineTuneConfig, as_stored, complete, make_trainable, stored_dtype
 from expunge.engine.train.train_checkpoints import TrainCheckpoints
+from expunge.engine.train.train_file import TRAIN, read_train_file
 from expunge.engine.train.train_loop import TrainConfig, TrainProgress, TrainRows, run_training
 from expunge.errors import InputError, InputWarning
 from expunge.models.documents import split_documents
 from expunge.models.fingerprint import check_parts, model_digest, model_parts, tokenizer_digest
 from expunge.models.language_model import LanguageModel, default_device, load
+from expunge.models.run_file import weights_problem
 from expunge.models.threads import set_threads
 from expunge.models.tiny import TinyConfig, build, texts_of, train_tokenizer
 from expunge.models.vision.tiny_vision import TinyVision, build_vision
 
 CHECKPOINT_EVERY = 10  # epochs, for small models; see `TrainCheckpoints`
+RESULTS = ("progress", "reached", "parameters", "parts")  # keys of train.json that a finished training adds
 
 
 def train(
@@ -83,13 +87,13 @@ def train(
         **{k: v for k, v in {"template": template, "dtype": dtype}.items() if model and v != "auto"},
     }
     about |= {name: value for name, value in (("template", template), ("dtype", dtype)) if value != "auto"}
-    report = out / "train.json"
-    earlier = _earlier(out, report, about)
+    earlier = _earlier(out, about)
     measured = measure_general_ability and bool(model)
     if "progress" in earlier:
         check_parts(out, earlier)
         if measured and "before" in earlier.get("general_ability", {}):
-            _measure_after(load(out, template=template, device=device), report, say)
+            with FolderLock(out, "model"):
+                _measure_after(load(out, template=template, device=device), out, say)
         return TrainProgress(**earlier["progress"])
     threads = set_threads(earlier.get("threads"))
     if model:
@@ -99,18 +103,18 @@ def train(
         lm = _from_scratch(records, tiny, tower, settings.seed, tokenizer_from, device)
     read = split_documents(records, lm.template)
     rows = TrainRows.of(lm, read)  # a record that does not fit must not leave a half-made folder
-    written = earlier or {"about": about, "threads": threads}
-    if measured and "general_ability" not in written:
-        say("measuring general ability before")
-        written = written | {"general_ability": {"before": asdict(general_ability(lm))}}
-    if written != earlier:
-        write_json(report, written)
-    lock = lock_folder(out, "model")
-    try:
+    with FolderLock(out, "model"):
+        sweep(out)
+        if _earlier(out, about) != earlier:
+            what = "another process began or finished this model in the meantime"
+            raise InputError(str(out), what, "start the same command again")
+        written = earlier or {"about": about, "threads": threads}
+        if measured and "general_ability" not in written:
+            say("measuring general ability before")
+            written = written | {"general_ability": {"before": asdict(general_ability(lm))}}
+        if not earlier or written != read_train_file(out):
+            write_json(out / TRAIN, written)
         return _train(lm, rows, settings, out, written, measured, say, on_epoch, on_step)
-    finally:
-        (out / "lock").unlink(missing_ok=True)
-        lock.close()
 
 
 def _train(
@@ -125,15 +129,17 @@ def _train(
     on_step: Callable[[TrainProgress], None] | None,
 ) -> TrainProgress:
     """The steps of `train`, from what `train.json` says to the saved model."""
-    report = out / "train.json"
     dtype_at_rest, parameters = stored_dtype(lm), lm.parameters
     lm = make_trainable(lm, settings)
     if getattr(settings, "kl_weight", 0):
         say("the model writes text of its own, to be held to")
     rows = complete(lm, rows, settings)  # a signal ends the process here: nothing is lost yet
     with watch_for_stop() as stopped:
-        saves = TrainCheckpoints(out / "checkpoint", parameters, CHECKPOINT_EVERY, stopped, on_epoch, on_step)
-        state = checkpoint.load(out / "checkpoint")
+        owner = digest([written["about"], written.get("threads")])
+        saves = TrainCheckpoints(
+            out / CHECKPOINT, parameters, CHECKPOINT_EVERY, stopped, on_epoch, on_step, owner=owner
+        )
+        state = checkpoint.load(out / CHECKPOINT, owner)
         progress = run_training(lm, rows, settings, saves.after_epoch, state, saves.after_step)
     rows.close()
     lm = as_stored(lm, dtype_at_rest)
@@ -142,10 +148,10 @@ def _train(
     lm.save(out)
     reached = progress.accuracy >= settings.target_accuracy
     finished = {**written, "reached": reached, "progress": asdict(progress), "parameters": parameters}
-    write_json(report, finished | {"parts": model_parts(out)})
-    shutil.rmtree(out / "checkpoint", ignore_errors=True)
+    write_json(out / TRAIN, finished | {"parts": model_parts(out)})
+    sweep(out, CHECKPOINT)
     if measured:
-        _measure_after(lm, report, say)
+        _measure_after(lm, out, say)
     return progress
 
 
@@ -163,31 +169,42 @@ def _document(record: Record) -> list[str]:
     return ["document"] if record.kind == "document" else []
 
 
-def _measure_after(lm: LanguageModel, report: Path, say: Callable[[str], None]) -> None:
+def _measure_after(lm: LanguageModel, out: Path, say: Callable[[str], None]) -> None:
     """Complete `general_ability` of a finished `train.json`, and warn of a large loss."""
-    written = read_json(report)
+    written = read_train_file(out)
     ability = written["general_ability"]
     if "after" not in ability:
         say("measuring general ability after")
         ability["after"] = asdict(general_ability(lm))
     clauses = warnings_of(*(GeneralAbility(**ability[k]) for k in ("before", "after")))
-    write_json(report, written | {"general_ability": ability | {"warnings": list(clauses)}})
+    write_json(out / TRAIN, written | {"general_ability": ability | {"warnings": list(clauses)}})
     for clause in clauses:
-        warnings.warn(f"{report.parent}: {clause}; teach with a lower rate or a LoRA", InputWarning, stacklevel=3)
+        warnings.warn(f"{out}: {clause}; teach with a lower rate or a LoRA", InputWarning, stacklevel=3)
 
 
-def _earlier(out: Path, report: Path, about: dict[str, Any]) -> dict[str, Any]:
-    """The content of an earlier run's `train.json`, empty for a new folder; `InputError` if it is another model's."""
-    if out.exists() and not out.is_dir():
-        raise InputError(str(out), "is a file", "name a folder for the model")
-    if report.is_file():
-        earlier: dict[str, Any] = read_json(report)
-        if earlier["about"] != about:
-            raise InputError(str(out), "holds a model trained on other records or settings", "choose another folder")
+def _earlier(out: Path, about: dict[str, Any]) -> dict[str, Any]:
+    """The content of an earlier run's `train.json`, empty for a new folder; `InputError` if it is another model's.
+
+    A finished training whose weights are gone is no longer finished: an `InputWarning` says so. What a killed writer
+    left beside a finished model is removed.
+    """
+    check_folder(out, "model")
+    if not (out / TRAIN).is_file():
+        if not is_free(out):
+            raise InputError(str(out), "is not empty and holds no model that expunge trained", "choose a new folder")
+        return {}
+    earlier = read_train_file(out)
+    if earlier["about"] != about:
+        raise InputError(str(out), "holds a model trained on other records or settings", "choose another folder")
+    if "progress" not in earlier:
         return earlier
-    if out.is_dir() and any(out.iterdir()):
-        raise InputError(str(out), "is not empty and holds no model that expunge trained", "choose a new folder")
-    return {}
+    if problem := weights_problem(out):
+        warnings.warn(f"{out}: was finished, but {problem}; the training goes on", InputWarning, stacklevel=3)
+        return {key: value for key, value in earlier.items() if key not in RESULTS}
+    if has_leftovers(out, CHECKPOINT):
+        with suppress(InputError), FolderLock(out, "model"):  # another process may sweep just now
+            sweep(out, CHECKPOINT)
+    return earlier
 
 
 def _sizes(tiny: TinyConfig, vision: TinyVision | None) -> dict[str, Any]:

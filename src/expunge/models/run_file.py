@@ -1,0 +1,103 @@
+"""The schema of `run.json`, which tells what a run is, and whether the result that it speaks of is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+
+from expunge._io import read_object
+from expunge._validation import read_valid
+from expunge.errors import InputError, first_line
+
+RUN = "run.json"
+CHANGED = "the file was changed after it was written; restore it, or run again in a new folder"
+SHARDS = "model.safetensors.index.json"
+
+
+class StopSummary(BaseModel):
+    """Where and why a run ended before its bound."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+    step: int
+    bound: int
+    reason: str
+
+
+class EditSummary(BaseModel):
+    """What an edit of the weights changed."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+    matrices: int
+    neurons: int
+    norm: FiniteFloat
+
+
+class RunFile(BaseModel):
+    """The keys of `run.json` that are read back; others may stand beside them."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+    status: Literal["running", "finished"]
+    identity: dict[str, str]
+    model: str
+    method: str
+    template: str
+    threads: int = Field(ge=1, le=4096)
+    created: str = ""
+    scope: str = ""
+    split: dict[str, Any] = {}
+    dtype: str = "auto"
+    template_date: str | None = None
+    auto: list[str] = []
+    loaded: list[str] = []
+    say: str | None = None
+    trainable_share: FiniteFloat = 1.0
+    passes: str = ""
+    steps: int | None = Field(None, ge=0)
+    seconds: FiniteFloat | None = None
+    stopped: StopSummary | None = None
+    edited: EditSummary | None = None
+
+    @model_validator(mode="after")
+    def _finished_says_what_it_did(self) -> Self:
+        if self.status == "finished" and (self.steps is None or self.seconds is None):
+            raise ValueError('is "finished", but names no steps and seconds')
+        return self
+
+
+def read_run_file(run: Path) -> dict[str, Any]:
+    """The content of the `run.json` in a folder; `InputError` for one that no run wrote."""
+    return read_valid(RunFile, run / RUN, CHANGED)
+
+
+def result_problem(run: Path) -> str:
+    """Why a run has no result that can be loaded, as a clause; empty where its weights are there."""
+    folders = [folder for name in ("model", "adapter") if (folder := run / name).is_dir()]
+    return weights_problem(folders[0]) if folders else "its weights are gone"
+
+
+def weights_problem(folder: Path) -> str:
+    """Why the weight files of a saved model or adapter cannot be read, as a clause; empty where all are whole.
+
+    Reads their headers, which say how long a file must be, not the numbers.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    names = {file.name for file in folder.glob("*.safetensors")}
+    try:
+        if (folder / SHARDS).is_file():
+            names |= set(read_object(folder / SHARDS)["weight_map"].values())
+        if not names:
+            return "its weights are gone"
+        for name in sorted(names):
+            if not (folder / name).is_file():
+                return f"its weights are incomplete: {name} is gone"
+            with safe_open(str(folder / name), "pt"):
+                pass
+    except (OSError, SafetensorError, InputError, KeyError, TypeError, AttributeError) as error:
+        return f"its weights are damaged ({first_line(error)})"
+    return ""
