@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
+from expunge._text_file import read_text
 from expunge.errors import InputError
 
 
@@ -48,15 +49,24 @@ def write_json(path: Path | str, value: Any) -> Path:
 
 def read_json(path: Path | str) -> Any:
     """The value in a file; `InputError` with the line where it is no JSON, or for a file that cannot be read."""
-    path = Path(path)
+    if not os.path.lexists(path):
+        raise InputError(str(path), "there is no such file")
     try:
-        return json.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(str(path), "there is no such file") from error
+        return parse_json(read_text(path, hint=""))
     except json.JSONDecodeError as error:
         raise InputError(f"{path}:{error.lineno}", f"not valid JSON ({error.msg})") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(str(path), f"could not be read ({getattr(error, 'strerror', None) or error})") from error
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(str(path), f"not valid JSON ({error})") from error
+
+
+def parse_json(text: str) -> Any:
+    """The value of a JSON text; `ValueError` also for one that is nested too deeply or holds a huge number."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def canonical(value: Any) -> bytes:

@@ -6,11 +6,11 @@ A list may come as JSON text, as data frames write lists into CSV, or as plain t
 from __future__ import annotations
 
 import datetime
-import json
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from expunge._io import parse_json
 from expunge.errors import InputError, nearest
 
 MAX_TEXT = 10_000_000  # characters of one field
@@ -78,7 +78,7 @@ def any_list(value: Any, name: str, where: str, separator: str = "") -> list[Any
         return [part for part in map(str.strip, value.split(separator)) if part]
     if isinstance(value, str):
         try:
-            value = json.loads(value)
+            value = parse_json(value)
         except ValueError as error:
             raise InputError(where, f'"{name}" is not a list', 'write it as JSON, for example ["a", "b"]') from error
     if separator and isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -92,8 +92,8 @@ def any_object(value: Any, name: str, where: str) -> Mapping[str, Any]:
     """An object, or the JSON text of one; empty if missing."""
     if isinstance(value, str) and value.strip():
         try:
-            value = json.loads(value)
-        except (ValueError, RecursionError) as error:
+            value = parse_json(value)
+        except ValueError as error:
             raise InputError(where, f'"{name}" is not an object', 'write it as JSON, for example {"a": "b"}') from error
     if not isinstance(value or {}, Mapping):
         raise InputError(where, f'"{name}" must be an object, found {type_name(value)}', 'write {"a": "b"}')

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from expunge._io import canonical
+from expunge._printable import shown
 from expunge.corpus.duplicates import PlaceList
 from expunge.corpus.loaders.base import SourceRow
 from expunge.corpus.loaders.columns import Columns
@@ -171,7 +172,7 @@ def _answer(row: SourceRow, fields: Fields, options: tuple[str, ...], columns: C
     if isinstance(index, str) and index.isdecimal():
         index = int(index)
     if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(options):
-        raise InputError(where, f'"answer_index" is {index!r} for {len(options)} options', "count from 0")
+        raise InputError(where, f'"answer_index" is {shown(index)} for {len(options)} options', "count from 0")
     if "answer" in fields and text(fields, "answer", where) != options[index]:
         raise InputError(where, '"answer" and "answer_index" disagree', "keep one of them")
     return options[index]
