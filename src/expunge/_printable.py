@@ -24,7 +24,7 @@ _SIGNS = (
 
 
 def visible(text: str) -> str:
-    """`text` of the same length: control, direction and other invisible characters as signs; line ends and tabs stay."""
+    """`text` of the same length: control, direction and invisible characters as signs; line ends and tabs stay."""
     return text.translate(_SIGNS)
 
 

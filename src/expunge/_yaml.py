@@ -39,7 +39,7 @@ class _JsonLoader(yaml.SafeLoader):
         self.measures: dict[int, tuple[int, int]] = {}  # id of a node → values in it, lists inside one another
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        event = self.peek_event()
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         self.depth += 1
         if self.depth > MAX_DEPTH:
             _refuse(f"lists and mappings stand more than {MAX_DEPTH} times inside one another", event)

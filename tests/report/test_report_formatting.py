@@ -2,13 +2,7 @@
 
 import pytest
 
-from expunge.report.formatting import (
-    describe_basis,
-    format_count,
-    format_interval,
-    format_number,
-    pluralize,
-)
+from expunge.report.formatting import describe_basis, format_count, format_interval, format_number, pluralize
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ sent anywhere.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import re
@@ -27,11 +28,12 @@ def kind_of(source: Path | str) -> SourceKind:
     Raises:
         InputError: it is none of these, or an unfinished run or training, or a folder without weights.
     """
-    path = Path(source).expanduser()
-    if not path.exists():
+    path = Path(source)
+    if not exists(path):
         if not is_hub_id(str(source)):
             raise _no_such_folder(str(source))
         return "hub"
+    path = path.expanduser()
     if (path / "run.json").is_file():
         read_finished_run(path)
         return "run"
@@ -42,6 +44,14 @@ def kind_of(source: Path | str) -> SourceKind:
         return "adapter"
     _check_folder(path)
     return "folder"
+
+
+def exists(path: Path) -> bool:
+    """Whether there is such a file or folder; False for a text that can be no path."""
+    try:
+        return path.expanduser().exists()
+    except (OSError, ValueError, RuntimeError):  # too long, a NUL, no such user
+        return False
 
 
 def is_hub_id(text: str) -> bool:
@@ -57,8 +67,9 @@ def is_hub_id(text: str) -> bool:
 
 
 def _no_such_folder(text: str) -> InputError:
-    path = Path(text).expanduser()
-    close = _close(path)
+    path, close = Path(text), None
+    with contextlib.suppress(OSError, ValueError, RuntimeError):  # a text that can be no path
+        close = _close(path.expanduser())
     hint = f"did you mean {close}?" if close else "a model on the hub is named owner/name"
     kind = "file" if path.suffix == ".gguf" else "folder"
     return InputError(text, f"there is no such model {kind}", hint)
@@ -98,10 +109,17 @@ def gguf_file(path: Path) -> Path | None:
 
 def read_finished_run(run: Path) -> dict[str, Any]:
     """The content of `run.json`; `InputError` for a run that is not finished."""
-    about: dict[str, Any] = read_json(run / "run.json")
+    about = _object(run / "run.json")
     if about.get("status") != "finished":
         raise InputError(str(run), "this run is not finished", "start it again with the same command to resume")
     return about
+
+
+def _object(file: Path) -> dict[str, Any]:
+    value = read_json(file)
+    if not isinstance(value, dict):
+        raise InputError(str(file), "is no JSON object", "the file was changed; bring it back")
+    return value
 
 
 def base_of_adapter(folder: Path) -> str:
@@ -110,14 +128,14 @@ def base_of_adapter(folder: Path) -> str:
     Raises:
         InputError: the adapter names no base, its base is missing, or it has no weights.
     """
-    base = read_json(folder / "adapter_config.json").get("base_model_name_or_path")
+    base = _object(folder / "adapter_config.json").get("base_model_name_or_path")
     if not isinstance(base, str) or not base:
         raise InputError(str(folder), "its adapter_config.json names no base model", "set base_model_name_or_path")
     if not any((folder / name).is_file() for name in ADAPTER_WEIGHTS):
         raise InputError(str(folder), "holds no adapter weights", f"expected {ADAPTER_WEIGHTS[0]} in it")
-    for candidate in (Path(base).expanduser(), folder / base):
-        if candidate.exists():
-            return str(candidate.resolve())
+    for candidate in (Path(base), folder / base):
+        if exists(candidate):
+            return str(candidate.expanduser().resolve())
     if is_hub_id(base):
         return base
     raise InputError(
@@ -151,6 +169,6 @@ def quantization_of(folder: Path) -> str | None:
     """The `quant_method` that a folder's config.json names; None for weights in full."""
     try:
         stored = json.loads((folder / "config.json").read_text("utf-8")).get("quantization_config")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None
     return str(stored.get("quant_method", "unknown")) if isinstance(stored, dict) else None

@@ -34,7 +34,9 @@ def parse(text: str, where: str = "scope", folder: Path = Path()) -> Expression:
 
 def _parse(text: str, where: str, folder: Path, files: tuple[Path, ...], read: list[Path]) -> Expression:
     if len(text) > MAX_LETTERS:
-        raise InputError(where, f"has more than {MAX_LETTERS:,} characters", "write ids or names into a file: ids:@file")
+        raise InputError(
+            where, f"has more than {MAX_LETTERS:,} characters", "write ids or names into a file: ids:@file"
+        )
     for place, letter in enumerate(text, 1):
         if letter == "\0" or "\ud800" <= letter <= "\udfff":
             what = f"holds a NUL or half a surrogate pair at character {place}"

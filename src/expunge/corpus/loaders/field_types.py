@@ -42,10 +42,13 @@ def written(value: Any) -> Any:
 
 
 def sound(value: str, name: str, where: str) -> str:
-    """`value`; `InputError` if it is too long or cannot be written as UTF-8."""
+    """`value`; `InputError` if it is too long, holds a NUL, or cannot be written as UTF-8."""
     if len(value) > MAX_TEXT:
         what = f'"{name}" holds {len(value):,} characters, more than {MAX_TEXT:,}'
         raise InputError(where, what, "cut it into several rows")
+    if "\0" in value:
+        what = f'"{name}" holds a NUL character, at character {value.index(chr(0)) + 1}'
+        raise InputError(where, what, "take it out")
     try:
         value.encode()
     except UnicodeEncodeError as error:

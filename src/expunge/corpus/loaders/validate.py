@@ -5,6 +5,7 @@ Texts are never stripped or normalized, because a model was trained on them as t
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +16,17 @@ from expunge._printable import shown
 from expunge.corpus.duplicates import PlaceList
 from expunge.corpus.loaders.base import SourceRow
 from expunge.corpus.loaders.columns import Columns
-from expunge.corpus.loaders.field_types import any_list, choice, label, shortened, sound, strings, text, type_name
+from expunge.corpus.loaders.field_types import (
+    MAX_TEXT,
+    any_list,
+    choice,
+    label,
+    shortened,
+    sound,
+    strings,
+    text,
+    type_name,
+)
 from expunge.corpus.loaders.identifier_check import IdentifierCheck, as_written
 from expunge.corpus.loaders.images import ImageReader
 from expunge.corpus.record import (
@@ -36,6 +47,7 @@ from expunge.errors import InputError, nearest
 Fields = Mapping[str, Any]
 SPLITS: tuple[str, ...] = ("forget", "retain", "holdout", "utility", "control")
 TEXTS = ("completion", "document")  # kinds that may have an empty prompt
+NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # as canonical JSON writes it
 PERSON_LEVEL = DEFAULT_TREE_LEVELS[1]
 
 
@@ -222,11 +234,21 @@ def _variants(fields: Fields, answer: str, options: tuple[str, ...], where: str)
 
 
 def _checked(attributes: dict[str, Any], where: str) -> dict[str, Any]:
-    """Attributes must survive a trip through JSON, or the corpus would have no digest."""
+    """Attributes must survive a trip through JSON, or the corpus would have no digest; all together have a bound."""
+    total = 0
     for name, value in attributes.items():
         try:
-            canonical({name: value})
-        except (TypeError, ValueError) as error:
+            written = canonical({name: value})
+        except UnicodeEncodeError as error:
+            what = f'"{shortened(name)}" holds half a surrogate pair'
+            raise InputError(where, what, "write the file again as UTF-8") from error
+        except (TypeError, ValueError, RecursionError) as error:
             what = f'"{shortened(name)}" holds {type_name(value)}, not fit for JSON'
             raise InputError(where, what, "write it as text, or drop the column") from error
+        if NUL.search(written):
+            raise InputError(where, f'"{shortened(name)}" holds a NUL character', "take it out, or drop the column")
+        total += len(written)
+        if total > MAX_TEXT:
+            what = f'attributes up to "{shortened(name)}" hold {total:,} bytes, more than {MAX_TEXT:,}'
+            raise InputError(where, what, "drop columns that are no part of a record")
     return attributes
