@@ -150,9 +150,8 @@ def load(
             that is not causal, a missing package, or a run whose base model is missing or has changed.
     """
     check_dtype(dtype)
-    path = Path(source).expanduser()
-    if (path / "run.json").is_file():
-        return _load_run(path, template, device, dtype, template_date)
+    if kind_of(source) == "run":
+        return _load_run(Path(source).expanduser(), template, device, dtype, template_date)
     parts = load_parts(str(source), dtype, device or default_device())
     with guarded(str(source)):
         lm = LanguageModel.from_parts(

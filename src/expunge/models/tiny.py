@@ -113,4 +113,5 @@ def build(config: TinyConfig, tokenizer: Any, seed: int = 42) -> Any:
         )
     else:
         shape = llama_config(config, tokenizer, config.architecture)
-    return initialize(lambda: AutoModelForCausalLM.from_config(shape, dtype=torch.float32), config, seed)
+    options = {"trust_remote_code": False, "dtype": torch.float32}
+    return initialize(lambda: AutoModelForCausalLM.from_config(shape, **options), config, seed)
