@@ -90,6 +90,9 @@ def check_causal(source: str, module: Any) -> None:
     second[0, -1] = (int(first[0, -1]) + rows // 2) % rows
     with foreign(source, "the model cannot read a text", "use a causal language model"):
         logits, other = (module(input_ids=ids, use_cache=False).logits[:, :-1] for ids in (first, second))
+    if not logits.isfinite().all():
+        hint = "use --dtype float32, or another copy of it"
+        raise InputError(source, "what it predicts is not finite (NaN or infinity)", hint)
     if relative_difference(other, logits) > TOLERANCE.get(logits.dtype, 0.05):
         raise InputError(
             source, "it reads the tokens that it has to predict, as BERT does", "use a causal language model"
