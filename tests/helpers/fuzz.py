@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import random
@@ -183,7 +184,7 @@ def change_value(value: Any, rng: random.Random) -> Any:
     for _ in range(rng.choice((1, 1, 2, 3))):
         places = list(_places(value))
         if not places or rng.random() < 0.03:
-            return rng.choice(VALUES)
+            return copy.deepcopy(rng.choice(VALUES))
         holder, key = rng.choice(places)
         kind = rng.randrange(8)
         if kind == 0:
@@ -193,7 +194,7 @@ def change_value(value: Any, rng: random.Random) -> Any:
         elif kind == 2:
             holder[key] = rng.choice(([holder[key]], {"a": holder[key]}, str(holder[key])))
         else:
-            holder[key] = rng.choice(VALUES)
+            holder[key] = copy.deepcopy(rng.choice(VALUES))
     return value
 
 
