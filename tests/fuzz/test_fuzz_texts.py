@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,12 @@ def changed_yaml(text: str, rng: random.Random) -> str:
     """A YAML text with changed letters, or its values with others in their place, as JSON (which is YAML)."""
     if rng.random() < 0.5:
         return change_text(text, rng)
-    return json.dumps(change_value(load_yaml(text, "seed"), rng))
+    return json.dumps(change_value(parsed(text), rng))
+
+
+@cache
+def parsed(text: str) -> Any:
+    return load_yaml(text, "seed")
 
 
 @pytest.mark.parametrize("kind", SHIPPED)
