@@ -43,7 +43,7 @@ ROWS: list[dict[str, Any]] = [
     },
     {"instruction": "Say", "input": "it", "output": "done"},
     {"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]},
-    {"id": "m", "question": "q", "opa": "1", "opb": "2", "opc": "3", "opd": "4", "cop": 0, "subject_name": "s"},
+    {"id": "m", "question": "q", "opa": "1", "opb": "2", "opc": "3", "opd": "4", "cop": 0, "subject_name": "Anatomy"},
 ]
 CSV = (
     "id,prompt,answer,subject,options,path\na,Where?,here,S,,institution:H1/patient:P1\n"
