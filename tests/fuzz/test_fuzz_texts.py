@@ -57,7 +57,7 @@ SCOPES = (
     'mentions:"Jürgen Müller",Anna or file:letters/ | !topic=Surgery & kind=generation',
 )
 SETTINGS = (
-    *("optimizer.lr=1e-3", "steps=5", "method=npo", "settings={beta: 0.1}", "train.layers=[1, 2]", "retain.loss=kl"),
+    *("optimizer.lr=1e-3", "steps=5", "method=npo", "settings={clip: 2.0}", "train.layers=[1, 2]", "retain.loss=kl"),
     *("phases=[{steps: 2}]", "privacy={epsilon: 8}", "selection={share: .5}", "stop.when=controls", "rule=project"),
 )
 SHIPPED = {
