@@ -12,7 +12,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-llm demo-llm-smoke test test-fast lint fmt cov bench docs clean
+.PHONY: help demo demo-llm demo-llm-smoke test test-fast fuzz lint fmt cov bench docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F '|' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -42,6 +42,10 @@ test: $(STAMP)  ## run all tests
 
 test-fast: $(STAMP)  ## run the tests that neither train a model, nor start processes, nor are slow
 	$(PYTEST) -m 'not trains and not process and not slow'
+
+FUZZ ?= 12000
+fuzz: $(STAMP)  ## feed changed files of every kind to the readers: FUZZ=12000 inputs, FUZZ_SEED=0
+	EXPUNGE_FUZZ=$(FUZZ) EXPUNGE_FUZZ_SEED=$(or $(FUZZ_SEED),0) $(PYTEST) -s tests/fuzz
 
 lint: $(STAMP)  ## check style, format, types and import floors
 	$(BIN)/ruff check .

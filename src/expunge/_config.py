@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -11,11 +13,12 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from pydantic import BaseModel, ConfigDict
 
 from expunge._registry import skipped
+from expunge._text_file import is_file, read_text
 from expunge._validation import input_error, validate
+from expunge._yaml import load_yaml, read_yaml
 from expunge.errors import InputError, InputWarning, nearest
 
 __all__ = [
@@ -31,6 +34,8 @@ __all__ = [
     "shipped_names",
     "validate",
 ]
+MOST_YAML = 4 * 2**20  # bytes of a YAML file
+MOST_PARTS = 16  # of the key of a `--set`
 PLUGIN_GROUPS = {"recipe": "expunge.recipes", "policy": "expunge.policies", "hierarchy": "expunge.hierarchies"}
 
 
@@ -46,36 +51,6 @@ class Source(NamedTuple):
     text: str
     folder: Path | None
     where: str
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML in which a key occurs once per mapping; plain YAML silently takes the last value."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        lines: dict[str, int] = {}
-        for key, _ in node.value:
-            text, line = str(key.value), key.start_mark.line + 1
-            if text in lines:
-                raise yaml.constructor.ConstructorError(
-                    problem=f'the key "{text}" stands twice, first in line {lines[text]}', problem_mark=key.start_mark
-                )
-            lines[text] = line
-        return super().construct_mapping(node, deep)
-
-
-def load_yaml(text: str, where: str, hint: str = "") -> dict[str, Any]:
-    """The mapping in `text`, empty for empty text; `InputError` names the line that is no YAML or repeats a key."""
-    try:
-        data = yaml.load(text, _UniqueKeys)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f"{where}:{mark.line + 1}" if mark else where
-        raise InputError(line, f"not valid YAML ({getattr(error, 'problem', None) or error})", hint) from error
-    if data is None:
-        return {}
-    if not isinstance(data, dict):
-        raise InputError(where, "is not a mapping of keys to values", hint)
-    return data
 
 
 def named_files(kind: str, shipped: Traversable) -> dict[str, Traversable]:
@@ -111,27 +86,17 @@ def find_yaml(name: str | Path, kind: str, shipped: Traversable, beside: Path | 
         InputError: no such file or name (with the nearest one), or an unreadable file.
     """
     path = Path(name)
-    if beside and not path.is_absolute() and (beside / path).is_file():
+    if beside and not path.is_absolute() and is_file(beside / path):
         path = beside / path
     names = named_files(kind, shipped)
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        if not path.is_file():
-            problem = "is a folder" if path.is_dir() else f"there is no such {kind} file"
-            raise InputError(str(path), problem, f"name a YAML file, or one of {', '.join(names)}")
-        return Source(read_text(path), path.parent, str(path))
+    if path.suffix in (".yaml", ".yml") or is_file(path):
+        hint = f"name a YAML file, or one of {', '.join(names)}"
+        if not os.path.exists(path):  # noqa: PTH110  # False for a text that can be no path, where Path raises
+            raise InputError(str(path), f"there is no such {kind} file", hint)
+        return Source(read_text(path, "give a UTF-8 YAML file", most=MOST_YAML), path.parent, str(path))
     if str(name) not in names:
         raise InputError(kind, f'there is no {kind} "{name}"', nearest(str(name), names))
     return Source(names[str(name)].read_text("utf-8"), None, f"{kind} {name}")
-
-
-def read_text(path: Path) -> str:
-    """The UTF-8 text of a file; `InputError` if it cannot be read."""
-    try:
-        return path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            str(path), f"could not be read ({getattr(error, 'strerror', None) or error})", "give a UTF-8 YAML file"
-        ) from error
 
 
 def merge(
@@ -164,17 +129,25 @@ def apply_overrides(
         if not sign or not path.strip():
             raise InputError(f"--set {entry}", "expected key=value", "for example --set optimizer.lr=0.001")
         *parents, last = path.strip().split(".")
+        if len(parents) >= MOST_PARTS:
+            raise InputError(f"--set {entry}", f"its key has more than {MOST_PARTS} parts", "check the dots in it")
         inner = change
         for part in parents:
             if not isinstance(inner.get(part), dict):
                 inner[part] = {}
             inner = inner[part]
-        try:
-            parsed = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise InputError(f"--set {entry}", "the value is not valid YAML") from error
-        if isinstance(parsed, str):
-            with suppress(ValueError):  # YAML 1.1 reads 1e-3 as text
-                parsed = float(parsed)
-        inner[last] = parsed
+        inner[last] = _read_override(value, f"--set {entry}")
     return merge(raw, change, resets)
+
+
+def _read_override(value: str, where: str) -> Any:
+    try:
+        parsed = read_yaml(value, where)
+    except InputError as error:
+        raise InputError(where, f"the value is {error.what}", error.hint) from error
+    if isinstance(parsed, str):
+        with suppress(ValueError):  # YAML 1.1 reads 1e-3 as text
+            parsed = float(parsed)
+    if isinstance(parsed, float) and not math.isfinite(parsed):
+        raise InputError(where, "the value is no finite number", "give a number, or null")
+    return parsed

@@ -11,6 +11,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from expunge._text_file import read_text
 from expunge.errors import InputError
 
 PART = ".part"  # ending of the temporary files that `write_atomic` renames; a killed writer leaves one behind
@@ -71,26 +72,27 @@ def read_json(path: Path | str, hint: str = "") -> Any:
     Raises:
         InputError: the file is not there, cannot be read, or holds no JSON; with the line where it is none.
     """
-    path = Path(path)
-    try:
-        raw = path.read_text("utf-8")
-    except FileNotFoundError as error:
-        raise InputError(str(path), "there is no such file") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(str(path), f"could not be read ({getattr(error, 'strerror', None) or error})", hint) from error
-    return parse_json(raw, str(path), hint)
+    if not os.path.lexists(path):
+        raise InputError(str(path), "there is no such file")
+    return parse_json(read_text(path, hint), str(path), hint)
 
 
 def parse_json(text: str, where: str, hint: str = "", line: int = 0) -> Any:
     """The value that `text` writes; `where` names its file in errors, `line` its line if it is but one of several."""
     try:
-        return json.loads(text)
+        return load_json(text)
     except json.JSONDecodeError as error:
         raise InputError(f"{where}:{line or error.lineno}", f"not valid JSON ({error.msg})", hint) from error
-    except RecursionError as error:
-        raise InputError(where, "not valid JSON (too many brackets within each other)", hint) from error
     except ValueError as error:
-        raise InputError(where, "not valid JSON (a number of thousands of digits)", hint) from error
+        raise InputError(where, f"not valid JSON ({error})", hint) from error
+
+
+def load_json(text: str) -> Any:
+    """The value of a JSON text; `ValueError` also for one that is nested too deeply or holds a huge number."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def read_object(path: Path | str, hint: str = "") -> dict[str, Any]:

@@ -8,9 +8,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from expunge._printable import clip, visible
+
+MOST = {"where": 300, "what": 700, "hint": 1000}  # characters of the parts of an error that are shown
+MOST_OF_NAME = 80
+
 
 class InputError(ValueError):
     """The input or the command is wrong (exit code 2).
+
+    What files and libraries put into the message is shortened, and its control characters become visible.
 
     Attributes:
         where: The file, line, field or flag.
@@ -23,8 +30,10 @@ class InputError(ValueError):
     silent = False
 
     def __init__(self, where: str, what: str, hint: str = "") -> None:
-        self.where, self.what, self.hint = where, what, hint
-        super().__init__(f"{where}: {what}" + (f"; {hint}" if hint else ""))
+        self.where, self.what, self.hint = (
+            clip(visible(str(part)), most) for part, most in zip((where, what, hint), MOST.values(), strict=True)
+        )
+        super().__init__(f"{self.where}: {self.what}" + (f"; {self.hint}" if self.hint else ""))
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
         """Pickles to the same error in another process."""
@@ -35,15 +44,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """Return a hint such as `did you mean "npo"? known: ga, npo` for an unknown `name`."""
     names = sorted(known)
     folded = {n.lower(): n for n in names}
-    close = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
-    hint = f'did you mean "{folded[close[0]]}"? ' if close else ""
-    shown = ", ".join(names[:30]) + (", …" if len(names) > 30 else "")
+    asked = clip(name.lower(), MOST_OF_NAME)
+    close = difflib.get_close_matches(asked, folded, n=1, cutoff=0.5)
+    hint = f'did you mean "{clip(folded[close[0]], MOST_OF_NAME)}"? ' if close else ""
+    shown = ", ".join(clip(n, MOST_OF_NAME) for n in names[:30]) + (", …" if len(names) > 30 else "")
     return f"{hint}known: {shown}"
 
 
 def unknown(kind: str, name: str, known: Iterable[str], where: str = "") -> InputError:
     """An `InputError` for a name that is not registered, with the nearest known one."""
-    return InputError(where or kind, f'unknown {kind} "{name}"', nearest(name, known))
+    return InputError(where or kind, f'unknown {kind} "{clip(name, MOST_OF_NAME)}"', nearest(name, known))
 
 
 def first_line(error: BaseException) -> str:
@@ -71,3 +81,6 @@ class Interrupted(InputError):
 
 class InputWarning(UserWarning):
     """Part of the input was left out, the rest can be used; the command line prints it as one line on stderr."""
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(clip(visible(str(message)), sum(MOST.values())))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from expunge.concepts.highlight import NO_LEVEL, AssertionCounts, legend, page, plain, rich_text, status, visible
+from expunge._printable import visible
+from expunge.concepts.highlight import NO_LEVEL, AssertionCounts, legend, page, plain, rich_text, status
 from expunge.concepts.span import Span
 
 TEXT = "No <b>fever</b>, breast cancer \x1b[31m"

@@ -94,7 +94,7 @@ def test_a_line_that_is_no_plain_object_is_refused(tmp_path: Path, text: str, pa
         ({"image": "none.png"}, 'image "none.png" could not be read'),
         ({"image": {"bytes": 3}}, "the image is a number"),
         ({"prompt": "half \ud800"}, "half a surrogate pair at character 6"),
-        ({"note": "half \ud800"}, '"note" holds text, not fit for JSON'),
+        ({"note": "half \ud800"}, '"note" holds half a surrogate pair'),
         ({"kind": "x" * 70}, f'unknown kind "{"x" * 57}…"'),
     ],
 )

@@ -233,7 +233,9 @@ def test_a_loader_can_be_named_for_any_file_ending(tmp_path: Path) -> None:
     assert {"jsonl", "csv", "parquet", "lume", "tofu"} <= set(LOADERS.names())
 
 
-words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6).filter(str.strip)
+words = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=6).filter(
+    str.strip
+)
 nodes = st.text("abc-.é ", min_size=1, max_size=4).filter(str.strip)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,9 +50,18 @@ def test_missing_weights_would_be_random_and_are_refused(changed: Change) -> Non
         load(changed(drop("model.layers.1.mlp.up_proj.weight")))
 
 
-def test_names_with_a_prefix_are_refused_and_shown(changed: Change) -> None:
-    with pytest.raises(InputError, match=r"the file has _orig_mod\."):
-        load(changed(lambda weights: {f"_orig_mod.{k}": v for k, v in weights.items()}))
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module.", "_fsdp_wrapped_module.", "x.y."])
+def test_names_with_a_prefix_are_refused_and_shown(changed: Change, prefix: str) -> None:
+    with pytest.raises(InputError, match=rf"its file lacks .*; the file has {re.escape(prefix)}"):
+        load(changed(lambda weights: {f"{prefix}{k}": v for k, v in weights.items()}))
+
+
+@pytest.mark.parametrize(
+    "lost", ["model.layers.1.", "model.embed_tokens", "model.norm", "model.layers.2.input_layernorm"]
+)
+def test_a_lost_part_is_refused_by_name(changed: Change, lost: str) -> None:
+    with pytest.raises(InputError, match=f"its file lacks {re.escape(lost)}"):
+        load(changed(lambda weights: {k: v for k, v in weights.items() if not k.startswith(lost)}))
 
 
 def test_a_missing_head_is_refused_unless_it_is_tied(changed: Change, folders: dict[str, Path]) -> None:
@@ -58,6 +69,39 @@ def test_a_missing_head_is_refused_unless_it_is_tied(changed: Change, folders: d
         load(changed(drop("lm_head.weight")))
     assert "lm_head.weight" not in load_file(str(folders["gpt2"] / "model.safetensors"))
     assert load(folders["gpt2"]).parameters
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["model.layers.0.self_attn.q_proj.bias", "model.layers.0.mlp.gate.weight", "lm_head.bias", "model.extra.weight"],
+)
+def test_weights_for_which_the_model_has_no_place_are_refused(changed: Change, name: str) -> None:
+    """A bias that the config leaves out changes every answer."""
+    with pytest.raises(
+        InputError, match=f"its file has {re.escape(name)}, for which the model of its config has no place"
+    ):
+        load(changed(lambda weights: weights | {name: torch.ones(32)}))
+
+
+def test_a_weight_of_another_shape_is_refused_by_name(changed: Change) -> None:
+    name = "model.layers.1.mlp.up_proj.weight"
+    with pytest.raises(InputError, match=f"{re.escape(name)} have another shape in its file"):
+        load(changed(lambda weights: weights | {name: torch.ones(3, 3)}))
+
+
+def test_a_warning_of_the_library_that_may_change_the_meaning_is_passed_on(changed: Change) -> None:
+    folder = changed(lambda weights: weights)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"bos_token_id": 100_000}))
+    with pytest.warns(InputWarning, match="a library warns: Model config: bos_token_id must be"):
+        load(folder)
+
+
+def test_a_model_that_is_whole_is_loaded_without_a_word(folders: dict[str, Path]) -> None:
+    for folder in folders.values():
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            load(folder)
 
 
 def test_other_weights_in_the_file_are_a_warning(changed: Change) -> None:

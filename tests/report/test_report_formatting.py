@@ -2,14 +2,7 @@
 
 import pytest
 
-from expunge.report.formatting import (
-    describe_basis,
-    format_count,
-    format_interval,
-    format_number,
-    pluralize,
-    show_control_characters,
-)
+from expunge.report.formatting import describe_basis, format_count, format_interval, format_number, pluralize
 
 
 @pytest.mark.parametrize(
@@ -43,10 +36,6 @@ def test_an_interval_without_bounds_is_empty_half_an_interval_is_not():
 def test_counts_are_grouped_and_agree_with_their_noun():
     assert format_count(1416) == "1\u202f416"
     assert [pluralize(n, "record") for n in (0, 1, 21)] == ["0 records", "1 record", "21 records"]
-
-
-def test_control_characters_become_visible_and_lines_stay():
-    assert show_control_characters("a\x1b[31m\nb\x7f\u2066c") == "a␛[31m\nb␡\ufffdc"
 
 
 def test_the_basis_of_an_interval_is_a_sentence():

@@ -80,7 +80,7 @@ class RelearningRule(FrozenModel):
 class Resampling(FrozenModel):
     """The bootstrap over subjects."""
 
-    draws: int = Field(2000, ge=100, description="resamples")
+    draws: int = Field(2000, ge=100, le=1_000_000, description="resamples")
     level: float = Field(0.95, gt=0.5, lt=1, description="two-sided level of the intervals")
     seed: int = Field(0, ge=0, description="seed of the resamples")
 

@@ -12,10 +12,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, field_validator, model_validator
 
-from expunge._config import FrozenModel, validate
+from expunge._config import FrozenModel, load_yaml, read_text, validate
 from expunge.bench.pipeline import FALLBACK, Trial
 from expunge.bench.requests import Request
 from expunge.engine.recipe import Recipe
@@ -287,10 +286,7 @@ def locate(name: str | Path) -> Path:
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(str(path), "there is no such file", "name an experiment, or a YAML file")
-    try:
-        raw = yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(str(path), f"is no YAML ({str(error).splitlines()[0]})", "correct the file") from error
-    if not isinstance(raw, dict):
+    raw = load_yaml(read_text(path), str(path), "correct the file")
+    if not raw:
         raise InputError(str(path), "holds no keys", "see benchmarks/README.md")
     return raw

@@ -127,7 +127,8 @@ def _paragraphs(source: Path) -> Iterator[tuple[str, str]]:
 
 
 def _highlighted(name: str, text: str, spans: tuple[Span, ...]) -> HighlightedText:
-    from expunge.concepts.highlight import plain, rich_text, visible
+    from expunge._printable import visible
+    from expunge.concepts.highlight import plain, rich_text
 
     return HighlightedText(
         f"{visible(name)}: {plain(text, spans)}", lambda: rich_text(f"{name}: ", ()).append(rich_text(text, spans))

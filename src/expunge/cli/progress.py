@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TextIO
 
+from expunge._printable import visible
+
 ProgressCallback = Callable[[float, str], None]  # (share done in 0..1, note such as "93% exact")
 EVERY = 5.0  # seconds between lines where there is no terminal
 
@@ -21,7 +23,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """One line."""
-        print(text, file=self.stream, flush=True)
+        print(visible(text), file=self.stream, flush=True)
 
     @contextmanager
     def bar(self, title: str) -> Iterator[ProgressCallback]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from expunge._printable import visible
+
 if TYPE_CHECKING:
     from rich.text import Text
 
@@ -51,13 +53,15 @@ class CommandResult:
         console = Console(file=stream, width=None if stream.isatty() else 160, highlight=False)
         for part in self.parts:
             if isinstance(part, HighlightedText):
-                console.print(part.colored() if stream.isatty() else Text(part.plain), soft_wrap=not stream.isatty())
+                console.print(
+                    part.colored() if stream.isatty() else Text(visible(part.plain)), soft_wrap=not stream.isatty()
+                )
                 continue
             if isinstance(part, str):
-                console.print(Text(part), soft_wrap=True)
+                console.print(Text(visible(part)), soft_wrap=True)
                 continue
             table = RichTable(
-                title=part.title or None,
+                title=visible(part.title) or None,
                 title_justify="left",
                 header_style="bold",
                 box=None,
@@ -71,7 +75,7 @@ class CommandResult:
             for name, right in zip(part.columns, numeric, strict=True):
                 table.add_column(name, justify="right" if right else "left", overflow="fold")
             for row in part.rows:
-                table.add_row(*(Text(cell(value)) for value in row))
+                table.add_row(*(Text(visible(cell(value))) for value in row))
             console.print(table)
 
 

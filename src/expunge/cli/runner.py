@@ -17,6 +17,8 @@ from typing import TextIO
 
 import typer
 
+from expunge._foreign import as_input_error, library_of
+from expunge._printable import visible
 from expunge.cli.early import is_secondary_process
 from expunge.cli.result import CommandResult
 from expunge.errors import InputError, InputWarning, Interrupted
@@ -62,7 +64,7 @@ def run(app: typer.Typer, words: list[str]) -> int:
             return _fail(STOPPED, out, as_json, debug)
         except InputError as error:
             return _fail(error, out, as_json, debug)
-        except Exception as error:
+        except BaseException as error:  # libraries written in Rust panic with what is no `Exception`
             return _fail(_as_input_error(error), out, as_json, debug)
 
 
@@ -80,11 +82,23 @@ def _print(result: CommandResult, out: TextIO, as_json: bool) -> None:
     out.flush()
 
 
-def _as_input_error(error: Exception) -> InputError:
-    """Typer's message on a wrong command line, or an unexpected exception, as an `InputError`."""
+def _as_input_error(error: BaseException) -> InputError:
+    """Typer's message on a wrong command line, or an unexpected exception, as an `InputError`.
+
+    What a library threw while it rendered a template or ran a model, and what the system says of a file, are facts of
+    the input (exit code 2); the rest is a fault of the program (exit code 1).
+    """
     format_message = getattr(error, "format_message", None)
     if format_message is None:
-        failure = InputError("unexpected error", f"{type(error).__name__}: {error}", "run again with --debug")
+        kind = type(error).__name__
+        if library := library_of(error):
+            what = f"{kind} in the library {library}"
+            return as_input_error(error, "the model", what, "use another model or version; --debug shows where")
+        if isinstance(error, OSError) and error.filename:
+            return InputError(
+                str(error.filename), error.strerror or kind, "check the path, the disk and its permissions"
+            )
+        failure = InputError("unexpected error", f"{kind}: {error}", "run again with --debug")
         failure.exit_code = 1
         return failure
     context = getattr(error, "ctx", None)
@@ -102,7 +116,7 @@ def _as_input_error(error: Exception) -> InputError:
 def _fail(error: InputError, out: TextIO, as_json: bool, debug: bool) -> int:
     """One line on stderr (with `--debug` the traceback before it), and the same as an object for `--json`."""
     if debug:
-        traceback.print_exc(file=sys.stderr)
+        sys.stderr.write(visible(traceback.format_exc()))
     if error.silent:
         return error.exit_code
     print("error: " + " ".join(str(error).split()), file=sys.stderr)
@@ -132,7 +146,7 @@ def _quiet(debug: bool) -> Iterator[None]:
         shown: set[str] = set()
 
         def warn(message: Warning | str, *_: object, **__: object) -> None:
-            line = "warning: " + " ".join(str(message).split())
+            line = "warning: " + " ".join(visible(str(message)).split())
             if line not in shown and not is_secondary_process():
                 shown.add(line)
                 print(line, file=sys.stderr)

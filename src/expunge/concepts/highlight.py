@@ -14,6 +14,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from expunge._data import package_text
+from expunge._printable import visible
 from expunge.concepts.span import Span
 from expunge.corpus.record import LEVELS
 
@@ -29,11 +30,6 @@ MEANING: Mapping[str, str] = {
     "L4": "to be forgotten",
     NO_LEVEL: "without a rule",
 }
-_VISIBLE = (
-    {c: 0x2400 + c for c in range(32) if chr(c) not in "\n\t"}
-    | {0x7F: 0x2421}
-    | dict.fromkeys((*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)), 0xFFFD)
-)
 
 
 @dataclass
@@ -81,11 +77,6 @@ class AssertionCounts:
             "assertions": dict(sorted(self.assertions.items())),
             "concepts": len(self.concepts),
         }
-
-
-def visible(text: str) -> str:
-    """`text` of the same length, with control and direction characters replaced by signs."""
-    return text.translate(_VISIBLE)
 
 
 def status(span: Span) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from expunge._config import apply_overrides, find_yaml, load_yaml, merge, shipped_names, validate
+from expunge._printable import shown
 from expunge._summary import short_repr
 from expunge._validation import ConfigError
 from expunge.engine.recipe_config import RecipeConfig
@@ -20,6 +21,7 @@ from expunge.engine.resolved_recipe import ResolvedRecipe, build
 from expunge.errors import InputError
 
 SHIPPED = resources.files("expunge.recipes")
+MOST_PARENTS = 32
 RESETS = {"method": ("settings", "rule", "rule_settings")}  # keys that a child with another method does not inherit
 
 
@@ -76,13 +78,16 @@ def read(name: str | Path, beside: Path | None = None, children: tuple[str, ...]
     Args:
         name: recipe name or path.
         beside: folder that relative paths start from.
-        children: recipes that extend this one, to detect a circle.
+        children: recipes that extend this one, as resolved paths, to detect a circle.
     """
     text, folder, where = find_yaml(name, "recipe", SHIPPED, beside)
-    if where in children:
-        raise InputError(where, "extends itself (" + " -> ".join((*children, where)) + ")", "break the circle")
+    place = str((folder / Path(where).name).resolve()) if folder else where
+    if place in children:
+        raise InputError(where, f"extends itself ({' -> '.join((*children, place))})", "break the circle")
+    if len(children) >= MOST_PARENTS:
+        raise InputError(where, f"stands behind {MOST_PARENTS} recipes that extend one another", "shorten the chain")
     raw = load_yaml(text, where)
     parent = raw.pop("extends", None)
     if parent is not None and not isinstance(parent, str):
-        raise InputError(f"{where}: extends", f"{parent!r} is no name", "name one shipped recipe or one file")
-    return merge(read(parent, folder, (*children, where)), raw, RESETS) if parent else raw
+        raise InputError(f"{where}: extends", f"{shown(parent)} is no name", "name one shipped recipe or one file")
+    return merge(read(parent, folder, (*children, place)), raw, RESETS) if parent else raw

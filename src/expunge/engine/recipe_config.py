@@ -14,7 +14,7 @@ from expunge.methods.base import RetainLoss
 from expunge.models.adapters import TrainableConfig
 from expunge.privacy.config import PrivacyConfig
 
-MOST_STEPS = 1_000_000  # the batches of all steps are dealt before the first one
+MOST_STEPS, MOST_ROWS = 1_000_000, 1_000_000  # the batches of all steps are dealt before the first one
 LATER_KEYS = ("stop",)  # keys younger than runs that exist: at their default, such a run is still the same run
 
 
@@ -35,10 +35,12 @@ class Retain(FrozenModel):
 class BatchSize(FrozenModel):
     """Rows per step over all processes."""
 
-    forget: int = Field(32, ge=1, description="forget rows per step")
-    retain: int = Field(32, ge=1, description="retain rows per step")
+    forget: int = Field(32, ge=1, le=MOST_ROWS, description="forget rows per step")
+    retain: int = Field(32, ge=1, le=MOST_ROWS, description="retain rows per step")
     micro: int | None = Field(None, ge=1, description="most rows in one forward pass; null for all at once")
-    blocks: int = Field(1, ge=1, description="m: forget batches in a row that one retain gradient serves (m:1)")
+    blocks: int = Field(
+        1, ge=1, le=MOST_ROWS, description="m: forget batches in a row that one retain gradient serves (m:1)"
+    )
 
 
 class Memory(FrozenModel):
@@ -117,7 +119,9 @@ class RecipeConfig(FrozenModel):
     train: TrainableConfig = Field(TrainableConfig(), description="which parameters may change")
     optimizer: OptimizerConfig = Field(OptimizerConfig(), description="optimizer and learning rate")
     steps: int = Field(100, ge=1, le=MOST_STEPS, description="optimizer steps of a run without phases")
-    phases: tuple[Phase, ...] = Field((), description="stretches of the run, in order; empty means one of `steps`")
+    phases: tuple[Phase, ...] = Field(
+        (), max_length=1000, description="stretches of the run, in order; empty means one of `steps`"
+    )
     batch: BatchSize = Field(BatchSize(), description="rows per step")
     modalities: Modalities = Field(
         "each",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
+from expunge._foreign import foreign
 from expunge._io import read_object, write_atomic, write_json
-from expunge.errors import InputError, first_line
+from expunge._printable import shown
+from expunge.errors import InputError
+from expunge.models.library_warnings import library_warnings
 
+REFUSED = ("megatron_config", "layer_replication")
+MOST_RANK = 256
 README = """\
 An adapter that expunge trained. It makes the model below forget the records of one run; without it that model still
 knows them. Do not deploy the two side by side as erasure: `expunge export RUN --out FOLDER` writes one model.
@@ -26,15 +30,13 @@ def attach(module: Any, folder: Path) -> Any:
     from peft import PeftModel
 
     where = str(folder)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model = PeftModel.from_pretrained(module, where)
-            result = model.load_adapter(where, "default")  # once more, as only this tells what did not fit
-    except Exception as error:
-        raise InputError(
-            where, f"the adapter does not fit its base model ({first_line(error)})", "use the base it was trained on"
-        ) from error
+    check_adapter_config(folder)
+    with (
+        foreign(where, "the adapter does not fit its base model", "use the base it was trained on"),
+        library_warnings(where),
+    ):
+        model = PeftModel.from_pretrained(module, where)
+        result = model.load_adapter(where, "default")  # once more, as only this tells what did not fit
     unexpected = [k for k in result.unexpected_keys or () if "lora" in k or "default" in k]
     if result.missing_keys or unexpected:
         name = (result.missing_keys or unexpected)[0]
@@ -45,14 +47,42 @@ def attach(module: Any, folder: Path) -> Any:
 
 def merge_folder(module: Any, folder: Path) -> Any:
     """`module` with the adapter of `folder` folded into its weights; `InputError` for a kind that cannot be."""
-    kind = read_object(folder / "adapter_config.json").get("peft_type")
+    kind = check_adapter_config(folder).get("peft_type")
     model = attach(module, folder)
     if not hasattr(model, "merge_and_unload"):
-        raise InputError(str(folder), f"an adapter of the kind {kind} cannot be merged", "use a LoRA adapter")
-    try:
+        raise InputError(str(folder), f"an adapter of the kind {shown(kind)} cannot be merged", "use a LoRA adapter")
+    with foreign(str(folder), "the adapter could not be merged", "merge it with peft, and name the merged model"):
         return model.merge_and_unload()
-    except Exception as error:
-        raise InputError(str(folder), f"the adapter could not be merged ({first_line(error)})") from error
+
+
+def check_adapter_config(folder: Path) -> dict[str, Any]:
+    """The content of adapter_config.json.
+
+    Raises:
+        InputError: It is no object; it names a module to import, or blocks to repeat; or a rank that no tensor of the
+            adapter has.
+    """
+    from safetensors import safe_open
+
+    file = folder / "adapter_config.json"
+    config = read_object(file, "save the adapter again")
+    for name in REFUSED:
+        if config.get(name):
+            raise InputError(str(file), f"sets {name}, which is not supported", "merge the adapter with peft first")
+    weights = folder / "adapter_model.safetensors"
+    ranks = [config.get("r"), *(v.values() if isinstance(v := config.get("rank_pattern"), dict) else ())]
+    rank = max((r for r in ranks if isinstance(r, int)), default=0)
+    if rank > MOST_RANK and weights.is_file():
+        with (
+            foreign(str(folder), "the adapter cannot be read", "save the adapter again"),
+            safe_open(weights, "pt") as stored,
+        ):
+            shapes = [stored.get_slice(name).get_shape() for name in list(stored.keys())]
+        largest = max((n for shape in shapes for n in shape), default=0)
+        if rank > largest:
+            what = f"says rank {rank}, the largest tensor of the adapter has {largest:,} rows"
+            raise InputError(str(file), what, "use the config of this adapter")
+    return config
 
 
 def name_base(folder: Path, base: str) -> None:

@@ -44,7 +44,7 @@ class TrainableConfig(FrozenModel):
     layers: Layers = Field(
         "all", description="all; k for the last k blocks; 1/3 for the last third; or a list of block numbers"
     )
-    rank: int = Field(8, ge=1, description="LoRA rank r")
+    rank: int = Field(8, ge=1, le=65_536, description="LoRA rank r")
     lora_alpha: float = Field(16.0, gt=0, description="LoRA scaling: the update is lora_alpha / r * B A")
     drop_blocks: float = Field(
         0.0, ge=0, lt=1, description="probability that a step leaves out a block's adapter, drawn for each step"

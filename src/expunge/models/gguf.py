@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from expunge.errors import InputError, first_line
+from expunge.errors import InputError
 
 MAGIC = b"GGUF"
+UNSUPPORTED = "use a file of another architecture or quantization, or the model as safetensors"
 
 
 def check_gguf(file: Path) -> None:
@@ -23,15 +24,6 @@ def check_gguf(file: Path) -> None:
         raise InputError(str(file), "is no GGUF file", "download it again")
     if not is_gguf_available():
         raise InputError(str(file), "a GGUF file needs the package gguf", "pip install gguf")
-
-
-def unsupported(file: Path, error: Exception) -> InputError:
-    """The error for a GGUF file that transformers cannot read."""
-    return InputError(
-        str(file),
-        f"this GGUF file cannot be read ({first_line(error)})",
-        "use a file of another architecture or quantization, or the model as safetensors",
-    )
 
 
 def as_plain_model(module: Any) -> Any:

@@ -138,7 +138,6 @@ def load(
     template: str = "auto",
     device: str | None = None,
     dtype: str = "auto",
-    trust_remote_code: bool = False,
     template_date: str | None = None,
 ) -> LanguageModel:
     """Load a causal LM or image-text model.
@@ -148,7 +147,6 @@ def load(
         template: auto, plain or chat.
         device: For example cpu or cuda; None for `default_device`.
         dtype: auto (as stored, or as the run was), float32, bfloat16 or float16; int8 or nf4 through bitsandbytes.
-        trust_remote_code: As in transformers.
         template_date: ISO date that a chat template with a clock writes; None for that of the run, or today.
 
     Raises:
@@ -156,10 +154,9 @@ def load(
             that is not causal, a missing package, or a run whose base model is missing or has changed.
     """
     check_dtype(dtype)
-    path = Path(source).expanduser()
-    if (path / "run.json").is_file():
-        return _load_run(path, template, device, dtype, template_date)
-    parts = load_parts(str(source), dtype, device or default_device(), trust_remote_code)
+    if kind_of(source) == "run":
+        return _load_run(Path(source).expanduser(), template, device, dtype, template_date)
+    parts = load_parts(str(source), dtype, device or default_device())
     with guarded(str(source)):
         lm = LanguageModel.from_parts(
             parts.module, parts.tokenizer, str(source), template, parts.processor, template_date

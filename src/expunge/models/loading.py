@@ -1,6 +1,6 @@
 """From a source to a model in memory, with its tokenizer and processor. Whatever goes wrong is one line.
 
-The libraries that read a model raise dozens of kinds of exceptions, so one guard stands around all of them.
+`_foreign` is the boundary around the libraries that read a model. No path runs code that comes with a model.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ from logging import getLogger
 from pathlib import Path
 from typing import Any
 
+from expunge._foreign import PASS, as_input_error, foreign
 from expunge.errors import InputError, first_line
 from expunge.models.adapter_folder import merge_folder
+from expunge.models.config_check import read_config
 from expunge.models.dtypes import FLOATS
 from expunge.models.fingerprint import check_exported
-from expunge.models.gguf import as_plain_model, check_gguf, unsupported
+from expunge.models.gguf import UNSUPPORTED, as_plain_model, check_gguf
 from expunge.models.hub import only_cached
+from expunge.models.library_warnings import library_warnings
 from expunge.models.precision import check_device, is_quantized, quantization_config
 from expunge.models.source import base_of_adapter, gguf_file, kind_of, quantization_of
 from expunge.models.weight_check import check_causal, check_finite, check_keys
@@ -50,26 +53,42 @@ def quiet() -> None:
     getLogger("huggingface_hub").setLevel("ERROR")  # it logs every attempt; the guard reports the failure
 
 
+PACKAGES = {  # quantization method of a folder → the package that reads it
+    "aqlm": "aqlm",
+    "auto-round": "auto-round",
+    "awq": "gptqmodel",
+    "bitsandbytes": "bitsandbytes",
+    "compressed-tensors": "compressed-tensors",
+    "eetq": "eetq",
+    "fbgemm_fp8": "fbgemm-gpu",
+    "gptq": "gptqmodel optimum",
+    "hqq": "hqq",
+    "mxfp4": "kernels",
+    "quanto": "optimum-quanto",
+    "torchao": "torchao",
+}
+
+
 @contextlib.contextmanager
 def guarded(source: str, hint: str = "name a folder written by save_pretrained, or an id on the hub") -> Iterator[None]:
-    """Turn any exception inside, but an `InputError`, into an `InputError` about `source`."""
+    """Turn any exception of a library inside into an `InputError` about `source`; see `_foreign.foreign`."""
+    method = quantization_of(Path(source))
+    what = "the model could not be loaded"
+    if method:
+        what = f"its weights are quantized ({method}), which cannot be read here"
+        package = PACKAGES.get(method)
+        hint = f"pip install {package}, or use the model in full precision" if package else "use it in full precision"
     try:
         yield
-    except InputError:
+    except PASS:
         raise
-    except ImportError as error:
-        method = quantization_of(Path(source))
-        what = f"its weights are quantized ({method})" if method else "the model needs another package"
-        hint = "install the package, or use the model in full precision" if method else "install the package"
-        raise InputError(source, f"{what}, which cannot be read here ({first_line(error)})", hint) from error
-    except Exception as error:
-        if type(error).__name__ in ("OutOfMemoryError", "MemoryError"):
-            hint = "use --dtype bfloat16, another --device, or a smaller model"
-        raise InputError(source, f"the model could not be loaded ({first_line(error)})", hint) from error
+    except BaseException as error:
+        failure = as_input_error(error, source, what, hint)
+        raise InputError(source, failure.what, hint if method else failure.hint) from error
 
 
-def load_parts(source: str, dtype: str, device: str, trust_remote_code: bool) -> LoadedParts:
-    """Load a model folder, adapter folder, GGUF file or hub id (not a run).
+def load_parts(source: str, dtype: str, device: str) -> LoadedParts:
+    """Load a model folder, adapter folder, GGUF file or hub id (not a run). No code that comes with it is run.
 
     Raises:
         InputError: it is none of these, its weights are incomplete, not finite or not causal, or a package is missing.
@@ -79,7 +98,7 @@ def load_parts(source: str, dtype: str, device: str, trust_remote_code: bool) ->
     quiet()
     path = Path(source).expanduser()
     if kind == "adapter":
-        return _load_adapter(path, dtype, device, trust_remote_code)
+        return _load_adapter(path, dtype, device)
     if kind == "gguf":
         file = gguf_file(path)
         assert file is not None
@@ -87,7 +106,7 @@ def load_parts(source: str, dtype: str, device: str, trust_remote_code: bool) ->
     else:
         name = str(path) if kind == "folder" else source
         local = kind == "folder" or only_cached(source)
-        parts = _load_pretrained(name, dtype, device, local_files_only=local, trust_remote_code=trust_remote_code)
+        parts = _load_pretrained(name, dtype, device, local)
     with guarded(source):
         check_finite(source, parts.module)
         if not is_quantized(parts.module):  # int8 scales activations over the batch, so a later token moves all
@@ -95,20 +114,32 @@ def load_parts(source: str, dtype: str, device: str, trust_remote_code: bool) ->
     return parts
 
 
-def _load_pretrained(source: str, dtype: str, device: str, **options: Any) -> LoadedParts:
+def _load_pretrained(source: str, dtype: str, device: str, local: bool) -> LoadedParts:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
 
-    with guarded(source):
-        is_vision = _is_vision(AutoConfig.from_pretrained(source, **options))
+    with guarded(source), library_warnings(source):
+        read_config(source, local_files_only=local)
+        config = AutoConfig.from_pretrained(source, local_files_only=local, trust_remote_code=False)
+        if getattr(config, "is_encoder_decoder", False):
+            raise InputError(source, f"{config.model_type} is no causal language model", "use a decoder-only model")
+        is_vision = _is_vision(config)
         auto = AutoModelForImageTextToText if is_vision else AutoModelForCausalLM
         precision: Any = getattr(torch, dtype) if dtype in FLOATS else "auto"
         quantization = quantization_config(dtype)
         placement = {"quantization_config": quantization, "device_map": {"": device}} if quantization else {}
-        module, info = auto.from_pretrained(source, dtype=precision, output_loading_info=True, **placement, **options)
+        module, info = auto.from_pretrained(
+            source,
+            dtype=precision,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # `check_keys` refuses them by name
+            local_files_only=local,
+            trust_remote_code=False,
+            **placement,
+        )
         check_keys(source, module, info)
-        tokenizer = AutoTokenizer.from_pretrained(source, **options)
-        processor = _load_processor(source, options) if is_vision else None
+        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local, trust_remote_code=False)
+        processor = _load_processor(source, local) if is_vision else None
         module = (module if is_quantized(module) else module.to(device)).eval()
     return LoadedParts(module, tokenizer, processor)
 
@@ -119,34 +150,35 @@ def _load_gguf(file: Path, dtype: str, device: str) -> LoadedParts:
 
     check_gguf(file)
     precision = getattr(torch, dtype) if dtype in FLOATS else torch.float32
-    options: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True}
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):  # its progress bar heeds no setting
-            module, info = AutoModelForCausalLM.from_pretrained(
-                str(file.parent), dtype=precision, output_loading_info=True, **options
-            )
-            tokenizer = AutoTokenizer.from_pretrained(str(file.parent), **options)
-    except Exception as error:
-        raise unsupported(file, error) from error
+    options: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True, "trust_remote_code": False}
+    with (
+        foreign(str(file), "this GGUF file cannot be read", UNSUPPORTED),
+        library_warnings(str(file)),
+        contextlib.redirect_stderr(io.StringIO()),  # its progress bar heeds no setting
+    ):
+        module, info = AutoModelForCausalLM.from_pretrained(
+            str(file.parent), dtype=precision, output_loading_info=True, ignore_mismatched_sizes=True, **options
+        )
+        tokenizer = AutoTokenizer.from_pretrained(str(file.parent), **options)
     check_keys(str(file), module, info)
     with guarded(str(file)):
         module = as_plain_model(module).to(device).eval()
     return LoadedParts(module, tokenizer, notes=(f"{file.name} was dequantized to {str(precision).split('.')[-1]}",))
 
 
-def _load_adapter(folder: Path, dtype: str, device: str, trust_remote_code: bool) -> LoadedParts:
+def _load_adapter(folder: Path, dtype: str, device: str) -> LoadedParts:
     """The base of an adapter folder with the adapter merged; the folder's own tokenizer, if it has one."""
     from transformers import AutoTokenizer
 
     base = base_of_adapter(folder)
     check_exported(folder, base)
-    parts = load_parts(base, dtype, device, trust_remote_code)
+    parts = load_parts(base, dtype, device)
     if is_quantized(parts.module):
         raise InputError(str(folder), "an adapter cannot be merged into a quantized base", "use --dtype bfloat16")
     module, tokenizer = parts.module, parts.tokenizer
-    with guarded(str(folder)):
+    with guarded(str(folder)), library_warnings(str(folder)):
         if (folder / "tokenizer_config.json").is_file():
-            tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
         if len(tokenizer) > module.get_input_embeddings().weight.shape[0]:
             module.resize_token_embeddings(len(tokenizer))
     module = merge_folder(module, folder).eval()
@@ -162,12 +194,14 @@ def _is_vision(config: Any) -> bool:
     return hasattr(config, "vision_config") and config.model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 
-def _load_processor(source: str, options: dict[str, Any]) -> Any:
+def _load_processor(source: str, local: bool) -> Any:
     """The processor, or the reason why there is none; the model then reads text only."""
     from transformers import AutoProcessor
 
     try:
-        processor = AutoProcessor.from_pretrained(source, **options)
-    except Exception as error:
+        processor = AutoProcessor.from_pretrained(source, local_files_only=local, trust_remote_code=False)
+    except PASS:
+        raise
+    except BaseException as error:
         return f"its processor could not be loaded ({first_line(error)})"
     return processor if hasattr(processor, "image_processor") else "it has no image processor"

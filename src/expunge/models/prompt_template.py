@@ -12,17 +12,20 @@ from functools import cached_property
 from itertools import islice
 from typing import Any, Literal
 
+from expunge._foreign import foreign
 from expunge._io import digest
 from expunge.corpus import Record
 from expunge.errors import InputError
 from expunge.models.chat_template import STAND_IN, ChatTemplate, before_spaces
-from expunge.models.template_check import check_template
-from expunge.models.token_cut import Ids, SpecialStrings, cut_ids, start_ids
+from expunge.models.template_check import PLAIN, check_template
+from expunge.models.time_limit import time_limit
+from expunge.models.token_cut import Ids, SpecialStrings, cut_ids, refuse_long, start_ids
 from expunge.models.vision.inputs import ImageInputs
 from expunge.models.vision.processor import VisionProcessor
 
 TemplateKind = Literal["plain", "chat"]
 AT_ONCE = 1024  # records that are tokenized together
+SECONDS = 60.0  # that a chat template may take for them
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +165,7 @@ class PromptTemplate:
 
     def question(self, record: Record) -> Encoded:
         """The prompt of a record with its image, without its answer; `InputError` if the model reads no images."""
+        refuse_long(record, self.context)
         record = record if record.answer else replace(record, answer=STAND_IN)
         return replace(next(self._encode([record])), answer=())
 
@@ -181,6 +185,7 @@ class PromptTemplate:
             for record in part:
                 if not record.answer:
                     raise _no_answer(record)
+                refuse_long(record, self.context)
             for record, item in zip(part, self._encode(part), strict=True):
                 self._check(record, item)
                 items.append(item)
@@ -204,8 +209,12 @@ class PromptTemplate:
             )
 
     def _encode(self, records: Sequence[Record]) -> Iterator[Encoded]:
-        texts = [self._text(record) for record in records]
-        parts = cut_ids(self.tokenizer, [t.text for t in texts], [t.border for t in texts])
+        where = f'records from "{records[0].id}" on'
+        slow = InputError(where, f"the chat template takes more than {SECONDS:g} seconds for them", PLAIN)
+        with foreign(where, "they cannot be tokenized", "take them out one by one, or use another tokenizer"):
+            with time_limit(SECONDS, slow):
+                texts = [self._text(record) for record in records]
+            parts = cut_ids(self.tokenizer, [t.text for t in texts], [t.border for t in texts])
         for record, text, (before, behind) in zip(records, texts, parts, strict=True):
             prompt = (*text.start, *before) or (self._first,)
             answer, ends = (*behind, *text.close), not _continues(record)

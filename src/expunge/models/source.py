@@ -6,6 +6,7 @@ sent anywhere.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import re
@@ -28,11 +29,12 @@ def kind_of(source: Path | str) -> SourceKind:
     Raises:
         InputError: it is none of these, or an unfinished run or training, or a folder without weights.
     """
-    path = Path(source).expanduser()
-    if not path.exists():
+    path = Path(source)
+    if not exists(path):
         if not is_hub_id(str(source)):
             raise _no_such_folder(str(source))
         return "hub"
+    path = path.expanduser()
     if (path / "run.json").is_file():
         read_finished_run(path)
         return "run"
@@ -43,6 +45,14 @@ def kind_of(source: Path | str) -> SourceKind:
         return "adapter"
     _check_folder(path)
     return "folder"
+
+
+def exists(path: Path) -> bool:
+    """Whether there is such a file or folder; False for a text that can be no path."""
+    try:
+        return path.expanduser().exists()
+    except (OSError, ValueError, RuntimeError):  # too long, a NUL, no such user
+        return False
 
 
 def is_hub_id(text: str) -> bool:
@@ -58,8 +68,9 @@ def is_hub_id(text: str) -> bool:
 
 
 def _no_such_folder(text: str) -> InputError:
-    path = Path(text).expanduser()
-    close = _close(path)
+    path, close = Path(text), None
+    with contextlib.suppress(OSError, ValueError, RuntimeError):  # a text that can be no path
+        close = _close(path.expanduser())
     hint = f"did you mean {close}?" if close else "a model on the hub is named owner/name"
     kind = "file" if path.suffix == ".gguf" else "folder"
     return InputError(text, f"there is no such model {kind}", hint)
@@ -118,9 +129,9 @@ def base_of_adapter(folder: Path) -> str:
         raise InputError(str(folder), "its adapter_config.json names no base model", "set base_model_name_or_path")
     if not any((folder / name).is_file() for name in ADAPTER_WEIGHTS):
         raise InputError(str(folder), "holds no adapter weights", f"expected {ADAPTER_WEIGHTS[0]} in it")
-    for candidate in (Path(base).expanduser(), folder / base):
-        if candidate.exists():
-            return str(candidate.resolve())
+    for candidate in (Path(base), folder / base):
+        if exists(candidate):
+            return str(candidate.expanduser().resolve())
     if is_hub_id(base):
         return base
     raise InputError(
@@ -154,6 +165,6 @@ def quantization_of(folder: Path) -> str | None:
     """The `quant_method` that a folder's config.json names; None for weights in full."""
     try:
         stored = json.loads((folder / "config.json").read_text("utf-8")).get("quantization_config")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None
     return str(stored.get("quant_method", "unknown")) if isinstance(stored, dict) else None

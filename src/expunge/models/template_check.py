@@ -6,20 +6,26 @@ on such a model would be about another text.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Any
 
+from expunge._foreign import foreign
 from expunge.corpus.record import Turn
 from expunge.errors import InputError, first_line
 from expunge.models.chat_template import STAND_IN, ChatTemplate, TemplateRenderer
+from expunge.models.time_limit import time_limit
 from expunge.models.token_cut import SpecialStrings
 
 QUESTIONS = ("Which bird sits on the roof?", "How many boats are red?")
 SYSTEM = "Answer in one word."
 PARTS = ((False, False), (True, True), (True, False), (False, True))
 THOUGHT = re.compile(r"think|thought|reason", re.IGNORECASE)
+SECONDS = 10.0  # for all that is tried here; usually a thousandth of it
+MAX_LETTERS = 1_000_000  # of a template; usually some thousand
+MAX_DIGITS = 6  # of a number in it
 PLAIN = "use the template plain, or correct the chat_template of the tokenizer"
 
 
@@ -36,6 +42,13 @@ def check_template(tokenizer: Any, date: str, stops: Collection[int] = (), place
         InputError: The template fails, loses the question or the answer, or asks otherwise than it answers.
     """
     renderer = TemplateRenderer(tokenizer, date)
+    slow = InputError(renderer.where, f"takes more than {SECONDS:g} seconds for a question and its answer", PLAIN)
+    with foreign(renderer.where, "fails", PLAIN), time_limit(SECONDS, slow):
+        _check_source(renderer)
+        return _check(renderer, tokenizer, stops, placeholder)
+
+
+def _check(renderer: TemplateRenderer, tokenizer: Any, stops: Collection[int], placeholder: str) -> ChatTemplate:
     chat, system = _first_that_works(renderer)
     history = (Turn("system", SYSTEM),) if system else ()
     written = _write(chat, (*history, Turn("user", QUESTIONS[0]), Turn("assistant", STAND_IN)))
@@ -59,11 +72,27 @@ def check_template(tokenizer: Any, date: str, stops: Collection[int] = (), place
     return chat
 
 
+def _check_source(renderer: TemplateRenderer) -> None:
+    """`InputError` for a template whose text alone says that it computes what is no conversation.
+
+    Neither a power nor a text of a billion letters can be stopped once it is being computed.
+    """
+    from jinja2 import Environment, TemplateSyntaxError
+
+    if len(renderer.source) > MAX_LETTERS:
+        raise InputError(renderer.where, f"has more than {MAX_LETTERS:,} characters", PLAIN)
+    with contextlib.suppress(TemplateSyntaxError):  # said in its own words when it is compiled
+        for line, kind, text in Environment(autoescape=True).lex(renderer.source):
+            if kind == "operator" and text == "**":
+                raise InputError(renderer.where, f"computes a power in line {line}", PLAIN)
+            if kind == "integer" and len(text) > MAX_DIGITS:
+                raise InputError(renderer.where, f"holds a number of {len(text)} digits in line {line}", PLAIN)
+
+
 def _first_that_works(renderer: TemplateRenderer) -> tuple[ChatTemplate, bool]:
     """The form of content that keeps both questions and the answer, and whether a system turn must come first."""
     failure: Exception | None = None
     lost = ""
-    _ = renderer.source
     for system in (False, True):
         history = (Turn("system", SYSTEM),) if system else ()
         for parts in PARTS:

@@ -24,11 +24,11 @@ class TinyConfig(FrozenModel):
     """Size of a model made from scratch."""
 
     architecture: str = Field("llama", description="llama, gpt2 or qwen2")
-    layers: int = Field(4, ge=1, description="transformer blocks")
-    width: int = Field(128, ge=8, description="hidden size")
+    layers: int = Field(4, ge=1, le=256, description="transformer blocks")
+    width: int = Field(128, ge=8, le=65_536, description="hidden size")
     heads: int = Field(4, ge=1, description="attention heads")
-    vocabulary: int = Field(2048, ge=260, description="entries of the BPE vocabulary")
-    context: int = Field(256, ge=8, description="longest sequence in tokens")
+    vocabulary: int = Field(2048, ge=260, le=1_000_000, description="entries of the BPE vocabulary")
+    context: int = Field(256, ge=8, le=1_000_000, description="longest sequence in tokens")
     embedding_std: float = Field(0.15, gt=0, description="standard deviation of the embeddings at the start")
 
 
@@ -113,4 +113,5 @@ def build(config: TinyConfig, tokenizer: Any, seed: int = 42) -> Any:
         )
     else:
         shape = llama_config(config, tokenizer, config.architecture)
-    return initialize(lambda: AutoModelForCausalLM.from_config(shape, dtype=torch.float32), config, seed)
+    options = {"trust_remote_code": False, "dtype": torch.float32}
+    return initialize(lambda: AutoModelForCausalLM.from_config(shape, **options), config, seed)

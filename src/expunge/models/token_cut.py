@@ -12,7 +12,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from expunge.corpus.record import Record
+from expunge.errors import InputError
+
 Ids = tuple[int, ...]
+LETTERS, LETTERS_PER_TOKEN = 1_000_000, 32
+
+
+def refuse_long(record: Record, context: int) -> None:
+    """`InputError` for a text that is too long for the context however it is tokenized; nothing is tokenized here."""
+    letters = sum(map(len, (record.prompt, record.answer, *(turn.content for turn in record.history))))
+    if letters > max(LETTERS, LETTERS_PER_TOKEN * context):
+        what = f"holds {letters:,} characters, the model reads at most {context:,} tokens"
+        raise InputError(f'record "{record.id}"', what, "shorten it, or split it")
 
 
 def cut_ids(tokenizer: Any, texts: Sequence[str], borders: Sequence[int]) -> list[tuple[Ids, Ids]]:

@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from expunge.errors import InputError, InputWarning, first_line
+from expunge._foreign import foreign
+from expunge.errors import InputError, InputWarning
 from expunge.models.adapters import block_of, block_stack
 from expunge.models.forward import relative_difference
 
@@ -31,7 +32,8 @@ def check_keys(source: str, module: Any, info: dict[str, Any]) -> None:
         info: what `from_pretrained(output_loading_info=True)` returns.
 
     Raises:
-        InputError: the file lacks weights of the model, or has blocks that the model lacks.
+        InputError: the file lacks weights of the model, has them in another shape, or has weights that belong into the
+            model and have no place there. A further head, such as that of a reward model, is an `InputWarning`.
     """
     missing = [k for k in sorted(info.get("missing_keys", ())) if not BUFFERS.search(k)]
     mismatched = sorted(str(k[0]) if isinstance(k, tuple) else str(k) for k in info.get("mismatched_keys", ()))
@@ -52,6 +54,11 @@ def check_keys(source: str, module: Any, info: dict[str, Any]) -> None:
         raise InputError(
             source, f"its config has {count} blocks, its file more ({_some(beyond)})", "use the config of these weights"
         )
+    own = {name for name, _ in module.named_children()}
+    inside = [k for k in unexpected if k.partition(".")[0] in own]
+    if inside:
+        what = f"its file has {_some(inside)}, for which the model of its config has no place"
+        raise InputError(source, what, "use the config of these weights, or save the model again")
     warnings.warn(f"{source}: {_some(unexpected)} of its file are not part of the model", InputWarning, stacklevel=2)
 
 
@@ -81,12 +88,11 @@ def check_causal(source: str, module: Any) -> None:
     first = torch.tensor([[k % rows for k in PROBE]], device=embedding.device)
     second = first.clone()
     second[0, -1] = (int(first[0, -1]) + rows // 2) % rows
-    try:
+    with foreign(source, "the model cannot read a text", "use a causal language model"):
         logits, other = (module(input_ids=ids, use_cache=False).logits[:, :-1] for ids in (first, second))
-    except Exception as error:
-        raise InputError(
-            source, f"the model cannot read a text ({first_line(error)})", "use a causal language model"
-        ) from error
+    if not logits.isfinite().all():
+        hint = "use --dtype float32, or another copy of it"
+        raise InputError(source, "what it predicts is not finite (NaN or infinity)", hint)
     if relative_difference(other, logits) > TOLERANCE.get(logits.dtype, 0.05):
         raise InputError(
             source, "it reads the tokens that it has to predict, as BERT does", "use a causal language model"

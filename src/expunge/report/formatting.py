@@ -6,11 +6,6 @@ import math
 
 DASH = "–"
 MINUS = "−"
-_CONTROL_SYMBOLS = (
-    {c: 0x2400 + c for c in range(32) if chr(c) not in "\n\t"}
-    | {0x7F: 0x2421}
-    | dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)), 0xFFFD)
-)
 
 
 def format_number(value: float | None, digits: int = 3, signed: bool = False) -> str:
@@ -37,11 +32,6 @@ def format_interval(bounds: tuple[float | None, float | None] | None) -> str:
 def pluralize(n: int, one: str, many: str = "") -> str:
     """`1 record`, `21 records`."""
     return f"{format_count(n)} {one if n == 1 else many or one + 's'}"
-
-
-def show_control_characters(text: str) -> str:
-    """Untrusted text with its control and direction characters replaced by visible symbols."""
-    return text.translate(_CONTROL_SYMBOLS)
 
 
 def describe_basis(method: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from expunge._io import write_atomic
+from expunge._printable import visible
 from expunge.audit.check_result import CheckResult
 from expunge.audit.details import MembershipDetails
 from expunge.audit.schema import AuditFile, find_audit, load_audit
@@ -94,7 +95,7 @@ def _page_template() -> Template:
         "count": formatting.format_count,
         "interval": formatting.format_interval,
         "plural": formatting.pluralize,
-        "visible": formatting.show_control_characters,
+        "visible": visible,
         "interval_basis": formatting.describe_basis,
         "check": labels.check_label,
         "role": labels.role_label,

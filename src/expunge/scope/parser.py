@@ -14,6 +14,7 @@ from __future__ import annotations
 from itertools import chain
 from pathlib import Path
 
+from expunge._text_file import read_text
 from expunge.errors import InputError
 from expunge.scope.ast import AllOf, AnyOf, Equals, Expression, HasId, InNode, Not
 from expunge.scope.lexer import Token, tokenize
@@ -21,16 +22,35 @@ from expunge.scope.mentions import InFile, Mentions
 from expunge.scope.name_text import fold
 
 MAX_DEPTH = 100  # of nested brackets and `not`s
+MAX_FILES = 1000  # predicate files that are read for one scope, each time that one is named
+MAX_CHAIN = 32  # predicate files that name one another
+MAX_LETTERS = 1_000_000  # of an expression
 
 
-def parse(text: str, where: str = "scope", folder: Path = Path(), files: tuple[Path, ...] = ()) -> Expression:
+def parse(text: str, where: str = "scope", folder: Path = Path()) -> Expression:
     """The expression of `text`; `InputError` names the character where it cannot be read."""
-    return _Parser(tokenize(text, where), where, folder, files).expression()
+    return _parse(text, where, folder, (), [])
+
+
+def _parse(text: str, where: str, folder: Path, files: tuple[Path, ...], read: list[Path]) -> Expression:
+    if len(text) > MAX_LETTERS:
+        raise InputError(
+            where, f"has more than {MAX_LETTERS:,} characters", "write ids or names into a file: ids:@file"
+        )
+    for place, letter in enumerate(text, 1):
+        if letter == "\0" or "\ud800" <= letter <= "\udfff":
+            what = f"holds a NUL or half a surrogate pair at character {place}"
+            raise InputError(where, what, "write it as UTF-8 text")
+    return _Parser(tokenize(text, where), where, folder, files, read).expression()
 
 
 class _Parser:
-    def __init__(self, tokens: list[Token], where: str, folder: Path, files: tuple[Path, ...]) -> None:
-        self.tokens, self.where, self.folder, self.files = tokens, where, folder, files
+    """Parses one expression; `files` are those in whose lines it stands, `read` all that were read for the scope."""
+
+    def __init__(
+        self, tokens: list[Token], where: str, folder: Path, files: tuple[Path, ...], read: list[Path]
+    ) -> None:
+        self.tokens, self.where, self.folder, self.files, self.read = tokens, where, folder, files, read
         self.at = self.depth = 0
 
     def expression(self) -> Expression:
@@ -138,12 +158,11 @@ class _Parser:
 
     def people(self, name: str) -> list[tuple[str, ...]]:
         """The people of a file: each with the name and its aliases."""
-        from expunge._config import load_yaml
+        from expunge._yaml import load_yaml
 
         file, hint = self.folder / name, "write lines such as  Anna Berg: [A. Berg, Anna Maria Berg]"
-        text = "\n".join(line for _, line in _lines(file, self.where, strip=False))
         people = []
-        for key, value in load_yaml(text, str(file), hint).items():
+        for key, value in load_yaml(_text(file, self.where), str(file), hint).items():
             aliases = value if isinstance(value, list) else [] if value is None else [value]
             if not all(isinstance(alias, (str, int)) and str(alias).strip() for alias in (key, *aliases)):
                 raise InputError(str(file), f'"{key}" has aliases that are no texts', hint)
@@ -152,12 +171,18 @@ class _Parser:
 
     def predicates(self, name: str) -> Expression:
         file = self.folder / name
-        if file.resolve() in self.files:
+        lines = _lines(file, self.where)
+        place = file.resolve()
+        if place in self.files:
             raise InputError(self.where, f"{file} includes itself", "remove the line")
-        files = (*self.files, file.resolve())
+        files = (*self.files, place)
+        self.read.append(place)
+        if len(files) > MAX_CHAIN or len(self.read) > MAX_FILES:
+            what = f"names more than {MAX_CHAIN} files inside one another, or {MAX_FILES:,} in all"
+            raise InputError(self.where, what, "write the ids into one file: ids:@file")
         terms = tuple(
-            parse(line, f"{file}:{number}", file.parent, files)
-            for number, line in _lines(file, self.where)
+            _parse(line, f"{file}:{number}", file.parent, files, self.read)
+            for number, line in lines
             if not line.startswith("#")
         )
         if not terms:
@@ -165,13 +190,11 @@ class _Parser:
         return terms[0] if len(terms) == 1 else AnyOf(terms)
 
 
-def _lines(file: Path, where: str, strip: bool = True) -> list[tuple[int, str]]:
-    """(number, text) of the lines that are not blank, without blanks at the ends; or of all lines, as they are."""
-    try:
-        text = file.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise InputError(where, f"the file {file} could not be read ({reason})", "check the path") from error
-    if not strip:
-        return list(enumerate(text.splitlines(), 1))
-    return [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+def _lines(file: Path, where: str) -> list[tuple[int, str]]:
+    """(number, text) of the lines that are not blank, without blanks at the ends."""
+    lines = enumerate(_text(file, where).splitlines(), 1)
+    return [(number, line.strip()) for number, line in lines if line.strip()]
+
+
+def _text(file: Path, where: str) -> str:
+    return read_text(file, "check the path", where)

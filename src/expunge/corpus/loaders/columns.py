@@ -31,16 +31,11 @@ def read_mapping(mapping: Path | str | Mapping[str, str] | None) -> dict[str, st
     where, hint = "mapping", "write lines such as  prompt: question"
     value: Any = mapping or {}
     if isinstance(mapping, (str, Path)):
-        from expunge._config import load_yaml
+        from expunge._text_file import read_text
+        from expunge._yaml import load_yaml
 
         where = str(mapping)
-        try:
-            text = Path(mapping).read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(
-                where, f"could not be read ({getattr(error, 'strerror', None) or error})", "give a YAML file"
-            ) from error
-        value = load_yaml(text, where, hint)
+        value = load_yaml(read_text(mapping, "give a YAML file"), where, hint)
     if not isinstance(value, Mapping) or not all(isinstance(x, str) for pair in value.items() for x in pair):
         raise InputError(where, "must map field names to column names", hint)
     for field in value:

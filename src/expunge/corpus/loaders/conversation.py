@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from expunge._io import canonical
+from expunge._io import canonical, load_json
 from expunge.corpus.loaders.base import SkippedRows, SourceRow
 from expunge.corpus.loaders.field_types import shortened, type_name
 from expunge.corpus.record import ROLES
@@ -47,7 +47,7 @@ def turns(value: Any, where: str, column: str, keys: tuple[str, str], roles: Map
     """
     if isinstance(value, str):
         try:
-            value = json.loads(value)
+            value = load_json(value)
         except ValueError as error:
             raise InputError(where, f'"{column}" is not a list of turns', "write it as JSON") from error
     if value is None or value == []:

@@ -6,11 +6,11 @@ A list may come as JSON text, as data frames write lists into CSV, or as plain t
 from __future__ import annotations
 
 import datetime
-import json
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from expunge._io import load_json
 from expunge.errors import InputError, nearest
 
 MAX_TEXT = 10_000_000  # characters of one field
@@ -42,10 +42,13 @@ def written(value: Any) -> Any:
 
 
 def sound(value: str, name: str, where: str) -> str:
-    """`value`; `InputError` if it is too long or cannot be written as UTF-8."""
+    """`value`; `InputError` if it is too long, holds a NUL, or cannot be written as UTF-8."""
     if len(value) > MAX_TEXT:
         what = f'"{name}" holds {len(value):,} characters, more than {MAX_TEXT:,}'
         raise InputError(where, what, "cut it into several rows")
+    if "\0" in value:
+        what = f'"{name}" holds a NUL character, at character {value.index(chr(0)) + 1}'
+        raise InputError(where, what, "take it out")
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -78,7 +81,7 @@ def any_list(value: Any, name: str, where: str, separator: str = "") -> list[Any
         return [part for part in map(str.strip, value.split(separator)) if part]
     if isinstance(value, str):
         try:
-            value = json.loads(value)
+            value = load_json(value)
         except ValueError as error:
             raise InputError(where, f'"{name}" is not a list', 'write it as JSON, for example ["a", "b"]') from error
     if separator and isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -92,8 +95,8 @@ def any_object(value: Any, name: str, where: str) -> Mapping[str, Any]:
     """An object, or the JSON text of one; empty if missing."""
     if isinstance(value, str) and value.strip():
         try:
-            value = json.loads(value)
-        except (ValueError, RecursionError) as error:
+            value = load_json(value)
+        except ValueError as error:
             raise InputError(where, f'"{name}" is not an object', 'write it as JSON, for example {"a": "b"}') from error
     if not isinstance(value or {}, Mapping):
         raise InputError(where, f'"{name}" must be an object, found {type_name(value)}', 'write {"a": "b"}')

@@ -16,7 +16,6 @@ from it), whether a person occurs in one row only, and that Test_Set keeps the o
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -25,6 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from expunge._io import load_json
 from expunge.corpus.loaders import sidecar
 from expunge.corpus.loaders.base import LOADERS, Loader, SkippedRows, SourceRow
 from expunge.corpus.loaders.field_types import any_list, any_object, label, shortened
@@ -187,8 +187,8 @@ def _image(row: SourceRow) -> Any:
 
 def _name(biography: Any) -> Any:
     """The name in a profile that is an object or the JSON text of one."""
-    with suppress(TypeError, ValueError, RecursionError):
-        biography = biography if isinstance(biography, Mapping) else json.loads(biography)
+    with suppress(TypeError, ValueError):
+        biography = biography if isinstance(biography, Mapping) else load_json(biography)
     return biography.get("Name") if isinstance(biography, Mapping) else None
 
 

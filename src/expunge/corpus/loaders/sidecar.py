@@ -6,11 +6,10 @@ without loss. Prompt, answer and picture are not in it: edits of these columns o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
-from expunge._io import canonical
+from expunge._io import canonical, load_json
 from expunge.corpus.loaders.base import SourceRow
 from expunge.corpus.record import Record
 from expunge.errors import InputError
@@ -30,8 +29,8 @@ def read(row: SourceRow, questions: int) -> list[dict[str, Any] | None]:
     if value is None:
         return [None] * questions
     try:
-        items = json.loads(value)
-    except (TypeError, ValueError, RecursionError) as error:
+        items = load_json(value)
+    except (TypeError, ValueError) as error:
         raise InputError(row.where, f'"{COLUMN}" is not JSON', "restore it, or drop the column") from error
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise InputError(row.where, f'"{COLUMN}" must be a list of objects', "restore it, or drop the column")

@@ -28,6 +28,7 @@ from expunge.corpus.loaders.text_source import Read, generic_loader, lines, look
 from expunge.errors import InputError
 
 BATCH = 1024  # rows of a Parquet table at most
+BOMB, LEAST_BOMB = 200, 2**28  # unpacked size over size of the file, and unpacked bytes, beyond which it is refused
 TABS = (".tsv", ".tab")
 PLAIN_CSV = TextFormat(",", "utf-8")
 BATCH_BYTES = 32 * 2**20  # of a batch, about; rows that hold pictures are large
@@ -136,25 +137,44 @@ def read_jsonl(file: Path, encoding: str = "utf-8") -> Iterator[SourceRow]:
 
 
 def read_parquet(file: Path) -> Iterator[SourceRow]:
-    """Parquet, read in batches: at most one batch of the table is in memory beside the records."""
+    """Parquet, read in batches: at most one batch of the table is in memory beside the records.
+
+    A file that unpacks to far more than its size is refused while it is read.
+    """
     import pyarrow
     import pyarrow.parquet
 
     require_file(file)
     try:
+        most = max(LEAST_BOMB, BOMB * file.stat().st_size)
         with pyarrow.parquet.ParquetFile(file) as table:
-            number = 0
-            for batch in table.iter_batches(batch_size=_rows_at_once(table.metadata)):
+            number, unpacked = 0, _packed_size(table.metadata)
+            for batch in table.iter_batches(batch_size=_rows_at_once(table)) if unpacked <= most else ():
+                unpacked = (unpacked if number else 0) + batch.nbytes
+                if unpacked > most:
+                    break
                 for values in batch.to_pylist():
                     number += 1
                     yield SourceRow(f"{file}:{number}", {k: plain(v) for k, v in values.items()}, file.parent)
+            if unpacked > most:
+                what = f"unpacks to more than {most // 2**20:,} MiB, {BOMB} times its size or more"
+                raise InputError(str(file), what, "write the texts into a JSONL file")
     except (pyarrow.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(str(file), f"not a readable Parquet file ({reason})", "write the file again") from error
 
 
-def _rows_at_once(metadata: Any) -> int:
-    size = sum(metadata.row_group(k).total_byte_size for k in range(metadata.num_row_groups))
+def _packed_size(metadata: Any) -> int:
+    """Bytes of the table, each text that repeats counted once."""
+    return sum(metadata.row_group(k).total_byte_size for k in range(metadata.num_row_groups))
+
+
+def _rows_at_once(table: Any) -> int:
+    metadata = table.metadata
+    size = _packed_size(metadata)
+    first = next(table.iter_batches(batch_size=4), None)
+    if first is not None and first.num_rows:
+        size = max(size, first.nbytes * metadata.num_rows // first.num_rows)
     return int(max(1, min(BATCH, BATCH_BYTES * metadata.num_rows // max(1, size))))
 
 

@@ -5,16 +5,28 @@ Texts are never stripped or normalized, because a model was trained on them as t
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
 from expunge._io import canonical
+from expunge._printable import shown
 from expunge.corpus.duplicates import PlaceList
 from expunge.corpus.loaders.base import SourceRow
 from expunge.corpus.loaders.columns import Columns
-from expunge.corpus.loaders.field_types import any_list, choice, label, shortened, sound, strings, text, type_name
+from expunge.corpus.loaders.field_types import (
+    MAX_TEXT,
+    any_list,
+    choice,
+    label,
+    shortened,
+    sound,
+    strings,
+    text,
+    type_name,
+)
 from expunge.corpus.loaders.identifier_check import IdentifierCheck, as_written
 from expunge.corpus.loaders.images import ImageReader
 from expunge.corpus.record import (
@@ -35,6 +47,7 @@ from expunge.errors import InputError, nearest
 Fields = Mapping[str, Any]
 SPLITS: tuple[str, ...] = ("forget", "retain", "holdout", "utility", "control")
 TEXTS = ("completion", "document")  # kinds that may have an empty prompt
+NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # as canonical JSON writes it
 PERSON_LEVEL = DEFAULT_TREE_LEVELS[1]
 
 
@@ -171,7 +184,7 @@ def _answer(row: SourceRow, fields: Fields, options: tuple[str, ...], columns: C
     if isinstance(index, str) and index.isdecimal():
         index = int(index)
     if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(options):
-        raise InputError(where, f'"answer_index" is {index!r} for {len(options)} options', "count from 0")
+        raise InputError(where, f'"answer_index" is {shown(index)} for {len(options)} options', "count from 0")
     if "answer" in fields and text(fields, "answer", where) != options[index]:
         raise InputError(where, '"answer" and "answer_index" disagree', "keep one of them")
     return options[index]
@@ -221,11 +234,21 @@ def _variants(fields: Fields, answer: str, options: tuple[str, ...], where: str)
 
 
 def _checked(attributes: dict[str, Any], where: str) -> dict[str, Any]:
-    """Attributes must survive a trip through JSON, or the corpus would have no digest."""
+    """Attributes must survive a trip through JSON, or the corpus would have no digest; all together have a bound."""
+    total = 0
     for name, value in attributes.items():
         try:
-            canonical({name: value})
-        except (TypeError, ValueError) as error:
+            written = canonical({name: value})
+        except UnicodeEncodeError as error:
+            what = f'"{shortened(name)}" holds half a surrogate pair'
+            raise InputError(where, what, "write the file again as UTF-8") from error
+        except (TypeError, ValueError, RecursionError) as error:
             what = f'"{shortened(name)}" holds {type_name(value)}, not fit for JSON'
             raise InputError(where, what, "write it as text, or drop the column") from error
+        if NUL.search(written):
+            raise InputError(where, f'"{shortened(name)}" holds a NUL character', "take it out, or drop the column")
+        total += len(written)
+        if total > MAX_TEXT:
+            what = f'attributes up to "{shortened(name)}" hold {total:,} bytes, more than {MAX_TEXT:,}'
+            raise InputError(where, what, "drop columns that are no part of a record")
     return attributes

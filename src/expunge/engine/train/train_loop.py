@@ -38,8 +38,10 @@ class TrainConfig(FrozenModel):
     """How a model is trained on a corpus."""
 
     target_accuracy: float = Field(0.99, gt=0, le=1, description="share of answers to reproduce exactly")
-    epochs: int = Field(40, ge=1, description="passes over the corpus, at most; the learning rate falls to 0 over them")
-    batch: int = Field(64, ge=1, description="rows per step")
+    epochs: int = Field(
+        40, ge=1, le=1_000_000, description="passes over the corpus, at most; the learning rate falls to 0 over them"
+    )
+    batch: int = Field(64, ge=1, le=1_000_000, description="rows per step")
     optimizer: OptimizerConfig = Field(
         OptimizerConfig(name="muon", lr=6e-3, adamw_lr=1e-2, warmup=0.02), description="optimizer"
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from expunge._folder import CHECKPOINT, FolderLock, check_folder, has_leftovers, is_free, sweep
+from expunge._foreign import foreign
 from expunge._io import digest, write_json
 from expunge.corpus import Record
 from expunge.engine import checkpoint
@@ -224,12 +225,10 @@ def _from_scratch(
     else:
         from transformers import AutoTokenizer
 
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(str(tokenizer_from), local_files_only=True)
-        except (OSError, ValueError) as error:
-            raise InputError(
-                str(tokenizer_from), "holds no tokenizer", "name a folder written by expunge train"
-            ) from error
+        with foreign(str(tokenizer_from), "holds no tokenizer", "name a folder written by expunge train"):
+            tokenizer = AutoTokenizer.from_pretrained(
+                str(tokenizer_from), local_files_only=True, trust_remote_code=False
+            )
     place = device or default_device()
     if vision is None:
         return LanguageModel.from_parts(build(tiny, tokenizer, seed).to(place), tokenizer, "from scratch")

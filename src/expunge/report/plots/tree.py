@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from expunge._printable import visible
 from expunge.audit.check_result import Bounds
 from expunge.audit.details import TreeLevel, TreeNode, TreeRetention
 from expunge.audit.schema import AuditFile
-from expunge.report.formatting import format_count, format_interval, format_number, pluralize, show_control_characters
+from expunge.report.formatting import format_count, format_interval, format_number, pluralize
 from expunge.report.plots.svg import INK, SOFT, Drawing
 
 CARD_WIDTH, CARD_HEIGHT, GAP, ROW = 134, 82, 16, 112
@@ -125,7 +126,7 @@ def _level_name(level: TreeLevel) -> str:
 
 
 def _short(text: str, most: int = 17) -> str:
-    text = show_control_characters(" ".join(text.split()))
+    text = visible(" ".join(text.split()))
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
@@ -173,5 +174,5 @@ def _summary(audit: AuditFile, tree: TreeRetention) -> str:
     for node in tree.nodes:
         distance = "" if node.distance is None else f" at distance {node.distance}"
         value = f"retention {format_number(node.retention.estimate)} of {pluralize(node.n_records, 'record')}"
-        parts.append(f"{show_control_characters(node.relation)}{distance}: {value}")
+        parts.append(f"{visible(node.relation)}{distance}: {value}")
     return "; ".join(parts)
