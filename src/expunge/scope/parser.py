@@ -14,11 +14,11 @@ from __future__ import annotations
 from itertools import chain
 from pathlib import Path
 
+from expunge.corpus.folded_text import fold
 from expunge.errors import InputError
 from expunge.scope.ast import AllOf, AnyOf, Equals, Expression, HasId, InNode, Not
 from expunge.scope.lexer import Token, tokenize
 from expunge.scope.mentions import InFile, Mentions
-from expunge.scope.name_text import fold
 
 MAX_DEPTH = 100  # of nested brackets and `not`s
 
