@@ -28,6 +28,7 @@ def unlearn(
     say: opt.Say = None,
     set_: opt.Sets = None,
     seed: opt.RunSeed = None,
+    near_duplicates: opt.NearDuplicates = None,
     loader: opt.Loader = None,
     map_: opt.Mapping = None,
     device: opt.Device = None,
@@ -51,7 +52,7 @@ def unlearn(
     context = DistributedContext.init(device)
     with context.synchronized():
         changes = [*(set_ or []), *opt.seed_override(seed)]
-        split = opt.load_split(data, loader, map_, scope, seed_of(recipe, changes))
+        split = opt.load_split(data, loader, map_, scope, seed_of(recipe, changes), near_duplicates)
         chosen = recipe_for(recipe, changes, model, split, say)
         loaded = chosen.recipe
     outlook = audit_outlook(split)
@@ -91,6 +92,7 @@ def unlearn(
             "method": loaded.method,
             "seed": loaded.seed,
             "split": split.summary(),
+            "near_duplicates": split.near_duplicate_summary(),
             "steps": about["steps"],
             "seconds": about["seconds"],
             "passes": about.get("passes"),

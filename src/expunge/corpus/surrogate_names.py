@@ -82,7 +82,7 @@ def make_identities(
             return identities
     raise InputError(
         "identifiers",
-        f"no surrogate can be made for {', '.join(target) or 'a subject without any'}",
+        f"no surrogate can be made for a subject with {len(target) or 'none'} of them",
         "the corpus needs identifiers of at least a few other subjects of the same shape",
     )
 

@@ -140,6 +140,7 @@ class UnlearningRun:
             "method": self.recipe.method,
             "scope": self.split.scope,
             "split": self.split.summary(),
+            "near_duplicates": self.split.near_duplicate_summary(),
             "threads": set_threads(),
             **({"auto": list(self.notes)} if self.notes else {}),
             **({"say": self.resolved.algorithm.says} if self.resolved.algorithm.says else {}),

@@ -1,12 +1,12 @@
-"""Retained records that say nearly the same as one to forget: exact overlap of word pairs, the rare ones counting most.
+"""Retained records that say nearly the same as one to forget: exact overlap of words and pairs of neighboring words.
 
-A pair of neighboring words in `df` of `n` trained records weighs ln(1 + n / df), so the words of a question that is
-asked of everybody weigh little, and a name or a telephone number much. A retained record is a near-duplicate where it
+A word or pair in `df` of `n` trained records weighs ln(1 + n / df), so the words of a question that is asked of
+everybody weigh little, and a name or a telephone number much. No pair goes from the question into the answer. A retained record is a near-duplicate where it
 holds at least `THRESHOLD` of the weight of a record to forget. It must show the same picture and, where the record to
 forget names its subject, hold such a name too: the same question about somebody else is no duplicate.
 
 Every pair of records is compared that can reach the threshold: such a retained record holds at least one of the
-heaviest word pairs whose weight exceeds 1 - `THRESHOLD` of the whole.
+heaviest words and pairs whose weight exceeds 1 - `THRESHOLD` of the whole.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import warnings
 from array import array
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -49,10 +50,14 @@ def check_choice(choice: str) -> None:
         raise InputError("near-duplicates", f'unknown choice "{choice}"', nearest(choice, CHOICES))
 
 
-def word_pairs(record: Record) -> set[tuple[str, ...]]:
-    """Pairs of neighboring words in the trained texts of a record, folded; the one word of a shorter text."""
-    words = [word for text in record_texts(record) for word in WORD.findall(fold(text))]
-    return set(zip(words, words[1:], strict=False)) if len(words) > 1 else {(word,) for word in words}
+def words_and_pairs(record: Record) -> set[str | tuple[str, str]]:
+    """Words and pairs of neighboring words in the trained texts of a record, folded."""
+    both: set[str | tuple[str, str]] = set()
+    for text in record_texts(record):
+        words = WORD.findall(fold(text))
+        both.update(words)
+        both.update(pairwise(words))
+    return both
 
 
 def near_duplicates(
@@ -66,8 +71,8 @@ def near_duplicates(
         known: Ids of `outside` that are left out.
         threshold: Least share of the weight, above 0 and at most 1.
     """
-    codes: dict[tuple[str, ...], int] = {}
-    own = [np.array(sorted(codes.setdefault(p, len(codes)) for p in word_pairs(r)), np.int64) for r in forget]
+    codes: dict[str | tuple[str, str], int] = {}
+    own = [np.array(sorted(codes.setdefault(p, len(codes)) for p in words_and_pairs(r)), np.int64) for r in forget]
     table = _hits(outside, codes)
     counts = np.bincount(np.concatenate([*own, table.indices]), minlength=len(codes))
     weights = np.log1p((len(forget) + len(outside)) / np.maximum(counts, 1))
@@ -93,13 +98,13 @@ def near_duplicates(
     return sorted(best.values(), key=lambda each: each.id)
 
 
-def _hits(records: Iterable[Record], codes: dict[tuple[str, ...], int]) -> Any:
-    """Which of the coded word pairs each record holds: a sparse matrix [records, codes] of ones."""
+def _hits(records: Iterable[Record], codes: dict[str | tuple[str, str], int]) -> Any:
+    """Which of the coded words and pairs each record holds: a sparse matrix [records, codes] of ones."""
     from scipy.sparse import csr_array
 
     indices, starts = array("q"), array("q", [0])
     for record in records:
-        indices.extend(sorted(codes[pair] for pair in word_pairs(record) if pair in codes))
+        indices.extend(sorted(codes[pair] for pair in words_and_pairs(record) if pair in codes))
         starts.append(len(indices))
     ones = np.ones(len(indices))
     return csr_array((ones, np.frombuffer(indices, np.int64) if indices else [], starts), (len(starts) - 1, len(codes)))

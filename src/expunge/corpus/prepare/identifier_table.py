@@ -18,7 +18,7 @@ from expunge.corpus.corpus import Corpus
 from expunge.corpus.identifiers import propose
 from expunge.corpus.loaders.tables import read_table
 from expunge.corpus.record import Record
-from expunge.errors import InputError, nearest
+from expunge.errors import InputError, nearest_few
 
 COLUMNS = ("subject", "identifier", "records", "source")
 Source = Literal["given", "scope", "proposed", "file"]
@@ -73,7 +73,7 @@ class IdentifierTable:
                 missing = COLUMNS[1] if subject else COLUMNS[0]
                 raise InputError(row.where, f'no "{missing}"', "write the columns subject and identifier")
             if subject not in texts:
-                raise InputError(row.where, f'no record has the subject "{subject}"', nearest(subject, texts))
+                raise InputError(row.where, f'no record has the subject "{subject}"', nearest_few(subject, texts))
             if not any(identifier in text for text in texts[subject]):
                 hint = "write it exactly as it stands in the records, or drop the row"
                 raise InputError(row.where, f'"{identifier}" stands in no record of {subject}', hint)
