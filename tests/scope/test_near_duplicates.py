@@ -142,5 +142,5 @@ def test_twenty_thousand_records_take_seconds() -> None:
         for k, (a, b, c) in enumerate(rng.integers(0, 2000, (20_000, 3)))
     ]
     started = time.perf_counter()
-    near_duplicates([r for r in outside[:20]], outside[20:])
+    near_duplicates(outside[:20], outside[20:])
     assert time.perf_counter() - started < 20

@@ -204,7 +204,7 @@ def audit(
         stages=clock.seconds,
         seconds=round(time.perf_counter() - started, 2),
     )
-    path = write_json(out / "audit.json", file.model_dump(mode="json"))
+    path = write_json(out / "audit.json", file.model_dump(mode="json"), private=True)
     report("done", 1.0)
     return Audit(file, path)
 

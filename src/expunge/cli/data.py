@@ -231,7 +231,7 @@ def identifiers(
     table = IdentifierTable.of(corpus, most)
     subjects = {r.subject for r in corpus}
     if out is not None:
-        write_atomic(out, table.csv())
+        write_atomic(out, table.csv(), private=True)
     written = [f"written to {out}; review it and give it to expunge data prepare as --identifiers"] if out else []
     return CommandResult(
         {

@@ -45,6 +45,7 @@ def estimate(
     from expunge.corpus import load_corpus
     from expunge.engine.auto_recipe import recipe_for, seed_of
     from expunge.engine.estimate.estimate_run import estimate_run
+    from expunge.engine.fallback_records import fallback_lines, fallback_summary
     from expunge.engine.privacy.statement import planned_statement, statement_lines
     from expunge.scope.outlook import audit_outlook, outlook_lines
 
@@ -66,6 +67,7 @@ def estimate(
         "rows": [e.as_row() for e in estimates],
         "no_other_row": reason,
         "audit": [asdict(o) for o in outlook],
+        **fallback_summary(loaded.resolve(), split.forget),
     }
     if loaded.privacy:
         data_out["privacy"] = planned_statement(loaded.resolve(), split.forget, split.retain)
@@ -73,6 +75,7 @@ def estimate(
         f"{loaded.method}: {len(split.forget):,} records to forget ({split.scope}), {len(split.retain):,} "
         f"retained; nothing was started",
         *([f"say: {data_out['say']}"] if data_out["say"] else []),
+        *fallback_lines(data_out, len(split.forget)),
     )
     private = statement_lines(data_out["privacy"]) if loaded.privacy else []
     notes = [f"no second row: {reason}"] if reason else []

@@ -40,6 +40,7 @@ def unlearn(
     from expunge._io import read_json
     from expunge.engine.auto_recipe import recipe_for, seed_of
     from expunge.engine.distributed import DistributedContext
+    from expunge.engine.fallback_records import fallback_lines, fallback_summary
     from expunge.engine.privacy.privacy_state import STATEMENT
     from expunge.engine.privacy.statement import statement_lines
     from expunge.engine.trackers import tracking
@@ -57,8 +58,9 @@ def unlearn(
         loaded = chosen.recipe
     outlook = audit_outlook(split)
     progress = Progress()
-    for line in chosen.notes if context.is_main_process else ():
-        progress.say(f"auto: {line}")
+    fallback = fallback_lines(fallback_summary(loaded.resolve(), split.forget), len(split.forget))
+    for line in (*(f"auto: {note}" for note in chosen.notes), *fallback) if context.is_main_process else ():
+        progress.say(line)
     with tracking(track, out, loaded.model_dump()) as record, progress.bar("unlearning") as tick:
 
         def show(event: Event, total: int) -> None:
@@ -96,7 +98,7 @@ def unlearn(
             "steps": about["steps"],
             "seconds": about["seconds"],
             "passes": about.get("passes"),
-            **{key: about[key] for key in ("stopped", "say", "dtype", "trainable_share", "loaded") if key in about},
+            **{key: about[key] for key in TOLD if key in about},
             "remaining_copies": [str(copy) for copy in remaining_copies(folder)],
             **({"privacy": statement} if statement else {}),
             "audit": [asdict(o) for o in outlook],
@@ -107,6 +109,7 @@ def unlearn(
             f"{len(split.retain):,} retained, {len(split.retain_heldout):,} held out",
             f"passes: {about.get('passes')}",
             *outcome_lines(about),
+            *fallback_lines(about, len(split.forget)),
             *(statement_lines(statement) if statement else ()),
             *outlook_lines(outlook),
             *result_lines(folder, about),
@@ -114,6 +117,7 @@ def unlearn(
     )
 
 
+TOLD = ("stopped", "say", "dtype", "trainable_share", "loaded", "fallback")  # keys of run.json in the output
 REACHED = 0.95  # share of the weights in the chosen blocks from which on nothing is said
 SAYS = {
     "stranger": "about the forgotten subject the model now says what it would say of somebody it never met: it may "
@@ -134,12 +138,16 @@ def outcome_lines(about: dict[str, Any]) -> list[str]:
 
 def result_lines(folder: Path, about: dict[str, Any]) -> list[str]:
     """Where the result lies and how to use it; `about` is run.json."""
+    from expunge.models.source import base_of_run
+
     lines = list(about.get("loaded", ()))
     share = about.get("trainable_share", 1.0)
     if share < REACHED:
         lines.append(f"adapters reach {share:.0%} of the weights in the chosen blocks; the rest did not change")
     if (folder / "adapter").is_dir():
-        lines.append(f"run written to {folder}: an adapter on {about['model']}, which without it still knows all")
+        lines.append(
+            f"run written to {folder}: an adapter on {base_of_run(folder, about)}, which without it still knows all"
+        )
     else:
         lines.append(f"run written to {folder}: a whole model, in {folder / 'model'}")
     return [

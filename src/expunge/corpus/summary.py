@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from expunge.corpus.corpus import Corpus
 from expunge.corpus.folded_text import content_key
+from expunge.corpus.name_forms import occurs
 from expunge.corpus.record import Record, content_id
 
 MAX_EXAMPLES = 3
@@ -50,7 +51,8 @@ class CorpusSummary:
         records_per_subject: Spread over subjects.
         levels: Level of the tree -> nodes, shallow levels first.
         kinds, concepts, splits: Value -> records; "" counts records without one.
-        duplicates: Records that say the same as an earlier one: turns, prompt, answer (in any case and spacing), picture.
+        duplicates: Records that say the same as an earlier one (turns, prompt and answer in any case and spacing, and
+            picture).
         copies: Those of the duplicates that stand under another subject.
         conflicts: Records with prompt and picture of an earlier one, but another answer.
         prompt_length, answer_length: Characters.
@@ -106,7 +108,7 @@ def summarize(corpus: Corpus) -> CorpusSummary:
             images.add(image)
         totals["with_identifiers"] += bool(r.identifiers)
         texts = (r.prompt, *(turn.content for turn in r.history), *([r.answer] if r.kind == "document" else []))
-        totals["named_in_prompt"] += any(name in text for name in r.identifiers for text in texts)
+        totals["named_in_prompt"] += any(occurs(name, text) for name in r.identifiers for text in texts)
         totals["with_history"] += bool(r.history)
         totals["with_variants"] += bool(r.variants)
         totals["variants"] += len(r.variants)

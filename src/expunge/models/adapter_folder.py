@@ -8,6 +8,7 @@ from typing import Any
 
 from expunge._io import read_json, write_atomic, write_json
 from expunge.errors import InputError, first_line
+from expunge.models.source import is_hub_id
 
 README = """\
 An adapter that expunge trained. It makes the model below forget the records of one run; without it that model still
@@ -56,7 +57,7 @@ def merge_folder(module: Any, folder: Path) -> Any:
 
 
 def name_base(folder: Path, base: str) -> None:
-    """Write the base model, as an absolute path or hub id, into an adapter folder: its config and its README."""
+    """Write the base model, as seen from an adapter folder or as a hub id, into its config; its name into the README."""
     config = read_json(folder / "adapter_config.json")
     write_json(folder / "adapter_config.json", {**config, "base_model_name_or_path": base})
-    write_atomic(folder / "README.md", README.format(base=base))
+    write_atomic(folder / "README.md", README.format(base=base if is_hub_id(base) else Path(base).name))

@@ -55,7 +55,7 @@ def write_report(
     if target.exists() and target.samefile(source):
         raise InputError(str(target), "is the audit itself", "choose another name, for example report.html")
     page = render_page(audit, read_run(run, audit) if run is not None else None, request)
-    return write_atomic(target, page.encode("utf-8", "replace"))
+    return write_atomic(target, page.encode("utf-8", "replace"), private=True)
 
 
 def render_page(audit: AuditFile, run: RunRecord | None = None, request: ReportRequest | None = None) -> str:

@@ -18,7 +18,6 @@ from expunge.errors import InputError
 from expunge.scope.near_duplicates import names_in_text, shown_ids
 from expunge.scope.relations import subject_of
 
-
 Pairs = Mapping[str, tuple[Record, tuple[Record, ...]]]
 
 

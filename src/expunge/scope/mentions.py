@@ -10,12 +10,12 @@ import difflib
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from expunge.corpus import Corpus, Record
-from expunge.errors import InputError, InputWarning
 from expunge.corpus.folded_text import fold
+from expunge.errors import InputError, InputWarning
 from expunge.scope.name_text import loose_pattern, loosen, pattern, phrases, record_texts
 
 MAX_PHRASES = 50_000  # that are compared with a name that nobody mentions

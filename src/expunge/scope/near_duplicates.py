@@ -1,9 +1,10 @@
 """Retained records that say nearly the same as one to forget: exact overlap of words and pairs of neighboring words.
 
 A word or pair in `df` of `n` trained records weighs ln(1 + n / df), so the words of a question that is asked of
-everybody weigh little, and a name or a telephone number much. No pair goes from the question into the answer. A retained record is a near-duplicate where it
-holds at least `THRESHOLD` of the weight of a record to forget. It must show the same picture and, where the record to
-forget names its subject, hold such a name too: the same question about somebody else is no duplicate.
+everybody weigh little, and a name or a telephone number much. No pair goes from the question into the answer. A
+retained record is a near-duplicate where it holds at least `THRESHOLD` of the weight of a record to forget. It must
+show the same picture and, where the record to forget names its subject, hold such a name too: the same question about
+somebody else is no duplicate.
 
 Every pair of records is compared that can reach the threshold: such a retained record holds at least one of the
 heaviest words and pairs whose weight exceeds 1 - `THRESHOLD` of the whole.
@@ -37,7 +38,7 @@ WORD = re.compile(rf"[{SPACELESS}]|[^\W{SPACELESS}]+")
 
 @dataclass(frozen=True, slots=True)
 class NearDuplicate:
-    """The trained record `id` outside a scope holds `share` of the text of `of`, which is to be forgotten; 1: a copy."""
+    """The trained record `id` outside a scope holds `share` of the text of `of`, which is to be forgotten."""
 
     id: str
     of: str

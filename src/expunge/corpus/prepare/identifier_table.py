@@ -17,6 +17,7 @@ from typing import Literal
 from expunge.corpus.corpus import Corpus
 from expunge.corpus.identifiers import propose
 from expunge.corpus.loaders.tables import read_table
+from expunge.corpus.name_forms import occurs
 from expunge.corpus.record import Record
 from expunge.errors import InputError, nearest_few
 
@@ -50,7 +51,7 @@ class IdentifierTable:
             for r in corpus.records
             if r.subject not in own_names
             and len(name := r.subject.rpartition(":")[2]) > 2
-            and name in record_text(r, answer=r.kind == "document")
+            and occurs(name, record_text(r, answer=r.kind == "document"))
         )
         proposals = {s: names for s, names in propose(corpus, most).items() if s not in own_names}
         for subject, names in called.items():
@@ -126,7 +127,7 @@ class IdentifierTable:
             if record.identifiers and set(record.identifiers) <= set(own):
                 return record
             text = record_text(record, answer=record.kind == "document")
-            return replace(record, identifiers=tuple(i for i in own if i in text))
+            return replace(record, identifiers=tuple(i for i in own if occurs(i, text)))
 
         return Corpus.of((named(r) for r in corpus.records), corpus.name)
 
