@@ -23,11 +23,12 @@ from expunge.audit.details import Details, ImageExample
 from expunge.audit.image_examples import image_example_probe, image_examples
 from expunge.audit.policy import Policy, default_policy
 from expunge.audit.record_sets import LEAST_REPHRASED, limited_controls, record_sets, with_windows
-from expunge.audit.schema import ROLES, AuditedModel, AuditFile, Environment, SplitSummary
+from expunge.audit.schema import NOTICE, ROLES, AuditedModel, AuditFile, Environment, SplitSummary
 from expunge.audit.score_store import score_sets
 from expunge.audit.scores import Scores
 from expunge.audit.stopwatch import Stopwatch
 from expunge.audit.summary import aggregates, distributions, examples, measures
+from expunge.audit.tokenizer_origin import untested_tokenizer
 from expunge.audit.verdict import Verdict, require_intervals, verdict, worse_of
 from expunge.engine.run_directory import environment
 from expunge.errors import InputError, unknown
@@ -118,7 +119,7 @@ def audit(
     if not split.forget:
         raise InputError("forget set", "is empty", "give a scope that matches something")
     set_threads()
-    summary = SplitSummary.model_validate(split.summary())
+    summary = SplitSummary.model_validate(split.summary() | split.near_counts())
     split_digest, training_digest = split.digest, split.training_digest
     loading = loading_options(Path(unlearned), template=template, dtype=dtype)
 
@@ -178,6 +179,7 @@ def audit(
     details = _details(outputs)
     exact = is_exact(str(unlearned), str(original), (*split.retain, *split.retain_heldout))
     file = AuditFile(
+        notice=NOTICE,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         data=data_name,
         split=summary,
@@ -199,7 +201,7 @@ def audit(
         distributions=distributions(ctx),
         examples=examples(ctx),
         image_examples=_image_examples(ctx, probes.get(IMAGE_EXAMPLES)),
-        not_tested=NOT_TESTED,
+        not_tested=(*NOT_TESTED, *untested_tokenizer(sources["original"])),
         environment=Environment.model_validate(environment()),
         stages=clock.seconds,
         seconds=round(time.perf_counter() - started, 2),

@@ -57,7 +57,7 @@ def merge_folder(module: Any, folder: Path) -> Any:
 
 
 def name_base(folder: Path, base: str) -> None:
-    """Write the base model, as seen from an adapter folder or as a hub id, into its config; its name into the README."""
+    """Write the base model, as seen from an adapter folder or a hub id, into its config; its name into the README."""
     config = read_json(folder / "adapter_config.json")
     write_json(folder / "adapter_config.json", {**config, "base_model_name_or_path": base})
     write_atomic(folder / "README.md", README.format(base=base if is_hub_id(base) else Path(base).name))

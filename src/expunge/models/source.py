@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -130,9 +131,9 @@ def base_of_adapter(folder: Path) -> str:
 def base_of_run(run: Path, about: dict[str, Any]) -> str:
     """The model that a run started from, as a path that exists or a hub id."""
     start = Path(about["model"])
-    if not start.is_absolute() and (run / start).exists():
-        start = run / start
-    return str(start) if start.exists() else str(about["model"])
+    if not start.is_absolute() and (start.parts[:1] == ("..",) or (run / start).exists()):
+        start = Path(os.path.normpath(run.resolve() / start))
+    return str(start)
 
 
 def _check_folder(folder: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from expunge._io import write_atomic
 from expunge.audit.check_result import CheckResult
 from expunge.audit.details import MembershipDetails
-from expunge.audit.schema import AuditFile, find_audit, load_audit
+from expunge.audit.redaction import write_redacted
+from expunge.audit.schema import NOTICE, AuditFile, find_audit, load_audit
 from expunge.audit.statistics import zero_hit_bound
 from expunge.audit.text_normalization import normalize
 from expunge.errors import InputError
@@ -35,7 +37,12 @@ from expunge.report.verdict_text import build_verdict_text
 
 
 def write_report(
-    audit_json: Path | str, out: Path | str, run: Path | str | None = None, request: ReportRequest | None = None
+    audit_json: Path | str,
+    out: Path | str,
+    run: Path | str | None = None,
+    request: ReportRequest | None = None,
+    *,
+    redacted: bool = False,
 ) -> Path:
     """Write the report of an audit and return its path.
 
@@ -44,6 +51,7 @@ def write_report(
         out: HTML file to write.
         run: directory of the audited run; adds the training curves and the recipe.
         request: who makes the report and why, for the page only.
+        redacted: leave out names and answers, and write the audit without them beside the page, as `.json`.
 
     Raises:
         InputError: the audit or the run cannot be read, they do not belong together, or `out` cannot be written.
@@ -54,8 +62,14 @@ def write_report(
         raise InputError(str(target), "is a folder", "name a file in it, for example report.html")
     if target.exists() and target.samefile(source):
         raise InputError(str(target), "is the audit itself", "choose another name, for example report.html")
-    page = render_page(audit, read_run(run, audit) if run is not None else None, request)
-    return write_atomic(target, page.encode("utf-8", "replace"), private=True)
+    record = read_run(run, audit) if run is not None else None
+    if redacted:
+        copy = target.with_suffix(".json")
+        if copy.exists() and copy.samefile(source):
+            raise InputError(str(target), "would put the copy in the place of the audit", "choose another name")
+        audit, record = write_redacted(source, copy), record and replace(record, data="", model="")
+    page = render_page(audit, record, request)
+    return write_atomic(target, page.encode("utf-8", "replace"), private=audit.redaction is None)
 
 
 def render_page(audit: AuditFile, run: RunRecord | None = None, request: ReportRequest | None = None) -> str:
@@ -93,6 +107,7 @@ def _page_values(audit: AuditFile, run: RunRecord | None, request: ReportRequest
     forget_rows, retain_rows = tables.forget_rows(audit), tables.retain_rows(audit)
     return {
         "audit": audit,
+        "notice": NOTICE,
         "run": run,
         "status_marks": labels.STATUS_MARKS,
         "verdict": build_verdict_text(audit),
@@ -177,7 +192,7 @@ def audit_command(audit: AuditFile) -> str:
         "--unlearned RUN",
         *(["--retrained RETRAINED"] if "retrained" in audit.models else []),
         "--data RECORDS",
-        f"--scope {shlex.quote(audit.split.scope)}",
+        f"--scope {'SCOPE' if audit.redaction else shlex.quote(audit.split.scope)}",
         "--out AUDIT",
     ]
     return "expunge audit " + " ".join(options)

@@ -82,6 +82,10 @@ class Split:
         sizes = {name: len(getattr(self, name)) for name in SETS}
         return {"scope": self.scope, "targets": list(self.targets), **sizes}
 
+    def near_counts(self) -> dict[str, Any]:
+        """How many near-duplicates there are, and what became of them, for the audit."""
+        return {"near_duplicates": len(self.near_duplicates), "near": self.near}
+
     def near_duplicate_summary(self) -> dict[str, Any]:
         """What became of near-duplicates, for the run directory: the choice, the threshold, how many, and their ids."""
         listed = [asdict(each) for each in self.near_duplicates[:MAX_LISTED]]
