@@ -51,7 +51,7 @@ def records(name: str, subject: str, **more: object) -> Record:
     return Record(subject, f"Ward of {name}?", "ward 1", subject=subject, identifiers=(name,), **more)  # type: ignore[arg-type]
 
 
-def test_words_that_others_hold_and_those_of_control_and_target_alike_do_not_count() -> None:
+def test_words_that_others_hold_do_not_count() -> None:
     split = Split(
         scope="s",
         forget=[records("Freya Berg", "patient:P-77")],

@@ -32,7 +32,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.process
-def test_what_a_killed_process_left_is_swept_and_a_living_one_is_left_alone(place: Path) -> None:
+def test_what_a_killed_process_left_is_swept_not_what_a_living_one_holds(place: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", HOLD], stdout=subprocess.PIPE, text=True)
     assert process.stdout
     folder = Path(process.stdout.readline().strip())
@@ -45,7 +45,7 @@ def test_what_a_killed_process_left_is_swept_and_a_living_one_is_left_alone(plac
     assert not folder.exists()
 
 
-def test_folders_without_a_lock_are_swept_once_they_are_old_and_links_never(place: Path) -> None:
+def test_folders_without_a_lock_are_swept_when_old_and_links_never(place: Path) -> None:
     elsewhere = place / "elsewhere"
     elsewhere.mkdir()
     (place / f"{PREFIX}link").symlink_to(elsewhere)

@@ -214,7 +214,6 @@ class ModalityDetails(FrozenModel):
     cells: tuple[ModalityCell, ...] = Field(description="cells by trained modality, controls last")
 
 
-@short_repr()
 class TokenInventoryDetails(FrozenModel):
     """Details of the check `token_inventory`."""
 
@@ -224,6 +223,7 @@ class TokenInventoryDetails(FrozenModel):
     controls: int = Field(description="matched controls whose words were looked up in the same way")
 
 
+@short_repr()
 class Details(FrozenModel):
     """Details by check; null for a check that reported none."""
 

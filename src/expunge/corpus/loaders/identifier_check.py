@@ -77,5 +77,5 @@ class IdentifierCheck:
         if self._absent:
             what = f"{self.absent:,} identifiers occur in none of their subject's prompts"
             first = next(iter(self._absent.values()))
-            hint = "nothing can be replaced there; write them as the prompts do"
+            hint = "check that they are written as in the prompts"
             warnings.warn(f"{source}: {what} (first: {first}); {hint}", InputWarning, stacklevel=3)
