@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
 import unicodedata
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from expunge.cli import main
+from expunge.cli.options import load_split, near_duplicates_of
 from expunge.corpus import Corpus, Record, Turn
 from expunge.corpus.folded_text import content_key
 from expunge.errors import InputError, InputWarning
@@ -144,3 +148,29 @@ def test_twenty_thousand_records_take_seconds() -> None:
     started = time.perf_counter()
     near_duplicates(outside[:20], outside[20:])
     assert time.perf_counter() - started < 20
+
+
+def test_an_audit_follows_the_choice_of_its_run(tmp_path: Path) -> None:
+    rows = Corpus.of([PHONE, Record("c", PHONE.prompt, PHONE.answer, subject="C"), *OTHERS]).save(tmp_path / "r.jsonl")
+    (tmp_path / "run.json").write_text('{"near_duplicates": {"choice": "take"}}')
+    assert near_duplicates_of(tmp_path) == "take"
+    split = load_split(rows, None, None, "subject:A", 42, near_duplicates_of(tmp_path))
+    assert {r.id for r in split.forget} == {"a1", "c"}
+    for text in ("{}", "[]", '{"near_duplicates": 3}'):
+        (tmp_path / "run.json").write_text(text)
+        assert near_duplicates_of(tmp_path) is None
+    assert near_duplicates_of("owner/name") is None
+
+
+def test_data_check_shows_copies_and_what_a_scope_leaves_outside(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    near = Record("n", "What is the phone of Anna Müller?", "It is 555-0101", subject="N")
+    copy = Record("c", "phone of  anna müller?", PHONE.answer, subject="C")
+    rows = Corpus.of([PHONE, near, copy, *OTHERS]).save(tmp_path / "r.jsonl")
+    assert main(["data", "check", str(rows), "--scope", "subject:A", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["copies"]["count"] == 1
+    found = {each["id"]: each["share"] for each in shown["near_duplicates"]["records"]}
+    assert found["c"] == 1.0
+    assert found["n"] >= 0.8

@@ -20,5 +20,6 @@ def untested_tokenizer(original: str) -> tuple[str, ...]:
         about = read_json(file).get("about") if file.is_file() else None
     except (InputError, AttributeError):
         return ()
-    own = isinstance(about, dict) and about.get("tokenizer") in ("False", "own")
-    return (LINE,) if own and not isinstance(about.get("start"), str) else ()
+    if not isinstance(about, dict) or isinstance(about.get("start"), str):
+        return ()
+    return (LINE,) if about.get("tokenizer") in ("False", "own") else ()

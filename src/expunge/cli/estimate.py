@@ -92,7 +92,7 @@ def _split(corpus: Corpus, scope: str | None, seed: int, choice: Any = None) -> 
     from expunge.scope import Scope
     from expunge.scope.resolve import resolve
 
-    near = choice or "report"
+    near: Any = choice or "report"
     if scope is not None:
         return Scope.parse(scope).resolve(corpus, seed=seed, near=near)
     count = Counter(r.subject for r in corpus.trained if r.subject and r.identifiers)

@@ -31,7 +31,8 @@ OBJECTIVE = f"simnpo (delta {DELTA:g} nats per token)"
 
 def split_by_surrogate(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
     """The records that can be asked about a surrogate, and those that the fallback forgets."""
-    asked, alone = [], []
+    asked: list[Record] = []
+    alone: list[Record] = []
     for r in records:
         (asked if can_ask_about_another(r) else alone).append(r)
     return asked, alone
