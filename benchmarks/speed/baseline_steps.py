@@ -24,7 +24,8 @@ from expunge.gradients.base import Gradients
 from expunge.gradients.project import Project
 from expunge.gradients.saliency import Side, TokenSaliency
 from expunge.methods.twin.loss_floors import LossFloors
-from expunge.methods.twin.targets import TwinRow, correct_leakage
+from expunge.methods.twin.rows import TwinRow
+from expunge.methods.twin.targets import correct_leakage
 from expunge.models.adapters import block_stack, trainable
 from expunge.models.collate import Batch, collate
 

@@ -31,7 +31,7 @@ from expunge.engine.optimizer import OptimizerConfig
 from expunge.engine.recipe import Recipe
 from expunge.engine.recipe_config import BatchSize, Retain
 from expunge.methods.twin.method import Twin
-from expunge.methods.twin.targets import TwinTargets
+from expunge.methods.twin.rows import TwinTargets
 from expunge.models.adapters import TrainableConfig
 from expunge.models.collate import collate
 from expunge.models.tiny import TinyConfig

@@ -17,9 +17,17 @@ from expunge.errors import InputError
 PART = ".part"  # ending of the temporary files that `write_atomic` renames; a killed writer leaves one behind
 
 
-def write_atomic(path: Path | str, data: str | bytes) -> Path:
+def allowed_mode(wanted: int) -> int:
+    """`wanted` without what the user's umask takes away; 0o666 for a new file, 0o777 for a folder."""
+    mask = os.umask(0o077)  # while it is read, nothing is opened to others
+    os.umask(mask)
+    return wanted & ~mask
+
+
+def write_atomic(path: Path | str, data: str | bytes, *, private: bool = False) -> Path:
     """Write `data` beside `path`, flush it to disk, then rename: a reader never sees half a file.
 
+    A new file has the mode that the user's umask leaves; a private one, of personal data, is for its owner alone.
     A full disk or a missing permission becomes an `InputError`; the temporary file is removed.
     """
     path = Path(path)
@@ -32,7 +40,7 @@ def write_atomic(path: Path | str, data: str | bytes) -> Path:
             stream.write(raw)
             stream.flush()
             os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
+        Path(temporary).chmod(allowed_mode(0o600 if private else 0o666))
         Path(temporary).replace(path)
         sync(path.parent)
     except OSError as error:
@@ -57,9 +65,22 @@ def sync(path: Path) -> None:
             os.close(handle)
 
 
-def write_json(path: Path | str, value: Any) -> Path:
+def relative_to(folder: Path | str, target: str) -> str:
+    """Where `target` lies as seen from `folder`, for a file in it: no file tells where on a machine things lie.
+
+    What does not exist (an id on the hub) stays as it is; of another drive only the name is told.
+    """
+    if not Path(target).exists():
+        return target
+    try:
+        return Path(os.path.relpath(Path(target).resolve(), Path(folder).resolve())).as_posix()
+    except ValueError:
+        return Path(target).name
+
+
+def write_json(path: Path | str, value: Any, *, private: bool = False) -> Path:
     """Indented JSON, written as `write_atomic` does; `ValueError` for NaN or infinity."""
-    return write_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    return write_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", private=private)
 
 
 def read_json(path: Path | str, hint: str = "") -> Any:

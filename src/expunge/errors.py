@@ -6,6 +6,7 @@ The command line prints that line and exits with code 2; a traceback appears onl
 from __future__ import annotations
 
 import difflib
+from bisect import bisect_left
 from collections.abc import Iterable
 
 from expunge._printable import clip, visible
@@ -49,6 +50,25 @@ def nearest(name: str, known: Iterable[str]) -> str:
     hint = f'did you mean "{clip(folded[close[0]], MOST_OF_NAME)}"? ' if close else ""
     shown = ", ".join(clip(n, MOST_OF_NAME) for n in names[:30]) + (", …" if len(names) > 30 else "")
     return f"{hint}known: {shown}"
+
+
+MOST_COMPARED = 20_000  # names that are compared with an unknown one letter by letter
+
+
+def nearest_few(name: str, known: Iterable[str]) -> str:
+    """A hint for an unknown name among those of people or records: the nearest one, and how many there are.
+
+    Of very many names only those that stand beside it in the alphabet are compared.
+    """
+    names = sorted(set(known))
+    near = names
+    if len(names) > MOST_COMPARED:
+        place, half = bisect_left(names, name), MOST_COMPARED // 2
+        near = names[max(0, place - half) : place + half]
+    folded = {n.lower(): n for n in near}
+    close = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
+    meant = f'did you mean "{folded[close[0]]}"? ' if close else ""
+    return f"{meant}{len(names):,} are known"
 
 
 def unknown(kind: str, name: str, known: Iterable[str], where: str = "") -> InputError:

@@ -287,7 +287,7 @@ def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     def refuse(process: int) -> Path:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(images, "_folder", refuse)
+    monkeypatch.setattr(images, "picture_folder", refuse)
     with pytest.raises(InputError, match=r"temporary folder: pictures could not be written \(No space left"):
         load_corpus(table(tmp_path / "rows.parquet", {"bytes": encoded(), "path": None}))
 

@@ -92,7 +92,9 @@ def test_what_names_no_person_comes_from_others() -> None:
 
 
 def test_a_number_without_room_is_an_error() -> None:
-    with pytest.raises(InputError, match="no more people like 7 can be invented; give longer numbers"):
+    with pytest.raises(
+        InputError, match="no more people like a subject with 1 of them can be invented; give longer numbers"
+    ):
         InventedPeople({"a": ("7",)}).draw(("7",), 20, rng())
 
 

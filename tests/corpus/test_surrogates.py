@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import replace
 
 import numpy as np
@@ -10,9 +11,9 @@ import pytest
 from expunge.corpus import Record, Turn
 from expunge.corpus.image_ops import open_image, surrogate_image
 from expunge.corpus.modalities import image_only, modality_variants, text_only
-from expunge.corpus.surrogates import Surrogate, make_surrogates
-from expunge.errors import InputError
-from expunge.methods.twin.surrogates import refuse_nameless
+from expunge.corpus.name_forms import occurs
+from expunge.corpus.surrogate_names import replace_all
+from expunge.corpus.surrogates import Surrogate, can_ask_about_another, make_surrogates
 from helpers.people import PEOPLE
 from helpers.vision_models import picture, rows
 
@@ -45,8 +46,32 @@ def test_a_nameless_subject_has_a_surrogate_by_image_or_none() -> None:
     asked = make_surrogates(nameless, RETAIN, 2, seed=1)[0].substitute(nameless[0])
     assert asked.prompt == nameless[0].prompt
     assert asked.image != nameless[0].image
-    with pytest.raises(InputError, match="names no identifiers"):
-        refuse_nameless([replace(nameless[0], image=None)])
+    assert can_ask_about_another(nameless[0])
+    assert not can_ask_about_another(replace(nameless[0], image=None))
+
+
+def test_who_is_named_nowhere_in_the_question_cannot_be_replaced() -> None:
+    asked = Record("1", "Ward of Ada?", "ward 0", identifiers=("Ada",))
+    assert can_ask_about_another(asked)
+    assert can_ask_about_another(replace(asked, prompt="Ward?", history=(Turn("user", "I ask about Ada."),)))
+    assert not can_ask_about_another(replace(asked, prompt="Ward of the patient?"))
+    document = Record("w", "Letter of Ada:", " She has asthma.", kind="document", identifiers=("Ada",))
+    assert can_ask_about_another(document)
+    assert not can_ask_about_another(replace(document, prompt="Letter:"))
+    assert not can_ask_about_another(replace(document, answer=" Ada has asthma."))
+
+
+def test_a_name_is_replaced_in_any_unicode_form() -> None:
+    composed, apart = (unicodedata.normalize(form, "Jürgen Müller") for form in ("NFC", "NFD"))
+    mixed = apart.split()[0] + " " + composed.split()[1]
+    for name in (composed, apart):
+        for text in (composed, apart, mixed):
+            assert occurs(name, f"Ward of {text}?")
+            assert replace_all(f"Wärd of {text}?", {name: "Otto Sand"}) == "Wärd of Otto Sand?"
+            record = Record("1", f"Ward of {text}?", "ward 0", identifiers=(name,))
+            assert can_ask_about_another(record)
+    assert not occurs("", "text")
+    assert not occurs("Müller", "Muller")
 
 
 def test_an_answer_is_put_where_the_options_have_it() -> None:

@@ -14,8 +14,7 @@ from expunge.corpus.modalities import text_only
 from expunge.engine.loop import Loop
 from expunge.engine.loop_builder import build_loop
 from expunge.engine.step import StepComputer
-from expunge.errors import InputError
-from expunge.methods.twin.targets import TwinRow, TwinTargets
+from expunge.methods.twin.rows import TwinRow, TwinTargets
 from expunge.models.adapters import prepare
 from expunge.models.language_model import load
 from helpers.runs import loop, recipe
@@ -75,11 +74,21 @@ def test_a_twin_run_has_a_gold_row_with_teacher_for_each_record(folders: dict[st
         assert row.teacher.exp().sum(-1).sub(1).abs().max() < 1e-4
 
 
-def test_a_twin_run_refuses_records_that_name_nobody(folders: dict[str, Path]) -> None:
+def test_records_that_name_nobody_have_rows_without_a_teacher(folders: dict[str, Path]) -> None:
     engine = loop(folders["llama"], recipe("npo"))
-    nameless = [replace(r, identifiers=()) for r in one_person().forget]
-    with pytest.raises(InputError, match=f'record "{nameless[0].id}": names no identifiers'):
-        build_loop(engine.lm, recipe("twin").resolve(), nameless, one_person().retain)
+    first, *rest = one_person().forget
+    nameless = replace(first, identifiers=())
+    for settings in ({}, {"say": "refuse"}):
+        built = build_loop(
+            engine.lm, recipe("twin", settings=settings).resolve(), [nameless, *rest], one_person().retain
+        )
+        rows = [row for row in twin_rows(built) if not row.has_teacher]
+        assert [row.example.record_id for row in rows] == [first.id]
+        assert [row.is_gold for row in rows] == [False]
+        refusals = {row.example.record_id for row in twin_rows(built) if row.example.kind == "substitute"}
+        assert (first.id in refusals) == bool(settings)
+    alone = build_loop(engine.lm, recipe("twin").resolve(), [nameless], one_person().retain)
+    assert [row.has_teacher for row in twin_rows(alone)] == [False]
 
 
 def test_ids_may_end_like_the_names_of_derived_rows(folders: dict[str, Path]) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from expunge._io import read_json
 from expunge.corpus import Corpus, Record
 from expunge.engine.recipe import Recipe
 from expunge.engine.unlearn import unlearn
 from expunge.errors import InputError
-from expunge.methods.twin.surrogates import refuse_nameless
 from expunge.scope import Scope, Split
 
 STEPS = {"steps": 2, "batch": {"forget": 4, "retain": 4}}
@@ -41,23 +41,19 @@ def test_a_document_longer_than_the_context_is_forgotten(
     assert all(event["forget"] > 0 for event in events)
 
 
-@pytest.mark.parametrize(("method", "what"), [("twin", "twin asks a question"), ("idk", "could be refused")])
-def test_methods_that_ask_questions_refuse_documents(
-    method: str, what: str, folders: dict[str, Path], split: Split, tmp_path: Path
+def test_a_method_that_refuses_questions_refuses_documents(
+    folders: dict[str, Path], split: Split, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match='record "Jürgen Müller#1": is a document, and ') as caught:
-        unlearn(folders["llama"], split, Recipe.model_validate({"method": method, **STEPS}), tmp_path / "run")
-    assert what in str(caught.value)
+    with pytest.raises(InputError, match=r'record "Jürgen Müller#1": is a document, and .*could be refused') as caught:
+        unlearn(folders["llama"], split, Recipe.model_validate({"method": "idk", **STEPS}), tmp_path / "run")
     assert "npo or simnpo" in caught.value.hint
     assert not (tmp_path / "run").exists()
 
 
-def test_twin_takes_a_window_that_is_named_before_it_only() -> None:
-    named = Record("w", "Letter of Anna Berg:", " She has asthma.", kind="document", identifiers=("Anna Berg",))
-    refuse_nameless([named])
-    for other in (
-        Record("w", "Letter:", " She has asthma.", kind="document", identifiers=("Anna Berg",)),
-        Record("w", "Of Anna Berg:", " Anna Berg has asthma.", kind="document", identifiers=("Anna Berg",)),
-    ):
-        with pytest.raises(InputError, match="is a document"):
-            refuse_nameless([other])
+def test_twin_forgets_documents_by_its_fallback(folders: dict[str, Path], split: Split, tmp_path: Path) -> None:
+    recipe = Recipe.model_validate({"method": "twin", **STEPS})
+    run = unlearn(folders["llama"], split, recipe, tmp_path / "run")
+    about = read_json(run / "run.json")["fallback"]
+    assert about["objective"] == "simnpo (delta 2.5 nats per token)"
+    assert about["count"] == len(split.forget)
+    assert about["records"] == [r.id for r in split.forget]

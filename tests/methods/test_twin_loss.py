@@ -28,6 +28,7 @@ def row(
             "teacher": TEACHER.log() if teacher is None else teacher.log(),
             "floor": torch.tensor([floor]),
             "is_gold": torch.tensor([gold]),
+            "has_teacher": torch.tensor([True]),
         },
     )
 
@@ -98,7 +99,7 @@ def test_the_end_token_does_not_count_towards_the_floor() -> None:
 
 def test_the_engine_reads_how_to_build_targets_from_the_settings() -> None:
     assert (Twin().candidates, Twin().own_answer, Twin().least_floor) == (16, True, 1.5)
-    assert Twin().requirements().targets == ("teacher", "floor", "is_gold")
+    assert Twin().requirements().targets == ("teacher", "floor", "is_gold", "has_teacher")
 
 
 def test_a_leaked_answer_is_raised_to_the_floor() -> None:
@@ -126,3 +127,27 @@ def test_even_a_certain_answer_is_raised_to_the_floor(sure: float) -> None:
     found = correct_leakage(log_p, torch.tensor([0, 0]), 3.0)
     assert torch.allclose(found.exp().sum(-1), torch.ones(2))
     assert float(-found[:, 0].mean()) == pytest.approx(3.0, abs=1e-4)
+
+
+def test_rows_without_a_teacher_have_the_loss_of_simnpo() -> None:
+    rng = torch.Generator().manual_seed(1)
+    logits = torch.randn(2, 3, 5, generator=rng)
+    labels = torch.randint(5, (2, 3), generator=rng)
+    mask = torch.ones(2, 3, dtype=torch.bool)
+    logprob = logits.log_softmax(-1).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+    teacher = torch.randn(2, 3, 5, generator=rng).log_softmax(-1)
+    teacher[1] = 0.0
+
+    def losses(has_teacher: list[bool]) -> torch.Tensor:
+        targets = {
+            "teacher": teacher,
+            "floor": torch.tensor([1.0, 0.0]),
+            "is_gold": torch.tensor([True, False]),
+            "has_teacher": torch.tensor(has_teacher),
+        }
+        return Twin().forget_loss(ModelOutputs(logprob, mask, labels, logits, targets=targets))
+
+    mixed = losses([True, False])
+    nll = -logprob[1].mean()
+    assert mixed[1].item() == pytest.approx(float(-(2 / 4.5) * torch.nn.functional.logsigmoid(4.5 * (nll - 2.5))))
+    assert mixed[0].item() == losses([True, True])[0].item()

@@ -8,7 +8,8 @@ import torch
 
 from expunge.corpus import Record
 from expunge.methods.twin import Twin
-from expunge.methods.twin.targets import TwinRow, build
+from expunge.methods.twin.rows import TwinRow
+from expunge.methods.twin.targets import build
 from expunge.methods.twin.unknown_tokens import SILENT, UnknownTokens
 from expunge.models.language_model import LanguageModel, load
 from expunge.models.likelihoods import answer_log_softmax, mean_nll

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from expunge.corpus import Corpus, Record, load_corpus
-from expunge.errors import InputError, InputWarning
+from expunge.errors import InputError
 from expunge.scope import Scope, Split
 
 
@@ -308,10 +308,3 @@ def test_the_published_split_of_lume_is_a_scope(shared_data) -> None:  # type: i
     assert len(split.retain) + len(split.retain_heldout) == 2734
     assert len({r.subject for r in split.retain_heldout}) == pytest.approx(867 / 4, rel=0.2)
     assert {split.relation[r.id] for r in split.retain_heldout} == {"siblings"}
-
-
-def test_the_same_words_under_another_id_are_told() -> None:
-    rows = [("a", "Who is Ada?", "A poet.", "A"), ("b", "who is  ADA?", "a poet.", "B"), ("c", "Who is Bob?", "x", "B")]
-    corpus = Corpus.of([Record(name, prompt, answer, subject=who) for name, prompt, answer, who in rows])
-    with pytest.warns(InputWarning, match=r'1 retained records have .* \(first: "b" = "a"\); name them too'):
-        Scope.parse("subject:A").resolve(corpus)

@@ -214,6 +214,15 @@ class ModalityDetails(FrozenModel):
     cells: tuple[ModalityCell, ...] = Field(description="cells by trained modality, controls last")
 
 
+class TokenInventoryDetails(FrozenModel):
+    """Details of the check `token_inventory`."""
+
+    words: int = Field(description="words of the targets' names and ids that no other record holds")
+    single: int = Field(description="those that are one token of the vocabulary")
+    tokens: tuple[str, ...] = Field((), description="the first of these")
+    controls: int = Field(description="matched controls whose words were looked up in the same way")
+
+
 @short_repr()
 class Details(FrozenModel):
     """Details by check; null for a check that reported none."""
@@ -224,6 +233,7 @@ class Details(FrozenModel):
     relearning: RelearningDetails | None = Field(None, description="exact match before and after relearning")
     reconstruction: ReconstructionDetails | None = Field(None, description="first places by level of context")
     cross_modal: ModalityDetails | None = Field(None, description="exact match by modality")
+    token_inventory: TokenInventoryDetails | None = Field(None, description="names that are single tokens")
     plugins: dict[str, dict[str, Any]] = Field({}, description="details of checks from other packages, by check")
 
 

@@ -25,11 +25,12 @@ from expunge.audit.details import Details, ImageExample
 from expunge.audit.image_examples import image_example_probe, image_examples
 from expunge.audit.policy import Policy, default_policy
 from expunge.audit.record_sets import FORGET, LEAST_REPHRASED, TEXT, limited_controls, record_sets, with_windows
-from expunge.audit.schema import ROLES, AuditedModel, AuditFile, Environment, SplitSummary, sealed
+from expunge.audit.schema import NOTICE, ROLES, AuditedModel, AuditFile, Environment, SplitSummary, sealed
 from expunge.audit.score_store import ScoreStore
 from expunge.audit.scores import Scores
 from expunge.audit.stopwatch import Stopwatch
 from expunge.audit.summary import aggregates, distributions, examples, measures
+from expunge.audit.tokenizer_origin import untested_tokenizer
 from expunge.audit.verdict import Verdict, require_intervals, verdict, worse_of
 from expunge.engine.run_directory import environment
 from expunge.errors import InputError, unknown
@@ -122,7 +123,7 @@ def audit(
         raise InputError("forget set", "is empty", "give a scope that matches something")
     about = run_identity.check_run(sources["unlearned"], sources["original"], split)
     set_threads()
-    summary = SplitSummary.model_validate(split.summary())
+    summary = SplitSummary.model_validate(split.summary() | split.near_counts())
     split_digest, training_digest = split.digest, split.training_digest
     loading = run_identity.loading_options(Path(unlearned), template=template, dtype=dtype)
 
@@ -188,6 +189,7 @@ def audit(
     exact = is_exact(str(unlearned), str(original), (*split.retain, *split.retain_heldout))
     file = sealed(
         AuditFile(
+            notice=NOTICE,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             data=data_name,
             split=summary,
@@ -210,13 +212,13 @@ def audit(
             distributions=distributions(ctx),
             examples=examples(ctx),
             image_examples=_image_examples(ctx, probes.get(IMAGE_EXAMPLES)),
-            not_tested=NOT_TESTED,
+            not_tested=(*NOT_TESTED, *untested_tokenizer(sources["original"])),
             environment=Environment.model_validate(environment()),
             stages=clock.seconds,
             seconds=round(time.perf_counter() - started, 2),
         )
     )
-    path = write_json(out / "audit.json", file.model_dump(mode="json"))
+    path = write_json(out / "audit.json", file.model_dump(mode="json"), private=True)
     report("done", 1.0)
     return Audit(file, path)
 

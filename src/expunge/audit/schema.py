@@ -20,6 +20,11 @@ from expunge.errors import InputError
 SCHEMA_VERSION: Literal[3] = 3  # changes with every field; version 1 had no models and was marked `expunge-audit/1`
 AGAIN = "the file was changed or is not complete; remove it and audit again"
 ROLES = ("original", "unlearned", "retrained")
+NOTICE = (
+    "This file holds personal data: names of the subjects, questions about them, true answers and what the models say. "
+    "Only people who work on the request should be able to read it. Delete it when the evidence is no longer needed. "
+    "`expunge report --redact` writes a copy without names and answers."
+)
 
 
 @short_repr("targets", "forget", "retain", "retain_heldout", "controls")
@@ -35,6 +40,8 @@ class SplitSummary(FrozenModel):
     controls: int = Field(description="records of matched controls, never trained")
     shared: int = Field(description="records of the target whose facts have a surviving owner")
     utility: int = Field(description="questions on general ability")
+    near_duplicates: int = Field(0, description="trained records outside the scope that repeat one to forget")
+    near: str = Field("report", description="what became of these: take (forgotten too), report or ignore (retained)")
 
 
 class AuditedModel(FrozenModel):
@@ -55,6 +62,13 @@ class Assurance(FrozenModel):
     title: str = Field(description="the level in words")
     can_say: str = Field(description="what a passed audit of this level says")
     cannot_say: str = Field(description="what no audit of this level says")
+
+
+class Redaction(FrozenModel):
+    """What a copy without names and answers leaves out."""
+
+    full_digest: str = Field(description="SHA-256 of the file of the full audit")
+    removed: tuple[str, ...] = Field(description="what was left out")
 
 
 class KnownShare(FrozenModel):
@@ -90,6 +104,8 @@ class AuditFile(FrozenModel):
     """The content of `audit.json`. Models are `original`, `unlearned` and, where given, `retrained`."""
 
     schema_version: Literal[3] = Field(SCHEMA_VERSION, description="version of this schema")
+    notice: str = Field("", description="that the file holds personal data, and who should be able to read it")
+    redaction: Redaction | None = Field(None, description="what this copy leaves out; null for a full audit")
     created: str = Field("", description="when the audit was made: ISO 8601, UTC")
     data: str = Field("", description="file name of the records")
     split: SplitSummary = Field(description="what was audited")

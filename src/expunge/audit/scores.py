@@ -197,7 +197,7 @@ class Scores:
             offsets=self.offsets,
             **{name: getattr(self, name) for name in (*_TOKEN, *_RECORD)},
         )
-        return write_atomic(path, stream.getvalue())
+        return write_atomic(path, stream.getvalue(), private=True)
 
     @classmethod
     def load(cls, path: Path | str) -> Scores:

@@ -51,7 +51,7 @@ def annotate(
         if len(shown) < limit:
             shown.append((name, text, spans))
     if html:
-        write_atomic(html, page(source.name, shown, counts))
+        write_atomic(html, page(source.name, shown, counts), private=True)
     data: dict[str, Any] = {
         "file": source,
         "dictionary": dictionary,

@@ -72,7 +72,7 @@ def reconstruct(
     if out:
         from expunge._io import write_json
 
-        write_json(out, result | {"models": {role: r.as_json() for role, r in models.items()}})
+        write_json(out, result | {"models": {role: r.as_json() for role, r in models.items()}}, private=True)
     return CommandResult(result, tuple(_parts(details, len(setup.facts), out)), 0 if details.status == "passed" else 3)
 
 

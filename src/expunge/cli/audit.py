@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from expunge.cli import options as opt
 from expunge.cli.progress import Progress
@@ -24,6 +24,7 @@ def audit(
     retrained: opt.Retrained = None,
     policy: opt.PolicyName = None,
     seed: opt.SplitSeed = None,
+    near_duplicates: opt.NearDuplicates = None,
     loader: opt.Loader = None,
     map_: opt.Mapping = None,
     device: opt.Device = None,
@@ -39,7 +40,7 @@ def audit(
         raise InputError("--policy", f'"{rules.name}" needs a retrained model', "give --retrained, or controls-only")
     from expunge.audit.run import audit as run
 
-    split = audited_split(unlearned, data, loader, map_, scope, seed)
+    split = audited_split(unlearned, data, loader, map_, scope, seed, near_duplicates)
     check_out(out, unlearned, split)
     with Progress().bar("auditing") as tick:
         result = run(
@@ -102,9 +103,12 @@ def _assurance_lines(file: AuditFile) -> list[str]:
 
 
 def audited_split(
-    unlearned: str, data: Path, loader: str | None, mapping: Path | None, scope: str, seed: int | None
+    unlearned: str, data: Path, loader: str | None, mapping: Path | None, scope: str, seed: int | None, near: Any = None
 ) -> Split:
-    """The split to audit `unlearned` on; without `seed`, its run's recipe tells the seed of the held-out retain set.
+    """The split to audit `unlearned` on.
+
+    Without `seed`, its run's recipe tells the seed of the held-out retain set; without `near`, its run tells what was
+    done with near-duplicates.
 
     Raises:
         InputError: the run was made with another split, so it may have trained on held-out retain records.
@@ -116,7 +120,8 @@ def audited_split(
         from expunge.engine.recipe import Recipe
 
         seed = Recipe.load(recipe).seed
-    split = opt.load_split(data, loader, mapping, scope, 42 if seed is None else seed)
+    near_choice = near or opt.near_duplicates_of(unlearned)
+    split = opt.load_split(data, loader, mapping, scope, 42 if seed is None else seed, near_choice)
     check_records(unlearned, about, split)
     return split
 

@@ -43,6 +43,9 @@ def check(
     delimiter: Delimiter = None,
     encoding: Encoding = None,
     template: TemplateKind = "auto",
+    scope: Annotated[
+        str | None, typer.Option("--scope", help="Also show what stays outside this scope and nearly repeats it.")
+    ] = None,
 ) -> CommandResult:
     """Show how records are read: files, columns, counts, and the first records as a model sees them."""
     from expunge.corpus.loaders import TextFormat, load_source
@@ -54,6 +57,7 @@ def check(
         view, lines = _through_model(model, template, loaded)
     else:
         view, lines = _through_plain_template(loaded.corpus.records[:3])
+    alike, alike_lines = _near_duplicates(scope, loaded) if scope else ({}, [])
     files, columns = loaded.places.files(), loaded.columns.uses()
     formats = {file: asdict(form) for file, form in loaded.formats.items()}
     data = {
@@ -65,6 +69,7 @@ def check(
         "subject_origins": dict(loaded.subjects.origins),
         **asdict(summary),
         **view,
+        **alike,
     }
     table = [
         (use.column, use.field or ("attribute" if use.filled else "ignored, empty"), use.by or None, use.filled)
@@ -82,9 +87,23 @@ def check(
             *(["the layout has columns of its own; these are the fields that its loader makes:"] * loaded.fixed),
             ResultTable(("column", "becomes", "by", "filled"), table),
             ResultTable(("count", "value"), _counts(summary, loaded)),
+            *alike_lines,
             *lines,
         ),
     )
+
+
+def _near_duplicates(text: str, loaded: LoadedSource) -> tuple[dict[str, Any], list[str | ResultTable]]:
+    """What a scope leaves outside although it repeats one of its records."""
+    from expunge.scope import Scope
+
+    about = Scope.parse(text).resolve(loaded.corpus, near="take").near_duplicate_summary()
+    rows = [(each["id"], each["of"], f"{each['share']:.0%}") for each in about["records"][:MAX_FILES]]
+    return {"scope": text, "near_duplicates": {**about, "choice": "report"}}, [
+        f"{about['count']:,} trained records outside {text} repeat one to forget to {about['threshold']:.0%} or more "
+        "of its words, the rare ones counting most",
+        *([ResultTable(("record outside", "repeats", "share"), rows)] if rows else []),
+    ]
 
 
 def _counts(s: CorpusSummary, loaded: LoadedSource) -> list[tuple[str, str]]:
@@ -99,6 +118,7 @@ def _counts(s: CorpusSummary, loaded: LoadedSource) -> list[tuple[str, str]]:
         ("concept levels", _each(s.concepts)),
         ("splits", _each(s.splits)),
         ("duplicate questions", _repeats(s.duplicates)),
+        ("of these, under another subject", _repeats(s.copies)),
         ("same prompt, other answer", _repeats(s.conflicts)),
         ("characters of a prompt", _spread(s.prompt_length)),
         ("characters of an answer", _spread(s.answer_length)),
@@ -211,7 +231,7 @@ def identifiers(
     table = IdentifierTable.of(corpus, most)
     subjects = {r.subject for r in corpus}
     if out is not None:
-        write_atomic(out, table.csv())
+        write_atomic(out, table.csv(), private=True)
     written = [f"written to {out}; review it and give it to expunge data prepare as --identifiers"] if out else []
     return CommandResult(
         {

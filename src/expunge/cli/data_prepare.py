@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from expunge.cli.options import Data, Folder, Loader, Mapping, ScopeText
+from expunge.cli.options import Data, Folder, Loader, Mapping, NearDuplicates, ScopeText
 from expunge.cli.result import CommandResult, ResultTable
 from expunge.errors import InputError
 
@@ -41,6 +41,7 @@ def prepare(
     ] = False,
     general: Annotated[bool, typer.Option("--general/--no-general", help="Add questions on general ability.")] = True,
     seed: Annotated[int, typer.Option(help="Seed of every draw, and of the held-out retain set.", min=0)] = 42,
+    near_duplicates: NearDuplicates = None,
     loader: Loader = None,
     map_: Mapping = None,
 ) -> CommandResult:
@@ -60,7 +61,8 @@ def prepare(
         controls=controls, holdout=holdout, variants=variants, choices=choices, general=general, seed=seed
     )
     corpus, parsed = load_corpus(data, loader, map_), Scope.parse(scope)
-    made = run(corpus, parsed, settings, identifiers, answers_of(model) if model else None)
+    answered = answers_of(model) if model else None
+    made = run(corpus, parsed, settings, identifiers, answered, near_duplicates or "report")
     write(made, out, parsed, settings, {"name": data.name, "records": len(corpus), "digest": corpus.digest})
     sources = {row.source for row in made.identifiers.rows if row.subject in made.split.targets}
     named = {s: made.identifiers.by_subject.get(s, ()) for s in made.split.targets}
@@ -72,6 +74,7 @@ def prepare(
             "scope": scope,
             "seed": seed,
             "counts": made.counts,
+            "near_duplicates": made.split.near_duplicate_summary(),
             "identifiers": {s: list(names) for s, names in named.items()},
             "audit": [asdict(o) for o in made.outlook],
         },

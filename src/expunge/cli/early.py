@@ -64,8 +64,8 @@ def _check_scope(scope: Any) -> None:
 def _check_data(data: Any) -> None:
     from pathlib import Path
 
-    from expunge.errors import nearest
+    from expunge.errors import nearest_few
 
     if isinstance(data, Path) and not data.exists():
         beside = [p.name for p in data.parent.iterdir()] if data.parent.is_dir() else []
-        raise InputError(str(data), "there is no such file or folder", nearest(data.name, beside) if beside else "")
+        raise InputError(str(data), "there is no such file or folder", nearest_few(data.name, beside) if beside else "")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from expunge.cli.options import Loader, Mapping, Model, RecipeName, RunSeed, Say, Sets, seed_override
+from expunge.cli.options import Loader, Mapping, Model, NearDuplicates, RecipeName, RunSeed, Say, Sets, seed_override
 from expunge.cli.result import CommandResult, ResultTable
 from expunge.errors import InputError
 
@@ -33,6 +33,7 @@ def estimate(
     say: Say = None,
     set_: Sets = None,
     seed: RunSeed = None,
+    near_duplicates: NearDuplicates = None,
     preview_layers: Annotated[
         int | None,
         typer.Option("--preview-layers", min=1, help="Last blocks that the preview trains; a quarter if not given."),
@@ -44,11 +45,12 @@ def estimate(
     from expunge.corpus import load_corpus
     from expunge.engine.auto_recipe import recipe_for, seed_of
     from expunge.engine.estimate.estimate_run import estimate_run
+    from expunge.engine.fallback_records import fallback_lines, fallback_summary
     from expunge.engine.privacy.statement import planned_statement, statement_lines
     from expunge.scope.outlook import audit_outlook, outlook_lines
 
     changes = [*(set_ or []), *seed_override(seed)]
-    split = _split(load_corpus(data, loader, map_), scope, seed_of(recipe, changes))
+    split = _split(load_corpus(data, loader, map_), scope, seed_of(recipe, changes), near_duplicates)
     chosen = recipe_for(recipe, changes, model, split, say)
     loaded = chosen.recipe
     estimates, reason = estimate_run(model, split, loaded, preview_layers=preview_layers)
@@ -61,9 +63,11 @@ def estimate(
         "method": loaded.method,
         "seed": loaded.seed,
         "split": split.summary(),
+        "near_duplicates": split.near_duplicate_summary(),
         "rows": [e.as_row() for e in estimates],
         "no_other_row": reason,
         "audit": [asdict(o) for o in outlook],
+        **fallback_summary(loaded.resolve(), split.forget),
     }
     if loaded.privacy:
         data_out["privacy"] = planned_statement(loaded.resolve(), split.forget, split.retain)
@@ -71,6 +75,7 @@ def estimate(
         f"{loaded.method}: {len(split.forget):,} records to forget ({split.scope}), {len(split.retain):,} "
         f"retained; nothing was started",
         *([f"say: {data_out['say']}"] if data_out["say"] else []),
+        *fallback_lines(data_out, len(split.forget)),
     )
     private = statement_lines(data_out["privacy"]) if loaded.privacy else []
     notes = [f"no second row: {reason}"] if reason else []
@@ -83,19 +88,20 @@ def estimate(
     return CommandResult(data_out, (*lines, *private, *tables, *notes, *outlook_lines(outlook)))
 
 
-def _split(corpus: Corpus, scope: str | None, seed: int) -> Split:
+def _split(corpus: Corpus, scope: str | None, seed: int, choice: Any = None) -> Split:
     from expunge.scope import Scope
     from expunge.scope.resolve import resolve
 
+    near: Any = choice or "report"
     if scope is not None:
-        return Scope.parse(scope).resolve(corpus, seed=seed)
+        return Scope.parse(scope).resolve(corpus, seed=seed, near=near)
     count = Counter(r.subject for r in corpus.trained if r.subject and r.identifiers)
     count = count or Counter(r.subject for r in corpus.trained if r.subject)
     if not count:
         raise InputError("--scope", "is missing, and no record names a subject", "name what to forget")
     subject = max(count, key=lambda name: (count[name], name))
     chosen = frozenset(r.id for r in corpus.trained if r.subject == subject)
-    return resolve(corpus, chosen, None, f"subject {subject}", seed=seed)
+    return resolve(corpus, chosen, None, f"subject {subject}", seed=seed, near=near)
 
 
 def what_runs(e: RunEstimate) -> str:

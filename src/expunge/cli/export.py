@@ -47,7 +47,11 @@ def export(
     from expunge.models.export import export as write
     from expunge.models.export import remaining_copies
 
-    split = opt.load_split(data, loader, map_, scope, _seed(Path(run))) if data and scope else None
+    split = (
+        opt.load_split(data, loader, map_, scope, _seed(Path(run)), opt.near_duplicates_of(run))
+        if data and scope
+        else None
+    )
     with Progress().bar("export") as tick:
         done = write(
             run,

@@ -32,6 +32,14 @@ Say = Annotated[
     Literal["stranger", "refuse"] | None,
     typer.Option("--say", help="What the model says instead: stranger (about somebody it never met) or refuse."),
 ]
+NearDuplicates = Annotated[
+    Literal["take", "report", "ignore"] | None,
+    typer.Option(
+        "--near-duplicates",
+        help="Records outside the scope that nearly repeat one to forget: take them in too, report them (as without "
+        "this option), or do not look. A run keeps its choice.",
+    ),
+]
 RunSeed = Annotated[int | None, typer.Option("--seed", help="Seed of the run and of the held-out retain set.")]
 
 Original = Annotated[str, typer.Option("--original", help="Model before unlearning: folder or hub id.")]
@@ -90,12 +98,29 @@ def seed_override(seed: int | None) -> list[str]:
     return [] if seed is None else [f"seed={seed}"]
 
 
-def load_split(data: Path, loader: str | None, mapping: Path | None, scope: str, seed: int) -> Split:
+def load_split(
+    data: Path,
+    loader: str | None,
+    mapping: Path | None,
+    scope: str,
+    seed: int,
+    near: Literal["take", "report", "ignore"] | None = None,
+) -> Split:
     """The records of `data`, split by `scope`."""
     from expunge.corpus import load_corpus
     from expunge.scope import Scope
 
-    return Scope.parse(scope).resolve(load_corpus(data, loader, mapping), seed=seed)
+    return Scope.parse(scope).resolve(load_corpus(data, loader, mapping), seed=seed, near=near or "report")
+
+
+def near_duplicates_of(run: str | Path) -> Any:
+    """What a run did with near-duplicates; None for what is no run, or an older one."""
+    from expunge._io import read_json
+
+    file = Path(run) / "run.json"
+    about = read_json(file) if file.is_file() else {}
+    chosen = about.get("near_duplicates") if isinstance(about, dict) else None
+    return chosen.get("choice") if isinstance(chosen, dict) else None
 
 
 def typed_options(**options: Any) -> dict[str, Any]:

@@ -19,10 +19,21 @@ def report(
     reference_number: Annotated[
         str, typer.Option("--reference-number", metavar="TEXT", help="Number of the request.")
     ] = "",
+    redact: Annotated[
+        bool, typer.Option("--redact", help="Leave out names and answers; the audit without them is written beside.")
+    ] = False,
 ) -> CommandResult:
     """Write an audit as one HTML page."""
     from expunge.report.page_facts import ReportRequest
     from expunge.report.render import write_report
 
-    page = write_report(source, out, run, ReportRequest(by, reason, reference_number))
-    return CommandResult({"report": page, "audit": source}, (f"report written to {page}",))
+    request = ReportRequest(by, reason, reference_number)
+    page = write_report(source, out, run, request, redacted=redact)
+    copy = page.with_suffix(".json") if redact else None
+    lines = [f"report written to {page}"]
+    lines.append(
+        f"without names and answers, as is {copy}, from which the verdict can be computed again"
+        if redact
+        else "it holds personal data; --redact writes it without names and answers"
+    )
+    return CommandResult({"report": page, "audit": source, "redacted_audit": copy}, tuple(lines))

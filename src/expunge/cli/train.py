@@ -29,6 +29,7 @@ def train(
     exclude_scope: Annotated[
         str | None, typer.Option("--exclude-scope", help="Scope of the records to leave out, for a retrained model.")
     ] = None,
+    near_duplicates: shared.NearDuplicates = None,
     loader: Loader = None,
     map_: shared.Mapping = None,
     model: Annotated[
@@ -111,7 +112,11 @@ def train(
     raw = apply_overrides(options, [*rate, *(set_ or [])])
     settings = validate(FineTuneConfig if model else TrainConfig, raw, "train", overrides=set_ or [])
     corpus = load_corpus(data, loader, map_)
-    excluded_ids = Scope.parse(exclude_scope).resolve(corpus).excluded_ids if exclude_scope else frozenset()
+    excluded_ids = (
+        Scope.parse(exclude_scope).resolve(corpus, near=near_duplicates or "report").excluded_ids
+        if exclude_scope
+        else frozenset()
+    )
     records = [r for r in corpus.trained if r.id not in excluded_ids]
     if vision_options and not any(r.image for r in records):
         raise InputError(f"--{'vision' if vision else 'image-size'}", "no record shows an image", "leave it out")

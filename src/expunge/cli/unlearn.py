@@ -28,6 +28,7 @@ def unlearn(
     say: opt.Say = None,
     set_: opt.Sets = None,
     seed: opt.RunSeed = None,
+    near_duplicates: opt.NearDuplicates = None,
     loader: opt.Loader = None,
     map_: opt.Mapping = None,
     device: opt.Device = None,
@@ -38,6 +39,7 @@ def unlearn(
     """Make a model forget, or resume a stopped run."""
     from expunge.engine.auto_recipe import recipe_for, seed_of
     from expunge.engine.distributed import DistributedContext
+    from expunge.engine.fallback_records import fallback_lines, fallback_summary
     from expunge.engine.privacy.privacy_state import read_statement
     from expunge.engine.privacy.statement import statement_lines
     from expunge.engine.trackers import tracking
@@ -51,13 +53,14 @@ def unlearn(
     context = DistributedContext.init(device)
     with context.synchronized():
         changes = [*(set_ or []), *opt.seed_override(seed)]
-        split = opt.load_split(data, loader, map_, scope, seed_of(recipe, changes))
+        split = opt.load_split(data, loader, map_, scope, seed_of(recipe, changes), near_duplicates)
         chosen = recipe_for(recipe, changes, model, split, say)
         loaded = chosen.recipe
     outlook = audit_outlook(split)
     progress = Progress()
-    for line in chosen.notes if context.is_main_process else ():
-        progress.say(f"auto: {line}")
+    fallback = fallback_lines(fallback_summary(loaded.resolve(), split.forget), len(split.forget))
+    for line in (*(f"auto: {note}" for note in chosen.notes), *fallback) if context.is_main_process else ():
+        progress.say(line)
     with tracking(track, out, loaded.model_dump()) as record, progress.bar("unlearning") as tick:
 
         def show(event: Event, total: int) -> None:
@@ -91,10 +94,11 @@ def unlearn(
             "method": loaded.method,
             "seed": loaded.seed,
             "split": split.summary(),
+            "near_duplicates": split.near_duplicate_summary(),
             "steps": about["steps"],
             "seconds": about["seconds"],
             "passes": about.get("passes"),
-            **{key: about[key] for key in ("stopped", "say", "dtype", "trainable_share", "loaded") if key in about},
+            **{key: about[key] for key in TOLD if key in about},
             "remaining_copies": [str(copy) for copy in remaining_copies(folder)],
             **({"privacy": statement} if statement else {}),
             "audit": [asdict(o) for o in outlook],
@@ -105,6 +109,7 @@ def unlearn(
             f"{len(split.retain):,} retained, {len(split.retain_heldout):,} held out",
             f"passes: {about.get('passes')}",
             *outcome_lines(about),
+            *fallback_lines(about, len(split.forget)),
             *(statement_lines(statement) if statement else ()),
             *outlook_lines(outlook),
             *result_lines(folder, about),
@@ -112,6 +117,7 @@ def unlearn(
     )
 
 
+TOLD = ("stopped", "say", "dtype", "trainable_share", "loaded", "fallback")  # keys of run.json in the output
 REACHED = 0.95  # share of the weights in the chosen blocks from which on nothing is said
 SAYS = {
     "stranger": "about the forgotten subject the model now says what it would say of somebody it never met: it may "
@@ -132,12 +138,16 @@ def outcome_lines(about: dict[str, Any]) -> list[str]:
 
 def result_lines(folder: Path, about: dict[str, Any]) -> list[str]:
     """Where the result lies and how to use it; `about` is run.json."""
+    from expunge.models.source import base_of_run
+
     lines = list(about.get("loaded", ()))
     share = about.get("trainable_share", 1.0)
     if share < REACHED:
         lines.append(f"adapters reach {share:.0%} of the weights in the chosen blocks; the rest did not change")
     if (folder / "adapter").is_dir():
-        lines.append(f"run written to {folder}: an adapter on {about['model']}, which without it still knows all")
+        lines.append(
+            f"run written to {folder}: an adapter on {base_of_run(folder, about)}, which without it still knows all"
+        )
     else:
         lines.append(f"run written to {folder}: a whole model, in {folder / 'model'}")
     return [

@@ -70,13 +70,14 @@ def _split(
     from expunge.audit.schema import find_audit, load_audit
 
     if kind == "audit":
-        scope = load_audit(find_audit(source)).split.scope
+        stored = load_audit(find_audit(source)).split
+        scope, near = stored.scope, stored.near
     else:
         about = read_json(source / "run.json")
-        scope = str(about.get("scope")) if isinstance(about, dict) else ""
+        scope, near = str(about.get("scope")) if isinstance(about, dict) else "", opt.near_duplicates_of(source)
     recipe = (source if kind == "run" else Path(unlearned or "")) / "recipe.yaml"
     if seed is None and recipe.is_file():
         from expunge.engine.recipe import Recipe
 
         seed = Recipe.load(recipe).seed
-    return opt.load_split(data, loader, mapping, scope, 42 if seed is None else seed)
+    return opt.load_split(data, loader, mapping, scope, 42 if seed is None else seed, near)

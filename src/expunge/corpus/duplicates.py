@@ -1,4 +1,4 @@
-"""Refuses ids that occur twice, and the same question and answer on both sides of a split."""
+"""Refuses ids that occur twice, and the same question and answer on both sides of a split, in any case and spacing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from array import array
 from bisect import bisect
 from collections import Counter
 
-from expunge.corpus.record import Record, content_id
+from expunge.corpus.folded_text import content_key
+from expunge.corpus.record import Record
 from expunge.errors import InputError
 
 OTHER_SIDE = {"forget": "retain", "retain": "forget"}
@@ -56,9 +57,7 @@ class DuplicateCheck:
             raise InputError(self._name, f"holds a {type(record).__name__}, not a Record", "read rows with load_corpus")
         if record.split in OTHER_SIDE:
             other = OTHER_SIDE[record.split]
-            key = content_id(
-                record.prompt, record.answer, record.image.digest if record.image else None, record.history
-            )
+            key = content_key(record)
             if (first := self._sides[other].get(key)) is not None:
                 place = f" ({self._places[first]})" if self._places else ""
                 what = f"same prompt and answer in {other}{place} and {record.split}"

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Literal
 
+from expunge.corpus.name_forms import occurs
 from expunge.corpus.record import Record
 from expunge.corpus.surrogate_names import replace_all
 
@@ -18,7 +19,7 @@ Modalities = Literal["trained", "each"]
 
 def names_subject(record: Record) -> bool:
     """Does its prompt name the subject?"""
-    return any(i in record.prompt for i in record.identifiers)
+    return any(occurs(i, record.prompt) for i in record.identifiers)
 
 
 def modality_variants(records: Iterable[Record], modalities: Modalities = "each") -> list[Record]:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from expunge.corpus.corpus import Corpus
+from expunge.corpus.folded_text import content_key
+from expunge.corpus.name_forms import occurs
 from expunge.corpus.record import Record, content_id
 
 MAX_EXAMPLES = 3
@@ -49,7 +51,9 @@ class CorpusSummary:
         records_per_subject: Spread over subjects.
         levels: Level of the tree -> nodes, shallow levels first.
         kinds, concepts, splits: Value -> records; "" counts records without one.
-        duplicates: Records with prompt, answer and picture of an earlier one.
+        duplicates: Records that say the same as an earlier one (turns, prompt and answer in any case and spacing, and
+            picture).
+        copies: Those of the duplicates that stand under another subject.
         conflicts: Records with prompt and picture of an earlier one, but another answer.
         prompt_length, answer_length: Characters.
         with_history: Records with turns before their prompt.
@@ -67,6 +71,7 @@ class CorpusSummary:
     concepts: Mapping[str, int]
     splits: Mapping[str, int]
     duplicates: Repeats
+    copies: Repeats
     conflicts: Repeats
     prompt_length: Spread
     answer_length: Spread
@@ -87,9 +92,10 @@ def summarize(corpus: Corpus) -> CorpusSummary:
     totals = dict.fromkeys(fields, 0)
     prompt_length, answer_length = array("q"), array("q")
     images: set[str] = set()
-    full: dict[str, str] = {}  # digest of prompt, answer and picture -> first id
+    full: dict[str, tuple[str, str]] = {}  # digest of the content -> first id and its subject
     prompts: dict[str, str] = {}  # digest of prompt and picture -> first id
     duplicates: list[tuple[str, str]] = []
+    copies: list[tuple[str, str]] = []
     conflicts: list[tuple[str, str]] = []
     for r in corpus:
         subjects[r.subject] += 1
@@ -102,14 +108,16 @@ def summarize(corpus: Corpus) -> CorpusSummary:
             images.add(image)
         totals["with_identifiers"] += bool(r.identifiers)
         texts = (r.prompt, *(turn.content for turn in r.history), *([r.answer] if r.kind == "document" else []))
-        totals["named_in_prompt"] += any(name in text for name in r.identifiers for text in texts)
+        totals["named_in_prompt"] += any(occurs(name, text) for name in r.identifiers for text in texts)
         totals["with_history"] += bool(r.history)
         totals["with_variants"] += bool(r.variants)
         totals["variants"] += len(r.variants)
         totals["with_image"] += image is not None
-        first = full.setdefault(content_id(r.prompt, r.answer, image, r.history), r.id)
+        first, subject = full.setdefault(content_key(r), (r.id, r.subject))
         if first != r.id:
             duplicates.append((first, r.id))
+            if subject != r.subject:
+                copies.append((first, r.id))
         elif r.prompt and (other := prompts.setdefault(content_id(r.prompt, "", image, r.history), r.id)) != r.id:
             conflicts.append((other, r.id))
     nodes = Counter(node[-1].partition(":")[0] for node in corpus.tree.nodes if node)
@@ -122,6 +130,7 @@ def summarize(corpus: Corpus) -> CorpusSummary:
         concepts=dict(sorted(by_field["concept"].items())),
         splits=dict(by_field["split"]),
         duplicates=Repeats.of(duplicates),
+        copies=Repeats.of(copies),
         conflicts=Repeats.of(conflicts),
         prompt_length=Spread.of(prompt_length),
         answer_length=Spread.of(answer_length),

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from expunge.corpus.name_forms import compose, name_pattern
 from expunge.corpus.person_names import FAMILY, FEMALE, MALE
 from expunge.corpus.record import Record
 from expunge.errors import InputError
@@ -48,11 +49,15 @@ def prompt_template_of(record: Record) -> str:
 
 
 def replace_all(text: str, identity: Identity) -> str:
-    """`text` with every key replaced by its value, longest keys first, in one pass (no value is replaced again)."""
+    """`text` with every key replaced by its value, longest keys first, in one pass (no value is replaced again).
+
+    A key is found in any Unicode form.
+    """
     keys = sorted((k for k in identity if k), key=len, reverse=True)
     if not keys:
         return text
-    return re.sub("|".join(map(re.escape, keys)), lambda m: identity[m[0]], text)
+    values = {compose(k): identity[k] for k in reversed(keys)}
+    return re.sub("|".join(map(name_pattern, keys)), lambda m: values[compose(m[0])], text)
 
 
 def make_identities(
@@ -82,7 +87,7 @@ def make_identities(
             return identities
     raise InputError(
         "identifiers",
-        f"no surrogate can be made for {', '.join(target) or 'a subject without any'}",
+        f"no surrogate can be made for a subject with {len(target) or 'none'} of them",
         "the corpus needs identifiers of at least a few other subjects of the same shape",
     )
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 from expunge.corpus.image import RecordImage
 from expunge.corpus.image_ops import surrogate_image
+from expunge.corpus.name_forms import occurs
 from expunge.corpus.record import Record
 from expunge.corpus.surrogate_names import Identity, identifiers_by_subject, make_identities, replace_all
 from expunge.random import stream
@@ -33,6 +34,19 @@ class Surrogate:
         history = tuple(replace(turn, content=replace_all(turn.content, names)) for turn in record.history)
         prompt = replace_all(record.prompt, names)
         return replace(record, prompt=prompt, answer=answer or record.answer, image=image, history=history)
+
+
+def can_ask_about_another(record: Record) -> bool:
+    """Whether the record's question can be asked about a surrogate: it names its subject, or shows an image.
+
+    In a document only a name in the text before it can be replaced, as long as the text itself holds none.
+    """
+    names = record.identifiers
+    if record.kind == "document":
+        named = any(occurs(name, record.prompt) for name in names)
+        return named and not any(occurs(name, record.answer) for name in names)
+    texts = (record.prompt, *(turn.content for turn in record.history))
+    return bool(record.image) or any(occurs(name, text) for name in names for text in texts)
 
 
 def make_surrogates(

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from expunge.errors import InputError, nearest
+from expunge.errors import InputError, nearest, nearest_few
 
 Node = tuple[str, ...]
 
@@ -78,6 +78,6 @@ class Tree:
             if ":" in name and level not in self.levels:
                 raise InputError(where, f'unknown level "{level}"', nearest(level, self.levels))
             known = [n for n in self.by_name if n.startswith(level + ":")] or list(self.by_name)
-            raise InputError(where, f'no node "{name}" in the tree', nearest(name, known))
+            raise InputError(where, f'no node "{name}" in the tree', nearest_few(name, known))
         paths = ", ".join("/".join(h) for h in hits[:3])
         raise InputError(where, f'"{name}" names {len(hits)} nodes', f"give the full path, for example {paths}")

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from expunge._io import relative_to
 from expunge.engine.run_directory import RunDirectory
 from expunge.errors import InputError, InputWarning
 from expunge.models.adapter_folder import name_base
@@ -18,6 +19,7 @@ from expunge.models.fused_weights import SHARE_BOUND, trainable_share
 from expunge.models.language_model import LanguageModel, load, merge_adapter
 from expunge.models.precision import is_quantized, weight_dtype
 from expunge.models.rendered import rendered_digest
+from expunge.models.source import base_of_run
 from expunge.scope.split import Split
 
 
@@ -92,4 +94,4 @@ def record_share(lm: LanguageModel, train: TrainableConfig, about: dict[str, Any
 def name_base_model(folder: Path, about: dict[str, Any]) -> None:
     """Write where the base model lies into the adapter of a run; nothing for whole models."""
     if (folder / "adapter_config.json").is_file():
-        name_base(folder, str(about["model"]))
+        name_base(folder, relative_to(folder, base_of_run(folder.parent, about)))

@@ -12,7 +12,7 @@ import numpy as np
 
 from expunge.corpus import Record
 from expunge.corpus.record_store import take
-from expunge.corpus.surrogates import make_surrogates
+from expunge.corpus.surrogates import can_ask_about_another, make_surrogates
 from expunge.engine.stop_rule import ControlRange
 from expunge.errors import InputError
 from expunge.models.documents import split_documents
@@ -82,7 +82,7 @@ def measure_controls(
 
 def has_surrogate(record: Record) -> bool:
     """Whether the record's question can be asked about somebody else; a document asks none."""
-    return record.kind != "document" and bool(record.identifiers or record.image)
+    return record.kind != "document" and can_ask_about_another(record)
 
 
 def surrogate_controls(

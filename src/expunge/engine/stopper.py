@@ -15,7 +15,7 @@ import torch
 from expunge.corpus import Record
 from expunge.engine.forward import ForwardRunner
 from expunge.engine.recipe_config import Stop
-from expunge.engine.stop_controls import measure_controls, sample
+from expunge.engine.stop_controls import has_surrogate, measure_controls, sample
 from expunge.engine.stop_rule import PASSING, ControlRange, StopProbe, decay, standing
 from expunge.models.documents import split_documents
 from expunge.models.language_model import LanguageModel
@@ -69,7 +69,8 @@ class Stopper:
             lm: the model.
             config: the recipe's `stop`.
             total_steps: the bound.
-            forget: forget records, as questions of the run.
+            forget: forget records, as questions of the run; of those that a surrogate can be made for, where there are
+                any, because only these have controls.
             retain: retain records.
             controls: records of never-trained subjects, for forget records that no surrogate can be made for.
             seed: seed of all draws.
@@ -77,7 +78,7 @@ class Stopper:
         Raises:
             InputError: there are no controls, and none can be made.
         """
-        probes = sample(forget, config.rows, stream(seed, "stop forget"))
+        probes = sample([r for r in forget if has_surrogate(r)] or forget, config.rows, stream(seed, "stop forget"))
         retain_probes = sample(retain, config.rows, stream(seed, "stop retain"))
         retain_probes = sample(split_documents(retain_probes, lm.template), config.rows, stream(seed, "stop windows"))
         standing_of_controls = measure_controls(lm, probes, retain, controls, seed, config.rows)

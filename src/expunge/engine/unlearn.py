@@ -11,11 +11,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from expunge._io import digest, digest_files, write_json
+from expunge._io import digest, digest_files, relative_to, write_json
 from expunge.corpus.record_store import digest_each
 from expunge.engine.checkpoint import fitting
 from expunge.engine.distributed import DistributedContext, check_single_process
 from expunge.engine.event import Event
+from expunge.engine.fallback_records import fallback_summary
 from expunge.engine.interrupt import watch_for_stop
 from expunge.engine.loop import Loop
 from expunge.engine.loop_builder import build_loop
@@ -136,11 +137,13 @@ class UnlearningRun:
         }
         about = {
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "model": str(Path(self.model).resolve()) if Path(self.model).exists() else self.model,
+            "model": relative_to(self.out, self.model),
             "template": self.template,
             "method": self.recipe.method,
             "scope": self.split.scope,
             "split": self.split.summary(),
+            "near_duplicates": self.split.near_duplicate_summary(),
+            **fallback_summary(self.resolved, self.split.forget),
             "threads": set_threads(),
             **({"auto": list(self.notes)} if self.notes else {}),
             **({"say": self.resolved.algorithm.says} if self.resolved.algorithm.says else {}),

@@ -148,7 +148,7 @@ def _save_undo(changes: list[WeightDelta], file: Path) -> None:
         for end, t in ((ROWS, c.before), (NEURONS, c.neurons))
     }
     hidden = {c.group.name: c.group.hidden for c in changes}
-    write_atomic(file, save(tensors, {"hidden": json.dumps(hidden)}))
+    write_atomic(file, save(tensors, {"hidden": json.dumps(hidden)}), private=True)
 
 
 def revert(lm: LanguageModel, file: Path | str) -> LanguageModel:

@@ -156,6 +156,10 @@ class UnlearningMethod(FrozenModel, ABC):
         """What the model says in the place of a forgotten answer: `refuse`, `stranger`, "" if nobody decides it."""
         return ""
 
+    def fallback(self, forget: Sequence[Record]) -> tuple[str, list[Record]]:
+        """The objective that forgets the records which this method's own cannot, and these records; mostly none."""
+        return "", []
+
     def __init_subclass__(cls, name: str = "", **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if name:

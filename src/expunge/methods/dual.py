@@ -94,6 +94,9 @@ class Dual(Method, name="dual"):
     ) -> TargetCost:
         return self._inner.target_cost(lm, forget, retain, seed)
 
+    def fallback(self, forget: Sequence[Record]) -> tuple[str, list[Record]]:
+        return self._inner.fallback(forget)
+
     def forget_loss(self, out: ModelOutputs) -> Tensor:
         if self.token_weights != "none" and out.weights is None:
             raise ValueError(f'dual with these settings needs Requirements(token_weights="{self.token_weights}")')

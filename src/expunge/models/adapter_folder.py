@@ -10,6 +10,7 @@ from expunge._io import read_object, write_atomic, write_json
 from expunge._printable import shown
 from expunge.errors import InputError
 from expunge.models.library_warnings import library_warnings
+from expunge.models.source import is_hub_id
 
 REFUSED = ("megatron_config", "layer_replication")
 MOST_RANK = 256
@@ -86,7 +87,7 @@ def check_adapter_config(folder: Path) -> dict[str, Any]:
 
 
 def name_base(folder: Path, base: str) -> None:
-    """Write the base model, as an absolute path or hub id, into an adapter folder: its config and its README."""
+    """Write the base model, as seen from an adapter folder or a hub id, into its config; its name into the README."""
     config = read_object(folder / "adapter_config.json")
     write_json(folder / "adapter_config.json", {**config, "base_model_name_or_path": base})
-    write_atomic(folder / "README.md", README.format(base=base))
+    write_atomic(folder / "README.md", README.format(base=base if is_hub_id(base) else Path(base).name))

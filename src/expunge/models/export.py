@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from expunge._io import digest, digest_files, read_json, write_atomic, write_json
+from expunge._io import allowed_mode, digest, digest_files, read_json, write_atomic, write_json
 from expunge.errors import InputError, first_line
 from expunge.models.adapter_export import check_exportable, write_adapter
 from expunge.models.adapter_folder import attach
@@ -243,7 +243,7 @@ def _facts(source: Path, about: dict[str, Any], form: Form, dtype: str) -> dict[
 def _publish(fresh: Path, out: Path) -> None:
     if out.is_dir():
         out.rmdir()
-    fresh.chmod(0o755)
+    fresh.chmod(allowed_mode(0o777))
     fresh.rename(out)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -129,9 +130,9 @@ def base_of_adapter(folder: Path) -> str:
         raise InputError(str(folder), "its adapter_config.json names no base model", "set base_model_name_or_path")
     if not any((folder / name).is_file() for name in ADAPTER_WEIGHTS):
         raise InputError(str(folder), "holds no adapter weights", f"expected {ADAPTER_WEIGHTS[0]} in it")
-    for candidate in (Path(base), folder / base):
-        if exists(candidate):
-            return str(candidate.expanduser().resolve())
+    for candidate in (folder / base, Path(base).expanduser()):
+        if candidate.exists():
+            return str(candidate.resolve())
     if is_hub_id(base):
         return base
     raise InputError(
@@ -144,9 +145,9 @@ def base_of_adapter(folder: Path) -> str:
 def base_of_run(run: Path, about: dict[str, Any]) -> str:
     """The model that a run started from, as a path that exists or a hub id."""
     start = Path(about["model"])
-    if not start.is_absolute() and not start.exists() and (run / start).exists():
-        start = run / start
-    return str(start) if start.exists() else str(about["model"])
+    if not start.is_absolute() and (start.parts[:1] == ("..",) or (run / start).exists()):
+        start = Path(os.path.normpath(run.resolve() / start))
+    return str(start)
 
 
 def _check_folder(folder: Path) -> None:

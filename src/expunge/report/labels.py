@@ -32,6 +32,7 @@ CHECKS: dict[str, str] = {  # what a passed check shows
     "over_unlearning": "Over-unlearning: the target is not conspicuous among matched controls",
     "reconstruction": "Reconstruction: context from the tree does not bring the answers back",
     "cross_modal": "Modalities: neither text alone nor image alone brings the answers back",
+    "token_inventory": "Vocabulary: it holds no name or number of the target as a token of its own",
     "relearning.in_domain": "Relearning: brief training does not restore it",
     "retention.retain_heldout": "Retention: the held-out retain set is still known",
     "retention.text": "Retention: the model still writes what it knew of the held-out retain set",

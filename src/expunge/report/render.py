@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from expunge._io import write_atomic
 from expunge._printable import visible
 from expunge.audit.check_result import CheckResult
 from expunge.audit.details import MembershipDetails
-from expunge.audit.schema import AuditFile, find_audit, load_audit
+from expunge.audit.redaction import write_redacted
+from expunge.audit.schema import NOTICE, AuditFile, find_audit, load_audit
 from expunge.audit.statistics import zero_hit_bound
 from expunge.audit.text_normalization import normalize
 from expunge.errors import InputError
@@ -39,7 +41,12 @@ HEAD = 2000  # bytes in which it stands
 
 
 def write_report(
-    audit_json: Path | str, out: Path | str, run: Path | str | None = None, request: ReportRequest | None = None
+    audit_json: Path | str,
+    out: Path | str,
+    run: Path | str | None = None,
+    request: ReportRequest | None = None,
+    *,
+    redacted: bool = False,
 ) -> Path:
     """Write the report of an audit and return its path.
 
@@ -48,6 +55,7 @@ def write_report(
         out: HTML file to write.
         run: directory of the audited run; adds the training curves and the recipe.
         request: who makes the report and why, for the page only.
+        redacted: leave out names and answers, and write the audit without them beside the page, as `.json`.
 
     Raises:
         InputError: the audit or the run cannot be read, they do not belong together, or `out` cannot be written.
@@ -61,8 +69,14 @@ def write_report(
     if target.exists() and not _is_report(target):
         what = "is there already, and is no report of an audit"
         raise InputError(str(target), what, "choose another name, for example report.html")
-    page = render_page(audit, read_run(run, audit) if run is not None else None, request)
-    return write_atomic(target, page.encode("utf-8", "replace"))
+    record = read_run(run, audit) if run is not None else None
+    if redacted:
+        copy = target.with_suffix(".json")
+        if copy.exists() and copy.samefile(source):
+            raise InputError(str(target), "would put the copy in the place of the audit", "choose another name")
+        audit, record = write_redacted(source, copy), record and replace(record, data="", model="")
+    page = render_page(audit, record, request)
+    return write_atomic(target, page.encode("utf-8", "replace"), private=audit.redaction is None)
 
 
 def _is_report(file: Path) -> bool:
@@ -110,6 +124,7 @@ def _page_values(audit: AuditFile, run: RunRecord | None, request: ReportRequest
     forget_rows, retain_rows = tables.forget_rows(audit), tables.retain_rows(audit)
     return {
         "audit": audit,
+        "notice": NOTICE,
         "run": run,
         "status_marks": labels.STATUS_MARKS,
         "verdict": build_verdict_text(audit),
@@ -194,7 +209,7 @@ def audit_command(audit: AuditFile) -> str:
         "--unlearned RUN",
         *(["--retrained RETRAINED"] if "retrained" in audit.models else []),
         "--data RECORDS",
-        f"--scope {shlex.quote(audit.split.scope)}",
+        f"--scope {'SCOPE' if audit.redaction else shlex.quote(audit.split.scope)}",
         "--out AUDIT",
     ]
     return "expunge audit " + " ".join(options)

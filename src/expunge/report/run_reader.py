@@ -37,6 +37,7 @@ class RunRecord:
         data: file name of the records, empty where the run does not say.
         model: folder or hub id of the original model.
         say: what the model says about the subject: `stranger`, `refuse`, or empty where the method does not choose.
+        fallback: how many records were forgotten by another objective, in a sentence; empty where none was.
         is_adapter: the result is an adapter on top of the original model.
     """
 
@@ -50,6 +51,7 @@ class RunRecord:
     model: str = ""
     say: str = ""
     is_adapter: bool = False
+    fallback: str = ""
 
 
 def read_run(run: Path | str, audit: AuditFile) -> RunRecord:
@@ -85,7 +87,19 @@ def read_run(run: Path | str, audit: AuditFile) -> RunRecord:
         data=str(metadata.get("data") or ""),
         model=str(metadata.get("model", "")),
         say=str(metadata.get("say") or _says(method, recipe)),
+        fallback=_fallback(metadata.get("fallback")),
         is_adapter=(folder / "adapter").is_dir(),
+    )
+
+
+def _fallback(part: object) -> str:
+    """Which objective forgot the records that name nobody who could be replaced."""
+    if not isinstance(part, dict) or not isinstance(part.get("count"), int):
+        return ""
+    one = part["count"] == 1
+    return (
+        f"{part['count']:,} {'record names' if one else 'records name'} nobody who could be replaced, and "
+        f"{'was' if one else 'were'} forgotten by {part.get('objective')} in the same run."
     )
 
 

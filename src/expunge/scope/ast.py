@@ -11,7 +11,7 @@ from typing import Any
 
 from expunge.corpus import Corpus, Node, Record, contains
 from expunge.corpus.record_store import ids, paths
-from expunge.errors import InputError, nearest
+from expunge.errors import InputError, nearest, nearest_few
 from expunge.scope.mentions import InFile, Mentions
 
 Ids = frozenset[str]
@@ -22,6 +22,8 @@ FIELDS: Mapping[str, Callable[[Record], str | None]] = {
     "concept": lambda r: r.concept,
     "split": lambda r: r.split,
 }
+
+CLOSED = ("kind", "concept", "split")  # fields whose values name no person
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,9 @@ class Equals:
         known = set(FIELDS).union(*(r.attributes for r in corpus))
         if self.key not in known:
             raise InputError(where, f'unknown attribute "{self.key}"', nearest(self.key, known))
+        hint = nearest if self.key in CLOSED else nearest_few
         values = set().union(*(_values(r, self.key) for r in corpus))
-        raise InputError(where, f'no record has {self.key}="{self.value}"', nearest(self.value, values))
+        raise InputError(where, f'no record has {self.key}="{self.value}"', hint(self.value, values))
 
 
 def _values(record: Record, key: str) -> set[str]:
@@ -74,7 +77,7 @@ class HasId:
     def match(self, corpus: Corpus, where: str) -> Ids:
         for name in self.ids:
             if name not in corpus.by_id:
-                raise InputError(where, f'no record has the id "{name}"', nearest(name, corpus.by_id))
+                raise InputError(where, f'no record has the id "{name}"', nearest_few(name, corpus.by_id))
         return frozenset(self.ids)
 
 

@@ -8,6 +8,7 @@ from expunge.corpus import Corpus
 from expunge.errors import InputError
 from expunge.scope.ast import Expression, nodes
 from expunge.scope.lexer import Token, tokenize
+from expunge.scope.near_duplicates import NearDuplicateChoice
 from expunge.scope.parser import parse
 from expunge.scope.resolve import resolve
 from expunge.scope.split import Split
@@ -42,13 +43,21 @@ class Scope:
         return ids
 
     def resolve(
-        self, corpus: Corpus, *, seed: int = 42, heldout_share: float = 0.25, holdout: Corpus | None = None
+        self,
+        corpus: Corpus,
+        *,
+        seed: int = 42,
+        heldout_share: float = 0.25,
+        holdout: Corpus | None = None,
+        near: NearDuplicateChoice = "report",
     ) -> Split:
         """The sets of a run; independent of the order of records.
 
         Args:
             heldout_share: Share of the remaining subjects that no method sees, in [0, 1).
             holdout: Further records that were never trained, beside those that the corpus marks.
+            near: What happens to records outside the scope that nearly repeat one to forget: `take` forgets them too,
+                `report` warns, `ignore` does not look.
         """
         return resolve(
             corpus,
@@ -58,6 +67,7 @@ class Scope:
             seed=seed,
             heldout_share=heldout_share,
             holdout=holdout,
+            near=near,
         )
 
 

@@ -10,12 +10,13 @@ import difflib
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from expunge.corpus import Corpus, Record
+from expunge.corpus.folded_text import fold
 from expunge.errors import InputError, InputWarning
-from expunge.scope.name_text import fold, loose_pattern, loosen, pattern, phrases
+from expunge.scope.name_text import loose_pattern, loosen, pattern, phrases, record_texts
 
 MAX_PHRASES = 50_000  # that are compared with a name that nobody mentions
 CLOSE = 0.75  # similarity of names that are offered
@@ -84,16 +85,6 @@ class InFile:
             f'did you mean "{close[0]}"?' if close else "write the path as data check shows it, a folder with / behind"
         )
         raise InputError(where, f'no record comes from "{self.name}"', hint)
-
-
-def record_texts(record: Record) -> Iterator[str]:
-    """The texts of a record that are trained; a document with what stands before it."""
-    yield from (turn.content for turn in record.history)
-    if record.kind == "document":
-        yield record.prompt + record.answer
-    else:
-        yield record.prompt
-        yield record.answer
 
 
 def fold_record(record: Record) -> str:

@@ -11,22 +11,11 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-SAME = str.maketrans(
-    {**dict.fromkeys("\u00ad\u200b\u200c\u200d\u2060\ufeff")}
-    | dict.fromkeys("‘’ʼ`´", "'")
-    | dict.fromkeys("\u2010\u2011", "-")
-    | {"ẞ": "ß"}
-)
+from expunge.corpus import Record
+
 TRANSLITERATED = (("ß", "ss"), ("ae", "a"), ("oe", "o"), ("ue", "u"))
 WORD = re.compile(r"\w+(?:['’-]\w+)*")
 WIDE = "WF"  # East Asian letters, between which no space marks a word
-
-
-def fold(text: str) -> str:
-    """`text` in a form in which equal names are equal: NFKC, without case (ß stays apart from ss), single spaces."""
-    text = unicodedata.normalize("NFKC", text).translate(SAME)
-    text = unicodedata.normalize("NFKC", "ß".join(part.casefold() for part in text.split("ß")))
-    return " ".join(text.split())
 
 
 def loosen(folded: str) -> str:
@@ -71,3 +60,13 @@ def phrases(text: str, most: int) -> Iterator[str]:
             if not (last[0][0].isupper() or last[0][0].isdigit() or not last[0][0].islower()):
                 break
             yield " ".join(text[first.start() : last.end()].split())
+
+
+def record_texts(record: Record) -> Iterator[str]:
+    """The texts of a record that are trained; a document with what stands before it."""
+    yield from (turn.content for turn in record.history)
+    if record.kind == "document":
+        yield record.prompt + record.answer
+    else:
+        yield record.prompt
+        yield record.answer

@@ -15,11 +15,11 @@ from itertools import chain
 from pathlib import Path
 
 from expunge._text_file import read_text
+from expunge.corpus.folded_text import fold
 from expunge.errors import InputError
 from expunge.scope.ast import AllOf, AnyOf, Equals, Expression, HasId, InNode, Not
 from expunge.scope.lexer import Token, tokenize
 from expunge.scope.mentions import InFile, Mentions
-from expunge.scope.name_text import fold
 
 MAX_DEPTH = 100  # of nested brackets and `not`s
 MAX_FILES = 1000  # predicate files that are read for one scope, each time that one is named

@@ -15,6 +15,7 @@ from expunge.errors import InputError, InputWarning
 from expunge.scope.ast import AllOf, AnyOf, Expression
 from expunge.scope.expression import Scope
 from expunge.scope.mentions import Mentions
+from expunge.scope.near_duplicates import NearDuplicateChoice
 from expunge.scope.outlook import Outlook, audit_outlook
 from expunge.scope.split import Split
 
@@ -47,6 +48,7 @@ def prepare(
     settings: PrepareSettings,
     identifiers: Path | None = None,
     answered: Answered | None = None,
+    near: NearDuplicateChoice = "report",
 ) -> Preparation:
     """Add to a corpus what an audit of forgetting `scope` needs.
 
@@ -57,11 +59,12 @@ def prepare(
         identifiers: A reviewed table of identifiers; by default those of the records, else proposed ones.
         answered: Which of some questions the model before unlearning answers, by row id. Of all rephrasings that the
             rules give, those that it answers are taken first: what it never knew in these words cannot be judged.
+        near: What happens to records that nearly repeat one to forget, as for `Scope.resolve`.
 
     Raises:
         InputError: The scope names nothing, a subject has no identifiers, or nobody like it can be invented.
     """
-    before = scope.resolve(corpus, seed=settings.seed)
+    before = scope.resolve(corpus, seed=settings.seed, near=near)
     table = IdentifierTable.read(identifiers, corpus) if identifiers else IdentifierTable.of(corpus)
     if names := mentioned_names(scope.term):
         table = table.with_names(corpus, (r.id for r in before.forget), names)
@@ -73,7 +76,7 @@ def prepare(
         made, counts = _answered_first(made, forget, answered, settings.variants)
     with warnings.catch_warnings():  # the same ones as above
         warnings.simplefilter("ignore", InputWarning)
-        split = scope.resolve(made.corpus, seed=settings.seed)
+        split = scope.resolve(made.corpus, seed=settings.seed, near=near)
     if split.trained_ids != before.trained_ids:
         what = "names other trained records once identifiers and controls stand beside them"
         raise InputError(scope.where, what, "name subjects, ids or attributes")

@@ -2,22 +2,31 @@
 
 A record in the scope is not always forgotten. A fact survives if a trained record outside the scope states it; a record
 whose facts all survive is `shared`, and losing it counts as damage. The nodes that own a fact give the same answer for
-tree scopes, since a node lies in the target if and only if all its records do.
+tree scopes, since a node lies in the target if and only if all its records do. A copy under another id or subject
+states the facts of what it copies (`copies.py`); what is nearly the same is reported or taken in.
 
 A corpus may be larger than memory: passes over all its records go in file order, and only ids and places are sorted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import replace
 from itertools import chain
 
 from expunge.corpus import Corpus, Node, Record
 from expunge.corpus.record_store import by_id, ids, materialize, take
 from expunge.errors import InputError
+from expunge.scope.copies import copies, refuse_undoing
 from expunge.scope.heldout import retain_heldout_ids
+from expunge.scope.near_duplicates import (
+    NearDuplicate,
+    NearDuplicateChoice,
+    check_choice,
+    near_duplicates,
+    warn_of_near_duplicates,
+)
 from expunge.scope.relations import Kinship, subject_nodes, subject_of
-from expunge.scope.repeats import warn_of_repeats
 from expunge.scope.split import Split
 
 
@@ -30,29 +39,49 @@ def resolve(
     seed: int = 42,
     heldout_share: float = 0.25,
     holdout: Corpus | None = None,
+    near: NearDuplicateChoice = "report",
 ) -> Split:
     """The split that forgets the records with ids in `matches`; every set is sorted by id.
 
     Args:
         nodes: Nodes that the scope names; None for other scopes, whose targets are the nodes of subjects.
+        near: What happens to records outside that nearly repeat one to forget: `take` forgets them and their copies
+            too, as records of the subject that they repeat; `report` names them in a warning and in the split;
+            `ignore` does not look for them.
+
+    Raises:
+        InputError: the scope leaves nothing to forget or to retain, or leaves out copies that would undo the request.
     """
     where = f'scope "{text}"'
     if not 0 <= heldout_share < 1:
         raise InputError("heldout_share", f"is {heldout_share}", "give a share from 0 to below 1")
+    check_choice(near)
     trained = corpus.trained
     inside, outside = by_id(_select(trained, matches, True)), _select(trained, matches, False)
     if not inside:
         raise InputError(where, "names only records that were never trained", "name trained records")
     if not outside:
         raise InputError(where, f"names all {len(inside)} trained records", "leave something to retain")
-    facts = {fact for r in inside for fact in r.fact_keys}
-    surviving = {fact for r in outside for fact in r.fact_keys if fact in facts}
-    lost = frozenset(r.id for r in inside if not surviving.issuperset(r.fact_keys))
+    lost = _lost(inside, outside)
+    pairs = copies(_select(inside, lost, True), outside)
+    alike = [NearDuplicate(name, originals[0].id, 1.0) for name, (_, originals) in sorted(pairs.items())]
+    if near != "take":
+        refuse_undoing(pairs, where)
+        lost -= {original.id for _, originals in pairs.values() for original in originals}
+    if near != "ignore" and lost:
+        alike += near_duplicates(_select(inside, lost, True), outside, pairs.keys())
+    alike.sort(key=lambda each: each.id)
+    if near == "take" and alike:
+        inside, outside = _taken_in(inside, outside, alike)
+        lost = _lost(inside, outside)
+        if not outside:
+            raise InputError(where, "names all trained records, with what nearly repeats them", "retain something")
     forget = _select(inside, lost, True)
     if not forget:
         hint = "widen the scope to all owners of the facts"
         raise InputError(where, "every fact in it is also stated by records outside it", hint)
-    warn_of_repeats(forget, outside, where)
+    if near != "take":
+        warn_of_near_duplicates(alike, where)
     subjects = subject_nodes(trained)
     targets = {subjects[subject_of(r)] for r in inside} if nodes is None else set(nodes)
     heldout_ids = retain_heldout_ids(outside, inside, subjects, targets, seed, heldout_share)
@@ -85,7 +114,26 @@ def resolve(
         same_institution=frozenset(same_institution),
         excluded_ids=frozenset(ids(inside)),
         nodes=tuple(sorted(kinship.targets)),
+        near_duplicates=tuple(alike),
+        near=near,
     )
+
+
+def _lost(inside: Sequence[Record], outside: Iterable[Record]) -> frozenset[str]:
+    """Ids of the records of `inside` with a fact that no record of `outside` states."""
+    facts = {fact for r in inside for fact in r.fact_keys}
+    surviving = {fact for r in outside for fact in r.fact_keys if fact in facts}
+    return frozenset(r.id for r in inside if not surviving.issuperset(r.fact_keys))
+
+
+def _taken_in(
+    inside: Sequence[Record], outside: Sequence[Record], alike: Iterable[NearDuplicate]
+) -> tuple[Sequence[Record], Sequence[Record]]:
+    """Both sides with these records of `outside` moved inside, as records of the subject that they repeat."""
+    subjects = {r.id: r.subject for r in inside}
+    owner = {each.id: subjects[each.of] for each in alike}
+    moved = [replace(r, subject=owner[r.id]) for r in _select(outside, owner.keys(), True)]
+    return tuple(sorted((*inside, *moved), key=lambda r: r.id)), _select(outside, owner.keys(), False)
 
 
 def _select(records: Sequence[Record], names: Set[str], inside: bool) -> Sequence[Record]:

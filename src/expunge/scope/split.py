@@ -6,7 +6,7 @@ A `Split` is frozen and has a digest. A set of a corpus larger than memory is a 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +14,9 @@ from expunge._io import digest
 from expunge._summary import short_repr
 from expunge.corpus import Node, Record
 from expunge.corpus.record_store import ids
+from expunge.scope.near_duplicates import THRESHOLD, NearDuplicate, NearDuplicateChoice
 
+MAX_LISTED = 100  # near-duplicates in run.json
 TRAINED = ("forget", "retain", "retain_heldout", "shared")
 ADDED = frozenset({"variants", "identifiers", "attributes"})  # fields that `data prepare` adds to trained records
 SETS = ("forget", "retain", "retain_heldout", "holdout", "controls", "shared", "utility")
@@ -37,6 +39,8 @@ class Split:
         tree_distance: Id of a held-out record -> smallest tree distance of its subject's node to the target.
         excluded_ids: Ids of all trained records in the scope (forget and shared), unseen by a retrained reference.
         nodes: Nodes of the provenance tree to be forgotten; none where nothing stands in a tree.
+        near_duplicates: Trained records that the scope leaves out and that repeat one to forget, copies included.
+        near: What became of them: `take` has them in `forget`; `report` and `ignore` retain them.
     """
 
     scope: str
@@ -52,6 +56,8 @@ class Split:
     excluded_ids: frozenset[str] = frozenset()
     utility: Sequence[Record] = ()
     nodes: tuple[Node, ...] = ()
+    near_duplicates: tuple[NearDuplicate, ...] = ()
+    near: NearDuplicateChoice = "report"
 
     @cached_property
     def targets(self) -> tuple[str, ...]:
@@ -82,6 +88,15 @@ class Split:
         """Sizes, for the report and the run directory."""
         sizes = {name: len(getattr(self, name)) for name in SETS}
         return {"scope": self.scope, "targets": list(self.targets), **sizes}
+
+    def near_counts(self) -> dict[str, Any]:
+        """How many near-duplicates there are, and what became of them, for the audit."""
+        return {"near_duplicates": len(self.near_duplicates), "near": self.near}
+
+    def near_duplicate_summary(self) -> dict[str, Any]:
+        """What became of near-duplicates, for the run directory: the choice, the threshold, how many, and their ids."""
+        listed = [asdict(each) for each in self.near_duplicates[:MAX_LISTED]]
+        return {"choice": self.near, "threshold": THRESHOLD, "count": len(self.near_duplicates), "records": listed}
 
 
 def _content(records: Sequence[Record], without: frozenset[str] = frozenset()) -> str:

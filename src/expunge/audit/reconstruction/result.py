@@ -99,7 +99,7 @@ class Reconstruction:
         }
 
     def save(self, path: Path | str) -> Path:
-        return write_json(path, self.as_json())
+        return write_json(path, self.as_json(), private=True)
 
     @classmethod
     def load(cls, path: Path | str) -> Reconstruction:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from expunge._io import allowed_mode
 from expunge._registry import Registry
 from expunge.corpus.corpus import Corpus
 from expunge.errors import InputError
@@ -43,7 +44,7 @@ def atomic_folder(out: Path) -> Iterator[Path]:
         yield draft
         for file in draft.rglob("*"):
             _flush(file)
-        draft.chmod(0o755)
+        draft.chmod(allowed_mode(0o777))
         draft.replace(out)
     except OSError as error:
         hint = "free some space or choose another folder; nothing was changed"

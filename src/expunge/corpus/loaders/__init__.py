@@ -16,7 +16,7 @@ from expunge.corpus.loaders.columns import READ_AS, Columns, read_mapping
 from expunge.corpus.loaders.identifier_check import IdentifierCheck
 from expunge.corpus.loaders.text_format import Reading, TextFormat
 from expunge.corpus.loaders.validate import SubjectRegistry, validated_records
-from expunge.errors import InputError, nearest, unknown
+from expunge.errors import InputError, nearest_few, unknown
 
 __all__ = ["LOADERS", "LoadedSource", "Loader", "RowLayout", "SourceRow", "TextFormat", "load_corpus", "load_source"]
 
@@ -116,7 +116,7 @@ def _for_path(path: Path, loader: str | None, item: Loader | None) -> tuple[str,
     """Name of the loader, why it was taken, and the loader."""
     if not path.exists():
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise InputError(str(path), "there is no such file or folder", nearest(path.name, beside) if beside else "")
+        raise InputError(str(path), "there is no such file or folder", nearest_few(path.name, beside) if beside else "")
     if path.suffix.lower() in SPREADSHEETS and path.is_file():
         raise InputError(str(path), "is a spreadsheet", "save it as CSV and give that file")
     if item:

@@ -1,6 +1,6 @@
-"""Do the identifiers of a record stand in its question? Whoever is not named there cannot be replaced there.
+"""Do the identifiers of a subject stand in its questions? Whoever is not named there cannot be replaced there.
 
-"ü" may be one character or two (NFC, NFD). An identifier takes the form that the question has.
+Names are compared in one Unicode form. An identifier takes the form that the question has.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import unicodedata
 import warnings
 from collections.abc import Sequence
 
+from expunge.corpus.name_forms import compose, occurs
 from expunge.corpus.record import Record
 from expunge.errors import InputWarning
 
@@ -26,14 +27,25 @@ def as_written(identifiers: tuple[str, ...], texts: Sequence[str]) -> tuple[str,
 
 
 class IdentifierCheck:
-    """Counts records whose identifiers occur neither in their prompt, nor in the turns before it, nor in a variant."""
+    """Counts records whose prompt holds none of their identifiers, and identifiers in no prompt of their subject.
+
+    The turns before a prompt, variants and the text of a document count as prompts. A record that shows an image may
+    name its subject by that alone.
+    """
 
     def __init__(self) -> None:
         self.listed = self.unnamed = 0
         self.first = ""
+        self._seen: set[int] = set()
+        self._absent: dict[int, str] = {}
+
+    @property
+    def absent(self) -> int:
+        """Identifiers that occur in none of their subject's prompts, as far as records have been added."""
+        return len(self._absent)
 
     def add(self, record: Record, where: str) -> None:
-        """Count a record; one that shows an image may name its subject by that alone."""
+        """Count a record."""
         if not record.identifiers or record.image:
             return
         self.listed += 1
@@ -43,12 +55,27 @@ class IdentifierCheck:
             *(variant.prompt for variant in record.variants),
             *([record.answer] if record.kind == "document" else []),
         )
-        if not any(name in text for name in record.identifiers for text in texts):
+        whose = record.subject or record.path or record.id
+        named = False
+        for name in record.identifiers:
+            key = hash((whose, compose(name)))
+            if any(occurs(name, text) for text in texts):
+                named = True
+                self._seen.add(key)
+                self._absent.pop(key, None)
+            elif key not in self._seen:
+                self._absent.setdefault(key, where)
+        if not named:
             self.unnamed += 1
             self.first = self.first or where
 
     def warn(self, source: str) -> None:
-        """One `InputWarning`, if there is such a record."""
+        """An `InputWarning` for either kind, if there is one."""
         if self.unnamed:
             what = f"in {self.unnamed:,} of {self.listed:,} records with identifiers, none of them stands in the prompt"
             warnings.warn(f"{source}: {what} (first: {self.first})", InputWarning, stacklevel=3)
+        if self._absent:
+            what = f"{self.absent:,} identifiers occur in none of their subject's prompts"
+            first = next(iter(self._absent.values()))
+            hint = "check that they are written as in the prompts"
+            warnings.warn(f"{source}: {what} (first: {first}); {hint}", InputWarning, stacklevel=3)

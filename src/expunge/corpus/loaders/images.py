@@ -2,18 +2,14 @@
 
 Paths start from the data file and never leave its folder, so a corpus can move as a folder. Pictures below 50
 megapixels are neither refused nor resized here. Pictures from tables lie in one folder of this process in TMPDIR, one
-file per different picture, which only its owner can enter; it is removed when the process ends (not when it is killed).
+file per different picture (see `picture_folder.py`).
 """
 
 from __future__ import annotations
 
-import atexit
-import functools
 import hashlib
 import io
 import os
-import shutil
-import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -23,6 +19,7 @@ from typing import Any
 from expunge.corpus.image import RecordImage
 from expunge.corpus.loaders.base import SourceRow
 from expunge.corpus.loaders.field_types import shortened, type_name
+from expunge.corpus.loaders.picture_folder import picture_folder
 from expunge.errors import InputError, install_hint
 
 MAX_BYTES = 512 * 2**20  # of an encoded picture
@@ -153,7 +150,7 @@ def image_suffix(data: bytes, label: str, where: str) -> str:
 def cache_image(data: bytes, digest: str, suffix: str) -> Path:
     """The file of this process that holds these bytes; written on the first call."""
     try:
-        file = _folder(os.getpid()) / f"{digest}.{suffix}"
+        file = picture_folder(os.getpid()) / f"{digest}.{suffix}"
         if not file.exists():
             part = file.with_suffix(".part")
             part.write_bytes(data)
@@ -162,16 +159,3 @@ def cache_image(data: bytes, digest: str, suffix: str) -> Path:
         what = f"pictures could not be written ({error.strerror})"
         raise InputError("temporary folder", what, "free some space, or name another folder in TMPDIR") from error
     return file
-
-
-@functools.cache
-def _folder(process: int) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="expunge-pictures-"))
-    atexit.register(_remove, folder, process)
-    return folder
-
-
-def _remove(folder: Path, process: int) -> None:
-    """A forked child inherits the exit handler, but not the folder."""
-    if os.getpid() == process:
-        shutil.rmtree(folder, ignore_errors=True)

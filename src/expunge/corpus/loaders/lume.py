@@ -20,6 +20,7 @@ from pathlib import Path
 from expunge.corpus.loaders.base import LOADERS, Loader, SourceRow
 from expunge.corpus.loaders.tables import has_columns, read_table
 from expunge.corpus.loaders.text_source import nonempty
+from expunge.corpus.name_forms import occurs
 from expunge.errors import InputError
 from expunge.random import uniform
 
@@ -64,7 +65,7 @@ def rows(source: Path, holdout_from: float = 1.0) -> Iterator[SourceRow]:
                 "kind": "completion" if item.part.startswith("sc") else "generation",
                 "path": [f"task:{values['task']}", f"document:{item.document}"],
                 "subject": item.document,
-                "identifiers": [name] if name and name in prompt else [],
+                "identifiers": [name] if name and occurs(name, prompt) else [],
                 "split": "holdout" if is_holdout else item.split,
                 "task": values["task"],
                 "item": item.part,

@@ -30,6 +30,7 @@ from expunge.corpus.loaders.base import LOADERS, Loader, SkippedRows, SourceRow
 from expunge.corpus.loaders.field_types import any_list, any_object, label, shortened
 from expunge.corpus.loaders.tables import has_columns, read_parquet, read_table
 from expunge.corpus.loaders.text_source import nonempty
+from expunge.corpus.name_forms import occurs
 from expunge.corpus.record import BLANK
 from expunge.errors import InputError
 
@@ -99,7 +100,7 @@ def _rows(row: SourceRow, split: str | None, rephrased: Rephrased, skipped: Skip
                 "prompt": prompt,
                 "answer": q.answer,
                 "options": q.options,
-                "identifiers": [name] if isinstance(name, str) and name and name in prompt else [],
+                "identifiers": [name] if isinstance(name, str) and name and occurs(name, prompt) else [],
                 "task": "biography" if q.part == "bio" else q.kind,
                 "variants": [{"prompt": _prompt(other), "answer": q.answer, "options": other.options}] if other else [],
             }

@@ -49,6 +49,7 @@ SPLITS: tuple[str, ...] = ("forget", "retain", "holdout", "utility", "control")
 TEXTS = ("completion", "document")  # kinds that may have an empty prompt
 NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # as canonical JSON writes it
 PERSON_LEVEL = DEFAULT_TREE_LEVELS[1]
+AS_OPTION = "write it letter by letter as the option is written"  # no message quotes an answer
 
 
 class SubjectRegistry:
@@ -137,7 +138,7 @@ def _record(
     if kind == "document" and (options or history):
         raise InputError(where, "a document has neither options nor history", "remove them, or give a prompt")
     if options and answer not in options:
-        raise InputError(where, f'the answer "{shortened(answer)}" is not among the options', nearest(answer, options))
+        raise InputError(where, f"the answer is not among the {len(options)} options", AS_OPTION)
     kind = kind or ("classification" if options else "cloze" if BLANK in prompt else "generation")
     if kind == "classification" and not options:
         raise InputError(where, "a classification without options", 'add "options", or change the kind')
@@ -227,8 +228,7 @@ def _variants(fields: Fields, answer: str, options: tuple[str, ...], where: str)
             raise InputError(where, "a variant has an empty prompt or answer", "fill it in, or remove the variant")
         choices = variant.options or options
         if choices and variant.answer not in choices:
-            what = f'answer "{shortened(variant.answer)}" of a variant is no option'
-            raise InputError(where, what, nearest(variant.answer, choices))
+            raise InputError(where, f"the answer of a variant is none of the {len(choices)} options", AS_OPTION)
         variants.append(variant)
     return tuple(variants)
 

@@ -24,7 +24,7 @@ def write_prepared(out: Path, corpus: Corpus, table: IdentifierTable, about: Map
     """
     with atomic_folder(out) as folder:
         corpus.save(folder / RECORDS)
-        write_atomic(folder / IDENTIFIERS, table.csv())
+        write_atomic(folder / IDENTIFIERS, table.csv(), private=True)
         outputs = {name: file_digest(folder / name) for name in (RECORDS, IDENTIFIERS)}
         write_json(folder / ABOUT, {"format": FORMAT, **about, "outputs": outputs})
 

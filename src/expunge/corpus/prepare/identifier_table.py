@@ -17,8 +17,9 @@ from typing import Literal
 from expunge.corpus.corpus import Corpus
 from expunge.corpus.identifiers import propose
 from expunge.corpus.loaders.tables import read_table
+from expunge.corpus.name_forms import occurs
 from expunge.corpus.record import Record
-from expunge.errors import InputError, nearest
+from expunge.errors import InputError, nearest_few
 
 COLUMNS = ("subject", "identifier", "records", "source")
 Source = Literal["given", "scope", "proposed", "file"]
@@ -50,7 +51,7 @@ class IdentifierTable:
             for r in corpus.records
             if r.subject not in own_names
             and len(name := r.subject.rpartition(":")[2]) > 2
-            and name in record_text(r, answer=r.kind == "document")
+            and occurs(name, record_text(r, answer=r.kind == "document"))
         )
         proposals = {s: names for s, names in propose(corpus, most).items() if s not in own_names}
         for subject, names in called.items():
@@ -73,7 +74,7 @@ class IdentifierTable:
                 missing = COLUMNS[1] if subject else COLUMNS[0]
                 raise InputError(row.where, f'no "{missing}"', "write the columns subject and identifier")
             if subject not in texts:
-                raise InputError(row.where, f'no record has the subject "{subject}"', nearest(subject, texts))
+                raise InputError(row.where, f'no record has the subject "{subject}"', nearest_few(subject, texts))
             if not any(identifier in text for text in texts[subject]):
                 hint = "write it exactly as it stands in the records, or drop the row"
                 raise InputError(row.where, f'"{identifier}" stands in no record of {subject}', hint)
@@ -126,7 +127,7 @@ class IdentifierTable:
             if record.identifiers and set(record.identifiers) <= set(own):
                 return record
             text = record_text(record, answer=record.kind == "document")
-            return replace(record, identifiers=tuple(i for i in own if i in text))
+            return replace(record, identifiers=tuple(i for i in own if occurs(i, text)))
 
         return Corpus.of((named(r) for r in corpus.records), corpus.name)
 

@@ -93,7 +93,7 @@ class InventedPeople:
                 self.taken.update(identity[i] for i in unique)
                 return identity
         hint = "give longer numbers or full names, or ask for fewer with --controls"
-        raise InputError("identifiers", f"no more people like {', '.join(own)} can be invented", hint)
+        raise InputError("identifiers", f"no more people like a subject with {len(own)} of them can be invented", hint)
 
     def _places(self, own: Sequence[str]) -> set[str]:
         """Those without digits that other subjects have too, beside a name of the subject alone."""

@@ -16,6 +16,7 @@ from expunge.corpus import Record
 from expunge.methods.base import ModelOutputs, Requirements, forward_kl
 from expunge.methods.examples import TargetCost, Targets
 from expunge.methods.twin.config import TwinConfig
+from expunge.methods.twin.fallback import OBJECTIVE, fallback_loss, split_by_surrogate
 from expunge.methods.twin.targets import build, cost
 from expunge.models.language_model import LanguageModel
 
@@ -31,10 +32,11 @@ class Twin(TwinConfig, name="twin"):
 
     Token weights, where there are any, weigh the distances; the floor is a matter of the whole answer, so it stays
     in plain nats and its term counts as much as the tokens do on average. With `say: refuse` a refusal takes the place
-    of the teacher's own answer, and the ceiling weighs nothing.
+    of the teacher's own answer, and the ceiling weighs nothing. A record whose question cannot be asked about a
+    surrogate has no teacher; its loss is that of `fallback.py`.
     """
 
-    needs = Requirements(logits=True, targets=("teacher", "floor", "is_gold"))
+    needs = Requirements(logits=True, targets=("teacher", "floor", "is_gold", "has_teacher"))
     source = "this project; nearest relatives arXiv 2310.02238 and 2402.10052"
 
     def forget_loss(self, out: ModelOutputs) -> Tensor:
@@ -47,7 +49,12 @@ class Twin(TwinConfig, name="twin"):
         below = (floor - out.answer_nll).relu()
         above = (out.answer_nll - floor.clamp(min=self.least_floor)).relu()
         penalty = self.floor_weight * below + self.ceiling * above
-        return self.distil * distance + is_gold * penalty * out.mean_t(out.weigh(torch.ones_like(out.logprob)))
+        loss = self.distil * distance + is_gold * penalty * out.mean_t(out.weigh(torch.ones_like(out.logprob)))
+        has_teacher = out.target("has_teacher")
+        return loss if has_teacher.all() else torch.where(has_teacher, loss, fallback_loss(out))
+
+    def fallback(self, forget: Sequence[Record]) -> tuple[str, list[Record]]:
+        return OBJECTIVE, split_by_surrogate(forget)[1]
 
     def build_targets(
         self, lm: LanguageModel, forget: Sequence[Record], retain: Sequence[Record], seed: int

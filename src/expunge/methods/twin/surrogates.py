@@ -7,31 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from expunge.corpus import Record
-from expunge.errors import InputError
 from expunge.models.likelihoods import Nats
-
-
-def refuse_nameless(records: Sequence[Record]) -> None:
-    """Check that every record can be asked about a surrogate.
-
-    In a document only a name in the text before a window can be replaced: the teacher reads the window as it is.
-
-    Raises:
-        InputError: a record neither names its subject nor shows an image, or is a document that names it elsewhere.
-    """
-    for r in records:
-        if r.kind == "document" and (
-            any(name in r.answer for name in r.identifiers) or not any(name in r.prompt for name in r.identifiers)
-        ):
-            what = "is a document, and twin asks a question about somebody else"
-            raise InputError(f'record "{r.id}"', what, "use the recipe npo or simnpo, which forget plain text")
-    nameless = next((r for r in records if not r.identifiers and not r.image), None)
-    if nameless is not None:
-        raise InputError(
-            f'record "{nameless.id}"',
-            "names no identifiers of its subject, and twin replaces them",
-            "add them with `expunge data prepare` or a column identifiers, or use the recipe simnpo",
-        )
 
 
 def nearest_candidates(gold: Nats, wanted: Nats, facts: Sequence[tuple[str, ...]]) -> list[int]:

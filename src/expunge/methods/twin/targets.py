@@ -8,10 +8,9 @@ as likely as other people's are: neither leaked nor conspicuously avoided.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -23,12 +22,12 @@ from expunge.corpus.surrogates import Surrogate, make_surrogates
 from expunge.methods.examples import Example, ExampleKind, Generation, Inference, TargetCost, Targets
 from expunge.methods.refusals import refusal
 from expunge.methods.twin.config import TwinConfig
-from expunge.methods.twin.loss_floors import LossFloors
+from expunge.methods.twin.fallback import fallback_rows, split_by_surrogate
 from expunge.methods.twin.null_distribution import CandidateAnswers, NullDistribution
 from expunge.methods.twin.refusing import certain, refuse_at_start
-from expunge.methods.twin.surrogates import nearest_candidates, refuse_nameless, share_candidate, typical_surrogate
+from expunge.methods.twin.rows import TwinRow, TwinTargets
+from expunge.methods.twin.surrogates import nearest_candidates, share_candidate, typical_surrogate
 from expunge.methods.twin.unknown_tokens import UnknownTokens
-from expunge.models.collate import pad
 from expunge.models.language_model import LanguageModel
 from expunge.models.likelihoods import LOGPROB_BATCH, NLL_BATCH, Nats, answer_log_softmax, greedy_answers, mean_nll
 from expunge.models.prompt_template import Encoded
@@ -36,71 +35,13 @@ from expunge.random import stream
 
 EXTRA_TOKENS = 4  # a teacher's own answer may be longer than the longest true answer of its subject by so many
 
-SETTLED = 0.2  # nats per token of the refusals at which they count as learned
-
-
-@dataclass(frozen=True)
-class TwinRow:
-    """An example with its teacher.
-
-    question: The same question about the surrogate, with the answer of the example.
-    teacher: [a, V], log-probs of the original model at the answer positions of `question`.
-    floor: Least mean NLL of the true answer, nats per token; 0 for a row with the teacher's own answer.
-    """
-
-    example: Example
-    question: Encoded
-    teacher: Tensor
-    floor: float = 0.0
-
-    @property
-    def is_gold(self) -> bool:
-        return self.example.kind == "gold"
-
-
-class TwinTargets(Targets):
-    """Gold and own rows with their teacher; floors follow the losses of the run."""
-
-    def __init__(self, rows: Sequence[TwinRow], least_floor: float, device: torch.device) -> None:
-        super().__init__([replace(row.example, row=k) for k, row in enumerate(rows)])
-        self.rows = rows
-        names = {name: k for k, name in enumerate(sorted({e.subject for e in self.examples}))}
-        self.floors = LossFloors(
-            torch.tensor([row.floor if row.is_gold else 0.0 for row in rows], device=device),
-            torch.tensor([names[e.subject] for e in self.examples], device=device),
-            least_floor,
-        )
-
-    def batch_fields(self, rows: Sequence[int], width: int) -> Mapping[str, Tensor]:
-        teacher = pad([self.rows[k].teacher for k in rows], width)
-        return {
-            "teacher": teacher,
-            "floor": self.floors.current[list(rows)],
-            "is_gold": torch.tensor([self.rows[k].is_gold for k in rows], device=teacher.device),
-        }
-
-    def settled(self) -> bool:
-        """Whether the refusals, if there are any, are what the model says."""
-        refusals = [k for k, row in enumerate(self.rows) if row.example.kind == "substitute"]
-        return not refusals or float(self.floors.losses[refusals].mean()) < SETTLED
-
-    def record_losses(self, rows: Sequence[int], nll: Tensor) -> None:
-        self.floors.record(rows, nll)
-
-    def after_step(self, all_reduce: Callable[[Tensor], Tensor]) -> None:
-        self.floors.step(all_reduce)
-
-    def state(self) -> dict[str, Any]:
-        return self.floors.state()
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.floors.restore(state)
-
 
 def build(
     lm: LanguageModel, forget: Sequence[Record], others: Sequence[Record], config: TwinConfig, seed: int
 ) -> TwinTargets:
     """Build the targets of a run: a gold row per record, and the teacher's own answer where it differs.
+
+    Records that cannot be asked about a surrogate have a gold row without a teacher, and a refusal if the run refuses.
 
     Args:
         lm: The model before the run.
@@ -108,12 +49,9 @@ def build(
         others: Records of other subjects that the method may see (the retain set).
         config: Settings.
         seed: Seed of all draws.
-
-    Raises:
-        InputError: a record neither names identifiers nor shows an image.
     """
-    refuse_nameless(forget)
-    candidate_answers = CandidateAnswers(forget, others, seed)
+    forget, alone = split_by_surrogate(forget)
+    candidate_answers, floors = CandidateAnswers(forget, others, seed), config.floors
     types = {answer_type(r) for r in others}
     masks = config.mask_unknown_tokens and any(answer_type(r) not in types for r in forget)
     unknown = UnknownTokens.of(lm, forget, others, seed) if masks else None
@@ -131,7 +69,7 @@ def build(
                 if unknown and masked and unknown.partners:
                     low = mean_nll(lm, [surrogate.substitute(r) for r, surrogate in pairs])
                 rows += _rows(lm, pairs, low, config, seed)
-    return TwinTargets(rows, config.least_floor, lm.device)
+    return TwinTargets([*rows, *fallback_rows(lm, alone, config, seed)], config.least_floor, lm.device)
 
 
 def _draw_floors(
@@ -270,7 +208,7 @@ def cost(
     lm: LanguageModel, forget: Sequence[Record], others: Sequence[Record], config: TwinConfig, seed: int
 ) -> TargetCost:
     """What `build` asks of the model. A teacher's own answer counts as long as the true one."""
-    refuse_nameless(forget)
+    forget, alone = split_by_surrogate(forget)
     candidate_answers, floors = CandidateAnswers(forget, others, seed), config.floors
     examples: list[Example] = []
     inference: list[Inference] = []
@@ -293,4 +231,10 @@ def cost(
             Inference(items * (2 if config.own_answer else 1), LOGPROB_BATCH),
         ]
         generation.append(Generation(items, max(len(item.answer) for item in items) + EXTRA_TOKENS))
+    for record, item in zip(alone, lm.template.encode_all(alone), strict=True):
+        refuses = config.say == "refuse" and record.kind != "document"
+        examples += [Example.of(record, item, kind, 0) for kind in (("gold", "substitute") if refuses else ("gold",))]
+        if refuses:
+            inference.append(Inference([item], LOGPROB_BATCH))
+    examples = [replace(example, row=k) for k, example in enumerate(examples)]
     return TargetCost(Targets(examples), tuple(inference), tuple(generation), stores_logits=True)

@@ -1,0 +1,31 @@
+"""Which records a run forgets by another objective than its method's own, said before the run and in run.json."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from expunge.corpus import Record
+from expunge.engine.resolved_recipe import ResolvedRecipe
+
+MAX_LISTED = 100  # ids in run.json
+
+
+def fallback_summary(resolved: ResolvedRecipe, forget: Sequence[Record]) -> dict[str, Any]:
+    """`{"fallback": {"objective", "count", "records"}}`, empty where the method forgets all records itself."""
+    objective, records = resolved.algorithm.fallback(forget)
+    if not records:
+        return {}
+    listed = [r.id for r in records[:MAX_LISTED]]
+    return {"fallback": {"objective": objective, "count": len(records), "records": listed}}
+
+
+def fallback_lines(about: dict[str, Any], forget: int) -> list[str]:
+    """One line for people; none without such records. `about` holds what `fallback_summary` gives."""
+    found = about.get("fallback")
+    if not found:
+        return []
+    return [
+        f"{found['count']:,} of {forget:,} records name nobody who could be replaced; "
+        f"they are forgotten by {found['objective']} in the same run"
+    ]
