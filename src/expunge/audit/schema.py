@@ -41,7 +41,9 @@ class SplitSummary(FrozenModel):
     shared: int = Field(description="records of the target whose facts have a surviving owner")
     utility: int = Field(description="questions on general ability")
     near_duplicates: int = Field(0, description="trained records outside the scope that repeat one to forget")
-    near: str = Field("report", description="what became of these: take (forgotten too), report or ignore (retained)")
+    near: Literal["take", "report", "ignore"] = Field(
+        "report", description="what became of these: take (forgotten too), report or ignore (retained)"
+    )
 
 
 class AuditedModel(FrozenModel):

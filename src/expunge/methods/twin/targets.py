@@ -51,7 +51,7 @@ def build(
         seed: Seed of all draws.
     """
     forget, alone = split_by_surrogate(forget)
-    candidate_answers, floors = CandidateAnswers(forget, others, seed), config.floors
+    candidate_answers = CandidateAnswers(forget, others, seed)
     types = {answer_type(r) for r in others}
     masks = config.mask_unknown_tokens and any(answer_type(r) not in types for r in forget)
     unknown = UnknownTokens.of(lm, forget, others, seed) if masks else None
