@@ -57,11 +57,15 @@ def test_steps_are_passes_over_the_rows_within_bounds() -> None:
 def test_the_choices_for_a_pretrained_model() -> None:
     found = values(SMOLLM, 24)
     assert found == {
-        "train.layers": 7,
+        "train.layers": 8,
         "optimizer.lr": 0.003,
         "batch.forget": 8,
         "batch.retain": 16,
-        "steps": 180,
+        "formats": 2,
+        "settings.floors": "surrogate",
+        "settings.least_floor": 0.5,
+        "settings.distil": 4.0,
+        "steps": 540,  # 30 passes over 24 questions in 3 formats with 2 answers each, 8 a step
         "stop.when": "controls",
         "optimizer.schedule": "constant",
     }

@@ -5,7 +5,10 @@ scaled was measured on a model of 30 blocks x 576 (docs/guides/tune.md, "Where t
 
 * the rate of a shipped recipe holds while about ten blocks train, and has to fall in proportion beyond;
 * a quarter of the blocks, the last ones, forgets as well as all of them, and the rest runs from the cache;
-* steps follow from the rows to forget; the run stops by itself, so their number is a bound.
+* steps follow from the rows to forget; the run stops by itself, so their number is a bound;
+* what is forgotten in the trained words alone comes back in a table or a gap, so each question is asked in
+  other formats too;
+* `twin` holds true answers where a surrogate's are, and follows its teacher more closely than the true answer's floor.
 
 The exponent of the width is taken from the literature on low-rank adapters and was not measured here.
 """
@@ -30,6 +33,12 @@ AUTO = "auto"
 SMALL_BLOCKS, SMALL_WIDTH = 8, 256  # models up to this size take the shipped recipe as it is
 RATE, RATE_BLOCKS, RATE_WIDTH = 0.003, 10, 576  # the rate that holds up to so many trained blocks of such a width
 TRAINED_SHARE = 4  # one block of so many trains
+FORMATS = 2  # in which each question is asked too
+TWIN = {  # keys of `twin` that differ from the shipped recipe, and why
+    "settings.floors": ("surrogate", "a true answer ends as likely as it is about somebody the model never met"),
+    "settings.least_floor": (0.5, "nats per token under which it would come out"),
+    "settings.distil": (4.0, "what the model says matters more than how unlikely the true answer is"),
+}
 PASSES = 30  # over all forget rows, at most; a row is drawn with the true answer and with the surrogate's
 LEAST_STEPS, MOST_STEPS = 60, 2000
 RETAIN_ROWS = 16  # per step
@@ -76,7 +85,7 @@ def auto_recipe(
         return []
     chosen: list[Choice] = []
     if layers is None:
-        last = max(4, facts.blocks // TRAINED_SHARE)
+        last = max(4, math.ceil(facts.blocks / TRAINED_SHARE))
         layers = "all" if last >= facts.blocks else last
         why = f"the last quarter of {facts.blocks} blocks; the others run once and are cached"
         chosen.append(Choice("train.layers", layers, why if layers != "all" else "a model of few blocks"))
@@ -85,7 +94,11 @@ def auto_recipe(
     batch = forget_batch(forget_rows)
     chosen.append(Choice("batch.forget", batch, f"for {forget_rows} records to forget"))
     chosen.append(Choice("batch.retain", RETAIN_ROWS, "retained rows cost as much as forgotten ones"))
-    rows = forget_rows * (2 if base == "twin" else 1)
+    rows = forget_rows
+    if base == "twin":
+        rows *= 2 * (1 + FORMATS)
+        chosen.append(Choice("formats", FORMATS, "what is forgotten in one format comes back in another"))
+        chosen += [Choice(key, value, why) for key, (value, why) in TWIN.items()]
     steps = step_bound(rows, batch)
     chosen.append(Choice("steps", steps, f"at most: {PASSES} passes over {rows} rows, {batch} a step"))
     if may_stop:

@@ -15,6 +15,7 @@ from expunge.concepts.annotate import Annotator
 from expunge.concepts.dictionary import Dictionary
 from expunge.concepts.tokens import token_levels
 from expunge.corpus import Record
+from expunge.corpus.formats import in_formats
 from expunge.corpus.modalities import modality_variants
 from expunge.corpus.record_store import take
 from expunge.engine.resolved_recipe import ResolvedRecipe
@@ -30,12 +31,13 @@ from expunge.random import stream
 def forget_questions(resolved: ResolvedRecipe, forget: Sequence[Record], template: PromptTemplate) -> list[Record]:
     """The questions of a run about `forget`: by each modality, with the levels that the recipe's hierarchy gives.
 
-    Documents become windows.
+    Documents become windows; questions are also asked in the recipe's `formats`.
 
     Raises:
         InputError: a private run has a document to forget.
     """
     records = split_documents(modality_variants(forget, resolved.recipe.modalities), template)
+    records = in_formats(records, resolved.recipe.formats)
     hierarchy = resolved.hierarchy
     if resolved.recipe.privacy and any(WINDOW_OF in r.attributes for r in records):
         what = "holds documents longer than a window, and a private run protects single records"
@@ -64,7 +66,7 @@ def retain_pool(template: PromptTemplate, resolved: ResolvedRecipe, retain: Sequ
     chosen = drawable(len(retain), resolved.total_steps * recipe.batch.retain, recipe.seed)
     if isinstance(retain, tuple) and len(chosen) < len(retain):
         template.encode_all(split_documents(retain, template))
-    return split_documents(take(retain, chosen), template)
+    return in_formats(split_documents(take(retain, chosen), template), recipe.formats)
 
 
 class RunDataset:

@@ -15,7 +15,7 @@ from expunge.models.adapters import TrainableConfig
 from expunge.privacy.config import PrivacyConfig
 
 MOST_STEPS, MOST_ROWS = 1_000_000, 1_000_000  # the batches of all steps are dealt before the first one
-LATER_KEYS = ("stop",)  # keys younger than runs that exist: at their default, such a run is still the same run
+LATER_KEYS = ("stop", "formats")  # younger than runs that exist: at their default, such a run is still the same run
 
 
 class Retain(FrozenModel):
@@ -123,6 +123,9 @@ class RecipeConfig(FrozenModel):
         (), max_length=1000, description="stretches of the run, in order; empty means one of `steps`"
     )
     batch: BatchSize = Field(BatchSize(), description="rows per step")
+    formats: int = Field(
+        0, ge=0, le=6, description="other formats in which each question is asked too (a quiz, a form, a quotation)"
+    )
     modalities: Modalities = Field(
         "each",
         description="how a record with picture and name is forgotten: trained, as it was trained; each, also by its "

@@ -70,4 +70,17 @@ def stop_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
         yield Problem("stop.when", f"cannot end a run of {len(resolved.phases)} phases", "set stop.when: null")
 
 
-VALIDATORS: tuple[RecipeValidator, ...] = (edit_problems, training_problems, stop_problems, privacy_problems)
+def format_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
+    """Other formats of a question where every record counts once."""
+    if resolved.recipe.formats and (resolved.edit or resolved.recipe.privacy):
+        what = "an edit takes no steps" if resolved.edit else "a private run counts every record once"
+        yield Problem("formats", f"asks each question several times, and {what}", "set formats: 0")
+
+
+VALIDATORS: tuple[RecipeValidator, ...] = (
+    edit_problems,
+    training_problems,
+    stop_problems,
+    format_problems,
+    privacy_problems,
+)
