@@ -16,7 +16,7 @@ STUDY = (("house:1", "guest:A", "stay:1"),)
 
 
 def record(*path: str, name: str = "x") -> Record:
-    return Record(name, "What?", "that", path=path, subject=path[1] if len(path) > 1 else path[0])
+    return Record(name, f"What of {name}?", "that", path=path, subject=path[1] if len(path) > 1 else path[0])
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,7 @@ def test_a_file_of_weights_that_was_cut_short_is_refused(cli: Cli, tmp_path: Pat
     weights = broken / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:5000])
     line = refused(cli, tmp_path / "out", "unlearn", "--model", broken, "--data", world, "--scope", TARGET)
-    assert f"{broken}: the model could not be loaded" in line
+    assert f"{weights}: is no whole safetensors file" in line
 
 
 def test_a_tokenizer_of_another_vocabulary_is_refused(cli: Cli, tmp_path: Path, world: Path, model: Path) -> None:

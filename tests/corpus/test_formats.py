@@ -17,7 +17,7 @@ def question(name: str, number: int = 0, **fields: object) -> Record:
     return replace(record, **fields)
 
 
-def test_a_question_is_followed_by_its_formats_with_the_same_answer_fact_and_type() -> None:
+def test_formats_keep_answer_fact_and_type() -> None:
     one, *others = in_formats([question("Ada Berg")], 2)
     assert one == question("Ada Berg")
     assert len({r.prompt for r in (one, *others)}) == len({r.id for r in (one, *others)}) == 3

@@ -133,7 +133,7 @@ def test_values_that_are_no_texts_become_texts(tmp_path: Path) -> None:
 
 
 def test_a_list_may_be_plain_text(tmp_path: Path) -> None:
-    text = 'prompt,answer,identifiers,options,variants\nAda?,x,Ada Byron; Ada,x; y,"One?\nTwo?"\n'
+    text = 'prompt,answer,identifiers,options,variants\nAda Byron?,x,Ada Byron; Ada,x; y,"One?\nTwo?"\n'
     (tmp_path / "t.csv").write_text(text)
     with warnings.catch_warnings():
         warnings.simplefilter("error", InputWarning)
@@ -154,7 +154,9 @@ def test_identifiers_that_stand_nowhere_are_told(tmp_path: Path) -> None:
     with pytest.warns(InputWarning) as told:
         corpus = load_corpus(tmp_path / "t.jsonl")
     assert [str(w.message).partition(": ")[2] for w in told] == [
-        f"in 1 of 4 records with identifiers, none of them stands in the prompt (first: {tmp_path}/t.jsonl:2)"
+        f"in 1 of 4 records with identifiers, none of them stands in the prompt (first: {tmp_path}/t.jsonl:2)",
+        f"1 identifiers occur in none of their subject's prompts (first: {tmp_path}/t.jsonl:2); "
+        "check that they are written as in the prompts",
     ]
     assert corpus[0].identifiers == ("Mu\u0308ller",)
 

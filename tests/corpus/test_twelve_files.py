@@ -37,7 +37,8 @@ def test_a_file_is_read_as_it_is(file: UserFile) -> None:
     left_out = (
         ["1 file left out: it is empty", "1 file left out: the ending .pdf"] if file.name == "09-briefe-de" else []
     )
-    assert [part in str(w.message) for part, w in zip(left_out, told, strict=True)] == [True] * len(left_out)
+    lines = [str(w.message) for w in told if "left out" in str(w.message)]
+    assert [part in line for part, line in zip(left_out, lines, strict=True)] == [True] * len(left_out)
 
 
 @EACH

@@ -33,7 +33,7 @@ def test_an_answer_that_a_typical_control_gets_too_does_not_count_as_given() -> 
     assert standing_of_controls.given == pytest.approx(0.45)  # 90 % of the way from 0 to one answer of two
 
 
-def test_a_probe_is_means_and_the_share_of_answers_a_nat_under_the_typical_control() -> None:
+def test_a_probe_by_hand() -> None:
     one = StopProbe.of(7, np.array([0.5, 1.5, 4.0]), np.array([0.1, 0.3]), (2.0, 2.0, 2.0))
     assert (one.step, one.forget, one.retain) == (7, pytest.approx(2.0), pytest.approx(0.2))
     assert (one.given, one.lowest) == (pytest.approx(1 / 3), -1.5)

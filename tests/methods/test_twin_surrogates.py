@@ -35,7 +35,7 @@ def test_a_subject_has_one_surrogate_except_for_leaked_facts() -> None:
     assert share_candidate(gold, [0, 0, 0, 0], [1, 1, 1, 1], rows, 1.5) == [0, 0, 1, 1]
 
 
-def test_the_typical_surrogate_is_nearest_to_the_median_and_its_losses_are_the_floors() -> None:
+def test_the_typical_surrogate_and_its_losses_as_floors() -> None:
     """Medians (2, 3): candidates are 1 + 2, 0 + 0 and 3 + 6 away. Under a least of 2.5 it would leak the first fact,
     which then takes the candidate nearest to 2.5: the second (2) and not the third (5); its floor is raised to 2.5."""
     phone, drug = person("Anna Keller", "555-0101", "aspirin")
