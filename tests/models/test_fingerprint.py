@@ -35,6 +35,11 @@ def change_weights(folder: Path, change: Callable[[torch.Tensor], torch.Tensor] 
         save_file({k: change(v) for k, v in load_file(file).items()}, file, {"format": "pt"})
 
 
+def copied(run: Path, tmp_path: Path) -> Path:
+    """A copy that lies as far from the base as the run, which names it by where it lies."""
+    return Path(shutil.copytree(run, run.parent / f"copy-{tmp_path.name}"))
+
+
 def refuse(what: str, *calls: Callable[[], object]) -> None:
     for call in calls:
         with pytest.raises(InputError, match=what):
@@ -67,18 +72,19 @@ def test_changed_weights_of_a_run_are_refused_wherever_it_is_used(base: Path, ru
 
 
 def test_an_adapter_with_other_settings_is_refused(run: Path, tmp_path: Path) -> None:
-    config = shutil.copytree(run, tmp_path / "copy") / "adapter" / "adapter_config.json"
+    copy = copied(run, tmp_path)
+    config = copy / "adapter" / "adapter_config.json"
     stored = json.loads(config.read_text("utf-8"))
     moved = {**stored, "base_model_name_or_path": "elsewhere", "target_modules": stored["target_modules"][::-1]}
     config.write_text(json.dumps(moved), "utf-8")
-    assert model_digest(str(tmp_path / "copy")) == model_digest(str(run))  # an address and an order are no content
+    assert model_digest(str(copy)) == model_digest(str(run))  # an address and an order are no content
     config.write_text(json.dumps({**stored, "lora_alpha": 2 * stored["lora_alpha"]}), "utf-8")
-    refuse(r"adapter/adapter_config\.json differs", lambda: load(tmp_path / "copy"))
+    refuse(r"adapter/adapter_config\.json differs", lambda: load(copy))
 
 
 def test_the_adapter_of_another_run_is_refused(base: Path, run: Path, tmp_path: Path) -> None:
-    other = unlearn(base, one_person(), recipe("simnpo"), tmp_path / "other")
-    copy = shutil.copytree(run, tmp_path / "copy")
+    other = unlearn(base, one_person(), recipe("simnpo"), base.parent / "other")
+    copy = copied(run, tmp_path)
     shutil.rmtree(copy / "adapter")
     shutil.copytree(other / "adapter", copy / "adapter")
     refuse("adapter/weights differs", lambda: load(copy))

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from expunge._io import read_json, relative_to, write_json
+from expunge._io import read_json, write_json
 from expunge.errors import InputError
 from expunge.models.source import kind_of
 
@@ -45,7 +45,7 @@ def write_adapter(adapter: Path, out: Path, base: str, dtype: str) -> str:
     if dtype != "auto":
         tensors = {name: t.to(getattr(torch, dtype)) for name, t in tensors.items()}
     save_file(tensors, str(out / "adapter_model.safetensors"), {"format": "pt"})
-    where = relative_to(out, base)
+    where = str(Path(base).resolve()) if Path(base).exists() else base  # peft and vLLM read it from anywhere
     write_json(out / "adapter_config.json", plain_config(read_json(adapter / "adapter_config.json"), where))
     for file in adapter.iterdir():
         if file.name.startswith(TOKENIZER):

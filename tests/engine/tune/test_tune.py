@@ -76,13 +76,14 @@ def test_stand_ins_have_about_as_many_records() -> None:
 
 def test_the_space_lies_around_the_rules() -> None:
     space = SearchSpace.of(ModelFacts(30, 576), 24)
-    assert space.layers == ("7", "15", "all")
+    assert space.layers == ("8", "15", "all")
     assert space.rates == pytest.approx((0.003, 0.002, 0.001))
-    assert space.steps == 180
-    assert space.looks == (22, 45, 90, 180)
+    assert space.steps == 540
+    assert space.looks == (67, 135, 270, 540)
     changes = space.overrides({"rate": 0.5, "layers": "all", "retain_weight": 32.0})
     recipe = Recipe.load("twin", changes)
     assert (recipe.optimizer.lr, recipe.train.layers, recipe.retain.weight) == (0.0005, "all", 32.0)
+    assert (recipe.formats, recipe.settings["floors"]) == (2, "surrogate")  # what the rules set and no trial varies
     small = SearchSpace.of(ModelFacts(4, 128), 24)
     assert (small.layers, small.rates, small.steps) == (("all", "2"), (0.003, 0.003), 280)
     assert small.first == {"rate": 1.0, "layers": "all", "retain_weight": 64.0}

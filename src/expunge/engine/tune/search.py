@@ -56,6 +56,9 @@ class TuneProgress:
 OnTuneProgress = Callable[[TuneProgress], None]
 
 
+SEARCHED = ("train.layers", "optimizer.lr", "steps", "stop.when", "optimizer.schedule")  # set by a trial or its result
+
+
 @dataclass(frozen=True)
 class SearchSpace:
     """What may be chosen for a model.
@@ -82,15 +85,15 @@ class SearchSpace:
             depths = tuple(dict.fromkeys(["all", str(max(1, facts.blocks // 2))]))
             most = steps or recipe.steps
             return cls(base, (recipe.optimizer.lr,) * len(depths), depths, most, ())
-        quarter = {c.key: c.value for c in auto_recipe(facts, forget_rows)}
+        quarter = {c.key: c.value for c in auto_recipe(facts, forget_rows, base=base)}
         depths = tuple(dict.fromkeys([str(quarter["train.layers"]), str(max(1, facts.blocks // 2)), "all"]))
         by_depth = [
-            {c.key: c.value for c in auto_recipe(facts, forget_rows, layers=d if d == "all" else int(d))}
+            {c.key: c.value for c in auto_recipe(facts, forget_rows, layers=d if d == "all" else int(d), base=base)}
             for d in depths
         ]
-        batches = tuple(f"{key}={quarter[key]}" for key in ("batch.forget", "batch.retain"))
+        fixed = tuple(f"{key}={value}" for key, value in quarter.items() if key not in SEARCHED)
         rates = tuple(float(rules["optimizer.lr"]) for rules in by_depth)
-        return cls(base, rates, depths, steps or int(quarter["steps"]), batches)
+        return cls(base, rates, depths, steps or int(quarter["steps"]), fixed)
 
     @property
     def looks(self) -> tuple[int, ...]:
