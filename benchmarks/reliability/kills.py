@@ -33,7 +33,7 @@ COMMANDS = ("train", "unlearn", "audit")
 KINDS = ("time", "file operation")
 TARGET = "patient:P-0001-001"
 SIZE = ("--layers", "2", "--width", "32", "--heads", "2", "--vocabulary", "400", "--context", "128", "--batch", "8")
-VARIABLE = ("created", "seconds", "stages", "memory")  # keys of JSON files that no two runs share
+VARIABLE = ("created", "seconds", "stages", "memory", "seal", "files")  # differ between runs, seals as they cover times
 
 
 @dataclass(frozen=True)
