@@ -101,7 +101,12 @@ def read_json(path: Path | str, hint: str = "") -> Any:
 def parse_json(text: str, where: str, hint: str = "", line: int = 0) -> Any:
     """The value that `text` writes; `where` names its file in errors, `line` its line if it is but one of several."""
     try:
-        return load_json(text)
+        value = load_json(text)
+        if "\\ud" in text.lower():
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
+    except UnicodeEncodeError as error:
+        raise InputError(where, "holds half a surrogate pair", hint) from error
     except json.JSONDecodeError as error:
         raise InputError(f"{where}:{line or error.lineno}", f"not valid JSON ({error.msg})", hint) from error
     except ValueError as error:

@@ -215,3 +215,10 @@ def _types(annotation: Any) -> list[Any]:
     if get_origin(annotation) in (Union, UnionType):
         return [t for part in get_args(annotation) for t in _types(part)]
     return [annotation]
+
+
+def mapping(value: Any, key: str, where: Path | str) -> Mapping[str, Any]:
+    """A part of a file that maps keys to values, empty where it is left out; `InputError` for any other value."""
+    if value is not None and not isinstance(value, dict):
+        raise InputError(str(where), f"{key}: must be a mapping of keys to values")
+    return value or {}

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from expunge._config import FrozenModel, load_yaml, read_text, validate
+from expunge._validation import mapping
 from expunge.bench.pipeline import FALLBACK, Trial
 from expunge.bench.requests import Request
 from expunge.engine.recipe import Recipe
@@ -208,15 +209,18 @@ class Experiment(ExperimentPart):
         """The experiment `name` (in `benchmarks/experiments`, or a path of a YAML file) in the size `preset`."""
         path = locate(name)
         raw = _read(path)
-        presets = raw.pop("presets", None) or {}
+        presets = mapping(raw.pop("presets", None), "presets", path)
         if preset != CPU and preset not in presets:
             raise unknown("preset", preset, [CPU, *presets], "--preset")
-        change = dict(presets.get(preset) or {})
+        change = dict(mapping(presets.get(preset), f"presets.{preset}", path))
         if isinstance(change.get("arms"), list):
             change["selected"] = change.pop("arms")
         raw = overlay(raw, change)
         if isinstance(arms := raw.get("arms"), dict):
-            raw["arms"] = {k: {**({"recipe": v} if isinstance(v, str) else v), "name": k} for k, v in arms.items()}
+            raw["arms"] = {
+                k: {**({"recipe": v} if isinstance(v, str) else mapping(v, f"arms.{k}", path)), "name": k}
+                for k, v in arms.items()
+            }
         raw = {key: value for key, value in raw.items() if not str(key).startswith("_")}  # those hold YAML anchors
         if isinstance(page := raw.get("report"), str):
             raw["report"] = _read(path.parent / page)

@@ -61,7 +61,7 @@ SMOKE = LLMDemoSize(
     preset="tiny",
     train={"layers": 4, "lora": 8, "epochs": 3, "target_accuracy": 0.05, "kl_weight": 0.0},
     prepare={"controls": 4, "variants": 1, "holdout": 2, "general": False},
-    recipe=("steps=4",),
+    recipe=("steps=4", "formats=0"),
     general_ability=False,
 )
 

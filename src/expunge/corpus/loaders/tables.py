@@ -159,7 +159,7 @@ def read_parquet(file: Path) -> Iterator[SourceRow]:
             if unpacked > most:
                 what = f"unpacks to more than {most // 2**20:,} MiB, {BOMB} times its size or more"
                 raise InputError(str(file), what, "write the texts into a JSONL file")
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(str(file), f"not a readable Parquet file ({reason})", "write the file again") from error
 
