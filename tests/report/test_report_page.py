@@ -95,9 +95,9 @@ def test_hostile_text_of_models_and_files_is_escaped(page, build, run_dir):
 
 def test_control_characters_of_outputs_are_visible(page, build):
     data = build()
-    data["examples"][0]["answers"]["unlearned"] = "a\x00b\u202ec\ud800"
+    data["examples"][0]["answers"]["unlearned"] = "a\x00b\u202ec"
     source = page(data)
-    assert "a␀b\ufffdc\ufffd" in source
+    assert "a␀b\ufffdc" in source
     assert not set("\x00\u202e") & set(source)
 
 
