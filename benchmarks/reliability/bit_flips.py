@@ -74,10 +74,10 @@ class FinishedCase:
 
     def files(self) -> list[Path]:
         """The files of the case; a model is trained once more than it is flipped, so train.json is no part of it."""
-        found = (f for folder in (self.run, self.model, self.audit) for f in folder.rglob("*") if f.is_file())
-        return sorted(f for f in found if f.name != "train.json" and f.stat().st_size)
+        files = (f for folder in (self.run, self.model, self.audit) for f in folder.rglob("*") if f.is_file())
+        return sorted(f for f in files if f.name != "train.json" and f.stat().st_size)
 
-    def found(self, file: Path) -> bool:
+    def is_noticed(self, file: Path) -> bool:
         """Whether verification finds that `file` is not as it was written."""
         folder = self.audit if file.is_relative_to(self.audit) else self.run
         try:
@@ -138,7 +138,7 @@ def _places(files: list[Path], count: int, seed: int) -> Iterator[tuple[Path, in
 
 
 def _judge(case: FinishedCase, file: Path, before: bytes, after: bytes, result: FlippedFile, where: str) -> None:
-    if case.found(file):
+    if case.is_noticed(file):
         result.verified += 1
     elif reads_the_same(file.name, before, after):
         result.same += 1

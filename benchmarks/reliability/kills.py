@@ -123,8 +123,8 @@ def kill(command: str, kind: str, share: float, known: Reference, inputs: Path, 
         first = run(words, out, log, operation=1 + int(share * known.ended.operations))
     left = sorted(files_of_names(out)) if out.is_dir() else []
     again = run(words, out, log)
-    found = files_of(out) if out.is_dir() else {}
-    differing = sorted(k for k in known.files.keys() | found.keys() if known.files.get(k) != found.get(k))
+    files = files_of(out) if out.is_dir() else {}
+    differing = sorted(k for k in known.files.keys() | files.keys() if known.files.get(k) != files.get(k))
     line = {"hit": first.code == -9, "left": len(left), "code": again.code, "differing": differing}
     failed = again.code != known.ended.code or bool(differing)
     return line | ({"output": again.output[-2000:], "files": left} if failed else {})

@@ -43,10 +43,10 @@ def as_input_error(error: BaseException, where: str, what: str, hint: str = "") 
         hint = f"install the package {error.name}" if error.name else "install the package that it names"
     elif kind in ("OutOfMemoryError", "MemoryError"):
         hint = "use --dtype bfloat16, another --device, or a smaller model"
-    said = "it is nested too deeply" if isinstance(error, RecursionError) else first_line(error)
-    if isinstance(error, KeyError | IndexError | AttributeError | AssertionError) or said == kind:
-        said = f"{kind}: {said}" if said != kind else kind
-    return InputError(where, f"{what} ({said})", hint)
+    reason = "it is nested too deeply" if isinstance(error, RecursionError) else first_line(error)
+    if isinstance(error, KeyError | IndexError | AttributeError | AssertionError) or reason == kind:
+        reason = f"{kind}: {reason}" if reason != kind else kind
+    return InputError(where, f"{what} ({reason})", hint)
 
 
 def library_of(error: BaseException) -> str:

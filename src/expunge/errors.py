@@ -45,8 +45,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """Return a hint such as `did you mean "npo"? known: ga, npo` for an unknown `name`."""
     names = sorted(known)
     folded = {n.lower(): n for n in names}
-    asked = clip(name.lower(), MOST_OF_NAME)
-    close = difflib.get_close_matches(asked, folded, n=1, cutoff=0.5)
+    wanted = clip(name.lower(), MOST_OF_NAME)
+    close = difflib.get_close_matches(wanted, folded, n=1, cutoff=0.5)
     hint = f'did you mean "{clip(folded[close[0]], MOST_OF_NAME)}"? ' if close else ""
     shown = ", ".join(clip(n, MOST_OF_NAME) for n in names[:30]) + (", …" if len(names) > 30 else "")
     return f"{hint}known: {shown}"

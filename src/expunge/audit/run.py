@@ -146,15 +146,15 @@ def audit(
     by_role: dict[Role, Mapping[str, Scores]] = {}
     store = ScoreStore.of(out, None if scores is None else Path(scores))
     answers: dict[str, dict[Role, Any]] = {name: {} for name in probes}
-    asked = [*sets[FORGET].records, *sets[TEXT].records]
-    same = before.Comparable.of(lm, asked)
+    probe_records = [*sets[FORGET].records, *sets[TEXT].records]
+    same = before.Comparable.of(lm, probe_records)
     if lm.template.kind == "plain":  # the template is resolved once, from the original
         loading["template"] = "plain"
     known, yardstick = {}, ""
     for k, role in enumerate(r for r in ("original", "retrained", "unlearned") if r in sources):
         report(f"score the {role} model", 0.7 * k / len(sources))
         lm = lm if role == "original" else fresh(role)
-        before.check_comparable(role, sources[role], before.Comparable.of(lm, asked), same)
+        before.check_comparable(role, sources[role], before.Comparable.of(lm, probe_records), same)
         if role == "unlearned":
             run_identity.check_reading(sources[role], about, lm, whole)
         fingerprint = model_digest(sources[role])

@@ -90,8 +90,8 @@ class ScoreStore:
 
 def _key(lm: LanguageModel, fingerprint: str, name: str, group: RecordSet) -> str:
     precision = str(next(lm.module.parameters()).dtype)
-    asked = digest_each([r.content(), *_ids(lm.template, r)] for r in group.records)
-    return digest([SCORER, fingerprint, precision, lm.template.digest, name, group.options, group.text, asked])
+    questions = digest_each([r.content(), *_ids(lm.template, r)] for r in group.records)
+    return digest([SCORER, fingerprint, precision, lm.template.digest, name, group.options, group.text, questions])
 
 
 def _ids(template: PromptTemplate, record: Record) -> list[list[int]]:

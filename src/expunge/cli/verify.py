@@ -33,13 +33,13 @@ def verify(
 
     kind = kind_of_folder(source)
     models = {"original": original, "unlearned": unlearned, "retrained": retrained}
-    given = {role: model for role, model in models.items() if model is not None}
-    if given and kind != "audit":
-        raise InputError(f"--{next(iter(given))}", f"has no meaning for a {kind}", "leave it out")
+    sources = {role: model for role, model in models.items() if model is not None}
+    if sources and kind != "audit":
+        raise InputError(f"--{next(iter(sources))}", f"has no meaning for a {kind}", "leave it out")
     if data and kind not in ("run", "audit"):
         raise InputError("--data", f"has no meaning for a {kind}", "leave it out")
     split = _split(kind, source, data, loader, map_, seed, unlearned) if data else None
-    result = run(source, split=split, models=given)
+    result = run(source, split=split, models=sources)
     n = len(result.problems)
     last = (
         f"{source}: {n} thing{'s do' if n != 1 else ' does'} not fit" if n else f"{source}: all that was checked fits"

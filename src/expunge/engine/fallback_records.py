@@ -22,10 +22,10 @@ def fallback_summary(resolved: ResolvedRecipe, forget: Sequence[Record]) -> dict
 
 def fallback_lines(about: dict[str, Any], forget: int) -> list[str]:
     """One line for people; none without such records. `about` holds what `fallback_summary` gives."""
-    found = about.get("fallback")
-    if not found:
+    summary = about.get("fallback")
+    if not summary:
         return []
     return [
-        f"{found['count']:,} of {forget:,} records name nobody who could be replaced; "
-        f"they are forgotten by {found['objective']} in the same run"
+        f"{summary['count']:,} of {forget:,} records name nobody who could be replaced; "
+        f"they are forgotten by {summary['objective']} in the same run"
     ]

@@ -41,12 +41,12 @@ def file_digests(file: Path, fresh: bool = False) -> dict[str, str]:
     """
     try:
         key = _key(file)
-        if not fresh and (known := _REMEMBERED.get(key) or _stored(key)):
-            return known
-        found = _tensors(file) if file.suffix == ".safetensors" else {"": _bytes(file)}
+        if not fresh and (earlier := _REMEMBERED.get(key) or _stored(key)):
+            return earlier
+        digests = _tensors(file) if file.suffix == ".safetensors" else {"": _bytes(file)}
         if _key(file) == key and time.time_ns() - max(key[3:]) > SETTLED:
-            _remember(key, found)
-        return found
+            _remember(key, digests)
+        return digests
     except OSError as error:
         raise InputError(str(file), f"could not be read ({error.strerror or error})") from error
 
@@ -125,12 +125,12 @@ def _stored(key: Key) -> dict[str, str] | None:
     return None
 
 
-def _remember(key: Key, found: dict[str, str]) -> None:
+def _remember(key: Key, digests: dict[str, str]) -> None:
     if len(_REMEMBERED) >= MOST:
         _REMEMBERED.clear()
-    _REMEMBERED[key] = found
+    _REMEMBERED[key] = digests
     if key[2] >= LARGE:
         with suppress(OSError, InputError):  # a cache that cannot be written costs time only
-            write_json(_place(key), {"file": list(key), "sum": digest(found), "digests": found})
+            write_json(_place(key), {"file": list(key), "sum": digest(digests), "digests": digests})
             for old in sorted(cache_folder().glob("*.json"), key=lambda p: p.stat().st_mtime)[:-MOST]:
                 old.unlink()

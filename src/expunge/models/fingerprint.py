@@ -54,8 +54,8 @@ def _adapter_config(file: Path) -> Any:
     config = read_json(file)
     if not isinstance(config, dict):
         return config
-    kept = {name: value for name, value in config.items() if name != "base_model_name_or_path"}
-    return {name: sorted(map(str, value)) if isinstance(value, list) else value for name, value in kept.items()}
+    settings = {name: value for name, value in config.items() if name != "base_model_name_or_path"}
+    return {name: sorted(map(str, value)) if isinstance(value, list) else value for name, value in settings.items()}
 
 
 def model_digest(source: str, fresh: bool = False) -> str:

@@ -202,9 +202,9 @@ def swapped_rates(ctx: Context, measure: str, ids: Sequence[str]) -> KindRates:
     answers = {target: _answers_of_controls(ctx, target) for target in set(ctx.subjects(ids))}
     for i, text, counts in zip(ids, scores.text or (), applies, strict=True):
         record = ctx.records[i]
-        asked = question(ctx.records[ctx.record_of_wording[i]])
+        own_question = question(ctx.records[ctx.record_of_wording[i]])
         for control, by_question in answers[record.subject].items() if np.isfinite(counts) else ():
-            rows = by_question.get(asked) or [r for rows in by_question.values() for r in rows]
+            rows = by_question.get(own_question) or [r for rows in by_question.values() for r in rows]
             rates = [fits(text, _same_wording(r, record.wording).answer) for r in rows]
             values.append(mean(np.array(rates)))
             subjects.append(control)

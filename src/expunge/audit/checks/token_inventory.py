@@ -75,14 +75,14 @@ def token_inventory_probe(ctx: Context) -> TokenInventoryProbe | None:
         for text in (r.prompt, r.answer, *(turn.content for turn in r.history)):
             own.difference_update(WORD.findall(text))
     shared = set(chain(*targets.values())) & set(chain(*controls.values()))
-    kept = own - shared  # a control may carry a word of its target
-    if not any(words & kept for words in targets.values()):
+    rest = own - shared  # a control may carry a word of its target
+    if not any(words & rest for words in targets.values()):
         return None
-    return TokenInventoryProbe(_within(targets, kept), _within(controls, kept))
+    return TokenInventoryProbe(_within(targets, rest), _within(controls, rest))
 
 
-def _within(words: Mapping[str, set[str]], kept: set[str]) -> dict[str, frozenset[str]]:
-    return {name: frozenset(own & kept) for name, own in words.items() if own & kept}
+def _within(words: Mapping[str, set[str]], rest: set[str]) -> dict[str, frozenset[str]]:
+    return {name: frozenset(own & rest) for name, own in words.items() if own & rest}
 
 
 @check(KEY, KEY, probe=token_inventory_probe)
@@ -110,18 +110,18 @@ def judge_inventory(inventory: Inventory, margin: float) -> CheckOutput:
     details = TokenInventoryDetails(
         words=len(words), single=len(tokens), tokens=tuple(tokens[:MAX_LISTED]), controls=len(probe.controls)
     )
-    found = f"{len(tokens)} of {len(words)} words of the target's names and ids are tokens that no other record needs"
+    summary = f"{len(tokens)} of {len(words)} words of the target's names and ids are tokens that no other record needs"
     known = len(probe.controls) >= MIN_CONTROLS
     excess = share - (control if known else 0.0)
     status: Status = "passed" if not tokens or excess <= margin else "failed" if known else "inconclusive"
-    compared = f"among controls a share of {control:.3f}" if known else f"a comparison needs {MIN_CONTROLS} controls"
+    comparison = f"among controls a share of {control:.3f}" if known else f"a comparison needs {MIN_CONTROLS} controls"
     interval = Interval(share, None, None, "none: a count of words", len(words), len(probe.targets))
     reference = ReferenceValue(role="controls", estimate=control) if probe.controls else None
     result = CheckResult.measured(
         KEY,
         status,
         interval,
-        f"{found}; {compared}",
+        f"{summary}; {comparison}",
         reference=reference,
         controls=(Control(key="controls.single_tokens", estimate=control),) if probe.controls else (),
         rule=JudgedRule(id="excess", margin=margin),

@@ -31,11 +31,11 @@ OBJECTIVE = f"simnpo (delta {DELTA:g} nats per token)"
 
 def split_by_surrogate(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
     """The records that can be asked about a surrogate, and those that the fallback forgets."""
-    asked: list[Record] = []
+    with_surrogate: list[Record] = []
     alone: list[Record] = []
     for r in records:
-        (asked if can_ask_about_another(r) else alone).append(r)
-    return asked, alone
+        (with_surrogate if can_ask_about_another(r) else alone).append(r)
+    return with_surrogate, alone
 
 
 def fallback_loss(out: ModelOutputs) -> Tensor:
@@ -48,12 +48,12 @@ def fallback_rows(lm: LanguageModel, records: Sequence[Record], config: TwinConf
     items = lm.template.encode_all(records)
     none = torch.zeros(0, lm.module.get_output_embeddings().weight.shape[0], device=lm.device)
     rows = [TwinRow(Example.of(r, item, "gold", 0), item, none) for r, item in zip(records, items, strict=True)]
-    asked = [r for r in records if r.kind != "document"]
-    if config.say == "refuse" and asked:
-        refusals = lm.template.encode_all(replace(r, answer=refusal(r, seed), options=()) for r in asked)
+    questions = [r for r in records if r.kind != "document"]
+    if config.say == "refuse" and questions:
+        refusals = lm.template.encode_all(replace(r, answer=refusal(r, seed), options=()) for r in questions)
         teachers = answer_log_softmax(lm, refusals)
         rows += [
             TwinRow(Example.of(r, item, "substitute", 0), item, certain(t, torch.tensor(item.answer, device=t.device)))
-            for r, item, t in zip(asked, refusals, teachers, strict=True)
+            for r, item, t in zip(questions, refusals, teachers, strict=True)
         ]
     return rows
