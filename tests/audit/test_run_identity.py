@@ -13,7 +13,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchmarks.reliability.bit_flips import FinishedCase
+from expunge._io import write_json
 from expunge.audit.run import audit
+from expunge.audit.run_identity import loading_options
+from expunge.cli.options import near_duplicates_of
 from expunge.corpus import Record
 from expunge.engine.unlearn import unlearn
 from expunge.errors import InputError
@@ -128,3 +131,13 @@ def test_scores_belong_to_weights_and_not_to_folders(mine: FinishedCase) -> None
     assert second.models["unlearned"].digest != first["models"]["unlearned"]["digest"]
     shared = set(first["score_files"]) & set(second.score_files)
     assert 0 < len(shared) < len(second.score_files)
+
+
+def test_what_a_run_recorded_is_read_by_a_path_with_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "run").mkdir()
+    about = {"status": "running", "identity": {}, "model": "m", "method": "npo", "template": "plain", "threads": 1}
+    write_json(tmp_path / "run" / "run.json", about | {"dtype": "bfloat16", "near_duplicates": {"choice": "take"}})
+    assert near_duplicates_of("~/run") == "take"
+    assert loading_options(Path("~/run"))["dtype"] == "bfloat16"
+    assert (near_duplicates_of("~/other"), loading_options(Path("~/other"))["dtype"]) == (None, "auto")

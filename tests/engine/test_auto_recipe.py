@@ -22,7 +22,7 @@ from expunge.engine.auto_recipe import (
 )
 from expunge.engine.recipe import Recipe
 from expunge.errors import InputError
-from helpers.world import one_person
+from helpers.world import RUNNING, one_person
 
 SMOLLM = ModelFacts(blocks=30, width=576)
 
@@ -99,10 +99,11 @@ def test_facts_come_from_the_configuration(folders: dict[str, Path], tmp_path: P
     adapter = tmp_path / "adapter"
     adapter.mkdir()
     (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "../llama"}))
+    (adapter / "adapter_model.safetensors").touch()
     assert model_facts(adapter) == SMOLLM
     run = tmp_path / "run"
     run.mkdir()
-    (run / "run.json").write_text(json.dumps({"model": str(adapter)}))
+    (run / "run.json").write_text(json.dumps({**RUNNING, "model": str(adapter)}))
     assert model_facts(run) == SMOLLM
     assert model_facts(folders["gpt2"]) == ModelFacts(3, 32)
 
@@ -133,3 +134,18 @@ def test_the_seed_of_the_split_is_that_of_the_recipe(tmp_path: Path) -> None:
     assert (seed_of("auto", []), seed_of("auto", ["steps=4", "seed=9"]), seed_of("npo", ["seed=8"])) == (42, 9, 8)
     with pytest.raises(InputError, match="did you mean"):
         seed_of("twinn", [])
+
+
+@pytest.mark.parametrize("blocks", ["x", 0, -3, 1.5, [4]])
+def test_a_configuration_of_the_wrong_shape_is_one_line(tmp_path: Path, blocks: object) -> None:
+    model = config(tmp_path / "m", num_hidden_layers=blocks, hidden_size=576)
+    with pytest.raises(InputError, match=r"config\.json: the number of blocks is no whole number above 0"):
+        model_facts(model)
+
+
+def test_an_adapter_whose_base_is_no_text_is_one_line(tmp_path: Path) -> None:
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": 5}')
+    with pytest.raises(InputError, match=r"its adapter_config\.json names no base model"):
+        model_facts(folder)

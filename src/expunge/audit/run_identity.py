@@ -6,12 +6,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from expunge._io import read_json
 from expunge.engine.recipe import Recipe
 from expunge.errors import InputError
 from expunge.models.fingerprint import model_digest
 from expunge.models.language_model import LanguageModel
 from expunge.models.rendered import rendered_digest
+from expunge.models.run_file import run_facts
 from expunge.models.run_seal import check_seals
 from expunge.models.source import base_of_run, read_finished_run
 from expunge.scope.split import Split
@@ -83,8 +83,7 @@ def loading_options(unlearned: Path, template: str = "auto", dtype: str = "auto"
 
     They hold the prompt template, the day that it writes, and the precision.
     """
-    run = unlearned / "run.json"
-    about = read_json(run) if run.is_file() else {}
+    about = run_facts(unlearned)
     wishes = {"template": template, "dtype": dtype}
     options = {key: str(about.get(key) or "auto") if value == "auto" else value for key, value in wishes.items()}
     return options | {"template_date": about.get("template_date") or date.today().isoformat()}

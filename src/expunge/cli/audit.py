@@ -115,7 +115,7 @@ def audited_split(
     """
     from expunge.audit.run_identity import check_records, read_audited_run
 
-    about, recipe = read_audited_run(unlearned), Path(unlearned) / "recipe.yaml"
+    about, recipe = read_audited_run(unlearned), Path(unlearned).expanduser() / "recipe.yaml"
     if seed is None and recipe.is_file():
         from expunge.engine.recipe import Recipe
 

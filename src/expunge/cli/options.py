@@ -115,12 +115,9 @@ def load_split(
 
 def near_duplicates_of(run: str | Path) -> Any:
     """What a run did with near-duplicates; None for what is no run, or an older one."""
-    from expunge._io import read_json
+    from expunge.models.run_file import run_facts
 
-    file = Path(run) / "run.json"
-    about = read_json(file) if file.is_file() else {}
-    chosen = about.get("near_duplicates") if isinstance(about, dict) else None
-    return chosen.get("choice") if isinstance(chosen, dict) else None
+    return (run_facts(run).get("near_duplicates") or {}).get("choice")
 
 
 def typed_options(**options: Any) -> dict[str, Any]:

@@ -27,6 +27,8 @@ from expunge.engine.recipe import Recipe
 from expunge.engine.stop_controls import has_surrogate
 from expunge.errors import InputError
 from expunge.models.adapters import Layers, block_stack, chosen_blocks
+from expunge.models.run_file import run_facts
+from expunge.models.source import base_of_adapter, base_of_run
 from expunge.scope.split import Split
 
 AUTO = "auto"
@@ -212,19 +214,24 @@ def model_facts(model: str | Path) -> ModelFacts:
 
     A run or an adapter is as large as the model that it started from.
     """
-    path = Path(model)
-    for file, key in (("run.json", "model"), ("adapter_config.json", "base_model_name_or_path")):
-        base = read_object(path / file).get(key) if (path / file).is_file() else None
-        if base and base != str(model):
-            nearby = path / base
-            return model_facts(nearby if nearby.exists() and not Path(base).is_absolute() else base)
-    if (path / "config.json").is_file():
-        config = read_object(path / "config.json")
+    path = Path(model).expanduser()
+    if about := run_facts(path):
+        return model_facts(base_of_run(path, about))
+    config_file = path / "config.json"
+    if not config_file.is_file() and (path / "adapter_config.json").is_file():
+        return model_facts(base_of_adapter(path))
+    if config_file.is_file():
+        config = read_object(config_file)
         config = config.get("text_config") or config
-        blocks = next((config[k] for k in ("num_hidden_layers", "n_layer", "num_layers") if k in config), None)
-        width = next((config[k] for k in ("hidden_size", "n_embd", "d_model") if k in config), None)
+        blocks, width = (
+            next((config[k] for k in keys if k in config), None)
+            for keys in (("num_hidden_layers", "n_layer", "num_layers"), ("hidden_size", "n_embd", "d_model"))
+        )
+        for name, value in (("number of blocks", blocks), ("hidden size", width)):
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise InputError(str(config_file), f"the {name} is no whole number above 0", "bring the file back")
         if blocks and width:
-            return ModelFacts(int(blocks), int(width))
+            return ModelFacts(blocks, width)
     from expunge.models.language_model import load
 
     module = load(model, device="cpu").module

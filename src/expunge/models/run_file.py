@@ -55,6 +55,7 @@ class RunFile(BaseModel):
     auto: list[str] = []
     loaded: list[str] = []
     say: str | None = None
+    near_duplicates: dict[str, Any] | None = None
     trainable_share: FiniteFloat = 1.0
     passes: str = ""
     steps: int | None = Field(None, ge=0)
@@ -72,6 +73,12 @@ class RunFile(BaseModel):
 def read_run_file(run: Path) -> dict[str, Any]:
     """The content of the `run.json` in a folder; `InputError` for one that no run wrote."""
     return read_valid(RunFile, run / RUN, CHANGED)
+
+
+def run_facts(source: str | Path) -> dict[str, Any]:
+    """What the run.json of `source` says, empty for what is no run; `InputError` as `read_run_file`."""
+    folder = Path(source).expanduser()
+    return read_run_file(folder) if (folder / RUN).is_file() else {}
 
 
 def result_problem(run: Path) -> str:
