@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -240,3 +242,15 @@ def test_a_run_over_images_keeps_its_processor(tmp_path: Path) -> None:
     run = unlearn(base, split, recipe("npo"), tmp_path / "run")
     export(run, tmp_path / "out", verify=True)
     assert isinstance(load(tmp_path / "out").template.vision_processor, VisionProcessor)
+
+
+def test_weights_have_the_mode_that_the_umask_leaves(run: Path, tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        for form in ("merged", "adapter"):
+            export(run, tmp_path / form, form=form)  # type: ignore[arg-type]
+    finally:
+        os.umask(before)
+    weights = [*tmp_path.rglob("*.safetensors")]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in weights} == {0o640}
+    assert len(weights) == 2

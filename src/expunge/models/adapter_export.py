@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from expunge._io import read_json, write_json
+from expunge._io import allowed_mode, read_json, write_json
 from expunge.errors import InputError
 from expunge.models.source import kind_of
 
@@ -44,7 +44,9 @@ def write_adapter(adapter: Path, out: Path, base: str, dtype: str) -> str:
     tensors = load_file(str(adapter / "adapter_model.safetensors"))
     if dtype != "auto":
         tensors = {name: t.to(getattr(torch, dtype)) for name, t in tensors.items()}
-    save_file(tensors, str(out / "adapter_model.safetensors"), {"format": "pt"})
+    weights = out / "adapter_model.safetensors"
+    save_file(tensors, str(weights), {"format": "pt"})
+    weights.chmod(allowed_mode(0o666))
     where = str(Path(base).resolve()) if Path(base).exists() else base  # peft and vLLM read it from anywhere
     write_json(out / "adapter_config.json", plain_config(read_json(adapter / "adapter_config.json"), where))
     for file in adapter.iterdir():

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from expunge._io import sync
+from expunge._io import allowed_mode, sync
 from expunge.errors import InputError
 from expunge.models.adapter_folder import attach
 from expunge.models.dtypes import check_dtype
@@ -107,6 +107,7 @@ class LanguageModel:
             for part in parts:
                 part.save_pretrained(fresh)
             for file in fresh.iterdir():
+                file.chmod(allowed_mode(0o666))  # safetensors makes files for their owner alone
                 sync(file)
             for file in fresh.iterdir():
                 file.replace(folder / file.name)
