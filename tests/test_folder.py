@@ -126,3 +126,29 @@ def test_places_that_can_be_no_folder_are_named(tmp_path: Path) -> None:
         check_folder(tmp_path / name, "run")
     with pytest.raises(InputError, match=r"could not be made \(Not a directory\)"):
         FolderLock(tmp_path / "file" / "folder", "run")
+
+
+def test_a_folder_of_the_user_called_checkpoint_is_neither_free_nor_swept(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint").mkdir()
+    assert is_free(tmp_path)
+    (tmp_path / "checkpoint" / "last").mkdir()
+    assert is_free(tmp_path)
+    (tmp_path / "checkpoint" / "notes.txt").write_text("mine")
+    assert not is_free(tmp_path)
+    sweep(tmp_path, "checkpoint")
+    assert (tmp_path / "checkpoint" / "notes.txt").exists()
+
+
+def test_only_own_temporary_files_and_own_folders_are_swept(tmp_path: Path) -> None:
+    video, docs = tmp_path / ".video.mp4.part", tmp_path / "docs"
+    video.write_text("half a download")
+    docs.mkdir()
+    (docs / ".run.json.abcd1234.part").write_text("in a folder that we do not make")
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "lock").touch()
+    (model / ".new").mkdir()
+    (tmp_path / ".run.json.abcd1234.part").write_text("ours")
+    sweep(tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {".video.mp4.part", "docs", "model"}
+    assert {p.name for p in (*docs.iterdir(), *model.iterdir())} == {".run.json.abcd1234.part", "lock", ".new"}

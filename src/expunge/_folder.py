@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 from collections.abc import Callable, Iterable
@@ -21,6 +22,8 @@ R = TypeVar("R")
 LOCK = "lock"
 NEW = ".new"  # folder in which a model is written before its files are moved
 CHECKPOINT = "checkpoint"
+INNER = (CHECKPOINT, "cache", "scores", "model", "adapter")  # folders that a writer makes in its own
+TEMPORARY = re.compile(rf"\..+\.\w{{8}}{re.escape(PART)}")  # as `write_atomic` names them
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 ATTEMPTS = 100  # to lock a file that its last holder does not remove in the same moment
 
@@ -137,19 +140,23 @@ def check_folder(folder: Path, work: str) -> None:
 
 def is_free(folder: Path, *own: str) -> bool:
     """Whether a folder is missing, empty, or holds only what a killed writer left, and files named `own`."""
-    names = {LOCK, CHECKPOINT, *own}
-    return not folder.is_dir() or all(_is_temporary(entry) or entry.name in names for entry in folder.iterdir())
+    names = {LOCK, *own}
+    return not folder.is_dir() or all(
+        _is_temporary(entry) or entry.name in names or _is_checkpoint(entry) for entry in folder.iterdir()
+    )
 
 
 def sweep(folder: Path, *names: str) -> None:
-    """Remove `names`, and temporary files of a killed writer in the folder and in the folders that it holds.
+    """Remove `names`, and temporary files of a killed writer in the folder and in those that a writer makes in it.
 
-    The caller holds the lock of the folder.
+    The caller holds the lock of the folder. A folder with a lock of its own is another writer's.
     """
     entries = list(folder.iterdir()) if folder.is_dir() else []
-    remove(entry for entry in entries if _is_temporary(entry) or entry.name in names)
-    for inner in (entry for entry in entries if entry.is_dir() and not entry.is_symlink()):
-        remove(entry for entry in list(inner.iterdir()) if _is_temporary(entry))
+    own = (e for e in entries if e.name in names and (e.name != CHECKPOINT or _is_checkpoint(e)))
+    remove([*filter(_is_temporary, entries), *own])
+    for inner in (e for e in entries if e.name in INNER and e.is_dir() and not e.is_symlink()):
+        if not (inner / LOCK).exists():
+            remove([*filter(_is_temporary, inner.iterdir())])
 
 
 def has_leftovers(folder: Path, *names: str) -> bool:
@@ -168,4 +175,10 @@ def remove(entries: Iterable[Path]) -> None:
 
 
 def _is_temporary(entry: Path) -> bool:
-    return entry.name == NEW or (entry.name.startswith(".") and entry.name.endswith(PART))
+    return entry.name == NEW or bool(TEMPORARY.fullmatch(entry.name))
+
+
+def _is_checkpoint(entry: Path) -> bool:
+    """Whether a folder is a checkpoint of ours, and nobody's folder of that name."""
+    states = {"last", "previous", NEW}
+    return entry.name == CHECKPOINT and entry.is_dir() and {e.name for e in entry.iterdir()} <= states

@@ -12,7 +12,7 @@ import pytest
 
 from expunge._io import read_json, write_json
 from expunge.audit.redaction import check_redaction, file_digest, redact, write_redacted
-from expunge.audit.schema import NOTICE, load_audit
+from expunge.audit.schema import NOTICE, AuditFile, load_audit, sealed
 from expunge.audit.verdict import verdict
 from expunge.cli import main
 from expunge.errors import InputError
@@ -47,6 +47,11 @@ def test_the_copy_has_all_numbers_and_the_same_verdict(full: Path, tmp_path: Pat
     assert not [part for part in hidden if f'"{part}"' in text or f" {part} " in text]
 
 
+def resealed(values: dict[str, Any]) -> dict[str, Any]:
+    """As somebody would write it who knows how the seal is made."""
+    return sealed(AuditFile.model_validate(values)).model_dump(mode="json")
+
+
 def test_a_copy_verifies_against_its_audit_only(full: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.json"
     write_redacted(full, copy)
@@ -61,6 +66,9 @@ def test_a_copy_verifies_against_its_audit_only(full: Path, tmp_path: Path) -> N
     values = read_json(copy)
     values["measures"][0]["value"] = 0.123
     write_json(copy, values)
+    with pytest.raises(InputError, match="its content is not what its seal names"):
+        check_redaction(copy, full)
+    write_json(copy, resealed(values))
     with pytest.raises(InputError, match="says something else than the full audit"):
         check_redaction(copy, full)
 
@@ -70,7 +78,7 @@ def test_a_changed_verdict_of_a_copy_is_refused(full: Path, tmp_path: Path) -> N
     write_redacted(full, copy)
     values = read_json(copy)
     values["verdict"]["status"] = "failed" if values["verdict"]["status"] == "passed" else "passed"
-    write_json(copy, values)
+    write_json(copy, resealed(values))
     with pytest.raises(InputError, match="its required results make it"):
         load_audit(copy)
 
@@ -82,7 +90,6 @@ def test_an_error_of_a_check_is_cut_before_it_may_quote_a_prompt() -> None:
         "estimate": None,
         "reason": "the check failed: KeyError: 'Phone of Anna Keller?'",
     }
-    from expunge.audit.schema import AuditFile
 
     audit = AuditFile.model_validate(data)
     assert "Anna" not in redact(audit, "0" * 64).model_dump_json()

@@ -79,6 +79,12 @@ def test_answers_that_a_constant_output_would_give_show_no_retention(same: int, 
         assert result.reason.endswith("18 of 20 answers are the same, so a model of constant output would pass")
 
 
+def test_one_record_shows_no_retention() -> None:
+    """A model that gives this one answer and nothing else keeps all of it."""
+    result = judged(split(ANSWERS[:1]), 1, 1)["retention.text"]
+    assert (result.status, result.n_records) == ("inconclusive", 1)
+
+
 def test_records_that_the_run_was_given_stand_in_where_none_is_held_out() -> None:
     results = judged(split(ANSWERS, heldout=False), N, 5)
     assert results["retention.elsewhere"].status == "not_applicable"
@@ -86,18 +92,19 @@ def test_records_that_the_run_was_given_stand_in_where_none_is_held_out() -> Non
     assert results["retention.text"].reason.startswith(f"greedy text of {N} of {N} records that the method was given")
 
 
-def long(hits: str, text: str) -> dict[str, Scores]:
-    one = scores([[-0.1 if c == "1" else -9.0 for c in hits]], [hits], ids=["p"], eos=[-9.0])
-    said = scores([[-0.1 if c == "1" else -9.0 for c in hits]], [hits], ids=["p"], eos=[-9.0], text=(text,))
-    return {"retain_heldout": one, "retain_text": said, "shared": one.select(())}
+def long(hits: str, *texts: str) -> dict[str, Scores]:
+    logp, ids = [[-0.1 if c == "1" else -9.0 for c in hits]] * 2, ["p", "q"]
+    one = scores(logp, [hits] * 2, ids=ids, eos=[-9.0] * 2)
+    with_text = scores(logp, [hits] * 2, ids=ids, eos=[-9.0] * 2, text=texts)
+    return {"retain_heldout": one, "retain_text": with_text, "shared": one.select(())}
 
 
 def test_long_answers_given_but_for_a_word_are_judged_by_degrees() -> None:
-    words = [f"word{k}" for k in range(30)]
-    row = Record("p", "Go on", " ".join(words), subject="s")
-    rows = Split("s", forget=(Record("f", "Q?", "gone", subject="t"),), retain=(), retain_heldout=(row,))
-    whole = long("1" * 29 + "0", " ".join(words[:29]))
-    lost = long("0" * 30, "nothing")
+    words, terms = [f"word{k}" for k in range(30)], [f"term{k}" for k in range(30)]
+    heldout = (Record("p", "Go on", " ".join(words), subject="s"), Record("q", "Then", " ".join(terms), subject="s"))
+    rows = Split("s", forget=(Record("f", "Q?", "gone", subject="t"),), retain=(), retain_heldout=heldout)
+    whole = long("1" * 29 + "0", " ".join(words[:29]), " ".join(terms[:29]))
+    lost = long("0" * 30, "nothing", "nothing")
     for unlearned, status in ((whole, "passed"), (lost, "failed")):
         ctx = context(rows, {"original": whole, "unlearned": unlearned})
         results = {r.key: r for r in retention.run(ctx).results}

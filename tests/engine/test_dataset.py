@@ -11,12 +11,15 @@ import torch
 
 from expunge.corpus import Record, Variant
 from expunge.corpus.modalities import text_only
+from expunge.engine.dataset import with_formats
 from expunge.engine.loop import Loop
 from expunge.engine.loop_builder import build_loop
 from expunge.engine.step import StepComputer
+from expunge.errors import InputError
 from expunge.methods.twin.rows import TwinRow, TwinTargets
 from expunge.models.adapters import prepare
 from expunge.models.language_model import load
+from expunge.models.prompt_template import PromptTemplate
 from helpers.runs import loop, recipe
 from helpers.world import one_person
 
@@ -138,3 +141,38 @@ def test_asking_for_losses_leaves_targets_as_they_are(folders: dict[str, Path]) 
     losses.record(rows, output)
     targets.after_step(lambda tensor: tensor)
     assert targets.state()["losses"].gt(0).sum() == len(rows)
+
+
+def test_both_sides_are_asked_in_the_formats_of_the_recipe(folders: dict[str, Path]) -> None:
+    plan = recipe("npo", steps=60, formats=2, retain={"loss": "ce"}, batch={"forget": 8, "retain": 16})
+    engine = loop(folders["llama"], plan)
+    by_side: dict[bool, set[str]] = {True: set(), False: set()}
+    for k, item in enumerate(engine.dataset.encoded):
+        by_side[k < engine.dataset.forget_count].add(item.id)
+    own = {r.id for r in one_person().forget}
+    formats = {name for name in by_side[True] if "~format-" in name}
+    assert by_side[True] - formats == own
+    assert {name.partition("~format-")[0] for name in formats} <= own
+    assert len(formats) > len(own) / 2
+    assert any("~format-" in name for name in by_side[False])
+
+
+def test_a_format_that_the_context_does_not_hold_is_left_out(folders: dict[str, Path]) -> None:
+    template = load(folders["llama"]).template
+    fits = next(r for r in one_person().forget if not r.options)
+    room = template.context - len(template.encode(fits).prompt) - len(template.encode(fits).answer)
+    longer = fits
+    while template_fits(template, more := replace(longer, prompt=f"{longer.prompt} {fits.prompt}")):
+        longer = more
+    assert room > 0
+    assert len(with_formats([fits], 2, template)) == 3
+    assert with_formats([longer], 6, template)[0] == longer
+    assert all(template_fits(template, r) for r in with_formats([longer], 6, template))
+
+
+def template_fits(template: PromptTemplate, record: Record) -> bool:
+    try:
+        template.encode(record)
+    except InputError:
+        return False
+    return True

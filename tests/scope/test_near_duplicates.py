@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from expunge._io import write_json
 from expunge.cli import main
 from expunge.cli.options import load_split, near_duplicates_of
 from expunge.corpus import Corpus, Record, Turn
@@ -18,6 +19,7 @@ from expunge.corpus.folded_text import content_key
 from expunge.errors import InputError, InputWarning
 from expunge.scope import Scope, Split
 from expunge.scope.near_duplicates import near_duplicates, words_and_pairs
+from helpers.world import RUNNING
 
 ANNA = {"subject": "A", "identifiers": ("Anna Müller",)}
 PHONE = Record("a1", "Phone of Anna Müller?", "555-0101", **ANNA)  # type: ignore[arg-type]
@@ -152,13 +154,16 @@ def test_twenty_thousand_records_take_seconds() -> None:
 
 def test_an_audit_follows_the_choice_of_its_run(tmp_path: Path) -> None:
     rows = Corpus.of([PHONE, Record("c", PHONE.prompt, PHONE.answer, subject="C"), *OTHERS]).save(tmp_path / "r.jsonl")
-    (tmp_path / "run.json").write_text('{"near_duplicates": {"choice": "take"}}')
+    write_json(tmp_path / "run.json", RUNNING | {"near_duplicates": {"choice": "take"}})
     assert near_duplicates_of(tmp_path) == "take"
     split = load_split(rows, None, None, "subject:A", 42, near_duplicates_of(tmp_path))
     assert {r.id for r in split.forget} == {"a1", "c"}
+    write_json(tmp_path / "run.json", RUNNING)
+    assert near_duplicates_of(tmp_path) is None
     for text in ("{}", "[]", '{"near_duplicates": 3}'):
         (tmp_path / "run.json").write_text(text)
-        assert near_duplicates_of(tmp_path) is None
+        with pytest.raises(InputError, match=r"run\.json"):
+            near_duplicates_of(tmp_path)
     assert near_duplicates_of("owner/name") is None
 
 
@@ -174,3 +179,33 @@ def test_data_check_shows_copies_and_what_a_scope_leaves_outside(
     found = {each["id"]: each["share"] for each in shown["near_duplicates"]["records"]}
     assert found["c"] == 1.0
     assert found["n"] >= 0.8
+
+
+def patients(name: str, number: int) -> list[Record]:
+    subject = f"P{number}"
+    named = Record(f"{subject}-n", f"Where does {name} live?", f"Town {number}", subject=subject, identifiers=(name,))
+    generic = Record(f"{subject}-g", "Does the patient smoke?", "no", subject=subject, identifiers=(name,))
+    return [named, generic]
+
+
+def test_take_leaves_what_others_say_of_themselves_in_the_same_words() -> None:
+    rows = Corpus.of([r for k, name in enumerate(("Ada Berg", "Ben Kurz", "Cora Lind")) for r in patients(name, k)])
+    split = Scope.parse("subject:P0").resolve(rows, near="take")
+    assert {r.id for r in split.forget} == {"P0-n"}
+    assert {r.id for r in split.shared} == {"P0-g"}
+    assert {r.subject for r in split.forget} == {"P0"}
+
+
+def test_records_without_a_subject_are_taken_in() -> None:
+    text = "The number of the file about the accident in the harbour is 4711-8822"
+    rows = Corpus.of([Record("a", "Which number?", text), Record("b", "Which number?", f"{text}!"), *OTHERS])
+    split = Scope.parse("id=a").resolve(rows, near="take")
+    assert {r.id for r in split.forget} == {"a", "b"}
+
+
+def test_a_name_inside_another_word_names_nobody() -> None:
+    question = "Evaluate the scan: is there a mass?"
+    rows = [Record(f"P{k}", question, "no", subject=f"P{k}", identifiers=(n,)) for k, n in enumerate(("Eva", "Tom"))]
+    own = Record("own", "Where does Eva live?", "Ulm", subject="P0", identifiers=("Eva",))
+    split = Scope.parse("subject:P0").resolve(Corpus.of([*rows, own, *OTHERS]))
+    assert {r.id for r in split.shared} == {"P0"}

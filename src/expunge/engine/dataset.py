@@ -37,7 +37,7 @@ def forget_questions(resolved: ResolvedRecipe, forget: Sequence[Record], templat
         InputError: a private run has a document to forget.
     """
     records = split_documents(modality_variants(forget, resolved.recipe.modalities), template)
-    records = in_formats(records, resolved.recipe.formats)
+    records = with_formats(records, resolved.recipe.formats, template)
     hierarchy = resolved.hierarchy
     if resolved.recipe.privacy and any(WINDOW_OF in r.attributes for r in records):
         what = "holds documents longer than a window, and a private run protects single records"
@@ -45,6 +45,20 @@ def forget_questions(resolved: ResolvedRecipe, forget: Sequence[Record], templat
     if hierarchy is None:
         return records
     return [r if r.concept is not None else replace(r, concept=hierarchy.level_of_record(r)) for r in records]
+
+
+def with_formats(records: Sequence[Record], count: int, template: PromptTemplate) -> list[Record]:
+    """The records, each followed by its question in `count` other formats, as far as the model's context holds them."""
+    own = {r.key for r in records}
+    return [r for r in in_formats(records, count) if r.key in own or _fits(template, r)]
+
+
+def _fits(template: PromptTemplate, record: Record) -> bool:
+    try:
+        template.encode(record)
+    except InputError:
+        return False
+    return True
 
 
 def drawable(count: int, most: int, seed: int) -> Sequence[int]:
@@ -66,7 +80,7 @@ def retain_pool(template: PromptTemplate, resolved: ResolvedRecipe, retain: Sequ
     chosen = drawable(len(retain), resolved.total_steps * recipe.batch.retain, recipe.seed)
     if isinstance(retain, tuple) and len(chosen) < len(retain):
         template.encode_all(split_documents(retain, template))
-    return in_formats(split_documents(take(retain, chosen), template), recipe.formats)
+    return with_formats(split_documents(take(retain, chosen), template), recipe.formats, template)
 
 
 class RunDataset:

@@ -36,17 +36,18 @@ def copies(inside: Iterable[Record], outside: Iterable[Record]) -> Pairs:
     return pairs
 
 
+def undoes(copy: Record, originals: Iterable[Record]) -> bool:
+    """Whether a copy is about the person of one of the originals, so that a run would teach it again."""
+    return any(subject_of(copy) == subject_of(r) or names_in_text(r) for r in originals)
+
+
 def refuse_undoing(pairs: Pairs, where: str) -> None:
     """Check that no copy would teach again what is to be forgotten.
 
     Raises:
         InputError: there is such a copy.
     """
-    undoing = sorted(
-        name
-        for name, (copy, originals) in pairs.items()
-        if any(subject_of(copy) == subject_of(r) or names_in_text(r) for r in originals)
-    )
+    undoing = sorted(name for name, pair in pairs.items() if undoes(*pair))
     if undoing:
         what = f"{len(undoing):,} trained records outside it are copies of records to forget ({shown_ids(undoing)})"
         hint = "they would be taught again: take them in with --near-duplicates take, or name them in the scope"

@@ -117,19 +117,26 @@ def _union(rows: Iterable[Any]) -> Any:
 
 
 def _may_repeat(record: Record, other: Record) -> bool:
-    """False for another picture, a fact that both state openly, or a record without the name that the first holds."""
+    """False for another picture, a fact that both state openly, or a record that is about somebody else."""
     if (record.image and record.image.digest) != (other.image and other.image.digest):
         return False
     if not set(record.facts).isdisjoint(other.facts):
         return False
     names = names_in_text(record)
-    return not names or any(name in text for text in map(fold, record_texts(other)) for name in names)
+    if not names:
+        return other.subject in ("", record.subject)
+    return any(_is_named(name, text) for text in map(fold, record_texts(other)) for name in names)
 
 
 def names_in_text(record: Record) -> list[str]:
     """The identifiers of a record that stand in its own texts, folded."""
     texts = [fold(text) for text in record_texts(record)]
-    return [name for name in map(fold, record.identifiers) if name and any(name in text for text in texts)]
+    return [name for name in map(fold, record.identifiers) if name and any(_is_named(name, text) for text in texts)]
+
+
+def _is_named(name: str, text: str) -> bool:
+    """Whether a name stands in a text as a word of its own, also with a genitive s: not "Eva" in "evaluate"."""
+    return name in text and bool(re.search(rf"(?<!\w){re.escape(name)}(?:['’]?s)?(?!\w)", text))
 
 
 def warn_of_near_duplicates(alike: Sequence[NearDuplicate], where: str) -> None:

@@ -17,7 +17,7 @@ from itertools import chain
 from expunge.corpus import Corpus, Node, Record
 from expunge.corpus.record_store import by_id, ids, materialize, take
 from expunge.errors import InputError
-from expunge.scope.copies import copies, refuse_undoing
+from expunge.scope.copies import copies, refuse_undoing, undoes
 from expunge.scope.heldout import retain_heldout_ids
 from expunge.scope.near_duplicates import (
     NearDuplicate,
@@ -64,6 +64,11 @@ def resolve(
         raise InputError(where, f"names all {len(inside)} trained records", "leave something to retain")
     lost = _lost(inside, outside)
     pairs = copies(_select(inside, lost, True), outside)
+    if near == "take":  # what others say of themselves in the same words stays theirs
+        strangers = {name: pair for name, pair in pairs.items() if not undoes(*pair)}
+        pairs = {name: pair for name, pair in pairs.items() if name not in strangers}
+        shared = {original.id for _, originals in strangers.values() for original in originals}
+        lost -= shared - {original.id for _, originals in pairs.values() for original in originals}
     alike = [NearDuplicate(name, originals[0].id, 1.0) for name, (_, originals) in sorted(pairs.items())]
     if near != "take":
         refuse_undoing(pairs, where)
@@ -132,7 +137,7 @@ def _taken_in(
     """Both sides with these records of `outside` moved inside, as records of the subject that they repeat."""
     subjects = {r.id: r.subject for r in inside}
     owner = {each.id: subjects[each.of] for each in alike}
-    moved = [replace(r, subject=owner[r.id]) for r in _select(outside, owner.keys(), True)]
+    moved = [replace(r, subject=owner[r.id] or r.subject) for r in _select(outside, owner.keys(), True)]
     return tuple(sorted((*inside, *moved), key=lambda r: r.id)), _select(outside, owner.keys(), False)
 
 

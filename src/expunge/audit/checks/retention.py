@@ -142,7 +142,7 @@ def _text_result(ctx: Context) -> CheckResult:
     whole = f"{heldout} held-out records" if heldout else f"{len(ctx.split.retain)} records that the method was given"
     answers = Counter(normalize(ctx.records[i].answer) for i in ids)
     count = answers.most_common(1)[0][1]
-    if result.status == "passed" and len(ids) > 1 and count >= ctx.margin("retention.text", MARGIN) * len(ids):
+    if result.status == "passed" and count >= ctx.margin("retention.text", MARGIN) * len(ids):
         reason = f"{count} of {len(ids)} answers are the same, so a model of constant output would pass"
         result = result.model_copy(update={"status": "inconclusive", "reason": reason})
     return result.model_copy(update={"reason": f"greedy text of {len(ids)} of {whole}; {result.reason}"})
