@@ -71,7 +71,7 @@ def test_weights_that_overflow_are_an_error_and_no_verdict(case: Case, tmp_path:
     with torch.no_grad():
         lm.module.model.norm.weight.fill_(3e38)
     lm.save(case.root / "overflows")
-    with pytest.raises(InputError, match=r"not a? ?log-probabilit(y|ies); look for NaN or infinity"):
+    with pytest.raises(InputError, match="what it predicts is not finite"):
         case.run("overflows", out=tmp_path)
     assert not (tmp_path / "audit.json").exists()
 

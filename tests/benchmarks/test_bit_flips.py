@@ -32,7 +32,7 @@ def test_a_case_that_does_not_fit_is_not_flipped(finished_small: FinishedCase, t
 
 
 def test_what_nobody_finds_is_counted_as_missed(finished_small: FinishedCase, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FinishedCase, "found", lambda self, file: False)
+    monkeypatch.setattr(FinishedCase, "is_noticed", lambda self, file: False)
     monkeypatch.setattr(FinishedCase, "refused", lambda self, file: False)
     rows = flip_bits(finished_small, count=30, seed=1)
     assert sum(len(row.missed) for row in rows) >= 25

@@ -88,9 +88,16 @@ def test_the_adapter_of_another_run_is_refused(base: Path, run: Path, tmp_path: 
     shutil.rmtree(copy / "adapter")
     shutil.copytree(other / "adapter", copy / "adapter")
     refuse("adapter/weights differs", lambda: load(copy))
-    shutil.copy(other / "result.json", copy / "result.json")  # whoever takes this along too is found by the seal
-    load(copy)
+    shutil.copy(other / "result.json", copy / "result.json")
+    refuse("result.json: was changed after the run", lambda: load(copy))
     assert model_digest(str(copy)) == model_digest(str(other)) != model_digest(str(run))
+
+
+def test_a_run_without_its_seal_is_refused(run: Path, tmp_path: Path) -> None:
+    copy = copied(run, tmp_path)
+    about = json.loads((copy / "run.json").read_text())
+    (copy / "run.json").write_text(json.dumps({k: v for k, v in about.items() if k not in ("seal", "files")}))
+    refuse("run.json: has no seal", lambda: load(copy))
 
 
 def test_a_whole_model_beside_the_adapter_is_not_taken_for_the_result(base: Path, run: Path, tmp_path: Path) -> None:
@@ -103,7 +110,7 @@ def test_a_whole_model_beside_the_adapter_is_not_taken_for_the_result(base: Path
 def test_a_result_that_says_nothing_is_refused(run: Path, tmp_path: Path, text: str) -> None:
     copy = shutil.copytree(run, tmp_path / "copy")
     (copy / "result.json").write_text(text)
-    refuse("result.json: was changed, or another version of expunge wrote it", lambda: load(copy))
+    refuse("result.json: was changed after the run", lambda: load(copy))
 
 
 def test_a_base_that_changed_in_place_is_refused(base: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from expunge.models.fingerprint import model_digest
 from expunge.models.language_model import LanguageModel
 from expunge.models.rendered import rendered_digest
 from expunge.models.run_file import run_facts
-from expunge.models.run_seal import check_seals
+from expunge.models.run_seal import check_sealed
 from expunge.models.source import base_of_run, read_finished_run
 from expunge.scope.split import Split
 
@@ -27,7 +27,7 @@ def read_audited_run(source: str) -> dict[str, Any]:
     if not (run / "run.json").is_file():
         return {}
     about = read_finished_run(run)
-    check_seals(run, about)
+    check_sealed(run, about)
     check_recipe(run, about)
     return about
 

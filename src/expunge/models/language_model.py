@@ -19,6 +19,7 @@ from expunge.models.fingerprint import check_result, check_unchanged
 from expunge.models.forward import context_length, takes
 from expunge.models.loading import guarded, load_parts, quiet
 from expunge.models.prompt_template import PromptTemplate
+from expunge.models.run_seal import check_sealed
 from expunge.models.source import base_of_run, kind_of, read_finished_run
 from expunge.models.vision.processor import TOKEN_TYPES, VisionProcessor
 
@@ -186,6 +187,7 @@ def _load_run(run: Path, template: str, device: str | None, dtype: str, date: st
         "device": device,
         "dtype": about.get("dtype", "auto") if dtype == "auto" else dtype,
     }
+    check_sealed(run, about)
     check_result(run)
     if (run / "model").is_dir():
         return replace(load(run / "model", **options), source=str(run))

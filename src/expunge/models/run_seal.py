@@ -48,6 +48,14 @@ def check_seals(folder: Path, about: Mapping[str, Any]) -> None:
         raise InputError(str(folder / name), what, "bring the file back, or unlearn again in a new folder")
 
 
+def check_sealed(folder: Path, about: Mapping[str, Any]) -> None:
+    """As `check_seals`; `InputError` also for a finished run without a seal, which anybody may have written."""
+    if SEAL not in about or FILES not in about:
+        what = "has no seal, so it was changed after the run, or an earlier version wrote it"
+        raise InputError(str(folder / "run.json"), what, "unlearn again in a new folder")
+    check_seals(folder, about)
+
+
 def _digest(file: Path, fresh: bool = False) -> str:
     return digest(file_digests(file, fresh))
 
