@@ -18,7 +18,7 @@ from expunge.engine.auto_recipe import (
     model_facts,
     recipe_for,
     seed_of,
-    step_bound,
+    step_count,
 )
 from expunge.engine.recipe import Recipe
 from expunge.errors import InputError
@@ -47,10 +47,10 @@ def test_the_rate_falls_with_trained_blocks_and_width(blocks: int, width: int, t
 
 def test_steps_are_passes_over_the_rows_within_bounds() -> None:
     """30 passes over 48 rows of 8 a step are 180 steps."""
-    assert step_bound(48, 8) == 180
-    assert step_bound(49, 8) == 190
-    assert step_bound(2, 8) == 60
-    assert step_bound(100_000, 32) == 2000
+    assert step_count(48, 8, 30) == 180
+    assert step_count(49, 8, 30) == 190
+    assert step_count(2, 8, 30) == 60
+    assert step_count(100_000, 32, 30) == 2000
     assert [forget_batch(n) for n in (1, 63, 64, 255, 256)] == [8, 8, 16, 16, 32]
 
 
@@ -65,16 +65,17 @@ def test_the_choices_for_a_pretrained_model() -> None:
         "settings.floors": "surrogate",
         "settings.least_floor": 0.5,
         "settings.distil": 4.0,
-        "steps": 540,  # 30 passes over 24 questions in 3 formats with 2 answers each, 8 a step
-        "stop.when": "controls",
-        "optimizer.schedule": "constant",
+        "steps": 240,  # 13 passes over 24 questions in 3 formats with 2 answers each, 8 a step
+        "optimizer.schedule": "cosine",
     }
-    every = values(SMOLLM, 24, layers="all", may_stop=False)
+    every = values(SMOLLM, 24, layers="all")
     assert every["optimizer.lr"] == 0.001
-    assert not {"train.layers", "stop.when", "optimizer.schedule"} & set(every)
+    assert "train.layers" not in every
     assert values(ModelFacts(12, 768), 24)["train.layers"] == 4
     assert values(ModelFacts(4, 2048), 24)["train.layers"] == "all"
-    assert values(SMOLLM, 24, base="documents")["steps"] == 90
+    documents = values(SMOLLM, 24, base="documents")
+    assert (documents["steps"], documents["stop.when"], documents["optimizer.schedule"]) == (90, "controls", "constant")
+    assert not {"stop.when", "optimizer.schedule"} & set(values(SMOLLM, 24, base="documents", may_stop=False))
     assert "10/30 for 30 trained blocks" in str(auto_recipe(SMOLLM, 24, layers="all")[0])
 
 
@@ -113,7 +114,7 @@ def test_what_is_set_wins_over_the_rules(tmp_path: Path) -> None:
     chosen = recipe_for("auto", ["train.layers=all", "steps=5", "seed=3"], model, one_person())
     recipe = chosen.recipe
     assert (recipe.method, recipe.steps, recipe.seed, recipe.optimizer.lr) == ("twin", 5, 3, 0.001)
-    assert recipe.stop.when == "controls"
+    assert (recipe.stop.when, recipe.optimizer.schedule) == (None, "cosine")
     assert not any(note.startswith(("steps", "train.layers")) for note in chosen.notes)
     assert any(note.startswith("optimizer.lr=0.001: ") for note in chosen.notes)
     assert recipe_for("auto", [], model, one_person(), say="refuse").recipe.resolve().algorithm.says == "refuse"

@@ -5,10 +5,12 @@ scaled was measured on a model of 30 blocks x 576 (docs/guides/tune.md, "Where t
 
 * the rate of a shipped recipe holds while about ten blocks train, and has to fall in proportion beyond;
 * a quarter of the blocks, the last ones, forgets as well as all of them, and the rest runs from the cache;
-* steps follow from the rows to forget; the run stops by itself, so their number is a bound;
+* steps follow from the rows to forget;
 * what is forgotten in the trained words alone comes back in a table or a gap, so each question is asked in
   other formats too;
-* `twin` holds true answers where a surrogate's are, and follows its teacher more closely than the true answer's floor.
+* `twin` holds true answers where a surrogate's are, and follows its teacher more closely than the true answer's floor;
+  it takes all its steps with a falling rate, because at a constant one its losses move by more from check to check than
+  never-trained people differ. A method without such a target ends where never-trained people stand.
 
 The exponent of the width is taken from the literature on low-rank adapters and was not measured here.
 """
@@ -41,7 +43,8 @@ TWIN = {  # keys of `twin` that differ from the shipped recipe, and why
     "settings.least_floor": (0.5, "nats per token under which it would come out"),
     "settings.distil": (4.0, "what the model says matters more than how unlikely the true answer is"),
 }
-PASSES = 30  # over all forget rows, at most; a row is drawn with the true answer and with the surrogate's
+TWIN_PASSES = 13  # over all forget rows; a row is drawn with the true answer and with the surrogate's
+PASSES = 30  # of other methods, at most
 LEAST_STEPS, MOST_STEPS = 60, 2000
 RETAIN_ROWS = 16  # per step
 
@@ -81,7 +84,7 @@ def auto_recipe(
         forget_rows: records to forget, windows of a document counted one by one.
         layers: `train.layers` if it is given, else the last quarter of the blocks.
         base: the recipe that is changed.
-        may_stop: whether the run has controls to stop at.
+        may_stop: whether a run of another method than `twin` has controls to stop at.
     """
     if facts.is_small:
         return []
@@ -96,13 +99,16 @@ def auto_recipe(
     batch = forget_batch(forget_rows)
     chosen.append(Choice("batch.forget", batch, f"for {forget_rows} records to forget"))
     chosen.append(Choice("batch.retain", RETAIN_ROWS, "retained rows cost as much as forgotten ones"))
-    rows = forget_rows
     if base == "twin":
-        rows *= 2 * (1 + FORMATS)
+        rows = forget_rows * 2 * (1 + FORMATS)
+        steps = step_count(rows, batch, TWIN_PASSES)
         chosen.append(Choice("formats", FORMATS, "what is forgotten in one format comes back in another"))
         chosen += [Choice(key, value, why) for key, (value, why) in TWIN.items()]
-    steps = step_bound(rows, batch)
-    chosen.append(Choice("steps", steps, f"at most: {PASSES} passes over {rows} rows, {batch} a step"))
+        chosen.append(Choice("steps", steps, f"{TWIN_PASSES} passes over {rows} rows, {batch} a step"))
+        chosen.append(Choice("optimizer.schedule", "cosine", "answers come to rest where their targets are"))
+        return chosen
+    steps = step_count(forget_rows, batch, PASSES)
+    chosen.append(Choice("steps", steps, f"at most: {PASSES} passes over {forget_rows} rows, {batch} a step"))
     if may_stop:
         chosen.append(Choice("stop.when", "controls", "the run ends where never-trained people stand"))
         chosen.append(Choice("optimizer.schedule", "constant", "the end is not known beforehand; it falls at the end"))
@@ -130,9 +136,9 @@ def forget_batch(rows: int) -> int:
     return 8 if rows < 64 else 16 if rows < 256 else 32
 
 
-def step_bound(rows: int, batch: int) -> int:
-    """Steps for `PASSES` passes over `rows`, rounded up to tens, between `LEAST_STEPS` and `MOST_STEPS`."""
-    steps = 10 * math.ceil(PASSES * rows / batch / 10)
+def step_count(rows: int, batch: int, passes: int) -> int:
+    """Steps for `passes` over `rows`, rounded up to tens, between `LEAST_STEPS` and `MOST_STEPS`."""
+    steps = 10 * math.ceil(passes * rows / batch / 10)
     return min(MOST_STEPS, max(LEAST_STEPS, steps))
 
 
@@ -189,7 +195,7 @@ def _recipe_for(name: str, overrides: Sequence[str], model: str | Path, split: S
     keys = {change.partition("=")[0].strip() for change in overrides}
     plain = Recipe.load(base, overrides)
     layers = plain.train.layers if "train.layers" in keys else None
-    may_stop = asks or len({r.subject or r.id for r in split.controls}) > 1
+    may_stop = len({r.subject or r.id for r in split.controls}) > 1
     facts = model_facts(model)
     choices = auto_recipe(facts, count_rows(split.forget), layers=layers, base=base, may_stop=may_stop)
     choices = [choice for choice in choices if choice.key not in keys]

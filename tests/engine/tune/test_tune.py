@@ -78,8 +78,8 @@ def test_the_space_lies_around_the_rules() -> None:
     space = SearchSpace.of(ModelFacts(30, 576), 24)
     assert space.layers == ("8", "15", "all")
     assert space.rates == pytest.approx((0.003, 0.002, 0.001))
-    assert space.steps == 540
-    assert space.looks == (67, 135, 270, 540)
+    assert space.steps == 240
+    assert space.looks == (30, 60, 120, 240)
     changes = space.overrides({"rate": 0.5, "layers": "all", "retain_weight": 32.0})
     recipe = Recipe.load("twin", changes)
     assert (recipe.optimizer.lr, recipe.train.layers, recipe.retain.weight) == (0.0005, "all", 32.0)
