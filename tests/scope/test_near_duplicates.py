@@ -14,7 +14,7 @@ import pytest
 from expunge._io import write_json
 from expunge.cli import main
 from expunge.cli.options import load_split, near_duplicates_of
-from expunge.corpus import Corpus, Record, Turn
+from expunge.corpus import Corpus, Record, Turn, load_corpus
 from expunge.corpus.folded_text import content_key
 from expunge.errors import InputError, InputWarning
 from expunge.scope import Scope, Split
@@ -175,10 +175,24 @@ def test_data_check_shows_copies_and_what_a_scope_leaves_outside(
     rows = Corpus.of([PHONE, near, copy, *OTHERS]).save(tmp_path / "r.jsonl")
     assert main(["data", "check", str(rows), "--scope", "subject:A", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
+    with pytest.raises(InputError, match="copies of records to forget") as refusal:
+        Scope.parse("subject:A").resolve(load_corpus(rows))
+    assert main(["data", "check", str(rows), "--scope", "subject:A"]) == 0
+    assert f"expunge unlearn refuses this: {refusal.value}" in capsys.readouterr().out
+    assert shown["refusal"]["what"] == refusal.value.what
     assert shown["copies"]["count"] == 1
     found = {each["id"]: each["share"] for each in shown["near_duplicates"]["records"]}
     assert found["c"] == 1.0
     assert found["n"] >= 0.8
+
+
+def test_data_check_refuses_nothing_where_a_run_would_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    near = Record("n", "What is the phone of Anna Müller?", "It is 555-0101", subject="N")
+    rows = Corpus.of([PHONE, near, *OTHERS]).save(tmp_path / "r.jsonl")
+    assert main(["data", "check", str(rows), "--scope", "subject:A", "--json"]) == 0
+    printed = capsys.readouterr()
+    shown = json.loads(printed.out)
+    assert (shown["refusal"], shown["near_duplicates"]["count"], printed.err) == (None, 1, "")
 
 
 def patients(name: str, number: int) -> list[Record]:

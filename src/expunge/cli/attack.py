@@ -36,6 +36,7 @@ def reconstruct(
     out: Annotated[Path | None, typer.Option("--out", help="JSON file for all numbers.")] = None,
     policy: opt.PolicyName = None,
     seed: opt.SplitSeed = None,
+    near_duplicates: opt.NearDuplicates = None,
     loader: opt.Loader = None,
     map_: opt.Mapping = None,
 ) -> CommandResult:
@@ -53,7 +54,7 @@ def reconstruct(
     sources = {"original": original, "unlearned": unlearned} | ({"retrained": retrained} if retrained else {})
     for source in sources.values():
         check(source)
-    split = audited_split(unlearned, data, loader, map_, scope, seed)
+    split = audited_split(unlearned, data, loader, map_, scope, seed, near_duplicates)
     set_threads()
     settings: Any = {"seed": rules.attack_seeds[0], "candidates": candidates, "levels": level or ()}
     setup = prepare(split, **settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,9 +11,10 @@ import typer
 
 from expunge.cli.options import Data, Folder, Loader, Mapping, TemplateKind, check_is_no_folder
 from expunge.cli.result import CommandResult, ResultTable
+from expunge.errors import InputError, InputWarning
 
 if TYPE_CHECKING:
-    from expunge.corpus import Record
+    from expunge.corpus import Corpus, Record
     from expunge.corpus.loaders import LoadedSource
     from expunge.corpus.summary import CorpusSummary, Repeats, Spread
 
@@ -44,7 +46,10 @@ def check(
     encoding: Encoding = None,
     template: TemplateKind = "auto",
     scope: Annotated[
-        str | None, typer.Option("--scope", help="Also show what stays outside this scope and nearly repeats it.")
+        str | None,
+        typer.Option(
+            "--scope", help="Also show what stays outside this scope and repeats it, and whether a run refuses that."
+        ),
     ] = None,
 ) -> CommandResult:
     """Show how records are read: files, columns, counts, and the first records as a model sees them."""
@@ -57,7 +62,7 @@ def check(
         view, lines = _through_model(model, template, loaded)
     else:
         view, lines = _through_plain_template(loaded.corpus.records[:3])
-    alike, alike_lines = _near_duplicates(scope, loaded) if scope else ({}, [])
+    alike, alike_lines = _near_duplicates(scope, loaded.corpus) if scope else ({}, [])
     files, columns = loaded.places.files(), loaded.columns.uses()
     formats = {file: asdict(form) for file, form in loaded.formats.items()}
     data = {
@@ -93,16 +98,29 @@ def check(
     )
 
 
-def _near_duplicates(text: str, loaded: LoadedSource) -> tuple[dict[str, Any], list[str | ResultTable]]:
-    """What a scope leaves outside although it repeats one of its records."""
+def _near_duplicates(text: str, corpus: Corpus) -> tuple[dict[str, Any], list[str | ResultTable]]:
+    """What a scope leaves outside that repeats one of its records, and whether a run refuses the scope for it."""
     from expunge.scope import Scope
+    from expunge.scope.copies import CopiesRetained
 
-    about = Scope.parse(text).resolve(loaded.corpus, near="take").near_duplicate_summary()
+    scope, refusal = Scope.parse(text), None
+    try:
+        with warnings.catch_warnings():  # the lines below say the same
+            warnings.simplefilter("ignore", InputWarning)
+            split = scope.resolve(corpus, near="report")
+    except CopiesRetained as error:
+        split, refusal = scope.resolve(corpus, near="take"), error
+    about = split.near_duplicate_summary()
     rows = [(each["id"], each["of"], f"{each['share']:.0%}") for each in about["records"][:MAX_FILES]]
-    return {"scope": text, "near_duplicates": {**about, "choice": "report"}}, [
+    return {
+        "scope": text,
+        "near_duplicates": {**about, "choice": "report"},
+        "refusal": refusal and {"where": refusal.where, "what": refusal.what, "hint": refusal.hint},
+    }, [
         f"{about['count']:,} trained records outside {text} repeat one to forget to {about['threshold']:.0%} or more "
         "of its words, the rare ones counting most",
         *([ResultTable(("record outside", "repeats", "share"), rows)] if rows else []),
+        *([f"expunge unlearn refuses this: {refusal}"] if refusal else []),
     ]
 
 
@@ -219,7 +237,6 @@ def identifiers(
     from expunge._io import write_atomic
     from expunge.corpus import load_corpus
     from expunge.corpus.prepare import IdentifierTable
-    from expunge.errors import InputError
 
     records = data or source
     if records is None or (data and source):

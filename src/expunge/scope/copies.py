@@ -41,17 +41,21 @@ def undoes(copy: Record, originals: Iterable[Record]) -> bool:
     return any(subject_of(copy) == subject_of(r) or names_in_text(r) for r in originals)
 
 
+class CopiesRetained(InputError):
+    """A scope leaves copies outside that would be taught again; `unlearn` refuses it."""
+
+
 def refuse_undoing(pairs: Pairs, where: str) -> None:
     """Check that no copy would teach again what is to be forgotten.
 
     Raises:
-        InputError: there is such a copy.
+        CopiesRetained: there is such a copy.
     """
     undoing = sorted(name for name, pair in pairs.items() if undoes(*pair))
     if undoing:
         what = f"{len(undoing):,} trained records outside it are copies of records to forget ({shown_ids(undoing)})"
         hint = "they would be taught again: take them in with --near-duplicates take, or name them in the scope"
-        raise InputError(where, what, hint)
+        raise CopiesRetained(where, what, hint)
 
 
 def _brief(record: Record) -> str:

@@ -50,7 +50,8 @@ def resolve(
             `ignore` does not look for them.
 
     Raises:
-        InputError: the scope leaves nothing to forget or to retain, or leaves out copies that would undo the request.
+        InputError: the scope leaves nothing to forget or to retain.
+        CopiesRetained: the scope leaves out copies that would undo the request, and `near` does not take them in.
     """
     where = f'scope "{text}"'
     if not 0 <= heldout_share < 1:

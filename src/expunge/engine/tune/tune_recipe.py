@@ -23,6 +23,7 @@ from expunge.models.adapters import block_stack
 from expunge.models.fingerprint import model_digest
 from expunge.models.language_model import LanguageModel, load, merge_adapter
 from expunge.models.threads import set_threads
+from expunge.scope.near_duplicates import NearDuplicateChoice
 
 SLACK = 2  # the bound on steps, in units of those that the best rehearsal took
 
@@ -60,6 +61,7 @@ def tune(
     stand_ins: int = 1,
     retention: float = 0.98,
     seed: int = 42,
+    near: NearDuplicateChoice = "report",
     template: str = "auto",
     device: str | None = None,
     on_progress: OnTuneProgress | None = None,
@@ -80,6 +82,7 @@ def tune(
         stand_ins: how many subjects are forgotten together in a rehearsal.
         retention: least share of held-out answers that must stay.
         seed: seed of stand-ins, samples and proposals.
+        near: what happens to records that nearly repeat the target or a stand-in, as for `Scope.resolve`.
         template: prompt template.
         device: torch device.
         on_progress: called at every look.
@@ -92,7 +95,7 @@ def tune(
     out = Path(out)
     journal = out.with_suffix(".journal")
     check_arguments(out, base, trials, retention)
-    rehearsal = rehearse(corpus, scope, stand_ins, seed)
+    rehearsal = rehearse(corpus, scope, stand_ins, seed, near)
     set_threads()
     identity = digest(
         [model_digest(str(model)), rehearsal.split.digest, base, steps, retention, seed, template, rehearsal.subjects]
