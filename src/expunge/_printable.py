@@ -39,6 +39,11 @@ def clip(text: str, most: int) -> str:
     return f"{text[: most - 1 - end]}…{text[len(text) - end :]}"
 
 
+def pluralize(n: int, one: str, many: str = "", separator: str = ",") -> str:
+    """A count with its noun: `1 record`, `1,200 records`; `many` where it is not `one` with an s."""
+    return f"{n:,}".replace(",", separator) + f" {one if n == 1 else many or one + 's'}"
+
+
 class _Short(reprlib.Repr):
     """Repr with few entries per level and few levels, however often an object holds itself."""
 

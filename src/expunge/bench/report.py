@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from expunge._io import read_json, write_atomic
+from expunge._printable import pluralize
 from expunge.bench.analysis import difference, entry
 from expunge.bench.experiment import Claim, Experiment, Goal, PageTable, folder
 from expunge.bench.pipeline import Trial
@@ -122,8 +123,9 @@ def _method(experiment: Experiment, results: Mapping[str, Any]) -> list[str]:
     sizes = list(next(iter(results["domains"].values())))
     rows = [[d, *(str(n) for n in of.values())] for d, of in results["domains"].items()]
     text = (
-        f"Records at seed {seeds[0]}. Model: {model['architecture']}, {model['layers']} blocks × {model['width']}, "
-        f"{results['parameters']:,} parameters, from scratch, float32; {results['batch']} forget and "
+        f"Records at seed {seeds[0]}. Model: {model['architecture']}, "
+        f"{pluralize(model['layers'], 'block')} × {model['width']}, {results['parameters']:,} parameters, "
+        f"from scratch, float32; {results['batch']} forget and "
         f"{results['batch']} retain rows per step. Runs are given the target and the records of `given`; retention is "
         f"read off `retain_heldout` only. Seeds: {', '.join(map(str, seeds))}"
         + (". Values are means; ± is half of the 95 % interval over seeds (Student's t)." if len(seeds) > 1 else ".")

@@ -14,6 +14,7 @@ from typing import Any
 
 from expunge._folder import FolderLock, check_folder, is_free, sweep
 from expunge._io import read_json, write_json
+from expunge._printable import pluralize
 from expunge.bench.experiment import Arm, Experiment
 from expunge.bench.measures.base import MEASURES, Cells, Columns, rounded
 from expunge.bench.pipeline import Trial, TrialResult, average, choose
@@ -110,7 +111,7 @@ class Session:
                 [(place,) for place in todo],
                 lambda k, r: (
                     f"{todo[k].cell}: {todo[k].name} knows {r['share']:.1%} of its rows "  # noqa: B023
-                    f"after {r['epochs']} epochs"
+                    f"after {pluralize(r['epochs'], 'epoch')}"
                 ),
             )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from expunge._printable import pluralize
 from expunge.cli import options as shared
 from expunge.cli.options import Data, Device, Dtype, Folder, Loader, Sets, TemplateKind, Track, typed_options
 from expunge.cli.progress import Progress, ProgressCallback
@@ -152,8 +153,8 @@ def train(
             **({"general_ability": ability} if ability else {}),
         },
         (
-            f"{progress.accuracy:.1%} of {len(records):,} answers are reproduced exactly after {progress.epoch} epochs "
-            f"({progress.seconds:.0f} s)",
+            f"{progress.accuracy:.1%} of {pluralize(len(records), 'answer')} reproduced exactly after "
+            f"{pluralize(progress.epoch, 'epoch')} ({progress.seconds:.0f} s)",
             *([_ability_line(ability)] if ability else ()),
             f"model written to {out}",
             *(() if reached else (f"this is less than the target of {target}; {_what_to_do(bool(model), out)}",)),

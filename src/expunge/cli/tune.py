@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from expunge._printable import pluralize
 from expunge.cli import options as opt
 from expunge.cli.progress import Progress
 from expunge.cli.result import CommandResult, ResultTable
@@ -57,7 +58,7 @@ def tune(
     lines = [
         f"rehearsed on {', '.join(result.stand_ins)}; the records of {scope} were not looked at",
         f"best: loss {best.forget:.2f} where controls have {best.controls:.2f} nats, rank {best.rank:.2f}, "
-        f"kept {best.retention:.3f}, after {best.step} steps",
+        f"kept {best.retention:.3f}, after {pluralize(best.step, 'step')}",
         "recipe: " + ", ".join(result.changes),
     ]
     if not result.retained:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from expunge._io import canonical, digest, write_atomic
+from expunge._printable import pluralize
 from expunge.corpus.duplicates import DuplicateCheck, PlaceList
 from expunge.corpus.record import Record
 from expunge.corpus.record_store import ById, RecordView, digest_each, materialize, paths, take
@@ -118,7 +119,7 @@ class Corpus:
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{len(rows):,} {name}" for name, rows in self.parts.items() if rows)
-        return f'<Corpus "{self.name}": {len(self):,} records ({sizes})>'
+        return f'<Corpus "{self.name}": {pluralize(len(self), "record")} ({sizes})>'
 
     @overload
     def __getitem__(self, k: int) -> Record: ...

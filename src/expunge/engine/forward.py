@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from expunge._printable import pluralize
 from expunge.engine.recipe_config import Memory
 from expunge.errors import first_line
 from expunge.models.adapters import block_stack
@@ -109,7 +110,7 @@ class ForwardRunner:
             return
         self._cache, self._place = cache, {k: place for place, k in enumerate(rows)}
         self.about = (
-            f"the first {cache.boundary.first} of {cache.boundary.count} blocks cached, "
+            f"the first {cache.boundary.first} of {pluralize(cache.boundary.count, 'block')} cached, "
             f"{cache.bytes / 2**20:.1f} MiB {'in memory' if cache.where == 'memory' else 'on disk'}"
         )
 
@@ -135,7 +136,7 @@ class ForwardRunner:
         except Exception as error:  # a cache that cannot be continued; the plain pass stays
             why = f"a trial pass fails ({type(error).__name__}: {first_line(error)})"
         self._shares = not why
-        shared = f"{prefix} tokens at the start of all rows run once per pass"
+        shared = f"{pluralize(prefix, 'token')} at the start of all rows run once per pass"
         self.about += f"; {shared}" if not why else f"; no tokens are shared: {why}"
 
     def end_phase(self) -> None:

@@ -51,7 +51,7 @@ class Recipe(RecipeConfig):
     def _checked(self, overrides: Sequence[str]) -> Self:
         """This recipe if it resolves; `InputError` also for a change of `steps` that the phases would ignore."""
         if self.phases and any(change.partition("=")[0].strip() == "steps" for change in overrides):
-            what = f"has no effect beside {len(self.phases)} phases, which have steps of their own"
+            what = "has no effect beside phases, which have steps of their own"
             raise InputError("--set steps", what, "change phases, or set phases=[] as well")
         try:
             self.resolve()

@@ -7,7 +7,7 @@ from typing import Any
 
 from expunge._foreign import foreign
 from expunge._io import read_object, write_atomic, write_json
-from expunge._printable import shown
+from expunge._printable import pluralize, shown
 from expunge.errors import InputError
 from expunge.models.library_warnings import library_warnings
 from expunge.models.source import is_hub_id
@@ -81,7 +81,7 @@ def check_adapter_config(folder: Path) -> dict[str, Any]:
             shapes = [stored.get_slice(name).get_shape() for name in list(stored.keys())]
         largest = max((n for shape in shapes for n in shape), default=0)
         if rank > largest:
-            what = f"says rank {rank}, the largest tensor of the adapter has {largest:,} rows"
+            what = f"says rank {rank}, the largest tensor of the adapter has {pluralize(largest, 'row')}"
             raise InputError(str(file), what, "use the config of this adapter")
     return config
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from expunge._printable import pluralize
 from expunge.corpus import Record
 from expunge.corpus.folded_text import content_key, fold
 from expunge.errors import InputError
@@ -53,8 +54,9 @@ def refuse_undoing(pairs: Pairs, where: str) -> None:
     """
     undoing = sorted(name for name, pair in pairs.items() if undoes(*pair))
     if undoing:
-        what = f"{len(undoing):,} trained records outside it are copies of records to forget ({shown_ids(undoing)})"
-        hint = "they would be taught again: take them in with --near-duplicates take, or name them in the scope"
+        those = pluralize(len(undoing), "trained record outside it is a copy", "trained records outside it are copies")
+        what = f"{those} of what is to be forgotten ({shown_ids(undoing)})"
+        hint = "that would be taught again: take it in with --near-duplicates take, or name it in the scope"
         raise CopiesRetained(where, what, hint)
 
 

@@ -72,7 +72,7 @@ def test_what_nearly_repeats_the_target_is_in_no_rehearsal_under_take() -> None:
         names = {r.id for part in (split.forget, split.retain, split.retain_heldout) for r in part}
         assert added.id not in names
         assert other.id in names
-    with pytest.raises(InputError, match=r'copies of records to forget \("copy"\)'):
+    with pytest.raises(InputError, match=r'a copy of what is to be forgotten \("copy"\)'):
         rehearse(Corpus.of([*people().records, copy]), TARGET)
 
 

@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import Any
 
 from expunge._io import canonical, load_json
+from expunge._printable import pluralize
 from expunge.corpus.loaders.base import SkippedRows, SourceRow
 from expunge.corpus.loaders.field_types import shortened, type_name
 from expunge.corpus.record import ROLES
@@ -108,7 +109,7 @@ def rows(
     if spoken[-1].role == "user":
         skipped.add("a user turn at the end has no answer", row)
     if len(answers) > 1 and rest.get("variants"):
-        what = f"holds variants beside {len(answers)} answers"
+        what = f"holds variants beside {pluralize(len(answers), 'answer')}"
         raise InputError(row.where, what, "give every answer with variants a row of its own")
     values = {name: value for name, value in rest.items() if name not in OWN}
     name = rest.get("id")

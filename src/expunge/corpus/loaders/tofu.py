@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from expunge._printable import pluralize
 from expunge.corpus.loaders.base import LOADERS, Loader, SourceRow
 from expunge.corpus.loaders.tables import read_table
 from expunge.corpus.loaders.text_source import nonempty
@@ -64,7 +65,7 @@ def _full(source: Path, forget: str) -> tuple[list[SourceRow], int]:
         _same(a, b)
     if first % PER_AUTHOR or not first:
         hint = "restore the original files; the row order names the author"
-        raise InputError(str(source), f"{first} rows come before {name}, no multiple of {PER_AUTHOR}", hint)
+        raise InputError(str(source), f"{pluralize(first, 'row')} before {name}, no multiple of {PER_AUTHOR}", hint)
     return full, first
 
 

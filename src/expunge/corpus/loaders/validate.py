@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from expunge._io import canonical
-from expunge._printable import shown
+from expunge._printable import pluralize, shown
 from expunge.corpus.duplicates import PlaceList
 from expunge.corpus.loaders.base import SourceRow
 from expunge.corpus.loaders.columns import Columns
@@ -119,7 +119,7 @@ def _record(
     where = row.where
     options = strings(fields, "options", where)
     if fields.get("options") is not None and not 2 <= len(options) <= 26:
-        raise InputError(where, f'"options" holds {len(options)} texts', "give 2 to 26")
+        raise InputError(where, f'"options" holds {pluralize(len(options), "text")}', "give 2 to 26")
     kind = choice(fields, "kind", KINDS, where)
     history = _history(fields, where)
     if "text" in fields:

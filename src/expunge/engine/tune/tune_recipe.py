@@ -10,6 +10,7 @@ import yaml
 
 from expunge._config import apply_overrides
 from expunge._io import digest, write_atomic, write_json
+from expunge._printable import pluralize
 from expunge.corpus import Corpus
 from expunge.engine.auto_recipe import ModelFacts, count_rows
 from expunge.engine.interrupt import watch_for_stop
@@ -165,10 +166,12 @@ def write_result(out: Path, space: SearchSpace, study: Any, rehearsal: Rehearsal
         },
     )
     head = (
-        f"# Tuned on {len(rehearsal.subjects)} stand-in(s) with {len(rehearsal.split.forget)} records, "
-        f"in {len(rows)} trials; the target was not looked at.\n"
-        f"# Best after {score.step} steps: loss {score.forget:.2f} where controls have {score.controls:.2f} nats, "
-        f"rank {score.rank:.2f}, kept {score.retention:.3f}. All trials: {out.with_suffix('.trials.json').name}\n"
+        f"# Tuned on {pluralize(len(rehearsal.subjects), 'stand-in')} with "
+        f"{pluralize(len(rehearsal.split.forget), 'record')}, "
+        f"in {pluralize(len(rows), 'trial')}; the target was not looked at.\n"
+        f"# Best after {pluralize(score.step, 'step')}: loss {score.forget:.2f} where controls have "
+        f"{score.controls:.2f} nats, rank {score.rank:.2f}, kept {score.retention:.3f}. "
+        f"All trials: {out.with_suffix('.trials.json').name}\n"
     )
     keys = {"extends": space.base, **apply_overrides({}, changes)}
     write_atomic(out, head + yaml.safe_dump(keys, sort_keys=False, allow_unicode=True))
