@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from expunge.corpus import Record, Variant
+from expunge.corpus.formats import FormatChoice
 from expunge.corpus.modalities import text_only
-from expunge.engine.dataset import with_formats
 from expunge.engine.loop import Loop
 from expunge.engine.loop_builder import build_loop
 from expunge.engine.step import StepComputer
@@ -165,9 +165,11 @@ def test_a_format_that_the_context_does_not_hold_is_left_out(folders: dict[str, 
     while template_fits(template, more := replace(longer, prompt=f"{longer.prompt} {fits.prompt}")):
         longer = more
     assert room > 0
-    assert len(with_formats([fits], 2, template)) == 3
-    assert with_formats([longer], 6, template)[0] == longer
-    assert all(template_fits(template, r) for r in with_formats([longer], 6, template))
+    for record, count in ((fits, 2), (longer, 6)):
+        asked = FormatChoice.of([record], count, lambda r: template_fits(template, r)).apply([record])
+        assert asked[0] == record
+        assert len(asked) == 3 or record is longer
+        assert all(template_fits(template, r) for r in asked)
 
 
 def template_fits(template: PromptTemplate, record: Record) -> bool:
