@@ -12,6 +12,7 @@ import torch
 from expunge.corpus import Record, Variant
 from expunge.corpus.formats import FormatChoice
 from expunge.corpus.modalities import text_only
+from expunge.engine.dataset import run_questions
 from expunge.engine.loop import Loop
 from expunge.engine.loop_builder import build_loop
 from expunge.engine.step import StepComputer
@@ -155,6 +156,46 @@ def test_both_sides_are_asked_in_the_formats_of_the_recipe(folders: dict[str, Pa
     assert {name.partition("~format-")[0] for name in formats} <= own
     assert len(formats) > len(own) / 2
     assert any("~format-" in name for name in by_side[False])
+
+
+def test_an_anchor_is_asked_in_the_formats_of_its_question(folders: dict[str, Path]) -> None:
+    split = one_person()
+    forget, retain = ([r for r in part if not r.options] for part in (split.forget, split.retain))
+    plan = recipe(
+        "npo", steps=40, formats=2, retain={"loss": "logit", "anchors": True}, batch={"forget": 4, "retain": 16}
+    )
+    lm = load(folders["llama"])
+    engine = build_loop(lm.with_module(prepare(lm.module, plan.train, 0)), plan.resolve(), forget, retain)
+    ids = {kind: {e.record_id for e in engine.dataset.examples if e.kind == kind} for kind in ("retain", "anchor")}
+    assert {name for name in ids["anchor"] if "~format-" in name}
+    assert ids["anchor"] <= ids["retain"]
+    names = {i for r in retain for i in r.identifiers if " " in i}
+    texts = [lm.template.decode(e.encoded.prompt) for e in engine.dataset.examples if e.kind == "anchor"]
+    assert not any(name in text for name in names for text in texts)
+
+
+def test_a_question_in_another_format_keeps_its_concept_level(folders: dict[str, Path]) -> None:
+    split = one_person()
+    levels = ("L2", "L4")
+    forget = [replace(r, concept=levels[k % 2]) for k, r in enumerate(r for r in split.forget if not r.options)]
+    plan = recipe("dual", steps=6, formats=2, batch={"forget": 4, "retain": 5})
+    lm = load(folders["llama"])
+    engine = build_loop(lm.with_module(prepare(lm.module, plan.train, 0)), plan.resolve(), forget, split.retain)
+    level = {r.id: r.concept for r in forget}
+    examples = engine.dataset.examples[: engine.dataset.forget_count]
+    assert sum("~format-" in e.record_id for e in examples) == 2 * len(forget)
+    assert all(e.level == level[e.record_id.partition("~")[0]] for e in examples)
+    for step in range(6):
+        assert len({examples[k].level for k in engine.dataset.forget_batch(step)}) == 1
+
+
+def test_both_sides_are_asked_in_equal_formats_without_identifiers(folders: dict[str, Path]) -> None:
+    split = one_person()
+    bare = [replace(r, identifiers=()) for r in split.retain]
+    plan, template = recipe("npo", formats=2), load(folders["llama"]).template
+    asked = [run_questions(plan.resolve(), split.forget, retain, template) for retain in (split.retain, bare)]
+    assert len({tuple(r.id for r in forget) for forget, _ in asked}) == 1
+    assert len({tuple((r.id, r.prompt) for r in pool) for _, pool in asked}) == 1
 
 
 def test_a_format_that_the_context_does_not_hold_is_left_out(folders: dict[str, Path]) -> None:
