@@ -62,7 +62,7 @@ def test_a_name_with_an_umlaut_changes_no_language() -> None:
     assert one == other
 
 
-def test_a_format_that_one_equal_question_does_not_fit_in_is_asked_about_nobody() -> None:
+def test_a_format_too_long_for_one_equal_question_is_asked_about_nobody() -> None:
     rows = [question("Ada Berg"), question("Ben Kurz", 1), Record("x", "How many beds are there?", "9")]
     first = in_formats(rows, 1)[1].id.partition("~")[2]
     choice = FormatChoice.of(rows, 2, lambda r: r.id != f"r1~{first}")

@@ -97,7 +97,8 @@ def train(
         }
         for flag in (name for name, value in values.items() if value):
             raise InputError(f"--{flag}", "has no meaning without --model", "name the model to teach, or leave it out")
-    from expunge._config import apply_overrides, validate
+    from expunge._config import apply_overrides
+    from expunge._validation import validate
     from expunge.corpus import load_corpus
     from expunge.engine.trackers import tracking
     from expunge.engine.train import train_model

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
-from expunge._config import load_yaml
+from expunge._yaml import load_yaml
 from expunge.corpus.record import Record
 
 SUBJECT = "general"

@@ -13,7 +13,7 @@ from expunge.models.library_warnings import library_warnings
 from expunge.models.source import is_hub_id
 
 REFUSED = ("megatron_config", "layer_replication")
-MOST_RANK = 256
+MAX_RANK = 256
 README = """\
 An adapter that expunge trained. It makes the model below forget the records of one run; without it that model still
 knows them. Do not deploy the two side by side as erasure: `expunge export RUN --out FOLDER` writes one model.
@@ -73,7 +73,7 @@ def check_adapter_config(folder: Path) -> dict[str, Any]:
     weights = folder / "adapter_model.safetensors"
     ranks = [config.get("r"), *(v.values() if isinstance(v := config.get("rank_pattern"), dict) else ())]
     rank = max((r for r in ranks if isinstance(r, int)), default=0)
-    if rank > MOST_RANK and weights.is_file():
+    if rank > MAX_RANK and weights.is_file():
         with (
             foreign(str(folder), "the adapter cannot be read", "save the adapter again"),
             safe_open(weights, "pt") as stored,

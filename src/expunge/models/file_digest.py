@@ -14,14 +14,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from expunge._io import digest, write_json
+from expunge._io import digest, digest_file, write_json
 from expunge.errors import InputError, first_line
 
 BLOCK = 1 << 23  # bytes read at once
 MAX_HEADER = 100_000_000  # bytes of a safetensors header, as in the library
 LARGE = 1 << 26  # bytes from which on digests are remembered between processes
 SETTLED = 2_000_000_000  # ns: a younger file may change again within the resolution of its times
-MOST = 512  # files that are remembered
+MAX_REMEMBERED = 512  # files that are remembered
 
 Key = tuple[int, ...]
 _REMEMBERED: dict[Key, dict[str, str]] = {}
@@ -43,7 +43,7 @@ def file_digests(file: Path, fresh: bool = False) -> dict[str, str]:
         key = _key(file)
         if not fresh and (earlier := _REMEMBERED.get(key) or _stored(key)):
             return earlier
-        digests = _tensors(file) if file.suffix == ".safetensors" else {"": _bytes(file)}
+        digests = _tensors(file) if file.suffix == ".safetensors" else {"": digest_file(file)}
         if _key(file) == key and time.time_ns() - max(key[3:]) > SETTLED:
             _remember(key, digests)
         return digests
@@ -54,11 +54,6 @@ def file_digests(file: Path, fresh: bool = False) -> dict[str, str]:
 def _key(file: Path) -> Key:
     about = file.stat()
     return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
-
-
-def _bytes(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _tensors(file: Path) -> dict[str, str]:
@@ -126,11 +121,11 @@ def _stored(key: Key) -> dict[str, str] | None:
 
 
 def _remember(key: Key, digests: dict[str, str]) -> None:
-    if len(_REMEMBERED) >= MOST:
+    if len(_REMEMBERED) >= MAX_REMEMBERED:
         _REMEMBERED.clear()
     _REMEMBERED[key] = digests
     if key[2] >= LARGE:
         with suppress(OSError, InputError):  # a cache that cannot be written costs time only
             write_json(_place(key), {"file": list(key), "sum": digest(digests), "digests": digests})
-            for old in sorted(cache_folder().glob("*.json"), key=lambda p: p.stat().st_mtime)[:-MOST]:
+            for old in sorted(cache_folder().glob("*.json"), key=lambda p: p.stat().st_mtime)[:-MAX_REMEMBERED]:
                 old.unlink()

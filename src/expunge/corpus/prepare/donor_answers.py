@@ -18,7 +18,15 @@ import numpy as np
 from expunge.corpus.answer_types import answer_type
 from expunge.corpus.record import Record
 from expunge.corpus.surrogate_answers import new_part
-from expunge.corpus.surrogate_names import WORD, Identity, identifiers_by_subject, replace_all, shape, words
+from expunge.corpus.surrogate_names import (
+    WORD,
+    Identity,
+    coarse_shape,
+    identifiers_by_subject,
+    replace_all,
+    shape,
+    words,
+)
 from expunge.errors import InputError
 
 SLOT = 0xE000  # private-use characters stand for identifiers of a subject; they are no letters
@@ -103,7 +111,7 @@ class DonorAnswers:
 
         Of the same form as the record's own if there are some, and the rarest of them.
         """
-        same = [a for a in pool if _form(a) == _form(own)] or list(pool)
+        same = [a for a in pool if coarse_shape(a) == coarse_shape(own)] or list(pool)
         counts = Counter(same)
         limit = sorted(counts.values())[min(len(counts), MIN_POOL) - 1] if counts else 0
         bases = sorted(a for a, count in counts.items() if count <= limit and a != own)
@@ -111,10 +119,10 @@ class DonorAnswers:
             return bases
         rows: dict[str, list[list[str]]] = {}
         for a in same:
-            rows.setdefault(_form(a), []).append(words(a))
+            rows.setdefault(coarse_shape(a), []).append(words(a))
         taken, new = {own, *pool}, dict[str, None]()
         for _ in range(10 * INVENTED):
-            answer = _renumbered(base := bases[int(rng.integers(len(bases)))], rows[_form(base)], rng)
+            answer = _renumbered(base := bases[int(rng.integers(len(bases)))], rows[coarse_shape(base)], rng)
             if answer not in taken:
                 new[answer] = None
             if len(new) == INVENTED:
@@ -130,15 +138,10 @@ class DonorAnswers:
                 if d.subject != record.subject and d.masked != own and not _SLOTS.search(d.masked)
             }
         )
-        return [a for a in others if _form(a) == _form(own)] or others
+        return [a for a in others if coarse_shape(a) == coarse_shape(own)] or others
 
 
 _SLOTS = re.compile(f"[{chr(SLOT)}-{chr(SLOT + 255)}]")
-
-
-def _form(text: str) -> str:
-    """Its shape without the lengths of its numbers."""
-    return re.sub("9+", "9", shape(text))
 
 
 def _renumbered(answer: str, rows: Sequence[Sequence[str]], rng: np.random.Generator) -> str:

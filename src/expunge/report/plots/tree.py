@@ -73,7 +73,7 @@ def draw_tree(audit: AuditFile) -> TreePlot | None:
     for column, node in enumerate(beside, 1):
         title = TITLES.get(node.relation) or _short(node.relation)
         if node.relation == "cousins":
-            title = f"cousins, {pluralize(node.distance, 'step')}"
+            title = f"cousins, {pluralize(node.distance or 0, 'step')}"
         _draw_card(drawing, column, max(node.depth, 1), _node_card(node, title, node.n_subjects > 1))
     return TreePlot(drawing.markup(), width)
 
