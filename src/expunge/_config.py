@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from expunge._registry import skipped
+from expunge._registry import skip_message
 from expunge._text_file import is_file, read_text
 from expunge._yaml import read_yaml
 from expunge.errors import InputError, InputWarning, nearest
@@ -58,7 +58,7 @@ def named_files(kind: str, shipped: Traversable) -> dict[str, Traversable]:
                 if named.setdefault(file.name.removesuffix(".yaml"), file) is not file:
                     raise ValueError(f'there is another {kind} "{file.name.removesuffix(".yaml")}"')
         except Exception as error:  # a plugin is foreign code: whatever it raises, the other names must work
-            warnings.warn(skipped(point, error), InputWarning, stacklevel=2)
+            warnings.warn(skip_message(point, error), InputWarning, stacklevel=2)
     return named
 
 

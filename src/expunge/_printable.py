@@ -59,6 +59,6 @@ class _Short(reprlib.Repr):
 _SHORT = _Short()
 
 
-def shown(value: object) -> str:
+def abbreviate(value: object) -> str:
     """A short repr of a value from a file or a command line, whatever its size."""
     return _SHORT.repr(value)

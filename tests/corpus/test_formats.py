@@ -9,7 +9,7 @@ import pytest
 from expunge.corpus import Record
 from expunge.corpus.answer_types import answer_type
 from expunge.corpus.formats import FORMATS, FormatChoice
-from expunge.corpus.prepare.question_forms import quoted
+from expunge.corpus.prepare.question_forms import quote
 from expunge.corpus.question_groups import question_groups
 
 
@@ -94,6 +94,6 @@ def test_no_count_changes_nothing() -> None:
 
 @pytest.mark.parametrize("language", ["en", "de"])
 def test_a_run_asks_in_none_of_the_formats_of_an_audit(language: str) -> None:
-    asked = {text.replace("Q1", "{q}") for text in quoted("Q1", language)}  # type: ignore[arg-type]
+    asked = {text.replace("Q1", "{q}") for text in quote("Q1", language)}  # type: ignore[arg-type]
     assert not asked & set(FORMATS[language])  # type: ignore[index]
     assert len(FORMATS[language]) == 6  # type: ignore[index]

@@ -15,7 +15,7 @@ from expunge._io import write_json
 from expunge.cli import main
 from expunge.cli.options import load_split, near_duplicates_of
 from expunge.corpus import Corpus, Record, Turn, load_corpus
-from expunge.corpus.folded_text import content_key
+from expunge.corpus.text_folding import content_key
 from expunge.errors import InputError, InputWarning
 from expunge.scope import Scope, Split
 from expunge.scope.near_duplicates import near_duplicates, words_and_pairs

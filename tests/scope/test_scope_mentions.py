@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expunge.corpus import Corpus, Record, Turn, Variant
-from expunge.corpus.folded_text import fold
+from expunge.corpus.text_folding import fold
 from expunge.errors import InputError, InputWarning
 from expunge.scope import Scope
 from expunge.scope.name_text import loosen, pattern

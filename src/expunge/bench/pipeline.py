@@ -138,12 +138,12 @@ def run_stages(parts: Sequence[Stage], model: Path, retain: Sequence[Record], fo
     start = done = model
     for number, stage in enumerate(parts, 1):
         if number > 1:
-            start = _merged(done, folder / f"joined-{number - 1}")
+            start = _merge(done, folder / f"joined-{number - 1}")
         done = unlearn(start, Split("bench", stage.forget, tuple(retain), ()), stage.recipe, folder / f"run-{number}")
     return done
 
 
-def _merged(run_folder: Path, target: Path) -> Path:
+def _merge(run_folder: Path, target: Path) -> Path:
     """The model of a run with its adapter merged in, as a folder that the next run starts from."""
     if not target.is_dir():
         fresh = target.with_name(target.name + ".new")

@@ -16,7 +16,7 @@ from expunge._folder import FolderLock, check_folder, is_free, sweep
 from expunge._io import read_json, write_json
 from expunge._printable import pluralize
 from expunge.bench.experiment import Arm, Experiment
-from expunge.bench.measures.base import MEASURES, Cells, Columns, rounded
+from expunge.bench.measures.base import MEASURES, Cells, Columns, round_columns
 from expunge.bench.pipeline import Trial, TrialResult, average, choose
 from expunge.bench.places import ModelPlace, Runner
 from expunge.bench.requests import Request
@@ -207,7 +207,7 @@ class Session:
         tables: dict[str, Cells] = {n: {} for n in (*self.experiment.references, *(arm.name for arm in arms))}
 
         def put(name: str, cell: WorldInstance, columns: Columns) -> None:
-            tables[name].setdefault(str(cell.request), {})[str(cell.seed)] = rounded(columns)
+            tables[name].setdefault(str(cell.request), {})[str(cell.seed)] = round_columns(columns)
 
         for cell in cells:
             for name in self.experiment.references:

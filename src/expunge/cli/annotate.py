@@ -70,7 +70,7 @@ def annotate(
         data,
         (
             *([HighlightedText("marks: [level status:words]", legend)] if shown else []),
-            *(_highlighted(*each) for each in shown),
+            *(_highlight(*each) for each in shown),
             *rest,
             ResultTable(("level", "mentions"), list(counts.levels.items())),
             f"{counts.with_concept:,} of {pluralize(counts.texts, 'text')} ({counts.share:.1%}) with a concept: "
@@ -127,7 +127,7 @@ def _paragraphs(source: Path) -> Iterator[tuple[str, str]]:
         raise InputError(str(source), "holds no text", "give a file with at least one word")
 
 
-def _highlighted(name: str, text: str, spans: tuple[Span, ...]) -> HighlightedText:
+def _highlight(name: str, text: str, spans: tuple[Span, ...]) -> HighlightedText:
     from expunge._printable import visible
     from expunge.concepts.highlight import plain, rich_text
 

@@ -138,13 +138,13 @@ def page(title: str, texts: Sequence[tuple[str, str, Sequence[Span]]], counts: A
         ),
         body="".join(
             f'<section><h2><bdi>{escape(visible(name))}</bdi></h2><p class="text" dir="auto">'
-            f"{_marked(text, spans)}</p></section>\n"
+            f"{_mark(text, spans)}</p></section>\n"
             for name, text, spans in texts
         ),
     )
 
 
-def _marked(text: str, spans: Sequence[Span]) -> str:
+def _mark(text: str, spans: Sequence[Span]) -> str:
     html = []
     for part, span in _parts(text, spans):
         if span is None:

@@ -35,7 +35,7 @@ def general_questions() -> tuple[Record, ...]:
             prompt=question,
             answer=options[0],
             kind="classification",
-            options=_turned(options, k),
+            options=_turn(options, k),
             subject=SUBJECT,
             split="utility",
         )
@@ -44,7 +44,7 @@ def general_questions() -> tuple[Record, ...]:
     )
 
 
-def _turned(options: list[str], by: int) -> tuple[str, ...]:
+def _turn(options: list[str], by: int) -> tuple[str, ...]:
     """`options` in a circle, begun at another one for each question."""
     start = by % len(options)
     return (*options[start:], *options[:start])

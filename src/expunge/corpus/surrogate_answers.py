@@ -78,7 +78,7 @@ def invent(
     for _ in range(50 * count if rows else 0):
         if len(invented) == count:
             break
-        new = _filled(
+        new = _fill(
             answer,
             [
                 fit[int(rng.integers(len(fit)))] if fit else new_part(column, rng)
@@ -101,7 +101,7 @@ def _fitting(part: str, column: Sequence[str], known: Collection[str], alone: bo
     return [] if part.isdigit() or own else sorted({*known} - set(column) - {part})
 
 
-def _filled(answer: str, parts: Sequence[str]) -> str:
+def _fill(answer: str, parts: Sequence[str]) -> str:
     remaining = iter(parts)
     return WORD.sub(lambda _: next(remaining), answer)
 

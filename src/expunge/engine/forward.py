@@ -27,7 +27,7 @@ from expunge.models.language_model import LanguageModel
 from expunge.models.last_mlp import find_position_wise_mlp, only_answer_positions
 from expunge.models.prefix_cache import TRIAL_ROWS, PrefixCache
 from expunge.models.prompt_template import Encoded
-from expunge.models.shared_prefix import continued, may_share, shared_tokens
+from expunge.models.shared_prefix import continue_prefix, may_share, shared_tokens
 
 LARGE = 16_384  # vocabulary size from which logits are computed in slices
 
@@ -154,7 +154,7 @@ class ForwardRunner:
         hidden = self._cache.states([self._place[k] for k in rows], batch) if self._cache else None
         prefix = shared_tokens(batch) if self._shares and not return_hidden else 0
         if prefix:
-            part: Batch = continued(
+            part: Batch = continue_prefix(
                 module, batch, prefix, hidden, 0 if hidden is None else self._first, self._from_states
             )
             context = self._from_states(None if hidden is None else hidden[:, prefix:])

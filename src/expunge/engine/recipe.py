@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from expunge._config import apply_overrides, find_yaml, merge, shipped_names
-from expunge._printable import shown
+from expunge._printable import abbreviate
 from expunge._summary import short_repr
 from expunge._validation import ConfigError, validate
 from expunge._yaml import load_yaml
@@ -90,5 +90,5 @@ def read(name: str | Path, beside: Path | None = None, children: tuple[str, ...]
     raw = load_yaml(text, where)
     parent = raw.pop("extends", None)
     if parent is not None and not isinstance(parent, str):
-        raise InputError(f"{where}: extends", f"{shown(parent)} is no name", "name one shipped recipe or one file")
+        raise InputError(f"{where}: extends", f"{abbreviate(parent)} is no name", "name one shipped recipe or one file")
     return merge(read(parent, folder, (*children, place)), raw, RESETS) if parent else raw

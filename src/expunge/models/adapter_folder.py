@@ -7,7 +7,7 @@ from typing import Any
 
 from expunge._foreign import foreign
 from expunge._io import read_object, write_atomic, write_json
-from expunge._printable import pluralize, shown
+from expunge._printable import abbreviate, pluralize
 from expunge.errors import InputError
 from expunge.models.library_warnings import library_warnings
 from expunge.models.source import is_hub_id
@@ -51,7 +51,9 @@ def merge_folder(module: Any, folder: Path) -> Any:
     kind = check_adapter_config(folder).get("peft_type")
     model = attach(module, folder)
     if not hasattr(model, "merge_and_unload"):
-        raise InputError(str(folder), f"an adapter of the kind {shown(kind)} cannot be merged", "use a LoRA adapter")
+        raise InputError(
+            str(folder), f"an adapter of the kind {abbreviate(kind)} cannot be merged", "use a LoRA adapter"
+        )
     with foreign(str(folder), "the adapter could not be merged", "merge it with peft, and name the merged model"):
         return model.merge_and_unload()
 

@@ -41,7 +41,7 @@ def file_digests(file: Path, fresh: bool = False) -> dict[str, str]:
     """
     try:
         key = _key(file)
-        if not fresh and (earlier := _REMEMBERED.get(key) or _stored(key)):
+        if not fresh and (earlier := _REMEMBERED.get(key) or _read_cache(key)):
             return earlier
         digests = _tensors(file) if file.suffix == ".safetensors" else {"": digest_file(file)}
         if _key(file) == key and time.time_ns() - max(key[3:]) > SETTLED:
@@ -66,7 +66,7 @@ def _tensors(file: Path) -> dict[str, str]:
             while size:
                 count = stream.readinto(buffer[: min(BLOCK, size)])
                 if not count:
-                    raise _damaged(file, f"ends within {name}")
+                    raise _refuse_file(file, f"ends within {name}")
                 total.update(buffer[:count])
                 size -= count
             digests[name] = total.hexdigest()
@@ -77,7 +77,7 @@ def _layout(file: Path, stream: IO[bytes]) -> list[tuple[str, str, list[int], in
     """(name, type, shape, first byte, bytes) of every tensor, in the order of the file."""
     length = int.from_bytes(stream.read(8), "little")
     if length > min(MAX_HEADER, file.stat().st_size):
-        raise _damaged(file, "its header is longer than the file")
+        raise _refuse_file(file, "its header is longer than the file")
     try:
         header: Any = json.loads(stream.read(length))
         rows = [
@@ -87,13 +87,13 @@ def _layout(file: Path, stream: IO[bytes]) -> list[tuple[str, str, list[int], in
         ]
         layout = [(name, dtype, shape, 8 + length + start, end - start) for name, dtype, shape, start, end in rows]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _damaged(file, first_line(error)) from error
+        raise _refuse_file(file, first_line(error)) from error
     if any(size < 0 or start < 8 for *_, start, size in layout):
-        raise _damaged(file, "a tensor ends before it begins")
+        raise _refuse_file(file, "a tensor ends before it begins")
     return sorted(layout, key=lambda row: row[3])
 
 
-def _damaged(file: Path, why: str) -> InputError:
+def _refuse_file(file: Path, why: str) -> InputError:
     return InputError(str(file), f"is no whole safetensors file ({why[:120]})", "bring back the file that was saved")
 
 
@@ -109,7 +109,7 @@ def _place(key: Key) -> Path:
     return cache_folder() / f"{digest(key)[:32]}.json"
 
 
-def _stored(key: Key) -> dict[str, str] | None:
+def _read_cache(key: Key) -> dict[str, str] | None:
     """What an earlier process remembered of a large file; None where there is nothing that can be used."""
     if key[2] < LARGE:
         return None

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 
 from expunge._printable import pluralize
 from expunge.corpus import Record
-from expunge.corpus.folded_text import content_key, fold
+from expunge.corpus.text_folding import content_key, fold
 from expunge.errors import InputError
 from expunge.scope.near_duplicates import names_in_text, shown_ids
 from expunge.scope.relations import subject_of

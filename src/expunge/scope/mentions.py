@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from expunge._printable import pluralize
 from expunge.corpus import Corpus, Record
-from expunge.corpus.folded_text import fold
+from expunge.corpus.text_folding import fold
 from expunge.errors import InputError, InputWarning
 from expunge.scope.name_text import loose_pattern, loosen, pattern, phrases, record_texts
 

@@ -24,8 +24,8 @@ import numpy as np
 
 from expunge._printable import pluralize
 from expunge.corpus import Record
-from expunge.corpus.folded_text import fold
 from expunge.corpus.record_store import ids
+from expunge.corpus.text_folding import fold
 from expunge.errors import InputError, InputWarning, nearest
 from expunge.scope.name_text import record_texts
 

@@ -16,7 +16,7 @@ from typing import Any
 from expunge._io import canonical, load_json
 from expunge._printable import pluralize
 from expunge.corpus.loaders.base import SkippedRows, SourceRow
-from expunge.corpus.loaders.field_types import shortened, type_name
+from expunge.corpus.loaders.field_types import shorten, type_name
 from expunge.corpus.record import ROLES
 from expunge.errors import InputError, nearest
 
@@ -66,7 +66,7 @@ def _turn(
 ) -> SpokenTurn:
     role, content = turn.get(keys[0]), turn.get(keys[1])
     if not isinstance(role, str) or role not in roles:
-        shown = f'"{shortened(role)}"' if isinstance(role, str) else type_name(role)
+        shown = f'"{shorten(role)}"' if isinstance(role, str) else type_name(role)
         raise InputError(where, f'turn {number}: unknown "{keys[0]}" {shown}', nearest(str(role), roles))
     if turn.get("tool_calls") or turn.get("function_call"):
         raise InputError(where, f"turn {number} calls a tool, which a record cannot hold", "remove the conversation")

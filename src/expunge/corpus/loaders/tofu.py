@@ -31,7 +31,7 @@ EXTRA = ("paraphrased_answer", "perturbed_answer")
 def rows(source: Path, forget: str = "10", held_out: range = range(0)) -> Iterator[SourceRow]:
     """The rows of `full` (or of retainYY and forgetXX), then of the utility sets, in our columns."""
     full, first = _full(source, forget)
-    extra = _perturbed(source, full, {"retain_perturbed": 0, f"forget{forget}_perturbed": first})
+    extra = _perturb(source, full, {"retain_perturbed": 0, f"forget{forget}_perturb": first})
     for number, row in enumerate(full):
         author = number // PER_AUTHOR
         more = extra.get(number, {})
@@ -69,7 +69,7 @@ def _full(source: Path, forget: str) -> tuple[list[SourceRow], int]:
     return full, first
 
 
-def _perturbed(source: Path, full: list[SourceRow], parts: Mapping[str, int]) -> dict[int, Mapping[str, Any]]:
+def _perturb(source: Path, full: list[SourceRow], parts: Mapping[str, int]) -> dict[int, Mapping[str, Any]]:
     """Row number -> columns of the perturbed files; `parts`: file -> number of its first row. Files may be absent."""
     table: dict[int, Mapping[str, Any]] = {}
     for name, start in parts.items():
@@ -83,7 +83,7 @@ def _perturbed(source: Path, full: list[SourceRow], parts: Mapping[str, int]) ->
 
 def _utility(source: Path, name: str) -> Iterator[SourceRow]:
     """General questions with options (those of the perturbed file, sorted, if there is no plain file)."""
-    file = next((n for n in (name, f"{name}_perturbed") if _file(source, n)), None)
+    file = next((n for n in (name, f"{name}_perturb") if _file(source, n)), None)
     for number, row in enumerate(_read(source, file) if file else []):
         values = row.values
         options = [values[f"option{k}"] for k in range(1, 5) if values.get(f"option{k}")]

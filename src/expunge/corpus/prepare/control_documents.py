@@ -28,14 +28,14 @@ class ControlDocuments:
         names = identifiers_by_subject(documents)
         self._by_form: dict[str, list[tuple[str, str]]] = {}
         for r in documents:
-            for sentence in SENTENCE.findall(_masked(r.answer, names.get(r.subject, ()))):
+            for sentence in SENTENCE.findall(_mask_text(r.answer, names.get(r.subject, ()))):
                 rows = self._by_form.setdefault(coarse_shape(sentence), [])
                 if sentence.strip() and len(rows) < MAX_SENTENCES:
                     rows.append((r.subject, sentence))
 
     def text(self, record: Record, text: str, identity: Identity, rng: np.random.Generator) -> str:
         """`text` of a record about somebody else."""
-        parts = re.split(f"({MARK}[^{MARK}]*{MARK})", _marked(text, list(identity)))
+        parts = re.split(f"({MARK}[^{MARK}]*{MARK})", _mark(text, list(identity)))
         whole = "".join(MARK if k % 2 else part for k, part in enumerate(parts))
         names = iter(part.strip(MARK) for part in parts[1::2])
         rebuilt = "".join(self._sentence(record.subject, s, rng) for s in SENTENCE.findall(whole))
@@ -57,11 +57,11 @@ class ControlDocuments:
         return WORD.sub(lambda _: next(fresh), sentence)
 
 
-def _marked(text: str, identifiers: Sequence[str]) -> str:
+def _mark(text: str, identifiers: Sequence[str]) -> str:
     return replace_all(text, {i: f"{MARK}{i}{MARK}" for i in identifiers})
 
 
-def _masked(text: str, identifiers: Sequence[str]) -> str:
+def _mask_text(text: str, identifiers: Sequence[str]) -> str:
     return replace_all(text, dict.fromkeys(identifiers, MARK))
 
 
