@@ -31,7 +31,7 @@ EXTRA = ("paraphrased_answer", "perturbed_answer")
 def rows(source: Path, forget: str = "10", held_out: range = range(0)) -> Iterator[SourceRow]:
     """The rows of `full` (or of retainYY and forgetXX), then of the utility sets, in our columns."""
     full, first = _full(source, forget)
-    extra = _perturb(source, full, {"retain_perturbed": 0, f"forget{forget}_perturb": first})
+    extra = _perturb(source, full, {"retain_perturbed": 0, f"forget{forget}_perturbed": first})
     for number, row in enumerate(full):
         author = number // PER_AUTHOR
         more = extra.get(number, {})
@@ -83,7 +83,7 @@ def _perturb(source: Path, full: list[SourceRow], parts: Mapping[str, int]) -> d
 
 def _utility(source: Path, name: str) -> Iterator[SourceRow]:
     """General questions with options (those of the perturbed file, sorted, if there is no plain file)."""
-    file = next((n for n in (name, f"{name}_perturb") if _file(source, n)), None)
+    file = next((n for n in (name, f"{name}_perturbed") if _file(source, n)), None)
     for number, row in enumerate(_read(source, file) if file else []):
         values = row.values
         options = [values[f"option{k}"] for k in range(1, 5) if values.get(f"option{k}")]
