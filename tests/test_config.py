@@ -9,8 +9,10 @@ from typing import Literal
 import pytest
 from pydantic import Field
 
-from expunge._config import FrozenModel, apply_overrides, find_yaml, load_yaml, merge, validate
+from expunge._config import FrozenModel, apply_overrides, find_yaml, merge
 from expunge._registry import Registry
+from expunge._validation import validate
+from expunge._yaml import load_yaml
 from expunge.engine.optimizer import OptimizerConfig
 from expunge.engine.recipe import Recipe, shipped
 from expunge.errors import InputError, InputWarning

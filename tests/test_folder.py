@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from expunge._folder import FolderLock, check_folder, has_leftovers, is_free, locked, sweep
+from expunge._folder import FolderLock, check_folder, has_leftovers, hold_lock, is_free, sweep
 from expunge._io import write_atomic
 from expunge.errors import InputError
 
 DEBRIS = (".run.json.k3j2h1ab.part", ".audit.json.00000000.part", "lock")
 
 
-@locked("audit")
+@hold_lock("audit")
 def make(name: str, out: Path) -> bool:
     """A job whose folder is locked."""
     write_atomic(out / name, "x")

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import expunge
-from expunge._config import apply_overrides, load_yaml
-from expunge._yaml import MAX_DEPTH, read_yaml
+from expunge._config import apply_overrides
+from expunge._yaml import MAX_DEPTH, load_yaml, read_yaml
 from expunge.errors import InputError
 
 ROOT = Path(expunge.__file__).parent

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from expunge.bench.analysis import mean
-from expunge.bench.measures.base import Study, measure, rounded
+from expunge.bench.measures.base import Study, measure, round_columns
 from expunge.bench.measures.core import scores_of
 from expunge.bench.measures.tree import TASKS
 from expunge.bench.plots import COLORS, INK, KINDS, RULE, SOFT, WIDTH, Results
@@ -39,7 +39,7 @@ def medforget(study: Study) -> dict[str, Any]:
     requests = [str(r) for r in study.experiment.requests]
     by_level = {
         request: {
-            name: rounded({key: mean(s.get(c) for s in of[request].values()) for key, c in BY_LEVEL.items()})
+            name: round_columns({key: mean(s.get(c) for s in of[request].values()) for key, c in BY_LEVEL.items()})
             for name, of in study.columns.items()
             if request in of
         }

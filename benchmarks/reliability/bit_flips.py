@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.reliability.page import write_part
 from benchmarks.speed.program import Parts, Results, positive, program, say
-from expunge._io import write_atomic
 from expunge.audit.run import audit
 from expunge.audit.verify import verify
 from expunge.cli.result import ResultTable
@@ -34,7 +34,6 @@ from expunge.synthetic.hospital.hospital import Hospital
 
 TARGET = "patient:P-0001-001"
 TINY = TinyConfig(layers=2, width=32, heads=2, vocabulary=400, context=128)
-HEADING = "## Bit flips"
 
 
 @dataclass
@@ -194,7 +193,7 @@ def measure(flips: int, seed: int, page: str | None) -> Results:
         ],
     }
     if page:
-        write_section(Path(page), HEADING, section(result))
+        write_part(Path(page), "bit_flips", section(result))
     return result
 
 
@@ -224,7 +223,7 @@ def section(result: Results) -> str:
     """The section of the page: what was done, and the table."""
     command = f"python -m benchmarks.reliability.bit_flips --flips {result['flips']} --seed {result['seed']}"
     table = "\n".join("| " + " | ".join(map(str, row)) + " |" for row in _cells(result))
-    return f"""{HEADING}
+    return f"""## Bit flips
 
 {result["flips"]:,} times one bit of a file was flipped: in a finished run, in the model that it stands on, and in its
 audit. `verify` counts the flips that `expunge verify` finds, `load` those that only loading refuses. Of the others the
@@ -235,18 +234,6 @@ Measured with `{command}` on {datetime.now(UTC).date().isoformat()}.
 | --- |{" ---: |" * (len(COLUMNS) - 1)}
 {table}
 """
-
-
-def write_section(page: Path, heading: str, text: str) -> None:
-    """Replace the section `heading` of a Markdown page, up to the next heading of its level, or append it."""
-    old = page.read_text("utf-8") if page.is_file() else "# Reliability\n"
-    start = old.find(heading + "\n")
-    if start < 0:
-        write_atomic(page, old.rstrip() + "\n\n" + text)
-        return
-    stop = old.find("\n## ", start + len(heading))
-    rest = "" if stop < 0 else old[stop:]
-    write_atomic(page, old[:start] + text.rstrip() + "\n" + rest)
 
 
 def parts(result: Results) -> Parts:
@@ -260,7 +247,7 @@ main = program(
     parts,
     flips={"type": positive, "default": 1000, "help": "bits to flip (default: 1000)"},
     seed={"type": int, "default": 0, "help": "of the places (default: 0)"},
-    page={"default": None, "help": "Markdown page whose section is replaced"},
+    page={"default": None, "help": "Markdown page whose part is replaced"},
 )
 
 if __name__ == "__main__":

@@ -22,13 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.reliability.killed_process import Ended, run
-from expunge._io import write_atomic
+from benchmarks.reliability.page import write_part
 from expunge.random import stream
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "reliability" / "kills.jsonl"
 PAGE = ROOT / "docs" / "reference" / "reliability.md"
-BEGIN, END = "<!-- kills: written by benchmarks.reliability.kills -->", "<!-- end of kills -->"
 COMMANDS = ("train", "unlearn", "audit")
 KINDS = ("time", "file operation")
 TARGET = "patient:P-0001-001"
@@ -174,13 +173,6 @@ def table(lines: Sequence[Mapping[str, Any]], codes: Mapping[str, int]) -> str:
     return "\n".join(rows)
 
 
-def write_page(text: str) -> None:
-    """Put the table between its marks in the page."""
-    page = PAGE.read_text("utf-8")
-    before, after = page.partition(BEGIN)[0], page.partition(END)[2]
-    write_atomic(PAGE, f"{before}{BEGIN}\n{text}\n{END}{after}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--cases", type=int, default=200)
@@ -210,7 +202,7 @@ def main() -> None:
     text = table(lines, {command: known[command].ended.code for command in COMMANDS})
     print(text)
     if options.page:
-        write_page(text)
+        write_part(PAGE, "kills", text)
 
 
 if __name__ == "__main__":

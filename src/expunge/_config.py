@@ -15,27 +15,13 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from expunge._registry import skipped
+from expunge._registry import skip_message
 from expunge._text_file import is_file, read_text
-from expunge._validation import input_error, validate
-from expunge._yaml import load_yaml, read_yaml
+from expunge._yaml import read_yaml
 from expunge.errors import InputError, InputWarning, nearest
 
-__all__ = [
-    "FrozenModel",
-    "Source",
-    "apply_overrides",
-    "find_yaml",
-    "input_error",
-    "load_yaml",
-    "merge",
-    "named_files",
-    "read_text",
-    "shipped_names",
-    "validate",
-]
-MOST_YAML = 4 * 2**20  # bytes of a YAML file
-MOST_PARTS = 16  # of the key of a `--set`
+MAX_YAML = 4 * 2**20  # bytes of a YAML file
+MAX_PARTS = 16  # of the key of a `--set`
 PLUGIN_GROUPS = {"recipe": "expunge.recipes", "policy": "expunge.policies", "hierarchy": "expunge.hierarchies"}
 
 
@@ -43,6 +29,12 @@ class FrozenModel(BaseModel):
     """Base of configuration models: immutable, unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileModel(BaseModel):
+    """Base of what is read back from a file that expunge wrote: immutable, no other types, further keys allowed."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
 
 class Source(NamedTuple):
@@ -66,7 +58,7 @@ def named_files(kind: str, shipped: Traversable) -> dict[str, Traversable]:
                 if named.setdefault(file.name.removesuffix(".yaml"), file) is not file:
                     raise ValueError(f'there is another {kind} "{file.name.removesuffix(".yaml")}"')
         except Exception as error:  # a plugin is foreign code: whatever it raises, the other names must work
-            warnings.warn(skipped(point, error), InputWarning, stacklevel=2)
+            warnings.warn(skip_message(point, error), InputWarning, stacklevel=2)
     return named
 
 
@@ -93,7 +85,7 @@ def find_yaml(name: str | Path, kind: str, shipped: Traversable, beside: Path | 
         hint = f"name a YAML file, or one of {', '.join(names)}"
         if not os.path.exists(path):  # noqa: PTH110  # False for a text that can be no path, where Path raises
             raise InputError(str(path), f"there is no such {kind} file", hint)
-        return Source(read_text(path, "give a UTF-8 YAML file", most=MOST_YAML), path.parent, str(path))
+        return Source(read_text(path, "give a UTF-8 YAML file", most=MAX_YAML), path.parent, str(path))
     if str(name) not in names:
         raise InputError(kind, f'there is no {kind} "{name}"', nearest(str(name), names))
     return Source(names[str(name)].read_text("utf-8"), None, f"{kind} {name}")
@@ -129,8 +121,8 @@ def apply_overrides(
         if not sign or not path.strip():
             raise InputError(f"--set {entry}", "expected key=value", "for example --set optimizer.lr=0.001")
         *parents, last = path.strip().split(".")
-        if len(parents) >= MOST_PARTS:
-            raise InputError(f"--set {entry}", f"its key has more than {MOST_PARTS} parts", "check the dots in it")
+        if len(parents) >= MAX_PARTS:
+            raise InputError(f"--set {entry}", f"its key has more than {MAX_PARTS} parts", "check the dots in it")
         inner = change
         for part in parents:
             if not isinstance(inner.get(part), dict):

@@ -111,7 +111,7 @@ def _is_at(stream: IO[Any], path: Path) -> bool:
         return False
 
 
-def locked(work: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def hold_lock(work: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """A decorator: the folder that the argument `out` names is locked while the function runs."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:

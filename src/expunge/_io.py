@@ -139,13 +139,18 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value)).hexdigest()
 
 
+def digest_file(path: Path) -> str:
+    """SHA-256 of the bytes of a file, as hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def digest_files(folder: Path, names: Iterable[str]) -> str:
     """SHA-256 over (name, content) of the named files of a folder, in sorted order."""
     total = hashlib.sha256()
     for name in sorted(names):
         total.update(name.encode() + b"\0")
-        with (folder / name).open("rb") as stream:
-            total.update(hashlib.file_digest(stream, "sha256").digest())
+        total.update(bytes.fromhex(digest_file(folder / name)))
     return total.hexdigest()
 
 

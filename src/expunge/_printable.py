@@ -39,6 +39,11 @@ def clip(text: str, most: int) -> str:
     return f"{text[: most - 1 - end]}…{text[len(text) - end :]}"
 
 
+def pluralize(n: int, one: str, many: str = "", separator: str = ",") -> str:
+    """A count with its noun: `1 record`, `1,200 records`; `many` where it is not `one` with an s."""
+    return f"{n:,}".replace(",", separator) + f" {one if n == 1 else many or one + 's'}"
+
+
 class _Short(reprlib.Repr):
     """Repr with few entries per level and few levels, however often an object holds itself."""
 
@@ -54,6 +59,6 @@ class _Short(reprlib.Repr):
 _SHORT = _Short()
 
 
-def shown(value: object) -> str:
+def abbreviate(value: object) -> str:
     """A short repr of a value from a file or a command line, whatever its size."""
     return _SHORT.repr(value)

@@ -48,7 +48,7 @@ class Registry(Generic[T]):
             try:
                 self.add(point.name, point.load())
             except Exception as error:  # a plugin is foreign code: whatever it raises, the other names must work
-                warnings.warn(skipped(point, error), InputWarning, stacklevel=2)
+                warnings.warn(skip_message(point, error), InputWarning, stacklevel=2)
 
     def get(self, name: str, where: str = "") -> T:
         """The item called `name`; `InputError` naming the nearest one otherwise."""
@@ -67,7 +67,7 @@ class Registry(Generic[T]):
         return iter(sorted(self._items.items()))
 
 
-def skipped(point: EntryPoint, error: Exception) -> str:
+def skip_message(point: EntryPoint, error: Exception) -> str:
     """The line that names a plugin which cannot be used, its distribution and the reason."""
     package = f" of the package {point.dist.name}" if point.dist else ""
     return (

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from expunge.errors import InputError
 
-MOST = 256 * 2**20  # bytes of a file
+MAX_BYTES = 256 * 2**20  # bytes of a file
 
 
-def read_text(path: Path | str, hint: str = "give a UTF-8 text file", where: str = "", most: int = MOST) -> str:
+def read_text(path: Path | str, hint: str = "give a UTF-8 text file", where: str = "", most: int = MAX_BYTES) -> str:
     """The text of a file, without a byte-order mark, each line end as a line feed.
 
     Args:

@@ -141,17 +141,18 @@ def input_error(error: ValidationError, cls: type[BaseModel], where: str, hint: 
         same = [e for e in errors if _walk(cls, e["loc"])[1] == names] or [first]  # branches of a union
         meaning = fields[key].description if key in fields else None
         place = str(first["loc"][-1]) if first["type"] == "invalid_key" else path
-        made = ConfigError(f"{where}: {place}" if place else where, _message(same), hint or meaning or "")
+        made = ConfigError(f"{where}: {place}" if place else where, problem(same), hint or meaning or "")
     made.path = path
     return made
 
 
-def _message(errors: Sequence[ErrorDetails]) -> str:
-    """What the value must be, by any of the types that it may have, and what was found."""
+def problem(errors: Sequence[ErrorDetails]) -> str:
+    """What pydantic says about one value, in our words: what it must be, by any of its types, and what was found."""
     rules = list(dict.fromkeys(_rule(e) for e in errors))
     alternatives = [rules[0], *(r.removeprefix("must be ") for r in rules[1:] if r.startswith("must be "))]
     value = errors[0]["input"]
-    if isinstance(value, dict | BaseModel) or len(repr(value)) > 80:
+    is_said = isinstance(value, str) and repr(value) in rules[0]
+    if is_said or isinstance(value, dict | BaseModel) or len(repr(value)) > 80:
         return " or ".join(alternatives)
     shown = json.dumps(value, ensure_ascii=False, default=repr)
     ending = f" (given: {shown})" if errors[0]["type"] == "value_error" else f", found {shown}"
@@ -164,7 +165,7 @@ def _rule(error: ErrorDetails) -> str:
     if error["type"] in RULES:
         limits = {k: f"{v:g}" if isinstance(v, float) else v for k, v in error.get("ctx", {}).items()}
         return RULES[error["type"]].format(**limits)
-    message = error["msg"].removeprefix("Value error, ")
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ").rstrip(".")
     return message[:1].lower() + message[1:] if message.startswith("Input should") else message
 
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 
 from expunge._printable import clip, visible
 
-MOST = {"where": 300, "what": 700, "hint": 1000}  # characters of the parts of an error that are shown
-MOST_OF_NAME = 80
+MAX_PART = {"where": 300, "what": 700, "hint": 1000}  # characters of the parts of an error that are shown
+MAX_NAME = 80
 
 
 class InputError(ValueError):
@@ -32,7 +32,7 @@ class InputError(ValueError):
 
     def __init__(self, where: str, what: str, hint: str = "") -> None:
         self.where, self.what, self.hint = (
-            clip(visible(str(part)), most) for part, most in zip((where, what, hint), MOST.values(), strict=True)
+            clip(visible(str(part)), most) for part, most in zip((where, what, hint), MAX_PART.values(), strict=True)
         )
         super().__init__(f"{self.where}: {self.what}" + (f"; {self.hint}" if self.hint else ""))
 
@@ -45,14 +45,14 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """Return a hint such as `did you mean "npo"? known: ga, npo` for an unknown `name`."""
     names = sorted(known)
     folded = {n.lower(): n for n in names}
-    wanted = clip(name.lower(), MOST_OF_NAME)
+    wanted = clip(name.lower(), MAX_NAME)
     close = difflib.get_close_matches(wanted, folded, n=1, cutoff=0.5)
-    hint = f'did you mean "{clip(folded[close[0]], MOST_OF_NAME)}"? ' if close else ""
-    shown = ", ".join(clip(n, MOST_OF_NAME) for n in names[:30]) + (", …" if len(names) > 30 else "")
+    hint = f'did you mean "{clip(folded[close[0]], MAX_NAME)}"? ' if close else ""
+    shown = ", ".join(clip(n, MAX_NAME) for n in names[:30]) + (", …" if len(names) > 30 else "")
     return f"{hint}known: {shown}"
 
 
-MOST_COMPARED = 20_000  # names that are compared with an unknown one letter by letter
+MAX_COMPARED = 20_000  # names that are compared with an unknown one letter by letter
 
 
 def nearest_few(name: str, known: Iterable[str]) -> str:
@@ -62,8 +62,8 @@ def nearest_few(name: str, known: Iterable[str]) -> str:
     """
     names = sorted(set(known))
     near = names
-    if len(names) > MOST_COMPARED:
-        place, half = bisect_left(names, name), MOST_COMPARED // 2
+    if len(names) > MAX_COMPARED:
+        place, half = bisect_left(names, name), MAX_COMPARED // 2
         near = names[max(0, place - half) : place + half]
     folded = {n.lower(): n for n in near}
     close = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
@@ -73,7 +73,7 @@ def nearest_few(name: str, known: Iterable[str]) -> str:
 
 def unknown(kind: str, name: str, known: Iterable[str], where: str = "") -> InputError:
     """An `InputError` for a name that is not registered, with the nearest known one."""
-    return InputError(where or kind, f'unknown {kind} "{clip(name, MOST_OF_NAME)}"', nearest(name, known))
+    return InputError(where or kind, f'unknown {kind} "{clip(name, MAX_NAME)}"', nearest(name, known))
 
 
 def first_line(error: BaseException) -> str:
@@ -103,4 +103,4 @@ class InputWarning(UserWarning):
     """Part of the input was left out, the rest can be used; the command line prints it as one line on stderr."""
 
     def __init__(self, message: object = "") -> None:
-        super().__init__(clip(visible(str(message)), sum(MOST.values())))
+        super().__init__(clip(visible(str(message)), sum(MAX_PART.values())))

@@ -8,7 +8,7 @@ from expunge.bench.analysis import difference, estimate, mean, pareto_front, sum
 from expunge.bench.experiment import PairedComparison
 from expunge.bench.measures.base import Cells
 from expunge.bench.study import compare
-from expunge.bench.table import shown
+from expunge.bench.table import format_cell
 from helpers.experiments import plugin
 
 transfer = plugin("transfer")
@@ -60,12 +60,12 @@ def test_a_summary_says_which_cells_failed_and_keeps_the_rest() -> None:
 
 
 def test_figures_are_shown_with_the_half_width_of_their_interval() -> None:
-    assert shown(0.5) == "0.500"
-    assert shown({"mean": -0.25, "interval": [-0.5, 0.0]}) == "−0.250 ± 0.250"
-    assert shown({"mean": 0.5, "low": 0.4, "high": 0.7}) == "0.500 [0.400 to 0.700]"
-    assert [shown(v) for v in (True, 12, "x", {"mean": None})] == ["yes", "12", "x", "–"]
-    assert shown(-0.0001) == "0.000"
-    assert shown(None) == "–"
+    assert format_cell(0.5) == "0.500"
+    assert format_cell({"mean": -0.25, "interval": [-0.5, 0.0]}) == "−0.250 ± 0.250"
+    assert format_cell({"mean": 0.5, "low": 0.4, "high": 0.7}) == "0.500 [0.400 to 0.700]"
+    assert [format_cell(v) for v in (True, 12, "x", {"mean": None})] == ["yes", "12", "x", "–"]
+    assert format_cell(-0.0001) == "0.000"
+    assert format_cell(None) == "–"
 
 
 def test_a_foreign_trial_is_compared_with_the_own_one() -> None:

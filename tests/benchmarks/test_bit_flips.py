@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.reliability import bit_flips
-from benchmarks.reliability.bit_flips import FinishedCase, flip_bits, reads_the_same, section, write_section
+from benchmarks.reliability.bit_flips import FinishedCase, flip_bits, reads_the_same, section
+from benchmarks.reliability.page import write_part
 from expunge.errors import InputError
 
 
@@ -52,9 +52,9 @@ def test_the_table_takes_the_place_of_its_section_only(tmp_path: Path) -> None:
     row = {"file": "run/run.json", "bytes": 10, "flips": 2, "verify": 2, "load": 0, "no change of meaning": 0}
     result = {"flips": 2, "seed": 0, "files": [{**row, "missed": []}]}
     for _ in range(2):
-        write_section(page, bit_flips.HEADING, section(result))
+        write_part(page, "bit_flips", section(result))
     page.write_text(page.read_text("utf-8") + "\n## Kills\n\nkept\n", "utf-8")
-    write_section(page, bit_flips.HEADING, section({**result, "seed": 3}))
+    write_part(page, "bit_flips", section({**result, "seed": 3}))
     text = page.read_text("utf-8")
     assert text.count("## Bit flips") == 1
     assert "--seed 3" in text

@@ -41,7 +41,7 @@ def test_a_text_is_shown_with_marks_by_paragraph(cli: Cli, note: Path, dictionar
     assert lines[1] == "line 1: She denies [L2 not:chest pain]."
     assert lines[2:4] == ["Her mother had [L3 family:breast", "cancer]."]
     assert lines[4] == "line 5: [-:Plan]: [L4:appendectomy]."
-    assert lines[-1] == ("2 of 3 texts (66.7%) name a concept: 4 mentions of 4 concepts, 1 negated, 1 family")
+    assert lines[-1] == ("2 of 3 texts (66.7%) with a concept: 4 mentions of 4 concepts, 1 negated, 1 family")
 
 
 def test_json_gives_spans_with_offsets_and_counts_of_all_texts(cli: Cli, note: Path, dictionary: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from expunge._printable import clip, shown, visible
+from expunge._printable import abbreviate, clip, visible
 from expunge.errors import InputError, InputWarning, nearest
 from helpers.cli import Cli
 
@@ -123,7 +123,7 @@ def test_a_value_in_a_message_is_short_whatever_it_holds() -> None:
     bomb: Any = ["x"] * 9
     for _ in range(40):
         bomb = [bomb] * 9
-    assert len(shown(bomb)) < 200
-    assert len(shown({"a" * 10**6: "b" * 10**6})) < 200
-    assert shown(10**4000) == "a number of 13,288 bits"
-    assert shown(["a", 1]) == "['a', 1]"
+    assert len(abbreviate(bomb)) < 200
+    assert len(abbreviate({"a" * 10**6: "b" * 10**6})) < 200
+    assert abbreviate(10**4000) == "a number of 13,288 bits"
+    assert abbreviate(["a", 1]) == "['a', 1]"

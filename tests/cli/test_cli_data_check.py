@@ -48,7 +48,7 @@ def test_the_table_is_for_people(cli: Cli, rows: Path) -> None:
         "note ignored, empty – 0",
         "subjects 4 (patient node of the path 1, id of the record 2, from a column 1)",
         "duplicate questions 0",
-        "identifiers 1 of 4 records list some; 0 of these prompts contain none",
+        "identifiers 1 of 4 records with some; in 0 of these the prompt contains none",
     ):
         assert line in lines
     assert any(line.endswith("Is it\\nlate? No<end>") for line in lines)

@@ -45,6 +45,13 @@ def test_every_command_offers_json_and_debug() -> None:
         assert {"--json", "--debug"} <= options, path
 
 
+def test_every_command_that_splits_records_offers_near_duplicates() -> None:
+    for path, command in commands(typer.main.get_command(app)):
+        options = {flag for parameter in command.params for flag in parameter.opts}
+        if "--scope" in options and path not in {("data", "check"), ("export",), ("verify",)}:  # follow a run, or tell
+            assert "--near-duplicates" in options, path
+
+
 def test_help_and_version_succeed(cli: Cli) -> None:
     assert cli("--version").out == "expunge 0.1.0\n"
     for words in (("--help",), ()):
@@ -59,7 +66,13 @@ def test_help_and_version_succeed(cli: Cli) -> None:
         (("unlern",), "No such command 'unlern'"),
         (("unlearn",), "expunge unlearn: Missing option '--model'; see expunge unlearn --help"),
         (("demo", "--sed", "3"), "No such option: --sed"),
-        (("demo", "--seed", "x"), "expunge demo: Invalid value"),
+        (("demo", "--seed", "x"), "expunge demo: Invalid value for '--seed': must be a whole number, found \"x\";"),
+        (
+            ("unlearn", "--near-duplicates", "tke"),
+            "'--near-duplicates': 'tke' is not one of 'take', 'report', 'ignore';",
+        ),
+        (("unlearn", "--say", "lie"), "'--say': 'lie' is not one of 'stranger', 'refuse';"),
+        (("tune", "--stand-ins", "0"), "'--stand-ins': must be at least 1, found \"0\";"),
         (("list", "metods"), 'expunge list: unknown kind "metods"; did you mean "methods"?'),
         (("report", "nowhere", "--out", "x.html"), "nowhere: there is no such file"),
         (("bench", "run", "lume", "--seeds", "a,b"), '--seeds: "a,b" is not a list of numbers'),

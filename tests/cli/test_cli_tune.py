@@ -17,7 +17,7 @@ def test_tune_writes_a_recipe_that_unlearn_takes(cli: Cli, world: Path, model: P
     tuned = cli("tune", *words, "--out", recipe, "--trials", 1, "--steps", 4, "--retention", 0)
     assert tuned.code == 0, tuned.err
     assert "were not looked at" in tuned.out
-    assert recipe.read_text().startswith("# Tuned on 1 stand-in(s)")
+    assert recipe.read_text().startswith("# Tuned on 1 stand-in with")
     run = cli("unlearn", *words, "--out", tmp_path / "run", "--recipe", recipe, "--set", "steps=2", "--json")
     assert run.code == 0, run.err
     assert run.json["stopped"]["bound"] == 2

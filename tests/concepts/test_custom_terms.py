@@ -64,10 +64,10 @@ def test_a_list_of_names_is_one_concept(tmp_path: Path) -> None:
     [
         ("t.csv", "term\nx\n", 't.csv:2: no value for "name"; name another column, or fill it in; known: term'),
         ("t.csv", "name,c\nx,y\n,z\n", 't.csv:3: no value for "name"'),
-        ("t.csv", "name,c\nx\n", "t.csv:2: has 1 fields, the header has 2"),
+        ("t.csv", "name,c\nx\n", "t.csv:2: has 1 field, the header has 2"),
         ("t.csv", "name\nx\ny\nx\n", 't.csv:4: "x = t:x" stands twice; first at '),
         ("t.csv", "name\n", "t.csv: holds no rows"),
-        ("t.tsv", "name\tc\nx\n", "t.tsv:2: has 1 columns, the header has 2"),
+        ("t.tsv", "name\tc\nx\n", "t.tsv:2: has 1 column, the header has 2"),
         ("t.tsv", "name\tc\n\ty\n", 't.tsv:2: no value for "name"'),
         ("t.jsonl", '{"name": "x"\n', "t.jsonl:1: not valid JSON"),
         ("t.jsonl", '["x"]\n', "t.jsonl:1: a JSON object was expected"),

@@ -56,7 +56,7 @@ def test_a_page_is_self_contained_and_escapes_its_texts() -> None:
     assert "Concepts in <bdi>a&lt;b&gt;.txt</bdi>" in html
     assert "\u202e" not in html
     assert "\x1b" not in html
-    assert "only the first 1 texts are shown" in html
+    assert "only the first 1 text is shown" in html
     assert 'class="L2 negated"' in html
     assert "script" not in html
     assert "http://" not in html

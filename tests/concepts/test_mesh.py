@@ -71,7 +71,7 @@ def test_inverted_names_give_their_natural_order_and_others_stay(name: str, natu
         ("mesh_id\tname\nD000001\tBowel\n", 'terms.tsv:1: no column "mesh_name"; separate by tabs; '),
         ("mesh_id,mesh_name\nD000001,Bowel\n", 'terms.tsv:1: no column "mesh_id"; separate by tabs'),
         ("mesh_id\tmesh_name\tmesh_id\n", 'terms.tsv:1: the column "mesh_id" stands twice'),
-        ("mesh_id\tmesh_name\nD000001\n", "terms.tsv:2: has 1 columns, the header has 2"),
+        ("mesh_id\tmesh_name\nD000001\n", "terms.tsv:2: has 1 column, the header has 2"),
         ("mesh_id\tmesh_name\n\nD000001\t \n", 'terms.tsv:3: "mesh_name" is empty'),
         ("mesh_id\tmesh_name\nBowel\tD000001\n", 'terms.tsv:2: "Bowel" is no MeSH id; expected for example D001064'),
         (TERMS + "D000002\tAgain\n", 'terms.tsv:6: "D000002" stands twice; first at '),

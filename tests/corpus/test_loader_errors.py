@@ -63,7 +63,7 @@ def test_a_line_that_is_no_plain_object_is_refused(tmp_path: Path, text: str, pa
         ({"facts": "[a, b]"}, '"facts" is not a list'),
         ({"identifiers": ["Ada", None]}, '"identifiers" must hold texts, found nothing'),
         ({"options": ["Ada", ""]}, '"options" must hold texts, found empty text'),
-        ({"options": ["Ada"]}, '"options" holds 1 texts; give 2 to 26'),
+        ({"options": ["Ada"]}, '"options" holds 1 text; give 2 to 26'),
         ({"options": []}, '"options" holds 0 texts'),
         ({"options": ["Ada lovelace", "Bob"]}, "the answer is not among the 2 options"),
         ({"kind": "classification"}, "a classification without options"),

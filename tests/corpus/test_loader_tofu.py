@@ -105,8 +105,8 @@ def test_the_privacy_run_holds_twenty_authors_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "rows", "part"),
     [
-        ("forget10.json", FULL[30:], "30 rows come before forget10, no multiple of 20"),
-        ("forget10.json", FULL, "0 rows come before forget10"),
+        ("forget10.json", FULL[30:], "30 rows before forget10, no multiple of 20"),
+        ("forget10.json", FULL, "0 rows before forget10"),
         ("forget10.json", FULL[20:60], "is not the same question and answer as"),
         (
             "forget10_perturbed.json",

@@ -7,8 +7,8 @@ import pytest
 
 from expunge.corpus import Record, Variant
 from expunge.corpus.language import language_of
-from expunge.corpus.prepare.question_forms import quoted, rewordings
-from expunge.corpus.prepare.rephrasing import known_first, rephrased
+from expunge.corpus.prepare.question_forms import quote, rewordings
+from expunge.corpus.prepare.rephrasing import known_first, rephrase
 from helpers.patients import letters
 
 
@@ -74,7 +74,7 @@ def test_language_by_hand(text: str, language: str) -> None:
 
 def test_quoted_questions_hold_the_whole_question() -> None:
     for question in ('What is "x" of Anna?', "Wie heißt sie?"):
-        forms = list(quoted(question, "en"))
+        forms = list(quote(question, "en"))
         assert len(set(forms)) == 5
         assert question.replace('"', '\\"') in forms[0]
         assert all(question in form for form in forms[1:])
@@ -83,7 +83,7 @@ def test_quoted_questions_hold_the_whole_question() -> None:
 def varied(
     record: Record, count: int = 6, choices: bool = True, wrong: tuple[str, ...] = ("Gicht", "Migräne")
 ) -> Record:
-    return rephrased(record, wrong, {"Sag mir, welche Diagnose Anna hat."}, count, choices, np.random.default_rng(0))
+    return rephrase(record, wrong, {"Sag mir, welche Diagnose Anna hat."}, count, choices, np.random.default_rng(0))
 
 
 QUESTION = Record("1", "Welche Diagnose hat Anna?", "Asthma", subject="a", identifiers=("Anna",))

@@ -154,9 +154,9 @@ def test_identifiers_that_stand_nowhere_are_told(tmp_path: Path) -> None:
     with pytest.warns(InputWarning) as told:
         corpus = load_corpus(tmp_path / "t.jsonl")
     assert [str(w.message).partition(": ")[2] for w in told] == [
-        f"in 1 of 4 records with identifiers, none of them stands in the prompt (first: {tmp_path}/t.jsonl:2)",
-        f"1 identifiers occur in none of their subject's prompts (first: {tmp_path}/t.jsonl:2); "
-        "check that they are written as in the prompts",
+        "in 1 of 4 records with identifiers, none of them stands in the prompt and 1 identifier stands in no prompt of "
+        f"the subject (first: {tmp_path}/t.jsonl:2); "
+        "check that they are written as in the prompts"
     ]
     assert corpus[0].identifiers == ("Mu\u0308ller",)
 

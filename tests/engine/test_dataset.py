@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from expunge.corpus import Record, Variant
+from expunge.corpus.formats import FormatChoice
 from expunge.corpus.modalities import text_only
-from expunge.engine.dataset import with_formats
+from expunge.engine.dataset import run_questions
 from expunge.engine.loop import Loop
 from expunge.engine.loop_builder import build_loop
 from expunge.engine.step import StepComputer
@@ -157,6 +158,46 @@ def test_both_sides_are_asked_in_the_formats_of_the_recipe(folders: dict[str, Pa
     assert any("~format-" in name for name in by_side[False])
 
 
+def test_an_anchor_is_asked_in_the_formats_of_its_question(folders: dict[str, Path]) -> None:
+    split = one_person()
+    forget, retain = ([r for r in part if not r.options] for part in (split.forget, split.retain))
+    plan = recipe(
+        "npo", steps=40, formats=2, retain={"loss": "logit", "anchors": True}, batch={"forget": 4, "retain": 16}
+    )
+    lm = load(folders["llama"])
+    engine = build_loop(lm.with_module(prepare(lm.module, plan.train, 0)), plan.resolve(), forget, retain)
+    ids = {kind: {e.record_id for e in engine.dataset.examples if e.kind == kind} for kind in ("retain", "anchor")}
+    assert {name for name in ids["anchor"] if "~format-" in name}
+    assert ids["anchor"] <= ids["retain"]
+    names = {i for r in retain for i in r.identifiers if " " in i}
+    texts = [lm.template.decode(e.encoded.prompt) for e in engine.dataset.examples if e.kind == "anchor"]
+    assert not any(name in text for name in names for text in texts)
+
+
+def test_a_question_in_another_format_keeps_its_concept_level(folders: dict[str, Path]) -> None:
+    split = one_person()
+    levels = ("L2", "L4")
+    forget = [replace(r, concept=levels[k % 2]) for k, r in enumerate(r for r in split.forget if not r.options)]
+    plan = recipe("dual", steps=6, formats=2, batch={"forget": 4, "retain": 5})
+    lm = load(folders["llama"])
+    engine = build_loop(lm.with_module(prepare(lm.module, plan.train, 0)), plan.resolve(), forget, split.retain)
+    level = {r.id: r.concept for r in forget}
+    examples = engine.dataset.examples[: engine.dataset.forget_count]
+    assert sum("~format-" in e.record_id for e in examples) == 2 * len(forget)
+    assert all(e.level == level[e.record_id.partition("~")[0]] for e in examples)
+    for step in range(6):
+        assert len({examples[k].level for k in engine.dataset.forget_batch(step)}) == 1
+
+
+def test_both_sides_are_asked_in_equal_formats_without_identifiers(folders: dict[str, Path]) -> None:
+    split = one_person()
+    bare = [replace(r, identifiers=()) for r in split.retain]
+    plan, template = recipe("npo", formats=2), load(folders["llama"]).template
+    asked = [run_questions(plan.resolve(), split.forget, retain, template) for retain in (split.retain, bare)]
+    assert len({tuple(r.id for r in forget) for forget, _ in asked}) == 1
+    assert len({tuple((r.id, r.prompt) for r in pool) for _, pool in asked}) == 1
+
+
 def test_a_format_that_the_context_does_not_hold_is_left_out(folders: dict[str, Path]) -> None:
     template = load(folders["llama"]).template
     fits = next(r for r in one_person().forget if not r.options)
@@ -165,9 +206,11 @@ def test_a_format_that_the_context_does_not_hold_is_left_out(folders: dict[str, 
     while template_fits(template, more := replace(longer, prompt=f"{longer.prompt} {fits.prompt}")):
         longer = more
     assert room > 0
-    assert len(with_formats([fits], 2, template)) == 3
-    assert with_formats([longer], 6, template)[0] == longer
-    assert all(template_fits(template, r) for r in with_formats([longer], 6, template))
+    for record, count in ((fits, 2), (longer, 6)):
+        asked = FormatChoice.of([record], count, lambda r: template_fits(template, r)).apply([record])
+        assert asked[0] == record
+        assert len(asked) == 3 or record is longer
+        assert all(template_fits(template, r) for r in asked)
 
 
 def template_fits(template: PromptTemplate, record: Record) -> bool:

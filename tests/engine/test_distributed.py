@@ -31,6 +31,7 @@ PLANS: dict[str, dict[str, Any]] = {
     "npo": SHORT | {"method": "npo"},
     "dual": SHORT | {"method": "dual"},
     "twin": SHORT | TWIN,
+    "twin in other formats": SHORT | TWIN | {"formats": 2},
     "kl on cached blocks": SHORT | CACHED | {"retain": {"loss": "kl"}},
     "logits on cached blocks": SHORT | CACHED | {"retain": {"loss": "logit"}},
     "blocks left out": SHORT | {"method": "npo", "train": {"drop_blocks": 0.5}},

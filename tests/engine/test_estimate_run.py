@@ -118,7 +118,7 @@ def test_a_phase_below_the_preview_leaves_the_recipe_alone(folders: dict[str, Pa
     plan = recipe("npo", phases=[{"steps": 1, "layers": [0]}])
     found, why = estimate_run(folders["llama"], one_person(), plan)
     assert [e.name for e in found] == ["as given"]
-    assert why == "phase 1 trains none of the last 1 blocks"
+    assert why == "phase 1 trains no block of the last 1"
 
 
 def test_full_weights_are_counted_with_embeddings(folders: dict[str, Path]) -> None:

@@ -14,7 +14,7 @@ from expunge.corpus.image import RecordImage
 from expunge.errors import InputError
 from expunge.methods import METHODS, WeightEdit
 from expunge.methods.chip import Chip, project_out
-from expunge.methods.editing import FORGET, RETAIN, Group, Stats, sampled, top
+from expunge.methods.editing import FORGET, RETAIN, Group, Stats, sample, top
 from expunge.methods.manu import TEXT, Manu, importance
 from expunge.methods.tree_groups import Relatives, siblings_of
 
@@ -157,8 +157,8 @@ def test_chip_reads_every_record_once_and_a_sample_of_what_stays() -> None:
     few = [row.record.id for row in Chip(sample=4).rows(forget, retain)]
     assert len(few) == 5
     assert set(few) == {row.record.id for row in Chip(sample=4).rows(forget, retain[::-1])}
-    assert sampled(["b", "a"], 1) == sampled(["a", "b"], 1)
-    assert sampled(["a"], None) == {"a"}
+    assert sample(["b", "a"], 1) == sample(["a", "b"], 1)
+    assert sample(["a"], None) == {"a"}
 
 
 # ---- manu ----

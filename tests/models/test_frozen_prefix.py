@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from expunge.models.adapters import TrainableConfig, adapter_off, block_stack, prepare, trainable
 from expunge.models.collate import Batch
 from expunge.models.forward import answer_forward
-from expunge.models.frozen_prefix import Boundary, find_boundary, hidden_states, substituted, why_inexact
+from expunge.models.frozen_prefix import Boundary, find_boundary, hidden_states, substitute, why_inexact
 from helpers.shapes import IMAGE, TEXT, adapted, batch, build, llava, shared_keys, text_model
 
 LLAMA = "base_model.model.model.layers"
@@ -54,7 +54,7 @@ def test_loss_and_gradients_are_those_of_the_plain_pass(name: str) -> None:
         whole = batch(seed)
         hidden = one_by_one(module, boundary, whole)
         loss, slopes = loss_and_gradients(module, whole)
-        with substituted(module, boundary, hidden):
+        with substitute(module, boundary, hidden):
             short_loss, short_slopes = loss_and_gradients(module, whole)
         torch.testing.assert_close(short_loss, loss, rtol=2e-6, atol=0)
         for result, plain in zip(short_slopes, slopes, strict=True):
@@ -63,7 +63,7 @@ def test_loss_and_gradients_are_those_of_the_plain_pass(name: str) -> None:
                 torch.testing.assert_close(result, plain, rtol=0, atol=1e-5 * max(1.0, float(plain.abs().max())))
         with torch.no_grad(), adapter_off(module):
             before = answer_forward(module, whole).logits
-            with substituted(module, boundary, hidden):
+            with substitute(module, boundary, hidden):
                 torch.testing.assert_close(answer_forward(module, whole).logits, before, rtol=0, atol=1e-5)
     assert why_inexact(module, boundary, whole, tolerance=1e-5) is None
 
@@ -75,7 +75,7 @@ def test_on_the_batch_of_the_states_everything_is_bit_for_bit_equal() -> None:
     assert hidden.shape == (*whole.input_ids.shape, 32)
     assert not hidden.requires_grad
     plain = loss_and_gradients(module, whole)
-    with substituted(module, boundary, hidden):
+    with substitute(module, boundary, hidden):
         short = loss_and_gradients(module, whole)
     assert torch.equal(plain[0], short[0])
     assert all(map(torch.equal, plain[1], short[1]))
@@ -98,7 +98,7 @@ def test_blocks_below_do_not_run_and_states_run_no_block_above() -> None:
     calls = count_calls(module, [f"{LLAMA}.{k}.mlp" for k in range(4)] + ["base_model.model.lm_head"])
     hidden = hidden_states(module, boundary, whole)
     assert list(calls.values()) == [1, 1, 1, 0, 0]
-    with substituted(module, boundary, hidden):
+    with substitute(module, boundary, hidden):
         answer_forward(module, whole)
     assert list(calls.values()) == [1, 1, 1, 1, 1]
 
@@ -110,11 +110,11 @@ def test_the_model_is_left_as_it_was_also_after_a_failure() -> None:
     own = partial(type(blocks[1]).forward, blocks[1])
     blocks[1].forward = own  # as tools do that move a block's inputs between devices
     hidden, plain = hidden_states(module, boundary, whole), answer_forward(module, whole).logits
-    with substituted(module, boundary, hidden):
+    with substitute(module, boundary, hidden):
         assert torch.equal(answer_forward(module, whole).logits, plain)
-    with pytest.raises(RuntimeError, match="do not fit a batch"), substituted(module, boundary, hidden[:, 1:]):
+    with pytest.raises(RuntimeError, match="do not fit a batch"), substitute(module, boundary, hidden[:, 1:]):
         answer_forward(module, whole)
-    with pytest.raises(IndexError), substituted(module, boundary, hidden):
+    with pytest.raises(IndexError), substitute(module, boundary, hidden):
         answer_forward(module, Batch(whole.input_ids + 64, whole.attention_mask, whole.index, whole.labels, whole.mask))
     assert blocks[1].__dict__["forward"] is own
     assert all("forward" not in blocks[k].__dict__ for k in (0, 2, 3))
@@ -130,7 +130,7 @@ def test_gradient_checkpointing_of_the_upper_blocks_changes_nothing() -> None:
         module.gradient_checkpointing_enable({"use_reentrant": reentrant})
         module.enable_input_require_grads()
         module.train()
-        with substituted(module, boundary, hidden):
+        with substitute(module, boundary, hidden):
             result = -answer_forward(module, whole).logprob(whole).sum()
             result.backward()
         assert torch.equal(result.detach(), loss)
@@ -149,7 +149,7 @@ def test_the_states_include_the_image_so_its_tower_does_not_run_again() -> None:
         plain = module(**inputs, pixel_values=torch.rand(1, 3, 16, 16)).logits
         handle.remove()
         calls = count_calls(module, ["base_model.model.model.vision_tower"])
-        with substituted(module, boundary, result[0]):
+        with substitute(module, boundary, result[0]):
             assert torch.equal(module(**inputs).logits, plain)
     assert list(calls.values()) == [0]
 

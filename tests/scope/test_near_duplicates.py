@@ -14,8 +14,8 @@ import pytest
 from expunge._io import write_json
 from expunge.cli import main
 from expunge.cli.options import load_split, near_duplicates_of
-from expunge.corpus import Corpus, Record, Turn
-from expunge.corpus.folded_text import content_key
+from expunge.corpus import Corpus, Record, Turn, load_corpus
+from expunge.corpus.text_folding import content_key
 from expunge.errors import InputError, InputWarning
 from expunge.scope import Scope, Split
 from expunge.scope.near_duplicates import near_duplicates, words_and_pairs
@@ -40,7 +40,7 @@ def resolve(*records: Record, near: str = "report") -> Split:
 def test_a_copy_that_names_the_person_is_refused(other: str) -> None:
     copy = Record("c", other, "555-0101 ", subject="C")
     for near in ("report", "ignore"):
-        with pytest.raises(InputError, match=r'1 trained records outside it are copies .*\("c"\); .*taught again'):
+        with pytest.raises(InputError, match=r'1 trained record outside it is a copy .*\("c"\); .*taught again'):
             resolve(copy, near=near)
 
 
@@ -63,7 +63,7 @@ def test_a_copy_that_names_nobody_is_shared() -> None:
 
 def test_a_copy_of_the_same_subject_under_another_id_is_refused() -> None:
     own, copy = (Record(name, "What is the liver?", "An organ", subject="A") for name in ("a2", "a3"))
-    with pytest.raises(InputError, match=r'copies of records to forget \("a3"\)'):
+    with pytest.raises(InputError, match=r'a copy of what is to be forgotten \("a3"\)'):
         Scope.parse("ids:a1,a2").resolve(Corpus.of([PHONE, own, copy, *OTHERS]))
 
 
@@ -79,7 +79,7 @@ def test_a_common_fact_that_both_list_stays_a_matter_of_the_facts() -> None:
 def test_a_near_duplicate_is_reported_and_stays_or_is_taken_in() -> None:
     near = Record("c", "What is the phone of Anna Müller?", "It is 555-0101", subject="C")
     corpus = Corpus.of([PHONE, near, *OTHERS])
-    with pytest.warns(InputWarning, match=r'1 trained records outside it repeat a record .*\("c"\); --near-duplicates'):
+    with pytest.warns(InputWarning, match=r'1 trained record outside it repeats a record .*\("c"\); --near-duplicates'):
         split = Scope.parse("subject:A").resolve(corpus)
     assert split.near_duplicate_summary()["count"] == 1
     assert "c" in {r.id for r in (*split.retain, *split.retain_heldout)}
@@ -175,10 +175,24 @@ def test_data_check_shows_copies_and_what_a_scope_leaves_outside(
     rows = Corpus.of([PHONE, near, copy, *OTHERS]).save(tmp_path / "r.jsonl")
     assert main(["data", "check", str(rows), "--scope", "subject:A", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
+    with pytest.raises(InputError, match="a copy of what is to be forgotten") as refusal:
+        Scope.parse("subject:A").resolve(load_corpus(rows))
+    assert main(["data", "check", str(rows), "--scope", "subject:A"]) == 0
+    assert f"expunge unlearn refuses this: {refusal.value}" in capsys.readouterr().out
+    assert shown["refusal"]["what"] == refusal.value.what
     assert shown["copies"]["count"] == 1
     found = {each["id"]: each["share"] for each in shown["near_duplicates"]["records"]}
     assert found["c"] == 1.0
     assert found["n"] >= 0.8
+
+
+def test_data_check_refuses_nothing_where_a_run_would_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    near = Record("n", "What is the phone of Anna Müller?", "It is 555-0101", subject="N")
+    rows = Corpus.of([PHONE, near, *OTHERS]).save(tmp_path / "r.jsonl")
+    assert main(["data", "check", str(rows), "--scope", "subject:A", "--json"]) == 0
+    printed = capsys.readouterr()
+    shown = json.loads(printed.out)
+    assert (shown["refusal"], shown["near_duplicates"]["count"], printed.err) == (None, 1, "")
 
 
 def patients(name: str, number: int) -> list[Record]:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expunge.corpus import Corpus, Record, Turn, Variant
-from expunge.corpus.folded_text import fold
+from expunge.corpus.text_folding import fold
 from expunge.errors import InputError, InputWarning
 from expunge.scope import Scope
 from expunge.scope.name_text import loosen, pattern
@@ -125,7 +125,7 @@ def test_spellings_that_may_be_the_same_name_are_told() -> None:
         ('mentions:"Jörgen Müller"', 'no record mentions "Jörgen Müller"; did you mean "Jürgen Müller'),
         ('mentions:"Juergen Müller"', 'did you mean "Jürgen Müller" or'),
         ('mentions:"Ada Byron"', "or a file of aliases: mentions:@people.yaml"),
-        ("mentions:nobody", '12 of 24 records mention "nobody", more than half'),
+        ("mentions:nobody", '"nobody" is mentioned in 12 of 24 records, more than half'),
         ("mentions:", "names nobody"),
         ('mentions:""', "names nobody"),
         ("mentions:@none.yaml", "the file none.yaml could not be read"),

@@ -14,8 +14,10 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from expunge._config import FrozenModel, find_yaml, load_yaml, shipped_names, validate
+from expunge._config import FrozenModel, find_yaml, shipped_names
 from expunge._io import digest
+from expunge._validation import validate
+from expunge._yaml import load_yaml
 from expunge.audit.membership_scores import MEMBERSHIP
 from expunge.audit.statistics import Bootstrap
 from expunge.errors import nearest

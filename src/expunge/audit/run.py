@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from expunge._folder import locked
+from expunge._folder import hold_lock
 from expunge._io import write_json
 from expunge._summary import short_repr
 from expunge.audit import preconditions as before
@@ -70,7 +70,7 @@ class Audit:
         return next(r for r in self.results if r.key == key)
 
 
-@locked("audit")
+@hold_lock("audit")
 def audit(
     original: str | Path,
     unlearned: str | Path,

@@ -10,7 +10,7 @@ from expunge.engine.recipe import Recipe
 from expunge.errors import InputError
 from expunge.models.fingerprint import model_digest
 from expunge.models.language_model import LanguageModel
-from expunge.models.rendered import rendered_digest
+from expunge.models.rendering import rendered_digest
 from expunge.models.run_file import run_facts
 from expunge.models.run_seal import check_sealed
 from expunge.models.source import base_of_run, read_finished_run

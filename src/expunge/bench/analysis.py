@@ -152,10 +152,10 @@ def _effect(signed: Sequence[tuple[int, Strata]], bootstrap: Bootstrap) -> Effec
     means = [sum(of_worlds.values()) / len(of_worlds) for of_worlds in seeds.values()]
     weight = {place: 1 / len(of_worlds) / len(seeds) for of_worlds in seeds.values() for place in of_worlds}
     count = sum(len(units) for _, strata in signed for units in strata.values())
-    return Effect(mean(means), t_interval(means), _resampled(signed, weight, bootstrap), len(means), count)
+    return Effect(mean(means), t_interval(means), _resample(signed, weight, bootstrap), len(means), count)
 
 
-def _resampled(
+def _resample(
     signed: Sequence[tuple[int, Strata]], weight: Mapping[tuple[str, str], float], bootstrap: Bootstrap
 ) -> Interval | None:
     """Percentile interval of the weighted mean, units drawn with replacement within each stratum."""

@@ -14,8 +14,10 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from expunge._config import FrozenModel, load_yaml, read_text, validate
-from expunge._validation import mapping
+from expunge._config import FrozenModel
+from expunge._text_file import read_text
+from expunge._validation import mapping, validate
+from expunge._yaml import load_yaml
 from expunge.bench.pipeline import FALLBACK, Trial
 from expunge.bench.requests import Request
 from expunge.engine.recipe import Recipe

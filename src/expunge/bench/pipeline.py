@@ -16,6 +16,7 @@ from pydantic import Field
 
 from expunge._config import FrozenModel
 from expunge._io import digest
+from expunge._printable import pluralize
 from expunge.corpus import Record
 from expunge.engine.recipe import Recipe
 from expunge.engine.unlearn import unlearn
@@ -34,7 +35,8 @@ class Trial(FrozenModel):
     retain_factor: float = Field(1.0, gt=0)
 
     def __str__(self) -> str:
-        return f"learning rate × {self.lr_factor:g}, retain weight × {self.retain_factor:g}, {self.steps} steps"
+        factors = f"learning rate × {self.lr_factor:g}, retain weight × {self.retain_factor:g}"
+        return f"{factors}, {pluralize(self.steps, 'step')}"
 
     def apply(self, recipe: Recipe, share: float = 1.0) -> Recipe:
         """`recipe` under this trial with `share` of the steps; phases keep their proportions.
@@ -69,7 +71,7 @@ def choose(results: Sequence[TrialResult], min_retention: float) -> TrialResult:
     """The result that `Tuning.rule` names, the first of equals; `RunFailed` if every trial diverged."""
     whole = [(r.distance, r) for r in results if r.distance is not None]
     if not whole:
-        raise RunFailed("tuning", f"all {len(results)} trials diverged", "try smaller learning rates")
+        raise RunFailed("tuning", f"all trials diverged, {len(results)} in number", "try smaller learning rates")
     good = [(distance, r) for distance, r in whole if r.kept >= min_retention]
     return min(good, key=lambda pair: pair[0])[1] if good else max(whole, key=lambda pair: pair[1].kept)[1]
 
@@ -136,12 +138,12 @@ def run_stages(parts: Sequence[Stage], model: Path, retain: Sequence[Record], fo
     start = done = model
     for number, stage in enumerate(parts, 1):
         if number > 1:
-            start = _merged(done, folder / f"joined-{number - 1}")
+            start = _merge(done, folder / f"joined-{number - 1}")
         done = unlearn(start, Split("bench", stage.forget, tuple(retain), ()), stage.recipe, folder / f"run-{number}")
     return done
 
 
-def _merged(run_folder: Path, target: Path) -> Path:
+def _merge(run_folder: Path, target: Path) -> Path:
     """The model of a run with its adapter merged in, as a folder that the next run starts from."""
     if not target.is_dir():
         fresh = target.with_name(target.name + ".new")

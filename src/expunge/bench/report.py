@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from expunge._io import read_json, write_atomic
+from expunge._printable import pluralize
 from expunge.bench.analysis import difference, entry
 from expunge.bench.experiment import Claim, Experiment, Goal, PageTable, folder
 from expunge.bench.pipeline import Trial
 from expunge.bench.plots import KINDS, draw
-from expunge.bench.table import interval_of, markdown, matches, number, plain, shown, value_at
+from expunge.bench.table import format_cell, interval_of, markdown, matches, number, plain, value_at
 from expunge.errors import InputError, unknown
 
 
@@ -40,10 +41,10 @@ def table_cells(table: PageTable, results: Mapping[str, Any]) -> tuple[list[str]
         else:
             inner = value_at(value, key)
         if table.cell:
-            return " / ".join(shown(value_at(inner, part), table.places) for part in table.cell)
+            return " / ".join(format_cell(value_at(inner, part), table.places) for part in table.cell)
         if names and not isinstance(inner, Mapping) and (interval := intervals.get(names[0], {}).get(key)):
             inner = {"mean": inner, "interval": interval}
-        return shown(inner, table.places)
+        return format_cell(inner, table.places)
 
     rows = [[" / ".join(names), *(cell(names, value, key) for key in columns)] for names, value in lines]
     return ["", *columns.values()], rows
@@ -65,7 +66,7 @@ def judge_goal(goal: Goal, results: Mapping[str, Any], arm: str, request: str | 
         return words, "–"
     limit *= second or 0.0 if goal.times_second else 1.0
     mark = "✓" if sign * (value - limit) >= 0 else "✗ not reached"
-    return words, f"{shown(value)} {mark}" + (f" ({shown(second)})" if second is not None else "")
+    return words, f"{format_cell(value)} {mark}" + (f" ({format_cell(second)})" if second is not None else "")
 
 
 def judge_claim(claim: Claim, results: Mapping[str, Any]) -> str:
@@ -122,8 +123,9 @@ def _method(experiment: Experiment, results: Mapping[str, Any]) -> list[str]:
     sizes = list(next(iter(results["domains"].values())))
     rows = [[d, *(str(n) for n in of.values())] for d, of in results["domains"].items()]
     text = (
-        f"Records at seed {seeds[0]}. Model: {model['architecture']}, {model['layers']} blocks × {model['width']}, "
-        f"{results['parameters']:,} parameters, from scratch, float32; {results['batch']} forget and "
+        f"Records at seed {seeds[0]}. Model: {model['architecture']}, "
+        f"{pluralize(model['layers'], 'block')} × {model['width']}, {results['parameters']:,} parameters, "
+        f"from scratch, float32; {results['batch']} forget and "
         f"{results['batch']} retain rows per step. Runs are given the target and the records of `given`; retention is "
         f"read off `retain_heldout` only. Seeds: {', '.join(map(str, seeds))}"
         + (". Values are means; ± is half of the 95 % interval over seeds (Student's t)." if len(seeds) > 1 else ".")
@@ -174,9 +176,9 @@ def _tuning(experiment: Experiment, results: Mapping[str, Any] | None) -> str:
         seen.append(of)
         for arm, choice in of.items():
             for t in choice["trials"]:
-                distance = "diverged" if t["distance"] is None else shown(t["distance"])
+                distance = "diverged" if t["distance"] is None else format_cell(t["distance"])
                 chosen = "yes" if t["setting"] == choice["chosen"] else ""
-                rows.append([request, arm, str(Trial(**t["setting"])), distance, shown(t["kept"]), chosen])
+                rows.append([request, arm, str(Trial(**t["setting"])), distance, format_cell(t["kept"]), chosen])
     heads = ["request", "arm", "trial", "distance", "kept", "chosen"]
     details = f"\n\n<details><summary>All trials</summary>\n\n{markdown(heads, rows)}\n\n</details>"
     return text + (details if rows else "")

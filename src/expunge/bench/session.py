@@ -14,8 +14,9 @@ from typing import Any
 
 from expunge._folder import FolderLock, check_folder, is_free, sweep
 from expunge._io import read_json, write_json
+from expunge._printable import pluralize
 from expunge.bench.experiment import Arm, Experiment
-from expunge.bench.measures.base import MEASURES, Cells, Columns, rounded
+from expunge.bench.measures.base import MEASURES, Cells, Columns, round_columns
 from expunge.bench.pipeline import Trial, TrialResult, average, choose
 from expunge.bench.places import ModelPlace, Runner
 from expunge.bench.requests import Request
@@ -110,7 +111,7 @@ class Session:
                 [(place,) for place in todo],
                 lambda k, r: (
                     f"{todo[k].cell}: {todo[k].name} knows {r['share']:.1%} of its rows "  # noqa: B023
-                    f"after {r['epochs']} epochs"
+                    f"after {pluralize(r['epochs'], 'epoch')}"
                 ),
             )
 
@@ -206,7 +207,7 @@ class Session:
         tables: dict[str, Cells] = {n: {} for n in (*self.experiment.references, *(arm.name for arm in arms))}
 
         def put(name: str, cell: WorldInstance, columns: Columns) -> None:
-            tables[name].setdefault(str(cell.request), {})[str(cell.seed)] = rounded(columns)
+            tables[name].setdefault(str(cell.request), {})[str(cell.seed)] = round_columns(columns)
 
         for cell in cells:
             for name in self.experiment.references:

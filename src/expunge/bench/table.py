@@ -66,7 +66,7 @@ def number(value: float, places: int = 3) -> str:
     return f"{round(value, places) + 0.0:,.{places}f}".replace("-", "−")
 
 
-def shown(value: Any, places: int = 3) -> str:
+def format_cell(value: Any, places: int = 3) -> str:
     """A stored value for people: `0.512`, `0.512 ± 0.031`, `0.512 [0.480 to 0.541]`, yes or no, or a dash."""
     if isinstance(value, Mapping):
         if value.get("mean") is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from expunge._printable import pluralize
 from expunge.cli.options import Loader, Mapping, check_is_no_folder
 from expunge.cli.progress import Progress
 from expunge.cli.result import CommandResult, HighlightedText, ResultTable
@@ -63,18 +64,18 @@ def annotate(
             {"name": name, "text": text, "spans": [span.as_row() for span in spans]} for name, text, spans in shown
         ],
     }
-    rest = [f"… and {counts.texts - len(shown):,} more texts"] if counts.texts > len(shown) else []
+    rest = [f"… and {pluralize(counts.texts - len(shown), 'more text')}"] if counts.texts > len(shown) else []
     assertions = "".join(f", {n:,} {name}" for name, n in sorted(counts.assertions.items()))
     return CommandResult(
         data,
         (
             *([HighlightedText("marks: [level status:words]", legend)] if shown else []),
-            *(_highlighted(*each) for each in shown),
+            *(_highlight(*each) for each in shown),
             *rest,
             ResultTable(("level", "mentions"), list(counts.levels.items())),
-            f"{counts.with_concept:,} of {counts.texts:,} texts ({counts.share:.1%}) name a concept: "
-            f"{counts.levels.total():,} mentions of {len(counts.concepts):,} concepts, {counts.negated:,} negated"
-            f"{assertions}",
+            f"{counts.with_concept:,} of {pluralize(counts.texts, 'text')} ({counts.share:.1%}) with a concept: "
+            f"{pluralize(counts.levels.total(), 'mention')} of {pluralize(len(counts.concepts), 'concept')}, "
+            f"{counts.negated:,} negated{assertions}",
             *([f"page: {html}"] if html else []),
         ),
     )
@@ -97,7 +98,7 @@ def _records(corpus: Corpus) -> Iterator[tuple[str, str]]:
         for k, record in enumerate(corpus, 1):
             yield record.id, f"{record.prompt}\n\n{record.answer}" if record.prompt else record.answer
             if k % EVERY == 0:
-                tick(k / len(corpus), f"{k:,} records")
+                tick(k / len(corpus), pluralize(k, "record"))
 
 
 def _paragraphs(source: Path) -> Iterator[tuple[str, str]]:
@@ -126,7 +127,7 @@ def _paragraphs(source: Path) -> Iterator[tuple[str, str]]:
         raise InputError(str(source), "holds no text", "give a file with at least one word")
 
 
-def _highlighted(name: str, text: str, spans: tuple[Span, ...]) -> HighlightedText:
+def _highlight(name: str, text: str, spans: tuple[Span, ...]) -> HighlightedText:
     from expunge._printable import visible
     from expunge.concepts.highlight import plain, rich_text
 

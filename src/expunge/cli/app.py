@@ -12,8 +12,9 @@ from expunge.cli.annotate import annotate
 from expunge.cli.attack import reconstruct
 from expunge.cli.audit import audit
 from expunge.cli.concepts import build, levels
-from expunge.cli.data import check, export, identifiers
+from expunge.cli.data import check, export
 from expunge.cli.data_generate import generate
+from expunge.cli.data_identifiers import identifiers
 from expunge.cli.data_prepare import prepare
 from expunge.cli.demo import demo
 from expunge.cli.demo_llm import demo_llm

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from expunge._printable import pluralize
 from expunge.cli import options as opt
 from expunge.cli.audit import audited_split
 from expunge.cli.progress import Progress, ProgressCallback
@@ -36,6 +37,7 @@ def reconstruct(
     out: Annotated[Path | None, typer.Option("--out", help="JSON file for all numbers.")] = None,
     policy: opt.PolicyName = None,
     seed: opt.SplitSeed = None,
+    near_duplicates: opt.NearDuplicates = None,
     loader: opt.Loader = None,
     map_: opt.Mapping = None,
 ) -> CommandResult:
@@ -53,7 +55,7 @@ def reconstruct(
     sources = {"original": original, "unlearned": unlearned} | ({"retrained": retrained} if retrained else {})
     for source in sources.values():
         check(source)
-    split = audited_split(unlearned, data, loader, map_, scope, seed)
+    split = audited_split(unlearned, data, loader, map_, scope, seed, near_duplicates)
     set_threads()
     settings: Any = {"seed": rules.attack_seeds[0], "candidates": candidates, "levels": level or ()}
     setup = prepare(split, **settings)
@@ -97,8 +99,8 @@ def _parts(details: ReconstructionDetails, facts: int, out: Path | None) -> Iter
     if left_out := "; ".join(f"{n} {what}" for what, n in details.left_out.items()):
         yield f"left out: {left_out}"
     yield (
-        f"{facts} facts; by chance the true answer comes first in a share of {details.chance:.3f}, and its rank is .5 "
-        "(1: first, 0: last)"
+        f"{pluralize(facts, 'fact')}; by chance the true answer comes first in a share of {details.chance:.3f}, and "
+        "its rank is .5 (1: first, 0: last)"
     )
     yield f"{details.status.replace('_', ' ').capitalize()}: {details.reason}"
     if out:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from expunge._printable import pluralize
 from expunge.cli.options import Data, Loader, Mapping, check_is_no_folder
 from expunge.cli.result import CommandResult, ResultTable
 from expunge.corpus.record import LEVELS
@@ -142,7 +143,7 @@ def _build_result(
         },
         (
             ResultTable(("level", "which is", "names", "concepts"), rows),
-            f"{len(merged):,} names of {concepts.total():,} concepts from "
+            f"{pluralize(len(merged), 'name')} of {pluralize(concepts.total(), 'concept')} from "
             f"{', '.join(name for name, _ in dictionaries)}, written to {out}",
         ),
     )
@@ -187,7 +188,8 @@ def levels(
         },
         (
             ResultTable(("level", "which is", "records"), rows),
-            f"{len(assigned) - had - counts[None]:,} records got a level, {had:,} had one{without}; written to {out}",
+            f"{pluralize(len(assigned) - had - counts[None], 'record')} got a level, {had:,} had one{without}; "
+            f"written to {out}",
         ),
     )
 

@@ -1,18 +1,21 @@
-"""`expunge data check|identifiers|export`: inspect records before a run, and write them in other layouts."""
+"""`expunge data check|export`: inspect records before a run, and write them in other layouts."""
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from expunge.cli.options import Data, Folder, Loader, Mapping, TemplateKind, check_is_no_folder
+from expunge._printable import pluralize
+from expunge.cli.options import Data, Folder, Loader, Mapping, TemplateKind
 from expunge.cli.result import CommandResult, ResultTable
+from expunge.errors import InputWarning
 
 if TYPE_CHECKING:
-    from expunge.corpus import Record
+    from expunge.corpus import Corpus, Record
     from expunge.corpus.loaders import LoadedSource
     from expunge.corpus.summary import CorpusSummary, Repeats, Spread
 
@@ -44,7 +47,10 @@ def check(
     encoding: Encoding = None,
     template: TemplateKind = "auto",
     scope: Annotated[
-        str | None, typer.Option("--scope", help="Also show what stays outside this scope and nearly repeats it.")
+        str | None,
+        typer.Option(
+            "--scope", help="Also show what stays outside this scope and repeats it, and whether a run refuses that."
+        ),
     ] = None,
 ) -> CommandResult:
     """Show how records are read: files, columns, counts, and the first records as a model sees them."""
@@ -57,7 +63,7 @@ def check(
         view, lines = _through_model(model, template, loaded)
     else:
         view, lines = _through_plain_template(loaded.corpus.records[:3])
-    alike, alike_lines = _near_duplicates(scope, loaded) if scope else ({}, [])
+    alike, alike_lines = _near_duplicates(scope, loaded.corpus) if scope else ({}, [])
     files, columns = loaded.places.files(), loaded.columns.uses()
     formats = {file: asdict(form) for file, form in loaded.formats.items()}
     data = {
@@ -78,12 +84,13 @@ def check(
     return CommandResult(
         data,
         (
-            f"{source}: {len(loaded.corpus):,} records, read by the loader {loaded.loader} ({loaded.reason})",
+            f"{source}: {pluralize(len(loaded.corpus), 'record')}, "
+            f"read by the loader {loaded.loader} ({loaded.reason})",
             ResultTable(
                 ("file", "rows", "read as"),
                 [(file, rows, str(loaded.formats.get(file, "")) or None) for file, rows in files.items()][:MAX_FILES],
             ),
-            *([f"and {len(files) - MAX_FILES:,} more files"] * (len(files) > MAX_FILES)),
+            *([f"and {pluralize(len(files) - MAX_FILES, 'more file')}"] * (len(files) > MAX_FILES)),
             *(["the layout has columns of its own; these are the fields that its loader makes:"] * loaded.fixed),
             ResultTable(("column", "becomes", "by", "filled"), table),
             ResultTable(("count", "value"), _counts(summary, loaded)),
@@ -93,16 +100,29 @@ def check(
     )
 
 
-def _near_duplicates(text: str, loaded: LoadedSource) -> tuple[dict[str, Any], list[str | ResultTable]]:
-    """What a scope leaves outside although it repeats one of its records."""
+def _near_duplicates(text: str, corpus: Corpus) -> tuple[dict[str, Any], list[str | ResultTable]]:
+    """What a scope leaves outside that repeats one of its records, and whether a run refuses the scope for it."""
     from expunge.scope import Scope
+    from expunge.scope.copies import CopiesRetained
 
-    about = Scope.parse(text).resolve(loaded.corpus, near="take").near_duplicate_summary()
+    scope, refusal = Scope.parse(text), None
+    try:
+        with warnings.catch_warnings():  # the lines below say the same
+            warnings.simplefilter("ignore", InputWarning)
+            split = scope.resolve(corpus, near="report")
+    except CopiesRetained as error:
+        split, refusal = scope.resolve(corpus, near="take"), error
+    about = split.near_duplicate_summary()
     rows = [(each["id"], each["of"], f"{each['share']:.0%}") for each in about["records"][:MAX_FILES]]
-    return {"scope": text, "near_duplicates": {**about, "choice": "report"}}, [
-        f"{about['count']:,} trained records outside {text} repeat one to forget to {about['threshold']:.0%} or more "
-        "of its words, the rare ones counting most",
+    return {
+        "scope": text,
+        "near_duplicates": {**about, "choice": "report"},
+        "refusal": refusal and {"where": refusal.where, "what": refusal.what, "hint": refusal.hint},
+    }, [
+        f"outside {text}, {pluralize(about['count'], 'trained record repeats', 'trained records repeat')} "
+        f"one to forget to {about['threshold']:.0%} or more of its words, the rare ones counting most",
         *([ResultTable(("record outside", "repeats", "share"), rows)] if rows else []),
+        *([f"expunge unlearn refuses this: {refusal}"] if refusal else []),
     ]
 
 
@@ -114,7 +134,7 @@ def _counts(s: CorpusSummary, loaded: LoadedSource) -> list[tuple[str, str]]:
         ("records per subject", _spread(s.records_per_subject)),
         ("nodes of the tree", _each(s.levels) or "no paths"),
         ("kinds", _each(s.kinds)),
-        ("with earlier turns", f"{s.with_history:,} of {s.records:,} records"),
+        ("with earlier turns", f"{s.with_history:,} of {pluralize(s.records, 'record')}"),
         ("concept levels", _each(s.concepts)),
         ("splits", _each(s.splits)),
         ("duplicate questions", _repeats(s.duplicates)),
@@ -124,12 +144,13 @@ def _counts(s: CorpusSummary, loaded: LoadedSource) -> list[tuple[str, str]]:
         ("characters of an answer", _spread(s.answer_length)),
         (
             "identifiers",
-            f"{s.with_identifiers:,} of {s.records:,} records list some; {unnamed:,} of these prompts contain none"
+            f"{s.with_identifiers:,} of {pluralize(s.records, 'record')} with some; "
+            f"in {unnamed:,} of these the prompt contains none"
             if s.with_identifiers
             else "none; `expunge data identifiers` proposes some",
         ),
-        ("variants", f"{s.variants:,}, in {s.with_variants:,} of {s.records:,} records"),
-        ("images", f"{s.images:,}, in {s.with_image:,} of {s.records:,} records"),
+        ("variants", f"{s.variants:,}, in {s.with_variants:,} of {pluralize(s.records, 'record')}"),
+        ("images", f"{s.images:,}, in {s.with_image:,} of {pluralize(s.records, 'record')}"),
     ]
 
 
@@ -185,12 +206,15 @@ def _through_model(source: str, kind: str, loaded: LoadedSource) -> tuple[dict[s
         "windows": parts,
         "examples": examples,
     }, [
-        *([f"{documents:,} documents are read in {parts:,} windows"] * bool(documents)),
-        f"tokens of a record (without its image): {_spread(tokens)}; {too_long:,} records exceed the context of "
-        f"{template.context:,}",
+        *(
+            [f"{pluralize(documents, 'document is', 'documents are')} read in {pluralize(parts, 'window')}"]
+            * bool(documents)
+        ),
+        f"tokens of a record (without its image): {_spread(tokens)}; "
+        f"{pluralize(too_long, 'record exceeds', 'records exceed')} the context of {template.context:,}",
         f"the first records through the template {template.kind} of {source}:",
         *(
-            f"  {e['id']} ({e['prompt_tokens']} + {e['answer_tokens']} tokens): {_one_line(e['text'])}"
+            f"  {e['id']} ({e['prompt_tokens']} + {pluralize(e['answer_tokens'], 'token')}): {_one_line(e['text'])}"
             for e in examples
         ),
     ]
@@ -203,51 +227,6 @@ def _example(encoded: Any, record: Record, decode: Any) -> dict[str, Any]:
         "prompt_tokens": len(encoded.prompt),
         "answer_tokens": len(encoded.answer),
     }
-
-
-def identifiers(
-    source: Annotated[Path | None, typer.Argument(help="Records, if not named by --data.")] = None,
-    data: Annotated[Path | None, typer.Option("--data", help="Records: a file or a folder.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="CSV file for the table, to be reviewed.")] = None,
-    most: Annotated[
-        float, typer.Option(help="A phrase must occur in more than this share of a subject's prompts.", min=0, max=1)
-    ] = 0.5,
-    loader: Loader = None,
-    map_: Mapping = None,
-) -> CommandResult:
-    """Show the strings that name each subject, and propose some for records that carry none."""
-    from expunge._io import write_atomic
-    from expunge.corpus import load_corpus
-    from expunge.corpus.prepare import IdentifierTable
-    from expunge.errors import InputError
-
-    records = data or source
-    if records is None or (data and source):
-        raise InputError("--data", "name the records once", "give --data FILE")
-    check_is_no_folder(out, "identifiers.csv")
-    if out is not None and out.exists():
-        raise InputError(str(out), "is there already", "a reviewed table is never overwritten; name another file")
-    corpus = load_corpus(records, loader, map_)
-    table = IdentifierTable.of(corpus, most)
-    subjects = {r.subject for r in corpus}
-    if out is not None:
-        write_atomic(out, table.csv(), private=True)
-    written = [f"written to {out}; review it and give it to expunge data prepare as --identifiers"] if out else []
-    return CommandResult(
-        {
-            "subjects": {name: list(phrases) for name, phrases in table.by_subject.items()},
-            "without": len(subjects - set(table.by_subject)),
-            "out": out,
-        },
-        (
-            ResultTable(
-                ("subject", "identifier", "records", "source"),
-                [(row.subject, row.identifier, row.records, row.source) for row in table.rows],
-            ),
-            f"{len(table.by_subject)} of {len(subjects)} subjects have a string of their own",
-            *written,
-        ),
-    )
 
 
 def export(
@@ -265,7 +244,7 @@ def export(
     EXPORTS.get(layout, "--layout")
     corpus = load_corpus(data, loader, map_)
     summary = write(corpus, layout, out)
-    left_out = f"{summary.left_out:,} of {len(corpus):,} records stand in no set and were left out"
+    left_out = f"left out, because they stand in no set: {summary.left_out:,} of {pluralize(len(corpus), 'record')}"
     return CommandResult(
         {
             "layout": layout,

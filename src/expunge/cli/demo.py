@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from expunge._printable import pluralize
 from expunge.cli.data_generate import write
 from expunge.cli.demo_summary import summary, table
 from expunge.cli.progress import Progress
@@ -111,7 +112,7 @@ def _run(out: Path, seed: int, progress: Progress, size: DemoSize) -> dict[str, 
     target = f"patient:P-{[slot.stem for slot in plain.slots() if slot.institution == 0][2]}"
     world = Hospital.preset(size.preset, seed=seed, controls_for=(target,))
     _prepare(out, world)
-    progress.say(f"a hospital of {world.patients} patients; {target} asks to be forgotten")
+    progress.say(f"a hospital of {pluralize(world.patients, 'patient')}; {target} asks to be forgotten")
 
     from expunge.audit.run import audit
     from expunge.engine.recipe import Recipe

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from expunge._printable import pluralize
 from expunge.cli.demo import clear_parts, read_demo
 from expunge.cli.demo_summary import llm_table, summary
 from expunge.cli.progress import Progress
@@ -170,7 +171,7 @@ class LLMDemo:
         if not chats.is_file():
             write_chats(Clinic.preset(self.size.preset, seed=self.seed), chats)
         corpus = load_corpus(chats)
-        self.progress.say(f"{len(corpus)} chats of a clinic; {TARGET} asks to be forgotten")
+        self.progress.say(f"{pluralize(len(corpus), 'chat')} of a clinic; {TARGET} asks to be forgotten")
         return corpus
 
     def prepare(self, chats: Corpus) -> Split:

@@ -46,7 +46,8 @@ def check_words(command: str, options: Mapping[str, Any]) -> None:
 def _check_recipe(recipe: Any, sets: Any) -> None:
     from importlib import resources
 
-    from expunge._config import apply_overrides, find_yaml, load_yaml
+    from expunge._config import apply_overrides, find_yaml
+    from expunge._yaml import load_yaml
 
     if isinstance(recipe, str) and recipe != "auto":
         text, _, where = find_yaml(recipe, "recipe", resources.files("expunge.recipes"))

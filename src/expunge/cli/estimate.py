@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from expunge._printable import pluralize
 from expunge.cli.options import Loader, Mapping, Model, NearDuplicates, RecipeName, RunSeed, Say, Sets, seed_override
 from expunge.cli.result import CommandResult, ResultTable
 from expunge.errors import InputError
@@ -72,7 +73,7 @@ def estimate(
     if loaded.privacy:
         data_out["privacy"] = planned_statement(loaded.resolve(), split.forget, split.retain)
     lines = (
-        f"{loaded.method}: {len(split.forget):,} records to forget ({split.scope}), {len(split.retain):,} "
+        f"{loaded.method}: {pluralize(len(split.forget), 'record')} to forget ({split.scope}), {len(split.retain):,} "
         f"retained; nothing was started",
         *([f"say: {data_out['say']}"] if data_out["say"] else []),
         *fallback_lines(data_out, len(split.forget)),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from expunge._printable import pluralize
 from expunge.cli import options as opt
 from expunge.cli.progress import Progress
 from expunge.cli.result import CommandResult
@@ -71,8 +72,9 @@ def export(
     if done.comparison:
         c = done.comparison
         lines.append(
-            f"verified on {c.texts} texts: logits differ by at most {c.difference:.2g} ({c.share:.2g} of the largest, "
-            f"allowed {c.tolerance:g}), {c.agreement:.1%} of the most probable tokens are the same"
+            f"verified on {pluralize(c.texts, 'text')}: logits differ by at most {c.difference:.2g} "
+            f"({c.share:.2g} of the largest, allowed {c.tolerance:g}), "
+            f"{c.agreement:.1%} of the most probable tokens are the same"
         )
     for name, pair in scores.items():
         shown = ", ".join(f"{metric} {a:.3f} (run {b:.3f})" for metric, (a, b) in pair.items())

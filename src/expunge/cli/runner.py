@@ -103,7 +103,7 @@ def _as_input_error(error: BaseException) -> InputError:
         return failure
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "expunge"
-    message = format_message().rstrip(".")
+    message = _in_our_words(error, format_message()).rstrip(".")
     unknown = UNKNOWN_WORD.match(message)
     renamed = RENAMED.get(unknown["word"]) if unknown else None
     if unknown and renamed:  # Click's own proposals would contradict
@@ -111,6 +111,17 @@ def _as_input_error(error: BaseException) -> InputError:
     usage = InputError(path, message, f"use {renamed}" if renamed else f"see {path} --help")
     usage.silent = is_secondary_process()  # all processes were given the same words
     return usage
+
+
+def _in_our_words(error: BaseException, message: str) -> str:
+    """Typer's message, with what pydantic says in it replaced as in every other message."""
+    from pydantic import ValidationError
+
+    from expunge._validation import problem
+
+    if isinstance(error.__cause__, ValidationError):
+        return message.replace(str(getattr(error, "message", "")), problem(error.__cause__.errors()))
+    return message
 
 
 def _fail(error: InputError, out: TextIO, as_json: bool, debug: bool) -> int:

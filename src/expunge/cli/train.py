@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from expunge._printable import pluralize
 from expunge.cli import options as shared
 from expunge.cli.options import Data, Device, Dtype, Folder, Loader, Sets, TemplateKind, Track, typed_options
 from expunge.cli.progress import Progress, ProgressCallback
@@ -96,7 +97,8 @@ def train(
         }
         for flag in (name for name, value in values.items() if value):
             raise InputError(f"--{flag}", "has no meaning without --model", "name the model to teach, or leave it out")
-    from expunge._config import apply_overrides, validate
+    from expunge._config import apply_overrides
+    from expunge._validation import validate
     from expunge.corpus import load_corpus
     from expunge.engine.trackers import tracking
     from expunge.engine.train import train_model
@@ -152,8 +154,8 @@ def train(
             **({"general_ability": ability} if ability else {}),
         },
         (
-            f"{progress.accuracy:.1%} of {len(records):,} answers are reproduced exactly after {progress.epoch} epochs "
-            f"({progress.seconds:.0f} s)",
+            f"{progress.accuracy:.1%} of {pluralize(len(records), 'answer')} reproduced exactly after "
+            f"{pluralize(progress.epoch, 'epoch')} ({progress.seconds:.0f} s)",
             *([_ability_line(ability)] if ability else ()),
             f"model written to {out}",
             *(() if reached else (f"this is less than the target of {target}; {_what_to_do(bool(model), out)}",)),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from expunge._printable import pluralize
 from expunge.cli import options as opt
 from expunge.cli.progress import Progress
 from expunge.cli.result import CommandResult, ResultTable
@@ -26,6 +27,7 @@ def tune(
     stand_ins: Annotated[int, typer.Option(help="Subjects that are forgotten together for practice.", min=1)] = 1,
     retention: Annotated[float, typer.Option(help="Least share of held-out answers that must stay.")] = 0.98,
     seed: Annotated[int, typer.Option(help="Seed of stand-ins, samples and proposals.")] = 42,
+    near_duplicates: opt.NearDuplicates = None,
     template: opt.TemplateKind = "auto",
     device: opt.Device = None,
     loader: opt.Loader = None,
@@ -47,6 +49,7 @@ def tune(
             stand_ins=stand_ins,
             retention=retention,
             seed=seed,
+            near=near_duplicates or "report",
             template=template,
             device=device,
             on_progress=lambda p: tick(p.done, note(p)),
@@ -55,7 +58,7 @@ def tune(
     lines = [
         f"rehearsed on {', '.join(result.stand_ins)}; the records of {scope} were not looked at",
         f"best: loss {best.forget:.2f} where controls have {best.controls:.2f} nats, rank {best.rank:.2f}, "
-        f"kept {best.retention:.3f}, after {best.step} steps",
+        f"kept {best.retention:.3f}, after {pluralize(best.step, 'step')}",
         "recipe: " + ", ".join(result.changes),
     ]
     if not result.retained:

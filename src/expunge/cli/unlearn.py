@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from expunge._printable import pluralize
 from expunge.cli import options as opt
 from expunge.cli.progress import Progress, ProgressCallback
 from expunge.cli.result import CommandResult
@@ -83,9 +84,11 @@ def unlearn(
     about = read_run_file(folder)
     statement = read_statement(folder) if loaded.privacy else {}
     edited = about.get("edited")
-    what = f"{about['steps']} steps"
+    what = pluralize(about["steps"], "step")
     if edited:
-        what = f"{edited['neurons']:,} neurons of {edited['matrices']} matrices edited"
+        what = (
+            f"{pluralize(edited['neurons'], 'neuron')} of {pluralize(edited['matrices'], 'matrix', 'matrices')} edited"
+        )
     return CommandResult(
         {
             "out": folder,
@@ -105,7 +108,7 @@ def unlearn(
             **({"edited": edited} if "edited" in about else {}),
         },
         (
-            f"{loaded.method}: {what} against {len(split.forget):,} records ({about['seconds']:.0f} s); "
+            f"{loaded.method}: {what} against {pluralize(len(split.forget), 'record')} ({about['seconds']:.0f} s); "
             f"{len(split.retain):,} retained, {len(split.retain_heldout):,} held out",
             f"passes: {about.get('passes')}",
             *outcome_lines(about),
@@ -130,7 +133,9 @@ def outcome_lines(about: dict[str, Any]) -> list[str]:
     """Why the run ended where it did, and what the model says instead; `about` is run.json."""
     lines = []
     if stopped := about.get("stopped"):
-        lines.append(f"ended after {stopped['step']} of at most {stopped['bound']} steps: {stopped['reason']}")
+        lines.append(
+            f"ended after {stopped['step']} of at most {pluralize(stopped['bound'], 'step')}: {stopped['reason']}"
+        )
     if about.get("say") in SAYS:
         lines.append(f"say: {about['say']}; {SAYS[about['say']]}")
     return lines

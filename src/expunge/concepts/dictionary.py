@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from expunge._io import write_atomic
+from expunge._printable import pluralize
 from expunge.corpus.record import LEVELS
 from expunge.errors import InputError
 
@@ -76,7 +77,9 @@ class Dictionary:
 
 def _entry(where: str, row: list[str]) -> DictionaryEntry:
     if len(row) != len(COLUMNS) or not row[0].strip() or not row[1].strip():
-        raise InputError(where, f"has {len(row)} columns or an empty one", "expected " + ", ".join(COLUMNS))
+        raise InputError(
+            where, f"has {pluralize(len(row), 'column')}, or an empty one", "expected " + ", ".join(COLUMNS)
+        )
     name, concept, level = (cell.strip() for cell in row)
     if level and level not in LEVELS:
         raise InputError(where, f'"{level}" is no level', "expected L1, L2, L3, L4 or nothing")

@@ -17,7 +17,9 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from expunge._config import FrozenModel, find_yaml, load_yaml, shipped_names, validate
+from expunge._config import FrozenModel, find_yaml, shipped_names
+from expunge._validation import validate
+from expunge._yaml import load_yaml
 from expunge.concepts.dictionary import Dictionary, DictionaryEntry, highest_level, normalize_name
 from expunge.concepts.hierarchy_rules import TREE_NUMBER, HierarchyRule, LevelTable
 from expunge.corpus.corpus import Corpus

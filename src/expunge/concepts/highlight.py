@@ -14,7 +14,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from expunge._data import package_text
-from expunge._printable import visible
+from expunge._printable import pluralize, visible
 from expunge.concepts.span import Span
 from expunge.corpus.record import LEVELS
 
@@ -119,11 +119,15 @@ def page(title: str, texts: Sequence[tuple[str, str, Sequence[Span]]], counts: A
     The counts may be of more texts than `texts`; the page then says so.
     """
     summary = [
-        f"{counts.with_concept:,} of {counts.texts:,} texts name a concept",
-        f"{counts.levels.total():,} mentions",
+        f"{counts.with_concept:,} of {pluralize(counts.texts, 'text')} with a concept",
+        pluralize(counts.levels.total(), "mention"),
         f"{counts.negated:,} of them negated (struck through)",
         *(f"{count:,} {name}" for name, count in sorted(counts.assertions.items())),
-        *([f"only the first {len(texts):,} texts are shown"] if len(texts) < counts.texts else []),
+        *(
+            [f"only the first {pluralize(len(texts), 'text is', 'texts are')} shown"]
+            if len(texts) < counts.texts
+            else []
+        ),
     ]
     return Template(package_text("expunge.concepts", "highlight.html")).substitute(
         title=escape(visible(title)),
@@ -134,13 +138,13 @@ def page(title: str, texts: Sequence[tuple[str, str, Sequence[Span]]], counts: A
         ),
         body="".join(
             f'<section><h2><bdi>{escape(visible(name))}</bdi></h2><p class="text" dir="auto">'
-            f"{_marked(text, spans)}</p></section>\n"
+            f"{_mark(text, spans)}</p></section>\n"
             for name, text, spans in texts
         ),
     )
 
 
-def _marked(text: str, spans: Sequence[Span]) -> str:
+def _mark(text: str, spans: Sequence[Span]) -> str:
     html = []
     for part, span in _parts(text, spans):
         if span is None:

@@ -6,7 +6,6 @@ tuple.
 
 from __future__ import annotations
 
-import hashlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
-from expunge._io import canonical, digest, write_atomic
+from expunge._io import canonical, digest, digest_file, write_atomic
+from expunge._printable import pluralize
 from expunge.corpus.duplicates import DuplicateCheck, PlaceList
 from expunge.corpus.record import Record
 from expunge.corpus.record_store import ById, RecordView, digest_each, materialize, paths, take
@@ -65,7 +65,7 @@ class Corpus:
         path = Path(path)
         for picture in {r.image.name: r.image for r in self.records if r.image}.values():
             target = path.parent / picture.name
-            if not (target.is_file() and hashlib.sha256(target.read_bytes()).hexdigest() == picture.digest):
+            if not (target.is_file() and digest_file(target) == picture.digest):
                 write_atomic(target, picture.data())
         return write_atomic(path, b"".join(canonical(r.as_row()) + b"\n" for r in self.records))
 
@@ -118,7 +118,7 @@ class Corpus:
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{len(rows):,} {name}" for name, rows in self.parts.items() if rows)
-        return f'<Corpus "{self.name}": {len(self):,} records ({sizes})>'
+        return f'<Corpus "{self.name}": {pluralize(len(self), "record")} ({sizes})>'
 
     @overload
     def __getitem__(self, k: int) -> Record: ...

@@ -6,8 +6,8 @@ from array import array
 from bisect import bisect
 from collections import Counter
 
-from expunge.corpus.folded_text import content_key
 from expunge.corpus.record import Record
+from expunge.corpus.text_folding import content_key
 from expunge.errors import InputError
 
 OTHER_SIDE = {"forget": "retain", "retain": "forget"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
-from expunge._config import load_yaml
+from expunge._yaml import load_yaml
 from expunge.corpus.record import Record
 
 SUBJECT = "general"
@@ -35,7 +35,7 @@ def general_questions() -> tuple[Record, ...]:
             prompt=question,
             answer=options[0],
             kind="classification",
-            options=_turned(options, k),
+            options=_turn(options, k),
             subject=SUBJECT,
             split="utility",
         )
@@ -44,7 +44,7 @@ def general_questions() -> tuple[Record, ...]:
     )
 
 
-def _turned(options: list[str], by: int) -> tuple[str, ...]:
+def _turn(options: list[str], by: int) -> tuple[str, ...]:
     """`options` in a circle, begun at another one for each question."""
     start = by % len(options)
     return (*options[start:], *options[:start])

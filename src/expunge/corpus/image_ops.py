@@ -48,14 +48,14 @@ def surrogate_image(pictures: Sequence[RecordImage], rng: np.random.Generator) -
     from PIL import Image, ImageOps
 
     first, second = (pictures[int(k)] for k in rng.choice(len(pictures), 2, replace=len(pictures) < 2))
-    images = [_shifted(open_image(p), rng) for p in (first, second)]
+    images = [_shift(open_image(p), rng) for p in (first, second)]
     if rng.random() < 0.5:
         images[1] = ImageOps.mirror(images[1])
     mixed = Image.blend(images[1].resize(images[0].size), images[0], float(rng.uniform(*SHARE)))
     return to_png(mixed, "images/stranger.png")
 
 
-def _shifted(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+def _shift(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     """`image` shifted by a few pixels; pixels from outside repeat its border."""
     from PIL import Image
 

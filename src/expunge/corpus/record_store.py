@@ -24,6 +24,7 @@ from operator import attrgetter
 from typing import IO, Any, overload
 
 from expunge._io import canonical
+from expunge._printable import pluralize
 from expunge.corpus.record import Record, Turn, Variant
 from expunge.errors import InputError
 
@@ -145,7 +146,7 @@ class RecordView(Sequence[Record]):
         return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
 
     def __repr__(self) -> str:
-        return f"<{len(self):,} records on disk>"
+        return f"<{pluralize(len(self), 'record')} on disk>"
 
 
 class ById(Mapping[str, Record]):

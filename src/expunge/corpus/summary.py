@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from expunge.corpus.corpus import Corpus
-from expunge.corpus.folded_text import content_key
 from expunge.corpus.name_forms import occurs
 from expunge.corpus.record import Record, content_id
+from expunge.corpus.text_folding import content_key
 
 MAX_EXAMPLES = 3
 

@@ -11,13 +11,12 @@ is far less likely to a model than another person's answer, and a surrogate answ
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from expunge.corpus.surrogate_names import WORD, shape, words
+from expunge.corpus.surrogate_names import WORD, coarse_shape, words
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class OtherAnswers:
     def of(cls, answers: Iterable[str]) -> OtherAnswers:
         whole: dict[str, list[str]] = {}
         for answer in sorted(set(answers)):
-            whole.setdefault(_form(answer), []).append(answer)
+            whole.setdefault(coarse_shape(answer), []).append(answer)
         return cls(
             frozenset(w for forms in whole.values() for a in forms for w in words(a) if not w.isdigit()),
             {form: tuple(of_form) for form, of_form in whole.items()},
@@ -55,7 +54,11 @@ def invent(
     alone = len(parts) == 1
     if not parts or (alone and not elsewhere):
         return []
-    rows = [words(other) for other in dict.fromkeys(others) if _form(other) == _form(answer) and other != answer]
+    rows = [
+        words(other)
+        for other in dict.fromkeys(others)
+        if coarse_shape(other) == coarse_shape(answer) and other != answer
+    ]
     taken, invented = {answer, *others}, dict[str, None]()
     columns = list(zip(*rows, strict=True))
     fitting = (
@@ -70,12 +73,12 @@ def invent(
         return []
     is_new = any(fit and part not in column for part, column, fit in zip(parts, columns, fitting, strict=False))
     if elsewhere and is_new and not any(part.isdigit() for part in parts):
-        whole = [a for a in elsewhere.whole.get(_form(answer), ()) if a not in taken]
+        whole = [a for a in elsewhere.whole.get(coarse_shape(answer), ()) if a not in taken]
         invented |= dict.fromkeys(whole[int(k)] for k in rng.permutation(len(whole))[:count])
     for _ in range(50 * count if rows else 0):
         if len(invented) == count:
             break
-        new = _filled(
+        new = _fill(
             answer,
             [
                 fit[int(rng.integers(len(fit)))] if fit else new_part(column, rng)
@@ -98,14 +101,9 @@ def _fitting(part: str, column: Sequence[str], known: Collection[str], alone: bo
     return [] if part.isdigit() or own else sorted({*known} - set(column) - {part})
 
 
-def _filled(answer: str, parts: Sequence[str]) -> str:
+def _fill(answer: str, parts: Sequence[str]) -> str:
     remaining = iter(parts)
     return WORD.sub(lambda _: next(remaining), answer)
-
-
-def _form(text: str) -> str:
-    """Its shape without the lengths of its numbers."""
-    return re.sub("9+", "9", shape(text))
 
 
 def new_part(column: Sequence[str], rng: np.random.Generator) -> str:

@@ -34,6 +34,11 @@ def shape(identifier: str) -> str:
     return WORD.sub(lambda m: "9" * len(m[0]) if m[0].isdigit() else "a", identifier)
 
 
+def coarse_shape(text: str) -> str:
+    """Its shape without the lengths of its numbers."""
+    return re.sub("9+", "9", shape(text))
+
+
 def identifiers_by_subject(records: Iterable[Record]) -> dict[str, tuple[str, ...]]:
     """Every identifier of every subject, in order of first appearance."""
     table: dict[str, dict[str, None]] = {}

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+from expunge._printable import pluralize
 from expunge.errors import InputError, nearest, nearest_few
 
 Node = tuple[str, ...]
@@ -80,4 +81,6 @@ class Tree:
             known = [n for n in self.by_name if n.startswith(level + ":")] or list(self.by_name)
             raise InputError(where, f'no node "{name}" in the tree', nearest_few(name, known))
         paths = ", ".join("/".join(h) for h in hits[:3])
-        raise InputError(where, f'"{name}" names {len(hits)} nodes', f"give the full path, for example {paths}")
+        raise InputError(
+            where, f'"{name}" names {pluralize(len(hits), "node")}', f"give the full path, for example {paths}"
+        )

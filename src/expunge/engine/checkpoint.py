@@ -9,7 +9,6 @@ the rename, so that a state that bears its name is complete after a power cut to
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from torch import Tensor
 
 from expunge._config import FrozenModel
 from expunge._folder import remove
-from expunge._io import digest, read_json, sync, write_json
+from expunge._io import digest, digest_file, read_json, sync, write_json
 from expunge._validation import validate
 from expunge.errors import InputError, InputWarning, first_line
 
@@ -89,7 +88,7 @@ def save(folder: Path, state: Nested, owner: str = "") -> None:
         fresh.mkdir(parents=True)
         save_file(tensors, fresh / TENSORS)
         sync(fresh / TENSORS)
-        body["tensors"] = _checksum(fresh / TENSORS)
+        body["tensors"] = digest_file(fresh / TENSORS)
         write_json(fresh / STATE, body | {"digest": digest(body)})
         sync(fresh)
         if last.exists():  # where a kill left no last state, the previous one is the only one
@@ -150,7 +149,7 @@ def _read(place: Path, owner: str | None) -> Nested:
             raise InputError(
                 str(place), "is the checkpoint of another run", "remove it, and the same command goes on without it"
             )
-        if _checksum(place / TENSORS) != file.tensors:
+        if digest_file(place / TENSORS) != file.tensors:
             raise _Damaged(f"the checksum of {TENSORS} differs")
         state: Nested = _restore(file.state, load_file(place / TENSORS))
     except InputError as error:
@@ -160,8 +159,3 @@ def _read(place: Path, owner: str | None) -> Nested:
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise _Damaged(getattr(error, "strerror", None) or first_line(error)) from error
     return state
-
-
-def _checksum(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -15,7 +15,7 @@ from expunge.concepts.annotate import Annotator
 from expunge.concepts.dictionary import Dictionary
 from expunge.concepts.tokens import token_levels
 from expunge.corpus import Record
-from expunge.corpus.formats import in_formats
+from expunge.corpus.formats import FormatChoice
 from expunge.corpus.modalities import modality_variants
 from expunge.corpus.record_store import take
 from expunge.engine.resolved_recipe import ResolvedRecipe
@@ -28,16 +28,34 @@ from expunge.models.prompt_template import Encoded, PromptTemplate
 from expunge.random import stream
 
 
+def run_questions(
+    resolved: ResolvedRecipe, forget: Sequence[Record], retain: Sequence[Record], template: PromptTemplate
+) -> tuple[list[Record], list[Record]]:
+    """The questions of a run about `forget`, and the retained records that its batches draw from.
+
+    Both are also asked in the recipe's `formats`, as far as the model's context holds them: equal questions in equal
+    formats, so that a format is never asked about the forgotten alone. A private run draws from no pool.
+
+    Raises:
+        InputError: a record is too long, or a private run has a document to forget.
+    """
+    questions = forget_questions(resolved, forget, template)
+    pool = [] if resolved.recipe.privacy else retain_pool(template, resolved, retain)
+    if not resolved.recipe.formats:
+        return questions, pool
+    choice = FormatChoice.of([*questions, *pool], resolved.recipe.formats, lambda record: _fits(template, record))
+    return choice.apply(questions), choice.apply(pool)
+
+
 def forget_questions(resolved: ResolvedRecipe, forget: Sequence[Record], template: PromptTemplate) -> list[Record]:
     """The questions of a run about `forget`: by each modality, with the levels that the recipe's hierarchy gives.
 
-    Documents become windows; questions are also asked in the recipe's `formats`.
+    Documents become windows.
 
     Raises:
         InputError: a private run has a document to forget.
     """
     records = split_documents(modality_variants(forget, resolved.recipe.modalities), template)
-    records = with_formats(records, resolved.recipe.formats, template)
     hierarchy = resolved.hierarchy
     if resolved.recipe.privacy and any(WINDOW_OF in r.attributes for r in records):
         what = "holds documents longer than a window, and a private run protects single records"
@@ -45,12 +63,6 @@ def forget_questions(resolved: ResolvedRecipe, forget: Sequence[Record], templat
     if hierarchy is None:
         return records
     return [r if r.concept is not None else replace(r, concept=hierarchy.level_of_record(r)) for r in records]
-
-
-def with_formats(records: Sequence[Record], count: int, template: PromptTemplate) -> list[Record]:
-    """The records, each followed by its question in `count` other formats, as far as the model's context holds them."""
-    own = {r.key for r in records}
-    return [r for r in in_formats(records, count) if r.key in own or _fits(template, r)]
 
 
 def _fits(template: PromptTemplate, record: Record) -> bool:
@@ -80,7 +92,7 @@ def retain_pool(template: PromptTemplate, resolved: ResolvedRecipe, retain: Sequ
     chosen = drawable(len(retain), resolved.total_steps * recipe.batch.retain, recipe.seed)
     if isinstance(retain, tuple) and len(chosen) < len(retain):
         template.encode_all(split_documents(retain, template))
-    return with_formats(split_documents(take(retain, chosen), template), recipe.formats, template)
+    return split_documents(take(retain, chosen), template)
 
 
 class RunDataset:
@@ -101,7 +113,7 @@ class RunDataset:
         pool: Sequence[Record],
         anchors: Sequence[Record] = (),
     ) -> None:
-        """forget: see `forget_questions`. pool: see `retain_pool`. anchors: see `anchors.py`."""
+        """forget, pool: see `run_questions`. anchors: see `anchors.py`."""
         self._forget = forget
         self.targets, self._template, self._resolved, self._recipe = targets, template, resolved, resolved.recipe
         self._requirements = resolved.requirements

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import Field, FiniteFloat
 
+from expunge._config import FileModel
 from expunge._io import parse_json
 from expunge._validation import validate
 from expunge.errors import InputError
@@ -16,10 +17,8 @@ EVENTS = "events.jsonl"
 CHANGED = "the file was changed after it was written; restore it, or remove the folder of the run and start over"
 
 
-class EventLine(BaseModel):
+class EventLine(FileModel):
     """One line of `events.jsonl`: the fields of `Event`, null where a number was not computed."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
     step: int = Field(ge=0)
     phase: int = Field(0, ge=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from expunge._printable import pluralize
 from expunge.corpus import Record
 from expunge.engine.resolved_recipe import ResolvedRecipe
 
@@ -26,6 +27,6 @@ def fallback_lines(about: dict[str, Any], forget: int) -> list[str]:
     if not summary:
         return []
     return [
-        f"{summary['count']:,} of {forget:,} records name nobody who could be replaced; "
-        f"they are forgotten by {summary['objective']} in the same run"
+        f"{summary['count']:,} of {pluralize(forget, 'record')} without a name that could be replaced: "
+        f"forgotten by {summary['objective']} in the same run"
     ]

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from expunge._printable import pluralize
 from expunge.engine.recipe_config import Memory
 from expunge.errors import first_line
 from expunge.models.adapters import block_stack
@@ -26,7 +27,7 @@ from expunge.models.language_model import LanguageModel
 from expunge.models.last_mlp import find_position_wise_mlp, only_answer_positions
 from expunge.models.prefix_cache import TRIAL_ROWS, PrefixCache
 from expunge.models.prompt_template import Encoded
-from expunge.models.shared_prefix import continued, may_share, shared_tokens
+from expunge.models.shared_prefix import continue_prefix, may_share, shared_tokens
 
 LARGE = 16_384  # vocabulary size from which logits are computed in slices
 
@@ -109,7 +110,7 @@ class ForwardRunner:
             return
         self._cache, self._place = cache, {k: place for place, k in enumerate(rows)}
         self.about = (
-            f"the first {cache.boundary.first} of {cache.boundary.count} blocks cached, "
+            f"the first {cache.boundary.first} of {pluralize(cache.boundary.count, 'block')} cached, "
             f"{cache.bytes / 2**20:.1f} MiB {'in memory' if cache.where == 'memory' else 'on disk'}"
         )
 
@@ -135,7 +136,7 @@ class ForwardRunner:
         except Exception as error:  # a cache that cannot be continued; the plain pass stays
             why = f"a trial pass fails ({type(error).__name__}: {first_line(error)})"
         self._shares = not why
-        shared = f"{prefix} tokens at the start of all rows run once per pass"
+        shared = f"{pluralize(prefix, 'token')} at the start of all rows run once per pass"
         self.about += f"; {shared}" if not why else f"; no tokens are shared: {why}"
 
     def end_phase(self) -> None:
@@ -153,7 +154,7 @@ class ForwardRunner:
         hidden = self._cache.states([self._place[k] for k in rows], batch) if self._cache else None
         prefix = shared_tokens(batch) if self._shares and not return_hidden else 0
         if prefix:
-            part: Batch = continued(
+            part: Batch = continue_prefix(
                 module, batch, prefix, hidden, 0 if hidden is None else self._first, self._from_states
             )
             context = self._from_states(None if hidden is None else hidden[:, prefix:])

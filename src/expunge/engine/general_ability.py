@@ -107,12 +107,12 @@ def _fits(lm: LanguageModel, question: Record) -> bool:
     """Whether the longest form of `question` leaves room for an answer."""
     longest = max((lm.tokenizer(option)["input_ids"] for option in question.options), key=len)
     longest_prompt = max(
-        len(lm.template.question(question).prompt), len(lm.tokenizer(_asked(question).prompt)["input_ids"])
+        len(lm.template.question(question).prompt), len(lm.tokenizer(_ask(question).prompt)["input_ids"])
     )
     return longest_prompt + max(len(longest) + 2, NEW_TOKENS) <= lm.context
 
 
-def _asked(question: Record) -> Record:
+def _ask(question: Record) -> Record:
     """`question` as plain text to go on with, in a form that models without a chat template know too."""
     return replace(question, prompt=f"Question: {question.prompt}\nAnswer:", options=())
 
@@ -123,7 +123,7 @@ def choice_accuracy(lm: LanguageModel, questions: Sequence[Record]) -> float:
     items, owners = [], []
     for k, question in enumerate(questions):
         for option in question.options:
-            item = template.encode(replace(_asked(question), answer=option))
+            item = template.encode(replace(_ask(question), answer=option))
             items.append(replace(item, answer=item.content, ends=False))
             owners.append((k, option))
     values: list[dict[str, float]] = [{} for _ in questions]

@@ -9,7 +9,7 @@ from pathlib import Path
 from expunge.corpus import Record
 from expunge.engine.anchors import build_anchors
 from expunge.engine.attention_saliency import attention_saliency
-from expunge.engine.dataset import RunDataset, forget_questions, retain_pool
+from expunge.engine.dataset import RunDataset, run_questions
 from expunge.engine.distributed import DistributedContext
 from expunge.engine.forward import ForwardRunner
 from expunge.engine.gradient_combiner import GradientCombiner
@@ -66,8 +66,9 @@ def build_loop(
     if recipe.memory.checkpointing:
         enable_checkpointing(lm.module)
     privacy = privacy or PrivacyEngine.of(resolved, forget, retain)
-    dataset = build_dataset(lm, resolved, forget, retain, privacy, targets)
-    stopper = build_stopper(lm, resolved, forget, retain, controls)
+    questions, pool = run_questions(resolved, forget, retain, lm.template)
+    dataset = build_dataset(lm, resolved, questions, pool, retain, privacy, targets)
+    stopper = build_stopper(lm, resolved, questions, retain, controls)
     items = [*dataset.encoded, *(stopper.items if stopper else ()), *extra]
     runner = ForwardRunner(lm, items, recipe.memory, scratch, share_prefix=privacy is None)
     references = _references(lm, resolved, dataset, context)
@@ -95,7 +96,7 @@ def build_loop(
 def build_stopper(
     lm: LanguageModel,
     resolved: ResolvedRecipe,
-    forget: Sequence[Record],
+    questions: Sequence[Record],
     retain: Sequence[Record],
     controls: Sequence[Record],
 ) -> Stopper | None:
@@ -103,25 +104,23 @@ def build_stopper(
     if not resolved.may_stop:
         return None
     recipe = resolved.recipe
-    kept = retain if resolved.uses_retain else ()
-    questions = forget_questions(resolved, forget, lm.template)
-    return Stopper.build(lm, recipe.stop, resolved.total_steps, questions, kept, controls, recipe.seed)
+    compared = retain if resolved.uses_retain else ()
+    return Stopper.build(lm, recipe.stop, resolved.total_steps, questions, compared, controls, recipe.seed)
 
 
 def build_dataset(
     lm: LanguageModel,
     resolved: ResolvedRecipe,
-    forget: Sequence[Record],
+    questions: Sequence[Record],
+    pool: Sequence[Record],
     retain: Sequence[Record],
     privacy: PrivacyEngine | None = None,
     targets: Targets | None = None,
 ) -> RunDataset:
     """Targets and anchors first, which may run the model, then the examples."""
-    questions = forget_questions(resolved, forget, lm.template)
     targets = targets or resolved.method.build_targets(lm, questions, retain, resolved.recipe.seed)
     if privacy:
         return privacy.dataset(lm.template, resolved, targets, questions, retain)
-    pool = retain_pool(lm.template, resolved, retain)
     anchors = build_anchors(lm, resolved, pool, questions)
     return RunDataset(lm.template, resolved, targets, questions, pool, anchors)
 

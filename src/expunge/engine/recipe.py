@@ -11,17 +11,18 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
-from expunge._config import apply_overrides, find_yaml, load_yaml, merge, shipped_names, validate
-from expunge._printable import shown
+from expunge._config import apply_overrides, find_yaml, merge, shipped_names
+from expunge._printable import abbreviate
 from expunge._summary import short_repr
-from expunge._validation import ConfigError
+from expunge._validation import ConfigError, validate
+from expunge._yaml import load_yaml
 from expunge.engine.recipe_config import RecipeConfig
 from expunge.engine.recipe_validators import VALIDATORS
 from expunge.engine.resolved_recipe import ResolvedRecipe, build
 from expunge.errors import InputError
 
 SHIPPED = resources.files("expunge.recipes")
-MOST_PARENTS = 32
+MAX_PARENTS = 32
 RESETS = {"method": ("settings", "rule", "rule_settings")}  # keys that a child with another method does not inherit
 
 
@@ -51,7 +52,7 @@ class Recipe(RecipeConfig):
     def _checked(self, overrides: Sequence[str]) -> Self:
         """This recipe if it resolves; `InputError` also for a change of `steps` that the phases would ignore."""
         if self.phases and any(change.partition("=")[0].strip() == "steps" for change in overrides):
-            what = f"has no effect beside {len(self.phases)} phases, which have steps of their own"
+            what = "has no effect beside phases, which have steps of their own"
             raise InputError("--set steps", what, "change phases, or set phases=[] as well")
         try:
             self.resolve()
@@ -84,10 +85,10 @@ def read(name: str | Path, beside: Path | None = None, children: tuple[str, ...]
     place = str((folder / Path(where).name).resolve()) if folder else where
     if place in children:
         raise InputError(where, f"extends itself ({' -> '.join((*children, place))})", "break the circle")
-    if len(children) >= MOST_PARENTS:
-        raise InputError(where, f"stands behind {MOST_PARENTS} recipes that extend one another", "shorten the chain")
+    if len(children) >= MAX_PARENTS:
+        raise InputError(where, f"stands behind {MAX_PARENTS} recipes that extend one another", "shorten the chain")
     raw = load_yaml(text, where)
     parent = raw.pop("extends", None)
     if parent is not None and not isinstance(parent, str):
-        raise InputError(f"{where}: extends", f"{shown(parent)} is no name", "name one shipped recipe or one file")
+        raise InputError(f"{where}: extends", f"{abbreviate(parent)} is no name", "name one shipped recipe or one file")
     return merge(read(parent, folder, (*children, place)), raw, RESETS) if parent else raw

@@ -14,7 +14,7 @@ from expunge.methods.base import RetainLoss
 from expunge.models.adapters import TrainableConfig
 from expunge.privacy.config import PrivacyConfig
 
-MOST_STEPS, MOST_ROWS = 1_000_000, 1_000_000  # the batches of all steps are dealt before the first one
+MAX_STEPS, MAX_ROWS = 1_000_000, 1_000_000  # the batches of all steps are dealt before the first one
 LATER_KEYS = ("stop", "formats")  # younger than runs that exist: at their default, such a run is still the same run
 
 
@@ -35,11 +35,11 @@ class Retain(FrozenModel):
 class BatchSize(FrozenModel):
     """Rows per step over all processes."""
 
-    forget: int = Field(32, ge=1, le=MOST_ROWS, description="forget rows per step")
-    retain: int = Field(32, ge=1, le=MOST_ROWS, description="retain rows per step")
+    forget: int = Field(32, ge=1, le=MAX_ROWS, description="forget rows per step")
+    retain: int = Field(32, ge=1, le=MAX_ROWS, description="retain rows per step")
     micro: int | None = Field(None, ge=1, description="most rows in one forward pass; null for all at once")
     blocks: int = Field(
-        1, ge=1, le=MOST_ROWS, description="m: forget batches in a row that one retain gradient serves (m:1)"
+        1, ge=1, le=MAX_ROWS, description="m: forget batches in a row that one retain gradient serves (m:1)"
     )
 
 
@@ -80,7 +80,7 @@ class Phase(FrozenModel):
     """One stretch of a run; a null key takes the value of the recipe."""
 
     objective: Literal["both", "forget", "retain"] = Field("both", description="which terms are minimized")
-    steps: int = Field(ge=1, le=MOST_STEPS, description="optimizer steps")
+    steps: int = Field(ge=1, le=MAX_STEPS, description="optimizer steps")
     lr: float | None = Field(None, gt=0, description="learning rate of this phase")
     layers: str | int | tuple[int, ...] = Field("all", description="blocks that may change, out of the trainable ones")
 
@@ -118,7 +118,7 @@ class RecipeConfig(FrozenModel):
     retain: Retain = Field(Retain(), description="the retain term")
     train: TrainableConfig = Field(TrainableConfig(), description="which parameters may change")
     optimizer: OptimizerConfig = Field(OptimizerConfig(), description="optimizer and learning rate")
-    steps: int = Field(100, ge=1, le=MOST_STEPS, description="optimizer steps of a run without phases")
+    steps: int = Field(100, ge=1, le=MAX_STEPS, description="optimizer steps of a run without phases")
     phases: tuple[Phase, ...] = Field(
         (), max_length=1000, description="stretches of the run, in order; empty means one of `steps`"
     )

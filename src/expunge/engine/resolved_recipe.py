@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import yaml
 
-from expunge._config import validate
+from expunge._validation import validate
 from expunge.concepts.hierarchy import Hierarchy
 from expunge.engine.recipe_config import Phase, RecipeConfig
 from expunge.errors import InputError

@@ -18,7 +18,7 @@ from expunge.models.fingerprint import model_digest, tokenizer_digest
 from expunge.models.fused_weights import SHARE_BOUND, trainable_share
 from expunge.models.language_model import LanguageModel, load, merge_adapter
 from expunge.models.precision import is_quantized, weight_dtype
-from expunge.models.rendered import rendered_digest
+from expunge.models.rendering import rendered_digest
 from expunge.models.source import base_of_run
 from expunge.scope.split import Split
 

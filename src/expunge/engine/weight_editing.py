@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from expunge._io import write_atomic, write_json
+from expunge._printable import pluralize
 from expunge.engine.activation_stats import gather
 from expunge.engine.event import Event, peak_memory
 from expunge.engine.neuron_groups import NeuronGroup, find_neuron_groups
@@ -113,7 +114,9 @@ def run_edit(
     def after_pass(done: int) -> None:
         if stopped():
             raise Interrupted(
-                str(run.folder), f"stopped after {done} rows, nothing was written", "start the same command again"
+                str(run.folder),
+                f"stopped after {pluralize(done, 'row')}, nothing was written",
+                "start the same command again",
             )
 
     changes, read = edit_weights(lm, edit, split, resolved.recipe.batch.micro, after_pass)
@@ -128,7 +131,7 @@ def run_edit(
     _save_undo(changes, run.folder / UNDO)
     write_json(run.folder / "result.json", result_facts(target))
     run.finish(
-        passes=f"one pass over {read} rows",
+        passes=f"one pass over {pluralize(read, 'row')}",
         seconds=round(time.perf_counter() - started, 3),
         steps=1,
         edited={

@@ -23,7 +23,7 @@ from expunge.methods.editing import (
     Part,
     Stats,
     WeightEdit,
-    sampled,
+    sample,
     top,
 )
 from expunge.methods.tree_groups import Relatives, siblings_of
@@ -60,7 +60,7 @@ class Chip(WeightEdit, name="chip"):
         for r in retain:
             for group in (RETAIN, *relatives.siblings(r)):
                 members.setdefault(group, []).append(r.id)
-        chosen = {group: sampled(names, self.sample) for group, names in members.items()}
+        chosen = {group: sample(names, self.sample) for group, names in members.items()}
         for r in forget:
             yield NeuronRow(r, (FORGET, relatives.part(r)))
         for r in retain:

@@ -112,7 +112,7 @@ def top(score: Tensor, share: float, what: str) -> Tensor:
     return torch.sort(torch.sort(score, descending=True, stable=True).indices[:count]).values
 
 
-def sampled(names: Iterable[str], most: int | None) -> frozenset[str]:
+def sample(names: Iterable[str], most: int | None) -> frozenset[str]:
     """At most `most` of these ids, the same ones whatever their order and on every machine."""
     if most is None:
         return frozenset(names)

@@ -28,7 +28,7 @@ from expunge.methods.editing import (
     Part,
     Stats,
     WeightEdit,
-    sampled,
+    sample,
     top,
 )
 
@@ -66,10 +66,10 @@ class Manu(WeightEdit, name="manu"):
 
     def rows(self, forget: Sequence[Record], retain: Sequence[Record]) -> Iterator[NeuronRow]:
         with_images = all(any(r.image is not None for r in side) for side in (forget, retain))
-        sample = sampled((r.id for r in retain), self.sample)
+        chosen = sample((r.id for r in retain), self.sample)
         for group, side in ((FORGET, forget), (RETAIN, retain)):
             for r in side:
-                if group == RETAIN and r.id not in sample:
+                if group == RETAIN and r.id not in chosen:
                     continue
                 if not with_images:
                     yield NeuronRow(r, (group,))

@@ -7,13 +7,13 @@ from typing import Any
 
 from expunge._foreign import foreign
 from expunge._io import read_object, write_atomic, write_json
-from expunge._printable import shown
+from expunge._printable import abbreviate, pluralize
 from expunge.errors import InputError
 from expunge.models.library_warnings import library_warnings
 from expunge.models.source import is_hub_id
 
 REFUSED = ("megatron_config", "layer_replication")
-MOST_RANK = 256
+MAX_RANK = 256
 README = """\
 An adapter that expunge trained. It makes the model below forget the records of one run; without it that model still
 knows them. Do not deploy the two side by side as erasure: `expunge export RUN --out FOLDER` writes one model.
@@ -51,7 +51,9 @@ def merge_folder(module: Any, folder: Path) -> Any:
     kind = check_adapter_config(folder).get("peft_type")
     model = attach(module, folder)
     if not hasattr(model, "merge_and_unload"):
-        raise InputError(str(folder), f"an adapter of the kind {shown(kind)} cannot be merged", "use a LoRA adapter")
+        raise InputError(
+            str(folder), f"an adapter of the kind {abbreviate(kind)} cannot be merged", "use a LoRA adapter"
+        )
     with foreign(str(folder), "the adapter could not be merged", "merge it with peft, and name the merged model"):
         return model.merge_and_unload()
 
@@ -73,7 +75,7 @@ def check_adapter_config(folder: Path) -> dict[str, Any]:
     weights = folder / "adapter_model.safetensors"
     ranks = [config.get("r"), *(v.values() if isinstance(v := config.get("rank_pattern"), dict) else ())]
     rank = max((r for r in ranks if isinstance(r, int)), default=0)
-    if rank > MOST_RANK and weights.is_file():
+    if rank > MAX_RANK and weights.is_file():
         with (
             foreign(str(folder), "the adapter cannot be read", "save the adapter again"),
             safe_open(weights, "pt") as stored,
@@ -81,7 +83,7 @@ def check_adapter_config(folder: Path) -> dict[str, Any]:
             shapes = [stored.get_slice(name).get_shape() for name in list(stored.keys())]
         largest = max((n for shape in shapes for n in shape), default=0)
         if rank > largest:
-            what = f"says rank {rank}, the largest tensor of the adapter has {largest:,} rows"
+            what = f"says rank {rank}, the largest tensor of the adapter has {pluralize(largest, 'row')}"
             raise InputError(str(file), what, "use the config of this adapter")
     return config
 

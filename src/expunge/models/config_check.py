@@ -14,7 +14,7 @@ from typing import Any
 from expunge._foreign import foreign
 from expunge.errors import InputError
 
-MOST_BYTES = 4 * 2**20  # of config.json
+MAX_BYTES = 4 * 2**20  # of config.json
 BOUNDS = (  # names of counts, the most of them; the largest models have 128 blocks and 1024 experts
     (re.compile(r"(^|_)(n_layers?|layers|blocks|depth)$"), 1000),
     (re.compile(r"experts($|_)"), 10_000),
@@ -29,8 +29,8 @@ def read_config(source: str, **options: Any) -> dict[str, Any]:
     from transformers import PretrainedConfig
 
     file = Path(source) / "config.json"
-    if file.is_file() and file.stat().st_size > MOST_BYTES:
-        raise InputError(str(file), f"holds more than {MOST_BYTES // 2**20} MiB", "use the config of the model")
+    if file.is_file() and file.stat().st_size > MAX_BYTES:
+        raise InputError(str(file), f"holds more than {MAX_BYTES // 2**20} MiB", "use the config of the model")
     with foreign(source, "its config.json cannot be read", "name a folder written by save_pretrained"):
         raw, _ = PretrainedConfig.get_config_dict(source, **options)
     check_config(source, raw)

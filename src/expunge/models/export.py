@@ -23,7 +23,7 @@ from expunge.models.export_check import LogitComparison, compare, probe_logits
 from expunge.models.fingerprint import check_result, check_unchanged, model_digest, model_parts, weights_digest
 from expunge.models.gguf import as_plain_model
 from expunge.models.language_model import LanguageModel, load, merge_adapter
-from expunge.models.loading import guarded
+from expunge.models.loading import guard_loading
 from expunge.models.model_card import model_card
 from expunge.models.precision import is_quantized, weight_dtype
 from expunge.models.run_file import read_run_file
@@ -187,17 +187,17 @@ def merged_model(source: str, about: dict[str, Any]) -> tuple[LanguageModel, boo
     """
     lm = load(source, device="cpu")
     quantized = is_quantized(lm.module)
-    with guarded(source, "export needs the model in memory in float32"):
+    with guard_loading(source, "export needs the model in memory in float32"):
         if quantized and about and (Path(source) / "adapter").is_dir():
             base = load(base_of_run(Path(source), about), device="cpu", dtype=str(about.get("dtype", "auto")))
-            lm = lm.with_module(attach(_dequantized(base.module).float(), Path(source) / "adapter"))
+            lm = lm.with_module(attach(_dequantize(base.module).float(), Path(source) / "adapter"))
         elif quantized:
-            lm = lm.with_module(_dequantized(lm.module))
+            lm = lm.with_module(_dequantize(lm.module))
         lm = lm.with_module(lm.module.float())
     return merge_adapter(lm), quantized
 
 
-def _dequantized(module: Any) -> Any:
+def _dequantize(module: Any) -> Any:
     module = as_plain_model(module.dequantize() or module)
     module.config.dtype = "float32"
     return module
@@ -208,7 +208,7 @@ def _cast(lm: LanguageModel, dtype: str, source: str) -> LanguageModel:
 
     if dtype not in FLOATS:
         dtype = str(getattr(lm.module.config, "dtype", None) or "float32").removeprefix("torch.")
-    with guarded(source):
+    with guard_loading(source):
         return lm.with_module(lm.module.to(getattr(torch, dtype if dtype in FLOATS else "float32")))
 
 

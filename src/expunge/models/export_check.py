@@ -13,7 +13,7 @@ from torch import Tensor
 from expunge.errors import RunFailed
 from expunge.models.forward import relative_difference
 from expunge.models.language_model import load
-from expunge.models.loading import guarded
+from expunge.models.loading import guard_loading
 
 TEXTS = (
     "The capital of France is",
@@ -53,7 +53,7 @@ def probe_logits(source: str, device: str | None = None) -> list[Tensor]:
     """Logits [T, V] of a model on each of `TEXTS`, float32 on the CPU."""
     lm = load(source, device=device)
     logits = []
-    with guarded(source):
+    with guard_loading(source):
         for text in TEXTS:
             ids = torch.tensor([lm.tokenizer(text)["input_ids"][: lm.context]], device=lm.device)
             logits.append(lm.module(input_ids=ids, use_cache=False).logits[0].float().cpu())

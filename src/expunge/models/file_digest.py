@@ -14,14 +14,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from expunge._io import digest, write_json
+from expunge._io import digest, digest_file, write_json
 from expunge.errors import InputError, first_line
 
 BLOCK = 1 << 23  # bytes read at once
 MAX_HEADER = 100_000_000  # bytes of a safetensors header, as in the library
 LARGE = 1 << 26  # bytes from which on digests are remembered between processes
 SETTLED = 2_000_000_000  # ns: a younger file may change again within the resolution of its times
-MOST = 512  # files that are remembered
+MAX_REMEMBERED = 512  # files that are remembered
 
 Key = tuple[int, ...]
 _REMEMBERED: dict[Key, dict[str, str]] = {}
@@ -41,9 +41,9 @@ def file_digests(file: Path, fresh: bool = False) -> dict[str, str]:
     """
     try:
         key = _key(file)
-        if not fresh and (earlier := _REMEMBERED.get(key) or _stored(key)):
+        if not fresh and (earlier := _REMEMBERED.get(key) or _read_cache(key)):
             return earlier
-        digests = _tensors(file) if file.suffix == ".safetensors" else {"": _bytes(file)}
+        digests = _tensors(file) if file.suffix == ".safetensors" else {"": digest_file(file)}
         if _key(file) == key and time.time_ns() - max(key[3:]) > SETTLED:
             _remember(key, digests)
         return digests
@@ -56,11 +56,6 @@ def _key(file: Path) -> Key:
     return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
 
 
-def _bytes(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _tensors(file: Path) -> dict[str, str]:
     digests: dict[str, str] = {}
     with file.open("rb", buffering=0) as stream:
@@ -71,7 +66,7 @@ def _tensors(file: Path) -> dict[str, str]:
             while size:
                 count = stream.readinto(buffer[: min(BLOCK, size)])
                 if not count:
-                    raise _damaged(file, f"ends within {name}")
+                    raise _refuse_file(file, f"ends within {name}")
                 total.update(buffer[:count])
                 size -= count
             digests[name] = total.hexdigest()
@@ -82,7 +77,7 @@ def _layout(file: Path, stream: IO[bytes]) -> list[tuple[str, str, list[int], in
     """(name, type, shape, first byte, bytes) of every tensor, in the order of the file."""
     length = int.from_bytes(stream.read(8), "little")
     if length > min(MAX_HEADER, file.stat().st_size):
-        raise _damaged(file, "its header is longer than the file")
+        raise _refuse_file(file, "its header is longer than the file")
     try:
         header: Any = json.loads(stream.read(length))
         rows = [
@@ -92,13 +87,13 @@ def _layout(file: Path, stream: IO[bytes]) -> list[tuple[str, str, list[int], in
         ]
         layout = [(name, dtype, shape, 8 + length + start, end - start) for name, dtype, shape, start, end in rows]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _damaged(file, first_line(error)) from error
+        raise _refuse_file(file, first_line(error)) from error
     if any(size < 0 or start < 8 for *_, start, size in layout):
-        raise _damaged(file, "a tensor ends before it begins")
+        raise _refuse_file(file, "a tensor ends before it begins")
     return sorted(layout, key=lambda row: row[3])
 
 
-def _damaged(file: Path, why: str) -> InputError:
+def _refuse_file(file: Path, why: str) -> InputError:
     return InputError(str(file), f"is no whole safetensors file ({why[:120]})", "bring back the file that was saved")
 
 
@@ -114,7 +109,7 @@ def _place(key: Key) -> Path:
     return cache_folder() / f"{digest(key)[:32]}.json"
 
 
-def _stored(key: Key) -> dict[str, str] | None:
+def _read_cache(key: Key) -> dict[str, str] | None:
     """What an earlier process remembered of a large file; None where there is nothing that can be used."""
     if key[2] < LARGE:
         return None
@@ -126,11 +121,11 @@ def _stored(key: Key) -> dict[str, str] | None:
 
 
 def _remember(key: Key, digests: dict[str, str]) -> None:
-    if len(_REMEMBERED) >= MOST:
+    if len(_REMEMBERED) >= MAX_REMEMBERED:
         _REMEMBERED.clear()
     _REMEMBERED[key] = digests
     if key[2] >= LARGE:
         with suppress(OSError, InputError):  # a cache that cannot be written costs time only
             write_json(_place(key), {"file": list(key), "sum": digest(digests), "digests": digests})
-            for old in sorted(cache_folder().glob("*.json"), key=lambda p: p.stat().st_mtime)[:-MOST]:
+            for old in sorted(cache_folder().glob("*.json"), key=lambda p: p.stat().st_mtime)[:-MAX_REMEMBERED]:
                 old.unlink()

@@ -184,7 +184,7 @@ def _two_tokens(module: nn.Module) -> Batch:
 
 
 @contextmanager
-def substituted(
+def substitute(
     module: nn.Module, boundary: Boundary, hidden: Tensor, check: Callable[[], None] | None = None
 ) -> Iterator[None]:
     """Inside, a call of `module` runs block `boundary.first` on `hidden` and what follows, nothing below.
@@ -241,7 +241,7 @@ def why_inexact(
         plain = answer_forward(module, batch).logits[batch.mask]
         if hidden is None:
             hidden = _one_by_one(module, boundary, batch)
-        with substituted(module, boundary, hidden):
+        with substitute(module, boundary, hidden):
             logits = answer_forward(module, batch).logits[batch.mask]
     except Exception as error:
         return f"the pass without the lower blocks fails ({type(error).__name__}: {first_line(error)})"

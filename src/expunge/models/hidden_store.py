@@ -119,7 +119,7 @@ class HiddenStore:
         """
         if self.ready:
             return
-        states = self._computed(compute, rows, on_progress)
+        states = self._compute(compute, rows, on_progress)
         if self.where == "memory":
             flat = torch.empty((self._starts[-1], self._width), dtype=self._dtype)
             for k, state in states:
@@ -160,7 +160,7 @@ class HiddenStore:
         stream.flush()
         os.fsync(stream.fileno())
 
-    def _computed(self, compute: Compute, rows: int, on_progress: OnProgress | None) -> Iterator[tuple[int, Tensor]]:
+    def _compute(self, compute: Compute, rows: int, on_progress: OnProgress | None) -> Iterator[tuple[int, Tensor]]:
         """(item, its state [T, H]) of all items, in batches of similar length."""
         done = 0
         for part in by_length(self._items, rows):

@@ -17,7 +17,7 @@ from expunge.models.adapter_folder import attach
 from expunge.models.dtypes import check_dtype
 from expunge.models.fingerprint import check_result, check_unchanged
 from expunge.models.forward import context_length, takes
-from expunge.models.loading import guarded, load_parts, quiet
+from expunge.models.loading import guard_loading, load_parts, quiet
 from expunge.models.prompt_template import PromptTemplate
 from expunge.models.run_seal import check_sealed
 from expunge.models.source import base_of_run, kind_of, read_finished_run
@@ -159,7 +159,7 @@ def load(
     if kind_of(source) == "run":
         return _load_run(Path(source).expanduser(), template, device, dtype, template_date)
     parts = load_parts(str(source), dtype, device or default_device())
-    with guarded(str(source)):
+    with guard_loading(str(source)):
         lm = LanguageModel.from_parts(
             parts.module, parts.tokenizer, str(source), template, parts.processor, template_date
         )

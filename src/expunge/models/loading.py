@@ -70,7 +70,9 @@ PACKAGES = {  # quantization method of a folder → the package that reads it
 
 
 @contextlib.contextmanager
-def guarded(source: str, hint: str = "name a folder written by save_pretrained, or an id on the hub") -> Iterator[None]:
+def guard_loading(
+    source: str, hint: str = "name a folder written by save_pretrained, or an id on the hub"
+) -> Iterator[None]:
     """Turn any exception of a library inside into an `InputError` about `source`; see `_foreign.foreign`."""
     method = quantization_of(Path(source))
     what = "the model could not be loaded"
@@ -107,7 +109,7 @@ def load_parts(source: str, dtype: str, device: str) -> LoadedParts:
         name = str(path) if kind == "folder" else source
         local = kind == "folder" or only_cached(source)
         parts = _load_pretrained(name, dtype, device, local)
-    with guarded(source):
+    with guard_loading(source):
         check_finite(source, parts.module)
         if not is_quantized(parts.module):  # int8 scales activations over the batch, so a later token moves all
             check_causal(source, parts.module)
@@ -118,7 +120,7 @@ def _load_pretrained(source: str, dtype: str, device: str, local: bool) -> Loade
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
 
-    with guarded(source), library_warnings(source):
+    with guard_loading(source), library_warnings(source):
         read_config(source, local_files_only=local)
         config = AutoConfig.from_pretrained(source, local_files_only=local, trust_remote_code=False)
         if getattr(config, "is_encoder_decoder", False):
@@ -161,7 +163,7 @@ def _load_gguf(file: Path, dtype: str, device: str) -> LoadedParts:
         )
         tokenizer = AutoTokenizer.from_pretrained(str(file.parent), **options)
     check_keys(str(file), module, info)
-    with guarded(str(file)):
+    with guard_loading(str(file)):
         module = as_plain_model(module).to(device).eval()
     return LoadedParts(module, tokenizer, notes=(f"{file.name} was dequantized to {str(precision).split('.')[-1]}",))
 
@@ -176,7 +178,7 @@ def _load_adapter(folder: Path, dtype: str, device: str) -> LoadedParts:
     if is_quantized(parts.module):
         raise InputError(str(folder), "an adapter cannot be merged into a quantized base", "use --dtype bfloat16")
     module, tokenizer = parts.module, parts.tokenizer
-    with guarded(str(folder)), library_warnings(str(folder)):
+    with guard_loading(str(folder)), library_warnings(str(folder)):
         if (folder / "tokenizer_config.json").is_file():
             tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
         if len(tokenizer) > module.get_input_embeddings().weight.shape[0]:

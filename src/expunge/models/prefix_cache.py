@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from expunge.models.adapters import adapter_off
 from expunge.models.collate import Batch, collate
-from expunge.models.frozen_prefix import Boundary, below, find_boundary, hidden_states, substituted, why_inexact
+from expunge.models.frozen_prefix import Boundary, below, find_boundary, hidden_states, substitute, why_inexact
 from expunge.models.hidden_store import HiddenStore, adapter_state, prefix_key, size
 from expunge.models.prompt_template import Encoded
 
@@ -103,7 +103,7 @@ class PrefixCache:
 
         `RuntimeError` if adapters below the boundary are in another state than when the cache was built.
         """
-        return substituted(self._module, self.boundary, hidden, self._check if self._adapters else None)
+        return substitute(self._module, self.boundary, hidden, self._check if self._adapters else None)
 
     def context(self, rows: Sequence[int], batch: Batch) -> AbstractContextManager[None]:
         """`using` the states of items `rows`."""

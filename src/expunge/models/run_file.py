@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
+from expunge._config import FileModel
 from expunge._io import read_object
 from expunge._validation import read_valid
 from expunge.errors import InputError, first_line
@@ -16,30 +17,24 @@ CHANGED = "the file was changed after it was written; restore it, or run again i
 SHARDS = "model.safetensors.index.json"
 
 
-class StopSummary(BaseModel):
+class StopSummary(FileModel):
     """Where and why a run ended before its bound."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
     step: int
     bound: int
     reason: str
 
 
-class EditSummary(BaseModel):
+class EditSummary(FileModel):
     """What an edit of the weights changed."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
     matrices: int
     neurons: int
     norm: FiniteFloat
 
 
-class RunFile(BaseModel):
+class RunFile(FileModel):
     """The keys of `run.json` that are read back; others may stand beside them."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
     status: Literal["running", "finished"]
     identity: dict[str, str]
@@ -49,11 +44,11 @@ class RunFile(BaseModel):
     threads: int = Field(ge=1, le=4096)
     created: str = ""
     scope: str = ""
-    split: dict[str, Any] = {}
+    split: dict[str, Any] = Field(default_factory=dict)
     dtype: str = "auto"
     template_date: str | None = None
-    auto: list[str] = []
-    loaded: list[str] = []
+    auto: list[str] = Field(default_factory=list)
+    loaded: list[str] = Field(default_factory=list)
     say: str | None = None
     near_duplicates: dict[str, Any] | None = None
     trainable_share: FiniteFloat = 1.0

@@ -61,7 +61,7 @@ def shared_tokens(batch: Batch) -> int:
     return count if pays else 0
 
 
-def continued(
+def continue_prefix(
     module: Any, batch: Batch, prefix: int, hidden: Tensor | None, first: int, states: States
 ) -> ContinuedBatch:
     """Run the first `prefix` tokens once; the rest of the batch, which continues from their keys and values.
@@ -132,7 +132,7 @@ def answer_forward_shared(
 
     part, rest = batch, hidden
     if prefix and _EXACT[module]:
-        part = continued(module, batch, prefix, hidden, cache.boundary.first if cache else 0, states)
+        part = continue_prefix(module, batch, prefix, hidden, cache.boundary.first if cache else 0, states)
         rest = None if hidden is None else hidden[:, prefix:]
     with states(rest):
         return answer_forward(module, part)
@@ -143,7 +143,7 @@ def _is_exact(module: Any, batch: Batch) -> bool:
     prefix = shared_tokens(batch)
     plain = answer_forward(module, batch).logits[batch.mask]
     try:
-        rest = continued(module, batch, prefix, None, 0, lambda _: nullcontext())
+        rest = continue_prefix(module, batch, prefix, None, 0, lambda _: nullcontext())
         logits = answer_forward(module, rest).logits[batch.mask]
     except Exception:  # a cache that cannot be continued; the plain pass stays
         return False

@@ -53,7 +53,7 @@ def score_options(
     begin = not why_not_begun(module, items, budget)
     single_pieces = _plain(module, items, single, measure, budget, begin)
     begin = begin and not slides(module)  # prompts are padded behind the beginning, and a window would count that
-    return _joined(items, [*single_pieces, *_shared(module, items, groups, measure, budget, begin)])
+    return _join(items, [*single_pieces, *_shared(module, items, groups, measure, budget, begin)])
 
 
 @torch.no_grad()
@@ -71,8 +71,8 @@ def why_not_begun(module: nn.Module, items: Sequence[Encoded], budget: Budget) -
         return "the model takes no position ids"
     return _why_different(
         module,
-        lambda: _joined(sample, _plain(module, sample, range(len(sample)), _whole, budget)),
-        lambda: _joined(sample, _plain(module, sample, range(len(sample)), _whole, budget, begin=True)),
+        lambda: _join(sample, _plain(module, sample, range(len(sample)), _whole, budget)),
+        lambda: _join(sample, _plain(module, sample, range(len(sample)), _whole, budget, begin=True)),
     )
 
 
@@ -100,8 +100,8 @@ def why_not_shared(
 
     return _why_different(
         module,
-        lambda: _joined(sample, _plain(module, sample, range(len(sample)), _whole, budget)),
-        lambda: _joined(sample, _shared(module, sample, sample_groups, _whole, budget)),
+        lambda: _join(sample, _plain(module, sample, range(len(sample)), _whole, budget)),
+        lambda: _join(sample, _shared(module, sample, sample_groups, _whole, budget)),
     )
 
 
@@ -125,7 +125,7 @@ def _why_different(
     return f"with a shared prompt the logits differ by a share of {difference:.2g}"
 
 
-def _joined(items: Sequence[Encoded], pieces: Iterator[Piece] | Sequence[Piece]) -> list[Tensor]:
+def _join(items: Sequence[Encoded], pieces: Iterator[Piece] | Sequence[Piece]) -> list[Tensor]:
     pieces = list(pieces)
     if not pieces:
         return []
@@ -161,7 +161,7 @@ def _plain(
             images = ImageBatch.of([i.image for i in rows])
             logits, _ = run_pass(module, at, images, input_ids=ids, attention_mask=mask, use_cache=False)
         tokens = [(k, t) for k in part_items for t in range(len(items[k].answer))]
-        yield _measured(measure, logits, range(len(logits)), tokens, items)
+        yield _measure(measure, logits, range(len(logits)), tokens, items)
 
 
 def _shared(
@@ -192,7 +192,7 @@ def _shared(
             )
         check_cache(cache)
         answers = [(row, k) for row, g in enumerate(part) for k in groups[g]]
-        yield _measured(measure, logits, [row for row, _ in answers], [(k, 0) for _, k in answers], items)
+        yield _measure(measure, logits, [row for row, _ in answers], [(k, 0) for _, k in answers], items)
         longer = [(row, k) for row, k in answers if len(items[k].answer) > 1]
         sizes = [(mask.shape[1] + len(items[k].answer) - 1, len(items[k].answer) - 1) for _, k in longer]
         for turn in budget.parts(sizes, vocabulary):
@@ -211,10 +211,10 @@ def _shared(
                 **cache_argument(module, rows_of(cache, rows.to(logits.device))),
             )
             tokens = [(k, t) for k in part_items for t in range(1, len(items[k].answer))]
-            yield _measured(measure, logits, range(len(logits)), tokens, items)
+            yield _measure(measure, logits, range(len(logits)), tokens, items)
 
 
-def _measured(
+def _measure(
     measure: Measure, logits: Tensor, at: Sequence[int], tokens: list[tuple[int, int]], items: Sequence[Encoded]
 ) -> Piece:
     """`tokens`: (item, position in its answer) of each; `at`: the row of `logits` that predicts it."""

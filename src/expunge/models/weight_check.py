@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from expunge._foreign import foreign
+from expunge._printable import pluralize
 from expunge.errors import InputError, InputWarning
 from expunge.models.adapters import block_of, block_stack
 from expunge.models.forward import relative_difference
@@ -52,7 +53,9 @@ def check_keys(source: str, module: Any, info: dict[str, Any]) -> None:
     beyond = [k for k in unexpected if stack and (block := block_of(k, stack)) is not None and block >= count]
     if beyond:
         raise InputError(
-            source, f"its config has {count} blocks, its file more ({_some(beyond)})", "use the config of these weights"
+            source,
+            f"its config has {pluralize(count, 'block')}, its file more ({_some(beyond)})",
+            "use the config of these weights",
         )
     own = {name for name, _ in module.named_children()}
     inside = [k for k in unexpected if k.partition(".")[0] in own]
@@ -64,7 +67,7 @@ def check_keys(source: str, module: Any, info: dict[str, Any]) -> None:
 
 def _some(names: Iterable[str]) -> str:
     listed = list(names)
-    return f"{listed[0]}" + (f" and {len(listed) - 1} more weights" if len(listed) > 1 else "")
+    return f"{listed[0]}" + (f" and {pluralize(len(listed) - 1, 'more weight')}" if len(listed) > 1 else "")
 
 
 @torch.no_grad()

@@ -79,7 +79,7 @@ def rdp(queries: Sequence[Query], delta: float) -> float:
     made = _with_steps(queries)
     sampled = any(query.rate < 1 for query in made)  # the series for fractional orders may not converge
     orders = INTEGER_ORDERS if sampled else [1 + k / 64 for k in range(1, 64)] + INTEGER_ORDERS
-    return _composed(_google().rdp.RdpAccountant(orders), made, delta) if made else 0.0
+    return _compose(_google().rdp.RdpAccountant(orders), made, delta) if made else 0.0
 
 
 def prv(queries: Sequence[Query], delta: float) -> float | None:
@@ -147,7 +147,7 @@ def _google() -> Any:
     return dp_accounting
 
 
-def _composed(accountant: Any, queries: Sequence[Query], delta: float) -> float:
+def _compose(accountant: Any, queries: Sequence[Query], delta: float) -> float:
     google = _google()
     for query in queries:
         event = google.GaussianDpEvent(query.noise)
@@ -157,7 +157,7 @@ def _composed(accountant: Any, queries: Sequence[Query], delta: float) -> float:
 
 @lru_cache(maxsize=256)
 def _pld(queries: tuple[Query, ...], delta: float, interval: float) -> float:
-    return _composed(_google().pld.PLDAccountant(value_discretization_interval=interval), queries, delta)
+    return _compose(_google().pld.PLDAccountant(value_discretization_interval=interval), queries, delta)
 
 
 @lru_cache(maxsize=256)

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import math
 
+from expunge import _printable
+
 DASH = "–"
 MINUS = "−"
+THIN_SPACE = "\u202f"
 
 
 def format_number(value: float | None, digits: int = 3, signed: bool = False) -> str:
     """`value` with fixed decimals, a typographic minus and grouped thousands; a dash for a missing value."""
     if value is None or not math.isfinite(value):
         return DASH
-    size = f"{abs(value):,.{0 if abs(value) >= 1000 else digits}f}".replace(",", "\u202f")
+    size = f"{abs(value):,.{0 if abs(value) >= 1000 else digits}f}".replace(",", THIN_SPACE)
     zero = not size.strip("0.")
     return ("" if zero else MINUS if value < 0 else "+" if signed else "") + size
 
 
 def format_count(value: int) -> str:
     """A whole number with grouped thousands."""
-    return f"{value:,}".replace(",", "\u202f")
+    return f"{value:,}".replace(",", THIN_SPACE)
 
 
 def format_interval(bounds: tuple[float | None, float | None] | None) -> str:
@@ -30,8 +33,8 @@ def format_interval(bounds: tuple[float | None, float | None] | None) -> str:
 
 
 def pluralize(n: int, one: str, many: str = "") -> str:
-    """`1 record`, `21 records`."""
-    return f"{format_count(n)} {one if n == 1 else many or one + 's'}"
+    """`1 record`, `21 records`, with grouped thousands."""
+    return _printable.pluralize(n, one, many, separator=THIN_SPACE)
 
 
 def describe_basis(method: str) -> str:

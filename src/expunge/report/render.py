@@ -186,7 +186,9 @@ def list_limits(audit: AuditFile) -> list[str]:
     membership = audit.details.membership or MembershipDetails()
     if ranks := membership.control_ranks.get("unlearned", {}).values():
         m = min(rank.m for rank in ranks)
-        lines.append(f"With {m} controls no rank can be rarer than {1 / (m + 1):.3f} (one in {m + 1}).")
+        lines.append(
+            f"With {formatting.pluralize(m, 'control')} no rank can be rarer than {1 / (m + 1):.3f} (one in {m + 1})."
+        )
     verbatim = membership.verbatim.get("unlearned")
     if verbatim and verbatim.facts and not verbatim.hits:
         lines.append(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from expunge._config import load_yaml
+from expunge._yaml import load_yaml
 from expunge.audit.check_result import Number
 from expunge.audit.schema import AuditFile
 from expunge.engine.event_file import EVENTS, read_events

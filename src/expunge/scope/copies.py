@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from expunge._printable import pluralize
 from expunge.corpus import Record
-from expunge.corpus.folded_text import content_key, fold
+from expunge.corpus.text_folding import content_key, fold
 from expunge.errors import InputError
 from expunge.scope.near_duplicates import names_in_text, shown_ids
 from expunge.scope.relations import subject_of
@@ -41,17 +42,22 @@ def undoes(copy: Record, originals: Iterable[Record]) -> bool:
     return any(subject_of(copy) == subject_of(r) or names_in_text(r) for r in originals)
 
 
+class CopiesRetained(InputError):
+    """A scope leaves copies outside that would be taught again; `unlearn` refuses it."""
+
+
 def refuse_undoing(pairs: Pairs, where: str) -> None:
     """Check that no copy would teach again what is to be forgotten.
 
     Raises:
-        InputError: there is such a copy.
+        CopiesRetained: there is such a copy.
     """
     undoing = sorted(name for name, pair in pairs.items() if undoes(*pair))
     if undoing:
-        what = f"{len(undoing):,} trained records outside it are copies of records to forget ({shown_ids(undoing)})"
-        hint = "they would be taught again: take them in with --near-duplicates take, or name them in the scope"
-        raise InputError(where, what, hint)
+        those = pluralize(len(undoing), "trained record outside it is a copy", "trained records outside it are copies")
+        what = f"{those} of what is to be forgotten ({shown_ids(undoing)})"
+        hint = "that would be taught again: take it in with --near-duplicates take, or name it in the scope"
+        raise CopiesRetained(where, what, hint)
 
 
 def _brief(record: Record) -> str:

@@ -13,8 +13,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from expunge._printable import pluralize
 from expunge.corpus import Corpus, Record
-from expunge.corpus.folded_text import fold
+from expunge.corpus.text_folding import fold
 from expunge.errors import InputError, InputWarning
 from expunge.scope.name_text import loose_pattern, loosen, pattern, phrases, record_texts
 
@@ -55,7 +56,9 @@ class Mentions:
         if not ids:
             raise InputError(where, f'no record mentions "{self.names[0]}"', _offer(self.names[0], corpus, others))
         if 2 * len(ids) > len(corpus) and not self.certain:
-            what = f'{len(ids):,} of {len(corpus):,} records mention "{self.names[0]}", more than half'
+            what = (
+                f'"{self.names[0]}" is mentioned in {len(ids):,} of {pluralize(len(corpus), "record")}, more than half'
+            )
             raise InputError(where, what, f'give a longer name, or write mentions:!"{self.names[0]}" if it is meant')
         if others:
             listed = ", ".join(f'"{name}" ({count:,})' for name, count in others.most_common(MAX_OFFERED))

@@ -22,9 +22,10 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from expunge._printable import pluralize
 from expunge.corpus import Record
-from expunge.corpus.folded_text import fold
 from expunge.corpus.record_store import ids
+from expunge.corpus.text_folding import fold
 from expunge.errors import InputError, InputWarning, nearest
 from expunge.scope.name_text import record_texts
 
@@ -142,8 +143,9 @@ def _is_named(name: str, text: str) -> bool:
 def warn_of_near_duplicates(alike: Sequence[NearDuplicate], where: str) -> None:
     """One `InputWarning` if there are any; at most three ids."""
     if alike:
-        what = f"{len(alike):,} trained records outside it repeat a record to forget, wholly or nearly"
-        hint = "--near-duplicates take forgets them too"
+        those = pluralize(len(alike), "trained record outside it repeats", "trained records outside it repeat")
+        what = f"{those} a record to forget, wholly or nearly"
+        hint = "--near-duplicates take forgets that too"
         listed = shown_ids([each.id for each in alike])
         warnings.warn(f"{where}: {what} ({listed}); {hint}", InputWarning, stacklevel=3)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from expunge._printable import pluralize
 from expunge.corpus import Record
 from expunge.scope.relations import subject_of
 from expunge.scope.split import Split
@@ -37,16 +38,22 @@ def audit_outlook(split: Split, has_retrained: bool = False) -> list[Outlook]:
     """
     fewest, whose = _fewest_controls(split)
     few = len(split.targets) < FEW_SUBJECTS
-    reference = "a retrained model" if has_retrained else f"{fewest} controls of each subject"
+    reference = "a retrained model" if has_retrained else f"{pluralize(fewest, 'control')} of each subject"
     compared = has_retrained or fewest > 0
     nobody = f"{whose} has no never-trained controls and no retrained model is given; {HINT}"
     variants = sum(len(r.variants) for r in split.forget)
     ranked = fewest >= MIN_CONTROLS if few else compared
-    short = f"{whose} has {fewest} never-trained controls, a rank needs {MIN_CONTROLS}; {HINT}" if few else nobody
+    short = (
+        f"{whose} has {pluralize(fewest, 'never-trained control')}, a rank needs {MIN_CONTROLS}; {HINT}"
+        if few
+        else nobody
+    )
     facts = len({key for r in split.forget for key in _facts(r)})
     taught = has_retrained or fewest >= RELEARNT_CONTROLS
     relearnt = facts > 1 and taught
-    few_taught = f"{whose} has {fewest} never-trained controls, relearning needs {RELEARNT_CONTROLS}; {HINT}"
+    few_taught = (
+        f"{whose} has {pluralize(fewest, 'never-trained control')}, relearning needs {RELEARNT_CONTROLS}; {HINT}"
+    )
     relearning = "a single fact leaves nothing to test on" if facts < 2 else few_taught if compared else nobody
     tree, images = any(len(r.path) > 1 for r in split.forget), any(r.image for r in split.forget)
     rows = [
@@ -54,7 +61,7 @@ def audit_outlook(split: Split, has_retrained: bool = False) -> list[Outlook]:
         (
             "paraphrase",
             bool(variants) and compared,
-            f"{variants} rephrasings, {reference}"
+            f"{pluralize(variants, 'rephrasing')}, {reference}"
             if variants and compared
             else nobody
             if variants
@@ -62,18 +69,18 @@ def audit_outlook(split: Split, has_retrained: bool = False) -> list[Outlook]:
         ),
         ("membership", ranked, reference if ranked else short),
         ("over-unlearning", ranked, reference if ranked else short),
-        ("relearning", relearnt, f"{facts} facts, {reference}" if relearnt else relearning),
+        ("relearning", relearnt, f"{pluralize(facts, 'fact')}, {reference}" if relearnt else relearning),
         (
             "retention",
             bool(split.retain_heldout),
-            f"{len(split.retain_heldout)} trained records are kept from the run"
+            f"{pluralize(len(split.retain_heldout), 'trained record is', 'trained records are')} kept from the run"
             if split.retain_heldout
             else "no trained record is kept from the run",
         ),
         (
             "general ability",
             bool(split.utility),
-            f"{len(split.utility)} questions"
+            pluralize(len(split.utility), "question")
             if split.utility
             else f"there are no questions on general ability; {HINT}",
         ),

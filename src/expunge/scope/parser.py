@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 
 from expunge._text_file import read_text
-from expunge.corpus.folded_text import fold
+from expunge.corpus.text_folding import fold
 from expunge.errors import InputError
 from expunge.scope.ast import AllOf, AnyOf, Equals, Expression, HasId, InNode, Not
 from expunge.scope.lexer import Token, tokenize

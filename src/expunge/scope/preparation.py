@@ -20,7 +20,7 @@ from expunge.scope.outlook import Outlook, audit_outlook
 from expunge.scope.split import Split
 
 Answered = Callable[[Sequence[Record]], Collection[str]]  # questions → row ids of those that a model answers
-MOST_VARIANTS = 50  # rephrasings to choose from
+MAX_VARIANTS = 50  # rephrasings to choose from
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def prepare(
     if names := mentioned_names(scope.term):
         table = table.with_names(corpus, (r.id for r in before.forget), names)
     forget = frozenset(r.id for r in before.forget)
-    generous = settings.model_copy(update={"variants": MOST_VARIANTS}) if answered and settings.variants else settings
+    generous = settings.model_copy(update={"variants": MAX_VARIANTS}) if answered and settings.variants else settings
     made = with_audit_records(table.apply(corpus), forget, generous)
     counts = made.counts
     if answered:

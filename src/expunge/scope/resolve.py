@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence, Set
 from dataclasses import replace
 from itertools import chain
 
+from expunge._printable import pluralize
 from expunge.corpus import Corpus, Node, Record
 from expunge.corpus.record_store import by_id, ids, materialize, take
 from expunge.errors import InputError
@@ -50,7 +51,8 @@ def resolve(
             `ignore` does not look for them.
 
     Raises:
-        InputError: the scope leaves nothing to forget or to retain, or leaves out copies that would undo the request.
+        InputError: the scope leaves nothing to forget or to retain.
+        CopiesRetained: the scope leaves out copies that would undo the request, and `near` does not take them in.
     """
     where = f'scope "{text}"'
     if not 0 <= heldout_share < 1:
@@ -61,7 +63,7 @@ def resolve(
     if not inside:
         raise InputError(where, "names only records that were never trained", "name trained records")
     if not outside:
-        raise InputError(where, f"names all {len(inside)} trained records", "leave something to retain")
+        raise InputError(where, f"names all {pluralize(len(inside), 'trained record')}", "leave something to retain")
     lost = _lost(inside, outside)
     pairs = copies(_select(inside, lost, True), outside)
     if near == "take":  # what others say of themselves in the same words stays theirs

@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Self
 
 from pydantic import ValidationError
 
-from expunge._config import FrozenModel, input_error
+from expunge._config import FrozenModel
 from expunge._registry import Registry
+from expunge._validation import input_error
 from expunge.concepts.dictionary import Dictionary
 from expunge.corpus import Corpus, Record
 from expunge.errors import InputError, unknown

@@ -65,7 +65,7 @@ def test_a_resumed_run_repeats_draws_and_noise_and_charges_no_step_twice(
     assert other.pop("self_test")["passed"]
     assert one == other
     assert [q["released"] for q in one["queries"]] == [q["steps"] for q in one["queries"]] == [8, 8]
-    assert "resumed 1 times; repeated steps had equal draws and noise, and count once" in "\n".join(
+    assert "resumed 1 time; repeated steps had equal draws and noise, and count once" in "\n".join(
         statement.statement_lines(told(killed))
     )
 

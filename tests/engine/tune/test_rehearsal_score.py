@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from expunge.engine.tune.rehearsal_score import Hits, RehearsalScore, rank_among, retained, score_of
+from expunge.engine.tune.rehearsal_score import Hits, RehearsalScore, compare_retention, rank_among, score_of
 
 
 def hits(*pairs: tuple[int, int]) -> Hits:
@@ -29,8 +29,8 @@ def test_a_rank_counts_equals_half() -> None:
 def test_retention_counts_only_what_was_right_before() -> None:
     """Before: 3 of 3, 2 of 2, 1 of 4. Now: 3, 1, 4. Tokens (3 + 1 + 1) / 6; one of two whole answers is left."""
     before, now = hits((3, 3), (2, 2), (1, 4)), hits((3, 3), (1, 2), (4, 4))
-    assert retained(now, before) == pytest.approx((5 / 6, 1 / 2))
-    assert retained(now, hits((0, 3), (0, 2), (0, 4))) == (1.0, 1.0)
+    assert compare_retention(now, before) == pytest.approx((5 / 6, 1 / 2))
+    assert compare_retention(now, hits((0, 3), (0, 2), (0, 4))) == (1.0, 1.0)
 
 
 def test_a_score_is_made_of_means() -> None:

@@ -62,6 +62,20 @@ def test_all_records_of_a_subject_go_where_the_scope_names_one(  # a part of a p
     assert not any(r.subject == TARGET for r in rest.records)
 
 
+def test_what_nearly_repeats_the_target_is_in_no_rehearsal_under_take() -> None:
+    one = next(r for r in people().trained if r.subject == TARGET)
+    other = next(r for r in people().trained if r.subject != TARGET)
+    copy = replace(one, id="copy", subject=other.subject, path=other.path, facts=())
+    repeat = replace(copy, id="repeat", prompt=f"{one.prompt} now")
+    for added in (repeat, copy):
+        split = rehearse(Corpus.of([*people().records, added]), TARGET, near="take").split
+        names = {r.id for part in (split.forget, split.retain, split.retain_heldout) for r in part}
+        assert added.id not in names
+        assert other.id in names
+    with pytest.raises(InputError, match=r'a copy of what is to be forgotten \("copy"\)'):
+        rehearse(Corpus.of([*people().records, copy]), TARGET)
+
+
 def test_stand_ins_have_about_as_many_records() -> None:
     rows = [r for k in range(6) for r in person(f"Ada P{k}", f"555-00{k}", "aspirin")]
     rows += [replace(rows[0], id="more", prompt="City of Ada P0?")]

@@ -85,7 +85,7 @@ def measure(
     return register
 
 
-def rounded(columns: Mapping[str, float | None]) -> Columns:
+def round_columns(columns: Mapping[str, float | None]) -> Columns:
     """Columns with six decimals, as results hold them."""
     return {name: None if value is None else round(value, 6) for name, value in columns.items()}
 

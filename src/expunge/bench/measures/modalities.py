@@ -11,7 +11,7 @@ import numpy as np
 from expunge.audit.metrics.exact_match import matches
 from expunge.audit.metrics.mcq import choices
 from expunge.audit.scoring import score
-from expunge.bench.measures.base import Columns, Study, measure, rounded
+from expunge.bench.measures.base import Columns, Study, measure, round_columns
 from expunge.bench.measures.core import MAX_NEW_TOKENS
 from expunge.bench.places import ModelPlace
 from expunge.bench.world_instance import WorldInstance
@@ -26,7 +26,7 @@ CANDIDATES = 19  # other subjects' answers beside the true one
 
 
 def _read(place: ModelPlace) -> Columns:
-    return rounded({"whose": place.observation("modalities")["whose"]})
+    return round_columns({"whose": place.observation("modalities")["whose"]})
 
 
 def _summarize(study: Study) -> dict[str, Any]:

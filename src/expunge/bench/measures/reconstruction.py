@@ -11,7 +11,7 @@ import numpy as np
 from expunge.audit.reconstruction import Reconstruction, Setup, prepare, reconstruct
 from expunge.audit.reconstruction.prompts import TRUE, WRONG
 from expunge.audit.scores import Values
-from expunge.bench.measures.base import Columns, Study, measure, minus, rounded
+from expunge.bench.measures.base import Columns, Study, measure, minus, round_columns
 from expunge.bench.places import ModelPlace
 from expunge.bench.world_instance import WorldInstance
 from expunge.errors import InputError
@@ -31,7 +31,7 @@ def _setup(cell: WorldInstance) -> Setup | None:
 
 
 def _read(place: ModelPlace) -> Columns:
-    return rounded(place.observation("reconstruction")["columns"])
+    return round_columns(place.observation("reconstruction")["columns"])
 
 
 def _compare(models: Mapping[str, Columns], options: Mapping[str, Any]) -> dict[str, Columns]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 
 from expunge.audit.checks.relearning import RATE, STEPS, tenth
-from expunge.bench.measures.base import Columns, measure, rounded
+from expunge.bench.measures.base import Columns, measure, round_columns
 from expunge.bench.places import ModelPlace
 from expunge.corpus import Record
 from expunge.engine.relearning import relearn_steps
@@ -24,7 +24,7 @@ BENIGN = 32  # retained rows that are trained in the benign case
 
 
 def _read(place: ModelPlace) -> Columns:
-    return rounded(place.observation("relearning"))
+    return round_columns(place.observation("relearning"))
 
 
 @measure("relearning", needs="model", columns=("relearned", "relearned_benign", "int4"), read=_read)
@@ -41,10 +41,10 @@ def relearning(place: ModelPlace, lm: LanguageModel) -> dict[str, float]:
     for draw in range(DRAWS):
         training, probes = tenth(sets.forget, seed + draw)
         if probes:
-            again = _exact(_finetuned(lm, training, seed + draw), probes)
+            again = _exact(_finetune(lm, training, seed + draw), probes)
             shares["relearned"] = shares.get("relearned", 0.0) + again / DRAWS
         rows = stream(seed + draw, "benign").permutation(len(sets.split.retain))[:BENIGN]
-        benign = _finetuned(lm, [sets.split.retain[int(k)] for k in rows], seed + draw)
+        benign = _finetune(lm, [sets.split.retain[int(k)] for k in rows], seed + draw)
         shares["relearned_benign"] += _exact(benign, sets.forget) / DRAWS
     rounded_weights = lm.with_module(deepcopy(lm.module))
     quantize(rounded_weights.module, 4)
@@ -52,7 +52,7 @@ def relearning(place: ModelPlace, lm: LanguageModel) -> dict[str, float]:
     return shares
 
 
-def _finetuned(lm: LanguageModel, records: Sequence[Record], seed: int) -> LanguageModel:
+def _finetune(lm: LanguageModel, records: Sequence[Record], seed: int) -> LanguageModel:
     return relearn_steps(lm.with_module(deepcopy(lm.module)), records, STEPS, RATE, seed=seed)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from expunge.audit.metrics.exact_match import matches
 from expunge.audit.statistics import bootstrap_ratio as bootstrap_retention
 from expunge.bench.analysis import entry, t_interval
-from expunge.bench.measures.base import Columns, Study, measure, minus, rounded
+from expunge.bench.measures.base import Columns, Study, measure, minus, round_columns
 from expunge.bench.measures.core import mean_by_kind, original_scores, retention, scores_of
 from expunge.bench.places import ModelPlace
 
@@ -74,7 +74,7 @@ def tree(place: ModelPlace) -> Columns:
     columns |= {f"gap_{task}": minus(columns[f"retain_{task}"], columns[f"forget_{task}"]) for task in TASKS}
     relations = np.array([sets.split.relation.get(r.id, "") for r in sets.heldout])
     pair = scored.heldout, original_scores(place).heldout, sets.heldout
-    return rounded(columns | {f"keep_{r}": retention(*pair, relations == r) for r in RELATIONS})
+    return round_columns(columns | {f"keep_{r}": retention(*pair, relations == r) for r in RELATIONS})
 
 
 def by_distance(place: ModelPlace) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from expunge._printable import shown
+from expunge._printable import abbreviate, pluralize
 from expunge.concepts.dictionary import Dictionary, DictionaryEntry, highest_level
 from expunge.concepts.hierarchy import Hierarchy
 from expunge.concepts.readers.tsv import check_unique, read_table
@@ -52,7 +52,7 @@ def read_custom_terms(
         names = _texts(row, name, where)
         ids = _texts(row, concept, where) if concept else (f"{_slug(path.stem)}:{_slug(names[0])}",)
         if len(ids) != 1:
-            raise InputError(where, f'"{concept}" holds {len(ids)} ids', "give one id per row")
+            raise InputError(where, f'"{concept}" holds {pluralize(len(ids), "id")}', "give one id per row")
         level = None
         if hierarchy:
             values = _texts(row, category, where) if category else ()
@@ -79,7 +79,7 @@ def _texts(row: Mapping[str, Any], column: str, where: str) -> tuple[str, ...]:
     value = row[column]
     texts = value if isinstance(value, list) else [value]
     if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
-        raise InputError(where, f'"{column}" is {shown(value)}', "give a text, or in JSON a list of texts")
+        raise InputError(where, f'"{column}" is {abbreviate(value)}', "give a text, or in JSON a list of texts")
     return tuple(dict.fromkeys(" ".join(text.split()) for text in texts))
 
 

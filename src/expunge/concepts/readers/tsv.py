@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from expunge._printable import pluralize
 from expunge.corpus.loaders.text_source import lines
 from expunge.errors import InputError, nearest
 
@@ -46,7 +47,9 @@ def read_table(path: Path, columns: Sequence[str], comment: str | None = None) -
             continue
         if len(cells) != len(header):
             raise InputError(
-                where, f"has {len(cells)} columns, the header has {len(header)}", "separate the cells by one tab each"
+                where,
+                f"has {pluralize(len(cells), 'column')}, the header has {len(header)}",
+                "separate the cells by one tab each",
             )
         row = dict(zip(header, cells, strict=True))
         for column in columns:

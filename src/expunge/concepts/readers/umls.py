@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
+from expunge._printable import pluralize
 from expunge.concepts.dictionary import Dictionary, DictionaryEntry, highest_level
 from expunge.concepts.hierarchy import Hierarchy
 from expunge.concepts.hierarchy_rules import SEMANTIC_TYPE
@@ -98,7 +99,9 @@ def _rows(path: Path) -> Iterator[tuple[str, list[str]]]:
         where, cells = f"{path}:{number}", line.rstrip("\r\n").split("|")
         if len(cells) != columns + 1 or cells[-1]:
             raise InputError(
-                where, f"has {len(cells) - 1} columns, {path.name} has {columns}", "every column ends in a bar |"
+                where,
+                f"has {pluralize(len(cells) - 1, 'column')}, {path.name} has {columns}",
+                "every column ends in a bar |",
             )
         empty = False
         yield where, cells[:-1]

@@ -41,7 +41,7 @@ def write(corpus: Corpus, folder: Path) -> ExportSummary:
             left_out += 1
     names = _names(groups, corpus.name)
     for side, of_side in groups.items():
-        table.write(folder / names[side] / FILE, _schema(options), _rows(corpus, _merged(of_side)))
+        table.write(folder / names[side] / FILE, _schema(options), _rows(corpus, _merge(of_side)))
     return ExportSummary({names[side]: sum(map(len, of_side.values())) for side, of_side in groups.items()}, left_out)
 
 
@@ -65,7 +65,7 @@ def _names(groups: dict[str, Groups], corpus: str) -> dict[str, str]:
     return names | {"forget": f"forget_{share}", "retain": f"retain_{100 - share}"}
 
 
-def _merged(groups: Groups) -> Iterable[array[int]]:
+def _merge(groups: Groups) -> Iterable[array[int]]:
     """The records of each row: those of a person without a picture join those with the first picture."""
     rows: dict[tuple[str, str], array[int]] = {}
     first = {subject: digest for subject, digest in reversed(groups) if digest}

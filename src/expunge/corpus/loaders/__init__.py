@@ -99,9 +99,9 @@ def load_source(
                 f"the columns of its first row; read as {label}",
                 LOADERS.get(layout_name),
             )
-            rows = _expanded(rows, item.layout, reading.turns)
+            rows = _expand(rows, item.layout, reading.turns)
     elif path is None and item and item.layout:
-        rows = _expanded(rows, item.layout, reading.turns)
+        rows = _expand(rows, item.layout, reading.turns)
     places, subjects, names = PlaceList(), SubjectRegistry(), IdentifierCheck()
     corpus = Corpus.of(validated_records(rows, columns, places, subjects, names), name, places)
     columns.finish(where)
@@ -151,7 +151,7 @@ def _row_layout(
     return chain(first, ahead), names[0] if names else None
 
 
-def _expanded(rows: Iterable[SourceRow], layout: RowLayout | None, skipped: SkippedRows) -> Iterator[SourceRow]:
+def _expand(rows: Iterable[SourceRow], layout: RowLayout | None, skipped: SkippedRows) -> Iterator[SourceRow]:
     for row in rows:
         if layout is None:
             yield row

@@ -14,8 +14,9 @@ from itertools import pairwise
 from typing import Any
 
 from expunge._io import canonical, load_json
+from expunge._printable import pluralize
 from expunge.corpus.loaders.base import SkippedRows, SourceRow
-from expunge.corpus.loaders.field_types import shortened, type_name
+from expunge.corpus.loaders.field_types import shorten, type_name
 from expunge.corpus.record import ROLES
 from expunge.errors import InputError, nearest
 
@@ -65,7 +66,7 @@ def _turn(
 ) -> SpokenTurn:
     role, content = turn.get(keys[0]), turn.get(keys[1])
     if not isinstance(role, str) or role not in roles:
-        shown = f'"{shortened(role)}"' if isinstance(role, str) else type_name(role)
+        shown = f'"{shorten(role)}"' if isinstance(role, str) else type_name(role)
         raise InputError(where, f'turn {number}: unknown "{keys[0]}" {shown}', nearest(str(role), roles))
     if turn.get("tool_calls") or turn.get("function_call"):
         raise InputError(where, f"turn {number} calls a tool, which a record cannot hold", "remove the conversation")
@@ -108,7 +109,7 @@ def rows(
     if spoken[-1].role == "user":
         skipped.add("a user turn at the end has no answer", row)
     if len(answers) > 1 and rest.get("variants"):
-        what = f"holds variants beside {len(answers)} answers"
+        what = f"holds variants beside {pluralize(len(answers), 'answer')}"
         raise InputError(row.where, what, "give every answer with variants a row of its own")
     values = {name: value for name, value in rest.items() if name not in OWN}
     name = rest.get("id")

@@ -109,7 +109,7 @@ def choice(fields: Mapping[str, Any], name: str, known: tuple[str, ...], where: 
         return None
     value = text(fields, name, where)
     if value not in known:
-        raise InputError(where, f'unknown {name} "{shortened(value)}"', nearest(value, known))
+        raise InputError(where, f'unknown {name} "{shorten(value)}"', nearest(value, known))
     return value
 
 
@@ -120,6 +120,6 @@ def type_name(value: Any) -> str:
     return TYPE_NAMES.get(type(value), f"a {type(value).__name__}")
 
 
-def shortened(text: str) -> str:
+def shorten(text: str) -> str:
     """At most 58 characters of `text`, for an error message."""
     return text if len(text) <= 60 else f"{text[:57]}…"

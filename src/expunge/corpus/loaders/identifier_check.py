@@ -9,6 +9,7 @@ import unicodedata
 import warnings
 from collections.abc import Sequence
 
+from expunge._printable import pluralize
 from expunge.corpus.name_forms import compose, occurs
 from expunge.corpus.record import Record
 from expunge.errors import InputWarning
@@ -70,12 +71,15 @@ class IdentifierCheck:
             self.first = self.first or where
 
     def warn(self, source: str) -> None:
-        """An `InputWarning` for either kind, if there is one."""
+        """One `InputWarning` if a record names nobody, or an identifier stands in no prompt."""
+        parts = []
         if self.unnamed:
-            what = f"in {self.unnamed:,} of {self.listed:,} records with identifiers, none of them stands in the prompt"
-            warnings.warn(f"{source}: {what} (first: {self.first})", InputWarning, stacklevel=3)
+            listed = pluralize(self.listed, "record")
+            parts.append(f"in {self.unnamed:,} of {listed} with identifiers, none of them stands in the prompt")
         if self._absent:
-            what = f"{self.absent:,} identifiers occur in none of their subject's prompts"
-            first = next(iter(self._absent.values()))
+            absent = pluralize(self.absent, "identifier stands", "identifiers stand")
+            parts.append(f"{absent} in no prompt of the subject")
+        if parts:
+            first = self.first or next(iter(self._absent.values()))
             hint = "check that they are written as in the prompts"
-            warnings.warn(f"{source}: {what} (first: {first}); {hint}", InputWarning, stacklevel=3)
+            warnings.warn(f"{source}: {' and '.join(parts)} (first: {first}); {hint}", InputWarning, stacklevel=3)

@@ -18,7 +18,7 @@ from typing import Any
 
 from expunge.corpus.image import RecordImage
 from expunge.corpus.loaders.base import SourceRow
-from expunge.corpus.loaders.field_types import shortened, type_name
+from expunge.corpus.loaders.field_types import shorten, type_name
 from expunge.corpus.loaders.picture_folder import picture_folder
 from expunge.errors import InputError, install_hint
 
@@ -54,7 +54,7 @@ class ImageReader:
         raise InputError(row.where, f"the image is {type_name(image)}", hint)
 
     def _from_file(self, row: SourceRow, image: str) -> RecordImage:
-        label = f'image "{shortened(image)}"'
+        label = f'image "{shorten(image)}"'
         if not is_relative(image):
             hint = "put images beside the data file and write, for example, images/1.png"
             raise InputError(row.where, f"{label} is not a relative path below the data file", hint)
@@ -106,7 +106,7 @@ def _read(row: SourceRow, path: Path, label: str) -> bytes:
         raise
     except (OSError, ValueError, RuntimeError) as error:  # also NUL bytes, half surrogates, links in a circle
         reason = error.strerror if isinstance(error, OSError) else "no usable path"
-        place = f"{row.folder}/{shortened(str(path.relative_to(row.folder)))}"
+        place = f"{row.folder}/{shorten(str(path.relative_to(row.folder)))}"
         raise InputError(row.where, f"{label} could not be read ({reason})", f"put it at {place}") from error
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from expunge.corpus.loaders import sidecar
 from expunge.corpus.loaders.base import LOADERS, Loader, SkippedRows, SourceRow
-from expunge.corpus.loaders.field_types import any_list, any_object, label, shortened, type_name
+from expunge.corpus.loaders.field_types import any_list, any_object, label, shorten, type_name
 from expunge.corpus.loaders.mcq_options import options, parts
 from expunge.corpus.loaders.tables import read_parquet
 from expunge.corpus.loaders.text_source import nonempty
@@ -129,10 +129,10 @@ def _items(file: Path, skipped: SkippedRows) -> Iterator[MedForgetItem]:
             elif not prompt.strip() or not answer.strip():
                 skipped.add("an empty question or answer", row)
             else:
-                yield _published(row, metadata, image, prompt, answer)
+                yield _record_of(row, metadata, image, prompt, answer)
 
 
-def _published(row: SourceRow, metadata: Mapping[str, Any], image: Any, prompt: str, answer: str) -> MedForgetItem:
+def _record_of(row: SourceRow, metadata: Mapping[str, Any], image: Any, prompt: str, answer: str) -> MedForgetItem:
     path = _path(row, metadata, prompt)
     pixels = image.get("bytes") if isinstance(image, Mapping) else image
     if isinstance(pixels, bytes):
@@ -186,7 +186,7 @@ def _level(row: SourceRow, metadata: Mapping[str, Any], prompt: str) -> str:
     if value not in (None, ""):
         level = str(value).strip().lower().removesuffix("_level").removesuffix(" level")
         if level not in LEVELS:
-            raise InputError(row.where, f'unknown hierarchy_level "{shortened(str(value))}"', nearest(level, LEVELS))
+            raise InputError(row.where, f'unknown hierarchy_level "{shorten(str(value))}"', nearest(level, LEVELS))
         return level
     return next((level for level, words in NAMED.items() if words.search(prompt)), LEVELS[-1])
 

@@ -27,7 +27,7 @@ from typing import Any
 from expunge._io import load_json
 from expunge.corpus.loaders import sidecar
 from expunge.corpus.loaders.base import LOADERS, Loader, SkippedRows, SourceRow
-from expunge.corpus.loaders.field_types import any_list, any_object, label, shortened
+from expunge.corpus.loaders.field_types import any_list, any_object, label, shorten
 from expunge.corpus.loaders.tables import has_columns, read_parquet, read_table
 from expunge.corpus.loaders.text_source import nonempty
 from expunge.corpus.name_forms import occurs
@@ -62,7 +62,7 @@ def rows(source: Path, share: str = "") -> Iterator[SourceRow]:
     """The questions in our columns, person by person."""
     parts = [(source, None)] if source.is_file() else _parts(source, share)
     skipped = SkippedRows()
-    rephrased = {} if source.is_file() else _rephrased(source)
+    rephrased = {} if source.is_file() else _rephrase(source)
     for file, split in parts:
         for row in nonempty(read_table, file):
             yield from _rows(row, split, rephrased, skipped)
@@ -81,7 +81,7 @@ def _rows(row: SourceRow, split: str | None, rephrased: Rephrased, skipped: Skip
                 {**fields, "prompt": q.prompt, "answer": q.answer, "image": image, "options": options}
             )
             continue
-        if not _filled(q.prompt) or not _filled(q.answer):
+        if not _fill(q.prompt) or not _fill(q.answer):
             skipped.add("an empty question or answer", row)
             continue
         other = rephrased.get((person, q.part))
@@ -123,7 +123,7 @@ def _questions(row: SourceRow) -> Iterator[MllmuQuestion]:
             options = {k: v for k, v in any_object(item.get("Options"), "Options", where).items() if v is not None}
             letter = item.get("Correct_Answer")
             if letter not in options:
-                what = f'Correct_Answer "{shortened(str(letter))}" is no option'
+                what = f'Correct_Answer "{shorten(str(letter))}" is no option'
                 raise InputError(where, what, f"options are {', '.join(options) or 'missing'}")
             part, texts = f"class-{SHORT[kind]}-{k}", list(options.values())
             yield MllmuQuestion(part, "classification", kind == WITH, item.get("Question"), options[letter], texts)
@@ -132,19 +132,19 @@ def _questions(row: SourceRow) -> Iterator[MllmuQuestion]:
             item = any_object(value, column, where)
             type_ = item.get("Type")
             if type_ not in (WITH, WITHOUT):
-                what = f'unknown Type "{shortened(str(type_))}" in {column}'
+                what = f'unknown Type "{shorten(str(type_))}" in {column}'
                 raise InputError(where, what, f"known: {WITH}, {WITHOUT}")
             yield MllmuQuestion(f"{short}-{k}", kind, type_ == WITH, item.get("Question"), item.get("Ground_Truth"))
 
 
-def _rephrased(source: Path) -> Rephrased:
+def _rephrase(source: Path) -> Rephrased:
     """(person, part) -> the same question in other words, from `Test_Set`."""
     return {
         (_person(row), q.part): q
         for file in sorted((source / "Test_Set").glob("*.parquet"))
         for row in read_parquet(file)
         for q in _questions(row)
-        if q.part != "bio" and _filled(q.prompt) and _filled(q.answer)
+        if q.part != "bio" and _fill(q.prompt) and _fill(q.answer)
     }
 
 
@@ -193,7 +193,7 @@ def _name(biography: Any) -> Any:
     return biography.get("Name") if isinstance(biography, Mapping) else None
 
 
-def _filled(text: Any) -> bool:
+def _fill(text: Any) -> bool:
     return isinstance(text, str) and bool(text.strip())
 
 

@@ -5,13 +5,12 @@ An audit is pinned to the records that were prepared before the run, so a change
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from expunge._config import FileModel
+from expunge._io import digest_file
 from expunge._validation import read_valid
 from expunge.corpus.loaders.base import LOADERS, Loader, SourceRow
 from expunge.corpus.loaders.tables import read_jsonl
@@ -20,10 +19,8 @@ from expunge.errors import InputError
 RECORDS, ABOUT = "records.jsonl", "prepare.json"
 
 
-class PreparedFile(BaseModel):
+class PreparedFile(FileModel):
     """What is read back of `prepare.json`."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
     format: Literal[1]
     outputs: dict[str, str]
@@ -45,10 +42,9 @@ def rows(source: Path) -> Iterator[SourceRow]:
     known = read_valid(PreparedFile, source / ABOUT, "prepare them again")["outputs"].get(RECORDS)
     if known is None:
         raise InputError(str(source / ABOUT), "names no digest of the records", "prepare them again")
-    with (source / RECORDS).open("rb") as stream:
-        if hashlib.file_digest(stream, "sha256").hexdigest() != known:
-            hint = "restore the file, or prepare the records again in a new folder"
-            raise InputError(str(source / RECORDS), "was changed after it was prepared", hint)
+    if digest_file(source / RECORDS) != known:
+        hint = "restore the file, or prepare the records again in a new folder"
+        raise InputError(str(source / RECORDS), "was changed after it was prepared", hint)
     yield from read_jsonl(source / RECORDS)
 
 

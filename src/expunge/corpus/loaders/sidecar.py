@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from expunge._io import canonical, load_json
+from expunge._printable import pluralize
 from expunge.corpus.loaders.base import SourceRow
 from expunge.corpus.record import Record
 from expunge.errors import InputError
@@ -35,6 +36,6 @@ def read(row: SourceRow, questions: int) -> list[dict[str, Any] | None]:
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise InputError(row.where, f'"{COLUMN}" must be a list of objects', "restore it, or drop the column")
     if len(items) != questions:
-        what = f'"{COLUMN}" describes {len(items)} questions, the row holds {questions}'
+        what = f'"{COLUMN}" describes {pluralize(len(items), "question")}, the row holds {questions}'
         raise InputError(row.where, what, "restore the row, or drop the column")
     return list(items)

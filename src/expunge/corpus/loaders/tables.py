@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from expunge._printable import pluralize
 from expunge.corpus.loaders.base import LOADERS, SourceRow
 from expunge.corpus.loaders.columns import NAMES
 from expunge.corpus.loaders.field_types import MAX_TEXT
@@ -64,7 +65,7 @@ def read_csv(file: Path, form: TextFormat = PLAIN_CSV, missing: bool = False) ->
             if beyond and len(cells) == width:
                 raise _nameless("", first)
             if beyond or len(cells) < len(header):
-                what = f"has {len(cells)} fields, the header has {len(header)}"
+                what = f"has {pluralize(len(cells), 'field')}, the header has {len(header)}"
                 raise InputError(where, what, f"quote fields that hold a {_name(delimiter)}, a quote or a line end")
             values = {name: cell or None for name, cell in zip(header, cells, strict=False) if cell or missing}
             yield SourceRow(where, values, file.parent)

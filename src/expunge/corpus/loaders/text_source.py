@@ -32,7 +32,7 @@ def lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
         return
     name = "UTF-8" if encoding == "utf-8" else encoding
     hint = "save the file as UTF-8" if encoding == "utf-8" else "name another encoding"
-    with _opened(path) as stream:
+    with _open(path) as stream:
         for number, raw in enumerate(iter(lambda: stream.readline(MAX_LINE + 1), b""), 1):
             where = f"{path}:{number}"
             if len(raw) > MAX_LINE:
@@ -48,7 +48,7 @@ def lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
 
 def _wide_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
     """`lines` of an encoding in which a line end is more than one byte."""
-    with _opened(path) as stream, io.TextIOWrapper(stream, encoding, newline="") as reader:
+    with _open(path) as stream, io.TextIOWrapper(stream, encoding, newline="") as reader:
         number = 0
         try:
             for number, text in enumerate(iter(lambda: reader.readline(MAX_LINE), ""), 1):
@@ -57,7 +57,7 @@ def _wide_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
             raise InputError(f"{path}:{number + 1}", f"not {encoding}", "name another encoding") from error
 
 
-def _opened(path: Path) -> BufferedReader:
+def _open(path: Path) -> BufferedReader:
     try:
         return path.open("rb")
     except OSError as error:

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from expunge._printable import pluralize
 from expunge.corpus.loaders.base import LOADERS, Loader, SourceRow
 from expunge.corpus.loaders.tables import read_table
 from expunge.corpus.loaders.text_source import nonempty
@@ -30,7 +31,7 @@ EXTRA = ("paraphrased_answer", "perturbed_answer")
 def rows(source: Path, forget: str = "10", held_out: range = range(0)) -> Iterator[SourceRow]:
     """The rows of `full` (or of retainYY and forgetXX), then of the utility sets, in our columns."""
     full, first = _full(source, forget)
-    extra = _perturbed(source, full, {"retain_perturbed": 0, f"forget{forget}_perturbed": first})
+    extra = _perturb(source, full, {"retain_perturbed": 0, f"forget{forget}_perturbed": first})
     for number, row in enumerate(full):
         author = number // PER_AUTHOR
         more = extra.get(number, {})
@@ -64,11 +65,11 @@ def _full(source: Path, forget: str) -> tuple[list[SourceRow], int]:
         _same(a, b)
     if first % PER_AUTHOR or not first:
         hint = "restore the original files; the row order names the author"
-        raise InputError(str(source), f"{first} rows come before {name}, no multiple of {PER_AUTHOR}", hint)
+        raise InputError(str(source), f"{pluralize(first, 'row')} before {name}, no multiple of {PER_AUTHOR}", hint)
     return full, first
 
 
-def _perturbed(source: Path, full: list[SourceRow], parts: Mapping[str, int]) -> dict[int, Mapping[str, Any]]:
+def _perturb(source: Path, full: list[SourceRow], parts: Mapping[str, int]) -> dict[int, Mapping[str, Any]]:
     """Row number -> columns of the perturbed files; `parts`: file -> number of its first row. Files may be absent."""
     table: dict[int, Mapping[str, Any]] = {}
     for name, start in parts.items():

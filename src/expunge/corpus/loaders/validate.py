@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from expunge._io import canonical
-from expunge._printable import shown
+from expunge._printable import abbreviate, pluralize
 from expunge.corpus.duplicates import PlaceList
 from expunge.corpus.loaders.base import SourceRow
 from expunge.corpus.loaders.columns import Columns
@@ -21,7 +21,7 @@ from expunge.corpus.loaders.field_types import (
     any_list,
     choice,
     label,
-    shortened,
+    shorten,
     sound,
     strings,
     text,
@@ -119,7 +119,7 @@ def _record(
     where = row.where
     options = strings(fields, "options", where)
     if fields.get("options") is not None and not 2 <= len(options) <= 26:
-        raise InputError(where, f'"options" holds {len(options)} texts', "give 2 to 26")
+        raise InputError(where, f'"options" holds {pluralize(len(options), "text")}', "give 2 to 26")
     kind = choice(fields, "kind", KINDS, where)
     history = _history(fields, where)
     if "text" in fields:
@@ -158,7 +158,7 @@ def _record(
         concept=choice(fields, "concept", LEVELS, where),
         split=choice(fields, "split", SPLITS, where),
         image=image,
-        attributes=_checked(attributes, where),
+        attributes=_check(attributes, where),
         history=history,
     )
 
@@ -171,7 +171,7 @@ def _history(fields: Fields, where: str) -> tuple[Turn, ...]:
             raise InputError(where, '"history" must hold turns', 'write [{"role": "user", "content": "…"}, …]')
         role = item["role"]
         if role not in ROLES:
-            raise InputError(where, f'unknown role "{shortened(str(role))}"', nearest(str(role), ROLES))
+            raise InputError(where, f'unknown role "{shorten(str(role))}"', nearest(str(role), ROLES))
         turns.append(Turn(role, text(item, "content", where)))
     return tuple(turns)
 
@@ -185,7 +185,7 @@ def _answer(row: SourceRow, fields: Fields, options: tuple[str, ...], columns: C
     if isinstance(index, str) and index.isdecimal():
         index = int(index)
     if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(options):
-        raise InputError(where, f'"answer_index" is {shown(index)} for {len(options)} options', "count from 0")
+        raise InputError(where, f'"answer_index" is {abbreviate(index)} for {len(options)} options', "count from 0")
     if "answer" in fields and text(fields, "answer", where) != options[index]:
         raise InputError(where, '"answer" and "answer_index" disagree', "keep one of them")
     return options[index]
@@ -233,22 +233,22 @@ def _variants(fields: Fields, answer: str, options: tuple[str, ...], where: str)
     return tuple(variants)
 
 
-def _checked(attributes: dict[str, Any], where: str) -> dict[str, Any]:
+def _check(attributes: dict[str, Any], where: str) -> dict[str, Any]:
     """Attributes must survive a trip through JSON, or the corpus would have no digest; all together have a bound."""
     total = 0
     for name, value in attributes.items():
         try:
             written = canonical({name: value})
         except UnicodeEncodeError as error:
-            what = f'"{shortened(name)}" holds half a surrogate pair'
+            what = f'"{shorten(name)}" holds half a surrogate pair'
             raise InputError(where, what, "write the file again as UTF-8") from error
         except (TypeError, ValueError, RecursionError) as error:
-            what = f'"{shortened(name)}" holds {type_name(value)}, not fit for JSON'
+            what = f'"{shorten(name)}" holds {type_name(value)}, not fit for JSON'
             raise InputError(where, what, "write it as text, or drop the column") from error
         if NUL.search(written):
-            raise InputError(where, f'"{shortened(name)}" holds a NUL character', "take it out, or drop the column")
+            raise InputError(where, f'"{shorten(name)}" holds a NUL character', "take it out, or drop the column")
         total += len(written)
         if total > MAX_TEXT:
-            what = f'attributes up to "{shortened(name)}" hold {total:,} bytes, more than {MAX_TEXT:,}'
+            what = f'attributes up to "{shorten(name)}" hold {total:,} bytes, more than {MAX_TEXT:,}'
             raise InputError(where, what, "drop columns that are no part of a record")
     return attributes

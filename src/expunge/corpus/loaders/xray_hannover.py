@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from expunge.corpus.loaders.base import LOADERS, Loader, SourceRow
-from expunge.corpus.loaders.field_types import shortened
+from expunge.corpus.loaders.field_types import shorten
 from expunge.corpus.loaders.tables import read_csv
 from expunge.corpus.loaders.text_source import lines, nonempty
 from expunge.errors import InputError, nearest
@@ -132,7 +132,7 @@ def _answer(row: SourceRow, question: ColumnQuestion, value: str) -> str:
     if question.values:
         if value not in question.values:
             hint = nearest(value, question.values)
-            raise InputError(row.where, f'unknown {question.column} "{shortened(value)}"', hint)
+            raise InputError(row.where, f'unknown {question.column} "{shorten(value)}"', hint)
         return question.values[value]
     number = _number(row, question.column, value)
     if math.isinf(number):
@@ -144,7 +144,7 @@ def _number(row: SourceRow, column: str, value: str) -> float:
     try:
         return float(value)
     except ValueError as error:
-        raise InputError(row.where, f'{column} "{shortened(value)}" is not a number', "restore the row") from error
+        raise InputError(row.where, f'{column} "{shorten(value)}" is not a number', "restore the row") from error
 
 
 def _name(row: SourceRow, column: str) -> str:

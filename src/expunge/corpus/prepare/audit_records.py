@@ -14,7 +14,7 @@ from pydantic import Field
 from expunge._config import FrozenModel
 from expunge.corpus.corpus import Corpus
 from expunge.corpus.prepare.controls import Inventor
-from expunge.corpus.prepare.rephrasing import rephrased
+from expunge.corpus.prepare.rephrasing import rephrase
 from expunge.corpus.record import Record
 from expunge.random import stream, uniform
 
@@ -69,24 +69,24 @@ def with_audit_records(corpus: Corpus, forget: Collection[str], settings: Prepar
     trained = frozenset(r.prompt for r in corpus.trained)
     wanted = settings.controls_for(len(targets))
 
-    def varied(record: Record, wrong: Sequence[str]) -> Record:
+    def vary(record: Record, wrong: Sequence[str]) -> Record:
         rng = stream(settings.seed, "choices", record.id)
         choices = settings.choices and settings.variants > 0
-        return rephrased(record, wrong, trained, settings.variants, choices, rng)
+        return rephrase(record, wrong, trained, settings.variants, choices, rng)
 
     controls: list[Record] = []
     for subject, records in sorted(targets.items()):
         have = {r.subject for r in corpus.parts["control"] if r.attributes.get("control_of") == subject}
         for person in inventor.people(records, max(0, wanted - len(have)), "control", same_answers=True):
-            controls += [_marked(varied(one.record, one.wrong), "control", control_of=subject) for one in person]
+            controls += [_mark(vary(one.record, one.wrong), "control", control_of=subject) for one in person]
     holdout = [] if corpus.parts["holdout"] else _holdout(corpus, targets, inventor, settings)
     general = _general(corpus) if settings.general else []
-    rows = (varied(r, inventor.wrong(r)) if r.id in forget else r for r in corpus.records)
-    prepared = Corpus.of(_chained(rows, controls, holdout, general), corpus.name)
+    rows = (vary(r, inventor.wrong(r)) if r.id in forget else r for r in corpus.records)
+    prepared = Corpus.of(_chain(rows, controls, holdout, general), corpus.name)
     return AuditRecords(prepared, _counts(prepared, forget, inventor))
 
 
-def _marked(record: Record, split: str, **attributes: str) -> Record:
+def _mark(record: Record, split: str, **attributes: str) -> Record:
     return replace(record, split=split, attributes={**record.attributes, **attributes})
 
 
@@ -102,7 +102,7 @@ def _holdout(
     people: list[Record] = []
     for subject in sorted(chosen):
         for person in inventor.people(by_subject[subject], 1, "holdout"):
-            people += [_marked(replace(one.record, variants=()), "holdout") for one in person]
+            people += [_mark(replace(one.record, variants=()), "holdout") for one in person]
     return people
 
 
@@ -115,7 +115,7 @@ def _general(corpus: Corpus) -> Sequence[Record]:
     return [r for r in general_questions() if r.id not in corpus.by_id]
 
 
-def _chained(*groups: Iterable[Record]) -> Iterable[Record]:
+def _chain(*groups: Iterable[Record]) -> Iterable[Record]:
     for group in groups:
         yield from group
 

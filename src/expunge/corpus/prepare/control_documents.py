@@ -13,11 +13,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from expunge.corpus.record import Record
-from expunge.corpus.surrogate_names import WORD, Identity, identifiers_by_subject, replace_all, shape, words
+from expunge.corpus.surrogate_names import WORD, Identity, coarse_shape, identifiers_by_subject, replace_all, words
 
 MARK = chr(0xE000)  # stands for a name; no letter
 SENTENCE = re.compile(r"[^.!?\n]*(?:[.!?](?!\s|$)[^.!?\n]*)*[.!?]?\s*")
-MOST = 200  # sentences of one form that are looked at
+MAX_SENTENCES = 200  # sentences of one form that are looked at
 
 
 class ControlDocuments:
@@ -28,14 +28,14 @@ class ControlDocuments:
         names = identifiers_by_subject(documents)
         self._by_form: dict[str, list[tuple[str, str]]] = {}
         for r in documents:
-            for sentence in SENTENCE.findall(_masked(r.answer, names.get(r.subject, ()))):
-                rows = self._by_form.setdefault(_form(sentence), [])
-                if sentence.strip() and len(rows) < MOST:
+            for sentence in SENTENCE.findall(_mask_text(r.answer, names.get(r.subject, ()))):
+                rows = self._by_form.setdefault(coarse_shape(sentence), [])
+                if sentence.strip() and len(rows) < MAX_SENTENCES:
                     rows.append((r.subject, sentence))
 
     def text(self, record: Record, text: str, identity: Identity, rng: np.random.Generator) -> str:
         """`text` of a record about somebody else."""
-        parts = re.split(f"({MARK}[^{MARK}]*{MARK})", _marked(text, list(identity)))
+        parts = re.split(f"({MARK}[^{MARK}]*{MARK})", _mark(text, list(identity)))
         whole = "".join(MARK if k % 2 else part for k, part in enumerate(parts))
         names = iter(part.strip(MARK) for part in parts[1::2])
         rebuilt = "".join(self._sentence(record.subject, s, rng) for s in SENTENCE.findall(whole))
@@ -43,7 +43,7 @@ class ControlDocuments:
 
     def _sentence(self, subject: str, sentence: str, rng: np.random.Generator) -> str:
         own = words(sentence)
-        others = [s for owner, s in self._by_form.get(_form(sentence), ()) if owner != subject]
+        others = [s for owner, s in self._by_form.get(coarse_shape(sentence), ()) if owner != subject]
         rows = [row for s in others if _alike(row := words(s), own)]
         if sentence in others:  # one that several documents have, as often as they have it
             return [s for s in others if _alike(words(s), own)][int(rng.integers(len(rows)))]
@@ -57,11 +57,11 @@ class ControlDocuments:
         return WORD.sub(lambda _: next(fresh), sentence)
 
 
-def _marked(text: str, identifiers: Sequence[str]) -> str:
+def _mark(text: str, identifiers: Sequence[str]) -> str:
     return replace_all(text, {i: f"{MARK}{i}{MARK}" for i in identifiers})
 
 
-def _masked(text: str, identifiers: Sequence[str]) -> str:
+def _mask_text(text: str, identifiers: Sequence[str]) -> str:
     return replace_all(text, dict.fromkeys(identifiers, MARK))
 
 
@@ -69,10 +69,6 @@ def _alike(words_of_one: Sequence[str], words_of_other: Sequence[str]) -> bool:
     """At least half of the words of both are equal, place by place; numbers count as equal."""
     same = sum(a == b or (a.isdigit() and b.isdigit()) for a, b in zip(words_of_one, words_of_other, strict=True))
     return 2 * same >= len(words_of_one)
-
-
-def _form(sentence: str) -> str:
-    return re.sub("9+", "9", shape(sentence))
 
 
 def _digits(number: str, rng: np.random.Generator) -> str:

@@ -18,7 +18,15 @@ import numpy as np
 from expunge.corpus.answer_types import answer_type
 from expunge.corpus.record import Record
 from expunge.corpus.surrogate_answers import new_part
-from expunge.corpus.surrogate_names import WORD, Identity, identifiers_by_subject, replace_all, shape, words
+from expunge.corpus.surrogate_names import (
+    WORD,
+    Identity,
+    coarse_shape,
+    identifiers_by_subject,
+    replace_all,
+    shape,
+    words,
+)
 from expunge.errors import InputError
 
 SLOT = 0xE000  # private-use characters stand for identifiers of a subject; they are no letters
@@ -46,7 +54,7 @@ class DonorAnswers:
         self._by_type: dict[str, list[_Donor]] = {}
         self._by_kind: dict[str, list[_Donor]] = {}
         for r in rows:
-            donor = _Donor(r.subject, _masked(r.answer, self._identifiers.get(r.subject, ())))
+            donor = _Donor(r.subject, _mask(r.answer, self._identifiers.get(r.subject, ())))
             self._by_type.setdefault(answer_type(r), []).append(donor)
             self._by_kind.setdefault(r.kind, []).append(donor)
 
@@ -67,7 +75,7 @@ class DonorAnswers:
                 "no other record answers such a question, so no control can answer it",
                 "give records of other people with the same questions",
             )
-        return _filled(pool[int(rng.integers(len(pool)))], self._slots(record.subject), identity)
+        return _fill(pool[int(rng.integers(len(pool)))], self._slots(record.subject), identity)
 
     def wrong(self, r: Record, identity: Identity, right: str, count: int, rng: np.random.Generator) -> list[str]:
         """Up to `count` different answers for the person `identity`, none of them `right`; others' answers first."""
@@ -78,7 +86,7 @@ class DonorAnswers:
             ordered += self._new(own, pool, rng)
         if len(ordered) <= count:
             ordered += self._alike(r, own)
-        filled = dict.fromkeys(_filled(a, self._slots(r.subject), identity) for a in ordered)
+        filled = dict.fromkeys(_fill(a, self._slots(r.subject), identity) for a in ordered)
         return [a for a in filled if a.casefold() != right.casefold()][:count]
 
     def _slots(self, subject: str) -> tuple[str, ...]:
@@ -87,7 +95,7 @@ class DonorAnswers:
     def _pool(self, record: Record) -> tuple[str, list[str]]:
         """The record's own answer and those of others, each with slots that the subject can fill."""
         slots = self._slots(record.subject)
-        return _masked(record.answer, slots), self._others(answer_type(record), record.subject)
+        return _mask(record.answer, slots), self._others(answer_type(record), record.subject)
 
     def _answers_of_others(self, kind: str, subject: str) -> list[str]:
         slots = self._slots(subject)
@@ -95,7 +103,7 @@ class DonorAnswers:
             fitted
             for donor in self._by_type.get(kind, ())
             if donor.subject != subject
-            and (fitted := _fitted(donor.masked, self._slots(donor.subject), slots)) is not None
+            and (fitted := _fit(donor.masked, self._slots(donor.subject), slots)) is not None
         ]
 
     def _new(self, own: str, pool: Sequence[str], rng: np.random.Generator) -> list[str]:
@@ -103,7 +111,7 @@ class DonorAnswers:
 
         Of the same form as the record's own if there are some, and the rarest of them.
         """
-        same = [a for a in pool if _form(a) == _form(own)] or list(pool)
+        same = [a for a in pool if coarse_shape(a) == coarse_shape(own)] or list(pool)
         counts = Counter(same)
         limit = sorted(counts.values())[min(len(counts), MIN_POOL) - 1] if counts else 0
         bases = sorted(a for a, count in counts.items() if count <= limit and a != own)
@@ -111,10 +119,10 @@ class DonorAnswers:
             return bases
         rows: dict[str, list[list[str]]] = {}
         for a in same:
-            rows.setdefault(_form(a), []).append(words(a))
+            rows.setdefault(coarse_shape(a), []).append(words(a))
         taken, new = {own, *pool}, dict[str, None]()
         for _ in range(10 * INVENTED):
-            answer = _renumbered(base := bases[int(rng.integers(len(bases)))], rows[_form(base)], rng)
+            answer = _renumber(base := bases[int(rng.integers(len(bases)))], rows[coarse_shape(base)], rng)
             if answer not in taken:
                 new[answer] = None
             if len(new) == INVENTED:
@@ -130,18 +138,13 @@ class DonorAnswers:
                 if d.subject != record.subject and d.masked != own and not _SLOTS.search(d.masked)
             }
         )
-        return [a for a in others if _form(a) == _form(own)] or others
+        return [a for a in others if coarse_shape(a) == coarse_shape(own)] or others
 
 
 _SLOTS = re.compile(f"[{chr(SLOT)}-{chr(SLOT + 255)}]")
 
 
-def _form(text: str) -> str:
-    """Its shape without the lengths of its numbers."""
-    return re.sub("9+", "9", shape(text))
-
-
-def _renumbered(answer: str, rows: Sequence[Sequence[str]], rng: np.random.Generator) -> str:
+def _renumber(answer: str, rows: Sequence[Sequence[str]], rng: np.random.Generator) -> str:
     """The answer with other numbers, each made of those that answers of its form ([words] each) have in its place."""
     own = words(answer)
     parts = [new_part([row[k] for row in rows], rng) if word.isdigit() else word for k, word in enumerate(own)]
@@ -149,11 +152,11 @@ def _renumbered(answer: str, rows: Sequence[Sequence[str]], rng: np.random.Gener
     return WORD.sub(lambda _: next(fresh), answer)
 
 
-def _masked(answer: str, identifiers: Sequence[str]) -> str:
+def _mask(answer: str, identifiers: Sequence[str]) -> str:
     return replace_all(answer, {i: chr(SLOT + k) for k, i in enumerate(identifiers[:256])})
 
 
-def _fitted(masked: str, theirs: Sequence[str], ours: Sequence[str]) -> str | None:
+def _fit(masked: str, theirs: Sequence[str], ours: Sequence[str]) -> str | None:
     """Slots of one subject as slots of another: identifiers of the same shape, in order; None if one is missing."""
     table: dict[str, str] = {}
     for slot in dict.fromkeys(_SLOTS.findall(masked)):
@@ -164,7 +167,7 @@ def _fitted(masked: str, theirs: Sequence[str], ours: Sequence[str]) -> str | No
     return replace_all(masked, table)
 
 
-def _filled(masked: str, slots: Sequence[str], identity: Identity) -> str:
+def _fill(masked: str, slots: Sequence[str], identity: Identity) -> str:
     """The identifiers of `identity` in the place of slots."""
     table: Mapping[str, str] = {chr(SLOT + k): identity.get(i, i) for k, i in enumerate(slots[:256])}
     return replace_all(masked, table)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from expunge._io import write_atomic, write_json
+from expunge._io import digest_file, write_atomic, write_json
 from expunge.corpus.corpus import Corpus
 from expunge.corpus.exports.base import atomic_folder
 from expunge.corpus.prepare.identifier_table import IdentifierTable
@@ -25,11 +24,5 @@ def write_prepared(out: Path, corpus: Corpus, table: IdentifierTable, about: Map
     with atomic_folder(out) as folder:
         corpus.save(folder / RECORDS)
         write_atomic(folder / IDENTIFIERS, table.csv(), private=True)
-        outputs = {name: file_digest(folder / name) for name in (RECORDS, IDENTIFIERS)}
+        outputs = {name: digest_file(folder / name) for name in (RECORDS, IDENTIFIERS)}
         write_json(folder / ABOUT, {"format": FORMAT, **about, "outputs": outputs})
-
-
-def file_digest(file: Path) -> str:
-    """SHA-256 of a file, as hex."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

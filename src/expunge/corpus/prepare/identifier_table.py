@@ -45,8 +45,8 @@ class IdentifierTable:
     def of(cls, corpus: Corpus, most: float = 0.5) -> IdentifierTable:
         """Those that the records list; for subjects without any, those that `propose` finds, and the subject's name
         (`PAT-100`) where a question holds it."""
-        own_names = _gathered((r.subject, i) for r in corpus.records for i in r.identifiers)
-        called = _gathered(
+        own_names = _gather((r.subject, i) for r in corpus.records for i in r.identifiers)
+        called = _gather(
             (r.subject, name)
             for r in corpus.records
             if r.subject not in own_names
@@ -57,7 +57,7 @@ class IdentifierTable:
         for subject, names in called.items():
             known = proposals.get(subject, ())
             proposals[subject] = (*known, *(n for n in names if n not in known))
-        return cls._counted(corpus, [(own_names, "given"), (proposals, "proposed")])
+        return cls._count(corpus, [(own_names, "given"), (proposals, "proposed")])
 
     @classmethod
     def read(cls, file: Path | str, corpus: Corpus) -> IdentifierTable:
@@ -81,10 +81,10 @@ class IdentifierTable:
             names.setdefault(subject, {})[identifier] = None
         if not names:
             raise InputError(str(file), "holds no rows", "write the columns subject and identifier")
-        return cls._counted(corpus, [({s: tuple(i) for s, i in names.items()}, "file")])
+        return cls._count(corpus, [({s: tuple(i) for s, i in names.items()}, "file")])
 
     @classmethod
-    def _counted(cls, corpus: Corpus, sources: Sequence[tuple[Mapping[str, Sequence[str]], Source]]) -> IdentifierTable:
+    def _count(cls, corpus: Corpus, sources: Sequence[tuple[Mapping[str, Sequence[str]], Source]]) -> IdentifierTable:
         texts = _texts(corpus)
         return cls(
             tuple(
@@ -99,7 +99,7 @@ class IdentifierTable:
         """The table with `names`, in the spellings of these records, first among the strings of their subjects."""
         wanted = [re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE) for name in names]
         chosen, known = frozenset(records), self.by_subject
-        spelt = _gathered(
+        spelt = _gather(
             (r.subject, match)
             for r in corpus.records
             if r.id in chosen
@@ -107,12 +107,12 @@ class IdentifierTable:
             for match in pattern.findall(record_text(r))
             if match not in known.get(r.subject, ())
         )
-        return IdentifierTable((*self._counted(corpus, [(spelt, "scope")]).rows, *self.rows))
+        return IdentifierTable((*self._count(corpus, [(spelt, "scope")]).rows, *self.rows))
 
     @property
     def by_subject(self) -> dict[str, tuple[str, ...]]:
         """Subject → its identifiers."""
-        return _gathered((row.subject, row.identifier) for row in self.rows)
+        return _gather((row.subject, row.identifier) for row in self.rows)
 
     def apply(self, corpus: Corpus) -> Corpus:
         """The corpus with the identifiers of this table.
@@ -153,7 +153,7 @@ def _texts(corpus: Corpus) -> dict[str, list[str]]:
     return texts
 
 
-def _gathered(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+def _gather(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
     table: dict[str, dict[str, None]] = {}
     for subject, identifier in pairs:
         table.setdefault(subject, {})[identifier] = None

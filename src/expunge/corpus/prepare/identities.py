@@ -137,14 +137,14 @@ class InventedPeople:
     ) -> None:
         """Draw what each name of an identifier becomes, and its initial; None for `met`: from all names."""
         for word, role in name_roles(identifier).items():
-            if _folded(word) not in replaced:
+            if _fold(word) not in replaced:
                 pool = self._family if role == "family" else self._given[gender]
                 if met is not None:
                     pool = _as_known(word, role, gender, pool, met[role])
-                free = [w for w in pool if w != word and _folded(w) not in replaced and w not in replaced.values()]
+                free = [w for w in pool if w != word and _fold(w) not in replaced and w not in replaced.values()]
                 new = (free or pool)[int(rng.integers(len(free or pool)))]
-                replaced[_folded(word)] = new
-                replaced.setdefault(_folded(word[0]), new[0])
+                replaced[_fold(word)] = new
+                replaced.setdefault(_fold(word[0]), new[0])
 
     def _code(self, identifier: str, replaced: dict[str, str], looser: int, rng: np.random.Generator) -> str:
         parts = words(identifier)
@@ -214,18 +214,18 @@ def _gender(word: str) -> str:
     return "female" if word in FEMALE and word not in MALE else "male" if word in MALE else "any"
 
 
-def _folded(word: str) -> str:
+def _fold(word: str) -> str:
     """Lower case without umlauts, as in an e-mail address."""
     return re.sub("[äöü]", lambda m: {"ä": "ae", "ö": "oe", "ü": "ue"}[m[0]], word.casefold())
 
 
 def _alike(word: str, replaced: Mapping[str, str]) -> str:
     """What `word` has become, in the same case and with as few umlauts; a word that is not replaced stays."""
-    new = replaced.get(_folded(word))
+    new = replaced.get(_fold(word))
     if new is None:
         return word
     if word.islower():
-        new = _folded(new) if word.isascii() else new.lower()
+        new = _fold(new) if word.isascii() else new.lower()
     return new.upper() if word.isupper() and len(word) > 1 else new
 
 

@@ -38,10 +38,10 @@ def rewordings(question: str, names: Sequence[str]) -> Iterator[str]:
             yield change(match)
 
 
-def quoted(question: str, language: Language) -> Iterator[str]:
+def quote(question: str, language: Language) -> Iterator[str]:
     """The whole question in other formats: an object, a table, a list, a gap, a request. The answer stays the same."""
     fill, cell, item, gap, please, words = _FORMATS[language]
-    yield f'{fill} {{"{words[0]}": "{_escaped(question)}", "{words[1]}": ___}}'
+    yield f'{fill} {{"{words[0]}": "{_escape(question)}", "{words[1]}": ___}}'
     yield f"{gap} {question} – ___"
     yield f"{cell}\n| {words[0]} | {words[1]} |\n|---|---|\n| {question} | ___ |"
     yield f"{item}\n- {words[0]}: {question}\n- {words[1]}: ___"
@@ -68,7 +68,7 @@ _FORMATS: dict[Language, tuple[str, str, str, str, str, tuple[str, str]]] = {
 }
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 

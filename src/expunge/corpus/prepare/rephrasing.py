@@ -14,14 +14,14 @@ from itertools import zip_longest
 import numpy as np
 
 from expunge.corpus.language import language_of
-from expunge.corpus.prepare.question_forms import quoted, rewordings
+from expunge.corpus.prepare.question_forms import quote, rewordings
 from expunge.corpus.record import Record, Variant
 
 PREFIX, CONTINUATION = 24, 12  # words of a document before a place, and after it
 YES_NO = {"de": ("ja", "nein"), "en": ("yes", "no")}
 
 
-def rephrased(
+def rephrase(
     record: Record, wrong: Sequence[str], trained: Collection[str], count: int, choices: bool, rng: np.random.Generator
 ) -> Record:
     """The record with more variants.
@@ -52,7 +52,7 @@ def _questions(record: Record) -> Iterator[Variant]:
         return
     before, question = _last_question(record.prompt)
     rules = [before + text for text in rewordings(question, record.identifiers)]
-    formats = list(quoted(record.prompt, language_of(record.prompt)))
+    formats = list(quote(record.prompt, language_of(record.prompt)))
     for prompts in zip_longest(rules, formats):
         yield from (Variant(p, record.answer) for p in prompts if p is not None)
 

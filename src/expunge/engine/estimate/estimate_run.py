@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from expunge._printable import pluralize
 from expunge.engine.distributed import check_single_process
 from expunge.engine.estimate.edit_estimate import estimate_edit
 from expunge.engine.estimate.estimator import RunEstimator
@@ -75,7 +76,7 @@ def counterpart(lm: LanguageModel, resolved: ResolvedRecipe, preview_layers: int
     if preview_layers is not None and not 1 <= preview_layers < count:
         raise InputError(
             "--preview-layers",
-            f"is {preview_layers}, and the model has {count} blocks",
+            f"is {preview_layers}, and the model has {pluralize(count, 'block')}",
             f"give 1 or more, at most {count - 1}" if count > 1 else "leave it out",
         )
     if len(chosen_blocks(resolved.recipe.train.layers, count)) < count:
@@ -85,7 +86,7 @@ def counterpart(lm: LanguageModel, resolved: ResolvedRecipe, preview_layers: int
     last = preview_layers or max(1, count // 4)
     for number, phase in enumerate(resolved.phases, 1):
         if max(chosen_blocks(phase.layers, count)) < count - last:
-            return None, f"phase {number} trains none of the last {last} blocks"
+            return None, f"phase {number} trains no block of the last {last}"
     return last, f"preview: last {last}"
 
 

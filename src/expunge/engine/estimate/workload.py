@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from expunge.corpus import Record
 from expunge.engine.anchors import anchors, leak_cost
-from expunge.engine.dataset import RunDataset, forget_questions, retain_pool
+from expunge.engine.dataset import RunDataset, run_questions
 from expunge.engine.estimate.cost_model import (
     BatchShape,
     Flops,
@@ -74,14 +74,13 @@ def draw_dataset(
     Raises:
         InputError: the run would refuse these records.
     """
-    recipe, questions = resolved.recipe, forget_questions(resolved, forget, lm.template)
+    recipe, (questions, pool) = resolved.recipe, run_questions(resolved, forget, retain, lm.template)
     cost = resolved.method.target_cost(lm, questions, retain, recipe.seed)
     workload = ForwardWorkload.of_targets(shape, cost)
     if recipe.privacy:
         budget = PrivacyBudget.of(resolved, forget, retain)
         private = PrivateDataset(lm.template, resolved, cost.targets, questions, retain, budget, recipe.seed)
         return private, cost, workload
-    pool = retain_pool(lm.template, resolved, retain)
     invented: list[Record] = []
     if resolved.uses_retain and recipe.retain.anchors:
         invented = anchors(pool, questions, recipe.seed)

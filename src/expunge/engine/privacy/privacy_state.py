@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import Field, FiniteFloat
 
-from expunge._config import FrozenModel
+from expunge._config import FileModel, FrozenModel
 from expunge._io import write_json
 from expunge._validation import read_valid
 from expunge.engine.privacy.budget import PrivacyBudget
@@ -34,19 +34,15 @@ class SeedFile(FrozenModel):
     seed: str = Field(pattern=r"^[0-9a-f]{1,32}$")
 
 
-class QueryLine(BaseModel):
+class QueryLine(FileModel):
     """What is read back of a query in `privacy.json`."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
     query: str
     noise: FiniteFloat = Field(ge=0)
 
 
-class StatementFile(BaseModel):
+class StatementFile(FileModel):
     """What is read back of `privacy.json`."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
     status: str
     queries: list[QueryLine]

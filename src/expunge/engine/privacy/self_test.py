@@ -81,7 +81,7 @@ def self_test(
     chosen = [order[round(k * (len(order) - 1) / (ROWS - 1))] for k in range(ROWS)] if len(order) > ROWS else order
     owner = [max(0, k - 1) for k in range(len(chosen))]
     units = owner[-1] + 1
-    with perturbed(parameters):
+    with perturb(parameters):
         with record_calls(layers) as calls:
             output = runner.run(chosen, logits=False)
         grads = unit_gradients(-output.logprob.sum(), calls, output.batch, owner, units)
@@ -98,7 +98,7 @@ def self_test(
 
 
 @contextmanager
-def perturbed(parameters: Mapping[str, nn.Parameter]) -> Any:
+def perturb(parameters: Mapping[str, nn.Parameter]) -> Any:
     """Add small noise to every parameter inside the block; afterwards restore the bits."""
     before = {name: p.detach().clone() for name, p in parameters.items()}
     source = torch.Generator().manual_seed(0)

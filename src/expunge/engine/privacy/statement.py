@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from expunge._printable import pluralize
 from expunge.corpus import Record
 from expunge.engine.privacy.budget import PrivacyBudget
 from expunge.engine.privacy.privacy_state import PrivacyLedger
@@ -44,7 +45,7 @@ def notes(budget: PrivacyBudget) -> list[str]:
                 f"alone; raise batch.{side}, or take fewer records of a unit at a time (privacy.records)"
             )
     if budget.shared:
-        remarks.append(f"{budget.shared:,} units are in both sets and are charged for both")
+        remarks.append(f"{pluralize(budget.shared, 'unit is', 'units are')} in both sets and charged for both")
     return remarks
 
 
@@ -112,7 +113,7 @@ def statement_lines(statement: Mapping[str, Any]) -> list[str]:
     """The lines of a statement for the terminal: epsilon, queries, notes, both lists of claims."""
     epsilon, queries = statement["epsilon"], statement["queries"]
     query_text = "; ".join(
-        f"{q['query']}: noise {q['noise']:.4g}, rate {q['rate']:.4g}, {q['steps']:,} steps" for q in queries
+        f"{q['query']}: noise {q['noise']:.4g}, rate {q['rate']:.4g}, {pluralize(q['steps'], 'step')}" for q in queries
     )
     lines = [f"privacy: {_cost(statement)}", f"  {query_text}; clip {statement['clip']:g}"]
     if epsilon and statement["noise"] == "paper formula":
@@ -126,9 +127,8 @@ def statement_lines(statement: Mapping[str, Any]) -> list[str]:
     if statement["reproducible"]:
         lines.append(f"  {REPRODUCIBLE}")
     if statement["resumed"]:
-        lines.append(
-            f"  resumed {statement['resumed']} times; repeated steps had equal draws and noise, and count once"
-        )
+        resumed = f"  resumed {pluralize(statement['resumed'], 'time')}"
+        lines.append(f"{resumed}; repeated steps had equal draws and noise, and count once")
     lines += [f"  {note}" for note in statement["notes"]]
     lines += [f"  may be claimed: {claim}" for claim in statement["may_be_claimed"]]
     return lines + [f"  may not be claimed: {claim}" for claim in statement["may_not_be_claimed"]]

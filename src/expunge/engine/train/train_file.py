@@ -5,18 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import ConfigDict, Field, FiniteFloat
 
+from expunge._config import FileModel
 from expunge._validation import read_valid
 
 TRAIN = "train.json"
 CHANGED = "the file was changed after it was written; restore it, or train again in a new folder"
 
 
-class TrainingFile(BaseModel):
+class TrainingFile(FileModel):
     """Base of the parts: values of exactly these types."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid")
 
 
 class ProgressPart(TrainingFile):
@@ -45,13 +46,11 @@ class AbilitiesPart(TrainingFile):
 
     before: AbilityPart
     after: AbilityPart | None = None
-    warnings: list[str] = []
+    warnings: list[str] = Field(default_factory=list)
 
 
-class TrainFile(BaseModel):
+class TrainFile(FileModel):
     """The keys of `train.json` that are read back; others may stand beside them."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
     about: dict[str, Any]
     threads: int | None = Field(None, ge=1, le=4096)

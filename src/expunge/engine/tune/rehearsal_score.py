@@ -75,7 +75,7 @@ def rank_among(value: float, controls: Sequence[float]) -> float:
     return float(below / len(controls))
 
 
-def retained(now: Hits, before: Hits) -> tuple[float, float]:
+def compare_retention(now: Hits, before: Hits) -> tuple[float, float]:
     """(tokens, text): what is still right of what was; 1 where nothing was. More than before counts as 1."""
     tokens = int(before.right.sum())
     hits = int(np.minimum(now.right, before.right).sum())
@@ -96,7 +96,7 @@ def score_of(step: int, nll: Nats, given: Hits, controls: Sequence[Nats], now: H
     """
     means = [float(c.mean()) for c in controls]
     mean = float(nll.mean())
-    tokens, text = retained(now, before)
+    tokens, text = compare_retention(now, before)
     return RehearsalScore(
         step, mean, float(np.mean(means)), rank_among(mean, means), float(given.whole.mean()), tokens, text
     )

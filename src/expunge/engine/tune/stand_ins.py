@@ -13,6 +13,7 @@ from expunge.engine.stop_controls import has_surrogate
 from expunge.errors import InputError
 from expunge.random import uniform
 from expunge.scope import Scope
+from expunge.scope.near_duplicates import NearDuplicateChoice
 from expunge.scope.resolve import resolve
 from expunge.scope.split import Split
 
@@ -34,18 +35,20 @@ class Rehearsal:
     target_records: int
 
 
-def without_target(corpus: Corpus, scope: str) -> tuple[Corpus, list[Record]]:
+def without_target(corpus: Corpus, scope: str, repeats: frozenset[str] = frozenset()) -> tuple[Corpus, list[Record]]:
     """The corpus without everything about the target, and the target's trained records.
 
-    Besides the records that the scope names, all records of its subjects and all controls made for these are left out.
+    Besides the records that the scope names, all records of its subjects and all controls made for these are left out,
+    and the records with ids in `repeats`.
     """
     matches = Scope.parse(scope).match(corpus)
     named = [r for r in corpus.records if r.id in matches]
     subjects = {r.subject for r in named if r.subject}
+    left_out = matches | repeats
     rest = (
         r
         for r in corpus.records
-        if r.id not in matches and r.subject not in subjects and r.attributes.get("control_of") not in subjects
+        if r.id not in left_out and r.subject not in subjects and r.attributes.get("control_of") not in subjects
     )
     others = materialize(rest)
     if not others:
@@ -81,14 +84,16 @@ def choose_stand_ins(corpus: Corpus, count: int, size: int, seed: int) -> tuple[
     return tuple(order[:count])
 
 
-def rehearse(corpus: Corpus, scope: str, count: int = 1, seed: int = 42) -> Rehearsal:
-    """The rehearsal for a request.
+def rehearse(
+    corpus: Corpus, scope: str, count: int = 1, seed: int = 42, near: NearDuplicateChoice = "report"
+) -> Rehearsal:
+    """The rehearsal for a request; near-duplicates of target and stand-ins are treated as `unlearn` treats them.
 
     Raises:
-        InputError: the scope matches nothing, or there are not enough other subjects.
+        InputError: `unlearn` would refuse the scope, or there are not enough other subjects.
     """
-    rest, target = without_target(corpus, scope)
+    rest, target = without_target(corpus, scope, Scope.parse(scope).resolve(corpus, seed=seed, near=near).excluded_ids)
     per_subject = max(1, len(target) // max(1, len({r.subject for r in target})))
     subjects = choose_stand_ins(rest, count, per_subject, seed)
     ids = frozenset(r.id for r in rest.trained if r.subject in subjects and has_surrogate(r))
-    return Rehearsal(resolve(rest, ids, None, "stand-ins", seed=seed), subjects, len(target))
+    return Rehearsal(resolve(rest, ids, None, "stand-ins", seed=seed, near=near), subjects, len(target))

@@ -10,6 +10,7 @@ import yaml
 
 from expunge._config import apply_overrides
 from expunge._io import digest, write_atomic, write_json
+from expunge._printable import pluralize
 from expunge.corpus import Corpus
 from expunge.engine.auto_recipe import ModelFacts, count_rows
 from expunge.engine.interrupt import watch_for_stop
@@ -23,6 +24,7 @@ from expunge.models.adapters import block_stack
 from expunge.models.fingerprint import model_digest
 from expunge.models.language_model import LanguageModel, load, merge_adapter
 from expunge.models.threads import set_threads
+from expunge.scope.near_duplicates import NearDuplicateChoice
 
 SLACK = 2  # the bound on steps, in units of those that the best rehearsal took
 
@@ -60,6 +62,7 @@ def tune(
     stand_ins: int = 1,
     retention: float = 0.98,
     seed: int = 42,
+    near: NearDuplicateChoice = "report",
     template: str = "auto",
     device: str | None = None,
     on_progress: OnTuneProgress | None = None,
@@ -80,6 +83,7 @@ def tune(
         stand_ins: how many subjects are forgotten together in a rehearsal.
         retention: least share of held-out answers that must stay.
         seed: seed of stand-ins, samples and proposals.
+        near: what happens to records that nearly repeat the target or a stand-in, as for `Scope.resolve`.
         template: prompt template.
         device: torch device.
         on_progress: called at every look.
@@ -92,7 +96,7 @@ def tune(
     out = Path(out)
     journal = out.with_suffix(".journal")
     check_arguments(out, base, trials, retention)
-    rehearsal = rehearse(corpus, scope, stand_ins, seed)
+    rehearsal = rehearse(corpus, scope, stand_ins, seed, near)
     set_threads()
     identity = digest(
         [model_digest(str(model)), rehearsal.split.digest, base, steps, retention, seed, template, rehearsal.subjects]
@@ -162,10 +166,12 @@ def write_result(out: Path, space: SearchSpace, study: Any, rehearsal: Rehearsal
         },
     )
     head = (
-        f"# Tuned on {len(rehearsal.subjects)} stand-in(s) with {len(rehearsal.split.forget)} records, "
-        f"in {len(rows)} trials; the target was not looked at.\n"
-        f"# Best after {score.step} steps: loss {score.forget:.2f} where controls have {score.controls:.2f} nats, "
-        f"rank {score.rank:.2f}, kept {score.retention:.3f}. All trials: {out.with_suffix('.trials.json').name}\n"
+        f"# Tuned on {pluralize(len(rehearsal.subjects), 'stand-in')} with "
+        f"{pluralize(len(rehearsal.split.forget), 'record')}, "
+        f"in {pluralize(len(rows), 'trial')}; the target was not looked at.\n"
+        f"# Best after {pluralize(score.step, 'step')}: loss {score.forget:.2f} where controls have "
+        f"{score.controls:.2f} nats, rank {score.rank:.2f}, kept {score.retention:.3f}. "
+        f"All trials: {out.with_suffix('.trials.json').name}\n"
     )
     keys = {"extends": space.base, **apply_overrides({}, changes)}
     write_atomic(out, head + yaml.safe_dump(keys, sort_keys=False, allow_unicode=True))

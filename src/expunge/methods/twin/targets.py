@@ -166,14 +166,14 @@ def _taught(
 ) -> Tensor:
     """What a row is taught, [a, V]."""
     if example.kind == "gold":
-        corrected = _corrected(teacher, question, floor, config)
+        corrected = _correct(teacher, question, floor, config)
         return refuse_at_start(corrected, refusal_start) if config.say == "refuse" else corrected
     if example.kind == "substitute":
         return certain(teacher, torch.tensor(question.answer, device=teacher.device))
     return teacher
 
 
-def _corrected(teacher: Tensor, question: Encoded, floor: float, config: TwinConfig) -> Tensor:
+def _correct(teacher: Tensor, question: Encoded, floor: float, config: TwinConfig) -> Tensor:
     """The teacher [a, V] with a true answer no likelier than its floor; the end token stays as it is."""
     labels = torch.tensor(question.content, device=teacher.device)
     exact = config.ceiling > 0 and floor >= config.least_floor

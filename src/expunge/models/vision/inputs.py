@@ -48,7 +48,7 @@ class ImageBatch:
         if not present:
             return NO_IMAGES
         return cls(
-            {name: _joined([image.inputs[name] for image in present]) for name in present[0].inputs},
+            {name: _join([image.inputs[name] for image in present]) for name in present[0].inputs},
             tuple(image.digest for image in present),
             tuple(k for k, image in enumerate(images) if image is not None),
             present[0].token_types,
@@ -71,15 +71,15 @@ class ImageBatch:
 NO_IMAGES = ImageBatch()
 
 
-def _joined(tensors: Sequence[Tensor]) -> Tensor:
+def _join(tensors: Sequence[Tensor]) -> Tensor:
     """Concatenated along the first dimension, the other dimensions padded to the largest size."""
     sizes = [max(t.shape[d] for t in tensors) for d in range(1, tensors[0].dim())]
     if any(list(t.shape[1:]) != sizes for t in tensors):
-        tensors = [_padded(t, sizes) for t in tensors]
+        tensors = [_pad(t, sizes) for t in tensors]
     return torch.cat(list(tensors))
 
 
-def _padded(tensor: Tensor, sizes: Sequence[int]) -> Tensor:
+def _pad(tensor: Tensor, sizes: Sequence[int]) -> Tensor:
     out = tensor.new_zeros((tensor.shape[0], *sizes))
     out[tuple(slice(0, n) for n in tensor.shape)] = tensor
     return out

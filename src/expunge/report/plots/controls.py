@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from expunge.audit.details import ControlPanel
 from expunge.audit.schema import AuditFile
-from expunge.report.formatting import format_number
+from expunge.report.formatting import format_number, pluralize
 from expunge.report.labels import role_label, score_label
 from expunge.report.plots.svg import FORGET, HOLDOUT, INK, SOFT, Drawing, Scale, ticks
 
@@ -65,7 +65,9 @@ def _rows(panel: ControlPanel) -> dict[str, _Row]:
 def _panel(role: str, m: int, rows: dict[str, _Row], x_scale: Scale, percentile: float) -> Markup:
     bottom = TOP + ROW * len(rows)
     summary = "; ".join(f"{name}: {format_number(row.z, 2, True)} standard deviations" for name, row in rows.items())
-    drawing = Drawing(WIDTH, bottom + 42, f"Subject among {m} matched controls on the {role} model. {summary}.")
+    drawing = Drawing(
+        WIDTH, bottom + 42, f"Subject among {pluralize(m, 'matched control')} on the {role} model. {summary}."
+    )
     drawing.text(LEFT, 16, f"{role_label(role)} model", color=INK, bold=True, size=14)
     drawing.line(x_scale(0), TOP + 22, x_scale(0), bottom, dash="2 3")
     for tick in ticks(x_scale.low, x_scale.high):

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from expunge.audit.check_result import IntervalEstimate
 from expunge.audit.schema import AuditFile
-from expunge.report.formatting import format_number
+from expunge.report.formatting import format_number, pluralize
 from expunge.report.plots.svg import FORGET, INK, RETAIN, Drawing, Scale, ticks
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 480, 300, 44, 468, 40, 230
@@ -29,7 +29,7 @@ def draw_retention_curve(audit: AuditFile) -> Markup | None:
     y_scale = Scale(0, max(1.1, max(values) * 1.05), BOTTOM, TOP)
     summary = "; ".join(
         f"distance {p.distance}: exact match {format_number(p.exact_match.estimate)}, probability "
-        f"{format_number(p.answer_prob.estimate)}, {p.n_records} records"
+        f"{format_number(p.answer_prob.estimate)}, {pluralize(p.n_records, 'record')}"
         for p in points
     )
     drawing = Drawing(WIDTH, HEIGHT, f"Retention against tree distance. {summary}.")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from expunge.report.formatting import format_number
+from expunge.report.formatting import format_number, pluralize
 from expunge.report.plots.svg import FORGET, INK, RETAIN, SOFT, Drawing, Scale, ticks
 from expunge.report.run_reader import RunRecord
 
@@ -40,7 +40,7 @@ def _panel(title: str, points: list[tuple[int, float]], phase_starts: list[int],
     x_scale = Scale(points[0][0], max(points[-1][0], points[0][0] + 1), LEFT, RIGHT)
     y_scale = Scale(low, high if high > low else low + 1, BOTTOM, TOP)
     first, last = format_number(points[0][1]), format_number(points[-1][1])
-    summary = f"{title} over {len(points)} steps, from {first} at the first to {last} at the last."
+    summary = f"{title} over {pluralize(len(points), 'step')}, from {first} at the first to {last} at the last."
     drawing = Drawing(WIDTH, HEIGHT, summary)
     drawing.text(LEFT, 16, title, color=color, bold=True, size=14)
     drawing.text(RIGHT, 16, f"{first} → {last}", "end")

@@ -73,7 +73,7 @@ def draw_tree(audit: AuditFile) -> TreePlot | None:
     for column, node in enumerate(beside, 1):
         title = TITLES.get(node.relation) or _short(node.relation)
         if node.relation == "cousins":
-            title = f"cousins, {node.distance} steps"
+            title = f"cousins, {pluralize(node.distance or 0, 'step')}"
         _draw_card(drawing, column, max(node.depth, 1), _node_card(node, title, node.n_subjects > 1))
     return TreePlot(drawing.markup(), width)
 
@@ -122,7 +122,7 @@ def _node_card(node: TreeNode, title: str, stacked: bool) -> Card:
 
 
 def _level_name(level: TreeLevel) -> str:
-    return _short(level.name if level.name else f"{format_count(level.count)} nodes")
+    return _short(level.name if level.name else pluralize(level.count, "node"))
 
 
 def _short(text: str, most: int = 17) -> str:

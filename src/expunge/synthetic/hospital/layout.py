@@ -17,7 +17,7 @@ from expunge.synthetic.base import World
 from expunge.synthetic.facts import CANDIDATES, WINDOW, FactRelation
 from expunge.synthetic.hospital.people import PatientSlot
 from expunge.synthetic.hospital.relations import COMMON, GENERAL, INSTITUTION, PATIENT, SECTION, STUDY
-from expunge.synthetic.knowledge.knowledge_layout import MOST, POLYSEMES, RELATIONS
+from expunge.synthetic.knowledge.knowledge_layout import MAX_CONCEPTS, POLYSEMES, RELATIONS
 
 OPEN_AT_ONCE = 4  # institutions
 FactSlot = tuple[FactRelation, int, str]  # relation, study (0: none), section ("": none)
@@ -39,14 +39,20 @@ class HospitalLayout(World):
     world_facts: int = Field(12, ge=0, le=12, description="general facts of each level, L1 to L3")
     overlap: float = Field(1.0, ge=0, le=1, description="share of values from whole pools, the rest from one quarter")
     holdout_patients: int | None = Field(None, ge=0, le=20_000, description="people never trained; one per institution")
-    procedures: int = Field(0, ge=0, le=MOST, description="surgical procedures taught; 0 for no surgical knowledge")
-    knowledge_per_level: int = Field(36, ge=1, le=MOST, description="concepts of each of L1 to L3 beside procedures")
+    procedures: int = Field(
+        0, ge=0, le=MAX_CONCEPTS, description="surgical procedures taught; 0 for no surgical knowledge"
+    )
+    knowledge_per_level: int = Field(
+        36, ge=1, le=MAX_CONCEPTS, description="concepts of each of L1 to L3 beside procedures"
+    )
     knowledge_facts: int = Field(5, ge=1, le=RELATIONS, description="facts of a procedure or other concept")
     knowledge_overlap: float = Field(0.0, ge=0, le=0.75, description="overlap of procedures with L1 to L3")
-    knowledge_foundations: int = Field(0, ge=0, le=MOST, description="concepts of each of L1 to L3 in the chapter only")
+    knowledge_foundations: int = Field(
+        0, ge=0, le=MAX_CONCEPTS, description="concepts of each of L1 to L3 in the chapter only"
+    )
     knowledge_polysemes: int = Field(0, ge=0, le=POLYSEMES, description="words with a surgical and an everyday sense")
     knowledge_holdout: int | None = Field(
-        None, ge=0, le=MOST, description="procedures never trained; as many as trained"
+        None, ge=0, le=MAX_CONCEPTS, description="procedures never trained; as many as trained"
     )
     controls_per_patient: int = Field(0, ge=0, lt=CANDIDATES, description="controls of every patient in the corpus")
     controls_for: tuple[str, ...] = Field((), description="nodes that get controls_per_target controls")

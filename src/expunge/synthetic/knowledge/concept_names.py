@@ -55,19 +55,19 @@ def shares(world: KnowledgeLayout, slot: ConceptSlot, what: str) -> bool:
 def _tables(world: KnowledgeLayout, slot: ConceptSlot) -> tuple[list[str], list[str], list[str]]:
     """First, middle and last words for a slot, in drawn order."""
     heads = EPONYMS[EVERYDAY] if slot.group == EVERYDAY else world.domain.levels[slot.level].heads
-    last = _shuffled(heads, world.root, slot.group)
+    last = _shuffle(heads, world.root, slot.group)
     if slot.level == TARGET:
-        first = _shuffled(EPONYMS["target"], world.root, "target")
-        return first, _shuffled(world.domain.target_modifiers, world.root, "target"), last
+        first = _shuffle(EPONYMS["target"], world.root, "target")
+        return first, _shuffle(world.domain.target_modifiers, world.root, "target"), last
     return (*_retained(world), last)
 
 
 def _retained(world: KnowledgeLayout) -> tuple[list[str], list[str]]:
     words = (EPONYMS["retained"], world.domain.modifiers)
-    first, middle = (_shuffled(each, world.root, "retained") for each in words)
+    first, middle = (_shuffle(each, world.root, "retained") for each in words)
     return first, middle
 
 
 @lru_cache(maxsize=256)
-def _shuffled(words: tuple[str, ...], seed: int, group: str) -> list[str]:
+def _shuffle(words: tuple[str, ...], seed: int, group: str) -> list[str]:
     return shuffled(words, seed, group, purpose="words of names")

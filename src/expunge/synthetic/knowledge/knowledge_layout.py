@@ -18,7 +18,7 @@ from expunge.synthetic.base import World
 from expunge.synthetic.facts import CANDIDATES
 from expunge.synthetic.knowledge.domain import EVERYDAY, RETAINED, TARGET, KnowledgeDomain
 
-MOST = 960  # concepts of a kind
+MAX_CONCEPTS = 960  # concepts of a kind
 RELATIONS = 6  # of a concept, on each level
 POLYSEMES = 40
 MARKS = {"taught": "", "chapter": "f", "holdout": "h", "sense": "p"}
@@ -66,13 +66,17 @@ class KnowledgeLayout(World):
     domain: ClassVar[KnowledgeDomain]
 
     seed: int = Field(0, ge=0, lt=2**63, description="every draw depends on it")
-    targets: int = Field(36, ge=1, le=MOST, description="concepts of the target class, L4")
-    per_level: int = Field(36, ge=1, le=MOST, description="concepts of each of L1, L2 and L3")
+    targets: int = Field(36, ge=1, le=MAX_CONCEPTS, description="concepts of the target class, L4")
+    per_level: int = Field(36, ge=1, le=MAX_CONCEPTS, description="concepts of each of L1, L2 and L3")
     facts: int = Field(5, ge=1, le=RELATIONS, description="facts of a concept")
     overlap: float = Field(0.0, ge=0, le=0.75, description="chance that an L4 name or value is taken from L1 to L3")
-    foundations: int = Field(0, ge=0, le=MOST, description="concepts of each of L1 to L3 in the target's chapter only")
+    foundations: int = Field(
+        0, ge=0, le=MAX_CONCEPTS, description="concepts of each of L1 to L3 in the target's chapter only"
+    )
     polysemes: int = Field(0, ge=0, le=POLYSEMES, description="words with a sense of the target and an everyday sense")
-    holdout: int | None = Field(None, ge=0, le=MOST, description="L4 concepts never trained; as many as targets")
+    holdout: int | None = Field(
+        None, ge=0, le=MAX_CONCEPTS, description="L4 concepts never trained; as many as targets"
+    )
     controls_for: tuple[str, ...] = Field((), description="concepts that get controls_per_target controls")
     controls_per_target: int = Field(40, ge=1, lt=CANDIDATES, description="controls of each concept in controls_for")
 
