@@ -117,8 +117,16 @@ def test_records_that_are_read_as_other_token_ids_are_refused(mine: FinishedCase
 def test_a_score_file_that_was_changed_is_not_used_again(mine: FinishedCase) -> None:
     first, second, *_ = sorted((mine.audit / "scores").iterdir())
     shutil.copy(first, second)
-    with pytest.raises(InputError, match=r"npz: was changed after the audit; delete it; it is then scored again"):
+    with pytest.raises(InputError, match=r"npz: was changed after the audit; delete it, or the whole folder"):
         audit(mine.model, mine.run, mine.split, mine.audit)
+
+
+def test_a_score_file_under_another_name_is_not_believed(mine: FinishedCase) -> None:
+    """No audit.json tells what the file was: the file itself does."""
+    (mine.audit / "audit.json").unlink()
+    first, second, *_ = sorted((mine.audit / "scores").iterdir())
+    shutil.copy(first, second)
+    refuse(mine, rf"{second.name}: holds the scores of another model or of other records; delete it, or the whole")
 
 
 def test_scores_belong_to_weights_and_not_to_folders(mine: FinishedCase) -> None:
