@@ -134,7 +134,7 @@ def test_an_edited_audit_does_not_fit(mine: FinishedCase) -> None:
     ):
         load_audit(file)
     edit(file, lambda d: d.pop("seal"))
-    assert verify(mine.audit).problems == [f"{file}: holds no digest of its content"]
+    assert verify(mine.audit).problems == [f"{file}: it has no seal"]
     file.write_text("{")
     assert "not valid JSON" in verify(mine.audit).problems[0]
 

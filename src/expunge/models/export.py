@@ -168,8 +168,11 @@ def audit_facts(file: Path, run: str) -> dict[str, Any]:
             "not_tested": [str(item) for item in stored.get("not_tested", ())],
             "digest": digest_files(file.parent, [file.name]),
         }
-    except (KeyError, TypeError) as error:
+        changed = stored.pop("seal", None) != digest(stored)
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(str(file), "is no audit", "give the audit.json that expunge audit wrote") from error
+    if changed:
+        raise InputError(str(file), "its content is not what its seal names", "bring the file back, or audit again")
     if judged != model_digest(run):
         raise InputError(str(file), f"judges another model than {run}", "give the audit of this run")
     return facts
