@@ -128,7 +128,9 @@ def test_a_file_is_the_scores_of_what_it_is_asked_for(tmp_path):
     old = {k: v for k, v in header.items() if k != "of"} | {"format": "expunge-scores/1"}
     del arrays["digest"]
     np.savez(path, **(arrays | {"header": np.frombuffer(json.dumps(old).encode(), np.uint8)}))
-    with pytest.raises(InputError, match="format: must be 'expunge-scores/2', found \"expunge-scores/1\"; delete it, or"):
+    with pytest.raises(
+        InputError, match="format: must be 'expunge-scores/2', found \"expunge-scores/1\"; delete it, or"
+    ):
         Scores.load(path, "key a")
 
 

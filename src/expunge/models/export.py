@@ -27,7 +27,7 @@ from expunge.models.loading import guarded
 from expunge.models.model_card import model_card
 from expunge.models.precision import is_quantized, weight_dtype
 from expunge.models.run_file import read_run_file
-from expunge.models.source import base_of_adapter, base_of_run, kind_of, read_finished_run
+from expunge.models.source import base_of_adapter, base_of_run, kind_of, read_finished_run, whole_run
 
 Form = Literal["merged", "adapter"]
 ABOUT = "expunge.json"
@@ -80,6 +80,7 @@ def export(
         RunFailed: the written model differs from the run.
     """
     report = on_progress or (lambda phrase, done: None)
+    run = whole_run(run)
     source, out = Path(run).expanduser(), Path(out).expanduser()
     if form not in ("merged", "adapter"):
         raise InputError("as", f'unknown form "{form}"', "use merged or adapter")
