@@ -182,7 +182,7 @@ def test_who_opened_a_new_folder_with_other_threads_starts_again(tmp_path: Path,
     assert again.load_checkpoint() == {"step": 3}
 
 
-def test_a_run_that_another_process_finished_in_the_meantime_is_not_begun_again(finished: Path, tmp_path: Path) -> None:
+def test_a_run_that_another_process_finished_is_not_begun_again(finished: Path, tmp_path: Path) -> None:
     about = json.loads((finished / "run.json").read_text())
     late = RunDirectory(shutil.copytree(finished, tmp_path / "run"), about | {"status": "running"})
     before = state(tmp_path / "run")
