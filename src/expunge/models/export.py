@@ -155,7 +155,7 @@ def check_place(out: Path, sources: list[Path]) -> None:
 
 
 def audit_facts(file: Path, run: str) -> dict[str, Any]:
-    """What the model card says of an audit; `InputError` if it judges another model."""
+    """What the model card says of an audit; `InputError` if it was changed, or judges another model."""
     file = file / "audit.json" if file.is_dir() else file
     stored = read_json(file)
     try:
