@@ -84,7 +84,13 @@ def test_shards_of_a_model_are_one_model_however_they_are_cut(base: Path, tmp_pa
     (mine / "model.safetensors.index.json").write_text(json.dumps({"weight_map": place}))
     sharded = model_parts(mine)
     assert different(model_parts(base), sharded) == []
-    first = next(iter(tensors))
+    first, second = list(tensors)[:2]
+    other = {n: w for n, w in tensors.items() if place[n] == place[second]}
+    save_file(other | {first: tensors[first] + 1}, mine / place[second], {"format": "pt"})
+    twice = model_parts(mine)  # now the index decides which of the two is read
+    (mine / "model.safetensors.index.json").write_text(json.dumps({"weight_map": place | {first: place[second]}}))
+    assert different(twice, model_parts(mine)) == ["weight files"]
+    save_file(other, mine / place[second], {"format": "pt"})
     for index in ("{", "[]", json.dumps({"weight_map": {first: place[first]}})):
         (mine / "model.safetensors.index.json").write_text(index)
         assert different(sharded, model_parts(mine)) == ["weight files"]

@@ -204,7 +204,8 @@ class Scores:
             **{name: getattr(self, name) for name in (*_TOKEN, *_RECORD)},
         }
         stream = io.BytesIO()
-        np.savez(stream, **{**arrays, SEAL: np.array(_content_digest(arrays))})
+        sealed: dict[str, Any] = {**arrays, SEAL: np.array(_content_digest(arrays))}
+        np.savez(stream, **sealed)
         return write_atomic(path, stream.getvalue(), private=True)
 
     @classmethod

@@ -63,7 +63,7 @@ def _layout(folder: Path, weights: list[Path], fresh: bool) -> str:
     """
     index = _weight_map(folder / SHARDS)
     names = {file.name for file in weights}
-    whole = {name for name in ("model.safetensors", "adapter_model.safetensors") if name in names}
+    whole = names & {"model.safetensors", "adapter_model.safetensors"}
     held = [(file.name, sorted(file_digests(file, fresh).items())) for file in weights]
     tensors = [name for _, items in held for name, _ in items]
     if names == (whole or set(index.values())) and len(set(tensors)) == len(tensors):
