@@ -7,11 +7,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from expunge._folder import FolderLock, check_folder, has_leftovers, hold_lock, is_free, sweep
-from expunge._io import write_atomic
+from expunge._io import lock_exclusively, write_atomic
 from expunge.errors import InputError
 
 DEBRIS = (".run.json.k3j2h1ab.part", ".audit.json.00000000.part", "lock")
@@ -43,6 +44,24 @@ def test_a_decorated_job_holds_the_lock_of_its_out(tmp_path: Path) -> None:
     assert make("result", tmp_path / "o")
     assert make("other", out=tmp_path / "o")
     assert sorted(p.name for p in (tmp_path / "o").iterdir()) == ["other", "result"]
+
+
+def test_a_lock_whose_file_its_last_holder_removes_is_taken_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Removed after it was opened and before it was locked; the lock of a file that is gone keeps nobody out."""
+    attempts: list[bool | None] = []
+
+    def slowly(stream: IO[bytes]) -> bool | None:
+        if not attempts:
+            (tmp_path / "lock").unlink()
+        attempts.append(lock_exclusively(stream))
+        return attempts[-1]
+
+    monkeypatch.setattr("expunge._folder.lock_exclusively", slowly)
+    with FolderLock(tmp_path, "run"), pytest.raises(InputError, match="another process is writing this run"):
+        FolderLock(tmp_path, "run")
+    assert attempts == [True, True, False]
 
 
 def test_a_lock_follows_no_link_and_empties_no_file(tmp_path: Path) -> None:

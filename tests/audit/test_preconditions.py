@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from expunge._io import write_json
 from expunge.audit import token_mismatch
 from expunge.audit.policy import Policy
 from expunge.audit.preconditions import (
@@ -26,7 +27,7 @@ from expunge.errors import InputError
 from expunge.models.language_model import LanguageModel, load
 from expunge.models.tiny import build
 from helpers.audits import one_token_scores
-from helpers.world import small, tokenizer, write_model
+from helpers.world import RUNNING, small, tokenizer, write_model
 
 ROWS = {f"r{k}": Record(f"r{k}", "Q?", f"answer {k}") for k in range(10)}
 IDS = list(ROWS)
@@ -69,8 +70,18 @@ def test_models_of_other_architecture_tokenizer_or_template_are_refused(tmp_path
         check_comparable("retrained", "two", Comparable.of(wider), same)
     with pytest.raises(InputError, match=r"r: the retrained model has another tokenizer .*; train it with the"):
         check_comparable("retrained", "r", replace(same, vocabulary="0"), same)
-    with pytest.raises(InputError, match="puts questions by another template"):
-        check_comparable("retrained", "r", replace(same, template="chat"), same)
+
+
+def test_another_template_has_a_hint_that_helps(tmp_path: Path) -> None:
+    """A run is always asked by its own template, so that --template plain cannot help."""
+    write_json(tmp_path / "run.json", RUNNING | {"template": "chat"})
+    plain, chat = Comparable("a", "v", "plain 0"), Comparable("a", "v", "chat 1")
+    with pytest.raises(
+        InputError, match=r"puts questions by another template .*; leave --template out: a run is asked"
+    ):
+        check_comparable("unlearned", str(tmp_path), chat, plain)
+    with pytest.raises(InputError, match=r"another template .*; give its tokenizer the chat template of the original"):
+        check_comparable("retrained", "r", plain, chat)
 
 
 def test_equal_answers_to_every_question_are_one_model() -> None:

@@ -60,7 +60,7 @@ def test_a_copy_verifies_against_its_audit_only(full: Path, tmp_path: Path) -> N
         write_redacted(copy, tmp_path / "more.json")
     with pytest.raises(InputError, match="is not redacted"):
         check_redaction(full, full)
-    other = write_json(tmp_path / "other.json", audit_data() | {"seconds": 99.0})
+    other = write_json(tmp_path / "other.json", resealed(audit_data() | {"seconds": 99.0}))
     with pytest.raises(InputError, match="is not a copy of"):
         check_redaction(copy, other)
     values = read_json(copy)

@@ -14,6 +14,7 @@ from expunge.scope import Split
 from helpers.audits import context, one_token_scores, scores
 
 N = 20
+LETTERS = "abcde"
 
 
 def split(answers: list[str], heldout: bool = True) -> Split:
@@ -46,7 +47,7 @@ def judged(rows: Split, original: int, unlearned: int) -> dict[str, CheckResult]
 ANSWERS = [f"answer {k}" for k in range(N)]
 
 
-@pytest.mark.parametrize(("known", "status"), [(0, "inconclusive"), (1, "inconclusive"), (2, "passed"), (N, "passed")])
+@pytest.mark.parametrize(("known", "status"), [(0, "inconclusive"), (1, "inconclusive"), (5, "passed"), (N, "passed")])
 def test_what_the_original_hardly_knew_shows_no_retention(known: int, status: str) -> None:
     """One of 20 is the policy's `known_margin` of 5 %: a ratio of one record says nothing."""
     results = judged(split(ANSWERS), known, known)
@@ -79,10 +80,28 @@ def test_answers_that_a_constant_output_would_give_show_no_retention(same: int, 
         assert result.reason.endswith("18 of 20 answers are the same, so a model of constant output would pass")
 
 
-def test_one_record_shows_no_retention() -> None:
-    """A model that gives this one answer and nothing else keeps all of it."""
-    result = judged(split(ANSWERS[:1]), 1, 1)["retention.text"]
-    assert (result.status, result.n_records) == ("inconclusive", 1)
+@pytest.mark.parametrize(
+    ("known", "lost"), [(1, "1 record that the original model gives, 95%"), (2, "78%"), (3, "63%"), (4, "53%"), (5, "")]
+)
+@pytest.mark.parametrize("records", [5, N])
+def test_few_records_show_no_retention(records: int, known: int, lost: str) -> None:
+    """Where the true loss is L, none of n is lost with probability (1 - L)^n: .5^4 = .0625, .5^5 = .031 < .05.
+
+    So after no loss of n at most 1 - .05^(1/n) is lost at 95 %: 1 - .05^(1/4) = 1 - .473 = 53 %, 1 - .05^(1/5) = 45 %.
+    A model that gives one of five answers and nothing else keeps all of it.
+    """
+    results = judged(split(ANSWERS[:records]), known, known)
+    for key in ("retention.elsewhere", "retention.text"):
+        if known == 1 and records == N:
+            assert results[key].status == "inconclusive"  # 5 %, which is the `known_margin`
+        else:
+            assert results[key].status == ("inconclusive" if lost else "passed"), results[key].reason
+            assert (f"{lost} may be lost unseen" in results[key].reason) == bool(lost)
+
+
+def test_few_records_that_are_lost_fail() -> None:
+    results = judged(split(ANSWERS[:3]), 3, 2)
+    assert {results[key].status for key in ("retention.elsewhere", "retention.text")} == {"failed"}
 
 
 def test_records_that_the_run_was_given_stand_in_where_none_is_held_out() -> None:
@@ -93,18 +112,19 @@ def test_records_that_the_run_was_given_stand_in_where_none_is_held_out() -> Non
 
 
 def long(hits: str, *texts: str) -> dict[str, Scores]:
-    logp, ids = [[-0.1 if c == "1" else -9.0 for c in hits]] * 2, ["p", "q"]
-    one = scores(logp, [hits] * 2, ids=ids, eos=[-9.0] * 2)
-    with_text = scores(logp, [hits] * 2, ids=ids, eos=[-9.0] * 2, text=texts)
+    ids, n = list(LETTERS), len(LETTERS)
+    logp = [[-0.1 if c == "1" else -9.0 for c in hits]] * n
+    one = scores(logp, [hits] * n, ids=ids, eos=[-9.0] * n)
+    with_text = scores(logp, [hits] * n, ids=ids, eos=[-9.0] * n, text=texts)
     return {"retain_heldout": one, "retain_text": with_text, "shared": one.select(())}
 
 
 def test_long_answers_given_but_for_a_word_are_judged_by_degrees() -> None:
-    words, terms = [f"word{k}" for k in range(30)], [f"term{k}" for k in range(30)]
-    heldout = (Record("p", "Go on", " ".join(words), subject="s"), Record("q", "Then", " ".join(terms), subject="s"))
+    answers = [[f"{letter}{k}" for k in range(30)] for letter in LETTERS]
+    heldout = tuple(Record(c, "Go on", " ".join(words), subject="s") for c, words in zip(LETTERS, answers, strict=True))
     rows = Split("s", forget=(Record("f", "Q?", "gone", subject="t"),), retain=(), retain_heldout=heldout)
-    whole = long("1" * 29 + "0", " ".join(words[:29]), " ".join(terms[:29]))
-    lost = long("0" * 30, "nothing", "nothing")
+    whole = long("1" * 29 + "0", *(" ".join(words[:29]) for words in answers))
+    lost = long("0" * 30, *["nothing"] * len(LETTERS))
     for unlearned, status in ((whole, "passed"), (lost, "failed")):
         ctx = context(rows, {"original": whole, "unlearned": unlearned})
         results = {r.key: r for r in retention.run(ctx).results}

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from benchmarks.reliability.bit_flips import FinishedCase
 from expunge._io import write_json
 from expunge.audit.run import audit
-from expunge.audit.run_identity import loading_options
+from expunge.audit.run_identity import check_run, loading_options
 from expunge.cli.options import near_duplicates_of
 from expunge.corpus import Record
 from expunge.engine.unlearn import unlearn
@@ -87,6 +87,37 @@ def test_an_original_that_changed_in_place_is_refused(finished_small: FinishedCa
         audit(model, run, finished_small.split, tmp_path / "audit")
 
 
+def test_another_original_at_another_place_is_refused(finished_small: FinishedCase, tmp_path: Path) -> None:
+    other = shutil.copytree(finished_small.model, tmp_path / "other")
+    change_weights(other, lambda w: w * 1.001)
+    what = f"{other}: is not a model that the run .*run started from; give --original .*model"
+    for source in (finished_small.run, finished_small.run / "adapter"):
+        with pytest.raises(InputError, match=what):
+            audit(other, source, finished_small.split, tmp_path / "audit")
+    assert not (tmp_path / "audit").exists()
+
+
+def test_a_run_upon_a_run_has_the_models_of_both_as_originals(finished_small: FinishedCase, tmp_path: Path) -> None:
+    """Only those: a run below that was exchanged leads no further, and one that is gone leaves the nearest."""
+    root, split = Path(shutil.copytree(finished_small.root, tmp_path / "case")), finished_small.split
+    model, first = root / "model", root / "run"
+    second = unlearn(first, split, recipe("npo", steps=1, train={"which": "full"}), root / "second")
+    for original in (model, first, shutil.copytree(model, tmp_path / "copy")):
+        assert check_run(str(second), str(original), split)["model"] == "../run"
+    other = shutil.copytree(model, tmp_path / "other")
+    change_weights(other, lambda w: w * 1.001)
+    for original in (other, second):
+        with pytest.raises(InputError, match=r"is not a model that the run .*second started from"):
+            check_run(str(second), str(original), split)
+    moved = first.rename(root / "kept")
+    exchanged = unlearn(other, split, recipe("npo", steps=1), root / "exchanged").rename(first)
+    for original in (other, exchanged):
+        with pytest.raises(InputError, match="run"):
+            check_run(str(second), str(original), split)
+    shutil.rmtree(first)
+    check_run(str(second), str(moved), split)
+
+
 @pytest.mark.parametrize("name", ["recipe.yaml", "events.jsonl", "environment.json"])
 def test_a_file_of_the_run_that_was_changed_is_refused(mine: FinishedCase, name: str) -> None:
     text = (mine.run / name).read_text("utf-8")
@@ -117,8 +148,16 @@ def test_records_that_are_read_as_other_token_ids_are_refused(mine: FinishedCase
 def test_a_score_file_that_was_changed_is_not_used_again(mine: FinishedCase) -> None:
     first, second, *_ = sorted((mine.audit / "scores").iterdir())
     shutil.copy(first, second)
-    with pytest.raises(InputError, match=r"npz: was changed after the audit; delete it; it is then scored again"):
+    with pytest.raises(InputError, match=r"npz: was changed after the audit; delete it, or the whole folder"):
         audit(mine.model, mine.run, mine.split, mine.audit)
+
+
+def test_a_score_file_under_another_name_is_not_believed(mine: FinishedCase) -> None:
+    """No audit.json tells what the file was: the file itself does."""
+    (mine.audit / "audit.json").unlink()
+    first, second, *_ = sorted((mine.audit / "scores").iterdir())
+    shutil.copy(first, second)
+    refuse(mine, rf"{second.name}: holds the scores of another model or of other records; delete it, or the whole")
 
 
 def test_scores_belong_to_weights_and_not_to_folders(mine: FinishedCase) -> None:

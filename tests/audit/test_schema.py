@@ -15,12 +15,13 @@ from pydantic import BaseModel
 from expunge.audit.details import ImageExample, MembershipDetails, ReconstructionDetails
 from expunge.audit.schema import SCHEMA_VERSION, AuditFile, find_audit, load_audit
 from expunge.errors import InputError
-from helpers.audits import audit_data
+from helpers.audits import audit_data, seal_of
 
 
 def written(folder: Path, change: Callable[[dict[str, Any]], object] = lambda data: None, **build: Any) -> Path:
     data = audit_data(**build)
     change(data)
+    data["seal"] = seal_of(data)
     path = folder / "audit.json"
     path.write_text(json.dumps(data))
     return path
@@ -75,6 +76,19 @@ def test_what_does_not_fit_is_refused_in_one_line(
     with pytest.raises(InputError, match=message) as caught:
         load_audit(written(tmp_path, change))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["seal", "verdict"])
+def test_an_audit_without_its_seal_is_refused(tmp_path: Path, key: str) -> None:
+    """Results and verdict that were edited together contradict nothing but the seal."""
+    data = audit_data({"mia": "failed"})
+    assert data["verdict"]["status"] == "failed"
+    data |= {name: audit_data()[name] for name in ("results", "verdict")}
+    data["seal"] = "" if key == "seal" else data["seal"]
+    (tmp_path / "audit.json").write_text(json.dumps(data))
+    what = "it has no seal" if key == "seal" else "its content is not what its seal names"
+    with pytest.raises(InputError, match=f"audit.json: {what}; the file was changed after the audit; audit again"):
+        load_audit(tmp_path / "audit.json")
 
 
 def test_what_is_no_audit_is_refused(tmp_path: Path) -> None:

@@ -107,8 +107,31 @@ def test_damaged_missing_and_foreign_files_are_refused_in_one_line(tmp_path):
         arrays = dict(file)
     header = json.loads(arrays["header"].tobytes()) | {"format": "expunge-scores/0"}
     np.savez(path, **(arrays | {"header": np.frombuffer(json.dumps(header).encode(), np.uint8)}))
-    with pytest.raises(InputError, match="format: must be 'expunge-scores/1', found"):
+    with pytest.raises(InputError, match="format: must be 'expunge-scores/2', found"):
         Scores.load(path)
+
+
+def test_a_file_is_the_scores_of_what_it_is_asked_for(tmp_path):
+    """Names, arrays and header of a file cannot be exchanged; one of the first format says nothing of itself."""
+    path = full().save(tmp_path / "a.npz", "key a")
+    assert same(Scores.load(path, "key a"), full())
+    with pytest.raises(InputError, match="holds the scores of another model or of other records; delete it, or"):
+        Scores.load(path, "key b")
+    with np.load(path) as file:
+        arrays = dict(file)
+    header = json.loads(arrays["header"].tobytes())
+    other = np.frombuffer(json.dumps(header | {"of": "key b"}).encode(), np.uint8)
+    for change in ({"header": other}, {"logp": arrays["logp"] / 2}, {"digest": np.array("0" * 64)}):
+        np.savez(path, **(arrays | change))
+        with pytest.raises(InputError, match="was changed after it was written; delete it, or the whole folder"):
+            Scores.load(path, "key b")
+    old = {k: v for k, v in header.items() if k != "of"} | {"format": "expunge-scores/1"}
+    del arrays["digest"]
+    np.savez(path, **(arrays | {"header": np.frombuffer(json.dumps(old).encode(), np.uint8)}))
+    with pytest.raises(
+        InputError, match="format: must be 'expunge-scores/2', found \"expunge-scores/1\"; delete it, or"
+    ):
+        Scores.load(path, "key a")
 
 
 @pytest.mark.parametrize(

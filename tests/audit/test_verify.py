@@ -87,6 +87,19 @@ def test_a_lost_part_of_a_run_is_named(mine: FinishedCase, name: str) -> None:
     assert any(str(place) in line or "weights are gone" in line for line in verify(mine.run).problems)
 
 
+def test_a_renamed_weight_file_and_an_added_template_are_named(mine: FinishedCase) -> None:
+    for folder in (mine.run / "adapter", mine.model):
+        (weights,) = folder.glob("*.safetensors")
+        weights.rename(folder / "weights.safetensors")
+        (folder / "additional_chat_templates").mkdir()
+        (folder / "additional_chat_templates" / "default.jinja").write_text("{{ messages }}")
+    what = "additional_chat_templates/default.jinja, weight files differs"
+    problems = verify(mine.run).problems
+    assert f"{mine.run}: is not what the run wrote: adapter/{what}" in problems
+    assert any("has changed since the run" in line for line in problems)
+    assert verify(mine.model).problems == [f"{mine.model}: is not the model that was saved there: {what}"]
+
+
 @pytest.mark.parametrize("text", ["", "[]", "null", "{", '{"identity": []}', '"x"', '{"identity": {}, "steps": "x"}'])
 def test_a_run_file_of_another_form_is_a_line(mine: FinishedCase, text: str) -> None:
     (mine.run / "run.json").write_text(text)
@@ -134,7 +147,7 @@ def test_an_edited_audit_does_not_fit(mine: FinishedCase) -> None:
     ):
         load_audit(file)
     edit(file, lambda d: d.pop("seal"))
-    assert verify(mine.audit).problems == [f"{file}: holds no digest of its content"]
+    assert verify(mine.audit).problems == [f"{file}: it has no seal"]
     file.write_text("{")
     assert "not valid JSON" in verify(mine.audit).problems[0]
 

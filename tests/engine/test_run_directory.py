@@ -150,6 +150,47 @@ def test_a_half_written_last_event_is_dropped_and_done_again(tmp_path: Path) -> 
     assert RunDirectory.open(tmp_path / "run", {"recipe": "x"}, {}).finished is False
 
 
+def began(folder: Path, *abouts: dict[str, Any]) -> list[RunDirectory]:
+    """One process that opens a new folder for each of `abouts`, all before one of them starts."""
+    return [RunDirectory.open(folder, {"recipe": "x"}, ABOUT | about) for about in abouts]
+
+
+def test_who_opened_a_new_folder_too_goes_on_with_what_the_first_wrote(tmp_path: Path) -> None:
+    first, second = began(tmp_path / "run", {"created": "1"}, {"created": "2", "rendered": "r"})
+    first.start("method: npo\n")
+    first.save_checkpoint({"step": 3})
+    with pytest.raises(InputError, match="another process is writing this run"):
+        second.start("method: npo\n")
+    first.release()
+    second.start("method: npo\n")
+    assert (second.about["created"], second.about["rendered"]) == ("1", "r")
+    assert second.load_checkpoint() == {"step": 3}
+
+
+@pytest.mark.parametrize("other", [{"threads": 2}, {"template_date": "2026-01-02"}])
+def test_who_opened_a_new_folder_with_other_threads_starts_again(tmp_path: Path, other: dict[str, Any]) -> None:
+    """A checkpoint belongs to threads and date, so that the second process would not find its own."""
+    first, second = began(tmp_path / "run", {"template_date": "2026-01-01"}, {"template_date": "2026-01-01"} | other)
+    assert first.owner != second.owner
+    first.start("method: npo\n")
+    first.save_checkpoint({"step": 3})
+    first.release()
+    with pytest.raises(InputError, match=r"another process began this run in the meantime.*again to resume it"):
+        second.start("method: npo\n")
+    (again,) = began(tmp_path / "run", other)
+    again.start("method: npo\n")
+    assert again.load_checkpoint() == {"step": 3}
+
+
+def test_a_run_that_another_process_finished_is_not_begun_again(finished: Path, tmp_path: Path) -> None:
+    about = json.loads((finished / "run.json").read_text())
+    late = RunDirectory(shutil.copytree(finished, tmp_path / "run"), about | {"status": "running"})
+    before = state(tmp_path / "run")
+    with pytest.raises(InputError, match="another process finished this run in the meantime; start the same command"):
+        late.start("method: npo\n")
+    assert state(tmp_path / "run") == before
+
+
 def test_a_start_that_died_between_two_files_is_completed(tmp_path: Path) -> None:
     RunDirectory.open(tmp_path / "run", {"recipe": "x"}, ABOUT).start("method: npo\n")
     for name in ("recipe.yaml", "environment.json"):

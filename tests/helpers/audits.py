@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from expunge.audit.check_result import CheckResult, Control, JudgedRule, ReferenceValue
 from expunge.audit.context import Context
 from expunge.audit.policy import Policy
+from expunge.audit.schema import AuditFile, sealed
 from expunge.audit.scores import Scores
 from expunge.audit.verdict import verdict
 from expunge.corpus import Record
@@ -165,7 +166,7 @@ def example_results(statuses: Mapping[str, str]) -> list[CheckResult]:
 def audit_data(
     statuses: Mapping[str, str] | None = None, retrained: bool = True, controls: bool = True, tree: bool = True
 ) -> dict[str, Any]:
-    """The whole of an `audit.json`; `statuses` sets entries by key."""
+    """The whole of an `audit.json`, sealed; `statuses` sets entries by key."""
     roles = ROLES if retrained else ROLES[:2]
     policy, results = Policy.load(), example_results(statuses or {})
     exact = {"original": 1.0, "unlearned": 0.375, "retrained": 0.25}
@@ -261,4 +262,12 @@ def audit_data(
         },
         "seconds": 7.5,
     }
-    return data
+    return data | {"seal": seal_of(data)}
+
+
+def seal_of(data: Mapping[str, Any]) -> str:
+    """The seal of an `audit.json` with this content; none for what is no audit."""
+    try:
+        return sealed(AuditFile.model_validate({k: v for k, v in data.items() if k != "seal"})).seal
+    except ValueError:
+        return ""

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from expunge._io import digest
 from expunge.engine.recipe import Recipe
 from expunge.engine.unlearn import unlearn
 from expunge.errors import InputError, RunFailed
@@ -199,7 +200,8 @@ def test_two_sets_of_logits_are_compared_by_hand() -> None:
 def write_audit(file: Path, run: Path) -> Path:
     verdict = {"status": "passed", "sentence": "Passed: all 5.", "policy": "strict"}
     models = {"unlearned": {"digest": model_digest(str(run))}}
-    file.write_text(json.dumps({"verdict": verdict, "models": models, "not_tested": ["sampling"]}))
+    content = {"verdict": verdict, "models": models, "not_tested": ["sampling"]}
+    file.write_text(json.dumps({**content, "seal": digest(content)}))
     return file
 
 
@@ -213,6 +215,10 @@ def test_the_audit_of_this_run_stands_in_the_card(run: Path, base: Path, tmp_pat
     assert "Not tested: sampling." in card
     with pytest.raises(InputError, match="judges another model"):
         audit_facts(audit, str(base))
+    for changed in ({"seal": ""}, {"not_tested": []}):
+        (tmp_path / "wrong.json").write_text(json.dumps(json.loads(audit.read_text()) | changed))
+        with pytest.raises(InputError, match="its content is not what its seal names"):
+            export(run, tmp_path / "other", audit=tmp_path / "wrong.json")
     (tmp_path / "wrong.json").write_text("{}")
     with pytest.raises(InputError, match="is no audit"):
         export(run, tmp_path / "other", audit=tmp_path / "wrong.json")

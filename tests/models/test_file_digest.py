@@ -87,6 +87,20 @@ def test_a_young_file_is_not_remembered(tmp_path: Path) -> None:
         assert file_digests(file) != before
 
 
+@pytest.mark.parametrize(("age", "seen"), [(1.9, True), (2.1, False)])
+def test_a_change_within_the_tick_of_a_clock_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, age: float, seen: bool
+) -> None:
+    """Size and times of this file never move; within two seconds of them it may have changed."""
+    file, now = written(tmp_path / "x.safetensors"), 10**18
+    monkeypatch.setattr(file_digest.time, "time_ns", lambda: now)
+    monkeypatch.setattr(file_digest, "_key", lambda file: (1, 2, 3, now - 10**10, now - int(age * 10**9)))
+    monkeypatch.setattr(file_digest, "_REMEMBERED", {})
+    before = file_digests(file)
+    flip_last_bit(file)
+    assert (file_digests(file) != before) == seen
+
+
 def test_large_files_are_remembered_between_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(file_digest, "LARGE", 1)

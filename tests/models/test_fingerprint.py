@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from expunge.engine.unlearn import unlearn
 from expunge.errors import InputError
 from expunge.models.export import export
-from expunge.models.fingerprint import model_digest, model_parts, tokenizer_digest
+from expunge.models.fingerprint import different, model_digest, model_parts, tokenizer_digest
 from expunge.models.language_model import load
 from helpers.runs import recipe
 from helpers.world import one_person, write_model
@@ -54,6 +54,46 @@ def test_the_parts_of_a_model_are_weights_and_files(base: Path) -> None:
         "tokenizer.json",
         "tokenizer_config.json",
     }
+
+
+def test_whatever_a_model_is_read_from_is_a_part(base: Path, tmp_path: Path) -> None:
+    """Weights under another name, a second file of them, and chat templates in their folder."""
+    mine = shutil.copytree(base, tmp_path / "mine")
+    weights, before = mine / "model.safetensors", model_parts(base)
+    renamed = weights.rename(mine / "weights.safetensors")
+    assert different(before, model_parts(mine)) == ["weight files"]
+    shutil.copy(renamed, weights)
+    save_file({k: w + 1 for k, w in load_file(renamed).items()}, renamed, {"format": "pt"})
+    one = model_parts(mine)
+    for source, target in ((weights, "x"), (renamed, weights.name), (mine / "x", renamed.name)):
+        source.rename(mine / target)
+    assert different(one, model_parts(mine)) == ["weight files"]  # the two were exchanged
+    (mine / "additional_chat_templates").mkdir()
+    (mine / "additional_chat_templates" / "default.jinja").write_text("{{ messages }}")
+    assert different(one, model_parts(mine)) == ["additional_chat_templates/default.jinja", "weight files"]
+    assert tokenizer_digest(str(mine)) != tokenizer_digest(str(base))
+
+
+def test_shards_of_a_model_are_one_model_however_they_are_cut(base: Path, tmp_path: Path) -> None:
+    mine = shutil.copytree(base, tmp_path / "mine")
+    tensors = load_file(mine / "model.safetensors")
+    (mine / "model.safetensors").unlink()
+    place = {name: f"model-{k % 2}.safetensors" for k, name in enumerate(tensors)}
+    for file in set(place.values()):
+        save_file({n: w for n, w in tensors.items() if place[n] == file}, mine / file, {"format": "pt"})
+    (mine / "model.safetensors.index.json").write_text(json.dumps({"weight_map": place}))
+    sharded = model_parts(mine)
+    assert different(model_parts(base), sharded) == []
+    first, second = list(tensors)[:2]
+    other = {n: w for n, w in tensors.items() if place[n] == place[second]}
+    save_file(other | {first: tensors[first] + 1}, mine / place[second], {"format": "pt"})
+    twice = model_parts(mine)  # now the index decides which of the two is read
+    (mine / "model.safetensors.index.json").write_text(json.dumps({"weight_map": place | {first: place[second]}}))
+    assert different(twice, model_parts(mine)) == ["weight files"]
+    save_file(other, mine / place[second], {"format": "pt"})
+    for index in ("{", "[]", json.dumps({"weight_map": {first: place[first]}})):
+        (mine / "model.safetensors.index.json").write_text(index)
+        assert different(sharded, model_parts(mine)) == ["weight files"]
 
 
 def test_changed_weights_of_a_run_are_refused_wherever_it_is_used(base: Path, run: Path, tmp_path: Path) -> None:
@@ -120,6 +160,27 @@ def test_a_base_that_changed_in_place_is_refused(base: Path, tmp_path: Path) -> 
     change_weights(mine, lambda w: w + 1e-3)
     refuse("its base model .*mine has changed since the run", lambda: load(run), lambda: export(run, tmp_path / "x"))
     refuse("its base model .*mine is not the one that it was trained on", lambda: load(tmp_path / "exported"))
+
+
+@pytest.mark.parametrize("which", ["lora", "full"])
+def test_the_result_of_a_run_named_directly_is_the_run(base: Path, tmp_path: Path, which: str) -> None:
+    """The base of an adapter and the digests of weights are compared whichever folder is named."""
+    mine = shutil.copytree(base, tmp_path / "mine")
+    run = unlearn(mine, one_person(), recipe("npo", train={"which": which}), tmp_path / "run")
+    result = run / ("adapter" if which == "lora" else "model")
+    assert load(result).source == str(run)
+    assert model_digest(str(result)) == model_digest(str(run))
+    assert tokenizer_digest(str(result)) == tokenizer_digest(str(run))
+    again = unlearn(result, one_person(), recipe("npo", steps=1), tmp_path / "again")
+    assert json.loads((again / "run.json").read_text())["model"] == "../run"
+    assert export(result, tmp_path / "out").about["base_digest"] == model_digest(str(mine))
+    if which == "lora":
+        change_weights(mine, lambda w: w + 1e-3)
+        what = "its base model .*mine has changed since the run"
+    else:
+        change_weights(result)
+        what = "is not what the run wrote: model/weights differs"
+    refuse(what, lambda: load(result), lambda: export(result, tmp_path / "other"))
 
 
 def test_an_exported_adapter_whose_weights_were_changed_is_refused(run: Path, tmp_path: Path) -> None:

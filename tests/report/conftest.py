@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from helpers.audits import DIGESTS, audit_data
+from helpers.audits import DIGESTS, audit_data, seal_of
 
 Build = Callable[..., dict[str, Any]]
 
@@ -62,7 +62,7 @@ def page(tmp_path: Path) -> Callable[..., str]:
     from expunge.report.render import write_report
 
     def make(data: dict[str, Any], run: Path | None = None) -> str:
-        (tmp_path / "audit.json").write_text(json.dumps(data))
+        (tmp_path / "audit.json").write_text(json.dumps(data | {"seal": seal_of(data)}))
         return write_report(tmp_path / "audit.json", tmp_path / "report.html", run).read_text("utf-8")
 
     return make

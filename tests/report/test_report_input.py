@@ -6,6 +6,7 @@ import pytest
 
 from expunge import InputError
 from expunge.report.render import write_report
+from helpers.audits import seal_of
 
 
 def error_of(*arguments) -> str:
@@ -26,7 +27,7 @@ def audit(tmp_path, build):
 def change_file(path, change) -> None:
     data = json.loads(path.read_text())
     change(data)
-    path.write_text(json.dumps(data))
+    path.write_text(json.dumps(data | {"seal": seal_of(data)}))
 
 
 def test_a_missing_audit_is_named(tmp_path):

@@ -25,10 +25,12 @@ from expunge.corpus import Record
 from expunge.errors import InputError
 from expunge.models.fingerprint import model_digest, weights_digest
 from expunge.models.language_model import LanguageModel
+from expunge.models.run_file import run_facts
 
 CONTRADICTION = 0.5  # shares by text and by tokens that lie further apart cannot both be right
 ENOUGH = 8  # answers given as text, of which at least half must be given by tokens too
 SAME = 1e-6  # nats: models whose token log-probs are this close everywhere are one model
+AS_MADE = "leave --template out: a run is asked by the template that it was made with, and so are all models"
 KEEP_IT = "give a model trained in the same way without the records, or leave --retrained out"
 
 Sets = Mapping[str, Scores]
@@ -89,7 +91,8 @@ def check_comparable(role: str, source: str, model: Comparable, original: Compar
         raise InputError(source, f"the {role} model has another tokenizer than the original model", hint)
     if model.template != original.template:
         what = f"the {role} model puts questions by another template than the original model"
-        raise InputError(source, what, "give both tokenizers the same chat template, or use --template plain")
+        hint = "give its tokenizer the chat template of the original, or, if the unlearned model is no run, use "
+        raise InputError(source, what, AS_MADE if run_facts(source) else f"{hint}--template plain")
     if model.precision != original.precision:
         what = f"the {role} model is loaded in {model.precision}, the original model in {original.precision}"
         raise InputError(source, what, "load all models alike, for example with --dtype float32")

@@ -36,6 +36,7 @@ from expunge.engine.run_directory import environment
 from expunge.errors import InputError, unknown
 from expunge.models.fingerprint import model_digest
 from expunge.models.language_model import LanguageModel, check, load
+from expunge.models.source import whole_run
 from expunge.models.threads import set_threads
 from expunge.scope.split import Split
 
@@ -113,9 +114,9 @@ def audit(
     if policy.needs_retrained and retrained is None:
         raise InputError(f'policy "{policy.name}"', "needs a retrained model", "give one, or use controls-only")
     report = on_progress or (lambda phrase, done: None)
-    sources: dict[Role, str] = {"original": str(original), "unlearned": str(unlearned)}
+    sources: dict[Role, str] = {"original": whole_run(original), "unlearned": whole_run(unlearned)}
     if retrained is not None:
-        sources["retrained"] = str(retrained)
+        sources["retrained"] = whole_run(retrained)
     for source in sources.values():
         check(source)
     before.check_sources(sources)
@@ -125,7 +126,7 @@ def audit(
     set_threads()
     summary = SplitSummary.model_validate(split.summary() | split.near_counts())
     split_digest, training_digest = split.digest, split.training_digest
-    loading = run_identity.loading_options(Path(unlearned), template=template, dtype=dtype)
+    loading = run_identity.loading_options(Path(sources["unlearned"]), template=template, dtype=dtype)
 
     def fresh(role: Role) -> LanguageModel:
         with clock.stage("load"):
@@ -164,6 +165,7 @@ def audit(
         with clock.stage(f"score {role}"):
             by_role[role] = store.scores(lm, fingerprint, role, sets)
         if role == "original":
+            run_identity.check_original(sources["unlearned"], about, sources[role])  # of the hub, known only now
             known = before.check_agreement(sources[role], by_role[role], records, lm)
             for line in before.knowledge_lines(known):
                 report(line, 0.7 / len(sources))
@@ -186,7 +188,7 @@ def audit(
     if policy.intervals:
         results = require_intervals(results)
     details = _details(outputs)
-    exact = is_exact(str(unlearned), str(original), (*split.retain, *split.retain_heldout))
+    exact = is_exact(sources["unlearned"], sources["original"], (*split.retain, *split.retain_heldout))
     file = sealed(
         AuditFile(
             notice=NOTICE,

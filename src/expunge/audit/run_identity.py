@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ from expunge.errors import InputError
 from expunge.models.fingerprint import model_digest
 from expunge.models.language_model import LanguageModel
 from expunge.models.rendering import rendered_digest
-from expunge.models.run_file import run_facts
+from expunge.models.run_file import RUN, run_facts
 from expunge.models.run_seal import check_sealed
-from expunge.models.source import base_of_run, read_finished_run
+from expunge.models.source import base_of_run, exists, read_finished_run
 from expunge.scope.split import Split
 
 
@@ -33,7 +34,7 @@ def read_audited_run(source: str) -> dict[str, Any]:
 
 
 def check_run(source: str, original: str, split: Split) -> dict[str, Any]:
-    """As `read_audited_run`; `InputError` also for a run of other records, or of an original that has changed since."""
+    """As `read_audited_run`; `InputError` also for a run of other records or of another original."""
     about = read_audited_run(source)
     check_records(source, about, split)
     check_original(source, about, original)
@@ -58,13 +59,32 @@ def check_records(source: str, about: dict[str, Any], split: Split) -> None:
 
 
 def check_original(source: str, about: dict[str, Any], original: str) -> None:
-    """`InputError` if the original lies where the run found its model, and is no longer the same."""
-    before = about.get("identity", {}).get("model")
-    if before is None or not Path(original).exists():
+    """`InputError` if the original is none of the models that a run, and the runs below it, started from.
+
+    A hub id that is not in the cache yet has no digest, and passes.
+    """
+    known = model_digest(original)
+    if not about.get("identity", {}).get("model") or known == original:
         return
-    base = Path(base_of_run(Path(source), about))
-    if base.exists() and base.samefile(original) and model_digest(original) != before:
+    run = Path(source).expanduser()
+    if known in _starts(run, about):
+        return
+    base = base_of_run(run, about)
+    if exists(Path(base)) and exists(Path(original)) and Path(base).samefile(Path(original).expanduser()):
         raise InputError(original, f"has changed since the run {source}", "bring the model back that was unlearned")
+    raise InputError(original, f"is not a model that the run {source} started from", f"give --original {base}")
+
+
+def _starts(run: Path, about: dict[str, Any]) -> Iterator[str]:
+    """Digest of the model that a run started from, and, while that is still the same run, of those below it."""
+    seen: set[str] = set()
+    while (recorded := about.get("identity", {}).get("model")) and recorded not in seen:
+        yield recorded
+        seen.add(recorded)
+        run = Path(base_of_run(run, about))
+        if not (run / RUN).is_file() or model_digest(str(run)) != recorded:
+            return
+        about = read_audited_run(str(run))
 
 
 def check_reading(source: str, about: dict[str, Any], lm: LanguageModel, split: Split) -> None:

@@ -183,7 +183,7 @@ def load_audit(path: Path | str) -> AuditFile:
     """Read and check an audit file.
 
     Raises:
-        InputError: another format or schema version, a wrong value, or parts that contradict each other.
+        InputError: another format or schema version, a wrong value, no seal, or parts that contradict each other.
     """
     path = Path(path)
     raw: Any = read_json(path, AGAIN)
@@ -211,7 +211,9 @@ def _contradiction(audit: AuditFile) -> str:
         return "a result occurs twice"
     if {audit.policy_digest, audit.verdict.policy_digest} != {audit.policy.digest}:
         return "the policy is not the one that its digest names"
-    if audit.seal and audit.seal != _seal(audit):
+    if not audit.seal:
+        return "it has no seal"
+    if audit.seal != _seal(audit):
         return "its content is not what its seal names"
     expected = verdict(audit.results, audit.policy)
     if audit.verdict.status != expected.status:

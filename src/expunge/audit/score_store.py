@@ -1,4 +1,8 @@
-"""Scores of a model on all sets of an audit, kept in files that a digest of model, records and token ids addresses."""
+"""Scores of a model on all sets of an audit, kept in files that a digest of model, records and token ids addresses.
+
+A file holds that digest too. One that is not what its name says is refused and not scored anew in silence: whoever
+audits should know that somebody has moved or changed a file.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from types import MappingProxyType
 from expunge._io import digest
 from expunge.audit.record_sets import HELDOUT, TEXT, RecordSet
 from expunge.audit.schema import load_audit
-from expunge.audit.scores import Scores
+from expunge.audit.scores import BROKEN, Scores
 from expunge.audit.scoring import add_text, score
 from expunge.corpus import Record
 from expunge.corpus.record_store import digest_each
@@ -55,7 +59,7 @@ class ScoreStore:
         digest of the model's content.
 
         Raises:
-            InputError: a file is not the one that the earlier audit used.
+            InputError: a file is not the one that the earlier audit used, or not what its name says.
         """
         scores: dict[str, Scores] = {}
         for name, group in sets.items():
@@ -69,22 +73,23 @@ class ScoreStore:
         """From the file, or from the model: the whole of it, or text for what is `known`."""
         if not group.records:
             return score(lm, ())
-        path = self.folder / f"{_key(lm, fingerprint, name, group)}.npz"
+        key = _key(lm, fingerprint, name, group)
+        path = self.folder / f"{key}.npz"
         if path.is_file():
             self._note(path)
-            return Scores.load(path)
+            return Scores.load(path, key)
         if known is None:
             scores = score(lm, group.records, options=group.options, text=group.text)
         else:
             scores = add_text(lm, known, group.records)
-        scores.save(path)
+        scores.save(path, key)
         self._note(path)
         return scores
 
     def _note(self, path: Path) -> None:
         now = file_digests(path)[""]
         if self.earlier.get(path.name, now) != now:
-            raise InputError(str(path), "was changed after the audit", "delete it; it is then scored again")
+            raise InputError(str(path), "was changed after the audit", BROKEN)
         self.files[path.name] = now
 
 

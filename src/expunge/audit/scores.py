@@ -6,11 +6,12 @@ Nothing is padded: token values of all N records lie end to end in flat arrays [
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,24 +21,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expunge._config import FrozenModel
-from expunge._io import parse_json, write_atomic
+from expunge._io import digest, parse_json, write_atomic
 from expunge._summary import short_repr
 from expunge._validation import validate
 from expunge.errors import InputError, first_line
 
 Values = NDArray[np.float64]
-FORMAT: Literal["expunge-scores/1"] = "expunge-scores/1"
+FORMAT: Literal["expunge-scores/2"] = "expunge-scores/2"
 
 _TOKEN = {"logp": np.float32, "hit": np.bool_, "mu": np.float32, "sigma": np.float32}
 _RECORD = {"eos_logp": np.float32, "eos_hit": np.bool_}
 _RAGGED = ("option_logprob", "option_bytes", "option_tokens")
-BROKEN = "delete it and score again"
+SEAL = "digest"  # name of the array that holds the digest of all others
+BROKEN = "delete it, or the whole folder of scores; it is then scored again"
 
 
 class ScoreHeader(FrozenModel):
     """The header of a score file: all that is no array."""
 
-    format: Literal["expunge-scores/1"]
+    format: Literal["expunge-scores/2"]
+    of: str
     ids: list[str]
     text: list[str] | None
     option_logprob: list[list[float]] | None
@@ -187,35 +190,61 @@ class Scores:
         }
         return Scores(ids=tuple(ids), offsets=offsets, **arrays, **optional)
 
-    def save(self, path: Path | str) -> Path:
-        """Write one `.npz`, whole or not at all; the same scores give the same bytes."""
-        header = {"format": FORMAT, "ids": self.ids} | {k: getattr(self, k) for k in ("text", *_RAGGED)}
-        stream = io.BytesIO()
-        np.savez(
-            stream,
-            header=np.frombuffer(json.dumps(header).encode(), dtype=np.uint8),
-            offsets=self.offsets,
+    def save(self, path: Path | str, of: str = "") -> Path:
+        """Write one `.npz`, whole or not at all; the same scores give the same bytes.
+
+        Args:
+            path: the file.
+            of: what these are the scores of, for example a digest of model and records; `load` compares it.
+        """
+        header = {"format": FORMAT, "of": of, "ids": self.ids} | {k: getattr(self, k) for k in ("text", *_RAGGED)}
+        arrays: dict[str, NDArray[Any]] = {
+            "header": np.frombuffer(json.dumps(header).encode(), dtype=np.uint8),
+            "offsets": self.offsets,
             **{name: getattr(self, name) for name in (*_TOKEN, *_RECORD)},
-        )
+        }
+        stream = io.BytesIO()
+        sealed: dict[str, Any] = {**arrays, SEAL: np.array(_content_digest(arrays))}
+        np.savez(stream, **sealed)
         return write_atomic(path, stream.getvalue(), private=True)
 
     @classmethod
-    def load(cls, path: Path | str) -> Scores:
-        """Read what `save` wrote; `InputError` for a missing, damaged or foreign file."""
+    def load(cls, path: Path | str, of: str = "") -> Scores:
+        """Read what `save` wrote.
+
+        Args:
+            path: the file.
+            of: as given to `save`.
+
+        Raises:
+            InputError: a missing, damaged, changed or foreign file, or the scores of something else.
+        """
         try:
             with np.load(path, allow_pickle=False) as file:
-                text = file["header"].tobytes().decode()
-                arrays = {name: file[name] for name in ("offsets", *_TOKEN, *_RECORD)}
+                arrays = {name: file[name] for name in file.files}
+            text = arrays["header"].tobytes().decode()
+            fields = {name: arrays[name] for name in ("offsets", *_TOKEN, *_RECORD)}
         except FileNotFoundError as error:
             raise InputError(str(path), "there is no such file") from error
         except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
             raise InputError(str(path), "is not a file of scores", BROKEN) from error
         header = validate(ScoreHeader, parse_json(text, str(path), BROKEN), str(path), BROKEN)
+        if str(arrays.pop(SEAL, "")) != _content_digest(arrays):
+            raise InputError(str(path), "was changed after it was written", BROKEN)
+        if header.of != of:
+            raise InputError(str(path), "holds the scores of another model or of other records", BROKEN)
         ragged: dict[str, Any] = {
             name: None if (rows := getattr(header, name)) is None else tuple(map(tuple, rows)) for name in _RAGGED
         }
         answers = None if header.text is None else tuple(header.text)
         try:
-            return cls(ids=tuple(header.ids), text=answers, **arrays, **ragged)
+            return cls(ids=tuple(header.ids), text=answers, **fields, **ragged)
         except (ValueError, TypeError, IndexError) as error:
             raise InputError(str(path), f"is not a file of scores ({first_line(error)})", BROKEN) from error
+
+
+def _content_digest(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 over name, type, shape and bytes of every array."""
+    return digest(
+        [(name, str(a.dtype), a.shape, hashlib.sha256(a.tobytes()).hexdigest()) for name, a in sorted(arrays.items())]
+    )

@@ -114,7 +114,9 @@ def audited_split(
         InputError: the run was made with another split, so it may have trained on held-out retain records.
     """
     from expunge.audit.run_identity import check_records, read_audited_run
+    from expunge.models.source import whole_run
 
+    unlearned = whole_run(unlearned)
     about, recipe = read_audited_run(unlearned), Path(unlearned).expanduser() / "recipe.yaml"
     if seed is None and recipe.is_file():
         from expunge.engine.recipe import Recipe

@@ -82,7 +82,8 @@ class RunDirectory:
         """Lock the folder, sweep it, and write the identity of a new run. Call `release` at the end.
 
         Raises:
-            InputError: another process writes this run, or has finished it in the meantime.
+            InputError: another process writes this run, has finished it in the meantime, or has begun it with other
+                threads or another date.
         """
         self._lock = FolderLock(self.folder, "run")
         try:
@@ -94,15 +95,24 @@ class RunDirectory:
     def _begin(self, recipe_yaml: str) -> None:
         sweep(self.folder)
         is_new = not (self.folder / RUN).is_file()
-        if not is_new and _stored(self.folder, self.about["identity"], quiet=True)["status"] == "finished":
-            what = "another process finished this run in the meantime"
-            raise InputError(str(self.folder), what, "start the same command again to see the result")
+        if not is_new:
+            self._follow(_stored(self.folder, self.about["identity"], quiet=True))
         if is_new or read_run_file(self.folder)["status"] == "finished":  # the weights of a finished run are gone
             write_json(self.folder / RUN, self.about)
         if not (self.folder / "recipe.yaml").is_file():
             write_atomic(self.folder / "recipe.yaml", recipe_yaml)
         if not (self.folder / "environment.json").is_file():
             write_json(self.folder / "environment.json", environment())
+
+    def _follow(self, stored: dict[str, Any]) -> None:
+        """Go on with what run.json says now, which another process may have written since `open`."""
+        if stored["status"] == "finished":
+            what = "another process finished this run in the meantime"
+            raise InputError(str(self.folder), what, "start the same command again to see the result")
+        if _owner(stored) != self.owner:
+            what = "another process began this run in the meantime, on other threads or on another day"
+            raise InputError(str(self.folder), what, "start the same command again to resume it")
+        self.about |= stored
 
     def release(self) -> None:
         """Release the lock."""
@@ -121,7 +131,7 @@ class RunDirectory:
     @property
     def owner(self) -> str:
         """Digest of all that decides the bits of the run, which its checkpoints hold."""
-        return digest([self.about["identity"], self.about.get("threads"), self.about.get("template_date")])
+        return _owner(self.about)
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
         """Write a checkpoint, once the events before it are on the disk."""
@@ -178,6 +188,10 @@ class RunDirectory:
         """Mark the run as finished, with its results, and seal its files."""
         self.about = sealed(self.folder, {**self.about, **results, "status": "finished"})
         write_json(self.folder / RUN, self.about)
+
+
+def _owner(about: dict[str, Any]) -> str:
+    return digest([about["identity"], about.get("threads"), about.get("template_date")])
 
 
 def _stored(folder: Path, identity: dict[str, str], quiet: bool = False) -> dict[str, Any]:

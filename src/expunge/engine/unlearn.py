@@ -33,6 +33,7 @@ from expunge.models.adapters import prepare
 from expunge.models.documents import split_documents
 from expunge.models.fingerprint import check_result, model_digest, result_facts, tokenizer_digest
 from expunge.models.fsdp import shard
+from expunge.models.source import whole_run
 from expunge.models.threads import set_threads
 from expunge.scope.split import Split
 
@@ -117,7 +118,7 @@ class UnlearningRun:
         dtype: str = "auto",
     ) -> None:
         self.context, self.split, self.resolved, self.recipe = context, split, resolved, resolved.recipe
-        self.model, self.out, self.template, self.device = str(model), out, template, device
+        self.model, self.out, self.template, self.device = whole_run(model), out, template, device
         self.notes, self.dtype = tuple(notes), dtype
         self.privacy: PrivacyEngine | None = None
         self.started = time.perf_counter()

@@ -27,7 +27,7 @@ from expunge.models.loading import guard_loading
 from expunge.models.model_card import model_card
 from expunge.models.precision import is_quantized, weight_dtype
 from expunge.models.run_file import read_run_file
-from expunge.models.source import base_of_adapter, base_of_run, kind_of, read_finished_run
+from expunge.models.source import base_of_adapter, base_of_run, kind_of, read_finished_run, whole_run
 
 Form = Literal["merged", "adapter"]
 ABOUT = "expunge.json"
@@ -80,6 +80,7 @@ def export(
         RunFailed: the written model differs from the run.
     """
     report = on_progress or (lambda phrase, done: None)
+    run = whole_run(run)
     source, out = Path(run).expanduser(), Path(out).expanduser()
     if form not in ("merged", "adapter"):
         raise InputError("as", f'unknown form "{form}"', "use merged or adapter")
@@ -154,7 +155,7 @@ def check_place(out: Path, sources: list[Path]) -> None:
 
 
 def audit_facts(file: Path, run: str) -> dict[str, Any]:
-    """What the model card says of an audit; `InputError` if it judges another model."""
+    """What the model card says of an audit; `InputError` if it was changed, or judges another model."""
     file = file / "audit.json" if file.is_dir() else file
     stored = read_json(file)
     try:
@@ -168,8 +169,11 @@ def audit_facts(file: Path, run: str) -> dict[str, Any]:
             "not_tested": [str(item) for item in stored.get("not_tested", ())],
             "digest": digest_files(file.parent, [file.name]),
         }
-    except (KeyError, TypeError) as error:
+        changed = stored.pop("seal", None) != digest(stored)
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(str(file), "is no audit", "give the audit.json that expunge audit wrote") from error
+    if changed:
+        raise InputError(str(file), "its content is not what its seal names", "bring the file back, or audit again")
     if judged != model_digest(run):
         raise InputError(str(file), f"judges another model than {run}", "give the audit of this run")
     return facts

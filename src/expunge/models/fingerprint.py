@@ -1,26 +1,31 @@
 """Digests that identify a model by its content, and the comparisons with those that a run recorded.
 
 The content of a folder falls into parts: the weights, tensor by tensor, and each other file that a model is read from.
-How tensors are spread over files, times, places and notes do not count.
+How tensors are spread over files does not count where it leaves no choice; times, places and notes never do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from expunge._io import digest, read_json
 from expunge.errors import InputError
 from expunge.models.file_digest import file_digests
-from expunge.models.source import base_of_adapter, base_of_run, read_finished_run
+from expunge.models.run_file import RESULTS, SHARDS
+from expunge.models.source import base_of_adapter, base_of_run, read_finished_run, whole_run
 
 WEIGHTS = "weights"  # name of the part that all safetensors files make together
-SUFFIXES = (".json", ".bin", ".model", ".txt", ".jinja", ".gguf")
+LAYOUT = "weight files"  # name of the part that says which file gives a tensor, where names alone do not
+TEMPLATES = "additional_chat_templates"  # the one folder in a model's that a tokenizer is read from
+VOCABULARIES = (".model", ".gguf", ".tiktoken", ".spm", ".codes", ".tokenizer")
+SUFFIXES = (".json", ".bin", ".txt", ".jinja", *VOCABULARIES)
 EXPORTED = "expunge.json"  # what an export says of itself
 NOT_CONTENT = ("train.json", EXPORTED, "result.json", "model.safetensors.index.json")
 ADAPTER_CONFIG = "adapter_config.json"
-TOKENIZER = ("tokenizer", "special_tokens", "added_tokens", "vocab", "merges", "chat_template", "spiece")
+TOKENIZER = ("tokenizer", "special_tokens", "added_tokens", "vocab", "merges", "chat_template", "spiece", TEMPLATES)
 READING = ("template", "template_date", "dtype")  # keys of run.json that decide how the result is read
 RESULT = "result.json"
 Parts = dict[str, str]
@@ -33,14 +38,46 @@ def model_parts(folder: Path, fresh: bool = False) -> Parts:
         folder: as `save_pretrained` writes it, or with a GGUF file.
         fresh: read every file, whatever is remembered of it.
     """
-    files = sorted(file for file in folder.iterdir() if file.is_file())
-    parts = {WEIGHTS: weights_digest(folder, fresh)} if any(f.suffix == ".safetensors" for f in files) else {}
-    for file in files:
-        if file.name == ADAPTER_CONFIG:
-            parts[file.name] = digest(_adapter_config(file))
-        elif file.suffix in SUFFIXES and file.name not in NOT_CONTENT:
-            parts[file.name] = file_digests(file, fresh)[""]
+    weights = sorted(folder.glob("*.safetensors"))
+    parts = {WEIGHTS: weights_digest(folder, fresh)} if weights else {}
+    if layout := _layout(folder, weights, fresh):
+        parts[LAYOUT] = layout
+    for name, file in _files(folder):
+        if name == ADAPTER_CONFIG:
+            parts[name] = digest(_adapter_config(file))
+        elif file.suffix in SUFFIXES and name not in NOT_CONTENT:
+            parts[name] = file_digests(file, fresh)[""]
     return parts
+
+
+def _files(folder: Path) -> list[tuple[str, Path]]:
+    """The files that a model may be read from, by their names as seen from its folder."""
+    files = (file for place in (folder, folder / TEMPLATES) if place.is_dir() for file in place.iterdir())
+    return sorted((file.relative_to(folder).as_posix(), file) for file in files if file.is_file())
+
+
+def _layout(folder: Path, weights: list[Path], fresh: bool) -> str:
+    """Digest of which weight file holds which tensor, and of the index; "" where these names leave no choice.
+
+    That is where every file is one that is read by its name or by the index, and no tensor lies in two.
+    """
+    index = _weight_map(folder / SHARDS)
+    names = {file.name for file in weights}
+    whole = names & {"model.safetensors", "adapter_model.safetensors"}
+    held = [(file.name, sorted(file_digests(file, fresh).items())) for file in weights]
+    tensors = [name for _, items in held for name, _ in items]
+    if names == (whole or set(index.values())) and len(set(tensors)) == len(tensors):
+        return ""
+    return digest([held, index])
+
+
+def _weight_map(file: Path) -> dict[str, str]:
+    """Tensor → file, as an index says; empty where there is none, or none that can be read."""
+    with suppress(InputError):
+        index = read_json(file)
+        if isinstance(index, dict) and isinstance(index := index.get("weight_map"), dict):
+            return {str(tensor): str(name) for tensor, name in index.items()}
+    return {}
 
 
 def weights_digest(folder: Path, fresh: bool = False) -> str:
@@ -71,7 +108,7 @@ def model_digest(source: str, fresh: bool = False) -> str:
     Raises:
         InputError: a run that is not finished, or a file that cannot be read.
     """
-    path = Path(source).expanduser()
+    path = Path(whole_run(source)).expanduser()
     if path.is_file():
         return digest(file_digests(path, fresh))
     if not path.is_dir():
@@ -90,7 +127,7 @@ def model_digest(source: str, fresh: bool = False) -> str:
 
 def tokenizer_digest(source: str) -> str:
     """SHA-256 over the files of the tokenizer that `source` is read with; a hub id that is not cached as it is."""
-    path = Path(source).expanduser()
+    path = Path(whole_run(source)).expanduser()
     if not path.is_dir():
         cached = cached_folder(source)
         return tokenizer_digest(str(cached)) if cached else model_digest(source)
@@ -100,8 +137,8 @@ def tokenizer_digest(source: str) -> str:
     own = (ADAPTER_CONFIG, "config.json")
     if (folder / own[0]).is_file() and not any((folder / name).is_file() for name in (own[1], "tokenizer_config.json")):
         return tokenizer_digest(base_of_adapter(folder))
-    files = [f for f in folder.iterdir() if f.name.startswith(TOKENIZER) or f.suffix in (".model", ".gguf")]
-    return digest(sorted((f.name, file_digests(f)[""]) for f in files if f.is_file()))
+    files = [(name, f) for name, f in _files(folder) if name.startswith(TOKENIZER) or f.suffix in VOCABULARIES]
+    return digest([(name, file_digests(f)[""]) for name, f in files])
 
 
 def cached_folder(source: str) -> Path | None:
@@ -117,7 +154,7 @@ def cached_folder(source: str) -> Path | None:
 
 def result_folder(run: Path) -> Path:
     """The folder of a run that holds what it made; `InputError` where there is none."""
-    for name in ("model", "adapter"):
+    for name in RESULTS:
         if (run / name).is_dir():
             return run / name
     raise InputError(str(run), "its weights are gone", "bring the folder back, or unlearn again")

@@ -20,7 +20,7 @@ from expunge.models.forward import context_length, takes
 from expunge.models.loading import guard_loading, load_parts, quiet
 from expunge.models.prompt_template import PromptTemplate
 from expunge.models.run_seal import check_sealed
-from expunge.models.source import base_of_run, kind_of, read_finished_run
+from expunge.models.source import base_of_run, kind_of, read_finished_run, whole_run
 from expunge.models.vision.processor import TOKEN_TYPES, VisionProcessor
 
 
@@ -145,7 +145,8 @@ def load(
     """Load a causal LM or image-text model.
 
     Args:
-        source: A model folder, a run directory of `expunge`, a peft adapter folder, a GGUF file, or an id on the hub.
+        source: A model folder, a run directory of `expunge` or the folder of its result, a peft adapter folder, a GGUF
+            file, or an id on the hub.
         template: auto, plain or chat.
         device: For example cpu or cuda; None for `default_device`.
         dtype: auto (as stored, or as the run was), float32, bfloat16 or float16; int8 or nf4 through bitsandbytes.
@@ -156,14 +157,10 @@ def load(
             that is not causal, a missing package, or a run whose base model is missing or has changed.
     """
     check_dtype(dtype)
+    source = whole_run(source)
     if kind_of(source) == "run":
         return _load_run(Path(source).expanduser(), template, device, dtype, template_date)
-    parts = load_parts(str(source), dtype, device or default_device())
-    with guard_loading(str(source)):
-        lm = LanguageModel.from_parts(
-            parts.module, parts.tokenizer, str(source), template, parts.processor, template_date
-        )
-    return replace(lm, notes=parts.notes)
+    return _load_folder(source, template, device, dtype, template_date)
 
 
 def generation_ends(module: Any) -> frozenset[int]:
@@ -179,20 +176,24 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def _load_folder(source: str, template: str, device: str | None, dtype: str, date: str | None) -> LanguageModel:
+    """As `load`, of what is no run."""
+    parts = load_parts(source, dtype, device or default_device())
+    with guard_loading(source):
+        lm = LanguageModel.from_parts(parts.module, parts.tokenizer, source, template, parts.processor, date)
+    return replace(lm, notes=parts.notes)
+
+
 def _load_run(run: Path, template: str, device: str | None, dtype: str, date: str | None) -> LanguageModel:
     about = read_finished_run(run)
-    options: Any = {
-        "template": about.get("template", template),
-        "template_date": date or about.get("template_date"),
-        "device": device,
-        "dtype": about.get("dtype", "auto") if dtype == "auto" else dtype,
-    }
+    template, date = about.get("template", template), date or about.get("template_date")
+    dtype = about.get("dtype", "auto") if dtype == "auto" else dtype
     check_sealed(run, about)
     check_result(run)
     if (run / "model").is_dir():
-        return replace(load(run / "model", **options), source=str(run))
+        return replace(_load_folder(str(run / "model"), template, device, dtype, date), source=str(run))
     source = base_of_run(run, about)
     kind_of(source)
     check_unchanged(run, about, source)
-    base = merge_adapter(load(source, **options))
+    base = merge_adapter(load(source, template=template, device=device, dtype=dtype, template_date=date))
     return replace(base, module=attach(base.module, run / "adapter"), source=str(run))

@@ -13,6 +13,7 @@ from expunge._validation import read_valid
 from expunge.errors import InputError, first_line
 
 RUN = "run.json"
+RESULTS = ("model", "adapter")  # the folder in which a run leaves what it made
 CHANGED = "the file was changed after it was written; restore it, or run again in a new folder"
 SHARDS = "model.safetensors.index.json"
 
@@ -78,7 +79,7 @@ def run_facts(source: str | Path) -> dict[str, Any]:
 
 def result_problem(run: Path) -> str:
     """Why a run has no result that can be loaded, as a clause; empty where its weights are there."""
-    folders = [folder for name in ("model", "adapter") if (folder := run / name).is_dir()]
+    folders = [folder for name in RESULTS if (folder := run / name).is_dir()]
     return weights_problem(folders[0]) if folders else "its weights are gone"
 
 

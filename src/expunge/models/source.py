@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from expunge._io import read_object
 from expunge.errors import InputError
-from expunge.models.run_file import read_run_file, result_problem
+from expunge.models.run_file import RESULTS, RUN, read_run_file, result_problem
 
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
@@ -46,6 +46,16 @@ def kind_of(source: Path | str) -> SourceKind:
         return "adapter"
     _check_folder(path)
     return "folder"
+
+
+def whole_run(source: Path | str) -> str:
+    """The run whose result folder (adapter or model) `source` is, so that it is checked as the run; else `source`."""
+    path = Path(source)
+    if exists(path):
+        folder = path.expanduser().resolve()
+        if folder.name in RESULTS and (folder.parent / RUN).is_file():
+            return str(folder.parent)
+    return str(source)
 
 
 def exists(path: Path) -> bool:

@@ -12,7 +12,7 @@ from expunge.audit.context import CheckOutput, Context, Role, check, mean
 from expunge.audit.details import CurvePoint, RelationRetention, RetentionDetails, TreeNode, TreeRetention
 from expunge.audit.metrics.verbatim_run import LONG
 from expunge.audit.record_sets import TEXT
-from expunge.audit.statistics import Interval, bootstrap_ratio
+from expunge.audit.statistics import Interval, Values, bootstrap_ratio, zero_hit_bound
 from expunge.audit.text_normalization import normalize
 from expunge.audit.tree_positions import tree_levels, tree_positions
 from expunge.audit.verdict import judge_retention
@@ -22,6 +22,7 @@ SETS = ("retain_heldout", "same_institution", "elsewhere", "shared")
 KEYS = tuple(f"retention.{name}" for name in (*SETS, *RELATIONS, "text"))
 BY_TOKENS, BY_TEXT = ("exact_match", "answer_prob"), ("exact_match", "rouge_l_recall")
 MARGIN = 0.95  # where the policy has no rule
+MOST_LOST = 0.5  # share of what was known that a pass must rule out to be lost
 KNOWN_LONG = 0.5  # ROUGE-L recall, or longest run, from which on the original model counts as knowing long answers
 
 
@@ -35,7 +36,9 @@ def retention(ctx: Context) -> CheckOutput:
     exact match and by ROUGE-L, since figures by tokens do not see what the model writes; where none is held out, of
     records that the method was given. Inconclusive where the original model gives at most the policy's `known_margin`
     of the records, or, of answers of more than 20 tokens, less than half by ROUGE-L or by the longest run; and where
-    one answer fits so many of the texts that a model of constant output would pass.
+    one answer fits so many of the texts that a model of constant output would pass. Where nothing is lost of n records
+    that the original model gives, a share of 1 - (1 - level)^(1/n) may still be lost elsewhere; a pass needs records
+    enough to rule out that half is: 5 at the level of 95 %.
     """
     split = ctx.split
     heldout = {r.row_id: r.id for r in split.retain_heldout}
@@ -107,6 +110,8 @@ def _result(ctx: Context, key: str, name: str, ids: Sequence[str], intervals: Ma
         controls.append(Control(key="retrained.exact_match", estimate=control.estimate, ci=(control.low, control.high)))
     margin = ctx.margin(key, MARGIN)
     status, reason = judge_retention(worst.estimate, worst.low, margin)
+    if status == "passed" and (few := _too_few(ctx, name, ids)):
+        status, reason = "inconclusive", few
     return CheckResult.measured(
         key,
         status,
@@ -120,16 +125,33 @@ def _result(ctx: Context, key: str, name: str, ids: Sequence[str], intervals: Ma
 
 def _without_power(ctx: Context, name: str, ids: Sequence[str]) -> str:
     """Why nothing can be said of the retention of these records, which the original model hardly knew; "" if it did."""
-    scores = ctx.scores["original"][name].select(ids)
-    known = float(ctx.values("exact_match", "original", name, ids).mean())
-    if known > ctx.policy.known_margin:
+    known, enough = _known(ctx, name, ids)
+    if enough:
         return ""
-    if (scores.length > LONG).all():
-        measure = "verbatim_run" if scores.text is None else "rouge_l_recall"
-        known = mean(ctx.values(measure, "original", name, ids))
-        if known >= KNOWN_LONG:
-            return ""
-    return f"the original model gives {known:.1%} of these records, too few to say anything of their retention"
+    return f"the original model gives {mean(known):.1%} of these records, too few to say anything of their retention"
+
+
+def _known(ctx: Context, name: str, ids: Sequence[str]) -> tuple[Values, bool]:
+    """How far the original model gives each of these records, [N], and whether that is enough to speak of retention.
+
+    By exact match; where it gives too few so and all answers are long, by ROUGE-L or by the longest run.
+    """
+    scores = ctx.scores["original"][name].select(ids)
+    exact = ctx.values("exact_match", "original", name, ids)
+    if (enough := mean(exact) > ctx.policy.known_margin) or not (scores.length > LONG).all():
+        return exact, enough
+    values = ctx.values("verbatim_run" if scores.text is None else "rouge_l_recall", "original", name, ids)
+    return values, mean(values) >= KNOWN_LONG
+
+
+def _too_few(ctx: Context, name: str, ids: Sequence[str]) -> str:
+    """Why the records that the original model gave are too few for a pass, though none of them was lost; "" if not."""
+    n = int((_known(ctx, name, ids)[0] >= KNOWN_LONG).sum())
+    bound = zero_hit_bound(n, ctx.policy.bootstrap.level)
+    if bound <= MOST_LOST:
+        return ""
+    records = "1 record" if n == 1 else f"{n} records"
+    return f"too little data: with {records} that the original model gives, {bound:.0%} may be lost unseen"
 
 
 def _text_result(ctx: Context) -> CheckResult:
