@@ -69,7 +69,9 @@ def build_loop(
     dataset = build_dataset(lm, resolved, forget, retain, privacy, targets)
     stopper = build_stopper(lm, resolved, forget, retain, controls)
     items = [*dataset.encoded, *(stopper.items if stopper else ()), *extra]
-    runner = ForwardRunner(lm, items, recipe.memory, scratch, share_prefix=privacy is None)
+    point = requirements.saliency_point if requirements.token_weights == "gradient" else "first_block"
+    share_prefix = privacy is None
+    runner = ForwardRunner(lm, items, recipe.memory, scratch, share_prefix=share_prefix, saliency_point=point)
     references = _references(lm, resolved, dataset, context)
     saliency: TokenSaliency | None = None
     if requirements.token_weights == "attention":
@@ -77,7 +79,8 @@ def build_loop(
         saliency = attention_saliency(lm, {"forget": items[:rows], "retain": items[rows:]})
     elif requirements.token_weights == "gradient":
         vocabulary = lm.module.get_output_embeddings().weight.shape[0]
-        saliency = TokenSaliency(vocabulary, raw=requirements.raw_weights)
+        by_occurrence = requirements.saliency_unit == "occurrence"
+        saliency = TokenSaliency(vocabulary, raw=requirements.raw_weights, by_occurrence=by_occurrence)
     losses = LossInputs(resolved.method, dataset, references, saliency)
     source: GradientSource
     if privacy:

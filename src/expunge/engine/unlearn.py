@@ -26,6 +26,7 @@ from expunge.engine.recipe import Recipe
 from expunge.engine.resolved_recipe import ResolvedRecipe
 from expunge.engine.run_directory import SCRATCH, RunDirectory
 from expunge.engine.run_model import load_run_model, name_base_model, record_reading, record_share
+from expunge.engine.saliency_note import saliency_summary
 from expunge.engine.stop_controls import has_surrogate
 from expunge.engine.weight_editing import run_edit
 from expunge.errors import InputError, Interrupted, RunFailed
@@ -190,6 +191,7 @@ class UnlearningRun:
             record_reading(lm, self.model, self.split, self.directory)
             lm = lm.with_module(prepare(lm.module, recipe.train, recipe.seed))
             record_share(lm, recipe.train, self.directory.about)
+            self.directory.about |= saliency_summary(lm, self.resolved)
         if sharded:
             shard(lm.module, context.device, context.num_processes)
         with context.synchronized():
