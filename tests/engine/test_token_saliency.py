@@ -45,7 +45,7 @@ def test_weights_stay_where_gradients_stay(settings: dict[str, Any], folders: di
     assert seen[0].max() > 1.01 * seen[0].min()
 
 
-def test_raw_weights_of_a_run_that_moves_do_not_multiply_themselves(folders: dict[str, Path]) -> None:
+def test_raw_weights_of_a_moving_run_do_not_multiply_themselves(folders: dict[str, Path]) -> None:
     plan = recipe("dual", steps=10, settings=RAW, rule_settings={"unit": True}, optimizer={"lr": 1e-3})
     largest = [float(w.max()) for w in by_step(loop(folders["llama"], plan))]
     assert max(largest) < 10 * largest[0]
@@ -64,7 +64,7 @@ def test_beta_enters_once(level: str, folders: dict[str, Path]) -> None:
 
 
 @pytest.mark.parametrize("point", ["embedding", "first_block"])
-def test_saliency_is_the_gradient_of_the_plain_loss_at_the_named_point(point: str, folders: dict[str, Path]) -> None:
+def test_saliency_is_the_plain_losses_gradient_at_the_named_point(point: str, folders: dict[str, Path]) -> None:
     """Recomputed with a hook on the block and the mean NLL of each answer, for ascent."""
     settings = RAW | {"saliency_point": point}
     engine = loop(folders["llama"], recipe("dual", steps=2, settings=settings, train={"layers": 1}, batch=ALL))
@@ -97,7 +97,7 @@ def test_saliency_is_the_gradient_of_the_plain_loss_at_the_named_point(point: st
     assert torch.allclose(states[0], total / count.clamp(min=1), rtol=1e-3, atol=1e-7)
 
 
-def test_pieces_of_a_batch_and_occurrences_give_what_the_whole_gives(folders: dict[str, Path]) -> None:
+def test_pieces_of_a_batch_give_what_the_whole_gives(folders: dict[str, Path]) -> None:
     for settings in ({"loss": "npo"}, {"loss": "npo", "saliency_unit": "occurrence"}):
         ends = []
         for micro in (None, 2):

@@ -98,7 +98,7 @@ def test_every_token_may_have_its_own_beta() -> None:
     assert weights[0].tolist() == pytest.approx([0.1, 1.0])
 
 
-def test_an_occurrence_is_weighed_by_its_own_gradient_over_its_ids_retain_average() -> None:
+def test_an_occurrence_is_weighed_by_its_own_gradient() -> None:
     """Both means 1.5. The same id twice: 2/1 and .5/1; the end token, never an input, gets 1."""
     saliency = TokenSaliency(3, by_occurrence=True, state={"forget": FORGET.clone(), "retain": RETAIN.clone()})
     mask = torch.ones(1, 3, dtype=torch.bool)

@@ -23,8 +23,10 @@ def saliency_summary(lm: LanguageModel, resolved: ResolvedRecipe) -> dict[str, A
     names, points = frozenset(trainable(lm.module)), []
     for phase in resolved.phases:
         set_trainable_blocks(lm.module, phase.layers, names)
-        boundary = find_boundary(lm.module) if requirements.saliency_point == "first_block" else ""
-        inside = isinstance(boundary, Boundary)
-        points.append(f"input of block {boundary.first} of {boundary.count}" if inside else EMBEDDING)
+        boundary = find_boundary(lm.module)
+        if requirements.saliency_point == "first_block" and isinstance(boundary, Boundary):
+            points.append(f"input of block {boundary.first} of {boundary.count}")
+        else:
+            points.append(EMBEDDING)
     set_trainable_blocks(lm.module, "all", names)
     return {"saliency": {"unit": requirements.saliency_unit, "points": points}}

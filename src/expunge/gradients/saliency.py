@@ -1,8 +1,9 @@
 """Token saliency: which tokens of an answer carry what must go, rather than what every answer has.
 
-A token counts if the forget loss has a larger gradient at its embedding than the retain loss. The forget loss is the one
-without token weights: weights made of the weighted loss would feed on themselves. An average of 0 means "never measured": a token that retain has not shown is compared with a floor, one that forget has not shown
-gets weight 1 (the end token, for one, is predicted but never embedded).
+A token counts if the forget loss has a larger gradient at its embedding than the retain loss. The forget loss is the
+one without token weights: weights made of the weighted loss would feed on themselves. An average of 0 means "never
+measured": a token that retain has not shown is compared with a floor, one that forget has not shown gets weight 1 (the
+end token, for one, is predicted but never embedded).
 """
 
 from __future__ import annotations
@@ -121,9 +122,9 @@ class TokenSaliency:
                 the place of the running averages of the forget side; None keeps these.
         """
         forget, retain = (self.state[side].to(labels.device) for side in ("forget", "retain"))
-        single = {"norms": norms, "ids": labels} if self.by_occurrence and norms is not None else {}
+        own = norms if self.by_occurrence else None
         if self.raw:
-            ratios = plain_ratio(forget, retain, **single)
+            ratios = plain_ratio(forget, retain, norms=own, ids=labels)
         else:
-            ratios = importance(forget, retain, self.floor, self.low, self.high, **single)
-        return sequence_weights(ratios if single else ratios[labels], mask, beta, normalize=not self.raw)
+            ratios = importance(forget, retain, self.floor, self.low, self.high, own, labels)
+        return sequence_weights(ratios[labels] if own is None else ratios, mask, beta, normalize=not self.raw)
