@@ -82,13 +82,12 @@ def build_loop(
         by_occurrence = requirements.saliency_unit == "occurrence"
         saliency = TokenSaliency(vocabulary, raw=requirements.raw_weights, by_occurrence=by_occurrence)
     losses = LossInputs(resolved.method, dataset, references, saliency)
-    source: GradientSource
+    running = saliency if requirements.token_weights == "gradient" else None
+    sharded = resolved.is_sharded(context.num_processes)
+    plain = StepComputer(dataset, runner, losses, context, recipe.batch.micro, running, sharded)
+    source: GradientSource = plain
     if privacy:
-        source = privacy.gradient_source(lm.module, runner, losses, dataset, recipe.batch.micro)
-    else:
-        running = saliency if requirements.token_weights == "gradient" else None
-        sharded = resolved.is_sharded(context.num_processes)
-        source = StepComputer(dataset, runner, losses, context, recipe.batch.micro, running, sharded)
+        source = privacy.gradient_source(lm.module, runner, losses, dataset, recipe.batch.micro, plain)
     combiner = GradientCombiner(resolved, dataset)
     parts: dict[str, Stateful] = {"combiner": combiner, "targets": dataset.targets, "source": source}
     state = TrainState(lm.module, names, parts | ({"stopper": stopper} if stopper else {}))

@@ -66,7 +66,7 @@ class StepComputer:
             norms = plain = None
             output = self.runner.run([row for _, row in rows], logits, return_hidden=observed)
             if observed and terms[0].side == "forget":
-                plain, norms = self._unweighted([row for _, row in rows], output)
+                plain, norms = self._unweighted(terms[0], [row for _, row in rows], output)
                 saliencies.append((output.batch, norms))
                 output = self._weighted_pass([row for _, row in rows], logits, output)
             loss = self._loss(terms, rows, output, means, norms, plain)
@@ -82,15 +82,31 @@ class StepComputer:
         grads, means = self._reduce(grads, means, parameters)
         return grads, {side: float(value) for side, value in means.items()}
 
-    def _unweighted(self, rows: Sequence[int], output: ForwardOutput) -> tuple[Tensor, Tensor]:
-        """The forget losses without token weights, [B], and the `token_norms` of their gradient, [B, A].
+    def observe(self, term: Term) -> None:
+        """Let the running token saliency see the rows of a term, without a gradient of any parameter."""
+        if self.saliency is None:
+            return
+        saliencies: Saliencies = []
+        for part in chunks([self.dataset.encoded[row].length for row in term.rows], self.micro):
+            rows = [term.rows[k] for k in part]
+            output = self.runner.run(rows, self.losses.wants_logits(term.side, term.retain_loss), return_hidden=True)
+            saliencies.append((output.batch, self._unweighted(term, rows, output)[1]))
+        self._observe(term.side, saliencies)
+
+    def _unweighted(self, term: Term, rows: Sequence[int], output: ForwardOutput) -> tuple[Tensor, Tensor]:
+        """The losses without token weights, [B], and the `token_norms` of their gradient, [B, A].
 
         Weights made of the weighted loss would multiply themselves from step to step. The graph stays for the weighted
         loss, whose gradient differs from this one by more than a factor: a token's loss reaches all tokens before it.
         """
-        losses = self.losses.unweighted(rows, output)
+        forget = term.side == "forget"
+        losses = (
+            self.losses.unweighted(rows, output)
+            if forget
+            else self.losses.of(term.side, rows, output, term.retain_loss)
+        )
         assert output.hidden is not None
-        (slopes,) = torch.autograd.grad(losses.sum(), [output.hidden], retain_graph=not self.sharded)
+        (slopes,) = torch.autograd.grad(losses.sum(), [output.hidden], retain_graph=forget and not self.sharded)
         return losses.detach(), token_norms(slopes, output.batch)
 
     def _weighted_pass(self, rows: Sequence[int], logits: bool, output: ForwardOutput) -> ForwardOutput:
