@@ -76,7 +76,8 @@ def record_reading(lm: LanguageModel, model: str, split: Split, run: RunDirector
 def record_share(lm: LanguageModel, train: TrainableConfig, about: dict[str, Any]) -> None:
     """Put `trainable_share` into `about`: how much of the weights of the chosen blocks adapters reach.
 
-    A note there says so where the model has fewer blocks than the recipe would take. Warns below `SHARE_BOUND` where the recipe names no modules, as then the model holds weights of an unknown form.
+    A note there says so where the model has fewer blocks than the recipe would take. Warns below `SHARE_BOUND` where
+    the recipe names no modules, as then the model holds weights of an unknown form.
     """
     if train.which != "lora" or "language" not in train.towers:
         return

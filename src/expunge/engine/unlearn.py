@@ -20,6 +20,7 @@ from expunge.engine.fallback_records import fallback_summary
 from expunge.engine.interrupt import watch_for_stop
 from expunge.engine.loop import Loop
 from expunge.engine.loop_builder import build_loop
+from expunge.engine.loss_signature import run_warnings
 from expunge.engine.privacy.privacy_engine import PrivacyEngine
 from expunge.engine.privacy.privacy_state import drop_seed
 from expunge.engine.recipe import Recipe
@@ -270,6 +271,7 @@ class UnlearningRun:
             passes=self.loop.runner.about,
             seconds=round(time.perf_counter() - self.started, 3),
             steps=self.loop.state.step,
+            **run_warnings(folder),
             **({"stopped": self.loop.stopper.summary(self.loop.state.step)} if self.loop.stopper else {}),
         )
 

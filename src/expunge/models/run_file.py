@@ -54,6 +54,7 @@ class RunFile(BaseModel):
     template_date: str | None = None
     auto: list[str] = []
     loaded: list[str] = []
+    warnings: list[str] = []
     say: str | None = None
     near_duplicates: dict[str, Any] | None = None
     trainable_share: FiniteFloat = 1.0
