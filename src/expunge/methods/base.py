@@ -29,6 +29,7 @@ METHODS: Registry[type[UnlearningMethod]] = Registry("method", "expunge.methods"
 TokenWeights = Literal["none", "level", "gradient", "attention"]
 SaliencyPoint = Literal["embedding", "first_block"]
 SaliencyUnit = Literal["id", "occurrence"]
+Sense = Literal["highest", "context"]
 RetainLoss = Literal["ce", "kl", "logit", "none"]
 REFERENCE_LOSSES = ("kl", "logit")  # retain terms that need what the model said before the run
 
@@ -49,6 +50,7 @@ class Requirements:
         block that trains, which frozen blocks below it do not slow down.
     saliency_unit: Whose gradient stands above the ratio: that of all occurrences of a vocabulary id so far, or that of
         this very occurrence in this step. Below it always stands the id's on the retain side.
+    sense: Which level a token has whose name has several: the highest, or the one that its context suggests.
     levels: Batches of one concept level: `level` "L1" … "L4".
     levels_by_parameter: Every tensor has the level whose records it matters most to, rather than the batch's.
     """
@@ -61,6 +63,7 @@ class Requirements:
     raw_weights: bool = False
     saliency_point: SaliencyPoint = "first_block"
     saliency_unit: SaliencyUnit = "id"
+    sense: Sense = "highest"
     levels: bool = False
     levels_by_parameter: bool = False
 
