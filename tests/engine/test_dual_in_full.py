@@ -20,6 +20,11 @@ from helpers.world import one_person
 
 pytestmark = pytest.mark.trains
 
+PRINTED: dict[str, Any] = {
+    "settings": {"loss": "ga", "raw_weights": True, "level_by": "parameter", "saliency_point": "embedding"},
+    "rule_settings": {"unit": True},
+    "train": {"layers": "max 4"},
+}
 EVERY: dict[str, dict[str, Any]] = {
     "twin inside": {"settings": {"loss": "twin", "twin": {"candidates": 2}}},
     "attention": {"settings": {"token_weights": "attention"}},
@@ -27,10 +32,10 @@ EVERY: dict[str, dict[str, Any]] = {
     "adam metric": {"rule_settings": {"metric": "adam"}},
     "selection": {"selection": {"share": 0.3, "every": 2, "rows": 3}},
     "m:1": {"batch": {"forget": 4, "retain": 5, "blocks": 2}},
-    "as printed": {
-        "settings": {"loss": "ga", "raw_weights": True, "level_by": "parameter"},
-        "rule_settings": {"granularity": "scalar", "unit": True},
-    },
+    "by occurrence": {"settings": {"saliency_unit": "occurrence"}, "train": {"layers": 1}},
+    "as printed": PRINTED,
+    "as printed, by number": PRINTED | {"rule_settings": {"granularity": "scalar", "unit": True}},
+    "whole pipeline": PRINTED | {"privacy": {"epsilon": 4.0, "delta": 1e-5, "paper_formula": True, "seed": 5}},
 }
 
 
