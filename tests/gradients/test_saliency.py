@@ -30,13 +30,16 @@ def test_an_id_that_retain_never_showed_is_bounded() -> None:
 def test_the_ratio_is_clipped_at_both_ends() -> None:
     """The forget mean over nine measured ids is 1.0011, so 9 becomes 8.99 and .00125 hardly changes."""
     forget = torch.tensor([9.0, *[0.00125] * 8, 0.0])
-    assert importance(forget, torch.ones(10)).tolist() == pytest.approx([4, *[0.1] * 8, 1.0])
+    assert importance(forget, torch.ones(10)).tolist() == pytest.approx([4, *[0.1] * 8, 0.0])
 
 
 def test_what_was_never_measured_is_neutral() -> None:
     """Of what was measured, the forget mean is 4: 6 and 2 become 1.5 and .5."""
-    assert importance(torch.tensor([0.0, 6.0, 2.0]), torch.ones(3)).tolist() == [1, 1.5, 0.5]
-    assert importance(torch.tensor([5.0, 3.0]), torch.zeros(2)).tolist() == [1, 1]
+    assert importance(torch.tensor([0.0, 6.0, 2.0]), torch.ones(3)).tolist() == [0, 1.5, 0.5]
+    assert importance(torch.tensor([5.0, 3.0]), torch.zeros(2)).tolist() == [0, 0]
+    mask = torch.ones(2, 3, dtype=torch.bool)
+    weights = sequence_weights(torch.tensor([[3.0, 1.0, 0.0], [0.0, 0.0, 0.0]]), mask)
+    assert weights.tolist() == [[1.5, 0.5, 1.0], [1.0, 1.0, 1.0]]
 
 
 def test_the_scale_of_either_loss_does_not_matter() -> None:
@@ -99,13 +102,11 @@ def test_every_token_may_have_its_own_beta() -> None:
 
 
 def test_an_occurrence_is_weighed_by_its_own_gradient() -> None:
-    """Both means 1.5. The same id twice: 2/1 and .5/1; the end token, never an input, gets 1."""
+    """Both means 1.5. The same id twice: 2/1 and .5/1, mean 1.25; the end token, never an input, gets 1."""
     saliency = TokenSaliency(3, by_occurrence=True, state={"forget": FORGET.clone(), "retain": RETAIN.clone()})
     mask = torch.ones(1, 3, dtype=torch.bool)
     labels, norms = torch.tensor([[0, 0, 2]]), row(2.0, 0.5, 0.0)
-    assert saliency.weights(labels, mask, norms=norms)[0].tolist() == pytest.approx(
-        [2 / 3.5 * 3, 0.5 / 3.5 * 3, 3 / 3.5]
-    )
+    assert saliency.weights(labels, mask, norms=norms)[0].tolist() == pytest.approx([1.6, 0.4, 1.0])
     assert torch.equal(saliency.weights(labels, mask), TokenSaliency(3, state=saliency.state).weights(labels, mask))
     raw = TokenSaliency(3, raw=True, by_occurrence=True, state=saliency.state)
     assert raw.weights(labels, mask, 0.5, norms)[0].tolist() == pytest.approx([1.0, 0.25, 0.5], rel=1e-4)

@@ -2,8 +2,8 @@
 
 A token counts if the forget loss has a larger gradient at its embedding than the retain loss. The forget loss is the
 one without token weights: weights made of the weighted loss would feed on themselves. An average of 0 means "never
-measured": a token that retain has not shown is compared with a floor, one that forget has not shown gets weight 1 (the
-end token, for one, is predicted but never embedded).
+measured": a token that retain has not shown is compared with a floor, and one that forget has not shown weighs as much
+as the others of its answer on average (the end token, for one, is predicted but never embedded).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def importance(
     The two losses may differ in scale (`npo` sums over tokens, the retain loss is a mean), so the ratio is relative: 1
     is the ratio of the means over measured ids, and the limits hold whatever the losses are. The denominator is at
     least `floor` times its mean, which bounds the ratio of ids that retain never showed. What forget never showed, and
-    everything before the first retain step, gets 1.
+    everything before the first retain step, gets 0: not known.
 
     Args:
         ema_f: Averages of the forget side, [V].
@@ -65,7 +65,7 @@ def importance(
     mean_f, mean_r = _mean_of_measured(ema_f), _mean_of_measured(ema_r)
     forget, retain = (ema_f, ema_r) if norms is None or ids is None else (norms, ema_r[ids])
     ratio = (forget / torch.maximum(retain, floor * mean_r) * (mean_r / mean_f)).clamp(low, high)
-    return torch.where((forget > 0) & (mean_r > 0) & (mean_f > 0), ratio, 1.0)
+    return torch.where((forget > 0) & (mean_r > 0) & (mean_f > 0), ratio, 0.0)
 
 
 def _mean_of_measured(ema: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ def _mean_of_measured(ema: Tensor) -> Tensor:
 def plain_ratio(
     ema_f: Tensor, ema_r: Tensor, epsilon: float = 1e-5, norms: Tensor | None = None, ids: Tensor | None = None
 ) -> Tensor:
-    """The ratio as printed in the paper, without means and limits; other arguments, and what gets 1, as above."""
+    """The ratio as printed in the paper, without means and limits, 1 where it is not known; arguments as above."""
     forget, retain = (ema_f, ema_r) if norms is None or ids is None else (norms, ema_r[ids])
     return torch.where((forget > 0) & (ema_r > 0).any(), forget / (retain + epsilon), 1.0)
 
@@ -83,10 +83,14 @@ def plain_ratio(
 def sequence_weights(ratios: Tensor, mask: Tensor, beta: float | Tensor = 1.0, normalize: bool = True) -> Tensor:
     """Token weights [B, A]: mean 1 over the masked tokens of a sequence, then times `beta`; 0 elsewhere.
 
-    `ratios` [B, A] are those of `importance`. `beta` (one number, or one per token [B, A]) comes last: normalizing
-    after it would cancel it.
+    `ratios` [B, A] are those of `importance`; one that is not known (0) is the mean of those known in its sequence, so
+    that it neither gains nor loses by them. `beta` (one number, or one per token [B, A]) comes last: normalizing after
+    it would cancel it.
     """
     raw = ratios * mask
+    known = raw > 0
+    usual = raw.sum(-1, keepdim=True) / known.sum(-1, keepdim=True).clamp(min=1)
+    raw = torch.where(known, raw, torch.where(usual > 0, usual, 1.0)) * mask
     mean = raw.sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1) if normalize else 1.0
     return torch.where(mask, beta * raw / mean, 0.0)
 
