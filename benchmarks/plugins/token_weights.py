@@ -1,13 +1,15 @@
 """Weight of a word in the forget loss where it means the target, and where it means something else.
 
 The other sense is never in a forget batch; its weight is what it would get there, by the engine's own functions.
-Nothing in equation 13 depends on a context: its saliency belongs to a vocabulary id, and where the word is the whole
-answer, normalization within the answer does not bring a context back.
+Nothing in equation 13 as printed depends on a context: its saliency belongs to a vocabulary id, and where the word is
+the whole answer, normalization within the answer does not bring a context back. Saliency by occurrence and the
+annotator's context are measured beside it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ from expunge.methods.base import Method
 from expunge.models.collate import chunks, collate
 from expunge.models.language_model import LanguageModel, load
 
-KINDS = ("id", "record", "token", "before", "after")
+KINDS = ("id", "record", "token", "context", "occurrence", "before", "after")
 ROWS = 64  # in a pass
 Weights = dict[str, dict[str, float]]  # kind -> record -> mean over the tokens of its answer, end token left out
 
@@ -65,7 +67,9 @@ def token_weights(place: ModelPlace) -> Weights | None:
 
     id      saliency by vocabulary id as the run had it at its last checkpoint, mean 1 over an answer
     record  the same times beta of the record's level: what the recipe as shipped applies
-    token   the same times beta of the level that the world's dictionary gives the token, else of the record's
+    token   the same times beta of the highest level that the world's dictionary gives the token, else of the record's
+    context the same times beta of the level that the dictionary gives it in its context, else of the record's
+    occurrence  as id, with the gradient of this very place in the place of the id's average, before the run
     before, after  length of the gradient of the row's own forget loss at the word, before the run and after, over its
             mean over all rows, within the engine's limits (the denominator of eq. 13 belongs to the id: left out)
     """
@@ -78,10 +82,14 @@ def token_weights(place: ModelPlace) -> Weights | None:
     recipe = place.stages()[0].recipe
     lm, run = load(place.reference("original").model), place.base / "run-1"
     terms = place.cell.request.build_world(place.cell.seed).terms()
-    weights = _by_id(lm, records, recipe.resolve().method, terms, _saliency(run, lm))
+    saliency = _saliency(run, lm)
+    weights = _by_id(lm, records, recipe.resolve().method, terms, saliency)
     others = [r for r in sets.split.retain if r.id not in mine]
     for name, model in (("before", lm), ("after", load(run))):
-        weights[name] = limit(gradient_lengths(model, recipe, records, others))
+        norms = gradient_norms(model, recipe, records, others)
+        weights[name] = limit({record: float(of.mean()) for record, of in norms.items()})
+        if name == "before":
+            weights["occurrence"] = _by_occurrence(lm, records, norms, saliency)
     return weights
 
 
@@ -99,14 +107,16 @@ def _by_id(
     from expunge.concepts.annotate import Annotator
 
     annotator = Annotator(terms)
-    weights: Weights = {kind: {} for kind in KINDS[:3]}
+    weights: Weights = {kind: {} for kind in KINDS[:4]}
     for record in records:
         item = lm.template.encode(record)
         batch = collate([item])
         levels = answer_levels(lm.template, annotator, item)
+        in_context = answer_levels(lm.template, annotator, item, record.concept, in_context=True)
         known: dict[str, list[str | None]] = {
             "record": [record.concept] * len(levels),
             "token": [level or record.concept for level in levels],
+            "context": [level or record.concept for level in in_context],
         }
         beta = {kind: [method.token_factor(level) for level in of] for kind, of in known.items()}
         for kind in weights:
@@ -115,10 +125,22 @@ def _by_id(
     return weights
 
 
-def gradient_lengths(
-    lm: LanguageModel, recipe: Recipe, records: Sequence[Record], others: Sequence[Record]
+def _by_occurrence(
+    lm: LanguageModel, records: Sequence[Record], norms: Mapping[str, torch.Tensor], saliency: TokenSaliency
 ) -> dict[str, float]:
-    """Record to mean length of the gradient of its own forget loss at its answer tokens, unweighted.
+    saliency = replace(saliency, by_occurrence=True)
+    weights: dict[str, float] = {}
+    for record in records:
+        batch = collate([lm.template.encode(record)])
+        own = torch.nn.functional.pad(norms[record.id], (0, 1))[None]  # the end token is no input
+        weights[record.id] = float(saliency.weights(batch.labels, batch.mask, norms=own)[0, :-1].mean())
+    return weights
+
+
+def gradient_norms(
+    lm: LanguageModel, recipe: Recipe, records: Sequence[Record], others: Sequence[Record]
+) -> dict[str, torch.Tensor]:
+    """Record to lengths of the gradient of its own forget loss at its answer tokens without the end, unweighted.
 
     Args:
         lm: its adapter, if it has one, is switched off for what the loss looks up before the run.
@@ -136,7 +158,7 @@ def gradient_lengths(
     losses = LossInputs(method, table, reference, None)
     passes = ForwardRunner(lm, table.encoded, recipe.memory)
     gold = [k for k, example in enumerate(table.examples) if example.kind != "own"]
-    lengths: dict[str, float] = {}
+    lengths: dict[str, torch.Tensor] = {}
     for cut in chunks([table.encoded[k].length for k in gold], ROWS):
         rows = [gold[c] for c in cut]
         passed = passes.run(rows, losses.wants_logits("forget", "none"), return_hidden=True)
@@ -145,7 +167,7 @@ def gradient_lengths(
         (gradient,) = torch.autograd.grad(loss, [passed.hidden])
         norms = gradient.norm(dim=-1).gather(1, passed.batch.index[:, 1:])  # token a stands at position index[a + 1]
         for at, k in enumerate(rows):
-            lengths[table.examples[k].record_id] = float(norms[at, : len(table.encoded[k].answer) - 1].mean())
+            lengths[table.examples[k].record_id] = norms[at, : len(table.encoded[k].answer) - 1].detach()
     return lengths
 
 

@@ -151,20 +151,27 @@ class DualStep(BaselineStep):
         weights = self.saliency.weights(forget.labels, forget.mask)
         reference = self.reference_logprob(forget)
 
-        def npo(logprob: Tensor) -> Tensor:
+        def npo(logprob: Tensor, weights: Tensor) -> Tensor:
             logratio = ((logprob - reference) * weights).sum(-1)
             return (-2 / BETA * logsigmoid(-BETA * logratio)).mean()
 
-        g_f, forget_loss = self._gradient("forget", forget, npo)
-        g_r, retain_loss = self._gradient("retain", retain, lambda logprob: mean_nll(logprob, retain))
+        ones = forget.mask.float()
+        g_f, forget_loss = self._gradient("forget", forget, lambda p: npo(p, ones), lambda p: npo(p, weights))
+        g_r, retain_loss = self._gradient("retain", retain, lambda p: mean_nll(p, retain))
         combined = Project().combine(g_f, g_r, alpha=ALPHA)
         for name, parameter in trainable(self.module).items():
             parameter.grad = combined[name]
         self.optimizer.step()
         return forget_loss, retain_loss
 
-    def _gradient(self, side: Side, batch: Batch, loss_of: Callable[[Tensor], Tensor]) -> tuple[Gradients, float]:
-        """Gradient and value of a loss; updates the saliency of its answer tokens."""
+    def _gradient(
+        self,
+        side: Side,
+        batch: Batch,
+        loss_of: Callable[[Tensor], Tensor],
+        weighted: Callable[[Tensor], Tensor] | None = None,
+    ) -> tuple[Gradients, float]:
+        """Gradient of the weighted loss, value of the plain one, whose gradient the saliency of answer tokens is."""
         inputs: list[Tensor] = []
 
         def record(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -175,10 +182,12 @@ class DualStep(BaselineStep):
         stack, _ = block_stack(self.module)
         block = self.module.get_submodule(stack)[self.saliency_block]
         handle = block.register_forward_pre_hook(record, with_kwargs=True)
-        loss = loss_of(self.logprob(batch))
+        logprob = self.logprob(batch)
         handle.remove()
+        loss = loss_of(logprob)
         parameters = trainable(self.module)
-        *grads, at_input = torch.autograd.grad(loss, [*parameters.values(), inputs[0]])
+        (at_input,) = torch.autograd.grad(loss, [inputs[0]], retain_graph=True)
+        grads = torch.autograd.grad(weighted(logprob) if weighted else loss, list(parameters.values()))
         norms = (at_input * len(batch)).norm(dim=-1).gather(1, batch.index[:, 1:])
         is_input = batch.mask[:, 1:]  # a token is an input where the next one is predicted
         self.saliency.observe(side, batch.labels[:, :-1][is_input], norms[is_input])

@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 import torch
 
+from expunge.concepts.annotate import Annotator
+from expunge.concepts.dictionary import Dictionary, DictionaryEntry
+from expunge.engine.dataset import answer_levels
 from expunge.engine.loop_builder import build_loop
 from expunge.engine.recipe import Recipe
 from expunge.errors import InputError
@@ -17,6 +20,11 @@ from helpers.world import one_person
 
 pytestmark = pytest.mark.trains
 
+PRINTED: dict[str, Any] = {
+    "settings": {"loss": "ga", "raw_weights": True, "level_by": "parameter", "saliency_point": "embedding"},
+    "rule_settings": {"unit": True},
+    "train": {"layers": "max 4"},
+}
 EVERY: dict[str, dict[str, Any]] = {
     "twin inside": {"settings": {"loss": "twin", "twin": {"candidates": 2}}},
     "attention": {"settings": {"token_weights": "attention"}},
@@ -24,10 +32,10 @@ EVERY: dict[str, dict[str, Any]] = {
     "adam metric": {"rule_settings": {"metric": "adam"}},
     "selection": {"selection": {"share": 0.3, "every": 2, "rows": 3}},
     "m:1": {"batch": {"forget": 4, "retain": 5, "blocks": 2}},
-    "as printed": {
-        "settings": {"loss": "ga", "raw_weights": True, "level_by": "parameter"},
-        "rule_settings": {"granularity": "scalar", "unit": True},
-    },
+    "by occurrence": {"settings": {"saliency_unit": "occurrence"}, "train": {"layers": 1}},
+    "as printed": PRINTED,
+    "as printed, by number": PRINTED | {"rule_settings": {"granularity": "scalar", "unit": True}},
+    "whole pipeline": PRINTED | {"privacy": {"epsilon": 4.0, "delta": 1e-5, "paper_formula": True, "seed": 5}},
 }
 
 
@@ -102,6 +110,26 @@ def test_token_levels_weigh_tokens_of_one_answer_differently(folders: dict[str, 
     mask = torch.ones(1, len(levels[row]), dtype=torch.bool)
     factors = engine.source.losses._factors([engine.dataset.examples[row]], mask)[0].tolist()
     assert factors == pytest.approx([0.1 if level == "L1" else 1.0 for level in levels[row]])
+
+
+def test_context_decides_the_level_of_a_word_with_two_senses(folders: dict[str, Path], tmp_path: Path) -> None:
+    """The word of the answer is L1 and L4; names in the question, and else the record, say which."""
+    record = one_person().forget[0]
+    word = record.answer.split()[0]
+    names = [word for word in record.prompt.split() if word.isalpha() and len(word) > 4]
+    lm = load(folders["llama"])
+    item = lm.template.encode(record)
+
+    def levels(neighbors: str, record_level: str | None, in_context: bool = True) -> set[str | None]:
+        entries = [DictionaryEntry(word, "A:1", "L1"), DictionaryEntry(word, "A:4", "L4")]
+        entries += [DictionaryEntry(name, f"N:{name}", neighbors) for name in names[:2] if neighbors]
+        return set(answer_levels(lm.template, Annotator(Dictionary.of(entries)), item, record_level, in_context))
+
+    assert len(names) >= 2
+    assert levels("L1", "L4") == {"L1", None}
+    assert levels("L1", "L4", in_context=False) == {"L4", None}
+    assert levels("", "L1") == {"L1", None}
+    assert levels("", None) == {"L4", None}
 
 
 def test_a_hierarchy_brings_levels_alpha_and_beta(folders: dict[str, Path], tmp_path: Path) -> None:

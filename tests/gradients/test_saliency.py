@@ -15,10 +15,10 @@ def row(*values: float) -> Tensor:
 
 
 def test_the_documented_gradients_give_the_documented_weights() -> None:
-    """Retain mean over measured ids 1.5, floor .15: ratios 3, .5, .5/.15; divided by their mean 2.277778."""
+    """Both means over measured ids 1.5, floor .15: ratios 3, .5, .5/.15; divided by their mean 2.277778."""
     ratio = importance(FORGET, RETAIN)
     assert ratio.tolist() == pytest.approx([3, 0.5, 3.333333])
-    weights = sequence_weights(ratio, torch.tensor([[0, 1, 2]]), torch.ones(1, 3, dtype=torch.bool))
+    weights = sequence_weights(ratio[None], torch.ones(1, 3, dtype=torch.bool))
     assert weights[0].tolist() == pytest.approx([1.317, 0.220, 1.463], abs=6e-4)
 
 
@@ -28,25 +28,37 @@ def test_an_id_that_retain_never_showed_is_bounded() -> None:
 
 
 def test_the_ratio_is_clipped_at_both_ends() -> None:
-    assert importance(torch.tensor([9.0, 0.01]), torch.ones(2)).tolist() == pytest.approx([4, 0.1])
+    """The forget mean over nine measured ids is 1.0011, so 9 becomes 8.99 and .00125 hardly changes."""
+    forget = torch.tensor([9.0, *[0.00125] * 8, 0.0])
+    assert importance(forget, torch.ones(10)).tolist() == pytest.approx([4, *[0.1] * 8, 0.0])
 
 
 def test_what_was_never_measured_is_neutral() -> None:
-    assert importance(torch.tensor([0.0, 3.0]), torch.ones(2)).tolist() == [1, 3]
-    assert importance(torch.tensor([5.0, 3.0]), torch.zeros(2)).tolist() == [1, 1]
+    """Of what was measured, the forget mean is 4: 6 and 2 become 1.5 and .5."""
+    assert importance(torch.tensor([0.0, 6.0, 2.0]), torch.ones(3)).tolist() == [0, 1.5, 0.5]
+    assert importance(torch.tensor([5.0, 3.0]), torch.zeros(2)).tolist() == [0, 0]
+    mask = torch.ones(2, 3, dtype=torch.bool)
+    weights = sequence_weights(torch.tensor([[3.0, 1.0, 0.0], [0.0, 0.0, 0.0]]), mask)
+    assert weights.tolist() == [[1.5, 0.5, 1.0], [1.0, 1.0, 1.0]]
+
+
+def test_the_scale_of_either_loss_does_not_matter() -> None:
+    """A sum over tokens on the forget side once put every id at the upper limit, so that all weighed the same."""
+    assert importance(1000 * FORGET, RETAIN).tolist() == pytest.approx(importance(FORGET, RETAIN).tolist())
+    assert importance(FORGET, 1000 * RETAIN).tolist() == pytest.approx(importance(FORGET, RETAIN).tolist())
 
 
 def test_beta_survives_normalization_and_uncounted_tokens_weigh_nothing() -> None:
     labels = torch.tensor([[0, 1, 2, 0], [1, 1, 0, 0]])
     mask = torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0]]).bool()
-    weights = sequence_weights(importance(FORGET, RETAIN), labels, mask, beta=0.4)
+    weights = sequence_weights(importance(FORGET, RETAIN)[labels], mask, beta=0.4)
     assert (weights.sum(-1) / mask.sum(-1)).tolist() == pytest.approx([0.4, 0.4])
     assert weights[1, :2].tolist() == pytest.approx([0.4, 0.4])
     assert weights[~mask].eq(0).all()
 
 
 def test_a_sequence_without_counted_tokens_has_zero_weights() -> None:
-    weights = sequence_weights(torch.ones(3), torch.zeros(1, 2, dtype=torch.long), torch.zeros(1, 2).bool())
+    weights = sequence_weights(torch.ones(1, 2), torch.zeros(1, 2).bool())
     assert weights.tolist() == [[0, 0]]
 
 
@@ -85,5 +97,16 @@ def test_as_printed_the_ratio_explodes_and_is_not_normalized() -> None:
 
 def test_every_token_may_have_its_own_beta() -> None:
     mask = torch.ones(1, 2, dtype=torch.bool)
-    weights = sequence_weights(torch.ones(3), torch.tensor([[0, 1]]), mask, torch.tensor([[0.1, 1.0]]))
+    weights = sequence_weights(torch.ones(1, 2), mask, torch.tensor([[0.1, 1.0]]))
     assert weights[0].tolist() == pytest.approx([0.1, 1.0])
+
+
+def test_an_occurrence_is_weighed_by_its_own_gradient() -> None:
+    """Both means 1.5. The same id twice: 2/1 and .5/1, mean 1.25; the end token, never an input, gets 1."""
+    saliency = TokenSaliency(3, by_occurrence=True, state={"forget": FORGET.clone(), "retain": RETAIN.clone()})
+    mask = torch.ones(1, 3, dtype=torch.bool)
+    labels, norms = torch.tensor([[0, 0, 2]]), row(2.0, 0.5, 0.0)
+    assert saliency.weights(labels, mask, norms=norms)[0].tolist() == pytest.approx([1.6, 0.4, 1.0])
+    assert torch.equal(saliency.weights(labels, mask), TokenSaliency(3, state=saliency.state).weights(labels, mask))
+    raw = TokenSaliency(3, raw=True, by_occurrence=True, state=saliency.state)
+    assert raw.weights(labels, mask, 0.5, norms)[0].tolist() == pytest.approx([1.0, 0.25, 0.5], rel=1e-4)

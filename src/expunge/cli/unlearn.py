@@ -120,7 +120,16 @@ def unlearn(
     )
 
 
-TOLD = ("stopped", "say", "dtype", "trainable_share", "loaded", "fallback")  # keys of run.json in the output
+TOLD = (
+    "stopped",
+    "say",
+    "dtype",
+    "trainable_share",
+    "loaded",
+    "fallback",
+    "warnings",
+    "saliency",
+)  # keys of run.json in the output
 REACHED = 0.95  # share of the weights in the chosen blocks from which on nothing is said
 SAYS = {
     "stranger": "about the forgotten subject the model now says what it would say of somebody it never met: it may "
@@ -138,7 +147,7 @@ def outcome_lines(about: dict[str, Any]) -> list[str]:
         )
     if about.get("say") in SAYS:
         lines.append(f"say: {about['say']}; {SAYS[about['say']]}")
-    return lines
+    return [*lines, *(f"warning: {line}" for line in about.get("warnings", ()))]
 
 
 def result_lines(folder: Path, about: dict[str, Any]) -> list[str]:

@@ -195,6 +195,7 @@ def _span(tokens: TokenizedText, first: int, last: int, matches: Sequence[Match]
         tokens.text[start:end],
         tuple(sorted({c for name, _ in matches for c in name.concepts})),
         max((level for name, _ in matches for level in name.levels), default=None),
+        levels=tuple(sorted({level for name, _ in matches for level in name.levels})),
         variant=min((v for _, v in matches), key=lambda v: (v.count("+") + bool(v), v)),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -20,6 +20,7 @@ class Span:
         variant: how the text differs from the name: "" for letter case at most, else `number`, `spelling`,
             `possessive`, `numeral`, `punctuation`, `synonym`, `type` ("type" left out or put in), `order`, several
             joined by "+"
+        levels: the different levels of the concepts, sorted; several where the name has several senses
     """
 
     start: int
@@ -30,7 +31,8 @@ class Span:
     negated: bool = False
     assertion: str | None = None
     variant: str = ""
+    levels: tuple[str, ...] = field(default=(), compare=False)
 
     def as_row(self) -> dict[str, Any]:
         """A JSON-ready object with all fields."""
-        return {**asdict(self), "concepts": list(self.concepts)}
+        return {**asdict(self), "concepts": list(self.concepts), "levels": list(self.levels)}

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from expunge.concepts.annotate import Annotator
+from expunge.concepts.context import levels_in_context
 from expunge.concepts.dictionary import Dictionary
 from expunge.concepts.tokens import token_levels
 from expunge.corpus import Record
@@ -154,7 +155,11 @@ class RunDataset:
         if not self._recipe.concepts.dictionary or self._requirements.token_weights == "none":
             return list(examples)
         annotator = Annotator(Dictionary.load(Path(self._recipe.concepts.dictionary)))
-        return [replace(e, token_levels=answer_levels(self._template, annotator, e.encoded)) for e in examples]
+        in_context = self._requirements.sense == "context"
+        return [
+            replace(e, token_levels=answer_levels(self._template, annotator, e.encoded, e.level, in_context))
+            for e in examples
+        ]
 
     def _add_retain(self, pool: Sequence[Record], anchors: Sequence[Record]) -> None:
         recipe, records = self._recipe, [*pool, *anchors]
@@ -224,15 +229,37 @@ class RunDataset:
         return [self.retain_index[k] for k in self._retain_rows(step)]
 
 
-def answer_levels(template: PromptTemplate, annotator: Annotator, item: Encoded) -> tuple[str | None, ...]:
+def answer_levels(
+    template: PromptTemplate,
+    annotator: Annotator,
+    item: Encoded,
+    record_level: str | None = None,
+    in_context: bool = False,
+) -> tuple[str | None, ...]:
     """Concept level of each answer token; None where no name of a concept covers it, and for the end token.
 
     The text is decoded from the tokens, so that a teacher's own answer is annotated like a record's. Where it does not
     encode to the same tokens again, no level is known.
+
+    Args:
+        template: of the model.
+        annotator: of the recipe's dictionary.
+        item: the question and the answer.
+        record_level: concept level of the record.
+        in_context: a name of several levels takes that of its context: the names around it in question and answer, and
+            the record. False: the highest.
     """
     text = template.tokenizer.decode(list(item.content), clean_up_tokenization_spaces=False)
     encoded = template.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     if tuple(encoded["input_ids"]) != item.content:
         return (None,) * len(item.answer)
-    levels = token_levels(annotator.annotate(text), encoded["offset_mapping"])
+    spans = annotator.annotate(text)
+    if in_context and any(len(span.levels) > 1 for span in spans):
+        question = template.tokenizer.decode(list(item.prompt), skip_special_tokens=True)
+        before = [
+            replace(span, start=span.start - len(question), end=span.end - len(question))
+            for span in annotator.annotate(question)
+        ]
+        spans = levels_in_context(spans, [*before, *spans], record_level)
+    levels = token_levels(spans, encoded["offset_mapping"])
     return (*levels, None) if item.ends else tuple(levels)

@@ -16,7 +16,7 @@ class Event:
     Attributes:
         step: number of the step, from 0.
         phase: number of the phase, from 0.
-        forget: mean forget loss.
+        forget: mean forget loss, without the token weights where these follow gradients.
         retain: mean retain loss.
         norm: 2-norm of the gradient after the rule, before clipping.
         lr_factor: factor on the learning rate of the phase.

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from expunge._printable import pluralize
 from expunge.engine.recipe_config import Memory
 from expunge.errors import first_line
+from expunge.methods.base import SaliencyPoint
 from expunge.models.adapters import block_stack
 from expunge.models.chunked_logprob import answer_hidden, answer_logprob_chunked, plain_head
 from expunge.models.collate import Batch, collate
@@ -40,7 +41,8 @@ class ForwardOutput:
         batch: the padded rows.
         logprob: log p of the answer tokens, [B, A], float32.
         logits: logits at answer positions, [B, A, V], if requested.
-        hidden: input of the first block that runs, [B, T, H], part of the graph, if requested.
+        hidden: input of the first block that trains, or of the first at all (`SaliencyPoint`), [B, T, H], part of the
+        graph, if requested.
     """
 
     batch: Batch
@@ -70,12 +72,23 @@ class ForwardRunner:
         memory: Memory,
         scratch: Path | None = None,
         share_prefix: bool = True,
+        saliency_point: SaliencyPoint = "first_block",
     ) -> None:
-        """share_prefix: tokens with which all rows of a pass begin run once; not for gradients of single rows."""
+        """Make a runner.
+
+        Args:
+            lm: the model.
+            items: the rows.
+            memory: what is cached.
+            scratch: folder of a cache that exceeds the memory budget.
+            share_prefix: tokens with which all rows of a pass begin run once; not for gradients of single rows.
+            saliency_point: where the hidden state is taken that a pass returns.
+        """
         self._lm, self._items, self._memory, self._scratch = lm, items, memory, scratch
         self._cache: PrefixCache | None = None
         self._last: nn.Module | None = None  # part of the last block that runs at answer positions only
-        self._first = 0  # first block with a gradient; `hidden` is its input
+        self._point = saliency_point
+        self._first = 0  # first block with a gradient
         head = lm.module.get_output_embeddings().weight
         self._sliced = head.shape[0] >= LARGE and plain_head(lm.module)
         self._may_share, self._shares = share_prefix and not memory.checkpointing, False
@@ -102,6 +115,9 @@ class ForwardRunner:
     def _start_cache(self, rows: Sequence[int]) -> None:
         if not self._memory.prefix_cache:
             self.about = "plain: memory.prefix_cache is off"
+            return
+        if self._point == "embedding":
+            self.about = "plain: token gradients are taken at the embedding, so every block runs"
             return
         items = [self._items[k] for k in rows]
         cache = PrefixCache.build(self._lm.module, items, budget=self._memory.cache_mib << 20, folder=self._scratch)
@@ -166,7 +182,7 @@ class ForwardRunner:
             block = None
             if return_hidden and hidden is None:
                 stack, _ = block_stack(module)
-                block = module.get_submodule(stack)[self._first]
+                block = module.get_submodule(stack)[0 if self._point == "embedding" else self._first]
             answers = answer_forward(module, part, return_input_of=block)
         return ForwardOutput(
             batch,

@@ -43,6 +43,8 @@ class GradientCombiner:
             return
         forget = list(dict.fromkeys(self._dataset.forget_batch(step)))[: settings.rows]
         retain = list(dict.fromkeys(self._dataset.retain_batch(step)))
+        if not forget or not retain:  # independent coins may draw nobody
+            return
         if selection is not None:
             forget_fisher = _fisher("forget", forget, row_gradient)
             retain_fisher = _fisher("retain", retain[: settings.rows], row_gradient)

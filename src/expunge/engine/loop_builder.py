@@ -70,7 +70,9 @@ def build_loop(
     dataset = build_dataset(lm, resolved, questions, pool, retain, privacy, targets)
     stopper = build_stopper(lm, resolved, questions, retain, controls)
     items = [*dataset.encoded, *(stopper.items if stopper else ()), *extra]
-    runner = ForwardRunner(lm, items, recipe.memory, scratch, share_prefix=privacy is None)
+    point = requirements.saliency_point if requirements.token_weights == "gradient" else "first_block"
+    share_prefix = privacy is None
+    runner = ForwardRunner(lm, items, recipe.memory, scratch, share_prefix=share_prefix, saliency_point=point)
     references = _references(lm, resolved, dataset, context)
     saliency: TokenSaliency | None = None
     if requirements.token_weights == "attention":
@@ -78,15 +80,15 @@ def build_loop(
         saliency = attention_saliency(lm, {"forget": items[:rows], "retain": items[rows:]})
     elif requirements.token_weights == "gradient":
         vocabulary = lm.module.get_output_embeddings().weight.shape[0]
-        saliency = TokenSaliency(vocabulary, raw=requirements.raw_weights)
+        by_occurrence = requirements.saliency_unit == "occurrence"
+        saliency = TokenSaliency(vocabulary, raw=requirements.raw_weights, by_occurrence=by_occurrence)
     losses = LossInputs(resolved.method, dataset, references, saliency)
-    source: GradientSource
+    running = saliency if requirements.token_weights == "gradient" else None
+    sharded = resolved.is_sharded(context.num_processes)
+    plain = StepComputer(dataset, runner, losses, context, recipe.batch.micro, running, sharded)
+    source: GradientSource = plain
     if privacy:
-        source = privacy.gradient_source(lm.module, runner, losses, dataset, recipe.batch.micro)
-    else:
-        running = saliency if requirements.token_weights == "gradient" else None
-        sharded = resolved.is_sharded(context.num_processes)
-        source = StepComputer(dataset, runner, losses, context, recipe.batch.micro, running, sharded)
+        source = privacy.gradient_source(lm.module, runner, losses, dataset, recipe.batch.micro, plain)
     combiner = GradientCombiner(resolved, dataset)
     parts: dict[str, Stateful] = {"combiner": combiner, "targets": dataset.targets, "source": source}
     state = TrainState(lm.module, names, parts | ({"stopper": stopper} if stopper else {}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -31,11 +31,34 @@ class LossInputs:
         """Does this side need whole distributions?"""
         return self.method.requirements().logits if side == "forget" else retain_kind in REFERENCE_LOSSES
 
-    def of(self, side: Side, rows: Sequence[int], output: ForwardOutput, retain_kind: RetainLoss) -> Tensor:
-        """The losses of `rows`, which `output` holds in this order."""
+    def of(
+        self,
+        side: Side,
+        rows: Sequence[int],
+        output: ForwardOutput,
+        retain_kind: RetainLoss,
+        norms: Tensor | None = None,
+    ) -> Tensor:
+        """The losses of `rows`, which `output` holds in this order.
+
+        Args:
+            side: forget or retain.
+            rows: positions in the examples.
+            output: the pass over them.
+            retain_kind: the loss of a retain term.
+            norms: gradient norms of the forget answers' tokens in this step, [B, A], for saliency by occurrence.
+        """
         if side == "forget":
-            return self.method.forget_loss(self._forget(rows, output))
+            outputs = self._forget(rows, output)
+            if self.method.requirements().token_weights != "none":
+                outputs = replace(outputs, weights=self._weights(rows, output, norms))
+            return self.method.forget_loss(outputs)
         return retain_loss(retain_kind, self._retain(rows, output, retain_kind))
+
+    def unweighted(self, rows: Sequence[int], output: ForwardOutput) -> Tensor:
+        """The forget losses of `rows` with weight 1 on every token: what eq. 13 takes the gradient of."""
+        outputs = self._forget(rows, output)
+        return self.method.forget_loss(replace(outputs, weights=output.batch.mask.float()))
 
     def record(self, rows: Sequence[int], output: ForwardOutput) -> None:
         """Hand the losses of forget rows to targets that a method has built itself."""
@@ -50,15 +73,16 @@ class LossInputs:
         extra: dict[str, Any] = {"level": examples[0].level if needs.levels else None}
         if "forget" in self.reference:
             extra["reference"] = self.reference["forget"].outputs(rows, batch)
-        if needs.token_weights != "none":
-            beta = self._factors(examples, batch.mask)
-            extra["weights"] = (
-                self.saliency.weights(batch.labels, batch.mask, beta) if self.saliency else batch.mask * beta
-            )
         if needs.targets:
             fields = self.dataset.targets.batch_fields([e.row for e in examples], batch.mask.shape[1])
             extra["targets"] = {name: fields[name] for name in needs.targets}
         return ModelOutputs(output.logprob, batch.mask, batch.labels, output.logits, **extra)
+
+    def _weights(self, rows: Sequence[int], output: ForwardOutput, norms: Tensor | None) -> Tensor:
+        """Token weights of forget rows, [B, A]."""
+        batch = output.batch
+        beta = self._factors([self.dataset.examples[k] for k in rows], batch.mask)
+        return self.saliency.weights(batch.labels, batch.mask, beta, norms) if self.saliency else batch.mask * beta
 
     def _factors(self, examples: Sequence[Example], mask: Tensor) -> Tensor:
         """beta of every token [B, A]: of its own concept level where that is known, else of its record's."""

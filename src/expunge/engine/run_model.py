@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -75,11 +76,16 @@ def record_reading(lm: LanguageModel, model: str, split: Split, run: RunDirector
 def record_share(lm: LanguageModel, train: TrainableConfig, about: dict[str, Any]) -> None:
     """Put `trainable_share` into `about`: how much of the weights of the chosen blocks adapters reach.
 
-    Warns below `SHARE_BOUND` where the recipe names no modules, as then the model holds weights of an unknown form.
+    A note there says so where the model has fewer blocks than the recipe would take. Warns below `SHARE_BOUND` where
+    the recipe names no modules, as then the model holds weights of an unknown form.
     """
     if train.which != "lora" or "language" not in train.towers:
         return
     stack, count = block_stack(lm.module)
+    most = re.fullmatch(r"max (\d+)", train.layers) if isinstance(train.layers, str) else None
+    if most and int(most[1]) > count:
+        note = f"train.layers: {train.layers} takes all blocks, as the model has {count}"
+        about["loaded"] = [*(n for n in about.get("loaded", []) if n != note), note]
     share = trainable_share(lm.module, stack, chosen_blocks(train.layers, count))
     about["trainable_share"] = float(f"{share:.4g}")
     if share < SHARE_BOUND and not train.modules:

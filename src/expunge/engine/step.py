@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from expunge.gradients.base import Gradients
 from expunge.gradients.saliency import Side, TokenSaliency
 from expunge.models.collate import Batch, chunks
 
-Saliencies = list[tuple[Tensor, Tensor]]  # of each pass: token ids and gradient norms, both [n]
+Saliencies = list[tuple[Batch, Tensor]]  # of each pass: its rows and `token_norms`, [B, A]
 
 
 @dataclass
@@ -60,62 +60,112 @@ class StepComputer:
         logits = any(self.losses.wants_logits(term.side, term.retain_loss) for term in terms)
         parts = chunks([self.dataset.encoded[row].length for _, row in own], self.micro)
         missing = self.context.all_reduce_max(len(parts)) - len(parts) if self.sharded else 0
+        observed = self.saliency is not None and observe
         for part in parts:
             rows = [own[k] for k in part]
-            return_hidden = self.saliency is not None and observe
-            output = self.runner.run([row for _, row in rows], logits, return_hidden)
-            loss = self._loss(terms, rows, output, means)
-            self._accumulate(grads, loss, output, parameters, saliencies, len(terms[0].rows))
+            norms = plain = None
+            output = self.runner.run([row for _, row in rows], logits, return_hidden=observed)
+            if observed and terms[0].side == "forget":
+                plain, norms = self._unweighted(terms[0], [row for _, row in rows], output)
+                saliencies.append((output.batch, norms))
+                output = self._weighted_pass([row for _, row in rows], logits, output)
+            loss = self._loss(terms, rows, output, means, norms, plain)
+            slopes = self._accumulate(grads, loss, output, parameters)
+            if slopes is not None:
+                saliencies.append((output.batch, token_norms(slopes * len(terms[0].rows), output.batch)))
         for _ in range(missing):
-            output = self.runner.run([self._spare], logits=False)
-            torch.autograd.grad(output.logprob.sum(), list(parameters.values()), allow_unused=True)
-        if self.saliency is not None and observe:  # once per step, so that micro-batches change nothing
+            for _ in range(1 + (observed and terms[0].side == "forget")):  # as many as the other processes make
+                output = self.runner.run([self._spare], logits=False)
+                torch.autograd.grad(output.logprob.sum(), list(parameters.values()), allow_unused=True)
+        if observed:  # once per step, so that micro-batches change nothing
             self._observe(terms[0].side, saliencies)
         grads, means = self._reduce(grads, means, parameters)
         return grads, {side: float(value) for side, value in means.items()}
 
+    def observe(self, term: Term) -> None:
+        """Let the running token saliency see the rows of a term, without a gradient of any parameter."""
+        if self.saliency is None:
+            return
+        saliencies: Saliencies = []
+        for part in chunks([self.dataset.encoded[row].length for row in term.rows], self.micro):
+            rows = [term.rows[k] for k in part]
+            output = self.runner.run(rows, self.losses.wants_logits(term.side, term.retain_loss), return_hidden=True)
+            saliencies.append((output.batch, self._unweighted(term, rows, output)[1]))
+        self._observe(term.side, saliencies)
+
+    def _unweighted(self, term: Term, rows: Sequence[int], output: ForwardOutput) -> tuple[Tensor, Tensor]:
+        """The losses without token weights, [B], and the `token_norms` of their gradient, [B, A].
+
+        Weights made of the weighted loss would multiply themselves from step to step. The graph stays for the weighted
+        loss, whose gradient differs from this one by more than a factor: a token's loss reaches all tokens before it.
+        """
+        forget = term.side == "forget"
+        losses = (
+            self.losses.unweighted(rows, output)
+            if forget
+            else self.losses.of(term.side, rows, output, term.retain_loss)
+        )
+        assert output.hidden is not None
+        (slopes,) = torch.autograd.grad(losses.sum(), [output.hidden], retain_graph=forget and not self.sharded)
+        return losses.detach(), token_norms(slopes, output.batch)
+
+    def _weighted_pass(self, rows: Sequence[int], logits: bool, output: ForwardOutput) -> ForwardOutput:
+        """The pass whose weighted loss is taken: the same graph, or a new one where shards are freed after a pass."""
+        return self.runner.run(rows, logits) if self.sharded else replace(output, hidden=None)
+
     def _loss(
-        self, terms: Sequence[Term], rows: Sequence[tuple[Term, int]], output: ForwardOutput, means: dict[Side, Tensor]
+        self,
+        terms: Sequence[Term],
+        rows: Sequence[tuple[Term, int]],
+        output: ForwardOutput,
+        means: dict[Side, Tensor],
+        norms: Tensor | None,
+        plain: Tensor | None,
     ) -> Tensor:
-        """The weighted loss of one pass; its share of each mean is added to `means`."""
+        """The weighted loss of one pass; its share of each mean is added to `means`.
+
+        Args:
+            terms: one or both sides of the step.
+            rows: the rows of the pass, each with its term.
+            output: the pass.
+            means: mean loss of each side.
+            norms: see `LossInputs.of`.
+            plain: the forget losses without token weights, which the mean is then of: weights change with every step.
+        """
         loss = torch.zeros((), device=self.runner.device)
         for term in terms:
             places = [place for place, (t, _) in enumerate(rows) if t is term]
             if not places:
                 continue
             own_rows, own_output = [rows[place][1] for place in places], output.select(places)
-            losses = self.losses.of(term.side, own_rows, own_output, term.retain_loss)
+            losses = self.losses.of(term.side, own_rows, own_output, term.retain_loss, norms)
             if term.side == "forget":
                 self.losses.record(own_rows, own_output)
             mean = losses.sum() / len(term.rows)
-            means[term.side] += mean.detach()
+            means[term.side] += (mean if plain is None else plain.sum() / len(term.rows)).detach()
             loss = loss + term.weight * mean
         return loss
 
     def _accumulate(
-        self,
-        grads: Gradients,
-        loss: Tensor,
-        output: ForwardOutput,
-        parameters: Parameters,
-        saliencies: Saliencies,
-        row_count: int,
-    ) -> None:
-        """Add the gradients of one pass to `grads`, and its token saliency to `saliencies`."""
+        self, grads: Gradients, loss: Tensor, output: ForwardOutput, parameters: Parameters
+    ) -> Tensor | None:
+        """Add the gradients of one pass to `grads`; returns that of `output.hidden`, if there is one."""
         hidden = [output.hidden] if output.hidden is not None else []
         values = torch.autograd.grad(loss, [*parameters.values(), *hidden], allow_unused=True)
         for name, g in zip(parameters, values, strict=False):
             if g is not None:
                 grads[name] = grads[name] + g if name in grads else g
-        if hidden and values[-1] is not None:
-            saliencies.append(_answer_saliency(values[-1] * row_count, output.batch))
+        return values[-1] if hidden else None
 
     def _observe(self, side: Side, saliencies: Saliencies) -> None:
         """Add the saliency of this step's tokens, of all processes, to the running averages."""
         assert self.saliency is not None
         device = self.runner.device
-        ids = torch.cat([i for i, _ in saliencies]) if saliencies else torch.zeros(0, dtype=torch.int64, device=device)
-        norms = torch.cat([n.float() for _, n in saliencies]) if saliencies else torch.zeros(0, device=device)
+        inputs = [batch.mask[:, 1:] & batch.mask[:, :-1] for batch, _ in saliencies]
+        ids, norms = torch.zeros(0, dtype=torch.int64, device=device), torch.zeros(0, device=device)
+        if saliencies:
+            ids = torch.cat([batch.labels[:, :-1][m] for (batch, _), m in zip(saliencies, inputs, strict=True)])
+            norms = torch.cat([norms[:, :-1][m].float() for (_, norms), m in zip(saliencies, inputs, strict=True)])
         ids, norms = self.context.all_gather_ragged(ids), self.context.all_gather_ragged(norms)
         if len(ids):
             self.saliency.observe(side, ids, norms)
@@ -141,8 +191,9 @@ class StepComputer:
             self.saliency.state = state["saliency"]
 
 
-def _answer_saliency(gradient: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Ids of the answer tokens that are inputs, and the gradient norms at their positions, both [n]."""
+def token_norms(gradient: Tensor, batch: Batch) -> Tensor:
+    """Length of `gradient` [B, T, H] where each answer token is an input, [B, A]; 0 where it is none, as the last."""
+    norms = torch.zeros(batch.mask.shape, device=gradient.device)
     inputs = batch.mask[:, 1:] & batch.mask[:, :-1]  # token a is at position index[a + 1]
-    norms = gradient.norm(dim=-1).gather(1, batch.index[:, 1:])
-    return batch.labels[:, :-1][inputs], norms[inputs]
+    norms[:, :-1] = gradient.norm(dim=-1).float().gather(1, batch.index[:, 1:]) * inputs
+    return norms

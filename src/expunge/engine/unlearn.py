@@ -20,12 +20,14 @@ from expunge.engine.fallback_records import fallback_summary
 from expunge.engine.interrupt import watch_for_stop
 from expunge.engine.loop import Loop
 from expunge.engine.loop_builder import build_loop
+from expunge.engine.loss_signature import run_warnings
 from expunge.engine.privacy.privacy_engine import PrivacyEngine
 from expunge.engine.privacy.privacy_state import drop_seed
 from expunge.engine.recipe import Recipe
 from expunge.engine.resolved_recipe import ResolvedRecipe
 from expunge.engine.run_directory import SCRATCH, RunDirectory
 from expunge.engine.run_model import load_run_model, name_base_model, record_reading, record_share
+from expunge.engine.saliency_note import saliency_summary
 from expunge.engine.stop_controls import has_surrogate
 from expunge.engine.weight_editing import run_edit
 from expunge.errors import InputError, Interrupted, RunFailed
@@ -191,6 +193,7 @@ class UnlearningRun:
             record_reading(lm, self.model, self.split, self.directory)
             lm = lm.with_module(prepare(lm.module, recipe.train, recipe.seed))
             record_share(lm, recipe.train, self.directory.about)
+            self.directory.about |= saliency_summary(lm, self.resolved)
         if sharded:
             shard(lm.module, context.device, context.num_processes)
         with context.synchronized():
@@ -269,6 +272,7 @@ class UnlearningRun:
             passes=self.loop.runner.about,
             seconds=round(time.perf_counter() - self.started, 3),
             steps=self.loop.state.step,
+            **run_warnings(folder),
             **({"stopped": self.loop.stopper.summary(self.loop.state.step)} if self.loop.stopper else {}),
         )
 

@@ -27,6 +27,9 @@ from expunge.models.likelihoods import answer_nll
 METHODS: Registry[type[UnlearningMethod]] = Registry("method", "expunge.methods")
 
 TokenWeights = Literal["none", "level", "gradient", "attention"]
+SaliencyPoint = Literal["embedding", "first_block"]
+SaliencyUnit = Literal["id", "occurrence"]
+Sense = Literal["highest", "context"]
 RetainLoss = Literal["ce", "kl", "logit", "none"]
 REFERENCE_LOSSES = ("kl", "logit")  # retain terms that need what the model said before the run
 
@@ -43,6 +46,11 @@ class Requirements:
     token_weights: `weights` [B, A]. `level`: the `token_factor` of each token's concept level alone; `gradient` and
         `attention`: that times the token's saliency, whose mean over a sequence is 1.
     raw_weights: The saliency ratio as printed in the paper, without floor, limits and normalization.
+    saliency_point: Where gradients of tokens are taken: at the output of the embedding, or at the input of the first
+        block that trains, which frozen blocks below it do not slow down.
+    saliency_unit: Whose gradient stands above the ratio: that of all occurrences of a vocabulary id so far, or that of
+        this very occurrence in this step. Below it always stands the id's on the retain side.
+    sense: Which level a token has whose name has several: the highest, or the one that its context suggests.
     levels: Batches of one concept level: `level` "L1" … "L4".
     levels_by_parameter: Every tensor has the level whose records it matters most to, rather than the batch's.
     """
@@ -53,6 +61,9 @@ class Requirements:
     targets: tuple[str, ...] | None = None
     token_weights: TokenWeights = "none"
     raw_weights: bool = False
+    saliency_point: SaliencyPoint = "first_block"
+    saliency_unit: SaliencyUnit = "id"
+    sense: Sense = "highest"
     levels: bool = False
     levels_by_parameter: bool = False
 

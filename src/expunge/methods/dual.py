@@ -17,7 +17,7 @@ from torch import Tensor
 
 from expunge.corpus import Record
 from expunge.errors import unknown
-from expunge.methods.base import Method, ModelOutputs, Requirements, TokenWeights
+from expunge.methods.base import Method, ModelOutputs, Requirements, SaliencyPoint, SaliencyUnit, Sense, TokenWeights
 from expunge.methods.bounded_losses import BoundedLoss, bounded
 from expunge.methods.examples import TargetCost, Targets
 from expunge.methods.ga import GA
@@ -47,6 +47,21 @@ class Dual(Method, name="dual"):
         "gradient", description="saliency of tokens by gradient or attention, times beta; level: beta alone; or none"
     )
     raw_weights: bool = Field(False, description="saliency as printed: no floor, no limits, no normalization")
+    saliency_point: SaliencyPoint = Field(
+        "first_block",
+        description="where gradients of tokens are taken: embedding, as printed, runs frozen blocks again in every "
+        "step; first_block is the input of the first block that trains",
+    )
+    saliency_unit: SaliencyUnit = Field(
+        "id",
+        description="whose gradient makes a token's weight: id, the mean over all places of the vocabulary id, as "
+        "printed; occurrence, that of this place in this answer, so that context counts",
+    )
+    sense: Sense = Field(
+        "context",
+        description="level of a token whose name has several in concepts.dictionary: that of its context (the names "
+        "around it, and the record), or the highest",
+    )
     level_by: Literal["record", "parameter"] = Field(
         "record", description="whose level sets alpha: the records of the batch, or of each tensor by Fisher"
     )
@@ -80,6 +95,9 @@ class Dual(Method, name="dual"):
             self._inner.requirements(),
             token_weights=self.token_weights,
             raw_weights=self.raw_weights,
+            saliency_point=self.saliency_point,
+            saliency_unit=self.saliency_unit,
+            sense=self.sense,
             levels=True,
             levels_by_parameter=self.level_by == "parameter",
         )

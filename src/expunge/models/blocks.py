@@ -53,12 +53,14 @@ def chosen_blocks(layers: Layers, count: int) -> tuple[int, ...]:
     if layers == "all":
         return tuple(range(count))
     if isinstance(layers, str):
+        if most := re.fullmatch(r"max ([1-9]\d*)", layers):
+            return chosen_blocks(min(int(most[1]), count), count)
         number = re.fullmatch(r"([1-9]\d*)(?:/([1-9]\d*))?", layers)
         if not number:
             raise InputError(
                 "train.layers",
                 f'"{layers}" is neither all, a number, a share nor a list of blocks',
-                "for example all, 4, 1/3 or [2, 3]",
+                "for example all, 4, max 4, 1/3 or [2, 3]",
             )
         layers = int(number[1]) if not number[2] else max(1, round(count * int(number[1]) / int(number[2])))
     if isinstance(layers, int):

@@ -50,6 +50,7 @@ class RunFile(FileModel):
     template_date: str | None = None
     auto: list[str] = Field(default_factory=list)
     loaded: list[str] = Field(default_factory=list)
+    warnings: list[str] = Field(default_factory=list)
     say: str | None = None
     near_duplicates: dict[str, Any] | None = None
     trainable_share: FiniteFloat = 1.0

@@ -26,6 +26,7 @@ from expunge.audit.statistics import zero_hit_bound
 from expunge.audit.text_normalization import normalize
 from expunge.errors import InputError
 from expunge.report import formatting, labels, tables
+from expunge.report.failure_signatures import failure_signatures
 from expunge.report.page_facts import ReportRequest, describe_use, list_facts
 from expunge.report.plots.controls import draw_controls
 from expunge.report.plots.losses import draw_losses
@@ -152,6 +153,7 @@ def _page_values(audit: AuditFile, run: RunRecord | None, request: ReportRequest
         "tree": draw_tree(audit),
         "training_panels": draw_training(run) if run else [],
         "results": [(result, describe_rule(result)) for result in audit.results],
+        "warnings": failure_signatures(audit, run),
         "undecided": [r for r in audit.results if r.status in ("not_run", "inconclusive")],
         "not_applicable": [r for r in audit.results if r.status == "not_applicable"],
         "limits": list_limits(audit),

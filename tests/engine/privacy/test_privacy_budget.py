@@ -126,6 +126,19 @@ def test_what_cannot_be_private_is_refused_in_one_line(name: str, sets: list[str
     assert "\n" not in str(found.value)
 
 
+def test_noise_that_guarantees_nothing_may_stand_beside_saliency() -> None:
+    """The paper's whole pipeline runs; the same recipe with solved noise, which would claim a guarantee, does not."""
+    whole = Recipe.load("dual-paper-noise")
+    budget = PrivacyBudget.of(whole.resolve(), FORGET, RETAIN)
+    assert budget.raw == ("token saliency", "levels of tensors by Fisher information")
+    assert budget.sides["forget"].noise == pytest.approx(paper_formula(budget.sides["forget"].rate, 4.0, 1e-5))
+    with pytest.raises(InputError, match="saliency is measured on raw records"):
+        Recipe.load("dual-paper-noise", ["privacy.paper_formula=false"])
+    with pytest.raises(InputError, match="do not measure single occurrences"):
+        Recipe.load("dual-paper-noise", ["settings.saliency_unit=occurrence"])
+    assert PrivacyBudget.of(private().resolve(), FORGET, RETAIN).raw == ()
+
+
 def test_several_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(InputError, match="launch: a private run runs in one process"):

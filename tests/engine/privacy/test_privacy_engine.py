@@ -174,6 +174,22 @@ def test_the_papers_noise_is_no_guarantee_and_its_epsilon_is_never_printed(
     assert "4.125" not in text + json.dumps(found)
 
 
+def test_the_papers_whole_pipeline_runs_and_says_what_epsilon_leaves_out(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    few = ["steps=3", "batch.forget=9", "batch.retain=27"]
+    folder = unlearn(folders["llama"], one_person(), Recipe.load("dual-paper-noise", few), tmp_path / "run")
+    found = told(folder)
+    text = "\n".join(statement.statement_lines(found))
+    assert "no guarantee: noise by the paper's formula; the true cost of this noise is epsilon = " in text
+    assert "token saliency and levels of tensors by Fisher information come from raw records" in text
+    assert found["guarantee"] is False
+    assert found["may_be_claimed"] == []
+    about = json.loads((folder / "run.json").read_text())
+    assert about["saliency"]["points"] == ["output of the embedding"]
+    assert about["loaded"] == ["train.layers: max 4 takes all blocks, as the model has 3"]
+
+
 def test_an_accountant_that_disagrees_is_told() -> None:
     found = {
         "epsilon": {"pld": 30.0, "prv": 30.5, "rdp": 40.0, "agree": False},

@@ -195,7 +195,7 @@ class RunEstimator:
             [self.dataset.encoded[k] for k in largest],
             self.recipe.memory,
             logits=logits,
-            return_hidden=self.requirements.token_weights == "gradient",
+            saliency=self.requirements.saliency_point if self.requirements.token_weights == "gradient" else None,
         )
 
     def _cache(self, rows: Sequence[int], profile: TrainingProfile) -> tuple[int, Flops]:

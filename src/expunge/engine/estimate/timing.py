@@ -32,7 +32,7 @@ from expunge.engine.forward import LARGE, ForwardRunner
 from expunge.engine.optimizer import OptimizerGroup, embeddings
 from expunge.engine.recipe_config import Memory, RecipeConfig
 from expunge.gradients.base import GradientRule, clip_total_norm
-from expunge.methods.base import forward_kl
+from expunge.methods.base import SaliencyPoint, forward_kl
 from expunge.models.adapters import adapter_off, trainable
 from expunge.models.chunked_logprob import CHUNK, plain_head
 from expunge.models.collate import collate
@@ -189,10 +189,15 @@ def time_training(
     memory: Memory,
     *,
     logits: bool,
-    return_hidden: bool,
+    saliency: SaliencyPoint | None,
 ) -> TrainingProfile:
-    """Speed and memory of training passes over `items` with the current trainable parameters; no weight changes."""
-    runner = ForwardRunner(lm, items, memory.model_copy(update={"cache_mib": 1 << 20}))  # few rows: always in memory
+    """Speed and memory of training passes over `items` with the current trainable parameters; no weight changes.
+
+    With token saliency every pass is timed as one over forget rows, which goes back to the embeddings once more.
+    """
+    return_hidden = saliency is not None
+    memory = memory.model_copy(update={"cache_mib": 1 << 20})  # few rows: always in memory
+    runner = ForwardRunner(lm, items, memory, saliency_point=saliency or "first_block")
     runner.start_phase(range(len(items)))
     parameters: dict[str, Any] = trainable(lm.module)
     boundary = find_boundary(lm.module)
@@ -214,6 +219,8 @@ def time_training(
 
     def work(rows: int) -> None:
         loss, hidden = loss_of(rows)
+        if hidden:
+            torch.autograd.grad(loss, hidden, retain_graph=True)
         torch.autograd.grad(loss, [*parameters.values(), *hidden], allow_unused=True)
 
     def ops(rows: int) -> Flops:

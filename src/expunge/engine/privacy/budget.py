@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from expunge.corpus import Record
 from expunge.engine.privacy.unit_sampling import Units
+from expunge.engine.privacy.validator import raw_measurements
 from expunge.engine.resolved_recipe import ResolvedRecipe
 from expunge.gradients.private import paper_formula
 from expunge.gradients.saliency import Side
@@ -38,13 +39,23 @@ class PrivacySide:
 
 @dataclass(frozen=True)
 class PrivacyBudget:
-    """The queries of a whole run. `units`: of both sides together; `shared`: in both."""
+    """The queries of a whole run.
+
+    Attributes:
+        settings: the section `privacy`.
+        delta: as set, or by default.
+        sides: the queries of each side.
+        units: number of units of both sides together.
+        shared: how many of them are in both.
+        raw: what the run measures on raw records beside its queries, so that epsilon does not cover it.
+    """
 
     settings: PrivacyConfig
     delta: float
     sides: Mapping[Side, PrivacySide]
     units: int
     shared: int
+    raw: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -66,7 +77,7 @@ class PrivacyBudget:
         delta = settings.delta or default_delta(count)
         noise = noise or _noise(settings, delta, {side: (rates[side], steps[side]) for side in steps})
         sides = {side: PrivacySide(units[side], rates[side], steps[side], noise[side]) for side in steps}
-        return cls(settings, delta, sides, count, shared)
+        return cls(settings, delta, sides, count, shared, raw_measurements(resolved))
 
     @property
     def queries(self) -> list[Query]:

@@ -26,6 +26,7 @@ from expunge.engine.privacy.private_dataset import PrivateDataset
 from expunge.engine.privacy.self_test import SelfTestResult, self_test
 from expunge.engine.privacy.statement import build_statement
 from expunge.engine.resolved_recipe import ResolvedRecipe
+from expunge.engine.step import StepComputer
 from expunge.errors import RunFailed
 from expunge.gradients.base import Gradients
 from expunge.methods.examples import Targets
@@ -73,11 +74,26 @@ class PrivacyEngine:
         return PrivateDataset(template, resolved, targets, forget, retain, self.budget, self.seed)
 
     def gradient_source(
-        self, module: nn.Module, runner: ForwardRunner, losses: LossInputs, dataset: RunDataset, micro: int | None
+        self,
+        module: nn.Module,
+        runner: ForwardRunner,
+        losses: LossInputs,
+        dataset: RunDataset,
+        micro: int | None,
+        raw: StepComputer,
     ) -> PrivateGradientSource:
-        """The gradients of the run; `micro`: most rows in a pass."""
+        """The gradients of the run.
+
+        Args:
+            module: the model.
+            runner: forward passes.
+            losses: from a pass to losses.
+            dataset: the examples of the run.
+            micro: most rows in a pass.
+            raw: gradients without clipping and noise, used only by a run that guarantees nothing (`paper_formula`).
+        """
         assert isinstance(dataset, PrivateDataset)
-        return PrivateGradientSource(self, module, runner, losses, dataset, micro)
+        return PrivateGradientSource(self, module, runner, losses, dataset, micro, raw)
 
     @cached_property
     def cost(self) -> PrivacyCost:
@@ -110,8 +126,10 @@ class PrivateGradientSource:
         losses: LossInputs,
         dataset: PrivateDataset,
         micro: int | None,
+        raw: StepComputer,
     ) -> None:
         self.engine, self._module, self._runner = engine, module, runner
+        self._raw = raw
         self._losses, self._dataset, self._micro = losses, dataset, micro
         self._layers: list[AdaptedLayer] = []
 
@@ -133,8 +151,15 @@ class PrivateGradientSource:
     def gradient(
         self, terms: Sequence[Term], step: int, parameters: Parameters, observe: bool = True
     ) -> tuple[Gradients, Means]:
-        """The noised gradient of one term; no mean loss is released."""
+        """The noised gradient of one term; no mean loss is released.
+
+        `observe` false asks for gradients of single rows, which Fisher information is made of. They are raw, so only a
+        run that guarantees nothing may have them, as it may have token saliency.
+        """
         (term,), engine = terms, self.engine
+        if not observe:
+            assert engine.budget.settings.paper_formula
+            return self._raw.gradient(terms, step, parameters, observe=False)
         engine.ledger.charge(term.side, step, engine.budget)
         total = clipped_unit_sum(
             self._dataset.drawn(term.side, step),
@@ -147,11 +172,13 @@ class PrivateGradientSource:
             max_norm=engine.budget.settings.clip,
             micro=self._micro,
         )
+        self._raw.observe(term)
         noised = add_noise(total, engine.budget, engine.seed, term.side, step)
         return {name: g.to(parameters[name].dtype) for name, g in noised.items()}, {}
 
     def state(self) -> dict[str, Any]:
-        return self.engine.ledger.state()
+        return self.engine.ledger.state() | self._raw.state()
 
     def restore(self, state: dict[str, Any]) -> None:
         self.engine.ledger.restore(state)
+        self._raw.restore(state)

@@ -44,6 +44,11 @@ def notes(budget: PrivacyBudget) -> list[str]:
                 f"the {side} set: {part.expected:.2g} units per step on average, so most steps are noise "
                 f"alone; raise batch.{side}, or take fewer records of a unit at a time (privacy.records)"
             )
+    if budget.raw:
+        remarks.append(
+            f"{' and '.join(budget.raw)} come from raw records: epsilon counts the noised sums alone, and the run as a "
+            "whole has no finite epsilon"
+        )
     if budget.shared:
         remarks.append(f"{pluralize(budget.shared, 'unit is', 'units are')} in both sets and charged for both")
     return remarks

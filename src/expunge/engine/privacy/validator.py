@@ -1,6 +1,7 @@
 """Keys that a private recipe may not set: each would let records reach the run other than through clipped, noised sums.
 
-Gradient rules only see noised gradients, so they are unrestricted.
+Gradient rules only see noised gradients, so they are unrestricted. Noise by the paper's formula guarantees nothing, so
+what is measured on raw records may stand beside it (`raw_measurements`), and the statement names it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ def privacy_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
     recipe = resolved.recipe
     if resolved.edit or recipe.privacy is None:
         return
-    needs = resolved.requirements
+    needs, sound = resolved.requirements, not recipe.privacy.paper_formula
     rows = [
         (recipe.train.which != "lora", "train.which", "full weights have no gradients per unit here", "set it to lora"),
         (
@@ -44,18 +45,29 @@ def privacy_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
             "set it to false",
         ),
         (
-            needs.token_weights in ("gradient", "attention"),
+            sound and needs.token_weights in ("gradient", "attention"),
             "settings.token_weights",
             "saliency is measured on raw records",
             "set it to level (weights from a dictionary) or none",
         ),
         (
-            needs.levels_by_parameter,
+            needs.token_weights == "gradient" and needs.saliency_unit == "occurrence",
+            "settings.saliency_unit",
+            "gradients per unit come from passes that do not measure single occurrences",
+            "set it to id",
+        ),
+        (
+            sound and needs.levels_by_parameter,
             "settings.level_by",
             "the level of a tensor follows from raw Fisher information",
             "set it to record",
         ),
-        (recipe.selection is not None, "selection", "Fisher information is measured on raw records", "set it to null"),
+        (
+            sound and recipe.selection is not None,
+            "selection",
+            "Fisher information is measured on raw records",
+            "set it to null",
+        ),
         (
             recipe.memory.checkpointing,
             "memory.checkpointing",
@@ -72,3 +84,14 @@ def privacy_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
     for wrong, where, what, hint in rows:
         if wrong:
             yield Problem(where, f"{what}, so it cannot be private", f"{hint}, or privacy: null")
+
+
+def raw_measurements(resolved: ResolvedRecipe) -> tuple[str, ...]:
+    """What a recipe measures on raw records beside its noised sums; empty for every recipe with a sound guarantee."""
+    needs = resolved.requirements
+    rows = (
+        (needs.token_weights in ("gradient", "attention"), "token saliency"),
+        (needs.levels_by_parameter, "levels of tensors by Fisher information"),
+        (resolved.recipe.selection is not None, "parameter selection by Fisher information"),
+    )
+    return tuple(name for is_measured, name in rows if is_measured)
