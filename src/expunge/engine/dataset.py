@@ -19,7 +19,7 @@ from expunge.corpus.formats import in_formats
 from expunge.corpus.modalities import modality_variants
 from expunge.corpus.record_store import take
 from expunge.engine.resolved_recipe import ResolvedRecipe
-from expunge.engine.sampling import batch_at
+from expunge.engine.sampling import batch_at, chunk_plan
 from expunge.engine.stratified_sampling import quotas, strata
 from expunge.errors import InputError
 from expunge.methods.examples import Example, Targets
@@ -87,7 +87,7 @@ class RunDataset:
     """All examples of a run, first those of the forget side. Batches are lists of positions in `examples`.
 
     examples: What is fed to the model.
-    forget_count: How many of them are of the forget side.
+    forget_count: How many of them are of the forget side, alternates included.
     retain_index: Position in `examples` of every record of the retain pool and every anchor, -1 if never drawn.
     targets: The method's targets; `Example.row` is a row of theirs.
     """
@@ -108,6 +108,8 @@ class RunDataset:
         self._levels = self._level_plan()
         self._redrawn: dict[tuple[int, int], int] = {}
         self.examples: list[Example] = self._forget_examples()
+        self._first_alternate = len(self.examples)
+        self.examples += targets.alternates
         self.forget_count = len(self.examples)
         self._groups: list[tuple[str, list[int], int]] = []  # of retained rows: name, positions, rows in a batch
         self.retain_index: list[int] = []
@@ -118,6 +120,10 @@ class RunDataset:
     def encoded(self) -> list[Encoded]:
         """Token ids of every example."""
         return [example.encoded for example in self.examples]
+
+    def alternates_of(self, rows: Sequence[int]) -> list[int]:
+        """Positions of the other answers of these forget rows; empty where the method compares none."""
+        return [self._first_alternate + k for k in rows if k < self._first_alternate] if self.targets.alternates else []
 
     def level_at(self, step: int) -> str | None:
         """Concept level of the forget batch of a step, for methods that want batches of one level."""
@@ -168,8 +174,10 @@ class RunDataset:
         return step * min(self._recipe.batch.forget, count) // count
 
     def _level_plan(self) -> list[tuple[list[int], int]]:
-        """For every step: the rows of its level, and how many earlier steps had that level."""
+        """For every step: the rows of its chunk or level, and how many earlier steps had the same."""
         rows = self.targets.examples
+        if self._requirements.chunk:
+            return chunk_plan(len(rows), self._requirements.chunk, self._resolved.total_steps, self._recipe.seed)
         groups: dict[str | None, list[int]] = {}
         for k, example in enumerate(rows):
             groups.setdefault(example.level if self._requirements.levels else None, []).append(k)

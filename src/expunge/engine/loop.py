@@ -196,7 +196,8 @@ class Loop:
         """Rows that this process will feed to the model in the phase."""
         sides: tuple[Side, ...] = ("forget", "retain")
         batches = (batch for side in sides for batch in phase_batches(self.dataset, side, phase, start))
-        return self.context.assigned_rows(batches, equal=self.resolved.is_sharded(self.context.num_processes))
+        rows = self.context.assigned_rows(batches, equal=self.resolved.is_sharded(self.context.num_processes))
+        return [*rows, *self.dataset.alternates_of(rows)]
 
     def _parameters(self) -> Parameters:
         return trainable(self.lm.module)

@@ -78,7 +78,7 @@ def build_loop(
     elif requirements.token_weights == "gradient":
         vocabulary = lm.module.get_output_embeddings().weight.shape[0]
         saliency = TokenSaliency(vocabulary, raw=requirements.raw_weights)
-    losses = LossInputs(resolved.method, dataset, references, saliency)
+    losses = LossInputs(resolved.method, dataset, references, saliency, runner.run)
     source: GradientSource
     if privacy:
         source = privacy.gradient_source(lm.module, runner, losses, dataset, recipe.batch.micro)
@@ -137,6 +137,7 @@ def _references(
         phases = list(zip(resolved.phases, starts, strict=False))
         batches = [batch for phase, start in phases for batch in phase_batches(dataset, side, phase, start)]
         rows = sorted(set().union(*batches)) if sharded else context.assigned_rows(batches)
+        rows = [*rows, *(dataset.alternates_of(rows) if side == "forget" else ())]
         return Reference(lm.module, {k: dataset.encoded[k] for k in rows}, logits, live=not sharded)
 
     references: dict[Side, Reference] = {}

@@ -48,6 +48,12 @@ def training_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
             "shards frozen weights, and train.which: full trains them",
             "train an adapter (train.which: lora), or set parallel.shard: false",
         )
+    if recipe.parallel.shard and resolved.requirements.alternates:
+        yield Problem(
+            "parallel.shard",
+            f"needs equally many passes in all processes, and {recipe.method} runs a second one for its other answers",
+            "set parallel.shard: false",
+        )
     if recipe.train.drop_blocks and recipe.train.which == "full":
         yield Problem(
             "train.drop_blocks",

@@ -56,13 +56,14 @@ class Targets:
     """The forget rows of a run, and what a method attaches to them. This base attaches nothing.
 
     examples: One per row. Batches are drawn from their positions.
+    alternates: For a method that compares two answers: each row's other answer; else empty. Not with `redrawn`.
     redrawn: Examples change between epochs; the run then asks `example` for each row that it draws.
     """
 
     redrawn = False
 
-    def __init__(self, examples: Sequence[Example]) -> None:
-        self.examples = list(examples)
+    def __init__(self, examples: Sequence[Example], alternates: Sequence[Example] = ()) -> None:
+        self.examples, self.alternates = list(examples), list(alternates)
 
     def example(self, row: int, epoch: int) -> Example:
         """What a row holds in an epoch."""
