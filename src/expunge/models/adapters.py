@@ -42,7 +42,9 @@ class TrainableConfig(FrozenModel):
 
     which: Literal["lora", "full"] = Field("lora", description="low-rank adapters, or the weights themselves")
     layers: Layers = Field(
-        "all", description="all; k for the last k blocks; 1/3 for the last third; or a list of block numbers"
+        "all",
+        description="all; k for the last k blocks; 1/3 for the last third; 1/3-2/3 for the middle one, from the lowest "
+        "block; or a list of block numbers",
     )
     rank: int = Field(8, ge=1, le=65_536, description="LoRA rank r")
     lora_alpha: float = Field(16.0, gt=0, description="LoRA scaling: the update is lora_alpha / r * B A")
