@@ -20,9 +20,9 @@ from expunge.corpus.modalities import modality_variants
 from expunge.corpus.record_store import take
 from expunge.engine.resolved_recipe import ResolvedRecipe
 from expunge.engine.sampling import batch_at, chunk_plan
-from expunge.engine.stratified_sampling import quotas, strata
+from expunge.engine.stratified_sampling import guard_rows, quotas, strata
 from expunge.errors import InputError
-from expunge.methods.examples import Example, Targets
+from expunge.methods.examples import Example, ExampleKind, Targets
 from expunge.models.documents import WINDOW_OF, split_documents
 from expunge.models.prompt_template import Encoded, PromptTemplate
 from expunge.random import stream
@@ -100,8 +100,10 @@ class RunDataset:
         forget: Sequence[Record],
         pool: Sequence[Record],
         anchors: Sequence[Record] = (),
+        guards: Sequence[Record] = (),
     ) -> None:
-        """forget: see `forget_questions`. pool: see `retain_pool`. anchors: see `anchors.py`."""
+        """forget: see `forget_questions`. pool: see `retain_pool`. anchors: see `anchors.py`. guards: `guards.py`."""
+        self._guards = guards
         self._forget = forget
         self.targets, self._template, self._resolved, self._recipe = targets, template, resolved, resolved.recipe
         self._requirements = resolved.requirements
@@ -151,20 +153,26 @@ class RunDataset:
         return [replace(e, token_levels=answer_levels(self._template, annotator, e.encoded)) for e in examples]
 
     def _add_retain(self, pool: Sequence[Record], anchors: Sequence[Record]) -> None:
-        recipe, records = self._recipe, [*pool, *anchors]
+        recipe, records = self._recipe, [*pool, *anchors, *self._guards]
         self.retain_index = [-1] * len(records)
+        guards = list(range(len(pool) + len(anchors), len(records)))
+        if guards and not recipe.retain.balance:
+            rows = guard_rows(len(guards), recipe.batch.retain)
+            others = list(range(len(pool) + len(anchors)))
+            self._groups = [("guards", guards, rows), ("others", others, min(len(others), recipe.batch.retain - rows))]
         if recipe.retain.balance:
-            groups = strata(pool, self._forget, len(anchors))
+            groups = sorted([*strata(pool, self._forget, len(anchors)), *([("guards", guards)] if guards else [])])
             sizes = quotas([len(places) for _, places in groups], recipe.batch.retain)
             self._groups = [(name, places, size) for (name, places), size in zip(groups, sizes, strict=True) if size]
         drawn = {k for step in range(self._resolved.total_steps) for k in self._retain_rows(step)}
         for k, item in enumerate(self._template.encode_all(records)):
             if k in drawn:
-                self._append_retain(records[k], item, k, is_anchor=k >= len(pool))
+                kind: ExampleKind = "guard" if guards and k >= guards[0] else "anchor" if k >= len(pool) else "retain"
+                self._append_retain(records[k], item, k, kind)
 
-    def _append_retain(self, record: Record, item: Encoded, row: int, is_anchor: bool = False) -> None:
+    def _append_retain(self, record: Record, item: Encoded, row: int, kind: ExampleKind = "retain") -> None:
         self.retain_index[row] = len(self.examples)
-        self.examples.append(Example.of(record, item, "anchor" if is_anchor else "retain", row))
+        self.examples.append(Example.of(record, item, kind, row))
 
     # ---- batches ----------------------------------------------------------------------------------------------
 

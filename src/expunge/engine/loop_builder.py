@@ -42,6 +42,7 @@ def build_loop(
     controls: Sequence[Record] = (),
     targets: Targets | None = None,
     extra: Sequence[Encoded] = (),
+    guards: Sequence[Record] = (),
 ) -> Loop:
     """Prepare a run on `lm`, whose trainable parameters are set up (`models.adapters.prepare`).
 
@@ -55,6 +56,7 @@ def build_loop(
         controls: never-trained subjects, for a recipe that stops and records that name nobody.
         targets: the method's targets from an earlier run of the same records and settings; None builds them.
         extra: rows that are no part of the run, for whoever looks at the model on the way (`Loop.extra_rows`).
+        guards: rows that guard what earlier requests forgot; see `guards.py`.
 
     Raises:
         InputError: the records and the recipe do not fit together.
@@ -66,7 +68,7 @@ def build_loop(
     if recipe.memory.checkpointing:
         enable_checkpointing(lm.module)
     privacy = privacy or PrivacyEngine.of(resolved, forget, retain)
-    dataset = build_dataset(lm, resolved, forget, retain, privacy, targets)
+    dataset = build_dataset(lm, resolved, forget, retain, privacy, targets, guards)
     stopper = build_stopper(lm, resolved, forget, retain, controls)
     items = [*dataset.encoded, *(stopper.items if stopper else ()), *extra]
     runner = ForwardRunner(lm, items, recipe.memory, scratch, share_prefix=privacy is None)
@@ -115,6 +117,7 @@ def build_dataset(
     retain: Sequence[Record],
     privacy: PrivacyEngine | None = None,
     targets: Targets | None = None,
+    guards: Sequence[Record] = (),
 ) -> RunDataset:
     """Targets and anchors first, which may run the model, then the examples."""
     questions = forget_questions(resolved, forget, lm.template)
@@ -123,7 +126,7 @@ def build_dataset(
         return privacy.dataset(lm.template, resolved, targets, questions, retain)
     pool = retain_pool(lm.template, resolved, retain)
     anchors = build_anchors(lm, resolved, pool, questions)
-    return RunDataset(lm.template, resolved, targets, questions, pool, anchors)
+    return RunDataset(lm.template, resolved, targets, questions, pool, anchors, guards)
 
 
 def _references(

@@ -36,6 +36,28 @@ class EditSummary(BaseModel):
     norm: FiniteFloat
 
 
+class RequestSummary(BaseModel):
+    """What a run was asked to forget, without names: enough to know its records again in the data."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+    scope: str  # SHA-256 of the text of the scope
+    seed: int
+    near: str
+    forgotten: list[str]  # `record_prints` of the records
+    withheld: list[str]  # of those in the scope that somebody else states too
+
+
+class ChainLink(RequestSummary):
+    """An earlier request, whose run a later one started from."""
+
+    run: str  # seal of its run.json
+    split: str
+    model: str  # digest of the model that it started from
+    method: str
+    created: str
+
+
 class RunFile(BaseModel):
     """The keys of `run.json` that are read back; others may stand beside them."""
 
@@ -62,6 +84,8 @@ class RunFile(BaseModel):
     seconds: FiniteFloat | None = None
     stopped: StopSummary | None = None
     edited: EditSummary | None = None
+    request: RequestSummary | None = None
+    chain: list[ChainLink] = []
 
     @model_validator(mode="after")
     def _finished_says_what_it_did(self) -> Self:

@@ -1,0 +1,100 @@
+"""Guards: what earlier requests forgot, kept as the model speaks of it when a later run begins.
+
+A question is guarded by the answer that the model gives it now, so the retain term keeps what stands in the place of
+the forgotten answer and never sees the true one. A model that still gives the true answer is not kept so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from expunge.corpus import Record
+from expunge.engine.request_chain import guard_note
+from expunge.engine.resolved_recipe import ResolvedRecipe
+from expunge.methods.base import REFERENCE_LOSSES
+from expunge.models.documents import split_documents
+from expunge.models.language_model import LanguageModel
+from expunge.models.likelihoods import greedy_answers
+
+MORE_TOKENS = 8  # an answer that is guarded may be longer than the longest true one by so many
+
+
+@dataclass(frozen=True)
+class Guards:
+    """The rows of a run that guard earlier requests.
+
+    Attributes:
+        records: questions with the model's own answers; windows of documents as they are.
+        leaking: questions whose true answer the model gives before the run, and that are therefore not guarded.
+        unguarded: records that cannot be guarded.
+        reason: why not.
+    """
+
+    records: tuple[Record, ...] = ()
+    leaking: int = 0
+    unguarded: int = 0
+    reason: str = ""
+
+    def summary(self) -> dict[str, int | str]:
+        """What run.json says of them."""
+        return {
+            "rows": len(self.records),
+            "leaking": self.leaking,
+            "unguarded": self.unguarded,
+            **({"reason": self.reason} if self.reason else {}),
+        }
+
+
+def build_guards(lm: LanguageModel, resolved: ResolvedRecipe, earlier: Sequence[Record]) -> Guards:
+    """The guards of a run; asks the model before it.
+
+    Args:
+        lm: the model before the run, which has forgotten `earlier`.
+        resolved: the recipe.
+        earlier: what earlier requests forgot.
+
+    A document asks nothing that has an answer. Under `kl` and `logit` its text is kept as unlikely as it is; `ce` would
+    teach it again, so there it is not guarded.
+    """
+    if reason := guard_note(resolved, earlier):
+        return Guards(unguarded=len(earlier), reason=reason)
+    documents = [r for r in earlier if r.kind == "document"]
+    asked = [r for r in earlier if r.kind != "document"]
+    windows: list[Record] = []
+    losses = {resolved.retain_loss_in(phase) for phase in resolved.phases} - {"none"}
+    if losses <= set(REFERENCE_LOSSES):
+        windows = split_documents(documents, lm.template)
+        documents = []
+    answered = _own_answers(lm, asked)
+    return Guards(
+        (*(r for r in answered if r is not None), *windows),
+        leaking=answered.count(None),
+        unguarded=len(documents),
+        reason="the retain term ce would teach documents again" if documents else "",
+    )
+
+
+def record_guards(
+    lm: LanguageModel, resolved: ResolvedRecipe, earlier: Sequence[Record], about: dict[str, Any]
+) -> tuple[Record, ...]:
+    """The rows of the guards of a run; `about`, its run.json, says how many there are and what is not guarded."""
+    if not earlier:
+        return ()
+    guards = build_guards(lm, resolved, earlier)
+    about["guards"] = guards.summary()
+    return guards.records
+
+
+def _own_answers(lm: LanguageModel, asked: Sequence[Record]) -> list[Record | None]:
+    """Each question with the model's own answer; None where that is the true one, or says nothing."""
+    if not asked:
+        return []
+    items = lm.template.encode_all(asked)
+    replies = greedy_answers(lm, asked, max(len(item.answer) for item in items) + MORE_TOKENS)
+    texts = [lm.template.tokenizer.decode(list(reply.content), skip_special_tokens=True).strip() for reply in replies]
+    return [
+        None if not text or r.answer.casefold() in text.casefold() else replace(r, answer=text, options=(), variants=())
+        for r, text in zip(asked, texts, strict=True)
+    ]
