@@ -26,7 +26,7 @@ class Guards:
     """The rows of a run that guard earlier requests.
 
     Attributes:
-        records: questions with the model's own answers; windows of documents as they are.
+        records: questions with the model's own answers; true texts that are kept as unlikely as they are.
         leaking: questions whose true answer the model gives before the run, and that are therefore not guarded.
         unguarded: records that cannot be guarded.
         reason: why not.
@@ -55,25 +55,27 @@ def build_guards(lm: LanguageModel, resolved: ResolvedRecipe, earlier: Sequence[
         resolved: the recipe.
         earlier: what earlier requests forgot.
 
-    A document asks nothing that has an answer. Under `kl` and `logit` its text is kept as unlikely as it is; `ce` would
-    teach it again, so there it is not guarded.
+    A document asks nothing that has an answer, and some models fall silent. Under `kl` and `logit` the true text is
+    then kept as unlikely as it is; `ce` would teach it again, so there it is not guarded.
     """
     if reason := guard_note(resolved, earlier):
         return Guards(unguarded=len(earlier), reason=reason)
-    documents = [r for r in earlier if r.kind == "document"]
     asked = [r for r in earlier if r.kind != "document"]
-    windows: list[Record] = []
+    texts = _own_answers(lm, asked)
+    given = [r.answer.casefold() in text.casefold() for r, text in zip(asked, texts, strict=True)]
+    rows = [
+        replace(r, answer=text, options=(), variants=())
+        for r, text, leaks in zip(asked, texts, given, strict=True)
+        if text and not leaks
+    ]
+    silent = [r for r, text in zip(asked, texts, strict=True) if not text]
+    silent += [r for r in earlier if r.kind == "document"]
     losses = {resolved.retain_loss_in(phase) for phase in resolved.phases} - {"none"}
     if losses <= set(REFERENCE_LOSSES):
-        windows = split_documents(documents, lm.template)
-        documents = []
-    answered = _own_answers(lm, asked)
-    return Guards(
-        (*(r for r in answered if r is not None), *windows),
-        leaking=answered.count(None),
-        unguarded=len(documents),
-        reason="the retain term ce would teach documents again" if documents else "",
-    )
+        rows += split_documents(silent, lm.template)
+        silent = []
+    reason = "the model answers nothing, and the retain term ce would teach the true text again" if silent else ""
+    return Guards(tuple(rows), leaking=sum(given), unguarded=len(silent), reason=reason)
 
 
 def record_guards(
@@ -87,14 +89,10 @@ def record_guards(
     return guards.records
 
 
-def _own_answers(lm: LanguageModel, asked: Sequence[Record]) -> list[Record | None]:
-    """Each question with the model's own answer; None where that is the true one, or says nothing."""
+def _own_answers(lm: LanguageModel, asked: Sequence[Record]) -> list[str]:
+    """What the model answers now, empty where it says nothing."""
     if not asked:
         return []
     items = lm.template.encode_all(asked)
     replies = greedy_answers(lm, asked, max(len(item.answer) for item in items) + MORE_TOKENS)
-    texts = [lm.template.tokenizer.decode(list(reply.content), skip_special_tokens=True).strip() for reply in replies]
-    return [
-        None if not text or r.answer.casefold() in text.casefold() else replace(r, answer=text, options=(), variants=())
-        for r, text in zip(asked, texts, strict=True)
-    ]
+    return [lm.template.tokenizer.decode(list(reply.content), skip_special_tokens=True).strip() for reply in replies]

@@ -22,7 +22,9 @@ from expunge.models.run_file import ChainLink, RequestSummary, read_run_file, ru
 from expunge.models.run_seal import SEAL, check_sealed
 from expunge.models.source import base_of_run, read_finished_run
 from expunge.scope import Scope
+from expunge.scope.ast import nodes
 from expunge.scope.near_duplicates import NearDuplicateChoice
+from expunge.scope.resolve import resolve
 from expunge.scope.split import Split
 
 OPTION = "--after"
@@ -116,10 +118,14 @@ def split_after(
     gone, kept_out = earlier_records(corpus, links)
     trained = corpus.trained
     hidden = {trained[k].id for k in (*gone, *kept_out)}
-    if hidden and not scope.match(corpus) - hidden:
-        raise _twice(scope, _number_of(take(trained, gone), scope.match(corpus), links))
-    rest = corpus.where(lambda r: r.id not in hidden) if hidden else corpus
-    return replace(scope.resolve(rest, seed=seed, near=near), guards=take(trained, gone))
+    if not hidden:
+        return scope.resolve(corpus, seed=seed, near=near)
+    matches = scope.match(corpus)
+    if not matches - hidden:
+        raise _twice(scope, _number_of(take(trained, gone), matches, links))
+    rest = corpus.where(lambda r: r.id not in hidden)
+    split = resolve(rest, matches - hidden, nodes(scope.term, corpus, scope.where), scope.text, seed=seed, near=near)
+    return replace(split, guards=take(trained, gone))
 
 
 def _twice(scope: Scope, number: int) -> InputError:
