@@ -23,7 +23,7 @@ WORLD = Hospital(
     patients=5,
     per_institution=1,
     institution_facts=0,
-    patient_facts=3,
+    patient_facts=1,
     studies=1,
     study_facts=0,
     section_facts=0,
@@ -31,7 +31,7 @@ WORLD = Hospital(
     world_facts=0,
     holdout_patients=0,
 )
-KL = ["steps=25", "batch.forget=9", "batch.retain=16", "optimizer.lr=0.003", "retain.loss=kl"]
+KL = ["steps=20", "batch.forget=9", "batch.retain=16", "optimizer.lr=0.003", "retain.loss=kl"]
 
 
 def row(*given: float, controls: float | None = 0.1, number: int = 1) -> RequestRow:
@@ -99,8 +99,4 @@ def test_the_first_of_three_requests_is_still_forgotten_at_the_end(tmp_path: Pat
         assert r.status == "forgotten"
     assert history.requests[1].states[1].given > 0.5  # the first run was not about the second request
     assert load_history(tmp_path) == history
-    without = corpus.where(lambda r: r.subject != corpus.trained[0].subject)
-    gone = audit_history(str(tmp_path / "original"), str(run), without, tmp_path)
-    assert gone is not None
-    assert (gone.requests[0].asked, gone.requests[0].status) == (0, "not_run")
     assert audit_history(str(tmp_path / "original"), str(tmp_path / "run1"), corpus, tmp_path) is None
