@@ -7,30 +7,37 @@ import pytest
 
 from expunge.engine.stop_rule import ControlRange, StopProbe, decay, standing
 
-CONTROLS = ControlRange(low=2.0, high=4.0, given=0.25, lowest=-0.8, source="", typical=())
+CONTROLS = ControlRange(low=2.0, high=4.0, given=0.25, lowest=-0.8, typical=())
 
 
 def probe(forget: float, given: float = 0.0, retain: float = 0.1, lowest: float = -0.5) -> StopProbe:
     return StopProbe(10, forget, given, lowest, retain)
 
 
-def test_the_range_is_the_middle_of_the_means_of_the_controls() -> None:
-    """Means 1 … 11, so the tenth and ninetieth percentile are 2 and 10. The typical control stands at (5.5, 6.5), so
-    the first control's answers lie 5 under it."""
-    controls = [np.array([m - 0.5, m + 0.5]) for m in range(1, 12)]
-    typical = np.array([5.5, 6.5])
-    standing_of_controls = ControlRange.of(controls, "x", [typical] * 11, typical)
-    assert (standing_of_controls.low, standing_of_controls.high) == pytest.approx((2.0, 10.0))
-    assert standing_of_controls.lowest == pytest.approx(-5.0)
-    assert standing_of_controls.typical == (5.5, 6.5)
+def test_the_range_is_the_middle_half_of_the_means_of_the_controls() -> None:
+    """Means 1 … 9, so the quartiles are 3 and 7. The typical control stands at (4.5, 5.5): the first control's answers
+    lie 4 under it, and two answers of the probe have none of their own, so that the mean, 5, stands for them."""
+    controls = [np.array([m - 0.5, m + 0.5]) for m in range(1, 10)]
+    standing_of_controls = ControlRange.of(controls, [1, 0, None])
+    assert (standing_of_controls.low, standing_of_controls.high) == pytest.approx((3.0, 7.0))
+    assert standing_of_controls.lowest == pytest.approx(-4.0)
+    assert standing_of_controls.typical == (5.5, 4.5, 5.0)
 
 
 def test_an_answer_that_a_typical_control_gets_too_does_not_count_as_given() -> None:
     """Two controls of two answers; the first answer is likely about anybody, the second about the first control."""
-    controls, typical = [np.array([0.1, 0.5]), np.array([0.3, 3.0])], np.array([0.2, 1.75])
-    standing_of_controls = ControlRange.of(controls, "x", [typical] * 2, typical)
+    controls = [np.array([0.1, 0.5]), np.array([0.3, 3.0])]
+    standing_of_controls = ControlRange.of(controls, [0, 1])
+    assert standing_of_controls.typical == pytest.approx((0.2, 1.75))
     assert standing_of_controls.lowest == pytest.approx(-1.25)
-    assert standing_of_controls.given == pytest.approx(0.45)  # 90 % of the way from 0 to one answer of two
+    assert standing_of_controls.given == pytest.approx(0.375)  # three quarters of the way from 0 to one answer of two
+
+
+def test_controls_with_other_questions_share_their_mean() -> None:
+    """Means 1 and 3: every answer is compared with 2."""
+    standing_of_controls = ControlRange.of([np.array([0.5, 1.5]), np.array([3.0])], [None])
+    assert standing_of_controls.typical == (2.0,)
+    assert standing_of_controls.lowest == pytest.approx(-1.5)
 
 
 def test_a_probe_by_hand() -> None:

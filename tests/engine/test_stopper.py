@@ -12,7 +12,7 @@ import pytest
 
 from expunge.engine.recipe import Recipe
 from expunge.engine.recipe_config import Stop
-from expunge.engine.stop_controls import measure_controls, surrogate_controls
+from expunge.engine.stop_controls import StopControls, choose_controls, surrogate_controls
 from expunge.engine.stop_rule import ControlRange
 from expunge.engine.stopper import Stopper
 from expunge.engine.unlearn import unlearn
@@ -22,18 +22,23 @@ from helpers.runs import loop, recipe, run
 from helpers.world import one_person
 
 STOP = {"when": "controls", "check_every": 3, "patience": 2, "cooldown": 2, "tolerance": 100.0}
-ANYWHERE = ControlRange(0.0, 100.0, 1.0, -100.0, "anywhere", ())
+
+
+def anywhere(controls: StopControls, nll: np.ndarray) -> ControlRange:
+    return ControlRange(0.0, 100.0, 1.0, -100.0, (0.0,) * len(controls.of_probe))
 
 
 def stopper(**changes: Any) -> Stopper:
-    """A rule for a run of 40 steps with two rows on either side, whose controls stand between 2 and 4."""
+    """A rule for a run of 40 steps with two rows on either side, whose two controls stand between 2 and 4."""
     item: Any = ()
     config = Stop(**(STOP | {"tolerance": 0.05} | changes))
-    return Stopper(config, 40, [item] * 2, [item] * 2, ControlRange(2.0, 4.0, 0.0, -1.0, "x", (3.0, 3.0)), 0.1)
+    record = one_person().forget[0]
+    controls = StopControls([[record], [record]], [None, None], "x")
+    return Stopper(config, 40, [item] * 2, [item] * 2, controls, [item] * 2, nll(0.0))
 
 
-def nll(forget: float, retain: float = 0.1) -> np.ndarray:
-    return np.array([forget, forget, retain, retain])
+def nll(forget: float, retain: float = 0.1, controls: tuple[float, float] = (1.0, 5.0)) -> np.ndarray:
+    return np.array([forget, forget, retain, retain, *controls])
 
 
 def test_two_checks_in_a_row_end_the_run_after_its_cooldown() -> None:
@@ -57,6 +62,19 @@ def test_a_harmed_retain_probe_or_unsettled_targets_do_not_pass() -> None:
     assert rule.end == 40
     rule.observe(9, nll(3.0))
     assert rule.end == 11
+
+
+def test_the_controls_are_asked_on_the_model_as_it_stands() -> None:
+    """A run that makes the answers less likely about everybody moves the range: from 2 … 4 to 5 … 7."""
+    rule = stopper(patience=1)
+    assert (rule.controls.low, rule.controls.high) == (2.0, 4.0)
+    rule.observe(3, nll(3.0, controls=(4.0, 8.0)))
+    assert (rule.controls.low, rule.controls.high, rule.end) == (5.0, 7.0, 40)
+    again = stopper(patience=1)
+    again.restore(json.loads(json.dumps(rule.state())))
+    assert again.summary(3) == rule.summary(3)
+    rule.observe(6, nll(6.0, controls=(4.0, 8.0)))
+    assert rule.end == 8
 
 
 def test_the_bound_is_the_end_of_a_run_that_never_passes() -> None:
@@ -95,19 +113,24 @@ def test_controls_serve_where_no_surrogate_can_be_made(folders: dict[str, Path])
     lm, split = load(folders["llama"]), one_person()
     nameless = [replace(r, identifiers=()) for r in split.forget]
     controls = [replace(r, subject=f"c{k % 3}") for k, r in enumerate(split.retain)]
-    assert measure_controls(lm, nameless, split.retain, controls, 1).source == "3 controls"
-    assert measure_controls(lm, split.forget, split.retain, controls, 1).source == "8 surrogates"
+    assert choose_controls(lm, nameless, split.retain, controls, 1).source == "3 controls"
+    surrogates = choose_controls(lm, split.forget, split.retain, controls, 1)
+    assert surrogates.source == "8 surrogates"
+    ids = [r.id for r in surrogates.records[0]]
+    assert [ids[k] for k in surrogates.of_probe if k is not None] == [r.id for r in split.forget]
     with pytest.raises(InputError, match=r"stop.when: needs controls.*or set stop.when=null"):
-        measure_controls(lm, nameless, split.retain, (), 1)
+        choose_controls(lm, nameless, split.retain, (), 1)
 
 
 @pytest.mark.parametrize("method", ["npo", "twin", "idk"])
-def test_a_run_stops_and_probes_do_not_change_its_steps(folders: dict[str, Path], method: str) -> None:
+def test_a_run_stops_and_probes_do_not_change_its_steps(
+    folders: dict[str, Path], method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StopControls, "range", anywhere)
     plain = recipe(method, steps=12, optimizer={"schedule": "constant"})
     early = plain.model_copy(update={"stop": Stop(**STOP)})
     engine = loop(folders["llama"], early)
     assert engine.stopper is not None
-    engine.stopper.controls = replace(ANYWHERE, typical=engine.stopper.controls.typical)
     short, long = run(engine), run(loop(folders["llama"], plain))
     assert len(short) == engine.state.step == 8
     assert [e.probe is not None for e in short] == [k % 3 == 2 and k < 6 for k in range(8)]
@@ -117,10 +140,7 @@ def test_a_run_stops_and_probes_do_not_change_its_steps(folders: dict[str, Path]
 def test_run_json_says_where_and_why_a_run_stopped(
     folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "expunge.engine.stopper.measure_controls",
-        lambda _, probes, *__: replace(ANYWHERE, typical=(0.0,) * len(probes)),
-    )
+    monkeypatch.setattr(StopControls, "range", anywhere)
     plan = Recipe(method="npo", steps=12, batch={"forget": 4, "retain": 4}, stop=STOP, checkpoint_every=2)
     totals: list[int] = []
     out = unlearn(folders["llama"], one_person(), plan, tmp_path / "run", on_step=lambda _, total: totals.append(total))
@@ -128,7 +148,7 @@ def test_run_json_says_where_and_why_a_run_stopped(
     assert about["steps"] == about["stopped"]["step"] == 8
     assert about["stopped"]["bound"] == 12
     assert about["stopped"]["controls"] == {
-        "from": "anywhere",
+        "from": "8 surrogates",
         "low": 0.0,
         "high": 100.0,
         "given": 1.0,

@@ -7,6 +7,7 @@ than on the person, and a model that never met the subject finds it as likely fo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from expunge.engine.stop_rule import ControlRange
 from expunge.errors import InputError
 from expunge.models.documents import split_documents
 from expunge.models.language_model import LanguageModel
-from expunge.models.likelihoods import mean_nll
+from expunge.models.likelihoods import Nats
 from expunge.random import stream
 
 SURROGATES = 8  # controls that are made
@@ -30,21 +31,40 @@ def sample(records: Sequence[Record], count: int, rng: np.random.Generator) -> l
     return list(take(records, sorted(rng.choice(len(records), count, replace=False).tolist())))
 
 
-def measure_controls(
+@dataclass(frozen=True)
+class StopControls:
+    """Never-trained subjects and what they are asked.
+
+    Attributes:
+        records: per control its questions, with the true answers.
+        of_probe: for each forget row of the probe its position among a control's questions; None where it has none.
+        source: what the controls are, for the output.
+    """
+
+    records: list[list[Record]]
+    of_probe: list[int | None]
+    source: str
+
+    def range(self, nll: Nats) -> ControlRange:
+        """Where the controls stand; nll: [records of all controls, in their order], nats per token."""
+        cuts = np.cumsum([len(r) for r in self.records])[:-1]
+        return ControlRange.of(np.split(nll, cuts), self.of_probe)
+
+
+def choose_controls(
     lm: LanguageModel,
     probes: Sequence[Record],
     retain: Sequence[Record],
     controls: Sequence[Record],
     seed: int,
     rows: int = 32,
-) -> ControlRange:
-    """Where never-trained subjects stand on the model before the run.
+) -> StopControls:
+    """The controls of a run.
 
-    Surrogates where they can be made, so that the controls of a later audit decide nothing; else the given controls,
-    whose mean is then the typical control of every record.
+    Surrogates where they can be made, so that the controls of a later audit decide nothing; else the given controls.
 
     Args:
-        lm: the model before the run.
+        lm: the model, for the windows of documents.
         probes: forget records that the run looks at.
         retain: retain records, the material of surrogates.
         controls: records of never-trained subjects.
@@ -55,11 +75,8 @@ def measure_controls(
         InputError: the records name no identifiers and show no image, and fewer than two controls are given.
     """
     if made := surrogate_controls(probes, retain, seed, rows):
-        nll = [mean_nll(lm, records) for records in made]
-        median = np.median(np.stack(nll), axis=0)
-        by_id = dict(zip((r.id for r in made[0]), median.tolist(), strict=True))
-        of_probe = np.array([by_id.get(r.id, float(median.mean())) for r in probes])
-        return ControlRange.of(nll, f"{len(made)} surrogates", [median] * len(made), of_probe)
+        position = {r.id: k for k, r in enumerate(made[0])}
+        return StopControls(made, [position.get(r.id) for r in probes], f"{len(made)} surrogates")
     by_subject: dict[str, list[Record]] = {}
     for r in controls:
         by_subject.setdefault(r.subject or r.id, []).append(r)
@@ -73,11 +90,7 @@ def measure_controls(
             "needs controls: no surrogates can be made for the forget records, and fewer than two controls are given",
             "add the column identifiers or controls (split: control), or set stop.when=null",
         )
-    cuts = np.cumsum([len(records) for records in groups])[:-1]
-    nll = np.split(mean_nll(lm, [r for records in groups for r in records]), cuts)
-    mean = float(np.mean([of_one.mean() for of_one in nll]))
-    typical = [np.full(len(of_one), mean) for of_one in nll]
-    return ControlRange.of(nll, f"{len(groups)} controls", typical, np.full(len(probes), mean))
+    return StopControls(groups, [None] * len(probes), f"{len(groups)} controls")
 
 
 def has_surrogate(record: Record) -> bool:

@@ -1,9 +1,10 @@
 """When a run has reached its controls: pure arithmetic over losses that were measured elsewhere.
 
-The controls are never-trained subjects who are asked the same questions. What the model before the run thinks of the
-true answers about them is what a model that never met the subject would think of them about the subject. A run is done
-when the forget records stand there: on average, with no more single answers that are likelier than they are about a
-typical control than a control has, and with none that is so by more than any of theirs.
+The controls are never-trained subjects who are asked the same questions. What the model thinks of the true answers
+about them is what a model that never met the subject would think of them about the subject. They are asked on the model
+as it stands, because a run moves what it thinks of strangers too. A run is done when the forget records stand there: on
+average, with no more single answers that are likelier than they are about a typical control than a control has, and
+with none that is so by more than any of theirs.
 """
 
 from __future__ import annotations
@@ -17,19 +18,18 @@ import numpy as np
 from expunge.models.likelihoods import Nats
 
 GIVEN = 1.0  # nats per token under the typical control's from which an answer counts as given
-CENTRAL = 0.8  # share of the controls' means inside their central range
+CENTRAL = 0.5  # share of the controls' means inside their central range
 
 
 @dataclass(frozen=True)
 class ControlRange:
-    """Where the controls stand before the run.
+    """Where the controls stand.
 
     Attributes:
         low: lower end of the central range of their mean NLL, nats per token.
         high: upper end.
         given: share of answers that lie `GIVEN` or more under the typical control's, at the upper end of the controls.
         lowest: the least difference of a single answer of any control to the typical control's.
-        source: what the controls are, for the output.
         typical: NLL of each forget row of the probe about the typical control.
     """
 
@@ -37,22 +37,35 @@ class ControlRange:
     high: float
     given: float
     lowest: float
-    source: str
     typical: tuple[float, ...]
 
     @classmethod
-    def of(cls, controls: Sequence[Nats], source: str, typical: Sequence[Nats], of_probe: Nats) -> ControlRange:
-        """Args: per control the NLL of its answers, nats per token, and that of the typical control for each of them.
+    def of(cls, controls: Sequence[Nats], of_probe: Sequence[int | None]) -> ControlRange:
+        """Where these controls stand.
 
-        of_probe: NLL about the typical control of each forget row of the probe. At least one control.
+        The typical control's NLL of an answer is the median of all controls. Controls with other questions share none;
+        their mean stands for every answer then.
+
+        Args:
+            controls: per control the NLL of its answers, nats per token; at least one. Controls that are asked the same
+                questions have as many answers in the same order.
+            of_probe: for each forget row of the probe its position among these questions, None where it has none there.
         """
         tail = (1 - CENTRAL) / 2
         means = [float(np.mean(c)) for c in controls]
         low, high = np.quantile(means, [tail, 1 - tail])
-        differences = [c - t for c, t in zip(controls, typical, strict=True)]
+        shared = any(k is not None for k in of_probe)
+        median = np.median(np.stack(list(controls)), axis=0) if shared else np.zeros(0)
+        mean = float(np.mean(median)) if shared else float(np.mean(means))
+        differences = [c - (median if shared else mean) for c in controls]
         share = np.quantile([float(np.mean(d < -GIVEN)) for d in differences], 1 - tail)
         lowest = min(float(d.min()) for d in differences)
-        return cls(float(low), float(high), float(share), lowest, source, tuple(of_probe.tolist()))
+        typical = tuple(mean if k is None else float(median[k]) for k in of_probe)
+        return cls(float(low), float(high), float(share), lowest, typical)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Ends a run where its forget records stand among their controls; see `stop_rule.py` for the rule.
 
-Every `check_every` steps a fixed sample of forget and retain records is scored on the model as it stands. Nothing is
-drawn on the way, and the state is part of the checkpoint, so a resumed run stops at the same step.
+Every `check_every` steps a fixed sample of forget and retain records and the controls are scored on the model as it
+stands. Nothing is drawn on the way, and the state is part of the checkpoint, so a resumed run stops at the same step.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from expunge.corpus import Record
 from expunge.engine.forward import ForwardRunner
 from expunge.engine.recipe_config import Stop
-from expunge.engine.stop_controls import has_surrogate, measure_controls, sample
+from expunge.engine.stop_controls import StopControls, choose_controls, has_surrogate, sample
 from expunge.engine.stop_rule import PASSING, ControlRange, StopProbe, decay, standing
 from expunge.models.documents import split_documents
 from expunge.models.language_model import LanguageModel
@@ -30,9 +30,9 @@ class Stopper:
     """The stop rule of one run, with its probe.
 
     Attributes:
-        items: the rows of the probe, forget rows first; the run keeps them beside its examples.
+        items: the rows of the probe: forget, retain, controls; the run keeps them beside its examples.
         end: number of steps after which the run ends, as known so far.
-        controls: where the controls stand.
+        controls: where the controls stand, as of the last probe.
         probes: what was measured, oldest first.
     """
 
@@ -42,14 +42,19 @@ class Stopper:
         total_steps: int,
         forget: Sequence[Encoded],
         retain: Sequence[Encoded],
-        controls: ControlRange,
-        retain_before: float,
+        controls: StopControls,
+        of_controls: Sequence[Encoded],
+        before: Nats,
     ) -> None:
-        self.config, self.items, self.controls = config, [*forget, *retain], controls
+        """before: NLL of all these rows on the model before the run, in this order, nats per token."""
+        self.config, self.items = config, [*forget, *retain, *of_controls]
         self.end = self.bound = total_steps
         self.probes: list[StopProbe] = []
-        self._forget_count, self._retain_before = len(forget), retain_before
-        self._passed = 0
+        self._cuts = [len(forget), len(forget) + len(retain)]
+        self._controls, self._passed = controls, 0
+        _, of_retain, of_control_rows = np.split(before, self._cuts)
+        self.controls = controls.range(of_control_rows)
+        self._retain_before = float(of_retain.mean()) if len(of_retain) else 0.0
         self._verdict = ""
 
     @classmethod
@@ -81,11 +86,11 @@ class Stopper:
         probes = sample([r for r in forget if has_surrogate(r)] or forget, config.rows, stream(seed, "stop forget"))
         retain_probes = sample(retain, config.rows, stream(seed, "stop retain"))
         retain_probes = sample(split_documents(retain_probes, lm.template), config.rows, stream(seed, "stop windows"))
-        standing_of_controls = measure_controls(lm, probes, retain, controls, seed, config.rows)
-        before = mean_nll(lm, retain_probes)
-        encode = lm.template.encode_all
-        start = float(before.mean()) if len(before) else 0.0
-        return cls(config, total_steps, encode(probes), encode(retain_probes), standing_of_controls, start)
+        chosen = choose_controls(lm, probes, retain, controls, seed, config.rows)
+        parts = probes, retain_probes, [r for records in chosen.records for r in records]
+        before = np.concatenate([mean_nll(lm, part) for part in parts])
+        forget_rows, retain_rows, control_rows = (lm.template.encode_all(part) for part in parts)
+        return cls(config, total_steps, forget_rows, retain_rows, chosen, control_rows, before)
 
     def is_due(self, step: int) -> bool:
         """Whether a probe follows the step that has just finished; `step` counts finished steps."""
@@ -93,7 +98,8 @@ class Stopper:
 
     def observe(self, step: int, nll: Nats, settled: bool = True) -> None:
         """Take note of a probe [rows of `items`], nats per token; `settled`: the method has nothing left to do."""
-        forget, retain = nll[: self._forget_count], nll[self._forget_count :]
+        forget, retain, of_controls = np.split(nll, self._cuts)
+        self.controls = self._controls.range(of_controls)
         probe = StopProbe.of(step, forget, retain, self.controls.typical)
         earlier = self.probes[-1] if self.probes else None
         verdict = standing(probe, earlier, self.controls, self._retain_before, self.config.tolerance)
@@ -110,12 +116,13 @@ class Stopper:
         """Where and why the run ended, for run.json."""
         where = {"inside": "inside", "above": "above"}.get(self._verdict)
         reason = f"{where} the controls' range in {self.config.patience} checks" if where else "the bound on steps"
-        c = self.controls
+        controls = self.controls.to_dict()
+        del controls["typical"]
         return {
             "step": step,
             "bound": self.bound,
             "reason": reason,
-            "controls": {"from": c.source, "low": c.low, "high": c.high, "given": c.given, "lowest": c.lowest},
+            "controls": {"from": self._controls.source, **controls},
             "retain_before": self._retain_before,
             "last_probe": self.probes[-1].to_dict() if self.probes else None,
         }
@@ -123,12 +130,20 @@ class Stopper:
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds."""
         probes = [p.to_dict() for p in self.probes]
-        return {"end": self.end, "passed": self._passed, "verdict": self._verdict, "probes": probes}
+        controls = self.controls.to_dict()
+        return {
+            "end": self.end,
+            "passed": self._passed,
+            "verdict": self._verdict,
+            "probes": probes,
+            "controls": controls,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
         self.end, self._passed, self._verdict = int(state["end"]), int(state["passed"]), str(state["verdict"])
         self.probes = [StopProbe(**p) for p in state["probes"]]
+        self.controls = ControlRange(**state["controls"])
 
 
 @torch.no_grad()
