@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
 from pathlib import Path
 
 from expunge.corpus import Record
@@ -16,6 +15,7 @@ from expunge.engine.gradient_combiner import GradientCombiner
 from expunge.engine.gradient_source import GradientSource
 from expunge.engine.loop import Loop, phase_batches
 from expunge.engine.loss_inputs import LossInputs
+from expunge.engine.phase_plan import PhasePlan
 from expunge.engine.privacy.privacy_engine import PrivacyEngine
 from expunge.engine.reference import Reference
 from expunge.engine.resolved_recipe import ResolvedRecipe
@@ -90,8 +90,9 @@ def build_loop(
         source = StepComputer(dataset, runner, losses, context, recipe.batch.micro, running, sharded)
     combiner = GradientCombiner(resolved, dataset)
     parts: dict[str, Stateful] = {"combiner": combiner, "targets": dataset.targets, "source": source}
-    state = TrainState(lm.module, names, parts | ({"stopper": stopper} if stopper else {}))
-    return Loop(lm, resolved, dataset, runner, source, combiner, state, context, stopper, len(extra))
+    plan = PhasePlan([phase.steps for phase in resolved.phases])
+    state = TrainState(lm.module, names, parts | ({"stopper": stopper, "plan": plan} if stopper else {}))
+    return Loop(lm, resolved, dataset, runner, source, combiner, state, context, plan, stopper, len(extra))
 
 
 def build_stopper(
@@ -136,8 +137,10 @@ def _references(
     requirements, sharded = resolved.requirements, resolved.is_sharded(context.num_processes)
 
     def build(side: Side, logits: bool) -> Reference:
-        starts = accumulate((phase.steps for phase in resolved.phases), initial=0)
-        phases = list(zip(resolved.phases, starts, strict=False))
+        plan = PhasePlan([phase.steps for phase in resolved.phases])
+        phases = [(phase, plan.start(number)) for number, phase in enumerate(resolved.phases)]
+        if resolved.may_stop and len(phases) > 1:  # a phase may begin at any earlier step
+            phases = [(phase.model_copy(update={"steps": plan.total}), 0) for phase, _ in phases]
         batches = [batch for phase, start in phases for batch in phase_batches(dataset, side, phase, start)]
         rows = sorted(set().union(*batches)) if sharded else context.assigned_rows(batches)
         rows = [*rows, *(dataset.alternates_of(rows) if side == "forget" else ())]

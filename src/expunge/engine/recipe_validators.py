@@ -72,8 +72,8 @@ def stop_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
             "looks at records that the privacy budget does not count",
             "set stop.when: null, or privacy: null",
         )
-    if len(resolved.phases) > 1:
-        yield Problem("stop.when", f"cannot end a run of {len(resolved.phases)} phases", "set stop.when: null")
+    if all(phase.objective == "retain" for phase in resolved.phases):
+        yield Problem("stop.when", "cannot end a run without a phase that forgets", "set stop.when: null")
 
 
 def format_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:

@@ -285,7 +285,7 @@ class UnlearningRun:
             passes=self.loop.runner.about,
             seconds=round(time.perf_counter() - self.started, 3),
             steps=self.loop.state.step,
-            **({"stopped": self.loop.stopper.summary(self.loop.state.step)} if self.loop.stopper else {}),
+            **self.loop.stopped(),
         )
 
     def close(self) -> None:
