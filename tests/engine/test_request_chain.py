@@ -18,7 +18,6 @@ from expunge.engine.request_chain import (
     chain_after,
     check_base,
     guard_note,
-    known_splits,
     record_print,
     request_summary,
     runs_of_chain,
@@ -28,7 +27,7 @@ from expunge.engine.stratified_sampling import guard_rows
 from expunge.engine.unlearn import unlearn
 from expunge.errors import InputError
 from expunge.models.language_model import load
-from expunge.models.run_file import ChainLink
+from expunge.models.run_file import ChainLink, known_splits
 from expunge.scope import Scope
 from helpers.runs import FEW, recipe
 from helpers.world import people

@@ -113,7 +113,7 @@ def test_a_run_of_phases_goes_on_from_its_state(folders: dict[str, Path], at: in
     assert closeness(weights(whole), weights(resumed)) < 1e-5
 
 
-def test_harm_ends_no_phase_that_could_mend_it_and_holds_up_none_that_cannot() -> None:
+def test_harm_holds_up_a_phase_that_can_mend_it_and_no_other() -> None:
     item: Any = ()
     record = one_person().forget[0]
     controls = StopControls([[record], [record]], [None, None], "x")

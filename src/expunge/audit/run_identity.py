@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from expunge.engine.recipe import Recipe
-from expunge.engine.request_chain import known_splits
 from expunge.errors import InputError
 from expunge.models.fingerprint import model_digest
 from expunge.models.language_model import LanguageModel
 from expunge.models.rendered import rendered_digest
-from expunge.models.run_file import run_facts
+from expunge.models.run_file import known_splits, run_facts
 from expunge.models.run_seal import check_sealed
 from expunge.models.source import base_of_run, read_finished_run
 from expunge.scope.split import Split

@@ -13,7 +13,7 @@ from expunge.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from expunge.audit.request_history import RequestHistory, RequestRow
+    from expunge.audit.request_file import RequestHistory, RequestRow
     from expunge.audit.schema import AuditFile
     from expunge.scope import Split
 

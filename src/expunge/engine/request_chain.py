@@ -18,7 +18,7 @@ from expunge.corpus.record_store import take
 from expunge.engine.resolved_recipe import ResolvedRecipe
 from expunge.errors import InputError
 from expunge.models.fingerprint import model_digest
-from expunge.models.run_file import ChainLink, RequestSummary, read_run_file, run_facts
+from expunge.models.run_file import ChainLink, RequestSummary, chain_of, read_run_file, run_facts
 from expunge.models.run_seal import SEAL, check_sealed
 from expunge.models.source import base_of_run, read_finished_run
 from expunge.scope import Scope
@@ -76,11 +76,6 @@ def chain_after(run: str | Path) -> list[ChainLink]:
         created=about.get("created", ""),
     )
     return [*chain_of(about), own]
-
-
-def chain_of(about: dict[str, Any]) -> list[ChainLink]:
-    """The earlier requests that a run.json names, oldest first."""
-    return [ChainLink.model_validate(link) for link in about.get("chain") or ()]
 
 
 def check_base(model: str | None, links: Sequence[ChainLink], run: str | Path) -> None:
@@ -165,12 +160,6 @@ def audited_request(corpus: Corpus, scope: Scope, about: dict[str, Any], seed: i
 
 def _without(records: Sequence[Record], prints: set[str]) -> Sequence[Record]:
     return take(records, (k for k, r in enumerate(records) if record_print(r) not in prints))
-
-
-def known_splits(about: dict[str, Any]) -> set[str]:
-    """Training digests of the requests that a run can be audited on: its own, and the earlier ones."""
-    own = about.get("identity", {}).get("split")
-    return {str(own), *(link.split for link in chain_of(about))}
 
 
 def runs_of_chain(run: str | Path) -> Iterator[Path]:

@@ -105,6 +105,17 @@ def run_facts(source: str | Path) -> dict[str, Any]:
     return read_run_file(folder) if (folder / RUN).is_file() else {}
 
 
+def chain_of(about: dict[str, Any]) -> list[ChainLink]:
+    """The earlier requests that a run.json names, oldest first."""
+    return [ChainLink.model_validate(link) for link in about.get("chain") or ()]
+
+
+def known_splits(about: dict[str, Any]) -> set[str]:
+    """Training digests of the requests that a run can be audited on: its own, and the earlier ones."""
+    own = about.get("identity", {}).get("split")
+    return {str(own), *(link.split for link in chain_of(about))}
+
+
 def result_problem(run: Path) -> str:
     """Why a run has no result that can be loaded, as a clause; empty where its weights are there."""
     folders = [folder for name in ("model", "adapter") if (folder := run / name).is_dir()]

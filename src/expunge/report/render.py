@@ -21,7 +21,7 @@ from expunge._printable import visible
 from expunge.audit.check_result import CheckResult
 from expunge.audit.details import MembershipDetails
 from expunge.audit.redaction import write_redacted
-from expunge.audit.request_history import RequestHistory, load_history
+from expunge.audit.request_file import RequestHistory, load_history
 from expunge.audit.schema import NOTICE, AuditFile, find_audit, load_audit
 from expunge.audit.statistics import zero_hit_bound
 from expunge.audit.text_normalization import normalize

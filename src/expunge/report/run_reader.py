@@ -11,9 +11,8 @@ from expunge._config import load_yaml
 from expunge.audit.check_result import Number
 from expunge.audit.schema import AuditFile
 from expunge.engine.event_file import EVENTS, read_events
-from expunge.engine.request_chain import chain_of, known_splits
 from expunge.errors import InputError
-from expunge.models.run_file import read_run_file
+from expunge.models.run_file import chain_of, known_splits, read_run_file
 from expunge.models.run_seal import check_seals
 
 

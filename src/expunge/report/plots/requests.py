@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from expunge.audit.request_history import RequestHistory, RequestRow, RequestState
+from expunge.audit.request_file import RequestHistory, RequestRow, RequestState
 from expunge.report.formatting import format_number, pluralize
 from expunge.report.plots.svg import INK, SOFT, Drawing
 from expunge.report.plots.tree import tint
