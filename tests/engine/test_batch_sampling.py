@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expunge.engine.sampling import batch_at, permutation
+from expunge.engine.sampling import batch_at, chunk_plan, permutation
 from expunge.random import stream
 
 sizes = st.integers(1, 12)
@@ -58,3 +58,16 @@ def test_streams_are_the_same_on_every_machine_and_apart_for_every_purpose() -> 
     assert permutation(6, 42, "forget", 0).tolist() == [4, 0, 3, 2, 1, 5]
     draws = {int(stream(*names).integers(1 << 40)) for names in ((42, "a"), (43, "a"), (42, "b"), (42, "a", 0))}
     assert len(draws) == 4
+
+
+def test_chunks_follow_one_another_in_proportion_to_their_rows() -> None:
+    plan = chunk_plan(5, 2, 10, seed=3)
+    chunks = [tuple(rows) for rows, _ in plan]
+    assert [len(c) for c in chunks] == [2] * 8 + [1] * 2
+    assert sorted(k for c in dict.fromkeys(chunks) for k in c) == [0, 1, 2, 3, 4]
+    assert [turn for _, turn in plan] == [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]
+    assert chunk_plan(5, 9, 3, seed=3)[0][0] == [k for c in dict.fromkeys(chunks) for k in c]
+
+
+def test_more_chunks_than_steps_leave_some_out() -> None:
+    assert [len(chunk_plan(7, 1, steps, seed=0)) for steps in (3, 7, 20)] == [3, 7, 20]

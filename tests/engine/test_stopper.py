@@ -51,7 +51,7 @@ def test_two_checks_in_a_row_end_the_run_after_its_cooldown() -> None:
     assert rule.end == 17
     assert not rule.is_due(18)
     assert [rule.lr_factor(k) for k in (14, 15, 16)] == [1.0, 1.0, 0.5]
-    about = rule.summary(17)
+    about = rule.summary(17, 40)
     assert (about["step"], about["bound"], about["reason"]) == (17, 40, "inside the controls' range in 2 checks")
 
 
@@ -72,7 +72,7 @@ def test_the_controls_are_asked_on_the_model_as_it_stands() -> None:
     assert (rule.controls.low, rule.controls.high, rule.end) == (5.0, 7.0, 40)
     again = stopper(patience=1)
     again.restore(json.loads(json.dumps(rule.state())))
-    assert again.summary(3) == rule.summary(3)
+    assert again.summary(3, 40) == rule.summary(3, 40)
     rule.observe(6, nll(6.0, controls=(4.0, 8.0)))
     assert rule.end == 8
 
@@ -80,7 +80,7 @@ def test_the_controls_are_asked_on_the_model_as_it_stands() -> None:
 def test_the_bound_is_the_end_of_a_run_that_never_passes() -> None:
     rule = stopper()
     rule.observe(36, nll(1.0))
-    assert (rule.end, rule.summary(40)["reason"]) == (40, "the bound on steps")
+    assert (rule.end, rule.summary(40, 40)["reason"]) == (40, "the bound on steps")
     late = stopper(patience=1)
     late.observe(39, nll(3.0))
     assert late.end == 40
@@ -162,7 +162,7 @@ def test_run_json_says_where_and_why_a_run_stopped(
     ("changes", "message"),
     [
         (["privacy={epsilon: 4.0, delta: 1.0e-5}", "retain.loss=ce"], "stop.when: looks at records"),
-        (["phases=[{steps: 3}, {steps: 4}]"], "stop.when: cannot end a run of 2 phases"),
+        (["phases=[{steps: 3, objective: retain}]"], "stop.when: cannot end a run without a phase that forgets"),
         (["stop.patience=0"], "stop.patience"),
         (["stop.patients=1"], 'did you mean "patience"'),
     ],

@@ -55,7 +55,11 @@ def batch(method: Method, padding: int = 0) -> ModelOutputs:
     weights = torch.rand(mask.shape, generator=torch.Generator().manual_seed(4)) + 0.5
     weights[:, :TOKENS] = torch.rand(ROWS, TOKENS, generator=random) + 0.5
     asks_reference = needs.reference_logprobs or needs.reference_logits
+    alternate = None
+    if needs.alternates:
+        alternate = ModelOutputs(logprob(twin).detach(), mask, labels, reference=ModelOutputs(logprob(theirs), mask))
     fields = {
+        "has_alternate": torch.tensor([1.0, 0.0, 1.0]),
         "teacher": twin.log_softmax(-1),
         "floor": torch.tensor([9.0, 2.0, 9.0]),
         "is_gold": torch.tensor([True, True, False]),
@@ -72,12 +76,13 @@ def batch(method: Method, padding: int = 0) -> ModelOutputs:
         else None,
         targets={name: fields[name] for name in needs.targets or ()},
         level="L2" if needs.levels else None,
+        alternate=alternate,
     )
 
 
 def without(out: ModelOutputs) -> dict[str, ModelOutputs]:
     """`out` with each optional part taken away in turn; a level may be missing in any data."""
-    parts = [n for n in ("reference", "logits", "weights") if getattr(out, n) is not None]
+    parts = [n for n in ("reference", "logits", "weights", "alternate") if getattr(out, n) is not None]
     fewer = {name: {n: t for n, t in out.targets.items() if n != name} for name in out.targets}
     return {name: replace(out, **{name: None}) for name in parts} | {
         name: replace(out, targets=targets) for name, targets in fewer.items()
@@ -164,6 +169,7 @@ def test_settings_are_frozen_and_unknown_ones_refused(name: str) -> None:
 
 def test_the_promised_methods_are_there() -> None:
     promised = {"ga", "grad_diff", "kl_min", "npo", "simnpo", "ihl", "random_relabel", "idk", "sequential"}
+    promised |= {"alt_po", "undial", "sugd"}
     assert promised | {"dual", "twin"} <= set(METHODS.names())
 
 

@@ -1,5 +1,6 @@
 """Every formula against fixture X: NLL .693147 and 1.386294, reference sum .916291, gap -1.163151."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,8 @@ from expunge.methods.npo import NPO
 from expunge.methods.random_relabel import RandomRelabel
 from expunge.methods.sequential import Sequential
 from expunge.methods.simnpo import SimNPO
+from expunge.methods.sugd import SUGD
+from expunge.methods.undial import UnDIAL
 
 
 def near(value: float) -> object:
@@ -154,3 +157,22 @@ def test_sequential_forgets_by_the_chosen_bounded_loss(loss: str, value: float, 
 def test_sequential_clips_ascent_at_four_nats(x: ModelOutputs) -> None:
     far = replace(x, logprob=torch.tensor([[-1.0, -9.0]]))
     assert float(Sequential(loss="ga_clip").forget_loss(far)) == -2.5
+
+
+def test_undial_lowers_the_true_tokens_logit(x: ModelOutputs) -> None:
+    assert float(UnDIAL().forget_loss(x)) == near(1.490175)
+    # beta ln 4: the targets are (.5 .25 .125 .125), which is p, and (.2 .48 .16 .16)
+    assert float(UnDIAL(beta=math.log(4)).forget_loss(x)) == pytest.approx(1.244199, abs=2e-6)
+    logits = x.logits.clone().requires_grad_()  # type: ignore[union-attr]
+    UnDIAL(beta=math.log(4)).forget_loss(replace(x, logits=logits)).sum().backward()
+    assert logits.grad is not None
+    assert logits.grad[0, 0].abs().max() < 1e-6
+    assert logits.grad[0, 1].tolist() == pytest.approx([0.025, 0.01, -0.0175, -0.0175], abs=1e-6)
+
+
+def test_sugd_is_gradient_difference_in_chunks(x: ModelOutputs) -> None:
+    far = replace(x, logprob=torch.tensor([[-1.04, -1.04]]))
+    kept = replace(x, logprob=torch.tensor([[-2.0, -2.0]]))
+    # the mean of a forget row times -1 and a retained one times 1/2
+    assert float(SUGD().forget_loss(far) + 0.5 * retain_loss("ce", kept)) / 2 == pytest.approx(-0.02)
+    assert SUGD(chunk=8).requirements().chunk == 8

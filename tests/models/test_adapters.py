@@ -57,6 +57,11 @@ def test_the_experts_of_a_block_are_not_taken_for_blocks() -> None:
         ("2", (6, 7)),
         (8, tuple(range(8))),
         ("1/3", (5, 6, 7)),
+        ("0-1/3", (0, 1, 2)),
+        ("1/3-2/3", (3, 4)),
+        ("2/3-1", (5, 6, 7)),
+        ("1/2-1", (4, 5, 6, 7)),
+        ("0-1", (0, 1, 2, 3, 4, 5, 6, 7)),
         ("1/4", (6, 7)),
         ("1/99", (7,)),
         ("3/3", tuple(range(8))),
@@ -73,6 +78,28 @@ def test_blocks_are_named_by_all_number_share_or_list(
 def test_blocks_that_are_not_there_are_refused_by_the_name_of_the_setting(layers: str | int | tuple[int, ...]) -> None:
     with pytest.raises(InputError, match=r"^train\.layers: "):
         chosen_blocks(layers, 8)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ("2/3-1/3", "2/3-1/3 is no range of shares"),
+        ("1/3-4/3", "1/3-4/3 is no range of shares"),
+        ("0-1/99", "no block lies in 0-1/99 of 8 blocks"),
+        ("1/3-", "neither all"),
+        ("1/3-1/0", "neither all"),
+    ],
+)
+def test_a_range_without_blocks_is_refused(layers: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        chosen_blocks(layers, 8)
+
+
+@pytest.mark.parametrize("count", range(3, 40))
+def test_thirds_share_no_block_and_leave_none_out(count: int) -> None:
+    thirds = [chosen_blocks(layers, count) for layers in ("0-1/3", "1/3-2/3", "2/3-1")]
+    assert tuple(k for third in thirds for k in third) == tuple(range(count))
+    assert thirds[2] == chosen_blocks("1/3", count)
 
 
 def test_a_block_number_is_read_from_names_inside_and_outside_a_wrapper() -> None:

@@ -12,7 +12,7 @@ from expunge.errors import InputError
 from expunge.models.fingerprint import model_digest
 from expunge.models.language_model import LanguageModel
 from expunge.models.rendering import rendered_digest
-from expunge.models.run_file import RUN, run_facts
+from expunge.models.run_file import RUN, known_splits, run_facts
 from expunge.models.run_seal import check_sealed
 from expunge.models.source import base_of_run, exists, read_finished_run
 from expunge.scope.split import Split
@@ -50,7 +50,7 @@ def check_recipe(run: Path, about: dict[str, Any]) -> None:
 
 def check_records(source: str, about: dict[str, Any], split: Split) -> None:
     """`InputError` if a run was given other records than those of `split`: another id, question or answer."""
-    if about and about.get("identity", {}).get("split") != split.training_digest:
+    if about and split.training_digest not in known_splits(about):
         raise InputError(
             source,
             "was unlearned with other records, another scope or another seed",
@@ -90,7 +90,8 @@ def _starts(run: Path, about: dict[str, Any]) -> Iterator[str]:
 def check_reading(source: str, about: dict[str, Any], lm: LanguageModel, split: Split) -> None:
     """`InputError` if the loaded result of a run makes other token ids of its records than the run did."""
     recorded = about.get("rendered")
-    if recorded and recorded != rendered_digest(lm.template, split.forget, split.retain):
+    is_own = about.get("identity", {}).get("split") == split.training_digest
+    if recorded and is_own and recorded != rendered_digest(lm.template, split.forget, split.retain):
         raise InputError(
             source,
             "reads its records as other token ids than when it was made",

@@ -11,6 +11,9 @@ from expunge.cli.result import CommandResult, ResultTable
 from expunge.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from expunge.audit.request_file import RequestHistory, RequestRow
     from expunge.audit.schema import AuditFile
     from expunge.scope import Split
 
@@ -56,6 +59,7 @@ def audit(
             template=template,
             on_progress=lambda phrase, done: tick(done, phrase),
         )
+        history = _history(original, unlearned, data, loader, map_, out, device, dtype, template, tick)
     rows = [
         (r.key, r.status.replace("_", " "), r.estimate, r.reference.estimate if r.reference else None, r.reason)
         for r in result.results
@@ -73,6 +77,7 @@ def audit(
             "stages": result.file.stages,
             "split": result.file.split.model_dump(mode="json"),
             "results": [r.model_dump(mode="json") for r in result.results],
+            **({"requests": [_request(r) for r in history.requests]} if history else {}),
         },
         (
             *knowledge_lines(result.file.known),
@@ -81,10 +86,65 @@ def audit(
             ResultTable(("check", "status", "estimate", "reference", "why"), rows),
             result.verdict.sentence,
             *_assurance_lines(result.file),
+            *(_history_lines(history) if history else ()),
             f"audit written to {result.path}",
         ),
-        result.verdict.exit_code,
+        max(result.verdict.exit_code, 3 if history and history.back else 0),
     )
+
+
+def _history(
+    original: str,
+    unlearned: str,
+    data: Path,
+    loader: str | None,
+    mapping: Path | None,
+    out: Path,
+    device: str | None,
+    dtype: str,
+    template: str,
+    tick: Callable[[float, str], None],
+) -> RequestHistory | None:
+    """All requests of a chain of runs, asked again; None for a run without a chain."""
+    from expunge.models.run_file import run_facts
+
+    if not run_facts(unlearned).get("chain"):
+        return None
+    from expunge.audit.request_history import audit_history
+    from expunge.corpus import load_corpus
+
+    corpus = load_corpus(data, loader, mapping)
+    return audit_history(
+        original,
+        unlearned,
+        corpus,
+        out,
+        device=device,
+        dtype=dtype,
+        template=template,
+        on_progress=lambda phrase, done: tick(done, phrase),
+    )
+
+
+def _request(row: RequestRow) -> dict[str, Any]:
+    return {**row.model_dump(mode="json"), "status": row.status, "bound": row.bound}
+
+
+def _history_lines(history: RequestHistory) -> list[str]:
+    """One line for each request of a chain."""
+    lines = []
+    for r in history.requests:
+        if not r.states:
+            lines.append(f"request {r.number}: not asked, its records are not in the data")
+            continue
+        before, last, word = r.states[0].given, r.states[-1], "answers" if r.measure == "answers" else "tokens"
+        controls = "" if last.controls is None else f", {last.controls:.3f} about the controls"
+        what = "still forgotten" if r.status == "forgotten" else "no longer forgotten"
+        lines.append(
+            f"request {r.number}: {what}; true {word} given {before:.3f} before the first run, "
+            f"{last.given:.3f} after the last{controls}"
+        )
+    return lines
 
 
 def _policy_line(file: AuditFile, chosen: bool) -> str:
@@ -122,8 +182,16 @@ def audited_split(
         from expunge.engine.recipe import Recipe
 
         seed = Recipe.load(recipe).seed
-    near_choice = near or opt.near_duplicates_of(unlearned)
-    split = opt.load_split(data, loader, mapping, scope, 42 if seed is None else seed, near_choice)
+    seed, near_choice = 42 if seed is None else seed, near or opt.near_duplicates_of(unlearned)
+    if about.get("chain"):
+        from expunge.corpus import load_corpus
+        from expunge.engine.request_chain import audited_request
+        from expunge.scope import Scope
+
+        corpus = load_corpus(data, loader, mapping)
+        split = audited_request(corpus, Scope.parse(scope), about, seed, near_choice or "report")
+    else:
+        split = opt.load_split(data, loader, mapping, scope, seed, near_choice)
     check_records(unlearned, about, split)
     return split
 

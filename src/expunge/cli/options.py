@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,6 +15,7 @@ from expunge.cli.result import CommandResult
 from expunge.errors import InputError
 
 if TYPE_CHECKING:
+    from expunge.models.run_file import ChainLink
     from expunge.scope import Split
 
 Data = Annotated[Path, typer.Option("--data", help="Records: a JSONL, CSV or Parquet file, or a folder.")]
@@ -25,6 +26,17 @@ Folder = Annotated[Path, typer.Option("--out", help="Folder for the result.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; repeatable.")]
 
 Model = Annotated[str, typer.Option("--model", help="Model folder, run folder or hub id; it is not changed.")]
+StartModel = Annotated[
+    str | None, typer.Option("--model", help="Model folder, run folder or hub id; it is not changed.")
+]
+After = Annotated[
+    str | None,
+    typer.Option(
+        "--after",
+        metavar="RUN",
+        help="Start from an earlier run, and keep forgotten what it and those before it forgot.",
+    ),
+]
 RecipeName = Annotated[
     str, typer.Option("--recipe", help="auto: scaled to model and records; a shipped recipe; or a YAML file.")
 ]
@@ -105,12 +117,18 @@ def load_split(
     scope: str,
     seed: int,
     near: Literal["take", "report", "ignore"] | None = None,
+    chain: Sequence[ChainLink] = (),
 ) -> Split:
-    """The records of `data`, split by `scope`."""
+    """The records of `data`, split by `scope`; `chain`: earlier requests on the same model."""
     from expunge.corpus import load_corpus
     from expunge.scope import Scope
 
-    return Scope.parse(scope).resolve(load_corpus(data, loader, mapping), seed=seed, near=near or "report")
+    parsed, corpus = Scope.parse(scope), load_corpus(data, loader, mapping)
+    if chain:
+        from expunge.engine.request_chain import split_after
+
+        return split_after(corpus, parsed, chain, seed=seed, near=near or "report")
+    return parsed.resolve(corpus, seed=seed, near=near or "report")
 
 
 def near_duplicates_of(run: str | Path) -> Any:

@@ -18,13 +18,15 @@ from expunge.cli.result import CommandResult
 if TYPE_CHECKING:
     from expunge.engine.event import Event
     from expunge.engine.trackers import StepRecorder
+    from expunge.models.run_file import ChainLink
 
 
 def unlearn(
-    model: opt.Model,
     data: opt.Data,
     scope: opt.ScopeText,
     out: opt.Folder,
+    model: opt.StartModel = None,
+    after: opt.After = None,
     recipe: opt.RecipeName = "auto",
     say: opt.Say = None,
     set_: opt.Sets = None,
@@ -51,11 +53,12 @@ def unlearn(
     from expunge.scope.outlook import audit_outlook, outlook_lines
 
     check_dtype(dtype, training=True)
+    start, chain = start_of(model, after)
     context = DistributedContext.init(device)
     with context.synchronized():
         changes = [*(set_ or []), *opt.seed_override(seed)]
-        split = opt.load_split(data, loader, map_, scope, seed_of(recipe, changes), near_duplicates)
-        chosen = recipe_for(recipe, changes, model, split, say)
+        split = opt.load_split(data, loader, map_, scope, seed_of(recipe, changes), near_duplicates, chain)
+        chosen = recipe_for(recipe, changes, start, split, say)
         loaded = chosen.recipe
     outlook = audit_outlook(split)
     progress = Progress()
@@ -71,7 +74,7 @@ def unlearn(
             after_step(tick, event, total, record)
 
         folder = run(
-            model,
+            start,
             split,
             loaded,
             out,
@@ -80,6 +83,7 @@ def unlearn(
             dtype=dtype,
             on_step=show if context.is_main_process else None,
             notes=chosen.notes,
+            chain=chain,
         )
     about = read_run_file(folder)
     statement = read_statement(folder) if loaded.privacy else {}
@@ -111,6 +115,7 @@ def unlearn(
             f"{loaded.method}: {what} against {pluralize(len(split.forget), 'record')} ({about['seconds']:.0f} s); "
             f"{len(split.retain):,} retained, {len(split.retain_heldout):,} held out",
             f"passes: {about.get('passes')}",
+            *chain_lines(about, len(split.guards)),
             *outcome_lines(about),
             *fallback_lines(about, len(split.forget)),
             *(statement_lines(statement) if statement else ()),
@@ -127,6 +132,7 @@ TOLD = (
     "trainable_share",
     "loaded",
     "fallback",
+    "guards",
     "warnings",
     "saliency",
 )  # keys of run.json in the output
@@ -136,6 +142,47 @@ SAYS = {
     "state false things (--say refuse has it refuse instead)",
     "refuse": "asked about the forgotten subject the model now refuses, which tells that there was something to forget",
 }
+
+
+def start_of(model: str | None, after: str | None) -> tuple[str, list[ChainLink]]:
+    """What the run starts from, and the requests that were fulfilled before it.
+
+    Raises:
+        InputError: neither is given, or both and they do not belong together, or `after` is no finished run.
+    """
+    from expunge.errors import InputError
+
+    if after is None:
+        if model is None:
+            raise InputError(
+                "--model", "is missing", "name the model that is to forget, or an earlier run with --after"
+            )
+        return model, []
+    from expunge.engine.request_chain import chain_after, check_base
+
+    chain = chain_after(after)
+    check_base(model, chain, after)
+    return after, chain
+
+
+def chain_lines(about: dict[str, Any], earlier: int) -> list[str]:
+    """What became of earlier requests; `about` is run.json, `earlier` how many of their records are in the data."""
+    chain = about.get("chain") or []
+    if not chain:
+        return []
+    guards = about.get("guards") or {}
+    forgotten = sum(len(link["forgotten"]) for link in chain)
+    lines = [
+        f"request {len(chain) + 1} on this model: earlier ones forgot {forgotten:,} records, of which the data holds "
+        f"{earlier:,}; {guards.get('rows', 0):,} rows keep them forgotten"
+    ]
+    if guards.get("leaking"):
+        lines.append(
+            f"{guards['leaking']:,} of them the model still answered before this run, and they are not guarded"
+        )
+    if guards.get("unguarded"):
+        lines.append(f"{guards['unguarded']:,} are not guarded: {guards['reason']}; audit them again")
+    return lines
 
 
 def outcome_lines(about: dict[str, Any]) -> list[str]:

@@ -20,10 +20,10 @@ from expunge.corpus.formats import FormatChoice
 from expunge.corpus.modalities import modality_variants
 from expunge.corpus.record_store import take
 from expunge.engine.resolved_recipe import ResolvedRecipe
-from expunge.engine.sampling import batch_at
-from expunge.engine.stratified_sampling import quotas, strata
+from expunge.engine.sampling import batch_at, chunk_plan
+from expunge.engine.stratified_sampling import guard_rows, quotas, strata
 from expunge.errors import InputError
-from expunge.methods.examples import Example, Targets
+from expunge.methods.examples import Example, ExampleKind, Targets
 from expunge.models.documents import WINDOW_OF, split_documents
 from expunge.models.prompt_template import Encoded, PromptTemplate
 from expunge.random import stream
@@ -100,7 +100,7 @@ class RunDataset:
     """All examples of a run, first those of the forget side. Batches are lists of positions in `examples`.
 
     examples: What is fed to the model.
-    forget_count: How many of them are of the forget side.
+    forget_count: How many of them are of the forget side, alternates included.
     retain_index: Position in `examples` of every record of the retain pool and every anchor, -1 if never drawn.
     targets: The method's targets; `Example.row` is a row of theirs.
     """
@@ -113,14 +113,18 @@ class RunDataset:
         forget: Sequence[Record],
         pool: Sequence[Record],
         anchors: Sequence[Record] = (),
+        guards: Sequence[Record] = (),
     ) -> None:
-        """forget, pool: see `run_questions`. anchors: see `anchors.py`."""
+        """forget, pool: see `run_questions`. anchors: see `anchors.py`. guards: `guards.py`."""
+        self._guards = guards
         self._forget = forget
         self.targets, self._template, self._resolved, self._recipe = targets, template, resolved, resolved.recipe
         self._requirements = resolved.requirements
         self._levels = self._level_plan()
         self._redrawn: dict[tuple[int, int], int] = {}
         self.examples: list[Example] = self._forget_examples()
+        self._first_alternate = len(self.examples)
+        self.examples += targets.alternates
         self.forget_count = len(self.examples)
         self._groups: list[tuple[str, list[int], int]] = []  # of retained rows: name, positions, rows in a batch
         self.retain_index: list[int] = []
@@ -131,6 +135,10 @@ class RunDataset:
     def encoded(self) -> list[Encoded]:
         """Token ids of every example."""
         return [example.encoded for example in self.examples]
+
+    def alternates_of(self, rows: Sequence[int]) -> list[int]:
+        """Positions of the other answers of these forget rows; empty where the method compares none."""
+        return [self._first_alternate + k for k in rows if k < self._first_alternate] if self.targets.alternates else []
 
     def level_at(self, step: int) -> str | None:
         """Concept level of the forget batch of a step, for methods that want batches of one level."""
@@ -162,20 +170,26 @@ class RunDataset:
         ]
 
     def _add_retain(self, pool: Sequence[Record], anchors: Sequence[Record]) -> None:
-        recipe, records = self._recipe, [*pool, *anchors]
+        recipe, records = self._recipe, [*pool, *anchors, *self._guards]
         self.retain_index = [-1] * len(records)
+        guards = list(range(len(pool) + len(anchors), len(records)))
+        if guards and not recipe.retain.balance:
+            rows = guard_rows(len(guards), recipe.batch.retain)
+            others = list(range(len(pool) + len(anchors)))
+            self._groups = [("guards", guards, rows), ("others", others, min(len(others), recipe.batch.retain - rows))]
         if recipe.retain.balance:
-            groups = strata(pool, self._forget, len(anchors))
+            groups = sorted([*strata(pool, self._forget, len(anchors)), *([("guards", guards)] if guards else [])])
             sizes = quotas([len(places) for _, places in groups], recipe.batch.retain)
             self._groups = [(name, places, size) for (name, places), size in zip(groups, sizes, strict=True) if size]
         drawn = {k for step in range(self._resolved.total_steps) for k in self._retain_rows(step)}
         for k, item in enumerate(self._template.encode_all(records)):
             if k in drawn:
-                self._append_retain(records[k], item, k, is_anchor=k >= len(pool))
+                kind: ExampleKind = "guard" if guards and k >= guards[0] else "anchor" if k >= len(pool) else "retain"
+                self._append_retain(records[k], item, k, kind)
 
-    def _append_retain(self, record: Record, item: Encoded, row: int, is_anchor: bool = False) -> None:
+    def _append_retain(self, record: Record, item: Encoded, row: int, kind: ExampleKind = "retain") -> None:
         self.retain_index[row] = len(self.examples)
-        self.examples.append(Example.of(record, item, "anchor" if is_anchor else "retain", row))
+        self.examples.append(Example.of(record, item, kind, row))
 
     # ---- batches ----------------------------------------------------------------------------------------------
 
@@ -185,8 +199,10 @@ class RunDataset:
         return step * min(self._recipe.batch.forget, count) // count
 
     def _level_plan(self) -> list[tuple[list[int], int]]:
-        """For every step: the rows of its level, and how many earlier steps had that level."""
+        """For every step: the rows of its chunk or level, and how many earlier steps had the same."""
         rows = self.targets.examples
+        if self._requirements.chunk:
+            return chunk_plan(len(rows), self._requirements.chunk, self._resolved.total_steps, self._recipe.seed)
         groups: dict[str | None, list[int]] = {}
         for k, example in enumerate(rows):
             groups.setdefault(example.level if self._requirements.levels else None, []).append(k)

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -20,6 +21,7 @@ from expunge.engine.forward import ForwardRunner
 from expunge.engine.gradient_combiner import GradientCombiner
 from expunge.engine.gradient_source import GradientSource, Means, Parameters, Term
 from expunge.engine.optimizer import lr_factor
+from expunge.engine.phase_plan import PhasePlan
 from expunge.engine.recipe_config import Phase
 from expunge.engine.resolved_recipe import ResolvedRecipe
 from expunge.engine.stop_rule import StopProbe
@@ -45,6 +47,7 @@ class Loop:
     combiner: GradientCombiner
     state: TrainState
     context: DistributedContext
+    plan: PhasePlan
     stopper: Stopper | None = None
     extra: int = 0  # rows that the runner keeps behind those of the run, for whoever looks at the model on the way
 
@@ -57,23 +60,29 @@ class Loop:
     @property
     def end(self) -> int:
         """Number of steps of the run, as known so far."""
-        return self.stopper.end if self.stopper else self.resolved.total_steps
+        return self.plan.total
 
     def run(self, after_step: Callable[[Event], None]) -> None:
         """Train from `state.step` to the end; `after_step` is called after each step."""
-        start = 0
         for number, phase in enumerate(self.resolved.phases):
-            end = start + phase.steps
-            if self.state.step < min(end, self.end):
-                self._start_phase(phase, start)
-                while self.state.step < min(end, self.end):
+            start = self.plan.start(number)
+            if self.state.step < self.plan.end(number):
+                self._start_phase(number, phase, start)
+                while self.state.step < self.plan.end(number):
                     after_step(self._step(number, phase, self.state.step - start))
                 self.state.end_phase()
-            start = end
         self.runner.end_phase()
         set_trainable_blocks(self.lm.module, "all", self.state.trainable)
 
-    def _start_phase(self, phase: Phase, start: int) -> None:
+    def stopped(self) -> dict[str, Any]:
+        """`{"stopped": ...}`: where and why the run ended; empty without a stop rule."""
+        if not self.stopper:
+            return {}
+        about = self.stopper.summary(self.state.step, self.resolved.total_steps)
+        phases = self.resolved.phases
+        return {"stopped": about | ({"phases": self.plan.steps} if len(phases) > 1 else {})}
+
+    def _start_phase(self, number: int, phase: Phase, start: int) -> None:
         set_trainable_blocks(self.lm.module, phase.layers, self.state.trainable)
         rows = self._rows_in_phase(phase, start)
         with self.context.synchronized():
@@ -81,7 +90,15 @@ class Loop:
             self.source.start_phase(rows, self._parameters())
         config = self.resolved.recipe.optimizer
         config = config.model_copy(update={"lr": phase.lr}) if phase.lr else config
-        self.state.start_phase(config, resumed=self.state.step > start)
+        resumed = self.state.step > start
+        self.state.start_phase(config, resumed)
+        if self.stopper and phase.objective != "retain":
+            harm_counts = self.resolved.retain_loss_in(phase) != "none"
+            self.stopper.start_phase(self.plan.end(number), harm_counts, resumed)
+            if not resumed and any(p.objective != "retain" for p in self.resolved.phases[:number]):
+                self._look()
+                if self.stopper.stands(start):  # where an earlier phase has brought it
+                    self.plan.cut(number, start)
 
     def _step(self, number: int, phase: Phase, step_in_phase: int) -> Event:
         """One optimizer step."""
@@ -102,13 +119,13 @@ class Loop:
         for name, parameter in parameters.items():
             parameter.grad = combined.get(name)
         factor = lr_factor(config.schedule, config.warmup, step_in_phase, phase.steps)
-        if self.stopper:
+        if self.stopper and phase.objective != "retain":
             factor *= self.stopper.lr_factor(step)
         self.state.optimizers.step(factor)
         self.state.optimizers.zero_grad()
         self.dataset.targets.after_step(lambda tensor: self.context.all_reduce_sum([tensor])[0])
         self.state.step += 1
-        probe = self._probe()
+        probe = self._probe(number, phase)
         return Event(
             step=step,
             phase=number,
@@ -123,15 +140,21 @@ class Loop:
             probe=probe.forget if probe else None,
         )
 
-    def _probe(self) -> StopProbe | None:
-        """Let the stop rule look at the model where a look is due; all processes follow what the first one sees."""
-        stopper, step = self.stopper, self.state.step
-        if stopper is None or not stopper.is_due(step):
+    def _probe(self, number: int, phase: Phase) -> StopProbe | None:
+        """Let the stop rule look at the model where a look is due; it may end the phase."""
+        stopper = self.stopper
+        if stopper is None or phase.objective == "retain" or not stopper.is_due(self.state.step):
             return None
+        self._look()
+        self.plan.cut(number, stopper.end)
+        return stopper.probes[-1]
+
+    def _look(self) -> None:
+        """Score the probe of the stop rule; all processes follow what the first one sees."""
+        assert self.stopper is not None
         nll = score(self.runner, self._probe_rows())
         nll = self.context.broadcast_from_main(lambda: nll)
-        stopper.observe(step, nll, self.dataset.targets.settled())
-        return stopper.probes[-1]
+        self.stopper.observe(self.state.step, nll, self.dataset.targets.settled())
 
     def _probe_rows(self) -> list[int]:
         """Rows of the probe: the runner keeps them after the examples."""
@@ -196,7 +219,8 @@ class Loop:
         """Rows that this process will feed to the model in the phase."""
         sides: tuple[Side, ...] = ("forget", "retain")
         batches = (batch for side in sides for batch in phase_batches(self.dataset, side, phase, start))
-        return self.context.assigned_rows(batches, equal=self.resolved.is_sharded(self.context.num_processes))
+        rows = self.context.assigned_rows(batches, equal=self.resolved.is_sharded(self.context.num_processes))
+        return [*rows, *self.dataset.alternates_of(rows)]
 
     def _parameters(self) -> Parameters:
         return trainable(self.lm.module)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
 from pathlib import Path
 
 from expunge.corpus import Record
@@ -16,6 +15,7 @@ from expunge.engine.gradient_combiner import GradientCombiner
 from expunge.engine.gradient_source import GradientSource
 from expunge.engine.loop import Loop, phase_batches
 from expunge.engine.loss_inputs import LossInputs
+from expunge.engine.phase_plan import PhasePlan
 from expunge.engine.privacy.privacy_engine import PrivacyEngine
 from expunge.engine.reference import Reference
 from expunge.engine.resolved_recipe import ResolvedRecipe
@@ -42,6 +42,7 @@ def build_loop(
     controls: Sequence[Record] = (),
     targets: Targets | None = None,
     extra: Sequence[Encoded] = (),
+    guards: Sequence[Record] = (),
 ) -> Loop:
     """Prepare a run on `lm`, whose trainable parameters are set up (`models.adapters.prepare`).
 
@@ -55,6 +56,7 @@ def build_loop(
         controls: never-trained subjects, for a recipe that stops and records that name nobody.
         targets: the method's targets from an earlier run of the same records and settings; None builds them.
         extra: rows that are no part of the run, for whoever looks at the model on the way (`Loop.extra_rows`).
+        guards: rows that guard what earlier requests forgot; see `guards.py`.
 
     Raises:
         InputError: the records and the recipe do not fit together.
@@ -67,7 +69,7 @@ def build_loop(
         enable_checkpointing(lm.module)
     privacy = privacy or PrivacyEngine.of(resolved, forget, retain)
     questions, pool = run_questions(resolved, forget, retain, lm.template)
-    dataset = build_dataset(lm, resolved, questions, pool, retain, privacy, targets)
+    dataset = build_dataset(lm, resolved, questions, pool, retain, privacy, targets, guards)
     stopper = build_stopper(lm, resolved, questions, retain, controls)
     items = [*dataset.encoded, *(stopper.items if stopper else ()), *extra]
     point = requirements.saliency_point if requirements.token_weights == "gradient" else "first_block"
@@ -82,7 +84,7 @@ def build_loop(
         vocabulary = lm.module.get_output_embeddings().weight.shape[0]
         by_occurrence = requirements.saliency_unit == "occurrence"
         saliency = TokenSaliency(vocabulary, raw=requirements.raw_weights, by_occurrence=by_occurrence)
-    losses = LossInputs(resolved.method, dataset, references, saliency)
+    losses = LossInputs(resolved.method, dataset, references, saliency, runner.run)
     running = saliency if requirements.token_weights == "gradient" else None
     sharded = resolved.is_sharded(context.num_processes)
     plain = StepComputer(dataset, runner, losses, context, recipe.batch.micro, running, sharded)
@@ -91,8 +93,9 @@ def build_loop(
         source = privacy.gradient_source(lm.module, runner, losses, dataset, recipe.batch.micro, plain)
     combiner = GradientCombiner(resolved, dataset)
     parts: dict[str, Stateful] = {"combiner": combiner, "targets": dataset.targets, "source": source}
-    state = TrainState(lm.module, names, parts | ({"stopper": stopper} if stopper else {}))
-    return Loop(lm, resolved, dataset, runner, source, combiner, state, context, stopper, len(extra))
+    plan = PhasePlan([phase.steps for phase in resolved.phases])
+    state = TrainState(lm.module, names, parts | ({"stopper": stopper, "plan": plan} if stopper else {}))
+    return Loop(lm, resolved, dataset, runner, source, combiner, state, context, plan, stopper, len(extra))
 
 
 def build_stopper(
@@ -118,13 +121,14 @@ def build_dataset(
     retain: Sequence[Record],
     privacy: PrivacyEngine | None = None,
     targets: Targets | None = None,
+    guards: Sequence[Record] = (),
 ) -> RunDataset:
     """Targets and anchors first, which may run the model, then the examples."""
     targets = targets or resolved.method.build_targets(lm, questions, retain, resolved.recipe.seed)
     if privacy:
         return privacy.dataset(lm.template, resolved, targets, questions, retain)
     anchors = build_anchors(lm, resolved, pool, questions)
-    return RunDataset(lm.template, resolved, targets, questions, pool, anchors)
+    return RunDataset(lm.template, resolved, targets, questions, pool, anchors, guards)
 
 
 def _references(
@@ -134,10 +138,13 @@ def _references(
     requirements, sharded = resolved.requirements, resolved.is_sharded(context.num_processes)
 
     def build(side: Side, logits: bool) -> Reference:
-        starts = accumulate((phase.steps for phase in resolved.phases), initial=0)
-        phases = list(zip(resolved.phases, starts, strict=False))
+        plan = PhasePlan([phase.steps for phase in resolved.phases])
+        phases = [(phase, plan.start(number)) for number, phase in enumerate(resolved.phases)]
+        if resolved.may_stop and len(phases) > 1:  # a phase may begin at any earlier step
+            phases = [(phase.model_copy(update={"steps": plan.total}), 0) for phase, _ in phases]
         batches = [batch for phase, start in phases for batch in phase_batches(dataset, side, phase, start)]
         rows = sorted(set().union(*batches)) if sharded else context.assigned_rows(batches)
+        rows = [*rows, *(dataset.alternates_of(rows) if side == "forget" else ())]
         return Reference(lm.module, {k: dataset.encoded[k] for k in rows}, logits, live=not sharded)
 
     references: dict[Side, Reference] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +26,7 @@ class LossInputs:
     dataset: RunDataset
     reference: Mapping[Side, Reference]
     saliency: TokenSaliency | None
+    run: Callable[[Sequence[int], bool], ForwardOutput] | None = None  # a further pass, for alternates
 
     def wants_logits(self, side: Side, retain_kind: RetainLoss) -> bool:
         """Does this side need whole distributions?"""
@@ -76,6 +77,8 @@ class LossInputs:
         if needs.targets:
             fields = self.dataset.targets.batch_fields([e.row for e in examples], batch.mask.shape[1])
             extra["targets"] = {name: fields[name] for name in needs.targets}
+        if needs.alternates:
+            extra["alternate"] = self._alternate(rows)
         return ModelOutputs(output.logprob, batch.mask, batch.labels, output.logits, **extra)
 
     def _weights(self, rows: Sequence[int], output: ForwardOutput, norms: Tensor | None) -> Tensor:
@@ -83,6 +86,15 @@ class LossInputs:
         batch = output.batch
         beta = self._factors([self.dataset.examples[k] for k in rows], batch.mask)
         return self.saliency.weights(batch.labels, batch.mask, beta, norms) if self.saliency else batch.mask * beta
+
+    def _alternate(self, rows: Sequence[int]) -> ModelOutputs:
+        """The other answers of forget rows, in a pass of their own."""
+        assert self.run is not None
+        others = self.dataset.alternates_of(rows)
+        output = self.run(others, self.method.requirements().logits)
+        batch = output.batch
+        reference = self.reference["forget"].outputs(others, batch) if "forget" in self.reference else None
+        return ModelOutputs(output.logprob, batch.mask, batch.labels, output.logits, reference=reference)
 
     def _factors(self, examples: Sequence[Example], mask: Tensor) -> Tensor:
         """beta of every token [B, A]: of its own concept level where that is known, else of its record's."""

@@ -90,7 +90,8 @@ class Stop(FrozenModel):
 
     when: Literal["controls"] | None = Field(
         None,
-        description="controls: as soon as the forget records stand where never-trained controls stand; null: never",
+        description="controls: as soon as the forget records stand where never-trained controls stand; null: never. "
+        "Of a run of phases it ends the phase that forgets; a later one is left out while they stand there still",
     )
     check_every: int = Field(10, ge=1, description="steps between two checks")
     patience: int = Field(2, ge=1, description="checks in a row that must pass")

@@ -48,6 +48,12 @@ def training_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
             "shards frozen weights, and train.which: full trains them",
             "train an adapter (train.which: lora), or set parallel.shard: false",
         )
+    if recipe.parallel.shard and resolved.requirements.alternates:
+        yield Problem(
+            "parallel.shard",
+            f"needs equally many passes in all processes, and {recipe.method} runs a second one for its other answers",
+            "set parallel.shard: false",
+        )
     if recipe.train.drop_blocks and recipe.train.which == "full":
         yield Problem(
             "train.drop_blocks",
@@ -66,8 +72,8 @@ def stop_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
             "looks at records that the privacy budget does not count",
             "set stop.when: null, or privacy: null",
         )
-    if len(resolved.phases) > 1:
-        yield Problem("stop.when", f"cannot end a run of {len(resolved.phases)} phases", "set stop.when: null")
+    if all(phase.objective == "retain" for phase in resolved.phases):
+        yield Problem("stop.when", "cannot end a run without a phase that forgets", "set stop.when: null")
 
 
 def format_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:

@@ -38,6 +38,21 @@ def _order(epoch: int, size: int, count: int, seed: int, purpose: str) -> list[i
     return orders[epoch]
 
 
+def chunk_plan(count: int, size: int, steps: int, seed: int) -> list[tuple[list[int], int]]:
+    """For every step: the rows of its chunk, and how many earlier steps had the same chunk.
+
+    Rows in an order by the seed are cut into chunks of `size`; the last may be smaller. Chunks follow one another, each
+    with a share of the steps in proportion to its rows.
+    """
+    order = permutation(count, seed, "chunks", 0).tolist()
+    chunks = [order[k : k + size] for k in range(0, count, size)]
+    plan: list[tuple[list[int], int]] = []
+    for number, chunk in enumerate(chunks):
+        end = round(steps * min(count, (number + 1) * size) / count)
+        plan += [(chunk, turn) for turn in range(end - len(plan))]
+    return plan
+
+
 def batch_at(step: int, size: int, count: int, seed: int, purpose: str) -> list[int]:
     """Rows of the global batch of a step: consecutive in the sequence of epochs, never twice in a batch.
 

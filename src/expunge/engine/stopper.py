@@ -6,6 +6,7 @@ stands. Nothing is drawn on the way, and the state is part of the checkpoint, so
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,7 +32,7 @@ class Stopper:
 
     Attributes:
         items: the rows of the probe: forget, retain, controls; the run keeps them beside its examples.
-        end: number of steps after which the run ends, as known so far.
+        end: number of steps after which the phase ends, as known so far; most runs are one phase.
         controls: where the controls stand, as of the last probe.
         probes: what was measured, oldest first.
     """
@@ -49,9 +50,11 @@ class Stopper:
         """before: NLL of all these rows on the model before the run, in this order, nats per token."""
         self.config, self.items = config, [*forget, *retain, *of_controls]
         self.end = self.bound = total_steps
+        self.passed = 0  # checks in a row that have passed
+        self._latest, self._tolerance = "", config.tolerance
         self.probes: list[StopProbe] = []
         self._cuts = [len(forget), len(forget) + len(retain)]
-        self._controls, self._passed = controls, 0
+        self._controls = controls
         _, of_retain, of_control_rows = np.split(before, self._cuts)
         self.controls = controls.range(of_control_rows)
         self._retain_before = float(of_retain.mean()) if len(of_retain) else 0.0
@@ -92,6 +95,20 @@ class Stopper:
         forget_rows, retain_rows, control_rows = (lm.template.encode_all(part) for part in parts)
         return cls(config, total_steps, forget_rows, retain_rows, chosen, control_rows, before)
 
+    def start_phase(self, end: int, harm_counts: bool, resumed: bool) -> None:
+        """Begin a phase that forgets and is planned to end after `end` steps of the run; several may follow each other.
+
+        Args:
+            end: steps of the run.
+            harm_counts: whether the phase has a retain term. One that has none cannot mend what it harms, and going on
+                would only harm more, so there a check passes whatever the retain records lose.
+            resumed: a checkpoint was taken within this phase.
+        """
+        if not resumed:
+            self.end, self.passed, self._verdict = end, 0, ""
+        self.bound = end
+        self._tolerance = self.config.tolerance if harm_counts else math.inf
+
     def is_due(self, step: int) -> bool:
         """Whether a probe follows the step that has just finished; `step` counts finished steps."""
         return self.end == self.bound and step < self.bound and step % self.config.check_every == 0
@@ -102,25 +119,32 @@ class Stopper:
         self.controls = self._controls.range(of_controls)
         probe = StopProbe.of(step, forget, retain, self.controls.typical)
         earlier = self.probes[-1] if self.probes else None
-        verdict = standing(probe, earlier, self.controls, self._retain_before, self.config.tolerance)
+        verdict = standing(probe, earlier, self.controls, self._retain_before, self._tolerance)
         self.probes.append(probe)
-        self._passed = self._passed + 1 if verdict in PASSING and settled else 0
-        if self._passed >= self.config.patience:
+        self.passed = self.passed + 1 if verdict in PASSING and settled else 0
+        self._latest = verdict
+        if self.passed >= self.config.patience:
             self._verdict, self.end = verdict, min(self.bound, step + self.config.cooldown)
+
+    def stands(self, step: int) -> bool:
+        """Whether the check that was just observed at `step` passes; the phase then ends there."""
+        if self.passed:
+            self._verdict, self.end = self._latest, step
+        return bool(self.passed)
 
     def lr_factor(self, step: int) -> float:
         """Factor on the learning rate at `step`, from 0."""
         return decay(step, self.end, self.config.cooldown)
 
-    def summary(self, step: int) -> dict[str, Any]:
-        """Where and why the run ended, for run.json."""
+    def summary(self, step: int, bound: int) -> dict[str, Any]:
+        """Where and why the run ended, for run.json; `bound`: steps that it was planned to have."""
         where = {"inside": "inside", "above": "above"}.get(self._verdict)
         reason = f"{where} the controls' range in {self.config.patience} checks" if where else "the bound on steps"
         controls = self.controls.to_dict()
         del controls["typical"]
         return {
             "step": step,
-            "bound": self.bound,
+            "bound": bound,
             "reason": reason,
             "controls": {"from": self._controls.source, **controls},
             "retain_before": self._retain_before,
@@ -133,7 +157,7 @@ class Stopper:
         controls = self.controls.to_dict()
         return {
             "end": self.end,
-            "passed": self._passed,
+            "passed": self.passed,
             "verdict": self._verdict,
             "probes": probes,
             "controls": controls,
@@ -141,7 +165,7 @@ class Stopper:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
-        self.end, self._passed, self._verdict = int(state["end"]), int(state["passed"]), str(state["verdict"])
+        self.end, self.passed, self._verdict = int(state["end"]), int(state["passed"]), str(state["verdict"])
         self.probes = [StopProbe(**p) for p in state["probes"]]
         self.controls = ControlRange(**state["controls"])
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from expunge.corpus import Record
 from expunge.corpus.record import LEVELS
 
+GUARD_SHARE = 8  # one retain row of so many guards what earlier requests forgot, where groups are not balanced
+
 
 def stratum_of(forget: Sequence[Record]) -> Callable[[Record], str]:
     """The group of a retained record, by name.
@@ -40,6 +42,11 @@ def strata(pool: Sequence[Record], forget: Sequence[Record], anchors: int = 0) -
     for k, record in enumerate(pool):
         groups.setdefault(name(record), []).append(k)
     return sorted(groups.items())
+
+
+def guard_rows(guards: int, batch: int) -> int:
+    """Rows of a retain batch that are guards: one of `GUARD_SHARE`, at least one, and never the whole batch."""
+    return min(guards, max(1, batch // GUARD_SHARE), batch - 1)
 
 
 def quotas(sizes: Sequence[int], rows: int) -> list[int]:

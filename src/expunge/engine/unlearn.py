@@ -11,12 +11,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from expunge._io import digest, digest_files, relative_to, write_json
+from expunge._io import digest, relative_to, write_json
 from expunge.corpus.record_store import digest_each
 from expunge.engine.checkpoint import fitting
+from expunge.engine.condition_digests import concepts_digest, controls_digest
 from expunge.engine.distributed import DistributedContext, check_single_process
 from expunge.engine.event import Event
 from expunge.engine.fallback_records import fallback_summary
+from expunge.engine.guards import record_guards
 from expunge.engine.interrupt import watch_for_stop
 from expunge.engine.loop import Loop
 from expunge.engine.loop_builder import build_loop
@@ -24,17 +26,18 @@ from expunge.engine.loss_signature import run_warnings
 from expunge.engine.privacy.privacy_engine import PrivacyEngine
 from expunge.engine.privacy.privacy_state import drop_seed
 from expunge.engine.recipe import Recipe
+from expunge.engine.request_chain import request_summary
 from expunge.engine.resolved_recipe import ResolvedRecipe
 from expunge.engine.run_directory import SCRATCH, RunDirectory
 from expunge.engine.run_model import load_run_model, name_base_model, record_reading, record_share
 from expunge.engine.saliency_note import saliency_summary
-from expunge.engine.stop_controls import has_surrogate
 from expunge.engine.weight_editing import run_edit
 from expunge.errors import InputError, Interrupted, RunFailed
 from expunge.models.adapters import prepare
 from expunge.models.documents import split_documents
 from expunge.models.fingerprint import check_result, model_digest, result_facts, tokenizer_digest
 from expunge.models.fsdp import shard
+from expunge.models.run_file import ChainLink
 from expunge.models.source import whole_run
 from expunge.models.threads import set_threads
 from expunge.scope.split import Split
@@ -53,6 +56,7 @@ def unlearn(
     dtype: str = "auto",
     on_step: OnStep | None = None,
     notes: Sequence[str] = (),
+    chain: Sequence[ChainLink] = (),
 ) -> Path:
     """Make a model forget `split.forget`.
 
@@ -72,6 +76,8 @@ def unlearn(
             bitsandbytes. What trains is float32.
         on_step: called in every process with each event and the number of steps, which falls when the run stops early.
         notes: lines on how the recipe came about, kept as comments in recipe.yaml and in run.json.
+        chain: earlier requests on this model (`request_chain.chain_after`), kept in run.json; `split` is then that of
+            `request_chain.split_after`.
 
     Returns:
         The run directory.
@@ -85,7 +91,7 @@ def unlearn(
     with context.report_once():
         resolved = recipe.resolve()
         check_single_process(resolved.single_process_reason)
-        run = UnlearningRun(context, model, split, resolved, Path(out), template, device, notes, dtype)
+        run = UnlearningRun(context, model, split, resolved, Path(out), template, device, notes, dtype, chain)
         try:
             if run.open():
                 return run.directory.folder
@@ -118,10 +124,11 @@ class UnlearningRun:
         device: str | None,
         notes: Sequence[str] = (),
         dtype: str = "auto",
+        chain: Sequence[ChainLink] = (),
     ) -> None:
         self.context, self.split, self.resolved, self.recipe = context, split, resolved, resolved.recipe
         self.model, self.out, self.template, self.device = whole_run(model), out, template, device
-        self.notes, self.dtype = tuple(notes), dtype
+        self.notes, self.dtype, self.chain = tuple(notes), dtype, tuple(chain)
         self.privacy: PrivacyEngine | None = None
         self.started = time.perf_counter()
 
@@ -135,8 +142,8 @@ class UnlearningRun:
             "records": digest_each(r.training_content() for r in chain(self.split.forget, self.split.retain)),
             "template": self.template,
             **({} if self.dtype == "auto" else {"dtype": self.dtype}),
-            **_concepts_digest(self.resolved),
-            **_controls_digest(self.resolved, self.split),
+            **concepts_digest(self.resolved),
+            **controls_digest(self.resolved, self.split),
         }
         about = {
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -146,6 +153,8 @@ class UnlearningRun:
             "scope": self.split.scope,
             "split": self.split.summary(),
             "near_duplicates": self.split.near_duplicate_summary(),
+            "request": request_summary(self.split, self.recipe.seed),
+            **({"chain": [link.model_dump() for link in self.chain]} if self.chain else {}),
             **fallback_summary(self.resolved, self.split.forget),
             "threads": set_threads(),
             **({"auto": list(self.notes)} if self.notes else {}),
@@ -177,6 +186,7 @@ class UnlearningRun:
         lm = load_run_model(self.model, self.directory.about, self.device, self.dtype)
         record_reading(lm, self.model, self.split, self.directory)
         split = self.split
+        record_guards(lm, self.resolved, split.guards, self.directory.about)
         if any(r.kind == "document" for r in split.forget):
             forget, retain = (split_documents(part, lm.template) for part in (split.forget, split.retain))
             split = replace(split, forget=forget, retain=retain)
@@ -198,9 +208,16 @@ class UnlearningRun:
             shard(lm.module, context.device, context.num_processes)
         with context.synchronized():
             self.privacy = PrivacyEngine.of(self.resolved, self.split.forget, self.split.retain, folder)
-            split, scratch = self.split, folder / SCRATCH
+            split = self.split
             self.loop = build_loop(
-                lm, self.resolved, split.forget, split.retain, scratch, privacy=self.privacy, controls=split.controls
+                lm,
+                self.resolved,
+                split.forget,
+                split.retain,
+                folder / SCRATCH,
+                privacy=self.privacy,
+                controls=split.controls,
+                guards=record_guards(lm, self.resolved, split.guards, self.directory.about),
             )
         self._check_rows()
         context.broadcast_from_main(lambda: self.directory.start(self.resolved.to_yaml(self.notes)))
@@ -273,27 +290,10 @@ class UnlearningRun:
             seconds=round(time.perf_counter() - self.started, 3),
             steps=self.loop.state.step,
             **run_warnings(folder),
-            **({"stopped": self.loop.stopper.summary(self.loop.state.step)} if self.loop.stopper else {}),
+            **self.loop.stopped(),
         )
 
     def close(self) -> None:
         """Release the lock of the folder."""
         if hasattr(self, "directory"):
             self.directory.release()
-
-
-def _controls_digest(resolved: ResolvedRecipe, split: Split) -> dict[str, str]:
-    """Digest of the controls where they decide when the run ends; empty where they do not."""
-    if not resolved.may_stop or any(has_surrogate(r) for r in split.forget):
-        return {}
-    return {"controls": digest_each(r.content() for r in split.controls)}
-
-
-def _concepts_digest(resolved: ResolvedRecipe) -> dict[str, str]:
-    """Digest of the concept files that the recipe names; empty where it names none."""
-    hierarchy, dictionary = resolved.hierarchy, resolved.recipe.concepts.dictionary
-    content = [
-        hierarchy.model_dump(mode="json") if hierarchy else None,
-        digest_files(Path(dictionary).parent, [Path(dictionary).name]) if dictionary else None,
-    ]
-    return {"concepts": digest(content)} if any(content) else {}

@@ -43,6 +43,9 @@ class Requirements:
     logits: The current model's distribution: `logits` [B, A, V].
     targets: The method builds the rows of its forget batches itself (`Method.build_targets`); names of the tensors
         that it attaches to them. None: rows hold the records' true answers.
+    alternates: Each row's other answer, out of `Targets.alternates`, runs beside it: `alternate`.
+    chunk: Rows are forgotten in chunks of this many, one chunk after another, each in its share of the steps; None for
+        all rows at once.
     token_weights: `weights` [B, A]. `level`: the `token_factor` of each token's concept level alone; `gradient` and
         `attention`: that times the token's saliency, whose mean over a sequence is 1.
     raw_weights: The saliency ratio as printed in the paper, without floor, limits and normalization.
@@ -59,6 +62,8 @@ class Requirements:
     reference_logits: bool = False
     logits: bool = False
     targets: tuple[str, ...] | None = None
+    alternates: bool = False
+    chunk: int | None = None
     token_weights: TokenWeights = "none"
     raw_weights: bool = False
     saliency_point: SaliencyPoint = "first_block"
@@ -77,6 +82,7 @@ class ModelOutputs:
     weights: Token weights; see `Requirements.token_weights`.
     reference: The same of the model before the run.
     targets: What the method's targets attach to the rows; see `Requirements.targets`.
+    alternate: The same questions with their other answers; see `Requirements.alternates`. Its A is its own.
     level: Concept level of the batch.
     """
 
@@ -87,6 +93,7 @@ class ModelOutputs:
     weights: Tensor | None = None  # [B, A]
     reference: ModelOutputs | None = None
     targets: Mapping[str, Tensor] = field(default_factory=dict)  # name → [B, ...]
+    alternate: ModelOutputs | None = None
     level: str | None = None
 
     def target(self, name: str) -> Tensor:

@@ -17,7 +17,7 @@ from expunge.corpus import Record
 from expunge.corpus.record import Modality
 from expunge.models.prompt_template import Encoded, PromptTemplate
 
-ExampleKind = Literal["gold", "own", "substitute", "retain", "anchor"]
+ExampleKind = Literal["gold", "own", "substitute", "retain", "anchor", "guard"]
 
 
 @short_repr("record_id", "kind", "modality", "row", "epoch")
@@ -28,6 +28,7 @@ class Example:
     encoded: Token ids of its prompt and answer, and its image.
     kind: Whose answer it holds: the record's (`gold`; `retain` on the other side), the model's (`own`), or one that the
         method puts in its place (`substitute`). `anchor`: a retained question about somebody who does not exist.
+        `guard`: a question that an earlier request was about, with what the model says now.
     record_id: The record whose question it asks.
     modality: By what the question identifies its subject: as trained, or by text or image alone.
     row: Position on its side: in `Targets.examples`, or in the pool of retained records and anchors.
@@ -56,13 +57,14 @@ class Targets:
     """The forget rows of a run, and what a method attaches to them. This base attaches nothing.
 
     examples: One per row. Batches are drawn from their positions.
+    alternates: For a method that compares two answers: each row's other answer; else empty. Not with `redrawn`.
     redrawn: Examples change between epochs; the run then asks `example` for each row that it draws.
     """
 
     redrawn = False
 
-    def __init__(self, examples: Sequence[Example]) -> None:
-        self.examples = list(examples)
+    def __init__(self, examples: Sequence[Example], alternates: Sequence[Example] = ()) -> None:
+        self.examples, self.alternates = list(examples), list(alternates)
 
     def example(self, row: int, epoch: int) -> Example:
         """What a row holds in an epoch."""

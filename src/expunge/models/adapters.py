@@ -44,7 +44,7 @@ class TrainableConfig(FrozenModel):
     layers: Layers = Field(
         "all",
         description="all; k for the last k blocks; max k for the last k, or all where there are fewer; 1/3 for the "
-        "last third; or a list of block numbers",
+        "last third; 1/3-2/3 for the middle one, from the lowest block; or a list of block numbers",
     )
     rank: int = Field(8, ge=1, le=65_536, description="LoRA rank r")
     lora_alpha: float = Field(16.0, gt=0, description="LoRA scaling: the update is lora_alpha / r * B A")

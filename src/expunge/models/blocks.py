@@ -7,6 +7,7 @@ block do not count as blocks).
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 from typing import Any, TypeGuard
 
 from torch import nn
@@ -14,6 +15,7 @@ from torch import nn
 from expunge.errors import InputError
 
 Layers = str | int | tuple[int, ...]
+SHARE = r"\d{1,4}(?:/[1-9]\d{0,3})?"  # of the blocks, from the lowest
 
 
 def is_stack(module: nn.Module) -> TypeGuard[nn.ModuleList]:
@@ -55,12 +57,14 @@ def chosen_blocks(layers: Layers, count: int) -> tuple[int, ...]:
     if isinstance(layers, str):
         if most := re.fullmatch(r"max ([1-9]\d*)", layers):
             return chosen_blocks(min(int(most[1]), count), count)
+        if re.fullmatch(rf"{SHARE}-{SHARE}", layers):
+            return _between(layers, count)
         number = re.fullmatch(r"([1-9]\d*)(?:/([1-9]\d*))?", layers)
         if not number:
             raise InputError(
                 "train.layers",
-                f'"{layers}" is neither all, a number, a share nor a list of blocks',
-                "for example all, 4, max 4, 1/3 or [2, 3]",
+                f'"{layers}" is neither all, a number, a share, a range of shares nor a list of blocks',
+                "for example all, 4, max 4, 1/3, 0-1/3 or [2, 3]",
             )
         layers = int(number[1]) if not number[2] else max(1, round(count * int(number[1]) / int(number[2])))
     if isinstance(layers, int):
@@ -72,6 +76,21 @@ def chosen_blocks(layers: Layers, count: int) -> tuple[int, ...]:
         what = f"there is no block {wrong[0]}" if wrong else "the list of blocks is empty"
         raise InputError("train.layers", what, f"the model has the blocks 0 to {count - 1}")
     return tuple(sorted(set(layers)))
+
+
+def _between(layers: str, count: int) -> tuple[int, ...]:
+    """The blocks of a range of shares, counted from the lowest: 1/3-2/3 is the middle third.
+
+    A border is rounded as that of a share counted from the top, so that 2/3-1 is the last third, and ranges that follow
+    one another share no block and leave none out.
+    """
+    first, end = (Fraction(text) for text in layers.split("-"))
+    if not first < end <= 1:
+        raise InputError("train.layers", f"{layers} is no range of shares", "for example 0-1/3, 1/3-2/3 or 2/3-1")
+    blocks = range(*(count - round(count * (1 - share)) for share in (first, end)))
+    if not blocks:
+        raise InputError("train.layers", f"no block lies in {layers} of {count} blocks", "name a wider range")
+    return tuple(blocks)
 
 
 def block_of(name: str, stack: str) -> int | None:

@@ -34,6 +34,26 @@ class EditSummary(FileModel):
     norm: FiniteFloat
 
 
+class RequestSummary(FileModel):
+    """What a run was asked to forget, without names: enough to know its records again in the data."""
+
+    scope: str  # SHA-256 of the text of the scope
+    seed: int
+    near: str
+    forgotten: list[str]  # `record_prints` of the records
+    withheld: list[str]  # of those in the scope that somebody else states too
+
+
+class ChainLink(RequestSummary):
+    """An earlier request, whose run a later one started from."""
+
+    run: str  # seal of its run.json
+    split: str
+    model: str  # digest of the model that it started from
+    method: str
+    created: str
+
+
 class RunFile(FileModel):
     """The keys of `run.json` that are read back; others may stand beside them."""
 
@@ -59,6 +79,8 @@ class RunFile(FileModel):
     seconds: FiniteFloat | None = None
     stopped: StopSummary | None = None
     edited: EditSummary | None = None
+    request: RequestSummary | None = None
+    chain: list[ChainLink] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _finished_says_what_it_did(self) -> Self:
@@ -76,6 +98,17 @@ def run_facts(source: str | Path) -> dict[str, Any]:
     """What the run.json of `source` says, empty for what is no run; `InputError` as `read_run_file`."""
     folder = Path(source).expanduser()
     return read_run_file(folder) if (folder / RUN).is_file() else {}
+
+
+def chain_of(about: dict[str, Any]) -> list[ChainLink]:
+    """The earlier requests that a run.json names, oldest first."""
+    return [ChainLink.model_validate(link) for link in about.get("chain") or ()]
+
+
+def known_splits(about: dict[str, Any]) -> set[str]:
+    """Training digests of the requests that a run can be audited on: its own, and the earlier ones."""
+    own = about.get("identity", {}).get("split")
+    return {str(own), *(link.split for link in chain_of(about))}
 
 
 def result_problem(run: Path) -> str:

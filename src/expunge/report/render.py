@@ -21,16 +21,18 @@ from expunge._printable import visible
 from expunge.audit.check_result import CheckResult
 from expunge.audit.details import MembershipDetails
 from expunge.audit.redaction import write_redacted
+from expunge.audit.request_file import RequestHistory, load_history
 from expunge.audit.schema import NOTICE, AuditFile, find_audit, load_audit
 from expunge.audit.statistics import zero_hit_bound
 from expunge.audit.text_normalization import normalize
 from expunge.errors import InputError
 from expunge.report import formatting, labels, tables
 from expunge.report.failure_signatures import failure_signatures
-from expunge.report.page_facts import ReportRequest, describe_use, list_facts
+from expunge.report.page_facts import ReportRequest, describe_use, format_date, list_facts
 from expunge.report.plots.controls import draw_controls
 from expunge.report.plots.losses import draw_losses
 from expunge.report.plots.reconstruction import draw_reconstruction
+from expunge.report.plots.requests import draw_requests
 from expunge.report.plots.retention_curve import draw_retention_curve
 from expunge.report.plots.training import draw_training
 from expunge.report.plots.tree import draw_tree
@@ -71,12 +73,14 @@ def write_report(
         what = "is there already, and is no report of an audit"
         raise InputError(str(target), what, "choose another name, for example report.html")
     record = read_run(run, audit) if run is not None else None
+    history = load_history(source.parent)
     if redacted:
         copy = target.with_suffix(".json")
         if copy.exists() and copy.samefile(source):
             raise InputError(str(target), "would put the copy in the place of the audit", "choose another name")
         audit, record = write_redacted(source, copy), record and replace(record, data="", model="")
-    page = render_page(audit, record, request)
+        history = history and history.without_names()
+    page = render_page(audit, record, request, history)
     return write_atomic(target, page.encode("utf-8", "replace"), private=audit.redaction is None)
 
 
@@ -90,9 +94,15 @@ def _is_report(file: Path) -> bool:
     return not head or (head.lstrip().startswith(b"<!DOCTYPE html>") and MARK in head)
 
 
-def render_page(audit: AuditFile, run: RunRecord | None = None, request: ReportRequest | None = None) -> str:
+def render_page(
+    audit: AuditFile,
+    run: RunRecord | None = None,
+    request: ReportRequest | None = None,
+    history: RequestHistory | None = None,
+) -> str:
     """The page as text; a pure function of its arguments."""
-    return _page_template().render(_page_values(audit, run, request or ReportRequest()))
+    values = _page_values(audit, run, request or ReportRequest())
+    return _page_template().render({**values, "history": history, "requests_plot": draw_requests(history)})
 
 
 @cache
@@ -111,6 +121,7 @@ def _page_template() -> Template:
         "interval": formatting.format_interval,
         "plural": formatting.pluralize,
         "visible": visible,
+        "date": format_date,
         "interval_basis": formatting.describe_basis,
         "check": labels.check_label,
         "role": labels.role_label,

@@ -12,7 +12,7 @@ from expunge.audit.check_result import Number
 from expunge.audit.schema import AuditFile
 from expunge.engine.event_file import EVENTS, read_events
 from expunge.errors import InputError
-from expunge.models.run_file import read_run_file
+from expunge.models.run_file import chain_of, known_splits, read_run_file
 from expunge.models.run_seal import check_seals
 
 
@@ -69,8 +69,10 @@ def read_run(run: Path | str, audit: AuditFile) -> RunRecord:
         )
     metadata = read_run_file(folder)
     audited = {"split": audit.training_digest or audit.split_digest, "model": audit.models["original"].digest}
+    starts = {metadata["identity"].get("model"), *(link.model for link in chain_of(metadata))}
+    known = {"split": known_splits(metadata), "model": starts}
     for name, digest in audited.items():
-        if metadata["identity"].get(name) != digest:
+        if digest not in known[name]:
             raise InputError(
                 str(folder), f"is not the audited run: it used another {name}", "give the run whose result was audited"
             )

@@ -41,6 +41,8 @@ class Split:
         nodes: Nodes of the provenance tree to be forgotten; none where nothing stands in a tree.
         near_duplicates: Trained records that the scope leaves out and that repeat one to forget, copies included.
         near: What became of them: `take` has them in `forget`; `report` and `ignore` retain them.
+        guards: Forgotten by earlier requests on the same model. No set above holds them; a run keeps them forgotten.
+        origin: The `training_digest` before later requests were taken out, empty where none were.
     """
 
     scope: str
@@ -58,6 +60,8 @@ class Split:
     nodes: tuple[Node, ...] = ()
     near_duplicates: tuple[NearDuplicate, ...] = ()
     near: NearDuplicateChoice = "report"
+    guards: Sequence[Record] = ()
+    origin: str = ""
 
     @cached_property
     def targets(self) -> tuple[str, ...]:
@@ -76,8 +80,11 @@ class Split:
         What `data prepare` adds does not count, so that it may be added after a run: identifiers, variants and
         attributes of trained records; controls, holdout and questions on general ability, which train nothing.
         """
+        if self.origin:
+            return self.origin
         trained = {name: _content(getattr(self, name), ADDED) for name in TRAINED}
-        return digest({"scope": self.scope, "records": trained, "excluded": sorted(self.excluded_ids)})
+        guards = {"guards": _content(self.guards, ADDED)} if self.guards else {}
+        return digest({"scope": self.scope, "records": trained, "excluded": sorted(self.excluded_ids), **guards})
 
     @property
     def trained_ids(self) -> dict[str, list[str]]:

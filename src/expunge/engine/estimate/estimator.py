@@ -96,13 +96,18 @@ class RunEstimator:
         """The rows of every step of a phase, in one list or in one per side."""
         sides: list[Callable[[int], list[int]]] = []
         if phase.objective != "retain":
-            sides.append(self.dataset.forget_batch)
+            sides.append(self._forget_rows)
         if self.resolved.retain_loss_in(phase) != "none":
             sides.append(self.dataset.retain_batch)
         steps = [[side(step) for side in sides] for step in range(start, start + phase.steps)]
         if self.resolved.needs_separate_gradients():
             return steps
         return [[[k for side in step for k in side]] for step in steps]
+
+    def _forget_rows(self, step: int) -> list[int]:
+        """The forget batch of a step, with the other answers that run beside it."""
+        rows = self.dataset.forget_batch(step)
+        return [*rows, *self.dataset.alternates_of(rows)]
 
     def estimate(self, name: str, load_seconds: float, process: int | None = None) -> RunEstimate:
         """Measure, and add up over the phases.

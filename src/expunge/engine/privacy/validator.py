@@ -50,6 +50,7 @@ def privacy_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
             "saliency is measured on raw records",
             "set it to level (weights from a dictionary) or none",
         ),
+        (needs.chunk is not None, "method", "rows are drawn chunk by chunk", "take grad_diff"),
         (
             needs.token_weights == "gradient" and needs.saliency_unit == "occurrence",
             "settings.saliency_unit",

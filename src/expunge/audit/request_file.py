@@ -1,0 +1,96 @@
+"""The schema of `requests.json`: what became of every request of a chain, and whether it is still forgotten."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from expunge._config import FrozenModel
+from expunge._io import digest, read_json
+from expunge._validation import validate
+from expunge.audit.schema import NOTICE
+from expunge.errors import InputError
+
+REQUESTS = "requests.json"
+MARGIN = 0.05  # by which more may be given than to the controls
+AGAIN = "the file was changed; remove it and audit again"
+
+
+class RequestState(FrozenModel):
+    """One request on one model.
+
+    `given` is the share of questions that the greedy text answers truly; of documents, of tokens that are the most
+    probable one.
+    """
+
+    run: int = Field(ge=0, description="number of the run after which this was measured; 0 for the original model")
+    given: float = Field(description="share of true answers that the model gives")
+    controls: float | None = Field(None, description="the same share about people that no model was trained on")
+
+
+class RequestRow(FrozenModel):
+    """A request and what became of it."""
+
+    number: int = Field(ge=1, description="place in the chain")
+    scope: str = Field("", description="what was to be forgotten; empty where it is not known or left out")
+    created: str = Field("", description="when its run began, ISO 8601")
+    method: str = Field(description="method of its run")
+    forgotten: int = Field(ge=0, description="records that its run forgot")
+    asked: int = Field(ge=0, description="records that were asked here; 0 where the data does not hold them any more")
+    measure: Literal["answers", "tokens"] = Field("answers", description="what the shares are of")
+    states: tuple[RequestState, ...] = Field((), description="one per model, oldest first")
+
+    @property
+    def bound(self) -> float | None:
+        """The share up to which it counts as forgotten now: that of the controls, or as after its own run."""
+        last = self.states[-1] if self.states else None
+        own = next((s.given for s in self.states if s.run == self.number), None)
+        reference = own if last is None or last.controls is None else last.controls
+        return None if reference is None else reference + MARGIN
+
+    @property
+    def status(self) -> Literal["forgotten", "back", "not_run"]:
+        """Whether the last model still has it forgotten."""
+        if not self.states or self.bound is None:
+            return "not_run"
+        return "forgotten" if self.states[-1].given <= self.bound else "back"
+
+
+class RequestHistory(FrozenModel):
+    """The content of `requests.json`."""
+
+    notice: str = Field(NOTICE, description="that the file holds personal data")
+    run: str = Field(description="seal of the last run")
+    requests: tuple[RequestRow, ...] = Field(min_length=1, description="oldest first")
+    seal: str = Field("", description="SHA-256 over the keys above")
+
+    @property
+    def back(self) -> list[RequestRow]:
+        """Requests that the last model no longer has forgotten."""
+        return [r for r in self.requests if r.status == "back"]
+
+    def sealed(self) -> RequestHistory:
+        """This history with its seal."""
+        return self.model_copy(update={"seal": _seal(self)})
+
+    def without_names(self) -> RequestHistory:
+        """A copy without the texts of scopes."""
+        rows = tuple(r.model_copy(update={"scope": ""}) for r in self.requests)
+        return self.model_copy(update={"requests": rows, "notice": ""}).sealed()
+
+
+def _seal(history: RequestHistory) -> str:
+    return digest(history.model_dump(mode="json", exclude={"seal"}))
+
+
+def load_history(folder: Path) -> RequestHistory | None:
+    """The history beside an audit; None where there is none; `InputError` for one that was changed."""
+    path = folder / REQUESTS
+    if not path.is_file():
+        return None
+    history = validate(RequestHistory, read_json(path, AGAIN), str(path), AGAIN)
+    if history.seal != _seal(history):
+        raise InputError(str(path), "its content is not what its seal names", AGAIN)
+    return history

@@ -1,0 +1,102 @@
+"""Requests of a chain, asked again: bounds by hand, and three requests in a row on a model that knows all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from expunge.audit.request_history import RequestHistory, RequestRow, RequestState, audit_history, load_history
+from expunge.engine.recipe import Recipe
+from expunge.engine.request_chain import chain_after, split_after
+from expunge.engine.train.train_loop import TrainConfig
+from expunge.engine.train.train_model import train
+from expunge.engine.unlearn import unlearn
+from expunge.errors import InputError
+from expunge.models.tiny import TinyConfig
+from expunge.scope import Scope
+from expunge.synthetic.hospital.hospital import Hospital
+
+WORLD = Hospital(
+    patients=5,
+    per_institution=1,
+    institution_facts=0,
+    patient_facts=1,
+    studies=1,
+    study_facts=0,
+    section_facts=0,
+    shared_facts=0,
+    world_facts=0,
+    holdout_patients=0,
+)
+KL = ["steps=20", "batch.forget=9", "batch.retain=16", "optimizer.lr=0.003", "retain.loss=kl"]
+
+
+def row(*given: float, controls: float | None = 0.1, number: int = 1) -> RequestRow:
+    states = tuple(RequestState(run=k, given=g, controls=controls) for k, g in enumerate(given))
+    return RequestRow(number=number, scope="patient:P-1", method="npo", forgotten=9, asked=9, states=states)
+
+
+@pytest.mark.parametrize(
+    ("one", "bound", "status"),
+    [
+        (row(1.0, 0.0, 0.15), 0.15, "forgotten"),
+        (row(1.0, 0.0, 0.16), 0.15, "back"),
+        (row(1.0, 0.2, 0.25, controls=None), 0.25, "forgotten"),  # as after its own run
+        (row(1.0, 0.2, 0.3, controls=None), 0.25, "back"),
+        (row(1.0, 0.2, controls=None, number=3), None, "not_run"),
+        (row(), None, "not_run"),
+    ],
+)
+def test_a_request_is_forgotten_up_to_its_controls_and_five_points(
+    one: RequestRow, bound: float | None, status: str
+) -> None:
+    assert one.bound == (None if bound is None else pytest.approx(bound))
+    assert one.status == status
+
+
+def test_a_changed_history_is_refused(tmp_path: Path) -> None:
+    history = RequestHistory(run="seal", requests=(row(1.0, 0.0), row(1.0, 1.0, number=2))).sealed()
+    file = tmp_path / "requests.json"
+    file.write_text(history.model_dump_json())
+    assert load_history(tmp_path) == history
+    assert [r.number for r in history.back] == [2]
+    assert not any(r.scope for r in history.without_names().requests)
+    content: Any = json.loads(file.read_text())
+    content["requests"][1]["states"][1]["given"] = 0.0
+    file.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="its content is not what its seal names"):
+        load_history(tmp_path)
+    file.unlink()
+    assert load_history(tmp_path) is None
+
+
+@pytest.mark.trains
+def test_the_first_of_three_requests_is_still_forgotten_at_the_end(tmp_path: Path) -> None:
+    corpus = WORLD.corpus()
+    train(
+        corpus.trained,
+        tmp_path / "original",
+        tiny=TinyConfig(layers=1, width=96, heads=2, vocabulary=400, context=128),
+        settings=TrainConfig(epochs=60, batch=16, target_accuracy=0.99),
+        measure_general_ability=False,
+    )
+    run, chain, scopes = tmp_path / "original", [], [f"patient:P-000{k}-001" for k in (1, 2, 3)]
+    for k, scope in enumerate(scopes, 1):
+        split = split_after(corpus, Scope.parse(scope), chain)
+        run = unlearn(run, split, Recipe.load("npo", KL), tmp_path / f"run{k}", chain=chain)
+        chain = chain_after(run)
+    assert json.loads((run / "run.json").read_text())["guards"]["rows"] > 0
+    history = audit_history(str(tmp_path / "original"), str(run), corpus, tmp_path)
+    assert history is not None
+    assert [r.scope for r in history.requests] == scopes
+    for r in history.requests:
+        given = {s.run: s.given for s in r.states}
+        assert given[0] > 0.9, "the original knows it"
+        assert given[r.number] < 0.2
+        assert r.status == "forgotten"
+    assert history.requests[1].states[1].given > 0.5  # the first run was not about the second request
+    assert load_history(tmp_path) == history
+    assert audit_history(str(tmp_path / "original"), str(tmp_path / "run1"), corpus, tmp_path) is None
