@@ -67,7 +67,7 @@ def test_a_model_that_forgot_nothing_fails_and_checks_show_their_power(nothing_f
     for key in ("retention.retain_heldout", "retention.same_institution", "retention.elsewhere", "retention.shared"):
         assert nothing_forgotten[key].estimate == 1.0
         assert nothing_forgotten[key].status == ("inconclusive" if key == "retention.shared" else "passed"), key
-    assert nothing_forgotten["retention.shared"].reason.startswith("too little data: with 3 records")
+    assert "too little data: with 3 records" in nothing_forgotten["retention.shared"].reason
     assert nothing_forgotten.file.aggregates["fr_abs"] == 0.0
     assert nothing_forgotten.file.aggregates["kpr_rel"] == 1.0
 
