@@ -65,6 +65,7 @@ def test_the_choices_for_a_pretrained_model() -> None:
         "settings.floors": "surrogate",
         "settings.least_floor": 0.5,
         "settings.distil": 4.0,
+        "train.drop_blocks": 0.2,
         "steps": 240,  # 13 passes over 24 questions in 3 formats with 2 answers each, 8 a step
         "optimizer.schedule": "cosine",
     }

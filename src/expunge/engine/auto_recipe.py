@@ -38,10 +38,11 @@ SMALL_BLOCKS, SMALL_WIDTH = 8, 256  # models up to this size take the shipped re
 RATE, RATE_BLOCKS, RATE_WIDTH = 0.003, 10, 576  # the rate that holds up to so many trained blocks of such a width
 TRAINED_SHARE = 4  # one block of so many trains
 FORMATS = 2  # in which each question is asked too
-TWIN = {  # keys of `twin` that differ from the shipped recipe, and why
+TWIN = {  # keys that differ from the shipped recipe, and why
     "settings.floors": ("surrogate", "a true answer ends as likely as it is about somebody the model never met"),
     "settings.least_floor": (0.5, "nats per token under which it would come out"),
     "settings.distil": (4.0, "what the model says matters more than how unlikely the true answer is"),
+    "train.drop_blocks": (0.2, "each part of the change must do alone, so that a little training does not undo it"),
 }
 TWIN_PASSES = 13  # over all forget rows; a row is drawn with the true answer and with the surrogate's
 PASSES = 30  # of other methods, at most
