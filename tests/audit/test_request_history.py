@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from expunge.audit.request_history import RequestHistory, RequestRow, RequestState, audit_history, load_history
+from expunge.audit.request_file import RequestHistory, RequestRow, RequestState, load_history
+from expunge.audit.request_history import audit_history
 from expunge.engine.recipe import Recipe
 from expunge.engine.request_chain import chain_after, split_after
 from expunge.engine.train.train_loop import TrainConfig

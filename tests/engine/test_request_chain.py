@@ -48,6 +48,15 @@ def of(scope: str) -> set[str]:
     return set(Scope.parse(scope).match(corpus)) & {r.id for r in corpus.trained}
 
 
+def test_a_print_cannot_be_tried_with_answers() -> None:
+    """Of a yes-or-no question the print would tell the answer; of a document the text is all there is."""
+    asked = Record("a", "Does Anna Keller smoke?", "Yes.")
+    assert record_print(asked) == record_print(replace(asked, id="b", answer="No."))
+    assert record_print(asked) != record_print(replace(asked, prompt="Does Bert Keller smoke?"))
+    text = Record("d", "", "A letter.", kind="document")
+    assert record_print(text) != record_print(replace(text, answer="Another letter."))
+
+
 @pytest.fixture(scope="module")
 def chain(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Three runs of one step, each after the one before."""
@@ -69,11 +78,11 @@ def test_earlier_records_are_in_no_set_and_are_guarded() -> None:
     assert split.training_digest != replace(split, guards=()).training_digest
 
 
-def test_a_record_is_known_again_by_what_it_teaches() -> None:
+def test_a_record_is_known_again_by_what_it_asks() -> None:
     record = people().trained[0]
     others = replace(record, id="other", subject="x", identifiers=("y",), attributes={"a": 1}, path=())
     assert record_print(others) == record_print(record)
-    assert record_print(replace(record, answer="another")) != record_print(record)
+    assert record_print(replace(record, prompt="another")) != record_print(record)
 
 
 def test_what_only_lay_in_the_scope_is_kept_out_but_not_guarded() -> None:

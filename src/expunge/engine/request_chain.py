@@ -1,7 +1,7 @@
 """Requests over time: a run that starts from an earlier one knows what that one forgot, and keeps it forgotten.
 
-`run.json` holds digests of what was forgotten, never names. A record is known again by its question and answer, so what
-`data prepare` adds, another id, or another place in the tree do not hide it.
+`run.json` holds digests of what was asked, never names. A record is known again by its question, so what `data prepare`
+adds, another id, or another place in the tree do not hide it.
 """
 
 from __future__ import annotations
@@ -32,8 +32,14 @@ REDUCED = ("retain", "retain_heldout", "shared")  # sets of an earlier request t
 
 
 def record_print(record: Record) -> str:
-    """16 hex digits of SHA-256 over what a record teaches: question, answer, picture, and the turns before it."""
-    return content_id(record.prompt, record.answer, record.image.digest if record.image else None, record.history)
+    """16 hex digits of SHA-256 over what a record asks: question, picture, and the turns before it.
+
+    The answer is no part of it, or whoever reads run.json could try the few answers that there are to a question until
+    one fits. Only a record that asks nothing, as a document, is known by its text.
+    """
+    image = record.image.digest if record.image else None
+    asks = bool(record.prompt.strip() or image or record.history)
+    return content_id(record.prompt, "" if asks else record.answer, image, record.history)
 
 
 def _withheld_print(record: Record) -> str:

@@ -40,7 +40,7 @@ class RequestSummary(FileModel):
     scope: str  # SHA-256 of the text of the scope
     seed: int
     near: str
-    forgotten: list[str]  # `record_prints` of the records
+    forgotten: list[str]  # `record_print` of each record
     withheld: list[str]  # of those in the scope that somebody else states too
 
 
