@@ -27,14 +27,21 @@ FALLBACK = "simnpo"
 
 
 class Trial(FrozenModel):
-    """The recipe's learning rates times `lr_factor`, its retain weight times `retain_factor`, `steps` in all."""
+    """The recipe's learning rates times `lr_factor`, its retain weight times `retain_factor`, `steps` in all.
 
-    lr_factor: float = Field(gt=0)
+    `rate` and `retain` take the place of the recipe's values, so that all arms have the same.
+    """
+
+    lr_factor: float = Field(1.0, gt=0)
     steps: int = Field(ge=1)
     retain_factor: float = Field(1.0, gt=0)
+    rate: float | None = Field(None, gt=0)
+    retain: float | None = Field(None, ge=0)
 
     def __str__(self) -> str:
-        return f"learning rate × {self.lr_factor:g}, retain weight × {self.retain_factor:g}, {self.steps} steps"
+        rate = f"× {self.lr_factor:g}" if self.rate is None else f"{self.rate:g}"
+        weight = f"× {self.retain_factor:g}" if self.retain is None else f"{self.retain:g}"
+        return f"learning rate {rate}, retain weight {weight}, {self.steps} steps"
 
     def apply(self, recipe: Recipe, share: float = 1.0) -> Recipe:
         """`recipe` under this trial with `share` of the steps; phases keep their proportions.
@@ -43,16 +50,18 @@ class Trial(FrozenModel):
         """
         edit = recipe.resolve().edit
         if edit is not None:
-            strength = min(1.0, getattr(edit, "share", 1.0) * self.lr_factor)
+            strength = min(1.0, getattr(edit, "share", 1.0) * self.lr_factor)  # a rate means nothing to it
             return recipe.with_overrides([f"settings.share={strength:g}"]) if hasattr(edit, "share") else recipe
         total = max(1, round(self.steps * share))
-        lr = recipe.optimizer.lr * self.lr_factor
+        factor = self.lr_factor if self.rate is None else self.rate / recipe.optimizer.lr
+        lr = recipe.optimizer.lr * self.lr_factor if self.rate is None else self.rate
         parts = [max(1, round(total * p.steps / recipe.resolve().total_steps)) for p in recipe.phases]
         phases = tuple(
-            p.model_copy(update={"steps": n, "lr": None if p.lr is None else p.lr * self.lr_factor})
+            p.model_copy(update={"steps": n, "lr": None if p.lr is None else p.lr * factor})
             for p, n in zip(recipe.phases, parts, strict=True)
         )
-        retain = recipe.retain.model_copy(update={"weight": recipe.retain.weight * self.retain_factor})
+        weight = recipe.retain.weight * self.retain_factor if self.retain is None else self.retain
+        retain = recipe.retain.model_copy(update={"weight": weight})
         optimizer = recipe.optimizer.model_copy(update={"lr": lr})
         return recipe.model_copy(update={"steps": total, "phases": phases, "retain": retain, "optimizer": optimizer})
 
