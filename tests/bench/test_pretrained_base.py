@@ -1,4 +1,4 @@
-"""An experiment whose references are taught from a pretrained model, and grids whose values are the same for all arms."""
+"""Experiments whose references are taught from a pretrained model, and grids with the same values for all arms."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_wrong_file_of_a_pretrained_model_is_one_line(tmp_path: Path, changed:
 
 def test_a_base_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     experiment = Experiment.load(write(tmp_path))
-    with pytest.raises(InputError, match='model.pretrained: there is no folder "Tiny-Chat"'):
+    with pytest.raises(InputError, match=r'model\.pretrained: there is no folder "Tiny-Chat"'):
         run(experiment, tmp_path / "bench", workers=1)
     with pytest.raises(InputError, match='--model: there is no folder "none"'):
         run(experiment, tmp_path / "bench", workers=1, model="none")
