@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import Field
 
 from expunge._config import FrozenModel
-from expunge._io import digest
+from expunge._io import digest, digest_files
 from expunge.corpus import Record
 from expunge.engine.recipe import Recipe
 from expunge.engine.unlearn import unlearn
@@ -114,14 +114,20 @@ def stages(
     batch: int,
     seed: int,
     after: str = "",
+    dictionary: Path | None = None,
 ) -> tuple[Stage, ...]:
-    """The runs of the arm `name`; `recipes` holds its recipe, the fallback's, and `after`, which runs before it."""
+    """The runs of the arm `name`; `recipes` holds its recipe, the fallback's, and `after`, which runs before it.
+
+    `dictionary` gives single words a level in recipes that weigh tokens.
+    """
     share = 0.5 if after else 1.0
 
     def stage(key: str, records: Sequence[Record]) -> Stage:
         recipe = recipes[key].with_overrides([f"seed={seed}"])
         if recipe.resolve().edit is None:
             recipe = recipe.with_overrides([f"batch.forget={batch}", f"batch.retain={batch}"])
+        if dictionary and recipe.resolve().requirements.token_weights != "none":
+            recipe = recipe.with_overrides([f"concepts.dictionary={dictionary}"])
         recipe = trial.apply(recipe, share * len(records) / len(forget))
         recipe.resolve()  # refuses now what the run would refuse later
         return Stage(recipe, tuple(records))
@@ -136,8 +142,16 @@ def stages(
 
 
 def key(parts: Sequence[Stage]) -> str:
-    """A short name that changes with anything that decides the runs."""
-    return digest([[s.recipe.digest, sorted(r.id for r in s.forget)] for s in parts])[:8]
+    """A short name that changes with anything that decides the runs; of a dictionary its content does, not its path."""
+    return digest([[_identity(s.recipe), sorted(r.id for r in s.forget)] for s in parts])[:8]
+
+
+def _identity(recipe: Recipe) -> str:
+    if not recipe.concepts.dictionary:
+        return recipe.digest
+    file = Path(recipe.concepts.dictionary)
+    content = digest_files(file.parent, [file.name])
+    return recipe.with_overrides([f"concepts.dictionary=sha256-{content}"]).digest
 
 
 def run_stages(parts: Sequence[Stage], model: Path, retain: Sequence[Record], folder: Path) -> Path:

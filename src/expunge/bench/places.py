@@ -59,8 +59,8 @@ class Runner:
         return ModelPlace(self, cell, arm.name, folder / f"run-{len(parts)}", folder, arm, trial)
 
     def stages(self, cell: WorldInstance, arm: Arm, trial: Trial) -> tuple[Stage, ...]:
-        recipes = arm.recipes()
-        return stages(arm.name, recipes, cell.sets().forget, trial, self.experiment.batch, cell.seed, arm.after)
+        sets, batch = cell.sets(), self.experiment.batch
+        return stages(arm.name, arm.recipes(), sets.forget, trial, batch, cell.seed, arm.after, sets.dictionary)
 
     def training(self, cell: WorldInstance, name: str) -> dict[str, Any]:
         """Outcome of `train_reference`: share of its rows that the model gives exactly, seconds, parameters."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
@@ -54,6 +55,7 @@ class RecordSets:
         questions: `forget` or `heldout` to the same facts as questions with options, where the taught answers say more
             than an option does. They are never trained, and asked in place of the options of the records themselves.
         shared_retrained: a retrained model lacks the same records whatever the target is.
+        dictionary: file of names with levels, for arms that weigh single words by it.
     """
 
     corpus: Corpus
@@ -63,6 +65,7 @@ class RecordSets:
     more: Any = None
     questions: Mapping[str, Sequence[Record]] = field(default_factory=dict)
     shared_retrained: bool = False
+    dictionary: Path | None = None
 
     @property
     def forget(self) -> Sequence[Record]:
