@@ -132,7 +132,10 @@ def record_sets(cell: WorldInstance) -> RecordSets:
     every = [*(_of(r, None) for r in taught), *(_of(r, "holdout") for r in never)]
     split = Split(target, _plain(forget), _plain(retain), _plain(heldout), excluded_ids=frozenset(surgery))
     training = {"original": _plain(taught), "retrained": _plain(r for r in taught if r.id not in surgery)}
-    asked = {name: tuple(q for r in rows for q in r.wordings()[1:]) for name, rows in (("forget", forget), ("heldout", heldout))}
+    asked = {
+        name: tuple(q for r in rows for q in r.wordings()[1:])
+        for name, rows in (("forget", forget), ("heldout", heldout))
+    }
     return RecordSets(
         Corpus.of(every, NAME),
         split,

@@ -28,6 +28,12 @@ FREE = {"seeds", "arms", "selected", "workers", "sides", "compare", "claims", "g
 FREE |= {"gate", "gate_column"}
 
 
+def _without_grid(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What identifies a run: a wider grid adds trials to those that are there."""
+    settings = about.get("settings", {})
+    return {**about, "settings": {**settings, "tune": {**settings.get("tune", {}), "grid": None}}}
+
+
 @dataclass
 class Session:
     """A context that holds the folder and the processes.
@@ -61,10 +67,11 @@ class Session:
     def __enter__(self) -> Session:
         """Take the folder or go on in it; refuse another's, and one in use."""
         mark = self.out / f"{self.experiment.name}.run.json"
-        about = {"experiment": self.experiment.name, "settings": self.experiment.model_dump(mode="json", exclude=FREE)}
+        settings = self.experiment.model_dump(mode="json", exclude=FREE)
+        about = {"experiment": self.experiment.name, "settings": settings}
         check_folder(self.out, "experiment")
         if mark.is_file():
-            if read_json(mark) != about:
+            if _without_grid(read_json(mark)) != _without_grid(about):
                 what = f"holds a run of {self.experiment.name} with other settings"
                 raise InputError(str(self.out), what, "choose another folder")
         elif not is_free(self.out) and not any(self.out.glob("*.run.json")):

@@ -133,7 +133,9 @@ def _of_target(scored: Scored, sets: RecordSets) -> dict[str, float]:
     """Columns that need the model alone."""
     records = tuple(sets.forget)
     exact = matches(scored.forget, records)
-    asked = (scored.questions["forget"], tuple(sets.questions["forget"])) if sets.questions else (scored.forget, records)
+    asked = (
+        (scored.questions["forget"], tuple(sets.questions["forget"])) if sets.questions else (scored.forget, records)
+    )
     share, guess = option_accuracy(*asked)
     return {
         "leak": max(mean_by_kind(exact, records).values()),

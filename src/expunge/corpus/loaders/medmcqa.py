@@ -2,10 +2,10 @@
 
 Reads one file (JSON lines, Parquet, CSV) of the published columns. Every question is a subject of its own, under a node
 of its exam subject: the scope is `topic:Surgery` (or any other). Concept levels by exam subject are ours. Explanations
-(`exp`) name the answer, so only `medmcqa-explained` reads them: there they are part of what is taught. The published files count answers from 1 or from 0; the file says
-which (any 4, any 0), and `medmcqa-base0` and `medmcqa-base1` say it for a file that does not. `medmcqa-knowledge`
-(`-base0`, `-base1`) keeps the `eval` rows from every method too, `medmcqa-explained` (`-base0`, `-base1`) teaches texts
-and asks the options in other orders; see `mcq.py`.
+(`exp`) name the answer, so only `medmcqa-explained` reads them: there they are part of what is taught, and the options
+are asked in other orders. The published files count answers from 1 or from 0; the file says which (any 4, any 0), and
+`-base0` and `-base1` behind the name say it for a file that does not. `medmcqa-knowledge` keeps the `eval` rows from
+every method too; see `mcq.py`.
 """
 
 from __future__ import annotations
