@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from expunge.bench.requests import Request
 from expunge.bench.report import publish
+from expunge.bench.requests import Request
 from expunge.bench.study import run
 from expunge.bench.world_instance import RecordSets, WorldInstance
 from expunge.concepts.dictionary import Dictionary, DictionaryEntry

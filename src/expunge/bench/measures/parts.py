@@ -130,7 +130,6 @@ def parts(place: ModelPlace) -> dict[str, float | None] | None:
         if event.step + 1 >= STEPS:
             raise _Enough
 
-    with _watched(weights, shares):
-        with suppress(_Enough):
-            loop.run(after_step)
+    with _watched(weights, shares), suppress(_Enough):
+        loop.run(after_step)
     return {"projection_share": float(np.median(shares)) if shares else None, "weight_spread": spread(weights)}
