@@ -5,7 +5,8 @@ third of the rows that stay is given to no run. Two targets: `topic:Surgery`, an
 to it that only levels can protect. Every retrained model lacks Surgery alone, so on the chapter it shows what a
 forgetting by levels should come to: L4 unknown, L1 to L3 known.
 
-Options are asked in two orders that no row has taught. The names of the dictionary (MeSH and Mondo, if their tables lie
+Options are asked in orders that no row has taught: where they are shown while the model learns (`shown`), they are
+shown in one order and asked in another. The names of the dictionary (MeSH and Mondo, if their tables lie
 in `ontology` beside the questions) give single words a level.
 """
 
@@ -46,6 +47,7 @@ SIZES = {
     "chapter": 64,
     "explained": 0.56,
     "single": False,
+    "shown": True,
 }
 
 
@@ -118,9 +120,10 @@ def record_sets(cell: WorldInstance) -> RecordSets:
     request = cell.request
     if (target := request.target or TARGETS[0]) not in TARGETS:
         raise InputError(f"request {NAME}", f'there is no target "{target}"', f"choose {' or '.join(TARGETS)}")
+    settings = {**SIZES, **request.settings}
     levels = draw_levels(questions(request.folder()), request.settings, cell.seed)
     taught = [r for of in levels.values() for r in (*of.given, *of.heldout)]
-    chapter = int({**SIZES, **request.settings}["chapter"]) if target == "chapter" else 0
+    chapter, shown = int(settings["chapter"]) if target == "chapter" else 0, bool(settings["shown"])
     forget, retain = list(levels["L4"].given), list[Record]()
     for level in LEVELS[:-1]:
         forget += levels[level].given[:chapter]
@@ -129,17 +132,16 @@ def record_sets(cell: WorldInstance) -> RecordSets:
     holdout = [r for level, of in levels.items() for r in of.holdout if chapter or level == "L4"]
     surgery = {r.id for r in levels["L4"].given}
     never = [r for of in levels.values() for r in of.holdout]
-    every = [*(_of(r, None) for r in taught), *(_of(r, "holdout") for r in never)]
-    split = Split(target, _plain(forget), _plain(retain), _plain(heldout), excluded_ids=frozenset(surgery))
-    training = {"original": _plain(taught), "retrained": _plain(r for r in taught if r.id not in surgery)}
-    asked = {
-        name: tuple(q for r in rows for q in r.wordings()[1:])
-        for name, rows in (("forget", forget), ("heldout", heldout))
-    }
+    every = [*_taught(taught, shown), *(replace(r, split="holdout") for r in _taught(never, shown))]
+    parts = [_taught(rows, shown) for rows in (forget, retain, heldout)]
+    split = Split(target, *parts, excluded_ids=frozenset(surgery))
+    others = [r for r in taught if r.id not in surgery]
+    training = {"original": _taught(taught, shown), "retrained": _taught(others, shown)}
+    asked = {"forget": _asked(forget, shown), "heldout": _asked(heldout, shown)}
     return RecordSets(
         Corpus.of(every, NAME),
         split,
-        _plain(holdout),
+        _taught(holdout, shown),
         training,
         questions=asked,
         shared_retrained=True,
@@ -147,13 +149,16 @@ def record_sets(cell: WorldInstance) -> RecordSets:
     )
 
 
-def _of(record: Record, split: str | None) -> Record:
-    return replace(record, split=split)
+def _taught(records: Iterable[Record], shown: bool) -> tuple[Record, ...]:
+    """As taught: with the options in the first order if they are `shown`, and without what is only asked."""
+    return tuple(
+        replace(r, prompt=r.variants[0].prompt if shown else r.prompt, split=None, variants=()) for r in records
+    )
 
 
-def _plain(records: Iterable[Record]) -> tuple[Record, ...]:
-    """As taught: without the wordings that are only asked."""
-    return tuple(replace(r, split=None, variants=()) for r in records)
+def _asked(records: Iterable[Record], shown: bool) -> tuple[Record, ...]:
+    """Their questions with options in the orders that are not taught."""
+    return tuple(question for r in records for question in r.wordings()[2 if shown else 1 :])
 
 
 def dictionary(folder: Path) -> Path | None:

@@ -66,8 +66,12 @@ def test_two_targets_share_what_is_taught(tmp_path: Path) -> None:
     explained = [r for r in alone.forget if "lies there" in r.answer]
     assert len(explained) == 3
     asked = alone.questions["forget"]
-    assert len(asked) == 2 * len(alone.forget)
-    assert all(r.answer in r.options for r in asked)
+    assert [q.id for q in asked] == [r.id for r in alone.forget]
+    assert all(q.answer in q.options and q.prompt not in {r.prompt for r in alone.forget} for q in asked)
+    assert all("A) " in r.prompt for r in alone.forget)
+    plain = sets_of(tmp_path, shown=False)
+    assert len(plain.questions["forget"]) == 2 * len(plain.forget)
+    assert not any("A) " in r.prompt for r in plain.forget)
     assert alone.dictionary is None
     assert set(SUBJECTS) <= set(LEVEL)
 

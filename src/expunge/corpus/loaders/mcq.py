@@ -213,15 +213,12 @@ def explained(answer: str, explanation: str, most: int) -> str:
 
 
 def orders(q: MCQuestion, salt: str) -> list[tuple[str, ...]]:
-    """`ORDERS` orders of the options, drawn by the id, none of them that of the file; that alone where it is fixed."""
+    """`ORDERS` different orders of the options, drawn by the id, none of them the file's; that alone where it is fixed."""
     if q.fixed or len(set(q.options)) < 2:
         return [q.options]
-    rng, drawn = stream(0, salt, "orders", q.id), []
-    while len(drawn) < ORDERS:
-        order = tuple(q.options[int(k)] for k in rng.permutation(len(q.options)))
-        if order != q.options:
-            drawn.append(order)
-    return drawn
+    rng = stream(0, salt, "orders", q.id)
+    drawn = dict.fromkeys(tuple(q.options[int(k)] for k in rng.permutation(len(q.options))) for _ in range(64))
+    return [order for order in drawn if order != q.options][:ORDERS]
 
 
 def options_text(options: tuple[str, ...]) -> str:
