@@ -131,7 +131,7 @@ def band(trials: Mapping[str, Sequence[Draws]], levels: int = LEVELS) -> list[di
 @measure("fronts", needs="study")
 def fronts(study: Study) -> dict[str, Any]:
     """`fronts`: request to arm to its trials and its band; `equal_forgetting`: request to arm to its difference from
-    the arm that the options name `minus`, and from those that `against` names for it."""
+    the arm that the options name `base`, or from the one that `against` names for it."""
     options = study.experiment.options.get("fronts", {})
     trials = study.experiment.tune.trials()
     arms = tuple(arm for arm in study.arms if not arm.tuned_as)
@@ -147,7 +147,7 @@ def fronts(study: Study) -> dict[str, Any]:
             for name, of in _cell(runner.reference(cell, "original"), places, options.get("draws", DRAWS)).items():
                 drawn[name][str(cell.seed)] = of
         stored["fronts"][str(request)] = {name: _front(of, trials) for name, of in drawn.items()}
-        pairs = {name: options.get("against", {}).get(name, options.get("minus")) for name in drawn}
+        pairs = {name: options.get("against", {}).get(name, options.get("base")) for name in drawn}
         stored["equal_forgetting"][str(request)] = {
             f"{name} − {other}": {"difference": difference_entry(drawn[name], drawn[other])}
             for name, other in pairs.items()

@@ -213,7 +213,7 @@ def explained(answer: str, explanation: str, most: int) -> str:
 
 
 def orders(q: MCQuestion, salt: str) -> list[tuple[str, ...]]:
-    """`ORDERS` different orders of the options, drawn by the id, none of them the file's; that alone where it is fixed."""
+    """`ORDERS` orders of the options, drawn by the id, none of them the file's; that alone where it is fixed."""
     if q.fixed or len(set(q.options)) < 2:
         return [q.options]
     rng = stream(0, salt, "orders", q.id)
