@@ -77,7 +77,8 @@ class Scored:
     @classmethod
     def load(cls, folder: Path) -> Scored:
         asked = {p.name.removesuffix(f"{ASKED}.npz"): Scores.load(p) for p in sorted(folder.glob(f"*{ASKED}.npz"))}
-        return cls(*(Scores.load(folder / f"{name}.npz") for name in SETS), asked)
+        forget, heldout, holdout = (Scores.load(folder / f"{name}.npz") for name in SETS)
+        return cls(forget, heldout, holdout, asked)
 
 
 @lru_cache(maxsize=8)

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from expunge.audit.membership_scores import entropy
+from expunge.audit.membership_scores import loss as minus_loss
 from expunge.audit.metrics.answer_prob import probability
 from expunge.audit.metrics.exact_match import matches
 from expunge.audit.metrics.mcq import choices
 from expunge.bench.analysis import Point, ends, mean, round6, t_interval
 from expunge.bench.front import LEVELS, equal_forgetting, front, percentile_interval, retention_at
 from expunge.bench.measures.base import Study, measure
-from expunge.bench.measures.core import Scored, minus_loss, scores_of
+from expunge.bench.measures.core import Scored, scores_of
 from expunge.bench.measures.published import asked_of
 from expunge.bench.pipeline import Trial
 from expunge.bench.places import ModelPlace

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 
+from expunge.audit.membership_scores import loss as minus_loss
 from expunge.audit.metrics.published import fr_chance, kpr_rel, mia_resistance, us
 from expunge.audit.scores import Scores
 from expunge.audit.statistics import auc
 from expunge.bench.measures.base import Columns, measure
-from expunge.bench.measures.core import Scored, minus_loss, option_accuracy, original_scores, scores_of
+from expunge.bench.measures.core import Scored, option_accuracy, original_scores, scores_of
 from expunge.bench.places import ModelPlace
 from expunge.bench.world_instance import RecordSets
 from expunge.corpus import Record
