@@ -9,7 +9,8 @@ import pytest
 
 from expunge._io import read_json
 from expunge.bench import plots
-from expunge.bench.experiment import Claim, Experiment, Goal, PageTable, names
+from expunge.bench.experiment import Experiment, names
+from expunge.bench.experiment_parts import Claim, Goal, PageTable
 from expunge.bench.report import judge_claim, judge_goal, publish, table_cells
 from expunge.bench.table import markdown, matches, plain, value_at
 from helpers.experiments import BENCHMARKS

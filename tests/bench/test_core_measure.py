@@ -28,7 +28,7 @@ KEEP = [
     Record("k3", "p", "three", concept="L2"),
 ]
 NEVER = [Record("n1", "p", "x"), Record("n2", "p", "y")]
-SETS: Any = SimpleNamespace(forget=FORGET, heldout=KEEP, holdout=NEVER)
+SETS: Any = SimpleNamespace(forget=FORGET, heldout=KEEP, holdout=NEVER, questions={})
 
 
 def scores(

@@ -60,7 +60,7 @@ def test_arms_are_chosen_by_name_and_lists_of_changes_are_flat(tmp_path: Path) -
         ("question: Does it run?", "question: [", "tiny.yaml:3: not valid YAML"),
         ("{recipe: simnpo", "{recipe: simnpo, tuned_as: nobody", 'there is no arm "nobody"'),
         ("measures: [core]", "measures: [core]\nplugins: [nowhere.py]", "nowhere.py: is no Python file"),
-        ("lr: [1, 2]", "rate: [1, 2]", "tune.grid"),
+        ("lr: [1, 2]", "speed: [1, 2]", "tune.grid"),
         ("report:\n", "report: gone.yaml\n_page:\n", "gone.yaml: there is no such file"),
     ],
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from expunge.bench.workers import Workers, one_thread
+from expunge.bench.workers import Workers, threads
 from expunge.errors import InputError, RunFailed
 
 
@@ -75,7 +75,7 @@ def test_one_worker_is_this_process_with_one_thread(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("EXPUNGE_THREADS", "3")
     assert Workers().count == 3
     assert each(Workers(1), os.getpid, [()]) == [os.getpid()]
-    with one_thread():
+    with threads(1):
         assert os.environ["EXPUNGE_THREADS"] == "1"
     assert os.environ["EXPUNGE_THREADS"] == "3"
     monkeypatch.setenv("EXPUNGE_THREADS", "many")

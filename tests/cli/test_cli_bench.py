@@ -29,7 +29,14 @@ def test_the_list_names_every_experiment_of_the_checkout(cli: Cli) -> None:
 def test_a_run_gets_what_was_typed(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], changed: dict[str, Any]
 ) -> None:
-    free = {"seeds": (), "arms": (), "workers": None, "data": None, "out": Path("runs") / "bench-dual-ablation-smoke"}
+    free = {
+        "seeds": (),
+        "arms": (),
+        "workers": None,
+        "data": None,
+        "model": None,
+        "out": Path("runs") / "bench-dual-ablation-smoke",
+    }
 
     def run(experiment: Any, out: Path, *, say: Any, **given: Any) -> dict[str, Any]:
         say("working")

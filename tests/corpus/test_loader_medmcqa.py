@@ -16,7 +16,7 @@ import pytest
 from expunge.audit.metrics.mcq import chance
 from expunge.corpus import Corpus, load_corpus
 from expunge.corpus.loaders import LOADERS
-from expunge.corpus.loaders.mcq import number, role
+from expunge.corpus.loaders.mcq import ORDERS, ROW_LENGTH, explained, number, role
 from expunge.corpus.loaders.medmcqa import LEVEL, SALT
 from expunge.errors import InputError, InputWarning
 from expunge.scope import Scope
@@ -359,3 +359,60 @@ def test_the_two_unknown_rows_are_told_of(real: Path) -> None:
     with pytest.warns(InputWarning, match='2 rows left out: subject "Unknown"') as told:
         load_corpus(real, loader="medmcqa-knowledge")
     assert len(told) == 1
+
+
+def test_explained_teaches_a_text_and_asks_the_options_in_other_orders(file: Path) -> None:
+    corpus = load_corpus(file, loader="medmcqa-explained")
+    first, second = corpus.records[:2]
+    assert (first.prompt, first.answer, first.kind) == (
+        f"Which knot is {TRAIN[0]}?",
+        "reef. Ans-a. The reef.",
+        "generation",
+    )
+    assert (second.answer, second.attributes.get("explained")) == ("splice", None)
+    assert first.attributes["explained"] is True
+    given = ("reef", "bowline", "hitch", "splice")
+    for record, answer in ((first, "reef"), (second, "splice")):
+        assert len(record.variants) == ORDERS
+        for variant in record.variants:
+            assert variant.answer == answer
+            assert sorted(variant.options) == sorted(given)
+            assert variant.options != given
+            assert variant.prompt == f"{record.prompt} " + " ".join(
+                f"{letter}) {option}" for letter, option in zip("ABCD", variant.options, strict=True)
+            )
+    assert corpus == load_corpus(file, loader="medmcqa-explained")
+    assert [r.split for r in corpus] == [r.split for r in load_corpus(file)]
+
+
+def test_options_that_name_each_other_stay_in_order(tmp_path: Path) -> None:
+    rows = [*ROWS, question("x", "Surgery", 1, opd="Both A and B")]
+    last = load_corpus(write(tmp_path / "dev.json", rows), loader="medmcqa-explained").records[-1]
+    assert [v.options for v in last.variants] == [("reef", "bowline", "hitch", "Both A and B")]
+
+
+@pytest.mark.parametrize(
+    ("explanation", "most", "text"),
+    [
+        ("", 40, "reef"),
+        ("It holds.", 40, "reef. It holds."),
+        ("It holds well. It slips when wet.", 22, "reef. It holds well."),  # 16 characters fit behind "reef. "
+        ("It  holds\nwell under load", 19, "reef. It holds well"),
+        ("Long", 8, "reef"),
+    ],
+)
+def test_an_explanation_is_cut_behind_a_sentence_or_a_word(explanation: str, most: int, text: str) -> None:
+    assert explained("reef", explanation, most) == text
+
+
+def test_the_real_file_has_explanations(shared_data: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        corpus = load_corpus(shared_data / "medmcqa" / "dev.json", loader="medmcqa-explained")
+    surgery = [r for r in corpus if r.concept == "L4"]
+    assert sum(bool(r.attributes.get("explained")) for r in surgery) == 164
+    assert all(
+        len(r.prompt) + len(r.answer) <= ROW_LENGTH
+        for r in corpus
+        if r.attributes.get("explained") and len(r.prompt) < 200
+    )

@@ -14,13 +14,15 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from expunge._config import FrozenModel
 from expunge._text_file import read_text
 from expunge._validation import mapping, validate
 from expunge._yaml import load_yaml
+from expunge.bench.base_model import PretrainedBase
+from expunge.bench.experiment_parts import Claim, ExperimentPart, Goals, PageSpec
 from expunge.bench.pipeline import FALLBACK, Trial
 from expunge.bench.requests import Request
 from expunge.engine.recipe import Recipe
+from expunge.engine.train.fine_tune import FineTuneConfig
 from expunge.engine.train.train_loop import TrainConfig
 from expunge.errors import InputError, unknown
 from expunge.models.tiny import TinyConfig
@@ -28,10 +30,7 @@ from expunge.models.vision.tiny_vision import TinyVision
 
 REFERENCES = ("original", "retrained", "retrained-2")  # models of a comparison that are no runs
 CPU = "cpu"
-
-
-class ExperimentPart(FrozenModel):
-    """Base of what stands in an experiment's file: frozen, and an unknown key is an error."""
+GridKey = Literal["lr", "rate", "retain_weight", "retain", "steps"]
 
 
 class Arm(ExperimentPart):
@@ -43,6 +42,7 @@ class Arm(ExperimentPart):
     after: str = Field("", description="recipe that has the first half of the steps")
     tuned_as: str = Field("", description="arm whose chosen trial this arm takes")
     optional: bool = Field(False, description="run only where a side or the command names it")
+    threads: int | None = Field(None, ge=1, description="threads of its runs; another number rounds differently")
 
     @field_validator("set", mode="before")
     @classmethod
@@ -63,8 +63,14 @@ class Arm(ExperimentPart):
 class Tuning(ExperimentPart):
     """How the trial of an arm is chosen: the same grid for every arm, one rule."""
 
-    grid: Mapping[Literal["lr", "retain_weight", "steps"], tuple[float, ...]] = Field(
-        description="factors on learning rate and retain weight, and steps; the first key is the outermost loop"
+    grid: Mapping[GridKey, tuple[float, ...]] = Field(
+        description="lr and retain_weight are factors on the recipe's values, rate and retain the values themselves, "
+        "the same for every arm; and steps; the first key is the outermost loop"
+    )
+    across_seeds: bool = Field(
+        False,
+        description="trials run on the audited worlds; the choice for a seed is made on the other seeds",
+        exclude_if=lambda wanted: not wanted,
     )
     seed: int = Field(7, description="seed of the validation worlds, which are not audited")
     requests: int | None = Field(None, ge=1, description="number of requests tuned on; the first serves all others")
@@ -76,11 +82,18 @@ class Tuning(ExperimentPart):
 
     def trials(self) -> tuple[Trial, ...]:
         """Every combination of the grid."""
-        names = {"lr": "lr_factor", "retain_weight": "retain_factor", "steps": "steps"}
+        names = {"lr": "lr_factor", "retain_weight": "retain_factor"}
         return tuple(
-            Trial(**{names[key]: value for key, value in zip(self.grid, values, strict=True)})
+            Trial(**{names.get(key, key): value for key, value in zip(self.grid, values, strict=True)})
             for values in product(*self.grid.values())
         )
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> Tuning:
+        for factor, value in (("lr", "rate"), ("retain_weight", "retain")):
+            if factor in self.grid and value in self.grid:
+                raise ValueError(f'"{factor}" and "{value}" are the same quantity: give one of them')
+        return self
 
     def rule_text(self) -> str:
         """The selection rule in words."""
@@ -111,75 +124,18 @@ class PairedComparison(ExperimentPart):
     by_request: bool = False
 
 
-class Claim(ExperimentPart):
-    """`arm` - `minus` in `column`, or on `level` of the target's chapter, has this sign beyond its interval."""
-
-    name: str
-    arm: str
-    minus: str
-    column: str = ""
-    level: str = ""
-    sign: Literal["+", "-"]
-    text: str
-
-
-class Goal(ExperimentPart):
-    """A limit on `column`; with `times_second` a multiple of the value of the second retrained seed."""
-
-    column: str
-    text: str
-    at_most: float | None = None
-    at_least: float | None = None
-    times_second: bool = False
-
-
-class Goals(ExperimentPart):
-    """Goals of one arm, on the means over requests or request by request."""
-
-    arm: str
-    by_request: bool = True
-    list: tuple[Goal, ...]
-
-
-class PageTable(ExperimentPart):
-    """A table of the page: what stands at `of` in the results, one row per key that a `*` matches."""
-
-    title: str
-    of: str = Field("methods/*", description="path of keys into the results, joined by `/`")
-    columns: Mapping[str, str] | Literal["requests"] = Field(description="path below a row to its head")
-    cell: tuple[str, ...] = Field((), description="keys below a column that share its cell")
-    places: int = 3
-    text: str = ""
-
-
-class PagePlot(ExperimentPart):
-    """A picture: the name of a function in `plots.KINDS`, the name of its file, and its settings."""
-
-    kind: str
-    file: str
-    text: str
-    settings: Mapping[str, Any] = {}
-
-
-class PageSpec(ExperimentPart):
-    """What `bench report` prints, in the file or in one that `report` names; the first table is for the terminal."""
-
-    text: str = ""
-    tables: tuple[PageTable, ...] = Field(min_length=1)
-    plots: tuple[PagePlot, ...] = ()
-
-
 class Experiment(ExperimentPart):
     """One comparison in one size."""
 
     name: str
     preset: str
     question: str
-    model: TinyConfig
+    model: TinyConfig | PretrainedBase
     vision: TinyVision = TinyVision()
     train: TrainConfig = Field(description="its seed is replaced by that of the world")
     batch: int = Field(ge=1, description="forget rows and retain rows per step")
     gate: float = Field(0.95, description="share of its rows that every reference must give exactly")
+    gate_column: str = Field("", description="column of a measure that the gate looks at instead")
     requests: tuple[Request, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = Field((42, 123, 789), min_length=1)
     references: tuple[str, ...] = REFERENCES
@@ -228,8 +184,25 @@ class Experiment(ExperimentPart):
             raw["report"] = _read(path.parent / page)
         raw["plugins"] = [path.parent.resolve() / p for p in raw.get("plugins", ())]
         load_plugins(raw["plugins"])
-        loaded: Experiment = validate(cls, raw | {"name": path.stem, "preset": preset}, str(path))
-        return loaded
+        pretrained = isinstance(raw.get("model"), dict) and "pretrained" in raw["model"]
+        kind = ExperimentOnPretrained if pretrained else ExperimentFromScratch
+        return validate(kind, raw | {"name": path.stem, "preset": preset}, str(path))
+
+    def with_model(self, given: str | None) -> Experiment:
+        """The experiment with its pretrained model found, at `given` or where the file says.
+
+        Raises:
+            InputError: there is none, or `given` for an experiment that trains from scratch.
+        """
+        if isinstance(self.model, PretrainedBase):
+            return self.model_copy(update={"model": self.model.located(given)})
+        if given:
+            raise InputError("--model", f"{self.name} trains its models from scratch", "leave it out")
+        return self
+
+    def model_about(self) -> dict[str, Any]:
+        """The model, for the results."""
+        return self.model.about() if isinstance(self.model, PretrainedBase) else self.model.model_dump(mode="json")
 
     def select(self, wanted: Sequence[str] = ()) -> tuple[Arm, ...]:
         """The arms called `wanted`, or those of the preset; `InputError` for an unknown one, or one twice."""
@@ -245,6 +218,21 @@ class Experiment(ExperimentPart):
         """Arm to recipe, with its changes where any arm of the experiment changes something."""
         plain = not any(arm.set or arm.after for arm in self.arms.values())
         return {arm.name: arm.recipe if plain else arm.as_row() for arm in arms}
+
+
+class ExperimentFromScratch(Experiment):
+    """Its models are small and start from random weights."""
+
+    model: TinyConfig
+
+
+class ExperimentOnPretrained(Experiment):
+    """Its original and its retrained models are taught from the same pretrained one."""
+
+    model: PretrainedBase
+    train: FineTuneConfig = Field(
+        description="as in `expunge train --model`; its seed is replaced by that of the world"
+    )
 
 
 def load_plugins(paths: Iterable[Path]) -> None:

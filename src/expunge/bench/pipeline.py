@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import Field
 
 from expunge._config import FrozenModel
-from expunge._io import digest
+from expunge._io import digest, digest_files
 from expunge._printable import pluralize
 from expunge.corpus import Record
 from expunge.engine.recipe import Recipe
@@ -28,15 +28,21 @@ FALLBACK = "simnpo"
 
 
 class Trial(FrozenModel):
-    """The recipe's learning rates times `lr_factor`, its retain weight times `retain_factor`, `steps` in all."""
+    """The recipe's learning rates times `lr_factor`, its retain weight times `retain_factor`, `steps` in all.
 
-    lr_factor: float = Field(gt=0)
+    `rate` and `retain` take the place of the recipe's values, so that all arms have the same.
+    """
+
+    lr_factor: float = Field(1.0, gt=0)
     steps: int = Field(ge=1)
     retain_factor: float = Field(1.0, gt=0)
+    rate: float | None = Field(None, gt=0)
+    retain: float | None = Field(None, ge=0)
 
     def __str__(self) -> str:
-        factors = f"learning rate × {self.lr_factor:g}, retain weight × {self.retain_factor:g}"
-        return f"{factors}, {pluralize(self.steps, 'step')}"
+        rate = f"× {self.lr_factor:g}" if self.rate is None else f"{self.rate:g}"
+        weight = f"× {self.retain_factor:g}" if self.retain is None else f"{self.retain:g}"
+        return f"learning rate {rate}, retain weight {weight}, {pluralize(self.steps, 'step')}"
 
     def apply(self, recipe: Recipe, share: float = 1.0) -> Recipe:
         """`recipe` under this trial with `share` of the steps; phases keep their proportions.
@@ -45,16 +51,18 @@ class Trial(FrozenModel):
         """
         edit = recipe.resolve().edit
         if edit is not None:
-            strength = min(1.0, getattr(edit, "share", 1.0) * self.lr_factor)
+            strength = min(1.0, getattr(edit, "share", 1.0) * self.lr_factor)  # a rate means nothing to it
             return recipe.with_overrides([f"settings.share={strength:g}"]) if hasattr(edit, "share") else recipe
         total = max(1, round(self.steps * share))
-        lr = recipe.optimizer.lr * self.lr_factor
+        factor = self.lr_factor if self.rate is None else self.rate / recipe.optimizer.lr
+        lr = recipe.optimizer.lr * self.lr_factor if self.rate is None else self.rate
         parts = [max(1, round(total * p.steps / recipe.resolve().total_steps)) for p in recipe.phases]
         phases = tuple(
-            p.model_copy(update={"steps": n, "lr": None if p.lr is None else p.lr * self.lr_factor})
+            p.model_copy(update={"steps": n, "lr": None if p.lr is None else p.lr * factor})
             for p, n in zip(recipe.phases, parts, strict=True)
         )
-        retain = recipe.retain.model_copy(update={"weight": recipe.retain.weight * self.retain_factor})
+        weight = recipe.retain.weight * self.retain_factor if self.retain is None else self.retain
+        retain = recipe.retain.model_copy(update={"weight": weight})
         optimizer = recipe.optimizer.model_copy(update={"lr": lr})
         return recipe.model_copy(update={"steps": total, "phases": phases, "retain": retain, "optimizer": optimizer})
 
@@ -107,14 +115,20 @@ def stages(
     batch: int,
     seed: int,
     after: str = "",
+    dictionary: Path | None = None,
 ) -> tuple[Stage, ...]:
-    """The runs of the arm `name`; `recipes` holds its recipe, the fallback's, and `after`, which runs before it."""
+    """The runs of the arm `name`; `recipes` holds its recipe, the fallback's, and `after`, which runs before it.
+
+    `dictionary` gives single words a level in recipes that weigh tokens.
+    """
     share = 0.5 if after else 1.0
 
     def stage(key: str, records: Sequence[Record]) -> Stage:
         recipe = recipes[key].with_overrides([f"seed={seed}"])
         if recipe.resolve().edit is None:
             recipe = recipe.with_overrides([f"batch.forget={batch}", f"batch.retain={batch}"])
+        if dictionary and recipe.resolve().requirements.token_weights != "none":
+            recipe = recipe.with_overrides([f"concepts.dictionary={dictionary}"])
         recipe = trial.apply(recipe, share * len(records) / len(forget))
         recipe.resolve()  # refuses now what the run would refuse later
         return Stage(recipe, tuple(records))
@@ -129,8 +143,16 @@ def stages(
 
 
 def key(parts: Sequence[Stage]) -> str:
-    """A short name that changes with anything that decides the runs."""
-    return digest([[s.recipe.digest, sorted(r.id for r in s.forget)] for s in parts])[:8]
+    """A short name that changes with anything that decides the runs; of a dictionary its content does, not its path."""
+    return digest([[_identity(s.recipe), sorted(r.id for r in s.forget)] for s in parts])[:8]
+
+
+def _identity(recipe: Recipe) -> str:
+    if not recipe.concepts.dictionary:
+        return recipe.digest
+    file = Path(recipe.concepts.dictionary)
+    content = digest_files(file.parent, [file.name])
+    return recipe.with_overrides([f"concepts.dictionary=sha256-{content}"]).digest
 
 
 def run_stages(parts: Sequence[Stage], model: Path, retain: Sequence[Record], folder: Path) -> Path:

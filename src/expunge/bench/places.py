@@ -47,8 +47,9 @@ class Runner:
         return self.out / "worlds" / f"{cell.request.world}-{cell.seed}-{_world_digest(cell, self._trained_with)}"
 
     def reference(self, cell: WorldInstance, name: str) -> ModelPlace:
-        """The original or a retrained model."""
-        model = (self.world(cell) if name == REFERENCES[0] else self.folder(cell)) / name
+        """The original or a retrained model; what was trained on records of its own serves every target of them."""
+        shared = name == REFERENCES[0] or cell.sets().shared_retrained
+        model = (self.world(cell) if shared else self.folder(cell)) / name
         return ModelPlace(self, cell, name, model, self.folder(cell) / name)
 
     def run(self, cell: WorldInstance, arm: Arm, trial: Trial) -> ModelPlace:
@@ -58,8 +59,8 @@ class Runner:
         return ModelPlace(self, cell, arm.name, folder / f"run-{len(parts)}", folder, arm, trial)
 
     def stages(self, cell: WorldInstance, arm: Arm, trial: Trial) -> tuple[Stage, ...]:
-        recipes = arm.recipes()
-        return stages(arm.name, recipes, cell.sets().forget, trial, self.experiment.batch, cell.seed, arm.after)
+        sets, batch = cell.sets(), self.experiment.batch
+        return stages(arm.name, arm.recipes(), sets.forget, trial, batch, cell.seed, arm.after, sets.dictionary)
 
     def training(self, cell: WorldInstance, name: str) -> dict[str, Any]:
         """Outcome of `train_reference`: share of its rows that the model gives exactly, seconds, parameters."""

@@ -177,8 +177,66 @@ def lines(figure: Any, results: Results, settings: Mapping[str, Any]) -> bool:
     return bool(arms)
 
 
+def fronts(figure: Any, results: Results, settings: Mapping[str, Any]) -> bool:
+    """Retention against forgetting, one pane per request: all trials as dots, the line through the best with its band.
+
+    Settings: `arms` drawn in color (all trials of the others are gray), `title`, `guessing`: forgetting of a guess.
+    """
+    stored = {request: of for request, of in results.get("fronts", {}).items() if of}
+    figure.set_size_inches(WIDTH, 4.2)
+    for k, (request, of) in enumerate(stored.items()):
+        axes = figure.add_subplot(1, len(stored), k + 1)
+        for name, front in of.items():
+            shown = settings["arms"].index(name) if name in settings["arms"] else None
+            color = RULE if shown is None else COLORS[shown % len(COLORS)]
+            dots = [(t["forgetting"], t["retention"]) for t in front["trials"] if t["retention"] is not None]
+            axes.plot([x for x, _ in dots], [y for _, y in dots], "o", color=color, markersize=3, zorder=2)
+            line = [p for p in front["line"] if p["mean"] is not None] if shown is not None else []
+            xs = [p["forgetting"] for p in line]
+            axes.plot(xs, [p["mean"] for p in line], color=color, linewidth=1.5, label=name if line else None, zorder=3)
+            whole = [p for p in line if p["low"] is not None]
+            ends = [[p[end] for p in whole] for end in ("low", "high")]
+            axes.fill_between([p["forgetting"] for p in whole], *ends, color=color, alpha=0.15, linewidth=0)
+        if "guessing" in settings:
+            axes.axvline(settings["guessing"], color=SOFT, linewidth=0.9, linestyle=DASHED, zorder=1)
+        axes.set_title(request, fontsize=9, color=INK)
+        axes.set_xlabel("forgetting: 1 - accuracy among options on L4", color=SOFT, fontsize=8)
+        axes.set_ylabel("retention", color=SOFT, fontsize=8)
+        axes.legend(frameon=False, fontsize=7)
+        _dress(axes, ("left", "bottom"), "both")
+    figure.tight_layout(rect=(0, 0, 1, 0.93))
+    _title(figure, settings["title"], 0.96)
+    return bool(stored)
+
+
+def profiles(figure: Any, results: Results, settings: Mapping[str, Any]) -> bool:
+    """Values of each row over the same ticks, one pane per key of `of`, for example losses by level of the word.
+
+    Settings: `of` (key of the results: pane to row to columns), `columns` (column to tick), `rows`, `label`, `title`.
+    """
+    stored = results.get(settings["of"], {})
+    figure.set_size_inches(WIDTH, 3.8)
+    columns = settings["columns"]
+    for k, (pane, of) in enumerate(stored.items()):
+        axes = figure.add_subplot(1, len(stored), k + 1)
+        for n, name in enumerate(name for name in settings["rows"] if name in of):
+            there = [(x, v) for x, c in enumerate(columns) if (v := _value(of[name].get(c))) is not None]
+            style = {"color": COLORS[n % len(COLORS)], "marker": MARKERS[n % len(MARKERS)], "markersize": 5}
+            axes.plot([x for x, _ in there], [y for _, y in there], linewidth=1.4, label=name, **style)
+        axes.set_xticks(range(len(columns)), list(columns.values()), fontsize=8)
+        axes.set_title(pane, fontsize=9, color=INK)
+        axes.set_ylabel(settings["label"], color=SOFT, fontsize=8)
+        axes.legend(frameon=False, fontsize=7)
+        _dress(axes, ("left", "bottom"), "both")
+    figure.tight_layout(rect=(0, 0, 1, 0.93))
+    _title(figure, settings["title"], 0.96)
+    return bool(stored)
+
+
 KINDS: dict[str, Callable[[Any, Results, Mapping[str, Any]], bool]] = {
     "forest": forest,
     "pareto": pareto,
     "lines": lines,
+    "fronts": fronts,
+    "profiles": profiles,
 }

@@ -13,7 +13,8 @@ from typing import Any
 from expunge._io import read_json, write_atomic
 from expunge._printable import pluralize
 from expunge.bench.analysis import difference, entry
-from expunge.bench.experiment import Claim, Experiment, Goal, PageTable, folder
+from expunge.bench.experiment import Experiment, folder
+from expunge.bench.experiment_parts import Claim, Goal, PageTable
 from expunge.bench.pipeline import Trial
 from expunge.bench.plots import KINDS, draw
 from expunge.bench.table import format_cell, interval_of, markdown, matches, number, plain, value_at
@@ -119,22 +120,30 @@ def render(experiment: Experiment, results: Mapping[str, Any] | None, notes: str
 
 
 def _method(experiment: Experiment, results: Mapping[str, Any]) -> list[str]:
-    model, gate, seeds = results["model"], results["memorised"], results["seeds"]
+    gate, seeds = results["memorised"], results["seeds"]
     sizes = list(next(iter(results["domains"].values())))
     rows = [[d, *(str(n) for n in of.values())] for d, of in results["domains"].items()]
     text = (
-        f"Records at seed {seeds[0]}. Model: {model['architecture']}, "
-        f"{pluralize(model['layers'], 'block')} × {model['width']}, {results['parameters']:,} parameters, "
-        f"from scratch, float32; {results['batch']} forget and "
+        f"Records at seed {seeds[0]}. Model: {_model_text(results)}, float32; {results['batch']} forget and "
         f"{results['batch']} retain rows per step. Runs are given the target and the records of `given`; retention is "
         f"read off `retain_heldout` only. Seeds: {', '.join(map(str, seeds))}"
         + (". Values are means; ± is half of the 95 % interval over seeds (Student's t)." if len(seeds) > 1 else ".")
     )
     if "taught" in gate:
         least = min(share for of_cell in gate["taught"].values() for share in of_cell.values())
-        text += f" Gate: every reference gives at least {gate['gate']:.0%} of its answers exactly; the least is "
+        told = f"has {gate['column']} of at least" if gate.get("column") else "gives at least"
+        what = "" if gate.get("column") else " of its answers exactly"
+        text += f" Gate: every reference {told} {gate['gate']:.0%}{what}; the least is "
         text += f"{least:.1%}" + ("." if gate["passed"] else ": **not passed**, figures on forgetting are void there.")
     return [markdown(["world", *sizes], rows), text]
+
+
+def _model_text(results: Mapping[str, Any]) -> str:
+    model = results["model"]
+    shape = f"{model['architecture']}, {pluralize(model['layers'], 'block')} × {model['width']}, {results['parameters']:,} parameters"
+    if "pretrained" not in model:
+        return f"{shape}, from scratch"
+    return f"{model['pretrained']} ({shape}, SHA-256 {model['digest'][:12]}), pretrained, then taught its records"
 
 
 def _arms(experiment: Experiment, results: Mapping[str, Any] | None) -> str:

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from expunge._io import read_json, write_json
+from expunge.bench.base_model import PretrainedBase
 from expunge.bench.experiment import REFERENCES, load_plugins
 from expunge.bench.measures.base import MEASURES, Columns
 from expunge.bench.measures.core import Scored, core_columns, original_scores, scores_of
 from expunge.bench.pipeline import Stage, run_stages
 from expunge.bench.places import ModelPlace, Runner
+from expunge.bench.workers import threads
 from expunge.bench.world_instance import WorldInstance
 from expunge.engine.train.train_model import train
 from expunge.errors import InputError, RunFailed
@@ -33,26 +35,26 @@ def train_reference(place: ModelPlace) -> dict[str, Any]:
     """Job: train and score `original`, `retrained`, or `retrained-2` (the next seed)."""
     load_plugins(place.runner.experiment.plugins)
     runner, cell = place.runner, place.cell
+    base = runner.experiment.model
     seed = cell.seed + (place.name == REFERENCES[2])
-    train(
-        cell.sets().trained(place.name),
-        place.model,
-        tiny=runner.experiment.model,
-        vision=runner.experiment.vision,
-        tokenizer_from=_tokenizer(runner, cell),
-        settings=runner.experiment.train.model_copy(update={"seed": seed}),
-    )
+    start: dict[str, Any]
+    if isinstance(base, PretrainedBase):
+        start = {"model": base.path, "template": base.template, "measure_general_ability": False}
+    else:
+        tokenizer = _tokenizer(runner, cell, base.vocabulary)
+        start = {"tiny": base, "vision": runner.experiment.vision, "tokenizer_from": tokenizer}
+    settings = runner.experiment.train.model_copy(update={"seed": seed})
+    train(cell.sets().trained(place.name), place.model, settings=settings, **start)
     if not place.done():
         Scored.of(load(place.model), cell.sets()).save(place.file("scores"))
     return runner.training(cell, place.name)
 
 
-def _tokenizer(runner: Runner, cell: WorldInstance) -> Path:
+def _tokenizer(runner: Runner, cell: WorldInstance, vocabulary: int) -> Path:
     """One tokenizer for all models of a world, trained on every text so that it favours no set."""
     folder = runner.world(cell) / "tokenizer"
     if not folder.is_dir():
         fresh = folder.with_name(f"tokenizer.{os.getpid()}")
-        vocabulary = runner.experiment.model.vocabulary
         train_tokenizer(texts_of(cell.sets().corpus), vocabulary).save_pretrained(fresh)
         try:
             fresh.replace(folder)
@@ -72,7 +74,7 @@ def run_arm(place: ModelPlace) -> dict[str, Any]:
     original, sets = place.runner.reference(place.cell, REFERENCES[0]).model, place.sets
     outcome = {"failed": None, "setting": place.trial.model_dump(), "model": place.model.name}
     try:
-        with remember(_REFERENCE_LOSSES):
+        with remember(_REFERENCE_LOSSES), threads(place.arm.threads if place.arm else None):
             lm = merge_adapter(load(run_stages(parts, original, sets.split.retain, place.base)))
     except RunFailed as error:
         outcome["failed"] = str(error)

@@ -25,7 +25,14 @@ from expunge.bench.workers import Workers
 from expunge.bench.world_instance import WorldInstance
 from expunge.errors import InputError, RunFailed
 
-FREE = {"seeds", "arms", "selected", "workers", "sides", "compare", "claims", "goals", "report", "question", "gate"}
+FREE = {"seeds", "arms", "selected", "workers", "sides", "compare", "claims", "goals", "report", "question"}
+FREE |= {"gate", "gate_column"}
+
+
+def _without_grid(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What identifies a run: a wider grid adds trials to those that are there."""
+    settings = about.get("settings", {})
+    return {**about, "settings": {**settings, "tune": {**settings.get("tune", {}), "grid": None}}}
 
 
 @dataclass
@@ -52,7 +59,7 @@ class Session:
             raise InputError("--seeds", f"{','.join(map(str, self.seeds))} names one twice", "name each seed once")
         if min(self.seeds) < 0:
             raise InputError("--seeds", f"{min(self.seeds)} is below 0", "name seeds from 0 on")
-        if tune.seed in self.seeds and len(tune.trials()) > 1 and not tune.measure:
+        if tune.seed in self.seeds and len(tune.trials()) > 1 and not (tune.measure or tune.across_seeds):
             what = f"{tune.seed} is the seed of the validation worlds"
             raise InputError("--seeds", what, "name others: what is audited must not have been tuned on")
         self._started = time.perf_counter()
@@ -61,10 +68,11 @@ class Session:
     def __enter__(self) -> Session:
         """Take the folder or go on in it; refuse another's, and one in use."""
         mark = self.out / f"{self.experiment.name}.run.json"
-        about = {"experiment": self.experiment.name, "settings": self.experiment.model_dump(mode="json", exclude=FREE)}
+        settings = self.experiment.model_dump(mode="json", exclude=FREE)
+        about = {"experiment": self.experiment.name, "settings": settings}
         check_folder(self.out, "experiment")
         if mark.is_file():
-            if read_json(mark) != about:
+            if _without_grid(read_json(mark)) != _without_grid(about):
                 what = f"holds a run of {self.experiment.name} with other settings"
                 raise InputError(str(self.out), what, "choose another folder")
         elif not is_free(self.out) and not any(self.out.glob("*.run.json")):
@@ -156,6 +164,8 @@ class Session:
         trials = tune.trials()
         if len(trials) == 1 or not tune.choose:
             return self.fixed(trials[0], arms)
+        if tune.across_seeds:
+            return self._tune_across_seeds(arms)
         cells = {request: self.validation(request) for request in self.experiment.requests}
         instances = list(dict.fromkeys(cells.values()))
         self.train_references(instances, self.experiment.references[: 2 if self.runner.scored else 1])
@@ -175,6 +185,29 @@ class Session:
                 self.note(f"{cell}: {name}: " + (f"chosen {Trial(**chosen)}" if chosen else "every trial diverged"))
         return {str(request): entries[cell] for request, cell in cells.items()}
 
+    def _tune_across_seeds(self, arms: Sequence[Arm]) -> dict[str, dict[str, Any]]:
+        """Every trial at every audited seed; the choice for a seed is that of the other seeds' means.
+
+        With a single seed there is nothing to choose on: the first trial stands.
+        """
+        trials, cells = self.experiment.tune.trials(), self.cells()
+        self.run_arms([self.runner.run(c, arm, trial) for c in cells for arm in arms for trial in trials])
+        tuning: dict[str, dict[str, Any]] = {}
+        for request in self.experiment.requests:
+            of_request = [cell for cell in cells if cell.request == request]
+            for arm in arms:
+                results = {c.seed: [self._result(c, arm, t) for t in trials] for c in of_request}
+                entry = self._chosen(average(list(results.values())))
+                chosen = {
+                    str(seed): self._chosen(average([of for other, of in results.items() if other != seed]))["chosen"]
+                    for seed in (results if len(results) > 1 else ())
+                }
+                entry |= {"by_seed": chosen} if chosen else {"chosen": trials[0].model_dump()}
+                tuning.setdefault(str(request), {})[arm.name] = entry
+                shown = "; ".join(f"seed {s}: {Trial(**t) if t else 'diverged'}" for s, t in chosen.items())
+                self.note(f"{request}: {arm.name}: {shown or trials[0]}")
+        return tuning
+
     def _result(self, cell: WorldInstance, arm: Arm, trial: Trial) -> TrialResult:
         place, own = self.runner.run(cell, arm, trial), self.experiment.tune.measure
         if place.failure():
@@ -191,7 +224,8 @@ class Session:
 
     def place(self, cell: WorldInstance, arm: Arm, tuning: Mapping[str, Mapping[str, Any]]) -> ModelPlace | None:
         """The run of an arm with the trial chosen for the request; None where every trial diverged."""
-        chosen = tuning[str(cell.request)][arm.name]["chosen"]
+        entry = tuning[str(cell.request)][arm.name]
+        chosen = entry.get("by_seed", {}).get(str(cell.seed), entry["chosen"])
         return self.runner.run(cell, arm, Trial(**chosen)) if chosen else None
 
     def audit(
@@ -220,12 +254,21 @@ class Session:
                     failed.setdefault(arm.name, []).append(f"{cell}: {why}")
         return tables
 
-    def memorization(self, cells: Sequence[WorldInstance]) -> dict[str, Any]:
-        """Did every reference learn its rows? `taught`: world instance to model to share given exactly."""
-        names, gate = self.experiment.references, self.experiment.gate
-        taught = {str(c): {n: self.runner.training(c, n)["share"] for n in names} for c in cells}
+    def memorization(self, cells: Sequence[WorldInstance], tables: Mapping[str, Cells] | None = None) -> dict[str, Any]:
+        """Did every reference learn its rows? `taught`: world instance to model to share given exactly.
+
+        Where the experiment names a column for the gate, to that column of `tables`.
+        """
+        names, gate, column = self.experiment.references, self.experiment.gate, self.experiment.gate_column
+
+        def learnt(cell: WorldInstance, name: str) -> float:
+            if column and tables is not None:
+                return tables[name][str(cell.request)][str(cell.seed)].get(column) or 0.0
+            return float(self.runner.training(cell, name)["share"])
+
+        taught = {str(c): {n: learnt(c, n) for n in names} for c in cells}
         passed = all(share >= gate for of_cell in taught.values() for share in of_cell.values())
-        return {"gate": gate, "taught": taught, "passed": passed}
+        return {"gate": gate, "taught": taught, "passed": passed, **({"column": column} if column else {})}
 
     def about(self) -> dict[str, Any]:
         """What a reader must know of the run beside its figures."""
@@ -235,7 +278,7 @@ class Session:
             "preset": experiment.preset,
             "seeds": list(self.seeds),
             "domains": self.sizes(experiment.requests),
-            "model": experiment.model.model_dump(mode="json"),
+            "model": experiment.model_about(),
             "batch": experiment.batch,
             "parameters": self.runner.training(cells[0], "original")["parameters"],
             "memorised": self.memorization(cells),

@@ -101,6 +101,7 @@ def run(
     arms: Sequence[str] = (),
     workers: int | None = None,
     data: Path | None = None,
+    model: str | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Run an experiment; returns its results, ready for JSON, and writes them to `out/<name>.json`.
@@ -108,12 +109,15 @@ def run(
     Args:
         seeds: empty means the experiment's own.
         arms: arms beside the references, without the smaller comparisons; empty means those of the preset.
-        data: folder of LUME as published, for requests that need it.
+        data: folder of published text, for requests that need it.
+        model: folder or hub id of the pretrained model, for experiments on one; None for that of the file.
 
     Raises:
         InputError: an unknown arm, a seed twice, a folder that holds another run, or missing data.
     """
+    experiment = experiment.with_model(model)
     experiment, options = _with_data(experiment, data, arms)
+    options += ["--model MODEL"] if model else []
     selected, sides = experiment.select(arms), () if arms else experiment.sides
     if data:
         sides = tuple(side for side in experiment.sides if side in sides or side.requests[0].published)
@@ -137,6 +141,8 @@ def run(
             "options": options,
         }
         results |= study.finish()
+        if experiment.gate_column:
+            results["memorised"] = session.memorization(cells, study.columns)
         for side, chosen in side_arms.items():
             more = _side_results(session, side, chosen, tuning)
             if side.key:
@@ -174,7 +180,7 @@ def _with_data(experiment: Experiment, data: Path | None, arms: Sequence[str]) -
         for side in experiment.sides
         if data or not any(r.published for r in side.requests)
     )
-    options = [*([f"--arms {','.join(arms)}"] if arms else []), *(["--data LUME"] if data else [])]
+    options = [*([f"--arms {','.join(arms)}"] if arms else []), *(["--data DATA"] if data else [])]
     return experiment.model_copy(update={"requests": located_in(experiment.requests), "sides": sides}), options
 
 

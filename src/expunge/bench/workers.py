@@ -38,7 +38,7 @@ class Workers:
         `function` is defined at the top of a module. The first exception ends it all; `RunFailed` if a process dies.
         """
         if self.count == 1 or len(jobs) <= 1:
-            with one_thread():
+            with threads(1):
                 for k, job in enumerate(jobs):
                     done(k, function(*job))
             return
@@ -65,18 +65,21 @@ class Workers:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Inside, the engine takes one thread."""
+def threads(count: int | None) -> Iterator[None]:
+    """Inside, the engine takes so many threads; None leaves things as they are."""
     before = os.environ.get("EXPUNGE_THREADS")
-    os.environ["EXPUNGE_THREADS"] = "1"
-    try:
+    if count is not None:
+        os.environ["EXPUNGE_THREADS"] = str(count)
         set_threads()
+    try:
         yield
     finally:
-        if before is None:
-            del os.environ["EXPUNGE_THREADS"]
-        else:
+        if before is not None:
             os.environ["EXPUNGE_THREADS"] = before
+        elif count is not None:
+            del os.environ["EXPUNGE_THREADS"]
+        if count is not None:
+            set_threads()
 
 
 def _initialize() -> None:

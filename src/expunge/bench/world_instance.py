@@ -6,8 +6,9 @@ Targets of two seeds share no fact, so a trial chosen on one seed has never met 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
@@ -51,6 +52,10 @@ class RecordSets:
         holdout: never trained, and asked the same kinds of question as `forget`: the non-members.
         training: model to its training records, where they are not those of the corpus.
         more: what else a plugin's measures need.
+        questions: `forget` or `heldout` to the same facts as questions with options, where the taught answers say more
+            than an option does. They are never trained, and asked in place of the options of the records themselves.
+        shared_retrained: a retrained model lacks the same records whatever the target is.
+        dictionary: file of names with levels, for arms that weigh single words by it.
     """
 
     corpus: Corpus
@@ -58,6 +63,9 @@ class RecordSets:
     holdout: Sequence[Record]
     training: Mapping[str, Sequence[Record]] | None = None
     more: Any = None
+    questions: Mapping[str, Sequence[Record]] = field(default_factory=dict)
+    shared_retrained: bool = False
+    dictionary: Path | None = None
 
     @property
     def forget(self) -> Sequence[Record]:

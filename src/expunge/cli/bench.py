@@ -43,7 +43,10 @@ def run(
         Path | None, typer.Option("--out", help="Folder for models, runs and scores; experiments may share one.")
     ] = None,
     workers: Annotated[int | None, typer.Option("--workers", help="Processes; else as many as cores are free.")] = None,
-    data: Annotated[Path | None, typer.Option("--data", help="Folder of LUME as published.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Folder of LUME or MedMCQA as published.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Folder or hub id of the pretrained model, where there is one.")
+    ] = None,
 ) -> CommandResult:
     """Run an experiment; a killed run resumes."""
     chosen = numbers(seeds) if seeds else ()
@@ -58,6 +61,7 @@ def run(
         arms=tuple(filter(None, arms.split(","))),
         workers=workers,
         data=data,
+        model=model,
         say=Progress().say,
     )
     return CommandResult(results, (results["table"],))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from expunge.corpus import Record
 from expunge.models.language_model import LanguageModel
 
 SETS = ("forget", "heldout", "holdout")
+ASKED = "-questions"  # behind the name of a set, in the file of its questions with options
 LEVELS = ("L1", "L2", "L3")
 MAX_NEW_TOKENS = 32  # answers are short
 DISTANCE = ("choice", "auc", "auc_entropy", "leak_mean")  # whose differences enter the distance, beside ks
@@ -50,24 +51,34 @@ class Scored:
     forget: Scores
     heldout: Scores
     holdout: Scores
+    questions: Mapping[str, Scores] = field(default_factory=dict)  # of `RecordSets.questions`
 
     @classmethod
     def of(cls, lm: LanguageModel, sets: RecordSets) -> Scored:
-        """Score every option where there are some, and greedy text where exact answers are counted."""
+        """Score every option where there are some, and greedy text where exact answers are counted.
+
+        Where options are asked in questions of their own, answers are texts: exact ones are read off their tokens.
+        """
+        text = not sets.questions
         return cls(
-            score(lm, sets.forget, options=True, text=True, max_new_tokens=MAX_NEW_TOKENS),
-            score(lm, sets.heldout, text=True, max_new_tokens=MAX_NEW_TOKENS),
+            score(lm, sets.forget, options=text, text=text, max_new_tokens=MAX_NEW_TOKENS),
+            score(lm, sets.heldout, text=text, max_new_tokens=MAX_NEW_TOKENS),
             score(lm, sets.holdout),
+            {name: score(lm, records, options=True) for name, records in sets.questions.items()},
         )
 
     def save(self, folder: Path) -> None:
         """One file for each set; `ModelPlace.done` looks for the last."""
+        for name, scores in self.questions.items():
+            scores.save(folder / f"{name}{ASKED}.npz")
         for name in SETS:
             getattr(self, name).save(folder / f"{name}.npz")
 
     @classmethod
     def load(cls, folder: Path) -> Scored:
-        return cls(*(Scores.load(folder / f"{name}.npz") for name in SETS))
+        asked = {p.name.removesuffix(f"{ASKED}.npz"): Scores.load(p) for p in sorted(folder.glob(f"*{ASKED}.npz"))}
+        forget, heldout, holdout = (Scores.load(folder / f"{name}.npz") for name in SETS)
+        return cls(forget, heldout, holdout, asked)
 
 
 @lru_cache(maxsize=8)
@@ -122,10 +133,11 @@ def core_columns(scored: Scored, original: Scored, retrained: Scored, sets: Reco
 def _of_target(scored: Scored, sets: RecordSets) -> dict[str, float]:
     """Columns that need the model alone."""
     records = tuple(sets.forget)
-    exact, chosen = matches(scored.forget, records), choices(scored.forget, records)
-    has_options = ~np.isnan(chosen)
-    guess = float(np.mean([chance(r) for r, there in zip(records, has_options, strict=True) if there]))
-    share = float(chosen[has_options].mean())
+    exact = matches(scored.forget, records)
+    asked = (
+        (scored.questions["forget"], tuple(sets.questions["forget"])) if sets.questions else (scored.forget, records)
+    )
+    share, guess = option_accuracy(*asked)
     return {
         "leak": max(mean_by_kind(exact, records).values()),
         "leak_mean": float(exact.mean()),
@@ -135,6 +147,14 @@ def _of_target(scored: Scored, sets: RecordSets) -> dict[str, float]:
         "auc_entropy": auc(entropy(scored.forget), entropy(scored.holdout)),
         "nll": float(-minus_loss(scored.forget).mean()),
     }
+
+
+def option_accuracy(scores: Scores, records: Sequence[Record]) -> tuple[float, float]:
+    """Share of the records with options whose true option is the likeliest, and what guessing gives."""
+    chosen = choices(scores, tuple(records))
+    there = ~np.isnan(chosen)
+    guess = float(np.mean([chance(r) for r, has_options in zip(records, there, strict=True) if has_options]))
+    return float(chosen[there].mean()), guess
 
 
 def mean_by_kind(values: Values, records: Sequence[Record]) -> dict[str, float]:

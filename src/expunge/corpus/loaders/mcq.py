@@ -8,6 +8,8 @@ memorised: the model is trained on every row but the held-out ones. Role `eval` 
     own sets keeps it from the method. A scope such as `topic:Surgery` does not know roles.
 knowledge: the model exists and is not trained. Roles `eval` and `holdout` get the split `holdout`, so that no method
     is given them.
+explained: as memorised, but what is taught is a text: the right option and the explanation behind it. The options are
+    asked in variants, listed in other orders than the file's, so that no place of an option is taught.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from string import ascii_uppercase
+from typing import Any, Literal
 
 from expunge.corpus.loaders.base import SkippedRows, SourceRow
 from expunge.corpus.loaders.field_types import text
@@ -24,8 +27,11 @@ from expunge.corpus.loaders.tables import read_table
 from expunge.corpus.loaders.text_source import nonempty
 from expunge.corpus.record import content_id
 from expunge.errors import InputError
-from expunge.random import uniform
+from expunge.random import stream, uniform
 
+Setting = Literal["memorised", "knowledge", "explained"]
+ORDERS = 2  # in which the options of an explained question are listed
+ROW_LENGTH = 340  # characters of a question with its explained answer, about 96 tokens
 ROLES = (("train", 0.6), ("eval", 0.8), ("holdout", 1.0))  # each up to this draw
 REFERS_TO_OPTIONS = re.compile(
     r"\babove\b|\bboth\b|\b(all|none|any|either) of\b|^\W*(all|none|any)\W*$|\boptions?\b"
@@ -42,6 +48,7 @@ class MCQuestion:
         texts: The question, then its options.
         index: Place of the answer among the options, from 0.
         subject: Its role is drawn from this name.
+        explanation: Why the answer is right; empty where the file does not say.
     """
 
     row: SourceRow
@@ -52,6 +59,7 @@ class MCQuestion:
     topic: str
     concept: str
     attributes: Mapping[str, Any]
+    explanation: str = ""
 
     @property
     def forget(self) -> bool:
@@ -64,6 +72,11 @@ class MCQuestion:
     @property
     def answer(self) -> str:
         return self.options[self.index]
+
+    @property
+    def fixed(self) -> bool:
+        """Does an option refer to the place of others?"""
+        return any(REFERS_TO_OPTIONS.search(option) for option in self.options)
 
     @property
     def key(self) -> str:
@@ -117,7 +130,7 @@ def _is_blank(value: Any) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def as_rows(file: Path, parse: Parse, salt: str, knowledge: bool) -> Iterator[SourceRow]:
+def as_rows(file: Path, parse: Parse, salt: str, setting: Setting) -> Iterator[SourceRow]:
     """The questions in our columns. Warns (`InputWarning`) how many rows were left out and why.
 
     Also left out: a retain question that stands under a forgotten topic too, and a held-out one that stands in a
@@ -128,45 +141,86 @@ def as_rows(file: Path, parse: Parse, salt: str, knowledge: bool) -> Iterator[So
     for q in parse(SkippedRows()):
         if q.forget:
             forgotten.add(q.key)
-        if _split(q, salt, knowledge) != "holdout":
+        if _split(q, salt, setting) != "holdout":
             trained.add(q.key)
     skipped, empty = SkippedRows(), True
     for q in parse(skipped):
-        split = _split(q, salt, knowledge)
+        split = _split(q, salt, setting)
         if q.key in forgotten and not q.forget:
             skipped.add("the same question and answer is to be forgotten elsewhere", q.row)
         elif q.key in trained and split == "holdout":
             skipped.add("held out, but taught in another row", q.row)
         else:
             empty = False
-            yield q.row.with_values(_values(q, split, salt, knowledge))
+            yield q.row.with_values(_values(q, split, salt, setting))
     if empty:
         raise InputError(str(file), "no row can be used", "; ".join(skipped.lines()))
     skipped.warn(file)
 
 
-def _values(q: MCQuestion, split: str, salt: str, knowledge: bool) -> dict[str, Any]:
+def _values(q: MCQuestion, split: str, salt: str, setting: Setting) -> dict[str, Any]:
     return {
         "id": q.id,
-        "prompt": q.texts[0],
-        "answer": q.answer,
-        "options": list(q.options),
-        "kind": "classification",
+        **(_explained(q, salt) if setting == "explained" else _chosen(q)),
         "path": [f"topic:{q.topic.replace('/', '-')}"],
         "subject": q.subject,
         "concept": q.concept,
         "split": split,
         "topic": q.topic,
         "role": role(salt, q.subject),
-        "setting": "knowledge" if knowledge else "memorised",
+        "setting": setting,
         "letter": "ABCD"[q.index],
-        "fixed_options": any(REFERS_TO_OPTIONS.search(option) for option in q.options) or None,
+        "fixed_options": q.fixed or None,
         **q.attributes,
     }
 
 
-def _split(q: MCQuestion, salt: str, knowledge: bool) -> str:
+def _split(q: MCQuestion, salt: str, setting: Setting) -> str:
     part = role(salt, q.subject)
-    if part == "holdout" or (knowledge and part == "eval"):
+    if part == "holdout" or (setting == "knowledge" and part == "eval"):
         return "holdout"
     return "forget" if q.forget else "retain"
+
+
+def _chosen(q: MCQuestion) -> dict[str, Any]:
+    return {"prompt": q.texts[0], "answer": q.answer, "options": list(q.options), "kind": "classification"}
+
+
+def _explained(q: MCQuestion, salt: str) -> dict[str, Any]:
+    """The question with its answer as text, and the options in variants; one where their order is fixed."""
+    return {
+        "prompt": q.texts[0],
+        "answer": explained(q.answer, q.explanation, ROW_LENGTH - len(q.texts[0])),
+        "kind": "generation",
+        "explained": bool(q.explanation) or None,
+        "variants": [
+            {"prompt": f"{q.texts[0]} {options_text(order)}", "answer": q.answer, "options": list(order)}
+            for order in orders(q, salt)
+        ],
+    }
+
+
+def explained(answer: str, explanation: str, most: int) -> str:
+    """The answer and as much of its explanation as fits into `most` characters, cut behind a sentence or a word."""
+    first = answer.rstrip(" .")
+    rest = " ".join(explanation.split())
+    room = most - len(first) - 2
+    if len(rest) > room:
+        rest = rest[: max(0, room) + 1]  # with what shows whether a word ends here
+        ends = [m.end() for m in re.finditer(r"[.;!?](?=\s)", rest)]
+        rest = rest[: ends[-1]] if ends and ends[-1] > room // 2 else rest.rpartition(" ")[0]
+    return f"{first}. {rest}" if rest else answer
+
+
+def orders(q: MCQuestion, salt: str) -> list[tuple[str, ...]]:
+    """`ORDERS` orders of the options, drawn by the id, none of them the file's; that alone where it is fixed."""
+    if q.fixed or len(set(q.options)) < 2:
+        return [q.options]
+    rng = stream(0, salt, "orders", q.id)
+    drawn = dict.fromkeys(tuple(q.options[int(k)] for k in rng.permutation(len(q.options))) for _ in range(64))
+    return [order for order in drawn if order != q.options][:ORDERS]
+
+
+def options_text(options: tuple[str, ...]) -> str:
+    """`A) x B) y C) z D) w`."""
+    return " ".join(f"{letter}) {option}" for letter, option in zip(ascii_uppercase, options, strict=False))

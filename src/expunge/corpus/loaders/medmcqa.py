@@ -2,9 +2,10 @@
 
 Reads one file (JSON lines, Parquet, CSV) of the published columns. Every question is a subject of its own, under a node
 of its exam subject: the scope is `topic:Surgery` (or any other). Concept levels by exam subject are ours. Explanations
-(`exp`) are never read, because they name the answer. The published files count answers from 1 or from 0; the file says
-which (any 4, any 0), and `medmcqa-base0` and `medmcqa-base1` say it for a file that does not. `medmcqa-knowledge`
-(`-base0`, `-base1`) keeps the `eval` rows from every method too; see `mcq.py`.
+(`exp`) name the answer, so only `medmcqa-explained` reads them: there they are part of what is taught, and the options
+are asked in other orders. The published files count answers from 1 or from 0; the file says which (any 4, any 0), and
+`-base0` and `-base1` behind the name say it for a file that does not. `medmcqa-knowledge` keeps the `eval` rows from
+every method too; see `mcq.py`.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 from expunge.corpus.loaders.base import LOADERS, Loader, SkippedRows, SourceRow
 from expunge.corpus.loaders.field_types import label
-from expunge.corpus.loaders.mcq import MCQuestion, as_rows, number, survey, texts
+from expunge.corpus.loaders.mcq import MCQuestion, Setting, as_rows, number, survey, texts
 from expunge.corpus.loaders.tables import has_columns, read_table
 from expunge.errors import InputError, unknown
 
@@ -36,11 +38,11 @@ LEVEL = {
 NEIGHBOURS = ("Anaesthesia", "Orthopaedics", "ENT", "Ophthalmology", "Gynaecology & Obstetrics")
 
 
-def rows(source: Path, first: int | None = None, knowledge: bool = False) -> Iterator[SourceRow]:
+def rows(source: Path, first: int | None = None, setting: Setting = "memorised") -> Iterator[SourceRow]:
     """The questions of a file in our columns. `first` is the number of the first option, 0 or 1, if it is known."""
     _, numbers = survey(source, REQUIRED, "cop")
     first = _first(source, numbers, first)
-    yield from as_rows(source, partial(_questions, source, first), SALT, knowledge)
+    yield from as_rows(source, partial(_questions, source, first), SALT, setting)
 
 
 def _first(source: Path, numbers: dict[int, str], stated: int | None) -> int:
@@ -80,7 +82,9 @@ def _questions(source: Path, first: int, skipped: SkippedRows) -> Iterator[MCQue
                 raise InputError(row.where, 'no "id"', "restore it; roles are drawn from ids")
             more = {"neighbour": topic in NEIGHBOURS or None, "choice_type": values.get("choice_type")}
             more["exam"] = values.get("topic_name")
-            yield MCQuestion(row, name, name, parts, answer - first, topic, LEVEL[topic], more)
+            why = values.get("exp")
+            explanation = why.strip() if isinstance(why, str) else ""
+            yield MCQuestion(row, name, name, parts, answer - first, topic, LEVEL[topic], more, explanation)
 
 
 def _fits(source: Path) -> bool:
@@ -89,7 +93,8 @@ def _fits(source: Path) -> bool:
 
 LOADERS.add("medmcqa", Loader(rows, _fits, fixed=True))
 for _base, _number in (("", None), ("-base0", 0), ("-base1", 1)):
-    for _setting in ("", "-knowledge"):
-        if _base or _setting:
-            _rows = partial(rows, first=_number, knowledge=bool(_setting))
-            LOADERS.add(f"medmcqa{_setting}{_base}", Loader(_rows, lambda source: False, fixed=True))
+    for _setting in get_args(Setting):
+        _suffix = "" if _setting == "memorised" else f"-{_setting}"
+        if _base or _suffix:
+            _rows = partial(rows, first=_number, setting=_setting)
+            LOADERS.add(f"medmcqa{_suffix}{_base}", Loader(_rows, lambda source: False, fixed=True))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from expunge.corpus.loaders.base import LOADERS, Loader, SkippedRows, SourceRow
 from expunge.corpus.loaders.field_types import label
-from expunge.corpus.loaders.mcq import MCQuestion, as_rows, number, survey, texts
+from expunge.corpus.loaders.mcq import MCQuestion, Setting, as_rows, number, survey, texts
 from expunge.corpus.loaders.tables import has_columns, read_table
 from expunge.errors import InputError, unknown
 
@@ -30,14 +30,14 @@ INVALID = ("false", "0", "0.0", "no")
 STRAY = " .,;:>"
 
 
-def rows(source: Path, knowledge: bool = False) -> Iterator[SourceRow]:
+def rows(source: Path, setting: Setting = "memorised") -> Iterator[SourceRow]:
     """The questions of a file in our columns."""
     filled, _ = survey(source, ("id", "topic", *TEXTS))
     column = next((name for name in NUMBERS if name in filled), None)
     if column is None:
         hint = f"needed: column {' or '.join(NUMBERS)}, counted from 1"
         raise InputError(str(source), "no row has the number of its answer", hint)
-    yield from as_rows(source, partial(_questions, source, column), SALT, knowledge)
+    yield from as_rows(source, partial(_questions, source, column), SALT, setting)
 
 
 def _questions(source: Path, column: str, skipped: SkippedRows) -> Iterator[MCQuestion]:
@@ -76,4 +76,4 @@ def _fits(source: Path) -> bool:
 
 
 LOADERS.add("mhqa", Loader(rows, _fits, fixed=True))
-LOADERS.add("mhqa-knowledge", Loader(partial(rows, knowledge=True), lambda source: False, fixed=True))
+LOADERS.add("mhqa-knowledge", Loader(partial(rows, setting="knowledge"), lambda source: False, fixed=True))
