@@ -140,7 +140,8 @@ def _method(experiment: Experiment, results: Mapping[str, Any]) -> list[str]:
 
 def _model_text(results: Mapping[str, Any]) -> str:
     model = results["model"]
-    shape = f"{model['architecture']}, {pluralize(model['layers'], 'block')} × {model['width']}, {results['parameters']:,} parameters"
+    blocks = f"{pluralize(model['layers'], 'block')} × {model['width']}"
+    shape = f"{model['architecture']}, {blocks}, {results['parameters']:,} parameters"
     if "pretrained" not in model:
         return f"{shape}, from scratch"
     return f"{model['pretrained']} ({shape}, SHA-256 {model['digest'][:12]}), pretrained, then taught its records"
