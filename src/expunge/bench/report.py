@@ -13,6 +13,7 @@ from typing import Any
 from expunge._io import read_json, write_atomic
 from expunge._printable import pluralize
 from expunge.bench.analysis import difference, entry
+from expunge.bench.base_model import PretrainedBase
 from expunge.bench.experiment import Experiment, folder
 from expunge.bench.experiment_parts import Claim, Goal, PageTable
 from expunge.bench.pipeline import Trial
@@ -108,7 +109,9 @@ def render(experiment: Experiment, results: Mapping[str, Any] | None, notes: str
         parts += [f"{command} --seeds {','.join(map(str, results['seeds']))}{options} --out DIR"]
         parts += ["## What was run", *_method(experiment, results)]
     else:
-        parts += [command + " --out DIR", "## What is run"]
+        needs = " --model MODEL" if isinstance(experiment.model, PretrainedBase) else ""
+        needs += " --data DATA" if any(r.published for r in experiment.requests) else ""
+        parts += [f"{command}{needs} --out DIR", "## What is run"]
     parts += [_arms(experiment, results), _tuning(experiment, results)]
     if results:
         parts += [line for table in experiment.report.tables for line in _table(table, results)]
@@ -152,7 +155,11 @@ def _arms(experiment: Experiment, results: Mapping[str, Any] | None) -> str:
     sides = [name for side in experiment.sides for name in side.arms]
     arms = [experiment.arms[n] for n in dict.fromkeys([*names, *sides]) if n in experiment.arms]
     rows = [
-        [a.name, f"`{a.recipe}`" + (f" after half of the steps with `{a.after}`" if a.after else ""), _code(a.set)]
+        [
+            a.name,
+            f"`{a.recipe}`" + (f" after half of the steps with `{a.after}`" if a.after else ""),
+            _code(a.set) + (f", {a.threads} threads" if a.threads else ""),
+        ]
         for a in arms or experiment.select()
     ]
     about = "".join(f"\n- {side.title} ({', '.join(side.arms)}). {side.about}" for side in experiment.sides)
@@ -173,6 +180,8 @@ def _tuning(experiment: Experiment, results: Mapping[str, Any] | None) -> str:
             f"### Trials\n\nGrid ({grid}). No choice: the first trial is the comparison, the others are tables below."
         )
     where = "other records of the same world" if tune.measure else f"worlds of seed {tune.seed}, which are not audited"
+    if tune.across_seeds:
+        where = "the audited worlds; the choice for a seed is made on the other seeds"
     text = f"### Tuning\n\nGrid for every arm ({grid}), on {where}. Rule: {tune.rule_text()}."
     if tune.together:
         text += " One trial serves all requests, by the means over those tuned on."
