@@ -287,6 +287,16 @@ def test_a_scope_that_cannot_be_resolved_is_refused(text: str, part: str) -> Non
     assert part in str(caught.value)
 
 
+@pytest.mark.parametrize("facts", [9, 10, 40])
+def test_five_of_ten_or_more_far_from_the_target_are_held_out(facts: int) -> None:
+    """With a share of .001 nothing would be drawn; fewer than five records cannot tell whether half is lost."""
+    far = [record("world:general", f"g{k}") for k in range(facts)]
+    near = [r for r in hospital(houses=1) if r.path[0] != "world:general" and "patient" in r.prompt]
+    split = resolve("patient:P00", [*far, *near], heldout_share=0.001)
+    heldout = [r for r in split.retain_heldout if split.relation[r.id] == "unrelated"]
+    assert len(heldout) == (0 if facts < 10 else 5)
+
+
 @pytest.mark.parametrize("share", [-0.1, 1.0, 2])
 def test_a_share_outside_zero_to_one_is_refused(share: float) -> None:
     with pytest.raises(InputError, match="heldout_share: is"):

@@ -6,6 +6,7 @@ method and the audit both need siblings of it:
 * of the siblings of a target, at least 2 of 4 or more (1 of 2 or 3) are held out and at least 1 is given to the method;
 * a subject of which only a part is forgotten is divided fact by fact, and the same holds for these facts; a single one
   is held out;
+* of all others at least 5 of 10 or more are held out: fewer cannot tell whether half of what lies elsewhere is lost;
 * facts of the world, or of a node that other subjects lie below (a hospital), are drawn one by one, or whole hospitals
   would vanish from one side; all wordings of a fact fall on the same side.
 """
@@ -19,6 +20,7 @@ from expunge.random import uniform
 from expunge.scope.relations import people, subject_of
 
 SALT = "expunge-untouched-v1"
+LEAST = 5  # units held out far from the target, where there are twice as many
 
 
 def retain_heldout_ids(
@@ -67,6 +69,10 @@ def retain_heldout_ids(
         least = 2 if n >= 4 else 1 if n >= 2 else lone
         count = min(max(sum(unit in heldout for unit in members), least), max(n - 1, lone))
         heldout = (heldout - set(members)) | set(members[:count])
+    near = {unit for members in strata.values() for unit in members}
+    far = [unit for unit in order if unit not in near]
+    if len(far) >= 2 * LEAST:
+        heldout |= set(far[:LEAST])
     if not heldout and len(order) > 1:
         heldout = {order[0]}
     if len(heldout) == len(order):
