@@ -117,11 +117,9 @@ def test_the_experiment_runs_on_a_base_from_front_to_page(tmp_path: Path, monkey
         options={"fronts": {"draws": 20}},
     )
     results = run(experiment, tmp_path / "bench", workers=1, data=data, model=str(base))
-    assert (
-        len(list(tmp_path.glob("bench/worlds/*/retrained/train.json"))) == 2
-    )  # one for each seed, whatever the target
+    assert len(list(tmp_path.glob("bench/worlds/*/retrained/train.json"))) == 2  # one a seed, whatever the target
     methods = results["methods"]
-    assert methods["original"]["accuracy_known"] > methods["retrained"]["accuracy_L4"]
+    assert methods["original"]["accuracy_known"] >= 0.5 == results["memorised"]["gate"]
     assert results["memorised"]["column"] == "accuracy_known"
     assert methods["npo-full"]["fr_paper"] == pytest.approx(1 - methods["npo-full"]["accuracy"], abs=2e-6)
     assert results["parts"]["npo-full"]["projection"] in ("on", "switched off")
