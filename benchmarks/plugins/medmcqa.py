@@ -133,8 +133,8 @@ def record_sets(cell: WorldInstance) -> RecordSets:
     surgery = {r.id for r in levels["L4"].given}
     never = [r for of in levels.values() for r in of.holdout]
     every = [*_taught(taught, shown), *(replace(r, split="holdout") for r in _taught(never, shown))]
-    parts = [_taught(rows, shown) for rows in (forget, retain, heldout)]
-    split = Split(target, *parts, excluded_ids=frozenset(surgery))
+    forget_rows, retain_rows, heldout_rows = (_taught(rows, shown) for rows in (forget, retain, heldout))
+    split = Split(target, forget_rows, retain_rows, heldout_rows, excluded_ids=frozenset(surgery))
     others = [r for r in taught if r.id not in surgery]
     training = {"original": _taught(taught, shown), "retrained": _taught(others, shown)}
     asked = {"forget": _asked(forget, shown), "heldout": _asked(heldout, shown)}
