@@ -96,6 +96,8 @@ def test_stored_results_give_the_page_that_is_in_the_docs(name: str, tmp_path: P
 def test_stored_results_hold_every_column_of_a_page(name: str) -> None:
     results = read_json(BENCHMARKS / "results" / name / "cpu.json")
     for table in Experiment.load(name).report.tables:
+        if table.of.split("/")[0] not in results:
+            continue  # of a measure that is younger than these results
         heads, rows = table_cells(table, results)
         missing = [head for k, head in enumerate(heads) if k and all(row[k] == "–" for row in rows)]
         assert not missing or table.columns == "requests", (table.title, missing)

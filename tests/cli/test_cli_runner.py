@@ -64,7 +64,7 @@ def test_help_and_version_succeed(cli: Cli) -> None:
     ("words", "message"),
     [
         (("unlern",), "No such command 'unlern'"),
-        (("unlearn",), "expunge unlearn: Missing option '--model'; see expunge unlearn --help"),
+        (("unlearn",), "expunge unlearn: Missing option '--data'; see expunge unlearn --help"),
         (("demo", "--sed", "3"), "No such option: --sed"),
         (("demo", "--seed", "x"), "expunge demo: Invalid value for '--seed': must be a whole number, found \"x\";"),
         (

@@ -89,7 +89,7 @@ def test_a_model_that_cannot_go_on_from_a_cache_says_so_and_runs_plainly(monkeyp
     plain.start_phase(range(6))
     expected = plain.run([4, 1], logits=False).logprob.detach()
     plain.end_phase()
-    monkeypatch.setattr("expunge.engine.forward.continued", broken)
+    monkeypatch.setattr("expunge.engine.forward.continue_prefix", broken)
     runner = ForwardRunner(lm, items(), Memory())
     runner.start_phase(range(6))
     assert "no tokens are shared: a trial pass fails (RuntimeError: no cache here)" in runner.about

@@ -172,9 +172,10 @@ def chain_lines(about: dict[str, Any], earlier: int) -> list[str]:
         return []
     guards = about.get("guards") or {}
     forgotten = sum(len(link["forgotten"]) for link in chain)
+    before = pluralize(forgotten, "record")
     lines = [
-        f"request {len(chain) + 1} on this model: earlier ones forgot {forgotten:,} records, of which the data holds "
-        f"{earlier:,}; {guards.get('rows', 0):,} rows keep them forgotten"
+        f"request number {1 + len(chain)} on this model: earlier ones forgot {before}, of which "
+        f"the data holds {earlier:,}; rows that keep them forgotten: {guards.get('rows', 0):,}"
     ]
     if guards.get("leaking"):
         lines.append(

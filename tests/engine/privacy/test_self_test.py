@@ -78,7 +78,7 @@ def test_shaking_ends_in_the_bits_that_were_there_even_after_an_error() -> None:
     parameters = {"a": torch.nn.Parameter(torch.arange(4.0))}
 
     def fail() -> None:
-        with self_test.perturbed(parameters):
+        with self_test.perturb(parameters):
             assert not torch.equal(parameters["a"], torch.arange(4.0))
             raise ZeroDivisionError
 
