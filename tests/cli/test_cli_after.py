@@ -36,7 +36,7 @@ def test_a_run_after_a_run_says_what_it_guards(cli: Cli, runs: Path, world: Path
     about = json.loads((runs / "two" / "run.json").read_text())
     forgotten = len(about["chain"][0]["forgotten"])
     assert (
-        f"request 2 on this model: earlier ones forgot {forgotten} records, of which the data holds {forgotten}; "
+        f"request number 2 on this model: earlier ones forgot {forgotten} records, of which the data holds {forgotten}; "
         in (result.out)
     )
     assert about["model"] == "../one"
