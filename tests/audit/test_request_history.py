@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from expunge.audit import request_history
 from expunge.audit.request_file import RequestHistory, RequestRow, RequestState, load_history
 from expunge.audit.request_history import audit_history
+from expunge.audit.scores import Scores
+from expunge.audit.scoring import score
+from expunge.corpus import Record
 from expunge.engine.recipe import Recipe
 from expunge.engine.request_chain import chain_after, split_after
 from expunge.engine.train.train_loop import TrainConfig
 from expunge.engine.train.train_model import train
 from expunge.engine.unlearn import unlearn
 from expunge.errors import InputError
+from expunge.models.language_model import LanguageModel, load
 from expunge.models.tiny import TinyConfig
 from expunge.scope import Scope
 from expunge.synthetic.hospital.hospital import Hospital
@@ -36,8 +42,8 @@ KL = ["steps=20", "batch.forget=9", "batch.retain=16", "optimizer.lr=0.003", "re
 
 
 def row(*given: float, controls: float | None = 0.1, number: int = 1) -> RequestRow:
-    states = tuple(RequestState(run=k, given=g, controls=controls) for k, g in enumerate(given))
-    return RequestRow(number=number, scope="patient:P-1", method="npo", forgotten=9, asked=9, states=states)
+    states = tuple(RequestState(run=k, share=g, controls=controls) for k, g in enumerate(given))
+    return RequestRow(number=number, scope="patient:P-1", method="npo", records=9, questions=9, states=states)
 
 
 @pytest.mark.parametrize(
@@ -45,8 +51,9 @@ def row(*given: float, controls: float | None = 0.1, number: int = 1) -> Request
     [
         (row(1.0, 0.0, 0.15), 0.15, "forgotten"),
         (row(1.0, 0.0, 0.16), 0.15, "back"),
-        (row(1.0, 0.2, 0.25, controls=None), 0.25, "forgotten"),  # as after its own run
+        (row(1.0, 0.2, 0.25, controls=None), 0.25, "unchanged"),  # as after its own run
         (row(1.0, 0.2, 0.3, controls=None), 0.25, "back"),
+        (row(1.0, 1.0, 1.0, controls=None), 1.05, "unchanged"),  # a run that forgot nothing is not called forgotten
         (row(1.0, 0.2, controls=None, number=3), None, "not_run"),
         (row(), None, "not_run"),
     ],
@@ -58,6 +65,18 @@ def test_a_request_is_forgotten_up_to_its_controls_and_five_points(
     assert one.status == status
 
 
+def test_an_answer_behind_a_preamble_is_given(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    records = WORLD.corpus().trained[:2]
+    lm = load(folders["llama"])
+    texts = (f"As far as I know it is {records[0].answer}, yes.", "I do not know.")
+
+    def scores(lm: LanguageModel, records: list[Record], **options: Any) -> Scores:
+        return replace(score(lm, records, **options), text=texts)
+
+    monkeypatch.setattr("expunge.audit.request_history.score", scores)
+    assert request_history._share(lm, records, "answers") == 0.5
+
+
 def test_a_changed_history_is_refused(tmp_path: Path) -> None:
     history = RequestHistory(run="seal", requests=(row(1.0, 0.0), row(1.0, 1.0, number=2))).sealed()
     file = tmp_path / "requests.json"
@@ -66,7 +85,7 @@ def test_a_changed_history_is_refused(tmp_path: Path) -> None:
     assert [r.number for r in history.back] == [2]
     assert not any(r.scope for r in history.without_names().requests)
     content: Any = json.loads(file.read_text())
-    content["requests"][1]["states"][1]["given"] = 0.0
+    content["requests"][1]["states"][1]["share"] = 0.0
     file.write_text(json.dumps(content))
     with pytest.raises(InputError, match="its content is not what its seal names"):
         load_history(tmp_path)
@@ -94,10 +113,10 @@ def test_the_first_of_three_requests_is_still_forgotten_at_the_end(tmp_path: Pat
     assert history is not None
     assert [r.scope for r in history.requests] == scopes
     for r in history.requests:
-        given = {s.run: s.given for s in r.states}
-        assert given[0] > 0.9, "the original knows it"
-        assert given[r.number] < 0.2
+        shares = {s.run: s.share for s in r.states}
+        assert shares[0] > 0.9, "the original knows it"
+        assert shares[r.number] < 0.2
         assert r.status == "forgotten"
-    assert history.requests[1].states[1].given > 0.5  # the first run was not about the second request
+    assert history.requests[1].states[1].share > 0.5  # the first run was not about the second request
     assert load_history(tmp_path) == history
     assert audit_history(str(tmp_path / "original"), str(tmp_path / "run1"), corpus, tmp_path) is None

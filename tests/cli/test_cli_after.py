@@ -34,7 +34,7 @@ def test_a_run_after_a_run_says_what_it_guards(cli: Cli, runs: Path, world: Path
     result = cli(*words)
     assert result.code == 0
     about = json.loads((runs / "two" / "run.json").read_text())
-    forgotten = len(about["chain"][0]["forgotten"])
+    forgotten = len(about["chain"][0]["forget"])
     count = f"earlier ones forgot {forgotten} records, of which the data holds {forgotten}; "
     assert f"request number 2 on this model: {count}" in result.out
     assert about["model"] == "../one"

@@ -96,7 +96,7 @@ def test_what_only_lay_in_the_scope_is_kept_out_but_not_guarded() -> None:
         ]
     )
     one = link("subject=A", corpus)
-    assert len(one.withheld) == 1
+    assert len(one.shared) == 1
     split = split_after(corpus, Scope.parse("subject=C"), [one])
     retained = {r.id for r in (*split.retain, *split.retain_heldout)}
     assert "a" not in retained
@@ -107,7 +107,7 @@ def test_what_only_lay_in_the_scope_is_kept_out_but_not_guarded() -> None:
 def test_run_json_keeps_the_chain_without_names(chain: list[Path]) -> None:
     about = json.loads((chain[3] / "run.json").read_text())
     first, second = about["chain"]
-    assert [len(first["forgotten"]), len(second["forgotten"])] == [9, 9]
+    assert [len(first["forget"]), len(second["forget"])] == [9, 9]
     seals = [json.loads((run / "run.json").read_text())["seal"] for run in chain[1:]]
     assert [first["run"], second["run"]] == seals[:2]
     text = json.dumps(about["chain"])

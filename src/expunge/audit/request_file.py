@@ -21,12 +21,12 @@ AGAIN = "the file was changed; remove it and audit again"
 class RequestState(FrozenModel):
     """One request on one model.
 
-    `given` is the share of questions that the greedy text answers truly; of documents, of tokens that are the most
+    `share` is that of questions whose greedy text includes the true answer; of documents, of tokens that are the most
     probable one.
     """
 
     run: int = Field(ge=0, description="number of the run after which this was measured; 0 for the original model")
-    given: float = Field(description="share of true answers that the model gives")
+    share: float = Field(description="share of true answers that the model gives")
     controls: float | None = Field(None, description="the same share about people that no model was trained on")
 
 
@@ -37,8 +37,8 @@ class RequestRow(FrozenModel):
     scope: str = Field("", description="what was to be forgotten; empty where it is not known or left out")
     created: str = Field("", description="when its run began, ISO 8601")
     method: str = Field(description="method of its run")
-    forgotten: int = Field(ge=0, description="records that its run forgot")
-    asked: int = Field(ge=0, description="records that were asked here; 0 where the data does not hold them any more")
+    records: int = Field(ge=0, description="records that its run forgot")
+    questions: int = Field(ge=0, description="those that were asked here; 0 where the data does not hold them any more")
     measure: Literal["answers", "tokens"] = Field("answers", description="what the shares are of")
     states: tuple[RequestState, ...] = Field((), description="one per model, oldest first")
 
@@ -46,16 +46,22 @@ class RequestRow(FrozenModel):
     def bound(self) -> float | None:
         """The share up to which it counts as forgotten now: that of the controls, or as after its own run."""
         last = self.states[-1] if self.states else None
-        own = next((s.given for s in self.states if s.run == self.number), None)
+        own = next((s.share for s in self.states if s.run == self.number), None)
         reference = own if last is None or last.controls is None else last.controls
         return None if reference is None else reference + MARGIN
 
     @property
-    def status(self) -> Literal["forgotten", "back", "not_run"]:
-        """Whether the last model still has it forgotten."""
+    def status(self) -> Literal["forgotten", "unchanged", "back", "not_run"]:
+        """Whether the last model still has it forgotten.
+
+        Without controls nothing says that it ever was: `unchanged` is then all that can be said.
+        """
         if not self.states or self.bound is None:
             return "not_run"
-        return "forgotten" if self.states[-1].given <= self.bound else "back"
+        last = self.states[-1]
+        if last.share > self.bound:
+            return "back"
+        return "unchanged" if last.controls is None else "forgotten"
 
 
 class RequestHistory(FrozenModel):

@@ -99,40 +99,42 @@ def _requests(about: dict[str, Any], folders: Sequence[Path], first: int, corpus
     links.append({**about["request"], "created": about.get("created", ""), "method": about["method"]})
     trained = corpus.trained
     prints = [record_print(r) for r in trained]
-    gone = {text for link in links for text in link["forgotten"]}
+    gone = {text for link in links for text in link["forget"]}
     retained = take(trained, (k for k, text in enumerate(prints) if text not in gone))
     requests = []
     for number, link in enumerate(links, 1):
-        wanted = set(link["forgotten"])
+        wanted = set(link["forget"])
         records = take(trained, (k for k, text in enumerate(prints) if text in wanted))
-        asked = [r for r in records if r.kind != "document"]
-        measure: Literal["answers", "tokens"] = "answers" if asked or not records else "tokens"
-        chosen = drawn(asked or records, MOST, "history")
-        made = surrogate_controls(chosen, retained, link["seed"], CONTROL_ROWS)[:CONTROLS] if asked else []
+        with_question = [r for r in records if r.kind != "document"]
+        measure: Literal["answers", "tokens"] = "answers" if with_question or not records else "tokens"
+        sample = drawn(with_question or records, MOST, "history")
+        made = surrogate_controls(sample, retained, link["seed"], CONTROL_ROWS)[:CONTROLS] if with_question else []
         row = RequestRow(
             number=number,
             scope=texts.get(number, ""),
             created=link["created"],
             method=link["method"],
-            forgotten=len(wanted),
-            asked=len(chosen),
+            records=len(wanted),
+            questions=len(sample),
             measure=measure,
         )
-        requests.append(_Request(row, chosen, [r for rows in made for r in rows]))
+        requests.append(_Request(row, sample, [r for rows in made for r in rows]))
     return requests
 
 
 def _state(lm: LanguageModel, request: _Request, number: int) -> RequestState:
-    given = _given(lm, request.records, request.row.measure)
-    controls = _given(lm, request.controls, "answers") if request.controls else None
-    return RequestState(run=number, given=given, controls=controls)
+    share = _share(lm, request.records, request.row.measure)
+    controls = _share(lm, request.controls, "answers") if request.controls else None
+    return RequestState(run=number, share=share, controls=controls)
 
 
-def _given(lm: LanguageModel, records: Sequence[Record], measure: str) -> float:
-    """The share of answers, or of answer tokens, that the model gives."""
+def _share(lm: LanguageModel, records: Sequence[Record], measure: str) -> float:
+    """The share of answers that the model gives, whatever stands around them, or of answer tokens."""
     if measure == "tokens":
         records = split_documents(records, lm.template)
     ids = [str(k) for k in range(len(records))]
     scores = score(lm, records, text=measure == "answers", ids=ids)
-    name = "exact_match" if measure == "answers" else "exact_memorization"
-    return float(np.mean(METRICS.get(name)(scores, dict(zip(ids, records, strict=True)))))
+    by_id = dict(zip(ids, records, strict=True))
+    names = ("exact_match", "includes") if measure == "answers" else ("exact_memorization",)
+    exact, *others = (METRICS.get(name)(scores, by_id) for name in names)
+    return float(np.mean(np.fmax(exact, *others) if others else exact))

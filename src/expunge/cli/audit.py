@@ -126,6 +126,14 @@ def _history(
     )
 
 
+STATUS = {
+    "forgotten": "still forgotten",
+    "unchanged": "as after its own run, and no controls say whether that is forgotten",
+    "back": "no longer forgotten",
+    "not_run": "cannot be judged, as its run is not here and it has no controls",
+}
+
+
 def _request(row: RequestRow) -> dict[str, Any]:
     return {**row.model_dump(mode="json"), "status": row.status, "bound": row.bound}
 
@@ -137,12 +145,12 @@ def _history_lines(history: RequestHistory) -> list[str]:
         if not r.states:
             lines.append(f"request {r.number}: not asked, its records are not in the data")
             continue
-        before, last, word = r.states[0].given, r.states[-1], "answers" if r.measure == "answers" else "tokens"
+        before, last, word = r.states[0].share, r.states[-1], "answers" if r.measure == "answers" else "tokens"
         controls = "" if last.controls is None else f", {last.controls:.3f} about the controls"
-        what = "still forgotten" if r.status == "forgotten" else "no longer forgotten"
+        what = STATUS[r.status]
         lines.append(
             f"request {r.number}: {what}; true {word} given {before:.3f} before the first run, "
-            f"{last.given:.3f} after the last{controls}"
+            f"{last.share:.3f} after the last{controls}"
         )
     return lines
 

@@ -171,8 +171,7 @@ def chain_lines(about: dict[str, Any], earlier: int) -> list[str]:
     if not chain:
         return []
     guards = about.get("guards") or {}
-    forgotten = sum(len(link["forgotten"]) for link in chain)
-    before = pluralize(forgotten, "record")
+    before = pluralize(sum(len(link["forget"]) for link in chain), "record")
     lines = [
         f"request number {1 + len(chain)} on this model: earlier ones forgot {before}, of which "
         f"the data holds {earlier:,}; rows that keep them forgotten: {guards.get('rows', 0):,}"

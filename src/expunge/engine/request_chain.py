@@ -42,7 +42,7 @@ def record_print(record: Record) -> str:
     return content_id(record.prompt, "" if asks else record.answer, image, record.history)
 
 
-def _withheld_print(record: Record) -> str:
+def _shared_print(record: Record) -> str:
     """As `record_print`, of this very record: somebody else's record may say the same, and stays."""
     return digest([record.id, record_print(record)])[:16]
 
@@ -53,8 +53,8 @@ def request_summary(split: Split, seed: int) -> dict[str, Any]:
         scope=digest(split.scope),
         seed=seed,
         near=split.near,
-        forgotten=sorted({record_print(r) for r in split.forget}),
-        withheld=sorted({_withheld_print(r) for r in split.shared}),
+        forget=sorted({record_print(r) for r in split.forget}),
+        shared=sorted({_shared_print(r) for r in split.shared}),
     ).model_dump()
 
 
@@ -94,13 +94,13 @@ def check_base(model: str | None, links: Sequence[ChainLink], run: str | Path) -
 
 def earlier_records(corpus: Corpus, links: Sequence[ChainLink]) -> tuple[list[int], list[int]]:
     """Positions among the trained records: what earlier requests forgot, and what else lay in their scopes."""
-    forgotten = {text for link in links for text in link.forgotten}
-    withheld = {text for link in links for text in link.withheld}
+    forget = {text for link in links for text in link.forget}
+    shared = {text for link in links for text in link.shared}
     gone, kept_out = [], []
     for k, record in enumerate(corpus.trained):
-        if record_print(record) in forgotten:
+        if record_print(record) in forget:
             gone.append(k)
-        elif withheld and _withheld_print(record) in withheld:
+        elif shared and _shared_print(record) in shared:
             kept_out.append(k)
     return gone, kept_out
 
@@ -137,7 +137,7 @@ def _twice(scope: Scope, number: int) -> InputError:
 def _number_of(records: Sequence[Record], names: frozenset[str], links: Sequence[ChainLink]) -> int:
     """The first request that forgot one of these records; the last where none did."""
     prints = {record_print(r) for r in records if r.id in names}
-    return next((k for k, link in enumerate(links, 1) if prints & set(link.forgotten)), len(links))
+    return next((k for k, link in enumerate(links, 1) if prints & set(link.forget)), len(links))
 
 
 def audited_request(corpus: Corpus, scope: Scope, about: dict[str, Any], seed: int, near: NearDuplicateChoice) -> Split:
@@ -159,7 +159,7 @@ def audited_request(corpus: Corpus, scope: Scope, about: dict[str, Any], seed: i
     link: Any = links[earlier]
     split = split_after(corpus, scope, links[:earlier], seed=link.seed, near=link.near)
     later: list[Any] = [*links[earlier + 1 :], RequestSummary.model_validate(about["request"])]
-    gone = {text for one in later for text in one.forgotten}
+    gone = {text for one in later for text in one.forget}
     sets: dict[str, Any] = {name: _without(getattr(split, name), gone) for name in REDUCED}
     return replace(split, **sets, origin=split.training_digest)
 

@@ -40,8 +40,8 @@ class RequestSummary(FileModel):
     scope: str  # SHA-256 of the text of the scope
     seed: int
     near: str
-    forgotten: list[str]  # `record_print` of each record
-    withheld: list[str]  # of those in the scope that somebody else states too
+    forget: list[str]  # `record_print` of each record
+    shared: list[str]  # of those in the scope that somebody else states too
 
 
 class ChainLink(RequestSummary):

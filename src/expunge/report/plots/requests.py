@@ -36,16 +36,16 @@ def draw_requests(history: RequestHistory | None) -> Markup | None:
 def _draw_cell(drawing: Drawing, x: float, y: float, state: RequestState, own: bool) -> None:
     box = {"x": x + 3, "y": y + 3, "width": WIDTH - 6, "height": HEIGHT - 6, "rx": 5}
     edge = {"stroke": INK if own else SOFT, "stroke_width": 2.5 if own else 1}
-    drawing.shape("rect", **box, fill=tint(state.given - (state.controls or 0.0)), **edge)
-    drawing.text(x + WIDTH / 2, y + 21, format_number(state.given, 2), "middle", INK, bold=True, size=13)
+    drawing.shape("rect", **box, fill=tint(state.share - (state.controls or 0.0)), **edge)
+    drawing.text(x + WIDTH / 2, y + 21, format_number(state.share, 2), "middle", INK, bold=True, size=13)
     if state.controls is not None:
         drawing.text(x + WIDTH / 2, y + 35, f"({format_number(state.controls, 2)})", "middle", size=11)
 
 
 def _summary(rows: list[RequestRow]) -> str:
     parts = [
-        f"request {r.number}: {', '.join(format_number(s.given, 2) for s in r.states)} of "
-        f"{pluralize(r.asked, 'record')}, {r.status.replace('_', ' ')}"
+        f"request {r.number}: {', '.join(format_number(s.share, 2) for s in r.states)} of "
+        f"{pluralize(r.questions, 'record')}, {r.status.replace('_', ' ')}"
         for r in rows
     ]
     return f"Share of true answers given, from the original model to the last run. {'; '.join(parts)}."
