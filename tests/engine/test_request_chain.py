@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from expunge.corpus import Corpus, Record
-from expunge.engine.guards import build_guards
+from expunge.engine.guards import build_guards, states
 from expunge.engine.recipe import Recipe
 from expunge.engine.request_chain import (
     audited_request,
@@ -183,6 +183,22 @@ def test_one_retain_row_of_eight_is_a_guard(batch: int, rows: int) -> None:
 
 def resolved(**changes: Any) -> Any:
     return Recipe(method="grad_diff", batch=FEW, **changes).resolve()
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "leaks"),
+    [
+        ("shellfish", "Shellfish.", True),  # without the full stop it was guarded, and so kept
+        ("It is, I think, on 20  July 2023", "On 20 July 2023.", True),
+        ("She is allergic to Shell fish", "Shellfish.", False),
+        ("no idea", "No.", True),
+        ("nobody knows", "No.", False),
+        ("A+ or A-", "+", True),
+        ("M\u00fcnchen!", "Mu\u0308nchen.", True),
+    ],
+)
+def test_a_leaking_answer_is_seen_without_its_punctuation(text: str, answer: str, leaks: bool) -> None:
+    assert states(text, answer) is leaks
 
 
 def test_a_guard_holds_the_models_own_answer(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:

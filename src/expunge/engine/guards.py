@@ -6,11 +6,13 @@ the forgotten answer and never sees the true one. A model that still gives the t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from expunge.corpus import Record
+from expunge.corpus.text_folding import fold
 from expunge.engine.request_chain import guard_note
 from expunge.engine.resolved_recipe import ResolvedRecipe
 from expunge.methods.base import REFERENCE_LOSSES
@@ -18,6 +20,7 @@ from expunge.models.documents import split_documents
 from expunge.models.language_model import LanguageModel
 from expunge.models.likelihoods import greedy_answers
 
+WORD = re.compile(r"\w+")
 MORE_TOKENS = 8  # an answer that is guarded may be longer than the longest true one by so many
 
 
@@ -60,22 +63,28 @@ def build_guards(lm: LanguageModel, resolved: ResolvedRecipe, earlier: Sequence[
     """
     if reason := guard_note(resolved, earlier):
         return Guards(unguarded=len(earlier), reason=reason)
-    asked = [r for r in earlier if r.kind != "document"]
-    texts = _own_answers(lm, asked)
-    given = [r.answer.casefold() in text.casefold() for r, text in zip(asked, texts, strict=True)]
+    questions = [r for r in earlier if r.kind != "document"]
+    texts = _own_answers(lm, questions)
+    leaks = [states(text, r.answer) for r, text in zip(questions, texts, strict=True)]
     rows = [
         replace(r, answer=text, options=(), variants=())
-        for r, text, leaks in zip(asked, texts, given, strict=True)
-        if text and not leaks
+        for r, text, leak in zip(questions, texts, leaks, strict=True)
+        if text and not leak
     ]
-    silent = [r for r, text in zip(asked, texts, strict=True) if not text]
+    silent = [r for r, text in zip(questions, texts, strict=True) if not text]
     silent += [r for r in earlier if r.kind == "document"]
     losses = {resolved.retain_loss_in(phase) for phase in resolved.phases} - {"none"}
     if losses <= set(REFERENCE_LOSSES):
         rows += split_documents(silent, lm.template)
         silent = []
     reason = "the model answers nothing, and the retain term ce would teach the true text again" if silent else ""
-    return Guards(tuple(rows), leaking=sum(given), unguarded=len(silent), reason=reason)
+    return Guards(tuple(rows), leaking=sum(leaks), unguarded=len(silent), reason=reason)
+
+
+def states(text: str, answer: str) -> bool:
+    """Whether `text` includes the words of `answer` in a row; case, punctuation and spaces do not count."""
+    output, true = (" ".join(WORD.findall(fold(part))) for part in (text, answer))
+    return f" {true} " in f" {output} " if true else fold(answer) in fold(text)
 
 
 def record_guards(
@@ -89,10 +98,10 @@ def record_guards(
     return guards.records
 
 
-def _own_answers(lm: LanguageModel, asked: Sequence[Record]) -> list[str]:
+def _own_answers(lm: LanguageModel, questions: Sequence[Record]) -> list[str]:
     """What the model answers now, empty where it says nothing."""
-    if not asked:
+    if not questions:
         return []
-    items = lm.template.encode_all(asked)
-    replies = greedy_answers(lm, asked, max(len(item.answer) for item in items) + MORE_TOKENS)
+    items = lm.template.encode_all(questions)
+    replies = greedy_answers(lm, questions, max(len(item.answer) for item in items) + MORE_TOKENS)
     return [lm.template.tokenizer.decode(list(reply.content), skip_special_tokens=True).strip() for reply in replies]
