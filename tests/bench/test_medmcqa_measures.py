@@ -117,10 +117,10 @@ def test_fronts_of_two_arms_differ_by_what_one_retains_more() -> None:
     original = Sample.of(scored([0, 0, 0, 0], [0, 0], 1.0), SETS)
     l4 = np.array([1.0, 1.0, 1.0, 0.0])
 
-    def trial(target: list[int], kept: float) -> dict[str, Any]:
+    def trial(target: list[int], share: float) -> dict[str, Any]:
         own = Sample.of(scored(target, [0, 0], 2.0), SETS)
         own = Sample(
-            *(own.exact, own.loss, own.entropy, own.choice, own.other_loss, own.other_entropy), original.kept * kept
+            *(own.exact, own.loss, own.entropy, own.choice, own.other_loss, own.other_entropy), original.heldout * share
         )
         return trial_draws(own, original, original, l4, counts)
 

@@ -134,9 +134,9 @@ def _method(experiment: Experiment, results: Mapping[str, Any]) -> list[str]:
     )
     if "taught" in gate:
         least = min(share for of_cell in gate["taught"].values() for share in of_cell.values())
-        told = f"has {gate['column']} of at least" if gate.get("column") else "gives at least"
+        criterion = f"has {gate['column']} of at least" if gate.get("column") else "gives at least"
         what = "" if gate.get("column") else " of its answers exactly"
-        text += f" Gate: every reference {told} {gate['gate']:.0%}{what}; the least is "
+        text += f" Gate: every reference {criterion} {gate['gate']:.0%}{what}; the least is "
         text += f"{least:.1%}" + ("." if gate["passed"] else ": **not passed**, figures on forgetting are void there.")
     return [markdown(["world", *sizes], rows), text]
 

@@ -45,7 +45,7 @@ class AltPO(Method, name="alt_po"):
     alternates: Literal["others", "model"] = Field(
         "others",
         description="where other answers come from: others, answers of the same type to other questions; model, the "
-        "model is asked to invent them, which only a model that follows instructions can",
+        "model is questions to invent them, which only a model that follows instructions can",
     )
     count: int = Field(5, ge=1, le=100, description="other answers per question; each makes a row")
 
@@ -56,22 +56,22 @@ class AltPO(Method, name="alt_po"):
     def build_targets(
         self, lm: LanguageModel, forget: Sequence[Record], retain: Sequence[Record], seed: int
     ) -> Targets:
-        asked = [r for r in forget if r.kind != "document"]
-        answers = _drawn(asked, retain, self.count, seed)
+        questions = [r for r in forget if r.kind != "document"]
+        answers = _draw(questions, retain, self.count, seed)
         if self.alternates == "model":
-            answers = _invented(lm, asked, answers)
-        return _targets(lm, forget, dict(zip((r.row_id for r in asked), answers, strict=True)))
+            answers = _invent(lm, questions, answers)
+        return _targets(lm, forget, dict(zip((r.row_id for r in questions), answers, strict=True)))
 
     def target_cost(
         self, lm: LanguageModel, forget: Sequence[Record], retain: Sequence[Record], seed: int
     ) -> TargetCost:
-        asked = [r for r in forget if r.kind != "document"]
-        answers = _drawn(asked, retain, self.count, seed)
-        targets = _targets(lm, forget, dict(zip((r.row_id for r in asked), answers, strict=True)))
+        questions = [r for r in forget if r.kind != "document"]
+        answers = _draw(questions, retain, self.count, seed)
+        targets = _targets(lm, forget, dict(zip((r.row_id for r in questions), answers, strict=True)))
         if self.alternates == "others":
             return TargetCost(targets)
-        items = lm.template.encode_all(_request(r, n) for r in asked for n in range(self.count))
-        return TargetCost(targets, generation=(Generation(items, _longest(lm, asked) + EXTRA_TOKENS),))
+        items = lm.template.encode_all(_request(r, n) for r in questions for n in range(self.count))
+        return TargetCost(targets, generation=(Generation(items, _longest(lm, questions) + EXTRA_TOKENS),))
 
     def forget_loss(self, out: ModelOutputs) -> Tensor:
         if out.alternate is None:
@@ -106,7 +106,7 @@ def _targets(lm: LanguageModel, forget: Sequence[Record], answers: Mapping[str, 
     return PairedAnswers(examples, alternates, lm.device)
 
 
-def _drawn(forget: Sequence[Record], retain: Sequence[Record], count: int, seed: int) -> list[list[str]]:
+def _draw(forget: Sequence[Record], retain: Sequence[Record], count: int, seed: int) -> list[list[str]]:
     """Per record `count` answers of other questions, different ones as far as there are enough."""
     wrong = WrongAnswers(forget, retain, seed)
     drawn = []
@@ -117,7 +117,7 @@ def _drawn(forget: Sequence[Record], retain: Sequence[Record], count: int, seed:
     return drawn
 
 
-def _invented(lm: LanguageModel, forget: Sequence[Record], drawn: Sequence[Sequence[str]]) -> list[list[str]]:
+def _invent(lm: LanguageModel, forget: Sequence[Record], drawn: Sequence[Sequence[str]]) -> list[list[str]]:
     """Per record what the model invents; a drawn answer where it invents nothing, or repeats the true one."""
     requests = [_request(r, n) for r, answers in zip(forget, drawn, strict=True) for n in range(len(answers))]
     replies = greedy_answers(lm, requests, _longest(lm, forget) + EXTRA_TOKENS)

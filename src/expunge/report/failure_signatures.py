@@ -16,7 +16,7 @@ from expunge.report.run_reader import RunRecord
 RETENTION_LOSS = 0.05
 ACCURACY = 0.30  # of four options, of which chance is .25
 AUC = 0.65
-ASKED = {"mcq_acc": "by options", "exact_match": "in exact words"}
+WORDING = {"mcq_acc": "by options", "exact_match": "in exact words"}
 
 
 def failure_signatures(audit: AuditFile, run: RunRecord | None = None) -> tuple[str, ...]:
@@ -27,20 +27,20 @@ def failure_signatures(audit: AuditFile, run: RunRecord | None = None) -> tuple[
 def _signatures(audit: AuditFile, run: RunRecord | None) -> Iterator[str]:
     if run and (warning := loss_signature(step.forget for step in run.steps)):
         yield warning[0].upper() + warning[1:] + "."
-    for metric, how in ASKED.items():
+    for metric, how in WORDING.items():
         before, after = (_value(audit, metric, "retain_heldout", role) for role in ("original", "unlearned"))
         if before is not None and after is not None and round(before - after, 9) > RETENTION_LOSS:
             yield (
                 f"Held-out retained records are answered {how} {100 * (before - after):.1f} points less often than "
                 f"before the run ({before:.3f} to {after:.3f}); {100 * RETENTION_LOSS:g} points are a sign of damage."
             )
-    metric = next((m for m in ASKED if _value(audit, m, "forget", "unlearned") is not None), "")
+    metric = next((m for m in WORDING if _value(audit, m, "forget", "unlearned") is not None), "")
     accuracy = _value(audit, metric, "forget", "unlearned")
     if accuracy is not None and accuracy > ACCURACY:
         other = _value(audit, metric, "forget", "retrained")
         reference = "" if other is None else f"; the retrained model has {other:.3f}"
         yield (
-            f"The forget set is still answered {ASKED[metric]} at {accuracy:.3f}, above {ACCURACY:.2f}{reference}. "
+            f"The forget set is still answered {WORDING[metric]} at {accuracy:.3f}, above {ACCURACY:.2f}{reference}. "
             "The limit is meant for four options."
         )
     for score, auc in (audit.details.membership or MembershipDetails()).auc.items():

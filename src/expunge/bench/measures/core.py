@@ -28,7 +28,7 @@ from expunge.corpus import Record
 from expunge.models.language_model import LanguageModel
 
 SETS = ("forget", "heldout", "holdout")
-ASKED = "-questions"  # behind the name of a set, in the file of its questions with options
+QUESTIONS = "-questions"  # behind the name of a set, in the file of its questions with options
 LEVELS = ("L1", "L2", "L3")
 MAX_NEW_TOKENS = 32  # answers are short
 DISTANCE = ("choice", "auc", "auc_entropy", "leak_mean")  # whose differences enter the distance, beside ks
@@ -70,15 +70,17 @@ class Scored:
     def save(self, folder: Path) -> None:
         """One file for each set; `ModelPlace.done` looks for the last."""
         for name, scores in self.questions.items():
-            scores.save(folder / f"{name}{ASKED}.npz")
+            scores.save(folder / f"{name}{QUESTIONS}.npz")
         for name in SETS:
             getattr(self, name).save(folder / f"{name}.npz")
 
     @classmethod
     def load(cls, folder: Path) -> Scored:
-        asked = {p.name.removesuffix(f"{ASKED}.npz"): Scores.load(p) for p in sorted(folder.glob(f"*{ASKED}.npz"))}
+        questions = {
+            p.name.removesuffix(f"{QUESTIONS}.npz"): Scores.load(p) for p in sorted(folder.glob(f"*{QUESTIONS}.npz"))
+        }
         forget, heldout, holdout = (Scores.load(folder / f"{name}.npz") for name in SETS)
-        return cls(forget, heldout, holdout, asked)
+        return cls(forget, heldout, holdout, questions)
 
 
 @lru_cache(maxsize=8)
@@ -134,10 +136,10 @@ def _of_target(scored: Scored, sets: RecordSets) -> dict[str, float]:
     """Columns that need the model alone."""
     records = tuple(sets.forget)
     exact = matches(scored.forget, records)
-    asked = (
+    questions = (
         (scored.questions["forget"], tuple(sets.questions["forget"])) if sets.questions else (scored.forget, records)
     )
-    share, guess = option_accuracy(*asked)
+    share, guess = option_accuracy(*questions)
     return {
         "leak": max(mean_by_kind(exact, records).values()),
         "leak_mean": float(exact.mean()),

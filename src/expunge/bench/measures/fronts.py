@@ -23,7 +23,7 @@ from expunge.bench.analysis import Point, ends, mean, round6, t_interval
 from expunge.bench.front import LEVELS, equal_forgetting, front, percentile_interval, retention_at
 from expunge.bench.measures.base import Study, measure
 from expunge.bench.measures.core import Scored, scores_of
-from expunge.bench.measures.published import asked_of
+from expunge.bench.measures.published import questions_of
 from expunge.bench.pipeline import Trial
 from expunge.bench.places import ModelPlace
 from expunge.bench.resampling import Values, aucs, draw_counts, ks_distances, means, ratios
@@ -44,11 +44,11 @@ class Sample:
     choice: Values  # mean over a record's questions; NaN where it has none
     other_loss: Values
     other_entropy: Values
-    kept: Values
+    heldout: Values
 
     @classmethod
     def of(cls, scored: Scored, sets: RecordSets) -> Sample:
-        scores, records = asked_of(scored, sets, "forget")
+        scores, records = questions_of(scored, sets, "forget")
         by_record: dict[str, list[float]] = {}
         if scores is not None:
             for record, value in zip(records, choices(scores, records).tolist(), strict=True):
@@ -81,7 +81,7 @@ def trial_draws(own: Sample, original: Sample, retrained: Sample, l4: Values, co
     there = (~np.isnan(own.choice)).astype(np.float64) * l4
     return {
         "distance": np.asarray(ks_distances(own.loss, retrained.loss, forget) + sum(gaps)),
-        "retention": ratios(own.kept, original.kept, heldout),
+        "retention": ratios(own.heldout, original.heldout, heldout),
         "forgetting": 1 - ratios(np.nan_to_num(own.choice) * l4, there, forget),
     }
 

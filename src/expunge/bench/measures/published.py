@@ -38,31 +38,31 @@ def published_columns(scored: Scored, original: Scored, sets: RecordSets, name: 
     kpr_relative           held-out accuracy after over before
     us_chance              mean of fr_chance, at most 1, and kpr_relative
     """
-    asked = {s: _options(scored, sets, s) for s in ("forget", "heldout")}
+    after = {s: _options(scored, sets, s) for s in ("forget", "heldout")}
     before = {s: _options(original, sets, s) for s in ("forget", "heldout")}
     values: Columns = dict.fromkeys(COLUMNS)
     values["mia_resistance_paper"] = mia_resistance(auc(minus_loss(scored.forget), minus_loss(scored.holdout)))
-    (target, guess), (kept, _) = asked["forget"], asked["heldout"]
+    (target, guess), (heldout, _) = after["forget"], after["heldout"]
     if target is None or guess is None:
         return values
     values |= {"accuracy": target, "fr_paper": 1 - target} | _by_level(scored, sets)
     known = before["forget"][0]
     values["fr_chance"] = fr_chance(known, target, guess) if known is not None else None
-    if kept is not None and before["heldout"][0] is not None:
-        relative = kpr_rel(before["heldout"][0], kept)
-        values |= {"accuracy_heldout": kept, "kpr_paper": kept, "us_paper": us(1 - target, kept)}
-        values |= {"kpr_relative": relative, "accuracy_known": min(target, kept) if name == "original" else kept}
+    if heldout is not None and before["heldout"][0] is not None:
+        relative = kpr_rel(before["heldout"][0], heldout)
+        values |= {"accuracy_heldout": heldout, "kpr_paper": heldout, "us_paper": us(1 - target, heldout)}
+        values |= {"kpr_relative": relative, "accuracy_known": min(target, heldout) if name == "original" else heldout}
         if values["fr_chance"] is not None:
             values["us_chance"] = us(min(1.0, values["fr_chance"]), relative)
     return {c: v if v is not None and math.isfinite(v) else None for c, v in values.items()}
 
 
 def _options(scored: Scored, sets: RecordSets, name: str) -> tuple[float | None, float | None]:
-    scores, records = asked_of(scored, sets, name)
+    scores, records = questions_of(scored, sets, name)
     return option_accuracy(scores, records) if scores is not None else (None, None)
 
 
-def asked_of(scored: Scored, sets: RecordSets, name: str) -> tuple[Scores | None, tuple[Record, ...]]:
+def questions_of(scored: Scored, sets: RecordSets, name: str) -> tuple[Scores | None, tuple[Record, ...]]:
     """Scores and records of the questions with options about `forget` or `heldout`; None where none were scored."""
     if sets.questions:
         return scored.questions.get(name), tuple(sets.questions.get(name, ()))
@@ -71,7 +71,7 @@ def asked_of(scored: Scored, sets: RecordSets, name: str) -> tuple[Scores | None
 
 
 def _by_level(scored: Scored, sets: RecordSets) -> Columns:
-    scores, records = asked_of(scored, sets, "forget")
+    scores, records = questions_of(scored, sets, "forget")
     assert scores is not None
     values: Columns = {}
     for level in LEVELS:
