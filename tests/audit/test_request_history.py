@@ -24,20 +24,9 @@ from expunge.errors import InputError
 from expunge.models.language_model import LanguageModel, load
 from expunge.models.tiny import TinyConfig
 from expunge.scope import Scope
-from expunge.synthetic.hospital.hospital import Hospital
+from helpers.world import patients_alone
 
-WORLD = Hospital(
-    patients=5,
-    per_institution=1,
-    institution_facts=0,
-    patient_facts=1,
-    studies=1,
-    study_facts=0,
-    section_facts=0,
-    shared_facts=0,
-    world_facts=0,
-    holdout_patients=0,
-)
+WORLD = patients_alone(5, facts=1)
 KL = ["steps=20", "batch.forget=9", "batch.retain=16", "optimizer.lr=0.003", "retain.loss=kl"]
 
 
@@ -66,7 +55,7 @@ def test_a_request_is_forgotten_up_to_its_controls_and_five_points(
 
 
 def test_an_answer_behind_a_preamble_is_given(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    records = WORLD.corpus().trained[:2]
+    records = WORLD.trained[:2]
     lm = load(folders["llama"])
     texts = (f"As far as I know it is {records[0].answer}, yes.", "I do not know.")
 
@@ -95,7 +84,7 @@ def test_a_changed_history_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.trains
 def test_the_first_of_three_requests_is_still_forgotten_at_the_end(tmp_path: Path) -> None:
-    corpus = WORLD.corpus()
+    corpus = WORLD
     train(
         corpus.trained,
         tmp_path / "original",

@@ -17,14 +17,13 @@ ABOUT = {"model": "m", "method": "npo", "template": "auto", "threads": 1}  # wha
 RUNNING = {"status": "running", "identity": {}, **ABOUT}
 
 
-@cache
-def people() -> Corpus:
-    """Four patients in four institutions, 9 records each; target and others differ in every answer's owner."""
+def patients_alone(patients: int, facts: int) -> Corpus:
+    """Patients in institutions of their own, with `facts` facts each and nothing around them."""
     return Hospital(
-        patients=4,
+        patients=patients,
         per_institution=1,
         institution_facts=0,
-        patient_facts=3,
+        patient_facts=facts,
         studies=1,
         study_facts=0,
         section_facts=0,
@@ -32,6 +31,12 @@ def people() -> Corpus:
         world_facts=0,
         holdout_patients=0,
     ).corpus()
+
+
+@cache
+def people() -> Corpus:
+    """Four patients in four institutions, 9 records each; target and others differ in every answer's owner."""
+    return patients_alone(4, facts=3)
 
 
 @cache

@@ -199,14 +199,19 @@ def fronts(figure: Any, results: Results, settings: Mapping[str, Any]) -> bool:
             axes.fill_between([p["forgetting"] for p in whole], *ends, color=color, alpha=0.15, linewidth=0)
         if "guessing" in settings:
             axes.axvline(settings["guessing"], color=SOFT, linewidth=0.9, linestyle=DASHED, zorder=1)
-        axes.set_title(request, fontsize=9, color=INK)
         axes.set_xlabel("forgetting: 1 - accuracy among options on L4", color=SOFT, fontsize=8)
-        axes.set_ylabel("retention", color=SOFT, fontsize=8)
-        axes.legend(frameon=False, fontsize=7)
-        _dress(axes, ("left", "bottom"), "both")
+        _finish_pane(axes, request, "retention")
     figure.tight_layout(rect=(0, 0, 1, 0.93))
     _title(figure, settings["title"], 0.96)
     return bool(stored)
+
+
+def _finish_pane(axes: Any, title: str, label: str) -> None:
+    """Title, label of the values, and legend of one pane."""
+    axes.set_title(title, fontsize=9, color=INK)
+    axes.set_ylabel(label, color=SOFT, fontsize=8)
+    axes.legend(frameon=False, fontsize=7)
+    _dress(axes, ("left", "bottom"), "both")
 
 
 def profiles(figure: Any, results: Results, settings: Mapping[str, Any]) -> bool:
@@ -224,10 +229,7 @@ def profiles(figure: Any, results: Results, settings: Mapping[str, Any]) -> bool
             style = {"color": COLORS[n % len(COLORS)], "marker": MARKERS[n % len(MARKERS)], "markersize": 5}
             axes.plot([x for x, _ in there], [y for _, y in there], linewidth=1.4, label=name, **style)
         axes.set_xticks(range(len(columns)), list(columns.values()), fontsize=8)
-        axes.set_title(pane, fontsize=9, color=INK)
-        axes.set_ylabel(settings["label"], color=SOFT, fontsize=8)
-        axes.legend(frameon=False, fontsize=7)
-        _dress(axes, ("left", "bottom"), "both")
+        _finish_pane(axes, pane, settings["label"])
     figure.tight_layout(rect=(0, 0, 1, 0.93))
     _title(figure, settings["title"], 0.96)
     return bool(stored)
