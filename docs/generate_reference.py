@@ -92,6 +92,17 @@ def checks() -> Iterator[str]:
         yield f"## {name}\n"
         yield f"Keys: {', '.join(map(code, check.keys))}\n"
         yield from paragraphs(check.run)
+        profile = check.profile
+        rows = [
+            ("a pass shows", profile.title),
+            ("smallest preset", code(profile.preset)),
+            ("compared with", profile.control),
+            ("cost", profile.cost),
+            ("a pass does not mean", profile.limits),
+            ("source", profile.source),
+        ]
+        yield from table(("", ""), [row for row in rows if row[1]])
+        yield ""
 
 
 def record_fields() -> Iterator[str]:

@@ -4,8 +4,10 @@ A file beside the shipped ones is found by its registry. A package of your own n
 registry, for example `[project.entry-points."expunge.methods"]`, and one entry per name.
 """
 
+from expunge.audit.attack import AttackCase, AttackOutcome, attack
+from expunge.audit.attack_rates import answer_rates
 from expunge.audit.check_result import CheckResult, Control, JudgedRule, ReferenceValue
-from expunge.audit.context import Check, CheckOutput, Context, RecordProbe, check
+from expunge.audit.context import Check, CheckOutput, CheckProfile, Context, RecordProbe, check
 from expunge.audit.metrics.base import Metric, metric, per_record
 from expunge.audit.scores import Scores
 from expunge.audit.statistics import Interval, bootstrap_mean, paired_difference
@@ -22,8 +24,11 @@ from expunge.synthetic.base import World
 
 __all__ = [
     "LOADERS",
+    "AttackCase",
+    "AttackOutcome",
     "Check",
     "CheckOutput",
+    "CheckProfile",
     "CheckResult",
     "Context",
     "Control",
@@ -51,6 +56,8 @@ __all__ = [
     "Targets",
     "WeightEdit",
     "World",
+    "answer_rates",
+    "attack",
     "bootstrap_mean",
     "check",
     "judge_excess",

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from expunge.audit.check_result import CheckResult
-from expunge.audit.checks.leakage import excess_interval, kind_values, leakage, worst
+from expunge.audit.checks.leakage import kind_values, leakage, worst
 from expunge.audit.checks.membership import membership, verbatim
 from expunge.audit.checks.retention import retention
 from expunge.audit.context import CheckOutput, Context
 from expunge.audit.details import HitCount
+from expunge.audit.kind_rates import excess_interval
 from expunge.audit.policy import Policy
 from expunge.audit.scores import Scores
 from expunge.corpus import Record, Variant

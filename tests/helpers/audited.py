@@ -41,6 +41,7 @@ class Case:
 
     def run(self, unlearned: str, retrained: str | None = "retrained", **more: Any) -> Audit:
         out = more.pop("out", self.root / "audit")
+        more.setdefault("preset", "quick")  # attacks have tests of their own
         return audit(
             self.root / "original",
             self.root / unlearned,

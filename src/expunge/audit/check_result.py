@@ -15,6 +15,7 @@ from expunge._summary import short_repr
 from expunge.audit.statistics import Interval
 
 Status = Literal["passed", "failed", "inconclusive", "not_applicable", "not_run"]
+OMITTED = "left out by the preset"  # how the reason of such a result begins
 
 
 def _finite(value: Any) -> Any:
@@ -81,6 +82,11 @@ class CheckResult(FrozenModel):
         if self.status != "passed" and not self.reason:
             raise ValueError(f'result "{self.key}" is {self.status} without a reason')
         return self
+
+    @property
+    def is_omitted(self) -> bool:
+        """The preset of the audit leaves it out."""
+        return self.status == "not_run" and self.reason.startswith(OMITTED)
 
     @classmethod
     def measured(cls, key: str, status: Status, interval: Interval, reason: str = "", **more: Any) -> CheckResult:

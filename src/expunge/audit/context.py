@@ -22,6 +22,7 @@ from expunge.audit.check_result import CheckResult
 from expunge.audit.control_groups import control_groups
 from expunge.audit.metrics import METRICS
 from expunge.audit.policy import Policy
+from expunge.audit.preset import Preset
 from expunge.audit.scores import Scores, Values
 from expunge.audit.scoring import score
 from expunge.corpus import Record
@@ -61,6 +62,29 @@ class RecordProbe:
 
 
 @dataclass(frozen=True)
+class CheckProfile:
+    """What a reader must know of a check beside what it does.
+
+    Attributes:
+        title: What a passed check shows, in a line; its name where empty.
+        family: surface, sampling, weights, white_box, membership, tree, or retention; empty for none of these.
+        preset: The smallest preset that runs it.
+        control: What it is compared with.
+        cost: Its cost, for example in scoring passes over the forget set.
+        limits: What a pass does not mean.
+        source: Paper or design that it follows.
+    """
+
+    title: str = ""
+    family: str = ""
+    preset: Preset = "quick"
+    control: str = ""
+    cost: str = ""
+    limits: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
 class Check:
     """A registered check.
 
@@ -68,11 +92,13 @@ class Check:
         keys: Keys of the results that it gives.
         run: The judging function.
         make_probe: Chooses the extra questions from a context without scores; None where there are none to ask.
+        profile: What it shows, control, cost and limits, for the reference page and the report.
     """
 
     keys: tuple[str, ...]
     run: Callable[[Context], CheckOutput]
     make_probe: Callable[[Context], Probe | None] | None = None
+    profile: CheckProfile = CheckProfile()
 
     @property
     def description(self) -> str:
@@ -89,7 +115,7 @@ CHECKS: Registry[Check] = Registry("check", "expunge.audit.checks")
 
 
 def check(
-    name: str, *keys: str, probe: Callable[[Context], Probe | None] | None = None
+    name: str, *keys: str, probe: Callable[[Context], Probe | None] | None = None, profile: CheckProfile | None = None
 ) -> Callable[[Callable[[Context], CheckOutput]], Check]:
     """Decorator: register a function as the check `name`.
 
@@ -97,8 +123,9 @@ def check(
         name: Name in the registry; `Details` has a field of this name, else the details stand under `plugins`.
         keys: Keys of its results, by default the name.
         probe: Chooses the extra questions of the check; read their answers with `ctx.probe(name, role)`.
+        profile: What it shows, its control, cost and limits.
     """
-    return lambda run: CHECKS.add(name, Check(keys or (name,), run, probe))
+    return lambda run: CHECKS.add(name, Check(keys or (name,), run, probe, profile or CheckProfile()))
 
 
 @short_repr("roles", "records", "scores", "probes")

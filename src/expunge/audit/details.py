@@ -223,6 +223,29 @@ class TokenInventoryDetails(FrozenModel):
     controls: int = Field(description="matched controls whose words were looked up in the same way")
 
 
+class AttackPoint(FrozenModel):
+    """A rate of a curve, for example after so many training steps or behind so many blocks."""
+
+    x: Number = Field(description="place on the axis of the curve")
+    rate: Number = Field(description="mean rate there")
+
+
+class AttackDetails(FrozenModel):
+    """Details of an attack: rates by form of the question, and curves where a strength is varied."""
+
+    title: str = Field("", description="what a pass shows, in a line")
+    family: str = Field("", description="surface, sampling, weights, white_box, membership or tree")
+    limits: str = Field("", description="what a pass does not mean")
+    rates: dict[str, dict[str, IntervalEstimate]] = Field(
+        description="by model, and by `controls` on the unlearned model: form of the attack to its rate"
+    )
+    n: dict[str, int] = Field(description="attacked records by form")
+    n_controls: int = Field(0, description="control records that were attacked in the same way")
+    axis: str = Field("", description="what is varied along the curves; empty without curves")
+    curves: dict[str, tuple[AttackPoint, ...]] = Field({}, description="by model, and by `controls`: the curve")
+    seconds: dict[str, Number] = Field({}, description="duration of the attack by model")
+
+
 @short_repr()
 class Details(FrozenModel):
     """Details by check; null for a check that reported none."""
@@ -234,6 +257,7 @@ class Details(FrozenModel):
     reconstruction: ReconstructionDetails | None = Field(None, description="first places by level of context")
     cross_modal: ModalityDetails | None = Field(None, description="exact match by modality")
     token_inventory: TokenInventoryDetails | None = Field(None, description="names that are single tokens")
+    attacks: dict[str, AttackDetails] = Field({}, description="rates by attack")
     plugins: dict[str, dict[str, Any]] = Field({}, description="details of checks from other packages, by check")
 
 

@@ -19,11 +19,11 @@ from expunge._summary import short_repr
 from expunge.audit import preconditions as before
 from expunge.audit import run_identity
 from expunge.audit.assurance import assurance, is_exact
+from expunge.audit.check_execution import IMAGE_EXAMPLES, ask, image_examples_of, joined_details, judge, make_probes
 from expunge.audit.check_result import CheckResult
-from expunge.audit.context import CHECKS, Check, CheckOutput, Context, Probe, Role
-from expunge.audit.details import Details, ImageExample
-from expunge.audit.image_examples import image_example_probe, image_examples
+from expunge.audit.context import CHECKS, Check, CheckOutput, Context, Role
 from expunge.audit.policy import Policy, default_policy
+from expunge.audit.preset import find_preset, omitted_results, runs_in
 from expunge.audit.record_sets import FORGET, LEAST_REPHRASED, TEXT, limited_controls, record_sets, with_windows
 from expunge.audit.schema import NOTICE, ROLES, AuditedModel, AuditFile, Environment, SplitSummary, sealed
 from expunge.audit.score_store import ScoreStore
@@ -31,7 +31,7 @@ from expunge.audit.scores import Scores
 from expunge.audit.stopwatch import Stopwatch
 from expunge.audit.summary import aggregates, distributions, examples, measures
 from expunge.audit.tokenizer_origin import untested_tokenizer
-from expunge.audit.verdict import Verdict, require_intervals, verdict, worse_of
+from expunge.audit.verdict import Verdict, require_intervals, verdict
 from expunge.engine.run_directory import environment
 from expunge.errors import InputError, unknown
 from expunge.models.fingerprint import model_digest
@@ -40,7 +40,6 @@ from expunge.models.source import whole_run
 from expunge.models.threads import set_threads
 from expunge.scope.split import Split
 
-IMAGE_EXAMPLES = "image_examples"  # the one probe without a check
 NOT_TESTED = (
     "quantization (int8, int4)",
     "sampling (leak@k)",
@@ -85,6 +84,7 @@ def audit(
     dtype: str = "auto",
     template: str = "auto",
     scores: str | Path | None = None,
+    preset: str = "default",
     on_progress: Callable[[str, float], None] | None = None,
 ) -> Audit:
     """Audit `unlearned` against `original` and `retrained`, and write `out`/audit.json.
@@ -101,6 +101,7 @@ def audit(
         dtype: Precision of the loaded weights; auto is what the run recorded, else as stored.
         template: How a question is put; auto is what the run recorded, else the model's own.
         scores: Folder of score files, for several audits of the same models; by default one in `out`.
+        preset: How much is tested: quick, default or full. What the policy requires is tested in any.
         on_progress: Called with a phrase and the share done, 0 to 1.
 
     Raises:
@@ -111,6 +112,8 @@ def audit(
     started, clock, out = time.perf_counter(), Stopwatch(), Path(out)
     policy = (policy or default_policy(retrained is not None)).with_own_name()
     _check_rules(policy)
+    size = find_preset(preset)
+    checks = {n: c for n, c in CHECKS if runs_in(size, c.profile.preset, c.keys, policy)}
     if policy.needs_retrained and retrained is None:
         raise InputError(f'policy "{policy.name}"', "needs a retrained model", "give one, or use controls-only")
     report = on_progress or (lambda phrase, done: None)
@@ -142,7 +145,7 @@ def audit(
     records = {r.row_id: r for group in sets.values() for r in group.records}
     ctx = Context(split, policy, tuple(sources), MappingProxyType(records), load=fresh, parameters=lm.parameters)
     ctx = replace(ctx, against=references[-1])
-    probes = _probes(ctx)
+    probes = make_probes(ctx, checks)
     models: dict[Role, AuditedModel] = {}
     by_role: dict[Role, Mapping[str, Scores]] = {}
     store = ScoreStore.of(out, None if scores is None else Path(scores))
@@ -174,20 +177,24 @@ def audit(
             yardstick = before.check_yardstick(sources[role], by_role["original"], by_role[role], records, policy)
         elif "retrained" in sources:
             before.check_scores_differ(sources["retrained"], by_role["retrained"], by_role[role], role)
-        for name, probe in probes.items():
+        for place, (name, probe) in enumerate(probes.items()):
+            report(f"ask the {role} model: {name}", 0.7 * (k + (place + 1) / (len(probes) + 1)) / len(sources))
             with clock.stage(f"probe {name}"):
-                answers[name][role] = _answers(probe, lm, role, by_role[role])
+                answers[name][role] = ask(probe, lm, role, by_role[role])
         del lm  # one model in memory at a time
     ctx = replace(ctx, scores=MappingProxyType(by_role), probes=MappingProxyType(answers))
     outputs: dict[str, CheckOutput] = {}
     for k, (name, one) in enumerate(CHECKS):
+        if name not in checks:
+            outputs[name] = CheckOutput(omitted_results(one.keys, one.profile.preset))
+            continue
         report(f"check: {name}", 0.7 + 0.3 * k / len(CHECKS.names()))
         with clock.stage(f"check {name}"):
-            outputs[name] = _judged([replace(ctx, against=reference) for reference in references], one)
+            outputs[name] = judge([replace(ctx, against=reference) for reference in references], one)
     results = tuple(r for output in outputs.values() for r in output.results)
     if policy.intervals:
         results = require_intervals(results)
-    details = _details(outputs)
+    details = joined_details(outputs)
     exact = is_exact(sources["unlearned"], sources["original"], (*split.retain, *split.retain_heldout))
     file = sealed(
         AuditFile(
@@ -197,6 +204,7 @@ def audit(
             split=summary,
             split_digest=split_digest,
             training_digest=training_digest,
+            preset=size,
             policy=policy,
             policy_digest=policy.digest,
             reference=references[0],
@@ -213,8 +221,8 @@ def audit(
             aggregates=aggregates(ctx, details.membership),
             distributions=distributions(ctx),
             examples=examples(ctx),
-            image_examples=_image_examples(ctx, probes.get(IMAGE_EXAMPLES)),
-            not_tested=(*NOT_TESTED, *untested_tokenizer(sources["original"])),
+            image_examples=image_examples_of(ctx, probes.get(IMAGE_EXAMPLES)),
+            not_tested=(*_untested(checks), *untested_tokenizer(sources["original"])),
             environment=Environment.model_validate(environment()),
             stages=clock.seconds,
             seconds=round(time.perf_counter() - started, 2),
@@ -223,6 +231,12 @@ def audit(
     path = write_json(out / "audit.json", file.model_dump(mode="json"), private=True)
     report("done", 1.0)
     return Audit(file, path)
+
+
+def _untested(checks: Mapping[str, Check]) -> tuple[str, ...]:
+    """What this audit does not test: checks that the preset leaves out, and attacks that no check makes."""
+    omitted = [one.profile.title or name for name, one in CHECKS if name not in checks]
+    return (*omitted, *NOT_TESTED)
 
 
 def _references(policy: Policy, retrained: bool) -> tuple[Role, ...]:
@@ -245,54 +259,3 @@ def _by_id(split: Split) -> Split:
     names = ("forget", "retain", "retain_heldout", "holdout", "controls", "shared")
     sets: dict[str, Any] = {name: tuple(sorted(getattr(split, name), key=lambda r: r.id)) for name in names}
     return replace(split, **sets)
-
-
-def _probes(ctx: Context) -> dict[str, Any]:
-    """The probes of all checks; for one that cannot be made, the exception."""
-    makers = {name: one.make_probe for name, one in CHECKS if one.make_probe} | {IMAGE_EXAMPLES: image_example_probe}
-    probes: dict[str, Any] = {}
-    for name, make in makers.items():
-        try:
-            probes[name] = make(ctx)
-        except Exception as error:
-            probes[name] = error
-    return {name: probe for name, probe in probes.items() if probe is not None}
-
-
-def _answers(probe: Probe | Exception, lm: LanguageModel, role: Role, scores: Mapping[str, Scores]) -> Any:
-    if isinstance(probe, Exception):
-        return probe
-    try:
-        return probe.score(lm, role, scores)
-    except Exception as error:
-        return error
-
-
-def _judged(contexts: list[Context], one: Check) -> CheckOutput:
-    """The output of a check; against several references, the worse result of each key."""
-    first, *more = (_guarded(ctx, one) for ctx in contexts)
-    for output, ctx in zip(more, contexts[1:], strict=True):
-        first = CheckOutput(worse_of(first.results, output.results, ctx.reference), first.details)
-    return first
-
-
-def _guarded(ctx: Context, one: Check) -> CheckOutput:
-    """The output of a check; a failure makes its keys `not_run`, never passed."""
-    try:
-        return one.run(ctx)
-    except Exception as error:
-        reason = f"the check failed: {type(error).__name__}: {error}"[:300]
-        return CheckOutput([CheckResult(key=key, status="not_run", reason=reason) for key in one.keys])
-
-
-def _details(outputs: Mapping[str, CheckOutput]) -> Details:
-    details = {name: output.details for name, output in outputs.items() if output.details is not None}
-    known = {name: part for name, part in details.items() if name in Details.model_fields and name != "plugins"}
-    plugins = {name: part.model_dump(mode="json") for name, part in details.items() if name not in known}
-    return Details(**known, plugins=plugins)
-
-
-def _image_examples(ctx: Context, probe: Any) -> tuple[ImageExample, ...]:
-    if probe is None:
-        return ()
-    return image_examples(probe, {role: ctx.probe(IMAGE_EXAMPLES, role) for role in ctx.roles})

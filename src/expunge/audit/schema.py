@@ -14,6 +14,7 @@ from expunge._validation import validate
 from expunge.audit.check_result import Bounds, CheckResult, Number
 from expunge.audit.details import AnswerExample, Details, ImageExample
 from expunge.audit.policy import Policy, needed
+from expunge.audit.preset import Preset
 from expunge.audit.verdict import Verdict, verdict
 from expunge.errors import InputError
 
@@ -113,6 +114,7 @@ class AuditFile(FrozenModel):
     split: SplitSummary = Field(description="what was audited")
     split_digest: str = Field(description="SHA-256 of the split")
     training_digest: str = Field("", description="SHA-256 over the sets of the split that decide a run")
+    preset: Preset = Field("default", description="how much was tested: quick, default or full")
     policy: Policy = Field(description="the policy that judged, complete")
     policy_digest: str = Field(description="SHA-256 of the policy")
     reference: str = Field(description="`retrained`, or `controls`: matched controls on the unlearned model")

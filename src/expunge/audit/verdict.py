@@ -97,7 +97,11 @@ def verdict(results: Iterable[CheckResult], policy: Policy) -> Verdict:
         status=status,
         sentence=_sentence(status, required, short, policy),
         reasons=tuple(_line(result) for result in short),
-        notes=tuple(_line(r) for key, r in by_key.items() if key not in policy.required and r.status != "passed"),
+        notes=tuple(
+            _line(r)
+            for key, r in by_key.items()
+            if key not in policy.required and r.status != "passed" and not r.is_omitted
+        ),
         policy=policy.name,
         policy_digest=policy.digest,
     )

@@ -33,12 +33,15 @@ def audit(
     device: opt.Device = None,
     dtype: opt.Dtype = "auto",
     template: opt.TemplateKind = "auto",
+    preset: opt.PresetName = "default",
 ) -> CommandResult:
     """Judge by a policy whether a model has forgotten."""
     from expunge.audit.policy import Policy, default_policy
     from expunge.audit.preconditions import knowledge_lines
+    from expunge.audit.preset import find_preset
 
     rules = Policy.load(policy) if policy else default_policy(retrained is not None)
+    find_preset(preset)
     if rules.needs_retrained and retrained is None:
         raise InputError("--policy", f'"{rules.name}" needs a retrained model', "give --retrained, or controls-only")
     from expunge.audit.run import audit as run
@@ -57,13 +60,14 @@ def audit(
             device=device,
             dtype=dtype,
             template=template,
+            preset=preset,
             on_progress=lambda phrase, done: tick(done, phrase),
         )
         history = _history(original, unlearned, data, loader, map_, out, device, dtype, template, tick)
     rows = [
         (r.key, r.status.replace("_", " "), r.estimate, r.reference.estimate if r.reference else None, r.reason)
         for r in result.results
-        if r.status != "not_applicable"
+        if r.status != "not_applicable" and not r.is_omitted
     ]
     return CommandResult(
         {

@@ -61,6 +61,10 @@ PolicyName = Annotated[
     str | None,
     typer.Option("--policy", help="Shipped policy or YAML file; by default chosen by whether --retrained is given."),
 ]
+PresetName = Annotated[
+    str,
+    typer.Option("--preset", help="How much is tested: quick, default or full; what the policy requires always is."),
+]
 SplitSeed = Annotated[
     int | None, typer.Option("--seed", help="Seed of the held-out retain set; a run records its own.")
 ]

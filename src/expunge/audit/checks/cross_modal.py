@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from expunge.audit.check_result import CheckResult, Control, IntervalEstimate, JudgedRule, ReferenceValue, Status
-from expunge.audit.context import CheckOutput, Context, Role, check
+from expunge.audit.context import CheckOutput, CheckProfile, Context, Role, check
 from expunge.audit.details import Modality, ModalityCell, ModalityDetails
 from expunge.audit.metrics.exact_match import matches
 from expunge.audit.modality_probes import CONTROLS, MODALITIES, ModalityProbe, image_donors, modality_probes
@@ -24,6 +24,13 @@ MARGIN = 0.05  # where the policy has no rule
 TIE_ORDER = ("joint", "image", "text")  # of cells that are equally bad
 
 Cell = tuple[Modality, str]  # trained modality, probe
+PROFILE = CheckProfile(
+    title="Modalities: neither text alone nor image alone brings the answers back",
+    family="surface",
+    control="the retrained model or matched controls; swapped and noise images",
+    cost="up to 5 scoring passes",
+    limits="Images are cropped and noised, not changed by an adversary.",
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ def cross_modal_probe(ctx: Context) -> CrossModalProbe | None:
     return CrossModalProbe(forget, list(modality_probes(controls, None, seed)))
 
 
-@check(KEY, KEY, probe=cross_modal_probe)
+@check(KEY, KEY, probe=cross_modal_probe, profile=PROFILE)
 def cross_modal(ctx: Context) -> CheckOutput:
     """Exact match by trained modality and probe, cell by cell; the worst cell decides.
 

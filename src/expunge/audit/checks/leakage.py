@@ -10,14 +10,15 @@ from types import MappingProxyType
 import numpy as np
 
 from expunge.audit.check_result import CheckResult, Control, JudgedRule, ReferenceValue
-from expunge.audit.context import CheckOutput, Context, Role, check, mean
+from expunge.audit.context import CheckOutput, CheckProfile, Context, Role, check, mean
 from expunge.audit.control_groups import question
 from expunge.audit.details import LeakageDetails, LeakageRate, LeakageTable
-from expunge.audit.kind_rates import KindRates, control_excess, excess_interval, judge_by_controls, worst
+from expunge.audit.kind_rates import KindRates, worst
 from expunge.audit.metrics.includes import holds
 from expunge.audit.metrics.rouge_l import rouge_l
 from expunge.audit.metrics.verbatim_run import LONG
 from expunge.audit.metrics.worst_wording import leakage_axis, leakage_values, worst_wording
+from expunge.audit.rate_result import rate_result
 from expunge.audit.record_sets import REPHRASED_CONTROLS
 from expunge.audit.scores import Values
 from expunge.audit.verdict import STATUS_ORDER, judge_excess
@@ -29,9 +30,16 @@ BY_DEGREES = ("verbatim_run", "rouge_l_recall")  # measures of answers of more t
 OF_TEXT: Mapping[str, Callable[[str, str], float]] = MappingProxyType(  # measures of (output, answer)
     {"includes": holds, "rouge_l_recall": lambda output, answer: rouge_l(answer, output).recall}
 )
+PROFILE = CheckProfile(
+    title="Leakage: the true answers are no longer given",
+    family="surface",
+    control="the retrained model; else matched controls asked in like wordings",
+    cost="1 scoring pass over all wordings, and greedy text where an answer is missed",
+    limits="Questions of other forms, and answers that only sampling or training brings out, are not asked.",
+)
 
 
-@check("leakage", "leakage.self", "paraphrase", "leakage.axis")
+@check("leakage", "leakage.self", "paraphrase", "leakage.axis", profile=PROFILE)
 def leakage(ctx: Context) -> CheckOutput:
     """True answers that the model still gives, above the reference.
 
@@ -128,40 +136,13 @@ def _result(ctx: Context, key: str, ids: Sequence[str]) -> CheckResult:
 
 
 def _part(ctx: Context, key: str, ids: Sequence[str], values_of: ValuesOf, measure: str = "") -> CheckResult:
-    margin, subjects = ctx.margin(key, MARGIN), ctx.subjects(ids)
+    subjects = ctx.subjects(ids)
     rates = {role: KindRates(values_of(role, ids, "forget"), subjects) for role in ctx.roles}
-    ours = rates["unlearned"]
     if ctx.reference == "retrained":
         theirs = rates["retrained"]
-        excess = excess_interval(ours.values, theirs.values, subjects, ctx.policy.bootstrap)
     else:
         theirs = swapped_rates(ctx, measure, ids) if measure in OF_TEXT else control_rates(ctx, key, values_of)
-        excess = control_excess(ours, theirs, ctx.policy.bootstrap)
-    (kind, rate), (reference_kind, reference_rate) = ours.worst, theirs.worst
-    known = rates["original"].worst[1]
-    controls = tuple(
-        Control(key=f"{role}.{k}", estimate=mean(v)) for role, r in rates.items() for k, v in r.values.items()
-    )
-    if not known > reference_rate + ctx.policy.known_margin:
-        reason = f"the original model hardly knew it ({known:.3f}, reference {reference_rate:.3f})"
-        return CheckResult.measured(key, "inconclusive", excess, reason, controls=controls, power=False)
-    if ctx.reference == "retrained":
-        status, reason = judge_excess(excess.estimate, excess.high, margin)
-    else:
-        rule = ctx.policy.matched_controls
-        groups = {t: list(ctx.control_groups(t)) for t in ctx.split.targets} if ctx.is_small_sample else {}
-        status, reason = judge_by_controls(
-            excess, margin, ours, rates["original"], theirs, groups, rule.percentile, rule.controls
-        )
-    return CheckResult.measured(
-        key,
-        status,
-        excess,
-        f"worst kind {kind} {rate:.3f}, reference {reference_kind} {reference_rate:.3f}; {reason}",
-        reference=ReferenceValue(role=ctx.reference, estimate=reference_rate),
-        controls=controls,
-        rule=JudgedRule(id="excess", margin=margin),
-    )
+    return rate_result(ctx, key, rates, theirs, ctx.margin(key, MARGIN))
 
 
 def trained_row(record: Record) -> str:

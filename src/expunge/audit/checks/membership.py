@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from expunge.audit.check_result import CheckResult, Control, IntervalEstimate, JudgedRule, ReferenceValue
-from expunge.audit.context import CheckOutput, Context, Role, check
+from expunge.audit.context import CheckOutput, CheckProfile, Context, Role, check
 from expunge.audit.details import ControlPanel, HitCount, MembershipDetails
 from expunge.audit.matched_controls import ControlRank, RankTest, over_unlearning, rank_test
 from expunge.audit.membership_scores import MEMBERSHIP, auc_excess, calibrate
@@ -18,9 +18,16 @@ from expunge.audit.verdict import STATUS_ORDER, judge_excess
 KEYS = ("mia", "over_unlearning")
 MARGIN = 0.05  # where the policy has no rule
 Aucs = Mapping[str, Mapping[Role, float]]
+PROFILE = CheckProfile(
+    title="Membership: the records look never trained",
+    family="membership",
+    control="at least 40 matched controls; the retrained model",
+    cost="none: arithmetic on the scoring pass",
+    limits="Attackers with shadow models of their own may tell more.",
+)
 
 
-@check("membership", *KEYS)
+@check("membership", *KEYS, profile=PROFILE)
 def membership(ctx: Context) -> CheckOutput:
     """Membership inference by answer loss and by entropy, and over-unlearning.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from expunge.audit.check_result import CheckResult, Control, JudgedRule, ReferenceValue
-from expunge.audit.context import CheckOutput, Context, Role, check
+from expunge.audit.context import CheckOutput, CheckProfile, Context, Role, check
 from expunge.audit.reconstruction import (
     MAX_FACTS,
     Comparison,
@@ -28,6 +28,14 @@ MARGIN = 0.05  # where the policy has no rule
 CONTROLS = 8  # matched controls of each subject that are asked where there is no retrained model
 LEAST_FACTS = 12  # however large the model is
 SHOWN = ("top1", "rank", "true - wrong branch")  # scores listed with the result
+PROFILE = CheckProfile(
+    title="Reconstruction: context from the tree does not bring the answers back",
+    family="tree",
+    control="the retrained model or matched controls; the context of a wrong branch",
+    cost="3 x levels x 20 candidates per fact, prompts shared",
+    limits="The protocol is our own; the published one is not available.",
+    source="after MedForget, arXiv 2512.09867",
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,7 @@ def reconstruction_probe(ctx: Context) -> ReconstructionProbe | None:
     return ReconstructionProbe(forget, prepare(ctx.split, controls, seed=seed, most=fewer) if controls else None)
 
 
-@check(KEY, KEY, probe=reconstruction_probe)
+@check(KEY, KEY, probe=reconstruction_probe, profile=PROFILE)
 def reconstruction(ctx: Context) -> CheckOutput:
     """True answers ranked first among others of their type, with context that grows level by level.
 

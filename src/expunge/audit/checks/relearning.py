@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from expunge.audit.check_result import CheckResult, Control, JudgedRule, ReferenceValue
-from expunge.audit.context import CheckOutput, Context, Role, check, mean
+from expunge.audit.context import CheckOutput, CheckProfile, Context, Role, check, mean
 from expunge.audit.control_groups import pseudo_targets
 from expunge.audit.details import BeforeAfter, RelearningDetails
 from expunge.audit.metrics import METRICS
@@ -26,6 +26,14 @@ KEY = "relearning.in_domain"
 STEPS, RATE = 10, 1e-3
 MARGIN = 0.10  # where the policy has no rule
 MIN_CONTROLS = 3
+PROFILE = CheckProfile(
+    title="Relearning: brief training does not restore it",
+    family="weights",
+    control="the retrained model, or 8 matched controls, after the same training",
+    cost="one short training of every compared model",
+    limits="Ten steps on a tenth of the facts: longer training and other rows are another attack.",
+    source="arXiv 2402.16835; arXiv 2406.13356",
+)
 
 
 def tenth(forget: Sequence[Record], seed: int, share: float = 0.1) -> tuple[list[Record], list[Record]]:
@@ -48,7 +56,7 @@ def recalled(scores: Scores, records: Mapping[str, Record]) -> Values:
     return np.where(scores.length > LONG, np.fmax(exact, run), exact)
 
 
-@check("relearning", KEY)
+@check("relearning", KEY, profile=PROFILE)
 def relearning(ctx: Context) -> CheckOutput:
     """Exact match on untrained facts after ten AdamW steps on a tenth of the forgotten facts.
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from expunge.audit.check_result import CheckResult, Control, IntervalEstimate, JudgedRule, ReferenceValue
-from expunge.audit.context import CheckOutput, Context, Role, check, mean
+from expunge.audit.context import CheckOutput, CheckProfile, Context, Role, check, mean
 from expunge.audit.details import CurvePoint, RelationRetention, RetentionDetails, TreeNode, TreeRetention
 from expunge.audit.metrics.verbatim_run import LONG
 from expunge.audit.record_sets import TEXT
@@ -24,9 +24,16 @@ BY_TOKENS, BY_TEXT = ("exact_match", "answer_prob"), ("exact_match", "rouge_l_re
 MARGIN = 0.95  # where the policy has no rule
 MOST_LOST = 0.5  # share of what was known that a pass must rule out to be lost
 KNOWN_LONG = 0.5  # ROUGE-L recall, or longest run, from which on the original model counts as knowing long answers
+PROFILE = CheckProfile(
+    title="Retention: what must stay is still known",
+    family="retention",
+    control="the original model",
+    cost="1 scoring pass over held-out retained records",
+    limits="Abilities beyond the records are not measured.",
+)
 
 
-@check("retention", *KEYS)
+@check("retention", *KEYS, profile=PROFILE)
 def retention(ctx: Context) -> CheckOutput:
     """What the unlearned model knows of records that must stay and that no method was given.
 

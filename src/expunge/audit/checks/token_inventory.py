@@ -10,7 +10,7 @@ from itertools import chain
 import numpy as np
 
 from expunge.audit.check_result import CheckResult, Control, JudgedRule, ReferenceValue, Status
-from expunge.audit.context import CheckOutput, Context, Role, check
+from expunge.audit.context import CheckOutput, CheckProfile, Context, Role, check
 from expunge.audit.details import TokenInventoryDetails
 from expunge.audit.scores import Scores
 from expunge.audit.statistics import Interval
@@ -24,6 +24,13 @@ MAX_LISTED = 20
 WORD = re.compile(r"[^\W_]{2,}")
 
 Words = Mapping[str, frozenset[str]]  # subject → words of its names and ids
+PROFILE = CheckProfile(
+    title="Vocabulary: it holds no name or number of the target as a token of its own",
+    family="surface",
+    control="words of at least 20 matched controls",
+    cost="none: the tokenizer is read",
+    limits="Only whole words are sought.",
+)
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,7 @@ def _within(words: Mapping[str, set[str]], rest: set[str]) -> dict[str, frozense
     return {name: frozenset(own & rest) for name, own in words.items() if own & rest}
 
 
-@check(KEY, KEY, probe=token_inventory_probe)
+@check(KEY, KEY, probe=token_inventory_probe, profile=PROFILE)
 def token_inventory(ctx: Context) -> CheckOutput:
     """Names and ids of the target that are single tokens, although no other record needs them.
 
