@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import expunge.audit.reconstruction.attack as module
+import expunge.audit.reconstruction.protocol as module
 from expunge.audit.reconstruction import Reconstruction, TooFew, compare, prepare, reconstruct
 from expunge.audit.reconstruction.background import BackgroundRecords
 from expunge.audit.reconstruction.prompts import TargetFact, reconstruction_queries

@@ -16,10 +16,10 @@ from functools import wraps
 import numpy as np
 
 from expunge._summary import short_repr
+from expunge.audit.attack_details import AttackDetails, AttackPoint
 from expunge.audit.check_result import CheckResult, IntervalEstimate
 from expunge.audit.context import CHECKS, Check, CheckOutput, CheckProfile, Context, Role
 from expunge.audit.control_groups import control_groups, question
-from expunge.audit.details import AttackDetails, AttackPoint
 from expunge.audit.kind_rates import KindRates
 from expunge.audit.rate_result import rate_result
 from expunge.audit.record_sets import drawn

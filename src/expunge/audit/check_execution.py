@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from expunge.audit.attack_details import AttackDetails
 from expunge.audit.check_result import CheckResult
 from expunge.audit.context import Check, CheckOutput, Context, Probe, Role
-from expunge.audit.details import AttackDetails, Details, ImageExample
+from expunge.audit.details import Details, ImageExample
 from expunge.audit.image_examples import image_example_probe, image_examples
 from expunge.audit.scores import Scores
 from expunge.audit.verdict import worse_of

@@ -10,6 +10,7 @@ from pydantic import Field, FiniteFloat, model_validator
 
 from expunge._config import FrozenModel
 from expunge._summary import short_repr
+from expunge.audit.attack_details import AttackDetails
 from expunge.audit.check_result import IntervalEstimate, Number, Status
 
 MAGIC_BYTES = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff"}
@@ -221,29 +222,6 @@ class TokenInventoryDetails(FrozenModel):
     single: int = Field(description="those that are one token of the vocabulary")
     tokens: tuple[str, ...] = Field((), description="the first of these")
     controls: int = Field(description="matched controls whose words were looked up in the same way")
-
-
-class AttackPoint(FrozenModel):
-    """A rate of a curve, for example after so many training steps or behind so many blocks."""
-
-    x: Number = Field(description="place on the axis of the curve")
-    rate: Number = Field(description="mean rate there")
-
-
-class AttackDetails(FrozenModel):
-    """Details of an attack: rates by form of the question, and curves where a strength is varied."""
-
-    title: str = Field("", description="what a pass shows, in a line")
-    family: str = Field("", description="surface, sampling, weights, white_box, membership or tree")
-    limits: str = Field("", description="what a pass does not mean")
-    rates: dict[str, dict[str, IntervalEstimate]] = Field(
-        description="by model, and by `controls` on the unlearned model: form of the attack to its rate"
-    )
-    n: dict[str, int] = Field(description="attacked records by form")
-    n_controls: int = Field(0, description="control records that were attacked in the same way")
-    axis: str = Field("", description="what is varied along the curves; empty without curves")
-    curves: dict[str, tuple[AttackPoint, ...]] = Field({}, description="by model, and by `controls`: the curve")
-    seconds: dict[str, Number] = Field({}, description="duration of the attack by model")
 
 
 @short_repr()
