@@ -135,7 +135,13 @@ def control_records(ctx: Context, records: Sequence[Record], cost: float) -> tup
 
 
 def attack(
-    name: str, *, cost: float, profile: CheckProfile, applies: Callable[[Record], bool] | None = None
+    name: str,
+    *,
+    cost: float,
+    profile: CheckProfile,
+    applies: Callable[[Record], bool] | None = None,
+    margin: float = MARGIN,
+    min_controls: int = CONTROLS,
 ) -> Callable[[AttackFunction], AttackFunction]:
     """Decorator: register a function as an attack; its result has the key `name`.
 
@@ -144,6 +150,8 @@ def attack(
         cost: Scoring passes that it costs per record; dear attacks ask about fewer records of large models.
         profile: What it shows, its control, cost and limits.
         applies: Whom it can ask about; all records, by default.
+        margin: Largest excess that passes where the policy has no rule.
+        min_controls: Attacked controls of each subject that its range needs; fewer where each one is trained on alone.
     """
 
     def register(run: AttackFunction) -> AttackFunction:
@@ -160,7 +168,7 @@ def attack(
 
         @wraps(run)
         def judge(ctx: Context) -> CheckOutput:
-            return judge_attack(ctx, name, profile)
+            return judge_attack(ctx, name, profile, margin, min_controls)
 
         CHECKS.add(name, Check((name,), judge, probe, profile))
         return run
@@ -168,7 +176,13 @@ def attack(
     return register
 
 
-def judge_attack(ctx: Context, name: str, profile: CheckProfile = CheckProfile()) -> CheckOutput:
+def judge_attack(
+    ctx: Context,
+    name: str,
+    profile: CheckProfile = CheckProfile(),
+    default_margin: float = MARGIN,
+    min_controls: int = CONTROLS,
+) -> CheckOutput:
     """The result of an attack from the answers of its probe; `profile` is shown beside its rates."""
     if name not in ctx.probes:
         reason = "no record of the target can be asked in this way"
@@ -180,7 +194,7 @@ def judge_attack(ctx: Context, name: str, profile: CheckProfile = CheckProfile()
         return CheckOutput([CheckResult(key=name, status="not_applicable", reason=reason)])
     details = attack_details(ctx, answers, profile)
     rates = {role: answer.kinds for role, answer in forget.items()}
-    margin = ctx.margin(name, MARGIN)
+    margin = ctx.margin(name, default_margin)
     if ctx.reference == "retrained":
         theirs = rates["retrained"]
     elif "controls" in answers["unlearned"]:
@@ -188,7 +202,7 @@ def judge_attack(ctx: Context, name: str, profile: CheckProfile = CheckProfile()
     else:
         reason = "there is neither a retrained model nor a control to compare with"
         return CheckOutput([CheckResult(key=name, status="inconclusive", reason=reason)], details)
-    result = rate_result(ctx, name, rates, theirs, margin, CONTROLS)
+    result = rate_result(ctx, name, rates, theirs, margin, min_controls)
     return CheckOutput([result.model_copy(update={"seed": ctx.policy.attack_seeds[0]})], details)
 
 
