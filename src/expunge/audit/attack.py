@@ -142,6 +142,7 @@ def attack(
     applies: Callable[[Record], bool] | None = None,
     margin: float = MARGIN,
     min_controls: int = CONTROLS,
+    needs_retrained: bool = False,
 ) -> Callable[[AttackFunction], AttackFunction]:
     """Decorator: register a function as an attack; its result has the key `name`.
 
@@ -152,14 +153,17 @@ def attack(
         applies: Whom it can ask about; all records, by default.
         margin: Largest excess that passes where the policy has no rule.
         min_controls: Attacked controls of each subject that its range needs; fewer where each one is trained on alone.
+        needs_retrained: Controls cannot take the place of the retrained model; without one it does not apply.
     """
 
     def register(run: AttackFunction) -> AttackFunction:
         def probe(ctx: Context) -> AttackProbe | None:
             records = tuple(r for r in attacked_records(ctx, cost) if applies is None or applies(r))
-            if not records:
+            if not records or (needs_retrained and "retrained" not in ctx.roles):
                 return None
-            controls = control_records(ctx, records, cost) if ctx.reference == "controls" else ()
+            controls = (
+                control_records(ctx, records, cost) if ctx.reference == "controls" and not needs_retrained else ()
+            )
             controls = tuple(r for r in controls if applies is None or applies(r))
             seed = ctx.policy.attack_seeds[0]
             lm = None  # set for each model
@@ -168,6 +172,11 @@ def attack(
 
         @wraps(run)
         def judge(ctx: Context) -> CheckOutput:
+            if needs_retrained:
+                if "retrained" not in ctx.roles:
+                    reason = "it compares with a retrained model, and there is none"
+                    return CheckOutput([CheckResult(key=name, status="not_applicable", reason=reason)])
+                ctx = replace(ctx, against="retrained")
             return judge_attack(ctx, name, profile, margin, min_controls)
 
         CHECKS.add(name, Check((name,), judge, probe, profile))
