@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -79,7 +79,7 @@ def relearned(
 
 def relearning_points(
     base: LanguageModel, records: Sequence[Record], attacker: Attacker, points: Sequence[int], seed: int = 0
-) -> Iterator[tuple[int, LanguageModel]]:
+) -> Generator[tuple[int, LanguageModel]]:
     """(steps so far, the model after them) at each of the rising `points` of one training.
 
     `base` must have no adapter. When the iterator is at its end or closed, weights and modules are as before.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from expunge.audit.attack import AttackCase, AttackOutcome, attack
-from expunge.audit.attacked_groups import attacked_groups
+from expunge.audit.attacked_groups import LARGE, attacked_groups
 from expunge.audit.context import CheckProfile, mean
 from expunge.audit.forced_rates import Within, forced_rates, passes
 from expunge.audit.record_sets import drawn
@@ -25,14 +25,14 @@ from expunge.models.residual_stream import (
     without_direction,
 )
 
-BLOCKS = 8  # blocks whose direction is tried, at most
+BLOCKS, BLOCKS_LARGE = 8, 4  # blocks whose direction is tried, at most
 OTHERS = 32  # held-out retain records behind the other mean
 PROFILE = CheckProfile(
     title="Direction ablation: removing what marks the forgotten questions does not bring the answers back",
     family="white_box",
     preset="default",
     control="the retrained model, else matched controls, each with a direction of its own",
-    cost="2 passes, and 1 for each of 8 blocks",
+    cost="2 passes, and 1 for each of 8 blocks (4 of a large model)",
     limits="One direction at a time, and means of hidden states; several directions together are another attack.",
     source="Arditi et al. 2024 (arXiv 2406.11717)",
 )
@@ -41,7 +41,8 @@ PROFILE = CheckProfile(
 def unit_difference(ours: Tensor, others: Tensor) -> Tensor:
     """Unit vectors [blocks, H] from the mean of `others` [blocks, M, H] to that of `ours`; 0 where they are equal."""
     difference = ours.mean(1) - others.mean(1)
-    return difference / difference.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+    unit: Tensor = difference / difference.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+    return unit
 
 
 @torch.no_grad()
@@ -83,7 +84,7 @@ def ablate_direction(case: AttackCase) -> AttackOutcome:
     others = drawn(case.split.retain_heldout or case.split.retain, OTHERS, "other directions")
     if not others:
         return AttackOutcome({})
-    blocks = spread_blocks(block_count(lm.module), BLOCKS)
+    blocks = spread_blocks(block_count(lm.module), BLOCKS_LARGE if lm.parameters > LARGE else BLOCKS)
     base = prompt_states(lm, others, blocks)
     states = prompt_states(lm, case.records, blocks)
     directions = torch.zeros_like(states)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -79,7 +80,8 @@ def patched_probability(
     for batch, of_batch in zip(batches, states, strict=True):
         rows = []
         for block, own in zip(blocks, of_batch, strict=True):
-            with change_block_outputs(lm.module, {block: lambda h, own=own, b=batch: place_states(h, own, b)}):
+            place = partial(place_states, states=own, batch=batch)
+            with change_block_outputs(lm.module, {block: place}):
                 rows.append(answer_probability(answer_forward(lm.module, batch).logits, batch))
         probabilities.append(torch.stack(rows))
     return probabilities

@@ -23,15 +23,14 @@ PROFILE = CheckProfile(
 
 
 def prune_smallest(weight: Tensor, share: float) -> Tensor:
-    """`weight` with its smallest magnitudes at 0: floor(share x entries) of them.
+    """`weight` with its smallest magnitudes at 0: floor(share x entries), and those that equal the last of them.
 
     Half of (3, -1, 2, -4) gives (3, 0, 0, -4).
     """
-    count = int(share * weight.numel() + 1e-9)
-    smallest = weight.detach().abs().flatten().float().argsort(stable=True)[:count]
-    pruned = weight.detach().clone().flatten()
-    pruned[smallest] = 0
-    return pruned.view_as(weight)
+    magnitude, count = weight.detach().abs().float(), int(share * weight.numel() + 1e-9)
+    if count == 0:
+        return weight.detach()
+    return weight.detach() * (magnitude > magnitude.flatten().kthvalue(count).values)
 
 
 @torch.no_grad()
