@@ -12,7 +12,7 @@ import torch
 
 from expunge.audit.attack import CONTROLS, AttackCase, AttackOutcome, AttackProbe, control_records, judge_attack
 from expunge.audit.check_result import OMITTED
-from expunge.audit.checks.quantization import quantize, round_weights
+from expunge.audit.checks.quantization import quantize, round_nf4, round_weights
 from expunge.audit.context import CHECKS, Context
 from expunge.audit.policy import default_policy
 from expunge.audit.preset import find_preset, omitted_results, runs_in
@@ -33,6 +33,14 @@ def test_groups_have_steps_of_their_own_and_zeros_stay() -> None:
     row = torch.tensor([[1.0, 0.3, 0.1, 0.04, 0.0, 0.0]])
     assert torch.allclose(round_weights(row, 4, group=2), torch.tensor([[1.0, 2 / 7, 0.1, 0.3 / 7, 0.0, 0.0]]))
     assert torch.allclose(round_weights(row, 4, group=4), round_weights(row, 4))
+
+
+def test_nf4_takes_the_nearest_of_its_sixteen_levels() -> None:
+    row = torch.tensor([[1.0, -0.7, 0.02, 0.2], [0.0, 0.0, 0.0, 0.0]])
+    expected = torch.tensor([[1.0, -0.6961928, 0.0, 0.1609302], [0.0, 0.0, 0.0, 0.0]])
+    assert torch.allclose(round_nf4(row, group=4), expected)
+    assert torch.allclose(round_nf4(row, group=3)[0, :3], expected[0, :3])
+    assert round_nf4(row, group=3)[0, 3] == pytest.approx(0.2)
 
 
 def test_a_preset_runs_its_checks_and_what_the_policy_requires() -> None:
@@ -117,7 +125,7 @@ def test_presets_choose_attacks_and_every_key_keeps_a_status(case: Case, tmp_pat
     result = untouched["quantization"]
     assert (result.status, result.power) == ("failed", True)
     rates = untouched.file.details.attacks["quantization"].rates
-    assert set(rates["unlearned"]) == {"int8", "int4"}
+    assert set(rates["unlearned"]) == {"int8", "int4", "nf4"}
     assert rates["retrained"]["int8"].estimate == 0.0
     quick = case.run("again", preset="quick", out=tmp_path / "b")
     assert quick["quantization"].status == "not_run"
@@ -132,7 +140,7 @@ def test_presets_choose_attacks_and_every_key_keeps_a_status(case: Case, tmp_pat
 def test_matrices_are_rounded_and_embeddings_and_norms_are_not(case: Case) -> None:
     lm = load(case.root / "original")
     before = {n: p.clone() for n, p in lm.module.named_parameters()}
-    quantize(lm, 4)
+    quantize(lm, "int4")
     changed = [n for n, p in lm.module.named_parameters() if not torch.equal(p, before[n])]
     assert changed
     assert not any("embed" in n or "norm" in n for n in changed)

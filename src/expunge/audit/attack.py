@@ -135,7 +135,14 @@ def control_records(ctx: Context, records: Sequence[Record], cost: float) -> tup
 
 
 def attack(
-    name: str, *, cost: float, profile: CheckProfile, applies: Callable[[Record], bool] | None = None
+    name: str,
+    *,
+    cost: float,
+    profile: CheckProfile,
+    applies: Callable[[Record], bool] | None = None,
+    margin: float = MARGIN,
+    min_controls: int = CONTROLS,
+    needs_retrained: bool = False,
 ) -> Callable[[AttackFunction], AttackFunction]:
     """Decorator: register a function as an attack; its result has the key `name`.
 
@@ -144,14 +151,19 @@ def attack(
         cost: Scoring passes that it costs per record; dear attacks ask about fewer records of large models.
         profile: What it shows, its control, cost and limits.
         applies: Whom it can ask about; all records, by default.
+        margin: Largest excess that passes where the policy has no rule.
+        min_controls: Attacked controls of each subject that its range needs; fewer where each one is trained on alone.
+        needs_retrained: Controls cannot take the place of the retrained model; without one it does not apply.
     """
 
     def register(run: AttackFunction) -> AttackFunction:
         def probe(ctx: Context) -> AttackProbe | None:
             records = tuple(r for r in attacked_records(ctx, cost) if applies is None or applies(r))
-            if not records:
+            if not records or (needs_retrained and "retrained" not in ctx.roles):
                 return None
-            controls = control_records(ctx, records, cost) if ctx.reference == "controls" else ()
+            controls = (
+                control_records(ctx, records, cost) if ctx.reference == "controls" and not needs_retrained else ()
+            )
             controls = tuple(r for r in controls if applies is None or applies(r))
             seed = ctx.policy.attack_seeds[0]
             lm = None  # set for each model
@@ -160,7 +172,12 @@ def attack(
 
         @wraps(run)
         def judge(ctx: Context) -> CheckOutput:
-            return judge_attack(ctx, name, profile)
+            if needs_retrained:
+                if "retrained" not in ctx.roles:
+                    reason = "it compares with a retrained model, and there is none"
+                    return CheckOutput([CheckResult(key=name, status="not_applicable", reason=reason)])
+                ctx = replace(ctx, against="retrained")
+            return judge_attack(ctx, name, profile, margin, min_controls)
 
         CHECKS.add(name, Check((name,), judge, probe, profile))
         return run
@@ -168,7 +185,13 @@ def attack(
     return register
 
 
-def judge_attack(ctx: Context, name: str, profile: CheckProfile = CheckProfile()) -> CheckOutput:
+def judge_attack(
+    ctx: Context,
+    name: str,
+    profile: CheckProfile = CheckProfile(),
+    default_margin: float = MARGIN,
+    min_controls: int = CONTROLS,
+) -> CheckOutput:
     """The result of an attack from the answers of its probe; `profile` is shown beside its rates."""
     if name not in ctx.probes:
         reason = "no record of the target can be asked in this way"
@@ -180,7 +203,7 @@ def judge_attack(ctx: Context, name: str, profile: CheckProfile = CheckProfile()
         return CheckOutput([CheckResult(key=name, status="not_applicable", reason=reason)])
     details = attack_details(ctx, answers, profile)
     rates = {role: answer.kinds for role, answer in forget.items()}
-    margin = ctx.margin(name, MARGIN)
+    margin = ctx.margin(name, default_margin)
     if ctx.reference == "retrained":
         theirs = rates["retrained"]
     elif "controls" in answers["unlearned"]:
@@ -188,7 +211,7 @@ def judge_attack(ctx: Context, name: str, profile: CheckProfile = CheckProfile()
     else:
         reason = "there is neither a retrained model nor a control to compare with"
         return CheckOutput([CheckResult(key=name, status="inconclusive", reason=reason)], details)
-    result = rate_result(ctx, name, rates, theirs, margin, CONTROLS)
+    result = rate_result(ctx, name, rates, theirs, margin, min_controls)
     return CheckOutput([result.model_copy(update={"seed": ctx.policy.attack_seeds[0]})], details)
 
 
