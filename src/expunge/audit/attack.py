@@ -69,11 +69,13 @@ class AttackOutcome:
             apply. A form that applies to no record is left out.
         axis: What is varied along the curve; empty without one.
         curve: (place, mean rate) along that axis.
+        note: A sentence for the report; that about the unlearned model stands behind the reason.
     """
 
     rates: Mapping[str, Values]
     axis: str = ""
     curve: Sequence[tuple[float, float]] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,8 @@ def judge_attack(ctx: Context, name: str, profile: CheckProfile = CheckProfile()
         reason = "there is neither a retrained model nor a control to compare with"
         return CheckOutput([CheckResult(key=name, status="inconclusive", reason=reason)], details)
     result = rate_result(ctx, name, rates, theirs, margin, CONTROLS)
-    return CheckOutput([result.model_copy(update={"seed": ctx.policy.attack_seeds[0]})], details)
+    reason = "; ".join(filter(None, (result.reason, forget["unlearned"].outcome.note)))
+    return CheckOutput([result.model_copy(update={"seed": ctx.policy.attack_seeds[0], "reason": reason})], details)
 
 
 def attack_details(
@@ -215,6 +218,7 @@ def attack_details(
             if of.outcome.curve
         },
         seconds={who: of.seconds for who, of in rows.items()},
+        notes={who: of.outcome.note for who, of in rows.items() if of.outcome.note},
     )
 
 
