@@ -6,6 +6,7 @@ left out: a prompt that holds the answer. So is a prompt that the model cannot r
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -66,7 +67,8 @@ def state_rates(lm: LanguageModel, attempts: Attempts, *, text: bool = False) ->
     """How far the model states the answers, form to rates [N] in 0..1; NaN where nothing was asked.
 
     1 where greedy decoding begins with all tokens of the answer, whatever follows; of answers of more than `LONG`
-    tokens the longest run of right tokens counts. A form that was asked about no record is left out.
+    tokens the longest run of right tokens counts. A form is left out that was asked about no record, or whose prompts
+    are mostly too long for the model.
 
     Args:
         lm: The model.
@@ -78,8 +80,11 @@ def state_rates(lm: LanguageModel, attempts: Attempts, *, text: bool = False) ->
     ]
     asked = [one for form, k in places if (one := attempts[form][k]) is not None]
     fit = fits(lm, [one.forced for one in asked])
-    places = [place for place, fine in zip(places, fit, strict=True) if fine]
-    asked = [one for one, fine in zip(asked, fit, strict=True) if fine]
+    meant = Counter(form for form, _ in places)
+    short = Counter(form for (form, _), fine in zip(places, fit, strict=True) if fine)
+    ready = [fine and 2 * short[form] >= meant[form] for (form, _), fine in zip(places, fit, strict=True)]
+    places = [place for place, fine in zip(places, ready, strict=True) if fine]
+    asked = [one for one, fine in zip(asked, ready, strict=True) if fine]
     rates = {form: np.full(len(row), np.nan) for form, row in attempts.items()}
     if asked:
         records = [one.forced for one in asked]
