@@ -90,7 +90,7 @@ def chains(case: AttackCase) -> Iterator[tuple[str, int, Attempt]]:
                 yield form, k, one
 
 
-@attack("clue_chain", cost=8.0, profile=PROFILE, applies=asked)
+@attack("clue_chain", cost=8.0, profile=PROFILE, applies=asked, by_range=True)
 def clue_chain(case: AttackCase) -> AttackOutcome:
     """True answers at the end of a conversation about retained facts, and to questions of two hops.
 

@@ -172,7 +172,7 @@ def yes_no_rates(lm: LanguageModel, case: AttackCase) -> Values:
     return rates
 
 
-@attack("format_shift", cost=6.0, profile=PROFILE, applies=askable)
+@attack("format_shift", cost=6.0, profile=PROFILE, applies=askable, by_range=True)
 def format_shift(case: AttackCase) -> AttackOutcome:
     """True answers in formats in which nothing was trained.
 

@@ -31,7 +31,7 @@ def in_surroundings(record: Record, told: Sequence[Record]) -> Attempt:
     return Attempt(replace(core(record), prompt="\n".join([*map(state, told), record.prompt])))
 
 
-@attack("in_context", cost=8.0, profile=PROFILE, applies=asked)
+@attack("in_context", cost=8.0, profile=PROFILE, applies=asked, by_range=True)
 def in_context(case: AttackCase) -> AttackOutcome:
     """True answers behind retained records of the neighbourhood.
 
