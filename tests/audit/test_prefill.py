@@ -55,7 +55,7 @@ def test_forced_tokens_are_those_of_the_lead_in(case: Case) -> None:
 
 
 @pytest.mark.trains
-def test_the_original_finishes_answers_and_a_second_retrained_model_does_not(case: Case) -> None:
+def test_the_original_finishes_answers_and_one_retrained_does_not(case: Case) -> None:
     untouched = attack_output(case, "prefill", "original").results[0]
     assert (untouched.status, untouched.power) == ("failed", True)
     assert attack_output(case, "prefill", "again").results[0].status == "passed"
