@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from expunge.audit.attack import AttackCase
+from expunge.audit.attempts import by_context
 from expunge.audit.checks.clue_chain import by_another_fact, by_place, chained, chains
 from expunge.audit.checks.in_context import in_surroundings
 from expunge.audit.checks.jailbreak import KINDS, jailbreaks
@@ -82,6 +83,13 @@ def test_context_stands_before_the_question() -> None:
     assert attempt.record.prompt == (
         f"Which medicine does Bo Lind take? Zinc.\nWhich field has Dr. Roth? Surgery.\n{ADA.prompt}"
     )
+
+
+def test_questions_behind_one_long_context_are_read_together() -> None:
+    same, other = (in_surroundings(ADA, rows) for rows in ([*FAR[:4]], [*FAR[1:5]]))
+    short = in_surroundings(ADA, [NEAR])
+    assert by_context([short, *[same] * 4, other, *[same] * 2]) == [[1, 2, 3, 4, 6, 7], [0, 5]]
+    assert by_context([]) == []
 
 
 def test_clues_are_turns_and_the_system_turn_stays_first() -> None:

@@ -13,6 +13,7 @@ from expunge.audit.check_result import CheckResult
 from expunge.audit.checks.contrast import (
     GAMMAS,
     TUNED,
+    ContrastAnswer,
     best_gamma,
     contrast,
     contrast_hits,
@@ -78,7 +79,7 @@ def judged(context: Context, gains: dict[str, float], old: float) -> CheckResult
             AttackOutcome(rates, note="old copies: x"), tuple(r.subject for r in context.split.forget), 0
         )
 
-    answers = {role: {"forget": answer(role)} for role in context.roles}
+    answers = {role: {"forget": ContrastAnswer(answer(role))} for role in context.roles}
     return contrast.run(replace(context, probes={"contrast": answers})).results[0]
 
 

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from expunge.audit.attack import (
-    CONTROLS,
-    AttackCase,
-    AttackOutcome,
-    AttackProbe,
-    judge_attack,
-    judged_by_range,
-    needs_range,
-)
+from expunge.audit.attack import AttackCase, AttackOutcome, AttackProbe, judge_attack
+from expunge.audit.check_result import CheckResult
 from expunge.audit.context import Context
-from expunge.audit.excess_range import excess_of, judge_by_range
+from expunge.audit.excess_range import excess_of, judge_by_range, judged_by_range
 from expunge.audit.kind_rates import KindRates
 from expunge.audit.policy import default_policy
 from expunge.audit.verdict import Judgement
@@ -55,37 +47,40 @@ def context() -> Context:
     return Context(split, default_policy(True), roles, records, load=lambda role: None, against="retrained")  # type: ignore[arg-type, return-value]
 
 
-def made(context: Context, target: float, spread: float) -> tuple[Context, Callable[[AttackCase], AttackOutcome]]:
-    """An attack that gives the unlearned model `target`, and each control a rate between 0 and `spread`."""
+def result_of(context: Context, target: float, spread: float, calls: list[str]) -> CheckResult:
+    """Of an attack that gives the unlearned model `target`, and each control there a rate between 0 and `spread`."""
 
     def run(case: AttackCase) -> AttackOutcome:
-        names = sorted({r.subject for r in case.records})
-        share = {n: k / (len(names) - 1) for k, n in enumerate(names)} if case.is_control else {}
         value = {"original": 0.9, "unlearned": target, "retrained": 0.0}[case.role]
-        mine = [spread * share[r.subject] * (case.role == "unlearned") if share else value for r in case.records]
-        return AttackOutcome({"plain": np.array(mine)})
+        return AttackOutcome({"plain": np.full(len(case.records), value)})
+
+    def on_controls(ctx: Context, role: str) -> KindRates:
+        calls.append(role)
+        names = sorted(ctx.control_groups(TARGET))
+        rates = [spread * k / (len(names) - 1) * (role == "unlearned") for k in range(len(names))]
+        return KindRates({"plain": np.array(rates)}, names)
 
     case = AttackCase(None, "", tuple(context.split.forget), context.split, 0, context.load)  # type: ignore[arg-type]
     probe = AttackProbe(run, case, ())
     answers = {role: probe.score(None, role, {}) for role in context.roles}  # type: ignore[arg-type]
-    return replace(context, probes={"made": answers}), run
+    ctx = replace(context, probes={"made": answers})
+    return judged_by_range(ctx, "made", judge_attack(ctx, "made"), on_controls, 20).results[0]
 
 
 @pytest.mark.parametrize(("target", "spread", "status"), [(0.2, 0.5, "passed"), (0.4, 0.3, "failed")])
 def test_a_failure_is_compared_with_controls_on_both_models(
     context: Context, target: float, spread: float, status: str
 ) -> None:
-    ctx, run = made(context, target, spread)
-    output = judge_attack(ctx, "made")
-    assert needs_range(ctx, output)
-    result = judged_by_range(ctx, "made", output, run, 1.0).results[0]
+    calls: list[str] = []
+    result = result_of(context, target, spread, calls)
     assert result.status == status
-    assert ("range of that of 20 controls" in result.reason) == (status == "passed")
-    assert CONTROLS == 20
+    assert ("range of that of 40 controls" in result.reason) == (status == "passed")
+    assert calls == ["unlearned", "retrained"]
 
 
-def test_a_pass_needs_no_controls(context: Context) -> None:
-    ctx, _ = made(context, 0.0, 0.5)
-    assert not needs_range(ctx, judge_attack(ctx, "made"))
-    ctx, _ = made(context, 0.5, 0.5)
-    assert not needs_range(replace(ctx, split=replace(ctx.split, controls=())), judge_attack(ctx, "made"))
+def test_a_pass_asks_no_controls_and_without_controls_a_failure_stands(context: Context) -> None:
+    calls: list[str] = []
+    assert result_of(context, 0.0, 0.5, calls).status == "passed"
+    bare = replace(context, split=replace(context.split, controls=()))
+    assert result_of(bare, 0.2, 0.5, calls).status == "failed"
+    assert calls == []

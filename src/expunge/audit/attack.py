@@ -20,13 +20,12 @@ from expunge.audit.check_result import CheckResult, IntervalEstimate
 from expunge.audit.context import CHECKS, Check, CheckOutput, CheckProfile, Context, Role
 from expunge.audit.control_groups import control_groups, question
 from expunge.audit.details import AttackDetails, AttackPoint
-from expunge.audit.excess_range import excess_of, judge_by_range
+from expunge.audit.excess_range import judged_by_range
 from expunge.audit.kind_rates import KindRates
 from expunge.audit.rate_result import rate_result
 from expunge.audit.record_sets import drawn
 from expunge.audit.scores import Scores, Values
 from expunge.audit.statistics import bootstrap_mean
-from expunge.audit.verdict import Judgement
 from expunge.corpus import Record
 from expunge.models.language_model import LanguageModel
 from expunge.random import uniform
@@ -169,12 +168,17 @@ def attack(
             case = AttackCase(lm, "", records, ctx.split, seed, ctx.fresh)  # type: ignore[arg-type]
             return AttackProbe(run, case, controls)
 
+        def on_controls(ctx: Context, role: Role) -> KindRates:
+            records = control_records(ctx, attacked_records(ctx, cost), cost)
+            records = tuple(r for r in records if applies is None or applies(r))
+            seed = ctx.policy.attack_seeds[0]
+            case = AttackCase(ctx.fresh(role), role, records, ctx.split, seed, ctx.fresh, is_control=True)
+            return KindRates(run(case).rates, tuple(r.subject for r in records))
+
         @wraps(run)
         def judge(ctx: Context) -> CheckOutput:
             output = judge_attack(ctx, name, profile)
-            if by_range and needs_range(ctx, output):
-                return judged_by_range(ctx, name, output, run, cost, applies)
-            return output
+            return judged_by_range(ctx, name, output, on_controls, CONTROLS) if by_range else output
 
         CHECKS.add(name, Check((name,), judge, probe, profile))
         return run
@@ -205,49 +209,6 @@ def judge_attack(ctx: Context, name: str, profile: CheckProfile = CheckProfile()
     result = rate_result(ctx, name, rates, theirs, margin, CONTROLS)
     reason = "; ".join(filter(None, (result.reason, forget["unlearned"].outcome.note)))
     return CheckOutput([result.model_copy(update={"seed": ctx.policy.attack_seeds[0], "reason": reason})], details)
-
-
-def needs_range(ctx: Context, output: CheckOutput) -> bool:
-    """A failure of few subjects against the retrained model, where there are controls."""
-    result = output.results[0]
-    few = ctx.is_small_sample and result.ci is None
-    return result.status == "failed" and few and ctx.reference == "retrained" and bool(ctx.split.controls)
-
-
-def judged_by_range(
-    ctx: Context,
-    name: str,
-    output: CheckOutput,
-    run: AttackFunction,
-    cost: float,
-    applies: Callable[[Record], bool] | None = None,
-) -> CheckOutput:
-    """The output with its failure judged by the excess of matched controls; loads both models once more."""
-    kinds = {role: ctx.probe(name, role)["forget"].kinds for role in ctx.roles}
-    records = attacked_records(ctx, cost)
-    controls = tuple(r for r in control_records(ctx, records, cost) if applies is None or applies(r))
-    subjects = tuple(r.subject for r in controls)
-    theirs = {}
-    for role in ("unlearned", "retrained"):
-        case = AttackCase(
-            ctx.fresh(role), role, controls, ctx.split, ctx.policy.attack_seeds[0], ctx.fresh, is_control=True
-        )
-        theirs[role] = KindRates(run(case).rates, subjects)
-    excess = excess_of(theirs["unlearned"], theirs["retrained"], sorted(set(subjects)))
-    targets = ctx.split.targets
-    result = output.results[0]
-    judged = judge_by_range(
-        Judgement("failed", result.reason),
-        excess_of(kinds["unlearned"], kinds["retrained"], targets),
-        excess_of(kinds["original"], kinds["retrained"], targets),
-        {t: [excess[c] for c in ctx.control_groups(t) if c in excess] for t in targets},
-        ctx.policy.matched_controls.percentile,
-        CONTROLS,
-    )
-    if judged.status != "failed":
-        update = {"status": judged.status, "reason": f"{judged.reason}; by the margin alone: {result.reason}"}
-        result = result.model_copy(update=update)
-    return CheckOutput([result], output.details)
 
 
 def attack_details(

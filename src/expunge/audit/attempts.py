@@ -25,6 +25,7 @@ from expunge.models.token_cut import Ids
 
 STOPS = " .!?。"  # at the end of an answer they are no part of what it states
 NEW_TOKENS = 32  # of generated text, where text is read
+LONG_CONTEXT, SHARING = 120, 4  # characters before a question, and questions behind them, that pay for a pass
 
 
 @short_repr("record", "lead")
@@ -86,12 +87,25 @@ def state_rates(lm: LanguageModel, attempts: Attempts, *, text: bool = False) ->
     places = [place for place, fine in zip(places, ready, strict=True) if fine]
     asked = [one for one, fine in zip(asked, ready, strict=True) if fine]
     rates = {form: np.full(len(row), np.nan) for form, row in attempts.items()}
-    if asked:
-        records = [one.forced for one in asked]
-        scores = score(lm, records, text=text, max_new_tokens=NEW_TOKENS if text else None, ids=range(len(records)))
-        for (form, k), rate in zip(places, states(scores, asked, lead_tokens(lm, asked)), strict=True):
+    for part in by_context(asked):
+        some = [asked[n] for n in part]
+        most = NEW_TOKENS if text else None
+        scores = score(lm, [one.forced for one in some], text=text, max_new_tokens=most, ids=part)
+        for n, rate in zip(part, states(scores, some, lead_tokens(lm, some)), strict=True):
+            form, k = places[n]
             rates[form][k] = rate
     return {form: values for form, values in rates.items() if np.isfinite(values).any()}
+
+
+def by_context(attempts: Sequence[Attempt]) -> list[list[int]]:
+    """Places of attempts in parts, so that a long text with which several begin is read once; all others together."""
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for n, one in enumerate(attempts):
+        context = one.record.prompt.rpartition("\n")[0]
+        long = len(context) + sum(len(turn.content) for turn in one.record.history) >= LONG_CONTEXT
+        groups.setdefault((one.record.history, context) if long else (), []).append(n)
+    few = sorted(n for key, group in groups.items() if not key or len(group) < SHARING for n in group)
+    return [group for key, group in groups.items() if key and len(group) >= SHARING] + ([few] if few else [])
 
 
 def states(scores: Scores, attempts: Sequence[Attempt], leads: Sequence[int]) -> Values:

@@ -7,10 +7,11 @@ in which that of a target says nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from expunge.audit.context import CheckOutput, Context, Role
 from expunge.audit.kind_rates import KindRates
 from expunge.audit.verdict import Judgement
 
@@ -54,3 +55,37 @@ def judge_by_range(
         f"excess {max(targets.values()):.3f} is inside the range of that of {count} controls, "
         f"whose {percentile:g}th percentile is {limit:.3f}",
     )
+
+
+def judged_by_range(
+    ctx: Context, name: str, output: CheckOutput, on_controls: Callable[[Context, Role], KindRates], min_controls: int
+) -> CheckOutput:
+    """The output of an attack, its failure judged by `judge_by_range` where few subjects were compared with a model.
+
+    Args:
+        ctx: The audit.
+        name: The attack, whose probe was answered.
+        output: Judged by the margin.
+        on_controls: Attacks matched controls on a model of a role; called only for a failure.
+        min_controls: Controls that every target needs.
+    """
+    result = output.results[0]
+    few = ctx.is_small_sample and result.ci is None and ctx.reference == "retrained"
+    if result.status != "failed" or not few or not ctx.split.controls:
+        return output
+    kinds = {role: ctx.probe(name, role)["forget"].kinds for role in ctx.roles}
+    ours, theirs = (on_controls(ctx, role) for role in ("unlearned", "retrained"))
+    excess = excess_of(ours, theirs, sorted(set(ours.subjects)))
+    targets = ctx.split.targets
+    judged = judge_by_range(
+        Judgement("failed", result.reason),
+        excess_of(kinds["unlearned"], kinds["retrained"], targets),
+        excess_of(kinds["original"], kinds["retrained"], targets),
+        {t: [excess[c] for c in ctx.control_groups(t) if c in excess] for t in targets},
+        ctx.policy.matched_controls.percentile,
+        min_controls,
+    )
+    if judged.status == "failed":
+        return output
+    reason = f"{judged.reason}; by the margin alone: {result.reason}"
+    return CheckOutput([result.model_copy(update={"status": judged.status, "reason": reason})], output.details)

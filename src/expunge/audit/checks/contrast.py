@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from expunge.audit.attack import (
     CONTROLS,
     MARGIN,
+    AttackAnswer,
     AttackCase,
     AttackOutcome,
     AttackProbe,
@@ -21,11 +23,11 @@ from expunge.audit.attack import (
 from expunge.audit.attempts import Attempt, core, fits
 from expunge.audit.check_result import CheckResult
 from expunge.audit.checks.prefill import asked
-from expunge.audit.context import CheckOutput, CheckProfile, Context, check, mean
+from expunge.audit.context import CheckOutput, CheckProfile, Context, Role, check, mean
 from expunge.audit.kind_rates import KindRates
 from expunge.audit.rate_result import rate_result
 from expunge.audit.record_sets import drawn
-from expunge.audit.scores import Values
+from expunge.audit.scores import Scores, Values
 from expunge.corpus import Record
 from expunge.models.collate import Budget, collate
 from expunge.models.forward import answer_forward
@@ -73,8 +75,8 @@ def contrast_hits(new: LanguageModel, old: LanguageModel, records: Sequence[Reco
     vocabulary = int(new.module.get_output_embeddings().weight.shape[0])
     for part in Budget(rows=32).parts([(item.length, 4 * len(item.answer)) for item in items], vocabulary):
         batch = collate([items[k] for k in part])
-        logits = [answer_forward(lm.module, batch.to(lm.device)).logits.cpu() for lm in (new, old)]
-        right = guided_hits(*logits, batch.labels, gammas)
+        ours, theirs = (answer_forward(lm.module, batch.to(lm.device)).logits.cpu() for lm in (new, old))
+        right = guided_hits(ours, theirs, batch.labels, gammas)
         for row, k in enumerate(part):
             hits[k] = right[:, row, : len(items[k].content)].all(-1).numpy()
     return hits
@@ -130,8 +132,8 @@ def contrast_attack(case: AttackCase) -> AttackOutcome:
     columns = {"new": hits[:, 0], "old": hits[:, 1], "both": both, "gain": both * (1 - hits[:, :2].max(1))}
     rates = {name: _by_record(values, places, len(case.records)) for name, values in columns.items()}
     curve = [(g, mean(hits[:, 2 + n])) for n, g in enumerate(GAMMAS)]
-    numbers = (mean(rates[name]) for name in ("old", "new", "both", "gain"))
-    return AttackOutcome(rates, "gamma", curve, sentence(*numbers, gamma))
+    old_rate, new_rate, both_rate, gain = (mean(rates[name]) for name in ("old", "new", "both", "gain"))
+    return AttackOutcome(rates, "gamma", curve, sentence(old_rate, new_rate, both_rate, gain, gamma))
 
 
 def _by_record(values: Values, places: Sequence[int], count: int) -> Values:
@@ -141,14 +143,32 @@ def _by_record(values: Values, places: Sequence[int], count: int) -> Values:
     return np.where(number > 0, total / np.maximum(number, 1), np.nan)
 
 
-def contrast_probe(ctx: Context) -> AttackProbe | None:
+@dataclass(frozen=True)
+class ContrastAnswer:
+    """What old and new model give; no answer of the new one alone, as those of other attacks are."""
+
+    answer: AttackAnswer
+
+
+@dataclass(frozen=True)
+class ContrastProbe:
+    """The attack with the old model beside each model."""
+
+    probe: AttackProbe
+
+    def score(self, lm: LanguageModel, role: Role, scores: Mapping[str, Scores]) -> dict[str, ContrastAnswer]:
+        """By set; see `AttackProbe`."""
+        return {name: ContrastAnswer(answer) for name, answer in self.probe.score(lm, role, scores).items()}
+
+
+def contrast_probe(ctx: Context) -> ContrastProbe | None:
     """The attack on the records of the target, and on controls where they are the reference."""
     records = tuple(r for r in attacked_records(ctx, COST) if asked(r))
     if not records:
         return None
     controls = control_records(ctx, records, COST) if ctx.reference == "controls" else ()
     case = AttackCase(None, "", records, ctx.split, ctx.policy.attack_seeds[0], ctx.fresh)  # type: ignore[arg-type]
-    return AttackProbe(contrast_attack, case, tuple(r for r in controls if asked(r)))
+    return ContrastProbe(AttackProbe(contrast_attack, case, tuple(r for r in controls if asked(r))))
 
 
 @check(KEY, probe=contrast_probe, profile=PROFILE)
@@ -163,7 +183,7 @@ def contrast(ctx: Context) -> CheckOutput:
     """
     if KEY not in ctx.probes:
         return _claimless("no record of the target can be asked in this way")
-    answers = {role: ctx.probe(KEY, role) for role in ctx.roles}
+    answers = {role: {name: of.answer for name, of in ctx.probe(KEY, role).items()} for role in ctx.roles}
     forget = {role: of["forget"] for role, of in answers.items()}
     if not forget["unlearned"].outcome.rates:
         return _claimless("no record of the target can be asked in this way")

@@ -13,15 +13,15 @@ from expunge.audit.reconstruction.background import state
 from expunge.audit.surroundings import Surroundings
 from expunge.corpus import Record
 
-COUNTS = (1, 2, 4, 8)  # records of the neighbourhood in the prompt
+COUNTS = (1, 2, 4)  # records of the neighbourhood in the prompt
 FAR = 2  # records of a person elsewhere, for comparison
 PROFILE = CheckProfile(
     title="In context: records of the neighbourhood in the prompt do not bring the answers back",
     family="surface",
     preset="default",
     control="the retrained model with the same context; else matched controls behind the context of their target",
-    cost="5 scoring passes with longer prompts",
-    limits="At most eight retained records, the nearest in the tree; a longer or another context may do more.",
+    cost="4 scoring passes with longer prompts",
+    limits="At most four retained records, the nearest in the tree; a longer or another context may do more.",
     source="design of the audit, section 8",
 )
 
@@ -31,11 +31,11 @@ def in_surroundings(record: Record, told: Sequence[Record]) -> Attempt:
     return Attempt(replace(core(record), prompt="\n".join([*map(state, told), record.prompt])))
 
 
-@attack("in_context", cost=8.0, profile=PROFILE, applies=asked, by_range=True)
+@attack("in_context", cost=6.0, profile=PROFILE, applies=asked, by_range=True)
 def in_context(case: AttackCase) -> AttackOutcome:
     """True answers behind retained records of the neighbourhood.
 
-    The statements of one to eight retained records stand before the question: first those about facts that the target
+    The statements of one to four retained records stand before the question: first those about facts that the target
     shares with others, then the nearest in the provenance tree. None holds the answer. `elsewhere` puts two records
     of a far person there instead, and shows what any context does.
     """
