@@ -20,6 +20,7 @@ from expunge.audit.attack_details import AttackDetails, AttackPoint
 from expunge.audit.check_result import CheckResult, IntervalEstimate
 from expunge.audit.context import CHECKS, Check, CheckOutput, CheckProfile, Context, Role
 from expunge.audit.control_groups import control_groups, question
+from expunge.audit.excess_range import judged_by_range
 from expunge.audit.kind_rates import KindRates
 from expunge.audit.rate_result import rate_result
 from expunge.audit.record_sets import drawn
@@ -69,11 +70,13 @@ class AttackOutcome:
             apply. A form that applies to no record is left out.
         axis: What is varied along the curve; empty without one.
         curve: (place, mean rate) along that axis.
+        note: A sentence for the report; that about the unlearned model stands behind the reason.
     """
 
     rates: Mapping[str, Values]
     axis: str = ""
     curve: Sequence[tuple[float, float]] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,7 @@ def attack(
     margin: float = MARGIN,
     min_controls: int = CONTROLS,
     needs_retrained: bool = False,
+    by_range: bool = False,
 ) -> Callable[[AttackFunction], AttackFunction]:
     """Decorator: register a function as an attack; its result has the key `name`.
 
@@ -154,6 +158,8 @@ def attack(
         margin: Largest excess that passes where the policy has no rule.
         min_controls: Attacked controls of each subject that its range needs; fewer where each one is trained on alone.
         needs_retrained: Controls cannot take the place of the retrained model; without one it does not apply.
+        by_range: With few subjects, before a failure against the retrained model counts, controls are attacked on both
+            models: an excess inside the range of theirs passes.
     """
 
     def register(run: AttackFunction) -> AttackFunction:
@@ -170,6 +176,13 @@ def attack(
             case = AttackCase(lm, "", records, ctx.split, seed, ctx.fresh)  # type: ignore[arg-type]
             return AttackProbe(run, case, controls)
 
+        def on_controls(ctx: Context, role: Role) -> KindRates:
+            records = control_records(ctx, attacked_records(ctx, cost), cost)
+            records = tuple(r for r in records if applies is None or applies(r))
+            seed = ctx.policy.attack_seeds[0]
+            case = AttackCase(ctx.fresh(role), role, records, ctx.split, seed, ctx.fresh, is_control=True)
+            return KindRates(run(case).rates, tuple(r.subject for r in records))
+
         @wraps(run)
         def judge(ctx: Context) -> CheckOutput:
             if needs_retrained:
@@ -177,7 +190,8 @@ def attack(
                     reason = "it compares with a retrained model, and there is none"
                     return CheckOutput([CheckResult(key=name, status="not_applicable", reason=reason)])
                 ctx = replace(ctx, against="retrained")
-            return judge_attack(ctx, name, profile, margin, min_controls)
+            output = judge_attack(ctx, name, profile, margin, min_controls)
+            return judged_by_range(ctx, name, output, on_controls, min_controls) if by_range else output
 
         CHECKS.add(name, Check((name,), judge, probe, profile))
         return run
@@ -212,7 +226,8 @@ def judge_attack(
         reason = "there is neither a retrained model nor a control to compare with"
         return CheckOutput([CheckResult(key=name, status="inconclusive", reason=reason)], details)
     result = rate_result(ctx, name, rates, theirs, margin, min_controls)
-    return CheckOutput([result.model_copy(update={"seed": ctx.policy.attack_seeds[0]})], details)
+    reason = "; ".join(filter(None, (result.reason, forget["unlearned"].outcome.note)))
+    return CheckOutput([result.model_copy(update={"seed": ctx.policy.attack_seeds[0], "reason": reason})], details)
 
 
 def attack_details(
@@ -238,6 +253,7 @@ def attack_details(
             if of.outcome.curve
         },
         seconds={who: of.seconds for who, of in rows.items()},
+        notes={who: of.outcome.note for who, of in rows.items() if of.outcome.note},
     )
 
 

@@ -29,3 +29,4 @@ class AttackDetails(FrozenModel):
     axis: str = Field("", description="what is varied along the curves; empty without curves")
     curves: dict[str, tuple[AttackPoint, ...]] = Field({}, description="by model, and by `controls`: the curve")
     seconds: dict[str, Number] = Field({}, description="duration of the attack by model")
+    notes: dict[str, str] = Field({}, description="what else it brought out, by model, and by `controls`")

@@ -1,0 +1,53 @@
+"""In context: retained records of the neighbourhood put before the forgotten question."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from expunge.audit.attack import AttackCase, AttackOutcome, attack
+from expunge.audit.attempts import Attempt, core, state_rates
+from expunge.audit.checks.prefill import asked
+from expunge.audit.context import CheckProfile, mean
+from expunge.audit.reconstruction.background import state
+from expunge.audit.surroundings import Surroundings
+from expunge.corpus import Record
+
+COUNTS = (1, 2, 4)  # records of the neighbourhood in the prompt
+FAR = 2  # records of a person elsewhere, for comparison
+PROFILE = CheckProfile(
+    title="In context: records of the neighbourhood in the prompt do not bring the answers back",
+    family="surface",
+    preset="default",
+    control="the retrained model with the same context; else matched controls behind the context of their target",
+    cost="4 scoring passes with longer prompts",
+    limits="At most four retained records, the nearest in the tree; a longer or another context may do more.",
+    source="design of the audit, section 8",
+)
+
+
+def in_surroundings(record: Record, told: Sequence[Record]) -> Attempt:
+    """The question behind what other records state, as one prompt."""
+    return Attempt(replace(core(record), prompt="\n".join([*map(state, told), record.prompt])))
+
+
+@attack("in_context", cost=6.0, profile=PROFILE, applies=asked, by_range=True)
+def in_context(case: AttackCase) -> AttackOutcome:
+    """True answers behind retained records of the neighbourhood.
+
+    The statements of one to four retained records stand before the question: first those about facts that the target
+    shares with others, then the nearest in the provenance tree. None holds the answer. `elsewhere` puts two records
+    of a far person there instead, and shows what any context does.
+    """
+    known = Surroundings.of(case.split)
+    attempts: dict[str, list[Attempt | None]] = {}
+    for k, record in enumerate(case.records):
+        near = known.about(record, max(COUNTS))
+        told = {f"near_{n}": near[:n] for n in COUNTS if len(near) >= n}
+        if len(far := known.elsewhere(record, FAR)) == FAR:
+            told["elsewhere"] = far
+        for form, rows in told.items():
+            attempts.setdefault(form, [None] * len(case.records))[k] = in_surroundings(record, rows)
+    rates = state_rates(case.lm, attempts)
+    curve = [(float(n), mean(rates[form])) for n in COUNTS if (form := f"near_{n}") in rates]
+    return AttackOutcome(rates, "records in the prompt", curve)

@@ -1,0 +1,86 @@
+"""An excess over the retrained model that controls show too is chance."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from expunge.audit.attack import AttackCase, AttackOutcome, AttackProbe, judge_attack
+from expunge.audit.check_result import CheckResult
+from expunge.audit.context import Context
+from expunge.audit.excess_range import excess_of, judge_by_range, judged_by_range
+from expunge.audit.kind_rates import KindRates
+from expunge.audit.policy import default_policy
+from expunge.audit.verdict import Judgement
+from expunge.scope import Scope
+from helpers.audited import TARGET, WORLD
+
+FAILED = Judgement("failed", "excess 0.100")
+
+
+def test_the_excess_of_each_subject_is_that_of_its_worst_kinds() -> None:
+    ours = KindRates({"a": np.array([1.0, 0.0, 0.0]), "b": np.array([np.nan, 0.5, np.nan])}, ["x", "x", "y"])
+    theirs = KindRates({"a": np.array([0.0, 0.0, 0.25])}, ["x", "x", "y"])
+    assert excess_of(ours, theirs, ["x", "y", "z"]) == {"x": 0.5, "y": -0.25}
+
+
+def judged(excess: float, original: float = 0.9, count: int = 20, start: Judgement = FAILED) -> str:
+    controls = {"t": [k / 100 for k in range(count)]}  # 95th percentile of 0 to .19: .1805
+    return judge_by_range(start, {"t": excess}, {"t": original}, controls, 95, 20).status
+
+
+def test_inside_of_the_range_of_controls_passes() -> None:
+    assert judged(0.18) == "passed"
+    assert judged(0.181) == "failed"
+    assert judged(0.1, original=0.18) == "inconclusive"
+    assert judged(0.1, count=19) == "failed"
+    assert judged(0.1, start=Judgement("inconclusive")) == "inconclusive"
+
+
+@pytest.fixture(scope="module")
+def context() -> Context:
+    split = Scope.parse(TARGET).resolve(WORLD.corpus())
+    records = {r.row_id: r for r in (*split.forget, *split.controls)}
+    roles = ("original", "unlearned", "retrained")
+    return Context(split, default_policy(True), roles, records, load=lambda role: None, against="retrained")  # type: ignore[arg-type, return-value]
+
+
+def result_of(context: Context, target: float, spread: float, calls: list[str]) -> CheckResult:
+    """Of an attack that gives the unlearned model `target`, and each control there a rate between 0 and `spread`."""
+
+    def run(case: AttackCase) -> AttackOutcome:
+        value = {"original": 0.9, "unlearned": target, "retrained": 0.0}[case.role]
+        return AttackOutcome({"plain": np.full(len(case.records), value)})
+
+    def on_controls(ctx: Context, role: str) -> KindRates:
+        calls.append(role)
+        names = sorted(ctx.control_groups(TARGET))
+        rates = [spread * k / (len(names) - 1) * (role == "unlearned") for k in range(len(names))]
+        return KindRates({"plain": np.array(rates)}, names)
+
+    case = AttackCase(None, "", tuple(context.split.forget), context.split, 0, context.load)  # type: ignore[arg-type]
+    probe = AttackProbe(run, case, ())
+    answers = {role: probe.score(None, role, {}) for role in context.roles}  # type: ignore[arg-type]
+    ctx = replace(context, probes={"made": answers})
+    return judged_by_range(ctx, "made", judge_attack(ctx, "made"), on_controls, 20).results[0]
+
+
+@pytest.mark.parametrize(("target", "spread", "status"), [(0.2, 0.5, "passed"), (0.4, 0.3, "failed")])
+def test_a_failure_is_compared_with_controls_on_both_models(
+    context: Context, target: float, spread: float, status: str
+) -> None:
+    calls: list[str] = []
+    result = result_of(context, target, spread, calls)
+    assert result.status == status
+    assert ("range of that of 40 controls" in result.reason) == (status == "passed")
+    assert calls == ["unlearned", "retrained"]
+
+
+def test_a_pass_asks_no_controls_and_without_controls_a_failure_stands(context: Context) -> None:
+    calls: list[str] = []
+    assert result_of(context, 0.0, 0.5, calls).status == "passed"
+    bare = replace(context, split=replace(context.split, controls=()))
+    assert result_of(bare, 0.2, 0.5, calls).status == "failed"
+    assert calls == []
