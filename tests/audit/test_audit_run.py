@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-import expunge.audit.run as module
+import expunge.audit.preparation as module
 from expunge._config import FrozenModel
 from expunge._registry import Registry
 from expunge.audit import score_store
@@ -146,6 +146,7 @@ def test_warm_cold_and_reordered_audits_are_identical_but_for_the_time(
         assert data.pop("stages")["check relearning"] > 0
         assert data.pop("created") > "2024"
         assert len(data.pop("seal")) == 64
+        assert data.pop("attempts")  # of other audits of the same request, too
     assert one == two == third
 
 

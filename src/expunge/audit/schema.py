@@ -11,6 +11,7 @@ from expunge._config import FrozenModel
 from expunge._io import digest, read_json
 from expunge._summary import short_repr
 from expunge._validation import validate
+from expunge.audit.attempts import Attempt
 from expunge.audit.check_result import Bounds, CheckResult, Number
 from expunge.audit.details import AnswerExample, Details, ImageExample
 from expunge.audit.policy import Policy, needed
@@ -115,6 +116,10 @@ class AuditFile(FrozenModel):
     split_digest: str = Field(description="SHA-256 of the split")
     training_digest: str = Field("", description="SHA-256 over the sets of the split that decide a run")
     preset: Preset = Field("default", description="how much was tested: quick, default or full")
+    plan_digest: str = Field("", description="digest of plan.json, which was written before anything was scored")
+    attempts: tuple[Attempt, ...] = Field(
+        (), description="audits of this scope and original model that are known, this one among them"
+    )
     policy: Policy = Field(description="the policy that judged, complete")
     policy_digest: str = Field(description="SHA-256 of the policy")
     reference: str = Field(description="`retrained`, or `controls`: matched controls on the unlearned model")
@@ -136,7 +141,8 @@ class AuditFile(FrozenModel):
     )
     examples: tuple[AnswerExample, ...] = Field((), description="answers of the models to questions about the target")
     image_examples: tuple[ImageExample, ...] = Field((), description="the same with images that may be shown")
-    not_tested: tuple[str, ...] = Field((), description="attacks that the audit does not make")
+    left_out: tuple[str, ...] = Field((), description="checks that the preset leaves out, by what a pass would show")
+    not_tested: tuple[str, ...] = Field((), description="these, and attacks that no check makes")
     environment: Environment = Field(description="versions of the libraries")
     stages: dict[str, Number] = Field({}, description="seconds by stage")
     seconds: Number = Field(None, description="duration of the audit")
