@@ -44,7 +44,8 @@ class Case:
     def run(self, unlearned: str, retrained: str | None = "retrained", **more: Any) -> Audit:
         out = more.pop("out", self.root / "audit")
         for name in (PLAN, ATTEMPTS):  # the folder serves for many audits, which have tests of their own
-            (out / name).unlink(missing_ok=True)
+            if out.is_dir():
+                (out / name).unlink(missing_ok=True)
         more.setdefault("preset", "quick")  # attacks have tests of their own
         return audit(
             self.root / "original",

@@ -10,7 +10,7 @@ from expunge._io import digest
 from expunge.audit.attack import MARGIN, AttackProbe
 from expunge.audit.context import CHECKS, Check, Role
 from expunge.audit.plan import AuditPlan, PlannedCheck, PlannedSeeds, PlannedSet, signed
-from expunge.audit.preparation import Preparation
+from expunge.audit.preparation import AuditPreparation
 from expunge.audit.record_sets import RecordSet
 from expunge.audit.time_estimate import estimate, load_seconds, pass_seconds, speed_of
 from expunge.corpus import Record
@@ -22,7 +22,7 @@ BATCH = 8  # records of such a step
 RECONSTRUCTION = 30.0  # passes that a fact costs on each level of context
 
 
-def plan_of(made: Preparation, data_name: str = "") -> AuditPlan:
+def plan_of(made: AuditPreparation, data_name: str = "") -> AuditPlan:
     """The plan of a prepared audit."""
     policy, ctx = made.policy, made.context
     return signed(
@@ -49,13 +49,13 @@ def plan_of(made: Preparation, data_name: str = "") -> AuditPlan:
     )
 
 
-def _planned_set(group: RecordSet, made: Preparation) -> PlannedSet:
+def _planned_set(group: RecordSet, made: AuditPreparation) -> PlannedSet:
     """The same set in any order has the same digest."""
     parts = sorted(digest([r.row_id, r.content()]) for r in group.records)
     return PlannedSet(n=len(parts), digest=digest(parts), roles=group.roles or made.roles)
 
 
-def _planned_check(name: str, one: Check, made: Preparation) -> PlannedCheck:
+def _planned_check(name: str, one: Check, made: AuditPreparation) -> PlannedCheck:
     probe, rules = made.probes.get(name), made.policy.rules
     asked: dict[str, Any] = {}
     default = None
@@ -82,7 +82,7 @@ def _machine(lm: LanguageModel) -> tuple[str, int]:
     return str(next(lm.module.parameters()).device), torch.get_num_threads()
 
 
-def _stages(made: Preparation) -> dict[str, float]:
+def _stages(made: AuditPreparation) -> dict[str, float]:
     """Estimated seconds by stage, in the order of the audit; checks that only count cost nothing."""
     lm, size = made.loaded[0], made.context.parameters
     speed = speed_of(*_machine(lm))

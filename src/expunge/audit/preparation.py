@@ -17,6 +17,7 @@ from expunge.audit.preconditions import check_sources
 from expunge.audit.preset import Preset, find_preset, runs_in
 from expunge.audit.record_sets import LEAST_REPHRASED, RecordSet, limited_controls, record_sets, with_windows
 from expunge.audit.stopwatch import Stopwatch
+from expunge.audit.subject_rows import KEY as SUBJECTS
 from expunge.audit.tokenizer_origin import untested_tokenizer
 from expunge.errors import InputError, unknown
 from expunge.models.fingerprint import model_digest
@@ -38,7 +39,7 @@ NOT_MADE = {  # check -> the attack that nobody makes as long as it is not regis
 
 @short_repr("roles", "policy.name", "preset")
 @dataclass(frozen=True)
-class Preparation:
+class AuditPreparation:
     """An audit before its first question.
 
     Attributes:
@@ -110,7 +111,7 @@ def prepare_audit(
     dtype: str = "auto",
     template: str = "auto",
     preset: str = "default",
-) -> Preparation:
+) -> AuditPreparation:
     """Check what is given, load the original model, and choose what is asked; the arguments are those of `audit`."""
     policy = (policy or default_policy(retrained is not None)).with_own_name()
     _check_rules(policy)
@@ -147,7 +148,7 @@ def prepare_audit(
     if lm.template.kind == "plain":  # the template is resolved once, from the original
         reading["template"] = "plain"
     digests = {role: _digest(source, role, fresh) for role, source in sources.items()}
-    return Preparation(
+    return AuditPreparation(
         sources, about, split, whole, policy, size, checks, references, sets, ctx, probes, [lm], fresh, digests, reading
     )
 
@@ -170,7 +171,7 @@ def _references(policy: Policy, retrained: bool) -> tuple[Role, ...]:
 
 def _check_rules(policy: Policy) -> None:
     """`InputError` for a rule of a result that no check gives."""
-    known = {key for _, one in CHECKS for key in one.keys}
+    known = {SUBJECTS} | {key for _, one in CHECKS for key in one.keys}
     for key in policy.rules:
         if key not in known:
             raise unknown("result", key, known, f'policy "{policy.name}"')

@@ -26,13 +26,14 @@ from expunge.audit.context import CHECKS, CheckOutput, Role
 from expunge.audit.plan import PLAN, AuditPlan, write_plan
 from expunge.audit.plan_content import plan_of
 from expunge.audit.policy import Policy
-from expunge.audit.preparation import Preparation, prepare_audit
+from expunge.audit.preparation import AuditPreparation, prepare_audit
 from expunge.audit.preset import omitted_results
 from expunge.audit.record_sets import FORGET, TEXT
 from expunge.audit.schema import NOTICE, ROLES, AuditedModel, AuditFile, Environment, KnownShare, SplitSummary, sealed
 from expunge.audit.score_store import ScoreStore
 from expunge.audit.scores import Scores
 from expunge.audit.stopwatch import Stopwatch
+from expunge.audit.subjects import judged_subjects
 from expunge.audit.summary import aggregates, distributions, examples, measures
 from expunge.audit.time_estimate import Schedule
 from expunge.audit.verdict import Verdict, require_intervals, verdict
@@ -123,6 +124,7 @@ def audit(
         raise
     policy, split = made.policy, made.context.split
     ctx = replace(made.context, scores=MappingProxyType(answers.scores), probes=MappingProxyType(answers.probes))
+    contexts = [replace(ctx, against=reference) for reference in made.references]
     outputs: dict[str, CheckOutput] = {}
     for name, one in CHECKS:
         if name not in made.checks:
@@ -130,8 +132,10 @@ def audit(
             continue
         report(f"check: {name}", schedule.before(f"check {name}"))
         with clock.stage(f"check {name}"):
-            outputs[name] = judge([replace(ctx, against=reference) for reference in made.references], one)
-    results = tuple(r for output in outputs.values() for r in output.results)
+            outputs[name] = judge(contexts, one)
+    with clock.stage("subjects"):
+        subjects, each = judged_subjects(contexts, made.checks)
+    results = (*(r for output in outputs.values() for r in output.results), each)
     if policy.intervals:
         results = require_intervals(results)
     details, judged = joined_details(outputs), verdict(results, policy)
@@ -159,6 +163,7 @@ def audit(
             score_files=dict(sorted(store.files.items())),
             verdict=judged,
             results=results,
+            subjects=subjects,
             details=details,
             measures=tuple(measures(ctx)),
             aggregates=aggregates(ctx, details.membership),
@@ -212,7 +217,7 @@ class _Answers:
     yardstick: str = ""
 
 
-def _ask(made: Preparation, store: ScoreStore, clock: Stopwatch, schedule: Schedule, report: Report) -> _Answers:
+def _ask(made: AuditPreparation, store: ScoreStore, clock: Stopwatch, schedule: Schedule, report: Report) -> _Answers:
     """Score every model and ask it the questions of all checks, one model in memory at a time."""
     sources, sets, records = made.sources, made.sets, made.context.records
     probe_records = [*sets[FORGET].records, *sets[TEXT].records]

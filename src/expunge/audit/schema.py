@@ -16,6 +16,7 @@ from expunge.audit.check_result import Bounds, CheckResult, Number
 from expunge.audit.details import AnswerExample, Details, ImageExample
 from expunge.audit.policy import Policy, needed
 from expunge.audit.preset import Preset
+from expunge.audit.subject_rows import SubjectVerdict
 from expunge.audit.verdict import Verdict, verdict
 from expunge.errors import InputError
 
@@ -131,6 +132,7 @@ class AuditFile(FrozenModel):
     score_files: dict[str, str] = Field({}, description="SHA-256 of each file of scores by its name")
     verdict: Verdict = Field(description="the verdict by the policy")
     results: tuple[CheckResult, ...] = Field(description="judged results of all checks")
+    subjects: tuple[SubjectVerdict, ...] = Field((), description="verdict of each subject, at most 200")
     details: Details = Field(default_factory=Details, description="further numbers of the checks")
     measures: tuple[Measure, ...] = Field((), description="every metric on every record set for every model")
     aggregates: dict[str, Number | dict[str, Number]] = Field(
