@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import expunge.audit.run as module
-from expunge.audit.attempts import (
+from expunge.audit.audit_attempts import (
     ATTEMPTS,
-    Attempt,
+    AuditAttempt,
     attempts_line,
     joined,
     known_attempts,
@@ -26,8 +26,8 @@ from expunge.errors import InputError
 from helpers.audited import Case
 
 
-def attempt(unlearned: str = "u", plan: str = "p", request: str = "r", status: str = "failed") -> Attempt:
-    return Attempt.model_validate(
+def attempt(unlearned: str = "u", plan: str = "p", request: str = "r", status: str = "failed") -> AuditAttempt:
+    return AuditAttempt.model_validate(
         {
             "request": request,
             "unlearned": unlearned,

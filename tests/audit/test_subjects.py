@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 from expunge.audit.attack import AttackAnswer, AttackOutcome, judge_attack
+from expunge.audit.check_execution import judge
+from expunge.audit.check_result import CheckResult
 from expunge.audit.context import Check, Context
+from expunge.audit.hit_bounds import zero_hit_clause
 from expunge.audit.policy import default_policy
 from expunge.audit.record_sets import CONTROLS, FORGET
 from expunge.audit.redaction import redact
@@ -100,7 +103,7 @@ def test_a_subject_alone_is_asked_nothing_about_others() -> None:
 def test_one_subject_left_in_fails_although_the_mean_passes(retrained: bool) -> None:
     people = {f"p{k:02d}": 9 if k == 3 else 0 for k in range(20)}
     ctx = context(people, retrained, controls=4)
-    verdicts, each = judged_subjects([ctx], checks("leakage"))
+    verdicts, each = judged_subjects([ctx], checks("leakage"), ())
     assert [v.subject for v in verdicts if v.status == "failed"] == ["p03"]
     assert each.status == "failed", each.reason
     assert "1 of 20 subjects stand out, most of all p03: 9 of 9 true answers" in each.reason
@@ -112,15 +115,16 @@ def test_one_subject_left_in_fails_although_the_mean_passes(retrained: bool) -> 
 
 
 def test_subjects_like_the_reference_pass() -> None:
-    verdicts, each = judged_subjects([context({f"p{k}": 0 for k in range(4)})], checks("leakage"))
+    verdicts, each = judged_subjects([context({f"p{k}": 0 for k in range(4)})], checks("leakage"), ())
     assert {v.status for v in verdicts} == {"passed"}
     assert (each.status, each.p) == ("passed", 1.0)
 
 
 def test_a_single_subject_is_judged_by_the_other_results() -> None:
-    verdicts, each = judged_subjects([context({"p": 0})], checks("leakage"))
+    own = (CheckResult(key="leakage.self", status="passed"), CheckResult(key="retention.text", status="passed"))
+    verdicts, each = judged_subjects([context({"p": 9})], checks("leakage"), own)
     assert each.status == "not_applicable"
-    assert verdicts[0].status == "passed"
+    assert (verdicts[0].status, [row.key for row in verdicts[0].rows]) == ("passed", ["leakage.self"])
 
 
 def test_a_failure_is_never_silent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +132,7 @@ def test_a_failure_is_never_silent(monkeypatch: pytest.MonkeyPatch) -> None:
         raise MemoryError("no memory left")
 
     monkeypatch.setattr("expunge.audit.subjects.context_of", broken)
-    verdicts, each = judged_subjects([context({"p": 0, "q": 0})], checks("leakage"))
+    verdicts, each = judged_subjects([context({"p": 0, "q": 0})], checks("leakage"), ())
     assert (verdicts, each.status) == ((), "not_run")
     assert "MemoryError" in each.reason
 
@@ -154,7 +158,8 @@ def made(name: str) -> Check:
 
 
 def worst_of(ctx: Context, *names: str) -> WorstAttack:
-    verdict = subject_verdicts([ctx], {name: made(name) for name in names})[0]
+    results = [r for name in names for r in judge_attack(ctx, name).results]
+    verdict = subject_verdicts([ctx], {name: made(name) for name in names}, results)[0]
     assert verdict.worst is not None
     return verdict.worst
 
@@ -171,6 +176,16 @@ def test_the_worst_attack_is_compared_with_controls_under_all_attacks() -> None:
     assert (powerless.status, powerless.power) == ("inconclusive", False)
     few = worst_of(attacked(context({"p": 0}, retrained=False, controls=5), {"one": strong}), "one")
     assert (few.status, few.limit) == ("inconclusive", None)
+
+
+def test_no_hit_is_a_bound_in_the_reason() -> None:
+    assert zero_hit_clause({"a": np.zeros(9), "b": np.full(9, np.nan)}) == (
+        "no hit in 9 records, so the rate is below 28.3 % (95 % bound)"
+    )
+    assert zero_hit_clause({"a": np.array([0.0, 0.1])}) == zero_hit_clause({}) == ""
+    ctx = attacked(context({"p": 0}), {"one": {"original": 0.9, "unlearned": 0.0, "retrained": 0.0}})
+    (result,) = judge([ctx], made("one")).results
+    assert (result.status, result.reason.count("no hit in 9 records")) == ("passed", 1)
 
 
 def test_against_a_retrained_model_the_margin_is_the_limit() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from expunge.audit.attempts import ATTEMPTS
+from expunge.audit.audit_attempts import ATTEMPTS
 from expunge.audit.plan import PLAN
 from expunge.audit.run import Audit, audit
 from expunge.engine.train.train_loop import TrainConfig

@@ -1,7 +1,7 @@
 """The plan of an audit: everything that decides its figures, written before a model is asked anything.
 
 Its digest stands in `audit.json`. Whoever changes what is tested after a look at the figures makes another plan, and
-so another attempt (see `attempts`).
+so another attempt (see `audit_attempts`).
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from expunge._summary import short_repr
 from expunge.audit import preconditions as before
 from expunge.audit import run_identity
 from expunge.audit.assurance import assurance, is_exact
-from expunge.audit.attempts import Attempt, known_attempts, note_attempt, request_digest, write_attempts
+from expunge.audit.audit_attempts import AuditAttempt, known_attempts, note_attempt, request_digest, write_attempts
 from expunge.audit.check_execution import IMAGE_EXAMPLES, ask, image_examples_of, joined_details, judge
 from expunge.audit.check_result import CheckResult
 from expunge.audit.context import CHECKS, CheckOutput, Role
@@ -134,8 +134,9 @@ def audit(
         with clock.stage(f"check {name}"):
             outputs[name] = judge(contexts, one)
     with clock.stage("subjects"):
-        subjects, each = judged_subjects(contexts, made.checks)
-    results = (*(r for output in outputs.values() for r in output.results), each)
+        results = tuple(r for output in outputs.values() for r in output.results)
+        subjects, each = judged_subjects(contexts, made.checks, results)
+    results = (*results, each)
     if policy.intervals:
         results = require_intervals(results)
     details, judged = joined_details(outputs), verdict(results, policy)
@@ -196,8 +197,8 @@ def plan_audit(
     return plan
 
 
-def _attempt(plan: AuditPlan) -> Attempt:
-    return Attempt(
+def _attempt(plan: AuditPlan) -> AuditAttempt:
+    return AuditAttempt(
         request=request_digest(plan.scope, plan.models["original"]),
         unlearned=plan.models["unlearned"],
         plan=plan.digest,

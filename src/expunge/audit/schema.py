@@ -11,7 +11,7 @@ from expunge._config import FrozenModel
 from expunge._io import digest, read_json
 from expunge._summary import short_repr
 from expunge._validation import validate
-from expunge.audit.attempts import Attempt
+from expunge.audit.audit_attempts import AuditAttempt
 from expunge.audit.check_result import Bounds, CheckResult, Number
 from expunge.audit.details import AnswerExample, Details, ImageExample
 from expunge.audit.policy import Policy, needed
@@ -118,7 +118,7 @@ class AuditFile(FrozenModel):
     training_digest: str = Field("", description="SHA-256 over the sets of the split that decide a run")
     preset: Preset = Field("default", description="how much was tested: quick, default or full")
     plan_digest: str = Field("", description="digest of plan.json, which was written before anything was scored")
-    attempts: tuple[Attempt, ...] = Field(
+    attempts: tuple[AuditAttempt, ...] = Field(
         (), description="audits of this scope and original model that are known, this one among them"
     )
     policy: Policy = Field(description="the policy that judged, complete")

@@ -32,8 +32,8 @@ class WorstAttack(FrozenModel):
 
     attack: str = Field(description="the attack with the largest excess")
     attacks: int = Field(description="attacks that were compared")
-    excess: Number = Field(description="its excess over the mean of the controls, or over the retrained model")
-    limit: Number = Field(description="95th percentile of the controls' largest excess, at least the margin")
+    excess: Number = Field(None, description="its excess over the mean of the controls, or over the retrained model")
+    limit: Number = Field(None, description="95th percentile of the controls' largest excess, at least the margin")
     n_controls: int = Field(0, description="controls that were attacked in the same ways; 0 with a retrained model")
     p: Number = Field(None, description="rank p-value among controls, never below 1/(controls + 1)")
     p_holm: Number = Field(None, description="the same after Holm's correction for the number of subjects")

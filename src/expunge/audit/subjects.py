@@ -34,25 +34,43 @@ EPSILON = 1e-9
 
 
 def judged_subjects(
-    contexts: Sequence[Context], checks: Mapping[str, Check]
+    contexts: Sequence[Context], checks: Mapping[str, Check], results: Sequence[CheckResult]
 ) -> tuple[tuple[SubjectVerdict, ...], CheckResult]:
-    """The verdicts of all subjects, and whether one of several was left in; a failure is `not_run`."""
+    """The verdicts of all subjects, and whether one of several was left in; a failure is `not_run`.
+
+    Args:
+        contexts: The audit, one for each reference, with scores and answers.
+        checks: The checks that ran.
+        results: Their results for the request.
+    """
     try:
-        verdicts = subject_verdicts(contexts, checks)
+        verdicts = subject_verdicts(contexts, checks, results)
         return verdicts, each_subject(verdicts)
     except Exception as error:
         reason = f"the check failed: {type(error).__name__}: {error}"[:300]
         return (), CheckResult(key=KEY, status="not_run", reason=reason)
 
 
-def subject_verdicts(contexts: Sequence[Context], checks: Mapping[str, Check]) -> tuple[SubjectVerdict, ...]:
-    """The verdict of each subject, at most `MOST` by name; one context for each reference."""
+def subject_verdicts(
+    contexts: Sequence[Context], checks: Mapping[str, Check], results: Sequence[CheckResult]
+) -> tuple[SubjectVerdict, ...]:
+    """The verdict of each subject, at most `MOST` by name; the arguments are those of `judged_subjects`.
+
+    The results of a request for a single subject are that subject's own. Where there are several, each is judged
+    against the retrained model by the margins alone: its controls are not attacked on both models.
+    """
+    required, targets = contexts[0].policy.required, contexts[0].split.targets
     attacks = [name for name in checks if _answers_of(contexts[0], name, "unlearned")]
     judged = {name: checks[name] for name in checks if name in attacks or name in ARITHMETIC}
     verdicts = []
-    for subject in contexts[0].split.targets[:MOST]:
+    for subject in targets[:MOST]:
         alone = [context_of(ctx, subject) for ctx in contexts]
-        rows = [row for one in judged.values() for row in _rows(alone, one, contexts[0].policy.required)]
+        if len(targets) == 1:
+            keys = {key for one in judged.values() for key in one.keys}
+            own = [r for r in results if r.key in keys]
+        else:
+            own = [r for name, one in judged.items() for r in judge(_asked(alone, name in attacks), one).results]
+        rows = [_row(alone, r, r.key in required) for r in own if r.status != "not_applicable"]
         verdicts.append(_verdict(alone, subject, rows, attacks))
     return with_holm(verdicts)
 
@@ -104,9 +122,12 @@ def _own_answers(answer: Any, names: set[str]) -> Any:
     return own
 
 
-def _rows(alone: Sequence[Context], one: Check, required: Sequence[str]) -> list[SubjectRow]:
-    results = judge(alone, one).results
-    return [_row(alone, r, r.key in required) for r in results if r.status != "not_applicable"]
+def _asked(alone: Sequence[Context], is_attack: bool) -> list[Context]:
+    """The contexts; those that compare an attack with the retrained model without controls, which it did not ask."""
+    return [
+        replace(ctx, split=replace(ctx.split, controls=())) if is_attack and ctx.reference == "retrained" else ctx
+        for ctx in alone
+    ]
 
 
 def _row(alone: Sequence[Context], result: CheckResult, required: bool) -> SubjectRow:
@@ -168,7 +189,7 @@ def _verdict(
         reference_n=len(theirs),
         p=p,
         rows=tuple(rows),
-        worst=worst_attack(alone, attacks),
+        worst=worst_attack(alone, attacks, {row.key: row.status for row in rows}),
     )
 
 
@@ -187,8 +208,16 @@ def hits_of(ctx: Context) -> tuple[Any, Any]:
     return ours, hits("unlearned", list(ctx.controls), CONTROL_SET)
 
 
-def worst_attack(alone: Sequence[Context], attacks: Sequence[str]) -> WorstAttack | None:
-    """The worst attack of one subject; against controls where there is a choice, since only they give a null."""
+def worst_attack(
+    alone: Sequence[Context], attacks: Sequence[str], statuses: Mapping[str, Status]
+) -> WorstAttack | None:
+    """The worst attack of one subject; against controls where there is a choice, since only they give a null.
+
+    Args:
+        alone: The audit of this subject alone, one for each reference.
+        attacks: Attacks that every model answered.
+        statuses: Status of each attack's result for this subject.
+    """
     ctx = next((c for c in alone if c.reference == "controls"), alone[-1])
     rates: dict[Role, dict[str, float]] = {}
     for role in ctx.roles:
@@ -200,22 +229,43 @@ def worst_attack(alone: Sequence[Context], attacks: Sequence[str]) -> WorstAttac
     margins = {name: ctx.margin(name, MARGIN) for name in names}
     if ctx.reference == "retrained":
         excess = {n: rates["unlearned"][n] - rates["retrained"][n] for n in names}
-        top = max(names, key=lambda n: excess[n] - margins[n])
+        order = ("failed", "inconclusive", "passed")
+        top = min(names, key=lambda n: (order.index(statuses[n]) if statuses.get(n) in order else 1, -excess[n]))
         power = max(rates["original"][n] - rates["retrained"][n] for n in names) > ctx.policy.known_margin
-        return _worst(top, len(names), excess[top], margins[top], power)
-    asked = {n: _answers_of(ctx, n, "unlearned").get("controls") for n in names}
-    table = {
-        n: {c: part.kinds.of({c}) for c in sorted(set(part.subjects))} for n, part in asked.items() if part is not None
-    }
-    if set(table) != set(names):
-        return _worst(names[0], len(names), None, None, None)
-    ours, null = largest_excess({n: rates["unlearned"][n] for n in names}, table)
-    before, _ = largest_excess({n: rates["original"][n] for n in names}, table)
-    top, excess_top = ours
-    if len(null) < CONTROLS:
-        return _worst(top, len(names), excess_top, None, None, null)
-    limit = max(float(np.percentile(null, ctx.policy.matched_controls.percentile)), min(margins.values()))
-    return _worst(top, len(names), excess_top, limit, before[1] > float(null.max()), null)
+        return WorstAttack(
+            attack=top, attacks=len(names), excess=excess[top], limit=margins[top], power=power,
+            status=statuses.get(top, "inconclusive"),
+        )  # fmt: skip
+    table = {}
+    for name in names:
+        part = _answers_of(ctx, name, "unlearned").get("controls")
+        people = sorted(set(part.subjects)) if part else []
+        own = {c: part.kinds.of({c}) for c in people} if part else {}
+        if (
+            sum(map(np.isfinite, own.values())) >= CONTROLS
+        ):  # dear attacks ask about fewer, and have a null of their own
+            table[name] = own
+    if not table:
+        return WorstAttack(
+            attack=max(names, key=lambda n: rates["unlearned"][n]), attacks=len(names), status="inconclusive",
+            reason=f"no attack asked about {CONTROLS} controls",
+        )  # fmt: skip
+    (top, most), null = largest_excess({n: rates["unlearned"][n] for n in table}, table)
+    (_, before), _ = largest_excess({n: rates["original"][n] for n in table}, table)
+    limit = max(float(np.percentile(null, ctx.policy.matched_controls.percentile)), min(margins[n] for n in table))
+    power = before > float(null.max())
+    status: Status = "failed" if most > limit + EPSILON else "passed" if power else "inconclusive"
+    return WorstAttack(
+        attack=top,
+        attacks=len(table),
+        excess=most,
+        limit=limit,
+        n_controls=len(null),
+        p=rank_p_value(most, null),
+        power=power,
+        status=status,
+        reason="no power: the original model does not stand out either" if status == "inconclusive" else "",
+    )
 
 
 def largest_excess(
@@ -223,42 +273,20 @@ def largest_excess(
 ) -> tuple[tuple[str, float], Values]:
     """((attack, largest excess of the target over the mean of the controls), the same of each control [m]).
 
-    Each control is compared with the mean of the others. Only controls with a rate under every attack count.
+    Each control is compared with the mean of the others. Only controls with a rate under every attack count, of which
+    there must be two (`ValueError`).
     """
     names = sorted(target)
     shared = set.intersection(*(set(controls[n]) for n in names))
     people = sorted(c for c in shared if all(np.isfinite(controls[n][c]) for n in names))
     if len(people) < 2:
-        top = max(names, key=lambda n: target[n])
-        return (top, float("nan")), np.zeros(0)
+        raise ValueError("a null needs at least two controls that were attacked in all ways")
     rates = np.array([[controls[n][c] for c in people] for n in names])
     mean = rates.mean(1)
     others = (rates.sum(1, keepdims=True) - rates) / (len(people) - 1)
     excess = np.array([target[n] for n in names]) - mean
     top = int(excess.argmax())
     return (names[top], float(excess[top])), np.asarray((rates - others).max(0))
-
-
-def _worst(
-    attack: str, attacks: int, excess: float | None, limit: float | None, power: bool | None, null: Values | None = None
-) -> WorstAttack:
-    status: Status = "passed" if excess is not None and limit is not None and excess <= limit + EPSILON else "failed"
-    reason = ""
-    if excess is None or limit is None:
-        status, reason = "inconclusive", f"fewer than {CONTROLS} controls were attacked in the same ways"
-    elif status == "passed" and not power:
-        status, reason = "inconclusive", "no power: the original model does not stand out either"
-    return WorstAttack(
-        attack=attack,
-        attacks=attacks,
-        excess=excess,
-        limit=limit,
-        n_controls=0 if null is None else len(null),
-        p=None if null is None or excess is None or not len(null) else rank_p_value(excess, null),
-        power=power,
-        status=status,
-        reason=reason,
-    )
 
 
 def with_holm(verdicts: Sequence[SubjectVerdict]) -> tuple[SubjectVerdict, ...]:

@@ -42,7 +42,7 @@ def audit(
     plan: PlanOnly = False,
 ) -> CommandResult:
     """Judge by a policy whether a model has forgotten; the plan is written first."""
-    from expunge.audit.attempts import attempts_line
+    from expunge.audit.audit_attempts import attempts_line
     from expunge.audit.policy import Policy, default_policy
     from expunge.audit.preconditions import knowledge_lines
     from expunge.audit.preset import find_preset
@@ -258,7 +258,7 @@ def audited_split(
 def check_out(out: Path, unlearned: str, split: Split) -> None:
     """`InputError` if `out` holds something else than an earlier audit of the same model and split."""
     from expunge._folder import check_folder, is_free
-    from expunge.audit.attempts import ATTEMPTS
+    from expunge.audit.audit_attempts import ATTEMPTS
     from expunge.audit.plan import PLAN
     from expunge.audit.schema import load_audit
     from expunge.models.fingerprint import model_digest

@@ -26,7 +26,7 @@ HINT = "bring back the file, or remove it: then the attempts that it names are n
 AttemptStatus = Literal["passed", "failed", "inconclusive", "not finished"]
 
 
-class Attempt(FrozenModel):
+class AuditAttempt(FrozenModel):
     """One unlearned model that was audited by one plan."""
 
     request: str = Field(description="SHA-256 of scope and original model")
@@ -37,11 +37,11 @@ class Attempt(FrozenModel):
     status: AttemptStatus = Field("not finished", description="verdict; `not finished` where there is none")
 
 
-class AttemptFile(FrozenModel):
+class AuditAttemptFile(FrozenModel):
     """The content of `attempts.json`: every attempt in this folder, the first one first."""
 
     schema_version: Literal[1] = Field(1, description="version of this schema")
-    attempts: tuple[Attempt, ...] = Field(description="the attempts")
+    attempts: tuple[AuditAttempt, ...] = Field(description="the attempts")
 
 
 def request_digest(scope: str, original: str) -> str:
@@ -49,30 +49,30 @@ def request_digest(scope: str, original: str) -> str:
     return digest(["attempt", scope, original])
 
 
-def read_attempts(folder: Path) -> tuple[Attempt, ...]:
+def read_attempts(folder: Path) -> tuple[AuditAttempt, ...]:
     """The attempts of a folder; () where there are none. `InputError` for a broken file."""
     path = folder / ATTEMPTS
     if not path.is_file():
         return ()
-    return AttemptFile.model_validate(read_valid(AttemptFile, path, HINT)).attempts
+    return AuditAttemptFile.model_validate(read_valid(AuditAttemptFile, path, HINT)).attempts
 
 
-def note_attempt(folder: Path, attempt: Attempt) -> tuple[Attempt, ...]:
+def note_attempt(folder: Path, attempt: AuditAttempt) -> tuple[AuditAttempt, ...]:
     """Note an attempt in its folder, in the place of the same one; the attempts before that."""
     before = read_attempts(folder)
     write_attempts(folder, joined([*before, attempt], latest=True))
     return before
 
 
-def write_attempts(folder: Path, attempts: Iterable[Attempt]) -> None:
+def write_attempts(folder: Path, attempts: Iterable[AuditAttempt]) -> None:
     """Write the file of a folder anew; without attempts there is none."""
     if rows := tuple(attempts):
-        write_json(folder / ATTEMPTS, AttemptFile(attempts=rows).model_dump(mode="json"), private=True)
+        write_json(folder / ATTEMPTS, AuditAttemptFile(attempts=rows).model_dump(mode="json"), private=True)
     else:
         (folder / ATTEMPTS).unlink(missing_ok=True)
 
 
-def known_attempts(folder: Path, request: str) -> tuple[Attempt, ...]:
+def known_attempts(folder: Path, request: str) -> tuple[AuditAttempt, ...]:
     """Distinct attempts at a request in this folder and in those beside it; files beside it that are broken are left.
 
     The order is that of the folders' names, and within a folder of time.
@@ -80,7 +80,7 @@ def known_attempts(folder: Path, request: str) -> tuple[Attempt, ...]:
     return joined(a for a in (*read_attempts(folder), *_beside(folder)) if a.request == request)
 
 
-def _beside(folder: Path) -> Iterator[Attempt]:
+def _beside(folder: Path) -> Iterator[AuditAttempt]:
     try:
         siblings = sorted(p for p in folder.absolute().parent.iterdir() if p.is_dir() and p != folder.absolute())
     except OSError:
@@ -92,9 +92,9 @@ def _beside(folder: Path) -> Iterator[Attempt]:
             continue
 
 
-def joined(attempts: Iterable[Attempt], latest: bool = False) -> tuple[Attempt, ...]:
+def joined(attempts: Iterable[AuditAttempt], latest: bool = False) -> tuple[AuditAttempt, ...]:
     """One of each (unlearned model, plan), in the place of the first: the first of all, or the latest."""
-    by_key: dict[tuple[str, str, str], Attempt] = {}
+    by_key: dict[tuple[str, str, str], AuditAttempt] = {}
     for attempt in attempts:
         key = (attempt.request, attempt.unlearned, attempt.plan)
         if latest or key not in by_key:
@@ -102,7 +102,7 @@ def joined(attempts: Iterable[Attempt], latest: bool = False) -> tuple[Attempt, 
     return tuple(by_key.values())
 
 
-def attempts_line(attempts: Iterable[Attempt]) -> str:
+def attempts_line(attempts: Iterable[AuditAttempt]) -> str:
     """How many attempts are known, and how they ended, in a sentence; empty without any."""
     rows = tuple(attempts)
     if not rows:
