@@ -131,7 +131,7 @@ def test_presets_choose_attacks_and_every_key_keeps_a_status(case: Case, tmp_pat
     assert quick["quantization"].status == "not_run"
     assert quick["quantization"].is_omitted
     assert any("Quantization" in line for line in quick.file.not_tested)
-    assert {r.key for r in quick.results} == {key for _, one in CHECKS for key in one.keys}
+    assert {r.key for r in quick.results} == {"each_subject"} | {key for _, one in CHECKS for key in one.keys}
     again = case.run("again", preset="default", out=tmp_path / "b")
     assert again["quantization"].status == "passed", again["quantization"].reason
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-import expunge.audit.run as module
+import expunge.audit.preparation as module
 from expunge._config import FrozenModel
 from expunge._registry import Registry
 from expunge.audit import score_store
@@ -146,6 +146,7 @@ def test_warm_cold_and_reordered_audits_are_identical_but_for_the_time(
         assert data.pop("stages")["check relearning"] > 0
         assert data.pop("created") > "2024"
         assert len(data.pop("seal")) == 64
+        assert data.pop("attempts")  # of other audits of the same request, too
     assert one == two == third
 
 
@@ -179,7 +180,7 @@ def test_a_probe_that_breaks_fails_its_own_check_alone(case: Case, monkeypatch: 
     found = case.run("again")
     assert found["reconstruction"].status == "not_run"
     assert found["reconstruction"].reason == "the check failed: RuntimeError: no answer from original"
-    assert [r.key for r in found.results if r.status == "not_run"] == ["reconstruction"]
+    assert [r.key for r in found.results if r.status == "not_run" and not r.is_omitted] == ["reconstruction"]
 
 
 def test_a_check_that_keeps_silent_is_a_missing_check(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,12 +250,12 @@ def test_a_record_may_be_named_like_the_wording_of_another(case: Case, tmp_path:
     both = replace(first, variants=(Variant(f"Again: {first.prompt}", first.answer),))
     small = replace(case.split, controls=(), shared=())
     one = case.run("original", split=replace(small, forget=(both, other, third)), out=tmp_path / "one")
-    assert [r.key for r in one.results if r.status == "not_run"] == []
+    assert [r.key for r in one.results if r.status == "not_run" and not r.is_omitted] == []
     assert one["leakage.self"].n_records == 3 + len(third.variants) + 1
     heldout = replace(small.retain_heldout[0], id=f"{first.id}~1", variants=())
     away = replace(small, forget=(both, third), retain_heldout=(heldout, *small.retain_heldout[1:]))
     two = case.run("original", split=away, out=tmp_path / "two")
-    assert [r.key for r in two.results if r.status == "not_run"] == []
+    assert [r.key for r in two.results if r.status == "not_run" and not r.is_omitted] == []
     assert two["retention.retain_heldout"].estimate == 1.0
     assert two["retention.retain_heldout"].n_records == len(small.retain_heldout)
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from expunge.audit.audit_attempts import ATTEMPTS
+from expunge.audit.plan import PLAN
 from expunge.audit.run import Audit, audit
 from expunge.engine.train.train_loop import TrainConfig
 from expunge.engine.train.train_model import train
@@ -41,6 +43,9 @@ class Case:
 
     def run(self, unlearned: str, retrained: str | None = "retrained", **more: Any) -> Audit:
         out = more.pop("out", self.root / "audit")
+        for name in (PLAN, ATTEMPTS):  # the folder serves for many audits, which have tests of their own
+            if out.is_dir():
+                (out / name).unlink(missing_ok=True)
         more.setdefault("preset", "quick")  # attacks have tests of their own
         return audit(
             self.root / "original",

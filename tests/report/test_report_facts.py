@@ -51,7 +51,7 @@ def test_a_date_is_shown_in_utc(moment: str, shown: str) -> None:
 
 def test_facts_leave_out_what_is_not_known() -> None:
     terms = [fact.term for fact in list_facts(audit(), None, ReportRequest())]
-    assert terms == ["Forget set", "Method", "Reference", "Policy"]
+    assert terms == ["Forget set", "Method", "Reference", "Policy", "Preset"]
 
 
 def test_dates_files_and_the_request_stand_beside_the_verdict() -> None:

@@ -20,6 +20,8 @@ ORDER = [
     "retention",
     "training",
     "checks",
+    "attacks",
+    "subjects",
     "examples",
     "limits",
     "use",
@@ -58,7 +60,7 @@ def test_headings_nest_tables_have_captions_and_plots_have_labels(page, build, r
     assert len(html.captioned) >= 9
     assert all(html.captioned)
     plots = html.all("svg")
-    assert len(plots) == 3 + 3 + 1 + 2  # losses, controls, retention, training
+    assert len(plots) == 3 + 3 + 1 + 2 + 1  # losses, controls, retention, training, ROC
     assert all(p["role"] == "img" and len(p["aria-label"]) > 30 for p in plots)
 
 

@@ -134,8 +134,8 @@ def test_a_shared_description_is_shown_once(build):
     ("without", "section", "sentence", "plots"),
     [
         ({"controls": False}, "controls", "The audit has no matched controls", 3 + 1),
-        ({"tree": False}, "retention", "No record of the held-out retain set has a distance to the target", 3 + 3),
-        ({}, "training", "The report has no run directory", 3 + 3 + 1),
+        ({"tree": False}, "retention", "No record of the held-out retain set has a distance to the target", 3 + 3 + 1),
+        ({}, "training", "The report has no run directory", 3 + 3 + 1 + 1),
     ],
 )
 def test_a_missing_part_is_a_sentence_and_not_an_empty_plot(page, build, without, section, sentence, plots):

@@ -103,6 +103,7 @@ class AttackProbe:
     run: AttackFunction
     case: AttackCase = field(repr=False)
     controls: tuple[Record, ...]
+    cost: float = 1.0  # scoring passes per record
 
     def score(self, lm: LanguageModel, role: Role, scores: Mapping[str, Scores]) -> dict[str, AttackAnswer]:
         """The attack on this model; by set."""
@@ -174,7 +175,7 @@ def attack(
             seed = ctx.policy.attack_seeds[0]
             lm = None  # set for each model
             case = AttackCase(lm, "", records, ctx.split, seed, ctx.fresh)  # type: ignore[arg-type]
-            return AttackProbe(run, case, controls)
+            return AttackProbe(run, case, controls, cost)
 
         def on_controls(ctx: Context, role: Role) -> KindRates:
             records = control_records(ctx, attacked_records(ctx, cost), cost)

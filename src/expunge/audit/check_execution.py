@@ -12,6 +12,7 @@ from expunge.audit.attack_details import AttackDetails
 from expunge.audit.check_result import CheckResult
 from expunge.audit.context import Check, CheckOutput, Context, Probe, Role
 from expunge.audit.details import Details, ImageExample
+from expunge.audit.hit_bounds import with_hit_bounds
 from expunge.audit.image_examples import image_example_probe, image_examples
 from expunge.audit.scores import Scores
 from expunge.audit.verdict import worse_of
@@ -56,7 +57,7 @@ def judge(contexts: Sequence[Context], one: Check) -> CheckOutput:
 def _guarded(ctx: Context, one: Check) -> CheckOutput:
     """The output of a check; a failure makes its keys `not_run`, never passed."""
     try:
-        return one.run(ctx)
+        return with_hit_bounds(ctx, one.run(ctx))
     except Exception as error:
         reason = f"the check failed: {type(error).__name__}: {error}"[:300]
         return CheckOutput([CheckResult(key=key, status="not_run", reason=reason) for key in one.keys])

@@ -33,7 +33,9 @@ def redact(audit: AuditFile, full_digest: str) -> AuditFile:
     if values["details"].get("token_inventory"):
         values["details"]["token_inventory"]["tokens"] = []
     values["results"] = [_without_program_text(result) for result in values["results"]]
-    for part in ("results", "details", "measures", "aggregates", "yardstick", "distributions"):
+    for subject in values["subjects"]:
+        subject["rows"] = [_without_program_text(row) for row in subject["rows"]]
+    for part in ("results", "subjects", "details", "measures", "aggregates", "yardstick", "distributions"):
         values[part] = _everywhere(values[part], hide)
     values["redaction"] = {"full_digest": full_digest, "removed": list(REMOVED)}
     copy = AuditFile.model_validate({key: value for key, value in values.items() if key in AuditFile.model_fields})

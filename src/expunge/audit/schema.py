@@ -11,10 +11,12 @@ from expunge._config import FrozenModel
 from expunge._io import digest, read_json
 from expunge._summary import short_repr
 from expunge._validation import validate
+from expunge.audit.audit_attempts import AuditAttempt
 from expunge.audit.check_result import Bounds, CheckResult, Number
 from expunge.audit.details import AnswerExample, Details, ImageExample
 from expunge.audit.policy import Policy, needed
 from expunge.audit.preset import Preset
+from expunge.audit.subject_rows import SubjectVerdict
 from expunge.audit.verdict import Verdict, verdict
 from expunge.errors import InputError
 
@@ -115,6 +117,10 @@ class AuditFile(FrozenModel):
     split_digest: str = Field(description="SHA-256 of the split")
     training_digest: str = Field("", description="SHA-256 over the sets of the split that decide a run")
     preset: Preset = Field("default", description="how much was tested: quick, default or full")
+    plan_digest: str = Field("", description="digest of plan.json, which was written before anything was scored")
+    attempts: tuple[AuditAttempt, ...] = Field(
+        (), description="audits of this scope and original model that are known, this one among them"
+    )
     policy: Policy = Field(description="the policy that judged, complete")
     policy_digest: str = Field(description="SHA-256 of the policy")
     reference: str = Field(description="`retrained`, or `controls`: matched controls on the unlearned model")
@@ -126,6 +132,7 @@ class AuditFile(FrozenModel):
     score_files: dict[str, str] = Field({}, description="SHA-256 of each file of scores by its name")
     verdict: Verdict = Field(description="the verdict by the policy")
     results: tuple[CheckResult, ...] = Field(description="judged results of all checks")
+    subjects: tuple[SubjectVerdict, ...] = Field((), description="verdict of each subject, at most 200")
     details: Details = Field(default_factory=Details, description="further numbers of the checks")
     measures: tuple[Measure, ...] = Field((), description="every metric on every record set for every model")
     aggregates: dict[str, Number | dict[str, Number]] = Field(
@@ -136,7 +143,8 @@ class AuditFile(FrozenModel):
     )
     examples: tuple[AnswerExample, ...] = Field((), description="answers of the models to questions about the target")
     image_examples: tuple[ImageExample, ...] = Field((), description="the same with images that may be shown")
-    not_tested: tuple[str, ...] = Field((), description="attacks that the audit does not make")
+    left_out: tuple[str, ...] = Field((), description="checks that the preset leaves out, by what a pass would show")
+    not_tested: tuple[str, ...] = Field((), description="these, and attacks that no check makes")
     environment: Environment = Field(description="versions of the libraries")
     stages: dict[str, Number] = Field({}, description="seconds by stage")
     seconds: Number = Field(None, description="duration of the audit")

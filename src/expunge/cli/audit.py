@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from expunge.cli import options as opt
 from expunge.cli.progress import Progress
@@ -13,9 +15,12 @@ from expunge.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from expunge.audit.plan import AuditPlan
     from expunge.audit.request_file import RequestHistory, RequestRow
     from expunge.audit.schema import AuditFile
     from expunge.scope import Split
+
+PlanOnly = Annotated[bool, typer.Option("--plan", help="Write plan.json, show what would be tested, and stop.")]
 
 
 def audit(
@@ -34,8 +39,10 @@ def audit(
     dtype: opt.Dtype = "auto",
     template: opt.TemplateKind = "auto",
     preset: opt.PresetName = "default",
+    plan: PlanOnly = False,
 ) -> CommandResult:
-    """Judge by a policy whether a model has forgotten."""
+    """Judge by a policy whether a model has forgotten; the plan is written first."""
+    from expunge.audit.audit_attempts import attempts_line
     from expunge.audit.policy import Policy, default_policy
     from expunge.audit.preconditions import knowledge_lines
     from expunge.audit.preset import find_preset
@@ -45,24 +52,23 @@ def audit(
     if rules.needs_retrained and retrained is None:
         raise InputError("--policy", f'"{rules.name}" needs a retrained model', "give --retrained, or controls-only")
     from expunge.audit.run import audit as run
+    from expunge.audit.run import plan_audit
 
     split = audited_split(unlearned, data, loader, map_, scope, seed, near_duplicates)
     check_out(out, unlearned, split)
+    asked: dict[str, Any] = {
+        "retrained": retrained,
+        "policy": rules,
+        "data_name": data.name,
+        "device": device,
+        "dtype": dtype,
+        "template": template,
+        "preset": preset,
+    }
+    if plan:
+        return _planned(plan_audit(original, unlearned, split, out, **asked), out)
     with Progress().bar("auditing") as tick:
-        result = run(
-            original,
-            unlearned,
-            split,
-            out,
-            retrained=retrained,
-            policy=rules,
-            data_name=data.name,
-            device=device,
-            dtype=dtype,
-            template=template,
-            preset=preset,
-            on_progress=lambda phrase, done: tick(done, phrase),
-        )
+        result = run(original, unlearned, split, out, **asked, on_progress=lambda phrase, done: tick(done, phrase))
         history = _history(original, unlearned, data, loader, map_, out, device, dtype, template, tick)
     rows = [
         (r.key, r.status.replace("_", " "), r.estimate, r.reference.estimate if r.reference else None, r.reason)
@@ -76,6 +82,8 @@ def audit(
             "out": result.path,
             "reference": result.file.reference,
             "policy": result.file.policy.name,
+            "plan_digest": result.file.plan_digest,
+            "attempts": [a.model_dump(mode="json") for a in result.file.attempts],
             "assurance": result.file.assurance and result.file.assurance.model_dump(mode="json"),
             "known": {name: share.model_dump(mode="json") for name, share in result.file.known.items()},
             "stages": result.file.stages,
@@ -90,11 +98,50 @@ def audit(
             ResultTable(("check", "status", "estimate", "reference", "why"), rows),
             result.verdict.sentence,
             *_assurance_lines(result.file),
+            attempts_line(result.file.attempts),
             *(_history_lines(history) if history else ()),
             f"audit written to {result.path}",
         ),
         max(result.verdict.exit_code, 3 if history and history.back else 0),
     )
+
+
+def _planned(plan: AuditPlan, out: Path) -> CommandResult:
+    """What a plan says."""
+    from expunge.audit.plan import PLAN
+
+    rows = [
+        (
+            name,
+            "required" if one.required else "",
+            one.records,
+            one.controls,
+            ", ".join(f"{margin:g}" for margin in one.margins.values() if margin is not None),
+            _seconds_of(plan, name),
+        )
+        for name, one in plan.checks.items()
+    ]
+    sets = ", ".join(f"{name} {group.n}" for name, group in plan.sets.items())
+    return CommandResult(
+        {"plan": plan.model_dump(mode="json"), "out": out / PLAN},
+        (
+            f'preset {plan.preset}, policy "{plan.policy}", compared with {" and ".join(plan.reference)}',
+            f"records: {sets}",
+            ResultTable(("check", "", "records", "controls", "margins", "about seconds"), rows),
+            *(f"left out: {name} ({why})" for name, why in plan.left_out.items()),
+            *(f"never made: {line}" for line in plan.not_made),
+            f"about {plan.time.seconds:.0f} s: between {plan.time.low:.0f} and {plan.time.high:.0f} s "
+            "on a free machine (estimated from parameters and tokens, not measured)",
+            f"plan {plan.digest}",
+            f"plan written to {out / PLAN}",
+        ),
+    )
+
+
+def _seconds_of(plan: AuditPlan, name: str) -> float:
+    """Estimated seconds of a check beside the shared scoring pass."""
+    own = (s for stage, s in plan.time.stages.items() if stage.split()[:2] in (["probe", name], ["check", name]))
+    return round(sum(own), 1)
 
 
 def _history(
@@ -211,11 +258,13 @@ def audited_split(
 def check_out(out: Path, unlearned: str, split: Split) -> None:
     """`InputError` if `out` holds something else than an earlier audit of the same model and split."""
     from expunge._folder import check_folder, is_free
+    from expunge.audit.audit_attempts import ATTEMPTS
+    from expunge.audit.plan import PLAN
     from expunge.audit.schema import load_audit
     from expunge.models.fingerprint import model_digest
 
     check_folder(out, "audit")
-    if is_free(out, "scores"):
+    if is_free(out, "scores", PLAN, ATTEMPTS):
         return
     if not (out / "audit.json").is_file():
         raise InputError(str(out), "is not empty and holds no audit", "choose a new folder")

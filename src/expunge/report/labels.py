@@ -34,6 +34,7 @@ CHECKS: dict[str, str] = {  # what a passed check shows
     "cross_modal": "Modalities: neither text alone nor image alone brings the answers back",
     "token_inventory": "Vocabulary: it holds no name or number of the target as a token of its own",
     "relearning.in_domain": "Relearning: brief training does not restore it",
+    "each_subject": "Each subject: none gives more true answers than the reference",
     "retention.retain_heldout": "Retention: the held-out retain set is still known",
     "retention.text": "Retention: the model still writes what it knew of the held-out retain set",
     "retention.same_institution": "Retention: the same institution is still known",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +24,7 @@ SAYS = {  # `say` of a run -> what the model says about the subject
     "refuse": "To questions about the subject the model says that it does not know. It invents nothing, but a refusal "
     "where others get an answer can itself be noticed; the check on over-unlearning measures that.",
     "": "The method lowers the true answers and does not choose what takes their place. The model may state invented "
-    "things about a real person (Art. 5(1)(d) GDPR: accuracy). Look at section 9 before the model is used.",
+    "things about a real person (Art. 5(1)(d) GDPR: accuracy). Look at section 11 before the model is used.",
 }
 
 
@@ -66,6 +67,8 @@ def _facts(audit: AuditFile, run: RunRecord | None, request: ReportRequest) -> I
     yield Fact("Method", method)
     yield Fact("Reference", REFERENCE_NAMES.get(audit.reference, audit.reference))
     yield Fact("Policy", f"“{audit.policy.name}”, version {audit.policy.version}")
+    yield Fact("Preset", audit.preset)
+    yield Fact("Attempts known", _attempts(audit))
     yield Fact("Audited", format_date(audit.created))
     yield Fact("Unlearned", format_date(run.created if run else ""))
     yield Fact("Records", audit.data or (run.data if run else ""))
@@ -74,6 +77,24 @@ def _facts(audit: AuditFile, run: RunRecord | None, request: ReportRequest) -> I
     yield Fact("Reference number", request.reference_number)
     yield Fact("Report by", request.by)
     yield Fact("Reason", request.reason, wide=True)
+
+
+def _attempts(audit: AuditFile) -> str:
+    """`1`, or how many and how they ended."""
+    counts = Counter(a.status for a in audit.attempts)
+    if len(audit.attempts) < 2:
+        return str(len(audit.attempts) or "")
+    return f"{len(audit.attempts)}: {', '.join(f'{n} {status}' for status, n in sorted(counts.items()))}"
+
+
+def subjects_line(audit: AuditFile) -> str:
+    """How many of several subjects pass by themselves, in a sentence; empty for one."""
+    if len(audit.subjects) < 2:
+        return ""
+    counts = Counter(s.status for s in audit.subjects)
+    passed = f"{counts['passed']} of {pluralize(len(audit.subjects), 'subject')} pass by themselves"
+    others = [f"{n} {status.replace('_', ' ')}" for status, n in sorted(counts.items()) if status != "passed"]
+    return f"{passed}{' (' + ', '.join(others) + ')' if others else ''}; section 10 lists them."
 
 
 def format_date(moment: str) -> str:

@@ -18,28 +18,34 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from expunge._io import write_atomic
 from expunge._printable import visible
+from expunge.audit.audit_attempts import attempts_line
 from expunge.audit.check_result import CheckResult
 from expunge.audit.details import MembershipDetails
 from expunge.audit.redaction import write_redacted
 from expunge.audit.request_file import RequestHistory, load_history
 from expunge.audit.schema import NOTICE, AuditFile, find_audit, load_audit
 from expunge.audit.statistics import zero_hit_bound
+from expunge.audit.subject_rows import SubjectVerdict
 from expunge.audit.text_normalization import normalize
 from expunge.errors import InputError
 from expunge.report import formatting, labels, tables
+from expunge.report.attack_rows import attack_name, attack_rows, left_out, never_made
 from expunge.report.failure_signatures import failure_signatures
-from expunge.report.page_facts import ReportRequest, describe_use, format_date, list_facts
+from expunge.report.page_facts import ReportRequest, describe_use, format_date, list_facts, subjects_line
+from expunge.report.plots.attack_curves import draw_attack_curves, draw_depth, draw_precision_ladder
 from expunge.report.plots.controls import draw_controls
 from expunge.report.plots.losses import draw_losses
 from expunge.report.plots.reconstruction import draw_reconstruction
 from expunge.report.plots.requests import draw_requests
 from expunge.report.plots.retention_curve import draw_retention_curve
+from expunge.report.plots.roc import draw_roc
 from expunge.report.plots.training import draw_training
 from expunge.report.plots.tree import draw_tree
 from expunge.report.run_reader import RunRecord, read_run
 from expunge.report.verdict_text import build_verdict_text
 
 MARK = b"<title>Unlearning audit: "  # in the head of every page
+SUBJECTS = 60  # shown at most
 HEAD = 2000  # bytes in which it stands
 
 
@@ -123,7 +129,6 @@ def _page_template() -> Template:
         "visible": visible,
         "date": format_date,
         "interval_basis": formatting.describe_basis,
-        "check": labels.check_label,
         "role": labels.role_label,
         "kind": labels.kind_label,
         "modality": labels.modality_label,
@@ -133,6 +138,7 @@ def _page_template() -> Template:
 
 
 def _page_values(audit: AuditFile, run: RunRecord | None, request: ReportRequest) -> Mapping[str, Any]:
+    columns = tables.table_columns(audit)
     forget_rows, retain_rows = tables.forget_rows(audit), tables.retain_rows(audit)
     return {
         "audit": audit,
@@ -144,7 +150,19 @@ def _page_values(audit: AuditFile, run: RunRecord | None, request: ReportRequest
         "assurance": audit.assurance,
         "use": describe_use(run),
         "roles": audit.roles,
-        "columns": tables.table_columns(audit),
+        "columns": columns,
+        "attack_rows": attack_rows(audit, columns),
+        "attack_curves": draw_attack_curves(audit),
+        "precision_ladder": draw_precision_ladder(audit),
+        "depth_pictures": draw_depth(audit),
+        "roc": draw_roc(audit),
+        "subjects": subject_order(audit),
+        "subjects_line": subjects_line(audit),
+        "attempts": attempts_line(audit.attempts),
+        "left_out": left_out(audit),
+        "never_made": never_made(audit),
+        "check_name": lambda key: check_name(audit, key),
+        "attack_title": lambda key: attack_name(audit.details.attacks[key], key),
         "forget_rows": forget_rows,
         "retain_rows": retain_rows,
         "key_rows": [
@@ -165,12 +183,29 @@ def _page_values(audit: AuditFile, run: RunRecord | None, request: ReportRequest
         "training_panels": draw_training(run) if run else [],
         "results": [(result, describe_rule(result)) for result in audit.results],
         "warnings": failure_signatures(audit, run),
-        "undecided": [r for r in audit.results if r.status in ("not_run", "inconclusive")],
+        "undecided": [r for r in audit.results if r.status in ("not_run", "inconclusive") and not r.is_omitted],
         "not_applicable": [r for r in audit.results if r.status == "not_applicable"],
         "limits": list_limits(audit),
         "same_answer": lambda a, b: normalize(a) == normalize(b),
         "command": audit_command(audit),
     }
+
+
+def check_name(audit: AuditFile, key: str) -> str:
+    """What a passed check shows: an attack says so in the audit."""
+    details = audit.details.attacks.get(key)
+    return details.title if details and details.title else labels.check_label(key)
+
+
+def subject_order(audit: AuditFile) -> list[SubjectVerdict]:
+    """The subjects that are shown, the most conspicuous first: by status, p-value, and worst attack."""
+    statuses = ("failed", "inconclusive", "not_run", "passed", "not_applicable")
+
+    def place(one: SubjectVerdict) -> tuple[Any, ...]:
+        excess = one.worst.excess if one.worst and one.worst.excess is not None else 0.0
+        return statuses.index(one.status), 1.0 if one.p is None else one.p, -excess, one.subject
+
+    return sorted(audit.subjects, key=place)[:SUBJECTS]
 
 
 def describe_rule(result: CheckResult) -> str:
@@ -182,6 +217,7 @@ def describe_rule(result: CheckResult) -> str:
         return f"inside the middle {2 * margin - 100:g} % of the controls"
     return {
         "excess": f"at most {margin:g} above the reference",
+        "holm": f"no subject stands out at p {margin:g} after Holm",
         "retention": f"at least {margin:g} of the original",
         "matched_controls": f"not above the controls' {margin:g}th percentile",
     }.get(result.rule.id, f"{result.rule.id}, {margin:g}")
@@ -225,6 +261,7 @@ def audit_command(audit: AuditFile) -> str:
         *(["--retrained RETRAINED"] if "retrained" in audit.models else []),
         "--data RECORDS",
         f"--scope {'SCOPE' if audit.redaction else shlex.quote(audit.split.scope)}",
+        *([f"--preset {audit.preset}"] if audit.preset != "default" else []),
         "--out AUDIT",
     ]
     return "expunge audit " + " ".join(options)

@@ -36,7 +36,7 @@ Statements = tuple[str, tuple[str, ...], tuple[str, ...]]  # sentence, meanings,
 
 _LIMITS_OF_EVERY_VERDICT = (
     "It says nothing about copies of the records outside the model: files, backups, logs, other models.",
-    "It does not make the old model safe: the adapter on top of it is not erasure (section 11).",
+    "It does not make the old model safe: the adapter on top of it is not erasure (section 13).",
     "It holds for the model with the digest in section 2 only. Another precision, quantization or later training "
     "needs a new audit.",
     "It is a measurement, not legal advice.",
@@ -122,7 +122,7 @@ def _inconclusive(audit: AuditFile, statuses: Mapping[str, str]) -> Statements:
         "forgetting, so it is not passed.",
         (
             "The checks that ran give no evidence against forgetting, and not enough evidence for it.",
-            "Section 10 lists the checks that could not decide, with reasons. Typical remedies: a retrained model as "
+            "Section 12 lists the checks that could not decide, with reasons. Typical remedies: a retrained model as "
             "reference, more matched controls, more records.",
         ),
         ("It is not half a pass.",),

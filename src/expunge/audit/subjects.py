@@ -1,0 +1,335 @@
+"""Each subject by itself: the same checks on the same scores, as if the request were for this subject alone.
+
+A mean over subjects hides the one who was left in. So every check that judges by arithmetic (leakage, membership, and
+all attacks) judges each subject too, by its own rule, and each subject has its worst attack with a null of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from expunge.audit.attack import CONTROLS, MARGIN, AttackAnswer, AttackOutcome
+from expunge.audit.check_execution import judge
+from expunge.audit.check_result import CheckResult, JudgedRule, Status
+from expunge.audit.checks.leakage import control_rates, kind_values
+from expunge.audit.checks.membership import control_ranks
+from expunge.audit.context import Check, Context, Role
+from expunge.audit.exact_tests import fisher_test, holm, sign_test
+from expunge.audit.record_sets import CONTROLS as CONTROL_SET
+from expunge.audit.record_sets import FORGET, REPHRASED_CONTROLS
+from expunge.audit.scores import Scores, Values
+from expunge.audit.statistics import rank_p_value
+from expunge.audit.subject_rows import KEY, SubjectRow, SubjectVerdict, WorstAttack
+
+ARITHMETIC = ("leakage", "membership")  # checks beside attacks that ask no model when they judge
+LEVEL = 0.05  # of the claim that somebody was left in
+MOST = 200  # subjects that are judged by themselves
+EPSILON = 1e-9
+
+
+def judged_subjects(
+    contexts: Sequence[Context], checks: Mapping[str, Check], results: Sequence[CheckResult]
+) -> tuple[tuple[SubjectVerdict, ...], CheckResult]:
+    """The verdicts of all subjects, and whether one of several was left in; a failure is `not_run`.
+
+    Args:
+        contexts: The audit, one for each reference, with scores and answers.
+        checks: The checks that ran.
+        results: Their results for the request.
+    """
+    try:
+        verdicts = subject_verdicts(contexts, checks, results)
+        return verdicts, each_subject(verdicts)
+    except Exception as error:
+        reason = f"the check failed: {type(error).__name__}: {error}"[:300]
+        return (), CheckResult(key=KEY, status="not_run", reason=reason)
+
+
+def subject_verdicts(
+    contexts: Sequence[Context], checks: Mapping[str, Check], results: Sequence[CheckResult]
+) -> tuple[SubjectVerdict, ...]:
+    """The verdict of each subject, at most `MOST` by name; the arguments are those of `judged_subjects`.
+
+    The results of a request for a single subject are that subject's own. Where there are several, each is judged
+    against the retrained model by the margins alone: its controls are not attacked on both models.
+    """
+    required, targets = contexts[0].policy.required, contexts[0].split.targets
+    attacks = [name for name in checks if _answers_of(contexts[0], name, "unlearned")]
+    judged = {name: checks[name] for name in checks if name in attacks or name in ARITHMETIC}
+    verdicts = []
+    for subject in targets[:MOST]:
+        alone = [context_of(ctx, subject) for ctx in contexts]
+        if len(targets) == 1:
+            keys = {key for one in judged.values() for key in one.keys}
+            own = [r for r in results if r.key in keys]
+        else:
+            own = [r for name, one in judged.items() for r in judge(_asked(alone, name in attacks), one).results]
+        rows = [_row(alone, r, r.key in required) for r in own if r.status != "not_applicable"]
+        verdicts.append(_verdict(alone, subject, rows, attacks))
+    return with_holm(verdicts)
+
+
+def context_of(ctx: Context, subject: str) -> Context:
+    """The same audit as if the request were for this subject alone; nothing is scored anew."""
+    forget = tuple(r for r in ctx.split.forget if r.subject == subject)
+    controls = tuple(r for r in ctx.split.controls if r.attributes.get("control_of") == subject)
+    ids = {w.row_id for r in (*forget, *controls) for w in r.wordings()}
+    names = {subject, *(r.subject for r in controls)}
+
+    def own(name: str, scores: Scores) -> Scores:
+        if name not in (FORGET, CONTROL_SET, REPHRASED_CONTROLS):
+            return scores
+        return scores.select([i for i in scores.ids if i in ids])
+
+    return replace(
+        ctx,
+        split=replace(ctx.split, forget=forget, controls=controls),
+        scores=MappingProxyType(
+            {role: MappingProxyType({n: own(n, s) for n, s in sets.items()}) for role, sets in ctx.scores.items()}
+        ),
+        probes={
+            name: {role: _own_answers(answer, names) for role, answer in by_role.items()}
+            for name, by_role in ctx.probes.items()
+        },
+    )
+
+
+def _answers_of(ctx: Context, name: str, role: Role) -> dict[str, AttackAnswer]:
+    """The answers to an attack by set; empty for a check that is none, or one that failed."""
+    answer = ctx.probes.get(name, {}).get(role)
+    parts = answer if isinstance(answer, dict) else {}
+    return parts if parts and all(isinstance(part, AttackAnswer) for part in parts.values()) else {}
+
+
+def _own_answers(answer: Any, names: set[str]) -> Any:
+    """Answers to an attack about these people; what answers another question stays whole."""
+    if not isinstance(answer, dict) or not all(isinstance(part, AttackAnswer) for part in answer.values()):
+        return answer
+    own = {}
+    for name, part in answer.items():
+        mine = np.array([s in names for s in part.subjects], dtype=bool)
+        rates = {form: np.asarray(v)[mine] for form, v in part.outcome.rates.items()}
+        rates = {form: v for form, v in rates.items() if np.isfinite(v).any()}
+        if mine.any() or name == FORGET:
+            subjects = tuple(s for s in part.subjects if s in names)
+            own[name] = AttackAnswer(AttackOutcome(rates), subjects, part.seconds)
+    return own
+
+
+def _asked(alone: Sequence[Context], is_attack: bool) -> list[Context]:
+    """The contexts; those that compare an attack with the retrained model without controls, which it did not ask."""
+    return [
+        replace(ctx, split=replace(ctx.split, controls=())) if is_attack and ctx.reference == "retrained" else ctx
+        for ctx in alone
+    ]
+
+
+def _row(alone: Sequence[Context], result: CheckResult, required: bool) -> SubjectRow:
+    reference = result.reference.estimate if result.reference else None
+    is_excess = result.rule is not None and result.rule.id == "excess"
+    rate = result.estimate
+    if is_excess and rate is not None and reference is not None:
+        rate += reference
+    limits = [limit for ctx in alone if ctx.reference == "controls" and (limit := _limit(ctx, result.key)) is not None]
+    return SubjectRow(
+        key=result.key,
+        required=required,
+        status=result.status,
+        n=result.n_records,
+        rate=rate,
+        reference=reference,
+        limit=limits[0] if limits else None,
+        reason=result.reason,
+    )
+
+
+def _limit(ctx: Context, key: str) -> float | None:
+    """The policy's percentile of the subject's controls under the same check."""
+    percentile = ctx.policy.matched_controls.percentile
+    values: Sequence[float] = ()
+    if key == "mia":
+        values = [float(v) for rank in control_ranks(ctx, "unlearned").values() for v in rank.highest_controls]
+    elif key in ("leakage.self", "paraphrase"):
+        rates = control_rates(ctx, key, partial(kind_values, ctx)) if ctx.controls else None
+        values = [rates.of({name}) for name in set(rates.subjects)] if rates else ()
+    elif controls := _answers_of(ctx, key, "unlearned").get("controls"):
+        values = [controls.kinds.of({name}) for name in set(controls.subjects)]
+    finite = [v for v in values if np.isfinite(v)]
+    return float(np.percentile(finite, percentile)) if finite else None
+
+
+def _verdict(
+    alone: Sequence[Context], subject: str, rows: Sequence[SubjectRow], attacks: Sequence[str]
+) -> SubjectVerdict:
+    required = [row.status for row in rows if row.required]
+    status: Status = "passed" if required else "inconclusive"
+    for worse in ("failed", "inconclusive"):
+        if worse in required or (worse == "inconclusive" and "not_run" in required):
+            status = worse  # type: ignore[assignment]
+            break
+    ours, theirs = hits_of(alone[0])
+    p = None
+    if len(theirs):
+        if alone[0].reference == "retrained":
+            p = sign_test(int((ours & ~theirs).sum()), int((theirs & ~ours).sum()))
+        else:
+            p = fisher_test(int(ours.sum()), len(ours), int(theirs.sum()), len(theirs))
+    return SubjectVerdict(
+        subject=subject,
+        status=status,
+        n_records=len(ours),
+        hits=int(ours.sum()),
+        reference_hits=int(theirs.sum()),
+        reference_n=len(theirs),
+        p=p,
+        rows=tuple(rows),
+        worst=worst_attack(alone, attacks, {row.key: row.status for row in rows}),
+    )
+
+
+def hits_of(ctx: Context) -> tuple[Any, Any]:
+    """Whether the subject's trained questions are answered truly by the unlearned model and by the reference, [N]."""
+
+    def hits(role: Role, ids: Sequence[str], name: str) -> Any:
+        values = list(kind_values(ctx, role, ids, name).values()) if ids else []
+        best: Values = np.fmax.reduce(values) if values else np.zeros(0)
+        return best >= 1 - EPSILON
+
+    trained = list(ctx.trained_wording)
+    ours = hits("unlearned", trained, FORGET)
+    if ctx.reference == "retrained":
+        return ours, hits("retrained", trained, FORGET)
+    return ours, hits("unlearned", list(ctx.controls), CONTROL_SET)
+
+
+def worst_attack(
+    alone: Sequence[Context], attacks: Sequence[str], statuses: Mapping[str, Status]
+) -> WorstAttack | None:
+    """The worst attack of one subject; against controls where there is a choice, since only they give a null.
+
+    Args:
+        alone: The audit of this subject alone, one for each reference.
+        attacks: Attacks that every model answered.
+        statuses: Status of each attack's result for this subject.
+    """
+    ctx = next((c for c in alone if c.reference == "controls"), alone[-1])
+    rates: dict[Role, dict[str, float]] = {}
+    for role in ctx.roles:
+        answers = {name: _answers_of(ctx, name, role) for name in attacks}
+        rates[role] = {name: of[FORGET].kinds.of(set(ctx.split.targets)) for name, of in answers.items() if of}
+    names = [n for n in attacks if all(np.isfinite(by_name.get(n, np.nan)) for by_name in rates.values())]
+    if not names:
+        return None
+    margins = {name: ctx.margin(name, MARGIN) for name in names}
+    if ctx.reference == "retrained":
+        excess = {n: rates["unlearned"][n] - rates["retrained"][n] for n in names}
+        order = ("failed", "inconclusive", "passed")
+        top = min(names, key=lambda n: (order.index(statuses[n]) if statuses.get(n) in order else 1, -excess[n]))
+        power = max(rates["original"][n] - rates["retrained"][n] for n in names) > ctx.policy.known_margin
+        return WorstAttack(
+            attack=top, attacks=len(names), excess=excess[top], limit=margins[top], power=power,
+            status=statuses.get(top, "inconclusive"),
+        )  # fmt: skip
+    table = {}
+    for name in names:
+        part = _answers_of(ctx, name, "unlearned").get("controls")
+        people = sorted(set(part.subjects)) if part else []
+        own = {c: part.kinds.of({c}) for c in people} if part else {}
+        if (
+            sum(map(np.isfinite, own.values())) >= CONTROLS
+        ):  # dear attacks ask about fewer, and have a null of their own
+            table[name] = own
+    if not table:
+        return WorstAttack(
+            attack=max(names, key=lambda n: rates["unlearned"][n]), attacks=len(names), status="inconclusive",
+            reason=f"no attack asked about {CONTROLS} controls",
+        )  # fmt: skip
+    (top, most), null = largest_excess({n: rates["unlearned"][n] for n in table}, table)
+    (_, before), _ = largest_excess({n: rates["original"][n] for n in table}, table)
+    limit = max(float(np.percentile(null, ctx.policy.matched_controls.percentile)), min(margins[n] for n in table))
+    power = before > float(null.max())
+    status: Status = "failed" if most > limit + EPSILON else "passed" if power else "inconclusive"
+    return WorstAttack(
+        attack=top,
+        attacks=len(table),
+        excess=most,
+        limit=limit,
+        n_controls=len(null),
+        p=rank_p_value(most, null),
+        power=power,
+        status=status,
+        reason="no power: the original model does not stand out either" if status == "inconclusive" else "",
+    )
+
+
+def largest_excess(
+    target: Mapping[str, float], controls: Mapping[str, Mapping[str, float]]
+) -> tuple[tuple[str, float], Values]:
+    """((attack, largest excess of the target over the mean of the controls), the same of each control [m]).
+
+    Each control is compared with the mean of the others. Only controls with a rate under every attack count, of which
+    there must be two (`ValueError`).
+    """
+    names = sorted(target)
+    shared = set.intersection(*(set(controls[n]) for n in names))
+    people = sorted(c for c in shared if all(np.isfinite(controls[n][c]) for n in names))
+    if len(people) < 2:
+        raise ValueError("a null needs at least two controls that were attacked in all ways")
+    rates = np.array([[controls[n][c] for c in people] for n in names])
+    mean = rates.mean(1)
+    others = (rates.sum(1, keepdims=True) - rates) / (len(people) - 1)
+    excess = np.array([target[n] for n in names]) - mean
+    top = int(excess.argmax())
+    return (names[top], float(excess[top])), np.asarray((rates - others).max(0))
+
+
+def with_holm(verdicts: Sequence[SubjectVerdict]) -> tuple[SubjectVerdict, ...]:
+    """The verdicts with p-values corrected for the number of subjects: a claim that any one of them may support."""
+    counted = [v.p for v in verdicts if v.p is not None]
+    own = iter(holm(counted))
+    ranked = iter(holm([v.worst.p for v in verdicts if v.worst and v.worst.p is not None]))
+    corrected = []
+    for one in verdicts:
+        worst = one.worst
+        if worst and worst.p is not None:
+            worst = worst.model_copy(update={"p_holm": next(ranked)})
+        update = {"worst": worst, "p_holm": None if one.p is None else next(own)}
+        corrected.append(one.model_copy(update=update))
+    return tuple(corrected)
+
+
+def each_subject(verdicts: Sequence[SubjectVerdict]) -> CheckResult:
+    """Was somebody left in? Of several subjects, whether any gives more true answers than the reference.
+
+    Any one subject would support the claim, so p-values are corrected by Holm. A subject with few records cannot be
+    told from chance; then its own verdict says more.
+    """
+    rule = JudgedRule(id="holm", margin=LEVEL)
+    if len(verdicts) < 2:
+        reason = "a single subject: the other results are its own"
+        return CheckResult(key=KEY, status="not_applicable", reason=reason)
+    tested = [v for v in verdicts if v.p_holm is not None]
+    if not tested:
+        return CheckResult(key=KEY, status="inconclusive", reason="there is nothing to compare a subject with")
+    out = [v for v in tested if v.p_holm is not None and v.p_holm < LEVEL]
+    worst = min(tested, key=lambda v: (v.p_holm, -v.hits, v.subject))
+    numbers = f"{worst.hits} of {worst.n_records} true answers, reference {worst.reference_hits} of {worst.reference_n}"
+    who = f"{len(out)} of {len(tested)} subjects stand out, most of all {worst.subject}" if out else "none stands out"
+    largest = max(tested, key=lambda v: (v.hits / max(v.n_records, 1), v.subject))
+    return CheckResult(
+        key=KEY,
+        status="failed" if out else "passed",
+        reason=f"{who}: {numbers}, p {worst.p_holm:.3f} after Holm" if out else f"{who}; the closest: {numbers}",
+        n_records=sum(v.n_records for v in tested),
+        n_subjects=len(tested),
+        estimate=largest.hits / max(largest.n_records, 1),
+        p=worst.p_holm,
+        rule=rule,
+        ci_method="exact test by subject, Holm over subjects",
+    )
