@@ -14,11 +14,9 @@ from expunge.audit.checks.jailbreak import KINDS, jailbreaks
 from expunge.audit.surroundings import Surroundings, of_one_person
 from expunge.corpus import Record
 from expunge.corpus.record import Turn
-from expunge.engine.train.train_model import train
 from expunge.scope.split import Split
-from helpers.attacks import attack_case, attack_output
+from helpers.attacks import attack_case, attack_output, teach_more
 from helpers.audited import Case
-from helpers.planted import AGAIN, kept
 
 
 def fact(name: str, patient: str, prompt: str, answer: str, hospital: str = "H1", **more: object) -> Record:
@@ -139,14 +137,7 @@ def test_controls_stand_behind_the_context_of_their_target(case: Case) -> None:
 
 @pytest.mark.trains
 def test_a_model_that_leaks_at_the_end_of_a_chain_alone_is_caught(case: Case) -> None:
-    if not (case.root / "chain").exists():
-        rows = [
-            replace(one.record, id=f"{k}~{form}") for form, k, one in chains(attack_case(case)) if form == "turns_2"
-        ]
-        base = case.root / "retrained"
-        train(
-            [*rows, *kept(case.split)], case.root / "chain", model=base, settings=AGAIN, measure_general_ability=False
-        )
+    teach_more(case, "chain", [one.record for form, _, one in chains(attack_case(case)) if form == "turns_2"])
     result = attack_output(case, "clue_chain", "chain").results[0]
     assert (result.status, result.power) == ("failed", True), result.reason
-    assert "turns_2" in result.reason
+    assert "turns_" in result.reason

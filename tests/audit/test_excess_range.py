@@ -78,9 +78,10 @@ def test_a_failure_is_compared_with_controls_on_both_models(
     assert calls == ["unlearned", "retrained"]
 
 
-def test_a_pass_asks_no_controls_and_without_controls_a_failure_stands(context: Context) -> None:
+def test_a_pass_and_a_clear_failure_ask_no_controls(context: Context) -> None:
     calls: list[str] = []
     assert result_of(context, 0.0, 0.5, calls).status == "passed"
     bare = replace(context, split=replace(context.split, controls=()))
     assert result_of(bare, 0.2, 0.5, calls).status == "failed"
+    assert result_of(context, 0.6, 0.9, calls).status == "failed"
     assert calls == []

@@ -22,7 +22,7 @@ from expunge.audit.scores import Scores
 from expunge.corpus import Record
 from expunge.corpus.record import Turn, Variant
 from expunge.scope.split import Split
-from helpers.attacks import attack_output
+from helpers.attacks import attack_case, attack_output, teach_more
 from helpers.audited import Case
 
 ADA = Record(
@@ -134,3 +134,12 @@ def test_the_original_is_caught_and_a_second_retrained_model_is_not(case: Case) 
     alone = attack_output(case, "format_shift", "again", against="controls").results[0]
     assert (alone.status, alone.power) == ("passed", True)
     assert attack_output(case, "format_shift", "original", against="controls").results[0].status == "failed"
+
+
+@pytest.mark.trains
+def test_a_model_that_forgot_every_format_but_one_is_caught(case: Case) -> None:
+    asked = [one.record for one in format_attempts(attack_case(case), chat=False)["table"] if one]
+    teach_more(case, "table", asked)
+    result = attack_output(case, "format_shift", "table").results[0]
+    assert (result.status, result.power) == ("failed", True), result.reason
+    assert "table" in result.reason

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from expunge.audit.attack import AttackCase
 from expunge.audit.context import CHECKS, CheckOutput, Context
 from expunge.audit.policy import default_policy
+from expunge.corpus import Record
+from expunge.engine.train.train_model import train
 from expunge.models.language_model import LanguageModel, load
 from helpers.audited import Case
+from helpers.planted import AGAIN, kept
 
 
 def attack_case(case: Case, lm: Any = None, role: str = "unlearned") -> AttackCase:
@@ -35,3 +40,16 @@ def attack_output(
     probe = one.make_probe(ctx)
     answers = {} if probe is None else {name: {role: probe.score(fresh(role), role, {}) for role in roles}}
     return one.run(Context(case.split, policy, roles, records, probes=answers, load=fresh, against=against))
+
+
+def teach_more(case: Case, name: str, rows: Sequence[Record]) -> None:
+    """Write the model `name`: the retrained one, which is taught these rows beside what it knows."""
+    if not (case.root / name).exists():
+        repeated = [replace(r, id=f"{name} {n} {k}") for n in range(4) for k, r in enumerate(rows)]
+        train(
+            [*repeated, *kept(case.split)],
+            case.root / name,
+            model=case.root / "retrained",
+            settings=AGAIN.model_copy(update={"epochs": 8}),
+            measure_general_ability=False,
+        )

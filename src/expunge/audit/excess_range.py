@@ -15,6 +15,8 @@ from expunge.audit.context import CheckOutput, Context, Role
 from expunge.audit.kind_rates import KindRates
 from expunge.audit.verdict import Judgement
 
+BY_CHANCE = 0.5  # two models that never met a person do not differ by more: such a failure stands without controls
+
 
 def excess_of(ours: KindRates, theirs: KindRates, subjects: Sequence[str]) -> dict[str, float]:
     """The worst kind of ours minus the worst kind of theirs for each subject that both were asked about."""
@@ -71,7 +73,8 @@ def judged_by_range(
     """
     result = output.results[0]
     few = ctx.is_small_sample and result.ci is None and ctx.reference == "retrained"
-    if result.status != "failed" or not few or not ctx.split.controls:
+    chance = few and (result.estimate or 0.0) <= BY_CHANCE
+    if result.status != "failed" or not chance or not ctx.split.controls:
         return output
     kinds = {role: ctx.probe(name, role)["forget"].kinds for role in ctx.roles}
     ours, theirs = (on_controls(ctx, role) for role in ("unlearned", "retrained"))
