@@ -18,15 +18,8 @@ from expunge.audit.record_sets import CONTROLS, FORGET
 from expunge.audit.redaction import redact
 from expunge.audit.schema import AuditFile
 from expunge.audit.subject_rows import SubjectVerdict, WorstAttack
-from expunge.audit.subjects import (
-    context_of,
-    each_subject,
-    hits_of,
-    judged_subjects,
-    largest_excess,
-    subject_verdicts,
-    with_holm,
-)
+from expunge.audit.subjects import context_of, each_subject, hits_of, judged_subjects, subject_verdicts, with_holm
+from expunge.audit.worst_attack import largest_excess
 from expunge.corpus import Record
 from expunge.scope.split import Split
 from helpers.audited import TARGET, Case

@@ -23,7 +23,7 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
 def sign_test(wins: int, losses: int) -> float:
     """P(at least `wins` of `wins + losses` fair coins): one-sided, ties left out; 1 without any."""
     n = wins + losses
-    return sum(comb(n, k) for k in range(wins, n + 1)) / 2**n
+    return float(sum(comb(n, k) for k in range(wins, n + 1)) / 2**n)
 
 
 def fisher_test(hits: int, n: int, other_hits: int, other_n: int) -> float:

@@ -12,14 +12,13 @@ from expunge.audit.context import CHECKS, Check, Role
 from expunge.audit.plan import AuditPlan, PlannedCheck, PlannedSeeds, PlannedSet, signed
 from expunge.audit.preparation import AuditPreparation
 from expunge.audit.record_sets import RecordSet
-from expunge.audit.time_estimate import estimate, load_seconds, pass_seconds, speed_of
+from expunge.audit.time_estimate import PER_STAGE, estimate, load_seconds, pass_seconds, speed_of
 from expunge.corpus import Record
 from expunge.models.language_model import LanguageModel
 
 SAMPLE = 48  # records of a set whose tokens are counted for the estimate of time
-TRAINED = {"relearning": 10}  # steps of the checks that train, each worth three passes over a batch
-BATCH = 8  # records of such a step
-RECONSTRUCTION = 30.0  # passes that a fact costs on each level of context
+TRAINED = {"relearning": 10}  # steps of the checks that train, each worth three passes over a tenth of the facts
+RECONSTRUCTION = 20.0  # passes that a fact costs on each level of context
 
 
 def plan_of(made: AuditPreparation, data_name: str = "") -> AuditPlan:
@@ -94,13 +93,17 @@ def _stages(made: AuditPreparation) -> dict[str, float]:
     for role in made.roles:
         stages[f"load {role}"] = load_seconds(size)
         asked = [g for g in made.sets.values() if not g.roles or role in g.roles]
-        stages[f"score {role}"] = sum(cost(g.records, 1.0, g.options, g.text and role != "original") for g in asked)
+        stages[f"score {role}"] = PER_STAGE + sum(
+            cost(g.records, 1.0, g.options, g.text and role != "original") for g in asked
+        )
         for name, probe in made.probes.items():
-            stages[f"probe {name} {role}"] = _probe_seconds(probe, role, cost)
+            stages[f"probe {name} {role}"] = PER_STAGE + _probe_seconds(probe, role, cost)
+    rule, forget = made.policy.relearning, made.context.split.forget
+    copies = rule.controls + 1 if made.references[-1] == "controls" else 2
     for name in made.checks:
         steps = TRAINED.get(name, 0)
-        copies = made.policy.relearning.controls + 1 if made.references[-1] == "controls" else 2
-        stages[f"check {name}"] = copies * steps * 3 * cost(made.context.split.forget[:BATCH]) if steps else 0.0
+        own = 3 * steps * cost(forget[: max(1, len(forget) // 10)]) + cost(forget[: rule.test_records])
+        stages[f"check {name}"] = PER_STAGE + copies * own if steps else 0.0
     return stages
 
 

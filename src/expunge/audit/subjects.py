@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from expunge.audit.attack import CONTROLS, MARGIN, AttackAnswer, AttackOutcome
+from expunge.audit.attack import AttackAnswer, AttackOutcome
 from expunge.audit.check_execution import judge
 from expunge.audit.check_result import CheckResult, JudgedRule, Status
 from expunge.audit.checks.leakage import control_rates, kind_values
@@ -24,8 +24,8 @@ from expunge.audit.exact_tests import fisher_test, holm, sign_test
 from expunge.audit.record_sets import CONTROLS as CONTROL_SET
 from expunge.audit.record_sets import FORGET, REPHRASED_CONTROLS
 from expunge.audit.scores import Scores, Values
-from expunge.audit.statistics import rank_p_value
-from expunge.audit.subject_rows import KEY, SubjectRow, SubjectVerdict, WorstAttack
+from expunge.audit.subject_rows import KEY, SubjectRow, SubjectVerdict
+from expunge.audit.worst_attack import attack_answers, worst_attack
 
 ARITHMETIC = ("leakage", "membership")  # checks beside attacks that ask no model when they judge
 LEVEL = 0.05  # of the claim that somebody was left in
@@ -60,7 +60,7 @@ def subject_verdicts(
     against the retrained model by the margins alone: its controls are not attacked on both models.
     """
     required, targets = contexts[0].policy.required, contexts[0].split.targets
-    attacks = [name for name in checks if _answers_of(contexts[0], name, "unlearned")]
+    attacks = [name for name in checks if attack_answers(contexts[0], name, "unlearned")]
     judged = {name: checks[name] for name in checks if name in attacks or name in ARITHMETIC}
     verdicts = []
     for subject in targets[:MOST]:
@@ -98,13 +98,6 @@ def context_of(ctx: Context, subject: str) -> Context:
             for name, by_role in ctx.probes.items()
         },
     )
-
-
-def _answers_of(ctx: Context, name: str, role: Role) -> dict[str, AttackAnswer]:
-    """The answers to an attack by set; empty for a check that is none, or one that failed."""
-    answer = ctx.probes.get(name, {}).get(role)
-    parts = answer if isinstance(answer, dict) else {}
-    return parts if parts and all(isinstance(part, AttackAnswer) for part in parts.values()) else {}
 
 
 def _own_answers(answer: Any, names: set[str]) -> Any:
@@ -158,7 +151,7 @@ def _limit(ctx: Context, key: str) -> float | None:
     elif key in ("leakage.self", "paraphrase"):
         rates = control_rates(ctx, key, partial(kind_values, ctx)) if ctx.controls else None
         values = [rates.of({name}) for name in set(rates.subjects)] if rates else ()
-    elif controls := _answers_of(ctx, key, "unlearned").get("controls"):
+    elif controls := attack_answers(ctx, key, "unlearned").get("controls"):
         values = [controls.kinds.of({name}) for name in set(controls.subjects)]
     finite = [v for v in values if np.isfinite(v)]
     return float(np.percentile(finite, percentile)) if finite else None
@@ -168,11 +161,9 @@ def _verdict(
     alone: Sequence[Context], subject: str, rows: Sequence[SubjectRow], attacks: Sequence[str]
 ) -> SubjectVerdict:
     required = [row.status for row in rows if row.required]
-    status: Status = "passed" if required else "inconclusive"
-    for worse in ("failed", "inconclusive"):
-        if worse in required or (worse == "inconclusive" and "not_run" in required):
-            status = worse  # type: ignore[assignment]
-            break
+    status: Status = "failed" if "failed" in required else "passed"
+    if status == "passed" and (not required or {"inconclusive", "not_run"} & set(required)):
+        status = "inconclusive"
     ours, theirs = hits_of(alone[0])
     p = None
     if len(theirs):
@@ -206,87 +197,6 @@ def hits_of(ctx: Context) -> tuple[Any, Any]:
     if ctx.reference == "retrained":
         return ours, hits("retrained", trained, FORGET)
     return ours, hits("unlearned", list(ctx.controls), CONTROL_SET)
-
-
-def worst_attack(
-    alone: Sequence[Context], attacks: Sequence[str], statuses: Mapping[str, Status]
-) -> WorstAttack | None:
-    """The worst attack of one subject; against controls where there is a choice, since only they give a null.
-
-    Args:
-        alone: The audit of this subject alone, one for each reference.
-        attacks: Attacks that every model answered.
-        statuses: Status of each attack's result for this subject.
-    """
-    ctx = next((c for c in alone if c.reference == "controls"), alone[-1])
-    rates: dict[Role, dict[str, float]] = {}
-    for role in ctx.roles:
-        answers = {name: _answers_of(ctx, name, role) for name in attacks}
-        rates[role] = {name: of[FORGET].kinds.of(set(ctx.split.targets)) for name, of in answers.items() if of}
-    names = [n for n in attacks if all(np.isfinite(by_name.get(n, np.nan)) for by_name in rates.values())]
-    if not names:
-        return None
-    margins = {name: ctx.margin(name, MARGIN) for name in names}
-    if ctx.reference == "retrained":
-        excess = {n: rates["unlearned"][n] - rates["retrained"][n] for n in names}
-        order = ("failed", "inconclusive", "passed")
-        top = min(names, key=lambda n: (order.index(statuses[n]) if statuses.get(n) in order else 1, -excess[n]))
-        power = max(rates["original"][n] - rates["retrained"][n] for n in names) > ctx.policy.known_margin
-        return WorstAttack(
-            attack=top, attacks=len(names), excess=excess[top], limit=margins[top], power=power,
-            status=statuses.get(top, "inconclusive"),
-        )  # fmt: skip
-    table = {}
-    for name in names:
-        part = _answers_of(ctx, name, "unlearned").get("controls")
-        people = sorted(set(part.subjects)) if part else []
-        own = {c: part.kinds.of({c}) for c in people} if part else {}
-        if (
-            sum(map(np.isfinite, own.values())) >= CONTROLS
-        ):  # dear attacks ask about fewer, and have a null of their own
-            table[name] = own
-    if not table:
-        return WorstAttack(
-            attack=max(names, key=lambda n: rates["unlearned"][n]), attacks=len(names), status="inconclusive",
-            reason=f"no attack asked about {CONTROLS} controls",
-        )  # fmt: skip
-    (top, most), null = largest_excess({n: rates["unlearned"][n] for n in table}, table)
-    (_, before), _ = largest_excess({n: rates["original"][n] for n in table}, table)
-    limit = max(float(np.percentile(null, ctx.policy.matched_controls.percentile)), min(margins[n] for n in table))
-    power = before > float(null.max())
-    status: Status = "failed" if most > limit + EPSILON else "passed" if power else "inconclusive"
-    return WorstAttack(
-        attack=top,
-        attacks=len(table),
-        excess=most,
-        limit=limit,
-        n_controls=len(null),
-        p=rank_p_value(most, null),
-        power=power,
-        status=status,
-        reason="no power: the original model does not stand out either" if status == "inconclusive" else "",
-    )
-
-
-def largest_excess(
-    target: Mapping[str, float], controls: Mapping[str, Mapping[str, float]]
-) -> tuple[tuple[str, float], Values]:
-    """((attack, largest excess of the target over the mean of the controls), the same of each control [m]).
-
-    Each control is compared with the mean of the others. Only controls with a rate under every attack count, of which
-    there must be two (`ValueError`).
-    """
-    names = sorted(target)
-    shared = set.intersection(*(set(controls[n]) for n in names))
-    people = sorted(c for c in shared if all(np.isfinite(controls[n][c]) for n in names))
-    if len(people) < 2:
-        raise ValueError("a null needs at least two controls that were attacked in all ways")
-    rates = np.array([[controls[n][c] for c in people] for n in names])
-    mean = rates.mean(1)
-    others = (rates.sum(1, keepdims=True) - rates) / (len(people) - 1)
-    excess = np.array([target[n] for n in names]) - mean
-    top = int(excess.argmax())
-    return (names[top], float(excess[top])), np.asarray((rates - others).max(0))
 
 
 def with_holm(verdicts: Sequence[SubjectVerdict]) -> tuple[SubjectVerdict, ...]:

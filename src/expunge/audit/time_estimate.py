@@ -1,8 +1,9 @@
 """How long an audit may take, from the size of the model and the number of tokens that it reads.
 
 A token costs about two operations per parameter. The speed of a machine is not measured but assumed, so an estimate is
-right within a factor of three or so on a processor, and worse on a graphics card, whose speed varies more. What a check
-costs beside its records (loading, training) is known in rough numbers only.
+right within a factor of three or so on a processor that does nothing else. It is worse where others use the processor
+too, and on a graphics card, whose speed varies more. What a check costs beside its records (loading, training) is known
+in rough numbers only.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from expunge._config import FrozenModel
 
 PER_THREAD = 7e10  # operations per second of one thread of a processor
 ACCELERATOR = 2e13  # operations per second of a graphics card, in small batches
-PER_RECORD = 2e-4  # seconds that a record costs beside what the model computes
+PER_RECORD = 5e-4  # seconds that a record costs beside what the model computes
+PER_STAGE = 0.3  # seconds of every stage, whatever the model
 PER_LOAD = 0.1, 2e-8  # seconds to load a model: fixed, and per parameter
 FACTOR = 3.0  # a processor that does nothing else is mostly within it
 

@@ -132,16 +132,24 @@ def _planned(plan: AuditPlan, out: Path) -> CommandResult:
             *(f"never made: {line}" for line in plan.not_made),
             f"about {plan.time.seconds:.0f} s: between {plan.time.low:.0f} and {plan.time.high:.0f} s "
             "on a free machine (estimated from parameters and tokens, not measured)",
+            *(["the machine is busy, so expect several times as much"] if _is_busy() else []),
             f"plan {plan.digest}",
             f"plan written to {out / PLAN}",
         ),
     )
 
 
-def _seconds_of(plan: AuditPlan, name: str) -> float:
+def _is_busy() -> bool:
+    """Others keep the processor busy."""
+    import os
+
+    return hasattr(os, "getloadavg") and os.getloadavg()[0] > (os.cpu_count() or 1)
+
+
+def _seconds_of(plan: AuditPlan, name: str) -> int:
     """Estimated seconds of a check beside the shared scoring pass."""
     own = (s for stage, s in plan.time.stages.items() if stage.split()[:2] in (["probe", name], ["check", name]))
-    return round(sum(own), 1)
+    return round(sum(own))
 
 
 def _history(

@@ -46,9 +46,9 @@ class AttackRow:
     forms: tuple[FormRow, ...]
 
 
-def attack_name(details: AttackDetails, key: str) -> str:
-    """The title up to its colon, else the key."""
-    return (details.title or key).partition(":")[0].replace("_", " ")
+def attack_name(title: str) -> str:
+    """A title, or a key, up to its colon."""
+    return title.partition(":")[0].replace("_", " ")
 
 
 def attack_rows(audit: AuditFile, columns: tuple[str, ...]) -> list[AttackRow]:

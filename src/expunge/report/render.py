@@ -162,7 +162,7 @@ def _page_values(audit: AuditFile, run: RunRecord | None, request: ReportRequest
         "left_out": left_out(audit),
         "never_made": never_made(audit),
         "check_name": lambda key: check_name(audit, key),
-        "attack_title": lambda key: attack_name(audit.details.attacks[key], key),
+        "attack_title": lambda key: attack_name(check_name(audit, key)),
         "forget_rows": forget_rows,
         "retain_rows": retain_rows,
         "key_rows": [

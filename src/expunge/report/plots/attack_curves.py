@@ -28,14 +28,14 @@ SERIES = (  # who, color, dash, mark
     ("retrained", HOLDOUT, "5 3", "M{x:.1f} {y:.1f}m-4 -4h8v8h-8z"),
     ("controls", INK, "2 3", "M{x:.1f} {y:.1f}m0 -5l5 9h-10z"),
 )
-CELL, ROW = 26, 26
+CELL, ROW, WIDE = 44, 28, 860
 Points = Sequence[tuple[str, float]]  # label of the place, rate
 
 
 def draw_attack_curves(audit: AuditFile) -> list[tuple[str, Markup]]:
     """(name, plot) of each attack with a curve that is none over blocks."""
     return [
-        (attack_name(d, key), _curves(attack_name(d, key), d.axis, _points(d), _numbers(d)))
+        (attack_name(d.title or key), _curves(attack_name(d.title or key), d.axis, _points(d), _numbers(d)))
         for key, d in sorted(audit.details.attacks.items())
         if d.curves and not d.axis.startswith(DEPTH) and any(_points(d).values())
     ]
@@ -44,7 +44,7 @@ def draw_attack_curves(audit: AuditFile) -> list[tuple[str, Markup]]:
 def draw_depth(audit: AuditFile) -> list[tuple[str, Markup]]:
     """(name, picture of block by model) of each attack with a curve over blocks."""
     return [
-        (attack_name(d, key), _depth(attack_name(d, key), d.axis, _points(d), _numbers(d)))
+        (attack_name(d.title or key), _depth(attack_name(d.title or key), d.axis, _points(d), _numbers(d)))
         for key, d in sorted(audit.details.attacks.items())
         if d.curves and d.axis.startswith(DEPTH) and any(_points(d).values())
     ]
@@ -63,7 +63,7 @@ def draw_precision_ladder(audit: AuditFile) -> Markup | None:
             measured = audit.measure("exact_match", "controls" if who == "controls" else "forget", _model(who))
             first = [(STORED, measured.value)] if measured and measured.value is not None else []
             points[who] = [(label, value) for label, value in (*first, *own) if value is not None]
-        return _curves(attack_name(d, key), "bits of a weight", points, _numbers(d))
+        return _curves(attack_name(d.title or key), "bits of a weight", points, _numbers(d))
     return None
 
 
@@ -128,7 +128,7 @@ def _curves(name: str, axis: str, points: dict[str, Points], numbers: str) -> Ma
             drawing.path(line, color, 1.8, dash)
         for x, y in line:
             drawing.shape("path", d=mark.format(x=x, y=y), fill=color, stroke="#fff", stroke_width=1)
-        start = LEFT + 108 * k
+        start = LEFT + 112 * k
         drawing.line(start, 15, start + 24, 15, color, 1.8, dash)
         drawing.shape("path", d=mark.format(x=start + 12.0, y=15.0), fill=color, stroke="#fff", stroke_width=1)
         drawing.text(start + 29, 19, "Controls" if who == "controls" else role_label(who), color=color, bold=True)
@@ -139,12 +139,9 @@ def _depth(name: str, axis: str, points: dict[str, Points], numbers: str) -> Mar
     places = _places(points)
     shown = [s[0] for s in SERIES if points.get(s[0])]
     left, top = 92, 30
-    cell = min(CELL, 640 / max(len(places), 1))
+    cell = min(CELL, (WIDE - left - 12) / max(len(places), 1))
     bottom = top + ROW * len(shown)
-    width = left + cell * len(places) + 12
-    drawing = Drawing(
-        max(width, 340), bottom + 66, f"{name}: by block and model ({axis}). {_summary(points)}. {numbers}."
-    )
+    drawing = Drawing(WIDE, bottom + 66, f"{name}: by block and model ({axis}). {_summary(points)}. {numbers}.")
     drawing.text(8, 16, axis, color=INK, bold=True)
     for row, who in enumerate(shown):
         y = top + ROW * row
