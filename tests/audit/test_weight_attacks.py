@@ -7,8 +7,9 @@ import torch
 
 from expunge.audit.checks.merge_back import PLACES, between
 from expunge.audit.checks.pruning import SHARES, prune, prune_smallest
+from expunge.audit.context import CHECKS
 from expunge.models.language_model import load
-from helpers.attacked import attacked
+from helpers.attacked import attack_context, attacked
 from helpers.audited import Case
 
 
@@ -55,5 +56,7 @@ def test_no_false_alarm_against_controls(case: Case) -> None:
 
 @pytest.mark.trains
 def test_merging_back_shows_whom_it_concerns(case: Case) -> None:
-    _, details = attacked(case, "merge_back", "again", None)
+    _, details = attacked(case, "merge_back", "again")
     assert "holds the old weights" in details.limits
+    check = CHECKS.get("merge_back")
+    assert check.run(attack_context(case, "again", None)).results[0].status == "not_applicable"

@@ -14,11 +14,13 @@ from expunge.audit.context import CheckProfile, mean
 from expunge.models.language_model import merge_adapter
 
 PLACES = (-1.0, -0.5, 0.25, 0.5)  # on the line from the audited model (0) to the original (1)
+MARGIN = 0.10  # half of the way back, answers of all models stand on the edge
 PROFILE = CheckProfile(
     title="Merging back: a holder of the old weights gets no answer on the way back to them, or beyond",
     family="weights",
     preset="default",
-    control="the retrained model, merged with the original alike; else matched controls on the merged model",
+    control="the retrained model, merged with the original alike; without one it does not apply, as exact retraining "
+    "gives answers half of the way back too",
     cost="4 scoring passes, and two more loads of every model",
     limits="Only who holds the old weights, or an adapter apart from its base, can do it; and he has the answers in "
     "the old weights already. It tells how much of the old model must be merged in, not what others can get.",
@@ -40,13 +42,14 @@ def move(module: Any, ours: Mapping[str, Tensor], original: Mapping[str, Tensor]
             weight.copy_(between(ours[name], original[name].to(weight.device), place))
 
 
-@attack("merge_back", cost=4.0, profile=PROFILE)
+@attack("merge_back", cost=4.0, profile=PROFILE, margin=MARGIN, needs_retrained=True)
 def merge_back(case: AttackCase) -> AttackOutcome:
     """True answers of models between the audited and the original one, and beyond the audited one.
 
     The attacker holds the old weights and adds a share of the difference to the new ones: .25 and .5 of it, or -.5
     and -1, which goes on past unlearning in the same direction. A low rank change that only turns a switch gives the
-    answers back at a small share. The original itself is not judged, as it knows everything by definition.
+    answers back at a small share. Models retrained from the same weights give answers back at half of the way too, so
+    these are the measure. The original itself is not judged, as it knows everything by definition.
     """
     lm = merge_adapter(case.reload(case.role))
     known = merge_adapter(case.reload("original"))
