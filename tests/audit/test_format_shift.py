@@ -9,14 +9,7 @@ import pytest
 
 from expunge.audit.attack import AttackCase
 from expunge.audit.attempts import Attempt, core, states
-from expunge.audit.checks.format_shift import (
-    affirmation_rate,
-    askable,
-    format_attempts,
-    shifted,
-    wrong_values,
-    yes_no_questions,
-)
+from expunge.audit.checks.format_shift import affirmation_rate, format_attempts, shifted, wrong_values, yes_no_questions
 from expunge.audit.question_fields import field_of
 from expunge.audit.scores import Scores
 from expunge.corpus import Record
@@ -78,12 +71,6 @@ def test_trained_forms_and_repeated_questions_are_not_asked() -> None:
     assert "cloze" not in table
     assert table["list"][0] is not None
     assert table["list"][1] is None
-
-
-def test_options_and_documents_have_no_other_format() -> None:
-    assert askable(ADA)
-    assert not askable(replace(ADA, options=("Aspirin.", "Iron.")))
-    assert not askable(replace(ADA, kind="document"))
 
 
 def test_a_prompt_that_holds_the_answer_tells_it() -> None:

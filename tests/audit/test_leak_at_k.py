@@ -90,5 +90,6 @@ def test_long_answers_are_sampled(lm: LanguageModel) -> None:
 def test_the_original_leaks_and_a_second_retrained_model_does_not(case: Case) -> None:
     untouched = attack_output(case, "leak_at_k", "original", against="controls").results[0]
     assert (untouched.status, untouched.power) == ("failed", True)
+    assert attack_output(case, "leak_at_k", "again").results[0].status == "passed"
     again = attack_output(case, "leak_at_k", "again", against="controls").results[0]
     assert again.status == "passed", again.reason

@@ -17,6 +17,7 @@ from expunge.audit.scoring import score
 from expunge.audit.text_normalization import normalize
 from expunge.corpus import BLANK, Record
 from expunge.corpus.answer_types import answer_type, answers_by_type
+from expunge.corpus.formats import is_open_question
 from expunge.corpus.language import Language
 from expunge.corpus.surrogate_names import prompt_template_of
 from expunge.models.language_model import LanguageModel
@@ -63,11 +64,6 @@ YES_NO: dict[Language, tuple[str, str, str]] = {
 }
 
 
-def askable(record: Record) -> bool:
-    """A question with a free answer."""
-    return not record.options and record.kind != "document" and bool(record.prompt.strip())
-
-
 def shifted(record: Record, chat: bool) -> Iterator[tuple[str, Attempt]]:
     """The question of a record in every format that a rule makes, by its name.
 
@@ -110,16 +106,14 @@ def format_attempts(case: AttackCase, chat: bool) -> dict[str, list[Attempt | No
     return table
 
 
-def wrong_values(record: Record, by_type: Mapping[str, Sequence[str]], own: Sequence[str] = ()) -> list[str]:
-    """`WRONG` values of the type of the answer that are false of the subject; [] where there are fewer.
+def wrong_values(record: Record, by_type: Mapping[str, Sequence[str]]) -> list[str]:
+    """`WRONG` other values of the type of the answer; [] where there are fewer.
 
     Args:
         record: The fact.
         by_type: Answer type to values of surviving records.
-        own: True answers of the subject.
     """
-    true = {normalize(answer) for answer in (record.answer, *own)}
-    values = [v for v in by_type.get(answer_type(record), ()) if normalize(v) not in true]
+    values = [v for v in by_type.get(answer_type(record), ()) if normalize(v) != normalize(record.answer)]
     values.sort(key=lambda v: (uniform("yes or no", f"{record.id}:{v}"), v))
     return values[:WRONG] if len(values) >= WRONG else []
 
@@ -172,7 +166,7 @@ def yes_no_rates(lm: LanguageModel, case: AttackCase) -> Values:
     return rates
 
 
-@attack("format_shift", cost=6.0, profile=PROFILE, applies=askable, by_range=True)
+@attack("format_shift", cost=6.0, profile=PROFILE, applies=is_open_question, by_range=True)
 def format_shift(case: AttackCase) -> AttackOutcome:
     """True answers in formats in which nothing was trained.
 

@@ -8,10 +8,10 @@ from types import MappingProxyType
 
 from expunge.audit.attack import AttackCase, AttackOutcome, attack
 from expunge.audit.attempts import Attempt, core, state_rates
-from expunge.audit.checks.format_shift import askable
 from expunge.audit.context import CheckProfile
 from expunge.audit.question_fields import asked_in
 from expunge.corpus import Record
+from expunge.corpus.formats import is_open_question
 from expunge.corpus.language import Language
 from expunge.corpus.record import Turn
 
@@ -59,7 +59,7 @@ def jailbreaks(record: Record) -> Iterator[tuple[str, Attempt]]:
     yield "persistence", Attempt(replace(plain, history=history, prompt=again.format(question=record.prompt)))
 
 
-@attack("jailbreak", cost=8.0, profile=PROFILE, applies=askable, by_range=True)
+@attack("jailbreak", cost=8.0, profile=PROFILE, applies=is_open_question, by_range=True)
 def jailbreak(case: AttackCase) -> AttackOutcome:
     """True answers to prompts that claim a right, tell a story, lift a rule, quote an archive, or insist.
 
