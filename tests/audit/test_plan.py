@@ -22,6 +22,7 @@ from expunge.audit.audit_attempts import (
 from expunge.audit.plan import PLAN, AuditPlan, difference, read_plan
 from expunge.audit.run import audit, plan_audit
 from expunge.audit.time_estimate import Schedule, estimate, pass_seconds
+from expunge.audit.verify import verify as verify_folder
 from expunge.errors import InputError
 from helpers.audited import Case
 
@@ -45,6 +46,10 @@ def test_the_same_attempt_counts_once_and_keeps_its_place(tmp_path: Path) -> Non
     before = note_attempt(tmp_path, attempt("a", status="passed"))
     assert [(a.unlearned, a.status) for a in before] == [("a", "not finished"), ("b", "failed")]
     assert [(a.unlearned, a.status) for a in read_attempts(tmp_path)] == [("a", "passed"), ("b", "failed")]
+    file = tmp_path / ATTEMPTS
+    file.write_text(file.read_text().replace("failed", "passed"))
+    with pytest.raises(InputError, match="its content is not what its seal names"):
+        read_attempts(tmp_path)
 
 
 def test_attempts_of_sibling_folders_are_known_and_other_requests_are_not(tmp_path: Path) -> None:
@@ -134,6 +139,7 @@ def test_the_plan_is_the_same_twice_and_binds_the_audit(case: Case, tmp_path: Pa
         audit(case.root / "original", case.root / "noise", case.split, tmp_path / "a", **more, preset="quick")
     again = audit(*models, tmp_path / "a", **more, preset="quick")
     one, two = (json.loads(f.file.model_dump_json()) for f in (first, again))
+    assert verify_folder(tmp_path / "a").problems == []
     for data in (one, two):
         for name in ("created", "seconds", "stages", "seal"):
             data.pop(name)

@@ -42,6 +42,7 @@ class AuditAttemptFile(FrozenModel):
 
     schema_version: Literal[1] = Field(1, description="version of this schema")
     attempts: tuple[AuditAttempt, ...] = Field(description="the attempts")
+    seal: str = Field("", description="SHA-256 over the attempts")
 
 
 def request_digest(scope: str, original: str) -> str:
@@ -54,7 +55,14 @@ def read_attempts(folder: Path) -> tuple[AuditAttempt, ...]:
     path = folder / ATTEMPTS
     if not path.is_file():
         return ()
-    return AuditAttemptFile.model_validate(read_valid(AuditAttemptFile, path, HINT)).attempts
+    file = AuditAttemptFile.model_validate(read_valid(AuditAttemptFile, path, HINT))
+    if file.seal != _seal(file.attempts):
+        raise InputError(str(path), "its content is not what its seal names", HINT)
+    return file.attempts
+
+
+def _seal(attempts: Iterable[AuditAttempt]) -> str:
+    return digest([attempt.model_dump(mode="json") for attempt in attempts])
 
 
 def note_attempt(folder: Path, attempt: AuditAttempt) -> tuple[AuditAttempt, ...]:
@@ -67,7 +75,9 @@ def note_attempt(folder: Path, attempt: AuditAttempt) -> tuple[AuditAttempt, ...
 def write_attempts(folder: Path, attempts: Iterable[AuditAttempt]) -> None:
     """Write the file of a folder anew; without attempts there is none."""
     if rows := tuple(attempts):
-        write_json(folder / ATTEMPTS, AuditAttemptFile(attempts=rows).model_dump(mode="json"), private=True)
+        write_json(
+            folder / ATTEMPTS, AuditAttemptFile(attempts=rows, seal=_seal(rows)).model_dump(mode="json"), private=True
+        )
     else:
         (folder / ATTEMPTS).unlink(missing_ok=True)
 

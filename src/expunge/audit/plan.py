@@ -21,7 +21,7 @@ from expunge.audit.time_estimate import TimeEstimate
 from expunge.errors import InputError
 
 PLAN = "plan.json"
-UNBOUND = ("digest", "time", "data", "notice")  # fields that decide no figure
+UNBOUND = ("digest", "seal", "time", "data", "notice")  # fields that decide no figure
 ANEW = "choose another folder, or remove the plan: what is asked now then counts as a further attempt"
 NOTICE = "Names the scope, and so perhaps a person: only people who work on the request should be able to read it."
 
@@ -61,7 +61,8 @@ class AuditPlan(FrozenModel):
 
     schema_version: Literal[1] = Field(1, description="version of this schema")
     notice: str = Field(NOTICE, description="who should be able to read it")
-    digest: str = Field("", description="SHA-256 over all fields but this one, `time`, `data` and `notice`")
+    digest: str = Field("", description="SHA-256 over what decides a figure: not `time`, `data`, `notice` and `seal`")
+    seal: str = Field("", description="SHA-256 over all other fields")
     scope: str = Field(description="the scope expression")
     data: str = Field("", description="file name of the records")
     preset: Preset = Field(description="how much is tested")
@@ -86,15 +87,20 @@ class AuditPlan(FrozenModel):
 
 
 def signed(plan: AuditPlan) -> AuditPlan:
-    """The plan with its digest."""
-    return plan.model_copy(update={"digest": plan.content})
+    """The plan with its digest and its seal."""
+    plan = plan.model_copy(update={"digest": plan.content})
+    return plan.model_copy(update={"seal": _seal(plan)})
+
+
+def _seal(plan: AuditPlan) -> str:
+    return digest(plan.model_dump(mode="json", exclude={"seal"}))
 
 
 def read_plan(path: Path) -> AuditPlan:
     """A plan from its file; `InputError` for one that is broken or that was changed."""
     plan = AuditPlan.model_validate(read_valid(AuditPlan, path, "remove it, and plan again"))
-    if plan.digest != plan.content:
-        raise InputError(str(path), "its content is not what its digest names", "remove it, and plan again")
+    if plan.digest != plan.content or plan.seal != _seal(plan):
+        raise InputError(str(path), "its content is not what its digests name", "remove it, and plan again")
     return plan
 
 

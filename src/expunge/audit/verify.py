@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from expunge._io import read_json
+from expunge.audit.audit_attempts import ATTEMPTS, read_attempts
+from expunge.audit.plan import PLAN, read_plan
 from expunge.audit.run_identity import check_recipe, check_records
 from expunge.audit.schema import AuditFile, find_audit, load_audit
 from expunge.engine.recipe import Recipe
@@ -178,6 +180,10 @@ def _verify_audit(result: Verification, file: Path, split: Split | None, models:
         return
     audit = audits[0]
     result.fits.append("content of audit.json")
+    if (file.parent / PLAN).is_file():
+        result.check("plan", lambda: _same_plan(file.parent / PLAN, audit))
+    if (file.parent / ATTEMPTS).is_file():
+        result.check("attempts", lambda: _same_attempts(file.parent, audit))
     _verify_scores(result, file.parent / "scores", audit.score_files)
     for role, model in audit.models.items():
         if role in models:
@@ -188,6 +194,18 @@ def _verify_audit(result: Verification, file: Path, split: Split | None, models:
         result.unchecked.append("its records: give --data")
     else:
         result.check("records", lambda: _same_split(file, split, audit))
+
+
+def _same_plan(file: Path, audit: AuditFile) -> Problems:
+    if read_plan(file).digest != audit.plan_digest:
+        yield f"{file}: is not the plan of this audit"
+
+
+def _same_attempts(folder: Path, audit: AuditFile) -> Problems:
+    known = {(a.plan, a.unlearned, a.status) for a in read_attempts(folder)}
+    own = (audit.plan_digest, audit.models["unlearned"].digest, audit.verdict.status)
+    if own not in known:
+        yield f"{folder / ATTEMPTS}: does not name this audit"
 
 
 def _verify_scores(result: Verification, folder: Path, recorded: Mapping[str, str]) -> None:
