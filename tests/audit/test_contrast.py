@@ -22,6 +22,7 @@ from expunge.audit.checks.contrast import (
     tuning_records,
 )
 from expunge.audit.context import Context
+from expunge.audit.kind_rates import KindRates
 from expunge.audit.policy import default_policy
 from expunge.models.language_model import LanguageModel
 from expunge.models.tiny import build
@@ -84,11 +85,24 @@ def judged(context: Context, gains: dict[str, float], old: float) -> CheckResult
 
 
 def test_only_what_neither_gives_alone_is_judged(context: Context) -> None:
-    gained = judged(context, {"unlearned": 0.3, "retrained": 0.1}, old=0.6)
+    bare = replace(context, split=replace(context.split, controls=()))
+    gained = judged(bare, {"unlearned": 0.3, "retrained": 0.1}, old=0.6)
     assert (gained.status, gained.power) == ("failed", True)
     assert gained.estimate == pytest.approx(0.2)
     assert gained.reason.endswith("old copies: x")
     assert judged(context, {"unlearned": 0.1, "retrained": 0.1}, old=0.6).status == "passed"
+
+
+def test_a_gain_inside_the_range_of_controls_passes(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = sorted(context.control_groups(TARGET))
+
+    def of_controls(ctx: Context, role: str) -> KindRates:
+        return KindRates({"gain": np.linspace(0, 0.5, len(names)) * (role == "unlearned")}, names)
+
+    monkeypatch.setattr("expunge.audit.checks.contrast._gain_of_controls", of_controls)
+    result = judged(context, {"unlearned": 0.3, "retrained": 0.1}, old=0.4)
+    assert (result.status, result.power) == ("passed", True)
+    assert "range of that of 40 controls" in result.reason
 
 
 def test_where_the_old_model_gives_everything_nothing_is_gained(context: Context) -> None:

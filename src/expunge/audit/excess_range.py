@@ -60,7 +60,12 @@ def judge_by_range(
 
 
 def judged_by_range(
-    ctx: Context, name: str, output: CheckOutput, on_controls: Callable[[Context, Role], KindRates], min_controls: int
+    ctx: Context,
+    name: str,
+    output: CheckOutput,
+    on_controls: Callable[[Context, Role], KindRates],
+    min_controls: int,
+    kinds: Mapping[Role, KindRates] | None = None,
 ) -> CheckOutput:
     """The output of an attack, its failure judged by `judge_by_range` where few subjects were compared with a model.
 
@@ -70,13 +75,14 @@ def judged_by_range(
         output: Judged by the margin.
         on_controls: Attacks matched controls on a model of a role; called only for a failure.
         min_controls: Controls that every target needs.
+        kinds: Rates of the target by role, by default those of the probe.
     """
     result = output.results[0]
     few = ctx.is_small_sample and result.ci is None and ctx.reference == "retrained"
     chance = few and (result.estimate or 0.0) <= BY_CHANCE
     if result.status != "failed" or not chance or not ctx.split.controls:
         return output
-    kinds = {role: ctx.probe(name, role)["forget"].kinds for role in ctx.roles}
+    kinds = kinds or {role: ctx.probe(name, role)["forget"].kinds for role in ctx.roles}
     ours, theirs = (on_controls(ctx, role) for role in ("unlearned", "retrained"))
     excess = excess_of(ours, theirs, sorted(set(ours.subjects)))
     targets = ctx.split.targets

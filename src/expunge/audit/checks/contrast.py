@@ -24,6 +24,7 @@ from expunge.audit.attempts import Attempt, core, fits
 from expunge.audit.check_result import CheckResult
 from expunge.audit.checks.prefill import asked
 from expunge.audit.context import CheckOutput, CheckProfile, Context, Role, check, mean
+from expunge.audit.excess_range import judged_by_range
 from expunge.audit.kind_rates import KindRates
 from expunge.audit.rate_result import rate_result
 from expunge.audit.record_sets import drawn
@@ -201,8 +202,17 @@ def contrast(ctx: Context) -> CheckOutput:
         reason = f"there is neither a retrained model nor a control to compare with; {note}"
         return CheckOutput([CheckResult(key=KEY, status="inconclusive", reason=reason)], details)
     result = rate_result(ctx, KEY, rates, theirs, ctx.margin(KEY, MARGIN), CONTROLS)
-    reason = f"{result.reason}; {note}"
+    output = judged_by_range(ctx, KEY, CheckOutput([result], details), _gain_of_controls, CONTROLS, rates)
+    result = output.results[0]
+    reason = f"{result.reason}; {note}".removeprefix("; ")
     return CheckOutput([result.model_copy(update={"reason": reason, "seed": ctx.policy.attack_seeds[0]})], details)
+
+
+def _gain_of_controls(ctx: Context, role: Role) -> KindRates:
+    """The gain on matched controls of a model beside the old one."""
+    records = tuple(r for r in control_records(ctx, attacked_records(ctx, COST), COST) if asked(r))
+    case = AttackCase(ctx.fresh(role), role, records, ctx.split, ctx.policy.attack_seeds[0], ctx.fresh, is_control=True)
+    return KindRates({"gain": contrast_attack(case).rates["gain"]}, tuple(r.subject for r in records))
 
 
 def _only(kinds: KindRates, kind: str) -> KindRates:
