@@ -29,7 +29,7 @@ def block_count(module: nn.Module) -> int:
 def spread_blocks(count: int, most: int) -> tuple[int, ...]:
     """At most `most` of `count` block numbers, evenly spread; the last block is always among them.
 
-    8 of 30 gives 3, 7, 10, 14, 18, 22, 25, 29.
+    8 of 30 gives 3, 7, 11, 14, 18, 22, 26, 29.
     """
     chosen = min(count, most)
     return tuple(-(-count * (k + 1) // chosen) - 1 for k in range(chosen))
