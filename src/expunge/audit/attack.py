@@ -104,6 +104,7 @@ class AttackProbe:
     case: AttackCase = field(repr=False)
     controls: tuple[Record, ...]
     cost: float = 1.0  # scoring passes per record
+    margin: float = MARGIN  # where the policy has no rule
 
     def score(self, lm: LanguageModel, role: Role, scores: Mapping[str, Scores]) -> dict[str, AttackAnswer]:
         """The attack on this model; by set."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from expunge._io import digest
-from expunge.audit.attack import MARGIN, AttackProbe
+from expunge.audit.attack import AttackProbe
 from expunge.audit.context import CHECKS, Check, Role
 from expunge.audit.plan import AuditPlan, PlannedCheck, PlannedSeeds, PlannedSet, signed
 from expunge.audit.preparation import AuditPreparation
@@ -59,7 +59,7 @@ def _planned_check(name: str, one: Check, made: AuditPreparation) -> PlannedChec
     asked: dict[str, Any] = {}
     default = None
     if isinstance(probe, AttackProbe):
-        default = MARGIN
+        default = probe.margin
         asked = {
             "records": len(probe.case.records),
             "controls": len(probe.controls),

@@ -20,8 +20,9 @@ from expunge.audit.stopwatch import Stopwatch
 from expunge.audit.subject_rows import KEY as SUBJECTS
 from expunge.audit.tokenizer_origin import untested_tokenizer
 from expunge.errors import InputError, unknown
-from expunge.models.fingerprint import model_digest
+from expunge.models.fingerprint import check_result, model_digest
 from expunge.models.language_model import LanguageModel, check, load
+from expunge.models.run_file import RUN
 from expunge.models.source import whole_run
 from expunge.models.threads import set_threads
 from expunge.scope.split import Split
@@ -128,6 +129,9 @@ def prepare_audit(
     if not split.forget:
         raise InputError("forget set", "is empty", "give a scope that matches something")
     about = run_identity.check_run(sources["unlearned"], sources["original"], split)
+    run = Path(sources["unlearned"]).expanduser()
+    if (run / RUN).is_file():
+        check_result(run)  # before the plan names its digest
     set_threads()
     reading = run_identity.loading_options(Path(sources["unlearned"]), template=template, dtype=dtype)
 

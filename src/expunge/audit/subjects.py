@@ -24,7 +24,7 @@ from expunge.audit.exact_tests import fisher_test, holm, sign_test
 from expunge.audit.record_sets import CONTROLS as CONTROL_SET
 from expunge.audit.record_sets import FORGET, REPHRASED_CONTROLS
 from expunge.audit.scores import Scores, Values
-from expunge.audit.subject_rows import KEY, SubjectRow, SubjectVerdict
+from expunge.audit.subject_rows import KEY, SubjectRow, SubjectVerdict, WorstAttack
 from expunge.audit.worst_attack import attack_answers, worst_attack
 
 ARITHMETIC = ("leakage", "membership")  # checks beside attacks that ask no model when they judge
@@ -71,7 +71,7 @@ def subject_verdicts(
         else:
             own = [r for name, one in judged.items() for r in judge(_asked(alone, name in attacks), one).results]
         rows = [_row(alone, r, r.key in required) for r in own if r.status != "not_applicable"]
-        verdicts.append(_verdict(alone, subject, rows, attacks))
+        verdicts.append(_verdict(alone, subject, rows, worst_attack(alone, attacks, {r.key: r for r in own})))
     return with_holm(verdicts)
 
 
@@ -158,7 +158,7 @@ def _limit(ctx: Context, key: str) -> float | None:
 
 
 def _verdict(
-    alone: Sequence[Context], subject: str, rows: Sequence[SubjectRow], attacks: Sequence[str]
+    alone: Sequence[Context], subject: str, rows: Sequence[SubjectRow], worst: WorstAttack | None
 ) -> SubjectVerdict:
     required = [row.status for row in rows if row.required]
     status: Status = "failed" if "failed" in required else "passed"
@@ -180,7 +180,7 @@ def _verdict(
         reference_n=len(theirs),
         p=p,
         rows=tuple(rows),
-        worst=worst_attack(alone, attacks, {row.key: row.status for row in rows}),
+        worst=worst,
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from expunge.audit.attack import CONTROLS, MARGIN, AttackAnswer
-from expunge.audit.check_result import Status
+from expunge.audit.check_result import CheckResult, Status
 from expunge.audit.context import Context, Role
 from expunge.audit.record_sets import FORGET
 from expunge.audit.scores import Values
@@ -29,14 +29,14 @@ def attack_answers(ctx: Context, name: str, role: Role) -> dict[str, AttackAnswe
 
 
 def worst_attack(
-    alone: Sequence[Context], attacks: Sequence[str], statuses: Mapping[str, Status]
+    alone: Sequence[Context], attacks: Sequence[str], results: Mapping[str, CheckResult]
 ) -> WorstAttack | None:
     """The worst attack of one subject; against controls where there is a choice, since only they give a null.
 
     Args:
         alone: The audit of this subject alone, one for each reference.
         attacks: Attacks that every model answered.
-        statuses: Status of each attack's result for this subject.
+        results: Result of each attack for this subject, by key.
     """
     ctx = next((c for c in alone if c.reference == "controls"), alone[-1])
     rates: dict[Role, dict[str, float]] = {}
@@ -46,7 +46,9 @@ def worst_attack(
     names = [n for n in attacks if all(np.isfinite(by_name.get(n, np.nan)) for by_name in rates.values())]
     if not names:
         return None
-    margins = {name: ctx.margin(name, MARGIN) for name in names}
+    rules = {name: results[name].rule for name in names if name in results}
+    margins = {n: rule.margin if (rule := rules.get(n)) and rule.margin is not None else MARGIN for n in names}
+    statuses = {name: result.status for name, result in results.items()}
     if ctx.reference == "retrained":
         excess = {n: rates["unlearned"][n] - rates["retrained"][n] for n in names}
         order = ("failed", "inconclusive", "passed")
