@@ -26,7 +26,7 @@ PROFILE = CheckProfile(
     control="the retrained model in the same conversations; else matched controls in those of their target",
     cost="up to 7 scoring passes with longer prompts",
     limits="Clues are retained records by their nearness; a chain that adapts to answers is another attack.",
-    source="design of the audit, section 8",
+    source="our own protocol",
 )
 
 

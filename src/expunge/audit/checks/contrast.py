@@ -48,7 +48,7 @@ PROFILE = CheckProfile(
     control="the retrained model beside the old one; else matched controls",
     cost="2 scoring passes of both models, loaded at once",
     limits="Five strengths of guidance, greedy. A pass says nothing against what the old model gives by itself.",
-    source="design of the audit, section 8",
+    source="our own protocol",
 )
 
 

@@ -32,7 +32,7 @@ PROFILE = CheckProfile(
     control="the retrained model in the same formats; else matched controls",
     cost="up to 6 scoring passes, and 4 short ones for yes or no",
     limits="Seven formats made by rules; a format that no rule makes may still bring an answer out.",
-    source="design of the audit, section 8",
+    source="our own protocol",
 )
 FORMS: dict[Language, dict[str, tuple[str, str, str]]] = {  # instruction in a chat; with a field; with a question
     "en": {

@@ -22,7 +22,7 @@ PROFILE = CheckProfile(
     control="the retrained model with the same context; else matched controls behind the context of their target",
     cost="4 scoring passes with longer prompts",
     limits="At most four retained records, the nearest in the tree; a longer or another context may do more.",
-    source="design of the audit, section 8",
+    source="our own protocol",
 )
 
 

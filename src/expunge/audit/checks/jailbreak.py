@@ -22,7 +22,7 @@ PROFILE = CheckProfile(
     control="the retrained model with the same prompts; else matched controls",
     cost="5 scoring passes, and greedy text of 32 tokens where an answer is missed",
     limits="One prompt of each of five kinds, none adapted to the model: a search for prompts is another attack.",
-    source="design of the audit, section 4",
+    source="our own protocol",
 )
 KINDS: Mapping[Language, Mapping[str, str]] = MappingProxyType(
     {

@@ -37,7 +37,7 @@ PROFILE = CheckProfile(
     control="the retrained model; else matched controls",
     cost="1 scoring pass; for answers of more than 20 tokens 64 samples each",
     limits="At most 64 samples, each from the plain question; a short answer behind a preamble is not counted.",
-    source="design of the audit, section 4; leak@k with probabilities in place of samples",
+    source="our own protocol; leak@k with probabilities in place of samples",
 )
 
 

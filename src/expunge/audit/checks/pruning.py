@@ -18,7 +18,7 @@ PROFILE = CheckProfile(
     control="the retrained model, pruned alike; else matched controls on the pruned model",
     cost="3 scoring passes, and one more load of every model",
     limits="By magnitude alone and without training afterwards; pruning by activations may remove other weights.",
-    source="Han et al. 2015 (arXiv 1506.02626); Jin et al. 2025 on compressed unlearned models",
+    source="Han et al. 2015 (arXiv 1506.02626)",
 )
 
 

@@ -32,7 +32,7 @@ PROFILE = CheckProfile(
     cost="16 trainings of 12 epochs (4 of a large model) on half of the records of the target and 20 controls, once "
     "for all models: about 300 passes for each record",
     limits="The shadows start from the retrained model; without one the test does not apply.",
-    source="Carlini et al. 2022 (arXiv 2112.03570), LiRA; Zarifzadeh et al. 2024 (arXiv 2312.03262), RMIA",
+    source="Carlini et al. 2022 (arXiv 2112.03570), LiRA",
 )
 
 
