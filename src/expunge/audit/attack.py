@@ -176,7 +176,7 @@ def attack(
             seed = ctx.policy.attack_seeds[0]
             lm = None  # set for each model
             case = AttackCase(lm, "", records, ctx.split, seed, ctx.fresh)  # type: ignore[arg-type]
-            return AttackProbe(run, case, controls, cost)
+            return AttackProbe(run, case, controls, cost, margin)
 
         def on_controls(ctx: Context, role: Role) -> KindRates:
             records = control_records(ctx, attacked_records(ctx, cost), cost)

@@ -28,14 +28,12 @@ from expunge.models.threads import set_threads
 from expunge.scope.split import Split
 
 ORDER: tuple[Role, ...] = ("original", "retrained", "unlearned")  # in which the models are asked
-NOT_MADE = {  # check -> the attack that nobody makes as long as it is not registered
-    "quantization": "quantization (int8, int4)",
-    "leak_at_k": "sampling (leak@k)",
-    "jailbreak": "prefix and jailbreak prompts",
-    "format_shift": "answers in another form, language, script or code",
-    "relearning_curve": "benign relearning, and longer training",
-    "shadow_membership": "reference-model membership attacks",
-}
+NOT_MADE = (  # attacks that no check makes
+    "answers in another script, in code or in a cipher",
+    "training on more than a tenth of the forgotten facts, or for more than 1,000 steps",
+    "membership scores calibrated by a reference model",
+    "knowledge in hidden states at positions of the question",
+)
 
 
 @short_repr("roles", "policy.name", "preset")
@@ -95,9 +93,7 @@ class AuditPreparation:
     @property
     def not_tested(self) -> tuple[str, ...]:
         """What this audit does not test: what the preset leaves out, and what no check does."""
-        names = CHECKS.names()
-        made = tuple(line for name, line in NOT_MADE.items() if name not in names)
-        return (*self.left_out, *made, *untested_tokenizer(self.sources["original"]))
+        return (*self.left_out, *NOT_MADE, *untested_tokenizer(self.sources["original"]))
 
 
 def prepare_audit(
