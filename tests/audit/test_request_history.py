@@ -63,7 +63,7 @@ def test_an_answer_behind_a_preamble_is_given(folders: dict[str, Path], monkeypa
         return replace(score(lm, records, **options), text=texts)
 
     monkeypatch.setattr("expunge.audit.request_history.score", scores)
-    assert request_history._share(lm, records, "answers") == 0.5
+    assert request_history.true_share(lm, records, "answers") == 0.5
 
 
 def test_a_changed_history_is_refused(tmp_path: Path) -> None:

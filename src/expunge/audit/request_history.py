@@ -123,12 +123,12 @@ def _requests(about: dict[str, Any], folders: Sequence[Path], first: int, corpus
 
 
 def _state(lm: LanguageModel, request: _Request, number: int) -> RequestState:
-    share = _share(lm, request.records, request.row.measure)
-    controls = _share(lm, request.controls, "answers") if request.controls else None
+    share = true_share(lm, request.records, request.row.measure)
+    controls = true_share(lm, request.controls, "answers") if request.controls else None
     return RequestState(run=number, share=share, controls=controls)
 
 
-def _share(lm: LanguageModel, records: Sequence[Record], measure: str) -> float:
+def true_share(lm: LanguageModel, records: Sequence[Record], measure: str) -> float:
     """The share of answers that the model gives, whatever stands around them, or of answer tokens."""
     if measure == "tokens":
         records = split_documents(records, lm.template)
