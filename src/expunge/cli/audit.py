@@ -191,15 +191,7 @@ def audited_split(
 
         seed = Recipe.load(recipe).seed
     seed, near_choice = 42 if seed is None else seed, near or opt.near_duplicates_of(unlearned)
-    if about.get("chain"):
-        from expunge.corpus import load_corpus
-        from expunge.engine.request_chain import audited_request
-        from expunge.scope import Scope
-
-        corpus = load_corpus(data, loader, mapping)
-        split = audited_request(corpus, Scope.parse(scope), about, seed, near_choice or "report")
-    else:
-        split = opt.load_split(data, loader, mapping, scope, seed, near_choice)
+    split = opt.load_run_split(data, loader, mapping, scope, seed, near_choice, unlearned)
     check_records(unlearned, about, split)
     return split
 

@@ -66,7 +66,7 @@ class RunEstimator:
         self.trainable = check_trainable(lm, resolved, split.forget, split.retain)
         if self.recipe.memory.checkpointing and not getattr(lm.module, "supports_gradient_checkpointing", False):
             enable_checkpointing(lm.module)  # raises the error that the run would raise
-        self.dataset, cost, workload = draw_dataset(lm, self.shape, resolved, split.forget, split.retain)
+        self.dataset, cost, workload = draw_dataset(lm, self.shape, resolved, split.forget, split.retain, split.guards)
         self.sizes = [size_of(item) for item in self.dataset.encoded]
         self.workload = workload + ForwardWorkload(len(self.sizes))
         self.recomputes_reference = False
