@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ from expunge.engine.request_chain import chain_after, split_after
 from expunge.engine.unlearn import unlearn
 from expunge.models.adapter_folder import merge_folder
 from expunge.models.language_model import LanguageModel, load, merge_adapter
+from expunge.models.likelihoods import mean_nll
 from expunge.models.run_file import ChainLink, read_run_file
 from expunge.scope import Scope
 from expunge.scope.split import Split
@@ -35,6 +37,7 @@ class Mode(FrozenModel):
     Attributes:
         way: see above.
         guards: of a chain: are earlier requests guarded?
+        reference: of a chain: what the retain term compares with, the model before the first request or before the run.
         copies: from the second request on the data hold the first one's records in other words, without a name: what
             a later export brings along. Runs retain them.
         lr, steps: factors on those of the recipes, from the second request on.
@@ -45,6 +48,7 @@ class Mode(FrozenModel):
 
     way: Way = "chain"
     guards: bool = True
+    reference: Literal["original", "before"] = "original"
     copies: bool = False
     lr: float = 1.0
     steps: float = 1.0
@@ -74,6 +78,12 @@ class Course:
     documents: str
     document_set: tuple[str, ...] = ()
 
+    @cached_property
+    def letter_loss(self) -> float:
+        """Mean loss of letters that the original never read, nats per token; those of no audit."""
+        controls = [r for r in self.place.sets.more.given if r.split == "control" and r.kind == "document"]
+        return float(mean_nll(merge_adapter(load(self.original)), controls).mean())
+
     @property
     def original(self) -> Path:
         return self.place.reference("original").model
@@ -91,7 +101,8 @@ class Course:
         """The recipe of a request: the arm's with its trial, of letters the one for documents."""
         place, mode = self.place, self.mode
         if any(r.kind == "document" for r in records):
-            recipe = Recipe.load(self.documents, [*self.document_set, f"seed={place.cell.seed}"])
+            changes = [f"settings.delta={self.letter_loss:.3f}", *self.document_set, f"seed={place.cell.seed}"]
+            recipe = Recipe.load(self.documents, changes)
         else:
             recipe = place.stages()[0].recipe
         if number == 1 or mode.lr == mode.steps == 1.0:
@@ -118,9 +129,10 @@ class Course:
         run, links = self.original, []
         for number in range(1, 1 + len(self.place.sets.more.scopes)):
             split = self.split(number, links)
-            run = self._unlearn(run, split, number, links if self.mode.way == "chain" else [])
+            known = self.mode.way == "chain" and self.mode.reference == "original"
+            run = self._unlearn(run, split, number, links if known else [])
             yield AfterRequest(number, merge_adapter(load(run)), run, split, read_run_file(run))
-            links = chain_after(run)
+            links = [*links, chain_after(run)[-1]]
 
     def _joint(self) -> AfterRequest:
         requests = self.place.sets.more

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from request_runs import AfterRequest, Course, Mode
+from ward import WardRequests
 
 from expunge._io import read_json, write_json
 from expunge.audit.policy import Policy
@@ -18,13 +20,13 @@ from expunge.audit.record_sets import drawn
 from expunge.audit.request_file import MARGIN
 from expunge.audit.request_history import true_share
 from expunge.audit.run import audit
+from expunge.audit.scores import Scores
+from expunge.audit.scoring import score
 from expunge.bench.analysis import entry, mean, t_interval
 from expunge.bench.measures.base import Study, measure
 from expunge.bench.measures.core import retention
 from expunge.bench.places import ModelPlace
 from expunge.bench.workers import threads
-from expunge.audit.scores import Scores
-from expunge.audit.scoring import score
 from expunge.corpus import Record
 from expunge.corpus.general_ability import neutral_text
 from expunge.engine.general_ability import perplexity
@@ -33,11 +35,10 @@ from expunge.engine.stop_controls import surrogate_controls
 from expunge.errors import RunFailed
 from expunge.models.language_model import LanguageModel, load, merge_adapter
 from expunge.models.likelihoods import answer_log_softmax, mean_nll
+from expunge.models.run_file import read_run_file
+from expunge.scope import Scope
 
-from request_runs import AfterRequest, Course, Mode
-from ward import WardRequests
-
-QUESTIONS, CONTROLS, CONTROL_ROWS = 64, 4, 16  # of a request, as `expunge audit` asks them
+QUESTIONS, CONTROLS, CONTROL_ROWS = 64, 2, 16  # of a request: its own, surrogates, and questions to each
 PROBES = 48  # held-out questions on which distributions are compared
 ENERGY = 0.99  # share of the squared singular values that the rank of a change covers
 COLUMNS = (
@@ -71,12 +72,16 @@ class Yardsticks:
 
     @cached_property
     def controls(self) -> list[list[Record]]:
-        """Per request what nobody was trained on: its questions about surrogates; of a letter, letters never trained."""
+        """Per request what nobody was trained on: its questions about surrogates; of a letter, other letters."""
         retained = [r for r in self.requests.given if r.split is None]
         return [
             list(self.requests.never)
             if of[0].kind == "document"
-            else [r for one in surrogate_controls(of, retained, self.place.cell.seed, CONTROL_ROWS)[:CONTROLS] for r in one]
+            else [
+                r
+                for one in surrogate_controls(of, retained, self.place.cell.seed, CONTROL_ROWS)[:CONTROLS]
+                for r in one
+            ]
             for of in self.requests.forget
         ]
 
@@ -156,7 +161,7 @@ def rank_of(values: torch.Tensor) -> int:
     return int((squares.cumsum(0) < ENERGY * squares.sum()).sum()) + 1
 
 
-def _cached(path: Path, one: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def cached(path: Path, one: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, one())
@@ -176,7 +181,7 @@ def _summarize(study: Study) -> dict[str, Any]:
         "curves": curves,
         "matrix": {name: every[0]["states"] for name, every in seen.items()},
         "goal": {name: goal([of["states"] for of in every]) for name, every in seen.items()},
-        "audits": {name: audits_of(every) for name, every in seen.items() if every[0].get("audits")},
+        "audits": {name: audits_of(every) for name, every in seen.items() if any(of.get("audits") for of in every)},
         "guards": {name: every[0]["guards"] for name, every in seen.items() if every[0].get("guards")},
         "again": again(seen, study.experiment.options["requests_over_time"].get("again", {})),
         "scopes": list(study.cells[0].sets().more.scopes),
@@ -226,20 +231,18 @@ def goal(courses: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
 
 
 def audits_of(every: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Request to verdicts over seeds, when it came and at the end, as `passed 3, failed 0`."""
+    """Request to its scope, its verdicts over seeds after the last run, and the checks that failed."""
+    audited = [seed["audits"] for seed in every if seed.get("audits")]
     rows = {}
-    for k in range(len(every[0]["audits"])):
-        of = [seed["audits"][k] for seed in every]
+    for k, first in enumerate(audited[0]):
+        of = [seed[k] for seed in audited]
+        words = [o["verdict"] for o in of]
         rows[str(k + 1)] = {
-            "scope": of[0]["scope"],
-            **{when: ", ".join(_counts([o[when]["verdict"] for o in of])) for when in ("own", "end")},
-            **{f"{when}_why": ", ".join(sorted({w for o in of for w in o[when]["failed"]})) for when in ("own", "end")},
+            "scope": first["scope"],
+            "verdict": ", ".join(f"{word} {words.count(word)}" for word in sorted(set(words))),
+            "failed": ", ".join(sorted({name for o in of for name in o["failed"]})) or "none",
         }
     return rows
-
-
-def _counts(words: Sequence[str]) -> list[str]:
-    return [f"{word} {words.count(word)}" for word in sorted(set(words))]
 
 
 def again(seen: Mapping[str, Sequence[Mapping[str, Any]]], names: Mapping[str, str]) -> dict[str, Any]:
@@ -264,7 +267,7 @@ def requests_over_time(place: ModelPlace) -> dict[str, Any]:
     options = place.options["requests_over_time"]
     sticks = Yardsticks(place, bool(options.get("neutral")))
     base = place.base.with_name(f"{place.base.name}-requests")
-    start = _cached(base / "original.json", lambda: {**sticks.state(sticks.original), "number": 0, "seconds": 0.0})
+    start = cached(base / "original.json", lambda: {**sticks.state(sticks.original), "number": 0, "seconds": 0.0})
     seen = {}
     for name, raw in options["modes"].items():
         mode = Mode(**(raw or {}))
@@ -281,8 +284,7 @@ def requests_over_time(place: ModelPlace) -> dict[str, Any]:
 
 
 def _course(course: Course, sticks: Yardsticks, start: dict[str, Any]) -> dict[str, Any]:
-    states, guards, runs, splits = [start], {}, {}, {}
-    rank = 0
+    states, guards, rank, run = [start], {}, 0, None
     for after in course.models():
         rank += int(course.recipe(after.number, after.split.forget).train.rank)
         if course.mode.way == "joint":
@@ -292,39 +294,29 @@ def _course(course: Course, sticks: Yardsticks, start: dict[str, Any]) -> dict[s
             about = {"number": after.number, "seconds": after.about["seconds"], "adapter_rank": rank}
             return {**sticks.state(after.lm), **about, "guards": after.about.get("guards")}
 
-        states.append(_cached(course.folder / f"state-{after.number}.json", one))
+        states.append(cached(course.folder / f"state-{after.number}.json", one))
         guards[str(after.number)] = states[-1]["guards"]
-        runs[after.number], splits[after.number] = after.run, after.split
-    audits = _audits(course, runs) if course.mode.audit else []
+        run = after.run
+    first_seed = course.place.cell.seed == course.place.runner.experiment.seeds[0]
+    audits = _audits(course, run) if course.mode.audit and first_seed and run else []
     return {"states": states, "guards": guards if any(guards.values()) else None, "audits": audits}
 
 
-def _audits(course: Course, runs: Mapping[int, Path | None]) -> list[dict[str, Any]]:
-    """Each request judged after its own run, and after the last run."""
-    requests = course.place.sets.more
-    last = max(runs)
-    return [
-        {"scope": scope, "own": _audit(course, runs[k], k), "end": _audit(course, runs[last], k)}
-        for k, scope in enumerate(requests.scopes, 1)
-    ]
+def _audits(course: Course, run: Path) -> list[dict[str, Any]]:
+    """Every request judged on the last model, beside the retrained one, which lacks all of them."""
+    place, rows = course.place, []
+    models = [place.reference(name).model for name in ("original", "retrained")]
+    for number, scope in enumerate(place.sets.more.scopes, 1):
 
+        def one(number: int = number, scope: str = scope) -> dict[str, Any]:
+            about = read_run_file(run)
+            split = audited_request(course.corpus(1), Scope.parse(scope), about, place.cell.seed, "ignore")
+            out = course.folder / f"audit-{number}"
+            policy = Policy.load("with-retrained")
+            result = audit(models[0], run, split, out, retrained=models[1], policy=policy, data_name="ward")
+            required = {name for name, rule in policy.rules.items() if rule.required}
+            failed = [r.key for r in result.results if r.status == "failed" and r.key in required]
+            return {"scope": scope, "verdict": result.verdict.status, "failed": failed}
 
-def _audit(course: Course, run: Path | None, request: int) -> dict[str, Any]:
-    assert run is not None
-
-    def one() -> dict[str, Any]:
-        from expunge.models.run_file import read_run_file
-        from expunge.scope import Scope
-
-        place = course.place
-        scope = Scope.parse(place.sets.more.scopes[request - 1])
-        split = audited_request(course.corpus(1), scope, read_run_file(run), place.cell.seed, "ignore")
-        out = course.folder / f"audit-{request}-{run.name}"
-        models = [place.reference(name).model for name in ("original", "retrained")]
-        result = audit(
-            models[0], run, split, out, retrained=models[1], policy=Policy.load("with-retrained"), data_name="ward"
-        )
-        failed = [r.key for r in result.results if r.status == "failed"]
-        return {"verdict": result.verdict.status, "failed": failed}
-
-    return _cached(course.folder / f"audit-{request}-{run.name}.json", one)
+        rows.append(cached(course.folder / f"audit-{number}.json", one))
+    return rows

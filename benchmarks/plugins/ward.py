@@ -1,4 +1,4 @@
-"""A ward: patients that a synthetic world knows, letters as whole texts, and the order in which they ask to be forgotten.
+"""A ward: patients of a synthetic world, letters as whole texts, and the order in which they ask to be forgotten.
 
 Some patients and letters are trained and given to no run: the basis of retention. Further letters are never trained:
 their tokens are what a model says of a letter that it does not know.
@@ -46,6 +46,7 @@ class Ward(World, name=NAME):
     letters: int = Field(12, ge=1, le=400, description="trained letters, each about somebody of its own")
     sentences: int = Field(4, ge=1, le=len(SENTENCES), description="sentences of a letter")
     never: int = Field(4, ge=1, le=100, description="letters that are never trained")
+    letter_controls: int = Field(4, ge=0, le=40, description="never-trained letters at which the run on one may stop")
     heldout_patients: int = Field(4, ge=1, description="trained patients that no run is given")
     heldout_letters: int = Field(4, ge=1, description="trained letters that no run is given")
     order: str = Field("PDPPDPDP", pattern="^P[PD]+$", description="requests: P a patient, D a letter")
@@ -98,9 +99,13 @@ class Ward(World, name=NAME):
             yield self._letter(k)
         yield from (r for r in people if r.split == "holdout")
         for k in range(self.never):
-            yield self._letter(self.letters + k, never=True)
+            yield self._letter(self.letters + k, "holdout")
+        for k in range(self.order.count("D")):
+            for n in range(self.letter_controls):
+                number = self.letters + self.never + k * self.letter_controls + n
+                yield self._letter(number, "control", {"control_of": _letter_name(k)})
 
-    def _letter(self, number: int, never: bool = False) -> Record:
+    def _letter(self, number: int, split: Any = None, attributes: Mapping[str, str] | None = None) -> Record:
         rng = stream(self.seed, NAME, number)
 
         def one(of: Sequence[str]) -> str:
@@ -116,8 +121,8 @@ class Ward(World, name=NAME):
             text.append(sentence.format(**who, **words, **numbers))
         name = _letter_name(number)
         path = ("archive:letters", name)
-        split = "holdout" if never else None
-        return Record(name, "", " ".join(text), kind="document", subject=name, path=path, split=split)
+        about = dict(attributes or {})
+        return Record(name, "", " ".join(text), kind="document", subject=name, path=path, split=split, attributes=about)
 
 
 def _letter_name(number: int) -> str:

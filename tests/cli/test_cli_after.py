@@ -139,4 +139,6 @@ def test_a_run_of_a_chain_fits_its_records(cli: Cli, runs: Path, world: Path, tm
     alone = tmp_path / "two"
     shutil.copytree(runs / "two", alone)
     result = cli("verify", alone, "--json").json
-    assert any(line.startswith("the requests before it: the run that made them is not at") for line in result["unchecked"])
+    assert any(
+        line.startswith("the requests before it: the run that made them is not at") for line in result["unchecked"]
+    )
