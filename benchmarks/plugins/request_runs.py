@@ -42,7 +42,8 @@ class Mode(FrozenModel):
             a later export brings along. Runs retain them.
         lr, steps: factors on those of the recipes, from the second request on.
         threads: of all runs but the first; another number rounds differently.
-        audit: judge every request by the policy when it comes, and all of them at the end.
+        audit: judge all requests by the policy at the end, at the first seed.
+        document_set: changes of the recipe for letters, after those of the experiment.
         arms: those that go this way; all if empty.
     """
 
@@ -54,6 +55,7 @@ class Mode(FrozenModel):
     steps: float = 1.0
     threads: int | None = None
     audit: bool = False
+    document_set: tuple[str, ...] = ()
     arms: tuple[str, ...] = ()
 
 
@@ -101,7 +103,8 @@ class Course:
         """The recipe of a request: the arm's with its trial, of letters the one for documents."""
         place, mode = self.place, self.mode
         if any(r.kind == "document" for r in records):
-            changes = [f"settings.delta={self.letter_loss:.3f}", *self.document_set, f"seed={place.cell.seed}"]
+            changes = [f"settings.delta={self.letter_loss:.3f}", *self.document_set, *mode.document_set]
+            changes.append(f"seed={place.cell.seed}")
             recipe = Recipe.load(self.documents, changes)
         else:
             recipe = place.stages()[0].recipe

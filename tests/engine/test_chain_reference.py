@@ -1,4 +1,4 @@
-"""Retained rows of a later request are compared with the model before the first one, guards with that before the run."""
+"""Retained rows of a later request are compared with the model before the first one, guards with that before it."""
 
 from __future__ import annotations
 
