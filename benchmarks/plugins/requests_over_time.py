@@ -24,7 +24,7 @@ from expunge.audit.scores import Scores
 from expunge.audit.scoring import score
 from expunge.bench.analysis import entry, mean, t_interval
 from expunge.bench.measures.base import Study, measure
-from expunge.bench.measures.core import retention
+from expunge.bench.measures.core import MAX_NEW_TOKENS, retention
 from expunge.bench.places import ModelPlace
 from expunge.bench.workers import threads
 from expunge.corpus import Record
@@ -113,8 +113,8 @@ class Yardsticks:
         requests, shares, controls = self.requests, [], []
         for records, others in zip(requests.forget, self.controls, strict=True):
             what = "tokens" if records[0].kind == "document" else "answers"
-            shares.append(true_share(lm, drawn(records, QUESTIONS, "history"), what))
-            controls.append(true_share(lm, others, what))
+            shares.append(true_share(lm, drawn(records, QUESTIONS, "history"), what, MAX_NEW_TOKENS))
+            controls.append(true_share(lm, others, what, MAX_NEW_TOKENS))
         heldout = requests.heldout
         items = lm.template.encode_all(self.probes)
         log_p = answer_log_softmax(lm, items)

@@ -138,12 +138,15 @@ def _state(lm: LanguageModel, request: _Request, number: int) -> RequestState:
     return RequestState(run=number, share=share, controls=controls)
 
 
-def true_share(lm: LanguageModel, records: Sequence[Record], measure: str) -> float:
-    """The share of answers that the model gives, whatever stands around them, or of answer tokens."""
+def true_share(lm: LanguageModel, records: Sequence[Record], measure: str, max_new_tokens: int | None = None) -> float:
+    """The share of answers that the model gives, whatever stands around them, or of answer tokens.
+
+    `max_new_tokens` bounds the greedy text; None leaves room for a preamble.
+    """
     if measure == "tokens":
         records = split_documents(records, lm.template)
     ids = [str(k) for k in range(len(records))]
-    scores = score(lm, records, text=measure == "answers", ids=ids)
+    scores = score(lm, records, text=measure == "answers", ids=ids, max_new_tokens=max_new_tokens)
     by_id = dict(zip(ids, records, strict=True))
     names = ("exact_match", "includes") if measure == "answers" else ("exact_memorization",)
     exact, *others = (METRICS.get(name)(scores, by_id) for name in names)
