@@ -41,9 +41,8 @@ class Mode(FrozenModel):
         copies: from the second request on the data hold the first one's records in other words, without a name: what
             a later export brings along. Runs retain them.
         lr, steps: factors on those of the recipes, from the second request on.
-        threads: of all runs but the first; another number rounds differently.
+        set: changes of all recipes but the first, as in --set; `batch.micro` only rounds sums in another order.
         audit: judge all requests by the policy at the end, at the first seed.
-        document_set: changes of the recipe for letters, after those of the experiment.
         arms: those that go this way; all if empty.
     """
 
@@ -53,9 +52,8 @@ class Mode(FrozenModel):
     copies: bool = False
     lr: float = 1.0
     steps: float = 1.0
-    threads: int | None = None
+    set: tuple[str, ...] = ()
     audit: bool = False
-    document_set: tuple[str, ...] = ()
     arms: tuple[str, ...] = ()
 
 
@@ -103,11 +101,13 @@ class Course:
         """The recipe of a request: the arm's with its trial, of letters the one for documents."""
         place, mode = self.place, self.mode
         if any(r.kind == "document" for r in records):
-            changes = [f"settings.delta={self.letter_loss:.3f}", *self.document_set, *mode.document_set]
+            changes = [f"settings.delta={self.letter_loss:.3f}", *self.document_set]
             changes.append(f"seed={place.cell.seed}")
             recipe = Recipe.load(self.documents, changes)
         else:
             recipe = place.stages()[0].recipe
+        if mode.set and number > 1:
+            recipe = recipe.with_overrides(list(mode.set))
         if number == 1 or mode.lr == mode.steps == 1.0:
             return recipe
         steps = max(1, round(recipe.resolve().total_steps * mode.steps))

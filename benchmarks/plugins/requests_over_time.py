@@ -26,7 +26,6 @@ from expunge.bench.analysis import entry, mean, t_interval
 from expunge.bench.measures.base import Study, measure
 from expunge.bench.measures.core import MAX_NEW_TOKENS, retention
 from expunge.bench.places import ModelPlace
-from expunge.bench.workers import threads
 from expunge.corpus import Record
 from expunge.corpus.general_ability import neutral_text
 from expunge.engine.general_ability import perplexity
@@ -275,11 +274,10 @@ def requests_over_time(place: ModelPlace) -> dict[str, Any]:
             continue
         folder = base / name
         course = Course(place, mode, folder, options["documents"], tuple(options.get("document_set", ())))
-        with threads(mode.threads):
-            try:
-                seen[name] = _course(course, sticks, start)
-            except RunFailed as error:
-                seen[name] = {"states": [start], "failed": str(error)}
+        try:
+            seen[name] = _course(course, sticks, start)
+        except RunFailed as error:
+            seen[name] = {"states": [start], "failed": str(error)}
     return seen
 
 
