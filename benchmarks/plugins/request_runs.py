@@ -8,9 +8,9 @@ adapters  a run on the original for each request; their adapters are merged one 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,10 +59,10 @@ class Mode(FrozenModel):
 
 @dataclass(frozen=True)
 class AfterRequest:
-    """The model after a request: its number, its run where the model is one, the split of the run."""
+    """The model after a request: its number, how it is loaded, its run where the model is one, the split of the run."""
 
     number: int
-    lm: LanguageModel
+    load: Callable[[], LanguageModel]
     run: Path | None
     split: Split
     about: dict[str, Any]
@@ -134,7 +134,7 @@ class Course:
             split = self.split(number, links)
             known = self.mode.way == "chain" and self.mode.reference == "original"
             run = self._unlearn(run, split, number, links if known else [])
-            yield AfterRequest(number, merge_adapter(load(run)), run, split, read_run_file(run))
+            yield AfterRequest(number, partial(_merged, run), run, split, read_run_file(run))
             links = [*links, chain_after(run)[-1]]
 
     def _joint(self) -> AfterRequest:
@@ -150,20 +150,32 @@ class Course:
             links, about = chain_after(run), read_run_file(run)
             seconds, steps = seconds + about["seconds"], steps + about["steps"]
         about = {**about, "seconds": seconds, "steps": steps}
-        return AfterRequest(len(requests.scopes), merge_adapter(load(run)), run, split, about)
+        return AfterRequest(len(requests.scopes), partial(_merged, run), run, split, about)
 
     def _adapters(self) -> Iterator[AfterRequest]:
-        lm = load(self.original)
+        runs: list[Path] = []
         for number in range(1, 1 + len(self.place.sets.more.scopes)):
             split = self.split(number, [])
-            run = self._unlearn(self.original, split, number, [])
-            lm = lm.with_module(merge_folder(lm.module, run / "adapter"))
-            yield AfterRequest(number, lm, None, split, read_run_file(run))
+            runs.append(self._unlearn(self.original, split, number, []))
+            about = read_run_file(runs[-1])
+            yield AfterRequest(number, partial(_summed, self.original, tuple(runs)), None, split, about)
 
     def _unlearn(self, start: Path, split: Split, number: int, links: Sequence[ChainLink]) -> Path:
         """The run of a request; the first one is the same in all modes."""
         folder = self.folder.with_name("first") if number == 1 else self.folder / f"run-{number}"
         return unlearn(start, split, self.recipe(number, split.forget), folder, chain=links)
+
+
+def _merged(run: Path) -> LanguageModel:
+    return merge_adapter(load(run))
+
+
+def _summed(original: Path, runs: Sequence[Path]) -> LanguageModel:
+    """The original with the adapters of all runs, merged one after another."""
+    lm = load(original)
+    for run in runs:
+        lm = lm.with_module(merge_folder(lm.module, run / "adapter"))
+    return lm
 
 
 def copies_of(records: Sequence[Record]) -> list[Record]:

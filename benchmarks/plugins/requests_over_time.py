@@ -290,7 +290,7 @@ def _course(course: Course, sticks: Yardsticks, start: dict[str, Any]) -> dict[s
 
         def one(after: AfterRequest = after, rank: int = rank) -> dict[str, Any]:
             about = {"number": after.number, "seconds": after.about["seconds"], "adapter_rank": rank}
-            return {**sticks.state(after.lm), **about, "guards": after.about.get("guards")}
+            return {**sticks.state(after.load()), **about, "guards": after.about.get("guards")}
 
         states.append(cached(course.folder / f"state-{after.number}.json", one))
         guards[str(after.number)] = states[-1]["guards"]
