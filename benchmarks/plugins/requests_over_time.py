@@ -175,7 +175,7 @@ def _summarize(study: Study) -> dict[str, Any]:
         for mode, of in (place.observation("requests_over_time") or {}).items():
             seen.setdefault(f"{place.name}, {mode}", []).append(of)
     curves = {name: curve([of["states"] for of in every]) for name, every in seen.items()}
-    return {
+    results = {
         "modes": {name: last_of([of["states"] for of in every]) for name, every in seen.items()},
         "curves": curves,
         "matrix": {name: every[0]["states"] for name, every in seen.items()},
@@ -186,6 +186,7 @@ def _summarize(study: Study) -> dict[str, Any]:
         "scopes": list(study.cells[0].sets().more.scopes),
         "failed": study.failed,
     }
+    return {key: value for key, value in results.items() if value or key not in ("again", "audits", "guards")}
 
 
 def columns_of(state: Mapping[str, Any], number: int) -> dict[str, float | None]:

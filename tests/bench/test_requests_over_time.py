@@ -35,7 +35,7 @@ def cell(measure: Any, **settings: Any) -> WorldInstance:
     return WorldInstance(request={**WORLD, "settings": {**WORLD["settings"], **settings}}, seed=1)
 
 
-def test_what_is_held_out_is_in_no_run_and_the_retrained_model_lacks_all_requests(measure: Any) -> None:
+def test_held_out_is_in_no_run_and_the_retrained_model_lacks_all(measure: Any) -> None:
     sets = cell(measure, order="PDP").sets()
     more = sets.more
     assert more.scopes == ("patient:P-0001-001", "letter:L-001", "patient:P-0002-001")
@@ -101,7 +101,7 @@ def test_the_goal_is_that_of_the_worst_seed(measure: Any) -> None:
     assert not measure.goal([[state(2, [0.1, 0.0], [0.1, 0.0], 0.96)]])["reached"]
 
 
-def test_curves_are_means_over_seeds_and_repetitions_stand_beside_seeds(measure: Any) -> None:
+def test_curves_are_means_over_seeds_beside_a_repetition(measure: Any) -> None:
     first = [[state(1, [0.0], [0.0], 1.0)], [state(1, [0.2], [0.0], 0.8)]]
     again = [[state(1, [0.1], [0.0], 1.0)], [state(1, [0.2], [0.0], 0.9)]]
     assert measure.curve(first)["first"] == [pytest.approx(0.1)]
@@ -147,7 +147,7 @@ def test_two_requests_are_asked_after_every_run_in_every_way(tmp_path: Path) -> 
     results = run(experiment, tmp_path / "bench", workers=1)
     wanted = ("guarded", "joint", "adapters")
     assert set(results["modes"]) == {f"simnpo, {mode}" for mode in wanted}
-    assert results["again"] == {}
+    assert "again" not in results
     assert results["curves"]["simnpo, guarded"]["number"] == [0, 1, 2]
     assert results["curves"]["simnpo, joint"]["number"] == [0, 2]
     assert results["guards"]["simnpo, guarded"]["2"]["rows"] > 0
