@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from expunge.audit import request_history
-from expunge.audit.request_file import RequestHistory, RequestRow, RequestState, load_history
+from expunge.audit.request_file import GuardState, RequestHistory, RequestRow, RequestState, load_history
 from expunge.audit.request_history import audit_history
 from expunge.audit.scores import Scores
 from expunge.audit.scoring import score
-from expunge.corpus import Record
+from expunge.corpus import Corpus, Record
 from expunge.engine.recipe import Recipe
 from expunge.engine.request_chain import chain_after, split_after
 from expunge.engine.train.train_loop import TrainConfig
@@ -54,6 +54,52 @@ def test_a_request_is_forgotten_up_to_its_controls_and_five_points(
     assert one.status == status
 
 
+def test_what_the_verdict_on_the_last_request_does_not_say_is_a_warning() -> None:
+    guards = GuardState(rows=0, unguarded=4, reason="the recipe has no retain term")
+    rows = (
+        row(1.0, 0.0, 0.0),
+        row(1.0, 0.0, 0.4, number=2),
+        row(1.0, 0.5, 0.5, controls=None, number=1).model_copy(update={"number": 3, "guards": guards}),
+        row(number=4).model_copy(update={"questions": 0}),
+        row(1.0, 0.2, controls=None, number=5),
+    )
+    lines = RequestHistory(run="seal", requests=rows).warnings
+    assert [line.split(" is ")[0].split(" of the records")[0] for line in lines[:1]] == ["Request 2"]
+    assert "gives 0.400 of its true answers, and at most 0.150 is allowed" in lines[0]
+    assert any("The run of request 3 did not guard 4 of the records" in line for line in lines)
+    assert "Request 4 was not asked: its records are not in the data." in lines
+    assert "Request 5 cannot be judged: its run is not here, and it has no controls." in lines
+    assert not any("equest 1 " in line for line in lines)
+
+
+def test_a_history_without_guards_keeps_the_seal_of_earlier_versions() -> None:
+    one = row(1.0, 0.0)
+    assert "guards" not in one.model_dump()
+    assert "guards" in one.model_copy(update={"guards": GuardState(rows=3)}).model_dump()
+
+
+def test_documents_are_compared_with_documents_never_trained(folders: dict[str, Path], tmp_path: Path) -> None:
+    texts = {f"d{k}": f"Letter {k} about ward {k + 3}." for k in range(4)}
+    letters = [Record(name, "", text, kind="document", subject=name) for name, text in texts.items()]
+    plan = Recipe.load("documents", ["steps=1", "batch.retain=2"])
+    never = [replace(r, id=f"never-{r.id}", subject="n", split="holdout") for r in letters[:2]]
+    corpus = Corpus.of([*WORLD.trained, *letters, *never])
+    run, links = folders["llama"], []
+    for k in (0, 1):
+        split = split_after(corpus, Scope.parse(f"subject=d{k}"), links)
+        run = unlearn(run, split, plan, tmp_path / f"run{k}", chain=links)
+        links = chain_after(run)
+    history = audit_history(str(folders["llama"]), str(run), corpus, tmp_path)
+    assert history
+    assert [r.measure for r in history.requests] == ["tokens", "tokens"]
+    assert all(s.controls is not None for r in history.requests for s in r.states)
+    assert history.requests[0].guards is None
+    assert history.requests[1].guards == GuardState(rows=1)
+    nobody = audit_history(str(folders["llama"]), str(run), Corpus.of([*WORLD.trained, *letters]), tmp_path)
+    assert nobody
+    assert all(s.controls is None for r in nobody.requests for s in r.states)
+
+
 def test_an_answer_behind_a_preamble_is_given(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     records = WORLD.trained[:2]
     lm = load(folders["llama"])
@@ -63,7 +109,7 @@ def test_an_answer_behind_a_preamble_is_given(folders: dict[str, Path], monkeypa
         return replace(score(lm, records, **options), text=texts)
 
     monkeypatch.setattr("expunge.audit.request_history.score", scores)
-    assert request_history._share(lm, records, "answers") == 0.5
+    assert request_history.true_share(lm, records, "answers") == 0.5
 
 
 def test_a_changed_history_is_refused(tmp_path: Path) -> None:

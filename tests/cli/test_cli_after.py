@@ -100,3 +100,45 @@ def test_an_audit_may_be_of_an_earlier_request(runs: Path, world: Path, model: P
     assert split.training_digest == about["chain"][0]["split"]
     assert split.scope == TARGET
     assert not {r.id for r in split.forget} & {r.id for r in split.retain}
+
+
+def test_an_estimate_counts_the_guards(cli: Cli, runs: Path, world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("expunge.engine.estimate.timing.SECONDS", 0.02)
+    words = ("estimate", "--after", runs / "one", "--data", world, *FAST)
+    result = cli(*words, "--scope", NEXT, "--json").json
+    forgotten = len(json.loads((runs / "one" / "run.json").read_text())["request"]["forget"])
+    assert (result["request"], result["guards"]) == (2, {"rows": forgotten, "leaking": 0, "unguarded": 0})
+    alone = cli("estimate", "--model", runs / "one", "--data", world, *FAST, "--scope", NEXT, "--json").json
+    assert "guards" not in alone
+    assert result["split"]["forget"] == alone["split"]["forget"]
+    assert result["rows"][0]["rows_drawn"] == alone["rows"][0]["rows_drawn"], "guards take the place of retain rows"
+    text = cli(*words, "--scope", NEXT, "--set", "batch.retain=1").out
+    assert f"forgotten: at most 0, {forgotten} without: a retain batch holds one row" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--after", "{runs}/one"), "--scope: is missing; with --after, name what is to be forgotten next"),
+        (("--after", "{runs}/one", "--scope", TARGET), "was forgotten by request 1 already"),
+        (("--after", "nowhere", "--scope", NEXT), "--after nowhere: is no run"),
+        (("--scope", NEXT), "--model: is missing; name the model that is to forget"),
+    ],
+)
+def test_what_cannot_be_estimated(cli: Cli, runs: Path, world: Path, words: tuple[str, ...], message: str) -> None:
+    result = cli("estimate", "--data", world, *FAST, *(word.format(runs=runs) for word in words))
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+
+
+def test_a_run_of_a_chain_fits_its_records(cli: Cli, runs: Path, world: Path, tmp_path: Path) -> None:
+    """The records of earlier requests are in none of its sets, so the data alone does not tell its split."""
+    result = cli("verify", runs / "two", "--data", world, "--json")
+    assert (result.code, result.json["problems"], result.json["unchecked"]) == (0, [], [])
+    assert {"records", "requests before it"} <= set(result.json["fits"])
+    alone = tmp_path / "two"
+    shutil.copytree(runs / "two", alone)
+    result = cli("verify", alone, "--json").json
+    assert any(
+        line.startswith("the requests before it: the run that made them is not at") for line in result["unchecked"]
+    )

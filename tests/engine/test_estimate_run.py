@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ import torch
 
 from expunge.engine.estimate.cost_model import ModelShape
 from expunge.engine.estimate.estimate_run import estimate_run
+from expunge.engine.estimate.estimator import RunEstimator
 from expunge.engine.estimate.run_estimate import RunEstimate
 from expunge.engine.estimate.timing import Timer, spread
 from expunge.engine.estimate.workload import ForwardWorkload
 from expunge.engine.recipe import Recipe
 from expunge.errors import InputError
 from expunge.methods.twin import Twin
-from expunge.models.language_model import load
+from expunge.models.adapters import prepare
+from expunge.models.language_model import LanguageModel, load
 from expunge.models.prompt_template import Encoded
 from helpers.runs import FEW, loop, recipe
 from helpers.world import one_person
@@ -35,6 +38,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def said(folder: Path, plan: Recipe, **more: Any) -> list[RunEstimate]:
     return estimate_run(folder, one_person(), plan, **more)[0]
+
+
+def prepared(folder: Path, plan: Recipe) -> LanguageModel:
+    lm = load(folder)
+    return lm.with_module(prepare(lm.module, plan.train, plan.seed))
 
 
 def test_a_recipe_for_all_blocks_gets_a_preview_on_the_cache(folders: dict[str, Path]) -> None:
@@ -162,3 +170,18 @@ def test_resident_memory_grows_with_what_is_held() -> None:
 
 def test_nothing_asked_takes_no_passes() -> None:
     assert ForwardWorkload().work.passes == 0
+
+
+def test_a_later_request_counts_guards_and_the_first_model(folders: dict[str, Path]) -> None:
+    """Guards take rows of the retain batches; the model before the first request is loaded for their references."""
+    split = one_person()
+    guarded = replace(split, retain=split.retain[9:], guards=split.retain[:9])
+    for loss, copies in (("ce", 0), ("kl", 1)):
+        plan = recipe("npo", retain={"loss": loss})
+        alone, later = (estimate_run(folders["llama"], of, plan)[0][0] for of in (split, guarded))
+        assert (later.steps, later.rows_drawn) == (alone.steps, alone.rows_drawn)
+        assert later.memory.weights == alone.memory.weights
+        estimator = RunEstimator(prepared(folders["llama"], plan), plan.resolve(), guarded)
+        kinds = {example.kind for example in estimator.dataset.examples}
+        assert "guard" in kinds
+        assert estimator._asks_original() == bool(copies)

@@ -23,7 +23,7 @@ from expunge.engine.request_chain import (
     runs_of_chain,
     split_after,
 )
-from expunge.engine.stratified_sampling import guard_rows
+from expunge.engine.stratified_sampling import guard_rows, guard_turns
 from expunge.engine.unlearn import unlearn
 from expunge.errors import InputError
 from expunge.models.language_model import load
@@ -179,6 +179,12 @@ def test_an_unfinished_run_starts_no_chain(chain: list[Path], tmp_path: Path) ->
 @pytest.mark.parametrize(("batch", "rows"), [(2, 1), (16, 2), (32, 4), (64, 5)])
 def test_one_retain_row_of_eight_is_a_guard(batch: int, rows: int) -> None:
     assert guard_rows(5, batch) == rows
+
+
+def test_a_letter_is_guarded_as_often_as_a_patient() -> None:
+    rows = [Record(f"{s}{k}", "q", "a", subject=s) for s, n in (("A", 6), ("B", 3), ("", 1)) for k in range(n)]
+    assert guard_turns(rows) == [0, 1, 2, 3, 4, 5, *[6, 7, 8] * 2, *[9] * 6]
+    assert guard_turns([]) == []
 
 
 def resolved(**changes: Any) -> Any:

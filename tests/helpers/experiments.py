@@ -50,7 +50,11 @@ presets:
 
 def plugin(name: str) -> Any:
     """A plugin of the checkout, as an experiment imports it."""
-    before = {"token_weights": ("polysemy",), "semeval": ("lume_documents",)}.get(name, ())
+    before = {
+        "token_weights": ("polysemy",),
+        "semeval": ("lume_documents",),
+        "requests_over_time": ("ward", "request_runs", "request_curves"),
+    }.get(name, ())
     load_plugins([BENCHMARKS / "plugins" / f"{part}.py" for part in (*before, name)])
     return sys.modules[name]
 

@@ -30,6 +30,15 @@ class RequestState(FrozenModel):
     controls: float | None = Field(None, description="the same share about people that no model was trained on")
 
 
+class GuardState(FrozenModel):
+    """How the run of a request kept what earlier requests had forgotten."""
+
+    rows: int = Field(ge=0, description="rows that guarded them")
+    leaking: int = Field(0, ge=0, description="records whose true answer the model still gave then; not guarded")
+    unguarded: int = Field(0, ge=0, description="records that could not be guarded")
+    reason: str = Field("", description="why not")
+
+
 class RequestRow(FrozenModel):
     """A request and what became of it."""
 
@@ -41,12 +50,22 @@ class RequestRow(FrozenModel):
     questions: int = Field(ge=0, description="those that were asked here; 0 where the data does not hold them any more")
     measure: Literal["answers", "tokens"] = Field("answers", description="what the shares are of")
     states: tuple[RequestState, ...] = Field((), description="one per model, oldest first")
+    guards: GuardState | None = Field(
+        None,
+        description="how its run kept earlier requests; none for the first request, or where the run is not here",
+        exclude_if=lambda state: state is None,
+    )
+
+    @property
+    def own(self) -> RequestState | None:
+        """The model right after its own run; None where that run is not here."""
+        return next((s for s in self.states if s.run == self.number), None)
 
     @property
     def bound(self) -> float | None:
         """The share up to which it counts as forgotten now: that of the controls, or as after its own run."""
         last = self.states[-1] if self.states else None
-        own = next((s.share for s in self.states if s.run == self.number), None)
+        own = self.own and self.own.share
         reference = own if last is None or last.controls is None else last.controls
         return None if reference is None else reference + MARGIN
 
@@ -76,6 +95,28 @@ class RequestHistory(FrozenModel):
     def back(self) -> list[RequestRow]:
         """Requests that the last model no longer has forgotten."""
         return [r for r in self.requests if r.status == "back"]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What whoever reads the verdict on the last request must know of the others, a sentence each."""
+        lines = [
+            f"Request {r.number} is no longer forgotten: the model gives {r.states[-1].share:.3f} of its true "
+            f"{r.measure}, and at most {r.bound or 0.0:.3f} is allowed."
+            for r in self.back
+        ]
+        for r in self.requests:
+            if r.questions == 0:
+                lines.append(f"Request {r.number} was not asked: its records are not in the data.")
+            elif r.status == "not_run":
+                lines.append(f"Request {r.number} cannot be judged: its run is not here, and it has no controls.")
+            elif r.status == "unchanged":
+                lines.append(f"Nothing says that request {r.number} was ever forgotten: it has no controls.")
+            if r.guards and r.guards.unguarded:
+                lines.append(
+                    f"The run of request {r.number} did not guard {r.guards.unguarded:,} of the records that were "
+                    f"forgotten before it: {r.guards.reason}."
+                )
+        return lines
 
     def sealed(self) -> RequestHistory:
         """This history with its seal."""

@@ -16,7 +16,7 @@ import numpy as np
 from expunge._io import write_json
 from expunge.audit.metrics import METRICS
 from expunge.audit.record_sets import drawn
-from expunge.audit.request_file import REQUESTS, RequestHistory, RequestRow, RequestState
+from expunge.audit.request_file import REQUESTS, GuardState, RequestHistory, RequestRow, RequestState
 from expunge.audit.run_identity import check_original, loading_options, read_audited_run
 from expunge.audit.scoring import score
 from expunge.corpus import Corpus, Record
@@ -30,11 +30,15 @@ from expunge.models.run_seal import SEAL
 
 MOST = 64  # records of a request that are asked
 CONTROLS, CONTROL_ROWS = 4, 16  # surrogates, and questions to each
+NEVER = ("holdout", "control")  # splits of records that no model was trained on
 
 
 @dataclass(frozen=True)
 class _Request:
-    """What is asked about one request: its records, and the same questions about surrogates."""
+    """What is asked about one request: its records, and controls.
+
+    Controls are the same questions about surrogates; of documents, documents that no model was trained on.
+    """
 
     row: RequestRow
     records: Sequence[Record]
@@ -94,13 +98,14 @@ def audit_history(
 
 def _requests(about: dict[str, Any], folders: Sequence[Path], first: int, corpus: Corpus) -> list[_Request]:
     """The requests of a chain with their records, oldest first."""
-    texts = {first + k: str(read_run_file(folder).get("scope", "")) for k, folder in enumerate(folders)}
+    runs = {first + k: read_run_file(folder) for k, folder in enumerate(folders)}
     links = [link.model_dump() for link in chain_of(about)]
     links.append({**about["request"], "created": about.get("created", ""), "method": about["method"]})
     trained = corpus.trained
     prints = [record_print(r) for r in trained]
     gone = {text for link in links for text in link["forget"]}
     retained = take(trained, (k for k, text in enumerate(prints) if text not in gone))
+    strangers = drawn([r for r in corpus if r.kind == "document" and r.split in NEVER], CONTROL_ROWS, "history")
     requests = []
     for number, link in enumerate(links, 1):
         wanted = set(link["forget"])
@@ -108,32 +113,40 @@ def _requests(about: dict[str, Any], folders: Sequence[Path], first: int, corpus
         with_question = [r for r in records if r.kind != "document"]
         measure: Literal["answers", "tokens"] = "answers" if with_question or not records else "tokens"
         sample = drawn(with_question or records, MOST, "history")
-        made = surrogate_controls(sample, retained, link["seed"], CONTROL_ROWS)[:CONTROLS] if with_question else []
+        made = (
+            surrogate_controls(sample, retained, link["seed"], CONTROL_ROWS)[:CONTROLS]
+            if with_question
+            else [strangers]
+        )
         row = RequestRow(
             number=number,
-            scope=texts.get(number, ""),
+            scope=str(runs.get(number, {}).get("scope", "")),
             created=link["created"],
             method=link["method"],
             records=len(wanted),
             questions=len(sample),
             measure=measure,
+            guards=GuardState(**guards) if (guards := runs.get(number, {}).get("guards")) else None,
         )
         requests.append(_Request(row, sample, [r for rows in made for r in rows]))
     return requests
 
 
 def _state(lm: LanguageModel, request: _Request, number: int) -> RequestState:
-    share = _share(lm, request.records, request.row.measure)
-    controls = _share(lm, request.controls, "answers") if request.controls else None
+    share = true_share(lm, request.records, request.row.measure)
+    controls = true_share(lm, request.controls, request.row.measure) if request.controls else None
     return RequestState(run=number, share=share, controls=controls)
 
 
-def _share(lm: LanguageModel, records: Sequence[Record], measure: str) -> float:
-    """The share of answers that the model gives, whatever stands around them, or of answer tokens."""
+def true_share(lm: LanguageModel, records: Sequence[Record], measure: str, max_new_tokens: int | None = None) -> float:
+    """The share of answers that the model gives, whatever stands around them, or of answer tokens.
+
+    `max_new_tokens` bounds the greedy text; None leaves room for a preamble.
+    """
     if measure == "tokens":
         records = split_documents(records, lm.template)
     ids = [str(k) for k in range(len(records))]
-    scores = score(lm, records, text=measure == "answers", ids=ids)
+    scores = score(lm, records, text=measure == "answers", ids=ids, max_new_tokens=max_new_tokens)
     by_id = dict(zip(ids, records, strict=True))
     names = ("exact_match", "includes") if measure == "answers" else ("exact_memorization",)
     exact, *others = (METRICS.get(name)(scores, by_id) for name in names)

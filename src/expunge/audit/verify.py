@@ -16,8 +16,10 @@ from typing import Any
 from expunge._io import read_json
 from expunge.audit.audit_attempts import ATTEMPTS, read_attempts
 from expunge.audit.plan import PLAN, read_plan
+from expunge.audit.request_file import REQUESTS, load_history
 from expunge.audit.run_identity import check_recipe, check_records
 from expunge.audit.schema import AuditFile, find_audit, load_audit
+from expunge.audit.verify_requests import chain_problems, history_problems, missing_problem, order_problems
 from expunge.engine.recipe import Recipe
 from expunge.errors import InputError, first_line
 from expunge.models.file_digest import file_digests
@@ -29,8 +31,9 @@ from expunge.models.fingerprint import (
     check_unchanged,
     model_digest,
 )
+from expunge.models.run_file import RUN, run_facts
 from expunge.models.run_seal import SEAL, broken_seals
-from expunge.models.source import base_of_adapter, base_of_run, kind_of
+from expunge.models.source import base_of_adapter, base_of_run, kind_of, whole_run
 from expunge.scope.split import Split
 
 Problems = Iterable[str]
@@ -128,6 +131,11 @@ def _verify_run(result: Verification, run: Path, split: Split | None) -> None:
         result.unchecked.append(f"the model that it started from: {base} is not there")
     else:
         result.check("model that it started from", lambda: _same_base(run, about, base))
+    if about.get("chain"):
+        if (Path(base) / RUN).is_file():
+            result.check("requests before it", lambda: chain_problems(run, about, base))
+        else:
+            result.unchecked.append(f"the requests before it: the run that made them is not at {base}")
     if split is None:
         result.unchecked.append("its records: give --data")
     else:
@@ -185,6 +193,7 @@ def _verify_audit(result: Verification, file: Path, split: Split | None, models:
     if (file.parent / ATTEMPTS).is_file():
         result.check("attempts", lambda: _same_attempts(file.parent, audit))
     _verify_scores(result, file.parent / "scores", audit.score_files)
+    _verify_requests(result, file.parent, models.get("unlearned"))
     for role, model in audit.models.items():
         if role in models:
             result.check(f"{role} model", partial(_same_model, role, models[role], model.digest))
@@ -223,6 +232,25 @@ def _verify_scores(result: Verification, folder: Path, recorded: Mapping[str, st
         result.unchecked.append(
             f"{len(recorded) - len(here)} of {len(recorded)} score files, which are not in {folder}"
         )
+
+
+def _verify_requests(result: Verification, folder: Path, unlearned: str | None) -> None:
+    """What became of earlier requests: the content of requests.json, and with the run also whose chain it is."""
+    file = folder / REQUESTS
+
+    def problems() -> Iterator[str]:
+        about, history = run_facts(whole_run(unlearned)) if unlearned else {}, load_history(folder)
+        if history is None:
+            yield from missing_problem(folder, about)
+            return
+        yield from order_problems(file, history)
+        if about:
+            yield from history_problems(file, history, about)
+
+    if unlearned or file.is_file():
+        result.check(f"requests in {REQUESTS}" if file.is_file() else "no earlier requests", problems)
+    if file.is_file() and not unlearned:
+        result.unchecked.append(f"the chain of {REQUESTS}: give --unlearned")
 
 
 def _same_model(role: str, source: str, recorded: str) -> Iterator[str]:

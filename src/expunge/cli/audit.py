@@ -201,16 +201,22 @@ def _history_lines(history: RequestHistory) -> list[str]:
     """One line for each request of a chain."""
     lines = []
     for r in history.requests:
-        if not r.states:
+        if not r.questions or not r.states:
             lines.append(f"request {r.number}: not asked, its records are not in the data")
             continue
         before, last, word = r.states[0].share, r.states[-1], "answers" if r.measure == "answers" else "tokens"
-        controls = "" if last.controls is None else f", {last.controls:.3f} about the controls"
+        others = "about the controls" if r.measure == "answers" else "of documents never trained"
+        controls = "" if last.controls is None else f", {last.controls:.3f} {others}"
         what = STATUS[r.status]
         lines.append(
             f"request {r.number}: {what}; true {word} given {before:.3f} before the first run, "
             f"{last.share:.3f} after the last{controls}"
         )
+        if r.guards and r.guards.unguarded:
+            lines.append(
+                f"request {r.number}: its run did not guard {r.guards.unguarded:,} of the records forgotten before it: "
+                f"{r.guards.reason}"
+            )
     return lines
 
 
@@ -250,15 +256,7 @@ def audited_split(
 
         seed = Recipe.load(recipe).seed
     seed, near_choice = 42 if seed is None else seed, near or opt.near_duplicates_of(unlearned)
-    if about.get("chain"):
-        from expunge.corpus import load_corpus
-        from expunge.engine.request_chain import audited_request
-        from expunge.scope import Scope
-
-        corpus = load_corpus(data, loader, mapping)
-        split = audited_request(corpus, Scope.parse(scope), about, seed, near_choice or "report")
-    else:
-        split = opt.load_split(data, loader, mapping, scope, seed, near_choice)
+    split = opt.load_run_split(data, loader, mapping, scope, seed, near_choice, unlearned)
     check_records(unlearned, about, split)
     return split
 

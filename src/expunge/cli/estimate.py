@@ -6,7 +6,7 @@ It loads the model and times a few passes, so it takes a few seconds. It writes 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,22 +14,35 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from expunge._printable import pluralize
-from expunge.cli.options import Loader, Mapping, Model, NearDuplicates, RecipeName, RunSeed, Say, Sets, seed_override
+from expunge.cli.options import (
+    After,
+    Loader,
+    Mapping,
+    NearDuplicates,
+    RecipeName,
+    RunSeed,
+    Say,
+    Sets,
+    StartModel,
+    seed_override,
+)
 from expunge.cli.result import CommandResult, ResultTable
 from expunge.errors import InputError
 
 if TYPE_CHECKING:
     from expunge.corpus import Corpus
     from expunge.engine.estimate.run_estimate import RunEstimate
+    from expunge.models.run_file import ChainLink
     from expunge.scope import Split
 
 
 def estimate(
-    model: Model,
     data: Annotated[Path, typer.Option("--data", help="Records: a file or a folder, as for unlearn.")],
     scope: Annotated[
         str | None, typer.Option("--scope", help="What to forget; the subject with the most records if not given.")
     ] = None,
+    model: StartModel = None,
+    after: After = None,
     recipe: RecipeName = "auto",
     say: Say = None,
     set_: Sets = None,
@@ -43,21 +56,26 @@ def estimate(
     map_: Mapping = None,
 ) -> CommandResult:
     """Estimate steps, time, memory and cache of a run before it starts."""
+    from expunge.cli.unlearn import start_of
     from expunge.corpus import load_corpus
     from expunge.engine.auto_recipe import recipe_for, seed_of
     from expunge.engine.estimate.estimate_run import estimate_run
     from expunge.engine.fallback_records import fallback_lines, fallback_summary
+    from expunge.engine.guards import guard_summary
     from expunge.engine.privacy.statement import planned_statement, statement_lines
     from expunge.scope.outlook import audit_outlook, outlook_lines
 
+    start, chain = start_of(model, after)
+    if chain and scope is None:
+        raise InputError("--scope", "is missing", "with --after, name what is to be forgotten next")
     changes = [*(set_ or []), *seed_override(seed)]
-    split = _split(load_corpus(data, loader, map_), scope, seed_of(recipe, changes), near_duplicates)
-    chosen = recipe_for(recipe, changes, model, split, say)
+    split = _split(load_corpus(data, loader, map_), scope, seed_of(recipe, changes), near_duplicates, chain)
+    chosen = recipe_for(recipe, changes, start, split, say)
     loaded = chosen.recipe
-    estimates, reason = estimate_run(model, split, loaded, preview_layers=preview_layers)
+    estimates, reason = estimate_run(start, split, loaded, preview_layers=preview_layers)
     outlook = audit_outlook(split)
     data_out: dict[str, Any] = {
-        "model": model,
+        "model": start,
         "recipe": chosen.name,
         "auto": chosen.notes,
         "say": loaded.resolve().algorithm.says or None,
@@ -69,6 +87,7 @@ def estimate(
         "no_other_row": reason,
         "audit": [asdict(o) for o in outlook],
         **fallback_summary(loaded.resolve(), split.forget),
+        **({"request": 1 + len(chain), "guards": guard_summary(loaded.resolve(), split.guards)} if chain else {}),
     }
     if loaded.privacy:
         data_out["privacy"] = planned_statement(loaded.resolve(), split.forget, split.retain)
@@ -77,6 +96,7 @@ def estimate(
         f"retained; nothing was started",
         *([f"say: {data_out['say']}"] if data_out["say"] else []),
         *fallback_lines(data_out, len(split.forget)),
+        *_guard_lines(data_out),
     )
     private = statement_lines(data_out["privacy"]) if loaded.privacy else []
     notes = [f"no second row: {reason}"] if reason else []
@@ -89,11 +109,27 @@ def estimate(
     return CommandResult(data_out, (*lines, *private, *tables, *notes, *outlook_lines(outlook)))
 
 
-def _split(corpus: Corpus, scope: str | None, seed: int, choice: Any = None) -> Split:
+def _guard_lines(about: dict[str, Any]) -> list[str]:
+    """How many rows are counted for what earlier requests forgot."""
+    guards = about.get("guards")
+    if guards is None:
+        return []
+    why = f", {guards['unguarded']:,} without: {guards['reason']}" if guards["unguarded"] else ""
+    return [
+        f"request number {about['request']} on this model: rows that keep earlier ones forgotten: at most "
+        f"{guards['rows']:,}{why}"
+    ]
+
+
+def _split(corpus: Corpus, scope: str | None, seed: int, choice: Any = None, chain: Sequence[ChainLink] = ()) -> Split:
     from expunge.scope import Scope
     from expunge.scope.resolve import resolve
 
     near: Any = choice or "report"
+    if chain and scope is not None:
+        from expunge.engine.request_chain import split_after
+
+        return split_after(corpus, Scope.parse(scope), chain, seed=seed, near=near)
     if scope is not None:
         return Scope.parse(scope).resolve(corpus, seed=seed, near=near)
     count = Counter(r.subject for r in corpus.trained if r.subject and r.identifiers)

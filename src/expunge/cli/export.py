@@ -49,7 +49,7 @@ def export(
     from expunge.models.export import remaining_copies
 
     split = (
-        opt.load_split(data, loader, map_, scope, _seed(Path(run)), opt.near_duplicates_of(run))
+        opt.load_run_split(data, loader, map_, scope, _seed(Path(run)), opt.near_duplicates_of(run), run)
         if data and scope
         else None
     )

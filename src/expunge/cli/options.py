@@ -135,6 +135,29 @@ def load_split(
     return parsed.resolve(corpus, seed=seed, near=near or "report")
 
 
+def load_run_split(
+    data: Path,
+    loader: str | None,
+    mapping: Path | None,
+    scope: str,
+    seed: int,
+    near: Literal["take", "report", "ignore"] | None,
+    run: str | Path | None,
+) -> Split:
+    """The split that a finished run is compared on: of its own request, or of an earlier one of its chain."""
+    from expunge.models.run_file import run_facts
+    from expunge.models.source import whole_run
+
+    about = run_facts(whole_run(run)) if run else {}
+    if not about.get("chain"):
+        return load_split(data, loader, mapping, scope, seed, near)
+    from expunge.corpus import load_corpus
+    from expunge.engine.request_chain import audited_request
+    from expunge.scope import Scope
+
+    return audited_request(load_corpus(data, loader, mapping), Scope.parse(scope), about, seed, near or "report")
+
+
 def near_duplicates_of(run: str | Path) -> Any:
     """What a run did with near-duplicates; None for what is no run, or an older one."""
     from expunge.models.run_file import run_facts

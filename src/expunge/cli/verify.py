@@ -75,9 +75,9 @@ def _split(
     else:
         about = read_json(source / "run.json")
         scope, near = str(about.get("scope")) if isinstance(about, dict) else "", opt.near_duplicates_of(source)
-    recipe = (source if kind == "run" else Path(unlearned or "")) / "recipe.yaml"
-    if seed is None and recipe.is_file():
+    run = source if kind == "run" else Path(unlearned).expanduser() if unlearned else None
+    if seed is None and run and (run / "recipe.yaml").is_file():
         from expunge.engine.recipe import Recipe
 
-        seed = Recipe.load(recipe).seed
-    return opt.load_split(data, loader, mapping, scope, 42 if seed is None else seed, near)
+        seed = Recipe.load(run / "recipe.yaml").seed
+    return opt.load_run_split(data, loader, mapping, scope, 42 if seed is None else seed, near, run)

@@ -21,7 +21,7 @@ from expunge.corpus.modalities import modality_variants
 from expunge.corpus.record_store import take
 from expunge.engine.resolved_recipe import ResolvedRecipe
 from expunge.engine.sampling import batch_at, chunk_plan
-from expunge.engine.stratified_sampling import guard_rows, quotas, strata
+from expunge.engine.stratified_sampling import guard_rows, guard_turns, quotas, strata
 from expunge.errors import InputError
 from expunge.methods.examples import Example, ExampleKind, Targets
 from expunge.models.documents import WINDOW_OF, split_documents
@@ -172,10 +172,11 @@ class RunDataset:
     def _add_retain(self, pool: Sequence[Record], anchors: Sequence[Record]) -> None:
         recipe, records = self._recipe, [*pool, *anchors, *self._guards]
         self.retain_index = [-1] * len(records)
-        guards = list(range(len(pool) + len(anchors), len(records)))
+        first_guard = len(pool) + len(anchors)
+        guards = [first_guard + k for k in guard_turns(self._guards)]
         if guards and not recipe.retain.balance:
             rows = guard_rows(len(guards), recipe.batch.retain)
-            others = list(range(len(pool) + len(anchors)))
+            others = list(range(first_guard))
             self._groups = [("guards", guards, rows), ("others", others, min(len(others), recipe.batch.retain - rows))]
         if recipe.retain.balance:
             groups = sorted([*strata(pool, self._forget, len(anchors)), *([("guards", guards)] if guards else [])])
@@ -184,7 +185,7 @@ class RunDataset:
         drawn = {k for step in range(self._resolved.total_steps) for k in self._retain_rows(step)}
         for k, item in enumerate(self._template.encode_all(records)):
             if k in drawn:
-                kind: ExampleKind = "guard" if guards and k >= guards[0] else "anchor" if k >= len(pool) else "retain"
+                kind: ExampleKind = "guard" if k >= first_guard else "anchor" if k >= len(pool) else "retain"
                 self._append_retain(records[k], item, k, kind)
 
     def _append_retain(self, record: Record, item: Encoded, row: int, kind: ExampleKind = "retain") -> None:

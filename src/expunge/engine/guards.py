@@ -16,11 +16,14 @@ from expunge.corpus.text_folding import fold
 from expunge.engine.request_chain import guard_note
 from expunge.engine.resolved_recipe import ResolvedRecipe
 from expunge.methods.base import REFERENCE_LOSSES
+from expunge.methods.examples import Generation
 from expunge.models.documents import split_documents
 from expunge.models.language_model import LanguageModel
 from expunge.models.likelihoods import greedy_answers
+from expunge.models.prompt_template import Encoded
 
 WORD = re.compile(r"\w+")
+SILENT = "the model answers nothing, and the retain term ce would teach the true text again"
 MORE_TOKENS = 8  # an answer that is guarded may be longer than the longest true one by so many
 
 
@@ -63,7 +66,7 @@ def build_guards(lm: LanguageModel, resolved: ResolvedRecipe, earlier: Sequence[
     """
     if reason := guard_note(resolved, earlier):
         return Guards(unguarded=len(earlier), reason=reason)
-    questions = [r for r in earlier if r.kind != "document"]
+    questions = _questions(earlier)
     texts = _own_answers(lm, questions)
     leaks = [states(text, r.answer) for r, text in zip(questions, texts, strict=True)]
     rows = [
@@ -73,12 +76,52 @@ def build_guards(lm: LanguageModel, resolved: ResolvedRecipe, earlier: Sequence[
     ]
     silent = [r for r, text in zip(questions, texts, strict=True) if not text]
     silent += [r for r in earlier if r.kind == "document"]
-    losses = {resolved.retain_loss_in(phase) for phase in resolved.phases} - {"none"}
-    if losses <= set(REFERENCE_LOSSES):
+    if _keeps_distributions(resolved):
         rows += split_documents(silent, lm.template)
         silent = []
-    reason = "the model answers nothing, and the retain term ce would teach the true text again" if silent else ""
-    return Guards(tuple(rows), leaking=sum(leaks), unguarded=len(silent), reason=reason)
+    return Guards(tuple(rows), leaking=sum(leaks), unguarded=len(silent), reason=SILENT if silent else "")
+
+
+def planned_guards(
+    lm: LanguageModel, resolved: ResolvedRecipe, earlier: Sequence[Record]
+) -> tuple[tuple[Record, ...], tuple[Generation, ...]]:
+    """What an estimate counts: the rows of the guards, and the answers that the run asks for beforehand.
+
+    The model is not asked. Every question is taken to be guarded, with its true answer, which is about as long as the
+    model's own.
+    """
+    if guard_note(resolved, earlier):
+        return (), ()
+    questions = _questions(earlier)
+    rows: list[Record] = [replace(r, options=(), variants=()) for r in questions]
+    if _keeps_distributions(resolved):
+        rows += split_documents([r for r in earlier if r.kind == "document"], lm.template)
+    items = lm.template.encode_all(questions)
+    return tuple(rows), (Generation(items, _new_tokens(items)),) if items else ()
+
+
+def guard_summary(resolved: ResolvedRecipe, earlier: Sequence[Record]) -> dict[str, int | str]:
+    """What an estimate says of the guards, documents counted whole: the model may leak or fall silent, and is not
+    asked."""
+    if reason := guard_note(resolved, earlier):
+        return Guards(unguarded=len(earlier), reason=reason).summary()
+    silent = 0 if _keeps_distributions(resolved) else len(earlier) - len(_questions(earlier))
+    summary = Guards(unguarded=silent, reason=SILENT if silent else "").summary()
+    return {**summary, "rows": len(earlier) - silent}
+
+
+def _questions(earlier: Sequence[Record]) -> list[Record]:
+    return [r for r in earlier if r.kind != "document"]
+
+
+def _keeps_distributions(resolved: ResolvedRecipe) -> bool:
+    """Whether no phase has a retain term that teaches the text of its rows."""
+    losses = {resolved.retain_loss_in(phase) for phase in resolved.phases} - {"none"}
+    return losses <= set(REFERENCE_LOSSES)
+
+
+def _new_tokens(items: Sequence[Encoded]) -> int:
+    return max(len(item.answer) for item in items) + MORE_TOKENS
 
 
 def states(text: str, answer: str) -> bool:
@@ -103,5 +146,5 @@ def _own_answers(lm: LanguageModel, questions: Sequence[Record]) -> list[str]:
     if not questions:
         return []
     items = lm.template.encode_all(questions)
-    replies = greedy_answers(lm, questions, max(len(item.answer) for item in items) + MORE_TOKENS)
+    replies = greedy_answers(lm, questions, _new_tokens(items))
     return [lm.template.tokenizer.decode(list(reply.content), skip_special_tokens=True).strip() for reply in replies]

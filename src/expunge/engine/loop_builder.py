@@ -8,6 +8,7 @@ from pathlib import Path
 from expunge.corpus import Record
 from expunge.engine.anchors import build_anchors
 from expunge.engine.attention_saliency import attention_saliency
+from expunge.engine.chain_reference import same_head
 from expunge.engine.dataset import RunDataset, run_questions
 from expunge.engine.distributed import DistributedContext
 from expunge.engine.forward import ForwardRunner
@@ -43,6 +44,7 @@ def build_loop(
     targets: Targets | None = None,
     extra: Sequence[Encoded] = (),
     guards: Sequence[Record] = (),
+    original: LanguageModel | None = None,
 ) -> Loop:
     """Prepare a run on `lm`, whose trainable parameters are set up (`models.adapters.prepare`).
 
@@ -57,6 +59,7 @@ def build_loop(
         targets: the method's targets from an earlier run of the same records and settings; None builds them.
         extra: rows that are no part of the run, for whoever looks at the model on the way (`Loop.extra_rows`).
         guards: rows that guard what earlier requests forgot; see `guards.py`.
+        original: the model before the first request, the reference of retained rows; see `chain_reference.py`.
 
     Raises:
         InputError: the records and the recipe do not fit together.
@@ -75,7 +78,7 @@ def build_loop(
     point = requirements.saliency_point if requirements.token_weights == "gradient" else "first_block"
     share_prefix = privacy is None
     runner = ForwardRunner(lm, items, recipe.memory, scratch, share_prefix=share_prefix, saliency_point=point)
-    references = _references(lm, resolved, dataset, context)
+    references = _references(lm, resolved, dataset, context, original)
     saliency: TokenSaliency | None = None
     if requirements.token_weights == "attention":
         rows, items = dataset.forget_count, dataset.encoded
@@ -132,9 +135,13 @@ def build_dataset(
 
 
 def _references(
-    lm: LanguageModel, resolved: ResolvedRecipe, dataset: RunDataset, context: DistributedContext
+    lm: LanguageModel,
+    resolved: ResolvedRecipe,
+    dataset: RunDataset,
+    context: DistributedContext,
+    original: LanguageModel | None,
 ) -> dict[Side, Reference]:
-    """What the model says before the run, for the sides that need it."""
+    """What the model says before the run, for the sides that need it; of retained rows what `original` says."""
     requirements, sharded = resolved.requirements, resolved.is_sharded(context.num_processes)
 
     def build(side: Side, logits: bool) -> Reference:
@@ -145,7 +152,10 @@ def _references(
         batches = [batch for phase, start in phases for batch in phase_batches(dataset, side, phase, start)]
         rows = sorted(set().union(*batches)) if sharded else context.assigned_rows(batches)
         rows = [*rows, *(dataset.alternates_of(rows) if side == "forget" else ())]
-        return Reference(lm.module, {k: dataset.encoded[k] for k in rows}, logits, live=not sharded)
+        items = {k: dataset.encoded[k] for k in rows}
+        first = original.module if original and side == "retain" and same_head(original.module, lm.module) else None
+        retained = [k for k in rows if dataset.examples[k].kind == "retain"]
+        return Reference(lm.module, items, logits, live=not sharded, original=first, original_keys=retained)
 
     references: dict[Side, Reference] = {}
     if resolved.uses_retain and resolved.retain_loss in REFERENCE_LOSSES:

@@ -1,12 +1,13 @@
 """Outputs of the model before the run at answer positions: computed once, in fixed batches, before step 1.
 
-There is no second model. Fixed batches make the cache independent of how often a run was interrupted, so a resumed run
+Rows of a later request are read off the model before the first one (`chain_reference.py`), which is not needed after
+that. Fixed batches make the cache independent of how often a run was interrupted, so a resumed run
 ends in the same bits. Distributions that do not fit are recomputed each step with the adapter off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -74,28 +75,42 @@ class Reference:
         rows: int = LOGPROB_BATCH,
         budget: int = MEMORY_BUDGET,
         live: bool = True,
+        original: Any = None,
+        original_keys: Collection[int] = (),
     ) -> None:
-        """live: distributions larger than `budget` bytes may be recomputed each step; otherwise they are refused."""
+        """Ask the model.
+
+        Args:
+            live: distributions larger than `budget` bytes may be recomputed each step; otherwise they are refused.
+            original: another model of the same head, asked for `original_keys`; not where they are recomputed.
+            original_keys: keys of `items`.
+        """
         self._module, self._logits = module, logits
         self._values: dict[int, Tensor] = {}
         self._head = matrix_head(module) if logits else None
         self._live = logits and too_large(module, sum(len(i.answer) for i in items.values()), budget, live)
         if self._live:
             return
+        others = set(original_keys) if original is not None else set()
+        self._ask(module, {k: item for k, item in items.items() if k not in others}, rows)
+        if others:
+            self._ask(original, {k: item for k, item in items.items() if k in others}, rows)
+
+    def _ask(self, module: Any, items: Mapping[int, Encoded], rows: int) -> None:
         device = next(module.parameters()).device
         keys = list(items)
         with torch.no_grad(), adapter_off(module):
             for part in by_length([items[k] for k in keys], rows):
                 batch = collate([items[keys[k]] for k in part]).to(device)
-                values = self._forward(batch)
+                values = self._forward(module, batch)
                 for row, k in enumerate(part):
                     self._values[keys[k]] = values[row, : len(items[keys[k]].answer)].clone()
 
-    def _forward(self, batch: Batch) -> Tensor:
+    def _forward(self, module: Any, batch: Batch) -> Tensor:
         """What is cached of a batch: [B, A], [B, A, V] or [B, A, H]."""
         if self._head:
-            return answer_hidden(self._module, batch)
-        logits = answer_forward(self._module, batch).logits
+            return answer_hidden(module, batch)
+        logits = answer_forward(module, batch).logits
         return logits if self._logits else answer_logprob(logits, batch)
 
     def outputs(self, rows: Sequence[int], batch: Batch) -> ModelOutputs:

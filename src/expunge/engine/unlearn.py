@@ -13,6 +13,7 @@ from typing import Any
 
 from expunge._io import digest, relative_to, write_json
 from expunge.corpus.record_store import digest_each
+from expunge.engine.chain_reference import load_original
 from expunge.engine.checkpoint import fitting
 from expunge.engine.condition_digests import concepts_digest, controls_digest
 from expunge.engine.distributed import DistributedContext, check_single_process
@@ -60,10 +61,9 @@ def unlearn(
 ) -> Path:
     """Make a model forget `split.forget`.
 
-    A finished run is returned as it is; a killed one resumes from its checkpoint to bit-identical weights. Call it in
-    every process of `torchrun` or `accelerate launch` to share the work; all must see `out`, the first writes it.
-    Another number of processes gives the same weights to rounding. An edit (`engine/weight_editing.py`) takes no steps
-    and starts anew if it was killed.
+    A finished run is returned as it is; a killed one resumes from its checkpoint to bit-identical weights. In every
+    process of `torchrun` or `accelerate launch` it shares the work; all must see `out`, the first writes it. Another
+    number of processes gives the same weights to rounding. An edit takes no steps and starts anew if it was killed.
 
     Args:
         model: model folder, run directory, adapter folder, GGUF file or hub id; never changed.
@@ -208,7 +208,7 @@ class UnlearningRun:
             shard(lm.module, context.device, context.num_processes)
         with context.synchronized():
             self.privacy = PrivacyEngine.of(self.resolved, self.split.forget, self.split.retain, folder)
-            split = self.split
+            split, plan = self.split, (self.resolved, self.directory.about, self.device)
             self.loop = build_loop(
                 lm,
                 self.resolved,
@@ -218,6 +218,7 @@ class UnlearningRun:
                 privacy=self.privacy,
                 controls=split.controls,
                 guards=record_guards(lm, self.resolved, split.guards, self.directory.about),
+                original=None if sharded else load_original(self.model, self.chain, *plan),
             )
         self._check_rows()
         context.broadcast_from_main(lambda: self.directory.start(self.resolved.to_yaml(self.notes)))

@@ -108,6 +108,7 @@ def render_page(
 ) -> str:
     """The page as text; a pure function of its arguments."""
     values = _page_values(audit, run, request or ReportRequest())
+    values = {**values, "warnings": [*(history.warnings if history else ()), *values["warnings"]]}
     return _page_template().render({**values, "history": history, "requests_plot": draw_requests(history)})
 
 

@@ -66,7 +66,7 @@ class RunEstimator:
         self.trainable = check_trainable(lm, resolved, split.forget, split.retain)
         if self.recipe.memory.checkpointing and not getattr(lm.module, "supports_gradient_checkpointing", False):
             enable_checkpointing(lm.module)  # raises the error that the run would raise
-        self.dataset, cost, workload = draw_dataset(lm, self.shape, resolved, split.forget, split.retain)
+        self.dataset, cost, workload = draw_dataset(lm, self.shape, resolved, split.forget, split.retain, split.guards)
         self.sizes = [size_of(item) for item in self.dataset.encoded]
         self.workload = workload + ForwardWorkload(len(self.sizes))
         self.recomputes_reference = False
@@ -152,7 +152,9 @@ class RunEstimator:
         weights, state = self._trainable_bytes()
         saves = self.resolved.total_steps // recipe.checkpoint_every
         step_bytes = caches + optimizer + max(activations, weights + state if saves else 0)
-        peak = process + shape.weights + max(self.reference_bytes + prepare_bytes, step_bytes)
+        original = shape.weights if self._asks_original() else 0
+        prepare += load_seconds / self.timer.slowdown if original else 0.0
+        peak = process + shape.weights + max(original + self.reference_bytes + prepare_bytes, step_bytes)
         written = saves * (weights + state) + (weights if recipe.train.which == "lora" else shape.weights)
         slowdown = self.timer.slowdown
         return RunEstimate(
@@ -175,6 +177,11 @@ class RunEstimator:
             cache_location=location,
             may_stop=self.resolved.may_stop,
         )
+
+    def _asks_original(self) -> bool:
+        """Whether the run of a later request also loads the model before the first one (`chain_reference.py`)."""
+        compares = self.resolved.uses_retain and self.resolved.retain_loss in REFERENCE_LOSSES
+        return bool(self.split.guards) and compares
 
     def _encoding_seconds(self) -> float:
         """Seconds to tokenize one record."""

@@ -22,10 +22,11 @@ from expunge.engine.estimate.cost_model import (
     inference_cost,
     size_of,
 )
+from expunge.engine.guards import planned_guards
 from expunge.engine.privacy.budget import PrivacyBudget
 from expunge.engine.privacy.private_dataset import PrivateDataset
 from expunge.engine.resolved_recipe import ResolvedRecipe
-from expunge.methods.examples import Inference, TargetCost
+from expunge.methods.examples import Generation, Inference, TargetCost
 from expunge.models.language_model import LanguageModel
 
 
@@ -54,9 +55,14 @@ class ForwardWorkload:
         for part in cost.inference:
             total += cls.of_inference(shape, part)
         for generation in cost.generation:
-            sizes = [size_of(item) for item in generation.items]
-            total += cls(len(sizes), (), generation_cost(shape, sizes, generation.new_tokens))
+            total += cls.of_generation(shape, generation)
         return total
+
+    @classmethod
+    def of_generation(cls, shape: ModelShape, part: Generation) -> ForwardWorkload:
+        """What greedy answers ask."""
+        sizes = [size_of(item) for item in part.items]
+        return cls(len(sizes), (), generation_cost(shape, sizes, part.new_tokens))
 
     @classmethod
     def of_inference(cls, shape: ModelShape, part: Inference) -> ForwardWorkload:
@@ -65,9 +71,16 @@ class ForwardWorkload:
 
 
 def draw_dataset(
-    lm: LanguageModel, shape: ModelShape, resolved: ResolvedRecipe, forget: Sequence[Record], retain: Sequence[Record]
+    lm: LanguageModel,
+    shape: ModelShape,
+    resolved: ResolvedRecipe,
+    forget: Sequence[Record],
+    retain: Sequence[Record],
+    earlier: Sequence[Record] = (),
 ) -> tuple[RunDataset, TargetCost, ForwardWorkload]:
-    """The dataset of a run, what its targets cost, and what targets and anchors ask of the model.
+    """The dataset of a run, what its targets cost, and what targets, anchors and guards ask of the model.
+
+    `earlier`: what earlier requests forgot, which the run guards.
 
     The draws of a private run are secret: other draws of the same rates stand in for them.
 
@@ -85,5 +98,8 @@ def draw_dataset(
     if resolved.uses_retain and recipe.retain.anchors:
         invented = anchors(pool, questions, recipe.seed)
         workload += ForwardWorkload.of_inference(shape, leak_cost(lm, invented, questions))
-    dataset = RunDataset(lm.template, resolved, cost.targets, questions, pool, invented)
+    guards, answers = planned_guards(lm, resolved, earlier)
+    for generation in answers:
+        workload += ForwardWorkload.of_generation(shape, generation)
+    dataset = RunDataset(lm.template, resolved, cost.targets, questions, pool, invented, guards)
     return dataset, cost, workload
