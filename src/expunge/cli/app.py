@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from expunge.cli import bench
+from expunge.cli import bench, certificate, key, log
 from expunge.cli.annotate import annotate
 from expunge.cli.attack import reconstruct
 from expunge.cli.audit import audit
@@ -55,6 +55,12 @@ GROUPS: dict[str, tuple[str, dict[str, Command]]] = {  # name -> help, commands
         "Assign concepts and records to four levels.",
         {"build": build, "levels": levels, "annotate": annotate},
     ),
+    "certificate": (
+        "Certify an unlearned model, and verify certificates.",
+        {"make": certificate.make, "sign": certificate.sign, "verify": certificate.verify, "show": certificate.show},
+    ),
+    "log": ("Keep evidence in a Merkle log.", {"append": log.append, "verify": log.verify, "head": log.head}),
+    "key": ("Make and show signing keys.", {"make": key.make, "show": key.show}),
     "bench": ("Compare methods in experiments.", {"list": bench.listing, "run": bench.run, "report": bench.report}),
 }
 app = typer.Typer(context_settings={"help_option_names": ["-h", "--help"]})

@@ -15,14 +15,13 @@ from expunge.audit.check_result import Bounds, CheckResult, Number
 from expunge.audit.policy import Policy
 from expunge.audit.schema import KnownShare
 from expunge.audit.verdict import Verdict
+from expunge.evidence.moments import DayOrMoment, Moment
 from expunge.evidence.statement import HEX64
 
 PREDICATE_TYPE = "https://expunge.example/predicates/unlearning-certificate/v1"
 DISCLAIMER = "This is technical evidence, not legal advice."
 OPAQUE_ID = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,79}$"
 HEX64_OR_EMPTY = r"^([0-9a-f]{64})?$"
-MOMENT = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"
-DAY_OR_MOMENT = r"^(\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?)?$"
 Level = Literal["L0", "L1", "L2", "L3"]
 
 
@@ -33,8 +32,8 @@ class RequestReference(FrozenModel):
     regime: str = Field("", max_length=80, description="law or rule it was opened under")
     policy_version: str = Field("", max_length=80, description="version of the deadline policy")
     ground: str = Field("", max_length=200, description="ground of the decision")
-    received: str = Field("", pattern=DAY_OR_MOMENT, description="when it came in")
-    decided: str = Field("", pattern=DAY_OR_MOMENT, description="when it was decided")
+    received: DayOrMoment = Field("", description="when it came in")
+    decided: DayOrMoment = Field("", description="when it was decided")
 
 
 class ServingConfiguration(FrozenModel):
@@ -187,8 +186,8 @@ class CoverageRow(FrozenModel):
 class ValidityBlock(FrozenModel):
     """When the certificate was made, and what ends it."""
 
-    certified: str = Field(pattern=MOMENT, description="when it was made, UTC")
-    expires: str = Field(pattern=MOMENT, description="when it ends, UTC")
+    certified: Moment = Field(description="when it was made, UTC")
+    expires: Moment = Field(description="when it ends, UTC")
     triggers: tuple[str, ...] = Field(min_length=1, description="what ends it earlier")
 
 

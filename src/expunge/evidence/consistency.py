@@ -1,4 +1,4 @@
-"""Do the parts of a certificate follow from each other? Signers can sign what is not so; these rules find some of it."""
+"""Do the parts of a certificate follow from each other? Signers can sign what is not so; these rules find some."""
 
 from __future__ import annotations
 
@@ -105,11 +105,8 @@ def _derived(predicate: CertificatePredicate) -> Iterator[str]:
         yield "the threat models are not those of the results"
     if (predicate.audit.comparison == "retrained") and not predicate.audit.retrained:
         yield "compares with a retrained model and names none"
-    try:
-        if parse_moment(predicate.validity.expires) <= parse_moment(predicate.validity.certified):
-            yield "expires before it was made"
-    except ValueError as error:
-        yield str(error)
+    if parse_moment(predicate.validity.expires) <= parse_moment(predicate.validity.certified):
+        yield "expires before it was made"
     if predicate.single_person != any("single-person" in limit for limit in predicate.limits):
         yield "single_person and the limits say different things"
 
@@ -131,5 +128,5 @@ def _digests(predicate: CertificatePredicate, statement: Statement) -> Iterator[
             if getattr(plan, name) != value:
                 yield f"the {name} is not that of the plan"
     for name, commitment in predicate.data.commitments.items():
-        if commitment.count != getattr(predicate.data, name):
-            yield f"the commitment to {name} counts {commitment.count} records, and the set {getattr(predicate.data, name)}"
+        if commitment.count != (count := getattr(predicate.data, name)):
+            yield f"the commitment to {name} counts {commitment.count} records, and the set {count}"

@@ -46,16 +46,13 @@ def _row(name: str, starts: tuple[str, ...], results: Sequence[CheckResult]) -> 
         return CoverageRow(attack_class=name, results=keys, status="executed")
     is_due = any(r.status == "not_run" for r in ours)
     reasons = "; ".join(dict.fromkeys(f"{r.key}: {r.reason}" for r in ours))
-    return CoverageRow(
-        attack_class=name, results=keys, status="in_scope" if is_due else "out_of_scope", reason=reasons
-    )
+    return CoverageRow(attack_class=name, results=keys, status="in_scope" if is_due else "out_of_scope", reason=reasons)
 
 
 def threat_models(results: Iterable[CheckResult]) -> dict[str, str]:
     """What the attacker of each result has; a result of a plugin has none that we know."""
     return {
-        r.key: next((text for start, text in THREATS.items() if r.key.startswith(start)), "not stated")
-        for r in results
+        r.key: next((text for start, text in THREATS.items() if r.key.startswith(start)), "not stated") for r in results
     }
 
 
@@ -64,8 +61,6 @@ def deltas(results: Iterable[CheckResult]) -> tuple[tuple[Delta, ...], tuple[Del
     near, far = [], []
     for r in results:
         if r.key.startswith("retention"):
-            one = Delta(
-                key=r.key, retention=r.estimate, ci=r.ci, n_records=r.n_records, n_subjects=r.n_subjects
-            )
+            one = Delta(key=r.key, retention=r.estimate, ci=r.ci, n_records=r.n_records, n_subjects=r.n_subjects)
             (near if r.key in (*NEAR, *NEAR_TOO) else far).append(one)
     return tuple(far), tuple(near)

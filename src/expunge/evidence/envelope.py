@@ -71,9 +71,7 @@ class SignedEnvelope:
         return {
             "payload": base64.b64encode(self.payload).decode(),
             "payloadType": self.payload_type,
-            "signatures": [
-                {"keyid": s.keyid, "sig": base64.b64encode(s.signature).decode()} for s in self.signatures
-            ],
+            "signatures": [{"keyid": s.keyid, "sig": base64.b64encode(s.signature).decode()} for s in self.signatures],
         }
 
     def as_bytes(self) -> bytes:

@@ -8,8 +8,8 @@ FIXED = (
     "The evidence is of resistance to the attacks run; attacks that were not run may find more.",
     "Behavior was compared, not the weights: the evidence does not say that the weights hold no trace.",
     "What the base model learned in its pre-training is outside this certificate.",
-    "Whoever holds the model from before the run can compare both; old weights, adapters' bases, checkpoints and caches "
-    "need their own purge.",
+    "Whoever holds the model from before the run can compare both; old weights, bases of adapters, checkpoints and "
+    "caches need their own purge.",
     "An operator who trains one model and audits another is not found by signatures; only whoever repeats the plan or "
     "runs the audit with an own key can tell.",
 )
@@ -18,7 +18,9 @@ NO_ATTEMPTS = "How many audits were made before this one was not counted."
 NO_COMMITMENT = "The records are named by digests of the whole sets only; a single record cannot be looked up in them."
 FEW_SUBJECTS = "With fewer than ten subjects a judgement is by estimates or ranks, without an interval."
 NOISE = "Noise in the unlearning run does not bound what was memorized before the run."
-ADAPTER = "The certified files are an adapter; its base model still knows the records, and whoever drops the adapter has it."
+ADAPTER = (
+    "The certified files are an adapter; its base model still knows the records, and whoever drops the adapter has it."
+)
 CHAIN = "The run stands on earlier runs; earlier requests need their own audit of the present model."
 TRIGGERS = (
     "another precision (dtype)",

@@ -89,7 +89,7 @@ def _subproof(hashes: Sequence[Hash], first: int, whole: bool) -> list[Hash]:
 
 
 def is_consistent(first: int, first_root: Hash, second: int, second_root: Hash, proof: Sequence[Hash]) -> bool:
-    """Whether `proof` shows that a tree of `first` leaves is the start of one of `second` leaves (RFC 9162, 2.1.4.2)."""
+    """Whether a tree of `first` leaves is shown to be the start of one of `second` leaves (RFC 9162, 2.1.4.2)."""
     if first == second:
         return not proof and first_root == second_root
     if first == 0:

@@ -25,10 +25,10 @@ from expunge._io import lock_exclusively, sync
 from expunge._validation import validate
 from expunge.errors import InputError
 from expunge.evidence.canonical_json import canonical_bytes, parse_strictly
-from expunge.evidence.certificate_schema import HEX64, HEX64_OR_EMPTY, MOMENT
+from expunge.evidence.certificate_schema import HEX64, HEX64_OR_EMPTY
 from expunge.evidence.envelope import SignedEnvelope, envelope_of, read_envelope, read_file, save_envelope
 from expunge.evidence.merkle import Hash, consistency_proof, inclusion_proof, is_included, leaf_hash, root_of
-from expunge.evidence.moments import format_moment, present
+from expunge.evidence.moments import Moment, format_moment, present
 from expunge.evidence.signing_key import SigningKey
 
 HEAD_TYPE = "application/vnd.expunge.log-head+json"
@@ -44,7 +44,7 @@ class LogEntry(FrozenModel):
     digest: str = Field(pattern=HEX64, description="SHA-256 of the thing")
     request: str = Field("", pattern=r"^([A-Za-z0-9][A-Za-z0-9._:-]{0,79})?$", description="opaque reference")
     about: str = Field("", pattern=HEX64_OR_EMPTY, description="of a receipt: the digest of its certificate")
-    at: str = Field(pattern=MOMENT, description="when it was appended, UTC")
+    at: Moment = Field(description="when it was appended, UTC")
 
     @property
     def leaf(self) -> bytes:
@@ -58,7 +58,7 @@ class LogHead(FrozenModel):
     origin: str = Field(min_length=1, max_length=200, description="name of the log")
     size: int = Field(ge=0, description="number of entries")
     root: str = Field(pattern=HEX64, description="RFC 6962 root")
-    at: str = Field(pattern=MOMENT, description="when it was signed, UTC")
+    at: Moment = Field(description="when it was signed, UTC")
 
     @property
     def short(self) -> str:
@@ -171,9 +171,7 @@ class MerkleLog:
                 str(path), f"could not be written ({error.strerror})", "free some space and append again"
             ) from error
 
-    def _sign(
-        self, entries: tuple[LogEntry, ...], origin: str, key: SigningKey, at: datetime | None
-    ) -> LogState:
+    def _sign(self, entries: tuple[LogEntry, ...], origin: str, key: SigningKey, at: datetime | None) -> LogState:
         hashes = tuple(leaf_hash(entry.leaf) for entry in entries)
         moment = format_moment(at or present())
         head = LogHead(origin=origin, size=len(entries), root=root_of(hashes).hex(), at=moment)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, time
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 FORM = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(Z|\+00:00))?")
 
@@ -28,3 +31,15 @@ def format_moment(moment: datetime) -> str:
 def present() -> datetime:
     """Now, UTC."""
     return datetime.now(UTC)
+
+
+def _exists(text: str) -> str:
+    if text:
+        parse_moment(text)
+    return text
+
+
+Moment = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"), AfterValidator(_exists)]
+DayOrMoment = Annotated[
+    str, Field(pattern=r"^(\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?)?$"), AfterValidator(_exists)
+]  # empty where there is none

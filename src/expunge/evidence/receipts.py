@@ -1,4 +1,4 @@
-"""Later statements that name a certificate by its digest: promotion, purge, notification, supersession, a person's copy.
+"""Later statements that name a certificate by digest: promotion, purge, notification, supersession, a person's copy.
 
 A certificate precedes promotion, so what happens afterwards is signed on its own.
 """
@@ -12,8 +12,9 @@ from pydantic import Field
 
 from expunge._config import FrozenModel
 from expunge.errors import InputError
-from expunge.evidence.certificate_schema import DISCLAIMER, HEX64, MOMENT, OPAQUE_ID, CertificatePredicate, Level
+from expunge.evidence.certificate_schema import DISCLAIMER, HEX64, OPAQUE_ID, CertificatePredicate, Level
 from expunge.evidence.envelope import SignedEnvelope
+from expunge.evidence.moments import Moment
 from expunge.evidence.statement import Statement, make_statement, read_predicate
 
 RECEIPT_BASE = "https://expunge.example/predicates"
@@ -23,7 +24,7 @@ class _Receipt(FrozenModel):
     schema_version: Literal[1] = Field(1, description="version of this schema")
     certificate: str = Field(pattern=HEX64, description="digest of the certificate: SHA-256 of its payload")
     request: str = Field(pattern=OPAQUE_ID, description="opaque reference of the request")
-    at: str = Field(pattern=MOMENT, description="when it happened, UTC")
+    at: Moment = Field(description="when it happened, UTC")
     notice: Literal["This is technical evidence, not legal advice."] = Field(DISCLAIMER, description="fixed text")
 
 
@@ -99,7 +100,7 @@ class PersonSummary(_Receipt):
     tests: tuple[TestedAttack, ...] = Field(description="attacks on the person's records")
     not_tested: tuple[str, ...] = Field((), description="attacks that were not run")
     limits: tuple[str, ...] = Field(description="what the evidence does not show")
-    expires: str = Field(pattern=MOMENT, description="when the certificate ends")
+    expires: Moment = Field(description="when the certificate ends")
 
 
 Receipt = PromotionReceipt | PurgeReceipt | NotificationReceipt | Supersession | PersonSummary

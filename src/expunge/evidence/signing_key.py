@@ -77,9 +77,7 @@ class SigningKey:
 
     @cached_property
     def public(self) -> VerifyingKey:
-        return VerifyingKey(
-            self.private.public_key().public_bytes(pem.Encoding.Raw, pem.PublicFormat.Raw),
-        )
+        return VerifyingKey(self.private.public_key().public_bytes(pem.Encoding.Raw, pem.PublicFormat.Raw))
 
     def sign(self, data: bytes) -> bytes:
         """The signature over `data`, 64 bytes; equal data give equal bytes."""

@@ -20,7 +20,7 @@ from expunge._yaml import load_yaml
 from expunge.audit.policy import Policy, shipped_policies
 from expunge.errors import InputError
 from expunge.evidence.envelope import SignedEnvelope
-from expunge.evidence.moments import parse_moment
+from expunge.evidence.moments import DayOrMoment, parse_moment
 from expunge.evidence.signing_key import VerifyingKey, read_public_key
 
 Role = Literal["operator", "auditor", "log"]
@@ -34,21 +34,16 @@ class TrustedKey(FrozenModel):
     role: Role = Field(description="operator, auditor or log")
     name: str = Field("", description="whose key it is, in words")
     key: str = Field(description="public key: PEM, or DER in base64 as `expunge key show` prints it")
-    valid_from: str = Field("", description="ISO 8601 date or time, UTC; empty: from the beginning")
-    valid_until: str = Field("", description="ISO 8601 date or time, UTC; empty: without end")
-    revoked: str = Field("", description="ISO 8601 date or time; a revoked key counts for nothing, whenever it signed")
+    valid_from: DayOrMoment = Field("", description="ISO 8601 date or time, UTC; empty: from the beginning")
+    valid_until: DayOrMoment = Field("", description="ISO 8601 date or time, UTC; empty: without end")
+    revoked: DayOrMoment = Field(
+        "", description="date or time; from then on the key counts for nothing, whenever it signed"
+    )
 
     @field_validator("key")
     @classmethod
     def _is_a_key(cls, text: str) -> str:
         read_public_key(text, "key")
-        return text
-
-    @field_validator("valid_from", "valid_until", "revoked")
-    @classmethod
-    def _is_a_moment(cls, text: str) -> str:
-        if text:
-            parse_moment(text)
         return text
 
     @cached_property
@@ -72,7 +67,7 @@ class Trust(FrozenModel):
     """Whose signatures a verifier accepts."""
 
     keys: tuple[TrustedKey, ...] = Field(min_length=1, description="trusted keys")
-    threshold: int = Field(2, ge=1, le=8, description="different keys that must have signed")
+    threshold: int = Field(2, ge=2, le=8, description="different keys that must have signed")
     single_person: Literal["refuse", "accept"] = Field(
         "refuse", description="certificates of a site where one person holds both keys"
     )
@@ -146,7 +141,7 @@ def count_signers(envelope: SignedEnvelope, trust: Trust, moment: datetime | Non
 def signature_problems(
     envelope: SignedEnvelope, trust: Trust, moment: datetime | None, roles: tuple[Role, ...] = REQUIRED_ROLES
 ) -> list[str]:
-    """Why a statement is not signed as the trust file wants: every role, and as many different keys as the threshold."""
+    """Why a statement is not signed as the trust file wants: by every role, and by as many keys as the threshold."""
     signers, problems = count_signers(envelope, trust, moment)
     seen = {key.role for key in signers}
     missing = [f"there is no valid signature in the role {role}" for role in roles if role not in seen]
