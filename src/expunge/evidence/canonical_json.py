@@ -11,6 +11,7 @@ import rfc8785
 from expunge.errors import InputError, first_line
 
 MAX_BYTES = 32 * 2**20  # of a signed file
+LARGEST = 2**53 - 1  # whole number that every reader of JSON takes for the same
 HINT = "give the file as it was written"
 
 
@@ -38,7 +39,7 @@ def sha256(raw: bytes) -> str:
 
 
 def parse_strictly(raw: bytes, where: str) -> Any:
-    """The value that `raw` writes in UTF-8.
+    """The value that `raw` writes in UTF-8. Whole numbers beyond 2**53 are read as RFC 8785 has them: as floats.
 
     Raises:
         InputError: no JSON, a key that stands twice, NaN, half a surrogate pair, or more than `MAX_BYTES` bytes.
@@ -46,7 +47,7 @@ def parse_strictly(raw: bytes, where: str) -> Any:
     if len(raw) > MAX_BYTES:
         raise InputError(where, f"holds more than {MAX_BYTES >> 20} MiB", HINT)
     try:
-        value = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_number)
+        value = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_number, parse_int=_whole)
         json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else first_line(error)
@@ -64,3 +65,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is no number")
+
+
+def _whole(text: str) -> int | float:
+    return float(text) if abs(number := int(text)) > LARGEST else number
