@@ -138,10 +138,10 @@ def _commitments(run: Path, data: Path | None, key_file: Path | None) -> dict[st
 
     sets = record_sets(run, data)
     key = load_record_key(key_file) if key_file.exists() else make_key()
-    commitments = {name: commit(key, name, records) for name, records in sets.items()}
+    commitments: dict[str, SetCommitment] = {name: commit(key, name, records) for name, records in sets.items()}
     if not key_file.exists():
         save_record_key(key, key_file)
-    return dict(commitments)
+    return commitments
 
 
 def sign(

@@ -19,7 +19,7 @@ from expunge.evidence.moments import DayOrMoment, Moment
 from expunge.evidence.statement import HEX64
 
 PREDICATE_TYPE = "https://expunge.example/predicates/unlearning-certificate/v1"
-DISCLAIMER = "This is technical evidence, not legal advice."
+DISCLAIMER: Literal["This is technical evidence, not legal advice."] = "This is technical evidence, not legal advice."
 OPAQUE_ID = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,79}$"
 HEX64_OR_EMPTY = r"^([0-9a-f]{64})?$"
 Level = Literal["L0", "L1", "L2", "L3"]

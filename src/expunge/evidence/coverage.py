@@ -58,7 +58,8 @@ def threat_models(results: Iterable[CheckResult]) -> dict[str, str]:
 
 def deltas(results: Iterable[CheckResult]) -> tuple[tuple[Delta, ...], tuple[Delta, ...]]:
     """(utility, neighbors): the results of retention, far from the subject and near it."""
-    near, far = [], []
+    near: list[Delta] = []
+    far: list[Delta] = []
     for r in results:
         if r.key.startswith("retention"):
             one = Delta(key=r.key, retention=r.estimate, ci=r.ci, n_records=r.n_records, n_subjects=r.n_subjects)

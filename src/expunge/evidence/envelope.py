@@ -58,7 +58,7 @@ class SignedEnvelope:
 
     def signed_by(self, *keys: SigningKey) -> SignedEnvelope:
         """The envelope with the signatures of `keys` added; a key that signed already is left out."""
-        added = []
+        added: list[EnvelopeSignature] = []
         for key in keys:
             if all(s.keyid != key.public.keyid for s in (*self.signatures, *added)):
                 public = SSlibKey.from_crypto(key.private.public_key(), key.public.keyid)

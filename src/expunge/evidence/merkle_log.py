@@ -25,11 +25,12 @@ from expunge._io import lock_exclusively, sync
 from expunge._validation import validate
 from expunge.errors import InputError
 from expunge.evidence.canonical_json import canonical_bytes, parse_strictly
-from expunge.evidence.certificate_schema import HEX64, HEX64_OR_EMPTY
+from expunge.evidence.certificate_schema import HEX64_OR_EMPTY
 from expunge.evidence.envelope import SignedEnvelope, envelope_of, read_envelope, read_file, save_envelope
 from expunge.evidence.merkle import Hash, consistency_proof, inclusion_proof, is_included, leaf_hash, root_of
 from expunge.evidence.moments import Moment, format_moment, present
 from expunge.evidence.signing_key import SigningKey
+from expunge.evidence.statement import HEX64
 
 HEAD_TYPE = "application/vnd.expunge.log-head+json"
 ENTRIES, HEAD, LOCK = "entries.jsonl", "head.json", "lock"

@@ -12,10 +12,10 @@ from pydantic import Field
 
 from expunge._config import FrozenModel
 from expunge.errors import InputError
-from expunge.evidence.certificate_schema import DISCLAIMER, HEX64, OPAQUE_ID, CertificatePredicate, Level
+from expunge.evidence.certificate_schema import DISCLAIMER, OPAQUE_ID, CertificatePredicate, Level
 from expunge.evidence.envelope import SignedEnvelope
 from expunge.evidence.moments import Moment
-from expunge.evidence.statement import Statement, make_statement, read_predicate
+from expunge.evidence.statement import HEX64, Statement, make_statement, read_predicate
 
 RECEIPT_BASE = "https://expunge.example/predicates"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization as pem
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from expunge._io import write_atomic
@@ -17,6 +18,7 @@ from expunge._text_file import read_text
 from expunge.errors import InputError
 from expunge.evidence.canonical_json import sha256
 
+PrivateKey = Ed25519PrivateKey | EllipticCurvePrivateKey
 SHORTEST = 12  # characters of a passphrase
 MAX_KEY_FILE = 16_384  # bytes
 PUBLIC_SUFFIX = ".pub"
@@ -94,18 +96,20 @@ def save_key(key: SigningKey, path: Path, passphrase: str) -> Path:
     Raises:
         InputError: a file is there already, the passphrase is too short, or a file could not be written.
     """
+    return save_private_pem(key.private, path, passphrase)
+
+
+def save_private_pem(key: PrivateKey, path: Path, passphrase: str) -> Path:
+    """As `save_key`, of a key of any kind."""
     public = path.with_name(path.name + PUBLIC_SUFFIX)
     for file in (path, public):
         if file.exists() or file.is_symlink():
             raise InputError(str(file), "is there already, and a key is never overwritten", "choose another name")
     if len(passphrase) < SHORTEST:
         raise InputError("passphrase", f"has fewer than {SHORTEST} characters", "choose a longer one")
-    locked = key.private.private_bytes(
-        pem.Encoding.PEM, pem.PrivateFormat.PKCS8, pem.BestAvailableEncryption(passphrase.encode())
-    )
-    write_atomic(path, locked, private=True)
-    write_atomic(public, key.public.pem)
-    return public
+    encryption = pem.BestAvailableEncryption(passphrase.encode())
+    write_atomic(path, key.private_bytes(pem.Encoding.PEM, pem.PrivateFormat.PKCS8, encryption), private=True)
+    return write_atomic(public, key.public_key().public_bytes(pem.Encoding.PEM, pem.PublicFormat.SubjectPublicKeyInfo))
 
 
 def load_key(path: Path, passphrase: str) -> SigningKey:
@@ -114,17 +118,22 @@ def load_key(path: Path, passphrase: str) -> SigningKey:
     Raises:
         InputError: no such file, no Ed25519 key, a key that lies there unencrypted, or another passphrase.
     """
+    key = load_private_pem(path, passphrase)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise InputError(str(path), "is no Ed25519 key", "make one with `expunge key make`")
+    return SigningKey(key)
+
+
+def load_private_pem(path: Path, passphrase: str) -> object:
+    """The private key of any kind in an encrypted file; `InputError` as `load_key`."""
     text = read_text(path, "give the file that `expunge key make` wrote", most=MAX_KEY_FILE)
     if "ENCRYPTED" not in text:
         what = "is no encrypted private key" + (" but a public one" if "PUBLIC KEY" in text else "")
         raise InputError(str(path), what, "give the file that `expunge key make` wrote, without .pub")
     try:
-        key = pem.load_pem_private_key(text.encode(), passphrase.encode())
+        return pem.load_pem_private_key(text.encode(), passphrase.encode())
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise InputError(str(path), "could not be decrypted", "give the passphrase it was made with") from error
-    if not isinstance(key, Ed25519PrivateKey):
-        raise InputError(str(path), "is no Ed25519 key", "make one with `expunge key make`")
-    return SigningKey(key)
 
 
 def load_public_key(path: Path) -> VerifyingKey:

@@ -13,7 +13,7 @@ from expunge.errors import InputError
 from expunge.evidence.canonical_json import canonical_bytes, parse_strictly
 from expunge.evidence.envelope import SignedEnvelope
 
-STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+STATEMENT_TYPE: Literal["https://in-toto.io/Statement/v1"] = "https://in-toto.io/Statement/v1"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 HEX64 = r"^[0-9a-f]{64}$"
 HINT = "it was changed, or another version of expunge made it"
