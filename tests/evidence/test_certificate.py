@@ -43,7 +43,7 @@ def test_what_a_certificate_says(case: EvidenceCase) -> None:
     }
     assert {d.key for d in said.neighbors} == {"retention.same_institution"}
     assert "retention.elsewhere" in {d.key for d in said.utility}
-    assert (said.validity.certified, said.validity.expires) == ("2026-03-01T12:00:00Z", "2027-03-01T12:00:00Z")
+    assert (said.validity.made, said.validity.expires) == ("2026-03-01T12:00:00Z", "2027-03-01T12:00:00Z")
     assert said.plan == plan_of_run(case.run, said.audit.policy_digest, REQUEST)
     assert len(plan_digest(said.plan)) == 64
 

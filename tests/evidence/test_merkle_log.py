@@ -139,7 +139,7 @@ def logged(case: EvidenceCase, folder: Path, order: tuple[str, ...], attempts: i
         (("plan", "failed", "audit", "certificate"), 2, ""),
         (("plan", "failed", "audit", "certificate"), 1, "the log has 2 audits of this request"),
         (("plan", "failed", "audit", "certificate"), None, "the log has 2 audits of this request"),
-        (("plan", "failed", "certificate"), 1, "the audit that was certified is not in the log"),
+        (("plan", "failed", "certificate"), 1, "the audit of the certificate is not in the log"),
         (("audit", "certificate"), 1, "the plan is not in the log"),
         (("audit", "plan", "certificate"), 1, "the plan was logged after an audit"),
         (("plan", "audit"), 1, "the certificate is not in the log"),
@@ -179,7 +179,7 @@ def test_a_proof_of_another_entry_and_other_heads(case: EvidenceCase, tmp_path: 
 def test_a_log_may_be_required(case: EvidenceCase) -> None:
     required = trust_of(log="required")
     report = verify_bytes(case.make().as_bytes(), "cert", required, VerificationInputs(at=LATER)).report
-    assert texts(report) == ["the trust file requires a log: give --log, or --proof"]
+    assert texts(report) == ["the trust file requires a log: give --log, or --inclusion"]
 
 
 def test_bad_log_files(tmp_path: Path) -> None:

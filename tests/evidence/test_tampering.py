@@ -151,7 +151,7 @@ def nested(*keys: str, value: Any) -> Change:
         (nested("predicate", "notice", value="Certified by law."), "schema", "notice"),
         (nested("predicate", "schema_version", value=2), "schema", "schema_version"),
         (nested("predicate", "data", "forget", value="12"), "schema", "another type"),
-        (nested("predicate", "validity", "certified", value="2026-13-01T00:00:00Z"), "schema", "certified"),
+        (nested("predicate", "validity", "made", value="2026-13-01T00:00:00Z"), "schema", "made"),
         (nested("predicate", "request", "id", value="Freya B"), "schema", "request.id"),
         (lambda s: s["predicate"].pop("prior"), "schema", "leaves out keys"),
         (lambda s: s["subject"].append(s["subject"][0]), "statement", "names a subject twice"),
@@ -208,7 +208,7 @@ def test_a_model_that_is_not_the_certified_one(
 
 def test_quantized_weights(case: EvidenceCase, tmp_path: Path) -> None:
     folder = write_model_folder(tmp_path / "q", 101, dtype="bfloat16")
-    found(case.make(), "precision", "the precision is bfloat16, and float32 was certified", model=folder)
+    found(case.make(), "precision", "the precision is bfloat16, and float32 stands in the certificate", model=folder)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": "awq"}}))
     found(case.make(), "precision", "the quantization of the weights is awq", model=folder)
@@ -330,7 +330,7 @@ def test_another_audit(case: EvidenceCase, own_case: EvidenceCase) -> None:
     raw = json.loads(own_case.audit.read_text())
     raw["seconds"] = 8.0
     own_case.audit.write_text(json.dumps(raw))
-    found(case.make(), "audit", "is not the audit that was certified", audit=own_case.audit)
+    found(case.make(), "audit", "is not the audit of the certificate", audit=own_case.audit)
 
     def better(statement: dict[str, Any]) -> None:
         result_of(statement, "retention.text")["estimate"] = 1.01

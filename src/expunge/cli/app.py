@@ -11,6 +11,10 @@ from expunge.cli import bench, certificate, key, log
 from expunge.cli.annotate import annotate
 from expunge.cli.attack import reconstruct
 from expunge.cli.audit import audit
+from expunge.cli.certificate_disclose import disclose
+from expunge.cli.certificate_export import export as export_certificate
+from expunge.cli.certificate_export import sign_model, verify_model
+from expunge.cli.certificate_letter import letter
 from expunge.cli.concepts import build, levels
 from expunge.cli.data import check, export
 from expunge.cli.data_generate import generate
@@ -57,7 +61,17 @@ GROUPS: dict[str, tuple[str, dict[str, Command]]] = {  # name -> help, commands
     ),
     "certificate": (
         "Certify an unlearned model, and verify certificates.",
-        {"make": certificate.make, "sign": certificate.sign, "verify": certificate.verify, "show": certificate.show},
+        {
+            "make": certificate.make,
+            "sign": certificate.sign,
+            "verify": certificate.verify,
+            "show": certificate.show,
+            "letter": letter,
+            "export": export_certificate,
+            "disclose": disclose,
+            "sign-model": sign_model,
+            "verify-model": verify_model,
+        },
     ),
     "log": ("Keep evidence in a Merkle log.", {"append": log.append, "verify": log.verify, "head": log.head}),
     "key": ("Make and show signing keys.", {"make": key.make, "show": key.show}),

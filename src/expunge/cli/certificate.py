@@ -173,7 +173,7 @@ def verify(
     model: Annotated[Path | None, typer.Option("--model", help="Folder of the model in use, or its run.")] = None,
     audit: Annotated[Path | None, typer.Option("--audit", help="The full audit, for whoever may read it.")] = None,
     log: Annotated[Path | None, typer.Option("--log", help="Folder of the log, or the file of a signed head.")] = None,
-    proof: Annotated[Path | None, typer.Option("--proof", help="Inclusion proof of the certificate.")] = None,
+    proof: Annotated[Path | None, typer.Option("--inclusion", help="Inclusion proof of the certificate.")] = None,
     head: Annotated[Path | None, typer.Option("--head", help="A signed head that was kept elsewhere.")] = None,
     prior: Annotated[Path | None, typer.Option("--prior", help="Certificate of the model before.")] = None,
     receipt: Annotated[list[Path] | None, typer.Option("--receipt", help="A later statement; repeatable.")] = None,
@@ -229,7 +229,7 @@ def show(certificate: Certificate) -> CommandResult:
         ("model after", predicate.artifacts.after),
         ("audit", f"{audit.verdict.status}, against {audit.comparison}, policy {audit.policy.name}"),
         ("audits of this request", "not counted" if audit.attempts is None else str(audit.attempts)),
-        ("made", predicate.validity.certified),
+        ("made", predicate.validity.made),
         ("expires", predicate.validity.expires),
         ("signed by", ", ".join(s.keyid[:16] for s in envelope.signatures) or "nobody"),
     )

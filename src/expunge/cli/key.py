@@ -30,13 +30,19 @@ def make(
     out: Annotated[Path, typer.Option("--out", help="File for the private key; FILE.pub is the public one.")],
     role: RoleName = "operator",
     name: OwnerName = "",
+    kind: Annotated[
+        Literal["certificate", "model"],
+        typer.Option("--kind", help="certificate: Ed25519; model: P-256, to sign models to the OpenSSF specification."),
+    ] = "certificate",
     passphrase_file: PassphraseFile = None,
 ) -> CommandResult:
-    """Make an Ed25519 key, encrypted under a passphrase."""
+    """Make a signing key, encrypted under a passphrase."""
     require()
     from expunge.evidence.signing_key import SigningKey, save_key
     from expunge.evidence.trust import trust_lines
 
+    if kind == "model":
+        return _make_model_key(out, read_passphrase("", passphrase_file))
     key = SigningKey.generate()
     public = save_key(key, out, read_passphrase(role, passphrase_file))
     lines = trust_lines([(role, name, key.public)])
@@ -44,6 +50,15 @@ def make(
         {"private": out, "public": public, "keyid": key.public.keyid, "role": role, "key": key.public.text},
         (f"{out}: private key (mode 0600, encrypted); {public}: public key", "for a trust file:", lines.rstrip("\n")),
     )
+
+
+def _make_model_key(out: Path, passphrase: str) -> CommandResult:
+    from expunge.evidence.model_signature import key_hint, load_model_public_key, make_model_key
+
+    public = make_model_key(out, passphrase)
+    hint = key_hint(load_model_public_key(public))
+    lines = (f"{out}: private key (mode 0600, encrypted); {public}: public key", f"fingerprint: {hint}")
+    return CommandResult({"private": out, "public": public, "keyid": hint, "role": "model"}, lines)
 
 
 def show(

@@ -32,7 +32,9 @@ def append(
         str | None, typer.Option("--policy", help="Of a plan: the audit policy that will judge; shipped or a file.")
     ] = None,
     origin: Annotated[str, typer.Option("--origin", help="Name of a new log.")] = "",
-    proof: Annotated[Path | None, typer.Option("--proof", help="Also write the inclusion proof to this file.")] = None,
+    proof: Annotated[
+        Path | None, typer.Option("--inclusion", help="Also write the inclusion proof to this file.")
+    ] = None,
     passphrase_file: PassphraseFile = None,
 ) -> CommandResult:
     """Append one entry and sign the new head."""

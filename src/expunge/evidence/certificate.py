@@ -113,7 +113,7 @@ def make_certificate(
     predicate = _predicate(evidence, judged, sha256(read_file(file)), facts, folder, manifest, at)
     envelope = make_statement(manifest, PREDICATE_TYPE, predicate)
     for line in contradictions(predicate, read_statement(envelope, str(file))):
-        raise InputError(str(file), f"cannot be certified: {line}", "audit again")
+        raise InputError(str(file), f"gives no certificate: {line}", "audit again")
     return envelope
 
 
@@ -214,7 +214,7 @@ def _predicate(
         ),
         "single_person": facts.single_person,
         "validity": {
-            "certified": format_moment(at),
+            "made": format_moment(at),
             "expires": format_moment(at + timedelta(days=facts.days)),
             "triggers": TRIGGERS,
         },
@@ -229,7 +229,7 @@ def _level(audit: AuditFile, comparison: str, run: RunEvidence, facts: Certifica
     if facts.level is None:
         if audit.verdict.status != "passed":
             what = f"did not pass: {audit.verdict.sentence}"
-            raise AuditNotPassed("audit", what, "try another plan; a filter of outputs is certified with --level L0")
+            raise AuditNotPassed("audit", what, "try another plan; for a filter of outputs give --level L0")
         return highest
     if ORDER.index(facts.level) > ORDER.index(highest):
         raise InputError("--level", f"{facts.level} is above the evidence, which carries {highest}", "leave it out")

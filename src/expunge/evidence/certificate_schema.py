@@ -47,12 +47,12 @@ class ModelArtifacts(FrozenModel):
     """The models by their digests, before and after."""
 
     before: str = Field(pattern=HEX64, description="model digest that the run started from")
-    after: str = Field(pattern=HEX64, description="model digest that was audited and is certified")
+    after: str = Field(pattern=HEX64, description="model digest that was audited, of the model in this certificate")
     manifest_root: str = Field(pattern=HEX64, description="SHA-256 over the subjects as sorted [path, SHA-256] pairs")
     form: Literal["adapter", "model"] = Field(description="adapter: the base model lies beside it and is part of it")
     tokenizer: str = Field("", pattern=HEX64_OR_EMPTY, description="digest of the tokenizer of the run")
     dtype: str = Field(description="precision of the weights as stored or loaded")
-    quantization: str = Field("none", max_length=80, description="quantization of the certified files")
+    quantization: str = Field("none", max_length=80, description="quantization of the files")
     serving: ServingConfiguration | None = Field(None, description="serving engine and settings; null: not fixed")
 
 
@@ -186,7 +186,7 @@ class CoverageRow(FrozenModel):
 class ValidityBlock(FrozenModel):
     """When the certificate was made, and what ends it."""
 
-    certified: Moment = Field(description="when it was made, UTC")
+    made: Moment = Field(description="when it was made, UTC")
     expires: Moment = Field(description="when it ends, UTC")
     triggers: tuple[str, ...] = Field(min_length=1, description="what ends it earlier")
 

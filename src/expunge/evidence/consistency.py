@@ -105,7 +105,7 @@ def _derived(predicate: CertificatePredicate) -> Iterator[str]:
         yield "the threat models are not those of the results"
     if (predicate.audit.comparison == "retrained") and not predicate.audit.retrained:
         yield "compares with a retrained model and names none"
-    if parse_moment(predicate.validity.expires) <= parse_moment(predicate.validity.certified):
+    if parse_moment(predicate.validity.expires) <= parse_moment(predicate.validity.made):
         yield "expires before it was made"
     if predicate.single_person != any("single-person" in limit for limit in predicate.limits):
         yield "single_person and the limits say different things"

@@ -15,12 +15,10 @@ FIXED = (
 )
 SINGLE_PERSON = "It was made in single-person mode: one person planned, ran and approved."
 NO_ATTEMPTS = "How many audits were made before this one was not counted."
-NO_COMMITMENT = "The records are named by digests of the whole sets only; a single record cannot be looked up in them."
+NO_COMMITMENT = "The records are named by digests of the whole sets only, in which no single record can be looked up."
 FEW_SUBJECTS = "With fewer than ten subjects a judgement is by estimates or ranks, without an interval."
 NOISE = "Noise in the unlearning run does not bound what was memorized before the run."
-ADAPTER = (
-    "The certified files are an adapter; its base model still knows the records, and whoever drops the adapter has it."
-)
+ADAPTER = "The files are an adapter; its base model still knows the records, and whoever drops the adapter has it."
 CHAIN = "The run stands on earlier runs; earlier requests need their own audit of the present model."
 TRIGGERS = (
     "another precision (dtype)",

@@ -67,9 +67,9 @@ def check_log(
     """Add the lines about the log; without evidence of it, that it was not checked, or must be."""
     if evidence is None:
         if trust.log == "required":
-            report.check("log", "", lambda: ["the trust file requires a log: give --log, or --proof"])
+            report.check("log", "", lambda: ["the trust file requires a log: give --log, or --inclusion"])
         else:
-            report.skip("log", "give --log, or --proof")
+            report.skip("log", "give --log, or --inclusion")
         return
     report.check("log head", "signed by a trusted key", lambda: _heads(evidence, trust))
     report.check("log", "the certificate is in the log", lambda: _included(evidence, envelope))
@@ -123,7 +123,7 @@ def _included(evidence: LogEvidence, envelope: SignedEnvelope) -> Iterator[str]:
         return
     proof = evidence.proof
     if proof is None:
-        yield "a head alone does not show it: give --proof, or the folder of the log as --log"
+        yield "a head alone does not show it: give --inclusion, or the folder of the log as --log"
         return
     if (proof.entry.kind, proof.entry.digest) != ("certificate", envelope.digest):
         yield "the inclusion proof is of another entry"
@@ -160,7 +160,7 @@ def _attempts(state: LogState, envelope: SignedEnvelope, predicate: CertificateP
     entries = state.entries[: state.head.size if end is None else end]
     digests = {e.digest for e in entries if e.kind == "attempt" and e.request == predicate.request.id}
     if predicate.audit.file not in digests:
-        yield "the audit that was certified is not in the log"
+        yield "the audit of the certificate is not in the log"
     if len(digests) != (predicate.audit.attempts or 0):
         yield f"the log has {len(digests)} audits of this request, and the certificate says {predicate.audit.attempts}"
 

@@ -259,7 +259,7 @@ def proof_problem(proof: InclusionProof, where: str = "proof") -> str:
 def load_proof(path: Path | str) -> InclusionProof:
     """An inclusion proof from a file."""
     raw = parse_strictly(read_file(path), str(path))
-    hint = "give the file that `expunge log append --proof` wrote"
+    hint = "give the file that `expunge log append --inclusion` wrote"
     if not isinstance(raw, dict):
         raise InputError(str(path), "is no inclusion proof", hint)
     return validate(InclusionProof, raw, str(path), hint)

@@ -76,7 +76,7 @@ def model_bill(
         "specVersion": SPEC_VERSION,
         "serialNumber": f"urn:uuid:{uuid.uuid5(NAMESPACE, envelope.digest)}",
         "version": 1,
-        "metadata": {"timestamp": predicate.validity.certified, "component": model},
+        "metadata": {"timestamp": predicate.validity.made, "component": model},
     }
 
 
@@ -117,8 +117,7 @@ def model_card_section(envelope: SignedEnvelope, predicate: CertificatePredicate
     lines = [
         "## Unlearning certificate",
         "",
-        f"Certificate `{envelope.digest}`, made {predicate.validity.certified}, valid until "
-        f"{predicate.validity.expires}.",
+        f"Certificate `{envelope.digest}`, made {predicate.validity.made}, valid until {predicate.validity.expires}.",
         "",
         f"Level {level}: {TITLES[level]}. {predicate.level.why[:1].upper()}{predicate.level.why[1:]}.",
         "",

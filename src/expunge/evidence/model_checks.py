@@ -34,7 +34,7 @@ def check_model(
     recorded = {subject.name: subject.digest.sha256 for subject in statement.subject}
     report.check(
         "model",
-        f"the {len(recorded)} files in use are those that were certified",
+        f"the {len(recorded)} files in use are those of the certificate",
         lambda: manifest_problems(recorded, make_manifest(folder, remembered)),
     )
     report.check("precision", predicate.artifacts.dtype, lambda: _precision(predicate, folder))
@@ -43,17 +43,17 @@ def check_model(
 
 
 def _precision(predicate: CertificatePredicate, folder: Path) -> Iterator[str]:
-    certified = predicate.artifacts
-    if (kind := quantization(folder)) != certified.quantization:
-        yield f"the quantization of the weights is {kind}, and {certified.quantization} was certified"
+    recorded = predicate.artifacts
+    if (kind := quantization(folder)) != recorded.quantization:
+        yield f"the quantization of the weights is {kind}, and {recorded.quantization} stands in the certificate"
     dtype = dtype_of(folder, {})
-    if dtype not in ("unknown", certified.dtype):
-        yield f"the precision is {dtype}, and {certified.dtype} was certified"
+    if dtype not in ("unknown", recorded.dtype):
+        yield f"the precision is {dtype}, and {recorded.dtype} stands in the certificate"
 
 
 def _check_base(report: VerificationReport, predicate: CertificatePredicate, run: Path, remembered: bool) -> None:
     if not (run / RUN).is_file():
-        report.skip("base", "the certified files are an adapter; give its run as --model to check the base model too")
+        report.skip("base", "the files are an adapter; give its run as --model to check the base model too")
     elif not Path(base_of_run(run, read_run_file(run))).exists():
         report.skip("base", "the base model of the adapter is not here")
     else:

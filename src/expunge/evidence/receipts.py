@@ -152,7 +152,7 @@ def person_summary(predicate: CertificatePredicate, certificate: str, model_chan
     return PersonSummary(
         certificate=certificate,
         request=predicate.request.id,
-        at=predicate.validity.certified,
+        at=predicate.validity.made,
         level=predicate.level.level,
         verdict=predicate.audit.verdict.status,
         model_changed=model_changed,

@@ -123,7 +123,7 @@ def statement_problems(
     try:
         receipts = extract_receipts(raw)
     except CoseError as error:
-        yield f"its receipts cannot be read ({first_line(error)})"
+        yield f"its receipts could not be read ({first_line(error)})"
         return
     results = [verify_receipt(r, leaf_entry_hex=entry.leaf.hex(), log_public_key_pem=log_key.pem) for r in receipts]
     if not any(result.ok for result in results):

@@ -129,7 +129,7 @@ def _verify_certificate(
         _check_signatures(report, envelope, trust, None)
         return
     predicate = verified.certificate = read[0]
-    _check_signatures(report, envelope, trust, parse_moment(predicate.validity.certified))
+    _check_signatures(report, envelope, trust, parse_moment(predicate.validity.made))
     report.check("content", "its parts follow from each other", lambda: contradictions(predicate, statement))
     report.check("policy", f'"{predicate.audit.policy.name}" is accepted', lambda: _policy(predicate, trust))
     people = "planned, run and approved by more than one person"
@@ -164,11 +164,11 @@ def _people(predicate: CertificatePredicate, trust: Trust) -> Iterator[str]:
 
 
 def _time(predicate: CertificatePredicate, at: datetime) -> Iterator[str]:
-    certified, expires = parse_moment(predicate.validity.certified), parse_moment(predicate.validity.expires)
+    made, expires = parse_moment(predicate.validity.made), parse_moment(predicate.validity.expires)
     if at > expires:
         yield f"expired on {predicate.validity.expires}"
-    elif at < certified:
-        yield f"was made on {predicate.validity.certified}, which is in the future: check both clocks"
+    elif at < made:
+        yield f"was made on {predicate.validity.made}, which is in the future: check both clocks"
 
 
 def _request(predicate: CertificatePredicate, request: str) -> Iterator[str]:
@@ -181,13 +181,13 @@ def _check_audit(report: VerificationReport, predicate: CertificatePredicate, in
         report.skip("audit", "give --audit, the full audit.json")
         return
     file = inputs.audit
-    report.check("audit", "the full audit is the one that was certified", lambda: _audit(predicate, file))
+    report.check("audit", "the full audit is the one of the certificate", lambda: _audit(predicate, file))
 
 
 def _audit(predicate: CertificatePredicate, file: Path) -> Iterator[str]:
     raw = read_file(file)
     if sha256(raw) != predicate.audit.file:
-        yield f"{file} is not the audit that was certified"
+        yield f"{file} is not the audit of the certificate"
         return
     copy = redact(load_audit(file), sha256(raw))
     if (copy.results, copy.verdict, copy.policy) != (
@@ -211,7 +211,7 @@ def _record(predicate: CertificatePredicate, disclosure: Disclosure) -> Iterator
 def _prior(predicate: CertificatePredicate, file: Path, trust: Trust) -> Iterator[str]:
     envelope = read_envelope(read_file(file), str(file))
     before = read_predicate_of(read_statement(envelope, str(file)), str(file))
-    yield from (f"{file}: {p}" for p in signature_problems(envelope, trust, parse_moment(before.validity.certified)))
+    yield from (f"{file}: {p}" for p in signature_problems(envelope, trust, parse_moment(before.validity.made)))
     if predicate.prior and predicate.prior != envelope.digest:
         yield f"{file} is not the certificate that it names as the one before"
     if before.artifacts.after != predicate.artifacts.before:
