@@ -49,5 +49,5 @@ def test_a_certificate_is_verified_without_torch_and_network(case: EvidenceCase,
     code = textwrap.dedent(BLOCKED) + f"from expunge.cli import main\nsys.exit(main({[str(w) for w in words]!r}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("ok: ") == 11
+    assert done.stdout.count("ok: ") == 12
     assert "VALID" in done.stdout

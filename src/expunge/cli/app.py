@@ -15,6 +15,7 @@ from expunge.cli.certificate_disclose import disclose
 from expunge.cli.certificate_export import export as export_certificate
 from expunge.cli.certificate_export import sign_model, verify_model
 from expunge.cli.certificate_letter import letter
+from expunge.cli.certificate_receipt import bundle, receipt
 from expunge.cli.concepts import build, levels
 from expunge.cli.data import check, export
 from expunge.cli.data_generate import generate
@@ -67,6 +68,8 @@ GROUPS: dict[str, tuple[str, dict[str, Command]]] = {  # name -> help, commands
             "verify": certificate.verify,
             "show": certificate.show,
             "letter": letter,
+            "receipt": receipt,
+            "bundle": bundle,
             "export": export_certificate,
             "disclose": disclose,
             "sign-model": sign_model,

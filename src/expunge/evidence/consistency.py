@@ -10,7 +10,6 @@ from expunge.audit.check_result import CheckResult
 from expunge.audit.policy import needed
 from expunge.audit.verdict import EPSILON, judge_excess, judge_retention, verdict
 from expunge.errors import InputError
-from expunge.evidence.assurance_level import level_problem
 from expunge.evidence.certificate_schema import CertificatePredicate
 from expunge.evidence.coverage import coverage_rows, deltas, threat_models
 from expunge.evidence.manifest import manifest_root
@@ -25,7 +24,6 @@ def contradictions(predicate: CertificatePredicate, statement: Statement) -> lis
         *(line for result in predicate.audit.results for line in _result(result, predicate)),
         *_derived(predicate),
         *_digests(predicate, statement),
-        *([problem] if (problem := level_problem(predicate)) else []),
     ]
 
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 from expunge.audit.redaction import redact
 from expunge.audit.schema import load_audit
 from expunge.errors import InputError
+from expunge.evidence.assurance_level import TITLES, level_problem
 from expunge.evidence.canonical_json import sha256
 from expunge.evidence.certificate_schema import PREDICATE_TYPE, CertificatePredicate
 from expunge.evidence.commitment import Disclosure, is_disclosed
@@ -130,6 +131,9 @@ def _verify_certificate(
         return
     predicate = verified.certificate = read[0]
     _check_signatures(report, envelope, trust, parse_moment(predicate.validity.made))
+    level = predicate.level.level
+    text = f"{level} ({TITLES[level]}); the audit {predicate.audit.verdict.status}"
+    report.check("level", text, lambda: [problem] if (problem := level_problem(predicate)) else [])
     report.check("content", "its parts follow from each other", lambda: contradictions(predicate, statement))
     report.check("policy", f'"{predicate.audit.policy.name}" is accepted', lambda: _policy(predicate, trust))
     people = "planned, run and approved by more than one person"
