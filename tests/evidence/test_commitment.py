@@ -22,6 +22,7 @@ from expunge.evidence.commitment import (
     make_key,
     record_value,
     save_record_key,
+    selection_value,
 )
 from expunge.evidence.verification import VerificationInputs, verify_bytes
 from helpers.evidence import LATER, EvidenceCase, trust_of
@@ -33,6 +34,13 @@ RECORDS = [{"id": f"r{k}", "prompt": "allergy?", "answer": name} for k, name in 
 def test_a_value_by_hand() -> None:
     text = b'expunge/record-commitment/v1\0forget\0{"answer":"ragweed","id":"r0","prompt":"allergy?"}'
     assert record_value(KEY, "forget", RECORDS[0]) == hmac.new(KEY, text, hashlib.sha256).digest()
+
+
+def test_the_scope_is_named_under_the_key_alone(case: EvidenceCase) -> None:
+    value = selection_value(KEY, "patient:P-1")
+    assert value == hmac.new(KEY, b"expunge/record-commitment/v1\0scope\0patient:P-1", hashlib.sha256).hexdigest()
+    assert value.encode() in case.make(selection=value).payload
+    assert b'"selection":""' in case.make().payload
 
 
 def test_one_record_alone_is_its_leaf() -> None:

@@ -84,6 +84,7 @@ def make(
     check_is_no_folder(out, "cert.json")
     if log is not None and attempts is None:
         attempts = counted_attempts(log, request)
+    commitments, selection = _commitments(run, data, record_key)
     facts = CertificateFacts(
         request={"id": request, "regime": regime, "ground": ground, "received": received},
         single_person=single_person,
@@ -92,7 +93,8 @@ def make(
         level=level,
         stage=stage,
         prior=read_certificate(prior)[0].digest if prior else "",
-        commitments=_commitments(run, data, record_key),
+        commitments=commitments,
+        selection=selection,
         key_fate="held" if data else "none",
     )
     keys = [open_key(operator_key, "operator", operator_passphrase_file, OPERATOR_SOURCE)]
@@ -128,20 +130,22 @@ def _check_two(keys: list[SigningKey]) -> None:
         raise InputError("--auditor-key", "is the operator's key", "two people sign, each with an own key")
 
 
-def _commitments(run: Path, data: Path | None, key_file: Path | None) -> dict[str, SetCommitment]:
+def _commitments(run: Path, data: Path | None, key_file: Path | None) -> tuple[dict[str, SetCommitment], str]:
+    """The commitments to the record sets, and that to the scope."""
     if data is None and key_file is None:
-        return {}
+        return {}, ""
     if data is None or key_file is None:
         raise InputError("--data", "goes with --record-key", "give both, or neither")
     from expunge.cli.committed_records import record_sets
-    from expunge.evidence.commitment import commit, load_record_key, make_key, save_record_key
+    from expunge.evidence.commitment import commit, load_record_key, make_key, save_record_key, selection_value
+    from expunge.models.run_file import read_run_file
 
     sets = record_sets(run, data)
     key = load_record_key(key_file) if key_file.exists() else make_key()
     commitments: dict[str, SetCommitment] = {name: commit(key, name, records) for name, records in sets.items()}
     if not key_file.exists():
         save_record_key(key, key_file)
-    return commitments
+    return commitments, selection_value(key, str(read_run_file(run)["scope"]))
 
 
 def sign(

@@ -56,7 +56,8 @@ class CertificateFacts:
         stage: Of L3: the stage of training.
         prior: Digest of the certificate of the model before; empty without one.
         commitments: Commitments to record sets by name.
-        key_fate: What becomes of their key.
+        selection: `selection_value` of the scope, so that its name is found by nobody without the key.
+        key_fate: What becomes of the key.
         plan_details: Digest of a larger plan.
         serving: Serving engine and settings.
         method: Further keys of `MethodBlock`: name (`suppress` for a filter), family, paper, commit, container,
@@ -71,6 +72,7 @@ class CertificateFacts:
     stage: str = ""
     prior: str = ""
     commitments: Mapping[str, SetCommitment] = field(default_factory=dict)
+    selection: str = ""
     key_fate: Literal["none", "held", "escrowed", "shredded"] = "none"
     plan_details: str = ""
     serving: ServingConfiguration | None = None
@@ -171,7 +173,7 @@ def _predicate(
         "data": {
             "split": audit.split_digest,
             "training": training,
-            "selection": canonical_digest([audit.split.scope, training]),
+            "selection": facts.selection,
             **{name: getattr(audit.split, name) for name in ("forget", "retain", "retain_heldout", "holdout")},
             "controls": audit.split.controls,
             "commitments": dict(facts.commitments),

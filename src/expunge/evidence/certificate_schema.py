@@ -79,7 +79,9 @@ class DataBlock(FrozenModel):
 
     split: str = Field(pattern=HEX64, description="digest of the split that was audited")
     training: str = Field(pattern=HEX64, description="digest of the sets that decide a run")
-    selection: str = Field(pattern=HEX64, description="digest of the scope together with the training digest")
+    selection: str = Field(
+        "", pattern=HEX64_OR_EMPTY, description="HMAC-SHA-256 of the scope under the key of the request; empty without"
+    )
     forget: int = Field(ge=0, description="records to forget")
     retain: int = Field(ge=0, description="records given to the method as what stays")
     retain_heldout: int = Field(ge=0, description="records that retention was measured on")

@@ -69,6 +69,11 @@ def record_value(key: bytes, name: SetName, record: Mapping[str, Any]) -> bytes:
     return hmac.digest(key, DOMAIN + name.encode() + b"\0" + canonical_bytes(dict(record), "record"), "sha256")
 
 
+def selection_value(key: bytes, scope: str) -> str:
+    """HMAC-SHA-256 of the text of a scope, hex. A bare digest would tell the name to whoever tries names."""
+    return hmac.digest(key, DOMAIN + b"scope\0" + scope.encode(), "sha256").hex()
+
+
 def _leaves(key: bytes, name: SetName, records: Sequence[Mapping[str, Any]]) -> tuple[list[bytes], list[bytes]]:
     values = sorted(record_value(key, name, record) for record in records)
     return values, [leaf_hash(value) for value in values]
