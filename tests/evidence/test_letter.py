@@ -125,8 +125,8 @@ def test_what_did_not_run_was_not_tested(tmp_path: Path) -> None:
     assets = [{"kind": "weights", "action": "suppress"}]
     text = write_letter(failed, facts(assets=assets), "en")
     names = phrases("en")["test_names"]
-    assert f"{names['membership']}: not tested" in text
-    assert f"{names['paraphrase']}: more was found than with the reference" in text
+    assert f"{names['membership']}: not tested" in text.lower()
+    assert f"{names['paraphrase']}: more was found than with the reference" in text.lower()
     with pytest.raises(InputError, match="certificate is of level L0"):
         write_letter(failed, facts(), "en")
 

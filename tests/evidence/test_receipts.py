@@ -22,7 +22,18 @@ from expunge.evidence.receipts import (
 )
 from expunge.evidence.statement import read_statement
 from expunge.evidence.verification import VerificationInputs, read_predicate_of, verify_bytes
-from helpers.evidence import AUDITOR, LATER, OPERATOR, REQUEST, SECRETS, EvidenceCase, changed, trust_of
+from helpers.evidence import (
+    AUDITOR,
+    LATER,
+    LOG_KEY,
+    OPERATOR,
+    REQUEST,
+    SECRETS,
+    STRANGER,
+    EvidenceCase,
+    changed,
+    trust_of,
+)
 
 AT = "2026-03-02T00:00:00Z"
 COMMON = {"certificate": "c" * 64, "request": REQUEST, "at": AT}
@@ -48,8 +59,11 @@ def test_receipts_are_verified_as_certificates_are(kind: str) -> None:
     verified = verify_bytes(signed.as_bytes(), "receipt", trust_of(), VerificationInputs(at=LATER))
     assert verified.report.is_valid, list(map(str, verified.report.lines))
     assert verified.receipt == RECEIPTS[kind]
-    half = make_receipt(RECEIPTS[kind]).signed_by(OPERATOR)
-    assert not verify_bytes(half.as_bytes(), "receipt", trust_of()).report.is_valid
+    for keys, is_valid in (((OPERATOR,), True), ((AUDITOR,), True), ((LOG_KEY,), False), ((), False)):
+        signed_so = make_receipt(RECEIPTS[kind]).signed_by(*keys)
+        assert verify_bytes(signed_so.as_bytes(), "receipt", trust_of()).report.is_valid is is_valid
+    odd = make_receipt(RECEIPTS[kind]).signed_by(OPERATOR, STRANGER)
+    assert not verify_bytes(odd.as_bytes(), "receipt", trust_of()).report.is_valid
     other = changed(signed, lambda s: s["predicate"].update(certificate="0" * 64))
     lines = verify_bytes(other.as_bytes(), "receipt", trust_of()).report.lines
     assert any("about another certificate" in line.text for line in lines)
@@ -73,8 +87,8 @@ def test_a_superseded_certificate(case: EvidenceCase, tmp_path: Path) -> None:
     ]
     assert said(case, tmp_path, RECEIPTS["promotion"].model_copy(update=about)) == []
     assert said(case, tmp_path, RECEIPTS["promotion"]) == ["is about another certificate"]
-    assert not any("superseded" in text for text in said(case, tmp_path, gone, OPERATOR))  # one person cannot
-    assert said(case, tmp_path, gone, OPERATOR)
+    assert any("superseded" in text for text in said(case, tmp_path, gone, AUDITOR))  # one person may withdraw
+    assert not any("superseded" in text for text in said(case, tmp_path, gone, STRANGER))
 
 
 def test_the_copy_for_the_person(case: EvidenceCase) -> None:
@@ -85,6 +99,8 @@ def test_the_copy_for_the_person(case: EvidenceCase) -> None:
     verified = verify_bytes(signed.as_bytes(), "person", trust_of(), VerificationInputs(at=LATER))
     assert verified.report.is_valid
     assert isinstance(verified.receipt, PersonSummary)
+    alone = make_receipt(summary).signed_by(OPERATOR)
+    assert not verify_bytes(alone.as_bytes(), "person", trust_of()).report.is_valid
     text = signed.payload.decode()
     assert summary.records == 12
     assert not [word for word in (*SECRETS, "retention", '"retain', "holdout", 'controls":', "npo") if word in text]

@@ -73,6 +73,10 @@ class LetterFacts(FrozenModel):
     hits: int = Field(0, ge=0, description="in how many the data were found")
 
 
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 class LetterSection(NamedTuple):
     """A heading and its sentences."""
 
@@ -173,7 +177,7 @@ def _sections(predicate: CertificatePredicate, facts: LetterFacts, t: dict[str, 
 
 def _asset(asset: LetterAsset, t: dict[str, Any], stage: str) -> str:
     text = t["actions"][asset.action].format(date=asset.date[:10], stage=stage)
-    return f"{t['assets'][asset.kind]}: {text}" + (f" ({asset.reason})" if asset.reason else "")
+    return _sentence(f"{t['assets'][asset.kind]}: {text}") + (f" ({asset.reason})" if asset.reason else "")
 
 
 def _tests(predicate: CertificatePredicate, facts: LetterFacts, t: dict[str, Any]) -> Iterator[str]:
@@ -186,7 +190,7 @@ def _tests(predicate: CertificatePredicate, facts: LetterFacts, t: dict[str, Any
             statuses = (worst.get(name, result.status), result.status)
             worst[name] = min(statuses, key=WORST_FIRST.index)
     for name, status in worst.items():
-        yield f"{t['test_names'][name]}: {t['results'][status]}"
+        yield _sentence(f"{t['test_names'][name]}: {t['results'][status]}")
     if facts.attempts is not None:
         bound = f"{100 * _upper_bound(facts.hits, facts.attempts):.1f} %"
         yield t["attempts"].format(hits=facts.hits, n=facts.attempts, bound=bound)

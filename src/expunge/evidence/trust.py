@@ -150,6 +150,14 @@ def signature_problems(
     return [*problems, *missing, *short]
 
 
+def receipt_problems(envelope: SignedEnvelope, trust: Trust, moment: datetime | None) -> list[str]:
+    """Why a receipt is not signed by the operator or by the auditor; one of them suffices, to withdraw too."""
+    signers, problems = count_signers(envelope, trust, moment)
+    if not any(key.role in REQUIRED_ROLES for key in signers):
+        return [*problems, "there is no valid signature in the role operator or auditor"]
+    return list(problems)
+
+
 def head_problems(envelope: SignedEnvelope, trust: Trust, moment: datetime | None) -> list[str]:
     """Why the head of a log is not signed by a trusted key in the role log or auditor."""
     signers, problems = count_signers(envelope, trust, moment)

@@ -21,9 +21,9 @@ from expunge.evidence.envelope import SignedEnvelope, load_envelope, read_envelo
 from expunge.evidence.log_checks import LogEvidence, check_log
 from expunge.evidence.model_checks import check_model
 from expunge.evidence.moments import parse_moment, present
-from expunge.evidence.receipts import RECEIPTS, Receipt, Supersession, read_receipt, receipt_type
+from expunge.evidence.receipts import RECEIPTS, PersonSummary, Receipt, Supersession, read_receipt, receipt_type
 from expunge.evidence.statement import Statement, read_predicate, read_statement
-from expunge.evidence.trust import Trust, signature_problems
+from expunge.evidence.trust import Trust, receipt_problems, signature_problems
 from expunge.evidence.verification_report import VerificationReport
 
 T = TypeVar("T")
@@ -109,10 +109,14 @@ def _check_signatures(report: VerificationReport, envelope: SignedEnvelope, trus
 
 
 def _verify_receipt(verified: Verified, statement: Statement, trust: Trust, where: str) -> None:
+    report, envelope = verified.report, verified.envelope
     read: list[tuple[str, Receipt]] = []
-    verified.report.check("schema", "a receipt", lambda: _kept(read, lambda: read_receipt(statement, where)))
-    at = parse_moment(read[0][1].at) if read else None
-    _check_signatures(verified.report, verified.envelope, trust, at)
+    report.check("schema", "a receipt", lambda: _kept(read, lambda: read_receipt(statement, where)))
+    if not read or isinstance(read[0][1], PersonSummary):
+        _check_signatures(report, envelope, trust, parse_moment(read[0][1].at) if read else None)
+    else:
+        at, text = parse_moment(read[0][1].at), f"{len(envelope.signatures)} valid, by the operator or the auditor"
+        report.check("signatures", text, lambda: receipt_problems(envelope, trust, at))
     verified.receipt = read[0][1] if read else None
 
 
@@ -233,7 +237,7 @@ def _check_supersession(
 def _receipt(file: Path, certificate: SignedEnvelope, trust: Trust) -> Iterator[str]:
     envelope = read_envelope(read_file(file), str(file))
     _, receipt = read_receipt(read_statement(envelope, str(file)), str(file))
-    problems = signature_problems(envelope, trust, parse_moment(receipt.at))
+    problems = receipt_problems(envelope, trust, parse_moment(receipt.at))
     yield from problems
     if receipt.certificate != certificate.digest:
         yield "is about another certificate"
