@@ -24,6 +24,7 @@ API = (
     "concepts",
     "corpus",
     "engine",
+    "evidence",
     "gradients",
     "methods",
     "models",

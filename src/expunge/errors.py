@@ -81,7 +81,12 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()
 
 
-EXTRAS = {"vision": ("pillow",), "privacy": ("dp-accounting", "opacus")}  # extra → packages that it brings
+EXTRAS = {  # extra → packages that it brings
+    "vision": ("pillow",),
+    "privacy": ("dp-accounting", "opacus"),
+    "evidence": ("cryptography", "securesystemslib", "rfc8785"),
+    "scitt": ("cbor2", "scitt-cose"),
+}
 
 
 def install_hint(extra: str) -> str:

@@ -7,10 +7,15 @@ from typing import Annotated
 
 import typer
 
-from expunge.cli import bench
+from expunge.cli import bench, certificate, key, log
 from expunge.cli.annotate import annotate
 from expunge.cli.attack import reconstruct
 from expunge.cli.audit import audit
+from expunge.cli.certificate_disclose import disclose
+from expunge.cli.certificate_export import export as export_certificate
+from expunge.cli.certificate_export import sign_model, verify_model
+from expunge.cli.certificate_letter import letter
+from expunge.cli.certificate_receipt import bundle, receipt
 from expunge.cli.concepts import build, levels
 from expunge.cli.data import check, export
 from expunge.cli.data_generate import generate
@@ -55,6 +60,24 @@ GROUPS: dict[str, tuple[str, dict[str, Command]]] = {  # name -> help, commands
         "Assign concepts and records to four levels.",
         {"build": build, "levels": levels, "annotate": annotate},
     ),
+    "certificate": (
+        "Certify an unlearned model, and verify certificates.",
+        {
+            "make": certificate.make,
+            "sign": certificate.sign,
+            "verify": certificate.verify,
+            "show": certificate.show,
+            "letter": letter,
+            "receipt": receipt,
+            "bundle": bundle,
+            "export": export_certificate,
+            "disclose": disclose,
+            "sign-model": sign_model,
+            "verify-model": verify_model,
+        },
+    ),
+    "log": ("Keep evidence in a Merkle log.", {"append": log.append, "verify": log.verify, "head": log.head}),
+    "key": ("Make and show signing keys.", {"make": key.make, "show": key.show}),
     "bench": ("Compare methods in experiments.", {"list": bench.listing, "run": bench.run, "report": bench.report}),
 }
 app = typer.Typer(context_settings={"help_option_names": ["-h", "--help"]})

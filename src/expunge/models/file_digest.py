@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -39,13 +40,27 @@ def file_digests(file: Path, fresh: bool = False) -> dict[str, str]:
     Raises:
         InputError: it cannot be read, or is no whole safetensors file.
     """
+    return _remembered_digests(file, fresh, _tensors if file.suffix == ".safetensors" else _content)
+
+
+def content_digest(file: Path, fresh: bool = False) -> str:
+    """SHA-256 over the bytes of any file, hex, remembered as `file_digests` are; `InputError` as there."""
+    return _remembered_digests(file, fresh, _content, 1)[""]
+
+
+def _content(file: Path) -> dict[str, str]:
+    return {"": digest_file(file)}
+
+
+def _remembered_digests(file: Path, fresh: bool, read: Callable[[Path], dict[str, str]], *kind: int) -> dict[str, str]:
+    """What `read` gives for the file, from memory where the file is the same one; `kind` tells readers apart."""
     try:
         key = _key(file)
-        if not fresh and (earlier := _REMEMBERED.get(key) or _read_cache(key)):
+        if not fresh and (earlier := _REMEMBERED.get(key + kind) or _read_cache(key + kind)):
             return earlier
-        digests = _tensors(file) if file.suffix == ".safetensors" else {"": digest_file(file)}
+        digests = read(file)
         if _key(file) == key and time.time_ns() - max(key[3:]) > SETTLED:
-            _remember(key, digests)
+            _remember(key + kind, digests)
         return digests
     except OSError as error:
         raise InputError(str(file), f"could not be read ({error.strerror or error})") from error

@@ -1,0 +1,209 @@
+"""The letter to the person: one page in plain words, in English, German or French, without names of models or metrics.
+
+What the tests showed comes from the certificate; what was decided for each asset, and whom to write to, from facts that
+the controller gives. A letter that says more than tests carry is refused, whoever wrote the words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import yaml
+from jinja2 import Environment, StrictUndefined
+from pydantic import Field
+
+from expunge._config import MAX_YAML, FrozenModel
+from expunge._text_file import read_text
+from expunge._validation import validate
+from expunge._yaml import load_yaml
+from expunge.audit.statistics import zero_hit_bound
+from expunge.errors import InputError
+from expunge.evidence.certificate_schema import CertificatePredicate
+from expunge.evidence.moments import DayOrMoment
+from expunge.evidence.wording import Language, forbidden_words
+
+FOLDER = files("expunge.evidence") / "templates"
+HINT = "a letter needs `controller:`, `contact:`, `authority:`, `received:` and `assets:`"
+TESTS = {  # beginning of a result's key → name of the test in a letter
+    "leakage.": "leakage",
+    "paraphrase": "paraphrase",
+    "mia": "membership",
+    "relearning.": "relearning",
+    "reconstruction": "reconstruction",
+    "cross_modal": "cross_modal",
+    "over_unlearning": "over_unlearning",
+    "prefix": "prefix",
+    "leak_at_k": "prefix",
+    "contrast": "contrast",
+}
+WORST_FIRST = ("failed", "not_run", "inconclusive", "passed", "not_applicable")
+DONE = ("erase", "unlearn", "retrain", "suppress", "notify", "not_present")
+AssetKind = Literal[
+    "corpus", "weights", "adapter", "checkpoint", "old_weights", "cache", "log", "index", "backup", "downstream"
+]
+Action = Literal["erase", "unlearn", "retrain", "suppress", "notify", "due", "retain", "not_present", "failed"]
+
+
+class LetterAsset(FrozenModel):
+    """One asset and what became of it."""
+
+    kind: AssetKind = Field(description="kind of asset")
+    action: Action = Field(description="what was done")
+    reason: str = Field("", max_length=300, description="why not, or a remark, in the language of the letter")
+    date: DayOrMoment = Field("", description="of `due`: by when")
+
+
+class LetterFacts(FrozenModel):
+    """What a certificate does not say."""
+
+    controller: str = Field(min_length=1, max_length=300, description="who writes")
+    contact: str = Field(min_length=1, max_length=300, description="where to object")
+    authority: str = Field(min_length=1, max_length=300, description="supervisory authority")
+    received: DayOrMoment = Field(min_length=1, description="when the request came in")
+    asked: Literal["erasure", "objection", "access"] = Field("erasure", description="what was asked")
+    assets: tuple[LetterAsset, ...] = Field(min_length=1, description="every asset")
+    model_changed: DayOrMoment = Field("", description="since when the changed model is in use; empty: not yet")
+    log_head: str = Field("", max_length=400, description="signed head of the log, as `expunge log head` prints it")
+    attempts: int | None = Field(None, ge=1, description="attempts to get the data out of the model")
+    hits: int = Field(0, ge=0, description="in how many the data were found")
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+class LetterSection(NamedTuple):
+    """A heading and its sentences."""
+
+    title: str
+    lines: list[str]
+
+
+def load_facts(path: Path | str) -> LetterFacts:
+    """The facts in a YAML file; `InputError` names the first mistake."""
+    text = read_text(path, HINT, most=MAX_YAML)
+    return validate(LetterFacts, load_yaml(text, str(path), HINT), str(path), HINT)
+
+
+@cache
+def phrases(language: Language) -> dict[str, Any]:
+    """The phrases of a language by key."""
+    loaded: dict[str, Any] = yaml.safe_load((FOLDER / f"letter.{language}.yaml").read_text("utf-8"))
+    return loaded
+
+
+def write_letter(
+    predicate: CertificatePredicate,
+    facts: LetterFacts,
+    language: Language,
+    form: Literal["txt", "html"] = "txt",
+    today: date | None = None,
+) -> str:
+    """The letter.
+
+    Args:
+        predicate: The certificate's.
+        facts: What it does not say.
+        language: en, de or fr.
+        form: Plain text or a page of HTML.
+        today: The date of the letter.
+
+    Raises:
+        InputError: the letter would say what no test carries, or a fact contradicts the certificate.
+    """
+    _check(predicate, facts)
+    words = phrases(language)
+    values = {
+        "t": words,
+        "language": language,
+        "controller": facts.controller,
+        "reference": predicate.request.id,
+        "date": (today or date.today()).isoformat(),
+        "sections": list(_sections(predicate, facts, words)),
+    }
+    plain = _render("txt", values)
+    if said := forbidden_words(plain, language, exact=predicate.level.level == "L3"):
+        raise InputError("letter", f'says "{said[0]}", which no test carries', "write the facts in other words")
+    return plain if form == "txt" else _render("html", values)
+
+
+def _render(form: str, values: dict[str, Any]) -> str:
+    environment = Environment(
+        autoescape=form == "html", undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string((FOLDER / f"letter.{form}.j2").read_text("utf-8")).render(**values).strip() + "\n"
+
+
+def _check(predicate: CertificatePredicate, facts: LetterFacts) -> None:
+    level = predicate.level.level
+    for asset in facts.assets:
+        if asset.action == "retrain" and level != "L3":
+            raise InputError("assets", f"says retrained, and the certificate is of level {level}", "say what was done")
+        if asset.action == "unlearn" and level == "L0":
+            raise InputError("assets", "says unlearned, and the certificate is of level L0", "say suppress")
+        if asset.action in ("retain", "failed") and not asset.reason:
+            raise InputError("assets", f"{asset.kind}: {asset.action} without a reason", "give `reason:`")
+        if asset.action == "due" and not asset.date:
+            raise InputError("assets", f"{asset.kind}: due without a date", "give `date:`")
+    if facts.hits and facts.attempts is not None and facts.hits > facts.attempts:
+        raise InputError("hits", "there are more hits than attempts", "count them again")
+
+
+def _sections(predicate: CertificatePredicate, facts: LetterFacts, t: dict[str, Any]) -> Iterator[LetterSection]:
+    yield LetterSection(t["asked"], [t["asked_text"][facts.asked].format(received=facts.received[:10])])
+    stage = predicate.level.stage
+    done = [_asset(asset, t, stage) for asset in facts.assets if asset.action in DONE]
+    if done:
+        yield LetterSection(t["done"], done)
+    rest = [_asset(asset, t, stage) for asset in facts.assets if asset.action not in (*DONE, "due")]
+    if rest:
+        yield LetterSection(t["not_done"], rest)
+    changed = t["changed_text"].format(date=facts.model_changed[:10]) if facts.model_changed else t["unchanged_text"]
+    yield LetterSection(t["changed"], [changed])
+    yield LetterSection(t["tests"], list(_tests(predicate, facts, t)))
+    due = [_asset(asset, t, stage) for asset in facts.assets if asset.action == "due"]
+    old = any(asset.kind == "old_weights" and asset.action not in ("erase", "not_present") for asset in facts.assets)
+    yield LetterSection(t["remains"], [*due, t["pretraining"], *([t["old_model"]] if old else [])])
+    yield LetterSection(t["object"], [t["object_text"].format(contact=facts.contact)])
+    yield LetterSection(t["complain"], [t["complain_text"].format(authority=facts.authority)])
+    if facts.log_head:
+        yield LetterSection(t["head"], [t["head_text"].format(head=facts.log_head)])
+
+
+def _asset(asset: LetterAsset, t: dict[str, Any], stage: str) -> str:
+    text = t["actions"][asset.action].format(date=asset.date[:10], stage=stage)
+    return _sentence(f"{t['assets'][asset.kind]}: {text}") + (f" ({asset.reason})" if asset.reason else "")
+
+
+def _tests(predicate: CertificatePredicate, facts: LetterFacts, t: dict[str, Any]) -> Iterator[str]:
+    yield t["tests_single" if predicate.single_person else "tests_people"]
+    yield t["tests_reference"][predicate.audit.comparison]
+    worst: dict[str, str] = {}
+    for result in predicate.audit.results:
+        name = next((name for start, name in TESTS.items() if result.key.startswith(start)), None)
+        if name is not None:
+            statuses = (worst.get(name, result.status), result.status)
+            worst[name] = min(statuses, key=WORST_FIRST.index)
+    for name, status in worst.items():
+        yield _sentence(f"{t['test_names'][name]}: {t['results'][status]}")
+    if facts.attempts is not None:
+        bound = f"{100 * _upper_bound(facts.hits, facts.attempts):.1f} %"
+        yield t["attempts"].format(hits=facts.hits, n=facts.attempts, bound=bound)
+    yield t["evidence"]
+    yield t["not_tested"]
+
+
+def _upper_bound(hits: int, n: int) -> float:
+    """One-sided 95 % bound of a rate (Clopper-Pearson)."""
+    if hits == 0:
+        return zero_hit_bound(n)
+    if hits >= n:
+        return 1.0
+    from scipy.stats import beta
+
+    return float(beta.ppf(0.95, hits + 1, n - hits))

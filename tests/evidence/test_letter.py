@@ -1,0 +1,207 @@
+"""The letter and the words that it may not use, in three languages."""
+
+from __future__ import annotations
+
+import html
+import re
+from datetime import date
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from expunge._io import write_json
+from expunge.errors import InputError
+from expunge.evidence import assurance_level, coverage, limits
+from expunge.evidence.certificate_schema import CertificatePredicate
+from expunge.evidence.letter import FOLDER, LetterFacts, load_facts, phrases, write_letter
+from expunge.evidence.model_bill import model_card_section
+from expunge.evidence.receipts import person_summary
+from expunge.evidence.statement import read_statement
+from expunge.evidence.verification import read_predicate_of
+from expunge.evidence.wording import LANGUAGES, Language, forbidden_words
+from helpers.cli import Cli
+from helpers.evidence import SECRETS, EvidenceCase, write_case, write_trust
+
+FACTS: dict[str, Any] = {
+    "controller": "St. Mary Hospital",
+    "contact": "privacy@hospital.example",
+    "authority": "Data Protection Commissioner",
+    "received": "2026-02-01",
+    "model_changed": "2026-03-04",
+    "log_head": "hospital log 17 " + "ab" * 32,
+    "attempts": 200,
+    "assets": [
+        {"kind": "corpus", "action": "retain", "reason": "§ 10"},
+        {"kind": "weights", "action": "unlearn"},
+        {"kind": "old_weights", "action": "due", "date": "2026-06-01"},
+        {"kind": "backup", "action": "due", "date": "2026-09-01"},
+        {"kind": "downstream", "action": "notify"},
+    ],
+}
+
+
+def facts(**more: Any) -> LetterFacts:
+    return LetterFacts.model_validate(FACTS | more)
+
+
+@pytest.fixture(scope="module")
+def predicate(case: EvidenceCase) -> CertificatePredicate:
+    return read_predicate_of(read_statement(case.make(), "cert"), "cert")
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "said"),
+    [
+        ("en", "It is PROVEN and never wrong; we cannot say.", ["PROVEN", "never", "cannot"]),
+        ("en", "Your certificate; provenance; it was deleted\n from the model", ["deleted from the model"]),
+        ("en", "evidence of resistance, found in 0 of 5 attempts", []),
+        ("de", "Das ist bewiesen, anonymisiert und endgültig.", ["bewiesen", "anonymisiert", "endgültig"]),
+        ("de", "Ihr Zertifikat liegt nieder", []),
+        ("fr", "C’est garanti, jamais conforme.", ["garanti", "jamais", "conforme"]),
+        ("fr", "votre certificat", []),
+    ],
+)
+def test_forbidden_words(language: Language, text: str, said: list[str]) -> None:
+    assert forbidden_words(text, language) == said
+
+
+def test_an_exact_level_may_say_where_from() -> None:
+    assert forbidden_words("deleted from the model", "en", exact=True) == []
+    assert forbidden_words("never deleted from the model", "en", exact=True) == ["never"]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_template_says_a_forbidden_word(language: Language) -> None:
+    text = (FOLDER / f"letter.{language}.yaml").read_text("utf-8")
+    assert forbidden_words(text, language) == []
+
+
+def test_no_other_fixed_text_says_one(case: EvidenceCase, predicate: CertificatePredicate) -> None:
+    fixed = [
+        *limits.FIXED,
+        *(value for name, value in vars(limits).items() if name.isupper() and isinstance(value, str)),
+        *limits.TRIGGERS,
+        *assurance_level.TITLES.values(),
+        *assurance_level.REASONS.values(),
+        *coverage.THREATS.values(),
+        person_summary(predicate, "0" * 64).model_dump_json(),
+        model_card_section(case.make(), predicate),
+        *((FOLDER / name).read_text("utf-8") for name in ("letter.txt.j2", "letter.html.j2")),
+    ]
+    assert [forbidden_words(text, "en") for text in fixed if forbidden_words(text, "en")] == []
+
+
+def test_every_language_has_the_same_phrases() -> None:
+    def keys(value: Any, name: str = "") -> set[str]:
+        if isinstance(value, dict):
+            return {inner for key, item in value.items() for inner in keys(item, f"{name}.{key}")}
+        return {f"{name} {' '.join(sorted(re.findall(r'{(.*?)}', value)))}"}
+
+    assert keys(phrases("en")) == keys(phrases("de")) == keys(phrases("fr"))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("form", ["txt", "html"])
+def test_a_letter(predicate: CertificatePredicate, language: Language, form: Any) -> None:
+    text = write_letter(predicate, facts(), language, form, date(2026, 3, 5))
+    plain = html.unescape(re.sub(r"<style>.*?</style>|<[^>]+>", " ", text, flags=re.S))
+    words = phrases(language)
+    for needed in ("R-2026-0017", "2026-03-04", "2026-06-01", "§ 10", "privacy@hospital.example", "1.5 %"):
+        assert needed in plain
+    assert words["results"]["passed"] in plain
+    assert words["old_model"] in plain
+    assert words["notice"] in plain
+    assert forbidden_words(plain, language) == []
+    assert not [word for word in (*SECRETS, "npo", "leakage", "ROUGE", "mia", "epsilon") if word in plain]
+    assert len(plain.split()) < 560  # a page
+
+
+def test_what_did_not_run_was_not_tested(tmp_path: Path) -> None:
+    case = write_case(tmp_path, {"mia": "not_run", "paraphrase": "failed"})
+    failed = read_predicate_of(read_statement(case.make(level="L0"), "cert"), "cert")
+    assets = [{"kind": "weights", "action": "suppress"}]
+    text = write_letter(failed, facts(assets=assets), "en")
+    names = phrases("en")["test_names"]
+    assert f"{names['membership']}: not tested" in text.lower()
+    assert f"{names['paraphrase']}: more was found than with the reference" in text.lower()
+    with pytest.raises(InputError, match="certificate is of level L0"):
+        write_letter(failed, facts(), "en")
+
+
+def test_bounds_by_hand(predicate: CertificatePredicate) -> None:
+    def bound(**more: Any) -> str:
+        text = write_letter(predicate, facts(**more), "en")
+        return next(line for line in text.splitlines() if "attempts; that is" in line)
+
+    assert "in 0 of 5 attempts; that is at most 45.1 %" in bound(attempts=5)  # 1 - 0.05**(1/5)
+    assert "in 1 of 1 attempts; that is at most 100.0 %" in bound(attempts=1, hits=1)
+    assert "in 1 of 10 attempts; that is at most 39.4 %" in bound(attempts=10, hits=1)
+    with pytest.raises(InputError, match="more hits than attempts"):
+        bound(attempts=1, hits=2)
+
+
+def test_who_checked(case: EvidenceCase, predicate: CertificatePredicate) -> None:
+    single = read_predicate_of(read_statement(case.make(single_person=True), "cert"), "cert")
+    assert phrases("en")["tests_single"] in write_letter(single, facts(), "en")
+    assert phrases("en")["tests_people"] in write_letter(predicate, facts(), "en")
+
+
+@pytest.mark.parametrize(
+    ("more", "what"),
+    [
+        ({"assets": [{"kind": "corpus", "action": "retain"}]}, "retain without a reason"),
+        ({"assets": [{"kind": "backup", "action": "due"}]}, "due without a date"),
+        ({"assets": [{"kind": "weights", "action": "retrain"}]}, "certificate is of level L1"),
+        ({"assets": [{"kind": "corpus", "action": "retain", "reason": "gone permanently"}]}, 'says "permanently"'),
+        ({"controller": "A certified hospital"}, 'says "certified"'),
+    ],
+)
+def test_what_no_letter_says(predicate: CertificatePredicate, more: dict[str, Any], what: str) -> None:
+    with pytest.raises(InputError, match=what):
+        write_letter(predicate, facts(**more), "en")
+
+
+def test_markup_in_a_fact_stays_text(predicate: CertificatePredicate) -> None:
+    text = write_letter(predicate, facts(controller="<script>alert(1)</script>"), "en", "html")
+    assert "<script>" not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_templates_are_shipped() -> None:
+    names = {entry.name for entry in (files("expunge.evidence") / "templates").iterdir()}
+    assert {"letter.txt.j2", "letter.html.j2", *(f"letter.{language}.yaml" for language in LANGUAGES)} <= names
+
+
+def test_the_command(case: EvidenceCase, cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "facts.yaml"
+    file.write_text(yaml.safe_dump(FACTS))
+    trust = write_trust(tmp_path / "trust.yaml")
+    out = tmp_path / "letter.html"
+    words = ("certificate", "letter", case.certificate, "--facts", file, "--language", "de")
+    assert cli(*words, "--trust", trust, "--out", out).code == 0
+    assert '<html lang="de">' in out.read_text()
+    assert out.stat().st_mode & 0o777 == 0o600
+    shown = cli(*words)
+    assert "Ihr Antrag zu Ihren Daten" in shown.out
+    assert "the certificate was not verified" in shown.out
+    assert "neither .txt nor .html" in cli(*words, "--out", tmp_path / "x.pdf").line
+    half = tmp_path / "half.json"
+    half.write_bytes(case.make().__class__(case.make().payload, case.make().payload_type).as_bytes())
+    refused = cli("certificate", "letter", half, "--facts", file, "--trust", trust, "--out", tmp_path / "no.txt")
+    assert refused.code == 3
+    assert not (tmp_path / "no.txt").exists()
+    write_json(file, FACTS | {"asked": "deletion"})
+    assert "asked" in cli(*words).line
+    with pytest.raises(InputError, match='unknown key "asset"'):
+        load_facts(write_json(file, {**FACTS, "asset": []}))
+
+
+def test_what_commands_say(case: EvidenceCase, cli: Cli, tmp_path: Path) -> None:
+    trust = write_trust(tmp_path / "trust.yaml")
+    said = cli("certificate", "show", case.certificate).out
+    said += cli("certificate", "verify", case.certificate, "--trust", trust, "--model", case.model).out
+    assert forbidden_words(said, "en") == []
+    assert said.count("This is technical evidence, not legal advice.") == 2
