@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Literal, NamedTuple
 
 from pydantic import Field
@@ -95,7 +95,7 @@ def verdict(results: Iterable[CheckResult], policy: Policy) -> Verdict:
     )
     return Verdict(
         status=status,
-        sentence=_sentence(status, required, short, policy),
+        sentence=_sentence(status, required, short, policy) + _other_failures(by_key, {r.key for r in required}),
         reasons=tuple(_line(result) for result in short),
         notes=tuple(
             _line(r)
@@ -132,6 +132,12 @@ def worse_of(first: Iterable[CheckResult], second: Iterable[CheckResult], refere
             result = other.model_copy(update={"reason": f"against {reference}: {other.reason}"})
         joined.append(result)
     return (*joined, *others.values())
+
+
+def _other_failures(results: Mapping[str, CheckResult], required: Collection[str]) -> str:
+    """What failed although the policy does not require it, so that a pass does not hide it; empty if nothing did."""
+    keys = [key for key, result in results.items() if result.status == "failed" and key not in required]
+    return f" Failed, but not required: {', '.join(keys)}." if keys else ""
 
 
 def _line(result: CheckResult) -> str:
