@@ -1,7 +1,8 @@
 """Surrogates: subjects that no model has met, about whom a record's question can be asked instead.
 
-A surrogate has identifiers of its own (`surrogate_names.py`) and, where records show images, images of its own
-(`image_ops.py`). A subject that no prompt names has a surrogate by its images alone.
+A surrogate has identifiers of its own (`surrogate_names.py`), a place of its own where questions state theirs
+(`surrogate_places.py`) and, where records show images, images of its own (`image_ops.py`). A subject that no prompt
+names has a surrogate by its images alone.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from typing import Literal
 from expunge.corpus.image import RecordImage
 from expunge.corpus.image_ops import surrogate_image
 from expunge.corpus.name_forms import occurs
+from expunge.corpus.provenance import states_place
 from expunge.corpus.record import Record
 from expunge.corpus.surrogate_names import Identity, identifiers_by_subject, make_identities, replace_all
+from expunge.corpus.surrogate_places import place_identities
 from expunge.random import stream
 
 Replacement = Literal["both", "text", "image"]
@@ -37,7 +40,7 @@ class Surrogate:
 
 
 def can_ask_about_another(record: Record) -> bool:
-    """Whether the record's question can be asked about a surrogate: it names its subject, or shows an image.
+    """Whether the record's question can be asked about a surrogate: it names its subject or place, or shows an image.
 
     In a document only a name in the text before it can be replaced, as long as the text itself holds none.
     """
@@ -46,7 +49,7 @@ def can_ask_about_another(record: Record) -> bool:
         named = any(occurs(name, record.prompt) for name in names)
         return named and not any(occurs(name, record.answer) for name in names)
     texts = (record.prompt, *(turn.content for turn in record.history))
-    return bool(record.image) or any(occurs(name, text) for name in names for text in texts)
+    return bool(record.image) or states_place(record) or any(occurs(name, text) for name in names for text in texts)
 
 
 def make_surrogates(
@@ -68,6 +71,9 @@ def make_surrogates(
     if own and not (shown and replacement == "image"):
         pool = {s: i for s, i in identifiers_by_subject(others).items() if s != subject}
         names = make_identities(own, pool, count, stream(seed, "identities", subject))
+    if replacement != "image":
+        places = place_identities(records, others, len(names), stream(seed, "places", subject))
+        names = [{**place, **identity} for place, identity in zip(places, names, strict=True)]
     material = list({r.image.digest: r.image for r in others if r.image}.values())
     if not shown or not material or replacement == "text":
         return [Surrogate(n) for n in names]
