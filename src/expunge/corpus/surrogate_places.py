@@ -22,7 +22,7 @@ TRIES = 50
 
 
 def place_identities(
-    records: Sequence[Record], others: Iterable[Record], count: int, rng: np.random.Generator
+    records: Sequence[Record], others: Iterable[Record], count: int, rng: np.random.Generator, subject: bool = True
 ) -> list[dict[str, str]]:
     """`count` times: name of a node → a name that no node has. Empty where no record states its place.
 
@@ -31,17 +31,18 @@ def place_identities(
         others: Retained records; their nodes are the names to avoid.
         count: How many to draw.
         rng: Generator.
+        subject: Replace the subject's own node too, though some of it is retained.
     """
     stating = [r for r in records if states_place(r)]
     if not stating:
         return [{} for _ in range(count)]
     retained = {r.path[:k] for r in others for k in range(1, len(r.path) + 1)}
-    nodes = replaced_nodes(stating, retained)
+    nodes = replaced_nodes(stating, retained, subject)
     taken = {node_name(step) for node in (*retained, *(r.path for r in stating)) for step in node}
     return [_draw(nodes, taken, rng) for _ in range(count)]
 
 
-def replaced_nodes(records: Sequence[Record], retained: frozenset[Node] | set[Node]) -> list[Node]:
+def replaced_nodes(records: Sequence[Record], retained: set[Node], subject: bool = True) -> list[Node]:
     """The nodes of `records` that a surrogate replaces, from the root down."""
     parents: dict[str, set[Node]] = {}
     own = {r.path[:k] for r in records for k in range(1, len(r.path) + 1)}
@@ -52,7 +53,8 @@ def replaced_nodes(records: Sequence[Record], retained: frozenset[Node] | set[No
         (
             node
             for node in own
-            if len(parents[node_name(node[-1])]) == 1 and (node not in retained or len(node) >= depth[node])
+            if len(parents[node_name(node[-1])]) == 1
+            and (node not in retained or (subject and len(node) >= depth[node]))
         ),
         key=lambda node: (len(node), node),
     )

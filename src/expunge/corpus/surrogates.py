@@ -17,22 +17,29 @@ from expunge.corpus.name_forms import occurs
 from expunge.corpus.provenance import states_place
 from expunge.corpus.record import Record
 from expunge.corpus.surrogate_names import Identity, identifiers_by_subject, make_identities, replace_all
+from expunge.corpus.surrogate_parts import names_part, part_identities
 from expunge.corpus.surrogate_places import place_identities
 from expunge.random import stream
 
 Replacement = Literal["both", "text", "image"]
+Scale = Literal["subject", "part"]
 
 
 @dataclass(frozen=True)
 class Surrogate:
-    """Identifier → the surrogate's, and digest of an image → the surrogate's image."""
+    """Identifier → the surrogate's, and digest of an image → the surrogate's image.
+
+    Where a question holds a marker of `part` ("study 2"), that alone is replaced in its text, and the person stays.
+    """
 
     names: Identity = field(default_factory=dict)
     images: Mapping[str, RecordImage] = field(default_factory=dict)
+    part: Identity = field(default_factory=dict)
 
     def substitute(self, record: Record, answer: str | None = None) -> Record:
         """The record's question about the surrogate, with its own or another answer (also among its options)."""
-        names = {**self.names, record.answer: answer} if answer else self.names
+        replaced = self.part if self.part and names_part(record.prompt, self.part) else self.names
+        names = {**replaced, record.answer: answer} if answer else replaced
         image = self.images.get(record.image.digest, record.image) if record.image else None
         history = tuple(replace(turn, content=replace_all(turn.content, names)) for turn in record.history)
         prompt = replace_all(record.prompt, names)
@@ -53,7 +60,12 @@ def can_ask_about_another(record: Record) -> bool:
 
 
 def make_surrogates(
-    records: Sequence[Record], others: Sequence[Record], count: int, seed: int, replacement: Replacement = "both"
+    records: Sequence[Record],
+    others: Sequence[Record],
+    count: int,
+    seed: int,
+    replacement: Replacement = "both",
+    scale: Scale = "subject",
 ) -> list[Surrogate]:
     """Draw surrogates for the subject of `records`.
 
@@ -63,6 +75,7 @@ def make_surrogates(
         count: How many to draw; there are fewer where `others` give no more.
         seed: Seed of the draws.
         replacement: What a surrogate replaces where records show images; without images always the text.
+        scale: Where a part of a person is forgotten: replace the whole person, or what identifies the part.
     """
     subject = records[0].subject
     shown = {r.image.digest: r.image for r in records if r.image}
@@ -75,7 +88,13 @@ def make_surrogates(
         places = place_identities(records, others, len(names), stream(seed, "places", subject))
         names = [{**place, **identity} for place, identity in zip(places, names, strict=True)]
     material = list({r.image.digest: r.image for r in others if r.image}.values())
+    parts: Sequence[Identity] = [{}] * len(names)
+    if scale == "part":
+        parts = part_identities(records, others, len(names), stream(seed, "parts", subject))
     if not shown or not material or replacement == "text":
-        return [Surrogate(n) for n in names]
+        return [Surrogate(n, part=p) for n, p in zip(names, parts, strict=True)]
     rng = stream(seed, "strange pictures", subject)
-    return [Surrogate(n, {digest: surrogate_image(material, rng) for digest in sorted(shown)}) for n in names]
+    return [
+        Surrogate(n, {digest: surrogate_image(material, rng) for digest in sorted(shown)}, p)
+        for n, p in zip(names, parts, strict=True)
+    ]

@@ -29,7 +29,7 @@ from expunge.corpus.provenance import anonymous, behind_provenance, subject_dept
 from expunge.errors import InputError
 from expunge.models.language_model import LanguageModel
 
-FACTS, STATEMENTS = 60, 0  # facts of a request that are attacked, and statements of each node of the context
+FACTS, STATEMENTS = 120, 0  # questions of a request that are attacked, and statements of each node of the context
 COLUMNS = ("top1", "top1_level0", "gain", "wrong_gain", "lead", "rows_context", "kept_context")
 WORKS, FAILS = "works", "not tested"
 OfFacts = Mapping[str, Sequence[float]]  # fact -> true answer first: alone, with true context, with a wrong branch
@@ -37,10 +37,8 @@ Facts = dict[str, dict[str, dict[str, OfFacts]]]  # model -> request -> seed -> 
 
 
 def attack_questions(sets: RecordSets) -> list[Record]:
-    """The target's questions without names and images; of them those taught behind their provenance, where any are."""
-    behind = {fact for r in _behind(sets, "forget") for fact in r.fact_keys}
-    records = [r for r in sets.forget if not behind or behind.intersection(r.fact_keys)]
-    return [replace(r, prompt=anonymous(r, subject_depth(r)), image=None) for r in records]
+    """The target's questions without names and images."""
+    return [replace(r, prompt=anonymous(r, subject_depth(r)), image=None) for r in sets.forget]
 
 
 def _behind(sets: RecordSets, name: str) -> Sequence[Record]:
