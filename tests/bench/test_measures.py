@@ -174,8 +174,13 @@ def test_a_tree_with_images_from_end_to_end(tmp_path: Path) -> None:
     assert results["by_level"]["p"]["retrained"]["leak"] == 0
     assert set(results["by_cue"]["matrices"]["twin-words"]["both"]) == {"both", "image", "text"}
     assert set(results["curves"]["twin"]["p"]) == {"42"}
+    assert results["control"] == {"p": {"verdict": "not tested", "facts": 0}}  # too few other answers in a small world
+    assert results["rebuilt"]["twin"] == {"p": "not tested"}
+    assert results["by_domain"]["retrained"]["p"]["rephrased_excess"] == 0
     assert len(results["gallery"]) == 3
     page = publish(experiment, tmp_path / "docs", tmp_path / "bench" / "medforget.json")
     for name in ("levels", "distance", "context", "gallery"):
         assert (tmp_path / "docs" / "medforget" / f"{name}.svg").read_text("utf-8").startswith("<?xml")
-    assert "**not passed**" in page.read_text("utf-8")
+    text = page.read_text("utf-8")
+    assert "**not passed**" in text
+    assert "| p | not tested | 0 | – | – |" in text
