@@ -142,7 +142,7 @@ def context_helps(rows: Sequence[ReconstructionScore], known_margin: float) -> b
     By the lower bound of the gain; by its estimate and `known_margin` where there are too few subjects for a bound.
     """
     gains = [r.scores["gain"] for r in rows if (r.model, r.vector) == ("original", TRUE) and r.level]
-    return any(g.ci[0] > 0 if g.ci else (g.estimate or 0.0) > known_margin for g in gains)
+    return any((g.ci[0] or 0.0) > 0 if g.ci else (g.estimate or 0.0) > known_margin for g in gains)
 
 
 def _judge(
