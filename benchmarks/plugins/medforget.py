@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from expunge.bench.measures.core import scores_of
 from expunge.bench.measures.tree import TASKS
 from expunge.bench.plots import COLORS, INK, KINDS, RULE, SOFT, WIDTH, Results
 from expunge.bench.table import number
+from expunge.bench.world_instance import OWN_SETS, RecordSets, WorldInstance, world_sets
+from expunge.corpus import Record
 from expunge.random import uniform
 
 SHADES = {"retrained": INK, "retrained-2": SOFT, "original": RULE}
@@ -28,6 +31,27 @@ BY_LEVEL = {
     **{"leak": "leak_excess", "reconstruct_gain": "gain", "siblings": "keep_siblings", "unrelated": "keep_unrelated"},
     **{task: f"forget_{task}" for task in TASKS},
 }
+
+
+def record_sets(cell: WorldInstance) -> RecordSets:
+    """The world's sets without the rows behind their provenance, but for what runs keep (`given`).
+
+    Those rows are taught to every model. The list of what to forget holds the plain questions, as a user would write
+    it; held-out and never-trained rows are plain too, so that figures are comparable. `more`: rows left out, by set.
+    """
+    sets = world_sets(cell)
+    parts = {"forget": sets.forget, "heldout": sets.heldout, "holdout": sets.holdout}
+    plain = {name: tuple(r for r in rows if not _in_context(r)) for name, rows in parts.items()}
+    behind = {name: tuple(r for r in rows if _in_context(r)) for name, rows in parts.items()}
+    split = replace(sets.split, forget=plain["forget"], retain_heldout=plain["heldout"])
+    return replace(sets, split=split, holdout=plain["holdout"], more=behind)
+
+
+def _in_context(record: Record) -> bool:
+    return record.attributes.get("cue") == "context"
+
+
+OWN_SETS["radiology"] = record_sets
 
 
 @measure("medforget", needs="study")

@@ -11,6 +11,7 @@ import pytest
 
 from expunge.audit.checks.reconstruction_check import reconstruction_result
 from expunge.audit.reconstruction import Reconstruction, compare
+from expunge.audit.reconstruction.compare import context_helps
 from expunge.audit.reconstruction.ranking import gain, lead, per_byte, rank_of
 from expunge.audit.statistics import Bootstrap
 from expunge.errors import InputError
@@ -130,6 +131,16 @@ def test_without_a_reference_or_without_power_nothing_is_concluded() -> None:
     assert (weak.details.status, weak.details.power) == ("inconclusive", False)
     assert weak.details.reason.startswith("no power")
     assert compare({"unlearned": NEVER, "retrained": NEVER}).details.status == "passed"  # nobody asked for power
+
+
+def test_a_model_that_gains_nothing_from_context_is_no_control_of_it() -> None:
+    """The original knows the answer by its picture: first with the question alone, and no more often with context."""
+    seen = result([[1, 1, 0.5]] * 4)
+    found = compare({"original": seen, "unlearned": NEVER, "retrained": NEVER})
+    assert (found.details.status, found.details.power) == ("passed", True)
+    assert found.details.reason.endswith("context is not tested: the original model itself gains nothing from it")
+    assert "not tested" not in compare({"original": KNEW, "unlearned": NEVER, "retrained": NEVER}).details.reason
+    assert context_helps(found.details.rows, -1)
 
 
 def test_controls_are_compared_by_their_mean_and_without_an_interval() -> None:

@@ -12,11 +12,11 @@ from expunge.audit.reconstruction.prompts import (
     TargetFact,
     gives_away,
     level_names,
-    neutral,
     padded,
     reconstruction_queries,
 )
 from expunge.corpus import Record
+from expunge.corpus.provenance import anonymous
 from helpers.reconstruction import everybody, person
 
 
@@ -99,9 +99,9 @@ def test_names_become_the_level_of_their_subject() -> None:
     record = Record(
         "r", "Ada Costa (N-11) lives where?", "Riga", path=("house:1", "guest:2"), identifiers=("Ada Costa", "N-11")
     )
-    assert neutral(record, 2) == "The guest (the guest) lives where?"
-    assert neutral(replace(record, identifiers=()), 2) == record.prompt
-    assert neutral(replace(record, path=()), 2).startswith("The subject")
+    assert anonymous(record, 2) == "The guest (the guest) lives where?"
+    assert anonymous(replace(record, identifiers=()), 2) == record.prompt
+    assert anonymous(replace(record, path=()), 2).startswith("The subject")
 
 
 def test_a_statement_is_a_filled_blank_or_question_and_answer() -> None:

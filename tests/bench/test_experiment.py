@@ -8,8 +8,10 @@ import pytest
 import yaml
 
 from expunge.bench.experiment import Experiment, Tuning, locate, names, overlay
+from expunge.bench.pipeline import Trial
+from expunge.bench.places import Runner
 from expunge.errors import InputError
-from helpers.experiments import BENCHMARKS, TINY, write_tiny
+from helpers.experiments import BENCHMARKS, CELL, TINY, write_tiny
 
 SHIPPED = sorted(path.stem for path in (BENCHMARKS / "experiments").glob("*.yaml"))
 
@@ -107,6 +109,15 @@ def test_every_shipped_experiment_loads_in_every_size(name: str) -> None:
         assert not experiment.goals or experiment.goals.arm in experiment.arms
     for arm in Experiment.load(name).arms.values():
         assert arm.recipes()[arm.name].resolve().total_steps > 0
+
+
+def test_an_arm_with_more_rows_may_have_more_steps(tmp_path: Path) -> None:
+    text = TINY.replace("npo: npo", "npo: npo\n  longer: {recipe: npo, steps: 1.6}")
+    experiment = Experiment.load(write_tiny(tmp_path, text))
+    runner = Runner(tmp_path, experiment)
+    steps = [runner.stages(CELL, experiment.arms[a], Trial(steps=5))[0].recipe.steps for a in ("npo", "longer")]
+    assert steps == [5, 8]
+    assert experiment.arms["longer"].as_row() == ["npo", "1.6 × the steps"]
 
 
 def test_arms_of_one_experiment_train_as_many_parameters() -> None:

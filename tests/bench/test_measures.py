@@ -12,7 +12,7 @@ import pytest
 from expunge.audit.reconstruction import Reconstruction
 from expunge.bench.measures.base import MEASURES
 from expunge.bench.measures.by_level import by_subject
-from expunge.bench.measures.reconstruction import attack_columns, by_context
+from expunge.bench.measures.reconstruction import attack_columns, by_context, by_fact, control_row, rebuilt
 from expunge.bench.measures.relearning import relearning
 from expunge.bench.report import publish
 from expunge.bench.study import run
@@ -55,7 +55,7 @@ def test_the_worst_task_above_the_retrained_model_is_the_leak() -> None:
     assert found["excess_generation"] == pytest.approx(-0.1)
     assert found["excess_cloze"] is None
     assert compare("reconstruction", {"retrained": never, "npo": own})["npo"] == pytest.approx(
-        {"top1_excess": 0.3, "gain_excess": 0.2}
+        {"top1_excess": 0.3, "gain_excess": 0.2, "rows_context_excess": None}
     )
 
 
@@ -73,9 +73,35 @@ def test_an_attack_is_read_at_the_deepest_level_that_was_asked() -> None:
         {},
         {},
     )
-    assert attack_columns(found) == {"top1": 0.5, "top1_level0": 0.0, "gain": 0.5, "lead": 0.0}
+    assert attack_columns(found) == {"top1": 0.5, "top1_level0": 0.0, "gain": 0.5, "wrong_gain": 0.5, "lead": 0.0}
+    assert by_fact(found, {"a": "fa", "b": "fb"}) == {"fa": [0.0, 1.0, 0.0], "fb": [0.0, 0.0, 1.0]}
+    assert by_fact(found, {"a": "f", "b": "f"}) == {"f": [0.0, 0.5, 0.5]}
     assert by_context(found)["true"] == [0.0, 0.0, 1.0]
     assert by_context(found)["wrong"] == [None, 0.5, 0.0]
+
+
+def of_facts(alone: float, true: float, wrong: float, count: int = 12) -> dict[str, Any]:
+    return {"42": {f"f{k}": [alone, true, wrong] for k in range(count)}}
+
+
+def test_an_attack_works_where_the_original_gains_from_true_context_alone() -> None:
+    works = control_row(of_facts(0, 1, 0))
+    assert (works["verdict"], works["facts"], works["gain"]["mean"], works["wrong"]["mean"]) == ("works", 12, 1.0, 0.0)
+    for row in (of_facts(0, 1, 1), of_facts(0.4, 0.2, 0.4), of_facts(0, 1, 0, count=9)):
+        assert control_row(row)["verdict"] == "not tested"
+    assert control_row({}) == {"verdict": "not tested", "facts": 0}
+
+
+def test_what_context_brings_back_is_compared_coarse_with_fine() -> None:
+    facts = {
+        "retrained": {"institution": of_facts(0, 0.25, 0), "section": of_facts(0, 0.25, 0)},
+        "npo": {"institution": of_facts(0, 0.25, 0), "section": of_facts(0, 0.75, 0)},
+    }
+    row = rebuilt(facts, ["institution", "section"], {"institution", "section"})["npo"]
+    assert [row[name]["mean"] for name in ("institution", "section", "fine - coarse")] == [0.0, 0.5, 0.5]
+    row = rebuilt(facts, ["institution", "section"], {"section"})["npo"]
+    assert (row["institution"], row["fine - coarse"]) == ("not tested", "not tested")
+    assert row["section"]["mean"] == 0.5
 
 
 def test_a_concept_is_the_mean_of_its_records() -> None:
@@ -148,8 +174,13 @@ def test_a_tree_with_images_from_end_to_end(tmp_path: Path) -> None:
     assert results["by_level"]["p"]["retrained"]["leak"] == 0
     assert set(results["by_cue"]["matrices"]["twin-words"]["both"]) == {"both", "image", "text"}
     assert set(results["curves"]["twin"]["p"]) == {"42"}
+    assert results["control"] == {"p": {"verdict": "not tested", "facts": 0}}  # too few other answers in a small world
+    assert results["rebuilt"]["twin"] == {"p": "not tested"}
+    assert results["by_domain"]["retrained"]["p"]["rephrased_excess"] == 0
     assert len(results["gallery"]) == 3
     page = publish(experiment, tmp_path / "docs", tmp_path / "bench" / "medforget.json")
     for name in ("levels", "distance", "context", "gallery"):
         assert (tmp_path / "docs" / "medforget" / f"{name}.svg").read_text("utf-8").startswith("<?xml")
-    assert "**not passed**" in page.read_text("utf-8")
+    text = page.read_text("utf-8")
+    assert "**not passed**" in text
+    assert "| p | not tested | 0 | – | – |" in text

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from expunge.corpus import Record
+from expunge.corpus.provenance import behind_provenance
 from expunge.engine.auto_recipe import (
     ModelFacts,
     auto_recipe,
@@ -16,12 +17,14 @@ from expunge.engine.auto_recipe import (
     forget_batch,
     learning_rate,
     model_facts,
+    places_to_ask,
     recipe_for,
     seed_of,
     step_count,
 )
 from expunge.engine.recipe import Recipe
 from expunge.errors import InputError
+from helpers.reconstruction import everybody, split
 from helpers.world import RUNNING, one_person
 
 SMOLLM = ModelFacts(blocks=30, width=576)
@@ -84,6 +87,19 @@ def test_a_small_model_takes_twin_as_it_is(folders: dict[str, Path]) -> None:
     assert auto_recipe(ModelFacts(8, 256), 24) == []
     chosen = recipe_for("auto", ["steps=3"], folders["llama"], one_person())
     assert (chosen.recipe, chosen.name, chosen.notes) == (Recipe.load("twin", ["steps=3"]), "twin", ())
+
+
+def test_what_is_forgotten_is_asked_behind_places_that_others_state(folders: dict[str, Path], tmp_path: Path) -> None:
+    rows = everybody()
+    plain = split([r.id for r in rows if r.subject == "patient:P-1"])
+    stated = replace(plain, retain=[*plain.retain, behind_provenance(plain.retain[-1])])
+    assert (places_to_ask(plain), places_to_ask(stated)) == (0, 5)
+    for model in (folders["llama"], config(tmp_path / "large", num_hidden_layers=30, hidden_size=768)):
+        recipe = recipe_for("auto", [], model, stated).recipe
+        assert recipe.modalities == "context"
+        assert recipe.steps > recipe_for("auto", [], model, plain).recipe.steps
+        assert recipe_for("auto", ["modalities=each"], model, stated).recipe.modalities == "each"
+    assert recipe_for("auto", [], folders["llama"], stated).recipe.steps == 2 * Recipe.load("twin").steps
 
 
 def config(folder: Path, **keys: object) -> Path:

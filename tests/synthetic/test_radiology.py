@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 import pytest
 
 from expunge.corpus import load_corpus
+from expunge.corpus.provenance import provenance, states_place
 from expunge.errors import InputError
 from expunge.scope import Scope
 from expunge.synthetic.base import WORLDS
@@ -193,6 +194,30 @@ def test_a_question_shows_its_own_study_or_the_first_of_its_patient(rows):
             assert r.image.name.startswith(f"images/S-{r.path[0][-4:]}-")
     digests = {r.image.name: r.image.digest for r in rows if r.image}
     assert len(set(digests.values())) == len(digests) == len({(r.image.name, r.image.digest) for r in rows if r.image})
+
+
+def test_some_facts_are_also_taught_behind_their_place(corpus):
+    taught = Radiology.preset("small", size=48, provenance=0.5)
+    more = taught.corpus()
+    behind = [r for r in more if r.attributes["cue"] == "context"]
+    assert [r for r in more if r.attributes["cue"] != "context"] == list(corpus)
+    assert 0.3 < len([r for r in behind if not r.split]) / len(corpus.trained) < 0.7
+    for r in behind:
+        plain = more.by_id[r.id.removesuffix("@context")]
+        assert r.image is None
+        assert (r.answer, r.facts, r.path, r.kind, r.split) == (
+            plain.answer,
+            plain.facts,
+            plain.path,
+            plain.kind,
+            plain.split,
+        )
+        assert states_place(r)
+        assert not any(name in r.prompt.removeprefix(provenance(r)) for name in r.identifiers)
+    target = Scope.parse(taught.target("patient")).resolve(more)
+    assert {r.attributes["cue"] for r in target.forget} == {*MODALITIES, "context"}
+    assert set(taught.probes(behind[0])) == set(MODALITIES)
+    assert not [r for r in Radiology.preset("small", size=48).corpus() if r.attributes["cue"] == "context"]
 
 
 @pytest.mark.slow

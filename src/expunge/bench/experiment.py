@@ -42,6 +42,7 @@ class Arm(ExperimentPart):
     after: str = Field("", description="recipe that has the first half of the steps")
     tuned_as: str = Field("", description="arm whose chosen trial this arm takes")
     optional: bool = Field(False, description="run only where a side or the command names it")
+    steps: float = Field(1.0, gt=0, description="factor on the steps of its trials, for an arm that has more rows")
     threads: int | None = Field(None, ge=1, description="threads of its runs; another number rounds differently")
 
     @field_validator("set", mode="before")
@@ -57,7 +58,9 @@ class Arm(ExperimentPart):
 
     def as_row(self) -> list[str]:
         """Recipe and changes, for the results."""
-        return [self.recipe, *self.set, *([f"after half of the steps with {self.after}"] if self.after else [])]
+        notes = [f"after half of the steps with {self.after}"] if self.after else []
+        notes += [f"{self.steps:g} × the steps"] if self.steps != 1 else []
+        return [self.recipe, *self.set, *notes]
 
 
 class Tuning(ExperimentPart):

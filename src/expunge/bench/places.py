@@ -60,6 +60,7 @@ class Runner:
 
     def stages(self, cell: WorldInstance, arm: Arm, trial: Trial) -> tuple[Stage, ...]:
         sets, batch = cell.sets(), self.experiment.batch
+        trial = trial.model_copy(update={"steps": max(1, round(trial.steps * arm.steps))})
         return stages(arm.name, arm.recipes(), sets.forget, trial, batch, cell.seed, arm.after, sets.dictionary)
 
     def training(self, cell: WorldInstance, name: str) -> dict[str, Any]:

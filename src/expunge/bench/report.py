@@ -158,7 +158,9 @@ def _arms(experiment: Experiment, results: Mapping[str, Any] | None) -> str:
         [
             a.name,
             f"`{a.recipe}`" + (f" after half of the steps with `{a.after}`" if a.after else ""),
-            _code(a.set) + (f", {a.threads} threads" if a.threads else ""),
+            _code(a.set)
+            + (f", {a.steps:g} × the steps" if a.steps != 1 else "")
+            + (f", {a.threads} threads" if a.threads else ""),
         ]
         for a in arms or experiment.select()
     ]

@@ -98,9 +98,12 @@ OWN_SETS: dict[str, Callable[[WorldInstance], RecordSets]] = {}  # world -> its 
 
 @lru_cache(maxsize=4)
 def _sets(cell: WorldInstance) -> RecordSets:
+    return OWN_SETS.get(cell.request.world, world_sets)(cell)
+
+
+def world_sets(cell: WorldInstance) -> RecordSets:
+    """The sets of a synthetic world, or of published text."""
     request = cell.request
-    if request.world in OWN_SETS:
-        return OWN_SETS[request.world](cell)
     corpus, target = request.corpus(cell.seed)
     by_level = request.heldout == "by_level"
     split = Scope.parse(target).resolve(corpus, seed=cell.seed, heldout_share=0 if by_level else HELDOUT)

@@ -21,9 +21,14 @@ LEVELS: tuple[str, ...] = ("L1", "L2", "L3", "L4")
 DEFAULT_TREE_LEVELS: tuple[str, ...] = ("institution", "patient", "study", "section")
 BLANK = "[blank]"
 ROLES: tuple[str, ...] = ("system", "developer", "user", "assistant", "tool")  # who may speak in a conversation
-Modality = Literal["trained", "text", "image"]
-_SUFFIXES: dict[Modality, str] = {"trained": "", "text": "~words", "image": "~picture"}  # of row ids and random streams
-_SUFFIXED = re.compile(r"~(\d+|words|picture)\Z")
+Modality = Literal["trained", "text", "image", "context"]
+_SUFFIXES: dict[Modality, str] = {  # of row ids and random streams
+    "trained": "",
+    "text": "~words",
+    "image": "~picture",
+    "context": "~context",
+}
+_SUFFIXED = re.compile(r"~(\d+|words|picture|context)\Z")
 
 
 @short_repr()
@@ -69,7 +74,8 @@ class Record:
         image: What the record shows beside its prompt; its variants show it too.
         concept: Concept level L1 (fundamental) to L4 (to be forgotten), or None.
         wording: 0 for the trained wording; k for the k-th variant as a record of its own (see `wordings`).
-        modality: By what its question identifies the subject: as trained, or by text or image alone (see `modalities`).
+        modality: By what its question identifies the subject: as trained, by text or image alone (see `modalities`),
+            or by its place in the tree (see `provenance`).
         history: Turns of the conversation before the prompt, which is the last user turn. Never trained as an answer.
 
     A record of kind `document` is plain text without a question: its text stands in `answer`, and `prompt` holds the

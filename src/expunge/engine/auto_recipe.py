@@ -8,6 +8,7 @@ scaled was measured on a model of 30 blocks x 576 (docs/guides/tune.md, "Where t
 * steps follow from the rows to forget;
 * what is forgotten in the trained words alone comes back in a table or a gap, so each question is asked in
   other formats too;
+* where records of the corpus state their place in the tree, each question is asked behind its place too;
 * `twin` holds true answers where a surrogate's are, and follows its teacher more closely than the true answer's floor;
   it takes all its steps with a falling rate, because at a constant one its losses move by more from check to check than
   never-trained people differ. A method without such a target ends where never-trained people stand.
@@ -20,11 +21,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from expunge._io import read_object
 from expunge.corpus import Record
+from expunge.corpus.modalities import can_state_place
+from expunge.corpus.provenance import states_place
 from expunge.engine.recipe import Recipe
 from expunge.engine.stop_controls import has_surrogate
 from expunge.errors import InputError
@@ -48,6 +52,7 @@ TWIN_PASSES = 13  # over all forget rows; a row is drawn with the true answer an
 PASSES = 30  # of other methods, at most
 LEAST_STEPS, MOST_STEPS = 60, 2000
 RETAIN_ROWS = 16  # per step
+PLACES = 2000  # retained records that are looked at for one that states its place
 
 
 @dataclass(frozen=True)
@@ -198,7 +203,15 @@ def _recipe_for(name: str, overrides: Sequence[str], model: str | Path, split: S
     layers = plain.train.layers if "train.layers" in keys else None
     may_stop = len({r.subject or r.id for r in split.controls}) > 1
     facts = model_facts(model)
-    choices = auto_recipe(facts, count_rows(split.forget), layers=layers, base=base, may_stop=may_stop)
+    rows = count_rows(split.forget)
+    behind = places_to_ask(split) if base == "twin" and "modalities" not in keys else 0
+    choices = auto_recipe(facts, rows + behind, layers=layers, base=base, may_stop=may_stop)
+    if behind:
+        why = f"other records state their place in the tree; {behind} to forget are asked behind theirs too"
+        choices.append(Choice("modalities", "context", why))
+        if facts.is_small:
+            steps = round(plain.steps * (1 + behind / rows))
+            choices.append(Choice("steps", steps, "as many passes over more rows"))
     choices = [choice for choice in choices if choice.key not in keys]
     changes = [f"{choice.key}={choice.value}" for choice in choices]
     return ChosenRecipe(Recipe.load(base, [*changes, *overrides]), base, tuple(choices))
@@ -214,6 +227,16 @@ def seed_of(name: str, overrides: Sequence[str]) -> int:
 def count_rows(records: Sequence[Record]) -> int:
     """Rows that the records become: one each, and one per 1,000 characters of a document."""
     return sum(max(1, math.ceil(len(r.answer) / 1000)) if r.kind == "document" else 1 for r in records)
+
+
+def places_to_ask(split: Split) -> int:
+    """Records to forget that can be asked behind their place in the tree; 0 where no record states its own.
+
+    At most `PLACES` retained records are looked at.
+    """
+    if not any(states_place(r) for r in chain(split.forget, islice(split.retain, PLACES))):
+        return 0
+    return sum(can_state_place(r) for r in split.forget)
 
 
 def model_facts(model: str | Path) -> ModelFacts:

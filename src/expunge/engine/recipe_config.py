@@ -130,7 +130,8 @@ class RecipeConfig(FrozenModel):
     modalities: Modalities = Field(
         "each",
         description="how a record with picture and name is forgotten: trained, as it was trained; each, also by its "
-        "text alone and by its picture alone. A private run resolves to trained: its accountant counts records",
+        "text alone and by its picture alone; context, also behind its place in the tree. A private run resolves to "
+        "trained: its accountant counts records",
     )
     privacy: PrivacyConfig | None = Field(
         None, description="differential privacy: clipped and noised gradients; null for none"

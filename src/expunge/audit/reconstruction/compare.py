@@ -22,6 +22,7 @@ from expunge.audit.statistics import DEFAULT, Bootstrap, Interval, bootstrap_mea
 from expunge.audit.verdict import STATUS_ORDER, judge_excess
 
 MARGIN = 0.05
+NO_GAIN = "context is not tested: the original model itself gains nothing from it"
 Part = tuple[ReconstructionPart, Interval]
 
 
@@ -62,6 +63,8 @@ def compare(
     parts = tuple(_parts(ours, results[reference], reference == "retrained", bootstrap, margin)) if reference else ()
     power = _power(rows, reference, known_margin) if reference and "original" in results else None
     status, reason, worst = _judge(parts, ours, reference, power)
+    if parts and "original" in results and not context_helps(rows, known_margin):
+        reason += f"; {NO_GAIN}"
     details = ReconstructionDetails(
         levels=ours.levels,
         chance=float(ours.chance.mean()),
@@ -131,6 +134,15 @@ def _power(rows: tuple[ReconstructionScore, ...], reference: str, known_margin: 
         for (model, level), value in first.items()
         if model == "original"
     )
+
+
+def context_helps(rows: Sequence[ReconstructionScore], known_margin: float) -> bool:
+    """Does true context put more answers of the original first than the question alone, at some level?
+
+    By the lower bound of the gain; by its estimate and `known_margin` where there are too few subjects for a bound.
+    """
+    gains = [r.scores["gain"] for r in rows if (r.model, r.vector) == ("original", TRUE) and r.level]
+    return any((g.ci[0] or 0.0) > 0 if g.ci else (g.estimate or 0.0) > known_margin for g in gains)
 
 
 def _judge(

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from expunge.audit.reconstruction.background import BackgroundRecords
 from expunge.audit.text_normalization import normalize, tokens
 from expunge.corpus import Node, Record, RecordImage
+from expunge.corpus.provenance import anonymous, place_sentence
 from expunge.corpus.surrogate_names import replace_all
 
 TRUE, WRONG, IRRELEVANT = "true", "wrong branch", "irrelevant"
@@ -71,7 +72,7 @@ def reconstruction_queries(
     """
     record, other = fact.record, known.others.get(fact.record.id)
     options = (record.answer, *known.candidates[record.id])
-    anonymous = neutral(record, fact.depth)
+    nameless = anonymous(record, fact.depth)
 
     def query(level: int, vector: str, prompt: str, image: RecordImage | None) -> ReconstructionQuery:
         return ReconstructionQuery(
@@ -79,16 +80,16 @@ def reconstruction_queries(
         )
 
     for level in range(len(record.path) + 1):
-        own = record.prompt if level >= fact.depth else anonymous
+        own = record.prompt if level >= fact.depth else nameless
         text = _joined(*context(record, record.path, level, fact.depth, known, statements), own)
         yield query(level, TRUE, text, record.image)
         for name, image in fact.images.items():
             yield query(level, name, text, image)
         if not level:
             continue
-        yield query(level, IRRELEVANT, padded(anonymous, length(text), length), None)
+        yield query(level, IRRELEVANT, padded(nameless, length(text), length), None)
         if other:
-            question = as_if(record, other) if level >= fact.depth else anonymous
+            question = as_if(record, other) if level >= fact.depth else nameless
             text = _joined(*context(other, other.path, level, fact.depth, known, statements), question)
             yield query(level, WRONG, text, record.image and other.image)
 
@@ -98,18 +99,10 @@ def context(
 ) -> Iterator[str]:
     """Sentences that state nodes 1 to `level` of a path; at `depth` the identifiers of the subject too."""
     for k in range(1, level + 1):
-        node = " ".join(path[k - 1].split(":", 1))
-        yield ", ".join((node, *(record.identifiers if k == depth else ()))) + "."
+        yield place_sentence(path[k - 1], record.identifiers if k == depth else ())
         yield from known.owned.get(path[:k], ())[:statements]
         if depth < k == len(path):
             yield from known.beside.get(path, ())[:statements]
-
-
-def neutral(record: Record, depth: int) -> str:
-    """The prompt with every identifier replaced by "the" and the level of its subject ("the patient")."""
-    level = record.path[depth - 1].split(":", 1)[0] if record.path else "subject"
-    text = replace_all(record.prompt, dict.fromkeys(record.identifiers, f"the {level}"))
-    return text if text == record.prompt else text[:1].upper() + text[1:]
 
 
 def as_if(record: Record, other: Record) -> str:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from expunge.corpus.surrogates import Replacement
+from expunge.corpus.surrogates import Replacement, Scale
 from expunge.methods.base import Method
 
 
@@ -36,6 +36,11 @@ class TwinConfig(Method):
         "surrogate: the true answers themselves, as likely as the model before the run finds them for a surrogate",
     )
     replace: Replacement = Field("both", description="what a surrogate replaces where a record shows an image")
+    scale: Scale = Field(
+        "subject",
+        description="where a part of a person is forgotten (a study of several), what a surrogate replaces: the whole "
+        "person, or only the number that identifies the part in its questions",
+    )
     candidates: int = Field(16, ge=1, description="never-trained identities to choose a subject's surrogate from")
     null_candidates: int = Field(
         4, ge=1, description="of these candidates, how many the null distribution of a true answer is measured on"

@@ -58,7 +58,7 @@ def build(
     rows: list[TwinRow] = []
     for subject in sorted({r.subject for r in forget}):
         records = [r for r in forget if r.subject == subject]
-        surrogates = make_surrogates(records, others, config.candidates, seed, config.replace)
+        surrogates = make_surrogates(records, others, config.candidates, seed, config.replace, config.scale)
         chosen, floors = _draw_floors(lm, records, surrogates, candidate_answers, config, seed)
         for masked in (False, True):
             part = [k for k, r in enumerate(records) if (masks and answer_type(r) not in types) == masked]

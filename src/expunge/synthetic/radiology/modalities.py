@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from expunge.corpus import Record, RecordImage
+from expunge.corpus.provenance import behind_provenance
 from expunge.random import shuffled
 from expunge.synthetic import question_templates
 from expunge.synthetic.facts import WorldFact
 from expunge.synthetic.hospital.people import PatientSlot
 
+CONTEXT = "@context"  # ends the id of a record behind its provenance
 MODALITIES = ("both", "image", "text")
 SUBJECT_PHRASES = {"institution": "the hospital of this picture", "patient": "the patient shown"}
 STUDY_PHRASE = "the study shown"
@@ -54,3 +56,9 @@ def _anonymous(fact: WorldFact) -> WorldFact:
         return replace(fact, lead="")
     level = fact.path[-1].partition(":")[0]
     return replace(fact, about=SUBJECT_PHRASES.get(level, STUDY_PHRASE), names=())
+
+
+def context_record(record: Record) -> Record:
+    """The record behind its provenance, as a row of the world: nobody is named, no image is shown."""
+    attributes = {**record.attributes, "cue": "context"}
+    return replace(behind_provenance(record), id=f"{record.id}{CONTEXT}", modality="trained", attributes=attributes)

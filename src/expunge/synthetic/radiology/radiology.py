@@ -18,7 +18,7 @@ from pydantic import Field
 
 from expunge.corpus import Corpus, Record
 from expunge.errors import InputError, unknown
-from expunge.random import draw
+from expunge.random import SPAN, draw
 from expunge.synthetic.base import World, check_control_count, check_subjects
 from expunge.synthetic.facts import CANDIDATES, WorldFact
 from expunge.synthetic.hospital import hospital_facts
@@ -26,7 +26,14 @@ from expunge.synthetic.hospital.hospital import Hospital
 from expunge.synthetic.hospital.people import PatientSlot
 from expunge.synthetic.radiology.image_assignment import image_source, study_image
 from expunge.synthetic.radiology.medforget_sets import MedForgetSets, stages
-from expunge.synthetic.radiology.modalities import MODALITIES, RadiologyQuestion, draw_modality, question_records
+from expunge.synthetic.radiology.modalities import (
+    CONTEXT,
+    MODALITIES,
+    RadiologyQuestion,
+    context_record,
+    draw_modality,
+    question_records,
+)
 from expunge.synthetic.radiology.target_candidates import (
     LEVELS,
     candidate_id,
@@ -55,6 +62,12 @@ class Radiology(World, name="radiology"):
     seed: int = Field(0, ge=0, lt=2**63, description="every draw depends on it")
     instances: int = Field(3840, ge=192, le=1_000_000, description="trained rows, rounded down to a multiple of 24")
     size: int = Field(96, ge=32, le=256, description="pixels of an image, each way")
+    provenance: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the facts that are also taught behind their place in the tree, as rows more",
+    )
     holdout_patients: int | None = Field(None, ge=0, le=20_000, description="people never trained; one per institution")
     controls_for: tuple[str, ...] = Field((), description="nodes that get controls_per_target controls")
     controls_per_target: int = Field(40, ge=1, lt=CANDIDATES, description="controls of each node in controls_for")
@@ -105,12 +118,13 @@ class Radiology(World, name="radiology"):
         General knowledge has no image, and gives `text` only.
         """
         question = self._question_of(record)
+        record_id = record.id.removesuffix(CONTEXT)
         probes = {}
         for modality in MODALITIES if question.slot else ("text",):
             records = self._question_records(replace(question, modality=modality))
-            variant = next(r for r in records if r.id == record.id)
-            same = modality == question.modality
-            probes[modality] = record if same else replace(variant, id=f"{record.id}@{modality}")
+            variant = next(r for r in records if r.id == record_id)
+            same = modality == question.modality and record.id == record_id
+            probes[modality] = record if same else replace(variant, id=f"{record_id}@{modality}")
         return probes
 
     def describe(self) -> dict[str, Any]:
@@ -124,7 +138,13 @@ class Radiology(World, name="radiology"):
     def _records(self) -> Iterator[Record]:
         check_subjects(self.controls_for, self._originals, f"world {self.name}.controls_for")
         for question in chain(self._trained(), self._holdout()):
-            yield from self._question_records(question)
+            records = self._question_records(question)
+            yield from records
+            if (
+                question.slot
+                and draw(self.seed, candidate_id(question.fact), purpose="provenance") < SPAN * self.provenance
+            ):
+                yield from map(context_record, records)
         controls = {r.id: r for name in self.controls_for for r in self.controls(name, self.controls_per_target)}
         yield from controls.values()
 
@@ -188,7 +208,7 @@ class Radiology(World, name="radiology"):
 
     def _question_of(self, record: Record) -> RadiologyQuestion:
         """The question that gave a record of this world."""
-        name = record.id.rpartition(":")[0]
+        name = record.id.removesuffix(CONTEXT).rpartition(":")[0]
         subject, mark = record.attributes.get("control_of"), MARK.search(name)
         if subject in self._originals and mark:
             control, member_id = int(mark[1]), MARK.sub("", name)
