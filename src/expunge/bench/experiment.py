@@ -43,6 +43,7 @@ class Arm(ExperimentPart):
     tuned_as: str = Field("", description="arm whose chosen trial this arm takes")
     optional: bool = Field(False, description="run only where a side or the command names it")
     threads: int | None = Field(None, ge=1, description="threads of its runs; another number rounds differently")
+    share: float = Field(1.0, gt=0, le=1, description="share of a trial's steps: a step on both sides reads more rows")
 
     @field_validator("set", mode="before")
     @classmethod
@@ -70,6 +71,11 @@ class Tuning(ExperimentPart):
     across_seeds: bool = Field(
         False,
         description="trials run on the audited worlds; the choice for a seed is made on the other seeds",
+        exclude_if=lambda wanted: not wanted,
+    )
+    alone: bool = Field(
+        False,
+        description="with across_seeds and one seed, the choice is made on the audited world itself, as the page says",
         exclude_if=lambda wanted: not wanted,
     )
     seed: int = Field(7, description="seed of the validation worlds, which are not audited")
@@ -160,6 +166,8 @@ class Experiment(ExperimentPart):
             raise ValueError(f'there is no arm "{missing[0]}"')
         if len({str(r) for r in self.requests}) != len(self.requests):
             raise ValueError("two requests have the same label")
+        for request in self.requests:
+            self.model_of(request)
         return self
 
     @classmethod
@@ -199,6 +207,10 @@ class Experiment(ExperimentPart):
         if given:
             raise InputError("--model", f"{self.name} trains its models from scratch", "leave it out")
         return self
+
+    def model_of(self, request: Request) -> TinyConfig | PretrainedBase:
+        """The model with what the request changes in it."""
+        return type(self.model).model_validate({**dict(self.model), **request.model})
 
     def model_about(self) -> dict[str, Any]:
         """The model, for the results."""

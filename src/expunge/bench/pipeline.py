@@ -116,12 +116,13 @@ def stages(
     seed: int,
     after: str = "",
     dictionary: Path | None = None,
+    portion: float = 1.0,
 ) -> tuple[Stage, ...]:
     """The runs of the arm `name`; `recipes` holds its recipe, the fallback's, and `after`, which runs before it.
 
-    `dictionary` gives single words a level in recipes that weigh tokens.
+    `dictionary` gives single words a level in recipes that weigh tokens. `portion` of the trial's steps are done.
     """
-    share = 0.5 if after else 1.0
+    share = 0.5 * portion if after else portion
 
     def stage(key: str, records: Sequence[Record]) -> Stage:
         recipe = recipes[key].with_overrides([f"seed={seed}"])
@@ -166,10 +167,10 @@ def run_stages(parts: Sequence[Stage], model: Path, retain: Sequence[Record], fo
 
 
 def _merge(run_folder: Path, target: Path) -> Path:
-    """The model of a run with its adapter merged in, as a folder that the next run starts from."""
+    """The model of a run with its adapter merged in, in float32, as a folder that the next run starts from."""
     if not target.is_dir():
         fresh = target.with_name(target.name + ".new")
         shutil.rmtree(fresh, ignore_errors=True)
-        merge_adapter(load(run_folder)).save(fresh)
+        merge_adapter(load(run_folder, dtype="float32")).save(fresh)
         fresh.replace(target)
     return target
