@@ -177,6 +177,7 @@ def suppression_fronts(study: Study) -> dict[str, Any]:
                 "trials": [
                     {"trial": t, "forgetting": c["removed"], "retention": c["retention"]}
                     for t, c in stored["trials"][label][name].items()
+                    if c["removed"] is not None
                 ],
                 "line": band(of),
             }
