@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from expunge._io import read_json
 from expunge.bench.base_model import PretrainedBase
 from expunge.bench.report import publish
 from expunge.bench.shallow_base import keep_blocks
@@ -131,6 +132,8 @@ def test_every_rate_stands_on_the_page_and_the_best_of_them(data: Path, base: Pa
     )
     results = run(experiment, tmp_path / "bench", workers=1, data=data, model=str(base))
     assert results["model"]["dtype"] == "bfloat16"
+    ran = [read_json(p)["template"] for p in tmp_path.glob("bench/cells/*/runs/*/run-1/run.json")]
+    assert set(ran) == {"plain"}  # the base has a chat template, and the experiment asks for raw text
     assert results["memorised"]["column"] == "known"
     trials = results["trials"]["LUME documents"]
     assert {name: len(of) for name, of in trials.items()} == {"sequential": 2, "sequential-joint": 2}

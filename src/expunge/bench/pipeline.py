@@ -156,13 +156,16 @@ def _identity(recipe: Recipe) -> str:
     return recipe.with_overrides([f"concepts.dictionary=sha256-{content}"]).digest
 
 
-def run_stages(parts: Sequence[Stage], model: Path, retain: Sequence[Record], folder: Path) -> Path:
+def run_stages(
+    parts: Sequence[Stage], model: Path, retain: Sequence[Record], folder: Path, template: str = "auto"
+) -> Path:
     """Do the runs one on top of the other; returns the last run's folder. Resumes, or returns at once."""
     start = done = model
     for number, stage in enumerate(parts, 1):
         if number > 1:
             start = _merge(done, folder / f"joined-{number - 1}")
-        done = unlearn(start, Split("bench", stage.forget, tuple(retain), ()), stage.recipe, folder / f"run-{number}")
+        split, run = Split("bench", stage.forget, tuple(retain), ()), folder / f"run-{number}"
+        done = unlearn(start, split, stage.recipe, run, template=template)
     return done
 
 

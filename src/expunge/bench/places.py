@@ -89,6 +89,12 @@ class ModelPlace:
     trial: Trial | None = None
 
     @property
+    def template(self) -> str:
+        """Prompt template of the base, which its references and runs keep."""
+        model = self.runner.model_of(self.cell)
+        return model.template if isinstance(model, PretrainedBase) else "auto"
+
+    @property
     def sets(self) -> RecordSets:
         return self.cell.sets()
 

@@ -49,7 +49,7 @@ def train_reference(place: ModelPlace) -> dict[str, Any]:
     settings = runner.experiment.train.model_copy(update={"seed": seed})
     train(cell.sets().trained(place.name), place.model, settings=settings, **start)
     if not place.done():
-        Scored.of(load(place.model), cell.sets()).save(place.file("scores"))
+        Scored.of(load(place.model, template=place.template), cell.sets()).save(place.file("scores"))
     return runner.training(cell, place.name)
 
 
@@ -85,7 +85,8 @@ def run_arm(place: ModelPlace) -> dict[str, Any]:
     outcome = {"failed": None, "setting": place.trial.model_dump(), "model": place.model.name}
     try:
         with remember(_REFERENCE_LOSSES), threads(place.arm.threads if place.arm else None):
-            lm = load_merged(run_stages(parts, original, sets.split.retain, place.base))
+            run_stages(parts, original, sets.split.retain, place.base, place.template)
+            lm = load_merged(place)
     except RunFailed as error:
         outcome["failed"] = str(error)
     else:
@@ -101,9 +102,9 @@ def run_arm(place: ModelPlace) -> dict[str, Any]:
     return outcome
 
 
-def load_merged(folder: Path) -> LanguageModel:
+def load_merged(place: ModelPlace) -> LanguageModel:
     """A model for scoring, its adapter merged; not into half precision, which would round small changes away."""
-    lm = load(folder)
+    lm = load(place.model, template=place.template)
     return lm if stored_dtype(lm) in HALF else merge_adapter(lm)
 
 
@@ -129,7 +130,7 @@ def observe(place: ModelPlace, measures: tuple[str, ...]) -> dict[str, Any]:
         measure = MEASURES.get(name, "measure")
         assert measure.observe is not None
         if measure.needs != "run" and lm is None:
-            lm = load_merged(place.model)
+            lm = load_merged(place)
         write_json(place.file(f"{name}.json"), measure.observe(place, lm) if lm else measure.observe(place))
     return {name: place.observation(name) for name in measures}
 
