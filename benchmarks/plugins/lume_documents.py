@@ -1,6 +1,8 @@
 """Documents of LUME as a request: which ones a run uses, and which of them a model is trained on.
 
-Documents are taken in hash order within a task, so the choice depends on their ids alone. The passage of a document is
+Documents are taken in hash order within a task, so the choice depends on their ids alone, or on the seed as well where
+the request says `by_seed`. With `longest`, only documents whose passage has at most so many characters are taken. The
+passage of a document is
 trained as one whole text, prompt included, as the organisers' membership test presumes; the rows that a method receives
 stay as they are filed.
 """
@@ -23,9 +25,13 @@ NAME = "lume-documents"
 SALT = "expunge-bench-lume-v1"
 FILES = {
     "forget": ("forget", "validate_forget", "unseen"),
-    "retain": ("given", "retain_heldout", "validate_keep"),
+    "retain": ("given", "retain_heldout", "validate_keep", "healing"),
     "holdout": ("holdout",),
 }  # file of LUME -> sets drawn from it, in this order
+DRAW = {
+    "longest": 0,
+    "by_seed": False,
+}  # how they are drawn: characters of a passage (0: any), other ones for each seed
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class Documents:
         validate_forget: forget file; what tuning runs forget instead.
         validate_keep: retain file; retention of tuning runs.
         unseen: forget file; never trained: the answer loss that tuning aims at.
+        healing: retain file; what a model without some of its blocks is healed with before it is taught anything.
     """
 
     forget: tuple[Record, ...]
@@ -49,6 +56,7 @@ class Documents:
     validate_forget: tuple[Record, ...]
     validate_keep: tuple[Record, ...]
     unseen: tuple[Record, ...]
+    healing: tuple[Record, ...] = ()
 
     def trained(self, name: str) -> tuple[Record, ...]:
         """Training rows of the original, or of a retrained model; passages as whole texts."""
@@ -80,13 +88,22 @@ def by_document(records: Iterable[Record]) -> dict[str, tuple[Record, ...]]:
     return {subject: tuple(rows) for subject, rows in groups.items()}
 
 
-def draw_documents(corpus: Corpus, counts: Mapping[str, int]) -> Documents:
-    """Per task the first documents in hash order; `counts`: set to documents per task."""
+def draw_documents(corpus: Corpus, counts: Mapping[str, int], longest: int = 0, salt: str = SALT) -> Documents:
+    """Per task the first documents in hash order; `counts`: set to documents per task.
+
+    Args:
+        longest: most characters of a passage; 0 for any number.
+        salt: decides the order; another one draws other documents.
+    """
+    if unknown := sorted(set(counts) - {f.name for f in fields(Documents)}):
+        known = ", ".join((*(f.name for f in fields(Documents)), *DRAW))
+        raise InputError(f"request {NAME}", f'unknown setting "{unknown[0]}"', f"known: {known}")
     drawn: dict[str, list[Record]] = {f.name: [] for f in fields(Documents)}
     for file, wanted in FILES.items():
         for name in TASKS:
             pool = by_document(r for r in corpus if r.split == file and task(r) == name)
-            order = sorted(pool, key=lambda document: uniform(SALT, document))
+            short = (d for d, rows in pool.items() if not longest or longest_passage(rows) <= longest)
+            order = sorted(short, key=lambda document: uniform(salt, document))
             needed = 1 if file == "holdout" else sum(counts.get(w, 0) for w in wanted)
             if len(order) < needed:
                 what = f"holds {len(order)} {name} documents for {file}, {needed} are needed"
@@ -103,6 +120,11 @@ def passage(record: Record) -> str:
     return f"{record.prompt} {record.answer}"
 
 
+def longest_passage(records: Iterable[Record]) -> int:
+    """Characters of the longest passage of a document."""
+    return max((len(passage(r)) for r in records if r.kind == "completion"), default=0)
+
+
 def whole_texts(records: Sequence[Record]) -> tuple[Record, ...]:
     """Training rows: passages from their second word to their end as one answer; questions as they are filed."""
     rows = []
@@ -117,13 +139,17 @@ def whole_texts(records: Sequence[Record]) -> tuple[Record, ...]:
 def record_sets(cell: WorldInstance) -> RecordSets:
     """The sets of a request; at the validation part, runs forget and keep other documents."""
     corpus = load_corpus(cell.request.folder(), "lume-holdout")
-    documents = draw_documents(corpus, cell.request.settings)
+    settings = cell.request.settings
+    counts = {name: size for name, size in settings.items() if name not in DRAW}
+    salt = f"{SALT}:{cell.seed}" if settings.get("by_seed") else SALT
+    documents = draw_documents(corpus, counts, settings.get("longest", 0), salt)
     forget, heldout = documents.forget, documents.retain_heldout
     if cell.part == "validation":
         forget, heldout = documents.validate_forget, documents.validate_keep
     split = Split("lume", forget, documents.given, heldout)
     training = {name: documents.trained(name) for name in ("original", "retrained")}
-    return RecordSets(corpus, split, documents.holdout, training, documents)
+    healing = whole_texts(documents.healing)
+    return RecordSets(corpus, split, documents.holdout, training, documents, healing=healing)
 
 
 def load(*given: object) -> tuple[Corpus, str]:

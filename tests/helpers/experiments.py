@@ -54,6 +54,7 @@ def plugin(name: str) -> Any:
         "token_weights": ("polysemy",),
         "semeval": ("lume_documents",),
         "requests_over_time": ("ward", "request_runs", "request_curves"),
+        "suppression": ("lume_documents", "semeval"),
     }.get(name, ())
     load_plugins([BENCHMARKS / "plugins" / f"{part}.py" for part in (*before, name)])
     return sys.modules[name]
@@ -66,7 +67,7 @@ def load_tiny(
     raw = yaml.safe_load((BENCHMARKS / "experiments" / f"{name}.yaml").read_text("utf-8"))
     raw["report"] = str((BENCHMARKS / "experiments" / raw["report"]).resolve())
     raw["plugins"] = [str((BENCHMARKS / "experiments" / p).resolve()) for p in raw.get("plugins", ())]
-    judged = {key: value for key, value in raw["tune"].items() if key in ("measure", "rule", "across_seeds")}
+    judged = {key: value for key, value in raw["tune"].items() if key in ("measure", "rule", "across_seeds", "alone")}
     raw["tune"] = {"grid": grid, "choose": changed.pop("choose", True), **judged}
     train = {"target_accuracy": 0.97, "epochs": 60, "batch": 32}
     tiny = {"requests": requests, "arms": arms, "seeds": [1], "model": MODEL, "train": train, "batch": 8, "sides": []}

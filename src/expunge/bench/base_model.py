@@ -6,8 +6,9 @@ the names of folders.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -23,12 +24,18 @@ class PretrainedBase(FrozenModel):
     Attributes:
         pretrained: name for the page; also the folder, or the id in the cache of the hub, where no other is given.
         template: prompt template, as in `expunge train --template`.
+        dtype: precision in which it is loaded and in which its references are stored; runs and scoring follow it.
+        every: keep every so-manieth block only, from the first; 1 for all.
+        healing: settings of the training that heals a model without some of its blocks, as in `expunge train --model`.
         folder: where it lies; set by `located`.
         digest: SHA-256 over its content; set by `located`.
     """
 
     pretrained: str = Field(min_length=1, description="folder of the model, or its name with the folder in --model")
     template: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", exclude_if=lambda dtype: dtype == "auto")
+    every: int = Field(1, ge=1, exclude_if=lambda every: every == 1)
+    healing: Mapping[str, Any] = Field({}, exclude_if=lambda healing: not healing)
     folder: Path | None = Field(None, exclude=True)
     digest: str = ""
 
@@ -68,6 +75,7 @@ class PretrainedBase(FrozenModel):
         return {
             "pretrained": name,
             "digest": self.digest,
+            **({"dtype": self.dtype} if self.dtype != "auto" else {}),
             "architecture": config.get("model_type"),
             "layers": config.get("num_hidden_layers", config.get("n_layer")),
             "width": config.get("hidden_size", config.get("n_embd")),

@@ -42,7 +42,9 @@ class Arm(ExperimentPart):
     after: str = Field("", description="recipe that has the first half of the steps")
     tuned_as: str = Field("", description="arm whose chosen trial this arm takes")
     optional: bool = Field(False, description="run only where a side or the command names it")
-    steps: float = Field(1.0, gt=0, description="factor on the steps of its trials, for an arm that has more rows")
+    steps: float = Field(
+        1.0, gt=0, description="factor on the steps of its trials, for an arm with more rows in all or in a step"
+    )
     threads: int | None = Field(None, ge=1, description="threads of its runs; another number rounds differently")
 
     @field_validator("set", mode="before")
@@ -73,6 +75,11 @@ class Tuning(ExperimentPart):
     across_seeds: bool = Field(
         False,
         description="trials run on the audited worlds; the choice for a seed is made on the other seeds",
+        exclude_if=lambda wanted: not wanted,
+    )
+    alone: bool = Field(
+        False,
+        description="with across_seeds and one seed, the choice is made on the audited world itself, as the page says",
         exclude_if=lambda wanted: not wanted,
     )
     seed: int = Field(7, description="seed of the validation worlds, which are not audited")
@@ -163,6 +170,8 @@ class Experiment(ExperimentPart):
             raise ValueError(f'there is no arm "{missing[0]}"')
         if len({str(r) for r in self.requests}) != len(self.requests):
             raise ValueError("two requests have the same label")
+        for request in self.requests:
+            self.model_of(request)
         return self
 
     @classmethod
@@ -202,6 +211,10 @@ class Experiment(ExperimentPart):
         if given:
             raise InputError("--model", f"{self.name} trains its models from scratch", "leave it out")
         return self
+
+    def model_of(self, request: Request) -> TinyConfig | PretrainedBase:
+        """The model with what the request changes in it."""
+        return type(self.model).model_validate({**dict(self.model), **request.model})
 
     def model_about(self) -> dict[str, Any]:
         """The model, for the results."""

@@ -155,21 +155,24 @@ def _identity(recipe: Recipe) -> str:
     return recipe.with_overrides([f"concepts.dictionary=sha256-{content}"]).digest
 
 
-def run_stages(parts: Sequence[Stage], model: Path, retain: Sequence[Record], folder: Path) -> Path:
+def run_stages(
+    parts: Sequence[Stage], model: Path, retain: Sequence[Record], folder: Path, template: str = "auto"
+) -> Path:
     """Do the runs one on top of the other; returns the last run's folder. Resumes, or returns at once."""
     start = done = model
     for number, stage in enumerate(parts, 1):
         if number > 1:
             start = _merge(done, folder / f"joined-{number - 1}")
-        done = unlearn(start, Split("bench", stage.forget, tuple(retain), ()), stage.recipe, folder / f"run-{number}")
+        split, run = Split("bench", stage.forget, tuple(retain), ()), folder / f"run-{number}"
+        done = unlearn(start, split, stage.recipe, run, template=template)
     return done
 
 
 def _merge(run_folder: Path, target: Path) -> Path:
-    """The model of a run with its adapter merged in, as a folder that the next run starts from."""
+    """The model of a run with its adapter merged in, in float32, as a folder that the next run starts from."""
     if not target.is_dir():
         fresh = target.with_name(target.name + ".new")
         shutil.rmtree(fresh, ignore_errors=True)
-        merge_adapter(load(run_folder)).save(fresh)
+        merge_adapter(load(run_folder, dtype="float32")).save(fresh)
         fresh.replace(target)
     return target

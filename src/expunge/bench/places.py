@@ -8,16 +8,18 @@ cells/<...>/runs/<arm>-<digest>/, ...json (the outcome), ...scores, ...<measure>
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from expunge._io import digest, read_json
+from expunge.bench.base_model import PretrainedBase
 from expunge.bench.experiment import REFERENCES, Arm, Experiment
 from expunge.bench.pipeline import Stage, Trial, key, stages
 from expunge.bench.world_instance import RecordSets, WorldInstance
 from expunge.engine.run_directory import RunDirectory
 from expunge.engine.train.train_file import read_train_file
+from expunge.models.tiny import TinyConfig
 
 SCORED = "holdout.npz"  # the last file of a scoring pass
 
@@ -34,17 +36,20 @@ class Runner:
         """Is every model scored on the sets of its world? Not where trials are judged by a measure of their own."""
         return not self.experiment.tune.measure
 
-    @cached_property
-    def _trained_with(self) -> str:
-        experiment = self.experiment
-        return digest([experiment.model.model_dump(mode="json"), experiment.train.model_dump(mode="json")])
+    def model_of(self, cell: WorldInstance) -> TinyConfig | PretrainedBase:
+        """The model from scratch, or the base, of a world instance."""
+        return self.experiment.model_of(cell.request)
+
+    def _trained_with(self, cell: WorldInstance) -> str:
+        model, settings = self.model_of(cell), self.experiment.train
+        return digest([model.model_dump(mode="json"), settings.model_dump(mode="json")])
 
     def folder(self, cell: WorldInstance) -> Path:
-        return self.out / "cells" / f"{cell.request.world}-{cell.seed}-{_digest(cell, self._trained_with)}"
+        return self.out / "cells" / f"{cell.request.world}-{cell.seed}-{_digest(cell, self._trained_with(cell))}"
 
     def world(self, cell: WorldInstance) -> Path:
         """Folder of what does not depend on the target: the tokenizer and the original."""
-        return self.out / "worlds" / f"{cell.request.world}-{cell.seed}-{_world_digest(cell, self._trained_with)}"
+        return self.out / "worlds" / f"{cell.request.world}-{cell.seed}-{_world_digest(cell, self._trained_with(cell))}"
 
     def reference(self, cell: WorldInstance, name: str) -> ModelPlace:
         """The original or a retrained model; what was trained on records of its own serves every target of them."""
@@ -82,6 +87,12 @@ class ModelPlace:
     base: Path
     arm: Arm | None = None
     trial: Trial | None = None
+
+    @property
+    def template(self) -> str:
+        """Prompt template of the base, which its references and runs keep."""
+        model = self.runner.model_of(self.cell)
+        return model.template if isinstance(model, PretrainedBase) else "auto"
 
     @property
     def sets(self) -> RecordSets:

@@ -180,7 +180,8 @@ def lines(figure: Any, results: Results, settings: Mapping[str, Any]) -> bool:
 def fronts(figure: Any, results: Results, settings: Mapping[str, Any]) -> bool:
     """Retention against forgetting, one pane per request: all trials as dots, the line through the best with its band.
 
-    Settings: `arms` drawn in color (all trials of the others are gray), `title`, `guessing`: forgetting of a guess.
+    Settings: `arms` drawn in color (all trials of the others are gray), `title`, `guessing`: forgetting of a guess,
+    `label` of the forgetting.
     """
     stored = {request: of for request, of in results.get("fronts", {}).items() if of}
     figure.set_size_inches(WIDTH, 4.2)
@@ -199,7 +200,8 @@ def fronts(figure: Any, results: Results, settings: Mapping[str, Any]) -> bool:
             axes.fill_between([p["forgetting"] for p in whole], *ends, color=color, alpha=0.15, linewidth=0)
         if "guessing" in settings:
             axes.axvline(settings["guessing"], color=SOFT, linewidth=0.9, linestyle=DASHED, zorder=1)
-        axes.set_xlabel("forgetting: 1 - accuracy among options on L4", color=SOFT, fontsize=8)
+        label = settings.get("label", "forgetting: 1 - accuracy among options on L4")
+        axes.set_xlabel(label, color=SOFT, fontsize=8)
         _finish_pane(axes, request, "retention")
     figure.tight_layout(rect=(0, 0, 1, 0.93))
     _title(figure, settings["title"], 0.96)

@@ -127,7 +127,7 @@ def _method(experiment: Experiment, results: Mapping[str, Any]) -> list[str]:
     sizes = list(next(iter(results["domains"].values())))
     rows = [[d, *(str(n) for n in of.values())] for d, of in results["domains"].items()]
     text = (
-        f"Records at seed {seeds[0]}. Model: {_model_text(results)}, float32; {results['batch']} forget and "
+        f"Records at seed {seeds[0]}. Model: {_model_text(results)}; {results['batch']} forget and "
         f"{results['batch']} retain rows per step. Runs are given the target and the records of `given`; retention is "
         f"read off `retain_heldout` only. Seeds: {', '.join(map(str, seeds))}"
         + (". Values are means; ± is half of the 95 % interval over seeds (Student's t)." if len(seeds) > 1 else ".")
@@ -146,8 +146,9 @@ def _model_text(results: Mapping[str, Any]) -> str:
     blocks = f"{pluralize(model['layers'], 'block')} × {model['width']}"
     shape = f"{model['architecture']}, {blocks}, {results['parameters']:,} parameters"
     if "pretrained" not in model:
-        return f"{shape}, from scratch"
-    return f"{model['pretrained']} ({shape}, SHA-256 {model['digest'][:12]}), pretrained, then taught its records"
+        return f"{shape}, from scratch, float32"
+    about = f"{model['pretrained']} ({shape}, SHA-256 {model['digest'][:12]}), pretrained, then taught its records"
+    return f"{about}, {model.get('dtype', 'float32')}"
 
 
 def _arms(experiment: Experiment, results: Mapping[str, Any] | None) -> str:
@@ -184,6 +185,8 @@ def _tuning(experiment: Experiment, results: Mapping[str, Any] | None) -> str:
     where = "other records of the same world" if tune.measure else f"worlds of seed {tune.seed}, which are not audited"
     if tune.across_seeds:
         where = "the audited worlds; the choice for a seed is made on the other seeds"
+        if tune.alone and results and len(results["seeds"]) == 1:
+            where = "the audited world itself, because there is one seed: what is chosen looks better than it is"
     text = f"### Tuning\n\nGrid for every arm ({grid}), on {where}. Rule: {tune.rule_text()}."
     if tune.together:
         text += " One trial serves all requests, by the means over those tuned on."

@@ -26,6 +26,7 @@ class Request(FrozenModel):
             the world's own target.
         spare_words: so many of the last words with two senses keep their target sense.
         heldout: held-out retain records are drawn within each level, or by relation to the target.
+        model: changes of the experiment's model, so that models can be compared on one world.
         label: name in tables; decides nothing else.
         data: folder of published text; its content decides, not its path.
     """
@@ -36,6 +37,7 @@ class Request(FrozenModel):
     target: str | None = None
     spare_words: int = 0
     heldout: Literal["by_level", "by_relation"] = "by_level"
+    model: Mapping[str, Any] = Field({}, exclude_if=lambda changes: not changes)
     label: str = ""
     data: Path | None = Field(None, exclude=True)
 

@@ -18,12 +18,14 @@ from expunge.bench.measures.base import MEASURES, Columns
 from expunge.bench.measures.core import Scored, core_columns, original_scores, scores_of
 from expunge.bench.pipeline import Stage, run_stages
 from expunge.bench.places import ModelPlace, Runner
+from expunge.bench.shallow_base import shallow_copy
 from expunge.bench.workers import threads
 from expunge.bench.world_instance import WorldInstance
+from expunge.engine.train.fine_tune import HALF, stored_dtype
 from expunge.engine.train.train_model import train
 from expunge.errors import InputError, RunFailed
 from expunge.models.adapters import prepare, trainable
-from expunge.models.language_model import load, merge_adapter
+from expunge.models.language_model import LanguageModel, load, merge_adapter
 from expunge.models.loss_cache import remember
 from expunge.models.run_file import read_run_file
 from expunge.models.tiny import texts_of, train_tokenizer
@@ -35,19 +37,27 @@ def train_reference(place: ModelPlace) -> dict[str, Any]:
     """Job: train and score `original`, `retrained`, or `retrained-2` (the next seed)."""
     load_plugins(place.runner.experiment.plugins)
     runner, cell = place.runner, place.cell
-    base = runner.experiment.model
+    base = runner.model_of(cell)
     seed = cell.seed + (place.name == REFERENCES[2])
     start: dict[str, Any]
     if isinstance(base, PretrainedBase):
-        start = {"model": base.path, "template": base.template, "measure_general_ability": False}
+        start = {"model": _base_folder(runner, cell, base), "template": base.template, "dtype": base.dtype}
+        start["measure_general_ability"] = False
     else:
         tokenizer = _tokenizer(runner, cell, base.vocabulary)
         start = {"tiny": base, "vision": runner.experiment.vision, "tokenizer_from": tokenizer}
     settings = runner.experiment.train.model_copy(update={"seed": seed})
     train(cell.sets().trained(place.name), place.model, settings=settings, **start)
     if not place.done():
-        Scored.of(load(place.model), cell.sets()).save(place.file("scores"))
+        Scored.of(load(place.model, template=place.template), cell.sets()).save(place.file("scores"))
     return runner.training(cell, place.name)
+
+
+def _base_folder(runner: Runner, cell: WorldInstance, base: PretrainedBase) -> Path:
+    """The base as given, or its shallower copy."""
+    if base.every == 1:
+        return base.path
+    return shallow_copy(base, cell.sets().healing, runner.out / "bases")
 
 
 def _tokenizer(runner: Runner, cell: WorldInstance, vocabulary: int) -> Path:
@@ -75,7 +85,8 @@ def run_arm(place: ModelPlace) -> dict[str, Any]:
     outcome = {"failed": None, "setting": place.trial.model_dump(), "model": place.model.name}
     try:
         with remember(_REFERENCE_LOSSES), threads(place.arm.threads if place.arm else None):
-            lm = merge_adapter(load(run_stages(parts, original, sets.split.retain, place.base)))
+            run_stages(parts, original, sets.split.retain, place.base, place.template)
+            lm = load_merged(place)
     except RunFailed as error:
         outcome["failed"] = str(error)
     else:
@@ -89,6 +100,12 @@ def run_arm(place: ModelPlace) -> dict[str, Any]:
         outcome |= {"trainable_share": trainable_share(original, parts), "seconds": seconds}
     write_json(place.file("json"), outcome)
     return outcome
+
+
+def load_merged(place: ModelPlace) -> LanguageModel:
+    """A model for scoring, its adapter merged; not into half precision, which would round small changes away."""
+    lm = load(place.model, template=place.template)
+    return lm if stored_dtype(lm) in HALF else merge_adapter(lm)
 
 
 def trainable_share(original: Path, parts: tuple[Stage, ...]) -> float:
@@ -113,7 +130,7 @@ def observe(place: ModelPlace, measures: tuple[str, ...]) -> dict[str, Any]:
         measure = MEASURES.get(name, "measure")
         assert measure.observe is not None
         if measure.needs != "run" and lm is None:
-            lm = merge_adapter(load(place.model))
+            lm = load_merged(place)
         write_json(place.file(f"{name}.json"), measure.observe(place, lm) if lm else measure.observe(place))
     return {name: place.observation(name) for name in measures}
 

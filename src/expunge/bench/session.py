@@ -188,10 +188,14 @@ class Session:
     def _tune_across_seeds(self, arms: Sequence[Arm]) -> dict[str, dict[str, Any]]:
         """Every trial at every audited seed; the choice for a seed is that of the other seeds' means.
 
-        With a single seed there is nothing to choose on: the first trial stands.
+        With a single seed there is nothing to choose on: the first trial stands, or that of the seed itself (`alone`).
         """
-        trials, cells = self.experiment.tune.trials(), self.cells()
-        self.run_arms([self.runner.run(c, arm, trial) for c in cells for arm in arms for trial in trials])
+        trials, cells, own = self.experiment.tune.trials(), self.cells(), self.experiment.tune.measure
+        runs = [self.runner.run(c, arm, trial) for arm in arms for c in cells for trial in trials]
+        self.run_arms(runs)
+        if own:
+            references = [self.runner.reference(c, name) for c in cells for name in self.experiment.references]
+            self.observe([*references, *(p for p in runs if not p.failure())], "model", [own])
         tuning: dict[str, dict[str, Any]] = {}
         for request in self.experiment.requests:
             of_request = [cell for cell in cells if cell.request == request]
@@ -202,10 +206,12 @@ class Session:
                     str(seed): self._chosen(average([of for other, of in results.items() if other != seed]))["chosen"]
                     for seed in (results if len(results) > 1 else ())
                 }
-                entry |= {"by_seed": chosen} if chosen else {"chosen": trials[0].model_dump()}
+                if chosen or not self.experiment.tune.alone:
+                    entry |= {"by_seed": chosen} if chosen else {"chosen": trials[0].model_dump()}
                 tuning.setdefault(str(request), {})[arm.name] = entry
-                shown = "; ".join(f"seed {s}: {Trial(**t) if t else 'diverged'}" for s, t in chosen.items())
-                self.note(f"{request}: {arm.name}: {shown or trials[0]}")
+                every = chosen or {"": entry["chosen"]}
+                shown = (f"{f'seed {s}: ' if s else ''}{Trial(**t) if t else 'diverged'}" for s, t in every.items())
+                self.note(f"{request}: {arm.name}: {'; '.join(shown)}")
         return tuning
 
     def _result(self, cell: WorldInstance, arm: Arm, trial: Trial) -> TrialResult:

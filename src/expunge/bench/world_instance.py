@@ -54,6 +54,7 @@ class RecordSets:
         more: what else a plugin's measures need.
         questions: `forget` or `heldout` to the same facts as questions with options, where the taught answers say more
             than an option does. They are never trained, and asked in place of the options of the records themselves.
+        healing: text that heals a model without some of its blocks; it holds nothing that is forgotten.
         shared_retrained: a retrained model lacks the same records whatever the target is.
         dictionary: file of names with levels, for arms that weigh single words by it.
     """
@@ -64,6 +65,7 @@ class RecordSets:
     training: Mapping[str, Sequence[Record]] | None = None
     more: Any = None
     questions: Mapping[str, Sequence[Record]] = field(default_factory=dict)
+    healing: Sequence[Record] = ()
     shared_retrained: bool = False
     dictionary: Path | None = None
 

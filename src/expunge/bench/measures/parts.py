@@ -120,7 +120,7 @@ def parts(place: ModelPlace) -> dict[str, float | None] | None:
     if stage is None or place.failure() or not isinstance(stage.recipe.resolve().algorithm, Dual):
         return None
     resolved = stage.recipe.resolve()
-    lm = load(place.reference("original").model)
+    lm = load(place.reference("original").model, template=place.template)
     lm = lm.with_module(prepare(lm.module, stage.recipe.train, stage.recipe.seed))
     loop = build_loop(lm, resolved, stage.forget, place.sets.split.retain)
     weights: list[Tensor] = []
