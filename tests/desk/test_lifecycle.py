@@ -1,4 +1,4 @@
-"""The lifecycle table: what leads where, who may do it, and that no way around identity, two people and audit exists."""
+"""The lifecycle table: what leads where and who may do it; no way around identity, two people and audit exists."""
 
 from __future__ import annotations
 
@@ -103,8 +103,12 @@ def test_promoted_is_entered_by_one_row_and_left_only_forward() -> None:
 
 
 def test_only_people_approve_and_only_the_system_runs() -> None:
-    assert {r.roles for r in TABLE if r.event in ("approve_plan", "reject_plan", "approve_promotion")} == {("approver",)}
-    assert {r.roles for r in TABLE if r.event in ("start", "finish_run", "verdict", "promote", "purge")} == {("system",)}
+    assert {r.roles for r in TABLE if r.event in ("approve_plan", "reject_plan", "approve_promotion")} == {
+        ("approver",)
+    }
+    assert {r.roles for r in TABLE if r.event in ("start", "finish_run", "verdict", "promote", "purge")} == {
+        ("system",)
+    }
     assert not any("admin" in r.roles or "viewer" in r.roles for r in TABLE)
 
 

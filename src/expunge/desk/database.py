@@ -52,7 +52,9 @@ def _create_private(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
-        raise InputError(str(path), f"could not be opened ({error.strerror})", "check folder and permissions") from error
+        raise InputError(
+            str(path), f"could not be opened ({error.strerror})", "check folder and permissions"
+        ) from error
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -49,7 +49,9 @@ def deadlines(regime: Regime, received: date, verified: date | None = None) -> D
     due = regime.due and add(start, regime.due, is_holiday)
     extended = None
     if due and regime.due and regime.extension:
-        extended = min(_together(start, regime.due, regime.extension, is_holiday), add(due, regime.extension, is_holiday))
+        extended = min(
+            _together(start, regime.due, regime.extension, is_holiday), add(due, regime.extension, is_holiday)
+        )
     if regime.weekend_roll_over:
         due, extended = (day and roll_over(day, is_holiday) for day in (due, extended))
     return Deadlines(received, regime.acknowledge and add(received, regime.acknowledge, is_holiday), due, extended)
@@ -119,7 +121,9 @@ def holidays_of(rule: Calendar) -> Holiday:
     try:
         days = holidays.country_holidays(rule.country, subdiv=rule.subdivision)
     except NotImplementedError as error:
-        raise InputError("calendar", f"{rule.country} {rule.subdivision or ''} is not known", "use ISO codes") from error
+        raise InputError(
+            "calendar", f"{rule.country} {rule.subdivision or ''} is not known", "use ISO codes"
+        ) from error
     return lambda day: day in extra or day in days
 
 

@@ -165,7 +165,8 @@ def _batch(s: DeskSession, batch_id: str | None) -> RowMapping | None:
 
 
 def _decisions(s: DeskSession, request_id: str) -> list[RowMapping]:
-    return list(s.conn.execute(select(t.decision).where(t.decision.c.request_id == request_id)).mappings())
+    query = select(t.decision).where(t.decision.c.request_id == request_id, t.decision.c.is_final == 1)
+    return list(s.conn.execute(query).mappings())
 
 
 def _names(plan: RowMapping | None, column: str) -> frozenset[str]:

@@ -138,8 +138,9 @@ GUARDS: dict[str, Guard] = {
         "" if f.other_same_person else "the other request is not open, not verified, or of somebody else"
     ),
     "time_over": lambda f, a: (
-        "" if (f.state == "on_hold" and f.hold_over) or (f.state == "identity_pending" and f.identity_over) else
-        "the time of the policy is not over"
+        ""
+        if (f.state == "on_hold" and f.hold_over) or (f.state == "identity_pending" and f.identity_over)
+        else "the time of the policy is not over"
     ),
 }
 

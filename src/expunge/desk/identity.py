@@ -65,7 +65,9 @@ def record_identity(
     if row["state"] not in BEFORE_PROMOTION:
         raise Refusal("identity", f"not possible in the state {row['state']}", kind="state")
     limit = s.regime(row["regime"]).identity.attempts
-    failures = count(s, t.identity_attempt, t.identity_attempt.c.request_id == request_id, t.identity_attempt.c.success == 0)
+    failures = count(
+        s, t.identity_attempt, t.identity_attempt.c.request_id == request_id, t.identity_attempt.c.success == 0
+    )
     if failures >= limit:
         raise Refusal("identity", f"all {limit} attempts failed", "give the request up, with a reason")
     known = list(s.conn.execute(select(t.identifier.c.id).where(t.identifier.c.request_id == request_id)).scalars())

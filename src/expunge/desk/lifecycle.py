@@ -34,7 +34,15 @@ class Transition(NamedTuple):
     when: str = ""
 
 
-OPEN_BEFORE_PLAN = ("received", "identity_pending", "scoping", "legal_review", "approved", "partially_approved", "waiting")
+OPEN_BEFORE_PLAN = (
+    "received",
+    "identity_pending",
+    "scoping",
+    "legal_review",
+    "approved",
+    "partially_approved",
+    "waiting",
+)
 IN_BATCH = (
     "planned",
     "plan_approved",
@@ -49,14 +57,7 @@ BEFORE_EXECUTING = (*OPEN_BEFORE_PLAN, "planned", "plan_approved")
 RUNNING = ("waiting", "plan_approved", "executing", "auditing", "promotion_approved", "promoted", "purging")
 ENDED_EARLY = ("denied", "cancelled", "revoked", "duplicate", "expired")
 SIDE = ("on_hold", "error", *ENDED_EARLY)
-STATES: tuple[str, ...] = (
-    *BEFORE_PROMOTION,
-    "promoted",
-    "purging",
-    "notified",
-    "closed",
-    *SIDE,
-)
+STATES: tuple[str, ...] = (*BEFORE_PROMOTION, "promoted", "purging", "notified", "closed", *SIDE)
 
 
 def _rows(sources: tuple[str, ...], *rest: object, **more: object) -> tuple[Transition, ...]:

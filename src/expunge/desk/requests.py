@@ -177,7 +177,11 @@ def extend(s: DeskSession, request_id: str, reason: str) -> str:
     if s.today > row["due_on"]:
         raise Refusal("extend", f"the due date {row['due_on']} is over", "the subject must have been told before it")
     s.conn.execute(update(t.request).where(t.request.c.id == request_id).values(extended_until=later.isoformat()))
-    s.log("request.extend", {"until": later.isoformat(), "reason": s.keep_reason(reason, "extend", request_id)}, request_id)
+    s.log(
+        "request.extend",
+        {"until": later.isoformat(), "reason": s.keep_reason(reason, "extend", request_id)},
+        request_id,
+    )
     return later.isoformat()
 
 

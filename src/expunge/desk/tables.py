@@ -337,8 +337,5 @@ log_head = Table(
     CheckConstraint("id = 1", name="one_row"),
 )
 applied = Table(
-    "applied",
-    META,
-    Column("event_id", String(200), primary_key=True),
-    Column("seq", Integer, nullable=False),
+    "applied", META, Column("event_id", String(200), primary_key=True), Column("seq", Integer, nullable=False)
 )

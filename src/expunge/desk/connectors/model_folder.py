@@ -51,7 +51,9 @@ class ModelFolder(Connector):
     searches: ClassVar[bool] = False
 
     path: str = Field(description="the folder")
-    base: str | None = Field(None, description="of weights: the model before fine-tuning, from which a stage is retrained")
+    base: str | None = Field(
+        None, description="of weights: the model before fine-tuning, from which a stage is retrained"
+    )
 
     def check(self, root: Path) -> None:
         for path in filter(None, (self.path, self.base)):

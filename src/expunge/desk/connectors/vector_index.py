@@ -1,4 +1,4 @@
-"""Vector stores of a retrieval system: documents and their vectors in Chroma, or a FAISS index with its texts beside it."""
+"""Vector stores of a retrieval system: a Chroma collection, or a FAISS index with its texts beside it."""
 
 from __future__ import annotations
 
