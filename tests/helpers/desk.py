@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import event
+
 from expunge.desk.assets import add_asset
 from expunge.desk.batches import collect
 from expunge.desk.decisions import decide, decide_asset
@@ -102,6 +104,9 @@ def make_desk(folder: Path, **settings: Any) -> DeskCase:
     """A desk with people, a corpus, a model and a backup."""
     clock = Clock()
     desk = Desk.create(folder, DeskSettings(**settings), clock)
+    if desk.engine.dialect.name == "sqlite":
+        event.listen(desk.engine, "connect", lambda conn, _: conn.execute("PRAGMA synchronous = OFF"))
+        desk.engine.dispose()
     write_corpus(folder / "ward.jsonl")
     write_model(folder / "model")
     with desk.session(SYSTEM) as s:
