@@ -103,7 +103,7 @@ def facts_of(s: DeskSession, request_id: str, other: str | None = None) -> Facts
         leased=run is not None and run["state"] == "running",
         output_complete=run is not None and run["manifest_digest"] is not None,
         audit=_audit(run),
-        attempts=plan["number"] if plan else 0,
+        attempts=attempts_of(s, row["batch_id"]),
         attempt_limit=s.settings.attempt_limit,
         certificate_verified=run is not None and run["certificate_verified_at"] is not None,
         swapped=plan is not None and plan["swapped_at"] is not None,
@@ -115,6 +115,12 @@ def facts_of(s: DeskSession, request_id: str, other: str | None = None) -> Facts
         other_same_person=other is not None and same_person(s, request_id, other),
         single_person=s.settings.single_person,
     )
+
+
+def attempts_of(s: DeskSession, batch_id: str | None) -> int:
+    """How many plans of a batch were run; one that was sent back counts as none."""
+    query = select(func.count(t.run.c.plan_hash.distinct())).join(t.plan, t.plan.c.hash == t.run.c.plan_hash)
+    return int(s.conn.execute(query.where(t.plan.c.batch_id == batch_id)).scalar_one())
 
 
 def fits(s: DeskSession, plan: RowMapping) -> bool:

@@ -31,7 +31,7 @@ def read_reference(text: str) -> str:
     """A reference as it was written down or typed; `InputError` for one with a wrong letter."""
     letters = "".join(c for c in text.upper().removeprefix("E-") if c.isalnum()).translate(READ_AS)
     if len(letters) != REFERENCE_LETTERS + 1 or not set(letters) <= set(ALPHABET):
-        raise InputError("reference", "has not the form E-XXXX-XXXX-X", "copy it from the letter")
+        raise InputError("reference", "has not the form E-7K3M-9QV2-4", "copy it from the letter")
     if _check(letters[:-1]) != letters[-1]:
         raise InputError("reference", "has a wrong letter", "copy it from the letter")
     return f"E-{letters[:4]}-{letters[4:8]}-{letters[8]}"

@@ -223,9 +223,6 @@ def plan_again(desk: Desk, actor: Actor, batch_id: str, wish: PlanWish, reason: 
     event = "escalate" if draft.content["kind"] in EXACT_ROUTES else "retry"
     with desk.session(actor) as s:
         last = latest_plan(s, batch_id)
-        if event == "retry" and last and last["number"] >= s.settings.attempt_limit:
-            what = f"all {s.settings.attempt_limit} attempts are used"
-            raise Refusal("retry", what, "take an exact route: --kind retrain")
         run = latest_run(s, last["hash"] if last else None)
         if run is None or run["audit_status"] is None:
             raise Refusal("retry", "there is no verdict yet", kind="state")
