@@ -177,7 +177,7 @@ class DeskMachine(RuleBasedStateMachine):
         with suppress(Refusal):
             with self.case.desk.session(SYSTEM) as s:
                 start_run(s, plan["hash"], 1)
-                fence = acquire(s, work_name(plan["hash"], 1), "w")
+                fence = acquire(s, work_name(plan["hash"]), "w")
             folder = write_model(self.case.desk.runs / plan["hash"][:16], float(plan["number"]))
             from expunge.models.fingerprint import model_digest
 

@@ -192,7 +192,7 @@ def to_audit_passed(case: DeskCase, request_id: str, status: str = "passed", gua
             approve_plan(s, digest)
     with case.desk.session(SYSTEM) as s:
         start_run(s, digest, 1)
-        fence = acquire(s, work_name(digest, 1), "w1")
+        fence = acquire(s, work_name(digest), "w1")
     write_model(case.desk.runs / digest[:16], float(int(digest[:6], 16)))
     with case.desk.session(SYSTEM) as s:
         register_output(s, digest, 1, fence, result_digest(case, digest), "m" * 64)

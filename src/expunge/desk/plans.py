@@ -116,7 +116,7 @@ def _model_part(s: DeskSession, lineage: str, requests: Sequence[str], number: i
     return {
         "kind": kind,
         "path": alias["path"],
-        "after_run": alias["run_id"],
+        "after_run": alias["run_id"] if (place(s.desk.folder, alias["path"]) / "run.json").is_file() else None,
         "corpora": paths,
         "forget": forget,
         "recipe": recipe,

@@ -19,14 +19,9 @@ from expunge.desk.roles import Refusal
 from expunge.desk.transitions import fire_all
 
 
-def work_name(plan_hash: str, attempt: int) -> str:
-    """Name of the durable work of a run."""
-    return f"run:{plan_hash}:{attempt}"
-
-
-def run_folder(plan_hash: str, attempt: int) -> str:
-    """Folder of a run inside that of all runs."""
-    return f"{plan_hash[:16]}-{attempt}"
+def work_name(plan_hash: str) -> str:
+    """Name of the durable work of a plan, under which a worker holds a lease; all attempts share it and its folder."""
+    return f"run:{plan_hash}"
 
 
 def start_run(s: DeskSession, plan_hash: str, attempt: int) -> RowMapping:
@@ -40,8 +35,9 @@ def start_run(s: DeskSession, plan_hash: str, attempt: int) -> RowMapping:
             raise Refusal("run", "its plan is void", "a new plan is made", kind="conflict")
         values = {"id": new_id(), "plan_hash": plan_hash, "attempt": attempt, "state": "running", "started_at": s.at}
         s.conn.execute(insert(t.run).values(**values, single_person=int(s.settings.single_person)))
+        s.conn.execute(update(t.lease).where(t.lease.c.work == work_name(plan_hash)).values(takeovers=0))
         if attempt == 1:
-            fire_all(s, plan["batch_id"], "start", event_id=f"{work_name(plan_hash, attempt)}/start", plan=plan_hash)
+            fire_all(s, plan["batch_id"], "start", event_id=f"{work_name(plan_hash)}/start", plan=plan_hash)
         s.log("run.start", {"run": values["id"], "plan": plan_hash, "attempt": attempt})
     return run_row(s, plan_hash, attempt)
 
@@ -73,14 +69,14 @@ def register_output(
         Refusal: another worker took over, the run was cancelled, or another output is registered (kind `conflict`).
     """
     row = run_row(s, plan_hash, attempt)
-    check_fence(s, work_name(plan_hash, attempt), fence)
+    check_fence(s, work_name(plan_hash), fence)
     _check_alive(row)
     if row["manifest_digest"] not in (None, manifest_digest):
         raise Refusal("run", "has another output", "nothing was registered", kind="conflict")
     if row["manifest_digest"] is None:
         _set(s, row, output_digest=output_digest, manifest_digest=manifest_digest)
         s.log("run.output", {"run": row["id"], "output": output_digest, "manifest": manifest_digest})
-    event_id = f"{work_name(plan_hash, attempt)}/output"
+    event_id = f"{work_name(plan_hash)}/output"
     fire_all(s, plan_row(s, plan_hash)["batch_id"], "finish_run", event_id=event_id, output=output_digest)
 
 
@@ -89,14 +85,14 @@ def register_verdict(
 ) -> None:
     """The audit is over. `status` is its verdict; `guard` says whether earlier requests are still forgotten."""
     row = run_row(s, plan_hash, attempt)
-    check_fence(s, work_name(plan_hash, attempt), fence)
+    check_fence(s, work_name(plan_hash), fence)
     _check_alive(row)
     if row["audit_digest"] not in (None, audit_digest):
         raise Refusal("run", "has another verdict", "nothing was registered", kind="conflict")
     if row["audit_digest"] is None:
         _set(s, row, audit_status=status, audit_digest=audit_digest, guard_status=guard)
         s.log("run.verdict", {"run": row["id"], "status": status, "audit": audit_digest, "guard": guard})
-    event_id = f"{work_name(plan_hash, attempt)}/verdict"
+    event_id = f"{work_name(plan_hash)}/verdict"
     fire_all(s, plan_row(s, plan_hash)["batch_id"], "verdict", event_id=event_id, status=status)
 
 
