@@ -45,13 +45,15 @@ def main(folder: str, name: str, shift: str = "0") -> None:
 
     def stop(number: int, frame: FrameType | None) -> None:
         worker.stop()
-        leave()
 
     signal.signal(signal.SIGTERM, stop)
     worker.start()
     print("started", flush=True)
     worker.run(until_idle=True)
-    print("idle", flush=True)
+    if worker.stopped:
+        worker.sign_off()
+    else:
+        print("idle", flush=True)
     leave()
 
 

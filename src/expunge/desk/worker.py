@@ -194,9 +194,17 @@ class DeskWorker:
                 s.log("work.resume", {"work": w.workflow_id, "from": str(w.executor_id)})
 
     def stop(self) -> None:
-        """Sign off: children write a checkpoint and end, and the process ends without registering anything more."""
+        """Let `run` return soon, and steps register nothing more; a signal handler may call this."""
         self.shop.stopping = True
         self._stop.set()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody asked the worker to stop."""
+        return self.shop.stopping
+
+    def sign_off(self) -> None:
+        """After `run`: children write a checkpoint and end. The process must end then, see `leave`."""
         with self.desk.reading(SYSTEM) as s:
             mine = select(t.lease.c.work).where(t.lease.c.worker == self.shop.worker)
             processes = [noted_process(s, work) for work in s.conn.execute(mine).scalars().all()]
