@@ -81,7 +81,11 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()
 
 
-EXTRAS = {"vision": ("pillow",), "privacy": ("dp-accounting", "opacus")}  # extra → packages that it brings
+EXTRAS = {
+    "vision": ("pillow",),
+    "privacy": ("dp-accounting", "opacus"),
+    "desk": ("sqlalchemy", "dbos", "cryptography", "rfc8785", "holidays"),
+}  # extra → packages that it brings
 
 
 def install_hint(extra: str) -> str:

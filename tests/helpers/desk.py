@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -26,9 +28,11 @@ from expunge.desk.roles import SYSTEM, Actor
 from expunge.desk.runs import fix_time, register_certificate, register_output, register_verdict, start_run, work_name
 from expunge.desk.settings import DeskSettings
 from expunge.desk.transitions import fire_all
+from helpers.postgres import new_database
 
 CLERK, REVIEWER = Actor("carla", "clerk"), Actor("rita", "reviewer")
 OPERATOR, APPROVER, ADMIN = Actor("olga", "operator"), Actor("anna", "approver"), Actor("adam", "admin")
+NUMBERS = itertools.count()
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 PEOPLE = {
     "adam": ["admin"],
@@ -103,6 +107,8 @@ def write_corpus(file: Path, people: Sequence[str] = ("Jürgen Müller", "Björn
 def make_desk(folder: Path, **settings: Any) -> DeskCase:
     """A desk with people, a corpus, a model and a backup."""
     clock = Clock()
+    if url := os.environ.get("EXPUNGE_DESK_SERVER"):
+        settings["database"] = new_database(url, f"desk{next(NUMBERS)}")
     desk = Desk.create(folder, DeskSettings(**settings), clock)
     if desk.engine.dialect.name == "sqlite":
         event.listen(desk.engine, "connect", lambda conn, _: conn.execute("PRAGMA synchronous = OFF"))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from expunge.cli import bench
+from expunge.cli import bench, desk, desk_plan, desk_request
 from expunge.cli.annotate import annotate
 from expunge.cli.attack import reconstruct
 from expunge.cli.audit import audit
@@ -43,6 +43,7 @@ COMMANDS: dict[str, Command] = {
     "verify": verify,
     "export": export_run,
     "list": listing,
+    "worker": desk.worker,
     "doctor": doctor,
 }
 GROUPS: dict[str, tuple[str, dict[str, Command]]] = {  # name -> help, commands
@@ -55,6 +56,42 @@ GROUPS: dict[str, tuple[str, dict[str, Command]]] = {  # name -> help, commands
         "Assign concepts and records to four levels.",
         {"build": build, "levels": levels, "annotate": annotate},
     ),
+    "desk": (
+        "Make an erasure desk, and look after its people and assets.",
+        {"init": desk.init, "person": desk.person, "asset": desk.asset, "assets": desk.assets},
+    ),
+    "request": (
+        "Work on requests of people who want to be erased.",
+        {
+            "submit": desk_request.submit,
+            "list": desk_request.inbox,
+            "show": desk_request.show,
+            "identify": desk_request.identify,
+            "search": desk_request.search,
+            "matches": desk_request.matches,
+            "decide": desk_request.decide,
+            "do": desk_request.do,
+            "extend": desk_request.extend,
+            "letters": desk_request.letters,
+        },
+    ),
+    "plan": (
+        "Look at plans of runs, and approve them.",
+        {
+            "list": desk_plan.listing,
+            "show": desk_plan.show,
+            "approve": desk_plan.approve,
+            "reject": desk_plan.reject,
+            "promote": desk_plan.promote,
+            "retry": desk_plan.retry,
+            "cancel": desk_plan.cancel,
+        },
+    ),
+    "policy": (
+        "Look at policies: laws with their dates.",
+        {"list": desk.policies, "show": desk.policy, "dates": desk.dates},
+    ),
+    "log": ("Check the audit log of a desk.", {"verify": desk.verify_log}),
     "bench": ("Compare methods in experiments.", {"list": bench.listing, "run": bench.run, "report": bench.report}),
 }
 app = typer.Typer(context_settings={"help_option_names": ["-h", "--help"]})

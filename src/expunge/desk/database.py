@@ -35,7 +35,7 @@ def open_engine(url: URL) -> Engine:
     """An engine with the rules of the desk; it connects when it is first used."""
     if url.get_backend_name() == "sqlite":
         if url.database and url.database != ":memory:":
-            _create_private(Path(url.database))
+            create_private(Path(url.database))
         engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -47,7 +47,8 @@ def open_engine(url: URL) -> Engine:
         raise InputError("database", "PostgreSQL needs a driver that is not installed", hint) from error
 
 
-def _create_private(path: Path) -> None:
+def create_private(path: Path) -> None:
+    """An empty file for its owner alone, unless it is there."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))

@@ -104,11 +104,11 @@ class Desk:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise InputError(str(folder), f"could not be made ({error.strerror})") from error
-        ring = KeyRing.create(folder / settings.keys)
         engine = open_engine(_url(folder, settings))
         with transaction(engine) as conn:
             migrate(conn)
             hold_head(conn)
+        ring = KeyRing.create(folder / settings.keys)
         settings.save(folder)  # last: a folder without it is no desk
         return cls(folder, settings, engine, ring, clock)
 

@@ -15,6 +15,7 @@ from sqlalchemy import select, text
 from expunge.desk import tables as t
 from expunge.desk import workflows
 from expunge.desk.child import end_group
+from expunge.desk.database import create_private
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.dispatch import Job, notify_accepted, round_of
 from expunge.desk.leases import (
@@ -33,6 +34,7 @@ from expunge.desk.roles import SYSTEM
 from expunge.desk.workshop import Workshop
 from expunge.errors import InputError, RunFailed
 
+WORK_FILE = "work.db"
 ROUND_SECONDS = 2.0
 ACTIVE = ("PENDING", "ENQUEUED", "DELAYED")
 CLOCK_SECONDS = 300.0
@@ -45,7 +47,9 @@ def workflow_database(desk: Desk) -> str:
         return desk.settings.workflow_database
     if desk.settings.database and desk.engine.dialect.name == "postgresql":
         return desk.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    return f"sqlite:///{(desk.folder / 'work.db').absolute()}"
+    file = (desk.folder / WORK_FILE).absolute()
+    create_private(file)
+    return f"sqlite:///{file}"
 
 
 def check_clock(s: DeskSession) -> None:
@@ -102,8 +106,6 @@ class DeskWorker:
         DBOS.launch()
         DBOS.register_queue("light", worker_concurrency=2, polling_interval_sec=0.5)
         DBOS.register_queue("unlearn", worker_concurrency=1, partition_concurrency=1, polling_interval_sec=0.5)
-        if not self.desk.settings.workflow_database and self.desk.engine.dialect.name == "sqlite":
-            (self.desk.folder / "work.db").chmod(0o600)
         threading.Thread(target=self._beat, daemon=True).start()
 
     def _beat(self) -> None:
