@@ -98,7 +98,7 @@ def asset_row(s: DeskSession, asset: str) -> RowMapping:
     return row
 
 
-def connector_of(row: Mapping[str, Any]) -> Connector:
+def connector_of(row: RowMapping) -> Connector:
     """The connector of an asset with its settings."""
     cls = CONNECTORS.get(row["connector"], f"asset {row['name']}")
     return validate(cls, json.loads(row["settings"]), f"asset {row['name']}")

@@ -46,7 +46,7 @@ def deadlines(regime: Regime, received: date, verified: date | None = None) -> D
     """
     is_holiday = holidays_of(regime.calendar)
     start = received if regime.starts == "receipt" and not regime.pause_for_identity else verified or received
-    due = regime.due and add(start, regime.due, is_holiday)
+    due = add(start, regime.due, is_holiday) if regime.due else None
     extended = None
     if due and regime.due and regime.extension:
         extended = min(
@@ -54,7 +54,8 @@ def deadlines(regime: Regime, received: date, verified: date | None = None) -> D
         )
     if regime.weekend_roll_over:
         due, extended = (day and roll_over(day, is_holiday) for day in (due, extended))
-    return Deadlines(received, regime.acknowledge and add(received, regime.acknowledge, is_holiday), due, extended)
+    acknowledge = add(received, regime.acknowledge, is_holiday) if regime.acknowledge else None
+    return Deadlines(received, acknowledge, due, extended)
 
 
 def _together(start: date, first: Period, second: Period, is_holiday: Holiday) -> date:

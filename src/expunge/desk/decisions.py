@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from sqlalchemy import RowMapping, delete, insert, select
 
 from expunge.desk import tables as t
@@ -127,7 +124,7 @@ def model_lineages(s: DeskSession, request_id: str) -> list[str]:
     return sorted({str(name) for name in s.conn.execute(query).scalars()})
 
 
-def decisions(s: DeskSession, request_id: str) -> list[Mapping[str, Any]]:
+def decisions(s: DeskSession, request_id: str) -> list[RowMapping]:
     """Each asset of the map with its decision, if there is one."""
     s.actor.check_may("read")
     join = (t.decision.c.asset_id == t.asset.c.id) & (t.decision.c.request_id == request_id)

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from expunge.desk import tables as t
-from expunge.desk.batches import batch_row, collect
+from expunge.desk.batches import NO_MODEL, batch_row, collect
 from expunge.desk.desk import DeskSession
 from expunge.desk.facts import facts_of, latest_plan, latest_run, members
 from expunge.desk.letters import VERSION
 from expunge.desk.lifecycle import IN_BATCH
-from expunge.desk.plans import NO_MODEL
 from expunge.desk.probes import shred_overdue
 from expunge.desk.purging import OPEN_TASKS
 from expunge.desk.requests import expire_overdue
@@ -85,8 +84,9 @@ def _of_batch(s: DeskSession, batch_id: str) -> Job | None:
         return Job("run", plan["hash"], number, partition) if number <= MAX_ATTEMPTS else None
     if "audit_passed" in states:  # a crash between verdict and certificate
         run = latest_run(s, plan["hash"])
-        done = run is None or run["certificate_digest"] is not None
-        return None if done else Job("run", plan["hash"], run["attempt"], partition)
+        if run is None or run["certificate_digest"] is not None:
+            return None
+        return Job("run", plan["hash"], run["attempt"], partition)
     if states & {"plan_approved", "promotion_approved", "promoted"}:
         return Job("release", plan["hash"], None, partition)
     return Job("release", plan["hash"], None, partition) if _purge_open(s, batch_id) else None

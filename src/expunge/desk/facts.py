@@ -127,7 +127,7 @@ def fits(s: DeskSession, plan: RowMapping) -> bool:
     """Whether a plan is made for exactly the requests that its batch has now."""
     from expunge.desk.keys import parse_body
 
-    return parse_body(plan["content"])["requests"] == members(s, plan["batch_id"])
+    return bool(parse_body(plan["content"])["requests"] == members(s, plan["batch_id"]))
 
 
 def same_person(s: DeskSession, request_id: str, other: str) -> bool:

@@ -6,11 +6,11 @@ Verification is no state. It is written once, never unset, and holds for the ide
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import RowMapping, insert, select, update
 
 from expunge.desk import tables as t
 from expunge.desk.deadlines import deadlines
@@ -101,7 +101,7 @@ def record_identity(
     return success or row["identity_verified_at"] is not None
 
 
-def _clock(s: DeskSession, row: Mapping[str, Any]) -> dict[str, Any]:
+def _clock(s: DeskSession, row: RowMapping) -> dict[str, Any]:
     """New dates where the clock of the regime waited for the identity."""
     rules = s.regime(row["regime"])
     if not rules.pause_for_identity and rules.starts == "receipt":

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from sqlalchemy import RowMapping, delete, insert, select, update
 
@@ -142,7 +141,7 @@ def reveal(desk: Desk, actor: Actor, match_id: str, reason: str) -> str:
         return connector_of(asset_row(s, row["asset_id"])).show(desk.folder, object_of(s, row))
 
 
-def object_of(s: DeskSession, row: Mapping[str, Any]) -> str:
+def object_of(s: DeskSession, row: RowMapping) -> str:
     """The name of a matched object."""
     if row["ciphertext"] is None:
         raise Refusal("match", "was purged", kind="missing")

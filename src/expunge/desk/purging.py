@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import RowMapping, insert, select, update
@@ -102,9 +101,7 @@ def _purge(desk: Desk, actor: Actor, request_id: str, asset_id: str) -> PurgeRec
     return connector.purge(desk.folder, objects, today)
 
 
-def _note(
-    desk: Desk, actor: Actor, row: Mapping[str, Any], state: str, receipt: PurgeReceipt | None, problem: str
-) -> None:
+def _note(desk: Desk, actor: Actor, row: RowMapping, state: str, receipt: PurgeReceipt | None, problem: str) -> None:
     with desk.session(actor) as s:
         values: dict[str, Any] = {
             "state": state,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import RowMapping, select
 
 from expunge.desk import tables as t
 from expunge.desk.deadlines import alarms
@@ -59,7 +59,7 @@ def inbox(
     return [row_view(s, row) for row in s.conn.execute(query).mappings()]
 
 
-def row_view(s: DeskSession, row: Mapping[str, Any]) -> dict[str, Any]:
+def row_view(s: DeskSession, row: RowMapping) -> dict[str, Any]:
     """A line of the inbox."""
     due = row["extended_until"] or row["due_on"]
     left = (date.fromisoformat(due) - date.fromisoformat(s.today)).days if due else None
