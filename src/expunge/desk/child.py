@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import expunge
 from expunge._io import parse_json, write_atomic
 from expunge.desk.leases import process_start
 from expunge.errors import InputError
@@ -67,7 +68,13 @@ def run_child(
         (folder / f"{name}.words.json").open("rb") as stdin,
     ):
         child = subprocess.Popen(
-            [sys.executable, "-m", ENTRY], stdin=stdin, stdout=stdout, stderr=stderr, cwd=folder, start_new_session=True
+            [sys.executable, "-m", ENTRY],
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": _same_code()},
+            start_new_session=True,
         )
     asked = time.monotonic()
     try:
@@ -108,6 +115,13 @@ def end_survivor(process: tuple[int, str] | None) -> bool:
         return False
     end_group(process[0])
     return True
+
+
+def _same_code() -> str:
+    """PYTHONPATH with which a child in another folder imports what this process does."""
+    own = str(Path(expunge.__file__).resolve().parents[1])
+    more = [str(Path(part).resolve()) for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+    return os.pathsep.join(dict.fromkeys([own, *more]))
 
 
 def _private(path: Path, mode: str) -> Any:
