@@ -18,7 +18,7 @@ from expunge.desk.lifecycle import BEFORE_PROMOTION, START, TERMINAL
 from expunge.desk.names import moment, new_id, new_reference, stamp
 from expunge.desk.roles import Refusal
 from expunge.desk.transitions import as_system, fire
-from expunge.errors import InputError, unknown
+from expunge.errors import InputError, nearest, unknown
 
 MAX_IDENTIFIERS, MAX_VALUE, MAX_REASON = 50, 400, 10_000
 LANGUAGES = ("en", "de", "fr")
@@ -88,7 +88,7 @@ def check_identifiers(identifiers: Mapping[str, Any]) -> list[tuple[str, str]]:
     pairs = []
     for kind, given in identifiers.items():
         if kind not in IDENTIFIER_KINDS:
-            raise unknown("kind of identifier", str(kind), IDENTIFIER_KINDS)
+            raise InputError("identifiers", "hold an unknown kind", nearest(str(kind), IDENTIFIER_KINDS))
         for value in [given] if isinstance(given, str) else list(given or ()):
             if not isinstance(value, str) or not normalize(kind, value):
                 raise InputError(f"identifiers.{kind}", "is empty or no text", "write it in quotes")
