@@ -117,3 +117,39 @@ def test_a_wrong_or_swapped_letter_of_a_reference_is_found(place: int, letter: s
     if turned != letters and swap < 7:
         with pytest.raises(InputError):
             read_reference("".join(turned))
+
+
+def test_a_rotation_writes_everything_anew_and_can_be_broken_off(tmp_path: Path) -> None:
+    pytest.importorskip("holidays")
+    from sqlalchemy import select
+
+    from expunge.desk import tables as t
+    from expunge.desk.desk import Desk
+    from expunge.desk.event_log import log_problems
+    from expunge.desk.identity import verified_identifiers
+    from expunge.desk.matching import confirmed_objects
+    from expunge.desk.roles import SYSTEM
+    from expunge.desk.rotation import rotate_keys
+    from helpers.desk import ADMIN, CLERK, make_desk, new_request, to_review
+
+    case = make_desk(tmp_path / "desk")
+    request_id = to_review(case)
+    with pytest.raises(Refusal, match="role"):
+        rotate_keys(case.desk, CLERK)
+    KeyRing.load(case.folder / "keys.json").with_new_key(case.folder / "keys.json")  # a rotation that was broken off
+    assert rotate_keys(case.desk, ADMIN) == 4
+    assert case.desk.keys.current == "k2"
+    assert rotate_keys(case.desk, ADMIN) == 4
+    assert case.desk.keys.current == "k3"
+    case.desk.close()
+    case.desk = Desk.open(case.folder, case.clock)
+    with case.desk.reading(SYSTEM) as s:
+        assert [value for _, _, value in verified_identifiers(s, request_id)] == ["Anna Weiß", "PAT-102"]
+        notes = s.conn.execute(select(t.asset.c.id).where(t.asset.c.name == "notes")).scalar_one()
+        assert confirmed_objects(s, request_id, notes) == ["PAT-102-d", "PAT-102-m"]
+        assert log_problems(s.conn) == []
+    from expunge.desk.requests import requests_like
+
+    second = new_request(case)
+    with case.desk.reading(SYSTEM) as s:
+        assert requests_like(s, second) == [request_id]

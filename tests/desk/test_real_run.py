@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -19,17 +18,21 @@ from expunge.desk.assets import add_asset
 from expunge.desk.batches import collect
 from expunge.desk.decisions import decide, decide_asset
 from expunge.desk.desk import Desk
-from expunge.desk.facts import latest_plan, latest_run, request_row
+from expunge.desk.event_log import log_problems
+from expunge.desk.facts import latest_run
+from expunge.desk.letters import accept_letter, pending_letters
 from expunge.desk.matching import matches, search, settle
 from expunge.desk.people import set_person
-from expunge.desk.plans import approve_plan
+from expunge.desk.purging import tasks
 from expunge.desk.roles import SYSTEM
 from expunge.desk.settings import DeskSettings, RunSettings
 from expunge.desk.views import progress
 from expunge.synthetic.hospital.hospital import Hospital
 from helpers.cli import TARGET, make_model
-from helpers.desk import ADMIN, APPROVER, CLERK, OPERATOR, PEOPLE, REVIEWER, Clock, DeskCase, new_request, verify
+from helpers.desk import ADMIN, CLERK, OPERATOR, PEOPLE, REVIEWER, Clock, DeskCase, new_request, verify
+from helpers.desk_processes import approve, plan_of
 
+OTHER = "P-0001-001"
 pytestmark = [pytest.mark.process, pytest.mark.trains, pytest.mark.matrix]
 
 
@@ -37,7 +40,7 @@ pytestmark = [pytest.mark.process, pytest.mark.trains, pytest.mark.matrix]
 def case(tmp_path: Path) -> DeskCase:
     folder = tmp_path / "desk"
     clock = Clock(datetime.now(UTC) - timedelta(days=5))
-    run = RunSettings(recipe="npo", overrides=("steps=4", "batch.forget=4", "batch.retain=4"))
+    run = RunSettings(policy="lenient.yaml", recipe="npo", overrides=("steps=4", "batch.forget=4", "batch.retain=4"))
     desk = Desk.create(folder, DeskSettings(run=run), clock)
     world = Hospital.preset("tiny", seed=3, controls_for=(TARGET,), controls_per_target=4).corpus()
     records = world.save(folder / "records.jsonl")
@@ -55,14 +58,21 @@ def case(tmp_path: Path) -> DeskCase:
 
 def work(case: DeskCase) -> None:
     words = ["worker", "--desk", str(case.folder), "--name", "w1", "--until-idle", "--device", "cpu"]
-    done = subprocess.run(
-        [sys.executable, "-m", "expunge", *words], capture_output=True, text=True, timeout=500, env={**os.environ}
-    )
+    done = subprocess.run([sys.executable, "-m", "expunge", *words], capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_engine_and_audit_run_behind_a_worker(case: DeskCase) -> None:
-    request_id = new_request(case, {"record_number": TARGET.partition(":")[2]})
+POLICY = """
+name: lenient
+version: 1
+reference: controls
+rules:
+  leakage.self: {judge: excess, margin: 1.0, required: true}
+"""
+
+
+def through_review(case: DeskCase, subject: str) -> str:
+    request_id = new_request(case, {"record_number": subject}, received_at=datetime.now(UTC) - timedelta(days=9))
     verify(case, request_id)
     case.event(CLERK, request_id, "begin_scoping")
     assert search(case.desk, CLERK, request_id)["notes"] > 0
@@ -74,24 +84,47 @@ def test_engine_and_audit_run_behind_a_worker(case: DeskCase) -> None:
         decide_asset(s, request_id, "model", "unlearn")
         decide_asset(s, request_id, "model (old versions)", "erase")
         decide(s, request_id)
+    case.clock.now = datetime.now(UTC) - timedelta(days=5)
     with case.desk.session(SYSTEM) as s:
         collect(s)
     case.clock.now = datetime.now(UTC)
     work(case)
     assert case.state(request_id) == "planned"
-    with case.desk.session(APPROVER) as s:
-        plan = latest_plan(s, request_row(s, request_id)["batch_id"])
-        assert plan is not None
-        approve_plan(s, plan["hash"])
+    approve(case, request_id)
     work(case)
+    return request_id
+
+
+def test_two_requests_one_after_the_other(case: DeskCase) -> None:
+    """The second run starts from the first, and the first request is asked again."""
+    (case.folder / "lenient.yaml").write_text(POLICY, "utf-8")
+    first = through_review(case, TARGET.partition(":")[2])
+    digest = plan_of(case, first)["hash"]
+    assert case.state(first) == "audit_passed", logs(case)
+    assert progress(case.desk, digest)["step"] == 3
+    approve(case, first)
+    work(case)
+    assert case.state(first) == "purging", logs(case)
+    with case.desk.session(CLERK) as s:
+        (letter,) = pending_letters(s)
+        accept_letter(s, letter["id"], "posted")
+    work(case)
+    assert case.state(first) == "notified"
     with case.desk.reading(SYSTEM) as s:
-        run = latest_run(s, plan["hash"])
+        states = {row["asset"]: (row["state"], row["receipt"]) for row in tasks(s, first)}
+    assert states["model (old versions)"][0] == "dated"  # the adapter in use stands on it
+    assert not list((case.desk.runs / digest[:16]).glob("forget-*.txt"))
+    second = through_review(case, OTHER)
+    with case.desk.reading(SYSTEM) as s:
+        run = latest_run(s, plan_of(case, second)["hash"])
+        assert log_problems(s.conn) == []
     assert run is not None
-    assert case.state(request_id) in ("audit_passed", "audit_failed"), logs(case)
-    assert run["audit_status"] in ("passed", "failed", "inconclusive", "not_passed")
-    assert progress(case.desk, plan["hash"])["step"] == 3
-    words = b"".join(f.read_bytes() for f in case.folder.glob("*.db*"))
-    assert TARGET.partition(":")[2].encode() not in words
+    assert (case.state(second), run["guard_status"]) in (("audit_passed", "passed"), ("audit_failed", "failed")), logs(
+        case
+    )
+    written = b"".join(f.read_bytes() for f in case.folder.glob("*.db*"))
+    for subject in (TARGET.partition(":")[2], OTHER):
+        assert subject.encode() not in written
 
 
 def logs(case: DeskCase) -> str:

@@ -115,6 +115,7 @@ def make_desk(folder: Path, **settings: Any) -> DeskCase:
         desk.engine.dispose()
     write_corpus(folder / "ward.jsonl")
     write_model(folder / "model")
+    write_model(folder / "base", 9.0)
     with desk.session(SYSTEM) as s:
         set_person(s, "adam", ["admin"])
     with desk.session(ADMIN) as s:
@@ -122,7 +123,7 @@ def make_desk(folder: Path, **settings: Any) -> DeskCase:
             set_person(s, name, roles)
     with desk.session(OPERATOR) as s:
         add_asset(s, "notes", "corpus", "corpus", {"path": "ward.jsonl"}, lineage="ward")
-        add_asset(s, "ward model", "weights", "model_folder", {"path": "model"}, lineage="ward")
+        add_asset(s, "ward model", "weights", "model_folder", {"path": "model", "base": "base"}, lineage="ward")
         add_asset(s, "nightly backup", "backup", "backup", {"days": 90})
     return DeskCase(desk, clock)
 

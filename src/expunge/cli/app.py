@@ -58,7 +58,13 @@ GROUPS: dict[str, tuple[str, dict[str, Command]]] = {  # name -> help, commands
     ),
     "desk": (
         "Make an erasure desk, and look after its people and assets.",
-        {"init": desk.init, "person": desk.person, "asset": desk.asset, "assets": desk.assets},
+        {
+            "init": desk.init,
+            "person": desk.person,
+            "asset": desk.asset,
+            "assets": desk.assets,
+            "rotate-keys": desk.rotate,
+        },
     ),
     "request": (
         "Work on requests of people who want to be erased.",

@@ -92,6 +92,17 @@ def asset(
         return _assets(s)
 
 
+def rotate(desk: DeskFolder, acts: Person) -> CommandResult:
+    """Make a new key, and write every encrypted value anew under it. Stop the workers first."""
+    opened = open_desk(desk)
+    from expunge.desk import service
+
+    count = service.rotate_keys(opened, acting(opened, acts, ["admin"]))
+    return CommandResult(
+        {"values": count, "key": opened.keys.current}, (f"{count:,} values under key {opened.keys.current}",)
+    )
+
+
 def assets(desk: DeskFolder, acts: Person) -> CommandResult:
     """List the asset map."""
     opened = open_desk(desk)

@@ -120,10 +120,10 @@ class KeyRing:
         """The blind index of an identifier: 64 hex digits."""
         return hmac.new(self.derive(f"index/{kind}"), normalize(kind, value).encode(), "sha256").hexdigest()
 
-    def keyed_digest(self, value: str | bytes, purpose: str = "digest") -> str:
+    def keyed_digest(self, value: str | bytes, purpose: str = "digest", key_id: str | None = None) -> str:
         """HMAC-SHA-256 of a private text for the log, as hex: it cannot be tried out without the key."""
         data = value.encode() if isinstance(value, str) else value
-        return hmac.new(self.derive(purpose), data, "sha256").hexdigest()
+        return hmac.new(self.derive(purpose, key_id), data, "sha256").hexdigest()
 
 
 def seal(key: bytes, data: bytes, place: tuple[str, str, str]) -> bytes:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from sqlalchemy import select
+
+from expunge.desk import tables as t
+from expunge.desk.connectors.model_folder import remove_folder
 from expunge.desk.executors.base import EXECUTORS
 from expunge.desk.facts import latest_plan, members, request_row
 from expunge.desk.letters import queue_letter, send_letter
@@ -14,6 +18,8 @@ from expunge.desk.runs import begin_purge, promote
 from expunge.desk.transitions import fire_all
 from expunge.desk.workshop import Answer, Workshop, fail_batch
 from expunge.errors import InputError
+
+INPUTS = ("input.jsonl", "forget-*.txt", "exclude-*.txt", "run/checkpoint", "model/checkpoint")
 
 
 def plan_batch(shop: Workshop, batch_id: str) -> Answer:
@@ -68,9 +74,27 @@ def list_purge(shop: Workshop, plan_hash: str) -> list[str]:
 
 def purge_request_assets(shop: Workshop, request_id: str) -> Answer:
     """Do the open tasks of a request; returns how many are still open."""
+    clear_inputs(shop, request_id)
     run_tasks(shop.desk, request_id)
     with shop.desk.reading(SYSTEM) as s:
         return {"open": sum(row["state"] in OPEN_TASKS for row in tasks(s, request_id))}
+
+
+def clear_inputs(shop: Workshop, request_id: str) -> None:
+    """Remove what the runs of a request's batch were given, their checkpoints, and the folders of plans without use."""
+    with shop.desk.reading(SYSTEM) as s:
+        batch_id = request_row(s, request_id)["batch_id"]
+        plans = (
+            s.conn.execute(select(t.plan.c.hash, t.plan.c.state).where(t.plan.c.batch_id == batch_id)).tuples().all()
+        )
+    for plan_hash, state in plans:
+        folder = shop.folder(plan_hash)
+        if state != "current":
+            remove_folder(folder)
+            continue
+        for pattern in INPUTS:
+            for path in folder.glob(pattern):
+                remove_folder(path)
 
 
 def notify(shop: Workshop, request_id: str) -> Answer:

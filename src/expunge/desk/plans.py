@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import RowMapping, insert, select, update
 
@@ -16,6 +16,7 @@ from expunge.desk.connectors.base import place
 from expunge.desk.connectors.model_folder import folder_digest
 from expunge.desk.decisions import corpora
 from expunge.desk.desk import Desk, DeskSession
+from expunge.desk.executors.base import EXECUTORS
 from expunge.desk.facts import latest_plan, latest_run, members, request_row
 from expunge.desk.guards import EXACT_ROUTES
 from expunge.desk.keys import canonical_bytes, parse_body
@@ -25,6 +26,9 @@ from expunge.desk.names import new_id
 from expunge.desk.roles import Actor, Refusal
 from expunge.desk.transitions import fire_all
 from expunge.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from expunge.audit.policy import Policy
 
 FORMAT = "expunge-plan/1"
 TAG = b"expunge/plan/1\0"
@@ -95,12 +99,11 @@ def draft_plan(desk: Desk, actor: Actor, batch_id: str, wish: PlanWish | None = 
 
 
 def _model_part(s: DeskSession, lineage: str, requests: Sequence[str], number: int, wish: PlanWish) -> dict[str, Any]:
-    from expunge.audit.policy import Policy
-
     run = s.settings.run
     kind = wish.kind or _kind(s, requests)
     if kind not in t.PLAN_KINDS or kind == "none":
         raise unknown("kind of plan", kind, [k for k in t.PLAN_KINDS if k != "none"])
+    EXECUTORS.get(kind).base(s, lineage)
     alias = alias_row(s, lineage)
     paths, forget = [], {}
     for asset_id in corpora(s, lineage):
@@ -111,7 +114,7 @@ def _model_part(s: DeskSession, lineage: str, requests: Sequence[str], number: i
             forget[asset_id] = {"digest": s.keys.keyed_digest("\0".join(objects), "forget"), "records": len(objects)}
     if not forget:
         raise Refusal("plan", "no confirmed record of its requests is in a corpus of the model", "search again")
-    policy = Policy.load(run.black_box_policy if kind == "suppress" else run.policy)
+    policy = audit_policy(s.desk, kind)
     recipe = wish.recipe or (run.retry_recipe if number > 1 and run.retry_recipe else run.recipe)
     return {
         "kind": kind,
@@ -126,6 +129,15 @@ def _model_part(s: DeskSession, lineage: str, requests: Sequence[str], number: i
         "dtype": run.dtype,
         "template": run.template,
     }
+
+
+def audit_policy(desk: Desk, kind: str) -> Policy:
+    """The policy by which a plan of this kind is judged: a shipped name, or a file that starts from the desk's folder."""
+    from expunge.audit.policy import Policy
+
+    run = desk.settings.run
+    name = run.black_box_policy if kind == "suppress" else run.policy
+    return Policy.load(place(desk.folder, name) if name.endswith((".yaml", ".yml")) else name)
 
 
 def _kind(s: DeskSession, requests: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from expunge.desk.assets import asset_row, connector_of
 from expunge.desk.connectors.base import place
 from expunge.desk.connectors.corpus_file import CorpusFile
 from expunge.desk.desk import DeskSession
-from expunge.desk.matching import confirmed_objects, object_digest
+from expunge.desk.matching import confirmed_objects
 from expunge.desk.probes import read_probes
 from expunge.desk.roles import Refusal
 from expunge.errors import InputError
@@ -93,7 +93,8 @@ def _forgotten(s: DeskSession, connector: CorpusFile, asset_id: str) -> list[str
     known = set(s.conn.execute(query).scalars())
     if not known:
         return []
-    return [r.id for r in connector.load(s.desk.folder) if object_digest(s, r.id) in known]
+    names = (r.id for r in connector.load(s.desk.folder))
+    return [n for n in names if not known.isdisjoint(s.keys.keyed_digest(n, "object", key) for key in s.keys.keys)]
 
 
 def _name(asset_id: str, record_id: str, several: bool) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from expunge._io import digest_file, read_object
+from expunge._io import digest_file, read_object, write_json
 from expunge.desk import tables as t
 from expunge.desk.child import STOPPED, ChildResult, end_survivor
 from expunge.desk.connectors.base import place
@@ -18,7 +18,7 @@ from expunge.desk.facts import members, request_row
 from expunge.desk.leases import acquire, note_process, noted_process
 from expunge.desk.manifest import read_manifest, write_manifest
 from expunge.desk.models import digest_of, versions
-from expunge.desk.plans import content_of, plan_row
+from expunge.desk.plans import audit_policy, content_of, plan_row
 from expunge.desk.roles import SYSTEM, Refusal
 from expunge.desk.run_input import prepare_input, relative
 from expunge.desk.runs import (
@@ -79,8 +79,12 @@ def audit(shop: Workshop, plan_hash: str, attempt: int) -> Answer:
     end_survivor(survivor)
     with desk.reading(SYSTEM) as s:
         given = prepare_input(s, content, folder)
+    policy = audit_policy(desk, content["kind"])
+    if policy.digest != content["policy"]["digest"]:
+        raise Refusal("audit", "the policy of the audit has changed since the plan", "plan again", kind="conflict")
+    write_json(folder / "policy.yaml", policy.model_dump(mode="json"))  # JSON is YAML
     words = ["audit", "--original", relative(place(desk.folder, original), folder), "--unlearned", executor.result]
-    words += [*given.data, "--scope", given.scope, "--out", "audit", "--policy", content["policy"]["name"]]
+    words += [*given.data, "--scope", given.scope, "--out", "audit", "--policy", "policy.yaml"]
     options = {"--device": shop.device, "--dtype": content["dtype"], "--template": content["template"]}
     result = _child(shop, plan_hash, attempt, fence, [*words, *_options(options), "--json"], "audit")
     if result.code == STOPPED:
@@ -88,8 +92,8 @@ def audit(shop: Workshop, plan_hash: str, attempt: int) -> Answer:
     if not result.done:
         return _failed(shop, plan_hash, attempt, f"audit ended with code {result.code}; see audit.log")
     file = read_object(folder / "audit" / "audit.json", "audit again")
-    status, policy = str(file["verdict"]["status"]), str(file["policy_digest"])
-    if policy != content["policy"]["digest"]:
+    status = str(file["verdict"]["status"])
+    if file["policy_digest"] != content["policy"]["digest"]:
         return _failed(shop, plan_hash, attempt, "the audit followed another policy than the plan")
     guard = _guard(folder, content)
     with desk.session(SYSTEM) as s:

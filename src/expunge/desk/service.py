@@ -20,6 +20,7 @@ from expunge.desk.purging import confirm_task, purge_records, purge_request, tas
 from expunge.desk.regime import load_regime, regime_names
 from expunge.desk.requests import acknowledge, act, add_identifiers, extend, requests_like, submit
 from expunge.desk.roles import MAY, PEOPLE, ROLES, SYSTEM, Actor, Refusal
+from expunge.desk.rotation import rotate_keys
 from expunge.desk.runs import cancel_run
 from expunge.desk.settings import DeskSettings
 from expunge.desk.views import find_request, inbox, plan_views, possible, progress, request_view, timeline
@@ -77,6 +78,7 @@ __all__ = [
     "requests_like",
     "retire_asset",
     "reveal",
+    "rotate_keys",
     "search",
     "set_person",
     "settle",
