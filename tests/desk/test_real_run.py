@@ -27,12 +27,14 @@ from expunge.desk.purging import tasks
 from expunge.desk.roles import SYSTEM
 from expunge.desk.settings import DeskSettings, RunSettings
 from expunge.desk.views import progress
+from expunge.engine.train.train_loop import TrainConfig
+from expunge.engine.train.train_model import train
 from expunge.synthetic.hospital.hospital import Hospital
-from helpers.cli import TARGET, make_model
 from helpers.desk import ADMIN, CLERK, OPERATOR, PEOPLE, REVIEWER, Clock, DeskCase, new_request, verify
 from helpers.desk_processes import approve, plan_of
+from helpers.world import small
 
-OTHER = "P-0001-001"
+TARGET, OTHER = "P-0001-001", "P-0002-001"
 pytestmark = [pytest.mark.process, pytest.mark.trains, pytest.mark.matrix]
 
 
@@ -42,9 +44,23 @@ def case(tmp_path: Path) -> DeskCase:
     clock = Clock(datetime.now(UTC) - timedelta(days=5))
     run = RunSettings(policy="lenient.yaml", recipe="npo", overrides=("steps=4", "batch.forget=4", "batch.retain=4"))
     desk = Desk.create(folder, DeskSettings(run=run), clock)
-    world = Hospital.preset("tiny", seed=3, controls_for=(TARGET,), controls_per_target=4).corpus()
-    records = world.save(folder / "records.jsonl")
-    make_model(records, folder / "model", vocabulary=400)
+    world = Hospital(
+        patients=4,
+        per_institution=1,
+        institution_facts=0,
+        patient_facts=3,
+        studies=1,
+        study_facts=0,
+        section_facts=0,
+        shared_facts=0,
+        world_facts=0,
+        holdout_patients=0,
+        controls_for=(f"patient:{TARGET}", f"patient:{OTHER}"),
+        controls_per_target=4,
+    ).corpus()
+    world.save(folder / "records.jsonl")
+    settings = TrainConfig(epochs=120, batch=8, target_accuracy=0.9)
+    train(world.trained, folder / "model", tiny=small(layers=2), settings=settings)
     with desk.session(SYSTEM) as s:
         set_person(s, "adam", ["admin"])
     with desk.session(ADMIN) as s:
@@ -98,7 +114,7 @@ def through_review(case: DeskCase, subject: str) -> str:
 def test_two_requests_one_after_the_other(case: DeskCase) -> None:
     """The second run starts from the first, and the first request is asked again."""
     (case.folder / "lenient.yaml").write_text(POLICY, "utf-8")
-    first = through_review(case, TARGET.partition(":")[2])
+    first = through_review(case, TARGET)
     digest = plan_of(case, first)["hash"]
     assert case.state(first) == "audit_passed", logs(case)
     assert progress(case.desk, digest)["step"] == 3
@@ -123,7 +139,7 @@ def test_two_requests_one_after_the_other(case: DeskCase) -> None:
         case
     )
     written = b"".join(f.read_bytes() for f in case.folder.glob("*.db*"))
-    for subject in (TARGET.partition(":")[2], OTHER):
+    for subject in (TARGET, OTHER):
         assert subject.encode() not in written
 
 

@@ -132,7 +132,7 @@ def _model_part(s: DeskSession, lineage: str, requests: Sequence[str], number: i
 
 
 def audit_policy(desk: Desk, kind: str) -> Policy:
-    """The policy by which a plan of this kind is judged: a shipped name, or a file that starts from the desk's folder."""
+    """The policy by which a plan of this kind is judged: a shipped one, or a file relative to the desk's folder."""
     from expunge.audit.policy import Policy
 
     run = desk.settings.run
