@@ -15,6 +15,7 @@ from expunge.desk.roles import Refusal
 from expunge.errors import InputError, RunFailed, first_line
 
 BUSY_SECONDS = 60
+PATIENCE = "-c idle_in_transaction_session_timeout=45s -c lock_timeout=60s"  # a frozen process holds nobody up
 GONE = "nothing was changed; bring the database back and start the same command again"
 
 
@@ -41,7 +42,7 @@ def open_engine(url: URL) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     try:
-        return create_engine(url, pool_pre_ping=True)
+        return create_engine(url, pool_pre_ping=True, connect_args={"options": PATIENCE})
     except ModuleNotFoundError as error:
         hint = "pip install 'psycopg[binary]'"
         raise InputError("database", "PostgreSQL needs a driver that is not installed", hint) from error
