@@ -9,6 +9,7 @@ from expunge.desk.run_input import RunInput
 
 
 def unlearn_words(content: dict[str, Any], given: RunInput, model: str, base: str | None) -> list[str]:
+    """`expunge unlearn`, after the run that made the model in use if one did."""
     start = ["--after", model] if content["after_run"] else ["--model", model]
     sets = [word for change in content["overrides"] for word in ("--set", change)]
     seed = ["--seed", content["seed"]]
@@ -28,6 +29,7 @@ def unlearn_words(content: dict[str, Any], given: RunInput, model: str, base: st
 
 
 def retrain_words(content: dict[str, Any], given: RunInput, model: str, base: str | None) -> list[str]:
+    """`expunge train` from the base, without these records and those of earlier requests."""
     teach = ["--model", str(base), "--no-general-ability", "--seed", content["seed"]]
     sets = [word for change in content["overrides"] for word in ("--set", change)]
     return ["train", *given.data, "--exclude-scope", given.excluded, "--out", "model", *teach, *sets]
