@@ -71,6 +71,9 @@ def test_a_request_by_commands(desk: Path, cli: Cli, tmp_path: Path) -> None:
     for out in (shown.out, json.dumps(listed)):
         assert "Anna" not in out
         assert "PAT-102" not in out
+    (tmp_path / "why.txt").write_text("asks a court", "utf-8")
+    assert cli("request", "do", ref, "hold", "--reason-file", tmp_path / "why.txt", "--as", "rita").code == 0
+    assert "asks a court" in cli("request", "show", ref, "--reasons", "--as", "rita").out
     assert cli("log", "verify", "--as", "rita").code == 0
 
 

@@ -32,11 +32,13 @@ from expunge.desk.plans import (
 )
 from expunge.desk.probes import read_probes, request_key, shred_overdue
 from expunge.desk.purging import confirm_task, run_tasks, tasks
+from expunge.desk.reasons import read_reasons
 from expunge.desk.roles import SYSTEM, Actor, Refusal
 from expunge.desk.runs import begin_purge, cancel_run, promote, register_output, register_verdict, start_run, work_name
 from expunge.desk.transitions import fire, fire_all
 from expunge.errors import InputError
 from helpers.desk import (
+    ADMIN,
     ANNA,
     APPROVER,
     OPERATOR,
@@ -289,7 +291,11 @@ def test_a_failing_asset_hides_no_other_and_is_tried_again(case: DeskCase) -> No
     with case.desk.reading(SYSTEM) as s:
         rows = {row["asset"]: row for row in tasks(s, request_id)}
     assert (rows["notes"]["state"], rows["ward model (old versions)"]["state"]) == ("failed", "done")
-    assert "ward.jsonl" in rows["notes"]["problem"]
+    assert "ward.jsonl" not in rows["notes"]["problem"]
+    reasons = read_reasons(case.desk, OPERATOR, request_id)
+    assert [(r["event"], "ward.jsonl" in r["text"]) for r in reasons] == [("task notes", True)]
+    with pytest.raises(Refusal, match="role"):
+        read_reasons(case.desk, ADMIN, request_id)
     with pytest.raises(Refusal, match="1 purge task"), case.desk.session(SYSTEM) as s:
         fire(s, request_id, "notify")
     (case.folder / "ward.jsonl").write_text(data, "utf-8")

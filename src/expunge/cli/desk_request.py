@@ -84,13 +84,18 @@ def inbox(
     return CommandResult({"requests": rows}, (table if rows else "no requests",))
 
 
-def show(reference: Reference, desk: DeskFolder, person: Person) -> CommandResult:
+def show(
+    reference: Reference,
+    desk: DeskFolder,
+    person: Person,
+    reasons: Annotated[bool, typer.Option("--reasons", help="Also the reasons in words; the log notes it.")] = False,
+) -> CommandResult:
     """Show a request, its decisions and tasks, and what can be done next."""
     opened = open_desk(desk)
     from expunge.desk import service
 
-    roles = service.PEOPLE
-    with opened.reading(acting(opened, person, roles)) as s:
+    actor = acting(opened, person, service.PEOPLE)
+    with opened.reading(actor) as s:
         view = service.request_view(s, service.find_request(s, reference))
         view["timeline"] = service.timeline(s, view["id"])
     lines = [f"{key}: {view[key]}" for key in ("reference", "state", "regime", "received_on", "due_on", "days_left")]
@@ -104,6 +109,9 @@ def show(reference: Reference, desk: DeskFolder, person: Person) -> CommandResul
     if view["tasks"]:
         keys = ("asset", "state", "due_on", "problem")
         parts.append(ResultTable(keys, [[task[k] for k in keys] for task in view["tasks"]]))
+    if reasons:
+        view["reasons"] = service.read_reasons(opened, actor, view["id"])
+        parts += [f"{each['event']} ({each['at'][:10]}): {each['text']}" for each in view["reasons"]]
     parts += [f"can: {n['event']}" + (f" ({n['missing']})" if n["missing"] else "") for n in view["next"]]
     return CommandResult(view, tuple(parts))
 

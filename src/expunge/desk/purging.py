@@ -69,7 +69,7 @@ def run_tasks(desk: Desk, request_id: str, actor: Actor = SYSTEM) -> list[str]:
             receipt = _purge(desk, actor, request_id, asset_id=row["asset_id"])
         except InputError as error:
             failures.append(row["asset"])
-            _note(desk, actor, row, "failed", None, f"{error.where}: {error.what}"[:300])
+            _note(desk, actor, row, "failed", None, str(error))
             continue
         _note(desk, actor, row, "dated" if receipt.due_on or receipt.note.startswith("stays") else "done", receipt, "")
     return failures
@@ -103,6 +103,9 @@ def _purge(desk: Desk, actor: Actor, request_id: str, asset_id: str) -> PurgeRec
 
 def _note(desk: Desk, actor: Actor, row: RowMapping, state: str, receipt: PurgeReceipt | None, problem: str) -> None:
     with desk.session(actor) as s:
+        if problem:  # it may name what a corpus holds
+            s.keep_reason(problem, f"task {row['asset']}"[:40], row["request_id"])
+            problem = "failed; the reasons of the request say why"
         values: dict[str, Any] = {
             "state": state,
             "attempts": row["attempts"] + 1,

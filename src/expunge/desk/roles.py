@@ -27,6 +27,7 @@ MAY: dict[str, tuple[str, ...]] = {
     "decide asset": ("reviewer",),
     "extend": ("reviewer",),
     "reveal": ("auditor", "clerk", "reviewer"),
+    "read reasons": ("clerk", "reviewer", "operator", "approver", "auditor"),
     "edit assets": ("operator", "admin"),
     "plan": ("operator", "system"),
     "cancel run": ("operator", "reviewer"),
