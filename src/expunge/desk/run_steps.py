@@ -25,6 +25,7 @@ from expunge.desk.runs import (
     end_run,
     fix_time,
     is_cancelled,
+    issue_head,
     register_certificate,
     register_output,
     register_verdict,
@@ -130,8 +131,10 @@ def certificate_data(s: DeskSession, plan_hash: str, attempt: int) -> dict[str, 
     plan, run = plan_row(s, plan_hash), run_row(s, plan_hash, attempt)
     content = content_of(plan)
     requests = [request_row(s, r) for r in content["requests"]]
+    head = issue_head(s, plan_hash, attempt)
     return {
         "issued_at": run["issued_at"],
+        "log_head": {"seq": head.seq, "hash": head.hash},
         "run": run["id"],
         "plan": {"hash": plan_hash, "content": content, "approved_at": plan["approved_at"]},
         "requests": [

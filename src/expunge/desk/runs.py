@@ -9,6 +9,7 @@ from sqlalchemy import RowMapping, insert, select, update
 from expunge.desk import tables as t
 from expunge.desk.batches import batch_row
 from expunge.desk.desk import DeskSession
+from expunge.desk.event_log import LogHead
 from expunge.desk.facts import latest_run, members
 from expunge.desk.leases import check_fence
 from expunge.desk.models import swap
@@ -101,8 +102,20 @@ def fix_time(s: DeskSession, plan_hash: str, attempt: int) -> str:
     row = run_row(s, plan_hash, attempt)
     if row["issued_at"] is None:
         _set(s, row, issued_at=s.at)
+        s.log("run.issue", {"run": row["id"]}, event_id=_issue(plan_hash, attempt))
         return s.at
     return str(row["issued_at"])
+
+
+def issue_head(s: DeskSession, plan_hash: str, attempt: int) -> LogHead:
+    """The head of the log when the time of the certificate was fixed: it goes into the certificate, out of the desk."""
+    query = select(t.event_log.c.seq, t.event_log.c.hash).join(t.applied, t.applied.c.seq == t.event_log.c.seq)
+    row = s.conn.execute(query.where(t.applied.c.event_id == _issue(plan_hash, attempt))).one()
+    return LogHead(row.seq, row.hash)
+
+
+def _issue(plan_hash: str, attempt: int) -> str:
+    return f"{work_name(plan_hash)}:{attempt}/issue"
 
 
 def register_certificate(s: DeskSession, plan_hash: str, attempt: int, digest: str, verified: bool) -> None:
