@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from expunge.cli import bench, desk, desk_plan, desk_request
+from expunge.cli import bench, desk, desk_answer, desk_plan, desk_request
 from expunge.cli.annotate import annotate
 from expunge.cli.attack import reconstruct
 from expunge.cli.audit import audit
@@ -77,8 +77,8 @@ GROUPS: dict[str, tuple[str, dict[str, Command]]] = {  # name -> help, commands
             "matches": desk_request.matches,
             "decide": desk_request.decide,
             "do": desk_request.do,
-            "extend": desk_request.extend,
-            "letters": desk_request.letters,
+            "extend": desk_answer.extend,
+            "letters": desk_answer.letters,
         },
     ),
     "plan": (
