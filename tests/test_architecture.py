@@ -23,6 +23,7 @@ API = (
     "bench",
     "concepts",
     "corpus",
+    "desk",
     "engine",
     "evidence",
     "gradients",

@@ -86,6 +86,7 @@ EXTRAS = {  # extra → packages that it brings
     "privacy": ("dp-accounting", "opacus"),
     "evidence": ("cryptography", "securesystemslib", "rfc8785"),
     "scitt": ("cbor2", "scitt-cose"),
+    "desk": ("sqlalchemy", "dbos", "cryptography", "rfc8785", "holidays"),
 }
 
 

@@ -174,7 +174,6 @@ def test_main_returns_the_code_and_never_exits(capsys: pytest.CaptureFixture[str
     [
         (("memorise", "--data", "x"), "expunge: No such command 'memorise'; use expunge train"),
         (("world", "hospital"), "expunge: No such command 'world'; use expunge data generate"),
-        (("plan", "--model", "m"), "expunge: No such command 'plan'; use expunge estimate"),
         (("train", "--scope-out", "x"), "expunge train: No such option: --scope-out; use --exclude-scope"),
         (("train", "--share", "1"), "expunge train: No such option: --share; use --target-accuracy"),
         (

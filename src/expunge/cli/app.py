@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from expunge.cli import bench, certificate, key, log
+from expunge.cli import bench, certificate, desk, desk_answer, desk_plan, desk_request, key, log
 from expunge.cli.annotate import annotate
 from expunge.cli.attack import reconstruct
 from expunge.cli.audit import audit
@@ -48,6 +48,7 @@ COMMANDS: dict[str, Command] = {
     "verify": verify,
     "export": export_run,
     "list": listing,
+    "worker": desk.worker,
     "doctor": doctor,
 }
 GROUPS: dict[str, tuple[str, dict[str, Command]]] = {  # name -> help, commands
@@ -78,6 +79,48 @@ GROUPS: dict[str, tuple[str, dict[str, Command]]] = {  # name -> help, commands
     ),
     "log": ("Keep evidence in a Merkle log.", {"append": log.append, "verify": log.verify, "head": log.head}),
     "key": ("Make and show signing keys.", {"make": key.make, "show": key.show}),
+    "desk": (
+        "Make an erasure desk, and look after its people and assets.",
+        {
+            "init": desk.init,
+            "person": desk.person,
+            "asset": desk.asset,
+            "assets": desk.assets,
+            "rotate-keys": desk.rotate,
+            "verify-log": desk.verify_log,
+        },
+    ),
+    "request": (
+        "Work on requests of people who want to be erased.",
+        {
+            "submit": desk_request.submit,
+            "list": desk_request.inbox,
+            "show": desk_request.show,
+            "identify": desk_request.identify,
+            "search": desk_request.search,
+            "matches": desk_request.matches,
+            "decide": desk_request.decide,
+            "do": desk_request.do,
+            "extend": desk_answer.extend,
+            "letters": desk_answer.letters,
+        },
+    ),
+    "plan": (
+        "Look at plans of runs, and approve them.",
+        {
+            "list": desk_plan.listing,
+            "show": desk_plan.show,
+            "approve": desk_plan.approve,
+            "reject": desk_plan.reject,
+            "promote": desk_plan.promote,
+            "retry": desk_plan.retry,
+            "cancel": desk_plan.cancel,
+        },
+    ),
+    "policy": (
+        "Look at policies: laws with their dates.",
+        {"list": desk.policies, "show": desk.policy, "dates": desk.dates},
+    ),
     "bench": ("Compare methods in experiments.", {"list": bench.listing, "run": bench.run, "report": bench.report}),
 }
 app = typer.Typer(context_settings={"help_option_names": ["-h", "--help"]})

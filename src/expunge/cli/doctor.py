@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from expunge.cli.result import CommandResult, ResultTable
 
@@ -43,8 +45,12 @@ class PackageState:
         return f"{what} (optional: {self.extra})" if self.extra else what
 
 
-def doctor() -> CommandResult:
-    """Check Python, packages, memory, disk and devices."""
+def doctor(
+    desk: Annotated[Path | None, typer.Option("--desk", help="Check this desk instead: log, assets, work.")] = None,
+) -> CommandResult:
+    """Check Python, packages, memory, disk and devices; or a desk."""
+    if desk is not None:
+        return check_desk(desk)
     states = packages(requires("expunge") or [])
     problems = [f"{p.name}{p.wanted}: {p.state}" for p in states if not p.fine and not p.extra]
     if sys.version_info < PYTHON:
@@ -69,6 +75,23 @@ def doctor() -> CommandResult:
         ),
         1 if problems else 0,
     )
+
+
+def check_desk(folder: Path) -> CommandResult:
+    """Log, assets, workers and stranded work of a desk."""
+    from expunge.cli.desk_options import check_installed, open_desk
+
+    opened = open_desk(folder)
+    check_installed("dbos")
+    from expunge.desk.condition import desk_condition
+    from expunge.desk.worker import workflow_database
+    from expunge.desk.workflows import VERSION
+
+    condition = desk_condition(opened, VERSION, workflow_database(opened))
+    problems = condition["problems"]
+    head = f"log: {condition['log_rows']:,} rows, head {condition['log_head']}"
+    lines = problems or ["the desk is in order"]
+    return CommandResult({"ok": not problems, **condition}, (*lines, head), 1 if problems else 0)
 
 
 def packages(requirements: list[str]) -> list[PackageState]:

@@ -27,7 +27,6 @@ UNKNOWN_WORD = re.compile(r"No such (?:command|option):? '?(?P<word>[\w-]+)")  #
 RENAMED = {  # unknown word -> the word to use
     "memorise": "expunge train",
     "world": "expunge data generate",
-    "plan": "expunge estimate",
     "--scope-out": "--exclude-scope",
     "--twins-for": "--controls-for",
     "--share": "--target-accuracy",

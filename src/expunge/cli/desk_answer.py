@@ -1,0 +1,40 @@
+"""`expunge request extend` and `letters`: when a person is answered, and that it went out."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from expunge.cli.desk_options import DeskFolder, Person, ReasonFile, Reference, acting, open_desk, read_reason
+from expunge.cli.result import CommandResult, ResultTable
+
+
+def extend(reference: Reference, desk: DeskFolder, person: Person, reason_file: ReasonFile = None) -> CommandResult:
+    """Put the answer off, as the policy allows."""
+    opened = open_desk(desk)
+    from expunge.desk import service
+
+    with opened.session(acting(opened, person, ["reviewer"])) as s:
+        until = service.extend(s, service.find_request(s, reference), read_reason(reason_file))
+    return CommandResult({"until": until}, (f"extended until {until}; tell the subject before the due date, and why",))
+
+
+def letters(
+    desk: DeskFolder,
+    person: Person,
+    posted: Annotated[str | None, typer.Option(help="Id of a letter that went out.")] = None,
+) -> CommandResult:
+    """List letters that are to go out; with --posted, note that one did."""
+    opened = open_desk(desk)
+    from expunge.desk import service
+
+    actor = acting(opened, person, ["clerk"] if posted else service.PEOPLE)
+    if posted:
+        with opened.session(actor) as s:
+            service.accept_letter(s, posted, f"by hand: {actor.person}")
+    with opened.reading(actor) as s:
+        rows = [dict(row) for row in service.pending_letters(s)]
+    columns = ("id", "request_id", "template", "at")
+    table = ResultTable(columns, [[row[name] for name in columns] for row in rows])
+    return CommandResult({"letters": rows}, (table if rows else "no letters wait",))

@@ -1,0 +1,43 @@
+"""Places that the desk cannot change itself: backups that expire, and copies at others who are told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+
+from expunge.desk.connectors.base import CONNECTORS, Connector, PurgeReceipt
+
+
+@CONNECTORS.register("backup")
+class Backup(Connector):
+    """Backups that expire a number of days after what they hold was deleted."""
+
+    kinds: ClassVar[tuple[str, ...]] = ("backup", "logs")
+    about: ClassVar[str] = "backups or logs that expire by themselves"
+    searches: ClassVar[bool] = False
+
+    days: int = Field(ge=1, le=3650, description="days after which the last copy has expired")
+
+    def purge(self, root: Path, objects: Sequence[str], today: str) -> PurgeReceipt:
+        until = (date.fromisoformat(today) + timedelta(days=self.days)).isoformat()
+        return PurgeReceipt(due_on=until, note="expires")
+
+
+@CONNECTORS.register("recipient")
+class Recipient(Connector):
+    """A copy at somebody else, who is told and confirms."""
+
+    kinds: ClassVar[tuple[str, ...]] = ("downstream",)
+    about: ClassVar[str] = "a copy at a recipient, who is told"
+    searches: ClassVar[bool] = False
+
+    recipient: str = Field(min_length=1, max_length=80, description="who has the copy")
+    days: int = Field(30, ge=1, le=365, description="days within which it confirms")
+
+    def purge(self, root: Path, objects: Sequence[str], today: str) -> PurgeReceipt:
+        until = (date.fromisoformat(today) + timedelta(days=self.days)).isoformat()
+        return PurgeReceipt(due_on=until, note="told; confirmation is awaited")

@@ -1,0 +1,161 @@
+"""A desk: its folder, database and keys, and sessions in which a person acts in one role."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, insert
+
+from expunge.desk.database import open_engine, read_url, transaction
+from expunge.desk.deadlines import day_in
+from expunge.desk.event_log import append, hold_head
+from expunge.desk.keys import KeyRing
+from expunge.desk.migrations import STEPS, migrate, version_of
+from expunge.desk.names import new_id, stamp
+from expunge.desk.regime import Regime, load_regime
+from expunge.desk.roles import Actor
+from expunge.desk.settings import FILE, DeskSettings
+from expunge.desk.tables import reason as reasons
+from expunge.errors import InputError
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The time of this machine."""
+    return datetime.now(UTC)
+
+
+@dataclass
+class DeskSession:
+    """One transaction of one actor. Every service function takes it first."""
+
+    desk: Desk
+    conn: Connection
+    actor: Actor
+    now: datetime
+
+    @property
+    def keys(self) -> KeyRing:
+        return self.desk.keys
+
+    @property
+    def settings(self) -> DeskSettings:
+        return self.desk.settings
+
+    @property
+    def at(self) -> str:
+        """The time of the session as it is stored."""
+        return stamp(self.now)
+
+    @property
+    def today(self) -> str:
+        """The day in the controller's time zone."""
+        return day_in(self.now, self.settings.time_zone).isoformat()
+
+    def regime(self, key: str) -> Regime:
+        """A regime, also of the desk's own folder."""
+        return load_regime(key, self.desk.folder / "policies")
+
+    def log(self, type_: str, body: dict[str, Any], request_id: str | None = None, event_id: str | None = None) -> None:
+        """Append to the audit log."""
+        append(self.conn, self.now, self.actor, type_, body, request_id, event_id)
+
+    def keep_reason(self, text: str, event: str, request_id: str | None = None) -> str:
+        """Store a reason encrypted; returns its keyed digest for the log."""
+        row_id, digest = new_id(), self.keys.keyed_digest(text, "reason")
+        self.conn.execute(
+            insert(reasons).values(
+                id=row_id,
+                request_id=request_id,
+                at=self.at,
+                event=event,
+                ciphertext=self.keys.encrypt(text, ("reason", "ciphertext", row_id)),
+                key_id=self.keys.current,
+                keyed_digest=digest,
+            )
+        )
+        return digest
+
+
+@dataclass
+class Desk:
+    """An open desk. `clock` is replaced in tests."""
+
+    folder: Path
+    settings: DeskSettings
+    engine: Engine
+    keys: KeyRing
+    clock: Clock = utc_now
+
+    @classmethod
+    def create(cls, folder: Path | str, settings: DeskSettings | None = None, clock: Clock = utc_now) -> Desk:
+        """A new desk with a new key; `InputError` if the folder holds one already."""
+        folder = Path(folder)
+        if (folder / FILE).exists():
+            raise InputError(str(folder), "holds a desk already", "open it, or choose another folder")
+        settings = settings or DeskSettings()
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise InputError(str(folder), f"could not be made ({error.strerror})") from error
+        engine = open_engine(_url(folder, settings))
+        with transaction(engine) as conn:
+            migrate(conn)
+            hold_head(conn)
+        ring = KeyRing.create(folder / settings.keys)
+        settings.save(folder)  # last: a folder without it is no desk
+        return cls(folder, settings, engine, ring, clock)
+
+    @classmethod
+    def open(cls, folder: Path | str, clock: Clock = utc_now) -> Desk:
+        """A desk that exists; its schema is brought up to date.
+
+        Raises:
+            InputError: no desk, a wrong setting, a lost or readable key file, a newer schema.
+            RunFailed: the database does not answer.
+        """
+        folder = Path(folder)
+        settings = DeskSettings.load(folder)
+        ring = KeyRing.load(folder / settings.keys)
+        engine = open_engine(_url(folder, settings))
+        with transaction(engine, reads_only=True) as conn:
+            version = version_of(conn)
+        if version != len(STEPS):
+            with transaction(engine) as conn:
+                migrate(conn)
+                hold_head(conn)
+        return cls(folder, settings, engine, ring, clock)
+
+    @property
+    def runs(self) -> Path:
+        """Folder of runs."""
+        return self.folder / self.settings.runs
+
+    @contextmanager
+    def session(self, actor: Actor) -> Iterator[DeskSession]:
+        """A transaction that writes; other writers wait."""
+        with transaction(self.engine) as conn:
+            hold_head(conn)
+            yield DeskSession(self, conn, actor, self.clock())
+
+    @contextmanager
+    def reading(self, actor: Actor) -> Iterator[DeskSession]:
+        """A transaction that reads one state of the desk and writes nothing."""
+        with transaction(self.engine, reads_only=True) as conn:
+            yield DeskSession(self, conn, actor, self.clock())
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.engine.dispose()
+
+
+def _url(folder: Path, settings: DeskSettings) -> Any:
+    if settings.database:
+        return read_url(settings.database)
+    return read_url("sqlite://").set(database=str((folder / "desk.db").absolute()))

@@ -1,0 +1,135 @@
+"""What durable work the desk needs now, read from its own tables. The workflow library only carries it out.
+
+A job has a name that says what it does, so starting it twice is starting it once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from expunge.desk import tables as t
+from expunge.desk.batches import NO_MODEL, batch_row, collect
+from expunge.desk.desk import DeskSession
+from expunge.desk.facts import facts_of, latest_plan, latest_run, members
+from expunge.desk.letters import VERSION
+from expunge.desk.lifecycle import IN_BATCH
+from expunge.desk.probes import shred_overdue
+from expunge.desk.purging import OPEN_TASKS, purge_records
+from expunge.desk.requests import expire_overdue
+from expunge.desk.roles import Refusal
+from expunge.desk.transitions import fire
+
+MAX_ATTEMPTS = 20  # of the same plan, which resume one another
+
+
+@dataclass(frozen=True)
+class Job:
+    """A piece of durable work.
+
+    Attributes:
+        workflow: `prepare`, `run` or `release`.
+        target: Batch or plan.
+        number: Attempt; None to take the one after the last that ended.
+        partition: Lineage of the model, of which one run goes at a time.
+    """
+
+    workflow: str
+    target: str
+    number: int | None
+    partition: str
+
+    @property
+    def queue(self) -> str:
+        """The queue on which it waits."""
+        return "unlearn" if self.workflow == "run" else "light"
+
+    def name(self, number: int) -> str:
+        """Id of the workflow."""
+        return f"{self.workflow}:{self.target}:{number}"
+
+
+def round_of(s: DeskSession) -> list[Job]:
+    """One round: move what time moves, and list the work that is due."""
+    s.actor.check_may("work")
+    expire_overdue(s)
+    shred_overdue(s)
+    purge_records(s)
+    _replan_void(s)
+    jobs = []
+    for batch_id in collect(s):
+        plan = latest_plan(s, batch_id)
+        jobs.append(Job("prepare", batch_id, 1 + (plan["number"] if plan else 0), _partition(s, batch_id)))
+    query = select(t.request.c.batch_id).where(
+        t.request.c.state.in_(("plan_approved", "executing", "auditing", "audit_passed", "promotion_approved"))
+        | t.request.c.state.in_(("promoted", "purging"))
+    )
+    for batch_id in s.conn.execute(query.distinct()).scalars().all():
+        if batch_id is not None and (job := _of_batch(s, batch_id)):
+            jobs.append(job)
+    return jobs
+
+
+def _of_batch(s: DeskSession, batch_id: str) -> Job | None:
+    plan = latest_plan(s, batch_id)
+    if plan is None:
+        return None
+    states = set(s.conn.execute(select(t.request.c.state).where(t.request.c.batch_id == batch_id)).scalars())
+    partition = _partition(s, batch_id)
+    if states & {"plan_approved", "executing", "auditing"} and plan["kind"] != "none":
+        if states & {"error"}:
+            return None
+        run = latest_run(s, plan["hash"])
+        number = 1 if run is None else run["attempt"] + (run["state"] in ("failed", "cancelled"))
+        return Job("run", plan["hash"], number, partition) if number <= MAX_ATTEMPTS else None
+    if "audit_passed" in states:  # a crash between verdict and certificate
+        run = latest_run(s, plan["hash"])
+        if run is None or run["certificate_digest"] is not None:
+            return None
+        return Job("run", plan["hash"], run["attempt"], partition)
+    if states & {"plan_approved", "promotion_approved", "promoted"}:
+        return Job("release", plan["hash"], None, partition)
+    return Job("release", plan["hash"], None, partition) if _purge_open(s, batch_id) else None
+
+
+def _purge_open(s: DeskSession, batch_id: str) -> bool:
+    """Whether a request in its purge has an open task, or no letter yet."""
+    for request_id in members(s, batch_id):
+        row = s.conn.execute(select(t.request.c.state).where(t.request.c.id == request_id)).scalar_one()
+        if row != "purging":
+            continue
+        open_task = select(t.task.c.id).where(t.task.c.request_id == request_id, t.task.c.state.in_(OPEN_TASKS))
+        letter = select(t.outbox.c.id).where(t.outbox.c.request_id == request_id, t.outbox.c.version == VERSION)
+        if s.conn.execute(open_task).first() or not s.conn.execute(letter).first():
+            return True
+    return False
+
+
+def _replan_void(s: DeskSession) -> None:
+    """Requests whose plan no longer fits wait for another."""
+    for request_id in s.conn.execute(select(t.request.c.id).where(t.request.c.state.in_(IN_BATCH))).scalars().all():
+        if not facts_of(s, request_id).plan_current:
+            fire(s, request_id, "replan")
+
+
+def _partition(s: DeskSession, batch_id: str) -> str:
+    lineage = str(batch_row(s, batch_id)["lineage"])
+    return batch_id if lineage == NO_MODEL else lineage
+
+
+def notify_accepted(s: DeskSession) -> list[str]:
+    """Mark requests as notified whose letter a clerk has posted; returns their ids."""
+    ready = (
+        select(t.outbox.c.request_id)
+        .join(t.request, t.request.c.id == t.outbox.c.request_id)
+        .where(t.outbox.c.accepted_at.is_not(None), t.request.c.state.not_in(("notified", "closed")))
+    )
+    told = []
+    for request_id in s.conn.execute(ready).scalars().all():
+        try:
+            fire(s, request_id, "notify")
+        except Refusal:
+            continue
+        told.append(request_id)
+    return told

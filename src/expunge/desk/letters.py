@@ -1,0 +1,86 @@
+"""Letters as an outbox: one row per request, template and version, marked once the provider has accepted it.
+
+The text of a letter is made elsewhere; here stands only that it is due, and that it went out once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import RowMapping, insert, select, update
+
+from expunge.desk import tables as t
+from expunge.desk.desk import Desk, DeskSession
+from expunge.desk.facts import letter_template, request_row
+from expunge.desk.lifecycle import ENDED_EARLY
+from expunge.desk.names import new_id
+from expunge.desk.roles import SYSTEM, Refusal
+from expunge.desk.transitions import fire
+
+VERSION = 1
+Sender = Callable[[str, str], str]  # (key that the provider knows repeats by, path of the letter) -> provider's receipt
+
+
+def queue_letter(s: DeskSession, request_id: str, body_digest: str | None = None) -> str:
+    """Put the closing letter of a request into the outbox, once; returns the id of the row."""
+    template = letter_template(request_row(s, request_id))
+    here = (t.outbox.c.request_id == request_id, t.outbox.c.template == template, t.outbox.c.version == VERSION)
+    row_id = s.conn.execute(select(t.outbox.c.id).where(*here)).scalar()
+    if row_id:
+        return str(row_id)
+    row_id = new_id()
+    values = {"id": row_id, "request_id": request_id, "template": template, "version": VERSION, "at": s.at}
+    s.conn.execute(insert(t.outbox).values(**values, body_digest=body_digest))
+    s.log("letter.queue", {"letter": row_id, "template": template}, request_id)
+    return row_id
+
+
+def pending_letters(s: DeskSession) -> list[RowMapping]:
+    """Letters that no provider has accepted, oldest first."""
+    s.actor.check_may("read")
+    query = select(t.outbox).where(t.outbox.c.accepted_at.is_(None)).order_by(t.outbox.c.id)
+    return list(s.conn.execute(query).mappings())
+
+
+def accept_letter(s: DeskSession, letter_id: str, provider_key: str) -> bool:
+    """Note that a letter was accepted for delivery; False if that was known. A clerk who posts it does this too."""
+    if s.actor.role not in ("system", "clerk"):
+        raise Refusal("letter", f'the role "{s.actor.role}" may not do this', "roles that may: clerk", kind="role")
+    row = s.conn.execute(select(t.outbox).where(t.outbox.c.id == letter_id)).mappings().first()
+    if row is None:
+        raise Refusal("letter", "there is no such letter", kind="missing")
+    if row["accepted_at"]:
+        return False
+    accepted = {"accepted_at": s.at, "provider_key": provider_key[:120]}
+    s.conn.execute(update(t.outbox).where(t.outbox.c.id == letter_id).values(**accepted))
+    s.log("letter.accept", {"letter": letter_id}, row["request_id"])
+    return True
+
+
+def notify_ended(desk: Desk, sender: Sender | None) -> list[str]:
+    """Queue and send the letters of requests that ended early, and mark them notified; returns their ids."""
+    with desk.session(SYSTEM) as s:
+        ended = list(s.conn.execute(select(t.request.c.id).where(t.request.c.state.in_(ENDED_EARLY))).scalars())
+        letters = {request_id: queue_letter(s, request_id) for request_id in ended}
+    return [r for r, letter in letters.items() if send_letter(desk, r, letter, sender)]
+
+
+def send_letter(
+    desk: Desk, request_id: str, letter_id: str, sender: Sender | None, event_id: str | None = None
+) -> bool:
+    """Hand a letter to the provider, then mark it and the request; False while nobody has accepted it.
+
+    The provider gets the id of the row as its key, so a repeat after a crash is the same letter to it.
+    """
+    with desk.reading(SYSTEM) as s:
+        row = s.conn.execute(select(t.outbox).where(t.outbox.c.id == letter_id)).mappings().one()
+    if row["accepted_at"] is None:
+        if sender is None:
+            return False
+        receipt = sender(letter_id, request_id)
+        with desk.session(SYSTEM) as s:
+            accept_letter(s, letter_id, receipt)
+    with desk.session(SYSTEM) as s:
+        if request_row(s, request_id)["state"] != "notified":
+            fire(s, request_id, "notify", event_id=event_id)
+    return True

@@ -1,0 +1,170 @@
+"""Purge after promotion: one task per asset with state, retry and receipt, and the purge of the request itself."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import RowMapping, insert, select, update
+
+from expunge.desk import tables as t
+from expunge.desk.assets import OLD_VERSIONS, asset_row, connector_of
+from expunge.desk.connectors.base import PurgeReceipt
+from expunge.desk.connectors.corpus_file import CorpusFile
+from expunge.desk.desk import Desk, DeskSession
+from expunge.desk.facts import request_row
+from expunge.desk.matching import confirmed_objects
+from expunge.desk.models import removable_versions
+from expunge.desk.names import moment, new_id
+from expunge.desk.probes import keep_probes, shred_probes
+from expunge.desk.roles import SYSTEM, Actor, Refusal
+from expunge.errors import InputError
+
+OPEN_TASKS = ("open", "running", "failed")
+
+
+def list_tasks(s: DeskSession, request_id: str) -> int:
+    """One task for each asset of the request, done at once where nothing is to be done; returns how many there are."""
+    query = select(t.decision).where(t.decision.c.request_id == request_id, t.decision.c.is_final == 1)
+    rows = s.conn.execute(query).mappings().all()
+    known = set(s.conn.execute(select(t.task.c.asset_id).where(t.task.c.request_id == request_id)).scalars())
+    for row in rows:
+        if row["asset_id"] not in known:
+            todo = row["value"] == "erase"
+            s.conn.execute(
+                insert(t.task).values(
+                    id=new_id(),
+                    request_id=request_id,
+                    asset_id=row["asset_id"],
+                    state="open" if todo else "done",
+                    attempts=0,
+                    receipt=None if todo else json.dumps({"decision": row["value"]}),
+                    at=s.at,
+                )
+            )
+    return len(rows)
+
+
+def tasks(s: DeskSession, request_id: str) -> list[RowMapping]:
+    """The tasks of a request with the names of their assets."""
+    s.actor.check_may("read")
+    query = select(t.task, t.asset.c.name.label("asset"), t.asset.c.kind).join(
+        t.asset, t.asset.c.id == t.task.c.asset_id
+    )
+    return list(s.conn.execute(query.where(t.task.c.request_id == request_id).order_by(t.asset.c.name)).mappings())
+
+
+def run_tasks(desk: Desk, request_id: str, actor: Actor = SYSTEM) -> list[str]:
+    """Do the open tasks of a request; one that fails does not stop the others.
+
+    Returns:
+        Names of the assets whose task failed.
+    """
+    actor.check_may("purge")
+    with desk.reading(actor) as s:
+        open_tasks = [row for row in tasks(s, request_id) if row["state"] in OPEN_TASKS]
+    failures = []
+    for row in open_tasks:
+        try:
+            receipt = _purge(desk, actor, request_id, asset_id=row["asset_id"])
+        except InputError as error:
+            failures.append(row["asset"])
+            _note(desk, actor, row, "failed", None, str(error))
+            continue
+        _note(desk, actor, row, "dated" if receipt.due_on or receipt.note.startswith("stays") else "done", receipt, "")
+    return failures
+
+
+def _purge(desk: Desk, actor: Actor, request_id: str, asset_id: str) -> PurgeReceipt:
+    with desk.reading(actor) as s:
+        asset = asset_row(s, asset_id)
+        connector = connector_of(asset)
+        objects = confirmed_objects(s, request_id, asset_id)
+        today = s.today
+        if asset["connector"] == OLD_VERSIONS:
+            can_go, stay = removable_versions(s, str(asset["lineage"]))
+    if asset["connector"] == OLD_VERSIONS:
+        receipt = connector.purge(desk.folder, [v["path"] for v in can_go], today)
+        with desk.session(actor) as s:
+            for version in can_go:
+                here = t.model_version.c.digest == version["digest"]
+                s.conn.execute(update(t.model_version).where(here).values(purged_at=s.at))
+        note = f"stays: {len(stay)} model(s) on which the adapter in use stands" if stay else ""
+        return PurgeReceipt(receipt.removed, receipt.absent, note=note)
+    if connector.searches and not objects:
+        return PurgeReceipt(note="nothing was confirmed in it")
+    if isinstance(connector, CorpusFile):
+        by_id = connector.load(desk.folder).by_id
+        rows = [by_id[name].as_row() for name in objects if name in by_id]
+        with desk.session(actor) as s:
+            keep_probes(s, request_id, asset_id, rows)
+    return connector.purge(desk.folder, objects, today)
+
+
+def _note(desk: Desk, actor: Actor, row: RowMapping, state: str, receipt: PurgeReceipt | None, problem: str) -> None:
+    with desk.session(actor) as s:
+        if problem:  # it may name what a corpus holds
+            s.keep_reason(problem, f"task {row['asset']}"[:40], row["request_id"])
+            problem = "failed; the reasons of the request say why"
+        values: dict[str, Any] = {
+            "state": state,
+            "attempts": row["attempts"] + 1,
+            "problem": problem or None,
+            "at": s.at,
+        }
+        if receipt is not None:
+            values |= {"receipt": json.dumps(receipt.as_dict(), sort_keys=True), "due_on": receipt.due_on}
+        s.conn.execute(update(t.task).where(t.task.c.id == row["id"]).values(**values))
+        body = {"task": row["id"], "asset": row["asset_id"], "state": state}
+        if receipt is not None:
+            body["receipt"] = s.keys.keyed_digest(values["receipt"], "receipt")
+        s.log("task.end", body, row["request_id"])
+
+
+def confirm_task(s: DeskSession, task_id: str, note: str) -> None:
+    """Settle a task by hand: a recipient confirmed, or somebody removed what the desk could not."""
+    s.actor.check_may("purge")
+    row = s.conn.execute(select(t.task).where(t.task.c.id == task_id)).mappings().first()
+    if row is None:
+        raise Refusal("task", "there is no such task", kind="missing")
+    if not note.strip():
+        raise Refusal("task", "a reason is missing", "say who confirmed it, and how")
+    s.conn.execute(update(t.task).where(t.task.c.id == task_id).values(state="done", problem=None, at=s.at))
+    body = {"task": task_id, "reason": s.keep_reason(note, "task", row["request_id"])}
+    s.log("task.confirm", body, row["request_id"])
+
+
+def purge_request(s: DeskSession, request_id: str) -> None:
+    """Remove what identifies the person from a closed request: identifiers, indexes, matches, reasons and keys.
+
+    The opaque rows and the log stay for the record period of the policy. A second call changes nothing.
+
+    Raises:
+        Refusal: the request is not closed.
+    """
+    s.actor.check_may("purge")
+    row = request_row(s, request_id)
+    if row["state"] != "closed":
+        raise Refusal("purge", f"the request is {row['state']}, not closed", kind="state")
+    if row["purged_at"]:
+        return
+    gone = {"ciphertext": None, "key_id": None}
+    s.conn.execute(update(t.identifier).where(t.identifier.c.request_id == request_id).values(**gone, blind_index=None))
+    s.conn.execute(update(t.match).where(t.match.c.request_id == request_id).values(**gone))
+    s.conn.execute(update(t.reason).where(t.reason.c.request_id == request_id).values(**gone))
+    s.conn.execute(update(t.request).where(t.request.c.id == request_id).values(purged_at=s.at, outside_key=None))
+    s.log("request.purge", {}, request_id)
+
+
+def purge_records(s: DeskSession) -> list[str]:
+    """Purge closed requests, and shred the probes of those whose record period is over; returns the latter."""
+    over = []
+    for row in s.conn.execute(select(t.request).where(t.request.c.state == "closed")).mappings().all():
+        purge_request(s, row["id"])
+        months = s.regime(row["regime"]).record_months
+        from expunge.desk.deadlines import add_months
+
+        if add_months(moment(row["closed_at"]).date(), months).isoformat() < s.today:
+            shred_probes(s, row["id"])
+            over.append(row["id"])
+    return over

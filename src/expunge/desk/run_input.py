@@ -1,0 +1,133 @@
+"""What a run is given: the file of record ids to forget, and the records, earlier forgotten ones included."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from expunge._io import write_atomic
+from expunge.desk import tables as t
+from expunge.desk.assets import asset_row, connector_of
+from expunge.desk.connectors.base import place
+from expunge.desk.connectors.corpus_file import CorpusFile
+from expunge.desk.desk import DeskSession
+from expunge.desk.matching import confirmed_objects
+from expunge.desk.probes import read_probes
+from expunge.desk.roles import Refusal
+from expunge.errors import InputError
+
+
+@dataclass(frozen=True)
+class RunInput:
+    """Options of `unlearn`, `train` and `audit`: paths relative to the folder of the run.
+
+    Attributes:
+        data: options that name the records.
+        scope: scope of the records to forget.
+        excluded: scope of these and of what earlier requests forgot, for training without them.
+    """
+
+    data: tuple[str, ...]
+    scope: str
+    excluded: str
+
+
+def prepare_input(s: DeskSession, content: dict[str, Any], folder: Path) -> RunInput:
+    """Write the input of a plan's run; the same plan gives the same files.
+
+    Raises:
+        Refusal: the confirmed records are not those of the plan (kind `conflict`).
+        InputError: a corpus cannot be read, or is not the one of the plan.
+    """
+    from expunge.desk.connectors.model_folder import folder_digest
+
+    corpora = []
+    for asset_id, digest in content["corpora"]:
+        connector = connector_of(asset_row(s, asset_id))
+        if not isinstance(connector, CorpusFile):
+            raise InputError("corpus", "is not read by the connector `corpus`", "add it with that connector")
+        if folder_digest(place(s.desk.folder, connector.path)) != digest:
+            raise Refusal("run", "a corpus has changed since the plan", "plan again", kind="conflict")
+        corpora.append((asset_id, connector))
+    forget = {asset_id: _forget(s, content, asset_id) for asset_id, _ in corpora}
+    earlier = {asset_id: _forgotten(s, connector, asset_id) for asset_id, connector in corpora}
+    probes = {asset_id: read_probes(s, asset_id) for asset_id, _ in corpora}
+    several = len(corpora) > 1
+    name = content["requests"][0][:8]
+
+    def ids(groups: dict[str, list[str]], label: str) -> str:
+        lines = [_name(asset_id, each, several) for asset_id, group in groups.items() for each in group]
+        file = f"{label}-{name}-{content['number']}.txt"
+        write_atomic(folder / file, "".join(f"{line}\n" for line in sorted(set(lines))), private=True)
+        return f"ids:@{file}"
+
+    both = {asset_id: [*forget[asset_id], *earlier[asset_id]] for asset_id in forget}
+    if not several and not any(probes.values()):
+        data = _data_options(s.desk.folder, corpora[0][1], folder)
+    else:
+        data = _merged(s, corpora, probes, folder)
+    return RunInput(data, ids(forget, "forget"), ids(both, "exclude"))
+
+
+def _forget(s: DeskSession, content: dict[str, Any], asset_id: str) -> list[str]:
+    names = sorted({name for r in content["requests"] for name in confirmed_objects(s, r, asset_id)})
+    planned = content["forget"].get(asset_id)
+    if (planned and planned["digest"]) != (s.keys.keyed_digest("\0".join(names), "forget") if names else None):
+        raise Refusal("run", "the confirmed records are not those of the plan", "plan again", kind="conflict")
+    return names
+
+
+def _forgotten(s: DeskSession, connector: CorpusFile, asset_id: str) -> list[str]:
+    """Records still in a corpus that an earlier, promoted request had the model forget."""
+    query = (
+        select(t.match.c.object_digest)
+        .join(t.request, t.request.c.id == t.match.c.request_id)
+        .where(t.match.c.asset_id == asset_id, t.match.c.state == "confirmed", t.request.c.promoted_at.is_not(None))
+    )
+    known = set(s.conn.execute(query).scalars())
+    if not known:
+        return []
+    names = (r.id for r in connector.load(s.desk.folder))
+    return [n for n in names if not known.isdisjoint(s.keys.keyed_digest(n, "object", key) for key in s.keys.keys)]
+
+
+def _name(asset_id: str, record_id: str, several: bool) -> str:
+    return f"{asset_id[-6:]}.{record_id}" if several else record_id
+
+
+def _data_options(root: Path, connector: CorpusFile, folder: Path) -> tuple[str, ...]:
+    options = ["--data", relative(place(root, connector.path), folder)]
+    if connector.loader:
+        options += ["--loader", connector.loader]
+    if connector.map:
+        options += ["--map", relative(place(root, connector.map), folder)]
+    return tuple(options)
+
+
+def _merged(
+    s: DeskSession, corpora: Sequence[tuple[str, CorpusFile]], probes: dict[str, list[dict[str, Any]]], folder: Path
+) -> tuple[str, ...]:
+    """One JSONL file of all corpora and probes; pictures cannot be merged."""
+    several, lines = len(corpora) > 1, []
+    for asset_id, connector in corpora:
+        rows = []
+        for record in connector.load(s.desk.folder):
+            if record.image:
+                raise InputError(connector.path, "shows pictures, and cannot be joined with others", "use one corpus")
+            rows.append(record.as_row())
+        here = {row["id"] for row in rows}
+        rows += [row for row in probes[asset_id] if row["id"] not in here]
+        lines += [json.dumps({**row, "id": _name(asset_id, row["id"], several)}, ensure_ascii=False) for row in rows]
+    write_atomic(folder / "input.jsonl", "".join(f"{line}\n" for line in lines), private=True)
+    return ("--data", "input.jsonl")
+
+
+def relative(path: Path, folder: Path) -> str:
+    """A path as seen from a folder."""
+    return os.path.relpath(path.resolve(), folder.resolve())

@@ -1,0 +1,232 @@
+"""Steps of a run as plain functions: train, audit, certify. Each may be started again at any moment, by anybody."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from expunge._io import digest_file, read_object, write_json
+from expunge.desk import tables as t
+from expunge.desk.child import STOPPED, ChildResult, end_survivor
+from expunge.desk.connectors.base import place
+from expunge.desk.desk import DeskSession
+from expunge.desk.executors.base import EXECUTORS
+from expunge.desk.facts import members, request_row
+from expunge.desk.leases import acquire, note_process, noted_process
+from expunge.desk.manifest import read_manifest, write_manifest
+from expunge.desk.models import digest_of, versions
+from expunge.desk.plans import audit_policy, content_of, plan_row
+from expunge.desk.roles import SYSTEM, Refusal
+from expunge.desk.run_input import prepare_input, relative
+from expunge.desk.runs import (
+    end_run,
+    fix_time,
+    is_cancelled,
+    issue_head,
+    register_certificate,
+    register_output,
+    register_verdict,
+    run_row,
+    start_run,
+    work_name,
+)
+from expunge.desk.transitions import fire, replan_rest
+from expunge.desk.workshop import Answer, Workshop
+from expunge.errors import InputError
+
+
+def unlearn(shop: Workshop, plan_hash: str, attempt: int) -> Answer:
+    """Train until the output is complete, and register it."""
+    desk, folder = shop.desk, shop.folder(plan_hash)
+    with desk.session(SYSTEM) as s:
+        plan = plan_row(s, plan_hash)
+        content = content_of(plan)
+        start_run(s, plan_hash, attempt)
+        fence, survivor = _take(s, shop, plan_hash)
+    end_survivor(survivor)
+    executor = EXECUTORS.get(content["kind"])
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    root = read_manifest(folder)
+    if root is None:
+        with desk.reading(SYSTEM) as s:
+            given = prepare_input(s, content, folder)
+            model = relative(place(desk.folder, _path_before(s, content)), folder)
+            base = executor.base(s, content["model"]["lineage"])
+        options = {"--device": shop.device, "--dtype": content["dtype"], "--template": content["template"]}
+        words = executor.words(content, given, model, base and relative(place(desk.folder, base), folder))
+        result = _child(shop, plan_hash, attempt, fence, [*words, *_options(options)], "unlearn")
+        if result.code == STOPPED:
+            return _stopped(shop, plan_hash, attempt)
+        if result.code != 0:
+            return _failed(shop, plan_hash, attempt, f"unlearn ended with code {result.code}; see unlearn.log")
+        root = write_manifest(folder, executor.result)
+    digest = digest_of(desk.folder, shop.path(plan_hash, executor.result))
+    with desk.session(SYSTEM) as s:
+        register_output(s, plan_hash, attempt, fence, digest, root)
+    return {"output": digest}
+
+
+def audit(shop: Workshop, plan_hash: str, attempt: int) -> Answer:
+    """Audit the output, ask earlier requests again, and register the verdict."""
+    desk, folder = shop.desk, shop.folder(plan_hash)
+    with desk.session(SYSTEM) as s:
+        content = content_of(plan_row(s, plan_hash))
+        fence, survivor = _take(s, shop, plan_hash)
+        executor = EXECUTORS.get(content["kind"])
+        original = _original(s, content)
+    end_survivor(survivor)
+    with desk.reading(SYSTEM) as s:
+        given = prepare_input(s, content, folder)
+    policy = audit_policy(desk, content["kind"])
+    if policy.digest != content["policy"]["digest"]:
+        raise Refusal("audit", "the policy of the audit has changed since the plan", "plan again", kind="conflict")
+    write_json(folder / "policy.yaml", policy.model_dump(mode="json"))  # JSON is YAML
+    words = ["audit", "--original", relative(place(desk.folder, original), folder), "--unlearned", executor.result]
+    words += [*given.data, "--scope", given.scope, "--out", "audit", "--policy", "policy.yaml"]
+    options = {"--device": shop.device, "--dtype": content["dtype"], "--template": content["template"]}
+    result = _child(shop, plan_hash, attempt, fence, [*words, *_options(options), "--json"], "audit")
+    if result.code == STOPPED:
+        return _stopped(shop, plan_hash, attempt)
+    if not result.done:
+        return _failed(shop, plan_hash, attempt, f"audit ended with code {result.code}; see audit.log")
+    file = read_object(folder / "audit" / "audit.json", "audit again")
+    status = str(file["verdict"]["status"])
+    if file["policy_digest"] != content["policy"]["digest"]:
+        return _failed(shop, plan_hash, attempt, "the audit followed another policy than the plan")
+    guard = _guard(folder, content)
+    with desk.session(SYSTEM) as s:
+        register_verdict(s, plan_hash, attempt, fence, status, digest_file(folder / "audit" / "audit.json"), guard)
+        if status != "passed" or guard == "failed":
+            end_run(s, plan_hash, attempt, "finished")
+    return {"status": status, "guard": guard}
+
+
+def _guard(folder: Path, content: dict[str, Any]) -> str:
+    """`passed`, `failed` or `none`: whether the requests before are still forgotten."""
+    from expunge.audit.request_file import load_history
+
+    if not content["after_run"]:
+        return "none"
+    history = load_history(folder / "audit")
+    return "passed" if history and not history.back else "failed"
+
+
+def certify(shop: Workshop, plan_hash: str, attempt: int) -> Answer:
+    """Make the certificate, once."""
+    with shop.desk.session(SYSTEM) as s:
+        fix_time(s, plan_hash, attempt)
+    with shop.desk.reading(SYSTEM) as s:
+        data = certificate_data(s, plan_hash, attempt)
+    result = shop.certify(data, shop.folder(plan_hash))
+    with shop.desk.session(SYSTEM) as s:
+        register_certificate(s, plan_hash, attempt, result.digest, result.verified)
+    return {"certificate": result.digest, "verified": result.verified}
+
+
+def certificate_data(s: DeskSession, plan_hash: str, attempt: int) -> dict[str, Any]:
+    """What the desk knows for a certificate: opaque ids, digests, dates, numbers."""
+    plan, run = plan_row(s, plan_hash), run_row(s, plan_hash, attempt)
+    content = content_of(plan)
+    requests = [request_row(s, r) for r in content["requests"]]
+    head = issue_head(s, plan_hash, attempt)
+    return {
+        "issued_at": run["issued_at"],
+        "log_head": {"seq": head.seq, "hash": head.hash},
+        "run": run["id"],
+        "plan": {"hash": plan_hash, "content": content, "approved_at": plan["approved_at"]},
+        "requests": [
+            {"id": r["id"], "regime": r["regime"], "regime_digest": r["regime_digest"], "received_on": r["received_on"]}
+            for r in requests
+        ],
+        "model": {"before": content["model"]["digest"], "after": run["output_digest"]},
+        "manifest": run["manifest_digest"],
+        "audit": {"status": run["audit_status"], "digest": run["audit_digest"], "guard": run["guard_status"]},
+        "attempts": plan["number"],
+        "single_person": bool(run["single_person"]),
+    }
+
+
+def _take(s: DeskSession, shop: Workshop, plan_hash: str) -> tuple[int, tuple[int, str] | None]:
+    """The fencing number of this worker, and the child that the one before it left."""
+    work = work_name(plan_hash)
+    fence = acquire(s, work, shop.worker)
+    return fence, noted_process(s, work)
+
+
+def _child(shop: Workshop, plan_hash: str, attempt: int, fence: int, words: list[str], name: str) -> ChildResult:
+    def started(pid: int) -> None:
+        with shop.desk.session(SYSTEM) as s:
+            note_process(s, work_name(plan_hash), fence, pid)
+
+    def stop() -> bool:
+        with shop.desk.reading(SYSTEM) as s:
+            late = (
+                s.conn.execute(select(t.lease.c.fence).where(t.lease.c.work == work_name(plan_hash))).scalar() != fence
+            )
+            return late or shop.stopping or is_cancelled(s, plan_hash, attempt)
+
+    if stop():
+        return ChildResult(STOPPED, {})
+    result = shop.run(words, shop.folder(plan_hash), name, started=started, stop=stop)
+    while shop.stopping:  # the process ends here; whoever goes on finds the step as not done
+        time.sleep(1)
+    return result
+
+
+def _options(options: dict[str, str | None]) -> list[str]:
+    return [part for name, value in options.items() if value not in (None, "auto") for part in (name, str(value))]
+
+
+def _stopped(shop: Workshop, plan_hash: str, attempt: int) -> Answer:
+    with shop.desk.session(SYSTEM) as s:
+        if is_cancelled(s, plan_hash, attempt):
+            end_run(s, plan_hash, attempt, "cancelled")
+            _fail_running(s, plan_hash, "the run was cancelled")
+    return {"stopped": True}
+
+
+def _failed(shop: Workshop, plan_hash: str, attempt: int, why: str) -> Answer:
+    with shop.desk.session(SYSTEM) as s:
+        end_run(s, plan_hash, attempt, "failed")
+        _fail_running(s, plan_hash, why)
+    return {"failed": True}
+
+
+def _fail_running(s: DeskSession, plan_hash: str, why: str) -> None:
+    for request_id in members(s, plan_row(s, plan_hash)["batch_id"]):
+        if request_row(s, request_id)["state"] in ("plan_approved", "executing", "auditing"):
+            fire(s, request_id, "fail", reason=why)
+
+
+def give_up_run(shop: Workshop, plan_hash: str, attempt: int, error: InputError) -> Answer:
+    """After a refusal: a late worker leaves quietly, inputs that changed void the plan, anything else is an error."""
+    with shop.desk.session(SYSTEM) as s:
+        plan = plan_row(s, plan_hash)
+        held = s.conn.execute(select(t.lease.c.worker).where(t.lease.c.work == work_name(plan_hash))).scalar()
+        if held not in (None, shop.worker):
+            return {"late": True}
+        if isinstance(error, Refusal) and error.hint == "plan again":
+            end_run(s, plan_hash, attempt, "failed")
+            replan_rest(s, plan["batch_id"])
+            return {"replanned": True}
+    return _failed(shop, plan_hash, attempt, str(error))
+
+
+def _path_before(s: DeskSession, content: dict[str, Any]) -> str:
+    """The model from which the plan starts; `Refusal` if another one is in use now."""
+    from expunge.desk.models import alias_row
+
+    alias = alias_row(s, content["model"]["lineage"])
+    if alias["digest"] != content["model"]["digest"]:
+        raise Refusal("run", "another model is in use than the plan starts from", "plan again", kind="conflict")
+    return str(alias["path"])
+
+
+def _original(s: DeskSession, content: dict[str, Any]) -> str:
+    """The model that an audit compares with: the first of a chain of runs, else the one before."""
+    return (
+        str(versions(s, content["model"]["lineage"])[0]["path"]) if content["after_run"] else _path_before(s, content)
+    )

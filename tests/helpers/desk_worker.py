@@ -1,0 +1,63 @@
+"""A worker process of the tests: a real worker with the stand-in child, which posts letters into a folder.
+
+python -m helpers.desk_worker DESK NAME [SHIFT]: SHIFT hours are added to the clock.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import FrameType
+
+from expunge.desk import child
+from expunge.desk import worker as worker_module
+from expunge.desk.desk import Desk
+from expunge.desk.worker import DeskWorker, leave
+from expunge.desk.workshop import Workshop
+
+child.ENTRY = "helpers.fake_child"
+worker_module.check_clock = lambda s: None  # the clock of these workers is ahead on purpose
+
+
+def post_into(folder: Path) -> Callable[[str, str], str]:
+    """A provider that knows repeats by their key, and writes down each delivery."""
+
+    def send(key: str, request_id: str) -> str:
+        folder.mkdir(exist_ok=True)
+        try:
+            with (folder / key).open("x") as stream:
+                stream.write(request_id)
+        except FileExistsError:
+            return "known"
+        return "accepted"
+
+    return send
+
+
+def shifted(hours: float) -> Callable[[], datetime]:
+    return lambda: datetime.now(UTC) + timedelta(hours=hours)
+
+
+def main(folder: str, name: str, shift: str = "0") -> None:
+    desk = Desk.open(folder, shifted(float(shift)))
+    worker = DeskWorker(Workshop(desk, name, sender=post_into(desk.folder / "letters")), round_seconds=0.2)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        worker.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    worker.start()
+    (desk.folder / "started").touch()
+    worker.run(until_idle=True)
+    if worker.stopped:
+        worker.sign_off()
+    else:
+        print("idle", flush=True)
+    leave()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

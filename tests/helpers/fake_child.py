@@ -1,0 +1,71 @@
+"""Stands in for `expunge unlearn`, `train` and `audit` in tests of the desk: same files, no model, checkpoints.
+
+It imports nothing but the standard library, so that a worker can be killed hundreds of times in a minute.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import struct
+import sys
+import time
+from pathlib import Path
+
+STEPS = 4
+STOP: list[int] = []
+
+
+def write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(path.name + f".part{os.getpid()}")
+    draft.write_bytes(data)
+    draft.replace(path)
+
+
+def option(words: list[str], name: str) -> str:
+    return words[words.index(name) + 1]
+
+
+def train(words: list[str]) -> int:
+    out, scope = Path(option(words, "--out")), option(words, "--scope" if "--scope" in words else "--exclude-scope")
+    ids = Path(scope.removeprefix("ids:@")).read_text("utf-8")
+    state, begun = Path("checkpoint"), 0
+    with Path("trainings").open("a") as stream:
+        stream.write(f"{os.getpid()}\n")
+    if state.is_file():
+        begun = int(state.read_text())
+    for step in range(begun, STEPS):
+        time.sleep(float(os.environ.get("FAKE_SECONDS", "0.2")) / STEPS)
+        write(state, str(step + 1).encode())
+        if STOP:
+            return 2
+    value = hashlib.sha256(json.dumps([ids, option(words, "--seed")]).encode()).digest()
+    header = json.dumps({"w": {"dtype": "U8", "shape": [32], "data_offsets": [0, 32]}}).encode()
+    write(out / "model.safetensors", struct.pack("<Q", len(header)) + header + value)
+    write(out / "config.json", b"{}")
+    return 0
+
+
+def audit(words: list[str]) -> int:
+    time.sleep(float(os.environ.get("FAKE_SECONDS", "0.2")) / 4)
+    status = os.environ.get("FAKE_VERDICT", "passed")
+    about = {"verdict": {"status": status}, "policy_digest": os.environ["FAKE_POLICY"]}
+    write(Path(option(words, "--out")) / "audit.json", json.dumps(about).encode())
+    return 0 if status == "passed" else 3
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, lambda number, frame: STOP.append(number))
+    words = json.load(sys.stdin)
+    if os.environ.get("FAKE_CODE"):
+        return int(os.environ["FAKE_CODE"])
+    code = audit(words) if words[0] == "audit" else train(words)
+    print(json.dumps({"code": code}))
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
