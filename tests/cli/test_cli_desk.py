@@ -155,7 +155,10 @@ def test_a_log_that_was_changed_has_code_3(tmp_path: Path, cli: Cli) -> None:
     head = cli("desk", "verify-log", "--desk", case.folder, "--as", "rita", "--json").json["head"]
     kept = f"{head['seq']}:{head['hash']}"
     assert cli("desk", "verify-log", "--desk", case.folder, "--as", "rita", "--head", kept).code == 0
-    assert cli("desk", "verify-log", "--desk", case.folder, "--as", "rita", "--head", f"{head['seq']}:{'0' * 64}").code == 3
+    assert (
+        cli("desk", "verify-log", "--desk", case.folder, "--as", "rita", "--head", f"{head['seq']}:{'0' * 64}").code
+        == 3
+    )
 
 
 def test_a_worker_needs_a_name_of_its_own(tmp_path: Path, cli: Cli) -> None:

@@ -14,7 +14,7 @@ pytest.importorskip("cryptography")
 from sqlalchemy import text
 
 from expunge.desk.desk import Desk
-from expunge.desk.event_log import LogHead, log_problems, read_head, row_hash
+from expunge.desk.event_log import EventHead, log_problems, read_head, row_hash
 from expunge.desk.roles import SYSTEM, Refusal
 
 DROP = ("DROP TRIGGER event_log_no_update", "DROP TRIGGER event_log_no_delete")
@@ -33,7 +33,7 @@ def desk(tmp_path: Path) -> Desk:
     return desk
 
 
-def problems(desk: Desk, *heads: LogHead) -> list[str]:
+def problems(desk: Desk, *heads: EventHead) -> list[str]:
     with desk.reading(SYSTEM) as s:
         return log_problems(s.conn, heads)
 

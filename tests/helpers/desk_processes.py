@@ -18,7 +18,7 @@ from sqlalchemy import select
 
 from expunge.audit.policy import Policy
 from expunge.desk import tables as t
-from expunge.desk.event_log import LogHead, log_problems
+from expunge.desk.event_log import EventHead, log_problems
 from expunge.desk.facts import latest_plan, latest_run, request_row
 from expunge.desk.models import alias_row
 from expunge.desk.plans import approve_plan, approve_promotion
@@ -96,7 +96,7 @@ def check_end(case: DeskCase, request_id: str) -> None:
     certificate = json.loads((case.desk.runs / digest[:16] / "certificate.json").read_text())
     assert certificate["model"]["after"] == alias["digest"]
     with case.desk.reading(SYSTEM) as s:
-        assert log_problems(s.conn, [LogHead(**certificate["log_head"])]) == []
+        assert log_problems(s.conn, [EventHead(**certificate["log_head"])]) == []
 
 
 def wait_for(condition: Any, seconds: float = 90) -> None:

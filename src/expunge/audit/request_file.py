@@ -65,7 +65,7 @@ class RequestRow(FrozenModel):
     def bound(self) -> float | None:
         """The share up to which it counts as forgotten now: that of the controls, or as after its own run."""
         last = self.states[-1] if self.states else None
-        own = self.own and self.own.share
+        own = self.own.share if self.own else None
         reference = own if last is None or last.controls is None else last.controls
         return None if reference is None else reference + MARGIN
 

@@ -42,9 +42,7 @@ class Arm(ExperimentPart):
     after: str = Field("", description="recipe that has the first half of the steps")
     tuned_as: str = Field("", description="arm whose chosen trial this arm takes")
     optional: bool = Field(False, description="run only where a side or the command names it")
-    steps: float = Field(
-        1.0, gt=0, description="factor on the steps of its trials, for an arm with more rows in all or in a step"
-    )
+    steps: float = Field(1.0, gt=0, description="factor on the steps of its trials, for arms with other row counts")
     threads: int | None = Field(None, ge=1, description="threads of its runs; another number rounds differently")
 
     @field_validator("set", mode="before")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from expunge._printable import pluralize
 from expunge.cli.passphrase import open_key
 from expunge.cli.result import CommandResult, ResultTable
 from expunge.errors import InputError
@@ -168,7 +169,8 @@ def sign(
         raise InputError(str(certificate), "is signed by this key already", "the other person signs with an own key")
     save_envelope(signed, certificate)
     data = {"out": certificate, "digest": signed.digest, "signatures": len(signed.signatures)}
-    return CommandResult(data, (f"{certificate}: {len(signed.signatures)} signatures over {signed.digest}",))
+    count = pluralize(len(signed.signatures), "signature")
+    return CommandResult(data, (f"{certificate}: {count} over {signed.digest}",))
 
 
 def verify(

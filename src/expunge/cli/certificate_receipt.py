@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from expunge._printable import pluralize
 from expunge.cli.passphrase import open_key
 from expunge.cli.result import CommandResult
 from expunge.errors import InputError
@@ -52,7 +53,8 @@ def receipt(
     signed = make_receipt(said).signed_by(*keys)
     save_envelope(signed, out)
     data = {"out": out, "kind": kind, "digest": signed.digest, "signatures": len(signed.signatures)}
-    return CommandResult(data, (f"{out}: {kind} of {envelope.digest}, {len(signed.signatures)} signatures",))
+    count = pluralize(len(signed.signatures), "signature")
+    return CommandResult(data, (f"{out}: {kind} of {envelope.digest}, {count}",))
 
 
 def bundle(
@@ -82,4 +84,4 @@ def bundle(
             )
         auditor_bundle(out, certificate, run, find_audit(audit), log)
     files = sorted(file.relative_to(out).as_posix() for file in out.rglob("*") if file.is_file())
-    return CommandResult({"out": out, "files": files}, (f"{out}: {len(files)} files for the {reader}",))
+    return CommandResult({"out": out, "files": files}, (f"{out}: {pluralize(len(files), 'file')} for the {reader}",))

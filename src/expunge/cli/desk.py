@@ -193,12 +193,12 @@ def verify_log(
 
 
 def _head(text: str) -> Any:
-    from expunge.desk.event_log import LogHead
+    from expunge.desk.event_log import EventHead
 
     seq, _, digest = text.partition(":")
     if not seq.isdigit() or len(digest) != 64:
         raise InputError("--head", "must be SEQ:HASH", "copy it from desk verify-log, a letter or a certificate")
-    return LogHead(int(seq), digest)
+    return EventHead(int(seq), digest)
 
 
 def worker(

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
+from expunge._printable import pluralize
 from expunge.cli.result import CommandResult, ResultTable
 
 PYTHON = (3, 11)
@@ -89,7 +90,7 @@ def check_desk(folder: Path) -> CommandResult:
 
     condition = desk_condition(opened, VERSION, workflow_database(opened))
     problems = condition["problems"]
-    head = f"log: {condition['log_rows']:,} rows, head {condition['log_head']}"
+    head = f"log: {pluralize(condition['log_rows'], 'row')}, head {condition['log_head']}"
     lines = problems or ["the desk is in order"]
     return CommandResult({"ok": not problems, **condition}, (*lines, head), 1 if problems else 0)
 

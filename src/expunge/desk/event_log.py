@@ -28,7 +28,7 @@ PARTS = ("seq", "at", "actor", "role", "request_id", "type", "body_digest", "pre
 
 
 @dataclass(frozen=True)
-class LogHead:
+class EventHead:
     """Number and hash of the last row."""
 
     seq: int
@@ -40,19 +40,19 @@ def row_hash(row: dict[str, Any]) -> str:
     return hashlib.sha256(TAG + canonical_bytes({name: row[name] for name in PARTS})).hexdigest()
 
 
-def hold_head(conn: Connection) -> LogHead:
+def hold_head(conn: Connection) -> EventHead:
     """The head, locked until the transaction ends, so that writers come one after the other."""
     row = conn.execute(select(log_head.c.seq, log_head.c.hash).where(log_head.c.id == 1).with_for_update()).first()
     if row is None:
         conn.execute(insert(log_head).values(id=1, seq=0, hash=FIRST))
-        return LogHead(0, FIRST)
-    return LogHead(row.seq, row.hash)
+        return EventHead(0, FIRST)
+    return EventHead(row.seq, row.hash)
 
 
-def read_head(conn: Connection) -> LogHead:
+def read_head(conn: Connection) -> EventHead:
     """The head as it is."""
     row = conn.execute(select(log_head.c.seq, log_head.c.hash)).first()
-    return LogHead(row.seq, row.hash) if row else LogHead(0, FIRST)
+    return EventHead(row.seq, row.hash) if row else EventHead(0, FIRST)
 
 
 def append(
@@ -63,7 +63,7 @@ def append(
     body: dict[str, Any],
     request_id: str | None = None,
     event_id: str | None = None,
-) -> LogHead:
+) -> EventHead:
     """Add a row.
 
     Args:
@@ -92,7 +92,7 @@ def append(
     conn.execute(update(log_head).where(log_head.c.id == 1).values(seq=row["seq"], hash=row["hash"]))
     if event_id is not None:
         conn.execute(insert(applied).values(event_id=event_id, seq=row["seq"]))
-    return LogHead(head.seq + 1, str(row["hash"]))
+    return EventHead(head.seq + 1, str(row["hash"]))
 
 
 def was_applied(conn: Connection, event_id: str) -> bool:
@@ -100,7 +100,7 @@ def was_applied(conn: Connection, event_id: str) -> bool:
     return conn.execute(select(applied.c.seq).where(applied.c.event_id == event_id)).first() is not None
 
 
-def log_problems(conn: Connection, heads: Iterable[LogHead] = ()) -> list[str]:
+def log_problems(conn: Connection, heads: Iterable[EventHead] = ()) -> list[str]:
     """What is wrong with the log, one clause each; empty for a whole one.
 
     Args:

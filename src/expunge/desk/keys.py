@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from expunge._io import read_object, write_json
+from expunge._printable import pluralize
 from expunge.corpus.text_folding import fold
 from expunge.desk.roles import Refusal
 from expunge.errors import InputError
@@ -53,7 +54,7 @@ class KeyRing:
 
     def __repr__(self) -> str:
         """Ids only."""
-        return f"KeyRing({self.current}, {len(self.keys)} keys)"
+        return f"KeyRing({self.current}, {pluralize(len(self.keys), 'key')})"
 
     @classmethod
     def create(cls, path: Path) -> KeyRing:

@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping, insert, select, update
 
 from expunge.desk import tables as t
 from expunge.desk.assets import OLD_VERSIONS, asset_row, connector_of
-from expunge.desk.connectors.base import PurgeReceipt
+from expunge.desk.connectors.base import PurgeOutcome
 from expunge.desk.connectors.corpus_file import CorpusFile
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.facts import request_row
@@ -75,7 +75,7 @@ def run_tasks(desk: Desk, request_id: str, actor: Actor = SYSTEM) -> list[str]:
     return failures
 
 
-def _purge(desk: Desk, actor: Actor, request_id: str, asset_id: str) -> PurgeReceipt:
+def _purge(desk: Desk, actor: Actor, request_id: str, asset_id: str) -> PurgeOutcome:
     with desk.reading(actor) as s:
         asset = asset_row(s, asset_id)
         connector = connector_of(asset)
@@ -90,9 +90,9 @@ def _purge(desk: Desk, actor: Actor, request_id: str, asset_id: str) -> PurgeRec
                 here = t.model_version.c.digest == version["digest"]
                 s.conn.execute(update(t.model_version).where(here).values(purged_at=s.at))
         note = f"stays: {len(stay)} model(s) on which the adapter in use stands" if stay else ""
-        return PurgeReceipt(receipt.removed, receipt.absent, note=note)
+        return PurgeOutcome(receipt.removed, receipt.absent, note=note)
     if connector.searches and not objects:
-        return PurgeReceipt(note="nothing was confirmed in it")
+        return PurgeOutcome(note="nothing was confirmed in it")
     if isinstance(connector, CorpusFile):
         by_id = connector.load(desk.folder).by_id
         rows = [by_id[name].as_row() for name in objects if name in by_id]
@@ -101,7 +101,7 @@ def _purge(desk: Desk, actor: Actor, request_id: str, asset_id: str) -> PurgeRec
     return connector.purge(desk.folder, objects, today)
 
 
-def _note(desk: Desk, actor: Actor, row: RowMapping, state: str, receipt: PurgeReceipt | None, problem: str) -> None:
+def _note(desk: Desk, actor: Actor, row: RowMapping, state: str, receipt: PurgeOutcome | None, problem: str) -> None:
     with desk.session(actor) as s:
         if problem:  # it may name what a corpus holds
             s.keep_reason(problem, f"task {row['asset']}"[:40], row["request_id"])

@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping, insert, select, update
 from expunge.desk import tables as t
 from expunge.desk.batches import batch_row
 from expunge.desk.desk import DeskSession
-from expunge.desk.event_log import LogHead
+from expunge.desk.event_log import EventHead
 from expunge.desk.facts import latest_run, members
 from expunge.desk.leases import check_fence
 from expunge.desk.models import swap
@@ -107,11 +107,11 @@ def fix_time(s: DeskSession, plan_hash: str, attempt: int) -> str:
     return str(row["issued_at"])
 
 
-def issue_head(s: DeskSession, plan_hash: str, attempt: int) -> LogHead:
+def issue_head(s: DeskSession, plan_hash: str, attempt: int) -> EventHead:
     """The head of the log when the time of the certificate was fixed: it goes into the certificate, out of the desk."""
     query = select(t.event_log.c.seq, t.event_log.c.hash).join(t.applied, t.applied.c.seq == t.event_log.c.seq)
     row = s.conn.execute(query.where(t.applied.c.event_id == _issue(plan_hash, attempt))).one()
-    return LogHead(row.seq, row.hash)
+    return EventHead(row.seq, row.hash)
 
 
 def _issue(plan_hash: str, attempt: int) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from expunge.desk.assets import add_asset, asset_row, connector_of, retire_asset
 from expunge.desk.decisions import decide, decide_asset, decisions
 from expunge.desk.desk import Desk, DeskSession
-from expunge.desk.event_log import LogHead, log_problems, read_head
+from expunge.desk.event_log import EventHead, log_problems, read_head
 from expunge.desk.facts import open_assets
 from expunge.desk.identity import record_identity
 from expunge.desk.letters import accept_letter, pending_letters
@@ -35,7 +35,7 @@ __all__ = [
     "Desk",
     "DeskSession",
     "DeskSettings",
-    "LogHead",
+    "EventHead",
     "PlanWish",
     "Refusal",
     "accept_letter",

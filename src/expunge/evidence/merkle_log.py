@@ -22,6 +22,7 @@ from pydantic import Field
 from expunge._config import FrozenModel
 from expunge._folder import NO_FOLLOW
 from expunge._io import lock_exclusively, sync
+from expunge._printable import pluralize
 from expunge._validation import validate
 from expunge.errors import InputError
 from expunge.evidence.canonical_json import canonical_bytes, parse_strictly
@@ -201,7 +202,9 @@ class MerkleLog:
         path = self.folder / ENTRIES
         lines = read_file(path, HINT).split(b"\n")[:-1] if size else []
         if len(lines) < size:
-            raise InputError(str(path), f"holds {len(lines)} entries, and the signed head covers {size}", HINT)
+            raise InputError(
+                str(path), f"holds {pluralize(len(lines), 'entry', 'entries')}, and the signed head covers {size}", HINT
+            )
         entries = []
         for number, line in enumerate(lines[:size], 1):
             where = f"{path}:{number}"

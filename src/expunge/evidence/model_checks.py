@@ -34,7 +34,7 @@ def check_model(
     recorded = {subject.name: subject.digest.sha256 for subject in statement.subject}
     report.check(
         "model",
-        f"the {len(recorded)} files in use are those of the certificate",
+        f"files in use, {len(recorded)} in number, are those of the certificate",
         lambda: manifest_problems(recorded, make_manifest(folder, remembered)),
     )
     report.check("precision", predicate.artifacts.dtype, lambda: _precision(predicate, folder))

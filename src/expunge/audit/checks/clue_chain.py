@@ -10,9 +10,9 @@ from expunge.audit.attempts import Attempt, core, state_rates
 from expunge.audit.checks.prefill import asked
 from expunge.audit.context import CheckProfile, mean
 from expunge.audit.question_fields import field_of
-from expunge.audit.reconstruction.prompts import neutral
 from expunge.audit.surroundings import Surroundings
 from expunge.corpus import Record
+from expunge.corpus.provenance import anonymous
 from expunge.corpus.record import Turn
 from expunge.corpus.surrogate_names import replace_all
 from expunge.scope.relations import subject_nodes, subject_of
@@ -59,7 +59,7 @@ def by_another_fact(record: Record, facts: Sequence[Record], level: str) -> Atte
 
 def by_place(record: Record, depth: int) -> Attempt | None:
     """A question of two hops: the subject is described by its place in the tree, and not named."""
-    plain = neutral(record, depth) if record.path else record.prompt
+    plain = anonymous(record, depth) if record.path else record.prompt
     if plain == record.prompt:
         return None
     place = ", ".join(" ".join(node.split(":", 1)) for node in record.path[:depth])

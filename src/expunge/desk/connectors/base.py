@@ -42,7 +42,7 @@ class FoundObject:
 
 
 @dataclass(frozen=True)
-class PurgeReceipt:
+class PurgeOutcome:
     """What a purge did, in numbers and digests; it names no object.
 
     Attributes:
@@ -84,7 +84,7 @@ class Connector(FrozenModel):
         """The content of an object, for a person who may see it."""
         raise InputError("connector", "cannot show single objects", "look at the place itself")
 
-    def purge(self, root: Path, objects: Sequence[str], today: str) -> PurgeReceipt:
+    def purge(self, root: Path, objects: Sequence[str], today: str) -> PurgeOutcome:
         """Remove objects, or the whole place where it has none. A second call finds nothing left and succeeds.
 
         Raises:

@@ -16,7 +16,7 @@ from expunge.desk.connectors.base import (
     Connector,
     FoundObject,
     PersonIdentifier,
-    PurgeReceipt,
+    PurgeOutcome,
     place,
     spelled,
 )
@@ -62,7 +62,7 @@ class CorpusFile(Connector):
             raise InputError("record", "is not in the corpus any more", "search again")
         return _text(corpus.by_id[object_id])
 
-    def purge(self, root: Path, objects: Sequence[str], today: str) -> PurgeReceipt:
+    def purge(self, root: Path, objects: Sequence[str], today: str) -> PurgeOutcome:
         file = place(root, self.path)
         if not file.is_file() or file.suffix != ".jsonl":
             raise InputError(self.path, "only a JSONL file can be written by the desk", "remove the records by hand")
@@ -83,7 +83,7 @@ class CorpusFile(Connector):
             if not lines:
                 raise InputError(self.path, "would be empty", "retire the whole corpus")
             write_atomic(file, "".join(lines), private=not file.stat().st_mode & 0o077)
-        return PurgeReceipt(removed, len(gone) - removed, before, digest_file(file))
+        return PurgeOutcome(removed, len(gone) - removed, before, digest_file(file))
 
 
 def _text(record: Record) -> str:

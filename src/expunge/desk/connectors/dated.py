@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from expunge.desk.connectors.base import CONNECTORS, Connector, PurgeReceipt
+from expunge.desk.connectors.base import CONNECTORS, Connector, PurgeOutcome
 
 
 @CONNECTORS.register("backup")
@@ -22,9 +22,9 @@ class Backup(Connector):
 
     days: int = Field(ge=1, le=3650, description="days after which the last copy has expired")
 
-    def purge(self, root: Path, objects: Sequence[str], today: str) -> PurgeReceipt:
+    def purge(self, root: Path, objects: Sequence[str], today: str) -> PurgeOutcome:
         until = (date.fromisoformat(today) + timedelta(days=self.days)).isoformat()
-        return PurgeReceipt(due_on=until, note="expires")
+        return PurgeOutcome(due_on=until, note="expires")
 
 
 @CONNECTORS.register("recipient")
@@ -38,6 +38,6 @@ class Recipient(Connector):
     recipient: str = Field(min_length=1, max_length=80, description="who has the copy")
     days: int = Field(30, ge=1, le=365, description="days within which it confirms")
 
-    def purge(self, root: Path, objects: Sequence[str], today: str) -> PurgeReceipt:
+    def purge(self, root: Path, objects: Sequence[str], today: str) -> PurgeOutcome:
         until = (date.fromisoformat(today) + timedelta(days=self.days)).isoformat()
-        return PurgeReceipt(due_on=until, note="told; confirmation is awaited")
+        return PurgeOutcome(due_on=until, note="told; confirmation is awaited")

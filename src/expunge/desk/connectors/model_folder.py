@@ -10,7 +10,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from expunge._io import digest, digest_file
-from expunge.desk.connectors.base import CONNECTORS, Connector, PurgeReceipt, place
+from expunge.desk.connectors.base import CONNECTORS, Connector, PurgeOutcome, place
 from expunge.desk.names import new_id
 from expunge.errors import InputError
 
@@ -60,11 +60,11 @@ class ModelFolder(Connector):
             if not place(root, path).exists():
                 raise InputError(path, "there is no such folder", "paths start from the desk's folder")
 
-    def purge(self, root: Path, objects: Sequence[str], today: str) -> PurgeReceipt:
+    def purge(self, root: Path, objects: Sequence[str], today: str) -> PurgeOutcome:
         folder = place(root, self.path)
         before = folder_digest(folder)
         removed = remove_folder(folder)
-        return PurgeReceipt(int(removed), int(not removed), before, folder_digest(folder))
+        return PurgeOutcome(int(removed), int(not removed), before, folder_digest(folder))
 
 
 @CONNECTORS.register("hub_cache")
@@ -83,7 +83,7 @@ class HubCache(Connector):
             if repo.count("/") > 1 or any(part in ("", ".", "..") for part in repo.split("/")):
                 raise InputError("repos", f'"{repo}" is no id of the hub', "write owner/name")
 
-    def purge(self, root: Path, objects: Sequence[str], today: str) -> PurgeReceipt:
+    def purge(self, root: Path, objects: Sequence[str], today: str) -> PurgeOutcome:
         self.check(root)
         cache = place(root, self.path)
         copies = [
@@ -96,4 +96,4 @@ class HubCache(Connector):
         for folder in copies:
             remove_folder(folder)
             shutil.rmtree(cache / ".locks" / folder.name, ignore_errors=True)
-        return PurgeReceipt(len(copies), len(self.repos) - len(copies) if not copies else 0, before, digest([]))
+        return PurgeOutcome(len(copies), len(self.repos) - len(copies) if not copies else 0, before, digest([]))

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from expunge.desk.connectors.base import CONNECTORS, Connector, PurgeReceipt
+from expunge.desk.connectors.base import CONNECTORS, Connector, PurgeOutcome
 from expunge.desk.connectors.model_folder import remove_folder
 
 
@@ -22,6 +22,6 @@ class OldVersions(Connector):
 
     lineage: str = Field(description="name of the model")
 
-    def purge(self, root: Path, objects: Sequence[str], today: str) -> PurgeReceipt:
+    def purge(self, root: Path, objects: Sequence[str], today: str) -> PurgeOutcome:
         removed = sum(remove_folder((root / path).absolute()) for path in objects)
-        return PurgeReceipt(removed, len(objects) - removed)
+        return PurgeOutcome(removed, len(objects) - removed)

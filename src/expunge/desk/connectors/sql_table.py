@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from expunge.desk.connectors.base import CONNECTORS, Connector, FoundObject, PersonIdentifier, PurgeReceipt, spelled
+from expunge.desk.connectors.base import CONNECTORS, Connector, FoundObject, PersonIdentifier, PurgeOutcome, spelled
 from expunge.desk.keys import IDENTIFIER_KINDS, normalize
 from expunge.errors import InputError, RunFailed, unknown
 
@@ -77,7 +77,7 @@ class SqlTable(Connector):
             raise InputError("row", "is not in the table any more", "search again")
         return "\n".join(f"{name}: {value}" for name, value in zip(self.columns, row, strict=True))
 
-    def purge(self, root: Path, objects: Sequence[str], today: str) -> PurgeReceipt:
+    def purge(self, root: Path, objects: Sequence[str], today: str) -> PurgeOutcome:
         from sqlalchemy import String, cast, delete, update
 
         removed = 0
@@ -92,7 +92,7 @@ class SqlTable(Connector):
                     open_rows = first.is_(None) | (cast(first, String) != MASK)
                     masked = dict.fromkeys(self.columns, MASK)
                     removed += conn.execute(update(table).where(part, open_rows).values(**masked)).rowcount
-        return PurgeReceipt(removed, len(objects) - removed)
+        return PurgeOutcome(removed, len(objects) - removed)
 
     @contextmanager
     def _open(self, root: Path) -> Iterator[tuple[Any, Any]]:

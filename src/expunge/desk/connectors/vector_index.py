@@ -16,7 +16,7 @@ from expunge.desk.connectors.base import (
     Connector,
     FoundObject,
     PersonIdentifier,
-    PurgeReceipt,
+    PurgeOutcome,
     place,
     spelled,
 )
@@ -55,14 +55,14 @@ class ChromaIndex(Connector):
             raise InputError("document", "is not in the collection any more", "search again")
         return _joined(page["documents"][0], page["metadatas"][0])
 
-    def purge(self, root: Path, objects: Sequence[str], today: str) -> PurgeReceipt:
+    def purge(self, root: Path, objects: Sequence[str], today: str) -> PurgeOutcome:
         collection = self._open(root)
         there = collection.get(ids=list(objects), include=[])["ids"] if objects else []
         if there:
             collection.delete(ids=there)
         if objects and collection.get(ids=list(objects), include=[])["ids"]:
             raise InputError(self.collection, "still holds what was deleted", "look at the store")
-        return PurgeReceipt(len(there), len(objects) - len(there), note="" if there else "nothing was there")
+        return PurgeOutcome(len(there), len(objects) - len(there), note="" if there else "nothing was there")
 
     def _open(self, root: Path) -> Any:
         try:
@@ -108,7 +108,7 @@ class FaissIndex(Connector):
             raise InputError("text", "is not in the file any more", "search again")
         return str(text)
 
-    def purge(self, root: Path, objects: Sequence[str], today: str) -> PurgeReceipt:
+    def purge(self, root: Path, objects: Sequence[str], today: str) -> PurgeOutcome:
         import numpy as np
 
         faiss, index = self._read(root)
@@ -125,7 +125,7 @@ class FaissIndex(Connector):
             lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in left)
             write_atomic(place(root, self.texts), lines, private=True)
         after = digest([digest_file(place(root, path)) for path in (self.index, self.texts)])
-        return PurgeReceipt(max(removed, len(rows) - len(left)), len(gone) - removed, before, after)
+        return PurgeOutcome(max(removed, len(rows) - len(left)), len(gone) - removed, before, after)
 
     def _rows(self, root: Path) -> list[dict[str, Any]]:
         rows = []
