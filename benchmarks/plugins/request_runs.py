@@ -129,7 +129,8 @@ class Course:
         return parsed.resolve(self.corpus(number), seed=seed, near="ignore")
 
     def _chain(self) -> Iterator[AfterRequest]:
-        run, links = self.original, []
+        run = self.original
+        links: list[ChainLink] = []
         for number in range(1, 1 + len(self.place.sets.more.scopes)):
             split = self.split(number, links)
             known = self.mode.way == "chain" and self.mode.reference == "original"
@@ -143,11 +144,12 @@ class Course:
             [s for s, of in zip(requests.scopes, requests.forget, strict=True) if (of[0].kind == "document") == kind]
             for kind in (False, True)
         ]
-        run, links, seconds, steps = self.original, [], 0.0, 0
+        run, seconds, steps = self.original, 0.0, 0
+        links: list[ChainLink] = []
         for k, scopes in enumerate((of for of in parts if of), 1):
             split = self.split(2, links, " or ".join(scopes))
             run = self._unlearn(run, split, k + 1, links)
-            links, about = chain_after(run), read_run_file(run)
+            links, about = list(chain_after(run)), read_run_file(run)
             seconds, steps = seconds + about["seconds"], steps + about["steps"]
         about = {**about, "seconds": seconds, "steps": steps}
         return AfterRequest(len(requests.scopes), partial(_merged, run), run, split, about)

@@ -55,7 +55,8 @@ class Yardsticks:
 
     @cached_property
     def requests(self) -> WardRequests:
-        return self.place.sets.more
+        requests: WardRequests = self.place.sets.more
+        return requests
 
     @cached_property
     def original(self) -> LanguageModel:
@@ -218,14 +219,14 @@ def curve(courses: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, list[floa
 def last_of(courses: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
     """Column to mean and interval over seeds after the last request."""
     rows = [columns_of(course[-1], course[-1]["number"]) for course in courses]
-    values = {c: [r[c] for r in rows if r[c] is not None] for c in COLUMNS}
+    values = {c: [value for r in rows if (value := r[c]) is not None] for c in COLUMNS}
     return {c: entry(mean(of), t_interval(of)) for c, of in values.items()}
 
 
 def goal(courses: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
     """The worst seed after the last request: the first one's excess, and what is kept; both limits at once."""
     last = [columns_of(course[-1], course[-1]["number"]) for course in courses]
-    excess = max(c["first"] - c["first_controls"] for c in last)
+    excess = max((c["first"] or 0.0) - (c["first_controls"] or 0.0) for c in last)
     kept = min(c["kept"] or 0.0 for c in last)
     return {"first_excess": excess, "kept": kept, "reached": excess <= MARGIN and kept >= 0.97}
 
