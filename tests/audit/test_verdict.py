@@ -74,7 +74,8 @@ def test_reasons_hold_the_numbers():
 def test_an_audit_passes_only_when_every_required_entry_passed():
     found = verdict(results(leakage_self="passed", retention_elsewhere="passed", retention_siblings="failed"), POLICY)
     assert (found.status, found.exit_code, found.reasons) == ("passed", 0, ())
-    assert found.sentence == 'Passed: all 2 required checks passed under policy "two" version 1.'
+    passed = 'Passed: all 2 required checks passed under policy "two" version 1.'
+    assert found.sentence == f"{passed} Failed, but not required: retention.siblings."
     assert found.notes == ("retention.siblings: failed (because)",)
     assert found.policy_digest == POLICY.digest
 

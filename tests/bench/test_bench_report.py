@@ -100,6 +100,8 @@ def test_stored_results_hold_every_column_of_a_page(name: str) -> None:
             continue  # of a measure that is younger than these results
         heads, rows = table_cells(table, results)
         missing = [head for k, head in enumerate(heads) if k and all(row[k] == "–" for row in rows)]
+        if len(results["seeds"]) == 1:
+            missing = [head for head in missing if "seeds" not in head]
         assert not missing or table.columns == "requests", (table.title, missing)
 
 

@@ -137,8 +137,12 @@ def logged(case: EvidenceCase, folder: Path, order: tuple[str, ...], attempts: i
     [
         (("plan", "audit", "certificate"), 1, ""),
         (("plan", "failed", "audit", "certificate"), 2, ""),
-        (("plan", "failed", "audit", "certificate"), 1, "the log has 2 audits of this request"),
-        (("plan", "failed", "audit", "certificate"), None, "the log has 2 audits of this request"),
+        (("plan", "failed", "audit", "certificate"), 1, "audits of this request: 2 in the log, 1 in the certificate"),
+        (
+            ("plan", "failed", "audit", "certificate"),
+            None,
+            "audits of this request: 2 in the log, 0 in the certificate",
+        ),
         (("plan", "failed", "certificate"), 1, "the audit of the certificate is not in the log"),
         (("audit", "certificate"), 1, "the plan is not in the log"),
         (("audit", "plan", "certificate"), 1, "the plan was logged after an audit"),

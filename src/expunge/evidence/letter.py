@@ -13,7 +13,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import yaml
 from jinja2 import Environment, StrictUndefined
 from pydantic import Field
 
@@ -93,8 +92,8 @@ def load_facts(path: Path | str) -> LetterFacts:
 @cache
 def phrases(language: Language) -> dict[str, Any]:
     """The phrases of a language by key."""
-    loaded: dict[str, Any] = yaml.safe_load((FOLDER / f"letter.{language}.yaml").read_text("utf-8"))
-    return loaded
+    name = f"letter.{language}.yaml"
+    return load_yaml((FOLDER / name).read_text("utf-8"), name, HINT)
 
 
 def write_letter(

@@ -162,7 +162,7 @@ def _attempts(state: LogState, envelope: SignedEnvelope, predicate: CertificateP
     if predicate.audit.file not in digests:
         yield "the audit of the certificate is not in the log"
     if len(digests) != (predicate.audit.attempts or 0):
-        yield f"audits of this request: {len(digests)} in the log, {predicate.audit.attempts} in the certificate"
+        yield f"audits of this request: {len(digests)} in the log, {predicate.audit.attempts or 0} in the certificate"
 
 
 def _superseded(state: LogState, envelope: SignedEnvelope) -> Iterator[str]:
