@@ -52,7 +52,6 @@ class LLMDemoSize:
     """Size of the demo: preset of the clinic, settings of teaching and preparation, overrides of the recipe."""
 
     preset: str = "demo"
-    audit: str = "default"
     train: dict[str, Any] = field(default_factory=lambda: {"layers": 8, "lora": 16, "batch": 8, "epochs": 30})
     prepare: dict[str, Any] = field(default_factory=dict)
     recipe: tuple[str, ...] = ()
@@ -61,7 +60,6 @@ class LLMDemoSize:
 
 SMOKE = LLMDemoSize(
     preset="tiny",
-    audit="quick",
     train={"layers": 4, "lora": 8, "epochs": 3, "target_accuracy": 0.05, "kl_weight": 0.0},
     prepare={"controls": 4, "variants": 1, "holdout": 2, "general": False},
     recipe=("steps=4", "formats=0"),
@@ -146,8 +144,8 @@ class LLMDemo:
         records = chats.records
         self.unlearn(split)
         self.teach(base, [r for r in records if r.id not in split.excluded_ids], "retrained")
-        with_controls = self.audit(split, "audit-controls", None, "quick")
-        with_retrained = self.audit(split, "audit", self.out / "retrained", self.size.audit)
+        with_controls = self.audit(split, "audit-controls", None)
+        with_retrained = self.audit(split, "audit", self.out / "retrained")
         page = write_report(with_retrained.path, self.out / "report.html", self.out / "unlearned")
         return {
             **summary(with_retrained.file),
@@ -239,8 +237,8 @@ class LLMDemo:
                 on_step=lambda event, total: after_step(tick, event, total),
             )
 
-    def audit(self, split: Split, name: str, retrained: Path | None, preset: str) -> Any:
-        """An audit; both share their scores. Attacks are made once, against the retrained model."""
+    def audit(self, split: Split, name: str, retrained: Path | None) -> Any:
+        """An audit; both share their scores. Attacks are made against the retrained model alone, not in the smoke form."""
         from expunge.audit.run import audit
 
         with self.progress.bar(name) as tick:
@@ -252,7 +250,7 @@ class LLMDemo:
                 retrained=retrained,
                 data_name="chats.jsonl",
                 scores=self.out / "scores",
-                preset=preset,
+                preset="quick" if retrained is None or self.size is SMOKE else "default",
                 on_progress=lambda phrase, done: tick(done, phrase),
             )
 
