@@ -238,7 +238,7 @@ class LLMDemo:
             )
 
     def audit(self, split: Split, name: str, retrained: Path | None) -> Any:
-        """An audit; both share their scores. Attacks are made against the retrained model alone, not in the smoke form."""
+        """An audit; both share their scores. Only the one with the retrained model attacks, and no smoke form does."""
         from expunge.audit.run import audit
 
         with self.progress.bar(name) as tick:
