@@ -227,8 +227,8 @@ def goal(courses: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
     """The worst seed after the last request: the first one's excess, and what is kept; both limits at once."""
     last = [columns_of(course[-1], course[-1]["number"]) for course in courses]
     excess = max((c["first"] or 0.0) - (c["first_controls"] or 0.0) for c in last)
-    kept = min(c["kept"] or 0.0 for c in last)
-    return {"first_excess": excess, "kept": kept, "reached": excess <= MARGIN and kept >= 0.97}
+    retention = min(c["kept"] or 0.0 for c in last)
+    return {"first_excess": excess, "kept": retention, "reached": excess <= MARGIN and retention >= 0.97}
 
 
 def audits_of(every: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -127,9 +127,9 @@ def trial_draws(own: Rows, before: Rows, forget: Values, heldout: Values) -> Dra
     def ratio(name: str, counts: Values) -> Values:
         return ratios(np.asarray(own[name], dtype=np.float64), np.asarray(before[name], dtype=np.float64), counts)
 
-    kept = np.minimum(ratio("heldout_exact", heldout), ratio("heldout_probability", heldout))
-    fluency = np.full(len(kept), before["perplexity"] / own["perplexity"])
-    return {"forgetting": 1 - ratio("exact", forget), "retention": kept, "fluency": fluency}
+    retention = np.minimum(ratio("heldout_exact", heldout), ratio("heldout_probability", heldout))
+    fluency = np.full(len(retention), before["perplexity"] / own["perplexity"])
+    return {"forgetting": 1 - ratio("exact", forget), "retention": retention, "fluency": fluency}
 
 
 def within(trials: Mapping[str, Columns], bounds: Mapping[str, float] = BOUNDS) -> dict[str, Any]:

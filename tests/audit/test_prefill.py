@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from expunge.audit.attempts import lead_tokens
-from expunge.audit.checks.prefill import asked, lead_ins, rates_behind
+from expunge.audit.attempts import has_free_answer, lead_tokens
+from expunge.audit.checks.prefill import lead_ins, rates_behind
 from expunge.corpus import Record
 from expunge.models.language_model import load
 from helpers.attacks import attack_output
@@ -26,7 +26,7 @@ def test_a_turn_begins_with_a_lead_in_and_never_with_the_answer() -> None:
     }
     assert not any(one.tells for _, one in lead_ins(ADA))
     assert "statement" not in dict(lead_ins(replace(ADA, prompt="Ada Berg takes [blank].")))
-    assert not asked(replace(ADA, options=("Aspirin.", "Iron.")))
+    assert not has_free_answer(replace(ADA, options=("Aspirin.", "Iron.")))
 
 
 def test_only_what_follows_the_given_tokens_counts() -> None:
@@ -46,7 +46,7 @@ def test_an_answer_of_as_many_words_as_given_tokens_is_not_asked() -> None:
 @pytest.mark.trains
 def test_forced_tokens_are_those_of_the_lead_in(case: Case) -> None:
     lm = load(case.root / "original")
-    record = next(r for r in case.split.forget if asked(r))
+    record = next(r for r in case.split.forget if has_free_answer(r))
     for _, one in lead_ins(record):
         (count,) = lead_tokens(lm, [one])
         ids = lm.template.encode(one.forced).content

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 pytest.importorskip("cryptography")
 pytest.importorskip("rfc8785")
 
-from expunge.desk.keys import KeyRing, body_digest, canonical_bytes, normalize
+from expunge.desk.keys import KeyRing, body_digest, normalize
 from expunge.desk.names import ALPHABET, moment, new_id, new_reference, read_reference, stamp
 from expunge.desk.roles import Refusal
 from expunge.errors import InputError
+from expunge.evidence.canonical_json import canonical_bytes
 
 PLACE = ("identifier", "ciphertext", "row-1")
 

@@ -41,6 +41,6 @@ def rates_at(lm: LanguageModel, case: AttackCase, places: Sequence[int]) -> Valu
 def mean_of_draws(draws: Sequence[Values]) -> Values:
     """Mean of several draws by record, [N], over those in which the record was asked; NaN where in none."""
     table = np.array(draws)
-    asked = np.isfinite(table)
-    sums, counts = np.where(asked, table, 0.0).sum(0), asked.sum(0)
+    finite = np.isfinite(table)
+    sums, counts = np.where(finite, table, 0.0).sum(0), finite.sum(0)
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)

@@ -49,13 +49,18 @@ class Attempt:
     @property
     def tells(self) -> bool:
         """What the attacker says holds the answer."""
-        said = (self.record.prompt, *(turn.content for turn in self.record.history), self.lead)
-        return any(gives_away(text, self.record.answer) for text in said)
+        texts = (self.record.prompt, *(turn.content for turn in self.record.history), self.lead)
+        return any(gives_away(text, self.record.answer) for text in texts)
 
 
 Attempts = Mapping[
     str, Sequence[Attempt | None]
 ]  # form to an attempt for each record, None where the form does not fit
+
+
+def has_free_answer(record: Record) -> bool:
+    """No choice among options, whose answer the prompt holds, and no document."""
+    return not record.options and record.kind != "document"
 
 
 def core(record: Record) -> Record:
@@ -79,16 +84,16 @@ def state_rates(lm: LanguageModel, attempts: Attempts, *, text: bool = False) ->
     places = [
         (form, k) for form, row in attempts.items() for k, one in enumerate(row) if one is not None and not one.tells
     ]
-    asked = [one for form, k in places if (one := attempts[form][k]) is not None]
-    fit = fits(lm, [one.forced for one in asked])
+    questions = [one for form, k in places if (one := attempts[form][k]) is not None]
+    fit = fits(lm, [one.forced for one in questions])
     meant = Counter(form for form, _ in places)
     short = Counter(form for (form, _), fine in zip(places, fit, strict=True) if fine)
     ready = [fine and 2 * short[form] >= meant[form] for (form, _), fine in zip(places, fit, strict=True)]
     places = [place for place, fine in zip(places, ready, strict=True) if fine]
-    asked = [one for one, fine in zip(asked, ready, strict=True) if fine]
+    questions = [one for one, fine in zip(questions, ready, strict=True) if fine]
     rates = {form: np.full(len(row), np.nan) for form, row in attempts.items()}
-    for part in by_context(asked):
-        some = [asked[n] for n in part]
+    for part in by_context(questions):
+        some = [questions[n] for n in part]
         most = NEW_TOKENS if text else None
         scores = score(lm, [one.forced for one in some], text=text, max_new_tokens=most, ids=part)
         for n, rate in zip(part, states(scores, some, lead_tokens(lm, some)), strict=True):

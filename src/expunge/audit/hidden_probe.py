@@ -23,7 +23,7 @@ def subject_folds(subjects: Sequence[str], folds: int, seed: int) -> Values:
     return np.array([fold[s] for s in subjects], dtype=np.float64)
 
 
-def translated(start: Values, end: Values, asked: Values, ridge: float = RIDGE) -> Values:
+def translated(start: Values, end: Values, states: Values, ridge: float = RIDGE) -> Values:
     """Where a linear map from `start` to `end` [N, H] takes `asked` [M, H]: the state itself plus a learned change.
 
     The change is a ridge regression of end - start on the centered start, solved among records, since there are fewer
@@ -34,7 +34,7 @@ def translated(start: Values, end: Values, asked: Values, ridge: float = RIDGE) 
     kernel = centered @ centered.T
     penalty = max(ridge * float(np.trace(kernel)) / len(start), 1e-12)
     dual = np.linalg.solve(kernel + penalty * np.eye(len(start)), change - change.mean(0))
-    return np.asarray(asked + change.mean(0) + (asked - middle) @ centered.T @ dual)
+    return np.asarray(states + change.mean(0) + (states - middle) @ centered.T @ dual)
 
 
 def out_of_fold(

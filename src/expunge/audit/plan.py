@@ -122,16 +122,16 @@ def write_plan(plan: AuditPlan, out: Path) -> bool:
 
 def difference(earlier: AuditPlan, now: AuditPlan) -> str:
     """The first thing in which two plans differ, in a clause."""
-    for name, said in (("scope", "scope"), ("preset", "preset"), ("policy", "policy")):
+    for name, word in (("scope", "scope"), ("preset", "preset"), ("policy", "policy")):
         one, two = getattr(earlier, name), getattr(now, name)
         if one != two:
-            return f'{said} "{one}" there, "{two}" here'
+            return f'{word} "{one}" there, "{two}" here'
     if set(earlier.models) != set(now.models):
         return f"models {', '.join(earlier.models)} there, {', '.join(now.models)} here"
     for role, model in now.models.items():
         if earlier.models[role] != model:
             return f"another {role} model"
-    for name, said in (
+    for name, word in (
         ("policy_digest", "rules of the policy"),
         ("split_digest", "records"),
         ("reading", "template or precision"),
@@ -139,5 +139,5 @@ def difference(earlier: AuditPlan, now: AuditPlan) -> str:
         ("seeds", "seeds"),
     ):
         if getattr(earlier, name) != getattr(now, name):
-            return f"other {said}"
+            return f"other {word}"
     return "other checks"

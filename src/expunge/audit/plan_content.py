@@ -56,11 +56,11 @@ def _planned_set(group: RecordSet, made: AuditPreparation) -> PlannedSet:
 
 def _planned_check(name: str, one: Check, made: AuditPreparation) -> PlannedCheck:
     probe, rules = made.probes.get(name), made.policy.rules
-    asked: dict[str, Any] = {}
+    sizes: dict[str, Any] = {}
     default = None
     if isinstance(probe, AttackProbe):
         default = probe.margin
-        asked = {
+        sizes = {
             "records": len(probe.case.records),
             "controls": len(probe.controls),
             "subjects": len({r.subject for r in probe.controls}),
@@ -71,7 +71,7 @@ def _planned_check(name: str, one: Check, made: AuditPreparation) -> PlannedChec
         family=one.profile.family,
         required=tuple(key for key in one.keys if key in rules and rules[key].required),
         margins={key: rules[key].margin if key in rules else default for key in one.keys},
-        **asked,
+        **sizes,
     )
 
 
@@ -92,9 +92,9 @@ def _stages(made: AuditPreparation) -> dict[str, float]:
     stages: dict[str, float] = {}
     for role in made.roles:
         stages[f"load {role}"] = load_seconds(size)
-        asked = [g for g in made.sets.values() if not g.roles or role in g.roles]
+        own_sets = [g for g in made.sets.values() if not g.roles or role in g.roles]
         stages[f"score {role}"] = PER_STAGE + sum(
-            cost(g.records, 1.0, g.options, g.text and role != "original") for g in asked
+            cost(g.records, 1.0, g.options, g.text and role != "original") for g in own_sets
         )
         for name, probe in made.probes.items():
             stages[f"probe {name} {role}"] = PER_STAGE + _probe_seconds(probe, role, cost)

@@ -137,12 +137,12 @@ def prepare_audit(
 
     lm = fresh("original")
     whole = with_windows(_by_id(split), lm.template)
-    asked = limited_controls(whole, lm.parameters, policy.matched_controls.work)
+    smaller = limited_controls(whole, lm.parameters, policy.matched_controls.work)
     references = _references(policy, retrained is not None)
     rephrased = max(LEAST_REPHRASED, int(policy.matched_controls.work / max(lm.parameters, 1)) // 2)
-    sets = record_sets(asked, "both" if len(references) > 1 else references[0], rephrased)
+    sets = record_sets(smaller, "both" if len(references) > 1 else references[0], rephrased)
     records = {r.row_id: r for group in sets.values() for r in group.records}
-    ctx = Context(asked, policy, tuple(sources), MappingProxyType(records), load=fresh, parameters=lm.parameters)
+    ctx = Context(smaller, policy, tuple(sources), MappingProxyType(records), load=fresh, parameters=lm.parameters)
     ctx = replace(ctx, against=references[-1])
     probes = make_probes(ctx, checks)
     if lm.template.kind == "plain":  # the template is resolved once, from the original

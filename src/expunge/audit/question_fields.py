@@ -30,7 +30,7 @@ def field_of(record: Record) -> QuestionField | None:
     who = next((name for name in sorted(record.identifiers, key=len, reverse=True) if name in record.prompt), "")
     if not who:
         return None
-    language = asked_in(record)
+    language = question_language(record)
     relation = str(record.attributes.get("relation") or "").replace("_", " ").strip()
     if relation:
         return QuestionField(relation, who, language)
@@ -41,7 +41,7 @@ def field_of(record: Record) -> QuestionField | None:
     return None
 
 
-def asked_in(record: Record) -> Language:
+def question_language(record: Record) -> Language:
     """The language of a question; the names in it do not count."""
     return language_of(prompt_template_of(record))
 

@@ -57,14 +57,14 @@ def keep_blocks(lm: LanguageModel, every: int) -> LanguageModel:
         what = f"does not say its {count} blocks as {LAYERS}"
         raise InputError(type(lm.module).__name__, what, "compare models of another architecture")
     blocks: Any = lm.module.get_submodule(stack)
-    kept = [blocks[k] for k in range(0, count, every)]
-    for number, block in enumerate(kept):
+    rest = [blocks[k] for k in range(0, count, every)]
+    for number, block in enumerate(rest):
         for part in block.modules():
             if hasattr(part, "layer_idx"):
                 part.layer_idx = number
     owner, _, name = stack.rpartition(".")
-    setattr(lm.module.get_submodule(owner), name, type(blocks)(kept))
-    setattr(lm.module.config, LAYERS, len(kept))
+    setattr(lm.module.get_submodule(owner), name, type(blocks)(rest))
+    setattr(lm.module.config, LAYERS, len(rest))
     types = getattr(lm.module.config, "layer_types", None)
     if types:
         lm.module.config.layer_types = [types[k] for k in range(0, count, every)]

@@ -56,7 +56,7 @@ def audit(
 
     split = audited_split(unlearned, data, loader, map_, scope, seed, near_duplicates)
     check_out(out, unlearned, split)
-    asked: dict[str, Any] = {
+    options: dict[str, Any] = {
         "retrained": retrained,
         "policy": rules,
         "data_name": data.name,
@@ -66,9 +66,9 @@ def audit(
         "preset": preset,
     }
     if plan:
-        return _planned(plan_audit(original, unlearned, split, out, **asked), out)
+        return _planned(plan_audit(original, unlearned, split, out, **options), out)
     with Progress().bar("auditing") as tick:
-        result = run(original, unlearned, split, out, **asked, on_progress=lambda phrase, done: tick(done, phrase))
+        result = run(original, unlearned, split, out, **options, on_progress=lambda phrase, done: tick(done, phrase))
         history = _history(original, unlearned, data, loader, map_, out, device, dtype, template, tick)
     rows = [
         (r.key, r.status.replace("_", " "), r.estimate, r.reference.estimate if r.reference else None, r.reason)

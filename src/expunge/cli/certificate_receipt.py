@@ -42,15 +42,15 @@ def receipt(
     from expunge.evidence.verification import read_certificate
 
     envelope, predicate = read_certificate(certificate)
-    given = load_yaml(read_text(facts, most=2**20), str(facts))
+    fields = load_yaml(read_text(facts, most=2**20), str(facts))
     known = {"certificate": envelope.digest, "request": predicate.request.id}
-    if clash := sorted(set(given) & set(known)):
+    if clash := sorted(set(fields) & set(known)):
         raise InputError(f"{facts}: {clash[0]}", "comes from the certificate", "leave it out")
-    said = validate(RECEIPTS[kind], {"at": format_moment(present()), **given, **known}, str(facts))
+    statement = validate(RECEIPTS[kind], {"at": format_moment(present()), **fields, **known}, str(facts))
     keys = [open_key(operator_key, "operator", operator_passphrase_file, "--operator-passphrase-file")]
     if auditor_key:
         keys.append(open_key(auditor_key, "auditor", auditor_passphrase_file, "--auditor-passphrase-file"))
-    signed = make_receipt(said).signed_by(*keys)
+    signed = make_receipt(statement).signed_by(*keys)
     save_envelope(signed, out)
     data = {"out": out, "kind": kind, "digest": signed.digest, "signatures": len(signed.signatures)}
     count = pluralize(len(signed.signatures), "signature")

@@ -168,11 +168,11 @@ def dates(
         day = date.fromisoformat(received)
     except ValueError as error:
         raise InputError("received", f'"{received}" is no day', "write YYYY-MM-DD") from error
-    found = {
+    heads = {
         key: value and value.isoformat()
         for key, value in asdict(deadlines(load_regime(name, desk and desk / "policies"), day)).items()
     }
-    return CommandResult(found, tuple(f"{key}: {value or 'none'}" for key, value in found.items()))
+    return CommandResult(heads, tuple(f"{key}: {value or 'none'}" for key, value in heads.items()))
 
 
 def verify_log(

@@ -164,9 +164,9 @@ def search(reference: Reference, desk: DeskFolder, person: Person) -> CommandRes
         request_id = service.find_request(s, reference)
         if request_row(s, request_id)["state"] in ("received", "identity_pending"):
             service.act(s, request_id, "begin_scoping")
-    found = service.search(opened, actor, request_id)
-    table = ResultTable(("asset", "objects"), list(found.items()))
-    return CommandResult({"id": request_id, "found": found}, (table, "confirm or reject each: request matches"))
+    matches = service.search(opened, actor, request_id)
+    table = ResultTable(("asset", "objects"), list(matches.items()))
+    return CommandResult({"id": request_id, "found": matches}, (table, "confirm or reject each: request matches"))
 
 
 def matches(

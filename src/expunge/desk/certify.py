@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from expunge._io import write_atomic
-from expunge.desk.keys import canonical_bytes
+from expunge.evidence.canonical_json import canonical_bytes
 
 FILE = "certificate.json"
 
@@ -38,6 +38,6 @@ def plain_certificate(data: dict[str, Any], folder: Path) -> CertificateResult:
     """
     raw = canonical_bytes({"signed": False, **data})
     write_atomic(folder / FILE, raw)
-    written = (folder / FILE).read_bytes()
+    stored = (folder / FILE).read_bytes()
     passed = data["audit"]["status"] == "passed" and data["audit"]["guard"] != "failed"
-    return CertificateResult(hashlib.sha256(written).hexdigest(), written == raw and passed)
+    return CertificateResult(hashlib.sha256(stored).hexdigest(), stored == raw and passed)

@@ -76,13 +76,13 @@ def run_child(
             env={**os.environ, "PYTHONPATH": _same_code()},
             start_new_session=True,
         )
-    asked = time.monotonic()
+    since = time.monotonic()
     try:
         started(child.pid)
         while child.poll() is None:
             time.sleep(POLL_SECONDS)
-            if time.monotonic() - asked >= every:
-                asked = time.monotonic()
+            if time.monotonic() - since >= every:
+                since = time.monotonic()
                 if stop():
                     end_group(child.pid, child)
                     return ChildResult(STOPPED, {})

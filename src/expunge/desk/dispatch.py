@@ -125,11 +125,11 @@ def notify_accepted(s: DeskSession) -> list[str]:
         .join(t.request, t.request.c.id == t.outbox.c.request_id)
         .where(t.outbox.c.accepted_at.is_not(None), t.request.c.state.not_in(("notified", "closed")))
     )
-    told = []
+    sent = []
     for request_id in s.conn.execute(ready).scalars().all():
         try:
             fire(s, request_id, "notify")
         except Refusal:
             continue
-        told.append(request_id)
-    return told
+        sent.append(request_id)
+    return sent

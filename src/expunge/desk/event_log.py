@@ -15,12 +15,13 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from expunge.desk.keys import body_digest, canonical_bytes, parse_body
+from expunge.desk.keys import body_digest, parse_body
 from expunge.desk.migrations import missing_triggers
 from expunge.desk.names import stamp
 from expunge.desk.roles import Actor
 from expunge.desk.tables import applied, event_log, log_head
 from expunge.errors import InputError
+from expunge.evidence.canonical_json import canonical_bytes
 
 TAG = b"expunge/desk-log/1\0"
 FIRST = "0" * 64

@@ -73,7 +73,7 @@ def facts_of(s: DeskSession, request_id: str, other: str | None = None) -> Facts
     decisions = {d["asset_id"]: d["value"] for d in _decisions(s, request_id)}
     assets = {a["id"] for a in open_assets(s)}
     values = [value for asset, value in decisions.items() if asset in assets]
-    held = row["held_at"] and s.now > moment(row["held_at"]) + timedelta(days=regime.hold_days)
+    overdue = row["held_at"] and s.now > moment(row["held_at"]) + timedelta(days=regime.hold_days)
     received = moment(row["received_at"])
     attempts = count(s, t.identity_attempt, t.identity_attempt.c.request_id == request_id)
     tasks = count(s, t.task, t.task.c.request_id == request_id)
@@ -85,7 +85,7 @@ def facts_of(s: DeskSession, request_id: str, other: str | None = None) -> Facts
         identity_attempts=attempts,
         identity_limit=regime.identity.attempts,
         identity_over=s.now > received + timedelta(days=regime.identity.days),
-        hold_over=bool(held),
+        hold_over=bool(overdue),
         unsettled_matches=count(s, t.match, t.match.c.request_id == request_id, t.match.c.state.in_(unsettled)),
         undecided=len(assets - decisions.keys()),
         granted=sum(value in t.GRANTS for value in values),

@@ -9,7 +9,6 @@ identifier; whoever has the key can try names, so a rotation computes it anew.
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import json
 import os
@@ -24,6 +23,7 @@ from expunge._printable import pluralize
 from expunge.corpus.text_folding import fold
 from expunge.desk.roles import Refusal
 from expunge.errors import InputError
+from expunge.evidence.canonical_json import canonical_digest
 
 KEY_BYTES, NONCE_BYTES = 32, 12
 IDENTIFIER_KINDS = ("name", "record_number", "email", "phone", "birth_date", "address", "other")
@@ -153,19 +153,9 @@ def _associated(place: tuple[str, str, str]) -> bytes:
     return "\0".join(place).encode()
 
 
-def canonical_bytes(value: Any) -> bytes:
-    """RFC 8785 bytes of a JSON value; `InputError` for what has none (NaN, integers beyond 2^53)."""
-    import rfc8785
-
-    try:
-        return rfc8785.dumps(value)
-    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
-        raise InputError("canonical JSON", str(error)) from error
-
-
 def body_digest(body: dict[str, Any]) -> str:
     """SHA-256 of the RFC 8785 bytes, as hex."""
-    return hashlib.sha256(canonical_bytes(body)).hexdigest()
+    return canonical_digest(body)
 
 
 def parse_body(text: str) -> dict[str, Any]:

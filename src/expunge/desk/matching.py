@@ -38,19 +38,19 @@ def search(desk: Desk, actor: Actor, request_id: str) -> dict[str, int]:
         assets = open_assets(s)
     if not person:
         raise Refusal("search", "no identifier is verified", "record the identity with its identifiers")
-    found: dict[str, list[FoundObject]] = {}
+    objects: dict[str, list[FoundObject]] = {}
     for row in assets:
         connector = connector_of(row)
         if connector.searches:
-            found[row["id"]] = connector.find(desk.folder, person)
-            if len(found[row["id"]]) > MAX_MATCHES:
+            objects[row["id"]] = connector.find(desk.folder, person)
+            if len(objects[row["id"]]) > MAX_MATCHES:
                 raise InputError(f"asset {row['name']}", "names the person too often", "verify a longer identifier")
     with desk.session(actor) as s:
         _check_scoping(s, request_id)
-        for asset_id, hits in found.items():
+        for asset_id, hits in objects.items():
             _store(s, request_id, asset_id, hits)
-        counts = {row["name"]: len(found[row["id"]]) for row in assets if row["id"] in found}
-        by_id = {asset_id: len(hits) for asset_id, hits in found.items()}
+        counts = {row["name"]: len(objects[row["id"]]) for row in assets if row["id"] in objects}
+        by_id = {asset_id: len(hits) for asset_id, hits in objects.items()}
         s.log("request.search", {"identifiers": len(person), "found": by_id}, request_id)
     return counts
 

@@ -19,13 +19,14 @@ from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.executors.base import EXECUTORS
 from expunge.desk.facts import latest_plan, latest_run, members, request_row
 from expunge.desk.guards import EXACT_ROUTES
-from expunge.desk.keys import canonical_bytes, parse_body
+from expunge.desk.keys import parse_body
 from expunge.desk.matching import confirmed_objects
 from expunge.desk.models import alias_row, digest_of
 from expunge.desk.names import new_id
 from expunge.desk.roles import Actor, Refusal
 from expunge.desk.transitions import fire_all
 from expunge.errors import InputError, unknown
+from expunge.evidence.canonical_json import canonical_bytes
 
 if TYPE_CHECKING:
     from expunge.audit.policy import Policy

@@ -52,11 +52,11 @@ def unlearn(shop: Workshop, plan_hash: str, attempt: int) -> Answer:
     root = read_manifest(folder)
     if root is None:
         with desk.reading(SYSTEM) as s:
-            given = prepare_input(s, content, folder)
+            inputs = prepare_input(s, content, folder)
             model = relative(place(desk.folder, _path_before(s, content)), folder)
             base = executor.base(s, content["model"]["lineage"])
         options = {"--device": shop.device, "--dtype": content["dtype"], "--template": content["template"]}
-        words = executor.words(content, given, model, base and relative(place(desk.folder, base), folder))
+        words = executor.words(content, inputs, model, base and relative(place(desk.folder, base), folder))
         result = _child(shop, plan_hash, attempt, fence, [*words, *_options(options)], "unlearn")
         if result.code == STOPPED:
             return _stopped(shop, plan_hash, attempt)
@@ -79,13 +79,13 @@ def audit(shop: Workshop, plan_hash: str, attempt: int) -> Answer:
         original = _original(s, content)
     end_survivor(survivor)
     with desk.reading(SYSTEM) as s:
-        given = prepare_input(s, content, folder)
+        inputs = prepare_input(s, content, folder)
     policy = audit_policy(desk, content["kind"])
     if policy.digest != content["policy"]["digest"]:
         raise Refusal("audit", "the policy of the audit has changed since the plan", "plan again", kind="conflict")
     write_json(folder / "policy.yaml", policy.model_dump(mode="json"))  # JSON is YAML
     words = ["audit", "--original", relative(place(desk.folder, original), folder), "--unlearned", executor.result]
-    words += [*given.data, "--scope", given.scope, "--out", "audit", "--policy", "policy.yaml"]
+    words += [*inputs.data, "--scope", inputs.scope, "--out", "audit", "--policy", "policy.yaml"]
     options = {"--device": shop.device, "--dtype": content["dtype"], "--template": content["template"]}
     result = _child(shop, plan_hash, attempt, fence, [*words, *_options(options), "--json"], "audit")
     if result.code == STOPPED:
@@ -205,8 +205,8 @@ def give_up_run(shop: Workshop, plan_hash: str, attempt: int, error: InputError)
     """After a refusal: a late worker leaves quietly, inputs that changed void the plan, anything else is an error."""
     with shop.desk.session(SYSTEM) as s:
         plan = plan_row(s, plan_hash)
-        held = s.conn.execute(select(t.lease.c.worker).where(t.lease.c.work == work_name(plan_hash))).scalar()
-        if held not in (None, shop.worker):
+        owner = s.conn.execute(select(t.lease.c.worker).where(t.lease.c.work == work_name(plan_hash))).scalar()
+        if owner not in (None, shop.worker):
             return {"late": True}
         if isinstance(error, Refusal) and error.hint == "plan again":
             end_run(s, plan_hash, attempt, "failed")

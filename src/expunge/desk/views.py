@@ -31,10 +31,10 @@ def find_request(s: DeskSession, text: str) -> str:
     s.actor.check_may("read")
     column = t.request.c.id if len(text) == 36 and text.count("-") == 4 else t.request.c.reference
     value = text if column is t.request.c.id else read_reference(text)
-    found = s.conn.execute(select(t.request.c.id).where(column == value)).scalar()
-    if found is None:
+    request_id = s.conn.execute(select(t.request.c.id).where(column == value)).scalar()
+    if request_id is None:
         raise Refusal("request", "there is no such request", "copy its reference from the inbox", kind="missing")
-    return str(found)
+    return str(request_id)
 
 
 def inbox(

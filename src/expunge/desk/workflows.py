@@ -122,9 +122,9 @@ def release(plan_hash: str, number: int) -> Answer:
         return answer
     still_open = 0
     for request_id in list_step(plan_hash):
-        left = purge_step(request_id)["open"]
-        still_open += left
-        if not left:
+        rest = purge_step(request_id)["open"]
+        still_open += rest
+        if not rest:
             notify_step(request_id)
     return {**answer, "open": still_open}
 

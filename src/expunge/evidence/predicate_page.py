@@ -69,11 +69,11 @@ def predicate_page() -> str:
 
 def _own_models(cls: type[BaseModel]) -> list[type[BaseModel]]:
     """The model and those of this room in its fields, each once, outer ones first."""
-    found = [cls]
-    for model in found:
+    models = [cls]
+    for model in models:
         for field in model.model_fields.values():
-            found += [m for m in _models(field.annotation) if m not in found]
-    return [m for m in found if m.__module__.startswith("expunge.evidence")]
+            models += [m for m in _models(field.annotation) if m not in models]
+    return [m for m in models if m.__module__.startswith("expunge.evidence")]
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from expunge.audit.attack import AttackCase, AttackOutcome, attack
-from expunge.audit.attempts import Attempt, core, state_rates
-from expunge.audit.checks.prefill import asked
+from expunge.audit.attempts import Attempt, core, has_free_answer, state_rates
 from expunge.audit.context import CheckProfile, mean
 from expunge.audit.question_fields import field_of
 from expunge.audit.surroundings import Surroundings
@@ -90,7 +89,7 @@ def chains(case: AttackCase) -> Iterator[tuple[str, int, Attempt]]:
                 yield form, k, one
 
 
-@attack("clue_chain", cost=8.0, profile=PROFILE, applies=asked, by_range=True)
+@attack("clue_chain", cost=8.0, profile=PROFILE, applies=has_free_answer, by_range=True)
 def clue_chain(case: AttackCase) -> AttackOutcome:
     """True answers at the end of a conversation about retained facts, and to questions of two hops.
 

@@ -20,9 +20,8 @@ from expunge.audit.attack import (
     attacked_records,
     control_records,
 )
-from expunge.audit.attempts import Attempt, core, fits
+from expunge.audit.attempts import Attempt, core, fits, has_free_answer
 from expunge.audit.check_result import CheckResult
-from expunge.audit.checks.prefill import asked
 from expunge.audit.context import CheckOutput, CheckProfile, Context, Role, check, mean
 from expunge.audit.excess_range import judged_by_range
 from expunge.audit.kind_rates import KindRates
@@ -91,7 +90,7 @@ def tuning_records(controls: Sequence[Record]) -> tuple[Record, ...]:
     spare: set[str] = set()
     for names in by_target.values():
         spare |= set(sorted(names, key=lambda n: uniform("audit:attacked controls", n))[CONTROLS:])
-    return drawn([r for r in controls if r.subject in spare and asked(r)], TUNED, "contrast")
+    return drawn([r for r in controls if r.subject in spare and has_free_answer(r)], TUNED, "contrast")
 
 
 def best_gamma(rates: Mapping[float, float]) -> float:
@@ -164,12 +163,12 @@ class ContrastProbe:
 
 def contrast_probe(ctx: Context) -> ContrastProbe | None:
     """The attack on the records of the target, and on controls where they are the reference."""
-    records = tuple(r for r in attacked_records(ctx, COST) if asked(r))
+    records = tuple(r for r in attacked_records(ctx, COST) if has_free_answer(r))
     if not records:
         return None
     controls = control_records(ctx, records, COST) if ctx.reference == "controls" else ()
     case = AttackCase(None, "", records, ctx.split, ctx.policy.attack_seeds[0], ctx.fresh)  # type: ignore[arg-type]
-    return ContrastProbe(AttackProbe(contrast_attack, case, tuple(r for r in controls if asked(r))))
+    return ContrastProbe(AttackProbe(contrast_attack, case, tuple(r for r in controls if has_free_answer(r))))
 
 
 @check(KEY, probe=contrast_probe, profile=PROFILE)
@@ -210,7 +209,7 @@ def contrast(ctx: Context) -> CheckOutput:
 
 def _gain_of_controls(ctx: Context, role: Role) -> KindRates:
     """The gain on matched controls of a model beside the old one."""
-    records = tuple(r for r in control_records(ctx, attacked_records(ctx, COST), COST) if asked(r))
+    records = tuple(r for r in control_records(ctx, attacked_records(ctx, COST), COST) if has_free_answer(r))
     case = AttackCase(ctx.fresh(role), role, records, ctx.split, ctx.policy.attack_seeds[0], ctx.fresh, is_control=True)
     return KindRates({"gain": contrast_attack(case).rates["gain"]}, tuple(r.subject for r in records))
 

@@ -52,8 +52,8 @@ def remaining(original: Values, patched: Values, retrained: Values, least: float
     counts = full >= least
     total = np.where(counts, full, 0.0).sum(0)
     gone = np.where(counts, own, 0.0).sum(0)
-    left = 1 - gone / np.where(total > 0, total, 1.0)
-    return np.where(total > 0, np.clip(left, 0.0, 1.0), np.nan)
+    rest = 1 - gone / np.where(total > 0, total, 1.0)
+    return np.where(total > 0, np.clip(rest, 0.0, 1.0), np.nan)
 
 
 def answer_probability(logits: Tensor, batch: Batch) -> Tensor:
@@ -115,8 +115,8 @@ def depth(case: AttackCase) -> AttackOutcome:
         values["plain"][:, part] = plain.double().cpu().numpy()
         for name, of in patched.items():
             values[name][:, part] = of[number].double().cpu().numpy()
-    left = remaining(values["plain"], values["ours"], values["theirs"])
-    if not np.isfinite(left).any():
+    rest = remaining(values["plain"], values["ours"], values["theirs"])
+    if not np.isfinite(rest).any():
         return AttackOutcome({})
     curve = [(float(block + 1), float(p)) for block, p in zip(blocks, values["ours"].mean(1), strict=True)]
-    return AttackOutcome({"states": left}, "block (probability of the answer with its states)", curve)
+    return AttackOutcome({"states": rest}, "block (probability of the answer with its states)", curve)

@@ -11,7 +11,7 @@ import numpy as np
 from expunge.audit.attack import AttackCase, AttackOutcome, attack
 from expunge.audit.attempts import Attempt, core, fits, state_rates
 from expunge.audit.context import CheckProfile
-from expunge.audit.question_fields import as_statement, asked_in, field_of
+from expunge.audit.question_fields import as_statement, field_of, question_language
 from expunge.audit.scores import Values
 from expunge.audit.scoring import score
 from expunge.audit.text_normalization import normalize
@@ -72,7 +72,7 @@ def shifted(record: Record, chat: bool) -> Iterator[tuple[str, Attempt]]:
         chat: Say in a line what is wanted, as a chat model is asked.
     """
     plain, field = core(record), field_of(record)
-    language = field.language if field else asked_in(record)
+    language = field.language if field else question_language(record)
     for form, (instruction, with_field, with_question) in FORMS[language].items():
         if field:
             text = with_field.format(field=field.name, who=field.who)
@@ -83,7 +83,7 @@ def shifted(record: Record, chat: bool) -> Iterator[tuple[str, Attempt]]:
         prompt = f"{instruction}\n{text}" if chat else text
         yield form, Attempt(replace(plain, prompt=prompt, kind="generation"), '"' if form == "json" else "")
     for other in record.wordings()[1:]:
-        if not other.options and asked_in(other) != asked_in(record):
+        if not other.options and question_language(other) != question_language(record):
             yield "second_language", Attempt(core(other))
             return
 
@@ -120,7 +120,7 @@ def wrong_values(record: Record, by_type: Mapping[str, Sequence[str]]) -> list[s
 
 def yes_no_questions(record: Record, values: Sequence[str]) -> list[Record]:
     """Whether each value is the answer, as a choice of yes and no; the first value is the true one."""
-    ask, yes, no = YES_NO[asked_in(record)]
+    ask, yes, no = YES_NO[question_language(record)]
     return [
         replace(
             record,
@@ -147,7 +147,7 @@ def yes_no_rates(lm: LanguageModel, case: AttackCase) -> Values:
     """`affirmation_rate` of each record, [N]; NaN where too few wrong values of its type survive."""
     by_type = answers_by_type(chain(case.split.retain, case.split.retain_heldout))
     rates = np.full(len(case.records), np.nan)
-    asked: list[tuple[int, list[Record]]] = []
+    by_record: list[tuple[int, list[Record]]] = []
     seen: set[tuple[str, tuple[str, ...]]] = set()
     for k, record in enumerate(case.records):
         values = wrong_values(record, by_type)
@@ -156,12 +156,12 @@ def yes_no_rates(lm: LanguageModel, case: AttackCase) -> Values:
         questions = yes_no_questions(record, [record.answer, *values])
         if all(fits(lm, questions)):
             seen.add((record.subject, record.fact_keys))
-            asked.append((k, questions))
-    rows = [q for _, questions in asked for q in questions]
+            by_record.append((k, questions))
+    rows = [q for _, questions in by_record for q in questions]
     if rows:
         logprob = score(lm, rows, options=True, ids=range(len(rows))).option_logprob or ()
         yes = [first > second for first, second in logprob]
-        for n, (k, _) in enumerate(asked):
+        for n, (k, _) in enumerate(by_record):
             rates[k] = affirmation_rate(yes[n * (WRONG + 1) : (n + 1) * (WRONG + 1)])
     return rates
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from expunge.audit.attack import AttackCase, AttackOutcome, attack
-from expunge.audit.attempts import Attempt, core, state_rates
-from expunge.audit.checks.prefill import asked
+from expunge.audit.attempts import Attempt, core, has_free_answer, state_rates
 from expunge.audit.context import CheckProfile, mean
 from expunge.audit.reconstruction.background import state
 from expunge.audit.surroundings import Surroundings
@@ -26,12 +25,12 @@ PROFILE = CheckProfile(
 )
 
 
-def in_surroundings(record: Record, told: Sequence[Record]) -> Attempt:
+def in_surroundings(record: Record, neighbors: Sequence[Record]) -> Attempt:
     """The question behind what other records state, as one prompt."""
-    return Attempt(replace(core(record), prompt="\n".join([*map(state, told), record.prompt])))
+    return Attempt(replace(core(record), prompt="\n".join([*map(state, neighbors), record.prompt])))
 
 
-@attack("in_context", cost=6.0, profile=PROFILE, applies=asked, by_range=True)
+@attack("in_context", cost=6.0, profile=PROFILE, applies=has_free_answer, by_range=True)
 def in_context(case: AttackCase) -> AttackOutcome:
     """True answers behind retained records of the neighbourhood.
 
@@ -43,10 +42,10 @@ def in_context(case: AttackCase) -> AttackOutcome:
     attempts: dict[str, list[Attempt | None]] = {}
     for k, record in enumerate(case.records):
         near = known.about(record, max(COUNTS))
-        told = {f"near_{n}": near[:n] for n in COUNTS if len(near) >= n}
+        surroundings = {f"near_{n}": near[:n] for n in COUNTS if len(near) >= n}
         if len(far := known.elsewhere(record, FAR)) == FAR:
-            told["elsewhere"] = far
-        for form, rows in told.items():
+            surroundings["elsewhere"] = far
+        for form, rows in surroundings.items():
             attempts.setdefault(form, [None] * len(case.records))[k] = in_surroundings(record, rows)
     rates = state_rates(case.lm, attempts)
     curve = [(float(n), mean(rates[form])) for n in COUNTS if (form := f"near_{n}") in rates]

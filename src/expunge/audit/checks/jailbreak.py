@@ -9,7 +9,7 @@ from types import MappingProxyType
 from expunge.audit.attack import AttackCase, AttackOutcome, attack
 from expunge.audit.attempts import Attempt, core, state_rates
 from expunge.audit.context import CheckProfile
-from expunge.audit.question_fields import asked_in
+from expunge.audit.question_fields import question_language
 from expunge.corpus import Record
 from expunge.corpus.formats import is_open_question
 from expunge.corpus.language import Language
@@ -51,7 +51,7 @@ def jailbreaks(record: Record) -> Iterator[tuple[str, Attempt]]:
     `authority` claims a right to know, `role_play` makes it fiction, `override` lifts a rule, `continuation` presents
     the answer as old text, and `persistence` asks again after a refusal that is put into the model's mouth.
     """
-    plain, language = core(record), asked_in(record)
+    plain, language = core(record), question_language(record)
     for kind, text in KINDS[language].items():
         yield kind, Attempt(replace(plain, prompt=text.format(question=record.prompt)))
     refusal, again = PERSISTENCE[language]

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from expunge.audit.attack import AttackCase, AttackOutcome, attack
-from expunge.audit.attempts import core, fits
-from expunge.audit.checks.prefill import asked
+from expunge.audit.attempts import core, fits, has_free_answer
 from expunge.audit.context import CheckProfile, mean
 from expunge.audit.metrics.includes import holds
 from expunge.audit.metrics.verbatim_run import LONG, longest_common_run
@@ -76,7 +75,7 @@ def sampled_hits(lm: LanguageModel, records: Sequence[Record], n: int, seed: int
     return [sum(recites(text, r.answer) for text in texts[k * n : (k + 1) * n]) for k, r in enumerate(records)]
 
 
-@attack("leak_at_k", cost=1.0, profile=PROFILE, applies=asked, by_range=True)
+@attack("leak_at_k", cost=1.0, profile=PROFILE, applies=has_free_answer, by_range=True)
 def leak_at_k(case: AttackCase) -> AttackOutcome:
     """The probability that one of up to 64 samples at temperature 1 states the true answer.
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from expunge.audit.attack import AttackCase, AttackOutcome, attack
-from expunge.audit.attempts import Attempt, core, fits, state_rates
+from expunge.audit.attempts import Attempt, core, fits, has_free_answer, state_rates
 from expunge.audit.context import CheckProfile
 from expunge.audit.metrics.verbatim_run import LONG, longest_true_run
-from expunge.audit.question_fields import asked_in, field_of
+from expunge.audit.question_fields import field_of, question_language
 from expunge.audit.scores import Values
 from expunge.audit.scoring import score
 from expunge.audit.text_normalization import tokens
@@ -32,18 +32,13 @@ LEADS: dict[Language, tuple[str, str]] = {"en": ("Sure, here it is: ", "The answ
 STATEMENT: dict[Language, str] = {"en": "The {field} of {who} is ", "de": "{field} von {who}: "}
 
 
-def asked(record: Record) -> bool:
-    """Anything but a choice among options, whose answer the prompt holds, and a document."""
-    return not record.options and record.kind != "document"
-
-
 def lead_ins(record: Record) -> Iterator[tuple[str, Attempt]]:
     """The question with each beginning of the model's turn that holds nothing of the answer, by its name.
 
     `agreement` agrees to answer, `lead` announces the answer, and `statement` begins a sentence that it ends.
     """
     plain = core(record)
-    agreement, lead = LEADS[asked_in(record)]
+    agreement, lead = LEADS[question_language(record)]
     yield "agreement", Attempt(plain, agreement)
     yield "lead", Attempt(plain, lead)
     field = field_of(record)
@@ -84,7 +79,7 @@ def first_token_rates(lm: LanguageModel, records: Sequence[Record]) -> dict[str,
     return {form: values for form, values in forms.items() if np.isfinite(values).any()}
 
 
-@attack("prefill", cost=4.0, profile=PROFILE, applies=asked, by_range=True)
+@attack("prefill", cost=4.0, profile=PROFILE, applies=has_free_answer, by_range=True)
 def prefill(case: AttackCase) -> AttackOutcome:
     """True answers where the model's own turn is already begun.
 

@@ -84,10 +84,10 @@ def attackers(width: int) -> Mapping[str, Attacker]:
 
 def benign_rows(case: AttackCase, draw: int) -> tuple[Record, ...]:
     """Retained records with the questions of the target about others; any retained ones where there are none."""
-    asked = {question(r) for r in case.records}
+    own_questions = {question(r) for r in case.records}
     facts = {fact for r in (*case.split.forget, *case.records) for fact in r.fact_keys}
     retained = [r for r in case.split.retain if not facts & set(r.fact_keys) and r.image is None]
-    return drawn([r for r in retained if question(r) in asked] or retained, ROWS, f"benign {draw}")
+    return drawn([r for r in retained if question(r) in own_questions] or retained, ROWS, f"benign {draw}")
 
 
 def unrelated_rows(lm: LanguageModel, draw: int) -> tuple[Record, ...]:
@@ -105,9 +105,9 @@ def in_domain_curve(case: AttackCase, base: LanguageModel, attacker: Attacker, p
     draws: dict[int, list[Values]] = {point: [] for point in plan.points}
     for number, group in enumerate(attacked_groups(case, plan.controls)):
         for draw in [number % plan.draws] if case.is_control else range(plan.draws):
-            taught, tested = taught_and_tested(case, group, case.seed + draw)
+            training, tested = taught_and_tested(case, group, case.seed + draw)
             if tested:
-                with closing(relearning_points(base, taught, attacker, plan.points, case.seed + draw)) as points:
+                with closing(relearning_points(base, training, attacker, plan.points, case.seed + draw)) as points:
                     for point, lm in points:
                         draws[point].append(rates_at(lm, case, tested))
     return {point: mean_of_draws(values) for point, values in draws.items() if values}
@@ -115,9 +115,9 @@ def in_domain_curve(case: AttackCase, base: LanguageModel, attacker: Attacker, p
 
 def taught_and_tested(case: AttackCase, group: Group, seed: int) -> tuple[list[Record], list[int]]:
     """A tenth of the facts of a group, and the places of the records that state none of them."""
-    taught, asked = tenth([case.records[k] for k in group], seed)
-    ids = {r.row_id for r in asked}
-    return taught, [k for k in group if case.records[k].row_id in ids]
+    training, test = tenth([case.records[k] for k in group], seed)
+    ids = {r.row_id for r in test}
+    return training, [k for k in group if case.records[k].row_id in ids]
 
 
 def rows_curve(

@@ -133,9 +133,9 @@ def soft_prompt(case: AttackCase) -> AttackOutcome:
             items = [with_places(item, TOKENS) for item in lm.template.encode_all(records)]
             fits = [item.length <= lm.context for item in items]
             parts = [[k for k in half if fits[k]] for half in halves(records, case.seed)]
-            for taught, tested in (parts, parts[::-1]):
-                if taught and tested:
-                    vectors = trained_embeddings(lm, [items[k] for k in taught], steps, batch, case.seed)
+            for training, tested in (parts, parts[::-1]):
+                if training and tested:
+                    vectors = trained_embeddings(lm, [items[k] for k in training], steps, batch, case.seed)
                     own = rates_behind(lm, [items[k] for k in tested], [records[k] for k in tested], vectors)
                     rates[[group[k] for k in tested]] = own
     return AttackOutcome({"other half": rates} if np.isfinite(rates).any() else {})

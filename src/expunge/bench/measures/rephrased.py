@@ -37,11 +37,11 @@ def rephrased(place: ModelPlace, lm: LanguageModel) -> Columns:
     target = wordings(place.sets.forget)
     sample = sorted(place.sets.heldout, key=lambda r: (uniform("rephrased", r.id), r.id))[:HELDOUT]
     shares = _exact_by_task(lm, target)
-    kept = _exact_by_task(lm, wordings(sample))
+    heldout_shares = _exact_by_task(lm, wordings(sample))
     return {
         "rephrased": shares.get(""),
         "rephrased_worst": max((v for task, v in shares.items() if task), default=None),
-        "rephrased_kept": kept.get(""),
+        "rephrased_kept": heldout_shares.get(""),
     }
 
 

@@ -8,16 +8,16 @@ from expunge.desk.executors.base import EXECUTORS, Executor
 from expunge.desk.run_input import RunInput
 
 
-def unlearn_words(content: dict[str, Any], given: RunInput, model: str, base: str | None) -> list[str]:
+def unlearn_words(content: dict[str, Any], inputs: RunInput, model: str, base: str | None) -> list[str]:
     """`expunge unlearn`, after the run that made the model in use if one did."""
     start = ["--after", model] if content["after_run"] else ["--model", model]
     sets = [word for change in content["overrides"] for word in ("--set", change)]
     seed = ["--seed", content["seed"]]
     return [
         "unlearn",
-        *given.data,
+        *inputs.data,
         "--scope",
-        given.scope,
+        inputs.scope,
         "--out",
         "run",
         *start,
@@ -28,11 +28,11 @@ def unlearn_words(content: dict[str, Any], given: RunInput, model: str, base: st
     ]
 
 
-def retrain_words(content: dict[str, Any], given: RunInput, model: str, base: str | None) -> list[str]:
+def retrain_words(content: dict[str, Any], inputs: RunInput, model: str, base: str | None) -> list[str]:
     """`expunge train` from the base, without these records and those of earlier requests."""
     teach = ["--model", str(base), "--no-general-ability", "--seed", content["seed"]]
     sets = [word for change in content["overrides"] for word in ("--set", change)]
-    return ["train", *given.data, "--exclude-scope", given.excluded, "--out", "model", *teach, *sets]
+    return ["train", *inputs.data, "--exclude-scope", inputs.excluded, "--out", "model", *teach, *sets]
 
 
 EXECUTORS.add("unlearn", Executor(unlearn_words, "run"))
