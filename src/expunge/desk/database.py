@@ -16,6 +16,7 @@ from expunge.errors import InputError, RunFailed, first_line
 
 BUSY_SECONDS = 60
 PATIENCE = "-c idle_in_transaction_session_timeout=45s -c lock_timeout=60s"  # a frozen process holds nobody up
+RESTORE = "restore a copy of it, and check the log with a head that was kept elsewhere"
 GONE = "nothing was changed; bring the database back and start the same command again"
 
 
@@ -81,7 +82,7 @@ def transaction(engine: Engine, *, reads_only: bool = False) -> Iterator[Connect
 
     Raises:
         Refusal: a constraint is broken, or the log refuses a change (kind `conflict`).
-        RunFailed: the database is gone, locked, or full.
+        RunFailed: the database is gone, locked, full, or damaged.
     """
     try:
         with engine.connect().execution_options(reads_only=reads_only) as conn, conn.begin():
@@ -90,6 +91,8 @@ def transaction(engine: Engine, *, reads_only: bool = False) -> Iterator[Connect
         raise _as_input_error(error) from error
     except SQLAlchemyError as error:
         raise RunFailed("database", first_line(error), GONE) from error
+    except UnicodeDecodeError as error:  # of the driver, which reads the text of a damaged file
+        raise RunFailed("database", "holds what is no text: its file is damaged", RESTORE) from error
 
 
 def _as_input_error(error: DBAPIError) -> InputError:
