@@ -13,10 +13,12 @@ import pytest
 import yaml
 
 from expunge._io import write_json
+from expunge.audit.check_result import CheckResult
+from expunge.audit.context import CHECKS
 from expunge.errors import InputError
 from expunge.evidence import assurance_level, coverage, limits
 from expunge.evidence.certificate_schema import CertificatePredicate
-from expunge.evidence.letter import FOLDER, LetterFacts, load_facts, phrases, write_letter
+from expunge.evidence.letter import FOLDER, OTHER, TESTS, LetterFacts, load_facts, phrases, write_letter
 from expunge.evidence.model_bill import model_card_section
 from expunge.evidence.receipts import person_summary
 from expunge.evidence.statement import read_statement
@@ -32,7 +34,6 @@ FACTS: dict[str, Any] = {
     "received": "2026-02-01",
     "model_changed": "2026-03-04",
     "log_head": "hospital log 17 " + "ab" * 32,
-    "attempts": 200,
     "assets": [
         {"kind": "corpus", "action": "retain", "reason": "§ 10"},
         {"kind": "weights", "action": "unlearn"},
@@ -109,7 +110,7 @@ def test_a_letter(predicate: CertificatePredicate, language: Language, form: Any
     text = write_letter(predicate, facts(), language, form, date(2026, 3, 5))
     plain = html.unescape(re.sub(r"<style>.*?</style>|<[^>]+>", " ", text, flags=re.S))
     words = phrases(language)
-    for needed in ("R-2026-0017", "2026-03-04", "2026-06-01", "§ 10", "privacy@hospital.example", "1.5 %"):
+    for needed in ("R-2026-0017", "2026-03-04", "2026-06-01", "§ 10", "privacy@hospital.example"):
         assert needed in plain
     assert words["results"]["passed"] in plain
     assert words["old_model"] in plain
@@ -131,16 +132,28 @@ def test_what_did_not_run_was_not_tested(tmp_path: Path) -> None:
         write_letter(failed, facts(), "en")
 
 
-def test_bounds_by_hand(predicate: CertificatePredicate) -> None:
-    def bound(**more: Any) -> str:
-        text = write_letter(predicate, facts(**more), "en")
-        return next(line for line in text.splitlines() if "attempts; that is" in line)
+def test_every_result_that_is_no_retention_has_a_line(predicate: CertificatePredicate) -> None:
+    keys = [key for _, check in CHECKS for key in check.keys if not key.startswith("retention")]
+    assert [key for key in keys if not key.startswith(tuple(TESTS))] == []
+    for language in LANGUAGES:
+        assert set(TESTS.values()) | {OTHER} == set(phrases(language)["test_names"])
 
-    assert "in 0 of 5 attempts; that is at most 45.1 %" in bound(attempts=5)  # 1 - 0.05**(1/5)
-    assert "in 1 of 1 attempts; that is at most 100.0 %" in bound(attempts=1, hits=1)
-    assert "in 1 of 10 attempts; that is at most 39.4 %" in bound(attempts=10, hits=1)
-    with pytest.raises(InputError, match="more hits than attempts"):
-        bound(attempts=1, hits=2)
+
+@pytest.mark.parametrize(
+    ("key", "name"), [("prefill", "prefix"), ("relearning_curve", "relearning"), ("mine", "other")]
+)
+def test_an_attack_that_failed_stands_in_the_letter(predicate: CertificatePredicate, key: str, name: str) -> None:
+    failed = CheckResult(key=key, status="failed", reason="excess 0.2")
+    audit = predicate.audit.model_copy(update={"results": (*predicate.audit.results, failed)})
+    text = write_letter(predicate.model_copy(update={"audit": audit}), facts(), "en")
+    assert f"{phrases('en')['test_names'][name]}: more was found than with the reference" in text.lower()
+
+
+def test_a_model_is_not_in_use_before_its_certificate(predicate: CertificatePredicate) -> None:
+    with pytest.raises(InputError, match="when the certificate was made"):
+        write_letter(predicate, facts(model_changed="2026-02-02"), "en")
+    with pytest.raises(InputError, match="when the request came in"):
+        write_letter(predicate, facts(model_changed="2020-03-04"), "en")
 
 
 def test_who_checked(case: EvidenceCase, predicate: CertificatePredicate) -> None:

@@ -256,7 +256,7 @@ def without_result(key: str) -> Change:
         (nested("predicate", "audit", "policy_digest", value="0" * 64), "is not the one that its digest names"),
         (nested("predicate", "coverage", value=[]), "table of attack classes"),
         (nested("predicate", "utility", value=[]), "utility and neighbors"),
-        (nested("predicate", "audit", "threat_models", "mia", value="none"), "threat models"),
+        (nested("predicate", "audit", "threat_models", value={}), "threat models"),
         (nested("predicate", "artifacts", "manifest_root", value="0" * 64), "the manifest root"),
         (nested("predicate", "artifacts", "before", value="0" * 64), "the model is not that of the plan"),
         (nested("predicate", "request", "id", value="R-other"), "the request is not that of the plan"),

@@ -17,7 +17,7 @@ from expunge.audit.details import AnswerExample, Details, ImageExample
 from expunge.audit.policy import Policy, needed
 from expunge.audit.preset import Preset
 from expunge.audit.subject_rows import SubjectVerdict
-from expunge.audit.verdict import Verdict, verdict
+from expunge.audit.verdict import Verdict, same_outcome, verdict
 from expunge.errors import InputError
 
 SCHEMA_VERSION: Literal[3] = 3  # changes with every field; version 1 had no models and was marked `expunge-audit/1`
@@ -228,4 +228,4 @@ def _contradiction(audit: AuditFile) -> str:
     expected = verdict(audit.results, audit.policy)
     if audit.verdict.status != expected.status:
         return f"the verdict is {audit.verdict.status}, but its required results make it {expected.status}"
-    return "" if audit.verdict == expected else "the verdict does not follow from the results"
+    return "" if same_outcome(audit.verdict, expected) else "the verdict does not follow from the results"

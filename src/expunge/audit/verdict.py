@@ -47,6 +47,20 @@ class Verdict(FrozenModel):
         return 0 if self.status == "passed" else 3
 
 
+def same_outcome(one: Verdict, other: Verdict) -> bool:
+    """Whether two verdicts say the same, in words that another version of the program may have chosen otherwise.
+
+    Status, policy and its digest are equal, the sentences open alike ("Passed", "Not passed"), and the same results
+    are named as reasons.
+    """
+
+    def outcome(of: Verdict) -> tuple[object, ...]:
+        keys = tuple(reason.partition(":")[0] for reason in of.reasons)
+        return of.status, of.policy, of.policy_digest, of.sentence.partition(":")[0], keys
+
+    return outcome(one) == outcome(other)
+
+
 def judge_excess(estimate: float | None, ucb: float | None, margin: float) -> Judgement:
     """Non-inferiority: passed if the upper confidence bound of the excess is at most the margin.
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from expunge.audit.check_result import CheckResult
 from expunge.audit.policy import needed
-from expunge.audit.verdict import EPSILON, judge_excess, judge_retention, verdict
+from expunge.audit.verdict import EPSILON, judge_excess, judge_retention, same_outcome, verdict
 from expunge.errors import InputError
 from expunge.evidence.certificate_schema import CertificatePredicate
-from expunge.evidence.coverage import coverage_rows, deltas, threat_models
+from expunge.evidence.coverage import CLASSES, deltas, row_fits
 from expunge.evidence.manifest import manifest_root
 from expunge.evidence.moments import parse_moment
 from expunge.evidence.statement import Statement
@@ -36,7 +36,7 @@ def _verdict(predicate: CertificatePredicate) -> Iterator[str]:
     except InputError as error:
         yield error.what
         return
-    if computed != audit.verdict:
+    if not same_outcome(computed, audit.verdict):
         yield f"the verdict is {audit.verdict.status}, and its results and policy give {computed.status}"
 
 
@@ -97,9 +97,10 @@ def _derived(predicate: CertificatePredicate) -> Iterator[str]:
     utility, neighbors = deltas(results)
     if predicate.utility != utility or predicate.neighbors != neighbors:
         yield "utility and neighbors are not those of the results of retention"
-    if predicate.coverage != coverage_rows(results):
+    classes = {row.attack_class for row in predicate.coverage}
+    if classes != set(CLASSES) or any(not row_fits(row, results) for row in predicate.coverage):
         yield "the table of attack classes does not follow from the results"
-    if predicate.audit.threat_models != threat_models(results):
+    if set(predicate.audit.threat_models) != {result.key for result in results}:
         yield "the threat models are not those of the results"
     if (predicate.audit.comparison == "retrained") and not predicate.audit.retrained:
         yield "compares with a retrained model and names none"

@@ -8,18 +8,37 @@ from expunge.audit.check_result import CheckResult
 from expunge.evidence.certificate_schema import CoverageRow, Delta
 
 CLASSES = {  # class → beginnings of the keys of our results
-    "attribute and membership inference": ("mia", "cloze_top1", "over_unlearning"),
-    "exfiltration": ("leak_at_k", "prefix", "canary"),
-    "regurgitation": ("leakage.", "paraphrase", "extraction", "exact_match", "rouge"),
-    "model inversion": ("cross_modal",),
-    "reconstruction": ("reconstruction", "relearning."),
+    "attribute and membership inference": ("mia", "over_unlearning", "shadow_models"),
+    "exfiltration": ("leak_at_k", "prefill", "jailbreak", "canary", "contrast"),
+    "regurgitation": ("leakage.", "paraphrase", "format_shift"),
+    "model inversion": ("cross_modal", "lens", "depth", "probe", "ablate_direction", "soft_prompt"),
+    "reconstruction": (
+        *("reconstruction", "clue_chain", "in_context", "relearning"),
+        *("quantization", "pruning", "merge_back"),
+    ),
 }
 THREATS = {  # beginning of a key → what the attacker has
     "mia": "likelihoods of answers; records of comparable people",
     "over_unlearning": "likelihoods of answers",
     "leakage.": "questions in any wording; answers and likelihoods",
     "paraphrase": "questions in wordings that were not trained; answers and likelihoods",
-    "relearning.": "the weights; some records of the subject to train on",
+    "format_shift": "questions in formats that were not trained; answers and likelihoods",
+    "prefill": "questions; the beginning of the model's turn",
+    "jailbreak": "questions; answers",
+    "leak_at_k": "questions; many samples of answers",
+    "clue_chain": "conversations; retained records; answers",
+    "in_context": "questions; retained records; answers",
+    "relearning": "the weights; some records of the subject to train on",
+    "quantization": "the weights",
+    "pruning": "the weights",
+    "merge_back": "the weights before and after",
+    "lens": "the weights and hidden states",
+    "depth": "the weights and hidden states, before and after, and those of a retrained model",
+    "probe": "the weights and hidden states",
+    "ablate_direction": "the weights and hidden states",
+    "soft_prompt": "the weights; some records of the subject to train on",
+    "shadow_models": "likelihoods of answers; models of the attacker's own",
+    "canary": "likelihoods of answers",
     "reconstruction": "likelihoods of whole records; parts of the record",
     "cross_modal": "the picture of the subject; answers",
     "token_inventory": "the tokenizer",
@@ -47,6 +66,13 @@ def _row(name: str, starts: tuple[str, ...], results: Sequence[CheckResult]) -> 
     is_due = any(r.status == "not_run" for r in ours)
     reasons = "; ".join(dict.fromkeys(f"{r.key}: {r.reason}" for r in ours))
     return CoverageRow(attack_class=name, results=keys, status="in_scope" if is_due else "out_of_scope", reason=reasons)
+
+
+def row_fits(row: CoverageRow, results: Sequence[CheckResult]) -> bool:
+    """Whether a row of a certificate says what its results say; the mapping may be that of an earlier version."""
+    statuses = {r.key: r.status for r in results}
+    executed = any(statuses.get(key) in EXECUTED for key in row.results)
+    return set(row.results) <= set(statuses) and (row.status == "executed") == executed
 
 
 def threat_models(results: Iterable[CheckResult]) -> dict[str, str]:

@@ -20,7 +20,6 @@ from expunge._config import MAX_YAML, FrozenModel
 from expunge._text_file import read_text
 from expunge._validation import validate
 from expunge._yaml import load_yaml
-from expunge.audit.statistics import zero_hit_bound
 from expunge.errors import InputError
 from expunge.evidence.certificate_schema import CertificatePredicate
 from expunge.evidence.moments import DayOrMoment
@@ -30,16 +29,33 @@ FOLDER = files("expunge.evidence") / "templates"
 HINT = "a letter needs `controller:`, `contact:`, `authority:`, `received:` and `assets:`"
 TESTS = {  # beginning of a result's key → name of the test in a letter
     "leakage.": "leakage",
+    "each_subject": "leakage",
     "paraphrase": "paraphrase",
+    "format_shift": "paraphrase",
     "mia": "membership",
-    "relearning.": "relearning",
+    "shadow_models": "membership",
+    "canary": "membership",
+    "relearning": "relearning",
     "reconstruction": "reconstruction",
+    "clue_chain": "reconstruction",
+    "in_context": "reconstruction",
     "cross_modal": "cross_modal",
     "over_unlearning": "over_unlearning",
-    "prefix": "prefix",
+    "prefill": "prefix",
+    "jailbreak": "prefix",
     "leak_at_k": "prefix",
     "contrast": "contrast",
+    "merge_back": "contrast",
+    "quantization": "weights",
+    "pruning": "weights",
+    "lens": "inside",
+    "depth": "inside",
+    "ablate_direction": "inside",
+    "probe": "inside",
+    "soft_prompt": "inside",
+    "token_inventory": "vocabulary",
 }
+OTHER, STAYS = "other", "retention"  # a test of a plug-in; what is no attack
 WORST_FIRST = ("failed", "not_run", "inconclusive", "passed", "not_applicable")
 DONE = ("erase", "unlearn", "retrain", "suppress", "notify", "not_present")
 AssetKind = Literal[
@@ -68,8 +84,6 @@ class LetterFacts(FrozenModel):
     assets: tuple[LetterAsset, ...] = Field(min_length=1, description="every asset")
     model_changed: DayOrMoment = Field("", description="since when the changed model is in use; empty: not yet")
     log_head: str = Field("", max_length=400, description="signed head of the log, as `expunge log head` prints it")
-    attempts: int | None = Field(None, ge=1, description="attempts to get the data out of the model")
-    hits: int = Field(0, ge=0, description="in how many the data were found")
 
 
 def _sentence(text: str) -> str:
@@ -149,8 +163,12 @@ def _check(predicate: CertificatePredicate, facts: LetterFacts) -> None:
             raise InputError("assets", f"{asset.kind}: {asset.action} without a reason", "give `reason:`")
         if asset.action == "due" and not asset.date:
             raise InputError("assets", f"{asset.kind}: due without a date", "give `date:`")
-    if facts.hits and facts.attempts is not None and facts.hits > facts.attempts:
-        raise InputError("hits", "there are more hits than attempts", "count them again")
+    if facts.model_changed:
+        for name, day in (("received", facts.received), ("made", predicate.validity.made)):
+            if facts.model_changed[:10] < day[:10]:
+                what = f"{facts.model_changed[:10]} lies before {day[:10]}, when the "
+                what += "request came in" if name == "received" else "certificate was made"
+                raise InputError("model_changed", what, "a certificate comes before its model is put to use")
 
 
 def _sections(predicate: CertificatePredicate, facts: LetterFacts, t: dict[str, Any]) -> Iterator[LetterSection]:
@@ -184,25 +202,12 @@ def _tests(predicate: CertificatePredicate, facts: LetterFacts, t: dict[str, Any
     yield t["tests_reference"][predicate.audit.comparison]
     worst: dict[str, str] = {}
     for result in predicate.audit.results:
-        name = next((name for start, name in TESTS.items() if result.key.startswith(start)), None)
-        if name is not None:
-            statuses = (worst.get(name, result.status), result.status)
-            worst[name] = min(statuses, key=WORST_FIRST.index)
+        if result.key.startswith(STAYS):
+            continue
+        name = next((name for start, name in TESTS.items() if result.key.startswith(start)), OTHER)
+        statuses = (worst.get(name, result.status), result.status)
+        worst[name] = min(statuses, key=WORST_FIRST.index)
     for name, status in worst.items():
         yield _sentence(f"{t['test_names'][name]}: {t['results'][status]}")
-    if facts.attempts is not None:
-        bound = f"{100 * _upper_bound(facts.hits, facts.attempts):.1f} %"
-        yield t["attempts"].format(hits=facts.hits, n=facts.attempts, bound=bound)
     yield t["evidence"]
     yield t["not_tested"]
-
-
-def _upper_bound(hits: int, n: int) -> float:
-    """One-sided 95 % bound of a rate (Clopper-Pearson)."""
-    if hits == 0:
-        return zero_hit_bound(n)
-    if hits >= n:
-        return 1.0
-    from scipy.stats import beta
-
-    return float(beta.ppf(0.95, hits + 1, n - hits))

@@ -140,7 +140,7 @@ def _verify_certificate(
     report.check("level", text, lambda: [problem] if (problem := level_problem(predicate)) else [])
     report.check("content", "its parts follow from each other", lambda: contradictions(predicate, statement))
     report.check("policy", f'"{predicate.audit.policy.name}" is accepted', lambda: _policy(predicate, trust))
-    people = "planned, run and approved by more than one person"
+    people = "not stated to be single-person; its two keys differ"
     if predicate.single_person:
         people = "single-person mode, which the trust file accepts"
     report.check("people", people, lambda: _people(predicate, trust))
