@@ -115,6 +115,26 @@ def test_without_a_retrained_model_controls_are_attacked_alike(context: Context)
     assert outside.details.model_dump()["n_controls"] == len(records)
 
 
+def test_controls_that_cannot_be_asked_are_not_among_the_chosen(context: Context) -> None:
+    alone = replace(context, policy=default_policy(False), roles=("original", "unlearned"), against="controls")
+    records = control_records(alone, alone.split.forget, 1.0)
+    mute = sorted({r.subject for r in records})[0]
+    chosen = control_records(alone, alone.split.forget, 1.0, lambda r: r.subject != mute)
+    assert mute not in {r.subject for r in chosen}
+    assert len({r.subject for r in chosen}) == CONTROLS
+
+
+def test_a_model_without_a_rate_is_no_pass(context: Context) -> None:
+    made = probes_of(context, {"original": 0.9, "unlearned": 0.1, "retrained": 0.1})
+    answers = dict(made.probes["made"])
+    answer = answers["unlearned"]["forget"]
+    nothing = {"plain": np.full(len(answer.subjects), np.nan)}
+    for rates in (nothing, {}):
+        answers["unlearned"] = {"forget": replace(answer, outcome=AttackOutcome(rates))}
+        result = judge_attack(replace(made, probes={"made": answers}), "made").results[0]
+        assert result.status == "inconclusive", result.reason
+
+
 def test_an_attack_that_fits_no_record_does_not_apply(context: Context) -> None:
     assert judge_attack(context, "made").results[0].status == "not_applicable"
 

@@ -47,7 +47,7 @@ def context() -> Context:
     return Context(split, default_policy(True), roles, records, load=lambda role: None, against="retrained")  # type: ignore[arg-type, return-value]
 
 
-def result_of(context: Context, target: float, spread: float, calls: list[str]) -> CheckResult:
+def result_of(context: Context, target: float, spread: float, calls: list[str], each: int = 9) -> CheckResult:
     """Of an attack that gives the unlearned model `target`, and each control there a rate between 0 and `spread`."""
 
     def run(case: AttackCase) -> AttackOutcome:
@@ -58,7 +58,7 @@ def result_of(context: Context, target: float, spread: float, calls: list[str]) 
         calls.append(role)
         names = sorted(ctx.control_groups(TARGET))
         rates = [spread * k / (len(names) - 1) * (role == "unlearned") for k in range(len(names))]
-        return KindRates({"plain": np.array(rates)}, names)
+        return KindRates({"plain": np.repeat(rates, each)}, [n for n in names for _ in range(each)])
 
     case = AttackCase(None, "", tuple(context.split.forget), context.split, 0, context.load)  # type: ignore[arg-type]
     probe = AttackProbe(run, case, ())
@@ -85,3 +85,9 @@ def test_a_pass_and_a_clear_failure_ask_no_controls(context: Context) -> None:
     assert result_of(bare, 0.2, 0.5, calls).status == "failed"
     assert result_of(context, 0.6, 0.9, calls).status == "failed"
     assert calls == []
+
+
+def test_controls_that_were_asked_far_less_excuse_nothing(context: Context) -> None:
+    assert len(context.split.forget) == 9
+    assert result_of(context, 0.2, 0.5, [], each=5).status == "passed"
+    assert result_of(context, 0.2, 0.5, [], each=4).status == "failed"

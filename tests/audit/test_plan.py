@@ -46,6 +46,10 @@ def test_the_same_attempt_counts_once_and_keeps_its_place(tmp_path: Path) -> Non
     before = note_attempt(tmp_path, attempt("a", status="passed"))
     assert [(a.unlearned, a.status) for a in before] == [("a", "not finished"), ("b", "failed")]
     assert [(a.unlearned, a.status) for a in read_attempts(tmp_path)] == [("a", "passed"), ("b", "failed")]
+    note_attempt(tmp_path, attempt("b", status="not finished"))  # a rerun that was killed
+    note_attempt(tmp_path, attempt("b", status="passed"))  # and one that ended otherwise
+    rows = [(a.unlearned, a.status) for a in read_attempts(tmp_path)]
+    assert rows == [("a", "passed"), ("b", "failed"), ("b", "passed")]
     file = tmp_path / ATTEMPTS
     file.write_text(file.read_text().replace("failed", "passed"))
     with pytest.raises(InputError, match="its content is not what its seal names"):

@@ -10,10 +10,10 @@ import pytest
 
 from expunge.audit.attack import AttackAnswer, AttackOutcome, judge_attack
 from expunge.audit.check_execution import judge
-from expunge.audit.check_result import CheckResult
+from expunge.audit.check_result import CheckResult, JudgedRule
 from expunge.audit.context import Check, Context
 from expunge.audit.hit_bounds import zero_hit_clause
-from expunge.audit.policy import default_policy
+from expunge.audit.policy import PolicyRule, default_policy
 from expunge.audit.record_sets import CONTROLS, FORGET
 from expunge.audit.redaction import redact
 from expunge.audit.schema import AuditFile
@@ -88,8 +88,8 @@ def test_a_subject_alone_is_asked_nothing_about_others() -> None:
     assert alone.split.targets == ("q",)
     assert set(alone.subjects(alone.scores["unlearned"][FORGET].ids)) == {"q"}
     assert all(name.startswith("q-control") for name in alone.subjects(alone.scores["unlearned"][CONTROLS].ids))
-    ours, theirs = hits_of(alone)
-    assert (len(ours), int(ours.sum()), int(theirs.sum())) == (9, 0, 0)
+    ours, theirs, before = hits_of(alone)
+    assert (len(ours), int(ours.sum()), int(theirs.sum()), int(before.sum())) == (9, 0, 0, 9)
 
 
 @pytest.mark.parametrize("retrained", [True, False])
@@ -114,10 +114,39 @@ def test_subjects_like_the_reference_pass() -> None:
 
 
 def test_a_single_subject_is_judged_by_the_other_results() -> None:
-    own = (CheckResult(key="leakage.self", status="passed"), CheckResult(key="retention.text", status="passed"))
-    verdicts, each = judged_subjects([context({"p": 9})], checks("leakage"), own)
+    ctx = context({"p": 9})
+    own = [CheckResult(key=key, status="passed") for key in ctx.policy.required]
+    verdicts, each = judged_subjects([ctx], checks("leakage"), own)
     assert each.status == "not_applicable"
-    assert (verdicts[0].status, [row.key for row in verdicts[0].rows]) == ("passed", ["leakage.self"])
+    assert (verdicts[0].status, [r.key for r in verdicts[0].rows]) == ("passed", ["leakage.self", "paraphrase"])
+    part = [r for r in own if r.key != "relearning.in_domain"]
+    verdicts, _ = judged_subjects([ctx], checks("leakage"), part)
+    assert verdicts[0].status == "inconclusive"  # a subject is no better off than its request
+    strict = replace(ctx, policy=ctx.policy.model_copy(update={"intervals": True}))
+    rule = JudgedRule(id="excess", margin=0.05)
+    own = [CheckResult(key=key, status="passed", rule=rule) for key in ctx.policy.required]
+    verdicts, _ = judged_subjects([strict], checks("leakage"), own)
+    assert {row.status for row in verdicts[0].rows} == {"inconclusive"}
+
+
+def test_nobody_stands_out_where_nobody_could(monkeypatch: pytest.MonkeyPatch) -> None:
+    verdicts, each = judged_subjects([context({f"p{k}": 0 for k in range(30)})], checks("leakage"), ())
+    assert not any(v.can_stand_out for v in verdicts)  # 9 records: 1/512 for each of 30
+    assert each.status == "inconclusive"
+    assert "too few records of 30 to tell even the original model" in each.reason
+    monkeypatch.setattr("expunge.audit.subjects.MOST", 3)
+    _, each = judged_subjects([context({f"p{k}": 0 for k in range(4)})], checks("leakage"), ())
+    assert (each.status, "1 more were not tested" in each.reason) == ("inconclusive", True)
+
+
+def test_an_attack_that_raised_on_one_model_keeps_its_row() -> None:
+    ctx = attacked(context({"p": 0, "q": 0}), {"prefill": {"original": 0.9, "unlearned": 0.0, "retrained": 0.0}})
+    probes = {"prefill": {**ctx.probes["prefill"], "unlearned": MemoryError("no memory left")}}
+    rules = {**ctx.policy.rules, "prefill": PolicyRule(judge="excess", margin=0.05, required=True)}
+    broken = replace(ctx, probes=probes, policy=ctx.policy.model_copy(update={"rules": rules}))
+    verdicts, _ = judged_subjects([broken], checks("leakage", "prefill"), ())
+    assert [row.status for row in verdicts[0].rows if row.key == "prefill"] == ["not_run"]
+    assert {v.status for v in verdicts} == {"inconclusive"}
 
 
 def test_a_failure_is_never_silent(monkeypatch: pytest.MonkeyPatch) -> None:

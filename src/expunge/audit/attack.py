@@ -125,13 +125,18 @@ def attacked_records(ctx: Context, cost: float) -> tuple[Record, ...]:
     return drawn(ctx.split.forget, ctx.affordable(BUDGET / cost, LEAST, MOST), "attack")
 
 
-def control_records(ctx: Context, records: Sequence[Record], cost: float) -> tuple[Record, ...]:
-    """Records of `CONTROLS` matched controls of each subject, as many of each as of the target on average."""
+def control_records(
+    ctx: Context, records: Sequence[Record], cost: float, applies: Callable[[Record], bool] | None = None
+) -> tuple[Record, ...]:
+    """Records of `CONTROLS` matched controls of each subject that can be asked, at most as many of each as of the
+    target on average; of large models fewer, if that many are not affordable."""
     chosen: list[Record] = []
     targets = ctx.split.targets
     most = ctx.affordable(2 * BUDGET / cost, 4 * CONTROLS, 8 * MOST)
     for target in targets:
-        groups = control_groups(records, ctx.split.controls, target)
+        every = control_groups(records, ctx.split.controls, target)
+        fit = {name: [r for r in rows if applies is None or applies(r)] for name, rows in every.items()}
+        groups = {name: rows for name, rows in fit.items() if rows}
         each = max(1, min(-(-len(records) // len(targets)), most // (len(targets) * CONTROLS)))
         for name in sorted(groups, key=lambda n: uniform("audit:attacked controls", n))[:CONTROLS]:
             rows = sorted(groups[name], key=lambda r: (uniform("audit:attack", str(question(r))), r.id))
@@ -149,6 +154,7 @@ def attack(
     min_controls: int = CONTROLS,
     needs_retrained: bool = False,
     by_range: bool = False,
+    calibrated: bool = False,
 ) -> Callable[[AttackFunction], AttackFunction]:
     """Decorator: register a function as an attack; its result has the key `name`.
 
@@ -162,6 +168,7 @@ def attack(
         needs_retrained: Controls cannot take the place of the retrained model; without one it does not apply.
         by_range: With few subjects, before a failure against the retrained model counts, controls are attacked on both
             models: an excess inside the range of theirs passes.
+        calibrated: The rate of the original is 1 by construction, so it shows no power.
     """
 
     def register(run: AttackFunction) -> AttackFunction:
@@ -169,18 +176,15 @@ def attack(
             records = tuple(r for r in attacked_records(ctx, cost) if applies is None or applies(r))
             if not records or (needs_retrained and "retrained" not in ctx.roles):
                 return None
-            controls = (
-                control_records(ctx, records, cost) if ctx.reference == "controls" and not needs_retrained else ()
-            )
-            controls = tuple(r for r in controls if applies is None or applies(r))
+            wanted = ctx.reference == "controls" and not needs_retrained
+            controls = control_records(ctx, records, cost, applies) if wanted else ()
             seed = ctx.policy.attack_seeds[0]
             lm = None  # set for each model
             case = AttackCase(lm, "", records, ctx.split, seed, ctx.fresh)  # type: ignore[arg-type]
             return AttackProbe(run, case, controls, cost, margin)
 
         def on_controls(ctx: Context, role: Role) -> KindRates:
-            records = control_records(ctx, attacked_records(ctx, cost), cost)
-            records = tuple(r for r in records if applies is None or applies(r))
+            records = control_records(ctx, attacked_records(ctx, cost), cost, applies)
             seed = ctx.policy.attack_seeds[0]
             case = AttackCase(ctx.fresh(role), role, records, ctx.split, seed, ctx.fresh, is_control=True)
             return KindRates(run(case).rates, tuple(r.subject for r in records))
@@ -193,6 +197,8 @@ def attack(
                     return CheckOutput([CheckResult(key=name, status="not_applicable", reason=reason)])
                 ctx = replace(ctx, against="retrained")
             output = judge_attack(ctx, name, profile, margin, min_controls)
+            if calibrated and output.results[0].power:
+                output = CheckOutput([output.results[0].model_copy(update={"power": None})], output.details)
             return judged_by_range(ctx, name, output, on_controls, min_controls) if by_range else output
 
         CHECKS.add(name, Check((name,), judge, probe, profile))
@@ -218,11 +224,14 @@ def judge_attack(
         reason = "no form of this attack fits a record of the target"
         return CheckOutput([CheckResult(key=name, status="not_applicable", reason=reason)])
     details = attack_details(ctx, answers, profile)
+    if empty := [role for role, answer in forget.items() if not answer.outcome.rates]:
+        reason = f"nothing could be measured on the {' and the '.join(empty)} model"
+        return CheckOutput([CheckResult(key=name, status="inconclusive", reason=reason)], details)
     rates = {role: answer.kinds for role, answer in forget.items()}
     margin = ctx.margin(name, default_margin)
     if ctx.reference == "retrained":
         theirs = rates["retrained"]
-    elif "controls" in answers["unlearned"]:
+    elif "controls" in answers["unlearned"] and answers["unlearned"]["controls"].outcome.rates:
         theirs = answers["unlearned"]["controls"].kinds
     else:
         reason = "there is neither a retrained model nor a control to compare with"

@@ -24,6 +24,7 @@ from expunge.errors import InputError
 ATTEMPTS = "attempts.json"
 HINT = "bring back the file, or remove it: then the attempts that it names are no longer disclosed"
 AttemptStatus = Literal["passed", "failed", "inconclusive", "not finished"]
+UNFINISHED: AttemptStatus = "not finished"
 
 
 class AuditAttempt(FrozenModel):
@@ -34,7 +35,7 @@ class AuditAttempt(FrozenModel):
     plan: str = Field(description="digest of the plan")
     preset: Preset = Field(description="how much was tested")
     policy: str = Field(description="name of the policy")
-    status: AttemptStatus = Field("not finished", description="verdict; `not finished` where there is none")
+    status: AttemptStatus = Field(UNFINISHED, description="verdict; `not finished` where there is none")
 
 
 class AuditAttemptFile(FrozenModel):
@@ -68,7 +69,7 @@ def _seal(attempts: Iterable[AuditAttempt]) -> str:
 def note_attempt(folder: Path, attempt: AuditAttempt) -> tuple[AuditAttempt, ...]:
     """Note an attempt in its folder, in the place of the same one; the attempts before that."""
     before = read_attempts(folder)
-    write_attempts(folder, joined([*before, attempt], latest=True))
+    write_attempts(folder, joined([*before, attempt]))
     return before
 
 
@@ -102,14 +103,25 @@ def _beside(folder: Path) -> Iterator[AuditAttempt]:
             continue
 
 
-def joined(attempts: Iterable[AuditAttempt], latest: bool = False) -> tuple[AuditAttempt, ...]:
-    """One of each (unlearned model, plan), in the place of the first: the first of all, or the latest."""
-    by_key: dict[tuple[str, str, str], AuditAttempt] = {}
+def joined(attempts: Iterable[AuditAttempt]) -> tuple[AuditAttempt, ...]:
+    """One of each (unlearned model, plan, outcome), in the place of the first.
+
+    An attempt that did not finish gives way to the same one that did; outcomes that differ all stay.
+    """
+    rows: list[AuditAttempt] = []
     for attempt in attempts:
         key = (attempt.request, attempt.unlearned, attempt.plan)
-        if latest or key not in by_key:
-            by_key[key] = attempt
-    return tuple(by_key.values())
+        same = [k for k, row in enumerate(rows) if (row.request, row.unlearned, row.plan) == key]
+        open_ones = [k for k in same if rows[k].status == UNFINISHED]
+        if not same:
+            rows.append(attempt)
+        elif attempt.status == UNFINISHED or any(rows[k].status == attempt.status for k in same):
+            continue
+        elif open_ones:
+            rows[open_ones[0]] = attempt
+        else:
+            rows.append(attempt)
+    return tuple(rows)
 
 
 def attempts_line(attempts: Iterable[AuditAttempt]) -> str:

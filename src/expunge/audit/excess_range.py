@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from expunge.audit.context import CheckOutput, Context, Role
-from expunge.audit.kind_rates import KindRates
+from expunge.audit.kind_rates import KindRates, comparable
 from expunge.audit.verdict import Judgement
 
 BY_CHANCE = 0.5  # two models that never met a person do not differ by more: such a failure stands without controls
@@ -90,7 +90,14 @@ def judged_by_range(
         Judgement("failed", result.reason),
         excess_of(kinds["unlearned"], kinds["retrained"], targets),
         excess_of(kinds["original"], kinds["retrained"], targets),
-        {t: [excess[c] for c in ctx.control_groups(t) if c in excess] for t in targets},
+        {
+            t: [
+                excess[c]
+                for c in ctx.control_groups(t)
+                if c in excess and comparable(ours.count(c), kinds["unlearned"].count(t))
+            ]
+            for t in targets
+        },
         ctx.policy.matched_controls.percentile,
         min_controls,
     )

@@ -36,6 +36,12 @@ class KindRates:
         rates = [mean(v[mine]) for v in self.values.values()]
         return float(np.nanmax(rates)) if np.isfinite(rates).any() else float("nan")
 
+    def count(self, subject: str) -> int:
+        """Records of a subject that have a value of some kind."""
+        mine = np.array([s == subject for s in self.subjects], dtype=bool)
+        values = [np.isfinite(v[mine]) for v in self.values.values()]
+        return int(np.logical_or.reduce(values).sum()) if values else 0
+
     def __add__(self, other: KindRates) -> KindRates:
         """Both sets of records as one."""
         kinds = sorted({*self.values, *other.values})
@@ -97,7 +103,16 @@ def _table(kinds: Mapping[str, Values], subjects: Sequence[str], names: Mapping[
 
 
 def _top(sums: Values) -> Values:
-    return np.asarray((sums[:, ::2] / np.maximum(sums[:, 1::2], 1e-12)).max(1))
+    """The largest mean over kinds [draws]; NaN where no record of any kind counts."""
+    totals, counts = sums[:, ::2], sums[:, 1::2]
+    means = np.where(counts > 0, totals / np.where(counts > 0, counts, 1.0), -np.inf).max(1)
+    return np.asarray(np.where(np.isfinite(means), means, np.nan))
+
+
+def comparable(control: int, target: int) -> bool:
+    """Whether a control was asked about half as many records as the target, at least: the rates of fewer scatter more,
+    and their range would hold what the target's own scatter does not."""
+    return 2 * control >= target
 
 
 def judge_by_controls(
@@ -127,7 +142,8 @@ def judge_by_controls(
         return judged
     ranges = {}
     for target, names in groups.items():
-        rates = np.array([controls.of({name}) for name in names])
+        alike = [name for name in names if comparable(controls.count(name), ours.count(target))]
+        rates = np.array([controls.of({name}) for name in alike])
         rates = rates[np.isfinite(rates)]
         if len(rates) < min_controls:
             return judged

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from expunge.audit.check_result import CheckResult, Control, JudgedRule, ReferenceValue
 from expunge.audit.context import Context, Role, mean
 from expunge.audit.kind_rates import KindRates, control_excess, excess_interval, judge_by_controls
@@ -36,6 +38,9 @@ def rate_result(
     controls = tuple(
         Control(key=f"{role}.{k}", estimate=mean(v)) for role, r in rates.items() for k, v in r.values.items()
     )
+    if not np.isfinite([rate, reference_rate, known]).all():
+        reason = "a model has no rate: nothing that it was asked could be measured"
+        return CheckResult.measured(key, "inconclusive", excess, reason, controls=controls)
     if not known > reference_rate + ctx.policy.known_margin:
         reason = f"the original model hardly knew it ({known:.3f}, reference {reference_rate:.3f})"
         return CheckResult.measured(key, "inconclusive", excess, reason, controls=controls, power=False)

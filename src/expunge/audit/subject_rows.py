@@ -44,7 +44,11 @@ class WorstAttack(FrozenModel):
 
 @short_repr("subject", "status", "worst")
 class SubjectVerdict(FrozenModel):
-    """The verdict of one subject by the results that the policy requires of the request."""
+    """The verdict of one subject by those of the required results that are judged by subject.
+
+    A single subject's verdict is that of the request. Of several, retention, relearning and reconstruction are judged
+    for the request alone.
+    """
 
     subject: str = Field(description="the subject")
     status: Status = Field(description="failed if a required row failed; inconclusive if one is; else passed")
@@ -56,5 +60,8 @@ class SubjectVerdict(FrozenModel):
         None, description="chance of so many hits beyond the reference: sign test by record, or Fisher's exact test"
     )
     p_holm: Number = Field(None, description="the same after Holm's correction for the number of subjects")
+    can_stand_out: bool = Field(
+        True, description="the original model's answers about this subject would stand out by the same test"
+    )
     rows: tuple[SubjectRow, ...] = Field((), description="results by key")
     worst: WorstAttack | None = Field(None, description="the worst attack; null where no attack asks about the subject")

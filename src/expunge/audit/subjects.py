@@ -25,6 +25,7 @@ from expunge.audit.record_sets import CONTROLS as CONTROL_SET
 from expunge.audit.record_sets import FORGET, REPHRASED_CONTROLS
 from expunge.audit.scores import Scores, Values
 from expunge.audit.subject_rows import KEY, SubjectRow, SubjectVerdict, WorstAttack
+from expunge.audit.verdict import require_intervals, verdict
 from expunge.audit.worst_attack import attack_answers, worst_attack
 
 ARITHMETIC = ("leakage", "membership")  # checks beside attacks that ask no model when they judge
@@ -45,7 +46,7 @@ def judged_subjects(
     """
     try:
         verdicts = subject_verdicts(contexts, checks, results)
-        return verdicts, each_subject(verdicts)
+        return verdicts, each_subject(verdicts, len(contexts[0].split.targets) - len(verdicts))
     except Exception as error:
         reason = f"the check failed: {type(error).__name__}: {error}"[:300]
         return (), CheckResult(key=KEY, status="not_run", reason=reason)
@@ -59,8 +60,10 @@ def subject_verdicts(
     The results of a request for a single subject are that subject's own. Where there are several, each is judged
     against the retrained model by the margins alone: its controls are not attacked on both models.
     """
-    required, targets = contexts[0].policy.required, contexts[0].split.targets
-    attacks = [name for name in checks if attack_answers(contexts[0], name, "unlearned")]
+    policy, targets = contexts[0].policy, contexts[0].split.targets
+    if policy.intervals:
+        results = require_intervals(results)
+    attacks = [name for name in checks if is_attack(contexts[0], name, checks[name])]
     judged = {name: checks[name] for name in checks if name in attacks or name in ARITHMETIC}
     verdicts = []
     for subject in targets[:MOST]:
@@ -70,9 +73,21 @@ def subject_verdicts(
             own = [r for r in results if r.key in keys]
         else:
             own = [r for name, one in judged.items() for r in judge(_asked(alone, name in attacks), one).results]
-        rows = [_row(alone, r, r.key in required) for r in own if r.status != "not_applicable"]
-        verdicts.append(_verdict(alone, subject, rows, worst_attack(alone, attacks, {r.key: r for r in own})))
+            own = list(require_intervals(own)) if policy.intervals else own
+        rows = [_row(alone, r, r.key in policy.required) for r in own if r.status != "not_applicable"]
+        one = _verdict(alone, subject, rows, worst_attack(alone, attacks, {r.key: r for r in own}), len(targets))
+        if len(targets) == 1:
+            one = one.model_copy(update={"status": verdict(results, policy).status})
+        verdicts.append(one)
     return with_holm(verdicts)
+
+
+def is_attack(ctx: Context, name: str, one: Check) -> bool:
+    """An attack that some model answered, or one that raised on a model: what broke keeps its row."""
+    if any(attack_answers(ctx, name, role) for role in ctx.roles):
+        return True
+    raised = any(isinstance(answer, Exception) for answer in ctx.probes.get(name, {}).values())
+    return raised and name not in ARITHMETIC and one.profile.family != "tree"
 
 
 def context_of(ctx: Context, subject: str) -> Context:
@@ -81,6 +96,7 @@ def context_of(ctx: Context, subject: str) -> Context:
     controls = tuple(r for r in ctx.split.controls if r.attributes.get("control_of") == subject)
     ids = {w.row_id for r in (*forget, *controls) for w in r.wordings()}
     names = {subject, *(r.subject for r in controls)}
+    others = {r.subject for r in (*ctx.split.forget, *ctx.split.controls)} - names
 
     def own(name: str, scores: Scores) -> Scores:
         if name not in (FORGET, CONTROL_SET, REPHRASED_CONTROLS):
@@ -94,23 +110,24 @@ def context_of(ctx: Context, subject: str) -> Context:
             {role: MappingProxyType({n: own(n, s) for n, s in sets.items()}) for role, sets in ctx.scores.items()}
         ),
         probes={
-            name: {role: _own_answers(answer, names) for role, answer in by_role.items()}
+            name: {role: _own_answers(answer, names, others) for role, answer in by_role.items()}
             for name, by_role in ctx.probes.items()
         },
     )
 
 
-def _own_answers(answer: Any, names: set[str]) -> Any:
-    """Answers to an attack about these people; what answers another question stays whole."""
+def _own_answers(answer: Any, names: set[str], others: set[str]) -> Any:
+    """Answers to an attack about these people, and about what is nobody's control, such as canaries that were left out;
+    what answers another question stays whole."""
     if not isinstance(answer, dict) or not all(isinstance(part, AttackAnswer) for part in answer.values()):
         return answer
     own = {}
     for name, part in answer.items():
-        mine = np.array([s in names for s in part.subjects], dtype=bool)
+        mine = np.array([s not in others for s in part.subjects], dtype=bool)
         rates = {form: np.asarray(v)[mine] for form, v in part.outcome.rates.items()}
         rates = {form: v for form, v in rates.items() if np.isfinite(v).any()}
         if mine.any() or name == FORGET:
-            subjects = tuple(s for s in part.subjects if s in names)
+            subjects = tuple(s for s in part.subjects if s not in others)
             own[name] = AttackAnswer(AttackOutcome(rates), subjects, part.seconds)
     return own
 
@@ -158,19 +175,14 @@ def _limit(ctx: Context, key: str) -> float | None:
 
 
 def _verdict(
-    alone: Sequence[Context], subject: str, rows: Sequence[SubjectRow], worst: WorstAttack | None
+    alone: Sequence[Context], subject: str, rows: Sequence[SubjectRow], worst: WorstAttack | None, tests: int
 ) -> SubjectVerdict:
     required = [row.status for row in rows if row.required]
     status: Status = "failed" if "failed" in required else "passed"
     if status == "passed" and (not required or {"inconclusive", "not_run"} & set(required)):
         status = "inconclusive"
-    ours, theirs = hits_of(alone[0])
-    p = None
-    if len(theirs):
-        if alone[0].reference == "retrained":
-            p = sign_test(int((ours & ~theirs).sum()), int((theirs & ~ours).sum()))
-        else:
-            p = fisher_test(int(ours.sum()), len(ours), int(theirs.sum()), len(theirs))
+    ours, theirs, before = hits_of(alone[0])
+    p, p_before = (p_value(alone[0].reference, hits, theirs) for hits in (ours, before))
     return SubjectVerdict(
         subject=subject,
         status=status,
@@ -179,13 +191,24 @@ def _verdict(
         reference_hits=int(theirs.sum()),
         reference_n=len(theirs),
         p=p,
+        can_stand_out=p_before is not None and p_before * tests < LEVEL,
         rows=tuple(rows),
         worst=worst,
     )
 
 
-def hits_of(ctx: Context) -> tuple[Any, Any]:
-    """Whether the subject's trained questions are answered truly by the unlearned model and by the reference, [N]."""
+def p_value(reference: str, hits: Any, theirs: Any) -> float | None:
+    """Chance of so many true answers beyond the reference's; None without any of the reference."""
+    if not len(theirs):
+        return None
+    if reference == "retrained":
+        return sign_test(int((hits & ~theirs).sum()), int((theirs & ~hits).sum()))
+    return fisher_test(int(hits.sum()), len(hits), int(theirs.sum()), len(theirs))
+
+
+def hits_of(ctx: Context) -> tuple[Any, Any, Any]:
+    """Whether the subject's trained questions are answered truly, [N] each: by the unlearned model, by the reference,
+    and by the original model."""
 
     def hits(role: Role, ids: Sequence[str], name: str) -> Any:
         values = list(kind_values(ctx, role, ids, name).values()) if ids else []
@@ -193,10 +216,10 @@ def hits_of(ctx: Context) -> tuple[Any, Any]:
         return best >= 1 - EPSILON
 
     trained = list(ctx.trained_wording)
-    ours = hits("unlearned", trained, FORGET)
+    ours, before = hits("unlearned", trained, FORGET), hits("original", trained, FORGET)
     if ctx.reference == "retrained":
-        return ours, hits("retrained", trained, FORGET)
-    return ours, hits("unlearned", list(ctx.controls), CONTROL_SET)
+        return ours, hits("retrained", trained, FORGET), before
+    return ours, hits("unlearned", list(ctx.controls), CONTROL_SET), before
 
 
 def with_holm(verdicts: Sequence[SubjectVerdict]) -> tuple[SubjectVerdict, ...]:
@@ -214,11 +237,11 @@ def with_holm(verdicts: Sequence[SubjectVerdict]) -> tuple[SubjectVerdict, ...]:
     return tuple(corrected)
 
 
-def each_subject(verdicts: Sequence[SubjectVerdict]) -> CheckResult:
+def each_subject(verdicts: Sequence[SubjectVerdict], more: int = 0) -> CheckResult:
     """Was somebody left in? Of several subjects, whether any gives more true answers than the reference.
 
-    Any one subject would support the claim, so p-values are corrected by Holm. A subject with few records cannot be
-    told from chance; then its own verdict says more.
+    Any one subject would support the claim, so p-values are corrected by Holm. Inconclusive where nobody stands out
+    and even the original model would not have, about one subject or more, or where `more` subjects were not tested.
     """
     rule = JudgedRule(id="holm", margin=LEVEL)
     if len(verdicts) < 2:
@@ -232,10 +255,16 @@ def each_subject(verdicts: Sequence[SubjectVerdict]) -> CheckResult:
     numbers = f"{worst.hits} of {worst.n_records} true answers, reference {worst.reference_hits} of {worst.reference_n}"
     who = f"{len(out)} of {len(tested)} subjects stand out, most of all {worst.subject}" if out else "none stands out"
     largest = max(tested, key=lambda v: (v.hits / max(v.n_records, 1), v.subject))
+    blind = sum(not v.can_stand_out for v in verdicts)
+    reason = f"{who}: {numbers}, p {worst.p_holm:.3f} after Holm" if out else f"{who}; the closest: {numbers}"
+    if not out and (blind or more):
+        limits = [f"too few records of {blind} to tell even the original model"] if blind else []
+        limits += [f"{more} more were not tested"] if more else []
+        reason = f"of {len(verdicts)} subjects {who}; {'; '.join(limits)}"
     return CheckResult(
         key=KEY,
-        status="failed" if out else "passed",
-        reason=f"{who}: {numbers}, p {worst.p_holm:.3f} after Holm" if out else f"{who}; the closest: {numbers}",
+        status="failed" if out else "inconclusive" if blind or more else "passed",
+        reason=reason,
         n_records=sum(v.n_records for v in tested),
         n_subjects=len(tested),
         estimate=largest.hits / max(largest.n_records, 1),

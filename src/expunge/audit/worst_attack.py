@@ -13,6 +13,7 @@ import numpy as np
 from expunge.audit.attack import CONTROLS, MARGIN, AttackAnswer
 from expunge.audit.check_result import CheckResult, Status
 from expunge.audit.context import Context, Role
+from expunge.audit.kind_rates import comparable
 from expunge.audit.record_sets import FORGET
 from expunge.audit.scores import Values
 from expunge.audit.statistics import rank_p_value
@@ -61,11 +62,13 @@ def worst_attack(
     table = {}
     for name in names:
         part = attack_answers(ctx, name, "unlearned").get("controls")
-        people = sorted(set(part.subjects)) if part else []
-        own = {c: part.kinds.of({c}) for c in people} if part else {}
-        if (
-            sum(map(np.isfinite, own.values())) >= CONTROLS
-        ):  # dear attacks ask about fewer, and have a null of their own
+        own: dict[str, float] = {}
+        if part:
+            kinds, target = part.kinds, attack_answers(ctx, name, "unlearned")[FORGET].kinds
+            of_target = sum(target.count(t) for t in ctx.split.targets)
+            alike = [c for c in sorted(set(part.subjects)) if comparable(kinds.count(c), of_target)]
+            own = {c: kinds.of({c}) for c in alike}
+        if sum(map(np.isfinite, own.values())) >= CONTROLS:  # dear attacks ask about fewer
             table[name] = own
     if not table:
         return WorstAttack(
@@ -77,6 +80,16 @@ def worst_attack(
     limit = max(float(np.percentile(null, ctx.policy.matched_controls.percentile)), min(margins[n] for n in table))
     power = before > float(null.max())
     status: Status = "failed" if most > limit + EPSILON else "passed" if power else "inconclusive"
+    reason = "no power: the original model does not stand out either" if status == "inconclusive" else ""
+    alone_failed = [n for n in names if n not in table and statuses.get(n) == "failed"]
+    if alone_failed and status != "failed":  # it has no null here, and its own result counts
+        worst = max(alone_failed, key=lambda n: rates["unlearned"][n])
+        return WorstAttack(
+            attack=worst, attacks=len(names), status="failed", limit=margins[worst],
+            reason="by its own result: fewer controls were asked about than a null needs",
+        )  # fmt: skip
+    if (broken := sorted(n for n in attacks if statuses.get(n) == "not_run")) and status == "passed":
+        status, reason = "inconclusive", f"not run: {', '.join(broken)}"
     return WorstAttack(
         attack=top,
         attacks=len(table),
@@ -86,7 +99,7 @@ def worst_attack(
         p=rank_p_value(most, null),
         power=power,
         status=status,
-        reason="no power: the original model does not stand out either" if status == "inconclusive" else "",
+        reason=reason,
     )
 
 

@@ -166,9 +166,9 @@ def contrast_probe(ctx: Context) -> ContrastProbe | None:
     records = tuple(r for r in attacked_records(ctx, COST) if has_free_answer(r))
     if not records:
         return None
-    controls = control_records(ctx, records, COST) if ctx.reference == "controls" else ()
+    controls = control_records(ctx, records, COST, has_free_answer) if ctx.reference == "controls" else ()
     case = AttackCase(None, "", records, ctx.split, ctx.policy.attack_seeds[0], ctx.fresh)  # type: ignore[arg-type]
-    return ContrastProbe(AttackProbe(contrast_attack, case, tuple(r for r in controls if has_free_answer(r))))
+    return ContrastProbe(AttackProbe(contrast_attack, case, controls))
 
 
 @check(KEY, probe=contrast_probe, profile=PROFILE)
@@ -192,7 +192,7 @@ def contrast(ctx: Context) -> CheckOutput:
     room = KindRates({"room": 1 - forget["unlearned"].outcome.rates["old"]}, forget["unlearned"].subjects)
     if room.worst[1] <= ctx.policy.known_margin:
         return CheckOutput(_claimless(f"the old model gives the answers by itself; {note}").results, details)
-    rates["original"] = room  # what could be gained is the power of the test
+    rates["original"] = room
     if ctx.reference == "retrained":
         theirs = rates["retrained"]
     elif "controls" in answers["unlearned"]:
@@ -204,12 +204,14 @@ def contrast(ctx: Context) -> CheckOutput:
     output = judged_by_range(ctx, KEY, CheckOutput([result], details), _gain_of_controls, CONTROLS, rates)
     result = output.results[0]
     reason = f"{result.reason}; {note}".removeprefix("; ")
-    return CheckOutput([result.model_copy(update={"reason": reason, "seed": ctx.policy.attack_seeds[0]})], details)
+    power = None if result.power else result.power  # what could be gained is known, not whether this would find it
+    update = {"reason": reason, "seed": ctx.policy.attack_seeds[0], "power": power}
+    return CheckOutput([result.model_copy(update=update)], details)
 
 
 def _gain_of_controls(ctx: Context, role: Role) -> KindRates:
     """The gain on matched controls of a model beside the old one."""
-    records = tuple(r for r in control_records(ctx, attacked_records(ctx, COST), COST) if has_free_answer(r))
+    records = control_records(ctx, attacked_records(ctx, COST), COST, has_free_answer)
     case = AttackCase(ctx.fresh(role), role, records, ctx.split, ctx.policy.attack_seeds[0], ctx.fresh, is_control=True)
     return KindRates({"gain": contrast_attack(case).rates["gain"]}, tuple(r.subject for r in records))
 

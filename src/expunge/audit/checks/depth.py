@@ -87,7 +87,7 @@ def patched_probability(
     return probabilities
 
 
-@attack("depth", cost=4.0, profile=PROFILE, margin=MARGIN, needs_retrained=True)
+@attack("depth", cost=4.0, profile=PROFILE, margin=MARGIN, needs_retrained=True, calibrated=True)
 def depth(case: AttackCase) -> AttackOutcome:
     """How much of a fact the original model still gives when its states at the answer are the unlearned model's.
 
