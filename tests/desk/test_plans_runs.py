@@ -17,10 +17,12 @@ from sqlalchemy import select, update
 
 from expunge.desk import tables as t
 from expunge.desk.batches import collect
+from expunge.desk.certify import FILE
 from expunge.desk.event_log import log_problems
 from expunge.desk.facts import latest_plan, latest_run, request_row
 from expunge.desk.leases import MAX_TAKEOVERS, acquire, check_fence, is_gone, register_worker, workers
 from expunge.desk.models import alias_row
+from expunge.desk.plan_steps import _check_certificate
 from expunge.desk.plans import (
     PlanWish,
     approve_plan,
@@ -36,6 +38,7 @@ from expunge.desk.reasons import read_reasons
 from expunge.desk.roles import SYSTEM, Actor, Refusal
 from expunge.desk.runs import begin_purge, cancel_run, promote, register_output, register_verdict, start_run, work_name
 from expunge.desk.transitions import fire, fire_all
+from expunge.desk.workshop import Workshop
 from expunge.errors import InputError
 from helpers.desk import (
     ADMIN,
@@ -97,12 +100,33 @@ def test_storing_a_plan_twice_is_one_plan(case: DeskCase) -> None:
 
 def test_nobody_approves_their_own_plan(case: DeskCase) -> None:
     digest = to_planned(case, to_waiting(case))
-    with pytest.raises(Refusal, match="planned or ran"), case.desk.session(Actor("olga", "approver")) as s:
+    with pytest.raises(Refusal, match="also planned, ran"), case.desk.session(Actor("olga", "approver")) as s:
         approve_plan(s, digest)
     with pytest.raises(Refusal, match="that was shown"), case.desk.session(APPROVER) as s:
         approve_plan(s, digest[:12])
     with case.desk.session(APPROVER) as s:
         assert approve_plan(s, digest) == ["plan_approved"]
+
+
+@pytest.mark.parametrize("person", ["carla", "rita"])
+def test_who_identified_or_decided_approves_nothing(case: DeskCase, person: str) -> None:
+    digest = to_planned(case, to_waiting(case))
+    with pytest.raises(Refusal, match="decided or identified it"), case.desk.session(Actor(person, "approver")) as s:
+        approve_plan(s, digest)
+
+
+def test_a_certificate_that_is_gone_or_another_stops_the_promotion(case: DeskCase) -> None:
+    request_id = to_waiting(case)
+    to_planned(case, request_id)
+    digest = to_promotion(case, request_id)
+    shop = Workshop(case.desk, "w1")
+    folder = shop.folder(digest)
+    with pytest.raises(Refusal, match="is not the registered one"):
+        _check_certificate(shop, digest)
+    (folder / FILE).parent.mkdir(parents=True, exist_ok=True)
+    (folder / FILE).write_text("{}")
+    with pytest.raises(Refusal, match="is not the registered one"):
+        _check_certificate(shop, digest)
 
 
 def test_single_person_mode_is_configured_and_logged(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from expunge.desk.desk import Desk
 from expunge.desk.facts import request_row
 from expunge.desk.identity import MAX_DOCUMENT, record_identity
 from expunge.desk.matching import add_match, matches, reveal, search, settle
-from expunge.desk.people import actor_of, remove_person, set_person
+from expunge.desk.people import actor_of, people, remove_person, set_person
 from expunge.desk.requests import act, add_identifiers, expire_overdue, extend, requests_like, submit
 from expunge.desk.roles import SYSTEM, Actor, Refusal
 from expunge.errors import InputError
@@ -376,3 +377,36 @@ def test_a_later_policy_does_not_change_a_request(case: DeskCase) -> None:
         assert request_row(s, request_id)["due_on"] == "2026-04-02"
         row = request_row(s, second)
         assert (row["regime"], row["due_on"]) == ("gdpr@2", date(2026, 3, 7).isoformat())
+
+
+def test_an_identifier_that_is_no_text_is_refused(case: DeskCase) -> None:
+    for value in ({"a": "Anna"}, 7, None):
+        with pytest.raises(InputError, match="neither a text nor a list"), case.desk.session(CLERK) as s:
+            submit(s, {"name": value})
+
+
+def test_how_somebody_was_identified_is_one_of_a_list(case: DeskCase) -> None:
+    request_id = new_request(case)
+    with pytest.raises(InputError, match="none of the methods"), case.desk.session(CLERK) as s:
+        record_identity(s, request_id, success=True, method="passport of Anna")
+
+
+def test_the_only_admin_stays_and_who_left_may_come_back(case: DeskCase) -> None:
+    with pytest.raises(Refusal, match="is the only admin"), case.desk.session(ADMIN) as s:
+        set_person(s, "adam", ["clerk"])
+    with case.desk.session(ADMIN) as s:
+        remove_person(s, "carla")
+        set_person(s, "carla", ["clerk"])
+        assert people(s)["carla"] == ["clerk"]
+
+
+@pytest.mark.skipif("EXPUNGE_DESK_SERVER" in os.environ, reason="a file of SQLite")
+@pytest.mark.parametrize("content", [None, b""])
+def test_a_lost_database_is_not_made_anew(case: DeskCase, content: bytes | None) -> None:
+    case.desk.close()
+    for file in case.desk.folder.glob("desk.db*"):
+        file.unlink()
+    if content is not None:
+        (case.desk.folder / "desk.db").write_bytes(content)
+    with pytest.raises(InputError, match="is gone or empty; restore"):
+        Desk.open(case.desk.folder)

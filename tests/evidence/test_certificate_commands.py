@@ -139,7 +139,12 @@ def test_receipts_and_bundles(cli: Cli, desk: Desk, case: EvidenceCase) -> None:
     facts.write_text("reason: regression_failed\n")
     keys = ("--operator-key", desk.key("operator"), "--auditor-key", desk.key("auditor"))
     words = ("certificate", "receipt", desk.certificate, "--kind", "supersession", "--facts", facts, *keys)
+    alone = (*words[:-4], "--out", desk.folder / "alone.json")
+    assert "give one of them" in cli(*alone).line
+    assert cli(*alone, *keys[2:]).code == 0  # the auditor alone may withdraw it
     assert cli(*words, "--out", gone).code == 0
+    assert "is there already" in cli(*words, "--out", gone).line
+    assert "is there already" in cli(*desk.words(case)).line
     verified = cli("certificate", "verify", desk.certificate, "--trust", desk.trust, "--receipt", gone)
     assert verified.code == 3
     assert "the certificate was superseded on" in verified.out

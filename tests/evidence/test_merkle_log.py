@@ -15,6 +15,7 @@ from expunge.evidence.log_checks import LogEvidence, load_log_evidence, verify_l
 from expunge.evidence.log_sources import entry_of
 from expunge.evidence.merkle import is_consistent
 from expunge.evidence.merkle_log import LogEntry, LogState, MerkleLog, make_entry, proof_problem
+from expunge.evidence.signing_key import SigningKey
 from expunge.evidence.verification import VerificationInputs, verify_bytes
 from expunge.evidence.verification_report import VerificationReport
 from helpers.cli import full_disk
@@ -196,3 +197,12 @@ def test_bad_log_files(tmp_path: Path) -> None:
     (log.folder / "head.json").write_text(json.dumps({"payload": "e30=", "payloadType": "x", "signatures": []}))
     with pytest.raises(InputError, match="is no head of a log"):
         log.read()
+
+
+def test_another_key_takes_the_head_over_only_where_that_is_said(tmp_path: Path) -> None:
+    log = MerkleLog(tmp_path)
+    log.append(entries(1), LOG_KEY, "first")
+    other = SigningKey.generate()
+    with pytest.raises(InputError, match="another key signed"):
+        log.append(entries(2), other)
+    assert log.append(entries(2), other, new_key=True).head.size == 2

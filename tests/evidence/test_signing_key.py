@@ -63,8 +63,16 @@ def test_an_unencrypted_key_and_another_kind_are_refused(tmp_path: Path) -> None
     key = generate_private_key(SECP256R1())
     locked = pem.BestAvailableEncryption(PHRASE.encode())
     other.write_bytes(key.private_bytes(pem.Encoding.PEM, pem.PrivateFormat.PKCS8, locked))
+    other.chmod(0o600)
     with pytest.raises(InputError, match="no Ed25519 key"):
         load_key(other, PHRASE)
     public = key.public_key().public_bytes(pem.Encoding.PEM, pem.PublicFormat.SubjectPublicKeyInfo).decode()
     with pytest.raises(InputError, match="no Ed25519 key"):
         read_public_key(public, "key")
+
+
+def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    save_key(SigningKey.generate(), tmp_path / "a.key", PHRASE)
+    (tmp_path / "a.key").chmod(0o644)
+    with pytest.raises(InputError, match="can be read by others; chmod 600"):
+        load_key(tmp_path / "a.key", PHRASE)

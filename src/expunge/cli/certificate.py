@@ -83,6 +83,8 @@ def make(
     from expunge.evidence.verification import read_certificate, read_predicate_of
 
     check_is_no_folder(out, "cert.json")
+    if out.exists():
+        raise InputError(str(out), "is there already, and may be signed", "choose another file")
     if log is not None and attempts is None:
         attempts = counted_attempts(log, request)
     commitments, selection = _commitments(run, data, record_key)

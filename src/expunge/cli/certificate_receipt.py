@@ -21,8 +21,10 @@ def receipt(
     certificate: Annotated[Path, typer.Argument(help="The certificate that it is about.")],
     kind: Annotated[Kind, typer.Option("--kind", help="What happened.")],
     facts: Annotated[Path, typer.Option("--facts", help="YAML file with the fields of this kind; see the docs.")],
-    operator_key: Annotated[Path, typer.Option("--operator-key", help="Private key of whoever states it.")],
     out: Annotated[Path, typer.Option("--out", help="File for the receipt.")],
+    operator_key: Annotated[
+        Path | None, typer.Option("--operator-key", help="Private key of the operator; this, or --auditor-key.")
+    ] = None,
     auditor_key: KeyOption = None,
     operator_passphrase_file: Annotated[
         Path | None, typer.Option("--operator-passphrase-file", metavar="FILE", help="As for `expunge key make`.")
@@ -41,13 +43,19 @@ def receipt(
     from expunge.evidence.receipts import RECEIPTS, make_receipt
     from expunge.evidence.verification import read_certificate
 
+    if not (operator_key or auditor_key):
+        raise InputError("--operator-key", "is missing, and so is --auditor-key", "give one of them, or both")
     envelope, predicate = read_certificate(certificate)
     fields = load_yaml(read_text(facts, most=2**20), str(facts))
     known = {"certificate": envelope.digest, "request": predicate.request.id}
     if clash := sorted(set(fields) & set(known)):
         raise InputError(f"{facts}: {clash[0]}", "comes from the certificate", "leave it out")
     statement = validate(RECEIPTS[kind], {"at": format_moment(present()), **fields, **known}, str(facts))
-    keys = [open_key(operator_key, "operator", operator_passphrase_file, "--operator-passphrase-file")]
+    if out.exists():
+        raise InputError(str(out), "is there already, and may be signed", "choose another file")
+    keys = []
+    if operator_key:
+        keys.append(open_key(operator_key, "operator", operator_passphrase_file, "--operator-passphrase-file"))
     if auditor_key:
         keys.append(open_key(auditor_key, "auditor", auditor_passphrase_file, "--auditor-passphrase-file"))
     signed = make_receipt(statement).signed_by(*keys)

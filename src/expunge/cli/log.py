@@ -36,6 +36,9 @@ def append(
         Path | None, typer.Option("--inclusion", help="Also write the inclusion proof to this file.")
     ] = None,
     passphrase_file: PassphraseFile = None,
+    new_key: Annotated[
+        bool, typer.Option("--new-key", help="The head was signed by another key, which this one replaces.")
+    ] = False,
 ) -> CommandResult:
     """Append one entry and sign the new head."""
     require()
@@ -43,7 +46,7 @@ def append(
     from expunge.evidence.merkle_log import MerkleLog
 
     entry = _entry(source, kind, request, policy)
-    state = MerkleLog(log).append([entry], open_key(key, "log", passphrase_file), origin)
+    state = MerkleLog(log).append([entry], open_key(key, "log", passphrase_file), origin, new_key=new_key)
     index = state.find(entry.kind, entry.digest)
     assert index is not None
     if proof:

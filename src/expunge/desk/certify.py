@@ -20,10 +20,11 @@ FILE = "certificate.json"
 
 @dataclass(frozen=True)
 class CertificateResult:
-    """A written certificate: its digest, and whether it verified after it was written."""
+    """A written certificate: its digest, whether it verified after it was written, and whether anybody signed it."""
 
     digest: str
     verified: bool
+    signed: bool = True
 
 
 Certify = Callable[[dict[str, Any], Path], CertificateResult]
@@ -40,4 +41,4 @@ def plain_certificate(data: dict[str, Any], folder: Path) -> CertificateResult:
     write_atomic(folder / FILE, raw)
     stored = (folder / FILE).read_bytes()
     passed = data["audit"]["status"] == "passed" and data["audit"]["guard"] != "failed"
-    return CertificateResult(hashlib.sha256(stored).hexdigest(), stored == raw and passed)
+    return CertificateResult(hashlib.sha256(stored).hexdigest(), stored == raw and passed, signed=False)

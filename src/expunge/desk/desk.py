@@ -123,9 +123,15 @@ class Desk:
         folder = Path(folder)
         settings = DeskSettings.load(folder)
         ring = KeyRing.load(folder / settings.keys)
-        engine = open_engine(_url(folder, settings))
+        url = _url(folder, settings)
+        file = Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
+        if file is not None and (not file.is_file() or not file.stat().st_size):
+            raise InputError(str(file), "is gone or empty", "restore the database; an open desk makes none")
+        engine = open_engine(url)
         with transaction(engine, reads_only=True) as conn:
             version = version_of(conn)
+        if not version:
+            raise InputError(str(folder), "has a database without a desk", "restore the database")
         if version != len(STEPS):
             with transaction(engine) as conn:
                 migrate(conn)

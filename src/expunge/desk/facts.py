@@ -97,7 +97,7 @@ def facts_of(s: DeskSession, request_id: str, other: str | None = None) -> Facts
         plan_kind=plan["kind"] if plan else None,
         plan_current=plan is not None and plan["state"] == "current" and fits(s, plan),
         plan_is_new=plan is not None and run is None,
-        operators=frozenset({plan["author"]}) if plan else frozenset(),
+        operators=_workers_on(s, request_id) | (frozenset({plan["author"]}) if plan else frozenset()),
         approvers=_names(plan, "approver"),
         promotion_approvers=_names(plan, "promotion_approver"),
         leased=run is not None and run["state"] == "running",
@@ -115,6 +115,15 @@ def facts_of(s: DeskSession, request_id: str, other: str | None = None) -> Facts
         other_same_person=other is not None and same_person(s, request_id, other),
         single_person=s.settings.single_person,
     )
+
+
+def _workers_on(s: DeskSession, request_id: str) -> frozenset[str]:
+    """People who verified the identity of a request or decided an asset: a second pair of eyes is somebody else's."""
+    decided = select(t.decision.c.person).where(t.decision.c.request_id == request_id)
+    identified = select(t.identity_attempt.c.person).where(
+        t.identity_attempt.c.request_id == request_id, t.identity_attempt.c.success == 1
+    )
+    return frozenset(s.conn.execute(decided.union(identified)).scalars())
 
 
 def attempts_of(s: DeskSession, batch_id: str | None) -> int:

@@ -75,13 +75,13 @@ class Act:
 def _second_person(f: Facts, act: Act) -> str:
     if f.single_person or act.actor.person not in f.operators:
         return ""
-    return "the one who approves is the one who planned or ran it"
+    return "the one who approves also planned, ran, decided or identified it"
 
 
 def _signed_by_second(f: Facts, people: frozenset[str], what: str) -> str:
     if not people:
         return f"nobody approved {what}"
-    return "" if f.single_person or people - f.operators else f"nobody but its operator approved {what}"
+    return "" if f.single_person or people - f.operators else f"nobody but those who worked on it approved {what}"
 
 
 Guard = Callable[[Facts, Act], str]

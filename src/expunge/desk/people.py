@@ -29,8 +29,11 @@ def set_person(s: DeskSession, name: str, roles: Iterable[str]) -> None:
         s.actor.check_may("edit people")
     elif "admin" not in wanted:
         raise Refusal("person", "the first person must be an admin", "give the role admin")
-    if name in everybody:
-        s.conn.execute(update(t.person).where(t.person.c.name == name).values(roles=json.dumps(wanted)))
+    if "admin" not in wanted and [n for n, roles in everybody.items() if "admin" in roles] == [name]:
+        raise Refusal("person", "is the only admin", "make another one first")
+    is_known = s.conn.execute(select(t.person.c.name).where(t.person.c.name == name)).first() is not None
+    if is_known:  # also somebody who left and comes back
+        s.conn.execute(update(t.person).where(t.person.c.name == name).values(roles=json.dumps(wanted), left_at=None))
     else:
         s.conn.execute(insert(t.person).values(name=name, roles=json.dumps(wanted), at=s.at))
     s.log("person.set", {"person": name, "roles": wanted})

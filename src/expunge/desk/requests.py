@@ -89,7 +89,9 @@ def check_identifiers(identifiers: Mapping[str, Any]) -> list[tuple[str, str]]:
     for kind, given in identifiers.items():
         if kind not in IDENTIFIER_KINDS:
             raise InputError("identifiers", "hold an unknown kind", nearest(str(kind), IDENTIFIER_KINDS))
-        for value in [given] if isinstance(given, str) else list(given or ()):
+        if not isinstance(given, str | list | tuple):
+            raise InputError(f"identifiers.{kind}", "is neither a text nor a list of texts", "write it in quotes")
+        for value in [given] if isinstance(given, str) else given:
             if not isinstance(value, str) or not normalize(kind, value):
                 raise InputError(f"identifiers.{kind}", "is empty or no text", "write it in quotes")
             if len(value) > MAX_VALUE or "\0" in value:

@@ -122,8 +122,8 @@ def certify(shop: Workshop, plan_hash: str, attempt: int) -> Answer:
         data = certificate_data(s, plan_hash, attempt)
     result = shop.certify(data, shop.folder(plan_hash))
     with shop.desk.session(SYSTEM) as s:
-        register_certificate(s, plan_hash, attempt, result.digest, result.verified)
-    return {"certificate": result.digest, "verified": result.verified}
+        register_certificate(s, plan_hash, attempt, result.digest, result.verified, result.signed)
+    return {"certificate": result.digest, "verified": result.verified, "signed": result.signed}
 
 
 def certificate_data(s: DeskSession, plan_hash: str, attempt: int) -> dict[str, Any]:

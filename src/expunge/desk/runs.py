@@ -118,7 +118,9 @@ def _issue(plan_hash: str, attempt: int) -> str:
     return f"{work_name(plan_hash)}:{attempt}/issue"
 
 
-def register_certificate(s: DeskSession, plan_hash: str, attempt: int, digest: str, verified: bool) -> None:
+def register_certificate(
+    s: DeskSession, plan_hash: str, attempt: int, digest: str, verified: bool, signed: bool = False
+) -> None:
     """The certificate of a run, which is written once; promotion needs one that verifies."""
     row = run_row(s, plan_hash, attempt)
     if row["certificate_digest"] not in (None, digest):
@@ -128,7 +130,7 @@ def register_certificate(s: DeskSession, plan_hash: str, attempt: int, digest: s
         values["certificate_verified_at"] = s.at
     _set(s, row, **values)
     if row["certificate_digest"] is None or "certificate_verified_at" in values:
-        s.log("run.certificate", {"run": row["id"], "certificate": digest, "verified": verified})
+        s.log("run.certificate", {"run": row["id"], "certificate": digest, "verified": verified, "signed": signed})
 
 
 def end_run(s: DeskSession, plan_hash: str, attempt: int, state: str) -> None:

@@ -118,7 +118,12 @@ class MerkleLog:
         return (self.folder / HEAD).is_file()
 
     def append(
-        self, entries: Sequence[LogEntry], key: SigningKey, origin: str = "", at: datetime | None = None
+        self,
+        entries: Sequence[LogEntry],
+        key: SigningKey,
+        origin: str = "",
+        at: datetime | None = None,
+        new_key: bool = False,
     ) -> LogState:
         """Append entries and sign the new head. An entry that is there already (kind, digest, request) stays one.
 
@@ -127,14 +132,18 @@ class MerkleLog:
             key: Signs the head.
             origin: Name of the log; needed for a new one.
             at: Time of the head.
+            new_key: Another key than the one that signed the head takes its place.
 
         Raises:
-            InputError: the log is damaged, has another name, or cannot be written.
+            InputError: the log is damaged, has another name or another key, or cannot be written.
         """
         with self._locked():
             state = self._begin(key, origin, at)
             if origin and state.head.origin != origin:
                 raise InputError(str(self.folder), f'is the log "{state.head.origin}"', "leave --origin out")
+            if not new_key and all(s.keyid != key.public.keyid for s in state.envelope.signatures):
+                hint = "give the key that signed it; a new one takes its place with --new-key"
+                raise InputError(str(self.folder), "has a head that another key signed", hint)
             known = {(e.kind, e.digest, e.request, e.about) for e in state.entries}
             new: list[LogEntry] = []
             for entry in entries:

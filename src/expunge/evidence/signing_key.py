@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -130,6 +131,8 @@ def load_private_pem(path: Path, passphrase: str) -> object:
     if "ENCRYPTED" not in text:
         what = "is no encrypted private key" + (" but a public one" if "PUBLIC KEY" in text else "")
         raise InputError(str(path), what, "give the file that `expunge key make` wrote, without .pub")
+    if os.name == "posix" and path.stat().st_mode & 0o077:
+        raise InputError(str(path), "can be read by others", f"chmod 600 {path.name}")
     try:
         return pem.load_pem_private_key(text.encode(), passphrase.encode())
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
