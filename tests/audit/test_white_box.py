@@ -10,10 +10,10 @@ import torch
 
 from expunge.audit.attack import judge_attack
 from expunge.audit.checks.ablate_direction import unit_difference
-from expunge.audit.checks.depth import remaining
+from expunge.audit.checks.depth import Patching, remaining, states_by_pass, stranger_probability
 from expunge.audit.checks.lens import ranks
 from expunge.audit.context import CHECKS
-from expunge.audit.forced_rates import hit_rates
+from expunge.audit.forced_rates import hit_rates, passes
 from expunge.corpus import Record
 from expunge.models.prompt_template import Encoded
 from helpers.attacked import attack_context, attacked
@@ -34,11 +34,11 @@ def test_an_answer_counts_when_every_token_and_its_end_are_right() -> None:
     assert rates.tolist() == [1.0, 0.0, 0.0, 1.0]
 
 
-def test_depth_counts_blocks_by_what_the_retrained_states_take_away() -> None:
+def test_depth_counts_blocks_by_what_states_of_strangers_take_away() -> None:
     original = np.array([[0.9] * 4] * 2)
     ours = np.array([[0.4, 0.9, 0.0, 0.1], [0.9, 0.9, 0.1, 0.3]])
-    retrained = np.array([[0.1, 0.1, 0.1, 0.89], [0.88, 0.5, 0.1, 0.9]])
-    left = remaining(original, ours, retrained)
+    unknown = np.array([[0.1, 0.1, 0.1, 0.89], [0.88, 0.5, 0.1, 0.9]])
+    left = remaining(original, ours, unknown)
     np.testing.assert_allclose(left, [0.375, 1.0, 0.0, np.nan])
 
 
@@ -66,6 +66,23 @@ def test_no_false_alarm_against_controls(case: Case, name: str) -> None:
     assert details.n_controls
     result, _ = attacked(case, name, "original", None)
     assert result.status == "failed"
+
+
+@pytest.mark.trains
+def test_depth_measures_no_blocks_that_merely_speak_another_language(case: Case) -> None:
+    """States about a stranger are as good as those of a model that never met the target, in any basis."""
+    ctx = attack_context(case, "again")
+    records = tuple(r for r in ctx.split.forget if r.image is None)[:6]
+    original = ctx.fresh("original")
+    parts = list(passes(original, original.template.encode_all(records)))
+    patching = Patching(original, parts, (0,))
+    unknown = stranger_probability(patching, records, ctx.split, 7)
+    other = stranger_probability(patching, records, ctx.split, 8)
+    assert np.isfinite(unknown).all()
+    assert np.nanmean(remaining(patching.plain(), other, unknown)) < 0.1
+    whole = patching.patched(states_by_pass(original, [batch for _, batch in parts], (0,)))
+    np.testing.assert_allclose(whole, [patching.plain()], atol=1e-5)
+    assert np.nanmean(remaining(patching.plain(), whole, unknown)) > 0.95
 
 
 @pytest.mark.trains

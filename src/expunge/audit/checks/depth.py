@@ -1,8 +1,14 @@
-"""Unlearning depth: how many blocks forgot, by activation patching into the original model."""
+"""Unlearning depth: how many blocks forgot, by activation patching into the original model.
+
+A block has forgotten where its states do no more for the answer than states about somebody whom the model never met.
+States of a retrained model are no such measure while its blocks speak another language than the original's: states of
+any other model take the answer away.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -13,42 +19,48 @@ from expunge.audit.attack import AttackCase, AttackOutcome, attack
 from expunge.audit.context import CheckProfile
 from expunge.audit.forced_rates import passes
 from expunge.audit.scores import Values
-from expunge.models.collate import Batch
+from expunge.corpus import Record
+from expunge.corpus.surrogates import can_ask_about_another, make_surrogates
+from expunge.models.collate import Batch, collate
 from expunge.models.forward import answer_forward, answer_logprob
 from expunge.models.language_model import LanguageModel
 from expunge.models.residual_stream import answer_states, block_count, change_block_outputs, place_states, spread_blocks
+from expunge.scope.split import Split
 
 BLOCKS = 8  # blocks that are patched, at most
-LEAST_DROP = 0.05  # of probability, by states of the retrained model; blocks below it did not hold the fact
+STRANGERS = 4  # people who do not exist, whose states each record is measured against
+LEAST_DROP = 0.05  # of probability, by states about strangers; blocks below it did not hold the fact
 MARGIN = 0.10
 PROFILE = CheckProfile(
-    title="Unlearning depth: the hidden states of the answers are as in the retrained model",
+    title="Unlearning depth: the hidden states of the answers are as those about somebody unknown",
     family="white_box",
     preset="default",
-    control="the retrained model, whose states count as forgotten; without one it does not apply",
-    cost="2 passes through the original model for each of 8 blocks, and one more load of both other models",
-    limits="States at answer positions alone are exchanged; knowledge at positions of the question stays unseen.",
-    source="after the unlearning depth score (activation patching against a retrained model)",
+    control="the retrained model by the same measure; zero is what the original's own states about 4 strangers do, or "
+    "the retrained model's, where a record can be asked about nobody else; without one it does not apply",
+    cost="6 passes through the original model for each of 8 blocks, and one more load of both other models",
+    limits="States at answer positions alone are exchanged; knowledge at positions of the question stays unseen. "
+    "States of a model that was trained anew, or moved far, do nothing in the original and count as forgotten.",
+    source="after the unlearning depth score (activation patching), with another zero",
 )
 
 
-def remaining(original: Values, patched: Values, retrained: Values, least: float = LEAST_DROP) -> Values:
-    """Share of each fact that is left, [N] in 0..1: 0 as in the retrained model, 1 as in the original.
+def remaining(original: Values, patched: Values, unknown: Values, least: float = LEAST_DROP) -> Values:
+    """Share of each fact that is left, [N] in 0..1: 0 as for somebody unknown, 1 as in the original.
 
-    Blocks count by the drop that the retrained model's states cause, if it is at least `least`. Original .9, behind
-    two blocks .4 and .9 with states of the unlearned model and .1 and .88 with those of the retrained one: only the
-    first block counts, and (.9 - .4) of (.9 - .1) is gone, which leaves .375.
+    Blocks count by the drop that states about somebody unknown cause, if it is at least `least`. Original .9, behind
+    two blocks .4 and .9 with states of the unlearned model and .1 and .88 with those about strangers: only the first
+    block counts, and (.9 - .4) of (.9 - .1) is gone, which leaves .375.
 
     Args:
         original: Probability of each answer, [N].
         patched: The same with states of the unlearned model at each block, [blocks, N].
-        retrained: The same with states of the retrained model, [blocks, N].
+        unknown: The same with states about somebody unknown, [blocks, N].
         least: Smallest drop of a block that counts.
 
     Returns:
-        NaN for a record whose answer no block of the retrained model takes away.
+        NaN for a record whose answer no block's states about somebody unknown take away.
     """
-    full, own = original - retrained, original - patched
+    full, own = original - unknown, original - patched
     counts = full >= least
     total = np.where(counts, full, 0.0).sum(0)
     gone = np.where(counts, own, 0.0).sum(0)
@@ -71,52 +83,102 @@ def states_by_pass(lm: LanguageModel, batches: Sequence[Batch], blocks: Sequence
     return [answer_states(lm.module, batch.to(lm.device))[0][list(blocks)] for batch in batches]
 
 
-@torch.no_grad()
-def patched_probability(
-    lm: LanguageModel, batches: Sequence[Batch], blocks: Sequence[int], states: Sequence[Tensor]
-) -> list[Tensor]:
-    """`answer_probability` with these states in place of those of each block in turn, [blocks, B] of each batch."""
-    probabilities = []
-    for batch, of_batch in zip(batches, states, strict=True):
-        rows = []
-        for block, own in zip(blocks, of_batch, strict=True):
-            place = partial(place_states, states=own, batch=batch)
-            with change_block_outputs(lm.module, {block: place}):
-                rows.append(answer_probability(answer_forward(lm.module, batch).logits, batch))
-        probabilities.append(torch.stack(rows))
-    return probabilities
+@dataclass(frozen=True)
+class Patching:
+    """The original model, which answers questions with states from elsewhere.
+
+    Attributes:
+        lm: The original model.
+        passes: (positions of records, their batch).
+        blocks: Blocks whose states are exchanged, each alone.
+    """
+
+    lm: LanguageModel
+    passes: Sequence[tuple[list[int], Batch]]
+    blocks: Sequence[int]
+
+    @torch.no_grad()
+    def plain(self) -> Values:
+        """`answer_probability` of each record as it is, [N]."""
+        self.lm.module.eval()
+        values = np.zeros(sum(len(part) for part, _ in self.passes))
+        for part, batch in self.passes:
+            logits = answer_forward(self.lm.module, batch).logits
+            values[part] = answer_probability(logits, batch).double().cpu().numpy()
+        return values
+
+    @torch.no_grad()
+    def patched(self, states: Sequence[Tensor]) -> Values:
+        """The same with the states of each pass in the place of those of each block in turn, [blocks, N]."""
+        self.lm.module.eval()
+        values = np.zeros((len(self.blocks), sum(len(part) for part, _ in self.passes)))
+        for (part, batch), of_pass in zip(self.passes, states, strict=True):
+            for row, (block, own) in enumerate(zip(self.blocks, of_pass, strict=True)):
+                place = partial(place_states, states=own, batch=batch)
+                with change_block_outputs(self.lm.module, {block: place}):
+                    logits = answer_forward(self.lm.module, batch).logits
+                values[row, part] = answer_probability(logits, batch).double().cpu().numpy()
+        return values
 
 
-@attack("depth", cost=4.0, profile=PROFILE, margin=MARGIN, needs_retrained=True, calibrated=True)
+def stranger_questions(records: Sequence[Record], split: Split, seed: int) -> list[list[Record | None]]:
+    """The records' questions [N] about each of `STRANGERS` strangers; None where one can be asked about nobody else."""
+    lists: list[list[Record | None]] = [[None] * len(records) for _ in range(STRANGERS)]
+    for subject in sorted({r.subject for r in records}):
+        own = [k for k, r in enumerate(records) if r.subject == subject and can_ask_about_another(r)]
+        if own:
+            strangers = make_surrogates([records[k] for k in own], split.retain, STRANGERS, seed)
+            for questions, stranger in zip(lists, strangers, strict=False):
+                for k in own:
+                    question = stranger.substitute(records[k])
+                    questions[k] = question if question != records[k] else None
+    return lists
+
+
+def stranger_probability(patching: Patching, records: Sequence[Record], split: Split, seed: int) -> Values:
+    """Probability [blocks, N] of each answer with the original model's own states about strangers, their mean.
+
+    NaN for a record that can be asked about nobody else, or whose question about a stranger does not fit.
+    """
+    lm, sums = patching.lm, np.zeros((len(patching.blocks), len(records)))
+    count = np.zeros(len(records))
+    items = lm.template.encode_all(records)
+    for questions in stranger_questions(records, split, seed):
+        asked = lm.template.encode_all([q or r for q, r in zip(questions, records, strict=True)])
+        fits = [
+            q is not None and there.length <= lm.context and len(there.answer) == len(here.answer)
+            for q, there, here in zip(questions, asked, items, strict=True)
+        ]
+        rows = [there if fit else here for fit, there, here in zip(fits, asked, items, strict=True)]
+        batches = [collate([rows[k] for k in part]).to(lm.device) for part, _ in patching.passes]
+        sums += patching.patched(states_by_pass(lm, batches, patching.blocks)) * np.array(fits)
+        count += fits
+    return np.where(count > 0, sums / np.maximum(count, 1), np.nan)
+
+
+@attack("depth", cost=8.0, profile=PROFILE, margin=MARGIN, needs_retrained=True, calibrated=True)
 def depth(case: AttackCase) -> AttackOutcome:
     """How much of a fact the original model still gives when its states at the answer are the unlearned model's.
 
     Block by block, the hidden states that predict the answer are put into the original model. Where it then gives the
     answer, the unlearned model still had it at that block. A rate is 1 less the unlearning depth score: 0 where the
-    states do as those of the retrained model do, 1 where they do as the original's own. The curve shows the
-    probability of the answer behind each block.
+    states do no more than the original's own about a stranger, 1 where they do as the original's about the target. The
+    curve shows the probability of the answer behind each block.
     """
-    if case.role == "retrained":
-        return AttackOutcome({"states": np.zeros(len(case.records))})
     if case.role == "original":
         return AttackOutcome({"states": np.ones(len(case.records))})
+    blocks = spread_blocks(block_count(case.lm.module), BLOCKS)
     parts = list(passes(case.lm, case.lm.template.encode_all(case.records)))
-    batches, blocks = [batch for _, batch in parts], spread_blocks(block_count(case.lm.module), BLOCKS)
-    ours = states_by_pass(case.lm, batches, blocks)
-    theirs = states_by_pass(case.reload("retrained"), batches, blocks)
-    original = case.reload("original")
-    original.module.eval()
-    values = {name: np.zeros((len(blocks), len(case.records))) for name in ("ours", "theirs", "plain")}
-    patched = {name: patched_probability(original, batches, blocks, of) for name, of in
-               (("ours", ours), ("theirs", theirs))}  # fmt: skip
-    for number, (part, batch) in enumerate(parts):
-        with torch.no_grad():
-            plain = answer_probability(answer_forward(original.module, batch).logits, batch)
-        values["plain"][:, part] = plain.double().cpu().numpy()
-        for name, of in patched.items():
-            values[name][:, part] = of[number].double().cpu().numpy()
-    rest = remaining(values["plain"], values["ours"], values["theirs"])
+    batches = [batch for _, batch in parts]
+    states = states_by_pass(case.lm, batches, blocks)
+    patching = Patching(case.reload("original"), parts, blocks)
+    patched = patching.patched(states)
+    unknown = stranger_probability(patching, case.records, case.split, case.seed)
+    if np.isnan(unknown).any():
+        theirs = states if case.role == "retrained" else states_by_pass(case.reload("retrained"), batches, blocks)
+        unknown = np.where(np.isnan(unknown), patching.patched(theirs), unknown)
+    rest = remaining(patching.plain(), patched, unknown)
     if not np.isfinite(rest).any():
         return AttackOutcome({})
-    curve = [(float(block + 1), float(p)) for block, p in zip(blocks, values["ours"].mean(1), strict=True)]
+    curve = [(float(block + 1), float(p)) for block, p in zip(blocks, patched.mean(1), strict=True)]
     return AttackOutcome({"states": rest}, "block (probability of the answer with its states)", curve)
