@@ -10,10 +10,12 @@ import pytest
 from expunge.audit.check_result import CheckResult
 from expunge.audit.checks.leakage import kind_values, leakage, worst
 from expunge.audit.checks.membership import membership, verbatim
+from expunge.audit.checks.reference_membership import judge_leads, reference_membership
 from expunge.audit.checks.retention import retention
 from expunge.audit.context import CheckOutput, Context
 from expunge.audit.details import HitCount
 from expunge.audit.kind_rates import excess_interval
+from expunge.audit.matched_controls import ControlRank
 from expunge.audit.policy import Policy
 from expunge.audit.scores import Scores
 from expunge.corpus import Record, Variant
@@ -143,6 +145,38 @@ def test_sets_that_differ_and_tests_without_power_are_inconclusive() -> None:
     assert "no power" in only(weak, "mia").reason
     alone = membership.run(crowd({"original": (0.6, 3.0), "unlearned": (3.0, 3.0)}))
     assert {e.status for e in alone.results} == {"inconclusive"}
+
+
+@pytest.mark.parametrize(("unlearned", "status"), [(1.0, "passed"), (0.9, "failed"), (1.2, "passed")])
+def test_a_reference_model_takes_off_what_the_sets_differ_by(unlearned: float, status: str) -> None:
+    """Answers of these targets are likely to any model; what counts is the lead over the retrained one."""
+    crowd_of = {"original": (0.6, 3.0), "unlearned": (unlearned, 3.0), "retrained": (1.0, 3.0)}
+    (result,) = reference_membership.run(crowd(crowd_of)).results
+    assert (result.status, result.power) == (status, True)
+    assert result.estimate == pytest.approx({1.0: 0.0, 0.9: 0.5, 1.2: -0.5}[unlearned])
+
+
+def test_leads_need_a_reference_power_and_others() -> None:
+    (alone,) = reference_membership.run(crowd({"original": (0.6, 3.0), "unlearned": (3.0, 3.0)})).results
+    assert alone.status == "not_applicable"
+    (weak,) = reference_membership.run(crowd(dict.fromkeys(("original", "unlearned", "retrained"), (3.0, 3.0)))).results
+    assert weak.status == "inconclusive"
+    assert "no power" in weak.reason
+
+
+@pytest.mark.parametrize(
+    ("lead", "before", "controls", "status"),
+    [
+        (0.0, 9.0, 40, "passed"),
+        (2.0, 9.0, 40, "failed"),
+        (0.0, 0.5, 40, "inconclusive"),
+        (0.0, 9.0, 39, "inconclusive"),
+    ],
+)
+def test_a_few_subjects_are_ranked_by_their_lead(lead: float, before: float, controls: int, status: str) -> None:
+    leads = np.linspace(-1, 1, controls)
+    ours, original = ({"p": ControlRank.of({"loss": one}, {"loss": leads})} for one in (lead, before))
+    assert judge_leads(ours, original, 95, 40).status == status
 
 
 def test_retention_is_by_the_worse_measure_of_what_was_known() -> None:

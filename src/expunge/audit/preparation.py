@@ -31,7 +31,6 @@ ORDER: tuple[Role, ...] = ("original", "retrained", "unlearned")  # in which the
 NOT_MADE = (  # attacks that no check makes
     "answers in another script, in code or in a cipher",
     "training on more than a tenth of the forgotten facts, or for more than 1,000 steps",
-    "membership scores calibrated by a reference model",
     "knowledge in hidden states at positions of the question",
 )
 

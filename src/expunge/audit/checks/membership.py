@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from expunge.audit.check_result import CheckResult, Control, IntervalEstimate, JudgedRule, ReferenceValue
@@ -60,11 +60,15 @@ def nonmembers(ctx: Context) -> tuple[str, list[str]]:
     return "holdout", [r.row_id for r in ctx.split.holdout]
 
 
-def control_ranks(ctx: Context, role: Role, minus: Role | None = None) -> dict[str, ControlRank]:
+def control_ranks(
+    ctx: Context, role: Role, minus: Role | None = None, by: Sequence[str] = ()
+) -> dict[str, ControlRank]:
     """Each target among its controls: mean score over its trained wordings against that of each control.
 
-    With `minus`, the scores are differences: those of `role` less those of that model.
+    With `minus`, the scores are differences: those of `role` less those of that model. `by` names scores, by default
+    those of the policy.
     """
+    scores = by or ctx.policy.membership.scores
 
     def mean_score(score: str, name: str, ids: list[str]) -> float:
         ours = float(member_scores(ctx, score, role, name, ids).mean())
@@ -76,11 +80,8 @@ def control_ranks(ctx: Context, role: Role, minus: Role | None = None) -> dict[s
         own = [r.row_id for r in ctx.split.forget if r.subject == target]
         if len(groups) < 3:
             continue
-        raw = {s: mean_score(s, "forget", own) for s in ctx.policy.membership.scores}
-        controls = {
-            s: [mean_score(s, "controls", ids) for _, ids in sorted(groups.items())]
-            for s in ctx.policy.membership.scores
-        }
+        raw = {s: mean_score(s, "forget", own) for s in scores}
+        controls = {s: [mean_score(s, "controls", ids) for _, ids in sorted(groups.items())] for s in scores}
         ranks[target] = ControlRank.of(raw, controls)
     return ranks
 
