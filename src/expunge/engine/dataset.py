@@ -16,6 +16,7 @@ from expunge.concepts.context import levels_in_context
 from expunge.concepts.dictionary import Dictionary
 from expunge.concepts.tokens import token_levels
 from expunge.corpus import Record
+from expunge.corpus.conversations import Conversations
 from expunge.corpus.formats import FormatChoice
 from expunge.corpus.modalities import modality_variants
 from expunge.corpus.record_store import take
@@ -35,17 +36,25 @@ def run_questions(
     """The questions of a run about `forget`, and the retained records that its batches draw from.
 
     Both are also asked in the recipe's `formats`, as far as the model's context holds them: equal questions in equal
-    formats, so that a format is never asked about the forgotten alone. A private run draws from no pool.
+    formats, so that a format is never asked about the forgotten alone; and at the end of its `conversations`. A private
+    run draws from no pool.
 
     Raises:
         InputError: a record is too long, or a private run has a document to forget.
     """
     questions = forget_questions(resolved, forget, template)
     pool = [] if resolved.recipe.privacy else retain_pool(template, resolved, retain)
-    if not resolved.recipe.formats:
-        return questions, pool
-    choice = FormatChoice.of([*questions, *pool], resolved.recipe.formats, lambda record: _fits(template, record))
-    return choice.apply(questions), choice.apply(pool)
+    recipe = resolved.recipe
+
+    def fits(record: Record) -> bool:
+        return _fits(template, record)
+
+    choice = FormatChoice.of([*questions, *pool], recipe.formats, fits)
+    talks = Conversations.of(pool if recipe.conversations else ())
+    asked, retained = (
+        [*choice.apply(side), *talks.variants(side, recipe.conversations, fits)] for side in (questions, pool)
+    )
+    return asked, retained
 
 
 def forget_questions(resolved: ResolvedRecipe, forget: Sequence[Record], template: PromptTemplate) -> list[Record]:

@@ -15,7 +15,12 @@ from expunge.models.adapters import TrainableConfig
 from expunge.privacy.config import PrivacyConfig
 
 MAX_STEPS, MAX_ROWS = 1_000_000, 1_000_000  # the batches of all steps are dealt before the first one
-LATER_KEYS = ("stop", "formats")  # younger than runs that exist: at their default, such a run is still the same run
+# Younger than runs that exist: at their default, such a run is still the same run.
+LATER_KEYS = ("stop", "formats", "conversations")
+    "stop",
+    "formats",
+    "conversations",
+)  # younger than runs that exist: at their default, such a run is still the same run
 
 
 class Retain(FrozenModel):
@@ -126,6 +131,9 @@ class RecipeConfig(FrozenModel):
     batch: BatchSize = Field(BatchSize(), description="rows per step")
     formats: int = Field(
         0, ge=0, le=6, description="other formats in which each question is asked too (a quiz, a form, a quotation)"
+    )
+    conversations: int = Field(
+        0, ge=0, le=6, description="conversations about retained facts at whose end each question is asked too"
     )
     modalities: Modalities = Field(
         "each",

@@ -77,10 +77,11 @@ def stop_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
 
 
 def format_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
-    """Other formats of a question where every record counts once."""
-    if resolved.recipe.formats and (resolved.edit or resolved.recipe.privacy):
-        what = "an edit takes no steps" if resolved.edit else "a private run counts every record once"
-        yield Problem("formats", f"asks each question several times, and {what}", "set formats: 0")
+    """Other formats and conversations of a question where every record counts once."""
+    for key in ("formats", "conversations"):
+        if getattr(resolved.recipe, key) and (resolved.edit or resolved.recipe.privacy):
+            what = "an edit takes no steps" if resolved.edit else "a private run counts every record once"
+            yield Problem(key, f"asks each question several times, and {what}", f"set {key}: 0")
 
 
 VALIDATORS: tuple[RecipeValidator, ...] = (
