@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from expunge.cli import bench, certificate, desk, desk_answer, desk_plan, desk_request, key, log
+from expunge.cli import bench, certificate, desk, desk_answer, desk_certificate, desk_plan, desk_request, key, log
 from expunge.cli.annotate import annotate
 from expunge.cli.attack import reconstruct
 from expunge.cli.audit import audit
@@ -103,6 +103,8 @@ GROUPS: dict[str, tuple[str, dict[str, Command]]] = {  # name -> help, commands
             "do": desk_request.do,
             "extend": desk_answer.extend,
             "letters": desk_answer.letters,
+            "certificate": desk_certificate.certificate,
+            "sign": desk_certificate.sign,
         },
     ),
     "plan": (
