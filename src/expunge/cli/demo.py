@@ -106,11 +106,9 @@ def read_demo(file: Path) -> dict[str, Any]:
 
 def _run(out: Path, seed: int, progress: Progress, size: DemoSize) -> dict[str, Any]:
     started = time.perf_counter()
-    from expunge.synthetic.hospital.hospital import Hospital
+    from expunge.synthetic.hospital.demo_world import demo_world
 
-    plain = Hospital.preset(size.preset, seed=seed)
-    target = f"patient:P-{[slot.stem for slot in plain.slots() if slot.institution == 0][2]}"
-    world = Hospital.preset(size.preset, seed=seed, controls_for=(target,))
+    world, target = demo_world(size.preset, seed)
     _prepare(out, world)
     progress.say(f"a hospital of {pluralize(world.patients, 'patient')}; {target} asks to be forgotten")
 

@@ -149,6 +149,19 @@ class RunDataset:
         """Positions of the other answers of these forget rows; empty where the method compares none."""
         return [self._first_alternate + k for k in rows if k < self._first_alternate] if self.targets.alternates else []
 
+    @cached_property
+    def forget_facts(self) -> list[str]:
+        """All facts of the forget side, sorted."""
+        return sorted({fact for r in self._forget for fact in r.fact_keys})
+
+    @cached_property
+    def _facts(self) -> dict[str, frozenset[str]]:
+        return {r.id: frozenset(r.fact_keys) for r in self._forget}
+
+    def facts_of(self, row: int) -> frozenset[str]:
+        """The facts of a forget row; empty for a row that states none of the forgotten."""
+        return self._facts.get(self.examples[row].record_id, frozenset())
+
     def level_at(self, step: int) -> str | None:
         """Concept level of the forget batch of a step, for methods that want batches of one level."""
         return self.targets.examples[self._levels[step][0][0]].level

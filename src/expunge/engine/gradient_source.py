@@ -48,7 +48,7 @@ class GradientSource(Protocol):
             terms: one or both sides of the step.
             step: number of the step.
             parameters: by name; a name without a gradient is absent from the result.
-            observe: whether the batch enters the running token saliency.
+            observe: whether the batch enters the running token saliency, and the targets follow its losses.
         """
 
     def state(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from expunge.engine.phase_plan import PhasePlan
 from expunge.engine.privacy.privacy_engine import PrivacyEngine
 from expunge.engine.reference import Reference
 from expunge.engine.resolved_recipe import ResolvedRecipe
+from expunge.engine.simulated_relearning import RelearningSource
 from expunge.engine.step import StepComputer
 from expunge.engine.stopper import Stopper
 from expunge.engine.train_state import Stateful, TrainState
@@ -94,6 +95,12 @@ def build_loop(
     source: GradientSource = plain
     if privacy:
         source = privacy.gradient_source(lm.module, runner, losses, dataset, recipe.batch.micro, plain)
+    if recipe.relearning.steps:
+        source = RelearningSource(
+            source, dataset, runner, context, recipe.relearning,
+            first=round(recipe.relearning.start * resolved.total_steps),
+            most=recipe.batch.forget, micro=recipe.batch.micro, seed=recipe.seed,
+        )  # fmt: skip
     combiner = GradientCombiner(resolved, dataset)
     parts: dict[str, Stateful] = {"combiner": combiner, "targets": dataset.targets, "source": source}
     plan = PhasePlan([phase.steps for phase in resolved.phases])

@@ -16,7 +16,17 @@ from expunge.privacy.config import PrivacyConfig
 
 MAX_STEPS, MAX_ROWS = 1_000_000, 1_000_000  # the batches of all steps are dealt before the first one
 # Younger than runs that exist: at their default, such a run is still the same run.
-LATER_KEYS = ("stop", "formats", "conversations")
+LATER_KEYS = ("stop", "formats", "conversations", "relearning")
+
+
+class SimulatedRelearning(FrozenModel):
+    """An attacker whom a run meets in its steps: some facts are taught again, and the others must stay forgotten."""
+
+    steps: int = Field(0, ge=0, le=16, description="gradient steps of the attacker; 0 for a run without one")
+    radius: float = Field(1.0, gt=0, description="how far these steps go, as the length of the change of parameters")
+    share: float = Field(0.33, gt=0, lt=1, description="share of the forgotten facts that the attacker teaches")
+    weight: float = Field(0.5, gt=0, le=1, description="share of the forget term that is taken behind the attacker")
+    start: float = Field(0.2, ge=0, lt=1, description="share of the run's steps before the first that meets it")
 
 
 class Retain(FrozenModel):
@@ -130,6 +140,9 @@ class RecipeConfig(FrozenModel):
     )
     conversations: int = Field(
         0, ge=0, le=6, description="conversations about retained facts at whose end each question is asked too"
+    )
+    relearning: SimulatedRelearning = Field(
+        SimulatedRelearning(), description="the attacker behind whom the run forgets, so that little training undoes it"
     )
     modalities: Modalities = Field(
         "each",

@@ -84,10 +84,23 @@ def format_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
             yield Problem(key, f"asks each question several times, and {what}", f"set {key}: 0")
 
 
+def relearning_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
+    """Runs that cannot meet an attacker."""
+    recipe = resolved.recipe
+    if resolved.edit or not recipe.relearning.steps:
+        return
+    if recipe.privacy:
+        yield Problem("relearning.steps", "teaches records that a private run counts once", "set relearning.steps: 0")
+    if recipe.parallel.shard:
+        what = "moves all trained weights, and parallel.shard leaves each process a part of them"
+        yield Problem("relearning.steps", what, "set relearning.steps: 0, or parallel.shard: false")
+
+
 VALIDATORS: tuple[RecipeValidator, ...] = (
     edit_problems,
     training_problems,
     stop_problems,
     format_problems,
+    relearning_problems,
     privacy_problems,
 )

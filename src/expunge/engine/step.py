@@ -69,7 +69,7 @@ class StepComputer:
                 plain, norms = self._unweighted(terms[0], [row for _, row in rows], output)
                 saliencies.append((output.batch, norms))
                 output = self._weighted_pass([row for _, row in rows], logits, output)
-            loss = self._loss(terms, rows, output, means, norms, plain)
+            loss = self._loss(terms, rows, output, means, norms, plain, observe)
             slopes = self._accumulate(grads, loss, output, parameters)
             if slopes is not None:
                 saliencies.append((output.batch, token_norms(slopes * len(terms[0].rows), output.batch)))
@@ -121,6 +121,7 @@ class StepComputer:
         means: dict[Side, Tensor],
         norms: Tensor | None,
         plain: Tensor | None,
+        observe: bool,
     ) -> Tensor:
         """The weighted loss of one pass; its share of each mean is added to `means`.
 
@@ -131,6 +132,7 @@ class StepComputer:
             means: mean loss of each side.
             norms: see `LossInputs.of`.
             plain: the forget losses without token weights, which the mean is then of: weights change with every step.
+            observe: whether the method's targets follow these losses.
         """
         loss = torch.zeros((), device=self.runner.device)
         for term in terms:
@@ -139,7 +141,7 @@ class StepComputer:
                 continue
             own_rows, own_output = [rows[place][1] for place in places], output.select(places)
             losses = self.losses.of(term.side, own_rows, own_output, term.retain_loss, norms)
-            if term.side == "forget":
+            if term.side == "forget" and observe:
                 self.losses.record(own_rows, own_output)
             mean = losses.sum() / len(term.rows)
             means[term.side] += (mean if plain is None else plain.sum() / len(term.rows)).detach()

@@ -100,9 +100,20 @@ class RunEstimator:
         if self.resolved.retain_loss_in(phase) != "none":
             sides.append(self.dataset.retain_batch)
         steps = [[side(step) for side in sides] for step in range(start, start + phase.steps)]
-        if self.resolved.needs_separate_gradients():
-            return steps
-        return [[[k for side in step for k in side]] for step in steps]
+        if not self.resolved.needs_separate_gradients():
+            steps = [[[k for side in step for k in side]] for step in steps]
+        if phase.objective != "retain":
+            for number, step in enumerate(steps, start):
+                step += self._relearned_rows(number)
+        return steps
+
+    def _relearned_rows(self, step: int) -> list[list[int]]:
+        """The rows that a simulated attacker teaches, and those that are asked behind it."""
+        attacker = self.recipe.relearning
+        if not attacker.steps or step < round(attacker.start * self.resolved.total_steps):
+            return []
+        rows = self.dataset.forget_batch(step)
+        return [rows for _ in range(attacker.steps + 1)]
 
     def _forget_rows(self, step: int) -> list[int]:
         """The forget batch of a step, with the other answers that run beside it."""
