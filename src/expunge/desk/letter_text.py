@@ -20,7 +20,7 @@ from expunge.desk.certificates import certificate_file, certificate_row
 from expunge.desk.certify import audit_folder
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.event_log import read_head
-from expunge.desk.facts import latest_plan, request_row
+from expunge.desk.facts import OUTBOX, latest_plan, request_row
 from expunge.desk.names import moment
 from expunge.desk.plans import content_of
 from expunge.desk.purging import tasks
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from expunge.evidence.letter import LetterAsset, LetterTests
     from expunge.evidence.wording import Language
 
-FOLDER = "outbox"
 KINDS = {"vector_index": "index", "logs": "log"}  # kind of asset -> kind in a letter, where they differ
 CHANGED_MODEL = ("unlearn", "suppress", "retrain", "drop")
 
@@ -67,7 +66,7 @@ def write_letter_file(s: DeskSession, request_id: str, template: str) -> str:
 
 def letter_file(desk: Desk, request_id: str, template: str) -> Path:
     """Where the letter of a request lies."""
-    return desk.folder / FOLDER / f"{request_id}.{template}.html"
+    return desk.folder / OUTBOX / f"{request_id}.{template}.html"
 
 
 def read_letter(desk: Desk, actor: Actor, letter_id: str) -> str:
