@@ -56,8 +56,13 @@ def audit_folder(request_id: str, several: bool) -> str:
 
 def audit_digests(folder: Path, requests: list[str]) -> dict[str, str]:
     """Id of each request of a run -> SHA-256 of its audit.json."""
-    several = len(requests) > 1
-    return {r: digest_file(folder / audit_folder(r, several) / "audit.json") for r in requests}
+    several, digests = len(requests) > 1, {}
+    for request_id in requests:
+        file = folder / audit_folder(request_id, several) / "audit.json"
+        if not file.is_file():
+            raise Refusal("certificate", "the audit on disk is gone", "restore it, or run again", kind="conflict")
+        digests[request_id] = digest_file(file)
+    return digests
 
 
 def audits_digest(folder: Path, requests: list[str]) -> str:

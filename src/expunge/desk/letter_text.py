@@ -28,7 +28,8 @@ from expunge.desk.roles import Actor, Refusal
 from expunge.errors import InputError
 
 if TYPE_CHECKING:
-    from expunge.evidence.letter import LetterAsset, LetterTests
+    from expunge.evidence.letter import LetterAsset
+    from expunge.evidence.letter_tests import LetterTests
     from expunge.evidence.wording import Language
 
 KINDS = {"vector_index": "index", "logs": "log"}  # kind of asset -> kind in a letter, where they differ
@@ -136,7 +137,7 @@ def _asset(row: RowMapping, task: RowMapping | None, tests: LetterTests | None, 
 
 def _tests(s: DeskSession, request_id: str) -> LetterTests | None:
     """What the letter says of the tests; None where no model was changed."""
-    from expunge.evidence.letter import tests_of
+    from expunge.evidence.letter_tests import tests_of
     from expunge.evidence.verification import read_certificate
 
     row = request_row(s, request_id)
@@ -157,7 +158,7 @@ def _unsigned(s: DeskSession, request_id: str, plan: RowMapping, certificate: Ro
     from expunge.audit.redaction import redact
     from expunge.audit.schema import load_audit
     from expunge.evidence.certificate import COMPARISONS
-    from expunge.evidence.letter import LetterTests
+    from expunge.evidence.letter_tests import LetterTests
 
     several = len(content_of(plan)["requests"]) > 1
     file = s.desk.runs / plan["hash"][:16] / audit_folder(request_id, several) / "audit.json"
