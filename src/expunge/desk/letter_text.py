@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from expunge.evidence.wording import Language
 
 KINDS = {"vector_index": "index", "logs": "log"}  # kind of asset -> kind in a letter, where they differ
+WITH_ASSETS = ("fulfilled", "nothing_held", "denied")  # ends of which a letter says what became of each asset
 CHANGED_MODEL = ("unlearn", "suppress", "retrain", "drop")
 
 
@@ -53,7 +54,7 @@ def write_letter_file(s: DeskSession, request_id: str, template: str) -> str:
         "contact": s.settings.letters.contact,
         "authority": s.settings.letters.authority,
         "received": row["received_on"],
-        "assets": _assets(s, request_id, tests, language),
+        "assets": _assets(s, request_id, tests, language) if template in WITH_ASSETS else (),
         "model_changed": row["promoted_at"][:10] if row["promoted_at"] and tests else "",
         "log_head": _head(s),
         "outcome": _outcome(row, template),
@@ -104,14 +105,8 @@ def _assets(s: DeskSession, request_id: str, tests: LetterTests | None, language
         .where(t.decision.c.request_id == request_id, t.decision.c.is_final == 1)
         .order_by(t.asset.c.name)
     )
-    ended = request_row(s, request_id)["ended_as"] is not None
-    assets = []
-    for row in s.conn.execute(query).mappings():
-        task = settled.get(row["asset_id"])
-        if task is None and (ended and row["value"] not in ("retain", "not_present")):
-            continue  # it was decided, and never done
-        assets.append(_asset(row, task, tests, language))
-    return tuple(dict.fromkeys(assets))
+    rows = s.conn.execute(query).mappings()
+    return tuple(dict.fromkeys(_asset(row, settled.get(row["asset_id"]), tests, language) for row in rows))
 
 
 def _asset(row: RowMapping, task: RowMapping | None, tests: LetterTests | None, language: Language) -> LetterAsset:
