@@ -187,7 +187,7 @@ def test_a_repeated_step_makes_the_same_certificate(certified: tuple[DeskCase, s
     assert file.read_bytes() == signed  # the auditor's signature stays
 
 
-@pytest.mark.parametrize("change", ["model", "log", "certificate"])
+@pytest.mark.parametrize("change", ["model", "audit", "log", "certificate"])
 def test_what_changed_after_the_signature_stops_the_promotion(
     certified: tuple[DeskCase, str, str], change: str
 ) -> None:
@@ -195,6 +195,7 @@ def test_what_changed_after_the_signature_stops_the_promotion(
     sign(case, request_id)
     run = certificate_of(case, request_id).parent.parent
     file = {
+        "audit": run / "audit" / "audit.json",
         "model": run / "run" / "model" / "config.json",
         "log": case.folder / "log" / "entries.jsonl",
         "certificate": certificate_of(case, request_id),

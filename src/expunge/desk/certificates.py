@@ -10,7 +10,7 @@ from sqlalchemy import RowMapping, insert, select, update
 
 from expunge._io import digest_file
 from expunge.desk import tables as t
-from expunge.desk.certify import CertificateResult
+from expunge.desk.certify import CertificateResult, audit_folder
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.executors.base import EXECUTORS
 from expunge.desk.facts import facts_of, latest_run
@@ -214,8 +214,10 @@ def verify_envelope(desk: Desk, row: RowMapping, envelope: SignedEnvelope) -> Ve
         run = s.conn.execute(select(t.run).where(t.run.c.id == row["run_id"])).mappings().one()
         content = content_of(plan_row(s, run["plan_hash"]))
         reference = s.conn.execute(select(t.request.c.reference).where(t.request.c.id == row["request_id"])).scalar()
+    folder = desk.runs / run["plan_hash"][:16]
     inputs = VerificationInputs(
-        model=desk.runs / run["plan_hash"][:16] / EXECUTORS.get(content["kind"]).result,
+        model=folder / EXECUTORS.get(content["kind"]).result,
+        audit=folder / audit_folder(row["request_id"], len(content["requests"]) > 1) / "audit.json",
         log=LogEvidence(state=keys.log.read()),
         request=str(reference),
         at=desk.clock(),
