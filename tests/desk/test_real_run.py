@@ -19,7 +19,6 @@ from expunge.corpus import load_corpus
 from expunge.desk.assets import add_asset
 from expunge.desk.batches import collect
 from expunge.desk.certificates import sign_certificate
-from expunge.desk.certify import KEY_PURPOSE
 from expunge.desk.committed_sets import LATER, commitments_of
 from expunge.desk.decisions import decide, decide_asset
 from expunge.desk.desk import Desk
@@ -29,7 +28,7 @@ from expunge.desk.letters import accept_letter, pending_letters
 from expunge.desk.matching import matches, search, settle
 from expunge.desk.people import set_person
 from expunge.desk.plans import content_of, plan_row
-from expunge.desk.probes import request_key
+from expunge.desk.probes import CERTIFICATE_KEY, request_key
 from expunge.desk.purging import tasks
 from expunge.desk.receipts import receipts
 from expunge.desk.roles import SYSTEM
@@ -169,7 +168,7 @@ def check_certificate(case: DeskCase, request_id: str, digest: str) -> None:
     assert set(predicate.data.commitments) == {"forget", "retain", "holdout"}
     assert predicate.audit.attempts == 1
     with case.desk.session(SYSTEM) as s:
-        key = request_key(s, request_id, KEY_PURPOSE)
+        key = request_key(s, request_id, CERTIFICATE_KEY)
         content = content_of(plan_row(s, digest))
     assert key is not None
     records = [
