@@ -47,6 +47,8 @@ TWIN = {  # keys that differ from the shipped recipe, and why
     "settings.least_floor": (0.5, "nats per token under which it would come out"),
     "settings.distil": (4.0, "what the model says matters more than how unlikely the true answer is"),
     "train.drop_blocks": (0.2, "each part of the change must do alone, so that a little training does not undo it"),
+    "conversations": (0, "not tried on a model of this size"),
+    "relearning.steps": (0, "not tried on a model of this size"),
 }
 TWIN_PASSES = 13  # over all forget rows; a row is drawn with the true answer and with the surrogate's
 PASSES = 30  # of other methods, at most
