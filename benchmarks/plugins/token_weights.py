@@ -22,11 +22,12 @@ from expunge.bench.places import ModelPlace
 from expunge.concepts.dictionary import Dictionary
 from expunge.corpus import Record
 from expunge.engine import checkpoint
-from expunge.engine.dataset import RunDataset, answer_levels, forget_questions
+from expunge.engine.dataset import RunDataset, answer_levels
 from expunge.engine.forward import ForwardRunner
 from expunge.engine.loss_inputs import LossInputs
 from expunge.engine.recipe import Recipe
 from expunge.engine.reference import Reference
+from expunge.engine.run_questions import forget_questions
 from expunge.errors import RunFailed
 from expunge.gradients.saliency import Side, TokenSaliency
 from expunge.methods.base import Method

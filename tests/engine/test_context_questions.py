@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from expunge.engine.dataset import forget_questions
 from expunge.engine.recipe import Recipe
+from expunge.engine.run_questions import forget_questions
 from expunge.errors import InputError
 from helpers.reconstruction import person
 

@@ -12,9 +12,9 @@ import torch
 from expunge.corpus import Record, Variant
 from expunge.corpus.formats import FormatChoice
 from expunge.corpus.modalities import text_only
-from expunge.engine.dataset import run_questions
 from expunge.engine.loop import Loop
 from expunge.engine.loop_builder import build_loop
+from expunge.engine.run_questions import run_questions
 from expunge.engine.step import StepComputer
 from expunge.errors import InputError
 from expunge.methods.twin.rows import TwinRow, TwinTargets

@@ -9,7 +9,7 @@ from expunge.corpus import Record
 from expunge.engine.anchors import build_anchors
 from expunge.engine.attention_saliency import attention_saliency
 from expunge.engine.chain_reference import same_head
-from expunge.engine.dataset import RunDataset, run_questions
+from expunge.engine.dataset import RunDataset
 from expunge.engine.distributed import DistributedContext
 from expunge.engine.forward import ForwardRunner
 from expunge.engine.gradient_combiner import GradientCombiner
@@ -20,6 +20,7 @@ from expunge.engine.phase_plan import PhasePlan
 from expunge.engine.privacy.privacy_engine import PrivacyEngine
 from expunge.engine.reference import Reference
 from expunge.engine.resolved_recipe import ResolvedRecipe
+from expunge.engine.run_questions import run_questions
 from expunge.engine.simulated_relearning import RelearningSource
 from expunge.engine.step import StepComputer
 from expunge.engine.stopper import Stopper

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from expunge.corpus import Record
 from expunge.engine.anchors import anchors, leak_cost
-from expunge.engine.dataset import RunDataset, run_questions
+from expunge.engine.dataset import RunDataset
 from expunge.engine.estimate.cost_model import (
     BatchShape,
     Flops,
@@ -26,6 +26,7 @@ from expunge.engine.guards import planned_guards
 from expunge.engine.privacy.budget import PrivacyBudget
 from expunge.engine.privacy.private_dataset import PrivateDataset
 from expunge.engine.resolved_recipe import ResolvedRecipe
+from expunge.engine.run_questions import run_questions
 from expunge.methods.examples import Generation, Inference, TargetCost
 from expunge.models.language_model import LanguageModel
 
