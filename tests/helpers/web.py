@@ -1,0 +1,56 @@
+"""A web desk in the same process: people who sign in, programs with tokens."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pyotp
+from starlette.testclient import TestClient
+
+from expunge.web.accounts import set_account
+from expunge.web.app import make_app
+from expunge.web.settings import WebSettings
+from helpers.desk import ADMIN, PEOPLE, DeskCase, make_desk
+
+BASE = "http://127.0.0.1:8765"
+PASSWORD = "four words make it"
+SECRETS = {name: pyotp.random_base32() for name in PEOPLE}
+FIELD = re.compile(r'name="csrf" value="([0-9a-f]{64})"')
+
+
+def web_desk(folder: Path, **settings: Any) -> DeskCase:
+    """A desk whose people have accounts."""
+    case = make_desk(folder, **settings)
+    with case.desk.session(ADMIN) as s:
+        for name in PEOPLE:
+            set_account(s, name, PASSWORD, SECRETS[name])
+    return case
+
+
+class WebVisit(TestClient):
+    """A browser without script at a web desk. One application can have several."""
+
+    def __init__(self, case: DeskCase, app: Any = None, settings: WebSettings | None = None, **options: Any) -> None:
+        self.case = case
+        app = app or make_app(case.desk, settings)
+        super().__init__(app, base_url=BASE, follow_redirects=False, raise_server_exceptions=True, **options)
+
+    def form_token(self, path: str = "/sign-in") -> str:
+        match = FIELD.search(self.get(path).text)
+        assert match, f"{path} has no form"
+        return match[1]
+
+    def fill(self, path: str, page: str = "/sign-in", **fields: Any) -> Any:
+        """Send a form of a page."""
+        return self.post(path, data={"csrf": self.form_token(page), **fields})
+
+    def code(self, person: str) -> str:
+        return pyotp.TOTP(SECRETS[person]).at(self.case.desk.clock())
+
+    def sign_in(self, person: str, role: str | None = None) -> WebVisit:
+        self.case.clock.move(seconds=30)  # a code is taken once
+        answer = self.fill("/sign-in", person=person, password=PASSWORD, code=self.code(person))
+        assert answer.status_code == 303, answer.text
+        return self
