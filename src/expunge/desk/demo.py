@@ -38,8 +38,9 @@ from expunge.desk.views import progress
 from expunge.desk.workshop import Workshop
 from expunge.errors import RunFailed
 
-SIZES = ("batch.forget=9", "batch.retain=16")
+SIZES = ("batch.forget=6", "batch.retain=16")
 RUN = RunSettings(policy=POLICY, recipe="twin", overrides=("steps=40", *SIZES))
+LONGER = ("steps=80", *SIZES)  # of a plan after an audit that did not pass
 WEAK = PlanWish(recipe="npo", overrides=("steps=2", *SIZES))  # for the request whose audit fails
 STOP_AT = 8  # step at which the run of the request `executing` is interrupted
 FIRST, SECOND = ("closed", "notified", "purging"), ("promoted", "promotion_approved")
@@ -277,7 +278,7 @@ class DemoBuilder:
                 return plan
             with self.desk.reading(SYSTEM) as s:
                 batch = str(request_row(s, self.ids[state])["batch_id"])
-            plan = plan_again(self.desk, OPERATOR, batch, PlanWish(seed=RUN.seed + seed))
+            plan = plan_again(self.desk, OPERATOR, batch, PlanWish(overrides=LONGER, seed=RUN.seed + seed))
             with self.desk.session(APPROVER) as s:
                 approve_plan(s, plan)
         if self._run(plan):

@@ -17,6 +17,7 @@ from expunge.synthetic.hospital.people import PatientSlot
 SEED = 42
 PER_WARD = 16
 CONTROLS = 4  # never-trained people per patient, with whom an audit compares
+CHOICE = "classification"  # kind of question that is left out: a model this small guesses among options
 PEOPLE: dict[str, tuple[str, ...]] = {
     "adam": ("admin",),
     "carla": ("clerk",),
@@ -32,19 +33,19 @@ OPERATOR, APPROVER = Actor("olga", "operator"), Actor("anna", "approver")
 LINEAGES = ("ward", "clinic")
 POLICY = "demo-policy.yaml"
 POLICY_TEXT = """\
-# Margins of the demo, fixed before any run. Four controls per patient are too few for the rank test of membership, so
-# `mia` is measured and shown, and decides nothing here.
+# Margins of the demo, fixed before any run and wider than those of the shipped policies: a patient has six records. Four
+# controls per patient are too few for the rank test of membership: `mia` is shown, and decides nothing here.
 name: desk-demo
 version: 1
 about: small synthetic wards; judges against never-trained matched controls
 reference: controls
 rules:
-  leakage.self: {judge: excess, margin: 0.05, required: true}
-  paraphrase: {judge: excess, margin: 0.05, required: true}
+  leakage.self: {judge: excess, margin: 0.10, required: true}
+  paraphrase: {judge: excess, margin: 0.10, required: true}
   relearning.in_domain: {judge: excess, margin: 0.10, required: true}
-  retention.same_institution: {judge: retention, margin: 0.90, required: where_applicable}
-  retention.elsewhere: {judge: retention, margin: 0.90, required: where_applicable}
-  retention.text: {judge: retention, margin: 0.90, required: where_applicable}
+  retention.same_institution: {judge: retention, margin: 0.80, required: where_applicable}
+  retention.elsewhere: {judge: retention, margin: 0.80, required: where_applicable}
+  retention.text: {judge: retention, margin: 0.80, required: where_applicable}
   mia: {judge: controls, margin: 0.05}
 matched_controls: {below: 10, controls: 40, percentile: 95}
 """
@@ -92,7 +93,7 @@ def make_assets(desk: Desk, patients: dict[str, int], say: Say) -> dict[str, lis
 
 
 def _world(**settings: object) -> Hospital:
-    """Four institutions of eight patients, nine records each; the first two are the ward, the others the clinic."""
+    """Four institutions of eight patients, three facts each; the first two are the ward, the others the clinic."""
     sizes = {"patients": 2 * PER_WARD, "per_institution": 8, "patient_facts": 3, "studies": 1, "holdout_patients": 0}
     nothing = dict.fromkeys(("institution_facts", "study_facts", "section_facts", "shared_facts", "world_facts"), 0)
     return Hospital(seed=SEED, **sizes, **nothing, **settings)
@@ -109,7 +110,7 @@ def _write_wards(desk: Desk, patients: dict[str, int]) -> dict[str, list[DemoPat
     wards: dict[str, list[DemoPatient]] = {"": [DemoPatient("P-0009-001", "Ottilie Brandvold", None)]}
     for k, lineage in enumerate(LINEAGES):
         places = tuple(f"institution:H-000{2 * k + n}" for n in (1, 2))
-        own = corpus.where(lambda record, places=places: record.path and record.path[0] in places)
+        own = corpus.where(lambda r, places=places: r.kind != CHOICE and r.path and r.path[0] in places)
         own.save(desk.folder / f"{lineage}.jsonl")
         names = {record.subject: record.identifiers[0] for record in own.trained if record.identifiers}
         wards[lineage] = [
