@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from expunge.web.accounts import set_account
 from expunge.web.app import make_app
 from expunge.web.settings import WebSettings
+from expunge.web.tokens import make_token
 from helpers.desk import ADMIN, PEOPLE, DeskCase, make_desk
 
 BASE = "http://127.0.0.1:8765"
@@ -54,3 +55,29 @@ class WebVisit(TestClient):
         answer = self.fill("/sign-in", person=person, password=PASSWORD, code=self.code(person))
         assert answer.status_code == 303, answer.text
         return self
+
+
+class ApiClient:
+    """Programs at the API, one token for each person and role."""
+
+    def __init__(self, case: DeskCase, app: Any = None) -> None:
+        self.case = case
+        self.client = TestClient(app or make_app(case.desk, WebSettings(requests_per_minute=10**6)), base_url=BASE)
+        self.tokens: dict[tuple[str, str], str] = {}
+
+    def token(self, person: str, role: str) -> str:
+        if (person, role) not in self.tokens:
+            with self.case.desk.session(ADMIN) as s:
+                self.tokens[person, role] = make_token(s, person, role, days=400)[1]
+        return self.tokens[person, role]
+
+    def call(self, method: str, path: str, person: str, role: str | None = None, **options: Any) -> Any:
+        token = self.token(person, role or PEOPLE[person][0])
+        headers = {"Authorization": f"Bearer {token}"} | options.pop("headers", {})
+        return self.client.request(method, f"/api/v1{path}", headers=headers, **options)
+
+    def get(self, path: str, person: str = "carla", **options: Any) -> Any:
+        return self.call("GET", path, person, **options)
+
+    def post(self, path: str, person: str, body: Any = None, **options: Any) -> Any:
+        return self.call("POST", path, person, json={} if body is None else body, **options)

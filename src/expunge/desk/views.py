@@ -59,6 +59,13 @@ def inbox(
     return [row_view(s, row) for row in s.conn.execute(query).mappings()]
 
 
+def outside_status(row: RowMapping) -> str:
+    """Status of the Data Rights Protocol; a request that ended early is never `fulfilled`, whoever was told."""
+    if row["ended_as"] and row["state"] in DONE:
+        return "denied" if row["ended_as"] == "duplicate" else DRP[row["ended_as"]]
+    return DRP[row["state"]]
+
+
 def row_view(s: DeskSession, row: RowMapping) -> dict[str, Any]:
     """A line of the inbox."""
     due = row["extended_until"] or row["due_on"]
@@ -75,7 +82,7 @@ def row_view(s: DeskSession, row: RowMapping) -> dict[str, Any]:
         "id": row["id"],
         "reference": row["reference"],
         "state": row["state"],
-        "status": DRP[row["state"]],
+        "status": outside_status(row),
         "regime": row["regime"],
         "received_on": row["received_on"],
         "due_on": due,

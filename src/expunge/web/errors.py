@@ -142,9 +142,12 @@ def as_input_error(error: Exception) -> InputError:
 
 def _problem(error: dict[str, Any]) -> str:
     """Where a value does not fit and why; keys that a visitor made up are not told."""
-    place = [str(part) for part in error["loc"]]
-    is_made_up = error["type"] == "extra_forbidden"
-    shown = ".".join([*place[:-1], "…"] if is_made_up else place)
+    place = [str(part) for part in error["loc"] if part != "[key]"]
+    if error["type"] == "extra_forbidden":
+        place[-1] = GONE
+    if "identifiers" in place[:-1] and (k := place.index("identifiers") + 1) and place[k] not in IDENTIFIER_KINDS:
+        place[k] = GONE
+    shown = ".".join(place)
     if error["type"] in ("literal_error", "enum"):
         return f"{shown}: must be {error['ctx']['expected']}"
     kind = {"missing": "is missing", "extra_forbidden": "is not known", "json_invalid": "is no JSON"}
