@@ -93,7 +93,8 @@ def check_end(case: DeskCase, request_id: str) -> None:
     assert types.count("run.certificate") == 1
     assert alias["digest"] == run["output_digest"]
     assert len(list((case.folder / "letters").iterdir())) == 1
-    certificate = json.loads((case.desk.runs / digest[:16] / "certificate.json").read_text())
+    (file,) = (case.desk.runs / digest[:16] / "certificates").iterdir()
+    certificate = json.loads(file.read_text())
     assert certificate["model"]["after"] == alias["digest"]
     with case.desk.reading(SYSTEM) as s:
         assert log_problems(s.conn, [EventHead(**certificate["log_head"])]) == []

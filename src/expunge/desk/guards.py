@@ -127,7 +127,11 @@ GUARDS: dict[str, Guard] = {
     "attempts_left": lambda f, a: (
         "" if f.attempts < f.attempt_limit else f"all {f.attempt_limit} attempts are used; take an exact route"
     ),
-    "certificate_verified": lambda f, a: "" if f.certificate_verified else "no certificate that verifies",
+    "certificate_verified": lambda f, a: (
+        ""
+        if f.certificate_verified
+        else "no certificate that verifies: it is not made, or the auditor has not signed it"
+    ),
     "swapped": lambda f, a: "" if f.swapped else "the model in use was not exchanged",
     "tasks_listed": lambda f, a: "" if f.tasks_listed else "no purge tasks are listed",
     "tasks_settled": lambda f, a: f"{f.open_tasks} purge task(s) are neither done nor dated" if f.open_tasks else "",

@@ -168,7 +168,7 @@ TABLE: tuple[Transition, ...] = (
     ),
     *_rows(BEFORE_PROMOTION, "hold", ("clerk", "reviewer"), ("reason",), "on_hold", ("remember_state", "leave_batch")),
     Transition("on_hold", "release", ("clerk", "reviewer"), ("reason",), PREVIOUS),
-    *_rows(RUNNING, "fail", ("system",), ("reason",), "error", ("remember_state",)),
+    *_rows((*RUNNING, "audit_passed"), "fail", ("system",), ("reason",), "error", ("remember_state",)),
     Transition("error", "recover", ("system", "operator"), (), PREVIOUS, ("new_attempt",)),
     *_rows(("identity_pending", "on_hold"), "expire", ("system",), ("time_over",), "expired", ("leave_batch",)),
     *_rows(IN_BATCH, "replan", ("system",), ("plan_void",), "waiting"),

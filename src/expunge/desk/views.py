@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import RowMapping, select
 
 from expunge.desk import tables as t
+from expunge.desk.certificates import certificate_view
 from expunge.desk.deadlines import alarms
 from expunge.desk.decisions import decisions
 from expunge.desk.desk import Desk, DeskSession
@@ -116,6 +117,7 @@ def request_view(s: DeskSession, request_id: str) -> dict[str, Any]:
         and {"hash": plan["hash"], "state": plan["state"], "number": plan["number"], "author": plan["author"]},
         "run": run
         and {key: run[key] for key in ("attempt", "state", "audit_status", "guard_status", "certificate_digest")},
+        "certificate": certificate_view(s, request_id),
         "tasks": [
             {**{key: each[key] for key in ("id", "asset", "kind", "state", "due_on", "attempts", "problem")}}
             for each in tasks(s, request_id)
