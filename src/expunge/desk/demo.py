@@ -18,17 +18,20 @@ from sqlalchemy import RowMapping
 
 from expunge.desk import plan_steps, run_steps
 from expunge.desk.batches import collect
-from expunge.desk.certify import Certify, plain_certificate
+from expunge.desk.certificates import sign_certificate
 from expunge.desk.child import ChildResult, run_child
 from expunge.desk.decisions import decide, decide_asset
 from expunge.desk.demo_requests import CONTROLLED, GROUND, REQUESTS, DemoRequest, assign
-from expunge.desk.demo_world import APPROVER, CLERK, OPERATOR, POLICY, REVIEWER, Say, make_assets
+from expunge.desk.demo_world import APPROVER, AUDITOR, CLERK, OPERATOR, POLICY, REVIEWER, Say, make_assets
 from expunge.desk.desk import Desk, utc_now
+from expunge.desk.dispatch import notify_accepted
+from expunge.desk.evidence_log import anchor_daily
 from expunge.desk.facts import open_assets, request_row
 from expunge.desk.identity import record_identity
 from expunge.desk.letters import accept_letter, notify_ended, pending_letters
 from expunge.desk.matching import matches, search, settle
 from expunge.desk.plans import PlanWish, approve_plan, approve_promotion, draft_plan, plan_again, store_plan
+from expunge.desk.receipts import issue_receipts
 from expunge.desk.requests import act, expire_overdue, extend, submit
 from expunge.desk.roles import SYSTEM, Actor
 from expunge.desk.runs import cancel_run, start_run
@@ -37,11 +40,14 @@ from expunge.desk.transitions import fire_all
 from expunge.desk.views import progress
 from expunge.desk.workshop import Workshop
 from expunge.errors import RunFailed
+from expunge.evidence.signing_key import SigningKey
 
-SIZES = ("batch.forget=6", "batch.retain=16")
+SIZES = ("batch.forget=6", "batch.retain=32")
 RUN = RunSettings(policy=POLICY, recipe="twin", overrides=("steps=40", *SIZES))
+NOT_FOUND = "Nobody of this name was found in any place that was searched."
 LONGER = ("steps=80", *SIZES)  # of a plan after an audit that did not pass
 WEAK = PlanWish(recipe="npo", overrides=("steps=2", *SIZES))  # for the request whose audit fails
+MODELS = ("weights", "old_weights")
 STOP_AT = 8  # step at which the run of the request `executing` is interrupted
 FIRST, SECOND = ("closed", "notified", "purging"), ("promoted", "promotion_approved")
 RUNS = ("audit_passed", "audit_failed", "auditing", "executing", "error", "plan_approved", "planned")
@@ -55,21 +61,21 @@ class DemoBuilder:
     Attributes:
         desk: A new desk, whose clock the builder moves.
         say: Told what is done.
-        certify: Makes certificates, as of a worker.
+        auditor: The auditor's private key, which signs what is promoted.
         end: The moment in which the demo ends.
         ids: State -> id of its request.
     """
 
     desk: Desk
     say: Say
-    certify: Certify = plain_certificate
+    auditor: SigningKey
     end: datetime = field(default_factory=utc_now)
     ids: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.now = self.end - timedelta(days=48)
         self.desk.clock = lambda: self.now
-        self.shop = Workshop(self.desk, "demo-1", certify=self.certify, device="cpu")
+        self.shop = Workshop(self.desk, "demo-1", device="cpu")
         self.rows = {one.state: one for one in REQUESTS}
 
     def build(self) -> dict[str, str]:
@@ -83,31 +89,40 @@ class DemoBuilder:
         self._runs()
         self._recent()
         self._until(0)
+        issue_receipts(self.desk)
+        anchor_daily(self.desk)
         self.desk.clock = utc_now
         return self.ids
 
     # ---- stages ----------------------------------------------------------------------------------------------------
 
     def _first(self) -> None:
-        """Three requests and one run, released: one is closed, one waits for objections, one for its letter."""
+        """A run that is released and closed; a denial that was posted; and a request that needs no work on a model."""
         self._intake(FIRST)
         self._until(44)
         for state in FIRST:
             self._review(state)
+        self._decide("notified", NOT_FOUND)
+        for state in ("closed", "purging"):
             self._decide(state)
         self._collect()
         self._until(40)
         self._collect()
-        self.say("three patients of the ward are forgotten in one run, which is audited")
-        plan = self._passed(FIRST[0])
+        self.say("a patient of the ward is forgotten; the run is audited, signed and released (closed)")
+        plan = self._passed("closed")
         self._until(38)
-        self._promote(plan)
-        plan_steps.list_purge(self.shop, plan)
-        for state in FIRST:
+        self._sign("closed")
+        with self.desk.session(APPROVER) as s:
+            approve_promotion(s, plan)
+        plan_steps.promote_plan(self.shop, plan)
+        issue_receipts(self.desk)
+        for state, digest in (("closed", plan), ("purging", self._approved("purging"))):
+            plan_steps.list_purge(self.shop, digest)
             plan_steps.purge_request_assets(self.shop, self.ids[state])
             plan_steps.notify(self.shop, self.ids[state])
         self._until(37)
         self._post("closed")
+        plan_steps.notify(self.shop, self.ids["closed"])
         with self.desk.session(REVIEWER) as s:
             extend(s, self.ids["purging"], "The study partner must confirm first.")
 
@@ -135,7 +150,7 @@ class DemoBuilder:
             self._review(state)
         for state in ("scoping", "on_hold", "duplicate"):
             self._review(state, settled=False)
-        self._decide("denied", "Nobody of this name was found in any place that was searched.")
+        self._decide("denied", NOT_FOUND)
         reasons = {
             "revoked": (Actor(CLERK.person, "subject"), "revoke", "The person withdrew the request by phone."),
             "cancelled": (REVIEWER, "cancel", "The person asked another controller."),
@@ -156,6 +171,8 @@ class DemoBuilder:
             self._collect()
         self._until(7)
         self._post("notified")
+        with self.desk.session(SYSTEM) as s:
+            notify_accepted(s)
         for k in range(len((*SECOND, *RUNS))):
             self._until(5.45 - 0.1 * k)
             self._collect()
@@ -166,6 +183,7 @@ class DemoBuilder:
         for state in SECOND:
             self.say(f"another patient of the ward is forgotten; the runs before are asked again ({state})")
             plan = self._passed(state)
+            self._sign(state)
             with self.desk.session(APPROVER) as s:
                 approve_promotion(s, plan)
             if state == "promoted":
@@ -268,7 +286,8 @@ class DemoBuilder:
         self._tick()
         if run_steps.audit(self.shop, plan, 1).get("status") != "passed":
             return False
-        return bool(run_steps.certify(self.shop, plan, 1)["verified"])
+        run_steps.certify(self.shop, plan, 1)
+        return True
 
     def _passed(self, state: str) -> str:
         """A plan whose audit passed: the first, or one with another seed, as an operator would plan again."""
@@ -296,10 +315,11 @@ class DemoBuilder:
 
         run_steps.unlearn(Workshop(self.desk, "demo-1", device="cpu", run=run), plan, 1)
 
-    def _promote(self, plan: str) -> None:
-        with self.desk.session(APPROVER) as s:
-            approve_promotion(s, plan)
-        plan_steps.promote_plan(self.shop, plan)
+    def _sign(self, *states: str) -> None:
+        """The auditor signs the certificates of requests."""
+        self._tick()
+        for state in states:
+            sign_certificate(self.desk, AUDITOR, self.ids[state], self.auditor)
 
     def _post(self, state: str) -> None:
         """A clerk posts the letter of a request."""
@@ -307,13 +327,12 @@ class DemoBuilder:
             for letter in pending_letters(s):
                 if letter["request_id"] == self.ids[state]:
                     accept_letter(s, letter["id"], f"by hand: {CLERK.person}")
-        plan_steps.notify(self.shop, self.ids[state])
 
 
 def _decision(asset: RowMapping, one: DemoRequest) -> tuple[str, dict[str, str]]:
     """What is decided on an asset: the records stay on a ground unless granted, the model forgets, copies expire."""
     if one.lineage == "" or asset["lineage"] not in (None, one.lineage):
         return "not_present", {"searched": "by name and patient number in the notes"}
-    if asset["kind"] == "corpus" and not one.grant_notes:
+    if (asset["kind"] == "corpus" and not one.grant_notes) or (asset["kind"] in MODELS and one.model_stays):
         return "retain", {"ground": GROUND}
     return ("unlearn" if asset["kind"] == "weights" else "erase"), {}

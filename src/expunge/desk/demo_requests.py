@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from expunge.desk.demo_world import DemoPatient
+from expunge.desk.demo_world import QUICK, DemoPatient
 from expunge.desk.lifecycle import STATES
 
 GROUND = "legal obligation (Art. 17(3)(b))"
@@ -20,6 +20,7 @@ class DemoRequest:
         received: Days before today on which the letter came.
         language: Language of its letters.
         grant_notes: The notes are erased; else they are kept on a ground, and the model alone forgets.
+        model_stays: The model is kept on a ground, so that only copies go.
         same_as: The state of another request of the same person.
         regime: The policy.
     """
@@ -29,15 +30,16 @@ class DemoRequest:
     received: int
     language: str = "en"
     grant_notes: bool = False
+    model_stays: bool = False
     same_as: str = ""
     regime: str = "gdpr"
 
 
 REQUESTS: tuple[DemoRequest, ...] = (
-    # released together: one run, one certificate
+    # ended
     DemoRequest("closed", "ward", 47, grant_notes=True),
-    DemoRequest("notified", "ward", 46),
-    DemoRequest("purging", "ward", 45, "de"),
+    DemoRequest("notified", "", 46),
+    DemoRequest("purging", "ward", 45, "de", model_stays=True),
     # later runs on the same model
     DemoRequest("promoted", "ward", 24),
     DemoRequest("promotion_approved", "ward", 23, "fr"),
@@ -53,9 +55,9 @@ REQUESTS: tuple[DemoRequest, ...] = (
     DemoRequest("waiting", "clinic", 15, "fr"),
     DemoRequest("approved", "ward", 14, grant_notes=True),
     DemoRequest("partially_approved", "ward", 13),
-    DemoRequest("legal_review", "ward", 12),
-    DemoRequest("scoping", "ward", 11),
-    DemoRequest("identity_pending", "ward", 10),
+    DemoRequest("legal_review", "ward", 12, regime=QUICK),
+    DemoRequest("scoping", "ward", 11, regime=QUICK),
+    DemoRequest("identity_pending", "ward", 10, regime=QUICK),
     # on the side
     DemoRequest("expired", "clinic", 43),
     DemoRequest("on_hold", "clinic", 34),

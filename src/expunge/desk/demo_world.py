@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +11,17 @@ from expunge._io import write_atomic
 from expunge.desk.assets import add_asset
 from expunge.desk.desk import Desk
 from expunge.desk.people import set_person
+from expunge.desk.regime import load_regime
 from expunge.desk.roles import SYSTEM, Actor
+from expunge.desk.settings import CertificateSettings, LetterSettings
+from expunge.evidence.signing_key import SigningKey, save_key
 from expunge.synthetic.hospital.hospital import Hospital
 from expunge.synthetic.hospital.people import PatientSlot
 
 SEED = 42
 PER_WARD = 16
 CONTROLS = 4  # never-trained people per patient, with whom an audit compares
+STRANGERS = (("P-0009-001", "Ottilie Brandvold"), ("P-0009-002", "Thaddäus Quell"))  # who are nowhere found
 CHOICE = "classification"  # kind of question that is left out: a model this small guesses among options
 PEOPLE: dict[str, tuple[str, ...]] = {
     "adam": ("admin",),
@@ -29,23 +34,26 @@ PEOPLE: dict[str, tuple[str, ...]] = {
     "dora": ("clerk", "reviewer", "operator"),
 }
 ADMIN, CLERK, REVIEWER = Actor("adam", "admin"), Actor("carla", "clerk"), Actor("rita", "reviewer")
-OPERATOR, APPROVER = Actor("olga", "operator"), Actor("anna", "approver")
+OPERATOR, APPROVER, AUDITOR = Actor("olga", "operator"), Actor("anna", "approver"), Actor("aude", "auditor")
 LINEAGES = ("ward", "clinic")
+CONTROLLER = "St. Ahorn Hospital (a synthetic demo)"
+CONTACT = LetterSettings(contact="privacy@ahorn.example", authority="the supervisory authority of the demo")
+QUICK = "gdpr-quick"  # policy without a cancel window, to try the whole way in minutes
 POLICY = "demo-policy.yaml"
 POLICY_TEXT = """\
-# Margins of the demo, fixed before any run and wider than those of the shipped policies: a patient has six records. Four
-# controls per patient are too few for the rank test of membership: `mia` is shown, and decides nothing here.
+# Margins of the demo, fixed before any run and much wider than those of the shipped policies: a patient has six records,
+# and retention is measured on about thirty. Groups of nine records, and the rank among four controls, decide nothing.
 name: desk-demo
 version: 1
 about: small synthetic wards; judges against never-trained matched controls
 reference: controls
 rules:
-  leakage.self: {judge: excess, margin: 0.10, required: true}
-  paraphrase: {judge: excess, margin: 0.10, required: true}
-  relearning.in_domain: {judge: excess, margin: 0.10, required: true}
-  retention.same_institution: {judge: retention, margin: 0.80, required: where_applicable}
-  retention.elsewhere: {judge: retention, margin: 0.80, required: where_applicable}
-  retention.text: {judge: retention, margin: 0.80, required: where_applicable}
+  leakage.self: {judge: excess, margin: 0.15, required: true}
+  paraphrase: {judge: excess, margin: 0.15, required: true}
+  relearning.in_domain: {judge: excess, margin: 0.15, required: true}
+  retention.text: {judge: retention, margin: 0.75, required: where_applicable}
+  retention.same_institution: {judge: retention, margin: 0.75}
+  retention.elsewhere: {judge: retention, margin: 0.75}
   mia: {judge: controls, margin: 0.05}
 matched_controls: {below: 10, controls: 40, percentile: 95}
 """
@@ -78,6 +86,7 @@ def make_assets(desk: Desk, patients: dict[str, int], say: Say) -> dict[str, lis
         for name, roles in PEOPLE.items():
             set_person(s, name, roles)
     write_atomic(desk.folder / POLICY, POLICY_TEXT)
+    _write_quick(desk.folder)
     wards = _write_wards(desk, patients)
     for lineage in LINEAGES:
         say(f"the model of the {lineage} is trained on {PER_WARD} synthetic patients")
@@ -90,6 +99,34 @@ def make_assets(desk: Desk, patients: dict[str, int], say: Say) -> dict[str, lis
         recipient = {"recipient": "university statistics unit", "days": 30}
         add_asset(s, "study partner", "downstream", "recipient", recipient)
     return wards
+
+
+def make_keys(folder: Path) -> tuple[CertificateSettings, SigningKey]:
+    """Keys of operator, auditor and log in `folder/keys`, with their passphrases beside them, for a demo alone.
+
+    Returns:
+        The settings that name them, and the auditor's private key.
+    """
+    keys = {name: SigningKey.generate() for name in ("operator", "auditor", "log")}
+    (folder / "keys").mkdir(parents=True, mode=0o700)
+    for name, key in keys.items():
+        phrase = secrets.token_urlsafe(18)
+        save_key(key, folder / "keys" / f"{name}.key", phrase)
+        write_atomic(folder / "keys" / f"{name}.pass", f"{phrase}\n", private=True)
+    names = {f"{name}_key": f"keys/{name}.key" for name in ("operator", "log")}
+    phrases = {f"{name}_passphrase_file": f"keys/{name}.pass" for name in ("operator", "log")}
+    settings = CertificateSettings(**names, **phrases, auditor_key="keys/auditor.key.pub", origin="demo desk")
+    return settings, keys["auditor"]
+
+
+def _write_quick(folder: Path) -> None:
+    """A policy of the desk's own: the shipped one, without the hours in which a request can be stopped."""
+    import yaml
+
+    rules = load_regime("gdpr").model_dump(mode="json", exclude_defaults=True)
+    rules |= {"name": QUICK, "version": 1, "title": "GDPR Art. 12(3) and 17, for trying the desk", "cancel_window_hours": 0}
+    (folder / "policies").mkdir()
+    write_atomic(folder / "policies" / f"{QUICK}@1.yaml", yaml.safe_dump(rules, sort_keys=False))
 
 
 def _world(**settings: object) -> Hospital:
@@ -107,7 +144,7 @@ def _write_wards(desk: Desk, patients: dict[str, int]) -> dict[str, list[DemoPat
     slots = list(_world().slots())
     asked = [slot for name in LINEAGES for slot in [x for x in slots if _lineage(x) == name][: patients[name]]]
     corpus = _world(controls_for=tuple(f"patient:P-{x.stem}" for x in asked), controls_per_target=CONTROLS).corpus()
-    wards: dict[str, list[DemoPatient]] = {"": [DemoPatient("P-0009-001", "Ottilie Brandvold", None)]}
+    wards: dict[str, list[DemoPatient]] = {"": [DemoPatient(*one, None) for one in STRANGERS]}
     for k, lineage in enumerate(LINEAGES):
         places = tuple(f"institution:H-000{2 * k + n}" for n in (1, 2))
         own = corpus.where(lambda r, places=places: r.kind != CHOICE and r.path and r.path[0] in places)
