@@ -20,6 +20,7 @@ from sqlalchemy import select
 from expunge.desk import tables as t
 from expunge.desk.people import remove_person, set_person
 from expunge.desk.roles import SYSTEM
+from expunge.desk.rotation import rotate_keys
 from expunge.web.tokens import MAX_DAYS, make_token, revoke_token
 from helpers.desk import ADMIN, ANNA, DECISIONS, pass_window, to_audit_passed, to_planned
 from helpers.web import ApiClient, web_desk
@@ -99,6 +100,8 @@ def test_the_same_submission_under_a_key_is_one_request(api: ApiClient) -> None:
         api.call("POST", "/requests", "cleo", "clerk", json=body, headers={"Idempotency-Key": "k-1"}).status_code == 201
     )
     assert send(body, key="k" * 201).status_code == 400
+    rotate_keys(api.case.desk, ADMIN)
+    assert (send(body).status_code, send(body).json()["id"]) == (200, first.json()["id"])
 
 
 def test_rows_come_in_pages(api: ApiClient) -> None:
