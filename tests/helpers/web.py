@@ -30,6 +30,18 @@ def web_desk(folder: Path, **settings: Any) -> DeskCase:
     return case
 
 
+def routes(app: Any) -> list[tuple[str, str, Any]]:
+    """(method, path, endpoint) of everything that an application answers."""
+    import fastapi.routing as routing
+
+    walk = getattr(routing, "iter_route_contexts", None)
+    each = walk(app.router.routes) if walk else app.routes
+    return sorted(
+        ((m, r.path, r.endpoint) for r in each for m in getattr(r, "methods", None) or () if m != "HEAD"),
+        key=lambda row: row[:2],
+    )
+
+
 class WebVisit(TestClient):
     """A browser without script at a web desk. One application can have several."""
 

@@ -27,6 +27,7 @@ from expunge.web.render import templates
 from expunge.web.security import SecurityGuard
 from expunge.web.sessions import SessionStore
 from expunge.web.settings import WebSettings
+from expunge.web.visitor import visitor_or_none
 
 STATIC = Path(__file__).parent / "static"
 OPENAPI = "/api/openapi.json"
@@ -54,7 +55,9 @@ def make_app(desk: Desk, settings: WebSettings | None = None) -> FastAPI:
     idle, longest = timedelta(minutes=settings.idle_minutes), timedelta(hours=settings.session_hours)
     app.state.web = WebContext(desk, settings, SessionStore(desk.clock, idle, longest), RateLimiter(), templates())
     for module in modules(pages):
-        app.include_router(router_of(module), dependencies=[Depends(check_csrf)], include_in_schema=False)
+        app.include_router(
+            router_of(module), dependencies=[Depends(check_csrf), Depends(visitor_or_none)], include_in_schema=False
+        )
     for module in modules(api):
         app.include_router(router_of(module), prefix="/api/v1")
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

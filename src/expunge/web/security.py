@@ -37,7 +37,7 @@ HEADERS = {
     "x-robots-tag": "noindex",
 }
 SAFE = ("GET", "HEAD")
-GATE = "/gate"
+GATE, API = "/gate", "/api/v1"
 OPEN_AT_THE_GATE = (GATE, "/static/")
 DESK_TOKEN = "x-desk-token"
 
@@ -98,7 +98,8 @@ def complete(headers: MutableHeaders, request_id: str, context: WebContext) -> N
 
 def route_of(scope: Scope) -> str:
     """The pattern of the route, which holds no value of a visitor."""
-    return str(getattr(scope.get("route"), "path", "-"))
+    path = str(getattr(scope.get("route"), "path", "-"))
+    return f"{API}{path}" if scope["path"].startswith(f"{API}/") and not path.startswith(API) else path
 
 
 def describe(error: BaseException) -> str:
@@ -156,9 +157,9 @@ def passes_gate(context: WebContext, request: Request) -> bool:
     if request.url.path.startswith(OPEN_AT_THE_GATE):
         return True
     authorization = request.headers.get("authorization", "")
-    if request.url.path.startswith("/api/v1/") and authorization.startswith("Bearer exd_"):
+    if request.url.path.startswith(f"{API}/") and authorization.startswith("Bearer exd_"):
         return True  # a person's own token, which the API checks
-    if request.url.path.startswith("/api/v1/webhooks/") and "webhook-signature" in request.headers:
+    if request.url.path.startswith(f"{API}/webhooks/") and "webhook-signature" in request.headers:
         return True  # signed, which the webhook checks
     shown = request.headers.get(DESK_TOKEN) or authorization.removeprefix("Bearer ")
     cookie = read_cookie(request, "gate")

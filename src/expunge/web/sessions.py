@@ -58,7 +58,8 @@ class SessionStore:
             self._drop_old(now)
             own = sorted((x for x in self._sessions.values() if x.person == person), key=lambda x: x.seen)
             everybody = sorted(self._sessions.values(), key=lambda x: x.seen)
-            for gone in own[: len(own) - MAX_OF_PERSON + 1] + everybody[: len(everybody) - MAX_SESSIONS + 1]:
+            too_many = (max(0, len(own) - MAX_OF_PERSON + 1), max(0, len(everybody) - MAX_SESSIONS + 1))
+            for gone in own[: too_many[0]] + everybody[: too_many[1]]:
                 self._sessions.pop(gone.key, None)
             key = session_key(token)
             self._sessions[key] = WebSession(key, person, role, stamp, now, now)

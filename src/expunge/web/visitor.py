@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from fastapi import Depends
 from starlette.requests import Request
 
 from expunge.desk.desk import Desk, DeskSession
@@ -78,9 +79,8 @@ def visitor_or_none(request: Request) -> Visitor | None:
     return found
 
 
-def visitor(request: Request) -> Visitor:
+def visitor(found: Visitor | None = Depends(visitor_or_none)) -> Visitor:
     """Who visits; whoever has not signed in is sent to do so."""
-    found = visitor_or_none(request)
     if found is None:
         raise Turned(303, "needs somebody who signed in", location=SIGN_IN)
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,11 +12,10 @@ from sqlalchemy import insert, select
 
 from expunge._config import FrozenModel
 from expunge._io import parse_json
-from expunge.desk import tables as t
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.facts import request_row
 from expunge.desk.names import stamp
-from expunge.desk.requests import act, submit
+from expunge.desk.requests import act, request_from_outside, submit
 from expunge.desk.roles import SYSTEM, Actor, Refusal
 from expunge.desk.web_tables import webhook_in
 from expunge.errors import InputError
@@ -139,11 +137,11 @@ def _check_clock(sent: int, now: float) -> None:
 
 
 def _known(s: DeskSession, peer_id: str, head: MessageHead, body: bytes) -> str | None:
-    here = (webhook_in.c.peer_id == peer_id, webhook_in.c.message_digest == _digest(s, head.id.encode()))
+    here = (webhook_in.c.peer_id == peer_id, webhook_in.c.message_digest.in_(_digests(s, head.id.encode())))
     row = s.conn.execute(select(webhook_in).where(*here)).mappings().first()
     if row is None:
         return None
-    if row["body_digest"] != _digest(s, body):
+    if row["body_digest"] not in _digests(s, body):
         raise Refusal(ID, "was used for another message", "give each message an id of its own", kind="conflict")
     return str(row["request_id"])
 
@@ -151,8 +149,8 @@ def _known(s: DeskSession, peer_id: str, head: MessageHead, body: bytes) -> str 
 def _remember(s: DeskSession, peer_id: str, head: MessageHead, body: bytes, request_id: str) -> None:
     values = {
         "peer_id": peer_id,
-        "message_digest": _digest(s, head.id.encode()),
-        "body_digest": _digest(s, body),
+        "message_digest": s.keys.keyed_digest(head.id.encode(), "webhook"),
+        "body_digest": s.keys.keyed_digest(body, "webhook"),
         "request_id": request_id,
         "sent_at": stamp(datetime.fromtimestamp(head.sent, UTC)),
         "at": s.at,
@@ -160,8 +158,8 @@ def _remember(s: DeskSession, peer_id: str, head: MessageHead, body: bytes, requ
     s.conn.execute(insert(webhook_in).values(**values))
 
 
-def _digest(s: DeskSession, data: bytes) -> str:
-    return s.keys.keyed_digest(hashlib.sha256(data).digest(), "webhook")
+def _digests(s: DeskSession, data: bytes) -> list[str]:
+    return s.keys.keyed_digests(data, "webhook")
 
 
 def _do(s: DeskSession, peer: str, body: bytes) -> str:
@@ -177,15 +175,14 @@ def _do(s: DeskSession, peer: str, body: bytes) -> str:
             language=data.language,
             outside_id=outside,
         )
-    here = t.request.c.outside_key == s.keys.keyed_digest(outside, "outside")
-    request_id = s.conn.execute(select(t.request.c.id).where(here)).scalar()
+    request_id = request_from_outside(s, outside)
     if request_id is None:
         what = "no request with this id has come"
         raise Refusal("revocation", what, "send the submission first, then this message again", kind="conflict")
     subject = DeskSession(s.desk, s.conn, Actor(s.actor.person, "subject"), s.now)
-    if request_row(s, str(request_id))["ended_as"] != "revoked":  # revoked before: an idempotent success
-        act(subject, str(request_id), "revoke", reason=message.data.reason)
-    return str(request_id)
+    if request_row(s, request_id)["ended_as"] != "revoked":  # revoked before: an idempotent success
+        act(subject, request_id, "revoke", reason=message.data.reason)
+    return request_id
 
 
 def _read(body: bytes) -> SubmittedMessage | RevokedMessage:

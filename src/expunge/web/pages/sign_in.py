@@ -20,6 +20,7 @@ from expunge.web.visitor import SIGN_IN, Visitor, visitor, visitor_or_none
 router = APIRouter()
 HOME = "/"
 Text = Annotated[str, Form(max_length=300)]
+Found = Annotated[Visitor | None, Depends(visitor_or_none)]
 
 
 def slow_down(request: Request) -> None:
@@ -31,9 +32,9 @@ def slow_down(request: Request) -> None:
 
 
 @router.get(SIGN_IN)
-def sign_in_page(request: Request) -> Response:
+def sign_in_page(request: Request, found: Found) -> Response:
     """The form to sign in."""
-    if visitor_or_none(request) is not None:
+    if found is not None:
         return redirect(request, HOME)
     return render(request, "sign_in.html")
 
@@ -50,9 +51,8 @@ def sign_in_now(request: Request, person: Text, password: Text, code: Text) -> R
 
 
 @router.post("/sign-out")
-def sign_out(request: Request) -> Response:
+def sign_out(request: Request, found: Found) -> Response:
     """End the session."""
-    found = visitor_or_none(request)
     if found is not None and found.session is not None:
         found.context.sessions.end(found.session)
     response = redirect(request, SIGN_IN)
