@@ -11,7 +11,11 @@ from expunge._io import digest, write_atomic, write_json
 from expunge.desk.certificates import certificate_file, certificate_row, sign_certificate
 from expunge.desk.roles import SYSTEM, Actor
 from expunge.desk.settings import CertificateSettings, LetterSettings, RunSettings
+from expunge.evidence.log_checks import load_log_evidence
 from expunge.evidence.signing_key import SigningKey, save_key
+from expunge.evidence.trust import Trust
+from expunge.evidence.verification import VerificationInputs, verify_file
+from expunge.evidence.verification_report import VerificationReport
 from expunge.models.fingerprint import model_digest, result_facts
 from expunge.models.run_seal import sealed as sealed_run
 from helpers.desk import DeskCase, make_desk, to_waiting
@@ -105,3 +109,27 @@ def certificate_of(case: DeskCase, request_id: str) -> Path:
         row = certificate_row(s, request_id)
     assert row is not None
     return certificate_file(case.desk, row)
+
+
+def verified(case: DeskCase, request_id: str, **inputs: Any) -> VerificationReport:
+    """What a verifier finds: own trust file, the model in use, the audit, the log and every receipt."""
+    file = certificate_of(case, request_id)
+    run = file.parent.parent
+    given = {
+        "model": run / "run",
+        "audit": run / "audit" / "audit.json",
+        "log": load_log_evidence(case.folder / "log"),
+        "receipts": sorted(run.glob("receipts/*.json")),
+        "at": datetime.now(UTC) + timedelta(hours=2 * SHIFT),
+        **inputs,
+    }
+    return verify_file(file, desk_trust(), VerificationInputs(**given)).report
+
+
+def desk_trust(**more: Any) -> Trust:
+    """The trust file of somebody who verifies what this desk made."""
+    keys = [
+        {"role": role, "name": f"the {role}", "key": key.public.text}
+        for role, key in (("operator", DESK_OPERATOR), ("auditor", DESK_AUDITOR), ("log", DESK_LOG))
+    ]
+    return Trust.model_validate({"keys": keys, "log": "required", **more})

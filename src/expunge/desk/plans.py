@@ -117,6 +117,8 @@ def _model_part(s: DeskSession, lineage: str, requests: Sequence[str], number: i
         raise Refusal("plan", "no confirmed record of its requests is in a corpus of the model", "search again")
     policy = audit_policy(s.desk, kind)
     recipe = wish.recipe or (run.retry_recipe if number > 1 and run.retry_recipe else run.recipe)
+    if recipe.endswith((".yaml", ".yml")):  # as the policy: relative to the desk's folder
+        recipe = str(place(s.desk.folder, recipe))
     return {
         "kind": kind,
         "path": alias["path"],

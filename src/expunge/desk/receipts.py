@@ -160,8 +160,6 @@ def receipts(s: DeskSession, request_id: str) -> list[dict[str, str]]:
     """Kind, digest, file and time of the receipts of a request."""
     s.actor.check_may("read")
     request_row(s, request_id)
-    query = select(t.receipt).where(t.receipt.c.request_id == request_id).order_by(t.receipt.c.at)
-    return [
-        {key: row[key] for key in ("kind", "certificate", "digest", "path", "at")}
-        for row in s.conn.execute(query).mappings()
-    ]
+    rows = s.conn.execute(select(t.receipt).where(t.receipt.c.request_id == request_id)).mappings()
+    views = [{key: row[key] for key in ("kind", "certificate", "digest", "path", "at")} for row in rows]
+    return sorted(views, key=lambda view: KINDS.index(view["kind"]))

@@ -16,7 +16,7 @@ from expunge.desk.decisions import decisions
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.facts import facts_of, latest_plan, latest_run, request_row
 from expunge.desk.guards import GUARDS, Act, Facts
-from expunge.desk.lifecycle import DRP, TABLE
+from expunge.desk.lifecycle import TABLE, status_of
 from expunge.desk.matching import matches
 from expunge.desk.names import read_reference
 from expunge.desk.plans import content_of
@@ -110,7 +110,10 @@ def request_view(s: DeskSession, request_id: str) -> dict[str, Any]:
         "identifiers": [dict(each) for each in names],
         "matches": states,
         "decisions": [
-            {key: each[key] for key in ("name", "kind", "value", "ground", "searched", "is_final")}
+            {
+                **{key: each[key] for key in ("name", "kind", "value", "ground", "is_final")},
+                "searched": bool(each["searched"]),
+            }
             for each in decisions(s, request_id)
         ],
         "plan": plan
