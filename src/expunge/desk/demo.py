@@ -44,7 +44,6 @@ from expunge.evidence.signing_key import SigningKey
 
 SIZES = ("batch.forget=6", "batch.retain=32")
 RUN = RunSettings(policy=POLICY, recipe="twin", overrides=("steps=40", *SIZES))
-NOT_FOUND = "Nobody of this name was found in any place that was searched."
 LONGER = ("steps=80", *SIZES)  # of a plan after an audit that did not pass
 WEAK = PlanWish(recipe="npo", overrides=("steps=2", *SIZES))  # for the request whose audit fails
 MODELS = ("weights", "old_weights")
@@ -102,9 +101,11 @@ class DemoBuilder:
         self._until(44)
         for state in FIRST:
             self._review(state)
-        self._decide("notified", NOT_FOUND)
+        self._decide("notified")
         for state in ("closed", "purging"):
             self._decide(state)
+        with self.desk.session(REVIEWER) as s:
+            extend(s, self.ids["purging"], "The study partner must confirm first.")
         self._collect()
         self._until(40)
         self._collect()
@@ -123,8 +124,6 @@ class DemoBuilder:
         self._until(37)
         self._post("closed")
         plan_steps.notify(self.shop, self.ids["closed"])
-        with self.desk.session(REVIEWER) as s:
-            extend(s, self.ids["purging"], "The study partner must confirm first.")
 
     def _intake(self, states: Sequence[str]) -> None:
         for one in sorted((self.rows[state] for state in states), key=lambda one: -one.received):
@@ -146,11 +145,12 @@ class DemoBuilder:
             record_identity(
                 s, self.ids["identity_pending"], success=False, method="letter", reason="The copy is not legible."
             )
-        for state in (*REVIEWED, "denied"):
+        for state in (*REVIEWED, "denied", "nothing_held"):
             self._review(state)
         for state in ("scoping", "on_hold", "duplicate"):
             self._review(state, settled=False)
-        self._decide("denied", NOT_FOUND)
+        self._decide("denied", "The chart is needed for a claim that is before a court.")
+        self._decide("nothing_held")
         reasons = {
             "revoked": (Actor(CLERK.person, "subject"), "revoke", "The person withdrew the request by phone."),
             "cancelled": (REVIEWER, "cancel", "The person asked another controller."),
@@ -333,6 +333,6 @@ def _decision(asset: RowMapping, one: DemoRequest) -> tuple[str, dict[str, str]]
     """What is decided on an asset: the records stay on a ground unless granted, the model forgets, copies expire."""
     if one.lineage == "" or asset["lineage"] not in (None, one.lineage):
         return "not_present", {"searched": "by name and patient number in the notes"}
-    if (asset["kind"] == "corpus" and not one.grant_notes) or (asset["kind"] in MODELS and one.model_stays):
+    if one.keeps_all or (asset["kind"] == "corpus" and not one.grant_notes) or (asset["kind"] in MODELS and one.model_stays):
         return "retain", {"ground": GROUND}
     return ("unlearn" if asset["kind"] == "weights" else "erase"), {}

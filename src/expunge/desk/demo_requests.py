@@ -20,6 +20,7 @@ class DemoRequest:
         received: Days before today on which the letter came.
         language: Language of its letters.
         grant_notes: The notes are erased; else they are kept on a ground, and the model alone forgets.
+        keeps_all: Everything is kept on a ground, so that nothing is granted.
         model_stays: The model is kept on a ground, so that only copies go.
         same_as: The state of another request of the same person.
         regime: The policy.
@@ -30,6 +31,7 @@ class DemoRequest:
     received: int
     language: str = "en"
     grant_notes: bool = False
+    keeps_all: bool = False
     model_stays: bool = False
     same_as: str = ""
     regime: str = "gdpr"
@@ -61,7 +63,8 @@ REQUESTS: tuple[DemoRequest, ...] = (
     # on the side
     DemoRequest("expired", "clinic", 43),
     DemoRequest("on_hold", "clinic", 34),
-    DemoRequest("denied", "", 26),
+    DemoRequest("denied", "clinic", 26, keeps_all=True),
+    DemoRequest("nothing_held", "", 26, "fr"),
     DemoRequest("cancelled", "clinic", 25, regime="ccpa"),
     DemoRequest("revoked", "clinic", 20),
     DemoRequest("duplicate", "clinic", 9, same_as="waiting"),

@@ -19,7 +19,7 @@ from expunge.synthetic.hospital.hospital import Hospital
 from expunge.synthetic.hospital.people import PatientSlot
 
 SEED = 42
-PER_WARD = 16
+PER_WARD = 24
 CONTROLS = 4  # never-trained people per patient, with whom an audit compares
 STRANGERS = (("P-0009-001", "Ottilie Brandvold"), ("P-0009-002", "Thaddäus Quell"))  # who are nowhere found
 CHOICE = "classification"  # kind of question that is left out: a model this small guesses among options
@@ -42,7 +42,7 @@ QUICK = "gdpr-quick"  # policy without a cancel window, to try the whole way in 
 POLICY = "demo-policy.yaml"
 POLICY_TEXT = """\
 # Margins of the demo, fixed before any run and much wider than those of the shipped policies: a patient has six records,
-# and retention is measured on about thirty. Groups of nine records, and the rank among four controls, decide nothing.
+# and retention is measured on about forty. Relearning, small groups and the rank among four controls decide nothing.
 name: desk-demo
 version: 1
 about: small synthetic wards; judges against never-trained matched controls
@@ -50,10 +50,10 @@ reference: controls
 rules:
   leakage.self: {judge: excess, margin: 0.15, required: true}
   paraphrase: {judge: excess, margin: 0.15, required: true}
-  relearning.in_domain: {judge: excess, margin: 0.15, required: true}
-  retention.text: {judge: retention, margin: 0.75, required: where_applicable}
-  retention.same_institution: {judge: retention, margin: 0.75}
-  retention.elsewhere: {judge: retention, margin: 0.75}
+  retention.text: {judge: retention, margin: 0.70, required: where_applicable}
+  retention.same_institution: {judge: retention, margin: 0.70}
+  retention.elsewhere: {judge: retention, margin: 0.70}
+  relearning.in_domain: {judge: excess, margin: 0.15}
   mia: {judge: controls, margin: 0.05}
 matched_controls: {below: 10, controls: 40, percentile: 95}
 """
@@ -130,8 +130,8 @@ def _write_quick(folder: Path) -> None:
 
 
 def _world(**settings: object) -> Hospital:
-    """Four institutions of eight patients, three facts each; the first two are the ward, the others the clinic."""
-    sizes = {"patients": 2 * PER_WARD, "per_institution": 8, "patient_facts": 3, "studies": 1, "holdout_patients": 0}
+    """Four institutions, three facts of each patient; the first two are the ward, the others the clinic."""
+    sizes = {"patients": 2 * PER_WARD, "per_institution": PER_WARD // 2, "patient_facts": 3, "studies": 1, "holdout_patients": 0}
     nothing = dict.fromkeys(("institution_facts", "study_facts", "section_facts", "shared_facts", "world_facts"), 0)
     return Hospital(seed=SEED, **sizes, **nothing, **settings)
 

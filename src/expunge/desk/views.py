@@ -16,7 +16,7 @@ from expunge.desk.decisions import decisions
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.facts import facts_of, latest_plan, latest_run, request_row
 from expunge.desk.guards import GUARDS, Act, Facts
-from expunge.desk.lifecycle import TABLE, status_of
+from expunge.desk.lifecycle import DRP, TABLE
 from expunge.desk.matching import matches
 from expunge.desk.names import read_reference
 from expunge.desk.plans import content_of

@@ -32,10 +32,12 @@ STATES = {
     "on_hold": "On hold",
     "error": "Stopped by an error",
     "denied": "Denied",
+    "nothing_held": "Nothing held",
     "cancelled": "Cancelled",
     "revoked": "Revoked",
     "duplicate": "Duplicate",
     "expired": "Expired",
+    "fulfilled": "Answer",
     # plans, runs, tasks, batches
     "current": "Current",
     "rejected": "Sent back",
@@ -132,6 +134,10 @@ LOG = {  # in the timeline
     "task.end": "Purge task ended",
     "task.confirm": "Purge task settled by hand",
     "letter.queue": "Letter due",
+    "letter.problem": "Letter must be written by hand",
+    "certificate.make": "Certificate made",
+    "certificate.sign": "Certificate signed by the auditor",
+    "receipt.write": "Receipt written",
     "letter.accept": "Letter posted",
 }
 DECISIONS = {

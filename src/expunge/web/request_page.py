@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import RowMapping, select
 
 from expunge.desk import tables as t
+from expunge.desk.connectors.base import CONNECTORS
 from expunge.desk.decisions import decisions
 from expunge.desk.desk import DeskSession
 from expunge.desk.facts import request_row
@@ -63,7 +64,9 @@ def request_values(s: DeskSession, text: str) -> dict[str, Any]:
         "identifiers": view["identifiers"],
         "match_rows": rows[:MAX_MATCHES],
         "matches_by_asset": by_asset(rows),
-        "decision_rows": [dict(each) for each in decisions(s, request_id)],
+        "decision_rows": [
+            {**each, "searches": CONNECTORS.get(each["connector"]).searches} for each in decisions(s, request_id)
+        ],
         "searched": _was_searched(s, request_id),
         "entries": condense(timeline(s, request_id)),
         "letters": _letters(s, request_id),

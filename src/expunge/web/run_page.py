@@ -40,10 +40,10 @@ WORDS = {  # key of a plan's content -> words
     "forget": "Records to forget",
     "requests": "Requests",
     "regimes": "Laws",
-    "number": "Number",
-    "format": "Format",
+    "number": "Number in its batch",
 }
-SAME_BY_NATURE = ("number", "format", "requests", "regimes")
+SAME_BY_NATURE = ("number", "requests", "regimes")
+MISSING = object()
 EVENTS = "events.jsonl"
 MAX_EVENTS = 20_000  # lines that are drawn
 
@@ -79,7 +79,7 @@ def plan_values(s: DeskSession, text: str) -> dict[str, Any]:
     before = _plan_before(s, row)
     return {
         "plan": row,
-        "content": [(WORDS.get(key, key), in_words(key, value)) for key, value in content.items() if key != "format"],
+        "content": [(WORDS[key], in_words(key, value)) for key in WORDS if (value := content.get(key, MISSING)) is not MISSING],
         "raw": json.dumps(content, indent=2, sort_keys=True),
         "is_latest": last is not None and last["hash"] == row["hash"],
         "run": run,

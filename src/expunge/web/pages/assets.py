@@ -1,4 +1,4 @@
-"""The asset map, and the letters that are to go out."""
+"""The asset map: places where data of people may be."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import json
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Request
-from sqlalchemy import select
 from starlette.responses import Response
 
 from expunge.desk import tables as t
 from expunge.desk.assets import add_asset, asset_row, retire_asset
 from expunge.desk.connectors.base import CONNECTORS
 from expunge.desk.facts import open_assets
-from expunge.desk.letters import pending_letters
 from expunge.errors import InputError
 from expunge.web.errors import redirect
 from expunge.web.render import render
@@ -69,14 +67,3 @@ def retire(request: Request, asset_id: str, visits: Visits) -> Response:
     with visits.acting() as s:
         retire_asset(s, asset_row(s, asset_id)["id"])
     return redirect(request, "/assets")
-
-
-@router.get("/letters")
-def show_letters(request: Request, visits: Visits) -> Response:
-    """Letters that nobody has posted yet, oldest first."""
-    with visits.reading() as s:
-        rows = pending_letters(s)
-        ids = [row["request_id"] for row in rows]
-        query = select(t.request.c.id, t.request.c.reference, t.request.c.language).where(t.request.c.id.in_(ids))
-        about = {row["id"]: row for row in s.conn.execute(query).mappings()}
-    return render(request, "letters.html", rows=[{**row, "about": about[row["request_id"]]} for row in rows])
