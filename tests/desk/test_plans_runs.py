@@ -17,12 +17,11 @@ from sqlalchemy import select, update
 
 from expunge.desk import tables as t
 from expunge.desk.batches import collect
-from expunge.desk.certify import FILE
+from expunge.desk.certificates import check_promotable
 from expunge.desk.event_log import log_problems
 from expunge.desk.facts import latest_plan, latest_run, request_row
 from expunge.desk.leases import MAX_TAKEOVERS, acquire, check_fence, is_gone, register_worker, workers
 from expunge.desk.models import alias_row
-from expunge.desk.plan_steps import _check_certificate
 from expunge.desk.plans import (
     PlanWish,
     approve_plan,
@@ -38,7 +37,6 @@ from expunge.desk.reasons import read_reasons
 from expunge.desk.roles import SYSTEM, Actor, Refusal
 from expunge.desk.runs import begin_purge, cancel_run, promote, register_output, register_verdict, start_run, work_name
 from expunge.desk.transitions import fire, fire_all
-from expunge.desk.workshop import Workshop
 from expunge.errors import InputError
 from helpers.desk import (
     ADMIN,
@@ -119,14 +117,12 @@ def test_a_certificate_that_is_gone_or_another_stops_the_promotion(case: DeskCas
     request_id = to_waiting(case)
     to_planned(case, request_id)
     digest = to_promotion(case, request_id)
-    shop = Workshop(case.desk, "w1")
-    folder = shop.folder(digest)
+    file = case.desk.runs / f"{request_id}.json"
     with pytest.raises(Refusal, match="is not the registered one"):
-        _check_certificate(shop, digest)
-    (folder / FILE).parent.mkdir(parents=True, exist_ok=True)
-    (folder / FILE).write_text("{}")
+        check_promotable(case.desk, digest)
+    file.write_text("{}")
     with pytest.raises(Refusal, match="is not the registered one"):
-        _check_certificate(shop, digest)
+        check_promotable(case.desk, digest)
 
 
 def test_single_person_mode_is_configured_and_logged(tmp_path: Path) -> None:

@@ -21,10 +21,13 @@ from expunge.desk.decisions import decide, decide_asset, decisions
 from expunge.desk.desk import Desk
 from expunge.desk.facts import request_row
 from expunge.desk.identity import MAX_DOCUMENT, record_identity
+from expunge.desk.letters import notify_ended
 from expunge.desk.matching import add_match, matches, reveal, search, settle
 from expunge.desk.people import actor_of, people, remove_person, set_person
+from expunge.desk.reasons import read_reasons
 from expunge.desk.requests import act, add_identifiers, expire_overdue, extend, requests_like, submit
 from expunge.desk.roles import SYSTEM, Actor, Refusal
+from expunge.desk.views import row_view
 from expunge.errors import InputError
 from helpers.desk import (
     ADMIN,
@@ -230,10 +233,25 @@ def test_a_person_who_is_nowhere_found_is_told_so(case: DeskCase) -> None:
             decide_asset(s, request_id, asset, "not_present", searched="by the name shown")
         with pytest.raises(Refusal, match="no corpus of this model"):
             decide_asset(s, request_id, "ward model", "unlearn")
-    with pytest.raises(Refusal, match="reason"), case.desk.session(REVIEWER) as s:
-        decide(s, request_id)
     with case.desk.session(REVIEWER) as s:
-        assert decide(s, request_id, reason="no personal data found") == "denied"
+        assert decide(s, request_id) == "nothing_held"
+        assert row_view(s, request_row(s, request_id))["status"] == "fulfilled"
+    raw = b"".join(f.read_bytes() for f in case.folder.glob("desk.db*"))
+    assert b"by the name shown" not in raw
+    assert {"searched notes", "searched ward model"} <= {
+        each["event"] for each in read_reasons(case.desk, REVIEWER, request_id) if each["text"] == "by the name shown"
+    }
+    assert notify_ended(case.desk, lambda key, path: "posted") == [request_id]
+    assert case.state(request_id) == "notified"
+
+
+def test_how_a_refused_request_ended_stays_its_status(case: DeskCase) -> None:
+    request_id = to_review(case, {"name": "Nobody Known"})
+    case.event(REVIEWER, request_id, "cancel", reason="sent to the wrong house")
+    notify_ended(case.desk, lambda key, path: "posted")
+    with case.desk.reading(SYSTEM) as s:
+        view = row_view(s, request_row(s, request_id))
+    assert (view["state"], view["status"]) == ("notified", "denied")
 
 
 def test_hipaa_grants_only_with_a_reason(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ from expunge.desk.plans import (
     store_plan,
 )
 from expunge.desk.purging import run_tasks
+from expunge.desk.replay import replay_problems
 from expunge.desk.requests import act, expire_overdue, submit
 from expunge.desk.roles import ROLES, SYSTEM, Actor, Refusal
 from expunge.desk.runs import (
@@ -238,7 +239,15 @@ class DeskMachine(RuleBasedStateMachine):
     @rule(second=st.booleans())
     def end(self, second: bool) -> None:
         request_id = self.pick(second)
-        if self.case.state(request_id) in ("purging", "denied", "cancelled", "revoked", "duplicate", "expired"):
+        if self.case.state(request_id) in (
+            "purging",
+            "denied",
+            "nothing_held",
+            "cancelled",
+            "revoked",
+            "duplicate",
+            "expired",
+        ):
             with suppress(Refusal):
                 with self.case.desk.session(SYSTEM) as s:
                     letter = queue_letter(s, request_id)
@@ -276,6 +285,7 @@ class DeskMachine(RuleBasedStateMachine):
     def log_is_whole(self) -> None:
         with self.case.desk.reading(SYSTEM) as s:
             assert log_problems(s.conn) == []
+            assert replay_problems(s.conn) == []
 
 
 QUICK = settings(

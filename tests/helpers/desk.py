@@ -15,6 +15,8 @@ from sqlalchemy import event
 
 from expunge.desk.assets import add_asset
 from expunge.desk.batches import collect
+from expunge.desk.certificates import register_all
+from expunge.desk.certify import CertificateResult
 from expunge.desk.decisions import decide, decide_asset
 from expunge.desk.desk import Desk
 from expunge.desk.facts import latest_plan, request_row
@@ -22,10 +24,10 @@ from expunge.desk.identity import record_identity
 from expunge.desk.leases import acquire
 from expunge.desk.matching import matches, search, settle
 from expunge.desk.people import set_person
-from expunge.desk.plans import approve_plan, approve_promotion, draft_plan, store_plan
+from expunge.desk.plans import approve_plan, approve_promotion, content_of, draft_plan, store_plan
 from expunge.desk.requests import act, submit
 from expunge.desk.roles import SYSTEM, Actor
-from expunge.desk.runs import fix_time, register_certificate, register_output, register_verdict, start_run, work_name
+from expunge.desk.runs import fix_time, register_output, register_verdict, start_run, work_name
 from expunge.desk.settings import DeskSettings
 from expunge.desk.transitions import fire_all
 from helpers.postgres import new_database
@@ -206,7 +208,8 @@ def to_audit_passed(case: DeskCase, request_id: str, status: str = "passed", gua
         register_verdict(s, digest, 1, fence, status, "a" * 64, guard)
         if status == "passed":
             fix_time(s, digest, 1)
-            register_certificate(s, digest, 1, "c" * 64, verified=True)
+            results = [CertificateResult(r, "c" * 64, f"{r}.json", True, False) for r in content_of(plan)["requests"]]
+            register_all(s, digest, 1, results)
     return digest
 
 

@@ -19,9 +19,11 @@ from sqlalchemy import select
 from expunge.audit.policy import Policy
 from expunge.desk import tables as t
 from expunge.desk.event_log import EventHead, log_problems
+from expunge.desk.evidence_log import anchor_problems
 from expunge.desk.facts import latest_plan, latest_run, request_row
 from expunge.desk.models import alias_row
 from expunge.desk.plans import approve_plan, approve_promotion
+from expunge.desk.replay import replay_problems
 from expunge.desk.roles import SYSTEM
 from helpers.desk import APPROVER, DeskCase, make_desk, to_waiting
 
@@ -80,11 +82,12 @@ def approve(case: DeskCase, request_id: str) -> None:
 
 
 def check_end(case: DeskCase, request_id: str) -> None:
-    """One certificate, one exchange, one letter, a whole log, a certified model in use."""
+    """One certificate, one exchange, one letter, a whole log that the rows follow, a certified model in use."""
     assert case.state(request_id) == "notified"
     digest = plan_of(case, request_id)["hash"]
     with case.desk.reading(SYSTEM) as s:
         assert log_problems(s.conn) == []
+        assert replay_problems(s.conn) == []
         types = [r.type for r in s.conn.execute(select(t.event_log.c.type))]
         run = latest_run(s, digest)
         alias = alias_row(s, "ward")
@@ -93,10 +96,30 @@ def check_end(case: DeskCase, request_id: str) -> None:
     assert types.count("run.certificate") == 1
     assert alias["digest"] == run["output_digest"]
     assert len(list((case.folder / "letters").iterdir())) == 1
-    certificate = json.loads((case.desk.runs / digest[:16] / "certificate.json").read_text())
+    (file,) = (case.desk.runs / digest[:16] / "certificates").iterdir()
+    certificate = json.loads(file.read_text())
+    if case.desk.settings.certificates is not None:
+        check_evidence(case, request_id, file)
+        return
     assert certificate["model"]["after"] == alias["digest"]
+    assert certificate["signature"] == "Nobody signed this certificate."
     with case.desk.reading(SYSTEM) as s:
         assert log_problems(s.conn, [EventHead(**certificate["log_head"])]) == []
+
+
+def check_evidence(case: DeskCase, request_id: str, file: Path) -> None:
+    """The certificate verifies by both keys; the log holds each plan, audit, certificate and receipt once."""
+    from helpers.desk_evidence import verified
+
+    report = verified(case, request_id)
+    assert [str(line) for line in report.lines if line.outcome == "invalid"] == []
+    entries = [json.loads(line) for line in (case.folder / "log" / "entries.jsonl").read_text().splitlines()]
+    kinds = [entry["kind"] for entry in entries]
+    assert [kinds.count(x) for x in ("plan", "attempt", "certificate", "receipt")] == [2, 1, 1, 3]
+    with case.desk.reading(SYSTEM) as s:
+        assert anchor_problems(case.desk, s.conn) == []
+        rows = s.conn.execute(select(t.receipt.c.kind).where(t.receipt.c.request_id == request_id)).scalars().all()
+    assert sorted(rows) == ["notification", "promotion", "purge"]
 
 
 def wait_for(condition: Any, seconds: float = 90) -> None:

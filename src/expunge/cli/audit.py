@@ -40,6 +40,9 @@ def audit(
     template: opt.TemplateKind = "auto",
     preset: opt.PresetName = "default",
     plan: PlanOnly = False,
+    only: Annotated[
+        str | None, typer.Option("--only", help="Scope of the part of a run's records to judge: one of its requests.")
+    ] = None,
 ) -> CommandResult:
     """Judge by a policy whether a model has forgotten; the plan is written first."""
     from expunge.audit.audit_attempts import attempts_line
@@ -55,6 +58,10 @@ def audit(
     from expunge.audit.run import plan_audit
 
     split = audited_split(unlearned, data, loader, map_, scope, seed, near_duplicates)
+    if only is not None:
+        from expunge.scope.part import part_of
+
+        split = part_of(split, only)
     check_out(out, unlearned, split)
     options: dict[str, Any] = {
         "retrained": retrained,

@@ -180,12 +180,16 @@ def verify_log(
     acts: Person,
     head: Annotated[list[str] | None, typer.Option(help="SEQ:HASH that was kept elsewhere; repeatable.")] = None,
 ) -> CommandResult:
-    """Check the audit log: chain, triggers, and heads that were kept elsewhere. Exit code 3 unless it is whole."""
+    """Check the audit log, and that the Merkle log and the rows of the desk fit it. Exit code 3 unless all is whole."""
     opened = open_desk(desk)
     from expunge.desk import service
+    from expunge.desk.evidence_log import anchor_problems
+    from expunge.desk.replay import replay_problems
 
     with opened.reading(acting(opened, acts, service.PEOPLE)) as s:
         problems = service.log_problems(s.conn, [_head(text) for text in head or ()])
+        problems += anchor_problems(opened, s.conn)
+        problems += replay_problems(s.conn)
         last = service.read_head(s.conn)
     lines = [f"does not fit: {problem}" for problem in problems] or ["the log is whole"]
     data = {"head": {"seq": last.seq, "hash": last.hash}, "problems": problems}

@@ -80,7 +80,8 @@ def read_mapping(file: Path, option: str) -> dict[str, Any]:
     """The YAML or JSON mapping of a file or of standard input. Errors name its line, never its content."""
     from expunge._yaml import load_yaml
 
+    text = read_input(file, option)
     try:
-        return load_yaml(read_input(file, option), option)
+        return load_yaml(text, option)
     except InputError as error:
         raise InputError(error.where, "is no YAML mapping", "for example  name: …  on a line of its own") from error

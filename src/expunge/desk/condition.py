@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import inspect, select, text
 
 from expunge.desk import tables as t
-from expunge.desk.connectors.base import Connector
+from expunge.desk.connectors.base import Connector, place
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.event_log import log_problems, read_head
+from expunge.desk.evidence_log import anchor_problems
 from expunge.desk.facts import open_assets
 from expunge.desk.leases import is_gone, workers
 from expunge.desk.lifecycle import RUNNING
+from expunge.desk.replay import replay_problems
 from expunge.desk.roles import SYSTEM
 from expunge.errors import InputError
 
@@ -31,7 +35,9 @@ def desk_condition(desk: Desk, version: str, workflow_url: str | None = None) ->
     """
     with desk.reading(SYSTEM) as s:
         problems = [f"log: {problem}" for problem in log_problems(s.conn)]
-        problems += _assets(s) + _workers(s)
+        problems += [f"log: {problem}" for problem in anchor_problems(desk, s.conn)]
+        problems += [f"state: {problem}" for problem in replay_problems(s.conn)]
+        problems += _settings(desk) + _assets(s) + _workers(s)
         errors = s.conn.execute(select(t.request.c.reference).where(t.request.c.state == "error")).scalars().all()
         problems += [
             f"request {reference}: stopped by an error; see its reason, then request do … recover"
@@ -45,6 +51,40 @@ def desk_condition(desk: Desk, version: str, workflow_url: str | None = None) ->
     if workflow_url:
         problems += stranded(workflow_url, version)
     return {"database": desk.engine.dialect.name, "log_rows": head.seq, "log_head": head.hash, "problems": problems}
+
+
+def _settings(desk: Desk) -> list[str]:
+    """What desk.yaml names and is not there: recipes, policies, keys."""
+    from expunge.desk.plans import audit_policy
+    from expunge.desk.signing import load_keys
+    from expunge.engine.auto_recipe import AUTO
+    from expunge.engine.recipe import Recipe
+
+    run = desk.settings.run
+    recipes = [("run.recipe", run.recipe), ("run.retry_recipe", run.retry_recipe)]
+    checks: list[tuple[str, Callable[[], object]]] = [
+        (name, partial(Recipe.load, _file(desk, recipe), () if recipe == run.retry_recipe else run.overrides))
+        for name, recipe in recipes
+        if recipe not in (None, AUTO)
+    ]
+    checks += [
+        ("run.policy", partial(audit_policy, desk, "unlearn")),
+        ("run.black_box_policy", partial(audit_policy, desk, "suppress")),
+        ("certificates", partial(load_keys, desk.folder, desk.settings)),
+    ]
+    lines = []
+    for name, check in checks:
+        try:
+            check()
+        except InputError as error:
+            lines.append(f"desk.yaml: {name}: {error.where}: {error.what}; {error.hint}")
+    return lines
+
+
+def _file(desk: Desk, name: str | None) -> str:
+    """A recipe by name, or its file, whose path starts from the desk's folder."""
+    text = str(name)
+    return str(place(desk.folder, text)) if text.endswith((".yaml", ".yml")) else text
 
 
 def _assets(s: DeskSession) -> list[str]:

@@ -27,7 +27,7 @@ def decide_asset(
         asset: id or name.
         value: `erase`, `unlearn`, `suppress`, `retain` or `not_present`.
         ground: of `retain`, one of the grounds of the request's policy.
-        searched: of `not_present`, how it was searched.
+        searched: of `not_present`, how it was searched; kept encrypted among the reasons.
 
     Raises:
         Refusal: a decision that contradicts what was found, or a wrong state or role.
@@ -48,6 +48,7 @@ def decide_asset(
         raise InputError("searched", f"is longer than {MAX_SEARCHED} characters")
     if problem := _contradiction(s, request_id, place, value, searched):
         raise Refusal(f"asset {place['name']}", problem)
+    digest = s.keep_reason(searched, f"searched {place['name']}"[:40], request_id) if searched.strip() else None
     here = (t.decision.c.request_id == request_id, t.decision.c.asset_id == place["id"])
     s.conn.execute(delete(t.decision).where(*here))
     s.conn.execute(
@@ -56,13 +57,15 @@ def decide_asset(
             asset_id=place["id"],
             value=value,
             ground=ground or None,
-            searched=searched or None,
+            searched=digest,
             person=s.actor.person,
             at=s.at,
             is_final=int(s.actor.role == "reviewer"),
         )
     )
     body = {"asset": place["id"], "value": value, "ground": ground, "final": s.actor.role == "reviewer"}
+    if digest:
+        body["searched"] = digest
     s.log("decision.set", body, request_id)
 
 

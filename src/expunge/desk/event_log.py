@@ -142,5 +142,5 @@ def log_problems(conn: Connection, heads: Iterable[EventHead] = ()) -> list[str]
 def _digest(text: str) -> str:
     try:
         return body_digest(parse_body(text))
-    except (TypeError, ValueError, InputError):  # a damaged file holds other types, too
+    except (AttributeError, TypeError, ValueError, InputError):  # a damaged file holds other types, too
         return ""

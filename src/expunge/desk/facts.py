@@ -90,6 +90,7 @@ def facts_of(s: DeskSession, request_id: str, other: str | None = None) -> Facts
         undecided=len(assets - decisions.keys()),
         granted=sum(value in t.GRANTS for value in values),
         retained=sum(value == "retain" for value in values),
+        not_present=sum(value == "not_present" for value in values),
         model_work=sum(value in ("unlearn", "suppress") for value in values),
         window_over=row["cancel_until"] is not None and s.at >= row["cancel_until"],
         batch_closed=batch is not None and batch["state"] == "closed",

@@ -35,6 +35,7 @@ class Facts:
     undecided: int = 0
     granted: int = 0
     retained: int = 0
+    not_present: int = 0
     model_work: int = 0
     window_over: bool = False
     batch_closed: bool = False
@@ -102,6 +103,9 @@ GUARDS: dict[str, Guard] = {
     "all_granted": lambda f, a: "" if f.granted and not f.retained else "not everything is granted",
     "some_granted": lambda f, a: "" if f.granted and f.retained else "not a part is granted",
     "none_granted": lambda f, a: "something is granted" if f.granted else "",
+    "nothing_held": lambda f, a: (
+        "" if f.not_present and not f.granted and not f.retained else "not every asset was searched without finding"
+    ),
     "window_over": lambda f, a: "" if f.window_over else "the cancel window is not over",
     "batch_closed": lambda f, a: "" if f.batch_closed else "its batch is not closed",
     "plan_current": lambda f, a: "" if f.plan_current else "its batch has no plan that fits it",
@@ -127,7 +131,11 @@ GUARDS: dict[str, Guard] = {
     "attempts_left": lambda f, a: (
         "" if f.attempts < f.attempt_limit else f"all {f.attempt_limit} attempts are used; take an exact route"
     ),
-    "certificate_verified": lambda f, a: "" if f.certificate_verified else "no certificate that verifies",
+    "certificate_verified": lambda f, a: (
+        ""
+        if f.certificate_verified
+        else "no certificate that verifies: it is not made, or the auditor has not signed it"
+    ),
     "swapped": lambda f, a: "" if f.swapped else "the model in use was not exchanged",
     "tasks_listed": lambda f, a: "" if f.tasks_listed else "no purge tasks are listed",
     "tasks_settled": lambda f, a: f"{f.open_tasks} purge task(s) are neither done nor dated" if f.open_tasks else "",

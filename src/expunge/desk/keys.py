@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import hmac
-import json
 import os
 import secrets
 import unicodedata
@@ -23,7 +22,7 @@ from expunge._printable import pluralize
 from expunge.corpus.text_folding import fold
 from expunge.desk.roles import Refusal
 from expunge.errors import InputError
-from expunge.evidence.canonical_json import canonical_digest
+from expunge.evidence.canonical_json import canonical_digest, parse_strictly
 
 KEY_BYTES, NONCE_BYTES = 32, 12
 IDENTIFIER_KINDS = ("name", "record_number", "email", "phone", "birth_date", "address", "other")
@@ -163,6 +162,8 @@ def body_digest(body: dict[str, Any]) -> str:
 
 
 def parse_body(text: str) -> dict[str, Any]:
-    """The JSON object of a stored text."""
-    value: dict[str, Any] = json.loads(text)
+    """The JSON object of a stored text; `InputError` for a key that stands twice, NaN, or no object."""
+    value = parse_strictly(text.encode(), "stored text")
+    if not isinstance(value, dict):
+        raise InputError("stored text", "is no JSON object", "restore the database")
     return value

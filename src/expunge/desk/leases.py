@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 from collections.abc import Sequence
 from datetime import timedelta
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import RowMapping, delete, insert, select, update
 
+from expunge._printable import clip
 from expunge.desk import tables as t
 from expunge.desk.desk import DeskSession
 from expunge.desk.names import stamp
@@ -42,8 +44,9 @@ def register_worker(s: DeskSession, worker: str, version: str, abilities: Sequen
     Raises:
         InputError: the default name of the library, or the name of a worker that is alive elsewhere.
     """
-    if worker == "local" or not worker or len(worker) > 80:
-        raise InputError("--name", f'"{worker}" cannot be the name of a worker', "give a name of its own, e.g. gpu-1")
+    if worker == "local" or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", worker):
+        hint = "give a name of its own of letters, digits and - . _, e.g. gpu-1"
+        raise InputError("--name", f'"{clip(worker, 40)}" cannot be the name of a worker', hint)
     if bad := set(abilities) - set(ABILITIES):
         raise InputError("--ability", f"{sorted(bad)[0]} is unknown", f"known: {', '.join(ABILITIES)}")
     row = s.conn.execute(select(t.worker).where(t.worker.c.id == worker)).mappings().first()

@@ -1,6 +1,6 @@
 """Letters as an outbox: one row per request, template and version, marked once the provider has accepted it.
 
-The text of a letter is made elsewhere; here stands only that it is due, and that it went out once.
+The text is made in `letter_text`. A letter that cannot be written there is due all the same: a clerk writes it.
 """
 
 from __future__ import annotations
@@ -16,23 +16,40 @@ from expunge.desk.lifecycle import ENDED_EARLY
 from expunge.desk.names import new_id
 from expunge.desk.roles import SYSTEM, Refusal
 from expunge.desk.transitions import fire
+from expunge.errors import InputError, RunFailed
 
 VERSION = 1
 Sender = Callable[[str, str], str]  # (key that the provider knows repeats by, path of the letter) -> provider's receipt
 
 
-def queue_letter(s: DeskSession, request_id: str, body_digest: str | None = None) -> str:
-    """Put the closing letter of a request into the outbox, once; returns the id of the row."""
+def queue_letter(s: DeskSession, request_id: str) -> str:
+    """Write the closing letter of a request and put it into the outbox, once; returns the id of the row."""
     template = letter_template(request_row(s, request_id))
     here = (t.outbox.c.request_id == request_id, t.outbox.c.template == template, t.outbox.c.version == VERSION)
     row_id = s.conn.execute(select(t.outbox.c.id).where(*here)).scalar()
     if row_id:
         return str(row_id)
-    row_id = new_id()
+    row_id, digest = new_id(), _written(s, request_id, template)
     values = {"id": row_id, "request_id": request_id, "template": template, "version": VERSION, "at": s.at}
-    s.conn.execute(insert(t.outbox).values(**values, body_digest=body_digest))
-    s.log("letter.queue", {"letter": row_id, "template": template}, request_id)
+    s.conn.execute(insert(t.outbox).values(**values, body_digest=digest))
+    s.log("letter.queue", {"letter": row_id, "template": template, "body": digest}, request_id)
     return row_id
+
+
+def _written(s: DeskSession, request_id: str, template: str) -> str | None:
+    """SHA-256 of the written letter; None where a clerk has to write it, and why is kept among the reasons."""
+    if s.settings.letters is None:
+        return None
+    from expunge.desk.letter_text import write_letter_file
+
+    try:
+        return write_letter_file(s, request_id, template)
+    except RunFailed:
+        raise
+    except InputError as error:
+        digest = s.keep_reason(str(error), "letter", request_id)
+        s.log("letter.problem", {"template": template, "reason": digest}, request_id)
+        return None
 
 
 def pending_letters(s: DeskSession) -> list[RowMapping]:
@@ -65,6 +82,13 @@ def notify_ended(desk: Desk, sender: Sender | None) -> list[str]:
     return [r for r, letter in letters.items() if send_letter(desk, r, letter, sender)]
 
 
+def _path(desk: Desk, row: RowMapping) -> str:
+    """The file of a letter; empty for one that the desk did not write."""
+    from expunge.desk.letter_text import letter_file
+
+    return str(letter_file(desk, row["request_id"], row["template"])) if row["body_digest"] else ""
+
+
 def send_letter(
     desk: Desk, request_id: str, letter_id: str, sender: Sender | None, event_id: str | None = None
 ) -> bool:
@@ -77,7 +101,7 @@ def send_letter(
     if row["accepted_at"] is None:
         if sender is None:
             return False
-        receipt = sender(letter_id, request_id)
+        receipt = sender(letter_id, _path(desk, row))
         with desk.session(SYSTEM) as s:
             accept_letter(s, letter_id, receipt)
     with desk.session(SYSTEM) as s:

@@ -55,7 +55,7 @@ IN_BATCH = (
 BEFORE_PROMOTION = (*OPEN_BEFORE_PLAN, *IN_BATCH)
 BEFORE_EXECUTING = (*OPEN_BEFORE_PLAN, "planned", "plan_approved")
 RUNNING = ("waiting", "plan_approved", "executing", "auditing", "promotion_approved", "promoted", "purging")
-ENDED_EARLY = ("denied", "cancelled", "revoked", "duplicate", "expired")
+ENDED_EARLY = ("denied", "nothing_held", "cancelled", "revoked", "duplicate", "expired")
 SIDE = ("on_hold", "error", *ENDED_EARLY)
 STATES: tuple[str, ...] = (*BEFORE_PROMOTION, "promoted", "purging", "notified", "closed", *SIDE)
 
@@ -85,6 +85,14 @@ TABLE: tuple[Transition, ...] = (
         ("verified", "matches_settled", "every_asset_decided"),
         "partially_approved",
         when="some_granted",
+    ),
+    Transition(
+        "legal_review",
+        "decide",
+        ("reviewer",),
+        ("verified", "matches_settled", "every_asset_decided"),
+        "nothing_held",
+        when="nothing_held",
     ),
     Transition(
         "legal_review", "decide", ("reviewer",), ("every_asset_decided", "reason"), "denied", when="none_granted"
@@ -168,7 +176,7 @@ TABLE: tuple[Transition, ...] = (
     ),
     *_rows(BEFORE_PROMOTION, "hold", ("clerk", "reviewer"), ("reason",), "on_hold", ("remember_state", "leave_batch")),
     Transition("on_hold", "release", ("clerk", "reviewer"), ("reason",), PREVIOUS),
-    *_rows(RUNNING, "fail", ("system",), ("reason",), "error", ("remember_state",)),
+    *_rows((*RUNNING, "audit_passed"), "fail", ("system",), ("reason",), "error", ("remember_state",)),
     Transition("error", "recover", ("system", "operator"), (), PREVIOUS, ("new_attempt",)),
     *_rows(("identity_pending", "on_hold"), "expire", ("system",), ("time_over",), "expired", ("leave_batch",)),
     *_rows(IN_BATCH, "replan", ("system",), ("plan_void",), "waiting"),
@@ -178,12 +186,17 @@ TERMINAL = "closed"
 DRP = {  # state -> status of the Data Rights Protocol; `fulfilled` only once the subject was told
     **dict.fromkeys(("received", "identity_pending"), "open"),
     **dict.fromkeys((*BEFORE_PROMOTION[2:], "promoted", "purging", "on_hold", "error", "duplicate"), "in_progress"),
-    **dict.fromkeys(("notified", "closed"), "fulfilled"),
+    **dict.fromkeys(("nothing_held", "notified", "closed"), "fulfilled"),
     "denied": "denied",
     "cancelled": "denied",
     "revoked": "revoked",
     "expired": "expired",
 }
+
+
+def status_of(state: str, ended_as: str | None) -> str:
+    """The status of the Data Rights Protocol: how a request ended early stays its status once the subject was told."""
+    return DRP[ended_as if ended_as and state in ("notified", "closed") else state]
 
 
 def rows_for(state: str, event: str) -> tuple[Transition, ...]:

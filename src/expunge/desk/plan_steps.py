@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
-from expunge._io import digest_file
 from expunge.desk import tables as t
-from expunge.desk.certify import FILE
+from expunge.desk.certificates import check_promotable
 from expunge.desk.connectors.model_folder import remove_folder
 from expunge.desk.executors.base import EXECUTORS
-from expunge.desk.facts import latest_plan, latest_run, members, request_row
+from expunge.desk.facts import latest_plan, members, request_row
 from expunge.desk.letters import queue_letter, send_letter
 from expunge.desk.manifest import read_manifest
 from expunge.desk.models import digest_of
@@ -21,7 +20,7 @@ from expunge.desk.transitions import fire_all
 from expunge.desk.workshop import Answer, Workshop, fail_batch
 from expunge.errors import InputError
 
-INPUTS = ("input.jsonl", "forget-*.txt", "exclude-*.txt", "run/checkpoint", "model/checkpoint")
+INPUTS = ("input.jsonl", "forget-*.txt", "exclude-*.txt", "part-*.txt", "run/checkpoint", "model/checkpoint")
 
 
 def plan_batch(shop: Workshop, batch_id: str) -> Answer:
@@ -55,22 +54,13 @@ def promote_plan(shop: Workshop, plan_hash: str) -> Answer:
     executor = EXECUTORS.get(plan["kind"])
     try:
         read_manifest(shop.folder(plan_hash))
-        _check_certificate(shop, plan_hash)
+        check_promotable(shop.desk, plan_hash)
         path = shop.path(plan_hash, executor.result)
         digest = digest_of(shop.desk.folder, path)
         with shop.desk.session(SYSTEM) as s:
             return {"promoted": promote(s, plan_hash, path, digest)}
     except InputError as error:
         return fail_batch(shop, plan["batch_id"], error)
-
-
-def _check_certificate(shop: Workshop, plan_hash: str) -> None:
-    """`Refusal` if the certificate on disk is not the registered one: it may be gone, or another by now."""
-    with shop.desk.reading(SYSTEM) as s:
-        run = latest_run(s, plan_hash)
-    file = shop.folder(plan_hash) / FILE
-    if run is None or not file.is_file() or digest_file(file) != run["certificate_digest"]:
-        raise Refusal("promote", "the certificate on disk is not the registered one", "restore it", kind="conflict")
 
 
 def list_purge(shop: Workshop, plan_hash: str) -> list[str]:

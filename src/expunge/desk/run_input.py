@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from expunge.desk.probes import read_probes
 from expunge.desk.roles import Refusal
 from expunge.errors import InputError
 
+MERGED = "input.jsonl"  # records of several corpora, and probes
+
 
 @dataclass(frozen=True)
 class RunInput:
@@ -31,11 +33,13 @@ class RunInput:
         data: options that name the records.
         scope: scope of the records to forget.
         excluded: scope of these and of what earlier requests forgot, for training without them.
+        parts: of several requests, id of each -> scope of its own records.
     """
 
     data: tuple[str, ...]
     scope: str
     excluded: str
+    parts: dict[str, str] = field(default_factory=dict)
 
 
 def prepare_input(s: DeskSession, content: dict[str, Any], folder: Path) -> RunInput:
@@ -62,7 +66,7 @@ def prepare_input(s: DeskSession, content: dict[str, Any], folder: Path) -> RunI
     name = content["requests"][0][:8]
 
     def ids(groups: dict[str, list[str]], label: str) -> str:
-        lines = [_name(asset_id, each, several) for asset_id, group in groups.items() for each in group]
+        lines = [record_name(asset_id, each, several) for asset_id, group in groups.items() for each in group]
         file = f"{label}-{name}-{content['number']}.txt"
         write_atomic(folder / file, "".join(f"{line}\n" for line in sorted(set(lines))), private=True)
         return f"ids:@{file}"
@@ -72,7 +76,10 @@ def prepare_input(s: DeskSession, content: dict[str, Any], folder: Path) -> RunI
         data = _data_options(s.desk.folder, corpora[0][1], folder)
     else:
         data = _merged(s, corpora, probes, folder)
-    return RunInput(data, ids(forget, "forget"), ids(both, "exclude"))
+    requests = content["requests"] if len(content["requests"]) > 1 else ()
+    own = {r: {asset_id: confirmed_objects(s, r, asset_id) for asset_id, _ in corpora} for r in requests}
+    parts = {r: ids(groups, f"part-{r}") for r, groups in own.items()}
+    return RunInput(data, ids(forget, "forget"), ids(both, "exclude"), parts)
 
 
 def _forget(s: DeskSession, content: dict[str, Any], asset_id: str) -> list[str]:
@@ -97,7 +104,8 @@ def _forgotten(s: DeskSession, connector: CorpusFile, asset_id: str) -> list[str
     return [n for n in names if not known.isdisjoint(s.keys.keyed_digest(n, "object", key) for key in s.keys.keys)]
 
 
-def _name(asset_id: str, record_id: str, several: bool) -> str:
+def record_name(asset_id: str, record_id: str, several: bool) -> str:
+    """Id of a record in the input of a run: where several corpora are joined, with the corpus before it."""
     return f"{asset_id[-6:]}.{record_id}" if several else record_id
 
 
@@ -123,9 +131,10 @@ def _merged(
             rows.append(record.as_row())
         here = {row["id"] for row in rows}
         rows += [row for row in probes[asset_id] if row["id"] not in here]
-        lines += [json.dumps({**row, "id": _name(asset_id, row["id"], several)}, ensure_ascii=False) for row in rows]
-    write_atomic(folder / "input.jsonl", "".join(f"{line}\n" for line in lines), private=True)
-    return ("--data", "input.jsonl")
+        named = [{**row, "id": record_name(asset_id, row["id"], several)} for row in rows]
+        lines += [json.dumps(row, ensure_ascii=False) for row in named]
+    write_atomic(folder / MERGED, "".join(f"{line}\n" for line in lines), private=True)
+    return ("--data", MERGED)
 
 
 def relative(path: Path, folder: Path) -> str:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
 
-from expunge._io import digest_file, read_object, write_json
+from expunge._io import digest_file, read_object, write_atomic, write_json
 from expunge.desk import tables as t
+from expunge.desk.certificates import register_all
+from expunge.desk.certify import audit_digests, audit_folder, audits_digest, make_certificates
 from expunge.desk.child import STOPPED, ChildResult, end_survivor
 from expunge.desk.connectors.base import place
 from expunge.desk.desk import DeskSession
+from expunge.desk.evidence_log import log_attempts, log_begun_run, log_plan
 from expunge.desk.executors.base import EXECUTORS
 from expunge.desk.facts import members, request_row
 from expunge.desk.leases import acquire, note_process, noted_process
@@ -21,18 +26,7 @@ from expunge.desk.models import digest_of, versions
 from expunge.desk.plans import audit_policy, content_of, plan_row
 from expunge.desk.roles import SYSTEM, Refusal
 from expunge.desk.run_input import prepare_input, relative
-from expunge.desk.runs import (
-    end_run,
-    fix_time,
-    is_cancelled,
-    issue_head,
-    register_certificate,
-    register_output,
-    register_verdict,
-    run_row,
-    start_run,
-    work_name,
-)
+from expunge.desk.runs import end_run, fix_time, is_cancelled, register_output, register_verdict, start_run, work_name
 from expunge.desk.transitions import fire, replan_rest
 from expunge.desk.workshop import Answer, Workshop
 from expunge.errors import InputError
@@ -41,6 +35,8 @@ from expunge.errors import InputError
 def unlearn(shop: Workshop, plan_hash: str, attempt: int) -> Answer:
     """Train until the output is complete, and register it."""
     desk, folder = shop.desk, shop.folder(plan_hash)
+    if _has_keys(shop):
+        log_plan(desk, plan_hash)
     with desk.session(SYSTEM) as s:
         plan = plan_row(s, plan_hash)
         content = content_of(plan)
@@ -57,7 +53,8 @@ def unlearn(shop: Workshop, plan_hash: str, attempt: int) -> Answer:
             base = executor.base(s, content["model"]["lineage"])
         options = {"--device": shop.device, "--dtype": content["dtype"], "--template": content["template"]}
         words = executor.words(content, inputs, model, base and relative(place(desk.folder, base), folder))
-        result = _child(shop, plan_hash, attempt, fence, [*words, *_options(options)], "unlearn")
+        watch = partial(log_begun_run, desk, plan_hash, folder / executor.result) if _has_keys(shop) else None
+        result = _child(shop, plan_hash, attempt, fence, [*words, *_options(options)], "unlearn", watch)
         if result.code == STOPPED:
             return _stopped(shop, plan_hash, attempt)
         if result.code != 0:
@@ -85,68 +82,61 @@ def audit(shop: Workshop, plan_hash: str, attempt: int) -> Answer:
         raise Refusal("audit", "the policy of the audit has changed since the plan", "plan again", kind="conflict")
     write_json(folder / "policy.yaml", policy.model_dump(mode="json"))  # JSON is YAML
     words = ["audit", "--original", relative(place(desk.folder, original), folder), "--unlearned", executor.result]
-    words += [*inputs.data, "--scope", inputs.scope, "--out", "audit", "--policy", "policy.yaml"]
+    words += [*inputs.data, "--scope", inputs.scope, "--policy", "policy.yaml", "--json"]
     options = {"--device": shop.device, "--dtype": content["dtype"], "--template": content["template"]}
-    result = _child(shop, plan_hash, attempt, fence, [*words, *_options(options), "--json"], "audit")
-    if result.code == STOPPED:
-        return _stopped(shop, plan_hash, attempt)
-    if not result.done:
-        return _failed(shop, plan_hash, attempt, f"audit ended with code {result.code}; see audit.log")
-    file = read_object(folder / "audit" / "audit.json", "audit again")
-    status = str(file["verdict"]["status"])
-    if file["policy_digest"] != content["policy"]["digest"]:
-        return _failed(shop, plan_hash, attempt, "the audit followed another policy than the plan")
-    guard = _guard(folder, content)
+    words += _options(options)
+    if _has_keys(shop):
+        log_begun_run(desk, plan_hash, folder / executor.result)
+    requests, statuses = content["requests"], []
+    for request_id in requests:
+        name = audit_folder(request_id, several=len(requests) > 1)
+        only = ["--only", inputs.parts[request_id]] if inputs.parts else []
+        if not _is_audited(folder, name):
+            result = _child(shop, plan_hash, attempt, fence, [*words, *only, "--out", name], name)
+            if result.code == STOPPED:
+                return _stopped(shop, plan_hash, attempt)
+            if not result.done:
+                return _failed(shop, plan_hash, attempt, f"audit ended with code {result.code}; see {name}.log")
+        file = read_object(folder / name / "audit.json", "audit again")
+        if file["policy_digest"] != content["policy"]["digest"]:
+            return _failed(shop, plan_hash, attempt, "the audit followed another policy than the plan")
+        write_atomic(folder / f"{name}.done", digest_file(folder / name / "audit.json"), private=True)
+        statuses.append(str(file["verdict"]["status"]))
+    status = next((each for each in ("failed", *statuses) if each in statuses and each != "passed"), "passed")
+    guard = _guard(folder / audit_folder(requests[0], len(requests) > 1), content)
+    if _has_keys(shop):
+        log_attempts(desk, audit_digests(folder, requests))
     with desk.session(SYSTEM) as s:
-        register_verdict(s, plan_hash, attempt, fence, status, digest_file(folder / "audit" / "audit.json"), guard)
+        register_verdict(s, plan_hash, attempt, fence, status, audits_digest(folder, requests), guard)
         if status != "passed" or guard == "failed":
             end_run(s, plan_hash, attempt, "finished")
     return {"status": status, "guard": guard}
 
 
-def _guard(folder: Path, content: dict[str, Any]) -> str:
+def _is_audited(folder: Path, name: str) -> bool:
+    """Whether an audit was finished by whoever worked here before, and is as it was: it is not made a second time."""
+    mark, file = folder / f"{name}.done", folder / name / "audit.json"
+    return mark.is_file() and file.is_file() and mark.read_text("utf-8") == digest_file(file)
+
+
+def _guard(audit_folder: Path, content: dict[str, Any]) -> str:
     """`passed`, `failed` or `none`: whether the requests before are still forgotten."""
     from expunge.audit.request_file import load_history
 
     if not content["after_run"]:
         return "none"
-    history = load_history(folder / "audit")
+    history = load_history(audit_folder)
     return "passed" if history and not history.back else "failed"
 
 
 def certify(shop: Workshop, plan_hash: str, attempt: int) -> Answer:
-    """Make the certificate, once."""
+    """Make the certificates of the run's requests, each once."""
     with shop.desk.session(SYSTEM) as s:
         fix_time(s, plan_hash, attempt)
-    with shop.desk.reading(SYSTEM) as s:
-        data = certificate_data(s, plan_hash, attempt)
-    result = shop.certify(data, shop.folder(plan_hash))
+    results = make_certificates(shop.desk, plan_hash, attempt)
     with shop.desk.session(SYSTEM) as s:
-        register_certificate(s, plan_hash, attempt, result.digest, result.verified, result.signed)
-    return {"certificate": result.digest, "verified": result.verified, "signed": result.signed}
-
-
-def certificate_data(s: DeskSession, plan_hash: str, attempt: int) -> dict[str, Any]:
-    """What the desk knows for a certificate: opaque ids, digests, dates, numbers."""
-    plan, run = plan_row(s, plan_hash), run_row(s, plan_hash, attempt)
-    content = content_of(plan)
-    requests = [request_row(s, r) for r in content["requests"]]
-    head = issue_head(s, plan_hash, attempt)
-    return {
-        "issued_at": run["issued_at"],
-        "log_head": {"seq": head.seq, "hash": head.hash},
-        "run": run["id"],
-        "plan": {"hash": plan_hash, "content": content, "approved_at": plan["approved_at"]},
-        "requests": [
-            {"id": r["id"], "regime": r["regime"], "regime_digest": r["regime_digest"], "received_on": r["received_on"]}
-            for r in requests
-        ],
-        "model": {"before": content["model"]["digest"], "after": run["output_digest"]},
-        "manifest": run["manifest_digest"],
-        "audit": {"status": run["audit_status"], "digest": run["audit_digest"], "guard": run["guard_status"]},
-        "attempts": plan["number"],
-        "single_person": bool(run["single_person"]),
-    }
+        digest = register_all(s, plan_hash, attempt, results)
+    return {"certificate": digest, "verified": all(r.verified for r in results), "signed": results[0].signed}
 
 
 def _take(s: DeskSession, shop: Workshop, plan_hash: str) -> tuple[int, tuple[int, str] | None]:
@@ -156,12 +146,29 @@ def _take(s: DeskSession, shop: Workshop, plan_hash: str) -> tuple[int, tuple[in
     return fence, noted_process(s, work)
 
 
-def _child(shop: Workshop, plan_hash: str, attempt: int, fence: int, words: list[str], name: str) -> ChildResult:
+def _has_keys(shop: Workshop) -> bool:
+    return shop.desk.settings.certificates is not None
+
+
+def _child(
+    shop: Workshop,
+    plan_hash: str,
+    attempt: int,
+    fence: int,
+    words: list[str],
+    name: str,
+    watch: Callable[[], bool] | None = None,
+) -> ChildResult:
+    """Run a command; `watch` is called about every second until it returns True."""
+    watches = [watch] if watch else []
+
     def started(pid: int) -> None:
         with shop.desk.session(SYSTEM) as s:
             note_process(s, work_name(plan_hash), fence, pid)
 
     def stop() -> bool:
+        if watches and watches[0]():
+            watches.clear()
         with shop.desk.reading(SYSTEM) as s:
             late = (
                 s.conn.execute(select(t.lease.c.fence).where(t.lease.c.work == work_name(plan_hash))).scalar() != fence
@@ -197,7 +204,7 @@ def _failed(shop: Workshop, plan_hash: str, attempt: int, why: str) -> Answer:
 
 def _fail_running(s: DeskSession, plan_hash: str, why: str) -> None:
     for request_id in members(s, plan_row(s, plan_hash)["batch_id"]):
-        if request_row(s, request_id)["state"] in ("plan_approved", "executing", "auditing"):
+        if request_row(s, request_id)["state"] in ("plan_approved", "executing", "auditing", "audit_passed"):
             fire(s, request_id, "fail", reason=why)
 
 

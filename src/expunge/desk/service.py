@@ -7,6 +7,7 @@ desk does not do, and `RunFailed` where the database does not answer.
 from __future__ import annotations
 
 from expunge.desk.assets import add_asset, asset_row, connector_of, retire_asset
+from expunge.desk.certificates import certificate_file, certificate_row, certificate_view, sign_certificate, take_signed
 from expunge.desk.decisions import decide, decide_asset, decisions
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.event_log import EventHead, log_problems, read_head
@@ -18,6 +19,7 @@ from expunge.desk.people import actor_of, people, remove_person, set_person
 from expunge.desk.plans import PlanWish, approve_plan, approve_promotion, plan_again, plan_row, reject_plan
 from expunge.desk.purging import confirm_task, purge_records, purge_request, tasks
 from expunge.desk.reasons import read_reasons
+from expunge.desk.receipts import receipts
 from expunge.desk.regime import load_regime, regime_names
 from expunge.desk.requests import acknowledge, act, add_identifiers, extend, requests_like, submit
 from expunge.desk.roles import MAY, PEOPLE, ROLES, SYSTEM, Actor, Refusal
@@ -49,6 +51,9 @@ __all__ = [
     "approve_promotion",
     "asset_row",
     "cancel_run",
+    "certificate_file",
+    "certificate_row",
+    "certificate_view",
     "confirm_task",
     "connector_of",
     "decide",
@@ -72,6 +77,7 @@ __all__ = [
     "purge_request",
     "read_head",
     "read_reasons",
+    "receipts",
     "record_identity",
     "regime_names",
     "reject_plan",
@@ -84,7 +90,9 @@ __all__ = [
     "search",
     "set_person",
     "settle",
+    "sign_certificate",
     "submit",
+    "take_signed",
     "tasks",
     "timeline",
 ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from expunge._config import FrozenModel
 from expunge._io import write_atomic
@@ -31,6 +32,26 @@ class RunSettings(FrozenModel):
     template: str = Field("auto", description="how a question is put")
 
 
+class CertificateSettings(FrozenModel):
+    """Who signs certificates, and where the Merkle log lies; paths relative to the desk's folder."""
+
+    operator_key: str = Field(description="private key of the operator, as `expunge key make` writes it")
+    operator_passphrase_file: str = Field(description="file whose first line is its passphrase")
+    auditor_key: str = Field(description="public key (.pub) of the auditor; the private one lies elsewhere")
+    log_key: str = Field(description="private key that signs the heads of the log")
+    log_passphrase_file: str = Field(description="file whose first line is its passphrase")
+    log: str = Field("log", description="folder of the Merkle log, of this desk alone")
+    origin: str = Field("erasure desk", min_length=1, max_length=200, description="name of the log")
+    days: int = Field(365, ge=1, le=3650, description="days until a certificate expires")
+
+
+class LetterSettings(FrozenModel):
+    """What every letter says of the controller; its name is `controller` of the desk."""
+
+    contact: str = Field(min_length=1, max_length=300, description="where to object")
+    authority: str = Field(min_length=1, max_length=300, description="supervisory authority, to which one complains")
+
+
 class DeskSettings(FrozenModel):
     """The content of `desk.yaml`."""
 
@@ -49,6 +70,8 @@ class DeskSettings(FrozenModel):
     probe_days: int = Field(730, ge=0, le=7300, description="days for which forgotten records are kept as probes")
     probe_ground: str = Field("accountability (Art. 5(2))", max_length=200, description="ground for keeping probes")
     run: RunSettings = Field(RunSettings(), description="settings of runs")
+    certificates: CertificateSettings | None = Field(None, description="keys and log; nobody signs without them")
+    letters: LetterSettings | None = Field(None, description="what letters say; without it the desk writes none")
 
     @field_validator("time_zone")
     @classmethod
@@ -58,6 +81,12 @@ class DeskSettings(FrozenModel):
         except InputError as error:
             raise ValueError(f"{error.what}; {error.hint}") from error
         return name
+
+    @model_validator(mode="after")
+    def _letters_have_a_sender(self) -> Self:
+        if self.letters and not self.controller.strip():
+            raise ValueError("`letters` needs `controller`, the name of who writes them")
+        return self
 
     @classmethod
     def load(cls, folder: Path) -> DeskSettings:

@@ -15,11 +15,12 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from expunge.desk.evidence_tables import anchor, certificate, receipt
 from expunge.desk.keys import IDENTIFIER_KINDS
 from expunge.desk.lifecycle import STATES
 from expunge.desk.log_tables import AT, DAY, DIGEST, ID, META, applied, event_log, lease, log_head, person, worker
 
-__all__ = ["META", "applied", "event_log", "lease", "log_head", "person", "worker"]
+__all__ = ["META", "anchor", "applied", "certificate", "event_log", "lease", "log_head", "person", "receipt", "worker"]
 
 ASSET_KINDS = (
     "corpus",
@@ -138,7 +139,7 @@ decision = Table(
     Column("asset_id", ID, ForeignKey("asset.id"), primary_key=True),
     Column("value", String(12), nullable=False),
     Column("ground", String(200)),
-    Column("searched", String(200)),
+    Column("searched", DIGEST),  # keyed digest of how it was searched; the text lies among the reasons
     Column("person", String(80), nullable=False),
     Column("at", AT, nullable=False),
     Column("is_final", Integer, nullable=False),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -80,6 +81,7 @@ class DeskWorker:
         self.shop, self.desk = shop, shop.desk
         self.abilities, self.round_seconds = tuple(abilities), round_seconds
         self._stop = threading.Event()
+        self._told = ""
 
     def start(self) -> None:
         """Sign on, and launch the workflow library.
@@ -135,10 +137,33 @@ class DeskWorker:
             jobs = round_of(s)
             notify_accepted(s)
         notify_ended(self.desk, self.shop.sender)
+        self._keep_evidence()
         started = [self._begin(job) for job in jobs]
         self._cancel_stopped()
         self._take_over()
         return any(started) or bool(_listed(status=list(ACTIVE)))
+
+    def _keep_evidence(self) -> None:
+        """Signatures that came in, receipts, and the daily head of the log; a lost key stops no other work."""
+        if self.desk.settings.certificates is None:
+            return
+        from expunge.desk.certificates import notice_signatures
+        from expunge.desk.evidence_log import anchor_daily
+        from expunge.desk.receipts import issue_receipts
+
+        for work in (notice_signatures, anchor_daily, issue_receipts):
+            try:
+                work(self.desk)
+            except RunFailed:
+                raise
+            except InputError as error:
+                self._tell(str(error))
+
+    def _tell(self, line: str) -> None:
+        """A line on standard error, once until another one comes."""
+        if line != self._told:
+            self._told = line
+            sys.stderr.write(f"{line}\n")
 
     def _begin(self, job: Job) -> bool:
         """Start a job unless it is under way, has ended, or is to be tried later."""

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from expunge.desk.certify import Certify, plain_certificate
 from expunge.desk.child import ChildResult, run_child
 from expunge.desk.desk import Desk
 from expunge.desk.facts import members
@@ -30,7 +29,6 @@ class Workshop:
     Attributes:
         desk: The desk.
         worker: Name of the worker.
-        certify: Makes certificates.
         sender: Hands letters to a provider; without one, a clerk posts them.
         device: Torch device of runs.
         stopping: The worker signs off: nothing more is registered, and somebody else goes on.
@@ -39,7 +37,6 @@ class Workshop:
 
     desk: Desk
     worker: str
-    certify: Certify = plain_certificate
     sender: Sender | None = None
     device: str | None = None
     stopping: bool = False

@@ -6,7 +6,7 @@ the controller gives. A letter that says more than tests carry is refused, whoev
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from functools import cache
 from importlib.resources import files
@@ -20,8 +20,9 @@ from expunge._config import MAX_YAML, FrozenModel
 from expunge._text_file import read_text
 from expunge._validation import validate
 from expunge._yaml import load_yaml
+from expunge.audit.check_result import CheckResult
 from expunge.errors import InputError
-from expunge.evidence.certificate_schema import CertificatePredicate
+from expunge.evidence.certificate_schema import CertificatePredicate, Level
 from expunge.evidence.moments import DayOrMoment
 from expunge.evidence.wording import Language, forbidden_words
 
@@ -59,7 +60,21 @@ OTHER, STAYS = "other", "retention"  # a test of a plug-in; what is no attack
 WORST_FIRST = ("failed", "not_run", "inconclusive", "passed", "not_applicable")
 DONE = ("erase", "unlearn", "retrain", "suppress", "notify", "not_present")
 AssetKind = Literal[
-    "corpus", "weights", "adapter", "checkpoint", "old_weights", "cache", "log", "index", "backup", "downstream"
+    "corpus",
+    "weights",
+    "adapter",
+    "checkpoint",
+    "old_weights",
+    "cache",
+    "log",
+    "index",
+    "table",
+    "evaluation_set",
+    "backup",
+    "downstream",
+]
+Outcome = Literal[
+    "fulfilled", "nothing_held", "denied", "not_identified", "cancelled", "revoked", "duplicate", "expired"
 ]
 Action = Literal["erase", "unlearn", "retrain", "suppress", "notify", "due", "retain", "not_present", "failed"]
 
@@ -81,13 +96,36 @@ class LetterFacts(FrozenModel):
     authority: str = Field(min_length=1, max_length=300, description="supervisory authority")
     received: DayOrMoment = Field(min_length=1, description="when the request came in")
     asked: Literal["erasure", "objection", "access"] = Field("erasure", description="what was asked")
-    assets: tuple[LetterAsset, ...] = Field(min_length=1, description="every asset")
+    assets: tuple[LetterAsset, ...] = Field((), description="every asset")
     model_changed: DayOrMoment = Field("", description="since when the changed model is in use; empty: not yet")
     log_head: str = Field("", max_length=400, description="signed head of the log, as `expunge log head` prints it")
+    outcome: Outcome = Field("fulfilled", description="how the request ended")
+    reason: str = Field("", max_length=2000, description="of a request that was cancelled: why, in words to the person")
+    other: str = Field("", max_length=80, description="of a duplicate: reference of the request that is answered")
 
 
 def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
+
+
+class LetterTests(NamedTuple):
+    """What a letter says of the tests of a model.
+
+    Attributes:
+        results: Results of the audit.
+        comparison: What the model was compared with.
+        level: Level of the certificate.
+        stage: Of L3: the stage of training.
+        made: When the certificate was made.
+        checked_by: `people`, `single`, or `nobody` where nobody signed.
+    """
+
+    results: Sequence[CheckResult]
+    comparison: Literal["controls", "retrained", "exact"]
+    level: Level
+    stage: str = ""
+    made: str = ""
+    checked_by: Literal["people", "single", "nobody"] = "people"
 
 
 class LetterSection(NamedTuple):
@@ -110,6 +148,13 @@ def phrases(language: Language) -> dict[str, Any]:
     return load_yaml((FOLDER / name).read_text("utf-8"), name, HINT)
 
 
+def tests_of(predicate: CertificatePredicate) -> LetterTests:
+    """What a letter says of the tests that a signed certificate states."""
+    audit, level = predicate.audit, predicate.level
+    by: Literal["people", "single"] = "single" if predicate.single_person else "people"
+    return LetterTests(audit.results, audit.comparison, level.level, level.stage, predicate.validity.made, by)
+
+
 def write_letter(
     predicate: CertificatePredicate,
     facts: LetterFacts,
@@ -117,7 +162,7 @@ def write_letter(
     form: Literal["txt", "html"] = "txt",
     today: date | None = None,
 ) -> str:
-    """The letter.
+    """The letter about a certificate.
 
     Args:
         predicate: The certificate's.
@@ -129,18 +174,42 @@ def write_letter(
     Raises:
         InputError: the letter would say what no test carries, or a fact contradicts the certificate.
     """
-    _check(predicate, facts)
+    return write_answer(predicate.request.id, facts, language, form, today, tests_of(predicate))
+
+
+def write_answer(
+    reference: str,
+    facts: LetterFacts,
+    language: Language,
+    form: Literal["txt", "html"] = "txt",
+    today: date | None = None,
+    tests: LetterTests | None = None,
+) -> str:
+    """The letter with which a request ends, with a certificate or without one.
+
+    Args:
+        reference: Reference number of the request.
+        facts: How it ended.
+        language: en, de or fr.
+        form: Plain text or a page of HTML.
+        today: The date of the letter.
+        tests: What was tested; None where no model was changed.
+
+    Raises:
+        InputError: as `write_letter`.
+    """
+    _check(tests, facts)
     words = phrases(language)
     values = {
         "t": words,
         "language": language,
         "controller": facts.controller,
-        "reference": predicate.request.id,
+        "reference": reference,
         "date": (today or date.today()).isoformat(),
-        "sections": list(_sections(predicate, facts, words)),
+        "sections": list(_sections(tests, facts, words)),
     }
     plain = _render("txt", values)
-    if said := forbidden_words(plain, language, exact=predicate.level.level == "L3"):
+    if said := forbidden_words(plain, language, exact=tests is not None and tests.level == "L3"):
         raise InputError("letter", f'says "{said[0]}", which no test carries', "write the facts in other words")
     return plain if form == "txt" else _render("html", values)
 
@@ -152,40 +221,63 @@ def _render(form: str, values: dict[str, Any]) -> str:
     return environment.from_string((FOLDER / f"letter.{form}.j2").read_text("utf-8")).render(**values).strip() + "\n"
 
 
-def _check(predicate: CertificatePredicate, facts: LetterFacts) -> None:
-    level = predicate.level.level
+def _check(tests: LetterTests | None, facts: LetterFacts) -> None:
+    if facts.outcome == "fulfilled" and not facts.assets:
+        raise InputError("assets", "are missing", HINT)
     for asset in facts.assets:
-        if asset.action == "retrain" and level != "L3":
-            raise InputError("assets", f"says retrained, and the certificate is of level {level}", "say what was done")
-        if asset.action == "unlearn" and level == "L0":
-            raise InputError("assets", "says unlearned, and the certificate is of level L0", "say suppress")
-        if asset.action in ("retain", "failed") and not asset.reason:
-            raise InputError("assets", f"{asset.kind}: {asset.action} without a reason", "give `reason:`")
-        if asset.action == "due" and not asset.date:
-            raise InputError("assets", f"{asset.kind}: due without a date", "give `date:`")
+        _check_asset(asset, tests)
+    if facts.outcome == "cancelled" and not facts.reason.strip():
+        raise InputError("reason", "is missing", "say why the request was cancelled")
+    if facts.outcome == "duplicate" and not facts.other:
+        raise InputError("other", "is missing", "name the request that is answered")
     if facts.model_changed:
-        for name, day in (("received", facts.received), ("made", predicate.validity.made)):
+        made = tests.made if tests else ""
+        for name, day in (("received", facts.received), ("made", made)):
             if facts.model_changed[:10] < day[:10]:
                 what = f"{facts.model_changed[:10]} lies before {day[:10]}, when the "
                 what += "request came in" if name == "received" else "certificate was made"
                 raise InputError("model_changed", what, "a certificate comes before its model is put to use")
 
 
-def _sections(predicate: CertificatePredicate, facts: LetterFacts, t: dict[str, Any]) -> Iterator[LetterSection]:
+def _check_asset(asset: LetterAsset, tests: LetterTests | None) -> None:
+    if tests is None:
+        if asset.action in ("unlearn", "retrain"):
+            raise InputError("assets", f"says {asset.action}, and there is no certificate", "say what was done")
+    elif asset.action == "retrain" and tests.level != "L3":
+        what = f"says retrained, and the certificate is of level {tests.level}"
+        raise InputError("assets", what, "say what was done")
+    elif asset.action == "unlearn" and tests.level == "L0":
+        raise InputError("assets", "says unlearned, and the certificate is of level L0", "say suppress")
+    if asset.action in ("retain", "failed") and not asset.reason:
+        raise InputError("assets", f"{asset.kind}: {asset.action} without a reason", "give `reason:`")
+    if asset.action == "due" and not asset.date:
+        raise InputError("assets", f"{asset.kind}: due without a date", "give `date:`")
+
+
+def _sections(tests: LetterTests | None, facts: LetterFacts, t: dict[str, Any]) -> Iterator[LetterSection]:
     yield LetterSection(t["asked"], [t["asked_text"][facts.asked].format(received=facts.received[:10])])
-    stage = predicate.level.stage
+    if facts.outcome != "fulfilled":
+        text = t["outcomes"][facts.outcome].format(other=facts.other)
+        yield LetterSection(t["answer"], [text, *([facts.reason.strip()] if facts.reason.strip() else [])])
+    stage = tests.stage if tests else ""
     done = [_asset(asset, t, stage) for asset in facts.assets if asset.action in DONE]
     if done:
         yield LetterSection(t["done"], done)
     rest = [_asset(asset, t, stage) for asset in facts.assets if asset.action not in (*DONE, "due")]
     if rest:
         yield LetterSection(t["not_done"], rest)
-    changed = t["changed_text"].format(date=facts.model_changed[:10]) if facts.model_changed else t["unchanged_text"]
-    yield LetterSection(t["changed"], [changed])
-    yield LetterSection(t["tests"], list(_tests(predicate, facts, t)))
-    due = [_asset(asset, t, stage) for asset in facts.assets if asset.action == "due"]
-    old = any(asset.kind == "old_weights" and asset.action not in ("erase", "not_present") for asset in facts.assets)
-    yield LetterSection(t["remains"], [*due, t["pretraining"], *([t["old_model"]] if old else [])])
+    if tests is not None:
+        changed = t["changed_text"].format(date=facts.model_changed[:10])
+        yield LetterSection(t["changed"], [changed if facts.model_changed else t["unchanged_text"]])
+        yield LetterSection(t["tests"], list(_tests(tests, t)))
+    remains = [_asset(asset, t, stage) for asset in facts.assets if asset.action == "due"]
+    if tests is not None:
+        old = any(
+            asset.kind == "old_weights" and asset.action not in ("erase", "not_present") for asset in facts.assets
+        )
+        remains += [t["pretraining"], *([t["old_model"]] if old else [])]
+    if remains:
+        yield LetterSection(t["remains"], remains)
     yield LetterSection(t["object"], [t["object_text"].format(contact=facts.contact)])
     yield LetterSection(t["complain"], [t["complain_text"].format(authority=facts.authority)])
     if facts.log_head:
@@ -197,11 +289,11 @@ def _asset(asset: LetterAsset, t: dict[str, Any], stage: str) -> str:
     return _sentence(f"{t['assets'][asset.kind]}: {text}") + (f" ({asset.reason})" if asset.reason else "")
 
 
-def _tests(predicate: CertificatePredicate, facts: LetterFacts, t: dict[str, Any]) -> Iterator[str]:
-    yield t["tests_single" if predicate.single_person else "tests_people"]
-    yield t["tests_reference"][predicate.audit.comparison]
+def _tests(tests: LetterTests, t: dict[str, Any]) -> Iterator[str]:
+    yield t[f"tests_{tests.checked_by}"]
+    yield t["tests_reference"][tests.comparison]
     worst: dict[str, str] = {}
-    for result in predicate.audit.results:
+    for result in tests.results:
         if result.key.startswith(STAYS):
             continue
         name = next((name for start, name in TESTS.items() if result.key.startswith(start)), OTHER)
@@ -211,3 +303,15 @@ def _tests(predicate: CertificatePredicate, facts: LetterFacts, t: dict[str, Any
         yield _sentence(f"{t['test_names'][name]}: {t['results'][status]}")
     yield t["evidence"]
     yield t["not_tested"]
+
+
+@cache
+def grounds() -> dict[str, dict[str, str]]:
+    """Grounds of the shipped policies by their text -> language -> words for the person."""
+    name = "grounds.yaml"
+    return load_yaml((FOLDER / name).read_text("utf-8"), name, HINT)
+
+
+def ground_in(ground: str, language: Language) -> str:
+    """A ground in a language; one of a policy of the controller's own as it stands there."""
+    return grounds().get(ground, {}).get(language, ground)

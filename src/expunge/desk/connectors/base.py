@@ -90,7 +90,7 @@ class Connector(FrozenModel):
         Raises:
             InputError: it could not be done; what was removed stays removed, and the next call goes on.
         """
-        raise NotImplementedError
+        raise InputError("connector", "cannot remove anything", "remove it by hand, and confirm the task")
 
 
 CONNECTORS: Registry[type[Connector]] = Registry("connector", "expunge.desk.connectors")
