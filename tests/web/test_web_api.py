@@ -18,6 +18,7 @@ pytest.importorskip("cryptography")
 from sqlalchemy import select
 
 from expunge.desk import tables as t
+from expunge.desk.facts import request_row
 from expunge.desk.people import remove_person, set_person
 from expunge.desk.roles import SYSTEM
 from expunge.desk.rotation import rotate_keys
@@ -234,22 +235,79 @@ def test_a_cookie_is_no_token(tmp_path: Path) -> None:
 
 
 def test_audit_and_certificate_are_those_that_were_registered(api: ApiClient) -> None:
-    _, request_id = to_waiting(api)
+    reference, request_id = to_waiting(api)
+    at = f"/requests/{reference}"
+    for part in ("audit", "certificate", "certificate/status"):
+        assert api.get(f"{at}/{part}").status_code == 404
     digest = to_planned(api.case, request_id)
     ok(api.post(f"/plans/{digest}/approval", "anna", {"hash": digest}))
-    assert api.get(f"/runs/{digest}/audit").status_code == 404
+    assert api.get(f"{at}/audit").status_code == 404
     to_audit_passed(api.case, request_id)
     for part in ("audit", "certificate"):
-        assert api.get(f"/runs/{digest}/{part}").status_code == 404, "its file is gone"
+        assert api.get(f"{at}/{part}").status_code == 404, "its file is gone"
+    status = ok(api.get(f"{at}/certificate/status"))
+    assert (status["signature"], ok(api.get(f"{at}/receipts"))["items"]) == ("nobody signed it", [])
+    (api.case.desk.runs / f"{request_id}.json").write_text("{}")
     folder = api.case.desk.runs / digest[:16]
-    (folder / "certificate.json").write_text("{}")
     (folder / "audit").mkdir()
     (folder / "audit" / "audit.json").write_text(json.dumps({"name": SECRET_NAME}))
     for part in ("audit", "certificate"):
-        answer = api.get(f"/runs/{digest}/{part}")
+        answer = api.get(f"{at}/{part}")
         assert answer.status_code == 409, part
         assert "not the one that was registered" in answer.text
         assert str(api.case.folder) not in answer.text
+
+
+def test_a_signed_certificate_goes_out_and_comes_back(tmp_path: Path) -> None:
+    """The worker's certificate is downloaded, signed by the auditor elsewhere, and taken in."""
+    from expunge.desk import run_steps
+    from expunge.desk.workshop import Workshop
+    from expunge.evidence.envelope import read_envelope
+    from helpers.desk_evidence import DESK_AUDITOR, signed_waiting_case
+    from helpers.desk_stand_in import stand_in_child
+
+    case, request_id = signed_waiting_case(tmp_path)
+    digest = to_planned(case, request_id)
+    api = ApiClient(case)
+    ok(api.post(f"/plans/{digest}/approval", "anna", {"hash": digest}))
+    shop = Workshop(case.desk, "w1", run=stand_in_child)
+    for step in (run_steps.unlearn, run_steps.audit, run_steps.certify):
+        step(shop, digest, 1)
+    with case.desk.reading(SYSTEM) as s:
+        at = f"/requests/{request_row(s, request_id)['reference']}"
+    raw = api.get(f"{at}/certificate")
+    assert raw.status_code == 200
+    assert raw.headers["content-disposition"].startswith("attachment")
+    assert ok(api.get(f"{at}/certificate/status"))["missing"] == "the auditor has not signed it"
+    audit = ok(api.get(f"{at}/audit"))
+    assert audit["verdict"]["status"] == "passed"
+    assert audit["redaction"]["full_digest"]
+    signed = read_envelope(raw.content, "certificate").signed_by(DESK_AUDITOR).as_bytes()
+    path = f"{at}/certificate/signature"
+    assert api.call("POST", path, "anna", content=signed).status_code == 403
+    assert api.call("POST", path, "aude", content=b"{}").status_code == 400
+    lines = ok(api.call("POST", path, "aude", content=signed))["verification"]
+    assert lines
+    assert api.get(f"{at}/certificate").content == signed
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"kind": "unlearn", "recipe": "nosuch"},
+        {"kind": "unlearn", "overrides": [f"note={SECRET_NAME}"]},
+        {"kind": "unlearn", "overrides": [SECRET_NAME]},
+        {"kind": "retrain", "overrides": [f"note={SECRET_NAME}"]},
+    ],
+)
+def test_a_plan_holds_no_setting_that_does_not_exist(api: ApiClient, wish: dict[str, Any]) -> None:
+    _, request_id = to_waiting(api)
+    digest = to_planned(api.case, request_id)
+    to_audit_passed(api.case, request_id, status="failed")
+    answer = api.post(f"/plans/{digest}/retry", "olga", wish)
+    assert answer.status_code == 400, answer.text
+    assert "Wei" not in answer.text
+    assert len(ok(api.get("/plans"))["items"]) == 1
 
 
 def test_a_request_that_ended_early_is_never_fulfilled(api: ApiClient) -> None:

@@ -117,6 +117,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
         "/plans/{plan}/promotion": [(f"/plans/{plans[passed]}/promotion", {})],
         "/plans/{plan}/retry": [(f"/plans/{plans[failed]}/retry", {"kind": "unlearn"})],
         "/runs/{plan}/cancellation": [(f"/runs/{plans[running]}/cancellation", why)],
+        "/requests/{reference}/certificate/signature": [(f"{at['review']}/certificate/signature", {})],
         "/letters/{letter}/acceptance": [(f"/letters/{letter}/acceptance", {})],
     }
     calls = {("POST", path): rows for path, rows in posts.items()}

@@ -16,7 +16,7 @@ from expunge.desk.decisions import decisions
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.facts import facts_of, latest_plan, latest_run, request_row
 from expunge.desk.guards import GUARDS, Act, Facts
-from expunge.desk.lifecycle import DRP, TABLE
+from expunge.desk.lifecycle import TABLE, status_of
 from expunge.desk.matching import matches
 from expunge.desk.names import read_reference
 from expunge.desk.plans import content_of
@@ -60,13 +60,6 @@ def inbox(
     return [row_view(s, row) for row in s.conn.execute(query).mappings()]
 
 
-def outside_status(row: RowMapping) -> str:
-    """Status of the Data Rights Protocol; a request that ended early is never `fulfilled`, whoever was told."""
-    if row["ended_as"] and row["state"] in DONE:
-        return "denied" if row["ended_as"] == "duplicate" else DRP[row["ended_as"]]
-    return DRP[row["state"]]
-
-
 def row_view(s: DeskSession, row: RowMapping) -> dict[str, Any]:
     """A line of the inbox."""
     due = row["extended_until"] or row["due_on"]
@@ -83,7 +76,7 @@ def row_view(s: DeskSession, row: RowMapping) -> dict[str, Any]:
         "id": row["id"],
         "reference": row["reference"],
         "state": row["state"],
-        "status": outside_status(row),
+        "status": status_of(row["state"], row["ended_as"]),
         "regime": row["regime"],
         "received_on": row["received_on"],
         "due_on": due,

@@ -44,6 +44,7 @@ WORDS = frozenset(
 )
 GONE = "…"
 SHORTEST = 2  # characters of a value that is taken out
+PLAIN = re.compile(r"[a-z_]{2,20}|[a-zA-Z]{2}")
 FIXED = {  # what is said for errors of the web itself
     400: ("cannot be read", "check what you sent"),
     401: ("needs a token", "send Authorization: Bearer"),
@@ -184,13 +185,16 @@ def leaves(value: Any) -> Iterator[str]:
 
 
 def redact(text: str, sent: Iterable[str]) -> str:
-    """A message without what a visitor sent, except for words of the desk."""
-    parts = {part for value in sent for part in (value, value.strip())}
-    for value in sorted(parts, key=len, reverse=True):
-        if len(value) >= SHORTEST and value not in WORDS and not re.fullmatch(r"[a-z_]{2,20}", value):
+    """A message without what a visitor sent: whole values, and their words; words of the desk itself stay.
+
+    A small plain word may also be a word of the message, so it is taken out only where the message quotes it.
+    """
+    parts = {part for value in sent for part in (value, value.strip(), *re.split(r"[\s=:,;]+", value))}
+    for value in sorted((p for p in parts if len(p) >= SHORTEST and p not in WORDS), key=len, reverse=True):
+        if PLAIN.fullmatch(value):
+            text = re.sub(rf"([\"'/.… ]|^){re.escape(value)}([\"'=])", rf"\1{GONE}\2", text)
+        else:
             text = text.replace(value, GONE)
-        elif value not in WORDS and len(value) >= SHORTEST:
-            text = text.replace(f'"{value}"', f'"{GONE}"')
     return text
 
 

@@ -1,19 +1,22 @@
-"""Files of a run that leave the desk: the audit without names and answers, and the certificate as it was registered."""
+"""Files of a run that leave the desk: the audit of one request without names and answers, and its certificate."""
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import RowMapping
 
-from expunge.desk.certify import FILE
+from expunge._io import digest_file
+from expunge.desk.certificates import certificate_file, certificate_row
+from expunge.desk.certify import audit_folder, audits_digest
 from expunge.desk.desk import Desk, DeskSession
-from expunge.desk.facts import latest_run
-from expunge.desk.plans import plan_row
+from expunge.desk.facts import latest_plan, latest_run, request_row
+from expunge.desk.plans import content_of, plan_row
 from expunge.desk.roles import Actor, Refusal
 from expunge.errors import InputError
+
+RESTORE = "an operator restores it"
 
 
 def run_of(s: DeskSession, plan_hash: str) -> RowMapping:
@@ -25,8 +28,8 @@ def run_of(s: DeskSession, plan_hash: str) -> RowMapping:
     return row
 
 
-def redacted_audit(desk: Desk, actor: Actor, plan_hash: str) -> dict[str, Any]:
-    """The audit of a run without names, questions and answers.
+def redacted_audit(desk: Desk, actor: Actor, request_id: str) -> dict[str, Any]:
+    """The last audit of a request without names, questions and answers.
 
     Raises:
         Refusal: there is none, or its file is not the one that was registered.
@@ -35,45 +38,52 @@ def redacted_audit(desk: Desk, actor: Actor, plan_hash: str) -> dict[str, Any]:
     from expunge.audit.schema import load_audit
 
     with desk.reading(actor) as s:
-        run = run_of(s, plan_hash)
-    file = _folder(desk, run) / "audit" / "audit.json"
-    if run["audit_digest"] is None:
+        s.actor.check_may("read")
+        plan = latest_plan(s, request_row(s, request_id)["batch_id"])
+        run = latest_run(s, plan["hash"] if plan else None)
+    if plan is None or run is None or run["audit_digest"] is None:
         raise Refusal("audit", "there is none yet", kind="missing")
-    raw = _read(file, "audit")
-    _check(raw, run["audit_digest"], "audit")
+    requests = list(content_of(plan)["requests"])
+    folder = desk.runs / str(plan["hash"])[:16]
     try:
-        copy = redact(load_audit(file), run["audit_digest"])
+        registered = audits_digest(folder, requests)
+    except OSError as error:
+        raise Refusal("audit", "its file is gone", RESTORE, kind="missing") from error
+    if registered != run["audit_digest"]:
+        raise Refusal("audit", "its file is not the one that was registered", RESTORE, kind="conflict")
+    file = folder / audit_folder(request_id, len(requests) > 1) / "audit.json"
+    try:
+        copy = redact(load_audit(file), digest_file(file))
     except InputError as error:
         raise Refusal("audit", "its file cannot be read", "an operator looks into it", kind="conflict") from error
     return copy.model_dump(mode="json")
 
 
-def certificate_bytes(desk: Desk, actor: Actor, plan_hash: str) -> bytes:
-    """The certificate of a run, byte by byte.
+def certificate_bytes(desk: Desk, actor: Actor, request_id: str) -> bytes:
+    """The newest certificate of a request, byte by byte.
 
     Raises:
-        Refusal: there is none, or its file is not the one that was registered.
+        Refusal: there is none, or its file is gone or another one.
     """
     with desk.reading(actor) as s:
-        run = run_of(s, plan_hash)
-    if run["certificate_digest"] is None:
+        s.actor.check_may("read")
+        request_row(s, request_id)
+        row = certificate_row(s, request_id)
+    if row is None:
         raise Refusal("certificate", "there is none yet", kind="missing")
-    raw = _read(_folder(desk, run) / FILE, "certificate")
-    _check(raw, run["certificate_digest"], "certificate")
-    return raw
+    file = certificate_file(desk, row)
+    if _digest(file, bool(row["is_signed"])) != row["digest"]:
+        raise Refusal("certificate", "its file is not the one that was registered", RESTORE, kind="conflict")
+    return file.read_bytes()
 
 
-def _folder(desk: Desk, run: RowMapping) -> Path:
-    return desk.runs / str(run["plan_hash"])[:16]
+def _digest(file: Path, is_signed: bool) -> str:
+    """What the desk registered: the digest of the payload of an envelope, or of a plain file."""
+    if not is_signed:
+        return digest_file(file)
+    from expunge.evidence.envelope import read_envelope
 
-
-def _read(file: Path, what: str) -> bytes:
     try:
-        return file.read_bytes()
-    except OSError as error:
-        raise Refusal(what, "its file is gone", "an operator restores it", kind="missing") from error
-
-
-def _check(raw: bytes, digest: str, what: str) -> None:
-    if hashlib.sha256(raw).hexdigest() != digest:
-        raise Refusal(what, "its file is not the one that was registered", "an operator restores it", kind="conflict")
+        return str(read_envelope(file.read_bytes(), "certificate").digest)
+    except InputError:
+        return ""

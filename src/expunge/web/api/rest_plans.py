@@ -1,11 +1,10 @@
-"""Plans and their runs: show, approve, reject, promote, plan again, progress, cancel, audit, certificate."""
+"""Plans and their runs: show, approve, reject, promote, plan again, progress, cancel."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
-from starlette.responses import Response
 
 from expunge.desk.plans import PlanWish, approve_plan, approve_promotion, plan_again, plan_row, reject_plan
 from expunge.desk.roles import Refusal
@@ -24,7 +23,7 @@ from expunge.web.api_models import (
     roles_that_may,
 )
 from expunge.web.caller import caller
-from expunge.web.run_files import certificate_bytes, redacted_audit, run_of
+from expunge.web.run_files import run_of
 from expunge.web.visitor import Visitor
 
 router = APIRouter(tags=["plans"])
@@ -108,21 +107,3 @@ def cancel(plan: PlanHash, body: Reasoned, calls: Calls) -> dict[str, str]:
         digest = str(plan_row(s, plan)["hash"])
         cancel_run(s, digest, body.reason)
     return {"plan": digest}
-
-
-@router.get("/runs/{plan}/audit", tags=["runs"], **action("read"))
-def show_audit(plan: PlanHash, calls: Calls) -> dict[str, Any]:
-    """The audit without names, questions and answers."""
-    with calls.reading() as s:
-        digest = plan_row(s, plan)["hash"]
-    return redacted_audit(calls.desk, calls.actor, digest)
-
-
-@router.get("/runs/{plan}/certificate", tags=["runs"], **action("read"))
-def download_certificate(plan: PlanHash, calls: Calls) -> Response:
-    """The certificate as a file, byte by byte."""
-    with calls.reading() as s:
-        digest = plan_row(s, plan)["hash"]
-    raw = certificate_bytes(calls.desk, calls.actor, digest)
-    name = f'attachment; filename="certificate-{digest[:16]}.json"'
-    return Response(raw, media_type="application/json", headers={"content-disposition": name})
