@@ -13,6 +13,7 @@ from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.event_log import EventHead, log_problems, read_head
 from expunge.desk.facts import open_assets
 from expunge.desk.identity import record_identity
+from expunge.desk.letter_text import read_letter
 from expunge.desk.letters import accept_letter, pending_letters
 from expunge.desk.matching import add_match, matches, reveal, search, settle
 from expunge.desk.people import actor_of, people, remove_person, set_person
@@ -76,6 +77,7 @@ __all__ = [
     "purge_records",
     "purge_request",
     "read_head",
+    "read_letter",
     "read_reasons",
     "receipts",
     "record_identity",
