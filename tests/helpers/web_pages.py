@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pyotp
+
 from expunge.desk.facts import request_row
 from expunge.desk.letters import queue_letter
 from expunge.desk.matching import matches, search
@@ -15,7 +17,7 @@ from expunge.desk.roles import SYSTEM
 from expunge.desk.run_steps import audit, certify, unlearn
 from expunge.desk.workshop import Workshop
 from expunge.web.accounts import set_account
-from helpers.desk import ADMIN, ANNA, APPROVER, CLERK, DeskCase, new_request, to_planned, to_review, to_waiting, verify
+from helpers.desk import ADMIN, ANNA, APPROVER, CLERK, PEOPLE, DeskCase, new_request, to_planned, to_review, to_waiting, verify
 from helpers.desk_evidence import sign, signed_desk
 from helpers.desk_stand_in import stand_in_child
 from helpers.web import PASSWORD, SECRETS
@@ -64,7 +66,8 @@ def pages_case(folder: Path, **settings: object) -> PagesCase:
     with case.desk.session(ADMIN) as s:
         set_person(s, "vera", ["viewer"])
         set_person(s, "dora", ["clerk", "reviewer", "operator"])
-        for name in (*SECRETS,):
+        for name in (*PEOPLE, "vera", "dora"):
+            SECRETS.setdefault(name, pyotp.random_base32())
             set_account(s, name, PASSWORD, SECRETS[name])
     made = PagesCase(case)
     made.ids["pending"] = new_request(case, JURGEN)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
+
+from markupsafe import Markup
 
 from expunge._printable import visible
 from expunge.report.formatting import format_count, format_interval, format_number
@@ -176,6 +179,31 @@ LEVEL_TITLES = {
 }
 
 
+AS_SAID = (  # words of the engine that the wording table of letters and pages does not have
+    (re.compile(r"\bnever[- ]trained\b"), "untrained"),
+    (re.compile(r"\bnever\b"), "not"),
+    (re.compile(r"\bcannot\b"), "does not"),
+    (re.compile(r"\b(inclusion|consistency|log) proofs?\b"), r"\1 path"),
+    (re.compile(r"\bproof\b"), "evidence"),
+)
+
+
+def said(text: str) -> str:
+    """A text of the engine on a page: printable, and in the words that pages may use."""
+    text = visible(text)
+    for pattern, word in AS_SAID:
+        text = pattern.sub(word, text)
+    return text
+
+
+def drawn(markup: Markup) -> Markup:
+    """A drawing of the report in the words that pages may use."""
+    text = str(markup)
+    for pattern, word in AS_SAID:
+        text = pattern.sub(word, text)
+    return Markup(text)
+
+
 def state_label(key: str) -> str:
     """A state of a request, plan, run or task."""
     return STATES.get(key, key.replace("_", " "))
@@ -281,7 +309,9 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "number": format_number,
     "count": format_count,
     "interval": format_interval,
-    "check": check_label,
+    "check": lambda key: said(check_label(key)),
+    "said": said,
+    "drawn": drawn,
     "model_role": role_label,
     "visible": visible,
 }
