@@ -60,8 +60,8 @@ class PagesCase:
         return [*lists, *requests, *plans, *runs, *(f"{run}/progress" for run in runs), *done]
 
 
-def pages_case(folder: Path, **settings: object) -> PagesCase:
-    """The desk of the tests of pages."""
+def pages_case(folder: Path, *, with_release: bool = True, **settings: object) -> PagesCase:
+    """The desk of the tests of pages; without a release its first model is in use."""
     case = signed_desk(folder, **settings)
     with case.desk.session(ADMIN) as s:
         set_person(s, "vera", ["viewer"])
@@ -78,7 +78,8 @@ def pages_case(folder: Path, **settings: object) -> PagesCase:
     made.ids["review"] = to_review(case, JURGEN)
     made.ids["held"] = new_request(case, JURGEN)
     case.event(CLERK, made.ids["held"], "hold", reason=REASON)
-    released(made)
+    if with_release:
+        released(made)
     made.ids["planned"] = to_waiting(case, BJORN)
     made.plans["planned"] = to_planned(case, made.ids["planned"])
     return made
