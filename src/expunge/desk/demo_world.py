@@ -42,17 +42,18 @@ QUICK = "gdpr-quick"  # policy without a cancel window, to try the whole way in 
 POLICY = "demo-policy.yaml"
 POLICY_TEXT = """\
 # Margins of the demo, fixed before any run and much wider than those of the shipped policies: a patient has six records,
-# and retention is measured on about forty. Relearning, small groups and the rank among four controls decide nothing.
+# and retention is measured on about forty. Rephrased questions (a model this small hardly knows them), relearning, small
+# groups and the rank among four controls are measured and shown, and decide nothing.
 name: desk-demo
 version: 1
 about: small synthetic wards; judges against never-trained matched controls
 reference: controls
 rules:
   leakage.self: {judge: excess, margin: 0.15, required: true}
-  paraphrase: {judge: excess, margin: 0.15, required: true}
   retention.text: {judge: retention, margin: 0.70, required: where_applicable}
   retention.same_institution: {judge: retention, margin: 0.70}
   retention.elsewhere: {judge: retention, margin: 0.70}
+  paraphrase: {judge: excess, margin: 0.15}
   relearning.in_domain: {judge: excess, margin: 0.15}
   mia: {judge: controls, margin: 0.05}
 matched_controls: {below: 10, controls: 40, percentile: 95}
