@@ -33,6 +33,7 @@ API = (
     "report",
     "scope",
     "synthetic",
+    "web",
 )
 MODULES = {".".join(f.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__"): f for f in FILES}
 HEAVY = ("torch", "transformers", "peft", "accelerate", "datasets", "pyarrow", "scipy", "numpy", "pydantic")

@@ -7,7 +7,21 @@ from typing import Annotated
 
 import typer
 
-from expunge.cli import bench, certificate, desk, desk_answer, desk_certificate, desk_plan, desk_request, key, log
+from expunge.cli import (
+    bench,
+    certificate,
+    desk,
+    desk_account,
+    desk_answer,
+    desk_certificate,
+    desk_demo,
+    desk_plan,
+    desk_request,
+    desk_serve,
+    desk_webhook,
+    key,
+    log,
+)
 from expunge.cli.annotate import annotate
 from expunge.cli.attack import reconstruct
 from expunge.cli.audit import audit
@@ -88,6 +102,13 @@ GROUPS: dict[str, tuple[str, dict[str, Command]]] = {  # name -> help, commands
             "assets": desk.assets,
             "rotate-keys": desk.rotate,
             "verify-log": desk.verify_log,
+            "serve": desk_serve.serve,
+            "demo": desk_demo.demo,
+            "account": desk_account.account,
+            "token": desk_account.token,
+            "tokens": desk_account.token_list,
+            "webhook": desk_webhook.webhook,
+            "webhooks": desk_webhook.webhook_list,
         },
     ),
     "request": (

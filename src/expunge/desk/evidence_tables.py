@@ -37,3 +37,4 @@ anchor = Table(  # heads of the audit log that were put into the Merkle log
     Column("day", DAY, nullable=False, index=True),
     Column("at", AT, nullable=False),
 )
+ALL: tuple[Table, ...] = (certificate, receipt, anchor)

@@ -125,6 +125,10 @@ class KeyRing:
         data = value.encode() if isinstance(value, str) else value
         return hmac.new(self.derive(purpose, key_id), data, "sha256").hexdigest()
 
+    def keyed_digests(self, value: str | bytes, purpose: str = "digest") -> list[str]:
+        """The same under every key of the ring, to find what was stored before a rotation."""
+        return [self.keyed_digest(value, purpose, key_id) for key_id in self.keys]
+
 
 def seal(key: bytes, data: bytes, place: tuple[str, str, str]) -> bytes:
     """Nonce and AES-256-GCM ciphertext."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection, inspect, text
 
-from expunge.desk import tables
+from expunge.desk import evidence_tables, tables, web_tables
 from expunge.errors import InputError
 
 APPEND_ONLY = ("event_log", "applied", "identity_attempt")
@@ -20,7 +20,12 @@ def _first(conn: Connection) -> None:
             conn.execute(text(statement))
 
 
-STEPS: tuple[Step, ...] = (_first,)
+def _second(conn: Connection) -> None:
+    """Certificates, receipts, accounts, tokens, webhooks; a new database has them from the first step."""
+    tables.META.create_all(conn, tables=[*evidence_tables.ALL, *web_tables.ALL])
+
+
+STEPS: tuple[Step, ...] = (_first, _second)
 
 
 def triggers(name: str, dialect: str) -> list[str]:

@@ -119,6 +119,8 @@ def _model_part(s: DeskSession, lineage: str, requests: Sequence[str], number: i
     recipe = wish.recipe or (run.retry_recipe if number > 1 and run.retry_recipe else run.recipe)
     if recipe.endswith((".yaml", ".yml")):  # as the policy: relative to the desk's folder
         recipe = str(place(s.desk.folder, recipe))
+    if wish.recipe or wish.overrides:
+        check_wish(kind, recipe, wish.overrides)
     return {
         "kind": kind,
         "path": alias["path"],
@@ -141,6 +143,28 @@ def audit_policy(desk: Desk, kind: str) -> Policy:
     run = desk.settings.run
     name = run.black_box_policy if kind == "suppress" else run.policy
     return Policy.load(place(desk.folder, name) if name.endswith((".yaml", ".yml")) else name)
+
+
+def check_wish(kind: str, recipe: str, overrides: Sequence[str]) -> None:
+    """`InputError` for a recipe that does not exist or settings that it does not have: a plan holds no other text."""
+    from expunge._config import apply_overrides
+    from expunge._validation import validate
+    from expunge.engine.recipe import Recipe
+
+    if kind == "retrain":  # the settings are those of `expunge train`
+        from expunge.engine.train.fine_tune import FineTuneConfig
+
+        validate(FineTuneConfig, apply_overrides({}, overrides), "settings", overrides=overrides)
+        return
+    problem: InputError | None = None
+    for name in ("twin", "documents") if recipe == "auto" else (recipe,):
+        try:
+            Recipe.load(name, overrides)
+            return
+        except InputError as error:
+            problem = problem or error
+    if problem:
+        raise problem
 
 
 def _kind(s: DeskSession, requests: Sequence[str]) -> str:

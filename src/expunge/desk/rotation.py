@@ -7,11 +7,18 @@ from typing import Any
 from sqlalchemy import select, update
 
 from expunge.desk import tables as t
+from expunge.desk import web_tables as w
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.keys import KeyRing
 from expunge.desk.roles import Actor
 
-ENCRYPTED: tuple[tuple[Any, str], ...] = ((t.identifier, "identifier"), (t.match, "match"), (t.reason, "reason"))
+ENCRYPTED: tuple[tuple[Any, str], ...] = (
+    (t.identifier, "identifier"),
+    (t.match, "match"),
+    (t.reason, "reason"),
+    (w.account, "account"),
+    (w.webhook_key, "webhook_key"),
+)
 
 
 def rotate_keys(desk: Desk, actor: Actor) -> int:

@@ -1,0 +1,1 @@
+"""Pages, one module with a `router` each; the application takes in every module here."""
