@@ -150,6 +150,14 @@ def test_a_wrong_submission_is_told_without_its_values(api: ApiClient, body: Any
     assert set(answer.json()["error"]) == {"where", "what", "hint"}
 
 
+def test_what_is_not_sent_as_json_is_told(api: ApiClient) -> None:
+    for kind in ("text/plain", "application/x-www-form-urlencoded"):
+        body = json.dumps({"identifiers": ANNA})
+        answer = api.call("POST", "/requests", "carla", content=body, headers={"content-type": kind})
+        assert answer.status_code == 400
+        assert "not sent as application/json" in answer.text
+
+
 @pytest.mark.parametrize(
     "raw", [b"", b"{", b"\xff\xfe", b'{"identifiers": {"name": "\\ud800"}}', b"[" * 100_000, b"1" * 10_000]
 )

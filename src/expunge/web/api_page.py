@@ -17,8 +17,8 @@ Programs call the desk under `/api/v1` with a token of a person in one role (`ex
 
 * Every rule is that of the desk: a token can do what its person could do in that role, and nothing else. What changes a
   state is a row of the log.
-* `POST /api/v1/requests` takes an `Idempotency-Key`: the same content under the same key is the same request (status 200
-  instead of 201), other content is refused (409).
+* `POST /api/v1/requests` takes an `Idempotency-Key`: the same content under the same key is the same request (status
+  200 instead of 201), other content is refused (409).
 * Lists have `items` and `next`; `?offset=` takes the value of `next`, `?limit=` is at most 200.
 * Names, numbers and reasons go in, and never come out. Texts of records are shown on the pages alone, with a reason.
 * An error is `{"error": {"where", "what", "hint"}, "visit"}`. It does not repeat what was sent; `visit` is the number
