@@ -70,6 +70,7 @@ class SecurityGuard:
         request = Request(scope, receive)
         try:
             admit(context, request)
+            context.refresh_keys()
             await self.app(scope, receive, completed)
         except InputError as error:
             if not is_begun:
