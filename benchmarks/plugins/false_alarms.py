@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from planted_audits import RETRAINED, Auditor
@@ -26,16 +27,20 @@ def false_alarms(place: ModelPlace, lm: LanguageModel) -> dict[str, Any]:
     """Number of the model to policy to its verdict, results and seconds."""
     options = place.options["false_alarms"]
     auditor = Auditor(place, place.base.with_name("planted"))
-    ground = auditor.grounds["one"]
-    seen = {}
-    for k in range(options["models"]):
-        name = f"innocent-{k + 1}"
-        out = auditor.folder / name
-        ground.retrain(out, FIRST + k)
-        seen[str(k + 1)] = {
-            policy: auditor.judge(name, out, ground, policy, preset) for policy, preset in options["presets"].items()
-        }
+    names = {str(k + 1): f"innocent-{k + 1}" for k in range(options["models"])}
+    seen: dict[str, Any] = {number: {} for number in names}
+    for policy, preset in options["presets"].items():
+        for number, name in names.items():
+            out = innocent(auditor, int(number))
+            seen[number][policy] = auditor.judge(name, out, auditor.grounds["one"], policy, preset)
     return seen
+
+
+def innocent(auditor: Auditor, number: int) -> Path:
+    """The retrained model of this number, from 1 on, made if it is not there."""
+    out = auditor.folder / f"innocent-{number}"
+    auditor.grounds["one"].retrain(out, FIRST + number - 1)
+    return out
 
 
 def alarm_rates(every: Sequence[Mapping[str, Any]], margins: Mapping[str, Sequence[float]]) -> dict[str, Any]:

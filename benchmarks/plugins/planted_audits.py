@@ -215,12 +215,10 @@ def planted_audits(place: ModelPlace, lm: LanguageModel) -> dict[str, Any]:
     """Planted model to policy to its verdict, results and seconds."""
     options = place.options["planted_audits"]
     auditor = Auditor(place, place.base.with_name("planted"))
-    seen: dict[str, Any] = {}
-    for name in options["expected"]:
-        if name in options.get("models", options["expected"]):
+    names = [name for name in options["expected"] if name in options.get("models", options["expected"])]
+    seen: dict[str, Any] = {name: {} for name in names}
+    for policy, preset in options["presets"].items():
+        for name in names:
             model, ground = auditor.model(name)
-            seen[name] = {
-                policy: auditor.judge(name, model, ground, policy, preset)
-                for policy, preset in options["presets"].items()
-            }
+            seen[name][policy] = auditor.judge(name, model, ground, policy, preset)
     return seen
