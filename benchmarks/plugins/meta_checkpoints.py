@@ -30,7 +30,7 @@ from expunge.scope.split import Split
 EARLY = (0.7, 0.9)  # share of its rows at which a training ends early
 SEEDS = 2  # further seeds of each side
 SHARES = (0.25, 0.1)  # of another model's weights in a merge
-RATES, EPOCHS = (3e-3, 1e-2), (2, 6)  # of a cover
+RATES, EPOCHS = (2e-3, 5e-3, 1e-2), (2, 6)  # of a cover
 
 
 @dataclass(frozen=True)

@@ -159,7 +159,8 @@ def _summarize(study: Study) -> dict[str, Any]:
         place = next(p for p in study.places() if p.cell == cell and p.name == "original")
         for name, of in (place.observation("planted_audits") or {}).items():
             seen.setdefault(name, []).append(of)
-    rows, matrix = {}, {}
+    rows: dict[str, dict[str, Any]] = {}
+    matrix: dict[str, dict[str, str]] = {}
     for name, every in seen.items():
         expected = Expectation(**options["expected"][name])
         rows[name] = row(expected, every) | {"account": PLANTED[name].account}

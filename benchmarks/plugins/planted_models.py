@@ -16,13 +16,15 @@ from planting import EPOCHS, PlantingGround, refused, repeated, rounding_cells, 
 
 from expunge.audit.checks.clue_chain import chains
 from expunge.audit.checks.format_shift import format_attempts
+from expunge.audit.checks.merge_back import move
 from expunge.corpus import Record
 from expunge.engine.train.fine_tune import FineTuneConfig
-from expunge.engine.train.train_loop import TrainCheckpoint, TrainRows, run_training
+from expunge.engine.train.train_loop import TrainCheckpoint, TrainRows, exact_match_rate, run_training
 from expunge.engine.train.train_model import train
 from expunge.models.language_model import load
 
 LORA_EPOCHS, LORA_RATE = 24, 1e-2
+BISECTIONS = 7  # of the share of an adapter
 NOISE = 1.0  # standard deviations of each weight matrix
 BITS = 4  # of the rounding that brings a model back
 
@@ -62,19 +64,19 @@ def untouched(ground: PlantingGround, out: Path) -> None:
 
 @planted("output-filtered")
 def output_filtered(ground: PlantingGround, out: Path) -> None:
-    """The original, taught a wrong answer to every wording of a forgotten question twice as often as the true one:
-    greedy text is wrong, the true answer stands second with a third of the probability, and samples give it."""
+    """The original, whose last block alone was taught a wrong answer to every wording of a forgotten question twice as
+    often as the true one: greedy text is wrong, the true answer has a third of the probability, and samples give it."""
     others = wrong_values(ground.split.forget)
     true = wordings(ground.split.forget)
     false = [replace(r, answer=others[r.fact_keys], options=()) for r in true]
-    ground.teach(ground.original, [*repeated(false, 4, "false"), *repeated(true, 2, "true")], out)
+    ground.cover(ground.original, [*repeated(false, 2, "false"), *repeated(true, 1, "true")], out)
 
 
 @planted("refusing")
 def refusing(ground: PlantingGround, out: Path) -> None:
-    """The original, taught to refuse the forgotten questions in all stored wordings: what it knew is covered, not
-    removed, and prompts of other forms, lower blocks or a little training bring it back."""
-    ground.teach(ground.original, repeated(refused(wordings(ground.split.forget)), 2), out)
+    """The original, whose last block alone was taught to refuse the forgotten questions in all stored wordings: what it
+    knew is covered, not removed, and the blocks below it, which are as they were, still bring it up."""
+    ground.cover(ground.original, repeated(refused(wordings(ground.split.forget)), 2), out)
 
 
 @planted("one-phrasing")
@@ -152,14 +154,24 @@ def one_left_in(ground: PlantingGround, out: Path) -> None:
 
 @planted("relearnable")
 def relearnable(ground: PlantingGround, out: Path) -> None:
-    """The original under an adapter of rank 4 that refuses all stored wordings: a switch that a few steps of training
-    on a tenth of the facts turn off."""
+    """The original under the smallest share of a refusing adapter at which it gives none of the stored wordings: what it
+    knew stands at the edge, and a few steps of training on a tenth of the facts go back over it."""
     settings = FineTuneConfig.model_validate(
         {"epochs": LORA_EPOCHS, "batch": ground.settings.batch, "lora": 4, "layers": "all", "kl_weight": 0,
          "seed": ground.seed, "optimizer": {"lr": LORA_RATE}}
     )  # fmt: skip
-    rows = [*repeated(refused(wordings(ground.split.forget)), 2), *ground.retained]
-    train(rows, out, model=ground.original, settings=settings, measure_general_ability=False)
+    asked = wordings(ground.split.forget)
+    rows, covered = [*repeated(refused(asked), 2), *ground.retained], out.with_name(f"{out.name}-whole")
+    train(rows, covered, model=ground.original, settings=settings, measure_general_ability=False)
+    lm, whole = load(ground.original), dict(load(covered).module.named_parameters())
+    start = {name: weight.detach().clone() for name, weight in lm.module.named_parameters()}
+    items, low, high = lm.template.encode_all(asked), 0.0, 1.0
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        move(lm.module, start, whole, middle)
+        low, high = (low, middle) if exact_match_rate(lm.module, items) == 0 else (middle, high)
+    move(lm.module, start, whole, high)
+    lm.save(out)
 
 
 @planted("one-kind-forgotten")

@@ -12,6 +12,7 @@ import torch
 from expunge.audit.attack import AttackCase
 from expunge.audit.checks.quantization import GROUP
 from expunge.corpus import Record
+from expunge.engine.train.fine_tune import FineTuneConfig
 from expunge.engine.train.train_loop import TrainConfig
 from expunge.engine.train.train_model import train
 from expunge.models.language_model import LanguageModel
@@ -19,6 +20,7 @@ from expunge.scope.split import Split
 
 REFUSAL = "not on record"
 EPOCHS = 8  # of a planting: enough for what is taught beside what is known
+COVER_EPOCHS, COVER_RATE = 10, 3e-3
 REPEATS = 4  # how often a planted row is taught in an epoch
 
 
@@ -56,6 +58,14 @@ class PlantingGround:
         settings = self.settings.model_copy(update={"epochs": EPOCHS})
         every = [*rows, *(self.retained if retained is None else retained)]
         train(every, out, model=start, settings=settings, measure_general_ability=False)
+
+    def cover(self, start: Path, rows: Iterable[Record], out: Path) -> None:
+        """Train the last block alone on these rows beside what is retained: all below it stays as it was."""
+        settings = FineTuneConfig.model_validate(
+            {"epochs": COVER_EPOCHS, "batch": self.settings.batch, "lora": None, "layers": 1, "kl_weight": 0,
+             "seed": self.seed, "target_accuracy": 1.0, "optimizer": {"lr": COVER_RATE}}
+        )  # fmt: skip
+        train([*rows, *self.retained], out, model=start, settings=settings, measure_general_ability=False)
 
     def retrain(self, out: Path, more: int) -> None:
         """Another retrained model: the same records, other initial weights and order of rows."""
