@@ -55,6 +55,7 @@ def plugin(name: str) -> Any:
         "semeval": ("lume_documents",),
         "requests_over_time": ("ward", "request_runs", "request_curves"),
         "suppression": ("lume_documents", "semeval"),
+        "planted_audits": ("audited_hospital", "planting", "planted_models"),
     }.get(name, ())
     load_plugins([BENCHMARKS / "plugins" / f"{part}.py" for part in (*before, name)])
     return sys.modules[name]

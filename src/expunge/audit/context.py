@@ -143,6 +143,7 @@ class Context:
         load: Loads a fresh model of a role, for checks that train.
         against: What the unlearned model is compared with, if the policy leaves a choice.
         parameters: Of the original model; large models are asked less. 0 sets no bound.
+        identities: Role to a digest of the model and of how it is loaded; empty where that is not known.
     """
 
     split: Split
@@ -154,6 +155,7 @@ class Context:
     load: Callable[[Role], LanguageModel] | None = None
     against: Role = ""
     parameters: int = 0
+    identities: Mapping[Role, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def reference(self) -> Role:

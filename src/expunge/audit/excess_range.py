@@ -8,9 +8,11 @@ in which that of a target says nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
+from expunge.audit.answer_memory import remembered
 from expunge.audit.context import CheckOutput, Context, Role
 from expunge.audit.kind_rates import KindRates, comparable
 from expunge.audit.verdict import Judgement
@@ -83,7 +85,10 @@ def judged_by_range(
     if result.status != "failed" or not chance or not ctx.split.controls:
         return output
     kinds = kinds or {role: ctx.probe(name, role)["forget"].kinds for role in ctx.roles}
-    ours, theirs = (on_controls(ctx, role) for role in ("unlearned", "retrained"))
+    ours, theirs = (
+        remembered(ctx, f"{name} on controls", role, partial(on_controls, ctx, role))
+        for role in ("unlearned", "retrained")
+    )
     excess = excess_of(ours, theirs, sorted(set(ours.subjects)))
     targets = ctx.split.targets
     judged = judge_by_range(

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from expunge._io import digest
 from expunge._summary import short_repr
 from expunge.audit import run_identity
 from expunge.audit.check_execution import make_probes
@@ -147,6 +148,8 @@ def prepare_audit(
     if lm.template.kind == "plain":  # the template is resolved once, from the original
         reading["template"] = "plain"
     digests = {role: _digest(source, role, fresh) for role, source in sources.items()}
+    read = sorted((name, str(value)) for name, value in (reading | {"device": device}).items())
+    ctx = replace(ctx, identities=MappingProxyType({role: digest([d, read]) for role, d in digests.items()}))
     return AuditPreparation(
         sources, about, split, whole, policy, size, checks, references, sets, ctx, probes, [lm], fresh, digests, reading
     )

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +19,7 @@ from expunge._io import write_json
 from expunge._summary import short_repr
 from expunge.audit import preconditions as before
 from expunge.audit import run_identity
+from expunge.audit.answer_memory import remembered
 from expunge.audit.assurance import assurance, is_exact
 from expunge.audit.audit_attempts import AuditAttempt, known_attempts, note_attempt, request_digest, write_attempts
 from expunge.audit.check_execution import IMAGE_EXAMPLES, ask, image_examples_of, joined_details, judge
@@ -250,6 +252,6 @@ def _ask(made: AuditPreparation, store: ScoreStore, clock: Stopwatch, schedule: 
         for name, probe in made.probes.items():
             report(f"ask the {role} model: {name}", schedule.before(f"probe {name} {role}"))
             with clock.stage(f"probe {name}"):
-                answers.probes[name][role] = ask(probe, lm, role, scores)
+                answers.probes[name][role] = remembered(made.context, name, role, partial(ask, probe, lm, role, scores))
         del lm
     return answers
