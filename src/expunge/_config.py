@@ -52,7 +52,7 @@ def named_files(kind: str, shipped: Traversable) -> dict[str, Traversable]:
     `[project.entry-points."expunge.recipes"]`. One that cannot be read, or repeats a name, is a warning.
     """
     named = {f.name.removesuffix(".yaml"): f for f in _yaml_files(shipped)}
-    for point in entry_points(group=PLUGIN_GROUPS.get(kind, "")):
+    for point in entry_points(group=PLUGIN_GROUPS[kind]) if kind in PLUGIN_GROUPS else ():
         try:
             for file in _yaml_files(resources.files(point.value)):
                 if named.setdefault(file.name.removesuffix(".yaml"), file) is not file:

@@ -86,6 +86,8 @@ class ApiClient:
     def call(self, method: str, path: str, person: str, role: str | None = None, **options: Any) -> Any:
         token = self.token(person, role or PEOPLE[person][0])
         headers = {"Authorization": f"Bearer {token}"} | options.pop("headers", {})
+        if "content" in options:
+            headers = {"content-type": "application/json"} | headers
         return self.client.request(method, f"/api/v1{path}", headers=headers, **options)
 
     def get(self, path: str, person: str = "carla", **options: Any) -> Any:

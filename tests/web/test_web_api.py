@@ -90,7 +90,7 @@ def test_the_same_submission_under_a_key_is_one_request(api: ApiClient) -> None:
     body = {"identifiers": ANNA}
     first, second = send(body), send(body)
     assert (first.status_code, second.status_code) == (201, 200)
-    assert first.json() == second.json()
+    assert first.json() == {**second.json(), "like": []}
     conflict = send({"identifiers": {"name": "Somebody Else"}})
     assert conflict.status_code == 409
     assert "Else" not in conflict.text
@@ -103,6 +103,41 @@ def test_the_same_submission_under_a_key_is_one_request(api: ApiClient) -> None:
     assert send(body, key="k" * 201).status_code == 400
     rotate_keys(api.case.desk, ADMIN)
     assert (send(body).status_code, send(body).json()["id"]) == (200, first.json()["id"])
+
+
+def test_two_requests_of_one_person_are_told(api: ApiClient) -> None:
+    first = submit(api)
+    assert submit(api)["like"] == [first["id"]]
+
+
+def test_a_database_that_does_not_answer_is_503(api: ApiClient) -> None:
+    from sqlalchemy import text
+
+    if api.case.desk.engine.dialect.name != "sqlite":
+        pytest.skip("one database is enough")
+    reference = submit(api)["reference"]
+    with api.case.desk.engine.begin() as conn:
+        conn.execute(text("ALTER TABLE match RENAME TO gone"))
+    answer = api.get(f"/requests/{reference}")
+    assert answer.status_code == 503
+    assert "bring the database back" in answer.json()["error"]["hint"]
+
+
+def test_a_rotation_elsewhere_is_noticed(api: ApiClient) -> None:
+    """The keys are rotated by a command while the desk is served."""
+    from expunge.desk.desk import Desk
+
+    reference = submit(api)["reference"]
+    other = Desk.open(api.case.folder, api.case.clock)
+    rotate_keys(other, ADMIN)
+    assert api.case.desk.keys.current == "k1"
+    at = f"/requests/{reference}"
+    ok(api.post(f"{at}/identity", "carla", {"success": True, "method": "letter", "reason": "why"}))
+    ok(api.post(f"{at}/events", "carla", {"event": "begin_scoping"}))
+    assert ok(api.post(f"{at}/search", "carla"))["objects"] == {"notes": 2}
+    assert api.case.desk.keys.current == "k2"
+    (api.case.folder / "keys.json").unlink()
+    ok(api.get(f"{at}/matches"))
 
 
 def test_rows_come_in_pages(api: ApiClient) -> None:
@@ -148,6 +183,14 @@ def test_a_wrong_submission_is_told_without_its_values(api: ApiClient, body: Any
     assert answer.status_code == 400, answer.text
     assert "Wei" not in answer.text
     assert set(answer.json()["error"]) == {"where", "what", "hint"}
+
+
+def test_what_is_not_sent_as_json_is_told(api: ApiClient) -> None:
+    for kind in ("text/plain", "application/x-www-form-urlencoded"):
+        body = json.dumps({"identifiers": ANNA})
+        answer = api.call("POST", "/requests", "carla", content=body, headers={"content-type": kind})
+        assert answer.status_code == 400
+        assert "not sent as application/json" in answer.text
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from helpers.desk import ADMIN, DECISIONS, PEOPLE, pass_window, to_audit_passed,
 from helpers.web import PASSWORD, ApiClient, WebVisit, routes, web_desk
 
 NAME, WHY, RECORD, OTHER = "Zyxwena Quorbelius", "vrpltz because", "Krzmblik syndrome", "lowercanary"
+BROKEN = {"Idempotency-Key": NAME, "content-type": "application/json"}
 CANARIES = ("Zyxwena", "zyxwena", "Quorbelius", "quorbelius", "vrpltz", "Krzmblik", "lowercanary")
 
 
@@ -132,7 +133,7 @@ def wrong(send: Recorder, api: ApiClient, at: str) -> None:
             real = path.format(reference=at.split("/")[-1], plan="0" * 64, letter="0" * 36, peer="other")
             for body in bodies if method == "POST" else ():
                 send(method, real, headers=headers, json=body)
-            send(method, real, headers=headers | {"Idempotency-Key": NAME}, content=json.dumps(NAME)[:-3])
+            send(method, real, headers=headers | BROKEN, content=json.dumps(NAME)[:-3])
     for junk in (
         {"Authorization": f"Bearer {NAME}"},
         {"Origin": f"https://{OTHER}"},

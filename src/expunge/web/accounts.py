@@ -191,9 +191,8 @@ def sign_in(desk: Desk, person: str, password: str, code: str) -> SignedIn:
         row, roles = account_row(s, person), tuple(people(s).get(person, ()))
         is_locked = row is not None and row["locked_until"] is not None and s.at < row["locked_until"]
         is_ready = row is not None and row["enrolled_at"] is not None and bool(roles) and not is_locked
-        now = s.now.timestamp()
-        fits = password_fits(row["password"] if row is not None and is_ready else None, password)
-        step = code_step(_secret(s, row), code, now) if row is not None and is_ready else None
+        step = code_step(_secret(s, row), code, s.now.timestamp()) if row is not None and is_ready else None
+    fits = password_fits(row["password"] if row is not None and is_ready else None, password)
     if row is None or not is_ready or not fits or step is None:
         _fail(desk, row if row is not None and not is_locked else None)
         raise _turned()

@@ -187,6 +187,12 @@ class RequestStanding(Answer):
     state: State
 
 
+class OpenedRequest(RequestStanding):
+    """A request that was opened, or was opened before under the same key."""
+
+    like: list[str] | None = Field(None, description="ids of other requests that share an identifier")
+
+
 class Rows(Answer):
     """Some rows."""
 

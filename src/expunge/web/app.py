@@ -60,7 +60,7 @@ def make_app(desk: Desk, settings: WebSettings | None = None) -> FastAPI:
         )
     for module in modules(api):
         app.include_router(router_of(module), prefix="/api/v1")
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.mount("/static", StaticFiles(directory=STATIC, check_dir=False), name="static")
     for kind in (InputError, HTTPException, RequestValidationError, ClientDisconnect):
         app.add_exception_handler(kind, answer_error)
     app.add_middleware(BodyLimit, usual=settings.max_body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -11,6 +12,8 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from expunge.desk.desk import Desk
+from expunge.desk.keys import KeyRing
+from expunge.errors import InputError
 from expunge.web.limits import RateLimiter
 from expunge.web.sessions import SessionStore
 from expunge.web.settings import WebSettings
@@ -30,6 +33,15 @@ class WebContext:
     limiter: RateLimiter
     templates: Environment
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    _keys_changed: int = 0
+
+    def refresh_keys(self) -> None:
+        """Read the key file again if a rotation has changed it; one that is gone leaves the keys as they are."""
+        file = self.desk.folder / self.desk.settings.keys
+        with suppress(OSError, InputError):
+            changed = file.stat().st_mtime_ns
+            if changed != self._keys_changed:
+                self.desk.keys, self._keys_changed = KeyRing.load(file), changed
 
     @property
     def now(self) -> datetime:

@@ -45,6 +45,15 @@ WORDS = frozenset(
 GONE = "…"
 SHORTEST = 2  # characters of a value that is taken out
 PLAIN = re.compile(r"[a-z_]{2,20}|[a-zA-Z]{2}")
+KINDS = {  # of a value that does not fit -> what is said
+    "missing": "is missing",
+    "extra_forbidden": "is not known",
+    "json_invalid": "is no JSON",
+    "model_attributes_type": "is no JSON object, or was not sent as application/json",
+    "model_type": "is no JSON object",
+    "string_unicode": "holds half a character",
+    "value_error": "holds a character that is not stored",
+}
 FIXED = {  # what is said for errors of the web itself
     400: ("cannot be read", "check what you sent"),
     401: ("needs a token", "send Authorization: Bearer"),
@@ -115,7 +124,7 @@ async def answer_error(request: Request, error: Exception) -> Response:
 
 def is_api(request: Request) -> bool:
     """Whether a program asks."""
-    return request.url.path.startswith("/api/")
+    return str(request.scope["path"]).startswith("/api/")
 
 
 def redirect(request: Request, location: str) -> Response:
@@ -151,14 +160,13 @@ def _problem(error: dict[str, Any]) -> str:
     shown = ".".join(place)
     if error["type"] in ("literal_error", "enum"):
         return f"{shown}: must be {error['ctx']['expected']}"
-    kind = {"missing": "is missing", "extra_forbidden": "is not known", "json_invalid": "is no JSON"}
-    return f"{shown}: {kind.get(error['type'], 'does not fit: ' + error['type'].replace('_', ' '))}"
+    return f"{shown}: {KINDS.get(error['type'], 'does not fit: ' + error['type'].replace('_', ' '))}"
 
 
 async def sent_values(request: Request) -> list[str]:
     """Every text that came with a request, as far as it was read."""
     values = [*request.query_params.values(), *request.query_params.keys(), *map(str, request.path_params.values())]
-    values += request.url.path.split("/")
+    values += str(request.scope["path"]).split("/")
     body = getattr(request, "_body", b"")
     form = getattr(request, "_form", None)
     if isinstance(form, FormData):
@@ -189,13 +197,24 @@ def redact(text: str, sent: Iterable[str]) -> str:
 
     A small plain word may also be a word of the message, so it is taken out only where the message quotes it.
     """
-    parts = {part for value in sent for part in (value, value.strip(), *re.split(r"[\s=:,;]+", value))}
-    for value in sorted((p for p in parts if len(p) >= SHORTEST and p not in WORDS), key=len, reverse=True):
-        if PLAIN.fullmatch(value):
-            text = re.sub(rf"([\"'/.… ]|^){re.escape(value)}([\"'=])", rf"\1{GONE}\2", text)
-        else:
-            text = text.replace(value, GONE)
+    values = set(sent)
+    words = {word for value in values for word in re.split(r"[\s=:,;]+", value)} - values
+    for value in _by_length(values | {value.strip() for value in values}):
+        text = _without_plain(text, value) if PLAIN.fullmatch(value) else text.replace(value, GONE)
+    for word in _by_length(words):
+        plain = PLAIN.fullmatch(word)
+        text = _without_plain(text, word) if plain else re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", GONE, text)
     return text
+
+
+def _by_length(parts: Iterable[str]) -> list[str]:
+    """What may be taken out, the longest first: neither a word of the desk nor a small number."""
+    kept = {p for p in parts if len(p) >= SHORTEST and p not in WORDS and not (p.isdigit() and len(p) < 4)}
+    return sorted(kept, key=len, reverse=True)
+
+
+def _without_plain(text: str, word: str) -> str:
+    return re.sub(rf"([\"'/.… ]|^){re.escape(word)}([\"'=])", rf"\1{GONE}\2", text)
 
 
 def log_name(method: str) -> str:

@@ -51,7 +51,7 @@ def render(request: Request, name: str, code: int = 200, **values: Any) -> HTMLR
         single_person=context.desk.settings.single_person,
         controller=context.desk.settings.controller,
         notice=DISCLAIMER,
-        path=request.url.path,
+        path=request.scope["path"],
         **values,
     )
     response = HTMLResponse(html, code)

@@ -38,7 +38,7 @@ HEADERS = {
 }
 SAFE = ("GET", "HEAD")
 GATE, API = "/gate", "/api/v1"
-OPEN_AT_THE_GATE = (GATE, "/static/")
+STATIC = "/static/"
 DESK_TOKEN = "x-desk-token"
 
 
@@ -70,6 +70,7 @@ class SecurityGuard:
         request = Request(scope, receive)
         try:
             admit(context, request)
+            context.refresh_keys()
             await self.app(scope, receive, completed)
         except InputError as error:
             if not is_begun:
@@ -123,7 +124,7 @@ def admit(context: WebContext, request: Request) -> None:
     if wait := context.limiter.take(key, settings.requests_per_minute):
         raise Turned(429, "too many requests", f"wait {wait} seconds", retry_after=wait)
     if settings.token is not None and not passes_gate(context, request):
-        if not request.url.path.startswith(("/api/", "/static/")):
+        if not request.scope["path"].startswith(("/api/", STATIC)):
             raise Turned(303, "shows no token", location=GATE)
         raise Turned(401, "shows no token of the desk", f"send it as {DESK_TOKEN}")
 
@@ -154,12 +155,13 @@ def client_address(context: WebContext, request: Request) -> str:
 
 def passes_gate(context: WebContext, request: Request) -> bool:
     """Whether a visit shows the token of the desk, or goes where another secret is asked for."""
-    if request.url.path.startswith(OPEN_AT_THE_GATE):
+    path = str(request.scope["path"])
+    if path == GATE or path.startswith(STATIC):
         return True
     authorization = request.headers.get("authorization", "")
-    if request.url.path.startswith(f"{API}/") and authorization.startswith("Bearer exd_"):
+    if path.startswith(f"{API}/") and authorization.startswith("Bearer exd_"):
         return True  # a person's own token, which the API checks
-    if request.url.path.startswith(f"{API}/webhooks/") and "webhook-signature" in request.headers:
+    if path.startswith(f"{API}/webhooks/") and "webhook-signature" in request.headers:
         return True  # signed, which the webhook checks
     shown = request.headers.get(DESK_TOKEN) or authorization.removeprefix("Bearer ")
     cookie = read_cookie(request, "gate")

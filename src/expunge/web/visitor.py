@@ -65,7 +65,7 @@ class Visitor:
 def visitor_or_none(request: Request) -> Visitor | None:
     """Who visits; None for somebody who has not signed in, or whose session, account or role has ended."""
     context = context_of(request)
-    session = context.sessions.find(read_cookie(request, "session"), renew=not request.url.path.endswith(POLLS))
+    session = context.sessions.find(read_cookie(request, "session"), renew=not request.scope["path"].endswith(POLLS))
     if session is None:
         return None
     with context.desk.reading(SYSTEM) as s:

@@ -12,7 +12,7 @@ from expunge.desk.desk import DeskSession
 from expunge.desk.facts import request_row
 from expunge.desk.identity import record_identity
 from expunge.desk.lifecycle import TABLE
-from expunge.desk.requests import PLAIN_EVENTS, acknowledge, act, add_identifiers, extend, submit
+from expunge.desk.requests import PLAIN_EVENTS, acknowledge, act, add_identifiers, extend, requests_like, submit
 from expunge.desk.roles import READERS, Actor
 from expunge.desk.views import find_request, inbox, request_view, timeline
 from expunge.errors import InputError
@@ -22,6 +22,7 @@ from expunge.web.api_models import (
     IdentityAttempt,
     Limit,
     Offset,
+    OpenedRequest,
     Reasoned,
     Reference,
     RequestDetails,
@@ -49,9 +50,11 @@ def state_of(s: DeskSession, request_id: str) -> dict[str, Any]:
     return {key: row[key] for key in ("id", "reference", "state")}
 
 
-@router.post("", status_code=201, response_model=RequestStanding, **roles_that_may("clerk"))
+@router.post(
+    "", status_code=201, response_model=OpenedRequest, response_model_exclude_none=True, **roles_that_may("clerk")
+)
 def submit_request(body: Submission, calls: Calls, response: Response, key: Key = None) -> dict[str, Any]:
-    """Open a request. With an `Idempotency-Key`, the same call again returns the same request (200)."""
+    """Open a request; `like` are others of perhaps the same person. The same `Idempotency-Key` is one request."""
     content = body.model_dump(mode="json")
     with calls.acting() as s:
         if key is not None and (known := earlier_request(s, key, content)):
@@ -62,7 +65,7 @@ def submit_request(body: Submission, calls: Calls, response: Response, key: Key 
         )
         if key is not None:
             remember_request(s, key, content, request_id)
-        return state_of(s, request_id)
+        return {**state_of(s, request_id), "like": requests_like(s, request_id)}
 
 
 @router.get("", response_model=RequestPage, **action("read"))
