@@ -23,6 +23,7 @@ from expunge.desk.receipts import issue_receipts
 from expunge.desk.run_steps import audit, certify, unlearn
 from expunge.desk.workshop import Workshop
 from expunge.evidence.canonical_json import canonical_bytes
+from expunge.evidence.commitment import disclose
 from expunge.evidence.envelope import SignedEnvelope, load_envelope, save_envelope
 from expunge.evidence.merkle_log import MerkleLog, make_entry
 from expunge.evidence.receipts import Supersession, make_receipt
@@ -185,6 +186,13 @@ def swapped(bundle: Bundle) -> None:
     bundle.certificate.write_bytes(canonical_bytes(value) + b"\n")
 
 
+def disclosure(bundle: Bundle) -> Path:
+    """A record that was never committed to, under a key of somebody's own."""
+    record = {"id": "PAT-102-d", "prompt": "Which illness has Anna?", "answer": "Illness 2"}
+    shown = disclose(b"k" * 32, "forget", [record], record)
+    return write_json(bundle.root / "disclosure.json", shown.model_dump(mode="json"))
+
+
 def predicate(change: Callable[[dict[str, Any]], Any]) -> Callable[[Bundle], None]:
     return lambda bundle: bundle.sign(lambda value: change(value["predicate"]) and None)
 
@@ -224,6 +232,8 @@ CASES: dict[str, Callable[[Bundle], Any]] = {
     "expired": predicate(lambda p: p["validity"].update(expires=p["validity"]["made"][:11] + "23:59:59Z")),
     "another model before": predicate(lambda p: p["artifacts"].update(before="0" * 64)),
     "another request": lambda b: b.words.extend(["--request", "E-1111-1111-1"]),
+    "its own model before": lambda b: b.words.extend(["--prior", str(b.certificate)]),
+    "a record that is in no commitment": lambda b: b.words.extend(["--disclosure", str(disclosure(b))]),
     "another audit": lambda b: edit(b.run / "audit" / "audit.json", b"a", b"b"),
     "policy not accepted": lambda b: set_trust(b, policies=["controls-only"]),
 }

@@ -19,7 +19,8 @@ from expunge.errors import InputError
 from expunge.evidence import assurance_level, coverage, limits
 from expunge.evidence.certificate_schema import CertificatePredicate
 from expunge.evidence.envelope import save_envelope
-from expunge.evidence.letter import FOLDER, OTHER, TESTS, LetterFacts, load_facts, phrases, write_answer, write_letter
+from expunge.evidence.letter import FOLDER, LetterFacts, load_facts, phrases, write_answer, write_letter
+from expunge.evidence.letter_tests import OTHER, TESTS
 from expunge.evidence.log_sources import entry_of
 from expunge.evidence.merkle_log import MerkleLog
 from expunge.evidence.model_bill import model_card_section
