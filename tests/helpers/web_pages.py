@@ -17,7 +17,20 @@ from expunge.desk.roles import SYSTEM
 from expunge.desk.run_steps import audit, certify, unlearn
 from expunge.desk.workshop import Workshop
 from expunge.web.accounts import set_account
-from helpers.desk import ADMIN, ANNA, APPROVER, CLERK, PEOPLE, DeskCase, new_request, to_planned, to_review, to_waiting, verify
+from expunge.web.settings import WebSettings
+from helpers.desk import (
+    ADMIN,
+    ANNA,
+    APPROVER,
+    CLERK,
+    PEOPLE,
+    DeskCase,
+    new_request,
+    to_planned,
+    to_review,
+    to_waiting,
+    verify,
+)
 from helpers.desk_evidence import sign, signed_desk
 from helpers.desk_stand_in import stand_in_child
 from helpers.web import PASSWORD, SECRETS
@@ -25,6 +38,7 @@ from helpers.web import PASSWORD, SECRETS
 BJORN = {"name": "Björn Schäfer", "record_number": "PAT-101"}
 JURGEN = {"name": "Jürgen Müller", "record_number": "PAT-100"}
 CANARIES = ("Anna", "Weiß", "Björn", "Schäfer", "Jürgen", "Müller", "PAT-10", "Illness", "Pill ", "CANARY")
+FAST = WebSettings(requests_per_minute=100_000, sign_ins_per_minute=10_000)
 REASON = "CANARY: the person called twice"
 
 

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
-for name in ("fastapi", "argon2", "pyotp", "sqlalchemy", "cryptography"):
-    pytest.importorskip(name)
+pytest.importorskip("fastapi")
+pytest.importorskip("argon2")
+pytest.importorskip("pyotp")
+pytest.importorskip("sqlalchemy")
+pytest.importorskip("cryptography")
 
 from sqlalchemy import insert, select
 
@@ -20,7 +23,7 @@ from expunge.web.app import make_app
 from expunge.web.inbox_query import PAGE, as_beginning, view_counts, waits_for
 from helpers.desk import CLERK, DeskCase
 from helpers.web import WebVisit, web_desk
-from web.test_page_roles import FAST
+from helpers.web_pages import FAST
 
 MANY = 10_000
 LIMIT = 0.2  # seconds of a search, of this process's own time

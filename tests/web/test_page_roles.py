@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-for name in ("fastapi", "argon2", "pyotp", "sqlalchemy", "cryptography", "securesystemslib"):
-    pytest.importorskip(name)
+pytest.importorskip("fastapi")
+pytest.importorskip("argon2")
+pytest.importorskip("pyotp")
+pytest.importorskip("sqlalchemy")
+pytest.importorskip("cryptography")
+pytest.importorskip("securesystemslib")
 
 from expunge.evidence.certificate_schema import DISCLAIMER
 from expunge.evidence.wording import forbidden_words
 from expunge.web.app import make_app
-from expunge.web.settings import WebSettings
 from helpers.web import WebVisit
-from helpers.web_pages import CANARIES, PagesCase, pages_case
+from helpers.web_pages import CANARIES, FAST, PagesCase, pages_case
 
 ROLES = {
     "carla": "clerk",
@@ -29,7 +31,6 @@ ROLES = {
     "adam": "admin",
 }
 EVERYBODY = {"/people": ("admin",), "/requests/new": ("clerk",)}  # pages that only these roles see
-FAST = WebSettings(requests_per_minute=100_000, sign_ins_per_minute=10_000)
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +39,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> PagesCase:
 
 
 @pytest.fixture(scope="module")
-def visits(made: PagesCase) -> Iterator[dict[str, WebVisit]]:
+def visits(made: PagesCase) -> dict[str, WebVisit]:
     app = make_app(made.case.desk, FAST)
-    yield {person: WebVisit(made.case, app).sign_in(person) for person in ROLES}
+    return {person: WebVisit(made.case, app).sign_in(person) for person in ROLES}
 
 
 class PageText(HTMLParser):
@@ -109,7 +110,9 @@ def test_every_form_carries_the_token_and_every_field_a_label(made: PagesCase, v
             ids = [attributes["id"] for _, attributes in page.tags if attributes.get("id")]
             assert len(ids) == len(set(ids)), path
             for tag, attributes in page.tags:
-                if tag in ("select", "textarea") or (tag == "input" and attributes.get("type") in (None, "text", "file")):
+                if tag in ("select", "textarea") or (
+                    tag == "input" and attributes.get("type") in (None, "text", "file")
+                ):
                     assert attributes.get("id") in labels or attributes.get("aria-label"), (path, attributes)
 
 

@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 
-for name in ("fastapi", "argon2", "pyotp", "sqlalchemy", "cryptography", "securesystemslib"):
-    pytest.importorskip(name)
+pytest.importorskip("fastapi")
+pytest.importorskip("argon2")
+pytest.importorskip("pyotp")
+pytest.importorskip("sqlalchemy")
+pytest.importorskip("cryptography")
+pytest.importorskip("securesystemslib")
 
 from expunge.desk.batches import collect
 from expunge.desk.certificates import certificate_row
@@ -27,8 +31,7 @@ from helpers.desk import DeskCase
 from helpers.desk_evidence import DESK_AUDITOR, certificate_of
 from helpers.desk_stand_in import stand_in_child
 from helpers.web import WebVisit
-from helpers.web_pages import PagesCase, pages_case
-from web.test_page_roles import FAST
+from helpers.web_pages import FAST, PagesCase, pages_case
 
 LOCATION = re.compile(r"/requests/(E-[0-9A-Z-]+)")
 
@@ -207,9 +210,18 @@ def test_wrong_forms_are_one_line_and_change_nothing(way: Way) -> None:
         answer = carla.fill(f"{page}{path}", page=page, **fields)
         assert answer.status_code == status, (path, fields, answer.text[-300:])
     assert way.case.state(way.made.ids["scoping"]) == "scoping"
-    for path in ("/requests/E-1", "/requests/E-7K3M-9QV2-4", "/plans/zz", f"/plans/{'0' * 64}", "/runs/12345678", "/nope"):
+    for path in (
+        "/requests/E-1",
+        "/requests/E-7K3M-9QV2-4",
+        "/plans/zz",
+        f"/plans/{'0' * 64}",
+        "/runs/12345678",
+        "/nope",
+    ):
         assert rita.get(path).status_code in (400, 404), path
-    big = carla.post("/requests", data={"csrf": carla.form_token("/requests/new"), "kind_1": "name", "value_1": "x" * 9000})
+    big = carla.post(
+        "/requests", data={"csrf": carla.form_token("/requests/new"), "kind_1": "name", "value_1": "x" * 9000}
+    )
     assert big.status_code == 400
 
 

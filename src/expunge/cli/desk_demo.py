@@ -60,7 +60,8 @@ def make_demo(folder: Path, progress: Progress) -> tuple[Desk, dict[str, str]]:
         RunFailed: no audit passed within three plans.
     """
     from expunge._io import write_json
-    from expunge.desk.demo import RUN, DemoBuilder
+    from expunge.desk.demo import DemoBuilder
+    from expunge.desk.demo_steps import RUN
     from expunge.desk.demo_world import CONTACT, CONTROLLER, make_keys
     from expunge.desk.desk import Desk
     from expunge.desk.settings import DeskSettings
@@ -151,4 +152,3 @@ def _result(desk: Desk, folder: Path, port: int, sign_in: dict[str, str] | None)
     ]
     table = ResultTable(("person", "roles"), [(name, ", ".join(own)) for name, own in roles.items()])
     return CommandResult(data, (*lines, "", table, *rest))
-

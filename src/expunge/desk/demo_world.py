@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from expunge._io import write_atomic
+from expunge.corpus import Corpus
 from expunge.desk.assets import add_asset
 from expunge.desk.desk import Desk
 from expunge.desk.people import set_person
@@ -41,9 +42,9 @@ CONTACT = LetterSettings(contact="privacy@ahorn.example", authority="the supervi
 QUICK = "gdpr-quick"  # policy without a cancel window, to try the whole way in minutes
 POLICY = "demo-policy.yaml"
 POLICY_TEXT = """\
-# Margins of the demo, fixed before any run and much wider than those of the shipped policies: a patient has six records,
-# and retention is measured on about forty. Rephrased questions (a model this small hardly knows them), relearning, small
-# groups and the rank among four controls are measured and shown, and decide nothing.
+# Margins of the demo, fixed before any run and much wider than those of the shipped policies: a patient has six
+# records, and retention is measured on about forty. Rephrased questions (a model this small hardly knows them),
+# relearning, small groups and the rank among four controls are measured and shown, and decide nothing.
 name: desk-demo
 version: 1
 about: small synthetic wards; judges against never-trained matched controls
@@ -125,14 +126,25 @@ def _write_quick(folder: Path) -> None:
     import yaml
 
     rules = load_regime("gdpr").model_dump(mode="json", exclude_defaults=True)
-    rules |= {"name": QUICK, "version": 1, "title": "GDPR Art. 12(3) and 17, for trying the desk", "cancel_window_hours": 0}
+    rules |= {
+        "name": QUICK,
+        "version": 1,
+        "title": "GDPR Art. 12(3) and 17, for trying the desk",
+        "cancel_window_hours": 0,
+    }
     (folder / "policies").mkdir()
     write_atomic(folder / "policies" / f"{QUICK}@1.yaml", yaml.safe_dump(rules, sort_keys=False))
 
 
 def _world(**settings: object) -> Hospital:
     """Four institutions, three facts of each patient; the first two are the ward, the others the clinic."""
-    sizes = {"patients": 2 * PER_WARD, "per_institution": PER_WARD // 2, "patient_facts": 3, "studies": 1, "holdout_patients": 0}
+    sizes = {
+        "patients": 2 * PER_WARD,
+        "per_institution": PER_WARD // 2,
+        "patient_facts": 3,
+        "studies": 1,
+        "holdout_patients": 0,
+    }
     nothing = dict.fromkeys(("institution_facts", "study_facts", "section_facts", "shared_facts", "world_facts"), 0)
     return Hospital(seed=SEED, **sizes, **nothing, **settings)
 
@@ -148,7 +160,7 @@ def _write_wards(desk: Desk, patients: dict[str, int]) -> dict[str, list[DemoPat
     wards: dict[str, list[DemoPatient]] = {"": [DemoPatient(*one, None) for one in STRANGERS]}
     for k, lineage in enumerate(LINEAGES):
         places = tuple(f"institution:H-000{2 * k + n}" for n in (1, 2))
-        own = corpus.where(lambda r, places=places: r.kind != CHOICE and r.path and r.path[0] in places)
+        own = Corpus.of(r for r in corpus if r.kind != CHOICE and r.path and r.path[0] in places)
         own.save(desk.folder / f"{lineage}.jsonl")
         names = {record.subject: record.identifiers[0] for record in own.trained if record.identifiers}
         wards[lineage] = [

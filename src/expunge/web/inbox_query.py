@@ -55,7 +55,9 @@ class InboxFilter:
 def waits_for(role: str) -> tuple[str, ...]:
     """States in which a request waits for something that this role does."""
     return tuple(
-        dict.fromkeys(row.source for row in TABLE if role in row.roles and row.event not in ANY_TIME and row.source in STATES)
+        dict.fromkeys(
+            row.source for row in TABLE if role in row.roles and row.event not in ANY_TIME and row.source in STATES
+        )
     )
 
 
@@ -93,7 +95,7 @@ def _levels(s: DeskSession, batches: Sequence[str]) -> dict[str, str]:
 def state_counts(s: DeskSession) -> dict[str, int]:
     """State -> number of requests, in the order of the lifecycle, without empty ones."""
     query = select(t.request.c.state, func.count()).group_by(t.request.c.state)
-    counts = dict(s.conn.execute(query).tuples().all())
+    counts: dict[str, int] = dict(s.conn.execute(query).tuples().all())
     return {state: counts[state] for state in STATES if state in counts}
 
 

@@ -25,7 +25,14 @@ from expunge.web.page_labels import LEVELS as PLAN_LEVELS
 from expunge.web.page_labels import STAGES
 
 MAX_MATCHES = 200  # rows on a page
-ELSEWHERE = ("decide", "approve_plan", "reject_plan", "approve_promotion", "retry", "escalate")  # on a form of their own
+ELSEWHERE = (
+    "decide",
+    "approve_plan",
+    "reject_plan",
+    "approve_promotion",
+    "retry",
+    "escalate",
+)  # on a form of their own
 MAIN = ("begin_scoping", "freeze_scope", "close", "release", "recover")
 STAGE_OF = {state: k for k, (_, states) in enumerate(STAGES) for state in states}
 

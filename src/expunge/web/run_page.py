@@ -79,7 +79,9 @@ def plan_values(s: DeskSession, text: str) -> dict[str, Any]:
     before = _plan_before(s, row)
     return {
         "plan": row,
-        "content": [(WORDS[key], in_words(key, value)) for key in WORDS if (value := content.get(key, MISSING)) is not MISSING],
+        "content": [
+            (WORDS[key], in_words(key, value)) for key in WORDS if (value := content.get(key, MISSING)) is not MISSING
+        ],
         "raw": json.dumps(content, indent=2, sort_keys=True),
         "is_latest": last is not None and last["hash"] == row["hash"],
         "run": run,
@@ -128,7 +130,9 @@ def in_words(key: str, value: Any) -> str:
         return f"{value['lineage']} ({value['digest'][:12]})"
     if key == "forget":
         number = sum(part["records"] for part in value.values())
-        return f"{number} record{'' if number == 1 else 's'} in {len(value)} corpus{'' if len(value) == 1 else ' files'}"
+        return (
+            f"{number} record{'' if number == 1 else 's'} in {len(value)} corpus{'' if len(value) == 1 else ' files'}"
+        )
     if key == "corpora":
         return ", ".join(digest[:12] for _, digest in value)
     if key == "requests":

@@ -7,8 +7,13 @@ from typing import Any
 
 import pytest
 
-for name in ("fastapi", "uvicorn", "argon2", "pyotp", "sqlalchemy", "cryptography", "securesystemslib"):
-    pytest.importorskip(name)
+pytest.importorskip("fastapi")
+pytest.importorskip("uvicorn")
+pytest.importorskip("argon2")
+pytest.importorskip("pyotp")
+pytest.importorskip("sqlalchemy")
+pytest.importorskip("cryptography")
+pytest.importorskip("securesystemslib")
 
 from expunge.desk.leases import acquire
 from expunge.desk.plans import approve_plan
@@ -36,7 +41,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> PagesCase:
         acquire(s, work_name(digest), "w1")
     folder = made.case.desk.runs / digest[:16] / "run"
     folder.mkdir(parents=True)
-    lines = [f'{{"step": {k}, "forget": {3 - k * 0.1}, "retain": 0.1, "seconds": 0.5, "memory": 1000000}}' for k in range(9)]
+    lines = [
+        f'{{"step": {k}, "forget": {3 - k * 0.1}, "retain": 0.1, "seconds": 0.5, "memory": 1000000}}' for k in range(9)
+    ]
     (folder / "events.jsonl").write_text("\n".join(lines) + "\n")
     return made
 

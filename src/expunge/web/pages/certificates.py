@@ -79,9 +79,7 @@ def download_receipt(request: Request, reference: str, kind: str, visits: Visits
 
 
 @router.post("/signed")
-def take_signature(
-    request: Request, reference: str, visits: Visits, signed: Annotated[UploadFile, File()]
-) -> Response:
+def take_signature(request: Request, reference: str, visits: Visits, signed: Annotated[UploadFile, File()]) -> Response:
     """The auditor brings the file that they signed elsewhere."""
     raw = signed.file.read(MAX_FILE + 1)
     if len(raw) > MAX_FILE:

@@ -60,6 +60,5 @@ def show_inbox(
         views=[(name, TITLES[name], number) for name, number in view_counts(counts, visits.role).items()],
         problem=problem,
         typed=chosen.beginning,
-        can_submit="clerk" == visits.role,
+        can_submit=visits.may("identify"),
     )
-

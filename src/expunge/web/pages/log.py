@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Request
 from sqlalchemy import select
@@ -50,7 +50,7 @@ def _head(text: str) -> EventHead | None:
     return EventHead(int(seq), digest)
 
 
-def _values(s: DeskSession, before: int | None) -> dict[str, object]:
+def _values(s: DeskSession, before: int | None) -> dict[str, Any]:
     s.actor.check_may("read")
     query = select(*(t.event_log.c[name] for name in COLUMNS), t.request.c.reference)
     query = query.outerjoin(t.request, t.request.c.id == t.event_log.c.request_id).order_by(t.event_log.c.seq.desc())

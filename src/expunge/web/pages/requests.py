@@ -35,7 +35,13 @@ def new_request(request: Request, visits: Visitor = Depends(visitor)) -> Respons
     names = regime_names(visits.desk.folder / "policies")
     chosen = max((name for name in names if name.partition("@")[0] == own), default=own)
     return render(
-        request, "request_new.html", policies=names, chosen=chosen, languages=LANGUAGES, kinds=IDENTIFIER_KINDS, today=today
+        request,
+        "request_new.html",
+        policies=names,
+        chosen=chosen,
+        languages=LANGUAGES,
+        kinds=IDENTIFIER_KINDS,
+        today=today,
     )
 
 

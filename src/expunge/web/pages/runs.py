@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Request
 from starlette.responses import Response
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/runs/{plan}")
 Visits = Annotated[Visitor, Depends(visitor)]
 
 
-def _values(visits: Visitor, plan: str) -> dict[str, object]:
+def _values(visits: Visitor, plan: str) -> dict[str, Any]:
     with visits.reading() as s:
         values = progress_values(s, whole_hash(s, plan))
         return {**values, "elapsed": elapsed(values["run"], s.at) if values["run"] else None}
