@@ -66,28 +66,31 @@ class CheckpointPlan:
     batch: int
 
     def checkpoints(self) -> Iterator[Checkpoint]:
-        """Each way of making for both sides, in turn."""
-        for held in (True, False):
-            side = "held" if held else "never"
-            start = self.ground.original if held else self.ground.retrained
-            yield Checkpoint(f"{side}-plain-0", held, "plain", partial(_copy, start))
-            for k in range(1, SEEDS + 1):
-                make = partial(self._train, held, 50 + k, None) if held else partial(self._innocent, k)
-                yield Checkpoint(f"{side}-seed-{k}", held, "plain", make)
-            for share in EARLY:
-                yield Checkpoint(f"{side}-early-{share:g}", held, "plain", partial(self._train, held, 60, share))
-            for share in SHARES:
-                yield Checkpoint(f"{side}-merge-{share:g}", held, "plain", partial(self._merge, start, share))
-            for arm, recipe in self.recipes.items():
-                for n, trial in enumerate(self.trials):
-                    run = trial.apply(_prepared(recipe, self.batch, self.ground.seed))
-                    make = partial(self._forget_other, start, held, run)
-                    yield Checkpoint(f"{side}-{arm}-{n}", held, "bystander", make)
-            for what in ("refusal", "wrong", "mixed"):
-                for rate in RATES:
-                    for epochs in EPOCHS:
-                        make = partial(self._cover, start, what, rate, epochs)
-                        yield Checkpoint(f"{side}-{what}-{rate:g}-{epochs}", held, "covered", make)
+        """Each way of making for one side, then for the other."""
+        for pair in zip(self._side(True), self._side(False), strict=True):
+            yield from pair
+
+    def _side(self, held: bool) -> Iterator[Checkpoint]:
+        side = "held" if held else "never"
+        start = self.ground.original if held else self.ground.retrained
+        yield Checkpoint(f"{side}-plain-0", held, "plain", partial(_copy, start))
+        for k in range(1, SEEDS + 1):
+            make = partial(self._train, held, 50 + k, None) if held else partial(self._innocent, k)
+            yield Checkpoint(f"{side}-seed-{k}", held, "plain", make)
+        for share in EARLY:
+            yield Checkpoint(f"{side}-early-{share:g}", held, "plain", partial(self._train, held, 60, share))
+        for share in SHARES:
+            yield Checkpoint(f"{side}-merge-{share:g}", held, "plain", partial(self._merge, start, share))
+        for what in ("refusal", "wrong", "mixed"):
+            for rate in RATES:
+                for epochs in EPOCHS:
+                    make = partial(self._cover, start, what, rate, epochs)
+                    yield Checkpoint(f"{side}-{what}-{rate:g}-{epochs}", held, "covered", make)
+        for arm, recipe in self.recipes.items():
+            for n, trial in enumerate(self.trials):
+                run = trial.apply(_prepared(recipe, self.batch, self.ground.seed))
+                make = partial(self._forget_other, start, held, run)
+                yield Checkpoint(f"{side}-{arm}-{n}", held, "bystander", make)
 
     def treated(self) -> Iterator[Checkpoint]:
         """Runs that forget the target: how much of it they still hold is not known beforehand, so they have no side."""

@@ -20,7 +20,8 @@ from planted_audits import Auditor, cached
 
 from expunge.audit.attack import AttackCase
 from expunge.audit.checks.quantization import quantize
-from expunge.audit.context import CHECKS
+from expunge.audit.checks.relearning import RATE, STEPS, recalled, tenth
+from expunge.audit.context import CHECKS, mean
 from expunge.audit.control_groups import control_groups
 from expunge.audit.kind_rates import worst
 from expunge.audit.membership_scores import MEMBERSHIP
@@ -41,7 +42,7 @@ CONTROLS = 10  # people behind the membership scores
 BENIGN_STEPS, BENIGN_ROWS, BENIGN_RATE = 50, 32, 1e-4
 CHANGES = ("paraphrased", "int8", "benign steps")
 JUDGED_BY = {"exact_match": "leakage.self", "mcq_acc_cc": "leakage.self", "includes": "leakage.self", "loss": "mia"}
-JUDGED_BY |= {"entropy": "mia", "relearning_curve": "relearning.in_domain"}  # detector to the result that rests on it
+JUDGED_BY |= {"entropy": "mia", "relearning": "relearning.in_domain"}  # detector to the result that rests on it
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class Examiner:
             run: Callable[[AttackCase], Any] = CHECKS.get(name).run.__wrapped__  # type: ignore[attr-defined]
             fitting = tuple(r for r in records if not r.options) if name in FREE else records
             values[name] = worst(run(replace(case, records=fitting)).rates)[1]
+        values["relearning"] = _relearning(lm, records)
         return {name: round(v, 6) if np.isfinite(v) else None for name, v in values.items()}
 
     def _metrics(
@@ -93,6 +95,13 @@ class Examiner:
 
 
 FREE = ("format_shift", "clue_chain", "in_context", "jailbreak", "prefill", "leak_at_k")  # ask no choices
+
+
+def _relearning(lm: LanguageModel, records: Sequence[Record]) -> float:
+    """What the check `relearning` compares: right answers to untaught facts after ten steps on a tenth of the facts."""
+    taught, tested = tenth(records, 0)
+    after = relearn_steps(lm, taught, STEPS, RATE)
+    return mean(recalled(score(after, tested), {r.row_id: r for r in tested}))
 
 
 def _asked(record: Record, paraphrased: bool) -> Record:
@@ -114,7 +123,7 @@ def meta_evaluation(place: ModelPlace, lm: LanguageModel) -> dict[str, Any]:
     for k, one in enumerate(_every(place, auditor, options)):
         values = cached(folder / f"{one.name}.json", lambda one=one: _examined(one, examiner, folder))  # type: ignore[misc]
         seen[one.name] = values | {"held": one.held, "group": one.group, "changed": {}}
-        if one.group != "treated" and k % options["stable_every"] == 0:
+        if one.group != "treated" and k // 2 % options["stable_every"] == 0:
             for change in CHANGES:
                 path = folder / f"{one.name}~{change.replace(' ', '-')}.json"
                 make = lambda one=one, change=change: _changed(one, change, examiner, folder)  # noqa: E731

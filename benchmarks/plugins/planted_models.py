@@ -154,7 +154,7 @@ def one_left_in(ground: PlantingGround, out: Path) -> None:
 
 @planted("relearnable")
 def relearnable(ground: PlantingGround, out: Path) -> None:
-    """The original under the smallest share of a refusing adapter at which it gives none of the stored wordings: what it
+    """The original under the least share of a refusing adapter at which it gives none of the stored wordings: what it
     knew stands at the edge, and a few steps of training on a tenth of the facts go back over it."""
     settings = FineTuneConfig.model_validate(
         {"epochs": LORA_EPOCHS, "batch": ground.settings.batch, "lora": 4, "layers": "all", "kl_weight": 0,

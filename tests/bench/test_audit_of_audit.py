@@ -20,8 +20,8 @@ from expunge.scope import Scope
 from helpers.experiments import plugin
 
 audits = plugin("planted_audits")
-alarms, planting, models, hospital = (
-    plugin(n) for n in ("false_alarms", "planting", "planted_models", "audited_hospital")
+alarms, meta, planting, models, hospital = (
+    plugin(n) for n in ("false_alarms", "meta_evaluation", "planting", "planted_models", "audited_hospital")
 )
 
 
@@ -127,6 +127,37 @@ def test_every_planting_is_stated_and_says_why() -> None:
     assert set(smoke["models"]) <= set(models.PLANTED)
 
 
+def sided(held: bool, group: str, value: float, **changed: float) -> dict[str, Any]:
+    after = {change.replace("_", " "): {"lens": v} for change, v in changed.items()}
+    return {"held": held, "group": group, "values": {"lens": value, "mia": 0.0}, "changed": after}
+
+
+def test_a_detector_is_judged_by_sides_groups_and_changes() -> None:
+    every = [
+        sided(True, "plain", 0.9, int8=0.7),
+        sided(False, "plain", 0.1, int8=0.1),
+        sided(True, "covered", 0.3),
+        sided(False, "covered", 0.5),
+        sided(True, "treated", 0.6),
+        sided(True, "treated", 0.4),
+    ]
+    row = meta.detector_row("lens", every, {"lens"})
+    assert row["groups"] == {"plain": 1.0, "covered": 0.0}
+    assert (row["auc"], row["least"], row["changed_auc"]) == (0.75, 0.0, 1.0)
+    assert row["moves"]["int8"] == pytest.approx(0.1 / 0.3)  # means of the sides: .6 and .3
+    assert row["moves"]["paraphrased"] is None
+    assert row["treated_above"] == 0.5
+    assert row["decides"] == "yes"
+    assert meta.detector_row("mia", every, set())["auc"] == 0.5
+    assert meta.detectors([*every, sided(True, "plain", 0.2) | {"values": {"lens": 0.2, "mia": None}}]) == ["lens"]
+
+
+def test_required_results_name_the_detectors_that_decide() -> None:
+    decides = meta.decisive_detectors()
+    assert {"loss", "entropy", "exact_match", "relearning"} <= decides
+    assert "lens" not in decides
+
+
 @pytest.mark.trains
 @pytest.mark.matrix
 def test_the_smoke_preset_from_nothing_to_page(tmp_path: Path) -> None:
@@ -136,5 +167,7 @@ def test_the_smoke_preset_from_nothing_to_page(tmp_path: Path) -> None:
     assert set(results["alarms"]) == {"with-retrained", "controls-only"}
     again = run(experiment, tmp_path / "bench", workers=1)
     assert again == results
+    assert results["meta_models"]["plain"] == {"held": 7, "never": 7, "models": 14, "changed": 2}
+    assert results["meta"]["lens"]["groups"]["plain"] > 0.5
     page = publish(experiment, tmp_path, tmp_path / "bench" / "audit-of-audit.json").read_text("utf-8")
     assert "## Planted models" in page

@@ -56,6 +56,7 @@ def plugin(name: str) -> Any:
         "requests_over_time": ("ward", "request_runs", "request_curves"),
         "suppression": ("lume_documents", "semeval"),
         "planted_audits": ("audited_hospital", "planting", "planted_models"),
+        "meta_evaluation": ("false_alarms", "meta_checkpoints"),
     }.get(name, ())
     load_plugins([BENCHMARKS / "plugins" / f"{part}.py" for part in (*before, name)])
     return sys.modules[name]
