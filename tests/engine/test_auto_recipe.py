@@ -70,6 +70,7 @@ def test_the_choices_for_a_pretrained_model() -> None:
         "settings.distil": 4.0,
         "train.drop_blocks": 0.2,
         "steps": 240,  # 13 passes over 24 questions in 3 formats with 2 answers each, 8 a step
+        "retain.weight": 64.0,
         "conversations": 0,
         "relearning.steps": 0,
         "optimizer.schedule": "cosine",

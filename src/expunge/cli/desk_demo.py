@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from expunge._printable import pluralize
 from expunge.cli.desk_serve import check_web_installed
 from expunge.cli.progress import Progress
 from expunge.cli.result import CommandResult, ResultTable
@@ -134,7 +135,7 @@ def _result(desk: Desk, folder: Path, port: int, sign_in: dict[str, str] | None)
         counts, roles = state_counts(s), people(s)
     address = f"http://127.0.0.1:{port}"
     data: dict[str, Any] = {"desk": str(folder), "address": address, "people": roles, "states": counts}
-    lines = [f"desk in {folder}: {sum(counts.values())} requests in {len(counts)} states"]
+    lines = [f"desk in {folder}: {pluralize(sum(counts.values()), 'request')} in {pluralize(len(counts), 'state')}"]
     if sign_in:
         data |= sign_in
         lines += [

@@ -47,6 +47,7 @@ TWIN = {  # keys that differ from the shipped recipe, and why
     "settings.least_floor": (0.5, "nats per token under which it would come out"),
     "settings.distil": (4.0, "what the model says matters more than how unlikely the true answer is"),
     "train.drop_blocks": (0.2, "each part of the change must do alone, so that a little training does not undo it"),
+    "retain.weight": (64.0, "the weight with which these keys were chosen"),
     "conversations": (0, "not tried on a model of this size"),
     "relearning.steps": (0, "not tried on a model of this size"),
 }
