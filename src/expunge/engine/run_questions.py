@@ -16,6 +16,8 @@ from expunge.models.documents import WINDOW_OF, split_documents
 from expunge.models.prompt_template import PromptTemplate
 from expunge.random import stream
 
+ROOM = 16  # tokens that a question behind a conversation leaves for a name longer than its own
+
 
 def run_questions(
     resolved: ResolvedRecipe, forget: Sequence[Record], retain: Sequence[Record], template: PromptTemplate
@@ -33,13 +35,13 @@ def run_questions(
     pool = [] if resolved.recipe.privacy else retain_pool(template, resolved, retain)
     recipe = resolved.recipe
 
-    def fits(record: Record) -> bool:
-        return _fits(template, record)
+    def leaves_room(record: Record) -> bool:
+        return _fits(template, record, ROOM)
 
-    choice = FormatChoice.of([*questions, *pool], recipe.formats, fits)
+    choice = FormatChoice.of([*questions, *pool], recipe.formats, lambda record: _fits(template, record))
     talks = Conversations.of(pool if recipe.conversations else ())
     asked, retained = (
-        [*choice.apply(side), *talks.variants(side, recipe.conversations, fits)] for side in (questions, pool)
+        [*choice.apply(side), *talks.variants(side, recipe.conversations, leaves_room)] for side in (questions, pool)
     )
     return asked, retained
 
@@ -62,12 +64,12 @@ def forget_questions(resolved: ResolvedRecipe, forget: Sequence[Record], templat
     return [r if r.concept is not None else replace(r, concept=hierarchy.level_of_record(r)) for r in records]
 
 
-def _fits(template: PromptTemplate, record: Record) -> bool:
+def _fits(template: PromptTemplate, record: Record, room: int = 0) -> bool:
+    """Whether the model's context holds a record and `room` tokens more."""
     try:
-        template.encode(record)
+        return template.encode(record).length + room <= template.context
     except InputError:
         return False
-    return True
 
 
 def drawable(count: int, most: int, seed: int) -> Sequence[int]:
