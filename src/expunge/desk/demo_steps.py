@@ -145,8 +145,9 @@ class DemoSteps:
                 approve_plan(s, plan)
         if self.run(plan):
             return plan
-        hint = "make it again: expunge desk demo --fresh"
-        raise RunFailed("the demo", f"no audit of the request {state} passed", hint)
+        raise RunFailed(
+            "the demo", f"no audit of the request {state} passed", "make it again: expunge desk demo --fresh"
+        )
 
     def interrupt(self, plan: str) -> None:
         """A run that ends in its middle with a checkpoint, as if its worker was stopped."""

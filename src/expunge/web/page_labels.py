@@ -134,6 +134,8 @@ LOG = {  # in the timeline
     "task.end": "Purge task ended",
     "task.confirm": "Purge task settled by hand",
     "letter.queue": "Letter due",
+    "probe.keep": "Records kept as probes for later audits",
+    "probe.shred": "Key of the probes shredded",
     "letter.problem": "Letter must be written by hand",
     "certificate.make": "Certificate made",
     "certificate.sign": "Certificate signed by the auditor",
@@ -144,7 +146,7 @@ DECISIONS = {
     "erase": "Erase",
     "unlearn": "Unlearn",
     "suppress": "Suppress (output filter)",
-    "retain": "Keep, on a ground",
+    "retain": "Keep",
     "not_present": "Not present",
 }
 KINDS = {

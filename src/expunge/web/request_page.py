@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from expunge.desk.identity import LEVELS, METHODS
 from expunge.desk.keys import IDENTIFIER_KINDS
 from expunge.desk.lifecycle import ENDED_EARLY, TABLE
 from expunge.desk.matching import matches
+from expunge.desk.purging import tasks
 from expunge.desk.requests import PLAIN_EVENTS, requests_like
 from expunge.desk.roles import Actor
 from expunge.desk.tables import DECISIONS
@@ -77,6 +79,7 @@ def request_values(s: DeskSession, text: str) -> dict[str, Any]:
         "searched": _was_searched(s, request_id),
         "entries": condense(timeline(s, request_id)),
         "letters": _letters(s, request_id),
+        "task_notes": {row["id"]: task_note(row["receipt"]) for row in tasks(s, request_id)},
         "like": _references(s, requests_like(s, request_id)),
         "duplicate_of": _references(s, [row["duplicate_of"]] if row["duplicate_of"] else []),
         "plan_hashes": _plans(s, row["batch_id"]),
@@ -138,6 +141,16 @@ def by_asset(rows: Sequence[RowMapping]) -> dict[str, dict[str, int]]:
         states = counts.setdefault(row["asset"], {})
         states[row["state"]] = states.get(row["state"], 0) + 1
     return counts
+
+
+def task_note(receipt: str | None) -> str:
+    """What a receipt of the desk says in words, where it says anything."""
+    values = json.loads(receipt or "{}")
+    if decision := values.get("decision"):
+        return {"retain": "kept on a ground", "not_present": "nothing there", "unlearn": "unlearned"}.get(
+            decision, decision
+        )
+    return str(values.get("note") or (f"{values['removed']} removed" if values.get("removed") else ""))
 
 
 def _attempts(s: DeskSession, request_id: str) -> list[RowMapping]:

@@ -116,8 +116,8 @@ def _plan_before(s: DeskSession, row: RowMapping) -> RowMapping | None:
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str, str]]:
     """(what, before, after) of everything in which two plans differ and that is a choice."""
-    keys = [key for key in WORDS if key not in SAME_BY_NATURE and before.get(key) != after.get(key)]
-    return [(WORDS[key], in_words(key, before.get(key)), in_words(key, after.get(key))) for key in keys]
+    words = [(key, in_words(key, before.get(key)), in_words(key, after.get(key))) for key in WORDS]
+    return [(WORDS[key], old, new) for key, old, new in words if key not in SAME_BY_NATURE and old != new]
 
 
 def in_words(key: str, value: Any) -> str:
