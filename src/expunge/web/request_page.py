@@ -147,9 +147,8 @@ def task_note(receipt: str | None) -> str:
     """What a receipt of the desk says in words, where it says anything."""
     values = json.loads(receipt or "{}")
     if decision := values.get("decision"):
-        return {"retain": "kept on a ground", "not_present": "nothing there", "unlearn": "unlearned"}.get(
-            decision, decision
-        )
+        words = {"retain": "kept on a ground", "not_present": "nothing there", "unlearn": "unlearned"}
+        return words.get(str(decision), str(decision))
     return str(values.get("note") or (f"{values['removed']} removed" if values.get("removed") else ""))
 
 
