@@ -184,3 +184,9 @@ def test_every_connector_says_what_it_is() -> None:
     for _, cls in CONNECTORS:
         assert cls.about
         assert cls.kinds
+
+
+def test_a_connector_without_a_purge_says_so() -> None:
+    with pytest.raises(InputError, match="cannot remove anything") as error:
+        Connector().purge(Path(), [], "2026-03-02")
+    assert "confirm the task" in str(error.value)

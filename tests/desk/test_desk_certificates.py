@@ -25,12 +25,16 @@ from expunge.desk.certificates import (
     notice_signatures,
     sign_certificate,
     take_signed,
+    unsigned_certificates,
 )
 from expunge.desk.certify import make_certificates
 from expunge.desk.condition import desk_condition
+from expunge.desk.dispatch import notify_accepted
 from expunge.desk.evidence_log import anchor_daily, anchor_problems
 from expunge.desk.facts import latest_plan, request_row
 from expunge.desk.plans import approve_plan, approve_promotion
+from expunge.desk.probes import CERTIFICATE_KEY, request_key
+from expunge.desk.purging import purge_records
 from expunge.desk.receipts import issue_receipts, receipts
 from expunge.desk.roles import SYSTEM, Actor, Refusal
 from expunge.desk.run_steps import audit, certify, unlearn
@@ -42,7 +46,7 @@ from expunge.evidence.envelope import load_envelope, save_envelope
 from expunge.evidence.merkle_log import MerkleLog
 from expunge.evidence.signing_key import SigningKey
 from expunge.evidence.verification import read_certificate
-from helpers.desk import APPROVER, DeskCase, to_planned, to_waiting
+from helpers.desk import APPROVER, CLERK, DeskCase, to_planned, to_waiting
 from helpers.desk_evidence import (
     AUDITOR,
     DESK_AUDITOR,
@@ -84,6 +88,11 @@ def certified(case: DeskCase) -> tuple[DeskCase, str, str]:
     return case, request_id, run_all(case, request_id)
 
 
+def waiting(case: DeskCase) -> list[str]:
+    with case.desk.reading(AUDITOR) as s:
+        return [row["request_id"] for row in unsigned_certificates(s)]
+
+
 def promote(case: DeskCase, digest: str) -> list[str]:
     with case.desk.session(APPROVER) as s:
         return approve_promotion(s, digest)
@@ -98,7 +107,9 @@ def test_promotion_needs_both_signatures(certified: tuple[DeskCase, str, str]) -
         view = certificate_view(s, request_id)
     assert view is not None
     assert (view["signed_by"], view["missing"]) == (["operator"], "the auditor has not signed it")
+    assert waiting(case) == [request_id]
     sign(case, request_id)
+    assert waiting(case) == []
     check_promotable(case.desk, digest)
     assert promote(case, digest) == ["promotion_approved"]
     assert verified(case, request_id).is_valid
@@ -176,7 +187,7 @@ def test_a_repeated_step_makes_the_same_certificate(certified: tuple[DeskCase, s
     assert file.read_bytes() == signed  # the auditor's signature stays
 
 
-@pytest.mark.parametrize("change", ["model", "log", "certificate"])
+@pytest.mark.parametrize("change", ["model", "audit", "log", "certificate"])
 def test_what_changed_after_the_signature_stops_the_promotion(
     certified: tuple[DeskCase, str, str], change: str
 ) -> None:
@@ -184,6 +195,7 @@ def test_what_changed_after_the_signature_stops_the_promotion(
     sign(case, request_id)
     run = certificate_of(case, request_id).parent.parent
     file = {
+        "audit": run / "audit" / "audit.json",
         "model": run / "run" / "model" / "config.json",
         "log": case.folder / "log" / "entries.jsonl",
         "certificate": certificate_of(case, request_id),
@@ -235,6 +247,20 @@ def test_receipts_of_what_followed(certified: tuple[DeskCase, str, str]) -> None
     said = b"".join(load_envelope(case.desk.runs / row["path"]).payload for row in rows)
     for canary in ("Anna", "PAT-102", "notes", "ward.jsonl"):
         assert canary.encode() not in said
+    with case.desk.session(SYSTEM) as s:
+        assert request_key(s, request_id, CERTIFICATE_KEY, create=False) is not None
+        notify_accepted(s)
+    case.clock.move(days=31)
+    case.event(CLERK, request_id, "close")
+    with case.desk.session(SYSTEM) as s:
+        assert purge_records(s) == []
+        assert request_key(s, request_id, CERTIFICATE_KEY, create=False) is None
+    case.clock.move(days=31 * 37)
+    letter_file = case.folder / "outbox" / f"{request_id}.fulfilled.html"
+    assert letter_file.is_file()
+    with case.desk.session(SYSTEM) as s:
+        assert purge_records(s) == [request_id]
+    assert not letter_file.exists()
 
 
 def test_the_head_of_the_log_goes_out_daily(case: DeskCase) -> None:

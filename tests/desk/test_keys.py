@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 pytest.importorskip("cryptography")
 pytest.importorskip("rfc8785")
 
-from expunge.desk.keys import KeyRing, normalize
+from expunge.desk.keys import KeyRing, normalize, parse_body
 from expunge.desk.names import ALPHABET, moment, new_id, new_reference, read_reference, stamp
 from expunge.desk.roles import Refusal
 from expunge.errors import InputError
@@ -146,3 +146,9 @@ def test_a_rotation_writes_everything_anew_and_can_be_broken_off(tmp_path: Path)
     second = new_request(case)
     with case.desk.reading(SYSTEM) as s:
         assert requests_like(s, second) == [request_id]
+
+
+@pytest.mark.parametrize("text", ['{"a":1,"a":2}', '{"a":NaN}', "[1]", "null", "{"])
+def test_a_stored_body_has_one_reading(text: str) -> None:
+    with pytest.raises(InputError):
+        parse_body(text)

@@ -1,6 +1,7 @@
 """Workers that are killed or frozen at random moments: one certificate, one exchange, one letter, a whole log.
 
-The number of kills comes from EXPUNGE_DESK_KILLS (12 without it).
+The number of kills of each way comes from EXPUNGE_DESK_KILLS (12 without it). Each way is gone plainly and with signed
+certificates, on SQLite and, where it is installed, on PostgreSQL.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import os
 import random
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,23 +19,30 @@ pytest.importorskip("dbos")
 pytest.importorskip("rfc8785")
 pytest.importorskip("holidays")
 pytest.importorskip("cryptography")
+pytest.importorskip("securesystemslib")
 
+from expunge.desk.certificates import certificate_row
+from expunge.desk.receipts import receipts
+from expunge.desk.roles import SYSTEM
+from helpers import postgres
 from helpers.desk import DeskCase
+from helpers.desk_evidence import sign, signed_waiting_case
 from helpers.desk_processes import SHIFT, alive, approve, check_end, plan_of, wait_for, waiting_case, work_off, worker
 
 pytestmark = [pytest.mark.process, pytest.mark.matrix]
 KILLS = int(os.environ.get("EXPUNGE_DESK_KILLS", "12"))
 
 
+Case = Callable[[Path], tuple[DeskCase, str]]
+
+
 def killed_way(case: DeskCase, request_id: str, rng: random.Random, kills: int) -> int:
     """Carry a request to its letter with a worker that is killed every few moments; returns how often it was."""
     done = 0
     for _ in range(200):
-        state = case.state(request_id)
-        if state == "notified":
+        if is_over(case, request_id):
             return done
-        if state in ("planned", "audit_passed") and certified(case, request_id, state):
-            approve(case, request_id)
+        open_gate(case, request_id)
         if done >= kills:
             work_off(case, "w1", FAKE_SECONDS="0.2")
             continue
@@ -48,33 +57,90 @@ def killed_way(case: DeskCase, request_id: str, rng: random.Random, kills: int) 
     raise AssertionError(f"stuck in {case.state(request_id)}")
 
 
+def is_over(case: DeskCase, request_id: str) -> bool:
+    """Whether the letter is out, and, where the desk signs, all receipts are written."""
+    with case.desk.reading(SYSTEM) as s:
+        count = len(receipts(s, request_id))
+    return case.state(request_id) == "notified" and (case.desk.settings.certificates is None or count == 3)
+
+
+def open_gate(case: DeskCase, request_id: str) -> None:
+    """What people do: approve the plan; sign the certificate, and approve the promotion."""
+    state = case.state(request_id)
+    if state == "planned":
+        approve(case, request_id)
+    elif state == "audit_passed":
+        with case.desk.reading(SYSTEM) as s:
+            row = certificate_row(s, request_id)
+        if row is None:
+            return
+        if row["is_signed"] and row["verified_at"] is None:
+            sign(case, request_id)
+        approve(case, request_id)
+
+
 def started(case: DeskCase) -> bool:
     return (case.folder / "started").is_file()
 
 
-def certified(case: DeskCase, request_id: str, state: str) -> bool:
-    from expunge.desk.facts import latest_run
-    from expunge.desk.roles import SYSTEM
-
-    if state == "planned":
-        return True
-    with case.desk.reading(SYSTEM) as s:
-        run = latest_run(s, plan_of(case, request_id)["hash"])
-    return bool(run and run["certificate_verified_at"])
-
-
-def test_kills_at_random_moments(tmp_path: Path) -> None:
+def run_kills(tmp_path: Path, make: Case) -> None:
+    """Kill workers on several desks until it was often enough; the weights are the same each time."""
     rng, left, k = random.Random(int(os.environ.get("EXPUNGE_DESK_SEED", "5"))), KILLS, 0
     weights = set()
     while left > 0:
-        case, request_id = waiting_case(tmp_path / str(k))
+        case, request_id = make(tmp_path / str(k))
         left -= max(1, killed_way(case, request_id, rng, min(left, 12)))
         check_end(case, request_id)
         digest = plan_of(case, request_id)["hash"]
-        weights.add((case.desk.runs / digest[:16] / "run" / "model.safetensors").read_bytes())
+        (file,) = (case.desk.runs / digest[:16] / "run").rglob("model.safetensors")
+        weights.add(file.read_bytes())
         case.desk.close()
         k += 1
     assert len(weights) == 1
+
+
+WAYS = pytest.mark.parametrize("make", [waiting_case, signed_waiting_case], ids=["plain", "signed"])
+
+
+@WAYS
+def test_kills_at_random_moments(tmp_path: Path, make: Case) -> None:
+    run_kills(tmp_path, make)
+
+
+@WAYS
+def test_kills_at_random_moments_on_postgres(tmp_path: Path, make: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    if problem := postgres.problem():
+        pytest.skip(problem)
+    with postgres.server() as url:
+        monkeypatch.setenv("EXPUNGE_DESK_SERVER", url)
+        run_kills(tmp_path, make)
+
+
+SUB_STEPS = (
+    "expunge.desk.certificates.register_all",
+    "expunge.desk.evidence_log.append_entries",
+    "expunge.desk.evidence_log.note_anchor",
+    "expunge.evidence.envelope.save_envelope",
+    "expunge.evidence.certificate.make_certificate",
+)
+
+
+@pytest.mark.parametrize("place", SUB_STEPS)
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_kill_between_two_parts_of_certify(tmp_path: Path, place: str, when: str) -> None:
+    """The worker ends at that place, once; the next one makes the same certificate, and one only."""
+    case, request_id = signed_waiting_case(tmp_path)
+    work_off(case)
+    approve(case, request_id)
+    with worker(case, "w1", FAKE_SECONDS="0.2", DIE_AT=place, DIE_WHEN=when) as process:
+        assert process.wait(120) == 9
+    assert (case.folder / "died").read_text() == place
+    work_off(case, FAKE_SECONDS="0.2")
+    for _ in range(2):
+        open_gate(case, request_id)
+        work_off(case)
+    assert is_over(case, request_id)
+    check_end(case, request_id)
 
 
 def test_a_frozen_worker_that_wakes_up_registers_nothing(tmp_path: Path) -> None:

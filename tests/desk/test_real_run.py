@@ -13,9 +13,13 @@ pytest.importorskip("dbos")
 pytest.importorskip("rfc8785")
 pytest.importorskip("holidays")
 pytest.importorskip("cryptography")
+pytest.importorskip("securesystemslib")
 
+from expunge.corpus import load_corpus
 from expunge.desk.assets import add_asset
 from expunge.desk.batches import collect
+from expunge.desk.certificates import sign_certificate
+from expunge.desk.committed_sets import LATER, commitments_of
 from expunge.desk.decisions import decide, decide_asset
 from expunge.desk.desk import Desk
 from expunge.desk.event_log import log_problems
@@ -23,14 +27,21 @@ from expunge.desk.facts import latest_run
 from expunge.desk.letters import accept_letter, pending_letters
 from expunge.desk.matching import matches, search, settle
 from expunge.desk.people import set_person
+from expunge.desk.plans import content_of, plan_row
+from expunge.desk.probes import CERTIFICATE_KEY, request_key
 from expunge.desk.purging import tasks
+from expunge.desk.receipts import receipts
 from expunge.desk.roles import SYSTEM
 from expunge.desk.settings import DeskSettings, RunSettings
 from expunge.desk.views import progress
 from expunge.engine.train.train_loop import TrainConfig
 from expunge.engine.train.train_model import train
+from expunge.evidence.commitment import commit, disclose
+from expunge.evidence.log_checks import load_log_evidence
+from expunge.evidence.verification import VerificationInputs, read_certificate, verify_file
 from expunge.synthetic.hospital.hospital import Hospital
 from helpers.desk import ADMIN, CLERK, OPERATOR, PEOPLE, REVIEWER, Clock, DeskCase, new_request, verify
+from helpers.desk_evidence import AUDITOR, DESK_AUDITOR, LETTERS, certificate_of, desk_trust, write_keys
 from helpers.desk_processes import approve, plan_of
 from helpers.world import small
 
@@ -43,7 +54,9 @@ def case(tmp_path: Path) -> DeskCase:
     folder = tmp_path / "desk"
     clock = Clock(datetime.now(UTC) - timedelta(days=5))
     run = RunSettings(policy="lenient.yaml", recipe="npo", overrides=("steps=4", "batch.forget=4", "batch.retain=4"))
-    desk = Desk.create(folder, DeskSettings(run=run), clock)
+    keys = write_keys(tmp_path / "keys")
+    settings = DeskSettings(run=run, certificates=keys, letters=LETTERS, controller="St. Mary Hospital")
+    desk = Desk.create(folder, settings, clock)
     world = Hospital(
         patients=4,
         per_institution=1,
@@ -59,8 +72,8 @@ def case(tmp_path: Path) -> DeskCase:
         controls_per_target=4,
     ).corpus()
     world.save(folder / "records.jsonl")
-    settings = TrainConfig(epochs=120, batch=8, target_accuracy=0.9)
-    train(world.trained, folder / "model", tiny=small(layers=2), settings=settings)
+    training = TrainConfig(epochs=120, batch=8, target_accuracy=0.9)
+    train(world.trained, folder / "model", tiny=small(layers=2), settings=training)
     with desk.session(SYSTEM) as s:
         set_person(s, "adam", ["admin"])
     with desk.session(ADMIN) as s:
@@ -118,6 +131,9 @@ def test_two_requests_one_after_the_other(case: DeskCase) -> None:
     digest = plan_of(case, first)["hash"]
     assert case.state(first) == "audit_passed", logs(case)
     assert progress(case.desk, digest)["step"] == 3
+    case.clock.now = datetime.now(UTC)
+    sign_certificate(case.desk, AUDITOR, first, DESK_AUDITOR)
+    check_certificate(case, first, digest)
     approve(case, first)
     work(case)
     assert case.state(first) == "purging", logs(case)
@@ -130,6 +146,8 @@ def test_two_requests_one_after_the_other(case: DeskCase) -> None:
         states = {row["asset"]: (row["state"], row["receipt"]) for row in tasks(s, first)}
     assert states["model (old versions)"][0] == "dated"  # the adapter in use stands on it
     assert not list((case.desk.runs / digest[:16]).glob("forget-*.txt"))
+    with case.desk.reading(SYSTEM) as s:
+        assert [row["kind"] for row in receipts(s, first)] == ["promotion", "purge", "notification"]
     second = through_review(case, OTHER)
     with case.desk.reading(SYSTEM) as s:
         run = latest_run(s, plan_of(case, second)["hash"])
@@ -141,6 +159,35 @@ def test_two_requests_one_after_the_other(case: DeskCase) -> None:
     written = b"".join(f.read_bytes() for f in case.folder.glob("*.db*"))
     for subject in (TARGET, OTHER):
         assert subject.encode() not in written
+
+
+def check_certificate(case: DeskCase, request_id: str, digest: str) -> None:
+    """A verifier finds nothing; each record of the person is in the committed set, and no other one is."""
+    file, run = certificate_of(case, request_id), case.desk.runs / digest[:16] / "run"
+    envelope, predicate = read_certificate(file)
+    assert set(predicate.data.commitments) == {"forget", "retain", "holdout"}
+    assert predicate.audit.attempts == 1
+    with case.desk.session(SYSTEM) as s:
+        key = request_key(s, request_id, CERTIFICATE_KEY)
+        content = content_of(plan_row(s, digest))
+    assert key is not None
+    records = [
+        {name: value for name, value in record.content().items() if name not in LATER}
+        for record in load_corpus(case.folder / "records.jsonl").trained
+        if record.subject == f"patient:{TARGET}"
+    ]
+    assert predicate.data.commitments["forget"] == commit(key, "forget", records)
+    assert commitments_of(case.desk, content, request_id, run, key)[0] == predicate.data.commitments
+    shown = [disclose(key, "forget", records, record) for record in records]
+    inputs = VerificationInputs(
+        model=run,
+        audit=run.parent / "audit" / "audit.json",
+        log=load_log_evidence(case.folder / "log"),
+        disclosures=shown,
+    )
+    report = verify_file(file, desk_trust(policies=(predicate.audit.policy_digest,)), inputs).report
+    assert [str(line) for line in report.lines if line.outcome != "valid"] == []
+    assert TARGET.encode() not in envelope.payload
 
 
 def logs(case: DeskCase) -> str:

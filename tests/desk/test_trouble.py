@@ -25,6 +25,7 @@ from expunge.desk.roles import SYSTEM
 from expunge.desk.worker import check_clock, workflow_database
 from expunge.desk.workflows import VERSION, patiently
 from expunge.errors import InputError, RunFailed
+from expunge.evidence.manifest import make_manifest, manifest_root
 from helpers.cli import full_disk
 from helpers.desk import CLERK, DeskCase, make_desk, new_request, write_model
 
@@ -105,10 +106,21 @@ def test_a_result_that_was_changed_is_not_complete(tmp_path: Path) -> None:
     for change in (
         lambda: (tmp_path / "run" / "config.json").write_text("{ }", "utf-8"),
         lambda: (tmp_path / "run" / "more").write_text("", "utf-8"),
+        lambda: (tmp_path / "run" / ".more").write_text("", "utf-8"),
     ):
+        (tmp_path / "run" / "config.json").write_text("{}", "utf-8")
+        for more in (tmp_path / "run").glob("*more"):
+            more.unlink()
+        assert read_manifest(tmp_path) == root
         change()
         with pytest.raises(InputError, match="was changed"):
             read_manifest(tmp_path)
+
+
+def test_a_manifest_is_that_of_a_certificate(tmp_path: Path) -> None:
+    write_model(tmp_path / "run")
+    (tmp_path / "run" / ".hidden").write_text("x", "utf-8")
+    assert write_manifest(tmp_path, "run") == manifest_root(make_manifest(tmp_path / "run"))
 
 
 def test_work_of_another_version_is_listed(case: DeskCase) -> None:

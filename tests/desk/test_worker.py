@@ -12,6 +12,7 @@ pytest.importorskip("holidays")
 pytest.importorskip("cryptography")
 
 
+from expunge.desk import tables as t
 from expunge.desk.event_log import log_problems
 from expunge.desk.facts import latest_run
 from expunge.desk.models import alias_row
@@ -135,3 +136,32 @@ def test_a_corpus_that_changed_is_planned_again(tmp_path: Path) -> None:
     work_off(case)
     assert case.state(request_id) == "planned"
     assert plan_of(case, request_id)["hash"] != first
+
+
+def test_work_that_ended_while_the_desk_was_looked_at_is_not_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The round saw no certificate yet; by the time it asks for the workflow, that has registered one and ended."""
+    from types import SimpleNamespace
+
+    from expunge.desk import worker as module
+    from expunge.desk.dispatch import Job
+    from expunge.desk.workshop import Workshop
+    from helpers.desk import make_desk, to_audit_passed, to_planned, to_waiting
+
+    case = make_desk(tmp_path / "desk")
+    request_id = to_waiting(case)
+    digest = to_planned(case, request_id)
+    ended = SimpleNamespace(workflow_id=f"run:{digest}:1", status="SUCCESS", updated_at=0, executor_id="w1")
+    begun: list[object] = []
+    monkeypatch.setattr(module, "_listed", lambda **options: [ended])
+    monkeypatch.setattr(module.DBOS, "enqueue_workflow", lambda *words: begun.append(words))
+    works = module.DeskWorker(Workshop(case.desk, "w1"))
+    job = Job("run", digest, 1, "ward")
+    to_audit_passed(case, request_id)
+    assert works._begin(job)
+    assert begun == []
+    with case.desk.session(SYSTEM) as s:  # as a worker leaves it that died before it registered the certificate
+        s.conn.execute(t.run.update().values(certificate_digest=None))
+    assert works._begin(job)
+    assert [words[-1] for words in begun] == [2]

@@ -18,14 +18,18 @@ from expunge.audit.context import CHECKS
 from expunge.errors import InputError
 from expunge.evidence import assurance_level, coverage, limits
 from expunge.evidence.certificate_schema import CertificatePredicate
-from expunge.evidence.letter import FOLDER, OTHER, TESTS, LetterFacts, load_facts, phrases, write_letter
+from expunge.evidence.envelope import save_envelope
+from expunge.evidence.letter import FOLDER, LetterFacts, load_facts, phrases, write_answer, write_letter
+from expunge.evidence.letter_tests import OTHER, TESTS
+from expunge.evidence.log_sources import entry_of
+from expunge.evidence.merkle_log import MerkleLog
 from expunge.evidence.model_bill import model_card_section
-from expunge.evidence.receipts import person_summary
+from expunge.evidence.receipts import Supersession, make_receipt, person_summary
 from expunge.evidence.statement import read_statement
 from expunge.evidence.verification import read_predicate_of
 from expunge.evidence.wording import LANGUAGES, Language, forbidden_words
 from helpers.cli import Cli
-from helpers.evidence import SECRETS, EvidenceCase, write_case, write_trust
+from helpers.evidence import AUDITOR, LOG_KEY, REQUEST, SECRETS, EvidenceCase, write_case, write_trust
 
 FACTS: dict[str, Any] = {
     "controller": "St. Mary Hospital",
@@ -218,3 +222,47 @@ def test_what_commands_say(case: EvidenceCase, cli: Cli, tmp_path: Path) -> None
     said += cli("certificate", "verify", case.certificate, "--trust", trust, "--model", case.model).out
     assert forbidden_words(said, "en") == []
     assert said.count("This is technical evidence, not legal advice.") == 2
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("en", "Your data were wiped out for good."),
+        ("en", "They are gone forever, once and for all."),
+        ("en", "It was fully erased without a trace, beyond any doubt."),
+        ("de", "Ihre Daten sind restlos ausgelöscht."),
+        ("de", "Sie sind für immer weg, ein für alle Mal, spurlos."),
+        ("de", "Das ist DSGVO-konform und rechtssicher."),
+        ("fr", "Vos données ont disparu pour toujours, une fois pour toutes."),
+        ("fr", "Elles sont totalement éradiquées, sans laisser de trace."),
+    ],
+)
+def test_other_words_for_the_same_claims(language: Language, text: str) -> None:
+    assert forbidden_words(text, language)
+    with pytest.raises(InputError, match="which no test carries"):
+        write_answer("R-1", facts(assets=(), outcome="cancelled", model_changed="", reason=text), language)
+
+
+def test_plain_words_are_no_claims() -> None:
+    assert forbidden_words("The model was trained for good reasons; nobody forgot the ward.", "en") == []
+    assert forbidden_words("Wir haben gesucht und nichts gefunden; es bleibt ein Rest.", "de") == []
+    assert forbidden_words("Nous avons cherché et n’avons rien trouvé.", "fr") == []
+
+
+def test_a_superseded_certificate_gets_no_letter(case: EvidenceCase, cli: Cli, tmp_path: Path) -> None:
+    file, trust = tmp_path / "facts.yaml", write_trust(tmp_path / "trust.yaml")
+    file.write_text(yaml.safe_dump(FACTS))
+    envelope = case.make()
+    gone = Supersession(
+        certificate=envelope.digest, request=REQUEST, at="2026-03-02T10:00:00Z", reason="regression_failed"
+    )
+    receipt = save_envelope(make_receipt(gone).signed_by(AUDITOR), tmp_path / "gone.json")
+    words = ("certificate", "letter", case.certificate, "--facts", file, "--out", tmp_path / "letter.txt")
+    refused = cli(*words, "--trust", trust, "--receipt", receipt)
+    assert refused.code == 3
+    assert "superseded" in refused.out
+    log = MerkleLog(tmp_path / "log")
+    log.append([entry_of(envelope), entry_of(make_receipt(gone))], LOG_KEY, "hospital")
+    assert "superseded" in cli(*words, "--trust", trust, "--log", log.folder).out
+    assert not (tmp_path / "letter.txt").exists()
+    assert "nothing without a trust file" in cli(*words, "--log", log.folder).line

@@ -13,6 +13,7 @@ from expunge.cli import (
     desk,
     desk_account,
     desk_answer,
+    desk_certificate,
     desk_plan,
     desk_request,
     desk_serve,
@@ -121,6 +122,8 @@ GROUPS: dict[str, tuple[str, dict[str, Command]]] = {  # name -> help, commands
             "do": desk_request.do,
             "extend": desk_answer.extend,
             "letters": desk_answer.letters,
+            "certificate": desk_certificate.certificate,
+            "sign": desk_certificate.sign,
         },
     ),
     "plan": (

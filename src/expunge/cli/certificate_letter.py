@@ -20,19 +20,30 @@ def letter(
     trust: Annotated[
         Path | None, typer.Option("--trust", help="Trust file; a certificate that is not valid gets no letter.")
     ] = None,
+    log: Annotated[
+        Path | None, typer.Option("--log", help="Folder of the log: a certificate that was superseded gets no letter.")
+    ] = None,
+    proof: Annotated[Path | None, typer.Option("--inclusion", help="Inclusion proof of the certificate.")] = None,
+    head: Annotated[Path | None, typer.Option("--head", help="A signed head that was kept elsewhere.")] = None,
+    receipt: Annotated[list[Path] | None, typer.Option("--receipt", help="A later statement; repeatable.")] = None,
 ) -> CommandResult:
     """Write the letter to the person, in plain words."""
     require()
     from expunge._io import write_atomic
     from expunge.evidence.letter import load_facts, write_letter
+    from expunge.evidence.log_checks import load_log_evidence
     from expunge.evidence.trust import load_trust
-    from expunge.evidence.verification import read_certificate, verify_file
+    from expunge.evidence.verification import VerificationInputs, read_certificate, verify_file
 
     form: Literal["txt", "html"] = "html" if out is not None and out.suffix.lower() in (".html", ".htm") else "txt"
     if out is not None and form == "txt" and out.suffix.lower() != ".txt":
         raise InputError(str(out), "is neither .txt nor .html", "name the file letter.html or letter.txt")
+    given = {"--log": log, "--inclusion": proof, "--head": head, "--receipt": receipt}
+    if trust is None and (alone := next((name for name, value in given.items() if value), None)):
+        raise InputError(alone, "says nothing without a trust file", "give --trust")
     if trust is not None:
-        report = verify_file(certificate, load_trust(trust)).report
+        inputs = VerificationInputs(log=load_log_evidence(log, head, proof), receipts=receipt or ())
+        report = verify_file(certificate, load_trust(trust), inputs).report
         if not report.is_valid:
             lines = [str(line) for line in report.lines if line.outcome == "invalid"]
             return CommandResult({"valid": False, "problems": lines}, (*lines, "no letter was written"), 3)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from expunge.cli.desk_options import DeskFolder, Person, ReasonFile, Reference, acting, open_desk, read_reason
 from expunge.cli.result import CommandResult, ResultTable
+from expunge.errors import InputError
 
 
 def extend(reference: Reference, desk: DeskFolder, person: Person, reason_file: ReasonFile = None) -> CommandResult:
@@ -24,17 +26,25 @@ def letters(
     desk: DeskFolder,
     person: Person,
     posted: Annotated[str | None, typer.Option(help="Id of a letter that went out.")] = None,
+    read: Annotated[str | None, typer.Option(help="Id of a letter to write into --out.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="File for the page, for example letter.html.")] = None,
 ) -> CommandResult:
-    """List letters that are to go out; with --posted, note that one did."""
+    """List letters that are to go out; with --read, write one into a file; with --posted, note that one went out."""
     opened = open_desk(desk)
+    from expunge._io import write_atomic
     from expunge.desk import service
 
+    if (read is None) != (out is None):
+        raise InputError("--read", "goes with --out", "give both, or neither")
+    if read and out:
+        write_atomic(out, service.read_letter(opened, acting(opened, person, service.PEOPLE), read), private=True)
+        return CommandResult({"out": out, "letter": read}, (f"{out}: letter {read}",))
     actor = acting(opened, person, ["clerk"] if posted else service.PEOPLE)
     if posted:
         with opened.session(actor) as s:
             service.accept_letter(s, posted, f"by hand: {actor.person}")
     with opened.reading(actor) as s:
-        rows = [dict(row) for row in service.pending_letters(s)]
-    columns = ("id", "request_id", "template", "at")
+        rows = [{**row, "text": row["body_digest"] is not None} for row in service.pending_letters(s)]
+    columns = ("id", "request_id", "template", "at", "text")
     table = ResultTable(columns, [[row[name] for name in columns] for row in rows])
     return CommandResult({"letters": rows}, (table if rows else "no letters wait",))

@@ -16,6 +16,7 @@ from expunge.cli.desk_options import (
     Reference,
     acting,
     open_desk,
+    read_input,
     read_mapping,
     read_reason,
     roles_for,
@@ -210,7 +211,9 @@ def decide(
         list[str] | None, typer.Option("--asset", help="NAME=DECISION: erase, unlearn, suppress …")
     ] = None,
     ground: Annotated[str, typer.Option(help="Ground of what is retained, as the policy names it.")] = "",
-    searched: Annotated[str, typer.Option(help="How it was searched, for not_present.")] = "",
+    searched_file: Annotated[
+        Path | None, typer.Option("--searched-file", help="File that says how it was searched, for not_present.")
+    ] = None,
     close: Annotated[bool, typer.Option("--close", help="Close the review, once every asset has a decision.")] = False,
     reason_file: ReasonFile = None,
 ) -> CommandResult:
@@ -227,6 +230,7 @@ def decide(
         pairs.append((name, value))
     if not pairs and not close:
         raise InputError("--asset", "is missing", "name a decision, or close the review with --close")
+    searched = read_input(searched_file, "--searched-file").strip() if searched_file else ""
     with opened.session(acting(opened, person, ["reviewer", "clerk"])) as s:
         request_id = service.find_request(s, reference)
         for name, value in pairs:

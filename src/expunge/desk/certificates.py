@@ -10,7 +10,7 @@ from sqlalchemy import RowMapping, insert, select, update
 
 from expunge._io import digest_file
 from expunge.desk import tables as t
-from expunge.desk.certify import CertificateResult
+from expunge.desk.certify import CertificateResult, audit_folder
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.executors.base import EXECUTORS
 from expunge.desk.facts import facts_of, latest_run
@@ -73,6 +73,21 @@ def certificate_view(s: DeskSession, request_id: str) -> dict[str, Any] | None:
         "signature": "" if signers else "nobody signed it",
         "missing": missing,
     }
+
+
+def unsigned_certificates(s: DeskSession) -> list[dict[str, Any]]:
+    """Certificates that wait for the auditor, the oldest first: request, reference, digest and time."""
+    s.actor.check_may("read")
+    query = (
+        select(t.certificate, t.request.c.reference)
+        .join(t.request, t.request.c.id == t.certificate.c.request_id)
+        .where(
+            t.certificate.c.is_signed == 1, t.certificate.c.verified_at.is_(None), t.request.c.state == "audit_passed"
+        )
+    )
+    keys = ("request_id", "reference", "digest", "at")
+    rows = s.conn.execute(query.order_by(t.certificate.c.at)).mappings()
+    return [{key: row[key] for key in keys} for row in rows]
 
 
 def certificate_file(desk: Desk, row: RowMapping) -> Path:
@@ -199,8 +214,10 @@ def verify_envelope(desk: Desk, row: RowMapping, envelope: SignedEnvelope) -> Ve
         run = s.conn.execute(select(t.run).where(t.run.c.id == row["run_id"])).mappings().one()
         content = content_of(plan_row(s, run["plan_hash"]))
         reference = s.conn.execute(select(t.request.c.reference).where(t.request.c.id == row["request_id"])).scalar()
+    folder = desk.runs / run["plan_hash"][:16]
     inputs = VerificationInputs(
-        model=desk.runs / run["plan_hash"][:16] / EXECUTORS.get(content["kind"]).result,
+        model=folder / EXECUTORS.get(content["kind"]).result,
+        audit=folder / audit_folder(row["request_id"], len(content["requests"]) > 1) / "audit.json",
         log=LogEvidence(state=keys.log.read()),
         request=str(reference),
         at=desk.clock(),

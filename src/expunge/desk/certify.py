@@ -20,7 +20,7 @@ from expunge.desk.executors.base import EXECUTORS
 from expunge.desk.facts import request_row
 from expunge.desk.names import moment
 from expunge.desk.plans import content_of, plan_row
-from expunge.desk.probes import request_key
+from expunge.desk.probes import CERTIFICATE_KEY, request_key
 from expunge.desk.roles import SYSTEM, Refusal
 from expunge.desk.runs import issue_head, run_row
 from expunge.evidence.canonical_json import canonical_bytes, canonical_digest
@@ -28,7 +28,6 @@ from expunge.evidence.canonical_json import canonical_bytes, canonical_digest
 FOLDER = "certificates"
 NOBODY = "Nobody signed this certificate."
 NOTICE = "This is technical evidence, not legal advice."
-KEY_PURPOSE = "certificate"
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,13 @@ def audit_folder(request_id: str, several: bool) -> str:
 
 def audit_digests(folder: Path, requests: list[str]) -> dict[str, str]:
     """Id of each request of a run -> SHA-256 of its audit.json."""
-    several = len(requests) > 1
-    return {r: digest_file(folder / audit_folder(r, several) / "audit.json") for r in requests}
+    several, digests = len(requests) > 1, {}
+    for request_id in requests:
+        file = folder / audit_folder(request_id, several) / "audit.json"
+        if not file.is_file():
+            raise Refusal("certificate", "the audit on disk is gone", "restore it, or run again", kind="conflict")
+        digests[request_id] = digest_file(file)
+    return digests
 
 
 def audits_digest(folder: Path, requests: list[str]) -> str:
@@ -219,7 +223,7 @@ def _facts(s: DeskSession, keys: Any, plan_hash: str, attempt: int, request_id: 
         plan_details=plan_hash,
         method={"name": "suppress"} if content["kind"] == "suppress" else {},
     )
-    return facts, {"key": request_key(s, request_id, KEY_PURPOSE)}
+    return facts, {"key": request_key(s, request_id, CERTIFICATE_KEY)}
 
 
 def _prior(s: DeskSession, content: dict[str, Any]) -> str:

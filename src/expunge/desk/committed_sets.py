@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from expunge.corpus import Corpus
     from expunge.evidence.certificate_schema import SetCommitment
     from expunge.scope import Split
+    from expunge.scope.near_duplicates import NearDuplicateChoice
 
 LATER = ("variants", "identifiers", "attributes")  # fields that `data prepare` may add after a run
 
@@ -66,7 +67,7 @@ def _split(desk: Desk, content: dict[str, Any], folder: Path, about: dict[str, A
 
     text = str(about["scope"])
     scope = Scope(text, Scope.parse(text.replace("ids:@", f"ids:@{folder.absolute()}/")).term)
-    seed, near = int(about["request"]["seed"]), (about.get("near_duplicates") or {}).get("choice") or "report"
+    seed, near = int(about["request"]["seed"]), _choice(about)
     corpus, links = _corpus(desk, content, folder), chain_of(about)
     if links:
         split = split_after(corpus, scope, links, seed=seed, near=near)
@@ -76,6 +77,11 @@ def _split(desk: Desk, content: dict[str, Any], folder: Path, about: dict[str, A
         what = "the corpora do not hold the records of the run any more"
         raise Refusal("certificate", what, "restore them, or run again", kind="conflict")
     return split
+
+
+def _choice(about: dict[str, Any]) -> NearDuplicateChoice:
+    choice: NearDuplicateChoice = (about.get("near_duplicates") or {}).get("choice") or "report"
+    return choice
 
 
 def _corpus(desk: Desk, content: dict[str, Any], folder: Path) -> Corpus:

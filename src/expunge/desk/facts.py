@@ -15,6 +15,7 @@ from expunge.desk.names import moment
 from expunge.desk.roles import Refusal
 
 SETTLED = ("done", "dated")
+OUTBOX = "outbox"  # folder of the letters
 
 
 def request_row(s: DeskSession, request_id: str) -> RowMapping:

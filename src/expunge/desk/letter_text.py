@@ -20,7 +20,7 @@ from expunge.desk.certificates import certificate_file, certificate_row
 from expunge.desk.certify import audit_folder
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.event_log import read_head
-from expunge.desk.facts import latest_plan, request_row
+from expunge.desk.facts import OUTBOX, latest_plan, request_row
 from expunge.desk.names import moment
 from expunge.desk.plans import content_of
 from expunge.desk.purging import tasks
@@ -28,11 +28,12 @@ from expunge.desk.roles import Actor, Refusal
 from expunge.errors import InputError
 
 if TYPE_CHECKING:
-    from expunge.evidence.letter import LetterAsset, LetterTests
+    from expunge.evidence.letter import LetterAsset
+    from expunge.evidence.letter_tests import LetterTests
     from expunge.evidence.wording import Language
 
-FOLDER = "outbox"
 KINDS = {"vector_index": "index", "logs": "log"}  # kind of asset -> kind in a letter, where they differ
+WITH_ASSETS = ("fulfilled", "nothing_held", "denied")  # ends of which a letter says what became of each asset
 CHANGED_MODEL = ("unlearn", "suppress", "retrain", "drop")
 
 
@@ -53,7 +54,7 @@ def write_letter_file(s: DeskSession, request_id: str, template: str) -> str:
         "contact": s.settings.letters.contact,
         "authority": s.settings.letters.authority,
         "received": row["received_on"],
-        "assets": _assets(s, request_id, tests, language),
+        "assets": _assets(s, request_id, tests, language) if template in WITH_ASSETS else (),
         "model_changed": row["promoted_at"][:10] if row["promoted_at"] and tests else "",
         "log_head": _head(s),
         "outcome": _outcome(row, template),
@@ -67,7 +68,7 @@ def write_letter_file(s: DeskSession, request_id: str, template: str) -> str:
 
 def letter_file(desk: Desk, request_id: str, template: str) -> Path:
     """Where the letter of a request lies."""
-    return desk.folder / FOLDER / f"{request_id}.{template}.html"
+    return desk.folder / OUTBOX / f"{request_id}.{template}.html"
 
 
 def read_letter(desk: Desk, actor: Actor, letter_id: str) -> str:
@@ -104,14 +105,8 @@ def _assets(s: DeskSession, request_id: str, tests: LetterTests | None, language
         .where(t.decision.c.request_id == request_id, t.decision.c.is_final == 1)
         .order_by(t.asset.c.name)
     )
-    ended = request_row(s, request_id)["ended_as"] is not None
-    assets = []
-    for row in s.conn.execute(query).mappings():
-        task = settled.get(row["asset_id"])
-        if task is None and (ended and row["value"] not in ("retain", "not_present")):
-            continue  # it was decided, and never done
-        assets.append(_asset(row, task, tests, language))
-    return tuple(dict.fromkeys(assets))
+    rows = s.conn.execute(query).mappings()
+    return tuple(dict.fromkeys(_asset(row, settled.get(row["asset_id"]), tests, language) for row in rows))
 
 
 def _asset(row: RowMapping, task: RowMapping | None, tests: LetterTests | None, language: Language) -> LetterAsset:
@@ -137,7 +132,7 @@ def _asset(row: RowMapping, task: RowMapping | None, tests: LetterTests | None, 
 
 def _tests(s: DeskSession, request_id: str) -> LetterTests | None:
     """What the letter says of the tests; None where no model was changed."""
-    from expunge.evidence.letter import tests_of
+    from expunge.evidence.letter_tests import tests_of
     from expunge.evidence.verification import read_certificate
 
     row = request_row(s, request_id)
@@ -158,7 +153,7 @@ def _unsigned(s: DeskSession, request_id: str, plan: RowMapping, certificate: Ro
     from expunge.audit.redaction import redact
     from expunge.audit.schema import load_audit
     from expunge.evidence.certificate import COMPARISONS
-    from expunge.evidence.letter import LetterTests
+    from expunge.evidence.letter_tests import LetterTests
 
     several = len(content_of(plan)["requests"]) > 1
     file = s.desk.runs / plan["hash"][:16] / audit_folder(request_id, several) / "audit.json"

@@ -1,11 +1,15 @@
-"""The manifest of a result: sorted paths with their digests, written last by renaming; no manifest, no result."""
+"""The manifest of a result: paths with their digests, written last by renaming; no manifest, no result.
+
+The files and the root are those of a certificate's manifest (`evidence.manifest`): every file counts, hidden ones too.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from expunge._io import digest, digest_file, read_object, write_json
+from expunge._io import read_object, write_json
 from expunge.errors import InputError
+from expunge.evidence.manifest import make_manifest, manifest_problems, manifest_root
 
 FILE = "manifest.json"
 
@@ -17,8 +21,8 @@ def write_manifest(folder: Path, name: str) -> str:
         folder: folder of a plan's run.
         name: folder of the result in it.
     """
-    files = file_list(folder / name)
-    root = digest(files)
+    files = make_manifest(folder / name)
+    root = manifest_root(files)
     write_json(folder / FILE, {"result": name, "files": files, "root": root}, private=True)
     return root
 
@@ -32,15 +36,9 @@ def read_manifest(folder: Path) -> str | None:
     if not (folder / FILE).is_file():
         return None
     about = read_object(folder / FILE, "run again")
-    files = file_list(folder / str(about.get("result")))
-    if about.get("files") != files or about.get("root") != digest(files):
-        raise InputError(str(folder), "its result was changed after it was complete", "restore it, or plan again")
+    here, recorded = make_manifest(folder / str(about.get("result"))), about.get("files")
+    if not isinstance(recorded, dict) or recorded != here or about.get("root") != manifest_root(here):
+        problems = manifest_problems(recorded, here) if isinstance(recorded, dict) else []
+        what = "its result was changed after it was complete" + (f" ({problems[0]})" if problems else "")
+        raise InputError(str(folder), what, "restore it, or plan again")
     return str(about["root"])
-
-
-def file_list(folder: Path) -> list[list[str]]:
-    """[path, SHA-256] of each file of a folder, sorted, without hidden ones."""
-    paths = sorted(f for f in folder.rglob("*") if f.is_file())
-    names = [f.relative_to(folder) for f in paths]
-    shown = [name for name in names if not any(part.startswith(".") for part in name.parts)]
-    return [[name.as_posix(), digest_file(folder / name)] for name in shown]

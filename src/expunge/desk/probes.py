@@ -22,6 +22,7 @@ from expunge.desk.keys import KEY_BYTES, seal, unseal
 from expunge.errors import InputError
 
 FOLDER = "probes"
+CERTIFICATE_KEY = "certificate"  # purpose of the key under which a certificate commits to records
 
 
 def request_key(s: DeskSession, request_id: str, purpose: str = "probes", *, create: bool = True) -> bytes | None:

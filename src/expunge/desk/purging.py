@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy import RowMapping, delete, insert, select, update
 
 from expunge.desk import tables as t
 from expunge.desk.assets import OLD_VERSIONS, asset_row, connector_of
 from expunge.desk.connectors.base import PurgeOutcome
 from expunge.desk.connectors.corpus_file import CorpusFile
 from expunge.desk.desk import Desk, DeskSession
-from expunge.desk.facts import request_row
+from expunge.desk.facts import OUTBOX, request_row
 from expunge.desk.matching import confirmed_objects
 from expunge.desk.models import removable_versions
 from expunge.desk.names import moment, new_id
-from expunge.desk.probes import keep_probes, shred_probes
+from expunge.desk.probes import CERTIFICATE_KEY, keep_probes, shred_probes
 from expunge.desk.roles import SYSTEM, Actor, Refusal
 from expunge.errors import InputError
 
@@ -152,6 +152,8 @@ def purge_request(s: DeskSession, request_id: str) -> None:
     s.conn.execute(update(t.identifier).where(t.identifier.c.request_id == request_id).values(**gone, blind_index=None))
     s.conn.execute(update(t.match).where(t.match.c.request_id == request_id).values(**gone))
     s.conn.execute(update(t.reason).where(t.reason.c.request_id == request_id).values(**gone))
+    here = (t.request_key.c.request_id == request_id, t.request_key.c.purpose == CERTIFICATE_KEY)
+    s.conn.execute(delete(t.request_key).where(*here))  # nobody looks a record of the certificate up any more
     s.conn.execute(update(t.request).where(t.request.c.id == request_id).values(purged_at=s.at, outside_key=None))
     s.log("request.purge", {}, request_id)
 
@@ -166,5 +168,7 @@ def purge_records(s: DeskSession) -> list[str]:
 
         if add_months(moment(row["closed_at"]).date(), months).isoformat() < s.today:
             shred_probes(s, row["id"])
+            for letter in (s.desk.folder / OUTBOX).glob(f"{row['id']}.*.html"):
+                letter.unlink(missing_ok=True)
             over.append(row["id"])
     return over

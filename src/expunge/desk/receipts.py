@@ -66,12 +66,9 @@ def _promotion(s: DeskSession, row: RowMapping) -> Fields | None:
     model = content_of(plan)["model"]
     query = select(t.model_version).where(t.model_version.c.parent == model["digest"])
     version = s.conn.execute(query.where(t.model_version.c.lineage == model["lineage"])).mappings().first()
-    return version and {
-        "at": row["promoted_at"],
-        "alias": model["lineage"],
-        "before": model["digest"],
-        "after": version["digest"],
-    }
+    if version is None:
+        return None
+    return {"at": row["promoted_at"], "alias": model["lineage"], "before": model["digest"], "after": version["digest"]}
 
 
 def _purge(s: DeskSession, row: RowMapping) -> Fields | None:

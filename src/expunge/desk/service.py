@@ -7,12 +7,20 @@ desk does not do, and `RunFailed` where the database does not answer.
 from __future__ import annotations
 
 from expunge.desk.assets import add_asset, asset_row, connector_of, retire_asset
-from expunge.desk.certificates import certificate_file, certificate_row, certificate_view, sign_certificate, take_signed
+from expunge.desk.certificates import (
+    certificate_file,
+    certificate_row,
+    certificate_view,
+    sign_certificate,
+    take_signed,
+    unsigned_certificates,
+)
 from expunge.desk.decisions import decide, decide_asset, decisions
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.event_log import EventHead, log_problems, read_head
 from expunge.desk.facts import open_assets
 from expunge.desk.identity import record_identity
+from expunge.desk.letter_text import read_letter
 from expunge.desk.letters import accept_letter, pending_letters
 from expunge.desk.matching import add_match, matches, reveal, search, settle
 from expunge.desk.people import actor_of, people, remove_person, set_person
@@ -76,6 +84,7 @@ __all__ = [
     "purge_records",
     "purge_request",
     "read_head",
+    "read_letter",
     "read_reasons",
     "receipts",
     "record_identity",
@@ -95,4 +104,5 @@ __all__ = [
     "take_signed",
     "tasks",
     "timeline",
+    "unsigned_certificates",
 ]

@@ -137,10 +137,10 @@ class DeskWorker:
             jobs = round_of(s)
             notify_accepted(s)
         notify_ended(self.desk, self.shop.sender)
-        self._keep_evidence()
         started = [self._begin(job) for job in jobs]
         self._cancel_stopped()
         self._take_over()
+        self._keep_evidence()
         return any(started) or bool(_listed(status=list(ACTIVE)))
 
     def _keep_evidence(self) -> None:
@@ -176,6 +176,8 @@ class DeskWorker:
             last = max(w.updated_at or 0 for w in earlier) / 1000
             if time.time() < last + PAUSE_SECONDS * 2 ** min(len(earlier) - 1, 6):
                 return False
+        if job.name(number) in names and not self._is_wanted(job):
+            return True  # it ended after the desk was looked at
         while job.name(number) in names:  # it ended, and the desk still wants it: a worker died between two steps
             number += 1
         if job.workflow == "run":
@@ -187,6 +189,11 @@ class DeskWorker:
             else:
                 DBOS.enqueue_workflow(job.queue, workflows.WORKFLOWS[job.workflow], job.target, number)
         return True
+
+    def _is_wanted(self, job: Job) -> bool:
+        """Whether the desk wants a job now, after what did it has ended."""
+        with self.desk.session(SYSTEM) as s:
+            return job in round_of(s)
 
     def _next_attempt(self, plan_hash: str, number: int) -> None:
         """An attempt whose workflow ended without an answer is over."""

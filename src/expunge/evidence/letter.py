@@ -6,7 +6,7 @@ the controller gives. A letter that says more than tests carry is refused, whoev
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import date
 from functools import cache
 from importlib.resources import files
@@ -20,44 +20,14 @@ from expunge._config import MAX_YAML, FrozenModel
 from expunge._text_file import read_text
 from expunge._validation import validate
 from expunge._yaml import load_yaml
-from expunge.audit.check_result import CheckResult
 from expunge.errors import InputError
-from expunge.evidence.certificate_schema import CertificatePredicate, Level
+from expunge.evidence.certificate_schema import CertificatePredicate
+from expunge.evidence.letter_tests import LetterTests, lines_about_tests, sentence, tests_of
 from expunge.evidence.moments import DayOrMoment
 from expunge.evidence.wording import Language, forbidden_words
 
 FOLDER = files("expunge.evidence") / "templates"
 HINT = "a letter needs `controller:`, `contact:`, `authority:`, `received:` and `assets:`"
-TESTS = {  # beginning of a result's key → name of the test in a letter
-    "leakage.": "leakage",
-    "each_subject": "leakage",
-    "paraphrase": "paraphrase",
-    "format_shift": "paraphrase",
-    "mia": "membership",
-    "shadow_models": "membership",
-    "canary": "membership",
-    "relearning": "relearning",
-    "reconstruction": "reconstruction",
-    "clue_chain": "reconstruction",
-    "in_context": "reconstruction",
-    "cross_modal": "cross_modal",
-    "over_unlearning": "over_unlearning",
-    "prefill": "prefix",
-    "jailbreak": "prefix",
-    "leak_at_k": "prefix",
-    "contrast": "contrast",
-    "merge_back": "contrast",
-    "quantization": "weights",
-    "pruning": "weights",
-    "lens": "inside",
-    "depth": "inside",
-    "ablate_direction": "inside",
-    "probe": "inside",
-    "soft_prompt": "inside",
-    "token_inventory": "vocabulary",
-}
-OTHER, STAYS = "other", "retention"  # a test of a plug-in; what is no attack
-WORST_FIRST = ("failed", "not_run", "inconclusive", "passed", "not_applicable")
 DONE = ("erase", "unlearn", "retrain", "suppress", "notify", "not_present")
 AssetKind = Literal[
     "corpus",
@@ -104,30 +74,6 @@ class LetterFacts(FrozenModel):
     other: str = Field("", max_length=80, description="of a duplicate: reference of the request that is answered")
 
 
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-class LetterTests(NamedTuple):
-    """What a letter says of the tests of a model.
-
-    Attributes:
-        results: Results of the audit.
-        comparison: What the model was compared with.
-        level: Level of the certificate.
-        stage: Of L3: the stage of training.
-        made: When the certificate was made.
-        checked_by: `people`, `single`, or `nobody` where nobody signed.
-    """
-
-    results: Sequence[CheckResult]
-    comparison: Literal["controls", "retrained", "exact"]
-    level: Level
-    stage: str = ""
-    made: str = ""
-    checked_by: Literal["people", "single", "nobody"] = "people"
-
-
 class LetterSection(NamedTuple):
     """A heading and its sentences."""
 
@@ -146,13 +92,6 @@ def phrases(language: Language) -> dict[str, Any]:
     """The phrases of a language by key."""
     name = f"letter.{language}.yaml"
     return load_yaml((FOLDER / name).read_text("utf-8"), name, HINT)
-
-
-def tests_of(predicate: CertificatePredicate) -> LetterTests:
-    """What a letter says of the tests that a signed certificate states."""
-    audit, level = predicate.audit, predicate.level
-    by: Literal["people", "single"] = "single" if predicate.single_person else "people"
-    return LetterTests(audit.results, audit.comparison, level.level, level.stage, predicate.validity.made, by)
 
 
 def write_letter(
@@ -269,7 +208,7 @@ def _sections(tests: LetterTests | None, facts: LetterFacts, t: dict[str, Any]) 
     if tests is not None:
         changed = t["changed_text"].format(date=facts.model_changed[:10])
         yield LetterSection(t["changed"], [changed if facts.model_changed else t["unchanged_text"]])
-        yield LetterSection(t["tests"], list(_tests(tests, t)))
+        yield LetterSection(t["tests"], list(lines_about_tests(tests, t)))
     remains = [_asset(asset, t, stage) for asset in facts.assets if asset.action == "due"]
     if tests is not None:
         old = any(
@@ -286,23 +225,7 @@ def _sections(tests: LetterTests | None, facts: LetterFacts, t: dict[str, Any]) 
 
 def _asset(asset: LetterAsset, t: dict[str, Any], stage: str) -> str:
     text = t["actions"][asset.action].format(date=asset.date[:10], stage=stage)
-    return _sentence(f"{t['assets'][asset.kind]}: {text}") + (f" ({asset.reason})" if asset.reason else "")
-
-
-def _tests(tests: LetterTests, t: dict[str, Any]) -> Iterator[str]:
-    yield t[f"tests_{tests.checked_by}"]
-    yield t["tests_reference"][tests.comparison]
-    worst: dict[str, str] = {}
-    for result in tests.results:
-        if result.key.startswith(STAYS):
-            continue
-        name = next((name for start, name in TESTS.items() if result.key.startswith(start)), OTHER)
-        statuses = (worst.get(name, result.status), result.status)
-        worst[name] = min(statuses, key=WORST_FIRST.index)
-    for name, status in worst.items():
-        yield _sentence(f"{t['test_names'][name]}: {t['results'][status]}")
-    yield t["evidence"]
-    yield t["not_tested"]
+    return sentence(f"{t['assets'][asset.kind]}: {text}") + (f" ({asset.reason})" if asset.reason else "")
 
 
 @cache

@@ -148,6 +148,10 @@ def _plan(state: LogState, envelope: SignedEnvelope, predicate: CertificatePredi
     if place is None:
         yield "the plan is not in the log: a rule, a margin or the recipe is not what was fixed before the run"
         return
+    if details := predicate.plan.details:
+        larger = state.find("plan", details)
+        if larger is None or larger > place:
+            yield "the plan that people approved is not in the log, or only after the run had begun"
     certificate = state.find("certificate", envelope.digest)
     own = enumerate(state.entries)
     attempts = [k for k, e in own if e.kind == "attempt" and e.request == predicate.request.id]

@@ -35,7 +35,7 @@ from expunge.evidence.statement import HEX64
 
 HEAD_TYPE = "application/vnd.expunge.log-head+json"
 ENTRIES, HEAD, LOCK = "entries.jsonl", "head.json", "lock"
-KINDS = ("plan", "attempt", "certificate", "receipt", "supersession", "chain", "other")
+KINDS = ("plan", "attempt", "certificate", "receipt", "supersession", "log_head", "chain", "other")
 HINT = "restore the folder of the log from a backup; never edit it"
 
 

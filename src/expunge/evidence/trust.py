@@ -17,10 +17,10 @@ from expunge._config import MAX_YAML, FrozenModel
 from expunge._text_file import read_text
 from expunge._validation import validate
 from expunge._yaml import load_yaml
-from expunge.audit.policy import Policy, shipped_policies
 from expunge.errors import InputError
 from expunge.evidence.envelope import SignedEnvelope
 from expunge.evidence.moments import DayOrMoment, parse_moment
+from expunge.evidence.policy_history import policy_history
 from expunge.evidence.signing_key import VerifyingKey, read_public_key
 
 Role = Literal["operator", "auditor", "log"]
@@ -88,15 +88,16 @@ class Trust(FrozenModel):
     @classmethod
     def _known_policies(cls, policies: tuple[str, ...]) -> tuple[str, ...]:
         for name in policies:
-            if name not in shipped_policies() and not (len(name) == 64 and set(name) <= set("0123456789abcdef")):
+            if name not in policy_history() and not (len(name) == 64 and set(name) <= set("0123456789abcdef")):
                 raise ValueError(f'"{name}" is neither a shipped policy nor a SHA-256 digest')
         return policies
 
     @cached_property
     def policy_digests(self) -> frozenset[str]:
-        """Digests of the accepted policies."""
-        names = self.policies or shipped_policies()
-        return frozenset(Policy.load(name).digest if name in shipped_policies() else name for name in names)
+        """Digests of the accepted policies; a name stands for every version of it that was shipped."""
+        history = policy_history()
+        names = self.policies or tuple(history)
+        return frozenset(digest for name in names for digest in history.get(name, (name,)))
 
 
 class Signers(NamedTuple):
