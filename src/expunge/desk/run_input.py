@@ -63,7 +63,7 @@ def prepare_input(s: DeskSession, content: dict[str, Any], folder: Path) -> RunI
     earlier = {asset_id: _forgotten(s, connector, asset_id) for asset_id, connector in corpora}
     probes = {asset_id: read_probes(s, asset_id) for asset_id, _ in corpora}
     several = len(corpora) > 1
-    name = content["requests"][0][:8]
+    name = content["requests"][0]  # whole: requests of one minute share their first letters
 
     def ids(groups: dict[str, list[str]], label: str) -> str:
         lines = [record_name(asset_id, each, several) for asset_id, group in groups.items() for each in group]

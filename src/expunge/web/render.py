@@ -13,18 +13,21 @@ from expunge.evidence.certificate_schema import DISCLAIMER
 from expunge.web.context import context_of
 from expunge.web.cookies import read_cookie, set_cookie
 from expunge.web.csrf import FIELD, csrf_token
+from expunge.web.page_labels import FILTERS
 
 
 @cache
 def templates() -> Environment:
     """The templates of the web desk. A name that is not given is an error, not an empty place."""
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("expunge.web"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= FILTERS
+    return environment
 
 
 def render(request: Request, name: str, code: int = 200, **values: Any) -> HTMLResponse:
