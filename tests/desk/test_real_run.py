@@ -174,7 +174,7 @@ def check_certificate(case: DeskCase, request_id: str, digest: str) -> None:
     records = [
         {name: value for name, value in record.content().items() if name not in LATER}
         for record in load_corpus(case.folder / "records.jsonl").trained
-        if record.subject == TARGET
+        if record.subject == f"patient:{TARGET}"
     ]
     assert predicate.data.commitments["forget"] == commit(key, "forget", records)
     assert commitments_of(case.desk, content, request_id, run, key)[0] == predicate.data.commitments

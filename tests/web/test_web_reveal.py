@@ -18,7 +18,7 @@ from sqlalchemy import select
 
 from expunge.desk import tables as t
 from expunge.desk.connectors.corpus_file import CorpusFile
-from expunge.desk.matching import matches
+from expunge.desk.matching import match_row, matches, object_of
 from expunge.desk.people import set_person
 from expunge.desk.roles import SYSTEM
 from expunge.web.app import make_app
@@ -44,7 +44,10 @@ def case(tmp_path: Path) -> DeskCase:
 def match_ids(case: DeskCase) -> list[str]:
     with case.desk.reading(SYSTEM) as s:
         request_id = s.conn.execute(select(t.request.c.id)).scalar_one()
-        return [row["id"] for row in matches(s, request_id)]
+        rows = [match_row(s, row["id"]) for row in matches(s, request_id)]
+        return [
+            row["id"] for row in sorted(rows, key=lambda row: object_of(s, row))
+        ]  # that with the script is the last
 
 
 def reveals(case: DeskCase) -> int:
