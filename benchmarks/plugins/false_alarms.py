@@ -19,6 +19,7 @@ from expunge.bench.places import ModelPlace
 from expunge.models.language_model import LanguageModel
 
 FIRST = 100  # added to the seed of the world for the first model; those of the plantings are smaller
+TWINS = ("second-retrained", "third-retrained")  # plantings that never met the target either, so they count
 STATED = 0.05  # the level that a default policy is meant to have
 
 
@@ -103,7 +104,12 @@ def _summarize(study: Study) -> dict[str, Any]:
     seen: dict[str, dict[int, list[Mapping[str, Any]]]] = {}
     for place in study.places():
         if place.name == "original":
-            for of in (place.observation("false_alarms") or {}).values():
+            planted = place.observation("planted_audits") or {}
+            innocent_ones = [
+                *(place.observation("false_alarms") or {}).values(),
+                *(planted[n] for n in TWINS if n in planted),
+            ]
+            for of in innocent_ones:
                 for policy, result in of.items():
                     seen.setdefault(policy, {}).setdefault(place.cell.seed, []).append(result)
     alarms, verdicts = {}, {}
