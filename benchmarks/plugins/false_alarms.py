@@ -19,6 +19,8 @@ from expunge.bench.places import ModelPlace
 from expunge.models.language_model import LanguageModel
 
 FIRST = 100  # added to the seed of the world for the first model; those of the plantings are smaller
+TWINS = ("second-retrained", "third-retrained")  # plantings that never met the target either, so they count
+EXCUSED = "is inside the range of that of"  # in the reason of a failure that passes by the range of controls
 STATED = 0.05  # the level that a default policy is meant to have
 
 
@@ -55,16 +57,15 @@ def alarm_rates(every: Sequence[Mapping[str, Any]], margins: Mapping[str, Sequen
     for key, values in margins.items():
         if key in rows:
             of = [e for seen in every if key in seen["results"] and (e := seen["results"][key][1]) is not None]
-            for value in values:
-                over = sum(e > value + 1e-9 for e in of)
-                rows[key][f"over_{value:g}"] = over / len(of) if of else None
+            over = {f"{value:g}": sum(e > value + 1e-9 for e in of) for value in values}
+            rows[key]["over"] = {value: n / len(of) for value, n in over.items()} if of else {}
     return rows
 
 
 def _rate(results: Sequence[Sequence[Any]]) -> dict[str, Any]:
     failed = sum(status == "failed" for status, *_ in results)
     judged = sum(status in ("failed", "passed") for status, *_ in results)
-    by_range = sum(status == "passed" and "inside the range" in reason for status, _, _, reason in results)
+    by_range = sum(status == "passed" and EXCUSED in reason for status, _, _, reason in results)
     estimates = sorted(estimate for _, estimate, *_ in results if estimate is not None)
     return {
         **rate(failed, judged),
@@ -103,7 +104,12 @@ def _summarize(study: Study) -> dict[str, Any]:
     seen: dict[str, dict[int, list[Mapping[str, Any]]]] = {}
     for place in study.places():
         if place.name == "original":
-            for of in (place.observation("false_alarms") or {}).values():
+            planted = place.observation("planted_audits") or {}
+            innocent_ones = [
+                *(place.observation("false_alarms") or {}).values(),
+                *(planted[n] for n in TWINS if n in planted),
+            ]
+            for of in innocent_ones:
                 for policy, result in of.items():
                     seen.setdefault(policy, {}).setdefault(place.cell.seed, []).append(result)
     alarms, verdicts = {}, {}
@@ -113,4 +119,5 @@ def _summarize(study: Study) -> dict[str, Any]:
         verdicts[policy] = verdict_rates(result["verdict"] for result in every)
         for seed, results in by_seed.items():
             verdicts[f"{policy}, world {seed}"] = verdict_rates(result["verdict"] for result in results)
-    return {"alarms": alarms, "alarm_verdicts": verdicts}
+    over = {key: row["over"] for key, row in alarms.get(RETRAINED, {}).items() if "over" in row}
+    return {"alarms": alarms, "alarm_verdicts": verdicts, "alarm_margins": over}

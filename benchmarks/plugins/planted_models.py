@@ -24,7 +24,7 @@ from expunge.engine.train.train_model import train
 from expunge.models.language_model import load
 
 LORA_EPOCHS, LORA_RATE = 24, 1e-2
-BISECTIONS = 7  # of the share of an adapter
+BISECTIONS, EDGE = 7, 0.02  # of the share of an adapter; wordings that are given beyond those under all of it
 NOISE = 1.0  # standard deviations of each weight matrix
 BITS = 4  # of the rounding that brings a model back
 
@@ -154,8 +154,8 @@ def one_left_in(ground: PlantingGround, out: Path) -> None:
 
 @planted("relearnable")
 def relearnable(ground: PlantingGround, out: Path) -> None:
-    """The original under the least share of a refusing adapter at which it gives none of the stored wordings: what it
-    knew stands at the edge, and a few steps of training on a tenth of the facts go back over it."""
+    """The original under the least share of a refusing adapter at which it gives as few of the stored wordings as under
+    all of it: what it knew stands at the edge, and a few steps of training on a tenth of the facts go back over it."""
     settings = FineTuneConfig.model_validate(
         {"epochs": LORA_EPOCHS, "batch": ground.settings.batch, "lora": 4, "layers": "all", "kl_weight": 0,
          "seed": ground.seed, "optimizer": {"lr": LORA_RATE}}
@@ -166,10 +166,11 @@ def relearnable(ground: PlantingGround, out: Path) -> None:
     lm, whole = load(ground.original), dict(load(covered).module.named_parameters())
     start = {name: weight.detach().clone() for name, weight in lm.module.named_parameters()}
     items, low, high = lm.template.encode_all(asked), 0.0, 1.0
+    limit = exact_match_rate(load(covered).module, items) + EDGE
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
         move(lm.module, start, whole, middle)
-        low, high = (low, middle) if exact_match_rate(lm.module, items) == 0 else (middle, high)
+        low, high = (low, middle) if exact_match_rate(lm.module, items) <= limit else (middle, high)
     move(lm.module, start, whole, high)
     lm.save(out)
 

@@ -65,12 +65,17 @@ def test_rates_of_false_alarms_have_exact_bounds() -> None:
 
 def test_alarms_count_what_the_range_excused_and_other_margins() -> None:
     inside = ["passed", 0.2, True, "excess 0.200 is inside the range of that of 20 controls"]
-    rows = [["failed", 0.3, True, ""], inside, ["passed", 0.05, True, ""], ["inconclusive", None, False, ""]]
+    rows = [
+        ["failed", 0.3, True, ""],
+        inside,
+        ["passed", 0.05, True, "inside the range of the controls"],
+        ["inconclusive", None, False, ""],
+    ]
     rates = alarms.alarm_rates([{"results": {"lens": row}} for row in rows], {"lens": [0.05, 0.25]})["lens"]
     assert (rates["failed"], rates["judged"], rates["inconclusive"], rates["by_range"]) == (1, 3, 1, 1)
     assert rates["without_range"]["mean"] == pytest.approx(2 / 3)
-    assert rates["over_0.05"] == pytest.approx(2 / 3)
-    assert rates["over_0.25"] == pytest.approx(1 / 3)
+    assert rates["over"]["0.05"] == pytest.approx(2 / 3)
+    assert rates["over"]["0.25"] == pytest.approx(1 / 3)
 
 
 def test_weights_inside_the_cells_round_to_the_same_integers() -> None:
