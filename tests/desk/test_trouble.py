@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -91,7 +92,9 @@ def test_only_the_noted_process_is_ended() -> None:
     try:
         assert not end_survivor((other.pid, "another start"))
         assert other.poll() is None
-        assert end_survivor((other.pid, process_start(other.pid)))
+        start = process_start(other.pid)
+        threading.Thread(target=other.wait, daemon=True).start()  # else it stays a zombie, and the grace is waited for
+        assert end_survivor((other.pid, start))
     finally:
         other.kill()
         other.wait()
