@@ -100,7 +100,7 @@ VALIDATORS: tuple[RecipeValidator, ...] = (
     edit_problems,
     training_problems,
     stop_problems,
+    privacy_problems,
     format_problems,
     relearning_problems,
-    privacy_problems,
 )

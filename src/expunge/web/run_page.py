@@ -188,13 +188,13 @@ class _Steps:
 
 def planned_steps(folder: Path, content: dict[str, Any]) -> int | None:
     """How many steps the run makes: as its recipe says, else as the plan sets them."""
-    import yaml
+    from expunge._yaml import load_yaml
 
     recipe = folder / "run" / "recipe.yaml"
     if recipe.is_file():
         try:
-            steps = yaml.safe_load(recipe.read_text("utf-8")).get("steps")
-        except (OSError, yaml.YAMLError, AttributeError):
+            steps = load_yaml(recipe.read_text("utf-8"), recipe.name).get("steps")
+        except (OSError, InputError, AttributeError):
             steps = None
         if isinstance(steps, int):
             return steps
