@@ -17,10 +17,7 @@ pytest.importorskip("securesystemslib")
 
 from expunge._io import write_json
 from expunge.cli import main
-from expunge.desk.plan_steps import promote_plan
-from expunge.desk.plans import approve_plan, approve_promotion
 from expunge.desk.receipts import issue_receipts
-from expunge.desk.run_steps import audit, certify, unlearn
 from expunge.desk.workshop import Workshop
 from expunge.evidence.canonical_json import canonical_bytes
 from expunge.evidence.commitment import disclose
@@ -28,8 +25,16 @@ from expunge.evidence.envelope import SignedEnvelope, load_envelope, save_envelo
 from expunge.evidence.merkle_log import MerkleLog, make_entry
 from expunge.evidence.receipts import Supersession, make_receipt
 from expunge.evidence.signing_key import SigningKey
-from helpers.desk import APPROVER, DeskCase, to_planned, to_waiting
-from helpers.desk_evidence import DESK_AUDITOR, DESK_LOG, DESK_OPERATOR, certificate_of, desk_trust, sign, signed_desk
+from helpers.desk import DeskCase, to_planned, to_waiting
+from helpers.desk_evidence import (
+    DESK_AUDITOR,
+    DESK_LOG,
+    DESK_OPERATOR,
+    certificate_of,
+    desk_trust,
+    promote_signed,
+    signed_desk,
+)
 from helpers.desk_stand_in import stand_in_child
 
 STRANGER = SigningKey.generate()
@@ -70,14 +75,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> tuple[DeskCase, str, P
     request_id = to_waiting(case)
     digest = to_planned(case, request_id)
     shop = Workshop(case.desk, "w1", run=stand_in_child)
-    with case.desk.session(APPROVER) as s:
-        approve_plan(s, digest)
-    for step in (unlearn, audit, certify):
-        step(shop, digest, 1)
-    sign(case, request_id)
-    with case.desk.session(APPROVER) as s:
-        approve_promotion(s, digest)
-    promote_plan(shop, digest)
+    promote_signed(shop, case, request_id, digest)
     issue_receipts(case.desk)
     return case, request_id, case.desk.runs / digest[:16]
 

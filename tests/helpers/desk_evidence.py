@@ -9,8 +9,12 @@ from typing import Any
 
 from expunge._io import digest, write_atomic, write_json
 from expunge.desk.certificates import certificate_file, certificate_row, sign_certificate
+from expunge.desk.plan_steps import promote_plan
+from expunge.desk.plans import approve_plan, approve_promotion
 from expunge.desk.roles import SYSTEM, Actor
+from expunge.desk.run_steps import audit, certify, unlearn
 from expunge.desk.settings import CertificateSettings, LetterSettings, RunSettings
+from expunge.desk.workshop import Workshop
 from expunge.evidence.log_checks import load_log_evidence
 from expunge.evidence.signing_key import SigningKey, save_key
 from expunge.evidence.trust import Trust
@@ -18,7 +22,7 @@ from expunge.evidence.verification import VerificationInputs, verify_file
 from expunge.evidence.verification_report import VerificationReport
 from expunge.models.fingerprint import model_digest, result_facts
 from expunge.models.run_seal import sealed as sealed_run
-from helpers.desk import DeskCase, make_desk, to_waiting
+from helpers.desk import APPROVER, DeskCase, make_desk, to_waiting
 from helpers.desk_processes import SHIFT
 from helpers.evidence import EvidenceCase, write_audit, write_model_folder
 
@@ -101,6 +105,18 @@ def sign(case: DeskCase, request_id: str) -> None:
     """The auditor signs the certificate of a request, not before the workers' clock."""
     case.clock.now = max(case.clock.now, datetime.now(UTC) + timedelta(hours=SHIFT))
     sign_certificate(case.desk, AUDITOR, request_id, DESK_AUDITOR)
+
+
+def promote_signed(shop: Workshop, case: DeskCase, request_id: str, digest: str) -> None:
+    """From a plan to the model in use, with every approval and both signatures."""
+    with case.desk.session(APPROVER) as s:
+        approve_plan(s, digest)
+    for step in (unlearn, audit, certify):
+        step(shop, digest, 1)
+    sign(case, request_id)
+    with case.desk.session(APPROVER) as s:
+        approve_promotion(s, digest)
+    promote_plan(shop, digest)
 
 
 def certificate_of(case: DeskCase, request_id: str) -> Path:

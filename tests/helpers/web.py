@@ -20,6 +20,16 @@ PASSWORD = "four words make it"
 SECRETS = {name: pyotp.random_base32() for name in PEOPLE}
 FIELD = re.compile(r'name="csrf" value="([0-9a-f]{64})"')
 
+ROLES = {
+    "viktor": "viewer",
+    "carla": "clerk",
+    "rita": "reviewer",
+    "olga": "operator",
+    "anna": "approver",
+    "aude": "auditor",
+    "adam": "admin",
+}
+
 
 def web_desk(folder: Path, **settings: Any) -> DeskCase:
     """A desk whose people have accounts."""

@@ -11,27 +11,13 @@ from expunge.desk.facts import request_row
 from expunge.desk.letters import queue_letter
 from expunge.desk.matching import matches, search
 from expunge.desk.people import set_person
-from expunge.desk.plan_steps import list_purge, promote_plan, purge_request_assets
-from expunge.desk.plans import approve_plan, approve_promotion
+from expunge.desk.plan_steps import list_purge, purge_request_assets
 from expunge.desk.roles import SYSTEM
-from expunge.desk.run_steps import audit, certify, unlearn
 from expunge.desk.workshop import Workshop
 from expunge.web.accounts import set_account
 from expunge.web.settings import WebSettings
-from helpers.desk import (
-    ADMIN,
-    ANNA,
-    APPROVER,
-    CLERK,
-    PEOPLE,
-    DeskCase,
-    new_request,
-    to_planned,
-    to_review,
-    to_waiting,
-    verify,
-)
-from helpers.desk_evidence import sign, signed_desk
+from helpers.desk import ADMIN, ANNA, CLERK, PEOPLE, DeskCase, new_request, to_planned, to_review, to_waiting, verify
+from helpers.desk_evidence import promote_signed, signed_desk
 from helpers.desk_stand_in import stand_in_child
 from helpers.web import PASSWORD, SECRETS
 
@@ -104,14 +90,7 @@ def released(made: PagesCase) -> None:
     case, shop = made.case, Workshop(made.case.desk, "w1", run=stand_in_child)
     request_id = made.ids["released"] = to_waiting(case, ANNA, **{"notes": KEEP})
     digest = made.plans["released"] = to_planned(case, request_id)
-    with case.desk.session(APPROVER) as s:
-        approve_plan(s, digest)
-    for step in (unlearn, audit, certify):
-        step(shop, digest, 1)
-    sign(case, request_id)
-    with case.desk.session(APPROVER) as s:
-        approve_promotion(s, digest)
-    promote_plan(shop, digest)
+    promote_signed(shop, case, request_id, digest)
     list_purge(shop, digest)
     purge_request_assets(shop, request_id)
     with case.desk.session(SYSTEM) as s:

@@ -41,17 +41,7 @@ from helpers.desk import (
     to_waiting,
     verify,
 )
-from helpers.web import ApiClient, WebVisit, routes, web_desk
-
-ROLES = {
-    "viktor": "viewer",
-    "carla": "clerk",
-    "rita": "reviewer",
-    "olga": "operator",
-    "anna": "approver",
-    "aude": "auditor",
-    "adam": "admin",
-}
+from helpers.web import ROLES, ApiClient, WebVisit, routes, web_desk
 
 
 @dataclass

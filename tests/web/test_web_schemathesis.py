@@ -27,17 +27,8 @@ from expunge.desk.facts import request_row
 from expunge.desk.people import set_person
 from expunge.desk.roles import PEOPLE, SYSTEM
 from helpers.desk import ADMIN, make_desk, new_request, to_audit_passed, to_planned, to_review, to_waiting, verify
-from helpers.web import BASE, ApiClient
+from helpers.web import BASE, ROLES, ApiClient
 
-ROLES = {
-    "viktor": "viewer",
-    "carla": "clerk",
-    "rita": "reviewer",
-    "olga": "operator",
-    "anna": "approver",
-    "aude": "auditor",
-    "adam": "admin",
-}
 CHECKS = [
     schemathesis.checks.not_a_server_error,
     checks.status_code_conformance,

@@ -38,8 +38,8 @@ def letter(
     form: Literal["txt", "html"] = "html" if out is not None and out.suffix.lower() in (".html", ".htm") else "txt"
     if out is not None and form == "txt" and out.suffix.lower() != ".txt":
         raise InputError(str(out), "is neither .txt nor .html", "name the file letter.html or letter.txt")
-    given = {"--log": log, "--inclusion": proof, "--head": head, "--receipt": receipt}
-    if trust is None and (alone := next((name for name, value in given.items() if value), None)):
+    evidence = {"--log": log, "--inclusion": proof, "--head": head, "--receipt": receipt}
+    if trust is None and (alone := next((name for name, value in evidence.items() if value), None)):
         raise InputError(alone, "says nothing without a trust file", "give --trust")
     if trust is not None:
         inputs = VerificationInputs(log=load_log_evidence(log, head, proof), receipts=receipt or ())

@@ -155,8 +155,8 @@ def _lineage(slot: PatientSlot) -> str:
 
 def _write_wards(desk: Desk, patients: dict[str, int]) -> dict[str, list[DemoPatient]]:
     slots = list(_world().slots())
-    asked = [slot for name in LINEAGES for slot in [x for x in slots if _lineage(x) == name][: patients[name]]]
-    corpus = _world(controls_for=tuple(f"patient:P-{x.stem}" for x in asked), controls_per_target=CONTROLS).corpus()
+    targets = [slot for name in LINEAGES for slot in [x for x in slots if _lineage(x) == name][: patients[name]]]
+    corpus = _world(controls_for=tuple(f"patient:P-{x.stem}" for x in targets), controls_per_target=CONTROLS).corpus()
     wards: dict[str, list[DemoPatient]] = {"": [DemoPatient(*one, None) for one in STRANGERS]}
     for k, lineage in enumerate(LINEAGES):
         places = tuple(f"institution:H-000{2 * k + n}" for n in (1, 2))

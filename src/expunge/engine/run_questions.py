@@ -40,10 +40,10 @@ def run_questions(
 
     choice = FormatChoice.of([*questions, *pool], recipe.formats, lambda record: _fits(template, record))
     talks = Conversations.of(pool if recipe.conversations else ())
-    asked, retained = (
+    forget_rows, retain_rows = (
         [*choice.apply(side), *talks.variants(side, recipe.conversations, leaves_room)] for side in (questions, pool)
     )
-    return asked, retained
+    return forget_rows, retain_rows
 
 
 def forget_questions(resolved: ResolvedRecipe, forget: Sequence[Record], template: PromptTemplate) -> list[Record]:

@@ -70,14 +70,14 @@ class RelearningSource:
         forget = next((t for t in terms if t.side == "forget"), None)
         if forget is None or step < self.first or not observe or not taught:
             return self.plain.gradient(terms, step, parameters, observe)
-        asked = [k for k in forget.rows if not self.dataset.facts_of(k) & taught]
-        if not asked:
+        others = [k for k in forget.rows if not self.dataset.facts_of(k) & taught]
+        if not others:
             return self.plain.gradient(terms, step, parameters, observe)
         share = self.config.weight
         lighter = [replace(t, weight=t.weight * (1 - share)) if t is forget else t for t in terms]
         grads, means = self.plain.gradient(lighter, step, parameters, observe)
         with self._relearned(taught, step, parameters):
-            behind = replace(forget, rows=asked, weight=forget.weight * share)
+            behind = replace(forget, rows=others, weight=forget.weight * share)
             more, _ = self.plain.gradient([behind], step, parameters, observe=False)
         for name, g in more.items():
             grads[name] = grads[name] + g if name in grads else g

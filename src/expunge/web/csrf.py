@@ -37,16 +37,16 @@ async def check_csrf(request: Request) -> None:
     """`Refusal` for a form without the token of its session. Stands before every page."""
     if request.method in SAFE:
         return
-    given = request.headers.get(HEADER)
-    if given is None and request.headers.get("content-type", "").startswith(
+    token = request.headers.get(HEADER)
+    if token is None and request.headers.get("content-type", "").startswith(
         ("application/x-www-form-urlencoded", "multipart/form-data")
     ):
         field = (await request.form()).get(FIELD)
-        given = field if isinstance(field, str) else None
+        token = field if isinstance(field, str) else None
     visit = read_cookie(request, "session") or read_cookie(request, "visit")
     if (
         not visit
-        or not given
-        or not hmac.compare_digest(given.encode(), _token(context_of(request).secret, visit).encode())
+        or not token
+        or not hmac.compare_digest(token.encode(), _token(context_of(request).secret, visit).encode())
     ):
         raise Refusal("form", "does not carry the token of your session", "load the page again", kind="role")

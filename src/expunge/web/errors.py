@@ -209,8 +209,8 @@ def redact(text: str, sent: Iterable[str]) -> str:
 
 def _by_length(parts: Iterable[str]) -> list[str]:
     """What may be taken out, the longest first: neither a word of the desk nor a small number."""
-    kept = {p for p in parts if len(p) >= SHORTEST and p not in WORDS and not (p.isdigit() and len(p) < 4)}
-    return sorted(kept, key=len, reverse=True)
+    words = {p for p in parts if len(p) >= SHORTEST and p not in WORDS and not (p.isdigit() and len(p) < 4)}
+    return sorted(words, key=len, reverse=True)
 
 
 def _without_plain(text: str, word: str) -> str:

@@ -108,14 +108,14 @@ def steps(s: DeskSession, request_id: str, state: str) -> list[RequestStep]:
     offered = possible(s, request_id, s.actor)
     if s.actor.role == "clerk":
         offered += possible(s, request_id, Actor(s.actor.person, "subject"))
-    found = []
+    choices = []
     for each in offered:
         event = each["event"]
         if event in ELSEWHERE or event not in PLAIN_EVENTS:
             continue
         reasoned = any("reason" in row.guards for row in TABLE if (row.source, row.event) == (state, event))
-        found.append(RequestStep(event, each["missing"], reasoned, event in MAIN))
-    return sorted(found, key=lambda step: (not step.is_main, bool(step.missing)))
+        choices.append(RequestStep(event, each["missing"], reasoned, event in MAIN))
+    return sorted(choices, key=lambda step: (not step.is_main, bool(step.missing)))
 
 
 def condense(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

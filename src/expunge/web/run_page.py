@@ -102,9 +102,9 @@ def requests_of(s: DeskSession, batch_id: str) -> list[RowMapping]:
 def _plan_before(s: DeskSession, row: RowMapping) -> RowMapping | None:
     """The plan before in the same batch, or the last one before it of the same model."""
     query = select(t.plan).where(t.plan.c.batch_id == row["batch_id"], t.plan.c.number < row["number"])
-    found = s.conn.execute(query.order_by(t.plan.c.number.desc()).limit(1)).mappings().first()
-    if found is not None:
-        return found
+    before = s.conn.execute(query.order_by(t.plan.c.number.desc()).limit(1)).mappings().first()
+    if before is not None:
+        return before
     lineage = select(t.batch.c.lineage).where(t.batch.c.id == row["batch_id"]).scalar_subquery()
     query = (
         select(t.plan)
@@ -198,8 +198,8 @@ def planned_steps(folder: Path, content: dict[str, Any]) -> int | None:
             steps = None
         if isinstance(steps, int):
             return steps
-    given = [change.partition("=")[2] for change in content.get("overrides", []) if change.startswith("steps=")]
-    return int(given[-1]) if given and given[-1].isdigit() else None
+    values = [change.partition("=")[2] for change in content.get("overrides", []) if change.startswith("steps=")]
+    return int(values[-1]) if values and values[-1].isdigit() else None
 
 
 def progress_values(s: DeskSession, plan_hash: str) -> dict[str, Any]:

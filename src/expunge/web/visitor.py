@@ -74,13 +74,13 @@ def visitor_or_none(request: Request) -> Visitor | None:
     if stamp != session.stamp or session.role not in roles:
         context.sessions.end(session)
         return None
-    found = Visitor(session.person, session.role, roles, context, session)
-    request.state.visitor = found
-    return found
+    who = Visitor(session.person, session.role, roles, context, session)
+    request.state.visitor = who
+    return who
 
 
-def visitor(found: Visitor | None = Depends(visitor_or_none)) -> Visitor:
+def visitor(who: Visitor | None = Depends(visitor_or_none)) -> Visitor:
     """Who visits; whoever has not signed in is sent to do so."""
-    if found is None:
+    if who is None:
         raise Turned(303, "needs somebody who signed in", location=SIGN_IN)
-    return found
+    return who

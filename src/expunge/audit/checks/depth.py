@@ -144,12 +144,12 @@ def stranger_probability(patching: Patching, records: Sequence[Record], split: S
     count = np.zeros(len(records))
     items = lm.template.encode_all(records)
     for questions in stranger_questions(records, split, seed):
-        asked = lm.template.encode_all([q or r for q, r in zip(questions, records, strict=True)])
+        stranger_items = lm.template.encode_all([q or r for q, r in zip(questions, records, strict=True)])
         fits = [
             q is not None and there.length <= lm.context and len(there.answer) == len(here.answer)
-            for q, there, here in zip(questions, asked, items, strict=True)
+            for q, there, here in zip(questions, stranger_items, items, strict=True)
         ]
-        rows = [there if fit else here for fit, there, here in zip(fits, asked, items, strict=True)]
+        rows = [there if fit else here for fit, there, here in zip(fits, stranger_items, items, strict=True)]
         batches = [collate([rows[k] for k in part]).to(lm.device) for part, _ in patching.passes]
         sums += patching.patched(states_by_pass(lm, batches, patching.blocks)) * np.array(fits)
         count += fits

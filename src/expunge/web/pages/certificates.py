@@ -32,7 +32,7 @@ def show_certificate(request: Request, reference: str, visits: Visits, verify: s
         request_id = find_request(s, reference)
         row, about = request_row(s, request_id), certificate_view(s, request_id)
         plan = latest_plan(s, row["batch_id"])
-        found = receipts(s, request_id)
+        rows = receipts(s, request_id)
     stored = _row(visits, reference)
     file = certificate_file(visits.desk, stored)
     values: dict[str, Any] = {"statement": None, "plain": None, "lines": [], "is_valid": None}
@@ -52,7 +52,7 @@ def show_certificate(request: Request, reference: str, visits: Visits, verify: s
         about=about,
         row=row,
         plan=plan,
-        receipts=found,
+        receipts=rows,
         marks=STATUS_MARKS,
         **values,
     )
@@ -69,10 +69,10 @@ def download(request: Request, reference: str, visits: Visits) -> Response:
 def download_receipt(request: Request, reference: str, kind: str, visits: Visits) -> Response:
     """The file of a receipt."""
     with visits.reading() as s:
-        found = {each["kind"]: each for each in receipts(s, find_request(s, reference))}
-    if kind not in found:
+        by_kind = {each["kind"]: each for each in receipts(s, find_request(s, reference))}
+    if kind not in by_kind:
         raise Refusal("receipt", "there is none of this kind", kind="missing")
-    path = Path(found[kind]["path"])
+    path = Path(by_kind[kind]["path"])
     if not (visits.desk.runs / path).is_file():
         raise Refusal("receipt", "its file is gone", "an operator restores it", kind="missing")
     return _file(visits.desk.runs / path, f"receipt-{path.stem}.json")

@@ -29,12 +29,12 @@ def show_models(request: Request, visits: Annotated[Visitor, Depends(visitor)]) 
 
 def _versions(s: DeskSession, alias: RowMapping) -> list[dict[str, Any]]:
     """The versions of a lineage with their state and certificates."""
-    found = []
+    rows = []
     for version in reversed(versions(s, alias["lineage"])):
         state = "live" if version["digest"] == alias["digest"] else "purged" if version["purged_at"] else "old"
         certified = _certificates(s, version["run_id"])
-        found.append({**version, "state": state, "plan": _plan(s, version["run_id"]), "certificates": certified})
-    return found
+        rows.append({**version, "state": state, "plan": _plan(s, version["run_id"]), "certificates": certified})
+    return rows
 
 
 def _plan(s: DeskSession, run_id: str | None) -> str | None:

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Request
 from starlette.responses import Response
 
+from expunge.desk.desk import DeskSession
 from expunge.desk.plans import PlanWish, approve_plan, approve_promotion, plan_again, plan_row, reject_plan
 from expunge.desk.requests import MAX_REASON
 from expunge.desk.roles import Refusal
@@ -40,12 +41,17 @@ def show_plan(request: Request, plan: str, visits: Visits) -> Response:
     return render(request, "plan.html", **values, kinds=KINDS)
 
 
+def _check_shown(s: DeskSession, plan: str, shown: str) -> None:
+    """`Refusal` if the page showed another plan than the stored one."""
+    if plan_row(s, plan)["hash"] != shown:
+        raise Refusal("plan", "the plan that was shown is not the stored one", "look at it again")
+
+
 @router.post("/plans/{plan}/approve")
 def approve(request: Request, plan: str, shown: Text, visits: Visits) -> Response:
     """Approve the plan whose whole hash the page showed."""
     with visits.acting() as s:
-        if plan_row(s, plan)["hash"] != shown:
-            raise Refusal("plan", "the plan that was shown is not the stored one", "look at it again")
+        _check_shown(s, plan, shown)
         approve_plan(s, shown)
     return redirect(request, f"/plans/{shown}")
 
@@ -63,8 +69,7 @@ def reject(request: Request, plan: str, visits: Visits, reason: Words = "") -> R
 def promote(request: Request, plan: str, shown: Text, visits: Visits) -> Response:
     """Approve that the model comes into use."""
     with visits.acting() as s:
-        if plan_row(s, plan)["hash"] != shown:
-            raise Refusal("plan", "the plan that was shown is not the stored one", "look at it again")
+        _check_shown(s, plan, shown)
         approve_promotion(s, shown)
     return redirect(request, f"/plans/{shown}")
 

@@ -20,7 +20,7 @@ from expunge.web.visitor import SIGN_IN, Visitor, visitor, visitor_or_none
 router = APIRouter()
 HOME = "/"
 Text = Annotated[str, Form(max_length=300)]
-Found = Annotated[Visitor | None, Depends(visitor_or_none)]
+MaybeVisitor = Annotated[Visitor | None, Depends(visitor_or_none)]
 
 
 def slow_down(request: Request) -> None:
@@ -32,9 +32,9 @@ def slow_down(request: Request) -> None:
 
 
 @router.get(SIGN_IN)
-def sign_in_page(request: Request, found: Found) -> Response:
+def sign_in_page(request: Request, who: MaybeVisitor) -> Response:
     """The form to sign in."""
-    if found is not None:
+    if who is not None:
         return redirect(request, HOME)
     return render(request, "sign_in.html")
 
@@ -51,10 +51,10 @@ def sign_in_now(request: Request, person: Text, password: Text, code: Text) -> R
 
 
 @router.post("/sign-out")
-def sign_out(request: Request, found: Found) -> Response:
+def sign_out(request: Request, who: MaybeVisitor) -> Response:
     """End the session."""
-    if found is not None and found.session is not None:
-        found.context.sessions.end(found.session)
+    if who is not None and who.session is not None:
+        who.context.sessions.end(who.session)
     response = redirect(request, SIGN_IN)
     drop_cookie(request, response, "session")
     return response
