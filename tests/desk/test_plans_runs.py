@@ -18,19 +18,14 @@ from sqlalchemy import select, update
 from expunge.desk import tables as t
 from expunge.desk.batches import collect
 from expunge.desk.certificates import check_promotable
+from expunge.desk.decisions import decide, decide_asset
 from expunge.desk.event_log import log_problems
 from expunge.desk.facts import latest_plan, latest_run, request_row
 from expunge.desk.leases import MAX_TAKEOVERS, acquire, check_fence, is_gone, register_worker, workers
 from expunge.desk.models import alias_row
-from expunge.desk.plans import (
-    PlanWish,
-    approve_plan,
-    approve_promotion,
-    draft_plan,
-    plan_again,
-    reject_plan,
-    store_plan,
-)
+from expunge.desk.people import set_person
+from expunge.desk.plan_wish import PlanWish
+from expunge.desk.plans import approve_plan, approve_promotion, draft_plan, plan_again, reject_plan, store_plan
 from expunge.desk.probes import read_probes, request_key, shred_overdue
 from expunge.desk.purging import confirm_task, run_tasks, tasks
 from expunge.desk.reasons import read_reasons
@@ -42,6 +37,7 @@ from helpers.desk import (
     ADMIN,
     ANNA,
     APPROVER,
+    DECISIONS,
     OPERATOR,
     REVIEWER,
     DeskCase,
@@ -51,6 +47,7 @@ from helpers.desk import (
     to_audit_passed,
     to_planned,
     to_promotion,
+    to_review,
     to_waiting,
     write_corpus,
     write_model,
@@ -111,6 +108,48 @@ def test_who_identified_or_decided_approves_nothing(case: DeskCase, person: str)
     digest = to_planned(case, to_waiting(case))
     with pytest.raises(Refusal, match="decided or identified it"), case.desk.session(Actor(person, "approver")) as s:
         approve_plan(s, digest)
+
+
+def test_who_closed_the_review_approves_nothing_either(case: DeskCase) -> None:
+    with case.desk.session(ADMIN) as s:
+        set_person(s, "robin", ["reviewer"])
+    request_id = to_review(case)
+    with case.desk.session(REVIEWER) as s:
+        for asset, (value, ground) in DECISIONS.items():
+            decide_asset(s, request_id, asset, value, ground=ground)
+    with case.desk.session(Actor("robin", "reviewer")) as s:
+        decide(s, request_id)
+    pass_window(case)
+    digest = to_planned(case, request_id)
+    with pytest.raises(Refusal, match="decided or identified it"), case.desk.session(Actor("robin", "approver")) as s:
+        approve_plan(s, digest)
+
+
+def test_a_request_that_is_cancelled_meanwhile_is_not_promoted(case: DeskCase) -> None:
+    request_id = to_waiting(case)
+    to_planned(case, request_id)
+    digest = to_promotion(case, request_id)
+    case.event(REVIEWER, request_id, "cancel", reason="was settled")
+    with case.desk.reading(SYSTEM) as s:
+        before = alias_row(s, "ward")["digest"]
+    with pytest.raises(Refusal, match="have changed"), case.desk.session(SYSTEM) as s:
+        promote(s, digest, f"runs/{digest[:16]}", result_digest(case, digest))
+    with case.desk.reading(SYSTEM) as s:
+        assert alias_row(s, "ward")["digest"] == before
+    with pytest.raises(Refusal, match="is not the one that stands"), case.desk.session(APPROVER) as s:
+        approve_promotion(s, digest)
+
+
+def test_nobody_approves_by_the_name_of_an_earlier_plan(case: DeskCase) -> None:
+    request_id = to_waiting(case)
+    first = to_planned(case, request_id)
+    with case.desk.session(APPROVER) as s:
+        reject_plan(s, first, "another seed")
+    second = to_planned(case, request_id)
+    assert second != first
+    for act in (approve_plan, approve_promotion, lambda s, plan: reject_plan(s, plan, "no")):
+        with pytest.raises(Refusal, match="is not the one that stands"), case.desk.session(APPROVER) as s:
+            act(s, first)
 
 
 def test_a_certificate_that_is_gone_or_another_stops_the_promotion(case: DeskCase) -> None:

@@ -30,15 +30,8 @@ from expunge.desk.leases import acquire
 from expunge.desk.letters import queue_letter, send_letter
 from expunge.desk.lifecycle import EVENTS, STATES
 from expunge.desk.matching import matches, search, settle
-from expunge.desk.plans import (
-    PlanWish,
-    approve_plan,
-    approve_promotion,
-    draft_plan,
-    plan_again,
-    reject_plan,
-    store_plan,
-)
+from expunge.desk.plan_wish import PlanWish
+from expunge.desk.plans import approve_plan, approve_promotion, draft_plan, plan_again, reject_plan, store_plan
 from expunge.desk.purging import run_tasks
 from expunge.desk.replay import replay_problems
 from expunge.desk.requests import act, expire_overdue, submit

@@ -25,6 +25,7 @@ from expunge.errors import InputError
 from expunge.web import accounts
 from expunge.web.app import make_app
 from expunge.web.settings import WebSettings
+from expunge.web.tokens import make_token, token_actor
 from helpers.desk import ADMIN, CLERK, DeskCase
 from helpers.web import PASSWORD, SECRETS, WebVisit, web_desk
 
@@ -317,3 +318,15 @@ def test_single_person_mode_is_said_on_every_page(tmp_path: Path, single: bool) 
     visit.sign_in("carla")
     for path in ("/set-up", "/gate", "/nowhere"):
         assert ("one person" in visit.get(path).text) == single, path
+
+
+def test_who_left_comes_back_without_the_old_token_and_password(case: DeskCase) -> None:
+    with case.desk.session(ADMIN) as s:
+        accounts.set_account(s, "carla", "four plain words here", "JBSWY3DPEHPK3PXP")
+        _, token = make_token(s, "carla", "clerk")
+        remove_person(s, "carla")
+        set_person(s, "carla", ["clerk"])
+        assert token_actor(s, token) is None
+        assert accounts.account_states(s)["carla"] == "none"
+        with pytest.raises(InputError, match="nosuch"):
+            accounts.close_account(s, "nosuch")

@@ -343,9 +343,16 @@ def test_a_signed_certificate_goes_out_and_comes_back(tmp_path: Path) -> None:
         {"kind": "unlearn", "overrides": [f"note={SECRET_NAME}"]},
         {"kind": "unlearn", "overrides": [SECRET_NAME]},
         {"kind": "retrain", "overrides": [f"note={SECRET_NAME}"]},
+        {"kind": "retrain", "recipe": SECRET_NAME},
+        {"kind": "unlearn", "recipe": f"{SECRET_NAME}.yaml"},
+        {"kind": "unlearn", "overrides": [f"train.layers={SECRET_NAME}"]},
+        {"kind": "unlearn", "overrides": [f"train.modules={SECRET_NAME}"]},
+        {"kind": "unlearn", "overrides": [f"concepts.dictionary={SECRET_NAME}"]},
+        {"kind": "unlearn", "overrides": ["concepts.dictionary=wei"]},
+        {"kind": "drop", "overrides": [f"steps={SECRET_NAME}"]},
     ],
 )
-def test_a_plan_holds_no_setting_that_does_not_exist(api: ApiClient, wish: dict[str, Any]) -> None:
+def test_a_plan_holds_no_text_of_an_operator(api: ApiClient, wish: dict[str, Any]) -> None:
     _, request_id = to_waiting(api)
     digest = to_planned(api.case, request_id)
     to_audit_passed(api.case, request_id, status="failed")

@@ -134,27 +134,6 @@ def take_signed(desk: Desk, actor: Actor, request_id: str, raw: bytes) -> Verifi
     return _take(desk, actor, _signable(desk, actor, request_id), read_envelope(raw, "certificate"))
 
 
-def notice_signatures(desk: Desk) -> list[str]:
-    """Register certificates whose file the auditor signed in its place; returns the ids of their requests."""
-    if desk.settings.certificates is None:
-        return []
-    from expunge.evidence.envelope import load_envelope
-
-    query = select(t.certificate).where(t.certificate.c.verified_at.is_(None), t.certificate.c.is_signed == 1)
-    with desk.reading(SYSTEM) as s:
-        rows = list(s.conn.execute(query).mappings())
-    signed = []
-    for row in rows:
-        try:
-            envelope = load_envelope(certificate_file(desk, row))
-            if len(envelope.signatures) > 1:
-                _take(desk, SYSTEM, row, envelope)
-                signed.append(str(row["request_id"]))
-        except InputError:
-            continue  # whoever approves the promotion is told
-    return signed
-
-
 def _signable(desk: Desk, actor: Actor, request_id: str) -> RowMapping:
     actor.check_may("sign audit")
     with desk.reading(actor) as s:
@@ -252,6 +231,9 @@ def _check_one(desk: Desk, row: RowMapping) -> None:
     if not file.is_file():
         raise changed
     if not row["is_signed"]:
+        if desk.settings.certificates is not None:
+            what = "nobody signed the certificate, which was made before the desk had keys"
+            raise Refusal("promote", what, "run again", kind="conflict")
         if digest_file(file) != row["digest"]:
             raise changed
         return

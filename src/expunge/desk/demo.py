@@ -21,7 +21,8 @@ from expunge.desk.dispatch import notify_accepted
 from expunge.desk.evidence_log import anchor_daily
 from expunge.desk.identity import record_identity
 from expunge.desk.letters import notify_ended
-from expunge.desk.plans import PlanWish, approve_promotion
+from expunge.desk.plan_wish import PlanWish
+from expunge.desk.plans import approve_promotion
 from expunge.desk.receipts import issue_receipts
 from expunge.desk.requests import expire_overdue, extend, submit
 from expunge.desk.roles import SYSTEM, Actor

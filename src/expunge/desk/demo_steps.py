@@ -22,7 +22,8 @@ from expunge.desk.facts import open_assets, request_row
 from expunge.desk.identity import record_identity
 from expunge.desk.letters import accept_letter, pending_letters
 from expunge.desk.matching import matches, search, settle
-from expunge.desk.plans import PlanWish, approve_plan, draft_plan, plan_again, store_plan
+from expunge.desk.plan_wish import PlanWish
+from expunge.desk.plans import approve_plan, draft_plan, plan_again, store_plan
 from expunge.desk.requests import act
 from expunge.desk.roles import SYSTEM, Actor
 from expunge.desk.settings import RunSettings

@@ -15,6 +15,7 @@ from expunge.desk.names import moment
 from expunge.desk.roles import Refusal
 
 SETTLED = ("done", "dated")
+DECIDED = ("decision.set", "request.decide")  # entries of the log
 OUTBOX = "outbox"  # folder of the letters
 
 
@@ -115,13 +116,16 @@ def facts_of(s: DeskSession, request_id: str, other: str | None = None) -> Facts
         objection_over=row["objection_until"] is not None and s.today > row["objection_until"],
         promoted=row["promoted_at"] is not None,
         other_same_person=other is not None and same_person(s, request_id, other),
-        single_person=s.settings.single_person,
+        single_person=s.settings.single_person and (run is None or bool(run["single_person"])),
     )
 
 
 def _workers_on(s: DeskSession, request_id: str) -> frozenset[str]:
-    """People who verified the identity of a request or decided an asset: a second pair of eyes is somebody else's."""
-    decided = select(t.decision.c.person).where(t.decision.c.request_id == request_id)
+    """People who verified the identity of a request or decided: a second pair of eyes is somebody else's.
+
+    The log also knows whose decision was overwritten, and who closed the review.
+    """
+    decided = select(t.event_log.c.actor).where(t.event_log.c.request_id == request_id, t.event_log.c.type.in_(DECIDED))
     identified = select(t.identity_attempt.c.person).where(
         t.identity_attempt.c.request_id == request_id, t.identity_attempt.c.success == 1
     )

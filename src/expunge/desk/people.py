@@ -11,6 +11,7 @@ from sqlalchemy import insert, select, update
 from expunge.desk import tables as t
 from expunge.desk.desk import DeskSession
 from expunge.desk.roles import PEOPLE, Actor, Refusal
+from expunge.desk.web_tables import account, api_token
 from expunge.errors import InputError, unknown
 
 
@@ -46,7 +47,7 @@ def people(s: DeskSession) -> dict[str, list[str]]:
 
 
 def remove_person(s: DeskSession, name: str) -> None:
-    """Somebody leaves; their name stays in the log."""
+    """Somebody leaves: account and tokens end, so that they do not come back with the name; it stays in the log."""
     s.actor.check_may("edit people")
     everybody = people(s)
     if name not in everybody:
@@ -54,7 +55,16 @@ def remove_person(s: DeskSession, name: str) -> None:
     if [n for n, roles in everybody.items() if "admin" in roles] == [name]:
         raise Refusal("person", "is the only admin", "make another one first")
     s.conn.execute(update(t.person).where(t.person.c.name == name).values(left_at=s.at))
+    end_access(s, name)
     s.log("person.leave", {"person": name})
+
+
+def end_access(s: DeskSession, name: str) -> None:
+    """End account and tokens of a person."""
+    tokens = update(api_token).where(api_token.c.person == name, api_token.c.revoked_at.is_(None))
+    s.conn.execute(tokens.values(revoked_at=s.at))
+    nothing = dict.fromkeys(("password", "ciphertext", "key_id", "enrolled_at", "enrol_digest"))
+    s.conn.execute(update(account).where(account.c.person == name).values(**nothing, changed_at=s.at))
 
 
 def actor_of(s: DeskSession, name: str, role: str) -> Actor:

@@ -23,6 +23,7 @@ from expunge.desk.keys import parse_body
 from expunge.desk.matching import confirmed_objects
 from expunge.desk.models import alias_row, digest_of
 from expunge.desk.names import new_id
+from expunge.desk.plan_wish import PlanWish, check_wish
 from expunge.desk.roles import Actor, Refusal
 from expunge.desk.transitions import fire_all
 from expunge.errors import InputError, unknown
@@ -33,23 +34,6 @@ if TYPE_CHECKING:
 
 FORMAT = "expunge-plan/1"
 TAG = b"expunge/plan/1\0"
-
-
-@dataclass(frozen=True)
-class PlanWish:
-    """What an operator wants otherwise than the desk's settings say; empty for the automatic plan.
-
-    Attributes:
-        kind: `unlearn`, `retrain`, `drop` or `suppress`; chosen by the decisions if not given.
-        recipe: recipe of the run.
-        overrides: `key=value` settings of the recipe.
-        seed: seed of the run.
-    """
-
-    kind: str | None = None
-    recipe: str | None = None
-    overrides: tuple[str, ...] = ()
-    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +104,7 @@ def _model_part(s: DeskSession, lineage: str, requests: Sequence[str], number: i
     if recipe.endswith((".yaml", ".yml")):  # as the policy: relative to the desk's folder
         recipe = str(place(s.desk.folder, recipe))
     if wish.recipe or wish.overrides:
-        check_wish(kind, recipe, wish.overrides)
+        check_wish(kind, wish, recipe)
     return {
         "kind": kind,
         "path": alias["path"],
@@ -143,28 +127,6 @@ def audit_policy(desk: Desk, kind: str) -> Policy:
     run = desk.settings.run
     name = run.black_box_policy if kind == "suppress" else run.policy
     return Policy.load(place(desk.folder, name) if name.endswith((".yaml", ".yml")) else name)
-
-
-def check_wish(kind: str, recipe: str, overrides: Sequence[str]) -> None:
-    """`InputError` for a recipe that does not exist or settings that it does not have: a plan holds no other text."""
-    from expunge._config import apply_overrides
-    from expunge._validation import validate
-    from expunge.engine.recipe import Recipe
-
-    if kind == "retrain":  # the settings are those of `expunge train`
-        from expunge.engine.train.fine_tune import FineTuneConfig
-
-        validate(FineTuneConfig, apply_overrides({}, overrides), "settings", overrides=overrides)
-        return
-    problem: InputError | None = None
-    for name in ("twin", "documents") if recipe == "auto" else (recipe,):
-        try:
-            Recipe.load(name, overrides)
-            return
-        except InputError as error:
-            problem = problem or error
-    if problem:
-        raise problem
 
 
 def _kind(s: DeskSession, requests: Sequence[str]) -> str:
@@ -237,19 +199,32 @@ def content_of(row: RowMapping) -> dict[str, Any]:
 
 def approve_plan(s: DeskSession, hash_: str) -> list[str]:
     """Approve a plan in full hash; returns the states of its requests."""
-    row = plan_row(s, hash_)
-    content_of(row)
-    return fire_all(s, row["batch_id"], "approve_plan", plan_hash=hash_)
+    content_of(plan_row(s, hash_))
+    return _fire(s, hash_, "approve_plan", plan_hash=hash_)
 
 
 def reject_plan(s: DeskSession, hash_: str, reason: str) -> list[str]:
     """Send a plan back; the requests wait for another one."""
-    return fire_all(s, plan_row(s, hash_)["batch_id"], "reject_plan", reason=reason)
+    return _fire(s, hash_, "reject_plan", reason=reason)
 
 
 def approve_promotion(s: DeskSession, hash_: str) -> list[str]:
     """Approve that the model that a plan made comes into use."""
-    return fire_all(s, plan_row(s, hash_)["batch_id"], "approve_promotion", plan=hash_)
+    return _fire(s, hash_, "approve_promotion", plan=hash_)
+
+
+def _fire(s: DeskSession, hash_: str, event: str, **options: Any) -> list[str]:
+    """Do an event for the requests of the plan that was named.
+
+    Raises:
+        Refusal: another plan of its batch stands by now, or no request is left in it (kind `conflict`).
+    """
+    row = plan_row(s, hash_)
+    if row["state"] != "current":
+        raise Refusal("plan", "is not the one that stands", "look at the newest plan of its batch", kind="conflict")
+    if not members(s, row["batch_id"]):
+        raise Refusal("plan", "has no request any more", "nothing is left to do", kind="conflict")
+    return fire_all(s, row["batch_id"], event, **options)
 
 
 def plan_again(desk: Desk, actor: Actor, batch_id: str, wish: PlanWish, reason: str = "") -> str:

@@ -10,7 +10,7 @@ from expunge.desk import tables as t
 from expunge.desk.batches import batch_row
 from expunge.desk.desk import DeskSession
 from expunge.desk.event_log import EventHead
-from expunge.desk.facts import latest_run, members
+from expunge.desk.facts import fits, latest_run, members
 from expunge.desk.leases import check_fence
 from expunge.desk.models import swap
 from expunge.desk.names import new_id
@@ -178,6 +178,8 @@ def promote(s: DeskSession, plan_hash: str, path: str, digest_on_disk: str) -> b
     run = latest_run(s, plan_hash)
     if run is None or run["certificate_verified_at"] is None:
         raise Refusal("promote", "there is no certificate that verifies")
+    if plan["state"] != "current" or not fits(s, plan):  # a request was cancelled while the model was hashed
+        raise Refusal("promote", "the requests of the plan have changed", "another plan is made", kind="conflict")
     if run["output_digest"] != digest_on_disk:
         raise Refusal(
             "promote", "the model on disk is not the certified one", "restore it, or run again", kind="conflict"

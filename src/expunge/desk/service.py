@@ -24,7 +24,8 @@ from expunge.desk.letter_text import read_letter
 from expunge.desk.letters import accept_letter, pending_letters
 from expunge.desk.matching import add_match, matches, reveal, search, settle
 from expunge.desk.people import actor_of, people, remove_person, set_person
-from expunge.desk.plans import PlanWish, approve_plan, approve_promotion, plan_again, plan_row, reject_plan
+from expunge.desk.plan_wish import PlanWish
+from expunge.desk.plans import approve_plan, approve_promotion, plan_again, plan_row, reject_plan
 from expunge.desk.purging import confirm_task, purge_records, purge_request, tasks
 from expunge.desk.reasons import read_reasons
 from expunge.desk.receipts import receipts

@@ -144,14 +144,13 @@ class DeskWorker:
         return any(started) or bool(_listed(status=list(ACTIVE)))
 
     def _keep_evidence(self) -> None:
-        """Signatures that came in, receipts, and the daily head of the log; a lost key stops no other work."""
+        """Receipts, and the daily head of the log; a lost key stops no other work."""
         if self.desk.settings.certificates is None:
             return
-        from expunge.desk.certificates import notice_signatures
         from expunge.desk.evidence_log import anchor_daily
         from expunge.desk.receipts import issue_receipts
 
-        for work in (notice_signatures, anchor_daily, issue_receipts):
+        for work in (anchor_daily, issue_receipts):
             try:
                 work(self.desk)
             except RunFailed:

@@ -19,7 +19,7 @@ from sqlalchemy import RowMapping, insert, select, update
 
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.names import new_id, stamp
-from expunge.desk.people import people
+from expunge.desk.people import end_access, people
 from expunge.desk.roles import SYSTEM, Actor, Refusal
 from expunge.desk.web_tables import account
 from expunge.errors import InputError, unknown
@@ -174,11 +174,12 @@ def set_account(s: DeskSession, person: str, password: str, secret: str) -> None
 
 
 def close_account(s: DeskSession, person: str) -> None:
-    """Nobody signs in as this person any more, until an admin opens the account again."""
+    """Nobody signs in as this person any more, or with a token of theirs, until an admin opens the account again."""
     s.actor.check_may("edit people")
-    values = {"password": None, "ciphertext": None, "key_id": None, "enrolled_at": None, "enrol_digest": None}
-    if s.conn.execute(update(account).where(account.c.person == person).values(**values, changed_at=s.at)).rowcount:
-        s.log("account.close", {"person": person})
+    if account_row(s, person) is None and person not in people(s):
+        raise unknown("person", person, people(s))
+    end_access(s, person)
+    s.log("account.close", {"person": person})
 
 
 def sign_in(desk: Desk, person: str, password: str, code: str) -> SignedIn:

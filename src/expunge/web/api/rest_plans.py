@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 
-from expunge.desk.plans import PlanWish, approve_plan, approve_promotion, plan_again, plan_row, reject_plan
+from expunge.desk.plan_wish import PlanWish
+from expunge.desk.plans import approve_plan, approve_promotion, plan_again, plan_row, reject_plan
 from expunge.desk.roles import Refusal
 from expunge.desk.runs import cancel_run
 from expunge.desk.views import plan_views, progress

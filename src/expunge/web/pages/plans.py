@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends, Form, Request
 from starlette.responses import Response
 
 from expunge.desk.desk import DeskSession
-from expunge.desk.plans import PlanWish, approve_plan, approve_promotion, plan_again, plan_row, reject_plan
+from expunge.desk.plan_wish import PlanWish
+from expunge.desk.plans import approve_plan, approve_promotion, plan_again, plan_row, reject_plan
 from expunge.desk.requests import MAX_REASON
 from expunge.desk.roles import Refusal
 from expunge.desk.views import plan_views
@@ -86,7 +87,7 @@ def again(
     reason: Words = "",
 ) -> Response:
     """After a failed audit: another plan."""
-    if seed.strip() and not seed.strip().isdigit():
+    if seed.strip() and not (seed.strip().isascii() and seed.strip().isdigit()):
         raise InputError("seed", "is no whole number", "leave it empty for the next one")
     with visits.reading() as s:
         batch = plan_row(s, whole_hash(s, plan))["batch_id"]
