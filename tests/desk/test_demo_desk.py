@@ -67,6 +67,30 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "mine.txt").read_text() == "mine"
 
 
+def test_a_demo_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    for name in ("demo.json", "demo-policy.yaml"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(InputError, match="something else than a demo"):
+        demo(tmp_path, fresh=True)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["demo-policy.yaml", "demo.json"]
+
+
+def test_a_demo_that_was_broken_off_is_made_anew_with_fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("expunge.desk.demo.DemoBuilder.build", stop)
+    folder = tmp_path / "demo"
+    with pytest.raises(KeyboardInterrupt):
+        demo(folder)
+    with pytest.raises(InputError, match="--fresh"):
+        demo(folder)
+    with pytest.raises(InputError, match="holds no whole demo"):
+        demo(folder, code=True)
+    with pytest.raises(KeyboardInterrupt):
+        demo(folder, fresh=True)
+
+
 def test_everybody_signs_in_with_the_printed_words(tmp_path: Path) -> None:
     case = make_desk(tmp_path / "desk")
     from expunge.desk.people import set_person

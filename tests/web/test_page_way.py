@@ -151,6 +151,7 @@ def test_from_received_to_the_certificate_and_the_letter(way: Way) -> None:
     assert "No check found anything wrong" in verified
     assert "signed by operator and auditor" in verified
     assert aude.get(f"{page}/file").content == certificate_of(way.case, request_id).read_bytes()
+    check_changed_files(aude, certificate_of(way.case, request_id), reference, digest)
     send(anna, f"/plans/{digest}", f"/plans/{digest}/promote", shown=digest)
     assert promote_plan(way.shop(), digest) == {"promoted": True}
     list_purge(way.shop(), digest)
@@ -167,6 +168,23 @@ def test_from_received_to_the_certificate_and_the_letter(way: Way) -> None:
     with way.case.desk.reading(SYSTEM) as s:
         assert certificate_row(s, request_id) is not None
     assert "Verified on" in carla.get(f"/requests/{reference}").text
+
+
+def check_changed_files(visit: WebVisit, certificate: Path, reference: str, digest: str) -> None:
+    """A file that was changed on the disk is not shown as evidence."""
+    audit_file = certificate.parent.parent / "audit" / "audit.json"
+    page = f"/certificates/{reference}"
+    for file, pages in ((certificate, (page, f"{page}/file")), (audit_file, (f"/audits/{digest}",))):
+        raw = file.read_bytes()
+        for path in pages:
+            assert visit.get(path).status_code == 200, path
+        middle = raw[len(raw) // 4 : len(raw) // 4 + 1]
+        file.write_bytes(raw[: len(raw) // 4] + (b"A" if middle != b"A" else b"B") + raw[len(raw) // 4 + 1 :])
+        for path in pages:
+            answer = visit.get(path)
+            assert answer.status_code == 409, path
+            assert "is not the one that was registered" in answer.text
+        file.write_bytes(raw)
 
 
 def test_whoever_worked_on_it_approves_nothing(way: Way) -> None:
@@ -219,6 +237,10 @@ def test_wrong_forms_are_one_line_and_change_nothing(way: Way) -> None:
         "/nope",
     ):
         assert rita.get(path).status_code in (400, 404), path
+    for head in ("²:" + "0" * 64, "9:" + "0" * 63, "nine"):
+        assert rita.fill("/log/check", page="/log", head=head).status_code == 400, head
+    for before in ("-1", str(10**31), "²"):
+        assert rita.get(f"/log?before={before}").status_code == 400, before
     big = carla.post(
         "/requests", data={"csrf": carla.form_token("/requests/new"), "kind_1": "name", "value_1": "x" * 9000}
     )

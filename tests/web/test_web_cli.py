@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -148,6 +149,17 @@ def test_another_desk_is_added_changed_and_ended(case: DeskCase, cli: Cli, tmp_p
     for words in (["x", "--url", "http://x.example"], ["x", "--face", "drpp"], ["other", "--new-key"], ["X"]):
         assert cli("desk", "webhook", *words).code == 2, words
     assert cli("desk", "webhook", "x", "--as", CLERK.person).code == 2
+
+
+def test_a_port_that_is_taken_is_one_line(case: DeskCase, cli: Cli, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        for words in (["serve"], ["demo", "--serve", "--folder", tmp_path / "demo"]):
+            result = cli("desk", *words, "--port", port)
+            assert result.code == 2
+            assert f"cannot listen at 127.0.0.1:{port}" in result.err
+            assert "choose another --port" in result.err
+    assert not (tmp_path / "demo").exists()
 
 
 @pytest.mark.process

@@ -13,13 +13,16 @@ pytest.importorskip("pyotp")
 pytest.importorskip("sqlalchemy")
 pytest.importorskip("cryptography")
 
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from expunge.desk.event_log import read_head
 from expunge.desk.roles import SYSTEM
 from expunge.errors import InputError
 from expunge.web.app import make_app
+from expunge.web.context import context_of
 from expunge.web.limits import RateLimiter
+from expunge.web.security import client_address
 from expunge.web.settings import WebSettings
 from helpers.web import BASE, ApiClient, WebVisit, routes, web_desk
 
@@ -285,3 +288,19 @@ def test_a_fault_of_the_program_shows_a_number_and_no_text(tmp_path: Path, caplo
     with caplog.at_level("INFO", logger="expunge.web"):
         visit.get("/api/v1/requests/E-Anna")
     assert "GET /api/v1/requests/{reference} 401" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("lines", "address"),
+    [
+        (["203.0.113.7"], "203.0.113.7"),
+        (["198.51.100.1, 203.0.113.7"], "203.0.113.7"),
+        (["198.51.100.1", "203.0.113.7"], "203.0.113.7"),  # the visitor's own line, then that of the proxy
+    ],
+)
+def test_the_proxy_says_who_visits(tmp_path: Path, lines: list[str], address: str) -> None:
+    app = outside(web_desk(tmp_path / "desk"))["app"]
+    headers = [(b"x-forwarded-for", line.encode()) for line in lines]
+    for peer, expected in (("10.0.0.9", address), ("192.0.2.1", "192.0.2.1")):
+        request = Request({"type": "http", "app": app, "client": (peer, 1), "headers": headers})
+        assert client_address(context_of(request), request) == expected

@@ -19,7 +19,7 @@ from expunge.errors import InputError
 if TYPE_CHECKING:
     from expunge.desk.desk import Desk
 
-MARK = "demo.json"  # written last; says that the folder holds a whole demo
+MARK = "desk-demo.json"  # says that the folder is a demo desk, and when it is whole
 PORT = 8765
 
 
@@ -35,21 +35,23 @@ def demo(
     if code:
         digits = current_code(_open(folder))
         return CommandResult({"code": digits}, (digits,))
+    from expunge.web.app import make_app
+    from expunge.web.server import listen, run_server
+    from expunge.web.settings import WebSettings
+
+    settings = WebSettings(port=port)
+    at = listen(settings) if serve else None  # a port that is taken is told before the work, not after it
     if fresh:
         _clear(folder)
-    if (folder / MARK).is_file():
+    if _is_whole(folder):
         desk, sign_in = _open(folder), None
     else:
         desk, sign_in = make_demo(folder, Progress())
     result = _result(desk, folder, port, sign_in)
-    if not serve:
+    if at is None:
         return result
     result.show(sys.stderr)
-    from expunge.web.app import make_app
-    from expunge.web.server import run_server
-    from expunge.web.settings import WebSettings
-
-    run_server(make_app(desk, WebSettings(port=port)))
+    run_server(make_app(desk, settings), at)
     return CommandResult(result.data, ("stopped",))
 
 
@@ -69,12 +71,13 @@ def make_demo(folder: Path, progress: Progress) -> tuple[Desk, dict[str, str]]:
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(str(folder), "is not empty, and holds no whole demo", "--fresh, or another --folder")
+    write_json(folder / MARK, {"whole": False})
     certificates, auditor = make_keys(folder)
     settings = DeskSettings(controller=CONTROLLER, run=RUN, certificates=certificates, letters=CONTACT)
     desk = Desk.create(folder, settings)
     ids = DemoBuilder(desk, progress.say, auditor).build()
     sign_in = give_accounts(desk)
-    write_json(folder / MARK, {"states": sorted(ids)})
+    write_json(folder / MARK, {"whole": True, "states": sorted(ids)})
     return desk, sign_in
 
 
@@ -111,17 +114,22 @@ def current_code(desk: Desk) -> str:
 def _open(folder: Path) -> Desk:
     from expunge.desk.desk import Desk
 
-    if not (folder / MARK).is_file():
+    if not _is_whole(folder):
         raise InputError(str(folder), "holds no whole demo", "make one: expunge desk demo")
     return Desk.open(folder)
+
+
+def _is_whole(folder: Path) -> bool:
+    from expunge._io import read_object
+
+    return (folder / MARK).is_file() and read_object(folder / MARK, "--fresh").get("whole") is True
 
 
 def _clear(folder: Path) -> None:
     """Remove a demo, a whole one or one that was broken off, and nothing else."""
     if not folder.exists():
         return
-    is_demo = (folder / MARK).is_file() or (folder / "demo-policy.yaml").is_file() or not any(folder.iterdir())
-    if not folder.is_dir() or not is_demo:
+    if not folder.is_dir() or not ((folder / MARK).is_file() or not any(folder.iterdir())):
         raise InputError(str(folder), "holds something else than a demo", "choose another --folder")
     shutil.rmtree(folder)
 

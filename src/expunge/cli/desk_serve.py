@@ -66,11 +66,11 @@ def serve(
     settings = validate(WebSettings, values, "desk serve", "see docs/guides/web-desk.md").check()
     opened = open_desk(desk)
     from expunge.web.app import make_app
-    from expunge.web.server import run_server
+    from expunge.web.server import listen, run_server
 
-    app = make_app(opened, settings)
+    app, at = make_app(opened, settings), listen(settings)
     for origin in sorted(settings.origins):
         typer.echo(f"the desk is at {origin}", err=True)
     typer.echo("Ctrl-C stops it", err=True)
-    run_server(app)
+    run_server(app, at)
     return CommandResult({"stopped": True}, ("stopped",))

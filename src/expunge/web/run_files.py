@@ -43,16 +43,21 @@ def redacted_audit(desk: Desk, actor: Actor, request_id: str) -> dict[str, Any]:
         run = latest_run(s, plan["hash"] if plan else None)
     if plan is None or run is None or run["audit_digest"] is None:
         raise Refusal("audit", "there is none yet", kind="missing")
-    requests = list(content_of(plan)["requests"])
-    folder = desk.runs / str(plan["hash"])[:16]
-    if audits_digest(folder, requests) != run["audit_digest"]:
-        raise Refusal("audit", "its file is not the one that was registered", RESTORE, kind="conflict")
-    file = folder / audit_folder(request_id, len(requests) > 1) / "audit.json"
+    file = audit_file(desk, plan, run, request_id)
     try:
         copy = redact(load_audit(file), digest_file(file))
     except InputError as error:
         raise Refusal("audit", "its file cannot be read", "an operator looks into it", kind="conflict") from error
     return copy.model_dump(mode="json")
+
+
+def audit_file(desk: Desk, plan: RowMapping, run: RowMapping, request_id: str) -> Path:
+    """The audit of a run for one of its requests; `Refusal` if it is not the one that was registered."""
+    requests = list(content_of(plan)["requests"])
+    folder = desk.runs / str(plan["hash"])[:16]
+    if audits_digest(folder, requests) != run["audit_digest"]:
+        raise Refusal("audit", "its file is not the one that was registered", RESTORE, kind="conflict")
+    return folder / audit_folder(request_id, len(requests) > 1) / "audit.json"
 
 
 def certificate_bytes(desk: Desk, actor: Actor, request_id: str) -> bytes:

@@ -147,7 +147,7 @@ def check_origin(context: WebContext, method: str, headers: Headers) -> None:
 def client_address(context: WebContext, request: Request) -> str:
     """Whose rate counts: the connecting machine, or whom the named proxy speaks for."""
     peer = request.client.host if request.client else "unknown"
-    forwarded = request.headers.get("x-forwarded-for", "")
+    forwarded = ",".join(request.headers.getlist("x-forwarded-for"))  # a proxy may add a line of its own
     if context.settings.proxy and peer in context.settings.proxy_from and forwarded:
         return forwarded.rpartition(",")[2].strip()[:45]  # the last one is written by the proxy itself
     return peer

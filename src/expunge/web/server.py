@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import logging
+import socket
 import sys
 from typing import Any
 
 from fastapi import FastAPI
 
+from expunge.errors import InputError
 from expunge.web.context import context_of
+from expunge.web.settings import WebSettings
 from expunge.web.webhook_sender import WebhookThread
 
 MAX_CONNECTIONS = 400
 
 
-def run_server(app: FastAPI) -> None:
-    """Serve until SIGINT or SIGTERM; webhooks go out meanwhile."""
+def listen(settings: WebSettings) -> socket.socket:
+    """The socket of the desk; `InputError` if another program listens there, or the address is none of this machine."""
+    host = settings.host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, settings.port), family=family)
+    except OSError as error:
+        what = f"cannot listen at {settings.host}:{settings.port}: {error.strerror}"
+        raise InputError("--port", what, "stop the other program, or choose another --port") from error
+
+
+def run_server(app: FastAPI, at: socket.socket) -> None:
+    """Serve at a socket until SIGINT or SIGTERM; webhooks go out meanwhile."""
     import uvicorn
 
     context = context_of({"type": "http", "app": app})
@@ -27,10 +41,8 @@ def run_server(app: FastAPI) -> None:
     if settings.tls_cert is not None and settings.tls_key is not None:
         options = {"ssl_certfile": str(settings.tls_cert), "ssl_keyfile": str(settings.tls_key)}
     try:
-        uvicorn.run(
+        config = uvicorn.Config(
             app,
-            host=settings.host,
-            port=settings.port,
             log_config=None,
             log_level="warning",
             access_log=False,
@@ -41,6 +53,7 @@ def run_server(app: FastAPI) -> None:
             timeout_graceful_shutdown=10,
             **options,
         )
+        uvicorn.Server(config).run(sockets=[at])
     finally:
         sender.stop()
 

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from expunge.audit.schema import AuditFile
-from expunge.desk.certify import audit_folder
 from expunge.desk.facts import latest_run, request_row
 from expunge.desk.plans import content_of, plan_row
 from expunge.desk.roles import Refusal
@@ -20,7 +19,8 @@ from expunge.report.plots.roc import draw_roc
 from expunge.report.render import describe_rule, subject_order
 from expunge.report.tables import forget_rows, table_columns
 from expunge.web.render import render
-from expunge.web.run_page import load_redacted, run_folder, whole_hash
+from expunge.web.run_files import audit_file
+from expunge.web.run_page import load_redacted, whole_hash
 from expunge.web.visitor import Visitor, visitor
 
 router = APIRouter()
@@ -41,8 +41,7 @@ def show_audit(
     if run is None or run["audit_status"] is None:
         raise Refusal("audit", "there is none yet", "look at the run", kind="missing")
     chosen = reference if reference in names else next(iter(names))
-    folder = run_folder(visits.desk, row["hash"]) / audit_folder(names[chosen], several=len(ids) > 1)
-    audit = load_redacted(folder / "audit.json")
+    audit = load_redacted(audit_file(visits.desk, row, run, names[chosen]))
     return render(request, "audit.html", plan=row, run=run, names=list(names), chosen=chosen, **audit_values(audit))
 
 

@@ -18,6 +18,7 @@ from expunge.errors import InputError
 from expunge.report.labels import STATUS_MARKS
 from expunge.web.errors import redirect
 from expunge.web.render import render
+from expunge.web.run_files import certificate_bytes
 from expunge.web.visitor import Visitor, visitor
 
 router = APIRouter(prefix="/certificates/{reference}")
@@ -34,6 +35,7 @@ def show_certificate(request: Request, reference: str, visits: Visits, verify: s
         plan = latest_plan(s, row["batch_id"])
         rows = receipts(s, request_id)
     stored = _row(visits, reference)
+    certificate_bytes(visits.desk, visits.actor, request_id)  # refused, if the file is not the registered one
     file = certificate_file(visits.desk, stored)
     values: dict[str, Any] = {"statement": None, "plain": None, "lines": [], "is_valid": None}
     if stored["is_signed"]:
@@ -62,7 +64,8 @@ def show_certificate(request: Request, reference: str, visits: Visits, verify: s
 def download(request: Request, reference: str, visits: Visits) -> Response:
     """The file of the certificate, byte by byte."""
     stored = _row(visits, reference)
-    return _file(certificate_file(visits.desk, stored), f"certificate-{Path(stored['path']).stem}.json")
+    raw = certificate_bytes(visits.desk, visits.actor, stored["request_id"])
+    return _file(raw, f"certificate-{Path(stored['path']).stem}.json")
 
 
 @router.get("/receipts/{kind}")
@@ -75,7 +78,7 @@ def download_receipt(request: Request, reference: str, kind: str, visits: Visits
     path = Path(by_kind[kind]["path"])
     if not (visits.desk.runs / path).is_file():
         raise Refusal("receipt", "its file is gone", "an operator restores it", kind="missing")
-    return _file(visits.desk.runs / path, f"receipt-{path.stem}.json")
+    return _file((visits.desk.runs / path).read_bytes(), f"receipt-{path.stem}.json")
 
 
 @router.post("/signed")
@@ -104,6 +107,6 @@ def _plain(file: Path) -> dict[str, Any]:
     return read_object(file, "an operator restores it")
 
 
-def _file(file: Path, name: str) -> Response:
+def _file(raw: bytes, name: str) -> Response:
     headers = {"content-disposition": f'attachment; filename="{name}"'}
-    return Response(file.read_bytes(), media_type="application/json", headers=headers)
+    return Response(raw, media_type="application/json", headers=headers)

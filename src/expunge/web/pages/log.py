@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Form, Request
+from fastapi import APIRouter, Depends, Form, Query, Request
 from sqlalchemy import select
 from starlette.responses import Response
 
@@ -18,11 +18,12 @@ from expunge.web.visitor import Visitor, visitor
 router = APIRouter()
 Visits = Annotated[Visitor, Depends(visitor)]
 ROWS = 50
+MOST = 2**53  # number of an entry
 COLUMNS = ("seq", "at", "actor", "role", "type", "hash")
 
 
 @router.get("/log")
-def show_log(request: Request, visits: Visits, before: int | None = None) -> Response:
+def show_log(request: Request, visits: Visits, before: Annotated[int | None, Query(ge=0, le=MOST)] = None) -> Response:
     """Head and rows, the newest first."""
     with visits.reading() as s:
         values = _values(s, before)
@@ -45,7 +46,7 @@ def _head(text: str) -> EventHead | None:
     seq, sign, digest = text.strip().partition(":")
     if not text.strip():
         return None
-    if not sign or not seq.isdigit() or len(seq) > 15 or len(digest) != 64:
+    if not sign or not (seq.isascii() and seq.isdigit()) or len(seq) > 15 or len(digest) != 64:
         raise InputError("head", "has not the form NUMBER:HASH", "copy it from a letter, a certificate or a backup")
     return EventHead(int(seq), digest)
 
