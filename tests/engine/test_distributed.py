@@ -26,6 +26,7 @@ PLAIN = {"name": "sgd", "lr": 0.1, "clip_norm": None}
 SHORT: dict[str, Any] = {"steps": 2, "optimizer": PLAIN, "batch": {"forget": 5, "retain": 4}}
 TWIN: dict[str, Any] = {"method": "twin", "settings": {"candidates": 2}}
 CACHED: dict[str, Any] = {"method": "npo", "train": {"layers": 1}}
+ATTACK: dict[str, Any] = {"relearning": {"steps": 1, "start": 0}}
 SHARD: dict[str, Any] = {"parallel": {"shard": True}}
 PLANS: dict[str, dict[str, Any]] = {
     "npo": SHORT | {"method": "npo"},
@@ -35,11 +36,21 @@ PLANS: dict[str, dict[str, Any]] = {
     "kl on cached blocks": SHORT | CACHED | {"retain": {"loss": "kl"}},
     "logits on cached blocks": SHORT | CACHED | {"retain": {"loss": "logit"}},
     "blocks left out": SHORT | {"method": "npo", "train": {"drop_blocks": 0.5}},
+    "npo behind an attacker": SHORT | {"method": "npo"} | ATTACK,
+    "twin behind an attacker, on cached blocks": SHORT | TWIN | ATTACK | {"train": {"layers": 1}},
+    "lower blocks": SHORT | {"method": "npo", "lower_blocks": {"weight": 4.0}},
     "fewer rows than processes": SHORT | {"method": "dual", "batch": {"forget": 1, "retain": 1}},
 }
 MICRO = {
     f"{name} by {micro}": PLANS[name] | {"batch": {"forget": 5, "retain": 4, "micro": micro}}
-    for name, micro in (("npo", 1), ("npo", 3), ("dual", 3), ("twin", 1))
+    for name, micro in (
+        ("npo", 1),
+        ("npo", 3),
+        ("dual", 3),
+        ("twin", 1),
+        ("npo behind an attacker", 2),
+        ("lower blocks", 2),
+    )
 }
 SHARDED = {
     f"{name}, sharded": PLANS[name] | SHARD for name in ("twin", "kl on cached blocks", "fewer rows than processes")
@@ -92,7 +103,7 @@ def test_two_processes_end_where_one_does(one: Path, two: Path, name: str) -> No
 
 @pytest.mark.parametrize("name", MICRO)
 def test_micro_batches_change_nothing_with_one_process_or_two(one: Path, two: Path, name: str) -> None:
-    whole = one / name.split()[0]
+    whole = one / name.rpartition(" by ")[0]
     assert apart(whole, one / name) < ROUNDING
     assert apart(whole, two / name) < ROUNDING
 

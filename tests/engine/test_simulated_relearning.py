@@ -59,7 +59,7 @@ def test_the_attacker_makes_taught_answers_likelier_and_leaves_the_weights(folde
         return float(made.runner.run(rows, logits=False).logprob.detach().sum())
 
     plain = likelihood()
-    with source._relearned(taught, 0, parameters):
+    with source._behind_attacker(taught, 0, parameters):
         moved = torch.sqrt(sum(((p.detach() - before[n]) ** 2).sum() for n, p in parameters.items()))
         assert likelihood() > plain
         assert 0.2 < float(moved) <= 0.5 + 1e-5
@@ -99,3 +99,12 @@ def test_the_attacker_comes_late_and_changes_the_run(folders: dict[str, Path]) -
 def test_runs_that_cannot_meet_an_attacker_say_so(key: dict[str, object]) -> None:
     with pytest.raises(InputError, match=r"relearning\.steps"):
         Recipe(method="npo", relearning={"steps": 1}, **key).resolve()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("method", ["idk", "random_relabel"])
+def test_where_no_true_answer_is_trained_an_attacker_has_nothing_to_teach(
+    folders: dict[str, Path], method: str
+) -> None:
+    made = loop(folders["llama"], recipe(method, relearning={"steps": 1, "start": 0}))
+    with pytest.raises(InputError, match="this method trains on none"):
+        made.run(lambda _: None)

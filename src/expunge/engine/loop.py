@@ -24,6 +24,7 @@ from expunge.engine.optimizer import lr_factor
 from expunge.engine.phase_plan import PhasePlan
 from expunge.engine.recipe_config import Phase
 from expunge.engine.resolved_recipe import ResolvedRecipe
+from expunge.engine.simulated_relearning import rows_of_every_process
 from expunge.engine.stop_rule import StopProbe
 from expunge.engine.stopper import Stopper, score
 from expunge.engine.train_state import TrainState
@@ -218,8 +219,10 @@ class Loop:
     def _rows_in_phase(self, phase: Phase, start: int) -> list[int]:
         """Rows that this process will feed to the model in the phase."""
         sides: tuple[Side, ...] = ("forget", "retain")
-        batches = (batch for side in sides for batch in phase_batches(self.dataset, side, phase, start))
+        batches = [batch for side in sides for batch in phase_batches(self.dataset, side, phase, start)]
         rows = self.context.assigned_rows(batches, equal=self.resolved.is_sharded(self.context.num_processes))
+        if self.resolved.recipe.relearning.steps:
+            rows = sorted({*rows, *rows_of_every_process(self.dataset, batches)})
         return [*rows, *self.dataset.alternates_of(rows)]
 
     def _parameters(self) -> Parameters:

@@ -16,6 +16,7 @@ from expunge.engine.gradient_combiner import GradientCombiner
 from expunge.engine.gradient_source import GradientSource
 from expunge.engine.loop import Loop, phase_batches
 from expunge.engine.loss_inputs import LossInputs
+from expunge.engine.lower_blocks import LowerBlockSource, lower_blocks, measure_floors
 from expunge.engine.phase_plan import PhasePlan
 from expunge.engine.privacy.privacy_engine import PrivacyEngine
 from expunge.engine.reference import Reference
@@ -102,6 +103,12 @@ def build_loop(
             first=round(recipe.relearning.start * resolved.total_steps),
             most=recipe.batch.forget, micro=recipe.batch.micro, seed=recipe.seed,
         )  # fmt: skip
+    if recipe.lower_blocks.weight:
+        blocks = lower_blocks(lm, sorted(names))
+        floors = measure_floors(lm, dataset, questions, retain, blocks, recipe.seed) if blocks else {}
+        source = LowerBlockSource(
+            source, lm, dataset, context, blocks, floors, recipe.lower_blocks.weight, recipe.batch.micro, recipe.seed
+        )
     combiner = GradientCombiner(resolved, dataset)
     parts: dict[str, Stateful] = {"combiner": combiner, "targets": dataset.targets, "source": source}
     plan = PhasePlan([phase.steps for phase in resolved.phases])
@@ -158,7 +165,8 @@ def _references(
         if resolved.may_stop and len(phases) > 1:  # a phase may begin at any earlier step
             phases = [(phase.model_copy(update={"steps": plan.total}), 0) for phase, _ in phases]
         batches = [batch for phase, start in phases for batch in phase_batches(dataset, side, phase, start)]
-        rows = sorted(set().union(*batches)) if sharded else context.assigned_rows(batches)
+        everywhere = sharded or (side == "forget" and resolved.recipe.relearning.steps > 0)
+        rows = sorted(set().union(*batches)) if everywhere else context.assigned_rows(batches)
         rows = [*rows, *(dataset.alternates_of(rows) if side == "forget" else ())]
         items = {k: dataset.encoded[k] for k in rows}
         first = original.module if original and side == "retain" and same_head(original.module, lm.module) else None

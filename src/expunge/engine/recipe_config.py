@@ -29,6 +29,12 @@ class SimulatedRelearning(FrozenModel):
     start: float = Field(0.2, ge=0, lt=1, description="share of the run's steps before the first that meets it")
 
 
+class LowerBlocks(FrozenModel):
+    """The limit on what lower blocks bring up of a forgotten answer: no more than about somebody unknown."""
+
+    weight: float = Field(0.0, ge=0, description="factor on it, relative to the forget term; 0 for a run without it")
+
+
 class Retain(FrozenModel):
     """The retain term."""
 
@@ -140,6 +146,9 @@ class RecipeConfig(FrozenModel):
     )
     conversations: int = Field(
         0, ge=0, le=6, description="conversations about retained facts at whose end each question is asked too"
+    )
+    lower_blocks: LowerBlocks = Field(
+        LowerBlocks(), description="the limit behind lower blocks, where a logit lens reads what the last one hides"
     )
     relearning: SimulatedRelearning = Field(
         SimulatedRelearning(), description="the attacker behind whom the run forgets, so that little training undoes it"

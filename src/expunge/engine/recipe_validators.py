@@ -96,6 +96,21 @@ def relearning_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
         yield Problem("relearning.steps", what, "set relearning.steps: 0, or parallel.shard: false")
 
 
+def lower_block_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
+    """Runs that cannot read out lower blocks."""
+    recipe, key = resolved.recipe, "lower_blocks.weight"
+    if resolved.edit or not recipe.lower_blocks.weight:
+        return
+    if recipe.privacy:
+        yield Problem(key, "is a gradient that a private run does not count", f"set {key}: 0")
+    if recipe.parallel.shard:
+        what = "reads blocks of the whole model, and parallel.shard leaves each process a part of it"
+        yield Problem(key, what, f"set {key}: 0, or parallel.shard: false")
+    if recipe.memory.checkpointing:
+        what = "reads blocks in the middle of a pass, which memory.checkpointing makes again"
+        yield Problem(key, what, f"set {key}: 0, or memory.checkpointing: false")
+
+
 VALIDATORS: tuple[RecipeValidator, ...] = (
     edit_problems,
     training_problems,
@@ -103,4 +118,5 @@ VALIDATORS: tuple[RecipeValidator, ...] = (
     privacy_problems,
     format_problems,
     relearning_problems,
+    lower_block_problems,
 )

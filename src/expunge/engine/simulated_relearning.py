@@ -9,7 +9,7 @@ run, as first-order meta-learning does (after Tamirisa et al. 2024, arXiv 2408.0
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,6 +22,7 @@ from expunge.engine.distributed import DistributedContext
 from expunge.engine.forward import ForwardRunner
 from expunge.engine.gradient_source import GradientSource, Means, Parameters, Term
 from expunge.engine.recipe_config import SimulatedRelearning
+from expunge.errors import InputError
 from expunge.gradients.base import Gradients
 from expunge.models.collate import chunks
 from expunge.random import stream
@@ -57,8 +58,16 @@ class RelearningSource:
     _rows: list[int] = field(default_factory=list, init=False, repr=False)
 
     def start_phase(self, rows: Sequence[int], parameters: Parameters) -> None:
-        """See `GradientSource`."""
+        """See `GradientSource`. Needs all forget rows of the phase in every process (`rows_of_every_process`).
+
+        Raises:
+            InputError: no row holds a true answer, so nothing could be taught.
+        """
         examples = self.dataset.examples
+        forget = [k for k in rows if k < self.dataset.forget_count]
+        if forget and not any(examples[k].kind == "gold" for k in forget):
+            what = "teaches true answers again, and this method trains on none"
+            raise InputError("relearning.steps", what, "set relearning.steps: 0")
         self._rows = sorted({k for k in rows if k < self.dataset.forget_count and examples[k].kind == "gold"})
         self.plain.start_phase(rows, parameters)
 
@@ -76,7 +85,7 @@ class RelearningSource:
         share = self.config.weight
         lighter = [replace(t, weight=t.weight * (1 - share)) if t is forget else t for t in terms]
         grads, means = self.plain.gradient(lighter, step, parameters, observe)
-        with self._relearned(taught, step, parameters):
+        with self._behind_attacker(taught, step, parameters):
             behind = replace(forget, rows=others, weight=forget.weight * share)
             more, _ = self.plain.gradient([behind], step, parameters, observe=False)
         for name, g in more.items():
@@ -84,11 +93,11 @@ class RelearningSource:
         return grads, means
 
     @contextmanager
-    def _relearned(self, taught: frozenset[str], step: int, parameters: Parameters) -> Iterator[None]:
+    def _behind_attacker(self, taught: frozenset[str], step: int, parameters: Parameters) -> Iterator[None]:
         """Inside, the parameters are where gradient steps on the answers of `taught` lead, `radius` away at most."""
         rows = [k for k in self._rows if self.dataset.facts_of(k) & taught]
-        drawn = stream(self.seed, "taught rows", step).permutation(len(rows))[: self.most]
-        rows = sorted(rows[int(k)] for k in drawn)
+        order = stream(self.seed, "taught rows", step).permutation(len(rows))
+        rows = self.context.shard(sorted(rows[int(k)] for k in order[: self.most]))
         before = {name: p.detach().clone() for name, p in parameters.items()}
         try:
             for _ in range(self.config.steps):
@@ -100,7 +109,7 @@ class RelearningSource:
                     p.copy_(before[name])
 
     def _slopes(self, rows: Sequence[int], parameters: Parameters) -> list[Tensor]:
-        """Gradient of the summed mean answer loss of these rows, over all processes."""
+        """Gradient of the summed mean answer loss of this process's rows, summed over all processes."""
         slopes = [torch.zeros_like(p) for p in parameters.values()]
         for part in chunks([self.dataset.encoded[k].length for k in rows], self.micro):
             output = self.runner.run([rows[k] for k in part], logits=False)
@@ -118,6 +127,11 @@ class RelearningSource:
 
     def restore(self, state: dict[str, Any]) -> None:
         self.plain.restore(state)
+
+
+def rows_of_every_process(dataset: RunDataset, batches: Iterable[Sequence[int]]) -> list[int]:
+    """The forget rows in `batches`: which of them a process asks behind the attacker depends on what is taught."""
+    return sorted({k for batch in batches for k in batch if k < dataset.forget_count})
 
 
 def taught_facts(facts: Sequence[str], share: float, seed: int, step: int) -> frozenset[str]:

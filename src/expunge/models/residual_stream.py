@@ -6,7 +6,7 @@ own forward pass; no architecture is named.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -55,24 +55,34 @@ def _output_hook(change: Change) -> Callable[[nn.Module, Any, Any], Any]:
 @torch.no_grad()
 def answer_states(module: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
     """States [blocks, B, A, H] that leave each block at the positions that predict answer tokens; logits [B, A, V]."""
+    states, logits = block_states(module, batch, range(block_count(module)))
+    return torch.stack(list(states)), logits
+
+
+def block_states(module: nn.Module, batch: Batch, blocks: Sequence[int]) -> tuple[list[Tensor], Tensor]:
+    """States [B, A, H] that leave some blocks at the positions that predict answer tokens; logits [B, A, V].
+
+    Part of the graph.
+    """
     states: dict[int, Tensor] = {}
 
     def record(number: int) -> Change:
         def keep(hidden: Tensor) -> Tensor:
-            states[number] = gather_positions(hidden, batch.index).detach()
+            states[number] = gather_positions(hidden, batch.index)
             return hidden
 
         return keep
 
-    count = block_count(module)
-    with change_block_outputs(module, {k: record(k) for k in range(count)}):
+    with change_block_outputs(module, {k: record(k) for k in blocks}):
         logits = answer_forward(module, batch).logits
-    return torch.stack([states[k] for k in range(count)]), logits
+    return [states[k] for k in blocks], logits
 
 
-@torch.no_grad()
 def read_out(module: nn.Module, states: Tensor) -> Tensor:
-    """Logits [B, A, V] of hidden states [B, A, H] as if they had left the last block, position by position."""
+    """Logits [B, A, V] of hidden states [B, A, H] as if they had left the last block, position by position.
+
+    Part of the graph.
+    """
     stack, count = block_stack(module)
     ids = torch.zeros(states.shape[:2], dtype=torch.int64, device=states.device)
     with ExitStack() as inside:
