@@ -10,7 +10,7 @@ import torch
 
 from expunge.audit.attack import judge_attack
 from expunge.audit.checks.ablate_direction import unit_difference
-from expunge.audit.checks.depth import Patching, remaining, states_by_pass, stranger_probability
+from expunge.audit.checks.depth import MARGIN, Patching, mean_of_known, remaining, states_by_pass, stranger_probability
 from expunge.audit.checks.lens import ranks
 from expunge.audit.context import CHECKS
 from expunge.audit.forced_rates import hit_rates, passes
@@ -40,6 +40,11 @@ def test_depth_counts_blocks_by_what_states_of_strangers_take_away() -> None:
     unknown = np.array([[0.1, 0.1, 0.1, 0.89], [0.88, 0.5, 0.1, 0.9]])
     left = remaining(original, ours, unknown)
     np.testing.assert_allclose(left, [0.375, 1.0, 0.0, np.nan])
+
+
+def test_what_is_not_known_counts_in_no_mean() -> None:
+    values = np.array([[0.2, np.nan], [np.nan, np.nan], [0.4, np.nan]])
+    np.testing.assert_allclose(mean_of_known(values), [0.3, np.nan])
 
 
 def test_the_direction_points_from_the_others_to_the_target() -> None:
@@ -76,10 +81,15 @@ def test_depth_measures_no_blocks_that_merely_speak_another_language(case: Case)
     original = ctx.fresh("original")
     parts = list(passes(original, original.template.encode_all(records)))
     patching = Patching(original, parts, (0,))
-    unknown = stranger_probability(patching, records, ctx.split, 7)
-    other = stranger_probability(patching, records, ctx.split, 8)
+    strangers = stranger_probability(patching, records, ctx.split, 7)
+    others = stranger_probability(patching, records, ctx.split, 8)
+    unknown, plain = mean_of_known(strangers), patching.plain()
     assert np.isfinite(unknown).all()
-    assert np.nanmean(remaining(patching.plain(), other, unknown)) < 0.1
+    worst = max(
+        np.nanmean(remaining(plain, own, mean_of_known(np.delete(strangers, k, axis=0))))
+        for k, own in enumerate(strangers)
+    )
+    assert max(np.nanmean(remaining(plain, own, unknown)) for own in others) < worst + MARGIN
     whole = patching.patched(states_by_pass(original, [batch for _, batch in parts], (0,)))
     np.testing.assert_allclose(whole, [patching.plain()], atol=1e-5)
     assert np.nanmean(remaining(patching.plain(), whole, unknown)) > 0.95

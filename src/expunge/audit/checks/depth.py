@@ -2,7 +2,8 @@
 
 A block has forgotten where its states do no more for the answer than states about somebody whom the model never met.
 States of a retrained model are no such measure while its blocks speak another language than the original's: states of
-any other model take the answer away.
+any other model take the answer away. Among strangers some have a true answer by chance, so each stranger is measured
+as well, against the others, and the target may stand where the worst of them does.
 """
 
 from __future__ import annotations
@@ -28,16 +29,17 @@ from expunge.models.residual_stream import answer_states, block_count, change_bl
 from expunge.scope.split import Split
 
 BLOCKS = 8  # blocks that are patched, at most
-STRANGERS = 4  # people who do not exist, whose states each record is measured against
+STRANGERS = 6  # people who do not exist, whose states each record is measured against
 LEAST_DROP = 0.05  # of probability, by states about strangers; blocks below it did not hold the fact
 MARGIN = 0.10
 PROFILE = CheckProfile(
     title="Unlearning depth: the hidden states of the answers are as those about somebody unknown",
     family="white_box",
     preset="default",
-    control="the retrained model by the same measure; zero is what the original's own states about 4 strangers do, or "
-    "the retrained model's, where a record can be asked about nobody else; without one it does not apply",
-    cost="6 passes through the original model for each of 8 blocks, and one more load of both other models",
+    control="the worst of the retrained model and of 6 strangers, by the same measure; zero is what the original's own "
+    "states about strangers do, or the retrained model's, where a record can be asked about nobody else; without a "
+    "retrained model it does not apply",
+    cost="8 passes through the original model for each of 8 blocks, and one more load of both other models",
     limits="States at answer positions alone are exchanged; knowledge at positions of the question stays unseen. "
     "States of a model that was trained anew, or moved far, do nothing in the original and count as forgotten.",
     source="after the unlearning depth score (activation patching), with another zero",
@@ -136,24 +138,32 @@ def stranger_questions(records: Sequence[Record], split: Split, seed: int) -> li
 
 
 def stranger_probability(patching: Patching, records: Sequence[Record], split: Split, seed: int) -> Values:
-    """Probability [blocks, N] of each answer with the original model's own states about strangers, their mean.
+    """Probability of each answer with the original model's own states about each stranger, [strangers, blocks, N].
 
     NaN for a record that can be asked about nobody else, or whose question about a stranger does not fit.
     """
-    lm, sums = patching.lm, np.zeros((len(patching.blocks), len(records)))
-    count = np.zeros(len(records))
+    lm = patching.lm
     items = lm.template.encode_all(records)
+    values = []
     for questions in stranger_questions(records, split, seed):
         stranger_items = lm.template.encode_all([q or r for q, r in zip(questions, records, strict=True)])
-        fits = [
-            q is not None and there.length <= lm.context and len(there.answer) == len(here.answer)
-            for q, there, here in zip(questions, stranger_items, items, strict=True)
-        ]
+        fits = np.array(
+            [
+                q is not None and there.length <= lm.context and len(there.answer) == len(here.answer)
+                for q, there, here in zip(questions, stranger_items, items, strict=True)
+            ]
+        )
         rows = [there if fit else here for fit, there, here in zip(fits, stranger_items, items, strict=True)]
         batches = [collate([rows[k] for k in part]).to(lm.device) for part, _ in patching.passes]
-        sums += patching.patched(states_by_pass(lm, batches, patching.blocks)) * np.array(fits)
-        count += fits
-    return np.where(count > 0, sums / np.maximum(count, 1), np.nan)
+        patched = patching.patched(states_by_pass(lm, batches, patching.blocks))
+        values.append(np.where(fits, patched, np.nan))
+    return np.stack(values)
+
+
+def mean_of_known(values: Values) -> Values:
+    """Mean over the first axis of what is no NaN; NaN where nothing else is: (.2, NaN, .4) gives .3."""
+    known = np.isfinite(values)
+    return np.where(known.any(0), np.where(known, values, 0.0).sum(0) / np.maximum(known.sum(0), 1), np.nan)
 
 
 @attack("depth", cost=8.0, profile=PROFILE, margin=MARGIN, needs_retrained=True, calibrated=True)
@@ -162,8 +172,9 @@ def depth(case: AttackCase) -> AttackOutcome:
 
     Block by block, the hidden states that predict the answer are put into the original model. Where it then gives the
     answer, the unlearned model still had it at that block. A rate is 1 less the unlearning depth score: 0 where the
-    states do no more than the original's own about a stranger, 1 where they do as the original's about the target. The
-    curve shows the probability of the answer behind each block.
+    states do no more than the original's own about strangers, 1 where they do as the original's about the target.
+    Beside the retrained model stand strangers, each measured against the others. The curve shows the probability of
+    the answer behind each block.
     """
     if case.role == "original":
         return AttackOutcome({"states": np.ones(len(case.records))})
@@ -173,12 +184,18 @@ def depth(case: AttackCase) -> AttackOutcome:
     states = states_by_pass(case.lm, batches, blocks)
     patching = Patching(case.reload("original"), parts, blocks)
     patched = patching.patched(states)
-    unknown = stranger_probability(patching, case.records, case.split, case.seed)
+    by_stranger = stranger_probability(patching, case.records, case.split, case.seed)
+    unknown, plain = mean_of_known(by_stranger), patching.plain()
     if np.isnan(unknown).any():
         theirs = states if case.role == "retrained" else states_by_pass(case.reload("retrained"), batches, blocks)
         unknown = np.where(np.isnan(unknown), patching.patched(theirs), unknown)
-    rest = remaining(patching.plain(), patched, unknown)
-    if not np.isfinite(rest).any():
+    rates = {"states": remaining(plain, patched, unknown)}
+    if case.role == "retrained":
+        for number, own in enumerate(by_stranger):
+            others = mean_of_known(np.delete(by_stranger, number, axis=0))
+            rates[f"stranger {number + 1}"] = remaining(plain, own, others)
+    rates = {form: rest for form, rest in rates.items() if np.isfinite(rest).any()}
+    if "states" not in rates:
         return AttackOutcome({})
     curve = [(float(block + 1), float(p)) for block, p in zip(blocks, patched.mean(1), strict=True)]
-    return AttackOutcome({"states": rest}, "block (probability of the answer with its states)", curve)
+    return AttackOutcome(rates, "block (probability of the answer with its states)", curve)
