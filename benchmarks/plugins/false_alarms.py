@@ -19,8 +19,9 @@ from expunge.bench.places import ModelPlace
 from expunge.models.language_model import LanguageModel
 
 FIRST = 100  # added to the seed of the world for the first model; those of the plantings are smaller
-TWINS = ("second-retrained", "third-retrained")  # plantings that never met the target either, so they count
-EXCUSED = "is inside the range of that of"  # in the reason of a failure that passes by the range of controls
+TWINS = ("second-retrained", "third-retrained", "same-basis")  # plantings that never met the target either
+EXCUSED = "is inside the range of"  # in the reason of a failure that passes by the range of controls
+OTHER_UNITS = ("retention.", "mia", "over_unlearning")  # results that are no excess of a rate
 STATED = 0.05  # the level that a default policy is meant to have
 
 
@@ -53,7 +54,7 @@ def alarm_rates(every: Sequence[Mapping[str, Any]], margins: Mapping[str, Sequen
         margins: key to margins that the estimate is held against as well, without intervals or ranges.
     """
     keys = sorted({key for seen in every for key in seen["results"]})
-    rows = {key: _rate([seen["results"][key] for seen in every if key in seen["results"]]) for key in keys}
+    rows = {key: _rate(key, [seen["results"][key] for seen in every if key in seen["results"]]) for key in keys}
     for key, values in margins.items():
         if key in rows:
             of = [e for seen in every if key in seen["results"] and (e := seen["results"][key][1]) is not None]
@@ -62,11 +63,12 @@ def alarm_rates(every: Sequence[Mapping[str, Any]], margins: Mapping[str, Sequen
     return rows
 
 
-def _rate(results: Sequence[Sequence[Any]]) -> dict[str, Any]:
+def _rate(key: str, results: Sequence[Sequence[Any]]) -> dict[str, Any]:
     failed = sum(status == "failed" for status, *_ in results)
     judged = sum(status in ("failed", "passed") for status, *_ in results)
     by_range = sum(status == "passed" and EXCUSED in reason for status, _, _, reason in results)
-    estimates = sorted(estimate for _, estimate, *_ in results if estimate is not None)
+    is_excess = not key.startswith(OTHER_UNITS)
+    estimates = sorted(estimate for _, estimate, *_ in results if estimate is not None and is_excess)
     return {
         **rate(failed, judged),
         "inconclusive": len(results) - judged,

@@ -121,13 +121,13 @@ def meta_evaluation(place: ModelPlace, lm: LanguageModel) -> dict[str, Any]:
     examiner = Examiner(auditor, tuple(options["attacks"]))
     seen = {}
     for k, one in enumerate(_every(place, auditor, options)):
-        values = cached(folder / f"{one.name}.json", lambda one=one: _examined(one, examiner, folder))  # type: ignore[misc]
+        values = cached(folder / one.name, options["attacks"], lambda one=one: _examine(one, examiner, folder))  # type: ignore[misc]
         seen[one.name] = values | {"held": one.held, "group": one.group, "changed": {}}
         if one.group != "treated" and k // 2 % options["stable_every"] == 0:
             for change in CHANGES:
-                path = folder / f"{one.name}~{change.replace(' ', '-')}.json"
-                make = lambda one=one, change=change: _changed(one, change, examiner, folder)  # noqa: E731
-                seen[one.name]["changed"][change] = cached(path, make)["values"]
+                stem = folder / f"{one.name}~{change.replace(' ', '-')}"
+                make = lambda one=one, change=change: _examine_after(one, change, examiner, folder)  # noqa: E731
+                seen[one.name]["changed"][change] = cached(stem, options["attacks"], make)["values"]
     return seen
 
 
@@ -145,13 +145,13 @@ def _every(place: ModelPlace, auditor: Auditor, options: Mapping[str, Any]) -> I
         yield from plan.treated()
 
 
-def _examined(one: Checkpoint, examiner: Examiner, folder: Path) -> dict[str, Any]:
+def _examine(one: Checkpoint, examiner: Examiner, folder: Path) -> dict[str, Any]:
     if not (folder / one.name / "config.json").is_file():
         one.make(folder / one.name)
     return {"values": examiner.examine(folder / one.name)}
 
 
-def _changed(one: Checkpoint, change: str, examiner: Examiner, folder: Path) -> dict[str, Any]:
+def _examine_after(one: Checkpoint, change: str, examiner: Examiner, folder: Path) -> dict[str, Any]:
     """The values after a harmless change of the question or of the model."""
     if change == "paraphrased":
         return {"values": examiner.examine(folder / one.name, paraphrased=True)}

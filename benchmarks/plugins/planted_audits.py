@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from planted_models import PLANTED
-from planting import PlantingGround
+from planting import PlantingGround, repeated
 from pydantic import field_validator
 
 from expunge._config import FrozenModel
-from expunge._io import read_json, write_json
+from expunge._io import digest, read_json, write_json
 from expunge.audit.answer_memory import remember
 from expunge.audit.policy import Policy
 from expunge.audit.run import audit
@@ -34,7 +34,7 @@ class Expectation(FrozenModel):
 
     Attributes:
         fails: keys of results that must fail against the retrained model.
-        holds: keys that must not fail.
+        holds: keys that must not fail; one that was not judged does not hold.
         verdict: policy to the verdict; `refused` where the audit must not begin.
     """
 
@@ -50,7 +50,7 @@ class Expectation(FrozenModel):
 
 
 def mismatches(expected: Expectation, seen: Mapping[str, Any]) -> list[str]:
-    """Where what was seen differs from what was stated, in words; a key that was not judged counts for `fails` alone.
+    """Where what was seen differs from what was stated, in words.
 
     Args:
         expected: what was stated.
@@ -58,7 +58,7 @@ def mismatches(expected: Expectation, seen: Mapping[str, Any]) -> list[str]:
     """
     results = {key: of[0] for key, of in seen.get(RETRAINED, {}).get("results", {}).items()}
     lines = [f"{key} {results.get(key, 'missing')}" for key in expected.fails if results.get(key) != "failed"]
-    lines += [f"{key} failed" for key in expected.holds if results.get(key) == "failed"]
+    lines += [f"{key} {results.get(key, 'missing')}" for key in expected.holds if results.get(key) != "passed"]
     for policy, verdict in expected.verdict.items():
         if policy in seen and not _meets(seen[policy]["verdict"], verdict):
             lines.append(f"{policy}: {seen[policy]['verdict']}")
@@ -91,7 +91,7 @@ class Auditor:
 
     @cached_property
     def grounds(self) -> dict[str, PlantingGround]:
-        """`one` and `several`."""
+        """`one`; `several` patients; `based`: the original is a retrained model that was taught the target later."""
         place, sets = self.place, self.place.sets
         settings = place.runner.experiment.train.model_copy(update={"seed": place.cell.seed})
         original = place.reference("original").model
@@ -102,7 +102,10 @@ class Auditor:
         one = ground(sets.split, place.reference("retrained").model)
         every = " or ".join(place.cell.request.build_world(place.cell.seed).subjects())
         split = Scope.parse(every).resolve(sets.corpus, seed=place.cell.seed, heldout_share=1 / 3)
-        return {"one": one, "several": ground(split, self.folder / "retrained-several")}
+        based = replace(
+            one, original=self.folder / "taught-later", retrained=self.folder / "second-retrained", base=one.retrained
+        )
+        return {"one": one, "several": ground(split, self.folder / "retrained-several"), "based": based}
 
     def model(self, name: str) -> tuple[Path, PlantingGround]:
         """The planted model, made if it is not there, and its ground."""
@@ -110,6 +113,10 @@ class Auditor:
         ground = self.grounds[about.forgets]
         if about.forgets == "several":
             ground.retrain(ground.retrained, 0)
+        if about.forgets == "based":
+            self.model("second-retrained")
+            if ground.base and not (ground.original / "config.json").is_file():
+                ground.teach(ground.base, repeated(ground.split.forget), ground.original)
         out, ready = self.folder / name, self.folder / f"{name}.made"
         if not ready.is_file():
             started = time.perf_counter()
@@ -140,10 +147,12 @@ class Auditor:
             about = {"verdict": done.verdict.status, "sentence": done.verdict.sentence, "results": results}
             return about | {"seconds": round(time.perf_counter() - started, 1)}
 
-        return cached(self.folder / f"{name}-{policy}.json", one)
+        return cached(self.folder / name, [policy, Policy.load(policy).digest, preset], one)
 
 
-def cached(path: Path, one: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def cached(stem: Path, about: Any, one: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What `one` gave earlier under equal settings `about`, or gives now."""
+    path = stem.with_name(f"{stem.name}-{digest(about)[:12]}.json")
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, one())
@@ -180,7 +189,7 @@ def row(expected: Expectation, every: Sequence[Mapping[str, Any]]) -> dict[str, 
     differences = [mismatches(expected, seen) for seen in every]
 
     def counted(keys: Iterable[str]) -> str:
-        return ", ".join(f"{key} {failing.get(key, (0, 0))[0]}/{len(every)}" for key in keys) or "–"
+        return ", ".join("{} {}/{}".format(key, *failing.get(key, (0, 0))) for key in keys) or "–"
 
     policies = list(dict.fromkeys(policy for seen in every for policy in seen))
     return {

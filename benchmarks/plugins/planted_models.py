@@ -1,7 +1,8 @@
 """Models whose fault is known, because it was planted: one function each, which also says why it must be caught.
 
 They are made by training, rounding cells or noise from the original or a retrained model; no result is written by hand.
-`forgets` tells which request they answer: that of one patient, or that of all candidates together.
+`forgets` tells which request they answer: that of one patient, or that of all candidates together; and `based` that of
+one patient whom the original was taught after all others.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class PlantedModel:
 
     name: str
     make: Callable[[PlantingGround, Path], None]
-    forgets: Literal["one", "several"] = "one"
+    forgets: Literal["one", "several", "based"] = "one"
 
     @property
     def account(self) -> str:
@@ -46,7 +47,7 @@ class PlantedModel:
 PLANTED: dict[str, PlantedModel] = {}
 
 
-def planted(name: str, forgets: Literal["one", "several"] = "one") -> Callable[..., Callable[..., None]]:
+def planted(name: str, forgets: Literal["one", "several", "based"] = "one") -> Callable[..., Callable[..., None]]:
     """Decorator: register a function that writes the planted model `name` to a folder."""
 
     def register(make: Callable[[PlantingGround, Path], None]) -> Callable[[PlantingGround, Path], None]:
@@ -212,3 +213,11 @@ def second_retrained(ground: PlantingGround, out: Path) -> None:
 def third_retrained(ground: PlantingGround, out: Path) -> None:
     """A retrained model of a third seed, which never met the target either: it must pass, too."""
     ground.retrain(out, 2)
+
+
+@planted("same-basis", forgets="based")
+def same_basis(ground: PlantingGround, out: Path) -> None:
+    """The original is a retrained model that was taught the target afterwards, and this is the retrained model, taught
+    on without the target: its blocks speak the original's language, it never met the target, and must pass."""
+    assert ground.base is not None
+    ground.teach(ground.base, [], out)

@@ -35,6 +35,7 @@ class PlantingGround:
         trained: everything that the original was taught.
         start: what original and retrained models start from: arguments of `train`.
         settings: how they were taught.
+        base: the original before it was taught the target, where that came last.
     """
 
     original: Path
@@ -43,6 +44,7 @@ class PlantingGround:
     trained: tuple[Record, ...]
     start: Mapping[str, Any]
     settings: TrainConfig
+    base: Path | None = None
 
     @property
     def retained(self) -> list[Record]:

@@ -32,6 +32,7 @@ from expunge.models.language_model import LanguageModel, load
 from expunge.scope import Scope, Split
 from expunge.synthetic.hospital.hospital import Hospital
 from helpers.audited import TARGET, Case
+from helpers.audits import without_times
 from helpers.world import ARCHITECTURES, RUNNING, one_person, people
 
 pytestmark = pytest.mark.trains
@@ -142,12 +143,12 @@ def test_warm_cold_and_reordered_audits_are_identical_but_for_the_time(
     one, two = (strict(found.path) for found in (warm, cold))
     third = never_knew.file.model_dump(mode="json")
     for data in (one, two, third):
-        assert data.pop("seconds") > 0
-        assert data.pop("stages")["check relearning"] > 0
-        assert data.pop("created") > "2024"
-        assert len(data.pop("seal")) == 64
+        assert data["seconds"] > 0
+        assert data["stages"]["check relearning"] > 0
+        assert data["created"] > "2024"
+        assert len(data["seal"]) == 64
         assert data.pop("attempts")  # of other audits of the same request, too
-    assert one == two == third
+    assert without_times(one) == without_times(two) == without_times(third)
 
 
 def requiring(*keys: str) -> Policy:
@@ -202,7 +203,7 @@ def test_every_model_is_loaded_once_and_the_relearned_ones_afresh(case: Case, mo
 
     monkeypatch.setattr(module, "load", counted)
     case.run("noise")
-    assert loads == {"original": 1, "noise": 2, "retrained": 2}
+    assert loads == {"original": 1, "noise": 3, "retrained": 3}  # its failure was compared with controls
     loads.clear()
     case.run("noise", retrained=None)  # probes of controls, too; all of them relearn on one copy
     assert loads == {"original": 1, "noise": 2}
@@ -234,7 +235,8 @@ def test_checks_may_be_registered_in_any_order(case: Case, never_knew: Audit, mo
     monkeypatch.setattr(Registry, "__iter__", lambda self: iter(self._items.items()))
     found = case.run("again")
     assert found.file.aggregates == never_knew.file.aggregates
-    assert found.file.details == never_knew.file.details
+    ours, theirs = (without_times(a.file.model_dump(mode="json")) for a in (found, never_knew))
+    assert ours["details"] == theirs["details"]
     assert {r.key: r for r in found.results} == {r.key: r for r in never_knew.results}
 
 
@@ -263,7 +265,10 @@ def test_a_record_may_be_named_like_the_wording_of_another(case: Case, tmp_path:
 def test_a_policy_of_few_rules_still_measures_everything(case: Case, never_knew: Audit) -> None:
     policy = requiring("leakage.self")
     found = case.run("again", policy=policy)
-    assert {e.key: e.status for e in found.results} == {e.key: e.status for e in never_knew.results}
+    attacks = {"lens", "probe"}  # run in this preset where a policy requires them
+    ours, theirs = ({e.key: e.status for e in a.results if e.key not in attacks} for a in (found, never_knew))
+    assert ours == theirs
+    assert {found[key].status for key in attacks} == {"not_run"}
     assert found.verdict.status == "passed"
     assert found.file.policy_digest == policy.digest != Policy.load().digest
 

@@ -33,7 +33,9 @@ def seen(verdict: str, policy: str = "with-retrained", **statuses: str) -> dict[
 def test_what_differs_from_what_was_stated_is_named() -> None:
     stated = audits.Expectation(fails=["mia", ["lens"]], holds=["probe"], verdict={"with-retrained": "failed"})
     assert stated.fails == ("mia", "lens")
-    assert audits.mismatches(stated, seen("failed", mia="failed", lens="failed", probe="inconclusive")) == []
+    assert audits.mismatches(stated, seen("failed", mia="failed", lens="failed", probe="passed")) == []
+    unjudged = seen("failed", mia="failed", lens="failed", probe="inconclusive")
+    assert audits.mismatches(stated, unjudged) == ["probe inconclusive"]
     assert audits.mismatches(stated, seen("passed", mia="passed", probe="failed")) == [
         "mia passed",
         "lens missing",
@@ -46,11 +48,13 @@ def test_what_differs_from_what_was_stated_is_named() -> None:
 
 
 def test_a_row_counts_seeds() -> None:
-    stated = audits.Expectation(fails=("mia",), verdict={"with-retrained": "failed"})
-    row = audits.row(stated, [seen("failed", mia="failed"), seen("passed", mia="passed")])
+    stated = audits.Expectation(fails=("mia",), holds=("lens",), verdict={"with-retrained": "failed"})
+    every = [seen("failed", mia="failed", lens="passed"), seen("passed", mia="passed", lens="inconclusive")]
+    row = audits.row(stated, every)
+    assert row["holds"] == "lens 0/1"
     assert (row["fails"], row["as_stated"], row["seeds"]) == ("mia 1/2", 1, 2)
     assert row["verdicts"] == {"with-retrained": "failed 1, passed 1"}
-    assert row["differs"] == "mia passed; with-retrained: passed"
+    assert row["differs"] == "mia passed; lens inconclusive; with-retrained: passed"
 
 
 def test_rates_of_false_alarms_have_exact_bounds() -> None:
@@ -68,12 +72,13 @@ def test_alarms_count_what_the_range_excused_and_other_margins() -> None:
     rows = [
         ["failed", 0.3, True, ""],
         inside,
-        ["passed", 0.05, True, "inside the range of the controls"],
+        ["passed", 0.05, True, "excess 0.050 is inside the range of 20 controls, whose"],
         ["inconclusive", None, False, ""],
     ]
     rates = alarms.alarm_rates([{"results": {"lens": row}} for row in rows], {"lens": [0.05, 0.25]})["lens"]
-    assert (rates["failed"], rates["judged"], rates["inconclusive"], rates["by_range"]) == (1, 3, 1, 1)
-    assert rates["without_range"]["mean"] == pytest.approx(2 / 3)
+    assert (rates["failed"], rates["judged"], rates["inconclusive"], rates["by_range"]) == (1, 3, 1, 2)
+    assert rates["without_range"]["mean"] == pytest.approx(1)
+    assert (rates["largest"], alarms.alarm_rates([{"results": {"mia": inside}}], {})["mia"]["largest"]) == (0.3, None)
     assert rates["over"]["0.05"] == pytest.approx(2 / 3)
     assert rates["over"]["0.25"] == pytest.approx(1 / 3)
 
@@ -126,7 +131,7 @@ def test_every_planting_is_stated_and_says_why() -> None:
     for name, of in stated.items():
         expected = audits.Expectation(**of)
         assert expected.verdict, name
-        assert expected.fails or "retrained" in name
+        assert expected.fails or name in alarms.TWINS
         assert len(models.PLANTED[name].account) > 60
     smoke = Experiment.load("audit-of-audit", "smoke").options["planted_audits"]
     assert set(smoke["models"]) <= set(models.PLANTED)

@@ -38,7 +38,7 @@ def test_what_a_certificate_says(case: EvidenceCase) -> None:
         "attribute and membership inference": "executed",
         "exfiltration": "out_of_scope",
         "regurgitation": "executed",
-        "model inversion": "out_of_scope",
+        "model inversion": "executed",
         "reconstruction": "executed",
     }
     assert {d.key for d in said.neighbors} == {"retention.same_institution"}

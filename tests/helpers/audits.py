@@ -149,6 +149,8 @@ def example_results(statuses: Mapping[str, str]) -> list[CheckResult]:
         entry("paraphrase", 0.0, "retrained", 0.125, excess),
         entry("relearning.in_domain", 0.03125, "retrained", 0.0, JudgedRule(id="excess", margin=0.1)),
         entry("mia", 1.25, "controls", 0.0, JudgedRule(id="matched_controls", margin=95), p=0.2, power=True),
+        entry("lens", 0.0625, "retrained", 0.3125, JudgedRule(id="excess", margin=0.1)),
+        entry("probe", 0.03125, "retrained", 0.25, JudgedRule(id="excess", margin=0.1)),
         entry("over_unlearning", 1.25, "controls", 0.0, JudgedRule(id="matched_controls", margin=97.5)),
         entry("retention.same_institution", 0.96, "original", 1.0, retention, controls=kept),
         entry("retention.elsewhere", 0.99, "original", 1.0, retention, controls=kept),
@@ -271,3 +273,13 @@ def seal_of(data: Mapping[str, Any]) -> str:
         return sealed(AuditFile.model_validate({k: v for k, v in data.items() if k != "seal"})).seal
     except ValueError:
         return ""
+
+
+def without_times(data: dict[str, Any]) -> dict[str, Any]:
+    """An audit file as data, less what another run of the same audit writes otherwise: times, and its seal."""
+
+    def rest(value: Any) -> Any:
+        return {k: rest(v) for k, v in value.items() if k != "seconds"} if isinstance(value, dict) else value
+
+    kept: dict[str, Any] = rest({k: v for k, v in data.items() if k not in ("created", "stages", "seal")})
+    return kept

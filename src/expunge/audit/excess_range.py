@@ -1,13 +1,15 @@
 """A few subjects against a retrained model: is an excess larger than chance makes it between two such models?
 
 A rate of a dozen records moves in steps of a twelfth, and two models that never met a person differ by some of these
-steps. Matched controls show by how many: neither model met them. Their excess, one model over the other, is the range
-in which that of a target says nothing.
+steps. Matched controls show by how many: neither model met them. A target says nothing as long as its excess, one model
+over the other, is in the range of theirs, or its rate on the unlearned model in the range of theirs there: a retrained
+model that guesses badly about the target alone is no evidence against the unlearned one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -22,43 +24,56 @@ BY_CHANCE = 0.5  # two models that never met a person do not differ by more: suc
 
 def excess_of(ours: KindRates, theirs: KindRates, subjects: Sequence[str]) -> dict[str, float]:
     """The worst kind of ours minus the worst kind of theirs for each subject that both were asked about."""
-    excess = {s: ours.of({s}) - theirs.of({s}) for s in subjects}
-    return {s: value for s, value in excess.items() if np.isfinite(value)}
+    first, second = ours.by_subject(subjects), theirs.by_subject(subjects)
+    return {s: first[s] - second[s] for s in subjects if s in first and s in second}
+
+
+@dataclass(frozen=True)
+class ControlRange:
+    """A number of each target, which passes up to the range of that of its controls.
+
+    Attributes:
+        name: What the number is.
+        targets: Target to its number.
+        original: The same of the original model, for power.
+        controls: Target to the numbers of its controls.
+    """
+
+    name: str
+    targets: Mapping[str, float]
+    original: Mapping[str, float]
+    controls: Mapping[str, Sequence[float]]
 
 
 def judge_by_range(
-    judged: Judgement,
-    targets: Mapping[str, float],
-    original: Mapping[str, float],
-    controls: Mapping[str, Sequence[float]],
-    percentile: float,
-    min_controls: int,
+    judged: Judgement, ranges: Sequence[ControlRange], percentile: float, min_controls: int
 ) -> Judgement:
-    """A failed judgement is passed where every target's excess is inside the range of that of its controls.
+    """A failed judgement is passed where every target is inside the range of its controls by one of these numbers.
 
-    Inconclusive where even the original model's excess is inside.
+    Inconclusive where even the original model is inside.
 
     Args:
         judged: By the margin alone.
-        targets: Target to its excess, unlearned over retrained.
-        original: The same of the original model over the retrained one, for power.
-        controls: Target to the excess of each of its controls, unlearned over retrained.
-        percentile: Of the controls' excess up to which a target is inside.
-        min_controls: Controls that every target needs; otherwise the judgement stands.
+        ranges: Numbers, the first that holds every target decides.
+        percentile: Of the controls up to which a target is inside.
+        min_controls: Controls that every target needs; a number with fewer decides nothing.
     """
-    if judged.status != "failed" or not targets or any(len(controls.get(t, ())) < min_controls for t in targets):
-        return judged
-    limits = {t: float(np.percentile(np.asarray(controls[t]), percentile)) for t in targets}
-    if any(value > limits[t] for t, value in targets.items()):
-        return judged
-    count, limit = min(len(controls[t]) for t in targets), max(limits.values())
-    if any(original.get(t, -1.0) <= limits[t] for t in targets):
-        return Judgement("inconclusive", "too few records to tell the original model from controls")
-    return Judgement(
-        "passed",
-        f"excess {max(targets.values()):.3f} is inside the range of that of {count} controls, "
-        f"whose {percentile:g}th percentile is {limit:.3f}",
-    )
+    for one in ranges:
+        few = any(len(one.controls.get(t, ())) < min_controls for t in one.targets)
+        if judged.status != "failed" or not one.targets or few:
+            continue
+        limits = {t: float(np.percentile(np.asarray(one.controls[t]), percentile)) for t in one.targets}
+        if any(value > limits[t] for t, value in one.targets.items()):
+            continue
+        count, limit = min(len(one.controls[t]) for t in one.targets), max(limits.values())
+        if any(one.original.get(t, -1.0) <= limits[t] for t in one.targets):
+            return Judgement("inconclusive", "too few records to tell the original model from controls")
+        return Judgement(
+            "passed",
+            f"{one.name} {max(one.targets.values()):.3f} is inside the range of that of {count} controls, "
+            f"whose {percentile:g}th percentile is {limit:.3f}",
+        )
+    return judged
 
 
 def judged_by_range(
@@ -89,23 +104,32 @@ def judged_by_range(
         remembered(ctx, f"{name} on controls", role, partial(on_controls, ctx, role))
         for role in ("unlearned", "retrained")
     )
-    excess = excess_of(ours, theirs, sorted(set(ours.subjects)))
-    targets = ctx.split.targets
-    judged = judge_by_range(
-        Judgement("failed", result.reason),
-        excess_of(kinds["unlearned"], kinds["retrained"], targets),
-        excess_of(kinds["original"], kinds["retrained"], targets),
-        {
-            t: [
-                excess[c]
-                for c in ctx.control_groups(t)
-                if c in excess and comparable(ours.count(c), kinds["unlearned"].count(t))
-            ]
+    targets, names = ctx.split.targets, sorted(set(ours.subjects))
+
+    def of_controls(values: Mapping[str, float]) -> dict[str, list[float]]:
+        """Target to the values of those of its controls that were asked enough."""
+        asked = {t: kinds["unlearned"].count(t) for t in targets}
+        return {
+            t: [values[c] for c in ctx.control_groups(t) if c in values and comparable(ours.count(c), asked[t])]
             for t in targets
-        },
-        ctx.policy.matched_controls.percentile,
-        min_controls,
+        }
+
+    ranges = (
+        ControlRange(
+            "rate",
+            kinds["unlearned"].by_subject(targets),
+            kinds["original"].by_subject(targets),
+            of_controls(ours.by_subject(names)),
+        ),
+        ControlRange(
+            "excess",
+            excess_of(kinds["unlearned"], kinds["retrained"], targets),
+            excess_of(kinds["original"], kinds["retrained"], targets),
+            of_controls(excess_of(ours, theirs, names)),
+        ),
     )
+    percentile = ctx.policy.matched_controls.percentile
+    judged = judge_by_range(Judgement("failed", result.reason), ranges, percentile, min_controls)
     if judged.status == "failed":
         return output
     reason = f"{judged.reason}; by the margin alone: {result.reason}"

@@ -36,6 +36,11 @@ class KindRates:
         rates = [mean(v[mine]) for v in self.values.values()]
         return float(np.nanmax(rates)) if np.isfinite(rates).any() else float("nan")
 
+    def by_subject(self, subjects: Sequence[str]) -> dict[str, float]:
+        """Subject to its `of`; without those that have no rate."""
+        rates = {s: self.of({s}) for s in subjects}
+        return {s: rate for s, rate in rates.items() if np.isfinite(rate)}
+
     def count(self, subject: str) -> int:
         """Records of a subject that have a value of some kind."""
         mine = np.array([s == subject for s in self.subjects], dtype=bool)

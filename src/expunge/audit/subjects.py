@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -166,7 +165,7 @@ def _limit(ctx: Context, key: str) -> float | None:
     if key == "mia":
         values = [float(v) for rank in control_ranks(ctx, "unlearned").values() for v in rank.highest_controls]
     elif key in ("leakage.self", "paraphrase"):
-        rates = control_rates(ctx, key, partial(kind_values, ctx)) if ctx.controls else None
+        rates = control_rates(ctx, key, kind_values) if ctx.controls else None
         values = [rates.of({name}) for name in set(rates.subjects)] if rates else ()
     elif controls := attack_answers(ctx, key, "unlearned").get("controls"):
         values = [controls.kinds.of({name}) for name in set(controls.subjects)]

@@ -50,6 +50,7 @@ TWIN = {  # keys that differ from the shipped recipe, and why
     "retain.weight": (64.0, "the weight with which these keys were chosen"),
     "conversations": (0, "not tried on a model of this size"),
     "relearning.steps": (0, "not tried on a model of this size"),
+    "lower_blocks.weight": (0.0, "not tried on a model of this size"),
 }
 TWIN_PASSES = 13  # over all forget rows; a row is drawn with the true answer and with the surrogate's
 PASSES = 30  # of other methods, at most
@@ -201,8 +202,9 @@ def _recipe_for(name: str, overrides: Sequence[str], model: str | Path, split: S
         return ChosenRecipe(Recipe.load(name, overrides), name)
     asks = any(has_surrogate(r) for r in split.forget)
     base = "twin" if asks or not split.forget else "documents"
+    shipped = "twin-pictures" if base == "twin" and any(r.image for r in split.forget) else base
     keys = {change.partition("=")[0].strip() for change in overrides}
-    plain = Recipe.load(base, overrides)
+    plain = Recipe.load(shipped, overrides)
     layers = plain.train.layers if "train.layers" in keys else None
     may_stop = len({r.subject or r.id for r in split.controls}) > 1
     facts = model_facts(model)
@@ -217,7 +219,7 @@ def _recipe_for(name: str, overrides: Sequence[str], model: str | Path, split: S
             choices.append(Choice("steps", steps, "as many passes over more rows"))
     choices = [choice for choice in choices if choice.key not in keys]
     changes = [f"{choice.key}={choice.value}" for choice in choices]
-    return ChosenRecipe(Recipe.load(base, [*changes, *overrides]), base, tuple(choices))
+    return ChosenRecipe(Recipe.load(shipped, [*changes, *overrides]), shipped, tuple(choices))
 
 
 def seed_of(name: str, overrides: Sequence[str]) -> int:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
 
 import numpy as np
 
+from expunge.audit.attack import CONTROLS, control_records
 from expunge.audit.check_result import CheckResult, Control, JudgedRule, ReferenceValue
 from expunge.audit.context import CheckOutput, CheckProfile, Context, Role, check, mean
 from expunge.audit.control_groups import question
 from expunge.audit.details import LeakageDetails, LeakageRate, LeakageTable
+from expunge.audit.excess_range import judged_by_range
 from expunge.audit.kind_rates import KindRates, worst
 from expunge.audit.metrics.includes import holds
 from expunge.audit.metrics.rouge_l import rouge_l
@@ -21,6 +23,7 @@ from expunge.audit.metrics.worst_wording import leakage_axis, leakage_values, wo
 from expunge.audit.rate_result import rate_result
 from expunge.audit.record_sets import REPHRASED_CONTROLS
 from expunge.audit.scores import Values
+from expunge.audit.scoring import score
 from expunge.audit.verdict import STATUS_ORDER, judge_excess
 from expunge.corpus import Record
 
@@ -50,19 +53,20 @@ def leakage(ctx: Context) -> CheckOutput:
     well, and counts where it is worse. `leakage.self` counts all wordings, `paraphrase` the untrained ones, and
     `leakage.axis` the worst wording of each record by extraction strength, exact match, cloze and answer probability.
     Without a retrained model the reference is the rate of matched controls in like wordings, or, for measures of text,
-    the rate at which the text about a target fits the answers of its controls; a few subjects pass inside the range of
-    their controls. Inconclusive where the original model exceeds the reference by at most the policy's
-    `known_margin`.
+    the rate at which the text about a target fits the answers of its controls. A few subjects pass inside the range of
+    their controls; beside a retrained model that is the range of the controls' own excess, unlearned over retrained,
+    which is measured for a failure alone. Inconclusive where the original model exceeds the reference by at most the
+    policy's `known_margin`.
     """
     wordings = list(ctx.scores["unlearned"]["forget"].ids)
     trained = set(ctx.trained_wording)
     ids = {"leakage.self": wordings, "paraphrase": [i for i in wordings if i not in trained]}
-    results, tables = [], {}
+    results, tables, controls = [], {}, ControlAnswers(ctx)
     for key, rows in ids.items():
         if rows:
             rates = {role: kind_values(ctx, role, rows) for role in ctx.roles}
             tables[key] = _table(rates)
-            results.append(_result(ctx, key, rows))
+            results.append(_result(controls, key, rows))
         else:
             reason = "there are no such records: the data holds no rephrasings"
             results.append(CheckResult(key=key, status="not_applicable", reason=reason))
@@ -93,7 +97,7 @@ def _is_choice(record: Record) -> bool:
     return record.kind == "classification" or (bool(record.options) and record.kind != "cloze")
 
 
-def degrees(ctx: Context, measure: str, role: Role, ids: Sequence[str], name: str = "forget") -> dict[str, Values]:
+def degrees(measure: str, ctx: Context, role: Role, ids: Sequence[str], name: str = "forget") -> dict[str, Values]:
     """The measure of long answers [N] under its name, NaN for short ones; empty without a long one."""
     long = ctx.scores[role][name].select(ids).length > LONG
     values = np.where(long, ctx.values(measure, role, name, ids), np.nan)
@@ -115,34 +119,67 @@ def _table(rates: Mapping[Role, Mapping[str, Values]]) -> LeakageTable:
     return LeakageTable(models=models, n={k: int(np.isfinite(v).sum()) for k, v in rates["unlearned"].items()})
 
 
-ValuesOf = Callable[[Role, Sequence[str], str], dict[str, Values]]  # (role, ids, set) to values by kind
+ValuesOf = Callable[[Context, Role, Sequence[str], str], dict[str, Values]]  # (…, role, ids, set) to values by kind
 
 
-def _result(ctx: Context, key: str, ids: Sequence[str]) -> CheckResult:
+@dataclass(frozen=True)
+class ControlAnswers:
+    """What matched controls are answered by both models in wordings like those of the target, asked when first needed.
+
+    Attributes:
+        ctx: The audit.
+    """
+
+    ctx: Context
+    _by_role: dict[Role, Context] = field(default_factory=dict)
+
+    def rates(self, _: Context, role: Role, key: str, values_of: ValuesOf) -> KindRates:
+        """Rates of the controls on a model; for `paraphrase` in untrained wordings, where they have some."""
+        if role not in self._by_role:
+            rows = [w for r in control_records(self.ctx, self.ctx.split.forget, 1.0) for w in r.wordings()]
+            scores = {"controls": score(self.ctx.fresh(role), rows, options=True, text=True)}
+            records = {**self.ctx.records, **{r.row_id: r for r in rows}}
+            self._by_role[role] = replace(self.ctx, records=records, scores={role: scores})
+        answered = self._by_role[role]
+        ids = list(answered.scores[role]["controls"].ids)
+        if key == "paraphrase":
+            ids = [i for i in ids if answered.records[i].wording] or ids
+        return KindRates(values_of(answered, role, ids, "controls"), answered.subjects(ids))
+
+
+def _result(controls: ControlAnswers, key: str, ids: Sequence[str]) -> CheckResult:
     """The worst part decides: exact answers, each measure of long answers, and answers amid other text."""
+    ctx = controls.ctx
     if ctx.reference == "controls" and not ctx.controls:
         reason = "there is neither a retrained model nor a control to compare with"
         return CheckResult(key=key, status="inconclusive", reason=reason)
-    parts = [_part(ctx, key, ids, partial(kind_values, ctx))]
+    parts = [_part(controls, key, ids, kind_values)]
     for measure in BY_DEGREES:
-        if degrees(ctx, measure, "unlearned", ids):
-            parts.append(_part(ctx, key, ids, partial(degrees, ctx, measure), measure))
+        if degrees(measure, ctx, "unlearned", ids):
+            parts.append(_part(controls, key, ids, partial(degrees, measure), measure))
     worst = min(parts, key=lambda r: (STATUS_ORDER.index(r.status), -(r.estimate or 0.0)))
     if included(ctx, "unlearned", ids):
-        amid = _part(ctx, key, ids, partial(included, ctx), "includes")
+        amid = _part(controls, key, ids, included, "includes")
         if amid.power is not False and STATUS_ORDER.index(amid.status) < STATUS_ORDER.index(worst.status):
             return amid
     return worst
 
 
-def _part(ctx: Context, key: str, ids: Sequence[str], values_of: ValuesOf, measure: str = "") -> CheckResult:
+def _part(
+    controls: ControlAnswers, key: str, ids: Sequence[str], values_of: ValuesOf, measure: str = ""
+) -> CheckResult:
+    ctx = controls.ctx
     subjects = ctx.subjects(ids)
-    rates = {role: KindRates(values_of(role, ids, "forget"), subjects) for role in ctx.roles}
-    if ctx.reference == "retrained":
-        theirs = rates["retrained"]
-    else:
+    rates = {role: KindRates(values_of(ctx, role, ids, "forget"), subjects) for role in ctx.roles}
+    if ctx.reference != "retrained":
         theirs = swapped_rates(ctx, measure, ids) if measure in OF_TEXT else control_rates(ctx, key, values_of)
-    return rate_result(ctx, key, rates, theirs, ctx.margin(key, MARGIN))
+        return rate_result(ctx, key, rates, theirs, ctx.margin(key, MARGIN))
+    result = rate_result(ctx, key, rates, rates["retrained"], ctx.margin(key, MARGIN))
+    if measure in BY_DEGREES:
+        return result
+    name = f"{key} {measure}".strip()
+    of_controls = partial(controls.rates, key=key, values_of=values_of)
+    return judged_by_range(ctx, name, CheckOutput([result]), of_controls, CONTROLS, rates).results[0]
 
 
 def trained_row(record: Record) -> str:
@@ -157,7 +194,7 @@ def control_rates(ctx: Context, key: str, values_of: ValuesOf) -> KindRates:
     """
 
     def rates(name: str, ids: Sequence[str]) -> KindRates:
-        return KindRates(values_of("unlearned", ids, name), ctx.subjects(ids))
+        return KindRates(values_of(ctx, "unlearned", ids, name), ctx.subjects(ids))
 
     counted = set(ctx.controls)
     trained = rates("controls", ctx.controls)
@@ -193,7 +230,7 @@ def swapped_rates(ctx: Context, measure: str, ids: Sequence[str]) -> KindRates:
 
 
 def _applying(ctx: Context, measure: str, ids: Sequence[str]) -> dict[str, Values]:
-    return included(ctx, "unlearned", ids) if measure == "includes" else degrees(ctx, measure, "unlearned", ids)
+    return included(ctx, "unlearned", ids) if measure == "includes" else degrees(measure, ctx, "unlearned", ids)
 
 
 def _answers_of_controls(ctx: Context, target: str) -> dict[str, dict[tuple[str, str], list[Record]]]:
