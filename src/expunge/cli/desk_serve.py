@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from expunge.cli.desk_options import DeskFolder, check_installed, open_desk
 from expunge.cli.result import CommandResult
 from expunge.errors import InputError, install_hint
+
+if TYPE_CHECKING:
+    from expunge.web.oidc_settings import OidcSettings
 
 WEB_MODULES = ("fastapi", "uvicorn", "jinja2", "python_multipart", "argon2", "pyotp", "segno")
 
@@ -21,6 +24,18 @@ def check_web_installed() -> None:
     for module in WEB_MODULES:
         if find_spec(module) is None:
             raise InputError("the web desk", f"needs {module}, which is not installed", install_hint("web"))
+
+
+def load_oidc(desk: Path) -> OidcSettings | None:
+    """The sign-in at an identity provider that a desk has set up in `oidc.yaml`, if any."""
+    from expunge.web.oidc_settings import OidcSettings
+
+    settings = OidcSettings.load(desk)
+    if settings is not None and find_spec("authlib") is None:
+        raise InputError(
+            "sign-in at an identity provider", "needs authlib, which is not installed", install_hint("oidc")
+        )
+    return settings
 
 
 def serve(
@@ -49,6 +64,7 @@ def serve(
     from expunge._validation import validate
     from expunge.web.settings import WebSettings
 
+    oidc = load_oidc(desk)
     values: dict[str, Any] = {
         "host": host,
         "port": port,
@@ -57,6 +73,7 @@ def serve(
         "tls_cert": tls_cert,
         "tls_key": tls_key,
         "idle_minutes": idle_minutes,
+        "oidc": oidc,
     }
     if proxy_from:
         values["proxy_from"] = tuple(proxy_from)
@@ -71,6 +88,8 @@ def serve(
     app, at = make_app(opened, settings), listen(settings)
     for origin in sorted(settings.origins):
         typer.echo(f"the desk is at {origin}", err=True)
+    if oidc is not None:
+        typer.echo(f"people sign in at {oidc.issuer}{', or with a password' if oidc.passwords else ''}", err=True)
     typer.echo("Ctrl-C stops it", err=True)
     run_server(app, at)
     return CommandResult({"stopped": True}, ("stopped",))

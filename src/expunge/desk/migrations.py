@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection, inspect, text
 
-from expunge.desk import evidence_tables, tables, web_tables
+from expunge.desk import evidence_tables, oidc_tables, tables, web_tables
 from expunge.errors import InputError
 
 APPEND_ONLY = ("event_log", "applied", "identity_attempt")
@@ -25,7 +25,12 @@ def _second(conn: Connection) -> None:
     tables.META.create_all(conn, tables=[*evidence_tables.ALL, *web_tables.ALL])
 
 
-STEPS: tuple[Step, ...] = (_first, _second)
+def _third(conn: Connection) -> None:
+    """Sign-in at an identity provider."""
+    tables.META.create_all(conn, tables=oidc_tables.ALL)
+
+
+STEPS: tuple[Step, ...] = (_first, _second, _third)
 
 
 def triggers(name: str, dialect: str) -> list[str]:

@@ -19,6 +19,7 @@ from sqlalchemy import RowMapping, insert, select, update
 
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.names import new_id, stamp
+from expunge.desk.oidc_binding import binding_stamp, forget_binding
 from expunge.desk.people import end_access, people
 from expunge.desk.roles import SYSTEM, Actor, Refusal
 from expunge.desk.web_tables import account
@@ -96,10 +97,10 @@ def account_row(s: DeskSession, person: str) -> RowMapping | None:
     return s.conn.execute(select(account).where(account.c.person == person)).mappings().first()
 
 
-def stamp_of(s: DeskSession, person: str) -> str | None:
-    """When an account that can sign in was last changed."""
-    row = account_row(s, person)
-    return row["changed_at"] if row and row["enrolled_at"] else None
+def stamps_of(s: DeskSession, person: str) -> set[str]:
+    """Stamps, of which a session of a person must carry one: of the account, and of the subject they are bound to."""
+    row, bound = account_row(s, person), binding_stamp(s, person)
+    return ({row["changed_at"]} if row and row["enrolled_at"] else set()) | ({bound} if bound else set())
 
 
 def open_account(s: DeskSession, person: str, password: str | None = None) -> str:
@@ -132,6 +133,7 @@ def open_account(s: DeskSession, person: str, password: str | None = None) -> st
         s.conn.execute(insert(account).values(id=new_id(), person=person, last_step=0, **values))
     else:
         s.conn.execute(update(account).where(account.c.person == person).values(**values))
+    forget_binding(s, person)
     s.log("account.open", {"person": person})
     return token
 
@@ -275,12 +277,14 @@ def _digest(token: str) -> str:
 
 
 def account_states(s: DeskSession) -> dict[str, str]:
-    """Person -> `ready`, `open` (waits for its set-up) or `none`."""
+    """Person -> `ready`, `oidc` (at the identity provider alone), `open` (waits for its set-up) or `none`."""
     s.actor.check_may("edit people")
     rows = {row["person"]: row for row in s.conn.execute(select(account)).mappings()}
     states = {}
     for person in people(s):
         row = rows.get(person)
         is_open = row is not None and row["enrol_digest"] is not None and s.at < row["enrol_until"]
-        states[person] = "ready" if row is not None and row["enrolled_at"] else "open" if is_open else "none"
+        is_ready = row is not None and row["enrolled_at"] is not None
+        state = "ready" if is_ready else "oidc" if binding_stamp(s, person) else "open" if is_open else "none"
+        states[person] = state
     return states

@@ -23,6 +23,7 @@ from expunge.web.context import WebContext
 from expunge.web.csrf import check_csrf
 from expunge.web.errors import answer_error
 from expunge.web.limits import BodyLimit, RateLimiter
+from expunge.web.oidc_flow import new_flow
 from expunge.web.render import templates
 from expunge.web.security import SecurityGuard
 from expunge.web.sessions import SessionStore
@@ -53,7 +54,9 @@ def make_app(desk: Desk, settings: WebSettings | None = None) -> FastAPI:
         swagger_ui_oauth2_redirect_url=None,
     )
     idle, longest = timedelta(minutes=settings.idle_minutes), timedelta(hours=settings.session_hours)
-    app.state.web = WebContext(desk, settings, SessionStore(desk.clock, idle, longest), RateLimiter(), templates())
+    oidc = new_flow(settings.oidc, desk.clock) if settings.oidc else None
+    sessions = SessionStore(desk.clock, idle, longest)
+    app.state.web = WebContext(desk, settings, sessions, RateLimiter(), templates(), oidc)
     for module in modules(pages):
         app.include_router(
             router_of(module), dependencies=[Depends(check_csrf), Depends(visitor_or_none)], include_in_schema=False

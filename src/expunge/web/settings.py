@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from expunge._config import FrozenModel
 from expunge.errors import InputError
+from expunge.web.oidc_settings import OidcSettings
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 MIN_TOKEN = 32
@@ -38,6 +39,8 @@ class WebSettings(FrozenModel):
     sign_ins_per_minute: int = Field(10, ge=1, description="attempts to sign in, or to show a token, of one address")
     max_body: int = Field(2**20, ge=1024, description="bytes of what a visit may send")
 
+    oidc: OidcSettings | None = Field(None, description="sign-in at an identity provider; `oidc.yaml` of the desk")
+
     @field_validator("proxy")
     @classmethod
     def _origin(cls, value: str | None) -> str | None:
@@ -55,6 +58,11 @@ class WebSettings(FrozenModel):
             if not NAME.fullmatch(value):
                 raise ValueError("are host names in small letters, without port and scheme")
         return values
+
+    @property
+    def passwords(self) -> bool:
+        """Whether people may sign in with password and code."""
+        return self.oidc is None or self.oidc.passwords
 
     @property
     def is_local(self) -> bool:
