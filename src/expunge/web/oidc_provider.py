@@ -43,7 +43,9 @@ def read_metadata(raw: dict[str, Any], settings: OidcSettings) -> ProviderMetada
         raise OidcRefusal("provider", "endpoint")
     methods = raw.get("token_endpoint_auth_methods_supported")
     return ProviderMetadata(
-        *map(str, urls),
+        str(urls[0]),
+        str(urls[1]),
+        str(urls[2]),
         posts_secret=isinstance(methods, list) and "client_secret_post" in methods,
         names_issuer=raw.get("authorization_response_iss_parameter_supported") is True,
     )

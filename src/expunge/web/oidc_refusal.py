@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from expunge.web.errors import Turned
+from expunge.desk.roles import Refusal
 
 Why = Literal["provider", "state", "denied", "token", "assurance", "unknown"]
 AGAIN = "begin again at the sign-in page"
@@ -18,7 +18,7 @@ LINES: dict[Why, tuple[str, str]] = {
 }
 
 
-class OidcRefusal(Turned):
+class OidcRefusal(Refusal):
     """A sign-in that is refused, always with status 403.
 
     Attributes:
@@ -27,7 +27,7 @@ class OidcRefusal(Turned):
     """
 
     def __init__(self, why: Why, detail: str = "") -> None:
-        super().__init__(403, *LINES[why], where="sign-in")
+        super().__init__("sign-in", *LINES[why], kind="role")
         self.why, self.detail = why, detail or why
 
     def __reduce__(self) -> tuple[type[OidcRefusal], tuple[Why, str]]:  # type: ignore[override]
