@@ -232,16 +232,17 @@ def _fail(desk: Desk, row: RowMapping | None) -> None:
 def _with_token(desk: Desk, person: str, token: str) -> RowMapping:
     with desk.reading(SYSTEM) as s:
         row = account_row(s, person)
+        is_locked = row is not None and row["locked_until"] is not None and s.at < row["locked_until"]
         is_open = (
             row is not None
             and row["enrol_digest"] is not None
             and s.at < row["enrol_until"]
-            and not (row["locked_until"] and s.at < row["locked_until"])
+            and not is_locked
             and hmac.compare_digest(row["enrol_digest"], _digest(token.strip()))
             and person in people(s)
         )
     if row is None or not is_open:
-        _fail(desk, row)
+        _fail(desk, None if is_locked else row)
         from expunge.web.errors import Turned
 
         where, what, hint = WRONG_TOKEN

@@ -22,6 +22,7 @@ from expunge.web.api_schema import describe_api
 from expunge.web.context import WebContext
 from expunge.web.csrf import check_csrf
 from expunge.web.errors import answer_error
+from expunge.web.json_body import check_json_body
 from expunge.web.limits import BodyLimit, RateLimiter
 from expunge.web.render import templates
 from expunge.web.security import SecurityGuard
@@ -59,7 +60,7 @@ def make_app(desk: Desk, settings: WebSettings | None = None) -> FastAPI:
             router_of(module), dependencies=[Depends(check_csrf), Depends(visitor_or_none)], include_in_schema=False
         )
     for module in modules(api):
-        app.include_router(router_of(module), prefix="/api/v1")
+        app.include_router(router_of(module), prefix="/api/v1", dependencies=[Depends(check_json_body)])
     app.mount("/static", StaticFiles(directory=STATIC, check_dir=False), name="static")
     for kind in (InputError, HTTPException, RequestValidationError, ClientDisconnect):
         app.add_exception_handler(kind, answer_error)

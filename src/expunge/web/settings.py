@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 
@@ -14,6 +14,7 @@ from expunge.errors import InputError
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 MIN_TOKEN = 32
+URL = re.compile(r"[!-\[\]-~]+")  # printable ASCII without a space and a backslash
 NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
@@ -43,8 +44,8 @@ class WebSettings(FrozenModel):
     def _origin(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        parts = urlsplit(value)
-        if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.query or parts.username:
+        parts = split_url(value)
+        if parts is None or parts.scheme != "https" or parts.path.strip("/") or parts.query or parts.fragment:
             raise ValueError("must be an origin, such as https://desk.example")
         return f"https://{parts.netloc.lower()}"
 
@@ -103,6 +104,18 @@ class WebSettings(FrozenModel):
         if not self.hosts:
             raise InputError("--name", f"{self.host} is no name to visit", "name the host that people type")
         return self
+
+
+def split_url(url: str) -> SplitResult | None:
+    """The parts of a URL that every reader splits alike; None without a host, with a user, a space or a wrong port."""
+    if not URL.fullmatch(url):
+        return None
+    try:
+        parts = urlsplit(url)
+        is_plain = parts.port != 0 and parts.hostname and parts.username is None
+    except ValueError:
+        return None
+    return parts if is_plain else None
 
 
 def is_loopback(host: str) -> bool:

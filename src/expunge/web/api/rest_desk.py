@@ -25,7 +25,7 @@ Calls = Annotated[Visitor, Depends(caller)]
 class Posting(FrozenModel):
     """That a letter went out."""
 
-    receipt: Annotated[Line, Field(max_length=100)] = Field("", description="what the provider or the post says of it; kept encrypted")
+    receipt: Annotated[Line, Field(max_length=100)] = Field("", description="what the post says of it; kept encrypted")
 
 
 @router.get("/me", **action("read"))
