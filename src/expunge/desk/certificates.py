@@ -103,7 +103,7 @@ def sign_certificate(desk: Desk, actor: Actor, request_id: str, key: SigningKey)
 
     Args:
         desk: the desk.
-        actor: an auditor who did no work on the request.
+        actor: an auditor who neither worked on the request nor approved it.
         request_id: the request.
         key: the auditor's private key.
 
@@ -121,7 +121,7 @@ def take_signed(desk: Desk, actor: Actor, request_id: str, raw: bytes) -> Verifi
 
     Args:
         desk: the desk.
-        actor: an auditor who did no work on the request.
+        actor: an auditor who neither worked on the request nor approved it.
         request_id: the request.
         raw: bytes of the signed file.
 
@@ -138,15 +138,24 @@ def _signable(desk: Desk, actor: Actor, request_id: str) -> RowMapping:
     actor.check_may("sign audit")
     with desk.reading(actor) as s:
         row = certificate_row(s, request_id)
-        facts = facts_of(s, request_id)
+        _check_independent(s, request_id)
     if row is None:
         raise Refusal("certificate", "the request has none yet", kind="missing")
     if not row["is_signed"]:
         hint = "the desk is configured without keys; see operate-desk.md"
         raise Refusal("certificate", "nobody signs certificates at this desk", hint)
-    if actor.person in facts.operators and not facts.single_person:
-        raise Refusal("certificate", "the auditor also planned, ran, decided or identified it", "somebody else signs")
     return row
+
+
+def _check_independent(s: DeskSession, request_id: str) -> None:
+    """`Refusal` for an auditor who worked on a request, or approved its plan or its promotion."""
+    facts, person = facts_of(s, request_id), s.actor.person
+    if facts.single_person:
+        return
+    if person in facts.operators:
+        raise Refusal("certificate", "the auditor also planned, ran, decided or identified it", "somebody else signs")
+    if person in facts.approvers | facts.promotion_approvers:
+        raise Refusal("certificate", "the auditor also approved it", "somebody else signs")
 
 
 def _take(desk: Desk, actor: Actor, row: RowMapping, envelope: SignedEnvelope) -> VerificationReport:
@@ -160,12 +169,18 @@ def _take(desk: Desk, actor: Actor, row: RowMapping, envelope: SignedEnvelope) -
         raise Refusal("certificate", "; ".join(lines), "nothing was registered")
     save_envelope(envelope, certificate_file(desk, row))
     with desk.session(actor) as s:
-        _register_signed(s, row)
+        register_signature(s, row)
     return report
 
 
-def _register_signed(s: DeskSession, row: RowMapping) -> None:
-    """Mark a certificate as verified, and its run once all its certificates are."""
+def register_signature(s: DeskSession, row: RowMapping) -> None:
+    """Mark a certificate as verified, and its run once all its certificates are.
+
+    Raises:
+        Refusal: the auditor worked on the request, or approved it meanwhile.
+    """
+    s.actor.check_may("sign audit")
+    _check_independent(s, row["request_id"])
     here = (t.certificate.c.run_id == row["run_id"], t.certificate.c.request_id == row["request_id"])
     fresh = (*here, t.certificate.c.verified_at.is_(None))
     changed = s.conn.execute(update(t.certificate).where(*fresh).values(verified_at=s.at, auditor=s.actor.person))
