@@ -283,3 +283,19 @@ def test_reasons_are_read_after_a_click_and_noted(way: Way) -> None:
     assert "Reasons read" in carla.get(page).text
     vera = way.visit("vera")
     assert vera.fill(f"{page}/reasons", page="/").status_code == 403
+
+
+def test_an_approver_who_was_made_meanwhile_is_told_on_the_page(way: Way) -> None:
+    from expunge.desk.people import set_person
+    from expunge.web.accounts import set_account
+    from helpers.desk import ADMIN
+    from helpers.web import PASSWORD, SECRETS
+
+    page = f"/plans/{way.made.plans['planned']}"
+    assert "note warn" not in way.visit("anna").get(page).text
+    SECRETS["zoe"] = SECRETS["anna"]
+    with way.case.desk.session(ADMIN) as s:
+        set_person(s, "zoe", ["approver"])
+        set_account(s, "zoe", PASSWORD, SECRETS["zoe"])
+    text = way.visit("zoe").get(page).text
+    assert "zoe got the role approver from adam after the plan was made. The desk knows names" in text
