@@ -75,21 +75,6 @@ def certificate_view(s: DeskSession, request_id: str) -> dict[str, Any] | None:
     }
 
 
-def unsigned_certificates(s: DeskSession) -> list[dict[str, Any]]:
-    """Certificates that wait for the auditor, the oldest first: request, reference, digest and time."""
-    s.actor.check_may("read")
-    query = (
-        select(t.certificate, t.request.c.reference)
-        .join(t.request, t.request.c.id == t.certificate.c.request_id)
-        .where(
-            t.certificate.c.is_signed == 1, t.certificate.c.verified_at.is_(None), t.request.c.state == "audit_passed"
-        )
-    )
-    keys = ("request_id", "reference", "digest", "at")
-    rows = s.conn.execute(query.order_by(t.certificate.c.at)).mappings()
-    return [{key: row[key] for key in keys} for row in rows]
-
-
 def certificate_file(desk: Desk, row: RowMapping) -> Path:
     """The file of a certificate; `Refusal` if it is not there."""
     file = desk.runs / str(row["path"])

@@ -23,7 +23,7 @@ from expunge.web.context import WebContext
 from expunge.web.csrf import check_csrf
 from expunge.web.errors import answer_error
 from expunge.web.json_body import check_json_body
-from expunge.web.limits import BodyLimit, RateLimiter
+from expunge.web.limits import MAX_BODY, BodyLimit, RateLimiter
 from expunge.web.render import templates
 from expunge.web.security import SecurityGuard
 from expunge.web.sessions import SessionStore
@@ -64,7 +64,7 @@ def make_app(desk: Desk, settings: WebSettings | None = None) -> FastAPI:
     app.mount("/static", StaticFiles(directory=STATIC, check_dir=False), name="static")
     for kind in (InputError, HTTPException, RequestValidationError, ClientDisconnect):
         app.add_exception_handler(kind, answer_error)
-    app.add_middleware(BodyLimit, usual=settings.max_body)
+    app.add_middleware(BodyLimit, usual=MAX_BODY)
     app.add_middleware(SecurityGuard)  # the last one added is the outermost
     describe_api(app)
     return app

@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from expunge._config import FrozenModel
 from expunge.errors import InputError
+from expunge.web import DEFAULT_PORT
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 MIN_TOKEN = 32
@@ -25,7 +26,7 @@ class WebSettings(FrozenModel):
     """
 
     host: str = Field("127.0.0.1", description="address to listen at")
-    port: int = Field(8765, ge=1, le=65535, description="port to listen at")
+    port: int = Field(DEFAULT_PORT, ge=1, le=65535, description="port to listen at")
     names: tuple[str, ...] = Field((), description="further host names under which the desk is reached, without port")
     proxy: str | None = Field(None, description="origin that the reverse proxy serves, https://desk.example")
     proxy_from: tuple[str, ...] = Field(("127.0.0.1", "::1"), description="addresses from which the proxy connects")
@@ -34,10 +35,8 @@ class WebSettings(FrozenModel):
     tls_key: Path | None = Field(None, description="private key, PEM")
     idle_minutes: int = Field(15, ge=1, le=720, description="minutes without a click after which a session ends")
     session_hours: int = Field(10, ge=1, le=24, description="hours after which a session ends")
-    reveal_seconds: int = Field(60, ge=1, le=60, description="seconds for which a revealed text is shown")
     requests_per_minute: int = Field(600, ge=1, description="requests of one session or address")
     sign_ins_per_minute: int = Field(10, ge=1, description="attempts to sign in, or to show a token, of one address")
-    max_body: int = Field(2**20, ge=1024, description="bytes of what a visit may send")
 
     @field_validator("proxy")
     @classmethod
