@@ -164,7 +164,7 @@ def test_an_older_database_gets_the_table(stage: OidcCase) -> None:
     desk = stage.case.desk
     with desk.session(SYSTEM) as s:
         s.conn.execute(text("DROP TABLE oidc_account"))
-        s.conn.execute(text("UPDATE schema_version SET number = 2"))
+        s.conn.execute(text("UPDATE schema_version SET number = 3"))
         assert migrate(s.conn) == len(STEPS)
     with Desk.open(desk.folder).session(ADMIN) as s:
         bind_subject(s, "carla", stage.idp.issuer, "sub-carla")

@@ -11,6 +11,7 @@ import typer
 from expunge.cli.desk_options import DeskFolder, check_installed, open_desk
 from expunge.cli.result import CommandResult
 from expunge.errors import InputError, install_hint
+from expunge.web import DEFAULT_PORT
 
 if TYPE_CHECKING:
     from expunge.web.oidc_settings import OidcSettings
@@ -41,7 +42,7 @@ def load_oidc(desk: Path) -> OidcSettings | None:
 def serve(
     desk: DeskFolder,
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen at.")] = 8765,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen at.")] = DEFAULT_PORT,
     name: Annotated[
         list[str] | None, typer.Option("--name", help="Host name under which people visit it; repeatable.")
     ] = None,
@@ -56,7 +57,12 @@ def serve(
     proxy_from: Annotated[
         list[str] | None, typer.Option("--proxy-from", help="Address from which the proxy connects; this machine.")
     ] = None,
-    idle_minutes: Annotated[int, typer.Option(min=1, max=720, help="Minutes after which a session ends.")] = 15,
+    idle_minutes: Annotated[
+        int, typer.Option(min=1, max=720, help="Minutes without a click after which a session ends.")
+    ] = 15,
+    session_hours: Annotated[int, typer.Option(min=1, max=24, help="Hours after which a session ends.")] = 10,
+    requests_per_minute: Annotated[int, typer.Option(min=1, help="Requests of one session or address.")] = 600,
+    sign_ins_per_minute: Annotated[int, typer.Option(min=1, help="Attempts to sign in of one address.")] = 10,
 ) -> CommandResult:
     """Serve the pages and the API of a desk until it is stopped."""
     check_web_installed()
@@ -73,6 +79,9 @@ def serve(
         "tls_cert": tls_cert,
         "tls_key": tls_key,
         "idle_minutes": idle_minutes,
+        "session_hours": session_hours,
+        "requests_per_minute": requests_per_minute,
+        "sign_ins_per_minute": sign_ins_per_minute,
         "oidc": oidc,
     }
     if proxy_from:

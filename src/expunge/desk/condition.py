@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import inspect, select, text
 
 from expunge.desk import tables as t
+from expunge.desk.approvers import doubtful_approvals
 from expunge.desk.connectors.base import Connector, place
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.event_log import log_problems, read_head
@@ -43,6 +44,8 @@ def desk_condition(desk: Desk, version: str, workflow_url: str | None = None) ->
             f"request {reference}: stopped by an error; see its reason, then request do … recover"
             for reference in errors
         ]
+        ask = "ask both whether these are two people, or let another approver decide"
+        problems += [f"{line}; {ask}" for line in doubtful_approvals(s)]
         head = read_head(s.conn)
     if desk.engine.dialect.name == "sqlite" and (kind := file_system(desk.folder)) in REMOTE:
         problems.append(

@@ -6,7 +6,6 @@ somebody failed, never what was typed.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets
 import threading
@@ -24,6 +23,7 @@ from expunge.desk.people import end_access, people
 from expunge.desk.roles import SYSTEM, Actor, Refusal
 from expunge.desk.web_tables import account
 from expunge.errors import InputError, unknown
+from expunge.web.tokens import token_digest
 
 MIN_PASSWORD, MAX_PASSWORD = 12, 256
 STEP = 30  # seconds for which a code is shown
@@ -124,7 +124,7 @@ def open_account(s: DeskSession, person: str, password: str | None = None) -> st
         "key_id": None,
         "failures": 0,
         "locked_until": None,
-        "enrol_digest": _digest(token),
+        "enrol_digest": token_digest(token),
         "enrol_until": stamp(s.now + timedelta(hours=ENROL_HOURS)),
         "enrolled_at": None,
         "changed_at": s.at,
@@ -234,16 +234,17 @@ def _fail(desk: Desk, row: RowMapping | None) -> None:
 def _with_token(desk: Desk, person: str, token: str) -> RowMapping:
     with desk.reading(SYSTEM) as s:
         row = account_row(s, person)
+        is_locked = row is not None and row["locked_until"] is not None and s.at < row["locked_until"]
         is_open = (
             row is not None
             and row["enrol_digest"] is not None
             and s.at < row["enrol_until"]
-            and not (row["locked_until"] and s.at < row["locked_until"])
-            and hmac.compare_digest(row["enrol_digest"], _digest(token.strip()))
+            and not is_locked
+            and hmac.compare_digest(row["enrol_digest"], token_digest(token.strip()))
             and person in people(s)
         )
     if row is None or not is_open:
-        _fail(desk, row)
+        _fail(desk, None if is_locked else row)
         from expunge.web.errors import Turned
 
         where, what, hint = WRONG_TOKEN
@@ -270,10 +271,6 @@ def _new_secret() -> str:
     import pyotp
 
     return str(pyotp.random_base32())
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def account_states(s: DeskSession) -> dict[str, str]:

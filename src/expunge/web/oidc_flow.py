@@ -14,7 +14,7 @@ from expunge.web.oidc_provider import OidcProvider
 from expunge.web.oidc_refusal import OidcRefusal
 from expunge.web.oidc_settings import OidcSettings
 from expunge.web.oidc_token import ExpectedToken
-from expunge.web.sessions import session_key
+from expunge.web.tokens import token_digest
 
 LIFE = timedelta(minutes=10)
 MAX_PENDING = 2_000
@@ -64,7 +64,7 @@ class OidcFlow:
         )
         with self._lock:
             self._drop_old()
-            self._pending[session_key(cookie)] = PendingSignIn(
+            self._pending[token_digest(cookie)] = PendingSignIn(
                 state, nonce, verifier, redirect_uri, self.clock() + LIFE
             )
         return cookie, str(url)
@@ -96,7 +96,7 @@ class OidcFlow:
     def _take(self, cookie: str | None) -> PendingSignIn | None:
         """What the browser began; it is gone then, so that no answer counts twice."""
         with self._lock:
-            pending = self._pending.pop(session_key(cookie), None) if cookie else None
+            pending = self._pending.pop(token_digest(cookie), None) if cookie else None
         return pending if pending is not None and self.clock() < pending.until else None
 
     def _drop_old(self) -> None:

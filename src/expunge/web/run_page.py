@@ -16,6 +16,7 @@ from expunge._io import digest_file
 from expunge.audit.redaction import redact
 from expunge.audit.schema import AuditFile, load_audit
 from expunge.desk import tables as t
+from expunge.desk.approvers import approval_doubts
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.facts import latest_plan, latest_run
 from expunge.desk.leases import is_gone, workers
@@ -89,6 +90,7 @@ def plan_values(s: DeskSession, text: str) -> dict[str, Any]:
         "before": before,
         "differences": differences(content_of(before), content) if before else [],
         "cost": cost_of(s, content, before),
+        "doubts": approval_doubts(s, row, s.actor.person if s.actor.role == "approver" else ""),
     }
 
 

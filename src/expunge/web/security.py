@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from expunge.errors import InputError
 from expunge.web.context import WebContext, context_of
 from expunge.web.cookies import read_cookie
+from expunge.web.csrf import SAFE
 from expunge.web.errors import Turned, answer_error, log_name
 
 LOG = logging.getLogger("expunge.web")
@@ -36,7 +37,6 @@ HEADERS = {
     "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
     "x-robots-tag": "noindex",
 }
-SAFE = ("GET", "HEAD")
 GATE, API = "/gate", "/api/v1"
 OIDC_RETURN = "/sign-in/oidc/return"
 STATIC = "/static/"

@@ -91,7 +91,8 @@ def take_message(desk: Desk, peer: str, head: MessageHead, body: bytes) -> dict[
     Raises:
         Turned: 401 for a signature that does not fit or of a key that ended.
         InputError: a clock that is off, or content that does not fit.
-        Refusal: the id was used for another message; a revocation that came before its submission, of somebody who is
+        Refusal: the id was used for another message, or that of the request for another person, both of which are
+            logged; a revocation that came before its submission, of somebody who is
             not identified, or too late.
     """
     with desk.reading(SYSTEM) as s:
@@ -101,13 +102,21 @@ def take_message(desk: Desk, peer: str, head: MessageHead, body: bytes) -> dict[
             raise _unsigned() from error
         _check_signature(peer_keys(s, row["id"]), head, body, s.at)
         _check_clock(head.sent, s.now.timestamp())
-    with desk.session(Actor(actor_name(peer), "webhook")) as s:
-        known = _known(s, row["id"], head, body)
-        request_id = known or _do(s, peer, body)
-        if known is None:
-            _remember(s, row["id"], head, body, request_id)
-        request = request_row(s, request_id)
-        outside = webhook_face(row["face"]).status_of(request["state"], request["ended_as"])
+    actor = Actor(actor_name(peer), "webhook")
+    try:
+        with desk.session(actor) as s:
+            known = _known(s, row["id"], head, body)
+            request_id = known or _do(s, peer, body)
+            if known is None:
+                _remember(s, row["id"], head, body, request_id)
+            request = request_row(s, request_id)
+            outside = webhook_face(row["face"]).status_of(request["state"], request["ended_as"])
+    except Refusal as refusal:
+        if refusal.kind == "conflict":
+            with desk.session(actor) as s:
+                digest = s.keys.keyed_digest(head.id.encode(), "webhook")
+                s.log("webhook.refuse", {"peer": row["id"], "message": digest, "where": refusal.where})
+        raise
     return {
         "id": request["id"],
         "reference": request["reference"],

@@ -18,7 +18,7 @@ from expunge.errors import InputError
 from expunge.report.labels import STATUS_MARKS
 from expunge.web.errors import redirect
 from expunge.web.render import render
-from expunge.web.run_files import certificate_bytes
+from expunge.web.run_files import certificate_bytes, receipt_bytes
 from expunge.web.visitor import Visitor, visitor
 
 router = APIRouter(prefix="/certificates/{reference}")
@@ -72,13 +72,9 @@ def download(request: Request, reference: str, visits: Visits) -> Response:
 def download_receipt(request: Request, reference: str, kind: str, visits: Visits) -> Response:
     """The file of a receipt."""
     with visits.reading() as s:
-        by_kind = {each["kind"]: each for each in receipts(s, find_request(s, reference))}
-    if kind not in by_kind:
-        raise Refusal("receipt", "there is none of this kind", kind="missing")
-    path = Path(by_kind[kind]["path"])
-    if not (visits.desk.runs / path).is_file():
-        raise Refusal("receipt", "its file is gone", "an operator restores it", kind="missing")
-    return _file((visits.desk.runs / path).read_bytes(), f"receipt-{path.stem}.json")
+        request_id = find_request(s, reference)
+        name = request_row(s, request_id)["reference"]
+    return _file(receipt_bytes(visits.desk, visits.actor, request_id, kind), f"receipt-{name}.{kind}.json")
 
 
 @router.post("/signed")
