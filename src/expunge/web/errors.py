@@ -24,6 +24,7 @@ from expunge.desk.requests import LANGUAGES
 from expunge.desk.roles import MAY, ROLES, Refusal
 from expunge.desk.tables import ASSET_KINDS, DECISIONS, MATCH_STATES, PLAN_KINDS
 from expunge.errors import InputError, RunFailed
+from expunge.web import webhook_sap, webhook_transcend
 from expunge.web.context import context_of
 from expunge.web.limits import BodyTooLarge
 from expunge.web.short_paths import shorten_paths, shorten_place
@@ -42,6 +43,8 @@ WORDS = frozenset(
         *DECISIONS,
         *MATCH_STATES,
         *PLAN_KINDS,
+        *webhook_sap.FIELDS,
+        *webhook_transcend.FIELDS,
     )
 )
 GONE = "…"
