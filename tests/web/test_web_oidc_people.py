@@ -121,6 +121,18 @@ def test_a_claim_binds_once_and_then_the_subject_counts(stage: OidcCase) -> None
     assert "<strong>rita</strong>" in visit.get("/").text, "a renamed account stays who it is"
 
 
+def test_another_claim_can_be_the_subject(stage: OidcCase) -> None:
+    """Entra makes a `sub` for each application, which nobody can look up; its `oid` stands in the directory."""
+    with stage.case.desk.session(ADMIN) as s:
+        bind_subject(s, "rita", stage.idp.issuer, "oid-rita")
+    stage.idp.subject = "oid-rita"
+    assert refused(stage, subject_claim="oid"), "there is none in the token"
+    stage.idp.subject, stage.idp.claims = "sub-carla", {"oid": "oid-rita"}
+    visit = stage.visit(subject_claim="oid")
+    way(visit)
+    assert "<strong>rita</strong>" in visit.get("/").text
+
+
 @pytest.mark.parametrize(
     "claims",
     [

@@ -26,7 +26,7 @@ def account(
         Path | None, typer.Option("--password-file", help="Set this password: a file, or - for standard input.")
     ] = None,
     oidc: Annotated[
-        str | None, typer.Option("--oidc", help="Bind to this subject (claim sub) of the provider in oidc.yaml.")
+        str | None, typer.Option("--oidc", help="Bind to this subject of the provider in oidc.yaml.")
     ] = None,
     close: Annotated[bool, typer.Option("--close", help="Nobody signs in as this person any more.")] = False,
 ) -> CommandResult:

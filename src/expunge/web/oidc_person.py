@@ -21,9 +21,9 @@ def sign_in_subject(desk: Desk, settings: OidcSettings, claims: dict[str, Any]) 
         OidcRefusal: nobody of the desk is bound to the subject, and no claim may bind them.
     """
     try:
-        subject = check_subject(str(claims["sub"]))
+        subject = check_subject(str(claims.get(settings.subject_claim, "")))
     except InputError as error:
-        raise OidcRefusal("token", "sub") from error
+        raise OidcRefusal("token", settings.subject_claim) from error
     named = claimed_person(settings, claims)
     with desk.session(SYSTEM) as s:
         if named is not None:

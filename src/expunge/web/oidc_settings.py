@@ -38,6 +38,7 @@ class OidcSettings(FrozenModel):
         ("RS256", "PS256", "ES256", "Ed25519"), min_length=1, description="signatures"
     )
     scopes: tuple[str, ...] = Field((), max_length=10, description="scopes to ask for, beside openid")
+    subject_claim: Literal["sub", "oid"] = Field("sub", description="claim that is bound to a person")
     person_claim: str | None = Field(
         None, min_length=1, max_length=100, description="claim that names the desk's person"
     )
