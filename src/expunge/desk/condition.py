@@ -18,6 +18,7 @@ from expunge.desk.evidence_log import anchor_problems
 from expunge.desk.facts import open_assets
 from expunge.desk.leases import is_gone, workers
 from expunge.desk.lifecycle import RUNNING
+from expunge.desk.plan_recipe import is_file_name
 from expunge.desk.replay import replay_problems
 from expunge.desk.roles import SYSTEM
 from expunge.errors import InputError
@@ -87,7 +88,7 @@ def _settings(desk: Desk) -> list[str]:
 def _file(desk: Desk, name: str | None) -> str:
     """A recipe by name, or its file, whose path starts from the desk's folder."""
     text = str(name)
-    return str(place(desk.folder, text)) if text.endswith((".yaml", ".yml")) else text
+    return str(place(desk.folder, text)) if is_file_name(text) else text
 
 
 def _assets(s: DeskSession) -> list[str]:

@@ -30,6 +30,7 @@ from expunge.report.run_reader import RunRecord
 WORDS = {  # key of a plan's content -> words
     "kind": "Kind",
     "recipe": "Recipe",
+    "recipe_digest": "What its file says",
     "overrides": "Settings of the recipe",
     "seed": "Seed",
     "policy": "Policy of the audit",
@@ -126,6 +127,8 @@ def in_words(key: str, value: Any) -> str:
     """A part of a plan as people read it; digests are cut to twelve letters."""
     if value is None or value == [] or value == {}:
         return "none"
+    if key == "recipe_digest":
+        return str(value)[:12]
     if key == "policy":
         return f"{value['name']} ({value['digest'][:12]})"
     if key == "model":
