@@ -14,10 +14,11 @@ pytest.importorskip("fastapi")
 
 from sqlalchemy import select, text
 
+from expunge.desk.approvers import access_grants
 from expunge.desk.desk import Desk
 from expunge.desk.keys import KeyRing
 from expunge.desk.migrations import STEPS, migrate
-from expunge.desk.oidc_binding import bind_subject, binding_stamp, bound_person
+from expunge.desk.oidc_binding import bind_by_claim, bind_subject, binding_stamp, bound_person
 from expunge.desk.oidc_tables import oidc_account
 from expunge.desk.people import remove_person, set_person
 from expunge.desk.roles import SYSTEM, Refusal
@@ -62,6 +63,23 @@ def test_only_an_admin_binds_and_only_people_of_the_desk(stage: OidcCase) -> Non
         bind_subject(s, "rita", ISSUER, "two")
         assert bound_person(s, ISSUER, "one") is None
     assert log_rows(stage.case, "account.bind")[-1] == ("adam", '{"by":"admin","person":"rita"}')
+
+
+def test_who_binds_an_approver_is_asked_about_as_who_opens_an_account(stage: OidcCase) -> None:
+    desk = stage.case.desk
+    with desk.session(ADMIN) as s:
+        before = access_grants(s)["anna"]
+    stage.case.clock.move(minutes=1)
+    with desk.session(ADMIN) as s:
+        bind_subject(s, "anna", ISSUER, "sub-adam")
+    with desk.session(SYSTEM) as s:
+        bound = access_grants(s)["anna"]
+        assert bind_by_claim(s, "olga", ISSUER, "sub-olga")
+        assert [each.what for each in access_grants(s)["olga"]] == ["account"], "opened by the test, not by the claim"
+    assert [each.what for each in before] == [each.what for each in bound] == ["role", "account"]
+    assert bound[1].admin == "adam"
+    assert bound[1].at > before[1].at
+    assert bound[0] == before[0]
 
 
 def test_what_is_stored_is_no_subject_and_survives_a_new_key(stage: OidcCase) -> None:

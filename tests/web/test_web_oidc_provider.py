@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,11 @@ pytest.importorskip("fastapi")
 
 from joserfc import jwt
 
+from expunge.web import oidc_fetch, oidc_provider
 from expunge.web.settings import WebSettings
-from helpers.identity_provider import Answer, as_json, part, rsa_key
+from helpers.identity_provider import Answer, as_json, own_certificate, part, rsa_key
 from helpers.web import WebVisit
-from helpers.web_oidc import NO_ANSWER, NOT_HERE, OidcCase, is_in, oidc_case, way
+from helpers.web_oidc import NO_ANSWER, NOT_HERE, OidcCase, at_provider, is_in, leave, oidc_case, way
 
 
 @pytest.fixture
@@ -111,6 +114,44 @@ def test_a_provider_that_is_down_is_one_line_and_comes_back(stage: OidcCase) -> 
 def test_a_discovery_document_with_other_addresses_is_refused(stage: OidcCase, change: dict[str, Any]) -> None:
     stage.idp.metadata |= change
     assert NO_ANSWER in stage.visit().fill("/sign-in/oidc").text
+
+
+def test_a_provider_that_hangs_holds_up_few(stage: OidcCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(oidc_provider, "PATIENCE", 0.01)
+    visit = stage.visit()
+    back = at_provider(leave(visit))
+    provider = visit.app.state.web.oidc.provider
+    with ExitStack() as held:
+        for _ in range(oidc_provider.MANY):
+            held.enter_context(provider.slot())
+        assert NO_ANSWER in visit.get(back).text
+        assert NO_ANSWER in WebVisit(stage.case, visit.app).fill("/sign-in/oidc").text
+    assert visit.get(back).status_code == 200, "the way is still open"
+    assert is_in(visit)
+
+
+def test_a_slow_answer_has_an_end(stage: OidcCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(oidc_fetch, "TIMEOUT", 0.2)
+    stage.idp.override["/jwks"] = lambda: (time.sleep(1), as_json({}))[1]
+    began = time.monotonic()
+    assert NO_ANSWER in stage.visit().fill("/sign-in/oidc").text
+    assert time.monotonic() - began < 1
+    monkeypatch.setattr(oidc_fetch, "DEADLINE", -1.0)  # drops of it, each in time
+    del stage.idp.override["/jwks"]
+    assert NO_ANSWER in stage.visit().fill("/sign-in/oidc").text
+
+
+def test_https_needs_somebody_who_vouches_for_the_provider(tmp_path: Path) -> None:
+    file, tls = own_certificate(tmp_path)
+    with oidc_case(tmp_path / "desk", tls) as stage:
+        assert stage.idp.issuer.startswith("https://127.0.0.1:")
+        assert NO_ANSWER in stage.visit().fill("/sign-in/oidc").text, "nobody of the system does"
+        visit = stage.visit(ca_file=file)
+        way(visit)
+        assert is_in(visit)
+        stage.idp.issuer = stage.idp.issuer.replace("127.0.0.1", "localhost")
+        elsewhere = stage.visit(ca_file=file, issuer=stage.idp.issuer)
+        assert NO_ANSWER in elsewhere.fill("/sign-in/oidc").text, "the certificate names another host"
 
 
 def test_documents_are_fetched_once_for_many(stage: OidcCase) -> None:

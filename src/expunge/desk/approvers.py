@@ -18,13 +18,14 @@ from expunge.desk.keys import parse_body
 from expunge.desk.lifecycle import IN_BATCH
 
 ROLE, ACCOUNT = "role", "account"
-TYPES = ("person.set", "person.leave", "account.open")
+ACCOUNTS = ("account.open", "account.bind")  # what an admin can do so that somebody signs in as a person
+TYPES = ("person.set", "person.leave", *ACCOUNTS)
 OPEN = (*IN_BATCH, "promoted", "purging")  # states of a request whose approvals still matter
 
 
 @dataclass(frozen=True)
 class AccessGrant:
-    """That an admin gave somebody the role of approver, or opened their account anew."""
+    """That an admin gave somebody the role of approver, or opened their account anew, or bound it to a subject."""
 
     what: str
     person: str
@@ -41,8 +42,9 @@ def access_grants(s: DeskSession) -> dict[str, list[AccessGrant]]:
     for row in s.conn.execute(query).mappings():
         body: dict[str, Any] = parse_body(row["body"])
         name = str(body["person"])
-        if row["type"] == "account.open":
-            accounts[name] = AccessGrant(ACCOUNT, name, row["actor"], row["at"])
+        if row["type"] in ACCOUNTS:
+            if body.get("by") != "claim":  # the provider itself named the person
+                accounts[name] = AccessGrant(ACCOUNT, name, row["actor"], row["at"])
         elif row["type"] == "person.set" and "approver" in body["roles"]:
             roles.setdefault(name, AccessGrant(ROLE, name, row["actor"], row["at"]))
         else:

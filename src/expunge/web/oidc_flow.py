@@ -47,7 +47,9 @@ class OidcFlow:
         from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
         from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
-        metadata, wanted = self.provider.metadata(), self.settings
+        with self.provider.slot():
+            metadata = self.provider.metadata()
+        wanted = self.settings
         cookie, state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(4))
         url = prepare_grant_uri(
             metadata.authorization_endpoint,
@@ -79,6 +81,10 @@ class OidcFlow:
         Raises:
             OidcRefusal: it was not begun in this browser, is over, or does not hold.
         """
+        with self.provider.slot():
+            return self._finish(cookie, answer)
+
+    def _finish(self, cookie: str | None, answer: Mapping[str, list[str]]) -> dict[str, Any]:
         pending = self._take(cookie)
         state = _single(answer, "state")
         if pending is None or state is None or not hmac.compare_digest(state.encode(), pending.state.encode()):

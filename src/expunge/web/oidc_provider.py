@@ -20,6 +20,7 @@ from expunge.web.oidc_token import ExpectedToken, UnknownKey, check_id_token, re
 WELL_KNOWN = "/.well-known/openid-configuration"
 KEEP, PAUSE = 3600.0, 5.0  # seconds for which a document is kept, and between a failure and the next try
 WAIT = 15.0  # seconds for which a visitor waits while another one fetches
+MANY, PATIENCE = 12, 2.0  # visitors for whom it is asked at once, and seconds for which a further one waits
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -61,7 +62,7 @@ class OidcProvider:
 
     def __init__(self, settings: OidcSettings, now: Callable[[], float] = time.monotonic) -> None:
         self.settings, self._now = settings, now
-        self._lock = threading.Lock()
+        self._lock, self._slots = threading.Lock(), threading.BoundedSemaphore(MANY)
         self._metadata: ProviderMetadata | None = None
         self._keys: Any = None
         self._until, self._failed = 0.0, 0.0
@@ -69,6 +70,16 @@ class OidcProvider:
             self._tls = ssl.create_default_context(cafile=settings.ca_file)
         except (OSError, ssl.SSLError) as error:
             raise InputError("oidc.yaml: ca_file", "holds no certificates", "give a PEM file") from error
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """A place among those for whom the provider is asked: while it hangs, the other pages go on."""
+        if not self._slots.acquire(timeout=PATIENCE):
+            raise OidcRefusal("provider", "busy")
+        try:
+            yield
+        finally:
+            self._slots.release()
 
     def metadata(self) -> ProviderMetadata:
         """The discovery document; `OidcRefusal` if the provider is down, or says something else than it should."""
