@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
 import json
 from collections.abc import Callable, Iterator
@@ -17,6 +18,9 @@ pytest.importorskip("fastapi")
 from joserfc import jws, jwt
 from joserfc.jwk import RSAKey
 
+from expunge.web.oidc_refusal import OidcRefusal
+from expunge.web.oidc_settings import OidcSettings
+from expunge.web.oidc_token import ExpectedToken, UnknownKey, check_id_token, read_keys
 from helpers.identity_provider import CLIENT, part, rsa_key
 from helpers.web_log import log_rows
 from helpers.web_oidc import NOT_HERE, OidcCase, is_in, leave, oidc_case, way
@@ -164,3 +168,34 @@ def test_a_way_of_signing_in_can_be_required(stage: OidcCase) -> None:
     stage.idp.claims = good
     way(visit)
     assert is_in(visit)
+
+
+def decoded(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def test_every_changed_character_of_a_token_is_found() -> None:
+    """Each place in turn; what decodes to the same bytes is the same token."""
+    settings = OidcSettings(issuer="https://login.example", client_id=CLIENT)
+    now = 1_780_000_000
+    claims = {"iss": settings.issuer, "aud": CLIENT, "sub": "s", "nonce": "n", "iat": now, "exp": now + 60}
+    token = jwt.encode({"alg": "RS256", "kid": "one"}, claims, rsa_key())
+    keys = read_keys({"keys": [rsa_key().as_dict(private=False)]})
+    expected = ExpectedToken(settings, "n", now)
+    assert check_id_token(token, keys, expected)["sub"] == "s"
+    count = 0
+    for place, old in enumerate(token):
+        for new in "A_.x":
+            other = token[:place] + new + token[place + 1 :]
+            same = other.count(".") == 2 and [decoded(p) for p in other.split(".")] == [
+                decoded(p) for p in token.split(".")
+            ]
+            if new == old or same:
+                continue
+            count += 1
+            with pytest.raises((OidcRefusal, UnknownKey)):
+                check_id_token(other, keys, expected)
+    assert count > 2000
+    for cut in range(len(token)):
+        with pytest.raises((OidcRefusal, UnknownKey)):
+            check_id_token(token[:cut], keys, expected)
