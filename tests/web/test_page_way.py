@@ -210,6 +210,10 @@ def test_a_receipt_that_was_changed_is_not_shown(tmp_path: Path) -> None:
         assert visit.get(f"{page}/{row['kind']}").status_code == 404
         file.write_bytes(raw)
     assert visit.get(f"{page}/notification").status_code == 404
+    (case.desk.runs / rows[0]["path"]).parent.parent.joinpath("audit/audit.json").unlink()
+    text = visit.get(page.replace("/receipts", "?verify=yes")).text
+    assert "audit/audit.json" in text
+    assert str(tmp_path) not in text
 
 
 def test_whoever_worked_on_it_approves_nothing(way: Way) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ from expunge.report.labels import STATUS_MARKS
 from expunge.web.errors import redirect
 from expunge.web.render import render
 from expunge.web.run_files import certificate_bytes, receipt_bytes
+from expunge.web.short_paths import shorten_paths
 from expunge.web.visitor import Visitor, visitor
 
 router = APIRouter(prefix="/certificates/{reference}")
@@ -44,7 +46,8 @@ def show_certificate(request: Request, reference: str, visits: Visits, verify: s
         envelope, values["statement"] = read_certificate(file)
         if verify:
             report = verify_envelope(visits.desk, stored, envelope)
-            values |= {"lines": report.lines, "is_valid": report.is_valid}
+            lines = [replace(line, text=shorten_paths(line.text, visits.desk.folder)) for line in report.lines]
+            values |= {"lines": lines, "is_valid": report.is_valid}
     else:
         values["plain"] = _plain(file)
     return render(
