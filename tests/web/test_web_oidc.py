@@ -7,13 +7,17 @@ import html
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 pytest.importorskip("authlib")
 pytest.importorskip("fastapi")
 
+
+from pydantic import SecretStr
 
 from expunge.desk.oidc_binding import bind_subject
 from expunge.web.accounts import close_account, open_account
@@ -208,3 +212,34 @@ def test_the_provider_may_name_itself_and_must_where_it_says_so(stage: OidcCase)
     back = at_provider(leave(visit))
     assert visit.get(f"{back}&iss={stage.idp.issuer}").status_code == 200
     assert is_in(visit)
+
+
+def test_no_way_back_is_an_error_of_the_program(stage: OidcCase) -> None:
+    visit = stage.visit()
+    names = st.sampled_from(["state", "code", "iss", "error", "x"])
+
+    @settings(max_examples=60, deadline=None)
+    @given(st.dictionaries(names, st.text(max_size=40)), st.binary(max_size=30), st.text("abc-_=\xe4", max_size=20))
+    def check(query: dict[str, str], raw: bytes, cookie: str) -> None:
+        tail = "".join(f"%{byte:02x}" for byte in raw)
+        headers = {"cookie": f"expunge-8765-oidc={cookie}".encode("latin-1")} if cookie else {}
+        answer = visit.get(f"/sign-in/oidc/return?{urlencode(query)}&state={tail}", headers=headers)
+        assert answer.status_code in (403, 429)
+
+    check()
+
+
+@pytest.mark.parametrize("posts", [True, False])
+def test_codes_and_secrets_of_any_characters_arrive(stage: OidcCase, posts: bool) -> None:
+    every = "".join(map(chr, range(33, 127)))
+    stage.idp.metadata = {"token_endpoint_auth_methods_supported": ["client_secret_post"]} if posts else {}
+    visit = stage.visit(client_secret=SecretStr(every))
+    leave(visit)
+    pending = next(iter(visit.app.state.web.oidc._pending.values()))
+    visit.get(f"/sign-in/oidc/return?{urlencode({'state': pending.state, 'code': every + 'ü'})}")
+    (seen,) = stage.idp.seen
+    assert seen["code"] == every + "ü"
+    if posts:
+        assert seen["client_secret"] == every
+    else:
+        assert unquote(base64.b64decode(seen["authorization"].removeprefix("Basic ")).decode()).endswith(f":{every}")

@@ -145,6 +145,9 @@ def test_another_claim_can_be_the_subject(stage: OidcCase) -> None:
         bind_subject(s, "rita", stage.idp.issuer, "oid-rita")
     stage.idp.subject = "oid-rita"
     assert refused(stage, subject_claim="oid"), "there is none in the token"
+    for wrong in (7, None, ["oid-rita"], {"oid-rita": 1}, True, ""):
+        stage.idp.claims = {"oid": wrong}
+        assert refused(stage, subject_claim="oid")
     stage.idp.subject, stage.idp.claims = "sub-carla", {"oid": "oid-rita"}
     visit = stage.visit(subject_claim="oid")
     way(visit)

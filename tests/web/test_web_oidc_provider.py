@@ -108,6 +108,8 @@ def test_a_provider_that_is_down_is_one_line_and_comes_back(stage: OidcCase) -> 
         {"authorization_endpoint": "javascript:alert(1)"},
         {"authorization_endpoint": 'https://x.example/"><script>'},
         {"authorization_endpoint": "https://x.example/#part"},
+        {"authorization_endpoint": ["https://x.example/"]},
+        {"jwks_uri": "https://a..example/"},
         {"authorization_endpoint": "https://user@x.example/"},
     ],
 )
