@@ -88,6 +88,7 @@ EXTRAS = {  # extra → packages that it brings
     "scitt": ("cbor2", "scitt-cose"),
     "desk": ("sqlalchemy", "dbos", "cryptography", "rfc8785", "holidays"),
     "web": ("fastapi", "uvicorn", "jinja2", "python-multipart", "argon2-cffi", "pyotp", "segno"),
+    "oidc": ("authlib",),
 }
 
 

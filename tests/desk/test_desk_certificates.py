@@ -19,13 +19,7 @@ from sqlalchemy import select
 
 from expunge._io import write_atomic
 from expunge.desk import tables as t
-from expunge.desk.certificates import (
-    certificate_view,
-    check_promotable,
-    sign_certificate,
-    take_signed,
-    unsigned_certificates,
-)
+from expunge.desk.certificates import certificate_view, check_promotable, sign_certificate, take_signed
 from expunge.desk.certify import make_certificates
 from expunge.desk.condition import desk_condition
 from expunge.desk.dispatch import notify_accepted
@@ -88,8 +82,10 @@ def certified(case: DeskCase) -> tuple[DeskCase, str, str]:
 
 
 def waiting(case: DeskCase) -> list[str]:
+    """Requests whose certificate the auditor has not signed."""
     with case.desk.reading(AUDITOR) as s:
-        return [row["request_id"] for row in unsigned_certificates(s)]
+        query = select(t.certificate.c.request_id).where(t.certificate.c.verified_at.is_(None))
+        return list(s.conn.execute(query).scalars())
 
 
 def promote(case: DeskCase, digest: str) -> list[str]:

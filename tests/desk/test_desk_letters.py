@@ -14,18 +14,19 @@ pytest.importorskip("rfc8785")
 pytest.importorskip("holidays")
 pytest.importorskip("securesystemslib")
 
-from sqlalchemy import select
+from sqlalchemy import inspect, select, text
 
 from expunge.desk import tables as t
 from expunge.desk.decisions import decide, decide_asset
+from expunge.desk.desk import Desk
 from expunge.desk.facts import request_row
 from expunge.desk.letter_text import letter_file, read_letter
-from expunge.desk.letters import notify_ended, queue_letter
+from expunge.desk.letters import accept_letter, notify_ended, queue_letter
 from expunge.desk.plan_steps import list_purge, promote_plan, purge_request_assets
 from expunge.desk.plans import approve_plan, approve_promotion
 from expunge.desk.reasons import read_reasons
 from expunge.desk.regime import load_regime, regime_names
-from expunge.desk.roles import SYSTEM, Refusal
+from expunge.desk.roles import SYSTEM, Actor, Refusal
 from expunge.desk.run_steps import audit, certify, unlearn
 from expunge.desk.workshop import Workshop
 from expunge.evidence.letter import grounds, phrases
@@ -219,3 +220,42 @@ def test_every_shipped_ground_is_translated() -> None:
     used = {ground for key in regime_names() for ground in load_regime(key).refusal_grounds}
     assert used == set(grounds())
     assert all(set(words) == set(LANGUAGES) for words in grounds().values())
+
+
+def accepted(case: DeskCase, actor: Actor, words: str) -> str:
+    """A request whose letter is accepted with some words."""
+    request_id = new_request(case)
+    case.event(REVIEWER, request_id, "cancel", reason="a mistake")
+    with case.desk.session(SYSTEM) as s:
+        letter = queue_letter(s, request_id)
+    with case.desk.session(actor) as s:
+        assert accept_letter(s, letter, words)
+    return request_id
+
+
+@pytest.mark.parametrize(("actor", "channel"), [(CLERK, "by hand"), (SYSTEM, "provider")])
+def test_what_is_typed_of_a_letter_is_no_channel(case: DeskCase, actor: Actor, channel: str) -> None:
+    request_id = accepted(case, actor, "by hand to Zyxwena Quorbelius")
+    with case.desk.reading(SYSTEM) as s:
+        row = s.conn.execute(select(t.outbox).where(t.outbox.c.request_id == request_id)).mappings().one()
+    assert row["channel"] == channel
+    files = [file for file in case.folder.rglob("*") if file.is_file()]
+    assert [str(file) for file in files if b"Quorbelius" in file.read_bytes()] == []
+    assert "by hand to Zyxwena Quorbelius" in [r["text"] for r in read_reasons(case.desk, CLERK, request_id)]
+
+
+def test_a_desk_of_the_version_before_hides_what_was_typed(case: DeskCase) -> None:
+    typed, sent = accepted(case, CLERK, ""), accepted(case, SYSTEM, "")
+    with case.desk.engine.begin() as conn:
+        conn.execute(text("ALTER TABLE outbox ADD COLUMN provider_key VARCHAR(120)"))
+        conn.execute(text("ALTER TABLE outbox DROP COLUMN channel"))
+        conn.execute(text("UPDATE outbox SET provider_key = 'to Zyxwena'"))
+        conn.execute(text("UPDATE schema_version SET number = 2"))
+    case.desk.close()
+    desk = Desk.open(case.folder, case.clock)
+    with desk.reading(SYSTEM) as s:
+        rows = {row["request_id"]: dict(row) for row in s.conn.execute(select(t.outbox)).mappings()}
+        columns = {column["name"] for column in inspect(s.conn).get_columns("outbox")}
+    assert (rows[typed]["channel"], rows[sent]["channel"]) == ("by hand", "provider")
+    assert "provider_key" not in columns
+    assert "to Zyxwena" in [each["text"] for each in read_reasons(desk, CLERK, sent)]

@@ -22,6 +22,7 @@ from sqlalchemy import select
 
 from expunge.desk import tables as t
 from expunge.desk.batches import collect
+from expunge.desk.certificates import register_all
 from expunge.desk.decisions import decide, decide_asset
 from expunge.desk.event_log import log_problems
 from expunge.desk.facts import facts_of, latest_plan, latest_run, request_row
@@ -31,23 +32,34 @@ from expunge.desk.letters import queue_letter, send_letter
 from expunge.desk.lifecycle import EVENTS, STATES
 from expunge.desk.matching import matches, search, settle
 from expunge.desk.plan_wish import PlanWish
-from expunge.desk.plans import approve_plan, approve_promotion, draft_plan, plan_again, reject_plan, store_plan
+from expunge.desk.plans import (
+    approve_plan,
+    approve_promotion,
+    content_of,
+    draft_plan,
+    plan_again,
+    reject_plan,
+    store_plan,
+)
 from expunge.desk.purging import run_tasks
 from expunge.desk.replay import replay_problems
 from expunge.desk.requests import act, expire_overdue, submit
 from expunge.desk.roles import ROLES, SYSTEM, Actor, Refusal
-from expunge.desk.runs import (
-    begin_purge,
-    promote,
-    register_certificate,
-    register_output,
-    register_verdict,
-    start_run,
-    work_name,
-)
+from expunge.desk.runs import begin_purge, promote, register_output, register_verdict, start_run, work_name
 from expunge.desk.transitions import fire, fire_all
 from expunge.errors import InputError
-from helpers.desk import ANNA, CLERK, DECISIONS, OPERATOR, REVIEWER, make_desk, write_corpus, write_model
+from helpers.desk import (
+    ANNA,
+    CLERK,
+    DECISIONS,
+    OPERATOR,
+    REVIEWER,
+    make_desk,
+    sign_unchecked,
+    unsigned_results,
+    write_corpus,
+    write_model,
+)
 
 PERSONS = st.sampled_from(["olga", "anna", "carla"])
 ROLE = st.sampled_from(ROLES)
@@ -180,7 +192,13 @@ class DeskMachine(RuleBasedStateMachine):
             with self.case.desk.session(SYSTEM) as s:
                 status = "passed" if passes else "failed"
                 register_verdict(s, plan["hash"], 1, fence, status, "a" * 64, guard)
-                register_certificate(s, plan["hash"], 1, "c" * 64, verified=passes)
+                if passes:
+                    register_all(s, plan["hash"], 1, unsigned_results(content_of(plan)["requests"]))
+
+    @rule(person=PERSONS, second=st.booleans())
+    def sign(self, person: str, second: bool) -> None:
+        with suppress(Refusal):
+            sign_unchecked(self.case, person, self.pick(second))
 
     @rule(second=st.booleans(), kind=st.sampled_from(["unlearn", "retrain"]))
     def again(self, second: bool, kind: str) -> None:
@@ -220,6 +238,9 @@ class DeskMachine(RuleBasedStateMachine):
             elif state in ("approved", "partially_approved", "waiting"):
                 self.dispatch(True)
             elif state in ("planned", "audit_passed"):
+                for request_id in self.requests if state == "audit_passed" else []:
+                    with suppress(Refusal):
+                        sign_unchecked(self.case, "aude", request_id)
                 self.gate("anna", second, True)
             elif state in ("plan_approved", "executing", "auditing"):
                 self.work(second, True, "none")
@@ -269,6 +290,8 @@ class DeskMachine(RuleBasedStateMachine):
                 assert run["certificate_verified_at"]
                 assert plan["approver"] not in (None, plan["author"])
                 assert plan["promotion_approver"] not in (None, plan["author"])
+                assert facts.auditors
+                assert not facts.auditors & {plan["author"], plan["approver"], plan["promotion_approver"]}
                 assert facts.swapped
             if row["state"] == "closed":
                 moves = [e for e in events if e.startswith("request.")]

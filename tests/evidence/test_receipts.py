@@ -47,7 +47,7 @@ RECEIPTS: dict[str, Receipt] = {
         ),
     ),
     "notification": NotificationReceipt(
-        **COMMON, template="de", version="1", letter="e" * 64, channel="post", accepted=True
+        **COMMON, template="de", version="1", letter="e" * 64, channel="by hand", accepted=True
     ),
     "supersession": Supersession(**COMMON, reason="regression_failed", successor="f" * 64),
 }

@@ -15,7 +15,7 @@ from sqlalchemy import event
 
 from expunge.desk.assets import add_asset
 from expunge.desk.batches import collect
-from expunge.desk.certificates import register_all
+from expunge.desk.certificates import certificate_row, register_all, register_signature
 from expunge.desk.certify import CertificateResult
 from expunge.desk.decisions import decide, decide_asset
 from expunge.desk.desk import Desk
@@ -211,6 +211,18 @@ def to_audit_passed(case: DeskCase, request_id: str, status: str = "passed", gua
             results = [CertificateResult(r, "c" * 64, f"{r}.json", True, False) for r in content_of(plan)["requests"]]
             register_all(s, digest, 1, results)
     return digest
+
+
+def sign_unchecked(case: DeskCase, person: str, request_id: str) -> None:
+    """An auditor's signature as the desk registers it, without keys; refused or not as everywhere."""
+    with case.desk.session(Actor(person, "auditor")) as s:
+        if row := certificate_row(s, request_id):
+            register_signature(s, row)
+
+
+def unsigned_results(requests: Sequence[str]) -> list[CertificateResult]:
+    """Certificates that wait for the auditor."""
+    return [CertificateResult(r, "c" * 64, f"{r}.json", verified=False, signed=True) for r in requests]
 
 
 def result_digest(case: DeskCase, digest: str) -> str:

@@ -58,14 +58,14 @@ def launched() -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def served(desk: Desk) -> Iterator[str]:
-    """The pages of a desk at a free port; yields their address."""
+def served(desk: Desk, **more: Any) -> Iterator[str]:
+    """The pages of a desk at a free port, with further settings; yields their address."""
     import uvicorn
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    settings = WebSettings(port=port, requests_per_minute=100_000, sign_ins_per_minute=10_000)
+    settings = WebSettings(port=port, requests_per_minute=100_000, sign_ins_per_minute=10_000, **more)
     config = uvicorn.Config(make_app(desk, settings), host="127.0.0.1", port=port, log_level="error")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,6 +64,11 @@ def visit(many: tuple[DeskCase, list[str]]) -> WebVisit:
     return WebVisit(many[0], make_app(many[0].desk, FAST)).sign_in("carla")
 
 
+def find(visit: WebVisit, typed: str) -> Any:
+    """The page to which a search leads."""
+    return visit.get(visit.fill("/search", page="/", reference=typed).headers["location"])
+
+
 def seconds(visit: WebVisit, path: str) -> float:
     """Processor time of the fastest of three answers: the machine may be busy with others."""
     times = []
@@ -103,11 +109,9 @@ def test_every_request_stands_on_one_page(many: tuple[DeskCase, list[str]], visi
 
 def test_a_beginning_finds_and_a_wrong_one_says_so(many: tuple[DeskCase, list[str]], visit: WebVisit) -> None:
     reference = many[1][7]
-    assert reference in visit.get(f"/?view=all&reference={reference[:9].lower()}").text
+    assert reference in find(visit, reference[:9].lower()).text
     assert "No request fits" in visit.get("/?view=all&reference=E-1111-1111").text
-    text = visit.get("/?reference=%3Cscript%3E").text
-    assert "<script>alert" not in text
-    assert visit.get("/?reference=*&state=nonsense&view=x&page=-3").status_code == 200
+    assert visit.get("/?state=nonsense&view=x&page=-3").status_code == 200
     assert visit.get("/?page=abc").status_code == 400
     one = reference[:-1] + ("A" if reference[-1] != "A" else "B")
     assert visit.get(f"/?reference={one}").status_code == 200  # a wrong check letter
@@ -115,10 +119,50 @@ def test_a_beginning_finds_and_a_wrong_one_says_so(many: tuple[DeskCase, list[st
 
 @pytest.mark.parametrize(
     ("typed", "beginning"),
-    [("e-7k3m", "E-7K3M"), ("7K3M9Q", "E-7K3M-9Q"), ("E-7K3M-9QV2-4", "E-7K3M-9QV2-4"), ("%_*", ""), ("", "")],
+    [
+        ("e-7k3m", "E-7K3M"),
+        (" E-7K3M9Q ", "E-7K3M-9Q"),
+        ("E-7K3M-9QV2-4", "E-7K3M-9QV2-4"),
+        ("E-7i", "E-71"),
+        ("%_*", ""),
+        ("E-", ""),
+        ("", ""),
+        ("7K3M9Q", ""),
+        ("Anna", ""),
+        ("PAT-112", ""),
+        ("e-anna@example.org", ""),
+        ("E-7K3M-9QV2-44", ""),
+    ],
 )
 def test_what_is_typed_becomes_a_beginning(typed: str, beginning: str) -> None:
     assert as_beginning(typed) == beginning
+
+
+@pytest.mark.parametrize(
+    "typed", ["Zyxwena Quorbelius", "anna", "PAT-112", "a@b.example", "<script>", "*", "ABCDEFGHJ"]
+)
+def test_what_is_typed_stands_in_no_address(visit: WebVisit, typed: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    assert '<form class="filters" method="post" action="/search"' in visit.get("/").text
+    answer = visit.fill("/search", page="/", reference=typed, state="scoping")
+    assert answer.status_code == 303
+    place = answer.headers["location"]
+    assert place in ("/?view=all&search=unreadable", "/?view=all&search=none")
+    shown = visit.get(place)
+    assert "No request was found: " in shown.text
+    assert typed not in shown.text.replace("<script src", "")
+    by_hand = visit.get("/", params={"reference": typed, "page": 3})
+    assert (by_hand.status_code, by_hand.headers["location"]) == (303, place)
+    own = [record for record in caplog.records if record.name.startswith("expunge")]
+    assert own
+    assert [record for record in own if typed in record.getMessage()] == []
+
+
+def test_a_state_is_chosen_without_a_reference(visit: WebVisit) -> None:
+    answer = visit.fill("/search", page="/", reference=" ", state="scoping")
+    assert answer.headers["location"] == "/?view=all&state=scoping"
+    answer = visit.fill("/search", page="/", state="Zyxwena")
+    assert answer.headers["location"] == "/?view=all&state="
 
 
 def test_what_waits_for_a_role() -> None:

@@ -21,6 +21,7 @@ from expunge.desk.certificates import certificate_row
 from expunge.desk.facts import latest_plan, open_assets
 from expunge.desk.plan_steps import list_purge, plan_batch, promote_plan, purge_request_assets
 from expunge.desk.plan_steps import notify as notify_person
+from expunge.desk.receipts import issue_receipts, receipts
 from expunge.desk.roles import SYSTEM
 from expunge.desk.run_steps import audit, certify, unlearn
 from expunge.desk.views import find_request
@@ -187,6 +188,34 @@ def check_changed_files(visit: WebVisit, certificate: Path, reference: str, dige
         file.write_bytes(raw)
 
 
+def test_a_receipt_that_was_changed_is_not_shown(tmp_path: Path) -> None:
+    made = pages_case(tmp_path / "desk")
+    way = Way(made, make_app(made.case.desk, FAST))
+    case, visit = way.case, way.visit("aude")
+    issue_receipts(case.desk)
+    page = f"/certificates/{way.made.reference('released')}/receipts"
+    with case.desk.reading(SYSTEM) as s:
+        rows = receipts(s, way.made.ids["released"])
+    assert {row["kind"] for row in rows} == {"promotion", "purge"}
+    for row in rows:
+        file = case.desk.runs / row["path"]
+        raw = file.read_bytes()
+        answer = visit.get(f"{page}/{row['kind']}")
+        assert (answer.status_code, answer.content) == (200, raw)
+        file.write_bytes(raw.replace(b"a", b"b", 1))
+        answer = visit.get(f"{page}/{row['kind']}")
+        assert answer.status_code == 409
+        assert "is not the one that was registered" in answer.text
+        file.unlink()
+        assert visit.get(f"{page}/{row['kind']}").status_code == 404
+        file.write_bytes(raw)
+    assert visit.get(f"{page}/notification").status_code == 404
+    (case.desk.runs / rows[0]["path"]).parent.parent.joinpath("audit/audit.json").unlink()
+    text = visit.get(page.replace("/receipts", "?verify=yes")).text
+    assert "audit/audit.json" in text
+    assert str(tmp_path) not in text
+
+
 def test_whoever_worked_on_it_approves_nothing(way: Way) -> None:
     """The page shows the form to every approver; the desk refuses the one who had a part in it."""
     from expunge.desk.people import set_person
@@ -258,3 +287,19 @@ def test_reasons_are_read_after_a_click_and_noted(way: Way) -> None:
     assert "Reasons read" in carla.get(page).text
     vera = way.visit("vera")
     assert vera.fill(f"{page}/reasons", page="/").status_code == 403
+
+
+def test_an_approver_who_was_made_meanwhile_is_told_on_the_page(way: Way) -> None:
+    from expunge.desk.people import set_person
+    from expunge.web.accounts import set_account
+    from helpers.desk import ADMIN
+    from helpers.web import PASSWORD, SECRETS
+
+    page = f"/plans/{way.made.plans['planned']}"
+    assert "note warn" not in way.visit("anna").get(page).text
+    SECRETS["zoe"] = SECRETS["anna"]
+    with way.case.desk.session(ADMIN) as s:
+        set_person(s, "zoe", ["approver"])
+        set_account(s, "zoe", PASSWORD, SECRETS["zoe"])
+    text = way.visit("zoe").get(page).text
+    assert "zoe got the role approver from adam after the plan was made. The desk knows names" in text

@@ -186,6 +186,25 @@ def test_a_token_that_does_not_hold_sets_up_nothing(case: DeskCase, trouble: str
     assert "name or token is wrong" in answer.text
 
 
+def test_guesses_do_not_prolong_a_lock_of_a_set_up(case: DeskCase) -> None:
+    with case.desk.session(ADMIN) as s:
+        token = accounts.open_account(s, "carla")
+
+    def guess() -> None:
+        with pytest.raises(InputError, match="name or token is wrong"):
+            accounts.begin_enrolment(case.desk, "carla", "x" * 32, "a new one of words")
+
+    for _ in range(5):
+        guess()
+    for _ in range(6):  # the lock of a minute holds
+        case.clock.move(seconds=9)
+        guess()
+    with pytest.raises(InputError, match="name or token is wrong"):
+        accounts.begin_enrolment(case.desk, "carla", token, "a new one of words")
+    case.clock.move(seconds=7)
+    assert accounts.begin_enrolment(case.desk, "carla", token, "a new one of words")
+
+
 def test_an_admin_sets_a_password_and_the_person_the_code(case: DeskCase) -> None:
     with case.desk.session(ADMIN) as s:
         token = accounts.open_account(s, "carla", "set by an admin")

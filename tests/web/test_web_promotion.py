@@ -23,18 +23,19 @@ from sqlalchemy import select
 
 from expunge.desk import tables as t
 from expunge.desk.batches import collect
+from expunge.desk.certificates import register_all
 from expunge.desk.event_log import log_problems
 from expunge.desk.facts import facts_of, latest_plan, latest_run, request_row
 from expunge.desk.leases import acquire
 from expunge.desk.people import set_person
 from expunge.desk.plans import draft_plan, store_plan
 from expunge.desk.requests import PLAIN_EVENTS
-from expunge.desk.roles import SYSTEM
-from expunge.desk.runs import promote, register_certificate, register_output, register_verdict, start_run, work_name
+from expunge.desk.roles import SYSTEM, Refusal
+from expunge.desk.runs import promote, register_output, register_verdict, start_run, work_name
 from expunge.desk.transitions import fire_all
 from expunge.errors import InputError
 from expunge.models.fingerprint import model_digest
-from helpers.desk import ADMIN, ANNA, DECISIONS, write_model
+from helpers.desk import ADMIN, ANNA, DECISIONS, sign_unchecked, unsigned_results, write_model
 from helpers.web import ApiClient, web_desk
 
 ROLES = {
@@ -42,6 +43,7 @@ ROLES = {
     "olga": ["approver", "operator"],
     "rita": ["approver", "reviewer"],
     "anna": ["approver"],
+    "aude": ["approver", "auditor"],
     "viktor": ["viewer"],
 }
 ANYBODY = st.sampled_from([(person, role) for person, roles in ROLES.items() for role in roles])
@@ -138,7 +140,13 @@ class WebMachine(RuleBasedStateMachine):
                 register_output(s, plan["hash"], 1, fence, model_digest(str(folder)), "m" * 64)
             with self.case.desk.session(SYSTEM) as s:
                 register_verdict(s, plan["hash"], 1, fence, "passed" if passes else "failed", "a" * 64, guard)
-                register_certificate(s, plan["hash"], 1, "c" * 64, verified=passes)
+                if passes:
+                    register_all(s, plan["hash"], 1, unsigned_results([self.id]))
+
+    @rule(who=st.sampled_from(sorted(ROLES)))
+    def sign(self, who: str) -> None:
+        with suppress(Refusal):
+            sign_unchecked(self.case, who, self.id)
 
     @rule()
     def release(self) -> None:
@@ -163,6 +171,8 @@ class WebMachine(RuleBasedStateMachine):
             elif state in ("approved", "partially_approved", "waiting"):
                 self.dispatch(True)
             elif state in ("planned", "audit_passed"):
+                if state == "audit_passed":
+                    self.sign("aude")
                 self.gate(RIGHT["approver"], "approval" if state == "planned" else "promotion", True)
             elif state in ("plan_approved", "executing", "auditing"):
                 self.work(True, "none")
@@ -187,9 +197,10 @@ class WebMachine(RuleBasedStateMachine):
             assert run["certificate_verified_at"]
             identified = set(s.conn.execute(select(t.identity_attempt.c.person)).scalars())
             decided = set(s.conn.execute(select(t.decision.c.person)).scalars())
+            assert facts.auditors
             for approver in (plan["approver"], plan["promotion_approver"]):
                 assert approver is not None
-                assert approver not in {plan["author"], *identified, *decided}, "a second pair of eyes"
+                assert approver not in {plan["author"], *identified, *decided, *facts.auditors}, "a second pair of eyes"
             assert facts.swapped
 
 
@@ -210,7 +221,20 @@ def test_random_people_at_the_api_for_long() -> None:
     )
 
 
-@pytest.mark.parametrize("gap", ["identity", "plan by its worker", "audit", "guard", "promotion by its worker", "none"])
+GAPS = [
+    "identity",
+    "plan by its worker",
+    "audit",
+    "guard",
+    "signature",
+    "signature by an approver",
+    "promotion by its worker",
+    "promotion by its auditor",
+    "none",
+]
+
+
+@pytest.mark.parametrize("gap", GAPS)
 def test_with_one_gate_left_open_nothing_is_promoted(gap: str) -> None:
     machine = WebMachine()
     try:
@@ -227,7 +251,11 @@ def test_with_one_gate_left_open_nothing_is_promoted(gap: str) -> None:
         for who in workers if gap == "plan by its worker" else ["anna"]:
             machine.gate((who, "approver"), "approval", True)
         machine.work(gap != "audit", "failed" if gap == "guard" else "none")
-        for who in workers if gap == "promotion by its worker" else ["anna"]:
+        signers = {"signature": [], "signature by an approver": ["anna"], "promotion by its auditor": ["aude"]}
+        for who in signers.get(gap, ["aude"]):
+            machine.sign(who)
+        approvers = {"promotion by its worker": [*workers], "promotion by its auditor": ["aude"]}
+        for who in approvers.get(gap, ["anna"]):
             machine.gate((who, "approver"), "promotion", True)
         machine.release()
         assert (machine.case.state(machine.id) == "promoted") == (gap == "none")

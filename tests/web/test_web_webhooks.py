@@ -214,6 +214,8 @@ def test_a_revocation_before_its_submission_is_sent_again(other: OtherDesk) -> N
         b'{"type": "erasure.submitted", "data": {"id": "x", "identifiers": {"name": "\\ud800"}}}',
         b'{"type": "erasure.submitted", "data": {"id": "x\\u0000", "identifiers": {"name": "Anna"}}}',
         b"[" * 50_000,
+        b'{"type": "x", "type": "erasure.submitted", "data": {"id": "x", "identifiers": {"name": "Anna"}}}',
+        b'{"type": "erasure.submitted", "data": {"id": "x", "identifiers": {"name": "Anna", "name": "Berta"}}}',
     ],
 )
 def test_content_that_does_not_fit_is_told_without_values(other: OtherDesk, body: bytes) -> None:
@@ -290,6 +292,44 @@ def test_gone_ends_a_desk(other: OtherDesk) -> None:
     assert other.submit("m-5").status_code == 401
 
 
+def test_an_id_that_comes_with_another_person_is_refused(other: OtherDesk) -> None:
+    first = other.submit()
+    for number, (identifiers, status) in enumerate(
+        [
+            ({"name": "Björn Schäfer", "record_number": "PAT-101"}, 409),
+            ({**ANNA, "email": "b@example.org"}, 409),
+            ({"name": "ANNA  Weiß"}, 200),  # the same person, written otherwise
+        ]
+    ):
+        answer = other.send("erasure.submitted", {"id": "R-1", "identifiers": identifiers}, f"m-{number + 20}")
+        assert answer.status_code == status, answer.text
+        assert answer.json().get("id", first.json()["id"]) == first.json()["id"]
+        assert "Björn" not in answer.text
+    assert requests(other.case) == 1
+    with other.case.desk.reading(SYSTEM) as s:
+        query = select(t.event_log.c.body).where(t.event_log.c.type == "webhook.refuse")
+        rows = [json.loads(body) for body in s.conn.execute(query).scalars()]
+    assert [row["where"] for row in rows] == ["request", "request"]
+
+
+def test_a_desk_that_ended_comes_back_under_its_name(other: OtherDesk) -> None:
+    first, old = other.submit().json(), other.secret
+    queue_statuses(other.case.desk)
+    with other.case.desk.session(ADMIN) as s:
+        webhook_peers.end_peer(s, "other")
+    assert other.submit("m-2").status_code == 401
+    with other.case.desk.session(ADMIN) as s:
+        other.secret = webhook_peers.add_peer(s, "other", url=URL)
+        with pytest.raises(Refusal, match="one of this name"):
+            webhook_peers.add_peer(s, "other", url=URL)
+    assert other.submit("m-3", secret=old).status_code == 401
+    assert other.submit("m-3").json()["id"] == first["id"]
+    assert other.tell() == 0, "what waited before is not sent"
+    verify(other.case, first["id"])
+    other.case.event(CLERK, first["id"], "begin_scoping")
+    assert other.tell() == 1
+
+
 def test_both_keys_sign_while_both_hold(other: OtherDesk) -> None:
     old = other.secret
     with other.case.desk.session(ADMIN) as s:
@@ -348,7 +388,25 @@ def test_the_table_knows_every_state_and_drp_is_the_desks_own() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://privacy.example", "https://", "ftp://x", "file:///etc/passwd", "https://u:p@x.example", "x"]
+    "url",
+    [
+        "http://privacy.example",
+        "https://",
+        "ftp://x",
+        "file:///etc/passwd",
+        "https://u:p@x.example",
+        "https://@x.example",
+        "x",
+        "https://x.example/\r\nHost: other",
+        "https://x.example/\t",
+        "https://x.example:abc",
+        "https://x.example:0",
+        "https://x.example:99999",
+        "https://[::1",
+        "https://x.example\\@other.example",
+        "https://x.example/#",
+        "https://xä.example",
+    ],
 )
 def test_only_https_addresses_are_told(tmp_path: Path, url: str) -> None:
     with pytest.raises(InputError, match="no https address"):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from expunge.cli.desk_options import DeskFolder, Person, acting, open_desk, read_input
-from expunge.cli.desk_serve import check_web_installed
+from expunge.cli.desk_serve import check_web_installed, load_oidc
 from expunge.cli.result import CommandResult, ResultTable
 from expunge.errors import InputError
+
+if TYPE_CHECKING:
+    from expunge.desk.desk import Desk
 
 PersonName = Annotated[str, typer.Argument(help="Name of a person of the desk.")]
 
@@ -22,6 +25,9 @@ def account(
     password_file: Annotated[
         Path | None, typer.Option("--password-file", help="Set this password: a file, or - for standard input.")
     ] = None,
+    oidc: Annotated[
+        str | None, typer.Option("--oidc", help="Bind to this subject of the provider in oidc.yaml.")
+    ] = None,
     close: Annotated[bool, typer.Option("--close", help="Nobody signs in as this person any more.")] = False,
 ) -> CommandResult:
     """Let a person set up, or set up anew, how they sign in; prints a token once. Also after a lost phone."""
@@ -29,8 +35,13 @@ def account(
     opened = open_desk(desk)
     from expunge.web.accounts import ENROL_HOURS, account_states, close_account, open_account
 
-    if close and password_file:
-        raise InputError("--close", "stands beside --password-file", "leave one of them out")
+    given = [
+        name for name, value in (("--close", close), ("--password-file", password_file), ("--oidc", oidc)) if value
+    ]
+    if len(given) > 1:
+        raise InputError(given[0], f"stands beside {given[1]}", "leave one of them out")
+    if oidc is not None:
+        return _bind(opened, name, acts, oidc)
     actor = acting(opened, acts, ["admin"])
     with opened.session(actor) as s:
         if close:
@@ -46,6 +57,18 @@ def account(
             "they enter it on the page /set-up",
         ),
     )
+
+
+def _bind(desk: Desk, name: str, acts: str, subject: str) -> CommandResult:
+    """Bind a person to a subject of the identity provider."""
+    from expunge.desk.oidc_binding import bind_subject
+
+    settings = load_oidc(desk.folder)
+    if settings is None:
+        raise InputError("--oidc", "the desk has no oidc.yaml", "write it as docs/guides/web-desk.md shows")
+    with desk.session(acting(desk, acts, ["admin"])) as s:
+        bind_subject(s, name, settings.issuer, subject)
+    return CommandResult({"person": name, "issuer": settings.issuer}, (f"{name} signs in at {settings.issuer}",))
 
 
 def token(

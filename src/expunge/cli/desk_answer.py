@@ -42,7 +42,7 @@ def letters(
     actor = acting(opened, person, ["clerk"] if posted else service.PEOPLE)
     if posted:
         with opened.session(actor) as s:
-            service.accept_letter(s, posted, f"by hand: {actor.person}")
+            service.accept_letter(s, posted)
     with opened.reading(actor) as s:
         rows = [{**row, "text": row["body_digest"] is not None} for row in service.pending_letters(s)]
     columns = ("id", "request_id", "template", "at", "text")

@@ -15,18 +15,18 @@ from expunge.cli.desk_serve import check_web_installed
 from expunge.cli.progress import Progress
 from expunge.cli.result import CommandResult, ResultTable
 from expunge.errors import InputError
+from expunge.web import DEFAULT_PORT
 
 if TYPE_CHECKING:
     from expunge.desk.desk import Desk
 
 MARK = "desk-demo.json"  # says that the folder is a demo desk, and when it is whole
-PORT = 8765
 
 
 def demo(
     folder: Annotated[Path, typer.Option("--folder", help="Folder of the desk.")] = Path("runs/desk-demo"),
     serve: Annotated[bool, typer.Option("--serve", help="Serve its pages afterwards, until Ctrl-C.")] = False,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the pages.")] = PORT,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the pages.")] = DEFAULT_PORT,
     code: Annotated[bool, typer.Option("--code", help="Only print the one-time code of this moment.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Remove an earlier demo in the folder first.")] = False,
 ) -> CommandResult:

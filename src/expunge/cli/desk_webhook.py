@@ -18,7 +18,7 @@ def webhook(
     desk: DeskFolder,
     acts: Person,
     url: Annotated[str | None, typer.Option(help="Where it listens to status messages.")] = None,
-    face: Annotated[str, typer.Option(help="In whose words it is told: drp or ketch.")] = "drp",
+    face: Annotated[str, typer.Option(help="In whose words: drp, ketch, sap-dpi or transcend.")] = "drp",
     every_request: Annotated[
         bool, typer.Option("--every-request", help="Tell it of all requests, not of its own only.")
     ] = False,

@@ -75,21 +75,6 @@ def certificate_view(s: DeskSession, request_id: str) -> dict[str, Any] | None:
     }
 
 
-def unsigned_certificates(s: DeskSession) -> list[dict[str, Any]]:
-    """Certificates that wait for the auditor, the oldest first: request, reference, digest and time."""
-    s.actor.check_may("read")
-    query = (
-        select(t.certificate, t.request.c.reference)
-        .join(t.request, t.request.c.id == t.certificate.c.request_id)
-        .where(
-            t.certificate.c.is_signed == 1, t.certificate.c.verified_at.is_(None), t.request.c.state == "audit_passed"
-        )
-    )
-    keys = ("request_id", "reference", "digest", "at")
-    rows = s.conn.execute(query.order_by(t.certificate.c.at)).mappings()
-    return [{key: row[key] for key in keys} for row in rows]
-
-
 def certificate_file(desk: Desk, row: RowMapping) -> Path:
     """The file of a certificate; `Refusal` if it is not there."""
     file = desk.runs / str(row["path"])
@@ -103,7 +88,7 @@ def sign_certificate(desk: Desk, actor: Actor, request_id: str, key: SigningKey)
 
     Args:
         desk: the desk.
-        actor: an auditor who did no work on the request.
+        actor: an auditor who neither worked on the request nor approved it.
         request_id: the request.
         key: the auditor's private key.
 
@@ -121,7 +106,7 @@ def take_signed(desk: Desk, actor: Actor, request_id: str, raw: bytes) -> Verifi
 
     Args:
         desk: the desk.
-        actor: an auditor who did no work on the request.
+        actor: an auditor who neither worked on the request nor approved it.
         request_id: the request.
         raw: bytes of the signed file.
 
@@ -138,15 +123,24 @@ def _signable(desk: Desk, actor: Actor, request_id: str) -> RowMapping:
     actor.check_may("sign audit")
     with desk.reading(actor) as s:
         row = certificate_row(s, request_id)
-        facts = facts_of(s, request_id)
+        _check_independent(s, request_id)
     if row is None:
         raise Refusal("certificate", "the request has none yet", kind="missing")
     if not row["is_signed"]:
         hint = "the desk is configured without keys; see operate-desk.md"
         raise Refusal("certificate", "nobody signs certificates at this desk", hint)
-    if actor.person in facts.operators and not facts.single_person:
-        raise Refusal("certificate", "the auditor also planned, ran, decided or identified it", "somebody else signs")
     return row
+
+
+def _check_independent(s: DeskSession, request_id: str) -> None:
+    """`Refusal` for an auditor who worked on a request, or approved its plan or its promotion."""
+    facts, person = facts_of(s, request_id), s.actor.person
+    if facts.single_person:
+        return
+    if person in facts.operators:
+        raise Refusal("certificate", "the auditor also planned, ran, decided or identified it", "somebody else signs")
+    if person in facts.approvers | facts.promotion_approvers:
+        raise Refusal("certificate", "the auditor also approved it", "somebody else signs")
 
 
 def _take(desk: Desk, actor: Actor, row: RowMapping, envelope: SignedEnvelope) -> VerificationReport:
@@ -160,12 +154,18 @@ def _take(desk: Desk, actor: Actor, row: RowMapping, envelope: SignedEnvelope) -
         raise Refusal("certificate", "; ".join(lines), "nothing was registered")
     save_envelope(envelope, certificate_file(desk, row))
     with desk.session(actor) as s:
-        _register_signed(s, row)
+        register_signature(s, row)
     return report
 
 
-def _register_signed(s: DeskSession, row: RowMapping) -> None:
-    """Mark a certificate as verified, and its run once all its certificates are."""
+def register_signature(s: DeskSession, row: RowMapping) -> None:
+    """Mark a certificate as verified, and its run once all its certificates are.
+
+    Raises:
+        Refusal: the auditor worked on the request, or approved it meanwhile.
+    """
+    s.actor.check_may("sign audit")
+    _check_independent(s, row["request_id"])
     here = (t.certificate.c.run_id == row["run_id"], t.certificate.c.request_id == row["request_id"])
     fresh = (*here, t.certificate.c.verified_at.is_(None))
     changed = s.conn.execute(update(t.certificate).where(*fresh).values(verified_at=s.at, auditor=s.actor.person))

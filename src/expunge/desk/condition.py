@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import inspect, select, text
 
 from expunge.desk import tables as t
+from expunge.desk.approvers import doubtful_approvals
 from expunge.desk.connectors.base import Connector, place
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.event_log import log_problems, read_head
@@ -17,6 +18,7 @@ from expunge.desk.evidence_log import anchor_problems
 from expunge.desk.facts import open_assets
 from expunge.desk.leases import is_gone, workers
 from expunge.desk.lifecycle import RUNNING
+from expunge.desk.plan_recipe import is_file_name
 from expunge.desk.replay import replay_problems
 from expunge.desk.roles import SYSTEM
 from expunge.errors import InputError
@@ -43,6 +45,8 @@ def desk_condition(desk: Desk, version: str, workflow_url: str | None = None) ->
             f"request {reference}: stopped by an error; see its reason, then request do … recover"
             for reference in errors
         ]
+        ask = "ask both whether these are two people, or let another approver decide"
+        problems += [f"{line}; {ask}" for line in doubtful_approvals(s)]
         head = read_head(s.conn)
     if desk.engine.dialect.name == "sqlite" and (kind := file_system(desk.folder)) in REMOTE:
         problems.append(
@@ -84,7 +88,7 @@ def _settings(desk: Desk) -> list[str]:
 def _file(desk: Desk, name: str | None) -> str:
     """A recipe by name, or its file, whose path starts from the desk's folder."""
     text = str(name)
-    return str(place(desk.folder, text)) if text.endswith((".yaml", ".yml")) else text
+    return str(place(desk.folder, text)) if is_file_name(text) else text
 
 
 def _assets(s: DeskSession) -> list[str]:

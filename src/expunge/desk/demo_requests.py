@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from expunge.desk.demo_world import QUICK, DemoPatient
-from expunge.desk.lifecycle import STATES
 
 GROUND = "legal obligation (Art. 17(3)(b))"
 
@@ -70,11 +69,6 @@ REQUESTS: tuple[DemoRequest, ...] = (
     DemoRequest("duplicate", "clinic", 9, same_as="waiting"),
 )
 CONTROLLED = {"ward": 10, "clinic": 8}  # patients of each lineage who get matched controls: those with runs come first
-
-
-def missing_states() -> set[str]:
-    """States in which no request of the demo rests: `received` is left within the same action."""
-    return set(STATES) - {one.state for one in REQUESTS}
 
 
 def assign(wards: dict[str, list[DemoPatient]]) -> dict[str, DemoPatient]:

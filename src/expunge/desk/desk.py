@@ -134,7 +134,7 @@ class Desk:
             raise InputError(str(folder), "has a database without a desk", "restore the database")
         if version != len(STEPS):
             with transaction(engine) as conn:
-                migrate(conn)
+                migrate(conn, ring)
                 hold_head(conn)
         return cls(folder, settings, engine, ring, clock)
 

@@ -16,9 +16,9 @@ from expunge.desk.event_log import EventHead, read_head
 from expunge.desk.facts import request_row
 from expunge.desk.plans import content_of, plan_row
 from expunge.desk.roles import SYSTEM
-from expunge.desk.signing import SETTINGS, DeskKeys, load_keys
+from expunge.desk.signing import DeskKeys, load_keys
 from expunge.errors import InputError
-from expunge.evidence.merkle_log import LogEntry, LogState, MerkleLog, make_entry
+from expunge.evidence.merkle_log import LogEntry, LogState, make_entry
 from expunge.evidence.moments import parse_moment
 from expunge.evidence.trust import Trust, head_problems
 
@@ -141,11 +141,3 @@ def _differences(conn: Connection, state: LogState) -> Iterator[str]:
     for row in conn.execute(select(t.anchor).order_by(t.anchor.c.seq)).mappings():
         if row["hash"] not in logged:
             yield f"the head of row {row['seq']} is not in the Merkle log any more: that log was cut or written anew"
-
-
-def log_of(desk: Desk) -> MerkleLog:
-    """The Merkle log of a desk; `InputError` where it is configured without one."""
-    keys = load_keys(desk.folder, desk.settings)
-    if keys is None:
-        raise InputError(SETTINGS, "are not there, so the desk keeps no Merkle log", "see operate-desk.md")
-    return keys.log

@@ -103,6 +103,7 @@ def facts_of(s: DeskSession, request_id: str, other: str | None = None) -> Facts
         operators=_workers_on(s, request_id) | (frozenset({plan["author"]}) if plan else frozenset()),
         approvers=_names(plan, "approver"),
         promotion_approvers=_names(plan, "promotion_approver"),
+        auditors=_auditors(s, run),
         leased=run is not None and run["state"] == "running",
         output_complete=run is not None and run["manifest_digest"] is not None,
         audit=_audit(run),
@@ -130,6 +131,14 @@ def _workers_on(s: DeskSession, request_id: str) -> frozenset[str]:
         t.identity_attempt.c.request_id == request_id, t.identity_attempt.c.success == 1
     )
     return frozenset(s.conn.execute(decided.union(identified)).scalars())
+
+
+def _auditors(s: DeskSession, run: RowMapping | None) -> frozenset[str]:
+    """People who signed certificates of a run."""
+    if run is None:
+        return frozenset()
+    query = select(t.certificate.c.auditor).where(t.certificate.c.run_id == run["id"])
+    return frozenset(name for name in s.conn.execute(query).scalars() if name)
 
 
 def attempts_of(s: DeskSession, batch_id: str | None) -> int:

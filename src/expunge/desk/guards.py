@@ -21,6 +21,7 @@ class Facts:
     Attributes:
         operators: Those who wrote or started the plan; none of them may approve it.
         approvers: Those who approved the plan.
+        auditors: Those who signed a certificate of its run; none of them may approve the promotion.
         single_person: The desk is configured to be worked by one person, and its certificates say so.
     """
 
@@ -46,6 +47,7 @@ class Facts:
     operators: frozenset[str] = frozenset()
     approvers: frozenset[str] = frozenset()
     promotion_approvers: frozenset[str] = frozenset()
+    auditors: frozenset[str] = frozenset()
     leased: bool = False
     output_complete: bool = False
     audit: str | None = None
@@ -74,15 +76,20 @@ class Act:
 
 
 def _second_person(f: Facts, act: Act) -> str:
-    if f.single_person or act.actor.person not in f.operators:
+    if f.single_person or act.actor.person not in f.operators | f.auditors:
         return ""
-    return "the one who approves also planned, ran, decided or identified it"
+    did = "planned, ran, decided or identified it" if act.actor.person in f.operators else "signed its certificate"
+    return f"the one who approves also {did}"
 
 
 def _signed_by_second(f: Facts, people: frozenset[str], what: str) -> str:
     if not people:
         return f"nobody approved {what}"
-    return "" if f.single_person or people - f.operators else f"nobody but those who worked on it approved {what}"
+    return (
+        ""
+        if f.single_person or people - f.operators - f.auditors
+        else f"nobody but those who worked on it approved {what}"
+    )
 
 
 Guard = Callable[[Facts, Act], str]

@@ -93,10 +93,6 @@ class KeyRing:
         name = f"k{1 + max(int(key[1:]) for key in self.keys)}"
         return KeyRing(name, {**self.keys, name: secrets.token_bytes(KEY_BYTES)})._write(path)
 
-    def without_old_keys(self, path: Path) -> KeyRing:
-        """The ring with its current key alone, written to the file; what older keys encrypted is lost."""
-        return KeyRing(self.current, {self.current: self.keys[self.current]})._write(path)
-
     def derive(self, purpose: str, key_id: str | None = None) -> bytes:
         """A key of 32 bytes for one purpose (HKDF-SHA-256)."""
         from cryptography.hazmat.primitives import hashes

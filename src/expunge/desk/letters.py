@@ -19,6 +19,7 @@ from expunge.desk.transitions import fire
 from expunge.errors import InputError, RunFailed
 
 VERSION = 1
+RECEIPT, MAX_RECEIPT = "receipt of a letter", 200  # event among the reasons, characters
 Sender = Callable[[str, str], str]  # (key that the provider knows repeats by, path of the letter) -> provider's receipt
 
 
@@ -59,8 +60,14 @@ def pending_letters(s: DeskSession) -> list[RowMapping]:
     return list(s.conn.execute(query).mappings())
 
 
-def accept_letter(s: DeskSession, letter_id: str, provider_key: str) -> bool:
-    """Note that a letter was accepted for delivery; False if that was known. A clerk who posts it does this too."""
+def accept_letter(s: DeskSession, letter_id: str, receipt: str = "") -> bool:
+    """Note that a letter was accepted for delivery; False if that was known.
+
+    Args:
+        s: a session as the system, which gave it to the provider, or as a clerk, who posted it by hand.
+        letter_id: row of the outbox.
+        receipt: what the provider or the clerk says of it; kept encrypted among the reasons.
+    """
     if s.actor.role not in ("system", "clerk"):
         raise Refusal("letter", f'the role "{s.actor.role}" may not do this', "roles that may: clerk", kind="role")
     row = s.conn.execute(select(t.outbox).where(t.outbox.c.id == letter_id)).mappings().first()
@@ -68,9 +75,12 @@ def accept_letter(s: DeskSession, letter_id: str, provider_key: str) -> bool:
         raise Refusal("letter", "there is no such letter", kind="missing")
     if row["accepted_at"]:
         return False
-    accepted = {"accepted_at": s.at, "provider_key": provider_key[:120]}
-    s.conn.execute(update(t.outbox).where(t.outbox.c.id == letter_id).values(**accepted))
-    s.log("letter.accept", {"letter": letter_id}, row["request_id"])
+    channel = "provider" if s.actor.role == "system" else "by hand"
+    s.conn.execute(update(t.outbox).where(t.outbox.c.id == letter_id).values(accepted_at=s.at, channel=channel))
+    body = {"letter": letter_id, "channel": channel}
+    if receipt.strip():
+        body["receipt"] = s.keep_reason(receipt.strip()[:MAX_RECEIPT], RECEIPT, row["request_id"])
+    s.log("letter.accept", body, row["request_id"])
     return True
 
 

@@ -4,28 +4,61 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, insert, inspect, text
 
-from expunge.desk import evidence_tables, tables, web_tables
+from expunge.desk import evidence_tables, oidc_tables, tables, web_tables
+from expunge.desk.keys import KeyRing, parse_body
+from expunge.desk.names import new_id
 from expunge.errors import InputError
 
 APPEND_ONLY = ("event_log", "applied", "identity_attempt")
-Step = Callable[[Connection], None]
+Step = Callable[[Connection, KeyRing | None], None]
 
 
-def _first(conn: Connection) -> None:
+def _first(conn: Connection, keys: KeyRing | None) -> None:
     tables.META.create_all(conn)
     for name in APPEND_ONLY:
         for statement in triggers(name, conn.dialect.name):
             conn.execute(text(statement))
 
 
-def _second(conn: Connection) -> None:
+def _second(conn: Connection, keys: KeyRing | None) -> None:
     """Certificates, receipts, accounts, tokens, webhooks; a new database has them from the first step."""
     tables.META.create_all(conn, tables=[*evidence_tables.ALL, *web_tables.ALL])
 
 
-STEPS: tuple[Step, ...] = (_first, _second)
+def _third(conn: Connection, keys: KeyRing | None) -> None:
+    """How a letter went out becomes a word; what somebody wrote about it moves to the reasons, encrypted."""
+    if keys is None or "provider_key" not in {column["name"] for column in inspect(conn).get_columns("outbox")}:
+        return
+    words = ", ".join(f"'{each}'" for each in tables.CHANNELS)
+    conn.execute(text(f"ALTER TABLE outbox ADD COLUMN channel VARCHAR(10) CHECK (channel IN ({words}))"))
+    noted = text("SELECT body FROM event_log WHERE type = 'letter.accept' AND role = 'clerk'")
+    by_hand = {parse_body(body)["letter"] for body in conn.execute(noted).scalars()}
+    rows = conn.execute(text("SELECT id, request_id, accepted_at, provider_key FROM outbox")).mappings().all()
+    for row in rows:
+        if row["accepted_at"] is not None:
+            channel = "by hand" if row["id"] in by_hand else "provider"
+            conn.execute(text("UPDATE outbox SET channel = :c WHERE id = :id"), {"c": channel, "id": row["id"]})
+            _keep(conn, keys, row["request_id"], row["accepted_at"], str(row["provider_key"] or ""))
+    conn.execute(text("ALTER TABLE outbox DROP COLUMN provider_key"))
+
+
+def _keep(conn: Connection, keys: KeyRing, request_id: str, at: str, words: str) -> None:
+    """Put a text among the reasons of a request."""
+    row_id = new_id()
+    values = {"id": row_id, "request_id": request_id, "at": at, "event": "receipt of a letter"}
+    values |= {"key_id": keys.current, "keyed_digest": keys.keyed_digest(words, "reason")}
+    sealed = keys.encrypt(words, ("reason", "ciphertext", row_id))
+    conn.execute(insert(tables.reason).values(**values, ciphertext=sealed))
+
+
+def _fourth(conn: Connection, keys: KeyRing | None) -> None:
+    """Sign-in at an identity provider."""
+    tables.META.create_all(conn, tables=oidc_tables.ALL)
+
+
+STEPS: tuple[Step, ...] = (_first, _second, _third, _fourth)
 
 
 def triggers(name: str, dialect: str) -> list[str]:
@@ -66,8 +99,12 @@ def version_of(conn: Connection) -> int:
     return int(conn.execute(text("SELECT number FROM schema_version")).scalar_one())
 
 
-def migrate(conn: Connection) -> int:
+def migrate(conn: Connection, keys: KeyRing | None = None) -> int:
     """Run the steps that are open, in the caller's transaction, and return the version.
+
+    Args:
+        conn: the transaction.
+        keys: the keys of the desk; a new database needs none.
 
     Raises:
         InputError: a newer version of expunge wrote the database.
@@ -79,7 +116,7 @@ def migrate(conn: Connection) -> int:
     if version == len(STEPS):
         return version
     for step in STEPS[version:]:
-        step(conn)
+        step(conn, keys)
     if version == 0:
         conn.execute(text("CREATE TABLE schema_version (number INTEGER NOT NULL)"))
         conn.execute(text("INSERT INTO schema_version VALUES (:number)"), {"number": len(STEPS)})

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from sqlalchemy import insert, select, update
 
 from expunge.desk import tables as t
 from expunge.desk.desk import DeskSession
+from expunge.desk.names import new_id
+from expunge.desk.oidc_tables import oidc_account
 from expunge.desk.roles import PEOPLE, Actor, Refusal
 from expunge.desk.web_tables import account, api_token
 from expunge.errors import InputError, unknown
@@ -60,11 +63,14 @@ def remove_person(s: DeskSession, name: str) -> None:
 
 
 def end_access(s: DeskSession, name: str) -> None:
-    """End account and tokens of a person."""
+    """End account and tokens of a person, and what they sign in with at an identity provider."""
     tokens = update(api_token).where(api_token.c.person == name, api_token.c.revoked_at.is_(None))
     s.conn.execute(tokens.values(revoked_at=s.at))
     nothing = dict.fromkeys(("password", "ciphertext", "key_id", "enrolled_at", "enrol_digest"))
     s.conn.execute(update(account).where(account.c.person == name).values(**nothing, changed_at=s.at))
+    shut: dict[str, Any] = {"ciphertext": None, "key_id": None, "digest": None, "stamp": new_id(), "at": s.at}
+    if not s.conn.execute(update(oidc_account).where(oidc_account.c.person == name).values(**shut)).rowcount:
+        s.conn.execute(insert(oidc_account).values(id=new_id(), person=name, **shut))
 
 
 def actor_of(s: DeskSession, name: str, role: str) -> Actor:

@@ -23,6 +23,7 @@ from expunge.desk.keys import parse_body
 from expunge.desk.matching import confirmed_objects
 from expunge.desk.models import alias_row, digest_of
 from expunge.desk.names import new_id
+from expunge.desk.plan_recipe import freeze_recipe, is_file_name
 from expunge.desk.plan_wish import PlanWish, check_wish
 from expunge.desk.roles import Actor, Refusal
 from expunge.desk.transitions import fire_all
@@ -101,17 +102,15 @@ def _model_part(s: DeskSession, lineage: str, requests: Sequence[str], number: i
         raise Refusal("plan", "no confirmed record of its requests is in a corpus of the model", "search again")
     policy = audit_policy(s.desk, kind)
     recipe = wish.recipe or (run.retry_recipe if number > 1 and run.retry_recipe else run.recipe)
-    if recipe.endswith((".yaml", ".yml")):  # as the policy: relative to the desk's folder
-        recipe = str(place(s.desk.folder, recipe))
     if wish.recipe or wish.overrides:
-        check_wish(kind, wish, recipe)
+        check_wish(kind, wish, str(place(s.desk.folder, recipe)) if is_file_name(recipe) else recipe)
     return {
         "kind": kind,
         "path": alias["path"],
         "after_run": alias["run_id"] if (place(s.desk.folder, alias["path"]) / "run.json").is_file() else None,
         "corpora": paths,
         "forget": forget,
-        "recipe": recipe,
+        **freeze_recipe(s.desk.folder, recipe),
         "overrides": list(wish.overrides or run.overrides),
         "seed": str(run.seed + number - 1 if wish.seed is None else wish.seed),
         "policy": {"name": policy.name, "digest": policy.digest},
@@ -126,7 +125,7 @@ def audit_policy(desk: Desk, kind: str) -> Policy:
 
     run = desk.settings.run
     name = run.black_box_policy if kind == "suppress" else run.policy
-    return Policy.load(place(desk.folder, name) if name.endswith((".yaml", ".yml")) else name)
+    return Policy.load(place(desk.folder, name) if is_file_name(name) else name)
 
 
 def _kind(s: DeskSession, requests: Sequence[str]) -> str:

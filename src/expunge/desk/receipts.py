@@ -105,7 +105,7 @@ def _notification(s: DeskSession, row: RowMapping) -> Fields | None:
         "template": f"{letter['template']}/{row['language']}",
         "version": str(letter["version"]),
         "letter": letter["body_digest"],
-        "channel": "by hand" if str(letter["provider_key"]).startswith("by hand") else "provider",
+        "channel": letter["channel"],
         "accepted": True,
     }
 

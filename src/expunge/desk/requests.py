@@ -45,6 +45,7 @@ def submit(
 
     Raises:
         InputError: no identifier, an unknown kind, a value that is too long, or a time in the future.
+        Refusal: the outside id came before, with other identifiers (kind `conflict`).
     """
     values = check_identifiers(identifiers)
     rules = s.regime(regime or s.settings.regime)
@@ -53,6 +54,7 @@ def submit(
         raise unknown("language", language, LANGUAGES)
     outside = s.keys.keyed_digest(outside_id, "outside") if outside_id else None
     if outside_id and (first := request_from_outside(s, outside_id)):
+        _check_same_person(s, first, values)
         return first
     choose(Facts(START, regime=rules.key), Act("submit", s.actor))
     day = day_in(received, s.settings.time_zone)
@@ -85,6 +87,15 @@ def request_from_outside(s: DeskSession, outside_id: str) -> str | None:
     """The request that came under an id of another desk, also from before a rotation of keys."""
     here = t.request.c.outside_key.in_(s.keys.keyed_digests(outside_id, "outside"))
     return s.conn.execute(select(t.request.c.id).where(here)).scalar()
+
+
+def _check_same_person(s: DeskSession, request_id: str, values: Sequence[tuple[str, str]]) -> None:
+    """`Refusal` unless each identifier is one of the request."""
+    query = select(t.identifier.c.kind, t.identifier.c.blind_index).where(t.identifier.c.request_id == request_id)
+    known = set(s.conn.execute(query).tuples())
+    if not {(kind, s.keys.index(kind, value)) for kind, value in values} <= known:
+        what = "the id came before, with other identifiers"
+        raise Refusal("request", what, "give each request an id of its own", kind="conflict")
 
 
 def check_identifiers(identifiers: Mapping[str, Any]) -> list[tuple[str, str]]:

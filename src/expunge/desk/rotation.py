@@ -10,6 +10,8 @@ from expunge.desk import tables as t
 from expunge.desk import web_tables as w
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.keys import KeyRing
+from expunge.desk.oidc_binding import PURPOSE
+from expunge.desk.oidc_tables import oidc_account
 from expunge.desk.roles import Actor
 
 ENCRYPTED: tuple[tuple[Any, str], ...] = (
@@ -18,6 +20,7 @@ ENCRYPTED: tuple[tuple[Any, str], ...] = (
     (t.reason, "reason"),
     (w.account, "account"),
     (w.webhook_key, "webhook_key"),
+    (oidc_account, "oidc_account"),
 )
 
 
@@ -59,6 +62,8 @@ def _rewrite(s: DeskSession) -> int:
                 values["blind_index"] = s.keys.index(row["kind"], text)
             if name == "match":
                 values["object_digest"] = s.keys.keyed_digest(text, "object")
+            if name == "oidc_account":
+                values["digest"] = s.keys.keyed_digest(text, PURPOSE)
             s.conn.execute(update(table).where(table.c.id == row["id"]).values(**values))
             count += 1
     for row in s.conn.execute(select(t.request_key)).mappings().all():

@@ -23,6 +23,7 @@ from expunge.desk.facts import members, request_row
 from expunge.desk.leases import acquire, note_process, noted_process
 from expunge.desk.manifest import read_manifest, write_manifest
 from expunge.desk.models import digest_of, versions
+from expunge.desk.plan_recipe import recipe_of_run
 from expunge.desk.plans import audit_policy, content_of, plan_row
 from expunge.desk.roles import SYSTEM, Refusal
 from expunge.desk.run_input import prepare_input, relative
@@ -52,7 +53,10 @@ def unlearn(shop: Workshop, plan_hash: str, attempt: int) -> Answer:
             model = relative(place(desk.folder, _path_before(s, content)), folder)
             base = executor.base(s, content["model"]["lineage"])
         options = {"--device": shop.device, "--dtype": content["dtype"], "--template": content["template"]}
-        words = executor.words(content, inputs, model, base and relative(place(desk.folder, base), folder))
+        recipe = recipe_of_run(desk.folder, content, folder)
+        words = executor.words(
+            {**content, "recipe": recipe}, inputs, model, base and relative(place(desk.folder, base), folder)
+        )
         watch = partial(log_begun_run, desk, plan_hash, folder / executor.result) if _has_keys(shop) else None
         result = _child(shop, plan_hash, attempt, fence, [*words, *_options(options)], "unlearn", watch)
         if result.code == STOPPED:

@@ -7,14 +7,7 @@ desk does not do, and `RunFailed` where the database does not answer.
 from __future__ import annotations
 
 from expunge.desk.assets import add_asset, asset_row, connector_of, retire_asset
-from expunge.desk.certificates import (
-    certificate_file,
-    certificate_row,
-    certificate_view,
-    sign_certificate,
-    take_signed,
-    unsigned_certificates,
-)
+from expunge.desk.certificates import certificate_file, certificate_row, certificate_view, sign_certificate, take_signed
 from expunge.desk.decisions import decide, decide_asset, decisions
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.event_log import EventHead, log_problems, read_head
@@ -105,5 +98,4 @@ __all__ = [
     "take_signed",
     "tasks",
     "timeline",
-    "unsigned_certificates",
 ]

@@ -43,6 +43,7 @@ TASK_STATES = ("open", "running", "done", "dated", "failed")
 PLAN_KINDS = ("unlearn", "drop", "retrain", "suppress", "none")
 PLAN_STATES = ("current", "rejected", "void")
 BATCH_STATES = ("open", "closed", "done")
+CHANNELS = ("by hand", "provider")  # how a letter went out
 RUN_STATES = ("running", "finished", "failed", "cancelled")
 
 
@@ -260,7 +261,7 @@ outbox = Table(
     Column("at", AT, nullable=False),
     Column("body_digest", DIGEST),
     Column("accepted_at", AT),
-    Column("provider_key", String(120)),
+    Column("channel", String(10), _one_of("channel", CHANNELS)),
     UniqueConstraint("request_id", "template", "version", name="letter_once"),
 )
 probe = Table(

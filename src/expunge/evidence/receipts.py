@@ -62,7 +62,7 @@ class NotificationReceipt(_Receipt):
     template: str = Field(max_length=80, description="template and language of the letter")
     version: str = Field(max_length=80, description="version of the template")
     letter: str = Field(pattern=HEX64, description="SHA-256 of the letter as sent")
-    channel: str = Field(max_length=80, description="how it was sent")
+    channel: Literal["by hand", "provider"] = Field(description="how it was sent")
     accepted: bool = Field(description="the provider accepted it")
 
 

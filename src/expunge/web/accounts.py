@@ -6,7 +6,6 @@ somebody failed, never what was typed.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets
 import threading
@@ -19,10 +18,12 @@ from sqlalchemy import RowMapping, insert, select, update
 
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.names import new_id, stamp
+from expunge.desk.oidc_binding import binding_stamp, forget_binding
 from expunge.desk.people import end_access, people
 from expunge.desk.roles import SYSTEM, Actor, Refusal
 from expunge.desk.web_tables import account
 from expunge.errors import InputError, unknown
+from expunge.web.tokens import token_digest
 
 MIN_PASSWORD, MAX_PASSWORD = 12, 256
 STEP = 30  # seconds for which a code is shown
@@ -96,10 +97,10 @@ def account_row(s: DeskSession, person: str) -> RowMapping | None:
     return s.conn.execute(select(account).where(account.c.person == person)).mappings().first()
 
 
-def stamp_of(s: DeskSession, person: str) -> str | None:
-    """When an account that can sign in was last changed."""
-    row = account_row(s, person)
-    return row["changed_at"] if row and row["enrolled_at"] else None
+def stamps_of(s: DeskSession, person: str) -> set[str]:
+    """Stamps, of which a session of a person must carry one: of the account, and of the subject they are bound to."""
+    row, bound = account_row(s, person), binding_stamp(s, person)
+    return ({row["changed_at"]} if row and row["enrolled_at"] else set()) | ({bound} if bound else set())
 
 
 def open_account(s: DeskSession, person: str, password: str | None = None) -> str:
@@ -123,7 +124,7 @@ def open_account(s: DeskSession, person: str, password: str | None = None) -> st
         "key_id": None,
         "failures": 0,
         "locked_until": None,
-        "enrol_digest": _digest(token),
+        "enrol_digest": token_digest(token),
         "enrol_until": stamp(s.now + timedelta(hours=ENROL_HOURS)),
         "enrolled_at": None,
         "changed_at": s.at,
@@ -132,6 +133,7 @@ def open_account(s: DeskSession, person: str, password: str | None = None) -> st
         s.conn.execute(insert(account).values(id=new_id(), person=person, last_step=0, **values))
     else:
         s.conn.execute(update(account).where(account.c.person == person).values(**values))
+    forget_binding(s, person)
     s.log("account.open", {"person": person})
     return token
 
@@ -232,16 +234,17 @@ def _fail(desk: Desk, row: RowMapping | None) -> None:
 def _with_token(desk: Desk, person: str, token: str) -> RowMapping:
     with desk.reading(SYSTEM) as s:
         row = account_row(s, person)
+        is_locked = row is not None and row["locked_until"] is not None and s.at < row["locked_until"]
         is_open = (
             row is not None
             and row["enrol_digest"] is not None
             and s.at < row["enrol_until"]
-            and not (row["locked_until"] and s.at < row["locked_until"])
-            and hmac.compare_digest(row["enrol_digest"], _digest(token.strip()))
+            and not is_locked
+            and hmac.compare_digest(row["enrol_digest"], token_digest(token.strip()))
             and person in people(s)
         )
     if row is None or not is_open:
-        _fail(desk, row)
+        _fail(desk, None if is_locked else row)
         from expunge.web.errors import Turned
 
         where, what, hint = WRONG_TOKEN
@@ -270,17 +273,15 @@ def _new_secret() -> str:
     return str(pyotp.random_base32())
 
 
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
-
-
 def account_states(s: DeskSession) -> dict[str, str]:
-    """Person -> `ready`, `open` (waits for its set-up) or `none`."""
+    """Person -> `ready`, `oidc` (at the identity provider alone), `open` (waits for its set-up) or `none`."""
     s.actor.check_may("edit people")
     rows = {row["person"]: row for row in s.conn.execute(select(account)).mappings()}
     states = {}
     for person in people(s):
         row = rows.get(person)
         is_open = row is not None and row["enrol_digest"] is not None and s.at < row["enrol_until"]
-        states[person] = "ready" if row is not None and row["enrolled_at"] else "open" if is_open else "none"
+        is_ready = row is not None and row["enrolled_at"] is not None
+        state = "ready" if is_ready else "oidc" if binding_stamp(s, person) else "open" if is_open else "none"
+        states[person] = state
     return states

@@ -22,7 +22,9 @@ from expunge.web.api_schema import describe_api
 from expunge.web.context import WebContext
 from expunge.web.csrf import check_csrf
 from expunge.web.errors import answer_error
-from expunge.web.limits import BodyLimit, RateLimiter
+from expunge.web.json_body import check_json_body
+from expunge.web.limits import MAX_BODY, BodyLimit, RateLimiter
+from expunge.web.oidc_flow import new_flow
 from expunge.web.render import templates
 from expunge.web.security import SecurityGuard
 from expunge.web.sessions import SessionStore
@@ -53,17 +55,19 @@ def make_app(desk: Desk, settings: WebSettings | None = None) -> FastAPI:
         swagger_ui_oauth2_redirect_url=None,
     )
     idle, longest = timedelta(minutes=settings.idle_minutes), timedelta(hours=settings.session_hours)
-    app.state.web = WebContext(desk, settings, SessionStore(desk.clock, idle, longest), RateLimiter(), templates())
+    oidc = new_flow(settings.oidc, desk.clock) if settings.oidc else None
+    sessions = SessionStore(desk.clock, idle, longest)
+    app.state.web = WebContext(desk, settings, sessions, RateLimiter(), templates(), oidc)
     for module in modules(pages):
         app.include_router(
             router_of(module), dependencies=[Depends(check_csrf), Depends(visitor_or_none)], include_in_schema=False
         )
     for module in modules(api):
-        app.include_router(router_of(module), prefix="/api/v1")
+        app.include_router(router_of(module), prefix="/api/v1", dependencies=[Depends(check_json_body)])
     app.mount("/static", StaticFiles(directory=STATIC, check_dir=False), name="static")
     for kind in (InputError, HTTPException, RequestValidationError, ClientDisconnect):
         app.add_exception_handler(kind, answer_error)
-    app.add_middleware(BodyLimit, usual=settings.max_body)
+    app.add_middleware(BodyLimit, usual=MAX_BODY)
     app.add_middleware(SecurityGuard)  # the last one added is the outermost
     describe_api(app)
     return app

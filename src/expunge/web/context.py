@@ -15,6 +15,7 @@ from expunge.desk.desk import Desk
 from expunge.desk.keys import KeyRing
 from expunge.errors import InputError
 from expunge.web.limits import RateLimiter
+from expunge.web.oidc_flow import OidcFlow
 from expunge.web.sessions import SessionStore
 from expunge.web.settings import WebSettings
 
@@ -32,6 +33,7 @@ class WebContext:
     sessions: SessionStore
     limiter: RateLimiter
     templates: Environment
+    oidc: OidcFlow | None = None
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     _keys_changed: int = 0
 

@@ -19,11 +19,24 @@ def read_cookie(request: Request, kind: str) -> str | None:
     return request.cookies.get(cookie_name(context_of(request).settings, kind)) or None
 
 
-def set_cookie(request: Request, response: Response, kind: str, value: str) -> None:
-    """Set a cookie that ends with the browser."""
+def set_cookie(request: Request, response: Response, kind: str, value: str, *, from_elsewhere: bool = False) -> None:
+    """Set a cookie that ends with the browser.
+
+    Args:
+        request: the request.
+        response: the answer that sets it.
+        kind: which of ours.
+        value: its value.
+        from_elsewhere: the browser also sends it when a link of another site leads here.
+    """
     settings = context_of(request).settings
     response.set_cookie(
-        cookie_name(settings, kind), value, path="/", httponly=True, samesite="strict", secure=settings.is_secure
+        cookie_name(settings, kind),
+        value,
+        path="/",
+        httponly=True,
+        samesite="lax" if from_elsewhere else "strict",
+        secure=settings.is_secure,
     )
 
 

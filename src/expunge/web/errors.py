@@ -24,7 +24,10 @@ from expunge.desk.requests import LANGUAGES
 from expunge.desk.roles import MAY, ROLES, Refusal
 from expunge.desk.tables import ASSET_KINDS, DECISIONS, MATCH_STATES, PLAN_KINDS
 from expunge.errors import InputError, RunFailed
+from expunge.web import webhook_sap, webhook_transcend
+from expunge.web.context import context_of
 from expunge.web.limits import BodyTooLarge
+from expunge.web.short_paths import shorten_paths, shorten_place
 
 STATUS_OF_KIND = {"role": 403, "state": 409, "guard": 409, "conflict": 409, "missing": 404}
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -40,6 +43,8 @@ WORDS = frozenset(
         *DECISIONS,
         *MATCH_STATES,
         *PLAN_KINDS,
+        *webhook_sap.FIELDS,
+        *webhook_transcend.FIELDS,
     )
 )
 GONE = "…"
@@ -108,7 +113,9 @@ async def answer_error(request: Request, error: Exception) -> Response:
     if isinstance(turned, Turned) and turned.location:
         return redirect(request, turned.location)
     sent = await sent_values(request)
-    parts = {name: redact(getattr(turned, name), sent) for name in ("where", "what", "hint")}
+    folder = context_of(request).desk.folder
+    parts = {"where": redact(shorten_place(turned.where, folder), sent)}
+    parts |= {name: redact(shorten_paths(getattr(turned, name), folder), sent) for name in ("what", "hint")}
     visit = getattr(request.state, "request_id", "")
     headers = {}
     if isinstance(turned, Turned) and turned.retry_after:

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, func, select
 from expunge.desk import tables as t
 from expunge.desk.desk import DeskSession
 from expunge.desk.lifecycle import STATES, TABLE
+from expunge.desk.names import ALPHABET, READ_AS, REFERENCE_LETTERS
 from expunge.desk.views import DONE, row_view
 from expunge.web.page_labels import LEVELS
 
@@ -19,7 +20,7 @@ PAGE = 50  # rows
 VIEWS = ("mine", "open", "done", "all")
 ANY_TIME = ("hold", "cancel", "revoke", "mark_duplicate", "give_up")  # events that are no sign of waiting
 AFTER_AUDIT = ("audit_passed", "promotion_approved", "promoted", "purging", "notified", "closed")
-REFERENCE = re.compile(r"[^0-9A-Z]")
+BEGINNING = re.compile(r"E-([0-9A-Z-]{1,12})")
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,13 @@ def waits_for(role: str) -> tuple[str, ...]:
 
 
 def as_beginning(text: str) -> str:
-    """What somebody typed as the beginning of a reference; "" if it can be none."""
-    letters = REFERENCE.sub("", text.upper().strip().removeprefix("E-"))[:9]
-    if not letters:
+    """What somebody typed as the beginning of a reference; "" if it is none.
+
+    It stands in the address of the page, so nothing else may pass for one: a name, say, or the number of a record.
+    """
+    found = BEGINNING.fullmatch(text.strip().upper())
+    letters = found[1].replace("-", "").translate(READ_AS) if found else ""
+    if not letters or len(letters) > REFERENCE_LETTERS + 1 or not set(letters) <= set(ALPHABET):
         return ""
     return "-".join(filter(None, ("E", letters[:4], letters[4:8], letters[8:])))
 

@@ -14,6 +14,7 @@ from expunge.desk.identity import MAX_DOCUMENT
 from expunge.errors import InputError
 
 MAX_KEYS = 20_000
+MAX_BODY = 2**20  # bytes of what a visit may send
 LARGER: tuple[tuple[re.Pattern[str], int], ...] = (  # paths whose body may be larger than the setting
     (re.compile(r"/(api/v1/)?requests/[^/]+/identity"), MAX_DOCUMENT * 4 // 3 + 2**20),  # base64 and the other fields
 )

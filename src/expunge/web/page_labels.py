@@ -170,12 +170,6 @@ LEVELS = {  # of what a kind of plan reaches when its audit passed
     "retrain": "L3",
     "suppress": "L0",
 }
-LEVEL_TITLES = {
-    "L0": "output filter only",
-    "L1": "approximate, with a passed audit",
-    "L2": "bounded (ε, δ) for the stated unit",
-    "L3": "exact for the named stage",
-}
 
 
 def state_label(key: str) -> str:

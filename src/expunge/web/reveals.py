@@ -9,6 +9,8 @@ from expunge.desk.roles import Refusal
 from expunge.web.sessions import RevealedText
 from expunge.web.visitor import Visitor
 
+SECONDS = 60  # for which a text is shown
+
 
 def reveal_text(visits: Visitor, match_id: str, reason: str) -> None:
     """Reveal a text to the session of a visitor; the one revealed before is hidden again.
@@ -20,7 +22,7 @@ def reveal_text(visits: Visitor, match_id: str, reason: str) -> None:
         raise Refusal("reveal", "needs a person who signed in", kind="role")
     visits.session.revealed = None
     text = reveal(visits.desk, visits.actor, match_id, reason)  # logs first
-    until = visits.context.now + timedelta(seconds=visits.context.settings.reveal_seconds)
+    until = visits.context.now + timedelta(seconds=SECONDS)
     visits.session.revealed = RevealedText(match_id, text, until)
 
 

@@ -13,6 +13,7 @@ from expunge.desk.certify import audit_folder, audits_digest
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.facts import latest_plan, latest_run, request_row
 from expunge.desk.plans import content_of, plan_row
+from expunge.desk.receipts import receipts
 from expunge.desk.roles import Actor, Refusal
 from expunge.errors import InputError
 
@@ -75,6 +76,24 @@ def certificate_bytes(desk: Desk, actor: Actor, request_id: str) -> bytes:
     file = certificate_file(desk, row)
     if _digest(file, bool(row["is_signed"])) != row["digest"]:
         raise Refusal("certificate", "its file is not the one that was registered", RESTORE, kind="conflict")
+    return file.read_bytes()
+
+
+def receipt_bytes(desk: Desk, actor: Actor, request_id: str, kind: str) -> bytes:
+    """A receipt of a request, byte by byte.
+
+    Raises:
+        Refusal: there is none of this kind, or its file is gone or another one.
+    """
+    with desk.reading(actor) as s:
+        row = next((each for each in receipts(s, request_id) if each["kind"] == kind), None)
+    if row is None:
+        raise Refusal("receipt", "there is none of this kind", kind="missing")
+    file = desk.runs / row["path"]
+    if not file.is_file():
+        raise Refusal("receipt", "its file is gone", RESTORE, kind="missing")
+    if _digest(file, is_signed=True) != row["digest"]:
+        raise Refusal("receipt", "its file is not the one that was registered", RESTORE, kind="conflict")
     return file.read_bytes()
 
 

@@ -16,6 +16,7 @@ from expunge._io import digest_file
 from expunge.audit.redaction import redact
 from expunge.audit.schema import AuditFile, load_audit
 from expunge.desk import tables as t
+from expunge.desk.approvers import approval_doubts
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.facts import latest_plan, latest_run
 from expunge.desk.leases import is_gone, workers
@@ -29,6 +30,7 @@ from expunge.report.run_reader import RunRecord
 WORDS = {  # key of a plan's content -> words
     "kind": "Kind",
     "recipe": "Recipe",
+    "recipe_digest": "What its file says",
     "overrides": "Settings of the recipe",
     "seed": "Seed",
     "policy": "Policy of the audit",
@@ -89,6 +91,7 @@ def plan_values(s: DeskSession, text: str) -> dict[str, Any]:
         "before": before,
         "differences": differences(content_of(before), content) if before else [],
         "cost": cost_of(s, content, before),
+        "doubts": approval_doubts(s, row, s.actor.person if s.actor.role == "approver" else ""),
     }
 
 
@@ -124,6 +127,8 @@ def in_words(key: str, value: Any) -> str:
     """A part of a plan as people read it; digests are cut to twelve letters."""
     if value is None or value == [] or value == {}:
         return "none"
+    if key == "recipe_digest":
+        return str(value)[:12]
     if key == "policy":
         return f"{value['name']} ({value['digest'][:12]})"
     if key == "model":

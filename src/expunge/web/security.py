@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from expunge.errors import InputError
 from expunge.web.context import WebContext, context_of
 from expunge.web.cookies import read_cookie
+from expunge.web.csrf import SAFE
 from expunge.web.errors import Turned, answer_error, log_name
 
 LOG = logging.getLogger("expunge.web")
@@ -36,8 +37,8 @@ HEADERS = {
     "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
     "x-robots-tag": "noindex",
 }
-SAFE = ("GET", "HEAD")
 GATE, API = "/gate", "/api/v1"
+OIDC_RETURN = "/sign-in/oidc/return"
 STATIC = "/static/"
 DESK_TOKEN = "x-desk-token"
 
@@ -158,6 +159,8 @@ def passes_gate(context: WebContext, request: Request) -> bool:
     path = str(request.scope["path"])
     if path == GATE or path.startswith(STATIC):
         return True
+    if path == OIDC_RETURN and read_cookie(request, "oidc"):
+        return True  # the cookie was given to a browser that had passed, and what it began is looked up
     authorization = request.headers.get("authorization", "")
     if path.startswith(f"{API}/") and authorization.startswith("Bearer exd_"):
         return True  # a person's own token, which the API checks

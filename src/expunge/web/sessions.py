@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+
+from expunge.web.tokens import token_digest
 
 MAX_SESSIONS, MAX_OF_PERSON = 5_000, 10
 
@@ -26,7 +27,7 @@ class WebSession:
     """Somebody who signed in.
 
     Attributes:
-        key: SHA-256 of the token in the cookie.
+        key: SHA-256 of the token in the cookie: whoever reads the memory of it finds no token.
         stamp: When the account was last changed; a session of an account that changed since is over.
         revealed: The one text that this session sees.
     """
@@ -61,7 +62,7 @@ class SessionStore:
             too_many = (max(0, len(own) - MAX_OF_PERSON + 1), max(0, len(everybody) - MAX_SESSIONS + 1))
             for gone in own[: too_many[0]] + everybody[: too_many[1]]:
                 self._sessions.pop(gone.key, None)
-            key = session_key(token)
+            key = token_digest(token)
             self._sessions[key] = WebSession(key, person, role, stamp, now, now)
         return token
 
@@ -71,7 +72,7 @@ class SessionStore:
             return None
         now = self.clock()
         with self._lock:
-            session = self._sessions.get(session_key(token))
+            session = self._sessions.get(token_digest(token))
             if session is None:
                 return None
             if self._is_over(session, now):
@@ -88,20 +89,9 @@ class SessionStore:
         with self._lock:
             self._sessions.pop(session.key, None)
 
-    def end_of(self, person: str) -> None:
-        """End all sessions of a person."""
-        with self._lock:
-            for session in [x for x in self._sessions.values() if x.person == person]:
-                del self._sessions[session.key]
-
     def _is_over(self, session: WebSession, now: datetime) -> bool:
         return now >= session.seen + self.idle or now >= session.began + self.longest
 
     def _drop_old(self, now: datetime) -> None:
         for session in [x for x in self._sessions.values() if self._is_over(x, now)]:
             del self._sessions[session.key]
-
-
-def session_key(token: str) -> str:
-    """Under which a session is kept: whoever reads the memory of it finds no token."""
-    return hashlib.sha256(token.encode()).hexdigest()

@@ -5,15 +5,18 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 
 from expunge._config import FrozenModel
 from expunge.errors import InputError
+from expunge.web import DEFAULT_PORT
+from expunge.web.oidc_settings import OidcSettings
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 MIN_TOKEN = 32
+URL = re.compile(r"[!-\[\]-~]+")  # printable ASCII without a space and a backslash
 NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
@@ -24,7 +27,7 @@ class WebSettings(FrozenModel):
     """
 
     host: str = Field("127.0.0.1", description="address to listen at")
-    port: int = Field(8765, ge=1, le=65535, description="port to listen at")
+    port: int = Field(DEFAULT_PORT, ge=1, le=65535, description="port to listen at")
     names: tuple[str, ...] = Field((), description="further host names under which the desk is reached, without port")
     proxy: str | None = Field(None, description="origin that the reverse proxy serves, https://desk.example")
     proxy_from: tuple[str, ...] = Field(("127.0.0.1", "::1"), description="addresses from which the proxy connects")
@@ -33,18 +36,18 @@ class WebSettings(FrozenModel):
     tls_key: Path | None = Field(None, description="private key, PEM")
     idle_minutes: int = Field(15, ge=1, le=720, description="minutes without a click after which a session ends")
     session_hours: int = Field(10, ge=1, le=24, description="hours after which a session ends")
-    reveal_seconds: int = Field(60, ge=1, le=60, description="seconds for which a revealed text is shown")
     requests_per_minute: int = Field(600, ge=1, description="requests of one session or address")
     sign_ins_per_minute: int = Field(10, ge=1, description="attempts to sign in, or to show a token, of one address")
-    max_body: int = Field(2**20, ge=1024, description="bytes of what a visit may send")
+
+    oidc: OidcSettings | None = Field(None, description="sign-in at an identity provider; `oidc.yaml` of the desk")
 
     @field_validator("proxy")
     @classmethod
     def _origin(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        parts = urlsplit(value)
-        if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.query or parts.username:
+        parts = split_url(value)
+        if parts is None or parts.scheme != "https" or parts.path.strip("/") or parts.query or parts.fragment:
             raise ValueError("must be an origin, such as https://desk.example")
         return f"https://{parts.netloc.lower()}"
 
@@ -55,6 +58,11 @@ class WebSettings(FrozenModel):
             if not NAME.fullmatch(value):
                 raise ValueError("are host names in small letters, without port and scheme")
         return values
+
+    @property
+    def passwords(self) -> bool:
+        """Whether people may sign in with password and code."""
+        return self.oidc is None or self.oidc.passwords
 
     @property
     def is_local(self) -> bool:
@@ -103,6 +111,18 @@ class WebSettings(FrozenModel):
         if not self.hosts:
             raise InputError("--name", f"{self.host} is no name to visit", "name the host that people type")
         return self
+
+
+def split_url(url: str) -> SplitResult | None:
+    """The parts of a URL that every reader splits alike; None without a host, with a user, a space or a wrong port."""
+    if not URL.fullmatch(url):
+        return None
+    try:
+        parts = urlsplit(url)
+        is_plain = parts.port != 0 and parts.hostname and parts.username is None
+    except ValueError:
+        return None
+    return parts if is_plain else None
 
 
 def is_loopback(host: str) -> bool:

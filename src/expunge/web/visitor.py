@@ -11,7 +11,7 @@ from starlette.requests import Request
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.people import people
 from expunge.desk.roles import MAY, SYSTEM, Actor
-from expunge.web.accounts import stamp_of
+from expunge.web.accounts import stamps_of
 from expunge.web.context import WebContext, context_of
 from expunge.web.cookies import read_cookie
 from expunge.web.errors import Turned
@@ -70,8 +70,8 @@ def visitor_or_none(request: Request) -> Visitor | None:
         return None
     with context.desk.reading(SYSTEM) as s:
         roles = tuple(people(s).get(session.person, ()))
-        stamp = stamp_of(s, session.person)
-    if stamp != session.stamp or session.role not in roles:
+        stamps = stamps_of(s, session.person)
+    if session.stamp not in stamps or session.role not in roles:
         context.sessions.end(session)
         return None
     who = Visitor(session.person, session.role, roles, context, session)

@@ -28,6 +28,7 @@ class OutsideStatus(FrozenModel):
 class WebhookFace(FrozenModel):
     """How one kind of desk is spoken to."""
 
+    reads: Literal["own", "sap-dpi", "transcend"] = Field("own", description="whose bodies it reads, beside our own")
     fields: dict[str, Literal[TOLD]] = Field(description="name there -> what it holds")  # type: ignore[valid-type]
     states: dict[str, OutsideStatus] = Field(description="state -> status")
     ended: dict[str, OutsideStatus] = Field(description="how a request ended early -> status once its subject was told")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -23,7 +23,9 @@ from expunge.web.api_models import Line, Reason, Submission
 from expunge.web.errors import Turned, as_input_error
 from expunge.web.webhook_faces import webhook_face, webhook_table
 from expunge.web.webhook_peers import PeerKey, actor_name, peer_keys, peer_row
+from expunge.web.webhook_sap import read_sap
 from expunge.web.webhook_signature import fits
+from expunge.web.webhook_transcend import read_transcend
 
 TOLERANCE = 300  # seconds between the clock of the sender and ours
 ID, SENT, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
@@ -59,6 +61,9 @@ class RevokedMessage(FrozenModel):
     data: OutsideRevocation
 
 
+SUBMITTED = "erasure.submitted"
+Reader = Callable[[Any], dict[str, Any]]  # a body in the words of a peer -> the data of a submission
+READERS: dict[str, Reader] = {"sap-dpi": read_sap, "transcend": read_transcend}
 MESSAGES: dict[str, type[SubmittedMessage] | type[RevokedMessage]] = {
     "submit": SubmittedMessage,
     "revoke": RevokedMessage,
@@ -91,7 +96,8 @@ def take_message(desk: Desk, peer: str, head: MessageHead, body: bytes) -> dict[
     Raises:
         Turned: 401 for a signature that does not fit or of a key that ended.
         InputError: a clock that is off, or content that does not fit.
-        Refusal: the id was used for another message; a revocation that came before its submission, of somebody who is
+        Refusal: the id was used for another message, or that of the request for another person, both of which are
+            logged; a revocation that came before its submission, of somebody who is
             not identified, or too late.
     """
     with desk.reading(SYSTEM) as s:
@@ -101,13 +107,21 @@ def take_message(desk: Desk, peer: str, head: MessageHead, body: bytes) -> dict[
             raise _unsigned() from error
         _check_signature(peer_keys(s, row["id"]), head, body, s.at)
         _check_clock(head.sent, s.now.timestamp())
-    with desk.session(Actor(actor_name(peer), "webhook")) as s:
-        known = _known(s, row["id"], head, body)
-        request_id = known or _do(s, peer, body)
-        if known is None:
-            _remember(s, row["id"], head, body, request_id)
-        request = request_row(s, request_id)
-        outside = webhook_face(row["face"]).status_of(request["state"], request["ended_as"])
+    actor, face = Actor(actor_name(peer), "webhook"), webhook_face(row["face"])
+    try:
+        with desk.session(actor) as s:
+            known = _known(s, row["id"], head, body)
+            request_id = known or _do(s, peer, _read(body, READERS.get(face.reads)))
+            if known is None:
+                _remember(s, row["id"], head, body, request_id)
+            request = request_row(s, request_id)
+            outside = face.status_of(request["state"], request["ended_as"])
+    except Refusal as refusal:
+        if refusal.kind == "conflict":
+            with desk.session(actor) as s:
+                digest = s.keys.keyed_digest(head.id.encode(), "webhook")
+                s.log("webhook.refuse", {"peer": row["id"], "message": digest, "where": refusal.where})
+        raise
     return {
         "id": request["id"],
         "reference": request["reference"],
@@ -162,8 +176,7 @@ def _digests(s: DeskSession, data: bytes) -> list[str]:
     return s.keys.keyed_digests(data, "webhook")
 
 
-def _do(s: DeskSession, peer: str, body: bytes) -> str:
-    message = _read(body)
+def _do(s: DeskSession, peer: str, message: SubmittedMessage | RevokedMessage) -> str:
     outside = f"{peer}\0{message.data.id}"
     if isinstance(message, SubmittedMessage):
         data = message.data
@@ -185,8 +198,8 @@ def _do(s: DeskSession, peer: str, body: bytes) -> str:
     return request_id
 
 
-def _read(body: bytes) -> SubmittedMessage | RevokedMessage:
-    """The message of a body. Errors name fields, never values."""
+def _read(body: bytes, reader: Reader | None) -> SubmittedMessage | RevokedMessage:
+    """The message of a body, in our words or in those of the peer. Errors name fields, never values."""
     try:
         raw = parse_json(body.decode("utf-8"), "message")
     except UnicodeDecodeError as error:
@@ -195,6 +208,11 @@ def _read(body: bytes) -> SubmittedMessage | RevokedMessage:
         raise InputError("message", "is no JSON", "send a JSON object") from error
     kind = raw.get("type") if isinstance(raw, dict) else None
     action = webhook_table().incoming.get(kind) if isinstance(kind, str) else None
+    try:
+        if action is None and reader is not None:
+            return SubmittedMessage.model_validate({"type": SUBMITTED, "data": reader(raw)})
+    except ValidationError as error:
+        raise as_input_error(error) from error
     if action is None:
         raise InputError("message.type", "is none that is taken here", f"send {' or '.join(webhook_table().incoming)}")
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import timedelta
-from urllib.parse import urlsplit
 
 from sqlalchemy import RowMapping, insert, select, update
 
@@ -13,9 +12,9 @@ from expunge.desk.desk import DeskSession
 from expunge.desk.event_log import read_head
 from expunge.desk.names import new_id, stamp
 from expunge.desk.roles import Refusal
-from expunge.desk.web_tables import webhook_key, webhook_peer
+from expunge.desk.web_tables import webhook_key, webhook_out, webhook_peer
 from expunge.errors import InputError
-from expunge.web.settings import is_loopback
+from expunge.web.settings import is_loopback, split_url
 from expunge.web.webhook_faces import webhook_face
 from expunge.web.webhook_signature import new_secret, secret_bytes
 
@@ -37,9 +36,9 @@ def actor_name(peer: str) -> str:
 
 def check_url(url: str) -> str:
     """A URL to which messages may go: https, or http on this machine."""
-    parts = urlsplit(url)
-    is_plain = parts.scheme == "http" and is_loopback(parts.hostname or "")
-    if not parts.hostname or parts.username or parts.fragment or not (parts.scheme == "https" or is_plain):
+    parts = split_url(url)
+    is_here = parts is not None and parts.scheme == "http" and is_loopback(parts.hostname or "")
+    if parts is None or "#" in url or not (parts.scheme == "https" or is_here):
         raise InputError("--url", "is no https address", "for example https://privacy.example/hooks")
     return url
 
@@ -55,6 +54,9 @@ def add_peer(
 ) -> str:
     """Add a peer, and return the secret to share with it, which is shown once.
 
+    A name stays that of its desk: one that had ended comes back under it, with a new key, and hears of its requests
+    from now on.
+
     Args:
         s: a session as admin.
         name: short name.
@@ -67,20 +69,33 @@ def add_peer(
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,39}", name):
         raise InputError("webhook", "has no usable name", "use small letters, digits and -")
     webhook_face(face)
-    if s.conn.execute(select(webhook_peer.c.id).where(webhook_peer.c.name == name)).first():
+    known = s.conn.execute(select(webhook_peer).where(webhook_peer.c.name == name)).mappings().first()
+    if known is not None and known["ended_at"] is None:
         raise Refusal("webhook", "there is one of this name", "change its key with --new-key", kind="conflict")
+    row_id = known["id"] if known is not None else new_id()
     values = {
-        "id": new_id(),
-        "name": name,
         "url": url and check_url(url),
         "face": face,
         "every_request": int(every_request),
         "seen_seq": read_head(s.conn).seq,
         "at": s.at,
+        "ended_at": None,
     }
-    s.conn.execute(insert(webhook_peer).values(**values))
-    s.log("webhook.add", {"peer": values["id"], "face": face, "every_request": every_request})
-    return _add_key(s, str(values["id"]), secret)
+    if known is None:
+        s.conn.execute(insert(webhook_peer).values(id=row_id, name=name, **values))
+    else:
+        s.conn.execute(update(webhook_peer).where(webhook_peer.c.id == row_id).values(**values))
+        _drop_rest(s, row_id)
+    s.log("webhook.add", {"peer": row_id, "face": face, "every_request": every_request})
+    return _add_key(s, row_id, secret)
+
+
+def _drop_rest(s: DeskSession, peer_id: str) -> None:
+    """What is left of the time before: keys hold no longer, and messages that waited are not sent."""
+    holds = webhook_key.c.ended_at.is_(None) | (webhook_key.c.ended_at > s.at)
+    s.conn.execute(update(webhook_key).where(webhook_key.c.peer_id == peer_id, holds).values(ended_at=s.at))
+    waits = (webhook_out.c.peer_id == peer_id, webhook_out.c.next_at.is_not(None))
+    s.conn.execute(update(webhook_out).where(*waits).values(next_at=None, problem="the desk had ended"))
 
 
 def new_key(s: DeskSession, name: str, *, secret: str | None = None, overlap_hours: int = DEFAULT_OVERLAP) -> str:
@@ -94,7 +109,7 @@ def new_key(s: DeskSession, name: str, *, secret: str | None = None, overlap_hou
 
 
 def end_peer(s: DeskSession, name: str) -> None:
-    """Nothing is taken from a peer any more, and nothing sent to it."""
+    """Nothing is taken from a peer any more, and nothing sent to it, until it is added again."""
     s.actor.check_may("edit keys")
     row = peer_row(s, name)
     s.conn.execute(update(webhook_peer).where(webhook_peer.c.id == row["id"]).values(ended_at=s.at))

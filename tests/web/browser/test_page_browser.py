@@ -112,6 +112,27 @@ def test_the_keyboard_leads_to_the_content(made: PagesCase, browser: Any, base: 
     assert page.url.endswith(made.reference("scoping"))
 
 
+def test_a_search_leaves_no_name_behind_and_back_works(made: PagesCase, browser: Any, base: str) -> None:
+    """Without script: neither the address nor the history holds what was typed, and no form is sent twice."""
+    visit = signed_in(made, browser, base, "carla", java_script_enabled=False)
+    page, seen = visit.page, []
+    page.on("request", lambda request: seen.append(request.url))
+    visit.go("/")
+    for typed, shown in (("Anna Weiss", "No request was found"), (made.reference("scoping")[:6], "1 request")):
+        page.fill("#reference", typed)
+        with page.expect_navigation():
+            page.click("form[role=search] button")
+        assert shown in page.inner_text("main")
+    page.go_back()
+    assert "No request was found" in page.inner_text("main")
+    page.go_back()
+    assert "No request was found" not in page.inner_text("main")
+    page.go_forward()
+    assert "No request was found" in page.inner_text("main")
+    assert seen
+    assert [url for url in seen if "anna" in url.lower() or "weiss" in url.lower()] == []
+
+
 def test_a_running_run_is_loaded_again_by_itself(made: PagesCase, browser: Any, base: str) -> None:
     visit = signed_in(made, browser, base, "olga")
     digest = made.plans["planned"]

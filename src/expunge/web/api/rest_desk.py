@@ -25,7 +25,7 @@ Calls = Annotated[Visitor, Depends(caller)]
 class Posting(FrozenModel):
     """That a letter went out."""
 
-    receipt: Annotated[Line, Field(max_length=100)] = Field("", description="receipt of the provider")
+    receipt: Annotated[Line, Field(max_length=100)] = Field("", description="what the post says of it; kept encrypted")
 
 
 @router.get("/me", **action("read"))
@@ -63,7 +63,7 @@ def list_letters(calls: Calls, limit: Limit = 50, offset: Offset = 0) -> dict[st
 def accept(letter: RowId, body: Posting, calls: Calls) -> dict[str, bool]:
     """Note that a letter went out; false if that was known."""
     with calls.acting() as s:
-        return {"noted": accept_letter(s, letter, body.receipt or f"by hand: {calls.person}")}
+        return {"noted": accept_letter(s, letter, body.receipt)}
 
 
 @router.get("/policies", **action("read"))

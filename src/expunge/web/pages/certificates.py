@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,8 @@ from expunge.errors import InputError
 from expunge.report.labels import STATUS_MARKS
 from expunge.web.errors import redirect
 from expunge.web.render import render
-from expunge.web.run_files import certificate_bytes
+from expunge.web.run_files import certificate_bytes, receipt_bytes
+from expunge.web.short_paths import shorten_paths
 from expunge.web.visitor import Visitor, visitor
 
 router = APIRouter(prefix="/certificates/{reference}")
@@ -44,7 +46,8 @@ def show_certificate(request: Request, reference: str, visits: Visits, verify: s
         envelope, values["statement"] = read_certificate(file)
         if verify:
             report = verify_envelope(visits.desk, stored, envelope)
-            values |= {"lines": report.lines, "is_valid": report.is_valid}
+            lines = [replace(line, text=shorten_paths(line.text, visits.desk.folder)) for line in report.lines]
+            values |= {"lines": lines, "is_valid": report.is_valid}
     else:
         values["plain"] = _plain(file)
     return render(
@@ -72,13 +75,9 @@ def download(request: Request, reference: str, visits: Visits) -> Response:
 def download_receipt(request: Request, reference: str, kind: str, visits: Visits) -> Response:
     """The file of a receipt."""
     with visits.reading() as s:
-        by_kind = {each["kind"]: each for each in receipts(s, find_request(s, reference))}
-    if kind not in by_kind:
-        raise Refusal("receipt", "there is none of this kind", kind="missing")
-    path = Path(by_kind[kind]["path"])
-    if not (visits.desk.runs / path).is_file():
-        raise Refusal("receipt", "its file is gone", "an operator restores it", kind="missing")
-    return _file((visits.desk.runs / path).read_bytes(), f"receipt-{path.stem}.json")
+        request_id = find_request(s, reference)
+        name = request_row(s, request_id)["reference"]
+    return _file(receipt_bytes(visits.desk, visits.actor, request_id, kind), f"receipt-{name}.{kind}.json")
 
 
 @router.post("/signed")

@@ -186,7 +186,7 @@ def show_reasons(request: Request, reference: str, visits: Visits) -> Response:
 def post_letter(request: Request, reference: str, letter_id: str, visits: Visits, receipt: Text = "") -> Response:
     """A letter went out."""
     with visits.acting() as s:
-        accept_letter(s, letter_id, receipt.strip() or f"by hand: {visits.person}")
+        accept_letter(s, letter_id, receipt)
     return back(request, reference, "#letters")
 
 

@@ -31,15 +31,23 @@ def slow_down(request: Request) -> None:
         raise Turned(429, "too many attempts", f"wait {wait} seconds", "sign-in", retry_after=wait)
 
 
+def passwords_are_on(request: Request) -> None:
+    """`Turned` where people sign in at the identity provider alone."""
+    if not context_of(request).settings.passwords:
+        raise Turned(403, "this desk takes no passwords", "sign in at the identity provider", "sign-in")
+
+
 @router.get(SIGN_IN)
 def sign_in_page(request: Request, who: MaybeVisitor) -> Response:
     """The form to sign in."""
     if who is not None:
         return redirect(request, HOME)
-    return render(request, "sign_in.html")
+    settings = context_of(request).settings
+    oidc = settings.oidc.button if settings.oidc else None
+    return render(request, "sign_in.html", oidc=oidc, passwords=settings.passwords)
 
 
-@router.post(SIGN_IN, dependencies=[Depends(slow_down)])
+@router.post(SIGN_IN, dependencies=[Depends(slow_down), Depends(passwords_are_on)])
 def sign_in_now(request: Request, person: Text, password: Text, code: Text) -> Response:
     """Begin a session in the first role of the person."""
     context = context_of(request)
@@ -70,13 +78,13 @@ def choose_role(request: Request, role: Text, visits: Visitor = Depends(visitor)
     return redirect(request, HOME)
 
 
-@router.get("/set-up")
+@router.get("/set-up", dependencies=[Depends(passwords_are_on)])
 def set_up_page(request: Request) -> Response:
     """The form to set up an account with the token of an admin."""
     return render(request, "set_up.html", image=None, key=None, person="")
 
 
-@router.post("/set-up", dependencies=[Depends(slow_down)])
+@router.post("/set-up", dependencies=[Depends(slow_down), Depends(passwords_are_on)])
 def set_up(
     request: Request, person: Text, token: Text, password: Annotated[str, Form(max_length=300)] = ""
 ) -> Response:
@@ -86,7 +94,7 @@ def set_up(
     return render(request, "set_up.html", image=code_image(code_uri(secret, name)), key=secret, person=name)
 
 
-@router.post("/set-up/code", dependencies=[Depends(slow_down)])
+@router.post("/set-up/code", dependencies=[Depends(slow_down), Depends(passwords_are_on)])
 def set_up_code(request: Request, person: Text, token: Text, code: Text) -> Response:
     """Show a first code; then the account is ready."""
     finish_enrolment(context_of(request).desk, person.strip(), token, code)
