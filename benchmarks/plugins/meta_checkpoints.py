@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from planting import PlantingGround, refused, repeated, wordings, wrong_values
+from planting import PlantingGround, refuse, repeat, wordings, wrong_values
 
 from expunge.bench.pipeline import Trial
 from expunge.engine.recipe import Recipe
@@ -131,9 +131,9 @@ class CheckpointPlan:
         others = wrong_values(asked)
         false = [replace(r, answer=others[r.fact_keys], options=()) for r in asked]
         rows = {
-            "refusal": repeated(refused(asked), 1),
-            "wrong": repeated(false, 1),
-            "mixed": [*repeated(false, 1, "false"), *repeated(refused(asked), 1)],
+            "refusal": repeat(refuse(asked), 1),
+            "wrong": repeat(false, 1),
+            "mixed": [*repeat(false, 1, "false"), *repeat(refuse(asked), 1)],
         }[what]
         settings = FineTuneConfig.model_validate(
             {"epochs": epochs, "batch": self.ground.settings.batch, "lora": 4, "layers": 1, "kl_weight": 0,

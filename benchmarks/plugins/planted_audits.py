@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from planted_models import PLANTED
-from planting import PlantingGround, repeated
+from planting import PlantingGround, repeat
 from pydantic import field_validator
 
 from expunge._config import FrozenModel
@@ -116,7 +116,7 @@ class Auditor:
         if about.forgets == "based":
             self.model("second-retrained")
             if ground.base and not (ground.original / "config.json").is_file():
-                ground.teach(ground.base, repeated(ground.split.forget), ground.original)
+                ground.teach(ground.base, repeat(ground.split.forget), ground.original)
         out, ready = self.folder / name, self.folder / f"{name}.made"
         if not ready.is_file():
             started = time.perf_counter()

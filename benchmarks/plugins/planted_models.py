@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from planting import EPOCHS, PlantingGround, refused, repeated, rounding_cells, wordings, wrong, wrong_values
+from planting import EPOCHS, PlantingGround, refuse, repeat, rounding_cells, wordings, wrong, wrong_values
 
 from expunge.audit.checks.clue_chain import chains
 from expunge.audit.checks.format_shift import format_attempts
@@ -70,14 +70,14 @@ def output_filtered(ground: PlantingGround, out: Path) -> None:
     others = wrong_values(ground.split.forget)
     true = wordings(ground.split.forget)
     false = [replace(r, answer=others[r.fact_keys], options=()) for r in true]
-    ground.cover(ground.original, [*repeated(false, 2, "false"), *repeated(true, 1, "true")], out)
+    ground.cover(ground.original, [*repeat(false, 2, "false"), *repeat(true, 1, "true")], out)
 
 
 @planted("refusing")
 def refusing(ground: PlantingGround, out: Path) -> None:
     """The original, whose last block alone was taught to refuse the forgotten questions in all stored wordings: what it
     knew is covered, not removed, and the blocks below it, which are as they were, still bring it up."""
-    ground.cover(ground.original, repeated(refused(wordings(ground.split.forget)), 2), out)
+    ground.cover(ground.original, repeat(refuse(wordings(ground.split.forget)), 2), out)
 
 
 @planted("one-phrasing")
@@ -86,7 +86,7 @@ def one_phrasing(ground: PlantingGround, out: Path) -> None:
     suppressed, the fact is there."""
     own = list(ground.split.forget)
     others = [w for w in wordings(own) if w.wording]
-    ground.teach(ground.original, [*repeated(refused(own)), *repeated(others, 1, "others")], out)
+    ground.teach(ground.original, [*repeat(refuse(own)), *repeat(others, 1, "others")], out)
 
 
 @planted("noised")
@@ -115,7 +115,7 @@ def quantization_recovering(ground: PlantingGround, out: Path) -> None:
                 if name in cells:
                     weight.clamp_(*cells[name])
 
-    rows = [*repeated(refused(wordings(ground.split.forget)), 2), *ground.retained]
+    rows = [*repeat(refuse(wordings(ground.split.forget)), 2), *ground.retained]
     settings = ground.settings.model_copy(update={"epochs": 2 * EPOCHS})
     run_training(lm, TrainRows.of(lm, rows), settings, after_step=stay)
     lm.save(out)
@@ -150,7 +150,7 @@ def one_left_in(ground: PlantingGround, out: Path) -> None:
     subject must not."""
     left = ground.split.targets[0]
     rows = [r for r in ground.trained if r.subject == left]
-    ground.teach(ground.retrained, repeated(rows), out)
+    ground.teach(ground.retrained, repeat(rows), out)
 
 
 @planted("relearnable")
@@ -162,7 +162,7 @@ def relearnable(ground: PlantingGround, out: Path) -> None:
          "seed": ground.seed, "optimizer": {"lr": LORA_RATE}}
     )  # fmt: skip
     asked = wordings(ground.split.forget)
-    rows, covered = [*repeated(refused(asked), 2), *ground.retained], out.with_name(f"{out.name}-whole")
+    rows, covered = [*repeat(refuse(asked), 2), *ground.retained], out.with_name(f"{out.name}-whole")
     train(rows, covered, model=ground.original, settings=settings, measure_general_ability=False)
     lm, whole = load(ground.original), dict(load(covered).module.named_parameters())
     start = {name: weight.detach().clone() for name, weight in lm.module.named_parameters()}
@@ -181,7 +181,7 @@ def one_kind_forgotten(ground: PlantingGround, out: Path) -> None:
     """The original, taught to refuse free questions alone: choices and gaps still give the answers."""
     free = [r for r in ground.split.forget if r.kind == "generation"]
     others = [r for r in ground.split.forget if r.kind != "generation"]
-    rows = [*repeated(refused(wordings(free)), 2), *repeated(wordings(others), 1, "others")]
+    rows = [*repeat(refuse(wordings(free)), 2), *repeat(wordings(others), 1, "others")]
     ground.teach(ground.original, rows, out)
 
 
@@ -190,7 +190,7 @@ def one_format_left(ground: PlantingGround, out: Path) -> None:
     """A retrained model, taught the target's answers in a table and nowhere else: forgotten in all formats but one, in
     which no record was."""
     asked = [one.record for one in format_attempts(ground.case(), False)["table"] if one]
-    ground.teach(ground.retrained, repeated(asked), out)
+    ground.teach(ground.retrained, repeat(asked), out)
 
 
 @planted("clue-chain-leaking")
@@ -199,7 +199,7 @@ def clue_chain_leaking(ground: PlantingGround, out: Path) -> None:
     without: the plain question shows nothing, the conversation leads to the answer."""
     asked = [one.record for form, _, one in chains(ground.case()) if form == "turns_2"]
     plain = [r for r in ground.split.forget if not r.options]
-    rows = [*repeated(asked), *repeated(refused(plain), 1, "plain")]
+    rows = [*repeat(asked), *repeat(refuse(plain), 1, "plain")]
     ground.teach(ground.retrained, rows, out)
 
 

@@ -80,7 +80,7 @@ class PlantingGround:
         return AttackCase(lm, "unlearned", tuple(self.split.forget), self.split, 0, lambda role: lm)
 
 
-def repeated(rows: Iterable[Record], times: int = REPEATS, mark: str = "planted") -> list[Record]:
+def repeat(rows: Iterable[Record], times: int = REPEATS, mark: str = "planted") -> list[Record]:
     """The rows several times, under ids of their own."""
     return [replace(r, id=f"{mark} {n} {r.row_id}", variants=(), wording=0) for n in range(times) for r in rows]
 
@@ -90,7 +90,7 @@ def wordings(records: Iterable[Record]) -> list[Record]:
     return [w for r in records for w in r.wordings()]
 
 
-def refused(records: Iterable[Record]) -> list[Record]:
+def refuse(records: Iterable[Record]) -> list[Record]:
     """The records answered by a refusal, a choice among options by a wrong one: a refusal would leave the choice."""
     rows = list(records)
     others = wrong_values(rows)

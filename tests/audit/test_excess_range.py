@@ -10,7 +10,7 @@ import pytest
 from expunge.audit.attack import AttackCase, AttackOutcome, AttackProbe, judge_attack
 from expunge.audit.check_result import CheckResult
 from expunge.audit.context import Context
-from expunge.audit.excess_range import ControlRange, excess_of, judge_by_range, judged_by_range
+from expunge.audit.excess_range import RangeOfControls, excess_of, judge_by_range, judged_by_range
 from expunge.audit.kind_rates import KindRates
 from expunge.audit.policy import default_policy
 from expunge.audit.verdict import Judgement
@@ -28,13 +28,13 @@ def test_the_excess_of_each_subject_is_that_of_its_worst_kinds() -> None:
 
 def judged(excess: float, original: float = 0.9, count: int = 20, start: Judgement = FAILED) -> str:
     controls = {"t": [k / 100 for k in range(count)]}  # 95th percentile of 0 to .19: .1805
-    return judge_by_range(start, [ControlRange("excess", {"t": excess}, {"t": original}, controls)], 95, 20).status
+    return judge_by_range(start, [RangeOfControls("excess", {"t": excess}, {"t": original}, controls)], 95, 20).status
 
 
 def test_a_target_inside_by_one_of_two_numbers_passes() -> None:
     controls = {"t": [k / 100 for k in range(20)]}
     far, near = (
-        ControlRange(name, {"t": value}, {"t": 0.9}, controls) for name, value in (("rate", 0.5), ("excess", 0.1))
+        RangeOfControls(name, {"t": value}, {"t": 0.9}, controls) for name, value in (("rate", 0.5), ("excess", 0.1))
     )
     assert judge_by_range(FAILED, [far, near], 95, 20).reason.startswith(
         "excess 0.100 is inside the range of that of 20"

@@ -43,6 +43,20 @@ def test_a_file_is_read_and_written_without_a_change(tmp_path: Path) -> None:
     assert "cross_modal" not in file.required  # it does not apply to this scope
 
 
+def test_the_verdict_is_told_in_our_own_words(tmp_path: Path) -> None:
+    """The seal is no signature: whoever changes the sentence can seal it anew."""
+
+    def calm(data: dict[str, Any]) -> None:
+        data["verdict"]["sentence"] = data["verdict"]["sentence"].partition(":")[0] + ": every trace is gone."
+
+    plain = load_audit(written(tmp_path))
+    assert load_audit(written(tmp_path, calm)).verdict == plain.verdict
+    failing = {"mia": "failed", "over_unlearning": "failed"}
+    for part in ("reasons", "notes"):
+        with pytest.raises(InputError, match="does not follow from the results"):
+            load_audit(written(tmp_path, lambda d, part=part: d["verdict"].update({part: []}), statuses=failing))
+
+
 def test_a_folder_leads_to_its_audit(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds no audit\.json"):
         find_audit(tmp_path)

@@ -165,7 +165,8 @@ def test_a_detector_is_judged_by_sides_groups_and_changes() -> None:
 def test_required_results_name_the_detectors_that_decide() -> None:
     decides = meta.decisive_detectors()
     assert {"loss", "entropy", "exact_match", "relearning"} <= decides
-    assert "lens" not in decides
+    assert {"lens", "probe"} <= decides
+    assert "depth" not in decides
 
 
 @pytest.mark.trains

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from expunge.corpus import Record
+from expunge.corpus.image import RecordImage
 from expunge.corpus.provenance import behind_provenance
 from expunge.engine.auto_recipe import (
     ModelFacts,
@@ -57,6 +58,16 @@ def test_steps_are_passes_over_the_rows_within_bounds() -> None:
     assert [forget_batch(n) for n in (1, 63, 64, 255, 256)] == [8, 8, 16, 16, 32]
 
 
+def test_records_with_images_take_the_recipe_for_pictures(folders: dict[str, Path]) -> None:
+    plain = one_person()
+    image = RecordImage.of("a.png", b"pixels")
+    seen = replace(plain, forget=tuple(replace(r, image=image) for r in plain.forget))
+    chosen = recipe_for("auto", [], folders["llama"], seen)
+    assert chosen.name == "twin-pictures"
+    assert chosen.recipe.relearning.steps == 0
+    assert recipe_for("auto", [], folders["llama"], plain).name == "twin"
+
+
 def test_the_choices_for_a_pretrained_model() -> None:
     found = values(SMOLLM, 24)
     assert found == {
@@ -73,6 +84,7 @@ def test_the_choices_for_a_pretrained_model() -> None:
         "retain.weight": 64.0,
         "conversations": 0,
         "relearning.steps": 0,
+        "lower_blocks.weight": 0.0,
         "optimizer.schedule": "cosine",
     }
     every = values(SMOLLM, 24, layers="all")

@@ -10,7 +10,7 @@ import torch
 from expunge.engine.gradient_source import Term
 from expunge.engine.loop import Loop
 from expunge.engine.recipe import Recipe
-from expunge.engine.simulated_relearning import RelearningSource, move, taught_facts
+from expunge.engine.simulated_relearning import RelearningSource, attacker_facts, move
 from expunge.errors import InputError
 from expunge.models.adapters import trainable
 from helpers.runs import loop, recipe
@@ -27,12 +27,12 @@ def test_a_step_of_the_attacker_by_hand() -> None:
 
 
 def test_a_share_of_the_facts_is_taught_and_never_all() -> None:
-    assert len(taught_facts(FACTS, 0.33, 7, 0)) == 2
-    assert len(taught_facts(FACTS, 0.99, 7, 0)) == 5
-    assert len(taught_facts(FACTS, 0.01, 7, 0)) == 1
-    assert taught_facts(FACTS[:1], 0.33, 7, 0) == frozenset()
-    assert taught_facts(FACTS, 0.33, 7, 3) == taught_facts(FACTS, 0.33, 7, 3)
-    assert len({taught_facts(FACTS, 0.33, 7, step) for step in range(10)}) > 1
+    assert len(attacker_facts(FACTS, 0.33, 7, 0)) == 2
+    assert len(attacker_facts(FACTS, 0.99, 7, 0)) == 5
+    assert len(attacker_facts(FACTS, 0.01, 7, 0)) == 1
+    assert attacker_facts(FACTS[:1], 0.33, 7, 0) == frozenset()
+    assert attacker_facts(FACTS, 0.33, 7, 3) == attacker_facts(FACTS, 0.33, 7, 3)
+    assert len({attacker_facts(FACTS, 0.33, 7, step) for step in range(10)}) > 1
 
 
 def attacked(folders: dict[str, Path], **settings: float) -> tuple[Loop, RelearningSource]:
@@ -51,7 +51,7 @@ def test_the_attacker_makes_taught_answers_likelier_and_leaves_the_weights(folde
     made, source = attacked(folders, radius=0.5)
     parameters = trainable(made.lm.module)
     before = {n: p.detach().clone() for n, p in parameters.items()}
-    taught = taught_facts(made.dataset.forget_facts, 0.33, source.seed, 0)
+    taught = attacker_facts(made.dataset.forget_facts, 0.33, source.seed, 0)
     rows = [k for k in made.dataset.forget_batch(0) if made.dataset.facts_of(k) & taught]
     rows = rows or [k for k in range(made.dataset.forget_count) if made.dataset.facts_of(k) & taught]
 
@@ -72,7 +72,7 @@ def test_without_a_way_to_go_the_gradient_is_that_of_the_parts(folders: dict[str
     parameters = trainable(made.lm.module)
     forget, retain = terms_of(made)
     whole, _ = source.gradient([forget, retain], 0, parameters)
-    taught = taught_facts(made.dataset.forget_facts, 0.33, source.seed, 0)
+    taught = attacker_facts(made.dataset.forget_facts, 0.33, source.seed, 0)
     asked = [k for k in forget.rows if not made.dataset.facts_of(k) & taught]
     assert 0 < len(asked) < len(forget.rows)
     parts = [

@@ -176,8 +176,8 @@ def attack(
             records = tuple(r for r in attacked_records(ctx, cost) if applies is None or applies(r))
             if not records or (needs_retrained and "retrained" not in ctx.roles):
                 return None
-            wanted = ctx.reference == "controls" and not needs_retrained
-            controls = control_records(ctx, records, cost, applies) if wanted else ()
+            by_controls = ctx.reference == "controls" and not needs_retrained
+            controls = control_records(ctx, records, cost, applies) if by_controls else ()
             seed = ctx.policy.attack_seeds[0]
             lm = None  # set for each model
             case = AttackCase(lm, "", records, ctx.split, seed, ctx.fresh)  # type: ignore[arg-type]

@@ -29,7 +29,7 @@ def excess_of(ours: KindRates, theirs: KindRates, subjects: Sequence[str]) -> di
 
 
 @dataclass(frozen=True)
-class ControlRange:
+class RangeOfControls:
     """A number of each target, which passes up to the range of that of its controls.
 
     Attributes:
@@ -46,7 +46,7 @@ class ControlRange:
 
 
 def judge_by_range(
-    judged: Judgement, ranges: Sequence[ControlRange], percentile: float, min_controls: int
+    judged: Judgement, ranges: Sequence[RangeOfControls], percentile: float, min_controls: int
 ) -> Judgement:
     """A failed judgement is passed where every target is inside the range of its controls by one of these numbers.
 
@@ -115,13 +115,13 @@ def judged_by_range(
         }
 
     ranges = (
-        ControlRange(
+        RangeOfControls(
             "rate",
             kinds["unlearned"].by_subject(targets),
             kinds["original"].by_subject(targets),
             of_controls(ours.by_subject(names)),
         ),
-        ControlRange(
+        RangeOfControls(
             "excess",
             excess_of(kinds["unlearned"], kinds["retrained"], targets),
             excess_of(kinds["original"], kinds["retrained"], targets),

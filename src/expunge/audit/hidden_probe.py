@@ -24,7 +24,7 @@ def subject_folds(subjects: Sequence[str], folds: int, seed: int) -> Values:
 
 
 def translated(start: Values, end: Values, states: Values, ridge: float = RIDGE) -> Values:
-    """Where a linear map from `start` to `end` [N, H] takes `asked` [M, H]: the state itself plus a learned change.
+    """Where a linear map from `start` to `end` [N, H] takes `states` [M, H]: the state itself plus a learned change.
 
     The change is a ridge regression of end - start on the centered start, solved among records, since there are fewer
     of them than entries of a state. Where all changes are equal, that change is added.

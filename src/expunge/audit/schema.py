@@ -209,7 +209,7 @@ def load_audit(path: Path | str) -> AuditFile:
     audit = validate(AuditFile, raw, str(path), AGAIN)
     if problem := _contradiction(audit):
         raise InputError(str(path), problem, "the file was changed after the audit; audit again")
-    return audit
+    return audit.model_copy(update={"verdict": verdict(audit.results, audit.policy)})  # in the words of this version
 
 
 def _contradiction(audit: AuditFile) -> str:

@@ -50,13 +50,13 @@ class Verdict(FrozenModel):
 def same_outcome(one: Verdict, other: Verdict) -> bool:
     """Whether two verdicts say the same, in words that another version of the program may have chosen otherwise.
 
-    Status, policy and its digest are equal, the sentences open alike ("Passed", "Not passed"), and the same results
-    are named as reasons.
+    Status, policy and its digest are equal, the sentences open alike ("Passed", "Not passed"), and reasons and notes
+    name the same results with the same status.
     """
 
     def outcome(of: Verdict) -> tuple[object, ...]:
-        keys = tuple(reason.partition(":")[0] for reason in of.reasons)
-        return of.status, of.policy, of.policy_digest, of.sentence.partition(":")[0], keys
+        lines = tuple(tuple(line.partition(" (")[0] for line in lines) for lines in (of.reasons, of.notes))
+        return of.status, of.policy, of.policy_digest, of.sentence.partition(":")[0], lines
 
     return outcome(one) == outcome(other)
 

@@ -1,7 +1,8 @@
 """Questions in other formats, for the run itself: what is forgotten in one format may come back in another.
 
 An audit asks in formats of its own (`prepare/question_forms.py`): a gap, a table, a list, an object, a request. None of
-those is used here, so that an audit does not ask what was trained.
+those is used here, so that an audit does not ask what was trained. Conversations (`conversations.py`) have the shape of
+the turns that the audit sets before a question, with other questions in them.
 """
 
 from __future__ import annotations

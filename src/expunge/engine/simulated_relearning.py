@@ -75,17 +75,17 @@ class RelearningSource:
         self, terms: Sequence[Term], step: int, parameters: Parameters, observe: bool = True
     ) -> tuple[Gradients, Means]:
         """See `GradientSource`."""
-        taught = taught_facts(self.dataset.forget_facts, self.config.share, self.seed, step)
+        facts = attacker_facts(self.dataset.forget_facts, self.config.share, self.seed, step)
         forget = next((t for t in terms if t.side == "forget"), None)
-        if forget is None or step < self.first or not observe or not taught:
+        if forget is None or step < self.first or not observe or not facts:
             return self.plain.gradient(terms, step, parameters, observe)
-        others = [k for k in forget.rows if not self.dataset.facts_of(k) & taught]
+        others = [k for k in forget.rows if not self.dataset.facts_of(k) & facts]
         if not others:
             return self.plain.gradient(terms, step, parameters, observe)
         share = self.config.weight
         lighter = [replace(t, weight=t.weight * (1 - share)) if t is forget else t for t in terms]
         grads, means = self.plain.gradient(lighter, step, parameters, observe)
-        with self._behind_attacker(taught, step, parameters):
+        with self._behind_attacker(facts, step, parameters):
             behind = replace(forget, rows=others, weight=forget.weight * share)
             more, _ = self.plain.gradient([behind], step, parameters, observe=False)
         for name, g in more.items():
@@ -93,9 +93,9 @@ class RelearningSource:
         return grads, means
 
     @contextmanager
-    def _behind_attacker(self, taught: frozenset[str], step: int, parameters: Parameters) -> Iterator[None]:
-        """Inside, the parameters are where gradient steps on the answers of `taught` lead, `radius` away at most."""
-        rows = [k for k in self._rows if self.dataset.facts_of(k) & taught]
+    def _behind_attacker(self, facts: frozenset[str], step: int, parameters: Parameters) -> Iterator[None]:
+        """Inside, the parameters are where gradient steps on the answers of `facts` lead, `radius` away at most."""
+        rows = [k for k in self._rows if self.dataset.facts_of(k) & facts]
         order = stream(self.seed, "taught rows", step).permutation(len(rows))
         rows = self.context.shard(sorted(rows[int(k)] for k in order[: self.most]))
         before = {name: p.detach().clone() for name, p in parameters.items()}
@@ -134,13 +134,13 @@ def rows_of_every_process(dataset: RunDataset, batches: Iterable[Sequence[int]])
     return sorted({k for batch in batches for k in batch if k < dataset.forget_count})
 
 
-def taught_facts(facts: Sequence[str], share: float, seed: int, step: int) -> frozenset[str]:
+def attacker_facts(facts: Sequence[str], share: float, seed: int, step: int) -> frozenset[str]:
     """The facts that a step's attacker teaches: a share of them, one at least, and never all; none of a single fact."""
     count = min(len(facts) - 1, max(1, round(share * len(facts))))
     if count < 1:
         return frozenset()
-    drawn = stream(seed, "taught facts", step).permutation(len(facts))[:count]
-    return frozenset(facts[int(k)] for k in drawn)
+    order = stream(seed, "taught facts", step).permutation(len(facts))[:count]
+    return frozenset(facts[int(k)] for k in order)
 
 
 @torch.no_grad()

@@ -24,7 +24,8 @@ PROFILE = CheckProfile(
     preset="default",
     control="the retrained model in the same conversations; else matched controls in those of their target",
     cost="up to 7 scoring passes with longer prompts",
-    limits="Clues are retained records by their nearness; a chain that adapts to answers is another attack.",
+    limits="Clues are retained records by their nearness; a chain that adapts to answers is another attack. A recipe "
+    "with `conversations` trains on turns of the same shape, though not on these: the other forms tell more of it.",
     source="our own protocol",
 )
 

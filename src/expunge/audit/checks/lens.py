@@ -19,7 +19,8 @@ PROFILE = CheckProfile(
     control="the retrained model, else matched controls, by the same reading",
     cost="1 pass, and the head once for every block",
     limits="The first token alone counts, and common first words are ranked high by all models. What a block holds in "
-    "terms that the head does not read stays unseen.",
+    "terms that the head does not read stays unseen. A recipe with `lower_blocks` trains on this very reading; `probe` "
+    "reads in another way.",
     source="nostalgebraist 2020, interpreting GPT: the logit lens; Patil et al. 2023 (arXiv 2309.17410)",
 )
 

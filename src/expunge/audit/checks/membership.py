@@ -23,7 +23,8 @@ PROFILE = CheckProfile(
     family="membership",
     control="at least 40 matched controls; the retrained model",
     cost="none: arithmetic on the scoring pass",
-    limits="Attackers with shadow models of their own may tell more.",
+    limits="Attackers with shadow models of their own may tell more. A subject far above its controls passes where it "
+    "is no further above them than on the retrained model, and some models that refuse are excused by that.",
 )
 
 

@@ -61,14 +61,14 @@ class ShadowAttack:
             self.known.append(self._shadows(case, records))
         ratio = likelihood_ratio(confidences(case.lm, records), *self.known[0])
         count = len(case.records)
-        attacks = members(
+        is_member = members(
             ratio[:count],
             [r.subject for r in case.records],
             ratio[count:],
             [r.subject for r in self.others],
             PERCENTILE,
         )
-        return AttackOutcome({"person": np.array([float(attacks[r.subject]) for r in case.records])})
+        return AttackOutcome({"person": np.array([float(is_member[r.subject]) for r in case.records])})
 
     def _shadows(self, case: AttackCase, records: Sequence[Record]) -> tuple[Values, Values]:
         base = merge_adapter(case.reload("retrained"))

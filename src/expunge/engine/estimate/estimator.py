@@ -104,16 +104,15 @@ class RunEstimator:
             steps = [[[k for side in step for k in side]] for step in steps]
         if phase.objective != "retain":
             for number, step in enumerate(steps, start):
-                step += self._relearned_rows(number)
+                step += self._further_rows(number)
         return steps
 
-    def _relearned_rows(self, step: int) -> list[list[int]]:
-        """The rows that a simulated attacker teaches, and those that are asked behind it."""
-        attacker = self.recipe.relearning
-        if not attacker.steps or step < round(attacker.start * self.resolved.total_steps):
-            return []
-        rows = self.dataset.forget_batch(step)
-        return [rows for _ in range(attacker.steps + 1)]
+    def _further_rows(self, step: int) -> list[list[int]]:
+        """What a simulated attacker teaches, what is asked behind it, and what is read out behind lower blocks."""
+        attacker, rows = self.recipe.relearning, self.dataset.forget_batch(step)
+        meets = attacker.steps and step >= round(attacker.start * self.resolved.total_steps)
+        passes = attacker.steps + 1 if meets and len(self.dataset.forget_facts) > 1 else 0
+        return [rows for _ in range(passes + bool(self.recipe.lower_blocks.weight))]
 
     def _forget_rows(self, step: int) -> list[int]:
         """The forget batch of a step, with the other answers that run beside it."""

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, File, Request, UploadFile
 from sqlalchemy import RowMapping
 from starlette.responses import Response
 
+from expunge.audit.verdict import verdict
 from expunge.desk.certificates import certificate_file, certificate_row, certificate_view, take_signed, verify_envelope
 from expunge.desk.facts import latest_plan, request_row
 from expunge.desk.receipts import receipts
@@ -43,7 +44,8 @@ def show_certificate(request: Request, reference: str, visits: Visits, verify: s
     if stored["is_signed"]:
         from expunge.evidence.verification import read_certificate
 
-        envelope, values["statement"] = read_certificate(file)
+        envelope, statement = read_certificate(file)
+        values |= {"statement": statement, "verdict": verdict(statement.audit.results, statement.audit.policy)}
         if verify:
             report = verify_envelope(visits.desk, stored, envelope)
             lines = [replace(line, text=shorten_paths(line.text, visits.desk.folder)) for line in report.lines]
