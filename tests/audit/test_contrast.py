@@ -96,11 +96,11 @@ def test_only_what_neither_gives_alone_is_judged(context: Context) -> None:
 def test_a_gain_inside_the_range_of_controls_passes(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     names = sorted(context.control_groups(TARGET))
 
-    def of_controls(ctx: Context, role: str) -> KindRates:
+    def of_controls(ctx: Context, role: str, _: object) -> KindRates:
         rates = np.linspace(0, 0.5, len(names)) * (role == "unlearned")
         return KindRates({"gain": np.repeat(rates, 9)}, [name for name in names for _ in range(9)])
 
-    monkeypatch.setattr("expunge.audit.checks.contrast._gain_of_controls", of_controls)
+    monkeypatch.setattr("expunge.audit.checks.contrast._gain", of_controls)
     result = judged(context, {"unlearned": 0.3, "retrained": 0.1}, old=0.4)
     assert (result.status, result.power) == ("passed", None)
     assert "range of that of 40 controls" in result.reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,9 @@ from expunge.audit.context import Context
 from expunge.audit.excess_range import RangeOfControls, excess_of, judge_by_range, judged_by_range
 from expunge.audit.kind_rates import KindRates
 from expunge.audit.policy import default_policy
+from expunge.audit.strangers import STRANGERS, stranger_records
 from expunge.audit.verdict import Judgement
+from expunge.corpus import Record
 from expunge.scope import Scope
 from helpers.audited import TARGET, WORLD
 
@@ -66,17 +69,21 @@ def result_of(context: Context, target: float, spread: float, calls: list[str], 
         value = {"original": 0.9, "unlearned": target, "retrained": 0.0}[case.role]
         return AttackOutcome({"plain": np.full(len(case.records), value)})
 
-    def on_controls(ctx: Context, role: str) -> KindRates:
+    def ask(ctx: Context, role: str, rows: Sequence[Record]) -> KindRates:
         calls.append(role)
+        if rows != controls:  # strangers, who know nothing
+            return KindRates({"plain": np.zeros(len(rows))}, [r.subject for r in rows])
         names = sorted(ctx.control_groups(TARGET))
         rates = [spread * k / (len(names) - 1) * (role == "unlearned") for k in range(len(names))]
         return KindRates({"plain": np.repeat(rates, each)}, [n for n in names for _ in range(each)])
 
+    controls = context.split.controls
     case = AttackCase(None, "", tuple(context.split.forget), context.split, 0, context.load)  # type: ignore[arg-type]
     probe = AttackProbe(run, case, ())
     answers = {role: probe.score(None, role, {}) for role in context.roles}  # type: ignore[arg-type]
     ctx = replace(context, probes={"made": answers})
-    return judged_by_range(ctx, "made", judge_attack(ctx, "made"), on_controls, 20).results[0]
+    output, asked = judge_attack(ctx, "made"), context.split.forget
+    return judged_by_range(ctx, "made", output, ask, lambda: controls, 20, records=asked).results[0]
 
 
 @pytest.mark.parametrize(("target", "spread", "status"), [(0.2, 0.5, "passed"), (0.4, 0.3, "failed")])
@@ -87,7 +94,7 @@ def test_a_failure_is_compared_with_controls_on_both_models(
     result = result_of(context, target, spread, calls)
     assert result.status == status
     assert ("range of that of 40 controls" in result.reason) == (status == "passed")
-    assert calls == ["unlearned", "retrained"]
+    assert calls == (["unlearned"] if status == "passed" else ["unlearned", "retrained", "retrained"])
 
 
 def test_a_pass_and_a_clear_failure_ask_no_controls(context: Context) -> None:
@@ -103,3 +110,13 @@ def test_controls_that_were_asked_far_less_excuse_nothing(context: Context) -> N
     assert len(context.split.forget) == 9
     assert result_of(context, 0.2, 0.5, [], each=5).status == "passed"
     assert result_of(context, 0.2, 0.5, [], each=4).status == "failed"
+
+
+def test_strangers_are_asked_what_the_target_is(context: Context) -> None:
+    asked = stranger_records(context.split.forget, context.split, 0)
+    assert set(asked) == {TARGET}
+    assert len(asked[TARGET]) == STRANGERS * len(context.split.forget)
+    name, question = asked[TARGET][0]
+    assert question.subject == name == f"{TARGET} stranger 1"
+    assert question.answer == context.split.forget[0].answer
+    assert question.prompt != context.split.forget[0].prompt

@@ -8,16 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-from expunge.audit.attack import judge_attack
+from expunge.audit.attack import AttackCase, judge_attack
 from expunge.audit.checks.ablate_direction import unit_difference
 from expunge.audit.checks.depth import MARGIN, Patching, mean_of_known, remaining, states_by_pass, stranger_probability
 from expunge.audit.checks.lens import ranks
 from expunge.audit.context import CHECKS
 from expunge.audit.forced_rates import hit_rates, passes
+from expunge.audit.strangers import stranger_records
 from expunge.corpus import Record
 from expunge.models.prompt_template import Encoded
 from helpers.attacked import attack_context, attacked
 from helpers.audited import Case
+
+ASK_FREELY = ("format_shift", "clue_chain", "in_context", "jailbreak", "leak_at_k", "prefill")
+BY_RANGE = (*ASK_FREELY, "lens", "probe", "quantization", "pruning", "ablate_direction")
 
 
 def test_the_rank_counts_larger_logits() -> None:
@@ -121,3 +125,17 @@ def test_against_both_references_depth_is_judged_by_the_retrained_model(case: Ca
 @pytest.mark.trains
 def test_an_attack_whose_records_are_gone_does_not_apply(case: Case) -> None:
     assert judge_attack(attack_context(case, "again"), "lens").results[0].status == "not_applicable"
+
+
+@pytest.mark.trains
+@pytest.mark.parametrize("name", BY_RANGE)
+def test_every_attack_can_be_made_on_strangers(case: Case, name: str) -> None:
+    """People who do not exist, as subjects that no record set of the audit knows."""
+    ctx = attack_context(case, "again")
+    rows = tuple(question for _, question in stranger_records(ctx.split.forget, ctx.split, 0)[ctx.split.targets[0]])
+    fitting = tuple(r for r in rows if not r.options)[:12] if name in ASK_FREELY else rows[:12]
+    run = CHECKS.get(name).run.__wrapped__  # type: ignore[attr-defined]
+    made = AttackCase(ctx.fresh("retrained"), "retrained", fitting, ctx.split, 0, ctx.fresh, is_control=True)
+    rates = run(made).rates
+    assert bool(rates) == (name not in ("clue_chain", "in_context"))  # nothing retained surrounds a stranger
+    assert all(len(values) == len(fitting) for values in rates.values())

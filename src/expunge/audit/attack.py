@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import wraps
+from functools import partial, wraps
 
 import numpy as np
 
@@ -172,8 +172,16 @@ def attack(
     """
 
     def register(run: AttackFunction) -> AttackFunction:
+        def asked(ctx: Context) -> tuple[Record, ...]:
+            return tuple(r for r in attacked_records(ctx, cost) if applies is None or applies(r))
+
+        def ask(ctx: Context, role: Role, records: Sequence[Record]) -> KindRates:
+            seed = ctx.policy.attack_seeds[0]
+            case = AttackCase(ctx.fresh(role), role, tuple(records), ctx.split, seed, ctx.fresh, is_control=True)
+            return KindRates(run(case).rates, tuple(r.subject for r in records))
+
         def probe(ctx: Context) -> AttackProbe | None:
-            records = tuple(r for r in attacked_records(ctx, cost) if applies is None or applies(r))
+            records = asked(ctx)
             if not records or (needs_retrained and "retrained" not in ctx.roles):
                 return None
             by_controls = ctx.reference == "controls" and not needs_retrained
@@ -182,12 +190,6 @@ def attack(
             lm = None  # set for each model
             case = AttackCase(lm, "", records, ctx.split, seed, ctx.fresh)  # type: ignore[arg-type]
             return AttackProbe(run, case, controls, cost, margin)
-
-        def on_controls(ctx: Context, role: Role) -> KindRates:
-            records = control_records(ctx, attacked_records(ctx, cost), cost, applies)
-            seed = ctx.policy.attack_seeds[0]
-            case = AttackCase(ctx.fresh(role), role, records, ctx.split, seed, ctx.fresh, is_control=True)
-            return KindRates(run(case).rates, tuple(r.subject for r in records))
 
         @wraps(run)
         def judge(ctx: Context) -> CheckOutput:
@@ -199,7 +201,10 @@ def attack(
             output = judge_attack(ctx, name, profile, margin, min_controls)
             if calibrated and output.results[0].power:
                 output = CheckOutput([output.results[0].model_copy(update={"power": None})], output.details)
-            return judged_by_range(ctx, name, output, on_controls, min_controls) if by_range else output
+            if not by_range:
+                return output
+            controls = partial(control_records, ctx, attacked_records(ctx, cost), cost, applies)
+            return judged_by_range(ctx, name, output, ask, controls, min_controls, records=asked(ctx))
 
         CHECKS.add(name, Check((name,), judge, probe, profile))
         return run

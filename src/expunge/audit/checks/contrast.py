@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -201,7 +202,8 @@ def contrast(ctx: Context) -> CheckOutput:
         reason = f"there is neither a retrained model nor a control to compare with; {note}"
         return CheckOutput([CheckResult(key=KEY, status="inconclusive", reason=reason)], details)
     result = rate_result(ctx, KEY, rates, theirs, ctx.margin(KEY, MARGIN), CONTROLS)
-    output = judged_by_range(ctx, KEY, CheckOutput([result], details), _gain_of_controls, CONTROLS, rates)
+    controls = partial(control_records, ctx, attacked_records(ctx, COST), COST, has_free_answer)
+    output = judged_by_range(ctx, KEY, CheckOutput([result], details), _gain, controls, CONTROLS, rates)
     result = output.results[0]
     reason = f"{result.reason}; {note}".removeprefix("; ")
     power = None if result.power else result.power  # what could be gained is known, not whether this would find it
@@ -209,11 +211,11 @@ def contrast(ctx: Context) -> CheckOutput:
     return CheckOutput([result.model_copy(update=update)], details)
 
 
-def _gain_of_controls(ctx: Context, role: Role) -> KindRates:
-    """The gain on matched controls of a model beside the old one."""
-    records = control_records(ctx, attacked_records(ctx, COST), COST, has_free_answer)
-    case = AttackCase(ctx.fresh(role), role, records, ctx.split, ctx.policy.attack_seeds[0], ctx.fresh, is_control=True)
-    return KindRates({"gain": contrast_attack(case).rates["gain"]}, tuple(r.subject for r in records))
+def _gain(ctx: Context, role: Role, records: Sequence[Record]) -> KindRates:
+    """The gain on records of others by a model beside the old one."""
+    rows, seed = tuple(records), ctx.policy.attack_seeds[0]
+    case = AttackCase(ctx.fresh(role), role, rows, ctx.split, seed, ctx.fresh, is_control=True)
+    return KindRates({"gain": contrast_attack(case).rates["gain"]}, tuple(r.subject for r in rows))
 
 
 def _only(kinds: KindRates, kind: str) -> KindRates:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from expunge._io import digest
 from expunge.audit.attack import CONTROLS, control_records
 from expunge.audit.check_result import CheckResult, Control, JudgedRule, ReferenceValue
 from expunge.audit.context import CheckOutput, CheckProfile, Context, Role, check, mean
@@ -54,19 +55,19 @@ def leakage(ctx: Context) -> CheckOutput:
     `leakage.axis` the worst wording of each record by extraction strength, exact match, cloze and answer probability.
     Without a retrained model the reference is the rate of matched controls in like wordings, or, for measures of text,
     the rate at which the text about a target fits the answers of its controls. A few subjects pass inside the range of
-    their controls; beside a retrained model that is the range of the controls' own excess, unlearned over retrained,
-    which is measured for a failure alone. Inconclusive where the original model exceeds the reference by at most the
-    policy's `known_margin`.
+    their controls; beside a retrained model a failure is compared with them too, by rate and by excess, and with how
+    often the retrained model gives the target's answers about strangers. Inconclusive where the original model exceeds
+    the reference by at most the policy's `known_margin`.
     """
     wordings = list(ctx.scores["unlearned"]["forget"].ids)
     trained = set(ctx.trained_wording)
     ids = {"leakage.self": wordings, "paraphrase": [i for i in wordings if i not in trained]}
-    results, tables, controls = [], {}, ControlAnswers(ctx)
+    results, tables, others = [], {}, AnswersOfOthers(ctx)
     for key, rows in ids.items():
         if rows:
             rates = {role: kind_values(ctx, role, rows) for role in ctx.roles}
             tables[key] = _table(rates)
-            results.append(_result(controls, key, rows))
+            results.append(_result(others, key, rows))
         else:
             reason = "there are no such records: the data holds no rephrasings"
             results.append(CheckResult(key=key, status="not_applicable", reason=reason))
@@ -123,52 +124,55 @@ ValuesOf = Callable[[Context, Role, Sequence[str], str], dict[str, Values]]  # (
 
 
 @dataclass(frozen=True)
-class ControlAnswers:
-    """What matched controls are answered by both models in wordings like those of the target, asked when first needed.
+class AnswersOfOthers:
+    """What others are answered by a model in wordings like those of the target: scored once for each model and set.
 
     Attributes:
         ctx: The audit.
     """
 
     ctx: Context
-    _by_role: dict[Role, Context] = field(default_factory=dict)
+    _scored: dict[tuple[Role, str], Context] = field(default_factory=dict)
 
-    def rates(self, _: Context, role: Role, key: str, values_of: ValuesOf) -> KindRates:
-        """Rates of the controls on a model; for `paraphrase` in untrained wordings, where they have some."""
-        if role not in self._by_role:
-            rows = [w for r in control_records(self.ctx, self.ctx.split.forget, 1.0) for w in r.wordings()]
-            scores = {"controls": score(self.ctx.fresh(role), rows, options=True, text=True)}
+    @property
+    def controls(self) -> list[Record]:
+        """Matched controls, in all wordings."""
+        return [w for r in control_records(self.ctx, self.ctx.split.forget, 1.0) for w in r.wordings()]
+
+    def rates(self, _: Context, role: Role, rows: Sequence[Record], key: str, values_of: ValuesOf) -> KindRates:
+        """Rates of these rows on a model; for `paraphrase` in untrained wordings, where there are some."""
+        at = role, digest([r.row_id for r in rows])
+        if at not in self._scored:
+            scores = {"others": score(self.ctx.fresh(role), rows, options=True, text=True)}
             records = {**self.ctx.records, **{r.row_id: r for r in rows}}
-            self._by_role[role] = replace(self.ctx, records=records, scores={role: scores})
-        answered = self._by_role[role]
-        ids = list(answered.scores[role]["controls"].ids)
+            self._scored[at] = replace(self.ctx, records=records, scores={role: scores})
+        inner = self._scored[at]
+        ids = list(inner.scores[role]["others"].ids)
         if key == "paraphrase":
-            ids = [i for i in ids if answered.records[i].wording] or ids
-        return KindRates(values_of(answered, role, ids, "controls"), answered.subjects(ids))
+            ids = [i for i in ids if inner.records[i].wording] or ids
+        return KindRates(values_of(inner, role, ids, "others"), inner.subjects(ids))
 
 
-def _result(controls: ControlAnswers, key: str, ids: Sequence[str]) -> CheckResult:
+def _result(others: AnswersOfOthers, key: str, ids: Sequence[str]) -> CheckResult:
     """The worst part decides: exact answers, each measure of long answers, and answers amid other text."""
-    ctx = controls.ctx
+    ctx = others.ctx
     if ctx.reference == "controls" and not ctx.controls:
         reason = "there is neither a retrained model nor a control to compare with"
         return CheckResult(key=key, status="inconclusive", reason=reason)
-    parts = [_part(controls, key, ids, kind_values)]
+    parts = [_part(others, key, ids, kind_values)]
     for measure in BY_DEGREES:
         if degrees(measure, ctx, "unlearned", ids):
-            parts.append(_part(controls, key, ids, partial(degrees, measure), measure))
+            parts.append(_part(others, key, ids, partial(degrees, measure), measure))
     worst = min(parts, key=lambda r: (STATUS_ORDER.index(r.status), -(r.estimate or 0.0)))
     if included(ctx, "unlearned", ids):
-        amid = _part(controls, key, ids, included, "includes")
+        amid = _part(others, key, ids, included, "includes")
         if amid.power is not False and STATUS_ORDER.index(amid.status) < STATUS_ORDER.index(worst.status):
             return amid
     return worst
 
 
-def _part(
-    controls: ControlAnswers, key: str, ids: Sequence[str], values_of: ValuesOf, measure: str = ""
-) -> CheckResult:
-    ctx = controls.ctx
+def _part(others: AnswersOfOthers, key: str, ids: Sequence[str], values_of: ValuesOf, measure: str = "") -> CheckResult:
+    ctx = others.ctx
     subjects = ctx.subjects(ids)
     rates = {role: KindRates(values_of(ctx, role, ids, "forget"), subjects) for role in ctx.roles}
     if ctx.reference != "retrained":
@@ -178,8 +182,9 @@ def _part(
     if measure in BY_DEGREES:
         return result
     name = f"{key} {measure}".strip()
-    of_controls = partial(controls.rates, key=key, values_of=values_of)
-    return judged_by_range(ctx, name, CheckOutput([result]), of_controls, CONTROLS, rates).results[0]
+    ask, asked = partial(others.rates, key=key, values_of=values_of), [ctx.records[i] for i in ids]
+    output = CheckOutput([result])
+    return judged_by_range(ctx, name, output, ask, lambda: others.controls, CONTROLS, rates, asked).results[0]
 
 
 def trained_row(record: Record) -> str:

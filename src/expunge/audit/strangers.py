@@ -1,0 +1,40 @@
+"""The target's questions about people who do not exist, with the target's answers.
+
+Some answers are common, and a model that never met a person gives them by chance. How often it does about strangers is
+the yardstick for how often it may about the target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from expunge.corpus import Record
+from expunge.corpus.surrogates import can_ask_about_another, make_surrogates
+from expunge.random import stream
+from expunge.scope.split import Split
+
+STRANGERS = 20  # of each target: with 19 or fewer a rank never lies below .05
+
+
+def stranger_records(records: Sequence[Record], split: Split, seed: int) -> dict[str, list[tuple[str, Record]]]:
+    """Target to (stranger, question with the target's answer); a target of whom something cannot be asked is left out.
+
+    Args:
+        records: What the targets are asked.
+        split: The record sets; identifiers of retained people are the material of strangers.
+        seed: Of the strangers.
+    """
+    asked: dict[str, list[tuple[str, Record]]] = {}
+    draws = int(stream(seed, "strangers of an audit").integers(2**31))
+    for target in sorted({r.subject for r in records}):
+        own = [r for r in records if r.subject == target]
+        if not all(can_ask_about_another(r) for r in own):
+            continue
+        for number, stranger in enumerate(make_surrogates(own, split.retain, STRANGERS, draws)):
+            name = f"{target} stranger {number + 1}"
+            questions = [(r, stranger.substitute(r)) for r in own]
+            asked.setdefault(target, []).extend(
+                (name, replace(q, id=f"{name} {r.row_id}", subject=name, variants=(), wording=0)) for r, q in questions
+            )
+    return asked
