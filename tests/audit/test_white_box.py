@@ -16,6 +16,7 @@ from expunge.audit.context import CHECKS
 from expunge.audit.forced_rates import hit_rates, passes
 from expunge.audit.strangers import stranger_records
 from expunge.corpus import Record
+from expunge.models.language_model import load
 from expunge.models.prompt_template import Encoded
 from helpers.attacked import attack_context, attacked
 from helpers.audited import Case
@@ -65,6 +66,19 @@ def test_a_model_that_knows_fails_and_one_that_never_did_passes(case: Case, name
     assert details.family == "white_box"
     result, _ = attacked(case, name, "again")
     assert result.status == "passed", result.reason
+
+
+@pytest.mark.trains
+@pytest.mark.parametrize(("unlearned", "status"), [("again", "not_applicable"), ("original", "inconclusive")])
+def test_where_the_original_holds_nothing_there_is_nothing_to_read(case: Case, unlearned: str, status: str) -> None:
+    paths = {"original": "retrained", "unlearned": unlearned, "retrained": "retrained"}
+    ctx = replace(attack_context(case, unlearned), load=lambda role: load(case.root / paths[role]))
+    check = CHECKS.get("lens")
+    probe = check.make_probe(ctx) if check.make_probe else None
+    assert probe is not None
+    answers = {role: probe.score(ctx.fresh(role), role, {}) for role in ctx.roles}
+    (result,) = check.run(replace(ctx, probes={"lens": answers})).results
+    assert (result.status, "the original model hardly knew it" in result.reason) == (status, True)
 
 
 @pytest.mark.trains

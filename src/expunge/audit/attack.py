@@ -155,6 +155,7 @@ def attack(
     needs_retrained: bool = False,
     by_range: bool = False,
     calibrated: bool = False,
+    needs_power: bool = False,
 ) -> Callable[[AttackFunction], AttackFunction]:
     """Decorator: register a function as an attack; its result has the key `name`.
 
@@ -169,6 +170,8 @@ def attack(
         by_range: With few subjects, before a failure against the retrained model counts, controls are attacked on both
             models: an excess inside the range of theirs passes.
         calibrated: The rate of the original is 1 by construction, so it shows no power.
+        needs_power: Where even the original shows nothing, there is nothing to attack, and it does not apply. It stays
+            inconclusive if the unlearned model exceeds the margin.
     """
 
     def register(run: AttackFunction) -> AttackFunction:
@@ -199,8 +202,13 @@ def attack(
                     return CheckOutput([CheckResult(key=name, status="not_applicable", reason=reason)])
                 ctx = replace(ctx, against="retrained")
             output = judge_attack(ctx, name, profile, margin, min_controls)
-            if calibrated and output.results[0].power:
-                output = CheckOutput([output.results[0].model_copy(update={"power": None})], output.details)
+            result = output.results[0]
+            if needs_power and result.power is False and (result.estimate or 0.0) <= ctx.margin(name, margin):
+                return CheckOutput(
+                    [CheckResult(key=name, status="not_applicable", reason=result.reason)], output.details
+                )
+            if calibrated and result.power:
+                output = CheckOutput([result.model_copy(update={"power": None})], output.details)
             if not by_range:
                 return output
             controls = partial(control_records, ctx, attacked_records(ctx, cost), cost, applies)

@@ -43,7 +43,7 @@ def reciprocal_ranks(lm: LanguageModel, states: Values, labels: Places) -> Value
     return np.concatenate(rates)
 
 
-@attack("probe", cost=4.0, profile=PROFILE, margin=MARGIN, by_range=True)
+@attack("probe", cost=4.0, profile=PROFILE, margin=MARGIN, by_range=True, needs_power=True)
 @torch.no_grad()
 def probe(case: AttackCase) -> AttackOutcome:
     """How high the answer is ranked in the states of a lower block, translated to those of the last one.
