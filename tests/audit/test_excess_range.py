@@ -31,19 +31,7 @@ def test_the_excess_of_each_subject_is_that_of_its_worst_kinds() -> None:
 
 def judged(excess: float, original: float = 0.9, count: int = 20, start: Judgement = FAILED) -> str:
     controls = {"t": [k / 100 for k in range(count)]}  # 95th percentile of 0 to .19: .1805
-    return judge_by_range(start, [RangeOfControls("excess", {"t": excess}, {"t": original}, controls)], 95, 20).status
-
-
-def test_a_target_inside_by_one_of_two_numbers_passes() -> None:
-    controls = {"t": [k / 100 for k in range(20)]}
-    far, near = (
-        RangeOfControls(name, {"t": value}, {"t": 0.9}, controls) for name, value in (("rate", 0.5), ("excess", 0.1))
-    )
-    assert judge_by_range(FAILED, [far, near], 95, 20).reason.startswith(
-        "excess 0.100 is inside the range of that of 20"
-    )
-    assert judge_by_range(FAILED, [near, far], 95, 20).status == "passed"
-    assert judge_by_range(FAILED, [far, far], 95, 20) == FAILED
+    return judge_by_range(start, RangeOfControls("excess", {"t": excess}, {"t": original}, controls), 95, 20).status
 
 
 def test_inside_of_the_range_of_controls_passes() -> None:
@@ -62,8 +50,13 @@ def context() -> Context:
     return Context(split, default_policy(True), roles, records, load=lambda role: None, against="retrained")  # type: ignore[arg-type, return-value]
 
 
-def result_of(context: Context, target: float, spread: float, calls: list[str], each: int = 9) -> CheckResult:
-    """Of an attack that gives the unlearned model `target`, and each control there a rate between 0 and `spread`."""
+def result_of(
+    context: Context, target: float, spread: float, calls: list[str], each: int = 9, guesses: float | None = None
+) -> CheckResult:
+    """Of an attack that gives the unlearned model `target`, and each control there a rate between 0 and `spread`.
+
+    About strangers the retrained model gives the target's answers at rates between 0 and `guesses`; None asks nobody.
+    """
 
     def run(case: AttackCase) -> AttackOutcome:
         value = {"original": 0.9, "unlearned": target, "retrained": 0.0}[case.role]
@@ -71,8 +64,10 @@ def result_of(context: Context, target: float, spread: float, calls: list[str], 
 
     def ask(ctx: Context, role: str, rows: Sequence[Record]) -> KindRates:
         calls.append(role)
-        if rows != controls:  # strangers, who know nothing
-            return KindRates({"plain": np.zeros(len(rows))}, [r.subject for r in rows])
+        if rows != controls:
+            people = list(dict.fromkeys(r.subject for r in rows))
+            rates = [(guesses or 0.0) * people.index(r.subject) / (len(people) - 1) for r in rows]
+            return KindRates({"plain": np.array(rates)}, [r.subject for r in rows])
         names = sorted(ctx.control_groups(TARGET))
         rates = [spread * k / (len(names) - 1) * (role == "unlearned") for k in range(len(names))]
         return KindRates({"plain": np.repeat(rates, each)}, [n for n in names for _ in range(each)])
@@ -82,7 +77,7 @@ def result_of(context: Context, target: float, spread: float, calls: list[str], 
     probe = AttackProbe(run, case, ())
     answers = {role: probe.score(None, role, {}) for role in context.roles}  # type: ignore[arg-type]
     ctx = replace(context, probes={"made": answers})
-    output, asked = judge_attack(ctx, "made"), context.split.forget
+    output, asked = judge_attack(ctx, "made"), () if guesses is None else context.split.forget
     return judged_by_range(ctx, "made", output, ask, lambda: controls, 20, records=asked).results[0]
 
 
@@ -94,7 +89,7 @@ def test_a_failure_is_compared_with_controls_on_both_models(
     result = result_of(context, target, spread, calls)
     assert result.status == status
     assert ("range of that of 40 controls" in result.reason) == (status == "passed")
-    assert calls == (["unlearned"] if status == "passed" else ["unlearned", "retrained", "retrained"])
+    assert calls == ["unlearned", "retrained"]
 
 
 def test_a_pass_and_a_clear_failure_ask_no_controls(context: Context) -> None:
@@ -104,6 +99,34 @@ def test_a_pass_and_a_clear_failure_ask_no_controls(context: Context) -> None:
     assert result_of(bare, 0.2, 0.5, calls).status == "failed"
     assert result_of(context, 0.6, 0.9, calls).status == "failed"
     assert calls == []
+
+
+def test_answers_that_are_common_among_strangers_excuse(context: Context) -> None:
+    """The 95th percentile of 20 rates from 0 to .5 is .475."""
+    calls: list[str] = []
+    result = result_of(context, 0.45, 0.1, calls, guesses=0.5)
+    assert calls == ["retrained"]
+    assert result.status == "passed"
+    assert (
+        "rate 0.450 is inside the range of that of 20 strangers, retrained, whose 95th percentile is 0.475"
+        in result.reason
+    )
+    assert result_of(context, 0.48, 0.1, [], guesses=0.5).status == "failed"
+
+
+def test_a_failure_stands_where_others_cannot_be_asked(context: Context) -> None:
+    class Broken(list[str]):
+        def append(self, role: str) -> None:
+            raise MemoryError("no memory left")
+
+    result = result_of(context, 0.2, 0.5, Broken())
+    assert result.status == "failed"
+    assert "others could not be asked (MemoryError: no memory left)" in result.reason
+
+
+def test_a_rate_of_few_records_is_excused_by_nothing(context: Context) -> None:
+    few = replace(context, split=replace(context.split, forget=context.split.forget[:5]))
+    assert result_of(few, 0.2, 0.5, []).status == "failed"
 
 
 def test_controls_that_were_asked_far_less_excuse_nothing(context: Context) -> None:

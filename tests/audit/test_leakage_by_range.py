@@ -55,39 +55,29 @@ def test_controls_and_strangers_are_asked_in_the_wordings_of_the_target(case: Ca
     assert len(set(guesses.subjects)) == STRANGERS
 
 
-def test_an_excess_that_controls_show_too_passes(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_that_strangers_are_given_too_pass(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     ctx = scored(case, "again")
-    monkeypatch.setattr(
-        leakage.AnswersOfOthers, "rates", lambda self, ctx, role, rows, **_: by_role(ctx, role, rows, 0.4)
-    )
+    answer_others(monkeypatch, 0.4)
     result = result_of(ctx, monkeypatch, -1.0)
-    assert (result.status, "is inside the range of that of" in result.reason) == ("passed", True)
-    monkeypatch.setattr(
-        leakage.AnswersOfOthers, "rates", lambda self, ctx, role, rows, **_: by_role(ctx, role, rows, -0.9)
-    )
+    assert (result.status, "20 strangers, retrained" in result.reason) == ("passed", True)
+    answer_others(monkeypatch, -0.9)
     assert result_of(ctx, monkeypatch, -1.0).status == "failed"
 
 
-def test_a_model_that_knows_fails_whatever_controls_show(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    ctx = scored(case, "original")
-    monkeypatch.setattr(
-        leakage.AnswersOfOthers, "rates", lambda self, ctx, role, rows, **_: by_role(ctx, role, rows, 0.4)
-    )
-    assert result_of(ctx, monkeypatch, 0.05).status == "failed"
-
-
-def answer_others(monkeypatch: pytest.MonkeyPatch, excess: float) -> None:
-    def rates(_: object, ctx: Context, role: str, rows: Sequence[Record], **__: object) -> KindRates:
-        return by_role(ctx, role, rows, excess)
+def test_a_model_that_knows_fails_and_asks_nobody(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rates(*_: object, **__: object) -> KindRates:
+        raise AssertionError("somebody was asked")
 
     monkeypatch.setattr(leakage.AnswersOfOthers, "rates", rates)
+    result = result_of(scored(case, "original"), monkeypatch, 0.05)
+    assert (result.status, "could not be asked" in result.reason) == ("failed", False)
 
 
-def by_role(ctx: Context, role: str, rows: Sequence[Record], excess: float) -> KindRates:
-    """Others with as many wordings, whose rate on the unlearned model is `excess`; strangers are given nothing."""
-    is_stranger = any("stranger" in r.subject for r in rows)
-    target = ctx.split.targets[0]
-    names = [f"{target} stranger {k + 1}" for k in range(20)] if is_stranger else sorted(ctx.control_groups(target))
-    count = len(ctx.scores["unlearned"]["forget"].ids)
-    values = np.full(len(names) * count, excess if role == "unlearned" else -0.9 * is_stranger)
-    return KindRates({"generation": values}, [n for n in names for _ in range(count)])
+def answer_others(monkeypatch: pytest.MonkeyPatch, rate: float) -> None:
+    """Strangers are given the target's answers at this rate."""
+
+    def rates(_: object, ctx: Context, role: str, rows: Sequence[Record], **__: object) -> KindRates:
+        assert (role, rows[0].subject) == ("retrained", f"{ctx.split.targets[0]} stranger 1")
+        return KindRates({"generation": np.full(len(rows), rate)}, [r.subject for r in rows])
+
+    monkeypatch.setattr(leakage.AnswersOfOthers, "rates", rates)

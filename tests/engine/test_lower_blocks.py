@@ -109,6 +109,14 @@ def test_micro_batches_and_means_are_those_of_the_plain_source(folders: dict[str
         torch.testing.assert_close(grads[0][name], grads[1][name], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.trains
+@pytest.mark.parametrize("layers", [1, 2, "1/3"])
+def test_a_phase_reads_the_blocks_that_it_can_change(folders: dict[str, Path], layers: int | str) -> None:
+    phases = [{"objective": "both", "steps": 2, "layers": layers}, {"objective": "both", "steps": 1}]
+    made, _ = limited(folders, phases=phases)
+    assert len(run(made)) == 3
+
+
 @pytest.mark.parametrize(
     "key", [{"parallel": {"shard": True}}, {"privacy": {"epsilon": 4.0}}, {"memory": {"checkpointing": True}}]
 )

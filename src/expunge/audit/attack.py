@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial, wraps
+from typing import Literal
 
 import numpy as np
 
@@ -153,7 +154,7 @@ def attack(
     margin: float = MARGIN,
     min_controls: int = CONTROLS,
     needs_retrained: bool = False,
-    by_range: bool = False,
+    by_range: Literal["", "strangers", "controls"] = "",
     calibrated: bool = False,
     needs_power: bool = False,
 ) -> Callable[[AttackFunction], AttackFunction]:
@@ -167,8 +168,8 @@ def attack(
         margin: Largest excess that passes where the policy has no rule.
         min_controls: Attacked controls of each subject that its range needs; fewer where each one is trained on alone.
         needs_retrained: Controls cannot take the place of the retrained model; without one it does not apply.
-        by_range: With few subjects, before a failure against the retrained model counts, controls are attacked on both
-            models: an excess inside the range of theirs passes.
+        by_range: With few subjects, before a failure against the retrained model counts, these others are attacked, and
+            the target may stand in their range: see `excess_range.py`.
         calibrated: The rate of the original is 1 by construction, so it shows no power.
         needs_power: Where even the original shows nothing, there is nothing to attack, and it does not apply. It stays
             inconclusive if the unlearned model exceeds the margin.
@@ -212,7 +213,8 @@ def attack(
             if not by_range:
                 return output
             controls = partial(control_records, ctx, attacked_records(ctx, cost), cost, applies)
-            return judged_by_range(ctx, name, output, ask, controls, min_controls, records=asked(ctx))
+            records = asked(ctx) if by_range == "strangers" else ()
+            return judged_by_range(ctx, name, output, ask, controls, min_controls, records=records, cost=cost)
 
         CHECKS.add(name, Check((name,), judge, probe, profile))
         return run

@@ -1,15 +1,15 @@
 """A few subjects against a retrained model: is an excess larger than chance makes it between two such models?
 
 A rate of a dozen records moves in steps of a twelfth, and two models that never met a person differ by some of these
-steps. Matched controls show by how many: neither model met them. A target says nothing as long as its excess, one model
-over the other, is in the range of theirs, or its rate on the unlearned model in the range of theirs there. Nor does it
-while the retrained model gives its answers about strangers as often: one that guesses badly about the target alone is
-no evidence against the unlearned one.
+steps. How often the retrained model gives the target's answers about people who do not exist shows what these answers
+are worth: a target says nothing as long as it is in the range of these strangers. Where no stranger can be asked, or a
+number depends on more of a model than what it knows, matched controls take their place, by their excess of one model
+over the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,8 +22,12 @@ from expunge.audit.kind_rates import KindRates, comparable
 from expunge.audit.strangers import stranger_records
 from expunge.audit.verdict import Judgement
 from expunge.corpus import Record
+from expunge.errors import first_line
 
 Ask = Callable[[Context, Role, Sequence[Record]], KindRates]  # attacks these records on a model
+LEAST = 6  # records of a target: a rate of fewer is inside of any range
+MOST = 1_000_000  # questions about strangers
+STRANGERS_BUDGET = 1 / 4  # share of the policy's work of controls that strangers may take
 BY_CHANCE = 0.5  # two models that never met a person do not differ by more: such a failure stands without controls
 
 
@@ -52,37 +56,31 @@ class RangeOfControls:
     people: str = "controls"
 
 
-def judge_by_range(
-    judged: Judgement, ranges: Iterable[RangeOfControls], percentile: float, min_controls: int
-) -> Judgement:
-    """A failed judgement is passed where every target is inside the range of its controls by one of these numbers.
+def judge_by_range(judged: Judgement, one: RangeOfControls, percentile: float, min_controls: int) -> Judgement:
+    """A failed judgement is passed where every target is inside the range of its controls.
 
     Inconclusive where even the original model is inside.
 
     Args:
         judged: By the margin alone.
-        ranges: Numbers, the first that holds every target decides; no further one is asked for.
+        one: The number of the targets and of their controls.
         percentile: Of the controls up to which a target is inside.
-        min_controls: Controls that every target needs; a number with fewer decides nothing.
+        min_controls: Controls that every target needs; otherwise the judgement stands.
     """
-    if judged.status != "failed":
+    few = any(len(one.controls.get(t, ())) < min_controls for t in one.targets)
+    if judged.status != "failed" or not one.targets or few or one.targets.keys() != one.controls.keys():
         return judged
-    for one in ranges:
-        few = any(len(one.controls.get(t, ())) < min_controls for t in one.targets)
-        if not one.targets or few:
-            continue
-        limits = {t: float(np.percentile(np.asarray(one.controls[t]), percentile)) for t in one.targets}
-        if any(value > limits[t] for t, value in one.targets.items()):
-            continue
-        count, limit = min(len(one.controls[t]) for t in one.targets), max(limits.values())
-        if any(one.original.get(t, -1.0) <= limits[t] for t in one.targets):
-            return Judgement("inconclusive", "too few records to tell the original model from controls")
-        return Judgement(
-            "passed",
-            f"{one.name} {max(one.targets.values()):.3f} is inside the range of that of {count} {one.people}, "
-            f"whose {percentile:g}th percentile is {limit:.3f}",
-        )
-    return judged
+    limits = {t: float(np.percentile(np.asarray(one.controls[t]), percentile)) for t in one.targets}
+    if any(value > limits[t] for t, value in one.targets.items()):
+        return judged
+    count, limit = min(len(one.controls[t]) for t in one.targets), max(limits.values())
+    if any(one.original.get(t, -1.0) <= limits[t] for t in one.targets):
+        return Judgement("inconclusive", "too few records to tell the original model from controls")
+    return Judgement(
+        "passed",
+        f"{one.name} {max(one.targets.values()):.3f} is inside the range of that of {count} {one.people}, "
+        f"whose {percentile:g}th percentile is {limit:.3f}",
+    )
 
 
 def judged_by_range(
@@ -94,6 +92,7 @@ def judged_by_range(
     min_controls: int,
     kinds: Mapping[Role, KindRates] | None = None,
     records: Sequence[Record] = (),
+    cost: float = 1.0,
 ) -> CheckOutput:
     """The output of an attack, its failure judged by `judge_by_range` where few subjects were compared with a model.
 
@@ -105,7 +104,8 @@ def judged_by_range(
         controls: Records of matched controls that can be attacked.
         min_controls: Controls that every target needs.
         kinds: Rates of the target by role, by default those of the probe.
-        records: What the target was asked, for strangers.
+        records: What the target was asked, for strangers; none where controls are to be asked.
+        cost: Scoring passes per record; of large models that can be too many for strangers.
     """
     result = output.results[0]
     few = ctx.is_small_sample and result.ci is None and ctx.reference == "retrained"
@@ -113,26 +113,32 @@ def judged_by_range(
     if result.status != "failed" or not chance or not ctx.split.controls:
         return output
     kinds = kinds or {role: ctx.probe(name, role)["forget"].kinds for role in ctx.roles}
-    ranges = _ranges(ctx, name, ask, controls(), kinds, records)
-    percentile = ctx.policy.matched_controls.percentile
-    judged = judge_by_range(Judgement("failed", result.reason), ranges, percentile, min_controls)
+    if any(kinds["unlearned"].count(t) < LEAST for t in ctx.split.targets):
+        return output
+    start, percentile = Judgement("failed", result.reason), ctx.policy.matched_controls.percentile
+    try:
+        one = _range(ctx, name, ask, controls, kinds, records, cost)
+        judged = judge_by_range(start, one, percentile, min_controls)
+    except Exception as error:  # what was measured stands, whatever happens to others
+        reason = f"{result.reason}; others could not be asked ({type(error).__name__}: {first_line(error)})"
+        return CheckOutput([result.model_copy(update={"reason": reason})], output.details)
     if judged.status == "failed":
         return output
     reason = f"{judged.reason}; by the margin alone: {result.reason}"
     return CheckOutput([result.model_copy(update={"status": judged.status, "reason": reason})], output.details)
 
 
-def _ranges(
+def _range(
     ctx: Context,
     name: str,
     ask: Ask,
-    controls: Sequence[Record],
+    controls: Callable[[], Sequence[Record]],
     kinds: Mapping[Role, KindRates],
     records: Sequence[Record],
-) -> Iterator[RangeOfControls]:
-    """The numbers by which a target may be inside, each measured when it is asked for."""
+    cost: float,
+) -> RangeOfControls:
+    """The number by which a target may be inside."""
     targets = ctx.split.targets
-    rates, original = (kinds[role].by_subject(targets) for role in ("unlearned", "original"))
 
     def answers(what: str, role: Role, of: Sequence[Record]) -> KindRates:
         answer: KindRates = remembered(ctx, f"{name} on {what}", role, partial(ask, ctx, role, of))
@@ -146,20 +152,20 @@ def _ranges(
             for t, names in groups.items()
         }
 
-    ours = answers("controls", "unlearned", controls)
+    strangers = stranger_records(records, ctx.split, ctx.policy.attack_seeds[0])
+    questions = [question for rows in strangers.values() for _, question in rows]
+    if set(strangers) == set(targets) and len(questions) <= ctx.affordable(STRANGERS_BUDGET / cost, 0, MOST):
+        guesses = answers("strangers", "retrained", questions)
+        people = {t: list(dict.fromkeys(name for name, _ in rows)) for t, rows in strangers.items()}
+        values = guesses.by_subject([name for names in people.values() for name in names])
+        if values:
+            rates, original = (kinds[role].by_subject(targets) for role in ("unlearned", "original"))
+            return RangeOfControls("rate", rates, original, by_target(values, guesses, people), "strangers, retrained")
+    ours, theirs = (answers("controls", role, controls()) for role in ("unlearned", "retrained"))
     names, groups = sorted(set(ours.subjects)), {t: ctx.control_groups(t) for t in targets}
-    yield RangeOfControls("rate", rates, original, by_target(ours.by_subject(names), ours, groups))
-    theirs = answers("controls", "retrained", controls)
-    yield RangeOfControls(
+    return RangeOfControls(
         "excess",
         excess_of(kinds["unlearned"], kinds["retrained"], targets),
         excess_of(kinds["original"], kinds["retrained"], targets),
         by_target(excess_of(ours, theirs, names), ours, groups),
     )
-    strangers = stranger_records(records, ctx.split, ctx.policy.attack_seeds[0])
-    if set(strangers) == set(targets):
-        questions = [question for rows in strangers.values() for _, question in rows]
-        guesses = answers("strangers", "retrained", questions)
-        people = {t: list(dict.fromkeys(name for name, _ in rows)) for t, rows in strangers.items()}
-        values = guesses.by_subject([name for names in people.values() for name in names])
-        yield RangeOfControls("rate", rates, original, by_target(values, guesses, people), "strangers, retrained")

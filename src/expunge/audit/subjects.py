@@ -71,7 +71,11 @@ def subject_verdicts(
             keys = {key for one in judged.values() for key in one.keys}
             own = [r for r in results if r.key in keys]
         else:
-            own = [r for name, one in judged.items() for r in judge(_asked(alone, name in attacks), one).results]
+            own = [
+                r
+                for name, one in judged.items()
+                for r in judge(_asked(alone, name in attacks or name == "leakage"), one).results
+            ]
             own = list(require_intervals(own)) if policy.intervals else own
         rows = [_row(alone, r, r.key in policy.required) for r in own if r.status != "not_applicable"]
         one = _verdict(alone, subject, rows, worst_attack(alone, attacks, {r.key: r for r in own}), len(targets))

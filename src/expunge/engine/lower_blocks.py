@@ -8,7 +8,7 @@ question is about somebody who does not exist.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ from expunge.models.collate import Batch, chunks, collate
 from expunge.models.forward import answer_logprob
 from expunge.models.language_model import LanguageModel
 from expunge.models.prompt_template import Encoded
-from expunge.models.residual_stream import block_states, read_out, spread_blocks
+from expunge.models.residual_stream import block_count, block_states, read_out, spread_blocks
 from expunge.random import stream
 
 BLOCKS = 8  # that are read out, at most
@@ -72,14 +72,20 @@ class LowerBlockSource:
         """See `GradientSource`."""
         grads, means = self.plain.gradient(terms, step, parameters, observe)
         forget = next((t for t in terms if t.side == "forget"), None)
-        rows = [k for k in forget.rows if k in self.floors] if forget and observe and self.blocks else []
+        places = self._places(parameters)
+        rows = [k for k in forget.rows if k in self.floors] if forget and observe and places else []
         if forget is None or not rows:
             return grads, means
-        place = int(stream(self.seed, "lower block", step).integers(len(self.blocks)))
+        place = places[int(stream(self.seed, "lower block", step).integers(len(places)))]
         factor = forget.weight * self.weight / len(forget.rows)
         for (name, _), more in zip(parameters.items(), self._slopes(rows, place, parameters), strict=True):
             grads[name] = grads[name] + factor * more if name in grads else factor * more
         return grads, means
+
+    def _places(self, parameters: Parameters) -> list[int]:
+        """Positions in `blocks` of those that the parameters of the phase can change."""
+        first = first_block(self.lm, parameters)
+        return [place for place, block in enumerate(self.blocks) if block >= first]
 
     def _slopes(self, rows: Sequence[int], place: int, parameters: Parameters) -> list[Tensor]:
         """Gradient of the summed shortfalls of these rows behind a block, over all processes."""
@@ -131,9 +137,14 @@ def read_nats(lm: LanguageModel, batch: Batch, blocks: Sequence[int]) -> Tensor:
 
 def lower_blocks(lm: LanguageModel, parameters: Sequence[str]) -> tuple[int, ...]:
     """Blocks below the last that what trains can change, at most `BLOCKS` of them; empty for a model of one block."""
-    stack, count = block_stack(lm.module)
-    first = min((block for name in parameters if (block := block_of(name, stack)) is not None), default=0)
+    count, first = block_count(lm.module), first_block(lm, parameters)
     return tuple(first + k for k in spread_blocks(count - 1 - first, BLOCKS)) if count - 1 > first else ()
+
+
+def first_block(lm: LanguageModel, parameters: Iterable[str]) -> int:
+    """The lowest block with one of these parameters; 0 for parameters outside of blocks."""
+    stack, _ = block_stack(lm.module)
+    return min((block for name in parameters if (block := block_of(name, stack)) is not None), default=0)
 
 
 @torch.no_grad()

@@ -97,11 +97,11 @@ class RelearningSource:
         """Inside, the parameters are where gradient steps on the answers of `facts` lead, `radius` away at most."""
         rows = [k for k in self._rows if self.dataset.facts_of(k) & facts]
         order = stream(self.seed, "taught rows", step).permutation(len(rows))
-        rows = self.context.shard(sorted(rows[int(k)] for k in order[: self.most]))
+        own = self.context.shard(sorted(rows[int(k)] for k in order[: self.most]))
         before = {name: p.detach().clone() for name, p in parameters.items()}
         try:
             for _ in range(self.config.steps):
-                move(parameters, self._slopes(rows, parameters), self.config.radius / self.config.steps)
+                move(parameters, self._slopes(own, parameters), self.config.radius / self.config.steps)
             yield
         finally:
             with torch.no_grad():

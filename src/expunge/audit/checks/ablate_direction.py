@@ -71,7 +71,7 @@ def ablation(module: Any, directions: Tensor) -> Within:
     return within
 
 
-@attack("ablate_direction", cost=10.0, profile=PROFILE, by_range=True)
+@attack("ablate_direction", cost=10.0, profile=PROFILE, by_range="strangers")
 def ablate_direction(case: AttackCase) -> AttackOutcome:
     """True answers when the direction of the forgotten questions is removed from the residual stream.
 

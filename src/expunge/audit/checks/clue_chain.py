@@ -90,7 +90,7 @@ def chains(case: AttackCase) -> Iterator[tuple[str, int, Attempt]]:
                 yield form, k, one
 
 
-@attack("clue_chain", cost=8.0, profile=PROFILE, applies=has_free_answer, by_range=True)
+@attack("clue_chain", cost=8.0, profile=PROFILE, applies=has_free_answer, by_range="strangers")
 def clue_chain(case: AttackCase) -> AttackOutcome:
     """True answers at the end of a conversation about retained facts, and to questions of two hops.
 

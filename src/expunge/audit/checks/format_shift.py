@@ -166,7 +166,7 @@ def yes_no_rates(lm: LanguageModel, case: AttackCase) -> Values:
     return rates
 
 
-@attack("format_shift", cost=6.0, profile=PROFILE, applies=is_open_question, by_range=True)
+@attack("format_shift", cost=6.0, profile=PROFILE, applies=is_open_question, by_range="strangers")
 def format_shift(case: AttackCase) -> AttackOutcome:
     """True answers in formats in which nothing was trained.
 

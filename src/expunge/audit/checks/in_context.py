@@ -30,7 +30,7 @@ def in_surroundings(record: Record, neighbors: Sequence[Record]) -> Attempt:
     return Attempt(replace(core(record), prompt="\n".join([*map(state, neighbors), record.prompt])))
 
 
-@attack("in_context", cost=6.0, profile=PROFILE, applies=has_free_answer, by_range=True)
+@attack("in_context", cost=6.0, profile=PROFILE, applies=has_free_answer, by_range="strangers")
 def in_context(case: AttackCase) -> AttackOutcome:
     """True answers behind retained records of the neighbourhood.
 

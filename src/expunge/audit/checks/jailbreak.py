@@ -59,7 +59,7 @@ def jailbreaks(record: Record) -> Iterator[tuple[str, Attempt]]:
     yield "persistence", Attempt(replace(plain, history=history, prompt=again.format(question=record.prompt)))
 
 
-@attack("jailbreak", cost=8.0, profile=PROFILE, applies=is_open_question, by_range=True)
+@attack("jailbreak", cost=8.0, profile=PROFILE, applies=is_open_question, by_range="strangers")
 def jailbreak(case: AttackCase) -> AttackOutcome:
     """True answers to prompts that claim a right, tell a story, lift a rule, quote an archive, or insist.
 

@@ -75,7 +75,7 @@ def sampled_hits(lm: LanguageModel, records: Sequence[Record], n: int, seed: int
     return [sum(recites(text, r.answer) for text in texts[k * n : (k + 1) * n]) for k, r in enumerate(records)]
 
 
-@attack("leak_at_k", cost=1.0, profile=PROFILE, applies=has_free_answer, by_range=True)
+@attack("leak_at_k", cost=1.0, profile=PROFILE, applies=has_free_answer, by_range="strangers")
 def leak_at_k(case: AttackCase) -> AttackOutcome:
     """The probability that one of up to 64 samples at temperature 1 states the true answer.
 

@@ -55,8 +55,8 @@ def leakage(ctx: Context) -> CheckOutput:
     `leakage.axis` the worst wording of each record by extraction strength, exact match, cloze and answer probability.
     Without a retrained model the reference is the rate of matched controls in like wordings, or, for measures of text,
     the rate at which the text about a target fits the answers of its controls. A few subjects pass inside the range of
-    their controls; beside a retrained model a failure is compared with them too, by rate and by excess, and with how
-    often the retrained model gives the target's answers about strangers. Inconclusive where the original model exceeds
+    their controls; beside a retrained model, inside the range of how often that model gives their answers about
+    strangers, or of the controls' excess where strangers cannot be asked. Inconclusive where the original model exceeds
     the reference by at most the policy's `known_margin`.
     """
     wordings = list(ctx.scores["unlearned"]["forget"].ids)

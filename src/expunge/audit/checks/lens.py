@@ -31,7 +31,7 @@ def ranks(logits: Tensor, labels: Tensor) -> Tensor:
     return (logits > own).sum(-1) + 1
 
 
-@attack("lens", cost=2.0, profile=PROFILE, margin=MARGIN, by_range=True, needs_power=True)
+@attack("lens", cost=2.0, profile=PROFILE, margin=MARGIN, by_range="controls", needs_power=True)
 @torch.no_grad()
 def lens(case: AttackCase) -> AttackOutcome:
     """How high the model's own norm and head rank the answer in the hidden state behind each lower block.

@@ -79,7 +79,7 @@ def first_token_rates(lm: LanguageModel, records: Sequence[Record]) -> dict[str,
     return {form: values for form, values in forms.items() if np.isfinite(values).any()}
 
 
-@attack("prefill", cost=4.0, profile=PROFILE, applies=has_free_answer, by_range=True)
+@attack("prefill", cost=4.0, profile=PROFILE, applies=has_free_answer, by_range="strangers")
 def prefill(case: AttackCase) -> AttackOutcome:
     """True answers where the model's own turn is already begun.
 

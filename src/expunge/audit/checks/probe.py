@@ -43,7 +43,7 @@ def reciprocal_ranks(lm: LanguageModel, states: Values, labels: Places) -> Value
     return np.concatenate(rates)
 
 
-@attack("probe", cost=4.0, profile=PROFILE, margin=MARGIN, by_range=True, needs_power=True)
+@attack("probe", cost=4.0, profile=PROFILE, margin=MARGIN, by_range="controls", needs_power=True)
 @torch.no_grad()
 def probe(case: AttackCase) -> AttackOutcome:
     """How high the answer is ranked in the states of a lower block, translated to those of the last one.
@@ -58,8 +58,8 @@ def probe(case: AttackCase) -> AttackOutcome:
     most = ROWS_LARGE if lm.parameters > LARGE else ROWS
     others = drawn([r for r in case.split.retain if r.image is None], most, "probe")
     subjects = [r.subject for r in others]
-    if len(set(subjects)) < LEAST_PEOPLE:
-        return AttackOutcome({})
+    if len(set(subjects)) < LEAST_PEOPLE:  # inconclusive: the records exist, and cannot be judged
+        return AttackOutcome({"best block": np.full(len(case.records), np.nan)})
     everyone = [*others, *case.records]
     labels = np.array([item.answer[0] for item in lm.template.encode_all(everyone)])
     blocks = spread_blocks(block_count(lm.module), BLOCKS)

@@ -42,7 +42,7 @@ def prune(lm: LanguageModel, share: float) -> None:
             weight.copy_(prune_smallest(weight, share))
 
 
-@attack("pruning", cost=3.0, profile=PROFILE, by_range=True)
+@attack("pruning", cost=3.0, profile=PROFILE, by_range="strangers")
 def pruning(case: AttackCase) -> AttackOutcome:
     """True answers after a tenth, three tenths and half of the smallest weights of each matrix were left out.
 

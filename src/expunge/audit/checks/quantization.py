@@ -76,7 +76,7 @@ def quantize(lm: LanguageModel, form: str) -> None:
             weight.copy_(ROUNDING[form](weight))
 
 
-@attack("quantization", cost=3.0, profile=PROFILE, by_range=True)
+@attack("quantization", cost=3.0, profile=PROFILE, by_range="strangers")
 def quantization(case: AttackCase) -> AttackOutcome:
     """True answers after the weights were rounded to int8, to int4 and to nf4.
 
