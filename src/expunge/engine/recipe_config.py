@@ -16,7 +16,7 @@ from expunge.privacy.config import PrivacyConfig
 
 MAX_STEPS, MAX_ROWS = 1_000_000, 1_000_000  # the batches of all steps are dealt before the first one
 # Younger than runs that exist: at their default, such a run is still the same run.
-LATER_KEYS = ("stop", "formats", "conversations", "relearning")
+LATER_KEYS = ("stop", "formats", "conversations", "relearning", "lower_blocks")
 
 
 class SimulatedRelearning(FrozenModel):
