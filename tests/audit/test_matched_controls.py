@@ -87,14 +87,21 @@ def test_a_remembered_subject_fails_and_is_named():
 
 
 def test_a_subject_that_stands_out_as_much_on_the_retrained_model_passes():
-    like_itself = {"p": standing(0.0)}  # differences from the retrained model
-    test = judge({"p": standing(9.0)}, leads=like_itself)
+    like_itself, far, low = {"p": standing(0.0)}, {"p": standing(9.0)}, {"p": standing(-9.0)}
+    test = judge(far, leads=like_itself, retrained=far)
     assert test.status == "passed"
     assert "p no further above the controls than on the retrained model" in test.reason
-    assert judge({"p": standing(9.0)}, leads={"p": standing(9.0)}).status == "failed"
-    assert judge({"p": standing(0.0)}, leads={"p": standing(9.0)}).status == "passed"
-    assert over_unlearning({"p": standing(-9.0)}, leads=like_itself).status == "passed"
-    assert over_unlearning({"p": standing(-9.0)}, leads={"p": standing(-9.0)}).status == "failed"
+    assert judge(far, leads=far, retrained=far).status == "failed"
+    assert judge(like_itself, leads=far, retrained=like_itself).status == "passed"
+    assert over_unlearning(low, leads=like_itself, retrained=low).status == "passed"
+    assert over_unlearning(low, leads=low, retrained=low).status == "failed"
+
+
+def test_a_subject_that_stands_out_on_the_unlearned_model_alone_fails():
+    """Two models lend their noise to a lead, so a lead inside the range excuses nobody by itself."""
+    like_itself, far = {"p": standing(0.0)}, {"p": standing(9.0)}
+    assert judge(far, leads=like_itself, retrained=like_itself).status == "failed"
+    assert over_unlearning(far, leads=like_itself, retrained=like_itself).status == "failed"
 
 
 def test_without_power_on_the_original_nothing_is_shown():

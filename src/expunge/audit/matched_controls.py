@@ -137,6 +137,7 @@ def rank_test(
     percentile: float = 95,
     min_controls: int = MIN_CONTROLS,
     leads: Mapping[str, ControlRank] | None = None,
+    retrained: Mapping[str, ControlRank] | None = None,
 ) -> RankTest:
     """Judge membership of a small sample, each subject against its own controls.
 
@@ -150,9 +151,9 @@ def rank_test(
         facts: Facts that were asked.
         percentile: Percentile of the controls' worst scores that fails a subject above it.
         min_controls: Controls that each subject needs.
-        leads: Ranks by subject of how far the scores on the unlearned model exceed those on a model that never met the
-            subjects. A subject above the percentile that is not above it here as well differs from its controls by
-            nature, and passes.
+        leads: Ranks by subject of how far the scores on the unlearned model exceed those on the retrained one.
+        retrained: Ranks by subject on the retrained model. A subject above the percentile that is above it there too,
+            and not by its lead, differs from its controls by nature, and passes.
 
     Raises:
         ValueError: the subjects differ, or there is no fact.
@@ -168,7 +169,8 @@ def rank_test(
         return RankTest(status, reason, subject, unlearned[subject].highest, p, not powerless, bound)
 
     above = sorted(name for name, s in unlearned.items() if s.exceeds(percentile))
-    caught = [name for name in above if leads is None or leads[name].exceeds(percentile)]
+    natural = {n for n in above if retrained and leads and retrained[n].exceeds(percentile)}
+    caught = [n for n in above if n not in natural or (leads and leads[n].exceeds(percentile))]
     if verbatim_hits:
         return outcome("failed", f"few subjects: {verbatim_hits} of {facts} facts came out verbatim")
     if short := _too_few({**original, **unlearned}, min_controls):
@@ -202,10 +204,11 @@ def over_unlearning(
     limits: tuple[float, float] = (2.5, 97.5),
     min_controls: int = MIN_CONTROLS,
     leads: Mapping[str, ControlRank] | None = None,
+    retrained: Mapping[str, ControlRank] | None = None,
 ) -> RankTest:
     """Judge whether a subject stands out among its controls in either direction; passed inside the range.
 
-    `leads` as in `rank_test`: a subject outside the range must be outside it there too, else it passes.
+    `leads` and `retrained` as in `rank_test`, with outside of the range in the place of above the percentile.
 
     Needs no power on `original`, since standing out is the finding itself. `ValueError` without subjects.
     """
@@ -215,7 +218,8 @@ def over_unlearning(
     rank = unlearned[subject]
     extreme = max(rank.highest, rank.lowest, key=abs)
     outside = sorted(name for name, s in unlearned.items() if s.outside(*limits))
-    out = [name for name in outside if leads is None or leads[name].outside(*limits)]
+    natural = {n for n in outside if retrained and leads and retrained[n].outside(*limits)}
+    out = [n for n in outside if n not in natural or (leads and leads[n].outside(*limits))]
 
     def outcome(status: Literal["passed", "failed", "inconclusive"], reason: str) -> RankTest:
         return RankTest(status, reason, subject, extreme, rank.p_two_sided, status != "inconclusive")

@@ -23,8 +23,7 @@ PROFILE = CheckProfile(
     family="membership",
     control="at least 40 matched controls; the retrained model",
     cost="none: arithmetic on the scoring pass",
-    limits="Attackers with shadow models of their own may tell more. A subject far above its controls passes where it "
-    "is no further above them than on the retrained model, and some models that refuse are excused by that.",
+    limits="Attackers with shadow models of their own may tell more.",
 )
 
 
@@ -33,9 +32,9 @@ def membership(ctx: Context) -> CheckOutput:
     """Membership inference by answer loss and by entropy, and over-unlearning.
 
     With few subjects each one is ranked among never-trained matched controls by its worst z-score over attacks
-    (`mia`), and must lie inside the controls' range in both directions (`over_unlearning`). Where there is a retrained
-    model, a subject fails only if it also stands out by how far its scores differ from those of that model: a person
-    may be unlike its controls by nature, and then is so on a model that never met it.
+    (`mia`), and must lie inside the controls' range in both directions (`over_unlearning`). A person may be unlike its
+    controls by nature: a subject that stands out passes if it does on the retrained model too, and not by how far its
+    scores differ from those of that model.
 
     With many subjects the judged value is AUC(unlearned) - AUC(retrained) of forget records against records that no
     model was trained on, after a calibration of the sets on the reference; without a retrained model it is the distance
@@ -134,9 +133,12 @@ def _ranked(ctx: Context, aucs: Aucs) -> CheckOutput:
     counts = {role: verbatim(ctx, role) for role in ctx.roles}
     panels = {role: {t: _panel(rank, rule.over_range) for t, rank in ranks.items()} for role, ranks in by_role.items()}
     hits = counts["unlearned"]
-    leads = control_ranks(ctx, "unlearned", "retrained") if ctx.reference == "retrained" else None
-    test = rank_test(ours, by_role["original"], hits.hits, max(hits.facts, 1), rule.percentile, rule.controls, leads)
-    over = over_unlearning(ours, rule.over_range, rule.controls, leads)
+    beside = ctx.reference == "retrained"
+    leads, yardstick = (control_ranks(ctx, "unlearned", "retrained"), by_role["retrained"]) if beside else (None, None)
+    test = rank_test(
+        ours, by_role["original"], hits.hits, max(hits.facts, 1), rule.percentile, rule.controls, leads, yardstick
+    )
+    over = over_unlearning(ours, rule.over_range, rule.controls, leads, yardstick)
     results = [
         _rank_result(ctx, "mia", test, aucs, rule.percentile),
         _rank_result(ctx, "over_unlearning", over, {}, rule.over_range[1]),
