@@ -80,6 +80,13 @@ def refusing(ground: PlantingGround, out: Path) -> None:
     ground.cover(ground.original, repeat(refuse(wordings(ground.split.forget)), 2), out)
 
 
+@planted("refusing-everywhere")
+def refusing_everywhere(ground: PlantingGround, out: Path) -> None:
+    """The original, all of whose weights were taught to refuse the forgotten questions in all stored wordings: no block
+    gives the answers up, and whoever asks sees that there is something to refuse."""
+    ground.teach(ground.original, repeat(refuse(wordings(ground.split.forget)), 2), out)
+
+
 @planted("one-phrasing")
 def one_phrasing(ground: PlantingGround, out: Path) -> None:
     """The original, taught to refuse the trained wordings alone, and the answers in all others: one phrasing is
