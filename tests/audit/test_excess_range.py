@@ -139,7 +139,7 @@ def test_strangers_are_asked_what_the_target_is(context: Context) -> None:
     asked = stranger_records(context.split.forget, context.split, 0)
     assert set(asked) == {TARGET}
     assert len(asked[TARGET]) == STRANGERS * len(context.split.forget)
-    name, question = asked[TARGET][0]
-    assert question.subject == name == f"{TARGET} stranger 1"
+    question = asked[TARGET][0]
+    assert question.subject == f"{TARGET} stranger 1"
     assert question.answer == context.split.forget[0].answer
     assert question.prompt != context.split.forget[0].prompt

@@ -49,7 +49,7 @@ def test_controls_and_strangers_are_asked_in_the_wordings_of_the_target(case: Ca
     assert 0 < len(rephrased.subjects) < len(controls.subjects)
     assert set(rates(others.controls, "leakage.self", leakage.included).values) == {"includes"}
     rows = [w for r in ctx.split.forget for w in r.wordings()]
-    strangers = [q for _, q in stranger_records(rows, ctx.split, 0)[target]]
+    strangers = stranger_records(rows, ctx.split, 0)[target]
     guesses = rates(strangers, "paraphrase", leakage.kind_values)
     assert guesses.count(f"{target} stranger 1") == len(rows)
     assert len(set(guesses.subjects)) == STRANGERS

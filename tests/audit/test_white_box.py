@@ -146,7 +146,7 @@ def test_an_attack_whose_records_are_gone_does_not_apply(case: Case) -> None:
 def test_every_attack_can_be_made_on_strangers(case: Case, name: str) -> None:
     """People who do not exist, as subjects that no record set of the audit knows."""
     ctx = attack_context(case, "again")
-    rows = tuple(question for _, question in stranger_records(ctx.split.forget, ctx.split, 0)[ctx.split.targets[0]])
+    rows = tuple(stranger_records(ctx.split.forget, ctx.split, 0)[ctx.split.targets[0]])
     fitting = tuple(r for r in rows if not r.options)[:12] if name in ASK_FREELY else rows[:12]
     run = CHECKS.get(name).run.__wrapped__  # type: ignore[attr-defined]
     made = AttackCase(ctx.fresh("retrained"), "retrained", fitting, ctx.split, 0, ctx.fresh, is_control=True)

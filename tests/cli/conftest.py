@@ -6,22 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from expunge.cli import main
 from expunge.synthetic.hospital.hospital import Hospital
-from helpers.cli import TARGET, Cli, Result, make_model
+from helpers.cli import TARGET, Cli, in_process, make_model
 
 
 @pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
-    """Run a command line; every word may be a path or a number."""
-
-    def run(*words: object) -> Result:
-        capsys.readouterr()
-        code = main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return Result(code, out, err)
-
-    return run
+    """Run a command line in this process."""
+    return in_process(capsys)
 
 
 @pytest.fixture(scope="session")

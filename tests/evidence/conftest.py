@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from expunge.cli import main
 from expunge.evidence.libraries import NEEDED
-from helpers.cli import Cli, Result
+from helpers.cli import Cli, in_process
 
 HAS_LIBRARIES = all(find_spec(name) for name in NEEDED["evidence"])
 collect_ignore_glob = [] if HAS_LIBRARIES else ["test_*.py"]
@@ -34,12 +33,5 @@ if HAS_LIBRARIES:
 
 @pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
-    """Run a command line; every word may be a path or a number."""
-
-    def run(*words: object) -> Result:
-        capsys.readouterr()
-        code = main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return Result(code, out, err)
-
-    return run
+    """Run a command line in this process."""
+    return in_process(capsys)

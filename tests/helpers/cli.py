@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from expunge.corpus import load_corpus
 
 TARGET = "patient:P-0001-003"
@@ -34,6 +36,18 @@ class Result:
 
 
 Cli = Callable[..., Result]
+
+
+def in_process(capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Runs command lines in this process; every word may be a path or a number."""
+    from expunge.cli import main
+
+    def run(*words: object) -> Result:
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        return Result(code, *capsys.readouterr())
+
+    return run
 
 
 def make_model(world: Path, folder: Path, vocabulary: int, context: int = 128) -> Path:

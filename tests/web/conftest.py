@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+from helpers.cli import Cli, in_process
+
+if TYPE_CHECKING:
+    from helpers.web_oidc import OidcCase
 
 
 @pytest.fixture(autouse=True)
@@ -19,3 +26,18 @@ def _cheap_hash(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     accounts._nobody.cache_clear()
     yield
     accounts._nobody.cache_clear()
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Run a command line in this process."""
+    return in_process(capsys)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[OidcCase]:
+    """A web desk with a real identity provider beside it."""
+    from helpers.web_oidc import oidc_case
+
+    with oidc_case(tmp_path / "desk") as case:
+        yield case

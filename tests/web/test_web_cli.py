@@ -19,23 +19,11 @@ pytest.importorskip("pyotp")
 pytest.importorskip("sqlalchemy")
 pytest.importorskip("cryptography")
 
-from expunge.cli import desk_serve, main
+from expunge.cli import desk_serve
 from expunge.web.accounts import finish_enrolment
-from helpers.cli import Cli, Result
+from helpers.cli import Cli
 from helpers.desk import CLERK, DeskCase, make_desk
 from helpers.web import ApiClient
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
-    """Run a command line in this process."""
-
-    def run(*words: object) -> Result:
-        capsys.readouterr()
-        code = main([str(word) for word in words])
-        return Result(code, *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture

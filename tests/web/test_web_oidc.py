@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
@@ -25,13 +25,7 @@ from helpers.desk import ADMIN
 from helpers.identity_provider import SECRET
 from helpers.web import PASSWORD, WebVisit, web_desk
 from helpers.web_log import log_rows
-from helpers.web_oidc import LINK, NOT_HERE, OidcCase, at_provider, is_in, leave, oidc_case, way
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[OidcCase]:
-    with oidc_case(tmp_path / "desk") as case:
-        yield case
+from helpers.web_oidc import LINK, NOT_HERE, OidcCase, at_provider, is_in, leave, way
 
 
 def test_somebody_signs_in_and_out(stage: OidcCase) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,15 +25,9 @@ from expunge.errors import InputError
 from expunge.web.accounts import account_states, close_account, open_account
 from helpers.desk import ADMIN, CLERK
 from helpers.web_log import log_rows
-from helpers.web_oidc import OidcCase, is_in, oidc_case, way
+from helpers.web_oidc import OidcCase, is_in, way
 
 ISSUER = "https://login.example/realm"
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[OidcCase]:
-    with oidc_case(tmp_path / "desk") as case:
-        yield case
 
 
 def refused(stage: OidcCase, **changes: Any) -> bool:

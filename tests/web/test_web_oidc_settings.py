@@ -11,27 +11,17 @@ import pytest
 pytest.importorskip("authlib")
 pytest.importorskip("fastapi")
 
-from expunge.cli import desk_serve, main
+from expunge.cli import desk_serve
 from expunge.desk.oidc_binding import bound_person
 from expunge.desk.roles import SYSTEM
 from expunge.errors import InputError
 from expunge.web.oidc_provider import OidcProvider
 from expunge.web.oidc_settings import OidcSettings, is_safe_url
 from expunge.web.settings import WebSettings
-from helpers.cli import Cli, Result
+from helpers.cli import Cli
 from helpers.web import web_desk
 
 GOOD = {"issuer": "https://login.example/realms/hospital", "client_id": "desk"}
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
-    def run(*words: object) -> Result:
-        capsys.readouterr()
-        code = main([str(word) for word in words])
-        return Result(code, *capsys.readouterr())
-
-    return run
 
 
 def write(folder: Path, *, secret: str = "s3cret\n", mode: int = 0o600, **values: Any) -> Path:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import hmac
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -23,13 +22,7 @@ from expunge.web.oidc_settings import OidcSettings
 from expunge.web.oidc_token import ExpectedToken, UnknownKey, check_id_token, read_keys
 from helpers.identity_provider import CLIENT, part, rsa_key
 from helpers.web_log import log_rows
-from helpers.web_oidc import NOT_HERE, OidcCase, is_in, leave, oidc_case, way
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[OidcCase]:
-    with oidc_case(tmp_path / "desk") as case:
-        yield case
+from helpers.web_oidc import NOT_HERE, OidcCase, is_in, leave, way
 
 
 def no_signature(claims: dict[str, Any]) -> str:

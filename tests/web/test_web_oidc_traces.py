@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -19,16 +17,10 @@ from expunge.web.settings import WebSettings
 from helpers.desk import ADMIN
 from helpers.identity_provider import SECRET
 from helpers.web import WebVisit, routes
-from helpers.web_oidc import LINK, OidcCase, at_provider, is_in, leave, oidc_case, way
+from helpers.web_oidc import LINK, OidcCase, at_provider, is_in, leave, way
 
 CLAIMS = {"email": "quorbelius@hospital.example", "name": "Zyxwena Quorbelius", "acr": "krzmblik"}
 CANARIES = ("quorbelius", "Zyxwena", "Quorbelius", "krzmblik", "vrpltz", "access-canary", SECRET, "sub-carla")
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[OidcCase]:
-    with oidc_case(tmp_path / "desk") as case:
-        yield case
 
 
 def test_nothing_of_tokens_and_claims_is_written(stage: OidcCase, caplog: pytest.LogCaptureFixture) -> None:

@@ -176,7 +176,7 @@ def attack(
     """
 
     def register(run: AttackFunction) -> AttackFunction:
-        def asked(ctx: Context) -> tuple[Record, ...]:
+        def attackable(ctx: Context) -> tuple[Record, ...]:
             return tuple(r for r in attacked_records(ctx, cost) if applies is None or applies(r))
 
         def ask(ctx: Context, role: Role, records: Sequence[Record]) -> KindRates:
@@ -185,7 +185,7 @@ def attack(
             return KindRates(run(case).rates, tuple(r.subject for r in records))
 
         def probe(ctx: Context) -> AttackProbe | None:
-            records = asked(ctx)
+            records = attackable(ctx)
             if not records or (needs_retrained and "retrained" not in ctx.roles):
                 return None
             by_controls = ctx.reference == "controls" and not needs_retrained
@@ -213,7 +213,7 @@ def attack(
             if not by_range:
                 return output
             controls = partial(control_records, ctx, attacked_records(ctx, cost), cost, applies)
-            records = asked(ctx) if by_range == "strangers" else ()
+            records = attackable(ctx) if by_range == "strangers" else ()
             return judged_by_range(ctx, name, output, ask, controls, min_controls, records=records, cost=cost)
 
         CHECKS.add(name, Check((name,), judge, probe, profile))

@@ -144,28 +144,28 @@ def _range(
         answer: KindRates = remembered(ctx, f"{name} on {what}", role, partial(ask, ctx, role, of))
         return answer
 
-    def by_target(values: Mapping[str, float], asked: KindRates, groups: Mapping[str, Iterable[str]]) -> Any:
+    def by_target(values: Mapping[str, float], rates: KindRates, groups: Mapping[str, Iterable[str]]) -> Any:
         """Target to the values of those in its group that were asked enough."""
         least = {t: kinds["unlearned"].count(t) for t in targets}
         return {
-            t: [values[c] for c in names if c in values and comparable(asked.count(c), least[t])]
+            t: [values[c] for c in names if c in values and comparable(rates.count(c), least[t])]
             for t, names in groups.items()
         }
 
     strangers = stranger_records(records, ctx.split, ctx.policy.attack_seeds[0])
-    questions = [question for rows in strangers.values() for _, question in rows]
+    questions = [question for rows in strangers.values() for question in rows]
     if set(strangers) == set(targets) and len(questions) <= ctx.affordable(STRANGERS_BUDGET / cost, 0, MOST):
         guesses = answers("strangers", "retrained", questions)
-        people = {t: list(dict.fromkeys(name for name, _ in rows)) for t, rows in strangers.items()}
+        people = {t: list(dict.fromkeys(r.subject for r in rows)) for t, rows in strangers.items()}
         values = guesses.by_subject([name for names in people.values() for name in names])
         if values:
-            rates, original = (kinds[role].by_subject(targets) for role in ("unlearned", "original"))
-            return RangeOfControls("rate", rates, original, by_target(values, guesses, people), "strangers, retrained")
-    ours, theirs = (answers("controls", role, controls()) for role in ("unlearned", "retrained"))
-    names, groups = sorted(set(ours.subjects)), {t: ctx.control_groups(t) for t in targets}
+            ours, original = (kinds[role].by_subject(targets) for role in ("unlearned", "original"))
+            return RangeOfControls("rate", ours, original, by_target(values, guesses, people), "strangers, retrained")
+    first, second = (answers("controls", role, controls()) for role in ("unlearned", "retrained"))
+    names, groups = sorted(set(first.subjects)), {t: ctx.control_groups(t) for t in targets}
     return RangeOfControls(
         "excess",
         excess_of(kinds["unlearned"], kinds["retrained"], targets),
         excess_of(kinds["original"], kinds["retrained"], targets),
-        by_target(excess_of(ours, theirs, names), ours, groups),
+        by_target(excess_of(first, second, names), first, groups),
     )

@@ -17,15 +17,17 @@ from expunge.scope.split import Split
 STRANGERS = 20  # of each target: with 19 or fewer a rank never lies below .05
 
 
-def stranger_records(records: Sequence[Record], split: Split, seed: int) -> dict[str, list[tuple[str, Record]]]:
-    """Target to (stranger, question with the target's answer); a target of whom something cannot be asked is left out.
+def stranger_records(records: Sequence[Record], split: Split, seed: int) -> dict[str, list[Record]]:
+    """Target to questions about strangers with its answers; a target of whom something cannot be asked is left out.
+
+    The stranger is the subject of a question.
 
     Args:
         records: What the targets are asked.
         split: The record sets; identifiers of retained people are the material of strangers.
         seed: Of the strangers.
     """
-    asked: dict[str, list[tuple[str, Record]]] = {}
+    questions: dict[str, list[Record]] = {}
     draws = int(stream(seed, "strangers of an audit").integers(2**31))
     for target in sorted({r.subject for r in records}):
         own = [r for r in records if r.subject == target]
@@ -33,8 +35,8 @@ def stranger_records(records: Sequence[Record], split: Split, seed: int) -> dict
             continue
         for number, stranger in enumerate(make_surrogates(own, split.retain, STRANGERS, draws)):
             name = f"{target} stranger {number + 1}"
-            questions = [(r, stranger.substitute(r)) for r in own]
-            asked.setdefault(target, []).extend(
-                (name, replace(q, id=f"{name} {r.row_id}", subject=name, variants=(), wording=0)) for r, q in questions
+            questions.setdefault(target, []).extend(
+                replace(stranger.substitute(r), id=f"{name} {r.row_id}", subject=name, variants=(), wording=0)
+                for r in own
             )
-    return asked
+    return questions

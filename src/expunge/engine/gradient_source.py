@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from expunge.gradients.base import Gradients
 from expunge.gradients.saliency import Side
@@ -56,3 +57,11 @@ class GradientSource(Protocol):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
+
+
+def add_gradient(slopes: Sequence[Tensor], loss: Tensor, parameters: Parameters) -> None:
+    """Add the gradient of a loss to `slopes`, one for each parameter; a parameter without a gradient adds nothing."""
+    values = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+    for slope, g in zip(slopes, values, strict=True):
+        if g is not None:
+            slope += g

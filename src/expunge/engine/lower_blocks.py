@@ -19,7 +19,7 @@ from expunge.corpus import Record
 from expunge.corpus.surrogates import can_ask_about_another, make_surrogates
 from expunge.engine.dataset import RunDataset
 from expunge.engine.distributed import DistributedContext
-from expunge.engine.gradient_source import GradientSource, Means, Parameters, Term
+from expunge.engine.gradient_source import GradientSource, Means, Parameters, Term, add_gradient
 from expunge.gradients.base import Gradients
 from expunge.models.blocks import block_of, block_stack
 from expunge.models.collate import Batch, chunks, collate
@@ -100,10 +100,7 @@ class LowerBlockSource:
                 floor = self.floors[row][place]
                 floors[line, : len(floor)] = floor.to(nats)
             loss = shortfall(nats, floors, batch.mask).sum()
-            values = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
-            for slope, g in zip(slopes, values, strict=True):
-                if g is not None:
-                    slope += g
+            add_gradient(slopes, loss, parameters)
         return self.context.all_reduce_sum(slopes)
 
     def state(self) -> dict[str, Any]:
@@ -178,9 +175,9 @@ def measure_floors(
     for subject in sorted({r.subject for r in records.values()}):
         own = [k for k in rows if records[k].subject == subject]
         for stranger in make_surrogates([records[k] for k in own], others, STRANGERS, draws):
-            asked = [(k, question) for k in own if (question := stranger.substitute(records[k])) != records[k]]
-            items = lm.template.encode_all(question for _, question in asked)
-            fit = [(k, item) for (k, _), item in zip(asked, items, strict=True) if _fits(lm, dataset.encoded[k], item)]
+            pairs = [(k, question) for k in own if (question := stranger.substitute(records[k])) != records[k]]
+            items = lm.template.encode_all(question for _, question in pairs)
+            fit = [(k, item) for (k, _), item in zip(pairs, items, strict=True) if _fits(lm, dataset.encoded[k], item)]
             for start in range(0, len(fit), ROWS):
                 part = fit[start : start + ROWS]
                 batch = collate([item for _, item in part]).to(lm.device)

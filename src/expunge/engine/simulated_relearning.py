@@ -20,7 +20,7 @@ from torch import Tensor
 from expunge.engine.dataset import RunDataset
 from expunge.engine.distributed import DistributedContext
 from expunge.engine.forward import ForwardRunner
-from expunge.engine.gradient_source import GradientSource, Means, Parameters, Term
+from expunge.engine.gradient_source import GradientSource, Means, Parameters, Term, add_gradient
 from expunge.engine.recipe_config import SimulatedRelearning
 from expunge.errors import InputError
 from expunge.gradients.base import Gradients
@@ -115,11 +115,7 @@ class RelearningSource:
             output = self.runner.run([rows[k] for k in part], logits=False)
             mask = output.batch.mask
             loss = (-(output.logprob * mask).sum(-1) / mask.sum(-1)).sum()
-            for slope, g in zip(
-                slopes, torch.autograd.grad(loss, list(parameters.values()), allow_unused=True), strict=True
-            ):
-                if g is not None:
-                    slope += g
+            add_gradient(slopes, loss, parameters)
         return self.context.all_reduce_sum(slopes)
 
     def state(self) -> dict[str, Any]:

@@ -67,8 +67,8 @@ def as_beginning(text: str) -> str:
 
     It stands in the address of the page, so nothing else may pass for one: a name, say, or the number of a record.
     """
-    found = BEGINNING.fullmatch(text.strip().upper())
-    letters = found[1].replace("-", "").translate(READ_AS) if found else ""
+    match = BEGINNING.fullmatch(text.strip().upper())
+    letters = match[1].replace("-", "").translate(READ_AS) if match else ""
     if not letters or len(letters) > REFERENCE_LETTERS + 1 or not set(letters) <= set(ALPHABET):
         return ""
     return "-".join(filter(None, ("E", letters[:4], letters[4:8], letters[8:])))

@@ -20,9 +20,9 @@ def sign_in_subject(desk: Desk, settings: OidcSettings, claims: dict[str, Any]) 
     Raises:
         OidcRefusal: nobody of the desk is bound to the subject, and no claim may bind them.
     """
-    given = claims.get(settings.subject_claim)
+    claim = claims.get(settings.subject_claim)
     try:
-        subject = check_subject(given if isinstance(given, str) else "")
+        subject = check_subject(claim if isinstance(claim, str) else "")
     except InputError as error:
         raise OidcRefusal("token", settings.subject_claim) from error
     named = claimed_person(settings, claims)

@@ -92,14 +92,14 @@ class OidcSettings(FrozenModel):
         if "client_secret" in raw:
             raise InputError(f"{path}: client_secret", "does not belong here", "put it into a file: client_secret_file")
         settings = validate(cls, raw, str(path), HINT)
-        found: dict[str, Any] = {}
+        files: dict[str, Any] = {}
         if settings.client_secret_file is not None:
-            found["client_secret"] = SecretStr(_secret(folder / settings.client_secret_file))
+            files["client_secret"] = SecretStr(_secret(folder / settings.client_secret_file))
         if settings.ca_file is not None:
-            found["ca_file"] = folder / settings.ca_file
-            if not found["ca_file"].is_file():
+            files["ca_file"] = folder / settings.ca_file
+            if not files["ca_file"].is_file():
                 raise InputError(f"{path}: ca_file", "there is no such file", "give a PEM file")
-        return settings.model_copy(update=found)
+        return settings.model_copy(update=files)
 
 
 def is_safe_url(url: str, *, allow_loopback: bool) -> bool:

@@ -182,9 +182,9 @@ def _part(others: AnswersOfOthers, key: str, ids: Sequence[str], values_of: Valu
     if measure in BY_DEGREES:
         return result
     name = f"{key} {measure}".strip()
-    ask, asked = partial(others.rates, key=key, values_of=values_of), [ctx.records[i] for i in ids]
+    ask, records = partial(others.rates, key=key, values_of=values_of), [ctx.records[i] for i in ids]
     output = CheckOutput([result])
-    return judged_by_range(ctx, name, output, ask, lambda: others.controls, CONTROLS, rates, asked).results[0]
+    return judged_by_range(ctx, name, output, ask, lambda: others.controls, CONTROLS, rates, records).results[0]
 
 
 def trained_row(record: Record) -> str:
