@@ -20,7 +20,7 @@ from expunge.models.language_model import LanguageModel
 
 FIRST = 100  # added to the seed of the world for the first model; those of the plantings are smaller
 TWINS = ("second-retrained", "third-retrained", "same-basis")  # plantings that never met the target either
-EXCUSED = "is inside the range of"  # in the reason of a failure that passes by the range of controls
+BY_OTHERS = "by the margin alone"  # in the reason of a failure that was held against others
 OTHER_UNITS = ("retention.", "mia", "over_unlearning")  # results that are no excess of a rate
 STATED = 0.05  # the level that a default policy is meant to have
 
@@ -65,15 +65,19 @@ def alarm_rates(every: Sequence[Mapping[str, Any]], margins: Mapping[str, Sequen
 
 def _rate(key: str, results: Sequence[Sequence[Any]]) -> dict[str, Any]:
     failed = sum(status == "failed" for status, *_ in results)
-    judged = sum(status in ("failed", "passed") for status, *_ in results)
-    by_range = sum(status == "passed" and EXCUSED in reason for status, _, _, reason in results)
+    by_range, undecided = (
+        sum(status == word and BY_OTHERS in reason for status, _, _, reason in results)
+        for word in ("passed", "inconclusive")
+    )
+    judged = undecided + sum(status in ("failed", "passed") for status, *_ in results)
     is_excess = not key.startswith(OTHER_UNITS)
     estimates = sorted(estimate for _, estimate, *_ in results if estimate is not None and is_excess)
     return {
         **rate(failed, judged),
         "inconclusive": len(results) - judged,
         "by_range": by_range,
-        "without_range": rate(failed + by_range, judged)["share"],
+        "undecided": undecided,
+        "without_range": rate(failed + by_range + undecided, judged)["share"],
         "largest": estimates[-1] if estimates else None,
         "p90": estimates[math.ceil(0.9 * len(estimates)) - 1] if estimates else None,
     }

@@ -1,9 +1,10 @@
-"""An excess over the retrained model that controls show too is chance."""
+"""An excess over the retrained model that others show too is chance."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ import pytest
 from expunge.audit.attack import AttackCase, AttackOutcome, AttackProbe, judge_attack
 from expunge.audit.check_result import CheckResult
 from expunge.audit.context import Context
-from expunge.audit.excess_range import RangeOfControls, excess_of, judge_by_range, judged_by_range
+from expunge.audit.excess_range import excess_of, judged_by_range
 from expunge.audit.kind_rates import KindRates
 from expunge.audit.policy import default_policy
+from expunge.audit.range_of_controls import RangeOfControls, judge_by_range, judge_by_ranges
 from expunge.audit.strangers import STRANGERS, stranger_records
 from expunge.audit.verdict import Judgement
 from expunge.corpus import Record
@@ -30,16 +32,56 @@ def test_the_excess_of_each_subject_is_that_of_its_worst_kinds() -> None:
 
 
 def judged(excess: float, original: float = 0.9, count: int = 20, start: Judgement = FAILED) -> str:
-    controls = {"t": [k / 100 for k in range(count)]}  # 95th percentile of 0 to .19: .1805
-    return judge_by_range(start, RangeOfControls("excess", {"t": excess}, {"t": original}, controls), 95, 20).status
+    """Controls from 0 to .19: their 95th percentile is .1805; mean .095, spread .0592: by chance up to .259."""
+    one = RangeOfControls("excess", {"t": excess}, {"t": original}, {"t": [k / 100 for k in range(count)]}, {"t": 100})
+    return judge_by_range(start, one, default_policy(True), 20).judged.status
 
 
 def test_inside_of_the_range_of_controls_passes() -> None:
     assert judged(0.18) == "passed"
-    assert judged(0.181) == "failed"
-    assert judged(0.1, original=0.18) == "inconclusive"
+    assert judged(0.181) == "inconclusive"
+    assert judged(0.258) == "inconclusive"
+    assert judged(0.260) == "failed"
+    assert judged(0.1, original=0.26) == "inconclusive"
+    assert judged(0.1, original=0.27) == "passed"
     assert judged(0.1, count=19) == "failed"
     assert judged(0.1, start=Judgement("inconclusive")) == "inconclusive"
+
+
+def range_of(*values: float, name: str = "excess", value: float = 0.3) -> RangeOfControls:
+    return RangeOfControls(name, {"t": value}, {"t": 0.9}, {"t": list(values)}, {"t": 100})
+
+
+NARROW, WIDE, NOBODY = [k / 200 for k in range(20)], [k / 40 for k in range(20)], [0.0]
+
+
+@pytest.mark.parametrize(
+    ("ranges", "status", "asked"),
+    [
+        ([WIDE, NARROW], "passed", 1),  # the 95th percentile of 0 to .475 is .451
+        ([NARROW, WIDE], "inconclusive", 2),
+        ([NARROW, NARROW], "failed", 2),
+        ([NOBODY, WIDE], "passed", 2),
+        ([NARROW, NOBODY], "failed", 2),
+        ([NOBODY, NOBODY], "failed", 2),
+    ],
+)
+def test_a_failure_counts_if_no_range_explains_it(ranges: list[list[float]], status: str, asked: int) -> None:
+    calls: list[int] = []
+
+    def ask(values: list[float]) -> RangeOfControls:
+        calls.append(1)
+        return range_of(*values)
+
+    found = judge_by_ranges(FAILED, [partial(ask, values) for values in ranges], default_policy(True), 20)
+    assert (found.judged.status, len(calls)) == (status, asked)
+
+
+def test_several_targets_share_the_joint_level() -> None:
+    """Of the same controls; what one target fails by does not fail two of them, of whom either may."""
+    people = {name: [k / 100 for k in range(20)] for name in "tu"}
+    one = RangeOfControls("excess", {"t": 0.265, "u": 0.0}, dict.fromkeys("tu", 0.9), people, dict.fromkeys("tu", 100))
+    assert judge_by_range(FAILED, one, default_policy(True), 20).judged.status == "inconclusive"
 
 
 @pytest.fixture(scope="module")
@@ -81,14 +123,16 @@ def result_of(
     return judged_by_range(ctx, "made", output, ask, lambda: controls, 20, records=asked).results[0]
 
 
-@pytest.mark.parametrize(("target", "spread", "status"), [(0.2, 0.5, "passed"), (0.4, 0.3, "failed")])
+@pytest.mark.parametrize(
+    ("target", "spread", "status"), [(0.2, 0.3, "passed"), (0.33, 0.3, "inconclusive"), (0.45, 0.3, "failed")]
+)
 def test_a_failure_is_compared_with_controls_on_both_models(
     context: Context, target: float, spread: float, status: str
 ) -> None:
     calls: list[str] = []
     result = result_of(context, target, spread, calls)
     assert result.status == status
-    assert ("range of that of 40 controls" in result.reason) == (status == "passed")
+    assert "95th percentile of 40 controls: 0.2" in result.reason
     assert calls == ["unlearned", "retrained"]
 
 
@@ -102,16 +146,17 @@ def test_a_pass_and_a_clear_failure_ask_no_controls(context: Context) -> None:
 
 
 def test_answers_that_are_common_among_strangers_excuse(context: Context) -> None:
-    """The 95th percentile of 20 rates from 0 to .5 is .475."""
+    """The 95th percentile of 20 rates from 0 to .2 is .19; five hits of 9 or more have a probability of .002."""
     calls: list[str] = []
-    result = result_of(context, 0.45, 0.1, calls, guesses=0.5)
+    result = result_of(context, 0.19, 0.1, calls, guesses=0.2)
     assert calls == ["retrained"]
     assert result.status == "passed"
-    assert (
-        "rate 0.450 is inside the range of that of 20 strangers, retrained, whose 95th percentile is 0.475"
-        in result.reason
-    )
-    assert result_of(context, 0.48, 0.1, [], guesses=0.5).status == "failed"
+    assert "rate 0.190; 95th percentile of 20 strangers, retrained: 0.190" in result.reason
+    assert result.rule is not None
+    assert (result.rule.id, result.rule.margin) == ("single_case", 0.05)
+    assert {c.key: c.estimate for c in result.controls}["by chance: value"] == pytest.approx(0.19)
+    assert result_of(context, 0.2, 0.1, [], guesses=0.2).status == "inconclusive"
+    assert result_of(context, 0.5, 0.1, [], guesses=0.2).status == "failed"
 
 
 def test_a_failure_stands_where_others_cannot_be_asked(context: Context) -> None:
@@ -131,8 +176,8 @@ def test_a_rate_of_few_records_is_excused_by_nothing(context: Context) -> None:
 
 def test_controls_that_were_asked_far_less_excuse_nothing(context: Context) -> None:
     assert len(context.split.forget) == 9
-    assert result_of(context, 0.2, 0.5, [], each=5).status == "passed"
-    assert result_of(context, 0.2, 0.5, [], each=4).status == "failed"
+    assert result_of(context, 0.2, 0.3, [], each=5).status == "passed"
+    assert result_of(context, 0.2, 0.3, [], each=4).status == "failed"
 
 
 def test_strangers_are_asked_what_the_target_is(context: Context) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from expunge.audit.kind_rates import KindRates, control_excess, judge_by_controls
+from expunge.audit.kind_rates import KindRates, control_excess
+from expunge.audit.policy import default_policy
+from expunge.audit.range_of_controls import judge_by_controls
 from expunge.audit.statistics import Bootstrap
+from expunge.audit.verdict import Judgement, judge_excess
 
 FORTY = [f"c{k}" for k in range(40)]
 
@@ -41,27 +44,41 @@ def test_many_subjects_have_an_interval_of_both_sides() -> None:
     assert control_excess(rates(*[0.0] * 20, subjects=names), controls(0), Bootstrap()).upper == 0.0
 
 
+def judged(ours: KindRates, original: KindRates, others: KindRates, names: list[str]) -> Judgement:
+    start = judge_excess(control_excess(ours, others, Bootstrap()).estimate, None, 0.05)
+    return judge_by_controls(start, ours, original, others, {"t": names}, default_policy(True), 40).judged
+
+
 @pytest.mark.parametrize(
     ("ours", "original", "lucky", "status", "reason"),
     [
         ((0, 0, 0, 0), (1, 1, 1, 1), 0, "passed", "judged without an interval"),
-        ((1, 0, 0, 0), (1, 1, 1, 1), 4, "passed", "inside the range of 40 controls, whose 95th percentile is 0.250"),
-        ((1, 0, 0, 0), (1, 1, 1, 1), 0, "failed", "required at most"),
-        ((1, 1, 0, 0), (1, 1, 1, 1), 4, "failed", "required at most"),
+        ((1, 0, 0, 0), (1, 1, 1, 1), 4, "passed", "rate 0.250; 95th percentile of 40 controls: 0.250"),
+        (
+            (1, 0, 0, 0),
+            (1, 1, 1, 1),
+            0,
+            "inconclusive",
+            "40 controls: 0.000; by chance in one of all required checks: up to 0.325",
+        ),
+        ((1, 1, 0, 0), (1, 1, 1, 1), 0, "failed", "in one of all required checks: up to 0.325"),
+        ((1, 1, 0, 0), (1, 1, 1, 1), 4, "failed", "in one of all required checks: up to 0.350"),
         ((1, 0, 0, 0), (1, 0, 0, 0), 4, "inconclusive", "too few records"),
     ],
 )
 def test_four_records_of_one_subject_can_pass_and_can_fail(
     ours: tuple[int, ...], original: tuple[int, ...], lucky: int, status: str, reason: str
 ) -> None:
-    mine, before, others = rates(*ours), rates(*original), controls(lucky)
-    excess = control_excess(mine, others, Bootstrap())
-    found = judge_by_controls(excess, 0.05, mine, before, others, {"t": FORTY}, 95, 40)
-    assert found.status == status, found
-    assert reason in found.reason
+    result = judged(rates(*ours), rates(*original), controls(lucky), FORTY)
+    assert result.status == status, result
+    assert reason in result.reason
 
 
 def test_fewer_controls_than_the_policy_wants_give_no_range() -> None:
-    mine, before, others = rates(1, 0, 0, 0), rates(1, 1, 1, 1), controls(4)
-    excess = control_excess(mine, others, Bootstrap())
-    assert judge_by_controls(excess, 0.05, mine, before, others, {"t": FORTY[:39]}, 95, 40).status == "failed"
+    assert judged(rates(1, 0, 0, 0), rates(1, 1, 1, 1), controls(4), FORTY[:39]).status == "failed"
+
+
+def test_questions_of_the_worst_kind_stand_behind_a_rate() -> None:
+    both = rates(1, 0, 0) + rates(1, 1, kind="cloze")
+    assert both.count_worst("t") == 2
+    assert both.count_worst("nobody") == 1

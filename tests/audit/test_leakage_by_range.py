@@ -61,7 +61,7 @@ def test_answers_that_strangers_are_given_too_pass(case: Case, monkeypatch: pyte
     result = result_of(ctx, monkeypatch, -1.0)
     assert (result.status, "20 strangers, retrained" in result.reason) == ("passed", True)
     answer_others(monkeypatch, -0.9)
-    assert result_of(ctx, monkeypatch, -1.0).status == "failed"
+    assert result_of(ctx, monkeypatch, -1.0).status != "passed"
 
 
 def test_a_model_that_knows_fails_and_asks_nobody(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from expunge.audit.checks.reconstruction_check import reconstruction_result
-from expunge.audit.reconstruction import Reconstruction, compare
+from expunge.audit.reconstruction import Reconstruction, compare, worst_excess
 from expunge.audit.reconstruction.compare import context_helps
 from expunge.audit.reconstruction.ranking import gain, lead, per_byte, rank_of
 from expunge.audit.statistics import Bootstrap
@@ -55,6 +55,14 @@ def result(
         }
         | more
     )
+
+
+def test_the_largest_part_of_each_subject_counts() -> None:
+    """Facts 0 and 2 are of s0, facts 1 and 3 of s1. At the guest s0 gets 1 and 0 against 0 and 0, s1 0 against .5."""
+    ours = result([[0, 0, 1], [0, 0, 0], [0, 0, 0], [0, 0, 0]], subjects=2)
+    theirs = result([[0, 0, 0], [0, 0, 0.5], [0, 0, 0], [0, 0, 0.5]], subjects=2)
+    assert worst_excess(ours, theirs) == {"s0": (0.5, 2), "s1": (0.0, 2)}
+    assert worst_excess(theirs, theirs) == {"s0": (0.0, 2), "s1": (0.0, 2)}
 
 
 KNEW = result([[0, 0, 1]] * 4)

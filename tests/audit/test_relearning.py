@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from expunge.audit.checks.relearning import STEPS, relearning, tenth
+from expunge.audit.checks import relearning as relearning_module
+from expunge.audit.checks.relearning import STEPS, relearning, strangers_taught, tenth
 from expunge.audit.context import CheckOutput, Context
 from expunge.audit.details import RelearningDetails
 from expunge.audit.policy import Policy
@@ -82,3 +84,46 @@ def test_without_a_reference_or_a_test_record_nothing_is_claimed(context: Callab
     assert only(relearning.run(context(split, "original", "unlearned"))).status == "inconclusive"
     single = Split(scope="s", forget=split.forget[:1], retain=(), retain_heldout=())
     assert only(relearning.run(context(single, "original", "unlearned", "retrained"))).status == "not_applicable"
+
+
+def test_a_failure_is_held_against_strangers_who_are_taught_alike(
+    context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Random models give no answer, taught or not: the excess 0 fails by the margin -1, and strangers have 0, too."""
+    ctx = context(one_person(), "original", "unlearned", "retrained")
+    monkeypatch.setattr(Context, "margin", lambda *_: -1.0)
+    result = only(relearning.run(ctx))
+    assert result.rule.id == "single_case"
+    assert "rate 0.000; 95th percentile of 8 strangers, retrained and taught alike: 0.000" in result.reason
+    assert result.status == "inconclusive"  # what the original gives, nothing, is inside as well
+    assert "too few records" in result.reason
+
+
+def test_strangers_are_taught_a_tenth_and_asked_the_rest(
+    context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ctx = context(one_person(), "original", "unlearned", "retrained")
+    train, test = tenth(ctx.split.forget, 0)
+    seen: list[tuple[set[str], set[str]]] = []
+
+    class Taught:
+        def __init__(self, base: Any, rows: list[Record], *_: Any, **__: Any) -> None:
+            self.rows = rows
+
+        def __enter__(self) -> Taught:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    def asked(lm: Taught, rows: list[Record]) -> list[Record]:
+        seen.append(({r.answer for r in lm.rows}, {r.answer for r in rows}))
+        assert len({r.subject for r in (*lm.rows, *rows)}) == 1
+        return rows
+
+    monkeypatch.setattr(relearning_module, "relearned", Taught)
+    monkeypatch.setattr(relearning_module, "score", asked)
+    monkeypatch.setattr(relearning_module, "recalled", lambda rows, _: np.full(len(rows), 0.25))
+    rates = strangers_taught(ctx, train, test, 0)
+    assert rates == {ctx.split.targets[0]: [0.25] * 8}
+    assert seen == [({r.answer for r in train}, {r.answer for r in test})] * 8

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from expunge.audit.check_result import CheckResult
@@ -99,9 +101,10 @@ def test_few_records_show_no_retention(records: int, known: int, lost: str) -> N
             assert (f"{lost} may be lost unseen" in results[key].reason) == bool(lost)
 
 
-def test_few_records_that_are_lost_fail() -> None:
-    results = judged(split(ANSWERS[:3]), 3, 2)
-    assert {results[key].status for key in ("retention.elsewhere", "retention.text")} == {"failed"}
+@pytest.mark.parametrize(("left", "status"), [(2, "inconclusive"), (0, "failed")])
+def test_few_records_that_are_lost_do_not_pass(left: int, status: str) -> None:
+    results = judged(split(ANSWERS[:3]), 3, left)
+    assert {results[key].status for key in ("retention.elsewhere", "retention.text")} == {status}
 
 
 def test_records_that_the_run_was_given_stand_in_where_none_is_held_out() -> None:
@@ -133,3 +136,17 @@ def test_long_answers_given_but_for_a_word_are_judged_by_degrees() -> None:
     ctx = context(rows, {"original": lost, "unlearned": lost})
     results = {r.key: r for r in retention.run(ctx).results}
     assert {results[key].status for key in ("retention.elsewhere", "retention.text")} == {"inconclusive"}
+
+
+@pytest.mark.parametrize(
+    ("kept", "status"), [(34, "passed"), (33, "inconclusive"), (31, "inconclusive"), (30, "failed")]
+)
+def test_a_loss_of_few_subjects_fails_only_if_the_margin_lies_beyond_its_bound(kept: int, status: str) -> None:
+    """The margin is .98. Of 34 records up to .9993 (33), .9814 (31) and .967 (30) may be kept (Clopper and Pearson)."""
+    rows = split([f"answer {k}" for k in range(34)])
+    few = tuple(replace(r, subject=f"s{k % 3}") for k, r in enumerate(rows.retain_heldout))
+    result = judged(replace(rows, retain_heldout=few), 34, kept)["retention.elsewhere"]
+    assert result.ci is None
+    assert result.status == status, result.reason
+    if status == "inconclusive":
+        assert "of 34 records that were known, up to" in result.reason

@@ -67,20 +67,27 @@ def test_rates_of_false_alarms_have_exact_bounds() -> None:
     assert (words["failed"], words["not_passed"]["mean"]) == (1, 0.5)
 
 
-def test_alarms_count_what_the_range_excused_and_other_margins() -> None:
-    inside = ["passed", 0.2, True, "excess 0.200 is inside the range of that of 20 controls"]
+def test_alarms_count_what_others_excused_and_other_margins() -> None:
+    inside = [
+        "passed",
+        0.2,
+        True,
+        "excess 0.200; 95th percentile of 20 controls: 0.3; by the margin alone: excess 0.200",
+    ]
     rows = [
         ["failed", 0.3, True, ""],
         inside,
-        ["passed", 0.05, True, "excess 0.050 is inside the range of 20 controls, whose"],
+        ["inconclusive", 0.25, True, "excess 0.250; 95th percentile: 0.2; by the margin alone: excess 0.250"],
+        ["passed", 0.05, True, ""],
         ["inconclusive", None, False, ""],
     ]
     rates = alarms.alarm_rates([{"results": {"lens": row}} for row in rows], {"lens": [0.05, 0.25]})["lens"]
-    assert (rates["failed"], rates["judged"], rates["inconclusive"], rates["by_range"]) == (1, 3, 1, 2)
-    assert rates["without_range"]["mean"] == pytest.approx(1)
+    assert (rates["failed"], rates["judged"], rates["inconclusive"]) == (1, 4, 1)
+    assert (rates["by_range"], rates["undecided"]) == (1, 1)
+    assert rates["without_range"]["mean"] == pytest.approx(3 / 4)
     assert (rates["largest"], alarms.alarm_rates([{"results": {"mia": inside}}], {})["mia"]["largest"]) == (0.3, None)
-    assert rates["over"]["0.05"] == pytest.approx(2 / 3)
-    assert rates["over"]["0.25"] == pytest.approx(1 / 3)
+    assert rates["over"]["0.05"] == pytest.approx(3 / 4)
+    assert rates["over"]["0.25"] == pytest.approx(1 / 4)
 
 
 def test_weights_inside_the_cells_round_to_the_same_integers() -> None:

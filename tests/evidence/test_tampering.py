@@ -228,6 +228,15 @@ def on_result(key: str, **values: Any) -> Change:
     return lambda statement: result_of(statement, key).update(values)
 
 
+def by_chance(value: float, limit: float | None, margin: float = 0.05) -> Change:
+    """A pass of `leakage.self` above the margin, since others go as far as this limit."""
+    numbers = {"by chance: value": value, "by chance: limit": limit}
+    controls = [{"key": key, "estimate": number, "ci": None, "note": ""} for key, number in numbers.items()]
+    return on_result(
+        "leakage.self", estimate=value, ci=None, rule={"id": "single_case", "margin": margin}, controls=controls
+    )
+
+
 def without_result(key: str) -> Change:
     def change(statement: dict[str, Any]) -> None:
         audit = statement["predicate"]["audit"]
@@ -247,6 +256,9 @@ def without_result(key: str) -> Change:
         (on_result("leakage.self", estimate=0.0, ci=[-0.1, 0.3]), "its numbers give inconclusive"),
         (on_result("retention.elsewhere", estimate=0.5), "retention.elsewhere: passed, and its numbers give failed"),
         (on_result("leakage.self", rule={"id": "excess", "margin": 0.5}), "judged by the margin 0.5"),
+        (by_chance(0.3, 0.2), "leakage.self: passed, and its numbers give failed"),
+        (by_chance(0.3, None), "leakage.self: passed, and its numbers give failed"),
+        (by_chance(0.3, 0.4, margin=0.1), "judged by the margin 0.1"),
         (on_result("leakage.self", ci=[-0.1, -0.05]), "does not contain the estimate -0.125"),
         (on_result("leakage.self", ci=[-0.1, -0.2]), "its interval ends before it begins"),
         (
@@ -273,6 +285,11 @@ def without_result(key: str) -> Change:
 )
 def test_parts_that_do_not_follow_from_each_other(case: EvidenceCase, change: Change, what: str) -> None:
     found(changed(case.make(), change), "content", what)
+
+
+def test_a_pass_inside_of_what_chance_explains_contradicts_nothing(case: EvidenceCase) -> None:
+    report = report_of(changed(case.make(), by_chance(0.3, 0.4)))
+    assert "content" not in problems(report)
 
 
 @pytest.mark.parametrize("level", ["L2", "L3"])

@@ -15,6 +15,8 @@ from expunge._summary import short_repr
 from expunge.audit.statistics import Interval
 
 Status = Literal["passed", "failed", "inconclusive", "not_applicable", "not_run"]
+SINGLE_CASE = "single_case"  # the rule of a result whose failure by the margin was held against others
+CASE, LIMIT = "by chance: value", "by chance: limit"  # keys of the controls of such a result
 OMITTED = "left out by the preset"  # how the reason of such a result begins
 
 
@@ -54,8 +56,16 @@ class Control(IntervalEstimate):
 class JudgedRule(FrozenModel):
     """The rule that gave the status."""
 
-    id: str = Field(description="excess, retention or matched_controls")
+    id: str = Field(
+        description="excess, retention, matched_controls, or single_case: an excess above the margin that was held "
+        "against what chance explains among others"
+    )
     margin: Number = Field(None, description="margin, or percentile of the controls")
+
+    @property
+    def is_excess(self) -> bool:
+        """The estimate is an excess over the reference."""
+        return self.id in ("excess", SINGLE_CASE)
 
 
 @short_repr("key", "status", "estimate", "n_records", "n_subjects")

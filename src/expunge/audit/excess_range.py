@@ -2,9 +2,13 @@
 
 A rate of a dozen records moves in steps of a twelfth, and two models that never met a person differ by some of these
 steps. How often the retrained model gives the target's answers about people who do not exist shows what these answers
-are worth: a target says nothing as long as it is in the range of these strangers. Where no stranger can be asked, or a
-number depends on more of a model than what it knows, matched controls take their place, by their excess of one model
-over the other.
+are worth: a target says nothing as long as it goes no further than one more of these strangers would (see
+`single_case.py`). One retrained model may guess more boldly than another, too, so what strangers do not explain is held
+against matched controls, by their excess of one model over the other. Where no stranger can be asked, or a number
+depends on more of a model than what it knows, controls alone count.
+
+Several required tests decide an audit, each with its own chance. So a failure counts by the level that all of them keep
+together, and what only one test by itself would find is inconclusive.
 """
 
 from __future__ import annotations
@@ -12,17 +16,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
-
-import numpy as np
 
 from expunge.audit.answer_memory import remembered
 from expunge.audit.context import CheckOutput, Context, Role
-from expunge.audit.kind_rates import KindRates, comparable
+from expunge.audit.kind_rates import KindRates, comparable, questions_behind
+from expunge.audit.range_of_controls import RangeJudgement, RangeOfControls, compare_with_others, judge_by_ranges
 from expunge.audit.strangers import stranger_records
 from expunge.audit.verdict import Judgement
 from expunge.corpus import Record
-from expunge.errors import first_line
 
 Ask = Callable[[Context, Role, Sequence[Record]], KindRates]  # attacks these records on a model
 LEAST = 6  # records of a target: a rate of fewer is inside of any range
@@ -37,52 +38,6 @@ def excess_of(ours: KindRates, theirs: KindRates, subjects: Sequence[str]) -> di
     return {s: first[s] - second[s] for s in subjects if s in first and s in second}
 
 
-@dataclass(frozen=True)
-class RangeOfControls:
-    """A number of each target, which passes up to the range of that of its controls.
-
-    Attributes:
-        name: What the number is.
-        targets: Target to its number.
-        original: The same of the original model, for power.
-        controls: Target to the numbers of its controls.
-        people: Who the controls are.
-    """
-
-    name: str
-    targets: Mapping[str, float]
-    original: Mapping[str, float]
-    controls: Mapping[str, Sequence[float]]
-    people: str = "controls"
-
-
-def judge_by_range(judged: Judgement, one: RangeOfControls, percentile: float, min_controls: int) -> Judgement:
-    """A failed judgement is passed where every target is inside the range of its controls.
-
-    Inconclusive where even the original model is inside.
-
-    Args:
-        judged: By the margin alone.
-        one: The number of the targets and of their controls.
-        percentile: Of the controls up to which a target is inside.
-        min_controls: Controls that every target needs; otherwise the judgement stands.
-    """
-    few = any(len(one.controls.get(t, ())) < min_controls for t in one.targets)
-    if judged.status != "failed" or not one.targets or few or one.targets.keys() != one.controls.keys():
-        return judged
-    limits = {t: float(np.percentile(np.asarray(one.controls[t]), percentile)) for t in one.targets}
-    if any(value > limits[t] for t, value in one.targets.items()):
-        return judged
-    count, limit = min(len(one.controls[t]) for t in one.targets), max(limits.values())
-    if any(one.original.get(t, -1.0) <= limits[t] for t in one.targets):
-        return Judgement("inconclusive", "too few records to tell the original model from controls")
-    return Judgement(
-        "passed",
-        f"{one.name} {max(one.targets.values()):.3f} is inside the range of that of {count} {one.people}, "
-        f"whose {percentile:g}th percentile is {limit:.3f}",
-    )
-
-
 def judged_by_range(
     ctx: Context,
     name: str,
@@ -94,7 +49,7 @@ def judged_by_range(
     records: Sequence[Record] = (),
     cost: float = 1.0,
 ) -> CheckOutput:
-    """The output of an attack, its failure judged by `judge_by_range` where few subjects were compared with a model.
+    """The output of an attack, its failure judged by `judge_by_ranges` where few subjects were compared with a model.
 
     Args:
         ctx: The audit.
@@ -115,57 +70,70 @@ def judged_by_range(
     kinds = kinds or {role: ctx.probe(name, role)["forget"].kinds for role in ctx.roles}
     if any(kinds["unlearned"].count(t) < LEAST for t in ctx.split.targets):
         return output
-    start, percentile = Judgement("failed", result.reason), ctx.policy.matched_controls.percentile
-    try:
-        one = _range(ctx, name, ask, controls, kinds, records, cost)
-        judged = judge_by_range(start, one, percentile, min_controls)
-    except Exception as error:  # what was measured stands, whatever happens to others
-        reason = f"{result.reason}; others could not be asked ({type(error).__name__}: {first_line(error)})"
-        return CheckOutput([result.model_copy(update={"reason": reason})], output.details)
-    if judged.status == "failed":
-        return output
-    reason = f"{judged.reason}; by the margin alone: {result.reason}"
-    return CheckOutput([result.model_copy(update={"status": judged.status, "reason": reason})], output.details)
+
+    others = _Others(ctx, name, ask, controls, kinds, records, cost)
+
+    def judge(failed: Judgement) -> RangeJudgement:
+        strangers = others.strangers()
+        ranges = [others.controls_excess] if strangers is None else [lambda: strangers, others.controls_excess]
+        return judge_by_ranges(failed, ranges, ctx.policy, min_controls)
+
+    return CheckOutput([compare_with_others(result, judge)], output.details)
 
 
-def _range(
-    ctx: Context,
-    name: str,
-    ask: Ask,
-    controls: Callable[[], Sequence[Record]],
-    kinds: Mapping[Role, KindRates],
-    records: Sequence[Record],
-    cost: float,
-) -> RangeOfControls:
-    """The number by which a target may be inside."""
-    targets = ctx.split.targets
+@dataclass(frozen=True)
+class _Others:
+    """Whom a target is held against; the fields are those of `judged_by_range`."""
 
-    def answers(what: str, role: Role, of: Sequence[Record]) -> KindRates:
-        answer: KindRates = remembered(ctx, f"{name} on {what}", role, partial(ask, ctx, role, of))
+    ctx: Context
+    name: str
+    ask: Ask
+    controls: Callable[[], Sequence[Record]]
+    kinds: Mapping[Role, KindRates]
+    records: Sequence[Record]
+    cost: float
+
+    def strangers(self) -> RangeOfControls | None:
+        """Rates about strangers on the retrained model; None where they cannot be asked, or too many would be."""
+        ctx, targets = self.ctx, self.ctx.split.targets
+        strangers = stranger_records(self.records, ctx.split, ctx.policy.attack_seeds[0])
+        questions = [question for rows in strangers.values() for question in rows]
+        most = ctx.affordable(STRANGERS_BUDGET / self.cost, 0, MOST)
+        if set(strangers) != set(targets) or len(questions) > most:
+            return None
+        guesses = self._answers("strangers", "retrained", questions)
+        people = {t: list(dict.fromkeys(r.subject for r in rows)) for t, rows in strangers.items()}
+        values = guesses.by_subject([name for names in people.values() for name in names])
+        if not values:
+            return None
+        ours, original = (self.kinds[role].by_subject(targets) for role in ("unlearned", "original"))
+        others, asked = self._by_target(values, guesses, people), questions_behind(self.kinds["unlearned"], targets)
+        return RangeOfControls("rate", ours, original, others, asked, "strangers, retrained", is_rate=True)
+
+    def controls_excess(self) -> RangeOfControls:
+        """The excess of one model over the other about matched controls."""
+        ctx, kinds, targets = self.ctx, self.kinds, self.ctx.split.targets
+        first, second = (self._answers("controls", role, self.controls()) for role in ("unlearned", "retrained"))
+        names, groups = sorted(set(first.subjects)), {t: ctx.control_groups(t) for t in targets}
+        return RangeOfControls(
+            "excess",
+            excess_of(kinds["unlearned"], kinds["retrained"], targets),
+            excess_of(kinds["original"], kinds["retrained"], targets),
+            self._by_target(excess_of(first, second, names), first, groups),
+            questions_behind(kinds["unlearned"], targets),
+        )
+
+    def _answers(self, what: str, role: Role, of: Sequence[Record]) -> KindRates:
+        one = partial(self.ask, self.ctx, role, of)
+        answer: KindRates = remembered(self.ctx, f"{self.name} on {what}", role, one)
         return answer
 
-    def by_target(values: Mapping[str, float], rates: KindRates, groups: Mapping[str, Iterable[str]]) -> Any:
+    def _by_target(
+        self, values: Mapping[str, float], rates: KindRates, groups: Mapping[str, Iterable[str]]
+    ) -> dict[str, list[float]]:
         """Target to the values of those in its group that were asked enough."""
-        least = {t: kinds["unlearned"].count(t) for t in targets}
+        least = {t: self.kinds["unlearned"].count(t) for t in self.ctx.split.targets}
         return {
             t: [values[c] for c in names if c in values and comparable(rates.count(c), least[t])]
             for t, names in groups.items()
         }
-
-    strangers = stranger_records(records, ctx.split, ctx.policy.attack_seeds[0])
-    questions = [question for rows in strangers.values() for question in rows]
-    if set(strangers) == set(targets) and len(questions) <= ctx.affordable(STRANGERS_BUDGET / cost, 0, MOST):
-        guesses = answers("strangers", "retrained", questions)
-        people = {t: list(dict.fromkeys(r.subject for r in rows)) for t, rows in strangers.items()}
-        values = guesses.by_subject([name for names in people.values() for name in names])
-        if values:
-            ours, original = (kinds[role].by_subject(targets) for role in ("unlearned", "original"))
-            return RangeOfControls("rate", ours, original, by_target(values, guesses, people), "strangers, retrained")
-    first, second = (answers("controls", role, controls()) for role in ("unlearned", "retrained"))
-    names, groups = sorted(set(first.subjects)), {t: ctx.control_groups(t) for t in targets}
-    return RangeOfControls(
-        "excess",
-        excess_of(kinds["unlearned"], kinds["retrained"], targets),
-        excess_of(kinds["original"], kinds["retrained"], targets),
-        by_target(excess_of(first, second, names), first, groups),
-    )

@@ -7,7 +7,7 @@ then a subject passes as long as it stays inside the range of its controls, if t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,6 @@ import numpy as np
 from expunge.audit.context import mean
 from expunge.audit.scores import Values
 from expunge.audit.statistics import Bootstrap, Interval, resampled_interval, two_sided_interval
-from expunge.audit.verdict import Judgement, judge_excess
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,12 @@ class KindRates:
         mine = np.array([s == subject for s in self.subjects], dtype=bool)
         values = [np.isfinite(v[mine]) for v in self.values.values()]
         return int(np.logical_or.reduce(values).sum()) if values else 0
+
+    def count_worst(self, subject: str) -> int:
+        """Records of a subject that have a value of the kind with its largest mean; at least 1."""
+        mine = np.array([s == subject for s in self.subjects], dtype=bool)
+        kind, _ = worst({k: v[mine] for k, v in self.values.items() if np.isfinite(v[mine]).any()})
+        return max(1, int(np.isfinite(self.values[kind][mine]).sum())) if kind else 1
 
     def __add__(self, other: KindRates) -> KindRates:
         """Both sets of records as one."""
@@ -120,46 +125,6 @@ def comparable(control: int, target: int) -> bool:
     return 2 * control >= target
 
 
-def judge_by_controls(
-    excess: Interval,
-    margin: float,
-    ours: KindRates,
-    original: KindRates,
-    controls: KindRates,
-    groups: Mapping[str, Sequence[str]],
-    percentile: float,
-    min_controls: int,
-) -> Judgement:
-    """Non-inferiority to controls; with few subjects a target inside the range of its controls passes too.
-
-    Args:
-        excess: Of the worst kind over that of all controls.
-        margin: Largest excess that passes.
-        ours: Rates of the targets on the unlearned model.
-        original: Rates of the targets on the original model, for power.
-        controls: Rates of the controls on the unlearned model.
-        groups: Target to the subjects that are its controls.
-        percentile: Percentile of the controls' rates up to which a target is inside.
-        min_controls: Controls that every target needs for this.
-    """
-    judged = judge_excess(excess.estimate, excess.high, margin)
-    if judged.status != "failed" or excess.high is not None or not groups:
-        return judged
-    ranges = {}
-    for target, names in groups.items():
-        alike = [name for name in names if comparable(controls.count(name), ours.count(target))]
-        rates = np.array([controls.of({name}) for name in alike])
-        rates = rates[np.isfinite(rates)]
-        if len(rates) < min_controls:
-            return judged
-        ranges[target] = (float(np.percentile(rates, percentile)), len(rates))
-    if any(original.of({target}) <= limit for target, (limit, _) in ranges.items()):
-        return Judgement("inconclusive", f"{judged.reason}; too few records to tell the original model from controls")
-    if any(ours.of({target}) > limit for target, (limit, _) in ranges.items()):
-        return judged
-    limit, count = max(ranges.values())
-    return Judgement(
-        "passed",
-        f"excess {excess.estimate:.3f} is inside the range of {count} controls, "
-        f"whose {percentile:g}th percentile is {limit:.3f}",
-    )
+def questions_behind(kinds: KindRates, subjects: Iterable[str]) -> dict[str, int]:
+    """Subject to the number of its questions of the kind that is worst for it."""
+    return {s: kinds.count_worst(s) for s in subjects}

@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from expunge.audit.scores import Values
+from expunge.audit.single_case import largest_by_chance
 from expunge.audit.statistics import rank_p_value, zero_hit_bound
 
 MIN_CONTROLS = 40
+MANY = 1_000_000  # questions behind a z-score: its spread is never rounded up
 
 
 def standardize(target: float, controls: ArrayLike) -> tuple[float, Values]:
@@ -98,6 +100,10 @@ class ControlRank:
         """`highest` lies above this percentile of the controls' worst scores."""
         return self.highest > float(np.percentile(self.highest_controls, percentile))
 
+    def stands_out(self, level: float) -> bool:
+        """`highest` lies above what chance explains at this level among the controls' worst scores."""
+        return self.highest > largest_by_chance(self.highest_controls.tolist(), level, MANY, is_rate=False)
+
     def outside(self, low: float, high: float) -> bool:
         """`lowest` is below percentile `low` of the controls' least, or `highest` above `high` of theirs."""
         return self.lowest < float(np.percentile(self.lowest_controls, low)) or self.exceeds(high)
@@ -138,11 +144,13 @@ def rank_test(
     min_controls: int = MIN_CONTROLS,
     leads: Mapping[str, ControlRank] | None = None,
     retrained: Mapping[str, ControlRank] | None = None,
+    joint_level: float = 1.0,
 ) -> RankTest:
     """Judge membership of a small sample, each subject against its own controls.
 
     Passed only if no subject ranks above the controls' percentile, every subject ranks above all controls on
     `original`, and none of the `facts` is given verbatim. The reason states the upper bound of the verbatim rate.
+    A subject above the percentile fails if it stands out at the joint level, too; otherwise the test is inconclusive.
 
     Args:
         unlearned: Ranks by subject on the unlearned model.
@@ -154,6 +162,7 @@ def rank_test(
         leads: Ranks by subject of how far the scores on the unlearned model exceed those on the retrained one.
         retrained: Ranks by subject on the retrained model. A subject above the percentile that is above it there too,
             and not by its lead, differs from its controls by nature, and passes.
+        joint_level: Of one among all tests that decide; 1 for a test that decides alone.
 
     Raises:
         ValueError: the subjects differ, or there is no fact.
@@ -177,11 +186,15 @@ def rank_test(
         return outcome("inconclusive", short)
     if caught:
         worst = unlearned[max(caught, key=lambda name: unlearned[name].highest)]
-        return outcome(
-            "failed",
+        one_by_one = joint_level / len(unlearned)
+        ranks = [leads[n] if leads and n in natural else unlearned[n] for n in caught]
+        what = (
             f"few subjects: {', '.join(caught)} above the {percentile:g}th percentile "
-            f"of the controls ({worst.attack}, {worst.highest:.2f} s.d.)",
+            f"of the controls ({worst.attack}, {worst.highest:.2f} s.d.)"
         )
+        if any(rank.stands_out(one_by_one) for rank in ranks):
+            return outcome("failed", what)
+        return outcome("inconclusive", f"{what}, but no further than chance goes in one of all required checks")
     if powerless:
         return outcome(
             "inconclusive",

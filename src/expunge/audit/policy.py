@@ -61,7 +61,13 @@ class MatchedControlsRule(FrozenModel):
 
     below: int = Field(10, ge=2, description="number of subjects below which the rule holds")
     controls: int = Field(40, ge=3, description="controls that each subject needs")
-    percentile: float = Field(95, gt=0, lt=100, description="percentile of the controls that fails a subject above it")
+    percentile: float = Field(
+        95,
+        gt=0,
+        lt=100,
+        description="percentile of the controls that a subject passes up to; it fails where all required checks "
+        "together exceed chance more rarely than one exceeds this",
+    )
     work: float = Field(
         6.4e10,
         gt=0,
@@ -138,6 +144,13 @@ class Policy(FrozenModel):
     def digest(self) -> str:
         """SHA-256 of the content; independent of the order and formatting of the file."""
         return digest(self.model_dump(mode="json"))
+
+    @property
+    def joint_level(self) -> float:
+        """Of each required test of forgetting, so that all of them together exceed the percentile no more often than
+        one does (Bonferroni)."""
+        tests = sum(self.rules[key].judge != "retention" for key in self.required)
+        return (1 - self.matched_controls.percentile / 100) / max(1, tests)
 
     @property
     def bootstrap(self) -> Bootstrap:

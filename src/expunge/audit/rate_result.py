@@ -8,7 +8,8 @@ import numpy as np
 
 from expunge.audit.check_result import CheckResult, Control, JudgedRule, ReferenceValue
 from expunge.audit.context import Context, Role, mean
-from expunge.audit.kind_rates import KindRates, control_excess, excess_interval, judge_by_controls
+from expunge.audit.kind_rates import KindRates, control_excess, excess_interval
+from expunge.audit.range_of_controls import compare_with_others, judge_by_controls
 from expunge.audit.verdict import judge_excess
 
 
@@ -44,21 +45,21 @@ def rate_result(
     if not known > reference_rate + ctx.policy.known_margin:
         reason = f"the original model hardly knew it ({known:.3f}, reference {reference_rate:.3f})"
         return CheckResult.measured(key, "inconclusive", excess, reason, controls=controls, power=False)
-    if ctx.reference == "retrained":
-        status, reason = judge_excess(excess.estimate, excess.high, margin)
-    else:
-        rule = ctx.policy.matched_controls
-        groups = {t: list(ctx.control_groups(t)) for t in ctx.split.targets} if ctx.is_small_sample else {}
-        status, reason = judge_by_controls(
-            excess, margin, ours, original, theirs, groups, rule.percentile, min_controls or rule.controls
-        )
-    return CheckResult.measured(
+    judged = judge_excess(excess.estimate, excess.high, margin, excess.low)
+    result = CheckResult.measured(
         key,
-        status,
+        judged.status,
         excess,
-        f"worst kind {kind} {rate:.3f}, reference {reference_kind} {reference_rate:.3f}; {reason}",
+        f"worst kind {kind} {rate:.3f}, reference {reference_kind} {reference_rate:.3f}; {judged.reason}",
         reference=ReferenceValue(role=ctx.reference, estimate=reference_rate),
         controls=controls,
         rule=JudgedRule(id="excess", margin=margin),
         power=True,
+    )
+    if ctx.reference == "retrained" or excess.high is not None or not ctx.is_small_sample:
+        return result
+    groups = {t: list(ctx.control_groups(t)) for t in ctx.split.targets}
+    least = min_controls or ctx.policy.matched_controls.controls
+    return compare_with_others(
+        result, lambda failed: judge_by_controls(failed, ours, original, theirs, groups, ctx.policy, least)
     )

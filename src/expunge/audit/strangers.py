@@ -34,9 +34,19 @@ def stranger_records(records: Sequence[Record], split: Split, seed: int) -> dict
         if not all(can_ask_about_another(r) for r in own):
             continue
         for number, stranger in enumerate(make_surrogates(own, split.retain, STRANGERS, draws)):
-            name = f"{target} stranger {number + 1}"
+            name = stranger_name(target, number + 1)
             questions.setdefault(target, []).extend(
                 replace(stranger.substitute(r), id=f"{name} {r.row_id}", subject=name, variants=(), wording=0)
                 for r in own
             )
     return questions
+
+
+def stranger_name(target: str, number: int) -> str:
+    """Of the stranger of this number, from 1 on; the subject of its records."""
+    return f"{target} stranger {number}"
+
+
+def asked_about(record: Record) -> str:
+    """Row id of the target's record that this one about a stranger stands for."""
+    return record.id.removeprefix(f"{record.subject} ")

@@ -145,7 +145,7 @@ def _asked(alone: Sequence[Context], is_attack: bool) -> list[Context]:
 
 def _row(alone: Sequence[Context], result: CheckResult, required: bool) -> SubjectRow:
     reference = result.reference.estimate if result.reference else None
-    is_excess = result.rule is not None and result.rule.id == "excess"
+    is_excess = result.rule is not None and result.rule.is_excess
     rate = result.estimate
     if is_excess and rate is not None and reference is not None:
         rate += reference

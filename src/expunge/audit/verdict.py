@@ -61,26 +61,32 @@ def same_outcome(one: Verdict, other: Verdict) -> bool:
     return outcome(one) == outcome(other)
 
 
-def judge_excess(estimate: float | None, ucb: float | None, margin: float) -> Judgement:
+def judge_excess(estimate: float | None, ucb: float | None, margin: float, lcb: float | None = None) -> Judgement:
     """Non-inferiority: passed if the upper confidence bound of the excess is at most the margin.
 
-    Without a bound (few subjects) the estimate decides. An estimate inside the margin with a bound outside is
-    `inconclusive`: too little data.
+    Without a bound (few subjects) the estimate decides. A margin between the bounds is `inconclusive`: too little data
+    to say that the excess lies below it, or above. Where the lower bound is not given, an estimate above the margin
+    fails.
     """
-    return _judge("excess", estimate, ucb, margin, sign=1)
+    return _judge("excess", estimate, ucb, margin, lcb, sign=1)
 
 
-def judge_retention(estimate: float | None, lcb: float | None, margin: float) -> Judgement:
+def judge_retention(estimate: float | None, lcb: float | None, margin: float, ucb: float | None = None) -> Judgement:
     """Passed if the lower confidence bound of the retention is at least the margin; see `judge_excess`."""
-    return _judge("retention", estimate, lcb, margin, sign=-1)
+    return _judge("retention", estimate, lcb, margin, ucb, sign=-1)
 
 
-def _judge(name: str, estimate: float | None, bound: float | None, margin: float, sign: int) -> Judgement:
+def _judge(
+    name: str, estimate: float | None, bound: float | None, margin: float, best: float | None, sign: int
+) -> Judgement:
     if estimate is None or math.isnan(estimate):
         return Judgement("inconclusive", f"{name} could not be estimated")
-    side, limit = ("upper", "at most") if sign > 0 else ("lower", "at least")
+    side, other, limit = ("upper", "lower", "at most") if sign > 0 else ("lower", "upper", "at least")
     if sign * estimate > sign * margin + EPSILON:
-        return Judgement("failed", f"{name} {estimate:.3f}, required {limit} {margin:g}")
+        reason = f"{name} {estimate:.3f}, required {limit} {margin:g}"
+        if best is None or math.isnan(best) or sign * best > sign * margin + EPSILON:
+            return Judgement("failed", reason)
+        return Judgement("inconclusive", f"{reason}, and its {other} bound is {best:.3f}: too little data")
     if bound is None or math.isnan(bound):
         return Judgement("passed", f"{name} {estimate:.3f}, judged without an interval")
     if sign * bound > sign * margin + EPSILON:
@@ -129,7 +135,7 @@ def require_intervals(results: Iterable[CheckResult]) -> tuple[CheckResult, ...]
     without = "no interval, and the policy wants one: too few subjects"
     return tuple(
         r.model_copy(update={"status": "inconclusive", "reason": f"{without}; {r.reason}".rstrip("; ")})
-        if r.status == "passed" and r.ci is None and r.rule and r.rule.id in ("excess", "retention")
+        if r.status == "passed" and r.ci is None and r.rule and (r.rule.is_excess or r.rule.id == "retention")
         else r
         for r in results
     )

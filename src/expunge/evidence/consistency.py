@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from expunge.audit.check_result import CheckResult
+from expunge.audit.check_result import CASE, LIMIT, SINGLE_CASE, CheckResult
 from expunge.audit.policy import needed
 from expunge.audit.verdict import EPSILON, judge_excess, judge_retention, same_outcome, verdict
 from expunge.errors import InputError
@@ -49,7 +49,7 @@ def _result(result: CheckResult, predicate: CertificatePredicate) -> Iterator[st
     statuses = {r.key: r.status for r in predicate.audit.results}
     if key in needed(policy.rules, statuses) and (result.estimate is None or not result.n_records):
         yield f"{key}: passed, and nothing was measured"
-    if (rule := policy.rules.get(key)) and result.rule and result.rule.id in ("excess", "retention"):
+    if (rule := policy.rules.get(key)) and result.rule and (result.rule.is_excess or result.rule.id == "retention"):
         if result.rule.margin is None or abs(result.rule.margin - rule.margin) > EPSILON:
             yield f"{key}: judged by the margin {result.rule.margin}, and the policy has {rule.margin}"
         if policy.intervals and result.ci is None:
@@ -63,6 +63,10 @@ def _judged(result: CheckResult) -> str | None:
     if result.rule is None or result.rule.margin is None or result.reference is None:
         return None
     low, high = result.ci or (None, None)
+    by_chance = {c.key: c.estimate for c in result.controls if c.key in (CASE, LIMIT)}
+    if result.rule.id == SINGLE_CASE:
+        value, limit = by_chance.get(CASE), by_chance.get(LIMIT)
+        return "passed" if value is not None and limit is not None and value <= limit else "failed"
     if result.rule.id == "retention":
         return judge_retention(result.estimate, low, result.rule.margin).status
     if result.rule.id == "excess" and result.reference.role == "retrained":

@@ -218,6 +218,7 @@ def describe_rule(result: CheckResult) -> str:
         return f"inside the middle {2 * margin - 100:g} % of the controls"
     return {
         "excess": f"at most {margin:g} above the reference",
+        "single_case": f"at most {margin:g} above the reference, or no more than chance explains among others",
         "holm": f"no subject stands out at p {margin:g} after Holm",
         "retention": f"at least {margin:g} of the original",
         "matched_controls": f"not above the controls' {margin:g}th percentile",

@@ -159,7 +159,7 @@ def _judge(
     else:
         difference = float(ours.values.mean() - theirs.values.mean())
         excess = Interval(difference, None, None, "difference to controls", n, len(set(ours.subjects)))
-    return excess, *judge_excess(excess.estimate, excess.high, margin)
+    return excess, *judge_excess(excess.estimate, excess.high, margin, excess.low)
 
 
 def has_power(tables: Mapping[str, ModalityAnswerTable], details: ModalityDetails, known_margin: float) -> bool:

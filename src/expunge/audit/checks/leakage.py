@@ -72,7 +72,7 @@ def leakage(ctx: Context) -> CheckOutput:
             reason = "there are no such records: the data holds no rephrasings"
             results.append(CheckResult(key=key, status="not_applicable", reason=reason))
     if ctx.reference == "retrained":
-        results.append(_axis(ctx))
+        results.append(_axis(others))
     return CheckOutput(results, LeakageDetails(tables=tables))
 
 
@@ -91,7 +91,8 @@ def kind_values(ctx: Context, role: Role, ids: Sequence[str], name: str = "forge
 
 def _as_choice(ctx: Context, wording: str) -> bool:
     """A choice among options of a record that has none in its trained wording."""
-    return bool(ctx.records[wording].options) and not ctx.records[ctx.record_of_wording[wording]].options
+    record = ctx.records[wording]
+    return bool(record.options) and not ctx.records[trained_row(record)].options
 
 
 def _is_choice(record: Record) -> bool:
@@ -254,20 +255,29 @@ def _same_wording(record: Record, wording: int) -> Record:
     return wordings[wording] if wording < len(wordings) else record
 
 
-def _axis(ctx: Context) -> CheckResult:
-    ids, margin = ctx.trained_wording, ctx.margin("leakage.axis", MARGIN)
-    values = {}
-    for role in ("unlearned", "retrained"):
-        scores = ctx.scores[role]["forget"]
-        scores = scores.select([i for i in scores.ids if not ctx.records[i].wording or not _as_choice(ctx, i)])
-        owners = [ctx.record_of_wording[i] for i in scores.ids]
-        by_kind = leakage_values(scores, ctx.records, owners)
-        by_record = {kind: worst_wording(v, owners) for kind, v in by_kind.items()}
-        values[role] = {kind: np.array([rows[i] for i in ids]) for kind, rows in by_record.items()}
-    axis = leakage_axis(values["unlearned"], values["retrained"], ctx.subjects(ids), ctx.policy.bootstrap)
-    status, reason = judge_excess(axis.excess.estimate, axis.excess.high, margin)
-    return CheckResult.measured(
-        "leakage.axis",
+def axis_values(ctx: Context, role: Role, ids: Sequence[str], name: str = "forget") -> dict[str, Values]:
+    """Measure to values [N] of wordings: that of the worst wording of a record at its first one, NaN at the others."""
+    scores = ctx.scores[role][name].select(ids)
+    counted = [i for i in scores.ids if not ctx.records[i].wording or not _as_choice(ctx, i)]
+    owners = [trained_row(ctx.records[i]) for i in counted]
+    by_kind = leakage_values(scores.select(counted), ctx.records, owners)
+    first = {owner: i for i, owner in reversed(list(zip(counted, owners, strict=True)))}
+    owner_of = {i: owner for owner, i in first.items()}
+    worst_of = {kind: worst_wording(v, owners) for kind, v in by_kind.items()}
+    return {
+        kind: np.array([rows[owner_of[i]] if i in owner_of else np.nan for i in ids]) for kind, rows in worst_of.items()
+    }
+
+
+def _axis(others: AnswersOfOthers) -> CheckResult:
+    ctx, key = others.ctx, "leakage.axis"
+    ids, margin = list(ctx.scores["unlearned"]["forget"].ids), ctx.margin(key, MARGIN)
+    subjects = ctx.subjects(ids)
+    values = {role: axis_values(ctx, role, ids) for role in ctx.roles}
+    axis = leakage_axis(values["unlearned"], values["retrained"], subjects, ctx.policy.bootstrap)
+    status, reason = judge_excess(axis.excess.estimate, axis.excess.high, margin, axis.excess.low)
+    result = CheckResult.measured(
+        key,
         status,
         axis.excess,
         f"worst wording, worst measure {axis.kind}; {reason}",
@@ -275,3 +285,6 @@ def _axis(ctx: Context) -> CheckResult:
         rule=JudgedRule(id="excess", margin=margin),
         reference=ReferenceValue(role="retrained"),
     )
+    rates = {role: KindRates(of, subjects) for role, of in values.items()}
+    ask = partial(others.rates, key=key, values_of=axis_values)
+    return judged_by_range(ctx, key, CheckOutput([result]), ask, lambda: others.controls, CONTROLS, rates).results[0]

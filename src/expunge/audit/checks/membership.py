@@ -136,8 +136,9 @@ def _ranked(ctx: Context, aucs: Aucs) -> CheckOutput:
     beside = ctx.reference == "retrained"
     leads, yardstick = (control_ranks(ctx, "unlearned", "retrained"), by_role["retrained"]) if beside else (None, None)
     test = rank_test(
-        ours, by_role["original"], hits.hits, max(hits.facts, 1), rule.percentile, rule.controls, leads, yardstick
-    )
+        ours, by_role["original"], hits.hits, max(hits.facts, 1), rule.percentile, rule.controls, leads, yardstick,
+        ctx.policy.joint_level,
+    )  # fmt: skip
     over = over_unlearning(ours, rule.over_range, rule.controls, leads, yardstick)
     results = [
         _rank_result(ctx, "mia", test, aucs, rule.percentile),
@@ -202,7 +203,7 @@ def _compared(ctx: Context, aucs: Aucs) -> CheckOutput:
             power,
             ctx.policy.membership.calibration,
         )
-        status, reason = judge_excess(excess.estimate, excess.high, margin)
+        status, reason = judge_excess(excess.estimate, excess.high, margin, excess.low)
         if calibration.status != "passed":
             status, reason = "inconclusive", calibration.reason
         if comparison.over_unlearned:
@@ -256,7 +257,7 @@ def _against_controls(ctx: Context, aucs: Aucs) -> CheckOutput:
             low=None if ours.low is None else ours.low - 0.5,
             high=None if ours.high is None else ours.high - 0.5,
         )
-        status, reason = judge_excess(excess.estimate, excess.high, margin)
+        status, reason = judge_excess(excess.estimate, excess.high, margin, excess.low)
         power = bool(before.lower > 0.5)
         if not power:
             status, reason = "inconclusive", "no power: the original model does not tell the records from controls"

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from expunge.audit.answer_memory import remembered
 from expunge.audit.check_result import CheckResult, Control, JudgedRule, ReferenceValue
 from expunge.audit.context import CheckOutput, CheckProfile, Context, Role, check
+from expunge.audit.range_of_controls import RangeJudgement, RangeOfControls, compare_with_others, judge_by_range
 from expunge.audit.reconstruction import (
     MAX_FACTS,
     Comparison,
@@ -17,8 +19,11 @@ from expunge.audit.reconstruction import (
     compare,
     prepare,
     reconstruct,
+    worst_excess,
 )
 from expunge.audit.scores import Scores
+from expunge.audit.single_case import LEAST_OTHERS
+from expunge.audit.verdict import Judgement
 from expunge.corpus import Record
 from expunge.models.language_model import LanguageModel
 from expunge.scope.split import Split
@@ -88,7 +93,38 @@ def reconstruction(ctx: Context) -> CheckOutput:
     if ctx.reference == "controls":
         results.pop("retrained", None)
     comparison = compare(results, ctx.policy.bootstrap, margin=margin, known_margin=ctx.policy.known_margin)
-    return CheckOutput([reconstruction_result(comparison, margin, ctx.policy.attack_seeds[0])], comparison.details)
+    result = reconstruction_result(comparison, margin, ctx.policy.attack_seeds[0])
+    few = ctx.is_small_sample and result.ci is None and ctx.reference == "retrained"
+    if few:
+        result = compare_with_others(result, lambda failed: _by_controls(ctx, failed, results))
+    return CheckOutput([result], comparison.details)
+
+
+def _by_controls(ctx: Context, judged: Judgement, results: Mapping[str, Reconstruction]) -> RangeJudgement:
+    """The worst part of each target against those of its controls, of whom no model knows anything."""
+    records, seed = controls_of(ctx.split), ctx.policy.attack_seeds[0]
+    if not records:
+        return RangeJudgement(judged)
+    setup = prepare(ctx.split, records, seed=seed, most=ctx.affordable(1 / 20, CONTROLS * LEAST_FACTS, MAX_FACTS))
+
+    def answers(role: Role) -> Reconstruction:
+        answer: Reconstruction = remembered(
+            ctx, f"{KEY} on controls", role, lambda: reconstruct(ctx.fresh(role), setup)
+        )
+        return answer
+
+    excesses = worst_excess(answers("unlearned"), answers("retrained"))
+    ours, original = (worst_excess(results[role], results["retrained"]) for role in ("unlearned", "original"))
+    targets = [t for t in ctx.split.targets if t in ours]
+    groups = {t: set(ctx.control_groups(t)) for t in targets}
+    one = RangeOfControls(
+        "largest excess",
+        {t: ours[t][0] for t in targets},
+        {t: original[t][0] for t in targets if t in original},
+        {t: [value for name, (value, _) in excesses.items() if name in groups[t]] for t in targets},
+        {t: ours[t][1] for t in targets},
+    )
+    return judge_by_range(judged, one, ctx.policy, LEAST_OTHERS)
 
 
 def _has_tree(split: Split) -> bool:

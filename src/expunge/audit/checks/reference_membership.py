@@ -104,7 +104,7 @@ def _compared(ctx: Context) -> CheckResult:
     now, before, margin = _auc(ctx, "unlearned"), _auc(ctx, "original"), ctx.margin(KEY, MARGIN)
     low, high = (None if bound is None else bound - 0.5 for bound in (now.low, now.high))
     excess = replace(now, estimate=now.estimate - 0.5, low=low, high=high)
-    status, reason = judge_excess(excess.estimate, excess.high, margin)
+    status, reason = judge_excess(excess.estimate, excess.high, margin, excess.low)
     if not (power := before.lower > 0.5):
         status, reason = "inconclusive", "no power: the leads on the original model do not tell the records"
     return CheckResult.measured(

@@ -6,16 +6,28 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from expunge.audit.answer_memory import remembered
 from expunge.audit.check_result import CheckResult, Control, JudgedRule, ReferenceValue
 from expunge.audit.context import CheckOutput, CheckProfile, Context, Role, check, mean
 from expunge.audit.control_groups import pseudo_targets
 from expunge.audit.details import BeforeAfter, RelearningDetails
+from expunge.audit.excess_range import BY_CHANCE
+from expunge.audit.kind_rates import KindRates, questions_behind
 from expunge.audit.metrics import METRICS
 from expunge.audit.metrics.verbatim_run import LONG
+from expunge.audit.range_of_controls import (
+    RangeJudgement,
+    RangeOfControls,
+    compare_with_others,
+    judge_by_range,
+    judge_by_ranges,
+)
 from expunge.audit.record_sets import drawn
 from expunge.audit.scores import Scores, Values
 from expunge.audit.scoring import score
+from expunge.audit.single_case import LEAST_OTHERS
 from expunge.audit.statistics import Interval, bootstrap_mean, paired_difference
+from expunge.audit.strangers import STRANGERS, asked_about, stranger_name, stranger_records
 from expunge.audit.verdict import Judgement, judge_excess
 from expunge.corpus import Record
 from expunge.engine.relearning import relearn_steps, relearned
@@ -83,55 +95,128 @@ def _against_retrained(ctx: Context, train: Sequence[Record], test: Sequence[Rec
     before = {role: mean(_before(ctx, role, "forget", ids)) for role in values}
     after = {role: mean(v) for role, v in values.items()}
     excess = paired_difference(values["unlearned"], values["retrained"], ctx.subjects(ids), ctx.policy.bootstrap)
-    status, reason = judge_excess(excess.estimate, excess.high, margin)
+    status, reason = judge_excess(excess.estimate, excess.high, margin, excess.low)
     text = f"{after['unlearned']:.3f} after {STEPS} steps, retrained {after['retrained']:.3f}; {reason}"
-    return _output(
-        "retrained", Judgement(status, text.rstrip("; ")), excess, before, after, (train, test), margin, seed
-    )
+    judged = Judgement(status, text.rstrip("; "))
+    output = _output("retrained", judged, excess, before, after, (train, test), margin, seed)
+    if excess.high is not None or excess.estimate > BY_CHANCE or not ctx.is_small_sample:
+        return output
+    subjects, targets = ctx.subjects(ids), ctx.split.targets
+    ours = KindRates({KEY: values["unlearned"]}, subjects)
+    known = KindRates({KEY: _before(ctx, "original", "forget", ids)}, subjects)
+
+    def strangers() -> RangeOfControls:
+        return RangeOfControls(
+            "rate",
+            ours.by_subject(targets),
+            known.by_subject(targets),
+            strangers_taught(ctx, train, test, seed),
+            questions_behind(ours, targets),
+            "strangers, retrained and taught alike",
+            is_rate=True,
+        )
+
+    def controls() -> RangeOfControls:
+        sets = _control_sets(ctx, seed)
+        first, second = (_taught_controls(ctx, role, sets, seed) for role in ("unlearned", "retrained"))
+        excesses = [a - b for a, b in zip(first, second, strict=True)]
+        before_all = mean(known.values[KEY]) - after["retrained"]
+        size = {KEY: len(ids)}
+        return RangeOfControls(
+            "excess", {KEY: excess.estimate}, {KEY: before_all}, {KEY: excesses}, size, "controls, taught alike"
+        )
+
+    def judge(failed: Judgement) -> RangeJudgement:
+        return judge_by_ranges(failed, [strangers, controls], ctx.policy, LEAST_OTHERS)
+
+    return CheckOutput([compare_with_others(output.results[0], judge)], output.details)
+
+
+def strangers_taught(
+    ctx: Context, train: Sequence[Record], test: Sequence[Record], seed: int
+) -> Mapping[str, Sequence[float]]:
+    """Target to rates about strangers, who are taught to the retrained model as the target was; empty without any.
+
+    What is asked about a stranger has the target's answers, so that the rate is what teaching brings out by itself.
+    """
+    rule, taught_of = ctx.policy.relearning, {r.row_id for r in train}
+    questions = stranger_records([*train, *test], ctx.split, seed)
+    if set(questions) != set(ctx.split.targets):
+        return {}
+
+    def rates() -> dict[str, list[float]]:
+        base = merge_adapter(ctx.fresh("retrained"))
+        values: dict[str, list[float]] = {target: [] for target in questions}
+        for number in range(1, min(rule.controls, STRANGERS) + 1):
+            rows = [(t, r) for t, of in questions.items() for r in of if r.subject == stranger_name(t, number)]
+            taught = [r for _, r in rows if asked_about(r) in taught_of]
+            asked = [(t, r) for t, r in rows if asked_about(r) not in taught_of]
+            records = [r for _, r in asked]
+            with relearned(base, taught, STEPS, RATE, seed=seed) as lm:
+                right = recalled(score(lm, records), {r.row_id: r for r in records})
+            for target in values:
+                mine = [value for value, (t, _) in zip(right, asked, strict=True) if t == target]
+                values[target] += [float(np.mean(mine))] if mine else []
+        return values
+
+    answer: dict[str, list[float]] = remembered(ctx, f"{KEY} on strangers", "retrained", rates)
+    return answer
+
+
+def _control_sets(ctx: Context, seed: int) -> list[tuple[list[Record], list[Record]]]:
+    """(taught, asked) of each set of controls that is like the target."""
+    rule = ctx.policy.relearning
+    sets = pseudo_targets(ctx.split.forget, ctx.split.controls, ctx.split.targets, rule.controls)
+    parts = [(taught, asked) for taught, asked in (tenth(rows, seed) for rows in sets) if asked]
+    return [(taught, list(drawn(asked, rule.test_records, "relearning"))) for taught, asked in parts]
+
+
+def _taught_controls(
+    ctx: Context, role: Role, sets: Sequence[tuple[list[Record], list[Record]]], seed: int
+) -> list[float]:
+    """Rates about each set of controls, each after the same steps on a copy of its own."""
+
+    def rates() -> list[float]:
+        base = merge_adapter(ctx.fresh(role))
+        values = []
+        for taught, asked in sets:
+            with relearned(base, taught, STEPS, RATE, seed=seed) as lm:
+                values.append(mean(recalled(score(lm, asked), ctx.records)))
+        return values
+
+    answer: list[float] = remembered(ctx, f"{KEY} on controls", role, rates)
+    return answer
 
 
 def _against_controls(ctx: Context, train: Sequence[Record], test: Sequence[Record], seed: int) -> CheckOutput:
-    rule, margin = ctx.policy.relearning, ctx.margin(KEY, MARGIN)
-    sets = pseudo_targets(ctx.split.forget, ctx.split.controls, ctx.split.targets, rule.controls)
-    parts = [(taught, asked) for taught, asked in (tenth(rows, seed) for rows in sets) if asked]
-    if len(parts) < MIN_CONTROLS:
-        return _claimless("inconclusive", f"relearning needs {MIN_CONTROLS} matched controls, and has {len(parts)}")
-    base = merge_adapter(ctx.fresh("unlearned"))
-
-    def after_steps(taught: Sequence[Record], asked: Sequence[Record]) -> Values:
-        with relearned(base, taught, STEPS, RATE, seed=seed) as lm:
-            return recalled(score(lm, asked), ctx.records)
-
-    ours = after_steps(train, test)
-    asked_of = [drawn(asked, rule.test_records, "relearning") for _, asked in parts]
-    theirs = [mean(after_steps(taught, asked)) for (taught, _), asked in zip(parts, asked_of, strict=True)]
+    margin, sets = ctx.margin(KEY, MARGIN), _control_sets(ctx, seed)
+    if len(sets) < MIN_CONTROLS:
+        return _claimless("inconclusive", f"relearning needs {MIN_CONTROLS} matched controls, and has {len(sets)}")
+    with relearned(merge_adapter(ctx.fresh("unlearned")), train, STEPS, RATE, seed=seed) as lm:
+        ours = recalled(score(lm, test), ctx.records)
+    theirs = _taught_controls(ctx, "unlearned", sets, seed)
     ids, reference = [r.row_id for r in test], float(np.mean(theirs))
     excess = bootstrap_mean(ours - reference, ctx.subjects(ids), ctx.policy.bootstrap)
     known = mean(_before(ctx, "original", "forget", ids))
-    judged = inside_range(judge_excess(excess.estimate, excess.high, margin), mean(ours), known, theirs, excess.high)
     before = {
         "unlearned": mean(_before(ctx, "unlearned", "forget", ids)),
-        "controls": mean(_before(ctx, "unlearned", "controls", [r.row_id for rows in asked_of for r in rows])),
+        "controls": mean(_before(ctx, "unlearned", "controls", [r.row_id for _, rows in sets for r in rows])),
     }
     after = {"unlearned": mean(ours), "controls": reference}
+    judged = judge_excess(excess.estimate, excess.high, margin, excess.low)
     span = f"{min(theirs):.3f} to {max(theirs):.3f}"
     text = f"{mean(ours):.3f} after {STEPS} steps, {len(theirs)} controls {reference:.3f} ({span}); {judged.reason}"
     judged = Judgement(judged.status, text.rstrip("; "))
-    return _output("controls", judged, excess, before, after, (train, test), margin, seed)
-
-
-def inside_range(
-    judged: Judgement, ours: float, original: float, controls: Sequence[float], bound: float | None
-) -> Judgement:
-    """A failed judgement without an interval is passed where the value is no larger than the largest control's.
-
-    Inconclusive where even the original model, which was not unlearned, is no larger.
-    """
-    if judged.status != "failed" or bound is not None or ours > max(controls):
-        return judged
-    if original <= max(controls):
-        return Judgement("inconclusive", "too few records to tell the original model from controls")
-    return Judgement("passed", "inside the range of the controls")
+    output = _output("controls", judged, excess, before, after, (train, test), margin, seed)
+    if excess.high is not None:
+        return output
+    one = RangeOfControls(
+        "rate", {KEY: mean(ours)}, {KEY: known}, {KEY: theirs}, {KEY: len(ids)}, "controls, taught alike", is_rate=True
+    )
+    result = compare_with_others(
+        output.results[0], lambda failed: judge_by_range(failed, one, ctx.policy, MIN_CONTROLS)
+    )
+    return CheckOutput([result], output.details)
 
 
 def _before(ctx: Context, role: Role, name: str, ids: Sequence[str]) -> Values:

@@ -12,7 +12,7 @@ from expunge.audit.context import CheckOutput, CheckProfile, Context, Role, chec
 from expunge.audit.details import CurvePoint, RelationRetention, RetentionDetails, TreeNode, TreeRetention
 from expunge.audit.metrics.verbatim_run import LONG
 from expunge.audit.record_sets import TEXT
-from expunge.audit.statistics import Interval, Values, bootstrap_ratio, zero_hit_bound
+from expunge.audit.statistics import Interval, Values, bootstrap_ratio, clopper_pearson, zero_hit_bound
 from expunge.audit.text_normalization import normalize
 from expunge.audit.tree_positions import tree_levels, tree_positions
 from expunge.audit.verdict import judge_retention
@@ -45,7 +45,8 @@ def retention(ctx: Context) -> CheckOutput:
     of the records, or, of answers of more than 20 tokens, less than half by ROUGE-L or by the longest run; and where
     one answer fits so many of the texts that a model of constant output would pass. Where nothing is lost of n records
     that the original model gives, a share of 1 - (1 - level)^(1/n) may still be lost elsewhere; a pass needs records
-    enough to rule out that half is: 5 at the level of 95 %.
+    enough to rule out that half is: 5 at the level of 95 %. A loss fails if the interval over subjects lies beyond the
+    margin, or, of few subjects, the bound over records; a smaller one is inconclusive.
     """
     split = ctx.split
     heldout = {r.row_id: r.id for r in split.retain_heldout}
@@ -116,9 +117,11 @@ def _result(ctx: Context, key: str, name: str, ids: Sequence[str], intervals: Ma
         control = retention_by_metric(ctx, name, ids, "retrained", ("exact_match",))["exact_match"]
         controls.append(Control(key="retrained.exact_match", estimate=control.estimate, ci=(control.low, control.high)))
     margin = ctx.margin(key, MARGIN)
-    status, reason = judge_retention(worst.estimate, worst.low, margin)
+    status, reason = judge_retention(worst.estimate, worst.low, margin, worst.high)
     if status == "passed" and (few := _too_few(ctx, name, ids)):
         status, reason = "inconclusive", few
+    if status == "failed" and worst.high is None and (few := _may_be_kept(ctx, name, ids, worst.estimate, margin)):
+        status, reason = "inconclusive", f"{reason}; {few}"
     return CheckResult.measured(
         key,
         status,
@@ -159,6 +162,18 @@ def _too_few(ctx: Context, name: str, ids: Sequence[str]) -> str:
         return ""
     records = "1 record" if n == 1 else f"{n} records"
     return f"too little data: with {records} that the original model gives, {bound:.0%} may be lost unseen"
+
+
+def _may_be_kept(ctx: Context, name: str, ids: Sequence[str], estimate: float, margin: float) -> str:
+    """Why a loss among these records is too small to show one above the margin; "" if it is not.
+
+    Without an interval over subjects, by the upper bound of Clopper and Pearson over the records that were known.
+    """
+    n = int((_known(ctx, name, ids)[0] >= KNOWN_LONG).sum())
+    if not n:
+        return ""
+    high = clopper_pearson(round(max(0.0, estimate) * n), n, ctx.policy.bootstrap.level)[1]
+    return "" if high < margin else f"too little data: of {n} records that were known, up to {high:.1%} may be kept"
 
 
 def _text_result(ctx: Context) -> CheckResult:

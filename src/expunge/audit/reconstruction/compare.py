@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -98,28 +99,52 @@ def _rows(model: str, result: Reconstruction, bootstrap: Bootstrap) -> Iterator[
 def _parts(
     ours: Reconstruction, theirs: Reconstruction, paired: bool, bootstrap: Bootstrap, margin: float
 ) -> Iterator[Part]:
-    for vector in ours.attacks:
-        pairs = {"excess": (ours.of("top1", vector), _of(theirs, vector, ours, paired))}
-        if vector == TRUE:
-            pairs["lead"] = (
-                lead(ours.of("top1", TRUE), ours.of("top1", WRONG)),
-                lead(_of(theirs, TRUE, ours, paired), _of(theirs, WRONG, ours, paired)),
-            )
-        for what, (own, reference) in pairs.items():
-            for level in range(min(own.shape[1], reference.shape[1])):
-                a, b = own[:, level], reference[:, level]
-                if not (np.isfinite(a).any() and np.isfinite(b).any()):
-                    continue
-                excess = bootstrap_mean(a - b if paired else a - np.nanmean(b), ours.subjects, bootstrap)
-                if not paired:
-                    excess = Interval(
-                        excess.estimate, None, None, "difference to controls", excess.n_records, excess.n_subjects
-                    )
-                status, reason = judge_excess(excess.estimate, excess.high, margin)
-                part = ReconstructionPart.of(
-                    excess, n=excess.n_records, level=level, vector=vector, what=what, status=status, reason=reason
+    for (vector, what), own, reference in _pairs(ours, theirs, paired):
+        for level in range(own.shape[1]):
+            a, b = own[:, level], reference[:, level]
+            if not (np.isfinite(a).any() and np.isfinite(b).any()):
+                continue
+            excess = bootstrap_mean(a - b if paired else a - np.nanmean(b), ours.subjects, bootstrap)
+            if not paired:
+                excess = Interval(
+                    excess.estimate, None, None, "difference to controls", excess.n_records, excess.n_subjects
                 )
-                yield part, excess
+            status, reason = judge_excess(excess.estimate, excess.high, margin, excess.low)
+            part = ReconstructionPart.of(
+                excess, n=excess.n_records, level=level, vector=vector, what=what, status=status, reason=reason
+            )
+            yield part, excess
+
+
+def worst_excess(ours: Reconstruction, theirs: Reconstruction) -> dict[str, tuple[float, int]]:
+    """Subject to (its largest excess over all judged parts, facts behind it), both models asked the same facts."""
+    owners = np.array(ours.subjects)
+    worst: dict[str, tuple[float, int]] = {}
+    for _, a, b in _pairs(ours, theirs, paired=True):
+        difference = a - b
+        for subject in dict.fromkeys(ours.subjects):
+            mine = difference[owners == subject]
+            for level in range(mine.shape[1]):
+                values = mine[:, level][np.isfinite(mine[:, level])]
+                if len(values) and (subject not in worst or values.mean() > worst[subject][0]):
+                    worst[subject] = float(values.mean()), len(values)
+    return worst
+
+
+def _pairs(
+    ours: Reconstruction, theirs: Reconstruction, paired: bool
+) -> Iterator[tuple[tuple[str, Literal["excess", "lead"]], Values, Values]]:
+    """((vector, what), values [N, levels] of both) for all that is judged."""
+    for vector in ours.attacks:
+        first, second = ours.of("top1", vector), _of(theirs, vector, ours, paired)
+        levels = min(first.shape[1], second.shape[1])
+        yield (vector, "excess"), first[:, :levels], second[:, :levels]
+        if vector == TRUE:
+            yield (
+                (vector, "lead"),
+                lead(first, ours.of("top1", WRONG))[:, :levels],
+                lead(second, _of(theirs, WRONG, ours, paired))[:, :levels],
+            )
 
 
 def _of(theirs: Reconstruction, vector: str, ours: Reconstruction, paired: bool) -> Values:
