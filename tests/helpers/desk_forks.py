@@ -112,8 +112,9 @@ def become(order: dict[str, Any], main: Any) -> None:
         os.dup2(os.open(order["err"], os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
         main(*order["words"])
         code = 0
-    except BaseException:
+    except BaseException as error:
         traceback.print_exc()
+        print("SQLite says", getattr(getattr(error, "orig", error), "sqlite_errorname", "nothing"), file=sys.stderr)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
