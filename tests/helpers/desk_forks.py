@@ -50,6 +50,10 @@ class Fork:
         self.wait(timeout)
         return self.out.read_text(), None
 
+    def terminate(self) -> None:
+        """Ask it to end."""
+        os.kill(self.pid, signal.SIGTERM)
+
     def kill(self) -> None:
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
