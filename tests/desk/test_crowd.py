@@ -34,7 +34,8 @@ def run_crowd(tmp_path: Path) -> None:
     crowd = make_crowd(tmp_path / "desk", SIZE, WARDS)
     began = time.monotonic()
     with Trouble(crowd.case, WORKERS, random.Random(rng.random()), most=2 * SIZE) as trouble:
-        while not crowd.is_over():
+        while (share := crowd.share()) < 1:
+            trouble.share = share
             assert time.monotonic() < began + 60 + 60 * SIZE, f"stuck: {crowd.states()}"
             time.sleep(0.2)
             with suppress(RunFailed):  # a frozen worker held the database for too long; people try again

@@ -52,11 +52,14 @@ class Fork:
 
     def terminate(self) -> None:
         """Ask it to end."""
-        os.kill(self.pid, signal.SIGTERM)
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGTERM)
 
     def kill(self) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
+        """End it at once, also while it is frozen; nothing if it has ended, since its number may be another's."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
 
 
 def fork_worker(words: list[str], out: Path, err: Path, env: dict[str, str]) -> Fork:
@@ -98,8 +101,12 @@ def serve() -> None:
         order = json.loads(line)
         if "code_of" in order:
             answer = codes.get(order["code_of"])
-        elif (answer := os.fork()) == 0:
-            become(order, desk_worker.main)
+        else:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+            if (answer := os.fork()) == 0:
+                become(order, desk_worker.main)
+            codes.pop(answer, None)  # of an earlier process with this number
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         print(json.dumps(answer), flush=True)
 
 
@@ -108,6 +115,7 @@ def become(order: dict[str, Any], main: Any) -> None:
     code = 1
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         os.setsid()
         os.environ.clear()
         os.environ.update(order["env"])

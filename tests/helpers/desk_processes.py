@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -44,9 +43,7 @@ def worker(case: DeskCase, name: str, shift: float = SHIFT, **env: str) -> Itera
     try:
         yield process
     finally:
-        with suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGCONT)
-            process.kill()
+        process.kill()
         process.wait()
 
 

@@ -26,7 +26,8 @@ class Trouble:
     """Workers, and what befalls them; a thread of its own, since a frozen worker can hold up who asks the desk.
 
     Attributes:
-        most: How often something befalls one of them; then they work in peace.
+        most: How often something befalls one of them.
+        share: How much of the work is done, from 0 to 1; whoever watches it sets this, and it spreads the trouble.
         counts: How often each thing happened.
     """
 
@@ -34,6 +35,7 @@ class Trouble:
     size: int
     rng: random.Random
     most: int
+    share: float = 0.0
     counts: Counter[str] = field(default_factory=Counter)
     _workers: dict[str, Fork] = field(default_factory=dict)
     _until: dict[str, float] = field(default_factory=dict)  # frozen ones, and when they wake up
@@ -72,7 +74,8 @@ class Trouble:
                 self._note("end by itself", name)
                 self._replace(name)
         awake = [name for name in self._workers if name not in self._until]
-        if awake and self.counts.total() < self.most and self.rng.random() < 0.06:
+        due = min(self.most, 8 + self.most * self.share)
+        if awake and self.counts.total() < due and self.rng.random() < 0.06:
             self._befall(self.rng.choice(awake))
 
     def _befall(self, name: str) -> None:
