@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -126,9 +126,10 @@ def run_at_work(desk: Path, name: str) -> Iterator[None]:
 
 def child_of(pid: int) -> int | None:
     """A process that a worker has started for a run."""
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        if children := task.read_text().split():
-            return int(children[0])
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended in the meantime
+            if file.read_text().rpartition(")")[2].split()[1] == str(pid):
+                return int(file.parent.name)
     return None
 
 

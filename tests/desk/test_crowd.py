@@ -1,6 +1,6 @@
 """Four workers and many requests at once, while workers are frozen and killed: nothing happens twice, nothing is lost.
 
-EXPUNGE_DESK_CROWD says how many requests there are (12 without it), EXPUNGE_DESK_SEED names a seed. `-s` shows counts.
+EXPUNGE_DESK_CROWD says how many requests there are (8 without it), EXPUNGE_DESK_SEED names a seed. `-s` shows counts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from helpers.desk_crowd import check_crowd, events, make_crowd, work_as_people
 from helpers.desk_trouble import Trouble
 
 pytestmark = [pytest.mark.process, pytest.mark.matrix]
-SIZE = int(os.environ.get("EXPUNGE_DESK_CROWD", "12"))
+SIZE = int(os.environ.get("EXPUNGE_DESK_CROWD", "8"))
 WORKERS, WARDS = 4, 4
 STEPS = ("plan.store", "run.start", "model.swap", "work.resume", "work.takeover")
 

@@ -42,9 +42,15 @@ def cancelled(case: DeskCase, digest: str) -> ChildResult:
     return ChildResult(STOPPED, {})
 
 
-@pytest.mark.parametrize("successor", ["w1", "w2"])
-@pytest.mark.parametrize("step", ["unlearn", "audit"])
-@pytest.mark.parametrize("outcome", [ended_by_successor, folder_in_use, cancelled])
+@pytest.mark.parametrize(
+    ("step", "outcome", "successor"),
+    [
+        ("unlearn", ended_by_successor, "w1"),
+        ("unlearn", folder_in_use, "w2"),
+        ("audit", ended_by_successor, "w2"),
+        ("audit", cancelled, "w1"),
+    ],
+)
 def test_a_late_worker_does_not_fail_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, outcome: Callable[..., ChildResult], successor: str
 ) -> None:
