@@ -1,13 +1,15 @@
 """Registries of things that are "one file to add": methods, metrics, checks, loaders, worlds.
 
 A registry fills itself by importing every module of its package, then the entry points of third parties
-(`[project.entry-points."expunge.methods"]`). It does so on first use, so that `import expunge` stays fast.
+(`[project.entry-points."expunge.methods"]`). It does so on first use, so that `import expunge` stays fast, and once: a
+thread that asks while another one fills waits until all names are there.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint, entry_points
@@ -24,7 +26,8 @@ class Registry(Generic[T]):
     def __init__(self, kind: str, package: str) -> None:
         self.kind, self.package = kind, package
         self._items: dict[str, T] = {}
-        self._filled = False
+        self._filled = self._is_filling = False
+        self._lock = threading.RLock()
 
     def add(self, name: str, item: T) -> T:
         """Register `item`; a second, different item under the same name is a programming error."""
@@ -40,7 +43,17 @@ class Registry(Generic[T]):
     def _fill(self) -> None:
         if self._filled:
             return
-        self._filled = True
+        with self._lock:
+            if self._filled or self._is_filling:  # the thread that fills asks for names itself
+                return
+            self._is_filling = True
+            try:
+                self._import_all()
+                self._filled = True
+            finally:
+                self._is_filling = False
+
+    def _import_all(self) -> None:
         package = importlib.import_module(self.package)
         for module in sorted(m.name for m in pkgutil.walk_packages(package.__path__, f"{self.package}.")):
             importlib.import_module(module)
@@ -48,7 +61,7 @@ class Registry(Generic[T]):
             try:
                 self.add(point.name, point.load())
             except Exception as error:  # a plugin is foreign code: whatever it raises, the other names must work
-                warnings.warn(skip_message(point, error), InputWarning, stacklevel=2)
+                warnings.warn(skip_message(point, error), InputWarning, stacklevel=3)
 
     def get(self, name: str, where: str = "") -> T:
         """The item called `name`; `InputError` naming the nearest one otherwise."""

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,30 +23,27 @@ from expunge.desk.plans import approve_plan, approve_promotion
 from expunge.desk.replay import replay_problems
 from expunge.desk.roles import SYSTEM
 from helpers.desk import APPROVER, DeskCase, make_desk, to_waiting
+from helpers.desk_forks import Fork, fork_worker
 
 TESTS = Path(__file__).resolve().parents[1]
 SHIFT = 200.0  # hours by which the workers' clock is ahead: every cancel window is over
 
 
 @contextmanager
-def worker(case: DeskCase, name: str, shift: float = SHIFT, **env: str) -> Iterator[subprocess.Popen[str]]:
+def worker(case: DeskCase, name: str, shift: float = SHIFT, **env: str) -> Iterator[Fork]:
     """A worker process; what is left of it is ended at the end."""
     paths = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
     settings = {"PYTHONPATH": os.pathsep.join(paths), "FAKE_POLICY": Policy.load("controls-only").digest, **env}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "helpers.desk_worker", str(case.folder), name, str(shift)],
-        env={**os.environ, **settings},
-        stdout=subprocess.PIPE,
-        stderr=(case.folder / f"{name}.stderr").open("a"),
-        text=True,
-        start_new_session=True,
+    process = fork_worker(
+        [str(case.folder), name, str(shift)],
+        case.folder / f"{name}.stdout",
+        case.folder / f"{name}.stderr",
+        {**os.environ, **settings},
     )
     try:
         yield process
     finally:
-        with suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGCONT)
-            process.kill()
+        process.kill()
         process.wait()
 
 
@@ -122,11 +116,11 @@ def check_evidence(case: DeskCase, request_id: str, file: Path) -> None:
     assert sorted(rows) == ["notification", "promotion", "purge"]
 
 
-def wait_for(condition: Any, seconds: float = 90) -> None:
+def wait_for(condition: Any, seconds: float = 90, pause: float = 0.1) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "waited too long"
-        time.sleep(0.1)
+        time.sleep(pause)
 
 
 def alive(pid: int) -> bool:

@@ -1,6 +1,7 @@
 """A worker process of the tests: a real worker with the stand-in child, which posts letters into a folder.
 
-python -m helpers.desk_worker DESK NAME [SHIFT]: SHIFT hours are added to the clock.
+python -m helpers.desk_worker DESK NAME [SHIFT]: SHIFT hours are added to the clock. With DEAD_SECONDS in the
+environment a worker counts as dead after so many seconds; with ENDLESS it does not end when nothing is due.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from expunge.desk import child
+from expunge.desk import child, leases
 from expunge.desk import worker as worker_module
 from expunge.desk.desk import Desk
 from expunge.desk.worker import DeskWorker, leave
@@ -69,6 +70,9 @@ def die_at(place: str, when: str, folder: Path) -> None:
 
 def main(folder: str, name: str, shift: str = "0") -> None:
     desk = Desk.open(folder, shifted(float(shift)))
+    if seconds := os.environ.get("DEAD_SECONDS"):
+        leases.DEAD_SECONDS = float(seconds)
+        worker_module.HEARTBEAT_SECONDS = float(seconds) / 6
     if place := os.environ.get("DIE_AT"):
         die_at(place, os.environ["DIE_WHEN"], desk.folder)
     worker = DeskWorker(Workshop(desk, name, sender=post_into(desk.folder / "letters")), round_seconds=0.2)
@@ -79,7 +83,7 @@ def main(folder: str, name: str, shift: str = "0") -> None:
     signal.signal(signal.SIGTERM, stop)
     worker.start()
     (desk.folder / "started").touch()
-    worker.run(until_idle=True)
+    worker.run(until_idle="ENDLESS" not in os.environ)
     if worker.stopped:
         worker.sign_off()
     else:

@@ -80,6 +80,7 @@ class IdentityProvider:
         sign: Makes a token of claims.
         override: Path -> what is answered instead.
         seen: What came to the token endpoint.
+        sign_outs: What came to the sign-out, which is in the discovery document if `metadata` names it.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class IdentityProvider:
         self.codes: dict[str, dict[str, str]] = {}
         self.seen: list[dict[str, str]] = []
         self.fetched: list[str] = []
+        self.sign_outs: list[dict[str, str]] = []
         provider = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -125,6 +127,7 @@ class IdentityProvider:
             "/.well-known/openid-configuration": lambda: as_json(self.discovery()),
             "/jwks": lambda: as_json({"keys": [self.key.as_dict(private=False)]}),
             "/authorize": lambda: (302, {"location": self.authorize(query)}, b""),
+            "/logout": lambda: self.log_out(query),
             "/token": lambda: self.token(form, handler.headers.get("authorization", "")),
         }
         status, headers, content = (self.override.get(path) or routes.get(path) or (lambda: (404, {}, b"")))()
@@ -147,6 +150,14 @@ class IdentityProvider:
         code = secrets.token_urlsafe(16)
         self.codes[code] = query
         return f"{query['redirect_uri']}?{urlencode({'code': code, 'state': query['state']})}"
+
+    def log_out(self, query: dict[str, str]) -> Answer:
+        """RP-initiated logout: back to an address that this client has registered."""
+        self.sign_outs.append(query)
+        back = query.get("post_logout_redirect_uri", "")
+        if query.get("client_id") != CLIENT or not back.endswith("/sign-in/oidc/left"):
+            return as_json({"error": "invalid_request"}, 400)
+        return 302, {"location": back}, b""
 
     def token(self, form: dict[str, str], authorization: str) -> Answer:
         self.seen.append(form | ({"authorization": authorization} if authorization else {}))

@@ -167,7 +167,8 @@ def test_nobody_without_a_token_reads_or_writes(stage: Stage) -> None:
     assert head(stage.api) == before
 
 
-OPEN_PAGES = {"/sign-in", "/sign-out", "/set-up", "/set-up/code", "/gate", "/sign-in/oidc", "/sign-in/oidc/return"}
+OPEN_PAGES = {"/sign-in", "/sign-out", "/set-up", "/set-up/code", "/gate", "/sign-in/oidc"}
+OPEN_PAGES |= {"/sign-in/oidc/return", "/sign-in/oidc/left"}
 
 
 def filled(path: str) -> str:

@@ -89,14 +89,22 @@ def plannable(s: DeskSession) -> list[str]:
 
 
 def busy(s: DeskSession, lineage: str) -> bool:
-    """Whether a batch of the lineage has a plan that is neither promoted nor given up."""
-    states = (*IN_BATCH, "error")
-    query = (
-        select(t.request.c.id)
-        .join(t.batch, t.batch.c.id == t.request.c.batch_id)
-        .where(t.batch.c.lineage == lineage, t.request.c.state.in_(states), t.request.c.promoted_at.is_(None))
+    """Whether a batch of the lineage has a plan that is neither promoted nor given up, or has just begun its purge.
+
+    A plan holds the digests of the corpora, so one that is made before the purge of the batch before it would be void
+    once somebody has approved it. A purge task that failed holds up nobody.
+    """
+    here = (
+        select(t.request.c.id).join(t.batch, t.batch.c.id == t.request.c.batch_id).where(t.batch.c.lineage == lineage)
     )
-    return s.conn.execute(query).first() is not None
+    before = (t.request.c.state.in_((*IN_BATCH, "error")), t.request.c.promoted_at.is_(None))
+    untried = (t.task.c.request_id == t.request.c.id, t.task.c.state == "open", t.request.c.state == "purging")
+    queries = (
+        here.where(*before),
+        here.where(t.request.c.state == "promoted"),
+        here.join(t.task, t.task.c.request_id == t.request.c.id).where(*untried),
+    )
+    return any(s.conn.execute(query).first() is not None for query in queries)
 
 
 def batch_row(s: DeskSession, batch_id: str) -> RowMapping:

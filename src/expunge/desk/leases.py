@@ -118,11 +118,25 @@ def acquire(s: DeskSession, work: str, worker: str) -> int:
     return int(row["fence"]) + 1
 
 
+class LateWorker(Refusal):
+    """Somebody else has taken the work since: what this worker does in it, or cannot do, no longer counts."""
+
+    def __init__(self) -> None:
+        super().__init__("work", "was taken over by another worker", "nothing was registered", kind="conflict")
+
+    def __reduce__(self) -> tuple[type[LateWorker], tuple[()]]:  # type: ignore[override]
+        return type(self), ()
+
+
+def is_late(s: DeskSession, work: str, fence: int) -> bool:
+    """Whether somebody else has taken the work since this fencing number was given."""
+    return s.conn.execute(select(t.lease.c.fence).where(t.lease.c.work == work)).scalar() != fence
+
+
 def check_fence(s: DeskSession, work: str, fence: int) -> None:
-    """`Refusal` if somebody else has taken the work since: this worker is late, and its result is not used."""
-    current = s.conn.execute(select(t.lease.c.fence).where(t.lease.c.work == work)).scalar()
-    if current != fence:
-        raise Refusal("work", "was taken over by another worker", "nothing was registered", kind="conflict")
+    """`LateWorker` if somebody else has taken the work since."""
+    if is_late(s, work, fence):
+        raise LateWorker
 
 
 def note_process(s: DeskSession, work: str, fence: int, pid: int) -> None:

@@ -9,13 +9,14 @@ from sqlalchemy import RowMapping, delete, insert, select, update
 
 from expunge.desk import tables as t
 from expunge.desk.assets import OLD_VERSIONS, asset_row, connector_of
-from expunge.desk.connectors.base import PurgeOutcome
+from expunge.desk.connectors.base import Connector, PurgeOutcome
 from expunge.desk.connectors.corpus_file import CorpusFile
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.facts import OUTBOX, request_row
 from expunge.desk.matching import confirmed_objects
 from expunge.desk.models import removable_versions
 from expunge.desk.names import moment, new_id
+from expunge.desk.place_lock import alone_at, lock_file
 from expunge.desk.probes import CERTIFICATE_KEY, keep_probes, shred_probes
 from expunge.desk.roles import SYSTEM, Actor, Refusal
 from expunge.errors import InputError
@@ -55,7 +56,7 @@ def tasks(s: DeskSession, request_id: str) -> list[RowMapping]:
 
 
 def run_tasks(desk: Desk, request_id: str, actor: Actor = SYSTEM) -> list[str]:
-    """Do the open tasks of a request; one that fails does not stop the others.
+    """Do the open tasks of a request, each alone at its place; one that fails does not stop the others.
 
     Returns:
         Names of the assets whose task failed.
@@ -66,19 +67,32 @@ def run_tasks(desk: Desk, request_id: str, actor: Actor = SYSTEM) -> list[str]:
     failures = []
     for row in open_tasks:
         try:
-            receipt = _purge(desk, actor, request_id, asset_id=row["asset_id"])
+            _do_task(desk, actor, row)
         except InputError as error:
             failures.append(row["asset"])
             _note(desk, actor, row, "failed", None, str(error))
-            continue
-        _note(desk, actor, row, "dated" if receipt.due_on or receipt.note.startswith("stays") else "done", receipt, "")
     return failures
 
 
-def _purge(desk: Desk, actor: Actor, request_id: str, asset_id: str) -> PurgeOutcome:
+def _do_task(desk: Desk, actor: Actor, row: RowMapping) -> None:
+    with desk.reading(actor) as s:
+        connector = connector_of(asset_row(s, row["asset_id"]))
+    with alone_at(lock_file(desk.folder, connector, row["asset_id"])):
+        with desk.reading(actor) as s:
+            if not _is_open(s, row):  # another worker has done it in the meantime
+                return
+        receipt = _purge(desk, actor, row["request_id"], row["asset_id"], connector)
+        state = "dated" if receipt.due_on or receipt.note.startswith("stays") else "done"
+        _note(desk, actor, row, state, receipt, "")
+
+
+def _is_open(s: DeskSession, row: RowMapping) -> bool:
+    return s.conn.execute(select(t.task.c.state).where(t.task.c.id == row["id"])).scalar_one() in OPEN_TASKS
+
+
+def _purge(desk: Desk, actor: Actor, request_id: str, asset_id: str, connector: Connector) -> PurgeOutcome:
     with desk.reading(actor) as s:
         asset = asset_row(s, asset_id)
-        connector = connector_of(asset)
         objects = confirmed_objects(s, request_id, asset_id)
         today = s.today
         if asset["connector"] == OLD_VERSIONS:
@@ -103,6 +117,8 @@ def _purge(desk: Desk, actor: Actor, request_id: str, asset_id: str) -> PurgeOut
 
 def _note(desk: Desk, actor: Actor, row: RowMapping, state: str, receipt: PurgeOutcome | None, problem: str) -> None:
     with desk.session(actor) as s:
+        if not _is_open(s, row):
+            return
         if problem:  # it may name what a corpus holds
             s.keep_reason(problem, f"task {row['asset']}"[:40], row["request_id"])
             problem = "failed; the reasons of the request say why"

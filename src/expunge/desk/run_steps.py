@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from expunge.desk.desk import DeskSession
 from expunge.desk.evidence_log import log_attempts, log_begun_run, log_plan
 from expunge.desk.executors.base import EXECUTORS
 from expunge.desk.facts import members, request_row
-from expunge.desk.leases import acquire, note_process, noted_process
+from expunge.desk.leases import LateWorker, acquire, check_fence, is_late, note_process, noted_process
 from expunge.desk.manifest import read_manifest, write_manifest
 from expunge.desk.models import digest_of, versions
 from expunge.desk.plan_recipe import recipe_of_run
@@ -30,20 +31,38 @@ from expunge.desk.run_input import prepare_input, relative
 from expunge.desk.runs import end_run, fix_time, is_cancelled, register_output, register_verdict, start_run, work_name
 from expunge.desk.transitions import fire, replan_rest
 from expunge.desk.workshop import Answer, Workshop
-from expunge.errors import InputError
+from expunge.errors import InputError, RunFailed
+
+
+@contextmanager
+def _holding(shop: Workshop, plan_hash: str, fence: int) -> Iterator[None]:
+    """`LateWorker` instead of any refusal that a worker meets after somebody else has taken its work."""
+    try:
+        yield
+    except RunFailed:
+        raise
+    except InputError as error:
+        with shop.desk.reading(SYSTEM) as s:
+            if is_late(s, work_name(plan_hash), fence):
+                raise LateWorker from error
+        raise
 
 
 def unlearn(shop: Workshop, plan_hash: str, attempt: int) -> Answer:
     """Train until the output is complete, and register it."""
-    desk, folder = shop.desk, shop.folder(plan_hash)
     if _has_keys(shop):
-        log_plan(desk, plan_hash)
-    with desk.session(SYSTEM) as s:
-        plan = plan_row(s, plan_hash)
-        content = content_of(plan)
+        log_plan(shop.desk, plan_hash)
+    with shop.desk.session(SYSTEM) as s:
+        content = content_of(plan_row(s, plan_hash))
         start_run(s, plan_hash, attempt)
         fence, survivor = _take(s, shop, plan_hash)
     end_survivor(survivor)
+    with _holding(shop, plan_hash, fence):
+        return _unlearn(shop, plan_hash, attempt, fence, content)
+
+
+def _unlearn(shop: Workshop, plan_hash: str, attempt: int, fence: int, content: dict[str, Any]) -> Answer:
+    desk, folder = shop.desk, shop.folder(plan_hash)
     executor = EXECUTORS.get(content["kind"])
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     root = read_manifest(folder)
@@ -60,9 +79,9 @@ def unlearn(shop: Workshop, plan_hash: str, attempt: int) -> Answer:
         watch = partial(log_begun_run, desk, plan_hash, folder / executor.result) if _has_keys(shop) else None
         result = _child(shop, plan_hash, attempt, fence, [*words, *_options(options)], "unlearn", watch)
         if result.code == STOPPED:
-            return _stopped(shop, plan_hash, attempt)
+            return _stopped(shop, plan_hash, attempt, fence)
         if result.code != 0:
-            return _failed(shop, plan_hash, attempt, f"unlearn ended with code {result.code}; see unlearn.log")
+            return _failed(shop, plan_hash, attempt, fence, f"unlearn ended with code {result.code}; see unlearn.log")
         root = write_manifest(folder, executor.result)
     digest = digest_of(desk.folder, shop.path(plan_hash, executor.result))
     with desk.session(SYSTEM) as s:
@@ -72,13 +91,17 @@ def unlearn(shop: Workshop, plan_hash: str, attempt: int) -> Answer:
 
 def audit(shop: Workshop, plan_hash: str, attempt: int) -> Answer:
     """Audit the output, ask earlier requests again, and register the verdict."""
-    desk, folder = shop.desk, shop.folder(plan_hash)
-    with desk.session(SYSTEM) as s:
+    with shop.desk.session(SYSTEM) as s:
         content = content_of(plan_row(s, plan_hash))
         fence, survivor = _take(s, shop, plan_hash)
-        executor = EXECUTORS.get(content["kind"])
         original = _original(s, content)
     end_survivor(survivor)
+    with _holding(shop, plan_hash, fence):
+        return _audit(shop, plan_hash, attempt, fence, content, original)
+
+
+def _audit(shop: Workshop, plan_hash: str, attempt: int, fence: int, content: dict[str, Any], original: str) -> Answer:
+    desk, folder, executor = shop.desk, shop.folder(plan_hash), EXECUTORS.get(content["kind"])
     with desk.reading(SYSTEM) as s:
         inputs = prepare_input(s, content, folder)
     policy = audit_policy(desk, content["kind"])
@@ -98,12 +121,12 @@ def audit(shop: Workshop, plan_hash: str, attempt: int) -> Answer:
         if not _is_audited(folder, name):
             result = _child(shop, plan_hash, attempt, fence, [*words, *only, "--out", name], name)
             if result.code == STOPPED:
-                return _stopped(shop, plan_hash, attempt)
+                return _stopped(shop, plan_hash, attempt, fence)
             if not result.done:
-                return _failed(shop, plan_hash, attempt, f"audit ended with code {result.code}; see {name}.log")
+                return _failed(shop, plan_hash, attempt, fence, f"audit ended with code {result.code}; see {name}.log")
         file = read_object(folder / name / "audit.json", "audit again")
         if file["policy_digest"] != content["policy"]["digest"]:
-            return _failed(shop, plan_hash, attempt, "the audit followed another policy than the plan")
+            return _failed(shop, plan_hash, attempt, fence, "the audit followed another policy than the plan")
         write_atomic(folder / f"{name}.done", digest_file(folder / name / "audit.json"), private=True)
         statuses.append(str(file["verdict"]["status"]))
     status = next((each for each in ("failed", *statuses) if each in statuses and each != "passed"), "passed")
@@ -174,9 +197,7 @@ def _child(
         if watches and watches[0]():
             watches.clear()
         with shop.desk.reading(SYSTEM) as s:
-            late = (
-                s.conn.execute(select(t.lease.c.fence).where(t.lease.c.work == work_name(plan_hash))).scalar() != fence
-            )
+            late = is_late(s, work_name(plan_hash), fence)
             return late or shop.stopping or is_cancelled(s, plan_hash, attempt)
 
     if stop():
@@ -191,16 +212,20 @@ def _options(options: dict[str, str | None]) -> list[str]:
     return [part for name, value in options.items() if value not in (None, "auto") for part in (name, str(value))]
 
 
-def _stopped(shop: Workshop, plan_hash: str, attempt: int) -> Answer:
+def _stopped(shop: Workshop, plan_hash: str, attempt: int, fence: int) -> Answer:
     with shop.desk.session(SYSTEM) as s:
+        check_fence(s, work_name(plan_hash), fence)
         if is_cancelled(s, plan_hash, attempt):
             end_run(s, plan_hash, attempt, "cancelled")
             _fail_running(s, plan_hash, "the run was cancelled")
     return {"stopped": True}
 
 
-def _failed(shop: Workshop, plan_hash: str, attempt: int, why: str) -> Answer:
+def _failed(shop: Workshop, plan_hash: str, attempt: int, fence: int | None, why: str) -> Answer:
+    """End the attempt; `LateWorker` if its child failed because a successor ended it."""
     with shop.desk.session(SYSTEM) as s:
+        if fence is not None:
+            check_fence(s, work_name(plan_hash), fence)
         end_run(s, plan_hash, attempt, "failed")
         _fail_running(s, plan_hash, why)
     return {"failed": True}
@@ -214,6 +239,8 @@ def _fail_running(s: DeskSession, plan_hash: str, why: str) -> None:
 
 def give_up_run(shop: Workshop, plan_hash: str, attempt: int, error: InputError) -> Answer:
     """After a refusal: a late worker leaves quietly, inputs that changed void the plan, anything else is an error."""
+    if isinstance(error, LateWorker):
+        return {"late": True}
     with shop.desk.session(SYSTEM) as s:
         plan = plan_row(s, plan_hash)
         owner = s.conn.execute(select(t.lease.c.worker).where(t.lease.c.work == work_name(plan_hash))).scalar()
@@ -223,7 +250,7 @@ def give_up_run(shop: Workshop, plan_hash: str, attempt: int, error: InputError)
             end_run(s, plan_hash, attempt, "failed")
             replan_rest(s, plan["batch_id"])
             return {"replanned": True}
-    return _failed(shop, plan_hash, attempt, str(error))
+    return _failed(shop, plan_hash, attempt, None, str(error))
 
 
 def _path_before(s: DeskSession, content: dict[str, Any]) -> str:

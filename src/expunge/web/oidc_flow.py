@@ -71,6 +71,24 @@ class OidcFlow:
             )
         return cookie, str(url)
 
+    def sign_out_url(self, back: str) -> str | None:
+        """Where the provider signs somebody out; None if that is not wished, or it has no such address.
+
+        Args:
+            back: address of this desk to which it leads then.
+
+        Raises:
+            OidcRefusal: the provider does not answer.
+        """
+        from authlib.common.urls import add_params_to_uri
+
+        if not self.settings.sign_out:
+            return None
+        with self.provider.slot():
+            endpoint = self.provider.metadata().end_session_endpoint
+        parameters = [("client_id", self.settings.client_id), ("post_logout_redirect_uri", back)]
+        return None if endpoint is None else str(add_params_to_uri(endpoint, parameters))
+
     def finish(self, cookie: str | None, answer: Mapping[str, list[str]]) -> dict[str, Any]:
         """The claims of who came back.
 

@@ -33,6 +33,7 @@ class ProviderMetadata:
     jwks_uri: str
     posts_secret: bool  # whether the secret is sent in the form, and not in a header
     names_issuer: bool  # whether the answer to the browser names the issuer (RFC 9207)
+    end_session_endpoint: str | None  # of RP-Initiated Logout 1.0; None where there is none, or none that is safe
 
 
 def read_metadata(raw: dict[str, Any], settings: OidcSettings) -> ProviderMetadata:
@@ -42,6 +43,8 @@ def read_metadata(raw: dict[str, Any], settings: OidcSettings) -> ProviderMetada
     urls = [raw.get(name) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")]
     if not all(isinstance(url, str) and is_safe_url(url, allow_loopback=settings.is_local) for url in urls):
         raise OidcRefusal("provider", "endpoint")
+    end = raw.get("end_session_endpoint")
+    has_end = isinstance(end, str) and is_safe_url(end, allow_loopback=settings.is_local)
     methods = raw.get("token_endpoint_auth_methods_supported")
     return ProviderMetadata(
         str(urls[0]),
@@ -49,6 +52,7 @@ def read_metadata(raw: dict[str, Any], settings: OidcSettings) -> ProviderMetada
         str(urls[2]),
         posts_secret=isinstance(methods, list) and "client_secret_post" in methods,
         names_issuer=raw.get("authorization_response_iss_parameter_supported") is True,
+        end_session_endpoint=end if has_end else None,
     )
 
 

@@ -45,6 +45,7 @@ class OidcSettings(FrozenModel):
     person_suffix: str = Field("", max_length=200, description="end of that claim that is left off, @hospital.example")
     acr: tuple[str, ...] = Field((), max_length=10, description="levels of sign-in (`acr`), one of which it must have")
     amr: tuple[str, ...] = Field((), max_length=10, description="methods of sign-in (`amr`), all of which it must have")
+    sign_out: bool = Field(False, description="signing out of the desk also leads to the sign-out of the provider")
     max_age_minutes: int | None = Field(None, ge=1, le=1440, description="minutes since the person signed in there")
     leeway_seconds: int = Field(60, ge=0, le=300, description="seconds by which the clocks may differ")
     passwords: bool = Field(True, description="whether people may also sign in with password and code")

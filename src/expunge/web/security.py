@@ -39,6 +39,7 @@ HEADERS = {
 }
 GATE, API = "/gate", "/api/v1"
 OIDC_RETURN = "/sign-in/oidc/return"
+OIDC_LEFT = "/sign-in/oidc/left"  # after the sign-out there: a page without content
 STATIC = "/static/"
 DESK_TOKEN = "x-desk-token"
 
@@ -157,7 +158,7 @@ def client_address(context: WebContext, request: Request) -> str:
 def passes_gate(context: WebContext, request: Request) -> bool:
     """Whether a visit shows the token of the desk, or goes where another secret is asked for."""
     path = str(request.scope["path"])
-    if path == GATE or path.startswith(STATIC):
+    if path in (GATE, OIDC_LEFT) or path.startswith(STATIC):
         return True
     if path == OIDC_RETURN and read_cookie(request, "oidc"):
         return True  # the cookie was given to a browser that had passed, and what it began is looked up

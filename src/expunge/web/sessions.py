@@ -30,6 +30,7 @@ class WebSession:
         key: SHA-256 of the token in the cookie: whoever reads the memory of it finds no token.
         stamp: When the account was last changed; a session of an account that changed since is over.
         revealed: The one text that this session sees.
+        is_from_provider: Whether it began at the identity provider.
     """
 
     key: str
@@ -39,6 +40,7 @@ class WebSession:
     began: datetime
     seen: datetime
     revealed: RevealedText | None = None
+    is_from_provider: bool = False
 
 
 @dataclass
@@ -51,7 +53,7 @@ class SessionStore:
     _sessions: dict[str, WebSession] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def begin(self, person: str, role: str, stamp: str) -> str:
+    def begin(self, person: str, role: str, stamp: str, *, is_from_provider: bool = False) -> str:
         """A new session; returns the token for the cookie, which is not kept."""
         token = secrets.token_urlsafe(32)
         now = self.clock()
@@ -63,7 +65,7 @@ class SessionStore:
             for gone in own[: too_many[0]] + everybody[: too_many[1]]:
                 self._sessions.pop(gone.key, None)
             key = token_digest(token)
-            self._sessions[key] = WebSession(key, person, role, stamp, now, now)
+            self._sessions[key] = WebSession(key, person, role, stamp, now, now, is_from_provider=is_from_provider)
         return token
 
     def find(self, token: str | None, *, renew: bool = True) -> WebSession | None:

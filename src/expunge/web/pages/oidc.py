@@ -18,10 +18,11 @@ from expunge.web.errors import Turned
 from expunge.web.oidc_flow import OidcFlow
 from expunge.web.oidc_person import log_refusal, sign_in_subject
 from expunge.web.oidc_refusal import OidcRefusal
+from expunge.web.own_address import own_address
 from expunge.web.pages.sign_in import HOME, slow_down
 from expunge.web.render import render
-from expunge.web.security import OIDC_RETURN
-from expunge.web.settings import WebSettings
+from expunge.web.security import OIDC_LEFT, OIDC_RETURN
+from expunge.web.visitor import SIGN_IN
 
 router = APIRouter(dependencies=[Depends(slow_down)])
 LOG = logging.getLogger("expunge.web")
@@ -43,7 +44,7 @@ Flow = Annotated[OidcFlow, Depends(flow_of)]
 def go_there(request: Request, flow: Flow) -> Response:
     """Lead the browser to the provider."""
     try:
-        cookie, url = flow.begin(own_address(context_of(request).settings, request))
+        cookie, url = flow.begin(own_address(context_of(request).settings, request, OIDC_RETURN))
     except OidcRefusal as refusal:
         LOG.warning("identity provider: %s", refusal.detail)
         raise
@@ -65,14 +66,14 @@ def come_back(request: Request, flow: Flow) -> Response:
         log_refusal(context.desk, refusal)
         raise
     response = render(request, "oidc_leave.html", url=HOME, label="the inbox", title="You are signed in")
-    set_cookie(request, response, "session", context.sessions.begin(known.person, known.roles[0], known.stamp))
+    token = context.sessions.begin(known.person, known.roles[0], known.stamp, is_from_provider=True)
+    set_cookie(request, response, "session", token)
     drop_cookie(request, response, COOKIE)
     drop_cookie(request, response, "visit")
     return response
 
 
-def own_address(settings: WebSettings, request: Request) -> str:
-    """Where the provider sends the browser back: the origin under which it visits, of those that are served."""
-    host = request.headers["host"].lower()
-    origins = sorted(o for o in settings.origins if o.partition("://")[2] == host)
-    return f"{origins[-1]}{OIDC_RETURN}"  # https before http
+@router.get(OIDC_LEFT)
+def come_back_signed_out(request: Request, flow: Flow) -> Response:
+    """Where the provider leads after its sign-out."""
+    return render(request, "oidc_leave.html", url=SIGN_IN, label="the sign-in page", title="You are signed out")

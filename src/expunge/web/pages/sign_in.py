@@ -13,6 +13,7 @@ from expunge.web.context import context_of
 from expunge.web.cookies import drop_cookie, set_cookie
 from expunge.web.enrolment_code import code_image, code_uri
 from expunge.web.errors import Turned, redirect
+from expunge.web.oidc_sign_out import lead_to_sign_out
 from expunge.web.render import render
 from expunge.web.security import client_address, gate_pass, is_desk_token
 from expunge.web.visitor import SIGN_IN, Visitor, visitor, visitor_or_none
@@ -60,10 +61,13 @@ def sign_in_now(request: Request, person: Text, password: Text, code: Text) -> R
 
 @router.post("/sign-out")
 def sign_out(request: Request, who: MaybeVisitor) -> Response:
-    """End the session."""
+    """End the session, and lead to the sign-out of the identity provider if it began there."""
+    response = None
     if who is not None and who.session is not None:
         who.context.sessions.end(who.session)
-    response = redirect(request, SIGN_IN)
+        request.state.visitor = None
+        response = lead_to_sign_out(request, who.session)
+    response = response or redirect(request, SIGN_IN)
     drop_cookie(request, response, "session")
     return response
 
