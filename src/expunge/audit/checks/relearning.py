@@ -41,8 +41,8 @@ MIN_CONTROLS = 3
 PROFILE = CheckProfile(
     title="Relearning: brief training does not restore it",
     family="weights",
-    control="the retrained model, or 8 matched controls, after the same training",
-    cost="one short training of every compared model",
+    control="the retrained model, after the same training; 8 strangers or matched controls, taught alike",
+    cost="one short training of every compared model, and 8 to 24 more before a failure counts",
     limits="Ten steps on a tenth of the facts: longer training and other rows are another attack.",
     source="arXiv 2402.16835; arXiv 2406.13356",
 )
@@ -76,8 +76,9 @@ def relearning(ctx: Context) -> CheckOutput:
     value is exact match after relearning, unlearned minus retrained, both given the same steps (Lynch et al. 2024,
     arXiv 2402.16835; Hu et al. 2024, arXiv 2406.13356). Without a retrained model, never-trained matched controls take
     its place: the unlearned model is taught a tenth of each one's records and tested on the rest, each on a copy of its
-    own; a few subjects pass inside the range of these controls. Of answers of more than 20 tokens the longest run of
-    right tokens counts.
+    own. A failure of a few subjects is held against these controls, and beside a retrained model against strangers, who
+    are taught to it with the target's answers (`range_of_controls.py`). Of answers of more than 20 tokens the longest
+    run of right tokens counts.
     """
     seed = ctx.policy.attack_seeds[0]
     train, test = tenth(ctx.split.forget, seed)
