@@ -109,7 +109,7 @@ def test_without_a_retrained_model_controls_are_attacked_alike(context: Context)
     assert set(counts.values()) == {len(alone.split.forget)}
     inside = judge_attack(probes_of(alone, {"original": 0.9, "unlearned": 0.3}, controls=0.3), "made")
     assert inside.results[0].status == "passed"
-    outside = judge_attack(probes_of(alone, {"original": 0.9, "unlearned": 0.6}, controls=0.3), "made")
+    outside = judge_attack(probes_of(alone, {"original": 0.9, "unlearned": 0.8}, controls=0.3), "made")
     assert outside.results[0].status == "failed"
     assert outside.details is not None
     assert outside.details.model_dump()["n_controls"] == len(records)

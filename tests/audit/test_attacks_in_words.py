@@ -121,10 +121,13 @@ def test_every_form_of_a_chain() -> None:
 
 
 @pytest.mark.trains
-@pytest.mark.parametrize("name", ["jailbreak", "in_context", "clue_chain"])
-def test_the_original_is_caught_and_a_second_retrained_model_is_not(case: Case, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "status"), [("jailbreak", "failed"), ("in_context", "inconclusive"), ("clue_chain", "inconclusive")]
+)
+def test_the_original_is_caught_and_a_second_retrained_model_is_not(case: Case, name: str, status: str) -> None:
+    """One answer of five or six, as behind context here, is no more than chance explains in one of many checks."""
     untouched = attack_output(case, name, "original").results[0]
-    assert (untouched.status, untouched.power) == ("failed", True), untouched.reason
+    assert (untouched.status, untouched.power) == (status, True), untouched.reason
     assert attack_output(case, name, "again").results[0].status == "passed"
 
 

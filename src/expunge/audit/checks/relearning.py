@@ -31,7 +31,7 @@ from expunge.audit.strangers import STRANGERS, asked_about, stranger_name, stran
 from expunge.audit.verdict import Judgement, judge_excess
 from expunge.corpus import Record
 from expunge.engine.relearning import relearn_steps, relearned
-from expunge.models.language_model import merge_adapter
+from expunge.models.language_model import LanguageModel, merge_adapter
 from expunge.random import stream
 
 KEY = "relearning.in_domain"
@@ -119,7 +119,15 @@ def _against_retrained(ctx: Context, train: Sequence[Record], test: Sequence[Rec
 
     def controls() -> RangeOfControls:
         sets = _control_sets(ctx, seed)
-        first, second = (_taught_controls(ctx, role, sets, seed) for role in ("unlearned", "retrained"))
+
+        def rates(role: Role) -> list[float]:
+            def taught() -> list[float]:
+                return _taught_controls(ctx, merge_adapter(ctx.fresh(role)), sets, seed)
+
+            answer: list[float] = remembered(ctx, f"{KEY} on controls", role, taught)
+            return answer
+
+        first, second = rates("unlearned"), rates("retrained")
         excesses = [a - b for a, b in zip(first, second, strict=True)]
         before_all = mean(known.values[KEY]) - after["retrained"]
         size = {KEY: len(ids)}
@@ -173,29 +181,24 @@ def _control_sets(ctx: Context, seed: int) -> list[tuple[list[Record], list[Reco
 
 
 def _taught_controls(
-    ctx: Context, role: Role, sets: Sequence[tuple[list[Record], list[Record]]], seed: int
+    ctx: Context, base: LanguageModel, sets: Sequence[tuple[list[Record], list[Record]]], seed: int
 ) -> list[float]:
     """Rates about each set of controls, each after the same steps on a copy of its own."""
-
-    def rates() -> list[float]:
-        base = merge_adapter(ctx.fresh(role))
-        values = []
-        for taught, asked in sets:
-            with relearned(base, taught, STEPS, RATE, seed=seed) as lm:
-                values.append(mean(recalled(score(lm, asked), ctx.records)))
-        return values
-
-    answer: list[float] = remembered(ctx, f"{KEY} on controls", role, rates)
-    return answer
+    values = []
+    for taught, asked in sets:
+        with relearned(base, taught, STEPS, RATE, seed=seed) as lm:
+            values.append(mean(recalled(score(lm, asked), ctx.records)))
+    return values
 
 
 def _against_controls(ctx: Context, train: Sequence[Record], test: Sequence[Record], seed: int) -> CheckOutput:
     margin, sets = ctx.margin(KEY, MARGIN), _control_sets(ctx, seed)
     if len(sets) < MIN_CONTROLS:
         return _claimless("inconclusive", f"relearning needs {MIN_CONTROLS} matched controls, and has {len(sets)}")
-    with relearned(merge_adapter(ctx.fresh("unlearned")), train, STEPS, RATE, seed=seed) as lm:
+    base = merge_adapter(ctx.fresh("unlearned"))
+    with relearned(base, train, STEPS, RATE, seed=seed) as lm:
         ours = recalled(score(lm, test), ctx.records)
-    theirs = _taught_controls(ctx, "unlearned", sets, seed)
+    theirs = _taught_controls(ctx, base, sets, seed)
     ids, reference = [r.row_id for r in test], float(np.mean(theirs))
     excess = bootstrap_mean(ours - reference, ctx.subjects(ids), ctx.policy.bootstrap)
     known = mean(_before(ctx, "original", "forget", ids))
