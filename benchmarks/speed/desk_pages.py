@@ -33,6 +33,7 @@ PAGES = ("/", "/?view=all&page={page}", "/requests/{reference}", "/plans", "/mod
 COLUMNS = ("phase", "pages", "median, ms", "p95, ms", "load")
 FIGURES = ("pages", "median", "p95", "load")
 SEARCHES = 60
+Seconds = list[float]
 
 
 @dataclass
@@ -135,27 +136,27 @@ def child_of(pid: int) -> int | None:
 
 def measure(requests: int, readers: int, seconds: int, rounds: int, desk: str) -> Results:
     folder = Path(desk)
-    idle, busy = [], []
+    pages: dict[str, list[Seconds]] = {"idle": [], "run": []}
+    searches: dict[str, Seconds] = {"idle": [], "run": []}
     with Served.start(folder, requests, readers) as served:
         say(f"{len(served.references):,} requests; warming up")
         Readers.during(served, readers, 10)
         for k in range(rounds):
             say(f"round {k + 1} of {rounds}: idle")
-            idle.append(Readers.during(served, readers, seconds).seconds)
-            found = search_times(served)
+            pages["idle"].append(Readers.during(served, readers, seconds).seconds)
+            searches["idle"] += search_times(served)
             with run_at_work(folder, f"bench-{k}"):
                 say(f"round {k + 1} of {rounds}: while a run works")
-                busy.append(Readers.during(served, readers, seconds).seconds)
-                found_busy = search_times(served)
+                pages["run"].append(Readers.during(served, readers, seconds).seconds)
+                searches["run"] += search_times(served)
     result: Results = {
         "measured": provenance("python -m benchmarks.speed.desk_pages"),
         "requests": len(served.references),
         "readers": readers,
         "pause": PAUSE,
-        "rounds": [{"idle": figures(a), "run": figures(b)} for a, b in zip(idle, busy, strict=True)],
-        "idle": figures([x for part in idle for x in part]),
-        "run": figures([x for part in busy for x in part]),
-        "search": {"idle": figures(found), "run": figures(found_busy)},
+        "rounds": [{"idle": figures(a), "run": figures(b)} for a, b in zip(pages["idle"], pages["run"], strict=True)],
+        **{phase: figures([x for part in values for x in part]) for phase, values in pages.items()},
+        "search": {phase: figures(values) for phase, values in searches.items()},
     }
     return result | {"ratio_p95": round(result["run"]["p95"] / result["idle"]["p95"], 2)}
 
@@ -163,9 +164,7 @@ def measure(requests: int, readers: int, seconds: int, rounds: int, desk: str) -
 def parts(result: Results) -> Parts:
     phases = {"idle": result["idle"], "run": result["run"]}
     phases |= {f"search, {name}": values for name, values in result["search"].items()}
-    rows = tuple(
-        (name, *(values[key] for key in ("pages", "median", "p95", "load"))) for name, values in phases.items()
-    )
+    rows = tuple((name, *(values[key] for key in FIGURES)) for name, values in phases.items())
     return (ResultTable(COLUMNS, rows), f"p95 while a run works / idle: {result['ratio_p95']}")
 
 

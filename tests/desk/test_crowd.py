@@ -41,9 +41,7 @@ def run_crowd(tmp_path: Path) -> None:
             with suppress(RunFailed):  # a frozen worker held the database for too long; people try again
                 work_as_people(crowd, rng)
     types = [type_ for type_, _, _ in events(crowd)]
-    steps = {
-        name: types.count(name) for name in ("plan.store", "run.start", "model.swap", "work.resume", "work.takeover")
-    }
+    steps = {name: types.count(name) for name in STEPS}
     print(f"\n{SIZE} requests in {time.monotonic() - began:.0f} s; {trouble}; {steps}; {dict(crowd.acts)}", flush=True)
     check_crowd(crowd)
 

@@ -19,14 +19,13 @@ from expunge.desk.decisions import decide, decide_asset
 from expunge.desk.event_log import log_problems
 from expunge.desk.facts import request_row
 from expunge.desk.keys import parse_body
-from expunge.desk.matching import matches, search, settle
 from expunge.desk.models import alias_row
 from expunge.desk.plans import approve_plan, approve_promotion, plan_row
 from expunge.desk.replay import replay_problems
 from expunge.desk.requests import act
 from expunge.desk.roles import SYSTEM, Refusal
 from expunge.desk.transitions import as_system
-from helpers.desk import APPROVER, CLERK, OPERATOR, REVIEWER, DeskCase, make_desk, new_request, verify, write_model
+from helpers.desk import APPROVER, OPERATOR, REVIEWER, DeskCase, make_desk, to_review, write_model
 
 BYSTANDERS = 3  # in each corpus, who ask for nothing
 
@@ -84,20 +83,8 @@ def make_crowd(folder: Path, size: int, wards: int) -> Crowd:
         add_asset(s, "registry", "evaluation_set", "corpus", {"path": "registry.jsonl"})
     for number in range(size):
         ward = crowd.wards[number % wards]
-        crowd.requests[to_review(case, f"{ward}-{1000 + number // wards}")] = ward
+        crowd.requests[to_review(case, {"record_number": f"{ward}-{1000 + number // wards}"})] = ward
     return crowd
-
-
-def to_review(case: DeskCase, number: str) -> str:
-    """A request of a person with this record number, ready to be decided."""
-    request_id = new_request(case, {"record_number": number})
-    verify(case, request_id)
-    case.event(CLERK, request_id, "begin_scoping")
-    search(case.desk, CLERK, request_id)
-    with case.desk.session(CLERK) as s:
-        settle(s, [m["id"] for m in matches(s, request_id)], confirm=True)
-    case.event(CLERK, request_id, "freeze_scope")
-    return request_id
 
 
 def decide_for(crowd: Crowd, request_id: str) -> None:
