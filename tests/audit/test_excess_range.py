@@ -34,7 +34,7 @@ def test_the_excess_of_each_subject_is_that_of_its_worst_kinds() -> None:
 def judged(excess: float, original: float = 0.9, count: int = 20, start: Judgement = FAILED) -> str:
     """Controls from 0 to .19: their 95th percentile is .1805; mean .095, spread .0592: by chance up to .259."""
     one = RangeOfControls("excess", {"t": excess}, {"t": original}, {"t": [k / 100 for k in range(count)]}, {"t": 100})
-    return judge_by_range(start, one, default_policy(True), 20).judged.status
+    return judge_by_range(start, one, default_policy(True), 20).judgement.status
 
 
 def test_inside_of_the_range_of_controls_passes() -> None:
@@ -74,14 +74,24 @@ def test_a_failure_counts_if_no_range_explains_it(ranges: list[list[float]], sta
         return range_of(*values)
 
     found = judge_by_ranges(FAILED, [partial(ask, values) for values in ranges], default_policy(True), 20)
-    assert (found.judged.status, len(calls)) == (status, asked)
+    assert (found.judgement.status, len(calls)) == (status, asked)
 
 
 def test_several_targets_share_the_joint_level() -> None:
     """Of the same controls; what one target fails by does not fail two of them, of whom either may."""
     people = {name: [k / 100 for k in range(20)] for name in "tu"}
     one = RangeOfControls("excess", {"t": 0.265, "u": 0.0}, dict.fromkeys("tu", 0.9), people, dict.fromkeys("tu", 100))
-    assert judge_by_range(FAILED, one, default_policy(True), 20).judged.status == "inconclusive"
+    assert judge_by_range(FAILED, one, default_policy(True), 20).judgement.status == "inconclusive"
+
+
+def test_the_target_that_fails_is_the_one_that_is_told() -> None:
+    """t goes further beyond its controls' percentile, and no further than their spread explains; u fails."""
+    people = {"t": [k / 40 for k in range(20)], "u": [k / 1000 for k in range(20)]}
+    one = RangeOfControls("excess", {"t": 0.55, "u": 0.09}, dict.fromkeys("tu", 0.9), people, dict.fromkeys("tu", 100))
+    found = judge_by_range(FAILED, one, default_policy(True), 20)
+    assert (found.judgement.status, found.value) == ("failed", 0.09)
+    assert found.limit is not None
+    assert found.limit < 0.09
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ def test_many_subjects_have_an_interval_of_both_sides() -> None:
 
 def judged(ours: KindRates, original: KindRates, others: KindRates, names: list[str]) -> Judgement:
     start = judge_excess(control_excess(ours, others, Bootstrap()).estimate, None, 0.05)
-    return judge_by_controls(start, ours, original, others, {"t": names}, default_policy(True), 40).judged
+    return judge_by_controls(start, ours, original, others, {"t": names}, default_policy(True), 40).judgement
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from expunge.audit.checks import relearning as relearning_module
-from expunge.audit.checks.relearning import STEPS, relearning, strangers_taught, tenth
+from expunge.audit.checks.relearning import STEPS, rates_of_strangers, relearning, tenth
 from expunge.audit.context import CheckOutput, Context
 from expunge.audit.details import RelearningDetails
 from expunge.audit.policy import Policy
@@ -124,6 +124,6 @@ def test_strangers_are_taught_a_tenth_and_asked_the_rest(
     monkeypatch.setattr(relearning_module, "relearned", Taught)
     monkeypatch.setattr(relearning_module, "score", asked)
     monkeypatch.setattr(relearning_module, "recalled", lambda rows, _: np.full(len(rows), 0.25))
-    rates = strangers_taught(ctx, train, test, 0)
+    rates = rates_of_strangers(ctx, train, test, 0)
     assert rates == {ctx.split.targets[0]: [0.25] * 8}
     assert seen == [({r.answer for r in train}, {r.answer for r in test})] * 8

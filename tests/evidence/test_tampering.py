@@ -258,6 +258,7 @@ def without_result(key: str) -> Change:
         (on_result("leakage.self", rule={"id": "excess", "margin": 0.5}), "judged by the margin 0.5"),
         (by_chance(0.3, 0.2), "leakage.self: passed, and its numbers give failed"),
         (by_chance(0.3, None), "leakage.self: passed, and its numbers give failed"),
+        (by_chance(0.6, 0.9), "leakage.self: passed, and its numbers give failed"),
         (by_chance(0.3, 0.4, margin=0.1), "judged by the margin 0.1"),
         (on_result("leakage.self", ci=[-0.1, -0.05]), "does not contain the estimate -0.125"),
         (on_result("leakage.self", ci=[-0.1, -0.2]), "its interval ends before it begins"),

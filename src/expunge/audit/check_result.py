@@ -17,6 +17,7 @@ from expunge.audit.statistics import Interval
 Status = Literal["passed", "failed", "inconclusive", "not_applicable", "not_run"]
 SINGLE_CASE = "single_case"  # the rule of a result whose failure by the margin was held against others
 CASE, LIMIT = "by chance: value", "by chance: limit"  # keys of the controls of such a result
+BY_CHANCE = 0.5  # two models that never met a person do not differ by more
 OMITTED = "left out by the preset"  # how the reason of such a result begins
 
 
@@ -112,6 +113,12 @@ class CheckResult(FrozenModel):
             ci_method=interval.method,
             **more,
         )
+
+
+def is_beyond_chance(result: CheckResult) -> bool:
+    """Whether an excess over the retrained model is larger than any that others could explain."""
+    beside = result.reference is not None and result.reference.role == "retrained"
+    return beside and (result.estimate or 0.0) > BY_CHANCE
 
 
 def bounds(interval: Interval) -> Bounds:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from expunge.audit.answer_memory import remembered
+from expunge.audit.check_result import is_beyond_chance
 from expunge.audit.context import CheckOutput, Context, Role
 from expunge.audit.kind_rates import KindRates, comparable, questions_behind
 from expunge.audit.range_of_controls import RangeJudgement, RangeOfControls, compare_with_others, judge_by_ranges
@@ -29,7 +30,6 @@ Ask = Callable[[Context, Role, Sequence[Record]], KindRates]  # attacks these re
 LEAST = 6  # records of a target: a rate of fewer is inside of any range
 MOST = 1_000_000  # questions about strangers
 STRANGERS_BUDGET = 1 / 4  # share of the policy's work of controls that strangers may take
-BY_CHANCE = 0.5  # two models that never met a person do not differ by more: such a failure stands without controls
 
 
 def excess_of(ours: KindRates, theirs: KindRates, subjects: Sequence[str]) -> dict[str, float]:
@@ -64,8 +64,7 @@ def judged_by_range(
     """
     result = output.results[0]
     few = ctx.is_small_sample and result.ci is None and ctx.reference == "retrained"
-    chance = few and (result.estimate or 0.0) <= BY_CHANCE
-    if result.status != "failed" or not chance or not ctx.split.controls:
+    if result.status != "failed" or is_beyond_chance(result) or not few or not ctx.split.controls:
         return output
     kinds = kinds or {role: ctx.probe(name, role)["forget"].kinds for role in ctx.roles}
     if any(kinds["unlearned"].count(t) < LEAST for t in ctx.split.targets):
@@ -107,8 +106,8 @@ class _Others:
         if not values:
             return None
         ours, original = (self.kinds[role].by_subject(targets) for role in ("unlearned", "original"))
-        others, asked = self._by_target(values, guesses, people), questions_behind(self.kinds["unlearned"], targets)
-        return RangeOfControls("rate", ours, original, others, asked, "strangers, retrained", is_rate=True)
+        others, sizes = self._by_target(values, guesses, people), questions_behind(self.kinds["unlearned"], targets)
+        return RangeOfControls("rate", ours, original, others, sizes, "strangers, retrained", is_rate=True)
 
     def controls_excess(self) -> RangeOfControls:
         """The excess of one model over the other about matched controls."""

@@ -1,8 +1,8 @@
 """Leakage of a record set: the rate of its worst kind of question, and its excess over a reference.
 
 The reference is another model on the same records (paired), or never-trained matched controls on the same model. With
-few subjects a difference to the controls' mean says little, because a rate of four records moves in steps of a quarter;
-then a subject passes as long as it stays inside the range of its controls, if the original model stood outside.
+few subjects a difference to the controls' mean says little, because a rate of four records moves in steps of a quarter:
+`range_of_controls.py` holds such a failure against others.
 """
 
 from __future__ import annotations

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from expunge.audit.check_result import CASE, LIMIT, SINGLE_CASE, CheckResult, Control, JudgedRule
+from expunge.audit.check_result import CASE, LIMIT, SINGLE_CASE, CheckResult, Control, JudgedRule, is_beyond_chance
 from expunge.audit.kind_rates import KindRates, comparable, questions_behind
 from expunge.audit.policy import Policy
 from expunge.audit.single_case import ChanceLimits
@@ -48,33 +48,35 @@ class RangeOfControls:
 class RangeJudgement(NamedTuple):
     """A judgement by others, with the number that was held against them and its limit; None where there was none."""
 
-    judged: Judgement
+    judgement: Judgement
     value: float | None = None
     limit: float | None = None
 
 
-def judge_by_range(judged: Judgement, one: RangeOfControls, policy: Policy, min_controls: int) -> RangeJudgement:
+def judge_by_range(judgement: Judgement, one: RangeOfControls, policy: Policy, min_controls: int) -> RangeJudgement:
     """A failed judgement is passed where no target exceeds the policy's percentile of others.
 
     It stays failed where a target exceeds what chance explains at the joint level, and is inconclusive between the two.
     Inconclusive, too, where a pass could leave more than half of what the original model knows unseen.
 
     Args:
-        judged: By the margin alone.
+        judgement: By the margin alone.
         one: The number of the targets and of others.
         policy: Its percentile, and the level of one among all required tests.
         min_controls: Others that every target needs; otherwise the judgement stands.
     """
     few = any(len(one.controls.get(t, ())) < min_controls for t in one.targets)
-    if judged.status != "failed" or not one.targets or few or one.targets.keys() != one.controls.keys():
-        return RangeJudgement(judged)
+    if judgement.status != "failed" or not one.targets or few or one.targets.keys() != one.controls.keys():
+        return RangeJudgement(judgement)
     percentile, level = policy.matched_controls.percentile, policy.joint_level / len(one.targets)
     limits = {
         t: ChanceLimits.of(one.controls[t], percentile, level, one.questions[t], one.is_rate) for t in one.targets
     }
-    worst = max(sorted(one.targets), key=lambda t: one.targets[t] - limits[t].passing)
-    status = min((limits[t].judge(v) for t, v in one.targets.items()), key=STATUS_ORDER.index)
-    limit, value = limits[worst], one.targets[worst]
+    statuses = {t: limits[t].judge(value) for t, value in one.targets.items()}
+    worst = min(
+        sorted(one.targets), key=lambda t: (STATUS_ORDER.index(statuses[t]), limits[t].passing - one.targets[t])
+    )
+    status, limit, value = statuses[worst], limits[worst], one.targets[worst]
     unseen = max(limits[t].unseen(one.original.get(t, -1.0)) for t in one.targets)
     reason = f"{one.name} {value:.3f}; {percentile:g}th percentile of {limit.count} {one.people}: {limit.passing:.3f}"
     if status != "passed":
@@ -88,28 +90,29 @@ def judge_by_range(judged: Judgement, one: RangeOfControls, policy: Policy, min_
 
 
 def judge_by_ranges(
-    judged: Judgement, ranges: Sequence[Callable[[], RangeOfControls]], policy: Policy, min_controls: int
+    judgement: Judgement, ranges: Sequence[Callable[[], RangeOfControls]], policy: Policy, min_controls: int
 ) -> RangeJudgement:
     """By the first range that has others; what fails by it must fail by the rest as well, or is inconclusive.
 
     Args:
-        judged: By the margin alone.
+        judgement: By the margin alone.
         ranges: What the target is held against, in this order, until one finds no failure.
         policy: Its percentile, and the level of one among all required tests.
         min_controls: Others that every target needs in a range for it to count.
     """
-    one = RangeJudgement(judged)
+    one = RangeJudgement(judgement)
     for ask in ranges:
-        other = judge_by_range(judged, ask(), policy, min_controls)
+        other = judge_by_range(judgement, ask(), policy, min_controls)
         if other.limit is None:
             continue
         if one.limit is None:
             one = other
         else:
-            reason = f"{one.judged.reason}; {other.judged.reason}"
-            status: Literal["failed", "inconclusive"] = "failed" if other.judged.status == "failed" else "inconclusive"
-            one = RangeJudgement(Judgement(status, reason), one.value, one.limit)
-        if one.judged.status != "failed":
+            reason = f"{one.judgement.reason}; {other.judgement.reason}"
+            is_failure = other.judgement.status == "failed"
+            both = Judgement("failed" if is_failure else "inconclusive", reason)
+            one = RangeJudgement(both, one.value, one.limit)
+        if one.judgement.status != "failed":
             break
     return one
 
@@ -117,12 +120,13 @@ def judge_by_ranges(
 def compare_with_others(result: CheckResult, judge: Callable[[Judgement], RangeJudgement]) -> CheckResult:
     """A failed result, judged by others: its status and reason, and the number and limit that gave them.
 
-    What was measured stands, whatever happens while others are asked: an exception ends in the reason.
+    An excess above `BY_CHANCE` over the retrained model stands, and others are not asked. What was measured stands,
+    whatever happens while others are asked: an exception ends in the reason.
     """
-    if result.status != "failed" or result.rule is None:
+    if result.status != "failed" or result.rule is None or is_beyond_chance(result):
         return result
     try:
-        judged, value, limit = judge(Judgement("failed", result.reason))
+        judgement, value, limit = judge(Judgement("failed", result.reason))
     except Exception as error:
         reason = f"{result.reason}; others could not be asked ({type(error).__name__}: {first_line(error)})"
         return result.model_copy(update={"reason": reason})
@@ -130,8 +134,8 @@ def compare_with_others(result: CheckResult, judge: Callable[[Judgement], RangeJ
         return result
     by_chance = (Control(key=CASE, estimate=value), Control(key=LIMIT, estimate=limit))
     fields = {
-        "status": judged.status,
-        "reason": f"{judged.reason}; by the margin alone: {result.reason}",
+        "status": judgement.status,
+        "reason": f"{judgement.reason}; by the margin alone: {result.reason}",
         "rule": JudgedRule(id=SINGLE_CASE, margin=result.rule.margin),
         "controls": (*result.controls, *by_chance),
     }
@@ -139,7 +143,7 @@ def compare_with_others(result: CheckResult, judge: Callable[[Judgement], RangeJ
 
 
 def judge_by_controls(
-    judged: Judgement,
+    judgement: Judgement,
     ours: KindRates,
     original: KindRates,
     controls: KindRates,
@@ -150,7 +154,7 @@ def judge_by_controls(
     """Without a retrained model: a failed target is held against the rates of its controls on the same model.
 
     Args:
-        judged: By the margin alone.
+        judgement: By the margin alone.
         ours: Rates of the targets on the unlearned model.
         original: Rates of the targets on the original model, for power.
         controls: Rates of the controls on the unlearned model.
@@ -158,8 +162,8 @@ def judge_by_controls(
         policy: Of the audit.
         min_controls: Controls that every target needs for this.
     """
-    if judged.status != "failed" or not groups:
-        return RangeJudgement(judged)
+    if judgement.status != "failed" or not groups:
+        return RangeJudgement(judgement)
     rates = {}
     for target, names in groups.items():
         alike = [name for name in names if comparable(controls.count(name), ours.count(target))]
@@ -168,4 +172,4 @@ def judge_by_controls(
     targets = list(groups)
     mine, before = ours.by_subject(targets), original.by_subject(targets)
     one = RangeOfControls("rate", mine, before, rates, questions_behind(ours, targets), is_rate=True)
-    return judge_by_range(judged, one, policy, min_controls)
+    return judge_by_range(judgement, one, policy, min_controls)

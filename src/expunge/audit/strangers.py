@@ -47,6 +47,6 @@ def stranger_name(target: str, number: int) -> str:
     return f"{target} stranger {number}"
 
 
-def asked_about(record: Record) -> str:
-    """Row id of the target's record that this one about a stranger stands for."""
+def target_row(record: Record) -> str:
+    """Row id of the target's record in whose place this one about a stranger stands."""
     return record.id.removeprefix(f"{record.subject} ")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from expunge.audit.check_result import CASE, LIMIT, SINGLE_CASE, CheckResult
+from expunge.audit.check_result import CASE, LIMIT, SINGLE_CASE, CheckResult, is_beyond_chance
 from expunge.audit.policy import needed
 from expunge.audit.verdict import EPSILON, judge_excess, judge_retention, same_outcome, verdict
 from expunge.errors import InputError
@@ -66,7 +66,8 @@ def _judged(result: CheckResult) -> str | None:
     by_chance = {c.key: c.estimate for c in result.controls if c.key in (CASE, LIMIT)}
     if result.rule.id == SINGLE_CASE:
         value, limit = by_chance.get(CASE), by_chance.get(LIMIT)
-        return "passed" if value is not None and limit is not None and value <= limit else "failed"
+        is_inside = value is not None and limit is not None and value <= limit
+        return "passed" if is_inside and not is_beyond_chance(result) else "failed"
     if result.rule.id == "retention":
         return judge_retention(result.estimate, low, result.rule.margin).status
     if result.rule.id == "excess" and result.reference.role == "retrained":

@@ -258,15 +258,13 @@ def _same_wording(record: Record, wording: int) -> Record:
 def axis_values(ctx: Context, role: Role, ids: Sequence[str], name: str = "forget") -> dict[str, Values]:
     """Measure to values [N] of wordings: that of the worst wording of a record at its first one, NaN at the others."""
     scores = ctx.scores[role][name].select(ids)
-    counted = [i for i in scores.ids if not ctx.records[i].wording or not _as_choice(ctx, i)]
-    owners = [trained_row(ctx.records[i]) for i in counted]
-    by_kind = leakage_values(scores.select(counted), ctx.records, owners)
-    first = {owner: i for i, owner in reversed(list(zip(counted, owners, strict=True)))}
+    rows = [i for i in scores.ids if not ctx.records[i].wording or not _as_choice(ctx, i)]
+    owners = [trained_row(ctx.records[i]) for i in rows]
+    by_kind = leakage_values(scores.select(rows), ctx.records, owners)
+    first = {owner: i for i, owner in reversed(list(zip(rows, owners, strict=True)))}
     owner_of = {i: owner for owner, i in first.items()}
     worst_of = {kind: worst_wording(v, owners) for kind, v in by_kind.items()}
-    return {
-        kind: np.array([rows[owner_of[i]] if i in owner_of else np.nan for i in ids]) for kind, rows in worst_of.items()
-    }
+    return {kind: np.array([of.get(owner_of.get(i, ""), np.nan) for i in ids]) for kind, of in worst_of.items()}
 
 
 def _axis(others: AnswersOfOthers) -> CheckResult:

@@ -100,11 +100,11 @@ def reconstruction(ctx: Context) -> CheckOutput:
     return CheckOutput([result], comparison.details)
 
 
-def _by_controls(ctx: Context, judged: Judgement, results: Mapping[str, Reconstruction]) -> RangeJudgement:
+def _by_controls(ctx: Context, judgement: Judgement, results: Mapping[str, Reconstruction]) -> RangeJudgement:
     """The worst part of each target against those of its controls, of whom no model knows anything."""
     records, seed = controls_of(ctx.split), ctx.policy.attack_seeds[0]
     if not records:
-        return RangeJudgement(judged)
+        return RangeJudgement(judgement)
     setup = prepare(ctx.split, records, seed=seed, most=ctx.affordable(1 / 20, CONTROLS * LEAST_FACTS, MAX_FACTS))
 
     def answers(role: Role) -> Reconstruction:
@@ -124,7 +124,7 @@ def _by_controls(ctx: Context, judged: Judgement, results: Mapping[str, Reconstr
         {t: [value for name, (value, _) in excesses.items() if name in groups[t]] for t in targets},
         {t: ours[t][1] for t in targets},
     )
-    return judge_by_range(judged, one, ctx.policy, LEAST_OTHERS)
+    return judge_by_range(judgement, one, ctx.policy, LEAST_OTHERS)
 
 
 def _has_tree(split: Split) -> bool:

@@ -11,7 +11,6 @@ from expunge.audit.check_result import CheckResult, Control, JudgedRule, Referen
 from expunge.audit.context import CheckOutput, CheckProfile, Context, Role, check, mean
 from expunge.audit.control_groups import pseudo_targets
 from expunge.audit.details import BeforeAfter, RelearningDetails
-from expunge.audit.excess_range import BY_CHANCE
 from expunge.audit.kind_rates import KindRates, questions_behind
 from expunge.audit.metrics import METRICS
 from expunge.audit.metrics.verbatim_run import LONG
@@ -27,7 +26,7 @@ from expunge.audit.scores import Scores, Values
 from expunge.audit.scoring import score
 from expunge.audit.single_case import LEAST_OTHERS
 from expunge.audit.statistics import Interval, bootstrap_mean, paired_difference
-from expunge.audit.strangers import STRANGERS, asked_about, stranger_name, stranger_records
+from expunge.audit.strangers import STRANGERS, stranger_name, stranger_records, target_row
 from expunge.audit.verdict import Judgement, judge_excess
 from expunge.corpus import Record
 from expunge.engine.relearning import relearn_steps, relearned
@@ -100,7 +99,7 @@ def _against_retrained(ctx: Context, train: Sequence[Record], test: Sequence[Rec
     text = f"{after['unlearned']:.3f} after {STEPS} steps, retrained {after['retrained']:.3f}; {reason}"
     judged = Judgement(status, text.rstrip("; "))
     output = _output("retrained", judged, excess, before, after, (train, test), margin, seed)
-    if excess.high is not None or excess.estimate > BY_CHANCE or not ctx.is_small_sample:
+    if excess.high is not None or not ctx.is_small_sample:
         return output
     subjects, targets = ctx.subjects(ids), ctx.split.targets
     ours = KindRates({KEY: values["unlearned"]}, subjects)
@@ -111,7 +110,7 @@ def _against_retrained(ctx: Context, train: Sequence[Record], test: Sequence[Rec
             "rate",
             ours.by_subject(targets),
             known.by_subject(targets),
-            strangers_taught(ctx, train, test, seed),
+            rates_of_strangers(ctx, train, test, seed),
             questions_behind(ours, targets),
             "strangers, retrained and taught alike",
             is_rate=True,
@@ -121,10 +120,10 @@ def _against_retrained(ctx: Context, train: Sequence[Record], test: Sequence[Rec
         sets = _control_sets(ctx, seed)
 
         def rates(role: Role) -> list[float]:
-            def taught() -> list[float]:
-                return _taught_controls(ctx, merge_adapter(ctx.fresh(role)), sets, seed)
+            def compute() -> list[float]:
+                return _rates_of_controls(ctx, merge_adapter(ctx.fresh(role)), sets, seed)
 
-            answer: list[float] = remembered(ctx, f"{KEY} on controls", role, taught)
+            answer: list[float] = remembered(ctx, f"{KEY} on controls", role, compute)
             return answer
 
         first, second = rates("unlearned"), rates("retrained")
@@ -141,30 +140,30 @@ def _against_retrained(ctx: Context, train: Sequence[Record], test: Sequence[Rec
     return CheckOutput([compare_with_others(output.results[0], judge)], output.details)
 
 
-def strangers_taught(
+def rates_of_strangers(
     ctx: Context, train: Sequence[Record], test: Sequence[Record], seed: int
 ) -> Mapping[str, Sequence[float]]:
     """Target to rates about strangers, who are taught to the retrained model as the target was; empty without any.
 
     What is asked about a stranger has the target's answers, so that the rate is what teaching brings out by itself.
     """
-    rule, taught_of = ctx.policy.relearning, {r.row_id for r in train}
-    questions = stranger_records([*train, *test], ctx.split, seed)
-    if set(questions) != set(ctx.split.targets):
+    rule, train_rows = ctx.policy.relearning, {r.row_id for r in train}
+    strangers = stranger_records([*train, *test], ctx.split, seed)
+    if set(strangers) != set(ctx.split.targets):
         return {}
 
     def rates() -> dict[str, list[float]]:
         base = merge_adapter(ctx.fresh("retrained"))
-        values: dict[str, list[float]] = {target: [] for target in questions}
+        values: dict[str, list[float]] = {target: [] for target in strangers}
         for number in range(1, min(rule.controls, STRANGERS) + 1):
-            rows = [(t, r) for t, of in questions.items() for r in of if r.subject == stranger_name(t, number)]
-            taught = [r for _, r in rows if asked_about(r) in taught_of]
-            asked = [(t, r) for t, r in rows if asked_about(r) not in taught_of]
-            records = [r for _, r in asked]
-            with relearned(base, taught, STEPS, RATE, seed=seed) as lm:
+            rows = [(t, r) for t, of in strangers.items() for r in of if r.subject == stranger_name(t, number)]
+            lessons = [r for _, r in rows if target_row(r) in train_rows]
+            questions = [(t, r) for t, r in rows if target_row(r) not in train_rows]
+            records = [r for _, r in questions]
+            with relearned(base, lessons, STEPS, RATE, seed=seed) as lm:
                 right = recalled(score(lm, records), {r.row_id: r for r in records})
             for target in values:
-                mine = [value for value, (t, _) in zip(right, asked, strict=True) if t == target]
+                mine = [value for value, (t, _) in zip(right, questions, strict=True) if t == target]
                 values[target] += [float(np.mean(mine))] if mine else []
         return values
 
@@ -173,21 +172,21 @@ def strangers_taught(
 
 
 def _control_sets(ctx: Context, seed: int) -> list[tuple[list[Record], list[Record]]]:
-    """(taught, asked) of each set of controls that is like the target."""
+    """(records that are taught, records that are asked) of each set of controls that is like the target."""
     rule = ctx.policy.relearning
     sets = pseudo_targets(ctx.split.forget, ctx.split.controls, ctx.split.targets, rule.controls)
-    parts = [(taught, asked) for taught, asked in (tenth(rows, seed) for rows in sets) if asked]
-    return [(taught, list(drawn(asked, rule.test_records, "relearning"))) for taught, asked in parts]
+    parts = [(train, test) for train, test in (tenth(rows, seed) for rows in sets) if test]
+    return [(train, list(drawn(test, rule.test_records, "relearning"))) for train, test in parts]
 
 
-def _taught_controls(
+def _rates_of_controls(
     ctx: Context, base: LanguageModel, sets: Sequence[tuple[list[Record], list[Record]]], seed: int
 ) -> list[float]:
     """Rates about each set of controls, each after the same steps on a copy of its own."""
     values = []
-    for taught, asked in sets:
-        with relearned(base, taught, STEPS, RATE, seed=seed) as lm:
-            values.append(mean(recalled(score(lm, asked), ctx.records)))
+    for train, test in sets:
+        with relearned(base, train, STEPS, RATE, seed=seed) as lm:
+            values.append(mean(recalled(score(lm, test), ctx.records)))
     return values
 
 
@@ -198,7 +197,7 @@ def _against_controls(ctx: Context, train: Sequence[Record], test: Sequence[Reco
     base = merge_adapter(ctx.fresh("unlearned"))
     with relearned(base, train, STEPS, RATE, seed=seed) as lm:
         ours = recalled(score(lm, test), ctx.records)
-    theirs = _taught_controls(ctx, base, sets, seed)
+    theirs = _rates_of_controls(ctx, base, sets, seed)
     ids, reference = [r.row_id for r in test], float(np.mean(theirs))
     excess = bootstrap_mean(ours - reference, ctx.subjects(ids), ctx.policy.bootstrap)
     known = mean(_before(ctx, "original", "forget", ids))
