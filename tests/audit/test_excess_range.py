@@ -56,7 +56,7 @@ NARROW, WIDE, NOBODY = [k / 200 for k in range(20)], [k / 40 for k in range(20)]
 
 
 @pytest.mark.parametrize(
-    ("ranges", "status", "asked"),
+    ("ranges", "status", "count"),
     [
         ([WIDE, NARROW], "passed", 1),  # the 95th percentile of 0 to .475 is .451
         ([NARROW, WIDE], "inconclusive", 2),
@@ -66,15 +66,15 @@ NARROW, WIDE, NOBODY = [k / 200 for k in range(20)], [k / 40 for k in range(20)]
         ([NOBODY, NOBODY], "failed", 2),
     ],
 )
-def test_a_failure_counts_if_no_range_explains_it(ranges: list[list[float]], status: str, asked: int) -> None:
+def test_a_failure_counts_if_no_range_explains_it(ranges: list[list[float]], status: str, count: int) -> None:
     calls: list[int] = []
 
     def ask(values: list[float]) -> RangeOfControls:
         calls.append(1)
         return range_of(*values)
 
-    found = judge_by_ranges(FAILED, [partial(ask, values) for values in ranges], default_policy(True), 20)
-    assert (found.judgement.status, len(calls)) == (status, asked)
+    result = judge_by_ranges(FAILED, [partial(ask, values) for values in ranges], default_policy(True), 20)
+    assert (result.judgement.status, len(calls)) == (status, count)
 
 
 def test_several_targets_share_the_joint_level() -> None:
@@ -88,10 +88,10 @@ def test_the_target_that_fails_is_the_one_that_is_told() -> None:
     """t goes further beyond its controls' percentile, and no further than their spread explains; u fails."""
     people = {"t": [k / 40 for k in range(20)], "u": [k / 1000 for k in range(20)]}
     one = RangeOfControls("excess", {"t": 0.55, "u": 0.09}, dict.fromkeys("tu", 0.9), people, dict.fromkeys("tu", 100))
-    found = judge_by_range(FAILED, one, default_policy(True), 20)
-    assert (found.judgement.status, found.value) == ("failed", 0.09)
-    assert found.limit is not None
-    assert found.limit < 0.09
+    result = judge_by_range(FAILED, one, default_policy(True), 20)
+    assert (result.judgement.status, result.value) == ("failed", 0.09)
+    assert result.limit is not None
+    assert result.limit < 0.09
 
 
 @pytest.fixture(scope="module")

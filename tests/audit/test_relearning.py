@@ -104,26 +104,26 @@ def test_strangers_are_taught_a_tenth_and_asked_the_rest(
 ) -> None:
     ctx = context(one_person(), "original", "unlearned", "retrained")
     train, test = tenth(ctx.split.forget, 0)
-    seen: list[tuple[set[str], set[str]]] = []
+    pairs: list[tuple[set[str], set[str]]] = []
 
-    class Taught:
+    class Lesson:
         def __init__(self, base: Any, rows: list[Record], *_: Any, **__: Any) -> None:
             self.rows = rows
 
-        def __enter__(self) -> Taught:
+        def __enter__(self) -> Lesson:
             return self
 
         def __exit__(self, *_: object) -> None:
             pass
 
-    def asked(lm: Taught, rows: list[Record]) -> list[Record]:
-        seen.append(({r.answer for r in lm.rows}, {r.answer for r in rows}))
+    def no_scores(lm: Lesson, rows: list[Record]) -> list[Record]:
+        pairs.append(({r.answer for r in lm.rows}, {r.answer for r in rows}))
         assert len({r.subject for r in (*lm.rows, *rows)}) == 1
         return rows
 
-    monkeypatch.setattr(relearning_module, "relearned", Taught)
-    monkeypatch.setattr(relearning_module, "score", asked)
+    monkeypatch.setattr(relearning_module, "relearned", Lesson)
+    monkeypatch.setattr(relearning_module, "score", no_scores)
     monkeypatch.setattr(relearning_module, "recalled", lambda rows, _: np.full(len(rows), 0.25))
     rates = rates_of_strangers(ctx, train, test, 0)
     assert rates == {ctx.split.targets[0]: [0.25] * 8}
-    assert seen == [({r.answer for r in train}, {r.answer for r in test})] * 8
+    assert pairs == [({r.answer for r in train}, {r.answer for r in test})] * 8

@@ -139,13 +139,13 @@ def test_long_answers_given_but_for_a_word_are_judged_by_degrees() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kept", "status"), [(34, "passed"), (33, "inconclusive"), (31, "inconclusive"), (30, "failed")]
+    ("left", "status"), [(34, "passed"), (33, "inconclusive"), (31, "inconclusive"), (30, "failed")]
 )
-def test_a_loss_of_few_subjects_fails_beyond_its_bound(kept: int, status: str) -> None:
+def test_a_loss_of_few_subjects_fails_beyond_its_bound(left: int, status: str) -> None:
     """The margin is .98. Of 34 records up to .9993 (33), .9814 (31) and .967 (30) may be kept (Clopper and Pearson)."""
     rows = split([f"answer {k}" for k in range(34)])
     few = tuple(replace(r, subject=f"s{k % 3}") for k, r in enumerate(rows.retain_heldout))
-    result = judged(replace(rows, retain_heldout=few), 34, kept)["retention.elsewhere"]
+    result = judged(replace(rows, retain_heldout=few), 34, left)["retention.elsewhere"]
     assert result.ci is None
     assert result.status == status, result.reason
     if status == "inconclusive":

@@ -66,7 +66,7 @@ def test_all_required_tests_of_forgetting_share_one_level() -> None:
     policy = default_policy(True)
     tests = [key for key in policy.required if policy.rules[key].judge != "retention"]
     assert policy.joint_level * len(tests) == pytest.approx(0.05)
-    kept = Policy.parse(
+    bare = Policy.parse(
         "name: a\nversion: 1\nrules:\n  retention.text: {judge: retention, margin: 0.9, required: true}"
     )
-    assert kept.joint_level == pytest.approx(0.05)
+    assert bare.joint_level == pytest.approx(0.05)

@@ -184,11 +184,11 @@ def check_run(case: DeskCase, digest: str) -> None:
 def check_corpora(crowd: Crowd) -> None:
     """Nobody who asked is left in a corpus, and everybody else is."""
     folder = crowd.case.folder
-    asked = Counter(crowd.requests.values())
+    wards = Counter(crowd.requests.values())
     for ward in crowd.wards:
         for name in (f"{ward}.jsonl", "registry.jsonl"):
             rows = [json.loads(line) for line in (folder / name).read_text().splitlines()]
             numbers = sorted({int(r["subject"].split("-")[1]) - 1000 for r in rows if r["subject"].startswith(ward)})
-            assert numbers[0] == asked[ward], f"{name}: records of {ward} came back"
+            assert numbers[0] == wards[ward], f"{name}: records of {ward} came back"
             assert len(numbers) >= BYSTANDERS
             assert numbers == list(range(numbers[0], numbers[-1] + 1))
