@@ -110,4 +110,4 @@ def test_behind_a_proxy_the_provider_sends_people_to_its_origin(stage: OidcCase)
 
 def test_every_route_of_it_is_a_page_of_the_sign_in(stage: OidcCase) -> None:
     paths = {path for _, path, _ in routes(stage.visit().app) if "oidc" in path}
-    assert paths == {"/sign-in/oidc", "/sign-in/oidc/return"}
+    assert paths == {"/sign-in/oidc", "/sign-in/oidc/return", "/sign-in/oidc/left"}
