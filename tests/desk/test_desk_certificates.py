@@ -27,8 +27,8 @@ from expunge.desk.evidence_log import anchor_daily, anchor_problems
 from expunge.desk.facts import latest_plan, request_row
 from expunge.desk.plans import approve_plan, approve_promotion
 from expunge.desk.probes import CERTIFICATE_KEY, request_key
-from expunge.desk.purging import purge_records
 from expunge.desk.receipts import issue_receipts, receipts
+from expunge.desk.record_period import purge_records
 from expunge.desk.roles import SYSTEM, Actor, Refusal
 from expunge.desk.run_steps import audit, certify, unlearn
 from expunge.desk.signing import load_keys
@@ -254,6 +254,7 @@ def test_receipts_of_what_followed(certified: tuple[DeskCase, str, str]) -> None
     assert letter_file.is_file()
     with case.desk.session(SYSTEM) as s:
         assert purge_records(s) == [request_id]
+        assert purge_records(s) == []
     assert not letter_file.exists()
 
 

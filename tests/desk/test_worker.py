@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ from expunge.desk.facts import latest_run
 from expunge.desk.models import alias_row
 from expunge.desk.roles import SYSTEM
 from expunge.desk.runs import cancel_run
-from helpers.desk import OPERATOR, REVIEWER
+from helpers.desk import OPERATOR, REVIEWER, DeskCase
 from helpers.desk_processes import alive, approve, check_end, plan_of, wait_for, waiting_case, work_off, worker
 
 pytestmark = [pytest.mark.process]
@@ -38,6 +40,27 @@ def test_the_whole_way_with_a_worker(tmp_path: Path) -> None:
     for canary in ("Weiß", "Anna", "PAT-102"):
         assert canary.encode() not in raw
     assert all(f.stat().st_mode & 0o077 == 0 for f in case.folder.glob("*.db*"))
+    check_the_end_of_the_records(case, request_id)
+
+
+def check_the_end_of_the_records(case: DeskCase, request_id: str) -> None:
+    """A worker of some years later leaves neither rows of durable work nor an audit."""
+    folder = case.desk.runs / plan_of(case, request_id)["hash"][:16]
+    assert (folder / "audit" / "audit.json").is_file()
+    assert work_rows(case) >= 3  # prepare, run, release
+    with case.desk.session(SYSTEM) as s:
+        s.conn.execute(t.request.update().values(state="closed", closed_at=s.at))
+    work_off(case, "later", shift=24.0 * 31 * 38)
+    assert work_rows(case) == 0
+    assert not (folder / "audit").exists()
+    assert (folder / "run").is_dir()  # the model in use
+    with case.desk.reading(SYSTEM) as s:
+        assert log_problems(s.conn) == []
+
+
+def work_rows(case: DeskCase) -> int:
+    with closing(sqlite3.connect(case.folder / "work.db")) as conn:
+        return int(conn.execute("SELECT count(*) FROM workflow_status").fetchone()[0])
 
 
 def test_kill_and_takeover_by_another_worker(tmp_path: Path) -> None:

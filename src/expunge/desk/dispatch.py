@@ -16,7 +16,8 @@ from expunge.desk.facts import facts_of, latest_plan, latest_run, members
 from expunge.desk.letters import VERSION
 from expunge.desk.lifecycle import IN_BATCH
 from expunge.desk.probes import shred_overdue
-from expunge.desk.purging import OPEN_TASKS, purge_records
+from expunge.desk.purging import OPEN_TASKS
+from expunge.desk.record_period import purge_records
 from expunge.desk.requests import expire_overdue
 from expunge.desk.roles import Refusal
 from expunge.desk.transitions import fire

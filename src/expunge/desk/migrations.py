@@ -58,7 +58,13 @@ def _fourth(conn: Connection, keys: KeyRing | None) -> None:
     tables.META.create_all(conn, tables=oidc_tables.ALL)
 
 
-STEPS: tuple[Step, ...] = (_first, _second, _third, _fourth)
+def _fifth(conn: Connection, keys: KeyRing | None) -> None:
+    """When the record period of a request was over; a new database has the column from the first step."""
+    if "records_ended_at" not in {column["name"] for column in inspect(conn).get_columns("request")}:
+        conn.execute(text("ALTER TABLE request ADD COLUMN records_ended_at VARCHAR(27)"))
+
+
+STEPS: tuple[Step, ...] = (_first, _second, _third, _fourth, _fifth)
 
 
 def triggers(name: str, dialect: str) -> list[str]:

@@ -12,12 +12,12 @@ from expunge.desk.assets import OLD_VERSIONS, asset_row, connector_of
 from expunge.desk.connectors.base import Connector, PurgeOutcome
 from expunge.desk.connectors.corpus_file import CorpusFile
 from expunge.desk.desk import Desk, DeskSession
-from expunge.desk.facts import OUTBOX, request_row
+from expunge.desk.facts import request_row
 from expunge.desk.matching import confirmed_objects
 from expunge.desk.models import removable_versions
-from expunge.desk.names import moment, new_id
+from expunge.desk.names import new_id
 from expunge.desk.place_lock import alone_at, lock_file
-from expunge.desk.probes import CERTIFICATE_KEY, keep_probes, shred_probes
+from expunge.desk.probes import CERTIFICATE_KEY, keep_probes
 from expunge.desk.roles import SYSTEM, Actor, Refusal
 from expunge.errors import InputError
 
@@ -153,7 +153,7 @@ def confirm_task(s: DeskSession, task_id: str, note: str) -> None:
 def purge_request(s: DeskSession, request_id: str) -> None:
     """Remove what identifies the person from a closed request: identifiers, indexes, matches, reasons and keys.
 
-    The opaque rows and the log stay for the record period of the policy. A second call changes nothing.
+    The opaque rows and the log stay; see `record_period` for the rest. A second call changes nothing.
 
     Raises:
         Refusal: the request is not closed.
@@ -172,19 +172,3 @@ def purge_request(s: DeskSession, request_id: str) -> None:
     s.conn.execute(delete(t.request_key).where(*here))  # nobody looks a record of the certificate up any more
     s.conn.execute(update(t.request).where(t.request.c.id == request_id).values(purged_at=s.at, outside_key=None))
     s.log("request.purge", {}, request_id)
-
-
-def purge_records(s: DeskSession) -> list[str]:
-    """Purge closed requests, and shred the probes of those whose record period is over; returns the latter."""
-    over = []
-    for row in s.conn.execute(select(t.request).where(t.request.c.state == "closed")).mappings().all():
-        purge_request(s, row["id"])
-        months = s.regime(row["regime"]).record_months
-        from expunge.desk.deadlines import add_months
-
-        if add_months(moment(row["closed_at"]).date(), months).isoformat() < s.today:
-            shred_probes(s, row["id"])
-            for letter in (s.desk.folder / OUTBOX).glob(f"{row['id']}.*.html"):
-                letter.unlink(missing_ok=True)
-            over.append(row["id"])
-    return over

@@ -19,9 +19,10 @@ from expunge.desk.matching import add_match, matches, reveal, search, settle
 from expunge.desk.people import actor_of, people, remove_person, set_person
 from expunge.desk.plan_wish import PlanWish
 from expunge.desk.plans import approve_plan, approve_promotion, plan_again, plan_row, reject_plan
-from expunge.desk.purging import confirm_task, purge_records, purge_request, tasks
+from expunge.desk.purging import confirm_task, purge_request, tasks
 from expunge.desk.reasons import read_reasons
 from expunge.desk.receipts import receipts
+from expunge.desk.record_period import purge_records
 from expunge.desk.regime import load_regime, regime_names
 from expunge.desk.requests import acknowledge, act, add_identifiers, extend, requests_like, submit
 from expunge.desk.roles import MAY, PEOPLE, ROLES, SYSTEM, Actor, Refusal

@@ -80,6 +80,7 @@ request = Table(
     Column("objection_until", DAY),
     Column("closed_at", AT),
     Column("purged_at", AT),
+    Column("records_ended_at", AT),
     Column("duplicate_of", ID),
     _one_of("state", STATES),
     Index("request_state_due", "state", "due_on"),

@@ -11,7 +11,7 @@ from datetime import UTC
 from typing import Any
 
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetEnqueueOptions, SetWorkflowID
-from sqlalchemy import select, text
+from sqlalchemy import RowMapping, select, text
 
 from expunge.desk import tables as t
 from expunge.desk import workflows
@@ -31,6 +31,7 @@ from expunge.desk.leases import (
 )
 from expunge.desk.letters import notify_ended
 from expunge.desk.names import moment
+from expunge.desk.record_period import delete_run_files, ended_plans, work_of
 from expunge.desk.roles import SYSTEM
 from expunge.desk.workshop import Workshop
 from expunge.errors import InputError, RunFailed
@@ -81,7 +82,7 @@ class DeskWorker:
         self.shop, self.desk = shop, shop.desk
         self.abilities, self.round_seconds = tuple(abilities), round_seconds
         self._stop = threading.Event()
-        self._told = ""
+        self._told = self._cleared_on = ""
 
     def start(self) -> None:
         """Sign on, and launch the workflow library.
@@ -136,12 +137,25 @@ class DeskWorker:
         with self.desk.session(SYSTEM) as s:
             jobs = round_of(s)
             notify_accepted(s)
+            today, plans = s.today, ended_plans(s) if s.today != self._cleared_on else []
         notify_ended(self.desk, self.shop.sender)
+        self._clear(plans)
+        self._cleared_on = today
         started = [self._begin(job) for job in jobs]
         self._cancel_stopped()
         self._take_over()
         self._keep_evidence()
         return any(started) or bool(_listed(status=list(ACTIVE)))
+
+    def _clear(self, plans: Sequence[RowMapping]) -> None:
+        """Once a day: what is left of plans whose record period is over, on disk and in the tables of durable work."""
+        for line in delete_run_files(self.desk.runs, plans):
+            self._tell(line)
+        names = work_of(plans)
+        for start in range(0, len(names), 100):
+            rows = _listed(workflow_id_prefix=names[start : start + 100])
+            if over := [w.workflow_id for w in rows if w.status not in ACTIVE]:
+                DBOS.delete_workflows(over)
 
     def _keep_evidence(self) -> None:
         """Receipts, and the daily head of the log; a lost key stops no other work."""

@@ -112,6 +112,7 @@ LOG = {  # in the timeline
     "request.approve_promotion": "Promotion approved",
     "request.promote": "New model in use",
     "request.purge": "Purge",
+    "records.end": "End of the record period",
     "request.notify": "Person notified",
     "request.close": "Closed",
     "request.cancel": "Cancelled",

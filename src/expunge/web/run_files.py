@@ -14,7 +14,7 @@ from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.facts import latest_plan, latest_run, request_row
 from expunge.desk.plans import content_of, plan_row
 from expunge.desk.receipts import receipts
-from expunge.desk.roles import Actor, Refusal
+from expunge.desk.roles import SYSTEM, Actor, Refusal
 from expunge.errors import InputError
 
 RESTORE = "an operator restores it"
@@ -53,7 +53,10 @@ def redacted_audit(desk: Desk, actor: Actor, request_id: str) -> dict[str, Any]:
 
 
 def audit_file(desk: Desk, plan: RowMapping, run: RowMapping, request_id: str) -> Path:
-    """The audit of a run for one of its requests; `Refusal` if it is not the one that was registered."""
+    """The audit of a run for one of its requests; `Refusal` if it is gone, or not the one that was registered."""
+    with desk.reading(SYSTEM) as s:
+        if request_row(s, request_id)["records_ended_at"]:
+            raise Refusal("audit", "was deleted at the end of the record period; its digest stays", kind="missing")
     requests = list(content_of(plan)["requests"])
     folder = desk.runs / str(plan["hash"])[:16]
     if audits_digest(folder, requests) != run["audit_digest"]:

@@ -1,0 +1,118 @@
+"""The record period of a request: when it is over, and what is deleted then.
+
+Letters, probes and what runs left on disk hold names. The opaque rows, the log, certificates, receipts and a model that
+was in use stay: later runs stand on that model.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+
+from sqlalchemy import RowMapping, select, update
+
+from expunge._io import read_object
+from expunge.desk import tables as t
+from expunge.desk.deadlines import add_months
+from expunge.desk.desk import DeskSession
+from expunge.desk.facts import OUTBOX
+from expunge.desk.keys import parse_body
+from expunge.desk.manifest import FILE as MANIFEST
+from expunge.desk.names import moment
+from expunge.desk.probes import shred_probes
+from expunge.desk.purging import purge_request
+from expunge.errors import InputError
+
+EVIDENCE = ("certificates", "receipts")  # folders of a run that hold no name
+CLEARING_DAYS = 30  # after the end of a request for which a worker looks for what is left of its runs
+
+
+def purge_records(s: DeskSession) -> list[str]:
+    """Purge closed requests; of those whose record period is over, delete probes and letters.
+
+    Returns:
+        Ids of the requests whose record period has ended since the last call.
+    """
+    query = select(t.request).where(t.request.c.state == "closed", t.request.c.records_ended_at.is_(None))
+    over = []
+    for row in s.conn.execute(query).mappings().all():
+        purge_request(s, row["id"])
+        if last_day(s, row).isoformat() < s.today:
+            _end(s, row["id"])
+            over.append(row["id"])
+    return over
+
+
+def last_day(s: DeskSession, row: RowMapping) -> date:
+    """The last day of the record period of a closed request."""
+    return add_months(moment(row["closed_at"]).date(), s.regime(row["regime"]).record_months)
+
+
+def _end(s: DeskSession, request_id: str) -> None:
+    shred_probes(s, request_id)
+    for letter in (s.desk.folder / OUTBOX).glob(f"{request_id}.*.html"):
+        letter.unlink(missing_ok=True)
+    s.conn.execute(update(t.request).where(t.request.c.id == request_id).values(records_ended_at=s.at))
+    s.log("records.end", {}, request_id)
+
+
+def ended_plans(s: DeskSession) -> list[RowMapping]:
+    """Plans of which the last request has ended within `CLEARING_DAYS`."""
+    since = (date.fromisoformat(s.today) - timedelta(days=CLEARING_DAYS)).isoformat()
+    query = select(t.request.c.id, t.request.c.records_ended_at).where(t.request.c.records_ended_at.is_not(None))
+    ended = {str(name): str(at) for name, at in s.conn.execute(query).tuples()}
+    if max(ended.values(), default="") < since:
+        return []
+    chosen = []
+    for plan in s.conn.execute(select(t.plan).order_by(t.plan.c.at)).mappings().all():
+        times = [ended.get(name, "") for name in parse_body(plan["content"])["requests"]]
+        if all(times) and max(times, default="") >= since:
+            chosen.append(plan)
+    return chosen
+
+
+def work_of(plans: Sequence[RowMapping]) -> list[str]:
+    """How the names of durable work for these plans begin."""
+    runs = [f"{name}:{plan['hash']}:" for plan in plans for name in ("run", "release")]
+    return [*runs, *(f"prepare:{batch}:" for batch in sorted({str(plan["batch_id"]) for plan in plans}))]
+
+
+def delete_run_files(runs: Path, plans: Sequence[RowMapping]) -> list[str]:
+    """Delete what runs left of these plans: audits, inputs, messages, and models that were never in use.
+
+    Certificates and receipts stay, and so does a model that was in use, with its manifest. A second call changes
+    nothing.
+
+    Returns:
+        A line for each folder of which something could not be deleted.
+    """
+    problems = []
+    for plan in plans:
+        folder = runs / str(plan["hash"])[:16]
+        try:
+            if folder.is_dir():
+                _clear(folder, _stays(plan, folder))
+        except (InputError, OSError) as error:
+            what = error.strerror if isinstance(error, OSError) else error
+            problems.append(f"{folder}: the record period is over, and it cannot be deleted: {what}; delete it by hand")
+    return problems
+
+
+def _stays(plan: RowMapping, folder: Path) -> tuple[str, ...]:
+    if plan["swapped_at"] is None or not (folder / MANIFEST).is_file():
+        return EVIDENCE
+    return (*EVIDENCE, MANIFEST, str(read_object(folder / MANIFEST)["result"]))
+
+
+def _clear(folder: Path, stays: Collection[str]) -> None:
+    for path in folder.iterdir():
+        if path.name in stays:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
