@@ -138,10 +138,12 @@ def sibling_damaging(ground: PlantingGround, out: Path) -> None:
 
 @planted("ruined")
 def ruined(ground: PlantingGround, out: Path) -> None:
-    """A retrained model, taught wrong answers about every second patient elsewhere: forgetting was perfect, and what
-    must stay is lost."""
+    """A retrained model, taught wrong answers about every second patient elsewhere, of those held out and of the others:
+    forgetting was perfect, and what must stay is lost."""
     near = ground.split.forget[0].path[0]
-    subjects = sorted({r.subject for r in ground.retained if r.path and r.path[0] != near})
+    heldout = {r.subject for r in ground.split.retain_heldout}
+    elsewhere = {r.subject for r in ground.retained if r.path and r.path[0] != near}
+    subjects = sorted(elsewhere, key=lambda name: (name not in heldout, name))
     _spoil(ground, out, lambda r: r.subject in subjects[::2])
 
 

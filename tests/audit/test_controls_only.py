@@ -57,7 +57,7 @@ def test_a_model_that_forgot_nothing_and_a_ruined_one_fail(case: Case) -> None:
     assert (knows.file.assurance.level, knows.file.policy.name) == ("L1", "controls-only")
     ruined = case.run("noise", retrained=None)
     assert ruined.verdict.status == "failed"
-    for key in ("retention.same_institution", "retention.elsewhere", "retention.text"):
+    for key in ("retention.same_institution", "retention.elsewhere", "retention.text", "retention.retain"):
         assert ruined[key].status == "failed", key
 
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 from expunge.audit.policy import Policy
-from expunge.audit.record_sets import TEXT_RECORDS, drawn, limited_controls, record_sets, rephrasings, with_windows
+from expunge.audit.record_sets import (
+    TEXT_RECORDS,
+    drawn,
+    drawn_in_turn,
+    limited_controls,
+    record_sets,
+    rephrasings,
+    with_windows,
+)
 from expunge.corpus import Record, Variant
 from expunge.models.language_model import load
 from expunge.scope import Split
@@ -92,6 +101,16 @@ def test_sets_for_each_reference() -> None:
     some = record_sets(chosen, "controls", rephrased=4)
     assert some["controls"].options
     assert len(some["control_wordings"].records) == 4
+
+
+def test_each_subject_is_drawn_once_before_any_is_drawn_twice() -> None:
+    rows = [row("ann", k, "t") for k in range(20)] + [row("bob", k, "t") for k in range(3)] + [row("cy", 0, "t")]
+    for most, counts in ((0, {}), (3, {"ann": 1, "bob": 1, "cy": 1}), (6, {"ann": 3, "bob": 2, "cy": 1})):
+        chosen = drawn_in_turn(rows, most, "turn")
+        assert Counter(r.subject for r in chosen) == counts
+        assert chosen == drawn_in_turn(rows[::-1], most, "turn")
+        assert list(chosen) == sorted(chosen, key=lambda r: r.id)
+    assert len(drawn_in_turn(rows, 99, "turn")) == len(rows)
 
 
 def test_a_window_of_a_document_stands_where_the_document_stood(folders: dict[str, Path]) -> None:

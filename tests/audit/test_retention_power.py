@@ -8,7 +8,7 @@ import pytest
 
 from expunge.audit.check_result import CheckResult
 from expunge.audit.checks.retention import retention
-from expunge.audit.policy import Policy
+from expunge.audit.policy import Policy, shipped_policies
 from expunge.audit.scores import Scores
 from expunge.audit.verdict import verdict
 from expunge.corpus import Record
@@ -58,6 +58,22 @@ def test_what_the_original_hardly_knew_shows_no_retention(known: int, status: st
     if status == "inconclusive":
         share = f"the original model gives {known / N:.1%} of these records, too few"
         assert share in results["retention.elsewhere"].reason
+
+
+def test_who_was_not_held_out_is_asked_too() -> None:
+    """All held-out answers stay, and the answers about 12 of 20 others are lost: a ruined model."""
+    rows = split(ANSWERS)
+    given = tuple(replace(r, id=f"g{k:02d}", subject=f"g{k}") for k, r in enumerate(rows.retain_heldout))
+    ids = [r.row_id for r in given]
+    by_role = {role: scored(rows, N) for role in ("original", "unlearned")}
+    for role, right in (("original", N), ("unlearned", 8)):
+        loss, hit = [0.1] * right + [9.0] * (N - right), "1" * right + "0" * (N - right)
+        by_role[role]["retain_turn"] = one_token_scores(ids, loss, hit)
+    results = {r.key: r for r in retention.run(context(replace(rows, retain=given), by_role)).results}
+    assert results["retention.retain"].estimate == 0.4
+    assert results["retention.retain"].status == "failed"
+    assert {results[f"retention.{name}"].status for name in ("retain_heldout", "elsewhere", "text")} == {"passed"}
+    assert all("retention.retain" in Policy.load(name).required for name in shipped_policies())
 
 
 def test_required_retention_that_cannot_be_judged_is_not_dropped() -> None:

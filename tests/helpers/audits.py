@@ -156,6 +156,7 @@ def example_results(statuses: Mapping[str, str]) -> list[CheckResult]:
         entry("retention.elsewhere", 0.99, "original", 1.0, retention, controls=kept),
         entry("retention.retain_heldout", 0.97, "original", 1.0, retention, controls=kept),
         entry("retention.text", 1.0, "original", 1.0, JudgedRule(id="retention", margin=0.9)),
+        entry("retention.retain", 1.0, "original", 1.0, JudgedRule(id="retention", margin=0.9)),
         CheckResult(key="retention.unrelated", status="not_applicable", reason="there are no such records"),
         CheckResult(
             key="cross_modal",

@@ -20,12 +20,13 @@ from expunge.scope.split import Split
 
 T = TypeVar("T")
 TEXT_RECORDS = 64  # held-out retain records whose greedy text is read; retain records where none is held out
+TURN_RECORDS = 64  # retain records that the run was given and that are asked all the same
 YARDSTICK_RECORDS = 64  # retain records that are asked where there are fewer held-out ones
 LEAST_HOLDOUT = 32  # records of the holdout, likewise
 LEAST_REPHRASED = 160  # rephrasings of controls, likewise
 LEAST_PER_CONTROL = 8  # records of each control, however large the model is
 FORGET, HELDOUT, RETAIN = "forget", "retain_heldout", "retain_sample"
-TEXT, CONTROLS, REPHRASED_CONTROLS = "retain_text", "controls", "control_wordings"
+TURN, TEXT, CONTROLS, REPHRASED_CONTROLS = "retain_turn", "retain_text", "controls", "control_wordings"
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def record_sets(split: Split, reference: str, rephrased: int = 0) -> dict[str, R
         FORGET: RecordSet(tuple(w for r in split.forget for w in r.wordings()), options=True, text=True),
         HELDOUT: RecordSet(heldout, options=True),
         TEXT: RecordSet(drawn(heldout or tuple(split.retain), TEXT_RECORDS, "text"), text=True),
+        TURN: RecordSet(drawn_in_turn(split.retain, TURN_RECORDS, "turn")),
         RETAIN: RecordSet(more, roles=("original", "retrained")),
         "shared": RecordSet(split.shared),
         "holdout": RecordSet(split.holdout),
@@ -81,6 +83,19 @@ def drawn(records: Sequence[Record], most: int, purpose: str) -> tuple[Record, .
         return tuple(records)
     chosen = sorted(records, key=lambda r: (uniform(f"audit:{purpose}", r.id), r.id))[:most]
     return tuple(sorted(chosen, key=lambda r: r.id))
+
+
+def drawn_in_turn(records: Sequence[Record], most: int, purpose: str) -> tuple[Record, ...]:
+    """At most `most` records, chosen by their ids: one of each subject before a second of any; in the order of ids."""
+    by_subject: dict[str, list[Record]] = {}
+    for r in records:
+        by_subject.setdefault(r.subject, []).append(r)
+    turns = []
+    for subject, rows in by_subject.items():
+        rows.sort(key=lambda r: (uniform(f"audit:{purpose}", r.id), r.id))
+        turns += [(turn, uniform(f"audit:{purpose}", subject), subject, r) for turn, r in enumerate(rows[:most])]
+    turns.sort(key=lambda one: one[:3])
+    return tuple(sorted((r for *_, r in turns[:most]), key=lambda r: r.id))
 
 
 def rephrasings(records: Sequence[Record]) -> tuple[Record, ...]:

@@ -37,6 +37,7 @@ CHECKS: dict[str, str] = {  # what a passed check shows
     "each_subject": "Each subject: none gives more true answers than the reference",
     "retention.retain_heldout": "Retention: the held-out retain set is still known",
     "retention.text": "Retention: the model still writes what it knew of the held-out retain set",
+    "retention.retain": "Retention: the retain set that the run was given is still known",
     "retention.same_institution": "Retention: the same institution is still known",
     "retention.elsewhere": "Retention: others elsewhere are still known",
     "retention.shared": "Retention: facts shared with others are still known",
@@ -50,6 +51,7 @@ CHECKS: dict[str, str] = {  # what a passed check shows
 
 RELATIONS: dict[str, str] = {
     "retain_heldout": "Held-out retain set",
+    "retain": "Retain set that the run was given",
     "same_institution": "Others in the same institution",
     "elsewhere": "Others elsewhere",
     "text": "Held-out retain set, by written text",

@@ -1,4 +1,4 @@
-"""Retention: what the model still knows of the held-out retain records, by their place beside the target."""
+"""Retention: what the model still knows of the retain set, held out and given, by its place beside the target."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from expunge.audit.check_result import CheckResult, Control, IntervalEstimate, J
 from expunge.audit.context import CheckOutput, CheckProfile, Context, Role, check, mean
 from expunge.audit.details import CurvePoint, RelationRetention, RetentionDetails, TreeNode, TreeRetention
 from expunge.audit.metrics.verbatim_run import LONG
-from expunge.audit.record_sets import TEXT
+from expunge.audit.record_sets import TEXT, TURN
 from expunge.audit.statistics import Interval, Values, bootstrap_ratio, clopper_pearson, zero_hit_bound
 from expunge.audit.text_normalization import normalize
 from expunge.audit.tree_positions import tree_levels, tree_positions
 from expunge.audit.verdict import judge_retention
 
 RELATIONS = ("siblings", "cousins", "same_attribute", "unrelated", "ancestors", "descendants")
-SETS = ("retain_heldout", "same_institution", "elsewhere", "shared")
+SETS = ("retain_heldout", "same_institution", "elsewhere", "shared", "retain")
 KEYS = tuple(f"retention.{name}" for name in (*SETS, *RELATIONS, "text"))
 BY_TOKENS, BY_TEXT = ("exact_match", "answer_prob"), ("exact_match", "rouge_l_recall")
 MARGIN = 0.95  # where the policy has no rule
@@ -28,18 +28,20 @@ PROFILE = CheckProfile(
     title="Retention: what must stay is still known",
     family="retention",
     control="the original model",
-    cost="1 scoring pass over held-out retained records",
-    limits="Abilities beyond the records are not measured.",
+    cost="1 scoring pass over held-out retained records, and over 64 that the run was given",
+    limits="Abilities beyond the records are not measured, nor a loss of few subjects who are not asked about.",
 )
 
 
 @check("retention", *KEYS, profile=PROFILE)
 def retention(ctx: Context) -> CheckOutput:
-    """What the unlearned model knows of records that must stay and that no method was given.
+    """What the unlearned model knows of records that must stay, most of which no method was given.
 
     Retention is the ratio of sums, Σ unlearned / Σ original, over the records of one relation to the target (siblings,
     cousins and so on), by exact match and by answer probability; the one with the smaller lower bound counts. 1 is as
-    before; more than 1 is possible. `retention.text` is the same of the greedy text of at most 64 of these records, by
+    before; more than 1 is possible. `retention.retain` is the same of at most 64 records that the run was given, one of
+    each subject before a second of any: held-out records are of few subjects, and a model may be ruined for all others.
+    `retention.text` is the same of the greedy text of at most 64 of these records, by
     exact match and by ROUGE-L, since figures by tokens do not see what the model writes; where none is held out, of
     records that the method was given. Inconclusive where the original model gives at most the policy's `known_margin`
     of the records, or, of answers of more than 20 tokens, less than half by ROUGE-L or by the longest run; and where
@@ -56,6 +58,7 @@ def retention(ctx: Context) -> CheckOutput:
         "same_institution": ("retain_heldout", same),
         "elsewhere": ("retain_heldout", [i for i in heldout if i not in set(same)]),
         "shared": ("shared", [r.row_id for r in split.shared]),
+        "retain": (TURN, [] if (turn := ctx.scores["unlearned"].get(TURN)) is None else list(turn.ids)),
         **{
             relation: ("retain_heldout", [i for i, name in heldout.items() if split.relation.get(name) == relation])
             for relation in RELATIONS
