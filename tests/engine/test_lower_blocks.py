@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,16 @@ import torch
 from expunge.corpus.surrogates import can_ask_about_another, make_surrogates
 from expunge.engine.gradient_source import Term
 from expunge.engine.loop import Loop
-from expunge.engine.lower_blocks import STRANGERS, LowerBlockSource, lower_blocks, read_nats, shortfall
+from expunge.engine.lower_blocks import (
+    STRANGERS,
+    LowerBlockSource,
+    lower_blocks,
+    read_nats,
+    shortfall,
+    warn_without_effect,
+)
 from expunge.engine.recipe import Recipe
-from expunge.errors import InputError
+from expunge.errors import InputError, InputWarning
 from expunge.models.adapters import trainable
 from expunge.models.collate import collate
 from expunge.models.forward import answer_forward
@@ -66,7 +74,8 @@ def test_floors_are_the_mean_nats_of_the_same_answer_about_strangers(folders: di
 
 
 def test_blocks_that_nothing_trained_can_change_are_not_read(folders: dict[str, Path]) -> None:
-    made, source = limited(folders, train={"layers": 1})
+    with pytest.warns(InputWarning, match="lower_blocks.weight has no effect: no block below the last one trains"):
+        made, source = limited(folders, train={"layers": 1})
     assert (source.blocks, source.floors) == ((), {})
     assert lower_blocks(made.lm, sorted(trainable(made.lm.module))) == ()
     terms = [Term("forget", made.dataset.forget_batch(0))]
@@ -74,6 +83,14 @@ def test_blocks_that_nothing_trained_can_change_are_not_read(folders: dict[str, 
     source.start_phase(range(len(made.dataset.examples)), parameters)
     ours, plain = (s.gradient(terms, 0, parameters)[0] for s in (source, source.plain))
     assert all(torch.equal(ours[name], plain[name]) for name in plain)
+
+
+def test_a_limit_that_holds_for_no_question_is_told() -> None:
+    with pytest.warns(InputWarning, match="no question can be asked about somebody else"):
+        warn_without_effect((0, 1), {})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_without_effect((0, 1), {3: torch.zeros(2, 1)})
 
 
 @pytest.mark.trains

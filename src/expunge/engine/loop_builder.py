@@ -16,7 +16,7 @@ from expunge.engine.gradient_combiner import GradientCombiner
 from expunge.engine.gradient_source import GradientSource
 from expunge.engine.loop import Loop, phase_batches
 from expunge.engine.loss_inputs import LossInputs
-from expunge.engine.lower_blocks import LowerBlockSource, lower_blocks, measure_floors
+from expunge.engine.lower_blocks import LowerBlockSource, lower_blocks, measure_floors, warn_without_effect
 from expunge.engine.phase_plan import PhasePlan
 from expunge.engine.privacy.privacy_engine import PrivacyEngine
 from expunge.engine.reference import Reference
@@ -106,6 +106,7 @@ def build_loop(
     if recipe.lower_blocks.weight:
         blocks = lower_blocks(lm, sorted(names))
         floors = measure_floors(lm, dataset, questions, retain, blocks, recipe.seed) if blocks else {}
+        warn_without_effect(blocks, floors)
         source = LowerBlockSource(
             source, lm, dataset, context, blocks, floors, recipe.lower_blocks.weight, recipe.batch.micro, recipe.seed
         )

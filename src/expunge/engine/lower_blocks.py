@@ -8,6 +8,7 @@ question is about somebody who does not exist.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from expunge.corpus.surrogates import can_ask_about_another, make_surrogates
 from expunge.engine.dataset import RunDataset
 from expunge.engine.distributed import DistributedContext
 from expunge.engine.gradient_source import GradientSource, Means, Parameters, Term, add_gradient
+from expunge.errors import InputWarning
 from expunge.gradients.base import Gradients
 from expunge.models.blocks import block_of, block_stack
 from expunge.models.collate import Batch, chunks, collate
@@ -136,6 +138,14 @@ def lower_blocks(lm: LanguageModel, parameters: Sequence[str]) -> tuple[int, ...
     """Blocks below the last that what trains can change, at most `BLOCKS` of them; empty for a model of one block."""
     count, first = block_count(lm.module), first_block(lm, parameters)
     return tuple(first + k for k in spread_blocks(count - 1 - first, BLOCKS)) if count - 1 > first else ()
+
+
+def warn_without_effect(blocks: Sequence[int], floors: Floors) -> None:
+    """Say that the limit holds nowhere, with the reason; a lens may then read the answers in lower blocks."""
+    if blocks and floors:
+        return
+    why = "no question can be asked about somebody else" if blocks else "no block below the last one trains"
+    warnings.warn(f"lower_blocks.weight has no effect: {why}", InputWarning, stacklevel=2)
 
 
 def first_block(lm: LanguageModel, parameters: Iterable[str]) -> int:
