@@ -12,7 +12,7 @@ from sqlalchemy import select
 from expunge.desk import tables as t
 from expunge.desk.batches import NO_MODEL, batch_row, collect
 from expunge.desk.desk import DeskSession
-from expunge.desk.facts import facts_of, latest_plan, latest_run, members
+from expunge.desk.facts import is_current, latest_plan, latest_run, members
 from expunge.desk.letters import VERSION
 from expunge.desk.lifecycle import IN_BATCH
 from expunge.desk.probes import shred_overdue
@@ -109,8 +109,12 @@ def _purge_open(s: DeskSession, batch_id: str) -> bool:
 
 def _replan_void(s: DeskSession) -> None:
     """Requests whose plan no longer fits wait for another."""
-    for request_id in s.conn.execute(select(t.request.c.id).where(t.request.c.state.in_(IN_BATCH))).scalars().all():
-        if not facts_of(s, request_id).plan_current:
+    query = select(t.request.c.id, t.request.c.batch_id).where(t.request.c.state.in_(IN_BATCH))
+    rows = s.conn.execute(query).tuples().all()
+    batches = {batch for _, batch in rows}
+    void = {batch for batch in batches if not is_current(s, latest_plan(s, batch))}
+    for request_id, batch in rows:
+        if batch in void:
             fire(s, request_id, "replan")
 
 

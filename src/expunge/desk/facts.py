@@ -98,7 +98,7 @@ def facts_of(s: DeskSession, request_id: str, other: str | None = None) -> Facts
         batch_closed=batch is not None and batch["state"] == "closed",
         plan_hash=plan["hash"] if plan else None,
         plan_kind=plan["kind"] if plan else None,
-        plan_current=plan is not None and plan["state"] == "current" and fits(s, plan),
+        plan_current=is_current(s, plan),
         plan_is_new=plan is not None and run is None,
         operators=_workers_on(s, request_id) | (frozenset({plan["author"]}) if plan else frozenset()),
         approvers=_names(plan, "approver"),
@@ -119,6 +119,11 @@ def facts_of(s: DeskSession, request_id: str, other: str | None = None) -> Facts
         other_same_person=other is not None and same_person(s, request_id, other),
         single_person=s.settings.single_person and (run is None or bool(run["single_person"])),
     )
+
+
+def is_current(s: DeskSession, plan: RowMapping | None) -> bool:
+    """Whether a plan stands and fits what its batch holds now."""
+    return plan is not None and plan["state"] == "current" and fits(s, plan)
 
 
 def _workers_on(s: DeskSession, request_id: str) -> frozenset[str]:

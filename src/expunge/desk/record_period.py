@@ -20,7 +20,7 @@ from expunge.desk.desk import DeskSession
 from expunge.desk.facts import OUTBOX
 from expunge.desk.keys import parse_body
 from expunge.desk.manifest import FILE as MANIFEST
-from expunge.desk.names import moment
+from expunge.desk.names import moment, stamp
 from expunge.desk.probes import shred_probes
 from expunge.desk.purging import purge_request
 from expunge.errors import InputError
@@ -35,19 +35,24 @@ def purge_records(s: DeskSession) -> list[str]:
     Returns:
         Ids of the requests whose record period has ended since the last call.
     """
-    query = select(t.request).where(t.request.c.state == "closed", t.request.c.records_ended_at.is_(None))
-    over = []
-    for row in s.conn.execute(query).mappings().all():
-        purge_request(s, row["id"])
-        if last_day(s, row).isoformat() < s.today:
-            _end(s, row["id"])
-            over.append(row["id"])
+    here = t.request.c
+    closed = (here.state == "closed", here.records_ended_at.is_(None))
+    for request_id in s.conn.execute(select(here.id).where(*closed, here.purged_at.is_(None))).scalars().all():
+        purge_request(s, request_id)
+    over: list[str] = []
+    for key in s.conn.execute(select(here.regime).where(*closed).distinct()).scalars().all():
+        months = s.regime(key).record_months
+        before = stamp(s.now - timedelta(days=28 * months))  # no month is shorter
+        rows = s.conn.execute(select(t.request).where(*closed, here.regime == key, here.closed_at < before)).mappings()
+        over += [row["id"] for row in rows if last_day(row, months).isoformat() < s.today]
+    for request_id in over:
+        _end(s, request_id)
     return over
 
 
-def last_day(s: DeskSession, row: RowMapping) -> date:
+def last_day(row: RowMapping, months: int) -> date:
     """The last day of the record period of a closed request."""
-    return add_months(moment(row["closed_at"]).date(), s.regime(row["regime"]).record_months)
+    return add_months(moment(row["closed_at"]).date(), months)
 
 
 def _end(s: DeskSession, request_id: str) -> None:

@@ -1,0 +1,70 @@
+"""A round of a worker over an inbox of any size: what waits costs it no statement of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rfc8785")
+pytest.importorskip("holidays")
+pytest.importorskip("cryptography")
+
+from sqlalchemy import event
+
+from expunge.desk import tables as t
+from expunge.desk.dispatch import round_of
+from expunge.desk.requests import submit
+from expunge.desk.roles import SYSTEM
+from helpers.desk import CLERK, DeskCase, make_desk
+
+
+def fill(case: DeskCase, first: int, last: int, **values: object) -> None:
+    """Requests that wait for an identity, or what `values` makes of them."""
+    with case.desk.session(CLERK) as s:
+        ids = [submit(s, {"record_number": f"N-{number:04}"}) for number in range(first, last)]
+        if values:
+            s.conn.execute(t.request.update().where(t.request.c.id.in_(ids)).values(**values))
+
+
+def statements(case: DeskCase) -> int:
+    """Statements of one round."""
+    count = 0
+
+    def note(*_: object) -> None:
+        nonlocal count
+        count += 1
+
+    event.listen(case.desk.engine, "before_cursor_execute", note)
+    try:
+        with case.desk.session(SYSTEM) as s:
+            assert round_of(s) == []
+    finally:
+        event.remove(case.desk.engine, "before_cursor_execute", note)
+    return count
+
+
+@pytest.mark.parametrize("state", ["identity_pending", "closed"])
+def test_what_waits_costs_no_statement(tmp_path: Path, state: str) -> None:
+    case = make_desk(tmp_path / "desk")
+    at = case.clock.now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    values = {"state": state, "closed_at": at, "purged_at": at} if state == "closed" else {}
+    fill(case, 0, 2, **values)
+    few = statements(case)
+    fill(case, 2, 32, **values)
+    assert statements(case) == few
+
+
+def test_all_that_is_over_expires_in_one_round(tmp_path: Path) -> None:
+    case = make_desk(tmp_path / "desk")
+    fill(case, 0, 5)
+    case.clock.move(days=20)
+    fill(case, 5, 7)
+    assert statements(case) > 0
+    with case.desk.reading(SYSTEM) as s:
+        assert s.conn.execute(t.request.select().where(t.request.c.state == "expired")).all() == []
+    case.clock.move(days=11)
+    statements(case)
+    with case.desk.reading(SYSTEM) as s:
+        states = [row.state for row in s.conn.execute(t.request.select().order_by(t.request.c.received_at))]
+    assert states == ["expired"] * 5 + ["identity_pending"] * 2
