@@ -21,6 +21,8 @@ pytest.importorskip("cryptography")
 
 from expunge.cli import desk_serve
 from expunge.web.accounts import finish_enrolment
+from expunge.web.server import listen
+from expunge.web.settings import WebSettings
 from helpers.cli import Cli
 from helpers.desk import CLERK, DeskCase, make_desk
 from helpers.web import ApiClient
@@ -183,3 +185,14 @@ def test_serve_answers_and_stops(tmp_path: Path) -> None:
     assert "GET /sign-in 200" in err
     assert "Zyxwena" not in err
     assert "Traceback" not in err
+
+
+def test_a_connection_sends_at_once() -> None:
+    """Else the body of each page waits 40 ms until the reader has confirmed its head."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with listen(WebSettings(port=port)) as at, socket.create_connection(("127.0.0.1", port)):
+        connection, _ = at.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
