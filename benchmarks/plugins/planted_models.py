@@ -138,7 +138,7 @@ def sibling_damaging(ground: PlantingGround, out: Path) -> None:
 
 @planted("ruined")
 def ruined(ground: PlantingGround, out: Path) -> None:
-    """A retrained model, taught wrong answers about every second patient elsewhere, of those held out and of the others:
+    """A retrained model, taught wrong answers about every second patient elsewhere, held out or not:
     forgetting was perfect, and what must stay is lost."""
     near = ground.split.forget[0].path[0]
     heldout = {r.subject for r in ground.split.retain_heldout}

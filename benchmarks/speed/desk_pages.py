@@ -43,6 +43,7 @@ class Readers:
     served: Served
     seconds: list[float] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    reconnections: int = 0
     _over: threading.Event = field(default_factory=threading.Event)
 
     def read(self, cookie: str, seed: int) -> None:
@@ -53,10 +54,21 @@ class Readers:
                     page=rng.randint(1, self.served.pages), reference=rng.choice(self.served.references)
                 )
                 began = time.perf_counter()
-                status = client.get(path).status_code
+                try:
+                    status: Any = self._get(client, path)
+                except httpx.TransportError as error:
+                    status = error
                 self.seconds.append(time.perf_counter() - began)
                 if status != 200:
                     self.failures.append(f"{path}: {status}")
+
+    def _get(self, client: httpx.Client, path: str) -> int:
+        """Status of a page. As browsers do, once more if the server has just closed the idle connection."""
+        try:
+            return client.get(path).status_code
+        except (httpx.ReadError, httpx.RemoteProtocolError):
+            self.reconnections += 1
+            return client.get(path).status_code
 
     @classmethod
     def during(cls, served: Served, count: int, seconds: float) -> Readers:
@@ -136,26 +148,27 @@ def child_of(pid: int) -> int | None:
 
 def measure(requests: int, readers: int, seconds: int, rounds: int, desk: str) -> Results:
     folder = Path(desk)
-    pages: dict[str, list[Seconds]] = {"idle": [], "run": []}
+    pages: dict[str, list[Readers]] = {"idle": [], "run": []}
     searches: dict[str, Seconds] = {"idle": [], "run": []}
     with Served.start(folder, requests, readers) as served:
         say(f"{len(served.references):,} requests; warming up")
         Readers.during(served, readers, 10)
         for k in range(rounds):
             say(f"round {k + 1} of {rounds}: idle")
-            pages["idle"].append(Readers.during(served, readers, seconds).seconds)
+            pages["idle"].append(Readers.during(served, readers, seconds))
             searches["idle"] += search_times(served)
             with run_at_work(folder, f"bench-{k}"):
                 say(f"round {k + 1} of {rounds}: while a run works")
-                pages["run"].append(Readers.during(served, readers, seconds).seconds)
+                pages["run"].append(Readers.during(served, readers, seconds))
                 searches["run"] += search_times(served)
     result: Results = {
         "measured": provenance("python -m benchmarks.speed.desk_pages"),
         "requests": len(served.references),
         "readers": readers,
         "pause": PAUSE,
-        "rounds": [{"idle": figures(a), "run": figures(b)} for a, b in zip(pages["idle"], pages["run"], strict=True)],
-        **{phase: figures([x for part in values for x in part]) for phase, values in pages.items()},
+        "rounds": [{phase: figures(of[k].seconds) for phase, of in pages.items()} for k in range(rounds)],
+        **{phase: figures([x for part in of for x in part.seconds]) for phase, of in pages.items()},
+        "reconnections": sum(part.reconnections for of in pages.values() for part in of),
         "search": {phase: figures(values) for phase, values in searches.items()},
     }
     return result | {"ratio_p95": round(result["run"]["p95"] / result["idle"]["p95"], 2)}
