@@ -14,6 +14,7 @@ from sqlalchemy import event
 
 from expunge.desk import tables as t
 from expunge.desk.dispatch import round_of
+from expunge.desk.letters import notify_ended
 from expunge.desk.requests import submit
 from expunge.desk.roles import SYSTEM
 from helpers.desk import CLERK, DeskCase, make_desk
@@ -28,7 +29,7 @@ def fill(case: DeskCase, first: int, last: int, **values: object) -> None:
 
 
 def statements(case: DeskCase) -> int:
-    """Statements of one round."""
+    """Statements of one round, with the letters of what ended early."""
     count = 0
 
     def note(*_: object) -> None:
@@ -39,19 +40,22 @@ def statements(case: DeskCase) -> int:
     try:
         with case.desk.session(SYSTEM) as s:
             assert round_of(s) == []
+        assert notify_ended(case.desk, None) == []
     finally:
         event.remove(case.desk.engine, "before_cursor_execute", note)
     return count
 
 
-@pytest.mark.parametrize("state", ["identity_pending", "closed"])
+@pytest.mark.parametrize("state", ["identity_pending", "closed", "expired"])
 def test_what_waits_costs_no_statement(tmp_path: Path, state: str) -> None:
     case = make_desk(tmp_path / "desk")
     at = case.clock.now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    values = {"state": state, "closed_at": at, "purged_at": at} if state == "closed" else {}
+    values = {"state": state, **({"closed_at": at, "purged_at": at} if state == "closed" else {})}
     fill(case, 0, 2, **values)
+    statements(case)
     few = statements(case)
     fill(case, 2, 32, **values)
+    statements(case)  # queues the letters of those that have expired
     assert statements(case) == few
 
 
