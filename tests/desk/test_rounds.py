@@ -59,6 +59,27 @@ def test_what_waits_costs_no_statement(tmp_path: Path, state: str) -> None:
     assert statements(case) == few
 
 
+def test_a_letter_that_a_clerk_must_post_costs_no_statement(tmp_path: Path) -> None:
+    """Requests in their purge, each of a batch of its own, with all tasks done and a letter in the outbox."""
+    case = make_desk(tmp_path / "desk")
+
+    def purging(first: int, last: int) -> None:
+        fill(case, first, last, state="purging")
+        with case.desk.session(SYSTEM) as s:
+            new = t.request.c.batch_id.is_(None)
+            for row in s.conn.execute(t.request.select().where(new)).mappings().all():
+                times = {"opened_at": s.at, "closes_at": s.at}
+                s.conn.execute(t.batch.insert().values(id=row["id"], lineage="", state="closed", **times))
+                letter = {"id": row["id"], "request_id": row["id"], "template": "fulfilled", "version": 1}
+                s.conn.execute(t.outbox.insert().values(**letter, at=s.at))
+            s.conn.execute(t.request.update().where(new).values(batch_id=t.request.c.id))
+
+    purging(0, 2)
+    few = statements(case)
+    purging(2, 32)
+    assert statements(case) == few
+
+
 def test_all_that_is_over_expires_in_one_round(tmp_path: Path) -> None:
     case = make_desk(tmp_path / "desk")
     fill(case, 0, 5)

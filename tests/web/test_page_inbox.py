@@ -21,7 +21,8 @@ from expunge.desk import tables as t
 from expunge.desk.lifecycle import STATES
 from expunge.desk.names import new_id, new_reference
 from expunge.web.app import make_app
-from expunge.web.inbox_query import PAGE, as_beginning, view_counts, waits_for
+from expunge.web.inbox_query import as_beginning, view_counts, waits_for
+from expunge.web.paging import SIZE, Page
 from helpers.desk import CLERK, DeskCase
 from helpers.web import WebVisit, web_desk
 from helpers.web_pages import FAST
@@ -87,7 +88,7 @@ def test_search_among_ten_thousand_is_fast(many: tuple[DeskCase, list[str]], vis
         "whole": f"/?reference={reference}",
         "beginning": f"/?view=all&reference={reference[:6]}",
         "state": "/?state=scoping",
-        "last page": f"/?view=all&page={MANY // PAGE}",
+        "last page": f"/?view=all&page={MANY // SIZE}",
         "first page": "/",
         "page of one": f"/requests/{reference}",
     }
@@ -102,7 +103,7 @@ def test_every_request_stands_on_one_page(many: tuple[DeskCase, list[str]], visi
         shown += ["E-" + line.split('"')[0] for line in text.split('href="/requests/E-')[1:]]
     with many[0].desk.reading(CLERK) as s:
         known = list(s.conn.execute(select(t.request.c.reference).where(t.request.c.state == "planned")).scalars())
-    assert len(shown) == 4 * PAGE
+    assert len(shown) == 4 * SIZE
     assert len(set(shown)) == len(shown)
     assert set(shown) <= set(known)
 
@@ -177,3 +178,12 @@ def test_what_waits_for_a_role() -> None:
 def test_the_empty_desk(tmp_path: Path) -> None:
     case = web_desk(tmp_path / "desk")
     assert "No request fits" in WebVisit(case).sign_in("carla").get("/").text
+
+
+@pytest.mark.parametrize(
+    ("wish", "total", "number", "count", "offset"),
+    [(1, 0, 1, 1, 0), (1, 50, 1, 1, 0), (2, 51, 2, 2, 50), (9, 51, 2, 2, 50), (-3, 51, 1, 2, 0)],
+)
+def test_a_page_is_the_nearest_that_there_is(wish: int, total: int, number: int, count: int, offset: int) -> None:
+    page = Page.of(wish, total)
+    assert (page.number, page.count, page.offset) == (number, count, offset)

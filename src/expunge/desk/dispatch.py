@@ -12,7 +12,7 @@ from sqlalchemy import select
 from expunge.desk import tables as t
 from expunge.desk.batches import NO_MODEL, batch_row, collect
 from expunge.desk.desk import DeskSession
-from expunge.desk.facts import is_current, latest_plan, latest_run, members
+from expunge.desk.facts import is_current, latest_plan, latest_run
 from expunge.desk.letters import VERSION
 from expunge.desk.lifecycle import IN_BATCH
 from expunge.desk.probes import shred_overdue
@@ -22,6 +22,7 @@ from expunge.desk.requests import expire_overdue
 from expunge.desk.roles import Refusal
 from expunge.desk.transitions import fire
 
+WORKING = ("plan_approved", "executing", "auditing", "audit_passed", "promotion_approved", "promoted")  # needs a worker
 MAX_ATTEMPTS = 20  # of the same plan, which resume one another
 
 
@@ -62,17 +63,15 @@ def round_of(s: DeskSession) -> list[Job]:
     for batch_id in collect(s):
         plan = latest_plan(s, batch_id)
         jobs.append(Job("prepare", batch_id, 1 + (plan["number"] if plan else 0), _partition(s, batch_id)))
-    query = select(t.request.c.batch_id).where(
-        t.request.c.state.in_(("plan_approved", "executing", "auditing", "audit_passed", "promotion_approved"))
-        | t.request.c.state.in_(("promoted", "purging"))
-    )
-    for batch_id in s.conn.execute(query.distinct()).scalars().all():
-        if batch_id is not None and (job := _of_batch(s, batch_id)):
+    releases = _open_releases(s)
+    working = select(t.request.c.batch_id).where(t.request.c.state.in_(WORKING)).distinct()
+    for batch_id in sorted({*s.conn.execute(working).scalars(), *releases} - {None}):
+        if job := _of_batch(s, batch_id, batch_id in releases):
             jobs.append(job)
     return jobs
 
 
-def _of_batch(s: DeskSession, batch_id: str) -> Job | None:
+def _of_batch(s: DeskSession, batch_id: str, is_open: bool) -> Job | None:
     plan = latest_plan(s, batch_id)
     if plan is None:
         return None
@@ -89,22 +88,23 @@ def _of_batch(s: DeskSession, batch_id: str) -> Job | None:
         if run is None or run["certificate_digest"] is not None:
             return None
         return Job("run", plan["hash"], run["attempt"], partition)
-    if states & {"plan_approved", "promotion_approved", "promoted"}:
+    if is_open or states & {"plan_approved", "promotion_approved", "promoted"}:
         return Job("release", plan["hash"], None, partition)
-    return Job("release", plan["hash"], None, partition) if _purge_open(s, batch_id) else None
+    return None
 
 
-def _purge_open(s: DeskSession, batch_id: str) -> bool:
-    """Whether a request in its purge has an open task, or no letter yet."""
-    for request_id in members(s, batch_id):
-        row = s.conn.execute(select(t.request.c.state).where(t.request.c.id == request_id)).scalar_one()
-        if row != "purging":
-            continue
-        open_task = select(t.task.c.id).where(t.task.c.request_id == request_id, t.task.c.state.in_(OPEN_TASKS))
-        letter = select(t.outbox.c.id).where(t.outbox.c.request_id == request_id, t.outbox.c.version == VERSION)
-        if s.conn.execute(open_task).first() or not s.conn.execute(letter).first():
-            return True
-    return False
+def _open_releases(s: DeskSession) -> set[str]:
+    """Batches with a request in its purge that has an open task, or no letter yet.
+
+    One that waits for a clerk to post its letter costs nothing: thousands may.
+    """
+    here, task, letter = t.request.c, t.task.c, t.outbox.c
+    purging = select(here.batch_id).where(here.state == "purging")
+    queries = (
+        purging.join(t.task, task.request_id == here.id).where(task.state.in_(OPEN_TASKS)),
+        purging.where(~select(letter.id).where(letter.request_id == here.id, letter.version == VERSION).exists()),
+    )
+    return {str(batch) for query in queries for batch in s.conn.execute(query.distinct()).scalars() if batch}
 
 
 def _replan_void(s: DeskSession) -> None:

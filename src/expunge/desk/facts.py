@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, func, select
+from sqlalchemy import RowMapping, func, select
 
 from expunge.desk import tables as t
 from expunge.desk.desk import DeskSession
@@ -56,7 +56,7 @@ def members(s: DeskSession, batch_id: str) -> list[str]:
 
 def count(s: DeskSession, table: Any, *conditions: Any) -> int:
     """Number of rows."""
-    return int(s.conn.execute(select(func.count()).select_from(table).where(and_(*conditions))).scalar_one())
+    return int(s.conn.execute(select(func.count()).select_from(table).where(*conditions)).scalar_one())
 
 
 def facts_of(s: DeskSession, request_id: str, other: str | None = None) -> Facts:

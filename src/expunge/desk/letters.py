@@ -11,7 +11,7 @@ from sqlalchemy import RowMapping, insert, select, update
 
 from expunge.desk import tables as t
 from expunge.desk.desk import Desk, DeskSession
-from expunge.desk.facts import letter_template, request_row
+from expunge.desk.facts import count, letter_template, request_row
 from expunge.desk.lifecycle import ENDED_EARLY
 from expunge.desk.names import new_id
 from expunge.desk.roles import SYSTEM, Refusal
@@ -53,11 +53,17 @@ def _written(s: DeskSession, request_id: str, template: str) -> str | None:
         return None
 
 
-def pending_letters(s: DeskSession) -> list[RowMapping]:
-    """Letters that no provider has accepted, oldest first."""
+def pending_letters(s: DeskSession, limit: int | None = None, offset: int = 0) -> list[RowMapping]:
+    """Letters that no provider has accepted, oldest first; at most `limit` of them, after the first `offset`."""
     s.actor.check_may("read")
     query = select(t.outbox).where(t.outbox.c.accepted_at.is_(None)).order_by(t.outbox.c.id)
-    return list(s.conn.execute(query).mappings())
+    return list(s.conn.execute(query.limit(limit).offset(offset)).mappings())
+
+
+def pending_count(s: DeskSession) -> int:
+    """Number of letters that no provider has accepted."""
+    s.actor.check_may("read")
+    return count(s, t.outbox, t.outbox.c.accepted_at.is_(None))
 
 
 def accept_letter(s: DeskSession, letter_id: str, receipt: str = "") -> bool:

@@ -64,7 +64,12 @@ def _fifth(conn: Connection, keys: KeyRing | None) -> None:
         conn.execute(text("ALTER TABLE request ADD COLUMN records_ended_at VARCHAR(27)"))
 
 
-STEPS: tuple[Step, ...] = (_first, _second, _third, _fourth, _fifth)
+def _sixth(conn: Connection, keys: KeyRing | None) -> None:
+    """The last message about a request to another desk is found by an index."""
+    conn.execute(text("CREATE INDEX IF NOT EXISTS webhook_of_request ON webhook_out (peer_id, request_id, seq)"))
+
+
+STEPS: tuple[Step, ...] = (_first, _second, _third, _fourth, _fifth, _sixth)
 
 
 def triggers(name: str, dialect: str) -> list[str]:

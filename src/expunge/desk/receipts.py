@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import RowMapping, insert, select
+from sqlalchemy import RowMapping, insert, select, true
 
 from expunge._io import write_atomic
 from expunge.desk import tables as t
@@ -32,18 +32,31 @@ def issue_receipts(desk: Desk) -> list[str]:
     if desk.settings.certificates is None:
         return []
     with desk.reading(SYSTEM) as s:
-        due = [(row, kind, fields) for row in _certified(s) for kind in KINDS if (fields := _due(s, row, kind))]
+        due = [(row, kind, fields) for row, kind in _open(s) if (fields := _due(s, row, kind))]
     return [_issue(desk, row, kind, fields) for row, kind, fields in due]
 
 
-def _certified(s: DeskSession) -> list[RowMapping]:
-    """Requests whose certified model is in use, and of whose receipts one is missing."""
-    query = select(t.request).where(t.request.c.promoted_at.is_not(None), t.request.c.purged_at.is_(None))
-    rows = list(s.conn.execute(query).mappings())
-    counts: dict[str, int] = {}
-    for request_id in s.conn.execute(select(t.receipt.c.request_id)).scalars():
-        counts[request_id] = counts.get(request_id, 0) + 1
-    return [row for row in rows if counts.get(row["id"], 0) < len(KINDS)]
+def _open(s: DeskSession) -> list[tuple[RowMapping, str]]:
+    """Requests with a signed certificate, and kinds of receipt that the database shows to be due.
+
+    The rest waits for something, a clerk who posts a letter perhaps, and costs nothing: thousands may.
+    """
+    here, task, letter = t.request.c, t.task.c, t.outbox.c
+    unsettled = select(task.id).where(task.request_id == here.id, task.state.not_in(SETTLED)).exists()
+    posted = (letter.request_id == here.id, letter.accepted_at.is_not(None), letter.body_digest.is_not(None))
+    signed = (t.certificate.c.request_id == here.id, t.certificate.c.is_signed == 1)
+    ready: dict[str, Any] = {
+        "promotion": true(),
+        "purge": select(task.id).where(task.request_id == here.id).exists() & ~unsettled,
+        "notification": select(letter.id).where(*posted).exists(),
+    }
+    rows = []
+    for kind in KINDS:
+        written = select(t.receipt.c.digest).where(t.receipt.c.request_id == here.id, t.receipt.c.kind == kind).exists()
+        query = select(t.request).where(here.promoted_at.is_not(None), here.purged_at.is_(None), ready[kind], ~written)
+        query = query.where(select(t.certificate.c.request_id).where(*signed).exists()).order_by(here.id)
+        rows += [(row, kind) for row in s.conn.execute(query).mappings()]
+    return rows
 
 
 def _due(s: DeskSession, row: RowMapping, kind: str) -> Fields | None:

@@ -14,7 +14,7 @@ from expunge.desk.certificates import certificate_view
 from expunge.desk.deadlines import alarms
 from expunge.desk.decisions import decisions
 from expunge.desk.desk import Desk, DeskSession
-from expunge.desk.facts import facts_of, latest_plan, latest_run, request_row
+from expunge.desk.facts import count, facts_of, latest_plan, latest_run, request_row
 from expunge.desk.guards import GUARDS, Act, Facts
 from expunge.desk.lifecycle import TABLE, status_of
 from expunge.desk.matching import matches
@@ -148,14 +148,20 @@ def timeline(s: DeskSession, request_id: str) -> list[dict[str, Any]]:
     ]
 
 
-def plan_views(s: DeskSession, hash_: str | None = None) -> list[dict[str, Any]]:
-    """Plans, the newest first; with a hash, that one with its content."""
+def plan_count(s: DeskSession) -> int:
+    """Number of plans."""
     s.actor.check_may("read")
-    query = select(t.plan).order_by(t.plan.c.at.desc())
+    return count(s, t.plan)
+
+
+def plan_views(s: DeskSession, hash_: str | None = None, limit: int = 200, offset: int = 0) -> list[dict[str, Any]]:
+    """At most `limit` plans after the first `offset`, the newest first; with a hash, that one with its content."""
+    s.actor.check_may("read")
+    query = select(t.plan).order_by(t.plan.c.at.desc(), t.plan.c.id)
     if hash_ is not None:
         query = query.where(t.plan.c.hash == hash_)
     views = []
-    for row in s.conn.execute(query.limit(200)).mappings().all():
+    for row in s.conn.execute(query.limit(limit).offset(offset)).mappings().all():
         run = latest_run(s, row["hash"])
         view = {key: row[key] for key in ("hash", "batch_id", "number", "kind", "state", "author", "at", "approver")}
         view |= {

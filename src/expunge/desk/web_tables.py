@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKey, Integer, LargeBinary, String, Table, Text, UniqueConstraint
+from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, String, Table, Text, UniqueConstraint
 
 from expunge.desk.log_tables import AT, DIGEST, ID, META
 
@@ -87,5 +87,6 @@ webhook_out = Table(
     Column("delivered_at", AT),
     Column("problem", String(120)),
     UniqueConstraint("peer_id", "seq", name="webhook_once"),
+    Index("webhook_of_request", "peer_id", "request_id", "seq"),
 )
 ALL: tuple[Table, ...] = (account, api_token, idempotency, webhook_peer, webhook_key, webhook_in, webhook_out)

@@ -15,8 +15,8 @@ from expunge.desk.lifecycle import STATES, TABLE
 from expunge.desk.names import ALPHABET, READ_AS, REFERENCE_LETTERS
 from expunge.desk.views import DONE, row_view
 from expunge.web.page_labels import LEVELS
+from expunge.web.paging import SIZE
 
-PAGE = 50  # rows
 VIEWS = ("mine", "open", "done", "all")
 ANY_TIME = ("hold", "cancel", "revoke", "mark_duplicate", "give_up")  # events that are no sign of waiting
 AFTER_AUDIT = ("audit_passed", "promotion_approved", "promoted", "purging", "notified", "closed")
@@ -81,7 +81,7 @@ def inbox_rows(s: DeskSession, chosen: InboxFilter) -> tuple[list[dict[str, Any]
     total = int(s.conn.execute(select(func.count()).select_from(t.request).where(*where)).scalar_one())
     due = func.coalesce(t.request.c.extended_until, t.request.c.due_on)
     query = select(t.request).where(*where).order_by(due.is_(None), due, t.request.c.id)
-    rows = s.conn.execute(query.limit(PAGE).offset(PAGE * (chosen.page - 1))).mappings().all()
+    rows = s.conn.execute(query.limit(SIZE).offset(SIZE * (chosen.page - 1))).mappings().all()
     levels = _levels(s, [row["batch_id"] for row in rows if row["batch_id"]])
     views = []
     for row in rows:

@@ -90,7 +90,13 @@ def deliver_due(desk: Desk, post: Post) -> int:
     """
     with desk.reading(SYSTEM) as s:
         due = [dict(row) for row in s.conn.execute(_due(s)).mappings()]
-    return sum(_deliver(desk, row, post) for row in due)
+    delivered, silent = 0, set()
+    for row in due:
+        if row["peer_id"] not in silent:  # who does not answer keeps nobody waiting more than once
+            is_taken = _deliver(desk, row, post)
+            delivered += is_taken
+            silent |= set() if is_taken else {row["peer_id"]}
+    return delivered
 
 
 def _due(s: DeskSession) -> Any:

@@ -55,8 +55,9 @@ def list_models(calls: Calls) -> dict[str, Any]:
 def list_letters(calls: Calls, limit: Limit = 50, offset: Offset = 0) -> dict[str, Any]:
     """Letters that are to go out."""
     with calls.reading() as s:
-        rows = [{k: row[k] for k in ("id", "request_id", "template", "version", "at")} for row in pending_letters(s)]
-    return {"items": rows[offset : offset + limit], "next": offset + limit if len(rows) > offset + limit else None}
+        rows = pending_letters(s, limit + 1, offset)
+    items = [{k: row[k] for k in ("id", "request_id", "template", "version", "at")} for row in rows[:limit]]
+    return {"items": items, "next": offset + limit if len(rows) > limit else None}
 
 
 @router.post("/letters/{letter}/acceptance", **roles_that_may("clerk"))

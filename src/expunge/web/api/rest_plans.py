@@ -47,10 +47,10 @@ RUN_KEYS = (
 
 @router.get("/plans", response_model=Rows, **action("read"))
 def list_plans(calls: Calls, limit: Limit = 50, offset: Offset = 0) -> dict[str, Any]:
-    """Plans, the newest first; the last 200."""
+    """Plans, the newest first."""
     with calls.reading() as s:
-        rows = plan_views(s)
-    return {"items": rows[offset : offset + limit], "next": offset + limit if len(rows) > offset + limit else None}
+        rows = plan_views(s, limit=limit + 1, offset=offset)
+    return {"items": rows[:limit], "next": offset + limit if len(rows) > limit else None}
 
 
 @router.get("/plans/{plan}", **action("read"))

@@ -14,7 +14,8 @@ from expunge.desk.roles import Refusal
 from expunge.desk.views import find_request
 from expunge.errors import InputError
 from expunge.web.errors import redirect
-from expunge.web.inbox_query import PAGE, VIEWS, InboxFilter, as_beginning, inbox_rows, state_counts, view_counts
+from expunge.web.inbox_query import VIEWS, InboxFilter, as_beginning, inbox_rows, state_counts, view_counts
+from expunge.web.paging import Page
 from expunge.web.render import render
 from expunge.web.visitor import Visitor, visitor
 
@@ -75,13 +76,12 @@ def show_inbox(
         )
         rows, total = inbox_rows(s, chosen)
         counts = state_counts(s)
-    pages = max(1, -(-total // PAGE))
     return render(
         request,
         "inbox.html",
         rows=rows,
         total=total,
-        pages=pages,
+        page=Page(chosen.page, total),
         chosen=chosen,
         counts=counts,
         views=[(name, TITLES[name], number) for name, number in view_counts(counts, visits.role).items()],

@@ -10,7 +10,8 @@ from starlette.responses import Response
 
 from expunge.desk import tables as t
 from expunge.desk.letter_text import read_letter
-from expunge.desk.letters import pending_letters
+from expunge.desk.letters import pending_count, pending_letters
+from expunge.web.paging import Page
 from expunge.web.render import render
 from expunge.web.visitor import Visitor, visitor
 
@@ -19,14 +20,16 @@ Visits = Annotated[Visitor, Depends(visitor)]
 
 
 @router.get("")
-def show_letters(request: Request, visits: Visits) -> Response:
-    """Letters that nobody has posted yet, oldest first."""
+def show_letters(request: Request, visits: Visits, page: int = 1) -> Response:
+    """A page of the letters that nobody has posted yet, oldest first."""
     with visits.reading() as s:
-        rows = pending_letters(s)
+        shown = Page.of(page, pending_count(s))
+        rows = pending_letters(s, shown.size, shown.offset)
         ids = [row["request_id"] for row in rows]
         query = select(t.request.c.id, t.request.c.reference, t.request.c.language).where(t.request.c.id.in_(ids))
         about = {row["id"]: row for row in s.conn.execute(query).mappings()}
-    return render(request, "letters.html", rows=[{**row, "about": about[row["request_id"]]} for row in rows])
+    rows_about = [{**row, "about": about[row["request_id"]]} for row in rows]
+    return render(request, "letters.html", rows=rows_about, page=shown)
 
 
 @router.get("/{letter_id}")

@@ -12,9 +12,10 @@ from expunge.desk.plan_wish import PlanWish
 from expunge.desk.plans import approve_plan, approve_promotion, plan_again, plan_row, reject_plan
 from expunge.desk.requests import MAX_REASON
 from expunge.desk.roles import Refusal
-from expunge.desk.views import plan_views
+from expunge.desk.views import plan_count, plan_views
 from expunge.errors import InputError
 from expunge.web.errors import redirect
+from expunge.web.paging import Page
 from expunge.web.render import render
 from expunge.web.run_page import plan_values, requests_of, whole_hash
 from expunge.web.visitor import Visitor, visitor
@@ -27,11 +28,13 @@ KINDS = ("", "unlearn", "retrain", "drop", "suppress")
 
 
 @router.get("/plans")
-def list_plans(request: Request, visits: Visits) -> Response:
-    """All plans, the newest first."""
+def list_plans(request: Request, visits: Visits, page: int = 1) -> Response:
+    """A page of all plans, the newest first."""
     with visits.reading() as s:
-        rows = [{**row, "requests": requests_of(s, row["batch_id"])} for row in plan_views(s)]
-    return render(request, "plans.html", rows=rows)
+        shown = Page.of(page, plan_count(s))
+        views = plan_views(s, limit=shown.size, offset=shown.offset)
+        rows = [{**row, "requests": requests_of(s, row["batch_id"])} for row in views]
+    return render(request, "plans.html", rows=rows, page=shown)
 
 
 @router.get("/plans/{plan}")
