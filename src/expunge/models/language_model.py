@@ -18,6 +18,7 @@ from expunge.models.dtypes import check_dtype
 from expunge.models.fingerprint import check_result, check_unchanged
 from expunge.models.forward import context_length, takes
 from expunge.models.loading import guard_loading, load_parts, quiet
+from expunge.models.precision import is_quantized, warn_if_emulated, weight_dtype
 from expunge.models.prompt_template import PromptTemplate
 from expunge.models.run_seal import check_sealed
 from expunge.models.source import base_of_run, kind_of, read_finished_run, whole_run
@@ -179,6 +180,8 @@ def default_device() -> str:
 def _load_folder(source: str, template: str, device: str | None, dtype: str, date: str | None) -> LanguageModel:
     """As `load`, of what is no run."""
     parts = load_parts(source, dtype, device or default_device())
+    if not is_quantized(parts.module):
+        warn_if_emulated(weight_dtype(parts.module), device or default_device(), "use --dtype float32")
     with guard_loading(source):
         lm = LanguageModel.from_parts(parts.module, parts.tokenizer, source, template, parts.processor, date)
     return replace(lm, notes=parts.notes)

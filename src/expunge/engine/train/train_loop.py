@@ -27,6 +27,7 @@ from expunge.models.adapters import trainable
 from expunge.models.collate import Batch, Budget, collate
 from expunge.models.forward import answer_forward
 from expunge.models.language_model import LanguageModel
+from expunge.models.precision import warn_if_emulated
 from expunge.models.prefix_cache import PrefixCache
 from expunge.models.prompt_template import Encoded
 from expunge.models.shared_prefix import answer_forward_shared
@@ -200,6 +201,8 @@ def run_training(
     items = rows.items
     if not items:
         raise InputError("corpus", "there are no records to train on")
+    if config.precision == "bfloat16":
+        warn_if_emulated(torch.bfloat16, lm.device.type, "set precision: float32")
     module = lm.module.eval()
     parameters = trainable(module)
     optimizers = OptimizerGroup(config.optimizer, parameters, embeddings(module))
