@@ -304,6 +304,15 @@ def test_attempts_end_and_an_exact_route_stays(tmp_path: Path) -> None:
         draft_plan(case.desk, OPERATOR, batch_of(case, request_id), PlanWish(kind="retrane"))
 
 
+def test_no_filter_stands_in_for_what_the_reviewer_decided(case: DeskCase) -> None:
+    """A plan of another kind would also be judged by the weaker policy of filters."""
+    request_id = to_waiting(case)
+    to_planned(case, request_id)
+    to_audit_passed(case, request_id, status="failed")
+    with pytest.raises(Refusal, match="the reviewer decided to unlearn"):
+        plan_again(case.desk, OPERATOR, batch_of(case, request_id), PlanWish(kind="suppress"))
+
+
 def test_suppression_goes_back_to_review(case: DeskCase) -> None:
     request_id = to_waiting(case)
     to_planned(case, request_id)

@@ -65,6 +65,18 @@ def test_rows_that_follow_the_log_have_no_problem(case: DeskCase) -> None:
         ("UPDATE request SET promoted_at = received_at", "its promotion is True"),
         ("UPDATE request SET extended_until = '2030-01-01'", "its extension is 2030-01-01"),
         ("UPDATE request SET purged_at = received_at", "its purge is True"),
+        ("UPDATE request SET records_ended_at = received_at", "its end of the record period is True"),
+        ("UPDATE request SET regime = 'ccpa@1'", "its policy is ccpa@1, and the log has gdpr@1"),
+        ("UPDATE request SET regime_digest = 'ab'", "its digest of the policy is ab"),
+        ("UPDATE request SET identity_level = 'low'", "its way of identification is ("),
+        ("UPDATE identifier SET verified_at = NULL", "whether an identifier was shown is not in the log"),
+        ("UPDATE plan SET author = 'mallory'", "its author is mallory, and the log has olga"),
+        ("UPDATE plan SET kind = 'none'", "its kind is none, and the log has unlearn"),
+        ("UPDATE plan SET content = content || ' '", "its content is another one"),
+        ("UPDATE run SET single_person = 1", "its single_person is 1, and the log has 0"),
+        ("UPDATE certificate SET auditor = 'mallory'", "its auditor is not the one of the log"),
+        ("UPDATE decision SET ground = 'a law'", "a decision is not the one that the log has"),
+        ("UPDATE decision SET person = 'mallory'", "a decision is not the one that the log has"),
         ("UPDATE plan SET approver = 'mallory'", "its approver is mallory, and the log has anna"),
         ("UPDATE plan SET promotion_approver = 'mallory'", "its promotion_approver is mallory, and the log has None"),
         ("UPDATE run SET audit_status = 'failed'", "its audit_status is failed, and the log has passed"),
@@ -91,7 +103,7 @@ def test_a_request_without_a_log_and_one_without_a_row(case: DeskCase) -> None:
     copy += "outside_key, received_at, received_on, acknowledge_by, acknowledged_at, due_on, extended_until, "
     copy += "identity_verified_at, identity_method, identity_level, held_at, cancel_until, NULL, "
     copy += "promoted_at, ended_as, objection_until, "
-    copy += "closed_at, purged_at, duplicate_of FROM request"
+    copy += "closed_at, purged_at, records_ended_at, duplicate_of FROM request"
     assert problems_after(case, copy) == ["request E-X is in no row of the log"]
 
 
@@ -100,7 +112,7 @@ def row(seq: int, type_: str, body: str, role: str = "clerk") -> dict[str, objec
 
 
 def test_what_the_lifecycle_does_not_allow() -> None:
-    begun = row(1, "request.submit", '{"from":"start","to":"received"}')
+    begun = row(1, "request.submit", '{"from":"start","to":"received","regime":"gdpr@1","digest":"d"}')
     assert replay([begun]).problems == []
     assert replay([begun]).requests["r"]["state"] == "received"
     jump = row(2, "request.promote", '{"from":"promotion_approved","to":"promoted"}', "system")

@@ -86,7 +86,11 @@ def draft_plan(desk: Desk, actor: Actor, batch_id: str, wish: PlanWish | None = 
 
 def _model_part(s: DeskSession, lineage: str, requests: Sequence[str], number: int, wish: PlanWish) -> dict[str, Any]:
     run = s.settings.run
-    kind = wish.kind or _kind(s, requests)
+    due = _kind(s, requests)
+    kind = wish.kind or due
+    if kind == "suppress" != due:
+        what = "the reviewer decided to unlearn, and a filter of outputs leaves the records in the model"
+        raise Refusal("plan", what, "let the reviewer decide on suppress and disclosure")
     if kind not in t.PLAN_KINDS or kind == "none":
         raise unknown("kind of plan", kind, [k for k in t.PLAN_KINDS if k != "none"])
     EXECUTORS.get(kind).base(s, lineage)
@@ -169,7 +173,8 @@ def store_plan(s: DeskSession, draft: PlanDraft, event_id: str | None = None) ->
         "at": s.at,
     }
     s.conn.execute(insert(t.plan).values(**row))
-    s.log("plan.store", {"plan": digest, "batch": draft.batch_id, "number": number, "kind": row["kind"]})
+    body = {"plan": digest, "batch": draft.batch_id, "number": number, "kind": row["kind"], "author": author}
+    s.log("plan.store", body)
     return digest
 
 

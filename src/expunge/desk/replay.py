@@ -5,6 +5,7 @@ The log cannot be changed unseen; the rows can, by whoever writes SQL. What was 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,9 +16,11 @@ from sqlalchemy import Connection, select
 from expunge.desk import tables as t
 from expunge.desk.keys import parse_body
 from expunge.desk.lifecycle import ENDED_EARLY, EVENTS, IN_BATCH, PREVIOUS, START, rows_for
+from expunge.desk.plans import TAG
 from expunge.errors import InputError
 
 RUN_FIELDS = {  # key of a log row -> column of a run
+    "single_person": "single_person",
     "output": "output_digest",
     "manifest": "manifest_digest",
     "status": "audit_status",
@@ -38,11 +41,13 @@ class LogReplay:
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
     people: dict[str, list[str]] = field(default_factory=dict)
-    decisions: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
+    decisions: dict[tuple[str, str], tuple[str, str, str, int]] = field(default_factory=dict)
+    identifiers: set[str] = field(default_factory=set)  # that were shown
     matches: dict[str, str] = field(default_factory=dict)
     tasks: dict[str, str] = field(default_factory=dict)
     letters: set[str] = field(default_factory=set)
     certificates: dict[str, bool] = field(default_factory=dict)  # digest -> whether it verified
+    auditors: dict[str, str] = field(default_factory=dict)  # digest of a certificate -> who signed it
     problems: list[str] = field(default_factory=list)
 
 
@@ -69,7 +74,9 @@ def replay(rows: Iterable[Row]) -> LogReplay:
 def _request(made: LogReplay, row: Row, event: str, body: dict[str, Any]) -> None:
     request = made.requests.setdefault(row["request_id"], {"state": START, "previous": None, "ended_as": None})
     if event == "identity":
-        request["verified"] = request.get("verified") or bool(body["success"])
+        if body["success"]:
+            request.setdefault("verified", (body["method"], body["level"]))
+            made.identifiers |= set(body["identifiers"])
     elif event == "extend":
         request["extended_until"] = body["until"]
     elif event == "purge" and "from" not in body:  # of the record, after it was closed
@@ -80,6 +87,8 @@ def _request(made: LogReplay, row: Row, event: str, body: dict[str, Any]) -> Non
 
 def _transition(made: LogReplay, row: Row, event: str, body: dict[str, Any], request: dict[str, Any]) -> None:
     source, target = body["from"], body["to"]
+    if event == "submit":
+        request |= {"regime": body["regime"], "regime_digest": body["digest"]}
     if source != request["state"]:
         made.problems.append(f"row {row['seq']}: {event} from {source}, and the log had led to {request['state']}")
     lines = [r for r in rows_for(source, event) if row["role"] in r.roles]
@@ -110,9 +119,16 @@ def _join(made: LogReplay, row: Row, body: dict[str, Any]) -> None:
     made.requests[row["request_id"]]["batch"] = body["batch"]
 
 
+def _end(made: LogReplay, row: Row, body: dict[str, Any]) -> None:
+    made.requests[row["request_id"]]["over"] = True
+
+
 def _plan(made: LogReplay, row: Row, body: dict[str, Any]) -> None:
     made.batches[body["batch"]] = body["plan"]
-    made.plans[body["plan"]] = {"approver": None, "promotion_approver": None}
+    fixed = {"batch_id": body["batch"], "number": body["number"], "kind": body["kind"]}
+    if "author" in body:  # earlier rows do not say it
+        fixed["author"] = body["author"]
+    made.plans[body["plan"]] = {**fixed, "approver": None, "promotion_approver": None}
 
 
 def _run(made: LogReplay, row: Row, body: dict[str, Any]) -> None:
@@ -134,7 +150,8 @@ def _person(made: LogReplay, row: Row, body: dict[str, Any]) -> None:
 
 
 def _decision(made: LogReplay, row: Row, body: dict[str, Any]) -> None:
-    made.decisions[row["request_id"], body["asset"]] = (body["value"], int(body["final"]))
+    decided = (body["value"], body.get("ground") or "", row["actor"], int(body["final"]))
+    made.decisions[row["request_id"], body["asset"]] = decided
 
 
 def _match(made: LogReplay, row: Row, body: dict[str, Any]) -> None:
@@ -150,11 +167,15 @@ def _letter(made: LogReplay, row: Row, body: dict[str, Any]) -> None:
 
 
 def _certificate(made: LogReplay, row: Row, body: dict[str, Any]) -> None:
-    made.certificates[body["certificate"]] = row["type"] == "certificate.sign" or not body.get("signed")
+    is_signature = row["type"] == "certificate.sign"
+    made.certificates[body["certificate"]] = is_signature or not body.get("signed")
+    if is_signature:
+        made.auditors[body["certificate"]] = row["actor"]
 
 
 OTHERS = {
     "batch.join": _join,
+    "records.end": _end,
     "plan.store": _plan,
     **dict.fromkeys(("run.start", "run.output", "run.verdict", "run.certificate", "run.verified"), _run),
     **dict.fromkeys(("model.register", "model.swap"), _model),
@@ -191,11 +212,16 @@ def _requests(made: LogReplay, conn: Connection) -> Iterator[str]:
             "state": (row["state"], logged["state"]),
             "state before": (row["previous"], logged["previous"]),
             "early end": (row["ended_as"], logged["ended_as"]),
-            "identity": (row["identity_verified_at"] is not None, bool(logged.get("verified"))),
+            "identity": (row["identity_verified_at"] is not None, "verified" in logged),
+            "policy": (row["regime"], logged.get("regime")),
+            "digest of the policy": (row["regime_digest"], logged.get("regime_digest")),
             "promotion": (row["promoted_at"] is not None, bool(logged.get("promoted"))),
             "extension": (row["extended_until"], logged.get("extended_until")),
             "purge": (row["purged_at"] is not None, bool(logged.get("purged"))),
+            "end of the record period": (row["records_ended_at"] is not None, bool(logged.get("over"))),
         }
+        if "verified" in logged:
+            pairs["way of identification"] = ((row["identity_method"], row["identity_level"]), logged["verified"])
         for what, (here, there) in pairs.items():
             if here != there:
                 yield f"request {row['reference']}: its {what} is {here}, and the log has {there}"
@@ -209,12 +235,16 @@ def _plans_and_runs(made: LogReplay, conn: Connection) -> Iterator[str]:
         if logged is None:
             yield f"plan {row['hash'][:16]} is in no row of the log"
             continue
-        for column in ("approver", "promotion_approver"):
-            if row[column] != logged[column]:
-                yield f"plan {row['hash'][:16]}: its {column} is {row[column]}, and the log has {logged[column]}"
+        for column, there in logged.items():
+            if row[column] != there:
+                yield f"plan {row['hash'][:16]}: its {column} is {row[column]}, and the log has {there}"
+        if hashlib.sha256(TAG + row["content"].encode()).hexdigest() != row["hash"]:
+            yield f"plan {row['hash'][:16]}: its content is another one"
     for row in conn.execute(select(t.run)).mappings():
         facts = made.runs.get(row["id"], {})
         for column in RUN_FIELDS.values():
+            if column == "single_person" and column not in facts:  # earlier rows do not say it
+                continue
             if row[column] != facts.get(column):
                 yield f"run {row['id']}: its {column} is {row[column]}, and the log has {facts.get(column)}"
         if (row["certificate_verified_at"] is not None) != bool(facts.get("verified")):
@@ -222,6 +252,8 @@ def _plans_and_runs(made: LogReplay, conn: Connection) -> Iterator[str]:
     for row in conn.execute(select(t.certificate)).mappings():
         if made.certificates.get(row["digest"], not row["verified_at"]) != bool(row["verified_at"]):
             yield f"certificate {row['digest'][:16]}: whether it verified is not what the log has"
+        if row["auditor"] != made.auditors.get(row["digest"]):
+            yield f"certificate {row['digest'][:16]}: its auditor is not the one of the log"
         if row["digest"] not in made.certificates:
             yield f"certificate {row['digest'][:16]} is in no row of the log"
     for row in conn.execute(select(t.model_alias)).mappings():
@@ -240,8 +272,12 @@ def _people(made: LogReplay, conn: Connection) -> Iterator[str]:
 def _parts(made: LogReplay, conn: Connection) -> Iterator[str]:
     references: dict[str, str] = dict(conn.execute(select(t.request.c.id, t.request.c.reference)).tuples().all())
     for row in conn.execute(select(t.decision)).mappings():
-        if made.decisions.get((row["request_id"], row["asset_id"])) != (row["value"], row["is_final"]):
+        here = (row["value"], row["ground"] or "", row["person"], row["is_final"])
+        if made.decisions.get((row["request_id"], row["asset_id"])) != here:
             yield f"request {references.get(row['request_id'])}: a decision is not the one that the log has"
+    for row in conn.execute(select(t.identifier)).mappings():
+        if (row["verified_at"] is not None) != (row["id"] in made.identifiers):
+            yield f"request {references.get(row['request_id'])}: whether an identifier was shown is not in the log"
     for row in conn.execute(select(t.match)).mappings():
         state = made.matches.get(row["id"])
         settled = row["state"] in ("confirmed", "rejected")

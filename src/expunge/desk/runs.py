@@ -35,11 +35,12 @@ def start_run(s: DeskSession, plan_hash: str, attempt: int) -> RowMapping:
         if plan["state"] != "current":
             raise Refusal("run", "its plan is void", "a new plan is made", kind="conflict")
         values = {"id": new_id(), "plan_hash": plan_hash, "attempt": attempt, "state": "running", "started_at": s.at}
-        s.conn.execute(insert(t.run).values(**values, single_person=int(s.settings.single_person)))
+        alone = int(s.settings.single_person)
+        s.conn.execute(insert(t.run).values(**values, single_person=alone))
         s.conn.execute(update(t.lease).where(t.lease.c.work == work_name(plan_hash)).values(takeovers=0))
         if attempt == 1:
             fire_all(s, plan["batch_id"], "start", event_id=f"{work_name(plan_hash)}/start", plan=plan_hash)
-        s.log("run.start", {"run": values["id"], "plan": plan_hash, "attempt": attempt})
+        s.log("run.start", {"run": values["id"], "plan": plan_hash, "attempt": attempt, "single_person": alone})
     return run_row(s, plan_hash, attempt)
 
 
