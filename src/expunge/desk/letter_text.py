@@ -93,6 +93,8 @@ def read_letter(desk: Desk, actor: Actor, letter_id: str) -> str:
 def _outcome(row: RowMapping, template: str) -> Any:
     if template == "denied" and row["identity_verified_at"] is None:
         return "not_identified"
+    if template == "expired" and row["held_at"] is not None:
+        return "expired_on_hold"
     return template
 
 

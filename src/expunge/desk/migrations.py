@@ -64,7 +64,21 @@ def _fifth(conn: Connection, keys: KeyRing | None) -> None:
         conn.execute(text("ALTER TABLE request ADD COLUMN records_ended_at VARCHAR(27)"))
 
 
-STEPS: tuple[Step, ...] = (_first, _second, _third, _fourth, _fifth)
+def _sixth(conn: Connection, keys: KeyRing | None) -> None:
+    """Since when the desk waits for an identity, as its log has it."""
+    if "identity_asked_at" in {column["name"] for column in inspect(conn).get_columns("request")}:
+        return
+    conn.execute(text("ALTER TABLE request ADD COLUMN identity_asked_at VARCHAR(27)"))
+    asked = text(
+        "SELECT request_id, MAX(at) AS at FROM event_log WHERE type IN ('request.ask_identity', 'request.release') "
+        "AND body LIKE :into GROUP BY request_id"
+    )
+    rows = conn.execute(asked, {"into": '%"to":"identity_pending"%'}).mappings().all()
+    if rows:
+        conn.execute(text("UPDATE request SET identity_asked_at = :at WHERE id = :request_id"), [dict(r) for r in rows])
+
+
+STEPS: tuple[Step, ...] = (_first, _second, _third, _fourth, _fifth, _sixth)
 
 
 def triggers(name: str, dialect: str) -> list[str]:
