@@ -9,6 +9,7 @@ from sqlalchemy import Connection, insert, inspect, text
 from expunge.desk import evidence_tables, oidc_tables, tables, web_tables
 from expunge.desk.keys import KeyRing, parse_body
 from expunge.desk.names import new_id
+from expunge.desk.stray_reasons import place_reasons
 from expunge.errors import InputError
 
 APPEND_ONLY = ("event_log", "applied", "identity_attempt")
@@ -65,7 +66,12 @@ def _fifth(conn: Connection, keys: KeyRing | None) -> None:
 
 
 def _sixth(conn: Connection, keys: KeyRing | None) -> None:
-    """Since when the desk waits for an identity, as its log has it."""
+    """Since when the desk waits for an identity; reasons that name no request get theirs. The log knows both."""
+    _date_questions(conn)
+    place_reasons(conn, keys)
+
+
+def _date_questions(conn: Connection) -> None:
     if "identity_asked_at" in {column["name"] for column in inspect(conn).get_columns("request")}:
         return
     conn.execute(text("ALTER TABLE request ADD COLUMN identity_asked_at VARCHAR(27)"))
