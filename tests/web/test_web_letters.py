@@ -1,4 +1,4 @@
-"""Who may read the text of a letter, in which a reviewer's reason can stand: at the desk, on a page, and by a command."""
+"""Who may read the text of a letter, in which a reviewer's reason can stand: at the desk, on a page, by a command."""
 
 from __future__ import annotations
 
