@@ -14,6 +14,7 @@ pytest.importorskip("cryptography")
 from sqlalchemy import text
 
 from expunge.cli import main
+from expunge.desk import tables as t
 from expunge.desk.condition import desk_condition
 from expunge.desk.replay import replay, replay_problems
 from expunge.desk.roles import SYSTEM
@@ -99,11 +100,9 @@ def test_a_change_behind_the_log_is_found(case: DeskCase, statement: str, what: 
 
 
 def test_a_request_without_a_log_and_one_without_a_row(case: DeskCase) -> None:
-    copy = "INSERT INTO request SELECT 'x', 'E-X', state, previous, regime, regime_digest, language, channel, "
-    copy += "outside_key, received_at, received_on, acknowledge_by, acknowledged_at, due_on, extended_until, "
-    copy += "identity_verified_at, identity_method, identity_level, held_at, cancel_until, NULL, "
-    copy += "promoted_at, ended_as, objection_until, "
-    copy += "closed_at, purged_at, records_ended_at, duplicate_of FROM request"
+    given = {"id": "'x'", "reference": "'E-X'", "batch_id": "NULL"}
+    values = [given.get(column.name, column.name) for column in t.request.c]
+    copy = f"INSERT INTO request ({', '.join(t.request.c.keys())}) SELECT {', '.join(values)} FROM request"
     assert problems_after(case, copy) == ["request E-X is in no row of the log"]
 
 

@@ -23,7 +23,7 @@ from expunge.desk.leases import process_start
 from expunge.desk.manifest import read_manifest, write_manifest
 from expunge.desk.requests import submit
 from expunge.desk.roles import SYSTEM
-from expunge.desk.worker import check_clock, workflow_database
+from expunge.desk.worker import workflow_database
 from expunge.desk.workflows import VERSION, patiently
 from expunge.errors import InputError, RunFailed
 from expunge.evidence.manifest import make_manifest, manifest_root
@@ -63,12 +63,6 @@ def test_a_step_waits_for_a_database_that_is_gone() -> None:
         patiently(lambda: (_ for _ in ()).throw(RunFailed("database", "gone")), -1)
     with pytest.raises(InputError, match="other"):
         patiently(lambda: (_ for _ in ()).throw(RunFailed("model", "other")))
-
-
-def test_a_clock_that_is_wrong_is_refused(case: DeskCase) -> None:
-    case.clock.move(hours=-2)
-    with pytest.raises(InputError, match="away from the clock"), case.desk.session(SYSTEM) as s:
-        check_clock(s)
 
 
 CHILD = "import sys, json, time; json.load(sys.stdin); time.sleep(60)"

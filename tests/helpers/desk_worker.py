@@ -17,14 +17,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from expunge.desk import child, leases
+from expunge.desk import child, clock_watch, leases
 from expunge.desk import worker as worker_module
 from expunge.desk.desk import Desk
 from expunge.desk.worker import DeskWorker, leave
 from expunge.desk.workshop import Workshop
 
 child.ENTRY = "helpers.fake_child"
-worker_module.check_clock = lambda s: None  # the clock of these workers is ahead on purpose
+clock_watch.check_reference = lambda s: None  # the clock of these workers is ahead on purpose
 
 
 def post_into(folder: Path) -> Callable[[str, str], str]:
@@ -75,7 +75,8 @@ def main(folder: str, name: str, shift: str = "0") -> None:
         worker_module.HEARTBEAT_SECONDS = float(seconds) / 6
     if place := os.environ.get("DIE_AT"):
         die_at(place, os.environ["DIE_WHEN"], desk.folder)
-    worker = DeskWorker(Workshop(desk, name, sender=post_into(desk.folder / "letters")), round_seconds=0.2)
+    shop = Workshop(desk, name, sender=post_into(desk.folder / "letters"))
+    worker = DeskWorker(shop, round_seconds=0.2, clock=clock_watch.ClockWatch(is_confirmed=True))
 
     def stop(number: int, frame: FrameType | None) -> None:
         worker.stop()

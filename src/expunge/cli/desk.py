@@ -211,15 +211,20 @@ def worker(
     ability: Annotated[list[str] | None, typer.Option(help="light, unlearn, audit; all if not given.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 …")] = None,
     until_idle: Annotated[bool, typer.Option("--until-idle", help="End once nothing is due or under way.")] = False,
+    clock_is_right: Annotated[
+        bool, typer.Option("--clock-is-right", help="Confirm the clock of this machine after a long silence.")
+    ] = False,
 ) -> CommandResult:
     """Carry out the durable work of a desk until it is stopped; several may run at once."""
     opened = open_desk(desk)
     check_installed("dbos")
+    from expunge.desk.clock_watch import ClockWatch
     from expunge.desk.leases import ABILITIES
     from expunge.desk.worker import DeskWorker, leave
     from expunge.desk.workshop import Workshop
 
-    works = DeskWorker(Workshop(opened, name, device=device), ability or ABILITIES)
+    shop, clock = Workshop(opened, name, device=device), ClockWatch(clock_is_right)
+    works = DeskWorker(shop, ability or ABILITIES, clock=clock)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: works.stop())
     works.start()

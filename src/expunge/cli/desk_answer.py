@@ -37,7 +37,8 @@ def letters(
     if (read is None) != (out is None):
         raise InputError("--read", "goes with --out", "give both, or neither")
     if read and out:
-        write_atomic(out, service.read_letter(opened, acting(opened, person, service.PEOPLE), read), private=True)
+        reader = acting(opened, person, service.MAY["read letter"])
+        write_atomic(out, service.read_letter(opened, reader, read), private=True)
         return CommandResult({"out": out, "letter": read}, (f"{out}: letter {read}",))
     actor = acting(opened, person, ["clerk"] if posted else service.PEOPLE)
     if posted:

@@ -66,8 +66,8 @@ class DeskSession:
         """Append to the audit log."""
         append(self.conn, self.now, self.actor, type_, body, request_id, event_id)
 
-    def keep_reason(self, text: str, event: str, request_id: str | None = None) -> str:
-        """Store a reason encrypted; returns its keyed digest for the log."""
+    def keep_reason(self, text: str, event: str, request_id: str) -> str:
+        """Store a reason of a request encrypted, which goes with the request; returns its keyed digest for the log."""
         row_id, digest = new_id(), self.keys.keyed_digest(text, "reason")
         self.conn.execute(
             insert(reasons).values(

@@ -76,7 +76,7 @@ def facts_of(s: DeskSession, request_id: str, other: str | None = None) -> Facts
     assets = {a["id"] for a in open_assets(s)}
     values = [value for asset, value in decisions.items() if asset in assets]
     overdue = row["held_at"] and s.now > moment(row["held_at"]) + timedelta(days=regime.hold_days)
-    received = moment(row["received_at"])
+    asked = moment(row["identity_asked_at"] or row["received_at"])
     attempts = count(s, t.identity_attempt, t.identity_attempt.c.request_id == request_id)
     tasks = count(s, t.task, t.task.c.request_id == request_id)
     unsettled = ("proposed", "ambiguous")
@@ -86,7 +86,7 @@ def facts_of(s: DeskSession, request_id: str, other: str | None = None) -> Facts
         verified=row["identity_verified_at"] is not None,
         identity_attempts=attempts,
         identity_limit=regime.identity.attempts,
-        identity_over=s.now > received + timedelta(days=regime.identity.days),
+        identity_over=s.now > asked + timedelta(days=regime.identity.days),
         hold_over=bool(overdue),
         unsettled_matches=count(s, t.match, t.match.c.request_id == request_id, t.match.c.state.in_(unsettled)),
         undecided=len(assets - decisions.keys()),

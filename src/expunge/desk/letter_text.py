@@ -75,11 +75,11 @@ def read_letter(desk: Desk, actor: Actor, letter_id: str) -> str:
     """The text of a letter as a page of HTML.
 
     Raises:
-        Refusal: no such letter, one that the desk did not write, or a file that was changed (kind `missing` or
-            `conflict`).
+        Refusal: wrong role, no such letter, one that the desk did not write, or a file that was changed (kind `role`,
+            `missing` or `conflict`).
     """
+    actor.check_may("read letter")
     with desk.reading(actor) as s:
-        actor.check_may("read")
         row = s.conn.execute(select(t.outbox).where(t.outbox.c.id == letter_id)).mappings().first()
     if row is None or row["body_digest"] is None:
         what = "there is no such letter" if row is None else "the desk did not write this letter"
@@ -93,6 +93,8 @@ def read_letter(desk: Desk, actor: Actor, letter_id: str) -> str:
 def _outcome(row: RowMapping, template: str) -> Any:
     if template == "denied" and row["identity_verified_at"] is None:
         return "not_identified"
+    if template == "expired" and row["held_at"] is not None:
+        return "expired_on_hold"
     return template
 
 

@@ -178,7 +178,8 @@ TABLE: tuple[Transition, ...] = (
     Transition("on_hold", "release", ("clerk", "reviewer"), ("reason",), PREVIOUS),
     *_rows((*RUNNING, "audit_passed"), "fail", ("system",), ("reason",), "error", ("remember_state",)),
     Transition("error", "recover", ("system", "operator"), (), PREVIOUS, ("new_attempt",)),
-    *_rows(("identity_pending", "on_hold"), "expire", ("system",), ("time_over",), "expired", ("leave_batch",)),
+    Transition("identity_pending", "expire", ("system",), ("not_verified", "time_over"), "expired", ("leave_batch",)),
+    Transition("on_hold", "expire", ("system",), ("time_over",), "expired", ("leave_batch",)),
     *_rows(IN_BATCH, "replan", ("system",), ("plan_void",), "waiting"),
 )
 EVENTS: tuple[str, ...] = tuple(dict.fromkeys(row.event for row in TABLE))

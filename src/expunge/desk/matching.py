@@ -136,7 +136,8 @@ def reveal(desk: Desk, actor: Actor, match_id: str, reason: str) -> str:
         raise Refusal("reveal", "a reason is missing", "say what you need the text for")
     with desk.session(actor) as s:
         row = match_row(s, match_id)
-        s.log("match.reveal", {"match": match_id, "reason": s.keep_reason(reason, "reveal")}, row["request_id"])
+        digest = s.keep_reason(reason, "reveal", row["request_id"])
+        s.log("match.reveal", {"match": match_id, "reason": digest}, row["request_id"])
     with desk.reading(actor) as s:
         return connector_of(asset_row(s, row["asset_id"])).show(desk.folder, object_of(s, row))
 

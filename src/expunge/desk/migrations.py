@@ -9,6 +9,7 @@ from sqlalchemy import Connection, insert, inspect, text
 from expunge.desk import evidence_tables, oidc_tables, tables, web_tables
 from expunge.desk.keys import KeyRing, parse_body
 from expunge.desk.names import new_id
+from expunge.desk.stray_reasons import place_reasons
 from expunge.errors import InputError
 
 APPEND_ONLY = ("event_log", "applied", "identity_attempt")
@@ -65,11 +66,30 @@ def _fifth(conn: Connection, keys: KeyRing | None) -> None:
 
 
 def _sixth(conn: Connection, keys: KeyRing | None) -> None:
+    """Since when the desk waits for an identity; reasons that name no request get theirs. The log knows both."""
+    _date_questions(conn)
+    place_reasons(conn, keys)
+
+
+def _date_questions(conn: Connection) -> None:
+    if "identity_asked_at" in {column["name"] for column in inspect(conn).get_columns("request")}:
+        return
+    conn.execute(text("ALTER TABLE request ADD COLUMN identity_asked_at VARCHAR(27)"))
+    asked = text(
+        "SELECT request_id, MAX(at) AS at FROM event_log WHERE type IN ('request.ask_identity', 'request.release') "
+        "AND body LIKE :into GROUP BY request_id"
+    )
+    rows = conn.execute(asked, {"into": '%"to":"identity_pending"%'}).mappings().all()
+    if rows:
+        conn.execute(text("UPDATE request SET identity_asked_at = :at WHERE id = :request_id"), [dict(r) for r in rows])
+
+
+def _seventh(conn: Connection, keys: KeyRing | None) -> None:
     """The last message about a request to another desk is found by an index."""
     conn.execute(text("CREATE INDEX IF NOT EXISTS webhook_of_request ON webhook_out (peer_id, request_id, seq)"))
 
 
-STEPS: tuple[Step, ...] = (_first, _second, _third, _fourth, _fifth, _sixth)
+STEPS: tuple[Step, ...] = (_first, _second, _third, _fourth, _fifth, _sixth, _seventh)
 
 
 def triggers(name: str, dialect: str) -> list[str]:

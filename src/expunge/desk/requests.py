@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from expunge.desk import tables as t
 from expunge.desk.deadlines import day_in, deadlines
@@ -215,14 +215,17 @@ def acknowledge(s: DeskSession, request_id: str) -> None:
 def expire_overdue(s: DeskSession, event_id: str | None = None) -> list[str]:
     """End the requests whose time for identity or hold is over; returns their ids.
 
-    The database chooses by the time of the guard `time_over`: thousands may wait, and this runs every few seconds.
+    The database chooses as the guards of `expire` do: thousands may wait, and this runs every few seconds. The time for
+    identity counts from the day on which the desk asks, not from the date of a letter that lay about before.
     """
     here, ended = t.request.c, []
     waiting = select(here.state, here.regime).where(here.state.in_(("identity_pending", "on_hold"))).distinct()
     for state, key in s.conn.execute(waiting).tuples().all():
         rules, pending = s.regime(key), state == "identity_pending"
-        since, days = (here.received_at, rules.identity.days) if pending else (here.held_at, rules.hold_days)
+        asked = func.coalesce(here.identity_asked_at, here.received_at)
+        since, days = (asked, rules.identity.days) if pending else (here.held_at, rules.hold_days)
         over = select(here.id).where(here.state == state, here.regime == key, since < stamp(s.now - timedelta(days)))
+        over = over.where(here.identity_verified_at.is_(None)) if pending else over
         for request_id in s.conn.execute(over).scalars().all():
             fire(as_system(s), request_id, "expire", event_id=event_id)
             ended.append(request_id)

@@ -28,6 +28,7 @@ MAY: dict[str, tuple[str, ...]] = {
     "extend": ("reviewer",),
     "reveal": ("auditor", "clerk", "reviewer"),
     "read reasons": ("clerk", "reviewer", "operator", "approver", "auditor"),
+    "read letter": ("clerk", "reviewer", "auditor"),  # a reviewer's reason can stand in it
     "edit assets": ("operator", "admin"),
     "plan": ("operator", "system"),
     "cancel run": ("operator", "reviewer"),

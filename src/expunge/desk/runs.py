@@ -11,6 +11,7 @@ from expunge.desk.batches import batch_row
 from expunge.desk.desk import DeskSession
 from expunge.desk.event_log import EventHead
 from expunge.desk.facts import fits, latest_run, members
+from expunge.desk.keys import parse_body
 from expunge.desk.leases import check_fence
 from expunge.desk.models import swap
 from expunge.desk.names import new_id
@@ -147,11 +148,13 @@ def cancel_run(s: DeskSession, plan_hash: str, reason: str) -> None:
     s.actor.check_may("cancel run")
     if not reason.strip():
         raise Refusal("run", "a reason is missing", kind="guard")
-    row = latest_run(s, plan_row(s, plan_hash)["hash"])
+    plan = plan_row(s, plan_hash)
+    row = latest_run(s, plan["hash"])
     if row is None or row["state"] != "running":
         raise Refusal("run", "does not run", kind="state")
     _set(s, row, cancel_at=s.at)
-    s.log("run.cancel", {"run": row["id"], "reason": s.keep_reason(reason, "cancel_run")})
+    digests = {s.keep_reason(reason, "cancel_run", each) for each in parse_body(plan["content"])["requests"]}
+    s.log("run.cancel", {"run": row["id"], "reason": min(digests)})
 
 
 def is_cancelled(s: DeskSession, plan_hash: str, attempt: int) -> bool:

@@ -69,6 +69,7 @@ request = Table(
     Column("acknowledged_at", AT),
     Column("due_on", DAY),
     Column("extended_until", DAY),
+    Column("identity_asked_at", AT),  # since when the desk waits for the person to show who they are
     Column("identity_verified_at", AT),
     Column("identity_method", String(40)),
     Column("identity_level", String(12)),

@@ -54,6 +54,8 @@ def fire(
     changes: dict[str, Any] = {"state": target}
     if transition.target == PREVIOUS:
         changes |= {"previous": None, "held_at": None}
+    if target == "identity_pending":  # for the first time, or again after a hold in which nobody asked
+        changes["identity_asked_at"] = s.at
     if target in ENDED_EARLY:
         changes["ended_as"] = target
     details = {"from": row["state"], "to": target, **body}

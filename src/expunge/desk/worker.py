@@ -7,17 +7,17 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from datetime import UTC
 from typing import Any
 
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetEnqueueOptions, SetWorkflowID
-from sqlalchemy import RowMapping, select, text
+from sqlalchemy import RowMapping, select
 
 from expunge.desk import tables as t
 from expunge.desk import workflows
 from expunge.desk.child import end_group
+from expunge.desk.clock_watch import SILENCE_DAYS, ClockWatch, WrongClock, longest_silence
 from expunge.desk.database import create_private
-from expunge.desk.desk import Desk, DeskSession
+from expunge.desk.desk import Desk
 from expunge.desk.dispatch import Job, notify_accepted, round_of
 from expunge.desk.leases import (
     ABILITIES,
@@ -30,7 +30,6 @@ from expunge.desk.leases import (
     workers,
 )
 from expunge.desk.letters import notify_ended
-from expunge.desk.names import moment
 from expunge.desk.record_period import delete_run_files, ended_plans, work_of
 from expunge.desk.roles import SYSTEM
 from expunge.desk.workshop import Workshop
@@ -39,7 +38,6 @@ from expunge.errors import InputError, RunFailed
 WORK_FILE = "work.db"
 ROUND_SECONDS = 2.0
 ACTIVE = ("PENDING", "ENQUEUED", "DELAYED")
-CLOCK_SECONDS = 300.0
 PAUSE_SECONDS = 60.0  # before a release that left something open is tried again; it doubles each time
 
 
@@ -54,19 +52,6 @@ def workflow_database(desk: Desk) -> str:
     return f"sqlite:///{file}"
 
 
-def check_clock(s: DeskSession) -> None:
-    """`InputError` if the clock of this machine is wrong: dates and heartbeats hang on it."""
-    if s.conn.dialect.name == "postgresql":
-        other = s.conn.execute(text("SELECT clock_timestamp()")).scalar_one().astimezone(UTC)
-        away = abs((s.now - other).total_seconds())
-    else:
-        last = s.conn.execute(select(t.event_log.c.at).order_by(t.event_log.c.seq.desc()).limit(1)).scalar()
-        away = (moment(last) - s.now).total_seconds() if last else 0.0
-    if away > CLOCK_SECONDS:
-        what = f"is {away:.0f} s away from the clock of the desk"
-        raise InputError("the clock of this machine", what, "set it, and start the worker again")
-
-
 class DeskWorker:
     """One process that carries out durable work.
 
@@ -74,13 +59,19 @@ class DeskWorker:
         shop: what it works with; its worker name must be its own.
         abilities: queues that it serves.
         round_seconds: pause between two looks at the desk.
+        clock: what it thinks of the clock of this machine; without a confirmation if not given.
     """
 
     def __init__(
-        self, shop: Workshop, abilities: Sequence[str] = ABILITIES, round_seconds: float = ROUND_SECONDS
+        self,
+        shop: Workshop,
+        abilities: Sequence[str] = ABILITIES,
+        round_seconds: float = ROUND_SECONDS,
+        clock: ClockWatch | None = None,
     ) -> None:
         self.shop, self.desk = shop, shop.desk
         self.abilities, self.round_seconds = tuple(abilities), round_seconds
+        self._clock = clock or ClockWatch()
         self._stop = threading.Event()
         self._told = self._cleared_on = ""
 
@@ -91,8 +82,11 @@ class DeskWorker:
             InputError: a name that is taken, or a wrong clock.
         """
         with self.desk.session(SYSTEM) as s:
-            check_clock(s)
+            self._clock.check(s)
+            silence = longest_silence(s)[1].days if self._clock.is_confirmed else 0
             register_worker(s, self.shop.worker, workflows.VERSION, self.abilities)
+            if silence >= SILENCE_DAYS:
+                s.log("clock.confirm", {"worker": self.shop.worker, "days": silence})
         workflows.use(self.shop)
         config: DBOSConfig = {
             "name": "expunge-desk",
@@ -115,17 +109,27 @@ class DeskWorker:
         while not self._stop.wait(HEARTBEAT_SECONDS):
             try:
                 with self.desk.session(SYSTEM) as s:
+                    self._clock.check(s)
                     beat(s, self.shop.worker)
             except InputError:
-                continue  # the database is gone for a while; the others count the silence
+                continue  # the database is gone for a while, or the clock is wrong; the others count the silence
 
     def run(self, *, until_idle: bool = False) -> None:
-        """Work until `stop`; with `until_idle` until nothing is due or under way."""
+        """Work until `stop`; with `until_idle` until nothing is due or under way.
+
+        Raises:
+            WrongClock: the clock was set meanwhile, and the worker should end by itself; it waits otherwise.
+        """
         quiet = 0
         while not self._stop.is_set():
             try:
                 busy = self.once()
             except RunFailed:
+                busy = True
+            except WrongClock as error:
+                if until_idle:
+                    raise
+                self._tell(str(error))
                 busy = True
             quiet = 0 if busy else quiet + 1
             if until_idle and quiet >= 2:
@@ -135,6 +139,7 @@ class DeskWorker:
     def once(self) -> bool:
         """One look at the desk; returns whether work is due or under way."""
         with self.desk.session(SYSTEM) as s:
+            self._clock.check(s)
             jobs = round_of(s)
             notify_accepted(s)
             today, plans = s.today, ended_plans(s) if s.today != self._cleared_on else []
@@ -206,6 +211,7 @@ class DeskWorker:
     def _is_wanted(self, job: Job) -> bool:
         """Whether the desk wants a job now, after what did it has ended."""
         with self.desk.session(SYSTEM) as s:
+            self._clock.check(s)
             return job in round_of(s)
 
     def _next_attempt(self, plan_hash: str, number: int) -> None:

@@ -44,7 +44,15 @@ AssetKind = Literal[
     "downstream",
 ]
 Outcome = Literal[
-    "fulfilled", "nothing_held", "denied", "not_identified", "cancelled", "revoked", "duplicate", "expired"
+    "fulfilled",
+    "nothing_held",
+    "denied",
+    "not_identified",
+    "cancelled",
+    "revoked",
+    "duplicate",
+    "expired",
+    "expired_on_hold",
 ]
 Action = Literal["erase", "unlearn", "retrain", "suppress", "notify", "due", "retain", "not_present", "failed"]
 

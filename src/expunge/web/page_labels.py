@@ -129,6 +129,7 @@ LOG = {  # in the timeline
     "identifier.add": "Identifier noted",
     "match.settle": "Match settled",
     "match.reveal": "Text revealed",
+    "clock.confirm": "Clock confirmed after a long silence",
     "decision.set": "Decision on an asset",
     "reason.read": "Reasons read",
     "batch.join": "Joined a batch",

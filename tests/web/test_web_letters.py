@@ -1,0 +1,78 @@
+"""Who may read the text of a letter, in which a reviewer's reason can stand: at the desk, on a page, by a command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("argon2")
+pytest.importorskip("securesystemslib")
+
+from expunge.desk.letter_text import read_letter
+from expunge.desk.letters import queue_letter
+from expunge.desk.people import set_person
+from expunge.desk.roles import MAY, PEOPLE, SYSTEM, Actor, Refusal
+from expunge.web.accounts import set_account
+from helpers.cli import Cli
+from helpers.desk import ADMIN, REVIEWER, DeskCase, to_review
+from helpers.web import PASSWORD, ROLES, SECRETS, WebVisit, web_desk
+
+WHY = "She told us of a treatment, and asks another hospital."
+READERS = ("clerk", "reviewer", "auditor")
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> DeskCase:
+    case = web_desk(tmp_path / "desk", controller="St. Mary", letters={"contact": "a@b", "authority": "DPC"})
+    with case.desk.session(ADMIN) as s:
+        set_person(s, "viktor", ["viewer"])
+        SECRETS.setdefault("viktor", SECRETS["adam"])
+        set_account(s, "viktor", PASSWORD, SECRETS["viktor"])
+    return case
+
+
+def cancelled(case: DeskCase) -> str:
+    """The letter of a request that a reviewer cancelled."""
+    request_id = to_review(case)
+    case.event(REVIEWER, request_id, "cancel", reason=WHY)
+    with case.desk.session(SYSTEM) as s:
+        return queue_letter(s, request_id)
+
+
+@pytest.mark.parametrize("role", PEOPLE)
+def test_a_letter_is_read_by_those_who_may(case: DeskCase, role: str) -> None:
+    letter = cancelled(case)
+    if role in READERS:
+        assert WHY in read_letter(case.desk, Actor("x", role), letter)
+        return
+    with pytest.raises(Refusal, match=f'the role "{role}" may not') as caught:
+        read_letter(case.desk, Actor("x", role), letter)
+    assert caught.value.kind == "role"
+
+
+def test_who_reads_a_letter_may_read_its_reason() -> None:
+    assert set(MAY["read letter"]) <= set(MAY["read reasons"])
+
+
+def test_pages_offer_a_letter_to_those_who_may(case: DeskCase) -> None:
+    letter = cancelled(case)
+    for person, role in ROLES.items():
+        visit = WebVisit(case).sign_in(person)
+        page = visit.get("/letters").text
+        at = next(line for line in page.split('"') if line.startswith("/requests/") and "#" in line)
+        answer = visit.get(f"/letters/{letter}")
+        shown = [f'href="/letters/{letter}"' in text for text in (page, visit.get(at.partition("#")[0]).text)]
+        assert (answer.status_code, WHY in answer.text, shown) == (
+            (200, True, [True, True]) if role in READERS else (403, False, [False, False])
+        )
+
+
+def test_the_command_refuses_others(case: DeskCase, cli: Cli, tmp_path: Path) -> None:
+    letter, out = cancelled(case), tmp_path / "letter.html"
+    words = ["request", "letters", "--desk", str(case.folder), "--read", letter, "--out", str(out)]
+    assert cli(*words, "--as", "viktor").code == 2
+    assert not out.exists()
+    assert cli(*words, "--as", "carla").code == 0
+    assert WHY in out.read_text("utf-8")
