@@ -80,6 +80,15 @@ def removable_versions(s: DeskSession, lineage: str) -> tuple[list[RowMapping], 
     return [v for v in old if v not in stays], stays
 
 
+def folders_in_use(s: DeskSession) -> list[Path]:
+    """Folders of models that no clearing may delete: those in use, what they stand on, and versions that are kept."""
+    root = s.desk.folder
+    aliases = s.conn.execute(select(t.model_alias.c.path)).scalars().all()
+    kept = s.conn.execute(select(t.model_version.c.path).where(t.model_version.c.purged_at.is_(None))).scalars().all()
+    below = [folder for path in aliases for folder in bases_below(root, path)]
+    return list(dict.fromkeys([*(place(root, path).resolve() for path in (*aliases, *kept)), *below]))
+
+
 def bases_below(root: Path, path: str) -> list[Path]:
     """The models on which a model stands, nearest first; empty for a whole model."""
     from expunge.models.run_file import RUN, read_run_file

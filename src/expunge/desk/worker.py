@@ -149,7 +149,7 @@ class DeskWorker:
 
     def _clear(self, plans: Sequence[RowMapping]) -> None:
         """Once a day: what is left of plans whose record period is over, on disk and in the tables of durable work."""
-        for line in delete_run_files(self.desk.runs, plans):
+        for line in delete_run_files(self.desk, plans):
             self._tell(line)
         names = work_of(plans)
         for start in range(0, len(names), 100):
