@@ -58,8 +58,7 @@ def last_day(row: RowMapping, months: int) -> date:
 
 def _end(s: DeskSession, request_id: str) -> None:
     shred_probes(s, request_id)
-    for letter in (s.desk.folder / OUTBOX).glob(f"{request_id}.*.html"):
-        letter.unlink(missing_ok=True)
+    s.delete_files((s.desk.folder / OUTBOX).glob(f"{request_id}.*.html"))
     s.conn.execute(update(t.request).where(t.request.c.id == request_id).values(records_ended_at=s.at))
     s.log("records.end", {}, request_id)
 

@@ -58,6 +58,8 @@ def unlearn(shop: Workshop, plan_hash: str, attempt: int) -> Answer:
         fence, survivor = _take(s, shop, plan_hash)
     end_survivor(survivor)
     with _holding(shop, plan_hash, fence):
+        if _is_cancelled(shop, plan_hash, attempt):
+            return _stopped(shop, plan_hash, attempt, fence)
         return _unlearn(shop, plan_hash, attempt, fence, content)
 
 
@@ -97,6 +99,8 @@ def audit(shop: Workshop, plan_hash: str, attempt: int) -> Answer:
         original = _original(s, content)
     end_survivor(survivor)
     with _holding(shop, plan_hash, fence):
+        if _is_cancelled(shop, plan_hash, attempt):
+            return _stopped(shop, plan_hash, attempt, fence)
         return _audit(shop, plan_hash, attempt, fence, content, original)
 
 
@@ -173,6 +177,12 @@ def _take(s: DeskSession, shop: Workshop, plan_hash: str) -> tuple[int, tuple[in
     return fence, noted_process(s, work)
 
 
+def _is_cancelled(shop: Workshop, plan_hash: str, attempt: int) -> bool:
+    """Whether a step need not begin: it would write the inputs once more that were deleted."""
+    with shop.desk.reading(SYSTEM) as s:
+        return is_cancelled(s, plan_hash, attempt)
+
+
 def _has_keys(shop: Workshop) -> bool:
     return shop.desk.settings.certificates is not None
 
@@ -232,7 +242,10 @@ def _failed(shop: Workshop, plan_hash: str, attempt: int, fence: int | None, why
 
 
 def _fail_running(s: DeskSession, plan_hash: str, why: str) -> None:
-    for request_id in members(s, plan_row(s, plan_hash)["batch_id"]):
+    plan = plan_row(s, plan_hash)
+    if plan["state"] != "current":  # its requests wait for another plan, or have one
+        return
+    for request_id in members(s, plan["batch_id"]):
         if request_row(s, request_id)["state"] in ("plan_approved", "executing", "auditing", "audit_passed"):
             fire(s, request_id, "fail", reason=why)
 
