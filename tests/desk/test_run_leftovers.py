@@ -27,17 +27,8 @@ from helpers.desk import APPROVER, CLERK, REVIEWER, DeskCase, make_desk, to_plan
 from helpers.desk_stand_in import stand_in_child
 
 BJORN = {"name": "Björn Schäfer", "record_number": "PAT-101"}
-STAYS = [
-    "audit",
-    "audit.done",
-    "certificates",
-    "checkpoint",
-    "manifest.json",
-    "policy.yaml",
-    "run",
-    "trainings",
-    "weights",
-]
+STAYS = ["audit", "audit.done", "certificates", "manifest.json", "policy.yaml", "run"]
+OF_THE_STAND_IN = {"checkpoint", "trainings", "weights"}
 Ending = Callable[[DeskCase, str, str], object]
 
 

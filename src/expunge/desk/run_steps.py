@@ -23,7 +23,7 @@ from expunge.desk.executors.base import EXECUTORS
 from expunge.desk.facts import members, request_row
 from expunge.desk.leases import LateWorker, acquire, check_fence, is_late, note_process, noted_process
 from expunge.desk.manifest import read_manifest, write_manifest
-from expunge.desk.models import digest_of, versions
+from expunge.desk.models import digest_of, first_of_chain
 from expunge.desk.plan_recipe import recipe_of_run
 from expunge.desk.plans import audit_policy, content_of, plan_row
 from expunge.desk.roles import SYSTEM, Refusal
@@ -277,7 +277,11 @@ def _path_before(s: DeskSession, content: dict[str, Any]) -> str:
 
 
 def _original(s: DeskSession, content: dict[str, Any]) -> str:
-    """The model that an audit compares with: the first of a chain of runs, else the one before."""
-    return (
-        str(versions(s, content["model"]["lineage"])[0]["path"]) if content["after_run"] else _path_before(s, content)
-    )
+    """The model that an audit compares with: the first of a chain of runs as long as all of it is there.
+
+    Once old versions were purged, it is the one from which the plan starts, whose digest the plan and the certificate
+    name: nobody keeps a model that knows what earlier requests had erased for the sake of later audits.
+    """
+    before = _path_before(s, content)
+    first = first_of_chain(s.desk.folder, before) if content["after_run"] else None
+    return before if first is None else str(first)
