@@ -65,9 +65,9 @@ def test_a_second_request_is_audited_against_the_model_before_it(purged: DeskCas
 def test_the_first_of_a_chain_is_the_reference_while_all_of_it_is_there(tmp_path: Path) -> None:
     write_model(tmp_path / "model")
     for number, start in ((1, "../model"), (2, "../run1")):
-        about = {"model": start, "status": "running", "template": "plain", "identity": {}, "method": "npo", "threads": 1}
+        about = {"model": start, "status": "running", "template": "plain", "identity": {}, "method": "npo"}
         (tmp_path / f"run{number}").mkdir()
-        write_json(tmp_path / f"run{number}" / "run.json", about)
+        write_json(tmp_path / f"run{number}" / "run.json", {**about, "threads": 1})
     assert first_of_chain(tmp_path, "run2") == tmp_path / "model"
     assert first_of_chain(tmp_path, "model") == tmp_path / "model"
     (tmp_path / "run1").rename(tmp_path / "gone")

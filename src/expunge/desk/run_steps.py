@@ -161,11 +161,15 @@ def _guard(audit_folder: Path, content: dict[str, Any]) -> str:
 
 
 def certify(shop: Workshop, plan_hash: str, attempt: int) -> Answer:
-    """Make the certificates of the run's requests, each once."""
+    """Make the certificates of the run's requests, each once; none for a run that somebody cancelled."""
     with shop.desk.session(SYSTEM) as s:
+        if _end_cancelled(s, plan_hash, attempt):
+            return {"stopped": True}
         fix_time(s, plan_hash, attempt)
     results = make_certificates(shop.desk, plan_hash, attempt)
     with shop.desk.session(SYSTEM) as s:
+        if _end_cancelled(s, plan_hash, attempt):
+            return {"stopped": True}
         digest = register_all(s, plan_hash, attempt, results)
     return {"certificate": digest, "verified": all(r.verified for r in results), "signed": results[0].signed}
 
@@ -225,10 +229,17 @@ def _options(options: dict[str, str | None]) -> list[str]:
 def _stopped(shop: Workshop, plan_hash: str, attempt: int, fence: int) -> Answer:
     with shop.desk.session(SYSTEM) as s:
         check_fence(s, work_name(plan_hash), fence)
-        if is_cancelled(s, plan_hash, attempt):
-            end_run(s, plan_hash, attempt, "cancelled")
-            _fail_running(s, plan_hash, "the run was cancelled")
+        _end_cancelled(s, plan_hash, attempt)
     return {"stopped": True}
+
+
+def _end_cancelled(s: DeskSession, plan_hash: str, attempt: int) -> bool:
+    """End a run that somebody cancelled; False for any other, which goes on."""
+    if not is_cancelled(s, plan_hash, attempt):
+        return False
+    end_run(s, plan_hash, attempt, "cancelled")
+    _fail_running(s, plan_hash, "the run was cancelled")
+    return True
 
 
 def _failed(shop: Workshop, plan_hash: str, attempt: int, fence: int | None, why: str) -> Answer:
