@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from expunge.audit import request_history
-from expunge.audit.request_file import GuardState, RequestHistory, RequestRow, RequestState, load_history
+from expunge.audit.request_file import REQUESTS, GuardState, RequestHistory, RequestRow, RequestState, load_history
 from expunge.audit.request_history import audit_history
 from expunge.audit.scores import Scores
 from expunge.audit.scoring import score
+from expunge.audit.verify_requests import order_problems
 from expunge.corpus import Corpus, Record
 from expunge.engine.recipe import Recipe
 from expunge.engine.request_chain import chain_after, split_after
@@ -155,3 +156,8 @@ def test_the_first_of_three_requests_is_still_forgotten_at_the_end(tmp_path: Pat
     assert history.requests[1].states[1].share > 0.5  # the first run was not about the second request
     assert load_history(tmp_path) == history
     assert audit_history(str(tmp_path / "original"), str(tmp_path / "run1"), corpus, tmp_path) is None
+    later = audit_history(str(tmp_path / "run2"), str(run), corpus, tmp_path)
+    assert later is not None
+    assert [[s.run for s in r.states] for r in later.requests] == [[2, 3]] * 3
+    assert [r.status for r in later.requests] == ["forgotten"] * 3
+    assert list(order_problems(tmp_path / REQUESTS, later)) == []

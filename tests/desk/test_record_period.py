@@ -17,6 +17,7 @@ from sqlalchemy import text
 from expunge.desk import tables as t
 from expunge.desk.manifest import read_manifest
 from expunge.desk.migrations import STEPS, migrate
+from expunge.desk.models import alias_row, digest_of
 from expunge.desk.plan_steps import promote_plan
 from expunge.desk.plans import approve_plan, approve_promotion
 from expunge.desk.record_period import CLEARING_DAYS, delete_run_files, ended_plans, purge_records, work_of
@@ -57,7 +58,8 @@ def ended(case: DeskCase, request_id: str, days: int = 0) -> list[str]:
         assert purge_records(s) == [request_id]
     case.clock.move(days=days)
     with case.desk.reading(SYSTEM) as s:
-        return delete_run_files(case.desk.runs, ended_plans(s))
+        plans = ended_plans(s)
+    return delete_run_files(case.desk, plans)
 
 
 def test_after_the_record_period_the_model_in_use_and_its_certificate_stay(
@@ -77,6 +79,39 @@ def test_after_the_record_period_the_model_in_use_and_its_certificate_stay(
     assert [str(line) for line in report.lines if line.outcome == "invalid"] == []
     with case.desk.reading(SYSTEM) as s:
         assert work_of(ended_plans(s))[:2] == [f"run:{digest}:", f"release:{digest}:"]
+
+
+def promoted(case: DeskCase, digest: str) -> Path:
+    with case.desk.session(APPROVER) as s:
+        approve_promotion(s, digest)
+    promote_plan(shop_of(case), digest)
+    return case.desk.runs / digest[:16]
+
+
+def test_a_model_in_use_without_its_manifest_stays(certified: tuple[DeskCase, str, str]) -> None:
+    case, request_id, digest = certified
+    folder = promoted(case, digest)
+    (folder / "manifest.json").unlink()
+    (line,) = ended(case, request_id)
+    assert "manifest.json: is gone" in line
+    assert "restore" in line
+    assert sorted(path.name for path in folder.iterdir()) == ["certificates", "run"]
+    with case.desk.reading(SYSTEM) as s:
+        assert digest_of(case.folder, alias_row(s, "ward")["path"]) == alias_row(s, "ward")["digest"]
+
+
+@pytest.mark.parametrize("purged", [False, True])
+def test_a_version_of_before_stays_until_it_is_purged(certified: tuple[DeskCase, str, str], purged: bool) -> None:
+    case, request_id, digest = certified
+    folder = promoted(case, digest)
+    with case.desk.session(SYSTEM) as s:
+        here = t.model_version.c.path == alias_row(s, "ward")["path"]
+        s.conn.execute(t.model_alias.update().values(path="model"))
+        s.conn.execute(t.plan.update().values(swapped_at=None))
+        s.conn.execute(t.model_version.update().where(here).values(purged_at=s.at if purged else None))
+    ended(case, request_id)
+    assert (folder / "run").is_dir() is not purged
+    assert (case.folder / "model").is_dir()
 
 
 def test_after_the_record_period_a_model_that_was_never_in_use_goes(certified: tuple[DeskCase, str, str]) -> None:

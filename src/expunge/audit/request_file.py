@@ -25,7 +25,7 @@ class RequestState(FrozenModel):
     probable one.
     """
 
-    run: int = Field(ge=0, description="number of the run after which this was measured; 0 for the original model")
+    run: int = Field(ge=0, description="number of the run after which this was measured; 0 for the model before all")
     share: float = Field(description="share of true answers that the model gives")
     controls: float | None = Field(None, description="the same share about people that no model was trained on")
 

@@ -24,6 +24,7 @@ from expunge.corpus.record_store import take
 from expunge.engine.request_chain import record_print, runs_of_chain
 from expunge.engine.stop_controls import surrogate_controls
 from expunge.models.documents import split_documents
+from expunge.models.fingerprint import model_digest
 from expunge.models.language_model import LanguageModel, load
 from expunge.models.run_file import chain_of, read_run_file
 from expunge.models.run_seal import SEAL
@@ -59,7 +60,7 @@ def audit_history(
     """Ask all requests of a chain on each of its models, and write `out`/requests.json; None for a run without a chain.
 
     Args:
-        original: the model before the first request.
+        original: the model before the first request, or one that a run of the chain made: earlier runs are left out.
         run: the last run.
         corpus: the records; a request whose records are gone from it is listed and not asked.
         out: folder of the audit.
@@ -74,12 +75,12 @@ def audit_history(
     about = read_audited_run(run)
     if not about.get("chain"):
         return None
-    folders = list(runs_of_chain(run))
+    folders = _runs_after(original, list(runs_of_chain(run)))
     first = len(about["chain"]) + 2 - len(folders)  # number of the oldest run that is here
     for folder in folders:
         check_original(str(folder), read_audited_run(str(folder)), original)
     requests = _requests(about, folders, first, corpus)
-    models = [(0, original), *((first + k, str(folder)) for k, folder in enumerate(folders))]
+    models = [(first - 1, original), *((first + k, str(folder)) for k, folder in enumerate(folders))]
     options = loading_options(Path(run), template=template, dtype=dtype)
     states: dict[int, list[RequestState]] = {r.row.number: [] for r in requests}
     for k, (number, source) in enumerate(models):
@@ -94,6 +95,13 @@ def audit_history(
     history = RequestHistory(run=about[SEAL], requests=rows).sealed()
     write_json(out / REQUESTS, history.model_dump(mode="json"), private=True)
     return history
+
+
+def _runs_after(original: str, folders: list[Path]) -> list[Path]:
+    """The runs that came after a model; all of them where none of these runs made it."""
+    known = model_digest(original)
+    made = [k for k, folder in enumerate(folders[:-1]) if model_digest(str(folder)) == known]
+    return folders[made[-1] + 1 :] if made else folders
 
 
 def _requests(about: dict[str, Any], folders: Sequence[Path], first: int, corpus: Corpus) -> list[_Request]:

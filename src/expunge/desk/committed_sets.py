@@ -10,8 +10,9 @@ from expunge.desk.assets import asset_row, connector_of
 from expunge.desk.connectors.corpus_file import CorpusFile
 from expunge.desk.desk import Desk
 from expunge.desk.matching import confirmed_objects
+from expunge.desk.probes import MERGED
 from expunge.desk.roles import SYSTEM, Refusal
-from expunge.desk.run_input import MERGED, record_name
+from expunge.desk.run_input import prepare_input, record_name
 
 if TYPE_CHECKING:
     from expunge.corpus import Corpus
@@ -87,6 +88,9 @@ def _choice(about: dict[str, Any]) -> NearDuplicateChoice:
 def _corpus(desk: Desk, content: dict[str, Any], folder: Path) -> Corpus:
     from expunge.corpus import load_corpus
 
+    with desk.reading(SYSTEM) as s:
+        if len(content["corpora"]) > 1 and not (folder / MERGED).is_file():  # probes were shredded after the audit
+            prepare_input(s, content, folder)
     if (folder / MERGED).is_file():
         return load_corpus(folder / MERGED)
     with desk.reading(SYSTEM) as s:

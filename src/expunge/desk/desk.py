@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ class DeskSession:
     conn: Connection
     actor: Actor
     now: datetime
+    to_delete: list[Path] = field(default_factory=list)
 
     @property
     def keys(self) -> KeyRing:
@@ -65,6 +66,10 @@ class DeskSession:
     def log(self, type_: str, body: dict[str, Any], request_id: str | None = None, event_id: str | None = None) -> None:
         """Append to the audit log."""
         append(self.conn, self.now, self.actor, type_, body, request_id, event_id)
+
+    def delete_files(self, files: Iterable[Path]) -> None:
+        """Delete files once the transaction is committed: one that is undone leaves them as they are."""
+        self.to_delete.extend(files)
 
     def keep_reason(self, text: str, event: str, request_id: str) -> str:
         """Store a reason of a request encrypted, which goes with the request; returns its keyed digest for the log."""
@@ -148,7 +153,11 @@ class Desk:
         """A transaction that writes; other writers wait."""
         with transaction(self.engine) as conn:
             hold_head(conn)
-            yield DeskSession(self, conn, actor, self.clock())
+            s = DeskSession(self, conn, actor, self.clock())
+            yield s
+        for file in s.to_delete:
+            with suppress(OSError):  # a worker looks for what is left once a day, see `run_leftovers`
+                file.unlink(missing_ok=True)
 
     @contextmanager
     def reading(self, actor: Actor) -> Iterator[DeskSession]:

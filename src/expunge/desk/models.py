@@ -72,12 +72,40 @@ def versions(s: DeskSession, lineage: str) -> list[RowMapping]:
 
 
 def removable_versions(s: DeskSession, lineage: str) -> tuple[list[RowMapping], list[RowMapping]]:
-    """(versions that can go, old versions that must stay): an adapter in use stands on the models below it."""
-    alias = alias_row(s, lineage)
-    needed = set(bases_below(s.desk.folder, alias["path"]))
+    """(versions that can go, old versions that must stay): adapters in use stand on the models below them."""
+    alias, root = alias_row(s, lineage), s.desk.folder
+    paths = s.conn.execute(select(t.model_alias.c.path)).scalars().all()  # of all models: they may share a folder
+    needed = {folder for path in paths for folder in (place(root, path).resolve(), *bases_below(root, path))}
     old = [v for v in versions(s, lineage) if v["digest"] != alias["digest"] and v["purged_at"] is None]
     stays = [v for v in old if place(s.desk.folder, v["path"]).resolve() in needed]
     return [v for v in old if v not in stays], stays
+
+
+def folders_in_use(s: DeskSession) -> list[Path]:
+    """Folders of models that no clearing may delete: those in use, what they stand on, and versions that are kept."""
+    root = s.desk.folder
+    aliases = s.conn.execute(select(t.model_alias.c.path)).scalars().all()
+    kept = s.conn.execute(select(t.model_version.c.path).where(t.model_version.c.purged_at.is_(None))).scalars().all()
+    below = [folder for path in aliases for folder in bases_below(root, path)]
+    return list(dict.fromkeys([*(place(root, path).resolve() for path in (*aliases, *kept)), *below]))
+
+
+def first_of_chain(root: Path, path: str) -> Path | None:
+    """The model before the first run of a chain; None once one of its models was purged, which an audit can do without.
+
+    Args:
+        root: the desk's folder.
+        path: the model that the last run made.
+    """
+    from expunge.models.run_file import RUN, read_run_file
+    from expunge.models.source import base_of_run
+
+    below: list[Path] = []
+    folder = place(root, path).resolve()
+    while (folder / RUN).is_file() and folder not in below:
+        below.append(folder)
+        folder = Path(base_of_run(folder, read_run_file(folder))).resolve()
+    return folder if folder.exists() and folder not in below else None
 
 
 def bases_below(root: Path, path: str) -> list[Path]:

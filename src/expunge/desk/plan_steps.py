@@ -6,21 +6,20 @@ from sqlalchemy import select
 
 from expunge.desk import tables as t
 from expunge.desk.certificates import check_promotable
-from expunge.desk.connectors.model_folder import remove_folder
 from expunge.desk.executors.base import EXECUTORS
 from expunge.desk.facts import latest_plan, members, request_row
 from expunge.desk.letters import queue_letter, send_letter
 from expunge.desk.manifest import read_manifest
-from expunge.desk.models import digest_of
+from expunge.desk.models import digest_of, folders_in_use
 from expunge.desk.plans import draft_plan, plan_row, store_plan
 from expunge.desk.purging import OPEN_TASKS, run_tasks, tasks
+from expunge.desk.record_period import EVIDENCE, clear_folder
 from expunge.desk.roles import SYSTEM, Refusal
+from expunge.desk.run_leftovers import clear_inputs
 from expunge.desk.runs import begin_purge, promote
 from expunge.desk.transitions import fire_all
 from expunge.desk.workshop import Answer, Workshop, fail_batch
 from expunge.errors import InputError
-
-INPUTS = ("input.jsonl", "forget-*.txt", "exclude-*.txt", "part-*.txt", "run/checkpoint", "model/checkpoint")
 
 
 def plan_batch(shop: Workshop, batch_id: str) -> Answer:
@@ -76,27 +75,23 @@ def list_purge(shop: Workshop, plan_hash: str) -> list[str]:
 
 def purge_request_assets(shop: Workshop, request_id: str) -> Answer:
     """Do the open tasks of a request; returns how many are still open."""
-    clear_inputs(shop, request_id)
+    clear_batch(shop, request_id)
     run_tasks(shop.desk, request_id)
     with shop.desk.reading(SYSTEM) as s:
         return {"open": sum(row["state"] in OPEN_TASKS for row in tasks(s, request_id))}
 
 
-def clear_inputs(shop: Workshop, request_id: str) -> None:
-    """Remove what the runs of a request's batch were given, their checkpoints, and the folders of plans without use."""
+def clear_batch(shop: Workshop, request_id: str) -> None:
+    """Remove what the runs of a request's batch were given, and all but certificates of plans without use."""
     with shop.desk.reading(SYSTEM) as s:
         batch_id = request_row(s, request_id)["batch_id"]
-        plans = (
-            s.conn.execute(select(t.plan.c.hash, t.plan.c.state).where(t.plan.c.batch_id == batch_id)).tuples().all()
-        )
+        here = select(t.plan.c.hash, t.plan.c.state).where(t.plan.c.batch_id == batch_id)
+        plans = s.conn.execute(here).tuples().all()
+        in_use = folders_in_use(s)
+    clear_inputs(shop.desk, [plan_hash for plan_hash, _ in plans])
     for plan_hash, state in plans:
-        folder = shop.folder(plan_hash)
-        if state != "current":
-            remove_folder(folder)
-            continue
-        for pattern in INPUTS:
-            for path in folder.glob(pattern):
-                remove_folder(path)
+        if state != "current" and shop.folder(plan_hash).is_dir():
+            clear_folder(shop.folder(plan_hash), EVIDENCE, in_use)
 
 
 def notify(shop: Workshop, request_id: str) -> Answer:

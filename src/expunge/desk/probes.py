@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, or_, select, update
 
 from expunge._io import digest_file, write_atomic
 from expunge.desk import tables as t
@@ -22,6 +22,8 @@ from expunge.desk.keys import KEY_BYTES, seal, unseal
 from expunge.errors import InputError
 
 FOLDER = "probes"
+MERGED = "input.jsonl"  # what a run is given: records of several corpora, and probes in clear
+COPIES = (MERGED, f".{MERGED}.*")  # with what a killed process left of it
 CERTIFICATE_KEY = "certificate"  # purpose of the key under which a certificate commits to records
 
 
@@ -86,17 +88,30 @@ def read_probes(s: DeskSession, asset_id: str) -> list[dict[str, Any]]:
 
 
 def shred_probes(s: DeskSession, request_id: str) -> int:
-    """Delete the probes of a request and their key; returns how many files there were."""
+    """Delete the key of a request's probes, and every file that holds them; returns how many there were.
+
+    Files of probes go once the transaction is committed. Inputs of runs go at once, too: a run writes its own anew.
+    """
     query = select(t.probe).where(t.probe.c.request_id == request_id, t.probe.c.shredded_at.is_(None))
     rows = s.conn.execute(query).mappings().all()
     here = (t.request_key.c.request_id == request_id, t.request_key.c.purpose == "probes")
     s.conn.execute(delete(t.request_key).where(*here))
     s.conn.execute(update(t.probe).where(t.probe.c.request_id == request_id).values(shredded_at=s.at))
-    for row in rows:
-        probe_file(s.desk.folder, request_id, row["asset_id"]).unlink(missing_ok=True)
+    s.delete_files(probe_file(s.desk.folder, request_id, row["asset_id"]) for row in rows)
     if rows:
+        _delete_copies(s, [row["asset_id"] for row in rows])
         s.log("probe.shred", {"files": len(rows)}, request_id)
     return len(rows)
+
+
+def _delete_copies(s: DeskSession, assets: Sequence[str]) -> None:
+    """Delete the inputs of all runs on these corpora."""
+    plans = select(t.plan.c.hash).where(or_(*(t.plan.c.content.contains(asset_id) for asset_id in assets)))
+    for plan_hash in s.conn.execute(plans).scalars():
+        folder = s.desk.runs / str(plan_hash)[:16]
+        for file in [file for pattern in COPIES for file in folder.glob(pattern)]:
+            file.unlink(missing_ok=True)
+        s.delete_files([folder / MERGED])  # written once more while the transaction went on
 
 
 def shred_overdue(s: DeskSession) -> list[str]:

@@ -13,16 +13,17 @@ from pathlib import Path
 
 from sqlalchemy import RowMapping, select, update
 
-from expunge._io import read_object
 from expunge.desk import tables as t
 from expunge.desk.deadlines import add_months
-from expunge.desk.desk import DeskSession
+from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.facts import OUTBOX
 from expunge.desk.keys import parse_body
 from expunge.desk.manifest import FILE as MANIFEST
+from expunge.desk.models import folders_in_use
 from expunge.desk.names import moment, stamp
 from expunge.desk.probes import shred_probes
 from expunge.desk.purging import purge_request
+from expunge.desk.roles import SYSTEM
 from expunge.errors import InputError
 
 EVIDENCE = ("certificates", "receipts")  # folders of a run that hold no name
@@ -57,8 +58,7 @@ def last_day(row: RowMapping, months: int) -> date:
 
 def _end(s: DeskSession, request_id: str) -> None:
     shred_probes(s, request_id)
-    for letter in (s.desk.folder / OUTBOX).glob(f"{request_id}.*.html"):
-        letter.unlink(missing_ok=True)
+    s.delete_files((s.desk.folder / OUTBOX).glob(f"{request_id}.*.html"))
     s.conn.execute(update(t.request).where(t.request.c.id == request_id).values(records_ended_at=s.at))
     s.log("records.end", {}, request_id)
 
@@ -84,36 +84,37 @@ def work_of(plans: Sequence[RowMapping]) -> list[str]:
     return [*runs, *(f"prepare:{batch}:" for batch in sorted({str(plan["batch_id"]) for plan in plans}))]
 
 
-def delete_run_files(runs: Path, plans: Sequence[RowMapping]) -> list[str]:
-    """Delete what runs left of these plans: audits, inputs, messages, and models that were never in use.
+def delete_run_files(desk: Desk, plans: Sequence[RowMapping]) -> list[str]:
+    """Delete what runs left of these plans: audits, inputs, messages, and models that are neither in use nor kept.
 
-    Certificates and receipts stay, and so does a model that was in use, with its manifest. A second call changes
-    nothing.
+    Certificates and receipts stay, and so does every folder that the desk names as a model in use or as a version that
+    was not purged, whatever lies beside it. A second call changes nothing.
 
     Returns:
-        A line for each folder of which something could not be deleted.
+        A line for each folder of which something could not be deleted, or of which the manifest is gone.
     """
+    if not plans:
+        return []
+    with desk.reading(SYSTEM) as s:
+        in_use = folders_in_use(s)
     problems = []
     for plan in plans:
-        folder = runs / str(plan["hash"])[:16]
+        folder = desk.runs / str(plan["hash"])[:16]
         try:
             if folder.is_dir():
-                _clear(folder, _stays(plan, folder))
+                clear_folder(folder, (*EVIDENCE, MANIFEST) if plan["swapped_at"] else EVIDENCE, in_use)
         except (InputError, OSError) as error:
             what = error.strerror if isinstance(error, OSError) else error
             problems.append(f"{folder}: the record period is over, and it cannot be deleted: {what}; delete it by hand")
+        if not (folder / MANIFEST).is_file() and any(_holds(folder, each) for each in in_use):
+            problems.append(f"{folder / MANIFEST}: is gone, and a model of this folder is kept; restore the manifest")
     return problems
 
 
-def _stays(plan: RowMapping, folder: Path) -> tuple[str, ...]:
-    if plan["swapped_at"] is None or not (folder / MANIFEST).is_file():
-        return EVIDENCE
-    return (*EVIDENCE, MANIFEST, str(read_object(folder / MANIFEST)["result"]))
-
-
-def _clear(folder: Path, stays: Collection[str]) -> None:
+def clear_folder(folder: Path, stays: Collection[str], in_use: Collection[Path]) -> None:
+    """Delete what is in a folder of runs, but for these names and what holds a model that is in use or kept."""
     for path in folder.iterdir():
-        if path.name in stays:
+        if path.name in stays or any(_holds(path, each) or _holds(each, path) for each in in_use):
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -121,3 +122,8 @@ def _clear(folder: Path, stays: Collection[str]) -> None:
             path.unlink(missing_ok=True)
     if not any(folder.iterdir()):
         folder.rmdir()
+
+
+def _holds(folder: Path, path: Path) -> bool:
+    """Whether a path is a folder or lies in it."""
+    return path.resolve().is_relative_to(folder.resolve())

@@ -18,11 +18,9 @@ from expunge.desk.connectors.base import place
 from expunge.desk.connectors.corpus_file import CorpusFile
 from expunge.desk.desk import DeskSession
 from expunge.desk.matching import confirmed_objects
-from expunge.desk.probes import read_probes
+from expunge.desk.probes import MERGED, read_probes
 from expunge.desk.roles import Refusal
 from expunge.errors import InputError
-
-MERGED = "input.jsonl"  # records of several corpora, and probes
 
 
 @dataclass(frozen=True)

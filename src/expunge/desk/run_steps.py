@@ -23,7 +23,7 @@ from expunge.desk.executors.base import EXECUTORS
 from expunge.desk.facts import members, request_row
 from expunge.desk.leases import LateWorker, acquire, check_fence, is_late, note_process, noted_process
 from expunge.desk.manifest import read_manifest, write_manifest
-from expunge.desk.models import digest_of, versions
+from expunge.desk.models import digest_of, first_of_chain
 from expunge.desk.plan_recipe import recipe_of_run
 from expunge.desk.plans import audit_policy, content_of, plan_row
 from expunge.desk.roles import SYSTEM, Refusal
@@ -58,6 +58,8 @@ def unlearn(shop: Workshop, plan_hash: str, attempt: int) -> Answer:
         fence, survivor = _take(s, shop, plan_hash)
     end_survivor(survivor)
     with _holding(shop, plan_hash, fence):
+        if _is_cancelled(shop, plan_hash, attempt):
+            return _stopped(shop, plan_hash, attempt, fence)
         return _unlearn(shop, plan_hash, attempt, fence, content)
 
 
@@ -97,6 +99,8 @@ def audit(shop: Workshop, plan_hash: str, attempt: int) -> Answer:
         original = _original(s, content)
     end_survivor(survivor)
     with _holding(shop, plan_hash, fence):
+        if _is_cancelled(shop, plan_hash, attempt):
+            return _stopped(shop, plan_hash, attempt, fence)
         return _audit(shop, plan_hash, attempt, fence, content, original)
 
 
@@ -157,11 +161,15 @@ def _guard(audit_folder: Path, content: dict[str, Any]) -> str:
 
 
 def certify(shop: Workshop, plan_hash: str, attempt: int) -> Answer:
-    """Make the certificates of the run's requests, each once."""
+    """Make the certificates of the run's requests, each once; none for a run that somebody cancelled."""
     with shop.desk.session(SYSTEM) as s:
+        if _end_cancelled(s, plan_hash, attempt):
+            return {"stopped": True}
         fix_time(s, plan_hash, attempt)
     results = make_certificates(shop.desk, plan_hash, attempt)
     with shop.desk.session(SYSTEM) as s:
+        if _end_cancelled(s, plan_hash, attempt):
+            return {"stopped": True}
         digest = register_all(s, plan_hash, attempt, results)
     return {"certificate": digest, "verified": all(r.verified for r in results), "signed": results[0].signed}
 
@@ -171,6 +179,12 @@ def _take(s: DeskSession, shop: Workshop, plan_hash: str) -> tuple[int, tuple[in
     work = work_name(plan_hash)
     fence = acquire(s, work, shop.worker)
     return fence, noted_process(s, work)
+
+
+def _is_cancelled(shop: Workshop, plan_hash: str, attempt: int) -> bool:
+    """Whether a step need not begin: it would write the inputs once more that were deleted."""
+    with shop.desk.reading(SYSTEM) as s:
+        return is_cancelled(s, plan_hash, attempt)
 
 
 def _has_keys(shop: Workshop) -> bool:
@@ -215,10 +229,17 @@ def _options(options: dict[str, str | None]) -> list[str]:
 def _stopped(shop: Workshop, plan_hash: str, attempt: int, fence: int) -> Answer:
     with shop.desk.session(SYSTEM) as s:
         check_fence(s, work_name(plan_hash), fence)
-        if is_cancelled(s, plan_hash, attempt):
-            end_run(s, plan_hash, attempt, "cancelled")
-            _fail_running(s, plan_hash, "the run was cancelled")
+        _end_cancelled(s, plan_hash, attempt)
     return {"stopped": True}
+
+
+def _end_cancelled(s: DeskSession, plan_hash: str, attempt: int) -> bool:
+    """End a run that somebody cancelled; False for any other, which goes on."""
+    if not is_cancelled(s, plan_hash, attempt):
+        return False
+    end_run(s, plan_hash, attempt, "cancelled")
+    _fail_running(s, plan_hash, "the run was cancelled")
+    return True
 
 
 def _failed(shop: Workshop, plan_hash: str, attempt: int, fence: int | None, why: str) -> Answer:
@@ -232,7 +253,10 @@ def _failed(shop: Workshop, plan_hash: str, attempt: int, fence: int | None, why
 
 
 def _fail_running(s: DeskSession, plan_hash: str, why: str) -> None:
-    for request_id in members(s, plan_row(s, plan_hash)["batch_id"]):
+    plan = plan_row(s, plan_hash)
+    if plan["state"] != "current":  # its requests wait for another plan, or have one
+        return
+    for request_id in members(s, plan["batch_id"]):
         if request_row(s, request_id)["state"] in ("plan_approved", "executing", "auditing", "audit_passed"):
             fire(s, request_id, "fail", reason=why)
 
@@ -264,7 +288,11 @@ def _path_before(s: DeskSession, content: dict[str, Any]) -> str:
 
 
 def _original(s: DeskSession, content: dict[str, Any]) -> str:
-    """The model that an audit compares with: the first of a chain of runs, else the one before."""
-    return (
-        str(versions(s, content["model"]["lineage"])[0]["path"]) if content["after_run"] else _path_before(s, content)
-    )
+    """The model that an audit compares with: the first of a chain of runs as long as all of it is there.
+
+    Once old versions were purged, it is the one from which the plan starts, whose digest the plan and the certificate
+    name: nobody keeps a model that knows what earlier requests had erased for the sake of later audits.
+    """
+    before = _path_before(s, content)
+    first = first_of_chain(s.desk.folder, before) if content["after_run"] else None
+    return before if first is None else str(first)

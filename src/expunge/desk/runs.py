@@ -127,6 +127,8 @@ def register_certificate(
     row = run_row(s, plan_hash, attempt)
     if row["certificate_digest"] not in (None, digest):
         raise Refusal("certificate", "the run has another one", "nothing was registered", kind="conflict")
+    if row["certificate_digest"] is None:
+        _check_alive(row)
     values = {"certificate_digest": digest, "state": "finished", "ended_at": row["ended_at"] or s.at}
     if verified and row["certificate_verified_at"] is None:
         values["certificate_verified_at"] = s.at

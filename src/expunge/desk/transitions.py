@@ -81,7 +81,7 @@ def fire_all(s: DeskSession, batch_id: str, event: str, **options: Any) -> list[
 
 def as_system(s: DeskSession) -> DeskSession:
     """The same transaction, acting as the system."""
-    return DeskSession(s.desk, s.conn, SYSTEM, s.now)
+    return DeskSession(s.desk, s.conn, SYSTEM, s.now, s.to_delete)
 
 
 # ---- effects --------------------------------------------------------------------------------------------------------

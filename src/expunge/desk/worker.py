@@ -32,6 +32,7 @@ from expunge.desk.leases import (
 from expunge.desk.letters import notify_ended
 from expunge.desk.record_period import delete_run_files, ended_plans, work_of
 from expunge.desk.roles import SYSTEM
+from expunge.desk.run_leftovers import clear_inputs, ended_runs, stray_files
 from expunge.desk.workshop import Workshop
 from expunge.errors import InputError, RunFailed
 
@@ -74,6 +75,7 @@ class DeskWorker:
         self._clock = clock or ClockWatch()
         self._stop = threading.Event()
         self._told = self._cleared_on = ""
+        self._cleared: set[str] = set()  # plans of which nothing is left to delete
 
     def start(self) -> None:
         """Sign on, and launch the workflow library.
@@ -142,9 +144,13 @@ class DeskWorker:
             self._clock.check(s)
             jobs = round_of(s)
             notify_accepted(s)
-            today, plans = s.today, ended_plans(s) if s.today != self._cleared_on else []
+            today, is_new_day, over = s.today, s.today != self._cleared_on, ended_runs(s)
+            plans = ended_plans(s) if is_new_day else []
+            if is_new_day:
+                s.delete_files(stray_files(s))
         notify_ended(self.desk, self.shop.sender)
         self._clear(plans)
+        self._clear_inputs(over, is_new_day)
         self._cleared_on = today
         started = [self._begin(job) for job in jobs]
         self._cancel_stopped()
@@ -154,13 +160,21 @@ class DeskWorker:
 
     def _clear(self, plans: Sequence[RowMapping]) -> None:
         """Once a day: what is left of plans whose record period is over, on disk and in the tables of durable work."""
-        for line in delete_run_files(self.desk.runs, plans):
+        for line in delete_run_files(self.desk, plans):
             self._tell(line)
         names = work_of(plans)
         for start in range(0, len(names), 100):
             rows = _listed(workflow_id_prefix=names[start : start + 100])
             if over := [w.workflow_id for w in rows if w.status not in ACTIVE]:
                 DBOS.delete_workflows(over)
+
+    def _clear_inputs(self, over: Sequence[str], is_new_day: bool) -> None:
+        """What runs were given that nobody needs any more: each once, and all of them once a day."""
+        if is_new_day:
+            self._cleared.clear()
+        for line in clear_inputs(self.desk, [plan for plan in over if plan not in self._cleared]):
+            self._tell(line)
+        self._cleared.update(over)
 
     def _keep_evidence(self) -> None:
         """Receipts, and the daily head of the log; a lost key stops no other work."""
