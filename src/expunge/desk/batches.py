@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import date, timedelta
 
 from sqlalchemy import RowMapping, insert, select, update
@@ -12,6 +13,7 @@ from expunge.desk.desk import DeskSession
 from expunge.desk.facts import members
 from expunge.desk.lifecycle import IN_BATCH
 from expunge.desk.names import moment, new_id, stamp
+from expunge.desk.regime_texts import LostRules
 from expunge.desk.roles import Refusal
 from expunge.desk.transitions import fire
 
@@ -27,7 +29,8 @@ def collect(s: DeskSession, event_id: str | None = None) -> list[str]:
     s.actor.check_may("work")
     approved = select(t.request.c.id).where(t.request.c.state.in_(("approved", "partially_approved")))
     for request_id in s.conn.execute(approved).scalars().all():
-        fire(s, request_id, "enqueue", event_id=event_id)
+        with suppress(LostRules):
+            fire(s, request_id, "enqueue", event_id=event_id)
     ready = select(t.request.c.id).where(
         t.request.c.state == "waiting", t.request.c.batch_id.is_(None), t.request.c.cancel_until <= s.at
     )

@@ -200,7 +200,7 @@ def _facts(s: DeskSession, keys: Any, plan_hash: str, attempt: int, request_id: 
     from expunge.evidence.log_checks import counted_attempts
 
     row, run, plan = request_row(s, request_id), run_row(s, plan_hash, attempt), plan_row(s, plan_hash)
-    content, regime = content_of(plan), s.regime(row["regime"])
+    content, regime = content_of(plan), s.rules_of(row)
     query = select(t.event_log.c.at).where(
         t.event_log.c.request_id == request_id, t.event_log.c.type == "request.decide"
     )

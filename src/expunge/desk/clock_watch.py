@@ -14,6 +14,7 @@ from itertools import pairwise
 
 from sqlalchemy import func, select, text
 
+from expunge._printable import pluralize
 from expunge.desk import tables as t
 from expunge.desk.desk import DeskSession
 from expunge.desk.names import moment
@@ -85,7 +86,8 @@ def check_silence(s: DeskSession) -> None:
         return
     begin, silence = longest_silence(s)
     if silence > timedelta(days=SILENCE_DAYS):
-        what = f"says {s.now:%Y-%m-%d}; after {begin:%Y-%m-%d} the desk was silent for {silence.days:,} days"
+        days = pluralize(silence.days, "day")
+        what = f"says {s.now:%Y-%m-%d}; after {begin:%Y-%m-%d} the desk was silent for {days}"
         raise WrongClock(what, "if it is right, start the worker with --clock-is-right; if not, set it")
 
 

@@ -39,7 +39,7 @@ def decide_asset(
     if value not in t.DECISIONS:
         raise unknown("decision", value, t.DECISIONS)
     if value == "retain":
-        grounds = s.regime(row["regime"]).refusal_grounds
+        grounds = s.rules_of(row).refusal_grounds
         if ground not in grounds:
             raise unknown("ground", ground, grounds, "retain")
     elif ground:
@@ -109,7 +109,7 @@ def decide(s: DeskSession, request_id: str, reason: str = "") -> str:
             of two lineages are to unlearn.
     """
     row = request_row(s, request_id)
-    if not s.regime(row["regime"]).erasure_right and facts_of(s, request_id).granted and not reason.strip():
+    if not s.rules_of(row).erasure_right and facts_of(s, request_id).granted and not reason.strip():
         raise Refusal("decide", f"{row['regime']} knows no right to erasure", "say why it is granted all the same")
     if len(lineages := model_lineages(s, request_id)) > 1:
         what = f"the models {', '.join(lineages)} are to unlearn"

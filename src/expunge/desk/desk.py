@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, insert
+from sqlalchemy import Connection, Engine, RowMapping, insert
 
 from expunge.desk.database import open_engine, read_url, transaction
 from expunge.desk.deadlines import day_in
@@ -18,6 +18,7 @@ from expunge.desk.keys import KeyRing
 from expunge.desk.migrations import STEPS, migrate, version_of
 from expunge.desk.names import new_id, stamp
 from expunge.desk.regime import Regime, load_regime
+from expunge.desk.regime_texts import rules_of
 from expunge.desk.roles import Actor
 from expunge.desk.settings import FILE, DeskSettings
 from expunge.desk.tables import reason as reasons
@@ -60,8 +61,12 @@ class DeskSession:
         return day_in(self.now, self.settings.time_zone).isoformat()
 
     def regime(self, key: str) -> Regime:
-        """A regime, also of the desk's own folder."""
-        return load_regime(key, self.desk.folder / "policies")
+        """A regime as its file has it now, also of the desk's own folder: for a new request."""
+        return load_regime(key, self.desk.policies)
+
+    def rules_of(self, row: RowMapping) -> Regime:
+        """The regime under which a request was opened, whatever its file says now; `LostRules` if nothing has it."""
+        return rules_of(self.conn, self.desk.policies, row["regime"], row["regime_digest"])
 
     def log(self, type_: str, body: dict[str, Any], request_id: str | None = None, event_id: str | None = None) -> None:
         """Append to the audit log."""
@@ -142,6 +147,11 @@ class Desk:
                 migrate(conn, ring)
                 hold_head(conn)
         return cls(folder, settings, engine, ring, clock)
+
+    @property
+    def policies(self) -> Path:
+        """Folder of the desk's own policies."""
+        return self.folder / "policies"
 
     @property
     def runs(self) -> Path:

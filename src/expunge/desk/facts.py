@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from expunge.desk.desk import DeskSession
 from expunge.desk.guards import Facts
 from expunge.desk.lifecycle import BEFORE_PROMOTION, IN_BATCH
 from expunge.desk.names import moment
+from expunge.desk.regime_texts import LostRules
 from expunge.desk.roles import Refusal
 
 SETTLED = ("done", "dated")
@@ -68,15 +70,13 @@ def facts_of(s: DeskSession, request_id: str, other: str | None = None) -> Facts
         other: the request that this one may repeat.
     """
     row = request_row(s, request_id)
-    regime = s.regime(row["regime"])
+    limits = _limits(s, row)
     batch = _batch(s, row["batch_id"])
     plan = latest_plan(s, row["batch_id"])
     run = latest_run(s, plan["hash"] if plan else None)
     decisions = {d["asset_id"]: d["value"] for d in _decisions(s, request_id)}
     assets = {a["id"] for a in open_assets(s)}
     values = [value for asset, value in decisions.items() if asset in assets]
-    overdue = row["held_at"] and s.now > moment(row["held_at"]) + timedelta(days=regime.hold_days)
-    asked = moment(row["identity_asked_at"] or row["received_at"])
     attempts = count(s, t.identity_attempt, t.identity_attempt.c.request_id == request_id)
     tasks = count(s, t.task, t.task.c.request_id == request_id)
     unsettled = ("proposed", "ambiguous")
@@ -85,9 +85,7 @@ def facts_of(s: DeskSession, request_id: str, other: str | None = None) -> Facts
         regime=row["regime"],
         verified=row["identity_verified_at"] is not None,
         identity_attempts=attempts,
-        identity_limit=regime.identity.attempts,
-        identity_over=s.now > asked + timedelta(days=regime.identity.days),
-        hold_over=bool(overdue),
+        **limits,
         unsettled_matches=count(s, t.match, t.match.c.request_id == request_id, t.match.c.state.in_(unsettled)),
         undecided=len(assets - decisions.keys()),
         granted=sum(value in t.GRANTS for value in values),
@@ -119,6 +117,20 @@ def facts_of(s: DeskSession, request_id: str, other: str | None = None) -> Facts
         other_same_person=other is not None and same_person(s, request_id, other),
         single_person=s.settings.single_person and (run is None or bool(run["single_person"])),
     )
+
+
+def _limits(s: DeskSession, row: RowMapping) -> dict[str, Any]:
+    """What the rules of a request limit; nothing is over while they are lost, so that it can still be cancelled."""
+    try:
+        rules = s.rules_of(row)
+    except LostRules:
+        return {"identity_limit": sys.maxsize}
+    asked = moment(row["identity_asked_at"] or row["received_at"])
+    return {
+        "identity_limit": rules.identity.attempts,
+        "identity_over": s.now > asked + timedelta(days=rules.identity.days),
+        "hold_over": bool(row["held_at"] and s.now > moment(row["held_at"]) + timedelta(days=rules.hold_days)),
+    }
 
 
 def is_current(s: DeskSession, plan: RowMapping | None) -> bool:

@@ -64,7 +64,7 @@ def record_identity(
     row = request_row(s, request_id)
     if row["state"] not in BEFORE_PROMOTION:
         raise Refusal("identity", f"not possible in the state {row['state']}", kind="state")
-    limit = s.regime(row["regime"]).identity.attempts
+    limit = s.rules_of(row).identity.attempts
     failures = count(
         s, t.identity_attempt, t.identity_attempt.c.request_id == request_id, t.identity_attempt.c.success == 0
     )
@@ -103,7 +103,7 @@ def record_identity(
 
 def _clock(s: DeskSession, row: RowMapping) -> dict[str, Any]:
     """New dates where the clock of the regime waited for the identity."""
-    rules = s.regime(row["regime"])
+    rules = s.rules_of(row)
     if not rules.pause_for_identity and rules.starts == "receipt":
         return {}
     dates = deadlines(rules, date.fromisoformat(row["received_on"]), date.fromisoformat(s.today))

@@ -14,6 +14,7 @@ from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.facts import count, letter_template, request_row
 from expunge.desk.lifecycle import ENDED_EARLY
 from expunge.desk.names import new_id
+from expunge.desk.regime_texts import LostRules
 from expunge.desk.roles import SYSTEM, Refusal
 from expunge.desk.transitions import fire
 from expunge.errors import InputError, RunFailed
@@ -135,6 +136,9 @@ def send_letter(
         with desk.session(SYSTEM) as s:
             accept_letter(s, letter_id, receipt)
     with desk.session(SYSTEM) as s:
-        if request_row(s, request_id)["state"] != "notified":
-            fire(s, request_id, "notify", event_id=event_id)
+        try:
+            if request_row(s, request_id)["state"] != "notified":
+                fire(s, request_id, "notify", event_id=event_id)
+        except LostRules:  # how long the person can object is not known before the policy is back
+            return False
     return True

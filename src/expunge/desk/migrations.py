@@ -9,6 +9,7 @@ from sqlalchemy import Connection, insert, inspect, text
 from expunge.desk import evidence_tables, oidc_tables, tables, web_tables
 from expunge.desk.keys import KeyRing, parse_body
 from expunge.desk.names import new_id
+from expunge.desk.regime_texts import regime_text
 from expunge.desk.stray_reasons import place_reasons
 from expunge.errors import InputError
 
@@ -66,7 +67,8 @@ def _fifth(conn: Connection, keys: KeyRing | None) -> None:
 
 
 def _sixth(conn: Connection, keys: KeyRing | None) -> None:
-    """Since when the desk waits for an identity; reasons that name no request get theirs. The log knows both."""
+    """Rules by their digest; since when the desk waits for an identity, and whose a reason is, as the log has it."""
+    tables.META.create_all(conn, tables=[regime_text])
     _date_questions(conn)
     place_reasons(conn, keys)
 

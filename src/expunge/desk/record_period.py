@@ -23,6 +23,7 @@ from expunge.desk.models import folders_in_use
 from expunge.desk.names import moment, stamp
 from expunge.desk.probes import shred_probes
 from expunge.desk.purging import purge_request
+from expunge.desk.regime_texts import LostRules
 from expunge.desk.roles import SYSTEM
 from expunge.errors import InputError
 
@@ -41,10 +42,14 @@ def purge_records(s: DeskSession) -> list[str]:
     for request_id in s.conn.execute(select(here.id).where(*closed, here.purged_at.is_(None))).scalars().all():
         purge_request(s, request_id)
     over: list[str] = []
-    for key in s.conn.execute(select(here.regime).where(*closed).distinct()).scalars().all():
-        months = s.regime(key).record_months
+    for used in s.conn.execute(select(here.regime, here.regime_digest).where(*closed).distinct()).mappings().all():
+        try:
+            months = s.rules_of(used).record_months
+        except LostRules:  # their records stay until the policy is back
+            continue
         before = stamp(s.now - timedelta(days=28 * months))  # no month is shorter
-        rows = s.conn.execute(select(t.request).where(*closed, here.regime == key, here.closed_at < before)).mappings()
+        old = (here.regime_digest == used["regime_digest"], here.closed_at < before)
+        rows = s.conn.execute(select(t.request).where(*closed, *old)).mappings()
         over += [row["id"] for row in rows if last_day(row, months).isoformat() < s.today]
     for request_id in over:
         _end(s, request_id)

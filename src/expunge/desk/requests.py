@@ -16,6 +16,7 @@ from expunge.desk.guards import Act, Facts, choose
 from expunge.desk.keys import IDENTIFIER_KINDS, normalize
 from expunge.desk.lifecycle import BEFORE_PROMOTION, START, TERMINAL
 from expunge.desk.names import moment, new_id, new_reference, stamp
+from expunge.desk.regime_texts import LostRules, keep_rules
 from expunge.desk.roles import Refusal
 from expunge.desk.transitions import as_system, fire
 from expunge.errors import InputError, nearest, unknown
@@ -49,6 +50,7 @@ def submit(
     """
     values = check_identifiers(identifiers)
     rules = s.regime(regime or s.settings.regime)
+    keep_rules(s.conn, rules, s.at)
     received = _receipt(s, received_at)
     if language not in LANGUAGES:
         raise unknown("language", language, LANGUAGES)
@@ -183,7 +185,7 @@ def extend(s: DeskSession, request_id: str, reason: str) -> str:
     s.actor.check_may("extend")
     row = request_row(s, request_id)
     _check_open(s, request_id)
-    rules = s.regime(row["regime"])
+    rules = s.rules_of(row)
     start = date.fromisoformat(row["received_on"])
     verified = row["identity_verified_at"]
     later = deadlines(rules, start, verified and day_in(moment(verified), s.settings.time_zone)).extended
@@ -219,12 +221,18 @@ def expire_overdue(s: DeskSession, event_id: str | None = None) -> list[str]:
     identity counts from the day on which the desk asks, not from the date of a letter that lay about before.
     """
     here, ended = t.request.c, []
-    waiting = select(here.state, here.regime).where(here.state.in_(("identity_pending", "on_hold"))).distinct()
-    for state, key in s.conn.execute(waiting).tuples().all():
-        rules, pending = s.regime(key), state == "identity_pending"
+    states = here.state.in_(("identity_pending", "on_hold"))
+    waiting = select(here.state, here.regime, here.regime_digest).where(states).distinct()
+    for row in s.conn.execute(waiting).mappings().all():
+        try:
+            rules = s.rules_of(row)
+        except LostRules:  # `keep_open_rules` names the requests, which wait
+            continue
+        state, pending = row["state"], row["state"] == "identity_pending"
         asked = func.coalesce(here.identity_asked_at, here.received_at)
         since, days = (asked, rules.identity.days) if pending else (here.held_at, rules.hold_days)
-        over = select(here.id).where(here.state == state, here.regime == key, since < stamp(s.now - timedelta(days)))
+        over = select(here.id).where(here.state == state, here.regime_digest == row["regime_digest"])
+        over = over.where(since < stamp(s.now - timedelta(days)))
         over = over.where(here.identity_verified_at.is_(None)) if pending else over
         for request_id in s.conn.execute(over).scalars().all():
             fire(as_system(s), request_id, "expire", event_id=event_id)

@@ -95,7 +95,7 @@ def _nothing(s: DeskSession, row: RowMapping, transition: Transition, changes: d
 
 def _open_window(s: DeskSession, row: RowMapping, transition: Transition, changes: dict[str, Any]) -> None:
     """The cancel window: as the policy has it, and shorter where the due date needs the time."""
-    until = s.now + timedelta(hours=s.regime(row["regime"]).cancel_window_hours)
+    until = s.now + timedelta(hours=s.rules_of(row).cancel_window_hours)
     due = row["extended_until"] or row["due_on"]
     if due:
         latest = date.fromisoformat(due) - timedelta(days=s.settings.reserve_days)
@@ -137,7 +137,7 @@ def _mark_promoted(s: DeskSession, row: RowMapping, transition: Transition, chan
 
 
 def _open_objection(s: DeskSession, row: RowMapping, transition: Transition, changes: dict[str, Any]) -> None:
-    last = date.fromisoformat(s.today) + timedelta(days=s.regime(row["regime"]).objection_days)
+    last = date.fromisoformat(s.today) + timedelta(days=s.rules_of(row).objection_days)
     changes["objection_until"] = last.isoformat()
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import RowMapping, select
 from expunge.desk import tables as t
 from expunge.desk import workflows
 from expunge.desk.child import end_group
-from expunge.desk.clock_watch import SILENCE_DAYS, ClockWatch, WrongClock, longest_silence
+from expunge.desk.clock_watch import SILENCE_DAYS, ClockWatch, longest_silence
 from expunge.desk.database import create_private
 from expunge.desk.desk import Desk
 from expunge.desk.dispatch import Job, notify_accepted, round_of
@@ -31,6 +31,7 @@ from expunge.desk.leases import (
 )
 from expunge.desk.letters import notify_ended
 from expunge.desk.record_period import delete_run_files, ended_plans, work_of
+from expunge.desk.regime_texts import keep_open_rules
 from expunge.desk.roles import SYSTEM
 from expunge.desk.run_leftovers import clear_inputs, ended_runs, stray_files
 from expunge.desk.workshop import Workshop
@@ -74,7 +75,8 @@ class DeskWorker:
         self.abilities, self.round_seconds = tuple(abilities), round_seconds
         self._clock = clock or ClockWatch()
         self._stop = threading.Event()
-        self._told = self._cleared_on = ""
+        self._told: dict[str, str] = {}
+        self._cleared_on = ""
         self._cleared: set[str] = set()  # plans of which nothing is left to delete
 
     def start(self) -> None:
@@ -120,7 +122,8 @@ class DeskWorker:
         """Work until `stop`; with `until_idle` until nothing is due or under way.
 
         Raises:
-            WrongClock: the clock was set meanwhile, and the worker should end by itself; it waits otherwise.
+            InputError: the clock was set meanwhile, or a round met something wrong, and the worker should end by
+                itself; otherwise it says so, and goes on when that is mended.
         """
         quiet = 0
         while not self._stop.is_set():
@@ -128,7 +131,7 @@ class DeskWorker:
                 busy = self.once()
             except RunFailed:
                 busy = True
-            except WrongClock as error:
+            except InputError as error:
                 if until_idle:
                     raise
                 self._tell(str(error))
@@ -142,12 +145,15 @@ class DeskWorker:
         """One look at the desk; returns whether work is due or under way."""
         with self.desk.session(SYSTEM) as s:
             self._clock.check(s)
+            lines = keep_open_rules(s.conn, self.desk.policies, s.at)
             jobs = round_of(s)
             notify_accepted(s)
             today, is_new_day, over = s.today, s.today != self._cleared_on, ended_runs(s)
             plans = ended_plans(s) if is_new_day else []
             if is_new_day:
                 s.delete_files(stray_files(s))
+        if lines:
+            self._tell("\n".join(lines), "policies")
         notify_ended(self.desk, self.shop.sender)
         self._clear(plans)
         self._clear_inputs(over, is_new_day)
@@ -191,10 +197,10 @@ class DeskWorker:
             except InputError as error:
                 self._tell(str(error))
 
-    def _tell(self, line: str) -> None:
-        """A line on standard error, once until another one comes."""
-        if line != self._told:
-            self._told = line
+    def _tell(self, line: str, about: str = "") -> None:
+        """A line on standard error, once until another one about the same comes."""
+        if line != self._told.get(about):
+            self._told[about] = line
             sys.stderr.write(f"{line}\n")
 
     def _begin(self, job: Job) -> bool:

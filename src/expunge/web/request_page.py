@@ -60,7 +60,7 @@ def request_values(s: DeskSession, text: str) -> dict[str, Any]:
     row, view = request_row(s, request_id), request_view(s, request_id)
     state = str(row["state"])
     rows = matches(s, request_id)
-    regime = s.regime(row["regime"])
+    regime = s.rules_of(row)
     plan_kind = _plan_kind(s, row["batch_id"])
     return {
         "view": view,
