@@ -16,7 +16,7 @@ from expunge.desk.facts import is_current, latest_plan, latest_run, members
 from expunge.desk.letters import VERSION
 from expunge.desk.lifecycle import IN_BATCH
 from expunge.desk.probes import shred_overdue
-from expunge.desk.purging import OPEN_TASKS
+from expunge.desk.purging import NOT_TOLD, OPEN_TASKS
 from expunge.desk.record_period import purge_records
 from expunge.desk.requests import expire_overdue
 from expunge.desk.roles import Refusal
@@ -95,14 +95,15 @@ def _of_batch(s: DeskSession, batch_id: str) -> Job | None:
 
 
 def _purge_open(s: DeskSession, batch_id: str) -> bool:
-    """Whether a request in its purge has an open task, or no letter yet."""
+    """Whether a request in its purge has a task that a worker can do, or no letter where nothing is left to do."""
     for request_id in members(s, batch_id):
         row = s.conn.execute(select(t.request.c.state).where(t.request.c.id == request_id)).scalar_one()
         if row != "purging":
             continue
-        open_task = select(t.task.c.id).where(t.task.c.request_id == request_id, t.task.c.state.in_(OPEN_TASKS))
+        open_tasks = select(t.task.c.problem).where(t.task.c.request_id == request_id, t.task.c.state.in_(OPEN_TASKS))
+        waiting = set(s.conn.execute(open_tasks).scalars())
         letter = select(t.outbox.c.id).where(t.outbox.c.request_id == request_id, t.outbox.c.version == VERSION)
-        if s.conn.execute(open_task).first() or not s.conn.execute(letter).first():
+        if waiting - {NOT_TOLD} or (not waiting and not s.conn.execute(letter).first()):
             return True
     return False
 
