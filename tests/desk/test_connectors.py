@@ -13,6 +13,7 @@ pytest.importorskip("cryptography")
 
 from expunge._validation import validate
 from expunge.desk.connectors.base import CONNECTORS, Connector, PersonIdentifier, spelled
+from expunge.desk.connectors.dated import Recipient
 from expunge.errors import InputError
 from helpers.desk import write_corpus, write_model
 
@@ -170,7 +171,11 @@ def test_chroma_collection_loses_documents(tmp_path: Path) -> None:
 
 def test_backups_and_recipients_give_a_date(tmp_path: Path) -> None:
     assert make("backup", days=90).purge(tmp_path, [], "2026-03-01").due_on == "2026-05-30"
-    assert make("recipient", recipient="registry").purge(tmp_path, [], "2026-03-01").due_on == "2026-03-31"
+    recipient = make("recipient", recipient="registry")
+    assert isinstance(recipient, Recipient)
+    assert recipient.told("2026-03-01").due_on == "2026-03-31"
+    with pytest.raises(InputError):  # nobody was told
+        recipient.purge(tmp_path, [], "2026-03-01")
 
 
 def test_settings_are_checked(tmp_path: Path) -> None:

@@ -95,17 +95,18 @@ def busy(s: DeskSession, lineage: str) -> bool:
     """Whether a batch of the lineage has a plan that is neither promoted nor given up, or has just begun its purge.
 
     A plan holds the digests of the corpora, so one that is made before the purge of the batch before it would be void
-    once somebody has approved it. A purge task that failed holds up nobody.
+    once somebody has approved it. A purge task that failed, or waits for a person, holds up nobody.
     """
     here = (
         select(t.request.c.id).join(t.batch, t.batch.c.id == t.request.c.batch_id).where(t.batch.c.lineage == lineage)
     )
     before = (t.request.c.state.in_((*IN_BATCH, "error")), t.request.c.promoted_at.is_(None))
-    untried = (t.task.c.request_id == t.request.c.id, t.task.c.state == "open", t.request.c.state == "purging")
+    untried = (t.task.c.request_id == t.request.c.id, t.task.c.state == "open", t.task.c.attempts == 0)
+    purging = t.request.c.state == "purging"
     queries = (
         here.where(*before),
         here.where(t.request.c.state == "promoted"),
-        here.join(t.task, t.task.c.request_id == t.request.c.id).where(*untried),
+        here.join(t.task, t.task.c.request_id == t.request.c.id).where(*untried, purging),
     )
     return any(s.conn.execute(query).first() is not None for query in queries)
 

@@ -19,6 +19,7 @@ from expunge.desk.facts import open_assets
 from expunge.desk.leases import is_gone, workers
 from expunge.desk.lifecycle import RUNNING
 from expunge.desk.plan_recipe import is_file_name
+from expunge.desk.recipients import tasks_for_people
 from expunge.desk.regime_texts import rule_problems
 from expunge.desk.replay import replay_problems
 from expunge.desk.roles import SYSTEM
@@ -42,6 +43,7 @@ def desk_condition(desk: Desk, version: str, workflow_url: str | None = None) ->
         problems += [f"state: {problem}" for problem in replay_problems(s.conn)]
         problems += rule_problems(s.conn, desk.policies)
         problems += _settings(desk) + _assets(s) + _workers(s)
+        problems += [f"request {each['reference']}: {each['asset']}: {each['what']}" for each in tasks_for_people(s)]
         errors = s.conn.execute(select(t.request.c.reference).where(t.request.c.state == "error")).scalars().all()
         problems += [
             f"request {reference}: stopped by an error; see its reason, then request do … recover"

@@ -23,7 +23,9 @@ from expunge.desk.identity import record_identity
 from expunge.desk.letters import notify_ended
 from expunge.desk.plan_wish import PlanWish
 from expunge.desk.plans import approve_promotion
+from expunge.desk.purging import NOT_TOLD, tasks
 from expunge.desk.receipts import issue_receipts
+from expunge.desk.recipients import note_notice
 from expunge.desk.requests import expire_overdue, extend, submit
 from expunge.desk.roles import SYSTEM, Actor
 from expunge.desk.runs import cancel_run, start_run
@@ -81,10 +83,17 @@ class DemoBuilder(DemoSteps):
         for state, digest in (("closed", plan), ("purging", self.approved("purging"))):
             plan_steps.list_purge(self.shop, digest)
             plan_steps.purge_request_assets(self.shop, self.ids[state])
+            self._tell_recipients(state)
             plan_steps.notify(self.shop, self.ids[state])
         self.until(37)
         self.post("closed")
         plan_steps.notify(self.shop, self.ids["closed"])
+
+    def _tell_recipients(self, state: str) -> None:
+        with self.desk.session(CLERK) as s:
+            for task in tasks(s, self.ids[state]):
+                if task["problem"] == NOT_TOLD:
+                    note_notice(s, task["id"], s.today, "A letter to the data protection officer of the university.")
 
     def _intake(self, states: Sequence[str]) -> None:
         for one in sorted((self.rows[state] for state in states), key=lambda one: -one.received):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from expunge.desk import tables as t
 from expunge.desk.batches import NO_MODEL, batch_row, collect
@@ -16,7 +16,7 @@ from expunge.desk.facts import is_current, latest_plan, latest_run
 from expunge.desk.letters import VERSION
 from expunge.desk.lifecycle import IN_BATCH
 from expunge.desk.probes import shred_overdue
-from expunge.desk.purging import OPEN_TASKS
+from expunge.desk.purging import NOT_TOLD, OPEN_TASKS
 from expunge.desk.record_period import purge_records
 from expunge.desk.requests import expire_overdue
 from expunge.desk.roles import Refusal
@@ -94,16 +94,17 @@ def _of_batch(s: DeskSession, batch_id: str, is_open: bool) -> Job | None:
 
 
 def _open_releases(s: DeskSession) -> set[str]:
-    """Batches with a request in its purge that has an open task, or no letter yet.
+    """Batches with a request in its purge that has a task which a worker can do, or nothing to do and no letter yet.
 
-    One that waits for a clerk to post its letter costs nothing: thousands may.
+    One that waits for a clerk to post its letter, or to tell a recipient, costs nothing: thousands may.
     """
     here, task, letter = t.request.c, t.task.c, t.outbox.c
     purging = select(here.batch_id).where(here.state == "purging")
-    queries = (
-        purging.join(t.task, task.request_id == here.id).where(task.state.in_(OPEN_TASKS)),
-        purging.where(~select(letter.id).where(letter.request_id == here.id, letter.version == VERSION).exists()),
-    )
+    is_open = task.state.in_(OPEN_TASKS)
+    to_do = or_(task.problem.is_(None), task.problem != NOT_TOLD)
+    waits = select(task.id).where(task.request_id == here.id, is_open).exists()
+    written = select(letter.id).where(letter.request_id == here.id, letter.version == VERSION).exists()
+    queries = (purging.join(t.task, task.request_id == here.id).where(is_open, to_do), purging.where(~waits, ~written))
     return {str(batch) for query in queries for batch in s.conn.execute(query.distinct()).scalars() if batch}
 
 

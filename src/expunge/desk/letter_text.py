@@ -122,12 +122,16 @@ def _asset(row: RowMapping, task: RowMapping | None, tests: LetterTests | None, 
     if row["value"] == "unlearn":
         return LetterAsset(kind=kind, action="retrain" if tests and tests.level == "L3" else "unlearn")
     receipt = json.loads(task["receipt"] or "{}") if task is not None else {}
-    if task is not None and task["due_on"]:
+    if kind == "downstream" and task is not None:
+        words, told, is_done = phrases(language), receipt.get("told_on") or "", task["state"] == "done"
+        if not told and not is_done:
+            return LetterAsset(kind=kind, action="failed", reason=words["not_told"])
+        reason = words["confirmed" if is_done else "unconfirmed"]
+        return LetterAsset(kind=kind, action="notify", date=told, reason=reason)
+    if task is not None and task["state"] == "dated" and task["due_on"]:
         return LetterAsset(kind=kind, action="due", date=task["due_on"])
     if str(receipt.get("note", "")).startswith("stays"):
         return LetterAsset(kind=kind, action="retain", reason=phrases(language)["stays_below"])
-    if kind == "downstream":
-        return LetterAsset(kind=kind, action="notify")
     nothing = str(receipt.get("note", "")).startswith("nothing")
     return LetterAsset(kind=kind, action="not_present" if nothing else "erase")
 

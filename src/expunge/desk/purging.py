@@ -11,6 +11,7 @@ from expunge.desk import tables as t
 from expunge.desk.assets import OLD_VERSIONS, asset_row, connector_of
 from expunge.desk.connectors.base import Connector, PurgeOutcome
 from expunge.desk.connectors.corpus_file import CorpusFile
+from expunge.desk.connectors.dated import Recipient
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.facts import request_row
 from expunge.desk.matching import confirmed_objects
@@ -22,6 +23,7 @@ from expunge.desk.roles import SYSTEM, Actor, Refusal
 from expunge.errors import InputError
 
 OPEN_TASKS = ("open", "running", "failed")
+NOT_TOLD = "nobody has noted yet that the recipient was told"  # such a task waits for a person, not for a worker
 
 
 def list_tasks(s: DeskSession, request_id: str) -> int:
@@ -77,6 +79,9 @@ def run_tasks(desk: Desk, request_id: str, actor: Actor = SYSTEM) -> list[str]:
 def _do_task(desk: Desk, actor: Actor, row: RowMapping) -> None:
     with desk.reading(actor) as s:
         connector = connector_of(asset_row(s, row["asset_id"]))
+    if isinstance(connector, Recipient):
+        _wait_for_notice(desk, actor, row)
+        return
     with alone_at(lock_file(desk.folder, connector, row["asset_id"])):
         with desk.reading(actor) as s:
             if not _is_open(s, row):  # another worker has done it in the meantime
@@ -84,6 +89,14 @@ def _do_task(desk: Desk, actor: Actor, row: RowMapping) -> None:
         receipt = _purge(desk, actor, row["request_id"], row["asset_id"], connector)
         state = "dated" if receipt.due_on or receipt.note.startswith("stays") else "done"
         _note(desk, actor, row, state, receipt, "")
+
+
+def _wait_for_notice(desk: Desk, actor: Actor, row: RowMapping) -> None:
+    """The task stays open until somebody notes that the recipient was told; see `recipients`."""
+    if row["problem"] != NOT_TOLD:
+        with desk.session(actor) as s:
+            here = (t.task.c.id == row["id"], t.task.c.state.in_(OPEN_TASKS))
+            s.conn.execute(update(t.task).where(*here).values(state="open", attempts=1, problem=NOT_TOLD, at=s.at))
 
 
 def _is_open(s: DeskSession, row: RowMapping) -> bool:

@@ -23,6 +23,7 @@ from expunge.desk.purging import tasks
 from expunge.desk.roles import SYSTEM, Refusal
 
 FOLDER = "receipts"
+RECIPIENT = "downstream"  # kind of asset
 KINDS = ("promotion", "purge", "notification")
 Fields = dict[str, Any]
 
@@ -99,13 +100,27 @@ def _asset(task: RowMapping) -> Fields:
     if decision in ("retain", "unlearn", "suppress"):
         reasons = {"retain": "kept with a ground", "unlearn": "in use, unlearned", "suppress": "in use, filtered"}
         return {**fields, "action": "stays", "reason": reasons[decision]}
-    if task["due_on"]:
+    if task["kind"] == RECIPIENT:
+        return {**fields, **_notice(task, receipt)}
+    if task["state"] == "dated" and task["due_on"]:
         return {**fields, "action": "due", "date": task["due_on"]}
     if str(receipt.get("note", "")).startswith("stays"):
         return {**fields, "action": "stays", "reason": "the adapter in use stands on it"}
     if decision == "not_present" or not receipt.get("removed"):
         return {**fields, "action": "absent"}
     return {**fields, "action": "deleted", "digest": receipt.get("before") or ""}
+
+
+def _notice(task: RowMapping, receipt: Fields) -> Fields:
+    """What became of a copy at a recipient: told, and confirmed or not; never removed by the desk."""
+    if task["state"] == "done" and receipt.get("decision"):
+        return {"action": "absent"}
+    told = receipt.get("told_on") or ""
+    if task["state"] == "done":
+        return {"action": "notified", "date": told, "reason": "settled by hand: the recipient confirmed"}
+    if not told:
+        return {"action": "stays", "reason": "nobody noted that the recipient was told"}
+    return {"action": "notified", "date": told, "reason": f"confirmation is awaited by {task['due_on']}"}
 
 
 def _notification(s: DeskSession, row: RowMapping) -> Fields | None:

@@ -63,6 +63,8 @@ def last_day(row: RowMapping, months: int) -> date:
 
 def _end(s: DeskSession, request_id: str) -> None:
     shred_probes(s, request_id)
+    later = t.reason.c.request_id == request_id  # of tasks that were settled after the purge of the request
+    s.conn.execute(update(t.reason).where(later).values(ciphertext=None, key_id=None))
     s.delete_files((s.desk.folder / OUTBOX).glob(f"{request_id}.*.html"))
     s.conn.execute(update(t.request).where(t.request.c.id == request_id).values(records_ended_at=s.at))
     s.log("records.end", {}, request_id)

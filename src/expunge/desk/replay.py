@@ -182,7 +182,7 @@ OTHERS = {
     **dict.fromkeys(("person.set", "person.leave"), _person),
     "decision.set": _decision,
     "match.settle": _match,
-    **dict.fromkeys(("task.end", "task.confirm"), _task),
+    **dict.fromkeys(("task.end", "task.tell", "task.confirm"), _task),
     "letter.accept": _letter,
     **dict.fromkeys(("certificate.make", "certificate.sign"), _certificate),
 }

@@ -34,6 +34,7 @@ MAY: dict[str, tuple[str, ...]] = {
     "cancel run": ("operator", "reviewer"),
     "work": ("system",),
     "purge": ("operator", "system"),
+    "tell recipient": ("clerk", "operator"),
     "edit people": ("admin",),
     "edit keys": ("admin",),
     "sign audit": ("auditor",),

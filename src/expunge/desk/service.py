@@ -22,6 +22,7 @@ from expunge.desk.plans import approve_plan, approve_promotion, plan_again, plan
 from expunge.desk.purging import confirm_task, purge_request, tasks
 from expunge.desk.reasons import read_reasons
 from expunge.desk.receipts import receipts
+from expunge.desk.recipients import note_notice, tasks_for_people
 from expunge.desk.record_period import purge_records
 from expunge.desk.regime import load_regime, regime_names
 from expunge.desk.requests import acknowledge, act, add_identifiers, extend, requests_like, submit
@@ -68,6 +69,7 @@ __all__ = [
     "load_regime",
     "log_problems",
     "matches",
+    "note_notice",
     "open_assets",
     "pending_letters",
     "people",
@@ -98,5 +100,6 @@ __all__ = [
     "submit",
     "take_signed",
     "tasks",
+    "tasks_for_people",
     "timeline",
 ]

@@ -115,7 +115,10 @@ def request_view(s: DeskSession, request_id: str) -> dict[str, Any]:
         and {key: run[key] for key in ("attempt", "state", "audit_status", "guard_status", "certificate_digest")},
         "certificate": certificate_view(s, request_id),
         "tasks": [
-            {**{key: each[key] for key in ("id", "asset", "kind", "state", "due_on", "attempts", "problem")}}
+            {
+                **{key: each[key] for key in ("id", "asset", "kind", "state", "due_on", "attempts", "problem")},
+                "told_on": json.loads(each["receipt"] or "{}").get("told_on"),
+            }
             for each in tasks(s, request_id)
         ],
         "next": possible(s, request_id, s.actor),

@@ -7,14 +7,14 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetEnqueueOptions, SetWorkflowID
-from sqlalchemy import RowMapping, select
+from sqlalchemy import select
 
 from expunge.desk import tables as t
 from expunge.desk import workflows
 from expunge.desk.child import end_group
+from expunge.desk.clearing import ACTIVE, Clearing, listed_work
 from expunge.desk.clock_watch import SILENCE_DAYS, ClockWatch, longest_silence
 from expunge.desk.database import create_private
 from expunge.desk.desk import Desk
@@ -30,16 +30,13 @@ from expunge.desk.leases import (
     workers,
 )
 from expunge.desk.letters import notify_ended
-from expunge.desk.record_period import delete_run_files, ended_plans, work_of
 from expunge.desk.regime_texts import keep_open_rules
 from expunge.desk.roles import SYSTEM
-from expunge.desk.run_leftovers import clear_inputs, ended_runs, stray_files
 from expunge.desk.workshop import Workshop
 from expunge.errors import InputError, RunFailed
 
 WORK_FILE = "work.db"
 ROUND_SECONDS = 2.0
-ACTIVE = ("PENDING", "ENQUEUED", "DELAYED")
 PAUSE_SECONDS = 60.0  # before a release that left something open is tried again; it doubles each time
 
 
@@ -76,8 +73,7 @@ class DeskWorker:
         self._clock = clock or ClockWatch()
         self._stop = threading.Event()
         self._told: dict[str, str] = {}
-        self._cleared_on = ""
-        self._cleared: set[str] = set()  # plans of which nothing is left to delete
+        self._clearing = Clearing(self.desk)
 
     def start(self) -> None:
         """Sign on, and launch the workflow library.
@@ -148,39 +144,17 @@ class DeskWorker:
             lines = keep_open_rules(s.conn, self.desk.policies, s.at)
             jobs = round_of(s)
             notify_accepted(s)
-            today, is_new_day, over = s.today, s.today != self._cleared_on, ended_runs(s)
-            plans = ended_plans(s) if is_new_day else []
-            if is_new_day:
-                s.delete_files(stray_files(s))
+            self._clearing.look(s)
         if lines:
             self._tell("\n".join(lines), "policies")
         notify_ended(self.desk, self.shop.sender)
-        self._clear(plans)
-        self._clear_inputs(over, is_new_day)
-        self._cleared_on = today
+        for line in self._clearing.clear():
+            self._tell(line)
         started = [self._begin(job) for job in jobs]
         self._cancel_stopped()
         self._take_over()
         self._keep_evidence()
-        return any(started) or bool(_listed(status=list(ACTIVE)))
-
-    def _clear(self, plans: Sequence[RowMapping]) -> None:
-        """Once a day: what is left of plans whose record period is over, on disk and in the tables of durable work."""
-        for line in delete_run_files(self.desk, plans):
-            self._tell(line)
-        names = work_of(plans)
-        for start in range(0, len(names), 100):
-            rows = _listed(workflow_id_prefix=names[start : start + 100])
-            if over := [w.workflow_id for w in rows if w.status not in ACTIVE]:
-                DBOS.delete_workflows(over)
-
-    def _clear_inputs(self, over: Sequence[str], is_new_day: bool) -> None:
-        """What runs were given that nobody needs any more: each once, and all of them once a day."""
-        if is_new_day:
-            self._cleared.clear()
-        for line in clear_inputs(self.desk, [plan for plan in over if plan not in self._cleared]):
-            self._tell(line)
-        self._cleared.update(over)
+        return any(started) or bool(listed_work(status=list(ACTIVE)))
 
     def _keep_evidence(self) -> None:
         """Receipts, and the daily head of the log; a lost key stops no other work."""
@@ -205,7 +179,7 @@ class DeskWorker:
 
     def _begin(self, job: Job) -> bool:
         """Start a job unless it is under way, has ended, or is to be tried later."""
-        earlier = _listed(workflow_id_prefix=f"{job.workflow}:{job.target}:")
+        earlier = listed_work(workflow_id_prefix=f"{job.workflow}:{job.target}:")
         if any(w.status in ACTIVE for w in earlier):
             return True
         number = job.number if job.number is not None else 1 + len(earlier)
@@ -247,18 +221,18 @@ class DeskWorker:
         )
         with self.desk.reading(SYSTEM) as s:
             names = {f"run:{plan_hash}:{attempt}" for plan_hash, attempt in s.conn.execute(query).tuples()}
-        for w in _listed(status=["ENQUEUED", "DELAYED"], name="run"):
+        for w in listed_work(status=["ENQUEUED", "DELAYED"], name="run"):
             if w.workflow_id in names:
                 DBOS.cancel_workflow(w.workflow_id)
 
     def _take_over(self) -> None:
         """Put the work of dead workers back on its queue; the lock of the desk lets one worker do it."""
-        others = [w for w in _listed(status=["PENDING"]) if w.executor_id != self.shop.worker]
+        others = [w for w in listed_work(status=["PENDING"]) if w.executor_id != self.shop.worker]
         if not others:
             return
         with self.desk.session(SYSTEM) as s:
             known = {row["id"]: row for row in workers(s)}
-            for w in _listed(status=["PENDING"], workflow_ids=[w.workflow_id for w in others]):
+            for w in listed_work(status=["PENDING"], workflow_ids=[w.workflow_id for w in others]):
                 row = known.get(str(w.executor_id))
                 if w.executor_id == self.shop.worker or (row is not None and not is_gone(s, row)):
                     continue
@@ -291,10 +265,6 @@ class DeskWorker:
         """End the workflow library in this process; for tests."""
         self._stop.set()
         DBOS.destroy()
-
-
-def _listed(**options: Any) -> list[Any]:
-    return list(DBOS.list_workflows(load_input=False, load_output=False, app_version=workflows.VERSION, **options))
 
 
 def leave() -> None:

@@ -63,7 +63,7 @@ class LetterAsset(FrozenModel):
     kind: AssetKind = Field(description="kind of asset")
     action: Action = Field(description="what was done")
     reason: str = Field("", max_length=300, description="why not, or a remark, in the language of the letter")
-    date: DayOrMoment = Field("", description="of `due`: by when")
+    date: DayOrMoment = Field("", description="of `due`: by when; of `notify`: when")
 
 
 class LetterFacts(FrozenModel):
@@ -232,7 +232,8 @@ def _sections(tests: LetterTests | None, facts: LetterFacts, t: dict[str, Any]) 
 
 
 def _asset(asset: LetterAsset, t: dict[str, Any], stage: str) -> str:
-    text = t["actions"][asset.action].format(date=asset.date[:10], stage=stage)
+    name = "notify_on" if asset.action == "notify" and asset.date else asset.action
+    text = t["actions"][name].format(date=asset.date[:10], stage=stage)
     return sentence(f"{t['assets'][asset.kind]}: {text}") + (f" ({asset.reason})" if asset.reason else "")
 
 

@@ -45,9 +45,9 @@ class PurgedAsset(FrozenModel):
     action: Literal["deleted", "absent", "key_shredded", "flushed", "rebuilt", "notified", "due", "stays"] = Field(
         description="what was done"
     )
-    date: str = Field("", description="of what is due: the date")
+    date: str = Field("", description="of what is due: the date; of a recipient: when it was notified")
     digest: str = Field("", description="digest of what was deleted, where it was taken")
-    reason: str = Field("", max_length=400, description="why it stays or is due")
+    reason: str = Field("", max_length=400, description="why it stays or is due; of a recipient: whether it confirmed")
 
 
 class PurgeReceipt(_Receipt):

@@ -134,6 +134,7 @@ LOG = {  # in the timeline
     "reason.read": "Reasons read",
     "batch.join": "Joined a batch",
     "task.end": "Purge task ended",
+    "task.tell": "Recipient was told",
     "task.confirm": "Purge task settled by hand",
     "letter.queue": "Letter due",
     "probe.keep": "Records kept as probes for later audits",

@@ -1,4 +1,4 @@
-"""Places that the desk cannot change itself: backups that expire, and copies at others who are told."""
+"""Places that the desk cannot change itself: backups that expire, and copies at others, whom a person tells."""
 
 from __future__ import annotations
 
@@ -29,15 +29,16 @@ class Backup(Connector):
 
 @CONNECTORS.register("recipient")
 class Recipient(Connector):
-    """A copy at somebody else, who is told and confirms."""
+    """A copy at somebody else. A person tells them and notes it (`desk.recipients`); they confirm by a date."""
 
     kinds: ClassVar[tuple[str, ...]] = ("downstream",)
-    about: ClassVar[str] = "a copy at a recipient, who is told"
+    about: ClassVar[str] = "a copy at a recipient, whom a person tells"
     searches: ClassVar[bool] = False
 
     recipient: str = Field(min_length=1, max_length=80, description="who has the copy")
     days: int = Field(30, ge=1, le=365, description="days within which it confirms")
 
-    def purge(self, root: Path, objects: Sequence[str], today: str) -> PurgeOutcome:
-        until = (date.fromisoformat(today) + timedelta(days=self.days)).isoformat()
-        return PurgeOutcome(due_on=until, note="told; confirmation is awaited")
+    def told(self, day: str) -> PurgeOutcome:
+        """What holds once it was noted that the notice went out on a day."""
+        until = (date.fromisoformat(day) + timedelta(days=self.days)).isoformat()
+        return PurgeOutcome(due_on=until, note=f"told on {day}; confirmation is awaited", told_on=day)

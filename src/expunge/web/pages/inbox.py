@@ -10,6 +10,7 @@ from starlette.responses import Response
 from expunge.desk.desk import DeskSession
 from expunge.desk.facts import request_row
 from expunge.desk.lifecycle import STATES
+from expunge.desk.recipients import tasks_for_people
 from expunge.desk.roles import Refusal
 from expunge.desk.views import find_request
 from expunge.errors import InputError
@@ -75,11 +76,12 @@ def show_inbox(
             view if view in VIEWS else "open", state if state in STATES else "", beginning, min(max(page, 1), 100_000)
         )
         rows, total = inbox_rows(s, chosen)
-        counts = state_counts(s)
+        counts, waiting = state_counts(s), tasks_for_people(s)
     return render(
         request,
         "inbox.html",
         rows=rows,
+        waiting=waiting,
         total=total,
         page=Page(chosen.page, total),
         chosen=chosen,

@@ -15,6 +15,7 @@ from expunge.desk.letters import accept_letter
 from expunge.desk.matching import add_match, matches, search, settle
 from expunge.desk.purging import confirm_task, purge_request
 from expunge.desk.reasons import read_reasons
+from expunge.desk.recipients import note_notice
 from expunge.desk.requests import MAX_REASON, acknowledge, act, add_identifiers, extend
 from expunge.desk.roles import Actor
 from expunge.desk.views import find_request
@@ -195,6 +196,16 @@ def settle_task(request: Request, reference: str, task_id: str, visits: Visits, 
     """A purge task was settled by hand."""
     with visits.acting() as s:
         confirm_task(s, task_id, note)
+    return back(request, reference, "#tasks")
+
+
+@router.post("/tasks/{task_id}/told")
+def note_told(
+    request: Request, reference: str, task_id: str, visits: Visits, told_on: Text = "", note: Words = ""
+) -> Response:
+    """A recipient of a copy was told."""
+    with visits.acting() as s:
+        note_notice(s, task_id, told_on, note)
     return back(request, reference, "#tasks")
 
 
