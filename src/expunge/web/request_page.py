@@ -19,6 +19,8 @@ from expunge.desk.keys import IDENTIFIER_KINDS
 from expunge.desk.lifecycle import ENDED_EARLY, TABLE
 from expunge.desk.matching import matches
 from expunge.desk.purging import tasks
+from expunge.desk.regime import Regime
+from expunge.desk.regime_texts import LostRules
 from expunge.desk.requests import PLAIN_EVENTS, requests_like
 from expunge.desk.roles import Actor
 from expunge.desk.tables import DECISIONS
@@ -60,7 +62,7 @@ def request_values(s: DeskSession, text: str) -> dict[str, Any]:
     row, view = request_row(s, request_id), request_view(s, request_id)
     state = str(row["state"])
     rows = matches(s, request_id)
-    regime = s.rules_of(row)
+    regime = _rules(s, row)
     plan_kind = _plan_kind(s, row["batch_id"])
     return {
         "view": view,
@@ -150,6 +152,14 @@ def task_note(receipt: str | None) -> str:
         words = {"retain": "kept on a ground", "not_present": "nothing there", "unlearn": "unlearned"}
         return words.get(str(decision), str(decision))
     return str(values.get("note") or (f"{values['removed']} removed" if values.get("removed") else ""))
+
+
+def _rules(s: DeskSession, row: RowMapping) -> Regime:
+    """The rules of a request; where they are lost, those of their file, which only its page shows."""
+    try:
+        return s.rules_of(row)
+    except LostRules:
+        return s.regime(row["regime"])
 
 
 def _attempts(s: DeskSession, request_id: str) -> list[RowMapping]:
