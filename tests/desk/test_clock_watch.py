@@ -66,7 +66,7 @@ class Stage:
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     made = Stage(make_desk(tmp_path / "desk"))
     monkeypatch.setattr(worker_module, "DBOS", MagicMock())
-    monkeypatch.setattr(worker_module, "_listed", lambda **_: [])
+    monkeypatch.setattr(worker_module, "listed_work", lambda **_: [])
     monkeypatch.setattr(worker_module.threading, "Thread", lambda **_: SimpleNamespace(start=lambda: None))
     monkeypatch.setattr(clock_watch, "steady_seconds", lambda: made.steady)
     if made.case.desk.engine.dialect.name == "postgresql":  # whose clock is not that of the test

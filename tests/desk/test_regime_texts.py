@@ -130,7 +130,7 @@ def test_a_lost_policy_stops_only_its_requests(
     case = DeskCase(Desk.open(case.folder, case.clock), case.clock)
     case.clock.move(days=31)
     monkeypatch.setattr(worker_module, "DBOS", MagicMock())
-    monkeypatch.setattr(worker_module, "_listed", lambda **_: [])
+    monkeypatch.setattr(worker_module, "listed_work", lambda **_: [])
     monkeypatch.setattr(clock_watch, "check_reference", lambda s: None)  # no database has the clock of the test
     shop = Workshop(case.desk, "w1", sender=lambda key, path: "posted")
     works = DeskWorker(shop, round_seconds=0, clock=ClockWatch(is_confirmed=True))

@@ -177,7 +177,7 @@ def test_work_that_ended_while_the_desk_was_looked_at_is_not_begun_again(
     digest = to_planned(case, request_id)
     ended = SimpleNamespace(workflow_id=f"run:{digest}:1", status="SUCCESS", updated_at=0, executor_id="w1")
     begun: list[object] = []
-    monkeypatch.setattr(module, "_listed", lambda **options: [ended])
+    monkeypatch.setattr(module, "listed_work", lambda **options: [ended])
     monkeypatch.setattr(module.DBOS, "enqueue_workflow", lambda *words: begun.append(words))
     works = module.DeskWorker(Workshop(case.desk, "w1"))
     job = Job("run", digest, 1, "ward")
