@@ -325,7 +325,10 @@ def test_a_damaged_score_file_is_named(case: Case, tmp_path: Path) -> None:
         case.run("retrained", retrained=None, split=small, out=tmp_path)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(
+    "architecture",
+    [name if name == "llama" else pytest.param(name, marks=pytest.mark.matrix) for name in ARCHITECTURES],
+)
 def test_every_architecture_can_be_taught_unlearned_and_audited(
     architecture: str, tmp_path: Path, folders: dict[str, Path]
 ) -> None:

@@ -70,13 +70,13 @@ def result(run: Path) -> dict[str, bytes]:
     ("name", "at"),
     [
         ("twin", 5),
-        ("twin with blocks left out", 5),
+        pytest.param("twin with blocks left out", 5, marks=pytest.mark.matrix),
         ("dual", 8),
         ("sequential", 4),
-        ("sequential", 7),
-        ("full", 4),
+        pytest.param("sequential", 7, marks=pytest.mark.matrix),
+        pytest.param("full", 4, marks=pytest.mark.matrix),
         ("stops early", 5),
-        ("phases that stop early", 6),
+        pytest.param("phases that stop early", 6, marks=pytest.mark.matrix),
         ("cache in a file", 5),
     ],
 )

@@ -364,7 +364,7 @@ def test_a_plan_counts_rows_and_has_no_preview(folders: dict[str, Path], name: s
 
 
 @pytest.mark.trains
-@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+@pytest.mark.parametrize("architecture", ["llama", pytest.param("gpt2", marks=pytest.mark.matrix)])
 def test_forgetting_costs_the_target_more_than_the_rest(architecture: str, tmp_path: Path) -> None:
     """At the published shares a model of this size forgets next to nothing; larger ones take the target first."""
     corpus = Hospital.preset("tiny", seed=3).corpus()

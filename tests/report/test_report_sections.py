@@ -31,7 +31,8 @@ def row(html: Page, section: str, name: str, cells: int) -> list[str]:
         (
             {"mia": "failed", "retention.elsewhere": "failed", "paraphrase": "not_run"},
             "Not passed",
-            "2 of 10 required checks failed: traces of the forget set are left, and knowledge that must stay is damaged",
+            "2 of 10 required checks failed: traces of the forget set are left, and knowledge that must stay is "
+            "damaged",
         ),
         (
             {"paraphrase": "not_run", "mia": "inconclusive"},
