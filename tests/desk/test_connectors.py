@@ -173,7 +173,7 @@ def test_backups_and_recipients_give_a_date(tmp_path: Path) -> None:
     assert make("backup", days=90).purge(tmp_path, [], "2026-03-01").due_on == "2026-05-30"
     recipient = make("recipient", recipient="registry")
     assert isinstance(recipient, Recipient)
-    assert recipient.told("2026-03-01").due_on == "2026-03-31"
+    assert recipient.notice("2026-03-01").due_on == "2026-03-31"
     with pytest.raises(InputError):  # nobody was told
         recipient.purge(tmp_path, [], "2026-03-01")
 

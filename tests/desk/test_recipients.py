@@ -21,7 +21,7 @@ from expunge.desk.condition import desk_condition
 from expunge.desk.dispatch import round_of
 from expunge.desk.letter_text import letter_file
 from expunge.desk.plan_steps import list_purge, notify, purge_request_assets
-from expunge.desk.purging import NOT_TOLD, confirm_task, tasks
+from expunge.desk.purging import NO_NOTICE, confirm_task, tasks
 from expunge.desk.receipts import issue_receipts, receipts
 from expunge.desk.recipients import note_notice, tasks_for_people
 from expunge.desk.replay import replay_problems
@@ -80,7 +80,7 @@ def purge_receipt(case: DeskCase, request_id: str) -> dict[str, Any]:
 def test_a_task_of_a_recipient_waits_and_holds_up_no_worker(purging: Purging) -> None:
     case, request_id, shop = purging
     row = task_of(case, request_id)
-    assert (row["state"], row["due_on"], row["problem"]) == ("open", None, NOT_TOLD)
+    assert (row["state"], row["due_on"], row["problem"]) == ("open", None, NO_NOTICE)
     assert purge_request_assets(shop, request_id) == {"open": 1}
     assert task_of(case, request_id)["attempts"] == 1
     with case.desk.session(SYSTEM) as s:
@@ -89,7 +89,7 @@ def test_a_task_of_a_recipient_waits_and_holds_up_no_worker(purging: Purging) ->
     issue_receipts(case.desk)
     with case.desk.reading(SYSTEM) as s:
         assert [row["kind"] for row in receipts(s, request_id)] == ["promotion"]
-    assert lines(case) == [f"{PARTNER}: {NOT_TOLD}; tell it, and note the day"]
+    assert lines(case) == [f"{PARTNER}: {NO_NOTICE}; tell it, and note the day"]
 
 
 def test_letter_and_receipt_say_when_it_was_told(purging: Purging) -> None:
@@ -163,8 +163,8 @@ def test_a_task_that_an_older_version_dated_is_not_told(purging: Purging) -> Non
     case, request_id, shop = purging
     values = {"state": "dated", "due_on": "2027-01-08", "problem": None, "receipt": '{"note": "told"}'}
     with case.desk.session(SYSTEM) as s:
-        s.conn.execute(t.task.update().where(t.task.c.problem == NOT_TOLD).values(**values))
-    assert lines(case) == [f"{PARTNER}: {NOT_TOLD}; tell it, and note the day"]
+        s.conn.execute(t.task.update().where(t.task.c.problem == NO_NOTICE).values(**values))
+    assert lines(case) == [f"{PARTNER}: {NO_NOTICE}; tell it, and note the day"]
     notify(shop, request_id)
     assert "the recipient is not told yet" in letter_file(case.desk, request_id, "fulfilled").read_text("utf-8")
     assert purge_receipt(case, request_id)["action"] == "stays"

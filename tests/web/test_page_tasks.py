@@ -16,7 +16,7 @@ pytest.importorskip("securesystemslib")
 from expunge.desk import tables as t
 from expunge.desk.assets import add_asset
 from expunge.desk.names import new_id
-from expunge.desk.purging import NOT_TOLD
+from expunge.desk.purging import NO_NOTICE
 from expunge.desk.roles import SYSTEM
 from expunge.web.app import make_app
 from helpers.desk import OPERATOR
@@ -34,18 +34,18 @@ def test_a_clerk_notes_that_a_recipient_was_told(tmp_path: Path) -> None:
     with case.desk.session(SYSTEM) as s:
         task, today = new_id(), s.today
         row = {"id": task, "request_id": made.ids[stage], "asset_id": asset, "attempts": 1, "at": s.at}
-        s.conn.execute(t.task.insert().values(**row, state="open", problem=NOT_TOLD))
+        s.conn.execute(t.task.insert().values(**row, state="open", problem=NO_NOTICE))
     app, page = make_app(case.desk, FAST), f"/requests/{made.reference(stage)}"
     carla, vera = (WebVisit(case, app).sign_in(person) for person in ("carla", "vera"))
     assert WAITS in carla.get("/").text
-    assert f"study partner: {NOT_TOLD}" in carla.get("/").text
-    assert f"/tasks/{task}/told" in carla.get(page).text
-    assert f"/tasks/{task}/told" not in vera.get(page).text
-    answer = carla.fill(f"{page}/tasks/{task}/told", page, told_on=today, note="by a letter")
+    assert f"study partner: {NO_NOTICE}" in carla.get("/").text
+    assert f"/tasks/{task}/notice" in carla.get(page).text
+    assert f"/tasks/{task}/notice" not in vera.get(page).text
+    answer = carla.fill(f"{page}/tasks/{task}/notice", page, notice_on=today, note="by a letter")
     assert answer.status_code == 303
     assert "Told, not confirmed" in carla.get(page).text
     assert f"told on {today}; confirmation is awaited" in carla.get(page).text
-    assert f"/tasks/{task}/told" not in carla.get(page).text
+    assert f"/tasks/{task}/notice" not in carla.get(page).text
     assert WAITS not in carla.get("/").text
     case.clock.move(days=31)
     olga = WebVisit(case, app).sign_in("olga")

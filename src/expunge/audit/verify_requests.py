@@ -48,9 +48,8 @@ def order_problems(file: Path, history: RequestHistory) -> Iterator[str]:
     if [r.number for r in history.requests] != list(range(1, count + 1)):
         numbers = ", ".join(str(r.number) for r in history.requests)
         yield f"{file}: its requests are numbered {numbers} instead of 1 to {count}"
-    first = min(
-        (r.states[0].run for r in history.requests if r.states), default=0
-    )  # more than 0: an earlier run made it
+    firsts = (r.states[0].run for r in history.requests if r.states)
+    first = min(firsts, default=0)  # more than 0 where the first model is one that a run made
     for r in history.requests:
         runs = [s.run for s in r.states]
         if runs and (runs[0] != first or len(runs) < 2 or runs[-1] != count or runs != sorted(set(runs))):

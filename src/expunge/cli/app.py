@@ -123,7 +123,7 @@ GROUPS: dict[str, tuple[str, dict[str, Command]]] = {  # name -> help, commands
             "matches": desk_request.matches,
             "decide": desk_request.decide,
             "do": desk_request.do,
-            "told": desk_task.told,
+            "notice": desk_task.notice,
             "settle": desk_task.settle,
             "extend": desk_answer.extend,
             "letters": desk_answer.letters,

@@ -1,4 +1,4 @@
-"""`expunge request told` and `settle`: purge tasks that a person does, not a worker."""
+"""`expunge request notice` and `settle`: purge tasks that a person does, not a worker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Asset = Annotated[str, typer.Argument(help="Name of the asset, as `request show` lists its task.")]
 
 
-def told(
+def notice(
     reference: Reference,
     asset: Asset,
     desk: DeskFolder,

@@ -23,7 +23,7 @@ from expunge.desk.identity import record_identity
 from expunge.desk.letters import notify_ended
 from expunge.desk.plan_wish import PlanWish
 from expunge.desk.plans import approve_promotion
-from expunge.desk.purging import NOT_TOLD, tasks
+from expunge.desk.purging import NO_NOTICE, tasks
 from expunge.desk.receipts import issue_receipts
 from expunge.desk.recipients import note_notice
 from expunge.desk.requests import expire_overdue, extend, submit
@@ -92,7 +92,7 @@ class DemoBuilder(DemoSteps):
     def _tell_recipients(self, state: str) -> None:
         with self.desk.session(CLERK) as s:
             for task in tasks(s, self.ids[state]):
-                if task["problem"] == NOT_TOLD:
+                if task["problem"] == NO_NOTICE:
                     note_notice(s, task["id"], s.today, "A letter to the data protection officer of the university.")
 
     def _intake(self, states: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from expunge.desk.facts import is_current, latest_plan, latest_run
 from expunge.desk.letters import VERSION
 from expunge.desk.lifecycle import IN_BATCH
 from expunge.desk.probes import shred_overdue
-from expunge.desk.purging import NOT_TOLD, OPEN_TASKS
+from expunge.desk.purging import NO_NOTICE, OPEN_TASKS
 from expunge.desk.record_period import purge_records
 from expunge.desk.requests import expire_overdue
 from expunge.desk.roles import Refusal
@@ -101,7 +101,7 @@ def _open_releases(s: DeskSession) -> set[str]:
     here, task, letter = t.request.c, t.task.c, t.outbox.c
     purging = select(here.batch_id).where(here.state == "purging")
     is_open = task.state.in_(OPEN_TASKS)
-    to_do = or_(task.problem.is_(None), task.problem != NOT_TOLD)
+    to_do = or_(task.problem.is_(None), task.problem != NO_NOTICE)
     waits = select(task.id).where(task.request_id == here.id, is_open).exists()
     written = select(letter.id).where(letter.request_id == here.id, letter.version == VERSION).exists()
     queries = (purging.join(t.task, task.request_id == here.id).where(is_open, to_do), purging.where(~waits, ~written))

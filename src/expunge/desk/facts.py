@@ -125,10 +125,10 @@ def _limits(s: DeskSession, row: RowMapping) -> dict[str, Any]:
         rules = s.rules_of(row)
     except LostRules:
         return {"identity_limit": sys.maxsize}
-    asked = moment(row["identity_asked_at"] or row["received_at"])
+    begin = moment(row["identity_asked_at"] or row["received_at"])
     return {
         "identity_limit": rules.identity.attempts,
-        "identity_over": s.now > asked + timedelta(days=rules.identity.days),
+        "identity_over": s.now > begin + timedelta(days=rules.identity.days),
         "hold_over": bool(row["held_at"] and s.now > moment(row["held_at"]) + timedelta(days=rules.hold_days)),
     }
 

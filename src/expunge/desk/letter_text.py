@@ -123,11 +123,11 @@ def _asset(row: RowMapping, task: RowMapping | None, tests: LetterTests | None, 
         return LetterAsset(kind=kind, action="retrain" if tests and tests.level == "L3" else "unlearn")
     receipt = json.loads(task["receipt"] or "{}") if task is not None else {}
     if kind == "downstream" and task is not None:
-        words, told, is_done = phrases(language), receipt.get("told_on") or "", task["state"] == "done"
-        if not told and not is_done:
-            return LetterAsset(kind=kind, action="failed", reason=words["not_told"])
+        words, day, is_done = phrases(language), receipt.get("notice_on") or "", task["state"] == "done"
+        if not day and not is_done:
+            return LetterAsset(kind=kind, action="failed", reason=words["no_notice"])
         reason = words["confirmed" if is_done else "unconfirmed"]
-        return LetterAsset(kind=kind, action="notify", date=told, reason=reason)
+        return LetterAsset(kind=kind, action="notify", date=day, reason=reason)
     if task is not None and task["state"] == "dated" and task["due_on"]:
         return LetterAsset(kind=kind, action="due", date=task["due_on"])
     if str(receipt.get("note", "")).startswith("stays"):

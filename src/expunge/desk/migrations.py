@@ -77,11 +77,11 @@ def _date_questions(conn: Connection) -> None:
     if "identity_asked_at" in {column["name"] for column in inspect(conn).get_columns("request")}:
         return
     conn.execute(text("ALTER TABLE request ADD COLUMN identity_asked_at VARCHAR(27)"))
-    asked = text(
+    questions = text(
         "SELECT request_id, MAX(at) AS at FROM event_log WHERE type IN ('request.ask_identity', 'request.release') "
         "AND body LIKE :into GROUP BY request_id"
     )
-    rows = conn.execute(asked, {"into": '%"to":"identity_pending"%'}).mappings().all()
+    rows = conn.execute(questions, {"into": '%"to":"identity_pending"%'}).mappings().all()
     if rows:
         conn.execute(text("UPDATE request SET identity_asked_at = :at WHERE id = :request_id"), [dict(r) for r in rows])
 

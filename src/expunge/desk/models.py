@@ -85,9 +85,11 @@ def folders_in_use(s: DeskSession) -> list[Path]:
     """Folders of models that no clearing may delete: those in use, what they stand on, and versions that are kept."""
     root = s.desk.folder
     aliases = s.conn.execute(select(t.model_alias.c.path)).scalars().all()
-    kept = s.conn.execute(select(t.model_version.c.path).where(t.model_version.c.purged_at.is_(None))).scalars().all()
+    versions_here = (
+        s.conn.execute(select(t.model_version.c.path).where(t.model_version.c.purged_at.is_(None))).scalars().all()
+    )
     below = [folder for path in aliases for folder in bases_below(root, path)]
-    return list(dict.fromkeys([*(place(root, path).resolve() for path in (*aliases, *kept)), *below]))
+    return list(dict.fromkeys([*(place(root, path).resolve() for path in (*aliases, *versions_here)), *below]))
 
 
 def first_of_chain(root: Path, path: str) -> Path | None:

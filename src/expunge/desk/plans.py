@@ -88,7 +88,7 @@ def _model_part(s: DeskSession, lineage: str, requests: Sequence[str], number: i
     run = s.settings.run
     due = _kind(s, requests)
     kind = wish.kind or due
-    if kind == "suppress" != due:
+    if kind == "suppress" and due != "suppress":
         what = "the reviewer decided to unlearn, and a filter of outputs leaves the records in the model"
         raise Refusal("plan", what, "let the reviewer decide on suppress and disclosure")
     if kind not in t.PLAN_KINDS or kind == "none":

@@ -9,6 +9,7 @@ import base64
 import json
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,8 @@ def _delete_copies(s: DeskSession, assets: Sequence[str]) -> None:
     for plan_hash in s.conn.execute(plans).scalars():
         folder = s.desk.runs / str(plan_hash)[:16]
         for file in [file for pattern in COPIES for file in folder.glob(pattern)]:
-            file.unlink(missing_ok=True)
+            with suppress(OSError):  # a worker clears the inputs of runs once more
+                file.unlink(missing_ok=True)
         s.delete_files([folder / MERGED])  # written once more while the transaction went on
 
 

@@ -23,7 +23,7 @@ from expunge.desk.roles import SYSTEM, Actor, Refusal
 from expunge.errors import InputError
 
 OPEN_TASKS = ("open", "running", "failed")
-NOT_TOLD = "nobody has noted yet that the recipient was told"  # such a task waits for a person, not for a worker
+NO_NOTICE = "nobody has noted yet that the recipient was told"  # such a task waits for a person, not for a worker
 
 
 def list_tasks(s: DeskSession, request_id: str) -> int:
@@ -93,10 +93,10 @@ def _do_task(desk: Desk, actor: Actor, row: RowMapping) -> None:
 
 def _wait_for_notice(desk: Desk, actor: Actor, row: RowMapping) -> None:
     """The task stays open until somebody notes that the recipient was told; see `recipients`."""
-    if row["problem"] != NOT_TOLD:
+    if row["problem"] != NO_NOTICE:
         with desk.session(actor) as s:
             here = (t.task.c.id == row["id"], t.task.c.state.in_(OPEN_TASKS))
-            s.conn.execute(update(t.task).where(*here).values(state="open", attempts=1, problem=NOT_TOLD, at=s.at))
+            s.conn.execute(update(t.task).where(*here).values(state="open", attempts=1, problem=NO_NOTICE, at=s.at))
 
 
 def _is_open(s: DeskSession, row: RowMapping) -> bool:

@@ -43,19 +43,19 @@ def _open(s: DeskSession) -> list[tuple[RowMapping, str]]:
     The rest waits for something, a clerk who posts a letter perhaps, and costs nothing: thousands may.
     """
     here, task, letter = t.request.c, t.task.c, t.outbox.c
-    unsettled = select(task.id).where(task.request_id == here.id, task.state.not_in(SETTLED)).exists()
-    posted = (letter.request_id == here.id, letter.accepted_at.is_not(None), letter.body_digest.is_not(None))
-    signed = (t.certificate.c.request_id == here.id, t.certificate.c.is_signed == 1)
+    is_open = select(task.id).where(task.request_id == here.id, task.state.not_in(SETTLED)).exists()
+    post = (letter.request_id == here.id, letter.accepted_at.is_not(None), letter.body_digest.is_not(None))
+    signature = (t.certificate.c.request_id == here.id, t.certificate.c.is_signed == 1)
     ready: dict[str, Any] = {
         "promotion": true(),
-        "purge": select(task.id).where(task.request_id == here.id).exists() & ~unsettled,
-        "notification": select(letter.id).where(*posted).exists(),
+        "purge": select(task.id).where(task.request_id == here.id).exists() & ~is_open,
+        "notification": select(letter.id).where(*post).exists(),
     }
     rows = []
     for kind in KINDS:
-        written = select(t.receipt.c.digest).where(t.receipt.c.request_id == here.id, t.receipt.c.kind == kind).exists()
-        query = select(t.request).where(here.promoted_at.is_not(None), here.purged_at.is_(None), ready[kind], ~written)
-        query = query.where(select(t.certificate.c.request_id).where(*signed).exists()).order_by(here.id)
+        receipt = select(t.receipt.c.digest).where(t.receipt.c.request_id == here.id, t.receipt.c.kind == kind).exists()
+        query = select(t.request).where(here.promoted_at.is_not(None), here.purged_at.is_(None), ready[kind], ~receipt)
+        query = query.where(select(t.certificate.c.request_id).where(*signature).exists()).order_by(here.id)
         rows += [(row, kind) for row in s.conn.execute(query).mappings()]
     return rows
 
@@ -115,12 +115,12 @@ def _notice(task: RowMapping, receipt: Fields) -> Fields:
     """What became of a copy at a recipient: told, and confirmed or not; never removed by the desk."""
     if task["state"] == "done" and receipt.get("decision"):
         return {"action": "absent"}
-    told = receipt.get("told_on") or ""
+    day = receipt.get("notice_on") or ""
     if task["state"] == "done":
-        return {"action": "notified", "date": told, "reason": "settled by hand: the recipient confirmed"}
-    if not told:
+        return {"action": "notified", "date": day, "reason": "settled by hand: the recipient confirmed"}
+    if not day:
         return {"action": "stays", "reason": "nobody noted that the recipient was told"}
-    return {"action": "notified", "date": told, "reason": f"confirmation is awaited by {task['due_on']}"}
+    return {"action": "notified", "date": day, "reason": f"confirmation is awaited by {task['due_on']}"}
 
 
 def _notification(s: DeskSession, row: RowMapping) -> Fields | None:

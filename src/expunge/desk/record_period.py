@@ -1,7 +1,7 @@
 """The record period of a request: when it is over, and what is deleted then.
 
-Letters, probes and what runs left on disk hold names. The opaque rows, the log, certificates, receipts and a model that
-was in use stay: later runs stand on that model.
+Letters, probes and what runs left on disk hold names. The opaque rows, the log, certificates and receipts stay, and so
+does a model that is in use or was not purged: later runs stand on it.
 """
 
 from __future__ import annotations
@@ -74,12 +74,12 @@ def ended_plans(s: DeskSession) -> list[RowMapping]:
     """Plans of which the last request has ended within `CLEARING_DAYS`."""
     since = (date.fromisoformat(s.today) - timedelta(days=CLEARING_DAYS)).isoformat()
     query = select(t.request.c.id, t.request.c.records_ended_at).where(t.request.c.records_ended_at.is_not(None))
-    ended = {str(name): str(at) for name, at in s.conn.execute(query).tuples()}
-    if max(ended.values(), default="") < since:
+    ends = {str(name): str(at) for name, at in s.conn.execute(query).tuples()}
+    if max(ends.values(), default="") < since:
         return []
     chosen = []
     for plan in s.conn.execute(select(t.plan).order_by(t.plan.c.at)).mappings().all():
-        times = [ended.get(name, "") for name in parse_body(plan["content"])["requests"]]
+        times = [ends.get(name, "") for name in parse_body(plan["content"])["requests"]]
         if all(times) and max(times, default="") >= since:
             chosen.append(plan)
     return chosen

@@ -229,8 +229,8 @@ def expire_overdue(s: DeskSession, event_id: str | None = None) -> list[str]:
         except LostRules:  # `keep_open_rules` names the requests, which wait
             continue
         state, pending = row["state"], row["state"] == "identity_pending"
-        asked = func.coalesce(here.identity_asked_at, here.received_at)
-        since, days = (asked, rules.identity.days) if pending else (here.held_at, rules.hold_days)
+        question = func.coalesce(here.identity_asked_at, here.received_at)
+        since, days = (question, rules.identity.days) if pending else (here.held_at, rules.hold_days)
         over = select(here.id).where(here.state == state, here.regime_digest == row["regime_digest"])
         over = over.where(since < stamp(s.now - timedelta(days)))
         over = over.where(here.identity_verified_at.is_(None)) if pending else over

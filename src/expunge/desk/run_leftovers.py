@@ -65,8 +65,8 @@ def clear_inputs(desk: Desk, plans: Sequence[str]) -> list[str]:
 
 def stray_files(s: DeskSession) -> list[Path]:
     """Probes that were shredded and letters whose record period is over, of which a crash left the file."""
-    shredded = select(t.probe.c.request_id, t.probe.c.asset_id).where(t.probe.c.shredded_at.is_not(None))
-    names = {f"{request_id}-{asset_id}" for request_id, asset_id in s.conn.execute(shredded).tuples()}
+    gone = select(t.probe.c.request_id, t.probe.c.asset_id).where(t.probe.c.shredded_at.is_not(None))
+    names = {f"{request_id}-{asset_id}" for request_id, asset_id in s.conn.execute(gone).tuples()}
     over = set(s.conn.execute(select(t.request.c.id).where(t.request.c.records_ended_at.is_not(None))).scalars())
     root = s.desk.folder
     probes = [file for file in (root / PROBES).glob("*") if file.name in names]

@@ -117,7 +117,7 @@ def request_view(s: DeskSession, request_id: str) -> dict[str, Any]:
         "tasks": [
             {
                 **{key: each[key] for key in ("id", "asset", "kind", "state", "due_on", "attempts", "problem")},
-                "told_on": json.loads(each["receipt"] or "{}").get("told_on"),
+                "notice_on": json.loads(each["receipt"] or "{}").get("notice_on"),
             }
             for each in tasks(s, request_id)
         ],

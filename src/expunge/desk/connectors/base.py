@@ -52,7 +52,7 @@ class PurgeOutcome:
         after: Digest of the place after.
         due_on: Day until which something stays, for backups and the like.
         note: What stays and why; empty if nothing does.
-        told_on: Day on which a recipient was told.
+        notice_on: Day on which a recipient was told.
     """
 
     removed: int = 0
@@ -61,7 +61,7 @@ class PurgeOutcome:
     after: str = ""
     due_on: str | None = None
     note: str = ""
-    told_on: str | None = None
+    notice_on: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""

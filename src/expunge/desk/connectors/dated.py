@@ -38,7 +38,7 @@ class Recipient(Connector):
     recipient: str = Field(min_length=1, max_length=80, description="who has the copy")
     days: int = Field(30, ge=1, le=365, description="days within which it confirms")
 
-    def told(self, day: str) -> PurgeOutcome:
+    def notice(self, day: str) -> PurgeOutcome:
         """What holds once it was noted that the notice went out on a day."""
         until = (date.fromisoformat(day) + timedelta(days=self.days)).isoformat()
-        return PurgeOutcome(due_on=until, note=f"told on {day}; confirmation is awaited", told_on=day)
+        return PurgeOutcome(due_on=until, note=f"told on {day}; confirmation is awaited", notice_on=day)

@@ -199,13 +199,13 @@ def settle_task(request: Request, reference: str, task_id: str, visits: Visits, 
     return back(request, reference, "#tasks")
 
 
-@router.post("/tasks/{task_id}/told")
-def note_told(
-    request: Request, reference: str, task_id: str, visits: Visits, told_on: Text = "", note: Words = ""
+@router.post("/tasks/{task_id}/notice")
+def add_notice(
+    request: Request, reference: str, task_id: str, visits: Visits, notice_on: Text = "", note: Words = ""
 ) -> Response:
     """A recipient of a copy was told."""
     with visits.acting() as s:
-        note_notice(s, task_id, told_on, note)
+        note_notice(s, task_id, notice_on, note)
     return back(request, reference, "#tasks")
 
 
