@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,32 @@ def test_a_letter_that_a_clerk_must_post_costs_no_statement(tmp_path: Path) -> N
     few = statements(case)
     purging(2, 32)
     assert statements(case) == few
+
+
+def test_a_plan_that_waits_for_its_approval_costs_no_statement(tmp_path: Path) -> None:
+    """Requests without work on a model, each in a batch of its own with a plan of its own."""
+    case = make_desk(tmp_path / "desk")
+
+    def planned(first: int, last: int) -> None:
+        fill(case, first, last, state="planned")
+        with case.desk.session(SYSTEM) as s:
+            new = t.request.c.batch_id.is_(None)
+            for k, row in enumerate(s.conn.execute(t.request.select().where(new)).mappings().all(), first):
+                name, times = row["id"], {"opened_at": s.at, "closes_at": s.at}
+                s.conn.execute(t.batch.insert().values(id=name, lineage="", state="closed", **times))
+                plan = {"id": name, "hash": f"{k:064}", "batch_id": name, "number": 1, "kind": "none", "author": "x"}
+                content = json.dumps({"requests": [name]})
+                s.conn.execute(t.plan.insert().values(**plan, content=content, state="current", at=s.at))
+            s.conn.execute(t.request.update().where(new).values(batch_id=t.request.c.id))
+
+    planned(0, 2)
+    few = statements(case)
+    planned(2, 32)
+    assert statements(case) == few
+    with case.desk.session(SYSTEM) as s:
+        s.conn.execute(t.plan.update().where(t.plan.c.hash == f"{7:064}").values(state="void"))
+        round_of(s)
+        assert s.conn.execute(t.request.select().where(t.request.c.state == "waiting")).one().batch_id is not None
 
 
 def test_all_that_is_over_expires_in_one_round(tmp_path: Path) -> None:

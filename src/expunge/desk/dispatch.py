@@ -12,7 +12,7 @@ from sqlalchemy import or_, select
 from expunge.desk import tables as t
 from expunge.desk.batches import NO_MODEL, batch_row, collect
 from expunge.desk.desk import DeskSession
-from expunge.desk.facts import is_current, latest_plan, latest_run
+from expunge.desk.facts import is_made_for, latest_plan, latest_run
 from expunge.desk.letters import VERSION
 from expunge.desk.lifecycle import IN_BATCH
 from expunge.desk.probes import shred_overdue
@@ -110,13 +110,21 @@ def _open_releases(s: DeskSession) -> set[str]:
 
 def _replan_void(s: DeskSession) -> None:
     """Requests whose plan no longer fits wait for another."""
-    query = select(t.request.c.id, t.request.c.batch_id).where(t.request.c.state.in_(IN_BATCH))
-    rows = s.conn.execute(query).tuples().all()
-    batches = {batch for _, batch in rows}
-    void = {batch for batch in batches if not is_current(s, latest_plan(s, batch))}
-    for request_id, batch in rows:
-        if batch in void:
-            fire(s, request_id, "replan")
+    here = t.request.c
+    batches = select(here.batch_id).where(here.state.in_(IN_BATCH))
+    names: dict[str, list[str]] = {}
+    waiting = []
+    for name, batch, state in s.conn.execute(
+        select(here.id, here.batch_id, here.state).where(here.batch_id.in_(batches))
+    ):
+        names.setdefault(batch, []).append(name)
+        waiting += [(name, batch)] if state in IN_BATCH else []
+    plans = select(t.plan.c.batch_id, t.plan.c.state, t.plan.c.content).where(t.plan.c.batch_id.in_(batches))
+    latest = {batch: (state, content) for batch, state, content in s.conn.execute(plans.order_by(t.plan.c.number))}
+    for name, batch in waiting:
+        state, content = latest.get(batch, ("void", ""))
+        if state != "current" or not is_made_for(content, sorted(names[batch])):
+            fire(s, name, "replan")
 
 
 def _partition(s: DeskSession, batch_id: str) -> str:

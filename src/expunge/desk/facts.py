@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -96,7 +97,7 @@ def facts_of(s: DeskSession, request_id: str, other: str | None = None) -> Facts
         batch_closed=batch is not None and batch["state"] == "closed",
         plan_hash=plan["hash"] if plan else None,
         plan_kind=plan["kind"] if plan else None,
-        plan_current=is_current(s, plan),
+        plan_current=plan is not None and plan["state"] == "current" and fits(s, plan),
         plan_is_new=plan is not None and run is None,
         operators=_workers_on(s, request_id) | (frozenset({plan["author"]}) if plan else frozenset()),
         approvers=_names(plan, "approver"),
@@ -133,11 +134,6 @@ def _limits(s: DeskSession, row: RowMapping) -> dict[str, Any]:
     }
 
 
-def is_current(s: DeskSession, plan: RowMapping | None) -> bool:
-    """Whether a plan stands and fits what its batch holds now."""
-    return plan is not None and plan["state"] == "current" and fits(s, plan)
-
-
 def _workers_on(s: DeskSession, request_id: str) -> frozenset[str]:
     """People who verified the identity of a request or decided: a second pair of eyes is somebody else's.
 
@@ -166,9 +162,14 @@ def attempts_of(s: DeskSession, batch_id: str | None) -> int:
 
 def fits(s: DeskSession, plan: RowMapping) -> bool:
     """Whether a plan is made for exactly the requests that its batch has now."""
+    return is_made_for(plan["content"], members(s, plan["batch_id"]))
+
+
+def is_made_for(content: str, requests: Sequence[str]) -> bool:
+    """Whether a stored plan is made for exactly these requests, sorted."""
     from expunge.desk.keys import parse_body
 
-    return bool(parse_body(plan["content"])["requests"] == members(s, plan["batch_id"]))
+    return bool(parse_body(content)["requests"] == requests)
 
 
 def same_person(s: DeskSession, request_id: str, other: str) -> bool:
