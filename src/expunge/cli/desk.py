@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import signal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -210,6 +213,9 @@ def worker(
     name: Annotated[str, typer.Option(help="Name of this worker, its own and the same at every start.")],
     ability: Annotated[list[str] | None, typer.Option(help="light, unlearn, audit; all if not given.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 …")] = None,
+    launcher: Annotated[
+        str, typer.Option(help='Words that start runs and audits elsewhere, such as "srun --gres=gpu:1".')
+    ] = "",
     until_idle: Annotated[bool, typer.Option("--until-idle", help="End once nothing is due or under way.")] = False,
     clock_is_right: Annotated[
         bool, typer.Option("--clock-is-right", help="Confirm the clock of this machine after a long silence.")
@@ -218,12 +224,14 @@ def worker(
     """Carry out the durable work of a desk until it is stopped; several may run at once."""
     opened = open_desk(desk)
     check_installed("dbos")
+    from expunge.desk.child import run_child
     from expunge.desk.clock_watch import ClockWatch
     from expunge.desk.leases import ABILITIES
     from expunge.desk.worker import DeskWorker, leave
     from expunge.desk.workshop import Workshop
 
-    shop, clock = Workshop(opened, name, device=device), ClockWatch(clock_is_right)
+    run = partial(run_child, launcher=_launcher(launcher))
+    shop, clock = Workshop(opened, name, device=device, run=run), ClockWatch(clock_is_right)
     works = DeskWorker(shop, ability or ABILITIES, clock=clock)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: works.stop())
@@ -235,3 +243,15 @@ def worker(
         leave()  # steps that are under way go on elsewhere
     works.close()
     return CommandResult({"worker": name, "idle": True}, ("nothing is due",))
+
+
+def _launcher(text: str) -> list[str]:
+    """The words of a launcher; `InputError` for one that cannot be read, or a program that is not installed."""
+    where, hint = "--launcher", 'name a program and its options, such as "srun --gres=gpu:1"'
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise InputError(where, "has a quotation mark without its pair", hint) from error
+    if words and shutil.which(words[0]) is None:
+        raise InputError(where, f"no program {words[0]!r} is installed here", hint)
+    return words

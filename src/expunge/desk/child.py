@@ -46,6 +46,7 @@ def run_child(
     started: Callable[[int], None],
     stop: Callable[[], bool],
     every: float = 1.0,
+    launcher: Sequence[str] = (),
 ) -> ChildResult:
     """Run `expunge WORDS` in a folder until it ends or is stopped.
 
@@ -58,6 +59,8 @@ def run_child(
         started: called with the process id.
         stop: asked every `every` seconds whether to stop.
         every: seconds between two questions.
+        launcher: words that start a command elsewhere, such as `srun --gres=gpu:1`. It must wait for the command, hand
+            on standard input and SIGTERM, and end with its code.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_atomic(folder / f"{name}.words.json", json.dumps(list(words)), private=True)
@@ -68,7 +71,7 @@ def run_child(
         (folder / f"{name}.words.json").open("rb") as stdin,
     ):
         child = subprocess.Popen(
-            [sys.executable, "-m", ENTRY],
+            [*launcher, sys.executable, "-m", ENTRY],
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
