@@ -15,6 +15,7 @@ from pydantic import Field
 from torch import nn
 
 from expunge._config import FrozenModel
+from expunge.engine.muon import Muon
 
 HALF = (torch.float16, torch.bfloat16)
 
@@ -73,11 +74,7 @@ class OptimizerGroup:
             matrices = [p for name, p in stepping.items() if p.ndim == 2 and name not in tables]
             rest = [p for name, p in stepping.items() if p.ndim != 2 or name in tables]
             if matrices:
-                self.parts.append(
-                    torch.optim.Muon(
-                        matrices, lr=settings.lr, weight_decay=settings.weight_decay, adjust_lr_fn="match_rms_adamw"
-                    )
-                )
+                self.parts.append(Muon(matrices, lr=settings.lr, weight_decay=settings.weight_decay))
         if rest and settings.name == "sgd":
             self.parts.append(torch.optim.SGD(rest, lr=settings.lr, weight_decay=settings.weight_decay))
         elif rest:
