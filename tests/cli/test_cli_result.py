@@ -45,6 +45,7 @@ def test_a_table_in_a_pipe_is_not_cut_and_brackets_are_no_markup() -> None:
         (10.0, 0.5, 0.5, "about 10 s left"),
         (60.0, 0.25, 0.75, "about 3 min 00 s left"),
         (5.0, 0.0, 1.0, ""),
+        (5.0, 0.005, 0.995, ""),
         (5.0, 1.0, 0.0, ""),
     ],
 )

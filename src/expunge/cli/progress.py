@@ -13,6 +13,7 @@ from expunge._printable import visible
 
 ProgressCallback = Callable[[float, str], None]  # (share done in 0..1, note such as "93% exact")
 EVERY = 5.0  # seconds between lines where there is no terminal
+LEAST_DONE = 0.01  # share from which the time left is told
 
 
 @dataclass
@@ -73,8 +74,8 @@ class Progress:
 
 
 def left(elapsed: float, done: float, rest: float) -> str:
-    """Time left in words, from the seconds that `done` (a share) took; "" while nothing can be said."""
-    if done <= 0 or rest <= 0:
+    """Time left in words, from the seconds that `done` (a share) took; "" while it is too little to say anything."""
+    if done < LEAST_DONE or rest <= 0:
         return ""
     seconds = round(elapsed / done * rest)
     return f"about {seconds // 60} min {seconds % 60:02d} s left" if seconds >= 60 else f"about {seconds} s left"
