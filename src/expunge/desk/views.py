@@ -14,7 +14,7 @@ from expunge.desk.certificates import certificate_view
 from expunge.desk.deadlines import alarms
 from expunge.desk.decisions import decisions
 from expunge.desk.desk import Desk, DeskSession
-from expunge.desk.due_dates import DUE, due_of
+from expunge.desk.due_dates import DUE, due_of, is_told
 from expunge.desk.facts import count, facts_of, latest_plan, latest_run, request_row
 from expunge.desk.guards import GUARDS, Act, Facts
 from expunge.desk.lifecycle import TABLE, status_of
@@ -100,6 +100,7 @@ def request_view(s: DeskSession, request_id: str) -> dict[str, Any]:
         states[each["state"]] = states.get(each["state"], 0) + 1
     return {
         **row_view(s, row),
+        "is_told": is_told(s, request_id),
         "request": {key: value for key, value in row.items() if key not in HIDDEN},
         "identifiers": [dict(each) for each in names],
         "matches": states,
