@@ -11,6 +11,7 @@ from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.interim import ACKNOWLEDGEMENT, EXTENSION
 from expunge.desk.letters import IS_WAITING
 from expunge.desk.lifecycle import BEFORE_PROMOTION
+from expunge.desk.settings import BY_HAND
 from expunge.errors import InputError
 
 WARNING_DAYS = 7  # before the day by which the person must be told of an extension
@@ -39,7 +40,9 @@ def letter_problems(s: DeskSession) -> list[str]:
 
 
 def _not_taken(s: DeskSession) -> list[str]:
-    here = t.outbox.c
+    letters, here = s.settings.letters, t.outbox.c
+    if letters is None or letters.provider == BY_HAND:
+        return []
     columns = (here.problem, func.count(), func.max(here.tries), func.min(here.next_try_at))
     query = select(*columns).where(*IS_WAITING, here.problem.is_not(None), here.next_try_at.is_not(None))
     return [

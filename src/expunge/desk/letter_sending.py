@@ -21,17 +21,17 @@ from expunge.desk.letter_providers.base import LETTER_PROVIDERS, LetterNotTaken,
 from expunge.desk.letters import IS_WAITING, is_due
 from expunge.desk.names import stamp
 from expunge.desk.roles import SYSTEM, Refusal
-from expunge.desk.settings import DeskSettings
+from expunge.desk.settings import BY_HAND, DeskSettings
 from expunge.errors import InputError, RunFailed
 
-CLAIM_SECONDS = 600  # longer than a hand-over takes
+CLAIM_SECONDS = 900  # longer than a hand-over takes
 WHERE = "desk.yaml: letters"
 
 
 def provider_of(settings: DeskSettings) -> LetterProvider:
     """The provider of a desk with its settings; `InputError` for one that does not exist, or wrong settings."""
     letters = settings.letters
-    name = letters.provider if letters else "hand"
+    name = letters.provider if letters else BY_HAND
     cls = LETTER_PROVIDERS.get(name, f"{WHERE}.provider")
     return validate(cls, dict(letters.provider_settings) if letters else {}, f"{WHERE}.provider_settings")
 

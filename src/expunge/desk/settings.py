@@ -17,6 +17,7 @@ from expunge.errors import InputError
 
 FILE = "desk.yaml"
 HINT = "write it as docs/guides/operate-desk.md shows"
+BY_HAND = "hand"  # provider of letters
 
 
 class RunSettings(FrozenModel):
@@ -54,7 +55,7 @@ class LetterSettings(FrozenModel):
     identification: dict[Literal["en", "de", "fr"], Annotated[str, Field(min_length=1, max_length=1000)]] = Field(
         {}, description="language -> how a person shows who they are; without it the desk writes no letter to ask"
     )
-    provider: str = Field("hand", description="who takes letters: hand, smtp, folder, or a plug-in")
+    provider: str = Field(BY_HAND, description="who takes letters: hand, smtp, folder, or a plug-in")
     provider_settings: dict[str, Any] = Field({}, description="settings of the provider")
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from email.policy import SMTP
 from ipaddress import ip_address
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -68,11 +68,12 @@ class MailServer(LetterProvider):
         return str(mail["Message-ID"])
 
     def _connect(self, root: Path) -> smtplib.SMTP:
+        options: dict[str, Any] = {"timeout": self.timeout_seconds, "local_hostname": self.sender.rpartition("@")[2]}
         if self.security == "tls":
             context = self._context(root)
-            server: smtplib.SMTP = smtplib.SMTP_SSL(self.host, self.port, timeout=self.timeout_seconds, context=context)
+            server: smtplib.SMTP = smtplib.SMTP_SSL(self.host, self.port, context=context, **options)
         else:
-            server = smtplib.SMTP(self.host, self.port, timeout=self.timeout_seconds)
+            server = smtplib.SMTP(self.host, self.port, **options)
         try:
             if self.security == "starttls":
                 server.starttls(context=self._context(root))
