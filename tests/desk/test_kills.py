@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import random
 import signal
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -21,11 +23,18 @@ pytest.importorskip("holidays")
 pytest.importorskip("cryptography")
 pytest.importorskip("securesystemslib")
 
+from sqlalchemy import select
+
+from expunge.desk import tables as t
+from expunge.desk.event_log import log_problems
+from expunge.desk.replay import replay_problems
+from expunge.desk.roles import SYSTEM
 from helpers import postgres
-from helpers.desk import DeskCase
+from helpers.desk import DeskCase, make_desk, new_request
 from helpers.desk_evidence import signed_waiting_case
 from helpers.desk_kills import KillCount, is_over, kill_on_the_way, open_gate
 from helpers.desk_processes import SHIFT, alive, approve, check_end, plan_of, wait_for, waiting_case, work_off, worker
+from helpers.web_log import log_rows
 
 pytestmark = [pytest.mark.process, pytest.mark.matrix]
 KILLS = int(os.environ.get("EXPUNGE_DESK_KILLS", "12"))
@@ -114,3 +123,24 @@ def test_a_frozen_worker_that_wakes_up_registers_nothing(tmp_path: Path) -> None
     approve(case, request_id)
     work_off(case, "w3", shift=SHIFT + 0.2)
     check_end(case, request_id)
+
+
+def test_kills_leave_one_receipt_for_each_request(tmp_path: Path) -> None:
+    """Workers that write and hand over letters on the way are killed at random moments."""
+    letters = {"contact": "a@b", "authority": "DPC", "acknowledge": True}
+    case = make_desk(tmp_path / "desk", controller="St. Mary", letters=letters)
+    case.clock.now = datetime.now(UTC)
+    rng, requests = random.Random(7), [new_request(case, {"record_number": f"N-{k}"}) for k in range(60)]
+    for _ in range(6):
+        (case.folder / "started").unlink(missing_ok=True)
+        with worker(case, "w1") as process:
+            wait_for(lambda: process.poll() is not None or (case.folder / "started").is_file(), pause=0.01)
+            time.sleep(rng.uniform(0, 0.5))
+    work_off(case)
+    with case.desk.reading(SYSTEM) as s:
+        rows = s.conn.execute(select(t.outbox)).mappings().all()
+        assert replay_problems(s.conn) == []
+        assert log_problems(s.conn) == []
+    assert sorted(row["request_id"] for row in rows if row["accepted_at"]) == sorted(requests)
+    assert len(list((case.folder / "letters").iterdir())) == len(rows) == len(log_rows(case, "letter.accept"))
+    assert len(log_rows(case, "request.acknowledge")) == len(requests)

@@ -15,7 +15,8 @@ from sqlalchemy import event
 
 from expunge.desk import tables as t
 from expunge.desk.dispatch import round_of
-from expunge.desk.letters import notify_ended
+from expunge.desk.letter_providers.base import LetterNotTaken
+from expunge.desk.letters import PAUSE_SECONDS, Sender, notify_ended, send_waiting
 from expunge.desk.requests import submit
 from expunge.desk.roles import SYSTEM
 from helpers.desk import CLERK, DeskCase, make_desk
@@ -29,7 +30,7 @@ def fill(case: DeskCase, first: int, last: int, **values: object) -> None:
             s.conn.execute(t.request.update().where(t.request.c.id.in_(ids)).values(**values))
 
 
-def statements(case: DeskCase) -> int:
+def statements(case: DeskCase, sender: Sender | None = None) -> int:
     """Statements of one round, with the letters of what ended early."""
     count = 0
 
@@ -41,7 +42,8 @@ def statements(case: DeskCase) -> int:
     try:
         with case.desk.session(SYSTEM) as s:
             assert round_of(s) == []
-        assert notify_ended(case.desk, None) == []
+        assert notify_ended(case.desk, sender) == []
+        assert send_waiting(case.desk, sender) == []
     finally:
         event.remove(case.desk.engine, "before_cursor_execute", note)
     return count
@@ -79,6 +81,43 @@ def test_a_letter_that_a_clerk_must_post_costs_no_statement(tmp_path: Path) -> N
     few = statements(case)
     purging(2, 32)
     assert statements(case) == few
+
+
+@pytest.mark.parametrize("settings", [{"acknowledge": True}, {"identification": {"en": "Show your passport."}}])
+def test_a_letter_on_the_way_costs_no_statement(tmp_path: Path, settings: dict[str, object]) -> None:
+    letters = {"contact": "a@b", "authority": "DPC", **settings}
+    case = make_desk(tmp_path / "desk", controller="St. Mary", letters=letters)
+    fill(case, 0, 2)
+    statements(case)  # writes them
+    few = statements(case)
+    fill(case, 2, 32)
+    statements(case)
+    assert statements(case) == few
+    with case.desk.session(CLERK) as s:
+        assert len(s.conn.execute(t.outbox.select()).all()) == 32
+        s.conn.execute(t.outbox.update().values(accepted_at=s.at))
+    assert statements(case) == few
+
+
+@pytest.mark.parametrize("for_clerk", [True, False])
+def test_a_letter_that_was_not_taken_costs_no_statement(tmp_path: Path, for_clerk: bool) -> None:
+    case = make_desk(tmp_path / "desk")
+    asked: list[str] = []
+
+    def refuse(key: str, path: str) -> str:
+        asked.append(key)
+        raise LetterNotTaken("the server is not reached", for_clerk=for_clerk)
+
+    fill(case, 0, 2, state="expired")
+    statements(case, refuse)
+    few = statements(case, refuse)
+    fill(case, 2, 32, state="expired")
+    statements(case, refuse)
+    assert statements(case, refuse) == few
+    assert len(asked) == 32
+    case.clock.move(seconds=PAUSE_SECONDS)
+    statements(case, refuse)
+    assert len(asked) == (32 if for_clerk else 64)
 
 
 def test_a_plan_that_waits_for_its_approval_costs_no_statement(tmp_path: Path) -> None:

@@ -10,9 +10,14 @@ pytest.importorskip("fastapi")
 pytest.importorskip("argon2")
 pytest.importorskip("securesystemslib")
 
+from sqlalchemy import select
+
+from expunge.desk import tables as t
+from expunge.desk.facts import request_row
 from expunge.desk.letter_text import read_letter
-from expunge.desk.letters import queue_letter
+from expunge.desk.letters import accept_letter, queue_letter
 from expunge.desk.people import set_person
+from expunge.desk.requests import extend
 from expunge.desk.roles import MAY, PEOPLE, SYSTEM, Actor, Refusal
 from expunge.web.accounts import set_account
 from helpers.cli import Cli
@@ -76,3 +81,43 @@ def test_the_command_refuses_others(case: DeskCase, cli: Cli, tmp_path: Path) ->
     assert not out.exists()
     assert cli(*words, "--as", "carla").code == 0
     assert WHY in out.read_text("utf-8")
+
+
+def test_a_form_whose_reason_the_person_reads_says_so(case: DeskCase) -> None:
+    request_id = to_review(case)
+    visit = WebVisit(case).sign_in("rita")
+    with case.desk.reading(SYSTEM) as s:
+        url = f"/requests/{request_row(s, request_id)['reference']}"
+    assert visit.get(url).text.count("The person reads it in the letter, in your words") == 2  # cancel, put off
+
+
+def test_an_extension_that_nobody_posted_stands_on_the_page(case: DeskCase) -> None:
+    request_id = to_review(case)
+    with case.desk.session(REVIEWER) as s:
+        extend(s, request_id, WHY)
+        url = f"/requests/{request_row(s, request_id)['reference']}"
+    for person, role in ROLES.items():
+        page = WebVisit(case).sign_in(person).get(url).text
+        assert "The person is not told yet that the answer is put off" in page
+        assert (WHY in page, "The answer is put off" in page) == (False, True), role
+    with case.desk.session(SYSTEM) as s:
+        letter = s.conn.execute(select(t.outbox.c.id).where(t.outbox.c.template == "extension")).scalar_one()
+        accept_letter(s, letter)
+    assert "not told yet" not in WebVisit(case).sign_in("rita").get(url).text
+
+
+def test_a_withdrawn_letter_and_a_failed_one_say_why(case: DeskCase) -> None:
+    request_id = to_review(case)
+    with case.desk.session(REVIEWER) as s:
+        extend(s, request_id, WHY)
+        url = f"/requests/{request_row(s, request_id)['reference']}"
+        values = {"tries": 1, "problem": "the server refuses the recipient (550)"}
+        s.conn.execute(t.outbox.update().values(**values, next_try_at=s.at))
+    visit = WebVisit(case).sign_in("carla")
+    for page in ("/letters", url):
+        assert "Not sent: the server refuses the recipient (550); next try" in visit.get(page).text
+    case.event(REVIEWER, request_id, "cancel", reason=WHY)
+    page = visit.get(url).text
+    assert "the request is over before it went out" in page
+    assert "Not sent:" not in page
+    assert "It was posted" not in page

@@ -227,11 +227,13 @@ def worker(
     from expunge.desk.child import run_child
     from expunge.desk.clock_watch import ClockWatch
     from expunge.desk.leases import ABILITIES
+    from expunge.desk.letter_sending import sender_of
     from expunge.desk.worker import DeskWorker, leave
     from expunge.desk.workshop import Workshop
 
     run = partial(run_child, launcher=_launcher(launcher))
-    shop, clock = Workshop(opened, name, device=device, run=run), ClockWatch(clock_is_right)
+    shop = Workshop(opened, name, sender=sender_of(opened), device=device, run=run)
+    clock = ClockWatch(clock_is_right)
     works = DeskWorker(shop, ability or ABILITIES, clock=clock)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: works.stop())

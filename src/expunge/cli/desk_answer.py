@@ -13,13 +13,13 @@ from expunge.errors import InputError
 
 
 def extend(reference: Reference, desk: DeskFolder, person: Person, reason_file: ReasonFile = None) -> CommandResult:
-    """Put the answer off, as the policy allows."""
+    """Put the answer off, as the policy allows. The person reads the reason in a letter."""
     opened = open_desk(desk)
     from expunge.desk import service
 
     with opened.session(acting(opened, person, ["reviewer"])) as s:
         until = service.extend(s, service.find_request(s, reference), read_reason(reason_file))
-    return CommandResult({"until": until}, (f"extended until {until}; tell the subject before the due date, and why",))
+    return CommandResult({"until": until}, (f"put off until {until}; this holds once its letter went out",))
 
 
 def letters(
@@ -46,6 +46,6 @@ def letters(
             service.accept_letter(s, posted)
     with opened.reading(actor) as s:
         rows = [{**row, "text": row["body_digest"] is not None} for row in service.pending_letters(s)]
-    columns = ("id", "request_id", "template", "at", "text")
-    table = ResultTable(columns, [[row[name] for name in columns] for row in rows])
+    columns = ("id", "request_id", "template", "at", "text", "problem")
+    table = ResultTable(columns, [["" if row[name] is None else row[name] for name in columns] for row in rows])
     return CommandResult({"letters": rows}, (table if rows else "no letters wait",))

@@ -10,6 +10,7 @@ from sqlalchemy import RowMapping, insert, select, update
 from expunge.desk import tables as t
 from expunge.desk.decisions import model_lineages
 from expunge.desk.desk import DeskSession
+from expunge.desk.due_dates import DUE
 from expunge.desk.facts import members
 from expunge.desk.lifecycle import IN_BATCH
 from expunge.desk.names import moment, new_id, stamp
@@ -69,8 +70,8 @@ def is_ripe(s: DeskSession, row: RowMapping) -> bool:
         return False
     if row["lineage"] == NO_MODEL or len(requests) >= s.settings.batch_size or s.now >= moment(row["closes_at"]):
         return True
-    due = select(t.request.c.extended_until, t.request.c.due_on).where(t.request.c.batch_id == row["id"])
-    days = [date.fromisoformat(later or first) for later, first in s.conn.execute(due) if later or first]
+    due = s.conn.execute(select(DUE).where(t.request.c.batch_id == row["id"])).scalars()
+    days = [date.fromisoformat(day) for day in due if day]
     reserve = timedelta(days=s.settings.reserve_days)
     return any(date.fromisoformat(s.today) >= day - reserve for day in days)
 

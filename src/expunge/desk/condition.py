@@ -17,6 +17,7 @@ from expunge.desk.event_log import log_problems, read_head
 from expunge.desk.evidence_log import anchor_problems
 from expunge.desk.facts import open_assets
 from expunge.desk.leases import is_gone, workers
+from expunge.desk.letter_condition import letter_problems, letter_settings_problems
 from expunge.desk.lifecycle import RUNNING
 from expunge.desk.plan_recipe import is_file_name
 from expunge.desk.recipients import tasks_for_people
@@ -42,7 +43,7 @@ def desk_condition(desk: Desk, version: str, workflow_url: str | None = None) ->
         problems += [f"log: {problem}" for problem in anchor_problems(desk, s.conn)]
         problems += [f"state: {problem}" for problem in replay_problems(s.conn)]
         problems += rule_problems(s.conn, desk.policies)
-        problems += _settings(desk) + _assets(s) + _workers(s)
+        problems += _settings(desk) + letter_settings_problems(desk) + _assets(s) + _workers(s) + letter_problems(s)
         problems += [f"request {each['reference']}: {each['asset']}: {each['what']}" for each in tasks_for_people(s)]
         errors = s.conn.execute(select(t.request.c.reference).where(t.request.c.state == "error")).scalars().all()
         problems += [

@@ -13,7 +13,8 @@ from expunge.desk import tables as t
 from expunge.desk.batches import NO_MODEL, batch_row, collect
 from expunge.desk.desk import DeskSession
 from expunge.desk.facts import is_made_for, latest_plan, latest_run
-from expunge.desk.letters import VERSION
+from expunge.desk.interim import INTERIM
+from expunge.desk.interim_letters import queue_interim_letters
 from expunge.desk.lifecycle import IN_BATCH
 from expunge.desk.probes import shred_overdue
 from expunge.desk.purging import NO_NOTICE, OPEN_TASKS
@@ -58,6 +59,7 @@ def round_of(s: DeskSession) -> list[Job]:
     expire_overdue(s)
     shred_overdue(s)
     purge_records(s)
+    queue_interim_letters(s)
     _replan_void(s)
     jobs = []
     for batch_id in collect(s):
@@ -103,7 +105,8 @@ def _open_releases(s: DeskSession) -> set[str]:
     is_open = task.state.in_(OPEN_TASKS)
     to_do = or_(task.problem.is_(None), task.problem != NO_NOTICE)
     waits = select(task.id).where(task.request_id == here.id, is_open).exists()
-    written = select(letter.id).where(letter.request_id == here.id, letter.version == VERSION).exists()
+    closing = (letter.request_id == here.id, letter.template.not_in(INTERIM))
+    written = select(letter.id).where(*closing).exists()
     queries = (purging.join(t.task, task.request_id == here.id).where(is_open, to_do), purging.where(~waits, ~written))
     return {str(batch) for query in queries for batch in s.conn.execute(query.distinct()).scalars() if batch}
 
@@ -137,7 +140,8 @@ def notify_accepted(s: DeskSession) -> list[str]:
     ready = (
         select(t.outbox.c.request_id)
         .join(t.request, t.request.c.id == t.outbox.c.request_id)
-        .where(t.outbox.c.accepted_at.is_not(None), t.request.c.state.not_in(("notified", "closed")))
+        .where(t.outbox.c.accepted_at.is_not(None), t.outbox.c.template.not_in(INTERIM))
+        .where(t.request.c.state.not_in(("notified", "closed")))
     )
     sent = []
     for request_id in s.conn.execute(ready).scalars().all():

@@ -15,6 +15,7 @@ from expunge.desk import tables as t
 from expunge.desk.deadlines import deadlines
 from expunge.desk.desk import DeskSession
 from expunge.desk.facts import count, request_row
+from expunge.desk.interim import QUESTIONS, withdraw_letters
 from expunge.desk.lifecycle import BEFORE_PROMOTION
 from expunge.desk.names import new_id
 from expunge.desk.roles import Refusal
@@ -97,6 +98,7 @@ def record_identity(
         if row["identity_verified_at"] is None:
             verified = {"identity_verified_at": s.at, "identity_method": method, "identity_level": level}
             s.conn.execute(update(t.request).where(t.request.c.id == request_id).values(**verified, **_clock(s, row)))
+            withdraw_letters(s, request_id, "identified", QUESTIONS)
     s.log("request.identity", body, request_id)
     return success or row["identity_verified_at"] is not None
 

@@ -1,4 +1,4 @@
-"""The letters of a desk in words, in the person's language: what the desk did, and nothing of another person.
+"""The closing letters of a desk in words, in the person's language: what the desk did, and nothing of another person.
 
 They need the controller's contact and authority (`letters` of desk.yaml). What a letter says of tests comes from the
 certificate, or, where nobody signs, from the audit.
@@ -66,9 +66,10 @@ def write_letter_file(s: DeskSession, request_id: str, template: str) -> str:
     return digest_file(write_atomic(letter_file(s.desk, request_id, template), text, private=True))
 
 
-def letter_file(desk: Desk, request_id: str, template: str) -> Path:
+def letter_file(desk: Desk, request_id: str, template: str, version: int = 1) -> Path:
     """Where the letter of a request lies."""
-    return desk.folder / OUTBOX / f"{request_id}.{template}.html"
+    name = template if version == 1 else f"{template}.{version}"
+    return desk.folder / OUTBOX / f"{request_id}.{name}.html"
 
 
 def read_letter(desk: Desk, actor: Actor, letter_id: str) -> str:
@@ -84,7 +85,7 @@ def read_letter(desk: Desk, actor: Actor, letter_id: str) -> str:
     if row is None or row["body_digest"] is None:
         what = "there is no such letter" if row is None else "the desk did not write this letter"
         raise Refusal("letter", what, "set `letters` in desk.yaml; write this one by hand", kind="missing")
-    file = letter_file(desk, row["request_id"], row["template"])
+    file = letter_file(desk, row["request_id"], row["template"], row["version"])
     if not file.is_file() or digest_file(file) != row["body_digest"]:
         raise Refusal("letter", "its file is gone or was changed", "restore it", kind="conflict")
     return file.read_text("utf-8")

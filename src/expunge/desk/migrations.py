@@ -91,7 +91,18 @@ def _seventh(conn: Connection, keys: KeyRing | None) -> None:
     conn.execute(text("CREATE INDEX IF NOT EXISTS webhook_of_request ON webhook_out (peer_id, request_id, seq)"))
 
 
-STEPS: tuple[Step, ...] = (_first, _second, _third, _fourth, _fifth, _sixth, _seventh)
+def _eighth(conn: Connection, keys: KeyRing | None) -> None:
+    """Letters that are withdrawn, and tries of a provider; a new database has the columns from the first step."""
+    known = {column["name"] for column in inspect(conn).get_columns("outbox")}
+    times = "VARCHAR(27)"
+    wanted = {"withdrawn_at": times, "withdrawn_for": "VARCHAR(20)", "tries": "INTEGER", "next_try_at": times}
+    for name, kind in (wanted | {"problem": "VARCHAR(80)"}).items():
+        if name not in known:
+            conn.execute(text(f"ALTER TABLE outbox ADD COLUMN {name} {kind}"))
+    conn.execute(text("CREATE INDEX IF NOT EXISTS letter_waits ON outbox (accepted_at, withdrawn_at)"))
+
+
+STEPS: tuple[Step, ...] = (_first, _second, _third, _fourth, _fifth, _sixth, _seventh, _eighth)
 
 
 def triggers(name: str, dialect: str) -> list[str]:

@@ -17,6 +17,7 @@ from expunge.desk import tables as t
 from expunge.desk.certificates import certificate_row
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.facts import SETTLED, latest_plan, request_row
+from expunge.desk.interim import INTERIM
 from expunge.desk.names import moment
 from expunge.desk.plans import content_of
 from expunge.desk.purging import tasks
@@ -49,7 +50,7 @@ def _open(s: DeskSession) -> list[tuple[RowMapping, str]]:
     ready: dict[str, Any] = {
         "promotion": true(),
         "purge": select(task.id).where(task.request_id == here.id).exists() & ~is_open,
-        "notification": select(letter.id).where(*post).exists(),
+        "notification": select(letter.id).where(*post, letter.template.not_in(INTERIM)).exists(),
     }
     rows = []
     for kind in KINDS:
@@ -124,7 +125,9 @@ def _notice(task: RowMapping, receipt: Fields) -> Fields:
 
 
 def _notification(s: DeskSession, row: RowMapping) -> Fields | None:
-    query = select(t.outbox).where(t.outbox.c.request_id == row["id"], t.outbox.c.accepted_at.is_not(None))
+    here = t.outbox.c
+    closing = (here.request_id == row["id"], here.accepted_at.is_not(None), here.template.not_in(INTERIM))
+    query = select(t.outbox).where(*closing)
     letter = s.conn.execute(query).mappings().first()
     if letter is None or letter["body_digest"] is None:
         return None

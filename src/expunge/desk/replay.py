@@ -45,7 +45,7 @@ class LogReplay:
     identifiers: set[str] = field(default_factory=set)  # that were shown
     matches: dict[str, str] = field(default_factory=dict)
     tasks: dict[str, str] = field(default_factory=dict)
-    letters: set[str] = field(default_factory=set)
+    letters: set[tuple[str, str]] = field(default_factory=set)  # letter, what became of it
     certificates: dict[str, bool] = field(default_factory=dict)  # digest -> whether it verified
     auditors: dict[str, str] = field(default_factory=dict)  # digest of a certificate -> who signed it
     problems: list[str] = field(default_factory=list)
@@ -62,7 +62,7 @@ def replay(rows: Iterable[Row]) -> LogReplay:
         try:
             body = parse_body(row["body"])
             kind, _, name = str(row["type"]).partition(".")
-            if kind == "request" and (name in EVENTS or name in ("identity", "extend", "purge")):
+            if kind == "request" and (name in EVENTS or name in ("identity", "extend", "purge", "acknowledge")):
                 _request(made, row, name, body)
             elif (one := OTHERS.get(row["type"])) is not None:
                 one(made, row, body)
@@ -79,6 +79,8 @@ def _request(made: LogReplay, row: Row, event: str, body: dict[str, Any]) -> Non
             made.identifiers |= set(body["identifiers"])
     elif event == "extend":
         request["extended_until"] = body["until"]
+    elif event == "acknowledge":
+        request["acknowledged"] = True
     elif event == "purge" and "from" not in body:  # of the record, after it was closed
         request["purged"] = True
     else:
@@ -163,7 +165,7 @@ def _task(made: LogReplay, row: Row, body: dict[str, Any]) -> None:
 
 
 def _letter(made: LogReplay, row: Row, body: dict[str, Any]) -> None:
-    made.letters.add(body["letter"])
+    made.letters.add((body["letter"], row["type"]))
 
 
 def _certificate(made: LogReplay, row: Row, body: dict[str, Any]) -> None:
@@ -183,7 +185,7 @@ OTHERS = {
     "decision.set": _decision,
     "match.settle": _match,
     **dict.fromkeys(("task.end", "task.tell", "task.confirm"), _task),
-    "letter.accept": _letter,
+    **dict.fromkeys(("letter.accept", "letter.withdraw"), _letter),
     **dict.fromkeys(("certificate.make", "certificate.sign"), _certificate),
 }
 
@@ -217,6 +219,7 @@ def _requests(made: LogReplay, conn: Connection) -> Iterator[str]:
             "digest of the policy": (row["regime_digest"], logged.get("regime_digest")),
             "promotion": (row["promoted_at"] is not None, bool(logged.get("promoted"))),
             "extension": (row["extended_until"], logged.get("extended_until")),
+            "confirmation of receipt": (row["acknowledged_at"] is not None, bool(logged.get("acknowledged"))),
             "purge": (row["purged_at"] is not None, bool(logged.get("purged"))),
             "end of the record period": (row["records_ended_at"] is not None, bool(logged.get("over"))),
         }
@@ -287,5 +290,7 @@ def _parts(made: LogReplay, conn: Connection) -> Iterator[str]:
         if (state := made.tasks.get(row["id"])) is not None and row["state"] != state:
             yield f"request {references.get(row['request_id'])}: a task is {row['state']}, and the log has {state}"
     for row in conn.execute(select(t.outbox)).mappings():
-        if (row["accepted_at"] is not None) != (row["id"] in made.letters):
+        if (row["accepted_at"] is not None) != ((row["id"], "letter.accept") in made.letters):
             yield f"request {references.get(row['request_id'])}: whether its letter went out is not what the log has"
+        if (row["withdrawn_at"] is not None) != ((row["id"], "letter.withdraw") in made.letters):
+            yield f"request {references.get(row['request_id'])}: whether a letter is withdrawn is not what the log has"

@@ -13,6 +13,8 @@ from expunge.desk.deadlines import day_in, deadlines
 from expunge.desk.desk import DeskSession
 from expunge.desk.facts import request_row
 from expunge.desk.guards import Act, Facts, choose
+from expunge.desk.interim import confirm_receipt
+from expunge.desk.interim_letters import queue_extension
 from expunge.desk.keys import IDENTIFIER_KINDS, normalize
 from expunge.desk.lifecycle import BEFORE_PROMOTION, START, TERMINAL
 from expunge.desk.names import moment, new_id, new_reference, stamp
@@ -21,7 +23,7 @@ from expunge.desk.roles import Refusal
 from expunge.desk.transitions import as_system, fire
 from expunge.errors import InputError, nearest, unknown
 
-MAX_IDENTIFIERS, MAX_VALUE, MAX_REASON = 50, 400, 10_000
+MAX_IDENTIFIERS, MAX_VALUE, MAX_REASON, MAX_LETTER_REASON = 50, 400, 10_000, 2_000
 LANGUAGES = ("en", "de", "fr")
 
 
@@ -181,7 +183,10 @@ PLAIN_EVENTS = (
 
 
 def extend(s: DeskSession, request_id: str, reason: str) -> str:
-    """Put the answer off, as the policy allows; returns the new date. The subject must be told before the due date."""
+    """Put the answer off, as the policy allows; returns the new date, which holds once its letter was accepted.
+
+    The reason stands in the letter as it is written.
+    """
     s.actor.check_may("extend")
     row = request_row(s, request_id)
     _check_open(s, request_id)
@@ -195,6 +200,10 @@ def extend(s: DeskSession, request_id: str, reason: str) -> str:
         raise Refusal("extend", f"was extended already, until {row['extended_until']}")
     if rules.notice_reason and not reason.strip():
         raise Refusal("extend", "a reason is missing", "the subject must be told why")
+    if len(reason) > MAX_LETTER_REASON:
+        raise InputError(
+            "reason", f"is longer than {MAX_LETTER_REASON:,} characters", "the person reads it: shorten it"
+        )
     if s.today > row["due_on"]:
         raise Refusal("extend", f"the due date {row['due_on']} is over", "the subject must have been told before it")
     s.conn.execute(update(t.request).where(t.request.c.id == request_id).values(extended_until=later.isoformat()))
@@ -203,15 +212,15 @@ def extend(s: DeskSession, request_id: str, reason: str) -> str:
         {"until": later.isoformat(), "reason": s.keep_reason(reason, "extend", request_id)},
         request_id,
     )
+    queue_extension(s, request_id, reason)
     return later.isoformat()
 
 
 def acknowledge(s: DeskSession, request_id: str) -> None:
-    """Note that receipt was confirmed to the subject."""
+    """Note that receipt was confirmed to the subject; its letter, if one waits, is withdrawn."""
     s.actor.check_may("identify")
     request_row(s, request_id)
-    s.conn.execute(update(t.request).where(t.request.c.id == request_id).values(acknowledged_at=s.at))
-    s.log("request.acknowledge", {}, request_id)
+    confirm_receipt(s, request_id)
 
 
 def expire_overdue(s: DeskSession, event_id: str | None = None) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -17,6 +17,7 @@ from expunge.errors import InputError
 
 FILE = "desk.yaml"
 HINT = "write it as docs/guides/operate-desk.md shows"
+BY_HAND = "hand"  # provider of letters
 
 
 class RunSettings(FrozenModel):
@@ -50,6 +51,12 @@ class LetterSettings(FrozenModel):
 
     contact: str = Field(min_length=1, max_length=300, description="where to object")
     authority: str = Field(min_length=1, max_length=300, description="supervisory authority, to which one complains")
+    acknowledge: bool = Field(False, description="receipt is confirmed also where the policy sets no date for that")
+    identification: dict[Literal["en", "de", "fr"], Annotated[str, Field(min_length=1, max_length=1000)]] = Field(
+        {}, description="language -> how a person shows who they are; without it the desk writes no letter to ask"
+    )
+    provider: str = Field(BY_HAND, description="who takes letters: hand, smtp, folder, or a plug-in")
+    provider_settings: dict[str, Any] = Field({}, description="settings of the provider")
 
 
 class DeskSettings(FrozenModel):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from expunge._text_file import read_text
 from expunge.desk.connectors.base import place
+from expunge.desk.secret_file import read_secret
 from expunge.desk.settings import CertificateSettings, DeskSettings
 from expunge.errors import InputError
 from expunge.evidence.merkle_log import MerkleLog
@@ -93,8 +92,4 @@ def merkle_log(folder: Path, wanted: CertificateSettings) -> MerkleLog:
 
 
 def _private(folder: Path, key: str, source: str) -> SigningKey:
-    file = place(folder, source)
-    text = read_text(file, "write the passphrase into its first line", most=4096)
-    if os.name == "posix" and file.stat().st_mode & 0o077:
-        raise InputError(str(file), "can be read by others", f"chmod 600 {file.name}")
-    return load_key(place(folder, key), text.split("\n")[0])
+    return load_key(place(folder, key), read_secret(place(folder, source)))

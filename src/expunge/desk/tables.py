@@ -264,7 +264,13 @@ outbox = Table(
     Column("body_digest", DIGEST),
     Column("accepted_at", AT),
     Column("channel", String(10), _one_of("channel", CHANNELS)),
+    Column("withdrawn_at", AT),
+    Column("withdrawn_for", String(20)),
+    Column("tries", Integer),  # of a provider; none before the first
+    Column("next_try_at", AT),  # after a try: none if a clerk posts it
+    Column("problem", String(80)),  # of the last try, in words without personal data
     UniqueConstraint("request_id", "template", "version", name="letter_once"),
+    Index("letter_waits", "accepted_at", "withdrawn_at"),
 )
 probe = Table(
     "probe",

@@ -10,9 +10,11 @@ from sqlalchemy import RowMapping, select, update
 
 from expunge.desk import tables as t
 from expunge.desk.desk import DeskSession
+from expunge.desk.due_dates import due_of
 from expunge.desk.event_log import was_applied
 from expunge.desk.facts import facts_of, latest_plan, members, request_row
 from expunge.desk.guards import Act, choose
+from expunge.desk.interim import withdraw_outdated
 from expunge.desk.lifecycle import ENDED_EARLY, IN_BATCH, PREVIOUS, Transition
 from expunge.desk.names import moment, stamp
 from expunge.desk.roles import SYSTEM
@@ -69,6 +71,7 @@ def fire(
         EFFECTS[name](s, row, transition, changes)
     s.conn.execute(update(t.request).where(t.request.c.id == request_id).values(**changes))
     s.log(f"request.{event}", details, request_id, f"{event_id}/{request_id}" if event_id else None)
+    withdraw_outdated(s, request_id, row["state"], str(target))
     if "leave_batch" in transition.effects and row["batch_id"]:
         replan_rest(s, row["batch_id"])
     return str(target)
@@ -96,8 +99,7 @@ def _nothing(s: DeskSession, row: RowMapping, transition: Transition, changes: d
 def _open_window(s: DeskSession, row: RowMapping, transition: Transition, changes: dict[str, Any]) -> None:
     """The cancel window: as the policy has it, and shorter where the due date needs the time."""
     until = s.now + timedelta(hours=s.rules_of(row).cancel_window_hours)
-    due = row["extended_until"] or row["due_on"]
-    if due:
+    if due := due_of(s, row):
         latest = date.fromisoformat(due) - timedelta(days=s.settings.reserve_days)
         limit = moment(f"{latest.isoformat()}T00:00:00.000000Z")
         until = max(min(until, limit), s.now)

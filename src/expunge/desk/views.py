@@ -14,6 +14,7 @@ from expunge.desk.certificates import certificate_view
 from expunge.desk.deadlines import alarms
 from expunge.desk.decisions import decisions
 from expunge.desk.desk import Desk, DeskSession
+from expunge.desk.due_dates import DUE, due_of, is_told
 from expunge.desk.facts import count, facts_of, latest_plan, latest_run, request_row
 from expunge.desk.guards import GUARDS, Act, Facts
 from expunge.desk.lifecycle import TABLE, status_of
@@ -56,13 +57,13 @@ def inbox(
         query = query.where(t.request.c.state.in_(states))
     elif not include_done:
         query = query.where(t.request.c.state.not_in(DONE))
-    query = query.order_by(t.request.c.due_on.is_(None), t.request.c.due_on, t.request.c.id).limit(limit).offset(offset)
+    query = query.order_by(DUE.is_(None), DUE, t.request.c.id).limit(limit).offset(offset)
     return [row_view(s, row) for row in s.conn.execute(query).mappings()]
 
 
 def row_view(s: DeskSession, row: RowMapping) -> dict[str, Any]:
     """A line of the inbox."""
-    due = row["extended_until"] or row["due_on"]
+    due = due_of(s, row)
     left = (date.fromisoformat(due) - date.fromisoformat(s.today)).days if due else None
     passed = (
         sum(
@@ -99,6 +100,7 @@ def request_view(s: DeskSession, request_id: str) -> dict[str, Any]:
         states[each["state"]] = states.get(each["state"], 0) + 1
     return {
         **row_view(s, row),
+        "is_told": is_told(s, request_id),
         "request": {key: value for key, value in row.items() if key not in HIDDEN},
         "identifiers": [dict(each) for each in names],
         "matches": states,

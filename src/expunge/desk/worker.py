@@ -29,7 +29,7 @@ from expunge.desk.leases import (
     stop_worker,
     workers,
 )
-from expunge.desk.letters import notify_ended
+from expunge.desk.letters import notify_ended, send_waiting
 from expunge.desk.regime_texts import keep_open_rules
 from expunge.desk.roles import SYSTEM
 from expunge.desk.workshop import Workshop
@@ -148,6 +148,7 @@ class DeskWorker:
         if lines:
             self._tell("\n".join(lines), "policies")
         notify_ended(self.desk, self.shop.sender)
+        send_waiting(self.desk, self.shop.sender)
         for line in self._clearing.clear():
             self._tell(line)
         started = [self._begin(job) for job in jobs]

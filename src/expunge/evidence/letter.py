@@ -151,17 +151,19 @@ def write_answer(
         "t": words,
         "language": language,
         "controller": facts.controller,
+        "title": words["title"],
         "reference": reference,
         "date": (today or date.today()).isoformat(),
         "sections": list(_sections(tests, facts, words)),
     }
-    plain = _render("txt", values)
+    plain = render_letter("txt", values)
     if said := forbidden_words(plain, language, exact=tests is not None and tests.level == "L3"):
         raise InputError("letter", f'says "{said[0]}", which no test carries', "write the facts in other words")
-    return plain if form == "txt" else _render("html", values)
+    return plain if form == "txt" else render_letter("html", values)
 
 
-def _render(form: str, values: dict[str, Any]) -> str:
+def render_letter(form: str, values: dict[str, Any]) -> str:
+    """A letter as `txt` or `html` from the values of its template."""
     environment = Environment(
         autoescape=form == "html", undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, func, select
 
 from expunge.desk import tables as t
 from expunge.desk.desk import DeskSession
+from expunge.desk.due_dates import DUE
 from expunge.desk.lifecycle import STATES, TABLE
 from expunge.desk.names import ALPHABET, READ_AS, REFERENCE_LETTERS
 from expunge.desk.views import DONE, row_view
@@ -79,8 +80,7 @@ def inbox_rows(s: DeskSession, chosen: InboxFilter) -> tuple[list[dict[str, Any]
     s.actor.check_may("read")
     where = chosen.conditions(s.actor.role)
     total = int(s.conn.execute(select(func.count()).select_from(t.request).where(*where)).scalar_one())
-    due = func.coalesce(t.request.c.extended_until, t.request.c.due_on)
-    query = select(t.request).where(*where).order_by(due.is_(None), due, t.request.c.id)
+    query = select(t.request).where(*where).order_by(DUE.is_(None), DUE, t.request.c.id)
     rows = s.conn.execute(query.limit(SIZE).offset(SIZE * (chosen.page - 1))).mappings().all()
     levels = _levels(s, [row["batch_id"] for row in rows if row["batch_id"]])
     views = []

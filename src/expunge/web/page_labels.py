@@ -38,6 +38,9 @@ STATES = {
     "duplicate": "Duplicate",
     "expired": "Expired",
     "fulfilled": "Answer",
+    "acknowledgement": "Receipt of the request",
+    "identification": "Question who the person is",
+    "extension": "The answer is put off",
     # plans, runs, tasks, batches
     "current": "Current",
     "rejected": "Sent back",
@@ -144,6 +147,7 @@ LOG = {  # in the timeline
     "certificate.sign": "Certificate signed by the auditor",
     "receipt.write": "Receipt written",
     "letter.accept": "Letter posted",
+    "letter.withdraw": "Letter withdrawn",
 }
 DECISIONS = {
     "erase": "Erase",

@@ -15,6 +15,7 @@ from expunge.desk.decisions import decisions
 from expunge.desk.desk import DeskSession
 from expunge.desk.facts import request_row
 from expunge.desk.identity import LEVELS, METHODS
+from expunge.desk.interim import WITHDRAWALS
 from expunge.desk.keys import IDENTIFIER_KINDS
 from expunge.desk.lifecycle import ENDED_EARLY, TABLE
 from expunge.desk.matching import matches
@@ -81,6 +82,7 @@ def request_values(s: DeskSession, text: str) -> dict[str, Any]:
         "searched": _was_searched(s, request_id),
         "entries": condense(timeline(s, request_id)),
         "letters": _letters(s, request_id),
+        "withdrawals": WITHDRAWALS,
         "task_notes": {row["id"]: task_note(row["receipt"]) for row in tasks(s, request_id)},
         "like": _references(s, requests_like(s, request_id)),
         "duplicate_of": _references(s, [row["duplicate_of"]] if row["duplicate_of"] else []),

@@ -18,6 +18,7 @@ from expunge.audit.schema import AuditFile, load_audit
 from expunge.desk import tables as t
 from expunge.desk.approvers import approval_doubts
 from expunge.desk.desk import Desk, DeskSession
+from expunge.desk.due_dates import DUE
 from expunge.desk.facts import latest_plan, latest_run
 from expunge.desk.leases import is_gone, workers
 from expunge.desk.names import moment
@@ -96,8 +97,8 @@ def plan_values(s: DeskSession, text: str) -> dict[str, Any]:
 
 
 def requests_of(s: DeskSession, batch_id: str) -> list[RowMapping]:
-    """Reference and state of the requests of a batch."""
-    columns = (t.request.c.reference, t.request.c.state, t.request.c.due_on, t.request.c.extended_until)
+    """Reference, state and due date of the requests of a batch."""
+    columns = (t.request.c.reference, t.request.c.state, DUE.label("due_on"))
     query = select(*columns).where(t.request.c.batch_id == batch_id).order_by(t.request.c.reference)
     return list(s.conn.execute(query).mappings())
 

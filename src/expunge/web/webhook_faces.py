@@ -50,7 +50,7 @@ class WebhookFace(FrozenModel):
             "id": row["id"],
             "reference": row["reference"],
             "received_at": row["received_at"],
-            "due_on": row["extended_until"] or row["due_on"],
+            "due_on": row["due_on"],
             "status": outside.status,
             "reason": outside.reason,
             "state": state,

@@ -15,6 +15,7 @@ from sqlalchemy import RowMapping, func, insert, select, update
 from expunge._io import canonical
 from expunge.desk import tables as t
 from expunge.desk.desk import Desk, DeskSession
+from expunge.desk.due_dates import due_of
 from expunge.desk.event_log import read_head
 from expunge.desk.keys import parse_body
 from expunge.desk.lifecycle import STATES
@@ -71,7 +72,7 @@ def _submitted_by(peer: RowMapping) -> Any:
 def _add(s: DeskSession, peer: RowMapping, row: RowMapping, state: str) -> int:
     """One message, unless the other desk would read the same as from the one before."""
     request = s.conn.execute(select(t.request).where(t.request.c.id == row["request_id"])).mappings().one()
-    data = webhook_face(peer["face"]).message(dict(request), state)
+    data = webhook_face(peer["face"]).message({**request, "due_on": due_of(s, request)}, state)
     here = (webhook_out.c.peer_id == peer["id"], webhook_out.c.request_id == row["request_id"])
     last = s.conn.execute(select(webhook_out.c.body).where(*here).order_by(webhook_out.c.seq.desc()).limit(1)).scalar()
     if last is not None and json.loads(last)["data"] == data:

@@ -56,7 +56,8 @@ def list_letters(calls: Calls, limit: Limit = 50, offset: Offset = 0) -> dict[st
     """Letters that are to go out."""
     with calls.reading() as s:
         rows = pending_letters(s, limit + 1, offset)
-    items = [{k: row[k] for k in ("id", "request_id", "template", "version", "at")} for row in rows[:limit]]
+    keys = ("id", "request_id", "template", "version", "at", "problem", "next_try_at")
+    items = [{k: row[k] for k in keys} for row in rows[:limit]]
     return {"items": items, "next": offset + limit if len(rows) > limit else None}
 
 

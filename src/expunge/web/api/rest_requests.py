@@ -150,7 +150,7 @@ def _document(text: str | None) -> bytes | None:
 
 @router.post("/{reference}/extension", **action("extend"))
 def extend_request(reference: Reference, body: Reasoned, calls: Calls) -> dict[str, str]:
-    """Put the answer off, as the policy allows."""
+    """Put the answer off, as the policy allows; the reason stands in a letter, and the date holds once it went out."""
     with calls.acting() as s:
         return {"until": extend(s, find_request(s, reference), body.reason)}
 
