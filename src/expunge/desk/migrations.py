@@ -7,6 +7,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection, insert, inspect, text
 
 from expunge.desk import evidence_tables, oidc_tables, tables, web_tables
+from expunge.desk.guard_tables import guard_audit
 from expunge.desk.keys import KeyRing, parse_body
 from expunge.desk.names import new_id
 from expunge.desk.regime_texts import regime_text
@@ -91,7 +92,12 @@ def _seventh(conn: Connection, keys: KeyRing | None) -> None:
     conn.execute(text("CREATE INDEX IF NOT EXISTS webhook_of_request ON webhook_out (peer_id, request_id, seq)"))
 
 
-STEPS: tuple[Step, ...] = (_first, _second, _third, _fourth, _fifth, _sixth, _seventh)
+def _eighth(conn: Connection, keys: KeyRing | None) -> None:
+    """What was asked of earlier requests after each run."""
+    tables.META.create_all(conn, tables=[guard_audit])
+
+
+STEPS: tuple[Step, ...] = (_first, _second, _third, _fourth, _fifth, _sixth, _seventh, _eighth)
 
 
 def triggers(name: str, dialect: str) -> list[str]:
