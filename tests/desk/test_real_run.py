@@ -15,6 +15,7 @@ pytest.importorskip("holidays")
 pytest.importorskip("cryptography")
 pytest.importorskip("securesystemslib")
 
+from expunge.audit.schema import load_audit
 from expunge.corpus import load_corpus
 from expunge.desk.assets import add_asset
 from expunge.desk.batches import collect
@@ -24,6 +25,7 @@ from expunge.desk.decisions import decide, decide_asset
 from expunge.desk.desk import Desk
 from expunge.desk.event_log import log_problems
 from expunge.desk.facts import latest_run
+from expunge.desk.guard_audits import guard_rows
 from expunge.desk.letters import accept_letter, pending_letters
 from expunge.desk.matching import matches, search, settle
 from expunge.desk.people import set_person
@@ -156,9 +158,31 @@ def test_two_requests_one_after_the_other(case: DeskCase) -> None:
     assert (case.state(second), run["guard_status"]) in (("audit_passed", "passed"), ("audit_failed", "failed")), logs(
         case
     )
+    check_guard(case, first, plan_of(case, second)["hash"])
     written = b"".join(f.read_bytes() for f in case.folder.glob("*.db*"))
     for subject in (TARGET, OTHER):
         assert subject.encode() not in written
+
+
+def check_guard(case: DeskCase, first: str, digest: str) -> None:
+    """The first request was attacked again on the model of the second run: its own records, and its own controls."""
+    with case.desk.reading(SYSTEM) as s:
+        run = latest_run(s, digest)
+        (row,) = guard_rows(s, run)
+    assert run is not None
+    if run["guard_status"] == "failed":
+        assert row["status"] == "not_tested"
+        return
+    assert (row["choice"], row["status"]) == ("worst", "passed"), logs(case)
+    own, again = (
+        load_audit(case.desk.runs / digest[:16] / name / "audit.json") for name in ("audit", f"guard-{first}")
+    )
+    assert again.split.targets == (f"patient:{TARGET}",)
+    assert own.split.targets == (f"patient:{OTHER}",)
+    assert again.split.controls > 0
+    assert again.training_digest == own.training_digest
+    assert again.models["unlearned"].digest == own.models["unlearned"].digest
+    assert not (case.desk.runs / digest[:16] / f"guard-{first}" / "requests.json").exists()
 
 
 def check_certificate(case: DeskCase, request_id: str, digest: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -69,10 +70,15 @@ def signed_waiting_case(tmp_path: Path) -> tuple[DeskCase, str]:
     return case, to_waiting(case)
 
 
-def write_template(case: DeskCase, statuses: dict[str, str] | None = None) -> EvidenceCase:
+def write_template(
+    case: DeskCase, statuses: dict[str, str] | None = None, original: Path | None = None, seed: int = 101
+) -> EvidenceCase:
     """A finished run of the desk's model and its audit, in the folder that the stand-in child copies."""
-    made, original = EvidenceCase(case.folder / "template"), case.folder / "model"
-    write_model_folder(made.model, 101)
+    made, start = EvidenceCase(case.folder / "template"), "../../model"
+    if original is not None:
+        start = os.path.relpath(original, case.folder / "runs" / "any" / "run")
+    original = original or case.folder / "model"
+    write_model_folder(made.model, seed)
     recipe = {"method": "npo", "seed": 42, "steps": 4}
     write_json(made.run / "recipe.yaml", recipe)
     write_json(made.run / "environment.json", {"python": "3.11.7", "packages": {"torch": "2.13.0"}})
@@ -88,7 +94,7 @@ def write_template(case: DeskCase, statuses: dict[str, str] | None = None) -> Ev
         "status": "finished",
         "identity": identity,
         "created": "2026-02-27T10:00:00+00:00",
-        "model": "../../model",
+        "model": start,
         "template": "plain",
         "method": "npo",
         "scope": "ids:@forget.txt",

@@ -64,7 +64,9 @@ def copy(source: Path, out: Path, last: str) -> int:
 def audit(words: list[str]) -> int:
     time.sleep(float(os.environ.get("FAKE_SECONDS", "0.2")) / 4)
     if TEMPLATE.is_dir():
-        return copy(TEMPLATE / "audit", Path(option(words, "--out")), last="audit.json")
+        out = option(words, "--out")
+        own = TEMPLATE / out  # of an audit that differs from the others
+        return copy(own if own.is_dir() else TEMPLATE / "audit", Path(out), last="audit.json")
     status = os.environ.get("FAKE_VERDICT", "passed")
     about = {"verdict": {"status": status}, "policy_digest": os.environ["FAKE_POLICY"]}
     write(Path(option(words, "--out")) / "audit.json", json.dumps(about).encode())

@@ -62,12 +62,21 @@ class RequestRow(FrozenModel):
         return next((s for s in self.states if s.run == self.number), None)
 
     @property
-    def bound(self) -> float | None:
-        """The share up to which it counts as forgotten now: that of the controls, or as after its own run."""
+    def reference(self) -> float | None:
+        """The share that the last model gives of the controls; without controls, that after its own run."""
         last = self.states[-1] if self.states else None
         own = self.own.share if self.own else None
-        reference = own if last is None or last.controls is None else last.controls
-        return None if reference is None else reference + MARGIN
+        return own if last is None or last.controls is None else last.controls
+
+    @property
+    def bound(self) -> float | None:
+        """The share up to which it counts as forgotten now."""
+        return None if self.reference is None else self.reference + MARGIN
+
+    @property
+    def excess(self) -> float | None:
+        """By how much the last model gives more of it than the reference; None where it was not asked."""
+        return None if not self.states or self.reference is None else self.states[-1].share - self.reference
 
     @property
     def status(self) -> Literal["forgotten", "unchanged", "back", "not_run"]:

@@ -41,7 +41,8 @@ def audit(
     preset: opt.PresetName = "default",
     plan: PlanOnly = False,
     only: Annotated[
-        str | None, typer.Option("--only", help="Scope of the part of a run's records to judge: one of its requests.")
+        str | None,
+        typer.Option("--only", help="Scope of the records to judge: one request of the run, or one before it."),
     ] = None,
 ) -> CommandResult:
     """Judge by a policy whether a model has forgotten; the plan is written first."""
@@ -58,10 +59,13 @@ def audit(
     from expunge.audit.run import plan_audit
 
     split = audited_split(unlearned, data, loader, map_, scope, seed, near_duplicates)
+    is_own = True
     if only is not None:
-        from expunge.scope.part import part_of
+        from expunge.corpus import load_corpus
+        from expunge.scope.part import is_own_part, part_of
 
-        split = part_of(split, only)
+        whole, split = split, part_of(split, only, load_corpus(data, loader, map_))
+        is_own = is_own_part(whole, split)
     check_out(out, unlearned, split)
     options: dict[str, Any] = {
         "retrained": retrained,
@@ -76,7 +80,9 @@ def audit(
         return _planned(plan_audit(original, unlearned, split, out, **options), out)
     with Progress().bar("auditing") as tick:
         result = run(original, unlearned, split, out, **options, on_progress=lambda phrase, done: tick(done, phrase))
-        history = _history(original, unlearned, data, loader, map_, out, device, dtype, template, tick)
+        history = (
+            _history(original, unlearned, data, loader, map_, out, device, dtype, template, tick) if is_own else None
+        )
     rows = [
         (r.key, r.status.replace("_", " "), r.estimate, r.reference.estimate if r.reference else None, r.reason)
         for r in result.results

@@ -34,7 +34,12 @@ def show(plan: Hash, desk: DeskFolder, person: Person) -> CommandResult:
     with opened.reading(acting(opened, person, service.PEOPLE)) as s:
         (view,) = service.plan_views(s, service.plan_row(s, plan)["hash"])
     view["progress"] = service.progress(opened, view["hash"])
-    lines = [f"{key}: {view[key]}" for key in ("hash", "state", "author", "approver", "run", "audit")]
+    keys = ("hash", "state", "author", "approver", "run", "audit", "guard")
+    lines: list[str | ResultTable] = [f"{key}: {view[key]}" for key in keys]
+    if view["earlier_requests"]:
+        columns = ("reference", "choice", "status")
+        rows = [[row[name] or "-" for name in columns] for row in view["earlier_requests"]]
+        lines.append(ResultTable(("earlier request", "chosen", "attacks"), rows))
     return CommandResult(view, (*lines, "", yaml.safe_dump(view["content"], sort_keys=False).rstrip()))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -73,7 +74,7 @@ class DeskSession:
         append(self.conn, self.now, self.actor, type_, body, request_id, event_id)
 
     def delete_files(self, files: Iterable[Path]) -> None:
-        """Delete files once the transaction is committed: one that is undone leaves them as they are."""
+        """Delete files and folders once the transaction is committed: one that is undone leaves them as they are."""
         self.to_delete.extend(files)
 
     def keep_reason(self, text: str, event: str, request_id: str) -> str:
@@ -167,7 +168,10 @@ class Desk:
             yield s
         for file in s.to_delete:
             with suppress(OSError):  # a worker looks for what is left once a day, see `run_leftovers`
-                file.unlink(missing_ok=True)
+                if file.is_dir() and not file.is_symlink():
+                    shutil.rmtree(file)
+                else:
+                    file.unlink(missing_ok=True)
 
     @contextmanager
     def reading(self, actor: Actor) -> Iterator[DeskSession]:

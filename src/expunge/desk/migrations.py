@@ -7,6 +7,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection, insert, inspect, text
 
 from expunge.desk import evidence_tables, oidc_tables, tables, web_tables
+from expunge.desk.guard_tables import guard_audit
 from expunge.desk.keys import KeyRing, parse_body
 from expunge.desk.names import new_id
 from expunge.desk.regime_texts import regime_text
@@ -102,7 +103,12 @@ def _eighth(conn: Connection, keys: KeyRing | None) -> None:
     conn.execute(text("CREATE INDEX IF NOT EXISTS letter_waits ON outbox (accepted_at, withdrawn_at)"))
 
 
-STEPS: tuple[Step, ...] = (_first, _second, _third, _fourth, _fifth, _sixth, _seventh, _eighth)
+def _ninth(conn: Connection, keys: KeyRing | None) -> None:
+    """What was asked of earlier requests after each run."""
+    tables.META.create_all(conn, tables=[guard_audit])
+
+
+STEPS: tuple[Step, ...] = (_first, _second, _third, _fourth, _fifth, _sixth, _seventh, _eighth, _ninth)
 
 
 def triggers(name: str, dialect: str) -> list[str]:

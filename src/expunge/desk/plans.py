@@ -120,6 +120,7 @@ def _model_part(s: DeskSession, lineage: str, requests: Sequence[str], number: i
         "policy": {"name": policy.name, "digest": policy.digest},
         "dtype": run.dtype,
         "template": run.template,
+        "guard": {"worst": s.settings.guard_worst, "random": s.settings.guard_random},
     }
 
 

@@ -19,6 +19,7 @@ from sqlalchemy import delete, insert, or_, select, update
 from expunge._io import digest_file, write_atomic
 from expunge.desk import tables as t
 from expunge.desk.desk import DeskSession
+from expunge.desk.guard_files import guard_files
 from expunge.desk.keys import KEY_BYTES, seal, unseal
 from expunge.errors import InputError
 
@@ -91,7 +92,8 @@ def read_probes(s: DeskSession, asset_id: str) -> list[dict[str, Any]]:
 def shred_probes(s: DeskSession, request_id: str) -> int:
     """Delete the key of a request's probes, and every file that holds them; returns how many there were.
 
-    Files of probes go once the transaction is committed. Inputs of runs go at once, too: a run writes its own anew.
+    Files of probes, and audits of the request after later runs, go once the transaction is committed. Inputs of runs go
+    at once, too: a run writes its own anew.
     """
     query = select(t.probe).where(t.probe.c.request_id == request_id, t.probe.c.shredded_at.is_(None))
     rows = s.conn.execute(query).mappings().all()
@@ -101,6 +103,7 @@ def shred_probes(s: DeskSession, request_id: str) -> int:
     s.delete_files(probe_file(s.desk.folder, request_id, row["asset_id"]) for row in rows)
     if rows:
         _delete_copies(s, [row["asset_id"] for row in rows])
+        s.delete_files(guard_files(s.desk.runs, request_id))
         s.log("probe.shred", {"files": len(rows)}, request_id)
     return len(rows)
 

@@ -1,7 +1,8 @@
 """The record period of a request: when it is over, and what is deleted then.
 
-Letters, probes and what runs left on disk hold names. The opaque rows, the log, certificates and receipts stay, and so
-does a model that is in use or was not purged: later runs stand on it.
+Letters, probes and what runs left on disk hold names, and so do audits of the request after later runs. The opaque
+rows, the log, certificates and receipts stay, and so does a model that is in use or was not purged: later runs stand on
+it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from expunge.desk import tables as t
 from expunge.desk.deadlines import add_months
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.facts import OUTBOX
+from expunge.desk.guard_files import guard_files
 from expunge.desk.keys import parse_body
 from expunge.desk.manifest import FILE as MANIFEST
 from expunge.desk.models import folders_in_use
@@ -66,6 +68,7 @@ def _end(s: DeskSession, request_id: str) -> None:
     later = t.reason.c.request_id == request_id  # of tasks that were settled after the purge of the request
     s.conn.execute(update(t.reason).where(later).values(ciphertext=None, key_id=None))
     s.delete_files((s.desk.folder / OUTBOX).glob(f"{request_id}.*.html"))
+    s.delete_files(guard_files(s.desk.runs, request_id))
     s.conn.execute(update(t.request).where(t.request.c.id == request_id).values(records_ended_at=s.at))
     s.log("records.end", {}, request_id)
 

@@ -12,15 +12,17 @@ from expunge.desk import tables as t
 from expunge.desk.connectors.model_folder import remove_folder
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.facts import OUTBOX
+from expunge.desk.guard_files import guard_files, guarded_requests
 from expunge.desk.leases import DEAD_SECONDS
 from expunge.desk.names import stamp
 from expunge.desk.probes import COPIES
 from expunge.desk.probes import FOLDER as PROBES
 from expunge.errors import InputError
 
-INPUTS = (*COPIES, "forget-*.txt", "exclude-*.txt", "part-*.txt")
+INPUTS = (*COPIES, "forget-*.txt", "exclude-*.txt", "part-*.txt", "guard-*.txt")
 CHECKPOINTS = ("run/checkpoint", "model/checkpoint")
-MESSAGES = ("*.log", "*.words.json", "unlearn.json", "audit.json", "audit-*.json")  # what a child printed
+# what a child printed
+MESSAGES = ("*.log", "*.words.json", "unlearn.json", *(f"{name}.json" for name in ("audit", "audit-*", "guard-*")))
 
 
 def ended_runs(s: DeskSession) -> list[str]:
@@ -64,10 +66,11 @@ def clear_inputs(desk: Desk, plans: Sequence[str]) -> list[str]:
 
 
 def stray_files(s: DeskSession) -> list[Path]:
-    """Probes that were shredded and letters whose record period is over, of which a crash left the file."""
+    """What a crash left: probes that were shredded; letters and audits after later runs past the record period."""
     gone = select(t.probe.c.request_id, t.probe.c.asset_id).where(t.probe.c.shredded_at.is_not(None))
     names = {f"{request_id}-{asset_id}" for request_id, asset_id in s.conn.execute(gone).tuples()}
     over = set(s.conn.execute(select(t.request.c.id).where(t.request.c.records_ended_at.is_not(None))).scalars())
     root = s.desk.folder
     probes = [file for file in (root / PROBES).glob("*") if file.name in names]
-    return probes + [file for file in (root / OUTBOX).glob("*.html") if file.name.split(".")[0] in over]
+    audits = [file for name in guarded_requests(s.desk.runs) & over for file in guard_files(s.desk.runs, name)]
+    return probes + audits + [file for file in (root / OUTBOX).glob("*.html") if file.name.split(".")[0] in over]

@@ -76,6 +76,8 @@ class DeskSettings(FrozenModel):
     reserve_days: int = Field(7, ge=0, le=60, description="days before the due date kept for audit and one retry")
     probe_days: int = Field(730, ge=0, le=7300, description="days for which forgotten records are kept as probes")
     probe_ground: str = Field("accountability (Art. 5(2))", max_length=200, description="ground for keeping probes")
+    guard_worst: int = Field(5, ge=0, le=10_000, description="earlier requests attacked after a run: the worst ones")
+    guard_random: int = Field(10, ge=0, le=10_000, description="and some that chance takes from the others")
     run: RunSettings = Field(RunSettings(), description="settings of runs")
     certificates: CertificateSettings | None = Field(None, description="keys and log; nobody signs without them")
     letters: LetterSettings | None = Field(None, description="what letters say; without it the desk writes none")

@@ -16,6 +16,7 @@ from expunge.desk.decisions import decisions
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.due_dates import DUE, due_of, is_told
 from expunge.desk.facts import count, facts_of, latest_plan, latest_run, request_row
+from expunge.desk.guard_audits import guard_rows
 from expunge.desk.guards import GUARDS, Act, Facts
 from expunge.desk.lifecycle import TABLE, status_of
 from expunge.desk.matching import matches
@@ -174,7 +175,8 @@ def plan_views(s: DeskSession, hash_: str | None = None, limit: int = 200, offse
             "audit": run and run["audit_status"],
             "guard": run and run["guard_status"],
         }
-        views.append(view | ({"content": content_of(row)} if hash_ else {}))
+        whole = {"content": content_of(row), "earlier_requests": guard_rows(s, run)} if hash_ else {}
+        views.append(view | whole)
     return views
 
 

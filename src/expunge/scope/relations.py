@@ -144,6 +144,29 @@ class Kinship:
         return record.path[:1] in {t[:1] for t in self.targets} and record.path not in self.ancestors
 
 
+@dataclass(frozen=True)
+class HeldoutRelations:
+    """How held-out records stand to a target; each by the id of a record."""
+
+    relation: Mapping[str, str]
+    distances: Mapping[str, int]
+    same_institution: frozenset[str]
+
+
+def heldout_relations(kinship: Kinship, records: Iterable[Record]) -> HeldoutRelations:
+    """The relations of held-out records to the targets of `kinship`."""
+    relation: dict[str, str] = {}
+    distances: dict[str, int] = {}
+    same: set[str] = set()
+    for r in records:
+        relation[r.id] = kinship.relation(r, inside=False)
+        if (distance := kinship.distance(r)) is not None:
+            distances[r.id] = distance
+        if kinship.same_institution(r):
+            same.add(r.id)
+    return HeldoutRelations(relation, distances, frozenset(same))
+
+
 def _level(node: Node) -> str:
     return node[-1].split(":", 1)[0]
 

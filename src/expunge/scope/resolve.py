@@ -27,7 +27,7 @@ from expunge.scope.near_duplicates import (
     near_duplicates,
     warn_of_near_duplicates,
 )
-from expunge.scope.relations import Kinship, subject_nodes, subject_of
+from expunge.scope.relations import Kinship, heldout_relations, subject_nodes, subject_of
 from expunge.scope.split import Split
 
 
@@ -94,15 +94,8 @@ def resolve(
     heldout_ids = retain_heldout_ids(outside, inside, subjects, targets, seed, heldout_share)
     retain_heldout = by_id(_select(outside, heldout_ids, True))
     kinship = Kinship.to(targets, subjects, forget)
-    relation = {r.id: kinship.relation(r, inside=True) for r in inside}
-    distances: dict[str, int] = {}
-    same_institution: list[str] = []
-    for r in retain_heldout:
-        relation[r.id] = kinship.relation(r, inside=False)
-        if (distance := kinship.distance(r)) is not None:
-            distances[r.id] = distance
-        if kinship.same_institution(r):
-            same_institution.append(r.id)
+    near_target = heldout_relations(kinship, retain_heldout)
+    relation = {r.id: kinship.relation(r, inside=True) for r in inside} | dict(near_target.relation)
     targets_of_controls = {subject_of(r) for r in forget}
     controls = by_id(corpus.parts["control"])
     return Split(
@@ -117,8 +110,8 @@ def resolve(
         ),
         utility=by_id(corpus.parts["utility"]),
         relation=relation,
-        tree_distance=distances,
-        same_institution=frozenset(same_institution),
+        tree_distance=near_target.distances,
+        same_institution=near_target.same_institution,
         excluded_ids=frozenset(ids(inside)),
         nodes=tuple(sorted(kinship.targets)),
         near_duplicates=tuple(alike),

@@ -57,6 +57,8 @@ STATES = {
     "not_passed": "Not passed",
     "inconclusive": "Inconclusive",
     "not_run": "Not run",
+    "not_tested": "Not tested",
+    "no_records": "No records left to ask",
     "proposed": "Proposed",
     "ambiguous": "Ambiguous",
     "confirmed": "Confirmed",
@@ -64,7 +66,9 @@ STATES = {
 TONES = {
     **dict.fromkeys(("audit_passed", "notified", "closed", "done", "passed", "confirmed", "ready", "finished"), "good"),
     **dict.fromkeys(("audit_failed", "error", "failed", "not_passed"), "bad"),
-    **dict.fromkeys(("on_hold", "identity_pending", "ambiguous", "inconclusive", "not_run", "dated"), "warn"),
+    **dict.fromkeys(
+        ("on_hold", "identity_pending", "ambiguous", "inconclusive", "not_run", "no_records", "dated"), "warn"
+    ),
     **dict.fromkeys(("planned", "plan_approved", "executing", "auditing", "promotion_approved", "promoted"), "busy"),
     **dict.fromkeys(("purging", "running", "current", "waiting", "proposed"), "busy"),
 }
@@ -141,6 +145,7 @@ LOG = {  # in the timeline
     "task.confirm": "Purge task settled by hand",
     "letter.queue": "Letter due",
     "probe.keep": "Records kept as probes for later audits",
+    "guard.audit": "Attacked again after a later run",
     "probe.shred": "Key of the probes shredded",
     "letter.problem": "Letter must be written by hand",
     "certificate.make": "Certificate made",

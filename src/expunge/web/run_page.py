@@ -20,6 +20,7 @@ from expunge.desk.approvers import approval_doubts
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.due_dates import DUE
 from expunge.desk.facts import latest_plan, latest_run
+from expunge.desk.guard_audits import guard_rows
 from expunge.desk.leases import is_gone, workers
 from expunge.desk.names import moment
 from expunge.desk.plans import content_of, plan_row
@@ -35,6 +36,7 @@ WORDS = {  # key of a plan's content -> words
     "overrides": "Settings of the recipe",
     "seed": "Seed",
     "policy": "Policy of the audit",
+    "guard": "Earlier requests attacked again",
     "dtype": "Precision",
     "template": "Template",
     "model": "Model it starts from",
@@ -132,6 +134,8 @@ def in_words(key: str, value: Any) -> str:
         return str(value)[:12]
     if key == "policy":
         return f"{value['name']} ({value['digest'][:12]})"
+    if key == "guard":
+        return f"{value['worst']} worst, {value['random']} by chance" if any(value.values()) else "none"
     if key == "model":
         return f"{value['lineage']} ({value['digest'][:12]})"
     if key == "forget":
@@ -231,6 +235,7 @@ def progress_values(s: DeskSession, plan_hash: str) -> dict[str, Any]:
         "is_live": run is not None and run["state"] == "running",
         "holder": lease_of(s, plan["hash"]),
         "requests": requests_of(s, plan["batch_id"]),
+        "earlier": guard_rows(s, run),
     }
 
 

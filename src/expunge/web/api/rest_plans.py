@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 
+from expunge.desk.guard_audits import guard_rows
 from expunge.desk.plan_wish import PlanWish
 from expunge.desk.plans import approve_plan, approve_promotion, plan_again, plan_row, reject_plan
 from expunge.desk.roles import Refusal
@@ -98,7 +99,9 @@ def show_run(plan: PlanHash, calls: Calls) -> dict[str, Any]:
     """The last run of a plan, and how far it is."""
     with calls.reading() as s:
         row, digest = run_of(s, plan), plan_row(s, plan)["hash"]
-    return {"plan": digest, **{key: row[key] for key in RUN_KEYS}, "progress": progress(calls.desk, digest)}
+        earlier = guard_rows(s, row)
+    facts = {key: row[key] for key in RUN_KEYS}
+    return {"plan": digest, **facts, "earlier_requests": earlier, "progress": progress(calls.desk, digest)}
 
 
 @router.post("/runs/{plan}/cancellation", tags=["runs"], **action("cancel run"))

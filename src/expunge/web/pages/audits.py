@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from expunge.audit.schema import AuditFile
 from expunge.desk.facts import latest_run, request_row
+from expunge.desk.guard_audits import guard_rows
 from expunge.desk.plans import content_of, plan_row
 from expunge.desk.roles import Refusal
 from expunge.report.attack_rows import attack_rows
@@ -37,12 +38,14 @@ def show_audit(
         row = plan_row(s, whole_hash(s, plan))
         run = latest_run(s, row["hash"])
         ids = content_of(row)["requests"]
+        earlier = guard_rows(s, run)
         names = {str(request_row(s, each)["reference"]): each for each in ids}
     if run is None or run["audit_status"] is None:
         raise Refusal("audit", "there is none yet", "look at the run", kind="missing")
     chosen = reference if reference in names else next(iter(names))
     audit = load_redacted(audit_file(visits.desk, row, run, names[chosen]))
-    return render(request, "audit.html", plan=row, run=run, names=list(names), chosen=chosen, **audit_values(audit))
+    values: dict[str, Any] = {"plan": row, "run": run, "names": list(names), "chosen": chosen, "earlier": earlier}
+    return render(request, "audit.html", **values, **audit_values(audit))
 
 
 def audit_values(audit: AuditFile) -> dict[str, Any]:
