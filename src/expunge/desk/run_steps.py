@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from expunge._io import digest_file, read_object, write_atomic, write_json
 from expunge.desk import tables as t
+from expunge.desk.audit_files import guard_status, is_audited
 from expunge.desk.certificates import register_all
 from expunge.desk.certify import audit_digests, audit_folder, audits_digest, make_certificates
 from expunge.desk.child import STOPPED, ChildResult, end_survivor
@@ -30,6 +31,7 @@ from expunge.desk.roles import SYSTEM, Refusal
 from expunge.desk.run_input import prepare_input, relative
 from expunge.desk.runs import end_run, fix_time, is_cancelled, register_output, register_verdict, start_run, work_name
 from expunge.desk.transitions import fire, replan_rest
+from expunge.desk.withdrawal import withdraw_certificates
 from expunge.desk.workshop import Answer, Workshop
 from expunge.errors import InputError, RunFailed
 
@@ -122,7 +124,7 @@ def _audit(shop: Workshop, plan_hash: str, attempt: int, fence: int, content: di
     for request_id in requests:
         name = audit_folder(request_id, several=len(requests) > 1)
         only = ["--only", inputs.parts[request_id]] if inputs.parts else []
-        if not _is_audited(folder, name):
+        if not is_audited(folder, name):
             result = _child(shop, plan_hash, attempt, fence, [*words, *only, "--out", name], name)
             if result.code == STOPPED:
                 return _stopped(shop, plan_hash, attempt, fence)
@@ -134,7 +136,7 @@ def _audit(shop: Workshop, plan_hash: str, attempt: int, fence: int, content: di
         write_atomic(folder / f"{name}.done", digest_file(folder / name / "audit.json"), private=True)
         statuses.append(str(file["verdict"]["status"]))
     status = next((each for each in ("failed", *statuses) if each in statuses and each != "passed"), "passed")
-    guard = _guard(folder / audit_folder(requests[0], len(requests) > 1), content)
+    guard = guard_status(folder / audit_folder(requests[0], len(requests) > 1), content)
     if _has_keys(shop):
         log_attempts(desk, audit_digests(folder, requests))
     with desk.session(SYSTEM) as s:
@@ -144,24 +146,15 @@ def _audit(shop: Workshop, plan_hash: str, attempt: int, fence: int, content: di
     return {"status": status, "guard": guard}
 
 
-def _is_audited(folder: Path, name: str) -> bool:
-    """Whether an audit was finished by whoever worked here before, and is as it was: it is not made a second time."""
-    mark, file = folder / f"{name}.done", folder / name / "audit.json"
-    return mark.is_file() and file.is_file() and mark.read_text("utf-8") == digest_file(file)
-
-
-def _guard(audit_folder: Path, content: dict[str, Any]) -> str:
-    """`passed`, `failed` or `none`: whether the requests before are still forgotten."""
-    from expunge.audit.request_file import load_history
-
-    if not content["after_run"]:
-        return "none"
-    history = load_history(audit_folder)
-    return "passed" if history and not history.back else "failed"
-
-
 def certify(shop: Workshop, plan_hash: str, attempt: int) -> Answer:
     """Make the certificates of the run's requests, each once; none for a run that somebody cancelled."""
+    answer = _certify(shop, plan_hash, attempt)
+    if "stopped" in answer:
+        withdraw_certificates(shop.desk, plan_hash)
+    return answer
+
+
+def _certify(shop: Workshop, plan_hash: str, attempt: int) -> Answer:
     with shop.desk.session(SYSTEM) as s:
         if _end_cancelled(s, plan_hash, attempt):
             return {"stopped": True}
