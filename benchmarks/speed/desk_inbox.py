@@ -78,7 +78,7 @@ def _make(desk: Desk, actors: dict[str, Actor], kind: str, number: int, now: dat
     """Requests of one kind, in one transaction, and those that are closed in a second one."""
     came = now - timedelta(days=AGES.get(kind, 0))
     desk.clock = lambda: came
-    made = []
+    made: list[str] = []
     with desk.session(actors["clerk"]) as s:
         for _ in range(number):
             made.append(submit(s, {"record_number": f"BENCH-{kind}-{len(made)}-{came.timestamp()}"}))

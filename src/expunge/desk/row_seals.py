@@ -11,9 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Delete, Insert, Table, Update, event, select
+from sqlalchemy import Connection, Delete, Insert, Table, Update, bindparam, event, select
 
 from expunge.desk.log_tables import META
 
@@ -79,26 +80,26 @@ class RowWatch:
         self.conn = conn
         self.rows: dict[str, dict[str, Mapping[str, Any]]] = {}  # table -> key -> primary key by column
         conn.execution_options(**{WATCH: self})
-        event.listen(conn, "before_execute", self._note)
+        event.listen(conn, "before_execute", self._before)
+        event.listen(conn, "after_execute", self._after)
 
-    def _note(self, conn: Connection, statement: Any, many: Sequence[Any], one: Any, options: Any) -> None:
-        if not isinstance(statement, Insert | Update | Delete):
+    def _before(self, conn: Connection, statement: Any, many: Any, one: Any, options: Any) -> None:
+        """Note the rows that are about to change: afterwards the condition may choose others."""
+        if not isinstance(statement, Update | Delete) or (table := _sealed_table(statement)) is None:
             return
-        table = statement.table
-        if not isinstance(table, Table) or table.name not in META.tables or not is_sealed(table.name):
+        if isinstance(statement, Update) and _writes_unsealed_columns(statement, table):
             return
-        written = set() if isinstance(statement, Delete) else _written(statement, table)
-        if written and all((table.name, name) in UNSEALED_COLUMNS for name in written):
-            return
-        noted = self.rows.setdefault(table.name, {})
-        if isinstance(statement, Insert):
-            values = statement.compile().params
-            keys: list[Mapping[str, Any]] = [{c.name: values[c.name] for c in table.primary_key}]
-        else:
-            query = select(*table.primary_key)
-            where = statement.whereclause
-            keys = [dict(row) for row in conn.execute(query if where is None else query.where(where)).mappings()]
-        noted |= {row_key(table, key): key for key in keys}
+        query, where = select(*table.primary_key), statement.whereclause
+        rows = conn.execute(query if where is None else query.where(where)).mappings()
+        self._keep(table, [dict(row) for row in rows])
+
+    def _after(self, conn: Connection, statement: Any, many: Any, one: Any, options: Any, result: Any) -> None:
+        if isinstance(statement, Insert) and (table := _sealed_table(statement)) is not None:
+            names = [column.name for column in table.primary_key]
+            self._keep(table, [dict(zip(names, result.inserted_primary_key, strict=True))])
+
+    def _keep(self, table: Table, keys: Sequence[Mapping[str, Any]]) -> None:
+        self.rows.setdefault(table.name, {}).update({row_key(table, key): key for key in keys})
 
     def take(self) -> Keys:
         """Digests of the rows that were written since the last call, as they are now."""
@@ -107,17 +108,36 @@ class RowWatch:
 
     def _digests(self, table: Table, keys: Mapping[str, Mapping[str, Any]]) -> dict[str, str | None]:
         digests: dict[str, str | None] = {}
-        columns = [table.c[name] for name in sealed_columns(table)]
         for key, parts in keys.items():
-            query = select(*columns).where(*(table.c[name] == value for name, value in parts.items()))
-            row = self.conn.execute(query).mappings().first()
+            values = {f"key_{name}": value for name, value in parts.items()}
+            row = self.conn.execute(_row_query(table.name), values).mappings().first()
             digests[key] = None if row is None else row_digest(table, row)
         return digests
 
 
-def _written(statement: Insert | Update, table: Table) -> set[str]:
-    """Names of the columns that a statement sets; the names of its other parameters are no columns."""
-    return set(statement.compile().params) & set(table.c.keys())
+@lru_cache(maxsize=64)
+def _row_query(name: str) -> Any:
+    """The statement for the sealed columns of one row of a table."""
+    table = META.tables[name]
+    here = (column == bindparam(f"key_{column.name}") for column in table.primary_key)
+    return select(*(table.c[each] for each in sealed_columns(table))).where(*here)
+
+
+def _sealed_table(statement: Any) -> Table | None:
+    table = statement.table
+    return table if isinstance(table, Table) and table.name in META.tables and is_sealed(table.name) else None
+
+
+@lru_cache(maxsize=64)
+def _unsealed(name: str) -> frozenset[str]:
+    return frozenset(column for table, column in UNSEALED_COLUMNS if table == name)
+
+
+def _writes_unsealed_columns(statement: Update, table: Table) -> bool:
+    """Whether a statement sets only columns that are not sealed; its other parameters are no columns."""
+    if not (free := _unsealed(table.name)):
+        return False
+    return set(statement.compile().params) & set(table.c.keys()) <= free
 
 
 def taken_seals(conn: Connection) -> Keys:
