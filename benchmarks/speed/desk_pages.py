@@ -1,8 +1,9 @@
 """Time the pages of the web desk with many readers, while no run works and while one does, and the search by reference.
 
 The desk is that of `expunge desk demo` (`--desk`; made first if it is not there), with further requests up to
-`--requests`. A server in a process of its own serves it. Readers follow one another's pages with pauses; a real worker
-goes on with the runs that the demo has left. Both phases alternate on one machine; seconds on the wall, at the reader.
+`--requests` in the states of `desk_inbox.MIX`: most closed, some hundred open, overdue, on hold, with letters pending.
+A server in a process of its own serves it. Readers follow one another's pages with pauses; a real worker goes on with
+the runs that the demo has left. Both phases alternate on one machine; seconds on the wall, at the reader.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 
 import httpx
 
+from benchmarks.speed.desk_inbox import MIX
 from benchmarks.speed.desk_server import PORT, Served
 from benchmarks.speed.program import Parts, Results, positive, program, provenance, say
 from expunge.cli.result import ResultTable
@@ -30,6 +32,7 @@ from expunge.errors import RunFailed
 
 PAUSE = 4.0  # seconds on average between two pages of a reader
 PAGES = ("/", "/?view=all&page={page}", "/requests/{reference}", "/plans", "/models", "/letters", "/log")
+OPEN_SHARE = 0.8  # of the requests that a reader opens, those that wait for somebody
 COLUMNS = ("phase", "pages", "median, ms", "p95, ms", "load")
 FIGURES = ("pages", "median", "p95", "load")
 SEARCHES = 60
@@ -50,9 +53,9 @@ class Readers:
         rng = random.Random(seed)
         with httpx.Client(base_url=self.served.url, cookies={self.served.cookie: cookie}, timeout=60) as client:
             while not self._over.wait(rng.expovariate(1 / PAUSE)):
-                path = rng.choice(PAGES).format(
-                    page=rng.randint(1, self.served.pages), reference=rng.choice(self.served.references)
-                )
+                is_open = rng.random() < OPEN_SHARE and self.served.open_references
+                reference = rng.choice(self.served.open_references if is_open else self.served.references)
+                path = rng.choice(PAGES).format(page=rng.randint(1, self.served.pages), reference=reference)
                 began = time.perf_counter()
                 try:
                     status: Any = self._get(client, path)
@@ -164,6 +167,8 @@ def measure(requests: int, readers: int, seconds: int, rounds: int, desk: str) -
     result: Results = {
         "measured": provenance("python -m benchmarks.speed.desk_pages"),
         "requests": len(served.references),
+        "open": len(served.open_references),
+        "mix": MIX,
         "readers": readers,
         "pause": PAUSE,
         "rounds": [{phase: figures(of[k].seconds) for phase, of in pages.items()} for k in range(rounds)],

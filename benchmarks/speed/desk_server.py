@@ -5,25 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import select
-
-from benchmarks.speed.program import say
-from expunge.desk import tables as t
+from benchmarks.speed.desk_inbox import fill
 from expunge.desk.desk import Desk
 from expunge.desk.people import people
-from expunge.desk.requests import submit
-from expunge.desk.roles import SYSTEM, Actor
+from expunge.desk.roles import SYSTEM
 from expunge.errors import RunFailed
 
 PORT = 8799
 MAX_OF_PERSON = 9  # sessions
-TOGETHER = 200  # requests that are written in one transaction
 PAGE = 50
 
 
@@ -35,11 +29,13 @@ class Served:
         cookie: Name of the cookie of a session.
         sessions: Values of that cookie.
         references: Of all requests.
+        open_references: Of those that are neither closed nor told.
     """
 
     cookie: str
     sessions: list[str]
     references: list[str]
+    open_references: list[str]
 
     @property
     def url(self) -> str:
@@ -67,26 +63,6 @@ class Served:
             server.wait(30)
 
 
-def fill(desk: Desk, requests: int) -> list[str]:
-    """Requests until there are so many; returns all references."""
-    clerk = Actor(next(name for name, roles in names(desk).items() if "clerk" in roles), "clerk")
-    with desk.reading(SYSTEM) as s:
-        count = len(s.conn.execute(select(t.request.c.id)).all())
-    began = time.monotonic()
-    for first in range(count, requests, TOGETHER):
-        with desk.session(clerk) as s:
-            for number in range(first, min(first + TOGETHER, requests)):
-                submit(s, {"record_number": f"BENCH-{number:07}"})
-    say(f"{requests - count} requests were taken in within {time.monotonic() - began:.0f} s")
-    with desk.reading(SYSTEM) as s:
-        return list(s.conn.execute(select(t.request.c.reference)).scalars())
-
-
-def names(desk: Desk) -> dict[str, list[str]]:
-    with desk.reading(SYSTEM) as s:
-        return {name: list(roles) for name, roles in people(s).items()}
-
-
 def serve(folder: str, requests: str, sessions: str) -> None:
     """Print cookie, sessions and references as one line, then serve."""
     from expunge.web.accounts import stamps_of
@@ -97,7 +73,7 @@ def serve(folder: str, requests: str, sessions: str) -> None:
     from expunge.web.settings import WebSettings
 
     desk = Desk.open(folder)
-    references = fill(desk, int(requests))
+    references, open_references = fill(desk, int(requests))
     settings = WebSettings(port=PORT)
     at = listen(settings)
     app = make_app(desk, settings)
@@ -110,6 +86,7 @@ def serve(folder: str, requests: str, sessions: str) -> None:
     if len(tokens) <= int(sessions):
         raise RunFailed("readers", f"are at most {len(tokens) - 1}", "give fewer")
     values = {"cookie": cookie_name(settings, "session"), "sessions": tokens, "references": references}
+    values["open_references"] = open_references
     print(json.dumps(values), flush=True)
     run_server(app, at)
 

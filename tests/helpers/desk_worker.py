@@ -1,13 +1,15 @@
 """A worker process of the tests: a real worker with the stand-in child, which posts letters into a folder.
 
 python -m helpers.desk_worker DESK NAME [SHIFT]: SHIFT hours are added to the clock. With DEAD_SECONDS in the
-environment a worker counts as dead after so many seconds; with ENDLESS it does not end when nothing is due.
+environment a worker counts as dead after so many seconds; with ENDLESS it does not end when nothing is due. DEBUG_LOG
+writes every line of a log to stderr; RAISE_AT names a function that raises RAISE_WHAT.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 import os
 import signal
 import sys
@@ -68,6 +70,16 @@ def die_at(place: str, when: str, folder: Path) -> None:
             setattr(loaded, function, dying)
 
 
+def raise_at(place: str, message: str) -> None:
+    """Let a function of the program raise what no code of the desk expects."""
+    name, _, function = place.rpartition(".")
+
+    def failing(*words: Any, **options: Any) -> Any:
+        raise ValueError(message)
+
+    setattr(importlib.import_module(name), function, failing)
+
+
 def main(folder: str, name: str, shift: str = "0") -> None:
     desk = Desk.open(folder, shifted(float(shift)))
     if seconds := os.environ.get("DEAD_SECONDS"):
@@ -75,6 +87,10 @@ def main(folder: str, name: str, shift: str = "0") -> None:
         worker_module.HEARTBEAT_SECONDS = float(seconds) / 6
     if place := os.environ.get("DIE_AT"):
         die_at(place, os.environ["DIE_WHEN"], desk.folder)
+    if place := os.environ.get("RAISE_AT"):
+        raise_at(place, os.environ["RAISE_WHAT"])
+    if os.environ.get("DEBUG_LOG"):
+        logging.basicConfig(level=logging.DEBUG)
     shop = Workshop(desk, name, sender=post_into(desk.folder / "letters"))
     worker = DeskWorker(shop, round_seconds=0.2, clock=clock_watch.ClockWatch(is_confirmed=True))
 

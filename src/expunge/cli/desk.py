@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from expunge.cli.desk_options import DeskFolder, Person, acting, check_installed, open_desk, read_mapping
+from expunge.cli.progress import Progress
 from expunge.cli.result import CommandResult, ResultTable
 from expunge.errors import InputError
 
@@ -183,16 +184,21 @@ def verify_log(
     acts: Person,
     head: Annotated[list[str] | None, typer.Option(help="SEQ:HASH that was kept elsewhere; repeatable.")] = None,
 ) -> CommandResult:
-    """Check the audit log, and that the Merkle log and the rows of the desk fit it. Exit code 3 unless all is whole."""
+    """Check that the audit log, the Merkle log, rows and encrypted values are whole; exit code 3 unless they are."""
     opened = open_desk(desk)
     from expunge.desk import service
     from expunge.desk.evidence_log import anchor_problems
+    from expunge.desk.regime_texts import rule_problems
     from expunge.desk.replay import replay_problems
+    from expunge.desk.sealed_values import value_problems
 
     with opened.reading(acting(opened, acts, service.PEOPLE)) as s:
         problems = service.log_problems(s.conn, [_head(text) for text in head or ()])
         problems += anchor_problems(opened, s.conn)
         problems += replay_problems(s.conn)
+        problems += rule_problems(s.conn, opened.policies)
+        with Progress().bar("encrypted values") as tick:
+            problems += value_problems(opened.keys, s.conn, lambda done, total: tick(done / total, f"{done:,}"))
         last = service.read_head(s.conn)
     lines = [f"does not fit: {problem}" for problem in problems] or ["the log is whole"]
     data = {"head": {"seq": last.seq, "hash": last.hash}, "problems": problems}

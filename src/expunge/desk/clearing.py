@@ -13,6 +13,7 @@ from expunge.desk import workflows
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.record_period import delete_run_files, ended_plans, work_of
 from expunge.desk.run_leftovers import clear_inputs, ended_runs, stray_files
+from expunge.desk.withdrawal import withdraw_all
 
 ACTIVE = ("PENDING", "ENQUEUED", "DELAYED")
 TOGETHER = 100  # plans whose durable work is looked up at once
@@ -44,7 +45,8 @@ class Clearing:
     def clear(self) -> list[str]:
         """Delete it, on disk and in the tables of durable work; returns a line for each problem."""
         lines = delete_run_files(self.desk, self._plans)
-        lines += clear_inputs(self.desk, [plan for plan in self._runs if plan not in self._cleared])
+        open_plans = [plan for plan in self._runs if plan not in self._cleared]
+        lines += clear_inputs(self.desk, open_plans) + withdraw_all(self.desk, open_plans)
         self._cleared.update(self._runs)
         names = work_of(self._plans)
         for start in range(0, len(names), TOGETHER):

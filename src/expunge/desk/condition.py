@@ -24,6 +24,7 @@ from expunge.desk.recipients import tasks_for_people
 from expunge.desk.regime_texts import rule_problems
 from expunge.desk.replay import replay_problems
 from expunge.desk.roles import SYSTEM
+from expunge.desk.sealed_values import value_problems
 from expunge.errors import InputError
 
 REMOTE = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "glusterfs", "lustre")
@@ -42,6 +43,7 @@ def desk_condition(desk: Desk, version: str, workflow_url: str | None = None) ->
         problems = [f"log: {problem}" for problem in log_problems(s.conn)]
         problems += [f"log: {problem}" for problem in anchor_problems(desk, s.conn)]
         problems += [f"state: {problem}" for problem in replay_problems(s.conn)]
+        problems += [f"value: {problem}" for problem in value_problems(desk.keys, s.conn)]
         problems += rule_problems(s.conn, desk.policies)
         problems += _settings(desk) + letter_settings_problems(desk) + _assets(s) + _workers(s) + letter_problems(s)
         problems += [f"request {each['reference']}: {each['asset']}: {each['what']}" for each in tasks_for_people(s)]

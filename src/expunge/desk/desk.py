@@ -21,6 +21,7 @@ from expunge.desk.names import new_id, stamp
 from expunge.desk.regime import Regime, load_regime
 from expunge.desk.regime_texts import rules_of
 from expunge.desk.roles import Actor
+from expunge.desk.row_seals import FIELD, TYPE, RowWatch, taken_seals
 from expunge.desk.settings import FILE, DeskSettings
 from expunge.desk.tables import reason as reasons
 from expunge.errors import InputError
@@ -71,6 +72,8 @@ class DeskSession:
 
     def log(self, type_: str, body: dict[str, Any], request_id: str | None = None, event_id: str | None = None) -> None:
         """Append to the audit log."""
+        if rows := taken_seals(self.conn):
+            body = {**body, FIELD: rows}
         append(self.conn, self.now, self.actor, type_, body, request_id, event_id)
 
     def delete_files(self, files: Iterable[Path]) -> None:
@@ -165,7 +168,10 @@ class Desk:
         with transaction(self.engine) as conn:
             hold_head(conn)
             s = DeskSession(self, conn, actor, self.clock())
+            watch = RowWatch(conn)
             yield s
+            if rows := watch.take():  # of statements after the last row of the log
+                append(conn, s.now, actor, TYPE, {FIELD: rows})
         for file in s.to_delete:
             with suppress(OSError):  # a worker looks for what is left once a day, see `run_leftovers`
                 if file.is_dir() and not file.is_symlink():

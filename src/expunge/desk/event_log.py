@@ -25,6 +25,7 @@ from expunge.evidence.canonical_json import canonical_bytes
 
 TAG = b"expunge/desk-log/1\0"
 FIRST = "0" * 64
+STEP = "step"  # key in a body: the event id of its row
 PARTS = ("seq", "at", "actor", "role", "request_id", "type", "body_digest", "prev_hash")
 
 
@@ -77,6 +78,8 @@ def append(
         event_id: `workflow/step` of durable work, under which it happens once.
     """
     head = hold_head(conn)
+    if event_id is not None:
+        body = {**body, STEP: event_id}
     row = {
         "seq": head.seq + 1,
         "at": stamp(now),
@@ -127,6 +130,8 @@ def log_problems(conn: Connection, heads: Iterable[EventHead] = ()) -> list[str]
         if not fits:
             problems.append(f"row {seq} was changed")
         before = hashes[seq] = row["hash"]
+    if list(conn.execute(select(log_head.c.id)).scalars()) not in ([1], []):
+        problems.append("the head is not in its place")
     head = read_head(conn)
     if (head.seq, head.hash) != (seq, before):
         problems.append(f"the head names row {head.seq}, and the last row is {seq}")

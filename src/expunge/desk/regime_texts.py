@@ -6,7 +6,7 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
-from sqlalchemy import Column, Connection, String, Table, Text, insert, select
+from sqlalchemy import Column, Connection, RowMapping, String, Table, Text, insert, select
 
 from expunge._io import digest as digest_of
 from expunge._validation import validate
@@ -72,6 +72,12 @@ def _read(content: str, digest: str) -> Regime | None:
         return validate(Regime, raw, KIND) if digest_of(raw) == digest else None
     except (ValueError, InputError):
         return None
+
+
+def is_whole(row: RowMapping) -> bool:
+    """Whether a kept text is that of its digest and key."""
+    rules = _read(row["content"], row["digest"])
+    return rules is not None and rules.key == row["key"]
 
 
 def _in_file(key: str, digest: str, folder: Path) -> Regime | None:

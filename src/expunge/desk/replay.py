@@ -6,7 +6,8 @@ The log cannot be changed unseen; the rows can, by whoever writes SQL. What was 
 from __future__ import annotations
 
 import hashlib
-import json
+import itertools
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,8 @@ from expunge.desk.guard_audits import guard_problems
 from expunge.desk.keys import parse_body
 from expunge.desk.lifecycle import ENDED_EARLY, EVENTS, IN_BATCH, PREVIOUS, START, rows_for
 from expunge.desk.plans import TAG
+from expunge.desk.replay_dates import LoggedDates, date_problems
+from expunge.desk.seal_check import LogSeals, seal_problems
 from expunge.errors import InputError
 
 RUN_FIELDS = {  # key of a log row -> column of a run
@@ -29,6 +32,7 @@ RUN_FIELDS = {  # key of a log row -> column of a run
     "guard": "guard_status",
     "certificate": "certificate_digest",
 }
+NOT_APPROVED = {"approved_at": None, "promotion_approved_at": None}
 Row = Mapping[Any, Any]
 
 
@@ -50,6 +54,8 @@ class LogReplay:
     certificates: dict[str, bool] = field(default_factory=dict)  # digest -> whether it verified
     auditors: dict[str, str] = field(default_factory=dict)  # digest of a certificate -> who signed it
     guards: dict[tuple[str, str], tuple[Any, ...]] = field(default_factory=dict)  # (run, earlier request) -> its audit
+    dates: LoggedDates = field(default_factory=LoggedDates)
+    seals: LogSeals = field(default_factory=LogSeals)
     problems: list[str] = field(default_factory=list)
 
 
@@ -63,6 +69,8 @@ def replay(rows: Iterable[Row]) -> LogReplay:
     for row in rows:
         try:
             body = parse_body(row["body"])
+            made.dates.note(row, body)
+            made.seals.note(row, body)
             kind, _, name = str(row["type"]).partition(".")
             if kind == "request" and (name in EVENTS or name in ("identity", "extend", "purge", "acknowledge")):
                 _request(made, row, name, body)
@@ -116,6 +124,7 @@ def _transition(made: LogReplay, row: Row, event: str, body: dict[str, Any], req
         plan = made.plans.get(made.batches.get(request.get("batch") or "", ""))
         if plan is not None:
             plan[column] = row["actor"]
+            plan[f"{column.removesuffix('approver')}approved_at"] = row["at"]
     request["state"] = target
 
 
@@ -129,10 +138,9 @@ def _end(made: LogReplay, row: Row, body: dict[str, Any]) -> None:
 
 def _plan(made: LogReplay, row: Row, body: dict[str, Any]) -> None:
     made.batches[body["batch"]] = body["plan"]
-    fixed = {"batch_id": body["batch"], "number": body["number"], "kind": body["kind"]}
-    if "author" in body:  # earlier rows do not say it
-        fixed["author"] = body["author"]
-    made.plans[body["plan"]] = {**fixed, "approver": None, "promotion_approver": None}
+    names = {"batch": "batch_id", "number": "number", "kind": "kind", "author": "author"}
+    fixed = {column: body[key] for key, column in names.items() if key in body}  # earlier rows name no author
+    made.plans[body["plan"]] = {**fixed, "approver": None, "promotion_approver": None, **NOT_APPROVED}
 
 
 def _run(made: LogReplay, row: Row, body: dict[str, Any]) -> None:
@@ -200,13 +208,9 @@ OTHERS = {
 def replay_problems(conn: Connection) -> list[str]:
     """Where rows of the database say something else than the log, a clause each."""
     made = replay(conn.execute(select(t.event_log).order_by(t.event_log.c.seq)).mappings())
-    return [
-        *made.problems,
-        *_requests(made, conn),
-        *_plans_and_runs(made, conn),
-        *_people(made, conn),
-        *_parts(made, conn),
-    ]
+    parts = (_requests(made, conn), _plans_and_runs(made, conn), _people(made, conn), _parts(made, conn))
+    lines = itertools.chain(made.problems, *parts, date_problems(made.dates, conn), seal_problems(made.seals, conn))
+    return list(dict.fromkeys(lines))
 
 
 def _requests(made: LogReplay, conn: Connection) -> Iterator[str]:
@@ -225,6 +229,7 @@ def _requests(made: LogReplay, conn: Connection) -> Iterator[str]:
             "policy": (row["regime"], logged.get("regime")),
             "digest of the policy": (row["regime_digest"], logged.get("regime_digest")),
             "promotion": (row["promoted_at"] is not None, bool(logged.get("promoted"))),
+            "batch": (row["batch_id"], logged.get("batch")),
             "extension": (row["extended_until"], logged.get("extended_until")),
             "confirmation of receipt": (row["acknowledged_at"] is not None, bool(logged.get("acknowledged"))),
             "purge": (row["purged_at"] is not None, bool(logged.get("purged"))),
@@ -274,7 +279,7 @@ def _plans_and_runs(made: LogReplay, conn: Connection) -> Iterator[str]:
 
 def _people(made: LogReplay, conn: Connection) -> Iterator[str]:
     rows = conn.execute(select(t.person).where(t.person.c.left_at.is_(None))).mappings()
-    here = {row["name"]: sorted(json.loads(row["roles"])) for row in rows}
+    here = {row["name"]: sorted(re.findall(r"[a-z]+", row["roles"])) for row in rows}
     for name in sorted({*here, *made.people}):
         if here.get(name) != (sorted(made.people[name]) if name in made.people else None):
             yield f"person {name}: the roles are not those that the log has"

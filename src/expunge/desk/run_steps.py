@@ -29,6 +29,7 @@ from expunge.desk.run_input import prepare_input, relative
 from expunge.desk.run_work import RunWork, end_cancelled, fail_run, take_work
 from expunge.desk.runs import end_run, fix_time, register_output, register_verdict, run_row, start_run, work_name
 from expunge.desk.transitions import replan_rest
+from expunge.desk.withdrawal import withdraw_certificates
 from expunge.desk.workshop import Answer, Workshop
 from expunge.errors import InputError
 
@@ -120,6 +121,13 @@ def _audit(work: RunWork, content: dict[str, Any], original: str) -> Answer:
 
 def certify(shop: Workshop, plan_hash: str, attempt: int) -> Answer:
     """Make the certificates of the run's requests, each once; none for a run that somebody cancelled."""
+    answer = _certify(shop, plan_hash, attempt)
+    if "stopped" in answer:
+        withdraw_certificates(shop.desk, plan_hash)
+    return answer
+
+
+def _certify(shop: Workshop, plan_hash: str, attempt: int) -> Answer:
     with shop.desk.session(SYSTEM) as s:
         if end_cancelled(s, plan_hash, attempt):
             return {"stopped": True}

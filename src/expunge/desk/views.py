@@ -15,6 +15,7 @@ from expunge.desk.deadlines import alarms
 from expunge.desk.decisions import decisions
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.due_dates import DUE, due_of, is_told
+from expunge.desk.event_log import STEP
 from expunge.desk.facts import count, facts_of, latest_plan, latest_run, request_row
 from expunge.desk.guard_audits import guard_rows
 from expunge.desk.guards import GUARDS, Act, Facts
@@ -24,6 +25,7 @@ from expunge.desk.names import read_reference
 from expunge.desk.plans import content_of
 from expunge.desk.purging import tasks
 from expunge.desk.roles import Actor, Refusal
+from expunge.desk.row_seals import FIELD
 
 DONE = ("closed", "notified")
 HIDDEN = ("outside_key", "previous")
@@ -150,8 +152,14 @@ def timeline(s: DeskSession, request_id: str) -> list[dict[str, Any]]:
     query = select(t.event_log).where(t.event_log.c.request_id == request_id).order_by(t.event_log.c.seq)
     keys = ("seq", "at", "actor", "role", "type")
     return [
-        {**{key: row[key] for key in keys}, "body": json.loads(row["body"])} for row in s.conn.execute(query).mappings()
+        {**{key: row[key] for key in keys}, "body": _shown(row["body"])} for row in s.conn.execute(query).mappings()
     ]
+
+
+def _shown(raw: str) -> dict[str, Any]:
+    """The body of a row of the log without digests of rows and event ids, which only a check reads."""
+    body: dict[str, Any] = json.loads(raw)
+    return {key: value for key, value in body.items() if key not in (FIELD, STEP)}
 
 
 def plan_count(s: DeskSession) -> int:

@@ -9,8 +9,9 @@ from typing import Any
 from dbos import DBOS
 
 from expunge.desk import plan_steps, run_steps
+from expunge.desk.step_errors import expected, without_text
 from expunge.desk.workshop import Answer, Workshop
-from expunge.errors import InputError, RunFailed
+from expunge.errors import RunFailed
 
 VERSION = "expunge-desk-1"  # of the workflows; it changes with their steps, never with other code
 NAMES = ("prepare", "run", "release")
@@ -44,8 +45,9 @@ def patiently(step: Callable[[], Any], patience: float = PATIENCE) -> Any:
 def _run_step(function: Callable[[Workshop, str, int], Answer], plan_hash: str, attempt: int) -> Answer:
     try:
         return patiently(lambda: function(shop(), plan_hash, attempt))  # type: ignore[no-any-return]
-    except InputError as error:
-        return run_steps.give_up_run(shop(), plan_hash, attempt, error)
+    except Exception as error:
+        cause = expected(error)
+    return without_text(lambda: run_steps.give_up_run(shop(), plan_hash, attempt, cause))  # type: ignore[no-any-return]
 
 
 @DBOS.step(name="unlearn")
@@ -69,31 +71,31 @@ def certify_step(plan_hash: str, attempt: int) -> Answer:
 @DBOS.step(name="plan")
 def plan_step(batch_id: str) -> Answer:
     """See `plan_steps.plan_batch`."""
-    return patiently(lambda: plan_steps.plan_batch(shop(), batch_id))  # type: ignore[no-any-return]
+    return without_text(lambda: patiently(lambda: plan_steps.plan_batch(shop(), batch_id)))  # type: ignore[no-any-return]
 
 
 @DBOS.step(name="promote")
 def promote_step(plan_hash: str) -> Answer:
     """See `plan_steps.promote_plan`."""
-    return patiently(lambda: plan_steps.promote_plan(shop(), plan_hash))  # type: ignore[no-any-return]
+    return without_text(lambda: patiently(lambda: plan_steps.promote_plan(shop(), plan_hash)))  # type: ignore[no-any-return]
 
 
 @DBOS.step(name="list_purge")
 def list_step(plan_hash: str) -> list[str]:
     """See `plan_steps.list_purge`."""
-    return patiently(lambda: plan_steps.list_purge(shop(), plan_hash))  # type: ignore[no-any-return]
+    return without_text(lambda: patiently(lambda: plan_steps.list_purge(shop(), plan_hash)))  # type: ignore[no-any-return]
 
 
 @DBOS.step(name="purge")
 def purge_step(request_id: str) -> Answer:
     """See `plan_steps.purge_request_assets`."""
-    return patiently(lambda: plan_steps.purge_request_assets(shop(), request_id))  # type: ignore[no-any-return]
+    return without_text(lambda: patiently(lambda: plan_steps.purge_request_assets(shop(), request_id)))  # type: ignore[no-any-return]
 
 
 @DBOS.step(name="notify")
 def notify_step(request_id: str) -> Answer:
     """See `plan_steps.notify`."""
-    return patiently(lambda: plan_steps.notify(shop(), request_id))  # type: ignore[no-any-return]
+    return without_text(lambda: patiently(lambda: plan_steps.notify(shop(), request_id)))  # type: ignore[no-any-return]
 
 
 @DBOS.workflow(name="prepare")

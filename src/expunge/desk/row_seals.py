@@ -1,0 +1,146 @@
+"""Digests of rows in the audit log: whoever changes a sealed column by SQL leaves a row that the log does not have.
+
+A session notes each row of a sealed table that it writes, and its next row of the log holds the digests of these rows
+as they are then. So no function has to name what it changed, and a new column is sealed from the day it exists. Empty
+columns are left out, so that a further column changes no digest of before. A migration that writes other values into
+sealed columns adds a row of the log with the digests, as a session does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, Delete, Insert, Table, Update, bindparam, event, select
+
+from expunge.desk.log_tables import META
+
+TAG = b"expunge/desk-row/1\0"
+LENGTH = 32  # hex digits of a digest
+FIELD, TYPE = "rows", "rows.change"  # key in the body of a row of the log; type of a row that holds nothing else
+WATCH = "row_watch"  # execution option of a connection
+
+CIPHER = "the value does not decrypt after a change, see sealed_values; a rotation of keys writes it anew"
+INDEX = "computed anew from the decrypted value, see sealed_values; a rotation of keys writes it anew"
+UNSEALED_COLUMNS: dict[tuple[str, str], str] = {
+    **{
+        (table, column): CIPHER
+        for table in ("identifier", "match", "reason", "account", "webhook_key", "oidc_account")
+        for column in ("ciphertext", "key_id")
+    },
+    ("identifier", "blind_index"): INDEX,
+    ("match", "object_digest"): INDEX,
+    ("oidc_account", "digest"): INDEX,
+    ("webhook_peer", "seen_seq"): "how far the messages to a peer have come; moves every few seconds",
+}
+UNSEALED_TABLES: dict[str, str] = {
+    "event_log": "the log itself, in a chain of hashes",
+    "log_head": "compared with the last row of the log",
+    "applied": "each row of the log names the event id under which it was written",
+    "request_key": CIPHER,
+    "regime_text": "its key is the digest of its content",
+    "lease": "who works on what now; ends with the work, and a wrong number only makes a worker late",
+    "worker": "signs of life, every few seconds",
+    "idempotency": "recent answers to repeats of a call",
+    "webhook_in": "recent messages, to know repeats",
+    "webhook_out": "the queue of messages to other desks; its states are repeated from the log",
+}
+Keys = dict[str, dict[str, str | None]]  # table -> key of the row -> digest, None for a row that is gone
+
+
+def is_sealed(table: str) -> bool:
+    """Whether the log holds digests of the rows of a table."""
+    return table not in UNSEALED_TABLES
+
+
+def sealed_columns(table: Table) -> list[str]:
+    """The columns that go into the digest of a row."""
+    return [c.name for c in table.c if (table.name, c.name) not in UNSEALED_COLUMNS]
+
+
+def row_key(table: Table, row: Mapping[Any, Any]) -> str:
+    """The primary key of a row as text."""
+    return "/".join(str(row[column.name]) for column in table.primary_key)
+
+
+def row_digest(table: Table, row: Mapping[Any, Any]) -> str:
+    """Digest of what a row holds in its sealed columns."""
+    values = {name: row[name] for name in sealed_columns(table) if row[name] is not None}
+    raw = json.dumps([table.name, values], sort_keys=True, separators=(",", ":"), default=repr)
+    return hashlib.sha256(TAG + raw.encode()).hexdigest()[:LENGTH]
+
+
+class RowWatch:
+    """Notes the rows of sealed tables that a transaction writes."""
+
+    def __init__(self, conn: Connection) -> None:
+        self.conn = conn
+        self.rows: dict[str, dict[str, Mapping[str, Any]]] = {}  # table -> key -> primary key by column
+        conn.execution_options(**{WATCH: self})
+        event.listen(conn, "before_execute", self._before)
+        event.listen(conn, "after_execute", self._after)
+
+    def _before(self, conn: Connection, statement: Any, many: Any, one: Any, options: Any) -> None:
+        """Note the rows that are about to change: afterwards the condition may choose others."""
+        if not isinstance(statement, Update | Delete) or (table := _sealed_table(statement)) is None:
+            return
+        if isinstance(statement, Update) and _writes_unsealed_columns(statement, table):
+            return
+        query, where = select(*table.primary_key), statement.whereclause
+        rows = conn.execute(query if where is None else query.where(where)).mappings()
+        self._keep(table, [dict(row) for row in rows])
+
+    def _after(self, conn: Connection, statement: Any, many: Any, one: Any, options: Any, result: Any) -> None:
+        if isinstance(statement, Insert) and (table := _sealed_table(statement)) is not None:
+            names = [column.name for column in table.primary_key]
+            self._keep(table, [dict(zip(names, result.inserted_primary_key, strict=True))])
+
+    def _keep(self, table: Table, keys: Sequence[Mapping[str, Any]]) -> None:
+        self.rows.setdefault(table.name, {}).update({row_key(table, key): key for key in keys})
+
+    def take(self) -> Keys:
+        """Digests of the rows that were written since the last call, as they are now."""
+        rows, self.rows = self.rows, {}
+        return {name: self._digests(META.tables[name], keys) for name, keys in sorted(rows.items()) if keys}
+
+    def _digests(self, table: Table, keys: Mapping[str, Mapping[str, Any]]) -> dict[str, str | None]:
+        digests: dict[str, str | None] = {}
+        for key, parts in keys.items():
+            values = {f"key_{name}": value for name, value in parts.items()}
+            row = self.conn.execute(_row_query(table.name), values).mappings().first()
+            digests[key] = None if row is None else row_digest(table, row)
+        return digests
+
+
+@lru_cache(maxsize=64)
+def _row_query(name: str) -> Any:
+    """The statement for the sealed columns of one row of a table."""
+    table = META.tables[name]
+    here = (column == bindparam(f"key_{column.name}") for column in table.primary_key)
+    return select(*(table.c[each] for each in sealed_columns(table))).where(*here)
+
+
+def _sealed_table(statement: Any) -> Table | None:
+    table = statement.table
+    return table if isinstance(table, Table) and table.name in META.tables and is_sealed(table.name) else None
+
+
+@lru_cache(maxsize=64)
+def _unsealed(name: str) -> frozenset[str]:
+    return frozenset(column for table, column in UNSEALED_COLUMNS if table == name)
+
+
+def _writes_unsealed_columns(statement: Update, table: Table) -> bool:
+    """Whether a statement sets only columns that are not sealed; its other parameters are no columns."""
+    if not (free := _unsealed(table.name)):
+        return False
+    return set(statement.compile().params) & set(table.c.keys()) <= free
+
+
+def taken_seals(conn: Connection) -> Keys:
+    """The digests that the next row of the log bears; none in a transaction that nobody watches."""
+    watch = conn.get_execution_options().get(WATCH)
+    return watch.take() if isinstance(watch, RowWatch) else {}
