@@ -337,8 +337,9 @@ def test_a_changed_row_is_found_in_the_log(tmp_path: Path) -> None:
     audited(case, digest)
     with case.desk.session(SYSTEM) as s:
         s.conn.execute(text("UPDATE guard_audit SET status = 'passed'"))
-        (problem,) = replay_problems(s.conn)
-    assert "an audit of an earlier request is not what the log has" in problem
+        problems = replay_problems(s.conn)
+    assert problems
+    assert all(line.startswith("guard_audit ") for line in problems)
 
 
 def test_nothing_of_others_is_in_certificate_letter_or_audit(tmp_path: Path) -> None:

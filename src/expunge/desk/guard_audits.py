@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, insert, select
+from sqlalchemy import RowMapping, insert, select
 
 from expunge.desk import tables as t
 from expunge.desk.desk import DeskSession
@@ -62,11 +62,3 @@ def guard_counts(rows: Iterable[dict[str, Any]]) -> dict[str, int]:
     for row in rows:
         counts[row["status"]] = counts.get(row["status"], 0) + 1
     return counts
-
-
-def guard_problems(conn: Connection, logged: Mapping[tuple[str, str], tuple[Any, ...]]) -> Iterator[str]:
-    """Where audits of earlier requests are not what the log has: (run, request) -> choice, status, digest."""
-    rows = conn.execute(select(guard_audit).where(guard_audit.c.choice.is_not(None))).mappings()
-    here = {(r["run_id"], r["request_id"]): (r["choice"], r["status"], r["digest"]) for r in rows}
-    for run_id, _ in sorted(key for key in here.keys() | logged.keys() if here.get(key) != logged.get(key)):
-        yield f"run {run_id}: an audit of an earlier request is not what the log has"

@@ -15,7 +15,6 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from expunge.desk import tables as t
-from expunge.desk.guard_audits import guard_problems
 from expunge.desk.keys import parse_body
 from expunge.desk.lifecycle import ENDED_EARLY, EVENTS, IN_BATCH, PREVIOUS, START, rows_for
 from expunge.desk.plans import TAG
@@ -53,7 +52,6 @@ class LogReplay:
     letters: set[tuple[str, str]] = field(default_factory=set)  # letter, what became of it
     certificates: dict[str, bool] = field(default_factory=dict)  # digest -> whether it verified
     auditors: dict[str, str] = field(default_factory=dict)  # digest of a certificate -> who signed it
-    guards: dict[tuple[str, str], tuple[Any, ...]] = field(default_factory=dict)  # (run, earlier request) -> its audit
     dates: LoggedDates = field(default_factory=LoggedDates)
     seals: LogSeals = field(default_factory=LogSeals)
     problems: list[str] = field(default_factory=list)
@@ -185,16 +183,11 @@ def _certificate(made: LogReplay, row: Row, body: dict[str, Any]) -> None:
         made.auditors[body["certificate"]] = row["actor"]
 
 
-def _guard(made: LogReplay, row: Row, body: dict[str, Any]) -> None:
-    made.guards[body["run"], row["request_id"]] = (body["choice"], body["status"], body["audit"])
-
-
 OTHERS = {
     "batch.join": _join,
     "records.end": _end,
     "plan.store": _plan,
     **dict.fromkeys(("run.start", "run.output", "run.verdict", "run.certificate", "run.verified"), _run),
-    "guard.audit": _guard,
     **dict.fromkeys(("model.register", "model.swap"), _model),
     **dict.fromkeys(("person.set", "person.leave"), _person),
     "decision.set": _decision,
@@ -271,7 +264,6 @@ def _plans_and_runs(made: LogReplay, conn: Connection) -> Iterator[str]:
             yield f"certificate {row['digest'][:16]}: its auditor is not the one of the log"
         if row["digest"] not in made.certificates:
             yield f"certificate {row['digest'][:16]} is in no row of the log"
-    yield from guard_problems(conn, made.guards)
     for row in conn.execute(select(t.model_alias)).mappings():
         if row["digest"] != made.models.get(row["lineage"]):
             yield f"model {row['lineage']}: the one in use is not the one that the log has"
