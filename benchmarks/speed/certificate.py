@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def write_big_model(folder: Path, megabytes: int) -> None:
 def make_case(root: Path, megabytes: int) -> Any:
     """A signed certificate, its run and audit; the model is that of the tests, and random files."""
     try:
-        evidence = importlib.import_module("helpers.evidence")
+        evidence: Any = importlib.import_module("helpers.evidence")
     except ModuleNotFoundError as error:
         raise RunFailed("helpers", "are not found", "run in the repository with PYTHONPATH=tests") from error
     write = evidence.write_model_folder
@@ -88,7 +89,7 @@ def measure(megabytes: int, repeats: int) -> Results:
         times = {}
         for way in WAYS:
             say(way)
-            times[way] = seconds(lambda inputs=ways[way]: verify_file(case.certificate, trust, inputs), repeats)
+            times[way] = seconds(partial(verify_file, case.certificate, trust, ways[way]), repeats)
     medians = {way: round(statistics.median(values), 4) for way, values in times.items()}
     hashing = medians["read anew"] - medians["remembered"]
     return {
