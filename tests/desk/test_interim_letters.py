@@ -331,7 +331,7 @@ def test_what_is_changed_behind_the_log_is_found(case: DeskCase) -> None:
         s.conn.execute(t.request.update().values(acknowledged_at=s.at))
         s.conn.execute(t.outbox.update().values(withdrawn_at=s.at))
         lines = replay_problems(s.conn)
-    assert len(lines) == 2
+    assert len(lines) == 4
     assert "confirmation of receipt" in lines[0]
     assert "whether a letter is withdrawn" in lines[1]
     assert row(case, request_id)["id"] == request_id

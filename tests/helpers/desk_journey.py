@@ -6,17 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from expunge.desk.assets import add_asset, retire_asset
+from expunge.desk.facts import request_row
 from expunge.desk.letters import accept_letter
 from expunge.desk.matching import matches, reveal
 from expunge.desk.oidc_binding import bind_subject
 from expunge.desk.people import remove_person, set_person
 from expunge.desk.plan_steps import list_purge, notify, purge_request_assets
-from expunge.desk.plans import approve_plan
+from expunge.desk.plan_wish import PlanWish
+from expunge.desk.plans import approve_plan, plan_again
 from expunge.desk.purging import confirm_task, purge_request, tasks
 from expunge.desk.receipts import issue_receipts
 from expunge.desk.recipients import note_notice
 from expunge.desk.requests import acknowledge, extend
-from expunge.desk.run_steps import unlearn
+from expunge.desk.run_steps import audit, unlearn
 from expunge.desk.runs import cancel_run
 from expunge.desk.workshop import Workshop
 from expunge.web.accounts import set_account
@@ -110,6 +112,13 @@ def _rest(case: DeskCase, shop: Workshop) -> None:
     """Requests that come after the first."""
     stopped = to_waiting(case, JUERGEN, **COPY)
     digest = to_planned(case, stopped)
+    with case.desk.session(APPROVER) as s:
+        approve_plan(s, digest)
+    unlearn(shop, digest, 1)
+    audit(shop, digest, 1)  # it asks about the first request, too, whose records are gone
+    with case.desk.reading(OPERATOR) as s:
+        batch = request_row(s, stopped)["batch_id"]
+    digest = plan_again(case.desk, OPERATOR, batch, PlanWish())
     with case.desk.session(APPROVER) as s:
         approve_plan(s, digest)
     unlearn(shop, digest, 1)
