@@ -28,7 +28,7 @@ from expunge.desk.plans import approve_promotion, audit_policy, content_of, plan
 from expunge.desk.probes import shred_probes
 from expunge.desk.purging import purge_request
 from expunge.desk.receipts import issue_receipts
-from expunge.desk.replay import replay_problems
+from expunge.desk.replay_check import replay_problems
 from expunge.desk.roles import SYSTEM
 from expunge.desk.rotation import rotate_keys
 from expunge.desk.run_leftovers import clear_inputs, stray_files

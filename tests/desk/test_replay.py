@@ -16,7 +16,8 @@ from sqlalchemy import text
 from expunge.cli import main
 from expunge.desk import tables as t
 from expunge.desk.condition import desk_condition
-from expunge.desk.replay import replay, replay_problems
+from expunge.desk.replay import replay
+from expunge.desk.replay_check import replay_problems
 from expunge.desk.roles import SYSTEM
 from expunge.desk.workflows import VERSION
 from helpers.desk import DeskCase, make_desk, to_audit_passed, to_planned, to_waiting

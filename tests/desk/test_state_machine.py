@@ -42,7 +42,7 @@ from expunge.desk.plans import (
     store_plan,
 )
 from expunge.desk.purging import run_tasks
-from expunge.desk.replay import replay_problems
+from expunge.desk.replay_check import replay_problems
 from expunge.desk.requests import act, expire_overdue, submit
 from expunge.desk.roles import ROLES, SYSTEM, Actor, Refusal
 from expunge.desk.runs import begin_purge, promote, register_output, register_verdict, start_run, work_name

@@ -127,6 +127,6 @@ def test_the_next_attempt_gets_a_certificate_of_its_own(audited: Audited, monkey
     sign(case, request_id)
     assert verified(case, request_id).is_valid
     with case.desk.reading(SYSTEM) as s:
-        from expunge.desk.replay import replay_problems
+        from expunge.desk.replay_check import replay_problems
 
         assert replay_problems(s.conn) == []

@@ -21,7 +21,7 @@ from expunge.desk.facts import request_row
 from expunge.desk.keys import parse_body
 from expunge.desk.models import alias_row
 from expunge.desk.plans import approve_plan, approve_promotion, plan_row
-from expunge.desk.replay import replay_problems
+from expunge.desk.replay_check import replay_problems
 from expunge.desk.requests import act
 from expunge.desk.roles import SYSTEM, Refusal
 from expunge.desk.transitions import as_system

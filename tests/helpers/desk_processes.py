@@ -20,7 +20,7 @@ from expunge.desk.evidence_log import anchor_problems
 from expunge.desk.facts import latest_plan, latest_run, request_row
 from expunge.desk.models import alias_row
 from expunge.desk.plans import approve_plan, approve_promotion
-from expunge.desk.replay import replay_problems
+from expunge.desk.replay_check import replay_problems
 from expunge.desk.roles import SYSTEM
 from helpers.desk import APPROVER, DeskCase, make_desk, to_waiting
 from helpers.desk_forks import Fork, fork_worker

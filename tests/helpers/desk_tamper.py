@@ -15,7 +15,7 @@ from expunge.desk.event_log import log_problems
 from expunge.desk.evidence_log import anchor_problems
 from expunge.desk.log_tables import META
 from expunge.desk.regime_texts import rule_problems
-from expunge.desk.replay import replay_problems
+from expunge.desk.replay_check import replay_problems
 from expunge.desk.sealed_values import value_problems
 from expunge.errors import InputError, RunFailed
 from helpers.desk import DeskCase

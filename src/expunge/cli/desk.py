@@ -189,7 +189,7 @@ def verify_log(
     from expunge.desk import service
     from expunge.desk.evidence_log import anchor_problems
     from expunge.desk.regime_texts import rule_problems
-    from expunge.desk.replay import replay_problems
+    from expunge.desk.replay_check import replay_problems
     from expunge.desk.sealed_values import value_problems
 
     with opened.reading(acting(opened, acts, service.PEOPLE)) as s:

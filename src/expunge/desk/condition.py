@@ -22,7 +22,7 @@ from expunge.desk.lifecycle import RUNNING
 from expunge.desk.plan_recipe import is_file_name
 from expunge.desk.recipients import tasks_for_people
 from expunge.desk.regime_texts import rule_problems
-from expunge.desk.replay import replay_problems
+from expunge.desk.replay_check import replay_problems
 from expunge.desk.roles import SYSTEM
 from expunge.desk.sealed_values import value_problems
 from expunge.errors import InputError
