@@ -24,7 +24,7 @@ from expunge.desk.interim_letters import queue_interim_letters
 from expunge.desk.letter_text import letter_file, read_letter
 from expunge.desk.letters import accept_letter, notify_ended, pending_letters, send_waiting
 from expunge.desk.migrations import STEPS
-from expunge.desk.replay import replay_problems
+from expunge.desk.replay_check import replay_problems
 from expunge.desk.requests import acknowledge, extend, submit
 from expunge.desk.roles import SYSTEM, Actor
 from expunge.desk.views import inbox, request_view

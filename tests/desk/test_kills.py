@@ -27,7 +27,7 @@ from sqlalchemy import select
 
 from expunge.desk import tables as t
 from expunge.desk.event_log import log_problems
-from expunge.desk.replay import replay_problems
+from expunge.desk.replay_check import replay_problems
 from expunge.desk.roles import SYSTEM
 from helpers import postgres
 from helpers.desk import DeskCase, make_desk, new_request

@@ -24,7 +24,7 @@ from expunge.desk.plan_steps import list_purge, notify, purge_request_assets
 from expunge.desk.purging import NO_NOTICE, confirm_task, tasks
 from expunge.desk.receipts import issue_receipts, receipts
 from expunge.desk.recipients import note_notice, tasks_for_people
-from expunge.desk.replay import replay_problems
+from expunge.desk.replay_check import replay_problems
 from expunge.desk.roles import SYSTEM, Actor, Refusal
 from expunge.desk.workshop import Workshop
 from expunge.errors import InputError

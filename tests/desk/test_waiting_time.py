@@ -19,7 +19,7 @@ from expunge.desk.facts import request_row
 from expunge.desk.letter_text import read_letter
 from expunge.desk.letters import queue_letter
 from expunge.desk.migrations import STEPS, migrate
-from expunge.desk.replay import replay_problems
+from expunge.desk.replay_check import replay_problems
 from expunge.desk.roles import SYSTEM
 from expunge.evidence.letter import phrases
 from helpers.desk import CLERK, REVIEWER, DeskCase, make_desk, new_request, to_review, verify
