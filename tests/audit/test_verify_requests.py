@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from expunge.audit.request_file import RequestHistory, RequestRow, RequestState
+from expunge.audit.run import audit
 from expunge.audit.verify import verify
 from expunge.audit.verify_requests import chain_problems, history_problems, missing_problem, order_problems
 from expunge.engine.request_chain import chain_after, split_after
 from expunge.engine.unlearn import unlearn
 from expunge.models.run_file import read_run_file
 from expunge.scope import Scope
+from expunge.scope.part import part_of
 from helpers.runs import recipe
 from helpers.world import people
 
@@ -109,6 +111,16 @@ def test_the_runs_of_a_chain_fit(chain: Path) -> None:
     assert (result.problems, result.unchecked) == ([], [])
     assert "requests before it" in result.fits
     assert "requests before it" not in verify(chain / "run1").fits
+
+
+def test_an_audit_of_an_earlier_request_holds_no_history(chain: Path, folders: dict[str, Path], tmp_path: Path) -> None:
+    links = chain_after(chain / "run1")
+    split = part_of(split_after(people(), Scope.parse(SCOPES[1]), links), SCOPES[0], people())
+    made = audit(folders["llama"], chain / "run2", split, tmp_path / "audit", preset="quick")
+    models = {"original": str(folders["llama"]), "unlearned": str(chain / "run2")}
+    result = verify(made.path, split=split, models=models)
+    assert result.problems == []
+    assert made.file.split.is_earlier
 
 
 def _drop(about: dict[str, Any]) -> None:

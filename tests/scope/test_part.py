@@ -9,7 +9,7 @@ import pytest
 from expunge.corpus import Corpus, Record
 from expunge.errors import InputError
 from expunge.scope import Scope
-from expunge.scope.part import is_own_part, part_of
+from expunge.scope.part import part_of
 from expunge.scope.split import Split
 
 
@@ -60,8 +60,8 @@ def test_a_request_before_is_judged_on_the_sets_of_this_run() -> None:
     assert {part.relation[r.id] for r in part.retain_heldout} == {"siblings"}
     assert not {r.subject for r in (*part.retain, *part.retain_heldout)} & {"a", "b", "c"}
     assert part.training_digest == split.training_digest
-    assert not is_own_part(split, part)
-    assert is_own_part(split, part_of(split, "ids:c-0", whole))
+    assert part.is_earlier
+    assert not part_of(split, "ids:c-0", whole).is_earlier
 
 
 def test_records_of_both_are_those_of_the_run_itself() -> None:

@@ -47,6 +47,9 @@ class SplitSummary(FrozenModel):
     near: Literal["take", "report", "ignore"] = Field(
         "report", description="what became of these: take (forgotten too), report or ignore (retained)"
     )
+    is_earlier: bool = Field(
+        False, exclude_if=lambda value: not value, description="a run before the audited one forgot these records"
+    )
 
 
 class AuditedModel(FrozenModel):

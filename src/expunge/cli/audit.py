@@ -59,13 +59,11 @@ def audit(
     from expunge.audit.run import plan_audit
 
     split = audited_split(unlearned, data, loader, map_, scope, seed, near_duplicates)
-    is_own = True
     if only is not None:
         from expunge.corpus import load_corpus
-        from expunge.scope.part import is_own_part, part_of
+        from expunge.scope.part import part_of
 
-        whole, split = split, part_of(split, only, load_corpus(data, loader, map_))
-        is_own = is_own_part(whole, split)
+        split = part_of(split, only, load_corpus(data, loader, map_))
     check_out(out, unlearned, split)
     options: dict[str, Any] = {
         "retrained": retrained,
@@ -81,7 +79,9 @@ def audit(
     with Progress().bar("auditing") as tick:
         result = run(original, unlearned, split, out, **options, on_progress=lambda phrase, done: tick(done, phrase))
         history = (
-            _history(original, unlearned, data, loader, map_, out, device, dtype, template, tick) if is_own else None
+            None
+            if split.is_earlier
+            else _history(original, unlearned, data, loader, map_, out, device, dtype, template, tick)
         )
     rows = [
         (r.key, r.status.replace("_", " "), r.estimate, r.reference.estimate if r.reference else None, r.reason)

@@ -37,12 +37,6 @@ def part_of(split: Split, only: str, corpus: Corpus) -> Split:
     return replace(split, scope=only, forget=forget, controls=controls, origin=split.training_digest)
 
 
-def is_own_part(split: Split, part: Split) -> bool:
-    """Whether a part is of what the run itself forgot, not of what runs before it did."""
-    own = {r.id for r in split.forget}
-    return all(r.id in own for r in part.forget)
-
-
 def _earlier_part(split: Split, scope: Scope, names: frozenset[str], corpus: Corpus) -> Split:
     """What earlier runs forgot, with controls and relations of its own."""
     forget = by_id([r for r in split.guards if r.id in names])
@@ -67,6 +61,7 @@ def _earlier_part(split: Split, scope: Scope, names: frozenset[str], corpus: Cor
         nodes=tuple(sorted(kinship.targets)),
         near_duplicates=(),
         origin=split.training_digest,
+        is_earlier=True,
     )
 
 

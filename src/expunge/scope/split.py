@@ -43,6 +43,7 @@ class Split:
         near: What became of them: `take` has them in `forget`; `report` and `ignore` retain them.
         guards: Forgotten by earlier requests on the same model. No set above holds them; a run keeps them forgotten.
         origin: The `training_digest` before later requests were taken out, empty where none were.
+        is_earlier: Its `forget` was forgotten by a run before the one that is audited.
     """
 
     scope: str
@@ -62,6 +63,7 @@ class Split:
     near: NearDuplicateChoice = "report"
     guards: Sequence[Record] = ()
     origin: str = ""
+    is_earlier: bool = False
 
     @cached_property
     def targets(self) -> tuple[str, ...]:
@@ -97,8 +99,9 @@ class Split:
         return {"scope": self.scope, "targets": list(self.targets), **sizes}
 
     def near_counts(self) -> dict[str, Any]:
-        """How many near-duplicates there are, and what became of them, for the audit."""
-        return {"near_duplicates": len(self.near_duplicates), "near": self.near}
+        """How many near-duplicates there are, what became of them, and whose records these are, for the audit."""
+        earlier = {"is_earlier": True} if self.is_earlier else {}
+        return {"near_duplicates": len(self.near_duplicates), "near": self.near, **earlier}
 
     def near_duplicate_summary(self) -> dict[str, Any]:
         """What became of near-duplicates, for the run directory: the choice, the threshold, how many, and their ids."""
