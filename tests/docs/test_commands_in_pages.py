@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ def commands(text: str) -> Iterator[list[str]]:
     for block in re.findall(r"```[a-z]*\n(.*?)```", text, re.S):
         for line in block.replace("\\\n", " ").splitlines():
             if match := re.match(r"\s*(?:torchrun\b.*?--no-python\s+)?expunge\s+(.*)", line.split("  #")[0]):
-                yield match[1].split()
+                yield shlex.split(match[1])
     yield from (span.split()[1:] for span in re.findall(r"`(expunge [a-z][^`\n]*)`", text))
 
 

@@ -15,11 +15,9 @@ pytest.importorskip("sqlalchemy")
 pytest.importorskip("cryptography")
 
 import pyotp
-from sqlalchemy import select
 
-from expunge.desk import tables as t
 from expunge.desk.people import remove_person, set_person
-from expunge.desk.roles import SYSTEM, Refusal
+from expunge.desk.roles import Refusal
 from expunge.desk.rotation import rotate_keys
 from expunge.errors import InputError
 from expunge.web import accounts
@@ -28,6 +26,7 @@ from expunge.web.settings import WebSettings
 from expunge.web.tokens import make_token, token_actor
 from helpers.desk import ADMIN, CLERK, DeskCase
 from helpers.web import PASSWORD, SECRETS, WebVisit, web_desk
+from helpers.web_log import log_rows
 
 WRONG = "name, password or code is wrong"
 
@@ -35,12 +34,6 @@ WRONG = "name, password or code is wrong"
 @pytest.fixture
 def case(tmp_path: Path) -> DeskCase:
     return web_desk(tmp_path / "desk")
-
-
-def log_rows(case: DeskCase, type_: str) -> list[tuple[str, str]]:
-    with case.desk.reading(SYSTEM) as s:
-        rows = s.conn.execute(select(t.event_log).where(t.event_log.c.type == type_)).mappings()
-        return [(row["actor"], row["body"]) for row in rows]
 
 
 def test_the_hash_is_argon2id_of_64_mib(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,7 +96,10 @@ class RowWatch:
     def _after(self, conn: Connection, statement: Any, many: Any, one: Any, options: Any, result: Any) -> None:
         if isinstance(statement, Insert) and (table := _sealed_table(statement)) is not None:
             names = [column.name for column in table.primary_key]
-            self._keep(table, [dict(zip(names, result.inserted_primary_key, strict=True))])
+            if len(many) > 1:  # of several rows at once the database tells no keys; all of ours are made before
+                self._keep(table, [{name: row[name] for name in names} for row in many])
+            else:
+                self._keep(table, [dict(zip(names, result.inserted_primary_key, strict=True))])
 
     def _keep(self, table: Table, keys: Sequence[Mapping[str, Any]]) -> None:
         self.rows.setdefault(table.name, {}).update({row_key(table, key): key for key in keys})
