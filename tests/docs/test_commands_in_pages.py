@@ -14,7 +14,8 @@ import typer.main
 from expunge.cli.app import app
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+COMMAND: Any = typer.main.get_command(app)  # made once: there are hundreds of lines to resolve
+COMMANDS = COMMAND.commands
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -29,7 +30,7 @@ def commands(text: str) -> Iterator[list[str]]:
 
 def resolve(words: list[str]) -> tuple[Any, list[str]]:
     """(command, remaining words)"""
-    command: Any = typer.main.get_command(app)
+    command = COMMAND
     while words and hasattr(command, "commands"):
         assert words[0] in command.commands, f"no command {' '.join(words)}"
         command, words = command.commands[words[0]], words[1:]
