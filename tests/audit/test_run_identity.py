@@ -165,7 +165,9 @@ def test_scores_belong_to_weights_and_not_to_folders(mine: FinishedCase) -> None
     plan = recipe("npo", steps=1, seed=7)
     other = unlearn(mine.model, mine.split, plan, mine.root / "other")
     first = json.loads((mine.audit / "audit.json").read_text("utf-8"))
-    second = audit(mine.model, other, mine.split, mine.root / "second", scores=mine.audit / "scores").file
+    second = audit(
+        mine.model, other, mine.split, mine.root / "second", scores=mine.audit / "scores", preset="quick"
+    ).file
     assert second.models["original"].digest == first["models"]["original"]["digest"]
     assert second.models["unlearned"].digest != first["models"]["unlearned"]["digest"]
     shared = set(first["score_files"]) & set(second.score_files)

@@ -143,6 +143,7 @@ def test_what_a_private_run_states_and_what_its_canaries_rule_out() -> None:
     ]
 
 
+@pytest.mark.matrix
 @pytest.mark.trains
 def test_a_tree_with_images_from_end_to_end(tmp_path: Path) -> None:
     pytest.importorskip("PIL", reason="Pillow is not installed: pip install pillow")

@@ -146,6 +146,7 @@ def test_the_gradient_of_a_row_does_not_depend_on_the_rows_beside_it(folders: di
     assert together[mine[0].id].tolist() == pytest.approx(alone[mine[0].id].tolist(), rel=1e-4)
 
 
+@pytest.mark.matrix
 @pytest.mark.trains
 def test_the_experiment_asks_every_model_and_weighs_every_word(tmp_path: Path) -> None:
     request = {"world": "finance", "label": "finance", "spare_words": 2}

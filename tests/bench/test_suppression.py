@@ -155,6 +155,7 @@ def test_every_rate_stands_on_the_page_and_the_best_of_them(data: Path, base: Pa
     assert "(lume-pretrained/fronts.svg)" in page
 
 
+@pytest.mark.matrix
 @pytest.mark.trains
 def test_models_of_two_depths_are_compared_arm_by_arm(data: Path, tmp_path: Path) -> None:
     requests = [documents() | {"label": f"{n} blocks", "model": {"layers": n}} for n in (3, 6)]

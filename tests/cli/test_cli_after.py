@@ -77,7 +77,7 @@ def test_an_audit_asks_every_request_and_the_report_draws_them(
     cli: Cli, runs: Path, world: Path, model: Path, tmp_path: Path
 ) -> None:
     words = ("audit", "--original", model, "--unlearned", runs / "two", "--data", world)
-    result = cli(*words, "--scope", NEXT, "--out", tmp_path / "audit", "--json").json
+    result = cli(*words, "--scope", NEXT, "--out", tmp_path / "audit", "--preset", "quick", "--json").json
     assert [r["scope"] for r in result["requests"]] == [TARGET, NEXT]
     assert [[s["run"] for s in r["states"]] for r in result["requests"]] == [[0, 1, 2]] * 2
     assert all(r["status"] == "forgotten" for r in result["requests"]), "the model knew nothing"

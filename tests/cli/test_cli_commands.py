@@ -191,6 +191,8 @@ def test_an_audit_that_does_not_pass_exits_3(cli: Cli, world: Path, model: Path,
         TARGET,
         "--out",
         tmp_path / "a",
+        "--preset",
+        "quick",
     )
     refused = cli(*words, "--retrained", model)
     assert refused.code == 2
