@@ -90,7 +90,8 @@ def test_too_few_other_people_are_a_reason_and_no_error(folders: dict[str, Path]
     assert (report.status, report.before, report.records) == ("not_possible", None, 0)
     assert report.reason == "needs 4 other subjects with identifiers in two or more records, and there are 3"
     nobody = Corpus.of([replace(r, identifiers=()) for r in PEOPLE], "x")
-    assert "there are 0" in try_recipe(folders["llama"], tmp_path / "none", nobody, scope='subject:"Anna Keller"').reason
+    alone = try_recipe(folders["llama"], tmp_path / "none", nobody, scope='subject:"Anna Keller"')
+    assert "there are 0" in alone.reason
     assert try_recipe(folders["llama"], tmp_path / "out").status == "done"  # the records were mended meanwhile
     assert own.is_dir()  # whatever lies beside it is somebody's
 
