@@ -14,6 +14,7 @@ from expunge.corpus.loaders import prepared
 from expunge.engine.event_file import read_events
 from expunge.engine.privacy import privacy_state
 from expunge.engine.train.train_file import read_train_file
+from expunge.engine.tune.rehearsal_report import load_report
 from expunge.errors import InputError
 from expunge.models.run_file import read_run_file
 from expunge.models.source import base_of_adapter
@@ -38,6 +39,7 @@ READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "statement": ("privacy.json", privacy_state.read_statement),
     "noise": ("privacy.json", privacy_state.recorded_noise),
     "reconstruction": ("r.json", lambda folder: Reconstruction.load(folder / "r.json")),
+    "rehearsal": ("rehearsal.json", lambda folder: load_report(folder / "rehearsal.json")),
     "prepared": ("prepare.json", lambda folder: list(prepared.rows(folder))),
     "adapter": ("adapter_config.json", base_of_adapter),
 }

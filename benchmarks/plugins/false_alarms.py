@@ -13,7 +13,7 @@ from typing import Any
 
 from planted_audits import RETRAINED, Auditor
 
-from expunge.audit.statistics import clopper_pearson
+from expunge._binomial import clopper_pearson
 from expunge.bench.measures.base import Study, measure
 from expunge.bench.places import ModelPlace
 from expunge.models.language_model import LanguageModel

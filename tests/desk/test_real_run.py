@@ -33,6 +33,8 @@ from expunge.desk.plans import content_of, plan_row
 from expunge.desk.probes import CERTIFICATE_KEY, request_key
 from expunge.desk.purging import tasks
 from expunge.desk.receipts import receipts
+from expunge.desk.rehearsal_text import rehearsal_lines
+from expunge.desk.rehearsals import rehearsal_view
 from expunge.desk.roles import SYSTEM
 from expunge.desk.settings import DeskSettings, RunSettings
 from expunge.desk.views import progress
@@ -162,6 +164,28 @@ def test_two_requests_one_after_the_other(case: DeskCase) -> None:
     written = b"".join(f.read_bytes() for f in case.folder.glob("*.db*"))
     for subject in (TARGET, OTHER):
         assert subject.encode() not in written
+
+
+def test_a_plan_is_tried_on_somebody_else(case: DeskCase) -> None:
+    (case.folder / "lenient.yaml").write_text(POLICY, "utf-8")
+    run = case.desk.settings.run.model_copy(update={"rehearse": True})
+    case.desk.settings.model_copy(update={"run": run}).save(case.folder)
+    request_id = through_review(case, TARGET)
+    digest = plan_of(case, request_id)["hash"]
+    assert case.state(request_id) == "audit_passed", logs(case)
+    with case.desk.reading(SYSTEM) as s:
+        view = rehearsal_view(s, digest)
+        assert log_problems(s.conn) == []
+    assert view["state"] == "done", logs(case)
+    result = view["result"]
+    assert (result["stand_ins"], result["records"], result["steps"]) == (1, 9, 4)
+    assert result["before"]["n"] == result["after"]["n"] == 9
+    assert result["before"]["hits"] > 4  # the model was taught them
+    assert result["heldout"]["n"] > 0
+    assert len(rehearsal_lines(view)) == 6
+    assert TARGET not in str(result)
+    left = [path.name for path in (case.desk.runs / digest[:16] / "rehearsal").iterdir()]
+    assert sorted(left) == ["rehearsal.json", "rehearse.log"]
 
 
 def check_guard(case: DeskCase, first: str, digest: str) -> None:

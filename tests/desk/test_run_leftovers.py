@@ -121,6 +121,8 @@ def test_shredding_deletes_every_copy_in_clear(second: tuple[DeskCase, str, str,
     case, first, _, digest = second
     folder = run(case, digest)
     (folder / ".input.jsonl.x1.part").write_text("Anna Weiß", "utf-8")
+    (folder / "rehearsal").mkdir()
+    (folder / "rehearsal" / "input.jsonl").write_text("Anna Weiß", "utf-8")
     with case.desk.session(SYSTEM) as s:
         assert shred_probes(s, first) == 1
     texts = [f.read_text("utf-8", "replace") for f in case.folder.rglob("*") if f.is_file() and f.suffix != ".db"]

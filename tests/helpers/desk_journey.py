@@ -17,6 +17,7 @@ from expunge.desk.plans import approve_plan, plan_again
 from expunge.desk.purging import confirm_task, purge_request, tasks
 from expunge.desk.receipts import issue_receipts
 from expunge.desk.recipients import note_notice
+from expunge.desk.rehearsal_step import rehearse
 from expunge.desk.requests import acknowledge, extend
 from expunge.desk.run_steps import audit, unlearn
 from expunge.desk.runs import cancel_run
@@ -112,6 +113,7 @@ def _rest(case: DeskCase, shop: Workshop) -> None:
     """Requests that come after the first."""
     stopped = to_waiting(case, JUERGEN, **COPY)
     digest = to_planned(case, stopped)
+    rehearse(shop, digest)
     with case.desk.session(APPROVER) as s:
         approve_plan(s, digest)
     unlearn(shop, digest, 1)

@@ -1,4 +1,4 @@
-"""The stand-in child in this process: what `expunge unlearn` and `audit` would write, without a process."""
+"""The stand-in child in this process: what `expunge unlearn`, `audit` and `rehearse` would write, without a process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def stand_in_child(
     here = Path.cwd()
     try:
         os.chdir(folder)
-        code = fake_child.audit(list(words)) if words[0] == "audit" else fake_child.train(list(words))
+        code = fake_child.perform(list(words))
     finally:
         os.chdir(here)
     stop()

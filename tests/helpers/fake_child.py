@@ -1,4 +1,4 @@
-"""Stands in for `expunge unlearn`, `train` and `audit` in tests of the desk: same files, no model, checkpoints.
+"""Stands in for `expunge unlearn`, `train`, `audit` and `rehearse` for the desk: same files, no model.
 
 It imports nothing but the standard library, so that a worker can be killed hundreds of times in a minute.
 """
@@ -17,6 +17,12 @@ from pathlib import Path
 STEPS = 4
 TEMPLATE = Path("../../template")  # a run and its audit that are copied, for certificates that are signed
 STOP: list[int] = []
+RATES = {  # hits, n, bounds
+    "before": (6, 6, 0.607, 1.0),
+    "after": (0, 6, 0.0, 0.393),
+    "heldout": (39, 40, 0.868, 0.999),
+    "retained": (96, 96, 0.969, 1.0),
+}
 
 
 def write(path: Path, data: bytes) -> None:
@@ -73,12 +79,34 @@ def audit(words: list[str]) -> int:
     return 0 if status == "passed" else 3
 
 
+def rehearse(words: list[str]) -> int:
+    out = Path(option(words, "--out"))
+    with Path("../rehearsals").open("a") as stream:  # beside its folder, which is cleared
+        stream.write(f"{os.getpid()}\n")
+    for _ in range(STEPS):
+        time.sleep(float(os.environ.get("FAKE_SECONDS", "0.2")) / STEPS)
+        if STOP:
+            return 2
+    reason = os.environ.get("FAKE_REASON", "")
+    report: dict[str, object] = {"status": "not_possible" if reason else "done", "reason": reason, "identity": "i"}
+    if not reason:
+        names = ("hits", "n", "low", "high")
+        report |= {key: dict(zip(names, values, strict=True)) for key, values in RATES.items()}
+        report |= {"stand_ins": 1, "records": 6, "request_records": 2, "seconds": 720.0, "recipe": "r", "model": "m"}
+    write(out / "rehearsal.json", json.dumps({**report, "seed": option(words, "--seed")}).encode())
+    return 3 if reason else 0
+
+
+def perform(words: list[str]) -> int:
+    return {"audit": audit, "rehearse": rehearse}.get(words[0], train)(words)
+
+
 def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: STOP.append(number))
     words = json.load(sys.stdin)
     if os.environ.get("FAKE_CODE"):
         return int(os.environ["FAKE_CODE"])
-    code = audit(words) if words[0] == "audit" else train(words)
+    code = perform(words)
     print(json.dumps({"code": code}))
     return code
 

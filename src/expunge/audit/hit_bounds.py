@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from expunge._binomial import zero_hit_bound
 from expunge.audit.attack import AttackAnswer
 from expunge.audit.check_result import CheckResult
 from expunge.audit.context import CheckOutput, Context
 from expunge.audit.scores import Values
-from expunge.audit.statistics import zero_hit_bound
 
 
 def with_hit_bounds(ctx: Context, output: CheckOutput) -> CheckOutput:

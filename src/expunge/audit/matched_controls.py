@@ -14,9 +14,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from expunge._binomial import zero_hit_bound
 from expunge.audit.scores import Values
 from expunge.audit.single_case import largest_by_chance
-from expunge.audit.statistics import rank_p_value, zero_hit_bound
+from expunge.audit.statistics import rank_p_value
 
 MIN_CONTROLS = 40
 MANY = 1_000_000  # questions behind a z-score: its spread is never rounded up

@@ -43,6 +43,7 @@ from expunge.cli.estimate import estimate
 from expunge.cli.export import export as export_run
 from expunge.cli.list_registry import listing
 from expunge.cli.options import add
+from expunge.cli.rehearse import rehearse
 from expunge.cli.report import report
 from expunge.cli.result import CommandResult
 from expunge.cli.train import train
@@ -57,6 +58,7 @@ COMMANDS: dict[str, Command] = {
     "train": train,
     "estimate": estimate,
     "tune": tune,
+    "rehearse": rehearse,
     "unlearn": unlearn,
     "audit": audit,
     "report": report,

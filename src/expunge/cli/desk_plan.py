@@ -40,6 +40,7 @@ def show(plan: Hash, desk: DeskFolder, person: Person) -> CommandResult:
         columns = ("reference", "choice", "status")
         rows = [[row[name] or "-" for name in columns] for row in view["earlier_requests"]]
         lines.append(ResultTable(("earlier request", "chosen", "attacks"), rows))
+    lines += ["", "tried on other people:", *service.rehearsal_lines(view["rehearsal"])]
     return CommandResult(view, (*lines, "", yaml.safe_dump(view["content"], sort_keys=False).rstrip()))
 
 

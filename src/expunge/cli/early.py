@@ -11,7 +11,7 @@ from typing import Any
 
 from expunge.errors import InputError
 
-COMMANDS = ("train", "estimate", "unlearn", "audit", "tune", "reconstruct")
+COMMANDS = ("train", "estimate", "unlearn", "audit", "tune", "rehearse", "reconstruct")
 
 
 def is_one_of_several() -> bool:

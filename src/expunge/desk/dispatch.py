@@ -19,11 +19,13 @@ from expunge.desk.lifecycle import IN_BATCH
 from expunge.desk.probes import shred_overdue
 from expunge.desk.purging import NO_NOTICE, OPEN_TASKS
 from expunge.desk.record_period import purge_records
+from expunge.desk.rehearsals import close_rehearsals, plans_to_rehearse
 from expunge.desk.requests import expire_overdue
 from expunge.desk.roles import Refusal
 from expunge.desk.transitions import fire
 
 WORKING = ("plan_approved", "executing", "auditing", "audit_passed", "promotion_approved", "promoted")  # needs a worker
+TRAINING = ("run", "rehearse")  # workflows that need what a run needs
 MAX_ATTEMPTS = 20  # of the same plan, which resume one another
 
 
@@ -32,7 +34,7 @@ class Job:
     """A piece of durable work.
 
     Attributes:
-        workflow: `prepare`, `run` or `release`.
+        workflow: `prepare`, `run`, `release` or `rehearse`.
         target: Batch or plan.
         number: Attempt; None to take the one after the last that ended.
         partition: Lineage of the model, of which one run goes at a time.
@@ -46,7 +48,7 @@ class Job:
     @property
     def queue(self) -> str:
         """The queue on which it waits."""
-        return "unlearn" if self.workflow == "run" else "light"
+        return "unlearn" if self.workflow in TRAINING else "light"
 
     def name(self, number: int) -> str:
         """Id of the workflow."""
@@ -61,6 +63,7 @@ def round_of(s: DeskSession) -> list[Job]:
     purge_records(s)
     queue_interim_letters(s)
     _replan_void(s)
+    close_rehearsals(s)
     jobs = []
     for batch_id in collect(s):
         plan = latest_plan(s, batch_id)
@@ -70,7 +73,8 @@ def round_of(s: DeskSession) -> list[Job]:
     for batch_id in sorted({*s.conn.execute(working).scalars(), *releases} - {None}):
         if job := _of_batch(s, batch_id, batch_id in releases):
             jobs.append(job)
-    return jobs
+    rehearsals = plans_to_rehearse(s)
+    return [*jobs, *(Job("rehearse", p["hash"], None, _partition(s, p["batch_id"])) for p in rehearsals)]
 
 
 def _of_batch(s: DeskSession, batch_id: str, is_open: bool) -> Job | None:

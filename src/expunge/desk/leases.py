@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from sqlalchemy import RowMapping, delete, insert, select, update
+from sqlalchemy import Exists, RowMapping, Table, delete, exists, insert, select, update
 
 from expunge._printable import clip
 from expunge.desk import tables as t
@@ -116,6 +116,24 @@ def acquire(s: DeskSession, work: str, worker: str) -> int:
     if row["worker"] != worker:
         s.log("work.takeover", {"work": work, "from": row["worker"], "to": worker, "fence": row["fence"] + 1})
     return int(row["fence"]) + 1
+
+
+def held_work(s: DeskSession, table: Table, prefix: str) -> Exists:
+    """Condition on a plan: a living worker holds the lease on a row of it in `table` that is `running`.
+
+    Args:
+        s: a session.
+        table: runs or rehearsals.
+        prefix: how the names of their work begin.
+    """
+    return exists().where(
+        table.c.plan_hash == t.plan.c.hash,
+        table.c.state == "running",
+        t.lease.c.work == prefix + t.plan.c.hash,
+        t.worker.c.id == t.lease.c.worker,
+        t.worker.c.stopped_at.is_(None),
+        t.worker.c.heartbeat_at >= stamp(s.now - timedelta(seconds=DEAD_SECONDS)),
+    )
 
 
 class LateWorker(Refusal):

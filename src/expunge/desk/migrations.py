@@ -11,6 +11,7 @@ from expunge.desk.guard_tables import guard_audit
 from expunge.desk.keys import KeyRing, parse_body
 from expunge.desk.names import new_id
 from expunge.desk.regime_texts import regime_text
+from expunge.desk.rehearsal_tables import rehearsal
 from expunge.desk.stray_reasons import place_reasons
 from expunge.errors import InputError
 
@@ -108,7 +109,12 @@ def _ninth(conn: Connection, keys: KeyRing | None) -> None:
     tables.META.create_all(conn, tables=[guard_audit])
 
 
-STEPS: tuple[Step, ...] = (_first, _second, _third, _fourth, _fifth, _sixth, _seventh, _eighth, _ninth)
+def _tenth(conn: Connection, keys: KeyRing | None) -> None:
+    """Rehearsals of plans on other people."""
+    tables.META.create_all(conn, tables=[rehearsal])
+
+
+STEPS: tuple[Step, ...] = (_first, _second, _third, _fourth, _fifth, _sixth, _seventh, _eighth, _ninth, _tenth)
 
 
 def triggers(name: str, dialect: str) -> list[str]:

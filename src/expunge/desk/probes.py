@@ -21,6 +21,7 @@ from expunge.desk import tables as t
 from expunge.desk.desk import DeskSession
 from expunge.desk.guard_files import guard_files
 from expunge.desk.keys import KEY_BYTES, seal, unseal
+from expunge.desk.rehearsal_files import FOLDER as REHEARSAL
 from expunge.errors import InputError
 
 FOLDER = "probes"
@@ -109,14 +110,15 @@ def shred_probes(s: DeskSession, request_id: str) -> int:
 
 
 def _delete_copies(s: DeskSession, assets: Sequence[str]) -> None:
-    """Delete the inputs of all runs on these corpora."""
+    """Delete the inputs of all runs and rehearsals on these corpora."""
     plans = select(t.plan.c.hash).where(or_(*(t.plan.c.content.contains(asset_id) for asset_id in assets)))
     for plan_hash in s.conn.execute(plans).scalars():
         folder = s.desk.runs / str(plan_hash)[:16]
-        for file in [file for pattern in COPIES for file in folder.glob(pattern)]:
+        places = (folder, folder / REHEARSAL)
+        for file in [file for place in places for pattern in COPIES for file in place.glob(pattern)]:
             with suppress(OSError):  # a worker clears the inputs of runs once more
                 file.unlink(missing_ok=True)
-        s.delete_files([folder / MERGED])  # written once more while the transaction went on
+        s.delete_files([place / MERGED for place in places])  # written once more while the transaction went on
 
 
 def shred_overdue(s: DeskSession) -> list[str]:

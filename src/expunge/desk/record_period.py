@@ -90,7 +90,7 @@ def ended_plans(s: DeskSession) -> list[RowMapping]:
 
 def work_of(plans: Sequence[RowMapping]) -> list[str]:
     """How the names of durable work for these plans begin."""
-    runs = [f"{name}:{plan['hash']}:" for plan in plans for name in ("run", "release")]
+    runs = [f"{name}:{plan['hash']}:" for plan in plans for name in ("run", "release", "rehearse")]
     return [*runs, *(f"prepare:{batch}:" for batch in sorted({str(plan["batch_id"]) for plan in plans}))]
 
 

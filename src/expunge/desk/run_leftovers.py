@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 
-from sqlalchemy import and_, exists, or_, select
+from sqlalchemy import and_, or_, select
 
 from expunge.desk import tables as t
 from expunge.desk.connectors.model_folder import remove_folder
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.facts import OUTBOX
 from expunge.desk.guard_files import guard_files, guarded_requests
-from expunge.desk.leases import DEAD_SECONDS
-from expunge.desk.names import stamp
+from expunge.desk.leases import held_work
 from expunge.desk.probes import COPIES
 from expunge.desk.probes import FOLDER as PROBES
+from expunge.desk.rehearsal_files import FOLDER as REHEARSAL
+from expunge.desk.rehearsal_tables import rehearsal
 from expunge.errors import InputError
 
-INPUTS = (*COPIES, "forget-*.txt", "exclude-*.txt", "part-*.txt", "guard-*.txt")
+INPUTS = (*COPIES, "forget-*.txt", "exclude-*.txt", "part-*.txt", "guard-*.txt", REHEARSAL)
 CHECKPOINTS = ("run/checkpoint", "model/checkpoint")
 # what a child printed
 MESSAGES = ("*.log", "*.words.json", "unlearn.json", *(f"{name}.json" for name in ("audit", "audit-*", "guard-*")))
@@ -31,17 +31,9 @@ def ended_runs(s: DeskSession) -> list[str]:
     One statement, whatever waits at the desk. A run that was asked to stop counts as ended once its worker has let go
     of it, or is dead.
     """
-    alive = stamp(s.now - timedelta(seconds=DEAD_SECONDS))
-    work = exists().where(
-        t.run.c.plan_hash == t.plan.c.hash,
-        t.run.c.state == "running",
-        t.lease.c.work == "run:" + t.run.c.plan_hash,
-        t.worker.c.id == t.lease.c.worker,
-        t.worker.c.stopped_at.is_(None),
-        t.worker.c.heartbeat_at >= alive,
-    )
+    running, trying = held_work(s, t.run, "run:"), held_work(s, rehearsal, "rehearse:")
     over = or_(t.plan.c.state != "current", and_(t.batch.c.state == "done", t.plan.c.kind != "none"))
-    query = select(t.plan.c.hash).join(t.batch, t.batch.c.id == t.plan.c.batch_id).where(over, ~work)
+    query = select(t.plan.c.hash).join(t.batch, t.batch.c.id == t.plan.c.batch_id).where(over, ~running, ~trying)
     return list(s.conn.execute(query.order_by(t.plan.c.at)).scalars())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
@@ -16,7 +17,7 @@ from expunge.desk.child import STOPPED, end_survivor
 from expunge.desk.connectors.base import place
 from expunge.desk.desk import DeskSession
 from expunge.desk.evidence_log import log_attempts, log_begun_run, log_plan
-from expunge.desk.executors.base import EXECUTORS
+from expunge.desk.executors.base import EXECUTORS, Words
 from expunge.desk.guard_audits import register_guard
 from expunge.desk.guard_step import guard_earlier
 from expunge.desk.leases import LateWorker
@@ -53,16 +54,9 @@ def _unlearn(work: RunWork, content: dict[str, Any]) -> Answer:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     root = read_manifest(folder)
     if root is None:
-        with desk.reading(SYSTEM) as s:
-            inputs = prepare_input(s, content, folder)
-            model = relative(place(desk.folder, _path_before(s, content)), folder)
-            base = executor.base(s, content["model"]["lineage"])
-        recipe = recipe_of_run(desk.folder, content, folder)
-        words = executor.words(
-            {**content, "recipe": recipe}, inputs, model, base and relative(place(desk.folder, base), folder)
-        )
+        words = command_line(work.shop, content, folder, executor.words)
         watch = partial(log_begun_run, desk, plan_hash, folder / executor.result) if work.has_keys else None
-        result = work.child([*words, *_options(work.shop, content)], "unlearn", watch)
+        result = work.child(words, "unlearn", watch)
         if result.code == STOPPED:
             return work.stopped()
         if result.code != 0:
@@ -138,6 +132,18 @@ def _certify(shop: Workshop, plan_hash: str, attempt: int) -> Answer:
             return {"stopped": True}
         digest = register_all(s, plan_hash, attempt, results)
     return {"certificate": digest, "verified": all(r.verified for r in results), "signed": results[0].signed}
+
+
+def command_line(shop: Workshop, content: dict[str, Any], folder: Path, words: Words) -> list[str]:
+    """What carries out a plan, or tries it, in a folder; writes its input there."""
+    desk = shop.desk
+    with desk.reading(SYSTEM) as s:
+        inputs = prepare_input(s, content, folder)
+        model = relative(place(desk.folder, _path_before(s, content)), folder)
+        base = EXECUTORS.get(content["kind"]).base(s, content["model"]["lineage"])
+    frozen = {**content, "recipe": recipe_of_run(desk.folder, content, folder)}
+    line = words(frozen, inputs, model, base and relative(place(desk.folder, base), folder))
+    return [*line, *_options(shop, content)]
 
 
 def _options(shop: Workshop, content: dict[str, Any]) -> list[str]:

@@ -25,6 +25,7 @@ from expunge.desk.receipts import receipts
 from expunge.desk.recipients import note_notice, tasks_for_people
 from expunge.desk.record_period import purge_records
 from expunge.desk.regime import load_regime, regime_names
+from expunge.desk.rehearsal_text import rehearsal_lines
 from expunge.desk.requests import acknowledge, act, add_identifiers, extend, requests_like, submit
 from expunge.desk.roles import MAY, PEOPLE, ROLES, SYSTEM, Actor, Refusal
 from expunge.desk.rotation import rotate_keys
@@ -86,6 +87,7 @@ __all__ = [
     "receipts",
     "record_identity",
     "regime_names",
+    "rehearsal_lines",
     "reject_plan",
     "remove_person",
     "request_view",

@@ -31,6 +31,7 @@ class RunSettings(FrozenModel):
     black_box_policy: str = Field("controls-only", description="policy of the audit of a plan that suppresses")
     dtype: str = Field("auto", description="precision of the loaded weights")
     template: str = Field("auto", description="how a question is put")
+    rehearse: bool = Field(False, description="try each plan once on other people while it waits; costs a run")
 
 
 class CertificateSettings(FrozenModel):

@@ -24,6 +24,7 @@ from expunge.desk.matching import matches
 from expunge.desk.names import read_reference
 from expunge.desk.plans import content_of
 from expunge.desk.purging import tasks
+from expunge.desk.rehearsals import rehearsal_view
 from expunge.desk.roles import Actor, Refusal
 from expunge.desk.row_seals import FIELD
 
@@ -183,8 +184,10 @@ def plan_views(s: DeskSession, hash_: str | None = None, limit: int = 200, offse
             "audit": run and run["audit_status"],
             "guard": run and run["guard_status"],
         }
-        whole = {"content": content_of(row), "earlier_requests": guard_rows(s, run)} if hash_ else {}
-        views.append(view | whole)
+        if hash_:
+            view |= {"content": content_of(row), "earlier_requests": guard_rows(s, run)}
+            view["rehearsal"] = rehearsal_view(s, row["hash"])
+        views.append(view)
     return views
 
 

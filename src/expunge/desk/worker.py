@@ -18,7 +18,7 @@ from expunge.desk.clearing import ACTIVE, Clearing, listed_work
 from expunge.desk.clock_watch import SILENCE_DAYS, ClockWatch, longest_silence
 from expunge.desk.database import create_private
 from expunge.desk.desk import Desk
-from expunge.desk.dispatch import Job, notify_accepted, round_of
+from expunge.desk.dispatch import TRAINING, Job, notify_accepted, round_of
 from expunge.desk.leases import (
     ABILITIES,
     HEARTBEAT_SECONDS,
@@ -198,7 +198,7 @@ class DeskWorker:
         with SetWorkflowID(job.name(number)):
             if job.queue == "unlearn":
                 with SetEnqueueOptions(queue_partition_key=job.partition):
-                    DBOS.enqueue_workflow(job.queue, workflows.run, job.target, number)
+                    DBOS.enqueue_workflow(job.queue, workflows.WORKFLOWS[job.workflow], job.target, number)
             else:
                 DBOS.enqueue_workflow(job.queue, workflows.WORKFLOWS[job.workflow], job.target, number)
         return True
@@ -237,7 +237,7 @@ class DeskWorker:
                 row = known.get(str(w.executor_id))
                 if w.executor_id == self.shop.worker or (row is not None and not is_gone(s, row)):
                     continue
-                queue = "unlearn" if w.name == "run" else "light"
+                queue = "unlearn" if w.name in TRAINING else "light"
                 DBOS.resume_workflow(w.workflow_id, queue_name=queue)
                 s.log("work.resume", {"work": w.workflow_id, "from": str(w.executor_id)})
 

@@ -1,4 +1,7 @@
-"""The three durable workflows: prepare, run, release. Human gates lie between them, so none waits for a person."""
+"""The durable workflows: prepare, run, release, and rehearse, which no other one needs.
+
+Human gates lie between them, so none waits for a person.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,12 @@ from typing import Any
 
 from dbos import DBOS
 
-from expunge.desk import plan_steps, run_steps
+from expunge.desk import plan_steps, rehearsal_step, run_steps
 from expunge.desk.step_errors import expected, without_text
 from expunge.desk.workshop import Answer, Workshop
 from expunge.errors import RunFailed
 
 VERSION = "expunge-desk-1"  # of the workflows; it changes with their steps, never with other code
-NAMES = ("prepare", "run", "release")
 PATIENCE = 300.0  # seconds for which a step waits for a database that is gone
 _SHOP: list[Workshop] = []  # the one of this process
 
@@ -98,6 +100,16 @@ def notify_step(request_id: str) -> Answer:
     return without_text(lambda: patiently(lambda: plan_steps.notify(shop(), request_id)))  # type: ignore[no-any-return]
 
 
+@DBOS.step(name="rehearse")
+def rehearse_step(plan_hash: str) -> Answer:
+    """See `rehearsal_step.rehearse`."""
+    try:
+        return patiently(lambda: rehearsal_step.rehearse(shop(), plan_hash))  # type: ignore[no-any-return]
+    except Exception as error:
+        cause = expected(error)
+    return without_text(lambda: rehearsal_step.give_up_rehearsal(shop(), plan_hash, cause))  # type: ignore[no-any-return]
+
+
 @DBOS.workflow(name="prepare")
 def prepare(batch_id: str, number: int) -> Answer:
     """Plan a batch."""
@@ -131,4 +143,10 @@ def release(plan_hash: str, number: int) -> Answer:
     return {**answer, "open": still_open}
 
 
-WORKFLOWS = {"prepare": prepare, "run": run, "release": release}
+@DBOS.workflow(name="rehearse")
+def rehearse(plan_hash: str, number: int) -> Answer:
+    """Try a plan on other people."""
+    return rehearse_step(plan_hash)
+
+
+WORKFLOWS = {"prepare": prepare, "run": run, "release": release, "rehearse": rehearse}

@@ -16,6 +16,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from expunge._binomial import zero_hit_bound
 from expunge._io import write_atomic
 from expunge._printable import visible
 from expunge.audit.audit_attempts import attempts_line
@@ -24,7 +25,6 @@ from expunge.audit.details import MembershipDetails
 from expunge.audit.redaction import write_redacted
 from expunge.audit.request_file import RequestHistory, load_history
 from expunge.audit.schema import NOTICE, AuditFile, find_audit, load_audit
-from expunge.audit.statistics import zero_hit_bound
 from expunge.audit.subject_rows import SubjectVerdict
 from expunge.audit.text_normalization import normalize
 from expunge.errors import InputError

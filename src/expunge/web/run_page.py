@@ -24,6 +24,8 @@ from expunge.desk.guard_audits import guard_rows
 from expunge.desk.leases import is_gone, workers
 from expunge.desk.names import moment
 from expunge.desk.plans import content_of, plan_row
+from expunge.desk.rehearsal_text import rehearsal_lines
+from expunge.desk.rehearsals import rehearsal_view
 from expunge.desk.roles import Refusal
 from expunge.errors import InputError
 from expunge.report.plots.training import draw_training
@@ -94,6 +96,7 @@ def plan_values(s: DeskSession, text: str) -> dict[str, Any]:
         "before": before,
         "differences": differences(content_of(before), content) if before else [],
         "cost": cost_of(s, content, before),
+        "rehearsal": rehearsal_lines(rehearsal_view(s, row["hash"])),
         "doubts": approval_doubts(s, row, s.actor.person if s.actor.role == "approver" else ""),
     }
 

@@ -8,6 +8,7 @@ from math import comb
 import numpy as np
 from numpy.typing import ArrayLike
 
+from expunge._binomial import clopper_pearson
 from expunge.audit.attack import AttackCase, AttackOutcome, attack
 from expunge.audit.attempts import core, fits, has_free_answer
 from expunge.audit.context import CheckProfile, mean
@@ -16,7 +17,6 @@ from expunge.audit.metrics.verbatim_run import LONG, longest_common_run
 from expunge.audit.sampling import sample
 from expunge.audit.scores import Values
 from expunge.audit.scoring import score
-from expunge.audit.statistics import clopper_pearson
 from expunge.audit.text_normalization import tokens
 from expunge.corpus import Record
 from expunge.models.language_model import LanguageModel

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from expunge._binomial import clopper_pearson, zero_hit_bound
 from expunge.audit.check_result import CheckResult, Control, IntervalEstimate, JudgedRule, ReferenceValue
 from expunge.audit.context import CheckOutput, CheckProfile, Context, Role, check, mean
 from expunge.audit.details import CurvePoint, RelationRetention, RetentionDetails, TreeNode, TreeRetention
 from expunge.audit.metrics.verbatim_run import LONG
 from expunge.audit.record_sets import TEXT, TURN
-from expunge.audit.statistics import Interval, Values, bootstrap_ratio, clopper_pearson, zero_hit_bound
+from expunge.audit.statistics import Interval, Values, bootstrap_ratio
 from expunge.audit.text_normalization import normalize
 from expunge.audit.tree_positions import tree_levels, tree_positions
 from expunge.audit.verdict import judge_retention

@@ -26,11 +26,13 @@ class Executor:
         words: Command line of the training, for the folder of the run.
         result: Folder of the result in it.
         needs_base: The model before fine-tuning must be known.
+        rehearsal: Command line that tries the plan on other people, into the working directory; None without one.
     """
 
     words: Words
     result: str
     needs_base: bool = False
+    rehearsal: Words | None = None
 
     def base(self, s: DeskSession, lineage: str) -> str | None:
         """The model before fine-tuning, if the kind needs it; `Refusal` if the weights do not name one."""

@@ -35,5 +35,12 @@ def retrain_words(content: dict[str, Any], inputs: RunInput, model: str, base: s
     return ["train", *inputs.data, "--exclude-scope", inputs.excluded, "--out", "model", *teach, *sets]
 
 
-EXECUTORS.add("unlearn", Executor(unlearn_words, "run"))
+def rehearse_words(content: dict[str, Any], inputs: RunInput, model: str, base: str | None) -> list[str]:
+    """`expunge rehearse` with the words of the run; earlier requests' people are no stand-ins either."""
+    _, *words = unlearn_words(content, inputs, model, base)
+    words[words.index("--out") + 1] = "."
+    return ["rehearse", *words, "--exclude-scope", inputs.excluded]
+
+
+EXECUTORS.add("unlearn", Executor(unlearn_words, "run", rehearsal=rehearse_words))
 EXECUTORS.add("retrain", Executor(retrain_words, "model", needs_base=True))

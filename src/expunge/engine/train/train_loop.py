@@ -160,6 +160,19 @@ def exact_match_rate(module: Any, items: Sequence[Encoded], rows: int = 256) -> 
     return TrainRows(items).accuracy(module, rows)
 
 
+@torch.no_grad()
+def exact_answers(module: Any, items: Sequence[Encoded], rows: int = 64) -> list[bool]:
+    """For each item whether greedy decoding reproduces it, as `exact_match_rate` finds it."""
+    device, exact = next(module.parameters()).device, [False] * len(items)
+    vocabulary = int(module.get_output_embeddings().weight.shape[0])
+    for part in Budget(rows, tokens=1 << 30).parts([(item.length, len(item.answer)) for item in items], vocabulary):
+        batch = collate([items[k] for k in part]).to(device)
+        hits = (answer_forward(module, batch).logits.argmax(-1) == batch.labels) | ~batch.mask
+        for k, hit in zip(part, hits.all(-1).tolist(), strict=True):
+            exact[k] = hit
+    return exact
+
+
 def epoch_batches(items: Sequence[Encoded], size: int, seed: int, epoch: int, window: int = 16) -> list[list[int]]:
     """Rows of an epoch in batches of similar length: shuffle, sort within `window` batches, shuffle batches."""
     order = permutation(len(items), seed, "memorise", epoch)

@@ -20,6 +20,10 @@ from expunge.scope.split import Split
 SALT = "expunge-stand-ins-v1"
 
 
+class TooFewStandIns(InputError):
+    """The records hold too few other people to practise on."""
+
+
 @dataclass(frozen=True)
 class Rehearsal:
     """What a tuning works on.
@@ -52,7 +56,7 @@ def without_target(corpus: Corpus, scope: str, repeats: frozenset[str] = frozens
     )
     others = materialize(rest)
     if not others:
-        raise InputError(f'scope "{scope}"', "leaves no record to practise on", "name less")
+        raise TooFewStandIns(f'scope "{scope}"', "leaves no record to practise on", "name less")
     return Corpus.of(others, corpus.name), [r for r in named if r.split in (None, "train")]
 
 
@@ -66,7 +70,7 @@ def choose_stand_ins(corpus: Corpus, count: int, size: int, seed: int) -> tuple[
         seed: seed of the draw.
 
     Raises:
-        InputError: fewer than `count` + 2 subjects name themselves in two or more records.
+        TooFewStandIns: fewer than `count` + 2 subjects name themselves in two or more records.
     """
     records: dict[str, int] = {}
     for r in corpus.trained:
@@ -74,7 +78,7 @@ def choose_stand_ins(corpus: Corpus, count: int, size: int, seed: int) -> tuple[
             records[r.subject] = records.get(r.subject, 0) + 1
     fitting = {subject: n for subject, n in records.items() if n > 1}
     if len(fitting) < count + 2:
-        raise InputError(
+        raise TooFewStandIns(
             "tune",
             f"needs {count + 2} other subjects with identifiers in two or more records, and there are {len(fitting)}",
             "write `expunge data prepare` first, or use --recipe auto",
@@ -85,15 +89,22 @@ def choose_stand_ins(corpus: Corpus, count: int, size: int, seed: int) -> tuple[
 
 
 def rehearse(
-    corpus: Corpus, scope: str, count: int = 1, seed: int = 42, near: NearDuplicateChoice = "report"
+    corpus: Corpus, scope: str, count: int | None = 1, seed: int = 42, near: NearDuplicateChoice = "report"
 ) -> Rehearsal:
     """The rehearsal for a request; near-duplicates of target and stand-ins are treated as `unlearn` treats them.
+
+    Args:
+        corpus: the records.
+        scope: the request.
+        count: how many stand-ins; None for as many as the request has subjects.
+        seed: seed of the draw and of the held-out retain set.
+        near: what happens to near-duplicates.
 
     Raises:
         InputError: `unlearn` would refuse the scope, or there are not enough other subjects.
     """
     rest, target = without_target(corpus, scope, Scope.parse(scope).resolve(corpus, seed=seed, near=near).excluded_ids)
-    per_subject = max(1, len(target) // max(1, len({r.subject for r in target})))
-    subjects = choose_stand_ins(rest, count, per_subject, seed)
+    asked = max(1, len({r.subject for r in target}))
+    subjects = choose_stand_ins(rest, count or asked, max(1, len(target) // asked), seed)
     ids = frozenset(r.id for r in rest.trained if r.subject in subjects and has_surrogate(r))
     return Rehearsal(resolve(rest, ids, None, "stand-ins", seed=seed, near=near), subjects, len(target))

@@ -56,7 +56,7 @@ def list_plans(calls: Calls, limit: Limit = 50, offset: Offset = 0) -> dict[str,
 
 @router.get("/plans/{plan}", **action("read"))
 def show_plan(plan: PlanHash, calls: Calls) -> dict[str, Any]:
-    """A plan with everything that decides its run."""
+    """A plan with everything that decides its run, and what its settings did to other people if they were tried."""
     with calls.reading() as s:
         (view,) = plan_views(s, plan_row(s, plan)["hash"])
     return view
