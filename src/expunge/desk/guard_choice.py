@@ -27,8 +27,8 @@ def choose_attacked(excess: Mapping[str, float | None], worst: int, random: int,
     def place(name: str) -> tuple[float, str]:
         return uniform(f"guard:{seed}", name), name
 
-    asked = sorted((-value, *place(name)) for name, value in excess.items() if value is not None)
-    chosen: dict[str, Choice] = {name: "worst" for *_, name in asked[: max(worst, 0)]}
+    ranking = sorted((-value, *place(name)) for name, value in excess.items() if value is not None)
+    chosen: dict[str, Choice] = {name: "worst" for *_, name in ranking[: max(worst, 0)]}
     rest = sorted((name for name in excess if name not in chosen), key=place)
     return {**chosen, **dict.fromkeys(rest[: max(random, 0)], "random")}
 

@@ -76,8 +76,8 @@ def _attack(
     work = audits.work
     with work.shop.desk.reading(SYSTEM) as s:
         names = records_left(s, content, [each.request_id for each in earlier])
-    asked = {each.request_id: excess.get(each.number) for each in earlier if each.request_id in names}
-    chosen = choose_attacked(asked, sizes["worst"], sizes["random"], work.plan_hash)
+    excesses = {each.request_id: excess.get(each.number) for each in earlier if each.request_id in names}
+    chosen = choose_attacked(excesses, sizes["worst"], sizes["random"], work.plan_hash)
     made: dict[str, GuardAudit] = {}
     for request_id, choice in chosen.items():
         scope = write_guard_scope(work.folder, request_id, names[request_id])

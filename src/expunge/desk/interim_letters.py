@@ -36,9 +36,9 @@ def queue_interim_letters(s: DeskSession) -> list[str]:
     queued = _queue_each(s, query.order_by(here.id), ACKNOWLEDGEMENT)
     if letters.identification:
         since = (letter.template.in_(QUESTIONS), letter.at >= here.identity_asked_at)
-        asked = select(letter.id).where(*valid, *since).exists()
+        question = select(letter.id).where(*valid, *since).exists()
         waits = (here.state == "identity_pending", here.identity_verified_at.is_(None))
-        query = select(t.request).where(*waits, here.identity_asked_at.is_not(None), ~asked)
+        query = select(t.request).where(*waits, here.identity_asked_at.is_not(None), ~question)
         queued += _queue_each(s, query.order_by(here.id), IDENTIFICATION)
     return queued
 

@@ -34,7 +34,7 @@ from expunge.scope import Scope
 from expunge.scope.near_duplicates import NearDuplicateChoice
 
 FILE, RUN = "rehearsal.json", "rehearsal-run"
-ASKED = 200  # records of each set that are asked, at most
+MOST = 200  # records of each set that are asked
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def rehearse_recipe(
         chain=request.chain,
     )  # fmt: skip
     parts = (split.forget, split.retain_heldout, split.retain)
-    sets = [_asked(part, seed, name) for part, name in zip(parts, ("forget", "heldout", "retain"), strict=True)]
+    sets = [_sample(part, seed, name) for part, name in zip(parts, ("forget", "heldout", "retain"), strict=True)]
     before, after = (_answers(each, sets, template, device, dtype) for each in (model, run))
     about = read_run_file(run)
     report = RehearsalReport(
@@ -169,10 +169,10 @@ def _keep(out: Path, report: RehearsalReport) -> RehearsalReport:
     return report
 
 
-def _asked(records: Sequence[Record], seed: int, name: str) -> list[Record]:
-    """Records that ask something, at most `ASKED`; a document asks nothing."""
+def _sample(records: Sequence[Record], seed: int, name: str) -> list[Record]:
+    """Records that ask something, at most `MOST`; a document asks nothing."""
     questions = [r for r in records if r.kind != "document"]
-    return sample(questions, ASKED, stream(seed, "rehearsal questions", name))
+    return sample(questions, MOST, stream(seed, "rehearsal questions", name))
 
 
 def _answers(

@@ -104,7 +104,7 @@ def rehearse(
         InputError: `unlearn` would refuse the scope, or there are not enough other subjects.
     """
     rest, target = without_target(corpus, scope, Scope.parse(scope).resolve(corpus, seed=seed, near=near).excluded_ids)
-    asked = max(1, len({r.subject for r in target}))
-    subjects = choose_stand_ins(rest, count or asked, max(1, len(target) // asked), seed)
+    people = max(1, len({r.subject for r in target}))
+    subjects = choose_stand_ins(rest, count or people, max(1, len(target) // people), seed)
     ids = frozenset(r.id for r in rest.trained if r.subject in subjects and has_surrogate(r))
     return Rehearsal(resolve(rest, ids, None, "stand-ins", seed=seed, near=near), subjects, len(target))
