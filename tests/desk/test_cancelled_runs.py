@@ -16,13 +16,12 @@ pytest.importorskip("cryptography")
 from expunge.desk import run_steps
 from expunge.desk.certificates import certificate_row, register_all
 from expunge.desk.facts import latest_run
-from expunge.desk.plans import approve_plan, audit_policy
+from expunge.desk.plans import audit_policy
 from expunge.desk.roles import SYSTEM, Refusal
 from expunge.desk.run_steps import audit, certify, unlearn
 from expunge.desk.runs import cancel_run
-from expunge.desk.workshop import Workshop
-from helpers.desk import APPROVER, OPERATOR, REVIEWER, DeskCase, make_desk, to_planned, to_waiting, unsigned_results
-from helpers.desk_stand_in import stand_in_child
+from helpers.desk import OPERATOR, REVIEWER, DeskCase, make_desk, unsigned_results
+from helpers.desk_stand_in import shop_of, to_audit
 
 
 @pytest.fixture
@@ -31,17 +30,7 @@ def audited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[DeskCase, 
     case = make_desk(tmp_path / "desk")
     monkeypatch.setenv("FAKE_SECONDS", "0")
     monkeypatch.setenv("FAKE_POLICY", audit_policy(case.desk, "unlearn").digest)
-    request_id = to_waiting(case)
-    digest = to_planned(case, request_id)
-    with case.desk.session(APPROVER) as s:
-        approve_plan(s, digest)
-    for step in (unlearn, audit):
-        step(shop_of(case), digest, 1)
-    return case, request_id, digest
-
-
-def shop_of(case: DeskCase) -> Workshop:
-    return Workshop(case.desk, "w1", run=stand_in_child)
+    return case, *to_audit(case)
 
 
 def cancel_request(case: DeskCase, request_id: str, digest: str) -> None:

@@ -51,13 +51,9 @@ from helpers.desk_evidence import (
     verified,
     write_keys,
 )
-from helpers.desk_stand_in import stand_in_child
+from helpers.desk_stand_in import shop_of, stand_in_child
 
 BJORN = {"name": "Björn Schäfer", "record_number": "PAT-101"}
-
-
-def shop_of(case: DeskCase) -> Workshop:
-    return Workshop(case.desk, "w1", run=stand_in_child)
 
 
 def run_all(case: DeskCase, request_id: str) -> str:

@@ -46,12 +46,11 @@ from helpers.desk_guard import (
     person,
     prepare_run,
     say,
-    shop_of,
     three_requests,
     unlearned,
 )
 from helpers.desk_processes import plan_of, wait_for, work_off, worker
-from helpers.desk_stand_in import stand_in_child
+from helpers.desk_stand_in import shop_of, stand_in_child
 
 
 @pytest.fixture(autouse=True)

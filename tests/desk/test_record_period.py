@@ -23,11 +23,10 @@ from expunge.desk.plans import approve_plan, approve_promotion
 from expunge.desk.record_period import CLEARING_DAYS, delete_run_files, ended_plans, purge_records, work_of
 from expunge.desk.roles import SYSTEM, Refusal
 from expunge.desk.run_steps import audit, certify, unlearn
-from expunge.desk.workshop import Workshop
 from expunge.web.run_files import redacted_audit
 from helpers.desk import APPROVER, DeskCase, to_planned, to_waiting
 from helpers.desk_evidence import AUDITOR, sign, signed_desk, verified
-from helpers.desk_stand_in import stand_in_child
+from helpers.desk_stand_in import shop_of
 
 
 @pytest.fixture
@@ -42,10 +41,6 @@ def certified(tmp_path: Path) -> tuple[DeskCase, str, str]:
         step(shop_of(case), digest, 1)
     sign(case, request_id)
     return case, request_id, digest
-
-
-def shop_of(case: DeskCase) -> Workshop:
-    return Workshop(case.desk, "w1", run=stand_in_child)
 
 
 def ended(case: DeskCase, request_id: str, days: int = 0) -> list[str]:

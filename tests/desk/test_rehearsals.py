@@ -37,7 +37,7 @@ from expunge.desk.views import plan_views
 from expunge.desk.workshop import Workshop
 from expunge.errors import InputError
 from helpers.desk import APPROVER, REVIEWER, DeskCase, make_desk, to_planned, to_waiting
-from helpers.desk_stand_in import stand_in_child
+from helpers.desk_stand_in import shop_of, stand_in_child
 
 BJORN = {"name": "Björn Schäfer", "record_number": "PAT-101"}
 
@@ -50,10 +50,6 @@ def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[DeskCase, 
     monkeypatch.setenv("FAKE_POLICY", audit_policy(case.desk, "unlearn").digest)
     request_id = to_waiting(case)
     return case, request_id, to_planned(case, request_id)
-
-
-def shop_of(case: DeskCase, worker: str = "w1", run: Any = stand_in_child) -> Workshop:
-    return Workshop(case.desk, worker, run=run)
 
 
 def interrupted_by(event: Callable[[], object], *more: Any) -> Any:

@@ -14,18 +14,16 @@ pytest.importorskip("cryptography")
 pytest.importorskip("securesystemslib")
 
 from expunge.desk import run_steps
-from expunge.desk.plans import approve_plan
 from expunge.desk.roles import SYSTEM
 from expunge.desk.run_steps import audit, certify, unlearn
 from expunge.desk.runs import cancel_run
 from expunge.desk.withdrawal import STATEMENTS, withdraw_all, withdraw_certificates
-from expunge.desk.workshop import Workshop
 from expunge.evidence.log_checks import load_log_evidence
 from expunge.evidence.merkle_log import MerkleLog
 from expunge.evidence.verification import VerificationInputs, verify_bytes
-from helpers.desk import APPROVER, OPERATOR, DeskCase, to_planned, to_waiting
+from helpers.desk import OPERATOR, DeskCase
 from helpers.desk_evidence import desk_trust, sign, signed_desk, verified
-from helpers.desk_stand_in import stand_in_child
+from helpers.desk_stand_in import shop_of, to_audit
 
 Audited = tuple[DeskCase, str, str]
 
@@ -35,17 +33,7 @@ def audited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Audited:
     """A desk with keys, a request whose audit has passed, and its plan."""
     monkeypatch.setenv("FAKE_SECONDS", "0")
     case = signed_desk(tmp_path / "desk")
-    request_id = to_waiting(case)
-    digest = to_planned(case, request_id)
-    with case.desk.session(APPROVER) as s:
-        approve_plan(s, digest)
-    for step in (unlearn, audit):
-        step(shop_of(case), digest, 1)
-    return case, request_id, digest
-
-
-def shop_of(case: DeskCase) -> Workshop:
-    return Workshop(case.desk, "w1", run=stand_in_child)
+    return case, *to_audit(case)
 
 
 def stop_run(case: DeskCase, digest: str) -> None:

@@ -16,10 +16,9 @@ from expunge.desk.plan_steps import list_purge, notify, purge_request_assets
 from expunge.desk.plans import approve_plan
 from expunge.desk.roles import SYSTEM
 from expunge.desk.run_steps import audit, unlearn
-from expunge.desk.workshop import Workshop
 from helpers.desk import APPROVER, DeskCase, to_planned, to_waiting, write_corpus
 from helpers.desk_evidence import promote_signed, signed_desk, write_template
-from helpers.desk_stand_in import stand_in_child
+from helpers.desk_stand_in import shop_of, stand_in_child
 from helpers.evidence import EvidenceCase, write_audit
 
 NAMES = ("Jürgen Müller", "Björn Schäfer", "Anna Weiß", "Olga Berg", "Piet Maas", "Rosa Lind", "Emil Kern", "Ute Voss")
@@ -31,10 +30,6 @@ def guarded_desk(folder: Path, **settings: Any) -> DeskCase:
     case = signed_desk(folder, **settings)
     write_corpus(case.folder / "ward.jsonl", NAMES)
     return case
-
-
-def shop_of(case: DeskCase, worker: str = "w1", run: Child = stand_in_child) -> Workshop:
-    return Workshop(case.desk, worker, run=run)
 
 
 def in_use(case: DeskCase) -> Path:

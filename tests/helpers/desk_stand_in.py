@@ -9,7 +9,11 @@ from pathlib import Path
 
 from expunge._io import write_json
 from expunge.desk.child import ChildResult
+from expunge.desk.plans import approve_plan
+from expunge.desk.run_steps import audit, unlearn
+from expunge.desk.workshop import Workshop
 from helpers import fake_child
+from helpers.desk import APPROVER, DeskCase, to_planned, to_waiting
 
 
 def stand_in_child(
@@ -25,3 +29,19 @@ def stand_in_child(
         os.chdir(here)
     stop()
     return ChildResult(code, json.loads('{"code": 0}'))
+
+
+def shop_of(case: DeskCase, worker: str = "w1", run: Callable[..., ChildResult] = stand_in_child) -> Workshop:
+    """A worker whose children are stand-ins."""
+    return Workshop(case.desk, worker, run=run)
+
+
+def to_audit(case: DeskCase) -> tuple[str, str]:
+    """A request whose run is audited, and its plan."""
+    request_id = to_waiting(case)
+    digest = to_planned(case, request_id)
+    with case.desk.session(APPROVER) as s:
+        approve_plan(s, digest)
+    for step in (unlearn, audit):
+        step(shop_of(case), digest, 1)
+    return request_id, digest
