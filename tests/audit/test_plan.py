@@ -105,6 +105,9 @@ def test_the_plan_stands_before_anything_is_scored(case: Case, tmp_path: Path, m
     assert plan.sets["forget"].n >= 9
     assert set(plan.models) == {"original", "unlearned", "retrained"}
     assert plan.time.seconds > 0
+    seconds = plan.time.stages
+    assert seconds["check retention"] == 0.0  # it only counts
+    assert seconds["check reconstruction"] > seconds["probe reconstruction unlearned"]  # others, should it fail
     assert [a.status for a in read_attempts(tmp_path)] == ["not finished"]  # whoever stops at a bad look has looked
     assert (tmp_path / PLAN).stat().st_mode & 0o077 == 0
 

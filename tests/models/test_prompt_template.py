@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 
@@ -145,3 +146,11 @@ def test_all_records_are_encoded_as_each_alone(monkeypatch: pytest.MonkeyPatch) 
     assert t.encode_all(iter(records)) == [t.encode(r) for r in records]
     assert t.sizes(iter(records)) == [t.encode(r).length for r in records]
     assert t.encode_all([]) == []
+
+
+def test_only_a_chat_template_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def timed(*_: object) -> NoReturn:
+        raise AssertionError("a thread for a text that no template writes")
+
+    monkeypatch.setattr("expunge.models.prompt_template.time_limit", timed)
+    assert template().encode(record("Who?", "12"))

@@ -103,8 +103,15 @@ def _stages(made: AuditPreparation) -> dict[str, float]:
     for name in made.checks:
         steps = TRAINED.get(name, 0)
         own = 3 * steps * cost(forget[: max(1, len(forget) // 10)]) + cost(forget[: rule.test_records])
-        stages[f"check {name}"] = PER_STAGE + copies * own if steps else 0.0
+        others = _others_seconds(made.probes.get(name), cost)
+        stages[f"check {name}"] = others + (PER_STAGE + copies * own if steps else 0.0)
     return stages
+
+
+def _others_seconds(probe: Any, cost: Callable[..., float]) -> float:
+    """Seconds of a check that asks two models about others should it fail; reconstruction alone takes long for that."""
+    others = getattr(probe, "others", ())
+    return 2 * cost(others, RECONSTRUCTION * len(probe.forget.selected)) if others else 0.0
 
 
 def _probe_seconds(probe: Any, role: Role, cost: Callable[..., float]) -> float:

@@ -17,12 +17,10 @@ from expunge.audit.record_sets import HELDOUT, TEXT, RecordSet
 from expunge.audit.schema import load_audit
 from expunge.audit.scores import BROKEN, Scores
 from expunge.audit.scoring import add_text, score
-from expunge.corpus import Record
 from expunge.corpus.record_store import digest_each
 from expunge.errors import InputError
 from expunge.models.file_digest import file_digests
 from expunge.models.language_model import LanguageModel
-from expunge.models.prompt_template import PromptTemplate
 
 SCORER = "5"  # changes whenever a scoring pass would give other numbers
 
@@ -95,11 +93,8 @@ class ScoreStore:
 
 def _key(lm: LanguageModel, fingerprint: str, name: str, group: RecordSet) -> str:
     precision = str(next(lm.module.parameters()).dtype)
-    questions = digest_each([r.content(), *_ids(lm.template, r)] for r in group.records)
+    items = lm.template.encode_all(replace(r, image=None) for r in group.records)  # its content names the image
+    questions = digest_each(
+        [r.content(), list(item.prompt), list(item.answer)] for r, item in zip(group.records, items, strict=True)
+    )
     return digest([SCORER, fingerprint, precision, lm.template.digest, name, group.options, group.text, questions])
-
-
-def _ids(template: PromptTemplate, record: Record) -> list[list[int]]:
-    """Token ids of prompt and answer, as the model reads them today; without the image, which its content names."""
-    encoded = template.encode(replace(record, image=None))
-    return [list(encoded.prompt), list(encoded.answer)]

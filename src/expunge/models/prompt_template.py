@@ -6,6 +6,7 @@ The answer ends with the end token; only the text of a document that goes on has
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import date as calendar_date
 from functools import cached_property
@@ -212,7 +213,7 @@ class PromptTemplate:
         where = f'records from "{records[0].id}" on'
         slow = InputError(where, f"the chat template takes more than {SECONDS:g} seconds for them", PLAIN)
         with foreign(where, "they cannot be tokenized", "take them out one by one, or use another tokenizer"):
-            with time_limit(SECONDS, slow):
+            with time_limit(SECONDS, slow) if self.chat else nullcontext():
                 texts = [self._text(record) for record in records]
             parts = cut_ids(self.tokenizer, [t.text for t in texts], [t.border for t in texts])
         for record, text, (before, behind) in zip(records, texts, parts, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from expunge.audit.answer_memory import remembered
@@ -45,10 +45,17 @@ PROFILE = CheckProfile(
 
 @dataclass(frozen=True)
 class ReconstructionProbe:
-    """What every model is asked, and what is asked about controls where they are the reference."""
+    """What every model is asked, and what is asked about controls where they are the reference.
+
+    Attributes:
+        forget: About the target.
+        controls: About controls where they are the reference.
+        others: Records of controls that two models are asked about should a few subjects fail beside a retrained model.
+    """
 
     forget: Setup
     controls: Setup | None
+    others: tuple[Record, ...] = field(default=(), repr=False)
 
     def score(self, lm: LanguageModel, role: Role, scores: Mapping[str, Scores]) -> dict[str, Reconstruction]:
         """The attack on this model; by set."""
@@ -63,8 +70,10 @@ def reconstruction_probe(ctx: Context) -> ReconstructionProbe | None:
     seed = ctx.policy.attack_seeds[0]
     most, fewer = (ctx.affordable(share, LEAST_FACTS, MAX_FACTS) for share in (1 / 20, 1 / 40))
     forget = prepare(ctx.split, seed=seed, most=most)
-    controls = controls_of(ctx.split) if ctx.reference == "controls" else []
-    return ReconstructionProbe(forget, prepare(ctx.split, controls, seed=seed, most=fewer) if controls else None)
+    controls, by_controls = controls_of(ctx.split), ctx.reference == "controls"
+    others = controls[: _most_others(ctx)] if ctx.is_small_sample and not by_controls else []
+    own = prepare(ctx.split, controls, seed=seed, most=fewer) if controls and by_controls else None
+    return ReconstructionProbe(forget, own, tuple(others))
 
 
 @check(KEY, KEY, probe=reconstruction_probe, profile=PROFILE)
@@ -105,7 +114,7 @@ def _by_controls(ctx: Context, judgement: Judgement, results: Mapping[str, Recon
     records, seed = controls_of(ctx.split), ctx.policy.attack_seeds[0]
     if not records:
         return RangeJudgement(judgement)
-    setup = prepare(ctx.split, records, seed=seed, most=ctx.affordable(1 / 20, CONTROLS * LEAST_FACTS, MAX_FACTS))
+    setup = prepare(ctx.split, records, seed=seed, most=_most_others(ctx))
 
     def answers(role: Role) -> Reconstruction:
         answer: Reconstruction = remembered(
@@ -125,6 +134,10 @@ def _by_controls(ctx: Context, judgement: Judgement, results: Mapping[str, Recon
         {t: ours[t][1] for t in targets},
     )
     return judge_by_range(judgement, one, ctx.policy, LEAST_OTHERS)
+
+
+def _most_others(ctx: Context) -> int:
+    return ctx.affordable(1 / 20, CONTROLS * LEAST_FACTS, MAX_FACTS)
 
 
 def _has_tree(split: Split) -> bool:

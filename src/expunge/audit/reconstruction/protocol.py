@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from itertools import chain
+from itertools import chain, islice
 
 import numpy as np
 
@@ -206,7 +206,7 @@ def _prompts(lm: LanguageModel, setup: Setup) -> tuple[list[ReconstructionQuery]
                 for p in reconstruction_queries(number, fact, setup.known, length, statements)
                 if p.level in setup.selected
             ]
-            fit = [_fits(lm, p.record) for p in candidates]
+            fit = _fits(lm, [p.record for p in candidates])
             if all(fit):
                 break
         for p, fits in zip(candidates, fit, strict=True):
@@ -219,9 +219,14 @@ def _prompts(lm: LanguageModel, setup: Setup) -> tuple[list[ReconstructionQuery]
     return queries, dict(left_out)
 
 
-def _fits(lm: LanguageModel, record: Record) -> bool:
-    words = replace(record, image=None)
-    longest = max(lm.template.sizes(replace(words, answer=option, options=()) for option in record.options))
-    if record.image:
-        longest += len(lm.template.question(record).prompt) - len(lm.template.question(words).prompt)
-    return longest <= lm.context
+def _fits(lm: LanguageModel, records: Sequence[Record]) -> list[bool]:
+    """Which of `records` have room for each of their options in the model's context."""
+    words = [replace(r, image=None) for r in records]
+    sizes = iter(lm.template.sizes(replace(w, answer=o, options=()) for w in words for o in w.options))
+    fits = []
+    for record, word in zip(records, words, strict=True):
+        longest = max(islice(sizes, len(word.options)))
+        if record.image:
+            longest += len(lm.template.question(record).prompt) - len(lm.template.question(word).prompt)
+        fits.append(longest <= lm.context)
+    return fits
