@@ -19,7 +19,14 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread, and audits of the quick preset."""
+    words_of = kills.words_of
+
+    def words(command: str, inputs: Path, out: Path) -> list[str]:
+        return words_of(command, inputs, out) + ["--preset", "quick"] * (command == "audit")
+
+    monkeypatch.setattr(kills, "words_of", words)
     monkeypatch.setenv("EXPUNGE_THREADS", "1")
 
 
