@@ -112,7 +112,7 @@ def test_a_run_on_the_file_is_audited_on_the_folder(cli: Cli, records: Path, tmp
     split = Scope.parse(SCOPE).resolve(load_corpus(records), seed=42)
     unlearn(model, split, Recipe.load("npo").with_overrides(["steps=2"]), run)
     assert cli("data", "prepare", "--data", records, "--scope", SCOPE, "--out", out, *FEW, "--no-general").code == 0
-    audit = ("audit", "--original", model, "--unlearned", run, "--scope", SCOPE)
+    audit = ("audit", "--original", model, "--unlearned", run, "--scope", SCOPE, "--preset", "quick")
     done = cli(*audit, "--data", out, "--out", tmp_path / "audit", "--json")
     assert done.code == 3, done.err
     assert done.json["split"]["controls"] == 12

@@ -43,6 +43,7 @@ THREATS = {  # beginning of a key → what the attacker has
     "cross_modal": "the picture of the subject; answers",
     "token_inventory": "the tokenizer",
     "contrast": "the weights before and after",
+    "retain_exposure": "likelihoods of answers of people who stay; records of comparable people",
     "retention": "none: a measure of what stays",
 }
 EXECUTED = ("passed", "failed", "inconclusive")

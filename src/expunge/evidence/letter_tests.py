@@ -36,7 +36,8 @@ TESTS = {  # beginning of a result's key → name of the test in a letter
     "soft_prompt": "inside",
     "token_inventory": "vocabulary",
 }
-OTHER, STAYS = "other", "retention"  # a test of a plug-in; what is no attack
+OTHER = "other"  # a test of a plug-in
+STAYS = ("retention", "retain_exposure")  # beginnings of what is about others, who stay
 WORST_FIRST = ("failed", "not_run", "inconclusive", "passed", "not_applicable")
 
 

@@ -34,6 +34,7 @@ CHECKS: dict[str, str] = {  # what a passed check shows
     "cross_modal": "Modalities: neither text alone nor image alone brings the answers back",
     "token_inventory": "Vocabulary: it holds no name or number of the target as a token of its own",
     "relearning.in_domain": "Relearning: brief training does not restore it",
+    "retain_exposure": "Exposure of others: nobody who stays is easier to recognize as trained on",
     "each_subject": "Each subject: none gives more true answers than the reference",
     "retention.retain_heldout": "Retention: the held-out retain set is still known",
     "retention.text": "Retention: the model still writes what it knew of the held-out retain set",
