@@ -8,7 +8,8 @@ from sqlalchemy import Exists, func, select
 
 from expunge.desk import tables as t
 from expunge.desk.desk import Desk, DeskSession
-from expunge.desk.interim import ACKNOWLEDGEMENT, EXTENSION
+from expunge.desk.due_dates import DUE
+from expunge.desk.interim import ACKNOWLEDGEMENT, OVER
 from expunge.desk.letters import IS_WAITING
 from expunge.desk.lifecycle import BEFORE_PROMOTION
 from expunge.desk.settings import BY_HAND
@@ -67,8 +68,8 @@ def _late_receipts(s: DeskSession) -> list[str]:
 def _late_extensions(s: DeskSession) -> list[str]:
     here = t.request.c
     soon = (date.fromisoformat(s.today) + timedelta(WARNING_DAYS)).isoformat()
-    waits = (here.extended_until.is_not(None), here.due_on <= soon, _waits(EXTENSION))
-    query = select(here.reference, here.due_on).where(*waits).order_by(here.due_on, here.id)
+    late = (here.extended_until.is_not(None), here.due_on <= soon, here.state.not_in(OVER), here.due_on == DUE)
+    query = select(here.reference, here.due_on).where(*late).order_by(here.due_on, here.id)
     return [
         f"request {reference}: the person is not told that the answer is put off, and "
         + (f"must be by {day}; post the letter" if s.today <= day else f"had to be by {day}, which counts; answer now")
