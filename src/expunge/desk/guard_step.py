@@ -17,8 +17,9 @@ from expunge.desk.executors.base import EXECUTORS
 from expunge.desk.guard_audits import GuardAudit
 from expunge.desk.guard_choice import choose_attacked, guard_status
 from expunge.desk.guard_files import guard_folder
-from expunge.desk.guard_requests import EarlierRequest, earlier_requests, records_left, write_guard_scope
+from expunge.desk.guard_requests import records_left, write_guard_scope
 from expunge.desk.roles import SYSTEM
+from expunge.desk.run_chain import EarlierRequest, earlier_requests
 from expunge.desk.workshop import Answer
 
 
