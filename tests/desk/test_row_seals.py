@@ -10,12 +10,14 @@ pytest.importorskip("dbos")
 pytest.importorskip("rfc8785")
 pytest.importorskip("holidays")
 pytest.importorskip("cryptography")
+pytest.importorskip("argon2")
+pytest.importorskip("pyotp")
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from expunge.desk import tables as t
 from expunge.desk.desk import Desk
-from expunge.desk.event_log import log_problems
+from expunge.desk.event_log import log_problems, read_head
 from expunge.desk.leases import register_worker
 from expunge.desk.migrations import STEPS, migrate
 from expunge.desk.people import set_person
@@ -24,6 +26,8 @@ from expunge.desk.replay_check import replay_problems
 from expunge.desk.roles import SYSTEM
 from expunge.desk.row_seals import FIRST_TYPE
 from expunge.desk.settings import DeskSettings
+from expunge.desk.web_tables import account
+from expunge.web.accounts import set_account
 from helpers.desk import ADMIN, CLERK, Clock, DeskCase, make_desk, new_request, verify
 
 LATER = "UPDATE request SET due_on = '2031-01-01'"
@@ -65,6 +69,22 @@ def test_a_row_that_comes_back_is_found(case: DeskCase) -> None:
     with case.desk.session(ADMIN) as s:
         set_person(s, "adam", ["admin"])
     assert any(line.startswith("person adam: a column of its row was not") for line in problems(case))
+
+
+def test_a_value_that_the_database_computes_is_sealed(case: DeskCase) -> None:
+    with case.desk.session(ADMIN) as s:
+        set_account(s, "adam", "a long password of a test", "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
+    with case.desk.session(SYSTEM) as s:
+        s.conn.execute(update(account).values(failures=account.c.failures + 1))
+    assert problems(case) == []
+
+
+def test_what_did_not_change_is_not_in_the_log(case: DeskCase) -> None:
+    with case.desk.session(SYSTEM) as s:
+        before = read_head(s.conn)
+        s.conn.execute(update(t.person).values(left_at=None))
+    with case.desk.reading(SYSTEM) as s:
+        assert read_head(s.conn) == before
 
 
 def test_a_trigger_of_somebody_else_is_found(case: DeskCase) -> None:

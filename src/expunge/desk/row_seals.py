@@ -90,8 +90,6 @@ class RowWatch:
         """Note the rows that are about to change: afterwards the condition may choose others."""
         if not isinstance(statement, Update | Delete) or (table := _sealed_table(statement)) is None:
             return
-        if isinstance(statement, Update) and _writes_unsealed_columns(statement, table):
-            return
         query, where = select(*(table.c[name] for name in sealed_columns(table))), statement.whereclause
         for row in conn.execute(query if where is None else query.where(where)).mappings().all():
             self._keep(table, [row], row_digest(table, row))
@@ -111,13 +109,16 @@ class RowWatch:
             self.keys.setdefault(table.name, {})[key] = {c.name: row[c.name] for c in table.primary_key}
 
     def take(self) -> Seals:
-        """Digests of the rows that were written since the last call, as they were before and as they are now."""
+        """Digests of the rows that changed since the last call, as they were before and as they are now."""
         before, keys = self.before, self.keys
         self.before, self.keys = {}, {}
-        return {
-            name: {key: seal_text(before[name][key], self._digest(META.tables[name], parts)) for key, parts in each}
-            for name, each in sorted((name, rows.items()) for name, rows in keys.items())
-        }
+        seals: Seals = {}
+        for name, rows in sorted(keys.items()):
+            for key, parts in rows.items():
+                after = self._digest(META.tables[name], parts)
+                if after != before[name][key]:
+                    seals.setdefault(name, {})[key] = seal_text(before[name][key], after)
+        return seals
 
     def _digest(self, table: Table, key: Mapping[str, Any]) -> str | None:
         values = {f"key_{name}": value for name, value in key.items()}
@@ -136,18 +137,6 @@ def _row_query(name: str) -> Any:
 def _sealed_table(statement: Any) -> Table | None:
     table = statement.table
     return table if isinstance(table, Table) and table.name in META.tables and is_sealed(table.name) else None
-
-
-@lru_cache(maxsize=64)
-def _unsealed(name: str) -> frozenset[str]:
-    return frozenset(column for table, column in UNSEALED_COLUMNS if table == name)
-
-
-def _writes_unsealed_columns(statement: Update, table: Table) -> bool:
-    """Whether a statement sets only columns that are not sealed; its other parameters are no columns."""
-    if not (free := _unsealed(table.name)):
-        return False
-    return set(statement.compile().params) & set(table.c.keys()) <= free
 
 
 def taken_seals(conn: Connection) -> Seals:
