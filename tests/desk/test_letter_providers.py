@@ -147,6 +147,47 @@ class OneLetterFails(LetterProvider):
         return letter.key
 
 
+def doctor(case: DeskCase, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:
+    from expunge.cli import main
+
+    code = main(["doctor", "--desk", str(case.folder)])
+    told = capsys.readouterr()
+    return code, (told.out + told.err).splitlines()
+
+
+def test_doctor_greets_the_server_and_sends_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "password").write_text("open sesame\n", "utf-8")
+    (tmp_path / "password").chmod(0o600)
+    sign_in = {"user": "desk", "password_file": str(tmp_path / "password")}
+    with mail_server(MailBox()) as box:
+        case = desk_on(tmp_path, box, **sign_in)
+        code, lines = doctor(case, capsys)
+        (line,) = [line for line in lines if "server of mail" in line]
+        assert line == f"the server of mail 127.0.0.1:{box.port} answers (no TLS, signed in); no mail was sent"
+    assert code == 0
+    assert len(box.sign_ins) == 1
+    assert box.taken == []
+    code, lines = doctor(case, capsys)
+    assert [line for line in lines if "letters:" in line] == [
+        "letters: the server is not reached; mend that, or post them by hand"
+    ]
+    assert code == 1
+    assert "open sesame" not in str(lines)
+
+
+def test_doctor_names_a_server_without_tls(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with mail_server(MailBox()) as box:
+        code, lines = doctor(desk_on(tmp_path, box, security="starttls"), capsys)
+    assert (code, box.sign_ins) == (1, [])
+    assert any("offers no TLS" in line for line in lines)
+
+
+def test_doctor_connects_to_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, lines = doctor(desk_with(tmp_path, "hand"), capsys)
+    assert code == 0
+    assert not any("letters" in line or "mail" in line for line in lines)
+
+
 @pytest.mark.parametrize("hand_over", [notify_ended, send_waiting])
 def test_a_letter_at_which_a_provider_fails_holds_no_other_up(tmp_path: Path, hand_over: Any) -> None:
     case = desk_with(tmp_path, "hand")

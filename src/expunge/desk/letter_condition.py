@@ -35,6 +35,24 @@ def letter_settings_problems(desk: Desk) -> list[str]:
     return lines
 
 
+def reach_provider(desk: Desk) -> tuple[str, bool]:
+    """A line on a connection to the provider of letters, and whether it takes letters now; nothing is handed over.
+
+    The line is empty where there is no connection, and where the settings are wrong, which another line says.
+    """
+    from expunge.desk.letter_providers.base import LetterNotTaken
+    from expunge.desk.letter_sending import provider_of
+
+    try:
+        provider = provider_of(desk.settings)
+        provider.check(desk.folder)
+        return provider.reach(desk.folder), True
+    except LetterNotTaken as problem:
+        return f"letters: {problem.what}; mend that, or post them by hand", False
+    except InputError:
+        return "", True
+
+
 def letter_problems(s: DeskSession) -> list[str]:
     """A line for each letter that is late, and for each thing that keeps letters from going out."""
     return [*_not_taken(s), *_late_receipts(s), *_late_extensions(s)]
