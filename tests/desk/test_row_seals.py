@@ -88,7 +88,14 @@ def test_what_did_not_change_is_not_in_the_log(case: DeskCase) -> None:
 
 
 def test_a_trigger_of_somebody_else_is_found(case: DeskCase) -> None:
-    change(case, f"CREATE TRIGGER nice AFTER UPDATE OF state ON request BEGIN {LATER} WHERE id = NEW.id; END")
+    if case.desk.engine.dialect.name == "sqlite":
+        change(case, f"CREATE TRIGGER nice AFTER UPDATE OF state ON request BEGIN {LATER} WHERE id = NEW.id; END")
+    else:
+        change(
+            case,
+            f"CREATE FUNCTION nice() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {LATER}; RETURN NEW; END $$",
+            "CREATE TRIGGER nice AFTER UPDATE OF state ON request FOR EACH ROW EXECUTE FUNCTION nice()",
+        )
     assert problems(case) == ["the trigger nice is none of the desk"]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
-from sqlalchemy import RowMapping, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, RowMapping, func, insert, or_, select, update
 
 from expunge.desk import tables as t
 from expunge.desk.desk import Desk, DeskSession
@@ -119,6 +119,12 @@ def is_due(row: RowMapping, at: str) -> bool:
     return not row["tries"] or (row["next_try_at"] is not None and row["next_try_at"] <= at)
 
 
+def _due(at: str) -> ColumnElement[bool]:
+    """`is_due` as a condition on rows of the outbox."""
+    here = t.outbox.c
+    return or_(here.tries.is_(None), here.tries == 0, here.next_try_at <= at)
+
+
 def notify_ended(desk: Desk, sender: Sender | None) -> list[str]:
     """Queue and send the letters of requests that ended early, and mark them notified; returns their ids.
 
@@ -150,9 +156,7 @@ def send_waiting(desk: Desk, sender: Sender | None) -> list[str]:
     if sender is None:
         return []
     with desk.reading(SYSTEM) as s:
-        here = t.outbox.c
-        due = or_(here.tries.is_(None), here.tries == 0, here.next_try_at <= s.at)
-        turns = select(t.outbox).where(*IS_WAITING, due).order_by(TURN, here.id)
+        turns = select(t.outbox).where(*IS_WAITING, _due(s.at)).order_by(TURN, t.outbox.c.id)
         rows = s.conn.execute(turns.limit(MOST)).mappings().all()
     return [row["id"] for row in rows if _hand_over(desk, row["id"], sender)]
 
@@ -217,7 +221,6 @@ def note_problem(s: DeskSession, letter_id: str, problem: LetterNotTaken) -> Non
     own = update(t.outbox).where(here.id == letter_id)
     s.conn.execute(own.values(problem=problem.what, next_try_at=again, tries=tries))
     if problem.for_all:
-        due = or_(here.tries.is_(None), here.tries == 0, here.next_try_at <= s.at)
-        others = update(t.outbox).where(*IS_WAITING, due, here.id != letter_id)
+        others = update(t.outbox).where(*IS_WAITING, _due(s.at), here.id != letter_id)
         values = {"problem": problem.what, "next_try_at": stamp(s.now + pause - MOMENT)}
         s.conn.execute(others.values(**values, tries=func.coalesce(here.tries, 0) + 1))
