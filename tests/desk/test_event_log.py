@@ -14,14 +14,12 @@ from sqlalchemy import text
 
 from expunge.desk.desk import Desk
 from expunge.desk.event_log import EventHead, log_problems, read_head, row_hash
+from expunge.desk.log_triggers import triggers
 from expunge.desk.roles import SYSTEM, Refusal
 from expunge.errors import InputError
 
 DROP = ("DROP TRIGGER event_log_no_update", "DROP TRIGGER event_log_no_delete")
-PUT_BACK = (
-    "CREATE TRIGGER event_log_no_update BEFORE UPDATE ON event_log BEGIN SELECT RAISE(ABORT, 'append-only'); END",
-    "CREATE TRIGGER event_log_no_delete BEFORE DELETE ON event_log BEGIN SELECT RAISE(ABORT, 'append-only'); END",
-)
+PUT_BACK = tuple(triggers("event_log", "sqlite").values())
 
 
 @pytest.fixture

@@ -298,6 +298,23 @@ def test_what_the_guard_wrote_goes_with_the_probes_of_the_request(tmp_path: Path
     assert (references(case, earlier)[0], "worst", "passed") in attacked(case, digest)[1], "the row stays"
 
 
+def test_probes_shredded_during_their_attack_leave_nothing(tmp_path: Path) -> None:
+    case = guarded_desk(tmp_path / "desk")
+    earlier = three_requests(case)
+    digest = unlearned(case, 3, [0.1, 0.14, 0.12])
+
+    def shred(words: Any, folder: Path, name: str, **rest: Any) -> Any:
+        if name == f"guard-{earlier[0]}":
+            with case.desk.session(SYSTEM) as s:
+                shred_probes(s, earlier[0])
+        return stand_in_child(words, folder, name, **rest)
+
+    assert audited(case, digest, run=shred) == {"status": "passed", "guard": "passed"}
+    folder = case.desk.runs / digest[:16]
+    assert [path.name for path in folder.glob(f"guard-{earlier[0]}*")] == []
+    assert all((folder / f"guard-{each}").is_dir() for each in earlier[1:])
+
+
 def test_scopes_and_messages_go_once_the_run_is_over(tmp_path: Path) -> None:
     case = guarded_desk(tmp_path / "desk")
     earlier = three_requests(case)

@@ -257,13 +257,32 @@ def test_an_extension_holds_once_the_person_is_told(case: DeskCase) -> None:
     assert problems(case) == []
     case.clock.move(days=25)
     assert "must be by 2026-04-02; post the letter" in problems(case)[0]
-    case.clock.move(days=7)
-    assert "had to be by 2026-04-02, which counts; answer now" in problems(case)[0]
     posted(case, letter)
     with case.desk.reading(CLERK) as s:
         view = request_view(s, request_id)
         assert (view["due_on"], view["is_told"], inbox(s)[0]["due_on"]) == ("2026-06-02", True, "2026-06-02")
     assert problems(case) == []
+
+
+@pytest.mark.parametrize("has_round", [True, False])
+def test_a_letter_that_goes_out_late_puts_nothing_off(case: DeskCase, has_round: bool) -> None:
+    request_id = new_request(case)
+    verify(case, request_id)
+    put_off(case, request_id)
+    case.clock.move(days=32)
+    if has_round:
+        work(case)
+    late = "had to be by 2026-04-02, which counts; answer now"
+    assert any(late in line for line in problems(case))
+    posted(case, letters(case, request_id, "extension")[0])
+    assert kinds(case, request_id)[0] == ("extension", 1, "late")
+    with case.desk.reading(CLERK) as s:
+        view = request_view(s, request_id)
+        assert (view["due_on"], view["is_told"], inbox(s)[0]["due_on"]) == ("2026-04-02", False, "2026-04-02")
+        assert replay_problems(s.conn) == []
+    assert any(late in line for line in problems(case))
+    case.event(REVIEWER, request_id, "cancel", reason="Over.")
+    assert not any(late in line for line in problems(case))
 
 
 def test_a_reason_that_no_letter_says_puts_nothing_off(case: DeskCase) -> None:

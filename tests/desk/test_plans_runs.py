@@ -388,14 +388,14 @@ def test_forgotten_records_stay_as_probes_until_their_key_is_shredded(case: Desk
     run_tasks(case.desk, request_id)
     with case.desk.reading(SYSTEM) as s:
         notes = s.conn.execute(select(t.asset.c.id).where(t.asset.c.name == "notes")).scalar_one()
-        assert [row["id"] for row in read_probes(s, notes)] == ["PAT-102-d", "PAT-102-m"]
+        assert [row["id"] for row in read_probes(s, notes, [request_id])] == ["PAT-102-d", "PAT-102-m"]
     files = list((case.folder / "probes").iterdir())
     assert len(files) == 1
     assert b"Anna" not in files[0].read_bytes()
     case.clock.move(days=731)
     with case.desk.session(SYSTEM) as s:
         assert shred_overdue(s) == [request_id]
-        assert read_probes(s, notes) == []
+        assert read_probes(s, notes, [request_id]) == []
         assert request_key(s, request_id, create=False) is None
     assert not files[0].exists()
 

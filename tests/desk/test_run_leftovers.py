@@ -11,22 +11,22 @@ pytest.importorskip("dbos")
 pytest.importorskip("rfc8785")
 pytest.importorskip("holidays")
 pytest.importorskip("cryptography")
+pytest.importorskip("securesystemslib")
 
 from sqlalchemy import event
 
 from expunge.desk import tables as t
-from expunge.desk.plan_steps import list_purge, notify, promote_plan, purge_request_assets
-from expunge.desk.plans import approve_plan, approve_promotion, audit_policy, reject_plan
+from expunge.desk.plans import approve_plan, reject_plan
 from expunge.desk.probes import FOLDER, shred_probes
 from expunge.desk.requests import submit
 from expunge.desk.roles import SYSTEM
 from expunge.desk.run_leftovers import clear_inputs, ended_runs, stray_files
 from expunge.desk.run_steps import audit, certify, unlearn
-from helpers.desk import APPROVER, CLERK, REVIEWER, DeskCase, make_desk, to_planned, to_waiting
+from helpers.desk import APPROVER, CLERK, REVIEWER, DeskCase, to_planned, to_waiting
+from helpers.desk_guard import fulfil, guarded_desk, person, prepare_run
 from helpers.desk_stand_in import shop_of
 
-BJORN = {"name": "Björn Schäfer", "record_number": "PAT-101"}
-STAYS = ["audit", "audit.done", "certificates", "manifest.json", "policy.yaml", "run"]
+STAYS = {"audit", "audit.done", "certificates", "manifest.json", "policy.yaml", "run"}
 OF_THE_STAND_IN = {"checkpoint", "trainings", "weights"}
 Ending = Callable[[DeskCase, str, str], object]
 
@@ -42,19 +42,11 @@ def run(case: DeskCase, digest: str) -> Path:
 @pytest.fixture
 def second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[DeskCase, str, str, str]:
     """A desk whose first request is purged: its records are probes. The second one has a plan."""
-    case = make_desk(tmp_path / "desk")
     monkeypatch.setenv("FAKE_SECONDS", "0")
-    monkeypatch.setenv("FAKE_POLICY", audit_policy(case.desk, "unlearn").digest)
-    first = to_waiting(case)
-    digest = to_planned(case, first)
-    run(case, digest)
-    with case.desk.session(APPROVER) as s:
-        approve_promotion(s, digest)
-    promote_plan(shop_of(case), digest)
-    list_purge(shop_of(case), digest)
-    purge_request_assets(shop_of(case), first)
-    notify(shop_of(case), first)
-    other = to_waiting(case, BJORN)
+    case = guarded_desk(tmp_path / "desk")
+    first = fulfil(case, 2)
+    prepare_run(case, [0.1])
+    other = to_waiting(case, person(1))
     return case, first, other, to_planned(case, other)
 
 
@@ -75,7 +67,7 @@ def round_(case: DeskCase) -> list[str]:
 
 @pytest.mark.parametrize("ending", [cancel, hold])
 def test_inputs_of_a_plan_that_is_void_go_at_once(second: tuple[DeskCase, str, str, str], ending: Ending) -> None:
-    case, _, request_id, digest = second
+    case, first, request_id, digest = second
     folder = run(case, digest)
     (folder / "run" / "checkpoint").mkdir()
     (folder / "unlearn.log").write_text("a line", "utf-8")
@@ -84,7 +76,8 @@ def test_inputs_of_a_plan_that_is_void_go_at_once(second: tuple[DeskCase, str, s
     assert (folder / "input.jsonl").is_file()
     ending(case, request_id, digest)
     assert digest in round_(case)
-    assert sorted({path.name for path in folder.iterdir()} - OF_THE_STAND_IN) == STAYS
+    guard = {f"guard-{first}", f"guard-{first}.done"}
+    assert {path.name for path in folder.iterdir()} - OF_THE_STAND_IN == STAYS | guard
     assert not (folder / "run" / "checkpoint").exists()
 
 

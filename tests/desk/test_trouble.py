@@ -81,48 +81,6 @@ def test_a_child_is_stopped_with_its_group(tmp_path: Path, monkeypatch: pytest.M
     assert (tmp_path / "run" / "step.words.json").stat().st_mode & 0o077 == 0
 
 
-LAUNCHER = """#!/bin/sh
-echo "$1" > started
-shift
-exec 3<&0
-"$@" <&3 &
-child=$!
-trap 'kill $child; wait $child; echo ended > ended; exit 143' TERM
-wait $child
-"""
-
-
-def test_a_launcher_hands_on_words_codes_and_the_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from expunge.desk import child
-
-    launcher = tmp_path / "launch"
-    launcher.write_text(LAUNCHER, "utf-8")
-    launcher.chmod(0o700)
-    body = "import json, sys, time\nwords = json.load(sys.stdin)\nprint(json.dumps({'words': words}))\n"
-    (tmp_path / "own_child.py").write_text(f"{body}time.sleep(float(words[1]))\nsys.exit(3)\n", "utf-8")
-    monkeypatch.setattr(child, "ENTRY", "own_child")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    words, run = [str(launcher), "--gres=gpu:1"], tmp_path / "run"
-    result = run_child(["x", "0"], run, "step", started=lambda _: None, stop=lambda: False, launcher=words)
-    assert (result.code, result.done, result.data) == (3, True, {"words": ["x", "0"]})
-    assert (run / "started").read_text("utf-8") == "--gres=gpu:1\n"
-
-    def is_up() -> bool:
-        return (run / "long.json").stat().st_size > 0
-
-    result = run_child(["x", "60"], run, "long", started=lambda _: None, stop=is_up, every=0.1, launcher=words)
-    assert result.code == STOPPED
-    assert (run / "ended").read_text("utf-8") == "ended\n"
-
-
-@pytest.mark.parametrize(("text", "what"), [("no-such-launcher --x", "no program"), ('srun "', "quotation mark")])
-def test_a_launcher_that_cannot_start(text: str, what: str, case: DeskCase, capsys: pytest.CaptureFixture[str]) -> None:
-    from expunge.cli import main
-
-    assert main(["worker", "--desk", str(case.folder), "--name", "w9", "--launcher", text]) == 2
-    assert what in capsys.readouterr().err
-
-
 def test_only_the_noted_process_is_ended() -> None:
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
     try:

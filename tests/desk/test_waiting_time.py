@@ -11,8 +11,9 @@ pytest.importorskip("rfc8785")
 pytest.importorskip("holidays")
 pytest.importorskip("cryptography")
 
-from sqlalchemy import text
+from sqlalchemy import text, update
 
+from expunge.desk import tables as t
 from expunge.desk.desk import Desk
 from expunge.desk.dispatch import round_of
 from expunge.desk.facts import request_row
@@ -69,7 +70,7 @@ def test_the_letter_says_why_it_expired(case: DeskCase, language: str) -> None:
     held, silent = to_review(case), new_request(case, {"name": "Late"}, language=language)
     case.event(REVIEWER, held, "hold", reason="a court asks")
     with case.desk.session(SYSTEM) as s:
-        s.conn.execute(text("UPDATE request SET language = :x WHERE id = :id"), {"x": language, "id": held})
+        s.conn.execute(update(t.request).where(t.request.c.id == held).values(language=language))
     assert states_after(case, held, silent, days=61) == ["expired", "expired"]
     said = phrases(language)["outcomes"]
     for request_id, outcome in ((held, "expired_on_hold"), (silent, "expired")):

@@ -260,6 +260,11 @@ def _launcher(text: str) -> list[str]:
         words = shlex.split(text)
     except ValueError as error:
         raise InputError(where, "has a quotation mark without its pair", hint) from error
-    if words and shutil.which(words[0]) is None:
+    if not text:
+        return []
+    if not words:
+        raise InputError(where, "names no program", hint)
+    program = shutil.which(words[0])
+    if program is None:
         raise InputError(where, f"no program {words[0]!r} is installed here", hint)
-    return words
+    return [str(Path(program).absolute()), *words[1:]]  # children start in folders of their own

@@ -79,20 +79,28 @@ def doctor(
 
 
 def check_desk(folder: Path) -> CommandResult:
-    """Log, assets, workers and stranded work of a desk."""
+    """Log, assets, workers and stranded work of a desk, and a connection to its server of mail."""
     from expunge.cli.desk_options import check_installed, open_desk
 
     opened = open_desk(folder)
     check_installed("dbos")
     from expunge.desk.condition import desk_condition
+    from expunge.desk.letter_condition import reach_provider
     from expunge.desk.worker import workflow_database
     from expunge.desk.workflows import VERSION
 
     condition = desk_condition(opened, VERSION, workflow_database(opened))
     problems = condition["problems"]
+    letters, is_reached = reach_provider(opened)
+    if not is_reached:
+        problems.append(letters)
     head = f"log: {pluralize(condition['log_rows'], 'row')}, head {condition['log_head']}"
     lines = problems or ["the desk is in order"]
-    return CommandResult({"ok": not problems, **condition}, (*lines, head), 1 if problems else 0)
+    return CommandResult(
+        {"ok": not problems, **condition},
+        (*lines, *([letters] if letters and is_reached else []), head),
+        1 if problems else 0,
+    )
 
 
 def packages(requirements: list[str]) -> list[PackageState]:

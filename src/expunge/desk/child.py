@@ -23,6 +23,7 @@ ENTRY = "expunge.cli.child"
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 30.0
 STOPPED = -1  # code of a child that was stopped on request
+NOT_RUN = 1  # code of a command that a launcher did not run
 
 
 @dataclass(frozen=True)
@@ -70,15 +71,19 @@ def run_child(
         _private(log, "ab") as stderr,
         (folder / f"{name}.words.json").open("rb") as stdin,
     ):
-        child = subprocess.Popen(
-            [*launcher, sys.executable, "-m", ENTRY],
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": _same_code()},
-            start_new_session=True,
-        )
+        try:
+            child = subprocess.Popen(
+                [*launcher, sys.executable, "-m", ENTRY],
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                cwd=folder,
+                env={**os.environ, "PYTHONPATH": _same_code()},
+                start_new_session=True,
+            )
+        except OSError as error:
+            stderr.write(f"the launcher could not be started ({error.strerror})\n".encode())
+            return ChildResult(NOT_RUN, {})
     since = time.monotonic()
     try:
         started(child.pid)
@@ -92,6 +97,10 @@ def run_child(
     finally:
         if child.poll() is None:
             end_group(child.pid, child)
+    if launcher and child.returncode == 0 and not out.stat().st_size:  # every command prints what it did
+        with _private(log, "ab") as stderr:
+            stderr.write(b"the launcher ended with code 0, and the command printed nothing: did it wait for it?\n")
+        return ChildResult(NOT_RUN, {})
     return ChildResult(child.returncode, _read(out))
 
 

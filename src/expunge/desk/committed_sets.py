@@ -89,7 +89,7 @@ def _corpus(desk: Desk, content: dict[str, Any], folder: Path) -> Corpus:
     from expunge.corpus import load_corpus
 
     with desk.reading(SYSTEM) as s:
-        if len(content["corpora"]) > 1 and not (folder / MERGED).is_file():  # probes were shredded after the audit
+        if not (folder / MERGED).is_file():  # none was needed, or probes were shredded after the audit
             prepare_input(s, content, folder)
     if (folder / MERGED).is_file():
         return load_corpus(folder / MERGED)

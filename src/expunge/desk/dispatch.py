@@ -13,7 +13,7 @@ from expunge.desk import tables as t
 from expunge.desk.batches import NO_MODEL, batch_row, collect
 from expunge.desk.desk import DeskSession
 from expunge.desk.facts import is_made_for, latest_plan, latest_run
-from expunge.desk.interim import INTERIM
+from expunge.desk.interim import INTERIM, withdraw_late_extensions
 from expunge.desk.interim_letters import queue_interim_letters
 from expunge.desk.lifecycle import IN_BATCH
 from expunge.desk.probes import shred_overdue
@@ -61,6 +61,7 @@ def round_of(s: DeskSession) -> list[Job]:
     expire_overdue(s)
     shred_overdue(s)
     purge_records(s)
+    withdraw_late_extensions(s)
     queue_interim_letters(s)
     _replan_void(s)
     close_rehearsals(s)

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 
 from expunge.desk.keys import body_digest, parse_body
-from expunge.desk.migrations import missing_triggers
+from expunge.desk.log_triggers import trigger_problems
 from expunge.desk.names import stamp
 from expunge.desk.roles import Actor
 from expunge.desk.tables import applied, event_log, log_head
@@ -111,7 +111,7 @@ def log_problems(conn: Connection, heads: Iterable[EventHead] = ()) -> list[str]
         conn: a transaction.
         heads: earlier heads that were kept outside the database; each must be a row of the log.
     """
-    problems = [f"the trigger {name} is gone" for name in missing_triggers(conn)]
+    problems = trigger_problems(conn)
     before, seq = FIRST, 0
     hashes: dict[int, str] = {0: FIRST}
     for row in conn.execute(select(event_log).order_by(event_log.c.seq)).mappings():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 PREFIX = "guard-"
@@ -20,4 +21,13 @@ def guard_files(runs: Path, request_id: str) -> list[Path]:
 
 def guarded_requests(runs: Path) -> set[str]:
     """The earlier requests of which something lies in the folder of a run."""
-    return {path.name.removeprefix(PREFIX).split(".")[0] for path in runs.glob(f"*/{PREFIX}*")}
+    return {_request(path) for path in runs.glob(f"*/{PREFIX}*")}
+
+
+def guards_without(folder: Path, requests: Collection[str]) -> list[Path]:
+    """What lies in the folder of a run about other earlier requests than these."""
+    return [path for path in folder.glob(f"{PREFIX}*") if _request(path) not in requests]
+
+
+def _request(path: Path) -> str:
+    return path.name.removeprefix(PREFIX).split(".")[0]

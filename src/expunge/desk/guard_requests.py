@@ -1,9 +1,8 @@
-"""The requests before a run: those that the runs of its chain forgot, and the records of them that are still here."""
+"""The records of earlier requests that are still here, and that a later run is asked of."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,34 +14,8 @@ from expunge.desk.assets import asset_row, connector_of
 from expunge.desk.connectors.corpus_file import CorpusFile
 from expunge.desk.desk import DeskSession
 from expunge.desk.guard_files import guard_folder
-from expunge.desk.plans import content_of, plan_row
 from expunge.desk.probes import read_probes
 from expunge.desk.run_input import record_name
-
-
-@dataclass(frozen=True)
-class EarlierRequest:
-    """A request that an earlier run of the chain forgot.
-
-    Attributes:
-        request_id: The request.
-        number: Place of its run in the chain, from 1.
-    """
-
-    request_id: str
-    number: int
-
-
-def earlier_requests(s: DeskSession, content: dict[str, Any]) -> list[EarlierRequest]:
-    """The requests of the runs before that of a plan, oldest first."""
-    groups: list[list[str]] = []
-    after = content["after_run"]
-    while after:
-        plan_hash = s.conn.execute(select(t.run.c.plan_hash).where(t.run.c.id == after)).scalar_one()
-        before = content_of(plan_row(s, plan_hash))
-        groups.append(list(before["requests"]))
-        after = before["after_run"]
-    return [EarlierRequest(name, k) for k, group in enumerate(reversed(groups), 1) for name in group]
 
 
 def records_left(s: DeskSession, content: dict[str, Any], requests: Iterable[str]) -> dict[str, set[str]]:
@@ -56,7 +29,7 @@ def records_left(s: DeskSession, content: dict[str, Any], requests: Iterable[str
     several = len(content["corpora"]) > 1
     for asset_id, _ in content["corpora"]:
         owners = _owners(s, asset_id, wanted)
-        for name in _ids(s, asset_id) if owners else ():
+        for name in _ids(s, asset_id, wanted) if owners else ():
             for key in s.keys.keys:
                 for request_id in owners.get(s.keys.keyed_digest(name, "object", key), ()):
                     names.setdefault(request_id, set()).add(record_name(asset_id, name, several))
@@ -81,8 +54,8 @@ def _owners(s: DeskSession, asset_id: str, requests: list[str]) -> dict[str, lis
     return owners
 
 
-def _ids(s: DeskSession, asset_id: str) -> set[str]:
-    """Ids of the records of a corpus, and of its probes."""
+def _ids(s: DeskSession, asset_id: str, requests: list[str]) -> set[str]:
+    """Ids of the records of a corpus, and of the probes of requests."""
     connector = connector_of(asset_row(s, asset_id))
     assert isinstance(connector, CorpusFile)
-    return {r.id for r in connector.load(s.desk.folder)} | {row["id"] for row in read_probes(s, asset_id)}
+    return {r.id for r in connector.load(s.desk.folder)} | {row["id"] for row in read_probes(s, asset_id, requests)}

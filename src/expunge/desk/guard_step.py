@@ -16,9 +16,10 @@ from expunge.desk.evidence_log import log_attempts
 from expunge.desk.executors.base import EXECUTORS
 from expunge.desk.guard_audits import GuardAudit
 from expunge.desk.guard_choice import choose_attacked, guard_status
-from expunge.desk.guard_files import guard_folder
-from expunge.desk.guard_requests import EarlierRequest, earlier_requests, records_left, write_guard_scope
+from expunge.desk.guard_files import guard_folder, guards_without
+from expunge.desk.guard_requests import records_left, write_guard_scope
 from expunge.desk.roles import SYSTEM
+from expunge.desk.run_chain import EarlierRequest, earlier_requests
 from expunge.desk.workshop import Answer
 
 
@@ -73,9 +74,9 @@ def _attack(
     excess: dict[int, float | None],
     sizes: dict[str, int],
 ) -> GuardOutcome | Answer:
-    work = audits.work
+    work, requests = audits.work, [each.request_id for each in earlier]
     with work.shop.desk.reading(SYSTEM) as s:
-        names = records_left(s, content, [each.request_id for each in earlier])
+        names = records_left(s, content, requests)
     excesses = {each.request_id: excess.get(each.number) for each in earlier if each.request_id in names}
     chosen = choose_attacked(excesses, sizes["worst"], sizes["random"], work.plan_hash)
     made: dict[str, GuardAudit] = {}
@@ -87,6 +88,8 @@ def _attack(
         made[request_id] = GuardAudit(request_id, answer, choice, _digest(work.folder, request_id, answer))
     if work.has_keys:
         log_attempts(work.shop.desk, {name: each.digest for name, each in made.items() if each.digest})
+    with work.shop.desk.session(SYSTEM) as s:  # of those that lost their last record meanwhile, nothing stays
+        s.delete_files(guards_without(work.folder, records_left(s, content, requests)))
     rows = []
     for each in earlier:
         status = "not_tested" if each.request_id in names else "no_records"

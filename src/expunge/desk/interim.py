@@ -23,6 +23,7 @@ WITHDRAWALS = {  # word in the database -> on pages
     "identified": "the identity is shown",
     "not asked": "nobody waits for the identity now",
     "confirmed": "receipt was confirmed otherwise",
+    "late": "the day by which the person had to be told was over",
 }
 
 
@@ -45,6 +46,23 @@ def withdraw_letters(s: DeskSession, request_id: str, why: str, templates: Seque
         s.conn.execute(update(t.outbox).where(here.id == letter).values(**values))
         s.log("letter.withdraw", {"letter": letter, "why": why}, request_id)
     return ids
+
+
+def withdraw_late_extensions(s: DeskSession, request_id: str | None = None) -> list[str]:
+    """Withdraw the letters about an extension that the person no longer gets in time; returns their ids.
+
+    Args:
+        s: a session that writes.
+        request_id: only those of this request.
+    """
+    here = t.outbox.c
+    waiting = (here.template == EXTENSION, here.accepted_at.is_(None), here.withdrawn_at.is_(None))
+    query = select(t.request.c.id).join(t.outbox, here.request_id == t.request.c.id)
+    query = query.where(*waiting, t.request.c.due_on < s.today)
+    if request_id:
+        query = query.where(t.request.c.id == request_id)
+    late = s.conn.execute(query).scalars().all()
+    return [letter for name in late for letter in withdraw_letters(s, name, "late", (EXTENSION,))]
 
 
 def withdraw_outdated(s: DeskSession, request_id: str, source: str, target: str) -> None:

@@ -8,7 +8,8 @@ from sqlalchemy import Exists, func, select
 
 from expunge.desk import tables as t
 from expunge.desk.desk import Desk, DeskSession
-from expunge.desk.interim import ACKNOWLEDGEMENT, EXTENSION
+from expunge.desk.due_dates import DUE
+from expunge.desk.interim import ACKNOWLEDGEMENT, OVER
 from expunge.desk.letters import IS_WAITING
 from expunge.desk.lifecycle import BEFORE_PROMOTION
 from expunge.desk.settings import BY_HAND
@@ -32,6 +33,24 @@ def letter_settings_problems(desk: Desk) -> list[str]:
         if said := forbidden_words(text, language):
             lines.append(f'desk.yaml: letters.identification.{language}: says "{said[0]}"; write it in other words')
     return lines
+
+
+def reach_provider(desk: Desk) -> tuple[str, bool]:
+    """A line on a connection to the provider of letters, and whether it takes letters now; nothing is handed over.
+
+    The line is empty where there is no connection, and where the settings are wrong, which another line says.
+    """
+    from expunge.desk.letter_providers.base import LetterNotTaken
+    from expunge.desk.letter_sending import provider_of
+
+    try:
+        provider = provider_of(desk.settings)
+        provider.check(desk.folder)
+        return provider.reach(desk.folder), True
+    except LetterNotTaken as problem:
+        return f"letters: {problem.what}; mend that, or post them by hand", False
+    except InputError:
+        return "", True
 
 
 def letter_problems(s: DeskSession) -> list[str]:
@@ -67,8 +86,8 @@ def _late_receipts(s: DeskSession) -> list[str]:
 def _late_extensions(s: DeskSession) -> list[str]:
     here = t.request.c
     soon = (date.fromisoformat(s.today) + timedelta(WARNING_DAYS)).isoformat()
-    waits = (here.extended_until.is_not(None), here.due_on <= soon, _waits(EXTENSION))
-    query = select(here.reference, here.due_on).where(*waits).order_by(here.due_on, here.id)
+    late = (here.extended_until.is_not(None), here.due_on <= soon, here.state.not_in(OVER), here.due_on == DUE)
+    query = select(here.reference, here.due_on).where(*late).order_by(here.due_on, here.id)
     return [
         f"request {reference}: the person is not told that the answer is put off, and "
         + (f"must be by {day}; post the letter" if s.today <= day else f"had to be by {day}, which counts; answer now")

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
-from sqlalchemy import RowMapping, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, RowMapping, func, insert, or_, select, update
 
 from expunge.desk import tables as t
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.facts import count, letter_template, request_row
-from expunge.desk.interim import ACKNOWLEDGEMENT, confirm_receipt
+from expunge.desk.interim import ACKNOWLEDGEMENT, EXTENSION, confirm_receipt, withdraw_late_extensions
 from expunge.desk.letter_providers.base import LetterNotTaken
 from expunge.desk.lifecycle import ENDED_EARLY
 from expunge.desk.names import new_id, stamp
@@ -26,10 +26,12 @@ from expunge.errors import InputError, RunFailed
 VERSION = 1
 MOST = 50  # letters that one round hands over
 PAUSE_SECONDS, MAX_PAUSE_SECONDS = 60, 6 * 3600  # before the next try; doubled each time
+MOMENT = timedelta(milliseconds=1)
 RECEIPT, MAX_RECEIPT = "receipt of a letter", 200  # event among the reasons, characters
 Sender = Callable[[str, str], str]  # (key that the provider knows repeats by, path of the letter) -> provider's receipt
 IS_WAITING = (t.outbox.c.accepted_at.is_(None), t.outbox.c.withdrawn_at.is_(None))
 WAITING = select(t.outbox).where(*IS_WAITING).order_by(t.outbox.c.id)
+TURN = func.coalesce(t.outbox.c.next_try_at, "")  # the one that failed comes after those that waited for it
 
 
 def queue_letter(s: DeskSession, request_id: str) -> str:
@@ -99,6 +101,8 @@ def accept_letter(s: DeskSession, letter_id: str, receipt: str = "") -> bool:
         raise Refusal("letter", "there is no such letter", kind="missing")
     if row["accepted_at"]:
         return False
+    if row["template"] == EXTENSION:
+        withdraw_late_extensions(s, row["request_id"])
     channel = "provider" if s.actor.role == "system" else "by hand"
     s.conn.execute(update(t.outbox).where(t.outbox.c.id == letter_id).values(accepted_at=s.at, channel=channel))
     body = {"letter": letter_id, "channel": channel}
@@ -115,6 +119,12 @@ def is_due(row: RowMapping, at: str) -> bool:
     return not row["tries"] or (row["next_try_at"] is not None and row["next_try_at"] <= at)
 
 
+def _due(at: str) -> ColumnElement[bool]:
+    """`is_due` as a condition on rows of the outbox."""
+    here = t.outbox.c
+    return or_(here.tries.is_(None), here.tries == 0, here.next_try_at <= at)
+
+
 def notify_ended(desk: Desk, sender: Sender | None) -> list[str]:
     """Queue and send the letters of requests that ended early, and mark them notified; returns their ids.
 
@@ -126,7 +136,7 @@ def notify_ended(desk: Desk, sender: Sender | None) -> list[str]:
         here = (t.outbox.c.request_id == t.request.c.id) & (t.outbox.c.template == ended)
         tries = (t.outbox.c.accepted_at, t.outbox.c.tries, t.outbox.c.next_try_at)
         query = select(t.request.c.id, t.outbox.c.id.label("letter"), *tries).outerjoin(t.outbox, here)
-        rows = s.conn.execute(query.where(t.request.c.state.in_(ENDED_EARLY))).mappings().all()
+        rows = s.conn.execute(query.where(t.request.c.state.in_(ENDED_EARLY)).order_by(TURN)).mappings().all()
         for row in rows:
             if row["letter"]:
                 letters[row["id"]] = row["letter"]
@@ -146,9 +156,8 @@ def send_waiting(desk: Desk, sender: Sender | None) -> list[str]:
     if sender is None:
         return []
     with desk.reading(SYSTEM) as s:
-        here = t.outbox.c
-        due = or_(here.tries.is_(None), here.tries == 0, here.next_try_at <= s.at)
-        rows = s.conn.execute(WAITING.where(due).limit(MOST)).mappings().all()
+        turns = select(t.outbox).where(*IS_WAITING, _due(s.at)).order_by(TURN, t.outbox.c.id)
+        rows = s.conn.execute(turns.limit(MOST)).mappings().all()
     return [row["id"] for row in rows if _hand_over(desk, row["id"], sender)]
 
 
@@ -198,16 +207,20 @@ def _hand_over(desk: Desk, letter_id: str, sender: Sender | None) -> bool:
 
 
 def note_problem(s: DeskSession, letter_id: str, problem: LetterNotTaken) -> None:
-    """Note why a letter was not taken, and when the next try is; where the server takes none, for all that are due."""
+    """Note why a letter was not taken, and when the next try is; where the server takes none, for all that are due.
+
+    The others come a moment before the letter itself: if it is at fault, it holds none of them up twice.
+    """
     here = t.outbox.c
     row = s.conn.execute(select(t.outbox).where(here.id == letter_id)).mappings().one()
     if problem.is_claimed:
         return
     tries = max(row["tries"] or 0, 1)
     pause = timedelta(seconds=min(PAUSE_SECONDS * 2 ** (tries - 1), MAX_PAUSE_SECONDS))
-    values = {"problem": problem.what, "next_try_at": None if problem.for_clerk else stamp(s.now + pause)}
-    s.conn.execute(update(t.outbox).where(here.id == letter_id).values(**values, tries=tries))
+    again = None if problem.for_clerk else stamp(s.now + pause)
+    own = update(t.outbox).where(here.id == letter_id)
+    s.conn.execute(own.values(problem=problem.what, next_try_at=again, tries=tries))
     if problem.for_all:
-        due = or_(here.tries.is_(None), here.tries == 0, here.next_try_at <= s.at)
-        others = update(t.outbox).where(*IS_WAITING, due, here.id != letter_id)
+        others = update(t.outbox).where(*IS_WAITING, _due(s.at), here.id != letter_id)
+        values = {"problem": problem.what, "next_try_at": stamp(s.now + pause - MOMENT)}
         s.conn.execute(others.values(**values, tries=func.coalesce(here.tries, 0) + 1))

@@ -7,23 +7,23 @@ from collections.abc import Callable
 from sqlalchemy import Connection, insert, inspect, text
 
 from expunge.desk import evidence_tables, oidc_tables, tables, web_tables
+from expunge.desk.first_seals import seal_all
 from expunge.desk.guard_tables import guard_audit
 from expunge.desk.keys import KeyRing, parse_body
+from expunge.desk.log_triggers import APPEND_ONLY, make_append_only
 from expunge.desk.names import new_id
 from expunge.desk.regime_texts import regime_text
 from expunge.desk.rehearsal_tables import rehearsal
 from expunge.desk.stray_reasons import place_reasons
 from expunge.errors import InputError
 
-APPEND_ONLY = ("event_log", "applied", "identity_attempt")
 Step = Callable[[Connection, KeyRing | None], None]
 
 
 def _first(conn: Connection, keys: KeyRing | None) -> None:
     tables.META.create_all(conn)
     for name in APPEND_ONLY:
-        for statement in triggers(name, conn.dialect.name):
-            conn.execute(text(statement))
+        make_append_only(conn, name)
 
 
 def _second(conn: Connection, keys: KeyRing | None) -> None:
@@ -114,38 +114,24 @@ def _tenth(conn: Connection, keys: KeyRing | None) -> None:
     tables.META.create_all(conn, tables=[rehearsal])
 
 
-STEPS: tuple[Step, ...] = (_first, _second, _third, _fourth, _fifth, _sixth, _seventh, _eighth, _ninth, _tenth)
+def _eleventh(conn: Connection, keys: KeyRing | None) -> None:
+    """The log holds digests of the rows of before."""
+    seal_all(conn)
 
 
-def triggers(name: str, dialect: str) -> list[str]:
-    """Statements that make a table append-only; on PostgreSQL also against TRUNCATE."""
-    if dialect == "sqlite":
-        return [
-            f"CREATE TRIGGER {name}_no_{what.lower()} BEFORE {what} ON {name} "
-            f"BEGIN SELECT RAISE(ABORT, '{name} is append-only'); END"
-            for what in ("UPDATE", "DELETE")
-        ]
-    return [
-        f"CREATE OR REPLACE FUNCTION {name}_refuse() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN RAISE EXCEPTION '{name} is append-only'; END $$",
-        f"CREATE TRIGGER {name}_no_update BEFORE UPDATE OR DELETE ON {name} "
-        f"FOR EACH ROW EXECUTE FUNCTION {name}_refuse()",
-        f"CREATE TRIGGER {name}_no_truncate BEFORE TRUNCATE ON {name} "
-        f"FOR EACH STATEMENT EXECUTE FUNCTION {name}_refuse()",
-    ]
-
-
-def missing_triggers(conn: Connection) -> list[str]:
-    """Names of append-only triggers that are not there."""
-    sqlite = conn.dialect.name == "sqlite"
-    query = (
-        "SELECT name FROM sqlite_master WHERE type = 'trigger'"
-        if sqlite
-        else "SELECT tgname FROM pg_trigger WHERE tgenabled <> 'D'"
-    )
-    there = set(conn.execute(text(query)).scalars())
-    ends = ("no_update", "no_delete") if sqlite else ("no_update", "no_truncate")
-    return [full for name in APPEND_ONLY for end in ends if (full := f"{name}_{end}") not in there]
+STEPS: tuple[Step, ...] = (
+    _first,
+    _second,
+    _third,
+    _fourth,
+    _fifth,
+    _sixth,
+    _seventh,
+    _eighth,
+    _ninth,
+    _tenth,
+    _eleventh,
+)
 
 
 def version_of(conn: Connection) -> int:

@@ -7,10 +7,14 @@ from typing import Any
 
 from sqlalchemy import RowMapping, insert, select, update
 
+from expunge._io import digest as digest_value
 from expunge.desk import tables as t
 from expunge.desk.connectors.base import place
 from expunge.desk.desk import DeskSession
 from expunge.desk.roles import Refusal
+from expunge.errors import InputError
+
+NO_MODEL = digest_value({})  # of a folder in which no part of a model lies
 
 
 def register_model(s: DeskSession, lineage: str, path: str) -> None:
@@ -28,6 +32,14 @@ def digest_of(root: Path, path: str) -> str:
     from expunge.models.fingerprint import model_digest
 
     return model_digest(str(place(root, path)))
+
+
+def result_digest(root: Path, path: str) -> str:
+    """As `digest_of`, of what a run left; `InputError` if it left no complete model, whatever code it ended with."""
+    found = digest_of(root, path) if place(root, path).is_dir() else NO_MODEL
+    if found == NO_MODEL:
+        raise InputError(path, "holds no complete model, though its command ended with code 0", "look at its log")
+    return found
 
 
 def alias_row(s: DeskSession, lineage: str) -> RowMapping:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
@@ -76,10 +76,11 @@ def keep_probes(s: DeskSession, request_id: str, asset_id: str, rows: Sequence[d
     s.log("probe.keep", body, request_id)
 
 
-def read_probes(s: DeskSession, asset_id: str) -> list[dict[str, Any]]:
-    """The kept records of a corpus, of all requests, in the order of requests."""
+def read_probes(s: DeskSession, asset_id: str, requests: Collection[str]) -> list[dict[str, Any]]:
+    """The kept records of these requests in a corpus, in the order of requests."""
     rows: list[dict[str, Any]] = []
-    query = select(t.probe).where(t.probe.c.asset_id == asset_id, t.probe.c.shredded_at.is_(None))
+    here = (t.probe.c.asset_id == asset_id, t.probe.c.request_id.in_(requests))
+    query = select(t.probe).where(*here, t.probe.c.shredded_at.is_(None))
     for probe in s.conn.execute(query.order_by(t.probe.c.request_id)).mappings().all():
         file = probe_file(s.desk.folder, probe["request_id"], asset_id)
         key = request_key(s, probe["request_id"], create=False)

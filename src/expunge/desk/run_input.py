@@ -1,11 +1,14 @@
-"""What a run is given: the file of record ids to forget, and the records, earlier forgotten ones included."""
+"""What a run is given: the file of record ids to forget, and the records.
+
+Of what earlier requests had forgotten, only the records of the runs in its chain are among them: such a run knows them
+again and keeps them forgotten. Any other run would learn them anew as records to retain.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +20,12 @@ from expunge.desk.assets import asset_row, connector_of
 from expunge.desk.connectors.base import place
 from expunge.desk.connectors.corpus_file import CorpusFile
 from expunge.desk.desk import DeskSession
+from expunge.desk.executors.base import EXECUTORS, RunInput
 from expunge.desk.matching import confirmed_objects
 from expunge.desk.probes import MERGED, read_probes
 from expunge.desk.roles import Refusal
+from expunge.desk.run_chain import earlier_requests
 from expunge.errors import InputError
-
-
-@dataclass(frozen=True)
-class RunInput:
-    """Options of `unlearn`, `train` and `audit`: paths relative to the folder of the run.
-
-    Attributes:
-        data: options that name the records.
-        scope: scope of the records to forget.
-        excluded: scope of these and of what earlier requests forgot, for training without them.
-        parts: of several requests, id of each -> scope of its own records.
-    """
-
-    data: tuple[str, ...]
-    scope: str
-    excluded: str
-    parts: dict[str, str] = field(default_factory=dict)
 
 
 def prepare_input(s: DeskSession, content: dict[str, Any], folder: Path) -> RunInput:
@@ -57,23 +45,31 @@ def prepare_input(s: DeskSession, content: dict[str, Any], folder: Path) -> RunI
         if folder_digest(place(s.desk.folder, connector.path)) != digest:
             raise Refusal("run", "a corpus has changed since the plan", "plan again", kind="conflict")
         corpora.append((asset_id, connector))
+    starts_anew = EXECUTORS.get(content["kind"]).needs_base
+    chain = set() if starts_anew else {each.request_id for each in earlier_requests(s, content)}
     forget = {asset_id: _forget(s, content, asset_id) for asset_id, _ in corpora}
     earlier = {asset_id: _forgotten(s, connector, asset_id) for asset_id, connector in corpora}
-    probes = {asset_id: read_probes(s, asset_id) for asset_id, _ in corpora}
+    probes = {asset_id: read_probes(s, asset_id, chain) for asset_id, _ in corpora}
+    shows_pictures = any(record.image for _, connector in corpora for record in connector.load(s.desk.folder))
+    gone: dict[str, set[str]] = {asset_id: set() for asset_id in forget}
+    if not (starts_anew and shows_pictures):  # which are not written anew: training leaves them out by their scope
+        for asset_id, names in earlier.items():
+            others = {name for name, owners in names.items() if owners.isdisjoint(chain)}
+            gone[asset_id] = others - set(forget[asset_id])
     several = len(corpora) > 1
     name = content["requests"][0]  # whole: requests of one minute share their first letters
 
-    def ids(groups: dict[str, list[str]], label: str) -> str:
+    def ids(groups: Mapping[str, Collection[str]], label: str) -> str:
         lines = [record_name(asset_id, each, several) for asset_id, group in groups.items() for each in group]
         file = f"{label}-{name}-{content['number']}.txt"
         write_atomic(folder / file, "".join(f"{line}\n" for line in sorted(set(lines))), private=True)
         return f"ids:@{file}"
 
-    both = {asset_id: [*forget[asset_id], *earlier[asset_id]] for asset_id in forget}
-    if not several and not any(probes.values()):
-        data = _data_options(s.desk.folder, corpora[0][1], folder)
+    both = {asset_id: {*forget[asset_id], *earlier[asset_id]} - gone[asset_id] for asset_id in forget}
+    if several or any(probes.values()) or any(gone.values()):
+        data = _merged(s, corpora, probes, gone, folder)
     else:
-        data = _merged(s, corpora, probes, folder)
+        data = _data_options(s.desk.folder, corpora[0][1], folder)
     requests = content["requests"] if len(content["requests"]) > 1 else ()
     own = {r: {asset_id: confirmed_objects(s, r, asset_id) for asset_id, _ in corpora} for r in requests}
     parts = {r: ids(groups, f"part-{r}") for r, groups in own.items()}
@@ -88,18 +84,22 @@ def _forget(s: DeskSession, content: dict[str, Any], asset_id: str) -> list[str]
     return names
 
 
-def _forgotten(s: DeskSession, connector: CorpusFile, asset_id: str) -> list[str]:
-    """Records still in a corpus that an earlier, promoted request had the model forget."""
+def _forgotten(s: DeskSession, connector: CorpusFile, asset_id: str) -> dict[str, set[str]]:
+    """Records still in a corpus -> the earlier, promoted requests that had the model forget them."""
     query = (
-        select(t.match.c.object_digest)
+        select(t.match.c.object_digest, t.request.c.id)
         .join(t.request, t.request.c.id == t.match.c.request_id)
         .where(t.match.c.asset_id == asset_id, t.match.c.state == "confirmed", t.request.c.promoted_at.is_not(None))
     )
-    known = set(s.conn.execute(query).scalars())
-    if not known:
-        return []
-    names = (r.id for r in connector.load(s.desk.folder))
-    return [n for n in names if not known.isdisjoint(s.keys.keyed_digest(n, "object", key) for key in s.keys.keys)]
+    owners: dict[str, set[str]] = {}
+    for digest, request_id in s.conn.execute(query).tuples():
+        owners.setdefault(digest, set()).add(request_id)
+    named: dict[str, set[str]] = {}
+    for record in connector.load(s.desk.folder) if owners else ():
+        digests = (s.keys.keyed_digest(record.id, "object", key) for key in s.keys.keys)
+        if requests := set().union(*(owners.get(digest, ()) for digest in digests)):
+            named[record.id] = requests
+    return named
 
 
 def record_name(asset_id: str, record_id: str, several: bool) -> str:
@@ -117,16 +117,22 @@ def _data_options(root: Path, connector: CorpusFile, folder: Path) -> tuple[str,
 
 
 def _merged(
-    s: DeskSession, corpora: Sequence[tuple[str, CorpusFile]], probes: dict[str, list[dict[str, Any]]], folder: Path
+    s: DeskSession,
+    corpora: Sequence[tuple[str, CorpusFile]],
+    probes: dict[str, list[dict[str, Any]]],
+    gone: dict[str, set[str]],
+    folder: Path,
 ) -> tuple[str, ...]:
-    """One JSONL file of all corpora and probes; pictures cannot be merged."""
+    """One JSONL file of all corpora and probes, without what is gone; pictures cannot be merged."""
     several, lines = len(corpora) > 1, []
     for asset_id, connector in corpora:
         rows = []
         for record in connector.load(s.desk.folder):
             if record.image:
-                raise InputError(connector.path, "shows pictures, and cannot be joined with others", "use one corpus")
-            rows.append(record.as_row())
+                what = "shows pictures, and cannot be joined with others, or written without what was forgotten earlier"
+                raise InputError(connector.path, what, "use one corpus, without the records of earlier requests")
+            if record.id not in gone[asset_id]:
+                rows.append(record.as_row())
         here = {row["id"] for row in rows}
         rows += [row for row in probes[asset_id] if row["id"] not in here]
         named = [{**row, "id": record_name(asset_id, row["id"], several)} for row in rows]

@@ -22,7 +22,7 @@ from expunge.desk.guard_audits import register_guard
 from expunge.desk.guard_step import guard_earlier
 from expunge.desk.leases import LateWorker
 from expunge.desk.manifest import read_manifest, write_manifest
-from expunge.desk.models import digest_of, first_of_chain
+from expunge.desk.models import first_of_chain, result_digest
 from expunge.desk.plan_recipe import recipe_of_run
 from expunge.desk.plans import audit_policy, content_of, plan_row
 from expunge.desk.roles import SYSTEM, Refusal
@@ -61,8 +61,8 @@ def _unlearn(work: RunWork, content: dict[str, Any]) -> Answer:
             return work.stopped()
         if result.code != 0:
             return work.failed(f"unlearn ended with code {result.code}; see unlearn.log")
-        root = write_manifest(folder, executor.result)
-    digest = digest_of(desk.folder, work.shop.path(plan_hash, executor.result))
+    digest = result_digest(desk.folder, work.shop.path(plan_hash, executor.result))
+    root = root or write_manifest(folder, executor.result)
     with desk.session(SYSTEM) as s:
         register_output(s, plan_hash, work.attempt, work.fence, digest, root)
     return {"output": digest}

@@ -170,7 +170,9 @@ class RequestDetails(RequestLine):
     """Everything about a request that names nobody."""
 
     request: dict[str, Any]
-    is_told: bool = Field(description="false: the answer is put off, and the letter about it did not go out yet")
+    is_told: bool = Field(
+        description="false: the answer is put off, and the letter about it did not go out yet, or too late"
+    )
     identifiers: list[dict[str, Any]]
     matches: dict[str, int]
     decisions: list[dict[str, Any]]

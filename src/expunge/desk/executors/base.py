@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import select
@@ -13,7 +13,24 @@ from expunge._registry import Registry
 from expunge.desk import tables as t
 from expunge.desk.desk import DeskSession
 from expunge.desk.roles import Refusal
-from expunge.desk.run_input import RunInput
+
+
+@dataclass(frozen=True)
+class RunInput:
+    """Options of `unlearn`, `train` and `audit`: paths relative to the folder of the run.
+
+    Attributes:
+        data: options that name the records.
+        scope: scope of the records to forget.
+        excluded: scope of these and of what earlier requests forgot, for training without them.
+        parts: of several requests, id of each -> scope of its own records.
+    """
+
+    data: tuple[str, ...]
+    scope: str
+    excluded: str
+    parts: dict[str, str] = field(default_factory=dict)
+
 
 Words = Callable[[dict[str, Any], RunInput, str, str | None], list[str]]  # plan, input, model, base -> command line
 

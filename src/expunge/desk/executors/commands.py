@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from expunge.desk.executors.base import EXECUTORS, Executor
-from expunge.desk.run_input import RunInput
+from expunge.desk.executors.base import EXECUTORS, Executor, RunInput
 
 
 def unlearn_words(content: dict[str, Any], inputs: RunInput, model: str, base: str | None) -> list[str]:

@@ -63,6 +63,14 @@ class LetterProvider(FrozenModel):
     def check(self, root: Path) -> None:
         """`InputError` if what the settings name is not there."""
 
+    def reach(self, root: Path) -> str:
+        """Connect to where letters go, hand nothing over, and return a line on it; empty where there is no connection.
+
+        Raises:
+            LetterNotTaken: no letter would be taken now.
+        """
+        return ""
+
     def send(self, root: Path, letter: OutgoingLetter) -> str:
         """Hand a letter over, and return a receipt. A second call with the same key hands over the same letter.
 

@@ -57,15 +57,28 @@ class MailServer(LetterProvider):
         if not is_address(letter.address):
             raise LetterNotTaken("the verified address of mail has no usable form", for_clerk=True)
         mail = mail_of(letter, self.sender)
+        with self._connection(root) as server:
+            server.sendmail(self.sender, [letter.address], mail.as_bytes(policy=SMTP))
+        return str(mail["Message-ID"])
+
+    def reach(self, root: Path) -> str:
+        """Greet the server, with TLS and sign-in as for a letter."""
+        with self._connection(root) as server:
+            server.ehlo_or_helo_if_needed()
+        state = [{"starttls": "STARTTLS", "tls": "TLS", "none": "no TLS"}[self.security]]
+        state += ["signed in"] if self.user else []
+        return f"the server of mail {self.host}:{self.port} answers ({', '.join(state)}); no mail was sent"
+
+    @contextmanager
+    def _connection(self, root: Path) -> Iterator[smtplib.SMTP]:
         with _in_own_words():
             server = self._connect(root)
             try:
-                server.sendmail(self.sender, [letter.address], mail.as_bytes(policy=SMTP))
+                yield server
             finally:
                 with suppress(smtplib.SMTPException, OSError):
                     server.quit()
                 server.close()
-        return str(mail["Message-ID"])
 
     def _connect(self, root: Path) -> smtplib.SMTP:
         options: dict[str, Any] = {"timeout": self.timeout_seconds, "local_hostname": self.sender.rpartition("@")[2]}
