@@ -25,6 +25,7 @@ from expunge.desk.probes import request_key, shred_probes
 from expunge.desk.replay_check import replay_problems
 from expunge.desk.roles import SYSTEM
 from expunge.desk.row_seals import FIRST_TYPE
+from expunge.desk.seal_check import LogSeals
 from expunge.desk.settings import DeskSettings
 from expunge.desk.web_tables import account
 from expunge.web.accounts import set_account
@@ -173,3 +174,12 @@ def test_the_number_of_the_schema_launders_nothing(case: DeskCase) -> None:
     with case.desk.engine.begin() as conn:
         migrate(conn, case.desk.keys)
     assert problems(case) == ["reason x is in no row of the log"]
+
+
+def test_a_log_with_one_digest_of_each_row_is_read_on() -> None:
+    seals = LogSeals()
+    for seq, text in enumerate(("aa", "bb", "bb>cc", "xx>dd"), 1):
+        seals.note({"seq": seq, "type": "request.step"}, {"rows": {"request": {"r1": text}}})
+    assert seals.digests == {"request": {"r1": "dd"}}
+    (problem,) = seals.problems
+    assert problem.endswith("when row 4 of the log was written")
