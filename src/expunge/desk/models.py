@@ -36,10 +36,10 @@ def digest_of(root: Path, path: str) -> str:
 
 def result_digest(root: Path, path: str) -> str:
     """As `digest_of`, of what a run left; `InputError` if it left no complete model, whatever code it ended with."""
-    found = digest_of(root, path) if place(root, path).is_dir() else NO_MODEL
-    if found == NO_MODEL:
+    digest = digest_of(root, path) if place(root, path).is_dir() else NO_MODEL
+    if digest == NO_MODEL:
         raise InputError(path, "holds no complete model, though its command ended with code 0", "look at its log")
-    return found
+    return digest
 
 
 def alias_row(s: DeskSession, lineage: str) -> RowMapping:
