@@ -18,7 +18,7 @@ from expunge.audit.membership_scores import auc_excess
 from expunge.audit.record_sets import HELDOUT, TURN
 from expunge.audit.scores import Values
 from expunge.audit.statistics import auc
-from expunge.audit.verdict import STATUS_ORDER, judge_excess
+from expunge.audit.verdict import STATUS_ORDER, Judgement, judge_excess
 
 KEY = "retain_exposure"
 NEAR = ("siblings", "cousins", "same_attribute")
@@ -59,9 +59,10 @@ def retain_exposure(ctx: Context) -> CheckOutput:
 
     Members are the held-out retained records and at most 64 that the run was given, non-members those that no model was
     trained on. Judged is AUC(unlearned) less the larger of AUC(original) and AUC(retrained), paired, with an interval
-    over subjects; of several scores the worst counts. A score whose AUC leaves less room than the margin below 1 shows
-    nothing and is left out. `near` are the AUCs of held-out siblings, cousins and records of the same attribute alone;
-    `nats` the mean change of the log-probability per token since the original model.
+    over subjects; of several scores the worst counts. Too few subjects for an interval are inconclusive. A score whose
+    AUC leaves less room than the margin below 1 shows nothing and is left out. `near` are the AUCs of held-out
+    siblings, cousins and records of the same attribute alone; `nats` the mean
+    change of the log-probability per token since the original model.
     """
     members, (name, others) = _Members.of(ctx), nonmembers(ctx)
     if not members.ids or not others:
@@ -96,7 +97,9 @@ def _by_score(
         ctx.subjects(others),
         ctx.policy.bootstrap,
     ).excess
-    status, reason = judge_excess(excess.estimate, excess.high, margin, excess.low)
+    judged = judge_excess(excess.estimate, excess.high, margin, excess.low)
+    if excess.high is None:
+        judged = Judgement("inconclusive", f"excess {excess.estimate:.3f}, and too few people for an interval")
     near = np.array([ctx.split.relation.get(ctx.records[i].id) in NEAR for i in members.ids], dtype=bool)
     controls = [Control(key=f"auc.{score}.{role}", estimate=value) for role, value in aucs.items()]
     if near.any():
@@ -105,9 +108,9 @@ def _by_score(
         ]
     return CheckResult.measured(
         KEY,
-        status,
+        judged.status,
         excess,
-        f"by {score}; {reason}" if reason else f"by {score}",
+        f"by {score}; {judged.reason}" if judged.reason else f"by {score}",
         reference=ReferenceValue(role=before, estimate=aucs[before]),
         controls=(*controls, *_nats(ctx, members)),
         rule=JudgedRule(id="excess", margin=margin),
