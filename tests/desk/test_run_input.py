@@ -18,7 +18,7 @@ from expunge.desk.plan_wish import PlanWish
 from expunge.desk.plans import draft_plan
 from expunge.desk.roles import SYSTEM
 from expunge.desk.run_input import RunInput, prepare_input
-from helpers.desk import DeskCase, to_waiting
+from helpers.desk import DeskCase, to_review, to_waiting
 from helpers.desk_guard import fulfil, guarded_desk, person
 
 EARLIER, OWN = {"PAT-100-d", "PAT-100-m"}, {"PAT-101-d", "PAT-101-m"}
@@ -77,3 +77,20 @@ def test_a_run_of_the_chain_is_asked_again(case: DeskCase, stays: bool) -> None:
 def test_a_record_that_is_asked_for_again_is_given(case: DeskCase) -> None:
     forgotten(case, stays=True)
     assert plan_input(case, "unlearn", number=0, is_after=False)[0] >= EARLIER
+
+
+def test_people_of_other_open_requests_are_no_stand_ins(case: DeskCase) -> None:
+    request_id = to_waiting(case, person(0))
+    with case.desk.reading(SYSTEM) as s:
+        batch = request_row(s, request_id)["batch_id"]
+    content = draft_plan(case.desk, SYSTEM, batch).content
+    to_review(case, person(1))
+    names = []
+    for is_rehearsal in (False, True):
+        folder = case.folder / f"input-{is_rehearsal}"
+        folder.mkdir()
+        with case.desk.reading(SYSTEM) as s:
+            made = prepare_input(s, content, folder, is_rehearsal=is_rehearsal)
+        names.append(set((folder / made.excluded.removeprefix("ids:@")).read_text("utf-8").split()))
+    assert names[0] == {"PAT-100-d", "PAT-100-m"}
+    assert names[1] == {*names[0], "PAT-101-d", "PAT-101-m"}

@@ -10,7 +10,7 @@ from expunge.desk.assets import asset_row, connector_of
 from expunge.desk.connectors.corpus_file import CorpusFile
 from expunge.desk.desk import Desk
 from expunge.desk.matching import confirmed_objects
-from expunge.desk.probes import MERGED
+from expunge.desk.merged_input import MERGED
 from expunge.desk.roles import SYSTEM, Refusal
 from expunge.desk.run_input import prepare_input, record_name
 

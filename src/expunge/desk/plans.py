@@ -12,7 +12,8 @@ from sqlalchemy import RowMapping, insert, select, update
 from expunge.desk import tables as t
 from expunge.desk.assets import asset_row, connector_of
 from expunge.desk.batches import NO_MODEL, batch_row
-from expunge.desk.connectors.base import place
+from expunge.desk.connectors.base import Connector, place
+from expunge.desk.connectors.corpus_file import CorpusFile
 from expunge.desk.connectors.model_folder import folder_digest
 from expunge.desk.decisions import corpora
 from expunge.desk.desk import Desk, DeskSession
@@ -31,6 +32,8 @@ from expunge.errors import InputError, unknown
 from expunge.evidence.canonical_json import canonical_bytes
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from expunge.audit.policy import Policy
 
 FORMAT = "expunge-plan/1"
@@ -80,7 +83,7 @@ def draft_plan(desk: Desk, actor: Actor, batch_id: str, wish: PlanWish | None = 
         content = _model_part(s, batch["lineage"], requests, number, wish)
     lineage = batch["lineage"]
     content["model"] = {"lineage": lineage, "digest": digest_of(desk.folder, content.pop("path"))}
-    content["corpora"] = [[asset_id, folder_digest(place(desk.folder, path))] for asset_id, path in content["corpora"]]
+    content["corpora"] = [[asset_id, _corpus_digest(desk.folder, each)] for asset_id, each in content["corpora"]]
     return PlanDraft(batch_id, {**common, **content})
 
 
@@ -95,10 +98,10 @@ def _model_part(s: DeskSession, lineage: str, requests: Sequence[str], number: i
         raise unknown("kind of plan", kind, [k for k in t.PLAN_KINDS if k != "none"])
     EXECUTORS.get(kind).base(s, lineage)
     alias = alias_row(s, lineage)
-    paths, forget = [], {}
+    connectors, forget = [], {}
     for asset_id in corpora(s, lineage):
         connector = connector_of(asset_row(s, asset_id))
-        paths.append((asset_id, str(getattr(connector, "path", ""))))
+        connectors.append((asset_id, connector))
         objects = sorted({name for r in requests for name in confirmed_objects(s, r, asset_id)})
         if objects:
             forget[asset_id] = {"digest": s.keys.keyed_digest("\0".join(objects), "forget"), "records": len(objects)}
@@ -112,7 +115,7 @@ def _model_part(s: DeskSession, lineage: str, requests: Sequence[str], number: i
         "kind": kind,
         "path": alias["path"],
         "after_run": alias["run_id"] if (place(s.desk.folder, alias["path"]) / "run.json").is_file() else None,
-        "corpora": paths,
+        "corpora": connectors,
         "forget": forget,
         **freeze_recipe(s.desk.folder, recipe),
         "overrides": list(wish.overrides or run.overrides),
@@ -122,6 +125,12 @@ def _model_part(s: DeskSession, lineage: str, requests: Sequence[str], number: i
         "template": run.template,
         "guard": {"worst": s.settings.guard_worst, "random": s.settings.guard_random},
     }
+
+
+def _corpus_digest(root: Path, connector: Connector) -> str:
+    if isinstance(connector, CorpusFile):
+        return connector.digest(root)
+    return folder_digest(place(root, str(getattr(connector, "path", ""))))
 
 
 def audit_policy(desk: Desk, kind: str) -> Policy:

@@ -18,15 +18,15 @@ from sqlalchemy import delete, insert, or_, select, update
 
 from expunge._io import digest_file, write_atomic
 from expunge.desk import tables as t
+from expunge.desk.connectors.model_folder import remove_folder
 from expunge.desk.desk import DeskSession
 from expunge.desk.guard_files import guard_files
 from expunge.desk.keys import KEY_BYTES, seal, unseal
+from expunge.desk.merged_input import COPIES, MERGED, PICTURES
 from expunge.desk.rehearsal_files import FOLDER as REHEARSAL
 from expunge.errors import InputError
 
 FOLDER = "probes"
-MERGED = "input.jsonl"  # what a run is given: records of several corpora, and probes in clear
-COPIES = (MERGED, f".{MERGED}.*")  # with what a killed process left of it
 CERTIFICATE_KEY = "certificate"  # purpose of the key under which a certificate commits to records
 
 
@@ -117,9 +117,10 @@ def _delete_copies(s: DeskSession, assets: Sequence[str]) -> None:
         folder = s.desk.runs / str(plan_hash)[:16]
         places = (folder, folder / REHEARSAL)
         for file in [file for place in places for pattern in COPIES for file in place.glob(pattern)]:
-            with suppress(OSError):  # a worker clears the inputs of runs once more
-                file.unlink(missing_ok=True)
-        s.delete_files([place / MERGED for place in places])  # written once more while the transaction went on
+            with suppress(InputError):  # a worker clears the inputs of runs once more
+                remove_folder(file)
+        again = [place / name for place in places for name in (MERGED, PICTURES)]
+        s.delete_files(again)  # written once more while the transaction went on
 
 
 def shred_overdue(s: DeskSession) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import RowMapping, delete, insert, select, update
@@ -15,8 +16,10 @@ from expunge.desk.connectors.dated import Recipient
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.facts import request_row
 from expunge.desk.matching import confirmed_objects
+from expunge.desk.merged_input import portable_row
 from expunge.desk.models import removable_versions
 from expunge.desk.names import new_id
+from expunge.desk.picture_purge import removing_pictures
 from expunge.desk.place_lock import alone_at, lock_file
 from expunge.desk.probes import CERTIFICATE_KEY, keep_probes
 from expunge.desk.roles import SYSTEM, Actor, Refusal
@@ -122,9 +125,12 @@ def _purge(desk: Desk, actor: Actor, request_id: str, asset_id: str, connector: 
         return PurgeOutcome(note="nothing was confirmed in it")
     if isinstance(connector, CorpusFile):
         by_id = connector.load(desk.folder).by_id
-        rows = [by_id[name].as_row() for name in objects if name in by_id]
+        records = [by_id[name] for name in objects if name in by_id]
         with desk.session(actor) as s:
-            keep_probes(s, request_id, asset_id, rows)
+            keep_probes(s, request_id, asset_id, [portable_row(record) for record in records])
+        with removing_pictures(desk, f"{request_id}-{asset_id}", records) as pictures:
+            outcome = connector.purge(desk.folder, objects, today)
+        return replace(outcome, note=pictures.note)
     return connector.purge(desk.folder, objects, today)
 
 

@@ -131,7 +131,7 @@ def _rehearse(work: RehearsalWork, content: dict[str, Any]) -> Answer:
     folder = work.folder
     if not is_rehearsed(folder):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        result = work.child(command_line(work.shop, content, folder, words))
+        result = work.child(command_line(work.shop, content, folder, words, is_rehearsal=True))
         if result.code == STOPPED:
             return work.stopped()
         if not result.done or not (folder / FILE).is_file():

@@ -6,13 +6,12 @@ again and keeps them forgotten. Any other run would learn them anew as records t
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 
 from expunge._io import write_atomic
 from expunge.desk import tables as t
@@ -21,41 +20,45 @@ from expunge.desk.connectors.base import place
 from expunge.desk.connectors.corpus_file import CorpusFile
 from expunge.desk.desk import DeskSession
 from expunge.desk.executors.base import EXECUTORS, RunInput
+from expunge.desk.lifecycle import BEFORE_PROMOTION
 from expunge.desk.matching import confirmed_objects
-from expunge.desk.probes import MERGED, read_probes
+from expunge.desk.merged_input import place_record, place_row, write_merged
+from expunge.desk.probes import read_probes
 from expunge.desk.roles import Refusal
 from expunge.desk.run_chain import earlier_requests
 from expunge.errors import InputError
 
+# matches of requests that were promoted, and had the model forget; and of requests that may yet
+FORGOTTEN = (t.match.c.state == "confirmed", t.request.c.promoted_at.is_not(None))
+ASKED = (t.match.c.state != "rejected", t.request.c.state.in_((*BEFORE_PROMOTION, "on_hold", "error")))
 
-def prepare_input(s: DeskSession, content: dict[str, Any], folder: Path) -> RunInput:
-    """Write the input of a plan's run; the same plan gives the same files.
+
+def prepare_input(s: DeskSession, content: dict[str, Any], folder: Path, *, is_rehearsal: bool = False) -> RunInput:
+    """Write the input of a plan's run, or of its rehearsal; the same plan gives the same files.
+
+    For a rehearsal, the people of other open requests are excluded, too: what is audited later is no practice.
 
     Raises:
         Refusal: the confirmed records are not those of the plan (kind `conflict`).
         InputError: a corpus cannot be read, or is not the one of the plan.
     """
-    from expunge.desk.connectors.model_folder import folder_digest
-
     corpora = []
     for asset_id, digest in content["corpora"]:
         connector = connector_of(asset_row(s, asset_id))
         if not isinstance(connector, CorpusFile):
             raise InputError("corpus", "is not read by the connector `corpus`", "add it with that connector")
-        if folder_digest(place(s.desk.folder, connector.path)) != digest:
+        if connector.digest(s.desk.folder) != digest:
             raise Refusal("run", "a corpus has changed since the plan", "plan again", kind="conflict")
         corpora.append((asset_id, connector))
     starts_anew = EXECUTORS.get(content["kind"]).needs_base
     chain = set() if starts_anew else {each.request_id for each in earlier_requests(s, content)}
     forget = {asset_id: _forget(s, content, asset_id) for asset_id, _ in corpora}
-    earlier = {asset_id: _forgotten(s, connector, asset_id) for asset_id, connector in corpora}
+    earlier = {asset_id: _owners(s, connector, asset_id, FORGOTTEN) for asset_id, connector in corpora}
     probes = {asset_id: read_probes(s, asset_id, chain) for asset_id, _ in corpora}
-    shows_pictures = any(record.image for _, connector in corpora for record in connector.load(s.desk.folder))
-    gone: dict[str, set[str]] = {asset_id: set() for asset_id in forget}
-    if not (starts_anew and shows_pictures):  # which are not written anew: training leaves them out by their scope
-        for asset_id, names in earlier.items():
-            others = {name for name, owners in names.items() if owners.isdisjoint(chain)}
-            gone[asset_id] = others - set(forget[asset_id])
+    gone = {
+        asset_id: {name for name, owners in names.items() if owners.isdisjoint(chain)} - set(forget[asset_id])
+        for asset_id, names in earlier.items()
+    }
     several = len(corpora) > 1
     name = content["requests"][0]  # whole: requests of one minute share their first letters
 
@@ -65,7 +68,9 @@ def prepare_input(s: DeskSession, content: dict[str, Any], folder: Path) -> RunI
         write_atomic(folder / file, "".join(f"{line}\n" for line in sorted(set(lines))), private=True)
         return f"ids:@{file}"
 
-    both = {asset_id: {*forget[asset_id], *earlier[asset_id]} - gone[asset_id] for asset_id in forget}
+    excluded = {asset_id: {*forget[asset_id], *earlier[asset_id]} for asset_id in forget}
+    for asset_id, connector in corpora if is_rehearsal else ():
+        excluded[asset_id] |= _owners(s, connector, asset_id, ASKED).keys()
     if several or any(probes.values()) or any(gone.values()):
         data = _merged(s, corpora, probes, gone, folder)
     else:
@@ -73,7 +78,8 @@ def prepare_input(s: DeskSession, content: dict[str, Any], folder: Path) -> RunI
     requests = content["requests"] if len(content["requests"]) > 1 else ()
     own = {r: {asset_id: confirmed_objects(s, r, asset_id) for asset_id, _ in corpora} for r in requests}
     parts = {r: ids(groups, f"part-{r}") for r, groups in own.items()}
-    return RunInput(data, ids(forget, "forget"), ids(both, "exclude"), parts)
+    left_out = {asset_id: names - gone[asset_id] for asset_id, names in excluded.items()}
+    return RunInput(data, ids(forget, "forget"), ids(left_out, "exclude"), parts)
 
 
 def _forget(s: DeskSession, content: dict[str, Any], asset_id: str) -> list[str]:
@@ -84,15 +90,13 @@ def _forget(s: DeskSession, content: dict[str, Any], asset_id: str) -> list[str]
     return names
 
 
-def _forgotten(s: DeskSession, connector: CorpusFile, asset_id: str) -> dict[str, set[str]]:
-    """Records still in a corpus -> the earlier, promoted requests that had the model forget them."""
-    query = (
-        select(t.match.c.object_digest, t.request.c.id)
-        .join(t.request, t.request.c.id == t.match.c.request_id)
-        .where(t.match.c.asset_id == asset_id, t.match.c.state == "confirmed", t.request.c.promoted_at.is_not(None))
-    )
+def _owners(
+    s: DeskSession, connector: CorpusFile, asset_id: str, which: tuple[ColumnElement[bool], ...]
+) -> dict[str, set[str]]:
+    """Records still in a corpus -> the requests that named them, of those which fulfil a condition."""
+    query = select(t.match.c.object_digest, t.request.c.id).join(t.request, t.request.c.id == t.match.c.request_id)
     owners: dict[str, set[str]] = {}
-    for digest, request_id in s.conn.execute(query).tuples():
+    for digest, request_id in s.conn.execute(query.where(t.match.c.asset_id == asset_id, *which)).tuples():
         owners.setdefault(digest, set()).add(request_id)
     named: dict[str, set[str]] = {}
     for record in connector.load(s.desk.folder) if owners else ():
@@ -123,22 +127,15 @@ def _merged(
     gone: dict[str, set[str]],
     folder: Path,
 ) -> tuple[str, ...]:
-    """One JSONL file of all corpora and probes, without what is gone; pictures cannot be merged."""
-    several, lines = len(corpora) > 1, []
+    """One file of all corpora and probes, without what is gone."""
+    merged = []
     for asset_id, connector in corpora:
-        rows = []
-        for record in connector.load(s.desk.folder):
-            if record.image:
-                what = "shows pictures, and cannot be joined with others, or written without what was forgotten earlier"
-                raise InputError(connector.path, what, "use one corpus, without the records of earlier requests")
-            if record.id not in gone[asset_id]:
-                rows.append(record.as_row())
-        here = {row["id"] for row in rows}
-        rows += [row for row in probes[asset_id] if row["id"] not in here]
-        named = [{**row, "id": record_name(asset_id, row["id"], several)} for row in rows]
-        lines += [json.dumps(row, ensure_ascii=False) for row in named]
-    write_atomic(folder / MERGED, "".join(f"{line}\n" for line in lines), private=True)
-    return ("--data", MERGED)
+        records = [record for record in connector.load(s.desk.folder) if record.id not in gone[asset_id]]
+        here = {record.id for record in records}
+        rows = [place_record(record, folder) for record in records]
+        rows += [place_row(row, folder) for row in probes[asset_id] if row["id"] not in here]
+        merged += [{**row, "id": record_name(asset_id, row["id"], len(corpora) > 1)} for row in rows]
+    return write_merged(folder, merged)
 
 
 def relative(path: Path, folder: Path) -> str:

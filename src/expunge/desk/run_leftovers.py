@@ -13,7 +13,7 @@ from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.facts import OUTBOX
 from expunge.desk.guard_files import guard_files, guarded_requests
 from expunge.desk.leases import held_work
-from expunge.desk.probes import COPIES
+from expunge.desk.merged_input import COPIES
 from expunge.desk.probes import FOLDER as PROBES
 from expunge.desk.rehearsal_files import FOLDER as REHEARSAL
 from expunge.desk.rehearsal_tables import rehearsal

@@ -134,11 +134,13 @@ def _certify(shop: Workshop, plan_hash: str, attempt: int) -> Answer:
     return {"certificate": digest, "verified": all(r.verified for r in results), "signed": results[0].signed}
 
 
-def command_line(shop: Workshop, content: dict[str, Any], folder: Path, words: Words) -> list[str]:
+def command_line(
+    shop: Workshop, content: dict[str, Any], folder: Path, words: Words, *, is_rehearsal: bool = False
+) -> list[str]:
     """What carries out a plan, or tries it, in a folder; writes its input there."""
     desk = shop.desk
     with desk.reading(SYSTEM) as s:
-        inputs = prepare_input(s, content, folder)
+        inputs = prepare_input(s, content, folder, is_rehearsal=is_rehearsal)
         model = relative(place(desk.folder, _path_before(s, content)), folder)
         base = EXECUTORS.get(content["kind"]).base(s, content["model"]["lineage"])
     frozen = {**content, "recipe": recipe_of_run(desk.folder, content, folder)}

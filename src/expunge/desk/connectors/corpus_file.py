@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from expunge._io import digest_file, write_atomic
+from expunge._io import digest, digest_file, write_atomic
 from expunge._text_file import read_text
 from expunge.desk.connectors.base import (
     CONNECTORS,
@@ -20,6 +20,7 @@ from expunge.desk.connectors.base import (
     place,
     spelled,
 )
+from expunge.desk.connectors.model_folder import folder_digest
 from expunge.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,6 +47,13 @@ class CorpusFile(Connector):
         from expunge.corpus import load_corpus
 
         return load_corpus(place(root, self.path), self.loader, self.map and place(root, self.map))
+
+    def digest(self, root: Path) -> str:
+        """Digest of the file or folder, and of the pictures beside a file that its records show."""
+        path = place(root, self.path)
+        own = folder_digest(path)
+        shown = sorted({r.image.digest for r in self.load(root) if r.image}) if path.is_file() else []
+        return digest([own, *shown]) if shown else own
 
     def find(self, root: Path, person: Sequence[PersonIdentifier]) -> list[FoundObject]:
         hits = []

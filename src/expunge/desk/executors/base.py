@@ -22,7 +22,8 @@ class RunInput:
     Attributes:
         data: options that name the records.
         scope: scope of the records to forget.
-        excluded: scope of these and of what earlier requests forgot, for training without them.
+        excluded: scope of these and of what earlier requests forgot, for training without them; for a rehearsal, of
+            what other open requests ask for, too.
         parts: of several requests, id of each -> scope of its own records.
     """
 

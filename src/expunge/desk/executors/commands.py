@@ -35,7 +35,7 @@ def retrain_words(content: dict[str, Any], inputs: RunInput, model: str, base: s
 
 
 def rehearse_words(content: dict[str, Any], inputs: RunInput, model: str, base: str | None) -> list[str]:
-    """`expunge rehearse` with the words of the run; earlier requests' people are no stand-ins either."""
+    """`expunge rehearse` with the words of the run; people of other requests are no stand-ins either."""
     _, *words = unlearn_words(content, inputs, model, base)
     words[words.index("--out") + 1] = "."
     return ["rehearse", *words, "--exclude-scope", inputs.excluded]
