@@ -142,6 +142,17 @@ def test_standing_out_in_either_direction_is_over_unlearning(loss):
     assert found.p == pytest.approx(2 / 42)
 
 
+@pytest.mark.parametrize("loss", [-1.2, 1.2])
+def test_over_unlearning_that_chance_explains_decides_nothing(loss):
+    """In standard deviations: 1.2 is 2.0, beyond all controls (1.75); by chance they reach about 2.3 at .003."""
+    ranks = {"p": standing(loss)}
+    assert over_unlearning(ranks).status == "failed"
+    test = over_unlearning(ranks, joint_level=0.006)
+    assert test.status == "inconclusive"
+    assert test.reason.endswith("but no further than chance goes in one of all required checks")
+    assert over_unlearning({"p": standing(1.6 * loss)}, joint_level=0.006).status == "failed"
+
+
 def test_inside_the_range_is_no_over_unlearning():
     found = over_unlearning({"p": standing(0.0)})
     assert found.status == "passed"

@@ -77,18 +77,25 @@ def test_a_model_like_the_reference_has_no_excess():
     inside, outside = rng.normal(size=30), rng.normal(size=30)
     found = m.auc_excess((inside, inside), (outside, outside), people(30), people(30), PLAN)
     assert (found.excess.estimate, found.excess.low, found.excess.high) == (0, 0, 0)
-    assert not found.over_unlearned
+    assert m.judge_unknown(found.excess) == "passed"
 
 
-def test_remaining_members_are_an_excess_and_vanished_ones_a_flag():
+def test_remaining_members_are_an_excess_and_vanished_ones_are_unknown():
     rng = np.random.default_rng(0)
     inside, outside = rng.normal(size=30), rng.normal(size=30)
     leak = m.auc_excess((inside + 3, inside), (outside, outside), people(30), people(30), PLAN)
     assert leak.excess.low > 0.05
-    assert not leak.over_unlearned
+    assert m.judge_unknown(leak.excess) == "passed"
     gone = m.auc_excess((inside - 3, inside), (outside, outside), people(30), people(30), PLAN)
     assert gone.excess.high < 0
-    assert gone.over_unlearned
+    assert m.judge_unknown(gone.excess) == "failed"
+
+
+def test_an_interval_that_reaches_the_margin_leaves_open_who_is_unknown():
+    assert m.judge_unknown(interval(-0.06, -0.2, -0.051)) == "failed"
+    assert m.judge_unknown(interval(-0.06, -0.2, -0.04)) == "inconclusive"
+    assert m.judge_unknown(interval(-0.05, -0.2, 0.1)) == "passed"
+    assert m.judge_unknown(interval(-0.06, None, None)) == "failed"
 
 
 def test_calibration_passes_near_one_half_with_power():

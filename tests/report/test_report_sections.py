@@ -20,24 +20,24 @@ def row(html: Page, section: str, name: str, cells: int) -> list[str]:
         (
             {},
             "Passed",
-            "On all 10 required checks the model behaves like a model that was never trained on the forget set",
+            "On all 11 required checks the model behaves like a model that was never trained on the forget set",
         ),
-        ({"mia": "failed"}, "Not passed", "1 of 10 required checks failed: traces of the forget set are left."),
+        ({"mia": "failed"}, "Not passed", "1 of 11 required checks failed: traces of the forget set are left."),
         (
             {"retention.elsewhere": "failed"},
             "Not passed",
-            "1 of 10 required checks failed: knowledge that must stay is damaged.",
+            "1 of 11 required checks failed: knowledge that must stay is damaged.",
         ),
         (
             {"mia": "failed", "retention.elsewhere": "failed", "paraphrase": "not_run"},
             "Not passed",
-            "2 of 10 required checks failed: traces of the forget set are left, and knowledge that must stay is "
+            "2 of 11 required checks failed: traces of the forget set are left, and knowledge that must stay is "
             "damaged",
         ),
         (
             {"paraphrase": "not_run", "mia": "inconclusive"},
             "Inconclusive",
-            "No required check failed, but 2 of 10 could not decide. The audit does not show forgetting",
+            "No required check failed, but 2 of 11 could not decide. The audit does not show forgetting",
         ),
     ],
 )
@@ -69,7 +69,7 @@ def test_a_failed_check_is_not_listed_as_passed(page, build):
     text = Page(page(build({"mia": "not_run", "paraphrase": "failed"}))).text("verdict")
     assert "! Not run Membership: the records look never trained" in text
     assert "✕ Not passed Leakage, rephrased: nor to rephrased questions" in text
-    assert text.count("✓ Passed") == 8
+    assert text.count("✓ Passed") == 9
 
 
 def test_metrics_have_n_every_model_the_difference_and_the_interval(page, build):

@@ -105,6 +105,10 @@ class ControlRank:
         """`highest` lies above what chance explains at this level among the controls' worst scores."""
         return self.highest > largest_by_chance(self.highest_controls.tolist(), level, MANY, is_rate=False)
 
+    def hides(self, level: float) -> bool:
+        """`lowest` lies below what chance explains at this level among the controls' least scores."""
+        return -self.lowest > largest_by_chance((-self.lowest_controls).tolist(), level, MANY, is_rate=False)
+
     def outside(self, low: float, high: float) -> bool:
         """`lowest` is below percentile `low` of the controls' least, or `highest` above `high` of theirs."""
         return self.lowest < float(np.percentile(self.lowest_controls, low)) or self.exceeds(high)
@@ -219,10 +223,15 @@ def over_unlearning(
     min_controls: int = MIN_CONTROLS,
     leads: Mapping[str, ControlRank] | None = None,
     retrained: Mapping[str, ControlRank] | None = None,
+    joint_level: float = 1.0,
 ) -> RankTest:
     """Judge whether a subject stands out among its controls in either direction; passed inside the range.
 
-    `leads` and `retrained` as in `rank_test`, with outside of the range in the place of above the percentile.
+    A subject outside the range fails if chance does not explain that at the joint level either, of which each direction
+    has a half; otherwise the test is inconclusive.
+
+    `leads`, `retrained` and `joint_level` as in `rank_test`, with outside of the range in the place of above the
+    percentile.
 
     Needs no power on `original`, since standing out is the finding itself. `ValueError` without subjects.
     """
@@ -235,15 +244,21 @@ def over_unlearning(
     natural = {n for n in outside if retrained and leads and retrained[n].outside(*limits)}
     out = [n for n in outside if n not in natural or (leads and leads[n].outside(*limits))]
 
-    def outcome(status: Literal["passed", "failed", "inconclusive"], reason: str) -> RankTest:
-        return RankTest(status, reason, subject, extreme, rank.p_two_sided, status != "inconclusive")
+    short = _too_few(unlearned, min_controls)
 
-    if short := _too_few(unlearned, min_controls):
+    def outcome(status: Literal["passed", "failed", "inconclusive"], reason: str) -> RankTest:
+        return RankTest(status, reason, subject, extreme, rank.p_two_sided, not short)
+
+    if short:
         return outcome("inconclusive", short)
     if out:
         low, high = limits
-        names = ", ".join(out)
-        return outcome("failed", f"few subjects: {names} outside the {low:g} to {high:g} % range of the controls")
+        what = f"few subjects: {', '.join(out)} outside the {low:g} to {high:g} % range of the controls"
+        one_sided = joint_level / (2 * len(unlearned))
+        ranks = [leads[n] if leads and n in natural else unlearned[n] for n in out]
+        if any(r.stands_out(one_sided) or r.hides(one_sided) for r in ranks):
+            return outcome("failed", what)
+        return outcome("inconclusive", f"{what}, but no further than chance goes in one of all required checks")
     if outside:
         return outcome("passed", f"few subjects{_by_nature(outside).replace('above', 'from')}")
     return outcome("passed", f"few subjects: inside the range of the controls, p {rank.p_two_sided:.3f}")

@@ -86,12 +86,11 @@ def by_subject(values: Values, subjects: Sequence[str]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class AucExcess:
-    """AUC on the unlearned model and on the reference, the paired difference, an over-unlearning flag."""
+    """AUC on the unlearned model and on the reference, and the paired difference."""
 
     unlearned: Interval
     reference: Interval
     excess: Interval
-    over_unlearned: bool
 
 
 def auc_excess(
@@ -101,14 +100,22 @@ def auc_excess(
     other_subjects: Sequence[str],
     bootstrap: Bootstrap = DEFAULT,
 ) -> AucExcess:
-    """One attack on two models: `members` and `others` each hold (scores on unlearned, scores on reference), [N].
-
-    Flagged as over-unlearned where AUC_unlearned < AUC_reference - .05: the forgotten stand out as unknown.
-    """
+    """One attack on two models: `members` and `others` each hold (scores on unlearned, scores on reference), [N]."""
     unlearned, reference, excess = auc_intervals(
         np.stack(members, axis=1), np.stack(others, axis=1), member_subjects, other_subjects, bootstrap
     )
-    return AucExcess(unlearned, reference, excess, unlearned.estimate < reference.estimate - OVER)
+    return AucExcess(unlearned, reference, excess)
+
+
+def judge_unknown(excess: Interval) -> Literal["passed", "failed", "inconclusive"]:
+    """Whether the forgotten stand out as unusually unknown, by an excess of an AUC.
+
+    Failed if all of the interval lies below -.05, inconclusive if the estimate alone does; without an interval the
+    estimate decides.
+    """
+    if excess.estimate >= -OVER:
+        return "passed"
+    return "failed" if excess.high is None or excess.high < -OVER else "inconclusive"
 
 
 @dataclass(frozen=True)

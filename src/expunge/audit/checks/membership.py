@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from expunge.audit.check_result import CheckResult, Control, IntervalEstimate, JudgedRule, ReferenceValue
+from expunge.audit.check_result import CheckResult, Control, IntervalEstimate, JudgedRule, ReferenceValue, Status
 from expunge.audit.context import CheckOutput, CheckProfile, Context, Role, check
 from expunge.audit.details import ControlPanel, HitCount, MembershipDetails
 from expunge.audit.matched_controls import ControlRank, RankTest, over_unlearning, rank_test
-from expunge.audit.membership_scores import MEMBERSHIP, auc_excess, calibrate
+from expunge.audit.membership_scores import MEMBERSHIP, auc_excess, calibrate, judge_unknown
 from expunge.audit.scores import Values
 from expunge.audit.statistics import auc, auc_intervals
 from expunge.audit.text_normalization import normalize
@@ -139,7 +139,7 @@ def _ranked(ctx: Context, aucs: Aucs) -> CheckOutput:
         ours, by_role["original"], hits.hits, max(hits.facts, 1), rule.percentile, rule.controls, leads, yardstick,
         ctx.policy.joint_level,
     )  # fmt: skip
-    over = over_unlearning(ours, rule.over_range, rule.controls, leads, yardstick)
+    over = over_unlearning(ours, rule.over_range, rule.controls, leads, yardstick, ctx.policy.joint_level)
     results = [
         _rank_result(ctx, "mia", test, aucs, rule.percentile),
         _rank_result(ctx, "over_unlearning", over, {}, rule.over_range[1]),
@@ -186,7 +186,7 @@ def _compared(ctx: Context, aucs: Aucs) -> CheckOutput:
     margin = ctx.margin("mia", MARGIN)
     results: list[CheckResult] = []
     excesses: dict[str, IntervalEstimate] = {}
-    over: list[str] = []
+    over: dict[str, Status] = {}
     for score in ctx.policy.membership.scores:
         scores = {
             role: (member_scores(ctx, score, role, "forget", members), member_scores(ctx, score, role, name, others))
@@ -206,9 +206,8 @@ def _compared(ctx: Context, aucs: Aucs) -> CheckOutput:
         status, reason = judge_excess(excess.estimate, excess.high, margin, excess.low)
         if calibration.status != "passed":
             status, reason = "inconclusive", calibration.reason
-        if comparison.over_unlearned:
-            auc_now, auc_reference = comparison.unlearned.estimate, comparison.reference.estimate
-            over.append(f"{score}: AUC {auc_now:.3f} against {auc_reference:.3f}")
+        auc_now, auc_reference = comparison.unlearned.estimate, comparison.reference.estimate
+        over[f"{score}: AUC {auc_now:.3f} against {auc_reference:.3f}"] = judge_unknown(excess)
         results.append(
             CheckResult.measured(
                 "mia",
@@ -221,13 +220,7 @@ def _compared(ctx: Context, aucs: Aucs) -> CheckOutput:
             )
         )
     worst = min(results, key=lambda result: STATUS_ORDER.index(result.status))
-    stands_out = CheckResult(
-        key="over_unlearning",
-        status="failed" if over else "passed",
-        n_subjects=len(set(inside)),
-        n_records=len(members),
-        reason="; ".join(over) or "no score finds the erased unusually unknown",
-    )
+    stands_out = _stands_out(over, len(set(inside)), len(members))
     return CheckOutput([worst, stands_out], MembershipDetails(auc=aucs, excess=excesses))
 
 
@@ -240,7 +233,7 @@ def _against_controls(ctx: Context, aucs: Aucs) -> CheckOutput:
     sides = ctx.subjects(members), ctx.subjects(others)
     margin = ctx.margin("mia", MARGIN)
     results: list[CheckResult] = []
-    over: list[str] = []
+    over: dict[str, Status] = {}
     for score in ctx.policy.membership.scores:
         ours, before = (
             auc_intervals(
@@ -261,8 +254,7 @@ def _against_controls(ctx: Context, aucs: Aucs) -> CheckOutput:
         power = bool(before.lower > 0.5)
         if not power:
             status, reason = "inconclusive", "no power: the original model does not tell the records from controls"
-        if excess.estimate < -margin:
-            over.append(f"{score}: AUC {ours.estimate:.3f} against controls")
+        over[f"{score}: AUC {ours.estimate:.3f} against controls"] = judge_unknown(excess)
         results.append(
             CheckResult.measured(
                 "mia",
@@ -274,12 +266,18 @@ def _against_controls(ctx: Context, aucs: Aucs) -> CheckOutput:
                 rule=JudgedRule(id="excess", margin=margin),
             )
         )
-    stands_out = CheckResult(
-        key="over_unlearning",
-        status="failed" if over else "passed",
-        n_subjects=len(ctx.split.targets),
-        n_records=len(members),
-        reason="; ".join(over) or "no score finds the erased unusually unknown",
-    )
+    stands_out = _stands_out(over, len(ctx.split.targets), len(members))
     worst = min(results, key=lambda result: STATUS_ORDER.index(result.status))
     return CheckOutput([worst, stands_out], MembershipDetails(auc=aucs))
+
+
+def _stands_out(over: Mapping[str, Status], subjects: int, records: int) -> CheckResult:
+    """`over_unlearning` of many subjects: description of each score's AUC → status."""
+    return CheckResult(
+        key="over_unlearning",
+        status=min(over.values(), key=STATUS_ORDER.index),
+        n_subjects=subjects,
+        n_records=records,
+        reason="; ".join(text for text, status in over.items() if status != "passed")
+        or "no score finds the erased unusually unknown",
+    )
