@@ -285,6 +285,46 @@ def test_a_letter_that_goes_out_late_puts_nothing_off(case: DeskCase, has_round:
     assert not any(late in line for line in problems(case))
 
 
+@pytest.mark.parametrize("has_round", [True, False])
+@pytest.mark.parametrize(("day", "due_on"), [("2026-04-02", "2026-06-02"), ("2026-04-03", "2026-04-02")])
+def test_the_day_of_posting_counts_not_that_of_the_note(case: DeskCase, day: str, due_on: str, has_round: bool) -> None:
+    request_id = new_request(case)
+    verify(case, request_id)
+    put_off(case, request_id)
+    case.clock.move(days=33)
+    if has_round:
+        work(case)
+    letter = letters(case, request_id, "extension")[0]
+    with case.desk.session(CLERK) as s:
+        assert accept_letter(s, letter["id"], posted_on=day)
+    assert letters(case, request_id, "extension")[0]["posted_on"] == day
+    work(case)
+    with case.desk.reading(CLERK) as s:
+        view = request_view(s, request_id)
+        assert (view["due_on"], view["is_told"]) == (due_on, due_on != "2026-04-02")
+        assert inbox(s)[0]["due_on"] == due_on
+        assert replay_problems(s.conn) == []
+        assert f'"posted_on":"{day}"' in log_rows(case, "letter.accept")[-1][1]
+
+
+@pytest.mark.parametrize(
+    ("day", "message"),
+    [
+        ("yesterday", "the day of posting: is no date; write it as 2026-03-05"),
+        ("2026-03-01", "is not between the day of the letter \\(2026-03-02\\) and today \\(2026-03-05\\)"),
+        ("2026-03-06", "is not between the day of the letter"),
+    ],
+)
+def test_a_day_on_which_nothing_was_posted_is_refused(case: DeskCase, day: str, message: str) -> None:
+    request_id = new_request(case)
+    put_off(case, request_id)
+    case.clock.move(days=3)
+    letter = letters(case, request_id, "extension")[0]
+    with case.desk.session(CLERK) as s, pytest.raises(InputError, match=message):
+        accept_letter(s, letter["id"], posted_on=day)
+    assert letters(case, request_id, "extension")[0]["accepted_at"] is None
+
+
 def test_a_reason_that_no_letter_says_puts_nothing_off(case: DeskCase) -> None:
     request_id = new_request(case)
     with pytest.raises(InputError, match='stands in a letter, which says "guarantee"'):

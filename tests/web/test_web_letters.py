@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from expunge.desk import tables as t
 from expunge.desk.facts import request_row
+from expunge.desk.interim import withdraw_late_extensions
 from expunge.desk.letter_text import read_letter
 from expunge.desk.letters import accept_letter, queue_letter
 from expunge.desk.people import set_person
@@ -121,3 +122,23 @@ def test_a_withdrawn_letter_and_a_failed_one_say_why(case: DeskCase) -> None:
     assert "the request is over before it went out" in page
     assert "Not sent:" not in page
     assert "It was posted" not in page
+
+
+def test_a_letter_that_was_posted_in_time_may_be_noted_later(case: DeskCase) -> None:
+    request_id = to_review(case)
+    with case.desk.session(REVIEWER) as s:
+        extend(s, request_id, WHY)
+        row = request_row(s, request_id)
+    url, due = f"/requests/{row['reference']}", row["due_on"]
+    case.clock.move(days=40)
+    with case.desk.session(SYSTEM) as s:
+        (letter,) = withdraw_late_extensions(s)
+    visit = WebVisit(case).sign_in("carla")
+    page = visit.get(url).text
+    assert "the day by which the person had to be told was over" in page
+    assert f'id="posted-{letter}"' in page
+    assert visit.fill(f"{url}/letters/{letter}", url, posted_on="soon").status_code == 400
+    assert visit.fill(f"{url}/letters/{letter}", url, posted_on=due).status_code == 303
+    page = visit.get(url).text
+    assert ", in time" in page
+    assert "not told yet" not in page

@@ -26,6 +26,7 @@ def letters(
     desk: DeskFolder,
     person: Person,
     posted: Annotated[str | None, typer.Option(help="Id of a letter that went out.")] = None,
+    on: Annotated[str | None, typer.Option("--on", help="Day on which it was posted, if not today.")] = None,
     read: Annotated[str | None, typer.Option(help="Id of a letter to write into --out.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="File for the page, for example letter.html.")] = None,
 ) -> CommandResult:
@@ -36,6 +37,8 @@ def letters(
 
     if (read is None) != (out is None):
         raise InputError("--read", "goes with --out", "give both, or neither")
+    if on and not posted:
+        raise InputError("--on", "is the day of a letter that went out", "give --posted, too")
     if read and out:
         reader = acting(opened, person, service.MAY["read letter"])
         write_atomic(out, service.read_letter(opened, reader, read), private=True)
@@ -43,7 +46,7 @@ def letters(
     actor = acting(opened, person, ["clerk"] if posted else service.PEOPLE)
     if posted:
         with opened.session(actor) as s:
-            service.accept_letter(s, posted)
+            service.accept_letter(s, posted, posted_on=on or "")
     with opened.reading(actor) as s:
         rows = [{**row, "text": row["body_digest"] is not None} for row in service.pending_letters(s)]
     columns = ("id", "request_id", "template", "at", "text", "problem")

@@ -1,22 +1,30 @@
 """Until when a request is answered: an extension holds once the letter about it was accepted, if that was in time.
 
-An extension of a desk from before such letters has none, and holds.
+A letter that a clerk noted too late was in time if the clerk says that it was posted by the due date. An extension of a
+desk from before such letters has none, and holds.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import RowMapping, case, or_, select
+from sqlalchemy import RowMapping, and_, case, or_, select
 
 from expunge.desk import tables as t
 from expunge.desk.desk import DeskSession
 from expunge.desk.interim import EXTENSION
 
-_LETTER = (t.outbox.c.template == EXTENSION, or_(t.outbox.c.accepted_at.is_(None), t.outbox.c.withdrawn_for == "late"))
+_LATE = and_(
+    t.outbox.c.withdrawn_for == "late", or_(t.outbox.c.posted_on.is_(None), t.outbox.c.posted_on > t.request.c.due_on)
+)
+_LETTER = (
+    t.outbox.c.request_id == t.request.c.id,
+    t.outbox.c.template == EXTENSION,
+    or_(t.outbox.c.accepted_at.is_(None), _LATE),
+)  # that is not with the person in time
 DUE: Any = case(
     (t.request.c.extended_until.is_(None), t.request.c.due_on),
-    (select(t.outbox.c.id).where(t.outbox.c.request_id == t.request.c.id, *_LETTER).exists(), t.request.c.due_on),
+    (select(t.outbox.c.id).where(*_LETTER).correlate(t.request).exists(), t.request.c.due_on),
     else_=t.request.c.extended_until,
 )  # the date as a column of a query over requests
 
@@ -30,4 +38,5 @@ def due_of(s: DeskSession, row: RowMapping) -> str | None:
 
 def is_told(s: DeskSession, request_id: str) -> bool:
     """Whether no letter about an extension waits to go out, or went out too late."""
-    return s.conn.execute(select(t.outbox.c.id).where(t.outbox.c.request_id == request_id, *_LETTER)).first() is None
+    query = select(t.outbox.c.id).join(t.request, t.request.c.id == t.outbox.c.request_id)
+    return s.conn.execute(query.where(t.request.c.id == request_id, *_LETTER)).first() is None

@@ -12,12 +12,14 @@ from functools import partial
 from sqlalchemy import ColumnElement, RowMapping, func, insert, or_, select, update
 
 from expunge.desk import tables as t
+from expunge.desk.deadlines import day_in
 from expunge.desk.desk import Desk, DeskSession
 from expunge.desk.facts import count, letter_template, request_row
 from expunge.desk.interim import ACKNOWLEDGEMENT, EXTENSION, confirm_receipt, withdraw_late_extensions
 from expunge.desk.letter_providers.base import LetterNotTaken
 from expunge.desk.lifecycle import ENDED_EARLY
-from expunge.desk.names import new_id, stamp
+from expunge.desk.names import moment, new_id, stamp
+from expunge.desk.noted_day import noted_day
 from expunge.desk.regime_texts import LostRules
 from expunge.desk.roles import SYSTEM, Refusal
 from expunge.desk.transitions import fire
@@ -84,7 +86,7 @@ def pending_count(s: DeskSession) -> int:
     return count(s, t.outbox, *IS_WAITING)
 
 
-def accept_letter(s: DeskSession, letter_id: str, receipt: str = "") -> bool:
+def accept_letter(s: DeskSession, letter_id: str, receipt: str = "", posted_on: str = "") -> bool:
     """Note that a letter was accepted for delivery; False if that was known.
 
     One that was withdrawn meanwhile may have gone out all the same, and that is noted too.
@@ -93,6 +95,11 @@ def accept_letter(s: DeskSession, letter_id: str, receipt: str = "") -> bool:
         s: a session as the system, which gave it to the provider, or as a clerk, who posted it by hand.
         letter_id: row of the outbox.
         receipt: what the provider or the clerk says of it; kept encrypted among the reasons.
+        posted_on: the day on which the clerk posted it, if that was before today. An extension holds by it.
+
+    Raises:
+        Refusal: the role may not do this, or there is no such letter.
+        InputError: `posted_on` is no day between that of the letter and today.
     """
     if s.actor.role not in ("system", "clerk"):
         raise Refusal("letter", f'the role "{s.actor.role}" may not do this', "roles that may: clerk", kind="role")
@@ -101,17 +108,33 @@ def accept_letter(s: DeskSession, letter_id: str, receipt: str = "") -> bool:
         raise Refusal("letter", "there is no such letter", kind="missing")
     if row["accepted_at"]:
         return False
-    if row["template"] == EXTENSION:
+    day = _posting_day(s, row, posted_on)
+    if row["template"] == EXTENSION and not _is_in_time(s, row, day):
         withdraw_late_extensions(s, row["request_id"])
     channel = "provider" if s.actor.role == "system" else "by hand"
-    s.conn.execute(update(t.outbox).where(t.outbox.c.id == letter_id).values(accepted_at=s.at, channel=channel))
-    body = {"letter": letter_id, "channel": channel}
+    values = {"accepted_at": s.at, "channel": channel, "posted_on": day}
+    s.conn.execute(update(t.outbox).where(t.outbox.c.id == letter_id).values(**values))
+    body = {"letter": letter_id, "channel": channel} | ({"posted_on": day} if day else {})
     if receipt.strip():
         body["receipt"] = s.keep_reason(receipt.strip()[:MAX_RECEIPT], RECEIPT, row["request_id"])
     s.log("letter.accept", body, row["request_id"])
     if row["template"] == ACKNOWLEDGEMENT:
         confirm_receipt(s, row["request_id"], letter_id)
     return True
+
+
+def _posting_day(s: DeskSession, row: RowMapping, posted_on: str) -> str | None:
+    """The day that a clerk gives, checked; None for today and where no day is given."""
+    if not posted_on.strip():
+        return None
+    first = day_in(moment(row["at"]), s.settings.time_zone).isoformat()
+    day = noted_day(posted_on, "the day of posting", ("the day of the letter", first), s.today)
+    return None if day == s.today else day
+
+
+def _is_in_time(s: DeskSession, row: RowMapping, day: str | None) -> bool:
+    due = request_row(s, row["request_id"])["due_on"]
+    return day is not None and due is not None and day <= due
 
 
 def is_due(row: RowMapping, at: str) -> bool:

@@ -116,7 +116,14 @@ def _tenth(conn: Connection, keys: KeyRing | None) -> None:
 
 def _eleventh(conn: Connection, keys: KeyRing | None) -> None:
     """The log holds digests of the rows of before."""
+    _twelfth(conn, keys)  # the digests are of tables with all of their columns
     seal_all(conn)
+
+
+def _twelfth(conn: Connection, keys: KeyRing | None) -> None:
+    """On which day a letter was posted; a new database has the column from the first step."""
+    if "posted_on" not in {column["name"] for column in inspect(conn).get_columns("outbox")}:
+        conn.execute(text("ALTER TABLE outbox ADD COLUMN posted_on VARCHAR(10)"))
 
 
 STEPS: tuple[Step, ...] = (
@@ -131,6 +138,7 @@ STEPS: tuple[Step, ...] = (
     _ninth,
     _tenth,
     _eleventh,
+    _twelfth,
 )
 
 

@@ -6,7 +6,6 @@ The desk sends them nothing itself, so it says that they were told only after a 
 from __future__ import annotations
 
 import json
-from datetime import date
 from typing import Any
 
 from sqlalchemy import and_, or_, select, update
@@ -16,9 +15,9 @@ from expunge.desk.assets import asset_row, connector_of
 from expunge.desk.connectors.dated import Recipient
 from expunge.desk.desk import DeskSession
 from expunge.desk.facts import request_row
+from expunge.desk.noted_day import noted_day
 from expunge.desk.purging import NO_NOTICE
 from expunge.desk.roles import Refusal
-from expunge.errors import InputError
 
 MOST = 50  # tasks in a list
 
@@ -50,7 +49,8 @@ def note_notice(s: DeskSession, task_id: str, notice_on: str, note: str) -> str:
         raise Refusal("task", "is settled, or its notice was noted already", "an operator settles it", kind="conflict")
     if not note.strip():
         raise Refusal("task", "a reason is missing", "say how the recipient was told")
-    outcome = connector.notice(_day(s, notice_on, request_row(s, row["request_id"])["received_on"]))
+    received = ("the receipt of the request", request_row(s, row["request_id"])["received_on"])
+    outcome = connector.notice(noted_day(notice_on, "the day of the notice", received, s.today))
     receipt = json.dumps(outcome.as_dict(), sort_keys=True)
     values = {"state": "dated", "due_on": outcome.due_on, "receipt": receipt, "problem": None, "at": s.at}
     s.conn.execute(update(t.task).where(t.task.c.id == task_id).values(**values))
@@ -62,17 +62,6 @@ def note_notice(s: DeskSession, task_id: str, notice_on: str, note: str) -> str:
 
 def _digest(s: DeskSession, receipt: str) -> str:
     return s.keys.keyed_digest(receipt, "receipt")
-
-
-def _day(s: DeskSession, text: str, received_on: str) -> str:
-    try:
-        day = date.fromisoformat(text.strip()).isoformat()
-    except ValueError as error:
-        raise InputError("the day of the notice", "is no date", "write it as 2026-03-05") from error
-    if not received_on <= day <= s.today:
-        what = f"is not between the receipt of the request ({received_on}) and today ({s.today})"
-        raise InputError("the day of the notice", what, "give the day on which it went out")
-    return day
 
 
 def tasks_for_people(s: DeskSession, limit: int = MOST) -> list[dict[str, Any]]:

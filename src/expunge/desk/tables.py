@@ -263,6 +263,7 @@ outbox = Table(
     Column("at", AT, nullable=False),
     Column("body_digest", DIGEST),
     Column("accepted_at", AT),
+    Column("posted_on", DAY),  # as a clerk says who noted it later
     Column("channel", String(10), _one_of("channel", CHANNELS)),
     Column("withdrawn_at", AT),
     Column("withdrawn_for", String(20)),

@@ -83,6 +83,7 @@ def request_values(s: DeskSession, text: str) -> dict[str, Any]:
         "entries": condense(timeline(s, request_id)),
         "letters": _letters(s, request_id),
         "withdrawals": WITHDRAWALS,
+        "today": s.today,
         "task_notes": {row["id"]: task_note(row["receipt"]) for row in tasks(s, request_id)},
         "like": _references(s, requests_like(s, request_id)),
         "duplicate_of": _references(s, [row["duplicate_of"]] if row["duplicate_of"] else []),

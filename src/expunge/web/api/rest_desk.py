@@ -26,6 +26,9 @@ class Posting(FrozenModel):
     """That a letter went out."""
 
     receipt: Annotated[Line, Field(max_length=100)] = Field("", description="what the post says of it; kept encrypted")
+    posted_on: Annotated[Line, Field(max_length=10)] = Field(
+        "", description="day on which it was posted, if that was before today: 2026-03-09"
+    )
 
 
 @router.get("/me", **action("read"))
@@ -65,7 +68,7 @@ def list_letters(calls: Calls, limit: Limit = 50, offset: Offset = 0) -> dict[st
 def accept(letter: RowId, body: Posting, calls: Calls) -> dict[str, bool]:
     """Note that a letter went out; false if that was known."""
     with calls.acting() as s:
-        return {"noted": accept_letter(s, letter, body.receipt)}
+        return {"noted": accept_letter(s, letter, body.receipt, body.posted_on)}
 
 
 @router.get("/policies", **action("read"))

@@ -184,10 +184,12 @@ def show_reasons(request: Request, reference: str, visits: Visits) -> Response:
 
 
 @router.post("/letters/{letter_id}")
-def post_letter(request: Request, reference: str, letter_id: str, visits: Visits, receipt: Text = "") -> Response:
+def post_letter(
+    request: Request, reference: str, letter_id: str, visits: Visits, receipt: Text = "", posted_on: Text = ""
+) -> Response:
     """A letter went out."""
     with visits.acting() as s:
-        accept_letter(s, letter_id, receipt)
+        accept_letter(s, letter_id, receipt, posted_on)
     return back(request, reference, "#letters")
 
 
