@@ -129,7 +129,7 @@ def _model_part(s: DeskSession, lineage: str, requests: Sequence[str], number: i
 
 def _corpus_digest(root: Path, connector: Connector) -> str:
     if isinstance(connector, CorpusFile):
-        return connector.digest(root)
+        return connector.digest(root, connector.load(root))
     return folder_digest(place(root, str(getattr(connector, "path", ""))))
 
 

@@ -48,11 +48,11 @@ class CorpusFile(Connector):
 
         return load_corpus(place(root, self.path), self.loader, self.map and place(root, self.map))
 
-    def digest(self, root: Path) -> str:
+    def digest(self, root: Path, corpus: Corpus) -> str:
         """Digest of the file or folder, and of the pictures beside a file that its records show."""
         path = place(root, self.path)
         own = folder_digest(path)
-        shown = sorted({r.image.digest for r in self.load(root) if r.image}) if path.is_file() else []
+        shown = sorted({r.image.digest for r in corpus if r.image}) if path.is_file() else []
         return digest([own, *shown]) if shown else own
 
     def find(self, root: Path, person: Sequence[PersonIdentifier]) -> list[FoundObject]:
