@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from expunge.audit.metrics.includes import folded, squeezed
 from expunge.audit.text_normalization import is_cjk, normalize, tokens
 
 
@@ -43,3 +44,11 @@ def test_cjk_is_told_from_other_scripts():
 @given(st.text(), st.text())
 def test_tokens_of_two_texts_in_a_row_are_their_tokens_together(a, b):
     assert tokens(f"{a} , {b}") == tokens(a) + tokens(b)
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_ascii_text_is_read_as_text_in_any_letters(text):
+    assert tokens(text + " é") == [*tokens(text), "é"]
+    assert normalize(text + "é") == (normalize(text + ".")[:-1] + "é")
+    assert squeezed(text + "é") == squeezed(text) + "e"
+    assert folded(text + "é") == folded(text + ".")[:-1] + "e"

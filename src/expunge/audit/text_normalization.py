@@ -6,6 +6,7 @@ and gives a perfect Chinese answer 0.)
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 CJK_RANGES: tuple[tuple[int, int], ...] = (
@@ -18,10 +19,13 @@ CJK_RANGES: tuple[tuple[int, int], ...] = (
     (0xF900, 0xFAFF),  # Han, compatibility
     (0x20000, 0x3FFFF),  # Han, later extensions
 )
+ASCII_WORD = re.compile("[a-z0-9]+")
 
 
 def normalize(text: str) -> str:
     """NFKC, casefold, NFKC again (casefolding can undo it), then strip white space at both ends."""
+    if text.isascii():
+        return text.lower().strip()
     folded = unicodedata.normalize("NFKC", text).casefold()
     return unicodedata.normalize("NFKC", folded).strip()
 
@@ -34,6 +38,8 @@ def is_cjk(character: str) -> bool:
 
 def tokens(text: str) -> list[str]:
     """Words of the normalized text: runs of letters, digits and their marks; each CJK character alone."""
+    if text.isascii():
+        return ASCII_WORD.findall(text.lower())
     words: list[str] = []
     growing = False  # the last token may take another letter
     touching = False  # the previous character belongs to a token, so a combining mark joins it

@@ -12,20 +12,25 @@ import numpy as np
 
 from expunge.audit.metrics.base import Records, metric, per_record
 from expunge.audit.scores import Scores, Values
-from expunge.audit.text_normalization import is_cjk, normalize, tokens
+from expunge.audit.text_normalization import ASCII_WORD, is_cjk, normalize, tokens
 
 SQUEEZED = 6  # letters and digits from which on an answer is sought inside of words too
 
 
 def folded(text: str) -> str:
     """The normalized text without combining marks, invisible characters and controls; "Grüße" gives "grusse"."""
+    if text.isascii() and text.isprintable():
+        return normalize(text)
     split = unicodedata.normalize("NFKD", normalize(text))
     return "".join(c for c in split if c.isspace() or unicodedata.category(c)[0] not in "MC")
 
 
 def squeezed(text: str) -> str:
     """Letters and digits of the folded text alone; "SYN-91 353." gives "syn91353"."""
-    return "".join(c for c in folded(text) if unicodedata.category(c)[0] in "LN")
+    letters = folded(text)
+    if letters.isascii():
+        return "".join(ASCII_WORD.findall(letters))
+    return "".join(c for c in letters if unicodedata.category(c)[0] in "LN")
 
 
 def holds(output: str, answer: str) -> float:
