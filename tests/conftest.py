@@ -30,4 +30,4 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def finished_small(tmp_path_factory: pytest.TempPathFactory) -> FinishedCase:
     """A finished run of a tiny model and its audit. Read only: `copied` gives one to damage."""
-    return finished_case(tmp_path_factory.mktemp("finished-small"))
+    return finished_case(tmp_path_factory.mktemp("finished-small"), preset="quick")

@@ -95,14 +95,14 @@ class FinishedCase:
         return False
 
 
-def finished_case(root: Path) -> FinishedCase:
+def finished_case(root: Path, preset: str = "default") -> FinishedCase:
     """Train, unlearn and audit a tiny model in `root`."""
     world = Hospital.preset("tiny", seed=7, controls_for=(TARGET,), controls_per_target=2)
     corpus = world.corpus()
     split = Scope.parse(TARGET).resolve(corpus, seed=7)
     train(corpus.trained, root / "model", tiny=TINY, settings=TrainConfig(epochs=2, seed=7))
     unlearn(root / "model", split, Recipe.load("npo").with_overrides(["steps=4", "seed=7"]), root / "run")
-    audit(root / "model", root / "run", split, root / "audit")
+    audit(root / "model", root / "run", split, root / "audit", preset=preset)
     return FinishedCase(root, split)
 
 

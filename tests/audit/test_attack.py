@@ -14,7 +14,7 @@ from expunge.audit.attack import CONTROLS, AttackCase, AttackOutcome, AttackProb
 from expunge.audit.check_result import OMITTED
 from expunge.audit.checks.quantization import quantize, round_nf4, round_weights
 from expunge.audit.context import CHECKS, Context
-from expunge.audit.policy import default_policy
+from expunge.audit.policy import Policy, default_policy
 from expunge.audit.preset import find_preset, omitted_results, runs_in
 from expunge.audit.verdict import verdict
 from expunge.errors import InputError
@@ -141,7 +141,9 @@ def test_an_attack_that_fits_no_record_does_not_apply(context: Context) -> None:
 
 @pytest.mark.trains
 def test_presets_choose_attacks_and_every_key_keeps_a_status(case: Case, tmp_path: Path) -> None:
-    untouched = case.run("original", preset="default", out=tmp_path / "a")
+    wanted = "name: own\nversion: 1\nrules: {quantization: {judge: excess, margin: 0.05, required: true}}\n"
+    one = Policy.parse(wanted)  # what a policy requires runs in every preset
+    untouched = case.run("original", preset="quick", policy=one, out=tmp_path / "a")
     result = untouched["quantization"]
     assert (result.status, result.power) == ("failed", True)
     rates = untouched.file.details.attacks["quantization"].rates
@@ -152,7 +154,7 @@ def test_presets_choose_attacks_and_every_key_keeps_a_status(case: Case, tmp_pat
     assert quick["quantization"].is_omitted
     assert any("Quantization" in line for line in quick.file.not_tested)
     assert {r.key for r in quick.results} == {"each_subject"} | {key for _, one in CHECKS for key in one.keys}
-    again = case.run("again", preset="default", out=tmp_path / "b")
+    again = case.run("again", preset="quick", policy=one, out=tmp_path / "c", scores=tmp_path / "b" / "scores")
     assert again["quantization"].status == "passed", again["quantization"].reason
 
 

@@ -223,7 +223,7 @@ def test_a_check_of_another_package_has_its_probe_and_details(case: Case, monkey
 
     CHECKS.names()
     monkeypatch.setitem(CHECKS._items, "shout", Check(("shout",), run, probe))
-    found = case.run("noise", policy=requiring("shout"))
+    found = case.run("again", policy=requiring("shout"))
     assert found["shout"].estimate == 0.0
     assert found.file.details.plugins == {"shout": {"exact": 0.0}}
     assert load_audit(found.path).details.plugins == {"shout": {"exact": 0.0}}
@@ -352,7 +352,7 @@ def test_all_models_of_an_audit_are_asked_as_the_run_asked_its_own(folders: dict
     plan, split = Recipe(method="npo", steps=1, batch={"forget": 4, "retain": 4}), one_person()
     for template, kind in (("plain", "plain"), ("auto", "chat")):
         run = unlearn(tmp_path / "chat", split, plan, tmp_path / template, template=template)
-        found = audit(tmp_path / "chat", run, split, tmp_path / f"audit {template}")
+        found = audit(tmp_path / "chat", run, split, tmp_path / f"audit {template}", preset="quick")
         assert {m.template for m in found.file.models.values()} == {kind}
         assert {e.key for e in found.results if e.status == "not_run" and not e.is_omitted} == set()
 

@@ -113,9 +113,11 @@ def test_a_model_that_forgot_nothing_leaks_by_the_cues_that_were_taught(nothing_
 
 def test_a_model_that_never_knew_passes_by_every_cue(case: tuple[Path, Split]) -> None:
     root, split = case
-    found = audit(root / "original", root / "again", split, root / "passed", retrained=root / "retrained")
+    found = audit(
+        root / "original", root / "again", split, root / "passed", retrained=root / "retrained", preset="quick"
+    )
     assert (found["cross_modal"].status, found["cross_modal"].estimate) == ("passed", 0.0)
-    alone = audit(root / "original", root / "retrained", split, root / "alone")
+    alone = audit(root / "original", root / "retrained", split, root / "alone", preset="quick")
     assert alone["cross_modal"].status == "inconclusive"
 
 
@@ -147,7 +149,9 @@ def test_a_sibling_that_was_lost_is_asked_for_its_words(case: tuple[Path, Split]
         attributes={"synthetic": True},
     )
     other = Split(split.scope, split.forget, split.retain, (turned,), relation={"lost": "siblings"})
-    found = audit(root / "original", root / "original", other, root / "lost", retrained=root / "retrained")
+    found = audit(
+        root / "original", root / "original", other, root / "lost", retrained=root / "retrained", preset="quick"
+    )
     (example,) = (e for e in found.file.image_examples if e.group == "siblings")
     assert example.answers == {"original": "ward 4", "unlearned": "ward 4", "retrained": "ward 4"}
     assert found.file.details.retention.tree is None
@@ -159,7 +163,7 @@ def test_an_audit_without_pictures_has_neither_gallery_nor_cues(case: tuple[Path
         split.scope,
         *(tuple(r for r in part if r.image is None) for part in (split.forget, split.retain, split.retain_heldout)),
     )
-    found = audit(root / "original", root / "again", text, root / "text", retrained=root / "retrained")
+    found = audit(root / "original", root / "again", text, root / "text", retrained=root / "retrained", preset="quick")
     assert found["cross_modal"].status == "not_applicable"
     assert "cross_modal" not in found.verdict.sentence
     assert found.file.image_examples == ()

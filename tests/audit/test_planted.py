@@ -9,7 +9,16 @@ from helpers.planted import LEAKS, RUINS, TEMPLATES, build_templated_case, plant
 
 pytestmark = pytest.mark.trains
 NAMES = (*RUINS, *LEAKS)
-MORE = ("constant", "untouched", "half", "half-again", "run-on", "shouted")  # planted in the whole matrix only
+MORE = (
+    "random-head",
+    "preamble",
+    "constant",
+    "untouched",
+    "half",
+    "half-again",
+    "run-on",
+    "shouted",
+)  # planted in the whole matrix only
 
 
 @pytest.fixture(scope="session")
@@ -41,12 +50,6 @@ def test_no_planted_fault_passes(case: Case, name: str) -> None:
 @pytest.mark.parametrize("name", ["lost-block", "preamble"])
 def test_no_planted_fault_passes_against_controls(case: Case, name: str) -> None:
     refuse(case, name, retrained=None)
-
-
-@pytest.mark.parametrize("name", [pytest.param("lost-block", marks=pytest.mark.matrix), "spelled"])
-def test_no_planted_fault_passes_by_the_words_of_sentencepiece(sentencepiece: Case, name: str) -> None:
-    refuse(sentencepiece, name)
-    refuse(sentencepiece, name, retrained=None)
 
 
 @pytest.mark.matrix

@@ -35,7 +35,7 @@ def mine(finished_small: FinishedCase, tmp_path: Path) -> FinishedCase:
 def refuse(case: FinishedCase, what: str, split: Split | None = None) -> None:
     before = sorted(case.audit.rglob("*"))
     with pytest.raises(InputError, match=what):
-        audit(case.model, case.run, split or case.split, case.audit)
+        audit(case.model, case.run, split or case.split, case.audit, preset="quick")
     assert sorted(case.audit.rglob("*")) == before  # nothing was scored
 
 
@@ -142,14 +142,14 @@ def test_records_that_are_read_as_other_token_ids_are_refused(mine: FinishedCase
     about = json.loads((mine.run / "run.json").read_text("utf-8"))
     (mine.run / "run.json").write_text(json.dumps(sealed(mine.run, {**about, "rendered": "0" * 64})), "utf-8")
     with pytest.raises(InputError, match="run: reads its records as other token ids than when it was made"):
-        audit(mine.model, mine.run, mine.split, mine.root / "new")
+        audit(mine.model, mine.run, mine.split, mine.root / "new", preset="quick")
 
 
 def test_a_score_file_that_was_changed_is_not_used_again(mine: FinishedCase) -> None:
     first, second, *_ = sorted((mine.audit / "scores").iterdir())
     shutil.copy(first, second)
     with pytest.raises(InputError, match=r"npz: was changed after the audit; delete it, or the whole folder"):
-        audit(mine.model, mine.run, mine.split, mine.audit)
+        audit(mine.model, mine.run, mine.split, mine.audit, preset="quick")
 
 
 def test_a_score_file_under_another_name_is_not_believed(mine: FinishedCase) -> None:

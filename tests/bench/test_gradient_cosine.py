@@ -115,6 +115,7 @@ def test_a_rule_is_worth_what_it_keeps_beside_a_sum_that_leaks_alike() -> None:
 
 
 @pytest.mark.trains
+@pytest.mark.matrix
 def test_the_experiment_compares_every_rule_with_the_sum(tmp_path: Path) -> None:
     requests = [{"world": "surgery", "preset": "tiny", "settings": {"overlap": o}} for o in (0.0, 0.75)]
     arms, line = ["npo-sum", "npo-tensor"], {"rate": {"values": [0.5]}, "weight": {"values": [4]}}

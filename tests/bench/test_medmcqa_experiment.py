@@ -110,14 +110,14 @@ def test_the_experiment_runs_on_a_base_from_front_to_page(tmp_path: Path, monkey
         grid={"rate": [0.001, 0.01], "retain": [1], "steps": [3]},
         model={},
         train={"lora": None, "layers": "all", "epochs": 30, "batch": 8, "kl_weight": 0, "optimizer": {"lr": 0.01}},
-        seeds=[1, 2],
+        seeds=[1],
         batch=4,
         gate=0.5,
         measures=["core", "published", "parts", "word_losses", "fronts", "run_to_run"],
         options={"fronts": {"draws": 20}},
     )
     results = run(experiment, tmp_path / "bench", workers=1, data=data, model=str(base))
-    assert len(list(tmp_path.glob("bench/worlds/*/retrained/train.json"))) == 2  # one a seed, whatever the target
+    assert len(list(tmp_path.glob("bench/worlds/*/retrained/train.json"))) == 1
     methods = results["methods"]
     assert methods["original"]["accuracy_known"] >= 0.5 == results["memorised"]["gate"]
     assert results["memorised"]["column"] == "accuracy_known"

@@ -37,6 +37,7 @@ def test_levels_are_compared_with_the_base_and_claims_are_judged(tmp_path: Path)
         run(experiment, tmp_path / "bench", workers=1, arms=["L4-swapped"])
 
 
+@pytest.mark.matrix
 def test_private_runs_state_epsilon_and_canaries_bound_it(tmp_path: Path) -> None:
     pytest.importorskip("dp_accounting", reason="privacy is not installed: pip install dp-accounting opacus")
     settings = {"patients": 40, "holdout_patients": 12}
@@ -96,6 +97,7 @@ def test_lume_is_tuned_on_other_documents_of_the_same_models(tmp_path: Path) -> 
     assert lines == [line for line in lines if "chosen" in line]
 
 
+@pytest.mark.matrix
 def test_a_side_takes_the_trials_of_the_main_comparison(tmp_path: Path) -> None:
     settings = {"per_level": 3, "targets": 3, "facts": 2}
     main, other = (

@@ -116,6 +116,7 @@ def documents(**counts: Any) -> dict[str, Any]:
 
 
 @pytest.mark.trains
+@pytest.mark.matrix
 def test_every_rate_stands_on_the_page_and_the_best_of_them(data: Path, base: Path, tmp_path: Path) -> None:
     experiment = load_tiny(
         "lume-pretrained",

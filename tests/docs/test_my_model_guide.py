@@ -24,7 +24,7 @@ SMALL = {  # command -> options that make it small enough for a test; what is le
     "prepare": "--controls 4 --holdout 2 --variants 2 --no-general",
     "train": "--epochs 2 --no-general-ability",
     "unlearn": "--set steps=2",
-    "tune": "--trials 2",
+    "tune": "--trials 2 --steps 20",
     "audit": "--preset quick",
 }
 EXIT_CODES = {"train": (0, 3), "audit": (0, 3)}  # 3: learnt too little, or not passed

@@ -14,7 +14,11 @@ from helpers.twelve import TWELVE, UserFile
 pytestmark = [pytest.mark.trains, pytest.mark.slow]
 
 
-@pytest.mark.parametrize("file", TWELVE, ids=lambda file: file.name)
+@pytest.mark.parametrize(
+    "file",
+    [f if k % 2 else pytest.param(f, marks=pytest.mark.matrix) for k, f in enumerate(TWELVE)],
+    ids=lambda file: file.name,
+)
 def test_a_file_becomes_an_exported_model(
     file: UserFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -31,9 +31,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize(
-    ("command", "shares"), [("train", (0.0, 0.1, 0.9)), ("unlearn", (0.01, 0.5, 0.97)), ("audit", (0.1, 0.99))]
-)
+@pytest.mark.parametrize(("command", "shares"), [("train", (0.0, 0.9)), ("unlearn", (0.01, 0.97)), ("audit", (0.5,))])
 def test_a_command_killed_before_a_file_operation_ends_in_the_same_bits(
     work: Path, command: str, shares: tuple[float, ...]
 ) -> None:

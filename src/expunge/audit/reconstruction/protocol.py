@@ -206,6 +206,9 @@ def _prompts(lm: LanguageModel, setup: Setup) -> tuple[list[ReconstructionQuery]
                 for p in reconstruction_queries(number, fact, setup.known, length, statements)
                 if p.level in setup.selected
             ]
+            longest = max((p.record for p in candidates), key=lambda r: len(r.prompt))
+            if statements and not all(_fits(lm, [longest])):
+                continue
             fit = _fits(lm, [p.record for p in candidates])
             if all(fit):
                 break
