@@ -22,6 +22,7 @@ from expunge.audit.policy import Policy
 from expunge.audit.run import Audit, audit
 from expunge.audit.schema import load_audit
 from expunge.audit.scores import Scores
+from expunge.audit.verify import verify
 from expunge.corpus import Record, Variant
 from expunge.engine.recipe import Recipe
 from expunge.engine.train.train_loop import TrainConfig
@@ -342,6 +343,7 @@ def test_every_architecture_can_be_taught_unlearned_and_audited(
     assert found.verdict.status in ("failed", "inconclusive")
     assert found.file.models["original"].parameters < found.file.models["unlearned"].parameters
     assert {e.key for e in found.results if e.status == "not_run" and not e.is_omitted} == set()
+    assert verify(found.path.parent, split=split).problems == []
     strict(found.path)
 
 
@@ -350,9 +352,9 @@ def test_all_models_of_an_audit_are_asked_as_the_run_asked_its_own(folders: dict
     lm.tokenizer.chat_template = "{% for m in messages %}U:{{ m.content }} A:{% endfor %}"
     lm.save(tmp_path / "chat")
     plan, split = Recipe(method="npo", steps=1, batch={"forget": 4, "retain": 4}), one_person()
-    for template, kind in (("plain", "plain"), ("auto", "chat")):
+    for template, kind, preset in (("plain", "plain", "quick"), ("auto", "chat", "default")):
         run = unlearn(tmp_path / "chat", split, plan, tmp_path / template, template=template)
-        found = audit(tmp_path / "chat", run, split, tmp_path / f"audit {template}", preset="quick")
+        found = audit(tmp_path / "chat", run, split, tmp_path / f"audit {template}", preset=preset)
         assert {m.template for m in found.file.models.values()} == {kind}
         assert {e.key for e in found.results if e.status == "not_run" and not e.is_omitted} == set()
 

@@ -52,6 +52,12 @@ def test_no_planted_fault_passes_against_controls(case: Case, name: str) -> None
     refuse(case, name, retrained=None)
 
 
+@pytest.mark.parametrize("name", [pytest.param("lost-block", marks=pytest.mark.matrix), "spelled"])
+def test_no_planted_fault_passes_by_the_words_of_sentencepiece(sentencepiece: Case, name: str) -> None:
+    refuse(sentencepiece, name)
+    refuse(sentencepiece, name, retrained=None)
+
+
 @pytest.mark.matrix
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("retrained", ["retrained", None])

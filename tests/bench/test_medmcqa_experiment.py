@@ -96,7 +96,10 @@ def test_a_wrong_folder_or_target_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.trains
-def test_the_experiment_runs_on_a_base_from_front_to_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("seeds", [[1], pytest.param([1, 2], marks=pytest.mark.matrix)])
+def test_the_experiment_runs_on_a_base_from_front_to_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seeds: list[int]
+) -> None:
     data, words = write(tmp_path / "data"), tmp_path / "words.tsv"
     Dictionary.of(DictionaryEntry(name, f"X:{name}", "L1") for name in ORGANS).save(words)
     monkeypatch.setattr(plugin("medmcqa"), "dictionary", lambda folder: words)
@@ -110,14 +113,14 @@ def test_the_experiment_runs_on_a_base_from_front_to_page(tmp_path: Path, monkey
         grid={"rate": [0.001, 0.01], "retain": [1], "steps": [3]},
         model={},
         train={"lora": None, "layers": "all", "epochs": 30, "batch": 8, "kl_weight": 0, "optimizer": {"lr": 0.01}},
-        seeds=[1],
+        seeds=seeds,
         batch=4,
         gate=0.5,
         measures=["core", "published", "parts", "word_losses", "fronts", "run_to_run"],
         options={"fronts": {"draws": 20}},
     )
     results = run(experiment, tmp_path / "bench", workers=1, data=data, model=str(base))
-    assert len(list(tmp_path.glob("bench/worlds/*/retrained/train.json"))) == 1
+    assert len(list(tmp_path.glob("bench/worlds/*/retrained/train.json"))) == len(seeds)  # whatever the target
     methods = results["methods"]
     assert methods["original"]["accuracy_known"] >= 0.5 == results["memorised"]["gate"]
     assert results["memorised"]["column"] == "accuracy_known"

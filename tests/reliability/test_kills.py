@@ -31,7 +31,17 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize(("command", "shares"), [("train", (0.0, 0.9)), ("unlearn", (0.01, 0.97)), ("audit", (0.5,))])
+@pytest.mark.parametrize(
+    ("command", "shares"),
+    [
+        ("train", (0.0, 0.9)),
+        ("unlearn", (0.01, 0.97)),
+        ("audit", (0.5,)),
+        pytest.param("train", (0.1,), marks=pytest.mark.matrix),
+        pytest.param("unlearn", (0.5,), marks=pytest.mark.matrix),
+        pytest.param("audit", (0.1, 0.99), marks=pytest.mark.matrix),
+    ],
+)
 def test_a_command_killed_before_a_file_operation_ends_in_the_same_bits(
     work: Path, command: str, shares: tuple[float, ...]
 ) -> None:
