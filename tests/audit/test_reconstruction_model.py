@@ -162,6 +162,35 @@ def test_levels_can_be_chosen_by_name_and_level_zero_is_always_asked(clinic: Spl
         prepare(clinic, levels=["pateint"])
 
 
+def test_a_fact_gets_as_many_statements_as_fit(clinic: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked_now: list[Record] = []
+
+    def noted(lm: Any, records: tuple[Record, ...], **more: Any) -> Any:
+        asked_now.extend(records)
+        return names(lm, records, **more)
+
+    monkeypatch.setattr(module, "score", noted)
+    setup, counts = prepare(clinic), set()
+    fact = setup.facts[0]
+    for room in range(28, 80):
+        lm: Any = FakeLM(room)
+        asked_now.clear()
+        reconstruct(lm, setup)
+        own = [r.prompt for r in asked_now if r.id == fact.record.id]
+        by_count = {}
+        for count in range(setup.statements + 1):
+            queries = reconstruction_queries(0, fact, setup.known, lambda text: len(text.split()), count)
+            by_count[count] = [q.record for q in queries]
+        sizes = {
+            count: max(n for r in rows for n in lm.template.sizes(replace(r, answer=o) for o in r.options))
+            for count, rows in by_count.items()
+        }
+        most = max(count for count, size in sizes.items() if size <= room or not count)
+        assert own == [r.prompt for r in by_count[most]], room
+        counts.add(most)
+    assert {0, setup.statements} <= counts
+
+
 def test_what_cannot_be_asked_is_counted(clinic: Split) -> None:
     found = asked(clinic, context=28)  # enough for the place alone, and not for all that survives there
     assert found.left_out == {}
